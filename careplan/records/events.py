@@ -1,0 +1,65 @@
+"""The canonical events table: what every reader produces and the store keeps."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pandas as pd
+
+from careplan.glucose import Regimen
+
+COLUMNS = {
+    "time": "datetime64[ns, UTC]",  # when it was measured, or began
+    "channel": "object",  # a channel of the therapy
+    "value": "float64",  # in the channel's unit; for a rate, the rate
+    "duration": "float64",  # minutes a rate or extended impulse lasts; 0 for a point; NaN: until the next event of the channel
+    "flag": "object",  # "", "low" or "high" (censored at the value), "automatic" (dosed by a pump's algorithm)
+    "origin": "object",  # "file:row" it was read from
+}
+
+Action = Literal["dropped", "changed"]
+
+
+class RecordError(ValueError):
+    """Bad input. Says which file, row and field, and what was expected."""
+
+    def __init__(self, problem: str, *, file: object, row: int | None = None, field: str | None = None) -> None:
+        where = str(file)
+        if row is not None:
+            where += f", row {row}"
+        if field is not None:
+            where += f", field {field!r}"
+        super().__init__(f"{where}: {problem}")
+        self.file, self.row, self.field, self.problem = str(file), row, field, problem
+
+
+@dataclass(frozen=True)
+class Correction:
+    """One row that a reader dropped or changed, and by which stated rule."""
+
+    action: Action
+    rule: str
+    file: str
+    row: int
+    field: str
+    detail: str
+
+
+@dataclass(frozen=True, eq=False)
+class PatientRecord:
+    """What one source says of one patient: the canonical events, sorted by time, and how they came to be."""
+
+    patient: str
+    zone: str
+    events: pd.DataFrame
+    corrections: tuple[Correction, ...] = ()
+    rows_read: int = 0
+    weight: float | None = None  # kg
+    group: Literal["adult", "adolescent", "child"] = "adult"
+    regimen: Regimen | None = None  # where the source states one
+    files: tuple[str, ...] = field(default=())
+
+
+def events_frame(rows: Iterable[tuple[object, ...]] = ()) -> pd.DataFrame:
+    """A canonical table from `(time, channel, value, duration, flag, origin)` rows."""
+    return pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(COLUMNS)

@@ -1,0 +1,90 @@
+"""`PatientSeries`: one patient's recording on a regular grid, and `Window`, a batch of pieces of such recordings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from careplan.therapy import Therapy
+
+
+@dataclass(frozen=True, eq=False)
+class PatientSeries:
+    """A regular grid of values and masks.
+
+    patient: its identifier. start: UTC time of the first row. zone: IANA name of the patient's clock.
+    values: `[T, C]` float32 in the channels' units, 0 where unknown; mask: `[T, C]` bool, True where known.
+    A rate is the rate over the step that begins at the row; an impulse is the sum given within it.
+    Unlogged impulses in a logged channel are known zeros; a channel never logged is masked throughout.
+    """
+
+    patient: str
+    therapy: Therapy
+    start: pd.Timestamp
+    zone: str
+    values: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        channels = len(self.therapy.channels)
+        if self.values.ndim != 2 or self.values.shape[1] != channels or self.values.shape != self.mask.shape:
+            raise ValueError(f"series of {self.patient}: values {self.values.shape} and mask {self.mask.shape}, expected [T, {channels}]")
+        if self.start.tzinfo is None:
+            raise ValueError(f"series of {self.patient}: start {self.start} has no time zone")
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def times(self) -> pd.DatetimeIndex:
+        """`[T]` UTC."""
+        return pd.date_range(self.start, periods=len(self), freq=pd.Timedelta(minutes=self.therapy.step))
+
+    def minute_of_day(self) -> NDArray[np.float32]:
+        """`[T]` minutes after the patient's local midnight."""
+        local = self.times.tz_convert(self.zone)
+        return np.asarray(local.hour * 60 + local.minute, dtype=np.float32)
+
+    def row(self, time: pd.Timestamp) -> int:
+        """The row whose step holds `time`; `IndexError` when the recording does not."""
+        row = int((time - self.start) // pd.Timedelta(minutes=self.therapy.step))
+        if not 0 <= row < len(self):
+            raise IndexError(f"series of {self.patient}: {time} is outside {self.times[0]} .. {self.times[-1]}")
+        return row
+
+    def column(self, name: str) -> NDArray[np.float32]:
+        """`[T]` one channel, NaN where unknown."""
+        index = self.therapy.index(name)
+        return np.where(self.mask[:, index], self.values[:, index], np.float32(np.nan))
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """A batch of equally long pieces: values `[B, T, C]`, mask `[B, T, C]`, minute of the local day `[B, T]`."""
+
+    values: Tensor
+    mask: Tensor
+    minute: Tensor
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def to(self, device: torch.device | str) -> "Window":
+        return Window(self.values.to(device), self.mask.to(device), self.minute.to(device))
+
+
+def windows(series: PatientSeries, ends: Sequence[int], length: int) -> Window:
+    """The `length` rows before each row in `ends` (exclusive), padded as unknown where the recording has not begun or has ended."""
+    before, after = length, max(0, max(ends, default=0) - len(series))
+    pad = ((before, after), (0, 0))
+    values, mask = np.pad(series.values, pad), np.pad(series.mask, pad)
+    local = series.start.tz_convert(series.zone)
+    first = local.hour * 60 + local.minute
+    minute = (first + series.therapy.step * np.arange(-before, len(series) + after)) % (24 * 60)
+    minute[before : before + len(series)] = series.minute_of_day()
+    rows = np.asarray(ends)[:, None] - length + np.arange(length) + before
+    return Window(torch.from_numpy(values[rows]), torch.from_numpy(mask[rows]), torch.from_numpy(minute[rows].astype(np.float32)))

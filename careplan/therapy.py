@@ -1,0 +1,117 @@
+"""What a disease looks like to the planner: channels, limits and objective, as pure data.
+
+Nothing under `world/` or `planning/` knows which therapy it serves; it reads a `Therapy`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Role = Literal["observation", "action", "disturbance"]
+Form = Literal["level", "rate", "impulse"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channel:
+    """One column of a `PatientSeries`.
+
+    role: an observation is measured, an action is ours to choose, a disturbance is what the patient does.
+    form: a level is sampled, a rate holds until changed, an impulse is an amount given at once.
+    low, high: values outside are errors in the record, not physiology.
+    center, scale: the model sees `(value - center) / scale`.
+    direction: sign of the effect of more of this channel on the regulated observation; 0 when it has no fixed sign.
+    """
+
+    name: str
+    unit: str
+    role: Role
+    form: Form
+    low: float
+    high: float
+    center: float = 0.0
+    scale: float = 1.0
+    direction: Literal[-1, 0, 1] = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Hard limits on one patient's doses. They mask actions at every node of a search and are checked again on its answer.
+
+    max_dose: the largest single impulse, in its unit. `None` closes the gate: no dose at all.
+    max_on_board: impulses plus rate above baseline not yet absorbed, after the dose.
+    min_spacing: minutes between impulses.
+    floor: no impulse, and no rate above baseline, while the measured or predicted level is below it.
+    max_rate: the largest rate.
+    max_rate_ratio: the largest rate as a multiple of the patient's own baseline rate.
+    """
+
+    max_dose: float
+    max_on_board: float
+    min_spacing: float
+    floor: float
+    max_rate: float
+    max_rate_ratio: float = 4.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """A constraint on the predicted level: `rate(level)` is 1 where violated; its mean over the horizon stays within `budget`."""
+
+    name: str
+    below: float
+    budget: float
+
+    def rate(self, level: Tensor) -> Tensor:
+        """`[...]` levels -> `[...]` 1.0 where the level is below the threshold."""
+        return (level < self.below).to(level.dtype)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Therapy:
+    """A disease, declared.
+
+    regulated: the name of the observation under control.
+    risk: level `[...]` -> risk `[...]`, 0 at the best level, larger is worse; the reward is its negative.
+    """
+
+    name: str
+    channels: tuple[Channel, ...]
+    regulated: str
+    risk: Callable[[Tensor], Tensor]
+    costs: tuple[Cost, ...]
+    step: float  # minutes between rows of a series
+
+    def __post_init__(self) -> None:
+        names = self.names
+        if len(set(names)) != len(names):
+            raise ValueError(f"{self.name}: channel names repeat: {names}")
+        if self.regulated not in names:
+            raise ValueError(f"{self.name}: regulated channel {self.regulated!r} is not one of {names}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(channel.name for channel in self.channels)
+
+    def index(self, name: str) -> int:
+        """The column of a channel; `KeyError` when there is none."""
+        try:
+            return self.names.index(name)
+        except ValueError:
+            raise KeyError(f"{self.name} has no channel {name!r}; it has {self.names}") from None
+
+    def channel(self, name: str) -> Channel:
+        return self.channels[self.index(name)]
+
+    def of(self, role: Role) -> tuple[Channel, ...]:
+        return tuple(channel for channel in self.channels if channel.role == role)
+
+    def center(self) -> Tensor:
+        """`[C]`"""
+        return torch.tensor([channel.center for channel in self.channels])
+
+    def scale(self) -> Tensor:
+        """`[C]`"""
+        return torch.tensor([channel.scale for channel in self.channels])
