@@ -1,0 +1,214 @@
+"""What the use cases hand to a face (CLI, app, Python): frozen, ready to draw or print, free of tensors and sessions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+Verdict = Literal["accept", "edit", "reject"]
+Kind = Literal["regimen", "doses"]
+Status = Literal["no data", "not planned", "suggested", "no change", "abstained", "draft", "signed"]
+Setting = Literal["basal", "carb_ratio", "correction_factor", "long_acting", "bolus", "temp_basal"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A prediction: the middle, and a 90 % interval."""
+
+    mid: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Path:
+    """Predicted levels over time: minutes from the start, each `[M]`."""
+
+    minutes: tuple[float, ...]
+    mid: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One proposed change: current against proposed, with the limits that bound it and the evidence behind it.
+
+    key: unique within the suggestion ("basal@360"). start, end: minutes of the local day (regimen) or from now (doses).
+    lowest, highest: recommended range of the proposed value (an edit beyond it needs a typed reason);
+    absolute_low, absolute_high: nobody can sign beyond these. days: how many of the patient's days informed this line.
+    """
+
+    key: str
+    setting: Setting
+    start: int
+    end: int
+    unit: str
+    current: float
+    proposed: float
+    lowest: float
+    highest: float
+    absolute_low: float
+    absolute_high: float
+    days: int
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """One future that was compared: its predicted path and outcomes (time in range %, below 70 %, below 54 %, mean risk)."""
+
+    name: str  # "proposed", "runner-up", "no change"
+    path: Path
+    outcomes: Mapping[str, Interval]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suggestion:
+    """What careplan would change, why, and how sure it is. `lines` is empty when it abstains or no change is best."""
+
+    id: int | None
+    patient: str
+    kind: Kind
+    created: datetime
+    at: datetime
+    abstained: bool
+    reasons: tuple[str, ...]  # why it abstains, or why it suggests this
+    lines: tuple[Line, ...]
+    options: tuple[Option, ...]
+    limits_bound: tuple[str, ...]
+    banners: tuple[str, ...]  # warnings: out of distribution, guardrail, little data
+    provenance: Mapping[str, str]  # seed, code version, model hash, data hash
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """Consensus metrics of a recording; percentages of readings. `None` where the data cannot say."""
+
+    readings: int
+    active: float  # % of expected readings present
+    mean: float | None
+    gmi: float | None
+    cv: float | None
+    very_low: float | None
+    low: float | None
+    in_range: float | None
+    tight_range: float | None
+    high: float | None
+    very_high: float | None
+    gri: float | None
+    lbgi: float | None
+    hbgi: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatientSummary:
+    """One patient at a glance. `gaps`: (start, minutes) of glucose gaps over 15 min, the longest first, at most ten."""
+
+    patient: str
+    group: str
+    zone: str
+    source: str
+    weight: float | None
+    first: datetime | None
+    last: datetime | None
+    days: float
+    events: Mapping[str, int]  # by channel
+    gaps: tuple[tuple[datetime, float], ...]
+    gap_count: int
+    metrics: Metrics
+    sufficient: bool  # 14 days, >= 70 % of readings
+    total_daily_dose: float | None  # U/day
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorklistRow:
+    """One line of the worklist, sorted by `urgency` descending (hypoglycaemia first)."""
+
+    patient: str
+    group: str
+    urgency: float
+    headline: str
+    status: Status
+    metrics: Metrics
+    days: float
+    last: datetime | None
+    suggestion: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """AGP-style: percentiles of glucose by minute of the local day, each `[N]`, None where no reading."""
+
+    minute: tuple[int, ...]
+    p5: tuple[float | None, ...]
+    p25: tuple[float | None, ...]
+    p50: tuple[float | None, ...]
+    p75: tuple[float | None, ...]
+    p95: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Day:
+    """One local day of a recording: glucose by minute, and the doses and meals within it."""
+
+    date: str
+    minute: tuple[int, ...]
+    glucose: tuple[float | None, ...]
+    boluses: tuple[tuple[int, float], ...]
+    carbs: tuple[tuple[int, float], ...]
+    metrics: Metrics
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What the reviewer decided of one line. `value` is what will be prescribed; an edit or a rejection has a reason."""
+
+    key: str
+    verdict: Verdict
+    value: float
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Review:
+    """A signed review of one suggestion."""
+
+    id: int
+    suggestion: int
+    patient: str
+    reviewer: str
+    signed: datetime
+    meaning: str
+    decisions: tuple[Decision, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewPage:
+    """Everything the review screen draws."""
+
+    summary: PatientSummary
+    profile: Profile
+    days: tuple[Day, ...]
+    regimen: Mapping[str, tuple[tuple[int, float], ...]]  # setting -> ((start minute, value), ...) as prescribed
+    suggestion: Suggestion | None
+    draft: tuple[Decision, ...]
+    history: tuple[Review, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportReport:
+    """What an import did, patient by patient, with every row it dropped or changed."""
+
+    source: str
+    patients: tuple["ImportedPatient", ...]
+    failed: Mapping[str, str] = field(default_factory=dict)  # patient or file -> error
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportedPatient:
+    patient: str
+    rows_read: int
+    events_added: Mapping[str, int]  # by channel
+    events_known: int  # already in the store
+    corrections: tuple[tuple[str, str, str, int, str, str], ...]  # action, rule, file, row, field, detail
