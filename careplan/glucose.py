@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from careplan.therapy import Channel, Cost, Limits, Therapy
+from careplan.therapy import Channel, Cost, Limits, Pool, Therapy
 
 MG_PER_MMOL = 18.01559  # mg/dL in one mmol/L of glucose
 STEP = 5.0  # minutes
@@ -35,6 +35,14 @@ GLUCOSE = Therapy(
         Channel(name="activity", unit="MET", role="disturbance", form="rate", low=0, high=25, center=1.0, scale=3.0),
     ),
     regulated="glucose",
+    pools=(
+        # Rapid analogues peak 75-90 min after a dose; U100 glargine acts for about a day; a mixed meal peaks near 40 min.
+        Pool(name="insulin", channels=("basal", "bolus"), time_constant=38.0, stages=3),
+        Pool(name="long_acting", channels=("long_acting",), time_constant=300.0, stages=2),
+        Pool(name="carbs", channels=("carbs",), time_constant=35.0, stages=2),
+    ),
+    daily=(40.0, 200.0),  # U, g
+    gain=(1800.0, 720.0),  # the 1800 rule for sensitivity with the 500 rule for carbohydrate: 3.6 mg/dL a gram
     risk=risk,
     costs=(
         Cost(name="below_70", below=70.0, budget=0.04),  # consensus: <4 % of time below 70 mg/dL

@@ -37,6 +37,20 @@ class Channel:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pool:
+    """Where doses wait before they act: a chain of `stages` equal compartments that empties into the regulated level.
+
+    time_constant: minutes in each stage for a typical patient; the appearance of an impulse peaks at
+    `(stages - 1) * time_constant`. Channels of one pool share a unit of amount; all must share a direction.
+    """
+
+    name: str
+    channels: tuple[str, ...]
+    time_constant: float
+    stages: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Limits:
     """Hard limits on one patient's doses. They mask actions at every node of a search and are checked again on its answer.
 
@@ -74,12 +88,19 @@ class Therapy:
     """A disease, declared.
 
     regulated: the name of the observation under control.
+    pools: the absorption of every channel with a direction.
+    daily: the usual amount a day of all lowering (-1) and all raising (+1) channels; the lowering one is replaced by the
+        patient's own, so that doses are compared as fractions of a day's treatment.
+    gain: how far a whole day's usual amount moves the level, by direction, in the level's unit: a prior, refined by training.
     risk: level `[...]` -> risk `[...]`, 0 at the best level, larger is worse; the reward is its negative.
     """
 
     name: str
     channels: tuple[Channel, ...]
     regulated: str
+    pools: tuple[Pool, ...]
+    daily: tuple[float, float]
+    gain: tuple[float, float]
     risk: Callable[[Tensor], Tensor]
     costs: tuple[Cost, ...]
     step: float  # minutes between rows of a series
@@ -90,6 +111,13 @@ class Therapy:
             raise ValueError(f"{self.name}: channel names repeat: {names}")
         if self.regulated not in names:
             raise ValueError(f"{self.name}: regulated channel {self.regulated!r} is not one of {names}")
+
+        pooled = sorted(name for pool in self.pools for name in pool.channels)
+        if pooled != sorted(channel.name for channel in self.channels if channel.direction):
+            raise ValueError(f"{self.name}: every channel with a direction belongs to one pool, and no other: {pooled}")
+        for pool in self.pools:
+            if len({self.channel(name).direction for name in pool.channels}) != 1:
+                raise ValueError(f"{self.name}: the channels of pool {pool.name!r} act in different directions")
 
     @property
     def names(self) -> tuple[str, ...]:
