@@ -1,0 +1,89 @@
+"""The corpus: many recordings in one tensor, from which training and personalisation draw windows by index."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from careplan.series import PatientSeries, Window
+
+
+def usual(series: PatientSeries) -> Tensor:
+    """What this patient receives on average in one known row of each channel, `[C]`; 0 for a channel never logged."""
+    count = series.mask.sum(0)
+    total = np.where(series.mask, series.values, 0).sum(0, dtype=np.float64)
+    return torch.from_numpy(np.where(count > 0, total / np.maximum(count, 1), 0).astype(np.float32))
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """values `[N, C]`, mask `[N, C]`, minute `[N]` of all recordings end to end; first row and length of each `[P]`; usual `[P, C]`."""
+
+    values: Tensor
+    mask: Tensor
+    minute: Tensor
+    first: Tensor
+    length: Tensor
+    usual: Tensor
+    patients: tuple[str, ...]
+
+    @classmethod
+    def of(cls, recordings: Sequence[PatientSeries]) -> "Corpus":
+        lengths = torch.tensor([len(series) for series in recordings])
+        return cls(
+            torch.from_numpy(np.concatenate([series.values for series in recordings])),
+            torch.from_numpy(np.concatenate([series.mask for series in recordings])),
+            torch.from_numpy(np.concatenate([series.minute_of_day() for series in recordings])),
+            lengths.cumsum(0) - lengths,
+            lengths,
+            torch.stack([usual(series) for series in recordings]),
+            tuple(series.patient for series in recordings),
+        )
+
+    def __len__(self) -> int:
+        return len(self.patients)
+
+    def windows(self, patients: Tensor, starts: Tensor, rows: int) -> Window:
+        """`rows` rows of patient `[B]` from their row `[B]`; rows outside the recording are unknown."""
+        offset = starts.unsqueeze(1) + torch.arange(rows)
+        inside = (offset >= 0) & (offset < self.length[patients].unsqueeze(1))
+        index = self.first[patients].unsqueeze(1) + offset.clamp(min=0).minimum(self.length[patients].unsqueeze(1) - 1)
+        mask = self.mask[index] & inside.unsqueeze(-1)
+        values = torch.where(mask, self.values[index], torch.zeros(()))
+        step = self.minute[1] - self.minute[0] if len(self.minute) > 1 else torch.tensor(0.0)
+        first = self.minute[self.first[patients]].unsqueeze(1) + step * offset
+        minute = torch.where(inside, self.minute[index], first % (24 * 60))
+        return Window(values, mask, minute)
+
+    def draw(self, patients: Tensor, count: int, *, column: int, context: int, horizon: int, generator: torch.Generator) -> Tensor:
+        """For each patient `[B]` a row `[B]` at which the level is measured, with a context before and a horizon after where possible."""
+        room = (self.length[patients] - horizon - context // 4).clamp(min=1)
+        best = torch.zeros_like(patients)
+        found = torch.zeros_like(patients, dtype=torch.bool)
+        for _ in range(count):  # a few tries; a row without a reading is kept only when none was met
+            row = (torch.rand(len(patients), generator=generator) * room).long() + context // 4
+            row = row.minimum(self.length[patients] - 1).clamp(min=1)
+            measured = self.mask[self.first[patients] + row - 1, column]
+            best = torch.where(found, best, row)
+            found |= measured
+        return best
+
+
+@dataclass(frozen=True, eq=False)
+class Branches:
+    """Futures that differ in treatment alone, from virtual patients: the truth about effects.
+
+    patient `[E]` in the corpus; row `[E]` where the futures part; values `[E, T, C]` the altered future; what truly happened
+    under the recorded one and under the altered one, `[E, T]` levels at the end of each row.
+    """
+
+    patient: Tensor
+    row: Tensor
+    values: Tensor
+    recorded: Tensor
+    altered: Tensor
+
+    def __len__(self) -> int:
+        return len(self.patient)

@@ -1,0 +1,43 @@
+"""The encoder: what a recording says of the patient's state, as one latent vector per patch of time. Causal."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from careplan.series import Window
+from careplan.therapy import Therapy
+
+DAY = 24 * 60
+
+
+def clock(minute: Tensor) -> Tensor:
+    """Minute of the local day `[...]` -> its place on the daily and half-daily circles `[..., 4]`."""
+    angle = minute.unsqueeze(-1) * (2 * math.pi / DAY) * torch.tensor([1.0, 2.0], device=minute.device)
+    return torch.cat([angle.sin(), angle.cos()], dim=-1)
+
+
+class Encoder(nn.Module):
+    """A gated recurrent network over patches of values and masks.
+
+    A patch embeds `patch` rows of all channels with their masks, so gaps are seen, not filled.
+    """
+
+    def __init__(self, therapy: Therapy, *, latent: int, hidden: int, patch: int) -> None:
+        super().__init__()
+        self.patch = patch
+        channels = len(therapy.channels)
+        self.embed = nn.Linear(2 * channels * patch + 4, hidden)
+        self.recur = nn.GRU(hidden, hidden, batch_first=True)
+        self.recent = nn.Linear(2 * channels * patch * 4, hidden)  # the last four patches at full resolution, linearly
+        self.out = nn.Linear(2 * hidden, latent)
+        self.norm = nn.LayerNorm(latent, elementwise_affine=False)
+
+    def forward(self, values: Tensor, window: Window) -> Tensor:
+        """Scaled values `[B, T, C]`, 0 where unknown, with their window -> `[B, T / patch, latent]`, each seeing its past alone."""
+        batch, rows, channels = values.shape
+        patches = torch.cat([values, window.mask.to(values.dtype)], dim=-1).reshape(batch, rows // self.patch, -1)
+        time = clock(window.minute[:, self.patch - 1 :: self.patch])
+        hidden, _ = self.recur(torch.nn.functional.silu(self.embed(torch.cat([patches, time], dim=-1))))
+        past = torch.nn.functional.pad(patches, (0, 0, 3, 0)).unfold(1, 4, 1).flatten(2)
+        return self.norm(self.out(torch.cat([hidden, self.recent(past)], dim=-1)))

@@ -1,0 +1,34 @@
+"""What is read out of a state: the spread of the level, and the hazards. Both on a detached state."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+QUANTILES = (0.05, 0.25, 0.75, 0.95)
+
+
+class Spread(nn.Module):
+    """How far from the predicted level the measured one will be found: offsets at `QUANTILES`, never crossing."""
+
+    def __init__(self, latent: int, hidden: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(latent + 4, hidden), nn.SiLU(), nn.Linear(hidden, 4))
+
+    def forward(self, z: Tensor, start: Tensor, level: Tensor, elapsed: Tensor, known: Tensor) -> Tensor:
+        """Context `[B, H, L]`, first and predicted level `[B, H]`, minutes ahead `[B, H]`, known `[B, H]` -> `[B, H, 4]`."""
+        hours = elapsed / 60.0
+        inputs = torch.cat([z, torch.stack([start, level, hours, known], dim=-1)], dim=-1).detach()
+        inner_low, outer_low, inner_high, outer_high = (
+            F.softplus(self.net(inputs)) * 0.5 * torch.sqrt(hours + 0.02).unsqueeze(-1)
+        ).unbind(-1)
+        return torch.stack([-(inner_low + outer_low), -inner_low, inner_high, inner_high + outer_high], dim=-1)
+
+
+def spread_at(offsets: Tensor, normal: Tensor) -> Tensor:
+    """Offsets at `QUANTILES` `[..., 4]`, read at standard normal scores `[..., P]`: linear between, proportional beyond."""
+    knots = torch.tensor([-1.6449, -0.6745, 0.0, 0.6745, 1.6449], device=offsets.device, dtype=offsets.dtype)
+    known = torch.cat([offsets[..., :2], torch.zeros_like(offsets[..., :1]), offsets[..., 2:]], dim=-1)
+    place = torch.bucketize(normal.contiguous(), knots).clamp(1, 4)
+    left, right = known.gather(-1, place - 1), known.gather(-1, place)
+    share = (normal - knots[place - 1]) / (knots[place] - knots[place - 1])
+    return left + share * (right - left)

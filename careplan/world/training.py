@@ -1,0 +1,192 @@
+"""Training: batches of recorded windows and of branched futures, the loss, and a Lightning loop around them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, IterableDataset
+
+from careplan.series import Window
+from careplan.therapy import Therapy
+from careplan.world import losses
+from careplan.world.corpus import Branches, Corpus
+from careplan.world.model import Shape, WorldModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that shapes a run. Weights of the loss terms; 0 switches a term off (the ablation)."""
+
+    steps: int = 4000
+    batch: int = 192  # windows of recordings a step
+    branches: int = 64  # branched futures a step
+    horizon: int = 48  # rows predicted from recordings
+    virtual: float = 0.4  # share of windows from virtual patients
+    rate: float = 2e-3
+    latent: float = 0.2
+    anticollapse: float = 0.02
+    vicreg: bool = False
+    inverse: float = 0.05
+    effects: float = 4.0
+    prior: float = 2e-3
+    seed: int = 7
+
+
+class Windows(IterableDataset[int]):
+    """Step numbers: each step's batch depends on the seed and the step alone, so a resumed run sees what it would have seen."""
+
+    def __init__(self, steps: int, start: int = 0) -> None:
+        self.steps, self.start = steps, start
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.start, self.steps))
+
+
+class Training(L.LightningModule):
+    """The model, one code a training patient, and the loss. `real`: the first `real` patients of the corpus are people."""
+
+    def __init__(self, therapy: Therapy, recipe: Recipe, corpus: Corpus, branches: Branches, *, real: int, shape: Shape | None = None) -> None:
+        super().__init__()
+        self.model = WorldModel(therapy, shape)
+        self.recipe, self.corpus, self.branches, self.real = recipe, corpus, branches, real
+        self.codes = nn.Embedding(len(corpus), self.model.shape.code)
+        nn.init.zeros_(self.codes.weight)
+        self.column = therapy.index(therapy.regulated)
+        pools = len(therapy.pools)
+        self.inverse = nn.Sequential(nn.Linear(2 * self.model.shape.latent, 64), nn.SiLU(), nn.Linear(64, pools))
+        self.register_buffer("weights", torch.tensor([len for len in corpus.length.tolist()], dtype=torch.float), persistent=False)
+
+    weights: Tensor
+
+    def _draw(self, step: int) -> tuple[Tensor, Tensor, Tensor, torch.Generator]:
+        """Patients and rows of the recorded windows, and which branches, of one step."""
+        recipe, generator = self.recipe, torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + step)
+        virtual = round(recipe.batch * (recipe.virtual if self.real else 1.0)) if len(self.corpus) > self.real else 0
+        weights = self.weights.cpu()
+        parts = []
+        if recipe.batch > virtual:
+            parts.append(torch.multinomial(weights[: self.real], recipe.batch - virtual, replacement=True, generator=generator))
+        if virtual:
+            parts.append(torch.randint(self.real, len(self.corpus), (virtual,), generator=generator))
+        patients = torch.cat(parts)
+        rows = self.corpus.draw(
+            patients, 4, column=self.column, context=self.model.shape.context, horizon=recipe.horizon, generator=generator
+        )
+        count = min(recipe.branches, len(self.branches))
+        chosen = torch.randint(max(len(self.branches), 1), (count,), generator=generator)
+        return patients, rows, chosen, generator
+
+    def training_step(self, step: Tensor, _: int) -> Tensor:
+        recipe, model, context = self.recipe, self.model, self.model.shape.context
+        patients, rows, chosen, generator = self._draw(int(step))
+        whole = self.corpus.windows(patients, rows - context, context + recipe.horizon).to(self.device)
+        patients = patients.to(self.device)
+        usual, code = self.corpus.usual.to(self.device)[patients], self.codes(patients)
+        encoded = model.encode(whole, usual)
+        now = context // model.shape.patch - 1
+        past, future = split(whole, context)
+        known = (torch.rand(len(patients), generator=generator) < 0.5).float().to(self.device)
+        mask = future.mask & (known > 0)[:, None, None]
+        rollout = model.rollout(model.state(encoded[:, now], past, usual, code), future.values, mask, known, usual, code)
+
+        # The level at each integration step is what was measured in the row that ends there.
+        group = round(model.shape.interval / model.therapy.step)
+        scale, center = model.scale[self.column], model.center[self.column]
+        truth = (future.values[:, group - 1 :: group, self.column] - center) / scale
+        measured = future.mask[:, group - 1 :: group, self.column]
+        level = (rollout.level[:, 1:] - center) / scale
+        weight = 1.0 / (0.1 + rollout.minutes[1:] / 60.0)
+        parts = {"level": losses.masked_mean(weight * F.smooth_l1_loss(level, truth, reduction="none", beta=2.0), measured)}
+        parts["spread"] = losses.pinball(rollout.offsets[:, 1:] / scale, (truth - level).detach(), measured)
+
+        every = round(model.shape.patch * model.therapy.step / model.shape.interval)
+        imagined = model.imagined(rollout)[:, every::every]
+        parts["latent"] = recipe.latent * losses.latent_prediction(imagined, encoded[:, now + 1 :])
+        sample = encoded[:, now :: 4].flatten(0, 1)
+        collapse = losses.vicreg(sample) if recipe.vicreg else losses.sigreg(sample, generator) if recipe.anticollapse else sample.sum() * 0
+        parts["anticollapse"] = recipe.anticollapse * collapse
+        parts["inverse"] = recipe.inverse * self._inverse(encoded[:, now:], future, usual)
+        parts["prior"] = recipe.prior * code.pow(2).sum(-1).mean()
+        if len(chosen) and recipe.effects:
+            parts["effects"] = recipe.effects * self._effects(chosen)
+        loss = torch.stack(list(parts.values())).sum()
+        self.log_dict({name: value.detach() for name, value in parts.items()}, prog_bar=True, batch_size=recipe.batch)
+        return loss
+
+    def _inverse(self, encoded: Tensor, future: Window, usual: Tensor) -> Tensor:
+        """What was given between two encodings, told from them; `encoded` `[B, patches + 1, L]`."""
+        inflow = self.model.dynamics.absorption.inflow(self.model.amounts(future.values, future.mask, usual))
+        given = inflow.unflatten(1, (-1, self.model.shape.patch)).sum(2) * self.model.therapy.step * 10.0
+        return F.smooth_l1_loss(self.inverse(torch.cat([encoded[:, :-1], encoded[:, 1:]], dim=-1)), given)
+
+    def _effects(self, chosen: Tensor) -> Tensor:
+        """The difference between two futures that differ in treatment alone. The code is what the recordings made it."""
+        branches, model, context = self.branches, self.model, self.model.shape.context
+        rows = branches.values.shape[1]
+        patients = branches.patient[chosen]
+        whole = self.corpus.windows(patients, branches.row[chosen] - context, context + rows).to(self.device)
+        past, future = split(whole, context)
+        usual, code = self.corpus.usual[patients].to(self.device), self.codes(patients.to(self.device)).detach()
+        state = model.state(model.encode(past, usual)[:, -1], past, usual, code).repeat(2)
+        values = torch.stack([future.values, branches.values[chosen].to(self.device)], 1).flatten(0, 1)
+        known = torch.ones(len(values), device=self.device)
+        rollout = model.rollout(
+            state, values, future.mask.repeat_interleave(2, 0), known, usual.repeat_interleave(2, 0), code.repeat_interleave(2, 0)
+        )
+        group = round(model.shape.interval / model.therapy.step)
+        predicted = rollout.level[1::2, 1:] - rollout.level[::2, 1:]
+        true = (branches.altered - branches.recorded)[chosen, group - 1 :: group].to(self.device)
+        return F.smooth_l1_loss(predicted / model.scale[self.column], true / model.scale[self.column])
+
+    def configure_optimizers(self) -> Any:
+        others = [parameter for name, parameter in self.named_parameters() if not name.startswith("codes")]
+        groups = [
+            {"params": others, "weight_decay": 1e-3, "lr": self.recipe.rate},
+            {"params": self.codes.parameters(), "weight_decay": 0.0, "lr": 5 * self.recipe.rate},
+        ]
+        optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98))
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, [group["lr"] for group in groups], total_steps=self.recipe.steps, pct_start=0.1
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def split(window: Window, row: int) -> tuple[Window, Window]:
+    """A window before and from a row."""
+    return (
+        Window(window.values[:, :row], window.mask[:, :row], window.minute[:, :row]),
+        Window(window.values[:, row:], window.mask[:, row:], window.minute[:, row:]),
+    )
+
+
+def train(training: Training, folder: Path, *, resume: bool = False, progress: bool = True) -> WorldModel:
+    """Run to the end of the recipe; checkpoints in `folder`, from which `resume` goes on. Ctrl-C keeps the last checkpoint."""
+    L.seed_everything(training.recipe.seed, verbose=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    last = folder / "last.ckpt"
+    start = 0
+    if resume and last.exists():
+        start = int(torch.load(last, weights_only=True, map_location="cpu")["global_step"])
+    checkpoint = ModelCheckpoint(folder, save_last=True, every_n_train_steps=200, save_top_k=0)
+    trainer = L.Trainer(
+        max_steps=training.recipe.steps,
+        accelerator="auto",
+        devices=1,
+        callbacks=[checkpoint],
+        logger=False,
+        gradient_clip_val=1.0,
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+        log_every_n_steps=20,
+    )
+    loader = DataLoader(Windows(training.recipe.steps, start), batch_size=None)
+    trainer.fit(training, loader, ckpt_path=str(last) if start else None)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    return training.model.eval()
