@@ -142,7 +142,7 @@ class Dynamics(nn.Module):
         g = level.clamp(LOWEST, HIGHEST).unsqueeze(-1)
         shape = torch.cat([g, F.relu(-g - 0.8), F.relu(g - 1.0)], dim=-1)
         drift, lower, raises = self.rates(F.silu(features + self.from_level(shape))).unbind(-1)
-        lower = self.gains[0] * torch.exp(0.5 * code[..., SENSITIVITY] + lower.clamp(-3, 3))
-        raises = self.gains[1] * torch.exp(0.5 * code[..., RAISING] + raises.clamp(-3, 3))
+        lower = self.gains[0] * torch.exp(0.5 * code[..., SENSITIVITY] + lower.clamp(-1.5, 1.5))
+        raises = self.gains[1] * torch.exp(0.5 * code[..., RAISING] + raises.clamp(-1.5, 1.5))
         rest = self.gains[0] / DAY * 0.5  # what holds a level against half a day's lowering treatment spread evenly
         return rest - 0.003 * g.squeeze(-1) + 0.02 * drift - lower * low + raises * high

@@ -12,23 +12,24 @@ class Spread(nn.Module):
 
     def __init__(self, latent: int, hidden: int) -> None:
         super().__init__()
-        self.net = nn.Sequential(nn.Linear(latent + 4, hidden), nn.SiLU(), nn.Linear(hidden, 4))
+        self.context = nn.Linear(latent, hidden)
+        self.situation = nn.Linear(4, hidden)
+        self.out = nn.Linear(hidden, 4)
 
-    def forward(self, z: Tensor, start: Tensor, level: Tensor, elapsed: Tensor, known: Tensor) -> Tensor:
-        """Context `[B, H, L]`, first and predicted level `[B, H]`, minutes ahead `[B, H]`, known `[B, H]` -> `[B, H, 4]`."""
+    def forward(self, context: Tensor, start: Tensor, level: Tensor, elapsed: Tensor, known: Tensor) -> Tensor:
+        """`self.context(z)` `[..., hidden]`; first and predicted level, minutes ahead, known `[...]` each -> `[..., 4]`."""
         hours = elapsed / 60.0
-        inputs = torch.cat([z, torch.stack([start, level, hours, known], dim=-1)], dim=-1).detach()
-        inner_low, outer_low, inner_high, outer_high = (
-            F.softplus(self.net(inputs)) * 0.5 * torch.sqrt(hours + 0.02).unsqueeze(-1)
-        ).unbind(-1)
+        situation = torch.stack([start, level, hours, known], dim=-1).detach()
+        width = F.softplus(self.out(F.silu(context + self.situation(situation)))) * 0.5 * torch.sqrt(hours + 0.02).unsqueeze(-1)
+        inner_low, outer_low, inner_high, outer_high = width.unbind(-1)
         return torch.stack([-(inner_low + outer_low), -inner_low, inner_high, inner_high + outer_high], dim=-1)
 
 
 def spread_at(offsets: Tensor, normal: Tensor) -> Tensor:
-    """Offsets at `QUANTILES` `[..., 4]`, read at standard normal scores `[..., P]`: linear between, proportional beyond."""
+    """Offsets at `QUANTILES` `[..., 4]`, read at standard normal scores `[...]`: linear between, proportional beyond."""
     knots = torch.tensor([-1.6449, -0.6745, 0.0, 0.6745, 1.6449], device=offsets.device, dtype=offsets.dtype)
     known = torch.cat([offsets[..., :2], torch.zeros_like(offsets[..., :1]), offsets[..., 2:]], dim=-1)
     place = torch.bucketize(normal.contiguous(), knots).clamp(1, 4)
-    left, right = known.gather(-1, place - 1), known.gather(-1, place)
+    left, right = (known.gather(-1, at.unsqueeze(-1)).squeeze(-1) for at in (place - 1, place))
     share = (normal - knots[place - 1]) / (knots[place] - knots[place - 1])
     return left + share * (right - left)

@@ -47,11 +47,15 @@ class WorldModel(nn.Module):
     """Encoder, dynamics and heads of one therapy.
 
     usual: `[B, C]`, what this patient receives on average in one row of each channel; it stands in where a channel is unknown
-    and tells how large a day's treatment is. code: `[B, K]`, the patient code, 0 for the typical patient.
+    and tells how large a day's treatment is. code: `[B, K]`, the patient code, `code_mean` for the typical patient.
     """
 
     center: Tensor
     scale: Tensor
+    code_mean: Tensor
+    code_covariance: Tensor
+    z_mean: Tensor
+    z_covariance: Tensor
 
     def __init__(self, therapy: Therapy, shape: Shape | None = None) -> None:
         super().__init__()
@@ -67,6 +71,11 @@ class WorldModel(nn.Module):
         nn.init.zeros_(self.correct.bias)
         self.register_buffer("center", therapy.center())
         self.register_buffer("scale", therapy.scale())
+        # Across the training patients: the code, and the encoding of the present.
+        self.register_buffer("code_mean", torch.zeros(sizes.code))
+        self.register_buffer("code_covariance", torch.eye(sizes.code))
+        self.register_buffer("z_mean", torch.zeros(sizes.latent))
+        self.register_buffer("z_covariance", torch.eye(sizes.latent))
 
     # What the patient received, as shares of a day's treatment.
 
@@ -154,7 +163,9 @@ class WorldModel(nn.Module):
         z, level, pools = z.transpose(0, 1), level.transpose(0, 1), pools.transpose(0, 1)
         column = self.therapy.index(self.therapy.regulated)
         shape = level.shape
-        offsets = self.spread(z, level[:, :1].expand(shape), level, minutes.expand(shape), known.unsqueeze(1).expand(shape))
+        offsets = self.spread(
+            self.spread.context(z.detach()), level[:, :1].expand(shape), level, minutes.expand(shape), known.unsqueeze(1).expand(shape)
+        )
         return Rollout(minutes, level * self.scale[column] + self.center[column], offsets * self.scale[column], z, pools)
 
     def imagined(self, rollout: Rollout) -> Tensor:

@@ -1,0 +1,47 @@
+"""The learned world as a `PlanningModel`: what the search steps through."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from careplan.world.futures import Futures
+
+
+@dataclass(frozen=True, eq=False)
+class LatentModel:
+    """B patients' futures under the treatment as it stands, to which an action adds an impulse and scales the rate.
+
+    futures: rows are patients. rate, other: `[B, H, pools]` inflow of the standing rate, and of everything else that is planned.
+    unit: `[B, pools]` inflow a minute of one unit of impulse given over one integration step. steps: integration steps a decision.
+    """
+
+    futures: Futures
+    rate: Tensor
+    other: Tensor
+    unit: Tensor
+    steps: int
+
+    def initial(self, level: Tensor, pools: Tensor) -> Tensor:
+        """Scaled level `[B, P]` and pools `[B, P, S]` -> state `[B, P, 1 + S + 1]`; the clock is last."""
+        return torch.cat([level.unsqueeze(-1), pools, torch.zeros_like(level).unsqueeze(-1)], dim=-1)
+
+    def step(self, state: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+        """One decision: state `[B, W, P, S]`, action `[B, W, 2]` (impulse, multiple of the standing rate) -> next, levels `[B, W, P, M]`."""
+        batch, wide = state.shape[:2]
+        rows = torch.arange(batch, device=state.device).repeat_interleave(wide)
+        flat = state.flatten(0, 1)
+        level, pools, clock = flat[..., 0], flat[..., 1:-1], flat[:, 0, -1].long()
+        impulse, multiple = action.flatten(0, 1).unbind(-1)
+        last = self.rate.shape[1] - 1
+        levels = []
+        for index in range(self.steps):
+            step = (clock + index).clamp(max=last)
+            inflow = self.rate[rows, step] * multiple.unsqueeze(-1) + self.other[rows, step]
+            if index == 0:
+                inflow = inflow + impulse.unsqueeze(-1) * self.unit[rows]
+            level, pools = self.futures.advance(level, pools, inflow, step, rows)
+            levels.append(self.futures.measured(level, step, rows))
+        clock = (clock + self.steps).to(level.dtype).reshape(-1, 1, 1).expand(-1, level.shape[1], 1)
+        state = torch.cat([level.unsqueeze(-1), pools, clock], dim=-1)
+        return state.unflatten(0, (batch, wide)), torch.stack(levels, -1).unflatten(0, (batch, wide))

@@ -1,0 +1,185 @@
+"""Calibrate, don't retrain: the posterior over a patient's code, by Gauss-Newton with frozen weights, many patients at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from careplan.series import PatientSeries
+from careplan.world.corpus import Corpus
+from careplan.world.model import WorldModel
+from careplan.world.training import split
+
+INDEPENDENT = 1.5  # the residuals of one window, strongly autocorrelated, count as this many independent ones
+FLOOR = 0.12  # smallest residual spread believed, scaled level
+
+
+@dataclass(frozen=True, eq=False)
+class Personalisation:
+    """What the model knows of one patient.
+
+    mean `[K]`, covariance `[K, K]`: the Gaussian posterior of the code. usual `[C]`. windows: how many informed it.
+    errors: `[H, 2]` root mean squared error at `minutes` `[H]` in the level's unit, of the typical patient and of this one.
+    persistence: `[H]` the same for "stays as it is". scores: `[N, H]` residuals over the predicted spread, for conformal intervals.
+    """
+
+    patient: str
+    mean: Tensor
+    covariance: Tensor
+    usual: Tensor
+    windows: int
+    minutes: Tensor
+    errors: Tensor
+    persistence: Tensor
+    scores: Tensor
+
+    def particles(self, count: int, seed: int = 0) -> Tensor:
+        """`[count, K]` draws in antithetic pairs, the first the mean itself."""
+        generator = torch.Generator().manual_seed(seed)
+        normal = torch.randn((count + 1) // 2, len(self.mean), generator=generator)
+        draws = torch.cat([normal, -normal])[:count] @ torch.linalg.cholesky(self.covariance).T
+        draws[0] = 0.0
+        return self.mean + draws
+
+
+def typical(model: WorldModel, patient: str, usual: Tensor) -> Personalisation:
+    """The prior: what is known of somebody of whom nothing is known."""
+    none = torch.zeros(0)
+    return Personalisation(
+        patient, model.code_mean.cpu(), model.code_covariance.cpu(), usual, 0, none, torch.zeros(0, 2), none, torch.zeros(0, 0)
+    )
+
+
+@torch.no_grad()
+def personalise(
+    model: WorldModel, recordings: Sequence[PatientSeries], *, windows: int = 64, horizon: int = 48, iterations: int = 4
+) -> list[Personalisation]:
+    """The posterior over the code of each recording's patient, from `windows` windows spread evenly over it.
+
+    Minimises sum of squared scaled residuals at every half hour plus the prior's Mahalanobis distance (Levenberg-Marquardt,
+    one damping a patient); the curvature at the end is the posterior's precision (Laplace).
+    """
+    if not recordings:
+        return []
+    device, code_size = model.center.device, model.shape.code
+    corpus, context, column = Corpus.of(recordings), model.shape.context, model.therapy.index(model.therapy.regulated)
+    patients = torch.arange(len(recordings)).repeat_interleave(windows)
+    rows = _rows(corpus, windows, context=context, horizon=horizon, column=column)
+    whole = corpus.windows(patients, rows - context, context + horizon).to(device)
+    past, future = split(whole, context)
+    usual = corpus.usual.to(device)[patients.to(device)]
+    z = torch.cat([model.encode(split(chunk, context)[0], part)[:, -1] for chunk, part in _chunks(whole, usual)])
+
+    every = round(30 / model.shape.interval)
+    group = round(30 / model.therapy.step)
+    truth = future.values[:, group - 1 :: group, column]
+    measured = future.mask[:, group - 1 :: group, column] & past.mask[:, -3:, column].any(1, keepdim=True)
+    known = torch.ones(len(z), device=device)
+
+    def predict(code: Tensor) -> tuple[Tensor, Tensor]:
+        """`[R, K]` codes for `R` a multiple of the windows -> levels and their offsets at every half hour, `[R, H]`, `[R, H, 4]`."""
+        levels, offsets = [], []
+        for start in range(0, len(code), 8192):
+            index = torch.arange(start, min(start + 8192, len(code)), device=device) % len(z)
+            part, mine = code[start : start + 8192], usual[index]
+            window = type(past)(past.values[index], past.mask[index], past.minute[index])
+            state = model.state(z[index], window, mine, part)
+            rollout = model.rollout(state, future.values[index], future.mask[index], known[index], mine, part)
+            levels.append(rollout.level[:, every::every])
+            offsets.append(rollout.offsets[:, every::every])
+        return torch.cat(levels), torch.cat(offsets)
+
+    count = len(recordings)
+    scale = model.scale[column]
+    mean = model.code_mean
+    precision = torch.linalg.inv(model.code_covariance)
+    code = mean.expand(count, -1).clone()
+
+    def per_patient(values: Tensor) -> Tensor:
+        return values.unflatten(0, (count, windows))
+
+    base, _ = predict(code[patients])
+    squared = per_patient(((base - truth) / scale) ** 2 * measured)
+    seen = per_patient(measured).sum(1).clamp(min=1)
+    noise = (squared.sum(1) / seen).sqrt().clamp(min=FLOOR)  # [P, H]
+    weight = per_patient(measured).float() / noise.unsqueeze(1) * (INDEPENDENT / truth.shape[1]) ** 0.5  # [P, W, H]
+
+    def loss(levels: Tensor, at: Tensor) -> Tensor:
+        fit = (per_patient((levels - truth) / scale) * weight).pow(2).sum((1, 2))
+        away = at - mean
+        return fit + torch.einsum("pk,kl,pl->p", away, precision, away)
+
+    best, levels = loss(base, code), base
+    damping = torch.full((count,), 1e-2, device=device)
+    nudge = 0.05
+    curvature = precision.expand(count, -1, -1)
+    for _ in range(iterations):
+        directions = nudge * torch.eye(code_size, device=device)
+        moved, _ = predict((code.unsqueeze(0) + directions.unsqueeze(1))[:, patients].flatten(0, 1))
+        slopes = (moved.unflatten(0, (code_size, -1)) - levels) / (nudge * scale)  # [K, P W, H]
+        jacobian = torch.stack([per_patient(slope) * weight for slope in slopes], -1).flatten(1, 2)  # [P, W H, K]
+        residual = (per_patient((levels - truth) / scale) * weight).flatten(1)
+        gradient = torch.einsum("prk,pr->pk", jacobian, residual) + (code - mean) @ precision
+        curvature = torch.einsum("prk,prl->pkl", jacobian, jacobian) + precision
+        damped = curvature + damping[:, None, None] * torch.diag_embed(curvature.diagonal(dim1=1, dim2=2))
+        candidate = code - torch.linalg.solve(damped, gradient)
+        proposed, _ = predict(candidate[patients])
+        value = loss(proposed, candidate)
+        better = value < best
+        code = torch.where(better.unsqueeze(1), candidate, code)
+        levels = torch.where(better[patients].unsqueeze(1), proposed, levels)
+        best = torch.where(better, value, best)
+        damping = torch.where(better, damping / 5, damping * 10)
+
+    covariance = torch.linalg.inv(curvature)
+    levels, offsets = predict(code[patients])
+    last = past.values[:, -1, column].unsqueeze(1)
+    minutes = 30.0 * torch.arange(1, truth.shape[1] + 1)
+    results = []
+    for index, series in enumerate(recordings):
+        mine = patients == index
+        mask = measured[mine]
+
+        def rmse(prediction: Tensor, mine: Tensor = mine, mask: Tensor = mask) -> Tensor:
+            error = (prediction[mine] - truth[mine]) ** 2 * mask
+            return (error.sum(0) / mask.sum(0).clamp(min=1)).sqrt()
+
+        scores = torch.where(mask, relative((truth - levels)[mine], offsets[mine]), torch.nan)
+        results.append(
+            Personalisation(
+                patient=series.patient,
+                mean=code[index].cpu(),
+                covariance=covariance[index].cpu(),
+                usual=corpus.usual[index],
+                windows=int(mask.any(1).sum()),
+                minutes=minutes,
+                errors=torch.stack([rmse(base), rmse(levels)], -1).cpu(),
+                persistence=rmse(last.expand_as(truth)).cpu(),
+                scores=scores.cpu(),
+            )
+        )
+    return results
+
+
+def relative(residual: Tensor, offsets: Tensor) -> Tensor:
+    """How far a residual `[...]` lies towards the edge of its 90 % interval, offsets `[..., 4]`: 1 at the edge."""
+    return torch.where(residual < 0, residual / offsets[..., 0], residual / offsets[..., 3])
+
+
+def _rows(corpus: Corpus, windows: int, *, context: int, horizon: int, column: int) -> Tensor:
+    """`windows` rows of every patient, evenly over the rows at which the level was measured and a context precedes."""
+    rows = []
+    for first, length in zip(corpus.first.tolist(), corpus.length.tolist(), strict=True):
+        measured = torch.nonzero(corpus.mask[first : first + length, column]).squeeze(1) + 1
+        room = measured[(measured >= min(context // 4, length // 2)) & (measured <= max(length - horizon, 1))]
+        if not len(room):
+            room = torch.tensor([max(length - 1, 1)])
+        rows.append(room[torch.linspace(0, len(room) - 1, windows).round().long()])
+    return torch.cat(rows)
+
+
+def _chunks(window: "type[object] | object", usual: Tensor, size: int = 2048) -> list[tuple]:  # type: ignore[type-arg]
+    """Pieces of a batch that fit the cache."""
+    parts = [getattr(window, name).split(size) for name in ("values", "mask", "minute")]
+    return [(type(window)(*part), mine) for *part, mine in zip(*parts, usual.split(size), strict=True)]

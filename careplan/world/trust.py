@@ -1,0 +1,82 @@
+"""Know when not to speak: conformal intervals, out-of-distribution scores and the abstention gate."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from careplan.world.model import WorldModel
+from careplan.world.personalise import Personalisation
+
+COVERAGE = 0.9
+
+
+def conformal_factor(scores: Tensor, coverage: float = COVERAGE) -> Tensor:
+    """Scores `[N, H]` (residual over interval edge; NaN unmeasured) -> what widens each horizon's interval to `coverage`, `[H]`.
+
+    Split conformal prediction with the finite-sample correction (Lei 2018): the ceil((n + 1) coverage) / n quantile.
+    """
+    factors = []
+    for column in scores.unbind(-1):
+        known = column[~column.isnan()]
+        if not len(known):
+            factors.append(torch.tensor(1.0))
+            continue
+        level = min(1.0, np.ceil((len(known) + 1) * coverage) / len(known))
+        factors.append(torch.quantile(known, level))
+    return torch.stack(factors)
+
+
+def widening(person: Personalisation, population: Tensor, *, prior: float = 60.0) -> Tensor:
+    """The factor for one patient `[H]`: the population's, moved towards the patient's own as windows accumulate.
+
+    The patient's own residuals were also fitted to, so they may widen the interval at once but narrow it only slowly.
+    """
+    if not len(person.scores):
+        return population
+    own = conformal_factor(person.scores)
+    share = person.windows / (person.windows + prior)
+    narrowed = population + share * (own - population)
+    return torch.maximum(narrowed, 0.85 * population)
+
+
+def strangeness(model: WorldModel, z: Tensor) -> Tensor:
+    """How far encodings `[N, L]` lie from those seen in training: root mean squared Mahalanobis distance, about 1 when usual, `[N]`."""
+    away = z - model.z_mean
+    precision = torch.linalg.inv(model.z_covariance)
+    return (torch.einsum("nk,kl,nl->n", away, precision, away) / z.shape[-1]).clamp(min=0).sqrt()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """What must hold before a suggestion is made; each is a setting."""
+
+    days: float = 14.0
+    active: float = 70.0  # % of expected readings
+    windows: int = 20
+    strange: float = 2.0
+    error_ratio: float = 0.95  # of persistence at two hours
+
+
+def abstentions(
+    gate: Gate, *, days: float, active: float, dosed: bool, person: Personalisation, strange: float
+) -> tuple[str, ...]:
+    """Why no suggestion can be made; empty when one can."""
+    reasons = []
+    if days < gate.days:
+        reasons.append(f"too little data: {days:.1f} days recorded, {gate.days:.0f} needed")
+    if active < gate.active:
+        reasons.append(f"too many gaps: {active:.0f} % of readings present, {gate.active:.0f} % needed")
+    if not dosed:
+        reasons.append("no doses are logged: what treatment does to this patient cannot be told")
+    if person.windows < gate.windows:
+        reasons.append(f"too few usable stretches to personalise: {person.windows}, {gate.windows} needed")
+    elif len(person.minutes):
+        at = int((person.minutes - 120.0).abs().argmin())
+        error, still = float(person.errors[at, 1]), float(person.persistence[at])
+        if not error < gate.error_ratio * still:
+            reasons.append(f"the model is off for this patient: its error at 2 h is {error:.0f}, staying as it is {still:.0f}")
+    if not strange <= gate.strange:
+        reasons.append(f"this recording is unlike any the model was trained on (strangeness {strange:.1f}, at most {gate.strange:.1f})")
+    return tuple(reasons)
