@@ -1,0 +1,28 @@
+"""Settings, each from an environment variable `CAREPLAN_<NAME>` or its default."""
+
+import os
+import sys
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def data_folder() -> Path:
+    """Where this platform keeps a user's data: the same database is found from whichever folder careplan is started in."""
+    home = Path.home()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = home / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+    return base / "careplan"
+
+
+class Settings(BaseSettings):
+    """database: a path (SQLite) or an SQLAlchemy URL, `CAREPLAN_DATABASE`; by default `careplan.db` in the user's data folder."""
+
+    model_config = SettingsConfigDict(env_prefix="CAREPLAN_")
+
+    database: str = Field(default_factory=lambda: str(data_folder() / "careplan.db"))

@@ -1,0 +1,168 @@
+"""Opening a database: engine, sessions, and the schema brought up to date by the package's own migrations."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, Engine, create_engine, event, inspect
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
+
+MIGRATIONS = Path(__file__).parents[2] / "migrations"  # beside the package, in a checkout and in a wheel alike
+BUSY_SECONDS = 30.0
+MIGRATION_LOCK = 7_391_002  # PostgreSQL advisory lock
+
+
+class StoreError(RuntimeError):
+    """The database cannot be opened, read or written. What was being written is not kept."""
+
+
+@dataclass(frozen=True)
+class Database:
+    """An open database. `read` and `write` give sessions; a write is one transaction, kept whole or not at all."""
+
+    engine: Engine
+
+    @property
+    def url(self) -> str:
+        return self.engine.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session on one consistent state of the database."""
+        with _explained(self.url), Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A session committed at the end, rolled back on any error. Writers take turns: a second one waits.
+
+        Raises `StoreError` when the disk is full or another writer does not finish within `BUSY_SECONDS`.
+        """
+        writer = self.engine.execution_options(writer=True)
+        with _explained(self.url), Session(writer, expire_on_commit=False) as session, session.begin():
+            session.connection()  # takes the lock now
+            yield session
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def open_database(url: str) -> Database:
+    """The database at an SQLAlchemy URL, or at a path (SQLite), created if new and migrated to this version's schema.
+
+    Raises `StoreError` when it is not a careplan database, was made by a newer careplan, or cannot be reached.
+    """
+    database = Database(make_engine(url))
+    try:
+        with _explained(database.url):
+            if not _up_to_date(database.engine):
+                upgrade(database)
+    except StoreError:
+        database.close()
+        raise
+    return database
+
+
+def upgrade(database: Database) -> tuple[str | None, str]:
+    """Migrates to the newest schema in one transaction; returns the revision before and after."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    with _explained(database.url), database.engine.execution_options(writer=True).begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+        before = revision(connection)
+        if before is None and (tables := inspect(connection).get_table_names()):
+            raise StoreError(f"{database.url}: not a careplan database; it holds {', '.join(tables[:5])}")
+        config.attributes["connection"] = connection
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise StoreError(
+                f"{database.url}: is at revision {before}, made by a newer careplan: upgrade careplan ({error})"
+            ) from error
+        after = revision(connection) or ""
+    return before, after
+
+
+def revision(connection: Connection) -> str | None:
+    """The schema revision of the database, `None` where it has none."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+
+
+def _up_to_date(engine: Engine) -> bool:
+    with engine.connect() as connection:
+        return revision(connection) == ScriptDirectory(str(MIGRATIONS)).get_current_head()
+
+
+def make_engine(url: str) -> Engine:
+    """An engine for a URL or a path; connections with the execution option `writer` take SQLite's write lock at once."""
+    if "://" not in url:
+        url = f"sqlite:///{Path(url).expanduser()}"
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            if parsed.database and parsed.database != ":memory:":
+                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS})
+            event.listen(engine, "connect", _configure_sqlite)
+            event.listen(engine, "begin", _begin_sqlite)
+            return engine
+        return create_engine(parsed, pool_pre_ping=True)
+    except ArgumentError as error:
+        raise StoreError(f"database {url!r}: expected a path or a URL such as sqlite:///careplan.db") from error
+    except ImportError as error:
+        raise StoreError(
+            f"database {url!r}: its driver is not installed ({error.name}): pip install 'careplan[postgresql]'"
+        ) from error
+    except OSError as error:
+        raise StoreError(f"database {url!r}: {error}") from error
+
+
+def _configure_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves: the driver's own leaves DDL outside the transaction
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA recursive_triggers = ON")
+    deadline = monotonic() + BUSY_SECONDS
+    while True:  # turning WAL on does not wait for a lock by itself
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or monotonic() > deadline:
+                raise
+            sleep(0.05)
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A writer takes the lock before it reads, so that what it read still holds when it writes.
+    writer = connection.get_execution_options().get("writer", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")
+
+
+@contextmanager
+def _explained(url: str) -> Iterator[None]:
+    """Says what went wrong with the database in words; programming errors pass through."""
+    try:
+        yield
+    except DatabaseError as error:
+        reason = str(error.orig).strip()
+        if "locked" in reason:
+            reason = f"another process is writing to it and did not finish within {BUSY_SECONDS:.0f} s; try again ({reason})"
+        elif "full" in reason or "disk I/O" in reason:
+            reason = f"no space to write; this change was not kept ({reason})"
+        elif not isinstance(error, OperationalError) and "not a database" not in reason and "malformed" not in reason:
+            raise
+        raise StoreError(f"{url}: {reason}") from error

@@ -1,0 +1,104 @@
+"""Canonical events in and out of the `event` table."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import func, insert, select
+from sqlalchemy.orm import Session
+
+from .schema import UNTIL_NEXT, Event
+
+KEY = ["channel", "time", "value", "duration", "repeat"]
+
+
+def add_events(session: Session, patient: str, events: pd.DataFrame, *, batch: int) -> dict[str, int]:
+    """Adds what is new of a canonical table; returns how many by channel.
+
+    events: columns time (UTC), channel, value, duration (minutes, NaN until the next), flag, origin. The caller holds the
+    write transaction, and has added the patient and the import batch.
+    """
+    fresh = new_events(session, patient, events)
+    if len(fresh):
+        session.flush()
+        rows = cast(list[dict[str, Any]], fresh.assign(patient=patient, batch=batch).to_dict("records"))
+        session.connection().execute(insert(Event), rows)
+    return {str(channel): int(count) for channel, count in fresh["channel"].value_counts().sort_index().items()}
+
+
+def new_events(session: Session, patient: str, events: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a canonical table that the store does not hold yet, as rows of the `event` table."""
+    table = pd.DataFrame(
+        {
+            "channel": events["channel"],
+            "time": events["time"].dt.as_unit("us").astype("int64"),
+            "value": events["value"].astype("float64") + 0.0,  # -0.0 and 0.0 are one key
+            "duration": events["duration"].fillna(UNTIL_NEXT),
+            "flag": events["flag"],
+            "origin": events["origin"],
+        }
+    )
+    if not np.isfinite(table["value"]).all():
+        origin = table.loc[~np.isfinite(table["value"]), "origin"].iloc[0]
+        raise ValueError(f"event {origin} of patient {patient!r}: its value is not a finite number")
+    table["repeat"] = table.groupby(KEY[:-1], sort=False).cumcount()
+    known = pd.DataFrame(
+        session.execute(select(*(getattr(Event, name) for name in KEY)).where(Event.patient == patient)).all(), columns=KEY
+    ).astype(table[KEY].dtypes.to_dict())
+    is_known = pd.MultiIndex.from_frame(table[KEY]).isin(pd.MultiIndex.from_frame(known))
+    return table[~is_known]
+
+
+def read_events(
+    session: Session,
+    patient: str,
+    *,
+    channels: Sequence[str] | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+) -> pd.DataFrame:
+    """A patient's canonical table, sorted by time; `start` inclusive, `end` exclusive."""
+    names = ["time", "channel", "value", "duration", "flag", "origin"]
+    query = select(*(getattr(Event, name) for name in names)).where(Event.patient == patient)
+    if channels is not None:
+        query = query.where(Event.channel.in_(channels))
+    if start is not None:
+        query = query.where(Event.time >= _microseconds(start))
+    if end is not None:
+        query = query.where(Event.time < _microseconds(end))
+    rows = session.execute(query.order_by(Event.time, Event.channel, Event.value, Event.duration, Event.repeat)).all()
+    table = pd.DataFrame(rows, columns=names)
+    table["time"] = pd.to_datetime(table["time"].astype("int64"), unit="us", utc=True).dt.as_unit("ns")
+    table["duration"] = table["duration"].astype("float64").replace(UNTIL_NEXT, np.nan)
+    table["value"] = table["value"].astype("float64")
+    return table.astype({"channel": "object", "flag": "object", "origin": "object"})
+
+
+def count_events(session: Session, patient: str) -> dict[str, tuple[int, datetime, datetime]]:
+    """By channel: how many events, the first and the last time (UTC)."""
+    query = select(Event.channel, func.count(), func.min(Event.time), func.max(Event.time)).where(Event.patient == patient)
+    return {
+        channel: (count, _time(first), _time(last))
+        for channel, count, first, last in session.execute(query.group_by(Event.channel).order_by(Event.channel))
+    }
+
+
+def data_hash(session: Session, patient: str) -> str:
+    """Changes whenever a patient's events do: SHA-256 over channel, time, value, duration and flag in a fixed order."""
+    query = select(Event.channel, Event.time, Event.value, Event.duration, Event.flag).where(Event.patient == patient)
+    order = (Event.channel, Event.time, Event.value, Event.duration, Event.repeat)
+    total = hashlib.sha256()
+    for rows in session.execute(query.order_by(*order)).partitions(10_000):
+        total.update(repr([tuple(row) for row in rows]).encode())
+    return total.hexdigest()
+
+
+def _microseconds(time: datetime) -> int:
+    return pd.Timestamp(time).value // 1000
+
+
+def _time(microseconds: int) -> datetime:
+    return pd.Timestamp(microseconds, unit="us", tz="UTC").to_pydatetime()

@@ -1,0 +1,182 @@
+"""The tables, as SQLAlchemy 2 typed models. Migrations create them; `metadata.create_all` is never used.
+
+Times that people read are `DateTime` in UTC; an event's time is an integer, microseconds since 1970 UTC, because a
+recording has tens of thousands of them. `audit`, `suggestion`, `review` and `regimen` are append-only: triggers refuse to
+change their rows.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    Double,
+    ForeignKey,
+    Index,
+    MetaData,
+    SmallInteger,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+UNTIL_NEXT = -1.0  # an event's duration when it lasts until the next event of its channel (NaN in a canonical table)
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """An aware time in, the same instant out in UTC, on databases that forget the zone too."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError(f"time {value} has no time zone")
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map: ClassVar = {datetime: UTCDateTime, float: Double, dict[str, Any]: JSON, list[Any]: JSON}
+
+
+class Patient(Base):
+    __tablename__ = "patient"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    group: Mapped[str]
+    zone: Mapped[str]  # IANA name of the patient's clock
+    source: Mapped[str]  # the format first imported
+    weight: Mapped[float | None]  # kg
+    created: Mapped[datetime]
+
+
+class ImportBatch(Base):
+    """One patient's part of one import that added something. `corrections`: every row the reader dropped or changed."""
+
+    __tablename__ = "import_batch"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    patient: Mapped[str] = mapped_column(ForeignKey("patient.id"), index=True)
+    source: Mapped[str]
+    created: Mapped[datetime]
+    files: Mapped[list[Any]]
+    report: Mapped[dict[str, Any]]
+    corrections: Mapped[list[Any]]
+
+
+class Event(Base):
+    """A canonical event. The key makes importing idempotent: `repeat` numbers equal events within one source from 0, so that
+    two equal doses logged at one instant stay two, and the same export read again stays the same.
+    """
+
+    __tablename__ = "event"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - one B-tree, clustered by patient, channel and time
+
+    patient: Mapped[str] = mapped_column(ForeignKey("patient.id"), primary_key=True)
+    channel: Mapped[str] = mapped_column(primary_key=True)
+    time: Mapped[int] = mapped_column(BigInteger, primary_key=True)  # microseconds since 1970 UTC
+    value: Mapped[float] = mapped_column(primary_key=True)
+    duration: Mapped[float] = mapped_column(primary_key=True)  # minutes, or UNTIL_NEXT
+    repeat: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    flag: Mapped[str]
+    origin: Mapped[str]
+    batch: Mapped[int] = mapped_column(ForeignKey("import_batch.id"))
+
+
+class RegimenVersion(Base):
+    """What is prescribed from a time on. `source`: "stated", "review 12", ...; `body`: the regimen as JSON."""
+
+    __tablename__ = "regimen"
+    __table_args__ = (Index(None, "patient", "valid_from"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    patient: Mapped[str] = mapped_column(ForeignKey("patient.id"))
+    valid_from: Mapped[datetime]
+    created: Mapped[datetime]
+    source: Mapped[str]
+    body: Mapped[dict[str, Any]]
+
+
+class Personalisation(Base):
+    """The posterior over one patient's code for one model and one state of the data; recomputed, never edited."""
+
+    __tablename__ = "personalisation"
+
+    patient: Mapped[str] = mapped_column(ForeignKey("patient.id"), primary_key=True)
+    model_hash: Mapped[str] = mapped_column(primary_key=True)
+    data_hash: Mapped[str] = mapped_column(primary_key=True)
+    created: Mapped[datetime]
+    code: Mapped[dict[str, Any]]
+
+
+class Suggestion(Base):
+    """A proposal as it was made. Reviewing it makes a review, never an edit."""
+
+    __tablename__ = "suggestion"
+    __table_args__ = (Index(None, "patient", "created"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    patient: Mapped[str] = mapped_column(ForeignKey("patient.id"))
+    kind: Mapped[str]
+    created: Mapped[datetime]
+    payload: Mapped[dict[str, Any]]
+    provenance: Mapped[dict[str, Any]]
+
+
+class Draft(Base):
+    """Undecided work of one reviewer on one suggestion; gone once it is signed."""
+
+    __tablename__ = "draft"
+
+    suggestion: Mapped[int] = mapped_column(ForeignKey("suggestion.id"), primary_key=True)
+    reviewer: Mapped[str] = mapped_column(primary_key=True)
+    updated: Mapped[datetime]
+    decisions: Mapped[list[Any]]
+
+
+class Review(Base):
+    """A signed decision on a suggestion, and the regimen version it made, if any."""
+
+    __tablename__ = "review"
+    __table_args__ = (UniqueConstraint("suggestion"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    suggestion: Mapped[int] = mapped_column(ForeignKey("suggestion.id"))
+    patient: Mapped[str] = mapped_column(ForeignKey("patient.id"), index=True)
+    reviewer: Mapped[str]
+    signed: Mapped[datetime]
+    meaning: Mapped[str]
+    decisions: Mapped[list[Any]]
+    regimen: Mapped[int | None] = mapped_column(ForeignKey("regimen.id"))
+
+
+class AuditEntry(Base):
+    """One thing that happened. Each entry's hash covers the entry and the hash before it."""
+
+    __tablename__ = "audit"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # 1, 2, 3, ... without holes
+    time: Mapped[datetime]
+    actor: Mapped[str]
+    action: Mapped[str]
+    patient: Mapped[str | None] = mapped_column(index=True)
+    detail: Mapped[dict[str, Any]]
+    previous: Mapped[str]
+    hash: Mapped[str]
