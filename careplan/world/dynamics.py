@@ -109,13 +109,13 @@ class AdaLN(nn.Module):
 class Dynamics(nn.Module):
     """The right-hand sides. Time in minutes; amounts as shares of a day's treatment."""
 
-    def __init__(self, therapy: Therapy, *, latent: int, hidden: int, code: int) -> None:
+    def __init__(self, therapy: Therapy, *, latent: int, hidden: int, code: int, evidence: int) -> None:
         super().__init__()
         self.absorption = Absorption(therapy)
         self.free = SLOWNESS + len(therapy.pools)  # where the code's free numbers begin
         disturbances = [c for c in therapy.of("disturbance") if c.direction == 0]
         self.disturbances = [therapy.index(c.name) for c in disturbances]
-        condition = 4 + code + len(disturbances) + 1
+        condition = 4 + code + len(disturbances) + 1 + evidence
         self.drift = AdaLN(latent, condition, hidden)
         self.context = nn.Linear(latent + condition, hidden)
         self.from_level = nn.Linear(3, hidden, bias=False)
@@ -125,9 +125,9 @@ class Dynamics(nn.Module):
         scale = therapy.channel(therapy.regulated).scale
         self.gains = [gain / scale for gain in therapy.gain]  # scaled levels a whole day's amount
 
-    def condition(self, minute: Tensor, code: Tensor, values: Tensor, known: Tensor) -> Tensor:
-        """What is the case now: clock, code, disturbances without a direction `[B, C]`, whether the future is known `[B]`."""
-        return torch.cat([clock(minute % DAY), code, values[..., self.disturbances], known.unsqueeze(-1)], dim=-1)
+    def condition(self, minute: Tensor, code: Tensor, values: Tensor, known: Tensor, evidence: Tensor) -> Tensor:
+        """What is the case now: clock, code, disturbances without a direction `[B, C]`, whether the future is known `[B]`, evidence."""
+        return torch.cat([clock(minute % DAY), code, values[..., self.disturbances], known.unsqueeze(-1), evidence], dim=-1)
 
     def context_rate(self, z: Tensor, condition: Tensor) -> Tensor:
         """dz/dt an hour, `[B, L]`."""

@@ -41,3 +41,22 @@ class Encoder(nn.Module):
         hidden, _ = self.recur(torch.nn.functional.silu(self.embed(torch.cat([patches, time], dim=-1))))
         past = torch.nn.functional.pad(patches, (0, 0, 3, 0)).unfold(1, 4, 1).flatten(2)
         return self.norm(self.out(torch.cat([hidden, self.recent(past)], dim=-1)))
+
+
+class Evidence(nn.Module):
+    """What a recorded plan tells of what was not recorded: people and pumps dose for what they feel, see and are about to eat.
+
+    Read both ways along the plan. It belongs to the plan as recorded: a counterfactual keeps it and changes the doses, so it
+    never carries the effect of a dose. A plan of our own making is evidence of nothing.
+    """
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        self.read = nn.GRU(inputs, 24, batch_first=True, bidirectional=True)
+        self.out = nn.Linear(48, width)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, plan: Tensor) -> Tensor:
+        """`[B, H, inputs]` -> `[B, H, width]`."""
+        return self.out(self.read(plan)[0])

@@ -70,10 +70,10 @@ def contexts(model: WorldModel, z: Tensor, minute: Tensor, code: Tensor, future:
     """Integrate the context alone: z `[N, L]`, minute `[N]`, code `[N, K]`, scaled future `[N, H, C]` -> features, spread context."""
     dynamics, interval = model.dynamics, model.shape.interval
     features, spread = [], []
-    known = torch.ones(len(z), device=z.device)
+    known, nothing = torch.ones(len(z), device=z.device), z.new_zeros(len(z), model.shape.evidence)
     for step in range(future.shape[1]):
-        start = dynamics.condition(minute + step * interval, code, future[:, step], known)
-        middle = dynamics.condition(minute + (step + 0.5) * interval, code, future[:, step], known)
+        start = dynamics.condition(minute + step * interval, code, future[:, step], known, nothing)
+        middle = dynamics.condition(minute + (step + 0.5) * interval, code, future[:, step], known, nothing)
         half = z + interval / 120.0 * dynamics.context_rate(z, start)
         features.append(torch.stack([dynamics.features(z, start), dynamics.features(half, middle)], dim=1))
         z = z + interval / 60.0 * dynamics.context_rate(half, middle)

@@ -14,7 +14,7 @@ from torchdiffeq import odeint
 from careplan.series import Window
 from careplan.therapy import Therapy
 from careplan.world.dynamics import DAY, HIGHEST, LOWEST, Dynamics, State
-from careplan.world.encoder import Encoder
+from careplan.world.encoder import Encoder, Evidence
 from careplan.world.heads import Spread
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -27,6 +27,7 @@ class Shape:
     latent: int = 64
     hidden: int = 128
     code: int = 8
+    evidence: int = 16
     patch: int = 6
     context: int = 288
     interval: float = 10.0
@@ -62,8 +63,9 @@ class WorldModel(nn.Module):
         self.therapy, self.shape = therapy, shape or Shape()
         sizes = self.shape
         self.encoder = Encoder(therapy, latent=sizes.latent, hidden=sizes.hidden, patch=sizes.patch)
-        self.dynamics = Dynamics(therapy, latent=sizes.latent, hidden=sizes.hidden, code=sizes.code)
+        self.dynamics = Dynamics(therapy, latent=sizes.latent, hidden=sizes.hidden, code=sizes.code, evidence=sizes.evidence)
         self.correct = nn.Linear(sizes.latent, 2)  # the level now: where unmeasured, and what the last reading missed
+        self.evidence = Evidence(len(therapy.pools) + len(therapy.channels), sizes.evidence)
         pools = sum(pool.stages for pool in therapy.pools)
         self.imagine = nn.Sequential(nn.Linear(sizes.latent + 1 + pools, sizes.hidden), nn.SiLU(), nn.Linear(sizes.hidden, sizes.latent))
         self.spread = Spread(sizes.latent, sizes.hidden // 2)
@@ -137,20 +139,31 @@ class WorldModel(nn.Module):
         values = torch.where(mask, (values - self.center) / self.scale, torch.zeros_like(values))
         return tuple(part.unflatten(1, (-1, group)).mean(2) for part in (inflow, values))  # type: ignore[return-value]
 
-    def rollout(self, state: State, values: Tensor, mask: Tensor, known: Tensor, usual: Tensor, code: Tensor) -> Rollout:
+    def told(self, values: Tensor, mask: Tensor, usual: Tensor) -> Tensor:
+        """The evidence in a recorded future `[B, T, C]`, `[B, H, evidence]`; its levels are not looked at."""
+        inflow, future = self.plan(values, mask, usual)
+        hidden = torch.ones(len(self.therapy.channels), device=values.device)
+        hidden[self.therapy.index(self.therapy.regulated)] = 0.0
+        return self.evidence(torch.cat([inflow * DAY / 4, future * hidden], dim=-1))
+
+    def rollout(
+        self, state: State, values: Tensor, mask: Tensor, known: Tensor, usual: Tensor, code: Tensor, evidence: Tensor | None = None
+    ) -> Rollout:
         """Integrate the state under a future of doses and disturbances `[B, T, C]`, `T` rows of the therapy's step.
 
         known: `[B]` 1 where the future holds everything that will happen, 0 where it holds only what is decided, and the
-        model expects the rest. The level of the future itself, where given, is not looked at.
+        model expects the rest. The level of the future itself, where given, is not looked at. evidence: `told` of the future
+        as recorded, also when its doses are then changed; none for a plan of our own.
         """
         inflow, future = self.plan(values, mask, usual)
         steps, interval = inflow.shape[1], self.shape.interval
         dynamics, tau = self.dynamics, self.dynamics.absorption.time_constants(code)
+        hints = inflow.new_zeros(*inflow.shape[:2], self.shape.evidence) if evidence is None else evidence
 
         def rate(t: Tensor, y: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
             z, level, pools = y
             row = min(int(t / interval), steps - 1)
-            condition = dynamics.condition(state.minute + t, code, future[:, row], known)
+            condition = dynamics.condition(state.minute + t, code, future[:, row], known, hints[:, row])
             low, high = dynamics.absorption.appearance(pools, tau)
             return (
                 dynamics.context_rate(z, condition) / 60.0,

@@ -91,9 +91,12 @@ class Training(L.LightningModule):
         encoded = model.encode(whole, usual)
         now = context // model.shape.patch - 1
         past, future = split(whole, context)
-        known = (torch.rand(len(patients), generator=generator) < 0.5).float().to(self.device)
+        # Three kinds of question: what will happen as usual, under this plan, and under this plan seen being carried out.
+        kind = torch.randint(3, (len(patients),), generator=generator).to(self.device)
+        known, recorded = (kind > 0).float(), (kind > 1).float()
         mask = future.mask & (known > 0)[:, None, None]
-        rollout = model.rollout(model.state(encoded[:, now], past, usual, code), future.values, mask, known, usual, code)
+        evidence = recorded[:, None, None] * model.told(future.values, mask, usual)
+        rollout = model.rollout(model.state(encoded[:, now], past, usual, code), future.values, mask, known, usual, code, evidence)
 
         # The level at each integration step is what was measured in the row that ends there.
         group = round(model.shape.interval / model.therapy.step)
@@ -136,9 +139,10 @@ class Training(L.LightningModule):
         state = model.state(model.encode(past, usual)[:, -1], past, usual, code).repeat(2)
         values = torch.stack([future.values, branches.values[chosen].to(self.device)], 1).flatten(0, 1)
         known = torch.ones(len(values), device=self.device)
-        rollout = model.rollout(
-            state, values, future.mask.repeat_interleave(2, 0), known, usual.repeat_interleave(2, 0), code.repeat_interleave(2, 0)
-        )
+        evidence = model.told(future.values, future.mask, usual)
+        evidence = evidence * (torch.arange(len(evidence), device=self.device) % 2)[:, None, None]
+        mask, usual, code, evidence = (part.repeat_interleave(2, 0) for part in (future.mask, usual, code, evidence))
+        rollout = model.rollout(state, values, mask, known, usual, code, evidence)
         group = round(model.shape.interval / model.therapy.step)
         predicted = rollout.level[1::2, 1:] - rollout.level[::2, 1:]
         true = (branches.altered - branches.recorded)[chosen, group - 1 :: group].to(self.device)
