@@ -1,0 +1,85 @@
+"""What if: edits to a planned or recorded future, in words a person types. A word never decides a dose; it asks a question."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from careplan.therapy import Therapy
+
+NEAR = 15.0  # minutes within which an edit replaces the recorded impulses rather than adding one
+
+IMPULSE = re.compile(r"^\s*(?P<channel>\w+)\s+(?P<value>\d+(?:\.\d+)?)\s*\w*\s+at\s+(?P<at>\d{1,2}:\d{2})\s*$", re.IGNORECASE)
+RATE = re.compile(
+    r"^\s*(?P<channel>\w+)\s+(?P<times>x?)\s*(?P<value>\d+(?:\.\d+)?)\s*(?:U/h)?\s+from\s+(?P<at>\d{1,2}:\d{2})\s+to\s+(?P<to>\d{1,2}:\d{2})\s*$",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edit:
+    """Set a channel to `value` (or multiply it) from row `start` up to row `end` of a future; an impulse replaces those near it."""
+
+    channel: str
+    value: float
+    start: int
+    end: int
+    multiply: bool = False
+
+
+def parse(text: str, *, therapy: Therapy, at: pd.Timestamp, zone: str, rows: int) -> Edit:
+    """`bolus 4 at 12:30`, `carbs 60 at 13:00`, `basal 0.5 from 12:00 to 14:00`, `basal x1.5 from 12:00 to 14:00`.
+
+    Clock times are the patient's, at or after `at`. `ValueError` says what of the edit is wrong.
+    """
+    match = IMPULSE.match(text) or RATE.match(text)
+    forms = "'bolus 4 at 12:30', 'carbs 60 at 13:00', 'basal 0.5 from 12:00 to 14:00' or 'basal x1.5 from 12:00 to 14:00'"
+    if match is None:
+        raise ValueError(f"what-if {text!r}: expected {forms}")
+    name, value = match["channel"].lower(), float(match["value"])
+    if name not in therapy.names or therapy.channel(name).role == "observation":
+        given = [channel.name for channel in therapy.channels if channel.role != "observation"]
+        raise ValueError(f"what-if {text!r}: {name!r} is not one of {', '.join(given)}")
+    channel = therapy.channel(name)
+    rated = match.re is RATE
+    if rated == (channel.form == "impulse"):
+        raise ValueError(f"what-if {text!r}: {name} is {'given at once: say at HH:MM' if rated else 'a rate: say from HH:MM to HH:MM'}")
+    multiply = rated and bool(match["times"])
+    if not multiply and not channel.low <= value <= channel.high:
+        raise ValueError(f"what-if {text!r}: {value:g} {channel.unit} is outside {channel.low:g}..{channel.high:g}")
+    start = _row(text, match["at"], therapy, at, zone, rows)
+    end = _row(text, match["to"], therapy, at, zone, rows + 1) if rated else start + 1
+    if end <= start:
+        raise ValueError(f"what-if {text!r}: ends before it begins")
+    return Edit(channel=name, value=value, start=start, end=end, multiply=multiply)
+
+
+def apply(edits: list[Edit], values: NDArray[np.float32], mask: NDArray[np.bool_], therapy: Therapy) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The future `[T, C]` with the edits made, as new arrays."""
+    values, mask = values.copy(), mask.copy()
+    for edit in edits:
+        column = therapy.index(edit.channel)
+        if therapy.channel(edit.channel).form == "impulse":
+            reach = int(NEAR // therapy.step)
+            values[max(0, edit.start - reach) : edit.start + reach + 1, column] = 0.0
+        rows = slice(edit.start, edit.end)
+        values[rows, column] = values[rows, column] * edit.value if edit.multiply else edit.value
+        mask[rows, column] = True
+    return values, mask
+
+
+def _row(text: str, clock: str, therapy: Therapy, at: pd.Timestamp, zone: str, rows: int) -> int:
+    hour, minute = (int(part) for part in clock.split(":"))
+    if hour > 23 or minute > 59:
+        raise ValueError(f"what-if {text!r}: {clock} is not a time of day")
+    local = at.tz_convert(zone)
+    moment = local.normalize() + pd.Timedelta(hours=hour, minutes=minute)
+    if moment < local:
+        moment += pd.Timedelta(days=1)
+    row = int((moment - local) / pd.Timedelta(minutes=therapy.step))
+    if row >= rows:
+        last = local + pd.Timedelta(minutes=therapy.step * (rows - 1))
+        raise ValueError(f"what-if {text!r}: {clock} is not between {local:%H:%M} and {last:%H:%M}, the hours forecast")
+    return row
