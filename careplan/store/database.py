@@ -1,5 +1,6 @@
 """Opening a database: engine, sessions, and the schema brought up to date by the package's own migrations."""
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -116,11 +117,11 @@ def make_engine(url: str) -> Engine:
         if parsed.get_backend_name() == "sqlite":
             if parsed.database and parsed.database != ":memory:":
                 Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-            engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS})
+            engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS}, json_serializer=_json)
             event.listen(engine, "connect", _configure_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
             return engine
-        return create_engine(parsed, pool_pre_ping=True)
+        return create_engine(parsed, pool_pre_ping=True, json_serializer=_json)
     except ArgumentError as error:
         raise StoreError(f"database {url!r}: expected a path or a URL such as sqlite:///careplan.db") from error
     except ImportError as error:
@@ -129,6 +130,10 @@ def make_engine(url: str) -> Engine:
         ) from error
     except OSError as error:
         raise StoreError(f"database {url!r}: {error}") from error
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, allow_nan=False)
 
 
 def _configure_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:

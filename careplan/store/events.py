@@ -1,8 +1,8 @@
 """Canonical events in and out of the `event` table."""
 
 import hashlib
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import numpy as np
@@ -10,23 +10,42 @@ import pandas as pd
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
-from .schema import UNTIL_NEXT, Event
+from .schema import UNTIL_NEXT, Event, ImportBatch
 
 KEY = ["channel", "time", "value", "duration", "repeat"]
 
 
-def add_events(session: Session, patient: str, events: pd.DataFrame, *, batch: int) -> dict[str, int]:
-    """Adds what is new of a canonical table; returns how many by channel.
+def add_events(
+    session: Session,
+    patient: str,
+    events: pd.DataFrame,
+    *,
+    source: str,
+    files: Sequence[str] = (),
+    report: Mapping[str, Any] | None = None,
+    corrections: Sequence[Sequence[Any]] = (),
+) -> dict[str, int]:
+    """Adds what is new of a canonical table, as one import batch; returns how many by channel. Nothing new leaves no batch.
 
     events: columns time (UTC), channel, value, duration (minutes, NaN until the next), flag, origin. The caller holds the
-    write transaction, and has added the patient and the import batch.
+    write transaction and has added the patient. Raises `ValueError` for a value that is not finite.
     """
     fresh = new_events(session, patient, events)
-    if len(fresh):
+    added = {str(channel): int(count) for channel, count in fresh["channel"].value_counts().sort_index().items()}
+    if added:
+        batch = ImportBatch(
+            patient=patient,
+            source=source,
+            created=datetime.now(UTC),
+            files=list(files),
+            report={"events_added": added, "events_known": len(events) - len(fresh), **(report or {})},
+            corrections=[list(correction) for correction in corrections],
+        )
+        session.add(batch)
         session.flush()
-        rows = cast(list[dict[str, Any]], fresh.assign(patient=patient, batch=batch).to_dict("records"))
+        rows = cast(list[dict[str, Any]], fresh.assign(patient=patient, batch=batch.id).to_dict("records"))
         session.connection().execute(insert(Event), rows)
-    return {str(channel): int(count) for channel, count in fresh["channel"].value_counts().sort_index().items()}
+    return added
 
 
 def new_events(session: Session, patient: str, events: pd.DataFrame) -> pd.DataFrame:

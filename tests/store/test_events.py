@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from careplan.store import Database, add_events, count_events, data_hash, open_database, read_events
+from careplan.store.schema import ImportBatch
 
 COLUMNS = ["time", "channel", "value", "duration", "flag", "origin"]
 START = pd.Timestamp("2024-03-01", tz="UTC")
@@ -35,8 +36,7 @@ def store(db: Database, events: pd.DataFrame) -> dict[str, int]:
     now = START.isoformat()
     with db.write() as session:
         session.execute(text("INSERT OR IGNORE INTO patient VALUES ('p', 'adult', 'UTC', 't', NULL, :now)"), {"now": now})
-        session.execute(text("INSERT OR IGNORE INTO import_batch VALUES (1, 'p', 't', :now, '[]', '{}', '[]')"), {"now": now})
-        return add_events(session, "p", events, batch=1)
+        return add_events(session, "p", events, source="t", corrections=[("dropped", "rule", "f", 1, "value", "why")])
 
 
 def stored(db: Database) -> pd.DataFrame:
@@ -77,6 +77,20 @@ def test_two_equal_doses_at_one_instant_stay_two(db: Database) -> None:
     assert store(db, twice) == {"bolus": 1}
     assert store(db, twice) == {}
     assert len(stored(db)) == 2
+
+
+def test_a_batch_is_kept_for_what_was_added_and_none_for_nothing(db: Database) -> None:
+    events = table([(0, "bolus", 2.0, 0.0), (5, "glucose", 100.0, 0.0)])
+    store(db, events[:1])
+    store(db, events)
+    store(db, events)
+    with db.read() as session:
+        batches = list(session.scalars(select(ImportBatch).order_by(ImportBatch.id)))
+    assert [batch.report for batch in batches] == [
+        {"events_added": {"bolus": 1}, "events_known": 0},
+        {"events_added": {"glucose": 1}, "events_known": 1},
+    ]
+    assert batches[0].corrections == [["dropped", "rule", "f", 1, "value", "why"]]
 
 
 def test_a_rate_that_lasts_until_the_next_keeps_saying_so(db: Database) -> None:
