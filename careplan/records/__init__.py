@@ -1,0 +1,7 @@
+"""Real records in: one reader per format, one canonical events table, one grid."""
+
+from careplan.records.azt1d import read_azt1d
+from careplan.records.events import Correction, PatientRecord, RecordError
+from careplan.records.grid import to_series
+
+__all__ = ["Correction", "PatientRecord", "RecordError", "read_azt1d", "to_series"]

@@ -1,0 +1,117 @@
+"""The AZT1D layout: one CSV a subject, a row every 5 min, local times (Khamesian 2025, doi 10.17632/gk9m674wcx.1).
+
+Basal is a pump rate in U/h, known only where filled; boluses and carbs stand on the row of the nearest reading. In a
+sensor gap the source stamps every row with the nearest reading's time, and repeats that reading and its dose.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from careplan.records.events import PatientRecord, RecordError
+from careplan.records.sheet import Sheet, check_dates, check_ranges, column, drop_short, drop_unreadable, glucose_unit, milliunits
+from careplan.records.text import Rows, dates, find_files, numbers, read_rows, to_utc
+
+FIELDS = {"glucose": "cgm", "basal": "basal", "bolus": "totalbolusinsulindelivered", "carbs": "carbsize"}
+TIME, KIND, FOOD, CORRECTION = "eventdatetime", "bolustype", "fooddelivered", "correctiondelivered"
+ALIASES = {"readingscgmbgm": "cgm", "readings": "cgm", "datetime": TIME}
+BASAL_MINUTES = 5.0
+REPEAT = pd.Timedelta(minutes=5.5)  # the same dose again within this is the same dose
+EXTENDED = re.compile(r"extended\D*([\d.]+)\s*%\s*/\s*([\d.]+)", re.IGNORECASE)
+EXTENDED_MINUTES = 120.0  # assumed: the source gives the shares, not the duration; two hours is the pump's default
+
+
+def read_azt1d(path: str | Path, *, zone: str = "America/Phoenix") -> list[PatientRecord]:
+    """One record for each subject's CSV at `path` (a file or a folder). Raises `RecordError` where a file cannot be trusted."""
+    return [read_subject(file, zone) for file in find_files(path)]
+
+
+def read_subject(path: Path, zone: str) -> PatientRecord:
+    rows = read_rows(path, (TIME, *FIELDS.values()), aliases=ALIASES)
+    local = dates(list(rows.cells[TIME]), file=str(path), row=rows.row, field=rows.fields[TIME])["time"]
+    time, _ = to_utc(local, zone, file=path)
+
+    parts = [
+        column(rows, name, channel, time, limits=(40.0, 400.0) if channel == "glucose" else None)
+        for channel, name in FIELDS.items()
+    ]
+    every = pd.concat(parts, ignore_index=True)
+    sheet = Sheet(
+        every[~((every["value"] == 0) & every["channel"].isin(["bolus", "carbs"]))].reset_index(drop=True)
+    )  # zeros fill the row
+    drop_short(sheet, rows)
+    drop_unreadable(sheet)
+    check_dates(sheet)
+    drop_repeats(sheet, rows, time)
+    sheet.cells = sheet.cells.sort_values(["time", "row"], kind="stable", ignore_index=True)
+    milliunits(sheet)
+    glucose_unit(sheet)
+    check_ranges(sheet)
+    if sheet.cells.empty:
+        raise RecordError("no usable row", file=path)
+
+    sheet.cells.loc[sheet.of("basal"), "duration"] = BASAL_MINUTES
+    if KIND in rows.cells:
+        add_kinds(sheet, rows)
+    name = re.sub(r"[^0-9a-z]+", "-", re.sub(r"^subject\s*", "", path.stem.lower())).strip("-")
+    return sheet.record(f"azt1d-{name}", zone, rows_read=len(rows) + len(rows.short), files=[path.name])
+
+
+def drop_repeats(sheet: Sheet, rows: Rows, time: pd.Series) -> None:
+    """Rules "duplicate" and "repeated time": one reading and one rate a time; one dose however often its row is repeated.
+
+    Of several rates stamped with one time, the one at the end away from the gap was delivered then.
+    """
+    cells = sheet.cells
+    dose = numbers(list(rows.cells[FIELDS["bolus"]]), decimal_comma=rows.decimal_comma)
+    carbs = numbers(list(rows.cells[FIELDS["carbs"]]), decimal_comma=rows.decimal_comma)
+    filled = (np.nan_to_num(dose) > 0) | (np.nan_to_num(carbs) > 0)
+    given = [
+        rows.cells[name]
+        for name in (*(FIELDS[channel] for channel in ("bolus", "carbs")), KIND, FOOD, CORRECTION)
+        if name in rows.cells
+    ]
+    doses = pd.concat(given, axis=1).assign(time=time.to_numpy())[filled].sort_values("time", kind="stable")
+    apart = doses["time"].diff()
+    same = (doses.drop(columns="time") == doses.drop(columns="time").shift()).all(axis=1) & (apart <= REPEAT)
+    repeated = set(rows.row[doses.index[same.to_numpy(dtype=bool)]])
+    sheet.drop((cells["channel"].isin(["bolus", "carbs"]) & cells["row"].isin(repeated)).to_numpy(dtype=bool), "duplicate")
+
+    cells = sheet.cells
+    sheet.drop(sheet.of("glucose") & cells.duplicated(["channel", "time", "value"]).to_numpy(dtype=bool), "duplicate")
+    sheet.drop(sheet.of("glucose") & sheet.cells.duplicated(["channel", "time"]).to_numpy(dtype=bool), "repeated time")
+
+    cells = sheet.cells
+    distinct = pd.Series(pd.unique(cells["time"])).sort_values(ignore_index=True)
+    after_gap = distinct.diff() > distinct.diff().shift(-1)
+    keep_last = cells["time"].isin(distinct[after_gap])
+    first, last = cells.duplicated(["channel", "time"]), cells.duplicated(["channel", "time"], keep="last")
+    sheet.drop(sheet.of("basal") & np.where(keep_last, last, first).astype(bool), "repeated time")
+
+
+def add_kinds(sheet: Sheet, rows: Rows) -> None:
+    """Flag automatic boluses, and add the rest of an extended one (rule "extended bolus").
+
+    "Extended 60.00%/3.27" gives 60 % of a food bolus of 3.27 U at once, which is what the row records; the rest is spread
+    over `EXTENDED_MINUTES`. "10.00%/0.00" is 10 % of an amount not said, which follows from the dose on the row.
+    """
+    kinds = dict(zip(rows.row, rows.cells[KIND], strict=True))
+    kind = sheet.cells["row"].map(kinds)
+    bolus = sheet.of("bolus")
+    sheet.cells.loc[bolus & kind.str.lower().str.startswith("automatic").to_numpy(dtype=bool), "flag"] = "automatic"
+
+    match = kind.str.extract(EXTENDED).astype(float)
+    share, food = match[0].to_numpy() / 100.0, match[1].to_numpy()
+    value = sheet.cells["value"].to_numpy(dtype=float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rest = np.where(food > 0, food, value / share) * (1.0 - share)
+    extended = bolus & (share > 0) & (share < 1) & (rest > 0) & (rest <= 60.0)
+    parts = sheet.cells[extended].assign(value=rest[extended], duration=EXTENDED_MINUTES)
+    detail = [
+        f"{raw} U at once, {value:.2f} U more over {EXTENDED_MINUTES:g} min"
+        for raw, value in zip(parts["raw"], parts["value"], strict=True)
+    ]
+    sheet.note("changed", "extended bolus", parts, detail)
+    sheet.cells = pd.concat([sheet.cells, parts], ignore_index=True)

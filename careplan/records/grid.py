@@ -1,0 +1,146 @@
+"""From a record's events to a regular grid."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from careplan.glucose import GLUCOSE, Regimen
+from careplan.records.events import PatientRecord
+from careplan.series import PatientSeries
+from careplan.therapy import Therapy
+
+# An impulse channel silent for longer was not logged, not idle (minutes). Long-acting insulin is given once a day.
+SILENCE = {"long_acting": 36 * 60.0}
+USUAL_SILENCE = 24 * 60.0
+CHANGE_LOG = 15.0  # minutes: rates further apart than this are changes that hold until the next; closer ones are samples
+LONGEST_HOLD = 24 * 60.0  # minutes a rate change holds without another
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+def to_series(record: PatientRecord, therapy: Therapy = GLUCOSE, *, regimen: Regimen | None = None) -> PatientSeries:
+    """A record's events on the therapy's grid.
+
+    Levels: a reading falls in the step that holds it, the next one over where jitter put two readings in one step and left
+    its neighbour empty, and readings that still share a step are averaged. Nothing is interpolated.
+    Impulses sum into their step, extended ones over the steps they last. A step without one is a known zero between two
+    logged impulses no more than a day apart (36 h for long-acting insulin), and unknown elsewhere.
+    Rates are averaged over the step where at least half of it is known. A rate with no stated end holds until the next.
+    regimen: scheduled basal rates to assume wherever the record knows none.
+
+    Raises `ValueError` for a record without events, or with a channel the therapy has not.
+    """
+    events = record.events
+    if events.empty:
+        raise ValueError(f"record of {record.patient}: no events")
+    unknown = set(events["channel"]) - set(therapy.names)
+    if unknown:
+        raise ValueError(f"record of {record.patient}: {therapy.name} has no channel {min(unknown)!r}; it has {therapy.names}")
+
+    step = pd.Timedelta(minutes=therapy.step)
+    start = events["time"].min().floor(step)
+    frames = {
+        channel.name: events[events["channel"] == channel.name].sort_values("time", kind="stable") for channel in therapy.channels
+    }
+    minutes = {name: (frame["time"] - start).dt.total_seconds().to_numpy() / 60.0 for name, frame in frames.items()}
+    last = {
+        name: until(minutes[name], frame["duration"].to_numpy(), therapy.channel(name).form)
+        for name, frame in frames.items()
+        if len(frame)
+    }
+    end = max(float(ends.max()) for ends in last.values())
+    latest = max(float(minutes[name].max()) for name in last)
+    length = max(int(latest // therapy.step) + 1, int(np.ceil(end / therapy.step)))
+
+    values = np.zeros((length, len(therapy.channels)), dtype=np.float32)
+    mask = np.zeros(values.shape, dtype=bool)
+    for index, channel in enumerate(therapy.channels):
+        if channel.name not in last:
+            continue
+        begin, amount = minutes[channel.name], frames[channel.name]["value"].to_numpy()
+        if channel.form == "level":
+            column, known = levels(begin, amount, length, therapy.step)
+        elif channel.form == "rate":
+            column, known = rates(begin, last[channel.name], amount, length, therapy.step)
+        else:
+            silence = SILENCE.get(channel.name, USUAL_SILENCE)
+            column, known = impulses(begin, last[channel.name], amount, length, therapy.step, silence)
+        values[:, index], mask[:, index] = column, known
+
+    series = PatientSeries(record.patient, therapy, start, record.zone, values, mask)
+    return series if regimen is None else with_schedule(series, regimen)
+
+
+def with_schedule(series: PatientSeries, regimen: Regimen) -> PatientSeries:
+    """The series with the regimen's basal rate wherever basal is unknown."""
+    index = series.therapy.index("basal")
+    block = np.searchsorted(regimen.starts, series.minute_of_day(), side="right") - 1
+    missing = ~series.mask[:, index]
+    series.values[missing, index] = np.asarray(regimen.basal, dtype=np.float32)[block][missing]
+    series.mask[:, index] = True
+    return series
+
+
+def until(begin: Array, duration: Array, form: str) -> Array:
+    """`[N]` when each event ends, in the unit of `begin` `[N]` (sorted); rates end at the next at the latest."""
+    if form != "rate":
+        return begin + np.nan_to_num(duration)
+    spacing = np.diff(begin)
+    usual = float(np.median(spacing[spacing > 0])) if (spacing > 0).any() else 0.0
+    longest = LONGEST_HOLD if usual > CHANGE_LOG else 3 * usual
+    following = np.append(begin[1:], begin[-1] + usual)
+    stated = np.where(np.isnan(duration), np.minimum(following, begin + longest), begin + duration)
+    return np.minimum(stated, np.append(begin[1:], np.inf))
+
+
+def levels(begin: Array, value: Array, length: int, step: float) -> tuple[Array, Mask]:
+    """Readings `[N]` at minutes `begin` `[N]` -> column `[T]` and whether it is known."""
+    row = (begin // step).astype(np.int64)
+    taken = np.bincount(row, minlength=length + 1)
+    twice = np.flatnonzero((np.diff(row) == 0) & (np.diff(begin) >= step / 2))
+    for first in twice:
+        here = row[first]
+        if taken[here] < 2:
+            continue
+        if here + 1 < length and not taken[here + 1]:
+            row[first + 1] += 1
+            taken[here], taken[here + 1] = taken[here] - 1, 1
+        elif here > 0 and not taken[here - 1]:
+            row[first] -= 1
+            taken[here], taken[here - 1] = taken[here] - 1, 1
+    count = np.bincount(row, minlength=length)[:length]
+    total = np.bincount(row, weights=value, minlength=length)[:length]
+    return np.divide(total, count, out=np.zeros(length), where=count > 0), count > 0
+
+
+def rates(begin: Array, end: Array, value: Array, length: int, step: float) -> tuple[Array, Mask]:
+    """Rates `[N]` that hold from `begin` to `end` `[N]` without overlap -> their average in each step `[T]`."""
+    amount, known = spread(begin, end, value * (end - begin), length, step), spread(begin, end, end - begin, length, step)
+    mask = known >= step / 2 - 1e-6
+    return np.divide(amount, known, out=np.zeros(length), where=mask), mask
+
+
+def impulses(begin: Array, end: Array, value: Array, length: int, step: float, silence: float) -> tuple[Array, Mask]:
+    """Amounts `[N]` given between `begin` and `end` `[N]` -> their sum in each step `[T]`, known wherever they are logged."""
+    at_once = end <= begin
+    column: Array = np.bincount((begin[at_once] // step).astype(np.int64), weights=value[at_once], minlength=length).astype(float)
+    for first, last, amount in zip(begin[~at_once], end[~at_once], value[~at_once], strict=True):
+        low, high = int(first // step), min(length, int(np.ceil(last / step)))
+        column[low:high] += spread(
+            np.array([first - low * step]), np.array([last - low * step]), np.array([amount]), high - low, step
+        )
+
+    mask = np.zeros(length, dtype=bool)
+    breaks = np.flatnonzero(np.diff(begin) > silence) + 1
+    for run in np.split(np.arange(len(begin)), breaks):
+        mask[int(begin[run[0]] // step) : max(int(begin[run[-1]] // step) + 1, int(np.ceil(end[run].max() / step)))] = True
+    return column, mask
+
+
+def spread(begin: Array, end: Array, amount: Array, length: int, step: float) -> Array:
+    """Amounts `[N]` spread evenly from `begin` to `end` `[N]` (sorted, without overlap) -> their sum in each step `[T]`."""
+    bounds = np.stack([begin, end], axis=1).ravel()
+    total = np.concatenate([[0.0], np.cumsum(amount)])
+    reached = np.stack([total[:-1], total[1:]], axis=1).ravel()
+    return np.diff(np.interp(np.arange(length + 1) * step, bounds, reached, left=0.0, right=total[-1]))

@@ -1,0 +1,191 @@
+"""Rows on their way to becoming events: the stated rules, and the account of every row they dropped or changed."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from careplan.glucose import GLUCOSE, MG_PER_MMOL
+from careplan.records.events import COLUMNS, Action, Correction, PatientRecord, RecordError, events_frame
+from careplan.records.text import Rows, is_missing, numbers
+
+CELLS = ("file", "row", "field", "raw", "time", "channel", "value", "duration", "flag")
+FIRST_DATE = pd.Timestamp("1980-01-01", tz="UTC")  # no glucose meter kept a dated memory before
+UNTRUSTED = 0.2  # a file in which more than this share of a channel breaks a rule is refused
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(eq=False)
+class Sheet:
+    """Cells of one patient's source, one row each (`CELLS`; `time` in UTC), with the corrections made so far.
+
+    Every cell ends as one event, or as one `Correction` that says it was dropped.
+    """
+
+    cells: pd.DataFrame
+    corrections: list[Correction] = field(default_factory=list)
+
+    def note(self, action: Action, rule: str, cells: pd.DataFrame, detail: Iterable[str]) -> None:
+        self.corrections += [
+            Correction(action, rule, file, int(row), name, text)
+            for file, row, name, text in zip(cells["file"], cells["row"], cells["field"], detail, strict=True)
+        ]
+
+    def drop(self, bad: Mask, rule: str) -> None:
+        """Drop the cells in `bad` `[N]`."""
+        gone = self.cells[bad]
+        if len(gone):
+            self.note("dropped", rule, gone, describe(gone))
+            self.cells = self.cells[~bad].reset_index(drop=True)
+
+    def change(self, where: Mask, column: str, values: NDArray[np.float64] | pd.Series, rule: str) -> None:
+        """Set `column` of the cells in `where` `[N]`."""
+        if not where.any():
+            return
+        before = self.cells[where]
+        self.cells.loc[where, column] = values
+        after = self.cells.loc[where, column]
+        if column == "time":
+            texts = [f"{old:%Y-%m-%d %H:%M} to {new:%Y-%m-%d %H:%M} UTC" for old, new in zip(before["time"], after, strict=True)]
+        else:
+            texts = [f"{old:g} to {new:g}" for old, new in zip(before[column], after, strict=True)]
+        self.note("changed", rule, before, texts)
+
+    def of(self, channel: str) -> Mask:
+        """`[N]` the cells of one channel."""
+        return (self.cells["channel"] == channel).to_numpy(dtype=bool)
+
+    def record(self, patient: str, zone: str, *, rows_read: int, files: Iterable[str]) -> PatientRecord:
+        """What is left, as a record."""
+        cells = self.cells.sort_values(["time", "channel", "row"], kind="stable", ignore_index=True)
+        origin = cells["file"].astype(str) + ":" + cells["row"].astype(str)
+        events = cells.assign(origin=origin)[list(COLUMNS)].astype(COLUMNS) if len(cells) else events_frame()
+        return PatientRecord(patient, zone, events, tuple(self.corrections), rows_read, files=tuple(files))
+
+
+def describe(cells: pd.DataFrame) -> list[str]:
+    """One line a cell: when, and what was written."""
+    return [
+        f"{channel} {raw!r}" if pd.isna(time) else f"{time:%Y-%m-%d %H:%M} UTC {channel} {raw!r}"
+        for time, channel, raw in zip(cells["time"], cells["channel"], cells["raw"], strict=True)
+    ]
+
+
+def column(rows: Rows, name: str, channel: str, time: pd.Series, *, limits: tuple[float, float] | None = None) -> pd.DataFrame:
+    """The filled cells of one column of a file; `limits` are what "Low" and "High" mean, in the column's unit."""
+    texts = rows.cells[name].reset_index(drop=True)
+    value = numbers(list(texts), decimal_comma=rows.decimal_comma)
+    flag = np.full(len(texts), "", dtype=object)
+    for word, limit in zip(("low", "high"), limits or (), strict=False):
+        censored = (texts.str.lower() == word).to_numpy(dtype=bool)
+        value, flag = np.where(censored, limit, value), np.where(censored, word, flag)
+    frame = pd.DataFrame(
+        {
+            "file": rows.name,
+            "row": rows.row,
+            "field": rows.fields.get(name, name),
+            "raw": texts,
+            "time": time.reset_index(drop=True),
+            "channel": channel,
+            "value": value,
+            "duration": 0.0,
+            "flag": flag,
+        }
+    )
+    return frame[~is_missing(texts)].reset_index(drop=True)
+
+
+def drop_short(sheet: Sheet, rows: Rows) -> None:
+    """Rule "short row": a row with fewer fields than the header was left out by `read_rows`."""
+    sheet.corrections += [
+        Correction("dropped", "short row", rows.name, line, "", "fewer fields than the header") for line in rows.short
+    ]
+
+
+def drop_unreadable(sheet: Sheet) -> None:
+    """Rules "impossible date" and "not a number": no such day or time of day; text where a number belongs."""
+    for rule, gone, what in (
+        ("impossible date", "time", "no possible date and time"),
+        ("not a number", "value", "text that is no number"),
+    ):
+        bad = sheet.cells[gone].isna().to_numpy(dtype=bool)
+        refuse_if_common(sheet, bad, what)
+        sheet.drop(bad, rule)
+
+
+def check_dates(sheet: Sheet, now: pd.Timestamp | None = None) -> None:
+    """Rule "impossible date": before 1980, or more than a day in the future, is dropped."""
+    latest = (now or pd.Timestamp.now("UTC")) + pd.Timedelta(days=1)
+    time = sheet.cells["time"]
+    refuse_if_common(
+        sheet, bad := ((time < FIRST_DATE) | (time > latest)).to_numpy(dtype=bool), f"dates outside 1980 to {latest:%Y-%m-%d}"
+    )
+    sheet.drop(bad, "impossible date")
+
+
+def check_ranges(sheet: Sheet) -> None:
+    """Rules "negative" and "out of range": values outside the channel's physiological range are dropped."""
+    for channel in GLUCOSE.channels:
+        mine, value = sheet.of(channel.name), sheet.cells["value"].to_numpy(dtype=float)
+        refuse_if_common(
+            sheet,
+            mine & ~((value >= channel.low) & (value <= channel.high)),
+            f"{channel.name} outside {channel.low:g} to {channel.high:g} {channel.unit} (wrong unit or column?)",
+            of=mine,
+        )
+        sheet.drop(mine & (value < min(0.0, channel.low)), "negative")
+        mine, value = sheet.of(channel.name), sheet.cells["value"].to_numpy(dtype=float)
+        sheet.drop(mine & ~((value >= channel.low) & (value <= channel.high)), "out of range")
+
+
+def refuse_if_common(sheet: Sheet, bad: Mask, what: str, *, of: Mask | None = None) -> None:
+    """Raise `RecordError` when too many of the cells `of` `[N]` are `bad` `[N]` for the file to be trusted."""
+    count, total = int(bad.sum()), int(len(bad) if of is None else of.sum())
+    if count >= 3 and count > UNTRUSTED * total:
+        first = sheet.cells[bad].iloc[0]
+        problem = f"{count} of {total} values have {what}; the first is {first['raw']!r}"
+        raise RecordError(problem, file=first["file"], row=int(first["row"]), field=first["field"])
+
+
+def milliunits(sheet: Sheet, channel: str = "basal") -> None:
+    """Rule "mU/h to U/h": a rate no pump can deliver is in thousandths, and so is the run of whole numbers around it.
+
+    Rates in U/h carry decimals and rates in mU/h do not, so the run of whole numbers that holds an impossible rate is one
+    slip, except where a value is no larger than the largest rate with decimals in the file.
+    """
+    mine = np.flatnonzero(sheet.of(channel))
+    value = sheet.cells["value"].to_numpy(dtype=float)[mine]
+    impossible = value > GLUCOSE.channel(channel).high
+    if not impossible.any():
+        return
+    whole = value == np.round(value)
+    plausible = value[~whole & ~impossible]
+    usual = plausible.max() if len(plausible) else 0.0
+    run = np.cumsum(np.diff(whole, prepend=whole[:1]) != 0)
+    slip = impossible | (whole & np.isin(run, run[impossible]) & (value > usual))
+    where = np.zeros(len(sheet.cells), dtype=bool)
+    where[mine[slip]] = True
+    sheet.change(where, "value", value[slip] / 1000.0, "mU/h to U/h")
+
+
+def glucose_unit(sheet: Sheet, expected: str = "mg/dL") -> None:
+    """Bring glucose to mg/dL. `expected` is what the source says; a day whose readings are in the other unit is a slip.
+
+    Rules "mmol/L labelled mg/dL" and the reverse: of at least three readings on a UTC day, 90 % are below 35 mg/dL, or
+    above 35 mmol/L: both are incompatible with life, so the label is wrong.
+    """
+    mine = sheet.of("glucose")
+    value = sheet.cells["value"].to_numpy(dtype=float)
+    day = sheet.cells["time"].dt.floor("D")
+    wrong = value < 35.0 if expected == "mg/dL" else value > 35.0
+    table = pd.DataFrame({"wrong": wrong & mine, "one": mine.astype(int)}).groupby(day.to_numpy()).transform("sum")
+    slip = mine & wrong & ((table["one"] >= 3) & (table["wrong"] >= 0.9 * table["one"])).to_numpy(dtype=bool)
+    if expected == "mmol/L":
+        right = mine & ~slip
+        sheet.cells.loc[right, "value"] = value[right] * MG_PER_MMOL
+        sheet.change(slip, "value", value[slip], "mg/dL labelled mmol/L")
+    else:
+        sheet.change(slip, "value", value[slip] * MG_PER_MMOL, "mmol/L labelled mg/dL")

@@ -1,0 +1,227 @@
+"""Delimited text as rows of strings: encodings, delimiters, headers, numbers, dates and clocks."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from careplan.records.events import RecordError
+
+MISSING = {"", "nan", "na", "n/a", "null", "none", "nat", "-", "--"}
+DELIMITERS = ",;\t|"
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """A delimited file: `cells` are stripped strings under normalised headers; `row` `[N]` counts lines from 1, the header."""
+
+    file: str
+    cells: pd.DataFrame
+    row: NDArray[np.int64]
+    fields: Mapping[str, str]  # normalised header -> as written
+    decimal_comma: bool
+    short: tuple[int, ...] = ()  # rows with too few fields, left out
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    @property
+    def name(self) -> str:
+        """The file's name, as corrections and origins give it: the same wherever the folder stands."""
+        return Path(self.file).name
+
+
+def find_files(path: str | Path, pattern: str = "*.csv") -> list[Path]:
+    """The file itself, or those in a folder and below that match; `RecordError` when there is none."""
+    path = Path(path)
+    try:
+        if path.is_dir():
+            found = sorted((p for p in path.rglob(pattern) if p.is_file()), key=natural)
+            if not found:
+                raise RecordError(f"no {pattern} file in this folder", file=path)
+            return found
+        if path.exists():
+            return [path]
+    except OSError as error:
+        raise RecordError(f"cannot be read: {error.strerror}", file=path) from error
+    raise RecordError("no such file or folder", file=path)
+
+
+def natural(path: Path) -> list[object]:
+    """Sort key under which "Subject 2" comes before "Subject 10"."""
+    return [(int(part), "") if part.isdigit() else (0, part.lower()) for part in re.split(r"(\d+)", str(path))]
+
+
+def normal(header: str) -> str:
+    """A header as compared: lower case, letters and digits only."""
+    return re.sub(r"[^0-9a-z]", "", header.lower())
+
+
+def read_text(path: Path) -> str:
+    """The file's text (UTF-8, or UTF-16 with a byte order mark); `RecordError` where it is neither, or is empty."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise RecordError(f"cannot be read: {error.strerror}", file=path) from error
+    if not data.strip():
+        raise RecordError("the file is empty", file=path)
+    try:
+        text = data.decode("utf-16") if data[:2] in (b"\xff\xfe", b"\xfe\xff") else data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise RecordError(f"expected UTF-8 text, found byte 0x{data[error.start]:02x}", file=path, row=line) from error
+    if "\x00" in text:
+        raise RecordError("expected text, found binary data", file=path, row=text[: text.index("\x00")].count("\n") + 1)
+    return text
+
+
+def read_rows(path: Path, required: Iterable[str] = (), *, aliases: Mapping[str, str] | None = None) -> Rows:
+    """Read a delimited file. `required` are normalised headers; `aliases` maps other normalised headers to those.
+
+    Raises `RecordError` on a missing column (a mislabelled file), rows that do not fit the header, or a file cut short.
+    """
+    text = read_text(path)
+    header_line = text.split("\n", 1)[0]
+    delimiter = max(DELIMITERS, key=header_line.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        header = [name.strip() for name in next(reader)]
+        names = [(aliases or {}).get(normal(name), normal(name)) for name in header]
+        missing = [name for name in required if name not in names]
+        if missing:
+            raise RecordError(f"expected a column {missing[0]!r}, found {header[:20]}", file=path, row=1, field=missing[0])
+        named = [name for name in names if name]
+        if len(set(named)) != len(named):
+            raise RecordError(f"a column repeats in the header: {header[:20]}", file=path, row=1)
+        body = [(reader.line_num, fields) for fields in reader if any(field.strip() for field in fields)]
+    except csv.Error as error:
+        raise RecordError(f"not delimited text: {error}", file=path, row=reader.line_num) from error
+    if not body:
+        raise RecordError("a header and no row", file=path, row=1)
+
+    width = max(index for index, name in enumerate(names) if name) + 1 if named else 0
+    short = tuple(line for line, fields in body if len(fields) < width)
+    if body[-1][0] in short:
+        raise RecordError(f"the file ends inside a row: {len(body[-1][1])} fields, expected {width}", file=path, row=body[-1][0])
+    if len(short) > 0.05 * len(body):
+        raise RecordError(f"{len(short)} rows have fewer than {width} fields", file=path, row=short[0])
+    for line, fields in body:
+        if any(field.strip() for field in fields[len(names) :]):
+            raise RecordError(f"{len(fields)} fields, expected {len(names)}", file=path, row=line)
+    kept = [(line, [field.strip() for field in fields[:width]]) for line, fields in body if len(fields) >= width]
+    cells = pd.DataFrame([fields for _, fields in kept], columns=names[:width], dtype=object)
+    cells = cells.loc[:, [bool(name) for name in names[:width]]]
+    return Rows(
+        str(path),
+        cells,
+        np.array([line for line, _ in kept], dtype=np.int64),
+        dict(zip(names, header, strict=True)),
+        delimiter != ",",
+        short,
+    )
+
+
+def is_missing(texts: Iterable[str]) -> NDArray[np.bool_]:
+    """`[N]` where a field says nothing."""
+    return np.array([text.lower() in MISSING for text in texts], dtype=bool)
+
+
+def numbers(texts: Sequence[str], *, decimal_comma: bool = False) -> NDArray[np.float64]:
+    """`[N]` finite numbers, NaN where missing or not a number."""
+    plain = [text.replace(",", ".") if decimal_comma else text for text in texts]
+    values = pd.to_numeric(pd.Series(plain, dtype=object), errors="coerce").to_numpy(dtype=float)
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+DATE = re.compile(
+    r"(\d{1,4})[/.\-](\d{1,2})[/.\-](\d{1,4})[ T]+(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?\s*([AaPp][Mm])?\s*(Z|[+-]\d{2}:?\d{2})?"
+)
+
+
+def dates(texts: Sequence[str], *, file: str, row: NDArray[np.int64], field: str, day_first: bool | None = None) -> pd.DataFrame:
+    """`[N]` parsed dates: `time` (naive, NaT where impossible or missing) and `offset` (minutes from UTC, NaN where not said).
+
+    The order of day and month is read from the whole column: a first part above 12 makes it DD/MM, a second MM/DD. Where no
+    row tells, `day_first`, or else the order under which the column is in time order; where both or neither are, `RecordError`.
+    """
+    parts = [DATE.fullmatch(text) for text in texts]
+    slashed = [(int(m[1]), int(m[2])) for m in parts if m and len(m[1]) <= 2]
+    day_evidence = sum(first > 12 for first, _ in slashed)
+    month_evidence = sum(second > 12 for _, second in slashed)
+    if slashed and not day_evidence and not month_evidence and day_first is None:
+        orders = {order: build_dates(parts, order)["time"].dropna().is_monotonic_increasing for order in (True, False)}
+        same = all(a == b for a, b in slashed)
+        if orders[True] == orders[False] and not same:
+            raise RecordError(
+                "dates may be DD/MM or MM/DD and nothing in the file tells which", file=file, row=int(row[0]), field=field
+            )
+        day_first = orders[True]
+    elif day_evidence or month_evidence:
+        if min(day_evidence, month_evidence) > 0.05 * len(slashed):
+            raise RecordError("dates mix DD/MM and MM/DD", file=file, row=int(row[0]), field=field)
+        day_first = day_evidence > month_evidence
+    return build_dates(parts, bool(day_first))
+
+
+def build_dates(parts: Sequence[re.Match[str] | None], day_first: bool) -> pd.DataFrame:
+    texts: list[str] = []
+    offsets: list[float] = []
+    for m in parts:
+        if m is None:
+            texts.append("")
+            offsets.append(np.nan)
+            continue
+        if len(m[1]) == 4:
+            year, month, day = m[1], m[2], m[3]
+        else:
+            day, month = (m[1], m[2]) if day_first else (m[2], m[1])
+            year = m[3] if len(m[3]) == 4 else f"20{m[3]:0>2}"
+        hour = int(m[4])
+        if m[7]:
+            hour = hour % 12 + (12 if m[7].lower() == "pm" else 0) if 1 <= hour <= 12 else 99
+        texts.append(f"{year}-{int(month):02}-{int(day):02} {hour:02}:{m[5]}:{m[6] or '00'}")
+        zone = m[8]
+        if not zone:
+            offsets.append(np.nan)
+        elif zone == "Z":
+            offsets.append(0.0)
+        else:
+            offsets.append((-1 if zone[0] == "-" else 1) * (int(zone[1:3]) * 60 + int(zone[-2:])))
+    time = pd.to_datetime(pd.Series(texts, dtype=object), format="%Y-%m-%d %H:%M:%S", errors="coerce")
+    return pd.DataFrame({"time": time.astype("datetime64[ns]"), "offset": offsets})
+
+
+def check_zone(zone: str, *, file: object) -> ZoneInfo:
+    """The zone; `RecordError` when there is none of that name."""
+    try:
+        return ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise RecordError(f"no time zone named {zone!r}; expected an IANA name such as 'Europe/London'", file=file) from error
+
+
+def to_utc(local: pd.Series, zone: str, *, file: object) -> tuple[pd.Series, NDArray[np.bool_]]:
+    """Local clock times `[N]` in file order to UTC, and where `[N]` the clock change skipped that time.
+
+    A skipped time is read on the clock before the change. A time that comes twice is the first pass until the file steps
+    back within the hour, the second pass from there on.
+    """
+    check_zone(zone, file=file)
+    first = local.dt.tz_localize(zone, ambiguous=np.ones(len(local), dtype=bool), nonexistent=pd.Timedelta(hours=1))
+    second = local.dt.tz_localize(zone, ambiguous=np.zeros(len(local), dtype=bool), nonexistent=pd.Timedelta(hours=1))
+    skipped = (first.dt.tz_localize(None) != local).to_numpy(dtype=bool) & local.notna().to_numpy(dtype=bool)
+    twice = (first != second).to_numpy(dtype=bool) & local.notna().to_numpy(dtype=bool)
+    utc = first.dt.tz_convert("UTC")
+    if twice.any():
+        times = local[twice]
+        back = times.diff() < pd.Timedelta(minutes=-30)
+        later = back.groupby(times.dt.date).cummax().to_numpy(dtype=bool)
+        rows = np.flatnonzero(twice)[later]
+        utc.iloc[rows] = second.iloc[rows].dt.tz_convert("UTC")
+    return utc.astype("datetime64[ns, UTC]"), skipped
