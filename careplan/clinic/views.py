@@ -212,3 +212,17 @@ class ImportedPatient:
     events_added: Mapping[str, int]  # by channel
     events_known: int  # already in the store
     corrections: tuple[tuple[str, str, str, int, str, str], ...]  # action, rule, file, row, field, detail
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """Predicted paths from `at`: what is expected, no change, and each what-if; and what happened, where it is known."""
+
+    patient: str
+    at: datetime
+    unit: str
+    history: Path  # the readings of the hours before, minutes <= 0
+    paths: Mapping[str, Path]
+    observed: Path | None
+    banners: tuple[str, ...]
+    provenance: Mapping[str, str]

@@ -16,11 +16,16 @@ from careplan.world.personalise import Personalisation
 
 @dataclass(frozen=True, eq=False)
 class Future:
-    """What is given and done from now on, `[T, C]` values where `mask`; known: whether it holds everything that will happen."""
+    """What is given and done from now on, `[T, C]` values where `mask`.
+
+    known: whether it holds everything that will happen. evidence: whether it was, or edits, a future that was recorded: all
+    futures of one forecast that say so share what the first of them tells.
+    """
 
     values: NDArray[np.float32]
     mask: NDArray[np.bool_]
     known: bool = True
+    evidence: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +67,13 @@ def forecast(
     known = torch.tensor([float(futures[name].known) for name in names], device=device).repeat_interleave(particles)
     count = len(names)
     whole = type(state)(*(part.repeat(count, *[1] * (part.dim() - 1)) for part in (state.z, state.level, state.pools, state.minute)))
-    rollout = model.rollout(whole, values, mask, known, usual.expand(len(values), -1), codes.repeat(count, 1))
+    told = None
+    recorded = [name for name in names if futures[name].evidence]
+    if recorded:
+        first = names.index(recorded[0]) * particles
+        seen = torch.tensor([float(futures[name].evidence) for name in names], device=device).repeat_interleave(particles)
+        told = seen[:, None, None] * model.told(values[first : first + 1], mask[first : first + 1], usual)
+    rollout = model.rollout(whole, values, mask, known, usual.expand(len(values), -1), codes.repeat(count, 1), told)
 
     # The mixture over what is not known of the patient (particles) and of the future (the predicted spread).
     normal = torch.special.ndtri(torch.linspace(0.025, 0.975, 20, device=device))

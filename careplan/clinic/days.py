@@ -1,0 +1,157 @@
+"""The patient's own days, lived again under another regimen: abduct what happened, change the settings, predict."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from careplan.glucose import DAY, GLUCOSE, Regimen
+from careplan.series import PatientSeries, windows
+from careplan.world.futures import Futures, abduct
+from careplan.world.model import WorldModel
+from careplan.world.personalise import Personalisation
+
+SETTINGS = ("basal", "carb_ratio", "correction_factor")
+MARGIN = 20.0  # mg/dL above target beyond which a correction is taken to be for the level
+NEAR = 3  # integration steps either side within which a bolus belongs to a meal
+
+
+@dataclass(frozen=True, eq=False)
+class Days:
+    """D recorded days of one patient, P particles, H integration steps a day, ready to be replayed.
+
+    block `[H]` of the day; basal, meal, correction `[D, H]` U recorded in each step (basal in U/h); excess `[D, H]` mg/dL above
+    target at each correction; other `[D, H, pools]` inflow from everything else; level `[D, P]`, pools `[D, P, S]` at midnight.
+    """
+
+    futures: Futures
+    rows: tuple[int, ...]  # of the series, where each day begins
+    block: Tensor
+    basal: Tensor
+    meal: Tensor
+    correction: Tensor
+    excess: Tensor
+    other: Tensor
+    level: Tensor
+    pools: Tensor
+    per_unit: Tensor  # [pools] inflow a minute of one U a minute
+    target: float
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @torch.no_grad()
+    def replay(self, multipliers: Tensor) -> Tensor:
+        """Multipliers of the regimen's lines `[W, L]`, basal then carb ratio then correction factor by block -> mg/dL `[W, P, D, H]`.
+
+        Basal is multiplied; the meal part of each bolus is divided by the carb ratio's multiplier; the correction part by the
+        correction factor's, and scaled to how far above target this replay then is.
+        """
+        wide, days, steps = len(multipliers), len(self), len(self.block)
+        interval = self.futures.model.shape.interval
+        column = GLUCOSE.index(GLUCOSE.regulated)
+        center, scale = self.futures.model.center[column], self.futures.model.scale[column]
+        basal, ratio, factor = multipliers.to(self.basal.device).unflatten(1, (3, -1))[:, :, self.block].unbind(1)  # [W, H]
+        rows = torch.arange(days, device=self.basal.device).repeat(wide)
+        level, pools = self.level.repeat(wide, 1), self.pools.repeat(wide, 1, 1)
+        levels = []
+        for step in range(steps):
+            above = (level.mean(1) * scale + center - self.target).unflatten(0, (wide, days))
+            recorded = self.excess[:, step]
+            fresh = torch.where(recorded > MARGIN, (above / recorded).clamp(0.0, 2.0), torch.ones_like(above))
+            units = self.meal[:, step] / ratio[:, step, None] + self.correction[:, step] * fresh / factor[:, step, None]
+            units = units / interval + self.basal[:, step] * basal[:, step, None] / 60.0  # U a minute, [W, D]
+            inflow = units.flatten().unsqueeze(1) * self.per_unit + self.other[:, step].repeat(wide, 1)
+            level, pools = self.futures.advance(level, pools, inflow, step, rows)
+            levels.append(level)
+        mgdl = torch.stack(levels, -1) * scale + center
+        return mgdl.unflatten(0, (wide, days)).transpose(1, 2).clamp(20.0, 600.0)
+
+
+@torch.no_grad()
+def recent_days(
+    model: WorldModel, series: PatientSeries, person: Personalisation, regimen: Regimen, *, count: int = 14, particles: int = 8, seed: int = 0
+) -> Days | None:
+    """The last `count` local days with at least 70 % of readings; `None` where there is none."""
+    device, shape, per_day = model.center.device, model.shape, DAY // int(GLUCOSE.step)
+    column = GLUCOSE.index(GLUCOSE.regulated)
+    minute = series.minute_of_day()
+    begins = [int(row) for row in np.flatnonzero(minute == 0) if row + per_day <= len(series) and row >= shape.context // 2]
+    begins = [row for row in begins if series.mask[row : row + per_day, column].mean() >= 0.7][-count:]
+    if not begins:
+        return None
+    whole = windows(series, [row + per_day for row in begins], shape.context + per_day).to(device)
+    past = type(whole)(*(part[:, : shape.context] for part in (whole.values, whole.mask, whole.minute)))
+    future = type(whole)(*(part[:, shape.context :] for part in (whole.values, whole.mask, whole.minute)))
+    days = len(begins)
+    usual = person.usual.to(device).expand(days, -1)
+    encoded = model.encode(whole, usual)[:, shape.context // shape.patch - 1 : -1]  # the state at each patch's beginning
+    codes = person.particles(particles, seed).to(device)
+    code = codes.expand(days, -1, -1)
+
+    # The context is read from the recording as it goes: what was encoded is better known than what was predicted.
+    inflow, plan = model.plan(future.values, future.mask, usual)
+    steps, interval = inflow.shape[1], shape.interval
+    every = round(shape.patch * GLUCOSE.step / interval)
+    many = days * particles
+    dynamics = model.dynamics
+    known = torch.ones(many, device=device)
+    nothing = torch.zeros(many, shape.evidence, device=device)
+    features, spread = [], []
+    flat_code = code.flatten(0, 1)
+    clock = future.minute[:, 0].repeat_interleave(particles)
+    for step in range(steps):
+        z = encoded[:, step // every].repeat_interleave(particles, 0)
+        disturbed = plan[:, step].repeat_interleave(particles, 0)
+        start = dynamics.condition(clock + step * interval, flat_code, disturbed, known, nothing)
+        middle = dynamics.condition(clock + (step + 0.5) * interval, flat_code, disturbed, known, nothing)
+        features.append(torch.stack([dynamics.features(z, start), dynamics.features(z, middle)], 1))
+        spread.append(model.spread.context(encoded[:, step // every]).repeat_interleave(particles, 0))
+    repeated = type(whole)(*(part.repeat_interleave(particles, 0) for part in (past.values, past.mask, past.minute)))
+    state = model.state(encoded[:, 0].repeat_interleave(particles, 0), repeated, usual.repeat_interleave(particles, 0), flat_code)
+    fold = (days, particles)
+    level, pools = state.level.unflatten(0, fold), state.pools.unflatten(0, fold)
+    futures = Futures(
+        model=model,
+        features=torch.stack(features, 1).unflatten(0, fold),
+        spread=torch.stack(spread, 1).unflatten(0, fold),
+        code=code,
+        tau=dynamics.absorption.time_constants(flat_code).unflatten(0, fold),
+        start=level,
+        score=torch.zeros(particles, device=device),
+        widen=torch.ones(days, device=device),
+    )
+    group = round(interval / GLUCOSE.step)
+    truth = (future.values[:, group - 1 :: group, column] - model.center[column]) / model.scale[column]
+    seen = future.mask[:, group - 1 :: group, column]
+    futures = abduct(futures, level, pools, inflow, truth, seen)
+
+    block = torch.tensor([regimen.block(int(step * interval)) for step in range(steps)], device=device)
+    filled = torch.where(future.mask, future.values, usual.unsqueeze(1))
+    bolus = filled[..., GLUCOSE.index("bolus")].unflatten(1, (-1, group)).sum(-1)
+    basal = filled[..., GLUCOSE.index("basal")].unflatten(1, (-1, group)).mean(-1)
+    carbs = torch.where(future.mask, future.values, torch.zeros(()))[..., GLUCOSE.index("carbs")].unflatten(1, (-1, group)).sum(-1)
+    nearby = torch.nn.functional.avg_pool1d(carbs.unsqueeze(1), 2 * NEAR + 1, 1, NEAR).squeeze(1) * (2 * NEAR + 1)
+    ratio = torch.tensor(regimen.carb_ratio, device=device)[block]
+    meal = torch.minimum(bolus, nearby / ratio)
+    above = torch.where(seen, truth * model.scale[column] + model.center[column] - regimen.target, torch.zeros_like(truth))
+    share = 1.0 / model.daily(usual)[0, GLUCOSE.index("bolus")]
+    pool = [index for index, item in enumerate(GLUCOSE.pools) if "bolus" in item.channels]
+    per_unit = torch.zeros(len(GLUCOSE.pools), device=device).index_fill(0, torch.tensor(pool, device=device), float(share))
+    return Days(
+        futures=futures,
+        rows=tuple(begins),
+        block=block,
+        basal=basal,
+        meal=meal,
+        correction=bolus - meal,
+        excess=torch.roll(above, 1, 1),
+        other=inflow.index_fill(-1, torch.tensor(pool, device=device), 0.0),
+        level=level,
+        pools=pools,
+        per_unit=per_unit,
+        target=regimen.target,
+    )
+
+

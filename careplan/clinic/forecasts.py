@@ -1,0 +1,101 @@
+"""Forecasts: what is expected of one patient from a time on, under no change and under each what-if."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from careplan.clinic.views import Forecast, Path
+from careplan.clinic.what_if import apply, parse
+from careplan.clinic.world import World, personalised
+from careplan.glucose import GLUCOSE
+from careplan.series import PatientSeries
+from careplan.store import Database
+from careplan.world.forecast import Band, Future, forecast
+
+EXPECTED, NO_CHANGE = "expected", "no change"
+
+
+def forecast_patient(
+    db: Database, patient: str, world: World, *, at: pd.Timestamp | None = None, what_if: Sequence[str] = (), hours: float = 4.0, seed: int = 0
+) -> Forecast:
+    """The predicted glucose of one patient from `at` (default: after the last reading), with 90 % intervals.
+
+    "expected": everyone behaves as usual. "no change": the doses and meals recorded after `at`, or, after the end of the
+    recording, the usual basal and nothing else. Each what-if edits "no change". Raises `ValueError` for a time outside the
+    recording, or a what-if that cannot be read.
+    """
+    series, person, digest = personalised(db, [patient], world)[patient]
+    column = GLUCOSE.index(GLUCOSE.regulated)
+    measured = np.flatnonzero(series.mask[:, column])
+    if not len(measured):
+        raise ValueError(f"patient {patient}: no glucose is recorded, so there is nothing to forecast from")
+    row = int(measured[-1]) + 1 if at is None else _row(series, at)
+    rows = round(hours * 60 / GLUCOSE.step)
+    rows += rows % 2
+    moment = series.start + pd.Timedelta(minutes=GLUCOSE.step * row)
+    planned, recorded = _future(series, row, rows)
+    futures = {EXPECTED: Future(planned.values, planned.mask, known=False), NO_CHANGE: planned}
+    for text in what_if:
+        edit = parse(text, therapy=GLUCOSE, at=moment, zone=series.zone, rows=rows)
+        futures[text] = Future(*apply([edit], planned.values, planned.mask, GLUCOSE), evidence=planned.evidence)
+    if len(what_if) > 1:
+        edits = [parse(text, therapy=GLUCOSE, at=moment, zone=series.zone, rows=rows) for text in what_if]
+        futures["all together"] = Future(*apply(edits, planned.values, planned.mask, GLUCOSE), evidence=planned.evidence)
+    bands = forecast(world.model, series, row, person, futures, widen=world.widen(person), seed=seed)
+    banners = []
+    if not recorded:
+        banners.append("nothing is recorded after this time: 'no change' is the usual basal, no bolus and no meal")
+    if not person.windows:
+        banners.append("too little is recorded to personalise: this is the typical patient")
+    if not series.mask[max(0, row - 3) : row, column].any():
+        banners.append("no reading in the last 15 minutes: the level now is inferred")
+    return Forecast(
+        patient=patient,
+        at=moment.to_pydatetime(),
+        unit=GLUCOSE.channel(GLUCOSE.regulated).unit,
+        history=_recorded(series, max(0, row - 36), row, row),
+        paths={name: path(band) for name, band in bands.items()},
+        observed=_recorded(series, row, min(row + rows, len(series)), row) if recorded else None,
+        banners=tuple(banners),
+        provenance=world.provenance(seed, digest),
+    )
+
+
+def path(band: Band) -> Path:
+    """A band as the faces draw it."""
+    return Path(
+        minutes=tuple(band.minutes.tolist()), mid=tuple(band.mid.tolist()), low=tuple(band.low.tolist()), high=tuple(band.high.tolist())
+    )
+
+
+def _row(series: PatientSeries, at: pd.Timestamp) -> int:
+    moment = at.tz_localize(series.zone) if at.tzinfo is None else at
+    end = series.times[-1] + pd.Timedelta(minutes=series.therapy.step)
+    if not series.start < moment <= end:
+        zone = series.zone
+        raise ValueError(
+            f"patient {series.patient}: {moment.tz_convert(zone):%Y-%m-%d %H:%M} is outside the recording, "
+            f"{series.start.tz_convert(zone):%Y-%m-%d %H:%M} to {end.tz_convert(zone):%Y-%m-%d %H:%M} ({zone})"
+        )
+    return int((moment - series.start) / pd.Timedelta(minutes=series.therapy.step))
+
+
+def _future(series: PatientSeries, row: int, rows: int) -> tuple[Future, bool]:
+    """The `rows` rows recorded from `row`; beyond the recording usual rates and no impulses. Whether any were recorded."""
+    values = np.zeros((rows, series.values.shape[1]), np.float32)
+    mask = np.zeros_like(values, dtype=bool)
+    there = max(0, min(rows, len(series) - row))
+    values[:there], mask[:there] = series.values[row : row + there], series.mask[row : row + there]
+    for index, channel in enumerate(series.therapy.channels):
+        if channel.form == "impulse" and (not there or series.mask[:, index].any()):
+            mask[there:, index] = True
+    return Future(values, mask, evidence=there == rows), there > 0
+
+
+def _recorded(series: PatientSeries, start: int, end: int, zero: int) -> Path:
+    glucose = series.column(series.therapy.regulated)[start:end]
+    minutes = (np.arange(start, end) + 1 - zero) * series.therapy.step
+    known = ~np.isnan(glucose)
+    levels = tuple(glucose[known].astype(float).tolist())
+    return Path(minutes=tuple(minutes[known].astype(float).tolist()), mid=levels, low=levels, high=levels)

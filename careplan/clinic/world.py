@@ -1,0 +1,121 @@
+"""The world model in use: the shipped weights or a trained folder, and each patient's personalisation, kept in the store."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from sqlalchemy import select
+from torch import Tensor
+
+from careplan.clinic.records import load_series
+from careplan.glucose import GLUCOSE
+from careplan.series import PatientSeries
+from careplan.store import Database, data_hash
+from careplan.store.schema import Personalisation as Stored
+from careplan.world.model import WEIGHTS, WorldModel, load_card, load_model
+from careplan.world.personalise import Personalisation, personalise, typical
+from careplan.world.trust import widening
+
+BATCH = 50  # patients personalised at once
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """A trained model and its card."""
+
+    model: WorldModel
+    card: Mapping[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        return str(self.card["hash"])
+
+    def widen(self, person: Personalisation) -> Tensor:
+        """Conformal factors every half hour for one patient, `[H]`."""
+        return widening(person, torch.tensor(self.card["conformal"]))
+
+    def provenance(self, seed: int, data: str) -> dict[str, str]:
+        return {"seed": str(seed), "code": code_version(), "model": self.fingerprint, "data": data}
+
+
+def code_version() -> str:
+    try:
+        return version("careplan")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+@cache
+def open_world(folder: Path = WEIGHTS) -> World:
+    """The model in `folder`, the shipped one by default, on the GPU where there is one."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return World(load_model(GLUCOSE, folder, device), load_card(GLUCOSE, folder))
+
+
+def personalised(
+    db: Database, patients: Sequence[str], world: World, progress: Callable[[int, int], None] | None = None
+) -> dict[str, tuple[PatientSeries, Personalisation, str]]:
+    """Each patient's series, personalisation and data hash; inferred for those whose data or model changed, and stored."""
+    found: dict[str, tuple[PatientSeries, Personalisation, str]] = {}
+    missing: list[tuple[PatientSeries, str]] = []
+    for patient in patients:
+        series = load_series(db, patient)
+        with db.read() as session:
+            digest = data_hash(session, patient)
+            query = select(Stored).where(Stored.patient == patient, Stored.model_hash == world.fingerprint, Stored.data_hash == digest)
+            stored = session.scalar(query)
+        if stored is None:
+            missing.append((series, digest))
+        else:
+            found[patient] = (series, _read(patient, stored.code), digest)
+    for start in range(0, len(missing), BATCH):
+        batch = missing[start : start + BATCH]
+        people = [person for person, _ in zip(_infer(world, [series for series, _ in batch]), batch, strict=True)]
+        with db.write() as session:
+            for (series, digest), person in zip(batch, people, strict=True):
+                session.merge(
+                    Stored(
+                        patient=series.patient,
+                        model_hash=world.fingerprint,
+                        data_hash=digest,
+                        created=datetime.now(UTC),
+                        code=_write(person),
+                    )
+                )
+                found[series.patient] = (series, person, digest)
+        if progress is not None:
+            progress(min(start + BATCH, len(missing)), len(missing))
+    return {patient: found[patient] for patient in patients}
+
+
+def _infer(world: World, recordings: list[PatientSeries]) -> list[Personalisation]:
+    column = GLUCOSE.index(GLUCOSE.regulated)
+    usable = [series for series in recordings if series.mask[:, column].sum() > 1]
+    people = {person.patient: person for person in personalise(world.model, usable)}
+    nobody = torch.zeros(len(GLUCOSE.channels))
+    return [people.get(series.patient) or typical(world.model, series.patient, nobody) for series in recordings]
+
+
+TENSORS = ("mean", "covariance", "usual", "minutes", "errors", "persistence", "scores")
+
+
+def _write(person: Personalisation) -> dict[str, Any]:
+    body: dict[str, Any] = {"windows": person.windows}
+    for name in TENSORS:
+        tensor = getattr(person, name)
+        flat = [None if value != value else round(value, 7) for value in tensor.flatten().tolist()]
+        body[name] = {"shape": list(tensor.shape), "values": flat}
+    return body
+
+
+def _read(patient: str, body: Mapping[str, Any]) -> Personalisation:
+    tensors = {
+        name: torch.tensor([float("nan") if value is None else value for value in body[name]["values"]]).reshape(body[name]["shape"])
+        for name in TENSORS
+    }
+    return Personalisation(patient=patient, windows=int(body["windows"]), **tensors)
