@@ -2,6 +2,7 @@
 
 from .audit import Verification, append, verify
 from .database import Database, StoreError, open_database, upgrade
+from . import schema
 from .events import add_events, count_events, data_hash, read_events
 
 __all__ = [

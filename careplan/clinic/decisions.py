@@ -1,0 +1,111 @@
+"""What may be decided of a suggestion's lines. Pure: the same rules for a draft, a signature and an export."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from careplan.clinic.views import Decision, Line, Setting
+from careplan.glucose import DAY
+
+# Consensus targets for adults (% of readings); any breach forbids more insulin in that part of the day.
+BELOW_70_TARGET, BELOW_54_TARGET = 4.0, 1.0
+TYPED_REASON = 10  # characters at least, where a value is beyond its recommended range
+
+# Whether a larger value means more insulin (1) or less (-1).
+INSULIN: Mapping[Setting, int] = {
+    "basal": 1,
+    "long_acting": 1,
+    "bolus": 1,
+    "temp_basal": 1,
+    "carb_ratio": -1,
+    "correction_factor": -1,
+}
+
+
+class Exposure(NamedTuple):
+    """Hypoglycaemia in one part of the day: readings, and % of them below 70 and 54 mg/dL."""
+
+    readings: int
+    below_70: float
+    below_54: float
+
+    @property
+    def breach(self) -> str | None:
+        """Which target is broken, in words; missing readings close the gate."""
+        if not self.readings:
+            return "there are no recent readings to tell"
+        if self.below_54 >= BELOW_54_TARGET:
+            return f"{self.below_54:.1f} % of readings are below 54 mg/dL (target under {BELOW_54_TARGET:g} %)"
+        if self.below_70 >= BELOW_70_TARGET:
+            return f"{self.below_70:.1f} % of readings are below 70 mg/dL (target under {BELOW_70_TARGET:g} %)"
+        return None
+
+
+def exposure(glucose: NDArray[np.floating], minute: NDArray[np.floating], start: int = 0, end: int = DAY) -> Exposure:
+    """glucose: `[N]` mg/dL, minute: `[N]` of the local day; those from `start` up to `end`, past midnight when `end` is not after it."""
+    inside = (minute >= start) & (minute < end) if start < end else (minute >= start) | (minute < end)
+    chosen = glucose[inside & np.isfinite(glucose)]
+    if not len(chosen):
+        return Exposure(0, math.nan, math.nan)
+    return Exposure(len(chosen), 100.0 * float(np.mean(chosen < 70.0)), 100.0 * float(np.mean(chosen < 54.0)))
+
+
+def raises_insulin(line: Line, value: float) -> bool:
+    """Whether deciding on `value` gives more insulin than now."""
+    return (value - line.current) * INSULIN[line.setting] > 1e-9
+
+
+def draft_problems(lines: Sequence[Line], decisions: Sequence[Decision]) -> list[str]:
+    """What no draft may hold: a line decided twice, or a line that the suggestion has not."""
+    keys = [decision.key for decision in decisions]
+    known = {line.key for line in lines}
+    problems = [f"{key}: decided twice" for key in sorted({key for key in keys if keys.count(key) > 1})]
+    return problems + [f"{key}: the suggestion has no such line" for key in keys if key not in known]
+
+
+def problems(lines: Sequence[Line], decisions: Sequence[Decision], exposed: Callable[[Line], Exposure]) -> list[str]:
+    """Why these decisions cannot be signed, a sentence each; empty when they can.
+
+    exposed: the hypoglycaemia in a line's part of the day.
+    """
+    found = draft_problems(lines, decisions)
+    by_key = {decision.key: decision for decision in decisions}
+    for line in lines:
+        decision = by_key.get(line.key)
+        found += [f"{line.key}: not decided"] if decision is None else _line_problems(line, decision, exposed)
+    return found
+
+
+def _line_problems(line: Line, decision: Decision, exposed: Callable[[Line], Exposure]) -> list[str]:
+    key, value, reason = line.key, decision.value, decision.reason.strip()
+    if decision.verdict == "reject":
+        found = [] if reason else [f"{key}: a rejection needs a reason"]
+        return found if _same(value, line.current) else [*found, f"{key}: a rejected line keeps {line.current:g} {line.unit}"]
+    if not math.isfinite(value):
+        return [f"{key}: {value} is not a number"]
+
+    found = []
+    if decision.verdict == "accept" and not _same(value, line.proposed):
+        found.append(f"{key}: an accepted line is {line.proposed:g} {line.unit}, not {value:g}; edit it instead")
+    if decision.verdict == "edit" and not reason:
+        found.append(f"{key}: an edit needs a reason")
+    if not line.absolute_low <= value <= line.absolute_high:
+        found.append(
+            f"{key}: {value:g} {line.unit} is beyond the absolute limits "
+            f"{line.absolute_low:g} to {line.absolute_high:g} {line.unit}, which nobody can sign"
+        )
+    elif not line.lowest <= value <= line.highest and len(reason) < TYPED_REASON:
+        found.append(
+            f"{key}: {value:g} {line.unit} is beyond the recommended {line.lowest:g} to {line.highest:g} {line.unit}: "
+            f"it needs a typed reason of at least {TYPED_REASON} characters"
+        )
+    if raises_insulin(line, value) and (breach := exposed(line).breach):
+        found.append(f"{key}: more insulin is not allowed here: {breach}")
+    return found
+
+
+def _same(value: float, other: float) -> bool:
+    return math.isclose(value, other, rel_tol=1e-6, abs_tol=1e-9)

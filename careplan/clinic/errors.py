@@ -1,0 +1,22 @@
+"""What a use case refuses, in words for the person who asked."""
+
+from collections.abc import Sequence
+
+
+class ClinicError(ValueError):
+    """The request cannot be done as asked; the store is unchanged."""
+
+
+class UnknownPatient(ClinicError):  # noqa: N818
+    def __init__(self, patient: str, known: Sequence[str]) -> None:
+        listed = ", ".join(known[:10]) + (", ..." if len(known) > 10 else "")
+        super().__init__(f"patient {patient!r} is not in the store; it holds {listed or 'no patients yet'}")
+        self.patient = patient
+
+
+class ReviewError(ClinicError):
+    """A draft or review that cannot be kept. `problems`: each line's problem, in words."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)

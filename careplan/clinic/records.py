@@ -1,0 +1,228 @@
+"""Records into the store and out of it."""
+
+import getpass
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, cast
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from careplan.clinic import codec
+from careplan.clinic.errors import ClinicError, UnknownPatient
+from careplan.clinic.views import ImportedPatient, ImportReport
+from careplan.glucose import GLUCOSE, Regimen
+from careplan.records.events import PatientRecord
+from careplan.records.grid import to_series
+from careplan.series import PatientSeries
+from careplan.store import Database, add_events, append, data_hash, read_events
+from careplan.store.schema import Patient, RegimenVersion
+
+Progress = Callable[[int, int, str], None]  # done, total, the patient just kept
+
+
+def account() -> str:
+    """Who is at the keyboard, where nobody said: the operating system's account."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def import_records(
+    db: Database,
+    format: str,
+    path: str | Path,
+    *,
+    zone: str | None = None,
+    progress: Progress | None = None,
+    actor: str | None = None,
+    merge: bool = False,
+) -> ImportReport:
+    """Reads the patients at `path` with the reader of `format` and keeps what is new of each.
+
+    Raises `RecordError` (nothing kept) where a file cannot be trusted, `ClinicError` for an unknown format, and
+    `StoreError` when the store cannot be written (patients before that one are kept).
+    """
+    from careplan.records import READERS
+
+    if format not in READERS:
+        raise ClinicError(f"format {format!r}: expected one of {', '.join(sorted(READERS))}")
+    records = READERS[format](path, zone=zone) if zone is not None else READERS[format](path)
+    return store_records(db, format, records, progress=progress, actor=actor, merge=merge)
+
+
+def store_records(
+    db: Database,
+    source: str,
+    records: Sequence[PatientRecord],
+    *,
+    progress: Progress | None = None,
+    actor: str | None = None,
+    merge: bool = False,
+) -> ImportReport:
+    """Keeps what is new of each record, each in one transaction: a patient's record is kept whole or not at all.
+
+    merge: allow a record whose patient is already stored from another source; otherwise it fails, for two people may share a name.
+    """
+    imported, failed = [], {}
+    for done, record in enumerate(records, start=1):
+        try:
+            imported.append(_store(db, source, record, actor or account(), merge))
+        except ValueError as error:
+            failed[record.patient] = str(error)
+            continue
+        if progress is not None:
+            progress(done, len(records), record.patient)
+    return ImportReport(source=source, patients=tuple(imported), failed=failed)
+
+
+def _store(db: Database, source: str, record: PatientRecord, actor: str, merge: bool) -> ImportedPatient:
+    corrections = tuple(
+        (str(c.action), str(c.rule), str(c.file), int(c.row), str(c.field), str(c.detail)) for c in record.corrections
+    )
+    with db.write() as session:
+        stored = session.get(Patient, record.patient)
+        if stored is not None and stored.source != source and not merge:
+            raise ClinicError(
+                f"patient {record.patient!r} is already stored from {stored.source!r}; if it is the same person, import with merge"
+            )
+        if stored is not None and stored.zone != record.zone:
+            raise ClinicError(
+                f"patient {record.patient!r} is stored with the clock of {stored.zone}, this record has {record.zone}"
+            )
+        if stored is None:
+            stored = Patient(
+                id=record.patient,
+                group=record.group,
+                zone=record.zone,
+                source=source,
+                weight=record.weight,
+                created=datetime.now(UTC),
+            )
+            session.add(stored)
+            session.flush()
+            append(session, actor, "patient added", patient=record.patient, source=source)
+        elif stored.weight is None and record.weight is not None:
+            stored.weight = record.weight
+        added = add_events(
+            session,
+            record.patient,
+            record.events,
+            source=source,
+            files=record.files,
+            report={"rows_read": record.rows_read},
+            corrections=corrections,
+        )
+        if added:
+            append(
+                session,
+                actor,
+                "imported",
+                patient=record.patient,
+                source=source,
+                files=list(record.files),
+                events_added=added,
+                corrections=len(corrections),
+                data_hash=data_hash(session, record.patient),
+            )
+        if record.regimen is not None:
+            _add_stated_regimen(session, record, record.regimen, actor)
+    return ImportedPatient(
+        patient=record.patient,
+        rows_read=record.rows_read,
+        events_added=added,
+        events_known=len(record.events) - sum(added.values()),
+        corrections=corrections,
+    )
+
+
+def _add_stated_regimen(session: Session, record: PatientRecord, regimen: Regimen, actor: str) -> None:
+    """Keeps what the source says is prescribed, where it says something new; a later signed review stays in force."""
+    valid_from = record.events["time"].max().to_pydatetime() if len(record.events) else datetime.now(UTC)
+    stated = select(RegimenVersion).where(RegimenVersion.patient == record.patient, RegimenVersion.source == "stated")
+    bodies = [version.body for version in session.scalars(stated)]
+    if codec.dump(regimen) not in bodies:
+        add_regimen(session, record.patient, regimen, source="stated", valid_from=valid_from, actor=actor)
+
+
+def add_regimen(
+    session: Session, patient: str, regimen: Regimen, *, source: str, valid_from: datetime, actor: str
+) -> RegimenVersion:
+    """A new version within a transaction, audited. Versions are never edited."""
+    version = RegimenVersion(
+        patient=patient, valid_from=valid_from, created=datetime.now(UTC), source=source, body=codec.dump(regimen)
+    )
+    session.add(version)
+    session.flush()
+    append(session, actor, "regimen added", patient=patient, regimen=version.id, source=source, body=version.body)
+    return version
+
+
+def save_regimen(
+    db: Database,
+    patient: str,
+    regimen: Regimen,
+    *,
+    source: str = "stated",
+    valid_from: datetime | None = None,
+    actor: str | None = None,
+) -> int:
+    """Prescribes a regimen from a time on (now); returns its version. Raises `UnknownPatient`."""
+    with db.write() as session:
+        require(session, patient)
+        version = add_regimen(
+            session, patient, regimen, source=source, valid_from=valid_from or datetime.now(UTC), actor=actor or account()
+        )
+        return version.id
+
+
+def current_version(session: Session, patient: str) -> RegimenVersion | None:
+    """The regimen version in force: the latest valid, the newest of equals."""
+    query = select(RegimenVersion).where(RegimenVersion.patient == patient)
+    return session.scalars(query.order_by(RegimenVersion.valid_from.desc(), RegimenVersion.id.desc()).limit(1)).first()
+
+
+def require(session: Session, patient: str) -> Patient:
+    """The stored patient; raises `UnknownPatient`, naming those there are."""
+    found = session.get(Patient, patient)
+    if found is None:
+        raise UnknownPatient(patient, list(session.scalars(select(Patient.id).order_by(Patient.id))))
+    return found
+
+
+def patient_names(db: Database) -> list[str]:
+    """Everyone in the store, by name."""
+    with db.read() as session:
+        return list(session.scalars(select(Patient.id).order_by(Patient.id)))
+
+
+def load_record(db: Database, patient: str) -> PatientRecord:
+    """All events of a patient, with the regimen in force where one is stored. Raises `UnknownPatient`."""
+    with db.read() as session:
+        stored = require(session, patient)
+        version = current_version(session, patient)
+        return PatientRecord(
+            patient=patient,
+            zone=stored.zone,
+            events=read_events(session, patient),
+            weight=stored.weight,
+            group=cast(Literal["adult", "adolescent", "child"], stored.group),
+            regimen=None if version is None else codec.load(Regimen, version.body),
+        )
+
+
+def load_series(db: Database, patient: str) -> PatientSeries:
+    """A patient's recording on the glucose therapy's grid. Raises `UnknownPatient`, or `ClinicError` without events."""
+    record = load_record(db, patient)
+    if record.events.empty:
+        raise ClinicError(f"patient {patient!r} has no events in the store")
+    return to_series(record, GLUCOSE)
+
+
+def patient_data_hash(db: Database, patient: str) -> str:
+    """Changes whenever the patient's events do; the key under which a personalisation is kept."""
+    with db.read() as session:
+        require(session, patient)
+        return data_hash(session, patient)

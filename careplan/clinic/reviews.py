@@ -1,0 +1,181 @@
+"""A person decides: drafts, signatures, and what they change."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from careplan.clinic import codec, decisions
+from careplan.clinic.errors import ReviewError
+from careplan.clinic.records import add_regimen, current_version, require
+from careplan.clinic.regimens import Change, apply_changes
+from careplan.clinic.suggestions import latest, stored
+from careplan.clinic.views import Decision, Line, Review, Suggestion
+from careplan.glucose import DAY, Regimen
+from careplan.store import Database, append, read_events, schema
+
+RECENT = timedelta(days=14)  # the days of readings that the hypoglycaemia target is judged on
+SAME = 0.01  # a line's current value may be rounded: this much of it
+
+
+def save_draft(db: Database, suggestion: int, decided: Sequence[Decision], reviewer: str) -> None:
+    """Keeps a reviewer's work so far, in place of their last draft. Raises `ReviewError` for a line the suggestion has not."""
+    with db.write() as session:
+        found = stored(session, suggestion)
+        problems = decisions.draft_problems(found.lines, decided)
+        if not reviewer.strip():
+            problems.append("a draft needs the reviewer's name")
+        if signed := _signed(session, suggestion):
+            problems.append(signed)
+        if problems:
+            raise ReviewError(problems)
+        session.merge(
+            schema.Draft(
+                suggestion=suggestion, reviewer=reviewer.strip(), updated=datetime.now(UTC), decisions=codec.dump(tuple(decided))
+            )
+        )
+
+
+def load_draft(db: Database, suggestion: int, reviewer: str | None = None) -> tuple[Decision, ...]:
+    """The reviewer's draft (anyone's newest without a name), empty where there is none."""
+    with db.read() as session:
+        return draft(session, suggestion, reviewer)
+
+
+def sign_review(db: Database, suggestion: int, decided: Sequence[Decision], reviewer: str, meaning: str) -> Review:
+    """Signs a decision on every line; what is accepted or edited becomes a new regimen version (the proposal stays as it was).
+
+    Raises `ReviewError` with every reason why it cannot be signed; then nothing changes.
+    """
+    with db.write() as session:
+        found = stored(session, suggestion)
+        problems = [*_stale(session, found), *decisions.problems(found.lines, decided, _exposure(session, found))]
+        if not reviewer.strip():
+            problems.append("a signature needs the reviewer's name")
+        if not meaning.strip():
+            problems.append("a signature needs its meaning")
+        if problems:
+            raise ReviewError(problems)
+
+        version = _apply(session, found, decided, reviewer.strip())
+        row = schema.Review(
+            suggestion=suggestion,
+            patient=found.patient,
+            reviewer=reviewer.strip(),
+            signed=datetime.now(UTC),
+            meaning=meaning.strip(),
+            decisions=codec.dump(tuple(decided)),
+            regimen=version,
+        )
+        session.add(row)
+        session.execute(delete(schema.Draft).where(schema.Draft.suggestion == suggestion))
+        session.flush()
+        append(
+            session,
+            row.reviewer,
+            "signed",
+            patient=found.patient,
+            suggestion=suggestion,
+            review=row.id,
+            regimen=version,
+            meaning=row.meaning,
+            decisions=row.decisions,
+        )
+        return review_view(row)
+
+
+def reviews_of(session: Session, patient: str) -> tuple[Review, ...]:
+    """A patient's signed reviews, the newest first."""
+    query = select(schema.Review).where(schema.Review.patient == patient).order_by(schema.Review.id.desc())
+    return tuple(review_view(row) for row in session.scalars(query))
+
+
+def review_view(row: schema.Review) -> Review:
+    return Review(
+        id=row.id,
+        suggestion=row.suggestion,
+        patient=row.patient,
+        reviewer=row.reviewer,
+        signed=row.signed,
+        meaning=row.meaning,
+        decisions=tuple(codec.load(Decision, body) for body in row.decisions),
+    )
+
+
+def draft(session: Session, suggestion: int, reviewer: str | None = None) -> tuple[Decision, ...]:
+    query = select(schema.Draft).where(schema.Draft.suggestion == suggestion)
+    if reviewer is not None:
+        query = query.where(schema.Draft.reviewer == reviewer)
+    row = session.scalars(query.order_by(schema.Draft.updated.desc()).limit(1)).first()
+    return () if row is None else tuple(codec.load(Decision, body) for body in row.decisions)
+
+
+def recent_glucose(session: Session, patient: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Readings of the last 14 days recorded: `[N]` mg/dL and `[N]` minute of the patient's day."""
+    last = session.scalar(
+        select(func.max(schema.Event.time)).where(schema.Event.patient == patient, schema.Event.channel == "glucose")
+    )
+    if last is None:
+        return np.zeros(0), np.zeros(0)
+    start = (pd.Timestamp(last, unit="us", tz="UTC") - RECENT).to_pydatetime()
+    events = read_events(session, patient, channels=["glucose"], start=start)
+    local = events["time"].dt.tz_convert(require(session, patient).zone)
+    minute = (local.dt.hour * 60 + local.dt.minute).to_numpy(dtype=np.float64)
+    return events["value"].to_numpy(dtype=np.float64), minute
+
+
+def _exposure(session: Session, suggestion: Suggestion) -> Callable[[Line], decisions.Exposure]:
+    glucose, minute = recent_glucose(session, suggestion.patient)
+
+    def exposed(line: Line) -> decisions.Exposure:
+        all_day = suggestion.kind == "doses" or line.setting == "long_acting"
+        start, end = (0, DAY) if all_day else (line.start, line.end)
+        return decisions.exposure(glucose, minute, start, end)
+
+    return exposed
+
+
+def _signed(session: Session, suggestion: int) -> str | None:
+    row = session.scalars(select(schema.Review).where(schema.Review.suggestion == suggestion)).first()
+    return None if row is None else f"already signed by {row.reviewer} at {row.signed:%Y-%m-%d %H:%M} UTC"
+
+
+def _stale(session: Session, suggestion: Suggestion) -> list[str]:
+    """Why this suggestion can no longer be signed: signed already, nothing to sign, replaced, or the regimen moved on."""
+    found = [signed] if suggestion.id is not None and (signed := _signed(session, suggestion.id)) else []
+    if suggestion.abstained:
+        found.append("careplan abstained: there is nothing to sign")
+    newest = latest(session, suggestion.patient, suggestion.kind)
+    if newest is not None and newest.id != suggestion.id:
+        found.append(f"suggestion {newest.id} has replaced this one")
+    if suggestion.kind == "regimen":
+        version = current_version(session, suggestion.patient)
+        if version is None:
+            found.append("there is no regimen to change")
+        else:
+            found += [_moved(line, codec.load(Regimen, version.body)) for line in suggestion.lines]
+    return [problem for problem in found if problem]
+
+
+def _moved(line: Line, regimen: Regimen) -> str:
+    now = regimen.long_acting if line.setting == "long_acting" else getattr(regimen, line.setting)[regimen.block(line.start)]
+    same = np.isclose(now, line.current, rtol=SAME, atol=SAME / 2)
+    return "" if same else f"{line.key}: the regimen is now {now:g} {line.unit}, no longer {line.current:g}"
+
+
+def _apply(session: Session, suggestion: Suggestion, decided: Sequence[Decision], reviewer: str) -> int | None:
+    """The regimen version that the kept lines make; `None` where a review changes no regimen."""
+    by_key = {decision.key: decision for decision in decided}
+    kept = [line for line in suggestion.lines if by_key[line.key].verdict != "reject"]
+    version = current_version(session, suggestion.patient)
+    if suggestion.kind != "regimen" or not kept or version is None:
+        return None
+    changes = [Change(line.setting, line.start, line.end, by_key[line.key].value) for line in kept]
+    regimen = apply_changes(codec.load(Regimen, version.body), changes)
+    now = max(datetime.now(UTC), version.valid_from)
+    source = f"suggestion {suggestion.id}"
+    return add_regimen(session, suggestion.patient, regimen, source=source, valid_from=now, actor=reviewer).id

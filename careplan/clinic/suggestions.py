@@ -1,0 +1,83 @@
+"""Suggestions as they are stored: made once, never edited."""
+
+from dataclasses import replace
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from careplan.clinic import codec
+from careplan.clinic.errors import ClinicError
+from careplan.clinic.records import account, require
+from careplan.clinic.regimens import keep_estimate
+from careplan.clinic.views import Kind, Suggestion
+from careplan.store import Database, append, schema
+
+
+def save_suggestion(db: Database, suggestion: Suggestion, *, actor: str | None = None) -> Suggestion:
+    """Keeps a new suggestion; returns it with its id. Raises `UnknownPatient`, or `ClinicError` for one that is already kept.
+
+    Where the patient's regimen is only estimated, that estimate is stored as a version, so that `current` stays what it was.
+    """
+    if suggestion.id is not None:
+        raise ClinicError(f"suggestion {suggestion.id} is already stored; a proposal is never edited")
+    keys = [line.key for line in suggestion.lines]
+    if len(set(keys)) != len(keys):
+        raise ClinicError(f"suggestion for {suggestion.patient}: line keys repeat: {keys}")
+    with db.read() as session:
+        require(session, suggestion.patient)
+    actor = actor or account()
+    if suggestion.kind == "regimen":
+        keep_estimate(db, suggestion.patient, actor=actor)
+    with db.write() as session:
+        row = schema.Suggestion(
+            patient=suggestion.patient,
+            kind=suggestion.kind,
+            created=suggestion.created,
+            payload=codec.dump(suggestion),
+            provenance=dict(suggestion.provenance),
+        )
+        session.add(row)
+        session.flush()
+        append(
+            session,
+            actor,
+            "suggested",
+            patient=suggestion.patient,
+            suggestion=row.id,
+            kind=suggestion.kind,
+            abstained=suggestion.abstained,
+            lines={line.key: [line.current, line.proposed] for line in suggestion.lines},
+            limits_bound=list(suggestion.limits_bound),
+            provenance=dict(suggestion.provenance),
+        )
+        return replace(suggestion, id=row.id)
+
+
+def latest_suggestion(db: Database, patient: str, kind: Kind = "regimen") -> Suggestion | None:
+    """The newest suggestion of a kind. Raises `UnknownPatient`."""
+    with db.read() as session:
+        require(session, patient)
+        return latest(session, patient, kind)
+
+
+def load_suggestion(db: Database, suggestion: int) -> Suggestion:
+    """Raises `ClinicError` where there is none by that number."""
+    with db.read() as session:
+        return stored(session, suggestion)
+
+
+def latest(session: Session, patient: str, kind: str) -> Suggestion | None:
+    query = select(schema.Suggestion).where(schema.Suggestion.patient == patient, schema.Suggestion.kind == kind)
+    row = session.scalars(query.order_by(schema.Suggestion.id.desc()).limit(1)).first()
+    return None if row is None else _view(row)
+
+
+def stored(session: Session, suggestion: int) -> Suggestion:
+    row = session.get(schema.Suggestion, suggestion)
+    if row is None:
+        raise ClinicError(f"suggestion {suggestion} is not in the store")
+    return _view(row)
+
+
+def _view(row: schema.Suggestion) -> Suggestion:
+    return replace(codec.load(Suggestion, row.payload), id=row.id)
