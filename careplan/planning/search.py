@@ -1,0 +1,273 @@
+"""Search: Gumbel sequential halving at the root, one simulation or one round at a time, and exhaustive where the tree is small.
+
+The oracle for `search(..., parallel=False)` is mctx's `gumbel_muzero_policy`: the same visits, values and action (tests/golden).
+"""
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from careplan.planning.model import Expansion, Problem
+from careplan.planning.tree import Descent, Tree, completed_q, descend, grow, masked, plant, rows_of, tail_mean
+
+ROWS_AT_ONCE = 65_536  # rows (patients x futures) a model is asked for at once by the exhaustive search
+
+
+@dataclass(frozen=True, eq=False)
+class Plans:
+    """Every plan that a search evaluated: N nodes a tree, each the actions down to it followed by no change. Node 0 is no change.
+
+    parent, depth, first `[B, N]`: first is the root candidate of the node's path, 0 at the root. action `[B, N, d]`: the step in.
+    outcome: `[B, N, P, C]` of the whole plan. eligible: `[B, N]`. broken: `[B]`, the model gave numbers that are not finite.
+    table `[B, K, d]`, allowed `[B, K]`, pruned `[B, K]`: the root's candidates, what hard limits and what budgets left of them.
+    """
+
+    parent: Tensor
+    depth: Tensor
+    first: Tensor
+    action: Tensor
+    outcome: Tensor
+    eligible: Tensor
+    broken: Tensor
+    table: Tensor
+    allowed: Tensor
+    pruned: Tensor
+
+    def scores(self, risk_level: float) -> Tensor:
+        """`[B, N]` tail mean of the reward, -inf where not eligible."""
+        return tail_mean(self.outcome[..., 0], risk_level).masked_fill(~self.eligible, -torch.inf)
+
+    def best(self, risk_level: float, *, excluding: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The best eligible node `[B]` and its score `[B]`, without those whose first candidate is `excluding` `[B]`."""
+        scores = self.scores(risk_level)
+        if excluding is not None:
+            scores = scores.masked_fill(self.first == excluding.unsqueeze(1), -torch.inf)
+        score, node = scores.max(1)
+        return node, score
+
+    def sequence(self, node: Tensor, length: int) -> Tensor:
+        """The actions of a node's plan, `[B]` -> `[B, length, d]`, candidate 0 of the root after its end."""
+        rows = torch.arange(len(node), device=node.device)
+        plan = self.table[:, :1].repeat(1, length, 1)
+        for _ in range(int(self.depth.max())):
+            depth = self.depth[rows, node]
+            at = (depth - 1).clamp(0, length - 1)
+            plan[rows, at] = torch.where((depth > 0).unsqueeze(1), self.action[rows, node], plan[rows, at])
+            node = torch.where(depth > 0, self.parent[rows, node], node)
+        return plan
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The tree, the action that sequential halving settles on `[B]`, and the visits and values of the root's edges."""
+
+    tree: Tree
+    action: Tensor
+    visits: Tensor  # [B, K]
+    q: Tensor  # [B, K]
+    allowed: Tensor  # [B, K] before any budget pruned
+
+    def plans(self) -> Plans:
+        """Every node as a plan."""
+        tree = self.tree
+        first = tree.edge[:, :-1].clone()
+        for _ in range(int(tree.depth.max()) - 1):  # ends at a child of the root
+            above = tree.parent[:, :-1]
+            first = torch.where(tree.depth[:, :-1] > 1, first.gather(1, above), first)
+        shape = tree.parent[:, :-1]
+        action = tree.table[rows_of(tree, shape), shape, tree.edge[:, :-1]]
+        return Plans(
+            parent=tree.parent[:, :-1],
+            depth=tree.depth[:, :-1],
+            first=first,
+            action=action,
+            outcome=tree.plan[:, :-1],
+            eligible=tree.eligible[:, :-1],
+            broken=tree.broken[:, :-1].any(1),
+            table=tree.table[:, 0],
+            allowed=self.allowed,
+            pruned=self.allowed & ~tree.valid[:, 0],
+        )
+
+
+def visits_considered(considered: int, simulations: int) -> list[int]:
+    """For each simulation, how often the root edge to try next was visited (sequential halving, Karnin et al. 2013)."""
+    if considered <= 1:
+        return list(range(simulations))
+    sequence: list[int] = []
+    visits, width = [0] * considered, considered
+    while len(sequence) < simulations:
+        for _ in range(max(1, simulations // (math.ceil(math.log2(considered)) * width))):
+            sequence += visits[:width]
+            visits[:width] = [count + 1 for count in visits[:width]]
+        width = max(2, width // 2)
+    return sequence[:simulations]
+
+
+def rounds(considered: int, simulations: int) -> list[tuple[int, int]]:
+    """Round-parallel halving: `(width, repeats)` of each round; the last sweep may be cut to what is left of the simulations."""
+    plan: list[tuple[int, int]] = []
+    width, left = considered, simulations
+    while left > 0:
+        repeats = max(1, simulations // (max(1, math.ceil(math.log2(considered))) * width))
+        repeats = max(1, min(repeats, left // width)) if width <= left else 1
+        width = min(width, left)
+        plan.append((width, repeats))
+        left -= width * repeats
+        width = max(min(2, considered), width // 2)
+    return plan
+
+
+def root_scores(tree: Tree, noise: Tensor) -> Tensor:
+    """`[B, K]` Gumbel noise + logits + completed q at the root, -inf where closed."""
+    logits, valid = tree.logits[:, 0], tree.valid[:, 0]
+    q = completed_q(tree.raw[:, 0], tree.q[:, 0], tree.edge_visits[:, 0], logits, valid)
+    logits = masked(logits, valid)
+    score = (noise + logits - logits.amax(-1, keepdim=True) + q).clamp(min=-1e9)
+    return torch.where(valid, score, torch.full_like(score, -torch.inf))
+
+
+def most_visited(tree: Tree, noise: Tensor, wanted: Tensor | None = None) -> Tensor:
+    """The best root edge `[B]` of those visited `wanted` `[B]` times, or nearest to that; of the most visited when None."""
+    visits = tree.edge_visits[:, 0]
+    if wanted is None:
+        wanted = torch.where(tree.valid[:, 0], visits, torch.zeros_like(visits)).amax(-1)
+    return (root_scores(tree, noise) - 1e12 * (visits - wanted.unsqueeze(1)).abs()).argmax(-1)
+
+
+def search(
+    problem: Problem,
+    *,
+    simulations: int,
+    depth: int,
+    budget: Tensor | None = None,
+    considered: int = 16,
+    noise: Tensor | None = None,
+    risk_level: float = 1.0,
+    discount: float = 1.0,
+    parallel: bool = False,
+    compiled: bool = False,
+) -> Found:
+    """Gumbel tree search of one tree a patient.
+
+    depth: the longest path. budget: `[B, C - 1]` bounds on mean costs, already lowered by whatever margin they need.
+    considered: root candidates that halving begins with. noise: `[B, K]` Gumbel noise, 0 when None.
+    risk_level: share of the worst particles that a value averages. parallel: advance all survivors of a round at once.
+    compiled: `torch.compile` the tree's steps; falls back to eager with a warning.
+    """
+    if simulations < 1 or depth < 1 or not 0.0 < discount <= 1.0 or not 0.0 < risk_level <= 1.0:
+        raise ValueError(f"search: simulations {simulations}, depth {depth}, discount {discount}, risk_level {risk_level}")
+    root = problem.root()
+    allowed = root.valid[:, 0]
+    batch, candidates = allowed.shape
+    tree = plant(root, simulations, risk_level)
+    noise = torch.zeros_like(tree.q[:, 0]) if noise is None else noise
+    if budget is None:
+        budget = torch.full((batch, root.value.shape[-1] - 1), torch.inf, device=noise.device)
+    considered = min(considered, candidates)
+    down, up = (fall_back(descend), fall_back(grow)) if compiled else (descend, grow)
+    at = torch.arange(batch, device=noise.device).unsqueeze(1)
+
+    def simulate(first: Tensor, active: Tensor, used: int) -> None:
+        slots = torch.arange(1, 1 + first.shape[1], device=first.device) + used
+        path: Descent = down(tree, first, active, slots, depth)
+        new = problem.expand(tree.state[at, path.parent], tree.table[at, path.parent, path.edge])
+        up(tree, path, new, budget, discount, risk_level)
+
+    used = 0
+    if parallel:
+        survivors = torch.ones_like(allowed)
+        for width, repeats in rounds(considered, simulations):
+            scores = root_scores(tree, noise).masked_fill(~survivors, -torch.inf)
+            first = scores.topk(width, dim=-1).indices
+            survivors = torch.zeros_like(survivors).scatter(1, first, True)
+            for _ in range(repeats):
+                simulate(first, tree.valid[:, 0].gather(1, first) & torch.isfinite(scores.gather(1, first)), used)
+                used += width
+    else:
+        table = torch.tensor([visits_considered(count, simulations) for count in range(considered + 1)], device=noise.device)
+        row = allowed.sum(1).clamp(max=considered)
+        always = torch.ones_like(allowed[:, :1])
+        for used in range(simulations):
+            wanted = table[row, used].to(noise.dtype)
+            simulate(most_visited(tree, noise, wanted).unsqueeze(1), always, used)
+    return Found(tree, most_visited(tree, noise), tree.edge_visits[:, 0], tree.q[:, 0], allowed)
+
+
+def fall_back(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A compiled function that becomes the eager one, with a warning, where it cannot be compiled."""
+    chosen: list[Callable[..., Any]] = [torch.compile(function, fullgraph=True)]
+
+    def call(*arguments: Any) -> Any:
+        try:
+            return chosen[0](*arguments)
+        except Exception as error:
+            if chosen[0] is function:
+                raise
+            warnings.warn(f"{function.__name__} could not be compiled and runs eagerly: {error}", RuntimeWarning, stacklevel=2)
+            chosen[0] = function
+            return function(*arguments)
+
+    return call
+
+
+def exhaustive(problem: Problem, *, depth: int, budget: Tensor | None = None) -> Plans:
+    """Every sequence of allowed candidates down to `depth`. Futures that no patient of the batch may have are not evaluated."""
+    root = problem.root()
+    batch, _, candidates = root.logits.shape
+    if budget is None:
+        budget = torch.full((batch, root.value.shape[-1] - 1), torch.inf, device=root.logits.device)
+    finite = torch.isfinite(root.value).flatten(1).all(1)
+    value = torch.nan_to_num(root.value, 0.0, 0.0, 0.0)
+    eligible, incurred, broken = torch.ones_like(root.raises), torch.zeros_like(value), ~finite
+    start = torch.zeros(batch, 1, dtype=torch.long, device=value.device)
+    levels = [(start, start, start, root.table[:, :1, 0], value, eligible)]
+    state, table, allowed = root.state, root.table, root.valid & eligible.unsqueeze(-1)
+    first, offset, pruned_at_root = start, 0, torch.zeros_like(root.valid[:, 0])
+    for step in range(1, depth + 1):
+        flat = allowed.flatten(1)
+        kept = flat.any(0).nonzero().squeeze(1)
+        if not len(kept):
+            break
+        above, edge = kept // candidates, kept % candidates
+        action, may = table.flatten(1, 2)[:, kept], flat[:, kept]
+        chunk = max(1, ROWS_AT_ONCE // batch)
+        pieces = zip(torch.split(above, chunk), torch.split(action, chunk, 1), strict=True)
+        new = join([problem.expand(state[:, rows], doses) for rows, doses in pieces])
+        finite = torch.isfinite(new.reward).flatten(2).all(-1) & torch.isfinite(new.value).flatten(2).all(-1)
+        broken = broken | (may & ~finite).any(1)
+        reward, value = (torch.where(finite[..., None, None], part, torch.zeros_like(part)) for part in (new.reward, new.value))
+        incurred = incurred[:, above] + reward
+        plan = incurred + value
+        over = (plan[..., 1:].mean(-2) > budget.unsqueeze(1)).any(-1)
+        eligible = may & finite & ~(new.raises & over)
+        if step == 1:
+            pruned_at_root[:, kept] = may & ~eligible
+        first = edge.expand(batch, -1) if step == 1 else first[:, above]
+        levels.append(((above + offset).expand(batch, -1), torch.full_like(first, step), first, action, plan, eligible))
+        offset += levels[-2][0].shape[1]
+        state, table, allowed = new.state, new.table, new.valid & eligible.unsqueeze(-1)
+    parent, depths, firsts, actions, outcome, eligible = (torch.cat(part, dim=1) for part in zip(*levels, strict=True))
+    return Plans(
+        parent=parent,
+        depth=depths,
+        first=firsts,
+        action=actions,
+        outcome=outcome,
+        eligible=eligible,
+        broken=broken,
+        table=root.table[:, 0],
+        allowed=root.valid[:, 0],
+        pruned=pruned_at_root,
+    )
+
+
+def join(parts: list[Expansion]) -> Expansion:
+    """Expansions side by side along W."""
+    names = Expansion.__dataclass_fields__
+    return Expansion(**{name: torch.cat([getattr(part, name) for part in parts], dim=1) for name in names})
