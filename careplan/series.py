@@ -88,3 +88,11 @@ def windows(series: PatientSeries, ends: Sequence[int], length: int) -> Window:
     minute[before : before + len(series)] = series.minute_of_day()
     rows = np.asarray(ends)[:, None] - length + np.arange(length) + before
     return Window(torch.from_numpy(values[rows]), torch.from_numpy(mask[rows]), torch.from_numpy(minute[rows].astype(np.float32)))
+
+
+def split(window: Window, row: int) -> tuple[Window, Window]:
+    """A window before and from a row."""
+    return (
+        Window(window.values[:, :row], window.mask[:, :row], window.minute[:, :row]),
+        Window(window.values[:, row:], window.mask[:, row:], window.minute[:, row:]),
+    )

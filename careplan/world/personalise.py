@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from careplan.series import PatientSeries
+from careplan.series import PatientSeries, split
 from careplan.world.corpus import Corpus
 from careplan.world.model import WorldModel
-from careplan.world.training import split
 
 INDEPENDENT = 1.5  # the residuals of one window, strongly autocorrelated, count as this many independent ones
 FLOOR = 0.12  # smallest residual spread believed, scaled level

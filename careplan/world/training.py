@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
 
-from careplan.series import Window
+from careplan.series import Window, split
 from careplan.therapy import Therapy
 from careplan.world import losses
 from careplan.world.corpus import Branches, Corpus
@@ -159,14 +159,6 @@ class Training(L.LightningModule):
             optimizer, [group["lr"] for group in groups], total_steps=self.recipe.steps, pct_start=0.1
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def split(window: Window, row: int) -> tuple[Window, Window]:
-    """A window before and from a row."""
-    return (
-        Window(window.values[:, :row], window.mask[:, :row], window.minute[:, :row]),
-        Window(window.values[:, row:], window.mask[:, row:], window.minute[:, row:]),
-    )
 
 
 def train(training: Training, folder: Path, *, resume: bool = False, progress: bool = True) -> WorldModel:

@@ -1,0 +1,92 @@
+"""The layout and import rules of the house hold."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = ("careplan", "cohorts", "app", "migrations")
+MOST_LINES = 400
+CORE = ("careplan.therapy", "careplan.glucose", "careplan.series", "careplan.world", "careplan.planning", "cohorts")
+TRAINING = ("careplan.world.training",)  # Lightning belongs to it
+
+# Imports each module of the core while everything but torch, torchdiffeq, numpy, pandas and what those need is hidden.
+BARE = """
+import importlib, pkgutil, sys
+
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in HIDDEN:
+            raise ModuleNotFoundError(f"{name} is hidden", name=name)
+
+HIDDEN = set(sys.argv[1].split(","))
+sys.meta_path.insert(0, Hidden())
+for name in sys.argv[2].split(","):
+    module = importlib.import_module(name)
+    for found in pkgutil.walk_packages(getattr(module, "__path__", []), name + "."):
+        if found.name not in sys.argv[3].split(","):
+            importlib.import_module(found.name)
+"""
+HIDDEN = [
+    *("sklearn", "sqlalchemy", "streamlit", "alembic", "lightning", "pytorch_lightning", "safetensors", "typer", "rich"),
+    *("pyarrow", "pydantic", "pydantic_settings", "plotly", "httpx"),
+]
+
+
+def sources() -> Iterator[Path]:
+    for folder in (*SOURCES, "tests", "benchmarks"):
+        yield from sorted((ROOT / folder).rglob("*.py"))
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_nothing_imports_upward() -> None:
+    code = "import sys; sys.path.insert(0, '.'); from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
+    done = run(sys.executable, "-c", code)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_core_imports_on_a_bare_machine() -> None:
+    done = run(sys.executable, "-c", BARE, ",".join(HIDDEN), ",".join(CORE), ",".join(TRAINING))
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_bare_machine_hides_what_it_says() -> None:
+    done = run(sys.executable, "-c", BARE, ",".join(HIDDEN), "careplan.store", "")
+    assert "sqlalchemy is hidden" in done.stderr
+
+
+def test_no_file_is_too_long() -> None:
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in sources()}
+    assert lengths
+    assert {path: lines for path, lines in lengths.items() if lines > MOST_LINES} == {}
+
+
+@pytest.mark.parametrize("package", ["world", "planning"])
+def test_the_model_and_the_planner_know_no_disease(package: str) -> None:
+    files = sorted((ROOT / "careplan" / package).rglob("*.py"))
+    assert files
+    assert [path.name for path in files if "glucose" in path.read_text().lower()] == []
+
+
+def test_nothing_names_a_package_registry_or_this_machine() -> None:
+    registries = r"pypi\.org|pythonhosted|/simple\b|index-url|find-links|npmjs|deb\.debian"
+    address = re.compile(registries + r"|/work/(?:main|shared)|/opt/", re.I)
+    named = [ROOT / name for name in ("pyproject.toml", "README.md", "CONTRIBUTING.md", ".ci/run", "alembic.ini")]
+    documents = sorted((ROOT / "docs").rglob("*.md"))
+    texts = [path for path in (*named, *documents, *sources()) if path.exists() and path != Path(__file__)]
+    found = {str(path.relative_to(ROOT)): address.findall(path.read_text()) for path in texts}
+    assert {path: hits for path, hits in found.items() if hits} == {}
+
+
+def test_no_data_and_no_pickle_is_in_the_house() -> None:
+    kept = run("git", "ls-files").stdout.splitlines()
+    if not kept:
+        pytest.skip("not a git checkout")
+    assert [path for path in kept if path.endswith((".pkl", ".pt", ".pth", ".ckpt", ".xls", ".xlsx", ".db", ".parquet"))] == []
