@@ -12,12 +12,12 @@ def dump(value: Any) -> Any:
     """A dataclass, or a sequence of them, as JSON values."""
     if isinstance(value, tuple | list):
         return [dump(item) for item in value]
-    return _adapter(type(value)).dump_python(value, mode="json")
+    return _adapter(cast(Any, type(value))).dump_python(value, mode="json")
 
 
 def load(kind: type[T], body: Any) -> T:
     """The dataclass `kind` that `dump` gave. Raises `ValueError` naming the field that does not fit."""
-    return cast(T, _adapter(kind).validate_python(body))
+    return cast(T, _adapter(cast(Any, kind)).validate_python(body))
 
 
 @lru_cache(maxsize=64)

@@ -64,7 +64,7 @@ def store_records(
 ) -> ImportReport:
     """Keeps what is new of each record, each in one transaction: a patient's record is kept whole or not at all.
 
-    merge: allow a record whose patient is already stored from another source; otherwise it fails, for two people may share a name.
+    merge: allow a record whose patient is already stored from another source; otherwise it fails, as people may share a name.
     """
     imported, failed = [], {}
     for done, record in enumerate(records, start=1):
@@ -86,7 +86,7 @@ def _store(db: Database, source: str, record: PatientRecord, actor: str, merge: 
         stored = session.get(Patient, record.patient)
         if stored is not None and stored.source != source and not merge:
             raise ClinicError(
-                f"patient {record.patient!r} is already stored from {stored.source!r}; if it is the same person, import with merge"
+                f"patient {record.patient!r} is already stored from {stored.source!r}; if it is the same person, merge them"
             )
         if stored is not None and stored.zone != record.zone:
             raise ClinicError(

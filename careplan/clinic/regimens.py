@@ -26,7 +26,7 @@ LEAST_DAYS = 1.0  # of logged insulin
 
 
 class Prescribed(NamedTuple):
-    """A regimen and where it comes from: "stated", "estimated", "review 12"."""
+    """A regimen and where it comes from: "stated", "estimated", "suggestion 12"."""
 
     regimen: Regimen
     source: str

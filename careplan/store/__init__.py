@@ -1,8 +1,8 @@
 """Where records, regimens, suggestions, reviews and the audit trail are kept. Stands alone: it knows nothing else of careplan."""
 
+from . import schema
 from .audit import Verification, append, verify
 from .database import Database, StoreError, open_database, upgrade
-from . import schema
 from .events import add_events, count_events, data_hash, read_events
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "data_hash",
     "open_database",
     "read_events",
+    "schema",
     "upgrade",
     "verify",
 ]

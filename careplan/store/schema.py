@@ -101,7 +101,7 @@ class Event(Base):
 
 
 class RegimenVersion(Base):
-    """What is prescribed from a time on. `source`: "stated", "review 12", ...; `body`: the regimen as JSON."""
+    """What is prescribed from a time on. `source`: "stated", "estimated", "suggestion 12"; `body`: the regimen as JSON."""
 
     __tablename__ = "regimen"
     __table_args__ = (Index(None, "patient", "valid_from"),)

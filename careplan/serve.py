@@ -1,0 +1,22 @@
+"""Starting the clinician's app."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+APP = Path(__file__).parents[1] / "app" / "main.py"
+
+
+def serve(database: str, *, port: int = 8501, browser: bool = True) -> int:
+    """Runs Streamlit on localhost with this database until it is stopped; returns its exit status (0 after Ctrl-C)."""
+    command = [sys.executable, "-m", "streamlit", "run", str(APP)]
+    command += ["--server.address=localhost", f"--server.port={port}", f"--server.headless={str(not browser).lower()}"]
+    command += ["--browser.gatherUsageStats=false", "--server.fileWatcherType=none", "--global.developmentMode=false"]
+    process = subprocess.Popen(command, env={**os.environ, "CAREPLAN_DATABASE": database})
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.terminate()
+        process.wait()
+        return 0

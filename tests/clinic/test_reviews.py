@@ -1,0 +1,252 @@
+"""Signing: what is refused, what it changes, and what is left on record."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from careplan.clinic import decisions
+from careplan.clinic.decisions import Exposure
+from careplan.clinic.errors import ClinicError, ReviewError
+from careplan.clinic.records import save_regimen, store_records
+from careplan.clinic.regimens import prescribed
+from careplan.clinic.reviews import load_draft, save_draft, sign_review
+from careplan.clinic.suggestions import latest_suggestion, load_suggestion, save_suggestion
+from careplan.clinic.views import Decision, Line
+from careplan.glucose import DAY
+from careplan.store import Database, verify
+from careplan.store.schema import AuditEntry
+
+from .build import REGIMEN, line, record, suggestion
+
+MEANING = "I have reviewed this and I prescribe it"
+SAFE, LOW, UNKNOWN = Exposure(4000, 1.0, 0.1), Exposure(4000, 5.0, 0.1), Exposure(0, float("nan"), float("nan"))
+
+
+def accept(of: Line) -> Decision:
+    return Decision(key=of.key, verdict="accept", value=of.proposed)
+
+
+def edit(of: Line, value: float, reason: str = "less caution is needed") -> Decision:
+    return Decision(key=of.key, verdict="edit", value=value, reason=reason)
+
+
+def reject(of: Line, reason: str = "illness that week") -> Decision:
+    return Decision(key=of.key, verdict="reject", value=of.current, reason=reason)
+
+
+def kept(db: Database, *lines: Line, level: float = 140.0, **changes: Any) -> int:
+    """A stored suggestion for a stored patient."""
+    store_records(db, "table", [record(level=level)])
+    saved = save_suggestion(db, suggestion(*lines, **changes))
+    assert saved.id is not None
+    return saved.id
+
+
+# The rules, one by one.
+
+WEAKER, STRONGER = line(factor=0.9), line(factor=1.1)
+CASES = [
+    (WEAKER, [], SAFE, "not decided"),
+    (WEAKER, [accept(WEAKER), accept(WEAKER)], SAFE, "decided twice"),
+    (WEAKER, [accept(WEAKER), accept(line(block=2))], SAFE, "no such line"),
+    (WEAKER, [reject(WEAKER, " ")], SAFE, "a rejection needs a reason"),
+    (WEAKER, [replace(reject(WEAKER), value=WEAKER.proposed)], SAFE, "keeps 1 U/h"),
+    (WEAKER, [edit(WEAKER, 0.95, "")], SAFE, "an edit needs a reason"),
+    (WEAKER, [edit(WEAKER, 0.7, "because")], SAFE, "beyond the recommended 0.8 to 1.2"),
+    (WEAKER, [edit(WEAKER, 0.4)], SAFE, "absolute limits 0.5 to 2"),
+    (WEAKER, [edit(WEAKER, float("nan"))], SAFE, "not a number"),
+    (WEAKER, [replace(accept(WEAKER), value=0.8)], SAFE, "edit it instead"),
+    (STRONGER, [accept(STRONGER)], LOW, "5.0 % of readings are below 70"),
+    (STRONGER, [accept(STRONGER)], Exposure(4000, 3.0, 1.0), "1.0 % of readings are below 54"),
+    (STRONGER, [accept(STRONGER)], UNKNOWN, "no recent readings"),
+    (WEAKER, [edit(WEAKER, 1.01)], LOW, "more insulin is not allowed"),
+    (line("carb_ratio", factor=0.9), [accept(line("carb_ratio", factor=0.9))], LOW, "more insulin"),
+    (line("correction_factor", factor=0.9), [accept(line("correction_factor", factor=0.9))], LOW, "more insulin"),
+]
+
+
+@pytest.mark.parametrize(("of", "decided", "exposed", "expected"), CASES)
+def test_what_cannot_be_signed(of: Line, decided: list[Decision], exposed: Exposure, expected: str) -> None:
+    found = decisions.problems([of], decided, lambda _: exposed)
+    assert any(expected in problem for problem in found), found
+
+
+@pytest.mark.parametrize(
+    ("of", "decision", "exposed"),
+    [
+        (STRONGER, accept(STRONGER), SAFE),
+        (WEAKER, accept(WEAKER), LOW),
+        (WEAKER, accept(WEAKER), UNKNOWN),
+        (STRONGER, reject(STRONGER), LOW),
+        (STRONGER, edit(STRONGER, 0.7, "recurrent lows after breakfast"), LOW),
+        (line("carb_ratio", factor=1.1), accept(line("carb_ratio", factor=1.1)), LOW),
+    ],
+)
+def test_what_can_be_signed(of: Line, decision: Decision, exposed: Exposure) -> None:
+    assert decisions.problems([of], [decision], lambda _: exposed) == []
+
+
+@given(
+    setting=st.sampled_from(["basal", "carb_ratio", "correction_factor"]),
+    value=st.floats(allow_nan=True, allow_infinity=True),
+    verdict=st.sampled_from(["accept", "edit", "reject"]),
+    reason=st.sampled_from(["", "a reason long enough"]),
+    exposed=st.builds(Exposure, st.integers(0, 5), st.floats(0, 100), st.floats(0, 100)),
+)
+def test_nothing_signed_breaks_a_limit(setting: str, value: float, verdict: Any, reason: str, exposed: Exposure) -> None:
+    of = line(setting, factor=1.1)
+    decision = Decision(key=of.key, verdict=verdict, value=value, reason=reason)
+    if decisions.problems([of], [decision], lambda _: exposed):
+        return
+    assert of.absolute_low <= value <= of.absolute_high
+    assert of.lowest <= value <= of.highest or len(reason) >= decisions.TYPED_REASON
+    if exposed.readings == 0 or exposed.below_70 >= 4 or exposed.below_54 >= 1:
+        more = value > of.current if setting == "basal" else value < of.current
+        assert not more or abs(value - of.current) < 1e-6
+
+
+def test_exposure_counts_each_boundary_and_part_of_the_day() -> None:
+    glucose = np.array([53.9, 54.0, 69.9, 70.0, 100.0, np.nan])
+    minute = np.array([0.0, 359.0, 360.0, 400.0, 1439.0, 10.0])
+    assert decisions.exposure(glucose, minute) == Exposure(5, 60.0, 20.0)
+    assert decisions.exposure(glucose, minute, 0, 360) == Exposure(2, 100.0, 50.0)
+    assert decisions.exposure(glucose, minute, 360, DAY) == Exposure(3, pytest.approx(100 / 3), 0.0)
+    assert decisions.exposure(glucose, minute, 1380, 60).readings == 2
+    assert decisions.exposure(glucose, minute, 500, 600).readings == 0
+
+
+# Through the store.
+
+
+def test_signing_prescribes_what_was_kept_and_nothing_else(db: Database) -> None:
+    first, second, third = line(block=0, factor=0.9), line(block=1, factor=0.9), line("carb_ratio", block=2, factor=1.1)
+    number = kept(db, first, second, third)
+    review = sign_review(db, number, [accept(first), reject(second), edit(third, 11.5)], "Dr Ada", MEANING)
+    found = prescribed(db, "ann")
+    assert found is not None
+    assert found.regimen == replace(REGIMEN, basal=(0.8 * 0.9, 1.0, 0.9, 0.7), carb_ratio=(10.0, 9.0, 11.5, 12.0))
+    assert found.source == f"suggestion {number}"
+    assert (review.reviewer, review.meaning, len(review.decisions)) == ("Dr Ada", MEANING, 3)
+    assert latest_suggestion(db, "ann") == load_suggestion(db, number)
+    assert load_suggestion(db, number).lines == (first, second, third)
+
+
+def test_rejecting_everything_changes_no_regimen(db: Database) -> None:
+    number = kept(db, line())
+    sign_review(db, number, [reject(line())], "Dr Ada", MEANING)
+    found = prescribed(db, "ann")
+    assert found is not None and (found.regimen, found.source) == (REGIMEN, "stated")
+
+
+def test_the_signature_is_on_the_audit_trail(db: Database) -> None:
+    number = kept(db, line())
+    review = sign_review(db, number, [accept(line())], "Dr Ada", MEANING)
+    with db.read() as session:
+        entry = session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc()).limit(1)).one()
+        assert verify(session).problem is None
+    assert (entry.actor, entry.action, entry.patient) == ("Dr Ada", "signed", "ann")
+    assert entry.detail["review"] == review.id and entry.detail["meaning"] == MEANING
+    assert entry.detail["decisions"][0]["value"] == line().proposed
+
+
+def test_lows_in_one_part_of_the_day_forbid_more_insulin_there_only(db: Database) -> None:
+    low = record()
+    morning = low.events["time"].dt.hour.between(6, 10) & (low.events["channel"] == "glucose")
+    low.events.loc[morning, "value"] = 60.0
+    store_records(db, "table", [low])
+    there, elsewhere = line(block=1, factor=1.1), line(block=2, factor=1.1)
+    number = save_suggestion(db, suggestion(there, elsewhere)).id
+    assert number is not None
+    with pytest.raises(ReviewError) as refused:
+        sign_review(db, number, [accept(there), accept(elsewhere)], "Dr Ada", MEANING)
+    assert [problem.split(":")[0] for problem in refused.value.problems] == [there.key]
+    sign_review(db, number, [reject(there), accept(elsewhere)], "Dr Ada", MEANING)
+
+
+def test_a_refused_signature_leaves_everything_as_it_was(db: Database) -> None:
+    number = kept(db, line())
+    save_draft(db, number, [accept(line())], "Dr Ada")
+    with pytest.raises(ReviewError, match="not decided"):
+        sign_review(db, number, [], "Dr Ada", MEANING)
+    assert load_draft(db, number, "Dr Ada") == (accept(line()),)
+    found = prescribed(db, "ann")
+    assert found is not None and found.source == "stated"
+
+
+@pytest.mark.parametrize(("reviewer", "meaning", "expected"), [(" ", MEANING, "reviewer's name"), ("Dr Ada", "", "meaning")])
+def test_a_signature_needs_a_name_and_a_meaning(db: Database, reviewer: str, meaning: str, expected: str) -> None:
+    number = kept(db, line())
+    with pytest.raises(ReviewError, match=expected):
+        sign_review(db, number, [accept(line())], reviewer, meaning)
+
+
+def test_a_suggestion_is_signed_once(db: Database) -> None:
+    number = kept(db, line())
+    sign_review(db, number, [reject(line())], "Dr Ada", MEANING)
+    for again in (
+        lambda: sign_review(db, number, [accept(line())], "Dr Bea", MEANING),
+        lambda: save_draft(db, number, [], "Dr Bea"),
+    ):
+        with pytest.raises(ReviewError, match="already signed by Dr Ada"):
+            again()
+
+
+def test_an_old_suggestion_cannot_be_signed(db: Database) -> None:
+    old = kept(db, line())
+    new = save_suggestion(db, suggestion(line(block=2))).id
+    with pytest.raises(ReviewError, match=f"suggestion {new} has replaced this one"):
+        sign_review(db, old, [accept(line())], "Dr Ada", MEANING)
+
+
+def test_a_suggestion_about_another_regimen_cannot_be_signed(db: Database) -> None:
+    number = kept(db, line())
+    save_regimen(db, "ann", replace(REGIMEN, basal=(2.0, 2.0, 2.0, 2.0)))
+    with pytest.raises(ReviewError, match="the regimen is now 2 U/h, no longer 1"):
+        sign_review(db, number, [accept(line())], "Dr Ada", MEANING)
+
+
+def test_an_abstention_cannot_be_signed(db: Database) -> None:
+    number = kept(db, abstained=True, reasons=("an hour of data",))
+    with pytest.raises(ReviewError, match="abstained"):
+        sign_review(db, number, [], "Dr Ada", MEANING)
+
+
+def test_a_draft_survives_and_is_replaced_and_is_each_reviewers_own(db: Database) -> None:
+    number = kept(db, line(), line(block=2))
+    save_draft(db, number, [accept(line())], "Dr Ada")
+    save_draft(db, number, [reject(line(), "")], "Dr Bea")
+    save_draft(db, number, [edit(line(), 0.95, "")], "Dr Ada")
+    assert load_draft(db, number, "Dr Ada") == (edit(line(), 0.95, ""),)
+    assert load_draft(db, number, "Dr Bea") == (reject(line(), ""),)
+    with pytest.raises(ReviewError, match="no such line"):
+        save_draft(db, number, [Decision(key="nothing", verdict="accept", value=1.0)], "Dr Ada")
+
+
+def test_a_stored_suggestion_is_never_stored_again(db: Database) -> None:
+    kept(db, line())
+    saved = latest_suggestion(db, "ann")
+    assert saved is not None
+    with pytest.raises(ClinicError, match="never edited"):
+        save_suggestion(db, saved)
+    with pytest.raises(ClinicError, match="suggestion 99 is not in the store"):
+        load_suggestion(db, 99)
+
+
+def test_an_estimated_regimen_is_fixed_when_a_suggestion_refers_to_it(db: Database) -> None:
+    store_records(db, "table", [record(regimen=None)])
+    found = prescribed(db, "ann")
+    assert found is not None and (found.source, found.valid_from) == ("estimated", None)
+    basal = found.regimen.basal[1]
+    of = line(current=basal, proposed=basal * 0.9, lowest=basal * 0.8, highest=basal * 1.2)
+    number = save_suggestion(db, suggestion(of)).id
+    assert number is not None
+    sign_review(db, number, [accept(of)], "Dr Ada", MEANING)
+    signed = prescribed(db, "ann")
+    assert signed is not None and signed.regimen.basal[1] == pytest.approx(basal * 0.9)
+    assert signed.valid_from is not None and signed.valid_from <= datetime.now(UTC)
