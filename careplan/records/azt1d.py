@@ -73,7 +73,7 @@ def drop_repeats(sheet: Sheet, rows: Rows, time: pd.Series) -> None:
         for name in (*(FIELDS[channel] for channel in ("bolus", "carbs")), KIND, FOOD, CORRECTION)
         if name in rows.cells
     ]
-    doses = pd.concat(given, axis=1).assign(time=time.to_numpy())[filled].sort_values("time", kind="stable")
+    doses = pd.concat(given, axis=1).assign(time=time)[filled].sort_values("time", kind="stable")
     apart = doses["time"].diff()
     same = (doses.drop(columns="time") == doses.drop(columns="time").shift()).all(axis=1) & (apart <= REPEAT)
     repeated = set(rows.row[doses.index[same.to_numpy(dtype=bool)]])

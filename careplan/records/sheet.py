@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,9 @@ from careplan.records.text import Rows, is_missing, numbers
 
 CELLS = ("file", "row", "field", "raw", "time", "channel", "value", "duration", "flag")
 FIRST_DATE = pd.Timestamp("1980-01-01", tz="UTC")  # no glucose meter kept a dated memory before
+HALF_YEAR, SLACK = pd.Timedelta(days=180), pd.Timedelta(days=2)
+CLOSE = pd.Timedelta(minutes=3)  # no common sensor but those that read every minute reads this often
+AGREEMENT = 27.0  # mg/dL
 UNTRUSTED = 0.2  # a file in which more than this share of a channel breaks a rule is refused
 
 Mask = NDArray[np.bool_]
@@ -181,7 +185,7 @@ def glucose_unit(sheet: Sheet, expected: str = "mg/dL") -> None:
     value = sheet.cells["value"].to_numpy(dtype=float)
     day = sheet.cells["time"].dt.floor("D")
     wrong = value < 35.0 if expected == "mg/dL" else value > 35.0
-    table = pd.DataFrame({"wrong": wrong & mine, "one": mine.astype(int)}).groupby(day.to_numpy()).transform("sum")
+    table = pd.DataFrame({"wrong": wrong & mine, "one": mine.astype(int)}).groupby(day).transform("sum")
     slip = mine & wrong & ((table["one"] >= 3) & (table["wrong"] >= 0.9 * table["one"])).to_numpy(dtype=bool)
     if expected == "mmol/L":
         right = mine & ~slip
@@ -189,3 +193,48 @@ def glucose_unit(sheet: Sheet, expected: str = "mg/dL") -> None:
         sheet.change(slip, "value", value[slip], "mg/dL labelled mmol/L")
     else:
         sheet.change(slip, "value", value[slip] * MG_PER_MMOL, "mmol/L labelled mg/dL")
+
+
+def year_typos(sheet: Sheet) -> None:
+    """Rule "year typo": a date half a year from both its neighbours in the file takes their year, where it then fits between."""
+    for _, cells in sheet.cells.groupby("file", sort=False):
+        time = cells["time"].dropna()
+        before, after = time.shift().fillna(time.shift(-1)), time.shift(-1).fillna(time.shift())
+        far = ((time - before).abs() > HALF_YEAR) & ((time - after).abs() > HALF_YEAR)
+        for index in time.index[far]:
+            for year in (before[index].year, after[index].year):
+                fixed = time[index] + pd.DateOffset(years=int(year) - time[index].year)
+                if before[index] - SLACK <= fixed <= after[index] + SLACK:
+                    where = np.asarray(sheet.cells.index == index)
+                    sheet.change(where, "time", pd.Series([fixed], index=[index]), "year typo")
+                    break
+
+
+def drop_duplicates(sheet: Sheet) -> None:
+    """Rule "duplicate": the same value in the same channel at the same time. Rule "repeated time": a level or a rate has one
+    value at a time, the first reading and the last rate."""
+    sheet.drop(sheet.cells.duplicated(["channel", "time", "value", "duration"]).to_numpy(dtype=bool), "duplicate")
+    for channel in GLUCOSE.channels:
+        if channel.form != "impulse" and channel.name != "activity":
+            keep: Literal["first", "last"] = "first" if channel.form == "level" else "last"
+            again = sheet.cells.duplicated(["channel", "time"], keep=keep).to_numpy(dtype=bool)
+            sheet.drop(sheet.of(channel.name) & again, "repeated time")
+
+
+def one_stream(sheet: Sheet) -> None:
+    """Rule "overlapping stream": a day in which a fifth of the readings follow another within 3 min holds two streams.
+
+    Where the two agree (median difference up to 27 mg/dL, 1.5 mmol/L), one sensor was recorded twice or also scanned: a
+    reading that repeats the value before it is dropped. Where they do not, nothing says which stream is the patient's, and the
+    day's readings are dropped. A sensor that reads every minute is left alone.
+    """
+    cells = sheet.cells[sheet.of("glucose")].sort_values("time", kind="stable")
+    close = (cells["time"].diff() < CLOSE).to_numpy(dtype=bool)
+    if not close.any() or close.mean() > 0.8:
+        return
+    apart = cells["value"].diff().abs().where(close)
+    day = cells["time"].dt.floor("D")
+    doubled = pd.Series(close, index=cells.index).groupby(day).transform("mean").to_numpy() > 0.2
+    disagree = apart.groupby(day).transform("median").to_numpy() > AGREEMENT
+    repeats = close & (cells["raw"] == cells["raw"].shift()).to_numpy(dtype=bool)
+    sheet.drop(np.isin(sheet.cells.index, cells.index[doubled & (disagree | repeats)]), "overlapping stream")

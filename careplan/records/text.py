@@ -33,6 +33,11 @@ class Rows:
         return len(self.row)
 
     @property
+    def header(self) -> list[str]:
+        """The first columns as written, for errors."""
+        return list(self.fields.values())[:20]
+
+    @property
     def name(self) -> str:
         """The file's name, as corrections and origins give it: the same wherever the folder stands."""
         return Path(self.file).name
@@ -82,6 +87,16 @@ def read_text(path: Path) -> str:
     return text
 
 
+def read_header(path: Path) -> list[str]:
+    """The normalised headers of a delimited file, without reading the rest; empty where it is not text."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            line = file.readline()
+    except (OSError, UnicodeDecodeError):
+        return []
+    return [normal(name) for name in line.split(max(DELIMITERS, key=line.count))]
+
+
 def read_rows(path: Path, required: Iterable[str] = (), *, aliases: Mapping[str, str] | None = None) -> Rows:
     """Read a delimited file. `required` are normalised headers; `aliases` maps other normalised headers to those.
 
@@ -100,7 +115,7 @@ def read_rows(path: Path, required: Iterable[str] = (), *, aliases: Mapping[str,
         named = [name for name in names if name]
         if len(set(named)) != len(named):
             raise RecordError(f"a column repeats in the header: {header[:20]}", file=path, row=1)
-        body = [(reader.line_num, fields) for fields in reader if any(field.strip() for field in fields)]
+        body = [(reader.line_num, fields) for fields in reader if "".join(fields).strip()]
     except csv.Error as error:
         raise RecordError(f"not delimited text: {error}", file=path, row=reader.line_num) from error
     if not body:
@@ -113,9 +128,9 @@ def read_rows(path: Path, required: Iterable[str] = (), *, aliases: Mapping[str,
     if len(short) > 0.05 * len(body):
         raise RecordError(f"{len(short)} rows have fewer than {width} fields", file=path, row=short[0])
     for line, fields in body:
-        if any(field.strip() for field in fields[len(names) :]):
+        if "".join(fields[len(names) :]).strip():
             raise RecordError(f"{len(fields)} fields, expected {len(names)}", file=path, row=line)
-    kept = [(line, [field.strip() for field in fields[:width]]) for line, fields in body if len(fields) >= width]
+    kept = [(line, list(map(str.strip, fields[:width]))) for line, fields in body if len(fields) >= width]
     cells = pd.DataFrame([fields for _, fields in kept], columns=names[:width], dtype=object)
     cells = cells.loc[:, [bool(name) for name in names[:width]]]
     return Rows(
@@ -141,7 +156,8 @@ def numbers(texts: Sequence[str], *, decimal_comma: bool = False) -> NDArray[np.
 
 
 DATE = re.compile(
-    r"(\d{1,4})[/.\-](\d{1,2})[/.\-](\d{1,4})[ T]+(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?\s*([AaPp][Mm])?\s*(Z|[+-]\d{2}:?\d{2})?"
+    r"(\d{1,4})[/.\-](\d{1,2})[/.\-](\d{1,4})[ T]+(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?"
+    r"\s*([AaPp][Mm])?\s*(Z|[+-]\d{2}:?\d{2})?"
 )
 
 

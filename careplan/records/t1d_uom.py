@@ -1,0 +1,191 @@
+"""The T1D-UOM layout: one CSV a person and kind, local UK times (Alsuhaymi 2025, doi 10.5281/zenodo.15806142).
+
+Glucose in mmol/L; basal of kind R is a pump rate in U/h and of kind L a long-acting dose in U; activity in MET by window,
+with its own UTC clock. Sleep files have no channel and are not read.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from careplan.glucose import MG_PER_MMOL
+from careplan.records.events import PatientRecord, RecordError
+from careplan.records.sheet import (
+    Sheet,
+    check_dates,
+    check_ranges,
+    column,
+    drop_duplicates,
+    drop_short,
+    drop_unreadable,
+    glucose_unit,
+    milliunits,
+    one_stream,
+    year_typos,
+)
+from careplan.records.text import Rows, check_zone, dates, find_files, numbers, read_header, read_rows, to_utc
+
+SLEEP = {"sleepts", "sleeplevel", "calendardate"}
+SENSOR = (40.0 / MG_PER_MMOL, 400.0 / MG_PER_MMOL)  # what "Low" and "High" mean, in mmol/L
+OVERCLAIM = 1.5  # activities that fill their window more than this often are not one person's
+
+
+def read_t1d_uom(path: str | Path, *, zone: str = "Europe/London") -> list[PatientRecord]:
+    """One record for each person in a folder of the layout, or in one of its files.
+
+    Raises `RecordError` where a file cannot be trusted.
+    """
+    check_zone(zone, file=path)
+    people: dict[str, list[Path]] = {}
+    for file in find_files(path):
+        match = re.search(r"\d+", file.stem)
+        people.setdefault(match[0] if match else file.stem.lower(), []).append(file)
+    sheets = {person: read_person(files, zone) for person, files in people.items()}
+    drop_strangers([sheet for sheet, _, _ in sheets.values()])
+    records = []
+    for person, (sheet, rows_read, files) in sheets.items():
+        if not files:
+            continue
+        one_stream(sheet)
+        check_ranges(sheet)
+        if sheet.cells.empty:
+            raise RecordError("no usable row", file=people[person][0])
+        records.append(sheet.record(f"uom-{person}", zone, rows_read=rows_read, files=files))
+    if not records:
+        raise RecordError("no file of glucose, insulin, meals or activity", file=path)
+    return records
+
+
+def read_person(files: list[Path], zone: str) -> tuple[Sheet, int, list[str]]:
+    """All of one person's files on one sheet, with the rows read and the files that have a channel."""
+    whole = Sheet(pd.DataFrame())
+    rows_read, named = 0, []
+    for file in files:
+        if SLEEP & set(read_header(file)):
+            continue
+        rows = read_rows(file)
+        kind = next((name for name in KINDS if name in rows.cells), None)
+        if kind is None:
+            raise RecordError(f"not a T1D-UOM file: expected one of {sorted(KINDS)}, found {rows.header}", file=file, row=1)
+        sheet = Sheet(KINDS[kind](rows, zone))
+        drop_short(sheet, rows)
+        drop_unreadable(sheet)
+        year_typos(sheet)
+        check_dates(sheet)
+        if kind == "activityts":
+            lay_end_to_end(sheet)
+        whole.cells = pd.concat([whole.cells, sheet.cells], ignore_index=True)
+        whole.corrections += sheet.corrections
+        rows_read += len(rows) + len(rows.short)
+        named.append(file.name)
+    if named:
+        whole.cells = whole.cells.sort_values(["time", "file", "row"], kind="stable", ignore_index=True)
+        milliunits(whole)
+        glucose_unit(whole, "mmol/L")
+        drop_duplicates(whole)
+    return whole, rows_read, named
+
+
+def local_time(rows: Rows, name: str, zone: str) -> pd.Series:
+    """UTC times of a column of local DD/MM/YYYY times."""
+    local = dates(list(rows.cells[name]), file=rows.file, row=rows.row, field=rows.fields[name], day_first=True)["time"]
+    return to_utc(local, zone, file=rows.file)[0]
+
+
+def need(rows: Rows, *names: str) -> None:
+    for name in names:
+        if name not in rows.cells:
+            raise RecordError(f"expected a column {name!r}, found {rows.header}", file=rows.file, row=1, field=name)
+
+
+def glucose(rows: Rows, zone: str) -> pd.DataFrame:
+    need(rows, "value")
+    return column(rows, "value", "glucose", local_time(rows, "bgts", zone), limits=SENSOR)
+
+
+def bolus(rows: Rows, zone: str) -> pd.DataFrame:
+    need(rows, "bolusdose")
+    return column(rows, "bolusdose", "bolus", local_time(rows, "bolusts", zone))
+
+
+def basal(rows: Rows, zone: str) -> pd.DataFrame:
+    need(rows, "basaldose", "insulinkind")
+    cells = column(rows, "basaldose", "basal", local_time(rows, "basalts", zone))
+    kind = cells["row"].map(dict(zip(rows.row, rows.cells["insulinkind"].str.upper(), strict=True)))
+    if not kind.isin(["R", "L"]).all():
+        first = cells[~kind.isin(["R", "L"])].iloc[0]
+        raise RecordError(
+            "expected R (a rate) or L (a long-acting dose)",
+            file=rows.file,
+            row=int(first["row"]),
+            field=rows.fields["insulinkind"],
+        )
+    cells["channel"] = kind.map({"R": "basal", "L": "long_acting"})
+    cells["duration"] = kind.map({"R": np.nan, "L": 0.0})
+    return cells
+
+
+def carbs(rows: Rows, zone: str) -> pd.DataFrame:
+    need(rows, "carbsg")
+    return column(rows, "carbsg", "carbs", local_time(rows, "mealts", zone))
+
+
+def activity(rows: Rows, zone: str) -> pd.DataFrame:
+    """The window's start in `time` and the minutes active in `duration`; `lay_end_to_end` places them."""
+    need(rows, "met", "activetimes", "durations", "starttimes")
+    start = numbers(list(rows.cells["starttimes"]))
+    time = pd.Series(pd.to_datetime(np.where((start > 0) & (start < 9e9), start, np.nan), unit="s", utc=True))
+    cells = column(rows, "met", "activity", time.astype("datetime64[ns, UTC]"))
+    active = dict(zip(rows.row, numbers(list(rows.cells["activetimes"])) / 60.0, strict=True))
+    window = dict(zip(rows.row, numbers(list(rows.cells["durations"])) / 60.0, strict=True))
+    cells["duration"], cells["window"] = cells["row"].map(active).fillna(0.0), cells["row"].map(window).fillna(0.0)
+    return cells
+
+
+def lay_end_to_end(sheet: Sheet) -> None:
+    """Place the activities of one window one after the other: the source says how long each took, not when.
+
+    Rules "duplicate" and "impossible activity": activities that together fill their window more than 1.5 times are dropped.
+    """
+    sheet.drop(sheet.cells.duplicated(["time", "raw", "duration"]).to_numpy(dtype=bool), "duplicate")
+    cells = sheet.cells
+    claimed = cells.groupby("time")["duration"].transform("sum")
+    window = cells.groupby("time")["window"].transform("max")
+    sheet.drop((claimed > OVERCLAIM * window).to_numpy(dtype=bool), "impossible activity")
+    cells = sheet.cells
+    placed = cells.groupby("time")["duration"].cumsum() - cells["duration"]
+    sheet.cells = cells.assign(time=cells["time"] + pd.to_timedelta(placed, unit="m")).drop(columns="window")
+
+
+def drop_strangers(sheets: list[Sheet]) -> None:
+    """Rule "another person's stream": readings of which most of another person's file is a copy belong to that person.
+
+    Of two files that share at least a day of readings, and at least half of the smaller, the larger holds the copy.
+    """
+    keys = [readings(sheet) for sheet in sheets]
+    for mine, sheet in zip(keys, sheets, strict=True):
+        for other in keys:
+            shared = mine & other
+            if len(other) < len(mine) and len(shared) >= 288 and len(shared) >= len(other) / 2:
+                copied = [key in shared for key in zip(sheet.cells["time"], sheet.cells["raw"], strict=True)]
+                sheet.drop(sheet.of("glucose") & np.array(copied, dtype=bool), "another person's stream")
+
+
+def readings(sheet: Sheet) -> set[tuple[object, object]]:
+    """When and what each reading of glucose was."""
+    if sheet.cells.empty:
+        return set()
+    cells = sheet.cells[sheet.of("glucose")]
+    return set(zip(cells["time"], cells["raw"], strict=True))
+
+
+KINDS: dict[str, Callable[[Rows, str], pd.DataFrame]] = {
+    "bgts": glucose,
+    "bolusts": bolus,
+    "basalts": basal,
+    "mealts": carbs,
+    "activityts": activity,
+}
