@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from careplan.evaluation.metrics import Metrics as Metrics
+from careplan.evaluation.metrics import Profile as Profile
+
 Verdict = Literal["accept", "edit", "reject"]
 Kind = Literal["regimen", "doses"]
 Status = Literal["no data", "not planned", "suggested", "no change", "abstained", "draft", "signed"]
@@ -82,26 +85,6 @@ class Suggestion:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Metrics:
-    """Consensus metrics of a recording; percentages of readings. `None` where the data cannot say."""
-
-    readings: int
-    active: float  # % of expected readings present
-    mean: float | None
-    gmi: float | None
-    cv: float | None
-    very_low: float | None
-    low: float | None
-    in_range: float | None
-    tight_range: float | None
-    high: float | None
-    very_high: float | None
-    gri: float | None
-    lbgi: float | None
-    hbgi: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
 class PatientSummary:
     """One patient at a glance. `gaps`: (start, minutes) of glucose gaps over 15 min, the longest first, at most ten."""
 
@@ -134,18 +117,6 @@ class WorklistRow:
     days: float
     last: datetime | None
     suggestion: int | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Profile:
-    """AGP-style: percentiles of glucose by minute of the local day, each `[N]`, None where no reading."""
-
-    minute: tuple[int, ...]
-    p5: tuple[float | None, ...]
-    p25: tuple[float | None, ...]
-    p50: tuple[float | None, ...]
-    p75: tuple[float | None, ...]
-    p95: tuple[float | None, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,3 +197,15 @@ class Forecast:
     observed: Path | None
     banners: tuple[str, ...]
     provenance: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditRecord:
+    """One entry of the audit trail."""
+
+    id: int
+    time: datetime
+    actor: str
+    action: str
+    patient: str | None
+    detail: Mapping[str, object]

@@ -1,0 +1,181 @@
+"""Forecasts on the same rows: persistence, ridge and gradient boosting, and any other predictor beside them.
+
+A row `e` splits a series: what stands before it is history (the last reading is in row `e - 1`), what stands from it on is
+the future. Doses in real recordings are partly automatic, so doses of the future leak glucose of the future: never compare
+a figure that was given them with one that was not.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from careplan.evaluation.metrics import cadence
+from careplan.series import PatientSeries
+
+HORIZONS = (30, 60, 120)  # minutes
+LEVEL_HISTORY, DOSE_HISTORY, KNOWN_FUTURE, BIN = 120.0, 240.0, 120.0, 15.0  # minutes
+LARGEST_GAP = 15.0  # minutes without a reading, within `LEVEL_HISTORY`
+
+Rows = NDArray[np.int64]
+Array = NDArray[np.float64]
+Predictor = Callable[[PatientSeries, Rows], Array]  # rows `[N]` -> levels `[N, H]`, one column a horizon
+
+
+def forecast_rows(
+    series: PatientSeries, horizons: Sequence[int] = HORIZONS, *, stride: int = 1, history: float = 24 * 60.0
+) -> Rows:
+    """`[N]` rows to forecast from, every `stride` rows: `history` minutes of recording before them, the level measured now
+    and at every horizon (minutes), and no gap over 15 min between readings in the last two hours (one row more for a sensor
+    that reads every 15 min, which the grid can round to 20)."""
+    step = series.therapy.step
+    known = series.mask[:, series.therapy.index(series.therapy.regulated)]
+    ahead = [steps(minutes, step) for minutes in horizons]
+    rows = np.arange(max(steps(history, step), steps(LEVEL_HISTORY, step)), len(known) - max(ahead) + 1, stride)
+    if not len(rows):
+        return rows
+    keep = known[rows - 1]
+    for count in ahead:
+        keep &= known[rows - 1 + count]
+    index = np.arange(len(known))
+    since = index - np.maximum.accumulate(np.where(known, index, -len(known)))  # rows since the last reading
+    longest = np.lib.stride_tricks.sliding_window_view(since, steps(LEVEL_HISTORY, step)).max(axis=1)
+    keep &= (longest[rows - steps(LEVEL_HISTORY, step)] + 1) * step <= max(LARGEST_GAP, cadence(series) + step)
+    return rows[keep]
+
+
+def truths(series: PatientSeries, rows: Rows, horizons: Sequence[int] = HORIZONS) -> Array:
+    """`[N, H]` measured levels."""
+    level = np.asarray(series.column(series.therapy.regulated), dtype=float)
+    ahead = np.array([steps(minutes, series.therapy.step) for minutes in horizons])
+    return np.asarray(level[rows[:, None] - 1 + ahead])
+
+
+def features(series: PatientSeries, rows: Rows, future: bool) -> Array:
+    """`[N, F]`: the level now, two hours of it less that, four hours of every dose and disturbance in 15 min, the time of day;
+    with `future`, the next two hours of doses and disturbances too. What is unknown counts as the patient's usual rate."""
+    therapy, step = series.therapy, series.therapy.step
+    level = pd.Series(series.column(therapy.regulated), dtype=float).ffill().to_numpy()
+    back = rows[:, None] - 1 - np.arange(steps(LEVEL_HISTORY, step))
+    now = level[back[:, :1]]
+    angle = 2 * np.pi * series.minute_of_day()[rows - 1, None] / (24 * 60)
+    parts = [now, np.nan_to_num(level[back[:, 1:]] - now), np.sin(angle), np.cos(angle)]
+
+    per = steps(BIN, step)
+    first = -steps(DOSE_HISTORY, step)
+    last = steps(KNOWN_FUTURE, step) if future else 0
+    for channel in therapy.channels:
+        if channel.role == "observation" or channel.direction == 0:
+            continue
+        column = np.asarray(series.column(channel.name), dtype=float)
+        usual = np.nanmean(column) if not np.isnan(column).all() else 0.0
+        total = np.concatenate([[0.0], np.cumsum(np.where(np.isnan(column), usual, column))])
+        edges = np.clip(rows[:, None] + np.arange(first, last + 1, per), 0, len(column))
+        parts.append(np.diff(total[edges], axis=1))
+    return np.concatenate(parts, axis=1)
+
+
+def persistence(series: PatientSeries, rows: Rows, horizons: Sequence[int] = HORIZONS) -> Array:
+    """`[N, H]` the level stays as it is."""
+    level = np.asarray(series.column(series.therapy.regulated), dtype=float)
+    return np.repeat(level[rows - 1, None], len(horizons), axis=1)
+
+
+def fit_baselines(
+    train: Sequence[PatientSeries],
+    horizons: Sequence[int] = HORIZONS,
+    *,
+    stride: int = 3,
+    boosting: bool = True,
+    seed: int = 0,
+) -> dict[str, Predictor]:
+    """Persistence, ridge and gradient boosting fitted on people's rows, each without and with the next two hours of doses.
+
+    They predict the change of level. Raises `ValueError` when no row of `train` can be forecast from.
+    """
+    rows = [forecast_rows(series, horizons, stride=stride) for series in train]
+    pairs = [(series, chosen) for series, chosen in zip(train, rows, strict=True) if len(chosen)]
+    if not pairs:
+        raise ValueError("fit_baselines: no row of these recordings can be forecast from")
+    change = np.concatenate([truths(s, r, horizons) - persistence(s, r, horizons) for s, r in pairs])
+    predictors: dict[str, Predictor] = {"persistence": partial(persistence, horizons=horizons)}
+    for future in (False, True):
+        inputs = np.concatenate([features(s, r, future) for s, r in pairs])
+        name = " + future doses" if future else ""
+        ridge = make_pipeline(StandardScaler(), Ridge(alpha=10.0)).fit(inputs, change)
+        predictors["ridge" + name] = partial(predict_change, [ridge], future)
+        if boosting:
+            trees = [boosted(inputs, change[:, column], seed) for column in range(len(horizons))]
+            predictors["boosting" + name] = partial(predict_change, trees, future)
+    return predictors
+
+
+def boosted(inputs: Array, change: Array, seed: int) -> HistGradientBoostingRegressor:
+    model = HistGradientBoostingRegressor(
+        max_iter=150, learning_rate=0.06, min_samples_leaf=60, l2_regularization=1.0, early_stopping=False, random_state=seed
+    )
+    return model.fit(inputs.astype(np.float32), change)
+
+
+def predict_change(models: Sequence[object], future: bool, series: PatientSeries, rows: Rows) -> Array:
+    """`[N, H]` the level now plus what the models (one for all horizons, or one each) predict it to change."""
+    inputs = features(series, rows, future)
+    change = [np.asarray(model.predict(inputs)) for model in models]  # type: ignore[attr-defined]
+    return inputs[:, :1] + (np.stack(change, axis=1) if change[0].ndim == 1 else change[0])
+
+
+def score(
+    predictors: Mapping[str, Predictor],
+    people: Sequence[PatientSeries],
+    horizons: Sequence[int] = HORIZONS,
+    *,
+    stride: int = 1,
+    history: float = 24 * 60.0,
+) -> pd.DataFrame:
+    """Each predictor on the same rows of each person: columns model, person, horizon, n, rmse, mae (mg/dL).
+
+    A person without a row to forecast from is left out. Raises `ValueError` where a prediction is missing or misshapen.
+    """
+    table: list[dict[str, object]] = []
+    for series in people:
+        rows = forecast_rows(series, horizons, stride=stride, history=history)
+        if not len(rows):
+            continue
+        truth = truths(series, rows, horizons)
+        for name, predict in predictors.items():
+            predicted = np.asarray(predict(series, rows), dtype=float)
+            if predicted.shape != truth.shape or not np.isfinite(predicted).all():
+                raise ValueError(f"{name} on {series.patient}: expected finite predictions {truth.shape}, got {predicted.shape}")
+            error = predicted - truth
+            for column, horizon in enumerate(horizons):
+                table.append(
+                    {
+                        "model": name,
+                        "person": series.patient,
+                        "horizon": horizon,
+                        "n": len(rows),
+                        "rmse": float(np.sqrt(np.mean(error[:, column] ** 2))),
+                        "mae": float(np.mean(np.abs(error[:, column]))),
+                    }
+                )
+    return pd.DataFrame(table, columns=["model", "person", "horizon", "n", "rmse", "mae"])
+
+
+def mean_over_people(scores: pd.DataFrame) -> pd.DataFrame:
+    """A row a model, in the order given; a column an error and horizon; every person counts the same."""
+    table = scores.pivot_table(index="model", columns="horizon", values=["rmse", "mae"], aggfunc="mean", sort=False)
+    return table.reindex(columns=["rmse", "mae"], level=0)
+
+
+def steps(minutes: float, step: float) -> int:
+    """Whole rows in so many minutes; `ValueError` when the grid does not divide them."""
+    count = round(minutes / step)
+    if abs(count * step - minutes) > 1e-9:
+        raise ValueError(f"{minutes:g} min is not a whole number of {step:g}-min rows")
+    return count
