@@ -1,0 +1,59 @@
+"""The use cases. The command line, the app and every other face call these."""
+
+from careplan.clinic.errors import ClinicError, ReviewError, UnknownPatient
+from careplan.clinic.pages import audit_trail, review_page, worklist
+from careplan.clinic.records import (
+    account,
+    import_records,
+    load_record,
+    load_series,
+    patient_data_hash,
+    patient_names,
+    save_regimen,
+    store_records,
+)
+from careplan.clinic.regimens import estimate_regimen, load_regimen, prescribed
+from careplan.clinic.reviews import load_draft, save_draft, sign_review
+from careplan.clinic.suggestions import latest_suggestion, load_suggestion, save_suggestion
+from careplan.clinic.summaries import patients, show
+from careplan.store import Database, StoreError, Verification, open_database, verify
+
+
+def verify_audit(db: Database, *, expect: str | None = None) -> Verification:
+    """Walks the audit trail's hash chain. `expect`: a head noted earlier, which must still be in it."""
+    with db.read() as session:
+        return verify(session, expect=expect)
+
+
+__all__ = [
+    "ClinicError",
+    "Database",
+    "ReviewError",
+    "StoreError",
+    "UnknownPatient",
+    "Verification",
+    "account",
+    "audit_trail",
+    "estimate_regimen",
+    "import_records",
+    "latest_suggestion",
+    "load_draft",
+    "load_record",
+    "load_regimen",
+    "load_series",
+    "load_suggestion",
+    "open_database",
+    "patient_data_hash",
+    "patient_names",
+    "patients",
+    "prescribed",
+    "review_page",
+    "save_draft",
+    "save_regimen",
+    "save_suggestion",
+    "show",
+    "sign_review",
+    "store_records",
+    "verify_audit",
+    "worklist",
+]

@@ -45,7 +45,7 @@ class Exposure(NamedTuple):
 
 
 def exposure(glucose: NDArray[np.floating], minute: NDArray[np.floating], start: int = 0, end: int = DAY) -> Exposure:
-    """Of readings `[N]` mg/dL at minutes `[N]` of the local day, those from `start` up to `end`, past midnight if `end` is earlier."""
+    """Of readings `[N]` mg/dL at minutes `[N]` of the day, those from `start` up to `end`, past midnight if `end` is earlier."""
     inside = (minute >= start) & (minute < end) if start < end else (minute >= start) | (minute < end)
     chosen = glucose[inside & np.isfinite(glucose)]
     if not len(chosen):

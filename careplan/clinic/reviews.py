@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
@@ -114,22 +113,22 @@ def draft(session: Session, suggestion: int, reviewer: str | None = None) -> tup
     return () if row is None else tuple(codec.load(Decision, body) for body in row.decisions)
 
 
-def recent_glucose(session: Session, patient: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Readings of the last 14 days recorded: `[N]` mg/dL and `[N]` minute of the patient's day."""
+def recent_readings(session: Session, patient: str) -> pd.DataFrame:
+    """Canonical glucose events of the last 14 days that hold any."""
     last = session.scalar(
         select(func.max(schema.Event.time)).where(schema.Event.patient == patient, schema.Event.channel == "glucose")
     )
-    if last is None:
-        return np.zeros(0), np.zeros(0)
-    start = (pd.Timestamp(last, unit="us", tz="UTC") - RECENT).to_pydatetime()
-    events = read_events(session, patient, channels=["glucose"], start=start)
-    local = events["time"].dt.tz_convert(require(session, patient).zone)
-    minute = (local.dt.hour * 60 + local.dt.minute).to_numpy(dtype=np.float64)
-    return events["value"].to_numpy(dtype=np.float64), minute
+    start = None if last is None else (pd.Timestamp(last, unit="us", tz="UTC") - RECENT).to_pydatetime()
+    return read_events(session, patient, channels=["glucose"], start=start)
 
 
 def _exposure(session: Session, suggestion: Suggestion) -> Callable[[Line], decisions.Exposure]:
-    glucose, minute = recent_glucose(session, suggestion.patient)
+    readings = recent_readings(session, suggestion.patient)
+    local = readings["time"].dt.tz_convert(require(session, suggestion.patient).zone)
+    minute, glucose = (
+        (local.dt.hour * 60 + local.dt.minute).to_numpy(dtype=np.float64),
+        readings["value"].to_numpy(dtype=np.float64),
+    )
 
     def exposed(line: Line) -> decisions.Exposure:
         all_day = suggestion.kind == "doses" or line.setting == "long_acting"

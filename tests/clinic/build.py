@@ -33,7 +33,7 @@ def record(patient: str = "ann", *, days: int = 15, level: float = 140.0, seed: 
 
 
 def line(setting: Any = "basal", block: int = 1, factor: float = 0.9, **changes: Any) -> Line:
-    """One proposed change of a block of `REGIMEN`, recommended within 20 % of the current value, absolute within a factor of 2."""
+    """One proposed change of a block of `REGIMEN`, recommended within 20 % of now, absolute within a factor of 2."""
     start, end = BLOCKS[block], (*BLOCKS[1:], DAY)[block]
     current = getattr(REGIMEN, setting)[block]
     given: dict[str, Any] = {

@@ -1,0 +1,195 @@
+"""What the app draws: the worklist and a patient's review page."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sqlalchemy import exists, func, select
+from sqlalchemy.orm import Session
+
+from careplan.clinic.decisions import BELOW_54_TARGET, BELOW_70_TARGET
+from careplan.clinic.records import account, load_record, require
+from careplan.clinic.regimens import prescribed
+from careplan.clinic.reviews import RECENT, draft, recent_readings, reviews_of
+from careplan.clinic.suggestions import latest
+from careplan.clinic.summaries import glucose_of, summarise
+from careplan.clinic.views import AuditRecord, Day, Metrics, Profile, ReviewPage, Status, Suggestion, WorklistRow
+from careplan.evaluation.metrics import daily_metrics, profile
+from careplan.glucose import GLUCOSE, Regimen
+from careplan.records.events import PatientRecord
+from careplan.records.grid import to_series
+from careplan.series import PatientSeries
+from careplan.store import Database, append, schema
+
+ABOVE_180_TARGET, ABOVE_250_TARGET, IN_RANGE_TARGET = 25.0, 5.0, 70.0
+VIEW_AGAIN = timedelta(minutes=15)  # one person's repeated looks at one page within this are one entry of the audit trail
+
+
+def worklist(db: Database) -> list[WorklistRow]:
+    """Every patient by urgency: hypoglycaemia first, then glycaemia risk, judged on the last 14 days recorded."""
+    with db.read() as session:
+        rows = [
+            _worklist_row(session, patient) for patient in session.scalars(select(schema.Patient).order_by(schema.Patient.id))
+        ]
+    return sorted(rows, key=lambda row: -row.urgency)
+
+
+def review_page(db: Database, patient: str, *, actor: str | None = None) -> ReviewPage:
+    """Everything on one patient; the look is audited. Raises `UnknownPatient`."""
+    actor = actor or account()
+    with db.write() as session:
+        stored = require(session, patient)
+        _log_view(session, actor, patient)
+    record = load_record(db, patient)
+    found = prescribed(db, patient)
+    with db.read() as session:
+        suggestion = latest(session, patient, "regimen")
+        work = (
+            ()
+            if suggestion is None or suggestion.id is None
+            else draft(session, suggestion.id, actor) or draft(session, suggestion.id)
+        )
+        history = reviews_of(session, patient)
+    recent = None if record.events.empty else recent_series(record)
+    return ReviewPage(
+        summary=summarise(record, stored.source),
+        profile=no_profile() if recent is None else profile(recent),
+        days=() if recent is None else days_of(recent),
+        regimen={} if found is None else settings_of(found.regimen),
+        suggestion=suggestion,
+        draft=work,
+        history=history,
+    )
+
+
+def audit_trail(db: Database, patient: str | None = None, *, limit: int = 200) -> list[AuditRecord]:
+    """The newest entries of the audit trail, of one patient or all."""
+    query = select(schema.AuditEntry).order_by(schema.AuditEntry.id.desc()).limit(limit)
+    if patient is not None:
+        query = query.where(schema.AuditEntry.patient == patient)
+    with db.read() as session:
+        return [
+            AuditRecord(id=row.id, time=row.time, actor=row.actor, action=row.action, patient=row.patient, detail=row.detail)
+            for row in session.scalars(query)
+        ]
+
+
+def urgency(metrics: Metrics) -> tuple[float, str]:
+    """How soon to look, and why: 300 for too much below 54 mg/dL, 200 below 70, 100 for highs; plus the GRI, 0 to 100."""
+    if (
+        not metrics.readings
+        or metrics.very_low is None
+        or metrics.low is None
+        or metrics.high is None
+        or metrics.very_high is None
+    ):
+        return -1.0, "no glucose recorded"
+    below, above, risk = metrics.low + metrics.very_low, metrics.high + metrics.very_high, metrics.gri or 0.0
+    if metrics.very_low >= BELOW_54_TARGET:
+        return 300 + risk, f"{metrics.very_low:.1f} % below 54 mg/dL (target < {BELOW_54_TARGET:g} %)"
+    if below >= BELOW_70_TARGET:
+        return 200 + risk, f"{below:.1f} % below 70 mg/dL (target < {BELOW_70_TARGET:g} %)"
+    if metrics.very_high >= ABOVE_250_TARGET:
+        return 100 + risk, f"{metrics.very_high:.1f} % above 250 mg/dL (target < {ABOVE_250_TARGET:g} %)"
+    if above >= ABOVE_180_TARGET:
+        return 100 + risk, f"{above:.1f} % above 180 mg/dL (target < {ABOVE_180_TARGET:g} %)"
+    in_range = metrics.in_range or 0.0
+    if in_range <= IN_RANGE_TARGET:
+        return 100 + risk, f"{in_range:.1f} % in range (target > {IN_RANGE_TARGET:g} %)"
+    return risk, f"{in_range:.1f} % in range: targets met"
+
+
+def recent_series(record: PatientRecord) -> PatientSeries:
+    """The last 14 days of a record on the grid."""
+    series = to_series(record, GLUCOSE)
+    rows = min(len(series), round(RECENT / timedelta(minutes=GLUCOSE.step)))
+    start = series.times[-rows]
+    return PatientSeries(series.patient, series.therapy, start, series.zone, series.values[-rows:], series.mask[-rows:])
+
+
+def no_profile() -> Profile:
+    """The profile of a patient without readings."""
+    none = (None,)
+    return Profile(minute=(0,), p5=none, p25=none, p50=none, p75=none, p95=none)
+
+
+def days_of(series: PatientSeries) -> tuple[Day, ...]:
+    """Each local day of a recording, the oldest first."""
+    date = series.times.tz_convert(series.zone).strftime("%Y-%m-%d").to_numpy()
+    return tuple(_day(series, name, np.flatnonzero(date == name), metrics) for name, metrics in daily_metrics(series).items())
+
+
+def settings_of(regimen: Regimen) -> dict[str, tuple[tuple[int, float], ...]]:
+    """setting -> ((start minute, value), ...)"""
+    found = {
+        name: tuple(zip(regimen.starts, getattr(regimen, name), strict=True))
+        for name in ("basal", "carb_ratio", "correction_factor")
+    }
+    if regimen.delivery == "pen":
+        found["long_acting"] = ((regimen.long_acting_at, regimen.long_acting),)
+        del found["basal"]
+    return found
+
+
+def _day(series: PatientSeries, date: str, rows: NDArray[np.int64], metrics: Metrics) -> Day:
+    minute = tuple(int(value) for value in series.minute_of_day()[rows])
+    glucose = series.column("glucose")[rows]
+    given = {
+        name: tuple((minute[i], float(value)) for i, value in enumerate(np.nan_to_num(series.column(name)[rows])) if value > 0)
+        for name in ("bolus", "carbs")
+    }
+    return Day(
+        date=date,
+        minute=minute,
+        glucose=tuple(float(value) if np.isfinite(value) else None for value in glucose),
+        boluses=given["bolus"],
+        carbs=given["carbs"],
+        metrics=metrics,
+    )
+
+
+def _worklist_row(session: Session, patient: schema.Patient) -> WorklistRow:
+    readings = recent_readings(session, patient.id)
+    days, metrics = glucose_of(readings)
+    suggestion = latest(session, patient.id, "regimen")
+    score, headline = urgency(metrics)
+    last = session.scalar(select(func.max(schema.Event.time)).where(schema.Event.patient == patient.id))
+    return WorklistRow(
+        patient=patient.id,
+        group=patient.group,
+        urgency=score,
+        headline=headline,
+        status=_status(session, suggestion, metrics),
+        metrics=metrics,
+        days=days,
+        last=None if last is None else pd.Timestamp(last, unit="us", tz="UTC").to_pydatetime(),
+        suggestion=None if suggestion is None else suggestion.id,
+    )
+
+
+def _status(session: Session, suggestion: Suggestion | None, metrics: Metrics) -> Status:
+    if not metrics.readings:
+        return "no data"
+    if suggestion is None:
+        return "not planned"
+    if session.scalar(select(exists().where(schema.Review.suggestion == suggestion.id))):
+        return "signed"
+    if session.scalar(select(exists().where(schema.Draft.suggestion == suggestion.id))):
+        return "draft"
+    if suggestion.abstained:
+        return "abstained"
+    return "suggested" if suggestion.lines else "no change"
+
+
+def _log_view(session: Session, actor: str, patient: str) -> None:
+    seen = select(
+        exists().where(
+            schema.AuditEntry.patient == patient,
+            schema.AuditEntry.actor == actor,
+            schema.AuditEntry.action == "viewed",
+            schema.AuditEntry.time > datetime.now(UTC) - VIEW_AGAIN,
+        )
+    )
+    if not session.scalar(seen):
+        append(session, actor, "viewed", patient=patient)

@@ -1,0 +1,78 @@
+"""What is stored of a patient, at a glance."""
+
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from careplan.clinic.records import load_record, patient_names, require
+from careplan.clinic.regimens import total_daily_dose
+from careplan.clinic.views import Metrics, PatientSummary
+from careplan.evaluation.metrics import glucose_metrics, sufficient
+from careplan.glucose import DAY, GLUCOSE
+from careplan.records.events import PatientRecord
+from careplan.records.grid import to_series
+from careplan.store import Database
+
+GAP = 15.0  # minutes without a reading, or 1.5 of the sensor's usual spacing where that is longer
+GAPS_SHOWN = 10
+
+
+def patients(db: Database) -> list[PatientSummary]:
+    """Everyone in the store, by name."""
+    return [show(db, patient) for patient in patient_names(db)]
+
+
+def show(db: Database, patient: str) -> PatientSummary:
+    """One patient. Raises `UnknownPatient`."""
+    with db.read() as session:
+        source = require(session, patient).source
+    return summarise(load_record(db, patient), source)
+
+
+def summarise(record: PatientRecord, source: str) -> PatientSummary:
+    """A record at a glance; days and metrics are those of its glucose, over the whole recording."""
+    events = record.events
+    readings = events[events["channel"] == "glucose"]
+    days, metrics = glucose_of(readings)
+    gaps = gaps_of(readings["time"])
+    return PatientSummary(
+        patient=record.patient,
+        group=record.group,
+        zone=record.zone,
+        source=source,
+        weight=record.weight,
+        first=None if events.empty else events["time"].min().to_pydatetime(),
+        last=None if events.empty else events["time"].max().to_pydatetime(),
+        days=days,
+        events={str(name): int(count) for name, count in events["channel"].value_counts().sort_index().items()},
+        gaps=gaps[:GAPS_SHOWN],
+        gap_count=len(gaps),
+        metrics=metrics,
+        sufficient=sufficient(metrics, days),
+        total_daily_dose=None if events.empty else total_daily_dose(to_series(record, GLUCOSE)),
+    )
+
+
+def glucose_of(readings: pd.DataFrame) -> tuple[float, Metrics]:
+    """Days covered, from the first reading to the end of the last, and the consensus metrics, of canonical glucose events."""
+    times = readings["time"]
+    spacing = usual_spacing(times)
+    minutes = 0.0 if times.empty else (times.max() - times.min()) / timedelta(minutes=1) + spacing
+    expected = minutes / spacing if spacing else len(readings)
+    return minutes / DAY, glucose_metrics(readings["value"].to_numpy(), expected)
+
+
+def usual_spacing(times: pd.Series) -> float:
+    """Minutes between readings as a rule, 0 with fewer than two: a 15-min sensor is not missing two readings in three."""
+    spacing = np.diff(np.unique(times.to_numpy())) / np.timedelta64(1, "m")
+    return float(np.median(spacing)) if len(spacing) else 0.0
+
+
+def gaps_of(times: pd.Series) -> tuple[tuple[datetime, float], ...]:
+    """(start, minutes) of each stretch without glucose, the longest first."""
+    longest = max(GAP, 1.5 * usual_spacing(times))
+    ordered = times.drop_duplicates().sort_values()
+    found = [(before.to_pydatetime(), (after - before) / timedelta(minutes=1)) for before, after in pairwise(ordered)]
+    return tuple(sorted((gap for gap in found if gap[1] > longest), key=lambda gap: -gap[1]))

@@ -1,0 +1,164 @@
+"""Summaries, the worklist and the review page, from what is stored."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from careplan.clinic import codec
+from careplan.clinic.errors import UnknownPatient
+from careplan.clinic.pages import audit_trail, review_page, worklist
+from careplan.clinic.records import store_records
+from careplan.clinic.reviews import save_draft, sign_review
+from careplan.clinic.suggestions import save_suggestion
+from careplan.clinic.summaries import patients, show
+from careplan.clinic.views import Decision, PatientSummary, ReviewPage, Suggestion, WorklistRow
+from careplan.records.events import PatientRecord, events_frame
+from careplan.store import Database
+
+from .build import REGIMEN, START, line, record, suggestion
+
+
+def test_a_summary_counts_what_is_there(db: Database) -> None:
+    store_records(db, "table", [record(weight=70.0)])
+    found = show(db, "ann")
+    assert (found.group, found.zone, found.source, found.weight) == ("adult", "UTC", "table", 70.0)
+    assert found.days == pytest.approx(15.0)
+    assert found.events == {"basal": 360, "bolus": 45, "carbs": 45, "glucose": 4320}
+    assert (found.gap_count, found.gaps) == (0, ())
+    assert found.metrics.readings == 4320 and found.metrics.active == pytest.approx(100.0)
+    assert found.sufficient
+    assert found.total_daily_dose == pytest.approx(24 * 0.8 + 18, rel=0.03)
+
+
+def test_gaps_are_listed_longest_first_and_readings_counted_against_them(db: Database) -> None:
+    full = record(days=4)
+    minute = (full.events["time"] - START).dt.total_seconds() / 60
+    missing = ((minute > 600) & (minute < 720)) | ((minute > 2000) & (minute < 2400)) | (minute == 3000)
+    store_records(db, "table", [replace(full, events=full.events[~(missing & (full.events["channel"] == "glucose"))])])
+    found = show(db, "ann")
+    assert [gap for _, gap in found.gaps] == [400.0, 120.0]
+    assert found.gaps[0][0] == (START + pd.Timedelta(minutes=2000)).to_pydatetime()
+    assert found.metrics.active == pytest.approx(100 * found.metrics.readings / 1152, abs=0.1)
+    assert not found.sufficient
+
+
+def test_a_fifteen_minute_sensor_misses_nothing(db: Database) -> None:
+    rows = [(START + pd.Timedelta(minutes=15 * step), "glucose", 110.0, 0.0, "", f"f:{step}") for step in range(96 * 14)]
+    store_records(db, "table", [PatientRecord(patient="lib", zone="UTC", events=events_frame(rows))])
+    found = show(db, "lib")
+    assert (found.gap_count, found.sufficient) == (0, True)
+    assert found.metrics.active == pytest.approx(100.0)
+
+
+@pytest.mark.parametrize("rows", [[], [(START, "glucose", 110.0, 0.0, "", "f:1")], [(START, "bolus", 2.0, 0.0, "", "f:1")]])
+def test_next_to_nothing_can_be_shown(db: Database, rows: list[tuple[object, ...]]) -> None:
+    store_records(db, "table", [PatientRecord(patient="new", zone="UTC", events=events_frame(rows))])
+    assert not show(db, "new").sufficient
+    assert worklist(db)[0].status == ("not planned" if rows and rows[0][1] == "glucose" else "no data")
+    page = review_page(db, "new")
+    assert (page.regimen, page.suggestion, page.history) == ({}, None, ())
+
+
+def test_the_worklist_puts_hypoglycaemia_first(db: Database) -> None:
+    store_records(
+        db,
+        "table",
+        [record("high", level=230.0), record("fine", level=120.0), record("very low", level=60.0), record("low", level=85.0)],
+    )
+    rows = worklist(db)
+    assert [row.patient for row in rows] == ["very low", "low", "high", "fine"]
+    assert "below 54" in rows[0].headline and "below 70" in rows[1].headline
+    assert "above 180" in rows[2].headline or "above 250" in rows[2].headline
+    assert rows[3].headline.endswith("targets met")
+
+
+def test_the_worklist_judges_the_last_two_weeks(db: Database) -> None:
+    old_lows = record("ann", days=30, level=120.0)
+    early = (old_lows.events["time"] < START + pd.Timedelta(days=15)) & (old_lows.events["channel"] == "glucose")
+    old_lows.events.loc[early, "value"] = 50.0
+    store_records(db, "table", [old_lows])
+    row = worklist(db)[0]
+    assert row.urgency < 100
+    assert row.days == pytest.approx(14.0, abs=0.01)
+
+
+def test_the_status_follows_the_work(db: Database) -> None:
+    def status() -> str:
+        return worklist(db)[0].status
+
+    store_records(db, "table", [record(days=2)])
+    seen = [status()]
+    save_suggestion(db, suggestion(abstained=True))
+    seen.append(status())
+    save_suggestion(db, suggestion())
+    seen.append(status())
+    number = save_suggestion(db, suggestion(line())).id
+    assert number is not None
+    seen.append(status())
+    save_draft(db, number, [], "Dr Ada")
+    seen.append(status())
+    sign_review(db, number, [Decision(key=line().key, verdict="accept", value=line().proposed)], "Dr Ada", "I prescribe")
+    seen.append(status())
+    assert seen == ["not planned", "abstained", "no change", "suggested", "draft", "signed"]
+
+
+def test_the_review_page_holds_the_last_two_weeks_and_what_is_prescribed(db: Database) -> None:
+    store_records(db, "table", [record(days=20)])
+    page = review_page(db, "ann")
+    assert len(page.days) == 14 and page.days[-1].date == "2024-03-20"
+    day = page.days[3]
+    assert day.boluses == ((480, 6.0), (780, 6.0), (1140, 6.0)) and day.carbs[0] == (480, 60.0)
+    assert len(day.glucose) == 288 and day.metrics.readings == 288
+    assert page.regimen["basal"] == tuple(zip(REGIMEN.starts, REGIMEN.basal, strict=True))
+    assert len(page.profile.minute) == len(page.profile.p50)
+    middle = [value for value in page.profile.p50 if value is not None]
+    assert min(middle) > 100 and max(middle) < 180
+
+
+def test_days_are_the_patients_own(db: Database) -> None:
+    store_records(db, "table", [record(days=3, zone="America/Phoenix")])
+    assert [day.date for day in review_page(db, "ann").days] == ["2024-02-29", "2024-03-01", "2024-03-02", "2024-03-03"]
+
+
+def test_the_page_shows_my_draft_before_anyone_elses(db: Database) -> None:
+    store_records(db, "table", [record(days=2)])
+    number = save_suggestion(db, suggestion(line())).id
+    assert number is not None
+    mine, theirs = (Decision(key=line().key, verdict="edit", value=value) for value in (0.9, 0.95))
+    save_draft(db, number, [mine], "Dr Ada")
+    save_draft(db, number, [theirs], "Dr Bea")
+    assert review_page(db, "ann", actor="Dr Ada").draft == (mine,)
+    assert review_page(db, "ann", actor="Dr Bea").draft == (theirs,)
+
+
+def test_looking_is_audited_once_a_while_for_each_person(db: Database) -> None:
+    store_records(db, "table", [record(days=1)])
+    for actor in ("Dr Ada", "Dr Ada", "Dr Bea", "Dr Ada"):
+        review_page(db, "ann", actor=actor)
+    assert [entry.actor for entry in audit_trail(db, "ann") if entry.action == "viewed"] == ["Dr Bea", "Dr Ada"]
+    with pytest.raises(UnknownPatient):
+        review_page(db, "eve", actor="Dr Ada")
+
+
+def test_every_view_survives_json(db: Database) -> None:
+    store_records(db, "table", [record(days=2)])
+    saved = save_suggestion(db, suggestion(line()))
+    views = [
+        (PatientSummary, patients(db)[0]),
+        (WorklistRow, worklist(db)[0]),
+        (ReviewPage, review_page(db, "ann")),
+        (Suggestion, saved),
+    ]
+    for kind, view in views:
+        assert codec.load(kind, codec.dump(view)) == view  # type: ignore[var-annotated]
+
+
+def test_a_view_with_a_missing_or_misshapen_field_is_refused() -> None:
+    body = codec.dump(line())
+    with pytest.raises(ValueError, match="days"):
+        codec.load(type(line()), {key: value for key, value in body.items() if key != "days"})
+    with pytest.raises(ValueError, match="setting"):
+        codec.load(type(line()), {**body, "setting": "guess"})
+    assert np.isclose(codec.load(type(line()), body).proposed, line().proposed)
