@@ -10,13 +10,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from careplan.therapy import Channel, Cost, Limits, Pool, Therapy
+from careplan.therapy import Channel, Cost, Limits, LineLimits, Pool, Therapy
 
 MG_PER_MMOL = 18.01559  # mg/dL in one mmol/L of glucose
 STEP = 5.0  # minutes
 
 Delivery = Literal["pump", "pen"]
 Group = Literal["adult", "adolescent", "child"]
+Setting = Literal["basal", "carb_ratio", "correction_factor", "long_acting"]
 
 
 def risk(glucose: Tensor) -> Tensor:
@@ -56,6 +57,15 @@ LIMITS: dict[Group, Limits] = {
     "adult": Limits(max_dose=17.0, max_on_board=13.0, min_spacing=30.0, floor=80.0, max_rate=10.0),
     "adolescent": Limits(max_dose=10.0, max_on_board=13.0, min_spacing=30.0, floor=80.0, max_rate=6.0),
     "child": Limits(max_dose=5.0, max_on_board=7.0, min_spacing=30.0, floor=80.0, max_rate=3.0),
+}
+
+# Absolute limits of the ratios are LoopKit's guardrails, of basal and long-acting their channels' bounds; the recommended carb
+# ratio is LoopKit's, the other recommended ranges are ours. Caps on change are oref0 autotune's. See docs/clinical.md.
+LINE_LIMITS: dict[Setting, LineLimits] = {
+    "basal": LineLimits(lowest=0.0, highest=35.0, low=0.05, high=5.0),
+    "carb_ratio": LineLimits(lowest=2.0, highest=150.0, low=4.0, high=28.0),
+    "correction_factor": LineLimits(lowest=10.0, highest=500.0, low=16.0, high=400.0),
+    "long_acting": LineLimits(lowest=0.0, highest=150.0, low=1.0, high=80.0),
 }
 
 DAY = 24 * 60

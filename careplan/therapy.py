@@ -71,6 +71,23 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LineLimits:
+    """Limits on one setting of a regimen.
+
+    lowest, highest: absolute, nobody overrides them. low, high: recommended, beyond them a typed reason is needed.
+    low_ratio, high_ratio: to the original setting. per_visit: the largest change in one visit, as a share of the current value.
+    """
+
+    lowest: float
+    highest: float
+    low: float
+    high: float
+    low_ratio: float = 0.7
+    high_ratio: float = 1.2
+    per_visit: float = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cost:
     """A constraint on the predicted level: `rate(level)` is 1 where violated; its mean over the horizon stays within `budget`."""
 

@@ -51,14 +51,15 @@ class Plans:
         return node, score
 
     def sequence(self, node: Tensor, length: int) -> Tensor:
-        """The actions of a node's plan, `[B]` -> `[B, length, d]`, candidate 0 of the root after its end."""
-        rows = torch.arange(len(node), device=node.device)
-        plan = self.table[:, :1].repeat(1, length, 1)
+        """The actions of nodes' plans, `[B, X]` -> `[B, X, length, d]`, candidate 0 of the root after their end."""
+        rows = torch.arange(len(node), device=node.device).unsqueeze(1)
+        steps = torch.arange(length, device=node.device)
+        plan = self.table[:, None, :1].repeat(1, node.shape[1], length, 1)
         for _ in range(int(self.depth.max())):
-            depth = self.depth[rows, node]
-            at = (depth - 1).clamp(0, length - 1)
-            plan[rows, at] = torch.where((depth > 0).unsqueeze(1), self.action[rows, node], plan[rows, at])
-            node = torch.where(depth > 0, self.parent[rows, node], node)
+            depth = self.depth[rows, node].unsqueeze(-1)
+            here = (steps == depth - 1).unsqueeze(-1)
+            plan = torch.where(here, self.action[rows, node].unsqueeze(2), plan)
+            node = torch.where(depth[..., 0] > 0, self.parent[rows, node], node)
         return plan
 
 

@@ -124,7 +124,7 @@ def test_exhaustive_search_finds_the_best_sequence_within_budget(risk_level):
     toy, budget = walk(7), 0.9
     plans = exhaustive(toy, depth=3, budget=torch.full((3, 1), budget))
     node, score = plans.best(risk_level)
-    actions = plans.sequence(node, 3)[..., 0].int().tolist()
+    actions = plans.sequence(node.unsqueeze(1), 3)[:, 0, :, 0].int().tolist()
     for row in range(3):
         value, sequence = every_sequence(toy, row, budget, risk_level)
         assert float(score[row]) == pytest.approx(value, abs=1e-5)
@@ -137,15 +137,14 @@ def test_no_plan_of_a_tree_search_exceeds_a_budget_and_every_plan_is_what_its_ac
     found = search(toy, simulations=60, depth=4, budget=torch.full((4, 1), budget), risk_level=0.5, parallel=parallel)
     plans = found.plans()
     assert plans.pruned.any()
-    for node in range(plans.parent.shape[1]):
-        chosen = torch.full((4,), node)
-        sequence = plans.sequence(chosen, 4)[..., 0].long()
-        rows, steps = torch.arange(4).unsqueeze(1), torch.arange(4).unsqueeze(0)
-        reward, cost = toy.reward[rows, steps, sequence].sum(1), toy.cost[rows, steps, sequence].sum(1)
-        evaluated = plans.depth[:, node] > 0
-        torch.testing.assert_close(plans.outcome[evaluated, node, :, 0], reward[evaluated])
-        assert (cost.mean(-1)[plans.eligible[:, node]] <= budget + 1e-5).all()
-        assert (plans.first[:, node] == torch.where(evaluated, sequence[:, 0], 0)).all()
+    nodes = torch.arange(plans.parent.shape[1]).expand(4, -1)
+    sequence = plans.sequence(nodes, 4)[..., 0].long()  # [4, N, 4]
+    rows, steps = torch.arange(4).view(-1, 1, 1), torch.arange(4)
+    reward, cost = toy.reward[rows, steps, sequence].sum(2), toy.cost[rows, steps, sequence].sum(2)
+    evaluated = plans.depth > 0
+    torch.testing.assert_close(plans.outcome[evaluated][..., 0], reward[evaluated])
+    assert (cost.mean(-1)[plans.eligible] <= budget + 1e-5).all()
+    assert (plans.first == torch.where(evaluated, sequence[..., 0], 0)).all()
 
 
 def test_rounds_spend_the_same_visits_as_one_simulation_at_a_time():

@@ -1,0 +1,79 @@
+"""Candidate doses, and what is on board of those given: an action is `(impulse, multiple of the baseline rate)`."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from careplan.therapy import Channel, Therapy
+
+NO_CHANGE = (0.0, 1.0)
+SHARES = (0.01, 0.02, 0.04, 0.07, 0.11, 0.16, 0.22, 0.30)  # impulses as shares of a day's treatment
+MULTIPLES = (0.0, 0.5, 1.5, 2.0)  # of the baseline rate, beside 1
+
+
+def dose_channels(therapy: Therapy) -> tuple[Channel, Channel | None]:
+    """The impulse that a plan gives and the rate that it scales (`None` without one): the therapy's first action of each form."""
+    forms = {form: [channel for channel in therapy.of("action") if channel.form == form] for form in ("impulse", "rate")}
+    if not forms["impulse"]:
+        raise ValueError(f"{therapy.name}: no action is an impulse, so there is no dose to plan")
+    return forms["impulse"][0], next(iter(forms["rate"]), None)
+
+
+def dose_table(
+    daily: Tensor, increment: Tensor, adjustable: Tensor, *, shares: tuple[float, ...] = SHARES
+) -> tuple[Tensor, Tensor]:
+    """Candidates of B patients `[B, K, 2]` and which of them exist `[B, K]`. Candidate 0 changes nothing.
+
+    daily: `[B]` a day's treatment. increment: `[B]` what the patient can deliver; impulses are rounded down to it.
+    adjustable: `[B]` bool, whether the rate can be changed for a while (a pump can, a pen cannot).
+    Impulses come with the rate as it stands and other rates without an impulse; sequences combine them.
+    """
+    share, step = torch.tensor(shares, dtype=daily.dtype, device=daily.device), increment.unsqueeze(1)
+    impulse = torch.floor(daily.unsqueeze(1) * share / step + 1e-4) * step
+    repeated = torch.zeros_like(impulse, dtype=torch.bool)
+    repeated[:, 1:] = impulse[:, 1:] == impulse[:, :-1]
+    multiple = torch.tensor(MULTIPLES, dtype=daily.dtype, device=daily.device).expand(len(daily), -1)
+    unchanged = torch.tensor([NO_CHANGE], dtype=daily.dtype, device=daily.device).expand(len(daily), 1, 2)
+    doses = torch.stack([impulse, torch.ones_like(impulse)], -1)
+    rates = torch.stack([torch.zeros_like(multiple), multiple], -1)
+    always = torch.ones_like(unchanged[..., 0], dtype=torch.bool)
+    exists = torch.cat([always, (impulse > 0) & ~repeated, adjustable.unsqueeze(1).expand_as(multiple)], dim=1)
+    return torch.cat([unchanged, doses, rates], dim=1), exists
+
+
+def added(action: Tensor, baseline: Tensor, interval: float) -> Tensor:
+    """The amount an action `[..., 2]` gives above a baseline rate an hour `[...]` within an interval of minutes; never below 0.
+
+    A lower rate earns nothing: what was withheld does not make room for a dose.
+    """
+    return action[..., 0] + (action[..., 1] - 1.0).clamp(min=0.0) * baseline * (interval / 60.0)
+
+
+def remaining(minutes: Tensor, *, peak: float = 75.0, duration: float = 360.0) -> Tensor:
+    """The fraction of an impulse still on board after `minutes` `[...]`: the exponential model of rapid analogues.
+
+    Its activity rises to `peak` minutes and ends at `duration` (LoopKit ExponentialInsulinModel; oref0 `exponential`).
+    Raises ValueError where the peak is not in the first half of the duration.
+    """
+    if not 0.0 < 2.0 * peak < duration:
+        raise ValueError(f"remaining: peak {peak} min, expected within the first half of the duration {duration} min")
+    tau = peak * (1.0 - peak / duration) / (1.0 - 2.0 * peak / duration)
+    a = 2.0 * tau / duration
+    scale = 1.0 / (1.0 - a + (1.0 + a) * math.exp(-duration / tau))
+    t = minutes.clamp(0.0, duration)
+    shape = (t**2 / (tau * duration * (1.0 - a)) - t / tau - 1.0) * torch.exp(-t / tau) + 1.0
+    return (1.0 - scale * (1.0 - a) * shape).clamp(0.0, 1.0)
+
+
+def carried(
+    history: Tensor, *, step: float, interval: float, decisions: int, peak: float = 75.0, duration: float = 360.0
+) -> Tensor:
+    """On board at each decision of what was given before now: amounts above baseline `[B, H]`, newest last -> `[B, decisions]`.
+
+    The newest step counts as just given. NaN, an unknown amount, makes the patient's answer NaN, which closes the gate.
+    """
+    age = torch.arange(history.shape[1] - 1, -1, -1, dtype=history.dtype, device=history.device) * step
+    ahead = torch.arange(decisions, dtype=history.dtype, device=history.device) * interval
+    left = remaining(age.unsqueeze(1) + ahead, peak=peak, duration=duration)
+    return history.clamp(min=0.0) @ left
