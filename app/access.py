@@ -1,0 +1,126 @@
+"""Who is reviewing, which database, which unit. Local use by one person: a name is asked for, and asked again after a while idle.
+
+What matters is never kept here: a reload loses the session, so drafts and decisions live in the database.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+from typing import TypeVar, cast
+
+import streamlit as st
+
+from app.wording import MG_DL, UNITS, Unit
+from careplan.clinic import Database, account, open_database
+from careplan.settings import Settings
+
+IDLE_MINUTES = 15
+ROLES = ("Physician", "Diabetes nurse or educator", "Dietitian", "Researcher")
+NOTICE = "Research use only \N{EN DASH} not a medical device"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Reviewer:
+    name: str
+    role: str
+
+    @property
+    def signature(self) -> str:
+        """How drafts, reviews and the audit trail name this person."""
+        return f"{self.name} ({self.role.lower()})"
+
+
+def database() -> Database:
+    """The database that `CAREPLAN_DATABASE` names, opened once for the process."""
+    return _open(Settings().database)
+
+
+@st.cache_resource(show_spinner="Opening the database")
+def _open(url: str) -> Database:
+    return open_database(url)
+
+
+def reviewer() -> Reviewer:
+    """Who is reviewing; nothing is shown to anybody before they say."""
+    found = st.session_state.get("reviewer")
+    if found is not None and idle():
+        leave()
+        st.session_state["left"] = f"Signed off after {IDLE_MINUTES} minutes without activity. Drafts are kept."
+        found = None
+    if found is None:
+        _ask()
+        st.stop()
+    st.session_state["seen"] = monotonic()
+    return cast(Reviewer, found)
+
+
+def _ask() -> None:
+    with st.columns([1, 1.4, 1])[1]:
+        st.title("careplan")
+        st.markdown("A personalised treatment planner. It proposes; a person decides.")
+        if note := st.session_state.get("left"):
+            st.info(note)
+        with st.form("who", border=True):
+            st.subheader("Who is reviewing?")
+            name = st.text_input("Name", value=account(), key="who_name")
+            role = st.selectbox("Role", ROLES, key="who_role")
+            if st.form_submit_button("Continue", type="primary"):
+                if name.strip():
+                    st.session_state["reviewer"] = Reviewer(" ".join(name.split()), role)
+                    st.session_state["seen"] = monotonic()
+                    st.session_state.pop("left", None)
+                    st.rerun()
+                st.error("A review needs a name.")
+        st.caption(
+            "This local mode trusts the name you give: whoever can open this page on this computer can review. Every page of a "
+            "patient that is opened and every signature is written to the audit trail under this name."
+        )
+
+
+def known() -> bool:
+    """Whether somebody has said who they are, and is still there."""
+    return "reviewer" in st.session_state and not idle()
+
+
+def idle() -> bool:
+    return bool(monotonic() - st.session_state.get("seen", 0.0) > 60 * IDLE_MINUTES)
+
+
+@st.fragment(run_every=30)
+def watch() -> None:
+    """Looks now and then whether the person has gone; then clears the screen."""
+    if not known():
+        st.rerun()
+
+
+def leave() -> None:
+    """Forget the person and everything loaded for them."""
+    for name in list(st.session_state):
+        del st.session_state[name]
+
+
+def unit() -> Unit:
+    return UNITS[st.session_state.get("unit", MG_DL.name)]
+
+
+def choose_unit() -> None:
+    st.segmented_control("Glucose in", list(UNITS), default=unit().name, key="unit_choice", on_change=_keep_unit, width="stretch")
+
+
+def _keep_unit() -> None:
+    st.session_state["unit"] = st.session_state["unit_choice"] or unit().name  # a second click would clear the choice
+
+
+def remembered(name: str, load: Callable[[], T]) -> T:
+    """What `load` gave when this screen was opened: reading again at every click would be slow, and logged as another look."""
+    kept = st.session_state.setdefault("remembered", {})
+    if name not in kept:
+        kept[name] = load()
+    return cast(T, kept[name])
+
+
+def forget() -> None:
+    """Read anew at the next `remembered`."""
+    st.session_state.pop("remembered", None)

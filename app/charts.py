@@ -1,0 +1,221 @@
+"""Plotly figures: the AGP-style profile, one day, and predicted paths. Data in, figure out; glucose comes in mg/dL."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from app.palette import CARBS, COLORS, INK, INSULIN, LINE, MUTED, PROPOSED, RUNNER_UP, UNCHANGED, translucent
+from app.wording import DAY, Unit, clock
+from careplan.clinic.views import Day, Kind, Option, Path, Profile
+
+LOW, HIGH, VERY_LOW, VERY_HIGH = 70.0, 180.0, 54.0, 250.0
+BOTTOM, TOP = 40.0, 300.0  # mg/dL always shown
+CONFIG: dict[str, Any] = {"displayModeBar": False, "responsive": True, "scrollZoom": False}
+STYLES = {"proposed": (PROPOSED, "solid", 3), "no change": (UNCHANGED, "dash", 2.5), "runner-up": (RUNNER_UP, "dot", 2)}
+
+
+def profile_figure(profile: Profile, unit: Unit) -> go.Figure:
+    """Median, 25-75 % and 5-95 % of glucose by time of day, over the target range."""
+    figure = _figure(unit, top=_highest(profile.p95), height=340)
+    columns = (profile.minute, profile.p5, profile.p25, profile.p50, profile.p75, profile.p95)
+    for index, run in enumerate(_runs(*columns)):
+        minute, p5, p25, p50, p75, p95 = run
+        first = index == 0
+        _between(figure, minute, p5, p95, unit, translucent(PROPOSED, 0.15), "5-95 %", first)
+        _between(figure, minute, p25, p75, unit, translucent(PROPOSED, 0.32), "25-75 %", first)
+        figure.add_scatter(
+            x=minute,
+            y=unit.series(p50),
+            mode="lines",
+            line={"color": PROPOSED, "width": 3},
+            name="Median",
+            legendgroup="Median",
+            showlegend=first,
+            customdata=[clock(m) for m in minute],
+            hovertemplate="%{customdata}  median %{y}<extra></extra>",
+        )
+    _clock_axis(figure)
+    return figure
+
+
+def day_figure(day: Day, unit: Unit) -> go.Figure:
+    """One day: readings coloured by band, boluses and meals below."""
+    readings = [(minute, value) for minute, value in zip(day.minute, day.glucose, strict=True) if value is not None]
+    figure = _figure(unit, top=max((value for _, value in readings), default=0.0), height=360)
+    figure.add_scatter(
+        x=day.minute,
+        y=unit.series(day.glucose),
+        mode="lines+markers",
+        line={"color": LINE, "width": 1.5},
+        connectgaps=False,
+        marker={"size": 5, "color": [MUTED if value is None else _color(value) for value in day.glucose]},
+        name="Glucose",
+        customdata=[clock(m) for m in day.minute],
+        hovertemplate="%{customdata}  %{y} " + unit.name + "<extra></extra>",
+        showlegend=False,
+    )
+    marks = (
+        (day.boluses, "Bolus", "U", INSULIN, "triangle-down", 0.11, ".3g"),
+        (day.carbs, "Carbohydrate", "g", CARBS, "diamond", 0.03, ".0f"),
+    )
+    for given, name, amount, color, symbol, height, digits in marks:
+        if given:
+            figure.add_scatter(
+                x=[minute for minute, _ in given],
+                y=[height] * len(given),
+                yaxis="y2",
+                mode="markers+text",
+                name=f"{name}, {amount}",
+                marker={"symbol": symbol, "size": 9, "color": color},
+                text=[format(value, digits) for _, value in given],
+                textposition="middle right",
+                textfont={"size": 11, "color": color},
+                cliponaxis=False,
+                customdata=[clock(minute) for minute, _ in given],
+                hovertemplate=f"%{{customdata}}  {name.lower()} %{{text}} {amount}<extra></extra>",
+            )
+    figure.update_layout(
+        yaxis={"domain": [0.22, 1]}, yaxis2={"domain": [0, 0.16], "range": [0, 0.16], "visible": False, "fixedrange": True}
+    )
+    _clock_axis(figure)
+    return figure
+
+
+def prediction_figure(options: Sequence[Option], unit: Unit, kind: Kind = "regimen") -> go.Figure:
+    """Predicted paths with their 90 % intervals: what is proposed and no change with a band, the runner-up as a line."""
+    paths = {option.name: option.path for option in options}
+    figure = _figure(unit, top=max((max(path.high, default=0.0) for path in paths.values()), default=0.0), height=340)
+    ordered = sorted(paths, key=lambda name: ["no change", "runner-up", "proposed"].index(name) if name in STYLES else -1)
+    for name in ordered:
+        if name in ("no change", "proposed"):
+            path, (color, _, _) = paths[name], STYLES[name]
+            _between(figure, path.minutes, path.low, path.high, unit, translucent(color, 0.18), f"{name}, 90 % interval", False)
+    for name in ordered:
+        _path(figure, name, paths[name], unit, kind)
+    if kind == "regimen":
+        _clock_axis(figure)
+    else:
+        last = max((path.minutes[-1] for path in paths.values() if path.minutes), default=240.0)
+        ticks = list(range(0, int(last) + 1, 60))
+        figure.update_xaxes(tickvals=ticks, ticktext=[f"+{tick // 60} h" if tick else "now" for tick in ticks], range=[0, last])
+    return figure
+
+
+def _path(figure: go.Figure, name: str, path: Path, unit: Unit, kind: Kind) -> None:
+    color, dash, width = STYLES.get(name, (INK, "solid", 1.5))
+    times = [clock(m) if kind == "regimen" else f"+{m:.0f} min" for m in path.minutes]
+    bounds = [f"{unit.text(low)} to {unit.text(high)}" for low, high in zip(path.low, path.high, strict=True)]
+    figure.add_scatter(
+        x=path.minutes,
+        y=unit.series(path.mid),
+        mode="lines",
+        line={"color": color, "dash": dash, "width": width},
+        name=name[:1].upper() + name[1:],
+        customdata=list(zip(times, bounds, strict=True)),
+        hovertemplate=f"%{{customdata[0]}}  {name} %{{y}} (90 %: %{{customdata[1]}})<extra></extra>",
+    )
+
+
+def _figure(unit: Unit, *, top: float, height: int) -> go.Figure:
+    """Empty axes over the target range, in one look."""
+    most = max(TOP, min(top * 1.05, 420.0))
+    figure = go.Figure()
+    figure.update_layout(
+        height=height,
+        margin={"l": 44, "r": 8, "t": 30, "b": 30},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": INK, "size": 12},
+        hovermode="closest",
+        dragmode=False,
+        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "font": {"size": 12}},
+    )
+    marks = [VERY_LOW, LOW, HIGH, VERY_HIGH]
+    figure.update_yaxes(
+        range=[unit.of(BOTTOM), unit.of(most)],
+        tickvals=[unit.of(mark) for mark in marks],
+        ticktext=[unit.text(mark) for mark in marks],
+        title={"text": unit.name, "font": {"color": MUTED, "size": 11}, "standoff": 4},
+        showgrid=False,
+        zeroline=False,
+        fixedrange=True,
+    )
+    figure.add_hrect(
+        y0=unit.of(LOW), y1=unit.of(HIGH), fillcolor=translucent(COLORS["in_range"], 0.09), line_width=0, layer="below"
+    )
+    for mark, color, width in (
+        (LOW, "in_range", 1.6),
+        (HIGH, "in_range", 1.6),
+        (VERY_LOW, "very_low", 1),
+        (VERY_HIGH, "very_high", 1),
+    ):
+        dash = "solid" if color == "in_range" else "dot"
+        figure.add_hline(y=unit.of(mark), line={"color": COLORS[color], "width": width, "dash": dash}, layer="below")
+    return figure
+
+
+def _clock_axis(figure: go.Figure) -> None:
+    ticks = list(range(0, DAY + 1, 180))
+    figure.update_xaxes(
+        range=[0, DAY],
+        tickvals=ticks,
+        ticktext=[clock(tick) for tick in ticks],
+        showgrid=True,
+        gridcolor="#eef1f4",
+        zeroline=False,
+        fixedrange=True,
+        tickfont={"size": 11, "color": MUTED},
+    )
+
+
+def _between(
+    figure: go.Figure,
+    minute: Sequence[float],
+    low: Sequence[float],
+    high: Sequence[float],
+    unit: Unit,
+    color: str,
+    name: str,
+    legend: bool,
+) -> None:
+    figure.add_scatter(
+        x=[*minute, *reversed(minute)],
+        y=unit.series([*high, *reversed(low)]),
+        fill="toself",
+        fillcolor=color,
+        mode="lines",
+        line={"width": 0},
+        hoverinfo="skip",
+        name=name,
+        legendgroup=name,
+        showlegend=legend,
+    )
+
+
+def _runs(minute: Sequence[int], *columns: Sequence[float | None]) -> Iterator[tuple[list[Any], ...]]:
+    """The stretches without a missing value; the last one reaches midnight where the day begins with a value."""
+    closed = [*zip(minute, *columns, strict=True)]
+    if closed:
+        closed.append((DAY, *closed[0][1:]))
+    run: list[tuple[Any, ...]] = []
+    for row in [*closed, (None,)]:
+        if None not in row:
+            run.append(row)
+        elif run:
+            yield tuple(list(column) for column in zip(*run, strict=True))
+            run = []
+
+
+def _highest(values: Sequence[float | None]) -> float:
+    return max((value for value in values if value is not None), default=0.0)
+
+
+def _color(glucose: float) -> str:
+    if glucose < VERY_LOW:
+        return COLORS["very_low"]
+    if glucose < LOW:
+        return COLORS["low"]
+    if glucose <= HIGH:
+        return COLORS["in_range"]
+    return COLORS["high"] if glucose <= VERY_HIGH else COLORS["very_high"]

@@ -1,0 +1,167 @@
+"""Small pictures and tables as HTML and SVG: they flow with the width of the window, where a chart would shrink."""
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from datetime import date
+from html import escape
+
+from app.palette import BANDS, COLORS, INK, LINE, share
+from app.wording import DAY, SETTINGS, Unit, change, clock, percent, scale
+from careplan.clinic.decisions import BELOW_54_TARGET, BELOW_70_TARGET
+from careplan.clinic.pages import ABOVE_180_TARGET, ABOVE_250_TARGET, IN_RANGE_TARGET
+from careplan.clinic.views import Day, Line, Metrics
+
+WIDTH, HEIGHT = 168, 64  # of a thumbnail
+BOTTOM, TOP = 40.0, 300.0  # mg/dL in a thumbnail
+
+
+def tiles(metrics: Metrics, unit: Unit) -> str:
+    """The consensus metrics beside their targets, each marked where it misses."""
+    below = _sum(metrics, "low", "very_low")
+    above = _sum(metrics, "high", "very_high")
+    shown = (
+        ("In range", metrics.in_range, f"{unit.text(70)}-{unit.text(180)}", f"> {IN_RANGE_TARGET:g} %", "above", IN_RANGE_TARGET),
+        ("Below " + unit.text(70), below, "", f"< {BELOW_70_TARGET:g} %", "below", BELOW_70_TARGET),
+        ("Below " + unit.text(54), metrics.very_low, "", f"< {BELOW_54_TARGET:g} %", "below", BELOW_54_TARGET),
+        ("Above " + unit.text(180), above, "", f"< {ABOVE_180_TARGET:g} %", "below", ABOVE_180_TARGET),
+        ("Above " + unit.text(250), metrics.very_high, "", f"< {ABOVE_250_TARGET:g} %", "below", ABOVE_250_TARGET),
+        ("CV", metrics.cv, "", "\N{LESS-THAN OR EQUAL TO} 36 %", "below", 36.0 + 1e-9),
+    )
+    cells = []
+    for name, value, note, target, side, limit in shown:
+        missed = value is not None and (value <= limit if side == "above" else value >= limit)
+        said = f"target {target}" + (" <b class='cp-miss'>\N{BLACK UP-POINTING TRIANGLE} off</b>" if missed else "")
+        cells.append(_tile(f"{name} {note}".strip(), percent(value, 1 if value is not None and value < 10 else 0), said, missed))
+    gmi = "-" if metrics.gmi is None else f"{metrics.gmi:.1f} %"
+    mean = "-" if metrics.mean is None else f"{unit.text(metrics.mean)} <small>{unit.name}</small>"
+    cells.append(_tile("Mean", mean, f"GMI {gmi}", False))
+    cells.append(_tile("Readings", percent(metrics.active), f"{metrics.readings:,} present", False))
+    return f"<div class='cp-tiles'>{''.join(cells)}</div>"
+
+
+def band_bar(metrics: Metrics, unit: Unit) -> str:
+    """The stacked five-band bar, very high on top, with the targets beside it."""
+    targets = {
+        "very_high": f"< {ABOVE_250_TARGET:g} %",
+        "high": f"< {ABOVE_180_TARGET:g} % with very high",
+        "in_range": f"> {IN_RANGE_TARGET:g} %",
+        "low": f"< {BELOW_70_TARGET:g} % with very low",
+        "very_low": f"< {BELOW_54_TARGET:g} %",
+    }
+    ranges = {
+        "very_high": f"> {unit.text(250)}",
+        "high": f"{unit.text(181 if unit.digits == 0 else 182)}-{unit.text(250)}",
+        "in_range": f"{unit.text(70)}-{unit.text(180)}",
+        "low": f"{unit.text(54)}-{unit.text(69)}",
+        "very_low": f"< {unit.text(54)}",
+    }
+    parts = "".join(f"<i style='flex:{share(metrics, band.field) or 0.0:.2f} 0 0;background:{band.color}'></i>" for band in BANDS)
+    rows = "".join(
+        f"<tr><td><i style='background:{band.color}'></i>{band.name}<small>{ranges[band.field]} {unit.name}</small></td>"
+        f"<td class='n'>{percent(share(metrics, band.field), 1)}<small>{targets[band.field]}</small></td></tr>"
+        for band in BANDS
+    )
+    return f"<div class='cp-bands'><div class='cp-stack'>{parts}</div><table>{rows}</table></div>"
+
+
+def mini_bar(metrics: Metrics) -> str:
+    """The five bands lying down, very low first, as the worklist shows them."""
+    if not metrics.readings:
+        return "<div class='cp-mini cp-none'>no glucose</div>"
+    shares = [(band, share(metrics, band.field)) for band in reversed(BANDS)]
+    parts = "".join(
+        f"<i style='width:{value or 0.0:.2f}%;background:{band.color}' title='{band.name} {percent(value, 1)}'></i>"
+        for band, value in shares
+    )
+    below = _sum(metrics, "low", "very_low")
+    return (
+        f"<div class='cp-mini'><div class='cp-strip'>{parts}</div><div class='cp-legend'><span>below {percent(below, 1)}</span>"
+        f"<span>in range {percent(metrics.in_range)}</span></div></div>"
+    )
+
+
+def thumbnails(days: Sequence[Day], unit: Unit) -> str:
+    """Each day as a small curve over the target range; lows stand out."""
+    return f"<div class='cp-days'>{''.join(_thumbnail(day, unit) for day in days)}</div>"
+
+
+def regimen_table(regimen: Mapping[str, Sequence[tuple[int, float]]], lines: Sequence[Line], unit: Unit) -> str:
+    """The whole regimen by time block; where a line would change it, current and proposed with the change."""
+    starts = sorted({start for setting, slots in regimen.items() for start, _ in slots if setting != "long_acting"} or {0})
+    ends = [*starts[1:], DAY]
+    head = "".join(f"<th>{clock(start)}-{clock(end)}</th>" for start, end in zip(starts, ends, strict=True))
+    rows = []
+    for setting, slots in regimen.items():
+        shown = scale(setting, unit)
+        changed = {line.start: line for line in lines if line.setting == setting}
+        title = f"<th>{escape(SETTINGS.get(setting, setting))}<small>{shown.unit}</small></th>"
+        if setting == "long_acting":
+            start, value = slots[0]
+            line = next(iter(changed.values()), None)
+            rows.append(f"<tr>{title}{_cell(setting, value, line, unit, f' at {clock(start)}', len(starts))}</tr>")
+            continue
+        values = dict(slots)
+        cells, value = [], next(iter(values.values()))
+        for start in starts:
+            value = values.get(start, value)
+            cells.append(_cell(setting, value, changed.get(start), unit))
+        rows.append(f"<tr>{title}{''.join(cells)}</tr>")
+    table = f"<thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
+    return f"<div class='cp-scroll'><table class='cp-regimen'>{table}</table></div>"
+
+
+def _cell(setting: str, value: float, line: Line | None, unit: Unit, note: str = "", span: int = 1) -> str:
+    shown = scale(setting, unit)
+    width = f" colspan='{span}'" if span > 1 else ""
+    if line is None:
+        return f"<td{width}>{shown.text(value)}{note}</td>"
+    return (
+        f"<td{width} class='cp-changed'>{shown.text(line.current)} \N{RIGHTWARDS ARROW} <b>{shown.text(line.proposed)}</b>{note}"
+        f"<small>{escape(change(setting, line.current, line.proposed, unit))}</small></td>"
+    )
+
+
+def _tile(name: str, value: str, note: str, missed: bool) -> str:
+    look = "cp-tile cp-off" if missed else "cp-tile"
+    return f"<div class='{look}'><span>{name}</span><strong>{value}</strong><small>{note}</small></div>"
+
+
+def _thumbnail(day: Day, unit: Unit) -> str:
+    points: list[str] = []
+    dots: list[str] = []
+    broken = True
+    for minute, glucose in zip(day.minute, day.glucose, strict=True):
+        if glucose is None:
+            broken = True
+            continue
+        x, y = minute / DAY * WIDTH, _y(glucose)
+        points.append(f"{'M' if broken else 'L'}{x:.1f} {y:.1f}")
+        broken = False
+        if glucose < 70:
+            dots.append(f"<circle cx='{x:.1f}' cy='{y:.1f}' r='1.7' fill='{COLORS['very_low' if glucose < 54 else 'low']}'/>")
+    green, above, below = COLORS["in_range"], _y(180), _y(70)
+    target = f"<rect x='0' y='{above:.1f}' width='{WIDTH}' height='{below - above:.1f}' fill='{green}' opacity='.16'/>"
+    noon = f"<line x1='{WIDTH / 2}' x2='{WIDTH / 2}' y1='0' y2='{HEIGHT}' stroke='{LINE}'/>"
+    path = f"<path d='{''.join(points)}' fill='none' stroke='{INK}' stroke-width='1.3'/>"
+    lows = _sum(day.metrics, "low", "very_low")
+    name = f"{date.fromisoformat(day.date):%a %d %b}"
+    low = f" \N{MIDDLE DOT} <b>{percent(lows, 1)} low</b>" if lows else ""
+    said = f"{name}: {percent(day.metrics.in_range)} in range, mean {unit.text(day.metrics.mean)} {unit.name}"
+    # An <img>, because Streamlit strips <svg> out of HTML.
+    drawn = (
+        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {HEIGHT}' preserveAspectRatio='none'>"
+        f"{target}{noon}{path}{''.join(dots)}</svg>"
+    )
+    picture = f"<img alt='{said}' src='data:image/svg+xml;base64,{b64encode(drawn.encode()).decode()}'>"
+    return (
+        f"<figure><figcaption><span>{name}</span><span>{percent(day.metrics.in_range)}{low}</span></figcaption>{picture}</figure>"
+    )
+
+
+def _y(glucose: float) -> float:
+    return HEIGHT * (TOP - min(max(glucose, BOTTOM), TOP)) / (TOP - BOTTOM)
+
+
+def _sum(metrics: Metrics, *fields: str) -> float | None:
+    values = [share(metrics, field) for field in fields]
+    return None if None in values else sum(value for value in values if value is not None)

@@ -1,0 +1,51 @@
+"""The clinician's app: `careplan app`, or `streamlit run app/main.py`. Screens only draw; `careplan.clinic` does the work."""
+
+from functools import partial
+from pathlib import Path
+
+import streamlit as st
+
+from app import access
+from app.screens import audit, record, review, worklist
+
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    st.set_page_config(page_title="careplan", page_icon=str(HERE / "icon.svg"), layout="wide")
+    st.html(HERE / "style.css")
+    st.html(f"<div class='cp-notice' role='note'>{access.NOTICE}</div>")
+    pages = {
+        "worklist": st.Page(
+            partial(worklist.draw, _open), title="Worklist", icon=":material/list:", url_path="worklist", default=True
+        ),
+        "review": st.Page(review.draw, title="Review", icon=":material/rule:", url_path="review"),
+        "record": st.Page(record.draw, title="Record", icon=":material/database:", url_path="record"),
+        "audit": st.Page(audit.draw, title="Audit trail", icon=":material/history:", url_path="audit"),
+    }
+    st.session_state["pages"] = pages
+    # Before the name is asked, so that the address (which page, which patient) outlives the question.
+    page = st.navigation(list(pages.values()), position="sidebar" if access.known() else "hidden")
+    reviewer = access.reviewer()
+    if st.session_state.get("screen") != page.title:
+        access.forget()
+        st.session_state["screen"] = page.title
+
+    with st.sidebar:
+        access.choose_unit()
+        st.caption(
+            f"Reviewing as **{reviewer.name}**, {reviewer.role.lower()}. Signed off after {access.IDLE_MINUTES} idle minutes."
+        )
+        st.button("Sign off", on_click=access.leave, width="stretch")
+        st.caption(f"{access.NOTICE}.")
+    access.watch()
+    page.run()
+
+
+def _open(patient: str) -> None:
+    """Go to a patient's review."""
+    st.session_state["patient"] = patient
+    st.switch_page(st.session_state["pages"]["review"])
+
+
+main()

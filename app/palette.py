@@ -1,0 +1,43 @@
+"""Colours. The five bands keep the order and meaning of the consensus report, in tones that differ in lightness as well as hue,
+so that they stay apart with any colour vision (`tests/app/test_palette.py`); each is also labelled wherever it is used.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from careplan.clinic.views import Metrics
+
+INK, MUTED, LINE, PAPER = "#1c2733", "#5c6b7a", "#d5dce3", "#ffffff"
+PROPOSED, UNCHANGED, RUNNER_UP = "#1f5a8c", "#7a8794", "#9a5fb0"
+INSULIN, CARBS = "#1f5a8c", "#b3722a"
+
+
+class Band(NamedTuple):
+    """One of the five consensus bands, from the top of the bar down; low and high in mg/dL."""
+
+    name: str
+    field: str
+    color: str
+    low: float
+    high: float
+
+
+BANDS = (
+    Band("Very high", "very_high", "#b5560b", 250, 400),
+    Band("High", "high", "#f3c34a", 180, 250),
+    Band("In range", "in_range", "#2f9471", 70, 180),
+    Band("Low", "low", "#e0604c", 54, 70),
+    Band("Very low", "very_low", "#7d1416", 40, 54),
+)
+COLORS: Mapping[str, str] = {band.field: band.color for band in BANDS}
+
+
+def share(metrics: Metrics, field: str) -> float | None:
+    """% of readings in one band; `None` where there are none."""
+    value = getattr(metrics, field)
+    return None if value is None else float(value)
+
+
+def translucent(color: str, alpha: float) -> str:
+    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha})"

@@ -1,0 +1,37 @@
+"""Who did what: the newest entries of the audit trail, and whether its chain is whole."""
+
+import json
+
+import streamlit as st
+
+from app import access
+from careplan.clinic import audit_trail, verify_audit
+
+SHOWN = 200
+
+
+def draw() -> None:
+    st.title("Audit trail")
+    result = access.remembered("verified", lambda: verify_audit(access.database()))
+    if result.problem is None:
+        st.success(f"{result.entries} entries, unbroken. Head `{result.head[:16]}…`", icon=":material/verified:")
+    else:
+        st.error(f"**The audit trail is broken.** {result.problem}.", icon=":material/error:")
+    st.caption(f"Every entry holds the hash of the one before. The newest {SHOWN}, newest first; times in UTC.")
+    entries = access.remembered("entries", lambda: audit_trail(access.database(), limit=SHOWN))
+    st.dataframe(
+        {
+            "Entry": [entry.id for entry in entries],
+            "Time": [f"{entry.time:%Y-%m-%d %H:%M:%S}" for entry in entries],
+            "Who": [entry.actor for entry in entries],
+            "What": [entry.action for entry in entries],
+            "Patient": [entry.patient or "" for entry in entries],
+            "Detail": [json.dumps(entry.detail, ensure_ascii=False) for entry in entries],
+        },
+        hide_index=True,
+        height=560,
+        column_config={
+            "Entry": st.column_config.NumberColumn(width="small"),
+            "Detail": st.column_config.TextColumn(width="large"),
+        },
+    )

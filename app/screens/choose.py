@@ -1,0 +1,21 @@
+"""Which patient a screen is about: kept in the address, so that a reload or a bookmark comes back to the same one."""
+
+import streamlit as st
+
+from app import access
+from careplan.clinic import patient_names
+
+
+def patient() -> str:
+    """The chosen patient; ends the run where there are none."""
+    names = access.remembered("names", lambda: patient_names(access.database()))
+    if not names:
+        st.info("There are no patients yet. Import recordings with `careplan import FORMAT PATH`, or try `careplan demo`.")
+        st.stop()
+    asked = st.query_params.get("patient") or st.session_state.get("patient")
+    if asked is not None and asked not in names:
+        st.error(f"Patient {asked} is not in the store.")
+        asked = None
+    chosen = st.selectbox("Patient", names, index=names.index(asked) if asked else 0, key="choose_patient", width=260)
+    st.session_state["patient"] = st.query_params["patient"] = chosen
+    return chosen

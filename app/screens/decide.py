@@ -1,0 +1,162 @@
+"""Accept, edit or reject each line, kept at once; then sign."""
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from app import access
+from app.access import Reviewer
+from app.wording import Unit, change, direction, in_words, line_name, scale, sentence, when
+from careplan.clinic import ClinicError, ReviewError, StoreError, save_draft, sign_review
+from careplan.clinic.views import Decision, Line, Review, Suggestion, Verdict
+
+CHOICES: Mapping[Verdict, str] = {"accept": "Accept", "edit": "Edit", "reject": "Reject"}
+PAST: Mapping[Verdict, str] = {"accept": "accepted", "edit": "edited", "reject": "rejected"}
+
+
+@st.fragment
+def decide(suggestion: Suggestion, draft: tuple[Decision, ...], reviewer: Reviewer, unit: Unit) -> None:
+    """Every line with its choice, then the signature. `draft`: where an earlier session left off."""
+    decided = access.remembered(f"decided:{suggestion.id}", lambda: {decision.key: decision for decision in draft})
+    if suggestion.lines:
+        st.subheader("Your decision")
+        st.caption("Every choice is kept as a draft at once; nothing is prescribed until you sign.")
+    for line in suggestion.lines:
+        _line(suggestion, line, decided, reviewer, unit)
+    if problem := st.session_state.get("unsaved"):
+        st.error(f"The draft was not kept: {problem}", icon=":material/error:")
+    elif decided:
+        st.caption(f":material/check: Draft kept: {len(decided)} of {len(suggestion.lines)} lines decided.")
+    _sign(suggestion, decided, reviewer)
+
+
+def _line(suggestion: Suggestion, line: Line, decided: dict[str, Decision], reviewer: Reviewer, unit: Unit) -> None:
+    shown = scale(line.setting, unit)
+    name = f"{suggestion.id}:{line.key}"
+    before = decided.get(line.key)
+    keys = {"verdict": f"verdict:{name}", "value": f"value:{unit.name}:{name}", "reason": f"reason:{name}"}
+    kept = {"on_change": _keep, "args": (suggestion, line, keys, decided, reviewer, unit)}
+    with st.container(border=True):
+        what, choice = st.columns([1.6, 1], vertical_alignment="center")
+        with what:
+            meaning = direction(line.setting, line.current, line.proposed)
+            difference = change(line.setting, line.current, line.proposed, unit)
+            values = f"{shown.text(line.current)} → **{shown.text(line.proposed)}** {shown.unit}"
+            st.markdown(f"**{line_name(line, suggestion.kind)}** &nbsp; {values} &nbsp; {difference}{meaning and ', ' + meaning}")
+            st.caption(f"{sentence(line.why)} Evidence: {line.days} of the patient's days.")
+        with choice:
+            st.session_state.setdefault(keys["verdict"], before.verdict if before else None)
+            verdict = st.segmented_control(
+                f"Decision on {line_name(line, suggestion.kind)}",
+                list(CHOICES),
+                format_func=CHOICES.__getitem__,
+                key=keys["verdict"],
+                label_visibility="collapsed",
+                width="stretch",
+                **kept,
+            )
+        if verdict == "edit":
+            _edit(line, keys["value"], before, unit, kept)
+        if verdict in ("edit", "reject"):
+            st.session_state.setdefault(keys["reason"], before.reason if before else "")
+            st.text_input("Reason", key=keys["reason"], placeholder="Why (needed to sign)", **kept)
+
+
+def _edit(line: Line, key: str, before: Decision | None, unit: Unit, kept: dict[str, object]) -> None:
+    shown = scale(line.setting, unit)
+    start = before.value if before is not None and before.verdict == "edit" else line.proposed
+    st.session_state.setdefault(key, round(shown.of(start), shown.digits))
+    value = st.number_input(
+        f"Value, {shown.unit}",
+        min_value=shown.of(line.absolute_low) - 1e-9,
+        max_value=shown.of(line.absolute_high) + 1e-9,
+        step=shown.step,
+        format=f"%.{shown.digits}f",
+        key=key,
+        help=f"Nobody can sign beyond {shown.text(line.absolute_low)} to {shown.text(line.absolute_high)} {shown.unit}.",
+        **kept,
+    )
+    recommended = f"{shown.text(line.lowest)} to {shown.text(line.highest)} {shown.unit}"
+    if shown.of(line.lowest) - 1e-6 <= value <= shown.of(line.highest) + 1e-6:
+        st.caption(f"{change(line.setting, line.current, shown.back(value), unit)} from now. Recommended: {recommended}.")
+    else:
+        st.warning(f"Beyond the recommended {recommended}: signing this needs a typed reason.", icon=":material/warning:")
+
+
+def _keep(
+    suggestion: Suggestion, line: Line, keys: Mapping[str, str], decided: dict[str, Decision], reviewer: Reviewer, unit: Unit
+) -> None:
+    """A choice was made: into the database at once."""
+    verdict = st.session_state.get(keys["verdict"])
+    if verdict is None:
+        decided.pop(line.key, None)
+    else:
+        shown = st.session_state.get(keys["value"])
+        edited = line.proposed if shown is None else scale(line.setting, unit).back(shown)
+        value = {"accept": line.proposed, "reject": line.current, "edit": edited}[verdict]
+        reason = "" if verdict == "accept" else st.session_state.get(keys["reason"], "").strip()
+        decided[line.key] = Decision(key=line.key, verdict=verdict, value=value, reason=reason)
+    st.session_state.pop("unsaved", None)
+    st.session_state.pop("refused", None)
+    try:
+        save_draft(access.database(), _id(suggestion), tuple(decided.values()), reviewer.signature)
+    except (ClinicError, StoreError) as error:
+        st.session_state["unsaved"] = str(error)
+
+
+def _sign(suggestion: Suggestion, decided: Mapping[str, Decision], reviewer: Reviewer) -> None:
+    left = len(suggestion.lines) - len(decided)
+    changes = sum(decision.verdict != "reject" for decision in decided.values())
+    done = f"{changes} change{'s' if changes != 1 else ''} as decided above" if changes else "no change"
+    meaning = (
+        f"I have reviewed the recordings of patient {suggestion.patient} and suggestion {suggestion.id}, and I prescribe {done}."
+    )
+    with st.form("sign", border=True):
+        st.markdown(
+            f"**Signature.** {left} of {len(suggestion.lines)} lines are still to decide."
+            if left
+            else f"**Signature.** {meaning}"
+        )
+        name = st.text_input("Type your name to sign", key="sign_name", placeholder=reviewer.name, width=320)
+        pressed = st.form_submit_button("Sign", type="primary", disabled=left > 0)
+    if pressed:
+        st.session_state["refused"] = _try(suggestion, decided, reviewer, meaning, name)
+        if not st.session_state["refused"]:
+            access.forget()
+            st.rerun()
+    if refused := st.session_state.get("refused"):
+        listed = "\n".join(f"- {in_words(problem, suggestion.lines, suggestion.kind)}" for problem in refused)
+        st.error(f"**Not signed.**\n\n{listed}", icon=":material/block:")
+
+
+def _try(suggestion: Suggestion, decided: Mapping[str, Decision], reviewer: Reviewer, meaning: str, name: str) -> tuple[str, ...]:
+    """Signs, or says why not."""
+    if " ".join(name.split()).casefold() != reviewer.name.casefold():
+        return (f"the name typed is not {reviewer.name}, who is reviewing",)
+    try:
+        sign_review(access.database(), _id(suggestion), tuple(decided.values()), reviewer.signature, meaning)
+    except ReviewError as error:
+        return error.problems
+    except (ClinicError, StoreError) as error:
+        return (str(error),)
+    return ()
+
+
+def signed_review(suggestion: Suggestion, review: Review, unit: Unit) -> None:
+    """What was decided, as the database has it."""
+    st.subheader("Signed")
+    st.success(f"{review.reviewer}, {when(review.signed, 'UTC')} UTC: “{review.meaning}”", icon=":material/verified:")
+    by_key = {decision.key: decision for decision in review.decisions}
+    for line in suggestion.lines:
+        decision, shown = by_key[line.key], scale(line.setting, unit)
+        reason = f" Reason: {decision.reason}" if decision.reason else ""
+        st.markdown(
+            f"- {line_name(line, suggestion.kind)}: **{PAST[decision.verdict]}**; was {shown.text(line.current)}, "
+            f"proposed {shown.text(line.proposed)}, prescribed **{shown.text(decision.value)} {shown.unit}**.{reason}"
+        )
+
+
+def _id(suggestion: Suggestion) -> int:
+    if suggestion.id is None:
+        raise ClinicError("a suggestion that is not stored cannot be decided")
+    return suggestion.id

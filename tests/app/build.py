@@ -1,0 +1,132 @@
+"""A small clinic in a database, made up for the tests: a patient with lows and a suggestion, and one of each other kind."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from careplan.clinic import Database, save_suggestion, store_records
+from careplan.clinic.views import Interval, Line, Option, Path, Suggestion
+from careplan.glucose import BLOCKS, DAY, Regimen
+from careplan.records.events import PatientRecord, events_frame
+
+START = pd.Timestamp("2024-03-01", tz="UTC")
+REGIMEN = Regimen(basal=(0.8, 1.0, 0.9, 0.7), carb_ratio=(10.0, 9.0, 11.0, 12.0), correction_factor=(50.0, 45.0, 50.0, 55.0))
+UNITS = {"basal": "U/h", "carb_ratio": "g/U", "correction_factor": "mg/dL/U"}
+
+
+def clinic(db: Database) -> None:
+    """ann: lows before noon, three lines proposed. bea: highs, careplan abstains. cyd: no change is best. dan: two hours."""
+    people = [
+        record("ann", mean=135, swing=55, dip=(9, 12, 62), seed=1),
+        record("bea", mean=205, swing=60, seed=2),
+        record("cyd", mean=138, swing=52, seed=3),
+        record("dan", days=1, keep=24, seed=4),
+    ]
+    report = store_records(db, "table", people)
+    if report.failed:
+        raise RuntimeError(str(report.failed))
+    save_suggestion(db, suggestion("ann", line("basal", 1, 0.9), line("carb_ratio", 1, 1.1), line("correction_factor", 2, 1.2)))
+    why = ("the two-hour error on this patient's own days is 61 mg/dL, staying as it is 48",)
+    save_suggestion(
+        db, suggestion("bea", abstained=True, reasons=why, options=(), banners=("Out of distribution: very high doses",))
+    )
+    save_suggestion(db, suggestion("cyd", reasons=("every change searched is worse than none",), limits_bound=()))
+
+
+def record(
+    patient: str,
+    *,
+    days: int = 15,
+    keep: int | None = None,
+    mean: float = 140.0,
+    swing: float = 40.0,
+    dip: tuple[int, int, float] | None = None,
+    seed: int = 0,
+) -> PatientRecord:
+    """A pump patient with three meals a day; on every other day glucose falls to `dip` (from hour, to hour, level)."""
+    random = np.random.default_rng(seed)
+    hours = np.arange(0, 24 * days, 1 / 12)[:keep]
+    meals = sum(np.exp(-0.5 * ((hours % 24 - peak) / 1.1) ** 2) for peak in (8.8, 13.8, 20.0))
+    daily = random.normal(0, 0.2, days)[(hours // 24).astype(int)]
+    noise = np.convolve(random.normal(0, 9, len(hours)), np.ones(6) / 6, mode="same")
+    level = mean + swing * (meals * (1 + daily) - 0.55) + 12 * np.sin(hours / 24 * 2 * np.pi) + noise
+    if dip is not None:
+        first, last, lowest = dip
+        inside = (hours % 24 >= first) & (hours % 24 < last) & ((hours // 24) % 2 == 0)
+        level[inside] = (
+            lowest + 14 * np.cos((hours[inside] % 24 - (first + last) / 2) / (last - first) * 2 * np.pi) * -1 + noise[inside]
+        )
+    rows: list[tuple[object, ...]] = [
+        (
+            START + pd.Timedelta(minutes=5 * row),
+            "glucose",
+            float(np.clip(value, 40, 400).round(1)),
+            0.0,
+            "",
+            f"{patient}.csv:{row + 2}",
+        )
+        for row, value in enumerate(level)
+    ]
+    for hour in range(int(len(hours) / 12)):
+        rows.append((START + pd.Timedelta(hours=hour), "basal", 0.8, 60.0, "", f"{patient}.csv:b{hour}"))
+        if hour % 24 in (8, 13, 19):
+            grams = float(random.integers(35, 85))
+            rows.append((START + pd.Timedelta(hours=hour), "carbs", grams, 0.0, "", f"{patient}.csv:m{hour}"))
+            rows.append((START + pd.Timedelta(hours=hour), "bolus", round(grams / 10, 1), 0.0, "", f"{patient}.csv:m{hour}"))
+    events = events_frame(rows).sort_values("time", kind="stable", ignore_index=True)
+    return PatientRecord(patient=patient, zone="UTC", events=events, rows_read=len(events), weight=72.0, regimen=REGIMEN)
+
+
+def line(setting: Any, block: int, factor: float, **changes: Any) -> Line:
+    start, end = BLOCKS[block], (*BLOCKS[1:], DAY)[block]
+    current = getattr(REGIMEN, setting)[block]
+    given: dict[str, Any] = {
+        "key": f"{setting}@{start}",
+        "setting": setting,
+        "start": start,
+        "end": end,
+        "unit": UNITS[setting],
+        "current": current,
+        "proposed": round(current * factor, 2),
+        "lowest": current * 0.8,
+        "highest": current * 1.2,
+        "absolute_low": current * 0.5,
+        "absolute_high": current * 2.0,
+        "days": 13,
+        "why": "glucose fell below 70 mg/dL between 09:00 and 12:00 on 8 of 15 days",
+        **changes,
+    }
+    return Line(**given)
+
+
+def suggestion(patient: str, *lines: Line, **changes: Any) -> Suggestion:
+    given: dict[str, Any] = {
+        "id": None,
+        "kind": "regimen",
+        "created": datetime(2024, 3, 16, 8, tzinfo=UTC),
+        "at": datetime(2024, 3, 16, tzinfo=UTC),
+        "abstained": False,
+        "reasons": ("less time below 70 mg/dL in the morning", "time in range is kept"),
+        "options": (option("proposed", 0, 71, 2.1), option("no change", -14, 69, 6.4), option("runner-up", -5, 70, 3.5)),
+        "limits_bound": ("at most 20 % a visit (correction factor 11:00-17:00)",),
+        "banners": (),
+        "provenance": {"seed": "7", "model": "0f3a", "data": "91bc", "version": "0.1.0"},
+        **changes,
+    }
+    return Suggestion(patient=patient, lines=lines, **given)
+
+
+def option(name: str, shift: float, in_range: float, below: float) -> Option:
+    minutes = np.arange(0, DAY + 1, 15)
+    mid = 138 + 45 * (np.exp(-0.5 * ((minutes / 60 - 9) / 1.5) ** 2) + np.exp(-0.5 * ((minutes / 60 - 20) / 1.5) ** 2))
+    mid = mid + np.where((minutes > 540) & (minutes < 800), shift - 30, 0)
+    path = Path(minutes=tuple(minutes.tolist()), mid=tuple(mid), low=tuple(mid - 35), high=tuple(mid + 42))
+    outcomes = {
+        "in_range": Interval(mid=in_range, low=in_range - 7, high=in_range + 6),
+        "below_70": Interval(mid=below, low=max(0.0, below - 2), high=below + 2.5),
+        "below_54": Interval(mid=below / 5, low=0.0, high=below / 3),
+        "risk": Interval(mid=5 + below / 4, low=4.0, high=8.0),
+    }
+    return Option(name=name, path=path, outcomes=outcomes)
