@@ -119,9 +119,10 @@ def allowed(broken: dict[str, Tensor], actions: Tensor, gate: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether an answer may leave, the reasons why not, and what needs a typed reason although it may."""
+    """Whether an answer may leave: the limits it breaks, how, and what needs a typed reason although it may."""
 
     allowed: bool
+    limits: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
 
@@ -142,6 +143,7 @@ def guard_doses(
     on_board, baseline, levels: `[D]` from earlier doses, standing rate, and level held against the floor at each decision.
     """
     reasons: list[str] = []
+    limits_broken: list[str] = []
     given: list[float] = []
     for step, (impulse, multiple) in enumerate(actions):
         carried = max(0.0, on_board[step]) + sum(amount * remaining[step - past] for past, amount in enumerate(given))
@@ -157,15 +159,16 @@ def guard_doses(
             if impulse > 0.0 or multiple > 1.0:
                 checks["max_on_board"] = carried + extra <= limits.max_on_board + 2 * TOLERANCE
                 checks["floor"] = levels[step] >= limits.floor
+            failed = [name for name, fine in checks.items() if not fine]
+            limits_broken += failed
             reasons += [
                 f"{name}: impulse {impulse:g} and {multiple:g} times the rate after {step * interval:g} min, "
                 f"with {carried:g} on board and a level of {levels[step]:g}"
-                for name, fine in checks.items()
-                if not fine
+                for name in failed
             ]
         given.append(extra)
         since_last = interval if impulse > 0.0 else since_last + interval
-    return Verdict(not reasons, tuple(reasons))
+    return Verdict(not reasons, tuple(dict.fromkeys(limits_broken)), tuple(reasons))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,15 +199,16 @@ def guard_line(line: RegimenLine, proposed: float, *, least_days: float = 7.0) -
         f"current value {line.current:g}, expected above 0": 0.0 < line.current < math.inf,
         f"original value {original:g}, expected above 0": 0.0 < original < math.inf,
         f"{line.days:g} days of evidence, {least_days:g} needed": line.days >= least_days,
-        f"outside the absolute limits {limit.lowest:g} to {limit.highest:g}": limit.lowest <= proposed <= limit.highest,
+        f"beyond the absolute limits {limit.lowest:g} to {limit.highest:g}": limit.lowest <= proposed <= limit.highest,
         f"more than {limit.per_visit:.0%} in one visit": abs(proposed - line.current) <= limit.per_visit * line.current + 1e-6,
-        f"outside {limit.low_ratio:g} to {limit.high_ratio:g} times the original {original:g}": (
-            limit.low_ratio * (1 - 1e-6) <= proposed / original <= limit.high_ratio * (1 + 1e-6) if original else False
+        f"beyond {limit.low_ratio:g} to {limit.high_ratio:g} times the original {original:g}": (
+            limit.low_ratio * original - 1e-6 <= proposed <= limit.high_ratio * original + 1e-6
         ),
     }
     if not (proposed - line.current) * line.direction <= 0.0:
         checks["more treatment where the low-level target is broken or unknown"] = line.breach is False
-    reasons = tuple(f"{line.key}: {proposed:g} {what}" for what, fine in checks.items() if not fine)
+    failed = tuple(what for what, fine in checks.items() if not fine)
+    reasons = tuple(f"{line.key}: {proposed:g} {what}" for what in failed)
     inside = limit.low <= proposed <= limit.high
     advice = () if inside else (f"{line.key}: {proposed:g} is outside the recommended {limit.low:g} to {limit.high:g}",)
-    return Verdict(not reasons, reasons, advice)
+    return Verdict(not failed, failed, reasons, advice)

@@ -1,0 +1,296 @@
+"""A regimen for the coming weeks: search over which lines to change, by the same machinery that plans doses.
+
+A plan changes a few lines, each once, by a capped factor; its worth is what a given evaluator makes of the whole regimen.
+Cuts in treatment come before increases along a path, so that an increase may rest on a cut but never the other way round.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from careplan.planning.model import Expansion
+from careplan.planning.safety import RegimenLine, guard_line
+from careplan.planning.search import Plans, search
+from careplan.planning.tree import tail_mean
+from careplan.therapy import Therapy
+
+FACTORS = (0.8, 0.9, 1.1, 1.2)
+Evaluate = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class RegimenPlans:
+    """What the search answers for B patients: proposed, runner-up and no change; L lines, P particles, M levels.
+
+    values, multipliers `[B, 3, L]`; levels `[B, 3, P, M]`; risk `[B, 3, P]`; below `[B, 3, P, Q]`; violation `[B, 3, Q]` share of
+    particles beyond a cost's budget; objective `[B, 3]`; changed, abstained, has_runner_up, evaluated `[B]`.
+    bound: the rules that closed a change, "key: rule". pruned: costs whose budget closed a single change. advice: values beyond
+    the recommended range.
+    """
+
+    values: Tensor
+    multipliers: Tensor
+    levels: Tensor
+    risk: Tensor
+    below: Tensor
+    violation: Tensor
+    objective: Tensor
+    changed: Tensor
+    abstained: Tensor
+    has_runner_up: Tensor
+    reasons: tuple[tuple[str, ...], ...]
+    bound: tuple[tuple[str, ...], ...]
+    pruned: tuple[tuple[str, ...], ...]
+    advice: tuple[tuple[str, ...], ...]
+    evaluated: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class RegimenProblem:
+    """Which lines to change. A node's state: multipliers `[L]`, the rank of the last change, the number of changes.
+
+    table `[B, K, L]`: each candidate multiplies one line, candidate 0 none; open `[B, K]`: what the guard allows.
+    rank `[B, K]`: cuts first, then by line; line `[K]`: which; raises `[B, K]`. logits `[B, K]`: what each change gains alone.
+    parts: `[M]` the part of the day of each level, or None; costs count for the whole and for each part.
+    """
+
+    evaluate: Evaluate
+    therapy: Therapy
+    table: Tensor
+    open: Tensor
+    rank: Tensor
+    line: Tensor
+    raises: Tensor
+    logits: Tensor
+    parts: Tensor | None
+    changes: int
+    penalty: float
+
+    def root(self) -> Expansion:
+        """The regimen as it stands."""
+        batch, _, lines = self.table.shape
+        multipliers = self.table.new_ones(batch, 1, lines)
+        clock = multipliers.new_zeros(batch, 1)
+        return self._look(multipliers, clock - 1.0, clock, clock > 0)
+
+    def expand(self, state: Tensor, action: Tensor) -> Expansion:
+        """Multiply a line, and evaluate the whole regimen."""
+        multipliers, last, count = state[..., :-2] * action, state[..., -2], state[..., -1]
+        chosen = (action.unsqueeze(2) == self.table.unsqueeze(1)).all(-1).to(torch.uint8).argmax(-1)
+        last = torch.maximum(last, self.rank.gather(1, chosen))
+        return self._look(multipliers, last, count + (chosen > 0), self.raises.gather(1, chosen))
+
+    def _look(self, multipliers: Tensor, last: Tensor, count: Tensor, raises: Tensor) -> Expansion:
+        value = self.outcome(self.evaluate(multipliers))
+        value[..., 0] -= self.penalty * count.unsqueeze(-1)
+        later = self.rank.unsqueeze(1) > last.unsqueeze(-1)
+        untouched = (multipliers == 1.0)[..., self.line]
+        valid = self.open.unsqueeze(1) & later & untouched & (count < self.changes).unsqueeze(-1)
+        valid[..., 0] = ~valid[..., 1:].any(-1)  # every node is already the plan that stops there
+        return Expansion(
+            state=torch.cat([multipliers, last.unsqueeze(-1), count.unsqueeze(-1)], dim=-1),
+            reward=torch.zeros_like(value),
+            value=value,
+            table=self.table.unsqueeze(1).expand(-1, last.shape[1], -1, -1),
+            valid=valid,
+            logits=self.logits.unsqueeze(1).expand_as(valid),
+            raises=raises,
+        )
+
+    def outcome(self, levels: Tensor) -> Tensor:
+        """Levels `[B, W, P, M]` -> minus mean risk, each cost over the whole, and over each part: `[B, W, P, C]`."""
+        rates = [cost.rate(levels) for cost in self.therapy.costs]
+        channels = [-self.therapy.risk(levels).mean(-1), *(rate.mean(-1) for rate in rates)]
+        if self.parts is not None:
+            channels += [rate[..., self.parts == part].mean(-1) for part in self.parts.unique() for rate in rates]
+        outcome = torch.stack(channels, -1)
+        return torch.where(torch.isfinite(levels).all(-1, keepdim=True), outcome, torch.full_like(outcome, torch.nan))
+
+
+@torch.no_grad()
+def plan_regimen(
+    evaluate: Evaluate,
+    lines: Sequence[Sequence[RegimenLine]],
+    therapy: Therapy,
+    *,
+    parts: Tensor | None = None,
+    budget: Tensor | None = None,
+    margin: Tensor | None = None,
+    risk_level: float = 0.5,
+    worth: float = 0.2,
+    penalty: float = 0.05,
+    changes: int = 3,
+    factors: Sequence[float] = FACTORS,
+    least_days: float = 7.0,
+    simulations: int = 64,
+) -> RegimenPlans:
+    """The best few changes to the regimens of B patients, a runner-up with another first change, and no change.
+
+    evaluate: multipliers `[B, W, L]` -> predicted levels `[B, W, P, M]` under each regimen; may be called with any W. lines:
+    L for each patient, in the evaluator's order. parts: `[M]` the part of the day of each level: an increase may not bring any
+    part beyond the budget, nor make one worse that already is. budget, margin: `[B, Q]`, as in `plan_doses`. worth: how much
+    less risk than no change a plan must have; penalty: in risk, for each changed line. changes: the most lines changed.
+    simulations: of the tree search, beside one evaluation of every single change, from which its prior comes.
+
+    Raises ValueError where patients have different numbers of lines. Lines without evidence are left alone.
+    """
+    batch, count = len(lines), len(lines[0]) if lines else 0
+    if not count or any(len(each) != count for each in lines):
+        raise ValueError(
+            f"plan_regimen: {[len(each) for each in lines]} lines by patient, expected the same number of each, above 0"
+        )
+    proposed, allowed, bound = candidates(lines, factors, least_days)
+    current = torch.tensor([[line.current for line in each] for each in lines])
+    direction = torch.tensor([[line.direction for line in each] for each in lines])
+    line = torch.cat([torch.zeros(1, dtype=torch.long), torch.arange(count).repeat_interleave(len(factors))])
+    ratio = torch.where(allowed, proposed / current.repeat_interleave(len(factors), 1), torch.ones_like(proposed))
+    table = torch.ones(batch, len(line), count)
+    table[:, 1:] = torch.where(torch.nn.functional.one_hot(line[1:], count).bool(), ratio.unsqueeze(-1), table[:, 1:])
+    raises = torch.cat([torch.zeros(batch, 1, dtype=torch.bool), (ratio - 1.0) * direction[:, line[1:]] > 0], 1)
+    order = torch.cat([torch.full((batch, 1), -1.0), line[1:] + count * raises[:, 1:].float()], 1)
+    is_open = torch.cat([torch.ones(batch, 1, dtype=torch.bool), allowed], 1)
+    problem = RegimenProblem(
+        evaluate=evaluate,
+        therapy=therapy,
+        table=table,
+        open=is_open,
+        rank=order,
+        line=line,
+        raises=raises,
+        logits=torch.zeros(batch, len(line)),
+        parts=parts,
+        changes=changes,
+        penalty=penalty,
+    )
+    alone = problem.outcome(evaluate(table))  # [B, K, P, C]
+    gain = tail_mean(torch.nan_to_num(alone[..., 0], 0.0, 0.0, 0.0), risk_level)
+    gain = gain - gain[:, :1]
+    logits = 2.0 * gain / gain.abs().amax(1, keepdim=True).clamp(min=1e-6)
+    problem = RegimenProblem(**{**vars(problem), "logits": logits})
+
+    costs = len(therapy.costs)
+    whole = torch.tensor([cost.budget for cost in therapy.costs]).expand(batch, -1) if budget is None else budget
+    whole = torch.nan_to_num(whole if margin is None else whole - margin, nan=-1.0)
+    standing = alone[:, 0, :, 1 + costs :].mean(1)
+    each_part = torch.maximum(whole.repeat(1, standing.shape[1] // costs), standing + 1e-6)
+    allowance = torch.cat([whole, torch.nan_to_num(each_part, nan=-1.0)], 1)
+    found = search(
+        problem, simulations=simulations, depth=changes, budget=allowance, considered=16, risk_level=risk_level, parallel=True
+    )
+    over = (alone[:, :, :, 1 : 1 + costs].mean(2) > whole.unsqueeze(1)) & (raises & is_open).unsqueeze(-1)
+    pruned = tuple(tuple(c.name for c, hit in zip(therapy.costs, hits, strict=True) if hit) for hits in over.any(1).tolist())
+    sick = ~torch.isfinite(alone).flatten(1).all(1)
+    return _answer(problem, found.plans(), lines, whole, risk_level, worth, least_days, sick, bound, pruned)
+
+
+def candidates(
+    lines: Sequence[Sequence[RegimenLine]], factors: Sequence[float], least_days: float
+) -> tuple[Tensor, Tensor, tuple[tuple[str, ...], ...]]:
+    """Each line under each factor, rounded towards the current value: proposed, allowed `[B, L * F]`; the rules that forbid."""
+    proposed, allowed, bound = [], [], []
+    for each in lines:
+        values, fine, rules = [], [], []
+        for line in each:
+            seen = {line.current}
+            for factor in factors:
+                value = rounded(line, factor)
+                verdict = guard_line(line, value, least_days=least_days)
+                values.append(value)
+                fine.append(verdict.allowed and value not in seen)
+                rules += [f"{line.key}: {rule}" for rule in verdict.limits]
+                seen.add(value)
+        proposed.append(values)
+        allowed.append(fine)
+        bound.append(tuple(dict.fromkeys(rules)))
+    return torch.tensor(proposed), torch.tensor(allowed), tuple(bound)
+
+
+def rounded(line: RegimenLine, factor: float) -> float:
+    """A line times a factor, rounded to its increment towards the current value, which it never crosses; NaN where unknown."""
+    value = line.current * factor
+    if not math.isfinite(value) or not line.increment > 0:
+        return math.nan
+    steps = value / line.increment
+    whole = math.floor(steps + 1e-6) if factor > 1.0 else math.ceil(steps - 1e-6)
+    value = round(whole * line.increment, 6)
+    crossed = value < line.current if factor > 1.0 else value > line.current
+    return line.current if crossed else value
+
+
+def _answer(
+    problem: RegimenProblem,
+    plans: Plans,
+    lines: Sequence[Sequence[RegimenLine]],
+    budget: Tensor,
+    risk_level: float,
+    worth: float,
+    least_days: float,
+    sick: Tensor,
+    bound: tuple[tuple[str, ...], ...],
+    pruned: tuple[tuple[str, ...], ...],
+) -> RegimenPlans:
+    """Choose among the plans, evaluate what is chosen once more, and guard every line of it."""
+    batch, rows = len(lines), torch.arange(len(lines))
+    nothing = plans.scores(risk_level)[:, 0]
+    node, score = plans.best(risk_level)
+    node = torch.where(score > nothing + worth, node, torch.zeros_like(node))
+    other, second = plans.best(risk_level, excluding=plans.first[rows, node])
+    has_other = torch.isfinite(second)
+    nodes = torch.stack([node, torch.where(has_other, other, torch.zeros_like(other)), torch.zeros_like(node)], 1)
+    multipliers = plans.sequence(nodes, problem.changes).prod(2)
+    reasons: list[list[str]] = [[] for _ in range(batch)]
+    advice: list[tuple[str, ...]] = []
+    for row in range(batch):
+        if plans.broken[row] or sick[row]:
+            reasons[row].append("the model's prediction is not finite")
+        if not problem.open[row, 1:].any():
+            reasons[row].append("no line may be changed: " + "; ".join(bound[row]))
+        advised: list[str] = []
+        for option in (1, 0):
+            for index, line in enumerate(lines[row]):
+                value = _value(line, float(multipliers[row, option, index]))
+                verdict = guard_line(line, value, least_days=least_days)
+                if not verdict.allowed:
+                    has_other[row] = has_other[row] & (option == 0)
+                    multipliers[row, option] = 1.0
+                    reasons[row] += [f"the guard refused: {text}" for text in verdict.reasons] if option == 0 else []
+                elif option == 0 and value != line.current:
+                    advised += verdict.advice
+        advice.append(tuple(advised))
+    abstained = torch.tensor([bool(why) for why in reasons])
+    multipliers = torch.where(abstained[:, None, None], torch.ones_like(multipliers), multipliers)
+    picked = list(zip(lines, multipliers.tolist(), strict=True))
+    levels = problem.evaluate(multipliers)
+    values = torch.tensor(
+        [[[_value(line, m) for line, m in zip(each, option, strict=True)] for option in options] for each, options in picked],
+        dtype=torch.float64,
+    )
+    risk = problem.therapy.risk(levels).mean(-1)
+    below = torch.stack([cost.rate(levels).mean(-1) for cost in problem.therapy.costs], -1)
+    return RegimenPlans(
+        values=values,
+        multipliers=multipliers,
+        levels=levels,
+        risk=risk,
+        below=below,
+        violation=(below > budget[:, None, None]).to(risk.dtype).mean(2),
+        objective=-tail_mean(-risk, risk_level),
+        changed=(multipliers[:, 0] != 1.0).any(-1),
+        abstained=abstained,
+        has_runner_up=has_other & ~abstained,
+        reasons=tuple(map(tuple, reasons)),
+        bound=bound,
+        pruned=pruned,
+        advice=tuple(advice),
+        evaluated=plans.eligible.sum(1),
+    )
+
+
+def _value(line: RegimenLine, multiplier: float) -> float:
+    """The value behind a multiplier, exact: a whole number of increments."""
+    if multiplier == 1.0:
+        return line.current
+    return round(round(line.current * multiplier / line.increment) * line.increment, 6)

@@ -1,0 +1,199 @@
+"""Regimens on a small body: four parts of a day, a basal and a ratio for each; what is proposed, refused and left alone."""
+
+import math
+from dataclasses import replace
+
+import hypothesis.strategies as st
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import settings as examples
+from torch import Tensor
+
+from careplan.glucose import GLUCOSE, LINE_LIMITS
+from careplan.planning.regimen import RegimenPlans, plan_regimen, rounded
+from careplan.planning.safety import RegimenLine, guard_line
+
+PARTS = torch.arange(4).repeat_interleave(12)
+
+
+def body(start: list[float], particles: int = 5):
+    """In each part of the day the level falls by 120 mg/dL for a log unit of its basal, and rises by 60 for one of its ratio."""
+    wave = 15.0 * torch.sin(torch.arange(48) * 2.1)
+    strength = torch.linspace(0.8, 1.2, particles).unsqueeze(1)
+
+    def evaluate(multipliers: Tensor) -> Tensor:
+        basal, ratio = multipliers.log().unflatten(-1, (2, 4)).unbind(-2)
+        moved = (60.0 * ratio - 120.0 * basal)[..., PARTS].unsqueeze(-2) * strength
+        return (torch.tensor(start)[PARTS] + wave + moved).clamp(20, 600)
+
+    return evaluate
+
+
+def settings(**changes: object) -> list[RegimenLine]:
+    """Four basal lines, then four ratio lines."""
+    basal = [
+        RegimenLine(
+            key=f"basal@{k}", current=1.0, direction=1, limits=LINE_LIMITS["basal"], increment=0.05, days=14, breach=False
+        )
+        for k in range(4)
+    ]
+    ratio = [
+        RegimenLine(
+            key=f"ratio@{k}", current=10.0, direction=-1, limits=LINE_LIMITS["carb_ratio"], increment=0.5, days=14, breach=False
+        )
+        for k in range(4)
+    ]
+    return [replace(line, **changes) for line in basal + ratio]
+
+
+def plan(start: list[float], lines: list[RegimenLine] | None = None, **options: object) -> RegimenPlans:
+    return plan_regimen(body(start), [lines or settings()], GLUCOSE, parts=PARTS, **options)  # type: ignore[arg-type]
+
+
+def test_a_high_night_gets_more_basal_there_and_nowhere_else():
+    plans = plan([220.0, 115.0, 115.0, 115.0])
+    assert plans.changed[0] and not plans.abstained[0]
+    assert plans.values[0, 0, 0] == 1.2
+    assert plans.values[0, 0, 1:4].tolist() == [1.0] * 3 and plans.values[0, 0, 5:].tolist() == [10.0] * 3
+    assert plans.objective[0, 0] < plans.objective[0, 2] - 0.2
+
+
+def test_lows_are_met_with_cuts_within_the_caps():
+    lines = [replace(line, breach=line.key.endswith("@2")) for line in settings()]
+    plans = plan([115.0, 115.0, 62.0, 115.0], lines)
+    assert plans.values[0, 0, 2] == 0.8 and plans.values[0, 0, 6] == 12.0
+    assert plans.below[0, 0, :, 0].mean() < plans.below[0, 2, :, 0].mean()
+
+
+def test_where_the_target_for_lows_is_broken_nothing_gives_more():
+    lines = [replace(line, breach=True) for line in settings()]
+    plans = plan([260.0] * 4, lines)
+    assert not plans.changed[0]
+    assert (plans.multipliers[0, :, :4] <= 1).all() and (plans.multipliers[0, :, 4:] >= 1).all()
+    assert "basal@0: more treatment where the low-level target is broken or unknown" in plans.bound[0]
+
+
+def test_an_increase_that_would_bring_lows_is_pruned():
+    wide = torch.tensor([[0.04, 0.01]])
+    near = [190.0, 72.0, 115.0, 115.0]
+    assert plan(near, budget=wide).values[0, 0, 1] <= 1.0
+    loose = plan([92.0, 250.0, 250.0, 250.0], budget=torch.ones(1, 2))
+    tight = plan([92.0, 250.0, 250.0, 250.0], margin=torch.tensor([[0.04, 0.01]]))
+    assert tight.below[0, 0, :, 0].mean() <= loose.below[0, 0, :, 0].mean()
+    assert "below_70" in tight.pruned[0]
+
+
+def test_an_increase_may_rest_on_a_cut():
+    """The night is too low and the morning too high: the search cuts one and raises the other."""
+    lines = [replace(line, breach=line.key.endswith("@0")) for line in settings()]
+    plans = plan([76.0, 190.0, 115.0, 115.0], lines, changes=4)
+    assert plans.values[0, 0, 0] < 1.0 or plans.values[0, 0, 4] > 10.0
+    assert plans.values[0, 0, 1] > 1.0 or plans.values[0, 0, 5] < 10.0
+    assert plans.below[0, 0].mean(0)[0] <= 0.04
+
+
+def test_no_more_lines_change_than_asked():
+    for changes in (1, 2, 3):
+        plans = plan([230.0] * 4, changes=changes)
+        assert (plans.multipliers[0, 0] != 1).sum() <= changes
+
+
+def test_an_even_regimen_is_left_alone():
+    plans = plan([112.0] * 4)
+    assert not plans.changed[0] and not plans.abstained[0]
+
+
+def test_lines_without_evidence_are_left_alone_and_without_any_it_abstains():
+    some = [replace(line, days=2.0) if line.key == "basal@0" else line for line in settings()]
+    plans = plan([230.0, 112.0, 112.0, 112.0], some)
+    assert plans.values[0, 0, 0] == 1.0
+    assert "basal@0: 2 days of evidence, 7 needed" in plans.bound[0]
+    none = plan([230.0] * 4, settings(days=0.0))
+    assert none.abstained[0] and not none.changed[0] and "days of evidence" in none.reasons[0][0]
+
+
+def test_the_runner_up_begins_with_another_line():
+    plans = plan([220.0, 180.0, 115.0, 115.0], changes=1)
+    assert plans.has_runner_up[0]
+    assert (plans.multipliers[0, 0] != plans.multipliers[0, 1]).any()
+    assert plans.objective[0, 1] >= plans.objective[0, 0] - 1e-4
+
+
+def test_an_evaluator_that_gives_nan_makes_only_that_patient_abstain():
+    start = body([220.0, 115.0, 115.0, 115.0])
+
+    def sick(multipliers: Tensor) -> Tensor:
+        levels = start(multipliers)
+        levels[0] = torch.where((multipliers[0, :, 3] != 1.0)[:, None, None], torch.nan, levels[0])
+        return levels
+
+    plans = plan_regimen(sick, [settings(), settings()], GLUCOSE)
+    assert plans.abstained.tolist() == [True, False]
+    assert plans.changed.tolist() == [False, True]
+    assert plans.reasons[0] == ("the model's prediction is not finite",)
+
+
+def test_every_proposed_value_is_a_whole_number_of_increments_within_the_caps():
+    lines = [
+        replace(line, current=value)
+        for line, value in zip(settings(), (0.325, 0.85, 1.37, 2.0, 7.0, 9.5, 13.0, 4.0), strict=True)
+    ]
+    plans = plan([250.0] * 4, lines, changes=4)
+    assert plans.changed[0]
+    for line, value in zip(lines, plans.values[0, 0].tolist(), strict=True):
+        if value != line.current:
+            assert value / line.increment == pytest.approx(round(value / line.increment), abs=1e-9)
+            assert 0.8 * line.current - 1e-6 <= value <= 1.2 * line.current + 1e-6
+
+
+@pytest.mark.parametrize(
+    "current, increment, factor, value",
+    [
+        (1.0, 0.05, 1.1, 1.1),
+        (0.32, 0.05, 1.1, 0.35),
+        (0.3, 0.05, 1.1, 0.3),
+        (0.3, 0.05, 0.9, 0.3),
+        (10.0, 1.0, 0.8, 8.0),
+        (0.325, 0.05, 0.9, 0.3),
+    ],
+)
+def test_rounding_never_changes_more_than_was_asked(current, increment, factor, value):
+    assert rounded(replace(settings()[0], current=current, increment=increment), factor) == value
+
+
+def test_unknown_values_and_uneven_patients_are_handled():
+    lines = [replace(line, current=math.nan) if line.key == "basal@0" else line for line in settings()]
+    plans = plan([230.0, 112.0, 112.0, 112.0], lines)
+    assert plans.multipliers[0, 0, 0] == 1.0
+    with pytest.raises(ValueError, match="same number"):
+        plan_regimen(body([112.0] * 4), [settings(), settings()[:3]], GLUCOSE)
+
+
+values = st.one_of(st.floats(0.05, 40, width=32), st.sampled_from([0.0, math.nan, -1.0]))
+
+
+@examples(max_examples=40, deadline=None)
+@given(
+    current=st.lists(values, min_size=8, max_size=8),
+    days=st.lists(st.sampled_from([0.0, 6.9, 7.0, 30.0, math.nan]), min_size=8, max_size=8),
+    breach=st.lists(st.sampled_from([True, False, None]), min_size=8, max_size=8),
+    liar=st.floats(-300, 300),
+)
+def test_whatever_the_evaluator_promises_no_line_breaks_a_rule(current, days, breach, liar):
+    lines = [replace(a, current=v, days=d, breach=b) for a, v, d, b in zip(settings(), current, days, breach, strict=True)]
+
+    def evaluate(multipliers: Tensor) -> Tensor:
+        wonder = (liar * (multipliers.log() * torch.tensor([1.0] * 4 + [-1.0] * 4)).sum(-1)).abs()
+        return (250.0 - wonder).clamp(110.0, 400.0)[..., None, None].expand(*multipliers.shape[:2], 3, 6)
+
+    plans = plan_regimen(evaluate, [lines], GLUCOSE, changes=4, simulations=32)
+    for option in plans.values[0]:
+        changed = [
+            (line, value) for line, value in zip(lines, option.tolist(), strict=True) if value != line.current and value == value
+        ]
+        assert len(changed) <= 4
+        for line, value in changed:
+            assert guard_line(line, value).allowed
+            assert (value - line.current) * line.direction < 0 or line.breach is False
+            assert line.days >= 7
