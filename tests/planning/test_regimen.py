@@ -170,7 +170,7 @@ def test_unknown_values_and_uneven_patients_are_handled():
         plan_regimen(body([112.0] * 4), [settings(), settings()[:3]], GLUCOSE)
 
 
-values = st.one_of(st.floats(0.05, 40, width=32), st.sampled_from([0.0, math.nan, -1.0]))
+values = st.one_of(st.floats(0.0625, 40, width=32), st.sampled_from([0.0, math.nan, -1.0]))
 
 
 @examples(max_examples=40, deadline=None)
