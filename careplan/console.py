@@ -27,7 +27,7 @@ BANDS = (
 def print_import(console: Console, report: ImportReport) -> None:
     """What was added, patient by patient; then every rule that dropped or changed a row, with its counts."""
     table = Table(title=f"Imported from {report.source}", title_justify="left")
-    for name in ("Patient", "Rows read", "Added", "Already known", "Dropped", "Changed"):
+    for name in ("Patient", "Rows read", "Added", "Known", "Dropped", "Changed"):
         table.add_column(name, justify="left" if name in ("Patient", "Added") else "right")
     for patient in report.patients:
         actions = Counter(correction[0] for correction in patient.corrections)
@@ -67,23 +67,19 @@ def print_patients(console: Console, patients: list[PatientSummary]) -> None:
     if not patients:
         console.print("No patients yet. Import some: careplan import FORMAT PATH, or try careplan demo.")
         return
-    table = Table()
-    for name in ("Patient", "Group", "Source", "Days", "Last", "Readings", "In range", "< 70", "< 54", "U/day", "Enough data"):
-        table.add_column(name, justify="left" if name in ("Patient", "Group", "Source", "Last") else "right")
+    table = Table(box=None, padding=(0, 1, 0, 0), caption="Read, 70-180, <70, <54: % of readings, mg/dL. Enough: 14 days, 70 %.")
+    for name in ("Patient", "Group", "Days", "Until", "Read", "70-180", "<70", "<54", "U/day", "Enough"):
+        table.add_column(name, justify="left" if name in ("Patient", "Group", "Until") else "right", no_wrap=True)
     for patient in patients:
         metrics = patient.metrics
         below = None if metrics.low is None or metrics.very_low is None else metrics.low + metrics.very_low
+        numbers = (metrics.active, metrics.in_range, below, metrics.very_low, patient.total_daily_dose)
         table.add_row(
             escape(patient.patient),
             patient.group,
-            escape(patient.source),
-            f"{patient.days:.1f}",
-            f"{patient.last:%Y-%m-%d %H:%M}" if patient.last else "",
-            f"{metrics.active:.0f} %",
-            _percent(metrics.in_range),
-            _percent(below),
-            _percent(metrics.very_low),
-            "" if patient.total_daily_dose is None else f"{patient.total_daily_dose:.1f}",
+            f"{patient.days:.0f}",
+            f"{patient.last:%Y-%m-%d}" if patient.last else "",
+            *("" if number is None else f"{number:.1f}" for number in numbers),
             "yes" if patient.sufficient else "no",
         )
     console.print(table)

@@ -1,10 +1,10 @@
 """What is stored of a patient, at a glance."""
 
 from datetime import datetime, timedelta
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from careplan.clinic.records import load_record, patient_names, require
 from careplan.clinic.regimens import total_daily_dose
@@ -17,6 +17,7 @@ from careplan.store import Database
 
 GAP = 15.0  # minutes without a reading, or 1.5 of the sensor's usual spacing where that is longer
 GAPS_SHOWN = 10
+MINUTE = 60_000_000_000  # nanoseconds
 
 
 def patients(db: Database) -> list[PatientSummary]:
@@ -66,13 +67,19 @@ def glucose_of(readings: pd.DataFrame) -> tuple[float, Metrics]:
 
 def usual_spacing(times: pd.Series) -> float:
     """Minutes between readings as a rule, 0 with fewer than two: a 15-min sensor is not missing two readings in three."""
-    spacing = np.diff(np.unique(times.to_numpy())) / np.timedelta64(1, "m")
-    return float(np.median(spacing)) if len(spacing) else 0.0
+    between = np.diff(_instants(times))
+    return float(np.median(between)) / MINUTE if len(between) else 0.0
 
 
 def gaps_of(times: pd.Series) -> tuple[tuple[datetime, float], ...]:
     """(start, minutes) of each stretch without glucose, the longest first."""
-    longest = max(GAP, 1.5 * usual_spacing(times))
-    ordered = times.drop_duplicates().sort_values()
-    found = [(before.to_pydatetime(), (after - before) / timedelta(minutes=1)) for before, after in pairwise(ordered)]
-    return tuple(sorted((gap for gap in found if gap[1] > longest), key=lambda gap: -gap[1]))
+    instants = _instants(times)
+    between = np.diff(instants) / MINUTE
+    rows = np.flatnonzero(between > max(GAP, 1.5 * usual_spacing(times)))
+    rows = rows[np.argsort(-between[rows], kind="stable")]
+    return tuple((pd.Timestamp(instants[row] // 1000, unit="us", tz="UTC").to_pydatetime(), float(between[row])) for row in rows)
+
+
+def _instants(times: pd.Series) -> NDArray[np.int64]:
+    """Distinct UTC times in order, in nanoseconds since 1970."""
+    return np.unique(times.astype("int64").to_numpy())

@@ -88,12 +88,20 @@ def read_events(
         query = query.where(Event.time >= _microseconds(start))
     if end is not None:
         query = query.where(Event.time < _microseconds(end))
-    rows = session.execute(query.order_by(Event.time, Event.channel, Event.value, Event.duration, Event.repeat)).all()
-    table = pd.DataFrame(rows, columns=names)
-    table["time"] = pd.to_datetime(table["time"].astype("int64"), unit="us", utc=True).dt.as_unit("ns")
-    table["duration"] = table["duration"].astype("float64").replace(UNTIL_NEXT, np.nan)
-    table["value"] = table["value"].astype("float64")
-    return table.astype({"channel": "object", "flag": "object", "origin": "object"})
+    query = query.order_by(Event.time, Event.channel, Event.value, Event.duration, Event.repeat)
+    rows = session.connection().execute(query).all()
+    time, channel, value, duration, flag, origin = zip(*rows, strict=True) if rows else ((),) * len(names)
+    length = np.array(duration, dtype=np.float64)
+    return pd.DataFrame(
+        {
+            "time": pd.DatetimeIndex(np.array(time, dtype="datetime64[us]")).as_unit("ns").tz_localize("UTC"),
+            "channel": pd.Series(channel, dtype=object),
+            "value": np.array(value, dtype=np.float64),
+            "duration": np.where(length == UNTIL_NEXT, np.nan, length),
+            "flag": pd.Series(flag, dtype=object),
+            "origin": pd.Series(origin, dtype=object),
+        }
+    )
 
 
 def count_events(session: Session, patient: str) -> dict[str, tuple[int, datetime, datetime]]:
