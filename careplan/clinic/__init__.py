@@ -1,6 +1,7 @@
 """The use cases. The command line, the app and every other face call these."""
 
 from careplan.clinic.errors import ClinicError, ReviewError, UnknownPatient
+from careplan.clinic.estimates import estimate_regimen
 from careplan.clinic.pages import audit_trail, review_page, worklist
 from careplan.clinic.records import (
     account,
@@ -12,7 +13,7 @@ from careplan.clinic.records import (
     save_regimen,
     store_records,
 )
-from careplan.clinic.regimens import estimate_regimen, load_regimen, prescribed
+from careplan.clinic.regimens import load_regimen, prescribed
 from careplan.clinic.reviews import load_draft, save_draft, sign_review
 from careplan.clinic.suggestions import latest_suggestion, load_suggestion, save_suggestion
 from careplan.clinic.summaries import patients, show

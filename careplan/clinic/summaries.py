@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from careplan.clinic.estimates import total_daily_dose
 from careplan.clinic.records import load_record, patient_names, require
-from careplan.clinic.regimens import total_daily_dose
 from careplan.clinic.views import Metrics, PatientSummary
 from careplan.evaluation.metrics import glucose_metrics, sufficient
 from careplan.glucose import DAY, GLUCOSE

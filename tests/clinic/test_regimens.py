@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from careplan.clinic.errors import ClinicError
-from careplan.clinic.regimens import Change, apply_changes, estimate_regimen, total_daily_dose
+from careplan.clinic.estimates import daily_insulin, estimate_regimen, total_daily_dose
+from careplan.clinic.regimens import Change, apply_changes
 from careplan.glucose import BLOCKS, DAY, GLUCOSE, Regimen
 from careplan.records.events import PatientRecord, events_frame
 from careplan.records.grid import to_series
@@ -43,12 +44,20 @@ def test_pens_give_a_long_acting_dose_at_its_usual_time() -> None:
     estimate = estimate_regimen(to_series(PatientRecord(patient="pia", zone="UTC", events=events)))
     assert estimate is not None
     assert (estimate.delivery, estimate.long_acting_at, set(estimate.basal)) == ("pen", 21 * 60 + 30, {0.0})
-    assert estimate.long_acting == pytest.approx(18.0, rel=0.12)
+    assert estimate.long_acting == 18.0
 
 
 @pytest.mark.parametrize("channels", [("glucose",), ("glucose", "bolus", "carbs")])
 def test_no_background_insulin_logged_gives_no_estimate(channels: tuple[str, ...]) -> None:
     assert estimate_regimen(to_series(only(*channels))) is None
+
+
+def test_doses_logged_now_and_then_are_not_spread_over_the_days_between() -> None:
+    rows = [(START + pd.Timedelta(days=day, hours=21), "long_acting", 20.0, 0.0, "", f"f:{day}") for day in range(0, 90, 9)]
+    rows += [(START + pd.Timedelta(days=50, hours=hour), "bolus", 3.0, 0.0, "", f"g:{hour}") for hour in (1, 7, 13, 19, 23)]
+    events = events_frame(rows).sort_values("time", ignore_index=True)
+    daily = daily_insulin(to_series(PatientRecord(patient="pia", zone="UTC", events=events)))
+    assert (daily.long_acting, daily.bolus, daily.basal) == (20.0, pytest.approx(15.0), None)
 
 
 def test_half_a_total_is_not_a_total() -> None:
