@@ -8,11 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from careplan.clinic.views import Decision, Line, Setting
-from careplan.glucose import DAY
+from careplan.glucose import DAY, LINE_LIMITS
+from careplan.planning.safety import RegimenLine, guard_line
+from careplan.therapy import LineLimits
 
 # Consensus targets for adults (% of readings); any breach forbids more insulin in that part of the day.
 BELOW_70_TARGET, BELOW_54_TARGET = 4.0, 1.0
 TYPED_REASON = 10  # characters at least, where a value is beyond its recommended range
+
+PRESCRIBED: Mapping[str, LineLimits] = {str(setting): limits for setting, limits in LINE_LIMITS.items()}
 
 # Whether a larger value means more insulin (1) or less (-1).
 INSULIN: Mapping[Setting, int] = {
@@ -92,19 +96,44 @@ def _line_problems(line: Line, decision: Decision, exposed: Callable[[Line], Exp
         found.append(f"{key}: an accepted line is {line.proposed:g} {line.unit}, not {value:g}; edit it instead")
     if decision.verdict == "edit" and not reason:
         found.append(f"{key}: an edit needs a reason")
-    if not line.absolute_low <= value <= line.absolute_high:
-        found.append(
-            f"{key}: {value:g} {line.unit} is beyond the absolute limits "
-            f"{line.absolute_low:g} to {line.absolute_high:g} {line.unit}, which nobody can sign"
-        )
-    elif not line.lowest <= value <= line.highest and len(reason) < TYPED_REASON:
-        found.append(
-            f"{key}: {value:g} {line.unit} is beyond the recommended {line.lowest:g} to {line.highest:g} {line.unit}: "
-            f"it needs a typed reason of at least {TYPED_REASON} characters"
-        )
+    low, high = _absolute(line)
+    if not low <= value <= high:
+        return [*found, f"{key}: {value:g} {line.unit} is beyond the absolute limits {low:g} to {high:g}, which nobody can sign"]
+    guarded = _guarded(line, value)
+    unusual = [] if line.lowest <= value <= line.highest else [f"beyond the recommended {line.lowest:g} to {line.highest:g}"]
+    if decision.verdict == "accept" and guarded:
+        found.append(f"{key}: the proposal is {'; '.join(guarded)}: edit or reject it")
+    elif (unusual or guarded) and len(reason) < TYPED_REASON:
+        told = "; ".join(unusual + guarded)
+        found.append(f"{key}: {value:g} {line.unit} is {told}: type a reason of at least {TYPED_REASON} characters")
     if raises_insulin(line, value) and (breach := exposed(line).breach):
         found.append(f"{key}: more insulin is not allowed here: {breach}")
     return found
+
+
+def _absolute(line: Line) -> tuple[float, float]:
+    """The narrower of the absolute limits that the line states and those of the setting."""
+    limits = PRESCRIBED.get(line.setting)
+    if limits is None:
+        return line.absolute_low, line.absolute_high
+    return max(line.absolute_low, limits.lowest), min(line.absolute_high, limits.highest)
+
+
+def _guarded(line: Line, value: float) -> list[str]:
+    """What the planner's own guardrail says of a value, once more; lows are judged apart, on the readings themselves."""
+    limits = PRESCRIBED.get(line.setting)
+    if limits is None:
+        return []
+    again = RegimenLine(
+        key="it",
+        current=line.current,
+        direction=INSULIN[line.setting],
+        limits=limits,
+        increment=0.0,
+        days=line.days,
+        breach=False,
+    )
+    return [reason.removeprefix(f"it: {value:g} ") for reason in guard_line(again, value).reasons]
 
 
 def _same(value: float, other: float) -> bool:

@@ -51,9 +51,11 @@ def review_page(db: Database, patient: str, *, actor: str | None = None) -> Revi
             else draft(session, suggestion.id, actor) or draft(session, suggestion.id)
         )
         history = reviews_of(session, patient)
+        metrics = glucose_of(recent_readings(session, patient))[1]
     recent = None if record.events.empty else recent_series(record)
     return ReviewPage(
         summary=summarise(record, stored.source),
+        recent=metrics,
         profile=no_profile() if recent is None else profile(recent),
         days=() if recent is None else days_of(recent),
         regimen={} if found is None else settings_of(found.regimen),

@@ -156,9 +156,10 @@ class Review:
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewPage:
-    """Everything the review screen draws."""
+    """Everything the review screen draws. `recent`: metrics of the last 14 days recorded, as the worklist judges them."""
 
     summary: PatientSummary
+    recent: Metrics
     profile: Profile
     days: tuple[Day, ...]
     regimen: Mapping[str, tuple[tuple[int, float], ...]]  # setting -> ((start minute, value), ...) as prescribed
