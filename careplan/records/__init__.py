@@ -1,8 +1,29 @@
 """Real records in: one reader per format, one canonical events table, one grid."""
 
+from collections.abc import Callable
+
 from careplan.records.azt1d import read_azt1d
 from careplan.records.events import Correction, PatientRecord, RecordError
 from careplan.records.grid import to_series
+from careplan.records.nightscout import read_nightscout
 from careplan.records.t1d_uom import read_t1d_uom
+from careplan.records.table import read_table
 
-__all__ = ["Correction", "PatientRecord", "RecordError", "read_azt1d", "read_t1d_uom", "to_series"]
+READERS: dict[str, Callable[..., list[PatientRecord]]] = {
+    "azt1d": read_azt1d,
+    "t1d-uom": read_t1d_uom,
+    "nightscout": read_nightscout,
+    "table": read_table,
+}
+
+__all__ = [
+    "READERS",
+    "Correction",
+    "PatientRecord",
+    "RecordError",
+    "read_azt1d",
+    "read_nightscout",
+    "read_t1d_uom",
+    "read_table",
+    "to_series",
+]

@@ -25,7 +25,7 @@ EXTENDED_MINUTES = 120.0  # assumed: the source gives the shares, not the durati
 
 def read_azt1d(path: str | Path, *, zone: str = "America/Phoenix") -> list[PatientRecord]:
     """One record for each subject's CSV at `path` (a file or a folder). Raises `RecordError` where a file cannot be trusted."""
-    return [read_subject(file, zone) for file in find_files(path)]
+    return [read_subject(file, zone) for file in find_files(path, "*.csv")]
 
 
 def read_subject(path: Path, zone: str) -> PatientRecord:

@@ -40,7 +40,7 @@ def read_t1d_uom(path: str | Path, *, zone: str = "Europe/London") -> list[Patie
     """
     check_zone(zone, file=path)
     people: dict[str, list[Path]] = {}
-    for file in find_files(path):
+    for file in find_files(path, "*.csv"):
         match = re.search(r"\d+", file.stem)
         people.setdefault(match[0] if match else file.stem.lower(), []).append(file)
     sheets = {person: read_person(files, zone) for person, files in people.items()}

@@ -43,14 +43,14 @@ class Rows:
         return Path(self.file).name
 
 
-def find_files(path: str | Path, pattern: str = "*.csv") -> list[Path]:
-    """The file itself, or those in a folder and below that match; `RecordError` when there is none."""
+def find_files(path: str | Path, *patterns: str) -> list[Path]:
+    """The file itself, or those in a folder and below that match one of the patterns; `RecordError` when there is none."""
     path = Path(path)
     try:
         if path.is_dir():
-            found = sorted((p for p in path.rglob(pattern) if p.is_file()), key=natural)
+            found = sorted((p for pattern in patterns for p in path.rglob(pattern) if p.is_file()), key=natural)
             if not found:
-                raise RecordError(f"no {pattern} file in this folder", file=path)
+                raise RecordError(f"no {' or '.join(patterns)} file in this folder", file=path)
             return found
         if path.exists():
             return [path]
@@ -82,6 +82,8 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise RecordError(f"expected UTF-8 text, found byte 0x{data[error.start]:02x}", file=path, row=line) from error
+    if not text.strip():
+        raise RecordError("the file is empty", file=path)
     if "\x00" in text:
         raise RecordError("expected text, found binary data", file=path, row=text[: text.index("\x00")].count("\n") + 1)
     return text
@@ -199,6 +201,10 @@ def build_dates(parts: Sequence[re.Match[str] | None], day_first: bool) -> pd.Da
         else:
             day, month = (m[1], m[2]) if day_first else (m[2], m[1])
             year = m[3] if len(m[3]) == 4 else f"20{m[3]:0>2}"
+        if not 1700 <= int(year) <= 2250:  # what a nanosecond clock can hold
+            texts.append("")
+            offsets.append(np.nan)
+            continue
         hour = int(m[4])
         if m[7]:
             hour = hour % 12 + (12 if m[7].lower() == "pm" else 0) if 1 <= hour <= 12 else 99
