@@ -1,6 +1,6 @@
 """Dose planning as a search problem: the model's state, a ledger of what was given, and limits masked at every node."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from torch import Tensor
 from careplan.planning.actions import NO_CHANGE, added
 from careplan.planning.model import Expansion, PlanningModel
 from careplan.planning.safety import Bounds, DoseContext, allowed, breaches
-from careplan.planning.tree import tail_mean
+from careplan.planning.tree import prior_of, tail_mean
 from careplan.therapy import Therapy
 
 TAIL = 0.2  # the share of particles, the lowest, whose mean level is held against the floor
@@ -34,6 +34,7 @@ class DoseProblem:
     interval: float
     decisions: int
     effort: float
+    prior: Tensor | None = None  # [B, K]
 
     def root(self) -> Expansion:
         """The present: no change to the end, and what may be done now."""
@@ -60,6 +61,7 @@ class DoseProblem:
     def _look(
         self, model: Tensor, given: Tensor, depth: Tensor, since: Tensor, level: Tensor, reward: Tensor | None, raises: Tensor
     ) -> Expansion:
+        wide = depth.shape[1]
         value, ahead = self._no_change(model, depth)
         broken, actions = self._breaches(given, depth, since, torch.minimum(level, ahead))
         return Expansion(
@@ -68,7 +70,7 @@ class DoseProblem:
             value=value,
             table=actions,
             valid=allowed(broken, actions, self.gate) & self.exists.unsqueeze(1),
-            logits=torch.zeros_like(actions[..., 0]),
+            logits=(torch.zeros_like(self.table[..., 0]) if self.prior is None else self.prior).unsqueeze(1).expand(-1, wide, -1),
             raises=raises,
         )
 
@@ -85,6 +87,12 @@ class DoseProblem:
             interval=self.interval,
         )
         return broken, actions
+
+    def informed(self, budget: Tensor, risk_level: float) -> "DoseProblem":
+        """The same problem with a prior: what each candidate gains, given now and nothing after, within a budget `[B, Q]`."""
+        root, wide = self.root(), self.table.shape[1]
+        alone = self.expand(root.state.expand(-1, wide, -1), self.table)
+        return replace(self, prior=prior_of(alone.reward + alone.value, budget, risk_level))
 
     def bound_now(self) -> dict[str, Tensor]:
         """The hard limits that forbid a candidate now: by name, which patients `[B]`."""

@@ -14,7 +14,7 @@ from careplan.planning.tree import tail_mean
 from careplan.therapy import Limits, Therapy
 
 OPTIONS = ("proposed", "runner-up", "no change")
-EXHAUSTIVE_LEAVES = 20_000  # up to this many leaves over all patients, every sequence is tried
+EXHAUSTIVE_LEAVES = 5_000  # up to this many leaves a patient, every sequence is tried unless simulations are asked for
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,8 @@ class DosePlans:
     actions `[B, 3, D, 2]`; levels `[B, 3, P, D * M]`; risk `[B, 3, P]` mean risk; below `[B, 3, P, Q]` share of time below each
     cost's threshold; violation `[B, 3, Q]` share of particles that go below it at all; objective `[B, 3]` tail mean of risk.
     changed, abstained, has_runner_up `[B]`. reasons: why it abstains or changes nothing. bound: hard limits that forbade a first
-    action. pruned: costs whose budget forbade one. evaluated `[B]`: plans that were allowed and compared.
+    action. pruned: costs whose budget forbade one. evaluated `[B]`: plans that were allowed and compared. A prediction is NaN
+    where the model's is.
     """
 
     interval: float
@@ -69,8 +70,9 @@ def plan_doses(
     table: candidates and which exist, from `actions.dose_table`. budget: `[B, Q]` mean share of time below each cost's threshold
     (the therapy's where None); margin: `[B, Q]` conformal margin taken off it. A plan that gives more treatment must keep within
     it at every such step by itself, without counting on a later reduction. risk_level: the objective is the mean risk of this
-    share of the worst particles. worth: how much less risk than no change a plan must have. simulations: of a tree search;
-    None tries every sequence where they are few enough, else 128.
+    share of the worst particles. worth: how much less risk than no change a plan must have. simulations: of a tree search, for
+    many patients or long plans; None tries every sequence where a patient has few enough, else 128. A patient's plan does not
+    depend on who else is in the batch.
 
     Raises ValueError where shapes disagree. What is missing or absurd is no error: that patient's gate is closed, and said.
     """
@@ -102,19 +104,19 @@ def plan_doses(
     allowance = state.new_tensor([cost.budget for cost in therapy.costs]).expand(batch, -1) if budget is None else budget
     allowance = allowance if margin is None else allowance - margin
     allowance = torch.nan_to_num(allowance, nan=-1.0)  # an unknown budget or margin allows nothing
-    if simulations is None and batch * candidates.shape[1] ** depth <= EXHAUSTIVE_LEAVES:
+    if simulations is None and candidates.shape[1] ** depth <= EXHAUSTIVE_LEAVES:
         plans = exhaustive(problem, depth=depth, budget=allowance)
     else:
         uniform = torch.rand(candidates.shape[1], generator=torch.Generator().manual_seed(seed)).clamp(1e-9, 1.0 - 1e-7)
         noise = -torch.log(-torch.log(uniform)).to(state).expand(batch, -1)  # the same for every patient of a batch
         found = search(
-            problem,
+            problem.informed(allowance, risk_level),
             simulations=simulations or 128,
             depth=depth,
             budget=allowance,
             noise=noise,
             risk_level=risk_level,
-            parallel=batch * 16 <= 4096,
+            parallel=True,
             compiled=compiled,
         )
         plans = found.plans()

@@ -6,7 +6,7 @@ Cuts in treatment come before increases along a path, so that an increase may re
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from torch import Tensor
 from careplan.planning.model import Expansion
 from careplan.planning.safety import RegimenLine, guard_line
 from careplan.planning.search import Plans, search
-from careplan.planning.tree import tail_mean
+from careplan.planning.tree import prior_of, tail_mean
 from careplan.therapy import Therapy
 
 FACTORS = (0.8, 0.9, 1.1, 1.2)
@@ -53,7 +53,7 @@ class RegimenProblem:
     """Which lines to change. A node's state: multipliers `[L]`, the rank of the last change, the number of changes.
 
     table `[B, K, L]`: each candidate multiplies one line, candidate 0 none; open `[B, K]`: what the guard allows.
-    rank `[B, K]`: cuts first, then by line; line `[K]`: which; raises `[B, K]`. logits `[B, K]`: what each change gains alone.
+    rank `[B, K]`: cuts first, then by line; line `[K]`: which; raises `[B, K]`. logits `[B, K]`: prior, of each change alone.
     parts: `[M]` the part of the day of each level, or None; costs count for the whole and for each part.
     """
 
@@ -166,17 +166,13 @@ def plan_regimen(
         penalty=penalty,
     )
     alone = problem.outcome(evaluate(table))  # [B, K, P, C]
-    gain = tail_mean(torch.nan_to_num(alone[..., 0], 0.0, 0.0, 0.0), risk_level)
-    gain = gain - gain[:, :1]
-    logits = 2.0 * gain / gain.abs().amax(1, keepdim=True).clamp(min=1e-6)
-    problem = RegimenProblem(**{**vars(problem), "logits": logits})
-
     costs = len(therapy.costs)
     whole = torch.tensor([cost.budget for cost in therapy.costs]).expand(batch, -1) if budget is None else budget
     whole = torch.nan_to_num(whole if margin is None else whole - margin, nan=-1.0)
     standing = alone[:, 0, :, 1 + costs :].mean(1)
     each_part = torch.maximum(whole.repeat(1, standing.shape[1] // costs), standing + 1e-6)
     allowance = torch.cat([whole, torch.nan_to_num(each_part, nan=-1.0)], 1)
+    problem = replace(problem, logits=prior_of(alone, allowance, risk_level))
     found = search(
         problem, simulations=simulations, depth=changes, budget=allowance, considered=16, risk_level=risk_level, parallel=True
     )

@@ -182,11 +182,9 @@ def search(
 
     used = 0
     if parallel:
-        survivors = torch.ones_like(allowed)
         for width, repeats in rounds(considered, simulations):
-            scores = root_scores(tree, noise).masked_fill(~survivors, -torch.inf)
+            scores = root_scores(tree, noise)  # of all: one that was pruned leaves its place to the next best
             first = scores.topk(width, dim=-1).indices
-            survivors = torch.zeros_like(survivors).scatter(1, first, True)
             for _ in range(repeats):
                 simulate(first, tree.valid[:, 0].gather(1, first) & torch.isfinite(scores.gather(1, first)), used)
                 used += width

@@ -67,6 +67,17 @@ def tail_mean(values: Tensor, level: float) -> Tensor:
     return (values.sort(dim=-1).values * weights).sum(-1)
 
 
+def prior_of(outcome: Tensor, budget: Tensor, risk_level: float) -> Tensor:
+    """Prior logits `[B, K]` from the outcome of each candidate taken alone `[B, K, P, C]`, candidate 0 being no change.
+
+    The gain over no change, scaled to 2, and 2 less where a mean cost exceeds its budget `[B, C - 1]`.
+    """
+    gain = tail_mean(torch.nan_to_num(outcome[..., 0], 0.0, 0.0, 0.0), risk_level)
+    gain = gain - gain[:, :1]
+    over = (outcome[..., 1:].mean(-2) > budget.unsqueeze(1)).any(-1)
+    return 2.0 * gain / gain.abs().amax(1, keepdim=True).clamp(min=1e-6) - 2.0 * over
+
+
 def rows_of(tree: Tree, nodes: Tensor) -> Tensor:
     """Batch indices that go with node indices `[B, ...]`."""
     return torch.arange(len(tree.visits), device=nodes.device).view(-1, *[1] * (nodes.ndim - 1))

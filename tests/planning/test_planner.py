@@ -95,13 +95,24 @@ def test_below_the_floor_nothing_is_added():
     assert "floor" in plans.bound[0]
 
 
-def test_a_patient_is_planned_alone():
+@pytest.mark.parametrize("simulations", [None, 64])
+def test_a_patients_plan_does_not_depend_on_who_else_is_planned(simulations):
     levels = [260.0, 90.0, 180.0]
-    together = plan(levels, simulations=64)
+    together = plan(levels, simulations=simulations)
     for row, level in enumerate(levels):
-        alone = plan([level], simulations=64)
+        alone = plan([level], simulations=simulations)
         assert (alone.actions[0] == together.actions[row]).all()
         assert alone.reasons[0] == together.reasons[row]
+
+
+@pytest.mark.parametrize("meal", [0.0, 100.0])
+def test_a_tree_search_comes_close_to_trying_every_sequence(meal):
+    levels = [80.0, 120.0, 160.0, 200.0, 240.0, 280.0, 320.0]
+    every, some = plan(levels, meal=meal), plan(levels, meal=meal, simulations=128)
+    gain = (every.objective[:, 2] - every.objective[:, 0]).mean()
+    regret = (some.objective[:, 0] - every.objective[:, 0]).mean()
+    assert gain > 1.0 and regret < 0.05 * gain
+    assert (some.evaluated < 0.2 * every.evaluated.max()).all()
 
 
 def test_the_same_seed_gives_the_same_plan():

@@ -44,9 +44,11 @@ def random_case(seed: int, batch: int) -> tuple[list[Limits], DoseContext, tuple
     def draw(low: float, high: float, *shape: int) -> Tensor:
         return low + (high - low) * torch.rand(batch, *shape, generator=generator)
 
-    columns = [draw(2, 20), draw(5, 60), draw(0, 45), draw(60, 140), draw(2, 12), draw(1, 4)]
+    # Limits of one batch resemble each other, so that few futures are evaluated for nobody.
+    columns = [draw(2, 20), draw(4, 30), draw(0, 45), draw(60, 140), draw(2, 12), draw(1, 4)]
     names = [item.name for item in fields(Limits)]
-    limits = [Limits(**dict(zip(names, row, strict=True))) for row in torch.stack(columns, 1).tolist()]
+    table = torch.stack(columns, 1)
+    limits = [Limits(**dict(zip(names, row, strict=True))) for row in (0.8 * table[:1] + 0.2 * table).tolist()]
     level = draw(90, 400)
     known = DoseContext(
         level=level,
@@ -106,7 +108,7 @@ def allowed_sequences(plans: Plans) -> tuple[Tensor, Tensor]:
 
 def test_no_allowed_plan_of_a_million_nodes_breaks_a_hard_limit():
     nodes = 0
-    for seed in range(200):
+    for seed in range(400):
         problem = problem_of(seed, 24, noise=(0.0, 40.0)[seed % 2])
         sequences, eligible = allowed_sequences(exhaustive(problem, depth=3))
         assert not (broken_limits(problem, sequences) & eligible).any()
