@@ -13,7 +13,7 @@ class LatentModel:
     """B patients' futures under the treatment as it stands, to which an action adds an impulse and scales the rate.
 
     futures: rows are patients. rate, other: `[B, H, pools]` inflow of the standing rate, and of everything else that is planned.
-    unit: `[B, pools]` inflow a minute of one unit of impulse given over one integration step. steps: integration steps a decision.
+    unit: `[B, pools]` inflow a minute of a unit of impulse given over one integration step. steps: integration steps a decision.
     """
 
     futures: Futures
@@ -27,7 +27,10 @@ class LatentModel:
         return torch.cat([level.unsqueeze(-1), pools, torch.zeros_like(level).unsqueeze(-1)], dim=-1)
 
     def step(self, state: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
-        """One decision: state `[B, W, P, S]`, action `[B, W, 2]` (impulse, multiple of the standing rate) -> next, levels `[B, W, P, M]`."""
+        """One decision: state `[B, W, P, S]`, action `[B, W, 2]` -> next state, levels `[B, W, P, M]`.
+
+        An action is an impulse and a multiple of the standing rate.
+        """
         batch, wide = state.shape[:2]
         rows = torch.arange(batch, device=state.device).repeat_interleave(wide)
         flat = state.flatten(0, 1)

@@ -45,7 +45,7 @@ def random_case(seed: int, batch: int) -> tuple[list[Limits], DoseContext, tuple
         return low + (high - low) * torch.rand(batch, *shape, generator=generator)
 
     # Limits of one batch resemble each other, so that few futures are evaluated for nobody.
-    columns = [draw(2, 20), draw(4, 30), draw(0, 45), draw(60, 140), draw(2, 12), draw(1, 4)]
+    columns = [draw(2, 20), draw(4, 45), draw(0, 45), draw(60, 140), draw(2, 12), draw(1, 4)]
     names = [item.name for item in fields(Limits)]
     table = torch.stack(columns, 1)
     limits = [Limits(**dict(zip(names, row, strict=True))) for row in (0.8 * table[:1] + 0.2 * table).tolist()]
