@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from .schema import AuditEntry
 
 GENESIS = "0" * 64
-AUDIT_LOCK = 7_391_001  # PostgreSQL advisory lock
 
 
 @dataclass(frozen=True)
@@ -30,9 +29,7 @@ class Verification:
 
 
 def append(session: Session, actor: str, action: str, *, patient: str | None = None, **detail: Any) -> AuditEntry:
-    """Adds an entry within the session's transaction. `detail`: plain JSON values."""
-    if session.get_bind().dialect.name == "postgresql":  # SQLite's writers already take turns
-        session.execute(text(f"SELECT pg_advisory_xact_lock({AUDIT_LOCK})"))
+    """Adds an entry within a transaction of `Database.write`, whose writers take turns. `detail`: plain JSON values."""
     session.flush()
     last = session.execute(select(AuditEntry.id, AuditEntry.hash).order_by(AuditEntry.id.desc()).limit(1)).first()
     number, previous = last if last is not None else (0, GENESIS)

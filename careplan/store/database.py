@@ -21,7 +21,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"  # beside the package, in a checkout and in a wheel alike
 BUSY_SECONDS = 30.0
-MIGRATION_LOCK = 7_391_002  # PostgreSQL advisory lock
+WRITE_LOCK = 7_391_001  # PostgreSQL's advisory lock, held until the transaction ends
 
 
 class StoreError(RuntimeError):
@@ -52,7 +52,7 @@ class Database:
         """
         writer = self.engine.execution_options(writer=True)
         with _explained(self.url), Session(writer, expire_on_commit=False) as session, session.begin():
-            session.connection()  # takes the lock now
+            _take_turn(session.connection())
             yield session
 
     def close(self) -> None:
@@ -80,8 +80,7 @@ def upgrade(database: Database) -> tuple[str | None, str]:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     with _explained(database.url), database.engine.execution_options(writer=True).begin() as connection:
-        if connection.dialect.name == "postgresql":
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+        _take_turn(connection)
         before = revision(connection)
         if before is None and (tables := inspect(connection).get_table_names()):
             raise StoreError(f"{database.url}: not a careplan database; it holds {', '.join(tables[:5])}")
@@ -130,6 +129,12 @@ def make_engine(url: str) -> Engine:
         ) from error
     except OSError as error:
         raise StoreError(f"database {url!r}: {error}") from error
+
+
+def _take_turn(connection: Connection) -> None:
+    """Waits for other writers. On SQLite the connection's BEGIN IMMEDIATE did so already."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITE_LOCK})")
 
 
 def _json(value: Any) -> str:
