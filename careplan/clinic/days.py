@@ -86,7 +86,7 @@ def recent_days(
     future = type(whole)(*(part[:, shape.context :] for part in (whole.values, whole.mask, whole.minute)))
     days = len(begins)
     usual = person.usual.to(device).expand(days, -1)
-    encoded = model.encode(whole, usual)[:, shape.context // shape.patch - 1 : -1]  # the state at each patch's beginning
+    encoded = model.encode(whole, usual)[:, shape.memory // shape.patch - 1 : -1]  # the state at each patch's beginning
     codes = person.particles(particles, seed).to(device)
     code = codes.expand(days, -1, -1)
 

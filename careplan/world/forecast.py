@@ -1,17 +1,22 @@
 """Forecasts and counterfactuals of one patient: the same state, different futures, each with its interval."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from careplan.series import PatientSeries, windows
+from careplan.series import PatientSeries, split, windows
+from careplan.world.corpus import Corpus
 from careplan.world.heads import spread_at
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation
+
+# What is given of the future: nothing, the plan as if we had made it, or the plan as it was seen carried out.
+Given = Literal["nothing", "plan", "record"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,3 +99,29 @@ def forecast(
             rollout.minutes.cpu().numpy(), *(part.clamp(regulated.low, regulated.high).cpu().numpy() for part in parts)
         )
     return bands
+
+
+@torch.no_grad()
+def predict(
+    model: WorldModel, series: PatientSeries, rows: Sequence[int], person: Personalisation, *, given: Given, horizon: int = 48
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Many forecasts of one patient, each from a row of the recording on: minutes ahead `[H]`, levels `[N, H]`, offsets `[N, H, 4]`.
+
+    The patient's code is its posterior mean. horizon: rows ahead.
+    """
+    device, context = model.center.device, model.shape.context
+    corpus = Corpus.of([series])
+    levels, offsets, minutes = [], [], torch.zeros(0)
+    for chunk in torch.as_tensor(rows, dtype=torch.long).split(1024):
+        patient = torch.zeros_like(chunk)
+        past, future = split(corpus.windows(patient, chunk - context, context + horizon).to(device), context)
+        usual, code = person.usual.to(device).expand(len(chunk), -1), person.mean.to(device).expand(len(chunk), -1)
+        state = model.state(model.encode(past, usual)[:, -1], past, usual, code)
+        known = torch.full((len(chunk),), float(given != "nothing"), device=device)
+        mask = future.mask & (given != "nothing")
+        told = model.told(future.values, mask, usual) if given == "record" else None
+        rollout = model.rollout(state, future.values, mask, known, usual, code, told)
+        levels.append(rollout.level.cpu())
+        offsets.append(rollout.offsets.cpu())
+        minutes = rollout.minutes.cpu()
+    return minutes, torch.cat(levels), torch.cat(offsets)

@@ -22,7 +22,10 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """Sizes. context: rows encoded; patch: rows a patch; interval: minutes an integration step."""
+    """Sizes. context: rows before now that the pools are filled from, of which the encoder reads the last `memory`.
+
+    patch: rows a patch; interval: minutes an integration step.
+    """
 
     latent: int = 64
     hidden: int = 128
@@ -30,7 +33,8 @@ class Shape:
     evidence: int = 16
     patch: int = 6
     context: int = 288
-    interval: float = 10.0
+    memory: int = 144
+    interval: float = 15.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +117,9 @@ class WorldModel(nn.Module):
     # The state now.
 
     def encode(self, window: Window, usual: Tensor) -> Tensor:
-        """`[B, T, C]` -> the latent state at the end of each patch, `[B, T / patch, L]`."""
+        """A context and what follows `[B, T, C]` -> the latent state at the end of each patch of its memory and after, `[B, N, L]`."""
+        first = self.shape.context - self.shape.memory
+        window = Window(window.values[:, first:], window.mask[:, first:], window.minute[:, first:])
         return self.encoder(self.scaled(window, usual), window)
 
     def state(self, z: Tensor, window: Window, usual: Tensor, code: Tensor) -> State:

@@ -1,6 +1,6 @@
 """Training: batches of recorded windows and of branched futures, the loss, and a Lightning loop around them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,9 @@ from careplan.world.model import Shape, WorldModel
 class Recipe:
     """Everything that shapes a run. Weights of the loss terms; 0 switches a term off (the ablation)."""
 
-    steps: int = 4000
-    batch: int = 192  # windows of recordings a step
-    branches: int = 64  # branched futures a step
+    steps: int = 2400
+    batch: int = 128  # windows of recordings a step
+    branches: int = 48  # branched futures a step
     horizon: int = 48  # rows predicted from recordings
     virtual: float = 0.4  # share of windows from virtual patients
     rate: float = 2e-3
@@ -53,6 +53,7 @@ class Training(L.LightningModule):
 
     def __init__(self, therapy: Therapy, recipe: Recipe, corpus: Corpus, branches: Branches, *, real: int, shape: Shape | None = None) -> None:
         super().__init__()
+        torch.manual_seed(recipe.seed)
         self.model = WorldModel(therapy, shape)
         self.recipe, self.corpus, self.branches, self.real = recipe, corpus, branches, real
         self.codes = nn.Embedding(len(corpus), self.model.shape.code)
@@ -89,7 +90,7 @@ class Training(L.LightningModule):
         patients = patients.to(self.device)
         usual, code = self.corpus.usual.to(self.device)[patients], self.codes(patients)
         encoded = model.encode(whole, usual)
-        now = context // model.shape.patch - 1
+        now = model.shape.memory // model.shape.patch - 1
         past, future = split(whole, context)
         # Three kinds of question: what will happen as usual, under this plan, and under this plan seen being carried out.
         kind = torch.randint(3, (len(patients),), generator=generator).to(self.device)
@@ -119,7 +120,7 @@ class Training(L.LightningModule):
         if len(chosen) and recipe.effects:
             parts["effects"] = recipe.effects * self._effects(chosen)
         loss = torch.stack(list(parts.values())).sum()
-        self.log_dict({name: value.detach() for name, value in parts.items()}, prog_bar=True, batch_size=recipe.batch)
+        self.log_dict({name: value.detach() for name, value in parts.items()}, prog_bar=False, batch_size=recipe.batch)
         return loss
 
     def _inverse(self, encoded: Tensor, future: Window, usual: Tensor) -> Tensor:
@@ -161,7 +162,23 @@ class Training(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def train(training: Training, folder: Path, *, resume: bool = False, progress: bool = True) -> WorldModel:
+class Report(L.Callback):
+    """A line of losses every hundred steps."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.say, self.sums, self.count = say, {}, 0  # type: ignore[var-annotated]
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        for name, value in trainer.callback_metrics.items():
+            self.sums[name] = self.sums.get(name, 0.0) + float(value)
+        self.count += 1
+        if trainer.global_step % 100 == 0:
+            parts = "  ".join(f"{name} {total / self.count:.4f}" for name, total in self.sums.items())
+            self.say(f"step {trainer.global_step} of {trainer.max_steps}  {parts}")
+            self.sums, self.count = {}, 0
+
+
+def train(training: Training, folder: Path, *, resume: bool = False, say: Callable[[str], None] = print) -> WorldModel:
     """Run to the end of the recipe; checkpoints in `folder`, from which `resume` goes on. Ctrl-C keeps the last checkpoint."""
     L.seed_everything(training.recipe.seed, verbose=False)
     folder.mkdir(parents=True, exist_ok=True)
@@ -174,12 +191,12 @@ def train(training: Training, folder: Path, *, resume: bool = False, progress: b
         max_steps=training.recipe.steps,
         accelerator="auto",
         devices=1,
-        callbacks=[checkpoint],
+        callbacks=[checkpoint, Report(say)],
         logger=False,
         gradient_clip_val=1.0,
-        enable_progress_bar=progress,
+        enable_progress_bar=False,
         enable_model_summary=False,
-        log_every_n_steps=20,
+        log_every_n_steps=1,
     )
     loader = DataLoader(Windows(training.recipe.steps, start), batch_size=None)
     trainer.fit(training, loader, ckpt_path=str(last) if start else None)

@@ -28,7 +28,7 @@ PRESSURE = Therapy(
     costs=(Cost(name="below_80", below=80.0, budget=0.02),),
     step=5.0,
 )
-SMALL = Shape(latent=16, hidden=32, code=7, context=96)
+SMALL = Shape(latent=16, hidden=32, code=7, context=96, memory=96)
 
 
 def random_model(seed: int, shape: Shape = SMALL) -> WorldModel:

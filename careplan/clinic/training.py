@@ -1,0 +1,199 @@
+"""Training the world model on virtual patients and on recordings: data in, weights and their card out."""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from careplan.clinic.world import code_version
+from careplan.glucose import GLUCOSE
+from careplan.records import READERS, to_series
+from careplan.series import PatientSeries
+from careplan.world import calibration
+from careplan.world.corpus import Branches, Corpus
+from careplan.world.model import WorldModel
+from careplan.world.personalise import Personalisation, personalise
+from careplan.world.training import Recipe, Training, train
+from careplan.world.trust import conformal_factor
+from cohorts.policies import Behaviour
+from cohorts.population import GROUPS, Population, join, sample_population
+from cohorts.replay import KEEP, Change, Replay, branch, replay
+
+HELD_OUT = 0.3  # share of the people of each source that training never sees: half to calibrate on, half to report
+HORIZONS = (30, 60, 120, 240)  # minutes reported
+EFFECT_ROWS = 96  # branched futures last eight hours
+
+
+@dataclass(frozen=True, kw_only=True)
+class Virtual:
+    """The virtual cohort trained on: people a group, days, branched futures a person."""
+
+    people: int = 100
+    days: int = 14
+    branches: int = 40
+    seed: int = 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """People by name: trained on, calibrated on, reported."""
+
+    train: tuple[str, ...]
+    calibration: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+def split_people(sources: Mapping[str, Sequence[str]], seed: int) -> Split:
+    """By person, source by source, in an order that the seed decides; a source of one person is trained on."""
+    train_on, calibrate_on, test_on = [], [], []
+    for source in sorted(sources):
+        names = sorted(sources[source])
+        order = np.random.default_rng([seed, len(names)]).permutation(len(names))
+        held = max(2, round(HELD_OUT * len(names))) if len(names) > 3 else 0
+        for place, index in enumerate(order):
+            part = test_on if place < (held + 1) // 2 else calibrate_on if place < held else train_on
+            part.append(names[index])
+    return Split(train=tuple(train_on), calibration=tuple(calibrate_on), test=tuple(test_on))
+
+
+def cohort(people: int, seed: int) -> Population:
+    """`people` of every group, with settings that are a little off."""
+    return join([sample_population(group, people, seed * 10 + index, mis_set=0.15) for index, group in enumerate(GROUPS)])
+
+
+def branches(lived: Replay, each: int, seed: int, *, offset: int = 0) -> Branches:
+    """`each` branched futures a person: boluses from none to double, basal and meals by half either way, an added bolus."""
+    generator = torch.Generator().manual_seed(seed)
+    count, rows = len(lived.people), lived.glucose.shape[1]
+    person = torch.arange(count).repeat_interleave(each)
+
+    def uniform(low: float, high: float) -> torch.Tensor:
+        return low + (high - low) * torch.rand(len(person), generator=generator)
+
+    kind = torch.randint(4, (len(person),), generator=generator)  # boluses, basal, meals, boluses and basal
+    last = (rows - EFFECT_ROWS) // KEEP
+    row = KEEP * (ROWS_BEFORE // KEEP + (torch.rand(len(person), generator=generator) * (last - ROWS_BEFORE // KEEP)).long())
+    one, doses, rates = torch.ones(len(person)), (kind == 0) | (kind == 3), (kind == 1) | (kind == 3)
+    added = uniform(0, 0.15) * lived.people.basal[person] * 24 * (uniform(0, 1) < 0.5)
+    change = Change(
+        basal=torch.where(rates, uniform(0.5, 1.5), one),
+        bolus=torch.where(doses, uniform(0.0, 2.0), one),
+        meals=torch.where(kind == 2, uniform(0.5, 1.5), one),
+        extra=torch.where(doses, added, 0 * one),
+    )
+    recorded, _ = branch(lived, person, row, EFFECT_ROWS, Change.none(len(person)))
+    altered, values = branch(lived, person, row, EFFECT_ROWS, change)
+    return Branches(person + offset, row, values, recorded, altered)
+
+
+ROWS_BEFORE = 288  # a day of context before futures part
+
+
+def read_sources(sources: Sequence[tuple[str, str]]) -> dict[str, dict[str, PatientSeries]]:
+    """Recordings by source and person, from `(format, path)` pairs."""
+    found: dict[str, dict[str, PatientSeries]] = {}
+    for name, path in sources:
+        people = found.setdefault(name, {})
+        for record in READERS[name](path):
+            series = to_series(record, GLUCOSE)
+            if series.mask[:, GLUCOSE.index(GLUCOSE.regulated)].sum() > 2 * ROWS_BEFORE:
+                people[series.patient] = series
+    return found
+
+
+def train_world(
+    sources: Sequence[tuple[str, str]],
+    folder: Path,
+    *,
+    recipe: Recipe,
+    virtual: Virtual,
+    resume: bool = False,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Simulate, read, train, calibrate, report; writes `glucose.safetensors` and its card to `folder` and returns the card."""
+    began = time.monotonic()
+    recordings = read_sources(sources)
+    split = split_people({source: list(people) for source, people in recordings.items()}, recipe.seed)
+    everyone = {name: series for people in recordings.values() for name, series in people.items()}
+    real = [everyone[name] for name in split.train]
+    say(f"{len(real)} people to train on, {len(split.calibration)} to calibrate on, {len(split.test)} to report on")
+    lived = replay(cohort(virtual.people, virtual.seed), Behaviour(explore=0.35), days=virtual.days, seed=virtual.seed)
+    simulated = [lived.series(index) for index in range(len(lived.people))]
+    parted = branches(lived, virtual.branches, virtual.seed, offset=len(real))
+    say(f"{len(simulated)} virtual patients, {virtual.days} days each, {len(parted)} branched futures")
+
+    corpus = Corpus.of([*real, *simulated])
+    training = Training(GLUCOSE, recipe, corpus, parted, real=len(real))
+    model = train(training, folder / "run", resume=resume, say=say)
+    _describe(model, training, corpus)
+    say("calibrating")
+    held = [everyone[name] for name in split.calibration]
+    scores = [calibration.residuals(model, series, person, given="plan")[1] for series, person in calibration.personal(model, held)] if held else []
+    unseen = replay(cohort(8, virtual.seed + 1), Behaviour(explore=0.35), days=virtual.days, seed=virtual.seed + 1)
+    if not scores:
+        simulated_held = [unseen.series(index) for index in range(len(unseen.people))]
+        scores = [calibration.residuals(model, series, person, given="plan")[1] for series, person in calibration.personal(model, simulated_held)]
+    card = {
+        "code": code_version(),
+        "torch": torch.__version__,
+        "recipe": asdict(recipe),
+        "virtual": asdict(virtual),
+        "split": asdict(split),
+        "sources": [name for name, _ in sources],
+        "conformal": conformal_factor(torch.cat(scores)).tolist(),
+        "report": {
+            "people": {name: _errors(model, everyone[name]) for name in split.test},
+            "virtual": _effects(model, unseen, virtual.seed),
+        },
+        "minutes": round((time.monotonic() - began) / 60, 1),
+        "limits": "Research use. Trained on adults with type 1 diabetes and on virtual patients; not a medical device.",
+    }
+    model.save(folder, card)
+    say(json.dumps(card["report"], indent=1))
+    return card
+
+
+@torch.no_grad()
+def _describe(model: WorldModel, training: Training, corpus: Corpus) -> None:
+    """What is usual across the training patients: the prior over codes, and where encodings lie."""
+    codes = training.codes.weight.detach()
+    model.code_mean.copy_(codes.mean(0))
+    model.code_covariance.copy_(torch.cov(codes.T) + 1e-3 * torch.eye(codes.shape[1]))
+    generator = torch.Generator().manual_seed(0)
+    patients = torch.randint(len(corpus), (2048,), generator=generator)
+    rows = corpus.draw(patients, 4, column=training.column, context=model.shape.context, horizon=48, generator=generator)
+    window = corpus.windows(patients, rows - model.shape.context, model.shape.context)
+    z = model.encode(window, corpus.usual[patients])[:, -1]
+    model.z_mean.copy_(z.mean(0))
+    model.z_covariance.copy_(torch.cov(z.T) + 1e-3 * torch.eye(z.shape[1]))
+
+
+def _errors(model: WorldModel, series: PatientSeries) -> dict[str, dict[str, float]]:
+    """Root mean squared error of a person never seen, by what is given of the future and by minutes ahead."""
+    person = calibration.typical_of(model, series)
+    table = {}
+    for given in ("nothing", "plan", "record"):
+        residual, _ = calibration.residuals(model, series, person, given=given)  # type: ignore[arg-type]
+        error = residual.pow(2).nanmean(0).sqrt()
+        table[given] = {str(minutes): round(float(error[minutes // 30 - 1]), 2) for minutes in HORIZONS}
+    return table
+
+
+def _effects(model: WorldModel, lived: Replay, seed: int) -> dict[str, float]:
+    """Treatment effects in virtual patients never trained on: of the typical patient, and of each personalised."""
+    recordings = [lived.series(index) for index in range(len(lived.people))]
+    parted, corpus = branches(lived, 40, seed), Corpus.of(recordings)
+
+    def score(people: Sequence[Personalisation]) -> tuple[float, float]:
+        predicted, true = calibration.effects(model, corpus, parted, people)
+        return calibration.effect_error(predicted, true), calibration.sign_right(predicted, true, over=10.0)
+
+    typical = score([calibration.typical_of(model, series) for series in recordings])
+    own = score(personalise(model, recordings))
+    names = ("effect_error_typical", "sign_right_typical", "effect_error_personal", "sign_right_personal")
+    return {name: round(value, 4) for name, value in zip(names, (*typical, *own), strict=True)}

@@ -1,0 +1,93 @@
+"""Calibration on people the weights never saw: how wide intervals must be, and how large errors are."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from careplan.series import PatientSeries
+from careplan.world.corpus import Branches, Corpus, usual
+from careplan.world.forecast import Given, predict
+from careplan.world.model import WorldModel
+from careplan.world.personalise import Personalisation, personalise, relative, typical
+
+EVERY = 6  # rows: half an hour
+
+
+def part(series: PatientSeries, begin: float, end: float) -> PatientSeries:
+    """A stretch of a recording, by shares of its length."""
+    first, last = round(begin * len(series)), round(end * len(series))
+    start = series.times[first]
+    return replace(series, start=start, values=series.values[first:last], mask=series.mask[first:last])
+
+
+def measured_rows(series: PatientSeries, *, context: int, horizon: int, stride: int) -> list[int]:
+    """Rows at which the level is measured, with a context behind and a horizon ahead."""
+    column = series.therapy.index(series.therapy.regulated)
+    rows = np.arange(context, len(series) - horizon, stride)
+    return [int(row) for row in rows[series.mask[rows - 1, column]]] if len(rows) else []
+
+
+def residuals(
+    model: WorldModel, series: PatientSeries, person: Personalisation, *, given: Given, horizon: int = 48, stride: int = 6
+) -> tuple[Tensor, Tensor]:
+    """At every half hour ahead: measured less predicted, in the level's unit, and the same over the interval's edge.
+
+    `[N, H]` each, NaN where nothing was measured.
+    """
+    column = series.therapy.index(series.therapy.regulated)
+    rows = measured_rows(series, context=model.shape.context, horizon=horizon, stride=stride)
+    if not rows:
+        empty = torch.zeros(0, horizon // EVERY)
+        return empty, empty
+    minutes, levels, offsets = predict(model, series, rows, person, given=given, horizon=horizon)
+    at = [int(step) for step in torch.nonzero((minutes > 0) & (minutes % 30 == 0)).flatten()]
+    ahead = np.asarray(rows)[:, None] - 1 + EVERY * np.arange(1, len(at) + 1)
+    truth, seen = torch.from_numpy(series.values[ahead, column]), torch.from_numpy(series.mask[ahead, column])
+    residual = torch.where(seen, truth - levels[:, at], torch.nan)
+    return residual, relative(residual, offsets[:, at])
+
+
+def personal(model: WorldModel, recordings: Sequence[PatientSeries], *, share: float = 0.6) -> list[tuple[PatientSeries, Personalisation]]:
+    """Each recording's last stretch, with what the first `share` of it told of the patient."""
+    people = personalise(model, [part(series, 0.0, share) for series in recordings])
+    return [(part(series, share, 1.0), person) for series, person in zip(recordings, people, strict=True)]
+
+
+def typical_of(model: WorldModel, series: PatientSeries) -> Personalisation:
+    """The typical patient, with this one's usual amounts."""
+    return typical(model, series.patient, usual(series))
+
+
+@torch.no_grad()
+def effects(model: WorldModel, corpus: Corpus, branches: Branches, people: Sequence[Personalisation]) -> tuple[Tensor, Tensor]:
+    """Predicted and true differences that treatments make, `[E, H]` each at the integration steps; `people` by corpus patient."""
+    context, rows = model.shape.context, branches.values.shape[1]
+    predicted = []
+    for chosen in torch.arange(len(branches)).split(512):
+        patients = branches.patient[chosen]
+        whole = corpus.windows(patients, branches.row[chosen] - context, context + rows)
+        past = type(whole)(*(piece[:, :context] for piece in (whole.values, whole.mask, whole.minute)))
+        future, mask = whole.values[:, context:], whole.mask[:, context:]
+        code = torch.stack([people[int(patient)].mean for patient in patients])
+        mean = torch.stack([people[int(patient)].usual for patient in patients])
+        state = model.state(model.encode(past, mean)[:, -1], past, mean, code)
+        known = torch.ones(len(chosen))
+        recorded = model.rollout(state, future, mask, known, mean, code).level
+        altered = model.rollout(state, branches.values[chosen], mask, known, mean, code).level
+        predicted.append((altered - recorded)[:, 1:])
+    group = round(model.shape.interval / model.therapy.step)
+    return torch.cat(predicted), (branches.altered - branches.recorded)[:, group - 1 :: group]
+
+
+def effect_error(predicted: Tensor, true: Tensor) -> float:
+    """RMS of what the predicted differences miss, over the RMS of the true ones."""
+    return float((predicted - true).pow(2).mean().sqrt() / true.pow(2).mean().sqrt())
+
+
+def sign_right(predicted: Tensor, true: Tensor, *, over: float) -> float:
+    """Share of the true differences larger than `over` whose direction was predicted."""
+    large = true.abs() > over
+    return float((predicted[large] * true[large] > 0).float().mean()) if large.any() else float("nan")
