@@ -5,7 +5,7 @@ Glucose in mg/dL, insulin in U and U/h, carbohydrate in g, activity in MET. Ever
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -109,4 +109,5 @@ class Regimen:
         """This regimen with one line multiplied."""
         values = list(getattr(self, name))
         values[block] *= factor
-        return replace(self, **{name: tuple(values)})
+        changed: dict[str, Any] = {name: tuple(values)}
+        return replace(self, **changed)
