@@ -78,8 +78,13 @@ def describe(cells: pd.DataFrame) -> list[str]:
     ]
 
 
-def column(rows: Rows, name: str, channel: str, time: pd.Series, *, limits: tuple[float, float] | None = None) -> pd.DataFrame:
-    """The filled cells of one column of a file; `limits` are what "Low" and "High" mean, in the column's unit."""
+def column(
+    rows: Rows, name: str, channel: str, time: pd.Series, *, limits: tuple[float, float] | None = None, blank: bool = False
+) -> pd.DataFrame:
+    """The filled cells of one column of a file; `limits` are what "Low" and "High" mean, in the column's unit.
+
+    blank: empty cells too, where a row stands for nothing else and must be accounted for.
+    """
     texts = rows.cells[name].reset_index(drop=True)
     value = numbers(list(texts), decimal_comma=rows.decimal_comma)
     flag = np.full(len(texts), "", dtype=object)
@@ -99,7 +104,7 @@ def column(rows: Rows, name: str, channel: str, time: pd.Series, *, limits: tupl
             "flag": flag,
         }
     )
-    return frame[~is_missing(texts)].reset_index(drop=True)
+    return frame if blank else frame[~is_missing(texts)].reset_index(drop=True)
 
 
 def drop_short(sheet: Sheet, rows: Rows) -> None:
@@ -110,7 +115,8 @@ def drop_short(sheet: Sheet, rows: Rows) -> None:
 
 
 def drop_unreadable(sheet: Sheet) -> None:
-    """Rules "impossible date" and "not a number": no such day or time of day; text where a number belongs."""
+    """Rules "no amount": an empty cell that matters; "impossible date": no such day or time; "not a number": other text."""
+    sheet.drop(is_missing(sheet.cells["raw"]), "no amount")
     for rule, gone, what in (
         ("impossible date", "time", "no possible date and time"),
         ("not a number", "value", "text that is no number"),

@@ -103,17 +103,17 @@ def need(rows: Rows, *names: str) -> None:
 
 def glucose(rows: Rows, zone: str) -> pd.DataFrame:
     need(rows, "value")
-    return column(rows, "value", "glucose", local_time(rows, "bgts", zone), limits=SENSOR)
+    return column(rows, "value", "glucose", local_time(rows, "bgts", zone), limits=SENSOR, blank=True)
 
 
 def bolus(rows: Rows, zone: str) -> pd.DataFrame:
     need(rows, "bolusdose")
-    return column(rows, "bolusdose", "bolus", local_time(rows, "bolusts", zone))
+    return column(rows, "bolusdose", "bolus", local_time(rows, "bolusts", zone), blank=True)
 
 
 def basal(rows: Rows, zone: str) -> pd.DataFrame:
     need(rows, "basaldose", "insulinkind")
-    cells = column(rows, "basaldose", "basal", local_time(rows, "basalts", zone))
+    cells = column(rows, "basaldose", "basal", local_time(rows, "basalts", zone), blank=True)
     kind = cells["row"].map(dict(zip(rows.row, rows.cells["insulinkind"].str.upper(), strict=True)))
     if not kind.isin(["R", "L"]).all():
         first = cells[~kind.isin(["R", "L"])].iloc[0]
@@ -130,7 +130,7 @@ def basal(rows: Rows, zone: str) -> pd.DataFrame:
 
 def carbs(rows: Rows, zone: str) -> pd.DataFrame:
     need(rows, "carbsg")
-    return column(rows, "carbsg", "carbs", local_time(rows, "mealts", zone))
+    return column(rows, "carbsg", "carbs", local_time(rows, "mealts", zone), blank=True)
 
 
 def activity(rows: Rows, zone: str) -> pd.DataFrame:
@@ -138,7 +138,7 @@ def activity(rows: Rows, zone: str) -> pd.DataFrame:
     need(rows, "met", "activetimes", "durations", "starttimes")
     start = numbers(list(rows.cells["starttimes"]))
     time = pd.Series(pd.to_datetime(np.where((start > 0) & (start < 9e9), start, np.nan), unit="s", utc=True))
-    cells = column(rows, "met", "activity", time.astype("datetime64[ns, UTC]"))
+    cells = column(rows, "met", "activity", time.astype("datetime64[ns, UTC]"), blank=True)
     active = dict(zip(rows.row, numbers(list(rows.cells["activetimes"])) / 60.0, strict=True))
     window = dict(zip(rows.row, numbers(list(rows.cells["durations"])) / 60.0, strict=True))
     cells["duration"], cells["window"] = cells["row"].map(active).fillna(0.0), cells["row"].map(window).fillna(0.0)
@@ -170,16 +170,16 @@ def drop_strangers(sheets: list[Sheet]) -> None:
         for other in keys:
             shared = mine & other
             if len(other) < len(mine) and len(shared) >= 288 and len(shared) >= len(other) / 2:
-                copied = [key in shared for key in zip(sheet.cells["time"], sheet.cells["raw"], strict=True)]
+                copied = [key in shared for key in zip(sheet.cells["time"].astype("int64"), sheet.cells["raw"], strict=True)]
                 sheet.drop(sheet.of("glucose") & np.array(copied, dtype=bool), "another person's stream")
 
 
 def readings(sheet: Sheet) -> set[tuple[object, object]]:
-    """When and what each reading of glucose was."""
+    """When (ns) and what each reading of glucose was."""
     if sheet.cells.empty:
         return set()
     cells = sheet.cells[sheet.of("glucose")]
-    return set(zip(cells["time"], cells["raw"], strict=True))
+    return set(zip(cells["time"].astype("int64"), cells["raw"], strict=True))
 
 
 KINDS: dict[str, Callable[[Rows, str], pd.DataFrame]] = {

@@ -159,7 +159,7 @@ def cells_of(rows: Rows, zone: str | None, day_first: bool | None) -> pd.DataFra
 
 
 def long_cells(rows: Rows, time: pd.Series) -> pd.DataFrame:
-    cells = column(rows, "value", "glucose", time, limits=(40.0, 400.0))
+    cells = column(rows, "value", "glucose", time, limits=(40.0, 400.0), blank=True)
     at = dict(zip(rows.row, range(len(rows)), strict=True))
     index = [at[row] for row in cells["row"]]
     named = (

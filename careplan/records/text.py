@@ -130,11 +130,13 @@ def read_rows(path: Path, required: Iterable[str] = (), *, aliases: Mapping[str,
     if len(short) > 0.05 * len(body):
         raise RecordError(f"{len(short)} rows have fewer than {width} fields", file=path, row=short[0])
     for line, fields in body:
-        if "".join(fields[len(names) :]).strip():
+        if len(fields) > len(names) and "".join(fields[len(names) :]).strip():
             raise RecordError(f"{len(fields)} fields, expected {len(names)}", file=path, row=line)
-    kept = [(line, list(map(str.strip, fields[:width]))) for line, fields in body if len(fields) >= width]
-    cells = pd.DataFrame([fields for _, fields in kept], columns=names[:width], dtype=object)
-    cells = cells.loc[:, [bool(name) for name in names[:width]]]
+    kept = [(line, fields) for line, fields in body if len(fields) >= width] if short else body
+    columns = zip(*(fields for _, fields in kept), strict=False)  # up to the shortest row, which is at least `width` wide
+    cells = pd.DataFrame(
+        {name: list(map(str.strip, texts)) for name, texts in zip(names, columns, strict=False) if name}, dtype=object
+    )
     return Rows(
         str(path),
         cells,
