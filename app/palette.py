@@ -23,11 +23,11 @@ class Band(NamedTuple):
 
 
 BANDS = (
-    Band("Very high", "very_high", "#b5560b", 250, 400),
-    Band("High", "high", "#f3c34a", 180, 250),
-    Band("In range", "in_range", "#2f9471", 70, 180),
-    Band("Low", "low", "#e0604c", 54, 70),
-    Band("Very low", "very_low", "#7d1416", 40, 54),
+    Band("Very high", "very_high", "#c97f10", 250, 400),
+    Band("High", "high", "#f8da52", 180, 250),
+    Band("In range", "in_range", "#379f80", 70, 180),
+    Band("Low", "low", "#c23e3d", 54, 70),
+    Band("Very low", "very_low", "#540a10", 40, 54),
 )
 COLORS: Mapping[str, str] = {band.field: band.color for band in BANDS}
 

@@ -6,8 +6,8 @@ from app import access
 from careplan.clinic import patient_names
 
 
-def patient() -> str:
-    """The chosen patient; ends the run where there are none."""
+def patient(title: str = "Patient") -> str:
+    """The heading with the patient to choose in it; ends the run where there are none."""
     names = access.remembered("names", lambda: patient_names(access.database()))
     if not names:
         st.info("There are no patients yet. Import recordings with `careplan import FORMAT PATH`, or try `careplan demo`.")
@@ -16,6 +16,9 @@ def patient() -> str:
     if asked is not None and asked not in names:
         st.error(f"Patient {asked} is not in the store.")
         asked = None
-    chosen = st.selectbox("Patient", names, index=names.index(asked) if asked else 0, key="choose_patient", width=260)
+    heading, choice = st.columns([3, 1], vertical_alignment="bottom")
+    with choice:
+        chosen = st.selectbox("Patient", names, index=names.index(asked) if asked else 0, key="choose_patient")
+    heading.title(f"{title} {chosen}")
     st.session_state["patient"] = st.query_params["patient"] = chosen
     return chosen

@@ -1,6 +1,7 @@
 """Accept, edit or reject each line, kept at once; then sign."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import streamlit as st
 
@@ -35,7 +36,7 @@ def _line(suggestion: Suggestion, line: Line, decided: dict[str, Decision], revi
     name = f"{suggestion.id}:{line.key}"
     before = decided.get(line.key)
     keys = {"verdict": f"verdict:{name}", "value": f"value:{unit.name}:{name}", "reason": f"reason:{name}"}
-    kept = {"on_change": _keep, "args": (suggestion, line, keys, decided, reviewer, unit)}
+    kept: dict[str, Any] = {"on_change": _keep, "args": (suggestion, line, keys, decided, reviewer, unit)}
     with st.container(border=True):
         what, choice = st.columns([1.6, 1], vertical_alignment="center")
         with what:
@@ -46,10 +47,10 @@ def _line(suggestion: Suggestion, line: Line, decided: dict[str, Decision], revi
             st.caption(f"{sentence(line.why)} Evidence: {line.days} of the patient's days.")
         with choice:
             st.session_state.setdefault(keys["verdict"], before.verdict if before else None)
-            verdict = st.segmented_control(
+            verdict: Verdict | None = st.segmented_control(
                 f"Decision on {line_name(line, suggestion.kind)}",
                 list(CHOICES),
-                format_func=CHOICES.__getitem__,
+                format_func=lambda choice: CHOICES[choice],
                 key=keys["verdict"],
                 label_visibility="collapsed",
                 width="stretch",
@@ -62,7 +63,7 @@ def _line(suggestion: Suggestion, line: Line, decided: dict[str, Decision], revi
             st.text_input("Reason", key=keys["reason"], placeholder="Why (needed to sign)", **kept)
 
 
-def _edit(line: Line, key: str, before: Decision | None, unit: Unit, kept: dict[str, object]) -> None:
+def _edit(line: Line, key: str, before: Decision | None, unit: Unit, kept: dict[str, Any]) -> None:
     shown = scale(line.setting, unit)
     start = before.value if before is not None and before.verdict == "edit" else line.proposed
     st.session_state.setdefault(key, round(shown.of(start), shown.digits))

@@ -20,10 +20,9 @@ CHANNELS = {
 
 def draw() -> None:
     reviewer = access.reviewer()
-    patient = choose.patient()
+    patient = choose.patient("Record of patient")
     page = access.remembered(f"page:{patient}", lambda: review_page(access.database(), patient, actor=reviewer.signature))
     summary = page.summary
-    st.title(f"Record of patient {summary.patient}")
     st.caption(
         f"Source {summary.source} · {when(summary.first, summary.zone)} to {when(summary.last, summary.zone)} ({summary.zone}) · "
         f"{summary.days:.1f} days · {percent(summary.metrics.active)} of expected readings"

@@ -33,8 +33,9 @@ def draw() -> None:
     signed = next((review for review in page.history if suggestion and review.suggestion == suggestion.id), None)
     _heading(page.summary)
     _banners(page)
-    st.html(drawings.tiles(page.summary.metrics, unit))
+    st.html(drawings.tiles(page.recent, unit))
     _profile(page, unit)
+    _days(page, unit)
     _proposal(page, signed, unit)
     if suggestion is not None:
         if suggestion.options:
@@ -43,7 +44,6 @@ def draw() -> None:
             decide.signed_review(suggestion, signed, unit)
         elif not suggestion.abstained:
             decide.decide(suggestion, page.draft, reviewer, unit)
-    _days(page, unit)
     _history(page.history, page.summary.zone)
     if suggestion is not None:
         with st.expander("How this suggestion was made"):
@@ -51,7 +51,6 @@ def draw() -> None:
 
 
 def _heading(summary: PatientSummary) -> None:
-    st.title(f"Patient {summary.patient}")
     weight = "weight not recorded" if summary.weight is None else f"{summary.weight:g} kg"
     dose = "" if summary.total_daily_dose is None else f" · {summary.total_daily_dose:.1f} U a day"
     st.caption(
@@ -81,11 +80,12 @@ def _profile(page: ReviewPage, unit: Unit) -> None:
     left, right = st.columns([2.7, 1], gap="medium")
     with left:
         st.subheader("A typical day")
-        st.caption(f"AGP-style: glucose by time of day over the last {len(page.days)} days. The band is the target range.")
+        st.caption(f"AGP-style: glucose by time of day over the last {len(page.days)} days. Green: the target range.")
         st.plotly_chart(charts.profile_figure(page.profile, unit), config=charts.CONFIG, key="profile")
     with right:
         st.subheader("Time in ranges")
-        st.html(drawings.band_bar(page.summary.metrics, unit))
+        st.caption(f"The last {len(page.days)} days.")
+        st.html(drawings.band_bar(page.recent, unit))
 
 
 def _proposal(page: ReviewPage, signed: Review | None, unit: Unit) -> None:
@@ -124,11 +124,7 @@ def _effect(suggestion: Suggestion, unit: Unit) -> None:
 
 
 def _outcomes(suggestion: Suggestion, unit: Unit) -> str:
-    names = {
-        "low": f"{unit.text(70)} {unit.name}",
-        "very_low": f"{unit.text(54)} {unit.name}",
-        "high": f"{unit.text(180)} {unit.name}",
-    }
+    names = {"low": unit.text(70), "very_low": unit.text(54), "high": unit.text(180)}
     keys = list(dict.fromkeys(key for option in suggestion.options for key in option.outcomes))
     head = "".join(f"<th>{option.name[:1].upper()}{option.name[1:]}</th>" for option in suggestion.options)
     rows = []

@@ -62,9 +62,11 @@ def _row(row: WorklistRow, open_patient: Callable[[str], None]) -> None:
         )
         bands.html(drawings.mini_bar(row.metrics))
         status.html(f"<span class='cp-chip'>{STATUS[row.status]}</span><br><small>last data {when(row.last, 'UTC')[:11]}</small>")
-        label = "Review" if row.status in ("suggested", "draft") else "Open"
-        kind = "primary" if row.status in ("suggested", "draft") else "secondary"
-        if action.button(label, key=f"open:{row.patient}", type=kind, width="stretch"):
+        waits = row.status in ("suggested", "draft")
+        pressed = action.button(
+            "Review" if waits else "Open", key=f"open:{row.patient}", type="primary" if waits else "secondary", width="stretch"
+        )
+        if pressed:
             open_patient(row.patient)
 
 

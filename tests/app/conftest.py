@@ -1,0 +1,95 @@
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from app.access import Reviewer
+from careplan.clinic import Database, open_database
+
+from .build import clinic
+
+MAIN = Path(__file__).parents[2] / "app" / "main.py"
+ADA = Reviewer("Ada Lovelace", "Physician")
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The clinic of `build`, made once."""
+    path = tmp_path_factory.mktemp("clinic") / "clinic.db"
+    db = open_database(str(path))
+    clinic(db)
+    db.close()
+    return path
+
+
+@pytest.fixture
+def db(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    """A copy of it, which the app opens too."""
+    path = tmp_path / "store.db"
+    shutil.copyfile(made, path)
+    monkeypatch.setenv("CAREPLAN_DATABASE", str(path))
+    database = open_database(str(path))
+    yield database
+    database.close()
+    st.cache_resource.clear()
+
+
+Start = Callable[..., AppTest]
+
+
+@pytest.fixture
+def start(db: Database) -> Start:
+    """A new session at the worklist, as after a reload: only who is reviewing is known, as if just entered."""
+
+    def begin(reviewer: Reviewer | None = ADA, unit: str = "mg/dL") -> AppTest:
+        at = AppTest.from_file(str(MAIN), default_timeout=60)
+        if reviewer is not None:
+            at.session_state["reviewer"] = reviewer
+            at.session_state["seen"] = float("inf")
+            at.session_state["unit"] = unit
+        return checked(at.run())
+
+    return begin
+
+
+@pytest.fixture
+def review(start: Start) -> Start:
+    """A new session with a patient's review open."""
+
+    def begin(patient: str = "ann", **known: object) -> AppTest:
+        return press(start(**known), f"open:{patient}")
+
+    return begin
+
+
+def press(at: AppTest, key: str) -> AppTest:
+    return checked(next(button for button in at.button if key in (button.key, button.label)).click().run())
+
+
+def choose(at: AppTest, line: str, verdict: str) -> AppTest:
+    """Accept, edit or reject a line."""
+    return checked(at.button_group(key=f"verdict:1:{line}").set_value(verdict).run())
+
+
+def say(at: AppTest, key: str, text: str) -> AppTest:
+    return checked(at.text_input(key=key).set_value(text).run())
+
+
+def sign(at: AppTest, name: str = ADA.name) -> AppTest:
+    at.text_input(key="sign_name").set_value(name)
+    return press(at, "Sign")
+
+
+def checked(at: AppTest) -> AppTest:
+    assert not at.exception, at.exception[0].value
+    return at
+
+
+def shown(at: AppTest) -> str:
+    """Everything a reader sees as text."""
+    kinds = (at.title, at.subheader, at.markdown, at.caption, at.warning, at.error, at.info, at.success)
+    html = [str(element.proto.body) for element in at.get("html")]
+    return "\n".join([str(element.value) for kind in kinds for element in kind] + html)

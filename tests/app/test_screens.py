@@ -1,0 +1,183 @@
+"""What each screen shows, from a real database."""
+
+import re
+from dataclasses import replace
+
+import plotly.graph_objects as go
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app import access, charts
+from app.wording import MG_DL, MMOL_L, Unit
+from careplan.clinic import Database, audit_trail, open_database, review_page
+from careplan.clinic.views import Path, Profile
+
+from .build import option
+from .conftest import ADA, Start, checked, press, shown
+
+
+def test_nothing_is_shown_before_a_name_is_given(start: Start) -> None:
+    at = start(reviewer=None)
+    assert "Worklist" not in [title.value for title in at.title]
+    assert patients(at) == []
+    at.text_input(key="who_name").set_value("  ")
+    at = press(at, "Continue")
+    assert "A review needs a name." in shown(at)
+    at.text_input(key="who_name").set_value("Ada  Lovelace")
+    at = press(at, "Continue")
+    assert at.title[0].value == "Worklist"
+    assert "Ada Lovelace" in shown(at)
+
+
+def test_someone_idle_is_signed_off(start: Start) -> None:
+    at = start()
+    at.session_state["seen"] = access.monotonic() - 60 * access.IDLE_MINUTES - 1
+    at = checked(at.run())
+    assert "Signed off" in shown(at)
+    assert "reviewer" not in at.session_state
+    assert patients(at) == []
+
+
+def test_research_use_is_said_on_every_screen(start: Start, review: Start) -> None:
+    for at in (start(reviewer=None), start(), review("ann"), review("bea"), review("dan")):
+        assert access.NOTICE in shown(at)  # the browser test looks at the other screens
+
+
+def test_the_worklist_puts_hypoglycaemia_first(start: Start) -> None:
+    at = start()
+    assert patients(at)[:2] == ["ann", "bea"]
+    text = shown(at)
+    assert "below 54 mg/dL" in text
+    assert "4 patients, 1 waiting" in text
+    assert "only 2.0 h recorded" in text
+
+
+def test_the_worklist_is_filtered(start: Start) -> None:
+    at = start()
+    at = checked(at.text_input(key="worklist_find").set_value("BE").run())
+    assert patients(at) == ["bea"]
+    at = checked(at.text_input(key="worklist_find").set_value("nobody").run())
+    assert "No patient matches." in shown(at)
+
+
+def test_an_empty_store_says_what_to_do(tmp_path: object, monkeypatch: pytest.MonkeyPatch, start: Start) -> None:
+    path = f"{tmp_path}/empty.db"
+    open_database(path).close()
+    monkeypatch.setenv("CAREPLAN_DATABASE", path)
+    assert "careplan import" in shown(start())
+
+
+def test_the_review_shows_current_against_proposed(review: Start) -> None:
+    text = shown(review("ann"))
+    assert "1.00 → <b>0.90</b>" in text
+    assert "\N{MINUS SIGN}0.10 U/h (\N{MINUS SIGN}10 %)" in text
+    assert "less insulin" in text
+    assert "13 of the patient's days" in text
+    assert "At most 20 % a visit" in text
+
+
+def test_the_effect_is_beside_no_change_with_intervals(review: Start) -> None:
+    text = shown(review("ann"))
+    assert re.search(r"<th>Below 70</th><td><b>2\.1 %</b><small>0\.1 to 4\.6 %</small></td><td><b>6\.4 %</b>", text)
+
+
+def test_abstention_says_why_and_offers_nothing_to_sign(review: Start) -> None:
+    at = review("bea")
+    text = shown(at)
+    assert "abstains" in text
+    assert "61 mg/dL" in text
+    assert "Out of distribution" in text
+    assert not [button for button in at.button if button.label == "Sign"]
+
+
+def test_too_little_data_is_said(review: Start) -> None:
+    at = review("dan")
+    assert "Too little data" in shown(at)
+    assert "No suggestion yet" in shown(at)
+
+
+def test_mmol_changes_what_is_shown_and_nothing_else(review: Start, db: Database) -> None:
+    text = shown(review("ann", unit="mmol/L"))
+    assert "2.8 → <b>3.3</b>" in text  # 50 -> 60 mg/dL per U
+    assert "+0.6 mmol/L per U (+20 %)" in text
+    assert "1.00 → <b>0.90</b>" in text  # insulin has one unit
+    page = review_page(db, "ann")
+    assert page.suggestion is not None
+    assert page.suggestion.lines[2].proposed == 60.0
+
+
+def test_opening_a_patient_is_audited_once(review: Start, db: Database) -> None:
+    at = review("ann")
+    checked(at.run())
+    entries = [(entry.actor, entry.action) for entry in audit_trail(db, "ann")]
+    assert entries.count((ADA.signature, "viewed")) == 1
+
+
+def test_the_record_lists_channels_and_a_day(db: Database) -> None:
+    at = screen("record")
+    assert "Glucose readings" in at.table[0].value.to_string()
+    assert "boluses" in shown(at)
+
+
+def test_the_audit_screen_sees_a_broken_chain(db: Database) -> None:
+    assert "unbroken" in shown(screen("audit"))
+    with db.engine.begin() as connection:
+        for name in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'").scalars().all():
+            connection.exec_driver_sql(f"DROP TRIGGER {name}")
+        connection.exec_driver_sql("UPDATE audit SET actor = 'nobody' WHERE id = 1")
+    assert "broken" in shown(screen("audit"))
+
+
+@pytest.mark.parametrize("unit", [MG_DL, MMOL_L], ids=lambda unit: unit.name)
+def test_the_profile_keeps_gaps_open(unit: Unit) -> None:
+    minute = tuple(range(0, 1440, 15))
+    known: list[float | None] = [120.0 if index not in range(20, 30) else None for index in range(96)]
+    columns = {name: tuple(known) for name in ("p5", "p25", "p50", "p75", "p95")}
+    figure = charts.profile_figure(Profile(minute=minute, **columns), unit)
+    drawn = [x for trace in medians(figure) for x in trace.x]
+    assert 20 * 15 not in drawn
+    assert 30 * 15 in drawn
+    assert drawn[-1] == 1440  # the day ends where it began
+    assert len(medians(figure)) == 2
+
+
+def test_an_empty_profile_draws_an_empty_chart() -> None:
+    nothing = {name: (None,) * 96 for name in ("p5", "p25", "p50", "p75", "p95")}
+    assert medians(charts.profile_figure(Profile(minute=tuple(range(0, 1440, 15)), **nothing), MG_DL)) == []
+
+
+def test_the_prediction_has_bands_for_proposed_and_no_change() -> None:
+    options = (option("proposed", 0, 71, 2), option("no change", -14, 69, 6), option("runner-up", -5, 70, 3))
+    figure = charts.prediction_figure(options, MMOL_L)
+    lines = {trace.name: trace for trace in figure.data if trace.showlegend is not False}
+    assert set(lines) == {"Proposed", "No change", "Runner-up"}
+    assert sum(trace.fill == "toself" for trace in figure.data) == 2
+    assert lines["Proposed"].y[0] == pytest.approx(options[0].path.mid[0] / 18.01559, abs=0.006)
+
+
+def test_a_dose_prediction_counts_from_now() -> None:
+    path = Path(minutes=(0.0, 30.0, 240.0), mid=(100.0,) * 3, low=(90.0,) * 3, high=(110.0,) * 3)
+    figure = charts.prediction_figure([replace(option("proposed", 0, 70, 2), path=path)], MG_DL, "doses")
+    assert list(figure.layout.xaxis.ticktext) == ["now", "+1 h", "+2 h", "+3 h", "+4 h"]
+
+
+def patients(at: AppTest) -> list[str]:
+    """Those the worklist offers to open, in its order."""
+    return [str(button.key).removeprefix("open:") for button in at.button if str(button.key).startswith("open:")]
+
+
+def medians(figure: go.Figure) -> list[go.Scatter]:
+    return [trace for trace in figure.data if trace.name == "Median"]
+
+
+def screen(name: str) -> AppTest:
+    """One screen by itself, for those that are reached only through the menu."""
+
+    def draw(name: str) -> None:
+        import importlib
+
+        importlib.import_module(f"app.screens.{name}").draw()
+
+    at = AppTest.from_function(draw, args=(name,), default_timeout=60)
+    at.session_state["reviewer"], at.session_state["seen"] = ADA, float("inf")
+    return checked(at.run())
