@@ -2,9 +2,11 @@
 
 import getpass
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from inspect import signature
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -12,7 +14,7 @@ from sqlalchemy.orm import Session
 from careplan.clinic import codec
 from careplan.clinic.errors import ClinicError, UnknownPatient
 from careplan.clinic.views import ImportedPatient, ImportReport
-from careplan.glucose import GLUCOSE, Regimen
+from careplan.glucose import GLUCOSE, Group, Regimen
 from careplan.records.events import PatientRecord
 from careplan.records.grid import to_series
 from careplan.series import PatientSeries
@@ -36,20 +38,29 @@ def import_records(
     path: str | Path,
     *,
     zone: str | None = None,
+    token: str | None = None,
+    patient: str | None = None,
+    group: Group | None = None,
     progress: Progress | None = None,
     actor: str | None = None,
     merge: bool = False,
 ) -> ImportReport:
     """Reads the patients at `path` with the reader of `format` and keeps what is new of each.
 
-    Raises `RecordError` (nothing kept) where a file cannot be trusted, `ClinicError` for an unknown format, and
-    `StoreError` when the store cannot be written (patients before that one are kept).
+    zone, token, patient: handed to the reader. group: of patients that are new, whatever the source says.
+    Raises `RecordError` (nothing kept) where a file cannot be trusted, `ClinicError` for a format that is unknown or takes
+    no such option, and `StoreError` when the store cannot be written (patients before that one are kept).
     """
     from careplan.records import READERS
 
     if format not in READERS:
         raise ClinicError(f"format {format!r}: expected one of {', '.join(sorted(READERS))}")
-    records = READERS[format](path, zone=zone) if zone is not None else READERS[format](path)
+    options = {name: value for name, value in (("zone", zone), ("token", token), ("patient", patient)) if value is not None}
+    for name in options.keys() - signature(READERS[format]).parameters.keys():
+        raise ClinicError(f"format {format!r} takes no {name}")
+    records = READERS[format](path, **options)
+    if group is not None:
+        records = [replace(record, group=group) for record in records]
     return store_records(db, format, records, progress=progress, actor=actor, merge=merge)
 
 
@@ -208,7 +219,7 @@ def load_record(db: Database, patient: str) -> PatientRecord:
             zone=stored.zone,
             events=read_events(session, patient),
             weight=stored.weight,
-            group=cast(Literal["adult", "adolescent", "child"], stored.group),
+            group=cast(Group, stored.group),
             regimen=None if version is None else codec.load(Regimen, version.body),
         )
 

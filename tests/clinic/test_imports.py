@@ -209,6 +209,28 @@ def test_a_killed_import_leaves_nothing_of_its_patient(db: Database) -> None:
     assert contents(db) == dict.fromkeys(Base.metadata.tables, 0)
 
 
+@pytest.mark.parametrize(("format", "place"), [("azt1d", "azt1d/Subject 8"), ("nightscout", "device_exports/nightscout")])
+def test_a_real_recording_twice(db: Database, format: str, place: str) -> None:
+    path = Path(os.environ.get("CAREPLAN_DATA", ROOT.parent / "shared" / "data")) / place
+    if not path.exists():
+        pytest.skip(f"no recordings at CAREPLAN_DATA or ../shared/data: {place}")
+    first = import_records(db, format, path).patients[0]
+    before = contents(db)
+    second = import_records(db, format, path).patients[0]
+    assert contents(db) == before
+    assert second.events_known == sum(first.events_added.values()) == len(load_record(db, first.patient).events)
+
+
+def test_the_readers_options_and_the_age_group(db: Database, tmp_path: Path) -> None:
+    path = tmp_path / "kim.csv"
+    path.write_text("patient,time,channel,value\nkim,2024-03-01T08:00,glucose,100\nkim,2024-03-01T08:05,glucose,101\n")
+    assert import_records(db, "table", path, zone="Europe/London", group="child").failed == {}
+    found = load_record(db, "kim")
+    assert (found.group, found.zone) == ("child", "Europe/London")
+    with pytest.raises(ClinicError, match="'table' takes no token"):
+        import_records(db, "table", path, token="secret")
+
+
 def test_series_of_what_is_stored(db: Database) -> None:
     store_records(db, "table", [record(days=2)])
     series = load_series(db, "ann")
