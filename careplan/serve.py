@@ -1,6 +1,7 @@
 """Starting the clinician's app."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,10 +10,11 @@ APP = Path(__file__).parents[1] / "app" / "main.py"
 
 
 def serve(database: str, *, port: int = 8501, browser: bool = True) -> int:
-    """Runs Streamlit on localhost with this database until it is stopped; returns its exit status (0 after Ctrl-C)."""
+    """Runs Streamlit on localhost with this database until it is stopped; returns its exit status, 0 after Ctrl-C or a kill."""
     command = [sys.executable, "-m", "streamlit", "run", str(APP)]
     command += ["--server.address=localhost", f"--server.port={port}", f"--server.headless={str(not browser).lower()}"]
     command += ["--browser.gatherUsageStats=false", "--server.fileWatcherType=none", "--global.developmentMode=false"]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server stops with us, however we are stopped
     process = subprocess.Popen(command, env={**os.environ, "CAREPLAN_DATABASE": database})
     try:
         return process.wait()
