@@ -22,7 +22,6 @@ def test_the_app_starts_and_stops_with_its_server(tmp_path: Path) -> None:
             [sys.executable, "-c", f"from careplan.cli import app; app({arguments!r})"],
             stdout=log,
             stderr=log,
-            env={**os.environ},
         )
     try:
         assert _answers(port, within=90), (tmp_path / "log").read_text()
