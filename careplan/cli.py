@@ -1,19 +1,15 @@
 """The `careplan` command. Each command is a thin function over `careplan.clinic`; heavy imports wait until a command runs."""
 
-import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from careplan.store import Database
+from careplan import cli_world
+from careplan.shell import Json, database_url, print_json, stderr, stdout, store, warn
 
 USER_ERROR, INTERRUPTED = 1, 130
 
@@ -44,8 +40,13 @@ audit_app = typer.Typer(no_args_is_help=True, help="The audit trail.")
 db_app = typer.Typer(no_args_is_help=True, help="The database.")
 app.add_typer(audit_app, name="audit")
 app.add_typer(db_app, name="db")
+app.add_typer(cli_world.app)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+class Group(StrEnum):
+    ADULT = "adult"
+    ADOLESCENT = "adolescent"
+    CHILD = "child"
 
 
 @app.callback()
@@ -69,6 +70,9 @@ def import_command(
     zone: Annotated[
         str | None, typer.Option(help="The patients' time zone, such as Europe/London, where the source does not say.")
     ] = None,
+    token: Annotated[str | None, typer.Option(envvar="CAREPLAN_TOKEN", help="A Nightscout site's access token.")] = None,
+    patient: Annotated[str | None, typer.Option(help="The patient's name in the store, where a source holds one person.")] = None,
+    group: Annotated[Group | None, typer.Option(help="Age group of new patients, which sets their dose limits.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write every dropped or changed row to this CSV file.")] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Add to patients that are already stored from another source.")] = False,
 ) -> None:
@@ -81,6 +85,7 @@ def import_command(
         raise typer.BadParameter(f"{format!r} is not one of {', '.join(sorted(READERS))}", param_hint="FORMAT")
     if report is not None and not report.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {report.parent}", param_hint="--report")
+    options: dict[str, Any] = {"zone": zone, "token": token, "patient": patient, "group": group and group.value, "merge": merge}
     kept: list[str] = []
     with store(ctx) as database, stderr().status(f"Reading {path}") as status:
 
@@ -89,7 +94,7 @@ def import_command(
             status.update(f"Keeping patient {patient}, {done} of {total}")
 
         try:
-            result = import_records(database, format, path, zone=zone, progress=progress, merge=merge)
+            result = import_records(database, format, path, progress=progress, **options)
         except BaseException:
             status.stop()
             stderr().print(_kept(kept), soft_wrap=True, highlight=False)
@@ -173,50 +178,6 @@ def db_upgrade(ctx: typer.Context) -> None:
     before, after = upgrade(database)
     stdout().print(f"{database.url}: {'already at' if before == after else 'now at'} revision {after}.", soft_wrap=True)
     database.close()
-
-
-@contextmanager
-def store(ctx: typer.Context) -> Iterator["Database"]:
-    """The database that the command line or the settings name, open."""
-    from careplan.store import open_database
-
-    database = open_database(database_url(ctx))
-    try:
-        yield database
-    finally:
-        database.close()
-
-
-def database_url(ctx: typer.Context) -> str:
-    from careplan.settings import Settings
-
-    return str(ctx.find_root().obj or Settings().database)
-
-
-def print_json(value: Any) -> None:
-    """Views as JSON on standard output."""
-    from careplan.clinic import codec
-
-    typer.echo(json.dumps(codec.dump(value), indent=2, ensure_ascii=False))
-
-
-def stdout() -> "Console":
-    from rich.console import Console
-
-    return Console()
-
-
-def stderr() -> "Console":
-    from rich.console import Console
-
-    return Console(stderr=True)
-
-
-def warn(message: str) -> None:
-    """One red line on standard error."""
-    from rich.markup import escape
-
-    stderr().print(f"[red]{escape(' '.join(message.split()))}[/]", soft_wrap=True, highlight=False)
 
 
 def expected_errors() -> tuple[type[Exception], ...]:

@@ -32,7 +32,9 @@ class PatientSeries:
     def __post_init__(self) -> None:
         channels = len(self.therapy.channels)
         if self.values.ndim != 2 or self.values.shape[1] != channels or self.values.shape != self.mask.shape:
-            raise ValueError(f"series of {self.patient}: values {self.values.shape} and mask {self.mask.shape}, expected [T, {channels}]")
+            raise ValueError(
+                f"series of {self.patient}: values {self.values.shape} and mask {self.mask.shape}, expected [T, {channels}]"
+            )
         if self.start.tzinfo is None:
             raise ValueError(f"series of {self.patient}: start {self.start} has no time zone")
 
@@ -78,7 +80,8 @@ class Window:
 
 
 def windows(series: PatientSeries, ends: Sequence[int], length: int) -> Window:
-    """The `length` rows before each row in `ends` (exclusive), padded as unknown where the recording has not begun or has ended."""
+    """The `length` rows before each row in `ends` (exclusive), padded as unknown where the recording has not begun or
+    has ended."""
     before, after = length, max(0, max(ends, default=0) - len(series))
     pad = ((before, after), (0, 0))
     values, mask = np.pad(series.values, pad), np.pad(series.mask, pad)

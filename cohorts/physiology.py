@@ -14,7 +14,21 @@ STEP = 5.0  # minutes between records
 SUBSTEPS = 2  # Runge-Kutta steps in each
 
 # The states, in order. Amounts a kg of body weight except in the gut, which holds milligrams.
-STATES = ("solid", "liquid", "gut", "plasma", "tissue", "insulin", "action", "delayed", "hepatic", "liver", "depot1", "depot2", "sensed")
+STATES = (
+    "solid",
+    "liquid",
+    "gut",
+    "plasma",
+    "tissue",
+    "insulin",
+    "action",
+    "delayed",
+    "hepatic",
+    "liver",
+    "depot1",
+    "depot2",
+    "sensed",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +145,8 @@ def advance(who: Physiology, body: Body, carbs: Tensor, insulin: Tensor, sensiti
 
 
 def fasting(who: Physiology, glucose: Tensor) -> tuple[Physiology, Body, Tensor]:
-    """Close the model at a fasting glucose `[B]` mg/dL and `Ib`: the `kp1` that holds it, the state, and the basal rate, U/h `[B]`."""
+    """Close the model at a fasting glucose `[B]` mg/dL and `Ib`: the `kp1` that holds it, the state, and the basal rate,
+    U/h `[B]`."""
     plasma = glucose * who.Vg
     # k1 Gp - k2 Gt = Vm0 Gt / (Km0 + Gt): the positive root of a quadratic in Gt.
     linear = who.k2 * who.Km0 + who.Vm0 - who.k1 * plasma
@@ -145,7 +160,5 @@ def fasting(who: Physiology, glucose: Tensor) -> tuple[Physiology, Body, Tensor]
     depot1 = appearance / (who.ka1 + who.kd)
     depot2 = who.kd * depot1 / who.ka2
     none = torch.zeros_like(glucose)
-    amounts = torch.stack(
-        [none, none, none, plasma, tissue, free, none, who.Ib, who.Ib, liver, depot1, depot2, plasma], dim=-1
-    )
+    amounts = torch.stack([none, none, none, plasma, tissue, free, none, who.Ib, who.Ib, liver, depot1, depot2, plasma], dim=-1)
     return Physiology(**closed), Body(amounts, none), appearance * who.weight / PMOL_PER_UNIT * 60.0

@@ -11,7 +11,8 @@ from cohorts.population import Population
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What is known at one row: reading mg/dL (the last shown), g announced, U on board, minutes since the last bolus, `[B]` each."""
+    """What is known at one row: reading mg/dL (the last shown), g announced, U on board, minutes since the last bolus,
+    `[B]` each."""
 
     row: int
     reading: Tensor

@@ -54,7 +54,8 @@ SPREAD: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """B virtual people: physiology, fasting state, and what suits them: basal U/h, carb ratio g/U, correction factor mg/dL/U `[B]`.
+    """B virtual people: physiology, fasting state, and what suits them: basal U/h, carb ratio g/U, correction factor
+    mg/dL/U `[B]`.
 
     prescribed: `[B, 3]` factors by which the settings in force differ from those (1: well set).
     """
@@ -82,7 +83,9 @@ class Population:
         basal, ratio, factor = self.settings[index].tolist()
         blocks = len(BLOCKS)
         return Regimen(
-            basal=(round(basal, 2),) * blocks, carb_ratio=(round(ratio, 1),) * blocks, correction_factor=(round(factor, 1),) * blocks
+            basal=(round(basal, 2),) * blocks,
+            carb_ratio=(round(ratio, 1),) * blocks,
+            correction_factor=(round(factor, 1),) * blocks,
         )
 
 
@@ -102,7 +105,9 @@ def sample_population(group: Group, count: int, seed: int, *, mis_set: float = 0
     while total < count:
         drawn = _draw(group, 2 * count, generator, mis_set)
         daily = 24 * drawn.basal / drawn.physiology.weight
-        good = (daily > 0.12) & (daily < 0.9) & (drawn.carb_ratio > 2.5) & (drawn.carb_ratio < 60) & (drawn.correction_factor < 300)
+        good = (
+            (daily > 0.12) & (daily < 0.9) & (drawn.carb_ratio > 2.5) & (drawn.carb_ratio < 60) & (drawn.correction_factor < 300)
+        )
         kept.append(_take(drawn, torch.nonzero(good).squeeze(1)))
         total += len(kept[-1])
     people = _take(join(kept), torch.arange(count))
@@ -143,8 +148,8 @@ def _draw(group: Group, count: int, generator: torch.Generator, mis_set: float) 
     typical = TYPICAL[group]
     drawn = {name: median * torch.exp(spread * normal()) for name, (median, spread) in SPREAD.items()}
     shared, speed = normal(), normal()
-    for name, weight in (("Vmx", 0.25), ("kp3", 0.25)):
-        drawn[name] = drawn[name] * typical.sensitivity * torch.exp(weight * shared)
+    for name in ("Vmx", "kp3"):
+        drawn[name] = drawn[name] * typical.sensitivity * torch.exp(0.25 * shared)
     for name in ("ka1", "ka2", "kd"):
         drawn[name] = drawn[name] * torch.exp(0.12 * speed)
     weight = typical.weight * torch.exp(0.17 * normal())

@@ -16,6 +16,7 @@ from cohorts.population import Population
 from cohorts.scenarios import ROWS, Life, Scenario, draw_life
 from cohorts.sensors import HIGH, LOW, Sensor
 
+START = pd.Timestamp("2026-01-05", tz="UTC")
 KEEP = 6  # rows between kept states
 FADE = float(np.exp(-5.0 / 90.0))  # insulin on board as people reckon it
 
@@ -90,7 +91,7 @@ def replay(
     seed: int,
     life: Life | None = None,
     sensor: Sensor | None = None,
-    start: pd.Timestamp = pd.Timestamp("2026-01-05", tz="UTC"),
+    start: pd.Timestamp = START,
     progress: Callable[[int, int], None] | None = None,
 ) -> Replay:
     """`days` days of everyone, closed loop. progress: called with days done and days in all."""
@@ -104,7 +105,9 @@ def replay(
     counted = torch.rand(count, rows, generator=generator) < 0.6  # rescue carbohydrate that gets logged
     body, reading = people.body, people.fasting.clone()
     on_board, since = torch.zeros(count), torch.full((count,), 1e4)
-    kept: dict[str, list[Tensor]] = {name: [] for name in ("glucose", "reading", "basal", "bolus", "eaten", "announced", "amounts", "meals")}
+    kept: dict[str, list[Tensor]] = {
+        name: [] for name in ("glucose", "reading", "basal", "bolus", "eaten", "announced", "amounts", "meals")
+    }
     for row in range(rows):
         if row % KEEP == 0:
             kept["amounts"].append(body.amounts)
@@ -160,7 +163,12 @@ def branch(lived: Replay, person: Tensor, row: Tensor, rows: int, change: Change
             bolus = bolus + change.extra
         body = advance(who, body, lived.eaten[at] * change.meals, bolus + basal / 12, lived.scenario.sensitivity[at])
         levels.append(body.sensed(who))
-        given = {"basal": basal, "bolus": bolus, "carbs": lived.announced[at] * change.meals, "activity": lived.scenario.activity[at]}
+        given = {
+            "basal": basal,
+            "bolus": bolus,
+            "carbs": lived.announced[at] * change.meals,
+            "activity": lived.scenario.activity[at],
+        }
         for name, column in given.items():
             values[:, step, GLUCOSE.index(name)] = column
     return torch.stack(levels, 1), values

@@ -1,4 +1,7 @@
-"""Life: what virtual people eat, do and are like from day to day, drawn before anyone is treated. Every source can be switched off."""
+"""Life: what virtual people eat, do and are like from day to day, drawn before anyone is treated.
+
+Every source can be switched off.
+"""
 
 import math
 from dataclasses import dataclass

@@ -22,7 +22,8 @@ class Days:
     """D recorded days of one patient, P particles, H integration steps a day, ready to be replayed.
 
     block `[H]` of the day; basal, meal, correction `[D, H]` U recorded in each step (basal in U/h); excess `[D, H]` mg/dL above
-    target at each correction; other `[D, H, pools]` inflow from everything else; level `[D, P]`, pools `[D, P, S]` at midnight.
+    target at each correction; other, slow `[D, H, pools]` inflow from everything else, and from
+    long-acting doses; lasting `[S]`: which compartments hold those; level `[D, P]`, pools `[D, P, S]` at midnight.
     """
 
     futures: Futures
@@ -33,6 +34,8 @@ class Days:
     correction: Tensor
     excess: Tensor
     other: Tensor
+    slow: Tensor
+    lasting: Tensor
     level: Tensor
     pools: Tensor
     per_unit: Tensor  # [pools] inflow a minute of one U a minute
@@ -43,18 +46,23 @@ class Days:
 
     @torch.no_grad()
     def replay(self, multipliers: Tensor) -> Tensor:
-        """Multipliers of the regimen's lines `[W, L]`, basal then carb ratio then correction factor by block -> mg/dL `[W, P, D, H]`.
+        """Multipliers `[W, L]` of basal, carb ratio and correction factor by block, then of long-acting -> mg/dL `[W, P, D, H]`.
 
-        Basal is multiplied; the meal part of each bolus is divided by the carb ratio's multiplier; the correction part by the
+        Basal and long-acting are multiplied; the meal part of each bolus is divided by the carb ratio's multiplier; the
+        correction part by the
         correction factor's, and scaled to how far above target this replay then is.
         """
         wide, days, steps = len(multipliers), len(self), len(self.block)
         interval = self.futures.model.shape.interval
         column = GLUCOSE.index(GLUCOSE.regulated)
         center, scale = self.futures.model.center[column], self.futures.model.scale[column]
-        basal, ratio, factor = multipliers.to(self.basal.device).unflatten(1, (3, -1))[:, :, self.block].unbind(1)  # [W, H]
+        basal, ratio, factor = (
+            multipliers[:, :-1].to(self.basal.device).unflatten(1, (3, -1))[:, :, self.block].unbind(1)
+        )  # [W, H]
+        daily = multipliers[:, -1].to(self.basal.device).repeat_interleave(days).unsqueeze(1)  # [W * D, 1]
         rows = torch.arange(days, device=self.basal.device).repeat(wide)
-        level, pools = self.level.repeat(wide, 1), self.pools.repeat(wide, 1, 1)
+        level = self.level.repeat(wide, 1)
+        pools = self.pools.repeat(wide, 1, 1) * torch.where(self.lasting, daily.unsqueeze(-1), 1.0)  # as if given so for days
         levels = []
         for step in range(steps):
             above = (level.mean(1) * scale + center - self.target).unflatten(0, (wide, days))
@@ -62,7 +70,11 @@ class Days:
             fresh = torch.where(recorded > MARGIN, (above / recorded).clamp(0.0, 2.0), torch.ones_like(above))
             units = self.meal[:, step] / ratio[:, step, None] + self.correction[:, step] * fresh / factor[:, step, None]
             units = units / interval + self.basal[:, step] * basal[:, step, None] / 60.0  # U a minute, [W, D]
-            inflow = units.flatten().unsqueeze(1) * self.per_unit + self.other[:, step].repeat(wide, 1)
+            inflow = (
+                units.flatten().unsqueeze(1) * self.per_unit
+                + self.other[:, step].repeat(wide, 1)
+                + self.slow[:, step].repeat(wide, 1) * daily
+            )
             level, pools = self.futures.advance(level, pools, inflow, step, rows)
             levels.append(level)
         mgdl = torch.stack(levels, -1) * scale + center
@@ -71,7 +83,14 @@ class Days:
 
 @torch.no_grad()
 def recent_days(
-    model: WorldModel, series: PatientSeries, person: Personalisation, regimen: Regimen, *, count: int = 14, particles: int = 8, seed: int = 0
+    model: WorldModel,
+    series: PatientSeries,
+    person: Personalisation,
+    regimen: Regimen,
+    *,
+    count: int = 14,
+    particles: int = 8,
+    seed: int = 0,
 ) -> Days | None:
     """The last `count` local days with at least 70 % of readings; `None` where there is none."""
     device, shape, per_day = model.center.device, model.shape, DAY // int(GLUCOSE.step)
@@ -131,7 +150,9 @@ def recent_days(
     filled = torch.where(future.mask, future.values, usual.unsqueeze(1))
     bolus = filled[..., GLUCOSE.index("bolus")].unflatten(1, (-1, group)).sum(-1)
     basal = filled[..., GLUCOSE.index("basal")].unflatten(1, (-1, group)).mean(-1)
-    carbs = torch.where(future.mask, future.values, torch.zeros(()))[..., GLUCOSE.index("carbs")].unflatten(1, (-1, group)).sum(-1)
+    carbs = (
+        torch.where(future.mask, future.values, torch.zeros(()))[..., GLUCOSE.index("carbs")].unflatten(1, (-1, group)).sum(-1)
+    )
     nearby = torch.nn.functional.avg_pool1d(carbs.unsqueeze(1), 2 * NEAR + 1, 1, NEAR).squeeze(1) * (2 * NEAR + 1)
     ratio = torch.tensor(regimen.carb_ratio, device=device)[block]
     meal = torch.minimum(bolus, nearby / ratio)
@@ -139,6 +160,9 @@ def recent_days(
     share = 1.0 / model.daily(usual)[0, GLUCOSE.index("bolus")]
     pool = [index for index, item in enumerate(GLUCOSE.pools) if "bolus" in item.channels]
     per_unit = torch.zeros(len(GLUCOSE.pools), device=device).index_fill(0, torch.tensor(pool, device=device), float(share))
+    slow = next(index for index, item in enumerate(GLUCOSE.pools) if "long_acting" in item.channels)
+    lasting = torch.tensor([index == slow for index, item in enumerate(GLUCOSE.pools) for _ in range(item.stages)], device=device)
+    rest = torch.tensor([*pool, slow], device=device)
     return Days(
         futures=futures,
         rows=tuple(begins),
@@ -147,11 +171,11 @@ def recent_days(
         meal=meal,
         correction=bolus - meal,
         excess=torch.roll(above, 1, 1),
-        other=inflow.index_fill(-1, torch.tensor(pool, device=device), 0.0),
+        other=inflow.index_fill(-1, rest, 0.0),
+        slow=inflow * torch.nn.functional.one_hot(torch.tensor(slow, device=device), len(GLUCOSE.pools)),
+        lasting=lasting,
         level=level,
         pools=pools,
         per_unit=per_unit,
         target=regimen.target,
     )
-
-

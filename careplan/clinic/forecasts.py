@@ -17,7 +17,14 @@ EXPECTED, NO_CHANGE = "expected", "no change"
 
 
 def forecast_patient(
-    db: Database, patient: str, world: World, *, at: pd.Timestamp | None = None, what_if: Sequence[str] = (), hours: float = 4.0, seed: int = 0
+    db: Database,
+    patient: str,
+    world: World,
+    *,
+    at: pd.Timestamp | None = None,
+    what_if: Sequence[str] = (),
+    hours: float = 4.0,
+    seed: int = 0,
 ) -> Forecast:
     """The predicted glucose of one patient from `at` (default: after the last reading), with 90 % intervals.
 
@@ -30,7 +37,7 @@ def forecast_patient(
     measured = np.flatnonzero(series.mask[:, column])
     if not len(measured):
         raise ValueError(f"patient {patient}: no glucose is recorded, so there is nothing to forecast from")
-    row = int(measured[-1]) + 1 if at is None else _row(series, at)
+    row = int(measured[-1]) + 1 if at is None else row_at(series, at)
     rows = round(hours * 60 / GLUCOSE.step)
     rows += rows % 2
     moment = series.start + pd.Timedelta(minutes=GLUCOSE.step * row)
@@ -65,11 +72,15 @@ def forecast_patient(
 def path(band: Band) -> Path:
     """A band as the faces draw it."""
     return Path(
-        minutes=tuple(band.minutes.tolist()), mid=tuple(band.mid.tolist()), low=tuple(band.low.tolist()), high=tuple(band.high.tolist())
+        minutes=tuple(band.minutes.tolist()),
+        mid=tuple(band.mid.tolist()),
+        low=tuple(band.low.tolist()),
+        high=tuple(band.high.tolist()),
     )
 
 
-def _row(series: PatientSeries, at: pd.Timestamp) -> int:
+def row_at(series: PatientSeries, at: pd.Timestamp) -> int:
+    """The row that begins at a time, in the patient's zone where it has none; `ValueError` outside the recording."""
     moment = at.tz_localize(series.zone) if at.tzinfo is None else at
     end = series.times[-1] + pd.Timedelta(minutes=series.therapy.step)
     if not series.start < moment <= end:

@@ -50,7 +50,9 @@ class Split:
 
 def split_people(sources: Mapping[str, Sequence[str]], seed: int) -> Split:
     """By person, source by source, in an order that the seed decides; a source of one person is trained on."""
-    train_on, calibrate_on, test_on = [], [], []
+    train_on: list[str] = []
+    calibrate_on: list[str] = []
+    test_on: list[str] = []
     for source in sorted(sources):
         names = sorted(sources[source])
         order = np.random.default_rng([seed, len(names)]).permutation(len(names))
@@ -133,11 +135,18 @@ def train_world(
     _describe(model, training, corpus)
     say("calibrating")
     held = [everyone[name] for name in split.calibration]
-    scores = [calibration.residuals(model, series, person, given="plan")[1] for series, person in calibration.personal(model, held)] if held else []
+    scores = (
+        [calibration.residuals(model, series, person, given="plan")[1] for series, person in calibration.personal(model, held)]
+        if held
+        else []
+    )
     unseen = replay(cohort(8, virtual.seed + 1), Behaviour(explore=0.35), days=virtual.days, seed=virtual.seed + 1)
     if not scores:
         simulated_held = [unseen.series(index) for index in range(len(unseen.people))]
-        scores = [calibration.residuals(model, series, person, given="plan")[1] for series, person in calibration.personal(model, simulated_held)]
+        scores = [
+            calibration.residuals(model, series, person, given="plan")[1]
+            for series, person in calibration.personal(model, simulated_held)
+        ]
     card = {
         "code": code_version(),
         "torch": torch.__version__,

@@ -20,7 +20,8 @@ RATE = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Edit:
-    """Set a channel to `value` (or multiply it) from row `start` up to row `end` of a future; an impulse replaces those near it."""
+    """Set a channel to `value` (or multiply it) from row `start` up to row `end` of a future; an impulse replaces those
+    near it."""
 
     channel: str
     value: float
@@ -45,7 +46,9 @@ def parse(text: str, *, therapy: Therapy, at: pd.Timestamp, zone: str, rows: int
     channel = therapy.channel(name)
     rated = match.re is RATE
     if rated == (channel.form == "impulse"):
-        raise ValueError(f"what-if {text!r}: {name} is {'given at once: say at HH:MM' if rated else 'a rate: say from HH:MM to HH:MM'}")
+        raise ValueError(
+            f"what-if {text!r}: {name} is {'given at once: say at HH:MM' if rated else 'a rate: say from HH:MM to HH:MM'}"
+        )
     multiply = rated and bool(match["times"])
     if not multiply and not channel.low <= value <= channel.high:
         raise ValueError(f"what-if {text!r}: {value:g} {channel.unit} is outside {channel.low:g}..{channel.high:g}")
@@ -56,7 +59,9 @@ def parse(text: str, *, therapy: Therapy, at: pd.Timestamp, zone: str, rows: int
     return Edit(channel=name, value=value, start=start, end=end, multiply=multiply)
 
 
-def apply(edits: list[Edit], values: NDArray[np.float32], mask: NDArray[np.bool_], therapy: Therapy) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def apply(
+    edits: list[Edit], values: NDArray[np.float32], mask: NDArray[np.bool_], therapy: Therapy
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """The future `[T, C]` with the edits made, as new arrays."""
     values, mask = values.copy(), mask.copy()
     for edit in edits:

@@ -8,18 +8,19 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from sqlalchemy import select
 from torch import Tensor
 
 from careplan.clinic.records import load_series
-from careplan.glucose import GLUCOSE
-from careplan.series import PatientSeries
+from careplan.glucose import DAY, GLUCOSE
+from careplan.series import PatientSeries, windows
 from careplan.store import Database, data_hash
 from careplan.store.schema import Personalisation as Stored
 from careplan.world.model import WEIGHTS, WorldModel, load_card, load_model
 from careplan.world.personalise import Personalisation, personalise, typical
-from careplan.world.trust import widening
+from careplan.world.trust import Gate, abstentions, strangeness, widening
 
 BATCH = 50  # patients personalised at once
 
@@ -67,7 +68,9 @@ def personalised(
         series = load_series(db, patient)
         with db.read() as session:
             digest = data_hash(session, patient)
-            query = select(Stored).where(Stored.patient == patient, Stored.model_hash == world.fingerprint, Stored.data_hash == digest)
+            query = select(Stored).where(
+                Stored.patient == patient, Stored.model_hash == world.fingerprint, Stored.data_hash == digest
+            )
             stored = session.scalar(query)
         if stored is None:
             missing.append((series, digest))
@@ -115,7 +118,40 @@ def _write(person: Personalisation) -> dict[str, Any]:
 
 def _read(patient: str, body: Mapping[str, Any]) -> Personalisation:
     tensors = {
-        name: torch.tensor([float("nan") if value is None else value for value in body[name]["values"]]).reshape(body[name]["shape"])
+        name: torch.tensor([float("nan") if value is None else value for value in body[name]["values"]]).reshape(
+            body[name]["shape"]
+        )
         for name in TENSORS
     }
     return Personalisation(patient=patient, windows=int(body["windows"]), **tensors)
+
+
+def reasons_to_abstain(
+    world: World, series: PatientSeries, person: Personalisation, *, row: int | None = None
+) -> tuple[str, ...]:
+    """Why nothing can be suggested at a row of the recording (default: its end); empty when something can."""
+    row = len(series) if row is None else row
+    column, per_day = GLUCOSE.index(GLUCOSE.regulated), DAY / GLUCOSE.step
+    glucose = series.mask[:row, column]
+    if not glucose.any():
+        return ("no glucose is recorded",)
+    span = glucose[int(np.flatnonzero(glucose)[0]) :]
+    recent = span[-int(14 * per_day) :]
+    spacing = max(1, round(float(np.median(np.diff(np.flatnonzero(span))))) if span.sum() > 1 else 1)
+    dosed = series.mask[
+        max(0, row - int(14 * per_day)) : row, [GLUCOSE.index(name) for name in ("bolus", "basal", "long_acting")]
+    ]
+    model = world.model
+    ends = np.linspace(max(row - int(3 * per_day), model.shape.context // 2), row, 7).astype(int)
+    with torch.no_grad():
+        past = windows(series, ends.tolist(), model.shape.context).to(model.center.device)
+        z = model.encode(past, person.usual.to(model.center.device).expand(len(ends), -1))[:, -1]
+        strange = float(strangeness(model, z).median())
+    return abstentions(
+        Gate(),
+        days=len(span) / per_day,
+        active=100.0 * min(1.0, float(recent.mean()) * spacing),
+        dosed=bool(dosed.mean(0).max() > 0.3),
+        person=person,
+        strange=strange,
+    )

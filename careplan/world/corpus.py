@@ -19,7 +19,8 @@ def usual(series: PatientSeries) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """values `[N, C]`, mask `[N, C]`, minute `[N]` of all recordings end to end; first row and length of each `[P]`; usual `[P, C]`."""
+    """values `[N, C]`, mask `[N, C]`, minute `[N]` of all recordings end to end; first row and length of each `[P]`;
+    usual `[P, C]`."""
 
     values: Tensor
     mask: Tensor
@@ -57,8 +58,11 @@ class Corpus:
         minute = torch.where(inside, self.minute[index], first % (24 * 60))
         return Window(values, mask, minute)
 
-    def draw(self, patients: Tensor, count: int, *, column: int, context: int, horizon: int, generator: torch.Generator) -> Tensor:
-        """For each patient `[B]` a row `[B]` at which the level is measured, with a context before and a horizon after where possible."""
+    def draw(
+        self, patients: Tensor, count: int, *, column: int, context: int, horizon: int, generator: torch.Generator
+    ) -> Tensor:
+        """For each patient `[B]` a row `[B]` at which the level is measured, with a context before and a horizon after where
+        possible."""
         room = (self.length[patients] - horizon - context // 4).clamp(min=1)
         best = torch.zeros_like(patients)
         found = torch.zeros_like(patients, dtype=torch.bool)

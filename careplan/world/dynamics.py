@@ -126,7 +126,8 @@ class Dynamics(nn.Module):
         self.gains = [gain / scale for gain in therapy.gain]  # scaled levels a whole day's amount
 
     def condition(self, minute: Tensor, code: Tensor, values: Tensor, known: Tensor, evidence: Tensor) -> Tensor:
-        """What is the case now: clock, code, disturbances without a direction `[B, C]`, whether the future is known `[B]`, evidence."""
+        """What is the case now: clock, code, disturbances without a direction `[B, C]`, whether the future is known `[B]`,
+        evidence."""
         return torch.cat([clock(minute % DAY), code, values[..., self.disturbances], known.unsqueeze(-1), evidence], dim=-1)
 
     def context_rate(self, z: Tensor, condition: Tensor) -> Tensor:
@@ -138,7 +139,8 @@ class Dynamics(nn.Module):
         return self.context(torch.cat([z, condition], dim=-1))
 
     def level_rate(self, features: Tensor, code: Tensor, level: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        """d level / dt a minute `[B]`, decreasing in `low` and increasing in `high`, which act now `[B]` (shares of a day a minute)."""
+        """d level / dt a minute `[B]`, decreasing in `low` and increasing in `high`, which act now `[B]` (shares of a day a
+        minute)."""
         g = level.clamp(LOWEST, HIGHEST).unsqueeze(-1)
         shape = torch.cat([g, F.relu(-g - 0.8), F.relu(g - 1.0)], dim=-1)
         drift, lower, raises = self.rates(F.silu(features + self.from_level(shape))).unbind(-1)

@@ -34,8 +34,9 @@ class Encoder(nn.Module):
         self.norm = nn.LayerNorm(latent, elementwise_affine=False)
 
     def forward(self, values: Tensor, window: Window) -> Tensor:
-        """Scaled values `[B, T, C]`, 0 where unknown, with their window -> `[B, T / patch, latent]`, each seeing its past alone."""
-        batch, rows, channels = values.shape
+        """Scaled values `[B, T, C]`, 0 where unknown, with their window
+        -> `[B, T / patch, latent]`, each seeing its past alone."""
+        batch, rows = values.shape[:2]
         patches = torch.cat([values, window.mask.to(values.dtype)], dim=-1).reshape(batch, rows // self.patch, -1)
         time = clock(window.minute[:, self.patch - 1 :: self.patch])
         hidden, _ = self.recur(torch.nn.functional.silu(self.embed(torch.cat([patches, time], dim=-1))))

@@ -71,7 +71,9 @@ def forecast(
     mask = torch.stack([torch.from_numpy(futures[name].mask) for name in names]).to(device).repeat_interleave(particles, 0)
     known = torch.tensor([float(futures[name].known) for name in names], device=device).repeat_interleave(particles)
     count = len(names)
-    whole = type(state)(*(part.repeat(count, *[1] * (part.dim() - 1)) for part in (state.z, state.level, state.pools, state.minute)))
+    whole = type(state)(
+        *(part.repeat(count, *[1] * (part.dim() - 1)) for part in (state.z, state.level, state.pools, state.minute))
+    )
     told = None
     recorded = [name for name in names if futures[name].evidence]
     if recorded:
@@ -105,7 +107,8 @@ def forecast(
 def predict(
     model: WorldModel, series: PatientSeries, rows: Sequence[int], person: Personalisation, *, given: Given, horizon: int = 48
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Many forecasts of one patient, each from a row of the recording on: minutes ahead `[H]`, levels `[N, H]`, offsets `[N, H, 4]`.
+    """Many forecasts of one patient, each from a row of the recording on: minutes ahead `[H]`, levels `[N, H]`, offsets
+    `[N, H, 4]`.
 
     The patient's code is its posterior mean. horizon: rows ahead.
     """

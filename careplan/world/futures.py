@@ -67,7 +67,8 @@ class Futures:
 
 
 def contexts(model: WorldModel, z: Tensor, minute: Tensor, code: Tensor, future: Tensor) -> tuple[Tensor, Tensor]:
-    """Integrate the context alone: z `[N, L]`, minute `[N]`, code `[N, K]`, scaled future `[N, H, C]` -> features, spread context."""
+    """Integrate the context alone: z `[N, L]`, minute `[N]`, code `[N, K]`, scaled future `[N, H, C]`
+    -> features, spread context."""
     dynamics, interval = model.dynamics, model.shape.interval
     features, spread = [], []
     known, nothing = torch.ones(len(z), device=z.device), z.new_zeros(len(z), model.shape.evidence)

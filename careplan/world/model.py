@@ -13,8 +13,8 @@ from torchdiffeq import odeint
 
 from careplan.series import Window
 from careplan.therapy import Therapy
-from careplan.world.dynamics import DAY, HIGHEST, LOWEST, Dynamics, State
-from careplan.world.encoder import Encoder, Evidence
+from careplan.world.dynamics import HIGHEST, LOWEST, Dynamics, State
+from careplan.world.encoder import DAY, Encoder, Evidence
 from careplan.world.heads import Spread
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -39,7 +39,8 @@ class Shape:
 
 @dataclass(frozen=True, eq=False)
 class Rollout:
-    """Predicted futures at `minutes` `[H]` ahead, the first being now: level and context `[B, H]`, `[B, H, L]`, pools `[B, H, S]`."""
+    """Predicted futures at `minutes` `[H]` ahead, the first being now: level and context `[B, H]`, `[B, H, L]`, pools
+    `[B, H, S]`."""
 
     minutes: Tensor
     level: Tensor  # in the observation's unit
@@ -71,7 +72,9 @@ class WorldModel(nn.Module):
         self.correct = nn.Linear(sizes.latent, 2)  # the level now: where unmeasured, and what the last reading missed
         self.evidence = Evidence(len(therapy.pools) + len(therapy.channels), sizes.evidence)
         pools = sum(pool.stages for pool in therapy.pools)
-        self.imagine = nn.Sequential(nn.Linear(sizes.latent + 1 + pools, sizes.hidden), nn.SiLU(), nn.Linear(sizes.hidden, sizes.latent))
+        self.imagine = nn.Sequential(
+            nn.Linear(sizes.latent + 1 + pools, sizes.hidden), nn.SiLU(), nn.Linear(sizes.hidden, sizes.latent)
+        )
         self.spread = Spread(sizes.latent, sizes.hidden // 2)
         nn.init.zeros_(self.correct.weight)
         nn.init.zeros_(self.correct.bias)
@@ -117,7 +120,8 @@ class WorldModel(nn.Module):
     # The state now.
 
     def encode(self, window: Window, usual: Tensor) -> Tensor:
-        """A context and what follows `[B, T, C]` -> the latent state at the end of each patch of its memory and after, `[B, N, L]`."""
+        """A context and what follows `[B, T, C]`
+        -> the latent state at the end of each patch of its memory and after, `[B, N, L]`."""
         first = self.shape.context - self.shape.memory
         window = Window(window.values[:, first:], window.mask[:, first:], window.minute[:, first:])
         return self.encoder(self.scaled(window, usual), window)
@@ -153,7 +157,14 @@ class WorldModel(nn.Module):
         return self.evidence(torch.cat([inflow * DAY / 4, future * hidden], dim=-1))
 
     def rollout(
-        self, state: State, values: Tensor, mask: Tensor, known: Tensor, usual: Tensor, code: Tensor, evidence: Tensor | None = None
+        self,
+        state: State,
+        values: Tensor,
+        mask: Tensor,
+        known: Tensor,
+        usual: Tensor,
+        code: Tensor,
+        evidence: Tensor | None = None,
     ) -> Rollout:
         """Integrate the state under a future of doses and disturbances `[B, T, C]`, `T` rows of the therapy's step.
 
@@ -183,7 +194,11 @@ class WorldModel(nn.Module):
         column = self.therapy.index(self.therapy.regulated)
         shape = level.shape
         offsets = self.spread(
-            self.spread.context(z.detach()), level[:, :1].expand(shape), level, minutes.expand(shape), known.unsqueeze(1).expand(shape)
+            self.spread.context(z.detach()),
+            level[:, :1].expand(shape),
+            level,
+            minutes.expand(shape),
+            known.unsqueeze(1).expand(shape),
         )
         return Rollout(minutes, level * self.scale[column] + self.center[column], offsets * self.scale[column], z, pools)
 

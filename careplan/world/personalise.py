@@ -20,7 +20,8 @@ class Personalisation:
 
     mean `[K]`, covariance `[K, K]`: the Gaussian posterior of the code. usual `[C]`. windows: how many informed it.
     errors: `[H, 2]` root mean squared error at `minutes` `[H]` in the level's unit, of the typical patient and of this one.
-    persistence: `[H]` the same for "stays as it is". scores: `[N, H]` residuals over the predicted spread, for conformal intervals.
+    persistence: `[H]` the same for "stays as it is". scores: `[N, H]` residuals over the predicted spread, for conformal
+    intervals.
     """
 
     patient: str
@@ -77,7 +78,8 @@ def personalise(
     known = torch.ones(len(z), device=device)
 
     def predict(code: Tensor) -> tuple[Tensor, Tensor]:
-        """`[R, K]` codes for `R` a multiple of the windows -> levels and their offsets at every half hour, `[R, H]`, `[R, H, 4]`."""
+        """`[R, K]` codes for `R` a multiple of the windows
+        -> levels and their offsets at every half hour, `[R, H]`, `[R, H, 4]`."""
         levels, offsets = [], []
         for start in range(0, len(code), 8192):
             index = torch.arange(start, min(start + 8192, len(code)), device=device) % len(z)

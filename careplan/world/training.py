@@ -51,7 +51,9 @@ class Windows(IterableDataset[int]):
 class Training(L.LightningModule):
     """The model, one code a training patient, and the loss. `real`: the first `real` patients of the corpus are people."""
 
-    def __init__(self, therapy: Therapy, recipe: Recipe, corpus: Corpus, branches: Branches, *, real: int, shape: Shape | None = None) -> None:
+    def __init__(
+        self, therapy: Therapy, recipe: Recipe, corpus: Corpus, branches: Branches, *, real: int, shape: Shape | None = None
+    ) -> None:
         super().__init__()
         torch.manual_seed(recipe.seed)
         self.model = WorldModel(therapy, shape)
@@ -61,7 +63,9 @@ class Training(L.LightningModule):
         self.column = therapy.index(therapy.regulated)
         pools = len(therapy.pools)
         self.inverse = nn.Sequential(nn.Linear(2 * self.model.shape.latent, 64), nn.SiLU(), nn.Linear(64, pools))
-        self.register_buffer("weights", torch.tensor([len for len in corpus.length.tolist()], dtype=torch.float), persistent=False)
+        self.register_buffer(
+            "weights", torch.tensor([len for len in corpus.length.tolist()], dtype=torch.float), persistent=False
+        )
 
     weights: Tensor
 
@@ -97,7 +101,9 @@ class Training(L.LightningModule):
         known, recorded = (kind > 0).float(), (kind > 1).float()
         mask = future.mask & (known > 0)[:, None, None]
         evidence = recorded[:, None, None] * model.told(future.values, mask, usual)
-        rollout = model.rollout(model.state(encoded[:, now], past, usual, code), future.values, mask, known, usual, code, evidence)
+        rollout = model.rollout(
+            model.state(encoded[:, now], past, usual, code), future.values, mask, known, usual, code, evidence
+        )
 
         # The level at each integration step is what was measured in the row that ends there.
         group = round(model.shape.interval / model.therapy.step)
@@ -112,8 +118,14 @@ class Training(L.LightningModule):
         every = round(model.shape.patch * model.therapy.step / model.shape.interval)
         imagined = model.imagined(rollout)[:, every::every]
         parts["latent"] = recipe.latent * losses.latent_prediction(imagined, encoded[:, now + 1 :])
-        sample = encoded[:, now :: 4].flatten(0, 1)
-        collapse = losses.vicreg(sample) if recipe.vicreg else losses.sigreg(sample, generator) if recipe.anticollapse else sample.sum() * 0
+        sample = encoded[:, now::4].flatten(0, 1)
+        collapse = (
+            losses.vicreg(sample)
+            if recipe.vicreg
+            else losses.sigreg(sample, generator)
+            if recipe.anticollapse
+            else sample.sum() * 0
+        )
         parts["anticollapse"] = recipe.anticollapse * collapse
         parts["inverse"] = recipe.inverse * self._inverse(encoded[:, now:], future, usual)
         parts["prior"] = recipe.prior * code.pow(2).sum(-1).mean()
@@ -151,7 +163,7 @@ class Training(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         others = [parameter for name, parameter in self.named_parameters() if not name.startswith("codes")]
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": others, "weight_decay": 1e-3, "lr": self.recipe.rate},
             {"params": self.codes.parameters(), "weight_decay": 0.0, "lr": 5 * self.recipe.rate},
         ]

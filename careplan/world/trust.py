@@ -42,7 +42,8 @@ def widening(person: Personalisation, population: Tensor, *, prior: float = 60.0
 
 
 def strangeness(model: WorldModel, z: Tensor) -> Tensor:
-    """How far encodings `[N, L]` lie from those seen in training: root mean squared Mahalanobis distance, about 1 when usual, `[N]`."""
+    """How far encodings `[N, L]` lie from those seen in training: root mean squared Mahalanobis distance, about 1 when
+    usual, `[N]`."""
     away = z - model.z_mean
     precision = torch.linalg.inv(model.z_covariance)
     return (torch.einsum("nk,kl,nl->n", away, precision, away) / z.shape[-1]).clamp(min=0).sqrt()
@@ -78,5 +79,7 @@ def abstentions(
         if not error < gate.error_ratio * still:
             reasons.append(f"the model is off for this patient: its error at 2 h is {error:.0f}, staying as it is {still:.0f}")
     if not strange <= gate.strange:
-        reasons.append(f"this recording is unlike any the model was trained on (strangeness {strange:.1f}, at most {gate.strange:.1f})")
+        reasons.append(
+            f"this recording is unlike any the model was trained on (strangeness {strange:.1f}, at most {gate.strange:.1f})"
+        )
     return tuple(reasons)

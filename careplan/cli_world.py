@@ -1,0 +1,199 @@
+"""Commands that need the world model: train, personalise, forecast, plan, demo."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from careplan.shell import Json, print_json, stderr, stdout, store
+
+app = typer.Typer()
+
+Weights = Annotated[Path | None, typer.Option(help="A folder that `careplan train` wrote. Default: the shipped weights.")]
+At = Annotated[
+    str | None, typer.Option(help="When, such as 2026-03-01T12:00, on the patient's clock. Default: after the last reading.")
+]
+
+
+@app.command()
+def train(
+    out: Annotated[Path, typer.Argument(help="The folder for weights, card and checkpoints.")],
+    data: Annotated[list[str] | None, typer.Option(help="Recordings, as FORMAT:PATH; may be repeated.")] = None,
+    steps: Annotated[int, typer.Option(help="Training steps.")] = 2400,
+    people: Annotated[int, typer.Option(help="Virtual patients in each age group.")] = 100,
+    seed: Annotated[int, typer.Option(help="Decides the split, the cohort and the weights.")] = 7,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in OUT.")] = False,
+) -> None:
+    """Train the world model on virtual patients and on recordings. Ctrl-C keeps the last checkpoint; --resume goes on."""
+    from careplan.clinic.training import Virtual, train_world
+    from careplan.records import READERS
+    from careplan.world.training import Recipe
+
+    sources = []
+    for text in data or []:
+        name, _, path = text.partition(":")
+        if name not in READERS or not path:
+            raise typer.BadParameter(
+                f"{text!r}: expected FORMAT:PATH with a format of {', '.join(sorted(READERS))}", param_hint="--data"
+            )
+        sources.append((name, path))
+    if out.exists() and any(out.iterdir()) and not resume:
+        raise typer.BadParameter(f"{out} is not empty; name another folder, or --resume", param_hint="OUT")
+    card = train_world(
+        sources,
+        out,
+        recipe=Recipe(steps=steps, seed=seed),
+        virtual=Virtual(people=people, seed=seed),
+        resume=resume,
+        say=stderr().print,
+    )
+    stdout().print(f"Wrote {out}/glucose.safetensors and its card; {card['minutes']} minutes.")
+
+
+@app.command()
+def personalise(ctx: typer.Context, patients: list[str], weights: Weights = None, as_json: Json = False) -> None:
+    """What the recording tells of each patient: the posterior over the patient code, and what it buys."""
+    from rich.table import Table
+
+    from careplan.clinic.world import open_world, personalised
+
+    world = open_world(*([weights] if weights else []))
+    with store(ctx) as database, stderr().status("Personalising") as status:
+        known = personalised(database, patients, world, lambda done, total: status.update(f"Personalised {done} of {total}"))
+    rows = [
+        {
+            "patient": patient,
+            "windows": person.windows,
+            "code": [round(value, 3) for value in person.mean.tolist()],
+            "spread": [round(value, 3) for value in person.covariance.diagonal().sqrt().tolist()],
+            "minutes": person.minutes.tolist(),
+            "rmse_typical": [round(value, 2) for value in person.errors[:, 0].tolist()],
+            "rmse_personal": [round(value, 2) for value in person.errors[:, 1].tolist()],
+        }
+        for patient, (_, person, _) in known.items()
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    table = Table(
+        "Patient", "Windows", "RMSE at 1 h: typical", "personal", "at 2 h: typical", "personal", "Insulin", "Carbohydrate"
+    )
+    for patient, (_, person, _) in known.items():
+        errors = [f"{value:.1f}" for value in person.errors[[1, 3]].flatten().tolist()] if person.windows else ["-"] * 4
+        acts = [f"x{value:.2f}" for value in (0.5 * (person.mean[:2] - world.model.code_mean.cpu()[:2])).exp().tolist()]
+        table.add_row(patient, str(person.windows), *errors, *acts)
+    stdout().print(table)
+
+
+@app.command()
+def forecast(
+    ctx: typer.Context,
+    patient: str,
+    at: At = None,
+    what_if: Annotated[
+        list[str] | None, typer.Option(help="Such as 'bolus 4 at 12:30' or 'basal x1.5 from 12:00 to 14:00'; may be repeated.")
+    ] = None,
+    hours: Annotated[float, typer.Option(min=0.5, max=12.0)] = 4.0,
+    plot: Annotated[Path | None, typer.Option(help="Write the plot to this HTML file.")] = None,
+    weights: Weights = None,
+    as_json: Json = False,
+) -> None:
+    """The predicted glucose with a 90 % interval: expected, no change, each what-if, and what happened where it is known."""
+    from careplan import plots
+    from careplan.clinic.forecasts import forecast_patient
+    from careplan.clinic.world import open_world
+
+    world = open_world(*([weights] if weights else []))
+    with store(ctx) as database:
+        found = forecast_patient(database, patient, world, at=_time(at), what_if=what_if or [], hours=hours)
+    if plot is not None:
+        plots.write_forecast(plot, found)
+    if as_json:
+        print_json(found)
+    else:
+        plots.print_forecast(stdout(), found)
+
+
+@app.command()
+def plan(
+    ctx: typer.Context,
+    patients: Annotated[list[str] | None, typer.Argument()] = None,
+    everyone: Annotated[bool, typer.Option("--all", help="Everyone in the store.")] = False,
+    at: At = None,
+    regimen: Annotated[
+        bool, typer.Option("--regimen", help="Suggest settings for the coming weeks, not doses for the coming hours.")
+    ] = False,
+    announce: Annotated[
+        list[str] | None, typer.Option(help="What the patient will do, such as 'carbs 60 at 12:30'; may be repeated.")
+    ] = None,
+    seed: int = 0,
+    weights: Weights = None,
+    as_json: Json = False,
+) -> None:
+    """Search treatments under hard limits: the suggestion, the runner-up, no change, and every limit that bound."""
+    from careplan import clinic, plots
+    from careplan.clinic.dosing import suggest_doses
+    from careplan.clinic.titration import plan_regimens
+    from careplan.clinic.world import open_world
+
+    if bool(patients) == everyone:
+        raise typer.BadParameter("name patients, or say --all", param_hint="PATIENTS")
+    world = open_world(*([weights] if weights else []))
+    with store(ctx) as database, stderr().status("Planning") as status:
+        names = clinic.patient_names(database) if everyone else patients or []
+        if regimen:
+            made = plan_regimens(
+                database,
+                names,
+                world,
+                seed=seed,
+                progress=lambda done, total, name: status.update(f"Planned {name}, {done} of {total}"),
+            )
+        else:
+            made = suggest_doses(database, names, world, at=_time(at), announced=announce or [], seed=seed)
+    if as_json:
+        print_json(made)
+    else:
+        for suggestion in made:
+            plots.print_suggestion(stdout(), suggestion)
+
+
+@app.command()
+def demo(
+    ctx: typer.Context,
+    people: Annotated[int, typer.Option(min=1, max=50, help="Virtual patients.")] = 8,
+    days: Annotated[int, typer.Option(min=1, max=90, help="Days of history.")] = 28,
+    seed: int = 7,
+    port: int = 8501,
+    serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Open the app at the end.")] = True,
+    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+) -> None:
+    """The whole main job on virtual patients: history, model, suggestions, the app. Running it again adds nothing twice."""
+    from careplan import plots
+    from careplan.clinic.demo import run_demo
+    from careplan.clinic.world import open_world
+    from careplan.shell import database_url
+
+    with store(ctx) as database:
+        url = database_url(ctx)
+        with stderr().status("Simulating") as status:
+            made = run_demo(database, open_world(), people=people, days=days, seed=seed, say=status.update)
+        for suggestion in made:
+            plots.print_suggestion(stdout(), suggestion, brief=True)
+        stdout().print(f"Kept in {database.url}. Look again with: careplan app", soft_wrap=True)
+    if serve:
+        from careplan.serve import serve as open_app
+
+        raise typer.Exit(open_app(url, port=port, browser=browser))
+
+
+def _time(text: str | None):  # type: ignore[no-untyped-def]
+    import pandas as pd
+
+    if text is None:
+        return None
+    try:
+        return pd.Timestamp(datetime.fromisoformat(text))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a time such as 2026-03-01T12:00", param_hint="--at") from None

@@ -1,0 +1,322 @@
+"""Dose suggestions: search the next hours of one patient or many at once."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from careplan.clinic.errors import ClinicError
+from careplan.clinic.forecasts import row_at
+from careplan.clinic.records import load_record
+from careplan.clinic.regimens import load_regimen
+from careplan.clinic.suggestions import save_suggestion
+from careplan.clinic.views import Interval, Line, Option, Path, Suggestion
+from careplan.clinic.what_if import apply, parse
+from careplan.clinic.world import World, personalised, reasons_to_abstain
+from careplan.glucose import DAY, GLUCOSE, LIMITS, Regimen
+from careplan.planning.actions import carried, dose_table, remaining
+from careplan.planning.latent import LatentModel
+from careplan.planning.planner import OPTIONS, DosePlans, plan_doses
+from careplan.planning.safety import DoseContext
+from careplan.series import PatientSeries, Window, windows
+from careplan.store import Database
+from careplan.therapy import Limits
+from careplan.world.futures import Futures, contexts
+from careplan.world.personalise import Personalisation
+
+DECISION = 30.0  # minutes
+HORIZON = 240.0  # minutes
+PARTICLES = 16
+ON_BOARD = 72  # rows of history whose doses may still act
+SILENT = 288  # rows after the last logged dose in which silence means none was given
+INCREMENT = {"pump": 0.05, "pen": 1.0}
+
+
+def suggest_doses(
+    db: Database,
+    patients: Sequence[str],
+    world: World,
+    *,
+    at: pd.Timestamp | None = None,
+    announced: Sequence[str] = (),
+    seed: int = 0,
+    limits: Mapping[str, Limits] | None = None,
+) -> list[Suggestion]:
+    """The doses of the next hours for each patient from `at` (default: after the last reading), searched in one batch, stored.
+
+    announced: meals and activity to come, such as "carbs 60 at 12:30". limits: by patient; the group's where absent.
+    """
+    known = personalised(db, patients, world)
+    series = [known[patient][0] for patient in patients]
+    people = [known[patient][1] for patient in patients]
+    rows = [_last_row(each) if at is None else row_at(each, at) for each in series]
+    regimens = [load_regimen(db, patient) for patient in patients]
+    groups = [load_record(db, patient).group for patient in patients]
+    bounds = [(limits or {}).get(patient) or LIMITS[group] for patient, group in zip(patients, groups, strict=True)]
+    gates = [reasons_to_abstain(world, each, person, row=row) for each, person, row in zip(series, people, rows, strict=True)]
+    plans = _search(world, series, people, rows, regimens, bounds, announced, seed)
+    made = []
+    for index, patient in enumerate(patients):
+        suggestion = _suggestion(
+            world, plans, index, series[index], rows[index], bounds[index], gates[index], known[patient][2], seed
+        )
+        made.append(save_suggestion(db, suggestion))
+    return made
+
+
+@torch.no_grad()
+def _search(
+    world: World,
+    series: Sequence[PatientSeries],
+    people: Sequence[Personalisation],
+    rows: Sequence[int],
+    regimens: Sequence[Regimen | None],
+    limits: Sequence[Limits],
+    announced: Sequence[str],
+    seed: int,
+) -> DosePlans:
+    """Encode, integrate the context once a particle, and search."""
+    model, shape, batch = world.model, world.model.shape, len(series)
+    device = model.center.device
+    past = _stack([windows(each, [row], shape.context) for each, row in zip(series, rows, strict=True)]).to(device)
+    usual = torch.stack([person.usual for person in people]).to(device)
+    code = torch.stack([person.particles(PARTICLES, seed) for person in people]).to(device)
+    planned = [_future(each, row, regimen, announced) for each, row, regimen in zip(series, rows, regimens, strict=True)]
+    values = torch.stack([torch.from_numpy(part) for part, _ in planned]).to(device)
+    mask = torch.stack([torch.from_numpy(part) for _, part in planned]).to(device)
+
+    z = model.encode(past, usual)[:, -1].repeat_interleave(PARTICLES, 0)
+    many = Window(*(part.repeat_interleave(PARTICLES, 0) for part in (past.values, past.mask, past.minute)))
+    flat, mean = code.flatten(0, 1), usual.repeat_interleave(PARTICLES, 0)
+    state = model.state(z, many, mean, flat)
+    inflow, future = model.plan(values, mask, usual)
+    features, spread = contexts(model, state.z, state.minute, flat, future.repeat_interleave(PARTICLES, 0))
+    fold = (batch, PARTICLES)
+    level = state.level.unflatten(0, fold)
+    order = torch.randperm(PARTICLES, generator=torch.Generator().manual_seed(seed))
+    score = torch.special.ndtri((torch.arange(PARTICLES) + 0.5) / PARTICLES)[order].to(device)
+    widen = torch.stack([world.widen(person).max() for person in people]).to(device)
+    futures = Futures(
+        model=model,
+        features=features.unflatten(0, fold),
+        spread=spread.unflatten(0, fold),
+        code=code,
+        tau=model.dynamics.absorption.time_constants(flat).unflatten(0, fold),
+        start=level,
+        score=score,
+        widen=widen,
+    )
+    basal, bolus = GLUCOSE.index("basal"), GLUCOSE.index("bolus")
+    pool = next(index for index, item in enumerate(GLUCOSE.pools) if "bolus" in item.channels)
+    into = torch.nn.functional.one_hot(torch.tensor(pool), len(GLUCOSE.pools)).to(device)
+    daily = model.daily(usual)[:, bolus]
+    steps = round(shape.interval / GLUCOSE.step)
+    hourly = torch.where(mask[..., basal], values[..., basal], usual[:, None, basal]).unflatten(1, (-1, steps)).mean(-1)
+    rate = (hourly / 60.0 / daily.unsqueeze(1)).unsqueeze(-1) * into
+    latent = LatentModel(
+        futures=futures,
+        rate=rate,
+        other=inflow - rate,
+        unit=into / (daily.unsqueeze(1) * shape.interval),
+        steps=round(DECISION / shape.interval),
+    )
+    decisions = round(HORIZON / DECISION)
+    context = _context(series, rows, hourly.unflatten(1, (decisions, -1)).mean(-1).cpu(), decisions)
+    increment = torch.tensor([INCREMENT[regimen.delivery if regimen else "pen"] for regimen in regimens])
+    adjustable = torch.tensor([bool(regimen and regimen.delivery == "pump") for regimen in regimens])
+    table = dose_table(daily.cpu(), increment, adjustable)
+    return plan_doses(
+        latent,
+        latent.initial(level, state.pools.unflatten(0, fold)),
+        GLUCOSE,
+        limits,
+        _on(context, device),
+        (table[0].to(device), table[1].to(device)),
+        interval=DECISION,
+        seed=seed,
+    )
+
+
+def _stack(parts: Sequence[Window]) -> Window:
+    return Window(*(torch.cat([getattr(part, name) for part in parts]) for name in ("values", "mask", "minute")))
+
+
+def _on(context: DoseContext, device: torch.device) -> DoseContext:
+    return DoseContext(**{name: part.to(device) for name, part in vars(context).items()})
+
+
+def _future(series: PatientSeries, row: int, regimen: Regimen | None, announced: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The hours ahead as prescribed: the regimen's basal, no bolus, and the meals that were announced; `[T, C]` and its mask."""
+    rows = round(HORIZON / GLUCOSE.step)
+    values = np.zeros((rows, len(GLUCOSE.channels)), np.float32)
+    mask = np.zeros_like(values, dtype=bool)
+    moment = series.start + pd.Timedelta(minutes=GLUCOSE.step * row)
+    for channel in GLUCOSE.channels:
+        if channel.form == "impulse":
+            mask[:, GLUCOSE.index(channel.name)] = True
+    if regimen is not None:
+        local = moment.tz_convert(series.zone)
+        first = local.hour * 60 + local.minute
+        values[:, GLUCOSE.index("basal")] = [
+            regimen.basal[regimen.block(int(first + GLUCOSE.step * step))] for step in range(rows)
+        ]
+        mask[:, GLUCOSE.index("basal")] = True
+    edits = [parse(text, therapy=GLUCOSE, at=moment, zone=series.zone, rows=rows) for text in announced]
+    if any(GLUCOSE.channel(edit.channel).role == "action" for edit in edits):
+        raise ClinicError(
+            "what is announced to a plan is what the patient will do: meals and activity; doses are what it searches"
+        )
+    return apply(edits, values, mask, GLUCOSE)
+
+
+def _context(series: Sequence[PatientSeries], rows: Sequence[int], baseline: Tensor, decisions: int) -> DoseContext:
+    """What is known at the moment of planning, as the guardrails need it."""
+    level, age, board, since = [], [], [], []
+    for each, row, rate in zip(series, rows, baseline, strict=True):
+        glucose = each.column("glucose")[max(0, row - 36) : row]
+        seen = np.flatnonzero(~np.isnan(glucose))
+        level.append(float(glucose[seen[-1]]) if len(seen) else np.nan)
+        age.append((len(glucose) - 1 - seen[-1]) * GLUCOSE.step if len(seen) else np.nan)
+        bolus, known = _given(each, row)
+        basal = np.nan_to_num(each.column("basal")[max(0, row - ON_BOARD) : row], nan=0.0)
+        above = np.maximum(basal - float(rate[0]), 0.0) * GLUCOSE.step / 60.0
+        amounts = np.zeros(ON_BOARD)
+        amounts[ON_BOARD - len(above) :] += above
+        amounts[ON_BOARD - len(bolus) :] += bolus
+        board.append(amounts if known and np.isfinite(rate).all() else np.full(ON_BOARD, np.nan))
+        doses = np.flatnonzero(np.nan_to_num(each.column("bolus")[:row]) > 0)
+        since.append((row - 1 - doses[-1]) * GLUCOSE.step if len(doses) else (np.inf if known else np.nan))
+    ahead = torch.arange(decisions) * DECISION
+    return DoseContext(
+        level=torch.tensor(level, dtype=torch.float32),
+        level_age=torch.tensor(age, dtype=torch.float32),
+        baseline=baseline.float(),
+        on_board=carried(
+            torch.tensor(np.stack(board), dtype=torch.float32), step=GLUCOSE.step, interval=DECISION, decisions=decisions
+        ),
+        since_last=torch.tensor(since, dtype=torch.float32),
+        remaining=remaining(ahead.float()),
+    )
+
+
+def _given(series: PatientSeries, row: int) -> tuple[np.ndarray, bool]:
+    """Boluses of the last hours `[N]`, and whether they are known: logged, or silence within a day of the last logged one."""
+    column = GLUCOSE.index("bolus")
+    first = max(0, row - ON_BOARD)
+    mask = series.mask[:row, column]
+    logged = np.flatnonzero(mask)
+    if not len(logged):
+        return np.zeros(row - first), False
+    unknown = np.flatnonzero(~mask[first:row]) + first
+    silent = unknown[unknown > logged[-1]]
+    known = len(unknown) == len(silent) and (not len(silent) or row - 1 - logged[-1] <= SILENT)
+    return np.where(mask[first:row], series.values[first:row, column], 0.0), bool(known)
+
+
+def _last_row(series: PatientSeries) -> int:
+    measured = np.flatnonzero(series.mask[:, GLUCOSE.index("glucose")])
+    return int(measured[-1]) + 1 if len(measured) else len(series)
+
+
+def _suggestion(
+    world: World,
+    plans: DosePlans,
+    index: int,
+    series: PatientSeries,
+    row: int,
+    limits: Limits,
+    gate: tuple[str, ...],
+    digest: str,
+    seed: int,
+) -> Suggestion:
+    abstained = bool(gate) or bool(plans.abstained[index])
+    changed = bool(plans.changed[index]) and not abstained
+    shown = ([0] if changed else []) + ([1] if bool(plans.has_runner_up[index]) and not abstained else []) + [2]
+    options = () if abstained else tuple(_option(plans, index, option) for option in shown)
+    reasons = (*gate, *plans.reasons[index])
+    if not abstained:
+        count = int(plans.evaluated[index])
+        still, ours = plans.objective[index, 2], plans.objective[index, 0]
+        verdict = (
+            f"predicted risk {float(still):.1f} to {float(ours):.1f}" if changed else "no dose is predicted to be worth giving"
+        )
+        reasons = (*reasons, verdict, f"{count} allowed sequences compared")
+    return Suggestion(
+        id=None,
+        patient=series.patient,
+        kind="doses",
+        created=datetime.now(UTC),
+        at=(series.start + pd.Timedelta(minutes=GLUCOSE.step * row)).to_pydatetime(),
+        abstained=abstained,
+        reasons=reasons,
+        lines=_lines(plans, index, limits, round(row * GLUCOSE.step / DAY)) if changed else (),
+        options=options,
+        limits_bound=(*plans.bound[index], *(f"budget {name}" for name in plans.pruned[index])),
+        banners=(),
+        provenance=world.provenance(seed, digest),
+    )
+
+
+def _option(plans: DosePlans, index: int, option: int) -> Option:
+    levels = plans.levels[index, option].cpu()  # [P, M]
+    low, mid, high = torch.quantile(levels, torch.tensor([0.05, 0.5, 0.95]), dim=0)
+    minutes = tuple(float(minute) for minute in (torch.arange(levels.shape[1]) + 1) * HORIZON / levels.shape[1])
+    shares = {
+        "in range": ((levels >= 70) & (levels <= 180)).float().mean(1) * 100,
+        "below 70": (levels < 70).float().mean(1) * 100,
+        "below 54": (levels < 54).float().mean(1) * 100,
+        "above 180": (levels > 180).float().mean(1) * 100,
+        "mean glucose": levels.mean(1),
+    }
+    outcomes = {
+        name: Interval(low=float(values.quantile(0.05)), mid=float(values.mean()), high=float(values.quantile(0.95)))
+        for name, values in shares.items()
+    }
+    path = Path(minutes=minutes, mid=tuple(mid.tolist()), low=tuple(low.tolist()), high=tuple(high.tolist()))
+    return Option(name=OPTIONS[option], path=path, outcomes=outcomes)
+
+
+def _lines(plans: DosePlans, index: int, limits: Limits, days: int) -> tuple[Line, ...]:
+    lines = []
+    for step, (impulse, multiple) in enumerate(plans.actions[index, 0].tolist()):
+        start = round(step * plans.interval)
+        if impulse > 0:
+            lines.append(
+                Line(
+                    key=f"bolus@{start}",
+                    setting="bolus",
+                    start=start,
+                    end=start,
+                    unit="U",
+                    current=0.0,
+                    proposed=round(impulse, 3),
+                    lowest=0.0,
+                    highest=round(impulse, 3),
+                    absolute_low=0.0,
+                    absolute_high=limits.max_dose,
+                    days=days,
+                    why=f"bolus {'now' if not start else f'in {start} min'}",
+                )
+            )
+        if multiple != 1.0:
+            lines.append(
+                Line(
+                    key=f"temp_basal@{start}",
+                    setting="temp_basal",
+                    start=start,
+                    end=start + round(plans.interval),
+                    unit="x basal",
+                    current=1.0,
+                    proposed=multiple,
+                    lowest=0.0,
+                    highest=max(multiple, 1.0),
+                    absolute_low=0.0,
+                    absolute_high=limits.max_rate_ratio,
+                    days=days,
+                    why=f"{'less' if multiple < 1 else 'more'} basal for {plans.interval:.0f} min",
+                )
+            )
+    return tuple(lines)

@@ -1,0 +1,224 @@
+"""Regimen suggestions: search over settings on the patient's own days, under caps, budgets and the abstention gate."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from careplan.clinic.days import SETTINGS, Days, recent_days
+from careplan.clinic.decisions import INSULIN, exposure
+from careplan.clinic.regimens import load_regimen
+from careplan.clinic.suggestions import save_suggestion
+from careplan.clinic.views import Interval, Line, Option, Path, Setting, Suggestion
+from careplan.clinic.world import World, personalised, reasons_to_abstain
+from careplan.glucose import DAY, GLUCOSE, LINE_LIMITS, Regimen
+from careplan.planning.planner import OPTIONS
+from careplan.planning.regimen import RegimenPlans, plan_regimen
+from careplan.planning.safety import RegimenLine
+from careplan.series import PatientSeries
+from careplan.store import Database
+from careplan.world.personalise import Personalisation
+
+INCREMENT: dict[Setting, float] = {"basal": 0.025, "carb_ratio": 0.5, "correction_factor": 1.0, "long_acting": 0.5}
+UNIT: dict[Setting, str] = {"basal": "U/h", "carb_ratio": "g/U", "correction_factor": "mg/dL/U", "long_acting": "U"}
+LEAST_DAYS = 5.0
+DRAWS = 200  # bootstrap draws over days for the outcome intervals
+
+
+def plan_regimens(
+    db: Database, patients: Sequence[str], world: World, *, seed: int = 0, progress: Callable[[int, int, str], None] | None = None
+) -> list[Suggestion]:
+    """One regimen suggestion a patient, stored: lines to change, no change, or why it abstains."""
+    made = []
+    known = personalised(db, patients, world)
+    for index, patient in enumerate(patients):
+        series, person, digest = known[patient]
+        suggestion = suggest_regimen(world, series, person, load_regimen(db, patient), digest, seed=seed)
+        made.append(save_suggestion(db, suggestion))
+        if progress is not None:
+            progress(index + 1, len(patients), patient)
+    return made
+
+
+def suggest_regimen(
+    world: World, series: PatientSeries, person: Personalisation, regimen: Regimen | None, digest: str, *, seed: int = 0
+) -> Suggestion:
+    """Search the regimens of one patient."""
+    reasons = list(reasons_to_abstain(world, series, person))
+    if regimen is None:
+        reasons.append("no regimen is prescribed and none can be told from the recording")
+    days = None if reasons or regimen is None else recent_days(world.model, series, person, regimen, seed=seed)
+    if not reasons and days is None:
+        reasons.append("no recent day has 70 % of its readings")
+    if reasons or regimen is None or days is None:
+        return _suggestion(world, series, digest, seed, abstained=True, reasons=tuple(reasons))
+    lines = regimen_lines(series, regimen, days)
+    blocks = days.block.repeat(len(days))
+
+    def evaluate(multipliers: Tensor) -> Tensor:
+        return days.replay(multipliers[0]).flatten(2).unsqueeze(0).cpu()
+
+    plans = plan_regimen(evaluate, [lines], GLUCOSE, parts=blocks.cpu(), least_days=LEAST_DAYS)
+    options = tuple(_option(plans, index, len(days), seed) for index in _shown(plans))
+    changed = bool(plans.changed[0])
+    proposed = [_line(line, key, float(value), regimen) for line, key, value in _moved(plans, lines, regimen)] if changed else []
+    why = _reasons(plans, options, len(days))
+    return _suggestion(
+        world,
+        series,
+        digest,
+        seed,
+        abstained=bool(plans.abstained[0]),
+        reasons=why,
+        lines=tuple(proposed),
+        options=options,
+        limits_bound=(*plans.bound[0], *(f"budget {name}" for name in plans.pruned[0])),
+        banners=plans.advice[0],
+    )
+
+
+def regimen_lines(series: PatientSeries, regimen: Regimen, days: Days) -> list[RegimenLine]:
+    """Every setting by block, in the order `Days.replay` expects, with its evidence and whether lows forbid more insulin."""
+    recent = slice(min(days.rows), None)
+    glucose, minute = series.column("glucose")[recent], series.minute_of_day()[recent]
+    ends = [*regimen.starts[1:], DAY]
+    lines = []
+    for setting in SETTINGS:
+        evidence = {"basal": days.basal > 0, "carb_ratio": days.meal > 0, "correction_factor": days.correction > 0}[setting]
+        for block, (start, end) in enumerate(zip(regimen.starts, ends, strict=True)):
+            lines.append(
+                RegimenLine(
+                    key=f"{setting}@{start}",
+                    current=getattr(regimen, setting)[block],
+                    direction=INSULIN[setting],  # type: ignore[index]
+                    limits=LINE_LIMITS[setting],  # type: ignore[index]
+                    increment=INCREMENT[setting],  # type: ignore[index]
+                    days=float((evidence[:, days.block == block].any(1)).sum()),
+                    breach=exposure(glucose, minute, start, end).breach is not None,
+                )
+            )
+    lines.append(
+        RegimenLine(
+            key="long_acting@0",
+            current=regimen.long_acting,
+            direction=INSULIN["long_acting"],
+            limits=LINE_LIMITS["long_acting"],
+            increment=INCREMENT["long_acting"],
+            days=float(len(days)) if regimen.long_acting > 0 else 0.0,
+            breach=exposure(glucose, minute).breach is not None,
+        )
+    )
+    return lines
+
+
+def _shown(plans: RegimenPlans) -> list[int]:
+    shown = [0] if bool(plans.changed[0]) else []
+    return shown + ([1] if bool(plans.has_runner_up[0]) else []) + [2]
+
+
+def _option(plans: RegimenPlans, index: int, days: int, seed: int) -> Option:
+    """The typical day under one regimen, and its outcomes with intervals over particles and days."""
+    levels = plans.levels[0, index].unflatten(1, (days, -1))  # [P, D, H]
+    particles, _, steps = levels.shape
+    low, mid, high = torch.quantile(levels.flatten(0, 1), torch.tensor([0.05, 0.5, 0.95]), dim=0)
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.randint(days, (DRAWS, days), generator=generator)
+    who = torch.randint(particles, (DRAWS, 1), generator=generator)
+    drawn = levels[who, chosen].flatten(1)  # [DRAWS, D * H]
+    shares = {
+        "in range": ((drawn >= 70) & (drawn <= 180)).float().mean(1) * 100,
+        "below 70": (drawn < 70).float().mean(1) * 100,
+        "below 54": (drawn < 54).float().mean(1) * 100,
+        "above 180": (drawn > 180).float().mean(1) * 100,
+        "mean glucose": drawn.mean(1),
+    }
+    outcomes = {}
+    for name, values in shares.items():
+        edges = torch.quantile(values, torch.tensor([0.05, 0.5, 0.95])).tolist()
+        outcomes[name] = Interval(low=edges[0], mid=edges[1], high=edges[2])
+    minutes = tuple(float(minute) for minute in (np.arange(steps) + 1) * DAY / steps)
+    return Option(
+        name=OPTIONS[index],
+        path=Path(minutes=minutes, mid=tuple(mid.tolist()), low=tuple(low.tolist()), high=tuple(high.tolist())),
+        outcomes=outcomes,
+    )
+
+
+def _moved(plans: RegimenPlans, lines: Sequence[RegimenLine], regimen: Regimen) -> list[tuple[RegimenLine, int, float]]:
+    values = plans.values[0, 0].tolist()
+    blocks = len(regimen.starts)
+    return [
+        (line, index % blocks, value)
+        for index, (line, value) in enumerate(zip(lines, values, strict=True))
+        if value != line.current
+    ]
+
+
+def _line(line: RegimenLine, block: int, value: float, regimen: Regimen) -> Line:
+    setting: Setting = line.key.split("@")[0]  # type: ignore[assignment]
+    start, end = (0, DAY) if setting == "long_acting" else (regimen.starts[block], [*regimen.starts[1:], DAY][block])
+    limit = line.limits
+    more = (value - line.current) * line.direction > 0
+    cause = "highs" if more else "lows"
+    return Line(
+        key=line.key,
+        setting=setting,
+        start=start,
+        end=end,
+        unit=UNIT[setting],
+        current=line.current,
+        proposed=value,
+        lowest=max(limit.low, line.current * (1 - limit.per_visit)),
+        highest=min(limit.high, line.current * (1 + limit.per_visit)),
+        absolute_low=limit.lowest,
+        absolute_high=limit.highest,
+        days=int(line.days),
+        why=f"{'more' if more else 'less'} insulin against {cause}; {line.days:.0f} days of evidence",
+    )
+
+
+def _reasons(plans: RegimenPlans, options: Sequence[Option], days: int) -> tuple[str, ...]:
+    """Why it answers what it does, in words made from the search's numbers."""
+    if plans.reasons[0]:
+        return plans.reasons[0]
+    still = options[-1].outcomes
+    searched = f"{int(plans.evaluated[0])} regimens compared on {days} of the patient's own days"
+    if not bool(plans.changed[0]):
+        return ("no change within the limits is predicted to be worth making", searched)
+    ours = options[0].outcomes
+
+    def effect(name: str) -> str:
+        return f"{name} {still[name].mid:.1f} to {ours[name].mid:.1f} %"
+
+    return ("predicted: " + ", ".join(effect(name) for name in ("in range", "below 70", "above 180")), searched)
+
+
+def _suggestion(
+    world: World,
+    series: PatientSeries,
+    digest: str,
+    seed: int,
+    *,
+    abstained: bool,
+    reasons: tuple[str, ...],
+    lines: tuple[Line, ...] = (),
+    options: tuple[Option, ...] = (),
+    limits_bound: tuple[str, ...] = (),
+    banners: tuple[str, ...] = (),
+) -> Suggestion:
+    return Suggestion(
+        id=None,
+        patient=series.patient,
+        kind="regimen",
+        created=datetime.now(UTC),
+        at=series.times[-1].to_pydatetime(),
+        abstained=abstained,
+        reasons=reasons,
+        lines=lines,
+        options=options,
+        limits_bound=limits_bound,
+        banners=banners,
+        provenance=world.provenance(seed, digest),
+    )

@@ -1,0 +1,59 @@
+"""What every command shares: the database it works on, and how it prints. Heavy imports wait until they are needed."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from careplan.store import Database
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@contextmanager
+def store(ctx: typer.Context) -> Iterator["Database"]:
+    """The database that the command line or the settings name, open."""
+    from careplan.store import open_database
+
+    database = open_database(database_url(ctx))
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def database_url(ctx: typer.Context) -> str:
+    from careplan.settings import Settings
+
+    return str(ctx.find_root().obj or Settings().database)
+
+
+def print_json(value: Any) -> None:
+    """Views as JSON on standard output."""
+    from careplan.clinic import codec
+
+    typer.echo(json.dumps(codec.dump(value), indent=2, ensure_ascii=False))
+
+
+def stdout() -> "Console":
+    from rich.console import Console
+
+    return Console()
+
+
+def stderr() -> "Console":
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def warn(message: str) -> None:
+    """One red line on standard error."""
+    from rich.markup import escape
+
+    stderr().print(f"[red]{escape(' '.join(message.split()))}[/]", soft_wrap=True, highlight=False)
