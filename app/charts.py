@@ -93,6 +93,7 @@ def prediction_figure(options: Sequence[Option], unit: Unit, kind: Kind = "regim
             _between(figure, path.minutes, path.low, path.high, unit, translucent(color, 0.18), f"{name}, 90 % interval", False)
     for name in ordered:
         _path(figure, name, paths[name], unit, kind)
+    figure.update_layout(legend={"traceorder": "reversed"})
     if kind == "regimen":
         _clock_axis(figure)
     else:
@@ -129,7 +130,15 @@ def _figure(unit: Unit, *, top: float, height: int) -> go.Figure:
         font={"color": INK, "size": 12},
         hovermode="closest",
         dragmode=False,
-        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "font": {"size": 12}},
+        legend={
+            "orientation": "h",
+            "x": 0,
+            "xanchor": "left",
+            "y": 1.02,
+            "yanchor": "bottom",
+            "font": {"size": 12},
+            "entrywidth": 0,
+        },
     )
     marks = [VERY_LOW, LOW, HIGH, VERY_HIGH]
     figure.update_yaxes(

@@ -145,7 +145,7 @@ def _thumbnail(day: Day, unit: Unit) -> str:
     path = f"<path d='{''.join(points)}' fill='none' stroke='{INK}' stroke-width='1.3'/>"
     lows = _sum(day.metrics, "low", "very_low")
     name = f"{date.fromisoformat(day.date):%a %d %b}"
-    low = f" \N{MIDDLE DOT} <b>{percent(lows, 1)} low</b>" if lows else ""
+    low = f" <b>\N{BLACK DOWN-POINTING TRIANGLE}{percent(lows)}</b>" if lows and lows >= 0.5 else ""
     said = f"{name}: {percent(day.metrics.in_range)} in range, mean {unit.text(day.metrics.mean)} {unit.name}"
     # An <img>, because Streamlit strips <svg> out of HTML.
     drawn = (

@@ -28,7 +28,7 @@ def decide(suggestion: Suggestion, draft: tuple[Decision, ...], reviewer: Review
         st.error(f"The draft was not kept: {problem}", icon=":material/error:")
     elif decided:
         st.caption(f":material/check: Draft kept: {len(decided)} of {len(suggestion.lines)} lines decided.")
-    _sign(suggestion, decided, reviewer)
+    _sign(suggestion, decided, reviewer, unit)
 
 
 def _line(suggestion: Suggestion, line: Line, decided: dict[str, Decision], reviewer: Reviewer, unit: Unit) -> None:
@@ -56,11 +56,13 @@ def _line(suggestion: Suggestion, line: Line, decided: dict[str, Decision], revi
                 width="stretch",
                 **kept,
             )
-        if verdict == "edit":
-            _edit(line, keys["value"], before, unit, kept)
         if verdict in ("edit", "reject"):
+            value, why = st.columns([1, 2]) if verdict == "edit" else (None, st.container())
+            if value is not None:
+                with value:
+                    _edit(line, keys["value"], before, unit, kept)
             st.session_state.setdefault(keys["reason"], before.reason if before else "")
-            st.text_input("Reason", key=keys["reason"], placeholder="Why (needed to sign)", **kept)
+            why.text_input("Reason", key=keys["reason"], placeholder="Why (needed to sign)", **kept)
 
 
 def _edit(line: Line, key: str, before: Decision | None, unit: Unit, kept: dict[str, Any]) -> None:
@@ -105,13 +107,9 @@ def _keep(
         st.session_state["unsaved"] = str(error)
 
 
-def _sign(suggestion: Suggestion, decided: Mapping[str, Decision], reviewer: Reviewer) -> None:
+def _sign(suggestion: Suggestion, decided: Mapping[str, Decision], reviewer: Reviewer, unit: Unit) -> None:
     left = len(suggestion.lines) - len(decided)
-    changes = sum(decision.verdict != "reject" for decision in decided.values())
-    done = f"{changes} change{'s' if changes != 1 else ''} as decided above" if changes else "no change"
-    meaning = (
-        f"I have reviewed the recordings of patient {suggestion.patient} and suggestion {suggestion.id}, and I prescribe {done}."
-    )
+    meaning = _meaning(suggestion, decided, unit)
     with st.form("sign", border=True):
         st.markdown(
             f"**Signature.** {left} of {len(suggestion.lines)} lines are still to decide."
@@ -128,6 +126,18 @@ def _sign(suggestion: Suggestion, decided: Mapping[str, Decision], reviewer: Rev
     if refused := st.session_state.get("refused"):
         listed = "\n".join(f"- {in_words(problem, suggestion.lines, suggestion.kind)}" for problem in refused)
         st.error(f"**Not signed.**\n\n{listed}", icon=":material/block:")
+
+
+def _meaning(suggestion: Suggestion, decided: Mapping[str, Decision], unit: Unit) -> str:
+    """What a signature says: it names every value, so that it can be read by itself."""
+    prescribed = []
+    for line in suggestion.lines:
+        decision = decided.get(line.key)
+        if decision is not None and decision.verdict != "reject":
+            shown = scale(line.setting, unit)
+            prescribed.append(f"{line_name(line, suggestion.kind)}: {shown.text(decision.value)} {shown.unit}")
+    reviewed = f"I have reviewed the recordings of patient {suggestion.patient} and suggestion {suggestion.id}, and I prescribe"
+    return f"{reviewed} {'; '.join(prescribed)}." if prescribed else f"{reviewed} no change."
 
 
 def _try(suggestion: Suggestion, decided: Mapping[str, Decision], reviewer: Reviewer, meaning: str, name: str) -> tuple[str, ...]:

@@ -152,7 +152,7 @@ def _days(page: ReviewPage, unit: Unit) -> None:
     if not page.days:
         st.info("No day is recorded.")
         return
-    st.caption("Each of the last days, midnight to midnight, with its time in range; readings below target are marked.")
+    st.caption("Midnight to midnight, with the time in range; \N{BLACK DOWN-POINTING TRIANGLE} is the time below target.")
     st.html(drawings.thumbnails(page.days, unit))
     dates = [day.date for day in reversed(page.days)]
     chosen = st.selectbox("Look closely at", dates, key="day", index=None, placeholder="Choose a day", width=220)
@@ -164,7 +164,7 @@ def _days(page: ReviewPage, unit: Unit) -> None:
 def _history(history: tuple[Review, ...], zone: str) -> None:
     if not history:
         return
-    st.subheader("Earlier reviews")
+    st.subheader("Signed reviews")
     for review in history:
         with st.expander(f"{when(review.signed, zone)}, {review.reviewer}"):
             st.markdown(f"> {review.meaning}")

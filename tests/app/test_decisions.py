@@ -124,7 +124,7 @@ def test_signing_prescribes_and_shows_it_from_the_database(review: Start, db: Da
     at = choose(choose(choose(review(), BASAL, "accept"), RATIO, "reject"), FACTOR, "accept")
     at = sign(say(at, f"reason:1:{RATIO}", "she carries snacks now"), "ada lovelace")
     text = shown(at)
-    assert "and I prescribe 2 changes as decided above." in text
+    assert "and I prescribe Basal rate, 06:00-11:00: 0.90 U/h; Correction factor, 11:00-17:00: 60 mg/dL per U." in text
     assert "was 1.00, proposed 0.90, prescribed **0.90 U/h**" in text
     assert "she carries snacks now" in text
     regimen = load_regimen(db, "ann")
