@@ -15,7 +15,7 @@ from careplan.clinic.regimens import Change, apply_changes
 from careplan.clinic.suggestions import latest, stored
 from careplan.clinic.views import Decision, Line, Review, Suggestion
 from careplan.glucose import DAY, Regimen
-from careplan.store import Database, append, read_events, schema
+from careplan.store import Database, append, read_channel, schema
 
 RECENT = timedelta(days=14)  # the days of readings that the hypoglycaemia target is judged on
 SAME = 0.01  # a line's current value may be rounded: this much of it
@@ -114,12 +114,12 @@ def draft(session: Session, suggestion: int, reviewer: str | None = None) -> tup
 
 
 def recent_readings(session: Session, patient: str) -> pd.DataFrame:
-    """Canonical glucose events of the last 14 days that hold any."""
+    """Time and value of the glucose readings of the last 14 days that hold any."""
     last = session.scalar(
         select(func.max(schema.Event.time)).where(schema.Event.patient == patient, schema.Event.channel == "glucose")
     )
     start = None if last is None else (pd.Timestamp(last, unit="us", tz="UTC") - RECENT).to_pydatetime()
-    return read_events(session, patient, channels=["glucose"], start=start)
+    return read_channel(session, patient, "glucose", start=start)
 
 
 def _exposure(session: Session, suggestion: Suggestion) -> Callable[[Line], decisions.Exposure]:

@@ -3,7 +3,7 @@
 from . import schema
 from .audit import Verification, append, verify
 from .database import Database, StoreError, open_database, upgrade
-from .events import add_events, count_events, data_hash, read_events
+from .events import add_events, count_events, data_hash, read_channel, read_events
 
 __all__ = [
     "Database",
@@ -14,6 +14,7 @@ __all__ = [
     "count_events",
     "data_hash",
     "open_database",
+    "read_channel",
     "read_events",
     "schema",
     "upgrade",

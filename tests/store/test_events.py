@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, text
 
-from careplan.store import Database, add_events, count_events, data_hash, open_database, read_events
+from careplan.store import Database, add_events, count_events, data_hash, open_database, read_channel, read_events
 from careplan.store.schema import ImportBatch
 
 COLUMNS = ["time", "channel", "value", "duration", "flag", "origin"]
@@ -113,6 +113,11 @@ def test_reading_a_span_and_a_channel(db: Database) -> None:
         )
         counts = count_events(session, "p")
     assert [int((time - START).total_seconds() // 60) for time in part["time"]] == [10, 15]
+    with db.read() as session:
+        quick = read_channel(session, "p", "glucose", start=START + pd.Timedelta(minutes=10))
+        assert read_channel(session, "p", "bolus").dtypes.astype(str).tolist() == ["datetime64[ns, UTC]", "float64"]
+    pd.testing.assert_frame_equal(quick[:2], part[["time", "value"]])
+    assert len(quick) == 10
     assert {channel: count for channel, (count, _, _) in counts.items()} == {"glucose": 12, "activity": 12}
     assert counts["glucose"][1:] == (START.to_pydatetime(), (START + pd.Timedelta(minutes=55)).to_pydatetime())
 
