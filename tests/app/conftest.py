@@ -69,9 +69,11 @@ def press(at: AppTest, key: str) -> AppTest:
     return checked(next(button for button in at.button if key in (button.key, button.label)).click().run())
 
 
-def choose(at: AppTest, line: str, verdict: str) -> AppTest:
-    """Accept, edit or reject a line."""
-    return checked(at.button_group(key=f"verdict:1:{line}").set_value(verdict).run())
+def choose(at: AppTest, verdicts: dict[str, str]) -> AppTest:
+    """Accept, edit or reject lines."""
+    for line, verdict in verdicts.items():
+        at.button_group(key=f"verdict:1:{line}").set_value(verdict)
+    return checked(at.run())
 
 
 def say(at: AppTest, key: str, text: str) -> AppTest:

@@ -16,31 +16,31 @@ def kept(db: Database) -> dict[str, Decision]:
 
 
 def test_a_choice_is_in_the_database_at_once(review: Start, db: Database) -> None:
-    choose(review(), BASAL, "accept")
+    choose(review(), {BASAL: "accept"})
     assert kept(db) == {BASAL: Decision(key=BASAL, verdict="accept", value=0.9)}
 
 
 def test_a_rejected_line_keeps_what_is_prescribed(review: Start, db: Database) -> None:
-    at = choose(review(), RATIO, "reject")
+    at = choose(review(), {RATIO: "reject"})
     say(at, f"reason:1:{RATIO}", "she carries snacks now")
     assert kept(db)[RATIO] == Decision(key=RATIO, verdict="reject", value=9.0, reason="she carries snacks now")
 
 
 def test_an_edit_keeps_its_value_and_reason(review: Start, db: Database) -> None:
-    at = choose(review(), BASAL, "edit")
+    at = choose(review(), {BASAL: "edit"})
     at = checked(at.number_input(key=f"value:mg/dL:1:{BASAL}").set_value(0.95).run())
     say(at, f"reason:1:{BASAL}", "a smaller step first")
     assert kept(db)[BASAL] == Decision(key=BASAL, verdict="edit", value=pytest.approx(0.95), reason="a smaller step first")
 
 
 def test_an_edit_in_mmol_is_kept_in_mg(review: Start, db: Database) -> None:
-    at = choose(review(unit="mmol/L"), FACTOR, "edit")
+    at = choose(review(unit="mmol/L"), {FACTOR: "edit"})
     checked(at.number_input(key=f"value:mmol/L:1:{FACTOR}").set_value(3.0).run())
     assert kept(db)[FACTOR].value == pytest.approx(3.0 * 18.01559)
 
 
 def test_looking_at_an_edit_in_another_unit_changes_nothing(review: Start, db: Database) -> None:
-    at = choose(review(), FACTOR, "edit")
+    at = choose(review(), {FACTOR: "edit"})
     checked(at.number_input(key=f"value:mg/dL:1:{FACTOR}").set_value(57.0).run())
     at = checked(at.button_group(key="unit_choice").set_value("mmol/L").run())
     assert at.number_input(key=f"value:mmol/L:1:{FACTOR}").value == pytest.approx(57 / 18.01559, abs=0.051)
@@ -48,13 +48,13 @@ def test_looking_at_an_edit_in_another_unit_changes_nothing(review: Start, db: D
 
 
 def test_a_choice_can_be_taken_back(review: Start, db: Database) -> None:
-    at = choose(review(), BASAL, "accept")
+    at = choose(review(), {BASAL: "accept"})
     checked(at.button_group(key=f"verdict:1:{BASAL}").set_value(None).run())
     assert kept(db) == {}
 
 
 def test_a_reload_loses_nothing(review: Start) -> None:
-    at = choose(choose(review(), BASAL, "accept"), RATIO, "edit")
+    at = choose(review(), {BASAL: "accept", RATIO: "edit"})
     at = checked(at.number_input(key=f"value:mg/dL:1:{RATIO}").set_value(9.5).run())
     say(at, f"reason:1:{RATIO}", "half way")
 
@@ -68,9 +68,9 @@ def test_a_reload_loses_nothing(review: Start) -> None:
 
 
 def test_changing_to_edit_and_back_leaves_no_stale_value(review: Start, db: Database) -> None:
-    at = choose(review(), BASAL, "edit")
+    at = choose(review(), {BASAL: "edit"})
     at = checked(at.number_input(key=f"value:mg/dL:1:{BASAL}").set_value(0.95).run())
-    choose(at, BASAL, "accept")
+    choose(at, {BASAL: "accept"})
     assert kept(db)[BASAL] == Decision(key=BASAL, verdict="accept", value=0.9)
 
 
@@ -80,24 +80,24 @@ def test_a_draft_that_cannot_be_kept_says_so(review: Start, monkeypatch: pytest.
 
     at = review()
     monkeypatch.setattr("app.screens.decide.save_draft", full)
-    assert "not kept: no space to write" in shown(choose(at, BASAL, "accept"))
+    assert "not kept: no space to write" in shown(choose(at, {BASAL: "accept"}))
 
 
 def test_undecided_lines_cannot_be_signed(review: Start) -> None:
-    at = choose(review(), BASAL, "accept")
+    at = choose(review(), {BASAL: "accept"})
     assert next(button for button in at.button if button.label == "Sign").disabled
     assert "2 of 3 lines are still to decide" in shown(at)
 
 
 def test_a_rejection_without_a_reason_is_not_signed(review: Start, db: Database) -> None:
-    at = choose(choose(choose(review(), BASAL, "accept"), RATIO, "reject"), FACTOR, "accept")
+    at = choose(review(), {BASAL: "accept", RATIO: "reject", FACTOR: "accept"})
     at = sign(at)
     assert "Carb ratio, 06:00-11:00: a rejection needs a reason" in shown(at)
     assert review_page(db, "ann").history == ()
 
 
 def test_an_edit_beyond_the_recommended_needs_a_typed_reason(review: Start, db: Database) -> None:
-    at = choose(choose(choose(review(), BASAL, "edit"), RATIO, "accept"), FACTOR, "accept")
+    at = choose(review(), {BASAL: "edit", RATIO: "accept", FACTOR: "accept"})
     at = checked(at.number_input(key=f"value:mg/dL:1:{BASAL}").set_value(0.7).run())
     assert "Beyond the recommended" in shown(at)
     at = sign(say(at, f"reason:1:{BASAL}", "lows"))
@@ -106,7 +106,7 @@ def test_an_edit_beyond_the_recommended_needs_a_typed_reason(review: Start, db: 
 
 
 def test_more_insulin_where_there_are_lows_is_refused(review: Start, db: Database) -> None:
-    at = choose(choose(choose(review(), BASAL, "edit"), RATIO, "accept"), FACTOR, "accept")
+    at = choose(review(), {BASAL: "edit", RATIO: "accept", FACTOR: "accept"})
     at = checked(at.number_input(key=f"value:mg/dL:1:{BASAL}").set_value(1.1).run())
     at = sign(say(at, f"reason:1:{BASAL}", "she asked for more"))
     assert "more insulin is not allowed here" in shown(at)
@@ -114,14 +114,14 @@ def test_more_insulin_where_there_are_lows_is_refused(review: Start, db: Databas
 
 
 def test_another_name_does_not_sign(review: Start, db: Database) -> None:
-    at = choose(choose(choose(review(), BASAL, "accept"), RATIO, "accept"), FACTOR, "accept")
+    at = choose(review(), {BASAL: "accept", RATIO: "accept", FACTOR: "accept"})
     at = sign(at, "Charles Babbage")
     assert "the name typed is not Ada Lovelace" in shown(at)
     assert review_page(db, "ann").history == ()
 
 
 def test_signing_prescribes_and_shows_it_from_the_database(review: Start, db: Database) -> None:
-    at = choose(choose(choose(review(), BASAL, "accept"), RATIO, "reject"), FACTOR, "accept")
+    at = choose(review(), {BASAL: "accept", RATIO: "reject", FACTOR: "accept"})
     at = sign(say(at, f"reason:1:{RATIO}", "she carries snacks now"), "ada lovelace")
     text = shown(at)
     assert "and I prescribe Basal rate, 06:00-11:00: 0.90 U/h; Correction factor, 11:00-17:00: 60 mg/dL per U." in text
@@ -146,7 +146,7 @@ def test_no_change_can_be_signed_too(review: Start, db: Database) -> None:
 
 
 def test_what_another_replaced_meanwhile_is_not_signed_over(review: Start, db: Database) -> None:
-    first = choose(choose(choose(review(), BASAL, "accept"), RATIO, "accept"), FACTOR, "accept")
+    first = choose(review(), {BASAL: "accept", RATIO: "accept", FACTOR: "accept"})
     second = review()
     sign(second)
     assert "already signed by" in shown(sign(first))
