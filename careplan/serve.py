@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 APP = Path(__file__).parents[1] / "app" / "main.py"
+STOP_SECONDS = 10.0
 
 
 def serve(database: str, *, port: int = 8501, browser: bool = True) -> int:
@@ -20,5 +21,9 @@ def serve(database: str, *, port: int = 8501, browser: bool = True) -> int:
         return process.wait()
     except KeyboardInterrupt:
         process.terminate()
-        process.wait()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:  # a page still open in a browser can hold it back
+            process.kill()
+            process.wait()
         return 0

@@ -57,9 +57,7 @@ def address(db: Database, tmp_path: Path) -> Iterator[str]:
     database = os.environ["CAREPLAN_DATABASE"]
     command = f"import sys; from careplan.serve import serve; sys.exit(serve({database!r}, port={port}, browser=False))"
     log = (tmp_path / "app.log").open("w+")
-    process = subprocess.Popen(
-        [sys.executable, "-c", command], cwd=tmp_path, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-    )
+    process = subprocess.Popen([sys.executable, "-c", command], cwd=tmp_path, stdout=log, stderr=subprocess.STDOUT)
     url = f"http://localhost:{port}"
     try:
         for _ in range(PATIENCE * 2):
@@ -71,8 +69,8 @@ def address(db: Database, tmp_path: Path) -> Iterator[str]:
                 time.sleep(0.5)
         yield url
     finally:
-        os.killpg(process.pid, 15)
-        process.wait(30)
+        process.terminate()
+        assert process.wait(60) == 0, (tmp_path / "app.log").read_text()
         log.close()
 
 
