@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from careplan.clinic.errors import ClinicError
 from careplan.clinic.views import Forecast, Path
 from careplan.clinic.what_if import apply, parse
 from careplan.clinic.world import World, personalised
@@ -29,14 +30,14 @@ def forecast_patient(
     """The predicted glucose of one patient from `at` (default: after the last reading), with 90 % intervals.
 
     "expected": everyone behaves as usual. "no change": the doses and meals recorded after `at`, or, after the end of the
-    recording, the usual basal and nothing else. Each what-if edits "no change". Raises `ValueError` for a time outside the
+    recording, the usual basal and nothing else. Each what-if edits "no change". Raises `ClinicError` for a time outside the
     recording, or a what-if that cannot be read.
     """
     series, person, digest = personalised(db, [patient], world)[patient]
     column = GLUCOSE.index(GLUCOSE.regulated)
     measured = np.flatnonzero(series.mask[:, column])
     if not len(measured):
-        raise ValueError(f"patient {patient}: no glucose is recorded, so there is nothing to forecast from")
+        raise ClinicError(f"patient {patient}: no glucose is recorded, so there is nothing to forecast from")
     row = int(measured[-1]) + 1 if at is None else row_at(series, at)
     rows = round(hours * 60 / GLUCOSE.step)
     rows += rows % 2
@@ -80,12 +81,12 @@ def path(band: Band) -> Path:
 
 
 def row_at(series: PatientSeries, at: pd.Timestamp) -> int:
-    """The row that begins at a time, in the patient's zone where it has none; `ValueError` outside the recording."""
+    """The row that begins at a time, in the patient's zone where it has none; `ClinicError` outside the recording."""
     moment = at.tz_localize(series.zone) if at.tzinfo is None else at
     end = series.times[-1] + pd.Timedelta(minutes=series.therapy.step)
     if not series.start < moment <= end:
         zone = series.zone
-        raise ValueError(
+        raise ClinicError(
             f"patient {series.patient}: {moment.tz_convert(zone):%Y-%m-%d %H:%M} is outside the recording, "
             f"{series.start.tz_convert(zone):%Y-%m-%d %H:%M} to {end.tz_convert(zone):%Y-%m-%d %H:%M} ({zone})"
         )

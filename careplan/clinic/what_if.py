@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from careplan.clinic.errors import ClinicError
 from careplan.therapy import Therapy
 
 NEAR = 15.0  # minutes within which an edit replaces the recorded impulses rather than adding one
@@ -33,29 +34,29 @@ class Edit:
 def parse(text: str, *, therapy: Therapy, at: pd.Timestamp, zone: str, rows: int) -> Edit:
     """`bolus 4 at 12:30`, `carbs 60 at 13:00`, `basal 0.5 from 12:00 to 14:00`, `basal x1.5 from 12:00 to 14:00`.
 
-    Clock times are the patient's, at or after `at`. `ValueError` says what of the edit is wrong.
+    Clock times are the patient's, at or after `at`. `ClinicError` says what of the edit is wrong.
     """
     match = IMPULSE.match(text) or RATE.match(text)
     forms = "'bolus 4 at 12:30', 'carbs 60 at 13:00', 'basal 0.5 from 12:00 to 14:00' or 'basal x1.5 from 12:00 to 14:00'"
     if match is None:
-        raise ValueError(f"what-if {text!r}: expected {forms}")
+        raise ClinicError(f"what-if {text!r}: expected {forms}")
     name, value = match["channel"].lower(), float(match["value"])
     if name not in therapy.names or therapy.channel(name).role == "observation":
         given = [channel.name for channel in therapy.channels if channel.role != "observation"]
-        raise ValueError(f"what-if {text!r}: {name!r} is not one of {', '.join(given)}")
+        raise ClinicError(f"what-if {text!r}: {name!r} is not one of {', '.join(given)}")
     channel = therapy.channel(name)
     rated = match.re is RATE
     if rated == (channel.form == "impulse"):
-        raise ValueError(
+        raise ClinicError(
             f"what-if {text!r}: {name} is {'given at once: say at HH:MM' if rated else 'a rate: say from HH:MM to HH:MM'}"
         )
     multiply = rated and bool(match["times"])
     if not multiply and not channel.low <= value <= channel.high:
-        raise ValueError(f"what-if {text!r}: {value:g} {channel.unit} is outside {channel.low:g}..{channel.high:g}")
+        raise ClinicError(f"what-if {text!r}: {value:g} {channel.unit} is outside {channel.low:g}..{channel.high:g}")
     start = _row(text, match["at"], therapy, at, zone, rows)
     end = _row(text, match["to"], therapy, at, zone, rows + 1) if rated else start + 1
     if end <= start:
-        raise ValueError(f"what-if {text!r}: ends before it begins")
+        raise ClinicError(f"what-if {text!r}: ends before it begins")
     return Edit(channel=name, value=value, start=start, end=end, multiply=multiply)
 
 
@@ -78,7 +79,7 @@ def apply(
 def _row(text: str, clock: str, therapy: Therapy, at: pd.Timestamp, zone: str, rows: int) -> int:
     hour, minute = (int(part) for part in clock.split(":"))
     if hour > 23 or minute > 59:
-        raise ValueError(f"what-if {text!r}: {clock} is not a time of day")
+        raise ClinicError(f"what-if {text!r}: {clock} is not a time of day")
     local = at.tz_convert(zone)
     moment = local.normalize() + pd.Timedelta(hours=hour, minutes=minute)
     if moment < local:
@@ -86,5 +87,5 @@ def _row(text: str, clock: str, therapy: Therapy, at: pd.Timestamp, zone: str, r
     row = int((moment - local) / pd.Timedelta(minutes=therapy.step))
     if row >= rows:
         last = local + pd.Timedelta(minutes=therapy.step * (rows - 1))
-        raise ValueError(f"what-if {text!r}: {clock} is not between {local:%H:%M} and {last:%H:%M}, the hours forecast")
+        raise ClinicError(f"what-if {text!r}: {clock} is not between {local:%H:%M} and {last:%H:%M}, the hours forecast")
     return row
