@@ -20,33 +20,24 @@ At = Annotated[
 def train(
     out: Annotated[Path, typer.Argument(help="The folder for weights, card and checkpoints.")],
     data: Annotated[list[str] | None, typer.Option(help="Recordings, as FORMAT:PATH; may be repeated.")] = None,
-    steps: Annotated[int, typer.Option(help="Training steps.")] = 2400,
-    people: Annotated[int, typer.Option(help="Virtual patients in each age group.")] = 100,
+    steps: Annotated[int, typer.Option(help="Training steps.")] = 1800,
+    people: Annotated[int, typer.Option(help="Virtual patients in each age group.")] = 80,
     seed: Annotated[int, typer.Option(help="Decides the split, the cohort and the weights.")] = 7,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in OUT.")] = False,
 ) -> None:
     """Train the world model on virtual patients and on recordings. Ctrl-C keeps the last checkpoint; --resume goes on."""
     from careplan.clinic.training import Virtual, train_world
-    from careplan.records import READERS
     from careplan.world.training import Recipe
 
-    sources = []
-    for text in data or []:
-        name, _, path = text.partition(":")
-        if name not in READERS or not path:
-            raise typer.BadParameter(
-                f"{text!r}: expected FORMAT:PATH with a format of {', '.join(sorted(READERS))}", param_hint="--data"
-            )
-        sources.append((name, path))
     if out.exists() and any(out.iterdir()) and not resume:
         raise typer.BadParameter(f"{out} is not empty; name another folder, or --resume", param_hint="OUT")
     card = train_world(
-        sources,
+        sources_of(data or []),
         out,
         recipe=Recipe(steps=steps, seed=seed),
         virtual=Virtual(people=people, seed=seed),
         resume=resume,
-        say=stderr().print,
+        say=lambda text: stderr().print(text, soft_wrap=True, highlight=False),
     )
     stdout().print(f"Wrote {out}/glucose.safetensors and its card; {card['minutes']} minutes.")
 
@@ -159,11 +150,60 @@ def plan(
             plots.print_suggestion(stdout(), suggestion)
 
 
+evaluate_app = typer.Typer(no_args_is_help=True, help="How good it is, on recordings that you give.")
+app.add_typer(evaluate_app, name="evaluate")
+
+
+@evaluate_app.command("forecasts")
+def evaluate_forecasts(
+    data: Annotated[list[str], typer.Argument(help="Recordings, as FORMAT:PATH.")],
+    stride: Annotated[int, typer.Option(min=1, help="Forecast from every so many five-minute rows.")] = 3,
+    everyone: Annotated[
+        bool, typer.Option("--everyone", help="All people not trained on, not those held out for the report alone.")
+    ] = False,
+    weights: Weights = None,
+    as_json: Json = False,
+) -> None:
+    """The model beside persistence, ridge and gradient boosting, on the same rows of people it never saw."""
+    from careplan.clinic.evaluation import evaluate_forecasts as evaluate
+    from careplan.clinic.world import open_world
+
+    with stderr().status("Fitting the baselines"):
+        scores, means = evaluate(open_world(*([weights] if weights else [])), sources_of(data), stride=stride, everyone=everyone)
+    if as_json:
+        typer.echo(scores.to_json(orient="records", double_precision=3))
+        return
+    from rich.table import Table
+
+    for source, part in means.groupby("source"):
+        table = Table(
+            "Model",
+            *(f"{horizon} min" for horizon in part["horizon"].unique()),
+            title=f"{source}: RMSE (MAE), mg/dL, mean over people",
+        )
+        for name, rows in part.groupby("model", sort=False):
+            table.add_row(str(name), *(f"{row.rmse:.2f} ({row.mae:.2f})" for row in rows.itertuples()))
+        stdout().print(table)
+
+
+def sources_of(data: list[str]) -> list[tuple[str, str]]:
+    """`FORMAT:PATH` texts as pairs."""
+    from careplan.records import READERS
+
+    sources = []
+    for text in data:
+        name, _, path = text.partition(":")
+        if name not in READERS or not path:
+            raise typer.BadParameter(f"{text!r}: expected FORMAT:PATH with a format of {', '.join(sorted(READERS))}")
+        sources.append((name, path))
+    return sources
+
+
 @app.command()
 def demo(
     ctx: typer.Context,
-    people: Annotated[int, typer.Option(min=1, max=50, help="Virtual patients.")] = 8,
-    days: Annotated[int, typer.Option(min=1, max=90, help="Days of history.")] = 28,
+    people: Annotated[int, typer.Option(min=1, max=50, help="Virtual patients.")] = 6,
+    days: Annotated[int, typer.Option(min=1, max=90, help="Days of history.")] = 21,
     seed: int = 7,
     port: int = 8501,
     serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Open the app at the end.")] = True,

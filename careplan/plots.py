@@ -83,7 +83,7 @@ def print_suggestion(console: Console, suggestion: Suggestion, *, brief: bool = 
         console.print("  " + escape("; ".join(suggestion.reasons)), soft_wrap=True, style="dim")
     if brief:
         return
-    table = Table("Option", *(escape(name) for name in suggestion.options[0].outcomes))
+    table = Table("Option", *(name.replace("_", " ") for name in suggestion.options[0].outcomes))
     for option in suggestion.options:
         table.add_row(
             option.name, *(f"{value.mid:.1f} ({value.low:.1f} to {value.high:.1f})" for value in option.outcomes.values())

@@ -140,6 +140,7 @@ def recent_days(
         start=level,
         score=torch.zeros(particles, device=device),
         widen=torch.ones(days, device=device),
+        trend=torch.zeros(days, particles, 2, device=device),  # the forcing holds what it would have told
     )
     group = round(interval / GLUCOSE.step)
     truth = (future.values[:, group - 1 :: group, column] - model.center[column]) / model.scale[column]

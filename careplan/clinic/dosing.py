@@ -108,6 +108,7 @@ def _search(
         start=level,
         score=score,
         widen=widen,
+        trend=state.trend.unflatten(0, fold),
     )
     basal, bolus = GLUCOSE.index("basal"), GLUCOSE.index("bolus")
     pool = next(index for index, item in enumerate(GLUCOSE.pools) if "bolus" in item.channels)
@@ -186,7 +187,7 @@ def _context(series: Sequence[PatientSeries], rows: Sequence[int], baseline: Ten
         amounts = np.zeros(ON_BOARD)
         amounts[ON_BOARD - len(above) :] += above
         amounts[ON_BOARD - len(bolus) :] += bolus
-        board.append(amounts if known and np.isfinite(rate).all() else np.full(ON_BOARD, np.nan))
+        board.append(amounts if known and bool(torch.isfinite(rate).all()) else np.full(ON_BOARD, np.nan))
         doses = np.flatnonzero(np.nan_to_num(each.column("bolus")[:row]) > 0)
         since.append((row - 1 - doses[-1]) * GLUCOSE.step if len(doses) else (np.inf if known else np.nan))
     ahead = torch.arange(decisions) * DECISION
@@ -265,11 +266,11 @@ def _option(plans: DosePlans, index: int, option: int) -> Option:
     low, mid, high = torch.quantile(levels, torch.tensor([0.05, 0.5, 0.95]), dim=0)
     minutes = tuple(float(minute) for minute in (torch.arange(levels.shape[1]) + 1) * HORIZON / levels.shape[1])
     shares = {
-        "in range": ((levels >= 70) & (levels <= 180)).float().mean(1) * 100,
-        "below 70": (levels < 70).float().mean(1) * 100,
-        "below 54": (levels < 54).float().mean(1) * 100,
-        "above 180": (levels > 180).float().mean(1) * 100,
-        "mean glucose": levels.mean(1),
+        "in_range": ((levels >= 70) & (levels <= 180)).float().mean(1) * 100,
+        "below_70": (levels < 70).float().mean(1) * 100,
+        "below_54": (levels < 54).float().mean(1) * 100,
+        "above_180": (levels > 180).float().mean(1) * 100,
+        "mean": levels.mean(1),
     }
     outcomes = {
         name: Interval(low=float(values.quantile(0.05)), mid=float(values.mean()), high=float(values.quantile(0.95)))

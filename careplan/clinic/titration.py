@@ -128,11 +128,11 @@ def _option(plans: RegimenPlans, index: int, days: int, seed: int) -> Option:
     who = torch.randint(particles, (DRAWS, 1), generator=generator)
     drawn = levels[who, chosen].flatten(1)  # [DRAWS, D * H]
     shares = {
-        "in range": ((drawn >= 70) & (drawn <= 180)).float().mean(1) * 100,
-        "below 70": (drawn < 70).float().mean(1) * 100,
-        "below 54": (drawn < 54).float().mean(1) * 100,
-        "above 180": (drawn > 180).float().mean(1) * 100,
-        "mean glucose": drawn.mean(1),
+        "in_range": ((drawn >= 70) & (drawn <= 180)).float().mean(1) * 100,
+        "below_70": (drawn < 70).float().mean(1) * 100,
+        "below_54": (drawn < 54).float().mean(1) * 100,
+        "above_180": (drawn > 180).float().mean(1) * 100,
+        "mean": drawn.mean(1),
     }
     outcomes = {}
     for name, values in shares.items():
@@ -190,9 +190,9 @@ def _reasons(plans: RegimenPlans, options: Sequence[Option], days: int) -> tuple
     ours = options[0].outcomes
 
     def effect(name: str) -> str:
-        return f"{name} {still[name].mid:.1f} to {ours[name].mid:.1f} %"
+        return f"{name.replace('_', ' ')} {still[name].mid:.1f} to {ours[name].mid:.1f} %"
 
-    return ("predicted: " + ", ".join(effect(name) for name in ("in range", "below 70", "above 180")), searched)
+    return ("predicted: " + ", ".join(effect(name) for name in ("in_range", "below_70", "above_180")), searched)
 
 
 def _suggestion(

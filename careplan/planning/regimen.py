@@ -55,6 +55,7 @@ class RegimenProblem:
     table `[B, K, L]`: each candidate multiplies one line, candidate 0 none; open `[B, K]`: what the guard allows.
     rank `[B, K]`: cuts first, then by line; line `[K]`: which; raises `[B, K]`. logits `[B, K]`: prior, of each change alone.
     parts: `[M]` the part of the day of each level, or None; costs count for the whole and for each part.
+    budget: `[B, Q]`; excess: in risk, for each percent of time that a cost is beyond it, so that what is unsafe goes first.
     """
 
     evaluate: Evaluate
@@ -68,6 +69,8 @@ class RegimenProblem:
     parts: Tensor | None
     changes: int
     penalty: float
+    budget: Tensor
+    excess: float
 
     def root(self) -> Expansion:
         """The regimen as it stands."""
@@ -103,7 +106,9 @@ class RegimenProblem:
     def outcome(self, levels: Tensor) -> Tensor:
         """Levels `[B, W, P, M]` -> minus mean risk, each cost over the whole, and over each part: `[B, W, P, C]`."""
         rates = [cost.rate(levels) for cost in self.therapy.costs]
-        channels = [-self.therapy.risk(levels).mean(-1), *(rate.mean(-1) for rate in rates)]
+        over = [(rate.mean(-1) - allowed[:, None, None]).clamp(min=0) for rate, allowed in zip(rates, self.budget.T, strict=True)]
+        reward = -self.therapy.risk(levels).mean(-1) - self.excess * 100.0 * torch.stack(over).sum(0)
+        channels = [reward, *(rate.mean(-1) for rate in rates)]
         if self.parts is not None:
             channels += [rate[..., self.parts == part].mean(-1) for part in self.parts.unique() for rate in rates]
         outcome = torch.stack(channels, -1)
@@ -122,6 +127,7 @@ def plan_regimen(
     risk_level: float = 0.5,
     worth: float = 0.2,
     penalty: float = 0.05,
+    excess: float = 0.3,
     changes: int = 3,
     factors: Sequence[float] = FACTORS,
     least_days: float = 7.0,
@@ -132,7 +138,8 @@ def plan_regimen(
     evaluate: multipliers `[B, W, L]` -> predicted levels `[B, W, P, M]` under each regimen; may be called with any W. lines:
     L for each patient, in the evaluator's order. parts: `[M]` the part of the day of each level: an increase may not bring any
     part beyond the budget, nor make one worse that already is. budget, margin: `[B, Q]`, as in `plan_doses`. worth: how much
-    less risk than no change a plan must have; penalty: in risk, for each changed line. changes: the most lines changed.
+    less risk than no change a plan must have; penalty: in risk, for each changed line; excess: for each percent of time beyond a
+    budget. changes: the most lines changed.
     simulations: of the tree search, beside one evaluation of every single change, from which its prior comes.
 
     Raises ValueError where patients have different numbers of lines. Lines without evidence are left alone.
@@ -152,6 +159,8 @@ def plan_regimen(
     raises = torch.cat([torch.zeros(batch, 1, dtype=torch.bool), (ratio - 1.0) * direction[:, line[1:]] > 0], 1)
     order = torch.cat([torch.full((batch, 1), -1.0), line[1:] + count * raises[:, 1:].float()], 1)
     is_open = torch.cat([torch.ones(batch, 1, dtype=torch.bool), allowed], 1)
+    whole = torch.tensor([cost.budget for cost in therapy.costs]).expand(batch, -1) if budget is None else budget
+    whole = torch.nan_to_num(whole if margin is None else whole - margin, nan=-1.0)
     problem = RegimenProblem(
         evaluate=evaluate,
         therapy=therapy,
@@ -164,11 +173,11 @@ def plan_regimen(
         parts=parts,
         changes=changes,
         penalty=penalty,
+        budget=whole,
+        excess=excess,
     )
     alone = problem.outcome(evaluate(table))  # [B, K, P, C]
     costs = len(therapy.costs)
-    whole = torch.tensor([cost.budget for cost in therapy.costs]).expand(batch, -1) if budget is None else budget
-    whole = torch.nan_to_num(whole if margin is None else whole - margin, nan=-1.0)
     standing = alone[:, 0, :, 1 + costs :].mean(1)
     each_part = torch.maximum(whole.repeat(1, standing.shape[1] // costs), standing + 1e-6)
     allowance = torch.cat([whole, torch.nan_to_num(each_part, nan=-1.0)], 1)

@@ -2,7 +2,7 @@
 
     context  z  [L]   dz/dt = f(z, clock, c)                     what the doses do not decide: sensitivity, habits, trend
     pools    s  [S]   ds/dt = inflow(u) + K s                    doses on their way, the patient's own time constants
-    level    g  []    dg/dt = drift(z, g) - lower(z, g) x_low + raise(z, g) x_high,   lower, raise > 0
+    level    g  []    dg/dt = drift(z, g) + trend(t) - lower(z, g) x_low + raise(z, g) x_high,   lower, raise > 0
 
 Doses act through the pools alone, pools are non-negative and `g` is a scalar whose rate falls with `x_low` and rises with
 `x_high`. By the comparison theorem for scalar equations (Walter 1970, ch. II), more of a lowering dose then never predicts
@@ -26,16 +26,20 @@ LOWEST, HIGHEST = -3.0, 8.0  # scaled levels outside are not predicted
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """A batch of patient states: context z `[B, L]`, level `[B]` (scaled), pools `[B, S]` (shares of a day), minute `[B]`."""
+    """A batch of patient states: context z `[B, L]`, level `[B]` (scaled), pools `[B, S]` (shares of a day), minute `[B]`.
+
+    trend: `[B, 2]` where the level was heading, scaled levels a minute; it fades as `Trend` says.
+    """
 
     z: Tensor
     level: Tensor
     pools: Tensor
     minute: Tensor
+    trend: Tensor
 
     def repeat(self, count: int) -> "State":
         """Each row `count` times in a row."""
-        return State(*(part.repeat_interleave(count, 0) for part in (self.z, self.level, self.pools, self.minute)))
+        return State(*(part.repeat_interleave(count, 0) for part in vars(self).values()))
 
 
 class Absorption(nn.Module):
@@ -89,6 +93,28 @@ class Absorption(nn.Module):
         return torch.stack(parts, dim=-1)
 
 
+class Trend(nn.Module):
+    """Where the level was heading: two rates, linear in the last readings, that fade with time constants of their own."""
+
+    ROWS = 24  # readings looked at
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rates = nn.Linear(2 * self.ROWS, 2, bias=False)
+        self.log_tau = nn.Parameter(torch.tensor([math.log(15.0), math.log(60.0)]))
+        nn.init.zeros_(self.rates.weight)
+
+    def forward(self, level: Tensor, mask: Tensor, last: Tensor) -> Tensor:
+        """Scaled levels `[B, T]` where `mask`, and the last of them `[B]` -> the rates now, `[B, 2]`."""
+        recent, seen = level[:, -self.ROWS :], mask[:, -self.ROWS :]
+        away = torch.where(seen, recent - last.unsqueeze(1), torch.zeros_like(recent))
+        return 0.05 * self.rates(torch.cat([away, seen.to(away.dtype)], dim=-1))
+
+    def at(self, trend: Tensor, minutes: Tensor | float) -> Tensor:
+        """Trend `[..., 2]` -> its sum after so many minutes, `[...]`."""
+        return (trend * torch.exp(-minutes / self.log_tau.exp())).sum(-1)
+
+
 class AdaLN(nn.Module):
     """A residual block whose normalisation is set by the condition and which starts as the identity (DiT's AdaLN-Zero)."""
 
@@ -112,6 +138,7 @@ class Dynamics(nn.Module):
     def __init__(self, therapy: Therapy, *, latent: int, hidden: int, code: int, evidence: int) -> None:
         super().__init__()
         self.absorption = Absorption(therapy)
+        self.trend = Trend()
         self.free = SLOWNESS + len(therapy.pools)  # where the code's free numbers begin
         disturbances = [c for c in therapy.of("disturbance") if c.direction == 0]
         self.disturbances = [therapy.index(c.name) for c in disturbances]

@@ -19,7 +19,7 @@ class Futures:
     features: `[R, P, H, 2, hidden]` what the level's rate needs at the start and the middle of each step.
     spread: `[R, P, H, hidden]`; code `[R, P, K]`; tau `[R, P, pools]`.
     score: `[P]` the standard normal score at which each particle reads the predicted spread; widen `[R]` multiplies it.
-    start: `[R, P]` the level at the beginning (scaled). forcing: `[R, P, H]` what was measured beyond what was predicted.
+    start: `[R, P]` the level at the beginning (scaled). trend: `[R, P, 2]` where it was heading. forcing: `[R, P, H]` what was measured beyond what was predicted.
     """
 
     model: WorldModel
@@ -30,6 +30,7 @@ class Futures:
     start: Tensor
     score: Tensor
     widen: Tensor
+    trend: Tensor
     forcing: Tensor | None = None
 
     def advance(self, level: Tensor, pools: Tensor, inflow: Tensor, step: Tensor | int, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -46,9 +47,12 @@ class Futures:
             low, high = dynamics.absorption.appearance(p.reshape(flat), tau.flatten(0, 1))
             return low.view_as(level), high.view_as(level)
 
-        half_level = level + half * dynamics.level_rate(now, code, level, *acting(pools))
+        minutes = torch.as_tensor(step, device=level.device).reshape(-1, 1, 1) * (2 * half)
+        heading = self.trend[rows]
+        drift, later = dynamics.trend.at(heading, minutes), dynamics.trend.at(heading, minutes + half)
+        half_level = level + half * (dynamics.level_rate(now, code, level, *acting(pools)) + drift)
         half_pools = pools + half * flow(pools)
-        level = level + 2 * half * dynamics.level_rate(middle, code, half_level, *acting(half_pools))
+        level = level + 2 * half * (dynamics.level_rate(middle, code, half_level, *acting(half_pools)) + later)
         pools = pools + 2 * half * flow(half_pools)
         if self.forcing is not None:
             level = level + self.forcing[rows, :, step]

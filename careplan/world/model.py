@@ -133,12 +133,16 @@ class WorldModel(nn.Module):
         place = torch.arange(1, 5, device=recent.device) * known
         last = recent.gather(1, place.argmax(1, keepdim=True)).squeeze(1)
         missed, unmeasured = self.correct(z).unbind(-1)
-        level = torch.where(known.any(1), (last - self.center[column]) / self.scale[column] + missed, unmeasured)
+        scaled = (last - self.center[column]) / self.scale[column]
+        measured = known.any(1)
+        level = torch.where(measured, scaled + missed, unmeasured)
+        history = (window.values[..., column] - self.center[column]) / self.scale[column]
+        trend = self.dynamics.trend(history, window.mask[..., column], scaled) * measured.unsqueeze(1)
         pools = self.dynamics.absorption.fill(
             self.amounts(window.values, window.mask, usual), self.dynamics.absorption.time_constants(code), self.therapy.step
         )
         minute = window.minute[:, -1] + self.therapy.step
-        return State(z, level.clamp(LOWEST, HIGHEST), pools, minute)
+        return State(z, level.clamp(LOWEST, HIGHEST), pools, minute, trend)
 
     # Its futures.
 
@@ -184,7 +188,7 @@ class WorldModel(nn.Module):
             low, high = dynamics.absorption.appearance(pools, tau)
             return (
                 dynamics.context_rate(z, condition) / 60.0,
-                dynamics.level_rate(dynamics.features(z, condition), code, level, low, high),
+                dynamics.level_rate(dynamics.features(z, condition), code, level, low, high) + dynamics.trend.at(state.trend, t),
                 dynamics.absorption(pools, inflow[:, row], tau),
             )
 

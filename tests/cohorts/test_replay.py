@@ -72,9 +72,7 @@ def test_the_events_of_a_person_make_the_same_series(lived) -> None:
 
 def test_every_source_of_variability_can_be_switched_off() -> None:
     people = sample_population("adult", 3, seed=4)
-    calm = Life(
-        meal_time=0, meal_size=0, counting=0, unannounced=0, circadian=0, daily=0, exercise=0, illness=0
-    )
+    calm = Life(meal_time=0, meal_size=0, counting=0, unannounced=0, circadian=0, daily=0, exercise=0, illness=0)
     quiet = replay(people, Behaviour(), days=1, seed=1, life=calm, sensor=Sensor(noise=0, gain=0, dropout=0))
     assert torch.equal(quiet.scenario.sensitivity, torch.ones_like(quiet.scenario.sensitivity))
     assert torch.equal(quiet.scenario.eaten, quiet.scenario.announced)

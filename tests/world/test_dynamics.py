@@ -69,7 +69,7 @@ def test_a_dose_is_neither_lost_nor_made_on_its_way() -> None:
     values = torch.zeros_like(values)
     values[:, 0, 2] = 6.0
     known = torch.ones(len(usual))
-    empty = type(state)(state.z, state.level, torch.zeros_like(state.pools), state.minute)
+    empty = type(state)(state.z, state.level, torch.zeros_like(state.pools), state.minute, state.trend)
     pools = model.rollout(empty, values, mask, known, usual, code).pools
     share = 6.0 / model.daily(usual)[:, 2]
     assert (pools.sum(-1) <= share.unsqueeze(1) * (1 + 1e-4)).all()
@@ -86,7 +86,7 @@ def test_stepping_through_futures_is_the_rollout() -> None:
     tau = model.dynamics.absorption.time_constants(code)
     futures = Futures(
         model, features.unsqueeze(1), spread.unsqueeze(1), code.unsqueeze(1), tau.unsqueeze(1), state.level.unsqueeze(1),
-        torch.zeros(1), torch.ones(len(usual)),
+        torch.zeros(1), torch.ones(len(usual)), state.trend.unsqueeze(1),
     )  # fmt: skip
     rows = torch.arange(len(usual))
     level, pools = state.level.unsqueeze(1), state.pools.unsqueeze(1)
@@ -105,7 +105,7 @@ def test_abduction_passes_through_what_was_measured() -> None:
     tau = model.dynamics.absorption.time_constants(code).unsqueeze(1)
     start = state.level.unsqueeze(1)
     futures = Futures(
-        model, features.unsqueeze(1), spread.unsqueeze(1), code.unsqueeze(1), tau, start, torch.zeros(1), torch.ones(len(usual))
+        model, features.unsqueeze(1), spread.unsqueeze(1), code.unsqueeze(1), tau, start, torch.zeros(1), torch.ones(len(usual)), state.trend.unsqueeze(1)
     )
     truth = torch.randn(len(usual), inflow.shape[1])
     seen = torch.rand(truth.shape) < 0.8

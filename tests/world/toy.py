@@ -53,4 +53,6 @@ def recording(seed: int, rows: int = 600, name: str = "one") -> PatientSeries:
     values[:, 4] = 1.0
     mask = np.ones_like(values, dtype=bool)
     mask[generator.random(rows) < 0.05, 0] = False
-    return PatientSeries(name, PRESSURE, pd.Timestamp("2026-03-01", tz="UTC"), "UTC", np.where(mask, values, 0).astype(np.float32), mask)
+    return PatientSeries(
+        name, PRESSURE, pd.Timestamp("2026-03-01", tz="UTC"), "UTC", np.where(mask, values, 0).astype(np.float32), mask
+    )

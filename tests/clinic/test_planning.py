@@ -1,0 +1,171 @@
+"""Forecasts, what-ifs and plans, end to end on a small virtual clinic with the shipped weights."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pandas as pd
+import pytest
+import torch
+
+from careplan.clinic.days import recent_days
+from careplan.clinic.demo import demo_records
+from careplan.clinic.dosing import suggest_doses
+from careplan.clinic.errors import ClinicError
+from careplan.clinic.forecasts import NO_CHANGE, forecast_patient
+from careplan.clinic.records import store_records
+from careplan.clinic.regimens import load_regimen
+from careplan.clinic.titration import plan_regimens, regimen_lines
+from careplan.clinic.world import open_world, personalised
+from careplan.glucose import LIMITS
+from careplan.store import open_database
+
+AT = pd.Timestamp("2026-09-22T12:00")  # the sixteenth day
+
+
+@pytest.fixture(scope="module")
+def world():
+    return open_world()
+
+
+@pytest.fixture(scope="module")
+def db(tmp_path_factory):
+    database = open_database(str(tmp_path_factory.mktemp("clinic") / "clinic.db"))
+    records = demo_records(2, 16, seed=3)
+    hour = records[0].events[records[0].events["time"] < records[0].events["time"].min() + pd.Timedelta(hours=1)]
+    dry = records[1].events[records[1].events["channel"] == "glucose"]
+    extra = [
+        replace(records[0], patient="an-hour", events=hour.reset_index(drop=True), regimen=None),
+        replace(records[1], patient="no-insulin", events=dry.reset_index(drop=True), regimen=None),
+    ]
+    report = store_records(database, "demo", [*records, *extra])
+    assert not report.failed
+    yield database
+    database.close()
+
+
+@pytest.fixture(scope="module")
+def patient(db) -> str:
+    from careplan.clinic.records import patient_names
+
+    return next(name for name in patient_names(db) if name not in ("an-hour", "no-insulin"))
+
+
+def test_a_forecast_has_its_interval_and_what_happened(db, world, patient) -> None:
+    found = forecast_patient(db, patient, world, at=AT)
+    assert found.observed is not None and len(found.observed.mid) > 20
+    for path in found.paths.values():
+        assert path.minutes[0] == 0 and path.minutes[-1] == 240
+        assert all(low <= mid <= high for low, mid, high in zip(path.low, path.mid, path.high, strict=True))
+        assert path.high[-1] - path.low[-1] > path.high[1] - path.low[1], "further ahead is less certain"
+
+
+def test_a_what_if_moves_the_forecast_the_right_way(db, world, patient) -> None:
+    asked = ["bolus 1 at 12:30", "bolus 6 at 12:30", "carbs 10 at 12:30", "carbs 90 at 12:30", "basal 0 from 12:00 to 15:00"]
+    found = forecast_patient(db, patient, world, at=AT, what_if=asked)
+    ends = {name: path.mid[-1] for name, path in found.paths.items()}
+    assert ends["bolus 6 at 12:30"] < ends["bolus 1 at 12:30"]
+    assert ends["carbs 90 at 12:30"] > ends["carbs 10 at 12:30"]
+    assert ends["basal 0 from 12:00 to 15:00"] > ends[NO_CHANGE]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("eat something", "expected 'bolus 4 at 12:30'"),
+        ("insulin 4 at 12:30", "not one of"),
+        ("bolus 400 at 12:30", "outside 0..60"),
+        ("bolus 4 at 25:30", "not a time of day"),
+        ("bolus 4 at 23:30", "the hours forecast"),
+        ("basal 1 at 12:30", "is a rate"),
+        ("basal 1 from 14:00 to 13:00", "ends before it begins"),
+    ],
+)
+def test_a_what_if_that_cannot_be_read_says_why(db, world, patient, text: str, problem: str) -> None:
+    with pytest.raises(ClinicError, match=problem):
+        forecast_patient(db, patient, world, at=AT, what_if=[text])
+
+
+def test_a_time_outside_the_recording_is_refused(db, world, patient) -> None:
+    with pytest.raises(ClinicError, match="outside the recording"):
+        forecast_patient(db, patient, world, at=pd.Timestamp("2031-01-01T12:00"))
+
+
+def test_a_personalisation_is_kept_until_the_data_change(db, world, patient) -> None:
+    first = personalised(db, [patient], world)[patient]
+    again = personalised(db, [patient], world)[patient]
+    assert again[2] == first[2]
+    torch.testing.assert_close(again[1].mean, first[1].mean, rtol=0, atol=1e-6)
+    assert first[1].windows > 20
+
+
+def test_an_unchanged_regimen_replays_the_days_that_were(db, world, patient) -> None:
+    series, person, _ = personalised(db, [patient], world)[patient]
+    regimen = load_regimen(db, patient)
+    assert regimen is not None
+    days = recent_days(world.model, series, person, regimen, count=4, particles=3)
+    assert days is not None
+    lines = len(regimen_lines(series, regimen, days))
+    levels = days.replay(torch.ones(1, lines))[0]  # [P, D, H]
+    group = int(world.model.shape.interval // 5)
+    for day, row in enumerate(days.rows):
+        truth = torch.from_numpy(series.values[row : row + 288, 0])[group - 1 :: group]
+        seen = torch.from_numpy(series.mask[row : row + 288, 0])[group - 1 :: group]
+        for particle in range(3):
+            torch.testing.assert_close(levels[particle, day][seen], truth[seen], rtol=0, atol=0.5)
+
+
+def test_more_insulin_in_a_regimen_never_raises_a_day(db, world, patient) -> None:
+    series, person, _ = personalised(db, [patient], world)[patient]
+    regimen = load_regimen(db, patient)
+    assert regimen is not None
+    days = recent_days(world.model, series, person, regimen, count=3, particles=2)
+    assert days is not None
+    lines = len(regimen_lines(series, regimen, days))
+    table = torch.ones(3, lines)
+    table[1, :4] = 1.2  # basal up
+    table[2, 4:8] = 0.8  # carb ratio down
+    unchanged, basal, ratio = days.replay(table)
+    assert float((basal - unchanged).mean()) < 0
+    assert float((ratio - unchanged).mean()) < 0
+
+
+def test_doses_keep_every_limit_and_name_what_bound_them(db, world, patient) -> None:
+    made = suggest_doses(db, [patient], world, at=AT, announced=["carbs 80 at 12:00"])[0]
+    assert made.options[-1].name == "no change"
+    boluses = [line for line in made.lines if line.setting == "bolus"]
+    assert all(0 < line.proposed <= LIMITS["adult"].max_dose for line in boluses)
+    assert all(later.start - earlier.start >= 30 for earlier, later in pairwise(boluses))
+    if made.lines:
+        outcomes = {option.name: option.outcomes for option in made.options}
+        assert outcomes["proposed"]["below_54"].mid <= 1.0 + 1e-6
+
+
+def test_a_dose_may_not_be_announced(db, world, patient) -> None:
+    with pytest.raises(ClinicError, match="what the patient will do"):
+        suggest_doses(db, [patient], world, at=AT, announced=["bolus 5 at 12:30"])
+
+
+def test_regimens_keep_their_caps(db, world, patient) -> None:
+    made = plan_regimens(db, [patient], world)[0]
+    assert made.id is not None
+    for line in made.lines:
+        assert abs(line.proposed / line.current - 1) <= 0.2 + 1e-6
+        assert line.days >= 5
+
+
+@pytest.mark.parametrize(("name", "reason"), [("an-hour", "too little data"), ("no-insulin", "no doses are logged")])
+def test_too_little_to_go_on_makes_it_abstain(db, world, name: str, reason: str) -> None:
+    for made in (*suggest_doses(db, [name], world), *plan_regimens(db, [name], world)):
+        assert made.abstained and not made.lines
+        assert any(reason in text for text in made.reasons)
+
+
+def test_many_patients_are_planned_at_once_as_each_alone(db, world, patient) -> None:
+    from careplan.clinic.records import patient_names
+
+    names = [name for name in patient_names(db) if name not in ("an-hour", "no-insulin")]
+    together = suggest_doses(db, names, world, at=AT)
+    alone = [suggest_doses(db, [name], world, at=AT)[0] for name in names]
+    for one, other in zip(together, alone, strict=True):
+        assert one.patient == other.patient and one.abstained == other.abstained
+        assert [line.key for line in one.lines] == [line.key for line in other.lines]

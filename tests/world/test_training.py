@@ -1,0 +1,75 @@
+"""Training learns, is reproducible from its seed, and goes on from a checkpoint."""
+
+import pytest
+import torch
+
+from careplan.world import losses
+from careplan.world.corpus import Branches, Corpus
+from careplan.world.training import Recipe, Training, train
+from tests.world.toy import PRESSURE, SMALL, recording
+
+RECIPE = Recipe(steps=12, batch=16, branches=4, seed=3)
+
+
+def training(recipe: Recipe = RECIPE) -> Training:
+    corpus = Corpus.of([recording(seed, name=str(seed)) for seed in range(3)])
+    rows = 48
+    values = corpus.values[corpus.first[0] + 200 : corpus.first[0] + 200 + rows].expand(6, -1, -1).clone()
+    values[:, 0, 2] += torch.arange(1.0, 7.0)
+    recorded = torch.full((6, rows), 120.0)
+    altered = recorded - torch.arange(1.0, 7.0).unsqueeze(1) * torch.linspace(0, 5, rows)
+    branches = Branches(torch.zeros(6, dtype=torch.long), torch.full((6,), 200), values, recorded, altered)
+    return Training(PRESSURE, recipe, corpus, branches, real=1, shape=SMALL)
+
+
+def test_the_same_seed_trains_the_same_weights_and_a_resumed_run_too(tmp_path) -> None:
+    one = train(training(), tmp_path / "one", say=lambda _: None).fingerprint()
+    two = train(training(), tmp_path / "two", say=lambda _: None).fingerprint()
+    other = train(training(Recipe(steps=12, batch=16, branches=4, seed=4)), tmp_path / "three", say=lambda _: None).fingerprint()
+    assert one == two != other
+
+
+def test_effects_are_learned(tmp_path) -> None:
+    before = training()
+    chosen = torch.arange(6)
+    start = float(before._effects(chosen))
+    after = training(Recipe(steps=60, batch=8, branches=6, seed=3))
+    train(after, tmp_path, say=lambda _: None)
+    assert float(after._effects(chosen)) < 0.7 * start
+
+
+@pytest.mark.parametrize("name", ["latent", "anticollapse", "inverse", "effects"])
+def test_every_term_can_be_switched_off(name: str) -> None:
+    recipe = Recipe(**{"steps": 4, "batch": 8, "branches": 2, "seed": 1, name: 0.0})
+    module = training(recipe)
+    module.log_dict = lambda *_, **__: None  # type: ignore[method-assign]
+    assert torch.isfinite(module.training_step(torch.tensor(0), 0))
+
+
+def test_sigreg_is_smallest_for_a_standard_normal() -> None:
+    generator = torch.Generator().manual_seed(0)
+    normal = torch.randn(512, 16, generator=generator)
+
+    def value(z: torch.Tensor) -> float:
+        return float(losses.sigreg(z, torch.Generator().manual_seed(1)))
+
+    collapsed, stretched = value(normal * 0.01), value(normal * 3)
+    assert value(normal) < 0.2 * min(collapsed, stretched)
+    assert value(normal) < value(torch.rand(512, 16, generator=generator) * 12**0.5 * torch.tensor([1.0, 0.0]).repeat(8))
+
+
+def test_vicreg_punishes_collapse_and_repetition() -> None:
+    normal = torch.randn(512, 8, generator=torch.Generator().manual_seed(0))
+    assert losses.vicreg(normal) < losses.vicreg(normal * 0.01)
+    assert losses.vicreg(normal) < losses.vicreg(normal[:, :1].expand(-1, 8))
+
+
+def test_pinball_is_least_at_the_quantiles() -> None:
+    residual = torch.randn(4000, 1, generator=torch.Generator().manual_seed(0))
+    seen = torch.ones_like(residual, dtype=torch.bool)
+
+    def loss(scale: float) -> float:
+        offsets = torch.tensor([-1.645, -0.674, 0.674, 1.645]) * scale
+        return float(losses.pinball(offsets.expand(4000, 1, 4), residual, seen))
+
+    assert loss(1.0) < loss(0.7) and loss(1.0) < loss(1.4)
