@@ -1,34 +1,27 @@
-"""Type 1 physiology: the UVA/Padova meal model in thirteen states, batched.
+"""Type 1 physiology: the UVA/Padova model in thirteen states, and two more for long-acting insulin, batched on any device.
 
 Equations: Dalla Man, Rizza, Cobelli, "Meal simulation model of the glucose-insulin system", IEEE TBME 54(10), 2007 (DM07),
-with the subcutaneous insulin chain and sensor delay of its type 1 simulator (Kovatchev 2009; Dalla Man 2014, S2013).
+with the subcutaneous insulin chain and sensor delay of its type 1 simulator (Kovatchev 2009, J Diabetes Sci Technol 3(1)).
+Not modelled: counter-regulation by glucagon (S2013), intravenous inputs, changes of weight.
 """
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 
 PMOL_PER_UNIT = 6000.0
 STEP = 5.0  # minutes between records
-SUBSTEPS = 2  # Runge-Kutta steps in each
+SUBSTEPS = 2  # Runge-Kutta steps in each; stable while no rate constant exceeds 1.1 a minute
 
-# The states, in order. Amounts a kg of body weight except in the gut, which holds milligrams.
+# The states, in order: the published thirteen, then what long-acting insulin waits in. Amounts a kg of body weight, except in
+# the stomach and the gut, which hold milligrams; "action", "delayed" and "hepatic" are insulin signals in pmol/L.
 STATES = (
-    "solid",
-    "liquid",
-    "gut",
-    "plasma",
-    "tissue",
-    "insulin",
-    "action",
-    "delayed",
-    "hepatic",
-    "liver",
-    "depot1",
-    "depot2",
-    "sensed",
+    *("solid", "liquid", "gut", "plasma", "tissue", "insulin", "action", "delayed", "hepatic", "liver"),
+    *("depot1", "depot2", "sensed", "long1", "long2"),
 )
+PLASMA, ACTION, SENSED, LONG = (STATES.index(name) for name in ("plasma", "action", "sensed", "long1"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +59,18 @@ class Physiology:
     ka2: Tensor
     ksc: Tensor
     Ib: Tensor  # basal plasma insulin, pmol/L
+    tlong: Tensor  # minutes in each stage of the long-acting depot
+
+    def __post_init__(self) -> None:
+        count = len(self.weight)
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value.shape != (count,):
+                raise ValueError(f"physiology: {field.name} has shape {tuple(value.shape)}, expected [{count}]")
+            bad = torch.nonzero(~(value > 0) | ~torch.isfinite(value))
+            if len(bad):
+                row = int(bad[0])
+                raise ValueError(f"physiology: {field.name} of person {row} is {float(value[row])}, expected a positive number")
 
     def __len__(self) -> int:
         return len(self.weight)
@@ -76,89 +81,140 @@ class Physiology:
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """The state now: amounts `[B, 13]` in the order of `STATES`, and what the stomach held after the last mouthful, mg `[B]`."""
+    """The state now: amounts `[B, 15]` in the order of `STATES`; what the stomach held when the last meal began and all eaten
+    since, mg `[B]`; whether that meal goes on `[B]`.
+    """
 
     amounts: Tensor
     meal: Tensor
+    eating: Tensor
 
     def glucose(self, who: Physiology) -> Tensor:
         """Plasma glucose, mg/dL `[B]`."""
-        return self.amounts[:, STATES.index("plasma")] / who.Vg
+        return self.amounts[:, PLASMA] / who.Vg
 
     def sensed(self, who: Physiology) -> Tensor:
         """Interstitial glucose, what a sensor without error would show, mg/dL `[B]`."""
-        return self.amounts[:, STATES.index("sensed")] / who.Vg
+        return self.amounts[:, SENSED] / who.Vg
 
 
-def derivative(who: Physiology, x: Tensor, meal: Tensor, carbs: Tensor, insulin: Tensor, sensitivity: Tensor) -> Tensor:
-    """d/dt of `[B, 13]` under carbohydrate mg/min, insulin pmol/kg/min and a factor on insulin's actions, `[B]` each."""
-    solid, liquid, gut, plasma, tissue, free, action, delayed, hepatic, liver, depot1, depot2, sensed = x.unbind(-1)
-    # Gastric emptying slows in the middle of a meal (DM07 eq. A17-A18).
-    held, size = solid + liquid, meal.clamp(min=1.0)
-    rise, fall = 2.5 / (1 - who.b) / size, 2.5 / who.d / size
-    bend = torch.tanh(rise * (held - who.b * size)) - torch.tanh(fall * (held - who.d * size)) + 2
-    empty = torch.where(meal > 1.0, who.kmin + (who.kmax - who.kmin) / 2 * bend, who.kmax)
-    appearance = who.f * who.kabs * gut / who.weight  # eq. A19
-    production = (who.kp1 - who.kp2 * plasma - who.kp3 * hepatic * (0.5 + 0.5 * sensitivity)).clamp(min=0)  # A8
-    renal = who.ke1 * (plasma - who.ke2).clamp(min=0)  # A27
-    concentration = free / who.Vi
-    uptake = (who.Vm0 + who.Vmx * action * sensitivity).clamp(min=0) * tissue / (who.Km0 + tissue)  # A13-A14
-    return torch.stack(
-        [
-            carbs - who.kmax * solid,
-            who.kmax * solid - empty * liquid,
-            empty * liquid - who.kabs * gut,
-            production + appearance - who.Fsnc - renal - who.k1 * plasma + who.k2 * tissue,  # A1
-            who.k1 * plasma - who.k2 * tissue - uptake,
-            who.m1 * liver + who.ka1 * depot1 + who.ka2 * depot2 - (who.m2 + who.m4) * free,  # A3
-            who.p2u * (concentration - who.Ib - action),  # A15
-            who.ki * (concentration - delayed),  # A9
-            who.ki * (delayed - hepatic),
-            who.m2 * free - (who.m1 + who.m30) * liver,
-            insulin - (who.ka1 + who.kd) * depot1,
-            who.kd * depot1 - who.ka2 * depot2,
-            who.ksc * (plasma - sensed),
-        ],
-        dim=-1,
-    )
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What happens to each body in one row of five minutes, `[B]` each.
+
+    carbs: g eaten; insulin: U of rapid insulin, bolus and basal; long_acting: U. Factors, 1 at rest: sensitivity on insulin's
+    actions, uptake on uptake without insulin (exercise), pace on the stomach and the gut (a slow meal is below 1).
+    """
+
+    carbs: Tensor
+    insulin: Tensor
+    long_acting: Tensor
+    sensitivity: Tensor
+    uptake: Tensor
+    pace: Tensor
 
 
-def advance(who: Physiology, body: Body, carbs: Tensor, insulin: Tensor, sensitivity: Tensor) -> Body:
-    """Five minutes: carbohydrate eaten g `[B]`, insulin given U `[B]`, sensitivity `[B]`. Classical Runge-Kutta."""
-    x, eaten = body.amounts, carbs * 1000.0
-    meal = torch.where(eaten > 0, x[:, 0] + x[:, 1] + eaten, body.meal)
-    per_minute, dose = eaten / STEP, insulin / STEP * PMOL_PER_UNIT / who.weight
-    h = STEP / SUBSTEPS
+def vector_field(who: Physiology, meal: Tensor, given: Inputs) -> Callable[[Tensor], Tensor]:
+    """d/dt of `[B, 15]` while carbohydrate is given in mg/min and insulin in pmol/kg/min. Equation numbers are DM07's."""
+    kabs, kmax, kmin = who.kabs * given.pace, who.kmax * given.pace, who.kmin * given.pace
+    Vm0, Vmx = who.Vm0 * given.uptake, who.Vmx * given.sensitivity  # noqa: N806, the published symbols
+    kp3 = who.kp3 * (0.5 + 0.5 * given.sensitivity)
+    # Emptying slows in the middle of a meal (A17-A18, with k_min + 2 (k_max - k_min) / 2 = k_max drawn together).
+    rise, fall = 2.5 / (1 - who.b) / meal.clamp(min=1.0), 2.5 / who.d / meal.clamp(min=1.0)
+    begins, slowing = 2.5 * who.b / (1 - who.b), torch.where(meal > 1.0, (kmax - kmin) / 2, 0.0)
+    appearing, none, slow = who.f / who.weight, torch.zeros_like(meal), 1 / who.tlong
+    # What each compartment loses in proportion to what it holds, in the order of the states.
+    insulin = (who.m2 + who.m4, who.p2u, who.ki, who.ki, who.m1 + who.m30, who.ka1 + who.kd, who.ka2)
+    losses = torch.stack([kmax, none, kabs, who.k1, who.k2, *insulin, who.ksc, slow, slow])
 
-    def rate(state: Tensor) -> Tensor:
-        return derivative(who, state, meal, per_minute, dose, sensitivity)
+    def rate(x: Tensor) -> Tensor:
+        amounts = x.T
+        lost = losses * amounts
+        solid, liquid, _, plasma, tissue, free, action, _, hepatic, liver, depot1, *_ = amounts.unbind()
+        held = solid + liquid
+        emptied = (kmax + slowing * (torch.tanh(rise * held - begins) - torch.tanh(fall * held - 2.5))) * liquid
+        appearance = appearing * lost[2]  # A19
+        production = (who.kp1 - who.kp2 * plasma - kp3 * hepatic).clamp(min=0)  # A8
+        renal = who.ke1 * (plasma - who.ke2).clamp(min=0)  # A27
+        uptake = (Vm0 + Vmx * action).clamp(min=0) * tissue / (who.Km0 + tissue)  # A13-A14
+        concentration = free / who.Vi
+        gained = [
+            given.carbs,
+            lost[0] - emptied,
+            emptied,
+            production + appearance - who.Fsnc - renal + lost[4],  # A1
+            lost[3] - uptake,
+            who.m1 * liver + who.ka1 * depot1 + lost[11] + lost[14],  # A3
+            who.p2u * (concentration - who.Ib),  # A15
+            who.ki * concentration,  # A11
+            lost[7],
+            who.m2 * free,
+            given.insulin,
+            who.kd * depot1,
+            who.ksc * plasma,
+            given.long_acting,
+            lost[13],
+        ]
+        return (torch.stack(gained) - lost).T  # states first in memory: each of them is one contiguous row of people
 
-    for _ in range(SUBSTEPS):
+    return rate
+
+
+def advance(who: Physiology, body: Body, given: Inputs, *, minutes: float = STEP, substeps: int = SUBSTEPS) -> Body:
+    """One row by the classical Runge-Kutta method; what is given is spread evenly over it."""
+    x, eaten = body.amounts, given.carbs * 1000.0
+    eating = eaten > 0
+    meal = torch.where(eating, torch.where(body.eating, body.meal, x[:, 0] + x[:, 1]) + eaten, body.meal)
+    dose = PMOL_PER_UNIT / minutes / who.weight
+    given = replace(given, carbs=eaten / minutes, insulin=given.insulin * dose, long_acting=given.long_acting * dose)
+    rate = vector_field(who, meal, given)
+    lowest = x.new_zeros(len(STATES))
+    lowest[ACTION] = -torch.inf  # a deviation from basal: the only state that may be negative
+    h = minutes / substeps
+    for _ in range(substeps):
         k1 = rate(x)
-        k2 = rate(x + h / 2 * k1)
-        k3 = rate(x + h / 2 * k2)
-        k4 = rate(x + h * k3)
-        x = x + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-        action = STATES.index("action")  # a deviation from basal: the only state that may be negative
-        x = torch.cat([x[:, :action].clamp(min=0), x[:, action : action + 1], x[:, action + 1 :].clamp(min=0)], dim=1)
-    return Body(x, meal)
+        k2 = rate(torch.add(x, k1, alpha=h / 2))
+        k3 = rate(torch.add(x, k2, alpha=h / 2))
+        k4 = rate(torch.add(x, k3, alpha=h))
+        slope = torch.add(k1 + k4, k2 + k3, alpha=2.0)
+        x = torch.maximum(torch.add(x, slope, alpha=h / 6), lowest)
+    return Body(x, meal, eating)
+
+
+def resting(carbs: Tensor, insulin: Tensor) -> Inputs:
+    """Nothing but carbohydrate g and rapid insulin U, `[B]` each."""
+    ones = torch.ones_like(carbs)
+    return Inputs(carbs, insulin, torch.zeros_like(carbs), ones, ones, ones)
 
 
 def fasting(who: Physiology, glucose: Tensor) -> tuple[Physiology, Body, Tensor]:
-    """Close the model at a fasting glucose `[B]` mg/dL and `Ib`: the `kp1` that holds it, the state, and the basal rate,
-    U/h `[B]`."""
+    """The model with the `kp1` that holds a fasting glucose `[B]` mg/dL at insulin `Ib`, that state, the basal rate U/h `[B]`."""
     plasma = glucose * who.Vg
     # k1 Gp - k2 Gt = Vm0 Gt / (Km0 + Gt): the positive root of a quadratic in Gt.
     linear = who.k2 * who.Km0 + who.Vm0 - who.k1 * plasma
     tissue = (-linear + torch.sqrt(linear**2 + 4 * who.k2 * who.k1 * plasma * who.Km0)) / (2 * who.k2)
     production = who.Fsnc + who.Vm0 * tissue / (who.Km0 + tissue)
-    closed = {field.name: getattr(who, field.name) for field in fields(who)}
-    closed["kp1"] = production + who.kp2 * plasma + who.kp3 * who.Ib
+    closed = replace(who, kp1=production + who.kp2 * plasma + who.kp3 * who.Ib)
     free = who.Ib * who.Vi
     liver = who.m2 * free / (who.m1 + who.m30)
     appearance = (who.m2 + who.m4) * free - who.m1 * liver  # pmol/kg/min
     depot1 = appearance / (who.ka1 + who.kd)
     depot2 = who.kd * depot1 / who.ka2
     none = torch.zeros_like(glucose)
-    amounts = torch.stack([none, none, none, plasma, tissue, free, none, who.Ib, who.Ib, liver, depot1, depot2, plasma], dim=-1)
-    return Physiology(**closed), Body(amounts, none), appearance * who.weight / PMOL_PER_UNIT * 60.0
+    insulin = (free, none, who.Ib, who.Ib, liver, depot1, depot2)
+    amounts = torch.stack([none, none, none, plasma, tissue, *insulin, plasma, none, none])
+    return closed, Body(amounts.T, none, none > 0), appearance * who.weight / PMOL_PER_UNIT * 60.0
+
+
+def long_acting_steady(who: Physiology, body: Body, daily: Tensor, since: float) -> Body:
+    """The same body on pens: no rapid basal, long-acting insulin of `daily` U `[B]` once a day, `since` minutes after a dose."""
+    day = 24 * 60.0
+    # A dose leaves D e^(-t/T) in the first stage and D (t/T) e^(-t/T) in the second; those before it add up to these sums.
+    gone, left = torch.exp(-day / who.tlong), torch.exp(-since / who.tlong)
+    dose = daily * PMOL_PER_UNIT / who.weight
+    long1 = dose * left / (1 - gone)
+    long2 = dose * left * (since / who.tlong / (1 - gone) + day / who.tlong * gone / (1 - gone) ** 2)
+    amounts = body.amounts.clone()
+    amounts[:, [STATES.index("depot1"), STATES.index("depot2")]] = 0.0
+    amounts[:, LONG], amounts[:, LONG + 1] = long1, long2
+    return replace(body, amounts=amounts)

@@ -6,13 +6,17 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from cohorts.population import Population
+from cohorts.population import LONG_ACTING_AT, Population
+
+NIGHT = 72  # rows after midnight while people sleep
 
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What is known at one row: reading mg/dL (the last shown), g announced, U on board, minutes since the last bolus,
-    `[B]` each."""
+    """What is known at one row, counted from midnight of the first day.
+
+    reading mg/dL (the last shown), g announced, U of boluses on board, minutes since the last bolus, `[B]` each.
+    """
 
     row: int
     reading: Tensor
@@ -23,10 +27,11 @@ class Seen:
 
 @dataclass(frozen=True, eq=False)
 class Doses:
-    """Basal U/h, bolus U, and carbohydrate eaten because of a low, g, `[B]` each."""
+    """Basal U/h, bolus U, long-acting U, and carbohydrate eaten because of a low, g, `[B]` each."""
 
     basal: Tensor
     bolus: Tensor
+    long_acting: Tensor
     rescue: Tensor
 
 
@@ -48,54 +53,69 @@ class Policy(Protocol):
 class Behaviour:
     """Basal-bolus as people live it, with the settings prescribed to them: confounded by what they see and feel.
 
-    They bolus for announced meals, some late, some never; correct highs when they notice; eat when low; a pump suspends below
-    75 mg/dL. explore: spread of the logarithm of random changes to basal (six hours at a time) and to each bolus, for the
-    share `explorers` of people.
+    They bolus for announced meals, some late, some never, less when low; correct highs when they notice; eat when low. A pump
+    suspends below 75 mg/dL. People on pens have no basal rate but one long-acting dose a day, sometimes forgotten, and round
+    doses to half units. explore: spread of the logarithm of random changes to basal (six hours at a time; the long-acting
+    dose) and to each bolus, for the share `explorers` of people.
     """
 
     name: str = "behaviour"
-    late: float = 0.15
-    missed: float = 0.04
-    notice: float = 0.03  # chance of noticing a high, a row
-    rescue: float = 0.25  # chance of treating a low, a row
+    late: float = 0.25
+    missed: float = 0.08
+    forgotten: float = 0.02  # long-acting doses
+    notice: float = 0.03  # chance of noticing a high, a row; a third at night, three times that above 300
+    rescue: float = 0.35  # chance of treating a low, a row; half at night
+    size: float = 0.1  # spread of the logarithm of what is dosed about what was meant
     explore: float = 0.0
     explorers: float = 0.5
     target: float = 120.0
     _draws: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
+    @classmethod
+    def as_set(cls) -> "Behaviour":
+        """Basal-bolus to the letter: nothing late, missed, forgotten or unnoticed at night or by day, no random doses."""
+        return cls(name="basal-bolus", late=0.0, missed=0.0, forgotten=0.0, size=0.0)
+
     def begin(self, people: Population, rows: int, generator: torch.Generator) -> None:
         count = len(people)
 
         def chance() -> Tensor:
-            return torch.rand(count, rows, generator=generator)
+            return torch.rand(rows, count, generator=generator)
 
         basal, ratio, factor = people.settings.unbind(-1)
-        bold = self.explore * (torch.rand(count, 1, generator=generator) < self.explorers)
-        swing = torch.exp(bold * torch.randn(count, rows // 72 + 1, generator=generator))
+        bold = self.explore * (torch.rand(count, generator=generator) < self.explorers)
+        swing = torch.exp(bold * torch.randn(rows // 72 + 1, count, generator=generator)).repeat_interleave(72, 0)[:rows]
+        awake = torch.where(torch.arange(rows) % 288 < NIGHT, 0.0, 1.0).unsqueeze(1)
+        pens = people.pens.float()
+        scale = (people.physiology.weight / 75).clamp(max=1.0)
         self._draws = {
-            "basal": basal.unsqueeze(1) * swing.repeat_interleave(72, 1)[:, :rows],
+            "basal": basal * swing * (1 - pens),
+            "long": (24 * basal * swing).round() * pens * (chance() >= self.forgotten),
             "late": chance() < self.late,
             "missed": chance() < self.missed,
-            "notice": chance() < self.notice,
-            "rescue": (chance() < self.rescue) * (8 + 10 * chance()),
-            "size": torch.exp((0.08 + bold) * torch.randn(count, rows, generator=generator)),
+            "notice": chance() / (1 + 2 * awake) * 3,
+            "rescue": (chance() < self.rescue * (1 + awake) / 2) * (8 + 10 * chance()) * scale,
+            "size": torch.exp((self.size + bold) * torch.randn(rows, count, generator=generator)),
             "ratio": ratio,
             "factor": factor,
+            "step": torch.where(people.pens, 0.5, 0.05),
             "waiting": torch.zeros(count),
         }
 
     def decide(self, seen: Seen) -> Doses:
         draws, row = self._draws, seen.row
         waiting = draws["waiting"]  # g not bolused for yet: a late bolus comes at the next half hour
-        due = waiting * float(row % 6 == 0)
-        late = draws["late"][:, row] & (seen.announced > 0)
-        draws["waiting"] = torch.where(late, seen.announced, waiting - due)
-        meal = torch.where(late, 0.0, seen.announced) + due
-        high = (seen.reading > 200) & draws["notice"][:, row] & (seen.since_bolus > 90)
+        due = waiting if row % 6 == 0 else torch.zeros_like(waiting)
+        postponed = seen.announced * draws["late"][row]
+        draws["waiting"] = waiting - due + postponed
+        meal = seen.announced - postponed + due
+        notices = draws["notice"][row] < torch.where(seen.reading > 300, 3 * self.notice, self.notice)
+        high = (seen.reading > 200) & notices & (seen.since_bolus > 90)
         correction = ((seen.reading - self.target) / draws["factor"] - seen.on_board).clamp(min=-5)
         correction = torch.where((seen.reading > 150) | (seen.reading < 80), correction, 0.0)
-        bolus = torch.where((meal > 0) | high, meal / draws["ratio"] + correction, 0.0).clamp(0.0, 25.0)
-        bolus = bolus * draws["size"][:, row] * ~draws["missed"][:, row]
-        basal = torch.where(seen.reading < 75, 0.0, draws["basal"][:, row])
-        rescue = torch.where(seen.reading < 65, draws["rescue"][:, row], 0.0)
-        return Doses((basal * 40).round() / 40, (bolus * 20).round() / 20, rescue.round())
+        meant = torch.where((meal > 0) | high, meal / draws["ratio"] + correction, 0.0)
+        bolus = (meant * draws["size"][row] * ~draws["missed"][row]).clamp(0.0, 25.0)
+        basal = torch.where(seen.reading < 75, 0.0, draws["basal"][row])
+        rescue = torch.where(seen.reading < 65, draws["rescue"][row], 0.0)
+        long_acting = draws["long"][row] if row % 288 == LONG_ACTING_AT // 5 else torch.zeros_like(basal)
+        return Doses((basal * 40).round() / 40, (bolus / draws["step"]).round() * draws["step"], long_acting, rescue.round())

@@ -1,10 +1,7 @@
-"""Life: what virtual people eat, do and are like from day to day, drawn before anyone is treated.
-
-Every source can be switched off.
-"""
+"""Life: what virtual people eat, do and are like from day to day, drawn before anyone is treated; any of it can be off."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -13,8 +10,15 @@ from cohorts.population import Population
 
 ROWS = 288  # five-minute rows a day
 
-# Usual hour, grams for a 75 kg adult, and how often: breakfast, snack, lunch, snack, dinner, snack.
-MEALS = ((7.5, 45.0, 0.96), (10.5, 15.0, 0.35), (12.75, 65.0, 0.96), (16.0, 18.0, 0.40), (19.0, 75.0, 0.97), (21.5, 20.0, 0.30))
+# Usual hour, share of the day's carbohydrate, how often: breakfast, snack, lunch, snack, dinner, snack.
+MEALS = ((7.5, 0.22, 0.95), (10.5, 0.09, 0.35), (12.75, 0.30, 0.96), (16.0, 0.10, 0.45), (19.0, 0.33, 0.97), (21.5, 0.09, 0.25))
+SMALLEST = 3.0  # g: less is not a meal
+
+# Exercise, after the two actions of Breton 2008 (J Diabetes Sci Technol 2(1), 169-174): uptake without insulin while moving, and
+# insulin's actions stronger for hours after. The sizes a MET are ours.
+UPTAKE = 0.20
+SENSITISED = 0.007
+FADING = 360.0  # minutes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,26 +27,41 @@ class Life:
 
     meal_time: float = 0.7  # hours
     meal_size: float = 0.35
-    counting: float = 0.20  # error in the carbohydrate people announce
-    unannounced: float = 0.07  # share of meals not announced
-    circadian: float = 0.18  # largest swing of insulin sensitivity over the day
-    daily: float = 0.10  # sensitivity from day to day
+    counting: float = 0.30  # error in the carbohydrate people announce
+    unannounced: float = 0.12  # share of meals not announced
+    slow: float = 0.15  # share of meals absorbed at `pace`
+    pace: float = 0.6
+    circadian: float = 1.0  # times each person's own rhythm
+    daily: float = 0.20  # sensitivity from day to day, in part carried over to the next
     exercise: float = 0.25  # bouts a day
-    illness: float = 0.01  # share of days ill
+    illness: float = 0.01  # share of days ill, insulin a third weaker
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not 0 <= value < math.inf:
+                raise ValueError(f"life: {field.name} is {value}, expected a finite number, 0 or more")
+        if not 0 < self.pace <= 1:
+            raise ValueError(f"life: pace is {self.pace}, expected above 0 and at most 1")
 
 
 @dataclass(frozen=True, eq=False)
 class Scenario:
-    """`[B, T]` on the five-minute grid: g eaten, g announced, activity MET, factor on insulin's actions."""
+    """The truth of a life, `[B, T]` on the five-minute grid: g eaten, g announced, activity MET, whether ill, and factors on
+    insulin's actions (sensitivity), on uptake without insulin (uptake), and on the stomach and the gut (pace).
+    """
 
     eaten: Tensor
     announced: Tensor
     activity: Tensor
+    ill: Tensor
     sensitivity: Tensor
+    uptake: Tensor
+    pace: Tensor
 
 
 def draw_life(people: Population, days: int, life: Life, generator: torch.Generator) -> Scenario:
-    """`days` days of everyone's life."""
+    """`days` days of everyone's life, from midnight on. Times come first in memory, since a replay reads a row at a time."""
     count, rows = len(people), days * ROWS
 
     def normal(*shape: int) -> Tensor:
@@ -51,39 +70,51 @@ def draw_life(people: Population, days: int, life: Life, generator: torch.Genera
     def chance(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=generator)
 
-    eaten, announced = torch.zeros(count, rows), torch.zeros(count, rows)
-    appetite = (people.physiology.weight / 75.0).sqrt() * torch.exp(0.15 * normal(count))
-    who = torch.arange(count)
+    eaten, announced, pace = torch.zeros(rows, count), torch.zeros(rows, count), torch.ones(rows, count)
+    activity = torch.ones(rows, count)
+    who, clock = torch.arange(count), torch.arange(rows).unsqueeze(1)
     for day in range(days):
-        for hour, grams, often in MEALS:
+        for hour, share, often in MEALS:
             at = ((hour + life.meal_time * normal(count)) * 12).long().clamp(0, ROWS - 1) + day * ROWS
-            size = grams * appetite * torch.exp(life.meal_size * normal(count)) * (chance(count) < often)
-            said = size * torch.exp(life.counting * normal(count)) * (chance(count) >= life.unannounced)
-            eaten[who, at] += size.round()
-            announced[who, at] += said.round()
-
-    # Sensitivity: a daily rhythm with its trough where a person's dawn is, days that differ, illness and exercise.
-    clock = torch.arange(rows) % ROWS / ROWS
-    day_of = torch.arange(rows) // ROWS
-    swing, dawn = life.circadian * chance(count, 1), 0.2 + 0.1 * chance(count, 1)
-    rhythm = 1 - swing * torch.cos(2 * math.pi * (clock - dawn))
-    ill = (chance(count, days) < life.illness).float()
-    daily = torch.exp(life.daily * normal(count, days)) * (1 - 0.35 * ill)
-    activity = torch.ones(count, rows)
-    for day in range(days):
+            size = (people.carbs * share * torch.exp(life.meal_size * normal(count).clamp(-2, 2))).round()
+            size = size * (chance(count) < often) * (size >= SMALLEST)
+            said = (size * torch.exp(life.counting * normal(count).clamp(-2, 2))).round() * (chance(count) >= life.unannounced)
+            slowly = (size > 0) & (chance(count) < life.slow)
+            eaten[at, who] += size
+            announced[at, who] += said
+            lasting = slowly & (clock[day * ROWS :] >= at) & (clock[day * ROWS :] < at + 48)
+            pace[day * ROWS :][lasting] = life.pace
         bout = chance(count) < life.exercise
         start = ((9 + 10 * chance(count)) * 12).long() + day * ROWS
-        length, effort = (6 + 6 * chance(count)).long(), 3 + 5 * chance(count)
-        offset = torch.arange(rows) - start.unsqueeze(1)
-        inside = (offset >= 0) & (offset < length.unsqueeze(1)) & bout.unsqueeze(1)
-        activity = torch.where(inside, effort.unsqueeze(1), activity)
-    return Scenario(eaten, announced, activity, rhythm * daily[:, day_of] * _exertion(activity))
+        end, effort = start + (6 + 6 * chance(count)).long(), 3 + 5 * chance(count)
+        today = slice(day * ROWS, (day + 1) * ROWS)
+        activity[today] = torch.where((clock[today] >= start) & (clock[today] < end) & bout, effort, 1.0)
+
+    # A daily rhythm that is each person's own, days that resemble the day before, illness.
+    swing, dawn = life.circadian * people.rhythm[:, 0], people.rhythm[:, 1] / 24
+    rhythm = 1 - swing * torch.cos(2 * math.pi * (clock % ROWS / ROWS - dawn))
+    ill = chance(days, count) < life.illness
+    drift, daily = normal(count), []
+    for _ in range(days):
+        drift = 0.5 * drift + math.sqrt(0.75) * normal(count)
+        daily.append(torch.exp(life.daily * drift))
+    of_day = (torch.stack(daily) * (1 - 0.33 * ill.float())).repeat_interleave(ROWS, 0)
+    effort = activity - 1
+    return Scenario(
+        eaten.T,
+        announced.T,
+        activity.T,
+        ill.repeat_interleave(ROWS, 0).T,
+        (rhythm * of_day * (1 + _fading(effort * SENSITISED))).T,
+        (1 + UPTAKE * effort).T,
+        pace.T,
+    )
 
 
-def _exertion(activity: Tensor) -> Tensor:
-    """Activity MET `[B, T]` -> factor on insulin's actions: up while moving, fading over hours after (Breton 2008's shape)."""
-    effect, trail = torch.zeros_like(activity[:, 0]), []
-    for row in range(activity.shape[1]):
-        effect = effect + (activity[:, row] - 1).clamp(min=0) * 0.012 - effect * (5.0 / 180.0)
-        trail.append(effect)
-    return 1 + torch.stack(trail, 1)
+def _fading(added: Tensor) -> Tensor:
+    """What has been added `[T, B]` and not yet faded, `[T, B]`."""
+    left, trail = torch.zeros_like(added[0]), []
+    for row in added:
+        left = left * math.exp(-5.0 / FADING) + row
+        trail.append(left)
+    return torch.stack(trail)
