@@ -104,23 +104,24 @@ def replay(
     on_board, since = torch.zeros(count), torch.full((count,), 1e4)
     lived: list[tuple[Tensor, ...]] = []
     bodies: list[Body] = []
-    for row in range(rows):
-        if row % KEEP == 0:
-            bodies.append(body)
-        said = life_of.announced[:, row]
-        doses = policy.decide(Seen(row, reading, said, on_board, since))
-        eaten = life_of.eaten[:, row] + doses.rescue
-        given = (eaten, doses.bolus + doses.basal / 12, doses.long_acting)
-        body = advance(people.physiology, body, Inputs(*given, *_factors(life_of, row)))
-        fresh = (body.sensed(people.physiology) * gain[:, row] + error[:, row]).clamp(LOW, HIGH)
-        reading = torch.where(shown[:, row], fresh, reading)
-        on_board = on_board * FADE + doses.bolus
-        since = torch.where(doses.bolus > 0, 0.0, since + 5)
-        shows = torch.where(shown[:, row], fresh, torch.nan)
-        told = said + doses.rescue * logged[row]
-        lived.append((body.glucose(people.physiology), shows, doses.basal, doses.bolus, doses.long_acting, eaten, told))
-        if progress is not None and (row + 1) % ROWS == 0:
-            progress((row + 1) // ROWS, days)
+    with torch.inference_mode():  # what is stacked after it are ordinary tensors again
+        for row in range(rows):
+            if row % KEEP == 0:
+                bodies.append(body)
+            said = life_of.announced[:, row]
+            doses = policy.decide(Seen(row, reading, said, on_board, since))
+            eaten = life_of.eaten[:, row] + doses.rescue
+            given = (eaten, doses.bolus + doses.basal / 12, doses.long_acting)
+            body = advance(people.physiology, body, Inputs(*given, *_factors(life_of, row)))
+            fresh = (body.sensed(people.physiology) * gain[:, row] + error[:, row]).clamp(LOW, HIGH)
+            reading = torch.where(shown[:, row], fresh, reading)
+            on_board = on_board * FADE + doses.bolus
+            since = torch.where(doses.bolus > 0, 0.0, since + 5)
+            shows = torch.where(shown[:, row], fresh, torch.nan)
+            told = said + doses.rescue * logged[row]
+            lived.append((body.glucose(people.physiology), shows, doses.basal, doses.bolus, doses.long_acting, eaten, told))
+            if progress is not None and (row + 1) % ROWS == 0:
+                progress((row + 1) // ROWS, days)
     kept = Body(*(torch.stack([getattr(body, part.name) for body in bodies], 1) for part in fields(Body)))
     glucose, shows, basal, bolus, long_acting, eaten, told = (torch.stack(column).T for column in zip(*lived, strict=True))
     return Replay(people, start, life_of, glucose, shows, basal, bolus, long_acting, eaten, told, kept)
@@ -162,17 +163,18 @@ def branch(lived: Replay, person: Tensor, row: Tensor, rows: int, change: Change
     body = Body(*(part[person, row // KEEP] for part in vars(lived.bodies).values()))
     life_of, levels = lived.scenario, []
     values = torch.zeros(rows, len(GLUCOSE.channels), len(person))
-    for step in range(rows):
-        at = (person, row + step)
-        basal, long_acting = lived.basal[at] * change.basal, lived.long_acting[at] * change.basal
-        bolus = lived.bolus[at] * change.bolus
-        if step == 0:
-            bolus = bolus + change.extra
-        factors = (life_of.sensitivity[at], life_of.uptake[at], life_of.pace[at])
-        body = advance(who, body, Inputs(lived.eaten[at] * change.meals, bolus + basal / 12, long_acting, *factors))
-        levels.append(body.sensed(who))
-        carbs = lived.announced[at] * change.meals
-        given = {"basal": basal, "bolus": bolus, "long_acting": long_acting, "carbs": carbs, "activity": life_of.activity[at]}
-        for name, column in given.items():
-            values[step, GLUCOSE.index(name)] = column
+    with torch.inference_mode():  # what is stacked after it are ordinary tensors again
+        for step in range(rows):
+            at = (person, row + step)
+            basal, long_acting = lived.basal[at] * change.basal, lived.long_acting[at] * change.basal
+            bolus = lived.bolus[at] * change.bolus
+            if step == 0:
+                bolus = bolus + change.extra
+            factors = (life_of.sensitivity[at], life_of.uptake[at], life_of.pace[at])
+            body = advance(who, body, Inputs(lived.eaten[at] * change.meals, bolus + basal / 12, long_acting, *factors))
+            levels.append(body.sensed(who))
+            carbs = lived.announced[at] * change.meals
+            given = {"basal": basal, "bolus": bolus, "long_acting": long_acting, "carbs": carbs, "activity": life_of.activity[at]}
+            for name, column in given.items():
+                values[step, GLUCOSE.index(name)] = column
     return torch.stack(levels, 1), values.permute(2, 0, 1).contiguous()

@@ -56,6 +56,8 @@ def test_a_branch_without_a_change_is_what_happened_to_the_bit(lived: Replay) ->
         assert torch.equal(given, lived.bolus[person, row + step])
     kept = lived.bodies.amounts[person, row // KEEP + 12, 12]  # the state kept 72 rows later
     assert torch.equal(levels[:, -1], kept / lived.people.physiology.Vg[person])
+    for tensor in (levels, values, lived.glucose, lived.bodies.amounts):
+        assert not tensor.is_inference()  # what is trained on may be saved for the backward pass
 
 
 def test_branches_differ_as_treatment_does(lived: Replay) -> None:
