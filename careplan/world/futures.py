@@ -19,7 +19,8 @@ class Futures:
     features: `[R, P, H, 2, hidden]` what the level's rate needs at the start and the middle of each step.
     spread: `[R, P, H, hidden]`; code `[R, P, K]`; tau `[R, P, pools]`.
     score: `[P]` the standard normal score at which each particle reads the predicted spread; widen `[R]` multiplies it.
-    start: `[R, P]` the level at the beginning (scaled). trend: `[R, P, 2]` where it was heading. forcing: `[R, P, H]` what was measured beyond what was predicted.
+    start: `[R, P]` the level at the beginning (scaled).
+    trend: `[R, P, 2]` where it was heading. forcing: `[R, P, H]` what was measured beyond what was predicted.
     """
 
     model: WorldModel

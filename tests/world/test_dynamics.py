@@ -105,7 +105,8 @@ def test_abduction_passes_through_what_was_measured() -> None:
     tau = model.dynamics.absorption.time_constants(code).unsqueeze(1)
     start = state.level.unsqueeze(1)
     futures = Futures(
-        model, features.unsqueeze(1), spread.unsqueeze(1), code.unsqueeze(1), tau, start, torch.zeros(1), torch.ones(len(usual)), state.trend.unsqueeze(1)
+        model, features.unsqueeze(1), spread.unsqueeze(1), code.unsqueeze(1), tau, start,
+        torch.zeros(1), torch.ones(len(usual)), state.trend.unsqueeze(1),
     )
     truth = torch.randn(len(usual), inflow.shape[1])
     seen = torch.rand(truth.shape) < 0.8
