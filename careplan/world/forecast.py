@@ -71,9 +71,7 @@ def forecast(
     mask = torch.stack([torch.from_numpy(futures[name].mask) for name in names]).to(device).repeat_interleave(particles, 0)
     known = torch.tensor([float(futures[name].known) for name in names], device=device).repeat_interleave(particles)
     count = len(names)
-    whole = type(state)(
-        *(part.repeat(count, *[1] * (part.dim() - 1)) for part in (state.z, state.level, state.pools, state.minute))
-    )
+    whole = type(state)(*(part.repeat(count, *[1] * (part.dim() - 1)) for part in vars(state).values()))
     told = None
     recorded = [name for name in names if futures[name].evidence]
     if recorded:
