@@ -98,13 +98,13 @@ def _search(
     level = state.level.unflatten(0, fold)
     order = torch.randperm(PARTICLES, generator=torch.Generator().manual_seed(seed))
     score = torch.special.ndtri((torch.arange(PARTICLES) + 0.5) / PARTICLES)[order].to(device)
-    widen = torch.stack([world.widen(person).max() for person in people]).to(device)
+    widen = torch.stack([world.widen(person)["plan"].max() for person in people]).to(device)
     futures = Futures(
         model=model,
         features=features.unflatten(0, fold),
         spread=spread.unflatten(0, fold),
         code=code,
-        tau=model.dynamics.absorption.time_constants(flat).unflatten(0, fold),
+        rates=model.dynamics.absorption.rates(flat).unflatten(0, fold),
         start=level,
         score=score,
         widen=widen,
