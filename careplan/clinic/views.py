@@ -174,7 +174,7 @@ class ImportReport:
 
     source: str
     patients: tuple["ImportedPatient", ...]
-    failed: Mapping[str, str] = field(default_factory=dict)  # patient or file -> error
+    failed: Mapping[str, str] = field(default_factory=dict)  # patient -> why nothing of theirs was kept
 
 
 @dataclass(frozen=True, kw_only=True)
