@@ -167,7 +167,8 @@ def test_help_is_quick_to_load() -> None:
 
 
 SLOW = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
 sys.path.insert(0, {root!r})
 import careplan.records
 from tests.clinic.build import record
