@@ -51,7 +51,7 @@ def _moment(page: DosePage, suggestion: Suggestion) -> None:
     zone = page.summary.zone
     st.caption(f'"Now" is {when(suggestion.at, zone)} ({zone}); planned {when(suggestion.created, zone)}.')
     past = datetime.now(UTC) - suggestion.at
-    if past > CURRENT:
+    if past > CURRENT and not suggestion.abstained:
         st.warning(
             f"**Not for now.** This plan begins {duration(past / timedelta(minutes=1))} ago. "
             "A decision on it is kept as a review; its doses are no longer to be given.",
