@@ -124,18 +124,22 @@ def in_words(problem: str, lines: Iterable[Line], kind: Kind = "regimen") -> str
 
 
 def limits_in_words(bound: Iterable[str], unit: Unit) -> list[str]:
-    """Each limit once, with the settings it bound: "at least 5 days of evidence (carb ratio, from 00:00)"."""
+    """Each limit once, with the settings it bound: "3 days of evidence, 5 needed (carb ratio from 00:00, 06:00)"."""
     names = {"low": unit.text(70), "very_low": unit.text(54), "unit": unit.name}
-    places: dict[str, list[str]] = {}
+    found: dict[str, dict[str, list[str]]] = {}
     for text in bound:
         key, colon, rest = text.partition(": ")
-        rule, place = (rest, key_name(key)) if colon and "@" in key else (text, "")
-        said = LIMITS[rule].format(**names) if rule in LIMITS else rule
-        places.setdefault(said, []).append(place)
-    return [
-        f"{rule} ({'; '.join(f'{place[:1].lower()}{place[1:]}' for place in found)})" if any(found) else rule
-        for rule, found in places.items()
-    ]
+        setting, at, start = key.partition("@")
+        keyed = bool(colon and at and start.isdigit())
+        rule = rest if keyed else text
+        places = found.setdefault(LIMITS[rule].format(**names) if rule in LIMITS else rule, {})
+        if keyed:
+            places.setdefault(SETTINGS.get(setting, setting).lower(), []).append(clock(int(start)))
+    said = []
+    for rule, places in found.items():
+        where = "; ".join(f"{setting} from {', '.join(starts)}" for setting, starts in places.items())
+        said.append(f"{rule} ({where})" if where else rule)
+    return said
 
 
 def signed(value: float, digits: int) -> str:

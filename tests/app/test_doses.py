@@ -101,9 +101,9 @@ def test_a_dose_is_written_as_it_is_given(setting: str, value: float, text: str)
 
 def test_limits_are_said_once_in_words_and_in_the_readers_unit() -> None:
     lows = "more treatment where the low-level target is broken or unknown"
-    bound = (f"basal@0: {lows}", f"carb_ratio@660: {lows}", "budget below_54", "at most 20 % a visit")
+    bound = (f"basal@0: {lows}", f"basal@360: {lows}", f"carb_ratio@660: {lows}", "budget below_54", "at most 20 % a visit")
     assert limits_in_words(bound, MMOL_L) == [
-        "more insulin where lows already miss their target (basal rate, from 00:00; carb ratio, from 11:00)",
+        "more insulin where lows already miss their target (basal rate from 00:00, 06:00; carb ratio from 11:00)",
         "the budget for time below 3.0 mmol/L",
         "at most 20 % a visit",
     ]
