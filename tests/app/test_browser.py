@@ -99,7 +99,8 @@ def test_a_clinician_reviews_a_patient(browser: webdriver.Chrome, address: str, 
     click(browser, "Next hours")
     wait(browser, lambda: title(browser) == "Next hours of patient ann")
     wait(browser, lambda: len(browser.find_elements(By.CSS_SELECTOR, ".js-plotly-plot .main-svg")) >= 1)
-    assert "Bolus, now" in text(browser) and "as prescribed" in text(browser)
+    wait(browser, lambda: "Bolus, now" in text(browser))
+    assert "as prescribed" in text(browser)
     click(browser, "Reject")
     wait(browser, lambda: "1 of 2 lines decided" in text(browser))
     assert [decision.verdict for decision in load_draft(db, 4, ADA.signature)] == ["reject"]
