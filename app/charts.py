@@ -6,7 +6,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from app.palette import CARBS, COLORS, INK, INSULIN, LINE, MUTED, PROPOSED, RUNNER_UP, UNCHANGED, translucent
-from app.wording import DAY, Unit, clock
+from app.wording import DAY, MINUS, Unit, clock
 from careplan.clinic.views import Day, Kind, Option, Path, Profile
 
 LOW, HIGH, VERY_LOW, VERY_HIGH = 70.0, 180.0, 54.0, 250.0
@@ -75,15 +75,19 @@ def day_figure(day: Day, unit: Unit) -> go.Figure:
                 customdata=[clock(minute) for minute, _ in given],
                 hovertemplate=f"%{{customdata}}  {name.lower()} %{{text}} {amount}<extra></extra>",
             )
-    figure.update_layout(
-        yaxis={"domain": [0.22, 1]}, yaxis2={"domain": [0, 0.16], "range": [0, 0.16], "visible": False, "fixedrange": True}
-    )
+    if day.boluses or day.carbs:
+        figure.update_layout(
+            yaxis={"domain": [0.22, 1]}, yaxis2={"domain": [0, 0.16], "range": [0, 0.16], "visible": False, "fixedrange": True}
+        )
     _clock_axis(figure)
     return figure
 
 
-def prediction_figure(options: Sequence[Option], unit: Unit, kind: Kind = "regimen") -> go.Figure:
-    """Predicted paths with their 90 % intervals: what is proposed and no change with a band, the runner-up as a line."""
+def prediction_figure(options: Sequence[Option], unit: Unit, kind: Kind = "regimen", recorded: Path | None = None) -> go.Figure:
+    """Predicted paths with their 90 % intervals: what is proposed and no change with a band, the runner-up as a line.
+
+    recorded: readings before and, where they are known, after the moment planned for, as dots.
+    """
     paths = {option.name: option.path for option in options}
     figure = _figure(unit, top=max((max(path.high, default=0.0) for path in paths.values()), default=0.0), height=340)
     ordered = sorted(paths, key=lambda name: ["no change", "runner-up", "proposed"].index(name) if name in STYLES else -1)
@@ -96,10 +100,30 @@ def prediction_figure(options: Sequence[Option], unit: Unit, kind: Kind = "regim
     figure.update_layout(legend={"traceorder": "reversed"})
     if kind == "regimen":
         _clock_axis(figure)
-    else:
-        last = max((path.minutes[-1] for path in paths.values() if path.minutes), default=240.0)
-        ticks = list(range(0, int(last) + 1, 60))
-        figure.update_xaxes(tickvals=ticks, ticktext=[f"+{tick // 60} h" if tick else "now" for tick in ticks], range=[0, last])
+        return figure
+    first = 0
+    if recorded is not None and recorded.minutes:
+        first = -180
+        figure.add_scatter(
+            x=recorded.minutes,
+            y=unit.series(recorded.mid),
+            mode="markers",
+            marker={"color": INK, "size": 4},
+            name="Recorded",
+            hovertemplate="%{x:.0f} min  recorded %{y}<extra></extra>",
+        )
+        figure.add_vline(x=0, line={"color": MUTED, "width": 1})
+    last = max((path.minutes[-1] for path in paths.values() if path.minutes), default=240.0)
+    ticks = list(range(first, int(last) + 1, 60))
+    figure.update_xaxes(
+        tickvals=ticks,
+        ticktext=[f"{tick // 60:+d} h".replace("-", MINUS) if tick else "now" for tick in ticks],
+        range=[first, last],
+        showgrid=False,
+        zeroline=False,
+        fixedrange=True,
+        tickfont={"size": 11, "color": MUTED},
+    )
     return figure
 
 
@@ -124,7 +148,7 @@ def _figure(unit: Unit, *, top: float, height: int) -> go.Figure:
     figure = go.Figure()
     figure.update_layout(
         height=height,
-        margin={"l": 44, "r": 8, "t": 30, "b": 30},
+        margin={"l": 60, "r": 20, "t": 30, "b": 30},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"color": INK, "size": 12},

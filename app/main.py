@@ -6,7 +6,7 @@ from pathlib import Path
 import streamlit as st
 
 from app import access
-from app.screens import audit, record, review, worklist
+from app.screens import audit, doses, record, review, worklist
 
 HERE = Path(__file__).parent
 
@@ -16,10 +16,9 @@ def main() -> None:
     st.html(HERE / "style.css")
     st.html(f"<div class='cp-notice' role='note'>{access.NOTICE}</div>")
     pages = {
-        "worklist": st.Page(
-            partial(worklist.draw, _open), title="Worklist", icon=":material/list:", url_path="worklist", default=True
-        ),
+        "worklist": st.Page(partial(worklist.draw, _open), title="Worklist", icon=":material/list:", default=True),
         "review": st.Page(review.draw, title="Review", icon=":material/rule:", url_path="review"),
+        "doses": st.Page(doses.draw, title="Next hours", icon=":material/timeline:", url_path="doses"),
         "record": st.Page(record.draw, title="Record", icon=":material/database:", url_path="record"),
         "audit": st.Page(audit.draw, title="Audit trail", icon=":material/history:", url_path="audit"),
     }

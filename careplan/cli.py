@@ -102,7 +102,10 @@ def import_command(
     console.print_import(stdout(), result)
     if report is not None:
         console.write_corrections(report, result)
+    for name, problem in result.failed.items():
+        warn(f"{name}: not imported: {problem}")
     if result.failed:
+        stderr().print(_kept(kept), soft_wrap=True, highlight=False)
         raise typer.Exit(USER_ERROR)
 
 

@@ -268,7 +268,7 @@ def demo(
     serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Open the app at the end.")] = True,
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
 ) -> None:
-    """The whole main job on virtual patients: history, model, suggestions, the app. Patients already stored are planned again."""
+    """The whole main job on virtual patients: history, model, suggestions, the app. Stored patients are planned for again."""
     from careplan import plots
     from careplan.clinic.demo import run_demo
     from careplan.clinic.world import open_world

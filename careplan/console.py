@@ -35,7 +35,8 @@ def print_import(console: Console, report: ImportReport) -> None:
         counts = (patient.rows_read, patient.events_known, actions["dropped"], actions["changed"])
         rows_read, known, dropped, changed = (f"{count:,}" for count in counts)
         table.add_row(escape(patient.patient), rows_read, added, known, dropped, changed)
-    console.print(table)
+    if report.patients:
+        console.print(table)
 
     rules: Counter[tuple[str, str, str]] = Counter()
     people: dict[tuple[str, str, str], set[str]] = {}
@@ -50,8 +51,6 @@ def print_import(console: Console, report: ImportReport) -> None:
         for key, count in sorted(rules.items()):
             table.add_row(*(escape(part) for part in key), f"{count:,}", str(len(people[key])))
         console.print(table)
-    for name, problem in report.failed.items():
-        console.print(f"[red]{escape(name)}: not imported: {escape(problem)}[/]", soft_wrap=True, highlight=False)
 
 
 def write_corrections(path: Path, report: ImportReport) -> None:

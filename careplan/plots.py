@@ -86,7 +86,8 @@ def print_suggestion(console: Console, suggestion: Suggestion, *, brief: bool = 
     table = Table("Option", *(name.replace("_", " ") for name in suggestion.options[0].outcomes))
     for option in suggestion.options:
         table.add_row(
-            option.name, *(f"{value.mid:.1f} ({value.low:.1f} to {value.high:.1f})" for value in option.outcomes.values())
+            "\n".join(filter(None, (option.name, escape(option.does)))),
+            *(f"{value.mid:.1f} ({value.low:.1f} to {value.high:.1f})" for value in option.outcomes.values()),
         )
     console.print(table)
     if suggestion.limits_bound:
@@ -95,12 +96,12 @@ def print_suggestion(console: Console, suggestion: Suggestion, *, brief: bool = 
 
 def _line(line: Line) -> str:
     if line.setting in ("bolus", "temp_basal"):
-        return f"{line.setting} {line.proposed:g} {line.unit}, {line.why}"
+        when = f"in {line.start} min" if line.start else "now"
+        return f"{line.setting.replace('_', ' ')} {line.proposed:g} {line.unit}, {when}"
     when = f"{line.start // 60:02d}:{line.start % 60:02d}-{line.end // 60:02d}:{line.end % 60:02d}"
     change = 100 * (line.proposed / line.current - 1)
-    return (
-        f"{when} {line.setting.replace('_', ' ')} {line.current:g} to {line.proposed:g} {line.unit} ({change:+.0f} %): {line.why}"
-    )
+    values = f"{line.current:g} to {line.proposed:g} {line.unit} ({change:+.0f} %)"
+    return f"{when} {line.setting.replace('_', ' ')} {values}: {line.why}; {line.days} days of evidence"
 
 
 def _cell(path: Path, minute: float) -> str:

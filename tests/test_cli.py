@@ -40,7 +40,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Makes `careplan import table` read these records."""
 
     def give(*records: PatientRecord, error: BaseException | None = None) -> None:
-        def reader(path: str, *, zone: str = "UTC") -> list[PatientRecord]:
+        def reader(path: str, *, zone: str = "UTC", refused: object = None) -> list[PatientRecord]:
             if error is not None:
                 raise error
             return [replace(given, zone=zone) for given in records]
@@ -121,7 +121,8 @@ def test_a_patient_that_fails_is_named_and_the_exit_says_so(run: Run, reads: Cal
     bad.events.loc[0, "value"] = float("inf")
     reads(record("ann", days=1), bad)
     result = run("import", "table", "x")
-    assert result.exit_code == 1 and "bob: not imported" in result.output
+    assert result.exit_code == 1 and "bob: not imported" in result.stderr
+    assert "Kept whole: ann; nothing of any other patient." in result.stderr
     assert [row["patient"] for row in json.loads(run("patients", "--json").stdout)] == ["ann"]
 
 
@@ -166,11 +167,12 @@ def test_help_is_quick_to_load() -> None:
 
 
 SLOW = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
 sys.path.insert(0, {root!r})
 import careplan.records
 from tests.clinic.build import record
-def reader(path):
+def reader(path, refused):
     return [record("ann", days=1), record("bob", days=1)]
 careplan.records.READERS = {{"table": reader}}
 from careplan.clinic import records

@@ -26,12 +26,13 @@ def draw() -> None:
             "Who": [entry.actor for entry in entries],
             "What": [entry.action for entry in entries],
             "Patient": [entry.patient or "" for entry in entries],
-            "Detail": [json.dumps(entry.detail, ensure_ascii=False) for entry in entries],
+            "Detail": [json.dumps(entry.detail, ensure_ascii=False) if entry.detail else "" for entry in entries],
         },
         hide_index=True,
         height=560,
         column_config={
             "Entry": st.column_config.NumberColumn(width="small"),
+            "Who": st.column_config.TextColumn(width="medium"),
             "Detail": st.column_config.TextColumn(width="large"),
         },
     )

@@ -7,9 +7,9 @@ import streamlit as st
 
 from app import access
 from app.access import Reviewer
-from app.wording import Unit, change, direction, in_words, line_name, scale, sentence, when
+from app.wording import Unit, change, direction, in_words, key_name, line_name, scale, sentence, when
 from careplan.clinic import ClinicError, ReviewError, StoreError, save_draft, sign_review
-from careplan.clinic.views import Decision, Line, Review, Suggestion, Verdict
+from careplan.clinic.views import Decision, Kind, Line, Review, Suggestion, Verdict
 
 CHOICES: Mapping[Verdict, str] = {"accept": "Accept", "edit": "Edit", "reject": "Reject"}
 PAST: Mapping[Verdict, str] = {"accept": "accepted", "edit": "edited", "reject": "rejected"}
@@ -32,7 +32,6 @@ def decide(suggestion: Suggestion, draft: tuple[Decision, ...], reviewer: Review
 
 
 def _line(suggestion: Suggestion, line: Line, decided: dict[str, Decision], reviewer: Reviewer, unit: Unit) -> None:
-    shown = scale(line.setting, unit)
     name = f"{suggestion.id}:{line.key}"
     before = decided.get(line.key)
     keys = {"verdict": f"verdict:{name}", "value": f"value:{unit.name}:{name}", "reason": f"reason:{name}"}
@@ -40,11 +39,9 @@ def _line(suggestion: Suggestion, line: Line, decided: dict[str, Decision], revi
     with st.container(border=True):
         what, choice = st.columns([1.6, 1], vertical_alignment="center")
         with what:
-            meaning = direction(line.setting, line.current, line.proposed)
-            difference = change(line.setting, line.current, line.proposed, unit)
-            values = f"{shown.text(line.current)} → **{shown.text(line.proposed)}** {shown.unit}"
-            st.markdown(f"**{line_name(line, suggestion.kind)}** &nbsp; {values} &nbsp; {difference}{meaning and ', ' + meaning}")
-            st.caption(f"{sentence(line.why)} Evidence: {line.days} of the patient's days.")
+            st.markdown(f"**{line_name(line, suggestion.kind)}** &nbsp; {_values(line, suggestion.kind, unit)}")
+            evidence = f" Evidence: {line.days} of the patient's days." if suggestion.kind == "regimen" else ""
+            st.caption(sentence(line.why) + evidence)
         with choice:
             st.session_state.setdefault(keys["verdict"], before.verdict if before else None)
             verdict: Verdict | None = st.segmented_control(
@@ -56,13 +53,28 @@ def _line(suggestion: Suggestion, line: Line, decided: dict[str, Decision], revi
                 width="stretch",
                 **kept,
             )
-        if verdict in ("edit", "reject"):
+        if verdict is not None and _asks(line, verdict):
             value, why = st.columns([1, 2]) if verdict == "edit" else (None, st.container())
             if value is not None:
                 with value:
                     _edit(line, keys["value"], before, unit, kept)
             st.session_state.setdefault(keys["reason"], before.reason if before else "")
             why.text_input("Reason", key=keys["reason"], placeholder="Why (needed to sign)", **kept)
+
+
+def _values(line: Line, kind: Kind, unit: Unit) -> str:
+    shown = scale(line.setting, unit)
+    if kind == "doses":
+        return f"**{shown.text(line.proposed)}** {shown.unit}"
+    meaning = direction(line.setting, line.current, line.proposed)
+    difference = change(line.setting, line.current, line.proposed, unit)
+    values = f"{shown.text(line.current)} → **{shown.text(line.proposed)}** {shown.unit}"
+    return f"{values} &nbsp; {difference}{meaning and ', ' + meaning}"
+
+
+def _asks(line: Line, verdict: Verdict) -> bool:
+    """Whether a choice needs a reason: any but accepting what lies within the recommended range."""
+    return verdict != "accept" or not line.lowest <= line.proposed <= line.highest
 
 
 def _edit(line: Line, key: str, before: Decision | None, unit: Unit, kept: dict[str, Any]) -> None:
@@ -80,7 +92,9 @@ def _edit(line: Line, key: str, before: Decision | None, unit: Unit, kept: dict[
         **kept,
     )
     recommended = f"{shown.text(line.lowest)} to {shown.text(line.highest)} {shown.unit}"
-    if shown.of(line.lowest) - 1e-6 <= value <= shown.of(line.highest) + 1e-6:
+    if line.lowest > line.highest:
+        st.warning("No value near the current one is within the recommended range: signing needs a typed reason.")
+    elif shown.of(line.lowest) - 1e-6 <= value <= shown.of(line.highest) + 1e-6:
         st.caption(f"{change(line.setting, line.current, shown.back(value), unit)} from now. Recommended: {recommended}.")
     else:
         st.warning(f"Beyond the recommended {recommended}: signing this needs a typed reason.", icon=":material/warning:")
@@ -97,7 +111,7 @@ def _keep(
         shown = st.session_state.get(keys["value"])
         edited = line.proposed if shown is None else scale(line.setting, unit).back(shown)
         value = {"accept": line.proposed, "reject": line.current, "edit": edited}[verdict]
-        reason = "" if verdict == "accept" else st.session_state.get(keys["reason"], "").strip()
+        reason = st.session_state.get(keys["reason"], "").strip() if _asks(line, verdict) else ""
         decided[line.key] = Decision(key=line.key, verdict=verdict, value=value, reason=reason)
     st.session_state.pop("unsaved", None)
     st.session_state.pop("refused", None)
@@ -136,7 +150,10 @@ def _meaning(suggestion: Suggestion, decided: Mapping[str, Decision], unit: Unit
         if decision is not None and decision.verdict != "reject":
             shown = scale(line.setting, unit)
             prescribed.append(f"{line_name(line, suggestion.kind)}: {shown.text(decision.value)} {shown.unit}")
-    reviewed = f"I have reviewed the recordings of patient {suggestion.patient} and suggestion {suggestion.id}, and I prescribe"
+    doses = f" for the hours after {suggestion.at:%Y-%m-%d %H:%M} UTC" if suggestion.kind == "doses" else ""
+    reviewed = (
+        f"I have reviewed the recordings of patient {suggestion.patient} and suggestion {suggestion.id}{doses}, and I prescribe"
+    )
     return f"{reviewed} {'; '.join(prescribed)}." if prescribed else f"{reviewed} no change."
 
 
@@ -162,8 +179,9 @@ def signed_review(suggestion: Suggestion, review: Review, unit: Unit) -> None:
         decision, shown = by_key[line.key], scale(line.setting, unit)
         reason = f" Reason: {decision.reason}" if decision.reason else ""
         st.markdown(
-            f"- {line_name(line, suggestion.kind)}: **{PAST[decision.verdict]}**; was {shown.text(line.current)}, "
-            f"proposed {shown.text(line.proposed)}, prescribed **{shown.text(decision.value)} {shown.unit}**.{reason}"
+            f"- {line_name(line, suggestion.kind)}: **{PAST[decision.verdict]}**; "
+            + (f"was {shown.text(line.current)}, " if suggestion.kind == "regimen" else "")
+            + f"proposed {shown.text(line.proposed)}, prescribed **{shown.text(decision.value)} {shown.unit}**.{reason}"
         )
 
 
@@ -171,3 +189,16 @@ def _id(suggestion: Suggestion) -> int:
     if suggestion.id is None:
         raise ClinicError("a suggestion that is not stored cannot be decided")
     return suggestion.id
+
+
+def history(reviews: tuple[Review, ...], zone: str, kind: Kind = "regimen") -> None:
+    """Reviews signed earlier, the newest first."""
+    if not reviews:
+        return
+    st.subheader("Signed reviews")
+    for review in reviews:
+        with st.expander(f"{when(review.signed, zone)}, {review.reviewer}"):
+            st.markdown(f"> {review.meaning}")
+            for decision in review.decisions:
+                reason = f": {decision.reason}" if decision.reason else ""
+                st.markdown(f"- {key_name(decision.key, kind)}: **{PAST[decision.verdict]}** at {decision.value:g}{reason}")

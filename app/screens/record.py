@@ -30,7 +30,13 @@ def draw() -> None:
     left, right = st.columns(2, gap="large")
     with left:
         st.subheader("What is recorded")
-        st.table({"Channel": [CHANNELS.get(name, name) for name in summary.events], "Entries": list(summary.events.values())})
+        names = [
+            *(name for name in CHANNELS if name in summary.events),
+            *(name for name in summary.events if name not in CHANNELS),
+        ]
+        st.table(
+            {"Channel": [CHANNELS.get(name, name) for name in names], "Entries": [f"{summary.events[name]:,}" for name in names]}
+        )
     with right:
         _gaps(summary)
     _day(page)

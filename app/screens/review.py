@@ -1,23 +1,12 @@
 """One patient's review: how it has been, what is proposed, what that would do, and the decision."""
 
-from collections.abc import Mapping
-
 import streamlit as st
 
 from app import access, charts, drawings
-from app.screens import choose, decide
-from app.wording import Unit, key_name, percent, sentence, when
+from app.screens import choose, decide, proposal
+from app.wording import Unit, percent, when
 from careplan.clinic import UnknownPatient, review_page
-from careplan.clinic.views import Interval, PatientSummary, Review, ReviewPage, Suggestion
-
-OUTCOMES: Mapping[str, str] = {
-    "in_range": "In range",
-    "below_70": "Below {low}",
-    "below_54": "Below {very_low}",
-    "above_180": "Above {high}",
-    "mean": "Mean",
-    "risk": "Mean risk",
-}
+from careplan.clinic.views import PatientSummary, Review, ReviewPage
 
 
 def draw() -> None:
@@ -39,15 +28,14 @@ def draw() -> None:
     _proposal(page, signed, unit)
     if suggestion is not None:
         if suggestion.options:
-            _effect(suggestion, unit)
+            proposal.effect(suggestion, unit)
         if signed is not None:
             decide.signed_review(suggestion, signed, unit)
         elif not suggestion.abstained:
             decide.decide(suggestion, page.draft, reviewer, unit)
-    _history(page.history, page.summary.zone)
+    decide.history(page.history, page.summary.zone)
     if suggestion is not None:
-        with st.expander("How this suggestion was made"):
-            st.table({"": list(suggestion.provenance), "value": [str(value) for value in suggestion.provenance.values()]})
+        proposal.provenance(suggestion)
 
 
 def _heading(summary: PatientSummary) -> None:
@@ -67,13 +55,8 @@ def _banners(page: ReviewPage) -> None:
             "14 days with 70 % are needed.",
             icon=":material/hourglass_empty:",
         )
-    if page.suggestion is None:
-        return
-    if page.suggestion.abstained:
-        why = "\n".join(f"- {sentence(reason)}" for reason in page.suggestion.reasons)
-        st.warning(f"**careplan abstains for this patient.**\n\n{why}", icon=":material/front_hand:")
-    for banner in page.suggestion.banners:
-        st.warning(banner, icon=":material/warning:")
+    if page.suggestion is not None:
+        proposal.warnings(page.suggestion)
 
 
 def _profile(page: ReviewPage, unit: Unit) -> None:
@@ -103,48 +86,7 @@ def _proposal(page: ReviewPage, signed: Review | None, unit: Unit) -> None:
         return
     if not suggestion.lines:
         st.info("careplan proposes no change.")
-    if suggestion.reasons:
-        st.markdown("**Why.** " + " ".join(sentence(reason) for reason in suggestion.reasons))
-    if suggestion.limits_bound:
-        st.markdown("**Limits that bound it.** " + sentence("; ".join(suggestion.limits_bound)))
-
-
-def _effect(suggestion: Suggestion, unit: Unit) -> None:
-    st.subheader("Predicted effect, beside no change")
-    left, right = st.columns([1.35, 1], gap="medium")
-    with left:
-        st.plotly_chart(
-            charts.prediction_figure(suggestion.options, unit, suggestion.kind), config=charts.CONFIG, key="prediction"
-        )
-    with right:
-        st.html(_outcomes(suggestion, unit))
-        st.caption(
-            "Each value with its 90 % interval, by this patient's own model on recorded days. A prediction, not a promise."
-        )
-
-
-def _outcomes(suggestion: Suggestion, unit: Unit) -> str:
-    names = {"low": unit.text(70), "very_low": unit.text(54), "high": unit.text(180)}
-    keys = list(dict.fromkeys(key for option in suggestion.options for key in option.outcomes))
-    head = "".join(f"<th>{option.name[:1].upper()}{option.name[1:]}</th>" for option in suggestion.options)
-    rows = []
-    for key in keys:
-        title = OUTCOMES.get(key, key.replace("_", " ").capitalize()).format(**names)
-        cells = "".join(f"<td>{_interval(key, option.outcomes.get(key), unit)}</td>" for option in suggestion.options)
-        rows.append(f"<tr><th>{title}</th>{cells}</tr>")
-    return (
-        f"<div class='cp-scroll'><table class='cp-regimen'><thead><tr><th></th>{head}</tr></thead>{''.join(rows)}</table></div>"
-    )
-
-
-def _interval(key: str, value: Interval | None, unit: Unit) -> str:
-    if value is None:
-        return "-"
-    if key == "mean":
-        return f"<b>{unit.text(value.mid)}</b><small>{unit.text(value.low)} to {unit.text(value.high)} {unit.name}</small>"
-    if key == "risk":
-        return f"<b>{value.mid:.1f}</b><small>{value.low:.1f} to {value.high:.1f}</small>"
-    return f"<b>{value.mid:.1f} %</b><small>{value.low:.1f} to {value.high:.1f} %</small>"
+    proposal.why(suggestion, unit)
 
 
 def _days(page: ReviewPage, unit: Unit) -> None:
@@ -159,15 +101,3 @@ def _days(page: ReviewPage, unit: Unit) -> None:
     if chosen is not None:
         day = next(day for day in page.days if day.date == chosen)
         st.plotly_chart(charts.day_figure(day, unit), config=charts.CONFIG, key="day_chart")
-
-
-def _history(history: tuple[Review, ...], zone: str) -> None:
-    if not history:
-        return
-    st.subheader("Signed reviews")
-    for review in history:
-        with st.expander(f"{when(review.signed, zone)}, {review.reviewer}"):
-            st.markdown(f"> {review.meaning}")
-            for decision in review.decisions:
-                reason = f": {decision.reason}" if decision.reason else ""
-                st.markdown(f"- {key_name(decision.key)}: **{decide.PAST[decision.verdict]}** at {decision.value:g}{reason}")

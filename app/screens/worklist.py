@@ -7,7 +7,7 @@ import streamlit as st
 
 from app import access, drawings
 from app.palette import COLORS, LINE, MUTED
-from app.wording import duration, when
+from app.wording import duration
 from careplan.clinic import worklist
 from careplan.clinic.views import WorklistRow
 from careplan.evaluation.metrics import SUFFICIENT_DAYS
@@ -61,7 +61,8 @@ def _row(row: WorklistRow, open_patient: Callable[[str], None]) -> None:
             f"<span style='color:{MUTED}'>{escape(row.group)}</span><small>{escape(row.headline)}{_short(row)}</small></div>"
         )
         bands.html(drawings.mini_bar(row.metrics))
-        status.html(f"<span class='cp-chip'>{STATUS[row.status]}</span><br><small>last data {when(row.last, 'UTC')[:11]}</small>")
+        last = "-" if row.last is None else f"{row.last:%d %b %Y}"
+        status.html(f"<span class='cp-chip'>{STATUS[row.status]}</span><br><small>last data {last}</small>")
         waits = row.status in ("suggested", "draft")
         pressed = action.button(
             "Review" if waits else "Open", key=f"open:{row.patient}", type="primary" if waits else "secondary", width="stretch"

@@ -2,7 +2,7 @@
 
 from careplan.clinic.errors import ClinicError, ReviewError, UnknownPatient
 from careplan.clinic.estimates import estimate_regimen
-from careplan.clinic.pages import audit_trail, review_page, worklist
+from careplan.clinic.pages import audit_trail, dose_page, review_page, worklist
 from careplan.clinic.records import (
     account,
     import_records,
@@ -35,6 +35,7 @@ __all__ = [
     "Verification",
     "account",
     "audit_trail",
+    "dose_page",
     "estimate_regimen",
     "import_records",
     "latest_suggestion",

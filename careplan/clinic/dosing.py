@@ -61,7 +61,7 @@ def suggest_doses(
     made = []
     for index, patient in enumerate(patients):
         suggestion = _suggestion(
-            world, plans, index, series[index], rows[index], bounds[index], gates[index], known[patient][2], seed
+            world, plans, index, series[index], rows[index], gates[index], known[patient][2], seed, announced
         )
         made.append(save_suggestion(db, suggestion))
     return made
@@ -228,10 +228,10 @@ def _suggestion(
     index: int,
     series: PatientSeries,
     row: int,
-    limits: Limits,
     gate: tuple[str, ...],
     digest: str,
     seed: int,
+    announced: Sequence[str],
 ) -> Suggestion:
     abstained = bool(gate) or bool(plans.abstained[index])
     changed = bool(plans.changed[index]) and not abstained
@@ -242,9 +242,12 @@ def _suggestion(
         count = int(plans.evaluated[index])
         still, ours = plans.objective[index, 2], plans.objective[index, 0]
         verdict = (
-            f"predicted risk {float(still):.1f} to {float(ours):.1f}" if changed else "no dose is predicted to be worth giving"
+            f"predicted glycaemia risk from {float(still):.1f} to {float(ours):.1f}"
+            if changed
+            else "no dose is predicted to be worth giving"
         )
-        reasons = (*reasons, verdict, f"{count} allowed sequences compared")
+        ahead = f"counting on what was announced: {', '.join(announced)}" if announced else "no meal or activity was announced"
+        reasons = (*reasons, verdict, ahead, f"{count} allowed sequences compared")
     return Suggestion(
         id=None,
         patient=series.patient,
@@ -253,7 +256,7 @@ def _suggestion(
         at=(series.start + pd.Timedelta(minutes=GLUCOSE.step * row)).to_pydatetime(),
         abstained=abstained,
         reasons=reasons,
-        lines=_lines(plans, index, limits, round(row * GLUCOSE.step / DAY)) if changed else (),
+        lines=_lines(plans, index, round(row * GLUCOSE.step / DAY)) if changed else (),
         options=options,
         limits_bound=(*plans.bound[index], *(f"budget {name}" for name in plans.pruned[index])),
         banners=(),
@@ -277,10 +280,23 @@ def _option(plans: DosePlans, index: int, option: int) -> Option:
         for name, values in shares.items()
     }
     path = Path(minutes=minutes, mid=tuple(mid.tolist()), low=tuple(low.tolist()), high=tuple(high.tolist()))
-    return Option(name=OPTIONS[option], path=path, outcomes=outcomes)
+    return Option(name=OPTIONS[option], path=path, outcomes=outcomes, does=_does(plans, index, option))
 
 
-def _lines(plans: DosePlans, index: int, limits: Limits, days: int) -> tuple[Line, ...]:
+def _does(plans: DosePlans, index: int, option: int) -> str:
+    """ "5.5 U now, 0.5 U in 30 min, basal x2 from 60 to 90 min"; "as prescribed" where nothing changes."""
+    said = []
+    for step, (impulse, multiple) in enumerate(plans.actions[index, option].tolist()):
+        start = round(step * plans.interval)
+        if impulse > 0:
+            said.append(f"{round(impulse, 3):g} U {f'in {start} min' if start else 'now'}")
+        if multiple != 1.0:
+            said.append(f"basal x{multiple:g} from {f'{start}' if start else 'now'} to {start + plans.interval:.0f} min")
+    return ", ".join(said) or "as prescribed"
+
+
+def _lines(plans: DosePlans, index: int, days: int) -> tuple[Line, ...]:
+    """What is proposed. An edit can only give less: more than was searched and guarded needs a new plan."""
     lines = []
     for step, (impulse, multiple) in enumerate(plans.actions[index, 0].tolist()):
         start = round(step * plans.interval)
@@ -297,9 +313,9 @@ def _lines(plans: DosePlans, index: int, limits: Limits, days: int) -> tuple[Lin
                     lowest=0.0,
                     highest=round(impulse, 3),
                     absolute_low=0.0,
-                    absolute_high=limits.max_dose,
+                    absolute_high=round(impulse, 3),
                     days=days,
-                    why=f"bolus {'now' if not start else f'in {start} min'}",
+                    why="an edit can only give less; more needs a new plan",
                 )
             )
         if multiple != 1.0:
@@ -315,7 +331,7 @@ def _lines(plans: DosePlans, index: int, limits: Limits, days: int) -> tuple[Lin
                     lowest=0.0,
                     highest=max(multiple, 1.0),
                     absolute_low=0.0,
-                    absolute_high=limits.max_rate_ratio,
+                    absolute_high=max(multiple, 1.0),
                     days=days,
                     why=f"{'less' if multiple < 1 else 'more'} basal for {plans.interval:.0f} min",
                 )

@@ -1,4 +1,4 @@
-"""What the app draws: the worklist and a patient's review page."""
+"""What the app draws: the worklist, a patient's review page and the page of their next hours."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 from careplan.clinic.decisions import BELOW_54_TARGET, BELOW_70_TARGET
 from careplan.clinic.records import account, load_record, require
 from careplan.clinic.regimens import prescribed
-from careplan.clinic.reviews import RECENT, draft, recent_readings, reviews_of
+from careplan.clinic.reviews import RECENT, exposure_of, recent_readings, reviews_of, work_on
 from careplan.clinic.suggestions import latest
 from careplan.clinic.summaries import glucose_of, summarise
-from careplan.clinic.views import AuditRecord, Day, Metrics, Profile, ReviewPage, Status, Suggestion, WorklistRow
+from careplan.clinic.views import AuditRecord, Day, DosePage, Metrics, Path, Profile, ReviewPage, Status, Suggestion, WorklistRow
 from careplan.evaluation.metrics import daily_metrics, profile
 from careplan.glucose import GLUCOSE, Regimen
 from careplan.records.events import PatientRecord
@@ -45,12 +45,8 @@ def review_page(db: Database, patient: str, *, actor: str | None = None) -> Revi
     found = prescribed(db, patient)
     with db.read() as session:
         suggestion = latest(session, patient, "regimen")
-        work = (
-            ()
-            if suggestion is None or suggestion.id is None
-            else draft(session, suggestion.id, actor) or draft(session, suggestion.id)
-        )
-        history = reviews_of(session, patient)
+        work = work_on(session, suggestion, actor)
+        history = reviews_of(session, patient, "regimen")
         metrics = glucose_of(recent_readings(session, patient))[1]
     recent = None if record.events.empty else recent_series(record)
     return ReviewPage(
@@ -63,6 +59,28 @@ def review_page(db: Database, patient: str, *, actor: str | None = None) -> Revi
         draft=work,
         history=history,
     )
+
+
+def dose_page(db: Database, patient: str, *, actor: str | None = None) -> DosePage:
+    """The newest dose suggestion beside what was recorded around its moment; the look is audited. Raises `UnknownPatient`."""
+    actor = actor or account()
+    with db.write() as session:
+        stored = require(session, patient)
+        _log_view(session, actor, patient)
+    record = load_record(db, patient)
+    with db.read() as session:
+        suggestion = latest(session, patient, "doses")
+        forbidden = None
+        if suggestion is not None and suggestion.lines:
+            forbidden = exposure_of(session, suggestion)(suggestion.lines[0]).breach
+        return DosePage(
+            summary=summarise(record, stored.source),
+            suggestion=suggestion,
+            recorded=_around(record, None if suggestion is None else suggestion.at),
+            forbidden=forbidden,
+            draft=work_on(session, suggestion, actor),
+            history=reviews_of(session, patient, "doses"),
+        )
 
 
 def audit_trail(db: Database, patient: str | None = None, *, limit: int = 200) -> list[AuditRecord]:
@@ -108,6 +126,17 @@ def recent_series(record: PatientRecord) -> PatientSeries:
     rows = min(len(series), round(RECENT / timedelta(minutes=GLUCOSE.step)))
     start = series.times[-rows]
     return PatientSeries(series.patient, series.therapy, start, series.zone, series.values[-rows:], series.mask[-rows:])
+
+
+def _around(record: PatientRecord, at: datetime | None) -> Path:
+    """Readings from three hours before to four hours after, by minutes from then."""
+    glucose = record.events[record.events["channel"] == "glucose"]
+    if at is None:
+        return Path(minutes=(), mid=(), low=(), high=())
+    minutes = (glucose["time"] - pd.Timestamp(at)).dt.total_seconds() / 60
+    near = minutes[(minutes >= -180) & (minutes <= 240)]
+    levels = tuple(glucose["value"].loc[near.index].tolist())
+    return Path(minutes=tuple(near.tolist()), mid=levels, low=levels, high=levels)
 
 
 def no_profile() -> Profile:
@@ -165,7 +194,7 @@ def _worklist_row(session: Session, patient: schema.Patient) -> WorklistRow:
         status=_status(session, suggestion, metrics),
         metrics=metrics,
         days=days,
-        last=None if last is None else pd.Timestamp(last, unit="us", tz="UTC").to_pydatetime(),
+        last=None if last is None else pd.Timestamp(last, unit="us", tz=patient.zone).to_pydatetime(),
         suggestion=None if suggestion is None else suggestion.id,
     )
 

@@ -48,20 +48,23 @@ def import_records(
     """Reads the patients at `path` with the reader of `format` and keeps what is new of each.
 
     zone, token, patient: handed to the reader. group: of patients that are new, whatever the source says.
-    Raises `RecordError` (nothing kept) where a file cannot be trusted, `ClinicError` for a format that is unknown or takes
-    no such option, and `StoreError` when the store cannot be written (patients before that one are kept).
+    A patient whose files cannot be trusted is left out and told of in `failed`. Raises `RecordError` (nothing kept) where there
+    is nothing to read or whose rows they are cannot be told, `ClinicError` for a format that is unknown or takes no such option,
+    and `StoreError` when the store cannot be written (patients before that one are kept).
     """
-    from careplan.records import READERS
+    from careplan.records import READERS, Refused
 
     if format not in READERS:
         raise ClinicError(f"format {format!r}: expected one of {', '.join(sorted(READERS))}")
     options = {name: value for name, value in (("zone", zone), ("token", token), ("patient", patient)) if value is not None}
     for name in options.keys() - signature(READERS[format]).parameters.keys():
         raise ClinicError(f"format {format!r} takes no {name}")
-    records = READERS[format](path, **options)
+    refused: Refused = {}
+    records = READERS[format](path, refused=refused, **options)
     if group is not None:
         records = [replace(record, group=group) for record in records]
-    return store_records(db, format, records, progress=progress, actor=actor, merge=merge)
+    report = store_records(db, format, records, progress=progress, actor=actor, merge=merge)
+    return replace(report, failed={**{name: str(error) for name, error in refused.items()}, **report.failed})
 
 
 def store_records(

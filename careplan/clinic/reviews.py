@@ -13,7 +13,7 @@ from careplan.clinic.errors import ReviewError
 from careplan.clinic.records import add_regimen, current_version, require
 from careplan.clinic.regimens import Change, apply_changes
 from careplan.clinic.suggestions import latest, stored
-from careplan.clinic.views import Decision, Line, Review, Suggestion
+from careplan.clinic.views import Decision, Kind, Line, Review, Suggestion
 from careplan.glucose import DAY, Regimen
 from careplan.store import Database, append, read_channel, schema
 
@@ -52,7 +52,7 @@ def sign_review(db: Database, suggestion: int, decided: Sequence[Decision], revi
     """
     with db.write() as session:
         found = stored(session, suggestion)
-        problems = [*_stale(session, found), *decisions.problems(found.lines, decided, _exposure(session, found))]
+        problems = [*_stale(session, found), *decisions.problems(found.lines, decided, exposure_of(session, found))]
         if not reviewer.strip():
             problems.append("a signature needs the reviewer's name")
         if not meaning.strip():
@@ -87,10 +87,18 @@ def sign_review(db: Database, suggestion: int, decided: Sequence[Decision], revi
         return review_view(row)
 
 
-def reviews_of(session: Session, patient: str) -> tuple[Review, ...]:
-    """A patient's signed reviews, the newest first."""
-    query = select(schema.Review).where(schema.Review.patient == patient).order_by(schema.Review.id.desc())
+def reviews_of(session: Session, patient: str, kind: Kind) -> tuple[Review, ...]:
+    """A patient's signed reviews of suggestions of one kind, the newest first."""
+    query = select(schema.Review).join(schema.Suggestion, schema.Suggestion.id == schema.Review.suggestion)
+    query = query.where(schema.Review.patient == patient, schema.Suggestion.kind == kind).order_by(schema.Review.id.desc())
     return tuple(review_view(row) for row in session.scalars(query))
+
+
+def work_on(session: Session, suggestion: Suggestion | None, reviewer: str) -> tuple[Decision, ...]:
+    """The reviewer's draft of a suggestion, else anyone's newest."""
+    if suggestion is None or suggestion.id is None:
+        return ()
+    return draft(session, suggestion.id, reviewer) or draft(session, suggestion.id)
 
 
 def review_view(row: schema.Review) -> Review:
@@ -122,7 +130,8 @@ def recent_readings(session: Session, patient: str) -> pd.DataFrame:
     return read_channel(session, patient, "glucose", start=start)
 
 
-def _exposure(session: Session, suggestion: Suggestion) -> Callable[[Line], decisions.Exposure]:
+def exposure_of(session: Session, suggestion: Suggestion) -> Callable[[Line], decisions.Exposure]:
+    """The hypoglycaemia in a line's part of the day, of the last 14 days; the whole day for doses and long-acting insulin."""
     readings = recent_readings(session, suggestion.patient)
     local = readings["time"].dt.tz_convert(require(session, suggestion.patient).zone)
     minute, glucose = (

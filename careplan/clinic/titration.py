@@ -175,7 +175,7 @@ def _line(line: RegimenLine, block: int, value: float, regimen: Regimen) -> Line
         absolute_low=limit.lowest,
         absolute_high=limit.highest,
         days=int(line.days),
-        why=f"{'more' if more else 'less'} insulin against {cause}; {line.days:.0f} days of evidence",
+        why=f"{'more' if more else 'less'} insulin against {cause}",
     )
 
 
@@ -190,7 +190,7 @@ def _reasons(plans: RegimenPlans, options: Sequence[Option], days: int) -> tuple
     ours = options[0].outcomes
 
     def effect(name: str) -> str:
-        return f"{name.replace('_', ' ')} {still[name].mid:.1f} to {ours[name].mid:.1f} %"
+        return f"{name.replace('_', ' ')} from {still[name].mid:.1f} to {ours[name].mid:.1f} %"
 
     return ("predicted: " + ", ".join(effect(name) for name in ("in_range", "below_70", "above_180")), searched)
 

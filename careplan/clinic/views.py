@@ -64,6 +64,7 @@ class Option:
     name: str  # "proposed", "runner-up", "no change"
     path: Path
     outcomes: Mapping[str, Interval]
+    does: str = ""  # doses: what is given, in words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +116,7 @@ class WorklistRow:
     status: Status
     metrics: Metrics
     days: float
-    last: datetime | None
+    last: datetime | None  # on the patient's clock
     suggestion: int | None
 
 
@@ -169,12 +170,27 @@ class ReviewPage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DosePage:
+    """Everything the screen of the next hours draws. `recorded`: glucose around the suggestion's moment, minutes from it.
+
+    forbidden: why no more insulin can be signed for, where lows forbid it.
+    """
+
+    summary: PatientSummary
+    suggestion: Suggestion | None
+    recorded: Path
+    forbidden: str | None
+    draft: tuple[Decision, ...]
+    history: tuple[Review, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImportReport:
     """What an import did, patient by patient, with every row it dropped or changed."""
 
     source: str
     patients: tuple["ImportedPatient", ...]
-    failed: Mapping[str, str] = field(default_factory=dict)  # patient or file -> error
+    failed: Mapping[str, str] = field(default_factory=dict)  # patient -> why nothing of theirs was kept
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from careplan.records.azt1d import read_azt1d
-from careplan.records.events import Correction, PatientRecord, RecordError
+from careplan.records.events import Correction, PatientRecord, RecordError, Refused
 from careplan.records.grid import to_series
 from careplan.records.nightscout import read_nightscout
 from careplan.records.t1d_uom import read_t1d_uom
@@ -21,6 +21,7 @@ __all__ = [
     "Correction",
     "PatientRecord",
     "RecordError",
+    "Refused",
     "read_azt1d",
     "read_nightscout",
     "read_t1d_uom",

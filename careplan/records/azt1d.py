@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from careplan.records.events import PatientRecord, RecordError
+from careplan.records.events import PatientRecord, RecordError, Refused, refusing
 from careplan.records.sheet import Sheet, check_dates, check_ranges, column, drop_short, drop_unreadable, glucose_unit, milliunits
-from careplan.records.text import Rows, dates, find_files, numbers, read_rows, to_utc
+from careplan.records.text import Rows, check_zone, dates, find_files, numbers, read_rows, to_utc
 
 FIELDS = {"glucose": "cgm", "basal": "basal", "bolus": "totalbolusinsulindelivered", "carbs": "carbsize"}
 TIME, KIND, FOOD, CORRECTION = "eventdatetime", "bolustype", "fooddelivered", "correctiondelivered"
@@ -23,9 +23,23 @@ EXTENDED = re.compile(r"extended\D*([\d.]+)\s*%\s*/\s*([\d.]+)", re.IGNORECASE)
 EXTENDED_MINUTES = 120.0  # assumed: the source gives the shares, not the duration; two hours is the pump's default
 
 
-def read_azt1d(path: str | Path, *, zone: str = "America/Phoenix") -> list[PatientRecord]:
-    """One record for each subject's CSV at `path` (a file or a folder). Raises `RecordError` where a file cannot be trusted."""
-    return [read_subject(file, zone) for file in find_files(path, "*.csv")]
+def read_azt1d(path: str | Path, *, zone: str = "America/Phoenix", refused: Refused | None = None) -> list[PatientRecord]:
+    """One record for each subject's CSV at `path` (a file or a folder).
+
+    Raises `RecordError` where a file cannot be trusted; with `refused`, that subject is left out and noted there.
+    """
+    check_zone(zone, file=path)
+    records = []
+    for file in find_files(path, "*.csv"):
+        with refusing(refused, name_of(file)):
+            records.append(read_subject(file, zone))
+    return records
+
+
+def name_of(path: Path) -> str:
+    """ "Subject 8.csv" is of azt1d-8."""
+    name = re.sub(r"[^0-9a-z]+", "-", re.sub(r"^subject\s*", "", path.stem.lower())).strip("-")
+    return f"azt1d-{name}"
 
 
 def read_subject(path: Path, zone: str) -> PatientRecord:
@@ -42,8 +56,8 @@ def read_subject(path: Path, zone: str) -> PatientRecord:
         every[~((every["value"] == 0) & every["channel"].isin(["bolus", "carbs"]))].reset_index(drop=True)
     )  # zeros fill the row
     drop_short(sheet, rows)
-    drop_unreadable(sheet)
-    check_dates(sheet)
+    drop_unreadable(sheet, rows.fields[TIME])
+    check_dates(sheet, rows.fields[TIME])
     drop_repeats(sheet, rows, time)
     sheet.cells = sheet.cells.sort_values(["time", "row"], kind="stable", ignore_index=True)
     milliunits(sheet)
@@ -55,8 +69,7 @@ def read_subject(path: Path, zone: str) -> PatientRecord:
     sheet.cells.loc[sheet.of("basal"), "duration"] = BASAL_MINUTES
     if KIND in rows.cells:
         add_kinds(sheet, rows)
-    name = re.sub(r"[^0-9a-z]+", "-", re.sub(r"^subject\s*", "", path.stem.lower())).strip("-")
-    return sheet.record(f"azt1d-{name}", zone, rows_read=len(rows) + len(rows.short), files=[path.name])
+    return sheet.record(name_of(path), zone, rows_read=len(rows) + len(rows.short), files=[path.name])
 
 
 def drop_repeats(sheet: Sheet, rows: Rows, time: pd.Series) -> None:

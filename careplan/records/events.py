@@ -1,6 +1,7 @@
 """The canonical events table: what every reader produces and the store keeps."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -31,6 +32,20 @@ class RecordError(ValueError):
             where += f", field {field!r}"
         super().__init__(f"{where}: {problem}")
         self.file, self.row, self.field, self.problem = str(file), row, field, problem
+
+
+Refused = dict[str, RecordError]  # patient -> the first thing wrong with what is theirs
+
+
+@contextmanager
+def refusing(refused: Refused | None, patient: str) -> Iterator[None]:
+    """Leaves a patient out whose record cannot be trusted, noting why in `refused`; without that, raises as ever."""
+    try:
+        yield
+    except RecordError as error:
+        if refused is None:
+            raise
+        refused.setdefault(patient, error)
 
 
 @dataclass(frozen=True)

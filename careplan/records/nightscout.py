@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pandas as pd
 
-from careplan.records.events import Correction, PatientRecord, RecordError
-from careplan.records.nightscout_api import Placed, Site, download, filled, number, read_sites, utc
+from careplan.records.events import Correction, PatientRecord, RecordError, Refused, refusing
+from careplan.records.nightscout_api import Placed, Site, download, filled, find_sites, number, site_name, site_of, utc
 from careplan.records.nightscout_basal import basal_cells, default_profiles, regimen_of
 from careplan.records.sheet import (
     CELLS,
@@ -41,20 +41,35 @@ def read_nightscout(
     token: str | None = None,
     patient: str | None = None,
     client: httpx.Client | None = None,
+    refused: Refused | None = None,
 ) -> list[PatientRecord]:
     """Records from a JSON file, a folder of them (or of one folder a patient), or a site's http(s) address.
 
     zone: the patient's clock; by default the profile's, else UTC. token: an access token or the API secret, for an address.
-    Raises `RecordError` where the source cannot be reached or trusted.
+    Raises `RecordError` where the source cannot be reached or trusted; with `refused`, a patient whose files cannot be is left
+    out and noted there.
     """
-    remote = isinstance(path, str) and path.lower().startswith(("http://", "https://"))
-    sites = [download(str(path), token, client=client)] if remote else read_sites(path)
-    if patient is not None and len(sites) > 1:
-        raise RecordError(f"{len(sites)} patients cannot all be {patient!r}", file=path)
-    return [read_site(site, zone, patient) for site in sites]
+    if zone is not None:
+        check_zone(zone, file=path)
+    if isinstance(path, str) and path.lower().startswith(("http://", "https://")):
+        site = download(path, token, client=client)
+        return [read_site(site, zone, patient or patient_name(site.name))]
+    found = find_sites(path)
+    if patient is not None and len(found) > 1:
+        raise RecordError(f"{len(found)} patients cannot all be {patient!r}", file=path)
+    records = []
+    for files in found:
+        name = patient or patient_name(site_name(files))
+        with refusing(refused, name):
+            records.append(read_site(site_of(files), zone, name))
+    return records
 
 
-def read_site(site: Site, zone: str | None, patient: str | None) -> PatientRecord:
+def patient_name(site: str) -> str:
+    return "nightscout-" + re.sub(r"[^0-9a-z]+", "-", site.lower()).strip("-")
+
+
+def read_site(site: Site, zone: str | None, patient: str) -> PatientRecord:
     rows = [*entry_cells(site.entries), *treatment_cells(site.treatments)]
     cells = pd.DataFrame(rows, columns=list(CELLS)).astype({"value": float, "duration": float})
     cells["time"] = utc(cells["time"].tolist(), cells)
@@ -74,9 +89,8 @@ def read_site(site: Site, zone: str | None, patient: str | None) -> PatientRecor
     if sheet.cells.empty:
         raise RecordError("no glucose, insulin or carbs in it", file=site.source)
 
-    name = patient or "nightscout-" + re.sub(r"[^0-9a-z]+", "-", site.name.lower()).strip("-")
     every = (*site.entries, *site.treatments, *site.profiles)
-    record = sheet.record(name, clock, rows_read=len(every), files=dict.fromkeys(placed.file for placed in every))
+    record = sheet.record(patient, clock, rows_read=len(every), files=dict.fromkeys(placed.file for placed in every))
     regimens = [regimen_of(profile) for _, _, profile in default_profiles(site)]
     return PatientRecord(**{**record.__dict__, "regimen": regimens[-1] if regimens else None})
 
@@ -144,7 +158,6 @@ def pen_injections(value: object) -> list[tuple[str, object]]:
 def patient_zone(site: Site, zone: str | None, sheet: Sheet) -> str:
     """The zone given, or the latest profile's. Rule "no time zone": UTC where neither is there or known."""
     if zone is not None:
-        check_zone(zone, file=site.source)
         return zone
     for _, _, profile in reversed(default_profiles(site)):
         stated = str(profile.get("timezone", ""))

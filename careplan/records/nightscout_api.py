@@ -42,19 +42,21 @@ class Site:
     profiles: tuple[Placed, ...]
 
 
-def read_sites(path: str | Path) -> list[Site]:
-    """A JSON file, a folder of JSON files of one patient, or a folder of such folders. Raises `RecordError`."""
-    files = find_files(path, "*.json")
-    if len(files) == 1:
-        return [site_of(files)]
+def find_sites(path: str | Path) -> list[list[Path]]:
+    """Each patient's files: a JSON file, a folder of JSON files of one patient, or a folder of such folders."""
     folders: dict[Path, list[Path]] = {}
-    for file in files:
+    for file in find_files(path, "*.json"):
         folders.setdefault(file.parent, []).append(file)
-    return [site_of(group) for group in folders.values()]
+    return list(folders.values())
+
+
+def site_name(files: list[Path]) -> str:
+    generic = {"entries", "treatments", "profile", "profiles"}
+    return files[0].parent.name if len(files) > 1 or files[0].stem in generic else files[0].stem
 
 
 def site_of(files: list[Path]) -> Site:
-    """The documents of one patient's files, told apart by what they hold."""
+    """The documents of one patient's files, told apart by what they hold. Raises `RecordError`."""
     found: dict[str, list[Placed]] = {"entries": [], "treatments": [], "profiles": []}
     for file in files:
         try:
@@ -65,10 +67,8 @@ def site_of(files: list[Path]) -> Site:
             raise RecordError("not Nightscout: nested too deeply", file=file) from error
         for kind, every in collections(content, file).items():
             found[kind] += place(file.name, every)
-    generic = {"entries", "treatments", "profile", "profiles"}
-    name = files[0].parent.name if len(files) > 1 or files[0].stem in generic else files[0].stem
     source = str(files[0] if len(files) == 1 else files[0].parent)
-    return Site(name, source, tuple(found["entries"]), tuple(found["treatments"]), tuple(found["profiles"]))
+    return Site(site_name(files), source, tuple(found["entries"]), tuple(found["treatments"]), tuple(found["profiles"]))
 
 
 def place(file: str, every: Iterable[Document]) -> list[Placed]:

@@ -114,25 +114,27 @@ def drop_short(sheet: Sheet, rows: Rows) -> None:
     ]
 
 
-def drop_unreadable(sheet: Sheet) -> None:
-    """Rules "no amount": an empty cell that matters; "impossible date": no such day or time; "not a number": other text."""
+def drop_unreadable(sheet: Sheet, dated: str | None = None) -> None:
+    """Rules "no amount": an empty cell that matters; "impossible date": no such day or time; "not a number": other text.
+
+    dated: the field that holds the date, for errors.
+    """
     sheet.drop(is_missing(sheet.cells["raw"]), "no amount")
-    for rule, gone, what in (
-        ("impossible date", "time", "no possible date and time"),
-        ("not a number", "value", "text that is no number"),
+    for rule, gone, what, named in (
+        ("impossible date", "time", "no possible date and time", dated),
+        ("not a number", "value", "text that is no number", None),
     ):
         bad = sheet.cells[gone].isna().to_numpy(dtype=bool)
-        refuse_if_common(sheet, bad, what)
+        refuse_if_common(sheet, bad, what, field=named)
         sheet.drop(bad, rule)
 
 
-def check_dates(sheet: Sheet, now: pd.Timestamp | None = None) -> None:
-    """Rule "impossible date": before 1980, or more than a day in the future, is dropped."""
-    latest = (now or pd.Timestamp.now("UTC")) + pd.Timedelta(days=1)
+def check_dates(sheet: Sheet, dated: str | None = None) -> None:
+    """Rule "impossible date": before 1980, or more than a day in the future, is dropped. dated: the field, for errors."""
+    latest = pd.Timestamp.now("UTC") + pd.Timedelta(days=1)
     time = sheet.cells["time"]
-    refuse_if_common(
-        sheet, bad := ((time < FIRST_DATE) | (time > latest)).to_numpy(dtype=bool), f"dates outside 1980 to {latest:%Y-%m-%d}"
-    )
+    bad = ((time < FIRST_DATE) | (time > latest)).to_numpy(dtype=bool)
+    refuse_if_common(sheet, bad, f"dates outside 1980 to {latest:%Y-%m-%d}", field=dated)
     sheet.drop(bad, "impossible date")
 
 
@@ -151,13 +153,13 @@ def check_ranges(sheet: Sheet) -> None:
         sheet.drop(mine & ~((value >= channel.low) & (value <= channel.high)), "out of range")
 
 
-def refuse_if_common(sheet: Sheet, bad: Mask, what: str, *, of: Mask | None = None) -> None:
+def refuse_if_common(sheet: Sheet, bad: Mask, what: str, *, of: Mask | None = None, field: str | None = None) -> None:
     """Raise `RecordError` when too many of the cells `of` `[N]` are `bad` `[N]` for the file to be trusted."""
     count, total = int(bad.sum()), int(len(bad) if of is None else of.sum())
     if count >= 3 and count > UNTRUSTED * total:
         first = sheet.cells[bad].iloc[0]
-        problem = f"{count} of {total} values have {what}; the first is {first['raw']!r}"
-        raise RecordError(problem, file=first["file"], row=int(first["row"]), field=first["field"])
+        problem = f"{count} of {total} values have {what}; the first is {describe(sheet.cells[bad].iloc[:1])[0]}"
+        raise RecordError(problem, file=first["file"], row=int(first["row"]), field=field or first["field"])
 
 
 def milliunits(sheet: Sheet, channel: str = "basal") -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from careplan.glucose import MG_PER_MMOL
-from careplan.records.events import PatientRecord, RecordError
+from careplan.records.events import PatientRecord, RecordError, Refused, refusing
 from careplan.records.sheet import (
     Sheet,
     check_dates,
@@ -33,60 +33,71 @@ SENSOR = (40.0 / MG_PER_MMOL, 400.0 / MG_PER_MMOL)  # what "Low" and "High" mean
 OVERCLAIM = 1.5  # activities that fill their window more than this often are not one person's
 
 
-def read_t1d_uom(path: str | Path, *, zone: str = "Europe/London") -> list[PatientRecord]:
+def read_t1d_uom(path: str | Path, *, zone: str = "Europe/London", refused: Refused | None = None) -> list[PatientRecord]:
     """One record for each person in a folder of the layout, or in one of its files.
 
-    Raises `RecordError` where a file cannot be trusted.
+    Raises `RecordError` where a file cannot be trusted; with `refused`, that person is left out whole and noted there.
     """
     check_zone(zone, file=path)
     people: dict[str, list[Path]] = {}
     for file in find_files(path, "*.csv"):
         match = re.search(r"\d+", file.stem)
         people.setdefault(match[0] if match else file.stem.lower(), []).append(file)
-    sheets = {person: read_person(files, zone) for person, files in people.items()}
-    drop_strangers([sheet for sheet, _, _ in sheets.values()])
+    sheets = {person: read_person(person, files, zone, refused) for person, files in people.items()}
+    drop_strangers(
+        [sheet for sheet, _, _ in sheets.values()]
+    )  # readable files of a person left out tell whose readings are whose
     records = []
     for person, (sheet, rows_read, files) in sheets.items():
-        if not files:
+        if not files or f"uom-{person}" in (refused or ()):
             continue
-        one_stream(sheet)
-        check_ranges(sheet)
-        if sheet.cells.empty:
-            raise RecordError("no usable row", file=people[person][0])
-        records.append(sheet.record(f"uom-{person}", zone, rows_read=rows_read, files=files))
-    if not records:
+        with refusing(refused, f"uom-{person}"):
+            one_stream(sheet)
+            check_ranges(sheet)
+            if sheet.cells.empty:
+                raise RecordError("no usable row", file=people[person][0])
+            records.append(sheet.record(f"uom-{person}", zone, rows_read=rows_read, files=files))
+    if not records and not refused:
         raise RecordError("no file of glucose, insulin, meals or activity", file=path)
     return records
 
 
-def read_person(files: list[Path], zone: str) -> tuple[Sheet, int, list[str]]:
+def read_person(person: str, files: list[Path], zone: str, refused: Refused | None) -> tuple[Sheet, int, list[str]]:
     """All of one person's files on one sheet, with the rows read and the files that have a channel."""
     whole = Sheet(pd.DataFrame())
     rows_read, named = 0, []
     for file in files:
         if SLEEP & set(read_header(file)):
             continue
-        rows = read_rows(file)
-        kind = next((name for name in KINDS if name in rows.cells), None)
-        if kind is None:
-            raise RecordError(f"not a T1D-UOM file: expected one of {sorted(KINDS)}, found {rows.header}", file=file, row=1)
-        sheet = Sheet(KINDS[kind](rows, zone))
-        drop_short(sheet, rows)
-        drop_unreadable(sheet)
-        year_typos(sheet)
-        check_dates(sheet)
-        if kind == "activityts":
-            lay_end_to_end(sheet)
-        whole.cells = pd.concat([whole.cells, sheet.cells], ignore_index=True)
-        whole.corrections += sheet.corrections
-        rows_read += len(rows) + len(rows.short)
-        named.append(file.name)
+        with refusing(refused, f"uom-{person}"):
+            sheet, rows = read_file(file, zone)
+            whole.cells = pd.concat([whole.cells, sheet.cells], ignore_index=True)
+            whole.corrections += sheet.corrections
+            rows_read += len(rows) + len(rows.short)
+            named.append(file.name)
     if named:
-        whole.cells = whole.cells.sort_values(["time", "file", "row"], kind="stable", ignore_index=True)
-        milliunits(whole)
-        glucose_unit(whole, "mmol/L")
-        drop_duplicates(whole)
+        with refusing(refused, f"uom-{person}"):
+            whole.cells = whole.cells.sort_values(["time", "file", "row"], kind="stable", ignore_index=True)
+            milliunits(whole)
+            glucose_unit(whole, "mmol/L")
+            drop_duplicates(whole)
     return whole, rows_read, named
+
+
+def read_file(file: Path, zone: str) -> tuple[Sheet, Rows]:
+    rows = read_rows(file)
+    kind = next((name for name in KINDS if name in rows.cells), None)
+    if kind is None:
+        raise RecordError(f"not a T1D-UOM file: expected one of {sorted(KINDS)}, found {rows.header}", file=file, row=1)
+    sheet = Sheet(KINDS[kind](rows, zone))
+    drop_short(sheet, rows)
+    dated = rows.fields["starttimes" if kind == "activityts" else kind]
+    drop_unreadable(sheet, dated)
+    year_typos(sheet)
+    check_dates(sheet, dated)
+    if kind == "activityts":
+        lay_end_to_end(sheet)
+    return sheet, rows
 
 
 def local_time(rows: Rows, name: str, zone: str) -> pd.Series:

@@ -6,13 +6,14 @@ Either may have patient, zone, weight (kg) and group columns.
 """
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from careplan.glucose import GLUCOSE, MG_PER_MMOL
-from careplan.records.events import Correction, PatientRecord, RecordError
+from careplan.records.events import Correction, PatientRecord, RecordError, Refused, refusing
 from careplan.records.sheet import (
     Sheet,
     check_dates,
@@ -46,34 +47,50 @@ CHANNELS = {channel.name.replace("_", ""): channel.name for channel in GLUCOSE.c
 FLAGS = ("", "low", "high", "automatic")
 GROUPS = ("adult", "adolescent", "child")
 
+Part = tuple[Rows, pd.Series, np.ndarray]  # one patient's rows of a file, their times in UTC, and which of those had no offset
 
-def read_table(path: str | Path, *, zone: str | None = None, day_first: bool | None = None) -> list[PatientRecord]:
+
+def read_table(
+    path: str | Path, *, zone: str | None = None, day_first: bool | None = None, refused: Refused | None = None
+) -> list[PatientRecord]:
     """One record for each patient at `path`: a .csv or .parquet file, or a folder of them.
 
     zone: the clock of times that carry no offset, where the table has no zone column; UTC by default. day_first: the order of
-    numeric dates where the file cannot tell. Raises `RecordError` where a file cannot be trusted.
+    numeric dates where the file cannot tell. Raises `RecordError` where a file cannot be trusted; with `refused`, a patient whose
+    rows cannot be is left out and noted there, unless a file cannot be read that may hold anyone's rows.
     """
     if zone is not None:
         check_zone(zone, file=path)
-    people: dict[str, list[tuple[Rows, pd.DataFrame, np.ndarray]]] = {}
+    people: dict[str, list[Part]] = {}
+    broken: Refused = {}
     for file in find_files(path, "*.csv", "*.parquet"):
-        rows = read_parquet(file) if file.suffix.lower() == ".parquet" else read_rows(file, ["time"], aliases=ALIASES)
-        check_columns(rows)
-        names = (
-            rows.cells["patient"].replace("", file.stem)
-            if "patient" in rows.cells
-            else pd.Series(file.stem, index=rows.cells.index)
-        )
-        cells = cells_of(rows, zone, day_first)
-        owner = cells["row"].map(dict(zip(rows.row, names, strict=True)))
-        for name in names.unique():
-            mine = (names == name).to_numpy(dtype=bool)
-            people.setdefault(str(name), []).append((rows, cells[owner == name], mine))
-    return [read_patient(name, parts, zone) for name, parts in people.items()]
+        with refusing(None if refused is None else broken, slug(file.stem)):
+            rows = read_parquet(file) if file.suffix.lower() == ".parquet" else read_rows(file, ["time"], aliases=ALIASES)
+            check_columns(rows)
+            time, local = times(rows, zone, day_first)
+            names = (
+                rows.cells["patient"].replace("", file.stem)
+                if "patient" in rows.cells
+                else pd.Series(file.stem, index=time.index)
+            )
+            for name in names.unique():
+                mine = (names == name).to_numpy(dtype=bool)
+                own = replace(rows, cells=rows.cells[mine].reset_index(drop=True), row=rows.row[mine])
+                people.setdefault(str(name), []).append((own, time[mine].reset_index(drop=True), local[mine]))
+    if broken and any("patient" in rows.cells for parts in people.values() for rows, _, _ in parts):
+        raise next(iter(broken.values()))
+    if refused is not None:
+        refused |= broken
+    records = []
+    for name, parts in people.items():
+        if slug(name) not in broken:
+            with refusing(refused, slug(name)):
+                records.append(read_patient(name, parts, zone))
+    return records
 
 
-def read_patient(name: str, parts: list[tuple[Rows, pd.DataFrame, np.ndarray]], zone: str | None) -> PatientRecord:
-    sheet = Sheet(pd.concat([cells for _, cells, _ in parts], ignore_index=True))
+def read_patient(name: str, parts: list[Part], zone: str | None) -> PatientRecord:
+    sheet = Sheet(pd.concat([cells_of(*part) for part in parts], ignore_index=True))
     first = parts[0][0]
     clock = one_value(parts, "zone") or zone
     for rows, _, _ in parts:
@@ -86,9 +103,9 @@ def read_patient(name: str, parts: list[tuple[Rows, pd.DataFrame, np.ndarray]], 
     units = {"mmol/L" if "glucosemmol" in rows.cells else "mg/dL" for rows, _, _ in parts}
     if len(units) > 1:
         raise RecordError("files of one patient have glucose in two units", file=first.file)
-    drop_unreadable(sheet)
+    drop_unreadable(sheet, first.fields["time"])
     year_typos(sheet)
-    check_dates(sheet)
+    check_dates(sheet, first.fields["time"])
     sheet.cells = sheet.cells.sort_values(["time", "file", "row"], kind="stable", ignore_index=True)
     milliunits(sheet)
     glucose_unit(sheet, units.pop())
@@ -98,7 +115,7 @@ def read_patient(name: str, parts: list[tuple[Rows, pd.DataFrame, np.ndarray]], 
     if sheet.cells.empty:
         raise RecordError(f"no usable row for patient {name!r}", file=first.file)
 
-    rows_read = sum(int(mine.sum()) + len(rows.short) for rows, _, mine in parts)
+    rows_read = sum(len(rows) + len(rows.short) for rows, _, _ in parts)
     record = sheet.record(slug(name), clock, rows_read=rows_read, files=dict.fromkeys(rows.name for rows, _, _ in parts))
     weight = one_value(parts, "weight")
     kilograms = float(numbers([weight])[0]) if weight else None
@@ -115,11 +132,9 @@ def slug(name: str) -> str:
     return re.sub(r"[^\w.-]+", "-", name.strip()).strip("-") or "patient"
 
 
-def one_value(parts: list[tuple[Rows, pd.DataFrame, np.ndarray]], name: str) -> str | None:
+def one_value(parts: list[Part], name: str) -> str | None:
     """What a column says of one patient, where it says anything; `RecordError` where it says two things."""
-    found = {
-        str(value): rows for rows, _, mine in parts if name in rows.cells for value in rows.cells[name][mine].unique() if value
-    }
+    found = {str(value): rows for rows, _, _ in parts if name in rows.cells for value in rows.cells[name].unique() if value}
     if len(found) > 1:
         raise RecordError(f"one patient has two values: {sorted(found)[:2]}", file=parts[0][0].file, field=name)
     return next(iter(found), None)
@@ -139,9 +154,8 @@ def check_columns(rows: Rows) -> None:
         raise RecordError("both glucose and glucose_mmol: expected one of them", file=rows.file, row=1)
 
 
-def cells_of(rows: Rows, zone: str | None, day_first: bool | None) -> pd.DataFrame:
+def cells_of(rows: Rows, time: pd.Series, local: np.ndarray) -> pd.DataFrame:
     """Cells of a wide or long table; `local` tells the times that had no offset."""
-    time, local = times(rows, zone, day_first)
     if "channel" in rows.cells:
         cells = long_cells(rows, time)
     else:

@@ -17,7 +17,10 @@ UNITS = {"basal": "U/h", "carb_ratio": "g/U", "correction_factor": "mg/dL/U"}
 
 
 def clinic(db: Database) -> None:
-    """ann: lows before noon, three lines proposed. bea: highs, careplan abstains. cyd: no change is best. dan: two hours."""
+    """ann: lows before noon, three lines proposed. bea: highs, careplan abstains. cyd: no change is best. dan: two hours.
+
+    Doses: two for ann, who has too many lows to sign for more, and two for cyd, who has not; for bea it abstains.
+    """
     people = [
         record("ann", mean=135, swing=55, dip=(9, 12, 62), seed=1),
         record("bea", mean=205, swing=60, seed=2),
@@ -33,6 +36,10 @@ def clinic(db: Database) -> None:
         db, suggestion("bea", abstained=True, reasons=why, options=(), banners=("Out of distribution: very high doses",))
     )
     save_suggestion(db, suggestion("cyd", reasons=("every change searched is worse than none",), limits_bound=()))
+    for patient in ("ann", "cyd"):
+        save_suggestion(db, doses(patient))
+    unknown = ("doses of the last hours are unknown, so what is on board is unknown",)
+    save_suggestion(db, doses("bea", lines=(), options=(), abstained=True, reasons=unknown, limits_bound=()))
 
 
 def record(
@@ -116,6 +123,43 @@ def suggestion(patient: str, *lines: Line, **changes: Any) -> Suggestion:
         **changes,
     }
     return Suggestion(patient=patient, lines=lines, **given)
+
+
+def doses(patient: str, **changes: Any) -> Suggestion:
+    """5.5 U now and half the basal for 30 min in an hour, planned for noon of the fourteenth day."""
+    common: dict[str, Any] = {"current": 0.0, "lowest": 0.0, "absolute_low": 0.0, "days": 14, "why": "an edit can only give less"}
+    bolus = Line(key="bolus@0", setting="bolus", start=0, end=0, unit="U", proposed=5.5, highest=5.5, absolute_high=5.5, **common)
+    basal = Line(
+        key="temp_basal@60",
+        setting="temp_basal",
+        start=60,
+        end=90,
+        unit="x basal",
+        proposed=0.5,
+        highest=1.0,
+        absolute_high=1.0,
+        **{**common, "current": 1.0},
+    )
+    minutes = tuple(float(minute) for minute in range(15, 241, 15))
+    options = []
+    for name, does, level in (
+        ("proposed", "5.5 U now, basal x0.5 from 60 to 90 min", 140.0),
+        ("runner-up", "4 U now", 155.0),
+        ("no change", "as prescribed", 190.0),
+    ):
+        path = Path(minutes=minutes, mid=(level,) * 16, low=(level - 30,) * 16, high=(level + 40,) * 16)
+        outcomes = {"in_range": Interval(mid=260 - level, low=50.0, high=100.0), "below_70": Interval(mid=1.5, low=0.0, high=6.0)}
+        options.append(Option(name=name, path=path, outcomes=outcomes, does=does))
+    given: dict[str, Any] = {
+        "kind": "doses",
+        "at": datetime(2024, 3, 14, 12, tzinfo=UTC),
+        "lines": (bolus, basal),
+        "options": tuple(options),
+        "reasons": ("predicted risk 16.0 to 9.8",),
+        "limits_bound": ("max_on_board", "budget below_70"),
+        **changes,
+    }
+    return suggestion(patient, *given.pop("lines"), **given)
 
 
 def option(name: str, shift: float, in_range: float, below: float) -> Option:

@@ -96,6 +96,15 @@ def test_a_clinician_reviews_a_patient(browser: webdriver.Chrome, address: str, 
     wait(browser, lambda: title(browser) == "Patient ann")
     wait(browser, lambda: "2 of 3 lines are still to decide" in text(browser))
 
+    click(browser, "Next hours")
+    wait(browser, lambda: title(browser) == "Next hours of patient ann")
+    wait(browser, lambda: len(browser.find_elements(By.CSS_SELECTOR, ".js-plotly-plot .main-svg")) >= 1)
+    wait(browser, lambda: "Bolus, now" in text(browser))
+    assert "as prescribed" in text(browser)
+    click(browser, "Reject")
+    wait(browser, lambda: "1 of 2 lines decided" in text(browser))
+    assert [decision.verdict for decision in load_draft(db, 4, ADA.signature)] == ["reject"]
+
     for page, heading in (("Record", "Record of patient ann"), ("Audit trail", "Audit trail")):
         click(browser, page)
         wait(browser, lambda heading=heading: title(browser) == heading)

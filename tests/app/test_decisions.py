@@ -2,10 +2,11 @@
 
 import pytest
 
-from careplan.clinic import Database, audit_trail, load_draft, load_regimen, review_page, save_draft
+from careplan.clinic import Database, audit_trail, load_draft, load_regimen, review_page, save_draft, save_suggestion
 from careplan.clinic.views import Decision
 from careplan.store import StoreError
 
+from .build import line, suggestion
 from .conftest import ADA, Start, checked, choose, press, say, shown, sign
 
 BASAL, RATIO, FACTOR = "basal@360", "carb_ratio@360", "correction_factor@660"
@@ -158,3 +159,13 @@ def test_the_draft_of_another_is_taken_up(review: Start, db: Database) -> None:
     at = review()
     assert at.button_group(key=f"verdict:1:{BASAL}").value == "accept"
     assert press(at, "Sign off").title[0].value == "careplan"
+
+
+def test_accepting_what_is_beyond_the_recommended_asks_for_a_reason(review: Start, db: Database) -> None:
+    unusual = save_suggestion(db, suggestion("ann", line("basal", 1, 0.9, lowest=0.95)))
+    at = review()
+    at.button_group(key=f"verdict:{unusual.id}:{BASAL}").set_value("accept")
+    at = say(checked(at.run()), f"reason:{unusual.id}:{BASAL}", "lows on most mornings")
+    sign(at)
+    [signed] = review_page(db, "ann").history
+    assert signed.decisions == (Decision(key=BASAL, verdict="accept", value=0.9, reason="lows on most mornings"),)

@@ -133,7 +133,9 @@ def test_doses_keep_every_limit_and_name_what_bound_them(db, world, patient) -> 
     made = suggest_doses(db, [patient], world, at=AT, announced=["carbs 80 at 12:00"])[0]
     assert made.options[-1].name == "no change"
     boluses = [line for line in made.lines if line.setting == "bolus"]
-    assert all(0 < line.proposed <= LIMITS["adult"].max_dose for line in boluses)
+    assert boluses and all(0 < line.proposed <= LIMITS["adult"].max_dose for line in boluses)
+    assert all(line.absolute_high == line.proposed for line in boluses), "an edit can only give less"
+    assert made.options[0].does.startswith(f"{boluses[0].proposed:g} U")
     assert all(later.start - earlier.start >= 30 for earlier, later in pairwise(boluses))
     if made.lines:
         outcomes = {option.name: option.outcomes for option in made.options}

@@ -1,0 +1,59 @@
+"""The next hours of one patient: which doses are proposed from a moment on, what they would do, and the decision."""
+
+from datetime import UTC, datetime, timedelta
+
+import streamlit as st
+
+from app import access
+from app.screens import choose, decide, proposal
+from app.wording import duration, when
+from careplan.clinic import UnknownPatient, dose_page
+from careplan.clinic.views import DosePage, Suggestion
+
+CURRENT = timedelta(minutes=15)  # a plan is for its moment; after this it is history
+
+
+def draw() -> None:
+    reviewer = access.reviewer()
+    unit = access.unit()
+    patient = choose.patient("Next hours of patient")
+    try:
+        page = access.remembered(f"doses:{patient}", lambda: dose_page(access.database(), patient, actor=reviewer.signature))
+    except UnknownPatient as error:
+        st.error(str(error))
+        return
+    suggestion = page.suggestion
+    if suggestion is None:
+        st.info(
+            f"No dose suggestion yet. `careplan plan {patient}` makes one from the last reading, `--at TIME` from another moment."
+        )
+    else:
+        _moment(page, suggestion)
+        proposal.warnings(suggestion)
+        if not suggestion.abstained:
+            if not suggestion.lines:
+                st.info("careplan proposes no dose beyond what is prescribed.")
+            proposal.why(suggestion, unit)
+            proposal.effect(suggestion, unit, page.recorded)
+        signed = next((review for review in page.history if review.suggestion == suggestion.id), None)
+        if signed is not None:
+            decide.signed_review(suggestion, signed, unit)
+        elif not suggestion.abstained:
+            if page.forbidden:
+                st.warning(f"Only less insulin can be signed for: {page.forbidden}.", icon=":material/block:")
+            decide.decide(suggestion, page.draft, reviewer, unit)
+    decide.history(page.history, page.summary.zone, "doses")
+    if suggestion is not None:
+        proposal.provenance(suggestion)
+
+
+def _moment(page: DosePage, suggestion: Suggestion) -> None:
+    zone = page.summary.zone
+    st.caption(f'"Now" is {when(suggestion.at, zone)} ({zone}); planned {when(suggestion.created, zone)}.')
+    past = datetime.now(UTC) - suggestion.at
+    if past > CURRENT and not suggestion.abstained:
+        st.warning(
+            f"**Not for now.** This plan begins {duration(past / timedelta(minutes=1))} ago. "
+            "A decision on it is kept as a review; its doses are no longer to be given.",
+            icon=":material/history:",
+        )
