@@ -1,9 +1,9 @@
 """How fast virtual people live, beside simglucose and py-mgipsim, and how closely they follow simglucose's own patients.
 
 `python benchmarks/simulate.py [--mgipsim FOLDER] [--people 1000] [--rounds 5] [--json]`; FOLDER, or else `CAREPLAN_MGIPSIM`, is a
-checkout of py-mgipsim. Needs uv, which makes the peers' environments in its cache. A quarter of an hour on two busy cores. Every simulator has processes of its own, and they take turns. Rates are
-patient-days: a second on this machine (careplan a process a core, the peers in one, as they come), and a second of one core.
-simglucose runs its patients one by one, so that a few of them tell its rate.
+checkout of py-mgipsim. Needs uv, which makes the peers' environments in its cache; takes a quarter of an hour. Every simulator
+has processes of its own, and they take turns. Rates are patient-days: a second on this machine (careplan a process a core, the
+peers in one, as they come), and a second of one core. simglucose runs its patients one by one: a few of them tell its rate.
 """
 
 import argparse

@@ -156,7 +156,8 @@ def parity(asked: dict[str, Any]) -> dict[str, Any]:
     for name, dtype in (("float64", torch.float64), ("float32", torch.float32)):
         columns = {key: torch.tensor(values, dtype=dtype) for key, values in table.items() if key != "Name"}
         steady, one = torch.full((30,), 480.0, dtype=dtype), torch.zeros(30, dtype=dtype)
-        who = Physiology(columns["BW"], *(columns[field.name] for field in fields(Physiology)[1:-1]), steady)
+        columns |= {"weight": columns["BW"], "tlong": steady}
+        who = Physiology(**{field.name: columns[field.name] for field in fields(Physiology)})
         start = [value for key, value in columns.items() if key.startswith("x0_")]
         body = Body(torch.stack([*start, one, one], 1), one, one > 0)
         carbs, insulin, basal, theirs = (
