@@ -40,6 +40,18 @@ def packed(who: Physiology) -> Tensor:
     return torch.stack(tuple(vars(who).values()))
 
 
+class _Packed(Physiology):
+    """Checked before it was packed: looked at again, every row would wait for the device."""
+
+    def __post_init__(self) -> None:
+        pass
+
+
+def unpacked(people: Tensor) -> Physiology:
+    """The parameters that `packed` made one tensor of."""
+    return _Packed(*people.unbind())
+
+
 def stepper(who: Physiology) -> Callable[[Body, Inputs], Body]:
     """`advance` for these people, compiled: for a thousand people and more who live many rows."""
     people, step = packed(who), _compiled_row()
@@ -57,5 +69,5 @@ def _compiled_row() -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
 
 
 def _row(people: Tensor, amounts: Tensor, meal: Tensor, eating: Tensor, *given: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    body = advance(Physiology(*people.unbind()), Body(amounts.T, meal, eating), Inputs(*given))
+    body = advance(unpacked(people), Body(amounts.T, meal, eating), Inputs(*given))
     return body.amounts.T, body.meal, body.eating

@@ -63,8 +63,6 @@ class Physiology:
     tlong: Tensor  # minutes in each stage of the long-acting depot
 
     def __post_init__(self) -> None:
-        if torch.compiler.is_compiling():  # a compiled loop unpacks what was checked when it was packed
-            return
         count = len(self.weight)
         for field in fields(self):
             value = getattr(self, field.name)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from cohorts.fused import fused, packed, stepper
+from cohorts.fused import fused, packed, stepper, unpacked
 from cohorts.physiology import STATES, Body, Inputs, Physiology, advance, resting
 from cohorts.policies import Behaviour
 from cohorts.population import Population, sample_population
@@ -29,8 +29,7 @@ BLOCK = 2000  # people who live together: what one row of them touches stays in 
 
 def row(people: Tensor, drawn: Tensor, amounts: Tensor, meal: Tensor, eating: Tensor, error: Tensor, reading: Tensor) -> Any:
     """One row of the closed loop: doses, five minutes, a reading. people `[35, B]`, drawn `[7, B]`, amounts `[15, B]`."""
-    *parameters, basal, ratio, factor = people.unbind()
-    who = Physiology(*parameters)
+    who, (basal, ratio, factor) = unpacked(people[:-3]), people[-3:].unbind()
     eaten, announced, sensitivity, uptake, pace, gain, noise = drawn.unbind()
     correction = torch.where(reading > 150, (reading - 140) / factor, 0.0)
     bolus = torch.where(announced > 0, announced / ratio + correction, 0.0).clamp(min=0)

@@ -50,6 +50,12 @@ def test_a_replay_without_a_compiler_says_so_and_goes_on(people: Population, mon
     assert torch.equal(lived.glucose, replay(people, Behaviour(), days=1, seed=3).glucose)
 
 
+def test_what_is_packed_is_unpacked(people: Population) -> None:
+    who = people.physiology
+    for name, value in vars(fused.unpacked(fused.packed(who))).items():
+        assert torch.equal(value, getattr(who, name)), name
+
+
 def test_a_mistake_is_raised_as_it_is_without_compiling(people: Population, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     step = fused.stepper(people.physiology)
