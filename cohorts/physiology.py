@@ -22,6 +22,7 @@ STATES = (
     *("depot1", "depot2", "sensed", "long1", "long2"),
 )
 PLASMA, ACTION, SENSED, LONG = (STATES.index(name) for name in ("plasma", "action", "sensed", "long1"))
+Amounts = tuple[Tensor, ...]  # one `[B]` a state: separate tensors, so that a compiler keeps each of them in a register
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,71 +115,70 @@ class Inputs:
     pace: Tensor
 
 
-def vector_field(who: Physiology, meal: Tensor, given: Inputs) -> Callable[[Tensor], Tensor]:
-    """d/dt of `[B, 15]` while carbohydrate is given in mg/min and insulin in pmol/kg/min. Equation numbers are DM07's."""
+def vector_field(who: Physiology, meal: Tensor, given: Inputs) -> Callable[[Amounts], Amounts]:
+    """d/dt of the states while carbohydrate is given in mg/min and insulin in pmol/kg/min. Equation numbers are DM07's."""
     kabs, kmax, kmin = who.kabs * given.pace, who.kmax * given.pace, who.kmin * given.pace
     Vm0, Vmx = who.Vm0 * given.uptake, who.Vmx * given.sensitivity  # noqa: N806, the published symbols
     kp3 = who.kp3 * (0.5 + 0.5 * given.sensitivity)
     # Emptying slows in the middle of a meal (A17-A18, with k_min + 2 (k_max - k_min) / 2 = k_max drawn together).
     rise, fall = 2.5 / (1 - who.b) / meal.clamp(min=1.0), 2.5 / who.d / meal.clamp(min=1.0)
     begins, slowing = 2.5 * who.b / (1 - who.b), torch.where(meal > 1.0, (kmax - kmin) / 2, 0.0)
-    appearing, none, slow = who.f / who.weight, torch.zeros_like(meal), 1 / who.tlong
-    # What each compartment loses in proportion to what it holds, in the order of the states.
-    insulin = (who.m2 + who.m4, who.p2u, who.ki, who.ki, who.m1 + who.m30, who.ka1 + who.kd, who.ka2)
-    losses = torch.stack([kmax, none, kabs, who.k1, who.k2, *insulin, who.ksc, slow, slow])
+    appearing, slow = who.f / who.weight, 1 / who.tlong
+    cleared, extracted, left = who.m2 + who.m4, who.m1 + who.m30, who.ka1 + who.kd
 
-    def rate(x: Tensor) -> Tensor:
-        amounts = x.T
-        lost = losses * amounts
-        solid, liquid, _, plasma, tissue, free, action, _, hepatic, liver, depot1, *_ = amounts.unbind()
+    def rate(x: Amounts) -> Amounts:
+        solid, liquid, gut, plasma, tissue, insulin, action, delayed, hepatic, liver, depot1, depot2, sensed, long1, long2 = x
         held = solid + liquid
         emptied = (kmax + slowing * (torch.tanh(rise * held - begins) - torch.tanh(fall * held - 2.5))) * liquid
-        appearance = appearing * lost[2]  # A19
+        ground, absorbed = kmax * solid, kabs * gut
         production = (who.kp1 - who.kp2 * plasma - kp3 * hepatic).clamp(min=0)  # A8
         renal = who.ke1 * (plasma - who.ke2).clamp(min=0)  # A27
         uptake = (Vm0 + Vmx * action).clamp(min=0) * tissue / (who.Km0 + tissue)  # A13-A14
-        concentration = free / who.Vi
-        gained = [
-            given.carbs,
-            lost[0] - emptied,
-            emptied,
-            production + appearance - who.Fsnc - renal + lost[4],  # A1
-            lost[3] - uptake,
-            who.m1 * liver + who.ka1 * depot1 + lost[11] + lost[14],  # A3
-            who.p2u * (concentration - who.Ib),  # A15
-            who.ki * concentration,  # A11
-            lost[7],
-            who.m2 * free,
-            given.insulin,
-            who.kd * depot1,
-            who.ksc * plasma,
-            given.long_acting,
-            lost[13],
-        ]
-        return (torch.stack(gained) - lost).T  # states first in memory: each of them is one contiguous row of people
+        leaving = who.k1 * plasma - who.k2 * tissue
+        concentration = insulin / who.Vi
+        passed, entered, late = slow * long1, who.ka2 * depot2, slow * long2
+        return (
+            given.carbs - ground,
+            ground - emptied,
+            emptied - absorbed,
+            production + appearing * absorbed - who.Fsnc - renal - leaving,  # A1, A19
+            leaving - uptake,
+            who.m1 * liver + who.ka1 * depot1 + entered + late - cleared * insulin,  # A3
+            who.p2u * (concentration - who.Ib - action),  # A15
+            who.ki * (concentration - delayed),  # A11
+            who.ki * (delayed - hepatic),
+            who.m2 * insulin - extracted * liver,
+            given.insulin - left * depot1,
+            who.kd * depot1 - entered,
+            who.ksc * (plasma - sensed),
+            given.long_acting - passed,
+            passed - late,
+        )
 
     return rate
 
 
 def advance(who: Physiology, body: Body, given: Inputs, *, minutes: float = STEP, substeps: int = SUBSTEPS) -> Body:
     """One row by the classical Runge-Kutta method; what is given is spread evenly over it."""
-    x, eaten = body.amounts, given.carbs * 1000.0
+    x, eaten = body.amounts.unbind(1), given.carbs * 1000.0
     eating = eaten > 0
-    meal = torch.where(eating, torch.where(body.eating, body.meal, x[:, 0] + x[:, 1]) + eaten, body.meal)
+    meal = torch.where(eating, torch.where(body.eating, body.meal, x[0] + x[1]) + eaten, body.meal)
     dose = PMOL_PER_UNIT / minutes / who.weight
     given = replace(given, carbs=eaten / minutes, insulin=given.insulin * dose, long_acting=given.long_acting * dose)
-    rate = vector_field(who, meal, given)
-    lowest = x.new_zeros(len(STATES))
-    lowest[ACTION] = -torch.inf  # a deviation from basal: the only state that may be negative
-    h = minutes / substeps
+    rate, h = vector_field(who, meal, given), minutes / substeps
     for _ in range(substeps):
         k1 = rate(x)
-        k2 = rate(torch.add(x, k1, alpha=h / 2))
-        k3 = rate(torch.add(x, k2, alpha=h / 2))
-        k4 = rate(torch.add(x, k3, alpha=h))
-        slope = torch.add(k1 + k4, k2 + k3, alpha=2.0)
-        x = torch.maximum(torch.add(x, slope, alpha=h / 6), lowest)
-    return Body(x, meal, eating)
+        k2 = rate(_along(x, k1, h / 2))
+        k3 = rate(_along(x, k2, h / 2))
+        k4 = rate(_along(x, k3, h))
+        slope = _along(_along(k1, k4, 1.0), _along(k2, k3, 1.0), 2.0)
+        # ACTION is a deviation from basal: the only state that may be negative.
+        x = tuple(a if state == ACTION else a.clamp(min=0) for state, a in enumerate(_along(x, slope, h / 6)))
+    return Body(torch.stack(x).T, meal, eating)  # states first in memory: each of them is one contiguous row of people
+
+
+def _along(x: Amounts, slope: Amounts, h: float) -> Amounts:
+    return tuple(torch.add(a, k, alpha=h) for a, k in zip(x, slope, strict=True))
 
 
 def resting(carbs: Tensor, insulin: Tensor) -> Inputs:

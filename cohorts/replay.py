@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from careplan.glucose import GLUCOSE
 from careplan.series import PatientSeries
+from cohorts.fused import stepper
 from cohorts.physiology import Body, Inputs, advance
 from cohorts.policies import Policy, Seen
 from cohorts.population import Population
@@ -88,8 +90,11 @@ def replay(
     sensor: Sensor | None = None,
     start: pd.Timestamp = START,
     progress: Callable[[int, int], None] | None = None,
+    fuse: bool = False,
 ) -> Replay:
-    """`days` days of everyone, closed loop, from midnight. progress: called with days done and days in all."""
+    """`days` days of everyone, closed loop, from midnight. progress: called with days done and days in all. fuse: compile the
+    step first; branches then agree with what happened to the last digits, not to the bit.
+    """
     if days < 1:
         raise ValueError(f"replay of {days} days: expected at least one")
     if start.tzinfo is None or start != start.normalize():
@@ -100,6 +105,7 @@ def replay(
     gain, error, shown = (sensor or Sensor()).draw(count, rows, generator)
     policy.begin(people, rows, generator)
     logged = torch.rand(rows, count, generator=generator) < LOGGED
+    step = stepper(people.physiology) if fuse else partial(advance, people.physiology)
     body, reading = people.body, people.fasting
     on_board, since = torch.zeros(count), torch.full((count,), 1e4)
     lived: list[tuple[Tensor, ...]] = []
@@ -112,7 +118,7 @@ def replay(
             doses = policy.decide(Seen(row, reading, said, on_board, since))
             eaten = life_of.eaten[:, row] + doses.rescue
             given = (eaten, doses.bolus + doses.basal / 12, doses.long_acting)
-            body = advance(people.physiology, body, Inputs(*given, *_factors(life_of, row)))
+            body = step(body, Inputs(*given, *_factors(life_of, row)))
             fresh = (body.sensed(people.physiology) * gain[:, row] + error[:, row]).clamp(LOW, HIGH)
             reading = torch.where(shown[:, row], fresh, reading)
             on_board = on_board * FADE + doses.bolus

@@ -168,7 +168,7 @@ def test_the_equations_are_those_written_down() -> None:
     q1, q2, gut, gp, gt, ip, act, i1, idl, il, s1, s2, gs, long1, long2 = x[0].tolist()
     one = torch.ones(1)
     given = Inputs(100 * one, 2 * one, 3 * one, 0.8 * one, 1.5 * one, 0.7 * one)  # mg/min, pmol/kg/min
-    rate = dict(zip(STATES, vector_field(who, 50_000 * one, given)(x)[0].tolist(), strict=True))
+    rate = dict(zip(STATES, torch.cat(vector_field(who, 50_000 * one, given)(x.unbind(1))).tolist(), strict=True))
 
     aa, cc = 5 / (2 * 50_000 * (1 - p["b"])), 5 / (2 * 50_000 * p["d"])
     bend = math.tanh(aa * (q1 + q2 - p["b"] * 50_000)) - math.tanh(cc * (q1 + q2 - p["d"] * 50_000)) + 2
@@ -201,4 +201,4 @@ def test_fasting_closes_at_the_level_asked_for(people: Population) -> None:
     who, body, basal = fasting(people.physiology, level)
     torch.testing.assert_close(body.glucose(who), level)
     given = resting(0 * level, basal / 60 * PMOL_PER_UNIT / who.weight)
-    assert float(vector_field(who, 0 * level, given)(body.amounts).abs().max()) < 1e-3
+    assert float(torch.stack(vector_field(who, 0 * level, given)(body.amounts.unbind(1))).abs().max()) < 1e-3
