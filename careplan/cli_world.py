@@ -20,7 +20,7 @@ At = Annotated[
 def train(
     out: Annotated[Path, typer.Argument(help="The folder for weights, card and checkpoints.")],
     data: Annotated[list[str] | None, typer.Option(help="Recordings, as FORMAT:PATH; may be repeated.")] = None,
-    steps: Annotated[int, typer.Option(help="Training steps.")] = 1800,
+    steps: Annotated[int, typer.Option(help="Training steps.")] = 1400,
     people: Annotated[int, typer.Option(help="Virtual patients in each age group.")] = 80,
     seed: Annotated[int, typer.Option(help="Decides the split, the cohort and the weights.")] = 7,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in OUT.")] = False,
@@ -184,6 +184,65 @@ def evaluate_forecasts(
         for name, rows in part.groupby("model", sort=False):
             table.add_row(str(name), *(f"{row.rmse:.2f} ({row.mae:.2f})" for row in rows.itertuples()))
         stdout().print(table)
+
+
+@evaluate_app.command("effects")
+def evaluate_effects(
+    people: Annotated[int, typer.Option(min=1, help="Virtual patients in each age group.")] = 8,
+    seed: Annotated[int, typer.Option(help="Decides the patients; never a seed of the training.")] = 101,
+    baselines: Annotated[bool, typer.Option(help="Gradient boosting and physiological twins beside it.")] = True,
+    weights: Weights = None,
+    as_json: Json = False,
+) -> None:
+    """What treatments change, predicted and true, in virtual patients never trained on; history is confounded."""
+    from careplan.clinic.evaluation import evaluate_effects as evaluate
+    from careplan.clinic.world import open_world
+
+    with stderr().status("Simulating") as status:
+        world = open_world(*([weights] if weights else []))
+        table, headline = evaluate(world, people=people, seed=seed, baselines=baselines, say=status.update)
+    if as_json:
+        print_json({**headline, "people": 3 * people, "seed": seed, "table": table.to_dict("records")})
+        return
+    from rich.table import Table
+
+    shown = Table(
+        "Estimator", "Change", "1 h", "2 h", "4 h", "8 h", "All", "Sign right", title="RMS missed over RMS of the true effects"
+    )
+    for (name, kind), rows in table.groupby(["estimator", "kind"], sort=False):
+        errors = rows.set_index("hours")["error"]
+        right = float(rows.set_index("hours")["sign_right"]["all"])
+        shown.add_row(str(name), str(kind), *(f"{errors[hours]:.3f}" for hours in (1, 2, 4, 8, "all")), f"{100 * right:.2f} %")
+    stdout().print(shown)
+
+
+@evaluate_app.command("uncertainty")
+def evaluate_uncertainty(
+    data: Annotated[list[str], typer.Argument(help="Recordings, as FORMAT:PATH: those that the model was trained with.")],
+    stride: Annotated[int, typer.Option(min=1, help="Forecast from every so many five-minute rows.")] = 3,
+    weights: Weights = None,
+    as_json: Json = False,
+) -> None:
+    """Coverage and width of the intervals, and the risk of going low, on people held out for the report."""
+    from careplan.clinic.evaluation import evaluate_uncertainty as evaluate
+    from careplan.clinic.world import open_world
+
+    with stderr().status("Personalising, and fitting the baselines"):
+        tables = evaluate(open_world(*([weights] if weights else [])), sources_of(data), stride=stride)
+    if as_json:
+        print_json({name: table.to_dict("records") for name, table in tables.items()})
+        return
+    from rich.table import Table
+
+    shown = Table("Model", "Ahead", "Coverage", "Worst person", "Width", title="90 % intervals")
+    for (name, horizon), rows in tables["intervals"].groupby(["model", "horizon"], sort=False):
+        covered, width = rows["coverage"], rows["width"].mean()
+        shown.add_row(str(name), f"{horizon} min", f"{covered.mean():.1%}", f"{covered.min():.1%}", f"{width:.0f} mg/dL")
+    stdout().print(shown)
+    shown = Table("Model", "AUROC", "Brier score", "Events", "Forecasts", title="Below 70 mg/dL within two hours")
+    for row in tables["lows"].itertuples():
+        shown.add_row(str(row.model), f"{row.auroc:.3f}", f"{row.brier:.4f}", str(row.events), str(row.n))
+    stdout().print(shown)
 
 
 def sources_of(data: list[str]) -> list[tuple[str, str]]:

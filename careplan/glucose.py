@@ -39,7 +39,7 @@ GLUCOSE = Therapy(
     pools=(
         # Rapid analogues peak 75-90 min after a dose; U100 glargine acts for about a day; a mixed meal peaks near 40 min.
         Pool(name="insulin", channels=("basal", "bolus"), time_constant=38.0, stages=3),
-        Pool(name="long_acting", channels=("long_acting",), time_constant=300.0, stages=2),
+        Pool(name="long_acting", channels=("long_acting",), time_constant=480.0, stages=2),
         Pool(name="carbs", channels=("carbs",), time_constant=35.0, stages=2),
     ),
     daily=(40.0, 200.0),  # U, g

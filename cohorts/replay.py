@@ -139,7 +139,8 @@ def _factors(scenario: Scenario, row: int) -> tuple[Tensor, Tensor, Tensor]:
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """Another treatment, `[E]` each: factors on basal (rate and long-acting), bolus and meals; a bolus added at the start, U."""
+    """Another treatment, `[E]` each: factors on basal (rate and long-acting), on boluses and on the meals that were announced,
+    since what nobody announced nobody can change; a bolus added at the start, U."""
 
     basal: Tensor
     bolus: Tensor
@@ -177,7 +178,8 @@ def branch(lived: Replay, person: Tensor, row: Tensor, rows: int, change: Change
             if step == 0:
                 bolus = bolus + change.extra
             factors = (life_of.sensitivity[at], life_of.uptake[at], life_of.pace[at])
-            body = advance(who, body, Inputs(lived.eaten[at] * change.meals, bolus + basal / 12, long_acting, *factors))
+            eaten = lived.eaten[at] * torch.where(lived.announced[at] > 0, change.meals, 1.0)
+            body = advance(who, body, Inputs(eaten, bolus + basal / 12, long_acting, *factors))
             levels.append(body.sensed(who))
             carbs = lived.announced[at] * change.meals
             given = {"basal": basal, "bolus": bolus, "long_acting": long_acting, "carbs": carbs, "activity": life_of.activity[at]}

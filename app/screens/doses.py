@@ -39,8 +39,8 @@ def draw() -> None:
         if signed is not None:
             decide.signed_review(suggestion, signed, unit)
         elif not suggestion.abstained:
-            if page.forbidden:
-                st.warning(f"Only less insulin can be signed for: {page.forbidden}.", icon=":material/block:")
+            if page.caution:
+                st.warning(f"More insulin needs a typed reason: {page.caution}.", icon=":material/warning:")
             decide.decide(suggestion, page.draft, reviewer, unit)
     decide.history(page.history, page.summary.zone, "doses")
     if suggestion is not None:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from careplan.glucose import DAY, GLUCOSE, Regimen
 from careplan.series import PatientSeries, windows
+from careplan.world.dynamics import PLAN
 from careplan.world.futures import Futures, abduct
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation
@@ -115,28 +116,24 @@ def recent_days(
     every = round(shape.patch * GLUCOSE.step / interval)
     many = days * particles
     dynamics = model.dynamics
-    known = torch.ones(many, device=device)
-    nothing = torch.zeros(many, shape.evidence, device=device)
-    features, spread = [], []
     flat_code = code.flatten(0, 1)
-    clock = future.minute[:, 0].repeat_interleave(particles)
-    for step in range(steps):
-        z = encoded[:, step // every].repeat_interleave(particles, 0)
-        disturbed = plan[:, step].repeat_interleave(particles, 0)
-        start = dynamics.condition(clock + step * interval, flat_code, disturbed, known, nothing)
-        middle = dynamics.condition(clock + (step + 0.5) * interval, flat_code, disturbed, known, nothing)
-        features.append(torch.stack([dynamics.features(z, start), dynamics.features(z, middle)], 1))
-        spread.append(model.spread.context(encoded[:, step // every]).repeat_interleave(particles, 0))
+    halves = torch.arange(2 * steps, device=device)
+    clock = future.minute[:, :1].repeat_interleave(particles, 0) + 0.5 * interval * halves
+    disturbed = plan[:, halves // 2].repeat_interleave(particles, 0)
+    course = dynamics.planned.course(clock, flat_code, disturbed, torch.full((many,), PLAN, device=device))
+    z = encoded[:, halves // 2 // every].repeat_interleave(particles, 0)
+    features = dynamics.planned.features(z, course.situation).unflatten(1, (steps, 2))
+    spread = model.spread.context(z[:, ::2])
     repeated = type(whole)(*(part.repeat_interleave(particles, 0) for part in (past.values, past.mask, past.minute)))
     state = model.state(encoded[:, 0].repeat_interleave(particles, 0), repeated, usual.repeat_interleave(particles, 0), flat_code)
     fold = (days, particles)
     level, pools = state.level.unflatten(0, fold), state.pools.unflatten(0, fold)
     futures = Futures(
         model=model,
-        features=torch.stack(features, 1).unflatten(0, fold),
-        spread=torch.stack(spread, 1).unflatten(0, fold),
+        features=features.unflatten(0, fold),
+        spread=spread.unflatten(0, fold),
         code=code,
-        tau=dynamics.absorption.time_constants(flat_code).unflatten(0, fold),
+        rates=dynamics.absorption.rates(flat_code).unflatten(0, fold),
         start=level,
         score=torch.zeros(particles, device=device),
         widen=torch.ones(days, device=device),

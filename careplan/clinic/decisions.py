@@ -107,7 +107,11 @@ def _line_problems(line: Line, decision: Decision, exposed: Callable[[Line], Exp
         told = "; ".join(unusual + guarded)
         found.append(f"{key}: {value:g} {line.unit} is {told}: type a reason of at least {TYPED_REASON} characters")
     if raises_insulin(line, value) and (breach := exposed(line).breach):
-        found.append(f"{key}: more insulin is not allowed here: {breach}")
+        # A setting acts for weeks; a dose was searched for these hours, within their own risk budget.
+        if line.setting in PRESCRIBED:
+            found.append(f"{key}: more insulin is not allowed here: {breach}")
+        elif len(reason) < TYPED_REASON:
+            found.append(f"{key}: {breach}: more insulin needs a reason of at least {TYPED_REASON} characters")
     return found
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from careplan.clinic.decisions import exposure
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.forecasts import row_at
 from careplan.clinic.records import load_record
@@ -98,13 +99,13 @@ def _search(
     level = state.level.unflatten(0, fold)
     order = torch.randperm(PARTICLES, generator=torch.Generator().manual_seed(seed))
     score = torch.special.ndtri((torch.arange(PARTICLES) + 0.5) / PARTICLES)[order].to(device)
-    widen = torch.stack([world.widen(person).max() for person in people]).to(device)
+    widen = torch.stack([world.widen(person)["plan"].max() for person in people]).to(device)
     futures = Futures(
         model=model,
         features=features.unflatten(0, fold),
         spread=spread.unflatten(0, fold),
         code=code,
-        tau=model.dynamics.absorption.time_constants(flat).unflatten(0, fold),
+        rates=model.dynamics.absorption.rates(flat).unflatten(0, fold),
         start=level,
         score=score,
         widen=widen,
@@ -256,7 +257,7 @@ def _suggestion(
         at=(series.start + pd.Timedelta(minutes=GLUCOSE.step * row)).to_pydatetime(),
         abstained=abstained,
         reasons=reasons,
-        lines=_lines(plans, index, round(row * GLUCOSE.step / DAY)) if changed else (),
+        lines=_lines(plans, index, round(row * GLUCOSE.step / DAY), _lows(series, row)) if changed else (),
         options=options,
         limits_bound=(*plans.bound[index], *(f"budget {name}" for name in plans.pruned[index])),
         banners=(),
@@ -295,9 +296,17 @@ def _does(plans: DosePlans, index: int, option: int) -> str:
     return ", ".join(said) or "as prescribed"
 
 
-def _lines(plans: DosePlans, index: int, days: int) -> tuple[Line, ...]:
-    """What is proposed. An edit can only give less: more than was searched and guarded needs a new plan."""
+def _lows(series: PatientSeries, row: int) -> str | None:
+    """Which target for lows the readings of the last two weeks miss."""
+    first = max(0, row - 14 * DAY // round(GLUCOSE.step))
+    return exposure(series.column(GLUCOSE.regulated)[first:row], series.minute_of_day()[first:row]).breach
+
+
+def _lines(plans: DosePlans, index: int, days: int, lows: str | None) -> tuple[Line, ...]:
+    """What is proposed. An edit can only give less: more than was searched and guarded needs a new plan. Where lows already
+    miss their target more insulin is beyond what is recommended: signing it needs a typed reason."""
     lines = []
+    caution = f"; {lows}, so more insulin needs a typed reason" if lows else ""
     for step, (impulse, multiple) in enumerate(plans.actions[index, 0].tolist()):
         start = round(step * plans.interval)
         if impulse > 0:
@@ -311,11 +320,11 @@ def _lines(plans: DosePlans, index: int, days: int) -> tuple[Line, ...]:
                     current=0.0,
                     proposed=round(impulse, 3),
                     lowest=0.0,
-                    highest=round(impulse, 3),
+                    highest=0.0 if lows else round(impulse, 3),
                     absolute_low=0.0,
                     absolute_high=round(impulse, 3),
                     days=days,
-                    why="an edit can only give less; more needs a new plan",
+                    why=f"an edit can only give less; more needs a new plan{caution}",
                 )
             )
         if multiple != 1.0:
@@ -329,11 +338,11 @@ def _lines(plans: DosePlans, index: int, days: int) -> tuple[Line, ...]:
                     current=1.0,
                     proposed=multiple,
                     lowest=0.0,
-                    highest=max(multiple, 1.0),
+                    highest=1.0 if lows else max(multiple, 1.0),
                     absolute_low=0.0,
                     absolute_high=max(multiple, 1.0),
                     days=days,
-                    why=f"{'less' if multiple < 1 else 'more'} basal for {plans.interval:.0f} min",
+                    why=f"{'less' if multiple < 1 else 'more'} basal for {plans.interval:.0f} min" + caution * (multiple > 1),
                 )
             )
     return tuple(lines)

@@ -1,19 +1,24 @@
 """Evaluation on recordings: the world model beside the baselines, on the same rows of people it never saw."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from careplan.clinic.errors import ClinicError
-from careplan.clinic.training import read_sources
+from careplan.clinic.training import Split, read_sources
 from careplan.clinic.world import World
-from careplan.evaluation.forecasts import Predictor, fit_baselines, score
+from careplan.evaluation import effects, intervals
+from careplan.evaluation.forecasts import ERRORS, Predictor, fit_baselines, score
+from careplan.glucose import GLUCOSE
 from careplan.series import PatientSeries
-from careplan.world.calibration import typical_of
+from careplan.world.calibration import part, typical_of
 from careplan.world.forecast import Given, predict
+from careplan.world.heads import score_at
+from careplan.world.personalise import Personalisation, personalise
 
 HORIZONS = (30, 60, 120, 240)
 GIVEN: dict[str, Given] = {"careplan": "nothing", "careplan + plan": "plan", "careplan + recorded plan": "record"}
@@ -39,12 +44,82 @@ def evaluate_forecasts(
         predictors: dict[str, Predictor] = fit_baselines(train, HORIZONS) if train else {}
         predictors |= {name: predictor(world, given) for name, given in GIVEN.items()}
         table = score(predictors, test, HORIZONS, stride=stride)
-        tables.append(table.assign(source=source))
+        tables.append(table.assign(source=source, delivery=table["person"].map({one.patient: delivery(one) for one in test})))
     if not tables:
         raise ClinicError("none of these people was held out: name recordings that the model was not trained on, or --everyone")
     scores = pd.concat(tables, ignore_index=True)
-    means = scores.groupby(["source", "model", "horizon"], sort=False)[["rmse", "mae"]].mean().reset_index()
+    means = scores.groupby(["source", "model", "horizon"], sort=False)[list(ERRORS)].mean().reset_index()
     return scores, means
+
+
+def evaluate_effects(
+    world: World, *, people: int, seed: int, baselines: bool = True, say: Callable[[str], None] = print
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Predicted against true treatment effects in `people` virtual patients of every group that nothing was trained on, and the
+    headline figures. The cohort differs from the training cohort of the card by its seed."""
+    if seed in (world.card["virtual"]["seed"], world.card["virtual"]["seed"] + 1):
+        raise ClinicError(f"seed {seed} draws the virtual patients that the model was trained or reported on: choose another")
+    say(f"Simulating {3 * people} virtual patients")
+    trial = effects.make_trial(effects.cohort(people, seed), seed)
+    estimates = {}
+    ours = effects.world(world.model)
+    for days in (0, 1, effects.DAYS):
+        say(f"Predicting with {days} days of each patient")
+        estimates[f"careplan, {days} days"] = ours(trial, days)
+    if baselines:
+        say("Fitting gradient boosting with future doses")
+        estimates["boosting + future doses"] = effects.boosting(effects.cohort(20, seed + 1), seed + 1)(trial, effects.DAYS)
+        twins = effects.twin(effects.cohort(40, seed + 2))
+        for days in (1, effects.DAYS):
+            say(f"Fitting physiological twins to {days} days")
+            estimates[f"twin, {days} days"] = twins(trial, days)
+    table = effects.judge(trial, estimates)
+    whole = table[(table["kind"] == "all") & (table["hours"] == "all")].set_index("estimator")
+    error, sign, last = whole["error"].to_dict(), whole["sign_right"].to_dict(), f"careplan, {effects.DAYS} days"
+    headline = {"effect_error_14d": error[last], "effect_error_1d": error["careplan, 1 days"], "sign_right": sign[last]}
+    return table, headline
+
+
+def evaluate_uncertainty(world: World, sources: Sequence[tuple[str, str]], *, stride: int = 3) -> dict[str, pd.DataFrame]:
+    """Intervals and the risk of going low on people held out for the report, each person's last two fifths, personalised on
+    what came before; beside them a conformalised ridge and a boosted classifier fitted on the training people."""
+    split, share = world.card["split"], 0.6
+    everyone = {name: series for people in read_sources(sources).values() for name, series in people.items()}
+    train, held, test = ([everyone[name] for name in split[part] if name in everyone] for part in Split.__annotations__)
+    if not (train and held and test):
+        raise ClinicError("uncertainty is judged on the people of the card: give the recordings that the model was trained with")
+    people = {series.patient: person for series, person in zip(test, personalised_on(world, test, share), strict=True)}
+
+    def ours(series: PatientSeries, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        person = people[series.patient]
+        minutes, levels, offsets = predict(world.model, series, rows.tolist(), person, given="nothing")
+        at = [int(np.flatnonzero(minutes.numpy() == horizon)[0]) for horizon in HORIZONS]
+        widen = world.widen(person)["nothing"][[horizon // 30 - 1 for horizon in HORIZONS]]
+        return (levels[:, at] + widen * offsets[:, at, 0]).numpy(), (levels[:, at] + widen * offsets[:, at, 3]).numpy()
+
+    ridge = fit_baselines(train, HORIZONS, boosting=False)["ridge"]
+    beside = {"careplan": ours, "conformal ridge": intervals.conformal(ridge, held, HORIZONS)}
+    covered = intervals.cover(beside, test, HORIZONS, stride=stride, begin=share)
+
+    def risk(series: PatientSeries, rows: NDArray[Any]) -> NDArray[Any]:
+        minutes, levels, offsets = predict(world.model, series, rows.tolist(), people[series.patient], given="nothing")
+        soon = (minutes > 0) & (minutes <= intervals.WITHIN)
+        scores = score_at(offsets[:, soon], intervals.LOW - levels[:, soon])
+        return torch.special.ndtr(scores).amax(1).numpy()
+
+    lows = intervals.told({"careplan": risk, "boosting": intervals.boosted_risk(train)}, test, stride=stride)
+    return {"intervals": covered, "lows": lows}
+
+
+def personalised_on(world: World, recordings: Sequence[PatientSeries], share: float) -> list[Personalisation]:
+    """What the first `share` of each recording tells of its patient."""
+    return personalise(world.model, [part(series, 0.0, share) for series in recordings])
+
+
+def delivery(series: PatientSeries) -> str:
+    """How basal insulin is given, as far as the recording tells."""
+    known = {name: bool(series.mask[:, GLUCOSE.index(name)].any()) for name in ("basal", "long_acting")}
+    return "pump" if known["basal"] else "pen" if known["long_acting"] else "unknown"
 
 
 def predictor(world: World, given: Given) -> Predictor:

@@ -70,14 +70,14 @@ def dose_page(db: Database, patient: str, *, actor: str | None = None) -> DosePa
     record = load_record(db, patient)
     with db.read() as session:
         suggestion = latest(session, patient, "doses")
-        forbidden = None
+        caution = None
         if suggestion is not None and suggestion.lines:
-            forbidden = exposure_of(session, suggestion)(suggestion.lines[0]).breach
+            caution = exposure_of(session, suggestion)(suggestion.lines[0]).breach
         return DosePage(
             summary=summarise(record, stored.source),
             suggestion=suggestion,
             recorded=_around(record, None if suggestion is None else suggestion.at),
-            forbidden=forbidden,
+            caution=caution,
             draft=work_on(session, suggestion, actor),
             history=reviews_of(session, patient, "doses"),
         )

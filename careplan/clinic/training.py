@@ -11,17 +11,17 @@ import numpy as np
 import torch
 
 from careplan.clinic.world import code_version
+from careplan.evaluation import effects
 from careplan.glucose import GLUCOSE
 from careplan.records import READERS, to_series
 from careplan.series import PatientSeries
 from careplan.world import calibration
 from careplan.world.corpus import Branches, Corpus
+from careplan.world.forecast import ASKED
 from careplan.world.model import WorldModel
-from careplan.world.personalise import Personalisation, personalise
 from careplan.world.training import Recipe, Training, train
 from careplan.world.trust import conformal_factor
 from cohorts.policies import Behaviour
-from cohorts.population import GROUPS, Population, join, sample_population
 from cohorts.replay import KEEP, Change, Replay, branch, replay
 
 HELD_OUT = 0.3  # share of the people of each source that training never sees: half to calibrate on, half to report
@@ -61,11 +61,6 @@ def split_people(sources: Mapping[str, Sequence[str]], seed: int) -> Split:
             part = test_on if place < (held + 1) // 2 else calibrate_on if place < held else train_on
             part.append(names[index])
     return Split(train=tuple(train_on), calibration=tuple(calibrate_on), test=tuple(test_on))
-
-
-def cohort(people: int, seed: int) -> Population:
-    """`people` of every group, with settings that are a little off."""
-    return join([sample_population(group, people, seed * 10 + index, mis_set=0.15) for index, group in enumerate(GROUPS)])
 
 
 def branches(lived: Replay, each: int, seed: int, *, offset: int = 0) -> Branches:
@@ -124,7 +119,7 @@ def train_world(
     everyone = {name: series for people in recordings.values() for name, series in people.items()}
     real = [everyone[name] for name in split.train]
     say(f"{len(real)} people to train on, {len(split.calibration)} to calibrate on, {len(split.test)} to report on")
-    lived = replay(cohort(virtual.people, virtual.seed), Behaviour(explore=0.35), days=virtual.days, seed=virtual.seed)
+    lived = replay(effects.cohort(virtual.people, virtual.seed), Behaviour(explore=0.35), days=virtual.days, seed=virtual.seed)
     simulated = [lived.series(index) for index in range(len(lived.people))]
     parted = branches(lived, virtual.branches, virtual.seed, offset=len(real))
     say(f"{len(simulated)} virtual patients, {virtual.days} days each, {len(parted)} branched futures")
@@ -135,18 +130,12 @@ def train_world(
     _describe(model, training, corpus)
     say("calibrating")
     held = [everyone[name] for name in split.calibration]
-    scores = (
-        [calibration.residuals(model, series, person, given="plan")[1] for series, person in calibration.personal(model, held)]
-        if held
-        else []
-    )
-    unseen = replay(cohort(8, virtual.seed + 1), Behaviour(explore=0.35), days=virtual.days, seed=virtual.seed + 1)
-    if not scores:
-        simulated_held = [unseen.series(index) for index in range(len(unseen.people))]
-        scores = [
-            calibration.residuals(model, series, person, given="plan")[1]
-            for series, person in calibration.personal(model, simulated_held)
-        ]
+    unseen = effects.make_trial(effects.cohort(8, virtual.seed + 1), virtual.seed + 1)
+    judged = calibration.personal(model, held or unseen.recordings)
+    conformal = {
+        given: conformal_factor(torch.cat([calibration.residuals(model, *one, given=given)[1] for one in judged])).tolist()
+        for given in ASKED
+    }
     card = {
         "code": code_version(),
         "torch": torch.__version__,
@@ -154,10 +143,10 @@ def train_world(
         "virtual": asdict(virtual),
         "split": asdict(split),
         "sources": [name for name, _ in sources],
-        "conformal": conformal_factor(torch.cat(scores)).tolist(),
+        "conformal": conformal,
         "report": {
             "people": {name: _errors(model, everyone[name]) for name in split.test},
-            "virtual": _effects(model, unseen, virtual.seed),
+            "virtual": _effects(model, unseen),
         },
         "minutes": round((time.monotonic() - began) / 60, 1),
         "limits": "Research use. Trained on adults with type 1 diabetes and on virtual patients; not a medical device.",
@@ -170,11 +159,14 @@ def train_world(
 @torch.no_grad()
 def _describe(model: WorldModel, training: Training, corpus: Corpus) -> None:
     """What is usual across the training patients: the prior over codes, and where encodings lie."""
-    codes = training.codes.weight.detach()
-    model.code_mean.copy_(codes.mean(0))
-    model.code_covariance.copy_(torch.cov(codes.T) + 1e-3 * torch.eye(codes.shape[1]))
+    codes = training.code(torch.arange(len(corpus)))
+    model.code_mean.zero_()  # the typical patient is the one whose code was withheld
+    model.code_covariance.copy_(codes.T @ codes / len(codes) + 1e-3 * torch.eye(codes.shape[1]))
     generator = torch.Generator().manual_seed(0)
-    patients = torch.randint(len(corpus), (2048,), generator=generator)
+    real, count = training.real, len(corpus)
+    people = torch.randint(max(real, 1), (1024,), generator=generator)
+    virtual = torch.randint(min(real, count - 1), count, (1024,), generator=generator)
+    patients = torch.cat([people, virtual])
     rows = corpus.draw(patients, 4, column=training.column, context=model.shape.context, horizon=48, generator=generator)
     window = corpus.windows(patients, rows - model.shape.context, model.shape.context)
     z = model.encode(window, corpus.usual[patients])[:, -1]
@@ -185,24 +177,18 @@ def _describe(model: WorldModel, training: Training, corpus: Corpus) -> None:
 def _errors(model: WorldModel, series: PatientSeries) -> dict[str, dict[str, float]]:
     """Root mean squared error of a person never seen, by what is given of the future and by minutes ahead."""
     person = calibration.typical_of(model, series)
-    table = {}
-    for given in ("nothing", "plan", "record"):
-        residual, _ = calibration.residuals(model, series, person, given=given)  # type: ignore[arg-type]
+    table: dict[str, dict[str, float]] = {}
+    for given in ASKED:
+        residual, _ = calibration.residuals(model, series, person, given=given)
         error = residual.pow(2).nanmean(0).sqrt()
         table[given] = {str(minutes): round(float(error[minutes // 30 - 1]), 2) for minutes in HORIZONS}
     return table
 
 
-def _effects(model: WorldModel, lived: Replay, seed: int) -> dict[str, float]:
-    """Treatment effects in virtual patients never trained on: of the typical patient, and of each personalised."""
-    recordings = [lived.series(index) for index in range(len(lived.people))]
-    parted, corpus = branches(lived, 40, seed), Corpus.of(recordings)
-
-    def score(people: Sequence[Personalisation]) -> tuple[float, float]:
-        predicted, true = calibration.effects(model, corpus, parted, people)
-        return calibration.effect_error(predicted, true), calibration.sign_right(predicted, true, over=10.0)
-
-    typical = score([calibration.typical_of(model, series) for series in recordings])
-    own = score(personalise(model, recordings))
-    names = ("effect_error_typical", "sign_right_typical", "effect_error_personal", "sign_right_personal")
-    return {name: round(value, 4) for name, value in zip(names, (*typical, *own), strict=True)}
+def _effects(model: WorldModel, trial: effects.Trial) -> dict[str, float]:
+    """Treatment effects in virtual patients never trained on, by days of each that are known."""
+    estimate = effects.world(model)
+    table = effects.judge(trial, {str(days): estimate(trial, days) for days in (0, 1, effects.DAYS)})
+    whole = table[(table["kind"] == "all") & (table["hours"] == "all")].set_index("estimator")
+    errors = {f"effect_error_{days}d": round(error, 4) for days, error in whole["error"].to_dict().items()}
+    return errors | {"sign_right": round(whole["sign_right"].to_dict()[str(effects.DAYS)], 4)}

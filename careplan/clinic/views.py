@@ -173,13 +173,13 @@ class ReviewPage:
 class DosePage:
     """Everything the screen of the next hours draws. `recorded`: glucose around the suggestion's moment, minutes from it.
 
-    forbidden: why no more insulin can be signed for, where lows forbid it.
+    caution: why more insulin can be signed for with a typed reason alone, where lows miss their target.
     """
 
     summary: PatientSummary
     suggestion: Suggestion | None
     recorded: Path
-    forbidden: str | None
+    caution: str | None
     draft: tuple[Decision, ...]
     history: tuple[Review, ...]
 

@@ -18,6 +18,7 @@ from careplan.glucose import DAY, GLUCOSE
 from careplan.series import PatientSeries, windows
 from careplan.store import Database, data_hash
 from careplan.store.schema import Personalisation as Stored
+from careplan.world.forecast import ASKED, Given
 from careplan.world.model import WEIGHTS, WorldModel, load_card, load_model
 from careplan.world.personalise import Personalisation, personalise, typical
 from careplan.world.trust import Gate, abstentions, strangeness, widening
@@ -36,9 +37,14 @@ class World:
     def fingerprint(self) -> str:
         return str(self.card["hash"])
 
-    def widen(self, person: Personalisation) -> Tensor:
-        """Conformal factors every half hour for one patient, `[H]`."""
-        return widening(person, torch.tensor(self.card["conformal"]))
+    def widen(self, person: Personalisation) -> dict[Given, Tensor]:
+        """Conformal factors every half hour for one patient by what is given of the future, `[H]` each.
+
+        The patient's own residuals are those of plans; they move the factors of the other questions in proportion.
+        """
+        factors: dict[Given, Tensor] = {given: torch.tensor(self.card["conformal"][given]) for given in ASKED}
+        own = widening(person, factors["plan"]) / factors["plan"]
+        return {given: factor * own for given, factor in factors.items()}
 
     def provenance(self, seed: int, data: str) -> dict[str, str]:
         return {"seed": str(seed), "code": code_version(), "model": self.fingerprint, "data": data}

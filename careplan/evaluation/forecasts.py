@@ -17,10 +17,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from careplan.evaluation.metrics import cadence
+from careplan.evaluation.zones import ZONES, clarke, parkes, shares
 from careplan.series import PatientSeries
 
 HORIZONS = (30, 60, 120)  # minutes
 LEVEL_HISTORY, DOSE_HISTORY, KNOWN_FUTURE, BIN = 120.0, 240.0, 120.0, 15.0  # minutes
+ERRORS = (
+    *("rmse", "mae", "rmse_low", "rmse_in_range", "rmse_high"),
+    *(f"{grid}_{zone.lower()}" for grid in ("clarke", "parkes") for zone in ZONES),
+)
 LARGEST_GAP = 15.0  # minutes without a reading, within `LEVEL_HISTORY`
 
 Rows = NDArray[np.int64]
@@ -57,9 +62,9 @@ def truths(series: PatientSeries, rows: Rows, horizons: Sequence[int] = HORIZONS
     return np.asarray(level[rows[:, None] - 1 + ahead])
 
 
-def features(series: PatientSeries, rows: Rows, future: bool) -> Array:
+def features(series: PatientSeries, rows: Rows, future: float = 0.0) -> Array:
     """`[N, F]`: the level now, two hours of it less that, four hours of every dose and disturbance in 15 min, the time of day;
-    with `future`, the next two hours of doses and disturbances too. What is unknown counts as the patient's usual rate."""
+    and of the next `future` minutes too. What is unknown counts as the patient's usual rate."""
     therapy, step = series.therapy, series.therapy.step
     level = pd.Series(series.column(therapy.regulated), dtype=float).ffill().to_numpy()
     back = rows[:, None] - 1 - np.arange(steps(LEVEL_HISTORY, step))
@@ -69,7 +74,7 @@ def features(series: PatientSeries, rows: Rows, future: bool) -> Array:
 
     per = steps(BIN, step)
     first = -steps(DOSE_HISTORY, step)
-    last = steps(KNOWN_FUTURE, step) if future else 0
+    last = steps(future, step)
     for channel in therapy.channels:
         if channel.role == "observation" or channel.direction == 0:
             continue
@@ -105,7 +110,7 @@ def fit_baselines(
         raise ValueError("fit_baselines: no row of these recordings can be forecast from")
     change = np.concatenate([truths(s, r, horizons) - persistence(s, r, horizons) for s, r in pairs])
     predictors: dict[str, Predictor] = {"persistence": partial(persistence, horizons=horizons)}
-    for future in (False, True):
+    for future in (0.0, KNOWN_FUTURE):
         inputs = np.concatenate([features(s, r, future) for s, r in pairs])
         name = " + future doses" if future else ""
         ridge = make_pipeline(StandardScaler(), Ridge(alpha=10.0)).fit(inputs, change)
@@ -123,7 +128,7 @@ def boosted(inputs: Array, change: Array, seed: int) -> HistGradientBoostingRegr
     return model.fit(inputs.astype(np.float32), change)
 
 
-def predict_change(models: Sequence[object], future: bool, series: PatientSeries, rows: Rows) -> Array:
+def predict_change(models: Sequence[object], future: float, series: PatientSeries, rows: Rows) -> Array:
     """`[N, H]` the level now plus what the models (one for all horizons, or one each) predict it to change."""
     inputs = features(series, rows, future)
     change = [np.asarray(model.predict(inputs)) for model in models]  # type: ignore[attr-defined]
@@ -138,7 +143,8 @@ def score(
     stride: int = 1,
     history: float = 24 * 60.0,
 ) -> pd.DataFrame:
-    """Each predictor on the same rows of each person: columns model, person, horizon, n, rmse, mae (mg/dL).
+    """Each predictor on the same rows of each person: columns model, person, horizon, n, and `ERRORS`: rmse, mae (mg/dL), the
+    rmse where the true level was below 70, in 70-180 and above 180 mg/dL, the shares of the Clarke and Parkes zones.
 
     A person without a row to forecast from is left out. Raises `ValueError` where a prediction is missing or misshapen.
     """
@@ -154,17 +160,23 @@ def score(
                 raise ValueError(f"{name} on {series.patient}: expected finite predictions {truth.shape}, got {predicted.shape}")
             error = predicted - truth
             for column, horizon in enumerate(horizons):
-                table.append(
-                    {
-                        "model": name,
-                        "person": series.patient,
-                        "horizon": horizon,
-                        "n": len(rows),
-                        "rmse": float(np.sqrt(np.mean(error[:, column] ** 2))),
-                        "mae": float(np.mean(np.abs(error[:, column]))),
-                    }
-                )
-    return pd.DataFrame(table, columns=["model", "person", "horizon", "n", "rmse", "mae"])
+                row = {"model": name, "person": series.patient, "horizon": horizon, "n": len(rows)}
+                table.append(row | described(truth[:, column], error[:, column]))
+    return pd.DataFrame(table, columns=["model", "person", "horizon", "n", *ERRORS])
+
+
+def described(truth: Array, error: Array) -> dict[str, float]:
+    """The columns `ERRORS` of levels `[N]` and what predictions missed them by."""
+    bands = {"low": truth < 70, "in_range": (truth >= 70) & (truth <= 180), "high": truth > 180}
+    row = {"rmse": rms(error), "mae": float(np.mean(np.abs(error)))}
+    row |= {f"rmse_{band}": rms(error[inside]) for band, inside in bands.items()}
+    for grid in (clarke, parkes):
+        row |= {f"{grid.__name__}_{zone.lower()}": share for zone, share in shares(grid(truth, truth + error)).items()}
+    return row
+
+
+def rms(error: Array) -> float:
+    return float(np.sqrt(np.mean(error**2))) if error.size else float("nan")
 
 
 def mean_over_people(scores: pd.DataFrame) -> pd.DataFrame:

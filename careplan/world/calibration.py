@@ -9,6 +9,7 @@ from torch import Tensor
 
 from careplan.series import PatientSeries
 from careplan.world.corpus import Branches, Corpus, usual
+from careplan.world.dynamics import PLAN
 from careplan.world.forecast import Given, predict
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation, personalise, relative, typical
@@ -76,9 +77,9 @@ def effects(model: WorldModel, corpus: Corpus, branches: Branches, people: Seque
         code = torch.stack([people[int(patient)].mean for patient in patients])
         mean = torch.stack([people[int(patient)].usual for patient in patients])
         state = model.state(model.encode(past, mean)[:, -1], past, mean, code)
-        known = torch.ones(len(chosen))
-        recorded = model.rollout(state, future, mask, known, mean, code).level
-        altered = model.rollout(state, branches.values[chosen], mask, known, mean, code).level
+        asked = torch.full((len(chosen),), PLAN)
+        recorded = model.rollout(state, future, mask, asked, mean, code).level
+        altered = model.rollout(state, branches.values[chosen], mask, asked, mean, code).level
         predicted.append((altered - recorded)[:, 1:])
     group = round(model.shape.interval / model.therapy.step)
     return torch.cat(predicted), (branches.altered - branches.recorded)[:, group - 1 :: group]

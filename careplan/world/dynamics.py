@@ -4,6 +4,10 @@
     pools    s  [S]   ds/dt = inflow(u) + K s                    doses on their way, the patient's own time constants
     level    g  []    dg/dt = drift(z, g) + trend(t) - lower(z, g) x_low + raise(z, g) x_high,   lower, raise > 0
 
+A record is not an experiment: doses are given because the level is expected to move, and much that moves it is not logged.
+So two flows are kept apart, of the same state. Under a plan of our own a dose has its full effect. Where the future is only
+foreseen (nothing is given, or a record of what was done), a dose counts as far as it foretells.
+
 Doses act through the pools alone, pools are non-negative and `g` is a scalar whose rate falls with `x_low` and rises with
 `x_high`. By the comparison theorem for scalar equations (Walter 1970, ch. II), more of a lowering dose then never predicts
 a higher level at any later time, whatever the weights; neither does less of a raising one.
@@ -21,6 +25,7 @@ from careplan.world.encoder import DAY, clock
 
 # The first numbers of a patient code have a meaning; the rest are free.
 SENSITIVITY, RAISING, SLOWNESS = 0, 1, 2  # log lower, log raise, then one log time constant a pool
+NOTHING, PLAN, RECORD = 0, 1, 2  # what is given of the future: nothing, a plan of our own, a record of what was done
 LOWEST, HIGHEST = -3.0, 8.0  # scaled levels outside are not predicted
 
 
@@ -45,40 +50,51 @@ class State:
 class Absorption(nn.Module):
     """Chains of compartments from a dose to its appearance: a linear system with the patient's own time constants."""
 
-    rates: Tensor
+    structure: Tensor
 
     def __init__(self, therapy: Therapy) -> None:
         super().__init__()
         self.pools = therapy.pools
         self.sizes = [pool.stages for pool in therapy.pools]
-        self.signs = [therapy.channel(pool.channels[0]).direction for pool in therapy.pools]
         self.columns = [[therapy.index(name) for name in pool.channels] for pool in therapy.pools]
         self.log_tau = nn.Parameter(torch.tensor([math.log(pool.time_constant) for pool in therapy.pools]))
+        self.register_buffer("structure", self._structure(therapy), persistent=False)
+
+    def _structure(self, therapy: Therapy) -> Tensor:
+        """`[S, S + 2]` where what leaves each stage goes: on along its chain, and at its end to act, lowering or raising."""
+        total = sum(self.sizes)
+        structure, last = -torch.eye(total, total + 2), -1
+        for pool in therapy.pools:
+            first, last = last + 1, last + pool.stages
+            for stage in range(first, last):
+                structure[stage, stage + 1] = 1.0
+            structure[last, total if therapy.channel(pool.channels[0]).direction < 0 else total + 1] = 1.0
+        return structure
 
     def time_constants(self, code: Tensor) -> Tensor:
-        """`[B, pools]` minutes in a stage."""
-        spread = 0.25 * code[:, SLOWNESS : SLOWNESS + len(self.sizes)]
+        """`[..., pools]` minutes in a stage."""
+        spread = 0.25 * code[..., SLOWNESS : SLOWNESS + len(self.sizes)]
         return torch.exp(self.log_tau + spread)
+
+    def rates(self, code: Tensor) -> Tensor:
+        """`[..., S]` share of each stage that leaves it in a minute."""
+        sizes = torch.tensor(self.sizes, device=code.device)
+        return (1.0 / self.time_constants(code)).repeat_interleave(sizes, -1, output_size=sum(self.sizes))
 
     def inflow(self, amounts: Tensor) -> Tensor:
         """Amounts a minute by channel `[..., C]` -> by pool `[..., pools]`."""
         return torch.stack([amounts[..., columns].sum(-1) for columns in self.columns], dim=-1)
 
-    def forward(self, pools: Tensor, inflow: Tensor, tau: Tensor) -> Tensor:
-        """`[B, S]`, `[B, pools]`, `[B, pools]` -> d pools / dt `[B, S]`."""
-        parts = []
-        for chain, enter, wait in zip(pools.split(self.sizes, -1), inflow.unbind(-1), tau.unbind(-1), strict=True):
-            out = chain / wait.unsqueeze(-1)
-            parts.append(torch.cat([enter.unsqueeze(-1), out[..., :-1]], dim=-1) - out)
+    def enter(self, inflow: Tensor) -> Tensor:
+        """By pool `[..., pools]` -> by stage `[..., S]`: a dose enters the first of its chain."""
+        parts = [F.pad(part.unsqueeze(-1), (0, size - 1)) for part, size in zip(inflow.unbind(-1), self.sizes, strict=True)]
         return torch.cat(parts, dim=-1)
 
-    def appearance(self, pools: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
-        """`[B, S]`, `[B, pools]` -> what acts now, a minute, of lowering and of raising doses, `[B]` each."""
-        last = [chain[..., -1] for chain in pools.split(self.sizes, -1)]
-        acting = [part / wait for part, wait in zip(last, tau.unbind(-1), strict=True)]
-        low = sum((part for part, sign in zip(acting, self.signs, strict=True) if sign < 0), torch.zeros_like(acting[0]))
-        high = sum((part for part, sign in zip(acting, self.signs, strict=True) if sign > 0), torch.zeros_like(acting[0]))
-        return low, high
+    def forward(self, pools: Tensor, rates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`[..., S]`, `[..., S]` -> d pools / dt without what enters, `[..., S]`; what acts now, a minute, of lowering and of
+        raising doses, `[...]` each."""
+        moved = (pools * rates) @ self.structure
+        return moved[..., :-2], moved[..., -2], moved[..., -1]
 
     def fill(self, amounts: Tensor, tau: Tensor, step: float) -> Tensor:
         """The pools after a history of amounts a minute `[B, T, C]`: each stage of an Erlang chain in closed form, `[B, S]`."""
@@ -126,25 +142,35 @@ class AdaLN(nn.Module):
         nn.init.zeros_(self.modulate.weight)
         nn.init.zeros_(self.modulate.bias)
 
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """`[B, width]`, `[B, condition]` -> `[B, width]`, the residual alone."""
-        shift, scale, gate = self.modulate(condition).chunk(3, -1)
-        return gate * self.block(self.norm(x) * (1 + scale) + shift)
+    def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
+        """`[B, width]` and `self.modulate(condition)` `[B, 3 width]` -> `[B, width]`, the residual alone."""
+        shift, scale, gate = modulation.chunk(3, -1)
+        return gate * self.block(torch.addcmul(shift, self.norm(x), 1 + scale))
 
 
-class Dynamics(nn.Module):
-    """The right-hand sides. Time in minutes; amounts as shares of a day's treatment."""
+@dataclass(frozen=True, eq=False)
+class Course:
+    """What the rates of the context and of the level need of everything but the state, at `N` instants: `[B, N, ...]` each."""
+
+    modulation: Tensor  # of the context's own motion
+    situation: Tensor  # [B, N, hidden] added to the features
+
+    def at(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.modulation[:, index], self.situation[:, index]
+
+
+class Flow(nn.Module):
+    """The right-hand sides of context and level. Time in minutes; amounts as shares of a day's treatment."""
 
     def __init__(self, therapy: Therapy, *, latent: int, hidden: int, code: int, evidence: int) -> None:
         super().__init__()
-        self.absorption = Absorption(therapy)
-        self.trend = Trend()
-        self.free = SLOWNESS + len(therapy.pools)  # where the code's free numbers begin
+        self.evidence = evidence
         disturbances = [c for c in therapy.of("disturbance") if c.direction == 0]
         self.disturbances = [therapy.index(c.name) for c in disturbances]
-        condition = 4 + code + len(disturbances) + 1 + evidence
+        condition = 4 + code + len(disturbances) + 2 + evidence
         self.drift = AdaLN(latent, condition, hidden)
-        self.context = nn.Linear(latent + condition, hidden)
+        self.context = nn.Linear(latent, hidden)
+        self.situation = nn.Linear(condition, hidden, bias=False)
         self.from_level = nn.Linear(3, hidden, bias=False)
         self.rates = nn.Linear(hidden, 3)
         nn.init.zeros_(self.rates.weight)
@@ -152,26 +178,48 @@ class Dynamics(nn.Module):
         scale = therapy.channel(therapy.regulated).scale
         self.gains = [gain / scale for gain in therapy.gain]  # scaled levels a whole day's amount
 
-    def condition(self, minute: Tensor, code: Tensor, values: Tensor, known: Tensor, evidence: Tensor) -> Tensor:
-        """What is the case now: clock, code, disturbances without a direction `[B, C]`, whether the future is known `[B]`,
-        evidence."""
-        return torch.cat([clock(minute % DAY), code, values[..., self.disturbances], known.unsqueeze(-1), evidence], dim=-1)
+    def course(self, minute: Tensor, code: Tensor, values: Tensor, asked: Tensor, evidence: Tensor | None = None) -> Course:
+        """What is the case at each instant: minute `[B, N]`, code `[B, K]`, disturbances without a direction in scaled values
+        `[B, N, C]`, the question asked `[B]`, and where it is of a record, its evidence `[B, N, E]`."""
+        instants, record = minute.shape[1], (asked == RECORD).to(minute.dtype)
+        if evidence is None:
+            evidence = minute.new_zeros(*minute.shape, self.evidence)
+        evidence = evidence * record[:, None, None]
+        still = torch.cat([code, (asked != NOTHING).to(minute.dtype).unsqueeze(-1), record.unsqueeze(-1)], dim=-1)
+        still = still.unsqueeze(1).expand(-1, instants, -1)
+        condition = torch.cat([clock(minute % DAY), still, values[..., self.disturbances], evidence], dim=-1)
+        return Course(self.drift.modulate(condition), self.situation(condition))
 
-    def context_rate(self, z: Tensor, condition: Tensor) -> Tensor:
+    def context_rate(self, z: Tensor, modulation: Tensor) -> Tensor:
         """dz/dt an hour, `[B, L]`."""
-        return self.drift(z, condition)
+        return self.drift(z, modulation)
 
-    def features(self, z: Tensor, condition: Tensor) -> Tensor:
+    def features(self, z: Tensor, situation: Tensor) -> Tensor:
         """What the level's rate needs of the context, `[B, hidden]`; the same for every treatment compared."""
-        return self.context(torch.cat([z, condition], dim=-1))
+        return self.context(z) + situation
 
-    def level_rate(self, features: Tensor, code: Tensor, level: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    def level_rate(
+        self, features: Tensor, code: Tensor, level: Tensor, low: Tensor, high: Tensor, frozen: Tensor | None = None
+    ) -> Tensor:
         """d level / dt a minute `[B]`, decreasing in `low` and increasing in `high`, which act now `[B]` (shares of a day a
-        minute)."""
+        minute). frozen: `[B]` where no gradient reaches the gains."""
         g = level.clamp(LOWEST, HIGHEST).unsqueeze(-1)
         shape = torch.cat([g, F.relu(-g - 0.8), F.relu(g - 1.0)], dim=-1)
         drift, lower, raises = self.rates(F.silu(features + self.from_level(shape))).unbind(-1)
-        lower = self.gains[0] * torch.exp(0.5 * code[..., SENSITIVITY] + lower.clamp(-1.5, 1.5))
-        raises = self.gains[1] * torch.exp(0.5 * code[..., RAISING] + raises.clamp(-1.5, 1.5))
+        lower = self.gains[0] * torch.exp(0.5 * code[..., SENSITIVITY] + lower.clamp(-2.5, 1.5))
+        raises = self.gains[1] * torch.exp(0.5 * code[..., RAISING] + raises.clamp(-2.5, 1.5))
+        if frozen is not None:
+            lower, raises = torch.where(frozen, lower.detach(), lower), torch.where(frozen, raises.detach(), raises)
         rest = self.gains[0] / DAY * 0.5  # what holds a level against half a day's lowering treatment spread evenly
         return rest - 0.003 * g.squeeze(-1) + 0.02 * drift - lower * low + raises * high
+
+
+class Dynamics(nn.Module):
+    """Pools, trend, and the two flows: under a plan of our own, and as foreseen."""
+
+    def __init__(self, therapy: Therapy, *, latent: int, hidden: int, code: int, evidence: int) -> None:
+        super().__init__()
+        self.absorption = Absorption(therapy)
+        self.trend = Trend()
+        self.planned = Flow(therapy, latent=latent, hidden=hidden, code=code, evidence=evidence)
+        self.foreseen = Flow(therapy, latent=latent, hidden=hidden, code=code, evidence=evidence)

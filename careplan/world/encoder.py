@@ -47,17 +47,19 @@ class Encoder(nn.Module):
 class Evidence(nn.Module):
     """What a recorded plan tells of what was not recorded: people and pumps dose for what they feel, see and are about to eat.
 
-    Read both ways along the plan. It belongs to the plan as recorded: a counterfactual keeps it and changes the doses, so it
-    never carries the effect of a dose. A plan of our own making is evidence of nothing.
+    Read both ways along the plan, beginning from the state: the same dose tells more where it was not expected. It belongs to the
+    plan as recorded, and never carries the effect of a dose. A plan of our own making is evidence of nothing.
     """
 
-    def __init__(self, inputs: int, width: int) -> None:
+    def __init__(self, inputs: int, state: int, width: int, *, hidden: int = 64) -> None:
         super().__init__()
-        self.read = nn.GRU(inputs, 24, batch_first=True, bidirectional=True)
-        self.out = nn.Linear(48, width)
+        self.begin = nn.Linear(state, 2 * hidden)
+        self.read = nn.GRU(inputs, hidden, batch_first=True, bidirectional=True)
+        self.out = nn.Linear(2 * hidden, width)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, plan: Tensor) -> Tensor:
-        """`[B, H, inputs]` -> `[B, H, width]`."""
-        return self.out(self.read(plan)[0])
+    def forward(self, state: Tensor, plan: Tensor) -> Tensor:
+        """`[B, state]`, `[B, H, inputs]` -> `[B, H, width]`."""
+        begin = self.begin(state).tanh().unflatten(-1, (2, -1)).transpose(0, 1).contiguous()
+        return self.out(self.read(plan, begin)[0])

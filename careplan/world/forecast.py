@@ -11,20 +11,22 @@ from torch import Tensor
 
 from careplan.series import PatientSeries, split, windows
 from careplan.world.corpus import Corpus
+from careplan.world.dynamics import NOTHING, PLAN, RECORD
 from careplan.world.heads import spread_at
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation
 
 # What is given of the future: nothing, the plan as if we had made it, or the plan as it was seen carried out.
 Given = Literal["nothing", "plan", "record"]
+ASKED: dict[Given, int] = {"nothing": NOTHING, "plan": PLAN, "record": RECORD}
 
 
 @dataclass(frozen=True, eq=False)
 class Future:
     """What is given and done from now on, `[T, C]` values where `mask`.
 
-    known: whether it holds everything that will happen. evidence: whether it was, or edits, a future that was recorded: all
-    futures of one forecast that say so share what the first of them tells.
+    known: whether it holds everything that will happen. evidence: whether it was, or edits, a future that was recorded: the
+    first of one forecast that says so is the record; the others have its forecast and, as plans, the effect of what they change.
     """
 
     values: NDArray[np.float32]
@@ -51,13 +53,13 @@ def forecast(
     person: Personalisation,
     futures: Mapping[str, Future],
     *,
-    widen: Tensor,
+    widen: Mapping[Given, Tensor],
     particles: int = 16,
     seed: int = 0,
 ) -> dict[str, Band]:
     """The level after each named future that begins at `row`, from what was recorded before it.
 
-    All futures are as long. widen: `[H']` conformal factors every half hour, held beyond the last.
+    All futures are as long. widen: conformal factors by question, `[H']` every half hour, held beyond the last.
     """
     device, shape = model.center.device, model.shape
     past = windows(series, [row], shape.context).to(device)
@@ -67,29 +69,45 @@ def forecast(
     many = type(past)(*(part.expand(particles, -1, *part.shape[2:]) for part in (past.values, past.mask, past.minute)))
     state = model.state(z.expand(particles, -1), many, usual.expand(particles, -1), codes)
     names = list(futures)
-    values = torch.stack([torch.from_numpy(futures[name].values) for name in names]).to(device).repeat_interleave(particles, 0)
-    mask = torch.stack([torch.from_numpy(futures[name].mask) for name in names]).to(device).repeat_interleave(particles, 0)
-    known = torch.tensor([float(futures[name].known) for name in names], device=device).repeat_interleave(particles)
-    count = len(names)
-    whole = type(state)(*(part.repeat(count, *[1] * (part.dim() - 1)) for part in vars(state).values()))
+    asked = [PLAN if futures[name].known else NOTHING for name in names]
+    recorded = [index for index, name in enumerate(names) if futures[name].evidence]
     told = None
-    recorded = [name for name in names if futures[name].evidence]
+    chosen = [futures[name] for name in names]
+    if recorded:  # once more, as a record
+        asked.append(RECORD)
+        chosen.append(chosen[recorded[0]])
+    count = len(chosen)
+    values, mask = (torch.from_numpy(np.stack([getattr(one, part) for one in chosen])).to(device) for part in ("values", "mask"))
     if recorded:
-        first = names.index(recorded[0]) * particles
-        seen = torch.tensor([float(futures[name].evidence) for name in names], device=device).repeat_interleave(particles)
-        told = seen[:, None, None] * model.told(values[first : first + 1], mask[first : first + 1], usual)
-    rollout = model.rollout(whole, values, mask, known, usual.expand(len(values), -1), codes.repeat(count, 1), told)
+        own, there = (part[-1:].expand(particles, -1, -1) for part in (values, mask))
+        told = model.told(state, own, there, usual.expand(particles, -1)).repeat(count, 1, 1)
+    whole = type(state)(*(part.repeat(count, *[1] * (part.dim() - 1)) for part in vars(state).values()))
+    rollout = model.rollout(
+        whole,
+        values.repeat_interleave(particles, 0),
+        mask.repeat_interleave(particles, 0),
+        torch.tensor(asked, device=device).repeat_interleave(particles),
+        usual.expand(len(whole.z), -1),
+        codes.repeat(count, 1),
+        told,
+    )
+    level, offsets = (part.unflatten(0, (count, particles)) for part in (rollout.level, rollout.offsets))
+    if recorded:  # an edited record: what the record foretells, and the effect of the edit as a plan
+        first, edits = recorded[0], torch.tensor(recorded, device=device)
+        level = level.index_copy(0, edits, level[-1] + level[edits] - level[first])
+        offsets = offsets.index_copy(0, edits, offsets[-1:].expand(len(edits), -1, -1, -1))
+    level, offsets = level[: len(names)], offsets[: len(names)]
 
     # The mixture over what is not known of the patient (particles) and of the future (the predicted spread).
     normal = torch.special.ndtri(torch.linspace(0.025, 0.975, 20, device=device))
-    away = spread_at(rollout.offsets.unsqueeze(2).expand(-1, -1, len(normal), -1), normal.expand(*rollout.level.shape, -1))
-    draws = (rollout.level.unsqueeze(-1) + away).unflatten(0, (count, particles)).transpose(1, 2).flatten(2)
+    away = spread_at(offsets.unsqueeze(3).expand(-1, -1, -1, len(normal), -1), normal.expand(*level.shape, -1))
+    draws = (level.unsqueeze(-1) + away).transpose(1, 2).flatten(2)
     low, mid, high = torch.quantile(draws, torch.tensor([0.05, 0.5, 0.95], device=device), dim=-1)
-    place = (rollout.minutes / 30.0).ceil().long().clamp(1, len(widen)) - 1
-    factor = widen.to(device)[place]
     regulated = model.therapy.channel(model.therapy.regulated)
     bands = {}
     for index, name in enumerate(names):
+        given: Given = "record" if index in recorded else "plan" if futures[name].known else "nothing"
+        factor = widen[given].to(device)[(rollout.minutes / 30.0).ceil().long().clamp(1, len(widen[given])) - 1]
         parts = (
             mid[index],
             mid[index] - factor * (mid[index] - low[index]),
@@ -118,10 +136,10 @@ def predict(
         past, future = split(corpus.windows(patient, chunk - context, context + horizon).to(device), context)
         usual, code = person.usual.to(device).expand(len(chunk), -1), person.mean.to(device).expand(len(chunk), -1)
         state = model.state(model.encode(past, usual)[:, -1], past, usual, code)
-        known = torch.full((len(chunk),), float(given != "nothing"), device=device)
+        asked = torch.full((len(chunk),), ASKED[given], device=device)
         mask = future.mask & (given != "nothing")
-        told = model.told(future.values, mask, usual) if given == "record" else None
-        rollout = model.rollout(state, future.values, mask, known, usual, code, told)
+        told = model.told(state, future.values, mask, usual) if given == "record" else None
+        rollout = model.rollout(state, future.values, mask, asked, usual, code, told)
         levels.append(rollout.level.cpu())
         offsets.append(rollout.offsets.cpu())
         minutes = rollout.minutes.cpu()

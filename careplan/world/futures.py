@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from careplan.world.dynamics import PLAN
 from careplan.world.heads import spread_at
 from careplan.world.model import WorldModel
 
@@ -17,7 +18,7 @@ class Futures:
     """The context of `R` rows (patients, days) and `P` particles along `H` integration steps.
 
     features: `[R, P, H, 2, hidden]` what the level's rate needs at the start and the middle of each step.
-    spread: `[R, P, H, hidden]`; code `[R, P, K]`; tau `[R, P, pools]`.
+    spread: `[R, P, H, hidden]`; code `[R, P, K]`; rates `[R, P, S]` at which the pools empty.
     score: `[P]` the standard normal score at which each particle reads the predicted spread; widen `[R]` multiplies it.
     start: `[R, P]` the level at the beginning (scaled).
     trend: `[R, P, 2]` where it was heading. forcing: `[R, P, H]` what was measured beyond what was predicted.
@@ -27,7 +28,7 @@ class Futures:
     features: Tensor
     spread: Tensor
     code: Tensor
-    tau: Tensor
+    rates: Tensor
     start: Tensor
     score: Tensor
     widen: Tensor
@@ -37,24 +38,16 @@ class Futures:
     def advance(self, level: Tensor, pools: Tensor, inflow: Tensor, step: Tensor | int, rows: Tensor) -> tuple[Tensor, Tensor]:
         """One integration step (midpoint) of level `[N, P]`, pools `[N, P, S]` under inflow `[N, pools]`; `rows` `[N]` of `R`."""
         dynamics, half = self.model.dynamics, self.model.shape.interval / 2
-        code, tau, inflow = self.code[rows], self.tau[rows], inflow.unsqueeze(1).expand(-1, self.code.shape[1], -1)
+        code, rates, enter = self.code[rows], self.rates[rows], dynamics.absorption.enter(inflow).unsqueeze(1)
         now, middle = self.features[rows, :, step].unbind(-2)
-        flat = (-1, pools.shape[-1])
-
-        def flow(p: Tensor) -> Tensor:
-            return dynamics.absorption(p.reshape(flat), inflow.flatten(0, 1), tau.flatten(0, 1)).view_as(p)
-
-        def acting(p: Tensor) -> tuple[Tensor, Tensor]:
-            low, high = dynamics.absorption.appearance(p.reshape(flat), tau.flatten(0, 1))
-            return low.view_as(level), high.view_as(level)
-
         minutes = torch.as_tensor(step, device=level.device).reshape(-1, 1, 1) * (2 * half)
         heading = self.trend[rows]
         drift, later = dynamics.trend.at(heading, minutes), dynamics.trend.at(heading, minutes + half)
-        half_level = level + half * (dynamics.level_rate(now, code, level, *acting(pools)) + drift)
-        half_pools = pools + half * flow(pools)
-        level = level + 2 * half * (dynamics.level_rate(middle, code, half_level, *acting(half_pools)) + later)
-        pools = pools + 2 * half * flow(half_pools)
+        flow, low, high = dynamics.absorption(pools, rates)
+        half_level = level + half * (dynamics.planned.level_rate(now, code, level, low, high) + drift)
+        flow, low, high = dynamics.absorption(pools + half * (flow + enter), rates)
+        level = level + 2 * half * (dynamics.planned.level_rate(middle, code, half_level, low, high) + later)
+        pools = pools + 2 * half * (flow + enter)
         if self.forcing is not None:
             level = level + self.forcing[rows, :, step]
         return level, pools
@@ -74,15 +67,16 @@ class Futures:
 def contexts(model: WorldModel, z: Tensor, minute: Tensor, code: Tensor, future: Tensor) -> tuple[Tensor, Tensor]:
     """Integrate the context alone: z `[N, L]`, minute `[N]`, code `[N, K]`, scaled future `[N, H, C]`
     -> features, spread context."""
-    dynamics, interval = model.dynamics, model.shape.interval
+    flow, interval, steps = model.dynamics.planned, model.shape.interval, future.shape[1]
+    halves = torch.arange(2 * steps, device=z.device)
+    asked = torch.full((len(z),), PLAN, device=z.device)
+    course = flow.course(minute.unsqueeze(1) + 0.5 * interval * halves, code, future[:, halves // 2], asked)
     features, spread = [], []
-    known, nothing = torch.ones(len(z), device=z.device), z.new_zeros(len(z), model.shape.evidence)
-    for step in range(future.shape[1]):
-        start = dynamics.condition(minute + step * interval, code, future[:, step], known, nothing)
-        middle = dynamics.condition(minute + (step + 0.5) * interval, code, future[:, step], known, nothing)
-        half = z + interval / 120.0 * dynamics.context_rate(z, start)
-        features.append(torch.stack([dynamics.features(z, start), dynamics.features(half, middle)], dim=1))
-        z = z + interval / 60.0 * dynamics.context_rate(half, middle)
+    for step in range(steps):
+        (first, start), (second, middle) = course.at(2 * step), course.at(2 * step + 1)
+        half = z + interval / 120.0 * flow.context_rate(z, first)
+        features.append(torch.stack([flow.features(z, start), flow.features(half, middle)], dim=1))
+        z = z + interval / 60.0 * flow.context_rate(half, second)
         spread.append(model.spread.context(z))
     return torch.stack(features, 1), torch.stack(spread, 1)
 

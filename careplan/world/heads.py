@@ -25,11 +25,24 @@ class Spread(nn.Module):
         return torch.stack([-(inner_low + outer_low), -inner_low, inner_high, inner_high + outer_high], dim=-1)
 
 
+KNOTS = (-1.6449, -0.6745, 0.0, 0.6745, 1.6449)  # standard normal scores of QUANTILES and of the middle
+
+
 def spread_at(offsets: Tensor, normal: Tensor) -> Tensor:
     """Offsets at `QUANTILES` `[..., 4]`, read at standard normal scores `[...]`: linear between, proportional beyond."""
-    knots = torch.tensor([-1.6449, -0.6745, 0.0, 0.6745, 1.6449], device=offsets.device, dtype=offsets.dtype)
+    knots = torch.tensor(KNOTS, device=offsets.device, dtype=offsets.dtype)
     known = torch.cat([offsets[..., :2], torch.zeros_like(offsets[..., :1]), offsets[..., 2:]], dim=-1)
     place = torch.bucketize(normal.contiguous(), knots).clamp(1, 4)
     left, right = (known.gather(-1, at.unsqueeze(-1)).squeeze(-1) for at in (place - 1, place))
     share = (normal - knots[place - 1]) / (knots[place] - knots[place - 1])
     return left + share * (right - left)
+
+
+def score_at(offsets: Tensor, away: Tensor) -> Tensor:
+    """The inverse of `spread_at`: the standard normal score of a distance `[...]` from the predicted level."""
+    knots = torch.tensor(KNOTS, device=offsets.device, dtype=offsets.dtype)
+    known = torch.cat([offsets[..., :2], torch.zeros_like(offsets[..., :1]), offsets[..., 2:]], dim=-1)
+    place = (away.unsqueeze(-1) > known).sum(-1).clamp(1, 4)
+    left, right = (known.gather(-1, at.unsqueeze(-1)).squeeze(-1) for at in (place - 1, place))
+    share = (away - left) / (right - left)
+    return knots[place - 1] + share * (knots[place] - knots[place - 1])

@@ -13,7 +13,7 @@ from torchdiffeq import odeint
 
 from careplan.series import Window
 from careplan.therapy import Therapy
-from careplan.world.dynamics import HIGHEST, LOWEST, Dynamics, State
+from careplan.world.dynamics import HIGHEST, LOWEST, NOTHING, PLAN, Dynamics, Flow, State
 from careplan.world.encoder import DAY, Encoder, Evidence
 from careplan.world.heads import Spread
 
@@ -70,7 +70,7 @@ class WorldModel(nn.Module):
         self.encoder = Encoder(therapy, latent=sizes.latent, hidden=sizes.hidden, patch=sizes.patch)
         self.dynamics = Dynamics(therapy, latent=sizes.latent, hidden=sizes.hidden, code=sizes.code, evidence=sizes.evidence)
         self.correct = nn.Linear(sizes.latent, 2)  # the level now: where unmeasured, and what the last reading missed
-        self.evidence = Evidence(len(therapy.pools) + len(therapy.channels), sizes.evidence)
+        self.evidence = Evidence(len(therapy.pools) + len(therapy.channels), sizes.latent + 1, sizes.evidence)
         pools = sum(pool.stages for pool in therapy.pools)
         self.imagine = nn.Sequential(
             nn.Linear(sizes.latent + 1 + pools, sizes.hidden), nn.SiLU(), nn.Linear(sizes.hidden, sizes.latent)
@@ -153,48 +153,85 @@ class WorldModel(nn.Module):
         values = torch.where(mask, (values - self.center) / self.scale, torch.zeros_like(values))
         return tuple(part.unflatten(1, (-1, group)).mean(2) for part in (inflow, values))  # type: ignore[return-value]
 
-    def told(self, values: Tensor, mask: Tensor, usual: Tensor) -> Tensor:
+    def told(self, state: State, values: Tensor, mask: Tensor, usual: Tensor) -> Tensor:
         """The evidence in a recorded future `[B, T, C]`, `[B, H, evidence]`; its levels are not looked at."""
         inflow, future = self.plan(values, mask, usual)
         hidden = torch.ones(len(self.therapy.channels), device=values.device)
         hidden[self.therapy.index(self.therapy.regulated)] = 0.0
-        return self.evidence(torch.cat([inflow * DAY / 4, future * hidden], dim=-1))
+        begin = torch.cat([state.z, state.level.unsqueeze(1)], dim=1)
+        return self.evidence(begin, torch.cat([inflow * DAY / 4, future * hidden], dim=-1))
 
     def rollout(
         self,
         state: State,
         values: Tensor,
         mask: Tensor,
-        known: Tensor,
+        asked: Tensor,
         usual: Tensor,
         code: Tensor,
         evidence: Tensor | None = None,
+        frozen: Tensor | None = None,
     ) -> Rollout:
         """Integrate the state under a future of doses and disturbances `[B, T, C]`, `T` rows of the therapy's step.
 
-        known: `[B]` 1 where the future holds everything that will happen, 0 where it holds only what is decided, and the
-        model expects the rest. The level of the future itself, where given, is not looked at. evidence: `told` of the future
-        as recorded, also when its doses are then changed; none for a plan of our own.
+        asked: `[B]` whether NOTHING is given but what is usual, a PLAN of our own, or a RECORD of what was done, whose `told` is
+        the evidence. The level of the future itself, where given, is not looked at. frozen: `[B]` rows that teach nothing about
+        the effects of doses under a plan.
         """
+        planned = asked == PLAN
+        if planned.all() or not planned.any():
+            flow = self.dynamics.planned if bool(planned.all()) else self.dynamics.foreseen
+            return self._integrate(flow, state, values, mask, asked, usual, code, evidence, frozen)
+        rows = [torch.nonzero(part).squeeze(1) for part in (planned, ~planned)]
+        parts = []
+        for index in rows:
+            some = State(*(part[index] for part in vars(state).values()))
+            extra = (None if part is None else part[index] for part in (evidence, frozen))
+            parts.append(self.rollout(some, values[index], mask[index], asked[index], usual[index], code[index], *extra))
+        back = torch.cat(rows).argsort()
+        whole = (torch.cat([getattr(part, name) for part in parts])[back] for name in ("level", "offsets", "z", "pools"))
+        return Rollout(parts[0].minutes, *whole)
+
+    def _integrate(
+        self,
+        flow: Flow,
+        state: State,
+        values: Tensor,
+        mask: Tensor,
+        asked: Tensor,
+        usual: Tensor,
+        code: Tensor,
+        evidence: Tensor | None,
+        frozen: Tensor | None,
+    ) -> Rollout:
         inflow, future = self.plan(values, mask, usual)
         steps, interval = inflow.shape[1], self.shape.interval
-        dynamics, tau = self.dynamics, self.dynamics.absorption.time_constants(code)
-        hints = inflow.new_zeros(*inflow.shape[:2], self.shape.evidence) if evidence is None else evidence
+        dynamics, latent = self.dynamics, self.shape.latent
+        rates, pools = dynamics.absorption.rates(code), state.pools
+        if frozen is not None:
+            rates, pools = (torch.where(frozen.unsqueeze(1), part.detach(), part) for part in (rates, pools))
+            frozen = frozen if flow is dynamics.planned else None
+        # Only the state makes the equation sequential: everything else is known at the start and the middle of every step.
+        halves = torch.arange(2 * steps, device=inflow.device)
+        clock = state.minute.unsqueeze(1) + 0.5 * interval * halves
+        hints = None if evidence is None else evidence[:, halves // 2]
+        course = flow.course(clock, code, future[:, halves // 2], asked, hints)
+        heading = dynamics.trend.at(state.trend.unsqueeze(1), 0.5 * interval * halves.unsqueeze(1))
+        enter = dynamics.absorption.enter(inflow)
 
-        def rate(t: Tensor, y: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-            z, level, pools = y
-            row = min(int(t / interval), steps - 1)
-            condition = dynamics.condition(state.minute + t, code, future[:, row], known, hints[:, row])
-            low, high = dynamics.absorption.appearance(pools, tau)
-            return (
-                dynamics.context_rate(z, condition) / 60.0,
-                dynamics.level_rate(dynamics.features(z, condition), code, level, low, high) + dynamics.trend.at(state.trend, t),
-                dynamics.absorption(pools, inflow[:, row], tau),
-            )
+        def rate(t: Tensor, y: Tensor) -> Tensor:
+            index = min(round(2 * float(t) / interval), 2 * steps - 1)
+            z, level, pools = y[:, :latent], y[:, latent], y[:, latent + 1 :]
+            modulation, situation = course.at(index)
+            leaves, low, high = dynamics.absorption(pools, rates)
+            climb = flow.level_rate(flow.features(z, situation), code, level, low, high, frozen) + heading[:, index]
+            parts = [flow.context_rate(z, modulation) / 60.0, climb.unsqueeze(1), leaves + enter[:, index // 2]]
+            return torch.cat(parts, dim=1)
 
         minutes = torch.arange(steps + 1, device=inflow.device) * interval
-        z, level, pools = odeint(rate, (state.z, state.level, state.pools), minutes, method="midpoint", options={"perturb": True})
-        z, level, pools = z.transpose(0, 1), level.transpose(0, 1), pools.transpose(0, 1)
+        start = torch.cat([state.z, state.level.unsqueeze(1), pools], dim=1)
+        path = odeint(rate, start, minutes, method="midpoint").transpose(0, 1)
+        z, level, pools = path[..., :latent], path[..., latent], path[..., latent + 1 :]
         column = self.therapy.index(self.therapy.regulated)
         shape = level.shape
         offsets = self.spread(
@@ -202,7 +239,7 @@ class WorldModel(nn.Module):
             level[:, :1].expand(shape),
             level,
             minutes.expand(shape),
-            known.unsqueeze(1).expand(shape),
+            (asked != NOTHING).to(level.dtype).unsqueeze(1).expand(shape),
         )
         return Rollout(minutes, level * self.scale[column] + self.center[column], offsets * self.scale[column], z, pools)
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from careplan.series import PatientSeries, split
 from careplan.world.corpus import Corpus
+from careplan.world.dynamics import PLAN
 from careplan.world.model import WorldModel
 
 INDEPENDENT = 1.5  # the residuals of one window, strongly autocorrelated, count as this many independent ones
@@ -75,7 +76,7 @@ def personalise(
     group = round(30 / model.therapy.step)
     truth = future.values[:, group - 1 :: group, column]
     measured = future.mask[:, group - 1 :: group, column] & past.mask[:, -3:, column].any(1, keepdim=True)
-    known = torch.ones(len(z), device=device)
+    asked = torch.full((len(z),), PLAN, device=device)
 
     def predict(code: Tensor) -> tuple[Tensor, Tensor]:
         """`[R, K]` codes for `R` a multiple of the windows
@@ -86,7 +87,7 @@ def personalise(
             part, mine = code[start : start + 8192], usual[index]
             window = type(past)(past.values[index], past.mask[index], past.minute[index])
             state = model.state(z[index], window, mine, part)
-            rollout = model.rollout(state, future.values[index], future.mask[index], known[index], mine, part)
+            rollout = model.rollout(state, future.values[index], future.mask[index], asked[index], mine, part)
             levels.append(rollout.level[:, every::every])
             offsets.append(rollout.offsets[:, every::every])
         return torch.cat(levels), torch.cat(offsets)

@@ -16,24 +16,30 @@ from careplan.series import Window, split
 from careplan.therapy import Therapy
 from careplan.world import losses
 from careplan.world.corpus import Branches, Corpus
+from careplan.world.dynamics import NOTHING, PLAN, RECORD, State
 from careplan.world.model import Shape, WorldModel
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Everything that shapes a run. Weights of the loss terms; 0 switches a term off (the ablation)."""
+    """Everything that shapes a run. Weights of the loss terms; 0 switches a term off (the ablation).
 
-    steps: int = 1800
-    batch: int = 160  # windows of recordings a step
+    The weights are such that no term's gradient at the encoder outgrows that of the level: SIGReg is a sum over the batch.
+    """
+
+    steps: int = 1400
+    batch: int = 256  # windows of recordings a step
     branches: int = 40  # branched futures a step
     horizon: int = 48  # rows predicted from recordings
-    virtual: float = 0.3  # share of windows from virtual patients
+    virtual: float = 0.25  # share of windows from virtual patients
+    anonymous: float = 0.5  # share of windows whose patient is not told: they train the typical patient, code 0
+    unlogged: float = 0.1  # chance of each channel but the level to be hidden from a window
     rate: float = 3e-3
-    latent: float = 0.2
-    anticollapse: float = 0.02
+    latent: float = 0.1
+    anticollapse: float = 3e-4
     vicreg: bool = False
-    inverse: float = 0.05
-    effects: float = 4.0
+    inverse: float = 0.02
+    effects: float = 2.0
     prior: float = 2e-3
     seed: int = 7
 
@@ -60,12 +66,12 @@ class Training(L.LightningModule):
         self.recipe, self.corpus, self.branches, self.real = recipe, corpus, branches, real
         self.codes = nn.Embedding(len(corpus), self.model.shape.code)
         nn.init.zeros_(self.codes.weight)
+        self.virtual = nn.Parameter(torch.zeros(self.model.shape.code))  # the typical virtual patient; the typical person is 0
         self.column = therapy.index(therapy.regulated)
         pools = len(therapy.pools)
         self.inverse = nn.Sequential(nn.Linear(2 * self.model.shape.latent, 64), nn.SiLU(), nn.Linear(64, pools))
-        self.register_buffer(
-            "weights", torch.tensor([len for len in corpus.length.tolist()], dtype=torch.float), persistent=False
-        )
+        measured = torch.tensor([float(part[:, self.column].sum()) for part in corpus.mask.split(corpus.length.tolist())])
+        self.register_buffer("weights", measured.sqrt(), persistent=False)  # between as many windows a person and a reading
 
     weights: Tensor
 
@@ -87,23 +93,41 @@ class Training(L.LightningModule):
         chosen = torch.randint(max(len(self.branches), 1), (count,), generator=generator)
         return patients, rows, chosen, generator
 
+    def code(self, patients: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """The codes of patients `[B]`; with a generator, the typical one's for the share that stays anonymous, `[B, K]`."""
+        own = self.codes(patients)
+        if generator is not None:
+            own = own * (torch.rand(len(patients), 1, generator=generator).to(own) >= self.recipe.anonymous)
+        return own + (patients >= self.real).unsqueeze(1) * self.virtual
+
+    def _unlogged(self, whole: Window, usual: Tensor, real: Tensor, generator: torch.Generator) -> tuple[Window, Tensor]:
+        """Some windows of people as if a channel of doses or disturbances had never been logged: many do not log everything."""
+        hide = torch.rand(usual.shape, generator=generator).to(self.device) < self.recipe.unlogged * real.unsqueeze(1)
+        hide[:, self.column] = False
+        mask = whole.mask & ~hide.unsqueeze(1)
+        return Window(torch.where(mask, whole.values, 0.0), mask, whole.minute), torch.where(hide, 0.0, usual)
+
     def training_step(self, step: Tensor, _: int) -> Tensor:
         recipe, model, context = self.recipe, self.model, self.model.shape.context
         patients, rows, chosen, generator = self._draw(int(step))
         whole = self.corpus.windows(patients, rows - context, context + recipe.horizon).to(self.device)
         patients = patients.to(self.device)
-        usual, code = self.corpus.usual.to(self.device)[patients], self.codes(patients)
+        usual, code = self.corpus.usual.to(self.device)[patients], self.code(patients, generator)
+        whole, usual = self._unlogged(whole, usual, patients < self.real, generator)
         encoded = model.encode(whole, usual)
         now = model.shape.memory // model.shape.patch - 1
         past, future = split(whole, context)
-        # Three kinds of question: what will happen as usual, under this plan, and under this plan seen being carried out.
-        kind = torch.rand(len(patients), generator=generator).to(self.device)
-        known, recorded = (kind > 0.5).float(), (kind > 0.7).float()
-        mask = future.mask & (known > 0)[:, None, None]
-        evidence = recorded[:, None, None] * model.told(future.values, mask, usual)
-        rollout = model.rollout(
-            model.state(encoded[:, now], past, usual, code), future.values, mask, known, usual, code, evidence
-        )
+        # Three questions: what will happen as usual, what this plan would do, and what will happen where this was seen done.
+        # Virtual patients mostly teach what plans do, recordings of people what is to be foreseen.
+        real, draw = patients < self.real, torch.rand(len(patients), generator=generator).to(self.device)
+        nothing, record = torch.where(real, 0.55, 0.2), torch.where(real, 0.3, 0.2)
+        asked = torch.where(draw < nothing, NOTHING, torch.where(draw < nothing + record, RECORD, PLAN))
+        mask = future.mask & (asked != NOTHING)[:, None, None]
+        # Nobody randomised what people do: where virtual patients teach the effects of doses, recordings of people do not.
+        frozen = real & (self.real < len(self.corpus))
+        state = model.state(encoded[:, now], past, usual, code)
+        evidence = model.told(state, future.values, mask, usual)
+        rollout = model.rollout(state, future.values, mask, asked, usual, code, evidence, frozen)
 
         # The level at each integration step is what was measured in the row that ends there.
         group = round(model.shape.interval / model.therapy.step)
@@ -117,7 +141,7 @@ class Training(L.LightningModule):
 
         every = round(model.shape.patch * model.therapy.step / model.shape.interval)
         imagined = model.imagined(rollout)[:, every::every]
-        parts["latent"] = recipe.latent * losses.latent_prediction(imagined, encoded[:, now + 1 :])
+        parts["latent"] = recipe.latent * losses.latent_prediction(imagined, encoded[:, now + 1 :].detach())
         sample = encoded[:, now::4].flatten(0, 1)
         collapse = (
             losses.vicreg(sample)
@@ -129,8 +153,8 @@ class Training(L.LightningModule):
         parts["anticollapse"] = recipe.anticollapse * collapse
         parts["inverse"] = recipe.inverse * self._inverse(encoded[:, now:], future, usual)
         parts["prior"] = recipe.prior * code.pow(2).sum(-1).mean()
-        if len(chosen) and recipe.effects:
-            parts["effects"] = recipe.effects * self._effects(chosen)
+        if len(chosen) and recipe.effects and int(step) % 2 == 0:  # every other step, at half the cost
+            parts["effects"] = 2 * recipe.effects * self._effects(chosen, generator)
         loss = torch.stack(list(parts.values())).sum()
         self.log_dict({name: value.detach() for name, value in parts.items()}, prog_bar=False, batch_size=recipe.batch)
         return loss
@@ -141,31 +165,31 @@ class Training(L.LightningModule):
         given = inflow.unflatten(1, (-1, self.model.shape.patch)).sum(2) * self.model.therapy.step * 10.0
         return F.smooth_l1_loss(self.inverse(torch.cat([encoded[:, :-1], encoded[:, 1:]], dim=-1)), given)
 
-    def _effects(self, chosen: Tensor) -> Tensor:
+    def _effects(self, chosen: Tensor, generator: torch.Generator) -> Tensor:
         """The difference between two futures that differ in treatment alone. The code is what the recordings made it."""
         branches, model, context = self.branches, self.model, self.model.shape.context
         rows = branches.values.shape[1]
         patients = branches.patient[chosen]
         whole = self.corpus.windows(patients, branches.row[chosen] - context, context + rows).to(self.device)
         past, future = split(whole, context)
-        usual, code = self.corpus.usual[patients].to(self.device), self.codes(patients.to(self.device)).detach()
-        state = model.state(model.encode(past, usual)[:, -1], past, usual, code).repeat(2)
+        usual, code = self.corpus.usual[patients].to(self.device), self.code(patients.to(self.device), generator).detach()
+        # Effects teach the flow under a plan and the pools; the state is what foresight made it.
+        now = model.state(model.encode(past, usual)[:, -1], past, usual, code)
+        state = State(now.z.detach(), now.level.detach(), now.pools, now.minute, now.trend.detach()).repeat(2)
         values = torch.stack([future.values, branches.values[chosen].to(self.device)], 1).flatten(0, 1)
-        known = torch.ones(len(values), device=self.device)
-        evidence = model.told(future.values, future.mask, usual)
-        evidence = evidence * (torch.arange(len(evidence), device=self.device) % 2)[:, None, None]
-        mask, usual, code, evidence = (part.repeat_interleave(2, 0) for part in (future.mask, usual, code, evidence))
-        rollout = model.rollout(state, values, mask, known, usual, code, evidence)
+        mask, usual, code = (part.repeat_interleave(2, 0) for part in (future.mask, usual, code))
+        rollout = model.rollout(state, values, mask, torch.full((len(values),), PLAN, device=self.device), usual, code)
         group = round(model.shape.interval / model.therapy.step)
         predicted = rollout.level[1::2, 1:] - rollout.level[::2, 1:]
         true = (branches.altered - branches.recorded)[chosen, group - 1 :: group].to(self.device)
         return F.smooth_l1_loss(predicted / model.scale[self.column], true / model.scale[self.column])
 
     def configure_optimizers(self) -> Any:
-        others = [parameter for name, parameter in self.named_parameters() if not name.startswith("codes")]
+        individual = [*self.codes.parameters(), self.virtual]
+        others = [parameter for name, parameter in self.named_parameters() if name not in ("codes.weight", "virtual")]
         groups: list[dict[str, Any]] = [
             {"params": others, "weight_decay": 1e-3, "lr": self.recipe.rate},
-            {"params": self.codes.parameters(), "weight_decay": 0.0, "lr": 5 * self.recipe.rate},
+            {"params": individual, "weight_decay": 0.0, "lr": 5 * self.recipe.rate},
         ]
         optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98))
         schedule = torch.optim.lr_scheduler.OneCycleLR(

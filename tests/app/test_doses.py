@@ -62,15 +62,15 @@ def test_a_decision_is_signed_and_on_record(db: Database) -> None:
     assert review_page(db, "cyd").history == ()  # a review of settings is another thing
 
 
-def test_more_insulin_is_refused_where_lows_forbid_it_and_that_is_said_first(db: Database) -> None:
+def test_more_insulin_needs_a_typed_reason_where_lows_miss_their_target_and_that_is_said_first(db: Database) -> None:
     at = doses("ann")
-    assert "Only less insulin can be signed for" in shown(at)
+    assert "More insulin needs a typed reason" in shown(at)
     suggestion = dose_page(db, "ann").suggestion
     assert suggestion is not None
     for line in suggestion.lines:
         at.button_group(key=f"verdict:{suggestion.id}:{line.key}").set_value("accept")
     at = sign(checked(at.run()))
-    assert "Bolus, now: more insulin is not allowed here" in shown(at)
+    assert "more insulin needs a reason of at least 10 characters" in shown(at)
     assert dose_page(db, "ann").history == ()
 
 

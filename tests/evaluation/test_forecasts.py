@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from careplan.evaluation.forecasts import (
+    ERRORS,
     features,
     fit_baselines,
     forecast_rows,
@@ -77,17 +78,17 @@ def test_features_look_back_only_unless_told() -> None:
     row = int(rows[20])
     changed.values[row:] += 1.0
     same = rows[:21]
-    assert np.array_equal(features(a, same[-1:], False), features(changed, same[-1:], False))
-    assert not np.array_equal(features(a, same[-1:], True), features(changed, same[-1:], True))
+    assert np.array_equal(features(a, same[-1:]), features(changed, same[-1:]))
+    assert not np.array_equal(features(a, same[-1:], 120.0), features(changed, same[-1:], 120.0))
     changed.values[row - 1] += 1.0
-    assert not np.array_equal(features(a, same[-1:], False), features(changed, same[-1:], False))
+    assert not np.array_equal(features(a, same[-1:]), features(changed, same[-1:]))
 
 
 def test_features_add_up_doses_in_their_quarter_hour() -> None:
     level, bolus = np.full(3 * DAY, 120.0), np.zeros(3 * DAY)
     bolus[497], bolus[500] = 2.0, 5.0
     row = np.array([500])
-    past, both = features(series(level, bolus=bolus), row, False)[0], features(series(level, bolus=bolus), row, True)[0]
+    past, both = features(series(level, bolus=bolus), row)[0], features(series(level, bolus=bolus), row, 120.0)[0]
     assert np.isfinite(both).all()
     assert sorted(past[np.isin(past, [2.0, 5.0])]) == [2.0]
     assert sorted(both[np.isin(both, [2.0, 5.0])]) == [2.0, 5.0]
@@ -107,7 +108,9 @@ def test_known_doses_help_where_doses_decide(scores: pd.DataFrame) -> None:
 
 
 def test_the_table_is_tidy(scores: pd.DataFrame) -> None:
-    assert list(scores.columns) == ["model", "person", "horizon", "n", "rmse", "mae"]
+    assert list(scores.columns) == ["model", "person", "horizon", "n", *ERRORS]
+    for grid in ("clarke", "parkes"):
+        assert np.allclose(scores.filter(like=grid).sum(axis=1), 1.0)
     assert len(scores) == 5 * 2 * 2
     assert scores.groupby(["person", "horizon"])["n"].nunique().eq(1).all()  # the same rows for every model
     assert (scores["mae"] <= scores["rmse"]).all()

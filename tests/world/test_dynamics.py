@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torchdiffeq import odeint
 
 from careplan.series import Window
+from careplan.world.dynamics import NOTHING, PLAN, RECORD
 from careplan.world.futures import Futures, abduct, contexts
 from tests.world.toy import PRESSURE, random_model, recording
 
@@ -28,16 +29,25 @@ def batch(model, seed: int, count: int = 4, rows: int = 48):
 
 
 @settings(deadline=None, max_examples=25)
-@given(seed=st.integers(0, 10_000), row=st.integers(0, 40), amount=st.floats(0.1, 60.0), channel=st.sampled_from([1, 2, 3]))
+@given(
+    seed=st.integers(0, 10_000),
+    row=st.integers(0, 40),
+    amount=st.floats(0.1, 60.0),
+    channel=st.sampled_from([1, 2, 3]),
+    question=st.sampled_from([NOTHING, PLAN, RECORD]),
+)
 @torch.no_grad()
-def test_more_of_a_dose_never_moves_the_level_the_wrong_way(seed: int, row: int, amount: float, channel: int) -> None:
+def test_more_of_a_dose_never_moves_the_level_the_wrong_way(
+    seed: int, row: int, amount: float, channel: int, question: int
+) -> None:
     model = random_model(seed)
     state, values, mask, usual, code = batch(model, seed)
     more = values.clone()
     more[:, row : row + (6 if channel == 1 else 1), channel] += amount
-    known = torch.ones(len(usual))
-    base = model.rollout(state, values, mask, known, usual, code)
-    other = model.rollout(state, more, mask, known, usual, code)
+    asked = torch.full((len(usual),), question)
+    evidence = model.told(state, values, mask, usual)
+    base = model.rollout(state, values, mask, asked, usual, code, evidence)
+    other = model.rollout(state, more, mask, asked, usual, code, evidence)
     difference = (other.level - base.level) * PRESSURE.channels[channel].direction
     # A finite step may slip by a rounding-sized amount where the level moves faster than any patient's.
     assert (difference >= -1e-3 * (1 + base.level.abs())).all()
@@ -55,7 +65,7 @@ def test_pools_filled_from_history_equal_pools_integrated_through_it() -> None:
     inflow = absorption.inflow(amounts)
 
     def rate(t, pools):
-        return absorption(pools, inflow[:, min(int(t / 5.0), 95)], tau)
+        return absorption(pools, absorption.rates(code))[0] + absorption.enter(inflow[:, min(int(t / 5.0), 95)])
 
     minutes = torch.tensor([0.0, 480.0])
     exact = odeint(rate, torch.zeros_like(state.pools), minutes, method="rk4", options={"step_size": 1.0, "perturb": True})[-1]
@@ -68,9 +78,9 @@ def test_a_dose_is_neither_lost_nor_made_on_its_way() -> None:
     state, values, mask, usual, code = batch(model, 5)
     values = torch.zeros_like(values)
     values[:, 0, 2] = 6.0
-    known = torch.ones(len(usual))
+    asked = torch.full((len(usual),), PLAN)
     empty = type(state)(state.z, state.level, torch.zeros_like(state.pools), state.minute, state.trend)
-    pools = model.rollout(empty, values, mask, known, usual, code).pools
+    pools = model.rollout(empty, values, mask, asked, usual, code).pools
     share = 6.0 / model.daily(usual)[:, 2]
     assert (pools.sum(-1) <= share.unsqueeze(1) * (1 + 1e-4)).all()
     torch.testing.assert_close(pools[:, 1].sum(-1), share, rtol=0.05, atol=0.0)
@@ -80,12 +90,12 @@ def test_a_dose_is_neither_lost_nor_made_on_its_way() -> None:
 def test_stepping_through_futures_is_the_rollout() -> None:
     model = random_model(7)
     state, values, mask, usual, code = batch(model, 7)
-    rollout = model.rollout(state, values, mask, torch.ones(len(usual)), usual, code)
+    rollout = model.rollout(state, values, mask, torch.full((len(usual),), PLAN), usual, code)
     inflow, future = model.plan(values, mask, usual)
     features, spread = contexts(model, state.z, state.minute, code, future)
-    tau = model.dynamics.absorption.time_constants(code)
+    rates = model.dynamics.absorption.rates(code)
     futures = Futures(
-        model, features.unsqueeze(1), spread.unsqueeze(1), code.unsqueeze(1), tau.unsqueeze(1), state.level.unsqueeze(1),
+        model, features.unsqueeze(1), spread.unsqueeze(1), code.unsqueeze(1), rates.unsqueeze(1), state.level.unsqueeze(1),
         torch.zeros(1), torch.ones(len(usual)), state.trend.unsqueeze(1),
     )  # fmt: skip
     rows = torch.arange(len(usual))
@@ -102,11 +112,18 @@ def test_abduction_passes_through_what_was_measured() -> None:
     state, values, mask, usual, code = batch(model, 11)
     inflow, future = model.plan(values, mask, usual)
     features, spread = contexts(model, state.z, state.minute, code, future)
-    tau = model.dynamics.absorption.time_constants(code).unsqueeze(1)
+    rates = model.dynamics.absorption.rates(code).unsqueeze(1)
     start = state.level.unsqueeze(1)
     futures = Futures(
-        model, features.unsqueeze(1), spread.unsqueeze(1), code.unsqueeze(1), tau, start,
-        torch.zeros(1), torch.ones(len(usual)), state.trend.unsqueeze(1),
+        model,
+        features.unsqueeze(1),
+        spread.unsqueeze(1),
+        code.unsqueeze(1),
+        rates,
+        start,
+        torch.zeros(1),
+        torch.ones(len(usual)),
+        state.trend.unsqueeze(1),
     )
     truth = torch.randn(len(usual), inflow.shape[1])
     seen = torch.rand(truth.shape) < 0.8
@@ -123,9 +140,9 @@ def test_the_future_level_is_not_looked_at() -> None:
     state, values, mask, usual, code = batch(model, 13)
     changed = values.clone()
     changed[..., 0] = 300.0
-    known = torch.ones(len(usual))
-    same = model.rollout(state, changed, mask, known, usual, code)
-    assert torch.equal(same.level, model.rollout(state, values, mask, known, usual, code).level)
+    asked = torch.full((len(usual),), PLAN)
+    same = model.rollout(state, changed, mask, asked, usual, code)
+    assert torch.equal(same.level, model.rollout(state, values, mask, asked, usual, code).level)
 
 
 @torch.no_grad()
@@ -141,6 +158,42 @@ def test_the_encoder_sees_the_past_alone() -> None:
     before, after = model.encode(Window(values, mask, minute), usual), model.encode(Window(later, mask, minute), usual)
     assert torch.equal(before[:, :10], after[:, :10])
     assert not torch.allclose(before[:, 10:], after[:, 10:])
+
+
+def test_a_record_is_foreseen_otherwise_than_a_plan_and_teaches_no_effect_where_frozen() -> None:
+    model = random_model(23)
+    with torch.no_grad():
+        state, values, mask, usual, code = batch(model, 23)
+    asked = torch.tensor([NOTHING, PLAN, RECORD, PLAN])
+    frozen = torch.tensor([True, True, True, False])
+    gains = {name: getattr(model.dynamics, name).rates.weight for name in ("planned", "foreseen")}
+
+    def slopes(row: int) -> dict[str, list[float]]:
+        model.zero_grad()
+        evidence = model.told(state, values, mask, usual)
+        model.rollout(state, values, mask, asked, usual, code, evidence, frozen).level[row].sum().backward()
+        return {name: weight.grad.abs().sum(1).tolist() for name, weight in gains.items() if weight.grad is not None}
+
+    for row in range(4):
+        found = slopes(row)
+        used, other = ("planned", "foreseen") if asked[row] == PLAN else ("foreseen", "planned")
+        drift, low, high = found[used]
+        assert drift > 0 and sum(found.get(other, [0.0])) == 0
+        assert (low > 0) == (high > 0) == (asked[row] != PLAN or not frozen[row])
+
+
+@torch.no_grad()
+def test_questions_asked_together_are_answered_as_if_alone() -> None:
+    model = random_model(29)
+    state, values, mask, usual, code = batch(model, 29)
+    asked, evidence = torch.tensor([RECORD, PLAN, NOTHING, PLAN]), model.told(state, values, mask, usual)
+    together = model.rollout(state, values, mask, asked, usual, code, evidence)
+    for row in range(4):
+        one = slice(row, row + 1)
+        part = type(state)(*(piece[one] for piece in vars(state).values()))
+        alone = model.rollout(part, values[one], mask[one], asked[one], usual[one], code[one], evidence[one])
+        torch.testing.assert_close(alone.level, together.level[one], rtol=1e-4, atol=1e-3)
+        torch.testing.assert_close(alone.offsets, together.offsets[one], rtol=1e-4, atol=1e-3)
 
 
 def test_weights_survive_a_round_trip_and_a_changed_card_is_refused(tmp_path) -> None:

@@ -7,7 +7,7 @@ import torch
 
 from careplan.world.corpus import Corpus, usual
 from careplan.world.dynamics import SENSITIVITY
-from careplan.world.forecast import Future, forecast, predict
+from careplan.world.forecast import ASKED, Future, forecast, predict
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation, personalise, typical
 from careplan.world.trust import Gate, abstentions, conformal_factor, strangeness, widening
@@ -69,7 +69,7 @@ def test_intervals_widen_with_doubt_and_with_the_factor() -> None:
     future = {"plan": Future(series.values[300:348], series.mask[300:348])}
     widths = []
     for who, factor in ((sure, 1.0), (person, 1.0), (person, 2.0)):
-        band = forecast(model, series, 300, who, future, widen=torch.full((8,), factor))["plan"]
+        band = forecast(model, series, 300, who, future, widen=dict.fromkeys(ASKED, torch.full((8,), factor)))["plan"]
         widths.append(float((band.high - band.low)[1:].mean()))
     assert widths[0] <= widths[1] * 1.05 < widths[2]
 

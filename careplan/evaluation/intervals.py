@@ -1,0 +1,99 @@
+"""Honest uncertainty: how often intervals cover what was measured, how wide they are, and how well a risk is told."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.metrics import brier_score_loss, roc_auc_score
+
+from careplan.evaluation.forecasts import HORIZONS, Array, Predictor, Rows, features, forecast_rows, steps, truths
+from careplan.series import PatientSeries
+
+Interval = Callable[[PatientSeries, Rows], tuple[Array, Array]]  # rows `[N]` -> lower and upper bounds `[N, H]`
+Risk = Callable[[PatientSeries, Rows], Array]  # rows `[N]` -> probability `[N]`
+LOW, WITHIN = 70.0, 120  # mg/dL, minutes
+
+
+def conformal(predict: Predictor, held: Sequence[PatientSeries], horizons: Sequence[int], coverage: float = 0.9) -> Interval:
+    """Split conformal intervals about any predictor (Lei 2018): a constant width a horizon, from errors on people held out."""
+    errors = []
+    for series in held:
+        rows = forecast_rows(series, horizons, stride=3)
+        errors.append(np.abs(predict(series, rows) - truths(series, rows, horizons)))
+    pooled = np.concatenate(errors)
+    if not len(pooled):
+        raise ValueError("conformal: no row of the people held out can be forecast from")
+    level = min(1.0, np.ceil((len(pooled) + 1) * coverage) / len(pooled))
+    width = np.quantile(pooled, level, axis=0)
+    return lambda series, rows: (predict(series, rows) - width, predict(series, rows) + width)
+
+
+def cover(
+    intervals: Mapping[str, Interval],
+    people: Sequence[PatientSeries],
+    horizons: Sequence[int] = HORIZONS,
+    *,
+    stride: int = 3,
+    begin: float = 0.0,
+) -> pd.DataFrame:
+    """Each interval on the same rows of each person, from the share `begin` of the recording on: columns model, person, horizon,
+    n, coverage, width (mg/dL)."""
+    table = []
+    for series in people:
+        rows = forecast_rows(series, horizons, stride=stride)
+        rows = rows[rows >= begin * len(series)]
+        if not len(rows):
+            continue
+        truth = truths(series, rows, horizons)
+        for name, interval in intervals.items():
+            low, high = interval(series, rows)
+            inside = (truth >= low) & (truth <= high)
+            for column, horizon in enumerate(horizons):
+                row = {"model": name, "person": series.patient, "horizon": horizon, "n": len(rows)}
+                row |= {"coverage": float(inside[:, column].mean()), "width": float((high - low)[:, column].mean())}
+                table.append(row)
+    return pd.DataFrame(table, columns=["model", "person", "horizon", "n", "coverage", "width"])
+
+
+def goes_low(series: PatientSeries, rows: Rows, *, below: float = LOW, within: int = WITHIN) -> NDArray[np.bool_]:
+    """`[N]` whether any reading in the next `within` minutes is below `below`."""
+    level = np.asarray(series.column(series.therapy.regulated), dtype=float)
+    ahead = rows[:, None] + np.arange(steps(within, series.therapy.step))
+    return np.asarray(np.nanmin(np.nan_to_num(level[ahead], nan=np.inf), axis=1) < below)
+
+
+def risk_rows(series: PatientSeries, *, stride: int = 3, below: float = LOW, within: int = WITHIN) -> Rows:
+    """Rows to tell the risk at: those that can be forecast from, where the level is not low already."""
+    rows = forecast_rows(series, (within,), stride=stride)
+    level = np.asarray(series.column(series.therapy.regulated), dtype=float)
+    return rows[level[rows - 1] >= below]
+
+
+def boosted_risk(train: Sequence[PatientSeries], *, stride: int = 6, seed: int = 0) -> Risk:
+    """Gradient boosting of whether the level goes low, on the features of the forecasts."""
+    chosen = [(series, risk_rows(series, stride=stride)) for series in train]
+    inputs = np.concatenate([features(series, rows) for series, rows in chosen if len(rows)])
+    truth = np.concatenate([goes_low(series, rows) for series, rows in chosen if len(rows)])
+    model = HistGradientBoostingClassifier(max_iter=150, learning_rate=0.06, min_samples_leaf=60, random_state=seed)
+    model.fit(inputs, truth)
+    return lambda series, rows: np.asarray(model.predict_proba(features(series, rows))[:, 1])
+
+
+def told(risks: Mapping[str, Risk], people: Sequence[PatientSeries], *, stride: int = 3) -> pd.DataFrame:
+    """Each risk of going low on the same rows, pooled over people: columns model, n, events, auroc, brier, and the mean predicted
+    and observed risk in ten bins of equal size."""
+    chosen = [(series, risk_rows(series, stride=stride)) for series in people]
+    chosen = [(series, rows) for series, rows in chosen if len(rows)]
+    truth = np.concatenate([goes_low(series, rows) for series, rows in chosen])
+    table = []
+    for name, risk in risks.items():
+        predicted = np.concatenate([risk(series, rows) for series, rows in chosen])
+        row: dict[str, object] = {"model": name, "n": len(truth), "events": int(truth.sum())}
+        row |= {"auroc": float(roc_auc_score(truth, predicted)), "brier": float(brier_score_loss(truth, predicted))}
+        bins = np.array_split(np.argsort(predicted, kind="stable"), 10)
+        row |= {"predicted": [round(float(predicted[part].mean()), 4) for part in bins]}
+        row |= {"observed": [round(float(truth[part].mean()), 4) for part in bins]}
+        table.append(row)
+    return pd.DataFrame(table)

@@ -1,0 +1,62 @@
+"""Effects are judged against what truly happened, and nobody is shown what comes after the history."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from careplan.evaluation.effects import DAY, DAYS, HOURS, ROWS, Trial, boosting, cohort, judge, make_trial, twin
+from careplan.glucose import GLUCOSE
+from careplan.world.corpus import Branches
+
+
+@pytest.fixture(scope="module")
+def trial() -> Trial:
+    return make_trial(cohort(1, 301), 301, each=12)
+
+
+def test_only_the_treatment_differs_between_two_futures(trial: Trial) -> None:
+    column_of = {0: "bolus", 1: "basal", 2: "carbs"}
+    for index, kind in enumerate(trial.kind.tolist()):
+        person, row = int(trial.branches.patient[index]), int(trial.branches.row[index])
+        recorded, altered = trial.recordings[person].values[row : row + ROWS], trial.branches.values[index].numpy()
+        same = {channel.name: np.allclose(recorded[:, c], altered[:, c], atol=1e-4) for c, channel in enumerate(GLUCOSE.channels)}
+        assert {name for name, equal in same.items() if not equal} <= {"glucose", column_of[kind]}
+        assert not same[column_of[kind]] or np.allclose(trial.true()[index], 0)
+
+
+def test_history_ends_before_any_future_parts(trial: Trial) -> None:
+    assert int(trial.branches.row.min()) >= DAYS * DAY
+    for days in (1, DAYS):
+        for series, whole in zip(trial.history(days), trial.recordings, strict=True):
+            assert len(series) == days * DAY
+            assert series.times[-1] == whole.times[DAYS * DAY - 1]
+
+
+def test_truth_is_right_nothing_is_all_missed_and_the_opposite_is_wrong(trial: Trial) -> None:
+    true = trial.true()
+    table = judge(trial, {"true": true, "nothing": 0 * true, "opposite": -true})
+    whole = table[(table["kind"] == "all") & (table["hours"] == "all")].set_index("estimator")
+    assert whole["error"].tolist() == pytest.approx([0.0, 1.0, 2.0])
+    assert whole["sign_right"].tolist() == [1.0, 0.0, 0.0]
+    assert set(table["hours"]) == {"all", *HOURS}
+
+
+def test_a_twin_drawn_from_the_patients_themselves_is_close(trial: Trial) -> None:
+    estimates = twin(trial.lived.people)(trial, DAYS)
+    table = judge(trial, {"twin": estimates})
+    assert table["error"].iloc[0] < 0.5
+
+
+def test_boosting_sees_only_what_is_changed(trial: Trial) -> None:
+    estimate = boosting(cohort(1, 302), 302, days=4)
+    still = Trial(trial.lived, trial.recordings, _unchanged(trial), trial.kind)
+    assert np.allclose(estimate(still, DAYS), 0.0)
+    assert np.abs(estimate(trial, DAYS)).max() > 1.0
+
+
+def _unchanged(trial: Trial) -> Branches:
+    pairs = zip(trial.branches.patient.tolist(), trial.branches.row.tolist(), strict=True)
+    values = [torch.from_numpy(trial.recordings[person].values[row : row + ROWS]) for person, row in pairs]
+    return replace(trial.branches, values=torch.stack(values))
