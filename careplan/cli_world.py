@@ -20,7 +20,7 @@ At = Annotated[
 def train(
     out: Annotated[Path, typer.Argument(help="The folder for weights, card and checkpoints.")],
     data: Annotated[list[str] | None, typer.Option(help="Recordings, as FORMAT:PATH; may be repeated.")] = None,
-    steps: Annotated[int, typer.Option(help="Training steps.")] = 1400,
+    steps: Annotated[int, typer.Option(help="Training steps.")] = 1800,
     people: Annotated[int, typer.Option(help="Virtual patients in each age group.")] = 80,
     seed: Annotated[int, typer.Option(help="Decides the split, the cohort and the weights.")] = 7,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in OUT.")] = False,
@@ -156,20 +156,28 @@ app.add_typer(evaluate_app, name="evaluate")
 
 @evaluate_app.command("forecasts")
 def evaluate_forecasts(
-    data: Annotated[list[str], typer.Argument(help="Recordings, as FORMAT:PATH.")],
+    ctx: typer.Context,
+    data: Annotated[list[str] | None, typer.Argument(help="Recordings, as FORMAT:PATH; without any, the store's.")] = None,
     stride: Annotated[int, typer.Option(min=1, help="Forecast from every so many five-minute rows.")] = 3,
     everyone: Annotated[
-        bool, typer.Option("--everyone", help="All people not trained on, not those held out for the report alone.")
+        bool, typer.Option("--everyone", help="Those the intervals were calibrated on too, not only people never seen.")
     ] = False,
     weights: Weights = None,
     as_json: Json = False,
 ) -> None:
     """The model beside persistence, ridge and gradient boosting, on the same rows of people it never saw."""
     from careplan.clinic.evaluation import evaluate_forecasts as evaluate
+    from careplan.clinic.evaluation import stored
+    from careplan.clinic.training import read_sources
     from careplan.clinic.world import open_world
 
+    if data:
+        recordings = read_sources(sources_of(data))
+    else:
+        with store(ctx) as database:
+            recordings = stored(database)
     with stderr().status("Fitting the baselines"):
-        scores, means = evaluate(open_world(*([weights] if weights else [])), sources_of(data), stride=stride, everyone=everyone)
+        scores, means = evaluate(open_world(*([weights] if weights else [])), recordings, stride=stride, everyone=everyone)
     if as_json:
         typer.echo(scores.to_json(orient="records", double_precision=3))
         return

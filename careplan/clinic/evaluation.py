@@ -1,6 +1,7 @@
 """Evaluation on recordings: the world model beside the baselines, on the same rows of people it never saw."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,14 @@ import torch
 from numpy.typing import NDArray
 
 from careplan.clinic.errors import ClinicError
+from careplan.clinic.records import load_series, patient_names
 from careplan.clinic.training import Split, read_sources
 from careplan.clinic.world import World
 from careplan.evaluation import effects, intervals
-from careplan.evaluation.forecasts import ERRORS, Predictor, fit_baselines, score
+from careplan.evaluation.forecasts import ERRORS, Predictor, cross_fitted, fit_baselines, score
 from careplan.glucose import GLUCOSE
 from careplan.series import PatientSeries
+from careplan.store import Database
 from careplan.world.calibration import part, typical_of
 from careplan.world.forecast import Given, predict
 from careplan.world.heads import score_at
@@ -22,27 +25,33 @@ from careplan.world.personalise import Personalisation, personalise
 
 HORIZONS = (30, 60, 120, 240)
 GIVEN: dict[str, Given] = {"careplan": "nothing", "careplan + plan": "plan", "careplan + recorded plan": "record"}
+INFERRED = (1, 3, 7, 14)  # days after which a patient is inferred anew, and every 14 from there
 
 
 def evaluate_forecasts(
-    world: World, sources: Sequence[tuple[str, str]], *, stride: int = 3, everyone: bool = False
+    world: World, recordings: Mapping[str, Mapping[str, PatientSeries]], *, stride: int = 3, everyone: bool = False
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Errors by model, person and minutes ahead, and their mean over people of each source.
+    """Errors by model, person and minutes ahead, and their mean over people, for recordings by source and person.
 
-    The baselines are fitted to the people the model was trained on, source by source, and all are judged on the people the
-    card holds out for the report; with `everyone`, on all who were not trained on. The model is the typical patient: it is
-    told nothing of these people but the day before each forecast and their usual amounts.
+    The baselines are fitted to the people of a source that the model was trained on (where it holds none of them, to its other
+    people, in turns), and all are judged on those it never saw; with `everyone`, on those its intervals were calibrated on too.
+    "careplan" is the typical patient: told nothing of these people but the day before each forecast and their usual amounts.
+    "careplan, personal" has the code inferred from what was recorded before each forecast, `INFERRED` anew.
     """
     split = world.card["split"]
     trained = set(split["train"])
+    seen = trained if everyone else trained | set(split["calibration"])
     tables = []
-    for source, people in read_sources(sources).items():
+    for source, people in recordings.items():
         train = [series for name, series in people.items() if name in trained]
-        test = [series for name, series in people.items() if name not in trained and (everyone or name in split["test"])]
+        test = [series for name, series in people.items() if name not in seen]
         if not test:
             continue
-        predictors: dict[str, Predictor] = fit_baselines(train, HORIZONS) if train else {}
-        predictors |= {name: predictor(world, given) for name, given in GIVEN.items()}
+        predictors = fit_baselines(train, HORIZONS) if train else cross_fitted(test, HORIZONS)
+        typical = {series.patient: [(0, typical_of(world.model, series))] for series in test}
+        inferred = as_recorded(world, test)
+        for who, known in (("careplan", typical), ("careplan, personal", inferred)):
+            predictors |= {name.replace("careplan", who): predictor(world, given, known) for name, given in GIVEN.items()}
         table = score(predictors, test, HORIZONS, stride=stride)
         tables.append(table.assign(source=source, delivery=table["person"].map({one.patient: delivery(one) for one in test})))
     if not tables:
@@ -116,18 +125,45 @@ def personalised_on(world: World, recordings: Sequence[PatientSeries], share: fl
     return personalise(world.model, [part(series, 0.0, share) for series in recordings])
 
 
+def stored(db: Database) -> dict[str, dict[str, PatientSeries]]:
+    """Everyone in the store, as one source."""
+    return {"store": {patient: load_series(db, patient) for patient in patient_names(db)}}
+
+
 def delivery(series: PatientSeries) -> str:
     """How basal insulin is given, as far as the recording tells."""
     known = {name: bool(series.mask[:, GLUCOSE.index(name)].any()) for name in ("basal", "long_acting")}
     return "pump" if known["basal"] else "pen" if known["long_acting"] else "unknown"
 
 
-def predictor(world: World, given: Given) -> Predictor:
+Known = Mapping[str, Sequence[tuple[int, Personalisation]]]  # by patient: what is known of them from each row on
+
+
+def as_recorded(world: World, recordings: Sequence[PatientSeries]) -> Known:
+    """Each patient as inferred from what was recorded before a row, the typical patient at first."""
+    day = round(24 * 60 / GLUCOSE.step)
+    starts, pieces = [], []
+    for series in recordings:
+        days = len(series) // day
+        for begin in (day * count for count in (*INFERRED, *range(2 * INFERRED[-1], days, INFERRED[-1])) if count < days):
+            starts.append((series.patient, begin))
+            pieces.append(replace(series, values=series.values[:begin], mask=series.mask[:begin]))
+    known = {series.patient: [(0, typical_of(world.model, series))] for series in recordings}
+    for (patient, begin), person in zip(starts, personalise(world.model, pieces), strict=True):
+        known[patient].append((begin, person))
+    return known
+
+
+def predictor(world: World, given: Given, known: Known) -> Predictor:
     """The world model as `evaluation.forecasts` calls its baselines: rows `[N]` -> levels `[N, H]`."""
 
     def call(series: PatientSeries, rows: NDArray[Any]) -> NDArray[Any]:
-        minutes, levels, _ = predict(world.model, series, rows.tolist(), typical_of(world.model, series), given=given)
-        at = [int(np.flatnonzero(minutes.numpy() == horizon)[0]) for horizon in HORIZONS]
-        return levels[:, at].numpy()
+        begins, people = zip(*known[series.patient], strict=True)
+        which, found = np.searchsorted(begins, rows, side="right") - 1, np.empty((len(rows), len(HORIZONS)))
+        for index in np.unique(which):
+            minutes, levels, _ = predict(world.model, series, rows[which == index].tolist(), people[index], given=given)
+            at = [int(np.flatnonzero(minutes.numpy() == horizon)[0]) for horizon in HORIZONS]
+            found[which == index] = levels[:, at].numpy()
+        return found
 
     return call

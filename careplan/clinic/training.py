@@ -33,7 +33,7 @@ EFFECT_ROWS = 96  # branched futures last eight hours
 class Virtual:
     """The virtual cohort trained on: people a group, days, branched futures a person."""
 
-    people: int = 80
+    people: int = 160
     days: int = 14
     branches: int = 40
     seed: int = 7

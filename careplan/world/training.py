@@ -27,13 +27,13 @@ class Recipe:
     The weights are such that no term's gradient at the encoder outgrows that of the level: SIGReg is a sum over the batch.
     """
 
-    steps: int = 1400
+    steps: int = 1800
     batch: int = 256  # windows of recordings a step
-    branches: int = 40  # branched futures a step
+    branches: int = 32  # branched futures a step
     horizon: int = 48  # rows predicted from recordings
     virtual: float = 0.25  # share of windows from virtual patients
     anonymous: float = 0.5  # share of windows whose patient is not told: they train the typical patient, code 0
-    unlogged: float = 0.1  # chance of each channel but the level to be hidden from a window
+    unlogged: float = 0.2  # share of people's windows from which each channel but the level is hidden at even odds
     rate: float = 3e-3
     latent: float = 0.1
     anticollapse: float = 3e-4
@@ -102,7 +102,8 @@ class Training(L.LightningModule):
 
     def _unlogged(self, whole: Window, usual: Tensor, real: Tensor, generator: torch.Generator) -> tuple[Window, Tensor]:
         """Some windows of people as if a channel of doses or disturbances had never been logged: many do not log everything."""
-        hide = torch.rand(usual.shape, generator=generator).to(self.device) < self.recipe.unlogged * real.unsqueeze(1)
+        careless = torch.rand(len(usual), 1, generator=generator).to(self.device) < self.recipe.unlogged * real.unsqueeze(1)
+        hide = careless & (torch.rand(usual.shape, generator=generator).to(self.device) < 0.5)
         hide[:, self.column] = False
         mask = whole.mask & ~hide.unsqueeze(1)
         return Window(torch.where(mask, whole.values, 0.0), mask, whole.minute), torch.where(hide, 0.0, usual)
@@ -153,8 +154,8 @@ class Training(L.LightningModule):
         parts["anticollapse"] = recipe.anticollapse * collapse
         parts["inverse"] = recipe.inverse * self._inverse(encoded[:, now:], future, usual)
         parts["prior"] = recipe.prior * code.pow(2).sum(-1).mean()
-        if len(chosen) and recipe.effects and int(step) % 2 == 0:  # every other step, at half the cost
-            parts["effects"] = 2 * recipe.effects * self._effects(chosen, generator)
+        if len(chosen) and recipe.effects:
+            parts["effects"] = recipe.effects * self._effects(chosen, generator)
         loss = torch.stack(list(parts.values())).sum()
         self.log_dict({name: value.detach() for name, value in parts.items()}, prog_bar=False, batch_size=recipe.batch)
         return loss
