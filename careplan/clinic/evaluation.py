@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.records import load_series, patient_names
@@ -19,6 +20,7 @@ from careplan.glucose import GLUCOSE
 from careplan.series import PatientSeries
 from careplan.store import Database
 from careplan.world.calibration import part, typical_of
+from careplan.world.corpus import usual
 from careplan.world.forecast import Given, predict
 from careplan.world.heads import score_at
 from careplan.world.personalise import Personalisation, personalise
@@ -140,18 +142,28 @@ Known = Mapping[str, Sequence[tuple[int, Personalisation]]]  # by patient: what 
 
 
 def as_recorded(world: World, recordings: Sequence[PatientSeries]) -> Known:
-    """Each patient as inferred from what was recorded before a row, the typical patient at first."""
+    """Each patient as known from what was recorded before a row, the typical patient on the first day: what is usual of them is
+    told anew every day, their code after the days `INFERRED`, every 14, and when another channel begins to be logged."""
     day = round(24 * 60 / GLUCOSE.step)
-    starts, pieces = [], []
+    pieces: list[PatientSeries] = []
+    days_of: dict[str, list[tuple[int, int, Tensor]]] = {}  # from which row on, which piece, what is usual
     for series in recordings:
-        days = len(series) // day
-        for begin in (day * count for count in (*INFERRED, *range(2 * INFERRED[-1], days, INFERRED[-1])) if count < days):
-            starts.append((series.patient, begin))
-            pieces.append(replace(series, values=series.values[:begin], mask=series.mask[:begin]))
-    known = {series.patient: [(0, typical_of(world.model, series))] for series in recordings}
-    for (patient, begin), person in zip(starts, personalise(world.model, pieces), strict=True):
-        known[patient].append((begin, person))
-    return known
+        told, logged = days_of.setdefault(series.patient, []), torch.empty(0)
+        for days in range(1, len(series) // day):
+            piece = replace(series, values=series.values[: days * day], mask=series.mask[: days * day])
+            now = usual(piece)
+            if days in INFERRED or days % INFERRED[-1] == 0 or not torch.equal(now > 0, logged):
+                pieces.append(piece)
+                logged = now > 0
+            told.append((days * day, len(pieces) - 1, now))
+    people = personalise(world.model, pieces)
+    return {
+        series.patient: [
+            (0, typical_of(world.model, series)),
+            *((row, replace(people[piece], usual=now)) for row, piece, now in days_of[series.patient]),
+        ]
+        for series in recordings
+    }
 
 
 def predictor(world: World, given: Given, known: Known) -> Predictor:

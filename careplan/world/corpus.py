@@ -9,12 +9,20 @@ from torch import Tensor
 
 from careplan.series import PatientSeries, Window
 
+LOGGED = 0.1  # of the measured rows; amounts known in fewer are known where something was given alone
+
 
 def usual(series: PatientSeries) -> Tensor:
-    """What this patient receives on average in one known row of each channel, `[C]`; 0 for a channel never logged."""
+    """What this patient receives on average in one known row of each channel, `[C]`; 0 for a channel not logged.
+
+    An average over the few rows in which a dose was written down would be a dose in every row: below `LOGGED` it counts as not
+    logged.
+    """
     count = series.mask.sum(0)
+    single = np.array([channel.form == "impulse" for channel in series.therapy.channels])
+    few = single & (count < LOGGED * count[series.therapy.index(series.therapy.regulated)])
     total = np.where(series.mask, series.values, 0).sum(0, dtype=np.float64)
-    return torch.from_numpy(np.where(count > 0, total / np.maximum(count, 1), 0).astype(np.float32))
+    return torch.from_numpy(np.where((count > 0) & ~few, total / np.maximum(count, 1), 0).astype(np.float32))
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,10 +32,19 @@ def test_a_patient_is_inferred_from_what_came_before(world: World, people: dict[
     series, later = people["ann"], people["ann"].values.copy()
     later[3 * DAY :] *= 1.5
     known, other = (as_recorded(world, [one])["ann"] for one in (series, replace(series, values=later)))
-    assert [begin for begin, _ in known] == [0, DAY, 3 * DAY]
-    for (_, person), (_, same) in zip(known[1:], other[1:], strict=True):
+    assert [begin for begin, _ in known] == [0, DAY, 2 * DAY, 3 * DAY, 4 * DAY]
+    for (_, person), (_, same) in zip(known[1:4], other[1:4], strict=True):
         assert torch.equal(person.mean, same.mean) and torch.equal(person.usual, same.usual)
-    assert not torch.equal(known[1][1].mean, known[2][1].mean)
+    assert not torch.equal(known[2][1].mean, known[3][1].mean)
+    assert not torch.equal(known[4][1].usual, other[4][1].usual)
+
+
+def test_a_patient_is_inferred_anew_when_another_channel_is_logged(world: World, people: dict[str, PatientSeries]) -> None:
+    mask = people["ann"].mask.copy()
+    mask[: 2 * DAY, GLUCOSE.index("basal")] = False
+    known = as_recorded(world, [replace(people["ann"], mask=mask)])["ann"]
+    assert [float(person.usual[GLUCOSE.index("basal")]) > 0 for _, person in known[1:]] == [False, False, True, True]
+    assert not torch.equal(known[2][1].mean, known[3][1].mean)
 
 
 def test_strangers_are_judged_beside_baselines_that_never_saw_them(world: World, people: dict[str, PatientSeries]) -> None:
