@@ -16,6 +16,7 @@ from careplan.clinic.training import Split, read_sources
 from careplan.clinic.world import World
 from careplan.evaluation import effects, intervals
 from careplan.evaluation.forecasts import ERRORS, Predictor, cross_fitted, fit_baselines, score
+from careplan.evaluation.personalisation import FINE_TUNING, learning_curve
 from careplan.glucose import GLUCOSE
 from careplan.series import PatientSeries
 from careplan.store import Database
@@ -40,13 +41,11 @@ def evaluate_forecasts(
     "careplan" is the typical patient: told nothing of these people but the day before each forecast and their usual amounts.
     "careplan, personal" has the code inferred from what was recorded before each forecast, `INFERRED` anew.
     """
-    split = world.card["split"]
-    trained = set(split["train"])
-    seen = trained if everyone else trained | set(split["calibration"])
+    trained = set(world.card["split"]["train"])
     tables = []
     for source, people in recordings.items():
         train = [series for name, series in people.items() if name in trained]
-        test = [series for name, series in people.items() if name not in seen]
+        test = unseen(world, people, everyone)
         if not test:
             continue
         predictors = fit_baselines(train, HORIZONS) if train else cross_fitted(test, HORIZONS)
@@ -57,7 +56,7 @@ def evaluate_forecasts(
         table = score(predictors, test, HORIZONS, stride=stride)
         tables.append(table.assign(source=source, delivery=table["person"].map({one.patient: delivery(one) for one in test})))
     if not tables:
-        raise ClinicError("none of these people was held out: name recordings that the model was not trained on, or --everyone")
+        raise ClinicError(NOBODY)
     scores = pd.concat(tables, ignore_index=True)
     means = scores.groupby(["source", "model", "horizon"], sort=False)[list(ERRORS)].mean().reset_index()
     return scores, means
@@ -136,6 +135,33 @@ def delivery(series: PatientSeries) -> str:
     """How basal insulin is given, as far as the recording tells."""
     known = {name: bool(series.mask[:, GLUCOSE.index(name)].any()) for name in ("basal", "long_acting")}
     return "pump" if known["basal"] else "pen" if known["long_acting"] else "unknown"
+
+
+def evaluate_personalisation(
+    world: World,
+    recordings: Mapping[str, Mapping[str, PatientSeries]],
+    *,
+    fine_tune: bool = True,
+    everyone: bool = False,
+    say: Callable[[str], None] = print,
+) -> pd.DataFrame:
+    """`learning_curve` of everybody the model never saw."""
+    people = {source: unseen(world, found, everyone) for source, found in recordings.items()}
+    if not any(people.values()):
+        raise ClinicError(NOBODY)
+    recipe = FINE_TUNING if fine_tune else None
+    curves = {name: learning_curve(world.model, found, fine_tuning=recipe, say=say) for name, found in people.items()}
+    return pd.concat([curve.assign(source=name) for name, curve in curves.items()], ignore_index=True)
+
+
+NOBODY = "none of these people was held out: name recordings that the model was not trained on, or --everyone"
+
+
+def unseen(world: World, people: Mapping[str, PatientSeries], everyone: bool) -> list[PatientSeries]:
+    """Those the model was not trained on, nor, unless `everyone`, its intervals calibrated on."""
+    split = world.card["split"]
+    seen = set(split["train"]) | (set() if everyone else set(split["calibration"]))
+    return [series for name, series in people.items() if name not in seen]
 
 
 Known = Mapping[str, Sequence[tuple[int, Personalisation]]]  # by patient: what is known of them from each row on
