@@ -77,6 +77,7 @@ def evaluate_effects(
         say(f"Predicting with {days} days of each patient")
         estimates[f"careplan, {days} days"] = ours(trial, days)
     if baselines:
+        estimates["true physiology, as logged"] = effects.logged(trial, effects.DAYS)
         say("Fitting gradient boosting with future doses")
         estimates["boosting + future doses"] = effects.boosting(effects.cohort(20, seed + 1), seed + 1)(trial, effects.DAYS)
         twins = effects.twin(effects.cohort(40, seed + 2))
