@@ -19,7 +19,7 @@ At = Annotated[
 def train(
     out: Annotated[Path, typer.Argument(help="The folder for weights, card and checkpoints.")],
     data: Annotated[list[str] | None, typer.Option(help="Recordings, as FORMAT:PATH; may be repeated.")] = None,
-    steps: Annotated[int, typer.Option(help="Training steps.")] = 1800,
+    steps: Annotated[int, typer.Option(help="Training steps.")] = 1500,
     people: Annotated[int, typer.Option(help="Virtual patients in each age group.")] = 80,
     seed: Annotated[int, typer.Option(help="Decides the split, the cohort and the weights.")] = 7,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in OUT.")] = False,
@@ -71,7 +71,7 @@ def personalise(ctx: typer.Context, patients: list[str], weights: Weights = None
     )
     for patient, (_, person, _) in known.items():
         errors = [f"{value:.1f}" for value in person.errors[[1, 3]].flatten().tolist()] if person.windows else ["-"] * 4
-        acts = [f"x{value:.2f}" for value in (0.5 * (person.mean[:2] - world.model.code_mean.cpu()[:2])).exp().tolist()]
+        acts = [f"x{value:.2f}" for value in (0.5 * person.mean[:2]).exp().tolist()]
         table.add_row(patient, str(person.windows), *errors, *acts)
     stdout().print(table)
 

@@ -159,8 +159,7 @@ def train_world(
 @torch.no_grad()
 def _describe(model: WorldModel, training: Training, corpus: Corpus) -> None:
     """What is usual across the training patients: the prior over codes, and where encodings lie."""
-    codes = training.code(torch.arange(len(corpus)))
-    model.code_mean.zero_()  # the typical patient is the one whose code was withheld
+    codes = training.deviation(torch.arange(len(corpus)))  # the typical patient is the one whose deviation was withheld
     model.code_covariance.copy_(codes.T @ codes / len(codes) + 1e-3 * torch.eye(codes.shape[1]))
     generator = torch.Generator().manual_seed(0)
     real, count = training.real, len(corpus)

@@ -21,7 +21,7 @@ FLOOR = 0.12  # smallest residual spread believed, scaled level
 class Personalisation:
     """What the model knows of one patient.
 
-    mean `[K]`, covariance `[K, K]`: the Gaussian posterior of the code. usual `[C]`. windows: how many informed it.
+    mean `[K]`, covariance `[K, K]`: the Gaussian posterior of the code. usual `[C + 1]`. windows: how many informed it.
     errors: `[H, 2]` root mean squared error at `minutes` `[H]` in the level's unit, of the typical patient and of this one.
     persistence: `[H]` the same for "stays as it is". scores: `[N, H]` residuals over the predicted spread, for conformal
     intervals.
@@ -50,8 +50,14 @@ def typical(model: WorldModel, patient: str, usual: Tensor) -> Personalisation:
     """The prior: what is known of somebody of whom nothing is known."""
     none = torch.zeros(0)
     return Personalisation(
-        patient, model.code_mean.cpu(), model.code_covariance.cpu(), usual, 0, none, torch.zeros(0, 2), none, torch.zeros(0, 0)
+        patient, expected(model, usual), model.code_covariance.cpu(), usual, 0, none, torch.zeros(0, 2), none, torch.zeros(0, 0)
     )
+
+
+@torch.no_grad()
+def expected(model: WorldModel, usual: Tensor) -> Tensor:
+    """The code `[K]` that what is usual `[C + 1]` lets expect."""
+    return model.typical(usual.to(model.center.device).unsqueeze(0)).squeeze(0).cpu()
 
 
 @torch.no_grad()
@@ -98,9 +104,9 @@ def personalise(
 
     count = len(recordings)
     scale = model.scale[column]
-    mean = model.code_mean
+    mean = model.typical(corpus.usual.to(device))
     precision = torch.linalg.inv(model.code_covariance)
-    code = mean.expand(count, -1).clone()
+    code = mean.clone()
 
     def per_patient(values: Tensor) -> Tensor:
         return values.unflatten(0, (count, windows))
