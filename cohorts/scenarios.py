@@ -63,7 +63,7 @@ class Life:
     @classmethod
     def none(cls) -> "Life":
         """Every source off: meals at their usual hours and sizes, counted exactly, and every day alike."""
-        return cls(**{field.name: 0.0 for field in fields(cls)} | {"pace": 1.0})
+        return cls(**{field.name: 0.0 for field in fields(cls) if field.name != "pace"})
 
     def __post_init__(self) -> None:
         for field in fields(self):

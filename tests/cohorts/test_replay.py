@@ -15,10 +15,7 @@ from cohorts.replay import KEEP, Change, Replay, branch, replay
 from cohorts.scenarios import ROWS, Life
 from cohorts.sensors import HIGH, LOW, Sensor
 
-CALM = Life(
-    meal_time=0, meal_size=0, counting=0, unannounced=0, slow=0, circadian=0, daily=0, exercise=0, illness=0
-)  # fmt: skip
-CLEAR = Sensor(noise=0, gain=0, dropout=0)
+CALM, CLEAR = Life.none(), Sensor.none()
 
 
 @pytest.fixture(scope="module")
@@ -113,14 +110,6 @@ def test_readings_beyond_the_ends_of_the_sensor_are_flagged() -> None:
     assert len(high) and (high["value"] == HIGH).all()
     readings = events.loc[(events["channel"] == "glucose") & (events["flag"] == ""), "value"]
     assert readings.between(LOW, HIGH, inclusive="neither").all()
-
-
-def test_every_source_of_variability_can_be_switched_off(calm: Replay) -> None:
-    for name in ("sensitivity", "uptake", "pace", "activity"):
-        assert (getattr(calm.scenario, name) == 1).all(), name
-    assert not calm.scenario.ill.any()
-    assert torch.equal(calm.scenario.eaten, calm.scenario.announced)
-    assert not calm.reading.isnan().any()
 
 
 @pytest.mark.parametrize(
