@@ -130,8 +130,10 @@ class Living:
         self._steps = torch.where(people.pens, PEN_STEP, PUMP_STEP) * self.scenario.rounding
 
     def seen(self) -> Seen:
-        """What is known as the next row begins."""
-        return Seen(self.row, self._reading, self.scenario.announced[:, self.row], self._on_board, self._since)
+        """What is known as the next row begins; after the last, nothing is announced."""
+        none = torch.zeros_like(self._on_board)
+        said = self.scenario.announced[:, self.row] if self.row < self.rows else none
+        return Seen(self.row, self._reading, said, self._on_board, self._since)
 
     def live(self, doses: Doses) -> Row:
         """Five minutes under these doses: checked, rounded as pumps and pens do, and delivered unless the set is blocked."""
