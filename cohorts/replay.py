@@ -127,12 +127,12 @@ class Living:
         self._step = stepper(people.physiology) if fuse else partial(advance, people.physiology)
         self._policy, self.people, self.row, self.body = policy.name, people, 0, people.body
         self._reading, self._on_board, self._since = people.fasting, torch.zeros(count), torch.full((count,), 1e4)
+        self._stopped = self.scenario.blocked & ~people.pens.unsqueeze(1)
         self._steps = torch.where(people.pens, PEN_STEP, PUMP_STEP) * self.scenario.rounding
 
     def seen(self) -> Seen:
         """What is known as the next row begins; after the last, nothing is announced."""
-        none = torch.zeros_like(self._on_board)
-        said = self.scenario.announced[:, self.row] if self.row < self.rows else none
+        said = self.scenario.announced[:, self.row] if self.row < self.rows else torch.zeros_like(self._on_board)
         return Seen(self.row, self._reading, said, self._on_board, self._since)
 
     def live(self, doses: Doses) -> Row:
@@ -143,7 +143,7 @@ class Living:
         if self.scenario.rounding:
             rates = 1 / (RATE_STEP * self.scenario.rounding)
             basal, bolus = (basal * rates).round() / rates, (bolus / self._steps).round() * self._steps
-        delivered = torch.where(self.scenario.blocked[:, row] & ~self.people.pens, 0.0, bolus + basal / 12)
+        delivered = torch.where(self._stopped[:, row], 0.0, bolus + basal / 12)
         eaten = self.scenario.eaten[:, row] + doses.rescue
         self.body = self._step(self.body, Inputs(eaten, delivered, doses.long_acting, *_factors(self.scenario, row)))
         shown, fresh = self.wear.shown[:, row], self.wear.reading(self.body.sensed(who), row)
@@ -159,9 +159,9 @@ class Living:
             if value.shape != self._on_board.shape:
                 raise ValueError(f"{self._policy}: {name} of shape {tuple(value.shape)}, expected {tuple(self._on_board.shape)}")
         given = torch.stack(tuple(vars(doses).values()))
-        fine = (given >= 0) & (given < torch.inf)
-        if not bool(fine.all()):
-            which, person = torch.nonzero(~fine)[0].tolist()
+        least, most = torch.aminmax(given)  # NaN if there is one
+        if not (float(least) >= 0 and float(most) < torch.inf):
+            which, person = torch.nonzero(~((given >= 0) & (given < torch.inf)))[0].tolist()
             where = f"{list(vars(doses))[which]} of {self.people.names[person]} at row {self.row}"
             raise ValueError(f"{self._policy}: {where} is {float(given[which, person])}, expected a finite number, 0 or more")
 
