@@ -89,7 +89,7 @@ class ReplayEnv(VectorEnv[Array, Array, Array]):
     def _observed(self, living: Living) -> Array:
         seen, none = living.seen(), torch.zeros(self.num_envs)
         with torch.inference_mode():
-            self._next = self.habits.decide(seen) if living.row < living.rows else Doses(none, none, none, none)
+            self._next = living.decide() if living.row < living.rows else Doses(none, none, none, none)
         minute = torch.full((self.num_envs,), 5.0 * (seen.row % ROWS))
         columns = [seen.reading, seen.announced, seen.on_board, seen.since_bolus, minute]
         return torch.stack(columns, 1).numpy()

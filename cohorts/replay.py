@@ -125,7 +125,7 @@ class Living:
         policy.begin(people, self.rows, generator)
         self._logged = torch.rand(self.rows, count, generator=generator) < LOGGED
         self._step = stepper(people.physiology) if fuse else partial(advance, people.physiology)
-        self._policy, self.people, self.row, self.body = policy.name, people, 0, people.body
+        self._policy, self.people, self.row, self.body = policy, people, 0, people.body
         self._reading, self._on_board, self._since = people.fasting, torch.zeros(count), torch.full((count,), 1e4)
         self._stopped = self.scenario.blocked & ~people.pens.unsqueeze(1)
         self._steps = torch.where(people.pens, PEN_STEP, PUMP_STEP) * self.scenario.rounding
@@ -134,6 +134,10 @@ class Living:
         """What is known as the next row begins; after the last, nothing is announced."""
         said = self.scenario.announced[:, self.row] if self.row < self.rows else torch.zeros_like(self._on_board)
         return Seen(self.row, self._reading, said, self._on_board, self._since)
+
+    def decide(self) -> Doses:
+        """What the policy would dose in the next row; asked once a row, since a policy may remember."""
+        return self._policy.decide(self.seen())
 
     def live(self, doses: Doses) -> Row:
         """Five minutes under these doses: checked, rounded as pumps and pens do, and delivered unless the set is blocked."""
@@ -155,15 +159,16 @@ class Living:
         return Row(self.body.glucose(who), reading, basal, bolus, doses.long_acting, delivered, eaten, told)
 
     def _check(self, doses: Doses) -> None:
+        policy, shape = self._policy.name, self._on_board.shape
         for name, value in vars(doses).items():
-            if value.shape != self._on_board.shape:
-                raise ValueError(f"{self._policy}: {name} of shape {tuple(value.shape)}, expected {tuple(self._on_board.shape)}")
+            if value.shape != shape:
+                raise ValueError(f"{policy}: {name} of shape {tuple(value.shape)}, expected {tuple(shape)}")
         given = torch.stack(tuple(vars(doses).values()))
         least, most = torch.aminmax(given)  # NaN if there is one
         if not (float(least) >= 0 and float(most) < torch.inf):
             which, person = torch.nonzero(~((given >= 0) & (given < torch.inf)))[0].tolist()
             where = f"{list(vars(doses))[which]} of {self.people.names[person]} at row {self.row}"
-            raise ValueError(f"{self._policy}: {where} is {float(given[which, person])}, expected a finite number, 0 or more")
+            raise ValueError(f"{policy}: {where} is {float(given[which, person])}, expected a finite number, 0 or more")
 
 
 def replay(
@@ -191,7 +196,7 @@ def replay(
         for row in range(living.rows):
             if row % KEEP == 0:
                 bodies.append(living.body)
-            lived.append(tuple(vars(living.live(policy.decide(living.seen()))).values()))
+            lived.append(tuple(vars(living.live(living.decide())).values()))
             if progress is not None and (row + 1) % ROWS == 0:
                 progress((row + 1) // ROWS, days)
     kept = Body(*(torch.stack([getattr(body, part.name) for body in bodies], 1) for part in fields(Body)))
