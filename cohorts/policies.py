@@ -54,9 +54,9 @@ class Behaviour:
     """Basal-bolus as people live it, with the settings prescribed to them: confounded by what they see and feel.
 
     They bolus for announced meals, some late, some never, less when low; correct highs when they notice; eat when low. A pump
-    suspends below 75 mg/dL. People on pens have no basal rate but one long-acting dose a day, sometimes forgotten, and round
-    doses to half units. explore: spread of the logarithm of random changes to basal (six hours at a time; the long-acting
-    dose) and to each bolus, for the share `explorers` of people.
+    suspends below 75 mg/dL. People on pens have no basal rate but one long-acting dose a day, sometimes forgotten. Doses are
+    rounded where they are delivered (`Life.rounding`). explore: spread of the logarithm of random changes to basal (six hours at
+    a time; the long-acting dose) and to each bolus, for the share `explorers` of people.
     """
 
     name: str = "behaviour"
@@ -98,7 +98,6 @@ class Behaviour:
             "size": torch.exp((self.size + bold) * torch.randn(rows, count, generator=generator)),
             "ratio": ratio,
             "factor": factor,
-            "step": torch.where(people.pens, 0.5, 0.05),
             "waiting": torch.zeros(count),
         }
 
@@ -118,4 +117,4 @@ class Behaviour:
         basal = torch.where(seen.reading < 75, 0.0, draws["basal"][row])
         rescue = torch.where(seen.reading < 65, draws["rescue"][row], 0.0)
         long_acting = draws["long"][row] if row % 288 == LONG_ACTING_AT // 5 else torch.zeros_like(basal)
-        return Doses((basal * 40).round() / 40, (bolus / draws["step"]).round() * draws["step"], long_acting, rescue.round())
+        return Doses(basal, bolus, long_acting, rescue.round())
