@@ -14,7 +14,7 @@ from careplan.glucose import GLUCOSE
 from careplan.series import PatientSeries
 from cohorts.fused import stepper
 from cohorts.physiology import Body, Inputs, advance
-from cohorts.policies import Policy, Seen
+from cohorts.policies import Omniscient, Policy, Seen, Truth
 from cohorts.population import Population
 from cohorts.scenarios import ROWS, Life, Scenario, draw_life
 from cohorts.sensors import HIGH, LOW, Sensor
@@ -115,6 +115,8 @@ def replay(
             if row % KEEP == 0:
                 bodies.append(body)
             said = life_of.announced[:, row]
+            if isinstance(policy, Omniscient):
+                policy.told(Truth(body, life_of))
             doses = policy.decide(Seen(row, reading, said, on_board, since))
             eaten = life_of.eaten[:, row] + doses.rescue
             given = (eaten, doses.bolus + doses.basal / 12, doses.long_acting)

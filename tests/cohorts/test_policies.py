@@ -1,0 +1,126 @@
+"""Policies dose as they say: pens, loops, reviews and the oracle, on few people for few days."""
+
+from dataclasses import replace as altered
+
+import pytest
+import torch
+
+from cohorts.insulin import OnBoard, exponential
+from cohorts.loops import Oref, Pid
+from cohorts.policies import Behaviour, Policy, Seen
+from cohorts.population import LONG_ACTING_AT, Population, join, sample_population
+from cohorts.replay import Replay, replay
+from cohorts.scenarios import ROWS, Life
+from cohorts.sensors import Sensor
+
+CALM = Life(meal_time=0, meal_size=0, counting=0, unannounced=0, slow=0, circadian=0, daily=0, exercise=0, illness=0)
+CLEAR = Sensor(noise=0, gain=0, dropout=0)
+
+
+@pytest.fixture(scope="module")
+def people() -> Population:
+    return join([sample_population("adult", 6, seed=41), sample_population("child", 6, seed=42)])
+
+
+@pytest.fixture(scope="module")
+def on_pens() -> Population:
+    return sample_population("adult", 6, seed=43, pens=1.0)
+
+
+@pytest.fixture(scope="module")
+def as_set(people: Population) -> Replay:
+    return replay(people, Behaviour.as_set(), days=2, seed=44)
+
+
+def share(lived: Replay, low: float, high: float) -> float:
+    """Of all rows, true glucose from `low` to `high` mg/dL."""
+    return float(((lived.glucose >= low) & (lived.glucose <= high)).float().mean())
+
+
+def seen(row: int, reading: float, count: int, *, announced: float = 0.0) -> Seen:
+    full = torch.full((count,), 1.0)
+    return Seen(row, reading * full, announced * full, 0 * full, 1e4 * full)
+
+
+def begun(policy: Policy, people: Population) -> Policy:
+    policy.begin(people, ROWS, torch.Generator().manual_seed(1))
+    return policy
+
+
+def test_basal_bolus_on_pens_is_one_long_acting_dose_a_day_and_half_units_at_meals(on_pens: Population) -> None:
+    lived = replay(on_pens, Behaviour.as_set(), days=2, seed=1)
+    evening = torch.arange(2 * ROWS) % ROWS == LONG_ACTING_AT // 5
+    assert (lived.basal == 0).all() and not lived.long_acting[:, ~evening].any()
+    assert torch.equal(lived.long_acting[:, evening], (24 * on_pens.basal).round().unsqueeze(1).expand(-1, 2))
+    assert torch.equal(lived.bolus * 2, (lived.bolus * 2).round())
+    announced = lived.announced > lived.people.carb_ratio.unsqueeze(1) * 2
+    calm = announced & (lived.glucose.roll(1, 1) > 100)  # nothing taken off for a low
+    assert calm.any() and (lived.bolus[calm] > 0).float().mean() > 0.9
+    assert share(lived, 70, 180) > 0.6
+
+
+def test_a_dose_is_on_board_until_its_duration_and_all_of_it_acts() -> None:
+    minutes = torch.arange(0.0, 400.0)
+    left, activity = exponential(minutes, 75.0, 360.0)
+    assert left[0] == 1 and left[360:].abs().max() < 1e-5 and (left.diff() <= 1e-6).all()
+    assert int(activity.argmax()) == 75 and float(activity.sum()) == pytest.approx(1, abs=1e-3)
+    assert torch.allclose(left[1:], 1 - activity.cumsum(0)[:-1], atol=5e-3)  # what has acted is no longer on board
+    with pytest.raises(ValueError, match="below half the duration"):
+        exponential(minutes, 180.0, 360.0)
+
+
+def test_insulin_withheld_counts_against_what_is_on_board() -> None:
+    board = OnBoard(2, peak=75.0, duration=360.0, ahead=12)
+    for _ in range(72):
+        board.deliver(torch.tensor([0.1, -0.1]))
+    assert board.units[0] > 0.5 and torch.equal(board.units[0], -board.units[1])
+    assert (board.activity[1:, 0] < board.activity[:-1, 0]).all()  # nothing more is given
+
+
+@pytest.mark.parametrize("policy", [Pid, Oref])
+def test_a_loop_doses_more_when_high_less_when_falling_and_nothing_when_low(policy: type[Policy], people: Population) -> None:
+    basal, count = people.basal, len(people)
+
+    def rate(*readings: float) -> torch.Tensor:
+        loop = begun(policy(), people)
+        for row, reading in enumerate(readings):
+            doses = loop.decide(seen(row, reading, count))
+        return doses.basal
+
+    steady = [220.0] * 12
+    assert (rate(*steady) > basal * 1.2).all() and (rate(*steady) <= 3.2 * people.daily_dose / 24).all()
+    assert (rate(*steady[:-3], 200, 180, 160) < rate(*steady)).all()
+    assert (rate(*[60.0] * 12) == 0).all()
+    assert (rate(105, 99, 93, 87, 81) == 0).all()  # below the threshold within the half hour
+
+
+@pytest.mark.parametrize("policy", [Pid, Oref])
+def test_a_loop_takes_off_what_a_bolus_will_do(policy: type[Policy], people: Population) -> None:
+    fed, fasted = begun(policy(), people), begun(policy(), people)
+    for row in range(10):
+        meal = fed.decide(seen(row, 160, len(people), announced=50.0 * (row == 0)))
+        none = fasted.decide(seen(row, 160, len(people)))
+    assert (meal.basal < none.basal).all()
+
+
+@pytest.mark.parametrize("policy", [Pid, Oref])
+def test_a_loop_spends_more_time_in_range_and_no_more_below(policy: type[Policy], people: Population, as_set: Replay) -> None:
+    looped = replay(people, policy(), days=2, seed=44)
+    assert torch.equal(looped.scenario.eaten, as_set.scenario.eaten)
+    assert share(looped, 70, 180) > share(as_set, 70, 180) + 0.01
+    assert share(looped, 0, 69.99) <= share(as_set, 0, 69.99)
+    assert (looped.basal != as_set.basal).float().mean() > 0.5
+
+
+@pytest.mark.parametrize("policy", [Pid, Oref])
+def test_who_is_on_pens_has_no_loop(policy: type[Policy], on_pens: Population) -> None:
+    looped, plain = (replay(on_pens, each, days=1, seed=2) for each in (policy(), Behaviour.as_set()))
+    assert torch.equal(looped.glucose, plain.glucose) and (looped.basal == 0).all()
+
+
+def test_a_loop_brings_a_weak_basal_rate_back(people: Population) -> None:
+    weak = altered(people, prescribed=torch.tensor([0.7, 1.0, 1.0]).expand(len(people), 3))
+    plain = replay(weak, Behaviour.as_set(), days=2, seed=3, life=CALM, sensor=CLEAR)
+    pid, oref = (replay(weak, policy, days=2, seed=3, life=CALM, sensor=CLEAR) for policy in (Pid(), Oref()))
+    level, of_pid, of_oref = (float(lived.glucose[:, ROWS:].mean()) for lived in (plain, pid, oref))
+    assert of_pid < of_oref < level - 2 and of_pid < level - 15  # only the PID's integral asks for no reason
