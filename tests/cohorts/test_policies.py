@@ -5,8 +5,10 @@ from dataclasses import replace as altered
 import pytest
 import torch
 
+from cohorts.catalogue import POLICIES, named
 from cohorts.insulin import OnBoard, exponential
 from cohorts.loops import Oref, Pid
+from cohorts.oracle import Oracle
 from cohorts.policies import Behaviour, Policy, Seen
 from cohorts.population import LONG_ACTING_AT, Population, join, sample_population
 from cohorts.replay import Replay, replay
@@ -123,4 +125,45 @@ def test_a_loop_brings_a_weak_basal_rate_back(people: Population) -> None:
     plain = replay(weak, Behaviour.as_set(), days=2, seed=3, life=CALM, sensor=CLEAR)
     pid, oref = (replay(weak, policy, days=2, seed=3, life=CALM, sensor=CLEAR) for policy in (Pid(), Oref()))
     level, of_pid, of_oref = (float(lived.glucose[:, ROWS:].mean()) for lived in (plain, pid, oref))
-    assert of_pid < of_oref < level - 2 and of_pid < level - 15  # only the PID's integral asks for no reason
+    assert of_pid < of_oref < level - 2 and of_pid < level - 15  # the integral finds what is missing
+
+
+def test_the_oracle_bounds_what_basal_bolus_reaches(people: Population, as_set: Replay) -> None:
+    few = torch.tensor([0, 1, 2, 6, 7, 8])
+    best, plain = (replay(people[few], policy, days=1, seed=46) for policy in (Oracle(), Behaviour.as_set()))
+    assert torch.equal(best.scenario.eaten, plain.scenario.eaten)
+    assert share(best, 70, 180) > share(plain, 70, 180) + 0.05 and share(best, 70, 180) > 0.95
+    assert share(best, 0, 69.99) <= share(plain, 0, 69.99)
+    assert (best.bolus >= 0).all() and (best.basal >= 0).all()
+
+
+def test_the_oracle_doses_for_a_meal_nobody_announced() -> None:
+    person = sample_population("adult", 1, seed=47)
+    hidden = Life(unannounced=1.0, daily=0, exercise=0, illness=0)
+    plain, best = (replay(person, policy, days=1, seed=3, life=hidden) for policy in (Behaviour.as_set(), Oracle(every=12)))
+    assert not best.announced.any() and best.glucose.max() < plain.glucose.max() - 20
+
+
+def test_the_oracle_says_that_it_needs_the_truth(people: Population) -> None:
+    with pytest.raises(ValueError, match="not told the truth"):
+        begun(Oracle(), people).decide(seen(0, 100, len(people)))
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_every_policy_answers_to_its_name_and_lives_a_day(name: str) -> None:
+    few = join([sample_population("child", 2, seed=48, mis_set=0.2), sample_population("adult", 2, seed=49, pens=1.0)])
+    policy = named(name)
+    assert policy.name == name
+    if isinstance(policy, Oracle):
+        policy.every = 24  # it takes its time
+    one, same = (replay(few, policy, days=1, seed=5) for _ in range(2))  # a policy forgets the replay before
+    assert torch.equal(one.glucose, same.glucose) and torch.equal(one.bolus, same.bolus)
+    for given in (one.basal, one.bolus, one.long_acting):
+        assert given.isfinite().all() and (given >= 0).all()
+    assert (one.basal[few.pens] == 0).all() and (one.long_acting[~few.pens] == 0).all()
+    assert torch.allclose(one.basal * 40, (one.basal * 40).round(), atol=1e-3)
+
+
+def test_an_unknown_policy_is_refused() -> None:
+    with pytest.raises(ValueError, match="policy 'insulin': expected one of behaviour, basal-bolus"):
+        named("insulin")
