@@ -5,6 +5,7 @@ from collections.abc import Callable
 from cohorts.loops import Oref, Pid
 from cohorts.oracle import Oracle
 from cohorts.policies import Behaviour, Policy
+from cohorts.titration import Titration
 
 POLICIES: dict[str, Callable[[], Policy]] = {
     "behaviour": Behaviour,
@@ -12,6 +13,7 @@ POLICIES: dict[str, Callable[[], Policy]] = {
     "exploration": lambda: Behaviour(name="exploration", explore=0.35),
     "pid": Pid,
     "oref": Oref,
+    "titration": Titration,
     "oracle": Oracle,
 }
 

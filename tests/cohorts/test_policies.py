@@ -14,6 +14,7 @@ from cohorts.population import LONG_ACTING_AT, Population, join, sample_populati
 from cohorts.replay import Replay, replay
 from cohorts.scenarios import ROWS, Life
 from cohorts.sensors import Sensor
+from cohorts.titration import Titration, reviewed
 
 CALM = Life(meal_time=0, meal_size=0, counting=0, unannounced=0, slow=0, circadian=0, daily=0, exercise=0, illness=0)
 CLEAR = Sensor(noise=0, gain=0, dropout=0)
@@ -167,3 +168,77 @@ def test_every_policy_answers_to_its_name_and_lives_a_day(name: str) -> None:
 def test_an_unknown_policy_is_refused() -> None:
     with pytest.raises(ValueError, match="policy 'insulin': expected one of behaviour, basal-bolus"):
         named("insulin")
+
+
+def week(*, nights: float = 110, after: float = 110, corrected: float | None = None, lows: int = 0) -> tuple[torch.Tensor, ...]:
+    """Readings, meals and boluses of seven days of one person, `[T, 1]` each: the level of the nights; how high four hours after
+    a meal at noon; the same after a correction at 18:00; and on so many days an hour of 60 mg/dL two hours after noon.
+    """
+    reading, announced, bolus = (torch.full((7, ROWS), value) for value in (110.0, 0.0, 0.0))
+    reading[:, :84] = nights
+    announced[:, 144], bolus[:, 144] = 50.0, 5.0
+    reading[:, 180:200] = after
+    if corrected is not None:
+        bolus[:, 216], reading[:, 210:220], reading[:, 220:275] = 2.0, 250.0, corrected
+        announced[:, 144] = bolus[:, 144] = 0
+    reading[:lows, 168:180] = 60.0
+    return reading.reshape(-1, 1), announced.reshape(-1, 1), bolus.reshape(-1, 1)
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"),
+    [
+        (week(), (1.0, 1.0, 1.0)),
+        (week(nights=150.0), (1.1, 1.0, 1.0)),
+        (week(nights=220.0), (1.2, 1.0, 1.0)),
+        (week(nights=60.0), (0.8, 1.0, 1.0)),
+        (week(after=170.0), (1.0, 1 / 1.1, 1.0)),
+        (week(after=240.0), (1.0, 1 / 1.2, 1.0)),
+        (week(after=170.0, nights=150.0), (1.1, 1.0, 1.0)),  # basal first
+        (week(corrected=190.0), (1.0, 1.0, 1 / 1.1)),
+        (week(corrected=60.0), (1.0, 1.0, 1.2)),
+        (week(lows=1), (1.0, 1.0, 1.0)),
+        (week(lows=2), (1.0, 1 / 0.9, 1.0)),
+        (week(lows=5), (1.0, 1.2, 1.0)),
+        (week(lows=2, nights=150.0), (1.1, 1 / 0.9, 1.0)),
+        (week(lows=7, nights=150.0), (1.0, 1.2, 1.0)),  # 4.2 % of readings are low: nothing is made stronger
+    ],
+)
+def test_a_review_changes_what_the_week_shows(days: tuple[torch.Tensor, ...], expected: tuple[float, ...]) -> None:
+    settings = torch.tensor([[0.8, 10.0, 50.0]])
+    assert torch.allclose(reviewed(settings, *days) / settings, torch.tensor(expected), atol=1e-5)
+
+
+def test_lows_that_no_dose_explains_lower_basal() -> None:
+    reading, announced, bolus = week()
+    reading.view(7, ROWS)[:, 100:112] = 50.0
+    changed = reviewed(torch.tensor([[0.8, 10.0, 50.0]]), reading, announced, bolus)
+    assert torch.allclose(changed, torch.tensor([[0.72, 10.0, 50.0]]))
+
+
+def test_a_review_stays_within_the_guardrails() -> None:
+    tight = torch.tensor([[34.0, 2.1, 10.0]])
+    changed = reviewed(tight, *week(nights=220.0))
+    assert changed[0, 0] == 35.0
+    assert reviewed(tight, *week(after=240.0))[0, 1] == 2.0
+
+
+def test_titration_brings_basal_nearer_on_pumps_and_pens() -> None:
+    people = join([sample_population("adult", 16, seed=50, pens=pens) for pens in (0.0, 1.0)])
+    weak = torch.arange(32) % 2 == 0
+    prescribed = torch.stack([torch.where(weak, 0.65, 1.6), torch.ones(32), torch.ones(32)], -1)
+    policy = Titration(every=3)
+    lived = replay(altered(people, prescribed=prescribed), policy, days=10, seed=6)
+    found, early, late = policy.person.settings[:, 0] / people.basal, slice(None, 3 * ROWS), slice(-3 * ROWS, None)
+    for pens in (False, True):
+        low, high = weak & (people.pens == pens), ~weak & (people.pens == pens)
+        assert float(found[low].mean()) > 0.68 and float(found[high].mean()) < 1.4
+        given = lived.long_acting if pens else lived.basal
+        assert float(given[high, late].mean()) < 0.95 * float(given[high, early].mean())
+        below = lived.glucose[high] < 70
+        assert below[:, late].float().mean() < below[:, early].float().mean()
+
+
+def test_a_visit_every_no_days_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        Titration(every=0)
