@@ -14,7 +14,7 @@ from careplan.glucose import GLUCOSE
 from careplan.series import PatientSeries
 from cohorts.fused import stepper
 from cohorts.physiology import Body, Inputs, advance
-from cohorts.policies import Doses, Policy, Seen
+from cohorts.policies import Doses, Omniscient, Policy, Seen, Truth
 from cohorts.population import Population
 from cohorts.scenarios import PEN_STEP, PUMP_STEP, RATE_STEP, ROWS, Life, Scenario, draw_life
 from cohorts.sensors import HIGH, LOW, Sensor, Wear
@@ -137,6 +137,8 @@ class Living:
 
     def decide(self) -> Doses:
         """What the policy would dose in the next row; asked once a row, since a policy may remember."""
+        if isinstance(self._policy, Omniscient):
+            self._policy.told(Truth(self.body, self.scenario))
         return self._policy.decide(self.seen())
 
     def live(self, doses: Doses) -> Row:
