@@ -54,10 +54,10 @@ class Pid:
     """
 
     name: str = "pid"
-    gain: float = 0.3  # share of the correction given, an hour
+    gain: float = 0.45  # share of the correction given, an hour
     reset: float = 8.0
-    rise: float = 0.5
-    feedback: float = 0.5
+    rise: float = 1.5
+    feedback: float = 1.0
     target: float = 115.0
     suspend: float = 75.0
     most: float = 3.0
