@@ -38,7 +38,7 @@ POLICIES: Mapping[str, Callable[[], Policy]] = {
     "basal-bolus": Behaviour.as_set,
     "exploration": lambda: Behaviour(name="exploration", explore=0.35),
 }
-FUSE_FROM = 300_000  # person-days lived, from which on compiling pays
+FUSE_FROM = 100_000  # person-days lived, from which on a minute of compiling pays
 PEOPLE_A_GROUP = 8  # people in a row group of the steps: one person's days are read without the rest
 
 Progress = Callable[[int, int, str], None]
