@@ -102,18 +102,13 @@ def read_people(folder: Path) -> pd.DataFrame:
 
 
 def read_steps(folder: Path, person: str) -> pd.DataFrame:
-    """All five-minute rows of one person, policy after policy."""
-    arguments = read_manifest(folder).arguments
-    group, _, number = person.rpartition("-")
-    found = []
-    if number.isdigit() and 0 < int(number) <= arguments.population.get(group, 0):
-        block = (int(number) - 1) // arguments.block
-        for policy in arguments.policies:
-            path = folder / "steps" / f"{Block(group, block, policy, 0).name}.parquet"
-            found.append(pq.read_table(path, filters=[("person", "==", person)]).to_pandas())
-    if not found:
-        raise ClinicError(f"person {person!r} is not in {folder}")
-    return pd.concat(found, ignore_index=True).astype({"policy": str, "person": str})
+    """All five-minute rows of one person, policy after policy. Raises ClinicError for somebody unknown."""
+    return _of_person(folder, "steps", person)
+
+
+def read_person(folder: Path, person: str) -> pd.DataFrame:
+    """One person's row under each policy."""
+    return _of_person(folder, "people", person)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -144,6 +139,20 @@ def differing(ours: Manifest, theirs: Manifest) -> list[str]:
     """What differs between two manifests' arguments and versions, in words."""
     asked, kept = (asdict(manifest.arguments) | manifest.versions for manifest in (ours, theirs))
     return [f"{name} {kept.get(name)}, not {value}" for name, value in asked.items() if kept.get(name) != value]
+
+
+def _of_person(folder: Path, tables: str, person: str) -> pd.DataFrame:
+    arguments = read_manifest(folder).arguments
+    group, _, number = person.rpartition("-")
+    if not number.isdecimal() or not 0 < int(number) <= arguments.population.get(group, 0):
+        raise ClinicError(f"person {person!r} is not in {folder}")
+    block = (int(number) - 1) // arguments.block
+    paths = [folder / tables / f"{Block(group, block, policy, 0).name}.parquet" for policy in arguments.policies]
+    try:
+        found = [pq.read_table(path, filters=[("person", "==", person)]).to_pandas() for path in paths]
+    except (OSError, pa.ArrowInvalid) as error:
+        raise ClinicError(f"{folder}: the {tables} of {person} cannot be read: {str(error).splitlines()[0]}") from error
+    return pd.concat(found, ignore_index=True).astype({"policy": str, "person": str})
 
 
 def _read(path: Path, kind: Any, otherwise: str) -> Any:
