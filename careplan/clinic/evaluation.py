@@ -20,11 +20,11 @@ from careplan.evaluation.personalisation import FINE_TUNING, learning_curve
 from careplan.glucose import GLUCOSE
 from careplan.series import PatientSeries
 from careplan.store import Database
-from careplan.world.calibration import part, typical_of
+from careplan.world.calibration import part
 from careplan.world.corpus import usual
 from careplan.world.forecast import Given, predict
 from careplan.world.heads import score_at
-from careplan.world.personalise import Personalisation, personalise
+from careplan.world.personalise import Personalisation, personalise, typical
 
 HORIZONS = (30, 60, 120, 240)
 GIVEN: dict[str, Given] = {"careplan": "nothing", "careplan + plan": "plan", "careplan + recorded plan": "record"}
@@ -38,8 +38,8 @@ def evaluate_forecasts(
 
     The baselines are fitted to the people of a source that the model was trained on (where it holds none of them, to its other
     people, in turns), and all are judged on those it never saw; with `everyone`, on those its intervals were calibrated on too.
-    "careplan" is the typical patient: told nothing of these people but the day before each forecast and their usual amounts.
-    "careplan, personal" has the code inferred from what was recorded before each forecast, `INFERRED` anew.
+    "careplan" knows of these people the day before each forecast and what was usual until then; "careplan, personal" has the
+    code inferred from what was recorded before, `INFERRED` anew.
     """
     trained = set(world.card["split"]["train"])
     tables = []
@@ -49,9 +49,12 @@ def evaluate_forecasts(
         if not test:
             continue
         predictors = fit_baselines(train, HORIZONS) if train else cross_fitted(test, HORIZONS)
-        typical = {series.patient: [(0, typical_of(world.model, series))] for series in test}
         inferred = as_recorded(world, test)
-        for who, known in (("careplan", typical), ("careplan, personal", inferred)):
+        strangers = {
+            patient: [(row, typical(world.model, patient, person.usual)) for row, person in known]
+            for patient, known in inferred.items()
+        }
+        for who, known in (("careplan", strangers), ("careplan, personal", inferred)):
             predictors |= {name.replace("careplan", who): predictor(world, given, known) for name, given in GIVEN.items()}
         table = score(predictors, test, HORIZONS, stride=stride)
         tables.append(table.assign(source=source, delivery=table["person"].map({one.patient: delivery(one) for one in test})))
@@ -169,8 +172,8 @@ Known = Mapping[str, Sequence[tuple[int, Personalisation]]]  # by patient: what 
 
 
 def as_recorded(world: World, recordings: Sequence[PatientSeries]) -> Known:
-    """Each patient as known from what was recorded before a row, the typical patient on the first day: what is usual of them is
-    told anew every day, their code after the days `INFERRED`, every 14, and when another channel begins to be logged."""
+    """Each patient as known from what was recorded before a row, nothing on the first day: what is usual of them is told anew
+    every day, their code after the days `INFERRED`, every 14, and when another channel begins to be logged."""
     day = round(24 * 60 / GLUCOSE.step)
     pieces: list[PatientSeries] = []
     days_of: dict[str, list[tuple[int, int, Tensor]]] = {}  # from which row on, which piece, what is usual
@@ -186,7 +189,7 @@ def as_recorded(world: World, recordings: Sequence[PatientSeries]) -> Known:
     people = personalise(world.model, pieces)
     return {
         series.patient: [
-            (0, typical_of(world.model, series)),
+            (0, typical(world.model, series.patient, usual(replace(series, mask=np.zeros_like(series.mask))))),
             *((row, replace(people[piece], usual=now)) for row, piece, now in days_of[series.patient]),
         ]
         for series in recordings
