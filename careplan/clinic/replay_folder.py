@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import pyarrow as pa
@@ -97,8 +97,12 @@ def replays_in(root: Path) -> list[str]:
 
 def read_people(folder: Path) -> pd.DataFrame:
     """A row a person and policy, from every finished block."""
-    tables = [pq.read_table(folder / "people" / f"{block}.parquet") for block in read_manifest(folder).blocks]
-    return pa.concat_tables(tables).to_pandas()
+    return pa.concat_tables(_table(path_of(folder, "people", block)) for block in read_manifest(folder).blocks).to_pandas()
+
+
+def path_of(folder: Path, kind: Literal["people", "steps"], block: str) -> Path:
+    """Where a block's table lies."""
+    return folder / kind / f"{block}.parquet"
 
 
 def read_steps(folder: Path, person: str) -> pd.DataFrame:
@@ -141,18 +145,22 @@ def differing(ours: Manifest, theirs: Manifest) -> list[str]:
     return [f"{name} {kept.get(name)}, not {value}" for name, value in asked.items() if kept.get(name) != value]
 
 
-def _of_person(folder: Path, tables: str, person: str) -> pd.DataFrame:
+def _of_person(folder: Path, kind: Literal["people", "steps"], person: str) -> pd.DataFrame:
     arguments = read_manifest(folder).arguments
     group, _, number = person.rpartition("-")
-    if not number.isdecimal() or not 0 < int(number) <= arguments.population.get(group, 0):
+    index = int(number) - 1 if number.isdecimal() else -1
+    if not 0 <= index < arguments.population.get(group, 0) or person != person_name(group, index):
         raise ClinicError(f"person {person!r} is not in {folder}")
-    block = (int(number) - 1) // arguments.block
-    paths = [folder / tables / f"{Block(group, block, policy, 0).name}.parquet" for policy in arguments.policies]
-    try:
-        found = [pq.read_table(path, filters=[("person", "==", person)]).to_pandas() for path in paths]
-    except (OSError, pa.ArrowInvalid) as error:
-        raise ClinicError(f"{folder}: the {tables} of {person} cannot be read: {str(error).splitlines()[0]}") from error
+    blocks = [Block(group, index // arguments.block, policy, 0).name for policy in arguments.policies]
+    found = [_table(path_of(folder, kind, block), filters=[("person", "==", person)]).to_pandas() for block in blocks]
     return pd.concat(found, ignore_index=True).astype({"policy": str, "person": str})
+
+
+def _table(path: Path, **options: Any) -> pa.Table:
+    try:
+        return pq.read_table(path, **options)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise ClinicError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
 
 
 def _read(path: Path, kind: Any, otherwise: str) -> Any:

@@ -19,6 +19,7 @@ from careplan.clinic.replay_folder import (
     Manifest,
     blocks_of,
     differing,
+    path_of,
     person_name,
     read_manifest,
     read_people,
@@ -109,7 +110,8 @@ def _begin(folder: Path, arguments: Arguments) -> Manifest:
         kept = read_manifest(folder)
         if different := differing(fresh, kept):
             raise ClinicError(f"{folder} holds another replay ({'; '.join(different)}); name another folder")
-        return kept
+        there = (all(path_of(folder, kind, block).is_file() for kind in ("steps", "people")) for block in kept.blocks)
+        return replace(kept, blocks=tuple(block for block, whole in zip(kept.blocks, there, strict=True) if whole))
     if folder.exists() and any(folder.iterdir()):
         raise ClinicError(f"{folder} is not empty and holds no replay; name another folder")
     write_json(folder / MANIFEST, fresh)
@@ -122,8 +124,8 @@ def _live(folder: Path, arguments: Arguments, block: Block, people: Population, 
     policy = POLICIES[block.policy]()
     lived = replay(people, policy, days=arguments.days, seed=seed, progress=progress, fuse=arguments.fused)
     people_of_block = pa.Table.from_pandas(_people(lived, block), preserve_index=False)
-    write_table(folder / "steps" / f"{block.name}.parquet", _steps(lived, block), PEOPLE_A_GROUP * ROWS * arguments.days)
-    write_table(folder / "people" / f"{block.name}.parquet", people_of_block, arguments.block)
+    write_table(path_of(folder, "steps", block.name), _steps(lived, block), PEOPLE_A_GROUP * ROWS * arguments.days)
+    write_table(path_of(folder, "people", block.name), people_of_block, arguments.block)
 
 
 def _steps(lived: Replay, block: Block) -> pa.Table:

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -181,8 +182,18 @@ def test_whether_the_step_is_compiled_depends_on_the_arguments_alone() -> None:
     assert arguments_of(["adult:20000"], POLICIES, days=14, seed=1).fused
 
 
+def test_a_table_that_was_lost_is_said_and_lived_again(made: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "lost"
+    shutil.copytree(made, folder)
+    (folder / "people" / "adult-00001.behaviour.parquet").unlink()
+    with pytest.raises(ClinicError, match=r"00001\.behaviour\.parquet cannot be read"):
+        read_people(folder)
+    run_replay(folder, arguments())
+    assert digests(folder) == digests(made)
+
+
 def test_someone_unknown_is_not_found(made: Path) -> None:
-    for person in ("adult-000007", "child-000001", "nobody", "adult-000000"):
+    for person in ("adult-000007", "child-000001", "nobody", "adult-000000", "adult-1"):
         with pytest.raises(ClinicError, match="is not in"):
             read_steps(made, person)
 
