@@ -5,6 +5,7 @@ What matters is never kept here: a reload loses the session, so drafts and decis
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from time import monotonic
 from typing import TypeVar, cast
 
@@ -35,6 +36,11 @@ class Reviewer:
 def database() -> Database:
     """The database that `CAREPLAN_DATABASE` names, opened once for the process."""
     return _open(Settings().database)
+
+
+def replays() -> Path:
+    """The folder of replays that `CAREPLAN_REPLAYS` names."""
+    return Settings().replays_folder()
 
 
 @st.cache_resource(show_spinner="Opening the database")

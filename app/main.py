@@ -6,7 +6,7 @@ from pathlib import Path
 import streamlit as st
 
 from app import access
-from app.screens import audit, doses, record, review, worklist
+from app.screens import audit, cohort, doses, record, review, worklist
 
 HERE = Path(__file__).parent
 
@@ -20,6 +20,7 @@ def main() -> None:
         "review": st.Page(review.draw, title="Review", icon=":material/rule:", url_path="review"),
         "doses": st.Page(doses.draw, title="Next hours", icon=":material/timeline:", url_path="doses"),
         "record": st.Page(record.draw, title="Record", icon=":material/database:", url_path="record"),
+        "cohorts": st.Page(cohort.draw, title="Cohorts", icon=":material/groups:", url_path="cohorts"),
         "audit": st.Page(audit.draw, title="Audit trail", icon=":material/history:", url_path="audit"),
     }
     st.session_state["pages"] = pages

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from careplan import cli_world
+from careplan import cli_evaluate, cli_replay, cli_world
 from careplan.shell import Json, database_url, print_json, stderr, stdout, store, warn
 
 USER_ERROR, INTERRUPTED = 1, 130
@@ -41,6 +41,8 @@ db_app = typer.Typer(no_args_is_help=True, help="The database.")
 app.add_typer(audit_app, name="audit")
 app.add_typer(db_app, name="db")
 app.add_typer(cli_world.app)
+app.add_typer(cli_evaluate.app, name="evaluate")
+app.add_typer(cli_replay.app)
 
 
 class Group(StrEnum):

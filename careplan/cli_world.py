@@ -6,11 +6,10 @@ from typing import Annotated
 
 import typer
 
-from careplan.shell import Json, print_json, stderr, stdout, store
+from careplan.shell import Json, Weights, print_json, sources_of, stderr, stdout, store
 
 app = typer.Typer()
 
-Weights = Annotated[Path | None, typer.Option(help="A folder that `careplan train` wrote. Default: the shipped weights.")]
 At = Annotated[
     str | None, typer.Option(help="When, such as 2026-03-01T12:00, on the patient's clock. Default: after the last reading.")
 ]
@@ -20,7 +19,7 @@ At = Annotated[
 def train(
     out: Annotated[Path, typer.Argument(help="The folder for weights, card and checkpoints.")],
     data: Annotated[list[str] | None, typer.Option(help="Recordings, as FORMAT:PATH; may be repeated.")] = None,
-    steps: Annotated[int, typer.Option(help="Training steps.")] = 1400,
+    steps: Annotated[int, typer.Option(help="Training steps.")] = 1500,
     people: Annotated[int, typer.Option(help="Virtual patients in each age group.")] = 80,
     seed: Annotated[int, typer.Option(help="Decides the split, the cohort and the weights.")] = 7,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in OUT.")] = False,
@@ -72,7 +71,7 @@ def personalise(ctx: typer.Context, patients: list[str], weights: Weights = None
     )
     for patient, (_, person, _) in known.items():
         errors = [f"{value:.1f}" for value in person.errors[[1, 3]].flatten().tolist()] if person.windows else ["-"] * 4
-        acts = [f"x{value:.2f}" for value in (0.5 * (person.mean[:2] - world.model.code_mean.cpu()[:2])).exp().tolist()]
+        acts = [f"x{value:.2f}" for value in (0.5 * person.mean[:2]).exp().tolist()]
         table.add_row(patient, str(person.windows), *errors, *acts)
     stdout().print(table)
 
@@ -148,114 +147,6 @@ def plan(
     else:
         for suggestion in made:
             plots.print_suggestion(stdout(), suggestion)
-
-
-evaluate_app = typer.Typer(no_args_is_help=True, help="How good it is, on recordings that you give.")
-app.add_typer(evaluate_app, name="evaluate")
-
-
-@evaluate_app.command("forecasts")
-def evaluate_forecasts(
-    data: Annotated[list[str], typer.Argument(help="Recordings, as FORMAT:PATH.")],
-    stride: Annotated[int, typer.Option(min=1, help="Forecast from every so many five-minute rows.")] = 3,
-    everyone: Annotated[
-        bool, typer.Option("--everyone", help="All people not trained on, not those held out for the report alone.")
-    ] = False,
-    weights: Weights = None,
-    as_json: Json = False,
-) -> None:
-    """The model beside persistence, ridge and gradient boosting, on the same rows of people it never saw."""
-    from careplan.clinic.evaluation import evaluate_forecasts as evaluate
-    from careplan.clinic.world import open_world
-
-    with stderr().status("Fitting the baselines"):
-        scores, means = evaluate(open_world(*([weights] if weights else [])), sources_of(data), stride=stride, everyone=everyone)
-    if as_json:
-        typer.echo(scores.to_json(orient="records", double_precision=3))
-        return
-    from rich.table import Table
-
-    for source, part in means.groupby("source"):
-        table = Table(
-            "Model",
-            *(f"{horizon} min" for horizon in part["horizon"].unique()),
-            title=f"{source}: RMSE (MAE), mg/dL, mean over people",
-        )
-        for name, rows in part.groupby("model", sort=False):
-            table.add_row(str(name), *(f"{row.rmse:.2f} ({row.mae:.2f})" for row in rows.itertuples()))
-        stdout().print(table)
-
-
-@evaluate_app.command("effects")
-def evaluate_effects(
-    people: Annotated[int, typer.Option(min=1, help="Virtual patients in each age group.")] = 8,
-    seed: Annotated[int, typer.Option(help="Decides the patients; never a seed of the training.")] = 101,
-    baselines: Annotated[bool, typer.Option(help="Gradient boosting and physiological twins beside it.")] = True,
-    weights: Weights = None,
-    as_json: Json = False,
-) -> None:
-    """What treatments change, predicted and true, in virtual patients never trained on; history is confounded."""
-    from careplan.clinic.evaluation import evaluate_effects as evaluate
-    from careplan.clinic.world import open_world
-
-    with stderr().status("Simulating") as status:
-        world = open_world(*([weights] if weights else []))
-        table, headline = evaluate(world, people=people, seed=seed, baselines=baselines, say=status.update)
-    if as_json:
-        print_json({**headline, "people": 3 * people, "seed": seed, "table": table.to_dict("records")})
-        return
-    from rich.table import Table
-
-    shown = Table(
-        "Estimator", "Change", "1 h", "2 h", "4 h", "8 h", "All", "Sign right", title="RMS missed over RMS of the true effects"
-    )
-    for (name, kind), rows in table.groupby(["estimator", "kind"], sort=False):
-        errors = rows.set_index("hours")["error"]
-        right = float(rows.set_index("hours")["sign_right"]["all"])
-        shown.add_row(str(name), str(kind), *(f"{errors[hours]:.3f}" for hours in (1, 2, 4, 8, "all")), f"{100 * right:.2f} %")
-    stdout().print(shown)
-
-
-@evaluate_app.command("uncertainty")
-def evaluate_uncertainty(
-    data: Annotated[list[str], typer.Argument(help="Recordings, as FORMAT:PATH: those that the model was trained with.")],
-    stride: Annotated[int, typer.Option(min=1, help="Forecast from every so many five-minute rows.")] = 3,
-    weights: Weights = None,
-    as_json: Json = False,
-) -> None:
-    """Coverage and width of the intervals, and the risk of going low, on people held out for the report."""
-    from careplan.clinic.evaluation import evaluate_uncertainty as evaluate
-    from careplan.clinic.world import open_world
-
-    with stderr().status("Personalising, and fitting the baselines"):
-        tables = evaluate(open_world(*([weights] if weights else [])), sources_of(data), stride=stride)
-    if as_json:
-        print_json({name: table.to_dict("records") for name, table in tables.items()})
-        return
-    from rich.table import Table
-
-    shown = Table("Model", "Ahead", "Coverage", "Worst person", "Width", title="90 % intervals")
-    for (name, horizon), rows in tables["intervals"].groupby(["model", "horizon"], sort=False):
-        covered, width = rows["coverage"], rows["width"].mean()
-        shown.add_row(str(name), f"{horizon} min", f"{covered.mean():.1%}", f"{covered.min():.1%}", f"{width:.0f} mg/dL")
-    stdout().print(shown)
-    shown = Table("Model", "AUROC", "Brier score", "Events", "Forecasts", title="Below 70 mg/dL within two hours")
-    for row in tables["lows"].itertuples():
-        shown.add_row(str(row.model), f"{row.auroc:.3f}", f"{row.brier:.4f}", str(row.events), str(row.n))
-    stdout().print(shown)
-
-
-def sources_of(data: list[str]) -> list[tuple[str, str]]:
-    """`FORMAT:PATH` texts as pairs."""
-    from careplan.records import READERS
-
-    sources = []
-    for text in data:
-        name, _, path = text.partition(":")
-        if name not in READERS or not path:
-            raise typer.BadParameter(f"{text!r}: expected FORMAT:PATH with a format of {', '.join(sorted(READERS))}")
-        sources.append((name, path))
-    return sources
 
 
 @app.command()

@@ -21,8 +21,17 @@ def data_folder() -> Path:
 
 
 class Settings(BaseSettings):
-    """database: a path (SQLite) or an SQLAlchemy URL, `CAREPLAN_DATABASE`; by default `careplan.db` in the user's data folder."""
+    """database: a path (SQLite) or an SQLAlchemy URL, `CAREPLAN_DATABASE`; by default `careplan.db` in the user's data folder.
+    replays: the folder that holds replay folders, `CAREPLAN_REPLAYS`; by default `replays` beside the database.
+    """
 
     model_config = SettingsConfigDict(env_prefix="CAREPLAN_")
 
     database: str = Field(default_factory=lambda: str(data_folder() / "careplan.db"))
+    replays: str | None = None
+
+    def replays_folder(self) -> Path:
+        if self.replays:
+            return Path(self.replays)
+        path = self.database.removeprefix("sqlite:///")
+        return (data_folder() if "://" in path else Path(path).parent) / "replays"

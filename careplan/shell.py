@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     from careplan.store import Database
 
+Weights = Annotated[Path | None, typer.Option(help="A folder that `careplan train` wrote. Default: the shipped weights.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -57,3 +59,16 @@ def warn(message: str) -> None:
     from rich.markup import escape
 
     stderr().print(f"[red]{escape(' '.join(message.split()))}[/]", soft_wrap=True, highlight=False)
+
+
+def sources_of(data: list[str]) -> list[tuple[str, str]]:
+    """`FORMAT:PATH` texts as pairs."""
+    from careplan.records import READERS
+
+    sources = []
+    for text in data:
+        name, _, path = text.partition(":")
+        if name not in READERS or not path:
+            raise typer.BadParameter(f"{text!r}: expected FORMAT:PATH with a format of {', '.join(sorted(READERS))}")
+        sources.append((name, path))
+    return sources

@@ -1,12 +1,14 @@
 """How virtual people are treated. A policy sees what they see, and doses; all batched."""
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from cohorts.physiology import Body
 from cohorts.population import LONG_ACTING_AT, Population
+from cohorts.scenarios import Scenario
 
 NIGHT = 72  # rows after midnight while people sleep
 
@@ -35,6 +37,14 @@ class Doses:
     rescue: Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What nobody can know: everyone's body now, and their whole lives, past and to come."""
+
+    body: Body
+    scenario: Scenario
+
+
 class Policy(Protocol):
     """Decides every five minutes."""
 
@@ -49,14 +59,24 @@ class Policy(Protocol):
         ...
 
 
+@runtime_checkable
+class Omniscient(Protocol):
+    """A policy that is told the truth before it decides each row."""
+
+    def told(self, truth: Truth) -> None:
+        """Called before each `decide`."""
+        ...
+
+
 @dataclass
 class Behaviour:
     """Basal-bolus as people live it, with the settings prescribed to them: confounded by what they see and feel.
 
     They bolus for announced meals, some late, some never, less when low; correct highs when they notice; eat when low. A pump
-    suspends below 75 mg/dL. People on pens have no basal rate but one long-acting dose a day, sometimes forgotten, and round
-    doses to half units. explore: spread of the logarithm of random changes to basal (six hours at a time; the long-acting
-    dose) and to each bolus, for the share `explorers` of people.
+    suspends below 75 mg/dL. People on pens have no basal rate but one long-acting dose a day, sometimes forgotten. Doses are
+    rounded where they are delivered (`Life.rounding`). explore: spread of the logarithm of random changes to basal (six hours at
+    a time; the long-acting dose) and to each bolus, for the share `explorers` of people. settings `[B, 3]`: basal, carb ratio and
+    correction factor, those in force when the replay begins; who reviews a therapy may change them.
     """
 
     name: str = "behaviour"
@@ -69,6 +89,7 @@ class Behaviour:
     explore: float = 0.0
     explorers: float = 0.5
     target: float = 120.0
+    settings: Tensor = field(init=False, repr=False)
     _draws: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -82,28 +103,27 @@ class Behaviour:
         def chance() -> Tensor:
             return torch.rand(rows, count, generator=generator)
 
-        basal, ratio, factor = people.settings.unbind(-1)
+        self.settings = people.settings
         bold = self.explore * (torch.rand(count, generator=generator) < self.explorers)
         swing = torch.exp(bold * torch.randn(rows // 72 + 1, count, generator=generator)).repeat_interleave(72, 0)[:rows]
         awake = torch.where(torch.arange(rows) % 288 < NIGHT, 0.0, 1.0).unsqueeze(1)
         pens = people.pens.float()
         scale = (people.physiology.weight / 75).clamp(max=1.0)
         self._draws = {
-            "basal": basal * swing * (1 - pens),
-            "long": (24 * basal * swing).round() * pens * (chance() >= self.forgotten),
+            "swing": swing,
+            "pens": pens,
+            "taken": pens * (chance() >= self.forgotten),
             "late": chance() < self.late,
             "missed": chance() < self.missed,
             "notice": chance() / (1 + 2 * awake) * 3,
             "rescue": (chance() < self.rescue * (1 + awake) / 2) * (8 + 10 * chance()) * scale,
             "size": torch.exp((self.size + bold) * torch.randn(rows, count, generator=generator)),
-            "ratio": ratio,
-            "factor": factor,
-            "step": torch.where(people.pens, 0.5, 0.05),
             "waiting": torch.zeros(count),
         }
 
     def decide(self, seen: Seen) -> Doses:
         draws, row = self._draws, seen.row
+        set_basal, ratio, factor = self.settings.unbind(-1)
         waiting = draws["waiting"]  # g not bolused for yet: a late bolus comes at the next half hour
         due = waiting if row % 6 == 0 else torch.zeros_like(waiting)
         postponed = seen.announced * draws["late"][row]
@@ -111,11 +131,18 @@ class Behaviour:
         meal = seen.announced - postponed + due
         notices = draws["notice"][row] < torch.where(seen.reading > 300, 3 * self.notice, self.notice)
         high = (seen.reading > 200) & notices & (seen.since_bolus > 90)
-        correction = ((seen.reading - self.target) / draws["factor"] - seen.on_board).clamp(min=-5)
+        correction = ((seen.reading - self.target) / factor - seen.on_board).clamp(min=-5)
         correction = torch.where((seen.reading > 150) | (seen.reading < 80), correction, 0.0)
-        meant = torch.where((meal > 0) | high, meal / draws["ratio"] + correction, 0.0)
+        meant = torch.where((meal > 0) | high, meal / ratio + correction, 0.0)
         bolus = (meant * draws["size"][row] * ~draws["missed"][row]).clamp(0.0, 25.0)
-        basal = torch.where(seen.reading < 75, 0.0, draws["basal"][row])
+        swung = set_basal * draws["swing"][row]
+        basal = torch.where(seen.reading < 75, 0.0, swung * (1 - draws["pens"]))
         rescue = torch.where(seen.reading < 65, draws["rescue"][row], 0.0)
-        long_acting = draws["long"][row] if row % 288 == LONG_ACTING_AT // 5 else torch.zeros_like(basal)
-        return Doses((basal * 40).round() / 40, (bolus / draws["step"]).round() * draws["step"], long_acting, rescue.round())
+        evening = row % 288 == LONG_ACTING_AT // 5
+        long_acting = (24 * swung).round() * draws["taken"][row] if evening else torch.zeros_like(basal)
+        return Doses(basal, bolus, long_acting, rescue.round())
+
+
+def deliverable(rate: Tensor) -> Tensor:
+    """A rate as pumps give it, in steps of 0.025 U/h, `[B]`."""
+    return (rate * 40).round() / 40

@@ -14,10 +14,10 @@ from careplan.glucose import GLUCOSE
 from careplan.series import PatientSeries
 from cohorts.fused import stepper
 from cohorts.physiology import Body, Inputs, advance
-from cohorts.policies import Policy, Seen
+from cohorts.policies import Doses, Omniscient, Policy, Seen, Truth
 from cohorts.population import Population
-from cohorts.scenarios import ROWS, Life, Scenario, draw_life
-from cohorts.sensors import HIGH, LOW, Sensor
+from cohorts.scenarios import PEN_STEP, PUMP_STEP, RATE_STEP, ROWS, Life, Scenario, draw_life
+from cohorts.sensors import HIGH, LOW, Sensor, Wear
 
 START = pd.Timestamp("2026-01-05", tz="UTC")
 KEEP = 6  # rows between kept states
@@ -29,18 +29,21 @@ LOGGED = 0.6  # share of the carbohydrate eaten for lows
 class Replay:
     """`[B, T]` on the five-minute grid: true glucose and reading (NaN where none) at the end of each row, doses and meals in it.
 
-    start: midnight of the first day, in the zone people live in. scenario: the truth of their lives, less what they ate for lows.
+    start: midnight of the first day, in the zone people live in. scenario: the truth of their lives, less what they ate for lows;
+    wear: the truth of their sensors. Doses are what was logged; delivered: the rapid insulin, U, that reached the body.
     bodies: the state at the start of every `KEEP`th row, `[B, T / KEEP, ...]`.
     """
 
     people: Population
     start: pd.Timestamp
     scenario: Scenario
+    wear: Wear
     glucose: Tensor
     reading: Tensor
     basal: Tensor
     bolus: Tensor
     long_acting: Tensor
+    delivered: Tensor
     eaten: Tensor
     announced: Tensor
     bodies: Body
@@ -80,57 +83,128 @@ class Replay:
         return table.sort_values(["time", "channel"], kind="stable", ignore_index=True)
 
 
+@dataclass(frozen=True, eq=False)
+class Row:
+    """What happened in one row, `[B]` each: true glucose and reading (NaN where none) at its end, doses as they were logged,
+    rapid insulin that reached the body, U, g eaten and g announced.
+    """
+
+    glucose: Tensor
+    reading: Tensor
+    basal: Tensor
+    bolus: Tensor
+    long_acting: Tensor
+    delivered: Tensor
+    eaten: Tensor
+    announced: Tensor
+
+
+class Living:
+    """People who live row by row from midnight, with all of their life drawn in advance; what `replay` and `gym` step."""
+
+    def __init__(
+        self,
+        people: Population,
+        policy: Policy,
+        *,
+        days: int,
+        seed: int,
+        life: Life | Scenario | None = None,
+        sensor: Sensor | None = None,
+        fuse: bool = False,
+    ) -> None:
+        if days < 1:
+            raise ValueError(f"replay of {days} days: expected at least one")
+        generator = torch.Generator().manual_seed(seed)
+        count, self.rows = len(people), days * ROWS
+        self.scenario = life if isinstance(life, Scenario) else draw_life(people, days, life or Life(), generator)
+        if self.scenario.eaten.shape != (count, self.rows):
+            shape = tuple(self.scenario.eaten.shape)
+            raise ValueError(f"scenario of shape {shape}, expected {(count, self.rows)}: {count} people for {days} days")
+        self.wear = (sensor or Sensor()).draw(count, self.rows, generator)
+        policy.begin(people, self.rows, generator)
+        self._logged = torch.rand(self.rows, count, generator=generator) < LOGGED
+        self._step = stepper(people.physiology) if fuse else partial(advance, people.physiology)
+        self._policy, self.people, self.row, self.body = policy, people, 0, people.body
+        self._reading, self._on_board, self._since = people.fasting, torch.zeros(count), torch.full((count,), 1e4)
+        self._stopped = self.scenario.blocked & ~people.pens.unsqueeze(1)
+        self._steps = torch.where(people.pens, PEN_STEP, PUMP_STEP) * self.scenario.rounding
+
+    def seen(self) -> Seen:
+        """What is known as the next row begins; after the last, nothing is announced."""
+        said = self.scenario.announced[:, self.row] if self.row < self.rows else torch.zeros_like(self._on_board)
+        return Seen(self.row, self._reading, said, self._on_board, self._since)
+
+    def decide(self) -> Doses:
+        """What the policy would dose in the next row; asked once a row, since a policy may remember."""
+        if isinstance(self._policy, Omniscient):
+            self._policy.told(Truth(self.body, self.scenario))
+        return self._policy.decide(self.seen())
+
+    def live(self, doses: Doses) -> Row:
+        """Five minutes under these doses: checked, rounded as pumps and pens do, and delivered unless the set is blocked."""
+        row, who, said = self.row, self.people.physiology, self.scenario.announced[:, self.row]
+        self._check(doses)
+        basal, bolus = doses.basal, doses.bolus
+        if self.scenario.rounding:
+            rates = 1 / (RATE_STEP * self.scenario.rounding)
+            basal, bolus = (basal * rates).round() / rates, (bolus / self._steps).round() * self._steps
+        delivered = torch.where(self._stopped[:, row], 0.0, bolus + basal / 12)
+        eaten = self.scenario.eaten[:, row] + doses.rescue
+        self.body = self._step(self.body, Inputs(eaten, delivered, doses.long_acting, *_factors(self.scenario, row)))
+        shown, fresh = self.wear.shown[:, row], self.wear.reading(self.body.sensed(who), row)
+        self._reading = torch.where(shown, fresh, self._reading)
+        self._on_board = self._on_board * FADE + bolus
+        self._since = torch.where(bolus > 0, 0.0, self._since + 5)
+        self.row += 1
+        reading, told = torch.where(shown, fresh, torch.nan), said + doses.rescue * self._logged[row]
+        return Row(self.body.glucose(who), reading, basal, bolus, doses.long_acting, delivered, eaten, told)
+
+    def _check(self, doses: Doses) -> None:
+        policy, shape = self._policy.name, self._on_board.shape
+        for name, value in vars(doses).items():
+            if value.shape != shape:
+                raise ValueError(f"{policy}: {name} of shape {tuple(value.shape)}, expected {tuple(shape)}")
+        given = torch.stack(tuple(vars(doses).values()))
+        least, most = torch.aminmax(given)  # NaN if there is one
+        if not (float(least) >= 0 and float(most) < torch.inf):
+            which, person = torch.nonzero(~((given >= 0) & (given < torch.inf)))[0].tolist()
+            where = f"{list(vars(doses))[which]} of {self.people.names[person]} at row {self.row}"
+            raise ValueError(f"{policy}: {where} is {float(given[which, person])}, expected a finite number, 0 or more")
+
+
 def replay(
     people: Population,
     policy: Policy,
     *,
     days: int,
     seed: int,
-    life: Life | None = None,
+    life: Life | Scenario | None = None,
     sensor: Sensor | None = None,
     start: pd.Timestamp = START,
     progress: Callable[[int, int], None] | None = None,
     fuse: bool = False,
 ) -> Replay:
-    """`days` days of everyone, closed loop, from midnight. progress: called with days done and days in all. fuse: compile the
-    step first; branches then agree with what happened to the last digits, not to the bit.
+    """`days` days of everyone, closed loop, from midnight. life: how variable it is, or a scenario to live. progress: called with
+    days done and days in all. fuse: compile the step first; branches then agree with what happened to the last digits, not to
+    the bit.
     """
-    if days < 1:
-        raise ValueError(f"replay of {days} days: expected at least one")
     if start.tzinfo is None or start != start.normalize():
         raise ValueError(f"replay from {start}: expected midnight in a time zone")
-    generator = torch.Generator().manual_seed(seed)
-    count, rows = len(people), days * ROWS
-    life_of = draw_life(people, days, life or Life(), generator)
-    gain, error, shown = (sensor or Sensor()).draw(count, rows, generator)
-    policy.begin(people, rows, generator)
-    logged = torch.rand(rows, count, generator=generator) < LOGGED
-    step = stepper(people.physiology) if fuse else partial(advance, people.physiology)
-    body, reading = people.body, people.fasting
-    on_board, since = torch.zeros(count), torch.full((count,), 1e4)
+    living = Living(people, policy, days=days, seed=seed, life=life, sensor=sensor, fuse=fuse)
     lived: list[tuple[Tensor, ...]] = []
     bodies: list[Body] = []
     with torch.inference_mode():  # what is stacked after it are ordinary tensors again
-        for row in range(rows):
+        for row in range(living.rows):
             if row % KEEP == 0:
-                bodies.append(body)
-            said = life_of.announced[:, row]
-            doses = policy.decide(Seen(row, reading, said, on_board, since))
-            eaten = life_of.eaten[:, row] + doses.rescue
-            given = (eaten, doses.bolus + doses.basal / 12, doses.long_acting)
-            body = step(body, Inputs(*given, *_factors(life_of, row)))
-            fresh = (body.sensed(people.physiology) * gain[:, row] + error[:, row]).clamp(LOW, HIGH)
-            reading = torch.where(shown[:, row], fresh, reading)
-            on_board = on_board * FADE + doses.bolus
-            since = torch.where(doses.bolus > 0, 0.0, since + 5)
-            shows = torch.where(shown[:, row], fresh, torch.nan)
-            told = said + doses.rescue * logged[row]
-            lived.append((body.glucose(people.physiology), shows, doses.basal, doses.bolus, doses.long_acting, eaten, told))
+                bodies.append(living.body)
+            lived.append(tuple(vars(living.live(living.decide())).values()))
             if progress is not None and (row + 1) % ROWS == 0:
                 progress((row + 1) // ROWS, days)
     kept = Body(*(torch.stack([getattr(body, part.name) for body in bodies], 1) for part in fields(Body)))
-    glucose, shows, basal, bolus, long_acting, eaten, told = (torch.stack(column).T for column in zip(*lived, strict=True))
-    return Replay(people, start, life_of, glucose, shows, basal, bolus, long_acting, eaten, told, kept)
+    names = (part.name for part in fields(Row))
+    columns = {name: torch.stack(column).T for name, column in zip(names, zip(*lived, strict=True), strict=True)}
+    return Replay(people, start, living.scenario, living.wear, **columns, bodies=kept)
 
 
 def _factors(scenario: Scenario, row: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -168,7 +242,7 @@ def branch(lived: Replay, person: Tensor, row: Tensor, rows: int, change: Change
         raise ValueError(f"branches start at multiples of {KEEP} rows and end within the replay's {lived.glucose.shape[1]}")
     who = lived.people.physiology[person]
     body = Body(*(part[person, row // KEEP] for part in vars(lived.bodies).values()))
-    life_of, levels = lived.scenario, []
+    life_of, pumps, levels = lived.scenario, ~lived.people.pens[person], []
     values = torch.zeros(rows, len(GLUCOSE.channels), len(person))
     with torch.inference_mode():  # what is stacked after it are ordinary tensors again
         for step in range(rows):
@@ -179,7 +253,8 @@ def branch(lived: Replay, person: Tensor, row: Tensor, rows: int, change: Change
                 bolus = bolus + change.extra
             factors = (life_of.sensitivity[at], life_of.uptake[at], life_of.pace[at])
             eaten = lived.eaten[at] * torch.where(lived.announced[at] > 0, change.meals, 1.0)
-            body = advance(who, body, Inputs(eaten, bolus + basal / 12, long_acting, *factors))
+            delivered = torch.where(life_of.blocked[at] & pumps, 0.0, bolus + basal / 12)
+            body = advance(who, body, Inputs(eaten, delivered, long_acting, *factors))
             levels.append(body.sensed(who))
             carbs = lived.announced[at] * change.meals
             given = {"basal": basal, "bolus": bolus, "long_acting": long_acting, "carbs": carbs, "activity": life_of.activity[at]}

@@ -145,7 +145,7 @@ def recent_days(
     futures = abduct(futures, level, pools, inflow, truth, seen)
 
     block = torch.tensor([regimen.block(int(step * interval)) for step in range(steps)], device=device)
-    filled = torch.where(future.mask, future.values, usual.unsqueeze(1))
+    filled = torch.where(future.mask, future.values, usual[:, None, :-1])
     bolus = filled[..., GLUCOSE.index("bolus")].unflatten(1, (-1, group)).sum(-1)
     basal = filled[..., GLUCOSE.index("basal")].unflatten(1, (-1, group)).mean(-1)
     carbs = (

@@ -1,52 +1,65 @@
 """Evaluation on recordings: the world model beside the baselines, on the same rows of people it never saw."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from careplan.clinic.errors import ClinicError
+from careplan.clinic.records import load_series, patient_names
 from careplan.clinic.training import Split, read_sources
 from careplan.clinic.world import World
 from careplan.evaluation import effects, intervals
-from careplan.evaluation.forecasts import ERRORS, Predictor, fit_baselines, score
+from careplan.evaluation.forecasts import ERRORS, Predictor, cross_fitted, fit_baselines, score
+from careplan.evaluation.personalisation import FINE_TUNING, learning_curve
 from careplan.glucose import GLUCOSE
 from careplan.series import PatientSeries
-from careplan.world.calibration import part, typical_of
+from careplan.store import Database
+from careplan.world.calibration import part
+from careplan.world.corpus import usual
 from careplan.world.forecast import Given, predict
 from careplan.world.heads import score_at
-from careplan.world.personalise import Personalisation, personalise
+from careplan.world.personalise import Personalisation, personalise, typical
 
 HORIZONS = (30, 60, 120, 240)
 GIVEN: dict[str, Given] = {"careplan": "nothing", "careplan + plan": "plan", "careplan + recorded plan": "record"}
+INFERRED = (1, 3, 7, 14)  # days after which a patient is inferred anew, and every 14 from there
 
 
 def evaluate_forecasts(
-    world: World, sources: Sequence[tuple[str, str]], *, stride: int = 3, everyone: bool = False
+    world: World, recordings: Mapping[str, Mapping[str, PatientSeries]], *, stride: int = 3, everyone: bool = False
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Errors by model, person and minutes ahead, and their mean over people of each source.
+    """Errors by model, person and minutes ahead, and their mean over people, for recordings by source and person.
 
-    The baselines are fitted to the people the model was trained on, source by source, and all are judged on the people the
-    card holds out for the report; with `everyone`, on all who were not trained on. The model is the typical patient: it is
-    told nothing of these people but the day before each forecast and their usual amounts.
+    The baselines are fitted to the people of a source that the model was trained on (where it holds none of them, to its other
+    people, in turns), and all are judged on those it never saw; with `everyone`, on those its intervals were calibrated on too.
+    "careplan" knows of these people the day before each forecast and what was usual until then; "careplan, personal" has the
+    code inferred from what was recorded before, `INFERRED` anew.
     """
-    split = world.card["split"]
-    trained = set(split["train"])
+    trained = set(world.card["split"]["train"])
     tables = []
-    for source, people in read_sources(sources).items():
+    for source, people in recordings.items():
         train = [series for name, series in people.items() if name in trained]
-        test = [series for name, series in people.items() if name not in trained and (everyone or name in split["test"])]
+        test = unseen(world, people, everyone)
         if not test:
             continue
-        predictors: dict[str, Predictor] = fit_baselines(train, HORIZONS) if train else {}
-        predictors |= {name: predictor(world, given) for name, given in GIVEN.items()}
+        predictors = fit_baselines(train, HORIZONS) if train else cross_fitted(test, HORIZONS)
+        inferred = as_recorded(world, test)
+        strangers = {
+            patient: [(row, typical(world.model, patient, person.usual)) for row, person in known]
+            for patient, known in inferred.items()
+        }
+        for who, known in (("careplan", strangers), ("careplan, personal", inferred)):
+            predictors |= {name.replace("careplan", who): predictor(world, given, known) for name, given in GIVEN.items()}
         table = score(predictors, test, HORIZONS, stride=stride)
         tables.append(table.assign(source=source, delivery=table["person"].map({one.patient: delivery(one) for one in test})))
     if not tables:
-        raise ClinicError("none of these people was held out: name recordings that the model was not trained on, or --everyone")
+        raise ClinicError(NOBODY)
     scores = pd.concat(tables, ignore_index=True)
     means = scores.groupby(["source", "model", "horizon"], sort=False)[list(ERRORS)].mean().reset_index()
     return scores, means
@@ -67,6 +80,7 @@ def evaluate_effects(
         say(f"Predicting with {days} days of each patient")
         estimates[f"careplan, {days} days"] = ours(trial, days)
     if baselines:
+        estimates["true physiology, as logged"] = effects.logged(trial, effects.DAYS)
         say("Fitting gradient boosting with future doses")
         estimates["boosting + future doses"] = effects.boosting(effects.cohort(20, seed + 1), seed + 1)(trial, effects.DAYS)
         twins = effects.twin(effects.cohort(40, seed + 2))
@@ -116,18 +130,82 @@ def personalised_on(world: World, recordings: Sequence[PatientSeries], share: fl
     return personalise(world.model, [part(series, 0.0, share) for series in recordings])
 
 
+def stored(db: Database) -> dict[str, dict[str, PatientSeries]]:
+    """Everyone in the store, as one source."""
+    return {"store": {patient: load_series(db, patient) for patient in patient_names(db)}}
+
+
 def delivery(series: PatientSeries) -> str:
     """How basal insulin is given, as far as the recording tells."""
     known = {name: bool(series.mask[:, GLUCOSE.index(name)].any()) for name in ("basal", "long_acting")}
     return "pump" if known["basal"] else "pen" if known["long_acting"] else "unknown"
 
 
-def predictor(world: World, given: Given) -> Predictor:
+def evaluate_personalisation(
+    world: World,
+    recordings: Mapping[str, Mapping[str, PatientSeries]],
+    *,
+    fine_tune: bool = True,
+    everyone: bool = False,
+    say: Callable[[str], None] = print,
+) -> pd.DataFrame:
+    """`learning_curve` of everybody the model never saw."""
+    people = {source: unseen(world, found, everyone) for source, found in recordings.items()}
+    if not any(people.values()):
+        raise ClinicError(NOBODY)
+    recipe = FINE_TUNING if fine_tune else None
+    curves = {name: learning_curve(world.model, found, fine_tuning=recipe, say=say) for name, found in people.items()}
+    return pd.concat([curve.assign(source=name) for name, curve in curves.items()], ignore_index=True)
+
+
+NOBODY = "none of these people was held out: name recordings that the model was not trained on, or --everyone"
+
+
+def unseen(world: World, people: Mapping[str, PatientSeries], everyone: bool) -> list[PatientSeries]:
+    """Those the model was not trained on, nor, unless `everyone`, its intervals calibrated on."""
+    split = world.card["split"]
+    seen = set(split["train"]) | (set() if everyone else set(split["calibration"]))
+    return [series for name, series in people.items() if name not in seen]
+
+
+Known = Mapping[str, Sequence[tuple[int, Personalisation]]]  # by patient: what is known of them from each row on
+
+
+def as_recorded(world: World, recordings: Sequence[PatientSeries]) -> Known:
+    """Each patient as known from what was recorded before a row, nothing on the first day: what is usual of them is told anew
+    every day, their code after the days `INFERRED`, every 14, and when another channel begins to be logged."""
+    day = round(24 * 60 / GLUCOSE.step)
+    pieces: list[PatientSeries] = []
+    days_of: dict[str, list[tuple[int, int, Tensor]]] = {}  # from which row on, which piece, what is usual
+    for series in recordings:
+        told, logged = days_of.setdefault(series.patient, []), torch.empty(0)
+        for days in range(1, len(series) // day):
+            piece = replace(series, values=series.values[: days * day], mask=series.mask[: days * day])
+            now = usual(piece)
+            if days in INFERRED or days % INFERRED[-1] == 0 or not torch.equal(now > 0, logged):
+                pieces.append(piece)
+                logged = now > 0
+            told.append((days * day, len(pieces) - 1, now))
+    people = personalise(world.model, pieces)
+    return {
+        series.patient: [
+            (0, typical(world.model, series.patient, usual(replace(series, mask=np.zeros_like(series.mask))))),
+            *((row, replace(people[piece], usual=now)) for row, piece, now in days_of[series.patient]),
+        ]
+        for series in recordings
+    }
+
+
+def predictor(world: World, given: Given, known: Known) -> Predictor:
     """The world model as `evaluation.forecasts` calls its baselines: rows `[N]` -> levels `[N, H]`."""
 
     def call(series: PatientSeries, rows: NDArray[Any]) -> NDArray[Any]:
-        minutes, levels, _ = predict(world.model, series, rows.tolist(), typical_of(world.model, series), given=given)
-        at = [int(np.flatnonzero(minutes.numpy() == horizon)[0]) for horizon in HORIZONS]
-        return levels[:, at].numpy()
+        begins, people = zip(*known[series.patient], strict=True)
+        which, found = np.searchsorted(begins, rows, side="right") - 1, np.empty((len(rows), len(HORIZONS)))
+        for index in np.unique(which):
+            minutes, levels, _ = predict(world.model, series, rows[which == index].tolist(), people[index], given=given)
+            at = [int(np.flatnonzero(minutes.numpy() == horizon)[0]) for horizon in HORIZONS]
+            found[which == index] = levels[:, at].numpy()
+        return found
 
     return call

@@ -33,7 +33,7 @@ EFFECT_ROWS = 96  # branched futures last eight hours
 class Virtual:
     """The virtual cohort trained on: people a group, days, branched futures a person."""
 
-    people: int = 80
+    people: int = 160
     days: int = 14
     branches: int = 40
     seed: int = 7
@@ -159,8 +159,7 @@ def train_world(
 @torch.no_grad()
 def _describe(model: WorldModel, training: Training, corpus: Corpus) -> None:
     """What is usual across the training patients: the prior over codes, and where encodings lie."""
-    codes = training.code(torch.arange(len(corpus)))
-    model.code_mean.zero_()  # the typical patient is the one whose code was withheld
+    codes = training.deviation(torch.arange(len(corpus)))  # the typical patient is the one whose deviation was withheld
     model.code_covariance.copy_(codes.T @ codes / len(codes) + 1e-3 * torch.eye(codes.shape[1]))
     generator = torch.Generator().manual_seed(0)
     real, count = training.real, len(corpus)

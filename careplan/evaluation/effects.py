@@ -33,11 +33,12 @@ ROWS = 96  # eight hours
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """Virtual people, their recordings, and branched futures `[E]` with the kind of change of each (an index into `KINDS`)."""
+    """Virtual people, their recordings, and branched futures `[E]`: what changed, and its kind (an index into `KINDS`)."""
 
     lived: Replay
     recordings: tuple[PatientSeries, ...]
     branches: Branches
+    change: Change
     kind: Tensor
 
     def history(self, days: int) -> list[PatientSeries]:
@@ -73,9 +74,10 @@ def make_trial(people: Population, seed: int, *, each: int = 40) -> Trial:
     swing, one = 2 * torch.rand(len(person), generator=generator) - 1, torch.ones(len(person))
     bolus, basal, meals = (torch.where(kind == index, 1 + width * swing, one) for index, width in enumerate((1.0, 0.5, 0.5)))
     recorded, _ = branch(lived, person, row, ROWS, Change.none(len(person)))
-    altered, values = branch(lived, person, row, ROWS, Change(basal, bolus, meals, 0 * one))
+    change = Change(basal, bolus, meals, 0 * one)
+    altered, values = branch(lived, person, row, ROWS, change)
     recordings = tuple(lived.series(index) for index in range(len(people)))
-    return Trial(lived, recordings, Branches(person, row, values, recorded, altered), kind)
+    return Trial(lived, recordings, Branches(person, row, values, recorded, altered), change, kind)
 
 
 def world(model: WorldModel) -> Estimator:
@@ -91,6 +93,20 @@ def world(model: WorldModel) -> Estimator:
         return predicted[:, at].numpy().astype(float)
 
     return estimate
+
+
+def logged(trial: Trial, days: int) -> Array:
+    """The true equations with each patient's true parameters and true state, told what a record tells: meals as announced, the
+    sensitivity of an average day. What it misses is in nobody's record, so no model of the record is expected to do better.
+    """
+    lived, branches = trial.lived, trial.branches
+    daily = lived.scenario.sensitivity[:, : DAYS * DAY].unflatten(1, (DAYS, DAY)).mean(1)
+    again = daily.repeat(1, lived.glucose.shape[1] // DAY)
+    usual = replace(lived.scenario, sensitivity=again, pace=torch.ones_like(again))
+    told = replace(lived, scenario=usual, eaten=lived.announced)
+    unchanged = Change.none(len(branches))
+    recorded, altered = (branch(told, branches.patient, branches.row, ROWS, change)[0] for change in (unchanged, trial.change))
+    return (altered - recorded)[:, [steps(60 * hour, GLUCOSE.step) - 1 for hour in HOURS]].numpy().astype(float)
 
 
 def boosting(people: Population, seed: int, *, days: int = DAYS) -> Estimator:

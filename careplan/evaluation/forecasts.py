@@ -121,6 +121,22 @@ def fit_baselines(
     return predictors
 
 
+def cross_fitted(people: Sequence[PatientSeries], horizons: Sequence[int] = HORIZONS, *, folds: int = 5) -> dict[str, Predictor]:
+    """The same baselines for people without others to learn from: each of `folds` groups is predicted by what was fitted on the
+    rest of them. One person alone leaves persistence.
+    """
+    fold = {series.patient: index % folds for index, series in enumerate(people)}
+    fitted: list[dict[str, Predictor]] = []
+    for index in range(min(folds, len(people))):
+        others = [series for series in people if fold[series.patient] != index and len(forecast_rows(series, horizons))]
+        fitted.append(fit_baselines(others, horizons) if others else {"persistence": partial(persistence, horizons=horizons)})
+
+    def apart(name: str) -> Predictor:
+        return lambda series, rows: fitted[fold[series.patient]][name](series, rows)
+
+    return {name: apart(name) for name in fitted[0] if all(name in some for some in fitted)}
+
+
 def boosted(inputs: Array, change: Array, seed: int) -> HistGradientBoostingRegressor:
     model = HistGradientBoostingRegressor(
         max_iter=150, learning_rate=0.06, min_samples_leaf=60, l2_regularization=1.0, early_stopping=False, random_state=seed

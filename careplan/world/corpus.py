@@ -9,18 +9,30 @@ from torch import Tensor
 
 from careplan.series import PatientSeries, Window
 
+LOGGED = 0.1  # of the measured rows; amounts known in fewer are known where something was given alone
+
 
 def usual(series: PatientSeries) -> Tensor:
-    """What this patient receives on average in one known row of each channel, `[C]`; 0 for a channel never logged."""
+    """What this patient receives on average in one known row of each channel, 0 for a channel not logged, and last how far the
+    regulated level spreads (standard deviation), `[C + 1]`.
+
+    An average over the few rows in which a dose was written down would be a dose in every row: below `LOGGED` it counts as not
+    logged.
+    """
     count = series.mask.sum(0)
+    single = np.array([channel.form == "impulse" for channel in series.therapy.channels])
+    column = series.therapy.index(series.therapy.regulated)
+    few = single & (count < LOGGED * count[column])
     total = np.where(series.mask, series.values, 0).sum(0, dtype=np.float64)
-    return torch.from_numpy(np.where(count > 0, total / np.maximum(count, 1), 0).astype(np.float32))
+    mean = np.where((count > 0) & ~few, total / np.maximum(count, 1), 0)
+    level = series.values[series.mask[:, column], column]
+    return torch.from_numpy(np.append(mean, level.std(dtype=np.float64) if len(level) else 0.0).astype(np.float32))
 
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
     """values `[N, C]`, mask `[N, C]`, minute `[N]` of all recordings end to end; first row and length of each `[P]`;
-    usual `[P, C]`."""
+    usual `[P, C + 1]`."""
 
     values: Tensor
     mask: Tensor

@@ -17,6 +17,7 @@ from careplan.world.dynamics import HIGHEST, LOWEST, NOTHING, PLAN, Dynamics, Fl
 from careplan.world.encoder import DAY, Encoder, Evidence
 from careplan.world.heads import Spread
 
+HABITS = 7  # what `WorldModel.typical` looks at: both totals and whether they are known, a rate, the level and its spread
 WEIGHTS = Path(__file__).parent / "weights"
 
 
@@ -52,13 +53,13 @@ class Rollout:
 class WorldModel(nn.Module):
     """Encoder, dynamics and heads of one therapy.
 
-    usual: `[B, C]`, what this patient receives on average in one row of each channel; it stands in where a channel is unknown
-    and tells how large a day's treatment is. code: `[B, K]`, the patient code, `code_mean` for the typical patient.
+    usual: `[B, C + 1]`, what this patient receives on average in one row of each channel, and how far the level spreads; it
+    stands in where a channel is unknown, tells how large a day's treatment is, and what code to expect (`typical`). code:
+    `[B, K]`, the patient code.
     """
 
     center: Tensor
     scale: Tensor
-    code_mean: Tensor
     code_covariance: Tensor
     z_mean: Tensor
     z_covariance: Tensor
@@ -69,6 +70,7 @@ class WorldModel(nn.Module):
         sizes = self.shape
         self.encoder = Encoder(therapy, latent=sizes.latent, hidden=sizes.hidden, patch=sizes.patch)
         self.dynamics = Dynamics(therapy, latent=sizes.latent, hidden=sizes.hidden, code=sizes.code, evidence=sizes.evidence)
+        self.habits = nn.Linear(HABITS, sizes.code)
         self.correct = nn.Linear(sizes.latent, 2)  # the level now: where unmeasured, and what the last reading missed
         self.evidence = Evidence(len(therapy.pools) + len(therapy.channels), sizes.latent + 1, sizes.evidence)
         pools = sum(pool.stages for pool in therapy.pools)
@@ -76,12 +78,13 @@ class WorldModel(nn.Module):
             nn.Linear(sizes.latent + 1 + pools, sizes.hidden), nn.SiLU(), nn.Linear(sizes.hidden, sizes.latent)
         )
         self.spread = Spread(sizes.latent, sizes.hidden // 2)
+        nn.init.zeros_(self.habits.weight)
+        nn.init.zeros_(self.habits.bias)
         nn.init.zeros_(self.correct.weight)
         nn.init.zeros_(self.correct.bias)
         self.register_buffer("center", therapy.center())
         self.register_buffer("scale", therapy.scale())
-        # Across the training patients: the code, and the encoding of the present.
-        self.register_buffer("code_mean", torch.zeros(sizes.code))
+        # Across the training patients: what of the code `typical` does not tell, and the encoding of the present.
         self.register_buffer("code_covariance", torch.eye(sizes.code))
         self.register_buffer("z_mean", torch.zeros(sizes.latent))
         self.register_buffer("z_covariance", torch.eye(sizes.latent))
@@ -100,14 +103,30 @@ class WorldModel(nn.Module):
     def daily(self, usual: Tensor) -> Tensor:
         """The amount that counts as a day's treatment, by channel `[B, C]`; 1 for channels without a direction."""
         lowering = [index for index, direction in enumerate(self._directions) if direction < 0]
-        own = (usual * self._per_minute())[:, lowering].sum(-1) * DAY
+        own = (usual[:, :-1] * self._per_minute())[:, lowering].sum(-1) * DAY
         own = torch.where(own > 0.05 * self.therapy.daily[0], own, torch.full_like(own, self.therapy.daily[0]))
         one, high = torch.ones_like(own), torch.full_like(own, self.therapy.daily[1])
         return torch.stack([{-1: own, 0: one, 1: high}[direction] for direction in self._directions], dim=-1)
 
+    def typical(self, usual: Tensor) -> Tensor:
+        """The code of somebody of whom only what is usual is known, `[B, K]`: a labile level, or small doses, tell of strong
+        effects before any dose was seen to act."""
+        day, column = usual[:, :-1] * self._per_minute() * DAY, self.therapy.index(self.therapy.regulated)
+        totals = []
+        for direction, whole in zip((-1, 1), self.therapy.daily, strict=True):
+            total = day[:, [index for index, own in enumerate(self._directions) if own == direction]].sum(-1) / whole
+            known = total > 0.05
+            totals += [known, torch.where(known, total.clamp(0.05, 4.0).log(), 0.0)]
+        rates = [index for index, channel in enumerate(self.therapy.channels) if channel.form == "rate" and channel.direction]
+        level, spread = usual[:, column], usual[:, -1] / self.scale[column]
+        away = torch.where(level > 0, (level - self.center[column]) / self.scale[column], 0.0)
+        wide = torch.where(spread > 0, spread.clamp(0.1, 4.0).log(), 0.0)
+        parts = [*totals, (day[:, rates] > 0).any(1), away, wide]
+        return self.habits(torch.stack([part.to(usual.dtype) for part in parts], dim=-1))
+
     def amounts(self, values: Tensor, mask: Tensor, usual: Tensor) -> Tensor:
         """Shares of a day's treatment a minute, `[B, T, C]`, the usual amount where unknown."""
-        filled = torch.where(mask, values, usual.unsqueeze(1))
+        filled = torch.where(mask, values, usual[:, None, :-1])
         return filled * self._per_minute() / self.daily(usual).unsqueeze(1)
 
     def scaled(self, window: Window, usual: Tensor) -> Tensor:

@@ -8,10 +8,12 @@ from torch import Tensor
 
 from careplan.series import PatientSeries, split
 from careplan.world.corpus import Corpus
-from careplan.world.dynamics import PLAN
+from careplan.world.dynamics import NOTHING, PLAN
 from careplan.world.model import WorldModel
 
-INDEPENDENT = 1.5  # the residuals of one window, strongly autocorrelated, count as this many independent ones
+# The residuals of one window, strongly autocorrelated and alike all day, count as this many independent ones, and windows that
+# overlap as no more than what they span.
+INDEPENDENT = 0.75
 FLOOR = 0.12  # smallest residual spread believed, scaled level
 
 
@@ -19,7 +21,7 @@ FLOOR = 0.12  # smallest residual spread believed, scaled level
 class Personalisation:
     """What the model knows of one patient.
 
-    mean `[K]`, covariance `[K, K]`: the Gaussian posterior of the code. usual `[C]`. windows: how many informed it.
+    mean `[K]`, covariance `[K, K]`: the Gaussian posterior of the code. usual `[C + 1]`. windows: how many informed it.
     errors: `[H, 2]` root mean squared error at `minutes` `[H]` in the level's unit, of the typical patient and of this one.
     persistence: `[H]` the same for "stays as it is". scores: `[N, H]` residuals over the predicted spread, for conformal
     intervals.
@@ -48,15 +50,22 @@ def typical(model: WorldModel, patient: str, usual: Tensor) -> Personalisation:
     """The prior: what is known of somebody of whom nothing is known."""
     none = torch.zeros(0)
     return Personalisation(
-        patient, model.code_mean.cpu(), model.code_covariance.cpu(), usual, 0, none, torch.zeros(0, 2), none, torch.zeros(0, 0)
+        patient, expected(model, usual), model.code_covariance.cpu(), usual, 0, none, torch.zeros(0, 2), none, torch.zeros(0, 0)
     )
+
+
+@torch.no_grad()
+def expected(model: WorldModel, usual: Tensor) -> Tensor:
+    """The code `[K]` that what is usual `[C + 1]` lets expect."""
+    return model.typical(usual.to(model.center.device).unsqueeze(0)).squeeze(0).cpu()
 
 
 @torch.no_grad()
 def personalise(
     model: WorldModel, recordings: Sequence[PatientSeries], *, windows: int = 64, horizon: int = 48, iterations: int = 4
 ) -> list[Personalisation]:
-    """The posterior over the code of each recording's patient, from `windows` windows spread evenly over it.
+    """The posterior over the code of each recording's patient, from `windows` windows spread evenly over it, which ask in turn
+    what the recorded plan would do and what is foreseen with nothing given.
 
     Minimises sum of squared scaled residuals at every half hour plus the prior's Mahalanobis distance (Levenberg-Marquardt,
     one damping a patient); the curvature at the end is the posterior's precision (Laplace).
@@ -76,7 +85,8 @@ def personalise(
     group = round(30 / model.therapy.step)
     truth = future.values[:, group - 1 :: group, column]
     measured = future.mask[:, group - 1 :: group, column] & past.mask[:, -3:, column].any(1, keepdim=True)
-    asked = torch.full((len(z),), PLAN, device=device)
+    asked = torch.where(torch.arange(len(z), device=device) % 2 == 0, PLAN, NOTHING)
+    given = future.mask & (asked != NOTHING)[:, None, None]
 
     def predict(code: Tensor) -> tuple[Tensor, Tensor]:
         """`[R, K]` codes for `R` a multiple of the windows
@@ -87,16 +97,16 @@ def personalise(
             part, mine = code[start : start + 8192], usual[index]
             window = type(past)(past.values[index], past.mask[index], past.minute[index])
             state = model.state(z[index], window, mine, part)
-            rollout = model.rollout(state, future.values[index], future.mask[index], asked[index], mine, part)
+            rollout = model.rollout(state, future.values[index], given[index], asked[index], mine, part)
             levels.append(rollout.level[:, every::every])
             offsets.append(rollout.offsets[:, every::every])
         return torch.cat(levels), torch.cat(offsets)
 
     count = len(recordings)
     scale = model.scale[column]
-    mean = model.code_mean
+    mean = model.typical(corpus.usual.to(device))
     precision = torch.linalg.inv(model.code_covariance)
-    code = mean.expand(count, -1).clone()
+    code = mean.clone()
 
     def per_patient(values: Tensor) -> Tensor:
         return values.unflatten(0, (count, windows))
@@ -105,7 +115,9 @@ def personalise(
     squared = per_patient(((base - truth) / scale) ** 2 * measured)
     seen = per_patient(measured).sum(1).clamp(min=1)
     noise = (squared.sum(1) / seen).sqrt().clamp(min=FLOOR)  # [P, H]
-    weight = per_patient(measured).float() / noise.unsqueeze(1) * (INDEPENDENT / truth.shape[1]) ** 0.5  # [P, W, H]
+    apart = ((corpus.length - context // 4) / (horizon * windows)).clamp(0.0, 1.0).to(device)  # [P]
+    believed = (INDEPENDENT / truth.shape[1] * apart).sqrt()[:, None, None]
+    weight = per_patient(measured).float() / noise.unsqueeze(1) * believed  # [P, W, H]
 
     def loss(levels: Tensor, at: Tensor) -> Tensor:
         fit = (per_patient((levels - truth) / scale) * weight).pow(2).sum((1, 2))

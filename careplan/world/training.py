@@ -27,13 +27,13 @@ class Recipe:
     The weights are such that no term's gradient at the encoder outgrows that of the level: SIGReg is a sum over the batch.
     """
 
-    steps: int = 1400
+    steps: int = 1500
     batch: int = 256  # windows of recordings a step
-    branches: int = 40  # branched futures a step
+    branches: int = 32  # branched futures a step
     horizon: int = 48  # rows predicted from recordings
     virtual: float = 0.25  # share of windows from virtual patients
     anonymous: float = 0.5  # share of windows whose patient is not told: they train the typical patient, code 0
-    unlogged: float = 0.1  # chance of each channel but the level to be hidden from a window
+    unlogged: float = 0.2  # share of people's windows from which each channel but the level is hidden at even odds
     rate: float = 3e-3
     latent: float = 0.1
     anticollapse: float = 3e-4
@@ -93,8 +93,9 @@ class Training(L.LightningModule):
         chosen = torch.randint(max(len(self.branches), 1), (count,), generator=generator)
         return patients, rows, chosen, generator
 
-    def code(self, patients: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """The codes of patients `[B]`; with a generator, the typical one's for the share that stays anonymous, `[B, K]`."""
+    def deviation(self, patients: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """How far patients `[B]` are from what their usual amounts tell of the code; with a generator, as if the share that stays
+        anonymous were not, `[B, K]`."""
         own = self.codes(patients)
         if generator is not None:
             own = own * (torch.rand(len(patients), 1, generator=generator).to(own) >= self.recipe.anonymous)
@@ -102,9 +103,10 @@ class Training(L.LightningModule):
 
     def _unlogged(self, whole: Window, usual: Tensor, real: Tensor, generator: torch.Generator) -> tuple[Window, Tensor]:
         """Some windows of people as if a channel of doses or disturbances had never been logged: many do not log everything."""
-        hide = torch.rand(usual.shape, generator=generator).to(self.device) < self.recipe.unlogged * real.unsqueeze(1)
-        hide[:, self.column] = False
-        mask = whole.mask & ~hide.unsqueeze(1)
+        careless = torch.rand(len(usual), 1, generator=generator).to(self.device) < self.recipe.unlogged * real.unsqueeze(1)
+        hide = careless & (torch.rand(usual.shape, generator=generator).to(self.device) < 0.5)
+        hide[:, [self.column, -1]] = False
+        mask = whole.mask & ~hide[:, None, :-1]
         return Window(torch.where(mask, whole.values, 0.0), mask, whole.minute), torch.where(hide, 0.0, usual)
 
     def training_step(self, step: Tensor, _: int) -> Tensor:
@@ -112,8 +114,9 @@ class Training(L.LightningModule):
         patients, rows, chosen, generator = self._draw(int(step))
         whole = self.corpus.windows(patients, rows - context, context + recipe.horizon).to(self.device)
         patients = patients.to(self.device)
-        usual, code = self.corpus.usual.to(self.device)[patients], self.code(patients, generator)
+        usual, deviation = self.corpus.usual.to(self.device)[patients], self.deviation(patients, generator)
         whole, usual = self._unlogged(whole, usual, patients < self.real, generator)
+        code = model.typical(usual) + deviation
         encoded = model.encode(whole, usual)
         now = model.shape.memory // model.shape.patch - 1
         past, future = split(whole, context)
@@ -152,9 +155,9 @@ class Training(L.LightningModule):
         )
         parts["anticollapse"] = recipe.anticollapse * collapse
         parts["inverse"] = recipe.inverse * self._inverse(encoded[:, now:], future, usual)
-        parts["prior"] = recipe.prior * code.pow(2).sum(-1).mean()
-        if len(chosen) and recipe.effects and int(step) % 2 == 0:  # every other step, at half the cost
-            parts["effects"] = 2 * recipe.effects * self._effects(chosen, generator)
+        parts["prior"] = recipe.prior * deviation.pow(2).sum(-1).mean()
+        if len(chosen) and recipe.effects:
+            parts["effects"] = recipe.effects * self._effects(chosen, generator)
         loss = torch.stack(list(parts.values())).sum()
         self.log_dict({name: value.detach() for name, value in parts.items()}, prog_bar=False, batch_size=recipe.batch)
         return loss
@@ -172,8 +175,9 @@ class Training(L.LightningModule):
         patients = branches.patient[chosen]
         whole = self.corpus.windows(patients, branches.row[chosen] - context, context + rows).to(self.device)
         past, future = split(whole, context)
-        usual, code = self.corpus.usual[patients].to(self.device), self.code(patients.to(self.device), generator).detach()
-        # Effects teach the flow under a plan and the pools; the state is what foresight made it.
+        usual, deviation = self.corpus.usual[patients].to(self.device), self.deviation(patients.to(self.device), generator)
+        code = model.typical(usual) + deviation.detach()
+        # Effects teach the flow under a plan, the pools and what habits tell; the state is what foresight made it.
         now = model.state(model.encode(past, usual)[:, -1], past, usual, code)
         state = State(now.z.detach(), now.level.detach(), now.pools, now.minute, now.trend.detach()).repeat(2)
         values = torch.stack([future.values, branches.values[chosen].to(self.device)], 1).flatten(0, 1)

@@ -105,7 +105,7 @@ def test_a_clinician_reviews_a_patient(browser: webdriver.Chrome, address: str, 
     wait(browser, lambda: "1 of 2 lines decided" in text(browser))
     assert [decision.verdict for decision in load_draft(db, 4, ADA.signature)] == ["reject"]
 
-    for page, heading in (("Record", "Record of patient ann"), ("Audit trail", "Audit trail")):
+    for page, heading in (("Record", "Record of patient ann"), ("Cohorts", "Cohorts"), ("Audit trail", "Audit trail")):
         click(browser, page)
         wait(browser, lambda heading=heading: title(browser) == heading)
         notice(browser)

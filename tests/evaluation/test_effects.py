@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from careplan.evaluation.effects import DAY, DAYS, HOURS, ROWS, Trial, boosting, cohort, judge, make_trial, twin
+from careplan.evaluation.effects import DAY, DAYS, HOURS, ROWS, Trial, boosting, cohort, judge, logged, make_trial, twin
 from careplan.glucose import GLUCOSE
 from careplan.world.corpus import Branches
+from cohorts.replay import Change
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +50,17 @@ def test_a_twin_drawn_from_the_patients_themselves_is_close(trial: Trial) -> Non
     assert table["error"].iloc[0] < 0.5
 
 
+def test_the_true_equations_miss_what_no_record_tells_and_no_more(trial: Trial) -> None:
+    told = replace(trial.lived, announced=trial.lived.eaten)
+    counted = judge(replace(trial, lived=told), {"logged": logged(replace(trial, lived=told), DAYS)})
+    table = judge(trial, {"logged": logged(trial, DAYS)})
+    assert counted["error"].iloc[0] < table["error"].iloc[0] < 0.7
+    assert np.allclose(logged(replace(trial, change=Change.none(len(trial.branches))), DAYS), 0.0)
+
+
 def test_boosting_sees_only_what_is_changed(trial: Trial) -> None:
     estimate = boosting(cohort(1, 302), 302, days=4)
-    still = Trial(trial.lived, trial.recordings, _unchanged(trial), trial.kind)
+    still = replace(trial, branches=_unchanged(trial))
     assert np.allclose(estimate(still, DAYS), 0.0)
     assert np.abs(estimate(trial, DAYS)).max() > 1.0
 

@@ -6,6 +6,7 @@ import pytest
 
 from careplan.evaluation.forecasts import (
     ERRORS,
+    cross_fitted,
     features,
     fit_baselines,
     forecast_rows,
@@ -128,6 +129,17 @@ def test_any_predictor_is_scored_beside_them() -> None:
     assert table["mae"].tolist() == [0.0, 2.0]
     with pytest.raises(ValueError, match="expected finite predictions"):
         score({"none": lambda s, r: perfect(s, r) * np.nan}, people, (30,))
+
+
+def test_without_others_nobody_is_predicted_by_what_was_fitted_on_themselves() -> None:
+    people = [person(seed) for seed in range(3)]
+    rows = forecast_rows(people[0], (30,), stride=12)
+    changed = PatientSeries("p0", people[0].therapy, people[0].start, "UTC", people[0].values * 0.5, people[0].mask)
+    before, after = cross_fitted(people, (30,)), cross_fitted([changed, *people[1:]], (30,))
+    assert set(before) == {"persistence", "ridge", "boosting", "ridge + future doses", "boosting + future doses"}
+    assert np.array_equal(before["ridge"](people[0], rows), after["ridge"](people[0], rows))
+    assert not np.array_equal(before["ridge"](people[1], rows), after["ridge"](people[1], rows))
+    assert set(cross_fitted(people[:1], (30,))) == {"persistence"}
 
 
 def test_nothing_to_learn_from() -> None:

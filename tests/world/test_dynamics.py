@@ -21,7 +21,7 @@ def batch(model, seed: int, count: int = 4, rows: int = 48):
     mask = torch.rand(values.shape, generator=generator) < 0.9
     minute = (5.0 * torch.arange(context + rows)).expand(count, -1) % 1440
     whole = Window(torch.where(mask, values, 0.0), mask, minute)
-    usual = torch.tensor([120.0, 1.0, 0.1, 0.1, 1.0]).expand(count, -1)
+    usual = torch.tensor([120.0, 1.0, 0.1, 0.1, 1.0, 40.0]).expand(count, -1)
     code = torch.randn(count, model.shape.code, generator=generator)
     past = Window(whole.values[:, :context], whole.mask[:, :context], minute[:, :context])
     state = model.state(model.encode(past, usual)[:, -1], past, usual, code)
@@ -152,7 +152,7 @@ def test_the_encoder_sees_the_past_alone() -> None:
     values = torch.from_numpy(series.values[:96]).unsqueeze(0)
     mask = torch.from_numpy(series.mask[:96]).unsqueeze(0)
     minute = (5.0 * torch.arange(96)).unsqueeze(0)
-    usual = torch.tensor([[120.0, 1.0, 0.1, 0.1, 1.0]])
+    usual = torch.tensor([[120.0, 1.0, 0.1, 0.1, 1.0, 40.0]])
     later = values.clone()
     later[:, 60:] += 30
     before, after = model.encode(Window(values, mask, minute), usual), model.encode(Window(later, mask, minute), usual)

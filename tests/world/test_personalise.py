@@ -55,7 +55,7 @@ def test_a_recording_of_an_hour_leaves_the_prior() -> None:
 
 def test_particles_are_seeded_and_spread_as_the_posterior() -> None:
     model = random_model(4)
-    person = typical(model, "nobody", torch.zeros(len(PRESSURE.channels)))
+    person = typical(model, "nobody", torch.zeros(len(PRESSURE.channels) + 1))
     draws = person.particles(2000, seed=1)
     assert torch.equal(draws[0], person.mean)
     assert torch.equal(draws, person.particles(2000, seed=1))
@@ -146,3 +146,13 @@ def test_a_corpus_gives_back_the_recordings() -> None:
     assert not window.mask[0, 10:].any() and not window.mask[1, :5].any()
     assert torch.equal(window.values[1, 5:], torch.from_numpy(one.values[:15]))
     assert torch.equal(window.minute[0].diff() % 1440, torch.full((19,), 5.0))
+
+
+def test_what_is_usual_tells_the_code_to_expect_and_what_is_not_known_tells_nothing() -> None:
+    model = random_model(6)
+    torch.nn.init.normal_(model.habits.weight)
+    nothing = torch.zeros(1, len(PRESSURE.channels) + 1)
+    torch.testing.assert_close(model.typical(nothing).squeeze(0), model.habits.bias)
+    known = usual(recording(3))
+    assert not torch.allclose(model.typical(known.unsqueeze(0)).squeeze(0), model.habits.bias)
+    assert torch.equal(typical(model, "somebody", known).mean, model.typical(known.unsqueeze(0)).squeeze(0))

@@ -1,0 +1,84 @@
+"""How virtual people fare under each policy, in true glucose.
+
+`python benchmarks/policies.py [--people 20] [--days 7] [--policies a,b] [--mis-set 0.0] [--pens 0.0] [--last 0] [--json]`: by
+policy and group, the mean over people of each share of time, the same people and lives for every policy. --last: only the last
+so many days count. --tune: PID gains instead, on other people, the best by `worth`. One JSON object on the last line.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from itertools import product
+
+import torch
+
+from cohorts.catalogue import POLICIES, named
+from cohorts.loops import Pid
+from cohorts.policies import Policy
+from cohorts.population import GROUPS, Population, join, sample_population
+from cohorts.replay import replay
+from cohorts.scenarios import ROWS
+
+JUDGED = (7701, 7702)  # seeds of people and of their lives; TUNED: of those the gains were chosen on
+TUNED = (9201, 9202)
+
+Table = dict[str, dict[str, float]]
+
+
+def fare(people: Population, policy: Policy, days: int, seed: int, last: int) -> Table:
+    """By group: percent of time at 70-180, below 70 and below 54 mg/dL."""
+    level = replay(people, policy, days=days, seed=seed).glucose[:, -(last or days) * ROWS :]
+    shares = {"in range": (level >= 70) & (level <= 180), "below 70": level < 70, "below 54": level < 54}
+    groups = {group: torch.tensor([each == group for each in people.groups]) for group in GROUPS}
+    return {
+        group: {name: round(100 * float(share[rows].float().mean()), 2) for name, share in shares.items()}
+        for group, rows in groups.items()
+    }
+
+
+def worth(table: Table) -> float:
+    """What gains are chosen by: percent in range less four times that below 70, mean over groups."""
+    return sum(row["in range"] - 4 * row["below 70"] for row in table.values()) / len(table)
+
+
+def candidates() -> Iterator[Pid]:
+    """The gains that are tried."""
+    for gain, reset, rise, feedback in product((0.2, 0.3, 0.45), (4.0, 8.0), (0.5, 1.0, 1.5), (0.25, 0.5, 0.75, 1.0)):
+        name = f"gain {gain} reset {reset} rise {rise} feedback {feedback}"
+        yield Pid(name=name, gain=gain, reset=reset, rise=rise, feedback=feedback)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--people", type=int, default=20)
+    parser.add_argument("--days", type=int, default=7)
+    parser.add_argument("--policies", default=",".join(POLICIES))
+    parser.add_argument("--mis-set", type=float, default=0.0)
+    parser.add_argument("--pens", type=float, default=0.0)
+    parser.add_argument("--last", type=int, default=0)
+    parser.add_argument("--tune", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    seed, life = TUNED if asked.tune else JUDGED
+    people = join(
+        [
+            sample_population(group, asked.people, seed * 10 + place, mis_set=asked.mis_set, pens=asked.pens)
+            for place, group in enumerate(GROUPS)
+        ]
+    )
+    policies = candidates() if asked.tune else map(named, asked.policies.split(","))
+    found: dict[str, Table] = {}
+    for policy in policies:
+        began = time.perf_counter()
+        found[policy.name] = fare(people, policy, asked.days, life, asked.last)
+        if not asked.json:
+            cells = " | ".join(" / ".join(f"{value:.2f}" for value in row.values()) for row in found[policy.name].values())
+            print(f"{policy.name:45} | {cells} | {time.perf_counter() - began:.0f} s", flush=True)
+    best = {"best": max(found, key=lambda name: worth(found[name]))} if asked.tune else {}
+    print(json.dumps({"people": asked.people, "days": asked.days, "policies": found, **best}))
+
+
+if __name__ == "__main__":
+    main()

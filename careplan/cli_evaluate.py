@@ -1,0 +1,146 @@
+"""Commands that say how good it is, on recordings that you give and on virtual patients."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from careplan.shell import Json, Weights, print_json, sources_of, stderr, stdout, store
+
+if TYPE_CHECKING:
+    from careplan.series import PatientSeries
+
+app = typer.Typer(no_args_is_help=True, help="How good it is, on recordings that you give.")
+
+
+@app.command("forecasts")
+def evaluate_forecasts(
+    ctx: typer.Context,
+    data: Annotated[list[str] | None, typer.Argument(help="Recordings, as FORMAT:PATH; without any, the store's.")] = None,
+    stride: Annotated[int, typer.Option(min=1, help="Forecast from every so many five-minute rows.")] = 3,
+    everyone: Annotated[
+        bool, typer.Option("--everyone", help="Those the intervals were calibrated on too, not only people never seen.")
+    ] = False,
+    weights: Weights = None,
+    as_json: Json = False,
+) -> None:
+    """The model beside persistence, ridge and gradient boosting, on the same rows of people it never saw."""
+    from careplan.clinic.evaluation import evaluate_forecasts as evaluate
+    from careplan.clinic.world import open_world
+
+    recordings = recordings_of(ctx, data)
+    with stderr().status("Fitting the baselines"):
+        scores, means = evaluate(open_world(*([weights] if weights else [])), recordings, stride=stride, everyone=everyone)
+    if as_json:
+        typer.echo(scores.to_json(orient="records", double_precision=3))
+        return
+    from rich.table import Table
+
+    for source, part in means.groupby("source"):
+        table = Table(
+            "Model",
+            *(f"{horizon} min" for horizon in part["horizon"].unique()),
+            title=f"{source}: RMSE (MAE), mg/dL, mean over people",
+        )
+        for name, rows in part.groupby("model", sort=False):
+            table.add_row(str(name), *(f"{row.rmse:.2f} ({row.mae:.2f})" for row in rows.itertuples()))
+        stdout().print(table)
+
+
+@app.command("effects")
+def evaluate_effects(
+    people: Annotated[int, typer.Option(min=1, help="Virtual patients in each age group.")] = 8,
+    seed: Annotated[int, typer.Option(help="Decides the patients; never a seed of the training.")] = 101,
+    baselines: Annotated[bool, typer.Option(help="Gradient boosting and physiological twins beside it.")] = True,
+    weights: Weights = None,
+    as_json: Json = False,
+) -> None:
+    """What treatments change, predicted and true, in virtual patients never trained on; history is confounded."""
+    from careplan.clinic.evaluation import evaluate_effects as evaluate
+    from careplan.clinic.world import open_world
+
+    with stderr().status("Simulating") as status:
+        world = open_world(*([weights] if weights else []))
+        table, headline = evaluate(world, people=people, seed=seed, baselines=baselines, say=status.update)
+    if as_json:
+        print_json({**headline, "people": 3 * people, "seed": seed, "table": table.to_dict("records")})
+        return
+    from rich.table import Table
+
+    shown = Table(
+        "Estimator", "Change", "1 h", "2 h", "4 h", "8 h", "All", "Sign right", title="RMS missed over RMS of the true effects"
+    )
+    for (name, kind), rows in table.groupby(["estimator", "kind"], sort=False):
+        errors = rows.set_index("hours")["error"]
+        right = float(rows.set_index("hours")["sign_right"]["all"])
+        shown.add_row(str(name), str(kind), *(f"{errors[hours]:.3f}" for hours in (1, 2, 4, 8, "all")), f"{100 * right:.2f} %")
+    stdout().print(shown)
+
+
+@app.command("personalisation")
+def evaluate_personalisation(
+    ctx: typer.Context,
+    data: Annotated[list[str] | None, typer.Argument(help="Recordings, as FORMAT:PATH; without any, the store's.")] = None,
+    fine_tune: Annotated[bool, typer.Option(help="Beside it, all weights trained further on each patient.")] = True,
+    everyone: Annotated[bool, typer.Option("--everyone", help="Those the intervals were calibrated on too.")] = False,
+    weights: Weights = None,
+    as_json: Json = False,
+) -> None:
+    """Error against days of a patient's data: for the code alone, and for all weights; the same last stretch for all."""
+    from careplan.clinic.evaluation import evaluate_personalisation as evaluate
+    from careplan.clinic.world import open_world
+
+    world = open_world(*([weights] if weights else []))
+    with stderr().status("Reading") as status:
+        curve = evaluate(world, recordings_of(ctx, data), fine_tune=fine_tune, everyone=everyone, say=status.update)
+    if as_json:
+        typer.echo(curve.to_json(orient="records", double_precision=3))
+        return
+    from rich.table import Table
+
+    columns = ("Source", "Given", "Method", "Days", "People", "60 min", "120 min", "s a person")
+    shown = Table(*columns, title="RMSE, mg/dL, mean over people")
+    for (source, given, method, days), rows in curve.groupby(["source", "given", "method", "days"]):
+        error = rows.groupby("horizon")["rmse"].mean()
+        figures = (f"{error[60]:.2f}", f"{error[120]:.2f}", f"{rows['seconds'].mean():.1f}")
+        shown.add_row(str(source), str(given), str(method), str(days), str(rows["person"].nunique()), *figures)
+    stdout().print(shown)
+
+
+@app.command("uncertainty")
+def evaluate_uncertainty(
+    data: Annotated[list[str], typer.Argument(help="Recordings, as FORMAT:PATH: those that the model was trained with.")],
+    stride: Annotated[int, typer.Option(min=1, help="Forecast from every so many five-minute rows.")] = 3,
+    weights: Weights = None,
+    as_json: Json = False,
+) -> None:
+    """Coverage and width of the intervals, and the risk of going low, on people held out for the report."""
+    from careplan.clinic.evaluation import evaluate_uncertainty as evaluate
+    from careplan.clinic.world import open_world
+
+    with stderr().status("Personalising, and fitting the baselines"):
+        tables = evaluate(open_world(*([weights] if weights else [])), sources_of(data), stride=stride)
+    if as_json:
+        print_json({name: table.to_dict("records") for name, table in tables.items()})
+        return
+    from rich.table import Table
+
+    shown = Table("Model", "Ahead", "Coverage", "Worst person", "Width", title="90 % intervals")
+    for (name, horizon), rows in tables["intervals"].groupby(["model", "horizon"], sort=False):
+        covered, width = rows["coverage"], rows["width"].mean()
+        shown.add_row(str(name), f"{horizon} min", f"{covered.mean():.1%}", f"{covered.min():.1%}", f"{width:.0f} mg/dL")
+    stdout().print(shown)
+    shown = Table("Model", "AUROC", "Brier score", "Events", "Forecasts", title="Below 70 mg/dL within two hours")
+    for row in tables["lows"].itertuples():
+        shown.add_row(str(row.model), f"{row.auroc:.3f}", f"{row.brier:.4f}", str(row.events), str(row.n))
+    stdout().print(shown)
+
+
+def recordings_of(ctx: typer.Context, data: list[str] | None) -> "dict[str, dict[str, PatientSeries]]":
+    """By source and person: what `FORMAT:PATH` texts name, or everyone in the store."""
+    from careplan.clinic.evaluation import stored
+    from careplan.clinic.training import read_sources
+
+    if data:
+        return read_sources(sources_of(data))
+    with store(ctx) as database:
+        return stored(database)

@@ -1,0 +1,92 @@
+"""The oracle: plans with everyone's true body and coming life. Nobody can; it bounds what any policy could reach."""
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from careplan.glucose import risk
+from cohorts.physiology import Body, Inputs, Physiology, advance
+from cohorts.policies import Behaviour, Doses, Seen, Truth, deliverable
+from cohorts.population import LONG_ACTING_AT, Population
+from cohorts.scenarios import ROWS
+
+
+@dataclass
+class Oracle:
+    """Every `every` rows it tries basal rates and boluses on copies of the true bodies over the next `ahead` rows of the true
+    life, and does what has the least risk: Kovatchev's, lows counted `lows` times. First of all it stays above `floor` mg/dL, or
+    where nothing does, as little below as can be.
+
+    A candidate is a rate for these `every` rows and a bolus now; after them, what suits each person as sensitive as they then
+    are. On pens only boluses are tried; the long-acting dose is as
+    prescribed. People eat for lows as under any policy, which the oracle does not count on.
+    """
+
+    name: str = "oracle"
+    every: int = 6
+    ahead: int = 60
+    floor: float = 75.0
+    lows: float = 3.0
+    rates: int = 5
+    boluses: int = 13
+    _person: Behaviour = field(default_factory=Behaviour.as_set, repr=False)
+    _people: Population = field(init=False, repr=False)
+    _copies: Physiology = field(init=False, repr=False)
+    _truth: Truth | None = field(default=None, repr=False)
+    _rate: Tensor = field(init=False, repr=False)
+
+    def begin(self, people: Population, rows: int, generator: torch.Generator) -> None:
+        self._person.begin(people, rows, generator)
+        self._people = people
+        self._copies = people.physiology[torch.arange(len(people)).repeat_interleave(self.rates * self.boluses)]
+
+    def told(self, truth: Truth) -> None:
+        self._truth = truth
+
+    def decide(self, seen: Seen) -> Doses:
+        if self._truth is None:
+            raise ValueError("the oracle was not told the truth: expected `told` before `decide`, as in `cohorts.replay`")
+        own = self._person.decide(seen)
+        bolus = torch.zeros_like(own.bolus)
+        if seen.row % self.every == 0:
+            self._rate, bolus = self._plan(seen.row, self._truth)
+        return replace(own, basal=self._rate, bolus=bolus)
+
+    def _plan(self, row: int, truth: Truth) -> tuple[Tensor, Tensor]:
+        """The rate U/h and the bolus U of the least risk, `[B]` each."""
+        people, soon = self._people, truth.scenario.eaten[:, row : row + 18].sum(1)
+        level = truth.body.glucose(people.physiology)
+        most = 1.5 * soon / people.carb_ratio + (level - 110).clamp(min=0) / people.correction_factor + people.daily_dose / 100
+        pump, step = torch.where(people.pens, 0.0, people.basal), torch.where(people.pens, 0.5, 0.05)
+        grid = torch.cartesian_prod(torch.linspace(0, 4, self.rates), torch.linspace(0, 1, self.boluses))
+        rates, boluses = deliverable(pump.unsqueeze(1) * grid[:, 0]), most.unsqueeze(1) * grid[:, 1]
+        tried = torch.stack([rates, (boluses / step.unsqueeze(1)).round() * step.unsqueeze(1)], -1)
+        best = tried[torch.arange(len(people)), self._risks(row, truth, tried).argmin(1)]
+        return best[:, 0], best[:, 1]
+
+    def _risks(self, row: int, truth: Truth, tried: Tensor) -> Tensor:
+        """What each candidate `[B, K, 2]` would risk, mean over the rows ahead, `[B, K]`."""
+        people, life, copies = self._people, truth.scenario, tried.shape[1]
+
+        def each(value: Tensor) -> Tensor:
+            return value.repeat_interleave(copies, 0)
+
+        body = Body(*map(each, vars(truth.body).values()))
+        basal, bolus = tried.flatten(0, 1).unbind(-1)
+        rows = range(row, min(row + self.ahead, life.eaten.shape[1]))
+        total, lowest = torch.zeros_like(basal), torch.full_like(basal, torch.inf)
+        for now in rows:
+            eaten, sensitivity = life.eaten[:, now], life.sensitivity[:, now]
+            if now < row + self.every:
+                insulin = basal / 12 + (bolus if now == row else 0.0)
+            else:
+                usual = torch.where(people.pens, 0.0, people.basal / 12) + eaten / people.carb_ratio
+                insulin = each(usual / sensitivity)
+            evening = now % ROWS == LONG_ACTING_AT // 5
+            long_acting = people.pens * (24 * people.settings[:, 0]).round() * float(evening)
+            factors = (each(part[:, now]) for part in (life.sensitivity, life.uptake, life.pace))
+            body = advance(self._copies, body, Inputs(each(eaten), insulin, each(long_acting), *factors))
+            level = body.glucose(self._copies)
+            total, lowest = total + torch.where(level < 112.5, self.lows, 1.0) * risk(level), lowest.minimum(level)
+        return (total / len(rows) + 1e4 * (self.floor - lowest).clamp(min=0)).view(-1, copies)

@@ -1,0 +1,232 @@
+"""Replays on disk: the same bytes however they came about, nothing overwritten, and what bad input is told."""
+
+import errno
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner, Result
+
+from careplan import cli
+from careplan.clinic import ClinicError
+from careplan.clinic.replay_folder import Arguments, read_manifest, read_people, read_steps, read_summary, replays_in
+from careplan.clinic.replays import arguments_of, run_replay
+
+POLICIES = ["basal-bolus", "behaviour"]
+
+
+def arguments(**changes: Any) -> Arguments:
+    """Two blocks of adults, four and two, for a day."""
+    asked = arguments_of(["adult:6"], POLICIES, days=1, seed=7, mis_set=0.3, pens=0.5)
+    return replace(asked, block=4, **changes)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("replays") / "six"
+    run_replay(folder, arguments())
+    return folder
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_two_runs_give_the_same_bytes(made: Path, tmp_path: Path) -> None:
+    run_replay(tmp_path / "again", arguments())
+    assert len(digests(made)) == 10
+    assert digests(tmp_path / "again") == digests(made)
+
+
+def test_a_replay_cut_short_goes_on_to_the_same_bytes(made: Path, tmp_path: Path) -> None:
+    lived: list[str] = []
+
+    def stop(done: int, whole: int, block: str) -> None:
+        if block not in lived:
+            lived.append(block)
+        if len(lived) == 3:
+            raise KeyboardInterrupt
+
+    folder = tmp_path / "cut"
+    with pytest.raises(KeyboardInterrupt):
+        run_replay(folder, arguments(), progress=stop)
+    assert read_manifest(folder).blocks == ("adult-00000.basal-bolus", "adult-00000.behaviour")
+    with pytest.raises(ClinicError, match="not finished"):
+        read_summary(folder)
+    (folder / "steps" / "adult-00001.basal-bolus.parquet.part").write_bytes(b"half a file")
+    lived.clear()
+    run_replay(folder, arguments(), progress=lambda done, whole, block: lived.append(block) if done > 4 else None)
+    assert digests(folder) == digests(made)
+    assert read_manifest(folder).finished
+
+
+def test_the_same_people_live_the_same_lives_under_each_policy(made: Path) -> None:
+    people = read_people(made)
+    ours, theirs = (people[people["policy"] == policy].reset_index(drop=True) for policy in POLICIES)
+    same = ["person", "weight", "carb_ratio", "suits_basal", "pens"]
+    assert ours[same].equals(theirs[same])
+    assert not np.allclose(ours["true_mean"], theirs["true_mean"])
+    steps = read_steps(made, "adult-000006")
+    one, other = (steps[steps["policy"] == policy].reset_index(drop=True) for policy in POLICIES)
+    assert one[["time", "activity", "sensitivity", "ill"]].equals(other[["time", "activity", "sensitivity", "ill"]])
+    assert not one["bolus"].equals(other["bolus"])
+
+
+def test_who_lives_does_not_depend_on_how_many(made: Path, tmp_path: Path) -> None:
+    run_replay(tmp_path / "one", replace(arguments(), population={"adult": 5}, policies=("behaviour",)))
+    kept = read_people(made).query("policy == 'behaviour'").reset_index(drop=True)
+    assert read_people(tmp_path / "one").equals(kept.head(5))
+    assert kept["person"].tolist() == [f"adult-{number:06d}" for number in range(1, 7)]
+    assert kept["weight"].nunique() == 6
+
+
+def test_the_tables_agree_with_each_other(made: Path) -> None:
+    people = read_people(made).query("policy == 'behaviour'").set_index("person")
+    assert people["pens"].any() and not people["pens"].all()
+    for person, row in people.iterrows():
+        steps = read_steps(made, str(person)).query("policy == 'behaviour'")
+        assert len(steps) == 288
+        inside = (steps["glucose"] >= 70) & (steps["glucose"] <= 180)
+        assert row["true_in_range"] == pytest.approx(100 * inside.mean(), abs=1e-4)
+        assert row["read_active"] == pytest.approx(100 * steps["reading"].notna().mean(), abs=1e-4)
+        given = steps["basal"].sum() / 12 + steps["bolus"].sum() + steps["long_acting"].sum()
+        assert row["insulin"] == pytest.approx(given, rel=1e-4)
+        assert row["insulin_per_kg"] == pytest.approx(given / row["weight"], rel=1e-4)
+        assert (steps["long_acting"].sum() > 0) == row["pens"]
+    schema = pq.read_schema(made / "steps" / "adult-00000.behaviour.parquet")
+    numbers = [name for name in schema.names if name not in ("policy", "person", "time", "ill")]
+    assert {str(schema.field(name).type) for name in numbers} == {"float"}
+
+
+def test_the_summary_is_read_back(made: Path) -> None:
+    summary = read_summary(made)
+    assert [(row.policy, row.group, row.people) for row in summary.outcomes] == [(policy, "adult", 6) for policy in POLICIES]
+    assert {(row.policy, row.against, row.people) for row in summary.differences} == {("behaviour", "basal-bolus", 6)}
+    assert replays_in(made.parent) == ["six"] and replays_in(made / "nowhere") == []
+
+
+def test_another_replay_is_never_overwritten(made: Path) -> None:
+    before = digests(made)
+    with pytest.raises(ClinicError, match=r"holds another replay \(seed 7, not 8\)"):
+        run_replay(made, arguments(seed=8))
+    assert digests(made) == before
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ClinicError, match="is not empty"):
+        run_replay(tmp_path, arguments())
+    with pytest.raises(ClinicError, match="is a file"):
+        run_replay(tmp_path / "notes.txt", arguments())
+    assert digests(tmp_path).keys() == {"notes.txt"}
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(ClinicError, match=r"manifest\.json cannot be read"):
+        run_replay(tmp_path, arguments())
+
+
+def test_a_full_disk_is_said_and_gone_on_from(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Path] = []
+
+    def write_table(table: object, where: Path, **options: object) -> None:
+        calls.append(where)
+        if len(calls) == 4:
+            where.write_bytes(b"as much as fitted")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(table, where, **options)
+
+    original, folder = pq.write_table, tmp_path / "full"
+    monkeypatch.setattr(pq, "write_table", write_table)
+    with pytest.raises(ClinicError, match=r"behaviour\.parquet cannot be written: No space left"):
+        run_replay(folder, arguments())
+    assert not list(folder.rglob("*.part"))
+    assert read_manifest(folder).blocks == ("adult-00000.basal-bolus",)
+    run_replay(folder, arguments())
+    assert digests(folder) == digests(made)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"population": ["adlt:10"]}, "population 'adlt:10': expected GROUP:PEOPLE"),
+        ({"population": ["adult:0"]}, "population 'adult:0'"),
+        ({"population": ["adult"]}, "population 'adult'"),
+        ({"population": ["adult:5", "adult:6"]}, "adult was named before"),
+        ({"policies": ["basal"]}, "policy 'basal': expected one of behaviour"),
+        ({"policies": ["behaviour", "behaviour"]}, "each named once"),
+        ({"days": 0}, "0 days"),
+        ({"seed": -1}, "seed -1"),
+        ({"mis_set": float("nan")}, "mis-set nan"),
+        ({"pens": 1.5}, "pens 1.5"),
+    ],
+)
+def test_what_cannot_be_replayed_is_refused(given: dict[str, Any], said: str) -> None:
+    asked = {"population": ["adult:5"], "policies": ["behaviour"], "days": 1, "seed": 1, **given}
+    population, policies = asked.pop("population"), asked.pop("policies")
+    with pytest.raises(ClinicError, match=said):
+        arguments_of(population, policies, **asked)
+
+
+def test_whether_the_step_is_compiled_depends_on_the_arguments_alone() -> None:
+    assert not arguments_of(["adult:1000"], POLICIES, days=14, seed=1).fused
+    assert arguments_of(["adult:20000"], POLICIES, days=14, seed=1).fused
+
+
+def test_a_table_that_was_lost_is_said_and_lived_again(made: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "lost"
+    shutil.copytree(made, folder)
+    (folder / "people" / "adult-00001.behaviour.parquet").unlink()
+    with pytest.raises(ClinicError, match=r"00001\.behaviour\.parquet cannot be read"):
+        read_people(folder)
+    run_replay(folder, arguments())
+    assert digests(folder) == digests(made)
+
+
+def test_someone_unknown_is_not_found(made: Path) -> None:
+    for person in ("adult-000007", "child-000001", "nobody", "adult-000000", "adult-1"):
+        with pytest.raises(ClinicError, match="is not in"):
+            read_steps(made, person)
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """`careplan replay` with blocks of four."""
+
+    def few(*given: Any, **options: Any) -> Arguments:
+        return replace(arguments_of(*given, **options), block=4)
+
+    monkeypatch.setattr("careplan.clinic.replays.arguments_of", few)
+    asked = ["replay", "--population", "adult:6", "--days", "1", "--mis-set", "0.3", "--pens", "0.5"]
+
+    def call(*more: str) -> Result:
+        return CliRunner().invoke(cli.app, [*asked, *more], env={"COLUMNS": "120"})
+
+    return call
+
+
+def test_the_command_prints_one_object(made: Path, tmp_path: Path, command: Callable[..., Result]) -> None:
+    folder = tmp_path / "out"
+    policies = [word for policy in POLICIES for word in ("--policy", policy)]
+    result = command(*policies, "--out", str(folder), "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout) == json.loads((made / "summary.json").read_text())
+    assert {name: digest for name, digest in digests(folder).items() if name != "summary.html"} == digests(made)
+    page = (folder / "summary.html").read_text()
+    assert "behaviour less basal-bolus" in page and "true glucose" in page and "medical device" in page
+    before = digests(folder)
+    shown = command(*policies, "--out", str(folder))  # finished: nothing is lived again
+    assert shown.exit_code == 0, shown.output
+    assert "adult, 6 people" in shown.stdout and "behaviour less basal-bolus" in shown.stdout
+    assert digests(folder) == before
+    refused = command("--policy", "behaviour", "--out", str(folder))
+    assert refused.exit_code == cli.USER_ERROR and "holds another replay" in refused.stderr
