@@ -110,7 +110,7 @@ def _infer(world: World, recordings: list[PatientSeries]) -> list[Personalisatio
     return [people.get(series.patient) or typical(world.model, series.patient, nobody) for series in recordings]
 
 
-TENSORS = ("mean", "covariance", "usual", "minutes", "errors", "persistence", "scores")
+TENSORS = ("mean", "covariance", "usual", "minutes", "errors", "persistence", "scores", "correction")
 
 
 def _write(person: Personalisation) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from careplan.series import PatientSeries, split, windows
 from careplan.world.corpus import Corpus
+from careplan.world.correction import correct
 from careplan.world.dynamics import NOTHING, PLAN, RECORD
 from careplan.world.heads import spread_at
 from careplan.world.model import WorldModel
@@ -97,6 +98,15 @@ def forecast(
         level = level.index_copy(0, edits, level[-1] + level[edits] - level[first])
         offsets = offsets.index_copy(0, edits, offsets[-1:].expand(len(edits), -1, -1, -1))
     level, offsets = level[: len(names)], offsets[: len(names)]
+    given: list[Given] = [
+        "record" if index in recorded else "plan" if futures[name].known else "nothing" for index, name in enumerate(names)
+    ]
+    if len(person.correction):
+        added = [
+            torch.zeros_like(level[0]) if one == "plan" else correct(model, state, person.correction, ASKED[one], rollout.minutes)
+            for one in given
+        ]
+        level = level + torch.stack(added)
 
     # The mixture over what is not known of the patient (particles) and of the future (the predicted spread).
     normal = torch.special.ndtri(torch.linspace(0.025, 0.975, 20, device=device))
@@ -106,8 +116,8 @@ def forecast(
     regulated = model.therapy.channel(model.therapy.regulated)
     bands = {}
     for index, name in enumerate(names):
-        given: Given = "record" if index in recorded else "plan" if futures[name].known else "nothing"
-        factor = widen[given].to(device)[(rollout.minutes / 30.0).ceil().long().clamp(1, len(widen[given])) - 1]
+        known = widen[given[index]].to(device)
+        factor = known[(rollout.minutes / 30.0).ceil().long().clamp(1, len(known)) - 1]
         parts = (
             mid[index],
             mid[index] - factor * (mid[index] - low[index]),
@@ -140,7 +150,10 @@ def predict(
         mask = future.mask & (given != "nothing")
         told = model.told(state, future.values, mask, usual) if given == "record" else None
         rollout = model.rollout(state, future.values, mask, asked, usual, code, told)
-        levels.append(rollout.level.cpu())
+        level = rollout.level
+        if given != "plan" and len(person.correction):
+            level = level + correct(model, state, person.correction, ASKED[given], rollout.minutes)
+        levels.append(level.cpu())
         offsets.append(rollout.offsets.cpu())
         minutes = rollout.minutes.cpu()
     return minutes, torch.cat(levels), torch.cat(offsets)

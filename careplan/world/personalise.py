@@ -1,19 +1,20 @@
 """Calibrate, don't retrain: the posterior over a patient's code, by Gauss-Newton with frozen weights, many patients at once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from careplan.series import PatientSeries, split
 from careplan.world.corpus import Corpus
-from careplan.world.dynamics import NOTHING, PLAN
+from careplan.world.correction import corrections
+from careplan.world.dynamics import PLAN
 from careplan.world.model import WorldModel
 
 # The residuals of one window, strongly autocorrelated and alike all day, count as this many independent ones, and windows that
 # overlap as no more than what they span.
-INDEPENDENT = 0.75
+INDEPENDENT = 1.5
 FLOOR = 0.12  # smallest residual spread believed, scaled level
 
 
@@ -24,7 +25,7 @@ class Personalisation:
     mean `[K]`, covariance `[K, K]`: the Gaussian posterior of the code. usual `[C + 1]`. windows: how many informed it.
     errors: `[H, 2]` root mean squared error at `minutes` `[H]` in the level's unit, of the typical patient and of this one.
     persistence: `[H]` the same for "stays as it is". scores: `[N, H]` residuals over the predicted spread, for conformal
-    intervals.
+    intervals. correction: weights of what is added to foresight, empty where nothing is (`correction.correct`).
     """
 
     patient: str
@@ -36,6 +37,7 @@ class Personalisation:
     errors: Tensor
     persistence: Tensor
     scores: Tensor
+    correction: Tensor = field(default_factory=lambda: torch.zeros(0))
 
     def particles(self, count: int, seed: int = 0) -> Tensor:
         """`[count, K]` draws in antithetic pairs, the first the mean itself."""
@@ -62,10 +64,10 @@ def expected(model: WorldModel, usual: Tensor) -> Tensor:
 
 @torch.no_grad()
 def personalise(
-    model: WorldModel, recordings: Sequence[PatientSeries], *, windows: int = 64, horizon: int = 48, iterations: int = 4
+    model: WorldModel, recordings: Sequence[PatientSeries], *, windows: int = 96, horizon: int = 48, iterations: int = 4
 ) -> list[Personalisation]:
-    """The posterior over the code of each recording's patient, from `windows` windows spread evenly over it, which ask in turn
-    what the recorded plan would do and what is foreseen with nothing given.
+    """The posterior over the code of each recording's patient, from `windows` windows spread evenly over it that ask what the
+    recorded plan would do, and the correction of what is foreseen.
 
     Minimises sum of squared scaled residuals at every half hour plus the prior's Mahalanobis distance (Levenberg-Marquardt,
     one damping a patient); the curvature at the end is the posterior's precision (Laplace).
@@ -85,8 +87,7 @@ def personalise(
     group = round(30 / model.therapy.step)
     truth = future.values[:, group - 1 :: group, column]
     measured = future.mask[:, group - 1 :: group, column] & past.mask[:, -3:, column].any(1, keepdim=True)
-    asked = torch.where(torch.arange(len(z), device=device) % 2 == 0, PLAN, NOTHING)
-    given = future.mask & (asked != NOTHING)[:, None, None]
+    asked = torch.full((len(z),), PLAN, device=device)
 
     def predict(code: Tensor) -> tuple[Tensor, Tensor]:
         """`[R, K]` codes for `R` a multiple of the windows
@@ -97,7 +98,7 @@ def personalise(
             part, mine = code[start : start + 8192], usual[index]
             window = type(past)(past.values[index], past.mask[index], past.minute[index])
             state = model.state(z[index], window, mine, part)
-            rollout = model.rollout(state, future.values[index], given[index], asked[index], mine, part)
+            rollout = model.rollout(state, future.values[index], future.mask[index], asked[index], mine, part)
             levels.append(rollout.level[:, every::every])
             offsets.append(rollout.offsets[:, every::every])
         return torch.cat(levels), torch.cat(offsets)
@@ -146,7 +147,7 @@ def personalise(
         best = torch.where(better, value, best)
         damping = torch.where(better, damping / 5, damping * 10)
 
-    covariance = torch.linalg.inv(curvature)
+    covariance, weights = torch.linalg.inv(curvature), corrections(model, corpus, code)
     levels, offsets = predict(code[patients])
     last = past.values[:, -1, column].unsqueeze(1)
     minutes = 30.0 * torch.arange(1, truth.shape[1] + 1)
@@ -171,6 +172,7 @@ def personalise(
                 errors=torch.stack([rmse(base), rmse(levels)], -1).cpu(),
                 persistence=rmse(last.expand_as(truth)).cpu(),
                 scores=scores.cpu(),
+                correction=weights[index],
             )
         )
     return results

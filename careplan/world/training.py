@@ -16,7 +16,7 @@ from careplan.series import Window, split
 from careplan.therapy import Therapy
 from careplan.world import losses
 from careplan.world.corpus import Branches, Corpus
-from careplan.world.dynamics import NOTHING, PLAN, RECORD, State
+from careplan.world.dynamics import NOTHING, PLAN, RECORD, SLOWNESS, State
 from careplan.world.model import Shape, WorldModel
 
 
@@ -29,7 +29,7 @@ class Recipe:
 
     steps: int = 1500
     batch: int = 256  # windows of recordings a step
-    branches: int = 32  # branched futures a step
+    branches: int = 64  # branched futures a step
     horizon: int = 48  # rows predicted from recordings
     virtual: float = 0.25  # share of windows from virtual patients
     anonymous: float = 0.5  # share of windows whose patient is not told: they train the typical patient, code 0
@@ -66,9 +66,11 @@ class Training(L.LightningModule):
         self.recipe, self.corpus, self.branches, self.real = recipe, corpus, branches, real
         self.codes = nn.Embedding(len(corpus), self.model.shape.code)
         nn.init.zeros_(self.codes.weight)
-        self.virtual = nn.Parameter(torch.zeros(self.model.shape.code))  # the typical virtual patient; the typical person is 0
-        self.column = therapy.index(therapy.regulated)
         pools = len(therapy.pools)
+        # What sets virtual patients apart, in those numbers of the code that are free: gains and time constants are learned from
+        # them for everyone.
+        self.virtual = nn.Parameter(torch.zeros(self.model.shape.code - SLOWNESS - pools))
+        self.column = therapy.index(therapy.regulated)
         self.inverse = nn.Sequential(nn.Linear(2 * self.model.shape.latent, 64), nn.SiLU(), nn.Linear(64, pools))
         measured = torch.tensor([float(part[:, self.column].sum()) for part in corpus.mask.split(corpus.length.tolist())])
         self.register_buffer("weights", measured.sqrt(), persistent=False)  # between as many windows a person and a reading
@@ -99,7 +101,8 @@ class Training(L.LightningModule):
         own = self.codes(patients)
         if generator is not None:
             own = own * (torch.rand(len(patients), 1, generator=generator).to(own) >= self.recipe.anonymous)
-        return own + (patients >= self.real).unsqueeze(1) * self.virtual
+        apart = F.pad(self.virtual, (own.shape[1] - len(self.virtual), 0))
+        return own + (patients >= self.real).unsqueeze(1) * apart
 
     def _unlogged(self, whole: Window, usual: Tensor, real: Tensor, generator: torch.Generator) -> tuple[Window, Tensor]:
         """Some windows of people as if a channel of doses or disturbances had never been logged: many do not log everything."""

@@ -1,0 +1,80 @@
+"""What a patient's own days show that the code is too small to hold: a Bayesian linear correction of what is foreseen.
+
+In closed form, a ridge regression of this patient's residuals on the state that they were foreseen from. Only foresight is
+corrected (nothing given, or a record seen): there the habits of a person count. What a plan of ours would do is not: whoever
+always eats and doses at one hour would teach it a rise that comes without the meal.
+"""
+
+import torch
+from torch import Tensor
+
+from careplan.series import split
+from careplan.world.corpus import Corpus
+from careplan.world.dynamics import NOTHING, RECORD, State
+from careplan.world.encoder import DAY, clock
+from careplan.world.model import WorldModel
+
+FORESEEN = (NOTHING, RECORD)  # the questions whose answers are corrected
+KNOTS = (30, 60, 120, 240)  # minutes ahead at which they are; linear between, nothing at 0, the last one's beyond
+ROWS = 672  # residuals of a patient looked at, at most: 14 days every half hour
+PRIOR = 2000.0  # precision of the prior over the weights, in residuals half an hour apart; they overlap and err alike
+
+
+def features(model: WorldModel, state: State) -> Tensor:
+    """The state in standard numbers, each alone and with two harmonics of the day, `[B, F]`."""
+    away = (state.z - model.z_mean).T
+    white = torch.linalg.solve_triangular(torch.linalg.cholesky(model.z_covariance), away, upper=False).T
+    one = torch.ones_like(state.level).unsqueeze(1)
+    now = torch.cat([one, state.level.unsqueeze(1), 30.0 * state.trend, 10.0 * state.pools, white], dim=1)
+    return (now.unsqueeze(2) * torch.cat([one, clock(state.minute % DAY)], dim=1).unsqueeze(1)).flatten(1)
+
+
+def correct(model: WorldModel, state: State, weights: Tensor, asked: int, minutes: Tensor) -> Tensor:
+    """What to add to the level foreseen from a state, in its unit, `[B, M]` at `minutes` `[M]` ahead; weights `[2, F, K]`."""
+    knots = minutes.new_tensor([0.0, *KNOTS])
+    at = features(model, state) @ weights[FORESEEN.index(asked)].to(state.level)
+    at = torch.cat([torch.zeros_like(at[:, :1]), at], dim=1)
+    right = torch.searchsorted(knots, minutes.contiguous()).clamp(1, len(KNOTS))
+    share = ((minutes - knots[right - 1]) / (knots[right] - knots[right - 1])).clamp(0.0, 1.0)
+    column = model.therapy.index(model.therapy.regulated)
+    return torch.lerp(at[:, right - 1], at[:, right], share) * model.scale[column]
+
+
+@torch.no_grad()
+def corrections(model: WorldModel, corpus: Corpus, codes: Tensor) -> list[Tensor]:
+    """The weights of every patient of the corpus, whose code is `[P, K]`: `[2, F, K]` each."""
+    device, context, horizon = model.center.device, model.shape.context, round(max(KNOTS) / model.therapy.step)
+    column = model.therapy.index(model.therapy.regulated)
+    ahead = [round(minutes / model.therapy.step) - 1 for minutes in KNOTS]
+    found = []
+    for patient, (first, length) in enumerate(zip(corpus.first.tolist(), corpus.length.tolist(), strict=True)):
+        measured = torch.nonzero(corpus.mask[first : first + length, column]).squeeze(1) + 1
+        room = measured[(measured >= min(context // 4, length // 2)) & (measured <= length - ahead[0] - 1)]
+        spacing = max(round(30.0 / model.therapy.step), -(-length // ROWS))
+        rows = room[torch.unique(room // spacing, return_inverse=True)[1].diff(prepend=torch.tensor([-1])) > 0]
+        inputs, residuals, seen = [], [], []
+        for chunk in rows.split(1024):
+            who = torch.full_like(chunk, patient)
+            past, future = split(corpus.windows(who, chunk - context, context + horizon).to(device), context)
+            usual, code = corpus.usual[who].to(device), codes[patient].to(device).expand(len(chunk), -1)
+            state = model.state(model.encode(past, usual)[:, -1], past, usual, code)
+            inputs.append(features(model, state))
+            truth = future.values[:, ahead, column]
+            missed = []
+            for asked in FORESEEN:
+                mask = future.mask & (asked != NOTHING)
+                told = model.told(state, future.values, mask, usual)
+                question = torch.full((len(chunk),), asked, device=device)
+                rollout = model.rollout(state, future.values, mask, question, usual, code, told)
+                at = [round(minutes / model.shape.interval) for minutes in KNOTS]
+                missed.append((truth - rollout.level[:, at]) / model.scale[column])
+            residuals.append(torch.stack(missed))
+            seen.append(future.mask[:, ahead, column])
+        if not inputs:
+            found.append(torch.zeros(0))
+            continue
+        x, weight = torch.cat(inputs).double(), torch.cat(seen).double() * spacing * model.therapy.step / 30.0
+        left = torch.einsum("rf,rk,rg->kfg", x, weight, x) + PRIOR * torch.eye(x.shape[1], dtype=x.dtype, device=device)
+        right = torch.einsum("rf,rk,qrk->kfq", x, weight, torch.cat(residuals, 1).double())
+        found.append(torch.linalg.solve(left, right).permute(2, 1, 0).float().cpu())
+    return found
