@@ -20,7 +20,7 @@ def train(
     out: Annotated[Path, typer.Argument(help="The folder for weights, card and checkpoints.")],
     data: Annotated[list[str] | None, typer.Option(help="Recordings, as FORMAT:PATH; may be repeated.")] = None,
     steps: Annotated[int, typer.Option(help="Training steps.")] = 1500,
-    people: Annotated[int, typer.Option(help="Virtual patients in each age group.")] = 80,
+    people: Annotated[int, typer.Option(help="Virtual patients in each age group.")] = 160,
     seed: Annotated[int, typer.Option(help="Decides the split, the cohort and the weights.")] = 7,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in OUT.")] = False,
 ) -> None:

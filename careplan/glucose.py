@@ -37,10 +37,12 @@ GLUCOSE = Therapy(
     ),
     regulated="glucose",
     pools=(
-        # Rapid analogues peak 75-90 min after a dose; U100 glargine acts for about a day; a mixed meal peaks near 40 min.
+        # Rapid analogues peak 75-90 min after a dose; U100 glargine acts for about a day; a mixed meal peaks
+        # near 40 min and lasts for hours: part of it is fast, part slow.
         Pool(name="insulin", channels=("basal", "bolus"), time_constant=38.0, stages=3),
         Pool(name="long_acting", channels=("long_acting",), time_constant=480.0, stages=2),
-        Pool(name="carbs", channels=("carbs",), time_constant=35.0, stages=2),
+        Pool(name="carbs", channels=("carbs",), time_constant=18.0, stages=2),
+        Pool(name="slow_carbs", channels=("carbs",), time_constant=50.0, stages=2),
     ),
     daily=(40.0, 200.0),  # U, g
     gain=(1800.0, 720.0),  # the 1800 rule for sensitivity with the 500 rule for carbohydrate: 3.6 mg/dL a gram
@@ -69,6 +71,7 @@ LINE_LIMITS: dict[Setting, LineLimits] = {
 }
 
 DAY = 24 * 60
+LOW, WITHIN = 70.0, 120  # mg/dL and minutes: the risk of going low that is told
 BLOCKS: tuple[int, ...] = (0, 6 * 60, 11 * 60, 17 * 60)  # night, morning, midday, evening: minutes after midnight
 
 

@@ -30,6 +30,7 @@ def print_forecast(console: Console, forecast: Forecast) -> None:
     for banner in forecast.banners:
         console.print(f"[yellow]{escape(banner)}[/]")
     console.print(table)
+    console.print(f"Risk of a reading below 70 mg/dL within two hours, as usual: {100 * forecast.low_risk:.0f} %.")
     console.print("Middle of the prediction, and its 90 % interval. For research use; not a medical device.", style="dim")
 
 

@@ -23,7 +23,6 @@ from careplan.store import Database
 from careplan.world.calibration import part
 from careplan.world.corpus import usual
 from careplan.world.forecast import Given, predict
-from careplan.world.heads import score_at
 from careplan.world.personalise import Personalisation, personalise, typical
 
 HORIZONS = (30, 60, 120, 240)
@@ -116,10 +115,7 @@ def evaluate_uncertainty(world: World, sources: Sequence[tuple[str, str]], *, st
     covered = intervals.cover(beside, test, HORIZONS, stride=stride, begin=share)
 
     def risk(series: PatientSeries, rows: NDArray[Any]) -> NDArray[Any]:
-        minutes, levels, offsets = predict(world.model, series, rows.tolist(), people[series.patient], given="nothing")
-        soon = (minutes > 0) & (minutes <= intervals.WITHIN)
-        scores = score_at(offsets[:, soon], intervals.LOW - levels[:, soon])
-        return torch.special.ndtr(scores).amax(1).numpy()
+        return world.risk_of_low(series, rows.tolist(), people[series.patient])
 
     lows = intervals.told({"careplan": risk, "boosting": intervals.boosted_risk(train)}, test, stride=stride)
     return {"intervals": covered, "lows": lows}

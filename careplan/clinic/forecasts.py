@@ -64,6 +64,7 @@ def forecast_patient(
         unit=GLUCOSE.channel(GLUCOSE.regulated).unit,
         history=_recorded(series, max(0, row - 36), row, row),
         paths={name: path(band) for name, band in bands.items()},
+        low_risk=float(world.risk_of_low(series, [row], person)[0]),
         observed=_recorded(series, row, min(row + rows, len(series)), row) if recorded else None,
         banners=tuple(banners),
         provenance=world.provenance(seed, digest),

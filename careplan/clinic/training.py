@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.linear_model import LogisticRegression
 
-from careplan.clinic.world import code_version
+from careplan.clinic.world import code_version, nearness
 from careplan.evaluation import effects
+from careplan.evaluation.intervals import goes_low, risk_rows
 from careplan.glucose import GLUCOSE
 from careplan.records import READERS, to_series
 from careplan.series import PatientSeries
@@ -19,6 +21,7 @@ from careplan.world import calibration
 from careplan.world.corpus import Branches, Corpus
 from careplan.world.forecast import ASKED
 from careplan.world.model import WorldModel
+from careplan.world.personalise import Personalisation
 from careplan.world.training import Recipe, Training, train
 from careplan.world.trust import conformal_factor
 from cohorts.policies import Behaviour
@@ -144,6 +147,7 @@ def train_world(
         "split": asdict(split),
         "sources": [name for name, _ in sources],
         "conformal": conformal,
+        "hazard": _hazard(model, judged),
         "report": {
             "people": {name: _errors(model, everyone[name]) for name in split.test},
             "virtual": _effects(model, unseen),
@@ -171,6 +175,18 @@ def _describe(model: WorldModel, training: Training, corpus: Corpus) -> None:
     z = model.encode(window, corpus.usual[patients])[:, -1]
     model.z_mean.copy_(z.mean(0))
     model.z_covariance.copy_(torch.cov(z.T) + 1e-3 * torch.eye(z.shape[1]))
+
+
+def _hazard(model: WorldModel, judged: Sequence[tuple[PatientSeries, Personalisation]]) -> dict[str, float]:
+    """What `nearness` to low levels means on people held out, in log odds (Platt scaling)."""
+    scores, truth = [], []
+    for series, person in judged:
+        rows = risk_rows(series)
+        if len(rows):
+            scores.append(nearness(model, series, rows.tolist(), person))
+            truth.append(goes_low(series, rows))
+    fitted = LogisticRegression().fit(np.concatenate(scores)[:, None], np.concatenate(truth))
+    return {"intercept": float(fitted.intercept_[0]), "slope": float(fitted.coef_[0, 0])}
 
 
 def _errors(model: WorldModel, series: PatientSeries) -> dict[str, dict[str, float]]:

@@ -204,13 +204,17 @@ class ImportedPatient:
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """Predicted paths from `at`: what is expected, no change, and each what-if; and what happened, where it is known."""
+    """Predicted paths from `at`: what is expected, no change, and each what-if; and what happened, where it is known.
+
+    low_risk: the probability of a reading below 70 mg/dL within two hours, everyone behaving as usual.
+    """
 
     patient: str
     at: datetime
     unit: str
     history: Path  # the readings of the hours before, minutes <= 0
     paths: Mapping[str, Path]
+    low_risk: float
     observed: Path | None
     banners: tuple[str, ...]
     provenance: Mapping[str, str]

@@ -10,18 +10,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sqlalchemy import select
 from torch import Tensor
 
 from careplan.clinic.records import load_series
-from careplan.glucose import DAY, GLUCOSE
+from careplan.glucose import DAY, GLUCOSE, LOW, WITHIN
 from careplan.series import PatientSeries, windows
 from careplan.store import Database, data_hash
 from careplan.store.schema import Personalisation as Stored
-from careplan.world.forecast import ASKED, Given
+from careplan.world.forecast import ASKED, Given, predict
 from careplan.world.model import WEIGHTS, WorldModel, load_card, load_model
 from careplan.world.personalise import Personalisation, personalise, typical
-from careplan.world.trust import Gate, abstentions, strangeness, widening
+from careplan.world.trust import Gate, abstentions, nearest, strangeness, widening
 
 BATCH = 50  # patients personalised at once
 
@@ -46,8 +47,21 @@ class World:
         own = widening(person, factors["plan"]) / factors["plan"]
         return {given: factor * own for given, factor in factors.items()}
 
+    def risk_of_low(self, series: PatientSeries, rows: Sequence[int], person: Personalisation) -> NDArray[np.float64]:
+        """The probability that a reading falls below 70 mg/dL within two hours of each row, nothing being given of the future,
+        `[N]`."""
+        odds = self.card["hazard"]["intercept"] + self.card["hazard"]["slope"] * nearness(self.model, series, rows, person)
+        return np.asarray(1.0 / (1.0 + np.exp(-odds)))
+
     def provenance(self, seed: int, data: str) -> dict[str, str]:
         return {"seed": str(seed), "code": code_version(), "model": self.fingerprint, "data": data}
+
+
+def nearness(model: WorldModel, series: PatientSeries, rows: Sequence[int], person: Personalisation) -> NDArray[np.float64]:
+    """`trust.nearest` to 70 mg/dL within two hours, `[N]`."""
+    minutes, levels, offsets = predict(model, series, rows, person, given="nothing")
+    soon = (minutes > 0) & (minutes <= WITHIN)
+    return nearest(levels[:, soon], offsets[:, soon], LOW).double().numpy()
 
 
 def code_version() -> str:

@@ -9,11 +9,11 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from careplan.evaluation.forecasts import HORIZONS, Array, Predictor, Rows, features, forecast_rows, steps, truths
+from careplan.glucose import LOW, WITHIN
 from careplan.series import PatientSeries
 
 Interval = Callable[[PatientSeries, Rows], tuple[Array, Array]]  # rows `[N]` -> lower and upper bounds `[N, H]`
 Risk = Callable[[PatientSeries, Rows], Array]  # rows `[N]` -> probability `[N]`
-LOW, WITHIN = 70.0, 120  # mg/dL, minutes
 
 
 def conformal(predict: Predictor, held: Sequence[PatientSeries], horizons: Sequence[int], coverage: float = 0.9) -> Interval:

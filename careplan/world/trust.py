@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from careplan.world.heads import score_at
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation
 
@@ -39,6 +40,13 @@ def widening(person: Personalisation, population: Tensor, *, prior: float = 60.0
     share = person.windows / (person.windows + prior)
     narrowed = population + share * (own - population)
     return torch.maximum(narrowed, 0.85 * population)
+
+
+def nearest(levels: Tensor, offsets: Tensor, below: float) -> Tensor:
+    """How near predicted levels `[N, H]`, their offsets `[N, H, 4]` beside them, come to a level below: the standard normal score
+    of the likeliest moment, `[N]`. Moments are not independent: what it means in probability is learned from people held out.
+    """
+    return score_at(offsets, below - levels).amax(1)
 
 
 def strangeness(model: WorldModel, z: Tensor) -> Tensor:
