@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from careplan.clinic.decisions import exposure
+from careplan.clinic.dose_search import DECISION, HORIZON, INCREMENT, PARTICLES, Ahead, search_doses
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.forecasts import row_at
 from careplan.clinic.records import load_record
@@ -18,22 +19,16 @@ from careplan.clinic.views import Interval, Line, Option, Path, Suggestion
 from careplan.clinic.what_if import apply, parse
 from careplan.clinic.world import World, personalised, reasons_to_abstain
 from careplan.glucose import DAY, GLUCOSE, LIMITS, Regimen
-from careplan.planning.actions import carried, dose_table, remaining
-from careplan.planning.latent import LatentModel
-from careplan.planning.planner import OPTIONS, DosePlans, plan_doses
+from careplan.planning.actions import carried, remaining
+from careplan.planning.planner import OPTIONS, DosePlans
 from careplan.planning.safety import DoseContext
 from careplan.series import PatientSeries, Window, windows
 from careplan.store import Database
 from careplan.therapy import Limits
-from careplan.world.futures import Futures, contexts
 from careplan.world.personalise import Personalisation
 
-DECISION = 30.0  # minutes
-HORIZON = 240.0  # minutes
-PARTICLES = 16
 ON_BOARD = 72  # rows of history whose doses may still act
 SILENT = 288  # rows after the last logged dose in which silence means none was given
-INCREMENT = {"pump": 0.05, "pen": 1.0}
 
 
 def suggest_doses(
@@ -68,7 +63,6 @@ def suggest_doses(
     return made
 
 
-@torch.no_grad()
 def _search(
     world: World,
     series: Sequence[PatientSeries],
@@ -79,75 +73,31 @@ def _search(
     announced: Sequence[str],
     seed: int,
 ) -> DosePlans:
-    """Encode, integrate the context once a particle, and search."""
-    model, shape, batch = world.model, world.model.shape, len(series)
-    device = model.center.device
-    past = _stack([windows(each, [row], shape.context) for each, row in zip(series, rows, strict=True)]).to(device)
-    usual = torch.stack([person.usual for person in people]).to(device)
-    code = torch.stack([person.particles(PARTICLES, seed) for person in people]).to(device)
+    """Gather what is recorded and prescribed, and search."""
+    past = _stack([windows(each, [row], world.model.shape.context) for each, row in zip(series, rows, strict=True)])
     planned = [_future(each, row, regimen, announced) for each, row, regimen in zip(series, rows, regimens, strict=True)]
-    values = torch.stack([torch.from_numpy(part) for part, _ in planned]).to(device)
-    mask = torch.stack([torch.from_numpy(part) for _, part in planned]).to(device)
-
-    z = model.encode(past, usual)[:, -1].repeat_interleave(PARTICLES, 0)
-    many = Window(*(part.repeat_interleave(PARTICLES, 0) for part in (past.values, past.mask, past.minute)))
-    flat, mean = code.flatten(0, 1), usual.repeat_interleave(PARTICLES, 0)
-    state = model.state(z, many, mean, flat)
-    inflow, future = model.plan(values, mask, usual)
-    features, spread = contexts(model, state.z, state.minute, flat, future.repeat_interleave(PARTICLES, 0))
-    fold = (batch, PARTICLES)
-    level = state.level.unflatten(0, fold)
-    order = torch.randperm(PARTICLES, generator=torch.Generator().manual_seed(seed))
-    score = torch.special.ndtri((torch.arange(PARTICLES) + 0.5) / PARTICLES)[order].to(device)
-    widen = torch.stack([world.widen(person)["plan"].max() for person in people]).to(device)
-    futures = Futures(
-        model=model,
-        features=features.unflatten(0, fold),
-        spread=spread.unflatten(0, fold),
-        code=code,
-        rates=model.dynamics.absorption.rates(flat).unflatten(0, fold),
-        start=level,
-        score=score,
-        widen=widen,
-        trend=state.trend.unflatten(0, fold),
+    usual = torch.stack([person.usual for person in people])
+    ahead = Ahead(
+        values=torch.stack([torch.from_numpy(part) for part, _ in planned]),
+        mask=torch.stack([torch.from_numpy(part) for _, part in planned]),
+        increment=torch.tensor([INCREMENT[regimen.delivery if regimen else "pen"] for regimen in regimens]),
+        adjustable=torch.tensor([bool(regimen and regimen.delivery == "pump") for regimen in regimens]),
     )
-    basal, bolus = GLUCOSE.index("basal"), GLUCOSE.index("bolus")
-    pool = next(index for index, item in enumerate(GLUCOSE.pools) if "bolus" in item.channels)
-    into = torch.nn.functional.one_hot(torch.tensor(pool), len(GLUCOSE.pools)).to(device)
-    daily = model.daily(usual)[:, bolus]
-    steps = round(shape.interval / GLUCOSE.step)
-    hourly = torch.where(mask[..., basal], values[..., basal], usual[:, None, basal]).unflatten(1, (-1, steps)).mean(-1)
-    rate = (hourly / 60.0 / daily.unsqueeze(1)).unsqueeze(-1) * into
-    latent = LatentModel(
-        futures=futures,
-        rate=rate,
-        other=inflow - rate,
-        unit=into / (daily.unsqueeze(1) * shape.interval),
-        steps=round(DECISION / shape.interval),
-    )
-    decisions = round(HORIZON / DECISION)
-    context = _context(series, rows, hourly.unflatten(1, (decisions, -1)).mean(-1).cpu(), decisions)
-    increment = torch.tensor([INCREMENT[regimen.delivery if regimen else "pen"] for regimen in regimens])
-    adjustable = torch.tensor([bool(regimen and regimen.delivery == "pump") for regimen in regimens])
-    table = dose_table(daily.cpu(), increment, adjustable)
-    return plan_doses(
-        latent,
-        latent.initial(level, state.pools.unflatten(0, fold)),
-        GLUCOSE,
+    return search_doses(
+        world.model,
+        past,
+        usual,
+        torch.stack([person.particles(PARTICLES, seed) for person in people]),
+        torch.stack([world.widen(person)["plan"].max() for person in people]),
+        ahead,
+        lambda hourly: _context(series, rows, hourly),
         limits,
-        _on(context, device),
-        (table[0].to(device), table[1].to(device)),
-        interval=DECISION,
         seed=seed,
     )
 
 
 def _stack(parts: Sequence[Window]) -> Window:
     return Window(*(torch.cat([getattr(part, name) for part in parts]) for name in ("values", "mask", "minute")))
-
-
-def _on(context: DoseContext, device: torch.device) -> DoseContext:
-    return DoseContext(**{name: part.to(device) for name, part in vars(context).items()})
 
 
 def _future(series: PatientSeries, row: int, regimen: Regimen | None, announced: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -174,9 +124,9 @@ def _future(series: PatientSeries, row: int, regimen: Regimen | None, announced:
     return apply(edits, values, mask, GLUCOSE)
 
 
-def _context(series: Sequence[PatientSeries], rows: Sequence[int], baseline: Tensor, decisions: int) -> DoseContext:
+def _context(series: Sequence[PatientSeries], rows: Sequence[int], baseline: Tensor) -> DoseContext:
     """What is known at the moment of planning, as the guardrails need it."""
-    level, age, board, since = [], [], [], []
+    level, age, board, since, decisions = [], [], [], [], baseline.shape[1]
     for each, row, rate in zip(series, rows, baseline, strict=True):
         glucose = each.column("glucose")[max(0, row - 36) : row]
         seen = np.flatnonzero(~np.isnan(glucose))

@@ -1,0 +1,135 @@
+"""The planner as a policy: it treats virtual people in closed loop, from what was seen and done, as any other policy does."""
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from careplan.clinic.dose_search import DECISION, HORIZON, Ahead, search_doses
+from careplan.clinic.world import World, open_world
+from careplan.glucose import GLUCOSE, LIMITS
+from careplan.planning.actions import carried, remaining
+from careplan.planning.safety import DoseContext
+from careplan.series import Window
+from careplan.world.personalise import personalise
+from cohorts.policies import Behaviour, Doses, Seen
+from cohorts.population import Population
+from cohorts.replay import replay
+
+STEP = GLUCOSE.step
+ROWS = round(DECISION / STEP)
+ACTING = 72  # rows of history whose doses may still act
+SUSPEND = 75.0  # mg/dL, below which a pump stops as everybody's does
+
+
+@dataclass
+class Planner:
+    """Plans for everyone in one batch, every half hour and when somebody announces a meal, and gives what is to be given now.
+
+    Before a replay everyone lives `history` days as they behave, on which the world model is personalised. Basal is the set rate
+    times the multiple of the last plan, for half an hour. A patient whose gate is closed, or whom the planner would not change,
+    lives basal-bolus to the letter; so does everybody for the share of a meal that the plan does not take over: a plan made for
+    a meal decides its bolus alone. People treat lows as under any policy.
+    """
+
+    world: World = field(default_factory=open_world)
+    name: str = "planner"
+    history: int = 14
+    particles: int = 8
+    simulations: int = 48
+    budget: tuple[float, float] = (0.04, 0.01)
+    risk_level: float = 0.5
+    _person: Behaviour = field(default_factory=Behaviour.as_set, repr=False)
+
+    def begin(self, people: Population, rows: int, generator: torch.Generator) -> None:
+        self._person.begin(people, rows, generator)
+        seed = int(torch.randint(2**31 - 1, (1,), generator=generator))
+        lived = replay(people, Behaviour(), days=self.history, seed=seed)
+        series = [lived.series(index) for index in range(len(people))]
+        known = personalise(self.world.model, series)
+        self._usual = torch.stack([person.usual for person in known])
+        self._code = torch.stack([person.particles(self.particles, seed) for person in known])
+        self._widen = torch.stack([self.world.widen(person)["plan"].max() for person in known])
+        context = self.world.model.shape.context
+        self._values = torch.stack([torch.from_numpy(one.values[-context:]) for one in series])
+        self._mask = torch.stack([torch.from_numpy(one.mask[-context:]) for one in series])
+        self._pens = people.pens
+        self._set = torch.where(people.pens, 0.0, people.settings[:, 0])
+        self._limits = [LIMITS[group] for group in people.groups]
+        self._increment = torch.where(people.pens, 0.5, 0.05)
+        self._multiple = torch.ones(len(people))
+        self._last: Doses | None = None
+        self._count = len(people)
+
+    def decide(self, seen: Seen) -> Doses:
+        if self._last is not None:
+            self._record(seen, self._last)
+        own = self._person.decide(seen)
+        announced = seen.announced > 0
+        bolus, planned = own.bolus, torch.zeros_like(announced)
+        if seen.row % ROWS == 0 or bool(announced.any()):
+            due = announced | torch.full_like(announced, seen.row % ROWS == 0)
+            impulse, multiple, planned = self._plan(seen)
+            planned = planned & due
+            bolus = torch.where(planned, impulse, own.bolus)
+            self._multiple = torch.where(planned, multiple, torch.where(due, torch.ones_like(multiple), self._multiple))
+        else:
+            bolus = torch.zeros_like(own.bolus)
+        basal = torch.where(seen.reading < SUSPEND, 0.0, self._set * self._multiple)
+        self._last = replace(own, basal=basal, bolus=bolus)
+        self._announced = seen.announced
+        return self._last
+
+    def _record(self, seen: Seen, given: Doses) -> None:
+        """Shift the window by the row that has just passed."""
+        values = torch.zeros(self._count, len(GLUCOSE.channels))
+        mask = torch.zeros_like(values, dtype=torch.bool)
+        known = {"glucose": seen.reading, "bolus": given.bolus, "carbs": self._announced}
+        for name, column in known.items():
+            values[:, GLUCOSE.index(name)], mask[:, GLUCOSE.index(name)] = column, True
+        values[:, GLUCOSE.index("basal")], mask[:, GLUCOSE.index("basal")] = given.basal, ~self._pens
+        values[:, GLUCOSE.index("long_acting")], mask[:, GLUCOSE.index("long_acting")] = given.long_acting, self._pens
+        self._values = torch.cat([self._values[:, 1:], values.unsqueeze(1)], 1)
+        self._mask = torch.cat([self._mask[:, 1:], mask.unsqueeze(1)], 1)
+
+    def _plan(self, seen: Seen) -> tuple[Tensor, Tensor, Tensor]:
+        """What to give now: the impulse U, the multiple of the basal rate, and whose plan is to be followed, `[B]` each."""
+        rows = round(HORIZON / STEP)
+        minute = (STEP * (seen.row + torch.arange(-self._values.shape[1], 0))).remainder(24 * 60).float()
+        past = Window(self._values, self._mask, minute.expand(self._count, -1))
+        values = torch.zeros(self._count, rows, len(GLUCOSE.channels))
+        mask = torch.zeros_like(values, dtype=torch.bool)
+        for channel in GLUCOSE.channels:
+            mask[..., GLUCOSE.index(channel.name)] = channel.form == "impulse"
+        values[..., GLUCOSE.index("basal")], mask[..., GLUCOSE.index("basal")] = self._set.unsqueeze(1), True
+        values[:, 0, GLUCOSE.index("carbs")] = seen.announced
+        plans = search_doses(
+            self.world.model,
+            past,
+            self._usual,
+            self._code,
+            self._widen,
+            Ahead(values, mask, self._increment, ~self._pens),
+            lambda hourly: self._context(seen, hourly),
+            self._limits,
+            simulations=self.simulations,
+            budget=torch.tensor(self.budget).expand(self._count, -1),
+            risk_level=self.risk_level,
+            seed=seen.row,
+        )
+        first = plans.actions[:, 0, 0]
+        return first[:, 0], first[:, 1], ~plans.abstained
+
+    def _context(self, seen: Seen, hourly: Tensor) -> DoseContext:
+        """What the guardrails need: on board is what was given above the standing rate."""
+        basal, bolus = (self._values[:, -ACTING:, GLUCOSE.index(name)] for name in ("basal", "bolus"))
+        above = bolus + (basal - hourly[:, :1]).clamp(min=0.0) * STEP / 60.0
+        ahead = hourly.shape[1]
+        return DoseContext(
+            level=seen.reading,
+            level_age=torch.zeros(self._count),
+            baseline=hourly,
+            on_board=carried(above, step=STEP, interval=DECISION, decisions=ahead),
+            since_last=seen.since_bolus,
+            remaining=remaining(torch.arange(ahead) * DECISION),
+        )

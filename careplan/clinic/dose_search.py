@@ -1,0 +1,114 @@
+"""The search for doses over the next hours, from tensors: what stored patients and closed loops share."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from careplan.glucose import GLUCOSE
+from careplan.planning.actions import dose_table
+from careplan.planning.latent import LatentModel
+from careplan.planning.planner import DosePlans, plan_doses
+from careplan.planning.safety import DoseContext
+from careplan.series import Window
+from careplan.therapy import Limits
+from careplan.world.futures import Futures, contexts
+from careplan.world.model import WorldModel
+
+DECISION = 30.0  # minutes
+HORIZON = 240.0  # minutes
+PARTICLES = 16
+INCREMENT = {"pump": 0.05, "pen": 1.0}  # U
+
+
+@dataclass(frozen=True, eq=False)
+class Ahead:
+    """The hours ahead of B patients as prescribed and announced, `[B, T, C]` values where `mask`; increment `[B]` U an impulse,
+    adjustable `[B]` whether the basal rate can be changed for a while."""
+
+    values: Tensor
+    mask: Tensor
+    increment: Tensor
+    adjustable: Tensor
+
+
+@torch.no_grad()
+def search_doses(
+    model: WorldModel,
+    past: Window,
+    usual: Tensor,
+    code: Tensor,
+    widen: Tensor,
+    ahead: Ahead,
+    context: Callable[[Tensor], DoseContext],
+    limits: Sequence[Limits],
+    *,
+    simulations: int | None = None,
+    budget: Tensor | None = None,
+    risk_level: float = 0.5,
+    seed: int = 0,
+) -> DosePlans:
+    """Encode B windows `[B, T, C]`, integrate the context once a particle of the code `[B, P, K]`, and search.
+
+    usual `[B, C + 1]`; widen `[B]` multiplies the predicted spread; context: what the guardrails need, from the standing basal
+    rate at each decision `[B, D]` U/h. simulations, budget, risk_level: as `plan_doses`.
+    """
+    shape, (batch, particles) = model.shape, code.shape[:2]
+    device = model.center.device
+    past, usual, code, widen = past.to(device), usual.to(device), code.to(device), widen.to(device)
+    values, mask = ahead.values.to(device), ahead.mask.to(device)
+    z = model.encode(past, usual)[:, -1].repeat_interleave(particles, 0)
+    many = Window(*(part.repeat_interleave(particles, 0) for part in (past.values, past.mask, past.minute)))
+    flat, mean = code.flatten(0, 1), usual.repeat_interleave(particles, 0)
+    state = model.state(z, many, mean, flat)
+    inflow, future = model.plan(values, mask, usual)
+    features, spread = contexts(model, state.z, state.minute, flat, future.repeat_interleave(particles, 0))
+    fold = (batch, particles)
+    level = state.level.unflatten(0, fold)
+    order = torch.randperm(particles, generator=torch.Generator().manual_seed(seed))
+    score = torch.special.ndtri((torch.arange(particles) + 0.5) / particles)[order].to(device)
+    futures = Futures(
+        model=model,
+        features=features.unflatten(0, fold),
+        spread=spread.unflatten(0, fold),
+        code=code,
+        rates=model.dynamics.absorption.rates(flat).unflatten(0, fold),
+        start=level,
+        score=score,
+        widen=widen,
+        trend=state.trend.unflatten(0, fold),
+    )
+    basal, bolus = GLUCOSE.index("basal"), GLUCOSE.index("bolus")
+    pool = next(index for index, item in enumerate(GLUCOSE.pools) if "bolus" in item.channels)
+    into = torch.nn.functional.one_hot(torch.tensor(pool), len(GLUCOSE.pools)).to(device)
+    daily = model.daily(usual)[:, bolus]
+    steps = round(shape.interval / GLUCOSE.step)
+    hourly = torch.where(mask[..., basal], values[..., basal], usual[:, None, basal]).unflatten(1, (-1, steps)).mean(-1)
+    rate = (hourly / 60.0 / daily.unsqueeze(1)).unsqueeze(-1) * into
+    latent = LatentModel(
+        futures=futures,
+        rate=rate,
+        other=inflow - rate,
+        unit=into / (daily.unsqueeze(1) * shape.interval),
+        steps=round(DECISION / shape.interval),
+    )
+    table = dose_table(daily.cpu(), ahead.increment, ahead.adjustable)
+    known = context(hourly.unflatten(1, (round(HORIZON / DECISION), -1)).mean(-1).cpu())
+    return plan_doses(
+        latent,
+        latent.initial(level, state.pools.unflatten(0, fold)),
+        GLUCOSE,
+        limits,
+        _on(known, device),
+        (table[0].to(device), table[1].to(device)),
+        interval=DECISION,
+        simulations=simulations,
+        budget=budget,
+        risk_level=risk_level,
+        seed=seed,
+    )
+
+
+def _on(context: DoseContext, device: torch.device) -> DoseContext:
+    return DoseContext(**{name: part.to(device) for name, part in vars(context).items()})
