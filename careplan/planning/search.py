@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from careplan.planning.model import Expansion, Problem
-from careplan.planning.tree import Descent, Tree, completed_q, descend, grow, masked, plant, rows_of, tail_mean
+from careplan.planning.tree import CLOSED, Descent, Tree, completed_q, descend, grow, plant, rows_of, tail_mean
 
 ROWS_AT_ONCE = 65_536  # rows (patients x futures) a model is asked for at once by the exhaustive search
 
@@ -126,11 +126,10 @@ def rounds(considered: int, simulations: int) -> list[tuple[int, int]]:
 
 def root_scores(tree: Tree, noise: Tensor) -> Tensor:
     """`[B, K]` Gumbel noise + logits + completed q at the root, -inf where closed."""
-    logits, valid = tree.logits[:, 0], tree.valid[:, 0]
-    q = completed_q(tree.raw[:, 0], tree.q[:, 0], tree.edge_visits[:, 0], logits, valid)
-    logits = masked(logits, valid)
+    logits = tree.logits[:, 0]
+    q = completed_q(tree.raw[:, 0], tree.q[:, 0], tree.edge_visits[:, 0], logits)
     score = (noise + logits - logits.amax(-1, keepdim=True) + q).clamp(min=-1e9)
-    return torch.where(valid, score, torch.full_like(score, -torch.inf))
+    return torch.where(logits > CLOSED, score, torch.full_like(score, -torch.inf))
 
 
 def most_visited(tree: Tree, noise: Tensor, wanted: Tensor | None = None) -> Tensor:
