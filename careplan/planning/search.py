@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from careplan.planning.model import Expansion, Problem
-from careplan.planning.tree import CLOSED, Descent, Tree, completed_q, descend, grow, plant, rows_of, tail_mean
+from careplan.planning.tree import CLOSED, Tree, completed_q, descend, grow, plant, rows_of, tail_mean
 
+IN_PLACE = {"reorder_for_locality": False, "assert_indirect_indexing": False}  # a read moved after a write copies the whole tree
 ROWS_AT_ONCE = 65_536  # rows (patients x futures) a model is asked for at once by the exhaustive search
 
 
@@ -158,7 +159,7 @@ def search(
     depth: the longest path. budget: `[B, C - 1]` bounds on mean costs, already lowered by whatever margin they need.
     considered: root candidates that halving begins with. noise: `[B, K]` Gumbel noise, 0 when None.
     risk_level: share of the worst particles that a value averages. parallel: advance all survivors of a round at once.
-    compiled: `torch.compile` the tree's steps; falls back to eager with a warning.
+    compiled: `torch.compile` a whole simulation, the problem's `expand` in it; falls back to eager with a warning.
     """
     if simulations < 1 or depth < 1 or not 0.0 < discount <= 1.0 or not 0.0 < risk_level <= 1.0:
         raise ValueError(f"search: simulations {simulations}, depth {depth}, discount {discount}, risk_level {risk_level}")
@@ -170,36 +171,73 @@ def search(
     if budget is None:
         budget = torch.full((batch, root.value.shape[-1] - 1), torch.inf, device=noise.device)
     considered = min(considered, candidates)
-    down, up = (fall_back(descend), fall_back(grow)) if compiled else (descend, grow)
-    at = torch.arange(batch, device=noise.device).unsqueeze(1)
-
-    def simulate(first: Tensor, active: Tensor, used: int) -> None:
-        slots = torch.arange(1, 1 + first.shape[1], device=first.device) + used
-        path: Descent = down(tree, first, active, slots, depth)
-        new = problem.expand(tree.state[at, path.parent], tree.table[at, path.parent, path.edge])
-        up(tree, path, new, budget, discount, risk_level)
+    one, together = (fall_back(step) if compiled else step for step in (simulate, advance))
+    rules = (budget, discount, risk_level)
 
     used = 0
     if parallel:
+        visited = 0
         for width, repeats in rounds(considered, simulations):
             scores = root_scores(tree, noise)  # of all: one that was pruned leaves its place to the next best
             first = scores.topk(width, dim=-1).indices
+            chosen = torch.isfinite(scores.gather(1, first))
             for _ in range(repeats):
-                simulate(first, tree.valid[:, 0].gather(1, first) & torch.isfinite(scores.gather(1, first)), used)
-                used += width
+                slots = torch.arange(used + 1, used + 1 + width, device=noise.device)
+                together(problem, tree, first, chosen, slots, reach(visited, depth), *rules)
+                used, visited = used + width, visited + 1
     else:
-        table = torch.tensor([visits_considered(count, simulations) for count in range(considered + 1)], device=noise.device)
+        plans = [visits_considered(count, simulations) for count in range(considered + 1)]
         row = allowed.sum(1).clamp(max=considered)
-        always = torch.ones_like(allowed[:, :1])
+        most = [max(visits) for visits in zip(*(plans[count] for count in set(row.tolist())), strict=True)]
+        wanted = torch.tensor(plans, dtype=noise.dtype, device=noise.device)[row].T.contiguous()
+        slots = torch.arange(1, simulations + 1, device=noise.device)
         for used in range(simulations):
-            wanted = table[row, used].to(noise.dtype)
-            simulate(most_visited(tree, noise, wanted).unsqueeze(1), always, used)
+            one(problem, tree, noise, wanted[used], slots[used], reach(most[used], depth), *rules)
     return Found(tree, most_visited(tree, noise), tree.edge_visits[:, 0], tree.q[:, 0], allowed)
+
+
+def reach(visits: int, depth: int) -> int:
+    """A bound on the path through a root edge visited so often: a power of two, so that few lengths are compiled, or `depth`."""
+    return min(depth, 1 << visits.bit_length())
+
+
+def simulate(
+    problem: Problem,
+    tree: Tree,
+    noise: Tensor,
+    wanted: Tensor,
+    slot: Tensor,
+    depth: int,
+    budget: Tensor,
+    discount: float,
+    risk_level: float,
+) -> None:
+    """One simulation: the best root edge of those visited `wanted` times, and on from there."""
+    first = most_visited(tree, noise, wanted).unsqueeze(1)
+    advance(problem, tree, first, torch.ones_like(first, dtype=torch.bool), slot.unsqueeze(0), depth, budget, discount, risk_level)
+
+
+def advance(
+    problem: Problem,
+    tree: Tree,
+    first: Tensor,
+    active: Tensor,
+    slots: Tensor,
+    depth: int,
+    budget: Tensor,
+    discount: float,
+    risk_level: float,
+) -> None:
+    """Descend by the root edges `first` `[B, W]` that are `active` and still allowed, expand what is reached, and back it up."""
+    path = descend(tree, first, active & tree.valid[:, 0].gather(1, first), slots, depth)
+    at = (rows_of(tree, first), path.parent)
+    new = problem.expand(tree.state[at], tree.table[(*at, path.edge)])
+    grow(tree, path, new, budget, discount, risk_level)
 
 
 def fall_back(function: Callable[..., Any]) -> Callable[..., Any]:
     """A compiled function that becomes the eager one, with a warning, where it cannot be compiled."""
-    chosen: list[Callable[..., Any]] = [torch.compile(function, fullgraph=True)]
+    chosen: list[Callable[..., Any]] = [torch.compile(function, fullgraph=True, dynamic=False, options=IN_PLACE)]
 
     def call(*arguments: Any) -> Any:
         try:

@@ -25,7 +25,7 @@ class Tree:
     reward, value, total, plan `[B, R, P, C]`: outcome of the step in; of the rest without change; the sum over visits of returns;
     and of the node's whole plan, the actions down to it followed by no change. raw `[B, R]`: the scalar of `value`.
     visits `[B, R]`; eligible `[B, R]`: no limit or budget forbids its plan; broken `[B, R]`: the model's numbers were not finite.
-    child `[B, R, K]` -1 where unvisited; edge_visits, q `[B, R, K]`; logits `[B, R, K]`: `CLOSED` where not, or no longer, allowed.
+    child `[B, R, K]` -1 where unvisited; edge_visits, q `[B, R, K]`; logits `[B, R, K]`: `CLOSED` where not allowed.
     best, next `[B, R]`: the best edge of a node other than the root, and the child there.
     """
 
