@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 from careplan.planning.model import Expansion, Problem
 from careplan.planning.tree import CLOSED, Tree, completed_q, descend, grow, plant, rows_of, tail_mean
 
-IN_PLACE = {"reorder_for_locality": False, "assert_indirect_indexing": False}  # a read moved after a write copies the whole tree
+IN_PLACE = {"reorder_for_locality": False, "assert_indirect_indexing": False, "size_asserts": False}  # a read moved after a write copies the whole tree
 ROWS_AT_ONCE = 65_536  # rows (patients x futures) a model is asked for at once by the exhaustive search
 
 
@@ -97,10 +98,11 @@ class Found:
         )
 
 
-def visits_considered(considered: int, simulations: int) -> list[int]:
+@cache
+def visits_considered(considered: int, simulations: int) -> tuple[int, ...]:
     """For each simulation, how often the root edge to try next was visited (sequential halving, Karnin et al. 2013)."""
     if considered <= 1:
-        return list(range(simulations))
+        return tuple(range(simulations))
     sequence: list[int] = []
     visits, width = [0] * considered, considered
     while len(sequence) < simulations:
@@ -108,7 +110,7 @@ def visits_considered(considered: int, simulations: int) -> list[int]:
             sequence += visits[:width]
             visits[:width] = [count + 1 for count in visits[:width]]
         width = max(2, width // 2)
-    return sequence[:simulations]
+    return tuple(sequence[:simulations])
 
 
 def rounds(considered: int, simulations: int) -> list[tuple[int, int]]:
@@ -128,7 +130,8 @@ def rounds(considered: int, simulations: int) -> list[tuple[int, int]]:
 def root_scores(tree: Tree, noise: Tensor) -> Tensor:
     """`[B, K]` Gumbel noise + logits + completed q at the root, -inf where closed."""
     logits = tree.logits[:, 0]
-    q = completed_q(tree.raw[:, 0], tree.q[:, 0], tree.edge_visits[:, 0], logits)
+    visits = torch.where(logits > CLOSED, tree.edge_visits[:, 0], torch.zeros_like(logits))
+    q = completed_q(tree.raw[:, 0], tree.q[:, 0], visits, logits)
     score = (noise + logits - logits.amax(-1, keepdim=True) + q).clamp(min=-1e9)
     return torch.where(logits > CLOSED, score, torch.full_like(score, -torch.inf))
 

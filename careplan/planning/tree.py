@@ -24,7 +24,8 @@ class Tree:
     state `[B, R, E]`, table `[B, R, K, d]`: as expanded. depth, parent, edge `[B, R]`: where a node hangs.
     reward, value, total, plan `[B, R, P, C]`: outcome of the step in; of the rest without change; the sum over visits of returns;
     and of the node's whole plan, the actions down to it followed by no change. raw `[B, R]`: the scalar of `value`.
-    visits `[B, R]`; eligible `[B, R]`: no limit or budget forbids its plan; broken `[B, R]`: the model's numbers were not finite.
+    visits `[B, R]`; the root's, and its total, follow from its edges and are not kept.
+    eligible `[B, R]`: no limit or budget forbids its plan; broken `[B, R]`: the model's numbers were not finite.
     child `[B, R, K]` -1 where unvisited; edge_visits, q `[B, R, K]`; logits `[B, R, K]`: `CLOSED` where not allowed.
     best, next `[B, R]`: the best edge of a node other than the root, and the child there.
     """
@@ -126,10 +127,8 @@ def plant(root: Expansion, nodes: int, risk_level: float) -> Tree:
         (tree.state, root.state[:, 0]),
         (tree.table, root.table[:, 0]),
         (tree.value, value),
-        (tree.total, value),
         (tree.plan, value),
         (tree.raw, tail_mean(value[..., 0], risk_level)),
-        (tree.visits, torch.ones_like(tree.visits[:, 0])),
         (tree.eligible, torch.ones_like(finite)),
         (tree.broken, ~finite),
         (tree.logits, masked(root.logits, root.valid)[:, 0]),
@@ -144,9 +143,11 @@ def masked(logits: Tensor, valid: Tensor) -> Tensor:
 
 
 def completed_q(raw: Tensor, q: Tensor, visits: Tensor, logits: Tensor) -> Tensor:
-    """Scaled q of every edge, unvisited ones completed by the mixed value (Danihelka et al. 2022, appendix D). `[..., K]`."""
+    """Scaled q of every edge, unvisited ones completed by the mixed value (Danihelka et al. 2022, appendix D). `[..., K]`.
+
+    visits: of open edges, 0 elsewhere.
+    """
     tiny = torch.finfo(logits.dtype).tiny
-    visits = torch.where(logits > CLOSED, visits, torch.zeros_like(visits))
     seen = visits > 0
     prior = (logits - logits.amax(-1, keepdim=True)).exp().clamp(min=tiny)
     weight = torch.where(seen, prior, torch.zeros_like(prior))
@@ -161,6 +162,7 @@ def completed_q(raw: Tensor, q: Tensor, visits: Tensor, logits: Tensor) -> Tenso
 
 def best_edge(raw: Tensor, q: Tensor, visits: Tensor, logits: Tensor) -> Tensor:
     """The edge that brings visits closest to the improved policy, `[..., K]` -> `[...]`."""
+    visits = torch.where(logits > CLOSED, visits, torch.zeros_like(visits))
     improved = (logits + completed_q(raw, q, visits, logits)).softmax(-1)
     score = improved - visits / (1.0 + visits.sum(-1, keepdim=True))
     return torch.where(logits > CLOSED, score, torch.full_like(score, -torch.inf)).argmax(-1)
@@ -259,10 +261,8 @@ def grow(tree: Tree, path: Descent, new: Expansion, budget: Tensor, discount: fl
     tree.child[hung] = path.leaf
     tree.edge_visits[every, path.nodes, path.edges] = seen
     tree.q[every, path.nodes, path.edges] = value_of_edge
+    touched = torch.cat([inner, path.leaf.unsqueeze(-1)], dim=-1)
     tree.visits[every, below] = seen
     tree.total[every, below] = total
-    tree.visits[:, 0] += on[..., 0].sum(1)
-    tree.total[:, 0] += here[-1].sum(1)
-    touched = torch.cat([inner, path.leaf.unsqueeze(-1)], dim=-1)
     tree.best[every, touched] = torch.cat([best, open_edges.argmax(-1, keepdim=True)], dim=-1)
     tree.next[every, touched] = torch.cat([child, torch.full_like(path.leaf, -1).unsqueeze(-1)], dim=-1)

@@ -60,7 +60,7 @@ def test_same_visits_values_and_action_as_mctx(case):
     assert found.visits.int().tolist() == case["visits"]
     seen = torch.tensor(case["visits"]) > 0
     torch.testing.assert_close(found.q[seen], torch.tensor(case["q"])[seen], atol=1e-5, rtol=0)
-    value = found.tree.total[:, 0, 0, 0] / found.tree.visits[:, 0]
+    value = (found.tree.raw[:, 0] + (found.visits * found.q).sum(1)) / (1.0 + found.visits.sum(1))
     torch.testing.assert_close(value, torch.tensor(case["value"]), atol=1e-5, rtol=0)
     assert found.action.tolist() == case["action"]
 
@@ -167,7 +167,7 @@ def test_a_pruned_dose_leaves_its_parent_the_value_of_no_change():
     toy.reward[:, :, 1], toy.cost[:, :, 1] = 100.0, 5.0  # promises wonders, breaks the budget
     found = search(toy, simulations=8, depth=2, budget=torch.ones(1, 1))
     assert found.action.tolist() == [0]
-    assert float(found.tree.total[0, 0, 0, 0]) == 0.0
+    assert float(found.q[0, 0]) == 0.0  # the second step's wonders are not counted either
     assert not found.tree.valid[0, 0, 1]
 
 
