@@ -16,7 +16,8 @@ from torch import Tensor
 from careplan.planning.model import Expansion, Problem
 from careplan.planning.tree import CLOSED, Tree, completed_q, descend, grow, plant, rows_of, tail_mean
 
-IN_PLACE = {"reorder_for_locality": False, "assert_indirect_indexing": False, "size_asserts": False}  # a read moved after a write copies the whole tree
+# No bounds are checked twice, and no read is moved behind a write, which would copy the whole tree.
+IN_PLACE = {"reorder_for_locality": False, "assert_indirect_indexing": False, "size_asserts": False}
 ROWS_AT_ONCE = 65_536  # rows (patients x futures) a model is asked for at once by the exhaustive search
 
 
@@ -99,32 +100,39 @@ class Found:
 
 
 @cache
-def visits_considered(considered: int, simulations: int) -> tuple[int, ...]:
-    """For each simulation, how often the root edge to try next was visited (sequential halving, Karnin et al. 2013)."""
-    if considered <= 1:
-        return tuple(range(simulations))
-    sequence: list[int] = []
-    visits, width = [0] * considered, considered
-    while len(sequence) < simulations:
-        for _ in range(max(1, simulations // (math.ceil(math.log2(considered)) * width))):
-            sequence += visits[:width]
-            visits[:width] = [count + 1 for count in visits[:width]]
-        width = max(2, width // 2)
-    return tuple(sequence[:simulations])
+def sweeps(considered: int, simulations: int) -> tuple[tuple[int, bool], ...]:
+    """Sequential halving (Karnin et al. 2013): how many root edges each sweep visits once, and whether it begins a round.
 
-
-def rounds(considered: int, simulations: int) -> list[tuple[int, int]]:
-    """Round-parallel halving: `(width, repeats)` of each round; the last sweep may be cut to what is left of the simulations."""
-    plan: list[tuple[int, int]] = []
+    All that a sweep visits were visited once by each sweep before. The last sweep is cut to what is left of the simulations.
+    """
+    plan: list[tuple[int, bool]] = []
     width, left = considered, simulations
     while left > 0:
         repeats = max(1, simulations // (max(1, math.ceil(math.log2(considered))) * width))
-        repeats = max(1, min(repeats, left // width)) if width <= left else 1
-        width = min(width, left)
-        plan.append((width, repeats))
-        left -= width * repeats
+        for repeat in range(repeats if left else 0):
+            plan.append((min(width, left), repeat == 0))
+            left -= plan[-1][0]
+            if not left:
+                break
         width = max(min(2, considered), width // 2)
-    return plan
+    return tuple(plan)
+
+
+@cache
+def visits_considered(considered: int, simulations: int) -> tuple[int, ...]:
+    """For each simulation, how often the root edge to try next was visited."""
+    widths = [width for width, _ in sweeps(max(considered, 1), simulations)]
+    return tuple(visits for visits, width in enumerate(widths) for _ in range(width))
+
+
+def widths_of(considered: int, simulations: int, candidates: int, parallel: bool) -> list[int]:
+    """How many simulations are run at once, in turn.
+
+    The edges of a sweep share nothing but the root, so a sweep is one step where it is known beforehand which they are: where it
+    visits those of the last one, or all `candidates`. `parallel` chooses them all when a round begins instead of one by one.
+    """
+    known = [(width, parallel or not begins or width == candidates) for width, begins in sweeps(considered, simulations)]
+    return [step for width, at_once in known for step in ([width] if at_once else [1] * width)]
 
 
 def root_scores(tree: Tree, noise: Tensor) -> Tensor:
@@ -136,12 +144,17 @@ def root_scores(tree: Tree, noise: Tensor) -> Tensor:
     return torch.where(logits > CLOSED, score, torch.full_like(score, -torch.inf))
 
 
-def most_visited(tree: Tree, noise: Tensor, wanted: Tensor | None = None) -> Tensor:
-    """The best root edge `[B]` of those visited `wanted` `[B]` times, or nearest to that; of the most visited when None."""
+def most_visited(tree: Tree, noise: Tensor, wanted: Tensor | None = None, width: int = 1) -> tuple[Tensor, Tensor]:
+    """The `width` best root edges of those visited `wanted` `[B]` times, or nearest to that; of the most visited when None.
+
+    Returns edges `[B, width]` and which of them are still allowed.
+    """
     visits = tree.edge_visits[:, 0]
     if wanted is None:
         wanted = torch.where(tree.valid[:, 0], visits, torch.zeros_like(visits)).amax(-1)
-    return (root_scores(tree, noise) - 1e12 * (visits - wanted.unsqueeze(1)).abs()).argmax(-1)
+    scores = root_scores(tree, noise) - 1e12 * (visits - wanted.unsqueeze(1)).abs()
+    edges = scores.argmax(-1, keepdim=True) if width == 1 else scores.topk(width, dim=-1).indices
+    return edges, tree.valid[:, 0].gather(1, edges)
 
 
 def search(
@@ -174,29 +187,20 @@ def search(
     if budget is None:
         budget = torch.full((batch, root.value.shape[-1] - 1), torch.inf, device=noise.device)
     considered = min(considered, candidates)
-    one, together = (fall_back(step) if compiled else step for step in (simulate, advance))
-    rules = (budget, discount, risk_level)
-
-    used = 0
-    if parallel:
-        visited = 0
-        for width, repeats in rounds(considered, simulations):
-            scores = root_scores(tree, noise)  # of all: one that was pruned leaves its place to the next best
-            first = scores.topk(width, dim=-1).indices
-            chosen = torch.isfinite(scores.gather(1, first))
-            for _ in range(repeats):
-                slots = torch.arange(used + 1, used + 1 + width, device=noise.device)
-                together(problem, tree, first, chosen, slots, reach(visited, depth), *rules)
-                used, visited = used + width, visited + 1
-    else:
-        plans = [visits_considered(count, simulations) for count in range(considered + 1)]
-        row = allowed.sum(1).clamp(max=considered)
-        most = [max(visits) for visits in zip(*(plans[count] for count in set(row.tolist())), strict=True)]
-        wanted = torch.tensor(plans, dtype=noise.dtype, device=noise.device)[row].T.contiguous()
-        slots = torch.arange(1, simulations + 1, device=noise.device)
-        for used in range(simulations):
-            one(problem, tree, noise, wanted[used], slots[used], reach(most[used], depth), *rules)
-    return Found(tree, most_visited(tree, noise), tree.edge_visits[:, 0], tree.q[:, 0], allowed)
+    step = fall_back(simulate) if compiled else simulate
+    open_edges = allowed.sum(1)
+    counts = [considered] if parallel else sorted({min(count, considered) for count in open_edges.tolist()})
+    alike = widths_of(counts[0], simulations, int(open_edges.max()), parallel)
+    widths = alike if len(counts) == 1 else [1] * simulations
+    visited = torch.tensor([visits_considered(count, simulations) for count in counts])
+    row = torch.bucketize(open_edges.clamp(max=considered), torch.tensor(counts, device=noise.device))
+    wanted = visited.to(noise)[row].T.contiguous()  # [simulations, B]
+    most, slots, used = visited.amax(0).tolist(), torch.arange(1, simulations + 1, device=noise.device), 0
+    for width in widths:
+        rules = (reach(most[used], depth), budget, discount, risk_level)
+        step(problem, tree, noise, wanted[used], slots[used : used + width], *rules)
+        used += width
+    return Found(tree, most_visited(tree, noise)[0][:, 0], tree.edge_visits[:, 0], tree.q[:, 0], allowed)
 
 
 def reach(visits: int, depth: int) -> int:
@@ -209,30 +213,15 @@ def simulate(
     tree: Tree,
     noise: Tensor,
     wanted: Tensor,
-    slot: Tensor,
-    depth: int,
-    budget: Tensor,
-    discount: float,
-    risk_level: float,
-) -> None:
-    """One simulation: the best root edge of those visited `wanted` times, and on from there."""
-    first = most_visited(tree, noise, wanted).unsqueeze(1)
-    advance(problem, tree, first, torch.ones_like(first, dtype=torch.bool), slot.unsqueeze(0), depth, budget, discount, risk_level)
-
-
-def advance(
-    problem: Problem,
-    tree: Tree,
-    first: Tensor,
-    active: Tensor,
     slots: Tensor,
     depth: int,
     budget: Tensor,
     discount: float,
     risk_level: float,
 ) -> None:
-    """Descend by the root edges `first` `[B, W]` that are `active` and still allowed, expand what is reached, and back it up."""
-    path = descend(tree, first, active & tree.valid[:, 0].gather(1, first), slots, depth)
+    """W simulations, to be hung at `slots` `[W]`, through the best root edges of those visited `wanted` `[B]` times."""
+    first, active = most_visited(tree, noise, wanted, len(slots))
+    path = descend(tree, first, active, slots, depth)
     at = (rows_of(tree, first), path.parent)
     new = problem.expand(tree.state[at], tree.table[(*at, path.edge)])
     grow(tree, path, new, budget, discount, risk_level)
@@ -240,7 +229,9 @@ def advance(
 
 def fall_back(function: Callable[..., Any]) -> Callable[..., Any]:
     """A compiled function that becomes the eager one, with a warning, where it cannot be compiled."""
-    chosen: list[Callable[..., Any]] = [torch.compile(function, fullgraph=True, dynamic=False, options=IN_PLACE)]
+    chosen: list[Callable[..., Any]] = [
+        torch.compile(function, fullgraph=True, dynamic=False, options=IN_PLACE, recompile_limit=64)
+    ]
 
     def call(*arguments: Any) -> Any:
         try:

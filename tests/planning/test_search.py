@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from careplan.planning.model import Expansion
-from careplan.planning.search import exhaustive, rounds, search, visits_considered
+from careplan.planning.search import exhaustive, search, visits_considered, widths_of
 from careplan.planning.tree import tail_mean
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "mctx.json").read_text())
@@ -158,7 +158,8 @@ def test_rounds_spend_the_same_visits_as_one_simulation_at_a_time():
 
 @pytest.mark.parametrize("considered, simulations", [(1, 5), (2, 7), (3, 10), (16, 64), (16, 5), (13, 100)])
 def test_rounds_use_every_simulation(considered, simulations):
-    assert sum(width * repeats for width, repeats in rounds(considered, simulations)) == simulations
+    for parallel in (False, True):
+        assert sum(widths_of(considered, simulations, considered, parallel)) == simulations
     assert len(visits_considered(considered, simulations)) == simulations
 
 
