@@ -97,11 +97,14 @@ def plant(root: Expansion, nodes: int, risk_level: float) -> Tree:
     batch, _, particles, channels = root.value.shape
     candidates, rows = root.logits.shape[-1], nodes + 1
 
-    def space(*shape: int, fill: float = 0.0, dtype: torch.dtype | None = None) -> Tensor:
-        return torch.full((batch, rows, *shape), fill, dtype=dtype or root.value.dtype, device=root.value.device)
+    def space(*shape: int, fill: float | None = 0.0, dtype: torch.dtype | None = None) -> Tensor:
+        made = torch.empty(rows, batch, *shape, dtype=dtype or root.value.dtype, device=root.value.device)
+        if fill is not None:
+            made.fill_(fill)
+        return made.transpose(0, 1)  # neighbours in memory are the trees, which grow side by side
 
     tree = Tree(
-        state=space(root.state.shape[-1], dtype=root.state.dtype),
+        state=space(root.state.shape[-1], fill=None, dtype=root.state.dtype),
         table=space(candidates, root.table.shape[-1], dtype=root.table.dtype),
         depth=space(dtype=torch.long),
         parent=space(dtype=torch.long),
