@@ -17,7 +17,12 @@ from careplan.planning.model import Expansion, Problem
 from careplan.planning.tree import CLOSED, Tree, completed_q, descend, grow, plant, rows_of, tail_mean
 
 # No bounds are checked twice, and no read is moved behind a write, which would copy the whole tree.
-IN_PLACE = {"reorder_for_locality": False, "assert_indirect_indexing": False, "size_asserts": False}
+IN_PLACE: dict[str, str | int | bool | Callable[..., Any]] = {
+    "reorder_for_locality": False,
+    "assert_indirect_indexing": False,
+    "size_asserts": False,
+}
+GRAPHS = 64  # compiled at most: about seven for each number of trees
 ROWS_AT_ONCE = 65_536  # rows (patients x futures) a model is asked for at once by the exhaustive search
 
 
@@ -175,7 +180,8 @@ def search(
     depth: the longest path. budget: `[B, C - 1]` bounds on mean costs, already lowered by whatever margin they need.
     considered: root candidates that halving begins with. noise: `[B, K]` Gumbel noise, 0 when None.
     risk_level: share of the worst particles that a value averages. parallel: advance all survivors of a round at once.
-    compiled: `torch.compile` a whole simulation, the problem's `expand` in it; falls back to eager with a warning.
+    compiled: `torch.compile` whole simulations, the problem's `expand` in them: worth its minutes where `expand` is small and
+    the same number of trees comes again. Falls back to eager with a warning.
     """
     if simulations < 1 or depth < 1 or not 0.0 < discount <= 1.0 or not 0.0 < risk_level <= 1.0:
         raise ValueError(f"search: simulations {simulations}, depth {depth}, discount {discount}, risk_level {risk_level}")
@@ -229,9 +235,8 @@ def simulate(
 
 def fall_back(function: Callable[..., Any]) -> Callable[..., Any]:
     """A compiled function that becomes the eager one, with a warning, where it cannot be compiled."""
-    chosen: list[Callable[..., Any]] = [
-        torch.compile(function, fullgraph=True, dynamic=False, options=IN_PLACE, recompile_limit=64)
-    ]
+    torch.compiler.config.recompile_limit = max(torch.compiler.config.recompile_limit, GRAPHS)
+    chosen: list[Callable[..., Any]] = [torch.compile(function, fullgraph=True, dynamic=False, options=IN_PLACE)]
 
     def call(*arguments: Any) -> Any:
         try:
