@@ -95,7 +95,7 @@ def breaches(
     level: what is held against the floor, measured or predicted. Only what gives more treatment can break the limits on giving
     it, so a lower rate stays possible at a low level or a high on-board amount.
     """
-    limit = {item.name: getattr(bounds, item.name)[:, None, None] for item in fields(Bounds)}
+    limit = {item.name: getattr(bounds, item.name)[:, None, None] for item in fields(bounds)}
     standing, since, now, held = (part.unsqueeze(-1) for part in (baseline, since_last, level, on_board))
     impulse, multiple = actions[..., 0], actions[..., 1]
     gives, faster = impulse > 0.0, multiple > 1.0

@@ -7,14 +7,22 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from careplan.planning.model import Expansion, Problem
-from careplan.planning.tree import Descent, Tree, completed_q, descend, grow, masked, plant, rows_of, tail_mean
+from careplan.planning.tree import CLOSED, Tree, completed_q, descend, grow, plant, rows_of, tail_mean
 
+# No bounds are checked twice, and no read is moved behind a write, which would copy the whole tree.
+IN_PLACE: dict[str, str | int | bool | Callable[..., Any]] = {
+    "reorder_for_locality": False,
+    "assert_indirect_indexing": False,
+    "size_asserts": False,
+}
+GRAPHS = 64  # compiled at most: about seven for each number of trees
 ROWS_AT_ONCE = 65_536  # rows (patients x futures) a model is asked for at once by the exhaustive search
 
 
@@ -96,49 +104,62 @@ class Found:
         )
 
 
-def visits_considered(considered: int, simulations: int) -> list[int]:
-    """For each simulation, how often the root edge to try next was visited (sequential halving, Karnin et al. 2013)."""
-    if considered <= 1:
-        return list(range(simulations))
-    sequence: list[int] = []
-    visits, width = [0] * considered, considered
-    while len(sequence) < simulations:
-        for _ in range(max(1, simulations // (math.ceil(math.log2(considered)) * width))):
-            sequence += visits[:width]
-            visits[:width] = [count + 1 for count in visits[:width]]
-        width = max(2, width // 2)
-    return sequence[:simulations]
+@cache
+def sweeps(considered: int, simulations: int) -> tuple[tuple[int, bool], ...]:
+    """Sequential halving (Karnin et al. 2013): how many root edges each sweep visits once, and whether it begins a round.
 
-
-def rounds(considered: int, simulations: int) -> list[tuple[int, int]]:
-    """Round-parallel halving: `(width, repeats)` of each round; the last sweep may be cut to what is left of the simulations."""
-    plan: list[tuple[int, int]] = []
+    All that a sweep visits were visited once by each sweep before. The last sweep is cut to what is left of the simulations.
+    """
+    plan: list[tuple[int, bool]] = []
     width, left = considered, simulations
     while left > 0:
         repeats = max(1, simulations // (max(1, math.ceil(math.log2(considered))) * width))
-        repeats = max(1, min(repeats, left // width)) if width <= left else 1
-        width = min(width, left)
-        plan.append((width, repeats))
-        left -= width * repeats
+        for repeat in range(repeats if left else 0):
+            plan.append((min(width, left), repeat == 0))
+            left -= plan[-1][0]
+            if not left:
+                break
         width = max(min(2, considered), width // 2)
-    return plan
+    return tuple(plan)
+
+
+@cache
+def visits_considered(considered: int, simulations: int) -> tuple[int, ...]:
+    """For each simulation, how often the root edge to try next was visited."""
+    widths = [width for width, _ in sweeps(max(considered, 1), simulations)]
+    return tuple(visits for visits, width in enumerate(widths) for _ in range(width))
+
+
+def widths_of(considered: int, simulations: int, candidates: int, parallel: bool) -> list[int]:
+    """How many simulations are run at once, in turn.
+
+    The edges of a sweep share nothing but the root, so a sweep is one step where it is known beforehand which they are: where it
+    visits those of the last one, or all `candidates`. `parallel` chooses them all when a round begins instead of one by one.
+    """
+    known = [(width, parallel or not begins or width == candidates) for width, begins in sweeps(considered, simulations)]
+    return [step for width, at_once in known for step in ([width] if at_once else [1] * width)]
 
 
 def root_scores(tree: Tree, noise: Tensor) -> Tensor:
     """`[B, K]` Gumbel noise + logits + completed q at the root, -inf where closed."""
-    logits, valid = tree.logits[:, 0], tree.valid[:, 0]
-    q = completed_q(tree.raw[:, 0], tree.q[:, 0], tree.edge_visits[:, 0], logits, valid)
-    logits = masked(logits, valid)
+    logits = tree.logits[:, 0]
+    visits = torch.where(logits > CLOSED, tree.edge_visits[:, 0], torch.zeros_like(logits))
+    q = completed_q(tree.raw[:, 0], tree.q[:, 0], visits, logits)
     score = (noise + logits - logits.amax(-1, keepdim=True) + q).clamp(min=-1e9)
-    return torch.where(valid, score, torch.full_like(score, -torch.inf))
+    return torch.where(logits > CLOSED, score, torch.full_like(score, -torch.inf))
 
 
-def most_visited(tree: Tree, noise: Tensor, wanted: Tensor | None = None) -> Tensor:
-    """The best root edge `[B]` of those visited `wanted` `[B]` times, or nearest to that; of the most visited when None."""
+def most_visited(tree: Tree, noise: Tensor, wanted: Tensor | None = None, width: int = 1) -> tuple[Tensor, Tensor]:
+    """The `width` best root edges of those visited `wanted` `[B]` times, or nearest to that; of the most visited when None.
+
+    Returns edges `[B, width]` and which of them are still allowed.
+    """
     visits = tree.edge_visits[:, 0]
     if wanted is None:
         wanted = torch.where(tree.valid[:, 0], visits, torch.zeros_like(visits)).amax(-1)
-    return (root_scores(tree, noise) - 1e12 * (visits - wanted.unsqueeze(1)).abs()).argmax(-1)
+    scores = root_scores(tree, noise) - 1e12 * (visits - wanted.unsqueeze(1)).abs()
+    edges = scores.argmax(-1, keepdim=True) if width == 1 else scores.topk(width, dim=-1).indices
+    return edges, tree.valid[:, 0].gather(1, edges)
 
 
 def search(
@@ -159,7 +180,8 @@ def search(
     depth: the longest path. budget: `[B, C - 1]` bounds on mean costs, already lowered by whatever margin they need.
     considered: root candidates that halving begins with. noise: `[B, K]` Gumbel noise, 0 when None.
     risk_level: share of the worst particles that a value averages. parallel: advance all survivors of a round at once.
-    compiled: `torch.compile` the tree's steps; falls back to eager with a warning.
+    compiled: `torch.compile` whole simulations, the problem's `expand` in them: worth its minutes where `expand` is small and
+    the same number of trees comes again. Falls back to eager with a warning.
     """
     if simulations < 1 or depth < 1 or not 0.0 < discount <= 1.0 or not 0.0 < risk_level <= 1.0:
         raise ValueError(f"search: simulations {simulations}, depth {depth}, discount {discount}, risk_level {risk_level}")
@@ -171,36 +193,50 @@ def search(
     if budget is None:
         budget = torch.full((batch, root.value.shape[-1] - 1), torch.inf, device=noise.device)
     considered = min(considered, candidates)
-    down, up = (fall_back(descend), fall_back(grow)) if compiled else (descend, grow)
-    at = torch.arange(batch, device=noise.device).unsqueeze(1)
+    step = fall_back(simulate) if compiled else simulate
+    open_edges = allowed.sum(1)
+    counts = [considered] if parallel else sorted({min(count, considered) for count in open_edges.tolist()})
+    alike = widths_of(counts[0], simulations, int(open_edges.max()), parallel)
+    widths = alike if len(counts) == 1 else [1] * simulations
+    visited = torch.tensor([visits_considered(count, simulations) for count in counts])
+    row = torch.bucketize(open_edges.clamp(max=considered), torch.tensor(counts, device=noise.device))
+    wanted = visited.to(noise)[row].T.contiguous()  # [simulations, B]
+    most, slots, used = visited.amax(0).tolist(), torch.arange(1, simulations + 1, device=noise.device), 0
+    for width in widths:
+        rules = (reach(most[used], depth), budget, discount, risk_level)
+        step(problem, tree, noise, wanted[used], slots[used : used + width], *rules)
+        used += width
+    return Found(tree, most_visited(tree, noise)[0][:, 0], tree.edge_visits[:, 0], tree.q[:, 0], allowed)
 
-    def simulate(first: Tensor, active: Tensor, used: int) -> None:
-        slots = torch.arange(1, 1 + first.shape[1], device=first.device) + used
-        path: Descent = down(tree, first, active, slots, depth)
-        new = problem.expand(tree.state[at, path.parent], tree.table[at, path.parent, path.edge])
-        up(tree, path, new, budget, discount, risk_level)
 
-    used = 0
-    if parallel:
-        for width, repeats in rounds(considered, simulations):
-            scores = root_scores(tree, noise)  # of all: one that was pruned leaves its place to the next best
-            first = scores.topk(width, dim=-1).indices
-            for _ in range(repeats):
-                simulate(first, tree.valid[:, 0].gather(1, first) & torch.isfinite(scores.gather(1, first)), used)
-                used += width
-    else:
-        table = torch.tensor([visits_considered(count, simulations) for count in range(considered + 1)], device=noise.device)
-        row = allowed.sum(1).clamp(max=considered)
-        always = torch.ones_like(allowed[:, :1])
-        for used in range(simulations):
-            wanted = table[row, used].to(noise.dtype)
-            simulate(most_visited(tree, noise, wanted).unsqueeze(1), always, used)
-    return Found(tree, most_visited(tree, noise), tree.edge_visits[:, 0], tree.q[:, 0], allowed)
+def reach(visits: int, depth: int) -> int:
+    """A bound on the path through a root edge visited so often: a power of two, so that few lengths are compiled, or `depth`."""
+    return min(depth, 1 << visits.bit_length())
+
+
+def simulate(
+    problem: Problem,
+    tree: Tree,
+    noise: Tensor,
+    wanted: Tensor,
+    slots: Tensor,
+    depth: int,
+    budget: Tensor,
+    discount: float,
+    risk_level: float,
+) -> None:
+    """W simulations, to be hung at `slots` `[W]`, through the best root edges of those visited `wanted` `[B]` times."""
+    first, active = most_visited(tree, noise, wanted, len(slots))
+    path = descend(tree, first, active, slots, depth)
+    at = (rows_of(tree, first), path.parent)
+    new = problem.expand(tree.state[at], tree.table[(*at, path.edge)])
+    grow(tree, path, new, budget, discount, risk_level)
 
 
 def fall_back(function: Callable[..., Any]) -> Callable[..., Any]:
     """A compiled function that becomes the eager one, with a warning, where it cannot be compiled."""
-    chosen: list[Callable[..., Any]] = [torch.compile(function, fullgraph=True)]
+    torch.compiler.config.recompile_limit = max(torch.compiler.config.recompile_limit, GRAPHS)
+    chosen: list[Callable[..., Any]] = [torch.compile(function, fullgraph=True, dynamic=False, options=IN_PLACE)]
 
     def call(*arguments: Any) -> Any:
         try:

@@ -1,7 +1,8 @@
 """B search trees as flat tensors, and the steps that grow them: descend, evaluate, back up.
 
-Every node caches its best edge. Scores change only along a visited path, so descent is a chain of `[B, W]` gathers and backup,
-with re-scoring, is one masked pass over `[B, W, D]`. Row N is a trash row: what is inactive reads and writes there.
+Every node caches its best edge and the child there. Scores change only along a visited path, so descent is a chain of `[B, W]`
+gathers; backup, with re-scoring, reads the path once, is one masked pass over `[B, W, D, K]`, and writes each tensor once.
+Row N is a trash row: what is inactive reads and writes there.
 Selection follows Danihelka et al. 2022, "Policy improvement by planning with Gumbel".
 """
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from careplan.planning.model import Expansion
 
 VALUE_SCALE, VISIT_OFFSET = 0.1, 50.0  # sigma(q) = (50 + max visits) * 0.1 * q (Danihelka et al. 2022, sec. 3)
+CLOSED = -1e30  # the logit of an edge that is not allowed
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,8 +24,10 @@ class Tree:
     state `[B, R, E]`, table `[B, R, K, d]`: as expanded. depth, parent, edge `[B, R]`: where a node hangs.
     reward, value, total, plan `[B, R, P, C]`: outcome of the step in; of the rest without change; the sum over visits of returns;
     and of the node's whole plan, the actions down to it followed by no change. raw `[B, R]`: the scalar of `value`.
-    visits `[B, R]`; eligible `[B, R]`: no limit or budget forbids its plan; broken `[B, R]`: the model's numbers were not finite.
-    child `[B, R, K]` -1 where unvisited; edge_visits, q, logits `[B, R, K]`; valid `[B, R, K]`: still allowed; best `[B, R]`.
+    visits `[B, R]`; the root's, and its total, follow from its edges and are not kept.
+    eligible `[B, R]`: no limit or budget forbids its plan; broken `[B, R]`: the model's numbers were not finite.
+    child `[B, R, K]` -1 where unvisited; edge_visits, q `[B, R, K]`; logits `[B, R, K]`: `CLOSED` where not allowed.
+    best, next `[B, R]`: the best edge of a node other than the root, and the child there.
     """
 
     state: Tensor
@@ -43,8 +47,13 @@ class Tree:
     edge_visits: Tensor
     q: Tensor
     logits: Tensor
-    valid: Tensor
     best: Tensor
+    next: Tensor
+
+    @property
+    def valid(self) -> Tensor:
+        """`[B, R, K]` the edges that are still allowed."""
+        return self.logits > CLOSED
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,11 +97,14 @@ def plant(root: Expansion, nodes: int, risk_level: float) -> Tree:
     batch, _, particles, channels = root.value.shape
     candidates, rows = root.logits.shape[-1], nodes + 1
 
-    def space(*shape: int, fill: float = 0.0, dtype: torch.dtype | None = None) -> Tensor:
-        return torch.full((batch, rows, *shape), fill, dtype=dtype or root.value.dtype, device=root.value.device)
+    def space(*shape: int, fill: float | None = 0.0, dtype: torch.dtype | None = None) -> Tensor:
+        made = torch.empty(rows, batch, *shape, dtype=dtype or root.value.dtype, device=root.value.device)
+        if fill is not None:
+            made.fill_(fill)
+        return made.transpose(0, 1)  # neighbours in memory are the trees, which grow side by side
 
     tree = Tree(
-        state=space(root.state.shape[-1], dtype=root.state.dtype),
+        state=space(root.state.shape[-1], fill=None, dtype=root.state.dtype),
         table=space(candidates, root.table.shape[-1], dtype=root.table.dtype),
         depth=space(dtype=torch.long),
         parent=space(dtype=torch.long),
@@ -109,8 +121,8 @@ def plant(root: Expansion, nodes: int, risk_level: float) -> Tree:
         edge_visits=space(candidates),
         q=space(candidates),
         logits=space(candidates),
-        valid=space(candidates, dtype=torch.bool),
         best=space(dtype=torch.long),
+        next=space(fill=-1, dtype=torch.long),
     )
     finite = torch.isfinite(root.value).flatten(2).all(-1)[:, 0]
     value = torch.nan_to_num(root.value[:, 0], 0.0, 0.0, 0.0)
@@ -118,26 +130,31 @@ def plant(root: Expansion, nodes: int, risk_level: float) -> Tree:
         (tree.state, root.state[:, 0]),
         (tree.table, root.table[:, 0]),
         (tree.value, value),
-        (tree.total, value),
         (tree.plan, value),
         (tree.raw, tail_mean(value[..., 0], risk_level)),
-        (tree.visits, torch.ones_like(tree.visits[:, 0])),
         (tree.eligible, torch.ones_like(finite)),
         (tree.broken, ~finite),
-        (tree.logits, root.logits[:, 0]),
-        (tree.valid, root.valid[:, 0]),
+        (tree.logits, masked(root.logits, root.valid)[:, 0]),
     ):
         store[:, 0] = first
     return tree
 
 
-def completed_q(raw: Tensor, q: Tensor, visits: Tensor, logits: Tensor, valid: Tensor) -> Tensor:
-    """Scaled q of every edge, unvisited ones completed by the mixed value (Danihelka et al. 2022, appendix D). `[..., K]`."""
-    visits = visits * valid
-    prior = masked(logits, valid).softmax(-1).clamp(min=torch.finfo(logits.dtype).tiny)
+def masked(logits: Tensor, valid: Tensor) -> Tensor:
+    """Logits with what is not allowed far below the rest."""
+    return torch.where(valid, logits, torch.full_like(logits, CLOSED))
+
+
+def completed_q(raw: Tensor, q: Tensor, visits: Tensor, logits: Tensor) -> Tensor:
+    """Scaled q of every edge, unvisited ones completed by the mixed value (Danihelka et al. 2022, appendix D). `[..., K]`.
+
+    visits: of open edges, 0 elsewhere.
+    """
+    tiny = torch.finfo(logits.dtype).tiny
     seen = visits > 0
+    prior = (logits - logits.amax(-1, keepdim=True)).exp().clamp(min=tiny)
     weight = torch.where(seen, prior, torch.zeros_like(prior))
-    mean = (weight * q).sum(-1) / weight.sum(-1).clamp(min=torch.finfo(logits.dtype).tiny)
+    mean = (weight * q).sum(-1) / weight.sum(-1).clamp(min=tiny)
     count = visits.sum(-1)
     mixed = (raw + count * mean) / (count + 1.0)
     whole = torch.where(seen, q, mixed.unsqueeze(-1))
@@ -146,18 +163,12 @@ def completed_q(raw: Tensor, q: Tensor, visits: Tensor, logits: Tensor, valid: T
     return (VISIT_OFFSET + visits.amax(-1, keepdim=True)) * VALUE_SCALE * scaled
 
 
-def masked(logits: Tensor, valid: Tensor) -> Tensor:
-    """Logits with what is not allowed far below the rest."""
-    return torch.where(valid, logits, torch.full_like(logits, -1e30))
-
-
-def best_edge(tree: Tree, nodes: Tensor) -> Tensor:
-    """The edge that brings visits closest to the improved policy, for nodes `[B, X]` -> `[B, X]`."""
-    at = (rows_of(tree, nodes), nodes)
-    visits, logits, valid = tree.edge_visits[at], tree.logits[at], tree.valid[at]
-    improved = (masked(logits, valid) + completed_q(tree.raw[at], tree.q[at], visits, logits, valid)).softmax(-1)
+def best_edge(raw: Tensor, q: Tensor, visits: Tensor, logits: Tensor) -> Tensor:
+    """The edge that brings visits closest to the improved policy, `[..., K]` -> `[...]`."""
+    visits = torch.where(logits > CLOSED, visits, torch.zeros_like(visits))
+    improved = (logits + completed_q(raw, q, visits, logits)).softmax(-1)
     score = improved - visits / (1.0 + visits.sum(-1, keepdim=True))
-    return torch.where(valid, score, torch.full_like(score, -torch.inf)).argmax(-1)
+    return torch.where(logits > CLOSED, score, torch.full_like(score, -torch.inf)).argmax(-1)
 
 
 def descend(tree: Tree, first: Tensor, active: Tensor, slots: Tensor, depth: int) -> Descent:
@@ -168,18 +179,18 @@ def descend(tree: Tree, first: Tensor, active: Tensor, slots: Tensor, depth: int
     """
     trash = tree.visits.shape[1] - 1
     rows = rows_of(tree, first)
-    parent, edge, going = torch.zeros_like(first), first, active
-    nodes, edges = [torch.where(active, parent, trash)], [edge]
+    parent = torch.zeros_like(first)
+    child = torch.where(active, tree.child[rows, parent, first], -1)
+    nodes = [torch.where(active, parent, trash)]
     for _ in range(depth - 1):
-        child = tree.child[rows, parent, edge]
-        going = going & (child >= 0)
-        parent = torch.where(going, child, parent)
-        edge = torch.where(going, tree.best[rows, parent], edge)
-        nodes.append(torch.where(going, parent, trash))
-        edges.append(edge)
-    known = tree.child[rows, parent, edge]
-    leaf = torch.where(active, torch.where(known >= 0, known, slots), trash)
-    return Descent(torch.stack(nodes, -1), torch.stack(edges, -1), parent, edge, leaf)
+        parent = torch.where(child >= 0, child, parent)
+        nodes.append(torch.where(child >= 0, child, trash))
+        child = tree.next[rows, nodes[-1]]  # -1 in the trash row: what has ended stays there
+    path = torch.stack(nodes, -1)
+    edges = torch.cat([first.unsqueeze(-1), tree.best[rows.unsqueeze(-1), path[..., 1:]]], dim=-1)
+    edge = torch.where(parent > 0, tree.best[rows, parent], first)
+    leaf = torch.where(active, torch.where(child >= 0, child, slots), trash)
+    return Descent(path, edges, parent, edge, leaf)
 
 
 def grow(tree: Tree, path: Descent, new: Expansion, budget: Tensor, discount: float, risk_level: float) -> None:
@@ -188,19 +199,52 @@ def grow(tree: Tree, path: Descent, new: Expansion, budget: Tensor, discount: fl
     budget: `[B, C - 1]` bounds on the mean cost of a plan. A leaf that gives more treatment and exceeds one is pruned: its edge
     closes, and its parent learns the outcome of no change instead, since the dose would not be given.
     """
-    rows, (batch, _, length) = rows_of(tree, path.leaf), path.nodes.shape
-    at, above = (rows, path.leaf), (rows, path.parent)
+    rows, trash = rows_of(tree, path.leaf), tree.visits.shape[1] - 1
+    at, above, every = (rows, path.leaf), (rows, path.parent), rows.unsqueeze(-1)
+    on = path.nodes != trash
     finite = torch.isfinite(new.reward).flatten(2).all(-1) & torch.isfinite(new.value).flatten(2).all(-1)
     keep = finite[..., None, None]
     reward = torch.where(keep, new.reward, torch.zeros_like(new.reward))
     value = torch.where(keep, new.value, torch.zeros_like(new.value))
-    depth = tree.depth[above] + 1
+    depth = on.sum(-1)
     earlier = discount ** depth.to(value.dtype)[..., None, None]
-    before = tree.plan[above] - earlier / discount * tree.value[above]
+    otherwise = tree.value[above]
+    before = tree.plan[above] - earlier / discount * otherwise
     plan = before + earlier / discount * reward + earlier * value
     over = (plan[..., 1:].mean(-2) > budget.unsqueeze(1)).any(-1)
     pruned = (new.raises & over) | ~finite
 
+    # What each step of the paths leads to: the next node, or at the end the leaf; and the returns from there and from here.
+    below = torch.cat([path.nodes[..., 1:], torch.full_like(path.nodes[..., :1], trash)], dim=-1)
+    last = on & (below == trash)
+    below = torch.where(last, path.leaf.unsqueeze(-1), below)
+    step_in = torch.where(last[..., None, None], reward.unsqueeze(2), tree.reward[every, below])
+    ending = torch.where(pruned[..., None, None], otherwise, reward + discount * value)
+    here, there = [torch.zeros_like(value)], []
+    for step in reversed(range(path.nodes.shape[2])):
+        ends = last[..., step, None, None]
+        there.append(torch.where(ends, value, here[-1]))
+        returned = torch.where(ends, ending, step_in[:, :, step] + discount * here[-1])
+        here.append(torch.where(on[..., step, None, None], returned, torch.zeros_like(returned)))
+    total = tree.total[every, below] + torch.stack(there[::-1], 2)
+    seen = tree.visits[every, below] + 1.0
+    outcome = step_in[..., 0] + discount * total[..., 0] / seen.unsqueeze(-1)
+    value_of_edge = tail_mean(outcome, risk_level)
+
+    # Below the root the edges are scored anew.
+    inner, edges = path.nodes[..., 1:], path.edges[..., 1:]
+    taken = torch.arange(tree.q.shape[-1], device=edges.device) == edges.unsqueeze(-1)
+    q = torch.where(taken, value_of_edge[..., 1:, None], tree.q[every, inner])
+    visits = torch.where(taken, seen[..., 1:, None], tree.edge_visits[every, inner])
+    closed = taken & (last[..., 1:] & pruned.unsqueeze(-1)).unsqueeze(-1)
+    logits = torch.where(closed, torch.full_like(q, CLOSED), tree.logits[every, inner])
+    best = best_edge(tree.raw[every, inner], q, visits, logits)
+    child = torch.where(best == edges, below[..., 1:], tree.child[every, inner, best])
+    child = torch.where(on[..., 1:], child, -1)
+
+    open_edges = masked(new.logits, new.valid)
+    hung = (rows, torch.where(path.leaf < trash, path.parent, trash), path.edge)
+    was = tree.logits[hung]
     for store, leaf in (
         (tree.state, new.state),
         (tree.table, new.table),
@@ -213,35 +257,15 @@ def grow(tree: Tree, path: Descent, new: Expansion, budget: Tensor, discount: fl
         (tree.raw, tail_mean(value[..., 0], risk_level)),
         (tree.eligible, tree.eligible[above] & ~pruned),
         (tree.broken, ~finite),
-        (tree.logits, new.logits),
-        (tree.valid, new.valid),
+        (tree.logits, open_edges),
     ):
         store[at] = leaf
-    hung = (rows, torch.where(path.leaf < tree.visits.shape[1] - 1, path.parent, path.leaf), path.edge)
+    tree.logits[hung] = torch.where(pruned, torch.full_like(was, CLOSED), was)
     tree.child[hung] = path.leaf
-    tree.valid[hung] = tree.valid[hung] & ~pruned
-    tree.visits.index_put_(at, torch.ones_like(tree.raw[at]), accumulate=True)
-    tree.total.index_put_(at, value, accumulate=True)
-
-    # Returns from each node of the path: discounted sums of the rewards below it, the last step holding the leaf's value.
-    steps = torch.arange(length, device=value.device)
-    trash = tree.visits.shape[1] - 1
-    below = torch.cat([path.nodes[..., 1:], torch.full_like(path.nodes[..., :1], trash)], dim=-1)
-    last = (path.nodes != trash) & (below == trash)
-    below = torch.where(last, path.leaf.unsqueeze(-1), below)
-    every = rows.unsqueeze(-1)
-    ending = torch.where(pruned[..., None, None], tree.value[above], reward + discount * value)
-    rewards = torch.where(last[..., None, None], ending.unsqueeze(2), tree.reward[every, below])
-    rewards = torch.where((path.nodes != trash)[..., None, None], rewards, torch.zeros_like(rewards))
-    ahead = steps - steps.unsqueeze(-1)
-    weights = torch.where(ahead >= 0, discount ** ahead.to(value.dtype), torch.zeros((), dtype=value.dtype, device=value.device))
-    returns = (weights @ rewards.flatten(3)).view_as(rewards)
-    tree.visits.index_put_((every, path.nodes), torch.ones_like(rewards[..., 0, 0]), accumulate=True)
-    tree.total.index_put_((every, path.nodes), returns, accumulate=True)
-
-    seen = tree.visits[every, below]
-    outcome = tree.reward[every, below, :, 0] + discount * tree.total[every, below, :, 0] / seen.clamp(min=1.0).unsqueeze(-1)
     tree.edge_visits[every, path.nodes, path.edges] = seen
-    tree.q[every, path.nodes, path.edges] = tail_mean(outcome, risk_level)
-    touched = torch.cat([path.nodes, path.leaf.unsqueeze(-1)], dim=-1).view(batch, -1)
-    tree.best[rows, touched] = best_edge(tree, touched)
+    tree.q[every, path.nodes, path.edges] = value_of_edge
+    touched = torch.cat([inner, path.leaf.unsqueeze(-1)], dim=-1)
+    tree.visits[every, below] = seen
+    tree.total[every, below] = total
+    tree.best[every, touched] = torch.cat([best, open_edges.argmax(-1, keepdim=True)], dim=-1)
+    tree.next[every, touched] = torch.cat([child, torch.full_like(path.leaf, -1).unsqueeze(-1)], dim=-1)

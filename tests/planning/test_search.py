@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from careplan.planning.model import Expansion
-from careplan.planning.search import exhaustive, rounds, search, visits_considered
+from careplan.planning.search import exhaustive, search, visits_considered, widths_of
 from careplan.planning.tree import tail_mean
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "mctx.json").read_text())
@@ -60,7 +60,7 @@ def test_same_visits_values_and_action_as_mctx(case):
     assert found.visits.int().tolist() == case["visits"]
     seen = torch.tensor(case["visits"]) > 0
     torch.testing.assert_close(found.q[seen], torch.tensor(case["q"])[seen], atol=1e-5, rtol=0)
-    value = found.tree.total[:, 0, 0, 0] / found.tree.visits[:, 0]
+    value = (found.tree.raw[:, 0] + (found.visits * found.q).sum(1)) / (1.0 + found.visits.sum(1))
     torch.testing.assert_close(value, torch.tensor(case["value"]), atol=1e-5, rtol=0)
     assert found.action.tolist() == case["action"]
 
@@ -158,7 +158,8 @@ def test_rounds_spend_the_same_visits_as_one_simulation_at_a_time():
 
 @pytest.mark.parametrize("considered, simulations", [(1, 5), (2, 7), (3, 10), (16, 64), (16, 5), (13, 100)])
 def test_rounds_use_every_simulation(considered, simulations):
-    assert sum(width * repeats for width, repeats in rounds(considered, simulations)) == simulations
+    for parallel in (False, True):
+        assert sum(widths_of(considered, simulations, considered, parallel)) == simulations
     assert len(visits_considered(considered, simulations)) == simulations
 
 
@@ -167,7 +168,7 @@ def test_a_pruned_dose_leaves_its_parent_the_value_of_no_change():
     toy.reward[:, :, 1], toy.cost[:, :, 1] = 100.0, 5.0  # promises wonders, breaks the budget
     found = search(toy, simulations=8, depth=2, budget=torch.ones(1, 1))
     assert found.action.tolist() == [0]
-    assert float(found.tree.total[0, 0, 0, 0]) == 0.0
+    assert float(found.q[0, 0]) == 0.0  # the second step's wonders are not counted either
     assert not found.tree.valid[0, 0, 1]
 
 
