@@ -60,8 +60,8 @@ def test_a_source_of_life_changes_what_it_must_and_only_that(people: Population,
         ("gain", 0.0, {"gain"}),
         ("dropout", 0.0, {"shown"}),
         ("compression", 0.0, {"pressure"}),
-        ("warmup", 0.0, {"shown"}),
-        ("staggered", False, {"gain", "shown"}),
+        ("warmup", 0.0, {"shown", "warming"}),
+        ("staggered", False, {"gain", "shown", "warming"}),
     ],
 )
 def test_a_source_of_sensor_error_changes_what_it_must_and_only_that(source: str, off: float, must: set[str]) -> None:
