@@ -128,6 +128,7 @@ class Living:
         self._policy, self.people, self.row, self.body = policy, people, 0, people.body
         self._reading, self._on_board, self._since = people.fasting, torch.zeros(count), torch.full((count,), 1e4)
         self._stopped = self.scenario.blocked & ~people.pens.unsqueeze(1)
+        self._given, self._when, self._fine = torch.zeros(4, count), torch.tensor(0), torch.tensor(True)
         self._steps = torch.where(people.pens, PEN_STEP, PUMP_STEP) * self.scenario.rounding
 
     def seen(self) -> Seen:
@@ -142,7 +143,9 @@ class Living:
         return self._policy.decide(self.seen())
 
     def live(self, doses: Doses) -> Row:
-        """Five minutes under these doses: checked, rounded as pumps and pens do, and delivered unless the set is blocked."""
+        """Five minutes under these doses: rounded as pumps and pens do, and delivered unless the set is blocked. Doses that are
+        negative or not finite are an error in the last row of their day, which names the first of them.
+        """
         row, who, said = self.row, self.people.physiology, self.scenario.announced[:, self.row]
         self._check(doses)
         basal, bolus = doses.basal, doses.bolus
@@ -165,12 +168,16 @@ class Living:
         for name, value in vars(doses).items():
             if value.shape != shape:
                 raise ValueError(f"{policy}: {name} of shape {tuple(value.shape)}, expected {tuple(shape)}")
+        # The first doses that cannot be are kept, and read back once a day: to read every row would wait for a GPU every row.
         given = torch.stack(tuple(vars(doses).values()))
-        least, most = torch.aminmax(given)  # NaN if there is one
-        if not (float(least) >= 0 and float(most) < torch.inf):
-            which, person = torch.nonzero(~((given >= 0) & (given < torch.inf)))[0].tolist()
-            where = f"{list(vars(doses))[which]} of {self.people.names[person]} at row {self.row}"
-            raise ValueError(f"{policy}: {where} is {float(given[which, person])}, expected a finite number, 0 or more")
+        self._given = torch.where(self._fine, given, self._given)
+        self._when = torch.where(self._fine, self.row, self._when)
+        possible = (self._given >= 0) & (self._given < torch.inf)
+        self._fine = possible.all()
+        if (self.row + 1) % ROWS == 0 and not self._fine:
+            which, person = torch.nonzero(~possible)[0].tolist()
+            where = f"{list(vars(doses))[which]} of {self.people.names[person]} at row {int(self._when)}"
+            raise ValueError(f"{policy}: {where} is {float(self._given[which, person])}, expected a finite number, 0 or more")
 
 
 def replay(
