@@ -115,6 +115,7 @@ class Living:
     ) -> None:
         if days < 1:
             raise ValueError(f"replay of {days} days: expected at least one")
+        people.physiology.refuse_unstable()
         generator = torch.Generator().manual_seed(seed)
         count, self.rows = len(people), days * ROWS
         self.scenario = life if isinstance(life, Scenario) else draw_life(people, days, life or Life(), generator)
@@ -230,8 +231,9 @@ class Change:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not bool((value >= 0).all()):
-                raise ValueError(f"change: {name} is {float(value[~(value >= 0)][0])} somewhere, expected 0 or more everywhere")
+            fine = (value >= 0) & (value < torch.inf)
+            if not bool(fine.all()):
+                raise ValueError(f"change: {name} is {float(value[~fine][0])} somewhere, expected finite numbers, 0 or more")
 
     @classmethod
     def none(cls, count: int) -> "Change":
@@ -247,6 +249,13 @@ def branch(lived: Replay, person: Tensor, row: Tensor, rows: int, change: Change
     """
     if bool((row % KEEP != 0).any()) or int(row.min()) < 0 or int(row.max()) + rows > lived.glucose.shape[1]:
         raise ValueError(f"branches start at multiples of {KEEP} rows and end within the replay's {lived.glucose.shape[1]}")
+    people = len(lived.people)
+    if int(person.min()) < 0 or int(person.max()) >= people:
+        raise ValueError(f"branches of persons {int(person.min())} to {int(person.max())}: expected from 0 to {people - 1}")
+    shapes = {"row": row.shape, **{name: value.shape for name, value in vars(change).items()}}
+    for name, shape in shapes.items():
+        if shape != person.shape:
+            raise ValueError(f"branches: {name} of shape {tuple(shape)}, expected {tuple(person.shape)}, as person")
     who = lived.people.physiology[person]
     body = Body(*(part[person, row // KEEP] for part in vars(lived.bodies).values()))
     life_of, pumps, levels = lived.scenario, ~lived.people.pens[person], []

@@ -215,6 +215,29 @@ def test_what_cannot_be_replayed_is_refused(given: dict[str, Any], said: str) ->
         arguments_of(population, policies, **asked)
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--policy", "basal"], "policy 'basal': expected one of"),
+        (["--policy", "behaviour", "--population", "cat:3"], "population 'cat:3': expected GROUP:PEOPLE"),
+        (["--policy", "behaviour", "--life", "hard"], "life 'hard': expected one of"),
+        (["--policy", "behaviour", "--mis-set", "nan"], "mis-set nan"),
+        (["--policy", "behaviour", "--pens", "-1"], "pens -1"),
+    ],
+)
+def test_the_command_refuses_at_once(options: list[str], said: str, tmp_path: Path, command: Callable[..., Result]) -> None:
+    result = command(*options, "--out", str(tmp_path / "out"))
+    assert result.exit_code == cli.USER_ERROR and said in " ".join(result.stderr.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_leaves_a_folder_of_something_else_alone(tmp_path: Path, command: Callable[..., Result]) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    result = command("--policy", "behaviour", "--out", str(tmp_path))
+    assert result.exit_code == cli.USER_ERROR and "is not empty" in " ".join(result.stderr.split())
+    assert digests(tmp_path).keys() == {"notes.txt"}
+
+
 def test_whether_the_step_is_compiled_depends_on_the_arguments_alone() -> None:
     assert not arguments_of(["adult:1000"], POLICIES, days=14, seed=1).fused
     assert arguments_of(["adult:20000"], POLICIES, days=14, seed=1).fused

@@ -1,6 +1,7 @@
 """Policies dose as they say: pens, loops, reviews and the oracle, on few people for few days."""
 
 from dataclasses import replace as altered
+from typing import Any
 
 import pytest
 import torch
@@ -168,6 +169,24 @@ def test_every_policy_answers_to_its_name_and_lives_a_day(name: str) -> None:
 def test_an_unknown_policy_is_refused() -> None:
     with pytest.raises(ValueError, match="policy 'insulin': expected one of behaviour, basal-bolus"):
         named("insulin")
+
+
+@pytest.mark.parametrize(
+    ("policy", "name", "wrong", "expected"),
+    [
+        (Behaviour, "late", 1.5, "from 0 to 1"),
+        (Behaviour, "notice", -0.1, "from 0 to 1"),
+        (Behaviour, "explore", float("nan"), "0 or more"),
+        (Behaviour, "target", 0.0, "above 0"),
+        (Pid, "reset", 0.0, "above 0"),
+        (Pid, "most", -1.0, "0 or more"),
+        (Oref, "board", float("inf"), "0 or more"),
+        (Oracle, "rates", 0, "above 0"),
+    ],
+)
+def test_parameters_of_a_policy_out_of_range_are_named(policy: type[Any], name: str, wrong: float, expected: str) -> None:
+    with pytest.raises(ValueError, match=f"{policy.name}: {name} is {wrong}, expected a finite number, {expected}"):
+        policy(**{name: wrong})
 
 
 def week(*, nights: float = 110, after: float = 110, corrected: float | None = None, lows: int = 0) -> tuple[torch.Tensor, ...]:

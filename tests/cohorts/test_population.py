@@ -1,5 +1,7 @@
 """Virtual people are distinct, plausible, seeded, and settings that suit them do."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -87,6 +89,18 @@ def test_picking_and_joining_keep_everything() -> None:
     assert torch.equal(whole.settings, people.settings[torch.tensor([4, 1, 0])])
     assert torch.equal(whole.body.amounts, people.body.amounts[torch.tensor([4, 1, 0])])
     assert whole.regimen(0) == people.regimen(4)
+
+
+def test_what_no_person_is_like_is_named() -> None:
+    people = sample_population("adult", 3, seed=1)
+    for name in ("fasting", "basal", "carb_ratio", "correction_factor", "duration", "carbs", "rhythm", "prescribed"):
+        for wrong in (-1.0, float("nan"), float("inf")):
+            values = getattr(people, name).clone()
+            values[1] = wrong
+            with pytest.raises(ValueError, match=f"{name} of person 1 is .*{wrong}"):
+                replace(people, **{name: values})
+        with pytest.raises(ValueError, match=rf"{name} has shape \(2.*\), expected 3 people"):
+            replace(people, **{name: getattr(people, name)[:2]})
 
 
 def test_absurd_requests_are_refused() -> None:

@@ -77,9 +77,14 @@ def test_bad_branches_are_refused(lived: Replay) -> None:
         branch(lived, torch.tensor([0]), torch.tensor([7]), 12, Change.none(1))
     with pytest.raises(ValueError, match="end within the replay's 864"):
         branch(lived, torch.tensor([0]), torch.tensor([858]), 12, Change.none(1))
-    for wrong in (-1.0, float("nan")):
+    for wrong in (-1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="extra"):
             altered(Change.none(1), extra=torch.tensor([wrong]))
+    for person in (7, -1):
+        with pytest.raises(ValueError, match=f"persons {person} to {person}: expected from 0 to 6"):
+            branch(lived, torch.tensor([person]), torch.tensor([6]), 12, Change.none(1))
+    with pytest.raises(ValueError, match=r"basal of shape \(2,\), expected \(1,\)"):
+        branch(lived, torch.tensor([0]), torch.tensor([6]), 12, Change.none(2))
 
 
 @pytest.mark.parametrize(("index", "channel"), [(2, "basal"), (5, "long_acting")])
@@ -167,7 +172,10 @@ def test_the_wrong_start_of_a_replay_is_refused() -> None:
             replay(people, Behaviour(), days=1, seed=1, start=start)
     with pytest.raises(ValueError, match="at least one"):
         replay(people, Behaviour(), days=0, seed=1)
-    with pytest.raises(ValueError, match="meal_size is -1"):
-        Life(meal_size=-1)
-    with pytest.raises(ValueError, match="noise is nan"):
-        Sensor(noise=float("nan"))
+
+
+def test_people_whom_the_step_cannot_follow_are_not_begun() -> None:
+    people = sample_population("adult", 1, seed=1)
+    fast = altered(people, physiology=altered(people.physiology, kabs=torch.tensor([2.0])))
+    with pytest.raises(ValueError, match=r"kabs of person 0 is 2\.0, expected at most 1\.1 a minute"):
+        replay(fast, Behaviour(), days=1, seed=1)
