@@ -194,7 +194,7 @@ def advance(who: Physiology, body: Body, given: Inputs, *, minutes: float = STEP
 
 
 def _along(x: Amounts, slope: Amounts, h: float) -> Amounts:
-    return tuple(torch.add(a, k, alpha=h) for a, k in zip(x, slope, strict=True))
+    return tuple(torch._foreach_add(x, slope, alpha=h))  # one call for all states
 
 
 def resting(carbs: Tensor, insulin: Tensor) -> Inputs:

@@ -106,7 +106,7 @@ def test_the_defaults_draw_what_shipped_weights_were_trained_on() -> None:
 
 def test_a_blocked_set_is_logged_but_not_delivered(people: Population) -> None:
     lives = (BUSY, altered(BUSY, occlusion=0.0))
-    blocks, free = (replay(people, Behaviour.as_set(), days=4, seed=3, life=life) for life in lives)
+    blocks, free = (replay(people, Behaviour.as_set(), days=2, seed=3, life=life) for life in lives)
     pumps = ~people.pens
     stopped = blocks.scenario.blocked & pumps.unsqueeze(1)
     logged = blocks.bolus + blocks.basal / 12
@@ -118,7 +118,7 @@ def test_a_blocked_set_is_logged_but_not_delivered(people: Population) -> None:
     series = blocks.series(int(torch.nonzero(stopped.any(1))[0]))
     assert series.column("basal").sum() > 0  # the record knows nothing of it
     everyone = torch.arange(len(people))
-    levels, _ = branch(blocks, everyone, 0 * everyone, 4 * ROWS - 12, Change.none(len(people)))
+    levels, _ = branch(blocks, everyone, 0 * everyone, 2 * ROWS - 12, Change.none(len(people)))
     kept = blocks.bodies.amounts[:, -2, 12] / people.physiology.Vg
     assert torch.equal(levels[:, -1], kept)  # a branch is blocked when the factual was
 
@@ -165,7 +165,7 @@ def test_a_compression_low_is_of_the_published_depth_and_length_and_at_night() -
 
 @pytest.mark.parametrize(("sensor", "within"), [(Sensor.dexcom(), (8.0, 10.0)), (Sensor.libre(), (8.3, 10.3))])
 def test_presets_err_as_published(sensor: Sensor, within: tuple[float, float]) -> None:
-    lived = replay(sample_population("adult", 12, seed=21), Behaviour(), days=3, seed=3, sensor=altered(sensor, wear=1))
+    lived = replay(sample_population("adult", 40, seed=21), Behaviour(), days=1, seed=3, sensor=altered(sensor, wear=1))
     error = ((lived.reading - lived.glucose).abs() / lived.glucose).nanmean() * 100
     assert within[0] < float(error) < within[1]
 

@@ -102,7 +102,7 @@ def test_a_day_of_a_long_acting_dose_is_a_cycle_with_the_published_swing(people:
     assert torch.allclose(swing, torch.tensor(1.8), atol=0.2)  # Becker 2015, glargine U100 at steady state
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     carbs=st.floats(0, 80),
     more_carbs=st.floats(0, 80),

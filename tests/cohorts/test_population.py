@@ -8,14 +8,19 @@ import torch
 from careplan.glucose import Group
 from cohorts.physiology import advance, resting
 from cohorts.policies import Behaviour
-from cohorts.population import GROUPS, join, sample_population
+from cohorts.population import GROUPS, Population, join, sample_population
 from cohorts.replay import replay
 
 
+@pytest.fixture(scope="module")
+def sampled() -> dict[Group, Population]:
+    return {group: sample_population(group, 60, seed=2) for group in GROUPS}
+
+
 @pytest.mark.parametrize("group", GROUPS)
-def test_a_fortnight_is_that_of_the_clinic(group: Group) -> None:
+def test_a_fortnight_is_that_of_the_clinic(sampled: dict[Group, Population], group: Group) -> None:
     """Bounds wider than what docs/cohorts.md reports of a hundred people over fourteen days."""
-    people = sample_population(group, 40, seed=11)
+    people = sampled[group]
     lived = replay(people, Behaviour(), days=4, seed=3)
     inside = ((lived.glucose >= 70) & (lived.glucose <= 180)).float().mean()
     variation = (lived.glucose.std(1) / lived.glucose.mean(1)).median()
@@ -27,8 +32,8 @@ def test_a_fortnight_is_that_of_the_clinic(group: Group) -> None:
     assert 0.45 < float(daily.median()) < 0.85
 
 
-def test_groups_differ_as_they_do() -> None:
-    adult, adolescent, child = (sample_population(group, 60, seed=2) for group in GROUPS)
+def test_groups_differ_as_they_do(sampled: dict[Group, Population]) -> None:
+    adult, adolescent, child = (sampled[group] for group in GROUPS)
     needs = [float((who.daily_dose / who.physiology.weight).median()) for who in (adult, adolescent, child)]
     assert needs[1] > max(needs[0], needs[2])  # puberty resists insulin
     assert float(adult.carb_ratio.median()) < float(child.carb_ratio.median())
