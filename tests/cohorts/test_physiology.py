@@ -63,7 +63,7 @@ def test_the_step_is_short_enough(people: Population) -> None:
     for row in range(144):
         meal = people.carbs.double() / 3 * float(row in (6, 66))
         given = resting(meal, meal / people.carb_ratio + people.basal.double() / 12)
-        coarse, fine = advance(who, coarse, given), advance(who, fine, given, substeps=20)
+        coarse, fine = advance(who, coarse, given), advance(who, fine, given, substeps=10)
         worst = max(worst, float((coarse.glucose(who) - fine.glucose(who)).abs().max()))
     assert worst < 0.5
 
