@@ -129,7 +129,8 @@ class Living:
         self._policy, self.people, self.row, self.body = policy, people, 0, people.body
         self._reading, self._on_board, self._since = people.fasting, torch.zeros(count), torch.full((count,), 1e4)
         self._stopped = self.scenario.blocked & ~people.pens.unsqueeze(1)
-        self._given, self._when, self._fine = torch.zeros(4, count), torch.tensor(0), torch.tensor(True)
+        self._given = people.basal.new_zeros(4, count)
+        self._when, self._fine = self._given.new_zeros((), dtype=torch.long), self._given.new_ones((), dtype=torch.bool)
         self._steps = torch.where(people.pens, PEN_STEP, PUMP_STEP) * self.scenario.rounding
 
     def seen(self) -> Seen:
