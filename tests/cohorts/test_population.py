@@ -21,10 +21,10 @@ def sampled() -> dict[Group, Population]:
 def test_a_fortnight_is_that_of_the_clinic(sampled: dict[Group, Population], group: Group) -> None:
     """Bounds wider than what docs/cohorts.md reports of a hundred people over fourteen days."""
     people = sampled[group]
-    lived = replay(people, Behaviour(), days=4, seed=3)
+    lived = replay(people, Behaviour(), days=2, seed=3)
     inside = ((lived.glucose >= 70) & (lived.glucose <= 180)).float().mean()
     variation = (lived.glucose.std(1) / lived.glucose.mean(1)).median()
-    daily = (lived.bolus.sum(1) / 4 + lived.basal.mean(1) * 24) / people.physiology.weight
+    daily = (lived.bolus.sum(1) / 2 + lived.basal.mean(1) * 24) / people.physiology.weight
     assert 0.60 < float(inside) < 0.88
     assert 0.005 < float((lived.glucose < 70).float().mean()) < 0.06
     assert float((lived.glucose < 54).float().mean()) < 0.015
@@ -82,7 +82,7 @@ def test_pens_replace_the_basal_rate() -> None:
     regimen = people.regimen(0)
     assert regimen.delivery == "pen" and set(regimen.basal) == {0.0}
     assert regimen.long_acting == round(24 * float(people.basal[0]))
-    lived = replay(people, Behaviour(), days=2, seed=3)
+    lived = replay(people, Behaviour(), days=1, seed=3)
     assert float(((lived.glucose >= 70) & (lived.glucose <= 180)).float().mean()) > 0.4
 
 

@@ -108,7 +108,7 @@ def test_the_events_of_a_person_make_the_same_series(lived: Replay, index: int, 
 
 def test_readings_beyond_the_ends_of_the_sensor_are_flagged() -> None:
     people = altered(sample_population("child", 4, seed=8), prescribed=torch.full((4, 3), 0.5) * torch.tensor([1.0, 8.0, 8.0]))
-    starved = replay(people, Behaviour(), days=2, seed=1)
+    starved = replay(people, Behaviour(), days=1, seed=1)
     events = pd.concat([starved.events(index) for index in range(4)])
     high = events[(events["channel"] == "glucose") & (events["flag"] == "high")]
     assert len(high) and (high["value"] == HIGH).all()
