@@ -1,7 +1,7 @@
 """What virtual people look like over a fortnight, and how fast they live.
 
-`python benchmarks/people.py [--people 100] [--days 14] [--mis-set 0.0] [--pens 0.0] [--json]`: by group, medians over people
-with the 5th and 95th percentile; patient-days a second of the replay, on one thread.
+`python benchmarks/people.py [--people 100] [--days 14] [--mis-set 0.0] [--pens 0.0] [--life usual] [--sensor usual] [--json]`: by
+group, mean and median over people with the 5th and 95th percentile; patient-days a second of the replay, on one thread.
 """
 
 import argparse
@@ -13,6 +13,8 @@ import torch
 from cohorts.policies import Behaviour
 from cohorts.population import GROUPS, sample_population
 from cohorts.replay import replay
+from cohorts.scenarios import LIVES
+from cohorts.sensors import SENSORS
 
 
 def spread(values: torch.Tensor) -> dict[str, float]:
@@ -21,11 +23,11 @@ def spread(values: torch.Tensor) -> dict[str, float]:
     return {"mean": round(float(values.mean()), 2), "p5": round(low, 2), "p50": round(mid, 2), "p95": round(high, 2)}
 
 
-def describe(group: str, people: int, days: int, mis_set: float, pens: float) -> dict[str, object]:
+def describe(group: str, people: int, days: int, mis_set: float, pens: float, life: str, sensor: str) -> dict[str, object]:
     """One group's fortnight, in true glucose."""
     them = sample_population(group, people, seed=5, mis_set=mis_set, pens=pens)  # type: ignore[arg-type]
     began = time.perf_counter()
-    lived = replay(them, Behaviour(), days=days, seed=3)
+    lived = replay(them, Behaviour(), days=days, seed=3, life=LIVES[life](), sensor=SENSORS[sensor]())
     seconds = time.perf_counter() - began
     level, weight = lived.glucose, them.physiology.weight
     basal = lived.basal.mean(1) * 24 + lived.long_acting.sum(1) / days
@@ -39,6 +41,7 @@ def describe(group: str, people: int, days: int, mis_set: float, pens: float) ->
         "lowest mg/dL": round(float(level.min()), 1),
         "highest mg/dL": round(float(level.max()), 1),
         "weight kg": spread(weight),
+        "insulin U/day": spread(daily),
         "insulin U/kg/day": spread(daily / weight),
         "basal share": spread(basal / daily),
         "carbohydrate g/day": spread(lived.eaten.sum(1) / days),
@@ -58,10 +61,13 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=14)
     parser.add_argument("--mis-set", type=float, default=0.0)
     parser.add_argument("--pens", type=float, default=0.0)
+    parser.add_argument("--life", choices=LIVES, default="usual")
+    parser.add_argument("--sensor", choices=SENSORS, default="usual")
     parser.add_argument("--json", action="store_true", help="one object, on one line")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    table = {group: describe(group, chosen.people, chosen.days, chosen.mis_set, chosen.pens) for group in GROUPS}
+    asked = (chosen.people, chosen.days, chosen.mis_set, chosen.pens, chosen.life, chosen.sensor)
+    table = {group: describe(group, *asked) for group in GROUPS}
     print(json.dumps(table) if chosen.json else json.dumps(table, indent=1))
 
 

@@ -19,6 +19,8 @@ def replay(
     seed: Annotated[int, typer.Option(help="Decides the people and their lives.")] = 7,
     mis_set: Annotated[float, typer.Option(help="Spread of the logarithm of the error in each setting in force.")] = 0.0,
     pens: Annotated[float, typer.Option(help="Share of people on pens.")] = 0.0,
+    life: Annotated[str, typer.Option(help="How variable life is: full (all sources), usual or none.")] = "usual",
+    sensor: Annotated[str, typer.Option(help="The sensor worn: usual, dexcom, libre or none (no error).")] = "usual",
     as_json: Json = False,
 ) -> None:
     """Replay virtual people under one or more policies: Parquet, a summary, plots. Ctrl-C keeps finished blocks."""
@@ -27,7 +29,7 @@ def replay(
     from careplan import replay_report
     from careplan.clinic.replays import arguments_of, run_replay
 
-    arguments = arguments_of(population, policy, days=days, seed=seed, mis_set=mis_set, pens=pens)
+    arguments = arguments_of(population, policy, days=days, seed=seed, mis_set=mis_set, pens=pens, life=life, sensor=sensor)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,} person-days"), TimeRemainingColumn())
     with Progress(*columns, console=stderr()) as bar:
         task = bar.add_task("Sampling people", total=None)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from cohorts.insulin import OnBoard
-from cohorts.policies import Behaviour, Doses, Seen
+from cohorts.policies import Behaviour, Doses, Seen, refuse
 from cohorts.population import Population
 
 
@@ -65,6 +65,9 @@ class Pid:
     _loop: Loop = field(init=False, repr=False)
     _integral: Tensor = field(init=False, repr=False)
 
+    def __post_init__(self) -> None:
+        refuse(self, above=("reset", "target"))
+
     def begin(self, people: Population, rows: int, generator: torch.Generator) -> None:
         self._loop = Loop(people, rows, generator)
         self._integral = torch.zeros(len(people))
@@ -105,6 +108,9 @@ class Oref:
 
     AHEAD = 48  # rows forecast
     ABSORPTION = 36  # rows in which the rest of a meal appears
+
+    def __post_init__(self) -> None:
+        refuse(self, above=("target",))
 
     def begin(self, people: Population, rows: int, generator: torch.Generator) -> None:
         self._loop = Loop(people, rows, generator, ahead=self.AHEAD)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from careplan.glucose import risk
 from cohorts.physiology import Body, Inputs, Physiology, advance
-from cohorts.policies import Behaviour, Doses, Seen, Truth, deliverable
+from cohorts.policies import Behaviour, Doses, Seen, Truth, deliverable, refuse
 from cohorts.population import LONG_ACTING_AT, Population
 from cohorts.scenarios import ROWS
 
@@ -35,6 +35,9 @@ class Oracle:
     _copies: Physiology = field(init=False, repr=False)
     _truth: Truth | None = field(default=None, repr=False)
     _rate: Tensor = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        refuse(self, above=("every", "ahead", "rates", "boluses"))
 
     def begin(self, people: Population, rows: int, generator: torch.Generator) -> None:
         self._person.begin(people, rows, generator)

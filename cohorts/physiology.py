@@ -13,7 +13,12 @@ from torch import Tensor
 
 PMOL_PER_UNIT = 6000.0
 STEP = 5.0  # minutes between records
-SUBSTEPS = 2  # Runge-Kutta steps in each; stable while no rate constant exceeds 1.1 a minute
+SUBSTEPS = 2  # Runge-Kutta steps in each; stable while no rate constant exceeds FASTEST
+FASTEST = 1.1  # a minute
+RATES = (
+    *("kabs", "kmax", "kmin", "k1", "k2", "m1", "m2", "m4", "m30", "kp2", "ki", "p2u"),
+    *("ke1", "kd", "ka1", "ka2", "ksc"),
+)
 
 # The states, in order: the published thirteen, then what long-acting insulin waits in. Amounts a kg of body weight, except in
 # the stomach and the gut, which hold milligrams; "action", "delayed" and "hepatic" are insulin signals in pmol/L.
@@ -68,13 +73,24 @@ class Physiology:
             value = getattr(self, field.name)
             if value.shape != (count,):
                 raise ValueError(f"physiology: {field.name} has shape {tuple(value.shape)}, expected [{count}]")
-            bad = torch.nonzero(~(value > 0) | ~torch.isfinite(value))
+            most = 1.0 if field.name in ("b", "d", "f") else torch.inf
+            bad = torch.nonzero(~((value > 0) & (value < most)))
             if len(bad):
                 row = int(bad[0])
-                raise ValueError(f"physiology: {field.name} of person {row} is {float(value[row])}, expected a positive number")
+                expected = f"expected a positive number below {most:g}" if most == 1 else "expected a positive number"
+                raise ValueError(f"physiology: {field.name} of person {row} is {float(value[row])}, {expected}")
 
     def __len__(self) -> int:
         return len(self.weight)
+
+    def refuse_unstable(self) -> None:
+        """Raises ValueError for somebody whom rows of five minutes cannot follow."""
+        rates = torch.stack([getattr(self, name) for name in RATES])
+        bad = torch.nonzero(rates > FASTEST)
+        if len(bad):
+            place, row = bad[0].tolist()
+            found = f"{RATES[place]} of person {row} is {float(rates[place, row])}"
+            raise ValueError(f"physiology: {found}, expected at most {FASTEST} a minute: the step would be unstable")
 
     def __getitem__(self, index: Tensor) -> "Physiology":
         return Physiology(*(getattr(self, field.name)[index] for field in fields(self)))
@@ -178,7 +194,7 @@ def advance(who: Physiology, body: Body, given: Inputs, *, minutes: float = STEP
 
 
 def _along(x: Amounts, slope: Amounts, h: float) -> Amounts:
-    return tuple(torch.add(a, k, alpha=h) for a, k in zip(x, slope, strict=True))
+    return tuple(torch._foreach_add(x, slope, alpha=h))  # one call for all states
 
 
 def resting(carbs: Tensor, insulin: Tensor) -> Inputs:

@@ -1,5 +1,6 @@
 """How virtual people are treated. A policy sees what they see, and doses; all batched."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -68,6 +69,16 @@ class Omniscient(Protocol):
         ...
 
 
+def refuse(policy: Policy, *, shares: tuple[str, ...] = (), above: tuple[str, ...] = ()) -> None:
+    """Raises ValueError for a parameter that is negative, not finite, a share above 1, or 0 where `above` names it."""
+    for name, value in vars(policy).items():
+        if not isinstance(value, float | int):
+            continue
+        if not 0 <= value < math.inf or (name in shares and value > 1) or (name in above and value == 0):
+            bounds = "from 0 to 1" if name in shares else "above 0" if name in above else "0 or more"
+            raise ValueError(f"{policy.name}: {name} is {value}, expected a finite number, {bounds}")
+
+
 @dataclass
 class Behaviour:
     """Basal-bolus as people live it, with the settings prescribed to them: confounded by what they see and feel.
@@ -93,6 +104,9 @@ class Behaviour:
     target: float = 120.0
     settings: Tensor = field(init=False, repr=False)
     _draws: dict[str, Tensor] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        refuse(self, shares=("late", "missed", "forgotten", "notice", "rescue", "explorers"), above=("target",))
 
     @classmethod
     def as_set(cls) -> "Behaviour":

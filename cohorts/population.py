@@ -104,6 +104,16 @@ class Population:
     prescribed: Tensor
     pens: Tensor
 
+    def __post_init__(self) -> None:
+        for field in fields(self)[4:]:
+            value: Tensor = getattr(self, field.name)
+            if value.shape[:1] != (len(self.names),):
+                raise ValueError(f"population: {field.name} has shape {tuple(value.shape)}, expected {len(self.names)} people")
+            fine = (value >= 0) & (value < torch.inf) if field.name in ("rhythm", "pens") else (value > 0) & (value < torch.inf)
+            if not bool(fine.all()):
+                row = int(torch.nonzero(~fine)[0, 0])
+                raise ValueError(f"population: {field.name} of person {row} is {value[row].tolist()}, expected positive numbers")
+
     def __len__(self) -> int:
         return len(self.names)
 

@@ -115,6 +115,7 @@ class Living:
     ) -> None:
         if days < 1:
             raise ValueError(f"replay of {days} days: expected at least one")
+        people.physiology.refuse_unstable()
         generator = torch.Generator().manual_seed(seed)
         count, self.rows = len(people), days * ROWS
         self.scenario = life if isinstance(life, Scenario) else draw_life(people, days, life or Life(), generator)
@@ -128,6 +129,8 @@ class Living:
         self._policy, self.people, self.row, self.body = policy, people, 0, people.body
         self._reading, self._on_board, self._since = people.fasting, torch.zeros(count), torch.full((count,), 1e4)
         self._stopped = self.scenario.blocked & ~people.pens.unsqueeze(1)
+        self._given = people.basal.new_zeros(4, count)
+        self._when, self._fine = self._given.new_zeros((), dtype=torch.long), self._given.new_ones((), dtype=torch.bool)
         self._steps = torch.where(people.pens, PEN_STEP, PUMP_STEP) * self.scenario.rounding
 
     def seen(self) -> Seen:
@@ -142,7 +145,9 @@ class Living:
         return self._policy.decide(self.seen())
 
     def live(self, doses: Doses) -> Row:
-        """Five minutes under these doses: checked, rounded as pumps and pens do, and delivered unless the set is blocked."""
+        """Five minutes under these doses: rounded as pumps and pens do, and delivered unless the set is blocked. Doses that are
+        negative or not finite are an error in the last row of their day, which names the first of them.
+        """
         row, who, said = self.row, self.people.physiology, self.scenario.announced[:, self.row]
         self._check(doses)
         basal, bolus = doses.basal, doses.bolus
@@ -165,12 +170,16 @@ class Living:
         for name, value in vars(doses).items():
             if value.shape != shape:
                 raise ValueError(f"{policy}: {name} of shape {tuple(value.shape)}, expected {tuple(shape)}")
+        # The first doses that cannot be are kept, and read back once a day: to read every row would wait for a GPU every row.
         given = torch.stack(tuple(vars(doses).values()))
-        least, most = torch.aminmax(given)  # NaN if there is one
-        if not (float(least) >= 0 and float(most) < torch.inf):
-            which, person = torch.nonzero(~((given >= 0) & (given < torch.inf)))[0].tolist()
-            where = f"{list(vars(doses))[which]} of {self.people.names[person]} at row {self.row}"
-            raise ValueError(f"{policy}: {where} is {float(given[which, person])}, expected a finite number, 0 or more")
+        self._given = torch.where(self._fine, given, self._given)
+        self._when = torch.where(self._fine, self.row, self._when)
+        possible = (self._given >= 0) & (self._given < torch.inf)
+        self._fine = possible.all()
+        if (self.row + 1) % ROWS == 0 and not self._fine:
+            which, person = torch.nonzero(~possible)[0].tolist()
+            where = f"{list(vars(doses))[which]} of {self.people.names[person]} at row {int(self._when)}"
+            raise ValueError(f"{policy}: {where} is {float(self._given[which, person])}, expected a finite number, 0 or more")
 
 
 def replay(
@@ -223,8 +232,9 @@ class Change:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not bool((value >= 0).all()):
-                raise ValueError(f"change: {name} is {float(value[~(value >= 0)][0])} somewhere, expected 0 or more everywhere")
+            fine = (value >= 0) & (value < torch.inf)
+            if not bool(fine.all()):
+                raise ValueError(f"change: {name} is {float(value[~fine][0])} somewhere, expected finite numbers, 0 or more")
 
     @classmethod
     def none(cls, count: int) -> "Change":
@@ -240,6 +250,13 @@ def branch(lived: Replay, person: Tensor, row: Tensor, rows: int, change: Change
     """
     if bool((row % KEEP != 0).any()) or int(row.min()) < 0 or int(row.max()) + rows > lived.glucose.shape[1]:
         raise ValueError(f"branches start at multiples of {KEEP} rows and end within the replay's {lived.glucose.shape[1]}")
+    people = len(lived.people)
+    if int(person.min()) < 0 or int(person.max()) >= people:
+        raise ValueError(f"branches of persons {int(person.min())} to {int(person.max())}: expected from 0 to {people - 1}")
+    shapes = {"row": row.shape, **{name: value.shape for name, value in vars(change).items()}}
+    for name, shape in shapes.items():
+        if shape != person.shape:
+            raise ValueError(f"branches: {name} of shape {tuple(shape)}, expected {tuple(person.shape)}, as person")
     who = lived.people.physiology[person]
     body = Body(*(part[person, row // KEEP] for part in vars(lived.bodies).values()))
     life_of, pumps, levels = lived.scenario, ~lived.people.pens[person], []

@@ -2,7 +2,7 @@
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -75,6 +75,9 @@ class Life:
         for name in ("unannounced", "slow", "illness", "occlusion"):
             if getattr(self, name) > 1:
                 raise ValueError(f"life: {name} is {getattr(self, name)}, expected a share, at most 1")
+
+
+LIVES: dict[str, Callable[[], Life]] = {"usual": Life, "full": Life.full, "none": Life.none}
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,7 @@
 """Continuous glucose monitors: what is shown of the interstitial glucose."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -21,13 +22,14 @@ NIGHT = 72  # rows after midnight in which pressure begins
 
 @dataclass(frozen=True, eq=False)
 class Wear:
-    """The truth of what a sensor adds, `[B, T]`: relative gain, additive error mg/dL, mg/dL lost under pressure, whether a
-    reading is shown.
+    """The truth of what a sensor adds, `[B, T]`: relative gain, additive error mg/dL, mg/dL lost under pressure, whether it warms
+    up, whether a reading is shown (neither warm-up nor a gap).
     """
 
     gain: Tensor
     error: Tensor
     pressure: Tensor
+    warming: Tensor
     shown: Tensor
 
     def reading(self, sensed: Tensor, row: int) -> Tensor:
@@ -105,18 +107,25 @@ class Sensor:
         length = (torch.rand(rows, count, generator=generator) * self.gap + 1).long() * starts
         clock = torch.arange(rows).unsqueeze(1)
         ends = (clock + length).cummax(0).values  # of the gaps begun so far
-        shown = clock >= ends
         age = clock.expand(rows, count)  # rows since the first wear began
         if self.staggered:
             own = own_generator(generator, "staggered")
             age = clock + (torch.rand(count, generator=own) * wear).long()
             gain = torch.cat([gain, 1 + self.gain * torch.randn(1, count, generator=own)])
-        if self.warmup:
-            shown &= age % wear >= self.warmup / 5
+        warming = age % wear < self.warmup / 5
         pressure = torch.zeros(1, 1).expand(rows, count)
         if self.compression:
             pressure = _pressure(count, rows, self.compression, own_generator(generator, "compression"))
-        return Wear(gain.gather(0, age // wear).T, torch.stack(trail).T, pressure.T, shown.T)
+        shown = (clock >= ends) & ~warming
+        return Wear(gain.gather(0, age // wear).T, torch.stack(trail).T, pressure.T, warming.T, shown.T)
+
+
+SENSORS: dict[str, Callable[[], Sensor]] = {
+    "usual": Sensor,
+    "dexcom": Sensor.dexcom,
+    "libre": Sensor.libre,
+    "none": Sensor.none,
+}
 
 
 def _pressure(count: int, rows: int, share: float, generator: torch.Generator) -> Tensor:

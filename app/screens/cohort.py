@@ -42,7 +42,8 @@ def _said(arguments: Arguments) -> str:
     settings = "settings that suit" if not arguments.mis_set else f"settings off by a spread of {arguments.mis_set:g}"
     days = f"{arguments.days} days" if arguments.days > 1 else "one day"
     pens = f"{100 * arguments.pens:g} % on pens"
-    return f"Virtual people: {people}. {days.capitalize()}, seed {arguments.seed}, {settings}, {pens}."
+    lived = f"life {arguments.life}, sensor {arguments.sensor}"
+    return f"Virtual people: {people}. {days.capitalize()}, seed {arguments.seed}, {settings}, {pens}, {lived}."
 
 
 def _ranges(summary: CohortSummary) -> None:

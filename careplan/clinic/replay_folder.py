@@ -26,7 +26,9 @@ MANIFEST, SUMMARY = "manifest.json", "summary.json"
 
 @dataclass(frozen=True)
 class Arguments:
-    """What decides a replay. population: people by age group. fused: whether the step is compiled."""
+    """What decides a replay. population: people by age group. life, sensor: names in `cohorts.scenarios.LIVES` and
+    `cohorts.sensors.SENSORS`. fused: whether the step is compiled.
+    """
 
     population: dict[str, int]
     policies: tuple[str, ...]
@@ -34,6 +36,8 @@ class Arguments:
     seed: int
     mis_set: float
     pens: float
+    life: str
+    sensor: str
     fused: bool
     block: int = BLOCK
 

@@ -1,6 +1,6 @@
 """Replays of virtual cohorts on disk: block by block, resumable, the same bytes from the same arguments."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -32,7 +32,8 @@ from careplan.glucose import GLUCOSE
 from cohorts.catalogue import POLICIES
 from cohorts.population import GROUPS, Population, sample_population
 from cohorts.replay import Replay, replay
-from cohorts.scenarios import ROWS
+from cohorts.scenarios import LIVES, ROWS
+from cohorts.sensors import SENSORS
 
 FUSE_FROM = 100_000  # person-days lived, from which on a minute of compiling pays
 PEOPLE_A_GROUP = 8  # people in a row group of the steps: one person's days are read without the rest
@@ -41,9 +42,19 @@ Progress = Callable[[int, int, str], None]
 
 
 def arguments_of(
-    population: Sequence[str], policies: Sequence[str], *, days: int, seed: int, mis_set: float = 0.0, pens: float = 0.0
+    population: Sequence[str],
+    policies: Sequence[str],
+    *,
+    days: int,
+    seed: int,
+    mis_set: float = 0.0,
+    pens: float = 0.0,
+    life: str = "usual",
+    sensor: str = "usual",
 ) -> Arguments:
-    """population: texts such as `adult:1000`. Raises ClinicError for what cannot be replayed."""
+    """population: texts such as `adult:1000`; life, sensor: names in `LIVES` and `SENSORS`. Raises ClinicError for what cannot
+    be replayed.
+    """
     people: dict[str, int] = {}
     for text in population:
         group, _, count = text.partition(":")
@@ -52,16 +63,17 @@ def arguments_of(
         if group in people:
             raise ClinicError(f"population {text!r}: {group} was named before")
         people[group] = int(count)
-    for name in policies:
-        if name not in POLICIES:
-            raise ClinicError(f"policy {name!r}: expected one of {', '.join(POLICIES)}")
+    named: list[tuple[str, str, Collection[str]]] = [("policy", name, POLICIES) for name in policies]
+    for kind, name, known in [*named, ("life", life, LIVES), ("sensor", sensor, SENSORS)]:
+        if name not in known:
+            raise ClinicError(f"{kind} {name!r}: expected one of {', '.join(known)}")
     if not people or not policies or len(set(policies)) < len(policies):
         raise ClinicError("a replay needs at least one population and one policy, each named once")
     if days < 1 or seed < 0:
         raise ClinicError(f"{days} days, seed {seed}: expected at least one day, and a seed of 0 or more")
     if not 0 <= mis_set < 2 or not 0 <= pens <= 1:
         raise ClinicError(f"mis-set {mis_set}, pens {pens}: expected a spread from 0 to below 2, and a share from 0 to 1")
-    asked = Arguments(people, tuple(policies), days, seed, float(mis_set), float(pens), fused=False)
+    asked = Arguments(people, tuple(policies), days, seed, float(mis_set), float(pens), life, sensor, fused=False)
     return replace(asked, fused=len(blocks_of(asked)) * asked.block * days >= FUSE_FROM)
 
 
@@ -121,8 +133,16 @@ def _begin(folder: Path, arguments: Arguments) -> Manifest:
 def _live(folder: Path, arguments: Arguments, block: Block, people: Population, progress: Callable[[int, int], None]) -> None:
     """One block under one policy. Life and sensors are drawn before the policy draws anything: they are alike under all."""
     seed = _seeds(arguments, block)[1]
-    policy = POLICIES[block.policy]()
-    lived = replay(people, policy, days=arguments.days, seed=seed, progress=progress, fuse=arguments.fused)
+    lived = replay(
+        people,
+        POLICIES[block.policy](),
+        days=arguments.days,
+        seed=seed,
+        life=LIVES[arguments.life](),
+        sensor=SENSORS[arguments.sensor](),
+        progress=progress,
+        fuse=arguments.fused,
+    )
     people_of_block = pa.Table.from_pandas(_people(lived, block), preserve_index=False)
     write_table(path_of(folder, "steps", block.name), _steps(lived, block), PEOPLE_A_GROUP * ROWS * arguments.days)
     write_table(path_of(folder, "people", block.name), people_of_block, arguments.block)
@@ -131,25 +151,32 @@ def _live(folder: Path, arguments: Arguments, block: Block, people: Population, 
 def _steps(lived: Replay, block: Block) -> pa.Table:
     """A row a person and five minutes: glucose and reading (null: none) at its end, doses and meals in it, and the truth."""
     count, rows = block.count, lived.glucose.shape[1]
-    life = lived.scenario
-    columns = {
+    life, wear = lived.scenario, lived.wear
+    numbers = {
         "glucose": lived.glucose,
         "reading": lived.reading,
         "basal": lived.basal,
         "bolus": lived.bolus,
         "long_acting": lived.long_acting,
+        "delivered": lived.delivered,
         "eaten": lived.eaten,
         "announced": lived.announced,
         "activity": life.activity,
         "sensitivity": life.sensitivity,
+        "uptake": life.uptake,
+        "pace": life.pace,
+        "gain": wear.gain,
+        "error": wear.error,
+        "pressure": wear.pressure,
     }
+    happens = {"ill": life.ill, "blocked": life.blocked & ~lived.people.pens.unsqueeze(1), "warming": wear.warming}
     time = pd.date_range(lived.start, periods=rows, freq=f"{GLUCOSE.step:g}min", unit="ms")
     person = pa.DictionaryArray.from_arrays(np.repeat(np.arange(count, dtype=np.int32), rows), list(lived.people.names[:count]))
     policy = pa.DictionaryArray.from_arrays(np.zeros(count * rows, np.int8), [block.policy])
     times = pa.array(np.tile(time.to_numpy(), count), pa.timestamp("ms", tz="UTC"))
-    numbers = {name: pa.array(_flat(values[:count]), from_pandas=True) for name, values in columns.items()}
-    ill = pa.array(life.ill[:count].numpy().ravel())
-    return pa.table({"policy": policy, "person": person, "time": times, **numbers, "ill": ill})
+    columns = {name: pa.array(_flat(values[:count]), from_pandas=True) for name, values in numbers.items()}
+    columns |= {name: pa.array(values[:count].numpy().ravel()) for name, values in happens.items()}
+    return pa.table({"policy": policy, "person": person, "time": times, **columns})
 
 
 def _people(lived: Replay, block: Block) -> pd.DataFrame:

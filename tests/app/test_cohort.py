@@ -48,7 +48,7 @@ def test_without_replays_it_says_how_to_make_one(tmp_path: Path, monkeypatch: py
 def test_a_replay_is_shown_with_its_groups_its_differences_and_a_person(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     at = screen(made.parent, monkeypatch)
     text = shown(at)
-    assert "4 adult, 2 child" in text and "seed 7" in text and "50 % on pens" in text
+    assert "4 adult, 2 child" in text and "seed 7" in text and "50 % on pens, life usual, sensor usual" in text
     assert "behaviour less basal-bolus" in text and "points" in text
     table = at.dataframe[0].value
     assert table["Group"].tolist() == ["adult", "adult", "child", "child", "all", "all"]

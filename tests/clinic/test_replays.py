@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner, Result
@@ -18,13 +19,15 @@ from careplan import cli
 from careplan.clinic import ClinicError
 from careplan.clinic.replay_folder import Arguments, read_manifest, read_people, read_steps, read_summary, replays_in
 from careplan.clinic.replays import arguments_of, run_replay
+from cohorts.scenarios import LIVES, Life
+from cohorts.sensors import SENSORS, Sensor
 
 POLICIES = ["basal-bolus", "behaviour"]
 
 
 def arguments(**changes: Any) -> Arguments:
     """Two blocks of adults, four and two, for a day."""
-    asked = arguments_of(["adult:6"], POLICIES, days=1, seed=7, mis_set=0.3, pens=0.5)
+    asked = arguments_of(["adult:6"], POLICIES, days=1, seed=7, mis_set=0.3, pens=0.5, life="full", sensor="dexcom")
     return replace(asked, block=4, **changes)
 
 
@@ -32,6 +35,19 @@ def arguments(**changes: Any) -> Arguments:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("replays") / "six"
     run_replay(folder, arguments())
+    return folder
+
+
+@pytest.fixture
+def nearly(made: Path, tmp_path: Path) -> Path:
+    """The same replay before its last block was lived."""
+    folder = tmp_path / "nearly"
+    shutil.copytree(made, folder)
+    manifest, last = json.loads((folder / "manifest.json").read_text()), "adult-00001.behaviour"
+    manifest["blocks"].remove(last)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    for path in (folder / "summary.json", *folder.glob(f"*/{last}.parquet")):
+        path.unlink()
     return folder
 
 
@@ -104,9 +120,39 @@ def test_the_tables_agree_with_each_other(made: Path) -> None:
         assert row["insulin"] == pytest.approx(given, rel=1e-4)
         assert row["insulin_per_kg"] == pytest.approx(given / row["weight"], rel=1e-4)
         assert (steps["long_acting"].sum() > 0) == row["pens"]
+
+
+TRUTH = {"sensitivity", "uptake", "pace", "activity", "ill", "blocked", "delivered", "eaten"}
+WORN = {"gain", "error", "pressure", "warming"}
+
+
+def test_the_steps_hold_the_whole_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = replace(Life.full(), exercise=1.0, slow=0.5, illness=0.5, occlusion=1.0)
+    worn = replace(Sensor.dexcom(), wear=1, compression=1.0)
+    monkeypatch.setitem(LIVES, "full", lambda: busy)
+    monkeypatch.setitem(SENSORS, "dexcom", lambda: worn)
+    asked = replace(arguments(), population={"adult": 4}, policies=("behaviour",), days=2)
+    run_replay(tmp_path / "busy", asked)
+    steps = pq.read_table(tmp_path / "busy" / "steps" / "adult-00000.behaviour.parquet").to_pandas()
+    assert {*steps.columns} >= TRUTH | WORN
+    assert all(steps[name].nunique() > 1 for name in TRUTH | WORN)
+    logged = steps["bolus"] + steps["basal"] / 12
+    assert (steps["delivered"][steps["blocked"]] == 0).all() and (logged[steps["blocked"]] > 0).any()
+    assert np.allclose(steps["delivered"], logged.where(~steps["blocked"], 0.0), atol=1e-6)
+    on_pens = steps.groupby("person", observed=True)["long_acting"].transform("sum") > 0
+    assert on_pens.any() and not steps["blocked"][on_pens].any()  # a pen has no set to block
+    assert (steps["eaten"].sum() != steps["announced"].sum()) and (steps["uptake"] > 1).equals(steps["activity"] > 1)
+    assert steps["reading"][steps["warming"]].isna().all()
+    noiseless = (steps["reading"] - steps["error"] + steps["pressure"]) / steps["gain"]  # what a perfect sensor would show
+    off = pd.DataFrame({"noiseless": noiseless, "reading": steps["reading"]}).sub(steps["glucose"], axis=0).abs()
+    median = off[steps["reading"].between(41, 399)].median()
+    assert median["noiseless"] < 0.5 * median["reading"]  # what is left is the delay
+
+
+def test_numbers_are_kept_as_floats(made: Path) -> None:
     schema = pq.read_schema(made / "steps" / "adult-00000.behaviour.parquet")
-    numbers = [name for name in schema.names if name not in ("policy", "person", "time", "ill")]
-    assert {str(schema.field(name).type) for name in numbers} == {"float"}
+    others = ("policy", "person", "time", "ill", "blocked", "warming")
+    assert {str(schema.field(name).type) for name in schema.names if name not in others} == {"float"}
 
 
 def test_the_summary_is_read_back(made: Path) -> None:
@@ -120,6 +166,9 @@ def test_another_replay_is_never_overwritten(made: Path) -> None:
     before = digests(made)
     with pytest.raises(ClinicError, match=r"holds another replay \(seed 7, not 8\)"):
         run_replay(made, arguments(seed=8))
+    for change in ({"life": "usual"}, {"sensor": "libre"}):
+        with pytest.raises(ClinicError, match=r"holds another replay \((life full, not usual|sensor dexcom, not libre)\)"):
+            run_replay(made, arguments(**change))
     assert digests(made) == before
 
 
@@ -135,24 +184,24 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
         run_replay(tmp_path, arguments())
 
 
-def test_a_full_disk_is_said_and_gone_on_from(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_said_and_gone_on_from(made: Path, nearly: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Path] = []
 
     def write_table(table: object, where: Path, **options: object) -> None:
         calls.append(where)
-        if len(calls) == 4:
+        if len(calls) == 2:
             where.write_bytes(b"as much as fitted")
             raise OSError(errno.ENOSPC, "No space left on device")
         original(table, where, **options)
 
-    original, folder = pq.write_table, tmp_path / "full"
+    original = pq.write_table
     monkeypatch.setattr(pq, "write_table", write_table)
     with pytest.raises(ClinicError, match=r"behaviour\.parquet cannot be written: No space left"):
-        run_replay(folder, arguments())
-    assert not list(folder.rglob("*.part"))
-    assert read_manifest(folder).blocks == ("adult-00000.basal-bolus",)
-    run_replay(folder, arguments())
-    assert digests(folder) == digests(made)
+        run_replay(nearly, arguments())
+    assert not list(nearly.rglob("*.part"))
+    assert len(read_manifest(nearly).blocks) == 3
+    run_replay(nearly, arguments())
+    assert digests(nearly) == digests(made)
 
 
 @pytest.mark.parametrize(
@@ -168,6 +217,8 @@ def test_a_full_disk_is_said_and_gone_on_from(made: Path, tmp_path: Path, monkey
         ({"seed": -1}, "seed -1"),
         ({"mis_set": float("nan")}, "mis-set nan"),
         ({"pens": 1.5}, "pens 1.5"),
+        ({"life": "hard"}, "life 'hard': expected one of usual, full, none"),
+        ({"sensor": "watch"}, "sensor 'watch': expected one of usual, dexcom, libre, none"),
     ],
 )
 def test_what_cannot_be_replayed_is_refused(given: dict[str, Any], said: str) -> None:
@@ -175,6 +226,29 @@ def test_what_cannot_be_replayed_is_refused(given: dict[str, Any], said: str) ->
     population, policies = asked.pop("population"), asked.pop("policies")
     with pytest.raises(ClinicError, match=said):
         arguments_of(population, policies, **asked)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--policy", "basal"], "policy 'basal': expected one of"),
+        (["--policy", "behaviour", "--population", "cat:3"], "population 'cat:3': expected GROUP:PEOPLE"),
+        (["--policy", "behaviour", "--life", "hard"], "life 'hard': expected one of"),
+        (["--policy", "behaviour", "--mis-set", "nan"], "mis-set nan"),
+        (["--policy", "behaviour", "--pens", "-1"], "pens -1"),
+    ],
+)
+def test_the_command_refuses_at_once(options: list[str], said: str, tmp_path: Path, command: Callable[..., Result]) -> None:
+    result = command(*options, "--out", str(tmp_path / "out"))
+    assert result.exit_code == cli.USER_ERROR and said in " ".join(result.stderr.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_leaves_a_folder_of_something_else_alone(tmp_path: Path, command: Callable[..., Result]) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    result = command("--policy", "behaviour", "--out", str(tmp_path))
+    assert result.exit_code == cli.USER_ERROR and "is not empty" in " ".join(result.stderr.split())
+    assert digests(tmp_path).keys() == {"notes.txt"}
 
 
 def test_whether_the_step_is_compiled_depends_on_the_arguments_alone() -> None:
@@ -207,6 +281,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Re
 
     monkeypatch.setattr("careplan.clinic.replays.arguments_of", few)
     asked = ["replay", "--population", "adult:6", "--days", "1", "--mis-set", "0.3", "--pens", "0.5"]
+    asked += ["--life", "full", "--sensor", "dexcom"]
 
     def call(*more: str) -> Result:
         return CliRunner().invoke(cli.app, [*asked, *more], env={"COLUMNS": "120"})
@@ -214,8 +289,8 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Re
     return call
 
 
-def test_the_command_prints_one_object(made: Path, tmp_path: Path, command: Callable[..., Result]) -> None:
-    folder = tmp_path / "out"
+def test_the_command_prints_one_object(made: Path, nearly: Path, command: Callable[..., Result]) -> None:
+    folder = nearly  # what it holds is gone on with where all options are those it was begun with
     policies = [word for policy in POLICIES for word in ("--policy", policy)]
     result = command(*policies, "--out", str(folder), "--json")
     assert result.exit_code == 0, result.output

@@ -2,13 +2,15 @@
 
 from dataclasses import fields
 from dataclasses import replace as altered
+from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from cohorts.policies import Behaviour, Doses, Seen
+from cohorts.policies import Behaviour, Doses, Policy, Seen
 from cohorts.population import Population, sample_population
-from cohorts.replay import Change, Replay, branch, replay
+from cohorts.replay import Change, Living, Replay, branch, replay
 from cohorts.scenarios import BLOCKED, ROWS, SET, Life, Meal, Scenario, draw_life, scheduled
 from cohorts.sensors import HIGH, LOW, Sensor, Wear
 
@@ -60,8 +62,8 @@ def test_a_source_of_life_changes_what_it_must_and_only_that(people: Population,
         ("gain", 0.0, {"gain"}),
         ("dropout", 0.0, {"shown"}),
         ("compression", 0.0, {"pressure"}),
-        ("warmup", 0.0, {"shown"}),
-        ("staggered", False, {"gain", "shown"}),
+        ("warmup", 0.0, {"shown", "warming"}),
+        ("staggered", False, {"gain", "shown", "warming"}),
     ],
 )
 def test_a_source_of_sensor_error_changes_what_it_must_and_only_that(source: str, off: float, must: set[str]) -> None:
@@ -104,7 +106,7 @@ def test_the_defaults_draw_what_shipped_weights_were_trained_on() -> None:
 
 def test_a_blocked_set_is_logged_but_not_delivered(people: Population) -> None:
     lives = (BUSY, altered(BUSY, occlusion=0.0))
-    blocks, free = (replay(people, Behaviour.as_set(), days=4, seed=3, life=life) for life in lives)
+    blocks, free = (replay(people, Behaviour.as_set(), days=2, seed=3, life=life) for life in lives)
     pumps = ~people.pens
     stopped = blocks.scenario.blocked & pumps.unsqueeze(1)
     logged = blocks.bolus + blocks.basal / 12
@@ -116,7 +118,7 @@ def test_a_blocked_set_is_logged_but_not_delivered(people: Population) -> None:
     series = blocks.series(int(torch.nonzero(stopped.any(1))[0]))
     assert series.column("basal").sum() > 0  # the record knows nothing of it
     everyone = torch.arange(len(people))
-    levels, _ = branch(blocks, everyone, 0 * everyone, 4 * ROWS - 12, Change.none(len(people)))
+    levels, _ = branch(blocks, everyone, 0 * everyone, 2 * ROWS - 12, Change.none(len(people)))
     kept = blocks.bodies.amounts[:, -2, 12] / people.physiology.Vg
     assert torch.equal(levels[:, -1], kept)  # a branch is blocked when the factual was
 
@@ -163,7 +165,7 @@ def test_a_compression_low_is_of_the_published_depth_and_length_and_at_night() -
 
 @pytest.mark.parametrize(("sensor", "within"), [(Sensor.dexcom(), (8.0, 10.0)), (Sensor.libre(), (8.3, 10.3))])
 def test_presets_err_as_published(sensor: Sensor, within: tuple[float, float]) -> None:
-    lived = replay(sample_population("adult", 12, seed=21), Behaviour(), days=3, seed=3, sensor=altered(sensor, wear=1))
+    lived = replay(sample_population("adult", 40, seed=21), Behaviour(), days=1, seed=3, sensor=altered(sensor, wear=1))
     error = ((lived.reading - lived.glucose).abs() / lived.glucose).nanmean() * 100
     assert within[0] < float(error) < within[1]
 
@@ -181,29 +183,68 @@ def test_the_error_of_the_dexcom_has_the_autocorrelation_of_the_paper() -> None:
         assert float((error[:, lag:] * error[:, :-lag]).mean() / error.var()) == pytest.approx(expected / total, abs=0.02)
 
 
+EVENING = 12  # rows
+
+
+def evening(people: Population, policy: Policy) -> Living:
+    """People in the last hour of a day."""
+    living = Living(people, policy, days=1, seed=1)
+    living.row = ROWS - EVENING
+    return living
+
+
 class Wrong:
-    """Doses that cannot be."""
+    """Doses that cannot be, from one row on."""
 
     name = "wrong"
 
-    def __init__(self, **given: torch.Tensor) -> None:
-        self.given = given
+    def __init__(self, row: int = ROWS - 7, **given: torch.Tensor) -> None:
+        self.row, self.given = row, given
 
     def begin(self, people: Population, rows: int, generator: torch.Generator) -> None: ...
 
     def decide(self, seen: Seen) -> Doses:
         none = torch.zeros_like(seen.reading)
-        return altered(Doses(none, none, none, none), **self.given) if seen.row == 7 else Doses(none, none, none, none)
+        return altered(Doses(none, none, none, none), **self.given) if seen.row >= self.row else Doses(none, none, none, none)
 
 
 @pytest.mark.parametrize("name", ["basal", "bolus", "long_acting", "rescue"])
 @pytest.mark.parametrize("wrong", [-0.5, float("nan"), float("inf")])
 def test_doses_that_cannot_be_are_refused(people: Population, name: str, wrong: float) -> None:
     doses = torch.zeros(6).index_fill(0, torch.tensor([2]), wrong)
-    with pytest.raises(ValueError, match=f"wrong: {name} of adult-4-003 at row 7 is {wrong}, expected a finite number"):
-        replay(people, Wrong(**{name: doses}), days=1, seed=1)
+    living = evening(people, Wrong(**{name: doses}))
+    with pytest.raises(ValueError, match=f"wrong: {name} of adult-4-003 at row 281 is {wrong}, expected a finite number"):
+        for _ in range(EVENING):
+            living.live(living.decide())
     with pytest.raises(ValueError, match=r"wrong: .* of shape \(3,\), expected \(6,\)"):
-        replay(people, Wrong(**{name: torch.zeros(3)}), days=1, seed=1)
+        replay(people, Wrong(0, **{name: torch.zeros(3)}), days=1, seed=1)
+
+
+def test_a_replay_names_the_first_dose_that_cannot_be(people: Population) -> None:
+    days: list[int] = []
+    with pytest.raises(ValueError, match=r"wrong: bolus of adult-4-001 at row 289 is -1\.0"):
+        replay(people, Wrong(289, bolus=-torch.ones(6)), days=3, seed=1, progress=lambda done, _: days.append(done))
+    assert days == [1]  # the second day is where it ends
+
+
+class Waits(TorchDispatchMode):
+    """Counts what makes the host wait for a device: numbers read back, and results whose size depends on their values."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default)
+        return func(*args, **kwargs or {})
+
+
+def test_a_row_does_not_wait_for_the_device(people: Population) -> None:
+    living = evening(people, Behaviour())
+    with Waits() as waits:
+        for _ in range(EVENING - 1):
+            living.live(living.decide())
+        assert waits.count == 0
+        living.live(living.decide())
+    assert waits.count == 1  # the doses of the day are looked at
 
 
 def test_a_schedule_is_lived_as_it_is_written(people: Population) -> None:
@@ -211,7 +252,7 @@ def test_a_schedule_is_lived_as_it_is_written(people: Population) -> None:
     plan = scheduled(len(people), 1, meals)
     assert (plan.eaten.sum(1) == 105).all() and (plan.announced.sum(1) == 90).all()
     assert torch.equal(torch.nonzero(plan.eaten[0]).squeeze(1), torch.tensor([96, 97, 98, 156, 157, 158, 159]))
-    lived: Replay = replay(people, Wrong(), days=1, seed=1, life=plan)
+    lived: Replay = replay(people, Wrong(ROWS), days=1, seed=1, life=plan)
     assert torch.equal(lived.eaten, plan.eaten) and lived.scenario is plan
     with pytest.raises(ValueError, match="6 people for 2 days"):
         replay(people, Wrong(), days=2, seed=1, life=plan)

@@ -63,7 +63,7 @@ def test_the_step_is_short_enough(people: Population) -> None:
     for row in range(144):
         meal = people.carbs.double() / 3 * float(row in (6, 66))
         given = resting(meal, meal / people.carb_ratio + people.basal.double() / 12)
-        coarse, fine = advance(who, coarse, given), advance(who, fine, given, substeps=20)
+        coarse, fine = advance(who, coarse, given), advance(who, fine, given, substeps=10)
         worst = max(worst, float((coarse.glucose(who) - fine.glucose(who)).abs().max()))
     assert worst < 0.5
 
@@ -102,7 +102,7 @@ def test_a_day_of_a_long_acting_dose_is_a_cycle_with_the_published_swing(people:
     assert torch.allclose(swing, torch.tensor(1.8), atol=0.2)  # Becker 2015, glargine U100 at steady state
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     carbs=st.floats(0, 80),
     more_carbs=st.floats(0, 80),
@@ -147,12 +147,24 @@ def test_one_row_is_one_person(people: Population) -> None:
     assert float(together.amounts[5, PLASMA]) != float(together.amounts[2, PLASMA])
 
 
-@pytest.mark.parametrize(("name", "value"), [("Vg", float("nan")), ("kabs", -0.1), ("weight", 0.0), ("kd", float("inf"))])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("Vg", float("nan")), ("kabs", -0.1), ("weight", 0.0), ("kd", float("inf")), ("b", 1.0), ("d", 1.2), ("f", 1.5)],
+)
 def test_parameters_that_no_person_has_are_named(people: Population, name: str, value: float) -> None:
     broken = getattr(people.physiology, name).clone()
     broken[4] = value
     with pytest.raises(ValueError, match=f"{name} of person 4"):
         replace(people.physiology, **{name: broken})
+
+
+def test_rates_that_the_step_cannot_follow_are_named(people: Population) -> None:
+    people.physiology.refuse_unstable()
+    for name in ("kabs", "ksc"):
+        fast = getattr(people.physiology, name).clone()
+        fast[4] = 1.2
+        with pytest.raises(ValueError, match=rf"{name} of person 4 is 1\.2.*, expected at most 1\.1 a minute"):
+            replace(people.physiology, **{name: fast}).refuse_unstable()
 
 
 def test_parameters_of_another_number_of_people_are_refused(people: Population) -> None:

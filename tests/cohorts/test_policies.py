@@ -1,6 +1,7 @@
 """Policies dose as they say: pens, loops, reviews and the oracle, on few people for few days."""
 
 from dataclasses import replace as altered
+from typing import Any
 
 import pytest
 import torch
@@ -131,7 +132,7 @@ def test_a_loop_brings_a_weak_basal_rate_back(people: Population) -> None:
 
 def test_the_oracle_bounds_what_basal_bolus_reaches(people: Population, as_set: Replay) -> None:
     few = torch.tensor([0, 1, 2, 6, 7, 8])
-    best, plain = (replay(people[few], policy, days=1, seed=46) for policy in (Oracle(), Behaviour.as_set()))
+    best, plain = (replay(people[few], policy, days=1, seed=46) for policy in (Oracle(every=12), Behaviour.as_set()))
     assert torch.equal(best.scenario.eaten, plain.scenario.eaten)
     assert share(best, 70, 180) > share(plain, 70, 180) + 0.05 and share(best, 70, 180) > 0.95
     assert share(best, 0, 69.99) <= share(plain, 0, 69.99)
@@ -141,7 +142,7 @@ def test_the_oracle_bounds_what_basal_bolus_reaches(people: Population, as_set: 
 def test_the_oracle_doses_for_a_meal_nobody_announced() -> None:
     person = sample_population("adult", 1, seed=47)
     hidden = Life(unannounced=1.0, daily=0, exercise=0, illness=0)
-    plain, best = (replay(person, policy, days=1, seed=3, life=hidden) for policy in (Behaviour.as_set(), Oracle(every=12)))
+    plain, best = (replay(person, policy, days=1, seed=3, life=hidden) for policy in (Behaviour.as_set(), Oracle(every=24)))
     assert not best.announced.any() and best.glucose.max() < plain.glucose.max() - 20
 
 
@@ -150,13 +151,17 @@ def test_the_oracle_says_that_it_needs_the_truth(people: Population) -> None:
         begun(Oracle(), people).decide(seen(0, 100, len(people)))
 
 
+@pytest.fixture(scope="module")
+def few() -> Population:
+    return join([sample_population("child", 2, seed=48, mis_set=0.2), sample_population("adult", 2, seed=49, pens=1.0)])
+
+
 @pytest.mark.parametrize("name", POLICIES)
-def test_every_policy_answers_to_its_name_and_lives_a_day(name: str) -> None:
-    few = join([sample_population("child", 2, seed=48, mis_set=0.2), sample_population("adult", 2, seed=49, pens=1.0)])
+def test_every_policy_answers_to_its_name_and_lives_a_day(name: str, few: Population) -> None:
     policy = named(name)
     assert policy.name == name
     if isinstance(policy, Oracle):
-        policy.every = 24  # it takes its time
+        policy.every, policy.ahead = 48, 24  # it takes its time
     one, same = (replay(few, policy, days=1, seed=5) for _ in range(2))  # a policy forgets the replay before
     assert torch.equal(one.glucose, same.glucose) and torch.equal(one.bolus, same.bolus)
     for given in (one.basal, one.bolus, one.long_acting):
@@ -168,6 +173,24 @@ def test_every_policy_answers_to_its_name_and_lives_a_day(name: str) -> None:
 def test_an_unknown_policy_is_refused() -> None:
     with pytest.raises(ValueError, match="policy 'insulin': expected one of behaviour, basal-bolus"):
         named("insulin")
+
+
+@pytest.mark.parametrize(
+    ("policy", "name", "wrong", "expected"),
+    [
+        (Behaviour, "late", 1.5, "from 0 to 1"),
+        (Behaviour, "notice", -0.1, "from 0 to 1"),
+        (Behaviour, "explore", float("nan"), "0 or more"),
+        (Behaviour, "target", 0.0, "above 0"),
+        (Pid, "reset", 0.0, "above 0"),
+        (Pid, "most", -1.0, "0 or more"),
+        (Oref, "board", float("inf"), "0 or more"),
+        (Oracle, "rates", 0, "above 0"),
+    ],
+)
+def test_parameters_of_a_policy_out_of_range_are_named(policy: type[Any], name: str, wrong: float, expected: str) -> None:
+    with pytest.raises(ValueError, match=f"{policy.name}: {name} is {wrong}, expected a finite number, {expected}"):
+        policy(**{name: wrong})
 
 
 def week(*, nights: float = 110, after: float = 110, corrected: float | None = None, lows: int = 0) -> tuple[torch.Tensor, ...]:
@@ -228,8 +251,8 @@ def test_titration_brings_basal_nearer_on_pumps_and_pens() -> None:
     weak = torch.arange(32) % 2 == 0
     prescribed = torch.stack([torch.where(weak, 0.65, 1.6), torch.ones(32), torch.ones(32)], -1)
     policy = Titration(every=3)
-    lived = replay(altered(people, prescribed=prescribed), policy, days=10, seed=6)
-    found, early, late = policy.person.settings[:, 0] / people.basal, slice(None, 3 * ROWS), slice(-3 * ROWS, None)
+    lived = replay(altered(people, prescribed=prescribed), policy, days=7, seed=6)  # two visits
+    found, early, late = policy.person.settings[:, 0] / people.basal, slice(None, 3 * ROWS), slice(-ROWS, None)
     for pens in (False, True):
         low, high = weak & (people.pens == pens), ~weak & (people.pens == pens)
         assert float(found[low].mean()) > 0.68 and float(found[high].mean()) < 1.4

@@ -1,23 +1,30 @@
 """Virtual people are distinct, plausible, seeded, and settings that suit them do."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from careplan.glucose import Group
 from cohorts.physiology import advance, resting
 from cohorts.policies import Behaviour
-from cohorts.population import GROUPS, join, sample_population
+from cohorts.population import GROUPS, Population, join, sample_population
 from cohorts.replay import replay
 
 
+@pytest.fixture(scope="module")
+def sampled() -> dict[Group, Population]:
+    return {group: sample_population(group, 60, seed=2) for group in GROUPS}
+
+
 @pytest.mark.parametrize("group", GROUPS)
-def test_a_fortnight_is_that_of_the_clinic(group: Group) -> None:
+def test_a_fortnight_is_that_of_the_clinic(sampled: dict[Group, Population], group: Group) -> None:
     """Bounds wider than what docs/cohorts.md reports of a hundred people over fourteen days."""
-    people = sample_population(group, 40, seed=11)
-    lived = replay(people, Behaviour(), days=4, seed=3)
+    people = sampled[group]
+    lived = replay(people, Behaviour(), days=2, seed=3)
     inside = ((lived.glucose >= 70) & (lived.glucose <= 180)).float().mean()
     variation = (lived.glucose.std(1) / lived.glucose.mean(1)).median()
-    daily = (lived.bolus.sum(1) / 4 + lived.basal.mean(1) * 24) / people.physiology.weight
+    daily = (lived.bolus.sum(1) / 2 + lived.basal.mean(1) * 24) / people.physiology.weight
     assert 0.60 < float(inside) < 0.88
     assert 0.005 < float((lived.glucose < 70).float().mean()) < 0.06
     assert float((lived.glucose < 54).float().mean()) < 0.015
@@ -25,8 +32,8 @@ def test_a_fortnight_is_that_of_the_clinic(group: Group) -> None:
     assert 0.45 < float(daily.median()) < 0.85
 
 
-def test_groups_differ_as_they_do() -> None:
-    adult, adolescent, child = (sample_population(group, 60, seed=2) for group in GROUPS)
+def test_groups_differ_as_they_do(sampled: dict[Group, Population]) -> None:
+    adult, adolescent, child = (sampled[group] for group in GROUPS)
     needs = [float((who.daily_dose / who.physiology.weight).median()) for who in (adult, adolescent, child)]
     assert needs[1] > max(needs[0], needs[2])  # puberty resists insulin
     assert float(adult.carb_ratio.median()) < float(child.carb_ratio.median())
@@ -75,7 +82,7 @@ def test_pens_replace_the_basal_rate() -> None:
     regimen = people.regimen(0)
     assert regimen.delivery == "pen" and set(regimen.basal) == {0.0}
     assert regimen.long_acting == round(24 * float(people.basal[0]))
-    lived = replay(people, Behaviour(), days=2, seed=3)
+    lived = replay(people, Behaviour(), days=1, seed=3)
     assert float(((lived.glucose >= 70) & (lived.glucose <= 180)).float().mean()) > 0.4
 
 
@@ -87,6 +94,18 @@ def test_picking_and_joining_keep_everything() -> None:
     assert torch.equal(whole.settings, people.settings[torch.tensor([4, 1, 0])])
     assert torch.equal(whole.body.amounts, people.body.amounts[torch.tensor([4, 1, 0])])
     assert whole.regimen(0) == people.regimen(4)
+
+
+def test_what_no_person_is_like_is_named() -> None:
+    people = sample_population("adult", 3, seed=1)
+    for name in ("fasting", "basal", "carb_ratio", "correction_factor", "duration", "carbs", "rhythm", "prescribed"):
+        for wrong in (-1.0, float("nan"), float("inf")):
+            values = getattr(people, name).clone()
+            values[1] = wrong
+            with pytest.raises(ValueError, match=f"{name} of person 1 is .*{wrong}"):
+                replace(people, **{name: values})
+        with pytest.raises(ValueError, match=rf"{name} has shape \(2.*\), expected 3 people"):
+            replace(people, **{name: getattr(people, name)[:2]})
 
 
 def test_absurd_requests_are_refused() -> None:

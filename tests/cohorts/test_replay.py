@@ -12,7 +12,7 @@ from careplan.records import PatientRecord, to_series
 from cohorts.policies import Behaviour
 from cohorts.population import join, sample_population
 from cohorts.replay import KEEP, Change, Replay, branch, replay
-from cohorts.scenarios import ROWS, Life
+from cohorts.scenarios import ROWS, Life, draw_life
 from cohorts.sensors import HIGH, LOW, Sensor
 
 CALM, CLEAR = Life.none(), Sensor.none()
@@ -36,18 +36,18 @@ def with_life(calm: Replay, **life: float) -> Replay:
 
 def test_the_same_seed_gives_the_same_life(lived: Replay) -> None:
     life = Life(exercise=1.0, slow=0.5, illness=0.2)
-    again = replay(lived.people, Behaviour(explore=0.3), days=3, seed=5, life=life)
-    other = replay(lived.people, Behaviour(explore=0.3), days=3, seed=6, life=life)
+    one, again = (replay(lived.people, Behaviour(explore=0.3), days=1, seed=5, life=life) for _ in range(2))
+    other = draw_life(lived.people, 1, life, torch.Generator().manual_seed(6))
     for name in ("glucose", "bolus", "basal", "long_acting", "eaten", "announced"):
-        assert torch.equal(getattr(lived, name), getattr(again, name)), name
-    assert torch.equal(lived.reading.nan_to_num(), again.reading.nan_to_num())
-    assert not torch.equal(lived.glucose, other.glucose)
+        assert torch.equal(getattr(one, name), getattr(again, name)), name
+    assert torch.equal(one.reading.nan_to_num(), again.reading.nan_to_num())
+    assert not torch.equal(one.scenario.eaten, other.eaten)
 
 
 def test_a_branch_without_a_change_is_what_happened_to_the_bit(lived: Replay) -> None:
-    person = torch.arange(7).repeat_interleave(100)
-    row = KEEP * torch.arange(100).repeat(7)
-    levels, values = branch(lived, person, row, 72, Change.none(700))
+    person = torch.arange(7).repeat_interleave(80)
+    row = KEEP * torch.arange(80).repeat(7)
+    levels, values = branch(lived, person, row, 72, Change.none(560))
     for step in (5, 35, 71):
         given = values[:, step, GLUCOSE.index("bolus")]
         assert torch.equal(given, lived.bolus[person, row + step])
@@ -59,17 +59,16 @@ def test_a_branch_without_a_change_is_what_happened_to_the_bit(lived: Replay) ->
 
 def test_branches_differ_as_treatment_does(lived: Replay) -> None:
     count = len(lived.people)
-    person, row, ones = torch.arange(count), torch.full((count,), 60), torch.ones(count)
-
-    def future(**change: torch.Tensor) -> torch.Tensor:
-        return branch(lived, person, row, 288, altered(Change.none(count), **change))[0]
-
-    factual = future()
-    more, less, none = future(extra=2 * ones), future(basal=0.5 * ones), future(bolus=0 * ones)
+    basal, bolus, meals, extra = torch.ones(4, 5, count).unbind()  # five futures of everyone
+    extra = 0 * extra
+    extra[1], basal[2], bolus[3], meals[4] = 2.0, 0.5, 0.0, 0.0
+    change = Change(basal.flatten(), bolus.flatten(), meals.flatten(), extra.flatten())
+    futures = branch(lived, torch.arange(count).repeat(5), torch.full((5 * count,), 60), 288, change)[0]
+    factual, more, less, none, hungry = futures.unflatten(0, (5, count))
     assert (more <= factual + 0.05).all() and (more.amin(1) < factual.amin(1)).all()
     assert (less >= factual - 0.05).all() and (less[:, -1] > factual[:, -1] + 3).all()  # pens too: their evening dose is halved
     assert (none >= factual - 0.05).all() and (none.amax(1) > factual.amax(1)).all()
-    assert (future(meals=0 * ones).mean(1) < factual.mean(1)).all()
+    assert (hungry.mean(1) < factual.mean(1)).all()
 
 
 def test_bad_branches_are_refused(lived: Replay) -> None:
@@ -77,9 +76,14 @@ def test_bad_branches_are_refused(lived: Replay) -> None:
         branch(lived, torch.tensor([0]), torch.tensor([7]), 12, Change.none(1))
     with pytest.raises(ValueError, match="end within the replay's 864"):
         branch(lived, torch.tensor([0]), torch.tensor([858]), 12, Change.none(1))
-    for wrong in (-1.0, float("nan")):
+    for wrong in (-1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="extra"):
             altered(Change.none(1), extra=torch.tensor([wrong]))
+    for person in (7, -1):
+        with pytest.raises(ValueError, match=f"persons {person} to {person}: expected from 0 to 6"):
+            branch(lived, torch.tensor([person]), torch.tensor([6]), 12, Change.none(1))
+    with pytest.raises(ValueError, match=r"basal of shape \(2,\), expected \(1,\)"):
+        branch(lived, torch.tensor([0]), torch.tensor([6]), 12, Change.none(2))
 
 
 @pytest.mark.parametrize(("index", "channel"), [(2, "basal"), (5, "long_acting")])
@@ -104,7 +108,7 @@ def test_the_events_of_a_person_make_the_same_series(lived: Replay, index: int, 
 
 def test_readings_beyond_the_ends_of_the_sensor_are_flagged() -> None:
     people = altered(sample_population("child", 4, seed=8), prescribed=torch.full((4, 3), 0.5) * torch.tensor([1.0, 8.0, 8.0]))
-    starved = replay(people, Behaviour(), days=2, seed=1)
+    starved = replay(people, Behaviour(), days=1, seed=1)
     events = pd.concat([starved.events(index) for index in range(4)])
     high = events[(events["channel"] == "glucose") & (events["flag"] == "high")]
     assert len(high) and (high["value"] == HIGH).all()
@@ -167,7 +171,10 @@ def test_the_wrong_start_of_a_replay_is_refused() -> None:
             replay(people, Behaviour(), days=1, seed=1, start=start)
     with pytest.raises(ValueError, match="at least one"):
         replay(people, Behaviour(), days=0, seed=1)
-    with pytest.raises(ValueError, match="meal_size is -1"):
-        Life(meal_size=-1)
-    with pytest.raises(ValueError, match="noise is nan"):
-        Sensor(noise=float("nan"))
+
+
+def test_people_whom_the_step_cannot_follow_are_not_begun() -> None:
+    people = sample_population("adult", 1, seed=1)
+    fast = altered(people, physiology=altered(people.physiology, kabs=torch.tensor([2.0])))
+    with pytest.raises(ValueError, match=r"kabs of person 0 is 2\.0, expected at most 1\.1 a minute"):
+        replay(fast, Behaviour(), days=1, seed=1)
