@@ -27,9 +27,8 @@ class Planner:
     """Plans for everyone in one batch, every half hour and when somebody announces a meal, and gives what is to be given now.
 
     Before a replay everyone lives `history` days as they behave, on which the world model is personalised. Basal is the set rate
-    times the multiple of the last plan, for half an hour. A patient whose gate is closed, or whom the planner would not change,
-    lives basal-bolus to the letter; so does everybody for the share of a meal that the plan does not take over: a plan made for
-    a meal decides its bolus alone. People treat lows as under any policy.
+    times the multiple of the last plan. Whoever's gate is closed lives basal-bolus to the letter until a plan opens it. A pump
+    stops below 75 mg/dL and people treat lows, as under any policy.
     """
 
     world: World = field(default_factory=open_world)
@@ -58,6 +57,7 @@ class Planner:
         self._limits = [LIMITS[group] for group in people.groups]
         self._increment = torch.where(people.pens, 0.5, 0.05)
         self._multiple = torch.ones(len(people))
+        self._trusted = torch.zeros(len(people), dtype=torch.bool)
         self._last: Doses | None = None
         self._count = len(people)
 
@@ -65,17 +65,16 @@ class Planner:
         if self._last is not None:
             self._record(seen, self._last)
         own = self._person.decide(seen)
-        announced = seen.announced > 0
-        bolus, planned = own.bolus, torch.zeros_like(announced)
-        if seen.row % ROWS == 0 or bool(announced.any()):
-            due = announced | torch.full_like(announced, seen.row % ROWS == 0)
-            impulse, multiple, planned = self._plan(seen)
-            planned = planned & due
-            bolus = torch.where(planned, impulse, own.bolus)
-            self._multiple = torch.where(planned, multiple, torch.where(due, torch.ones_like(multiple), self._multiple))
-        else:
-            bolus = torch.zeros_like(own.bolus)
-        basal = torch.where(seen.reading < SUSPEND, 0.0, self._set * self._multiple)
+        due = (seen.announced > 0) | (seen.row % ROWS == 0)
+        bolus = torch.zeros_like(own.bolus)
+        if bool(due.any()):
+            impulse, multiple, trusted = self._plan(seen)
+            bolus = torch.where(due, impulse, bolus)
+            self._multiple = torch.where(due, multiple, self._multiple)
+            self._trusted = torch.where(due, trusted, self._trusted)
+        bolus = torch.where(self._trusted, bolus, own.bolus)
+        rate = self._set * torch.where(self._trusted, self._multiple, 1.0)
+        basal = torch.where(seen.reading < SUSPEND, 0.0, rate)
         self._last = replace(own, basal=basal, bolus=bolus)
         self._announced = seen.announced
         return self._last

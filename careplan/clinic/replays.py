@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import torch
 
+from careplan.clinic.closed_loop import Planner
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.replay_folder import (
     MANIFEST,
@@ -26,15 +27,18 @@ from careplan.clinic.replay_folder import (
     write_json,
     write_table,
 )
-from careplan.clinic.world import code_version
+from careplan.clinic.world import code_version, open_world
 from careplan.evaluation.cohorts import SETTINGS, CohortSummary, judged, summarise
 from careplan.glucose import GLUCOSE
-from cohorts.catalogue import POLICIES
+from cohorts.catalogue import POLICIES as BASELINES
+from cohorts.policies import Policy
 from cohorts.population import GROUPS, Population, sample_population
 from cohorts.replay import Replay, replay
 from cohorts.scenarios import LIVES, ROWS
 from cohorts.sensors import SENSORS
 
+POLICIES: dict[str, Callable[[], Policy]] = {**BASELINES, "planner": Planner}
+PLANNED = 16  # people who live together where the planner treats them: a block is lived whole, and planning takes its time
 FUSE_FROM = 100_000  # person-days lived, from which on a minute of compiling pays
 PEOPLE_A_GROUP = 8  # people in a row group of the steps: one person's days are read without the rest
 
@@ -74,6 +78,8 @@ def arguments_of(
     if not 0 <= mis_set < 2 or not 0 <= pens <= 1:
         raise ClinicError(f"mis-set {mis_set}, pens {pens}: expected a spread from 0 to below 2, and a share from 0 to 1")
     asked = Arguments(people, tuple(policies), days, seed, float(mis_set), float(pens), life, sensor, fused=False)
+    if "planner" in policies:
+        asked = replace(asked, block=PLANNED)
     return replace(asked, fused=len(blocks_of(asked)) * asked.block * days >= FUSE_FROM)
 
 
@@ -115,6 +121,8 @@ def people_of(arguments: Arguments, block: Block) -> Population:
 def _begin(folder: Path, arguments: Arguments) -> Manifest:
     """The manifest to go on from: the folder's own, or a new one in a new or empty folder."""
     versions = {"careplan": code_version(), **{name: version(name) for name in ("torch", "numpy", "pyarrow")}}
+    if "planner" in arguments.policies:
+        versions["model"] = open_world().fingerprint
     fresh = Manifest(arguments, versions, ())
     if folder.exists() and not folder.is_dir():
         raise ClinicError(f"{folder} is a file; name a folder")
