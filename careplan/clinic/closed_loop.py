@@ -10,7 +10,7 @@ from careplan.clinic.world import World, open_world
 from careplan.glucose import GLUCOSE, LIMITS
 from careplan.planning.actions import carried, remaining
 from careplan.planning.safety import DoseContext
-from careplan.series import Window
+from careplan.series import PatientSeries, Window
 from careplan.world.personalise import personalise
 from cohorts.policies import Behaviour, Doses, Seen
 from cohorts.population import Population
@@ -44,7 +44,7 @@ class Planner:
         self._person.begin(people, rows, generator)
         seed = int(torch.randint(2**31 - 1, (1,), generator=generator))
         lived = replay(people, Behaviour(), days=self.history, seed=seed)
-        series = [lived.series(index) for index in range(len(people))]
+        series = [_at_rest(lived.series(index)) for index in range(len(people))]
         known = personalise(self.world.model, series)
         self._usual = torch.stack([person.usual for person in known])
         self._code = torch.stack([person.particles(self.particles, seed) for person in known])
@@ -83,7 +83,8 @@ class Planner:
         """Shift the window by the row that has just passed."""
         values = torch.zeros(self._count, len(GLUCOSE.channels))
         mask = torch.zeros_like(values, dtype=torch.bool)
-        known = {"glucose": seen.reading, "bolus": given.bolus, "carbs": self._announced}
+        rest = torch.ones_like(seen.reading)
+        known = {"glucose": seen.reading, "bolus": given.bolus, "carbs": self._announced, "activity": rest}
         for name, column in known.items():
             values[:, GLUCOSE.index(name)], mask[:, GLUCOSE.index(name)] = column, True
         values[:, GLUCOSE.index("basal")], mask[:, GLUCOSE.index("basal")] = given.basal, ~self._pens
@@ -132,3 +133,10 @@ class Planner:
             since_last=seen.since_bolus,
             remaining=remaining(torch.arange(ahead) * DECISION),
         )
+
+
+def _at_rest(series: PatientSeries) -> PatientSeries:
+    """The record as if nobody ever moved: no policy sees activity, and virtual people are known as wearing a tracker."""
+    values, place = series.values.copy(), GLUCOSE.index("activity")
+    values[:, place] = 1.0
+    return replace(series, values=values)

@@ -52,6 +52,9 @@ def corrections(model: WorldModel, corpus: Corpus, codes: Tensor) -> list[Tensor
         room = measured[(measured >= min(context // 4, length // 2)) & (measured <= length - ahead[0] - 1)]
         spacing = max(round(30.0 / model.therapy.step), -(-length // ROWS))
         rows = room[torch.unique(room // spacing, return_inverse=True)[1].diff(prepend=torch.tensor([-1])) > 0]
+        if not len(rows):
+            found.append(torch.zeros(0))
+            continue
         inputs, residuals, seen = [], [], []
         for chunk in rows.split(1024):
             who = torch.full_like(chunk, patient)
@@ -70,9 +73,6 @@ def corrections(model: WorldModel, corpus: Corpus, codes: Tensor) -> list[Tensor
                 missed.append((truth - rollout.level[:, at]) / model.scale[column])
             residuals.append(torch.stack(missed))
             seen.append(future.mask[:, ahead, column])
-        if not inputs:
-            found.append(torch.zeros(0))
-            continue
         x, weight = torch.cat(inputs).double(), torch.cat(seen).double() * spacing * model.therapy.step / 30.0
         left = torch.einsum("rf,rk,rg->kfg", x, weight, x) + PRIOR * torch.eye(x.shape[1], dtype=x.dtype, device=device)
         right = torch.einsum("rf,rk,qrk->kfq", x, weight, torch.cat(residuals, 1).double())

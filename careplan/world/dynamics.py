@@ -27,6 +27,9 @@ from careplan.world.encoder import DAY, clock
 SENSITIVITY, RAISING, SLOWNESS = 0, 1, 2  # log lower, log raise, then one log time constant a pool
 NOTHING, PLAN, RECORD = 0, 1, 2  # what is given of the future: nothing, a plan of our own, a record of what was done
 LOWEST, HIGHEST = -3.0, 8.0  # scaled levels outside are not predicted
+# Log of a gain over the therapy's. Under a plan no state, however strange, makes a dose weaker than half or endlessly strong;
+# in what is foreseen a dose counts as far as it foretells.
+PLANNED_GAINS, FORESEEN_GAINS = (-0.7, 1.2), (-2.5, 1.5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,9 +170,11 @@ class Course:
 class Flow(nn.Module):
     """The right-hand sides of context and level. Time in minutes; amounts as shares of a day's treatment."""
 
-    def __init__(self, therapy: Therapy, *, latent: int, hidden: int, code: int, evidence: int) -> None:
+    def __init__(
+        self, therapy: Therapy, *, latent: int, hidden: int, code: int, evidence: int, within: tuple[float, float]
+    ) -> None:
         super().__init__()
-        self.evidence = evidence
+        self.evidence, self.within = evidence, within
         disturbances = [c for c in therapy.of("disturbance") if c.direction == 0]
         self.disturbances = [therapy.index(c.name) for c in disturbances]
         condition = 4 + code + len(disturbances) + 2 + evidence
@@ -211,8 +216,8 @@ class Flow(nn.Module):
         g = level.clamp(LOWEST, HIGHEST).unsqueeze(-1)
         shape = torch.cat([g, F.relu(-g - 0.8), F.relu(g - 1.0)], dim=-1)
         drift, lower, raises, hold = self.rates(F.silu(features + self.from_level(shape))).unbind(-1)
-        lower = self.gains[0] * torch.exp(0.5 * code[..., SENSITIVITY] + lower.clamp(-2.5, 1.5))
-        raises = self.gains[1] * torch.exp(0.5 * code[..., RAISING] + raises.clamp(-2.5, 1.5))
+        lower = self.gains[0] * torch.exp(0.5 * code[..., SENSITIVITY] + lower.clamp(*self.within))
+        raises = self.gains[1] * torch.exp(0.5 * code[..., RAISING] + raises.clamp(*self.within))
         if frozen is not None:
             lower, raises = torch.where(frozen, lower.detach(), lower), torch.where(frozen, raises.detach(), raises)
         rest = self.gains[0] / DAY * 0.5  # what holds a level against half a day's lowering treatment spread evenly
@@ -227,5 +232,6 @@ class Dynamics(nn.Module):
         super().__init__()
         self.absorption = Absorption(therapy)
         self.trend = Trend()
-        self.planned = Flow(therapy, latent=latent, hidden=hidden, code=code, evidence=evidence)
-        self.foreseen = Flow(therapy, latent=latent, hidden=hidden, code=code, evidence=evidence)
+        sizes = {"latent": latent, "hidden": hidden, "code": code, "evidence": evidence}
+        self.planned = Flow(therapy, **sizes, within=PLANNED_GAINS)
+        self.foreseen = Flow(therapy, **sizes, within=FORESEEN_GAINS)

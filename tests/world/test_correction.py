@@ -82,3 +82,10 @@ def test_an_hour_of_data_corrects_next_to_nothing() -> None:
     assert not len(typical(model, "x", torch.zeros(len(PRESSURE.channels) + 1)).correction)
     short = personalise(model, [recording(1, rows=12)], windows=8)[0]
     assert float(short.correction.abs().max()) < 0.001
+
+
+def test_without_a_reading_nothing_is_corrected() -> None:
+    series = recording(1, rows=DAY)
+    mask = series.mask.copy()
+    mask[:, 0] = False
+    assert not len(personalise(random_model(4), [replace(series, mask=mask)], windows=4)[0].correction)
