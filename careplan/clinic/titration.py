@@ -60,7 +60,11 @@ def suggest_regimen(
     def evaluate(multipliers: Tensor) -> Tensor:
         return days.replay(multipliers[0]).flatten(2).unsqueeze(0).cpu()
 
-    plans = plan_regimen(evaluate, [lines], GLUCOSE, parts=blocks.cpu(), least_days=LEAST_DAYS)
+    parts = len(regimen.starts)
+    whole_day = [range(first, first + parts) for first in range(0, parts * len(SETTINGS), parts)]
+    plans = plan_regimen(
+        evaluate, [lines], GLUCOSE, together=whole_day, parts=blocks.cpu(), least_days=LEAST_DAYS
+    )
     options = tuple(_option(plans, index, len(days), seed) for index in _shown(plans))
     changed = bool(plans.changed[0])
     proposed = [_line(line, key, float(value), regimen) for line, key, value in _moved(plans, lines, regimen)] if changed else []
