@@ -135,6 +135,40 @@ def evaluate_uncertainty(
     stdout().print(shown)
 
 
+@app.command("visits")
+def evaluate_visits(
+    people: Annotated[int, typer.Option(min=1, help="Virtual patients in each age group.")] = 10,
+    visits: Annotated[int, typer.Option(min=1, help="How many visits, a fortnight apart.")] = 4,
+    seed: Annotated[int, typer.Option(help="Decides the patients and their lives; never a seed of the training.")] = 101,
+    mis_set: Annotated[float, typer.Option(help="How far settings are off: spread of the logarithm.")] = 0.3,
+    pens: Annotated[float, typer.Option(min=0, max=1, help="The share on pens.")] = 0.3,
+    weights: Weights = None,
+    as_json: Json = False,
+) -> None:
+    """Regimens over visits, from therapy that is mis-set, beside titration and what the truth would prescribe; the same lives."""
+    from careplan.clinic.visits import evaluate_visits as evaluate
+    from careplan.clinic.world import open_world
+
+    with stderr().status("Simulating") as status:
+        world = open_world(*([weights] if weights else []))
+        found = evaluate(world, people=people, count=visits, seed=seed, mis_set=mis_set, pens=pens, say=status.update)
+    summary = found.summary
+    if as_json:
+        asked = {"people": people, "visits": visits, "seed": seed, "mis_set": mis_set, "pens": pens}
+        tables = {name: getattr(found, name).round(3).to_dict("records") for name in ("summary", "too_strong", "losses")}
+        print_json({**asked, "model": world.fingerprint, **tables, "abstained": found.silent})
+        return
+    from rich.table import Table
+
+    columns = ("Reviewer", "Group", "Visits", "In range", "<70", "<54", "On target", "Reached", "Raised")
+    shown = Table(*columns, title="Mean over people, % of time; shares of people, %")
+    for row in summary.itertuples():
+        shares = (f"{value:.0f}" for value in (row.on_target, row.reached, row.raised_here))
+        figures = (f"{row.in_range:.1f}", f"{row.below_70:.1f}", f"{row.below_54:.2f}", *shares)
+        shown.add_row(str(row.reviewer), str(row.group), str(row.visit), *figures)
+    stdout().print(shown)
+
+
 def recordings_of(ctx: typer.Context, data: list[str] | None) -> "dict[str, dict[str, PatientSeries]]":
     """By source and person: what `FORMAT:PATH` texts name, or everyone in the store."""
     from careplan.clinic.evaluation import stored
