@@ -162,10 +162,10 @@ def evaluate_visits(
 
     columns = ("Reviewer", "Group", "Visits", "In range", "<70", "<54", "On target", "Reached", "Raised")
     shown = Table(*columns, title="Mean over people, % of time; shares of people, %")
-    for row in summary.itertuples():
-        shares = (f"{value:.0f}" for value in (row.on_target, row.reached, row.raised_here))
-        figures = (f"{row.in_range:.1f}", f"{row.below_70:.1f}", f"{row.below_54:.2f}", *shares)
-        shown.add_row(str(row.reviewer), str(row.group), str(row.visit), *figures)
+    for row in summary.to_dict("records"):
+        shares = (f"{row[name]:.0f}" for name in ("on_target", "reached", "raised_here"))
+        figures = (f"{row['in_range']:.1f}", f"{row['below_70']:.1f}", f"{row['below_54']:.2f}", *shares)
+        shown.add_row(str(row["reviewer"]), str(row["group"]), str(row["visit"]), *figures)
     stdout().print(shown)
 
 
