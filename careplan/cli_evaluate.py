@@ -1,6 +1,6 @@
 """Commands that say how good it is, on recordings that you give and on virtual patients."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -139,7 +139,8 @@ def evaluate_uncertainty(
 def evaluate_visits(
     people: Annotated[int, typer.Option(min=1, help="Virtual patients in each age group.")] = 10,
     visits: Annotated[int, typer.Option(min=1, help="How many visits, a fortnight apart.")] = 4,
-    seed: Annotated[int, typer.Option(help="Decides the patients and their lives; never a seed of the training.")] = 101,
+    seed: Annotated[int, typer.Option(help="Decides the patients; never a seed of the training.")] = 101,
+    lives: Annotated[int | None, typer.Option(help="Decides their lives. Default: as the patients.")] = None,
     mis_set: Annotated[float, typer.Option(help="How far settings are off: spread of the logarithm.")] = 0.3,
     pens: Annotated[float, typer.Option(min=0, max=1, help="The share on pens.")] = 0.3,
     weights: Weights = None,
@@ -151,12 +152,12 @@ def evaluate_visits(
 
     with stderr().status("Simulating") as status:
         world = open_world(*([weights] if weights else []))
-        found = evaluate(world, people=people, count=visits, seed=seed, mis_set=mis_set, pens=pens, say=status.update)
+        asked: dict[str, Any] = {"people": people, "seed": seed, "lives": lives, "mis_set": mis_set, "pens": pens}
+        found = evaluate(world, count=visits, say=status.update, **asked)
     summary = found.summary
     if as_json:
-        asked = {"people": people, "visits": visits, "seed": seed, "mis_set": mis_set, "pens": pens}
         tables = {name: getattr(found, name).round(3).to_dict("records") for name in ("summary", "too_strong", "losses")}
-        print_json({**asked, "model": world.fingerprint, **tables, "abstained": found.silent})
+        print_json({**asked, "visits": visits, "model": world.fingerprint, **tables, "abstained": found.silent})
         return
     from rich.table import Table
 

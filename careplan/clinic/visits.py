@@ -36,16 +36,18 @@ def evaluate_visits(
     people: int,
     count: int = 4,
     seed: int = 0,
+    lives: int | None = None,
     mis_set: float = 0.3,
     pens: float = 0.3,
     say: Callable[[str], None] = print,
 ) -> Visits:
     """`people` virtual people of every group, `count` visits a fortnight apart, under each reviewer in the same lives.
 
-    Raises `ClinicError` for a seed that the model was trained or reported on.
+    lives: the seed of these, by default that of the people. Raises `ClinicError` for people the model was trained or reported on.
     """
     if seed in (world.card["virtual"]["seed"], world.card["virtual"]["seed"] + 1):
         raise ClinicError(f"seed {seed} draws the virtual patients that the model was trained or reported on: choose another")
+    life = seed if lives is None else lives
     them = visits.cohort(people, seed, mis_set=mis_set, pens=pens)
     silent: Counter[str] = Counter()
     reviewers: dict[str, visits.Visit] = {
@@ -61,7 +63,7 @@ def evaluate_visits(
         def told(done: int, of: int, name: str = name) -> None:
             say(f"{name}: fortnight {done} of {of}")
 
-        tables.append(visits.table(*visits.live(them, visit, visits=count, seed=seed, progress=told), name))
+        tables.append(visits.table(*visits.live(them, visit, visits=count, seed=life, progress=told), name))
     everyone = pd.concat([visits.against_no_change(table, tables[0]) for table in tables], ignore_index=True)
     return Visits(
         people=everyone,
