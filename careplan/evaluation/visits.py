@@ -146,7 +146,7 @@ def table(lived: Replay, regimens: Sequence[Sequence[Regimen]], reviewer: str) -
     suits = torch.stack([people.basal, people.carb_ratio, people.correction_factor], -1)
     off = torch.stack([torch.stack([settings(each) for each in now]).mean(1) / suits for now in regimens], 1)  # [B, V, 3]
     columns = {name: 100.0 * share.double().mean(-1) for name, share in shares.items()}
-    columns |= dict(zip(SETTINGS, off.unbind(-1), strict=True))
+    columns |= dict(zip(SETTINGS, off.double().unbind(-1), strict=True))
     count = level.shape[1]
     found = pd.DataFrame({name: column.flatten().numpy() for name, column in columns.items()})
     found.insert(0, "visit", list(range(count)) * len(people))
