@@ -1,6 +1,6 @@
 """Commands that say how good it is, on recordings that you give and on virtual patients."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -132,6 +132,41 @@ def evaluate_uncertainty(
     shown = Table("Model", "AUROC", "Brier score", "Events", "Forecasts", title="Below 70 mg/dL within two hours")
     for row in tables["lows"].itertuples():
         shown.add_row(str(row.model), f"{row.auroc:.3f}", f"{row.brier:.4f}", str(row.events), str(row.n))
+    stdout().print(shown)
+
+
+@app.command("visits")
+def evaluate_visits(
+    people: Annotated[int, typer.Option(min=1, help="Virtual patients in each age group.")] = 10,
+    visits: Annotated[int, typer.Option(min=1, help="How many visits, a fortnight apart.")] = 4,
+    seed: Annotated[int, typer.Option(help="Decides the patients; never a seed of the training.")] = 101,
+    lives: Annotated[int | None, typer.Option(help="Decides their lives. Default: as the patients.")] = None,
+    mis_set: Annotated[float, typer.Option(help="How far settings are off: spread of the logarithm.")] = 0.3,
+    pens: Annotated[float, typer.Option(min=0, max=1, help="The share on pens.")] = 0.3,
+    weights: Weights = None,
+    as_json: Json = False,
+) -> None:
+    """Regimens over visits, from therapy that is mis-set, beside titration and what the truth would prescribe; the same lives."""
+    from careplan.clinic.visits import evaluate_visits as evaluate
+    from careplan.clinic.world import open_world
+
+    with stderr().status("Simulating") as status:
+        world = open_world(*([weights] if weights else []))
+        asked: dict[str, Any] = {"people": people, "seed": seed, "lives": lives, "mis_set": mis_set, "pens": pens}
+        found = evaluate(world, count=visits, say=status.update, **asked)
+    summary = found.summary
+    if as_json:
+        tables = {name: getattr(found, name).round(3).to_dict("records") for name in ("summary", "too_strong", "losses")}
+        print_json({**asked, "visits": visits, "model": world.fingerprint, **tables, "abstained": found.silent})
+        return
+    from rich.table import Table
+
+    columns = ("Reviewer", "Group", "Visits", "In range", "<70", "<54", "On target", "Reached", "Raised")
+    shown = Table(*columns, title="Mean over people, % of time; shares of people, %")
+    for row in summary.to_dict("records"):
+        shares = (f"{row[name]:.0f}" for name in ("on_target", "reached", "raised_here"))
+        figures = (f"{row['in_range']:.1f}", f"{row['below_70']:.1f}", f"{row['below_54']:.2f}", *shares)
+        shown.add_row(str(row["reviewer"]), str(row["group"]), str(row["visit"]), *figures)
     stdout().print(shown)
 
 

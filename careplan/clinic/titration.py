@@ -24,6 +24,8 @@ from careplan.world.personalise import Personalisation
 INCREMENT: dict[Setting, float] = {"basal": 0.025, "carb_ratio": 0.5, "correction_factor": 1.0, "long_acting": 0.5}
 UNIT: dict[Setting, str] = {"basal": "U/h", "carb_ratio": "g/U", "correction_factor": "mg/dL/U", "long_acting": "U"}
 LEAST_DAYS = 5.0
+# Of the budgets for time below 70 and 54 mg/dL, kept for a next fortnight that is harder than the last (docs/regimens.md).
+MARGIN = torch.tensor([[0.02, 0.005]])
 DRAWS = 200  # bootstrap draws over days for the outcome intervals
 
 
@@ -60,7 +62,11 @@ def suggest_regimen(
     def evaluate(multipliers: Tensor) -> Tensor:
         return days.replay(multipliers[0]).flatten(2).unsqueeze(0).cpu()
 
-    plans = plan_regimen(evaluate, [lines], GLUCOSE, parts=blocks.cpu(), least_days=LEAST_DAYS)
+    parts = len(regimen.starts)
+    whole_day = [range(first, first + parts) for first in range(0, parts * len(SETTINGS), parts)]
+    plans = plan_regimen(
+        evaluate, [lines], GLUCOSE, together=whole_day, parts=blocks.cpu(), margin=MARGIN, least_days=LEAST_DAYS
+    )
     options = tuple(_option(plans, index, len(days), seed) for index in _shown(plans))
     changed = bool(plans.changed[0])
     proposed = [_line(line, key, float(value), regimen) for line, key, value in _moved(plans, lines, regimen)] if changed else []

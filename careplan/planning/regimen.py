@@ -1,6 +1,7 @@
 """A regimen for the coming weeks: search over which lines to change, by the same machinery that plans doses.
 
-A plan changes a few lines, each once, by a capped factor; its worth is what a given evaluator makes of the whole regimen.
+A plan takes a few steps: each changes a line, or lines that may move together, by a capped factor, and no line twice. Its
+worth is what a given evaluator makes of the whole regimen.
 Cuts in treatment come before increases along a path, so that an increase may rest on a cut but never the other way round.
 """
 
@@ -52,8 +53,8 @@ class RegimenPlans:
 class RegimenProblem:
     """Which lines to change. A node's state: multipliers `[L]`, the rank of the last change, the number of changes.
 
-    table `[B, K, L]`: each candidate multiplies one line, candidate 0 none; open `[B, K]`: what the guard allows.
-    rank `[B, K]`: cuts first, then by line; line `[K]`: which; raises `[B, K]`. logits `[B, K]`: prior, of each change alone.
+    table `[B, K, L]`: what each candidate multiplies, candidate 0 nothing; open `[B, K]`: what the guard allows.
+    rank `[B, K]`: cuts first, then by line; raises `[B, K]`. logits `[B, K]`: prior, of each change alone.
     parts: `[M]` the part of the day of each level, or None; costs count for the whole and for each part.
     budget: `[B, Q]`; excess: in risk, for each percent of time that a cost is beyond it, so that what is unsafe goes first.
     """
@@ -63,7 +64,6 @@ class RegimenProblem:
     table: Tensor
     open: Tensor
     rank: Tensor
-    line: Tensor
     raises: Tensor
     logits: Tensor
     parts: Tensor | None
@@ -90,7 +90,7 @@ class RegimenProblem:
         value = self.outcome(self.evaluate(multipliers))
         value[..., 0] -= self.penalty * count.unsqueeze(-1)
         later = self.rank.unsqueeze(1) > last.unsqueeze(-1)
-        untouched = (multipliers == 1.0)[..., self.line]
+        untouched = ~((self.table != 1.0).unsqueeze(1) & (multipliers != 1.0).unsqueeze(2)).any(-1)
         valid = self.open.unsqueeze(1) & later & untouched & (count < self.changes).unsqueeze(-1)
         valid[..., 0] = ~valid[..., 1:].any(-1)  # every node is already the plan that stops there
         return Expansion(
@@ -121,6 +121,7 @@ def plan_regimen(
     lines: Sequence[Sequence[RegimenLine]],
     therapy: Therapy,
     *,
+    together: Sequence[Sequence[int]] = (),
     parts: Tensor | None = None,
     budget: Tensor | None = None,
     margin: Tensor | None = None,
@@ -136,10 +137,11 @@ def plan_regimen(
     """The best few changes to the regimens of B patients, a runner-up with another first change, and no change.
 
     evaluate: multipliers `[B, W, L]` -> predicted levels `[B, W, P, M]` under each regimen; may be called with any W. lines:
-    L for each patient, in the evaluator's order. parts: `[M]` the part of the day of each level: an increase may not bring any
+    L for each patient, in the evaluator's order. together: places of lines that may also move as one, by the same factor, those
+    that the guard allows. parts: `[M]` the part of the day of each level: an increase may not bring any
     part beyond the budget, nor make one worse that already is. budget, margin: `[B, Q]`, as in `plan_doses`. worth: how much
-    less risk than no change a plan must have; penalty: in risk, for each changed line; excess: for each percent of time beyond a
-    budget. changes: the most lines changed.
+    less risk than no change a plan must have; penalty: in risk, for each step; excess: for each percent of time beyond a
+    budget. changes: the most steps.
     simulations: of the tree search, beside one evaluation of every single change, from which its prior comes.
 
     Raises ValueError where patients have different numbers of lines. Lines without evidence are left alone.
@@ -152,13 +154,16 @@ def plan_regimen(
     proposed, allowed, bound = candidates(lines, factors, least_days)
     current = torch.tensor([[line.current for line in each] for each in lines])
     direction = torch.tensor([[line.direction for line in each] for each in lines])
-    line = torch.cat([torch.zeros(1, dtype=torch.long), torch.arange(count).repeat_interleave(len(factors))])
     ratio = torch.where(allowed, proposed / current.repeat_interleave(len(factors), 1), torch.ones_like(proposed))
-    table = torch.ones(batch, len(line), count)
-    table[:, 1:] = torch.where(torch.nn.functional.one_hot(line[1:], count).bool(), ratio.unsqueeze(-1), table[:, 1:])
-    raises = torch.cat([torch.zeros(batch, 1, dtype=torch.bool), (ratio - 1.0) * direction[:, line[1:]] > 0], 1)
-    order = torch.cat([torch.full((batch, 1), -1.0), line[1:] + count * raises[:, 1:].float()], 1)
-    is_open = torch.cat([torch.ones(batch, 1, dtype=torch.bool), allowed], 1)
+    members = torch.stack([torch.isin(torch.arange(count), torch.tensor(each)) for each in (*range(count), *together)])
+    moves = torch.where(members[:, None], ratio.unflatten(1, (count, -1)).mT.unsqueeze(1), 1.0).flatten(1, 2)  # [B, K - 1, L]
+    alone = torch.arange(len(members)).repeat_interleave(len(factors)) < count
+    moved = (moves != 1.0).sum(-1)
+    table = torch.cat([moves.new_ones(batch, 1, count), moves], 1)
+    raises = ((table - 1.0) * direction.unsqueeze(1) > 0).any(-1)
+    place = torch.cat([torch.tensor([-1]), torch.arange(len(members)).repeat_interleave(len(factors))])
+    order = place + len(members) * raises.float()
+    is_open = torch.cat([torch.ones(batch, 1, dtype=torch.bool), (moved > 1) | (alone & (moved == 1))], 1)
     whole = torch.tensor([cost.budget for cost in therapy.costs]).expand(batch, -1) if budget is None else budget
     whole = torch.nan_to_num(whole if margin is None else whole - margin, nan=-1.0)
     problem = RegimenProblem(
@@ -167,27 +172,26 @@ def plan_regimen(
         table=table,
         open=is_open,
         rank=order,
-        line=line,
         raises=raises,
-        logits=torch.zeros(batch, len(line)),
+        logits=torch.zeros(is_open.shape),
         parts=parts,
         changes=changes,
         penalty=penalty,
         budget=whole,
         excess=excess,
     )
-    alone = problem.outcome(evaluate(table))  # [B, K, P, C]
+    single = problem.outcome(evaluate(table))  # [B, K, P, C]
     costs = len(therapy.costs)
-    standing = alone[:, 0, :, 1 + costs :].mean(1)
+    standing = single[:, 0, :, 1 + costs :].mean(1)
     each_part = torch.maximum(whole.repeat(1, standing.shape[1] // costs), standing + 1e-6)
     allowance = torch.cat([whole, torch.nan_to_num(each_part, nan=-1.0)], 1)
-    problem = replace(problem, logits=prior_of(alone, allowance, risk_level))
+    problem = replace(problem, logits=prior_of(single, allowance, risk_level))
     found = search(
         problem, simulations=simulations, depth=changes, budget=allowance, considered=16, risk_level=risk_level, parallel=True
     )
-    over = (alone[:, :, :, 1 : 1 + costs].mean(2) > whole.unsqueeze(1)) & (raises & is_open).unsqueeze(-1)
+    over = (single[:, :, :, 1 : 1 + costs].mean(2) > whole.unsqueeze(1)) & (raises & is_open).unsqueeze(-1)
     pruned = tuple(tuple(c.name for c, hit in zip(therapy.costs, hits, strict=True) if hit) for hits in over.any(1).tolist())
-    sick = ~torch.isfinite(alone).flatten(1).all(1)
+    sick = ~torch.isfinite(single).flatten(1).all(1)
     return _answer(problem, found.plans(), lines, whole, risk_level, worth, least_days, sick, bound, pruned)
 
 

@@ -197,3 +197,24 @@ def test_whatever_the_evaluator_promises_no_line_breaks_a_rule(current, days, br
             assert guard_line(line, value).allowed
             assert (value - line.current) * line.direction < 0 or line.breach is False
             assert line.days >= 7
+
+
+DAY_LONG = (range(4), range(4, 8))
+
+
+def test_lines_that_may_move_together_are_one_step():
+    plans = plan([200.0] * 4, changes=1, together=DAY_LONG)
+    assert plans.values[0, 0, :4].tolist() == [1.2] * 4 and plans.values[0, 0, 4:].tolist() == [10.0] * 4
+    assert (plan([200.0] * 4, changes=1).multipliers[0, 0] != 1).sum() == 1
+
+
+def test_of_lines_that_move_together_those_that_may_not_stay():
+    lines = [replace(line, breach=line.key.endswith("@2")) for line in settings()]
+    plans = plan([200.0, 200.0, 115.0, 200.0], lines, changes=1, together=DAY_LONG)
+    assert plans.values[0, 0, 2] == 1.0 and plans.values[0, 0, 6] == 10.0
+    assert (plans.multipliers[0, 0] != 1).sum() == 3
+
+
+def test_no_line_is_changed_twice_though_it_may_also_move_with_others():
+    plans = plan([300.0, 230.0, 230.0, 230.0], changes=3, together=DAY_LONG)
+    assert plans.changed[0] and plans.multipliers[0, 0].max() <= 1.2 + 1e-6 and plans.multipliers[0, 0].min() >= 0.8 - 1e-6
