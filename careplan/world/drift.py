@@ -213,14 +213,13 @@ def robust(values: Array) -> tuple[Array, Array]:
 def scores(therapy: Therapy, days: Days, spread: dict[str, float]) -> Array:
     """`[N, 5]` one column an alarm, larger is stranger; NaN where nothing can be said.
 
-    still: the logarithm of its minutes. unit: the largest distance of level, spread and step. person: distances of level, doses
-    and disturbances, averaged over `RECENT` days and added up as by Student's t with 3 degrees of freedom, so that no single one
-    decides. doses: how far the number or rate of an action lies below the usual. fit: the largest of biases and errors.
+    still: the logarithm of its minutes. unit: the largest distance of level, spread and step. other: distances of level, doses
+    and disturbances, added up as by Student's t with 3 degrees of freedom, so that no single one decides. doses: how far the
+    number or rate of an action lies below the usual. fit: the largest of biases and errors.
     """
-    all_names, day = names(therapy), round(DAY / therapy.step)
-    far = standard(days, np.array([spread[name] for name in all_names]), day)
+    far = standard(days, np.array([spread[name] for name in names(therapy)]), round(DAY / therapy.step))
     actions = {channel.name for channel in therapy.of("action")}
-    kind = [(name.rpartition(" ")[0], name.rpartition(" ")[2]) for name in all_names]
+    kind = [(name.rpartition(" ")[0], name.rpartition(" ")[2]) for name in names(therapy)]
     doses = [index for index, (channel, what) in enumerate(kind) if channel in actions and what in ("count", "rate")]
     bias, error = ([index for index, (what, _) in enumerate(kind) if what == name] for name in ("bias", "error"))
     own = far[:, : -2 * len(AHEAD)]
