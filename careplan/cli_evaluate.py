@@ -1,5 +1,6 @@
 """Commands that say how good it is, on recordings that you give and on virtual patients."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -167,6 +168,44 @@ def evaluate_visits(
         shares = (f"{row[name]:.0f}" for name in ("on_target", "reached", "raised_here"))
         figures = (f"{row['in_range']:.1f}", f"{row['below_70']:.1f}", f"{row['below_54']:.2f}", *shares)
         shown.add_row(str(row["reviewer"]), str(row["group"]), str(row["visit"]), *figures)
+    stdout().print(shown)
+
+
+@app.command("drift")
+def evaluate_drift(
+    ctx: typer.Context,
+    data: Annotated[list[str] | None, typer.Argument(help="Recordings, as FORMAT:PATH; without any, the store's.")] = None,
+    seed: Annotated[int, typer.Option(help="Decides what is spoilt, and where.")] = 0,
+    everyone: Annotated[bool, typer.Option("--everyone", help="Those the alarms were measured on too.")] = False,
+    measure: Annotated[
+        Path | None, typer.Option(help="Instead, measure what is usual on the people trained and calibrated on, into this file.")
+    ] = None,
+    weights: Weights = None,
+    as_json: Json = False,
+) -> None:
+    """How often alarms sound when units, sensor, person or dose log go wrong, and when nothing does."""
+    from careplan.clinic.evaluation import evaluate_drift as evaluate
+    from careplan.clinic.evaluation import measure_drift
+    from careplan.clinic.world import open_world
+    from careplan.world.drift import save_reference
+
+    world = open_world(*([weights] if weights else []))
+    with stderr().status("Personalising") as status:
+        recordings = recordings_of(ctx, data)
+        if measure is not None:
+            save_reference(measure_drift(world, recordings), measure)
+            return
+        rates = evaluate(world, recordings, everyone=everyone, seed=seed, say=status.update)
+    if as_json:
+        typer.echo(rates.to_json(orient="records", double_precision=3))
+        return
+    from rich.table import Table
+
+    shown = Table("Recording", "Looks", "Something fires", "Within 24 h", "Within 48 h", "Median hours", "AUROC")
+    for row in rates.to_dict("records"):
+        figures = [f"{row['day']:.0%}", f"{row['two_days']:.0%}", f"{row['hours']:.0f}", f"{row['auroc']:.3f}"]
+        spoilt = figures if row["cases"] > 0 else [""] * len(figures)
+        shown.add_row(str(row["kind"]), str(row["looks"]), f"{row['fired']:.1%}", *spoilt)
     stdout().print(shown)
 
 

@@ -14,7 +14,7 @@ from careplan.clinic.errors import ClinicError
 from careplan.clinic.records import load_series, patient_names
 from careplan.clinic.training import Split, read_sources
 from careplan.clinic.world import World
-from careplan.evaluation import effects, intervals
+from careplan.evaluation import drift, effects, intervals
 from careplan.evaluation.forecasts import ERRORS, Predictor, cross_fitted, fit_baselines, score
 from careplan.evaluation.personalisation import FINE_TUNING, learning_curve
 from careplan.glucose import GLUCOSE
@@ -22,6 +22,7 @@ from careplan.series import PatientSeries
 from careplan.store import Database
 from careplan.world.calibration import part
 from careplan.world.corpus import usual
+from careplan.world.drift import Reference, describe, load_reference, looks, measure
 from careplan.world.forecast import Given, predict
 from careplan.world.personalise import Personalisation, personalise, typical
 
@@ -119,6 +120,37 @@ def evaluate_uncertainty(world: World, sources: Sequence[tuple[str, str]], *, st
 
     lows = intervals.told({"careplan": risk, "boosting": intervals.boosted_risk(train)}, test, stride=stride)
     return {"intervals": covered, "lows": lows}
+
+
+def evaluate_drift(
+    world: World,
+    recordings: Mapping[str, Mapping[str, PatientSeries]],
+    *,
+    everyone: bool = False,
+    seed: int = 0,
+    say: Callable[[str], None] = print,
+) -> pd.DataFrame:
+    """How often the alarms sound when the last stretch of a recording was spoilt, and when not, in people that nothing was
+    measured on; a person is known by what came before. Another person's days are taken from the same source."""
+    test, others = [], {}
+    for people in recordings.values():
+        for series in unseen(world, people, everyone):
+            test.append(drift.measured(series))
+            others[series.patient] = [other for other in people.values() if other.patient != series.patient]
+    if not test:
+        raise ClinicError(NOBODY)
+    known = zip(test, personalised_on(world, test, drift.BEGIN), strict=True)
+    return drift.rates(drift.sound(world.model, list(known), load_reference(GLUCOSE), others, seed=seed, say=say))
+
+
+def measure_drift(world: World, recordings: Mapping[str, Mapping[str, PatientSeries]]) -> Reference:
+    """What is usual of the days of the people that the model was trained and its intervals calibrated on."""
+    names = {*world.card["split"]["train"], *world.card["split"]["calibration"]}
+    people = [drift.measured(series) for part in recordings.values() for name, series in part.items() if name in names]
+    if not people:
+        raise ClinicError("drift is measured on the people of the card: give the recordings that the model was trained with")
+    known = zip(people, personalised_on(world, people, drift.BEGIN), strict=True)
+    return measure(GLUCOSE, [describe(world.model, series, person, looks(series)) for series, person in known])
 
 
 def personalised_on(world: World, recordings: Sequence[PatientSeries], share: float) -> list[Personalisation]:

@@ -1,7 +1,7 @@
 """The world model in use: the shipped weights or a trained folder, and each patient's personalisation, kept in the store."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -19,6 +19,7 @@ from careplan.glucose import DAY, GLUCOSE, LOW, WITHIN
 from careplan.series import PatientSeries, windows
 from careplan.store import Database, data_hash
 from careplan.store.schema import Personalisation as Stored
+from careplan.world.drift import ALARMS, latest, load_reference
 from careplan.world.forecast import ASKED, Given, predict
 from careplan.world.model import WEIGHTS, WorldModel, load_card, load_model
 from careplan.world.personalise import Personalisation, personalise, typical
@@ -167,7 +168,9 @@ def reasons_to_abstain(
         past = windows(series, ends.tolist(), model.shape.context).to(model.center.device)
         z = model.encode(past, person.usual.to(model.center.device).expand(len(ends), -1))[:, -1]
         strange = float(strangeness(model, z).median())
-    return abstentions(
+    until = replace(series, values=series.values[:row], mask=series.mask[:row])
+    drifted = latest(model, until, person, load_reference(GLUCOSE))
+    reasons = abstentions(
         Gate(),
         days=len(span) / per_day,
         active=100.0 * min(1.0, float(recent.mean()) * spacing),
@@ -175,3 +178,4 @@ def reasons_to_abstain(
         person=person,
         strange=strange,
     )
+    return (*reasons, *(f"the latest day: {ALARMS[alarm]}" for alarm in drifted))

@@ -1,0 +1,279 @@
+"""Whether the latest day of a recording is still this patient's, measured and logged as the days before it.
+
+A day is described by a few statistics, each compared with the patient's own earlier days in units of how much days of one
+person differ. Five scores are made of them; each is an alarm above what days of usual people seldom reach.
+"""
+
+import json
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from careplan.series import PatientSeries
+from careplan.therapy import Therapy
+from careplan.world.calibration import measured_rows
+from careplan.world.forecast import predict
+from careplan.world.model import WEIGHTS, WorldModel
+from careplan.world.personalise import Personalisation, relative
+
+DAY, EVERY, STRIDE = 24 * 60, 6 * 60, 60  # minutes: of a day, between looks, between forecasts
+AHEAD = (60, 120)  # minutes at which forecasts are judged
+HISTORY, MEMORY = 7, 28  # earlier days: without fewer nothing is said, no more are looked at
+READINGS, FORECASTS = 48, 8  # of a day, without which it is not judged
+KNOWN = 0.5  # share of a day in which a rate must be logged to be judged
+STILL = 1 / 30  # readings within so much of the level's scale are the same
+PRIOR = 20  # days of other people that tell of this patient's spread
+FALSE = 1 / 50  # share of the looks at usual people at which something fires
+# Smallest spreads believed: no log is more regular than chance, and a change of treatment is not another person.
+LEAST = {"count": 1.0, "size": 0.2, "rate": 0.1}
+
+ALARMS = {
+    "still": "readings do not change for hours (a stuck sensor?)",
+    "unit": "readings are not in this patient's usual range (another unit?)",
+    "other": "the days are unlike this patient's (another person's data?)",
+    "doses": "usual doses are not logged",
+    "fit": "the model no longer fits this patient",
+}
+
+Array = NDArray[np.float64]
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Days:
+    """The 24 h before each row `ends` `[N]`: statistics `[N, K]` (see `names`), NaN where too little is known; still `[N]`: the
+    longest time in minutes over which readings did not change, NaN where there are too few; logged `[N]`: whether the record
+    itself knows what was given, for at least `KNOWN` of the day."""
+
+    ends: Rows
+    statistics: Array
+    still: Array
+    logged: NDArray[np.bool_]
+
+    def before(self, row: int) -> "Days":
+        """Those that end there at the latest."""
+        chosen = self.ends <= row
+        return Days(self.ends[chosen], self.statistics[chosen], self.still[chosen], self.logged[chosen])
+
+    def then(self, later: "Days") -> "Days":
+        return Days(
+            np.concatenate([self.ends, later.ends]),
+            np.concatenate([self.statistics, later.statistics]),
+            np.concatenate([self.still, later.still]),
+            np.concatenate([self.logged, later.logged]),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """What is usual: how much each statistic differs between days of one person, and what each score seldom exceeds."""
+
+    spread: dict[str, float]
+    threshold: dict[str, float]
+
+
+def load_reference(therapy: Therapy, folder: Path = WEIGHTS) -> Reference:
+    """The shipped one, measured by `careplan evaluate drift --measure`."""
+    return Reference(**json.loads((folder / f"{therapy.name}.drift.json").read_text()))
+
+
+def save_reference(reference: Reference, path: Path) -> None:
+    path.write_text(json.dumps(asdict(reference), indent=1) + "\n")
+
+
+def names(therapy: Therapy) -> tuple[str, ...]:
+    """The statistics of a day: of the regulated level, of each channel with a direction, of the forecasts."""
+    found = ["level", "spread", "step"]
+    for channel in therapy.channels:
+        if channel.direction:
+            kinds = ("count", "size") if channel.form == "impulse" else ("rate",)
+            found += [f"{channel.name} {kind}" for kind in kinds]
+    return (*found, *(f"{kind} {minutes}" for kind in ("bias", "error") for minutes in AHEAD))
+
+
+def looks(series: PatientSeries, begin: int = 0) -> Rows:
+    """Rows at which a recording is looked at: its end, and every six hours before it as far back as the row `begin`."""
+    day, every = round(DAY / series.therapy.step), round(EVERY / series.therapy.step)
+    return np.arange(len(series), max(begin, day) - 1, -every, dtype=np.int64)[::-1]
+
+
+def describe(model: WorldModel, series: PatientSeries, person: Personalisation, ends: Rows) -> Days:
+    """The 24 h before each of `ends`. Forecasts are given the record; their residuals are over the edge of their interval."""
+    therapy, day = series.therapy, round(DAY / series.therapy.step)
+    rows, scores = residuals(model, series, person, int(ends.min()) - day if len(ends) else len(series))
+    statistics, still = np.full((len(ends), len(names(therapy))), np.nan), np.full(len(ends), np.nan)
+    doses = [therapy.index(channel.name) for channel in therapy.of("action") if channel.form == "impulse"]
+    known = series.mask[:, [column for column in doses if series.values[:, column].any()]]
+    logged = np.array([bool((known[end - day : end].mean(0) >= KNOWN).all()) for end in ends], dtype=bool)
+    for index, end in enumerate(ends):
+        level = series.column(therapy.regulated)[end - day : end].astype(float)
+        at = np.flatnonzero(~np.isnan(level))
+        if len(at) < READINGS:
+            continue
+        still[index] = unchanged((at * therapy.step).astype(float), level[at], STILL * therapy.channel(therapy.regulated).scale)
+        log = np.log(np.maximum(level[at], 1.0))
+        near = np.diff(at) <= 3
+        found = [log.mean(), log.std(), np.log(1e-3 + np.abs(np.diff(log))[near].mean()) if near.any() else np.nan]
+        for channel in therapy.channels:
+            if channel.direction:
+                found += given(series.column(channel.name)[end - day : end].astype(float), channel.form == "impulse")
+        of_day = scores[(rows > end - day) & (rows + round(max(AHEAD) / therapy.step) <= end)]
+        of_day = of_day[~np.isnan(of_day).any(1)].clip(-5, 5)
+        enough = len(of_day) >= FORECASTS
+        statistics[index] = [*found, *((*of_day.mean(0), *np.log((of_day**2).mean(0)) / 2) if enough else [np.nan] * 4)]
+    return Days(ends, statistics, still, logged)
+
+
+def given(amount: Array, impulse: bool) -> list[float]:
+    """A day of one channel, NaN unknown. Impulses: twice the root of their number (which spreads by one where they come at
+    random, whatever their rate; unknown is none, as a log that stops is not known to go on) and the log of their mean size.
+    A rate: the log of its mean."""
+    known = ~np.isnan(amount)
+    if not impulse:
+        return [float(np.log(0.02 + amount[known].mean())) if known.mean() >= KNOWN else np.nan]
+    doses = amount[known & (amount > 0)]
+    return [2.0 * float(np.sqrt(len(doses))), float(np.log(doses.mean())) if len(doses) else np.nan]
+
+
+def unchanged(minutes: Array, level: Array, within: float) -> float:
+    """The longest time in which no two readings `[N]` differ by more than `within`."""
+    longest, first = 0.0, 0
+    low: deque[int] = deque()
+    high: deque[int] = deque()
+    for last, value in enumerate(level):
+        while low and level[low[-1]] >= value:
+            low.pop()
+        while high and level[high[-1]] <= value:
+            high.pop()
+        low.append(last)
+        high.append(last)
+        while level[high[0]] - level[low[0]] > within:
+            first += 1
+            if low[0] < first:
+                low.popleft()
+            if high[0] < first:
+                high.popleft()
+        longest = max(longest, minutes[last] - minutes[first])
+    return longest
+
+
+def residuals(
+    model: WorldModel, series: PatientSeries, person: Personalisation, begin: int
+) -> tuple[Rows, NDArray[np.float32]]:
+    """Rows from `begin` on that were forecast from `[R]`, and the residuals at `AHEAD` over the edge of their interval
+    `[R, H]`."""
+    step, column = series.therapy.step, series.therapy.index(series.therapy.regulated)
+    horizon, context = round(max(AHEAD) / step), model.shape.context
+    chosen = measured_rows(series, context=context, horizon=horizon - 1, stride=round(STRIDE / step))
+    chosen = [row for row in chosen if row >= begin]
+    rows = np.asarray(chosen, dtype=np.int64)
+    if not len(rows):
+        return rows, np.zeros((0, len(AHEAD)), np.float32)
+    minutes, levels, offsets = predict(model, series, chosen, person, given="record", horizon=horizon)
+    at = [int(np.flatnonzero(minutes.numpy() == ahead)[0]) for ahead in AHEAD]
+    truth = rows[:, None] - 1 + np.array([round(ahead / step) for ahead in AHEAD])
+    scores = relative(torch.from_numpy(series.values[truth, column]) - levels[:, at], offsets[:, at]).numpy()
+    return rows, np.where(series.mask[truth, column], scores, np.nan)
+
+
+def standard(days: Days, spread: Array, day: int) -> Array:
+    """Each statistic `[N, K]` from the median of the patient's own earlier days, over their spread: the patient's own, as far
+    as many days show it, and that of other people, `spread` `[K]`. NaN with fewer than `HISTORY` days before."""
+    found = np.full(days.statistics.shape, np.nan)
+    for index, end in enumerate(days.ends):
+        chosen = (days.ends <= end - day) & (days.ends > end - day * (MEMORY + 1))
+        before = days.statistics[chosen]
+        count = (~np.isnan(before)).sum(0) * EVERY / DAY
+        enough = count >= HISTORY
+        if enough.any():
+            middle, own = robust(before[:, enough])
+            weight = count[enough] / (count[enough] + PRIOR)
+            wide = np.sqrt(weight * own**2 + (1 - weight) * spread[enough] ** 2)
+            found[index, enough] = (days.statistics[index, enough] - middle) / wide
+    return found
+
+
+def robust(values: Array) -> tuple[Array, Array]:
+    """Median and spread (1.4826 median absolute deviations) of every column `[N, K]`, NaN left out."""
+
+    def median(values: Array) -> Array:
+        last = (~np.isnan(values)).sum(0) - 1
+        ordered, column = np.sort(values, axis=0), np.arange(values.shape[1])  # NaN last
+        return (ordered[last // 2, column] + ordered[(last + 1) // 2, column]) / 2
+
+    middle = median(values)
+    return middle, 1.4826 * median(np.abs(values - middle))
+
+
+def scores(therapy: Therapy, days: Days, spread: dict[str, float]) -> Array:
+    """`[N, 5]` one column an alarm, larger is stranger; NaN where nothing can be said.
+
+    still: the logarithm of its minutes. unit: the largest distance of level, spread and step. other: distances of level, doses
+    and disturbances, added up as by Student's t with 3 degrees of freedom, so that no single one decides. doses: how far the
+    number or rate of an action lies below the usual. fit: the largest of biases and errors.
+    """
+    far = standard(days, np.array([spread[name] for name in names(therapy)]), round(DAY / therapy.step))
+    actions = {channel.name for channel in therapy.of("action")}
+    kind = [(name.rpartition(" ")[0], name.rpartition(" ")[2]) for name in names(therapy)]
+    doses = [index for index, (channel, what) in enumerate(kind) if channel in actions and what in ("count", "rate")]
+    bias, error = ([index for index, (what, _) in enumerate(kind) if what == name] for name in ("bias", "error"))
+    own = far[:, : -2 * len(AHEAD)]
+    unlike = np.log1p(own**2 / 3)
+    return np.stack(
+        [
+            np.log(days.still + 1),
+            largest(np.abs(far[:, :3])),
+            np.where(np.isnan(unlike[:, 0]), np.nan, np.nansum(unlike, 1)),
+            largest(-far[:, doses]),
+            largest(np.concatenate([np.abs(far[:, bias]), far[:, error]], axis=1)),
+        ],
+        axis=1,
+    )
+
+
+def largest(values: Array) -> Array:
+    """`[N, M]` -> `[N]`, NaN only where all are."""
+    found = np.where(np.isnan(values), -np.inf, values).max(1)
+    return np.where(np.isinf(found), np.nan, found)
+
+
+def measure(therapy: Therapy, people: Sequence[Days]) -> Reference:
+    """The reference of people whose recordings are as they should be: the spread of the median person, and thresholds that a
+    share `FALSE` of looks exceeds, each alarm an equal part of it; every person counts the same. Days of which the record says
+    that doses were not logged tell nothing of how often that is said in vain."""
+    spread = {}
+    for index, name in enumerate(names(therapy)):
+        columns = [days.statistics[:, index : index + 1] for days in people]
+        columns = [column for column in columns if (~np.isnan(column)).sum() * EVERY / DAY >= HISTORY]
+        usual = float(np.median([robust(column)[1][0] for column in columns])) if columns else 0.0
+        spread[name] = round(max(usual, LEAST.get(name.rpartition(" ")[2], 0.05)), 4)
+    judged = [scores(therapy, days, spread) for days in people]
+    threshold = {}
+    for index, alarm in enumerate(ALARMS):
+        usable = [days.logged | (alarm != "doses") for days in people]
+        parts = [one[~np.isnan(one[:, index]) & good, index] for one, good in zip(judged, usable, strict=True)]
+        values = np.concatenate(parts)
+        weights = np.concatenate([np.full(len(part), 1 / max(len(part), 1)) for part in parts])
+        order = np.argsort(values)
+        reached = np.cumsum(weights[order]) / max(weights.sum(), 1e-9) >= 1 - FALSE / len(ALARMS)
+        threshold[alarm] = round(float(values[order][reached][0]), 4) if len(values) else float("inf")
+    return Reference(spread=spread, threshold=threshold)
+
+
+def alarms(reference: Reference, score: Array) -> tuple[str, ...]:
+    """Which of `ALARMS` a look's scores `[5]` set off."""
+    return tuple(name for name, value in zip(ALARMS, score, strict=True) if value > reference.threshold[name])
+
+
+def latest(model: WorldModel, series: PatientSeries, person: Personalisation, reference: Reference) -> tuple[str, ...]:
+    """The alarms of the last day of a recording."""
+    day = round(DAY / series.therapy.step)
+    ends = looks(series, len(series) - day * (MEMORY + 2))
+    if len(ends) <= HISTORY:
+        return ()
+    return alarms(reference, scores(series.therapy, describe(model, series, person, ends), reference.spread)[-1])

@@ -1,0 +1,150 @@
+"""Alarms sound when a recording changes in a way that a patient's days do not, and are silent otherwise."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from careplan.series import PatientSeries
+from careplan.world.corpus import usual
+from careplan.world.drift import (
+    ALARMS,
+    Days,
+    Reference,
+    alarms,
+    describe,
+    given,
+    latest,
+    looks,
+    measure,
+    names,
+    scores,
+    unchanged,
+)
+from careplan.world.personalise import Personalisation, typical
+from tests.world.toy import PRESSURE, random_model
+
+DAY, MODEL = 288, random_model(1)
+
+
+def days(seed: int, count: int = 14, *, tablets: int = 8, size: float = 6.0) -> PatientSeries:
+    """A person whose days are alike but for chance."""
+    draw = np.random.default_rng(seed)
+    values, rows = np.zeros((count * DAY, 5), np.float32), np.arange(count * DAY)
+    wander = pd.Series(draw.normal(0, 8, len(rows))).ewm(span=12).mean()
+    values[:, 0] = 120 + 20 * np.sin(rows / 30) + 3 * wander + draw.normal(0, 2, len(rows))
+    values[:, 1] = 1.5
+    for day in range(count):
+        values[day * DAY + draw.choice(DAY, tablets, replace=False), 2] = draw.uniform(0.5, 1.5, tablets) * size
+        values[day * DAY + draw.choice(DAY, 4, replace=False), 3] = draw.uniform(1, 6, 4)
+    return PatientSeries(f"p{seed}", PRESSURE, pd.Timestamp("2026-03-01", tz="UTC"), "UTC", values, np.ones(values.shape, bool))
+
+
+def known(series: PatientSeries) -> Personalisation:
+    return typical(MODEL, series.patient, usual(series))
+
+
+def described(series: PatientSeries) -> Days:
+    return describe(MODEL, series, known(series), looks(series))
+
+
+@pytest.fixture(scope="module")
+def reference() -> Reference:
+    return measure(PRESSURE, [described(days(seed)) for seed in range(20, 44)])
+
+
+def spoilt(series: PatientSeries, kind: str) -> PatientSeries:
+    """Its last day changed."""
+    values, last = series.values.copy(), slice(len(series) - DAY, len(series))
+    if kind == "larger unit":
+        values[last.stop - DAY // 4 :, 0] *= 7.5
+    elif kind == "smaller unit":
+        values[last.stop - DAY // 4 :, 0] /= 7.5
+    elif kind == "stuck":
+        values[last.stop - 80 : last.stop - 10, 0] = values[last.stop - 80, 0]
+    elif kind == "unlogged":
+        values[last, 2] = 0
+    elif kind == "another":
+        values[last] = days(99, 1, tablets=25, size=1.0).values
+        values[last, 0] = 180 + 2 * (values[last, 0] - 120)
+    return replace(series, values=values)
+
+
+@pytest.mark.parametrize(
+    ("kind", "alarm"),
+    [("larger unit", "unit"), ("smaller unit", "unit"), ("stuck", "still"), ("unlogged", "doses"), ("another", "other")],
+)
+def test_each_change_sets_off_its_alarm(reference: Reference, kind: str, alarm: str) -> None:
+    for seed in (1, 2, 3):
+        series = days(seed)
+        assert alarm in latest(MODEL, spoilt(series, kind), known(series), reference)
+
+
+def test_days_like_those_before_set_off_nothing(reference: Reference) -> None:
+    people = [described(days(seed)) for seed in range(4, 12)]
+    fired = [bool(alarms(reference, score)) for one in people for score in scores(PRESSURE, one, reference.spread)]
+    assert np.mean(fired) <= 0.05
+
+
+def test_people_it_was_measured_on_set_off_as_much_as_was_asked() -> None:
+    people = [described(days(seed)) for seed in range(50, 56)]
+    reference = measure(PRESSURE, people)
+    fired = [bool(alarms(reference, score)) for one in people for score in scores(PRESSURE, one, reference.spread)]
+    assert np.mean(fired) <= 1 / 50
+    assert all(np.isfinite(value) for value in reference.threshold.values())
+
+
+def test_a_log_that_stops_is_a_log_without_doses(reference: Reference) -> None:
+    series = days(1)
+    mask = series.mask.copy()
+    mask[-DAY:, 2] = False
+    assert "doses" in latest(MODEL, replace(series, mask=mask, values=np.where(mask, series.values, 0)), known(series), reference)
+
+
+def test_a_usual_dose_a_little_larger_is_no_other_person(reference: Reference) -> None:
+    series = days(3)
+    values = series.values.copy()
+    values[-DAY:, 1:3] *= 1.15
+    assert latest(MODEL, replace(series, values=values), known(series), reference) == ()
+
+
+def test_nothing_is_said_of_the_first_week(reference: Reference) -> None:
+    for rows in (0, 50, DAY, 6 * DAY):
+        series = spoilt(days(5), "another")
+        short = replace(series, values=series.values[-rows or len(series) :], mask=series.mask[-rows or len(series) :])
+        assert not {"unit", "other", "doses", "fit"} & set(latest(MODEL, short, known(series), reference))
+
+
+def test_days_without_readings_or_doses_are_not_judged(reference: Reference) -> None:
+    series = days(6)
+    mask = series.mask.copy()
+    mask[-DAY:, 0] = False
+    empty = describe(MODEL, replace(series, mask=mask), known(series), looks(series))
+    assert np.isnan(empty.statistics[-1]).all() and np.isnan(empty.still[-1])
+    assert latest(MODEL, replace(series, mask=mask), known(series), reference) == ()
+
+
+def test_what_comes_later_changes_no_earlier_score(reference: Reference) -> None:
+    series, changed = days(7), spoilt(days(7), "larger unit")
+    before, after = (
+        scores(PRESSURE, describe(MODEL, one, known(series), looks(one)), reference.spread) for one in (series, changed)
+    )
+    until = looks(series) <= len(series) - DAY
+    np.testing.assert_allclose(before[until], after[until], rtol=1e-4, atol=1e-4)
+
+
+def test_the_longest_stretch_within_a_tolerance() -> None:
+    minutes = np.arange(8) * 5.0
+    assert unchanged(minutes, np.array([1, 5, 5, 6, 5, 9, 9, 9.5]), 1.0) == 15.0
+    assert unchanged(minutes, np.full(8, 3.0), 0.0) == 35.0
+    assert unchanged(minutes[:1], np.array([4.0]), 1.0) == 0.0
+
+
+def test_what_was_given_in_a_day() -> None:
+    doses = np.array([0, 4.0, np.nan, 9.0, 0, 0])
+    count, size = given(doses, True)
+    assert count == pytest.approx(2 * np.sqrt(2)) and size == pytest.approx(np.log(6.5))
+    assert given(np.zeros(4), True)[0] == 0 and np.isnan(given(np.zeros(4), True)[1])
+    assert np.isnan(given(np.array([1.0, np.nan, np.nan]), False)[0])
+    assert len(names(PRESSURE)) == 3 + 1 + 2 + 2 + 4 and len(ALARMS) == 5
