@@ -39,7 +39,7 @@ def error(series: PatientSeries, person: Personalisation, given: Given) -> float
 @pytest.mark.parametrize("given", ["nothing", "record"])
 def test_what_a_person_repeats_is_foreseen(known: tuple[PatientSeries, Personalisation], given: Given) -> None:
     ahead, person = known
-    assert error(ahead, person, given) < 0.8 * error(ahead, replace(person, correction=torch.zeros(0)), given)
+    assert error(ahead, person, given) < 0.85 * error(ahead, replace(person, correction=torch.zeros(0)), given)
 
 
 def test_a_plan_is_not_corrected(known: tuple[PatientSeries, Personalisation]) -> None:
