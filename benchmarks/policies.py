@@ -13,7 +13,7 @@ from itertools import product
 
 import torch
 
-from cohorts.catalogue import POLICIES, named
+from careplan.clinic.replays import POLICIES
 from cohorts.loops import Pid
 from cohorts.policies import Policy
 from cohorts.population import GROUPS, Population, join, sample_population
@@ -68,7 +68,7 @@ def main() -> None:
             for place, group in enumerate(GROUPS)
         ]
     )
-    policies = candidates() if asked.tune else map(named, asked.policies.split(","))
+    policies = candidates() if asked.tune else (POLICIES[name]() for name in asked.policies.split(","))
     found: dict[str, Table] = {}
     for policy in policies:
         began = time.perf_counter()

@@ -24,7 +24,7 @@ SUSPEND = 75.0  # mg/dL, below which a pump stops as everybody's does
 
 @dataclass
 class Planner:
-    """Plans for everyone in one batch, every half hour and when somebody announces a meal, and gives what is to be given now.
+    """Plans for everyone in one batch every half hour, for whoever announces a meal at once, and gives what is to be given now.
 
     Before a replay everyone lives `history` days as they behave, on which the world model is personalised. Basal is the set rate
     times the multiple of the last plan. Whoever's gate is closed lives basal-bolus to the letter until a plan opens it. A pump
@@ -36,8 +36,6 @@ class Planner:
     history: int = 14
     particles: int = 8
     simulations: int = 48
-    budget: tuple[float, float] = (0.04, 0.01)
-    risk_level: float = 0.5
     _person: Behaviour = field(default_factory=Behaviour.as_set, repr=False)
 
     def begin(self, people: Population, rows: int, generator: torch.Generator) -> None:
@@ -68,10 +66,8 @@ class Planner:
         due = (seen.announced > 0) | (seen.row % ROWS == 0)
         bolus = torch.zeros_like(own.bolus)
         if bool(due.any()):
-            impulse, multiple, trusted = self._plan(seen)
-            bolus = torch.where(due, impulse, bolus)
-            self._multiple = torch.where(due, multiple, self._multiple)
-            self._trusted = torch.where(due, trusted, self._trusted)
+            who = torch.nonzero(due).flatten()
+            bolus[who], self._multiple[who], self._trusted[who] = self._plan(seen, who)
         bolus = torch.where(self._trusted, bolus, own.bolus)
         rate = self._set * torch.where(self._trusted, self._multiple, 1.0)
         basal = torch.where(seen.reading < SUSPEND, 0.0, rate)
@@ -92,47 +88,47 @@ class Planner:
         self._values = torch.cat([self._values[:, 1:], values.unsqueeze(1)], 1)
         self._mask = torch.cat([self._mask[:, 1:], mask.unsqueeze(1)], 1)
 
-    def _plan(self, seen: Seen) -> tuple[Tensor, Tensor, Tensor]:
-        """What to give now: the impulse U, the multiple of the basal rate, and whose plan is to be followed, `[B]` each."""
-        rows = round(HORIZON / STEP)
+    def _plan(self, seen: Seen, who: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What people `who` `[N]` are to get now: the impulse U, the multiple of the basal rate, and whether the plan is to be
+        trusted, `[N]` each."""
+        count, rows = len(who), round(HORIZON / STEP)
         minute = (STEP * (seen.row + torch.arange(-self._values.shape[1], 0))).remainder(24 * 60).float()
-        past = Window(self._values, self._mask, minute.expand(self._count, -1))
-        values = torch.zeros(self._count, rows, len(GLUCOSE.channels))
+        past = Window(self._values[who], self._mask[who], minute.expand(count, -1))
+        values = torch.zeros(count, rows, len(GLUCOSE.channels))
         mask = torch.zeros_like(values, dtype=torch.bool)
         for channel in GLUCOSE.channels:
             mask[..., GLUCOSE.index(channel.name)] = channel.form == "impulse"
-        values[..., GLUCOSE.index("basal")], mask[..., GLUCOSE.index("basal")] = self._set.unsqueeze(1), True
-        values[:, 0, GLUCOSE.index("carbs")] = seen.announced
+        values[..., GLUCOSE.index("basal")], mask[..., GLUCOSE.index("basal")] = self._set[who].unsqueeze(1), True
+        values[:, 0, GLUCOSE.index("carbs")] = seen.announced[who]
         plans = search_doses(
             self.world.model,
             past,
-            self._usual,
-            self._code,
-            self._widen,
-            Ahead(values, mask, self._increment, ~self._pens),
-            lambda hourly: self._context(seen, hourly),
-            self._limits,
+            self._usual[who],
+            self._code[who],
+            self._widen[who],
+            Ahead(values, mask, self._increment[who], ~self._pens[who]),
+            lambda hourly: _context(past, seen.reading[who], seen.since_bolus[who], hourly),
+            [self._limits[index] for index in who.tolist()],
             simulations=self.simulations,
-            budget=torch.tensor(self.budget).expand(self._count, -1),
-            risk_level=self.risk_level,
             seed=seen.row,
         )
         first = plans.actions[:, 0, 0]
         return first[:, 0], first[:, 1], ~plans.abstained
 
-    def _context(self, seen: Seen, hourly: Tensor) -> DoseContext:
-        """What the guardrails need: on board is what was given above the standing rate."""
-        basal, bolus = (self._values[:, -ACTING:, GLUCOSE.index(name)] for name in ("basal", "bolus"))
-        above = bolus + (basal - hourly[:, :1]).clamp(min=0.0) * STEP / 60.0
-        ahead = hourly.shape[1]
-        return DoseContext(
-            level=seen.reading,
-            level_age=torch.zeros(self._count),
-            baseline=hourly,
-            on_board=carried(above, step=STEP, interval=DECISION, decisions=ahead),
-            since_last=seen.since_bolus,
-            remaining=remaining(torch.arange(ahead) * DECISION),
-        )
+
+def _context(past: Window, reading: Tensor, since: Tensor, hourly: Tensor) -> DoseContext:
+    """What the guardrails need: on board is what was given above the standing rate."""
+    basal, bolus = (past.values[:, -ACTING:, GLUCOSE.index(name)] for name in ("basal", "bolus"))
+    above = bolus + (basal - hourly[:, :1]).clamp(min=0.0) * STEP / 60.0
+    ahead = hourly.shape[1]
+    return DoseContext(
+        level=reading,
+        level_age=torch.zeros_like(reading),
+        baseline=hourly,
+        on_board=carried(above, step=STEP, interval=DECISION, decisions=ahead),
+        since_last=since,
+        remaining=remaining(torch.arange(ahead) * DECISION),
+    )
 
 
 def _at_rest(series: PatientSeries) -> PatientSeries:

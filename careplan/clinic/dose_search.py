@@ -45,14 +45,12 @@ def search_doses(
     limits: Sequence[Limits],
     *,
     simulations: int | None = None,
-    budget: Tensor | None = None,
-    risk_level: float = 0.5,
     seed: int = 0,
 ) -> DosePlans:
     """Encode B windows `[B, T, C]`, integrate the context once a particle of the code `[B, P, K]`, and search.
 
     usual `[B, C + 1]`; widen `[B]` multiplies the predicted spread; context: what the guardrails need, from the standing basal
-    rate at each decision `[B, D]` U/h. simulations, budget, risk_level: as `plan_doses`.
+    rate at each decision `[B, D]` U/h. simulations: as `plan_doses`.
     """
     shape, (batch, particles) = model.shape, code.shape[:2]
     device = model.center.device
@@ -104,8 +102,6 @@ def search_doses(
         (table[0].to(device), table[1].to(device)),
         interval=DECISION,
         simulations=simulations,
-        budget=budget,
-        risk_level=risk_level,
         seed=seed,
     )
 
