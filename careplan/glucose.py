@@ -37,12 +37,10 @@ GLUCOSE = Therapy(
     ),
     regulated="glucose",
     pools=(
-        # Rapid analogues peak 75-90 min after a dose; U100 glargine acts for about a day; a mixed meal peaks
-        # near 40 min and lasts for hours: part of it is fast, part slow.
+        # Rapid analogues peak 75-90 min after a dose; U100 glargine acts for about a day; a mixed meal peaks near 40 min.
         Pool(name="insulin", channels=("basal", "bolus"), time_constant=38.0, stages=3),
         Pool(name="long_acting", channels=("long_acting",), time_constant=480.0, stages=2),
-        Pool(name="carbs", channels=("carbs",), time_constant=18.0, stages=2),
-        Pool(name="slow_carbs", channels=("carbs",), time_constant=50.0, stages=2),
+        Pool(name="carbs", channels=("carbs",), time_constant=35.0, stages=2),
     ),
     daily=(40.0, 200.0),  # U, g
     gain=(1800.0, 720.0),  # the 1800 rule for sensitivity with the 500 rule for carbohydrate: 3.6 mg/dL a gram

@@ -42,7 +42,6 @@ class Pool:
 
     time_constant: minutes in each stage for a typical patient; the appearance of an impulse peaks at
     `(stages - 1) * time_constant`. Channels of one pool share a unit of amount; all must share a direction.
-    Pools that take the same channels share what enters, in learned proportions.
     """
 
     name: str
@@ -130,9 +129,9 @@ class Therapy:
         if self.regulated not in names:
             raise ValueError(f"{self.name}: regulated channel {self.regulated!r} is not one of {names}")
 
-        pooled = sorted(name for channels in {pool.channels for pool in self.pools} for name in channels)
+        pooled = sorted(name for pool in self.pools for name in pool.channels)
         if pooled != sorted(channel.name for channel in self.channels if channel.direction):
-            raise ValueError(f"{self.name}: every channel with a direction belongs to one pool, or to pools alike: {pooled}")
+            raise ValueError(f"{self.name}: every channel with a direction belongs to one pool, and no other: {pooled}")
         for pool in self.pools:
             if len({self.channel(name).direction for name in pool.channels}) != 1:
                 raise ValueError(f"{self.name}: the channels of pool {pool.name!r} act in different directions")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cohorts.physiology import Body
 from cohorts.population import LONG_ACTING_AT, Population
-from cohorts.scenarios import ROWS, Scenario
+from cohorts.scenarios import Scenario
 
 NIGHT = 72  # rows after midnight while people sleep
 
@@ -86,8 +86,7 @@ class Behaviour:
     They bolus for announced meals, some late, some never, less when low; correct highs when they notice; eat when low. A pump
     suspends below 75 mg/dL. People on pens have no basal rate but one long-acting dose a day, sometimes forgotten. Doses are
     rounded where they are delivered (`Life.rounding`). explore: spread of the logarithm of random changes to basal (six hours at
-    a time; the long-acting dose) and to each bolus, for the share `explorers` of people. whims: boluses a day that nothing calls
-    for, up to a twentieth of the daily dose, so that a dose tells nothing of what else happens. settings `[B, 3]`: basal, carb
+    a time; the long-acting dose) and to each bolus, for the share `explorers` of people. settings `[B, 3]`: basal, carb
     ratio and correction factor, those in force when the replay begins; who reviews a therapy may change them.
     """
 
@@ -100,7 +99,6 @@ class Behaviour:
     size: float = 0.1  # spread of the logarithm of what is dosed about what was meant
     explore: float = 0.0
     explorers: float = 0.5
-    whims: float = 0.0
     target: float = 120.0
     settings: Tensor = field(init=False, repr=False)
     _draws: dict[str, Tensor] = field(default_factory=dict, repr=False)
@@ -136,8 +134,6 @@ class Behaviour:
             "size": torch.exp((self.size + bold) * torch.randn(rows, count, generator=generator)),
             "waiting": torch.zeros(count),
         }
-        if self.whims:
-            self._draws["whim"] = (chance() < self.whims / ROWS) * chance() * people.daily_dose / 20
 
     def decide(self, seen: Seen) -> Doses:
         draws, row = self._draws, seen.row
@@ -153,8 +149,6 @@ class Behaviour:
         correction = torch.where((seen.reading > 150) | (seen.reading < 80), correction, 0.0)
         meant = torch.where((meal > 0) | high, meal / ratio + correction, 0.0)
         bolus = (meant * draws["size"][row] * ~draws["missed"][row]).clamp(0.0, 25.0)
-        if self.whims:
-            bolus = bolus + torch.where(seen.reading > 100, draws["whim"][row], 0.0)
         swung = set_basal * draws["swing"][row]
         basal = torch.where(seen.reading < 75, 0.0, swung * (1 - draws["pens"]))
         rescue = torch.where(seen.reading < 65, draws["rescue"][row], 0.0)

@@ -24,8 +24,7 @@ from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation
 from careplan.world.training import Recipe, Training, train
 from careplan.world.trust import conformal_factor
-from cohorts.loops import Oref, Pid
-from cohorts.policies import Behaviour, Policy
+from cohorts.policies import Behaviour
 from cohorts.replay import KEEP, Change, Replay, branch, replay
 
 HELD_OUT = 0.3  # share of the people of each source that training never sees: half to calibrate on, half to report
@@ -65,12 +64,6 @@ def split_people(sources: Mapping[str, Sequence[str]], seed: int) -> Split:
             part = test_on if place < (held + 1) // 2 else calibrate_on if place < held else train_on
             part.append(names[index])
     return Split(train=tuple(train_on), calibration=tuple(calibrate_on), test=tuple(test_on))
-
-
-def teachers() -> list[Policy]:
-    """Who treats the virtual patients trained on. What a dose tells of the state must not be one policy's habit, or a planner
-    that doses otherwise would mislead itself."""
-    return [Behaviour(explore=0.35), Behaviour(explore=0.35, whims=12.0), Oref(), Pid()]
 
 
 def branches(lived: Replay, each: int, seed: int, *, offset: int = 0) -> Branches:
@@ -129,14 +122,9 @@ def train_world(
     everyone = {name: series for people in recordings.values() for name, series in people.items()}
     real = [everyone[name] for name in split.train]
     say(f"{len(real)} people to train on, {len(split.calibration)} to calibrate on, {len(split.test)} to report on")
-    simulated: list[PatientSeries] = []
-    parts: list[Branches] = []
-    for place, policy in enumerate(teachers()):
-        seed = virtual.seed + 1000 * place
-        lived = replay(effects.cohort(virtual.people // len(teachers()), seed), policy, days=virtual.days, seed=seed)
-        parts.append(branches(lived, virtual.branches, seed, offset=len(real) + len(simulated)))
-        simulated += [lived.series(index) for index in range(len(lived.people))]
-    parted = Branches.join(parts)
+    lived = replay(effects.cohort(virtual.people, virtual.seed), Behaviour(explore=0.35), days=virtual.days, seed=virtual.seed)
+    simulated = [lived.series(index) for index in range(len(lived.people))]
+    parted = branches(lived, virtual.branches, virtual.seed, offset=len(real))
     say(f"{len(simulated)} virtual patients, {virtual.days} days each, {len(parted)} branched futures")
 
     corpus = Corpus.of([*real, *simulated])

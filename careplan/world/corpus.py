@@ -101,10 +101,5 @@ class Branches:
     recorded: Tensor
     altered: Tensor
 
-    @classmethod
-    def join(cls, parts: "Sequence[Branches]") -> "Branches":
-        """All of them, in order."""
-        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in cls.__annotations__))
-
     def __len__(self) -> int:
         return len(self.patient)

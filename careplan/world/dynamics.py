@@ -27,9 +27,6 @@ from careplan.world.encoder import DAY, clock
 SENSITIVITY, RAISING, SLOWNESS = 0, 1, 2  # log lower, log raise, then one log time constant a pool
 NOTHING, PLAN, RECORD = 0, 1, 2  # what is given of the future: nothing, a plan of our own, a record of what was done
 LOWEST, HIGHEST = -3.0, 8.0  # scaled levels outside are not predicted
-# Log of a gain over the therapy's. Under a plan no state, however strange, makes a dose weaker than half or endlessly strong;
-# in what is foreseen a dose counts as far as it foretells.
-PLANNED_GAINS, FORESEEN_GAINS = (-0.7, 1.2), (-2.5, 1.5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +51,6 @@ class Absorption(nn.Module):
     """Chains of compartments from a dose to its appearance: a linear system with the patient's own time constants."""
 
     structure: Tensor
-    same: Tensor  # [pools, pools] whether two pools take the same channels, and share what enters
 
     def __init__(self, therapy: Therapy) -> None:
         super().__init__()
@@ -62,9 +58,6 @@ class Absorption(nn.Module):
         self.sizes = [pool.stages for pool in therapy.pools]
         self.columns = [[therapy.index(name) for name in pool.channels] for pool in therapy.pools]
         self.log_tau = nn.Parameter(torch.tensor([math.log(pool.time_constant) for pool in therapy.pools]))
-        self.log_share = nn.Parameter(torch.zeros(len(therapy.pools)))
-        same = [[one.channels == other.channels for other in therapy.pools] for one in therapy.pools]
-        self.register_buffer("same", torch.tensor(same).float(), persistent=False)
         self.register_buffer("structure", self._structure(therapy), persistent=False)
 
     def _structure(self, therapy: Therapy) -> Tensor:
@@ -90,8 +83,7 @@ class Absorption(nn.Module):
 
     def inflow(self, amounts: Tensor) -> Tensor:
         """Amounts a minute by channel `[..., C]` -> by pool `[..., pools]`."""
-        share = self.log_share.exp() / (self.same @ self.log_share.exp())
-        return torch.stack([amounts[..., columns].sum(-1) for columns in self.columns], dim=-1) * share
+        return torch.stack([amounts[..., columns].sum(-1) for columns in self.columns], dim=-1)
 
     def enter(self, inflow: Tensor) -> Tensor:
         """By pool `[..., pools]` -> by stage `[..., S]`: a dose enters the first of its chain."""
@@ -170,11 +162,9 @@ class Course:
 class Flow(nn.Module):
     """The right-hand sides of context and level. Time in minutes; amounts as shares of a day's treatment."""
 
-    def __init__(
-        self, therapy: Therapy, *, latent: int, hidden: int, code: int, evidence: int, within: tuple[float, float]
-    ) -> None:
+    def __init__(self, therapy: Therapy, *, latent: int, hidden: int, code: int, evidence: int) -> None:
         super().__init__()
-        self.evidence, self.within = evidence, within
+        self.evidence = evidence
         disturbances = [c for c in therapy.of("disturbance") if c.direction == 0]
         self.disturbances = [therapy.index(c.name) for c in disturbances]
         condition = 4 + code + len(disturbances) + 2 + evidence
@@ -182,7 +172,7 @@ class Flow(nn.Module):
         self.context = nn.Linear(latent, hidden)
         self.situation = nn.Linear(condition, hidden, bias=False)
         self.from_level = nn.Linear(3, hidden, bias=False)
-        self.rates = nn.Linear(hidden, 4)
+        self.rates = nn.Linear(hidden, 3)
         nn.init.zeros_(self.rates.weight)
         nn.init.zeros_(self.rates.bias)
         scale = therapy.channel(therapy.regulated).scale
@@ -215,14 +205,13 @@ class Flow(nn.Module):
         minute). frozen: `[B]` where no gradient reaches the gains."""
         g = level.clamp(LOWEST, HIGHEST).unsqueeze(-1)
         shape = torch.cat([g, F.relu(-g - 0.8), F.relu(g - 1.0)], dim=-1)
-        drift, lower, raises, hold = self.rates(F.silu(features + self.from_level(shape))).unbind(-1)
-        lower = self.gains[0] * torch.exp(0.5 * code[..., SENSITIVITY] + lower.clamp(*self.within))
-        raises = self.gains[1] * torch.exp(0.5 * code[..., RAISING] + raises.clamp(*self.within))
+        drift, lower, raises = self.rates(F.silu(features + self.from_level(shape))).unbind(-1)
+        lower = self.gains[0] * torch.exp(0.5 * code[..., SENSITIVITY] + lower.clamp(-2.5, 1.5))
+        raises = self.gains[1] * torch.exp(0.5 * code[..., RAISING] + raises.clamp(-2.5, 1.5))
         if frozen is not None:
             lower, raises = torch.where(frozen, lower.detach(), lower), torch.where(frozen, raises.detach(), raises)
         rest = self.gains[0] / DAY * 0.5  # what holds a level against half a day's lowering treatment spread evenly
-        back = 0.003 * torch.exp(hold.clamp(-2.5, 2.5)) * g.squeeze(-1)  # a level away from the usual returns
-        return rest - back + 0.02 * drift - lower * low + raises * high
+        return rest - 0.003 * g.squeeze(-1) + 0.02 * drift - lower * low + raises * high
 
 
 class Dynamics(nn.Module):
@@ -232,6 +221,5 @@ class Dynamics(nn.Module):
         super().__init__()
         self.absorption = Absorption(therapy)
         self.trend = Trend()
-        sizes = {"latent": latent, "hidden": hidden, "code": code, "evidence": evidence}
-        self.planned = Flow(therapy, **sizes, within=PLANNED_GAINS)
-        self.foreseen = Flow(therapy, **sizes, within=FORESEEN_GAINS)
+        self.planned = Flow(therapy, latent=latent, hidden=hidden, code=code, evidence=evidence)
+        self.foreseen = Flow(therapy, latent=latent, hidden=hidden, code=code, evidence=evidence)

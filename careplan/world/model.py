@@ -174,7 +174,7 @@ class WorldModel(nn.Module):
 
     def told(self, state: State, values: Tensor, mask: Tensor, usual: Tensor) -> Tensor:
         """The evidence in a recorded future `[B, T, C]`, `[B, H, evidence]`; its levels are not looked at."""
-        inflow, future = (part.detach() for part in self.plan(values, mask, usual))
+        inflow, future = self.plan(values, mask, usual)
         hidden = torch.ones(len(self.therapy.channels), device=values.device)
         hidden[self.therapy.index(self.therapy.regulated)] = 0.0
         begin = torch.cat([state.z, state.level.unsqueeze(1)], dim=1)
@@ -229,7 +229,6 @@ class WorldModel(nn.Module):
         rates, pools = dynamics.absorption.rates(code), state.pools
         if frozen is not None:
             rates, pools = (torch.where(frozen.unsqueeze(1), part.detach(), part) for part in (rates, pools))
-            inflow = torch.where(frozen[:, None, None], inflow.detach(), inflow)
             frozen = frozen if flow is dynamics.planned else None
         # Only the state makes the equation sequential: everything else is known at the start and the middle of every step.
         halves = torch.arange(2 * steps, device=inflow.device)

@@ -39,7 +39,7 @@ class Recipe:
     anticollapse: float = 3e-4
     vicreg: bool = False
     inverse: float = 0.02
-    effects: float = 4.0
+    effects: float = 2.0
     prior: float = 2e-3
     seed: int = 7
 
@@ -168,7 +168,7 @@ class Training(L.LightningModule):
     def _inverse(self, encoded: Tensor, future: Window, usual: Tensor) -> Tensor:
         """What was given between two encodings, told from them; `encoded` `[B, patches + 1, L]`."""
         inflow = self.model.dynamics.absorption.inflow(self.model.amounts(future.values, future.mask, usual))
-        given = inflow.detach().unflatten(1, (-1, self.model.shape.patch)).sum(2) * self.model.therapy.step * 10.0
+        given = inflow.unflatten(1, (-1, self.model.shape.patch)).sum(2) * self.model.therapy.step * 10.0
         return F.smooth_l1_loss(self.inverse(torch.cat([encoded[:, :-1], encoded[:, 1:]], dim=-1)), given)
 
     def _effects(self, chosen: Tensor, generator: torch.Generator) -> Tensor:

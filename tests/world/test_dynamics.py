@@ -177,7 +177,7 @@ def test_a_record_is_foreseen_otherwise_than_a_plan_and_teaches_no_effect_where_
     for row in range(4):
         found = slopes(row)
         used, other = ("planned", "foreseen") if asked[row] == PLAN else ("foreseen", "planned")
-        drift, low, high, _ = found[used]
+        drift, low, high = found[used]
         assert drift > 0 and sum(found.get(other, [0.0])) == 0
         assert (low > 0) == (high > 0) == (asked[row] != PLAN or not frozen[row])
 
