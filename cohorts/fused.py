@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cohorts.physiology import Body, Inputs, Physiology, Secreting, advance
 
+TYPE1 = len(fields(Physiology))  # parameters; who secretes has more
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -56,7 +57,7 @@ class _PackedSecreting(Secreting):
 
 def unpacked(people: Tensor) -> Physiology:
     """The parameters that `packed` made one tensor of."""
-    return (_Packed if len(people) == len(fields(Physiology)) else _PackedSecreting)(*people.unbind())
+    return (_Packed if len(people) == TYPE1 else _PackedSecreting)(*people.unbind())
 
 
 def stepper(who: Physiology) -> Callable[[Body, Inputs], Body]:
