@@ -134,11 +134,14 @@ class Secreting(Physiology):
 
     def refuse_unstable(self) -> None:
         super().refuse_unstable()
-        bad = torch.nonzero(self.first_pass > SECRETING_FASTEST)
-        if len(bad):
-            row = int(bad[0])
-            found = f"insulin of person {row} leaves the liver at {float(self.first_pass[row]):.3g} a minute"
-            raise ValueError(f"physiology: {found}, expected at most {SECRETING_FASTEST:g}: the step would be unstable")
+        for name in ("first_pass", "gamma", "alpha"):
+            rate = getattr(self, name)
+            bad = torch.nonzero(rate > SECRETING_FASTEST)
+            if len(bad):
+                found = f"{name} of person {int(bad[0])} is {float(rate[bad[0]]):.3g}"
+                raise ValueError(
+                    f"physiology: {found}, expected at most {SECRETING_FASTEST:g} a minute: the step would be unstable"
+                )
 
 
 @dataclass(frozen=True, eq=False)

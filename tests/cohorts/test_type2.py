@@ -305,10 +305,11 @@ def test_parameters_that_no_person_has_are_named(people: Population, name: str, 
 
 def test_a_liver_too_fast_for_the_step_is_named(people: Population) -> None:
     people.physiology.refuse_unstable()
-    fast = people.physiology.m6.clone()  # type: ignore[attr-defined]
-    fast[4] = 0.97
-    with pytest.raises(ValueError, match="insulin of person 4 leaves the liver at"):
-        replace(people.physiology, m6=fast).refuse_unstable()
+    for name, value, said in (("m6", 0.97, "first_pass"), ("gamma", 2.5, "gamma")):
+        fast = getattr(people.physiology, name).clone()
+        fast[4] = value
+        with pytest.raises(ValueError, match=rf"{said} of person 4 is .*, expected at most 2\.2 a minute"):
+            replace(people.physiology, **{name: fast}).refuse_unstable()
 
 
 def test_titration_out_of_range_is_named() -> None:
