@@ -14,6 +14,7 @@ from itertools import product
 import torch
 
 from careplan.clinic.replays import POLICIES
+from cohorts.catalogue import SOME_INSULIN
 from cohorts.loops import Pid
 from cohorts.policies import Policy
 from cohorts.population import GROUPS, Population, join, sample_population
@@ -53,7 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--people", type=int, default=20)
     parser.add_argument("--days", type=int, default=7)
-    parser.add_argument("--policies", default=",".join(POLICIES))
+    parser.add_argument("--policies", default=",".join(name for name in POLICIES if name not in SOME_INSULIN))
     parser.add_argument("--mis-set", type=float, default=0.0)
     parser.add_argument("--pens", type=float, default=0.0)
     parser.add_argument("--last", type=int, default=0)

@@ -2,14 +2,16 @@
 
 import warnings
 from collections.abc import Callable
+from dataclasses import fields
 from functools import cache
 from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
-from cohorts.physiology import Body, Inputs, Physiology, advance
+from cohorts.physiology import Body, Inputs, Physiology, Secreting, advance
 
+TYPE1 = len(fields(Physiology))  # parameters; who secretes has more
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -36,7 +38,9 @@ def fused(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def packed(who: Physiology) -> Tensor:
-    """The parameters as one `[32, B]`, in the order of the fields: a compiled loop checks one tensor a call, not thirty-two."""
+    """The parameters as one `[32, B]` (`[41, B]` of people who secrete), in the order of the fields: a compiled loop checks one
+    tensor a call, not thirty-two.
+    """
     return torch.stack(tuple(vars(who).values()))
 
 
@@ -47,9 +51,13 @@ class _Packed(Physiology):
         pass
 
 
+class _PackedSecreting(Secreting):
+    __post_init__ = _Packed.__post_init__
+
+
 def unpacked(people: Tensor) -> Physiology:
     """The parameters that `packed` made one tensor of."""
-    return _Packed(*people.unbind())
+    return (_Packed if len(people) == TYPE1 else _PackedSecreting)(*people.unbind())
 
 
 def stepper(who: Physiology) -> Callable[[Body, Inputs], Body]:

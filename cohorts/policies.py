@@ -111,6 +111,16 @@ class Behaviour:
         """Basal-bolus to the letter: nothing late, missed, forgotten or unnoticed at night or by day, no random doses."""
         return cls(name="basal-bolus", late=0.0, missed=0.0, forgotten=0.0, size=0.0)
 
+    @classmethod
+    def basal_only(cls) -> "Behaviour":
+        """The long-acting dose, never forgotten, and no boluses at all: type 2 on basal insulin."""
+        return cls(name="basal-only", late=0.0, missed=1.0, forgotten=0.0, size=0.0)
+
+    @classmethod
+    def without(cls) -> "Behaviour":
+        """No insulin at all, for people on pens who still make some."""
+        return cls(name="no-insulin", late=0.0, missed=1.0, forgotten=1.0, size=0.0)
+
     def begin(self, people: Population, rows: int, generator: torch.Generator) -> None:
         count = len(people)
 

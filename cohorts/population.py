@@ -1,14 +1,20 @@
 """Virtual people: distinct, plausible, each with the settings a careful clinic would have arrived at, or not quite."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from careplan.glucose import BLOCKS, Group, Regimen
-from cohorts.physiology import ACTION, STATES, Body, Physiology, advance, fasting, long_acting_steady, resting
+from cohorts.physiology import SECRETING_FASTEST, Body, Physiology, Secreting, advance, fasting, long_acting_steady, resting
+from cohorts.secretion import insulin_for, resting_under, secreted_at, untreated
+from cohorts.settings import duration, settings_that_suit
 
-GROUPS: tuple[Group, ...] = ("adult", "adolescent", "child")
+Cohort = Literal[Group, "type2"]
+GROUPS: tuple[Group, ...] = get_args(Group)  # of type 1: what the world model is trained and judged on
+COHORTS: tuple[Cohort, ...] = (*GROUPS, "type2")
 LONG_ACTING_AT = 22 * 60  # minutes after midnight
 
 
@@ -66,6 +72,38 @@ SPREAD: dict[str, tuple[float | None, float]] = {
     "tlong": (480.0, 0.10),
 }
 
+# Adults with type 2 who have come to need basal insulin; as `SPREAD`. Medians are those of the mean subject with type 2 of Dalla
+# Man 2007, but for these of ours: weight, `Gb` and carbs (people of treat-to-target trials), beta-cell function (a share of that
+# subject's K and beta) and clearance (that subject's would take twice the insulin that people take). Spreads are ours.
+TYPE2: dict[str, tuple[float, float]] = {
+    "weight": (94.0, 0.18),
+    "production": (2.1, 0.10),
+    "clearance": (0.0160, 0.15),
+    "kabs": (0.023, 0.25),
+    "kmax": (0.0465, 0.25),
+    "kmin": (0.0076, 0.30),
+    "Vg": (1.49, 0.07),
+    "k1": (0.042, 0.15),
+    "k2": (0.071, 0.15),
+    "Vi": (0.040, 0.15),
+    "m1": (0.379, 0.15),
+    "kp2": (0.0007, 0.30),
+    "kp3": (0.0050, 0.25),
+    "kp4": (0.0786, 0.25),
+    "ki": (0.0066, 0.25),
+    "Vmx": (0.034, 0.30),
+    "Km0": (466.0, 0.10),
+    "p2u": (0.084, 0.25),
+    "alpha": (0.013, 0.30),
+    "m5": (0.0526, 0.15),
+    "function": (0.6, 0.40),
+    "Gb": (200.0, 0.15),
+    "Ib": (60.0, 0.30),
+    "carbs": (215.0, 0.18),
+    **{name: (median, spread) for name in ("kd", "ka1", "ka2", "ksc", "tlong") for median, spread in [SPREAD[name]] if median},
+}
+FASTED = 120.0  # mg/dL, which the basal insulin that suits brings people of type 2 to: below the 130 of guidelines
+
 # Correlations of the logarithms, after the published subjects; Vmx with kp3 is ours: sensitive muscle, sensitive liver.
 CORRELATION: dict[tuple[str, str], float] = {
     ("ka1", "ka2"): 0.8,
@@ -79,6 +117,13 @@ CORRELATION: dict[tuple[str, str], float] = {
     ("weight", "Vg"): -0.4,
     ("weight", "carbs"): 0.5,
 }
+# In type 2 also, ours: who resists insulin makes more of it, and the worse the beta cells the higher is fasting glucose.
+TYPE2_CORRELATION = CORRELATION | {
+    ("Vmx", "Ib"): -0.5,
+    ("weight", "Ib"): 0.3,
+    ("function", "Gb"): -0.5,
+    ("function", "Ib"): 0.3,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,12 +131,13 @@ class Population:
     """B virtual people: physiology, their body after a night's fast, and what suits them.
 
     fasting mg/dL, basal U/h, carb_ratio g/U, correction_factor mg/dL/U, duration h (until 90 % of a bolus has acted),
-    carbs g a day, `[B]` each. rhythm `[B, 2]`: how far insulin sensitivity swings over the day, and the hour it is lowest.
+    carbs g a day, `[B]` each. Of type 2, basal is a day's long-acting insulin by the hour, and fasting is under the dose in
+    force. rhythm `[B, 2]`: how far insulin sensitivity swings over the day, and the hour it is lowest.
     prescribed: `[B, 3]` factors by which the settings in force differ from what suits (1: well set). pens `[B]`: no pump.
     """
 
     names: tuple[str, ...]
-    groups: tuple[Group, ...]
+    groups: tuple[Cohort, ...]
     physiology: Physiology
     body: Body
     fasting: Tensor
@@ -155,41 +201,49 @@ class Population:
         )
 
 
-def sample_population(group: Group, count: int, seed: int, *, mis_set: float = 0.0, pens: float = 0.0) -> Population:
-    """`count` people of one group. mis_set: spread of the logarithm of the error in each setting in force; pens: share on pens.
+def sample_population(group: Cohort, count: int, seed: int, *, mis_set: float = 0.0, pens: float = 0.0) -> Population:
+    """`count` people of one group. mis_set: spread of the logarithm of the error in each setting in force; pens: share on pens,
+    which with type 2 is everybody.
 
     Parameters are jointly log-normal. People whose insulin need is absurd, or whom their own settings cannot carry through a
-    quiet day of three meals between 60 and 300 mg/dL, are drawn again.
+    quiet day of three meals between 60 and 300 mg/dL (type 2: 350), are drawn again.
     """
     if count < 1:
         raise ValueError(f"population of {count}: expected at least one person")
-    if group not in TYPICAL:
-        raise ValueError(f"group {group!r}: expected one of {', '.join(TYPICAL)}")
+    if group not in COHORTS:
+        raise ValueError(f"group {group!r}: expected one of {', '.join(COHORTS)}")
     if not 0 <= mis_set < 2 or not 0 <= pens <= 1:
         raise ValueError(f"mis_set {mis_set}, pens {pens}: expected a spread from 0 to 2, and a share from 0 to 1")
     generator = torch.Generator().manual_seed(seed)
     kept: list[Population] = []
     while sum(map(len, kept)) < count:
-        drawn = _draw(group, count + count // 2 + 8, generator)
+        many = count + count // 2 + 8
+        drawn = _draw_type2(many, generator) if group == "type2" else _draw(group, many, generator)
         kept.append(drawn[torch.nonzero(_plausible(drawn)).squeeze(1)])
     people = join(kept)[torch.arange(count)]
     names = tuple(f"{group}-{seed}-{index + 1:03d}" for index in range(count))
     prescribed = torch.exp(mis_set * torch.randn(count, 3, generator=generator)).clamp(0.5, 2.0)
-    on_pens = torch.rand(count, generator=generator) < pens
+    on_pens = torch.rand(count, generator=generator) < (1.0 if group == "type2" else pens)
     daily = (24 * people.basal * prescribed[:, 0]).round()
+    if isinstance(people.physiology, Secreting):  # what they still make depends on the dose in force
+        body = resting_under(people.physiology, daily / 24)
+        people = replace(people, body=body, fasting=body.glucose(people.physiology))
     depot = long_acting_steady(people.physiology, people.body, daily, since=24 * 60.0 - LONG_ACTING_AT)
     body = replace(people.body, amounts=torch.where(on_pens.unsqueeze(1), depot.amounts, people.body.amounts))
     return replace(people, names=names, prescribed=prescribed, pens=on_pens, body=body)
 
 
 def join(populations: list[Population]) -> Population:
-    """Several populations as one."""
+    """Several populations as one. Raises ValueError for people of type 1 beside type 2, whose bodies have more states."""
+    kinds = {type(people.physiology) for people in populations}
+    if len(kinds) > 1:
+        raise ValueError("population: people of type 1 and of type 2 cannot live side by side; replay each by itself")
     bodies = zip(*(vars(people.body).values() for people in populations), strict=True)
     physiologies = zip(*(vars(people.physiology).values() for people in populations), strict=True)
     return Population(
         tuple(name for people in populations for name in people.names),
         tuple(group for people in populations for group in people.groups),
-        Physiology(*map(torch.cat, physiologies)),
+        kinds.pop()(*map(torch.cat, physiologies)),
         Body(*map(torch.cat, bodies)),
         *map(torch.cat, zip(*(people._numbers() for people in populations), strict=True)),
     )
@@ -201,15 +255,7 @@ def _draw(group: Group, count: int, generator: torch.Generator) -> Population:
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator)
 
-    names, centre = list(SPREAD), vars(TYPICAL[group])
-    correlation = torch.eye(len(names))
-    for (first, second), value in CORRELATION.items():
-        row, column = names.index(first), names.index(second)
-        correlation[row, column] = correlation[column, row] = value
-    steps = normal(count, len(names)) @ torch.linalg.cholesky(correlation).T
-    drawn: dict[str, Tensor] = {}
-    for place, (name, (median, spread)) in enumerate(SPREAD.items()):
-        drawn[name] = (centre[name] if median is None else median) * torch.exp(spread * steps[:, place].clamp(-2.5, 2.5))
+    drawn = _jointly(SPREAD, CORRELATION, vars(TYPICAL[group]), count, generator)
     drawn["kmin"] = drawn["kmin"].minimum(0.6 * drawn["kmax"])
     production, clearance, carbs = (drawn.pop(name) for name in ("production", "clearance", "carbs"))
     level = (125 + 11 * normal(count)).clamp(100, 155)
@@ -232,61 +278,94 @@ def _draw(group: Group, count: int, generator: torch.Generator) -> Population:
     )
     who, body, basal = fasting(who, level)
     rhythm = torch.tensor([0.05, 4.5]) + torch.tensor([0.2, 3.0]) * torch.rand(count, 2, generator=generator)
-    settings = (basal, *_settings(who, body, basal, level), _duration(who, body, basal))
+    return _suited(group, who, body, basal, level, carbs, rhythm)
+
+
+def _draw_type2(count: int, generator: torch.Generator) -> Population:
+    """The same of type 2, whose fasting state follows from what they make: first without insulin, then under what suits."""
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    drawn = _jointly(TYPE2, TYPE2_CORRELATION, {}, count, generator)
+    drawn["kmin"] = drawn["kmin"].minimum(0.6 * drawn["kmax"])
+    production, clearance, carbs, function = (drawn.pop(name) for name in ("production", "clearance", "carbs", "function"))
+    one, extraction = torch.ones(count), 0.6  # of insulin by the liver, untreated, DM07
+    plasma = drawn["Gb"] * drawn["Vg"]
+    ke1, ke2 = 0.0007 * one, 269.0 * one
+    used = (production - one - ke1 * (plasma - ke2).clamp(min=0)).clamp(min=0.4)
+    tissue = ((drawn["k1"] * plasma - used) / drawn["k2"]).clamp(min=40.0)
+    who = Secreting(
+        b=(0.68 + 0.08 * normal(count)).clamp(0.5, 0.9),
+        d=(0.09 + 0.02 * normal(count)).clamp(0.05, 0.15),
+        f=0.9 * one,
+        m2=clearance / drawn["Vi"],
+        m4=0.4 * clearance / drawn["Vi"],
+        m30=extraction / (1 - extraction) * drawn["m1"],
+        kp1=one,  # follows from the fasting state, as do Sb and m6
+        Sb=one,
+        m6=0.5 * one,
+        Fsnc=one,
+        ke1=ke1,
+        ke2=ke2,
+        Vm0=used * (drawn["Km0"] + tissue) / tissue,
+        K=0.99 * function,
+        beta=0.05 * function,
+        gamma=0.5 * one,
+        **drawn,
+    )
+    secreted = secreted_at(who, who.Ib, extraction)
+    who = untreated(replace(who, Sb=secreted, m6=extraction + who.m5 * secreted))
+    basal = insulin_for(who, FASTED * one)
+    body = resting_under(who, basal)
+    rhythm = torch.tensor([0.05, 4.5]) + torch.tensor([0.2, 3.0]) * torch.rand(count, 2, generator=generator)
+    return _suited("type2", who, body, basal, body.glucose(who), carbs, rhythm)
+
+
+def _jointly(
+    spread: Mapping[str, tuple[float | None, float]],
+    correlations: Mapping[tuple[str, str], float],
+    centre: Mapping[str, float],
+    count: int,
+    generator: torch.Generator,
+) -> dict[str, Tensor]:
+    """Log-normal parameters by name, `[B]` each; a median of None is that of `centre`."""
+    names = list(spread)
+    correlation = torch.eye(len(names))
+    for (first, second), value in correlations.items():
+        row, column = names.index(first), names.index(second)
+        correlation[row, column] = correlation[column, row] = value
+    steps = torch.randn(count, len(names), generator=generator) @ torch.linalg.cholesky(correlation).T
+    return {
+        name: (centre[name] if median is None else median) * torch.exp(width * steps[:, place].clamp(-2.5, 2.5))
+        for place, (name, (median, width)) in enumerate(spread.items())
+    }
+
+
+def _suited(
+    group: Cohort, who: Physiology, body: Body, basal: Tensor, level: Tensor, carbs: Tensor, rhythm: Tensor
+) -> Population:
+    """These bodies, whose basal rate is known, with the other settings that suit them."""
+    count, settings = len(who), (basal, *settings_that_suit(who, body, basal, level), duration(who, body, basal))
     unset = (torch.ones(count, 3), torch.zeros(count, dtype=torch.bool))
     return Population(("",) * count, (group,) * count, who, body, level, *settings, carbs, rhythm, *unset)
 
 
-def _needed(who: Physiology, body: Body, basal: Tensor, lowest: Tensor, carbs: Tensor, doses: Tensor) -> Tensor:
-    """The bolus `[B]` that takes people from `body`, and a meal, down to `lowest` mg/dL, between rising `doses` `[B, K]`."""
-    tried = doses.shape[1]
-    everyone = torch.arange(len(basal)).repeat_interleave(tried)
-    people, now = who[everyone], Body(*(part[everyone] for part in vars(body).values()))
-    reached = now.glucose(people)
-    for row in range(72):
-        first = float(row == 0)
-        now = advance(people, now, resting(carbs[everyone] * first, basal[everyone] / 12 + doses.flatten() * first))
-        reached = now.glucose(people) if row == 5 else torch.minimum(reached, now.glucose(people))  # not the level it began at
-    above = (reached - lowest[everyone]).view(-1, tried)  # falls with the dose
-    upper = (above > 0).sum(1, keepdim=True).clamp(1, tried - 1)
-    low, high = above.gather(1, upper - 1), above.gather(1, upper)
-    share = (low / (low - high).clamp(min=1e-6)).clamp(0, 1)
-    return doses.gather(1, upper - 1).lerp(doses.gather(1, upper), share).squeeze(1)
-
-
-def _settings(who: Physiology, body: Body, basal: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
-    """Carb ratio, of a meal of 0.6 g/kg, and correction factor, from 100 mg/dL above fasting: as strong as leaves them no lower
-    than 15 mg/dL below fasting in the six hours after.
-    """
-    meal, excess, lowest = 0.6 * who.weight, 100.0, level - 15
-    ratio = meal / _needed(who, body, basal, lowest, meal, meal.unsqueeze(1) / torch.logspace(1.9, 0.3, 12))
-    high = body.amounts.clone()
-    for state in ("plasma", "tissue", "sensed"):
-        high[:, STATES.index(state)] *= 1 + excess / level
-    doses = excess / torch.logspace(2.6, 0.7, 12).expand(len(level), -1)
-    return ratio, excess / _needed(who, replace(body, amounts=high), basal, lowest, 0 * meal, doses)
-
-
-def _duration(who: Physiology, body: Body, basal: Tensor) -> Tensor:
-    """Hours until 90 % of a bolus has acted, `[B]`."""
-    actions = []
-    for row in range(96):
-        body = advance(who, body, resting(0 * basal, basal / 12 + basal * float(row == 0)))
-        actions.append(body.amounts[:, ACTION])
-    course = torch.stack(actions)
-    return (course.cumsum(0) / course.sum(0) < 0.9).sum(0) / 12.0
-
-
 def _plausible(people: Population) -> Tensor:
     """Whose needs are those of a person, and whose own settings carry them through a quiet day, `[B]`."""
-    daily = people.daily_dose / people.physiology.weight
+    who, daily, most = people.physiology, people.daily_dose / people.physiology.weight, 300.0
     share = 24 * people.basal / people.daily_dose
-    good = (daily > 0.25) & (daily < 1.3) & (share > 0.25) & (share < 0.75)
-    good &= (people.carb_ratio > 3) & (people.carb_ratio < 60) & (people.correction_factor < 300)
+    if isinstance(who, Secreting):  # resistant to insulin, and still making some
+        slow, most = 24 * people.basal / who.weight, 350.0
+        good = (slow > 0.1) & (slow < 1.2) & (daily < 2.2) & (people.carb_ratio > 2.05) & (who.first_pass < SECRETING_FASTEST)
+    else:
+        good = (daily > 0.25) & (daily < 1.3) & (share > 0.25) & (share < 0.75)
+        good &= (people.carb_ratio > 3) & (people.carb_ratio < 60)
+    good &= people.correction_factor < 300
     body, lowest, highest = people.body, people.fasting, people.fasting
     for row in range(240):
         meal = people.carbs / 3 * float(row in (0, 60, 140))
-        body = advance(people.physiology, body, resting(meal, meal / people.carb_ratio + people.basal / 12))
-        level = body.glucose(people.physiology)
+        body = advance(who, body, resting(meal, meal / people.carb_ratio + people.basal / 12))
+        level = body.glucose(who)
         lowest, highest = torch.minimum(lowest, level), torch.maximum(highest, level)
-    return good & (lowest > 60) & (highest < 300)
+    return good & (lowest > 60) & (highest < most)

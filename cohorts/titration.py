@@ -1,12 +1,15 @@
-"""Guideline titration: basal-bolus whose settings are reviewed at every visit, from what a clinic sees."""
+"""Guideline titration: basal-bolus whose settings are reviewed at every visit, from what a clinic sees; and, in type 2, of one
+long-acting dose a day by fasting glucose.
+"""
 
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from cohorts.policies import Behaviour, Doses, Seen
-from cohorts.population import Population
+from cohorts.physiology import Secreting
+from cohorts.policies import NIGHT, Behaviour, Doses, Seen, refuse
+from cohorts.population import LONG_ACTING_AT, Population
 from cohorts.scenarios import ROWS
 
 CAP = (0.7, 1.2)  # factors by which a visit may change a setting: those of oref0 autotune
@@ -44,6 +47,61 @@ class Titration:
         doses = self.person.decide(seen)
         self._log.append(torch.stack([seen.reading, seen.announced, doses.bolus]))
         return doses
+
+
+@dataclass
+class TreatToTarget:
+    """Type 2 on one long-acting dose a day, titrated to the fasting reading (ADA Standards of Care, section 9; the schedule of
+    treat-to-target trials): every `every` days it rises by `step` U where fasting readings, at six in the morning, are above
+    `high` mg/dL in the mean, up to `most` U/kg a day. Lows come first: it falls by a tenth after a reading below 70 mg/dL, by a
+    fifth after one below 54.
+
+    start: U/kg a day to begin with, such as 0.2 for who never took insulin; None: the dose in force. Boluses, if any, are
+    `person`'s, by default none.
+    """
+
+    name: str = "treat-to-target"
+    every: int = 3
+    step: float = 2.0
+    high: float = 130.0
+    most: float = 1.0
+    start: float | None = None
+    person: Behaviour = field(default_factory=Behaviour.basal_only)
+    _fasting: list[Tensor] = field(default_factory=list, repr=False)
+    _lowest: Tensor = field(init=False, repr=False)
+    _weight: Tensor = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        refuse(self, above=("every", "step", "high", "most"))
+
+    def begin(self, people: Population, rows: int, generator: torch.Generator) -> None:
+        if not isinstance(people.physiology, Secreting):
+            raise ValueError(f"{self.name}: expected people of type 2, who make insulin at meals")
+        self.person.begin(people, rows, generator)
+        self._weight, self._fasting = people.physiology.weight, []
+        self._lowest = torch.full_like(self._weight, torch.inf)
+        if self.start is not None:
+            self._prescribe((self.start * self._weight).round())
+
+    def decide(self, seen: Seen) -> Doses:
+        self._lowest = self._lowest.minimum(seen.reading)
+        if seen.row % ROWS == NIGHT:
+            self._fasting.append(seen.reading)
+        if seen.row % ROWS == LONG_ACTING_AT // 5 and len(self._fasting) == self.every:
+            self._prescribe(self._reviewed(24 * self.person.settings[:, 0]))
+            self._fasting, self._lowest = [], torch.full_like(self._lowest, torch.inf)
+        return self.person.decide(seen)
+
+    def _reviewed(self, dose: Tensor) -> Tensor:
+        """The next dose, U a day `[B]`."""
+        high = torch.stack(self._fasting).mean(0) > self.high
+        raised = (dose + self.step).minimum(dose.maximum(self.most * self._weight))
+        kept = torch.where(high, raised, dose)
+        lowered = torch.where(self._lowest < 54, 0.8, 0.9) * dose
+        return torch.where(self._lowest < 70, lowered, kept).round()
+
+    def _prescribe(self, dose: Tensor) -> None:
+        self.person.settings = torch.cat([dose.unsqueeze(1) / 24, self.person.settings[:, 1:]], 1)
 
 
 def reviewed(settings: Tensor, reading: Tensor, announced: Tensor, bolus: Tensor) -> Tensor:

@@ -39,6 +39,8 @@ class Planner:
     _person: Behaviour = field(default_factory=Behaviour.as_set, repr=False)
 
     def begin(self, people: Population, rows: int, generator: torch.Generator) -> None:
+        if "type2" in people.groups:
+            raise ValueError(f"{self.name}: its world model has never seen people who make insulin, as those of type 2 do")
         self._person.begin(people, rows, generator)
         seed = int(torch.randint(2**31 - 1, (1,), generator=generator))
         lived = replay(people, Behaviour(), days=self.history, seed=seed)
@@ -52,7 +54,7 @@ class Planner:
         self._mask = torch.stack([torch.from_numpy(one.mask[-context:]) for one in series])
         self._pens = people.pens
         self._set = torch.where(people.pens, 0.0, people.settings[:, 0])
-        self._limits = [LIMITS[group] for group in people.groups]
+        self._limits = [LIMITS[group] for group in people.groups if group != "type2"]
         self._increment = torch.where(people.pens, 0.5, 0.05)
         self._multiple = torch.ones(len(people))
         self._trusted = torch.zeros(len(people), dtype=torch.bool)

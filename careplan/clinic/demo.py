@@ -1,6 +1,7 @@
 """The demonstration: a small virtual clinic with weeks of history, planned for."""
 
 from collections.abc import Callable
+from typing import cast
 
 import pandas as pd
 
@@ -8,6 +9,7 @@ from careplan.clinic.records import patient_names, store_records
 from careplan.clinic.titration import plan_regimens
 from careplan.clinic.views import Suggestion
 from careplan.clinic.world import World, personalised
+from careplan.glucose import Group
 from careplan.records.events import PatientRecord
 from careplan.store import Database
 from cohorts.policies import Behaviour
@@ -35,7 +37,7 @@ def demo_records(people: int, days: int, seed: int) -> list[PatientRecord]:
             events=lived.events(index),
             rows_read=lived.glucose.shape[1],
             weight=round(float(everyone.physiology.weight[index]), 1),
-            group=everyone.groups[index],
+            group=cast(Group, everyone.groups[index]),
             regimen=everyone.regimen(index),
             files=(f"virtual patient, seed {seed}",),
         )

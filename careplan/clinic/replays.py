@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,9 @@ from careplan.clinic.world import code_version, open_world
 from careplan.evaluation.cohorts import SETTINGS, CohortSummary, judged, summarise
 from careplan.glucose import GLUCOSE
 from cohorts.catalogue import POLICIES as BASELINES
+from cohorts.catalogue import refuse_for
 from cohorts.policies import Policy
-from cohorts.population import GROUPS, Population, sample_population
+from cohorts.population import COHORTS, Cohort, Population, sample_population
 from cohorts.replay import Replay, replay
 from cohorts.scenarios import LIVES, ROWS
 from cohorts.sensors import SENSORS
@@ -60,19 +62,29 @@ def arguments_of(
     be replayed.
     """
     people: dict[str, int] = {}
+    groups: list[Cohort] = []
     for text in population:
         group, _, count = text.partition(":")
-        if group not in GROUPS or not count.isdecimal() or int(count) < 1:
-            raise ClinicError(f"population {text!r}: expected GROUP:PEOPLE, such as adult:1000, of {', '.join(GROUPS)}")
+        found = next((each for each in COHORTS if each == group), None)
+        if found is None or not count.isdecimal() or int(count) < 1:
+            raise ClinicError(f"population {text!r}: expected GROUP:PEOPLE, such as adult:1000, of {', '.join(COHORTS)}")
         if group in people:
             raise ClinicError(f"population {text!r}: {group} was named before")
         people[group] = int(count)
+        groups.append(found)
     named: list[tuple[str, str, Collection[str]]] = [("policy", name, POLICIES) for name in policies]
     for kind, name, known in [*named, ("life", life, LIVES), ("sensor", sensor, SENSORS)]:
         if name not in known:
             raise ClinicError(f"{kind} {name!r}: expected one of {', '.join(known)}")
     if not people or not policies or len(set(policies)) < len(policies):
         raise ClinicError("a replay needs at least one population and one policy, each named once")
+    for policy, cohort in product(policies, groups):
+        if policy == "planner" and cohort == "type2":
+            raise ClinicError(f"policy {policy!r} is not for {cohort}: its world model has never seen people who make insulin")
+        try:
+            refuse_for(policy, cohort)
+        except ValueError as error:
+            raise ClinicError(str(error)) from None
     if days < 1 or seed < 0:
         raise ClinicError(f"{days} days, seed {seed}: expected at least one day, and a seed of 0 or more")
     if not 0 <= mis_set < 2 or not 0 <= pens <= 1:
@@ -112,7 +124,7 @@ def people_of(arguments: Arguments, block: Block) -> Population:
     """A whole block's people, who depend on the seed, the group and the block's number alone (and on how many are mis-set, or on
     pens): the last block of a small cohort is lived whole, so that ten adults are the first ten of a thousand."""
     seed = _seeds(arguments, block)[0]
-    group = next(group for group in GROUPS if group == block.group)
+    group = next(group for group in COHORTS if group == block.group)
     people = sample_population(group, arguments.block, seed, mis_set=arguments.mis_set, pens=arguments.pens)
     first = block.number * arguments.block
     return replace(people, names=tuple(person_name(block.group, first + index) for index in range(len(people))))

@@ -122,6 +122,23 @@ def test_the_tables_agree_with_each_other(made: Path) -> None:
         assert (steps["long_acting"].sum() > 0) == row["pens"]
 
 
+def test_type_2_is_a_cohort_like_the_others(tmp_path: Path) -> None:
+    policies = ["no-insulin", "basal-only", "treat-to-target"]
+    asked = replace(arguments_of(["type2:3"], policies, days=1, seed=7, mis_set=0.3), block=3)
+    for name in ("one", "other"):
+        run_replay(tmp_path / name, asked)
+    assert digests(tmp_path / "one") == digests(tmp_path / "other")
+    people = read_people(tmp_path / "one")
+    assert people["pens"].all() and set(people["group"]) == {"type2"}
+    insulin = people.groupby("policy")["insulin"].mean()
+    assert insulin["no-insulin"] == 0 and insulin["basal-only"] > 10
+    basal = people.query("policy == 'basal-only'")
+    assert basal["insulin"].to_numpy() == pytest.approx((24 * basal["basal"]).round().to_numpy())
+    assert {(row.policy, row.against) for row in read_summary(tmp_path / "one").differences} >= {("basal-only", "no-insulin")}
+    steps = read_steps(tmp_path / "one", "type2-000002")
+    assert len(steps) == 3 * 288 and steps["glucose"].notna().all() and not steps["basal"].any()
+
+
 TRUTH = {"sensitivity", "uptake", "pace", "activity", "ill", "blocked", "delivered", "eaten"}
 WORN = {"gain", "error", "pressure", "warming"}
 
@@ -212,6 +229,9 @@ def test_a_full_disk_is_said_and_gone_on_from(made: Path, nearly: Path, monkeypa
         ({"population": ["adult"]}, "population 'adult'"),
         ({"population": ["adult:5", "adult:6"]}, "adult was named before"),
         ({"policies": ["basal"]}, "policy 'basal': expected one of behaviour"),
+        ({"policies": ["basal-only"]}, "policy 'basal-only' is not for adult: who makes no insulin needs it at every meal"),
+        ({"population": ["type2:5"], "policies": ["pid"]}, "policy 'pid' is not for type2: it sets the rate of a pump"),
+        ({"population": ["type2:5"], "policies": ["planner"]}, "'planner' is not for type2: its world model has never seen"),
         ({"policies": ["behaviour", "behaviour"]}, "each named once"),
         ({"days": 0}, "0 days"),
         ({"seed": -1}, "seed -1"),

@@ -10,7 +10,7 @@ import torch
 from cohorts import fused
 from cohorts.physiology import Inputs, advance
 from cohorts.policies import Behaviour
-from cohorts.population import Population, sample_population
+from cohorts.population import Cohort, Population, sample_population
 from cohorts.replay import replay
 
 
@@ -24,7 +24,10 @@ def no_kernel_is_kept() -> None:
     fused._compiled_row.cache_clear()
 
 
-def test_the_compiled_step_is_the_step(people: Population, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.filterwarnings("error:_row runs uncompiled")
+@pytest.mark.parametrize("group", ["child", "type2"])
+def test_the_compiled_step_is_the_step(group: Cohort, monkeypatch: pytest.MonkeyPatch) -> None:
+    people = sample_population(group, 5, seed=2)
     # Traced whole, as for a kernel, but run operation by operation: the same bits in a second instead of a minute.
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     step, body, same = fused.stepper(people.physiology), people.body, people.body
