@@ -5,7 +5,7 @@ from html import escape
 from app.palette import AGAINST, COLORS, PROPOSED
 from app.wording import percent
 from careplan.clinic import words
-from careplan.clinic.views import Pattern, Suggestion
+from careplan.clinic.views import Part, Pattern, Suggestion
 from careplan.clinic.words import MINUS, Driver, Unit, sentence, signed, stretch
 
 
@@ -40,27 +40,27 @@ def panel(suggestion: Suggestion, unit: Unit) -> str:
 
 
 def table(suggestion: Suggestion, unit: Unit) -> str:
-    """Every part of the gain, outcome by stretch, with its sums."""
+    """Every part of the gain, outcome by stretch, with its sums; what is charged over the whole has a sum alone."""
     parts = () if suggestion.why is None else suggestion.why.parts
     if not parts:
         return ""
-    spans = sorted({(part.start, part.end) for part in parts if part.outcome in PARTED})
-    cells = {(part.outcome, part.start, part.end): part.gain for part in parts}
+    charged = {part.outcome for part in parts if part.outcome == "change" or part.outcome.startswith("budget ")}
+    spans = sorted({(part.start, part.end) for part in parts if part.outcome not in charged})
+
+    def row(title: str, chosen: list[Part]) -> str:
+        by_span = [
+            [part.gain for part in chosen if (part.start, part.end) == span and part.outcome not in charged] for span in spans
+        ]
+        cells = "".join(f"<td>{_gain(sum(gains)) if gains else ''}</td>" for gains in by_span)
+        return f"<tr><th>{title}</th>{cells}<td><b>{_gain(sum(part.gain for part in chosen))}</b></td></tr>"
+
     head = "".join(f"<th>{stretch(start, end, suggestion.kind)}</th>" for start, end in spans)
-    rows = []
-    for outcome in dict.fromkeys(part.outcome for part in parts):
-        total = sum(part.gain for part in parts if part.outcome == outcome)
-        by_span = "".join(f"<td>{_gain(cells[outcome, *span]) if outcome in PARTED else ''}</td>" for span in spans)
-        rows.append(f"<tr><th>{words.outcome(outcome, unit)}</th>{by_span}<td><b>{_gain(total)}</b></td></tr>")
-    sums = "".join(f"<td>{_gain(sum(cells[outcome, *span] for outcome in PARTED))}</td>" for span in spans)
-    rows.append(f"<tr><th>All</th>{sums}<td><b>{_gain(sum(part.gain for part in parts))}</b></td></tr>")
+    outcomes = dict.fromkeys(part.outcome for part in parts)
+    rows = "".join(row(words.outcome(name, unit), [part for part in parts if part.outcome == name]) for name in outcomes)
     return (
         f"<div class='cp-scroll'><table class='cp-regimen'><thead><tr><th></th>{head}<th>In all</th></tr></thead>"
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
+        f"<tbody>{rows}{row('All', list(parts))}</tbody></table></div>"
     )
-
-
-PARTED = ("below_54", "below_70", "in_range", "above_180", "above_250")  # outcomes that are told by stretch
 
 
 def days(suggestion: Suggestion, unit: Unit) -> str:

@@ -35,12 +35,13 @@ def why(suggestion: Suggestion, unit: Unit) -> None:
         return
     st.html(explained.panel(suggestion, unit))
     with st.expander("Every part of the gain, and the days behind it"):
-        st.html(explained.table(suggestion, unit))
+        if suggestion.why.parts:
+            st.html(explained.table(suggestion, unit) + explained.days(suggestion, unit))
         st.caption(
-            "Each number is a part of what the search weighed: glycaemia risk (0 at 112.5 mg/dL), by the part of it beyond each "
-            "threshold, and what it charges for a change and for time beyond the budgets for lows. They sum to the gain."
+            "Each number is a part of what the search weighed: glycaemia risk (0 at 112.5 mg/dL), by what of it lies beyond each "
+            "threshold, and what it charges for a change and for time beyond the budgets for lows. They sum to the gain. A "
+            "part of a day is low after 15 minutes below 70 mg/dL, and high where more than a quarter of it is above 180."
         )
-        st.html(explained.days(suggestion, unit))
         st.caption(" ".join(sentence(reason) for reason in suggestion.reasons))
 
 

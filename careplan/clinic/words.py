@@ -200,19 +200,15 @@ def does(suggestion: Suggestion, option: str = "proposed") -> str:
 
 
 def sure(suggestion: Suggestion, unit: Unit) -> str:
-    """In how many versions of the patient it is better, and its effect with a 90 % interval."""
+    """In how many particles it is better (for doses each is also a draw of what may come), and its effect, 90 % interval."""
     found = None if suggestion.why is None else suggestion.why.sure
     if found is None:
         return ""
     subject = "" if suggestion.lines else "the best alternative is "
     names = {"in_range": "time in range", "below_70": f"below {unit.text(70)}"}
     effects = [f"{name} {_points(found.effects[key])}" for key, name in names.items() if key in found.effects]
-    return "; ".join(
-        [
-            f"{subject}better than no change in {found.better} of {found.of} versions of this patient that fit the recording",
-            *effects,
-        ]
-    )
+    drawn = "futures drawn for this patient" if suggestion.kind == "doses" else "versions of this patient that fit the recording"
+    return "; ".join([f"{subject}better than no change in {found.better} of {found.of} {drawn}", *effects])
 
 
 def _points(effect: Interval) -> str:

@@ -34,6 +34,16 @@ def test_the_doses_their_effect_and_what_bound_them(db: Database) -> None:
     assert "14 Mar 2024 12:00" in text and "Not for now" in text
 
 
+def test_moments_like_now_stand_beside_the_dose(db: Database) -> None:
+    text = shown(doses("cyd"))
+    assert "5.5 U now, basal x0.5 from 60 to 90 min." in text and "Proposed for fewer highs." in text
+    assert (
+        "1 had a low and 1 a high within four hours; 3.5 U were given in the hour then, 5.5 U are proposed now, more than" in text
+    )
+    assert "<td>4 Mar 12:05</td><td>164</td><td>3.5 U</td><td>60 g</td>" in text
+    assert "Fewer highs 1 to 2 h ahead" in text
+
+
 def test_abstention_has_nothing_to_sign(db: Database) -> None:
     at = doses("bea")
     assert "what is on board is unknown" in shown(at)
