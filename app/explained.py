@@ -101,7 +101,7 @@ def _moved(driver: Driver, unit: Unit) -> str:
     if driver.moved is None:
         return ""
     before, after = driver.moved
-    digits = 1 if max(before, after) < 10 else 0
+    digits = 1 if max(before, after) < 10 or round(before) == round(after) else 0
     name = words.outcome(words.MOVED[driver.about], unit).lower()
     return f"{before:.{digits}f} \N{RIGHTWARDS ARROW} <b>{percent(after, digits)}</b> <small>{name}</small>"
 

@@ -39,9 +39,10 @@ def why(suggestion: Suggestion, unit: Unit) -> None:
             st.html(explained.table(suggestion, unit) + explained.days(suggestion, unit))
         st.caption(
             "Each number is a part of what the search weighed: glycaemia risk (0 at 112.5 mg/dL), by what of it lies beyond each "
-            "threshold, and what it charges for a change and for time beyond the budgets for lows. They sum to the gain. A "
-            "part of a day is low after 15 minutes below 70 mg/dL, and high where more than a quarter of it is above 180."
+            "threshold, and what it charges for a change and for time beyond the budgets for lows. They sum to the gain."
         )
+        if suggestion.why.patterns:
+            st.caption("Low: 15 minutes below 70 mg/dL in that part of the day. High: more than a quarter of it above 180.")
         st.caption(" ".join(sentence(reason) for reason in suggestion.reasons))
 
 
