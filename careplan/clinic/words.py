@@ -119,15 +119,12 @@ def drivers(suggestion: Suggestion) -> list[Driver]:
 
 def _moved(parts: list[Part]) -> tuple[float, float] | None:
     """The mean over stretches, each by its length."""
-    known = [
-        (part.before, part.after, part.end - part.start) for part in parts if part.before is not None and part.after is not None
-    ]
-    minutes = sum(length for _, _, length in known)
+    known = [(part.end - part.start, part.before, part.after) for part in parts if part.before is not None]
+    minutes = sum(length for length, _, _ in known)
     if not minutes:
         return None
-    return sum(before * length for before, _, length in known) / minutes, sum(
-        after * length for _, after, length in known
-    ) / minutes
+    before, after = (sum(part[0] * (part[place] or 0.0) for part in known) / minutes for place in (1, 2))
+    return before, after
 
 
 def _driver(about: str, start: int, end: int, gain: float, kind: Kind) -> str:
@@ -266,11 +263,12 @@ def like_now(suggestion: Suggestion) -> str:
     low, high = sum(one.lowest < 70 for one in found), sum(one.highest > 180 for one in found)
     which = "the one past moment" if len(found) == 1 else f"the {len(found)} past moments"
     given = sorted({min(one.bolus for one in found), max(one.bolus for one in found)})
-    proposed = round(sum(line.proposed for line in suggestion.lines if line.setting == "bolus" and line.start <= 60), 3)
+    proposed = round(sum(line.proposed for line in suggestion.lines if line.setting == "bolus" and line.start < 60), 3)
     more = ", more than at any of them" if proposed > given[-1] else ""
+    then = " to ".join(f"{units:g}" for units in given)
     return (
         f"of {which} most like this, {low} had a low and {high} a high within four hours; "
-        f"{' to '.join(f'{units:g}' for units in given)} U were given in the hour then, {proposed:g} U are proposed now{more}"
+        f"{then} U were given in the hour then, {proposed:g} U are proposed for this one{more}"
     )
 
 

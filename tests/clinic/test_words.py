@@ -131,19 +131,20 @@ def test_a_line_names_its_own_days() -> None:
             (MOMENT,),
             3.0,
             "of the one past moment most like this, 1 had a low and 1 a high within four hours; "
-            "3.5 U were given in the hour then, 3 U are proposed now",
+            "3.5 U were given in the hour then, 3 U are proposed for this one",
         ),
         (
             (MOMENT, replace(MOMENT, bolus=0.0, lowest=80.0, highest=170.0)),
             4.0,
             "of the 2 past moments most like this, 1 had a low and 1 a high within four hours; "
-            "0 to 3.5 U were given in the hour then, 4 U are proposed now, more than at any of them",
+            "0 to 3.5 U were given in the hour then, 4 U are proposed for this one, more than at any of them",
         ),
     ],
 )
 def test_moments_like_now_in_every_number(moments: tuple[Moment, ...], proposed: float, text: str) -> None:
     bolus = replace(line(), key="bolus@0", setting="bolus", start=0, end=0, unit="U", current=0.0, proposed=proposed)
-    made = replace(explained(why=why(moments=moments)), kind="doses", lines=(bolus,))
+    later = replace(bolus, key="bolus@60", start=60, end=60)  # beyond the hour, so it does not count
+    made = replace(explained(why=why(moments=moments)), kind="doses", lines=(bolus, later))
     assert words.like_now(made) == text
     assert words.moment(MOMENT, MG_DL) == "4 Mar 12:05 at 164: 3.5 U and 60 g within the hour, then 62 to 212"
     assert words.like_now(explained()) == ""
