@@ -11,8 +11,9 @@ from typing import TypeVar, cast
 
 import streamlit as st
 
-from app.wording import MG_DL, UNITS, Unit
+from app.wording import UNITS
 from careplan.clinic import Database, account, open_database
+from careplan.clinic.words import MG_DL, Unit
 from careplan.settings import Settings
 
 IDLE_MINUTES = 15

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from app.palette import BANDS, CARBS, COLORS, INK, LINE, MUTED, PROPOSED, RUNNER_UP, translucent
-from app.wording import Unit
+from careplan.clinic.words import Unit
 from careplan.evaluation.cohorts import Difference, Outcome
 
 POLICIES = (PROPOSED, "#c2571a", RUNNER_UP, "#2c7d5b", "#8a6d1f", "#4a4a4a")  # a line each, in the order of the replay
@@ -69,9 +69,7 @@ def differences_figure(differences: Sequence[Difference], unit: Unit) -> go.Figu
     for place, measure in enumerate(MEASURES):
         where = {"row": place // 4 + 1, "col": place % 4 + 1}
         for row in (found for found in differences if found.measure == measure):
-            mean, low, high = (
-                None if value is None else scaled(measure, value, unit) for value in (row.mean, row.low, row.high)
-            )
+            mean, low, high = (None if value is None else scaled(measure, value, unit) for value in (row.mean, row.low, row.high))
             certain = low is not None and high is not None and (low > 0 or high < 0)
             color = PROPOSED if certain else MUTED
             said = f"{row.group}: {mean:+.2f}" + ("" if low is None else f" ({low:+.2f} to {high:+.2f})")
@@ -80,9 +78,7 @@ def differences_figure(differences: Sequence[Difference], unit: Unit) -> go.Figu
                 figure.add_scatter(
                     x=[low, high], y=[row.group] * 2, mode="lines", line={"color": color, "width": 2}, **hover, **where
                 )
-            figure.add_scatter(
-                x=[mean], y=[row.group], mode="markers", marker={"color": color, "size": 8}, **hover, **where
-            )
+            figure.add_scatter(x=[mean], y=[row.group], mode="markers", marker={"color": color, "size": 8}, **hover, **where)
         figure.add_vline(x=0, line={"color": LINE, "width": 1}, **where)
         figure.update_yaxes(categoryorder="array", categoryarray=groups, showticklabels=place % 4 == 0, **where)
     _look(figure, 130 + 2 * (50 + 22 * len(groups)))

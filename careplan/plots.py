@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from careplan.clinic.views import Forecast, Line, Path, Suggestion
+from careplan.clinic.words import MG_DL, risk_of_low, said, sentence
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe & Ito: told apart by everyone
 EVERY = 30.0  # minutes between printed rows
@@ -30,7 +31,7 @@ def print_forecast(console: Console, forecast: Forecast) -> None:
     for banner in forecast.banners:
         console.print(f"[yellow]{escape(banner)}[/]")
     console.print(table)
-    console.print(f"Risk of a reading below 70 mg/dL within two hours, as usual: {100 * forecast.low_risk:.0f} %.")
+    console.print(sentence(risk_of_low(forecast.low_risk, MG_DL)))
     console.print("Middle of the prediction, and its 90 % interval. For research use; not a medical device.", style="dim")
 
 
@@ -83,16 +84,20 @@ def print_suggestion(console: Console, suggestion: Suggestion, *, brief: bool = 
             console.print(f"  {_line(line)}", soft_wrap=True)
         console.print("  " + escape("; ".join(suggestion.reasons)), soft_wrap=True, style="dim")
     if brief:
+        for name, text in said(suggestion, MG_DL)[:1]:
+            console.print(f"  [bold]{name}.[/] {escape(sentence(text))}", soft_wrap=True, highlight=False)
         return
     table = Table("Option", *(name.replace("_", " ") for name in suggestion.options[0].outcomes))
     for option in suggestion.options:
         table.add_row(
-            "\n".join(filter(None, (option.name, escape(option.does)))),
+            f"{option.name}\n{escape(option.does)}" if suggestion.kind == "doses" else option.name,
             *(f"{value.mid:.1f} ({value.low:.1f} to {value.high:.1f})" for value in option.outcomes.values()),
         )
     console.print(table)
-    if suggestion.limits_bound:
+    if suggestion.why is None and suggestion.limits_bound:
         console.print("  Limits that bound: " + escape(", ".join(suggestion.limits_bound)), soft_wrap=True)
+    for name, text in said(suggestion, MG_DL):
+        console.print(f"  [bold]{name}.[/] {escape(sentence(text))}", soft_wrap=True, highlight=False)
 
 
 def _line(line: Line) -> str:

@@ -58,6 +58,11 @@ class PatientSeries:
             raise IndexError(f"series of {self.patient}: {time} is outside {self.times[0]} .. {self.times[-1]}")
         return row
 
+    def since(self, row: int) -> "PatientSeries":
+        """The recording from a row on."""
+        start = self.start + pd.Timedelta(minutes=self.therapy.step * row)
+        return PatientSeries(self.patient, self.therapy, start, self.zone, self.values[row:], self.mask[row:])
+
     def column(self, name: str) -> NDArray[np.float32]:
         """`[T]` one channel, NaN where unknown."""
         index = self.therapy.index(name)

@@ -6,9 +6,10 @@ import pandas as pd
 import streamlit as st
 
 from app import access, charts, cohort_charts
-from app.wording import Unit, percent, signed
+from app.wording import percent
 from careplan.clinic import ClinicError
 from careplan.clinic.replay_folder import Arguments, read_manifest, read_person, read_steps, read_summary, replays_in
+from careplan.clinic.words import Unit, signed
 from careplan.evaluation.cohorts import EVERYONE, CohortSummary, Difference, Spread
 
 LISTED = 200  # people of a group to choose from, beside those who did worst
@@ -85,8 +86,7 @@ def _differences(summary: CohortSummary, arguments: Arguments) -> None:
     whole = EVERYONE if len(arguments.population) > 1 else rows[0].group
     said = [_sentence(row, unit) for row in rows if row.group == whole and row.measure in ("true_in_range", "true_below_70")]
     st.caption(
-        f"{chosen[0]} less {chosen[1]}: mean and 95 % interval over the same people; pale where it may be none. "
-        + " ".join(said)
+        f"{chosen[0]} less {chosen[1]}: mean and 95 % interval over the same people; pale where it may be none. " + " ".join(said)
     )
 
 

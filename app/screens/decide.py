@@ -7,9 +7,10 @@ import streamlit as st
 
 from app import access
 from app.access import Reviewer
-from app.wording import Unit, change, direction, in_words, key_name, line_name, scale, sentence, when
+from app.wording import change, direction, in_words, key_name, line_name, scale, when
 from careplan.clinic import ClinicError, ReviewError, StoreError, save_draft, sign_review
 from careplan.clinic.views import Decision, Kind, Line, Review, Suggestion, Verdict
+from careplan.clinic.words import Unit, because, sentence
 
 CHOICES: Mapping[Verdict, str] = {"accept": "Accept", "edit": "Edit", "reject": "Reject"}
 PAST: Mapping[Verdict, str] = {"accept": "accepted", "edit": "edited", "reject": "rejected"}
@@ -40,8 +41,7 @@ def _line(suggestion: Suggestion, line: Line, decided: dict[str, Decision], revi
         what, choice = st.columns([1.6, 1], vertical_alignment="center")
         with what:
             st.markdown(f"**{line_name(line, suggestion.kind)}** &nbsp; {_values(line, suggestion.kind, unit)}")
-            evidence = f" Evidence: {line.days} of the patient's days." if suggestion.kind == "regimen" else ""
-            st.caption(sentence(line.why) + evidence)
+            st.caption(sentence(because(line, suggestion, unit)))
         with choice:
             st.session_state.setdefault(keys["verdict"], before.verdict if before else None)
             verdict: Verdict | None = st.segmented_control(

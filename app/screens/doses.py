@@ -33,6 +33,7 @@ def draw() -> None:
         if not suggestion.abstained:
             if not suggestion.lines:
                 st.info("careplan proposes no dose beyond what is prescribed.")
+            proposal.point(suggestion, unit)
             proposal.why(suggestion, unit)
             proposal.effect(suggestion, unit, page.recorded)
         signed = next((review for review in page.history if review.suggestion == suggestion.id), None)

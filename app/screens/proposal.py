@@ -1,22 +1,14 @@
 """What every suggestion shows, of settings or of doses: warnings, why, its limits, and its effect beside no change."""
 
-from collections.abc import Mapping
 from html import escape
 
 import streamlit as st
 
-from app import charts
-from app.wording import Unit, in_words, limits_in_words, sentence
-from careplan.clinic.views import Interval, Path, Suggestion
-
-OUTCOMES: Mapping[str, str] = {
-    "in_range": "In range",
-    "below_70": "Below {low}",
-    "below_54": "Below {very_low}",
-    "above_180": "Above {high}",
-    "mean": "Mean",
-    "risk": "Mean risk",
-}
+from app import charts, explained
+from app.wording import in_words
+from careplan.clinic import words
+from careplan.clinic.views import Interval, Option, Path, Suggestion
+from careplan.clinic.words import Unit, sentence
 
 
 def warnings(suggestion: Suggestion) -> None:
@@ -28,12 +20,30 @@ def warnings(suggestion: Suggestion) -> None:
         st.warning(sentence(in_words(banner, suggestion.lines, suggestion.kind)), icon=":material/warning:")
 
 
+def point(suggestion: Suggestion, unit: Unit) -> None:
+    """The suggestion at a glance."""
+    if said := explained.point(suggestion, unit):
+        st.html(said)
+
+
 def why(suggestion: Suggestion, unit: Unit) -> None:
-    """The reasons, and the limits that bound the search."""
-    if suggestion.reasons:
+    """What drove it with the patient's own days, the runner-up, and the limits that bound it."""
+    if suggestion.why is None:  # stored before suggestions were explained
         st.markdown("**Why.** " + " ".join(sentence(reason) for reason in suggestion.reasons))
-    if suggestion.limits_bound:
-        st.markdown("**Limits that bound it.** " + sentence("; ".join(limits_in_words(suggestion.limits_bound, unit))))
+        if suggestion.limits_bound:
+            st.markdown("**Limits that bound it.** " + sentence("; ".join(words.limits_in_words(suggestion.limits_bound, unit))))
+        return
+    st.html(explained.panel(suggestion, unit))
+    with st.expander("Every part of the gain, and the days behind it"):
+        if suggestion.why.parts:
+            st.html(explained.table(suggestion, unit) + explained.days(suggestion, unit))
+        st.caption(
+            "Each number is a part of what the search weighed: glycaemia risk (0 at 112.5 mg/dL), by what of it lies beyond each "
+            "threshold, and what it charges for a change and for time beyond the budgets for lows. They sum to the gain."
+        )
+        if suggestion.why.patterns:
+            st.caption("Low: 15 minutes below 70 mg/dL in that part of the day. High: more than a quarter of it above 180.")
+        st.caption(" ".join(sentence(reason) for reason in suggestion.reasons))
 
 
 def effect(suggestion: Suggestion, unit: Unit, recorded: Path | None = None) -> None:
@@ -52,19 +62,22 @@ def effect(suggestion: Suggestion, unit: Unit, recorded: Path | None = None) -> 
 
 
 def _outcomes(suggestion: Suggestion, unit: Unit) -> str:
-    names = {"low": unit.text(70), "very_low": unit.text(54), "high": unit.text(180)}
     keys = list(dict.fromkeys(key for option in suggestion.options for key in option.outcomes))
     head = "".join(
-        f"<th>{option.name[:1].upper()}{option.name[1:]}{option.does and f'<small>{escape(option.does)}</small>'}</th>"
-        for option in suggestion.options
+        f"<th>{option.name[:1].upper()}{option.name[1:]}{_does(option, suggestion)}</th>" for option in suggestion.options
     )
     rows = []
     for key in keys:
-        title = OUTCOMES.get(key, key.replace("_", " ").capitalize()).format(**names)
+        title = words.outcome(key, unit)
         cells = "".join(f"<td>{_interval(key, option.outcomes.get(key), unit)}</td>" for option in suggestion.options)
         rows.append(f"<tr><th>{title}</th>{cells}</tr>")
     table = f"<thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
     return f"<div class='cp-scroll'><table class='cp-regimen'>{table}</table></div>"
+
+
+def _does(option: Option, suggestion: Suggestion) -> str:
+    """Doses in a word; the settings of a regimen stand elsewhere."""
+    return f"<small>{escape(option.does)}</small>" if option.does and suggestion.kind == "doses" else ""
 
 
 def _interval(key: str, value: Interval | None, unit: Unit) -> str:

@@ -4,9 +4,10 @@ import streamlit as st
 
 from app import access, charts, drawings
 from app.screens import choose, decide, proposal
-from app.wording import Unit, percent, when
+from app.wording import percent, when
 from careplan.clinic import UnknownPatient, review_page
 from careplan.clinic.views import PatientSummary, Review, ReviewPage
+from careplan.clinic.words import Unit
 
 
 def draw() -> None:
@@ -22,6 +23,8 @@ def draw() -> None:
     signed = next((review for review in page.history if suggestion and review.suggestion == suggestion.id), None)
     _heading(page.summary)
     _banners(page)
+    if suggestion is not None and signed is None:
+        proposal.point(suggestion, unit)
     st.html(drawings.tiles(page.recent, unit))
     _profile(page, unit)
     _days(page, unit)

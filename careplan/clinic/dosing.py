@@ -11,11 +11,13 @@ from torch import Tensor
 from careplan.clinic.decisions import exposure
 from careplan.clinic.dose_search import DECISION, HORIZON, INCREMENT, PARTICLES, Ahead, search_doses
 from careplan.clinic.errors import ClinicError
+from careplan.clinic.evidence import alike
+from careplan.clinic.explain import Compared, explain, interval, shares
 from careplan.clinic.forecasts import row_at
 from careplan.clinic.records import load_record
 from careplan.clinic.regimens import load_regimen
 from careplan.clinic.suggestions import save_suggestion
-from careplan.clinic.views import Interval, Line, Option, Path, Suggestion
+from careplan.clinic.views import Line, Option, Path, Suggestion, Why
 from careplan.clinic.what_if import apply, parse
 from careplan.clinic.world import World, personalised, reasons_to_abstain
 from careplan.glucose import DAY, GLUCOSE, LIMITS, Regimen
@@ -57,7 +59,7 @@ def suggest_doses(
     made = []
     for index, patient in enumerate(patients):
         suggestion = _suggestion(
-            world, plans, index, series[index], rows[index], gates[index], known[patient][2], seed, announced
+            world, plans, index, series[index], rows[index], people[index], gates[index], known[patient][2], seed, announced
         )
         made.append(save_suggestion(db, suggestion))
     return made
@@ -179,6 +181,7 @@ def _suggestion(
     index: int,
     series: PatientSeries,
     row: int,
+    person: Personalisation,
     gate: tuple[str, ...],
     digest: str,
     seed: int,
@@ -212,24 +215,37 @@ def _suggestion(
         limits_bound=(*plans.bound[index], *(f"budget {name}" for name in plans.pruned[index])),
         banners=(),
         provenance=world.provenance(seed, digest),
+        why=None if abstained else _why(world, plans, index, series, row, person, announced),
     )
+
+
+def _why(
+    world: World, plans: DosePlans, index: int, series: PatientSeries, row: int, person: Personalisation, announced: Sequence[str]
+) -> Why:
+    """By the hour ahead; beside it, past moments like now."""
+    levels = plans.levels[index]
+    hours = range(round(HORIZON / 60))
+    found = Compared(
+        account=plans.account,
+        index=index,
+        levels=levels,
+        part=torch.arange(levels.shape[-1]) * len(hours) // levels.shape[-1],
+        spans=[(60 * hour, 60 * (hour + 1)) for hour in hours],
+        draws=shares(levels),
+        changed=bool(plans.changed[index]),
+        has_runner_up=bool(plans.has_runner_up[index]),
+    )
+    ahead, mask = _future(series, row, None, announced)
+    eaten = float(np.where(mask, ahead, 0.0)[: round(60 / GLUCOSE.step), GLUCOSE.index("carbs")].sum())
+    low_risk = float(world.risk_of_low(series, [row], person)[0])
+    return explain(found, low_risk=low_risk, moments=alike(series, row, carbs=eaten))
 
 
 def _option(plans: DosePlans, index: int, option: int) -> Option:
     levels = plans.levels[index, option].cpu()  # [P, M]
     low, mid, high = torch.quantile(levels, torch.tensor([0.05, 0.5, 0.95]), dim=0)
     minutes = tuple(float(minute) for minute in (torch.arange(levels.shape[1]) + 1) * HORIZON / levels.shape[1])
-    shares = {
-        "in_range": ((levels >= 70) & (levels <= 180)).float().mean(1) * 100,
-        "below_70": (levels < 70).float().mean(1) * 100,
-        "below_54": (levels < 54).float().mean(1) * 100,
-        "above_180": (levels > 180).float().mean(1) * 100,
-        "mean": levels.mean(1),
-    }
-    outcomes = {
-        name: Interval(low=float(values.quantile(0.05)), mid=float(values.mean()), high=float(values.quantile(0.95)))
-        for name, values in shares.items()
-    }
+    outcomes = {name: interval(drawn) for name, drawn in shares(levels).items()}
     path = Path(minutes=minutes, mid=tuple(mid.tolist()), low=tuple(low.tolist()), high=tuple(high.tolist()))
     return Option(name=OPTIONS[option], path=path, outcomes=outcomes, does=_does(plans, index, option))
 

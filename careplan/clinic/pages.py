@@ -123,9 +123,7 @@ def urgency(metrics: Metrics) -> tuple[float, str]:
 def recent_series(record: PatientRecord) -> PatientSeries:
     """The last 14 days of a record on the grid."""
     series = to_series(record, GLUCOSE)
-    rows = min(len(series), round(RECENT / timedelta(minutes=GLUCOSE.step)))
-    start = series.times[-rows]
-    return PatientSeries(series.patient, series.therapy, start, series.zone, series.values[-rows:], series.mask[-rows:])
+    return series.since(max(0, len(series) - round(RECENT / timedelta(minutes=GLUCOSE.step))))
 
 
 def _around(record: PatientRecord, at: datetime | None) -> Path:

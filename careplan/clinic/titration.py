@@ -1,6 +1,7 @@
 """Regimen suggestions: search over settings on the patient's own days, under caps, budgets and the abstention gate."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -9,9 +10,12 @@ from torch import Tensor
 
 from careplan.clinic.days import SETTINGS, Days, recent_days
 from careplan.clinic.decisions import INSULIN, exposure
+from careplan.clinic.evidence import addressed, pattern
+from careplan.clinic.explain import Compared, explain, interval, shares
 from careplan.clinic.regimens import load_regimen
 from careplan.clinic.suggestions import save_suggestion
-from careplan.clinic.views import Interval, Line, Option, Path, Setting, Suggestion
+from careplan.clinic.views import Line, Option, Path, Setting, Suggestion, Why
+from careplan.clinic.words import clock, signed
 from careplan.clinic.world import World, personalised, reasons_to_abstain
 from careplan.glucose import DAY, GLUCOSE, LINE_LIMITS, Regimen
 from careplan.planning.planner import OPTIONS
@@ -64,25 +68,55 @@ def suggest_regimen(
 
     parts = len(regimen.starts)
     whole_day = [range(first, first + parts) for first in range(0, parts * len(SETTINGS), parts)]
-    plans = plan_regimen(
-        evaluate, [lines], GLUCOSE, together=whole_day, parts=blocks.cpu(), margin=MARGIN, least_days=LEAST_DAYS
-    )
-    options = tuple(_option(plans, index, len(days), seed) for index in _shown(plans))
+    plans = plan_regimen(evaluate, [lines], GLUCOSE, together=whole_day, parts=blocks.cpu(), margin=MARGIN, least_days=LEAST_DAYS)
+    levels = plans.levels[0].unflatten(-1, (len(days), -1))  # [3, P, D, H]
+    draws = shares(_drawn(levels, seed))
+    options = tuple(_option(index, levels[index], draws, _does(plans, index, lines, regimen)) for index in _shown(plans))
     changed = bool(plans.changed[0])
-    proposed = [_line(line, key, float(value), regimen) for line, key, value in _moved(plans, lines, regimen)] if changed else []
-    why = _reasons(plans, options, len(days))
+    proposed = tuple(_line(line, key, value, regimen) for line, key, value in _moved(plans, 0, lines, regimen)) if changed else ()
+    abstained = bool(plans.abstained[0])
     return _suggestion(
         world,
         series,
         digest,
         seed,
-        abstained=bool(plans.abstained[0]),
-        reasons=why,
-        lines=tuple(proposed),
+        abstained=abstained,
+        reasons=_reasons(plans, options, len(days)),
+        lines=proposed,
         options=options,
         limits_bound=(*plans.bound[0], *(f"budget {name}" for name in plans.pruned[0])),
         banners=plans.advice[0],
+        why=None if abstained else _why(world, plans, series, person, regimen, days, proposed, draws),
     )
+
+
+def _why(
+    world: World,
+    plans: RegimenPlans,
+    series: PatientSeries,
+    person: Personalisation,
+    regimen: Regimen,
+    days: Days,
+    lines: Sequence[Line],
+    draws: Mapping[str, Tensor],
+) -> Why:
+    """By part of the day; beside it, the days on which what is addressed was seen."""
+    spans = list(zip(regimen.starts, [*regimen.starts[1:], DAY], strict=True))
+    found = Compared(
+        account=plans.account,
+        index=0,
+        levels=plans.levels[0],
+        part=days.block.repeat(len(days)),
+        spans=spans,
+        draws=draws,
+        changed=bool(plans.changed[0]),
+        has_runner_up=bool(plans.has_runner_up[0]),
+    )
+    measured = np.flatnonzero(series.mask[:, GLUCOSE.index(GLUCOSE.regulated)])
+    low_risk = float(world.risk_of_low(series, [int(measured[-1]) + 1], person)[0])
+    why = explain(found, low_risk=low_risk)
+    recent = series.since(min(days.rows))
+    return replace(why, patterns=tuple(pattern(recent, *about) for about in addressed(why.parts, lines)))
 
 
 def regimen_lines(series: PatientSeries, regimen: Regimen, days: Days) -> list[RegimenLine]:
@@ -124,36 +158,46 @@ def _shown(plans: RegimenPlans) -> list[int]:
     return shown + ([1] if bool(plans.has_runner_up[0]) else []) + [2]
 
 
-def _option(plans: RegimenPlans, index: int, days: int, seed: int) -> Option:
-    """The typical day under one regimen, and its outcomes with intervals over particles and days."""
-    levels = plans.levels[0, index].unflatten(1, (days, -1))  # [P, D, H]
-    particles, _, steps = levels.shape
-    low, mid, high = torch.quantile(levels.flatten(0, 1), torch.tensor([0.05, 0.5, 0.95]), dim=0)
+def _drawn(levels: Tensor, seed: int) -> Tensor:
+    """Levels `[3, P, D, H]` -> `[3, DRAWS, D * H]`: a particle, and days drawn again, the same under all three."""
+    _, particles, days, _ = levels.shape
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randint(days, (DRAWS, days), generator=generator)
     who = torch.randint(particles, (DRAWS, 1), generator=generator)
-    drawn = levels[who, chosen].flatten(1)  # [DRAWS, D * H]
-    shares = {
-        "in_range": ((drawn >= 70) & (drawn <= 180)).float().mean(1) * 100,
-        "below_70": (drawn < 70).float().mean(1) * 100,
-        "below_54": (drawn < 54).float().mean(1) * 100,
-        "above_180": (drawn > 180).float().mean(1) * 100,
-        "mean": drawn.mean(1),
-    }
-    outcomes = {}
-    for name, values in shares.items():
-        edges = torch.quantile(values, torch.tensor([0.05, 0.5, 0.95])).tolist()
-        outcomes[name] = Interval(low=edges[0], mid=edges[1], high=edges[2])
+    return levels[:, who, chosen].flatten(2)
+
+
+def _option(index: int, levels: Tensor, draws: Mapping[str, Tensor], does: str) -> Option:
+    """The typical day under one regimen `[P, D, H]`, and its outcomes with intervals over particles and days."""
+    steps = levels.shape[-1]
+    low, mid, high = torch.quantile(levels.flatten(0, 1), torch.tensor([0.05, 0.5, 0.95]), dim=0)
     minutes = tuple(float(minute) for minute in (np.arange(steps) + 1) * DAY / steps)
     return Option(
         name=OPTIONS[index],
         path=Path(minutes=minutes, mid=tuple(mid.tolist()), low=tuple(low.tolist()), high=tuple(high.tolist())),
-        outcomes=outcomes,
+        outcomes={name: interval(drawn[index]) for name, drawn in draws.items()},
+        does=does,
     )
 
 
-def _moved(plans: RegimenPlans, lines: Sequence[RegimenLine], regimen: Regimen) -> list[tuple[RegimenLine, int, float]]:
-    values = plans.values[0, 0].tolist()
+def _does(plans: RegimenPlans, option: int, lines: Sequence[RegimenLine], regimen: Regimen) -> str:
+    """ "basal +9 to +10 % all day, carb ratio +19 % from 06:00, 11:00"; "as prescribed" where nothing changes."""
+    moved: dict[str, list[tuple[int, float]]] = {}
+    for line, block, value in _moved(plans, option, lines, regimen):
+        moved.setdefault(line.key.split("@")[0], []).append((regimen.starts[block], 100 * (value / line.current - 1)))
+    said = []
+    for setting, changes in moved.items():
+        least, most = (signed(pick((change for _, change in changes), key=abs), 0) for pick in (min, max))
+        where = "all day" if len(changes) == len(regimen.starts) else f"from {', '.join(clock(start) for start, _ in changes)}"
+        percent = least if least == most else f"{least} to {most}"
+        said.append(f"{setting.replace('_', ' ')} {percent} %{'' if setting == 'long_acting' else f' {where}'}")
+    return ", ".join(said) or "as prescribed"
+
+
+def _moved(
+    plans: RegimenPlans, option: int, lines: Sequence[RegimenLine], regimen: Regimen
+) -> list[tuple[RegimenLine, int, float]]:
+    values = plans.values[0, option].tolist()
     blocks = len(regimen.starts)
     return [
         (line, index % blocks, value)
@@ -213,6 +257,7 @@ def _suggestion(
     options: tuple[Option, ...] = (),
     limits_bound: tuple[str, ...] = (),
     banners: tuple[str, ...] = (),
+    why: Why | None = None,
 ) -> Suggestion:
     return Suggestion(
         id=None,
@@ -227,4 +272,5 @@ def _suggestion(
         limits_bound=limits_bound,
         banners=banners,
         provenance=world.provenance(seed, digest),
+        why=why,
     )

@@ -11,6 +11,7 @@ from careplan.evaluation.metrics import Profile as Profile
 Verdict = Literal["accept", "edit", "reject"]
 Kind = Literal["regimen", "doses"]
 Status = Literal["no data", "not planned", "suggested", "no change", "abstained", "draft", "signed"]
+Side = Literal["low", "high"]
 Setting = Literal["basal", "carb_ratio", "correction_factor", "long_acting", "bolus", "temp_basal"]
 
 
@@ -64,7 +65,86 @@ class Option:
     name: str  # "proposed", "runner-up", "no change"
     path: Path
     outcomes: Mapping[str, Interval]
-    does: str = ""  # doses: what is given, in words
+    does: str = ""  # what is given or changed, in words
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One part of a gain over no change, in risk, from `start` to `end` as in `Line`.
+
+    Of an outcome: "below_54", "below_70", "in_range", "above_180", "above_250"; or of what is charged beside risk: "change",
+    "budget below_70". before, after: % of that time in the outcome, under no change and under the change.
+    """
+
+    outcome: str
+    start: int
+    end: int
+    gain: float
+    before: float | None = None
+    after: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sureness:
+    """In how many particles of the patient's posterior a change scores better than no change, and its effect on each outcome."""
+
+    better: int
+    of: int
+    effects: Mapping[str, Interval]  # % points; the mean in mg/dL
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """One local day with a pattern: when glucose was furthest from range, how far (mg/dL), and for how many minutes in all."""
+
+    date: str
+    minute: int
+    level: float
+    minutes: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pattern:
+    """Lows or highs between two minutes of the local day: `seen` on some of so many days with enough readings."""
+
+    side: Side
+    start: int
+    end: int
+    days: int
+    seen: tuple[Seen, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """A past moment of the local day, the level then, U and g of the hour that followed, and the extremes of the four hours."""
+
+    date: str
+    minute: int
+    level: float
+    bolus: float
+    carbs: float
+    lowest: float
+    highest: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Why:
+    """The numbers behind a suggestion, from the search and from the patient's own days; `words` says them.
+
+    gain, runner_up: in the search's score (risk), over no change; 0 and None where there is none. worth: what a change must gain.
+    parts, sure: of the proposal against no change, or of the runner-up where no change is best; parts sum to the gain.
+    low_risk: the probability of a reading below 70 mg/dL in the two hours after `at`, everyone behaving as usual.
+    patterns: of the parts of the day that the change is about; moments: like now, for doses.
+    """
+
+    gain: float
+    runner_up: float | None
+    worth: float
+    parts: tuple[Part, ...]
+    sure: Sureness | None
+    low_risk: float | None
+    patterns: tuple[Pattern, ...]
+    moments: tuple[Moment, ...] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +163,7 @@ class Suggestion:
     limits_bound: tuple[str, ...]
     banners: tuple[str, ...]  # warnings: out of distribution, guardrail, little data
     provenance: Mapping[str, str]  # seed, code version, model hash, data hash
+    why: Why | None = None  # None where it abstains, and for those stored before there was one
 
 
 @dataclass(frozen=True, kw_only=True)

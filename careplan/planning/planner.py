@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from careplan.planning.account import Account, account
+from careplan.planning.actions import NO_CHANGE
 from careplan.planning.doses import DoseProblem
 from careplan.planning.model import PlanningModel
 from careplan.planning.safety import DoseContext, bounds_of, closed, guard_doses
@@ -25,7 +27,7 @@ class DosePlans:
     cost's threshold; violation `[B, 3, Q]` share of particles that go below it at all; objective `[B, 3]` tail mean of risk.
     changed, abstained, has_runner_up `[B]`. reasons: why it abstains or changes nothing. bound: hard limits that forbade a first
     action. pruned: costs whose budget forbade one. evaluated `[B]`: plans that were allowed and compared. A prediction is NaN
-    where the model's is.
+    where the model's is. account: what the options were scored by; it says nothing of those who abstain.
     """
 
     interval: float
@@ -42,6 +44,7 @@ class DosePlans:
     bound: tuple[tuple[str, ...], ...]
     pruned: tuple[tuple[str, ...], ...]
     evaluated: Tensor
+    account: Account
 
 
 @torch.no_grad()
@@ -135,14 +138,16 @@ def _answer(
     """Choose among the plans, replay what is chosen, and guard it."""
     batch, decisions = problem.context.baseline.shape
     rows = torch.arange(batch, device=plans.parent.device)
-    nothing = plans.scores(risk_level)[:, 0]
+    scores = plans.scores(risk_level)
+    nothing = scores[:, 0]
     node, score = plans.best(risk_level)
     better = score > nothing + worth
     node = torch.where(better, node, torch.zeros_like(node))
     other, second = plans.best(risk_level, excluding=plans.first[rows, node])
     has_other = torch.isfinite(second)
     other = torch.where(has_other, other, torch.zeros_like(other))
-    actions = plans.sequence(torch.stack([node, other, torch.zeros_like(node)], dim=1), decisions)
+    nodes = torch.stack([node, other, torch.zeros_like(node)], dim=1)
+    actions = plans.sequence(nodes, decisions)
 
     for row in plans.broken.nonzero().flatten().tolist():
         reasons[row].append("the model's prediction is not finite")
@@ -163,6 +168,7 @@ def _answer(
     changed = (actions[:, 0] != unchanged[:, 0]).any(-1).any(-1)
     risk = problem.therapy.risk(levels).mean(-1)
     below = torch.stack([cost.rate(levels) for cost in problem.therapy.costs], -1)
+    effort = problem.effort * (actions != actions.new_tensor(NO_CHANGE)).any(-1).sum(-1, keepdim=True).expand_as(risk).to(risk)
     bound = {name: hit.tolist() for name, hit in problem.bound_now().items()}
     return DosePlans(
         interval=problem.interval,
@@ -179,6 +185,7 @@ def _answer(
         bound=tuple(tuple(name for name, hit in bound.items() if hit[row]) for row in range(batch)),
         pruned=_closed_by_budget(problem, plans, budget),
         evaluated=plans.eligible.sum(1),
+        account=account(scores.gather(1, nodes), risk, {"change": effort}, risk_level=risk_level, worth=worth),
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from careplan.planning.account import Account, account
 from careplan.planning.model import Expansion
 from careplan.planning.safety import RegimenLine, guard_line
 from careplan.planning.search import Plans, search
@@ -29,7 +30,7 @@ class RegimenPlans:
     values, multipliers `[B, 3, L]`; levels `[B, 3, P, M]`; risk `[B, 3, P]`; below `[B, 3, P, Q]`; violation `[B, 3, Q]` share of
     particles beyond a cost's budget; objective `[B, 3]`; changed, abstained, has_runner_up, evaluated `[B]`.
     bound: the rules that closed a change, "key: rule". pruned: costs whose budget closed a single change. advice: values beyond
-    the recommended range.
+    the recommended range. account: what the options were scored by; it says nothing of those who abstain.
     """
 
     values: Tensor
@@ -47,6 +48,7 @@ class RegimenPlans:
     pruned: tuple[tuple[str, ...], ...]
     advice: tuple[tuple[str, ...], ...]
     evaluated: Tensor
+    account: Account
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,13 +108,20 @@ class RegimenProblem:
     def outcome(self, levels: Tensor) -> Tensor:
         """Levels `[B, W, P, M]` -> minus mean risk, each cost over the whole, and over each part: `[B, W, P, C]`."""
         rates = [cost.rate(levels) for cost in self.therapy.costs]
-        over = [(rate.mean(-1) - allowed[:, None, None]).clamp(min=0) for rate, allowed in zip(rates, self.budget.T, strict=True)]
-        reward = -self.therapy.risk(levels).mean(-1) - self.excess * 100.0 * torch.stack(over).sum(0)
+        reward = -self.therapy.risk(levels).mean(-1) - torch.stack([*self.charges(levels).values()]).sum(0)
         channels = [reward, *(rate.mean(-1) for rate in rates)]
         if self.parts is not None:
             channels += [rate[..., self.parts == part].mean(-1) for part in self.parts.unique() for rate in rates]
         outcome = torch.stack(channels, -1)
         return torch.where(torch.isfinite(levels).all(-1, keepdim=True), outcome, torch.full_like(outcome, torch.nan))
+
+    def charges(self, levels: Tensor) -> dict[str, Tensor]:
+        """What time beyond each cost's budget counts, in risk: levels `[B, W, P, M]` -> `[B, W, P]` by cost."""
+        charged = {}
+        for cost, allowed in zip(self.therapy.costs, self.budget.T, strict=True):
+            over = (cost.rate(levels).mean(-1) - allowed[:, None, None]).clamp(min=0)
+            charged[f"budget {cost.name}"] = self.excess * 100.0 * over
+        return charged
 
 
 @torch.no_grad()
@@ -243,13 +252,15 @@ def _answer(
 ) -> RegimenPlans:
     """Choose among the plans, evaluate what is chosen once more, and guard every line of it."""
     batch, rows = len(lines), torch.arange(len(lines))
-    nothing = plans.scores(risk_level)[:, 0]
+    scores = plans.scores(risk_level)
+    nothing = scores[:, 0]
     node, score = plans.best(risk_level)
     node = torch.where(score > nothing + worth, node, torch.zeros_like(node))
     other, second = plans.best(risk_level, excluding=plans.first[rows, node])
     has_other = torch.isfinite(second)
     nodes = torch.stack([node, torch.where(has_other, other, torch.zeros_like(other)), torch.zeros_like(node)], 1)
-    multipliers = plans.sequence(nodes, problem.changes).prod(2)
+    steps = plans.sequence(nodes, problem.changes)
+    multipliers = steps.prod(2)
     reasons: list[list[str]] = [[] for _ in range(batch)]
     advice: list[tuple[str, ...]] = []
     for row in range(batch):
@@ -279,6 +290,7 @@ def _answer(
     )
     risk = problem.therapy.risk(levels).mean(-1)
     below = torch.stack([cost.rate(levels).mean(-1) for cost in problem.therapy.costs], -1)
+    change = problem.penalty * (steps != 1.0).any(-1).sum(-1, keepdim=True).expand_as(risk).to(risk)
     return RegimenPlans(
         values=values,
         multipliers=multipliers,
@@ -295,6 +307,9 @@ def _answer(
         pruned=pruned,
         advice=tuple(advice),
         evaluated=plans.eligible.sum(1),
+        account=account(
+            scores.gather(1, nodes), risk, {"change": change, **problem.charges(levels)}, risk_level=risk_level, worth=worth
+        ),
     )
 
 

@@ -76,6 +76,13 @@ def tail_mean(values: Tensor, level: float) -> Tensor:
     return (values.sort(dim=-1).values * weights).sum(-1)
 
 
+def tail_weights(values: Tensor, level: float) -> Tensor:
+    """The weight of each particle in `tail_mean`: `[..., P]` -> `[..., P]`, which sum to 1."""
+    mass = level * values.shape[-1]
+    rank = values.argsort(-1).argsort(-1).to(values.dtype)
+    return (mass - rank).clamp(0.0, 1.0) / mass
+
+
 def prior_of(outcome: Tensor, budget: Tensor, risk_level: float) -> Tensor:
     """Prior logits `[B, K]` from the outcome of each candidate taken alone `[B, K, P, C]`, candidate 0 being no change.
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from careplan.clinic import Database, save_suggestion, store_records
-from careplan.clinic.views import Interval, Line, Option, Path, Suggestion
+from careplan.clinic.views import Interval, Line, Moment, Option, Part, Path, Pattern, Seen, Suggestion, Sureness, Why
 from careplan.glucose import BLOCKS, DAY, Regimen
 from careplan.records.events import PatientRecord, events_frame
 
@@ -30,10 +30,11 @@ def clinic(db: Database) -> None:
     report = store_records(db, "table", people)
     if report.failed:
         raise RuntimeError(str(report.failed))
-    save_suggestion(db, suggestion("ann", line("basal", 1, 0.9), line("carb_ratio", 1, 1.1), line("correction_factor", 2, 1.2)))
-    why = ("the two-hour error on this patient's own days is 61 mg/dL, staying as it is 48",)
+    lines = (line("basal", 1, 0.9), line("carb_ratio", 1, 1.1), line("correction_factor", 2, 1.2))
+    save_suggestion(db, suggestion("ann", *lines, why=why()))
+    off = ("the two-hour error on this patient's own days is 61 mg/dL, staying as it is 48",)
     save_suggestion(
-        db, suggestion("bea", abstained=True, reasons=why, options=(), banners=("Out of distribution: very high doses",))
+        db, suggestion("bea", abstained=True, reasons=off, options=(), banners=("Out of distribution: very high doses",))
     )
     save_suggestion(db, suggestion("cyd", reasons=("every change searched is worse than none",), limits_bound=()))
     for patient in ("ann", "cyd"):
@@ -125,6 +126,27 @@ def suggestion(patient: str, *lines: Line, **changes: Any) -> Suggestion:
     return Suggestion(patient=patient, lines=lines, **given)
 
 
+def why(**changes: Any) -> Why:
+    """Lows from 06:00 to 11:00, seen on three of 14 days, drive it."""
+    seen = tuple(Seen(date=f"2024-03-{day:02d}", minute=620, level=50.0 + day, minutes=60) for day in (3, 5, 9))
+    given: dict[str, Any] = {
+        "gain": 1.6,
+        "runner_up": 1.1,
+        "worth": 0.2,
+        "parts": (
+            Part(outcome="below_70", start=360, end=660, gain=2.0, before=14.0, after=5.0),
+            Part(outcome="above_180", start=1020, end=DAY, gain=-0.3, before=20.0, after=23.0),
+            Part(outcome="change", start=0, end=DAY, gain=-0.1),
+        ),
+        "sure": Sureness(better=7, of=8, effects={"below_70": Interval(mid=-4.3, low=-6.0, high=-1.9)}),
+        "low_risk": 0.12,
+        "patterns": (Pattern(side="low", start=360, end=660, days=14, seen=seen),),
+        "moments": None,
+        **changes,
+    }
+    return Why(**given)
+
+
 def doses(patient: str, **changes: Any) -> Suggestion:
     """5.5 U now and half the basal for 30 min in an hour, planned for noon of the fourteenth day."""
     common: dict[str, Any] = {"current": 0.0, "lowest": 0.0, "absolute_low": 0.0, "days": 14, "why": "an edit can only give less"}
@@ -159,6 +181,10 @@ def doses(patient: str, **changes: Any) -> Suggestion:
         "limits_bound": ("max_on_board", "budget below_70"),
         **changes,
     }
+    if given["lines"]:
+        high = Part(outcome="above_180", start=60, end=120, gain=1.6, before=60.0, after=30.0)
+        then = Moment(date="2024-03-04", minute=725, level=164.0, bolus=3.5, carbs=60.0, lowest=62.0, highest=212.0)
+        given["why"] = why(parts=(high,), patterns=(), moments=(then,))
     return suggestion(patient, *given.pop("lines"), **given)
 
 

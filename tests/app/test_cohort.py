@@ -9,9 +9,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import cohort_charts
-from app.wording import MG_DL, MMOL_L
 from careplan.clinic.replay_folder import read_steps, read_summary
 from careplan.clinic.replays import arguments_of, run_replay
+from careplan.clinic.words import MG_DL, MMOL_L
 from careplan.settings import Settings, data_folder
 
 from .conftest import ADA, checked, shown

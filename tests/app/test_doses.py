@@ -4,9 +4,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import charts
-from app.wording import MG_DL, MMOL_L, limits_in_words, scale
+from app.wording import scale
 from careplan.clinic import Database, audit_trail, dose_page, review_page
 from careplan.clinic.views import Decision
+from careplan.clinic.words import MG_DL, MMOL_L, limits_in_words
 
 from .conftest import ADA, checked, say, shown, sign
 from .test_screens import screen
@@ -31,6 +32,15 @@ def test_the_doses_their_effect_and_what_bound_them(db: Database) -> None:
     assert "<th>Runner-up<small>4 U now</small></th><th>No change<small>as prescribed</small></th>" in text
     assert "The most insulin on board allowed; the budget for time below 70 mg/dL." in text
     assert "14 Mar 2024 12:00" in text and "Not for now" in text
+
+
+def test_moments_like_now_stand_beside_the_dose(db: Database) -> None:
+    text = shown(doses("cyd"))
+    assert "5.5 U now, basal x0.5 from 60 to 90 min." in text and "Proposed for fewer highs." in text
+    assert "1 had a low and 1 a high within four hours" in text
+    assert "3.5 U were given in the hour then, 5.5 U are proposed for this one, more than at any of them." in text
+    assert "<td>4 Mar 12:05</td><td>164</td><td>3.5 U</td><td>60 g</td>" in text
+    assert "Fewer highs 1 to 2 h ahead" in text
 
 
 def test_abstention_has_nothing_to_sign(db: Database) -> None:

@@ -8,9 +8,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import access, charts
-from app.wording import MG_DL, MMOL_L, Unit
 from careplan.clinic import Database, audit_trail, open_database, review_page
 from careplan.clinic.views import Path, Profile
+from careplan.clinic.words import MG_DL, MMOL_L, Unit
 
 from .build import option
 from .conftest import ADA, Start, checked, press, shown
@@ -72,8 +72,27 @@ def test_the_review_shows_current_against_proposed(review: Start) -> None:
     assert "1.00 → <b>0.90</b>" in text
     assert "\N{MINUS SIGN}0.10 U/h (\N{MINUS SIGN}10 %)" in text
     assert "less insulin" in text
-    assert "13 of the patient's days" in text
+    assert "13 days of evidence" in text
     assert "At most 20 % a visit" in text
+
+
+def test_the_point_comes_first_then_what_drives_it_and_the_days(review: Start) -> None:
+    text = shown(review("ann"))
+    assert "Proposed for fewer lows." in text
+    assert text.index("class='cp-point'") < text.index("class='cp-tiles'") < text.index("class='cp-drivers'")
+    assert "Fewer lows 06:00-11:00" in text and "14 \N{RIGHTWARDS ARROW} <b>5 %</b> <small>below 70</small>" in text
+    assert "<b>3 of 14</b> <small title='low 06:00-11:00 on 3 of 14 days: 3, 5, 9 Mar (lowest 53 at 10:20 on 3 Mar)'>" in text
+    assert "Better than no change in 7 of 8 versions of this patient" in text
+    assert "within two hours, everyone behaving as usual: 12 %" in text
+    assert "<td>+2.00</td>" in text and "<td><b>+1.60</b></td>" in text  # every part, and their sum
+    assert "Low 06:00-11:00 on 3 of 14 days" in text
+    assert "lowest 2.9" in shown(review("ann", unit="mmol/L"))
+
+
+def test_a_suggestion_from_before_explanations_is_shown_as_it_was(review: Start) -> None:
+    text = shown(review("cyd"))
+    assert "**Why.** Every change searched is worse than none." in text
+    assert "class='cp-point'" not in text and "class='cp-drivers'" not in text
 
 
 def test_the_effect_is_beside_no_change_with_intervals(review: Start) -> None:

@@ -15,7 +15,7 @@ from careplan.clinic.suggestions import save_suggestion
 from careplan.clinic.summaries import patients, show
 from careplan.clinic.views import Decision, PatientSummary, ReviewPage, Suggestion, WorklistRow
 from careplan.records.events import PatientRecord, events_frame
-from careplan.store import Database
+from careplan.store import Database, schema
 
 from .build import REGIMEN, START, line, record, suggestion
 
@@ -153,6 +153,18 @@ def test_every_view_survives_json(db: Database) -> None:
     ]
     for kind, view in views:
         assert codec.load(kind, codec.dump(view)) == view  # type: ignore[var-annotated]
+
+
+def test_a_suggestion_stored_before_it_was_explained_still_loads(db: Database) -> None:
+    store_records(db, "table", [record(days=2)])
+    body = codec.dump(suggestion(line()))
+    del body["why"]
+    del body["options"][0]["does"]
+    with db.write() as session:
+        row = schema.Suggestion(patient="ann", kind="regimen", created=suggestion().created, payload=body, provenance={})
+        session.add(row)
+    old = review_page(db, "ann").suggestion
+    assert old is not None and old.why is None and old.lines == (line(),)
 
 
 def test_a_view_with_a_missing_or_misshapen_field_is_refused() -> None:

@@ -7,13 +7,15 @@ import pandas as pd
 import pytest
 import torch
 
+from careplan.clinic import words
 from careplan.clinic.days import recent_days
 from careplan.clinic.demo import demo_records
 from careplan.clinic.dosing import suggest_doses
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.forecasts import NO_CHANGE, forecast_patient
-from careplan.clinic.records import store_records
+from careplan.clinic.records import load_series, store_records
 from careplan.clinic.regimens import load_regimen
+from careplan.clinic.suggestions import load_suggestion
 from careplan.clinic.titration import plan_regimens, regimen_lines
 from careplan.clinic.world import open_world, personalised
 from careplan.glucose import LIMITS
@@ -155,10 +157,33 @@ def test_regimens_keep_their_caps(db, world, patient) -> None:
         assert line.days >= 5
 
 
+def test_a_suggestion_is_explained_by_the_search_and_a_reload_says_the_same(db, world, patient) -> None:
+    doses = suggest_doses(db, [patient], world, at=AT, announced=["carbs 80 at 12:00"])[0]
+    regimen = plan_regimens(db, [patient], world)[0]
+    for made in (doses, regimen):
+        why, about = made.why, "proposed" if made.lines else "runner-up"
+        assert why is not None and why.sure is not None and 0 < why.low_risk < 1
+        gain = why.gain if made.lines else why.runner_up
+        assert sum(part.gain for part in why.parts) == pytest.approx(gain, abs=5e-3)
+        assert why.runner_up is None or not made.lines or why.runner_up <= why.gain + 1e-6
+        assert (why.gain > why.worth) == bool(made.lines)
+        effect = [next(one for one in made.options if one.name == name).outcomes["in_range"].mid for name in (about, "no change")]
+        assert why.sure.effects["in_range"].mid == pytest.approx(effect[0] - effect[1], abs=1e-3)
+        stored = load_suggestion(db, made.id)
+        assert stored == made
+        assert words.said(stored, words.MG_DL) == words.said(made, words.MG_DL)
+    assert doses.why.low_risk == pytest.approx(forecast_patient(db, patient, world, at=AT).low_risk)
+    assert doses.why.moments is not None and all(moment.date < "2026-09-22" for moment in doses.why.moments)
+    assert {(part.start, part.end) for part in doses.why.parts} == {(0, 60), (60, 120), (120, 180), (180, 240), (0, 240)}
+    dates = {f"{day:%Y-%m-%d}" for day in load_series(db, patient).times.tz_convert("UTC")}
+    assert all(seen.date in dates for pattern in regimen.why.patterns for seen in pattern.seen)
+    assert bool(regimen.lines) == bool(regimen.why.patterns)
+
+
 @pytest.mark.parametrize(("name", "reason"), [("an-hour", "too little data"), ("no-insulin", "no doses are logged")])
 def test_too_little_to_go_on_makes_it_abstain(db, world, name: str, reason: str) -> None:
     for made in (*suggest_doses(db, [name], world), *plan_regimens(db, [name], world)):
-        assert made.abstained and not made.lines
+        assert made.abstained and not made.lines and made.why is None
         assert any(reason in text for text in made.reasons)
 
 

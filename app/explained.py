@@ -1,0 +1,140 @@
+"""Why a suggestion is what it is, as HTML: what drove it, how sure it is, and the patient's own days behind it."""
+
+from html import escape
+
+from app.palette import AGAINST, COLORS, PROPOSED
+from app.wording import percent
+from careplan.clinic import words
+from careplan.clinic.views import Part, Pattern, Suggestion
+from careplan.clinic.words import MINUS, Driver, Unit, sentence, signed, stretch
+
+
+def point(suggestion: Suggestion, unit: Unit) -> str:
+    """The suggestion in one glance: what to do, what for, at what price, and how sure."""
+    text = words.headline(suggestion, unit)
+    if not text:
+        return ""
+    does = words.does(suggestion) if suggestion.lines else ""
+    sure = words.sure(suggestion, unit)
+    first = f"<b>{escape(sentence(does))}</b>" if does else ""
+    return f"<div class='cp-point'>{first}<span>{escape(sentence(text))}</span><small>{escape(sentence(sure))}</small></div>"
+
+
+def panel(suggestion: Suggestion, unit: Unit) -> str:
+    """What drives it, on which days, the runner-up and the limits: each on a line of its own."""
+    why = suggestion.why
+    if why is None:
+        return ""
+    rows = [
+        ("What drives it" if suggestion.lines else "For and against the best alternative", _drivers(suggestion, unit)),
+        ("Moments like now", _moments(suggestion, unit)),
+        (
+            "Two hours ahead" if suggestion.kind == "doses" else "After the last reading",
+            "" if why.low_risk is None else escape(sentence(words.risk_of_low(why.low_risk, unit))),
+        ),
+        ("Runner-up" if suggestion.lines else "Best alternative", escape(sentence(words.runner_up(suggestion)))),
+        ("Limits that bound it", escape(sentence("; ".join(words.limits_in_words(suggestion.limits_bound, unit))))),
+    ]
+    told = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in rows if text)
+    return f"<div class='cp-why'><dl>{told}</dl></div>"
+
+
+def table(suggestion: Suggestion, unit: Unit) -> str:
+    """Every part of the gain, outcome by stretch, with its sums; what is charged over the whole has a sum alone."""
+    parts = () if suggestion.why is None else suggestion.why.parts
+    if not parts:
+        return ""
+    charged = {part.outcome for part in parts if part.outcome == "change" or part.outcome.startswith("budget ")}
+    spans = sorted({(part.start, part.end) for part in parts if part.outcome not in charged})
+
+    def row(title: str, chosen: list[Part]) -> str:
+        by_span = [
+            [part.gain for part in chosen if (part.start, part.end) == span and part.outcome not in charged] for span in spans
+        ]
+        cells = "".join(f"<td>{_gain(sum(gains)) if gains else ''}</td>" for gains in by_span)
+        return f"<tr><th>{title}</th>{cells}<td><b>{_gain(sum(part.gain for part in chosen))}</b></td></tr>"
+
+    head = "".join(f"<th>{stretch(start, end, suggestion.kind)}</th>" for start, end in spans)
+    outcomes = dict.fromkeys(part.outcome for part in parts)
+    rows = "".join(row(words.outcome(name, unit), [part for part in parts if part.outcome == name]) for name in outcomes)
+    return (
+        f"<div class='cp-scroll'><table class='cp-regimen'><thead><tr><th></th>{head}<th>In all</th></tr></thead>"
+        f"<tbody>{rows}{row('All', list(parts))}</tbody></table></div>"
+    )
+
+
+def days(suggestion: Suggestion, unit: Unit) -> str:
+    """The days with each pattern, by date."""
+    patterns = () if suggestion.why is None else suggestion.why.patterns
+    told = "".join(f"<li>{escape(sentence(words.days(pattern, unit)))}</li>" for pattern in patterns)
+    return f"<ul class='cp-said'>{told}</ul>" if told else ""
+
+
+def _drivers(suggestion: Suggestion, unit: Unit) -> str:
+    """A bar for each, to the right for the change and to the left against it; what it moves, and the days that show it."""
+    found = [driver for driver in words.drivers(suggestion) if driver.about != "rest"]
+    most = max((abs(driver.gain) for driver in found), default=0.0)
+    if not most:
+        return ""
+    change = "proposed" if suggestion.lines else "alternative"
+    own = "own days with it" if any(driver.pattern for driver in found) else ""
+    names = ("", "against | for", f"no change \N{RIGHTWARDS ARROW} {change}", own)
+    head = "".join(f"<small>{name}</small>" for name in names)
+    return f"<div class='cp-drivers'>{head}{''.join(_driver(driver, most, unit) for driver in found)}</div>"
+
+
+def _driver(driver: Driver, most: float, unit: Unit) -> str:
+    width = 50 * abs(driver.gain) / most
+    color = PROPOSED if driver.gain > 0 else AGAINST
+    side = "left:50%" if driver.gain > 0 else f"left:{50 - width:.1f}%"
+    bar = f"<i style='{side};width:{width:.1f}%;background:{color}'></i>"
+    seen = "" if driver.pattern is None else _seen(driver.pattern, unit)
+    return (
+        f"<span>{escape(driver.text[:1].upper() + driver.text[1:])}</span>"
+        f"<span class='cp-bar' title='{_gain(driver.gain)} in risk'>{bar}</span>"
+        f"<span class='n'>{_moved(driver, unit)}</span><span>{seen}</span>"
+    )
+
+
+def _moved(driver: Driver, unit: Unit) -> str:
+    """From what to what share of that time."""
+    if driver.moved is None:
+        return ""
+    before, after = driver.moved
+    digits = 1 if max(before, after) < 10 or round(before) == round(after) else 0
+    name = words.outcome(words.MOVED[driver.about], unit).lower()
+    return f"{before:.{digits}f} \N{RIGHTWARDS ARROW} <b>{percent(after, digits)}</b> <small>{name}</small>"
+
+
+def _seen(pattern: Pattern, unit: Unit) -> str:
+    """How many of the patient's days show it, and which."""
+    if not pattern.seen:
+        return f"<small>{f'none of {pattern.days}' if pattern.days else 'none with enough readings'}</small>"
+    dates, told = words.dates(one.date for one in pattern.seen), escape(words.days(pattern, unit))
+    return f"<b>{len(pattern.seen)} of {pattern.days}</b> <small title='{told}'>{dates}</small>"
+
+
+def _moments(suggestion: Suggestion, unit: Unit) -> str:
+    """What followed the past moments most like now, each in a row."""
+    found = () if suggestion.why is None else suggestion.why.moments or ()
+    said = escape(sentence(words.like_now(suggestion)))
+    if not found:
+        return said
+    rows = "".join(
+        f"<tr><td>{words.dates([one.date])} {words.clock(one.minute)}</td><td>{unit.text(one.level)}</td><td>{one.bolus:g} U</td>"
+        f"<td>{one.carbs:g} g</td><td>{_level(one.lowest, unit)}</td><td>{_level(one.highest, unit)}</td></tr>"
+        for one in found
+    )
+    names = ("Then", unit.name, "bolus, 1 h", "carbs, 1 h", "lowest, 4 h", "highest, 4 h")
+    head = "".join(f"<th>{name}</th>" for name in names)
+    return f"{said}<div class='cp-scroll'><table class='cp-moments'><tr>{head}</tr>{rows}</table></div>"
+
+
+def _level(glucose: float, unit: Unit) -> str:
+    color = COLORS["low"] if glucose < 70 else COLORS["very_high"] if glucose > 180 else ""
+    return f"<b style='color:{color}'>{unit.text(glucose)}</b>" if color else unit.text(glucose)
+
+
+def _gain(gain: float) -> str:
+    text = signed(gain, 2)
+    return "0" if text in ("+0.00", f"{MINUS}0.00") else text
