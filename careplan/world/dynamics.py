@@ -33,7 +33,7 @@ from careplan.world.encoder import DAY, clock
 SENSITIVITY, RAISING, RETURNING, SLOWNESS = 0, 1, 2, 3  # logs of lower, raise, return, then of one time constant a pool
 NOTHING, PLAN, RECORD = 0, 1, 2  # what is given of the future: nothing, a plan of our own, a record of what was done
 LOWEST, HIGHEST = -3.0, 8.0  # scaled levels outside are not predicted
-RETURN = 0.0024  # a minute: of a level's distance to the usual, what goes by itself; what virtual patients showed when it was free
+RETURN = 0.0024  # a minute: of a level's distance to the usual, what goes by itself; as virtual patients show when it is free
 
 
 @dataclass(frozen=True, eq=False)

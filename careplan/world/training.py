@@ -197,16 +197,14 @@ class Training(L.LightningModule):
         steps, interval = recorded.shape[1], model.shape.interval
         halves = torch.arange(2 * steps, device=self.device)
         asked = torch.full((len(chosen),), PLAN, device=self.device)
-        course = dynamics.planned.course(
-            future.minute[:, :1] + 0.5 * interval * halves, code, values[:, halves // 2], asked
-        )
+        course = dynamics.planned.course(future.minute[:, :1] + 0.5 * interval * halves, code, values[:, halves // 2], asked)
         features = dynamics.planned.features(code.new_zeros(1, 1, model.shape.latent), course.situation)
         one = code.new_ones(len(chosen), 1)
         pools = dynamics.absorption.fill(
             model.amounts(past.values, past.mask, usual), dynamics.absorption.time_constants(code), model.therapy.step
         ).unsqueeze(1)
         group = round(interval / model.therapy.step)
-        levels = ((branches.recorded[chosen].to(self.device) - model.center[self.column]) / model.scale[self.column])
+        levels = (branches.recorded[chosen].to(self.device) - model.center[self.column]) / model.scale[self.column]
         truth, level = levels[:, group - 1 :: group], levels[:, :1]
         futures = Futures(
             model=model,
