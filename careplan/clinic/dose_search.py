@@ -12,6 +12,7 @@ from careplan.planning.latent import LatentModel
 from careplan.planning.planner import DosePlans, plan_doses
 from careplan.planning.safety import DoseContext
 from careplan.series import Window
+from careplan.stages import stage
 from careplan.therapy import Limits
 from careplan.world.futures import Futures, contexts
 from careplan.world.model import WorldModel
@@ -52,6 +53,30 @@ def search_doses(
     usual `[B, C + 1]`; widen `[B]` multiplies the predicted spread; context: what the guardrails need, from the standing basal
     rate at each decision `[B, D]` U/h. simulations: as `plan_doses`.
     """
+    with stage("encode"):
+        latent, state, daily, hourly = _encoded(model, past, usual, code, widen, ahead, seed)
+    table = dose_table(daily.cpu(), ahead.increment, ahead.adjustable)
+    known = context(hourly.unflatten(1, (round(HORIZON / DECISION), -1)).mean(-1).cpu())
+    device = state.device
+    with stage("search"):
+        return plan_doses(
+            latent,
+            state,
+            GLUCOSE,
+            limits,
+            _on(known, device),
+            (table[0].to(device), table[1].to(device)),
+            interval=DECISION,
+            simulations=simulations,
+            seed=seed,
+        )
+
+
+def _encoded(
+    model: WorldModel, past: Window, usual: Tensor, code: Tensor, widen: Tensor, ahead: Ahead, seed: int
+) -> tuple[LatentModel, Tensor, Tensor, Tensor]:
+    """What is searched and where it begins `[B, P, S]`; U of bolus that count as a day's `[B]`; the standing basal rate along the
+    integration `[B, H]`."""
     shape, (batch, particles) = model.shape, code.shape[:2]
     device = model.center.device
     past, usual, code, widen = past.to(device), usual.to(device), code.to(device), widen.to(device)
@@ -91,19 +116,7 @@ def search_doses(
         unit=into / (daily.unsqueeze(1) * shape.interval),
         steps=round(DECISION / shape.interval),
     )
-    table = dose_table(daily.cpu(), ahead.increment, ahead.adjustable)
-    known = context(hourly.unflatten(1, (round(HORIZON / DECISION), -1)).mean(-1).cpu())
-    return plan_doses(
-        latent,
-        latent.initial(level, state.pools.unflatten(0, fold)),
-        GLUCOSE,
-        limits,
-        _on(known, device),
-        (table[0].to(device), table[1].to(device)),
-        interval=DECISION,
-        simulations=simulations,
-        seed=seed,
-    )
+    return latent, latent.initial(level, state.pools.unflatten(0, fold)), daily, hourly
 
 
 def _on(context: DoseContext, device: torch.device) -> DoseContext:
