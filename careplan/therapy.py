@@ -75,7 +75,8 @@ class LineLimits:
     """Limits on one setting of a regimen.
 
     lowest, highest: absolute, nobody overrides them. low, high: recommended, beyond them a typed reason is needed.
-    low_ratio, high_ratio: to the original setting. per_visit: the largest change in one visit, as a share of the current value.
+    low_ratio, high_ratio: to the original setting. per_visit: the largest change in one visit, as a share of the current value;
+    against_lows: the largest to less treatment where the low-level target is broken, of the current and of the original value.
     """
 
     lowest: float
@@ -85,6 +86,7 @@ class LineLimits:
     low_ratio: float = 0.7
     high_ratio: float = 1.2
     per_visit: float = 0.2
+    against_lows: float = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -99,7 +99,7 @@ def _line_problems(line: Line, decision: Decision, exposed: Callable[[Line], Exp
     low, high = _absolute(line)
     if not low <= value <= high:
         return [*found, f"{key}: {value:g} {line.unit} is beyond the absolute limits {low:g} to {high:g}, which nobody can sign"]
-    guarded = _guarded(line, value)
+    guarded = _guarded(line, value, exposed(line))
     unusual = [] if line.lowest <= value <= line.highest else [f"beyond the recommended {line.lowest:g} to {line.highest:g}"]
     if decision.verdict == "accept" and guarded:
         found.append(f"{key}: the proposal is {'; '.join(guarded)}: edit or reject it")
@@ -123,8 +123,8 @@ def _absolute(line: Line) -> tuple[float, float]:
     return max(line.absolute_low, limits.lowest), min(line.absolute_high, limits.highest)
 
 
-def _guarded(line: Line, value: float) -> list[str]:
-    """What the planner's own guardrail says of a value, once more; lows are judged apart, on the readings themselves."""
+def _guarded(line: Line, value: float, exposed: Exposure) -> list[str]:
+    """What the planner's own guardrail says of a value, once more; more insulin despite lows is judged apart."""
     limits = PRESCRIBED.get(line.setting)
     if limits is None:
         return []
@@ -135,7 +135,7 @@ def _guarded(line: Line, value: float) -> list[str]:
         limits=limits,
         increment=0.0,
         days=line.days,
-        breach=False,
+        breach=bool(exposed.readings) and exposed.breach is not None and not raises_insulin(line, value),
     )
     return [reason.removeprefix(f"it: {value:g} ") for reason in guard_line(again, value).reasons]
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from careplan.clinic.days import SETTINGS, Days, recent_days
-from careplan.clinic.decisions import INSULIN, exposure
+from careplan.clinic.decisions import INSULIN, Exposure, exposure
 from careplan.clinic.evidence import addressed, pattern
 from careplan.clinic.explain import Compared, explain, interval, shares
 from careplan.clinic.recordings import Recording, question, read_recording
@@ -166,7 +166,7 @@ def regimen_lines(series: PatientSeries, regimen: Regimen, days: Days) -> list[R
                     limits=LINE_LIMITS[setting],  # type: ignore[index]
                     increment=INCREMENT[setting],  # type: ignore[index]
                     days=float((evidence[:, days.block == block].any(1)).sum()),
-                    breach=exposure(glucose, minute, start, end).breach is not None,
+                    breach=_breach(exposure(glucose, minute, start, end)),
                 )
             )
     lines.append(
@@ -177,7 +177,7 @@ def regimen_lines(series: PatientSeries, regimen: Regimen, days: Days) -> list[R
             limits=LINE_LIMITS["long_acting"],
             increment=INCREMENT["long_acting"],
             days=float(len(days)) if regimen.long_acting > 0 else 0.0,
-            breach=exposure(glucose, minute).breach is not None,
+            breach=_breach(exposure(glucose, minute)),
         )
     )
     return lines
@@ -236,12 +236,18 @@ def _moved(
     ]
 
 
+def _breach(exposed: Exposure) -> bool | None:
+    """Whether a target for lows is broken, `None` where nothing was measured."""
+    return exposed.breach is not None if exposed.readings else None
+
+
 def _line(line: RegimenLine, block: int, value: float, regimen: Regimen) -> Line:
     setting: Setting = line.key.split("@")[0]  # type: ignore[assignment]
     start, end = (0, DAY) if setting == "long_acting" else (regimen.starts[block], [*regimen.starts[1:], DAY][block])
     limit = line.limits
     more = (value - line.current) * line.direction > 0
     cause = "highs" if more else "lows"
+    rescue = limit.against_lows if line.breach else limit.per_visit
     return Line(
         key=line.key,
         setting=setting,
@@ -250,8 +256,8 @@ def _line(line: RegimenLine, block: int, value: float, regimen: Regimen) -> Line
         unit=UNIT[setting],
         current=line.current,
         proposed=value,
-        lowest=max(limit.low, line.current * (1 - limit.per_visit)),
-        highest=min(limit.high, line.current * (1 + limit.per_visit)),
+        lowest=max(limit.low, line.current * (1 - (rescue if line.direction > 0 else limit.per_visit))),
+        highest=min(limit.high, line.current * (1 + (rescue if line.direction < 0 else limit.per_visit))),
         absolute_low=limit.lowest,
         absolute_high=limit.highest,
         days=int(line.days),

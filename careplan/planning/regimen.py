@@ -19,7 +19,7 @@ from careplan.planning.search import Plans, search
 from careplan.planning.tree import prior_of, tail_mean
 from careplan.therapy import Therapy
 
-FACTORS = (0.8, 0.9, 1.1, 1.2)
+FACTORS = (0.7, 0.8, 0.9, 1.1, 1.2)  # of treatment: a line of which more is less treatment moves by as much the other way
 Evaluate = Callable[[Tensor], Tensor]
 
 
@@ -214,7 +214,7 @@ def candidates(
         for line in each:
             seen = {line.current}
             for factor in factors:
-                value = rounded(line, factor)
+                value = rounded(line, factor if line.direction > 0 else 2.0 - factor)
                 verdict = guard_line(line, value, least_days=least_days)
                 values.append(value)
                 fine.append(verdict.allowed and value not in seen)

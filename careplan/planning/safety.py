@@ -177,7 +177,8 @@ class RegimenLine:
 
     current: what is prescribed now; original: what caps count from (a pump's own setting; `current` when the same).
     direction: +1 where a larger value means more treatment, -1 where less. increment: what the value is rounded to.
-    days: of evidence. breach: the low-level target is broken in this part of the day; `None`, unknown, counts as broken.
+    days: of evidence. breach: the low-level target is broken in this part of the day; unknown, `None`, allows neither what a
+    target that is met allows nor what a broken one does.
     """
 
     key: str
@@ -195,14 +196,17 @@ def guard_line(line: RegimenLine, proposed: float, *, least_days: float = 7.0) -
     if proposed == line.current:
         return Verdict(True)
     limit, original = line.limits, line.current if line.original is None else line.original
+    rescue = line.breach is True and (proposed - line.current) * line.direction <= 0.0
+    cap = max(limit.per_visit, limit.against_lows) if rescue else limit.per_visit
+    high = max(limit.high_ratio, 1.0 + cap) if rescue else limit.high_ratio
     checks = {
         f"current value {line.current:g}, expected above 0": 0.0 < line.current < math.inf,
         f"original value {original:g}, expected above 0": 0.0 < original < math.inf,
         f"{line.days:g} days of evidence, {least_days:g} needed": line.days >= least_days,
         f"beyond the absolute limits {limit.lowest:g} to {limit.highest:g}": limit.lowest <= proposed <= limit.highest,
-        f"more than {limit.per_visit:.0%} in one visit": abs(proposed - line.current) <= limit.per_visit * line.current + 1e-6,
-        f"beyond {limit.low_ratio:g} to {limit.high_ratio:g} times the original {original:g}": (
-            limit.low_ratio * original - 1e-6 <= proposed <= limit.high_ratio * original + 1e-6
+        f"more than {cap:.0%} in one visit": abs(proposed - line.current) <= cap * line.current + 1e-6,
+        f"beyond {limit.low_ratio:g} to {high:g} times the original {original:g}": (
+            limit.low_ratio * original - 1e-6 <= proposed <= high * original + 1e-6
         ),
     }
     if not (proposed - line.current) * line.direction <= 0.0:

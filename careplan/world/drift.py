@@ -162,9 +162,7 @@ def unchanged(minutes: Array, level: Array, within: float) -> float:
     return longest
 
 
-def residuals(
-    model: WorldModel, series: PatientSeries, person: Personalisation, begin: int
-) -> tuple[Rows, NDArray[np.float32]]:
+def residuals(model: WorldModel, series: PatientSeries, person: Personalisation, begin: int) -> tuple[Rows, NDArray[np.float32]]:
     """Rows from `begin` on that were forecast from `[R]`, and the residuals at `AHEAD` over the edge of their interval
     `[R, H]`."""
     step, column = series.therapy.step, series.therapy.index(series.therapy.regulated)

@@ -2,11 +2,17 @@
 
     context  z  [L]   dz/dt = f(z, clock, c)                     what the doses do not decide: sensitivity, habits, trend
     pools    s  [S]   ds/dt = inflow(u) + K s                    doses on their way, the patient's own time constants
-    level    g  []    dg/dt = drift(z, g) + trend(t) - lower(z, g) x_low + raise(z, g) x_high,   lower, raise > 0
+    level    g  []    dg/dt = drift + trend(t) - lower x_low + raise x_high,   lower, raise > 0
 
 A record is not an experiment: doses are given because the level is expected to move, and much that moves it is not logged.
 So two flows are kept apart, of the same state. Under a plan of our own a dose has its full effect. Where the future is only
-foreseen (nothing is given, or a record of what was done), a dose counts as far as it foretells.
+foreseen (nothing is given, or a record of what was done), a dose counts as far as it foretells: drift, lower and raise are
+functions of context and level.
+
+    under a plan      drift(z) - return g,      lower, raise (g, clock, c)
+
+There they are not: what a treatment changes depends on the patient code, the clock and the level alone, so no strange context,
+and nobody's habits, can make a dose look harmless.
 
 Doses act through the pools alone, pools are non-negative and `g` is a scalar whose rate falls with `x_low` and rises with
 `x_high`. By the comparison theorem for scalar equations (Walter 1970, ch. II), more of a lowering dose then never predicts
@@ -24,9 +30,10 @@ from careplan.therapy import Therapy
 from careplan.world.encoder import DAY, clock
 
 # The first numbers of a patient code have a meaning; the rest are free.
-SENSITIVITY, RAISING, SLOWNESS = 0, 1, 2  # log lower, log raise, then one log time constant a pool
+SENSITIVITY, RAISING, RETURNING, SLOWNESS = 0, 1, 2, 3  # logs of lower, raise, return, then of one time constant a pool
 NOTHING, PLAN, RECORD = 0, 1, 2  # what is given of the future: nothing, a plan of our own, a record of what was done
 LOWEST, HIGHEST = -3.0, 8.0  # scaled levels outside are not predicted
+RETURN = 0.0024  # a minute: of a level's distance to the usual, what goes by itself; as virtual patients show when it is free
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,10 +178,6 @@ class Flow(nn.Module):
         self.drift = AdaLN(latent, condition, hidden)
         self.context = nn.Linear(latent, hidden)
         self.situation = nn.Linear(condition, hidden, bias=False)
-        self.from_level = nn.Linear(3, hidden, bias=False)
-        self.rates = nn.Linear(hidden, 3)
-        nn.init.zeros_(self.rates.weight)
-        nn.init.zeros_(self.rates.bias)
         scale = therapy.channel(therapy.regulated).scale
         self.gains = [gain / scale for gain in therapy.gain]  # scaled levels a whole day's amount
 
@@ -188,30 +191,93 @@ class Flow(nn.Module):
         still = torch.cat([code, (asked != NOTHING).to(minute.dtype).unsqueeze(-1), record.unsqueeze(-1)], dim=-1)
         still = still.unsqueeze(1).expand(-1, instants, -1)
         condition = torch.cat([clock(minute % DAY), still, values[..., self.disturbances], evidence], dim=-1)
-        return Course(self.drift.modulate(condition), self.situation(condition))
+        return Course(self.drift.modulate(condition), self.situated(condition))
 
     def context_rate(self, z: Tensor, modulation: Tensor) -> Tensor:
         """dz/dt an hour, `[B, L]`."""
         return self.drift(z, modulation)
 
+    def situated(self, condition: Tensor) -> Tensor:
+        """What the level's rate needs of the condition `[..., conditions]`, `[..., F]`."""
+        raise NotImplementedError
+
     def features(self, z: Tensor, situation: Tensor) -> Tensor:
-        """What the level's rate needs of the context, `[B, hidden]`; the same for every treatment compared."""
-        return self.context(z) + situation
+        """What it needs of the context too, `[B, F]`; the same for every treatment compared."""
+        raise NotImplementedError
+
+    def rates(self, features: Tensor, level: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """At a level `[B]`: drift, and the logs of lower and raise over what the therapy lets expect, `[B]` each."""
+        raise NotImplementedError
 
     def level_rate(
         self, features: Tensor, code: Tensor, level: Tensor, low: Tensor, high: Tensor, frozen: Tensor | None = None
     ) -> Tensor:
         """d level / dt a minute `[B]`, decreasing in `low` and increasing in `high`, which act now `[B]` (shares of a day a
         minute). frozen: `[B]` where no gradient reaches the gains."""
-        g = level.clamp(LOWEST, HIGHEST).unsqueeze(-1)
-        shape = torch.cat([g, F.relu(-g - 0.8), F.relu(g - 1.0)], dim=-1)
-        drift, lower, raises = self.rates(F.silu(features + self.from_level(shape))).unbind(-1)
+        level = level.clamp(LOWEST, HIGHEST)
+        drift, lower, raises = self.rates(features, level)
         lower = self.gains[0] * torch.exp(0.5 * code[..., SENSITIVITY] + lower.clamp(-2.5, 1.5))
         raises = self.gains[1] * torch.exp(0.5 * code[..., RAISING] + raises.clamp(-2.5, 1.5))
+        back = RETURN * torch.exp(0.5 * code[..., RETURNING]) * level
         if frozen is not None:
-            lower, raises = torch.where(frozen, lower.detach(), lower), torch.where(frozen, raises.detach(), raises)
+            lower, raises, back = (torch.where(frozen, part.detach(), part) for part in (lower, raises, back))
         rest = self.gains[0] / DAY * 0.5  # what holds a level against half a day's lowering treatment spread evenly
-        return rest - 0.003 * g.squeeze(-1) + 0.02 * drift - lower * low + raises * high
+        return rest - back + 0.02 * drift - lower * low + raises * high
+
+
+def bent(level: Tensor) -> Tensor:
+    """A level `[...]` as networks see it, with bends where it is low and where it is high: `[..., 3]`."""
+    return torch.stack([level, F.relu(-level - 0.8), F.relu(level - 1.0)], dim=-1)
+
+
+class Foreseen(Flow):
+    """As things usually go: what doses foretell depends on everything."""
+
+    def __init__(self, therapy: Therapy, *, latent: int, hidden: int, code: int, evidence: int) -> None:
+        super().__init__(therapy, latent=latent, hidden=hidden, code=code, evidence=evidence)
+        self.from_level = nn.Linear(3, hidden, bias=False)
+        self.out = nn.Linear(hidden, 3)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def situated(self, condition: Tensor) -> Tensor:
+        return self.situation(condition)
+
+    def features(self, z: Tensor, situation: Tensor) -> Tensor:
+        return self.context(z) + situation
+
+    def rates(self, features: Tensor, level: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        drift, lower, raises = self.out(F.silu(features + self.from_level(bent(level)))).unbind(-1)
+        return drift, lower, raises
+
+
+class Planned(Flow):
+    """Under a plan of our own: what doses do depends on clock, disturbances, level, and those numbers of the code that have a
+    meaning; on the context depends the drift alone, which every treatment shares."""
+
+    WIDTH = 32  # of the gains
+
+    def __init__(self, therapy: Therapy, *, latent: int, hidden: int, code: int, evidence: int) -> None:
+        super().__init__(therapy, latent=latent, hidden=hidden, code=code, evidence=evidence)
+        named = SLOWNESS + len(therapy.pools)
+        self.causes = [*range(4 + named), *range(4 + code + 2, 4 + code + 2 + len(self.disturbances))]
+        self.cause = nn.Linear(len(self.causes), self.WIDTH)
+        self.from_level = nn.Linear(3, self.WIDTH, bias=False)
+        self.out, self.gain = nn.Linear(hidden, 1), nn.Linear(self.WIDTH, 2)
+        for layer in (self.out, self.gain):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def situated(self, condition: Tensor) -> Tensor:
+        return torch.cat([self.situation(condition), self.cause(condition[..., self.causes])], dim=-1)
+
+    def features(self, z: Tensor, situation: Tensor) -> Tensor:
+        drift = self.out(F.silu(self.context(z) + situation[..., : -self.WIDTH]))
+        return torch.cat([drift, situation[..., -self.WIDTH :]], dim=-1)
+
+    def rates(self, features: Tensor, level: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        lower, raises = self.gain(F.silu(features[..., 1:] + self.from_level(bent(level)))).unbind(-1)
+        return features[..., 0], lower, raises
 
 
 class Dynamics(nn.Module):
@@ -221,5 +287,5 @@ class Dynamics(nn.Module):
         super().__init__()
         self.absorption = Absorption(therapy)
         self.trend = Trend()
-        self.planned = Flow(therapy, latent=latent, hidden=hidden, code=code, evidence=evidence)
-        self.foreseen = Flow(therapy, latent=latent, hidden=hidden, code=code, evidence=evidence)
+        self.planned = Planned(therapy, latent=latent, hidden=hidden, code=code, evidence=evidence)
+        self.foreseen = Foreseen(therapy, latent=latent, hidden=hidden, code=code, evidence=evidence)

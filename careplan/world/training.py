@@ -16,7 +16,8 @@ from careplan.series import Window, split
 from careplan.therapy import Therapy
 from careplan.world import losses
 from careplan.world.corpus import Branches, Corpus
-from careplan.world.dynamics import NOTHING, PLAN, RECORD, SLOWNESS, State
+from careplan.world.dynamics import NOTHING, PLAN, RECORD, SLOWNESS
+from careplan.world.futures import Futures, abduct
 from careplan.world.model import Shape, WorldModel
 
 
@@ -29,17 +30,18 @@ class Recipe:
 
     steps: int = 1500
     batch: int = 256  # windows of recordings a step
-    branches: int = 64  # branched futures a step
+    branches: int = 256  # branched futures a step
     horizon: int = 48  # rows predicted from recordings
     virtual: float = 0.25  # share of windows from virtual patients
     anonymous: float = 0.5  # share of windows whose patient is not told: they train the typical patient, code 0
     unlogged: float = 0.2  # share of people's windows from which each channel but the level is hidden at even odds
+    untracked: float = 0.5  # share of virtual windows from which disturbances without a direction are hidden
     rate: float = 3e-3
     latent: float = 0.1
     anticollapse: float = 3e-4
     vicreg: bool = False
     inverse: float = 0.02
-    effects: float = 2.0
+    effects: float = 4.0
     prior: float = 2e-3
     seed: int = 7
 
@@ -67,10 +69,12 @@ class Training(L.LightningModule):
         self.codes = nn.Embedding(len(corpus), self.model.shape.code)
         nn.init.zeros_(self.codes.weight)
         pools = len(therapy.pools)
+        self.named = SLOWNESS + pools  # numbers of the code that say what doses do
         # What sets virtual patients apart, in those numbers of the code that are free: gains and time constants are learned from
         # them for everyone.
-        self.virtual = nn.Parameter(torch.zeros(self.model.shape.code - SLOWNESS - pools))
+        self.virtual = nn.Parameter(torch.zeros(self.model.shape.code - self.named))
         self.column = therapy.index(therapy.regulated)
+        self.tracked = [therapy.index(channel.name) for channel in therapy.of("disturbance") if not channel.direction]
         self.inverse = nn.Sequential(nn.Linear(2 * self.model.shape.latent, 64), nn.SiLU(), nn.Linear(64, pools))
         measured = torch.tensor([float(part[:, self.column].sum()) for part in corpus.mask.split(corpus.length.tolist())])
         self.register_buffer("weights", measured.sqrt(), persistent=False)  # between as many windows a person and a reading
@@ -105,9 +109,12 @@ class Training(L.LightningModule):
         return own + (patients >= self.real).unsqueeze(1) * apart
 
     def _unlogged(self, whole: Window, usual: Tensor, real: Tensor, generator: torch.Generator) -> tuple[Window, Tensor]:
-        """Some windows of people as if a channel of doses or disturbances had never been logged: many do not log everything."""
+        """Some windows of people as if a channel of doses or disturbances had never been logged: many do not log everything. Some
+        of virtual patients as if nobody had tracked what has no direction (activity)."""
         careless = torch.rand(len(usual), 1, generator=generator).to(self.device) < self.recipe.unlogged * real.unsqueeze(1)
         hide = careless & (torch.rand(usual.shape, generator=generator).to(self.device) < 0.5)
+        untracked = (torch.rand(len(usual), generator=generator).to(self.device) < self.recipe.untracked) & ~real
+        hide[:, self.tracked] |= untracked.unsqueeze(1)
         hide[:, [self.column, -1]] = False
         mask = whole.mask & ~hide[:, None, :-1]
         return Window(torch.where(mask, whole.values, 0.0), mask, whole.minute), torch.where(hide, 0.0, usual)
@@ -129,8 +136,11 @@ class Training(L.LightningModule):
         nothing, record = torch.where(real, 0.55, 0.2), torch.where(real, 0.3, 0.2)
         asked = torch.where(draw < nothing, NOTHING, torch.where(draw < nothing + record, RECORD, PLAN))
         mask = future.mask & (asked != NOTHING)[:, None, None]
-        # Nobody randomised what people do: where virtual patients teach the effects of doses, recordings of people do not.
-        frozen = real & (self.real < len(self.corpus))
+        # Nobody randomised what was done, so where branched futures teach the effects of doses, recordings do not.
+        taught = bool(recipe.effects and len(self.branches))
+        frozen = torch.full_like(real, taught)
+        if taught:
+            code = torch.cat([code[:, : self.named].detach(), code[:, self.named :]], dim=1)
         state = model.state(encoded[:, now], past, usual, code)
         evidence = model.told(state, future.values, mask, usual)
         rollout = model.rollout(state, future.values, mask, asked, usual, code, evidence, frozen)
@@ -172,24 +182,49 @@ class Training(L.LightningModule):
         return F.smooth_l1_loss(self.inverse(torch.cat([encoded[:, :-1], encoded[:, 1:]], dim=-1)), given)
 
     def _effects(self, chosen: Tensor, generator: torch.Generator) -> Tensor:
-        """The difference between two futures that differ in treatment alone. The code is what the recordings made it."""
+        """The difference between two futures that differ in treatment alone, along the one that happened: what forces the model
+        through it forces the other too. The context, of which effects are free, is left out."""
         branches, model, context = self.branches, self.model, self.model.shape.context
-        rows = branches.values.shape[1]
+        rows, dynamics = branches.values.shape[1], model.dynamics
         patients = branches.patient[chosen]
         whole = self.corpus.windows(patients, branches.row[chosen] - context, context + rows).to(self.device)
-        past, future = split(whole, context)
         usual, deviation = self.corpus.usual[patients].to(self.device), self.deviation(patients.to(self.device), generator)
-        code = model.typical(usual) + deviation.detach()
-        # Effects teach the flow under a plan, the pools and what habits tell; the state is what foresight made it.
-        now = model.state(model.encode(past, usual)[:, -1], past, usual, code)
-        state = State(now.z.detach(), now.level.detach(), now.pools, now.minute, now.trend.detach()).repeat(2)
-        values = torch.stack([future.values, branches.values[chosen].to(self.device)], 1).flatten(0, 1)
-        mask, usual, code = (part.repeat_interleave(2, 0) for part in (future.mask, usual, code))
-        rollout = model.rollout(state, values, mask, torch.full((len(values),), PLAN, device=self.device), usual, code)
-        group = round(model.shape.interval / model.therapy.step)
-        predicted = rollout.level[1::2, 1:] - rollout.level[::2, 1:]
-        true = (branches.altered - branches.recorded)[chosen, group - 1 :: group].to(self.device)
-        return F.smooth_l1_loss(predicted / model.scale[self.column], true / model.scale[self.column])
+        whole, usual = self._unlogged(whole, usual, torch.zeros_like(patients, dtype=torch.bool, device=self.device), generator)
+        past, future = split(whole, context)
+        code = model.typical(usual) + deviation
+        recorded, values = model.plan(future.values, future.mask, usual)
+        altered, _ = model.plan(branches.values[chosen].to(self.device), future.mask, usual)
+        steps, interval = recorded.shape[1], model.shape.interval
+        halves = torch.arange(2 * steps, device=self.device)
+        asked = torch.full((len(chosen),), PLAN, device=self.device)
+        course = dynamics.planned.course(future.minute[:, :1] + 0.5 * interval * halves, code, values[:, halves // 2], asked)
+        features = dynamics.planned.features(code.new_zeros(1, 1, model.shape.latent), course.situation)
+        one = code.new_ones(len(chosen), 1)
+        pools = dynamics.absorption.fill(
+            model.amounts(past.values, past.mask, usual), dynamics.absorption.time_constants(code), model.therapy.step
+        ).unsqueeze(1)
+        group = round(interval / model.therapy.step)
+        levels = (branches.recorded[chosen].to(self.device) - model.center[self.column]) / model.scale[self.column]
+        truth, level = levels[:, group - 1 :: group], levels[:, :1]
+        futures = Futures(
+            model=model,
+            features=features.unflatten(1, (steps, 2)).unsqueeze(1),
+            spread=features[:, :0],
+            code=code.unsqueeze(1),
+            rates=dynamics.absorption.rates(code).unsqueeze(1),
+            start=level,
+            score=one[0],
+            widen=one[:, 0],
+            trend=code.new_zeros(len(chosen), 1, 2),
+        )
+        futures = abduct(futures, level, pools, recorded, truth, torch.ones_like(truth, dtype=torch.bool))
+        index, loss = torch.arange(len(chosen), device=self.device), []
+        for step in range(steps):
+            level, pools = futures.advance(level, pools, altered[:, step], step, index)
+            true = (branches.altered - branches.recorded)[chosen, group * (step + 1) - 1].to(self.device)
+            predicted = level[:, 0] - truth[:, step]
+            loss.append(F.smooth_l1_loss(predicted, true / model.scale[self.column]))
+        return torch.stack(loss).mean()
 
     def configure_optimizers(self) -> Any:
         individual = [*self.codes.parameters(), self.virtual]

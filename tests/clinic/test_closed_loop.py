@@ -61,7 +61,7 @@ class _Broken:
     def begin(self, people: Population, rows: int, generator: torch.Generator) -> None:
         self.planner.begin(people, rows, generator)
         with torch.no_grad():
-            self.planner.world.model.dynamics.planned.rates.bias.fill_(torch.nan)
+            self.planner.world.model.dynamics.planned.out.bias.fill_(torch.nan)
 
     def decide(self, seen):
         return self.planner.decide(seen)

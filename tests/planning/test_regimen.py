@@ -62,7 +62,7 @@ def test_a_high_night_gets_more_basal_there_and_nowhere_else():
 def test_lows_are_met_with_cuts_within_the_caps():
     lines = [replace(line, breach=line.key.endswith("@2")) for line in settings()]
     plans = plan([115.0, 115.0, 62.0, 115.0], lines)
-    assert plans.values[0, 0, 2] == 0.8 and plans.values[0, 0, 6] == 12.0
+    assert plans.values[0, 0, 2] == pytest.approx(0.7) and 12.0 <= plans.values[0, 0, 6] <= 13.0
     assert plans.below[0, 0, :, 0].mean() < plans.below[0, 2, :, 0].mean()
 
 

@@ -248,6 +248,12 @@ def line(**changes: object) -> RegimenLine:
         ({"breach": True}, 1.1, "low-level target"),
         ({"breach": None}, 1.1, "low-level target"),
         ({"breach": True}, 0.9, None),
+        ({"breach": True}, 0.7, None),
+        ({"breach": True}, 0.65, "30% in one visit"),
+        ({"breach": None}, 0.75, "20% in one visit"),
+        ({"breach": True, "original": 1.1}, 0.7, "0.7 to 1.3 times the original"),
+        ({"direction": -1, "breach": True, "current": 10.0, "limits": LINE_LIMITS["carb_ratio"]}, 13.0, None),
+        ({"direction": -1, "breach": False, "current": 10.0, "limits": LINE_LIMITS["carb_ratio"]}, 13.0, "20% in one visit"),
         ({"direction": -1, "breach": True, "current": 10.0, "limits": LINE_LIMITS["carb_ratio"]}, 9.0, "low-level target"),
         ({"direction": -1, "breach": True, "current": 10.0, "limits": LINE_LIMITS["carb_ratio"]}, 11.0, None),
         ({"current": 2.1, "limits": LINE_LIMITS["carb_ratio"]}, 1.9, "absolute limits 2 to 150"),
@@ -283,7 +289,8 @@ def test_no_line_that_passes_breaks_a_rule(current, original, proposed, breach, 
     if not guard_line(item, proposed).allowed or proposed == current:
         return
     assert limits.lowest <= proposed <= limits.highest
-    assert abs(proposed - current) <= 0.2 * current + 1e-5
-    assert 0.7 - 1e-5 <= proposed / (current if original is None else original) <= 1.2 + 1e-5
+    rescue = breach is True and (proposed - current) * direction < 0
+    assert abs(proposed - current) <= (0.3 if rescue else 0.2) * current + 1e-5
+    assert 0.7 - 1e-5 <= proposed / (current if original is None else original) <= (1.3 if rescue else 1.2) + 1e-5
     assert days >= 7
     assert (proposed - current) * direction <= 0 or breach is False

@@ -166,13 +166,15 @@ def test_a_record_is_foreseen_otherwise_than_a_plan_and_teaches_no_effect_where_
         state, values, mask, usual, code = batch(model, 23)
     asked = torch.tensor([NOTHING, PLAN, RECORD, PLAN])
     frozen = torch.tensor([True, True, True, False])
-    gains = {name: getattr(model.dynamics, name).rates.weight for name in ("planned", "foreseen")}
+    planned, foreseen = model.dynamics.planned, model.dynamics.foreseen
+    rates = {"planned": [planned.out.weight, planned.gain.weight], "foreseen": [foreseen.out.weight]}
 
     def slopes(row: int) -> dict[str, list[float]]:
         model.zero_grad()
         evidence = model.told(state, values, mask, usual)
         model.rollout(state, values, mask, asked, usual, code, evidence, frozen).level[row].sum().backward()
-        return {name: weight.grad.abs().sum(1).tolist() for name, weight in gains.items() if weight.grad is not None}
+        taught = {name: [part.grad for part in parts if part.grad is not None] for name, parts in rates.items()}
+        return {name: torch.cat(parts).abs().sum(1).tolist() for name, parts in taught.items() if parts}
 
     for row in range(4):
         found = slopes(row)
@@ -180,6 +182,23 @@ def test_a_record_is_foreseen_otherwise_than_a_plan_and_teaches_no_effect_where_
         drift, low, high = found[used]
         assert drift > 0 and sum(found.get(other, [0.0])) == 0
         assert (low > 0) == (high > 0) == (asked[row] != PLAN or not frozen[row])
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 10_000), low=st.floats(0.0, 0.02), high=st.floats(0.0, 0.02), away=st.floats(-2.0, 2.0))
+@torch.no_grad()
+def test_what_a_plan_changes_is_the_same_in_every_context(seed: int, low: float, high: float, away: float) -> None:
+    model = random_model(seed)
+    state, _, _, usual, code = batch(model, seed)
+    flow, walking, nothing = model.dynamics.planned, torch.zeros(len(usual), 1, 5), torch.zeros(len(usual))
+    situation = flow.course(state.minute.unsqueeze(1), code, walking, torch.full((len(usual),), PLAN)).situation[:, 0]
+
+    def changed(z: torch.Tensor) -> torch.Tensor:
+        features = flow.features(z, situation)
+        treated = flow.level_rate(features, code, state.level + away, nothing + low, nothing + high)
+        return treated - flow.level_rate(features, code, state.level, nothing, nothing)
+
+    torch.testing.assert_close(changed(state.z), changed(50 * torch.randn_like(state.z)), rtol=1e-3, atol=1e-4)
 
 
 @torch.no_grad()
