@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from careplan import stages
 from careplan.cli import app
 from careplan.clinic import overnight, suggestions, verify_audit
+from careplan.clinic.demo import demo_records
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.overnight import STAGES, Asked, plan_everyone, spared
 from careplan.clinic.records import patient_names, save_regimen, store_records
@@ -27,7 +28,7 @@ from careplan.clinic.world import World, open_world, personalised
 from careplan.store import Database, StoreError, open_database
 from careplan.store.schema import Patient
 
-from .build import REGIMEN, record
+from .build import REGIMEN
 
 NAMES = ["ann", "bea", "cyd", "dan", "eve"]
 Copy = Callable[..., Database]
@@ -43,7 +44,7 @@ def files(tmp_path_factory: pytest.TempPathFactory, world: World) -> dict[str, P
     """Five stored people, as imported and as personalised; the last has logged no doses."""
     folder = tmp_path_factory.mktemp("clinic")
     found = {name: folder / f"{name}.db" for name in ("imported", "personalised")}
-    records = [record(name, level=120.0 + 15 * place, seed=place) for place, name in enumerate(NAMES)]
+    records = [replace(lived, patient=name) for name, lived in zip(NAMES, demo_records(len(NAMES), 15, 3), strict=True)]
     dry = records[-1].events[records[-1].events["channel"] == "glucose"].reset_index(drop=True)
     db = open_database(str(found["imported"]))
     assert not store_records(db, "table", [*records[:-1], replace(records[-1], events=dry)]).failed
@@ -75,15 +76,17 @@ def clinic(files: dict[str, Path], tmp_path: Path) -> Iterator[Copy]:
 
 
 @pytest.fixture(scope="module")
-def whole(files: dict[str, Path], world: World, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Suggestion]:
-    """What an uninterrupted run stores, from people who were never personalised before."""
-    path = tmp_path_factory.mktemp("whole") / "clinic.db"
-    copy(files["imported"], path)
-    db = open_database(str(path))
-    night = plan_everyone(db, NAMES, world, block=2)
-    assert (night.planned, night.personalised, night.failed) == (5, 5, {})
-    stored = planned(db)
-    db.close()
+def whole(files: dict[str, Path], world: World, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Suggestion]]:
+    """What an uninterrupted run stores, by what it begins from."""
+    stored = {}
+    for start, path in files.items():
+        target = tmp_path_factory.mktemp("whole") / "clinic.db"
+        copy(path, target)
+        db = open_database(str(target))
+        night = plan_everyone(db, NAMES, world, block=2)
+        assert (night.planned, night.personalised, night.failed) == (5, 5 if start == "imported" else 0, {})
+        stored[start] = planned(db)
+        db.close()
     return stored
 
 
@@ -116,7 +119,7 @@ def interrupting(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, at: in
 def test_a_kill_in_the_second_block_loses_nothing_and_the_same_run_does_the_rest(
     clinic: Copy,
     world: World,
-    whole: dict[str, Suggestion],
+    whole: dict[str, dict[str, Suggestion]],
     monkeypatch: pytest.MonkeyPatch,
     start: str,
     module: Any,
@@ -131,12 +134,12 @@ def test_a_kill_in_the_second_block_loses_nothing_and_the_same_run_does_the_rest
     assert list(planned(db)) == NAMES[:2], "a block is stored whole or not at all"
     rest = plan_everyone(db, NAMES, world, block=2)
     assert (rest.skipped, rest.planned, rest.failed) == (2, 3, {})
-    assert planned(db) == whole
+    assert planned(db) == whole[start]
     assert verify_audit(db).problem is None
 
 
 def test_one_bad_patient_is_named_and_the_others_are_planned_for(
-    clinic: Copy, world: World, whole: dict[str, Suggestion], monkeypatch: pytest.MonkeyPatch
+    clinic: Copy, world: World, whole: dict[str, dict[str, Suggestion]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     db = clinic()
     with db.write() as session:
@@ -157,7 +160,7 @@ def test_one_bad_patient_is_named_and_the_others_are_planned_for(
     found = planned(db)
     assert list(found) == ["ann", "cyd", "dan", "eve"]
     for name, one in found.items():
-        assert [line.key for line in one.lines] == [line.key for line in whole[name].lines]
+        assert [line.key for line in one.lines] == [line.key for line in whole["personalised"][name].lines]
 
 
 def test_what_is_wrong_with_the_store_is_nobodys_in_particular() -> None:
@@ -215,18 +218,18 @@ def test_only_what_was_not_asked_of_these_data_before_is_planned_for(clinic: Cop
 
     assert due() == 2 and due() == 0
     assert due(seed=1) == 2
-    assert due(at=pd.Timestamp("2024-03-15T12:00")) == 2
-    assert due(at=pd.Timestamp("2024-03-15T12:00"), announced=("carbs 60 at 12:30",)) == 2
-    assert due(at=pd.Timestamp("2024-03-15T12:00"), announced=("carbs 60 at 12:30",)) == 0
+    assert due(at=pd.Timestamp("2026-09-20T12:00")) == 2
+    assert due(at=pd.Timestamp("2026-09-20T12:00"), announced=("carbs 60 at 12:30",)) == 2
+    assert due(at=pd.Timestamp("2026-09-20T12:00"), announced=("carbs 60 at 12:30",)) == 0
     save_regimen(db, "ann", replace(REGIMEN, basal=(0.9, 1.0, 0.9, 0.7)))
-    assert due(at=pd.Timestamp("2024-03-15T12:00"), announced=("carbs 60 at 12:30",)) == 1, "another regimen is in force"
+    assert due(at=pd.Timestamp("2026-09-20T12:00"), announced=("carbs 60 at 12:30",)) == 1, "another regimen is in force"
 
 
 def test_what_cannot_be_asked_fails_before_anything_is_computed(
     clinic: Copy, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("careplan.clinic.dosing.reasons_to_abstain", lambda *_, **__: pytest.fail("computed"))
-    night = plan_everyone(clinic(), NAMES, world, Asked(announced=("bolus 5 at 12:30",)))
+    night = plan_everyone(clinic(), NAMES, world, Asked(announced=("bolus 5 at 01:30",)))
     assert list(night.failed) == NAMES and "what the patient will do" in night.failed["ann"]
 
 
