@@ -65,7 +65,7 @@ def expected(model: WorldModel, usual: Tensor) -> Tensor:
 
 @torch.no_grad()
 def personalise(
-    model: WorldModel, recordings: Sequence[PatientSeries], *, windows: int = 96, horizon: int = 48, iterations: int = 4
+    model: WorldModel, recordings: Sequence[PatientSeries], *, windows: int = 96, horizon: int = 48, iterations: int = 3
 ) -> list[Personalisation]:
     """The posterior over the code of each recording's patient, from `windows` windows spread evenly over it that ask what the
     recorded plan would do, and the correction of what is foreseen.
