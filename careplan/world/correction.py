@@ -16,7 +16,7 @@ from careplan.world.model import WorldModel
 
 FORESEEN = (NOTHING, RECORD)  # the questions whose answers are corrected
 KNOTS = (30, 60, 120, 240)  # minutes ahead at which they are; linear between, nothing at 0, the last one's beyond
-ROWS = 336  # residuals of a patient looked at, at most: 14 days every hour
+ROWS = 672  # residuals of a patient looked at, at most: 14 days every half hour
 PRIOR = 2000.0  # precision of the prior over the weights, in residuals half an hour apart; they overlap and err alike
 
 
