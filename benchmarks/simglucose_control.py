@@ -32,7 +32,7 @@ from simglucose.sensor.cgm import CGMSensor
 from simglucose.simulation.env import T1DSimEnv
 from simglucose.simulation.scenario_gen import RandomScenario
 
-from careplan.clinic.closed_loop import ROWS, SUSPEND, Treated
+from careplan.clinic.closed_loop import EVERY, SUSPEND, Treated
 from careplan.clinic.world import World, open_world
 from careplan.glucose import DAY, GLUCOSE, STEP, Group
 from careplan.series import PatientSeries
@@ -68,7 +68,7 @@ class Rows:
 
 
 class CareplanController(Controller):  # type: ignore[misc]
-    """Plans every half hour and when a meal is announced; does what the planner's policy does in our own cohorts.
+    """Plans every ten minutes and when a meal is announced; does what the planner's policy does in our own cohorts.
 
     history: of this patient. basal U/h, ratio g/U and factor mg/dL/U as prescribed, which hold where no plan is to be trusted.
     """
@@ -93,7 +93,7 @@ class CareplanController(Controller):  # type: ignore[misc]
                 self._treated.record({**{name: torch.tensor([value]) for name, value in row.items()}, "activity": torch.ones(1)})
         given = 0.0
         if meal > 0 or self._rows.done >= self._next:
-            self._next = (self._rows.done // ROWS + 1) * ROWS
+            self._next = (self._rows.done // EVERY + 1) * EVERY
             told = (torch.tensor([value]) for value in (reading, meal, self._since))
             impulse, multiple, trusted = self._treated.plan(
                 torch.tensor([0]), STEP * self._rows.done, *told, seed=self._rows.done

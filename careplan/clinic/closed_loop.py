@@ -19,7 +19,7 @@ from cohorts.population import Population
 from cohorts.replay import replay
 
 STEP = GLUCOSE.step
-ROWS = round(DECISION / STEP)
+EVERY = 2  # rows between plans
 ACTING = 72  # rows of history whose doses may still act
 SUSPEND = 75.0  # mg/dL, below which a pump stops as everybody's does
 
@@ -114,7 +114,7 @@ class Treated:
 
 @dataclass
 class Planner:
-    """Plans for everyone in one batch every half hour, for whoever announces a meal at once, and gives what is to be given now.
+    """Plans for everyone in one batch every ten minutes, for whoever announces a meal at once, and gives what is to be given now.
 
     Before a replay everyone lives `history` days as they behave, on which the world model is personalised. Basal is the set rate
     times the multiple of the last plan. Whoever's gate is closed lives basal-bolus to the letter until a plan opens it. A pump
@@ -153,7 +153,7 @@ class Planner:
         if self._last is not None:
             treated.record({"glucose": seen.reading, "activity": torch.ones_like(seen.reading), **self._last})
         own = self._person.decide(seen)
-        due = (seen.announced > 0) | (seen.row % ROWS == 0)
+        due = (seen.announced > 0) | (seen.row % EVERY == 0)
         bolus = torch.zeros_like(own.bolus)
         if bool(due.any()):
             who = torch.nonzero(due).flatten()

@@ -21,6 +21,8 @@ DECISION = 30.0  # minutes
 HORIZON = 240.0  # minutes
 PARTICLES = 16
 INCREMENT = {"pump": 0.05, "pen": 1.0}  # U
+MARGIN = 0.5  # of the budgets for lows, what one plan may spend: the next one spends anew
+TAIL = 1.0  # every particle counts: the worst half would be the high ones, and lows would weigh nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +69,8 @@ def search_doses(
             _on(known, device),
             (table[0].to(device), table[1].to(device)),
             interval=DECISION,
+            budget=state.new_tensor([MARGIN * cost.budget for cost in GLUCOSE.costs]).expand(len(state), -1),
+            risk_level=TAIL,
             simulations=simulations,
             seed=seed,
         )
