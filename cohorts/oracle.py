@@ -109,9 +109,15 @@ def _told(truth: Truth, row: int) -> Truth:
     life = truth.scenario
     coming = torch.zeros_like(life.eaten[:, row:])
     coming[:, 0] = life.announced[:, row]
-    held = {
-        name: torch.cat([part[:, :row], part[:, row : row + 1].expand_as(coming)], 1)
-        for name, part in vars(life).items()
-        if name in ("sensitivity", "uptake", "pace")
-    }
-    return replace(truth, scenario=replace(life, eaten=torch.cat([life.eaten[:, :row], coming], 1), **held))
+
+    def held(part: Tensor) -> Tensor:
+        return torch.cat([part[:, :row], part[:, row : row + 1].expand_as(coming)], 1)
+
+    known = replace(
+        life,
+        eaten=torch.cat([life.eaten[:, :row], coming], 1),
+        sensitivity=held(life.sensitivity),
+        uptake=held(life.uptake),
+        pace=held(life.pace),
+    )
+    return replace(truth, scenario=known)
