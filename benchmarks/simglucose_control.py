@@ -12,12 +12,9 @@ import contextlib
 import io
 import json
 import statistics
-import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime, timedelta
-from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,6 +28,7 @@ from simglucose.patient.t1dpatient import PATIENT_PARA_FILE, T1DPatient
 from simglucose.sensor.cgm import CGMSensor
 from simglucose.simulation.env import T1DSimEnv
 from simglucose.simulation.scenario_gen import RandomScenario
+from torch import Tensor
 
 from careplan.clinic.closed_loop import EVERY, SUSPEND, Treated
 from careplan.clinic.world import World, open_world
@@ -49,13 +47,12 @@ class Rows:
         self.done, self._row = 0, self._empty()
 
     @staticmethod
-    def _empty() -> dict[str, float]:
+    def _empty() -> dict[str, Any]:
         return {"glucose": np.nan, "basal": 0.0, "bolus": 0.0, "carbs": 0.0}
 
-    def add(
-        self, end: float, lasts: float, *, reading: float, basal: float, bolus: float, carbs: float
-    ) -> Iterator[dict[str, float]]:
-        """A sample of so many minutes up to minute `end`: reading, basal U/h, bolus U, g; yields the rows that are complete."""
+    def add(self, end: float, lasts: float, *, reading: Any, basal: Any, bolus: Any, carbs: Any) -> Iterator[dict[str, Any]]:
+        """A sample of so many minutes up to minute `end`, of one patient or `[N]`: reading, basal U/h, bolus U, g; yields the
+        rows that are complete."""
         begin = end - lasts
         self._row["bolus"] += bolus
         self._row["carbs"] += carbs
@@ -67,46 +64,66 @@ class Rows:
         self._row["glucose"] = reading if end > begin else np.nan
 
 
-class CareplanController(Controller):  # type: ignore[misc]
-    """Plans every ten minutes and when a meal is announced; does what the planner's policy does in our own cohorts.
+class Ward:
+    """N patients under the planner, who are asked for at the same moments.
 
-    history: of this patient. basal U/h, ratio g/U and factor mg/dL/U as prescribed, which hold where no plan is to be trusted.
+    histories: of each patient. basal U/h, ratio g/U and factor mg/dL/U `[N]` as prescribed: they hold where no plan is to be
+    trusted. Plans every ten minutes and when a meal is announced, as the planner's policy does in our own cohorts.
     """
 
-    def __init__(self, world: World, history: PatientSeries, group: Group, *, basal: float, ratio: float, factor: float) -> None:
-        self._world, self._history, self._group = world, history, group
+    def __init__(
+        self,
+        world: World,
+        histories: Sequence[PatientSeries],
+        groups: Sequence[Group],
+        basal: Tensor,
+        ratio: Tensor,
+        factor: Tensor,
+    ) -> None:
+        self._treated = Treated.after(world, histories, basal, torch.zeros_like(basal, dtype=torch.bool), groups)
         self._basal, self._ratio, self._factor = basal, ratio, factor
-        self.reset()
+        self._rows, self._next = Rows(), 0
+        self._multiple, self._since = torch.ones_like(basal), torch.full_like(basal, 1e4)
+        self._trusted = torch.zeros_like(basal, dtype=torch.bool)
+        self._given: tuple[Tensor, Tensor] | None = None  # U/h of basal and U of bolus in the sample that has just passed
 
-    def reset(self) -> None:
-        one = torch.ones(1)
-        self._treated = Treated.after(self._world, [self._history], self._basal * one, one < 0, [self._group])
-        self._rows, self._multiple, self._trusted, self._since, self._next = Rows(), 1.0, False, 1e4, 0
-        self._given: tuple[float, float] | None = None  # U/h of basal and U of bolus in the sample that has just passed
-
-    def policy(self, observation: Any, reward: float, done: bool, **info: Any) -> Action:
-        lasts, meal = float(info["sample_time"]), float(info["meal"]) * float(info["sample_time"])
-        minute, reading = (info["time"] - MIDNIGHT) / timedelta(minutes=1), float(observation.CGM)
+    def decide(self, minute: float, lasts: float, reading: Tensor, meal: Tensor) -> tuple[Tensor, Tensor]:
+        """Basal U/h and bolus U `[N]` for the coming sample of `lasts` minutes; g of the meal that began in the last one."""
         if self._given is not None:
             basal, bolus = self._given
             for row in self._rows.add(minute, lasts, reading=reading, basal=basal, bolus=bolus, carbs=meal):
-                self._treated.record({**{name: torch.tensor([value]) for name, value in row.items()}, "activity": torch.ones(1)})
-        given = 0.0
-        if meal > 0 or self._rows.done >= self._next:
-            self._next = (self._rows.done // EVERY + 1) * EVERY
-            told = (torch.tensor([value]) for value in (reading, meal, self._since))
-            impulse, multiple, trusted = self._treated.plan(
-                torch.tensor([0]), STEP * self._rows.done, *told, seed=self._rows.done
-            )
-            self._multiple, self._trusted = float(multiple), bool(trusted)
-            given = float(impulse)
-        if not self._trusted:
-            self._multiple = 1.0
-            given = meal / self._ratio + max(0.0, reading - 150) / self._factor * (meal > 0)
-        rate = 0.0 if reading < SUSPEND else self._basal * self._multiple
-        self._since = 0.0 if given else self._since + lasts
+                self._treated.record({**row, "activity": torch.ones_like(reading)})
+        due, given = meal > 0, torch.zeros_like(reading)
+        if self._rows.done >= self._next:
+            due, self._next = torch.ones_like(due), (self._rows.done // EVERY + 1) * EVERY
+        if bool(due.any()):
+            who, now = torch.nonzero(due).flatten(), self._rows.done
+            planned = self._treated.plan(who, STEP * now, reading[who], meal[who], self._since[who], seed=now)
+            given[who], self._multiple[who], self._trusted[who] = planned
+        as_set = meal / self._ratio + (reading - 150).clamp(min=0.0) / self._factor * (meal > 0)
+        given = torch.where(self._trusted, given, as_set)
+        rate = self._basal * torch.where(self._trusted, self._multiple, 1.0)
+        rate = torch.where(reading < SUSPEND, 0.0, rate)
+        self._since = torch.where(given > 0, 0.0, self._since + lasts)
         self._given = (rate, given)
-        return Action(basal=rate / 60, bolus=given / lasts)
+        return rate, given
+
+
+class CareplanController(Controller):  # type: ignore[misc]
+    """A ward of one, as simglucose's `SimObj(env, controller, ...)` asks for it."""
+
+    def __init__(self, *ward: Any) -> None:
+        self._arguments = ward
+        self.reset()
+
+    def reset(self) -> None:
+        self._ward = Ward(*self._arguments)
+
+    def policy(self, observation: Any, reward: float, done: bool, **info: Any) -> Action:
+        lasts = float(info["sample_time"])
+        told = torch.tensor([[float(observation.CGM)], [float(info["meal"]) * lasts]])
+        basal, bolus = self._ward.decide((info["time"] - MIDNIGHT) / timedelta(minutes=1), lasts, *told)
+        return Action(basal=float(basal) / 60, bolus=float(bolus) / lasts)
 
 
 def environment(name: str, seed: int) -> T1DSimEnv:
@@ -141,34 +158,48 @@ def recording(name: str, rows: list[dict[str, float]]) -> PatientSeries:
     return PatientSeries(name, GLUCOSE, pd.Timestamp(MIDNIGHT, tz="UTC"), "UTC", values, mask)
 
 
-@cache
-def world() -> World:
+def together(names: Sequence[str], seed: int, days: int, ward: Ward) -> list[np.ndarray]:
+    """True glucose of each patient's samples; all of them step by step, so that the ward plans for them in one batch."""
+    places, levels = [environment(name, seed) for name in names], [[] for _ in names]
+    with contextlib.redirect_stdout(io.StringIO()):
+        last = [env.reset() for env in places]
+        for env in places:
+            env.patient._params = SimpleNamespace(**env.patient._params.to_dict())
+        lasts = float(last[0].info["sample_time"])
+        for sample in range(round(days * DAY / lasts)):
+            told = torch.tensor([[step.observation.CGM, step.info["meal"] * lasts] for step in last]).float()
+            basal, bolus = ward.decide(sample * lasts, lasts, *told.T)
+            for place, env in enumerate(places):
+                if not last[place].done:
+                    last[place] = env.step(Action(basal=float(basal[place]) / 60, bolus=float(bolus[place]) / lasts))
+                    levels[place].append(last[place].info["bg"])
+    return [np.array(level) for level in levels]
+
+
+def judged(level: np.ndarray) -> dict[str, float]:
+    shares = {"in range": (level >= 70) & (level <= 180), "below 70": level < 70, "below 54": level < 54}
+    found = {key: 100 * float(share.mean()) for key, share in shares.items()}
+    found |= {"mean": float(level.mean()), "lowest": float(level.min()), "days": len(level) * 3 / DAY}
+    return {key: round(value, 2) for key, value in found.items()}
+
+
+def judge(names: Sequence[str], days: int, history: int, seed: int) -> list[dict[str, Any]]:
+    """Patients under both controllers."""
     torch.set_num_threads(1)
-    return open_world()
-
-
-def judge(asked: tuple[str, int, int, int]) -> dict[str, Any]:
-    """One patient under both controllers."""
-    name, days, history, seed = asked
-    began, group = time.perf_counter(), next(group for group in GROUPS if name.startswith(group))
-    parameters = pd.read_csv(PATIENT_PARA_FILE).set_index("Name").loc[name]
-    quest = pd.read_csv(CONTROL_QUEST).set_index("Name").loc[name]
-    basal = float(parameters.u2ss * parameters.BW / 6000 * 60)
-    _, before = live(name, seed + 1000, history, BBController())
-    enough = (len(before) * int(STEP)) // DAY * DAY // int(STEP)
-    ours = CareplanController(
-        world(), recording(name, before[: enough or None]), group, basal=basal, ratio=float(quest.CR), factor=float(quest.CF)
-    )
-    found: dict[str, Any] = {"name": name, "group": group, "known_days": len(before) * STEP / DAY}
-    for label, controller in (("basal-bolus", BBController()), ("careplan", ours)):
-        level, _ = live(name, seed, days, controller)
-        shares = {"in range": (level >= 70) & (level <= 180), "below 70": level < 70, "below 54": level < 54}
-        found[label] = {key: round(100 * float(share.mean()), 2) for key, share in shares.items()} | {
-            "mean": round(float(level.mean()), 1),
-            "lowest": round(float(level.min()), 1),
-            "days": round(len(level) * 3 / DAY, 2),
-        }
-    return found | {"seconds": round(time.perf_counter() - began)}
+    parameters, quest = (pd.read_csv(path).set_index("Name").loc[list(names)] for path in (PATIENT_PARA_FILE, CONTROL_QUEST))
+    groups = [next(group for group in GROUPS if name.startswith(group)) for name in names]
+    columns = (parameters.u2ss * parameters.BW / 100, quest.CR, quest.CF)
+    basal, ratio, factor = (torch.tensor(column.to_numpy(), dtype=torch.float32) for column in columns)
+    whole = DAY // int(STEP)
+    before = [live(name, seed + 1000, history, BBController())[1] for name in names]
+    known = [recording(name, rows[: len(rows) // whole * whole or None]) for name, rows in zip(names, before, strict=True)]
+    plain = [live(name, seed, days, BBController())[0] for name in names]
+    ours = together(names, seed, days, Ward(open_world(), known, groups, basal, ratio, factor))
+    return [
+        {"name": name, "group": group, "known_days": round(len(rows) * STEP / DAY, 1)}
+        | {"basal-bolus": judged(theirs), "careplan": judged(mine)}
+        for name, group, rows, theirs, mine in zip(names, groups, before, plain, ours, strict=True)
+    ]
 
 
 def main() -> None:
@@ -180,11 +211,14 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--json", action="store_true", help="one object, on the last line")
     asked = parser.parse_args()
-    people = []
+    people: list[dict[str, Any]] = []
     with ProcessPoolExecutor(asked.processes) as pool:
-        for person in pool.map(judge, [(name, asked.days, asked.history, asked.seed) for name in asked.patients]):
-            people.append(person)
-            print(json.dumps(person), file=sys.stderr, flush=True)
+        parts = [asked.patients[part :: asked.processes] for part in range(asked.processes)]
+        for some in pool.map(judge, parts, *([value] * len(parts) for value in (asked.days, asked.history, asked.seed))):
+            people += some
+    if not asked.json:
+        for person in sorted(people, key=lambda person: person["name"]):
+            print(json.dumps(person))
     table = {
         group: {
             label: {
