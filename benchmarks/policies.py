@@ -1,8 +1,10 @@
 """How virtual people fare under each policy, in true glucose.
 
-`python benchmarks/policies.py [--people 20] [--days 7] [--policies a,b] [--mis-set 0.0] [--pens 0.0] [--last 0] [--json]`: by
-policy and group, the mean over people of each share of time, the same people and lives for every policy. --last: only the last
-so many days count. --tune: PID gains instead, on other people, the best by `worth`. One JSON object on the last line.
+`python benchmarks/policies.py [--people 20] [--days 7] [--policies a,b] [--mis-set 0.0] [--pens 0.0] [--last 0] [--against a]
+[--json]`: by policy and group, the mean over people of each share of time, the same people and lives for every policy. --last:
+only the last so many days count. --against: also how much more of each share that policy has than every other, person by
+person: the mean with its 95 % interval over people (bootstrap), and the ten people it does worst by. --tune: PID gains instead,
+on other people, the best by `worth`. One JSON object on the last line.
 """
 
 import argparse
@@ -27,15 +29,46 @@ TUNED = (9201, 9202)
 Table = dict[str, dict[str, float]]
 
 
-def fare(people: Population, policy: Policy, days: int, seed: int, last: int) -> Table:
-    """By group: percent of time at 70-180, below 70 and below 54 mg/dL."""
+Shares = dict[str, torch.Tensor]  # percent of time of each person, `[B]`
+
+
+def fare(people: Population, policy: Policy, days: int, seed: int, last: int) -> Shares:
+    """Percent of time at 70-180, below 70 and below 54 mg/dL, by person."""
     level = replay(people, policy, days=days, seed=seed).glucose[:, -(last or days) * ROWS :]
     shares = {"in range": (level >= 70) & (level <= 180), "below 70": level < 70, "below 54": level < 54}
-    groups = {group: torch.tensor([each == group for each in people.groups]) for group in GROUPS}
+    return {name: 100 * share.float().mean(1) for name, share in shares.items()}
+
+
+def rows_of(people: Population) -> dict[str, torch.Tensor]:
+    return {group: torch.tensor([each == group for each in people.groups]) for group in GROUPS}
+
+
+def table(people: Population, shares: Shares) -> Table:
+    """Means over the people of each group."""
     return {
-        group: {name: round(100 * float(share[rows].float().mean()), 2) for name, share in shares.items()}
-        for group, rows in groups.items()
+        group: {name: round(float(share[rows].mean()), 2) for name, share in shares.items()}
+        for group, rows in rows_of(people).items()
     }
+
+
+def compared(people: Population, ours: Shares, theirs: Shares) -> dict[str, object]:
+    """Ours less theirs, person by person: mean and 95 % interval by group, and the ten people with the largest losses."""
+    draws = torch.Generator().manual_seed(0)
+    found: dict[str, object] = {}
+    for group, rows in rows_of(people).items():
+        count = int(rows.sum())
+        again = torch.randint(count, (2000, count), generator=draws)
+        for name in ours:
+            apart = (ours[name] - theirs[name])[rows]
+            low, high = torch.quantile(apart[again].mean(1), torch.tensor([0.025, 0.975])).tolist()
+            found[f"{group} {name}"] = [round(value, 2) for value in (float(apart.mean()), low, high)]
+    loss = (theirs["in range"] - ours["in range"]) + 4 * (ours["below 70"] - theirs["below 70"])
+    worst = [index for index in loss.argsort(descending=True)[:10].tolist() if loss[index] > 0]
+    found["losses"] = {
+        people.names[index]: {name: [round(float(each[name][index]), 1) for each in (ours, theirs)] for name in ours}
+        for index in worst
+    }
+    return found
 
 
 def worth(table: Table) -> float:
@@ -58,6 +91,7 @@ def main() -> None:
     parser.add_argument("--mis-set", type=float, default=0.0)
     parser.add_argument("--pens", type=float, default=0.0)
     parser.add_argument("--last", type=int, default=0)
+    parser.add_argument("--against")
     parser.add_argument("--tune", action="store_true")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
@@ -71,14 +105,18 @@ def main() -> None:
     )
     policies = candidates() if asked.tune else (POLICIES[name]() for name in asked.policies.split(","))
     found: dict[str, Table] = {}
+    lived: dict[str, Shares] = {}
     for policy in policies:
         began = time.perf_counter()
-        found[policy.name] = fare(people, policy, asked.days, life, asked.last)
+        lived[policy.name] = fare(people, policy, asked.days, life, asked.last)
+        found[policy.name] = table(people, lived[policy.name])
         if not asked.json:
             cells = " | ".join(" / ".join(f"{value:.2f}" for value in row.values()) for row in found[policy.name].values())
             print(f"{policy.name:45} | {cells} | {time.perf_counter() - began:.0f} s", flush=True)
     best = {"best": max(found, key=lambda name: worth(found[name]))} if asked.tune else {}
-    print(json.dumps({"people": asked.people, "days": asked.days, "policies": found, **best}))
+    ours = lived.get(asked.against, {})
+    pairs = {name: compared(people, ours, theirs) for name, theirs in lived.items() if ours and name != asked.against}
+    print(json.dumps({"people": asked.people, "days": asked.days, "policies": found, "against": pairs, **best}))
 
 
 if __name__ == "__main__":

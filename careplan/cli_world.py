@@ -2,11 +2,15 @@
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from careplan.shell import Json, Weights, print_json, sources_of, stderr, stdout, store
+from careplan.shell import Json, Weights, print_json, sources_of, stderr, stdout, store, warn
+
+if TYPE_CHECKING:
+    from careplan.clinic.overnight import Asked
+    from careplan.clinic.world import World
 
 app = typer.Typer()
 
@@ -109,7 +113,9 @@ def forecast(
 def plan(
     ctx: typer.Context,
     patients: Annotated[list[str] | None, typer.Argument()] = None,
-    everyone: Annotated[bool, typer.Option("--all", help="Everyone in the store.")] = False,
+    everyone: Annotated[
+        bool, typer.Option("--all", help="Everyone in the store, block by block; whoever is answered already is skipped.")
+    ] = False,
     at: At = None,
     regimen: Annotated[
         bool, typer.Option("--regimen", help="Suggest settings for the coming weeks, not doses for the coming hours.")
@@ -122,16 +128,22 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Search treatments under hard limits: the suggestion, the runner-up, no change, and every limit that bound."""
-    from careplan import clinic, plots
+    from careplan import plots
     from careplan.clinic.dosing import suggest_doses
+    from careplan.clinic.overnight import Asked
     from careplan.clinic.titration import plan_regimens
+    from careplan.clinic.views import Kind
     from careplan.clinic.world import open_world
 
     if bool(patients) == everyone:
         raise typer.BadParameter("name patients, or say --all", param_hint="PATIENTS")
     world = open_world(*([weights] if weights else []))
+    if everyone:
+        kind: Kind = "regimen" if regimen else "doses"
+        _plan_everyone(ctx, world, Asked(kind=kind, at=_time(at), announced=tuple(announce or ()), seed=seed), as_json)
+        return
+    names = patients or []
     with store(ctx) as database, stderr().status("Planning") as status:
-        names = clinic.patient_names(database) if everyone else patients or []
         if regimen:
             made = plan_regimens(
                 database,
@@ -147,6 +159,32 @@ def plan(
     else:
         for suggestion in made:
             plots.print_suggestion(stdout(), suggestion)
+
+
+def _plan_everyone(ctx: typer.Context, world: "World", asked: "Asked", as_json: bool) -> None:
+    """Plan for the whole store and report the run; whoever fails is named, and makes the exit say so."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from careplan import clinic, console
+    from careplan.clinic.overnight import plan_everyone
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,} of {task.total:,}"))
+    with store(ctx) as database, Progress(*columns, TimeRemainingColumn(), console=stderr()) as bar:
+        names = clinic.patient_names(database)
+        task = bar.add_task("Planning", total=len(names))
+        try:
+            night = plan_everyone(database, names, world, asked, progress=lambda done, _: bar.update(task, completed=done))
+        except KeyboardInterrupt:
+            bar.console.print("Finished blocks are kept; the same command goes on.", highlight=False)
+            raise
+    if as_json:
+        print_json(night)
+    else:
+        console.print_night(stdout(), night)
+    for reason, people in console.by_reason(night.failed).items():
+        warn(f"Not planned: {', '.join(people)}: {reason}")
+    if night.failed:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 import csv
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -9,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from careplan.clinic.regimens import Prescribed
-from careplan.clinic.views import ImportReport, Metrics, PatientSummary
+from careplan.clinic.views import ImportReport, Metrics, Night, PatientSummary
 
 CORRECTION_FIELDS = ("patient", "action", "rule", "file", "row", "field", "detail")
 
@@ -113,6 +114,36 @@ def print_summary(console: Console, patient: PatientSummary, prescribed: Prescri
         console.print("Regimen: none stated, and too little insulin logged to estimate one.")
     else:
         console.print(regimen_table(prescribed))
+
+
+def print_night(console: Console, night: Night) -> None:
+    """What a run over many patients did, what each stage took, and what bounds it."""
+    done = f"{night.changed:,} to change, {night.unchanged:,} not, {night.abstained:,} abstained"
+    console.print(
+        f"{night.patients:,} patients: {night.planned:,} planned ({done}), {night.skipped:,} answered already, "
+        f"{len(night.failed):,} failed; {night.personalised:,} personalised anew",
+        highlight=False,
+    )
+    if not night.stages:
+        return
+    table = Table("Stage", "Seconds", "of processors", "Patients a second", title_justify="left")
+    for name, time in night.stages.items():
+        table.add_row(name, f"{time.wall:.1f}", f"{time.processor:.1f}", f"{time.patients_a_second:.3g}")
+    console.print(table)
+    held = f"; at most {night.memory[0]:,.0f} MB in the first block, {night.memory[-1]:,.0f} MB in all" if night.memory else ""
+    console.print(
+        f"{night.patients_a_second:.3g} patients a second in {night.seconds:.0f} s, blocks of {night.block}, "
+        f"bound by {night.bound_by}{held}.",
+        highlight=False,
+    )
+
+
+def by_reason(failed: Mapping[str, str]) -> dict[str, list[str]]:
+    """Patients by why they failed."""
+    found: dict[str, list[str]] = {}
+    for patient, reason in failed.items():
+        found.setdefault(reason.replace(patient, "..."), []).append(patient)
+    return found
 
 
 def metrics_table(metrics: Metrics) -> Table:

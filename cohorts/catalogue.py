@@ -16,6 +16,7 @@ POLICIES: dict[str, Callable[[], Policy]] = {
     "oref": Oref,
     "titration": Titration,
     "oracle": Oracle,
+    "oracle-announced": lambda: Oracle(name="oracle-announced", foresight=False),
     "no-insulin": Behaviour.without,
     "basal-only": Behaviour.basal_only,
     "treat-to-target": TreatToTarget,

@@ -21,6 +21,9 @@ class Oracle:
     A candidate is a rate for these `every` rows and a bolus now; after them, what suits each person as sensitive as they then
     are. On pens only boluses are tried; the long-acting dose is as
     prescribed. People eat for lows as under any policy, which the oracle does not count on.
+
+    Without foresight it knows everyone's body and how sensitive it is now, but of food to come only what is announced as it is
+    eaten, for which it doses at once: what is left to a policy that knows everything but the future.
     """
 
     name: str = "oracle"
@@ -30,6 +33,7 @@ class Oracle:
     lows: float = 3.0
     rates: int = 5
     boluses: int = 13
+    foresight: bool = True
     _person: Behaviour = field(default_factory=Behaviour.as_set, repr=False)
     _people: Population = field(init=False, repr=False)
     _copies: Physiology = field(init=False, repr=False)
@@ -42,6 +46,7 @@ class Oracle:
     def begin(self, people: Population, rows: int, generator: torch.Generator) -> None:
         self._person.begin(people, rows, generator)
         self._people = people
+        self._rate = torch.zeros(len(people))
         self._copies = people.physiology[torch.arange(len(people)).repeat_interleave(self.rates * self.boluses)]
 
     def told(self, truth: Truth) -> None:
@@ -52,8 +57,12 @@ class Oracle:
             raise ValueError("the oracle was not told the truth: expected `told` before `decide`, as in `cohorts.replay`")
         own = self._person.decide(seen)
         bolus = torch.zeros_like(own.bolus)
-        if seen.row % self.every == 0:
-            self._rate, bolus = self._plan(seen.row, self._truth)
+        due = torch.full_like(bolus, seen.row % self.every == 0, dtype=torch.bool)
+        if not self.foresight:
+            due |= seen.announced > 0
+        if bool(due.any()):
+            rate, planned = self._plan(seen.row, self._truth if self.foresight else _told(self._truth, seen.row))
+            self._rate, bolus = torch.where(due, rate, self._rate), torch.where(due, planned, bolus)
         return replace(own, basal=self._rate, bolus=bolus)
 
     def _plan(self, row: int, truth: Truth) -> tuple[Tensor, Tensor]:
@@ -93,3 +102,22 @@ class Oracle:
             level = body.glucose(self._copies)
             total, lowest = total + torch.where(level < 112.5, self.lows, 1.0) * risk(level), lowest.minimum(level)
         return (total / len(rows) + 1e4 * (self.floor - lowest).clamp(min=0)).view(-1, copies)
+
+
+def _told(truth: Truth, row: int) -> Truth:
+    """The truth without the future: of food what is announced in this row, and sensitivity as it is now."""
+    life = truth.scenario
+    coming = torch.zeros_like(life.eaten[:, row:])
+    coming[:, 0] = life.announced[:, row]
+
+    def held(part: Tensor) -> Tensor:
+        return torch.cat([part[:, :row], part[:, row : row + 1].expand_as(coming)], 1)
+
+    known = replace(
+        life,
+        eaten=torch.cat([life.eaten[:, :row], coming], 1),
+        sensitivity=held(life.sensitivity),
+        uptake=held(life.uptake),
+        pace=held(life.pace),
+    )
+    return replace(truth, scenario=known)

@@ -38,8 +38,9 @@ def why(suggestion: Suggestion, unit: Unit) -> None:
         if suggestion.why.parts:
             st.html(explained.table(suggestion, unit) + explained.days(suggestion, unit))
         st.caption(
-            "Each number is a part of what the search weighed: glycaemia risk (0 at 112.5 mg/dL), by what of it lies beyond each "
-            "threshold, and what it charges for a change and for time beyond the budgets for lows. They sum to the gain."
+            "Each number is a part of what the search weighed: glycaemia risk (0 at 112.5 mg/dL, lows counted twice), by what "
+            "of it lies beyond each threshold, and what it charges for a change and for time beyond the budgets for lows. They "
+            "sum to the gain."
         )
         if suggestion.why.patterns:
             st.caption("Low: 15 minutes below 70 mg/dL in that part of the day. High: more than a quarter of it above 180.")

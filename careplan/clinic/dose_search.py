@@ -12,7 +12,9 @@ from careplan.planning.latent import LatentModel
 from careplan.planning.planner import DosePlans, plan_doses
 from careplan.planning.safety import DoseContext
 from careplan.series import Window
+from careplan.stages import stage
 from careplan.therapy import Limits
+from careplan.world.dynamics import SENSITIVITY
 from careplan.world.futures import Futures, contexts
 from careplan.world.model import WorldModel
 
@@ -20,6 +22,8 @@ DECISION = 30.0  # minutes
 HORIZON = 240.0  # minutes
 PARTICLES = 16
 INCREMENT = {"pump": 0.05, "pen": 1.0}  # U
+MARGIN = 0.5  # of the budgets for lows, what one plan may spend: the next one spends anew
+TAIL = 1.0  # every particle counts: the worst half would be the high ones, and lows would weigh nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +56,32 @@ def search_doses(
     usual `[B, C + 1]`; widen `[B]` multiplies the predicted spread; context: what the guardrails need, from the standing basal
     rate at each decision `[B, D]` U/h. simulations: as `plan_doses`.
     """
+    with stage("encode"):
+        latent, state, daily, hourly = _encoded(model, past, usual, code, widen, ahead, seed)
+    table = dose_table(daily.cpu(), ahead.increment, ahead.adjustable)
+    known = context(hourly.unflatten(1, (round(HORIZON / DECISION), -1)).mean(-1).cpu())
+    device = state.device
+    with stage("search"):
+        return plan_doses(
+            latent,
+            state,
+            GLUCOSE,
+            limits,
+            _on(known, device),
+            (table[0].to(device), table[1].to(device)),
+            interval=DECISION,
+            budget=state.new_tensor([MARGIN * cost.budget for cost in GLUCOSE.costs]).expand(len(state), -1),
+            risk_level=TAIL,
+            simulations=simulations,
+            seed=seed,
+        )
+
+
+def _encoded(
+    model: WorldModel, past: Window, usual: Tensor, code: Tensor, widen: Tensor, ahead: Ahead, seed: int
+) -> tuple[LatentModel, Tensor, Tensor, Tensor]:
+    """What is searched and where it begins `[B, P, S]`; U of bolus that count as a day's `[B]`; the standing basal rate along the
+    integration `[B, H]`."""
     shape, (batch, particles) = model.shape, code.shape[:2]
     device = model.center.device
     past, usual, code, widen = past.to(device), usual.to(device), code.to(device), widen.to(device)
@@ -90,20 +120,20 @@ def search_doses(
         other=inflow - rate,
         unit=into / (daily.unsqueeze(1) * shape.interval),
         steps=round(DECISION / shape.interval),
+        strength=_strength(code, model.typical(usual)),
     )
-    table = dose_table(daily.cpu(), ahead.increment, ahead.adjustable)
-    known = context(hourly.unflatten(1, (round(HORIZON / DECISION), -1)).mean(-1).cpu())
-    return plan_doses(
-        latent,
-        latent.initial(level, state.pools.unflatten(0, fold)),
-        GLUCOSE,
-        limits,
-        _on(known, device),
-        (table[0].to(device), table[1].to(device)),
-        interval=DECISION,
-        simulations=simulations,
-        seed=seed,
-    )
+    return latent, latent.initial(level, state.pools.unflatten(0, fold)), daily, hourly
+
+
+def _strength(code: Tensor, typical: Tensor) -> Tensor:
+    """What of an added dose counts in each particle, `[B, P]`, of codes `[B, P, K]` where the typical one is `[B, K]`.
+
+    Food that nobody logged looks like insulin that does less. So where a patient's code makes it weaker than the typical one,
+    every other particle does not believe it.
+    """
+    weaker = torch.exp(0.5 * (typical.unsqueeze(1) - code)[..., SENSITIVITY]).clamp(min=1.0)
+    doubting = torch.arange(code.shape[1], device=code.device) % 2 == 1
+    return torch.where(doubting, weaker, torch.ones_like(weaker))
 
 
 def _on(context: DoseContext, device: torch.device) -> DoseContext:

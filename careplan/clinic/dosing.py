@@ -14,17 +14,17 @@ from careplan.clinic.errors import ClinicError
 from careplan.clinic.evidence import alike
 from careplan.clinic.explain import Compared, explain, interval, shares
 from careplan.clinic.forecasts import row_at
-from careplan.clinic.records import load_record
-from careplan.clinic.regimens import load_regimen
-from careplan.clinic.suggestions import save_suggestion
+from careplan.clinic.recordings import Recording, question, read_recording
+from careplan.clinic.suggestions import save_suggestions
 from careplan.clinic.views import Line, Option, Path, Suggestion, Why
 from careplan.clinic.what_if import apply, parse
-from careplan.clinic.world import World, personalised, reasons_to_abstain
+from careplan.clinic.world import World, people_of, reasons_to_abstain
 from careplan.glucose import DAY, GLUCOSE, LIMITS, Regimen
 from careplan.planning.actions import carried, remaining
 from careplan.planning.planner import OPTIONS, DosePlans
 from careplan.planning.safety import DoseContext
 from careplan.series import PatientSeries, Window, windows
+from careplan.stages import stage
 from careplan.store import Database
 from careplan.therapy import Limits
 from careplan.world.personalise import Personalisation
@@ -47,21 +47,39 @@ def suggest_doses(
 
     announced: meals and activity to come, such as "carbs 60 at 12:30". limits: by patient; the group's where absent.
     """
-    known = personalised(db, patients, world)
-    series = [known[patient][0] for patient in patients]
-    people = [known[patient][1] for patient in patients]
+    recordings = [read_recording(db, patient) for patient in patients]
+    known = people_of(db, recordings, world)
+    people = [known[patient] for patient in patients]
+    return save_suggestions(db, doses_of(world, recordings, people, at=at, announced=announced, seed=seed, limits=limits))
+
+
+def doses_of(
+    world: World,
+    recordings: Sequence[Recording],
+    people: Sequence[Personalisation],
+    *,
+    at: pd.Timestamp | None = None,
+    announced: Sequence[str] = (),
+    seed: int = 0,
+    limits: Mapping[str, Limits] | None = None,
+    simulations: int | None = None,
+) -> list[Suggestion]:
+    """What `suggest_doses` stores. simulations: as `plan_doses`."""
+    series, regimens = [recording.series for recording in recordings], [recording.regimen for recording in recordings]
     rows = [_last_row(each) if at is None else row_at(each, at) for each in series]
-    regimens = [load_regimen(db, patient) for patient in patients]
-    groups = [load_record(db, patient).group for patient in patients]
-    bounds = [(limits or {}).get(patient) or LIMITS[group] for patient, group in zip(patients, groups, strict=True)]
+    planned = [_future(each.series, row, each.regimen, announced) for each, row in zip(recordings, rows, strict=True)]
+    bounds = [(limits or {}).get(recording.patient) or LIMITS[recording.group] for recording in recordings]
     gates = [reasons_to_abstain(world, each, person, row=row) for each, person, row in zip(series, people, rows, strict=True)]
-    plans = _search(world, series, people, rows, regimens, bounds, announced, seed)
+    with stage("search"):
+        plans = _search(world, series, people, rows, planned, regimens, bounds, seed, simulations)
     made = []
-    for index, patient in enumerate(patients):
-        suggestion = _suggestion(
-            world, plans, index, series[index], rows[index], people[index], gates[index], known[patient][2], seed, announced
-        )
-        made.append(save_suggestion(db, suggestion))
+    with stage("explain"):
+        for index, each in enumerate(recordings):
+            asked = question("doses", each.prescribed, at=at, announced=announced, simulations=simulations)
+            provenance = world.provenance(seed, each.data, asked=asked)
+            made.append(
+                _suggestion(world, plans, index, each.series, rows[index], people[index], gates[index], provenance, announced)
+            )
     return made
 
 
@@ -70,14 +88,14 @@ def _search(
     series: Sequence[PatientSeries],
     people: Sequence[Personalisation],
     rows: Sequence[int],
+    planned: Sequence[tuple[np.ndarray, np.ndarray]],
     regimens: Sequence[Regimen | None],
     limits: Sequence[Limits],
-    announced: Sequence[str],
     seed: int,
+    simulations: int | None,
 ) -> DosePlans:
     """Gather what is recorded and prescribed, and search."""
     past = _stack([windows(each, [row], world.model.shape.context) for each, row in zip(series, rows, strict=True)])
-    planned = [_future(each, row, regimen, announced) for each, row, regimen in zip(series, rows, regimens, strict=True)]
     usual = torch.stack([person.usual for person in people])
     ahead = Ahead(
         values=torch.stack([torch.from_numpy(part) for part, _ in planned]),
@@ -94,6 +112,7 @@ def _search(
         ahead,
         lambda hourly: _context(series, rows, hourly),
         limits,
+        simulations=simulations,
         seed=seed,
     )
 
@@ -183,8 +202,7 @@ def _suggestion(
     row: int,
     person: Personalisation,
     gate: tuple[str, ...],
-    digest: str,
-    seed: int,
+    provenance: Mapping[str, str],
     announced: Sequence[str],
 ) -> Suggestion:
     abstained = bool(gate) or bool(plans.abstained[index])
@@ -214,7 +232,7 @@ def _suggestion(
         options=options,
         limits_bound=(*plans.bound[index], *(f"budget {name}" for name in plans.pruned[index])),
         banners=(),
-        provenance=world.provenance(seed, digest),
+        provenance=provenance,
         why=None if abstained else _why(world, plans, index, series, row, person, announced),
     )
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from careplan.clinic.views import Interval, Moment, Part, Pattern, Sureness, Why
-from careplan.glucose import risk
+from careplan.glucose import harm
 from careplan.planning.account import Account
 
 PROPOSED, RUNNER_UP, NO_CHANGE = range(3)  # places of the options
@@ -74,13 +74,13 @@ def layers(levels: Tensor) -> dict[str, Tensor]:
 
     The layers sum to the risk, and a level that moves towards the best one never has more of any of them.
     """
-    edges = dict(zip((54, 70, 180, 250), risk(levels.new_tensor([54.0, 70.0, 180.0, 250.0])), strict=True))
+    edges = dict(zip((54, 70, 180, 250), harm(levels.new_tensor([54.0, 70.0, 180.0, 250.0])), strict=True))
     return {
-        "below_54": risk(levels.clamp(max=54.0)) - edges[54],
-        "below_70": risk(levels.clamp(54.0, 70.0)) - edges[70],
-        "in_range": risk(levels.clamp(70.0, 180.0)),
-        "above_180": risk(levels.clamp(180.0, 250.0)) - edges[180],
-        "above_250": risk(levels.clamp(min=250.0)) - edges[250],
+        "below_54": harm(levels.clamp(max=54.0)) - edges[54],
+        "below_70": harm(levels.clamp(54.0, 70.0)) - edges[70],
+        "in_range": harm(levels.clamp(70.0, 180.0)),
+        "above_180": harm(levels.clamp(180.0, 250.0)) - edges[180],
+        "above_250": harm(levels.clamp(min=250.0)) - edges[250],
     }
 
 

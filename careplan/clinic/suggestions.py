@@ -1,8 +1,9 @@
 """Suggestions as they are stored: made once, never edited."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from careplan.clinic import codec
@@ -10,47 +11,74 @@ from careplan.clinic.errors import ClinicError
 from careplan.clinic.records import account, require
 from careplan.clinic.regimens import keep_estimate
 from careplan.clinic.views import Kind, Suggestion
+from careplan.stages import stage
 from careplan.store import Database, append, schema
 
 
 def save_suggestion(db: Database, suggestion: Suggestion, *, actor: str | None = None) -> Suggestion:
-    """Keeps a new suggestion; returns it with its id. Raises `UnknownPatient`, or `ClinicError` for one that is already kept.
+    """Keeps a new suggestion; returns it with its id. Raises `UnknownPatient`, or `ClinicError` for one that is already kept."""
+    return save_suggestions(db, [suggestion], actor=actor)[0]
 
-    Where the patient's regimen is only estimated, that estimate is stored as a version, so that `current` stays what it was.
+
+def save_suggestions(db: Database, suggestions: Sequence[Suggestion], *, actor: str | None = None) -> list[Suggestion]:
+    """Keeps new suggestions, all or none; returns them with their ids. Raises as `save_suggestion`.
+
+    Where a patient's regimen is only estimated, that estimate is stored as a version, so that `current` stays what it was.
     """
-    if suggestion.id is not None:
-        raise ClinicError(f"suggestion {suggestion.id} is already stored; a proposal is never edited")
-    keys = [line.key for line in suggestion.lines]
-    if len(set(keys)) != len(keys):
-        raise ClinicError(f"suggestion for {suggestion.patient}: line keys repeat: {keys}")
-    with db.read() as session:
-        require(session, suggestion.patient)
+    for suggestion in suggestions:
+        if suggestion.id is not None:
+            raise ClinicError(f"suggestion {suggestion.id} is already stored; a proposal is never edited")
+        keys = [line.key for line in suggestion.lines]
+        if len(set(keys)) != len(keys):
+            raise ClinicError(f"suggestion for {suggestion.patient}: line keys repeat: {keys}")
+        with db.read() as session:
+            require(session, suggestion.patient)
     actor = actor or account()
-    if suggestion.kind == "regimen":
-        keep_estimate(db, suggestion.patient, actor=actor)
-    with db.write() as session:
-        row = schema.Suggestion(
-            patient=suggestion.patient,
-            kind=suggestion.kind,
-            created=suggestion.created,
-            payload=codec.dump(suggestion),
-            provenance=dict(suggestion.provenance),
+    with stage("store"):
+        for suggestion in suggestions:
+            if suggestion.kind == "regimen":
+                keep_estimate(db, suggestion.patient, actor=actor)
+        with db.write() as session:
+            return [replace(each, id=_add(session, each, actor)) for each in suggestions]
+
+
+def _add(session: Session, suggestion: Suggestion, actor: str) -> int:
+    row = schema.Suggestion(
+        patient=suggestion.patient,
+        kind=suggestion.kind,
+        created=suggestion.created,
+        payload=codec.dump(suggestion),
+        provenance=dict(suggestion.provenance),
+    )
+    session.add(row)
+    session.flush()
+    append(
+        session,
+        actor,
+        "suggested",
+        patient=suggestion.patient,
+        suggestion=row.id,
+        kind=suggestion.kind,
+        abstained=suggestion.abstained,
+        lines={line.key: [line.current, line.proposed] for line in suggestion.lines},
+        limits_bound=list(suggestion.limits_bound),
+        provenance=dict(suggestion.provenance),
+    )
+    return row.id
+
+
+def latest_provenance(db: Database, patients: Sequence[str], kind: Kind) -> dict[str, dict[str, str]]:
+    """Where the newest suggestion of a kind comes from, by patient; without those who have none."""
+    newest = (
+        select(func.max(schema.Suggestion.id))
+        .where(schema.Suggestion.patient.in_(patients), schema.Suggestion.kind == kind)
+        .group_by(schema.Suggestion.patient)
+    )
+    with db.read() as session:
+        rows = session.execute(
+            select(schema.Suggestion.patient, schema.Suggestion.provenance).where(schema.Suggestion.id.in_(newest))
         )
-        session.add(row)
-        session.flush()
-        append(
-            session,
-            actor,
-            "suggested",
-            patient=suggestion.patient,
-            suggestion=row.id,
-            kind=suggestion.kind,
-            abstained=suggestion.abstained,
-            lines={line.key: [line.current, line.proposed] for line in suggestion.lines},
-            limits_bound=list(suggestion.limits_bound),
-            provenance=dict(suggestion.provenance),
-        )
-        return replace(suggestion, id=row.id)
+        return {patient: provenance for patient, provenance in rows}
 
 
 def latest_suggestion(db: Database, patient: str, kind: Kind = "regimen") -> Suggestion | None:

@@ -12,16 +12,17 @@ from careplan.clinic.days import SETTINGS, Days, recent_days
 from careplan.clinic.decisions import INSULIN, Exposure, exposure
 from careplan.clinic.evidence import addressed, pattern
 from careplan.clinic.explain import Compared, explain, interval, shares
-from careplan.clinic.regimens import load_regimen
+from careplan.clinic.recordings import Recording, question, read_recording
 from careplan.clinic.suggestions import save_suggestion
 from careplan.clinic.views import Line, Option, Path, Setting, Suggestion, Why
 from careplan.clinic.words import clock, signed
-from careplan.clinic.world import World, personalised, reasons_to_abstain
+from careplan.clinic.world import World, people_of, reasons_to_abstain
 from careplan.glucose import DAY, GLUCOSE, LINE_LIMITS, Regimen
 from careplan.planning.planner import OPTIONS
 from careplan.planning.regimen import RegimenPlans, plan_regimen
 from careplan.planning.safety import RegimenLine
 from careplan.series import PatientSeries
+from careplan.stages import stage
 from careplan.store import Database
 from careplan.world.personalise import Personalisation
 
@@ -38,28 +39,40 @@ def plan_regimens(
 ) -> list[Suggestion]:
     """One regimen suggestion a patient, stored: lines to change, no change, or why it abstains."""
     made = []
-    known = personalised(db, patients, world)
-    for index, patient in enumerate(patients):
-        series, person, digest = known[patient]
-        suggestion = suggest_regimen(world, series, person, load_regimen(db, patient), digest, seed=seed)
-        made.append(save_suggestion(db, suggestion))
+    recordings = [read_recording(db, patient) for patient in patients]
+    known = people_of(db, recordings, world)
+    for index, recording in enumerate(recordings):
+        made.append(save_suggestion(db, regimen_of(world, recording, known[recording.patient], seed=seed)))
         if progress is not None:
-            progress(index + 1, len(patients), patient)
+            progress(index + 1, len(patients), recording.patient)
     return made
 
 
+def regimen_of(world: World, recording: Recording, person: Personalisation, *, seed: int = 0) -> Suggestion:
+    """What `plan_regimens` stores of one patient."""
+    provenance = world.provenance(seed, recording.data, asked=question("regimen", recording.prescribed))
+    return suggest_regimen(world, recording.series, person, recording.regimen, provenance, seed=seed)
+
+
 def suggest_regimen(
-    world: World, series: PatientSeries, person: Personalisation, regimen: Regimen | None, digest: str, *, seed: int = 0
+    world: World,
+    series: PatientSeries,
+    person: Personalisation,
+    regimen: Regimen | None,
+    provenance: Mapping[str, str],
+    *,
+    seed: int = 0,
 ) -> Suggestion:
     """Search the regimens of one patient."""
     reasons = list(reasons_to_abstain(world, series, person))
     if regimen is None:
         reasons.append("no regimen is prescribed and none can be told from the recording")
-    days = None if reasons or regimen is None else recent_days(world.model, series, person, regimen, seed=seed)
+    with stage("encode"):
+        days = None if reasons or regimen is None else recent_days(world.model, series, person, regimen, seed=seed)
     if not reasons and days is None:
         reasons.append("no recent day has 70 % of its readings")
     if reasons or regimen is None or days is None:
-        return _suggestion(world, series, digest, seed, abstained=True, reasons=tuple(reasons))
+        return _suggestion(series, provenance, abstained=True, reasons=tuple(reasons))
     lines = regimen_lines(series, regimen, days)
     blocks = days.block.repeat(len(days))
 
@@ -68,7 +81,26 @@ def suggest_regimen(
 
     parts = len(regimen.starts)
     whole_day = [range(first, first + parts) for first in range(0, parts * len(SETTINGS), parts)]
-    plans = plan_regimen(evaluate, [lines], GLUCOSE, together=whole_day, parts=blocks.cpu(), margin=MARGIN, least_days=LEAST_DAYS)
+    with stage("search"):
+        plans = plan_regimen(
+            evaluate, [lines], GLUCOSE, together=whole_day, parts=blocks.cpu(), margin=MARGIN, least_days=LEAST_DAYS
+        )
+    with stage("explain"):
+        return _told(world, plans, series, person, regimen, days, lines, provenance, seed)
+
+
+def _told(
+    world: World,
+    plans: RegimenPlans,
+    series: PatientSeries,
+    person: Personalisation,
+    regimen: Regimen,
+    days: Days,
+    lines: Sequence[RegimenLine],
+    provenance: Mapping[str, str],
+    seed: int,
+) -> Suggestion:
+    """What the search answered, as a suggestion."""
     levels = plans.levels[0].unflatten(-1, (len(days), -1))  # [3, P, D, H]
     draws = shares(_drawn(levels, seed))
     options = tuple(_option(index, levels[index], draws, _does(plans, index, lines, regimen)) for index in _shown(plans))
@@ -76,10 +108,8 @@ def suggest_regimen(
     proposed = tuple(_line(line, key, value, regimen) for line, key, value in _moved(plans, 0, lines, regimen)) if changed else ()
     abstained = bool(plans.abstained[0])
     return _suggestion(
-        world,
         series,
-        digest,
-        seed,
+        provenance,
         abstained=abstained,
         reasons=_reasons(plans, options, len(days)),
         lines=proposed,
@@ -252,10 +282,8 @@ def _reasons(plans: RegimenPlans, options: Sequence[Option], days: int) -> tuple
 
 
 def _suggestion(
-    world: World,
     series: PatientSeries,
-    digest: str,
-    seed: int,
+    provenance: Mapping[str, str],
     *,
     abstained: bool,
     reasons: tuple[str, ...],
@@ -277,6 +305,6 @@ def _suggestion(
         options=options,
         limits_bound=limits_bound,
         banners=banners,
-        provenance=world.provenance(seed, digest),
+        provenance=provenance,
         why=why,
     )

@@ -302,6 +302,41 @@ class Forecast:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StageTime:
+    """What one stage took: seconds on the wall, seconds of processors, and patients a second of the wall."""
+
+    wall: float
+    processor: float
+    patients_a_second: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Night:
+    """What a run over many patients did. patients = planned + skipped + failed; planned = changed + unchanged + abstained.
+
+    skipped: the newest suggestion already answers this. failed: patient -> why nothing was planned. personalised: inferred anew.
+    stages: by name, in the order of the work; a stage's rate counts those who went through it. bound_by: the longest.
+    memory: the most the process ever held, MB, after each block.
+    """
+
+    kind: Kind
+    patients: int
+    planned: int
+    skipped: int
+    failed: Mapping[str, str]
+    changed: int
+    unchanged: int
+    abstained: int
+    personalised: int
+    block: int
+    seconds: float
+    patients_a_second: float
+    stages: Mapping[str, StageTime]
+    bound_by: str | None
+    memory: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class AuditRecord:
     """One entry of the audit trail."""
 

@@ -81,7 +81,7 @@ def planned(world: World, silent: Counter[str], say: Callable[[str], None] = pri
         series = [lived.series(index) for index in range(len(regimens))]
         known, after = personalise(world.model, series), []
         for index, (recorded, person, regimen) in enumerate(zip(series, known, regimens, strict=True)):
-            found = suggest_regimen(world, recorded, person, regimen, "")
+            found = suggest_regimen(world, recorded, person, regimen, {})
             silent.update(found.reasons if found.abstained else ())
             changes = [Change(line.setting, line.start, line.end, line.proposed) for line in found.lines]  # type: ignore[arg-type]
             after.append(apply_changes(regimen, changes))

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from torch import Tensor
 
-from careplan.clinic.records import load_series
+from careplan.clinic.recordings import Recording, read_recording
 from careplan.glucose import DAY, GLUCOSE, LOW, WITHIN
 from careplan.series import PatientSeries, windows
-from careplan.store import Database, data_hash
+from careplan.stages import stage
+from careplan.store import Database
 from careplan.store.schema import Personalisation as Stored
 from careplan.world.drift import ALARMS, latest, load_reference
 from careplan.world.forecast import ASKED, Given, predict
@@ -54,8 +55,8 @@ class World:
         odds = self.card["hazard"]["intercept"] + self.card["hazard"]["slope"] * nearness(self.model, series, rows, person)
         return np.asarray(1.0 / (1.0 + np.exp(-odds)))
 
-    def provenance(self, seed: int, data: str) -> dict[str, str]:
-        return {"seed": str(seed), "code": code_version(), "model": self.fingerprint, "data": data}
+    def provenance(self, seed: int, data: str, **asked: str) -> dict[str, str]:
+        return {"seed": str(seed), "code": code_version(), "model": self.fingerprint, "data": data, **asked}
 
 
 def nearness(model: WorldModel, series: PatientSeries, rows: Sequence[int], person: Personalisation) -> NDArray[np.float64]:
@@ -83,38 +84,50 @@ def personalised(
     db: Database, patients: Sequence[str], world: World, progress: Callable[[int, int], None] | None = None
 ) -> dict[str, tuple[PatientSeries, Personalisation, str]]:
     """Each patient's series, personalisation and data hash; inferred for those whose data or model changed, and stored."""
-    found: dict[str, tuple[PatientSeries, Personalisation, str]] = {}
-    missing: list[tuple[PatientSeries, str]] = []
-    for patient in patients:
-        series = load_series(db, patient)
-        with db.read() as session:
-            digest = data_hash(session, patient)
-            query = select(Stored).where(
-                Stored.patient == patient, Stored.model_hash == world.fingerprint, Stored.data_hash == digest
-            )
-            stored = session.scalar(query)
-        if stored is None:
-            missing.append((series, digest))
-        else:
-            found[patient] = (series, _read(patient, stored.code), digest)
+    recordings = [read_recording(db, patient) for patient in patients]
+    people = people_of(db, recordings, world, progress)
+    return {each.patient: (each.series, people[each.patient], each.data) for each in recordings}
+
+
+def people_of(
+    db: Database, recordings: Sequence[Recording], world: World, progress: Callable[[int, int], None] | None = None
+) -> dict[str, Personalisation]:
+    """The personalisation of each recording's patient, stored or inferred, by name."""
+    people = stored_people(db, recordings, world)
+    missing = [recording for recording in recordings if recording.patient not in people]
     for start in range(0, len(missing), BATCH):
-        batch = missing[start : start + BATCH]
-        people = [person for person, _ in zip(_infer(world, [series for series, _ in batch]), batch, strict=True)]
-        with db.write() as session:
-            for (series, digest), person in zip(batch, people, strict=True):
-                session.merge(
-                    Stored(
-                        patient=series.patient,
-                        model_hash=world.fingerprint,
-                        data_hash=digest,
-                        created=datetime.now(UTC),
-                        code=_write(person),
-                    )
-                )
-                found[series.patient] = (series, person, digest)
+        people |= infer_people(db, missing[start : start + BATCH], world)
         if progress is not None:
             progress(min(start + BATCH, len(missing)), len(missing))
-    return {patient: found[patient] for patient in patients}
+    return people
+
+
+def stored_people(db: Database, recordings: Sequence[Recording], world: World) -> dict[str, Personalisation]:
+    """The personalisations that are stored for this model and these data, by patient."""
+    with stage("read"):
+        with db.read() as session:
+            names = [recording.patient for recording in recordings]
+            rows = session.scalars(select(Stored).where(Stored.patient.in_(names), Stored.model_hash == world.fingerprint))
+            codes = {(row.patient, row.data_hash): row.code for row in rows}
+        return {each.patient: _read(each.patient, code) for each in recordings if (code := codes.get((each.patient, each.data)))}
+
+
+def infer_people(db: Database, recordings: Sequence[Recording], world: World) -> dict[str, Personalisation]:
+    """Personalisations inferred in one batch, and stored; as they will be read again, so that a cache changes nothing."""
+    with stage("personalise"):
+        bodies = [_write(person) for person in _infer(world, [each.series for each in recordings])]
+    with stage("store"), db.write() as session:
+        for each, body in zip(recordings, bodies, strict=True):
+            session.merge(
+                Stored(
+                    patient=each.patient,
+                    model_hash=world.fingerprint,
+                    data_hash=each.data,
+                    created=datetime.now(UTC),
+                    code=body,
+                )
+            )
+    return {each.patient: _read(each.patient, body) for each, body in zip(recordings, bodies, strict=True)}
 
 
 def _infer(world: World, recordings: list[PatientSeries]) -> list[Personalisation]:
@@ -151,7 +164,11 @@ def reasons_to_abstain(
     world: World, series: PatientSeries, person: Personalisation, *, row: int | None = None
 ) -> tuple[str, ...]:
     """Why nothing can be suggested at a row of the recording (default: its end); empty when something can."""
-    row = len(series) if row is None else row
+    with stage("check"):
+        return _reasons_to_abstain(world, series, person, len(series) if row is None else row)
+
+
+def _reasons_to_abstain(world: World, series: PatientSeries, person: Personalisation, row: int) -> tuple[str, ...]:
     column, per_day = GLUCOSE.index(GLUCOSE.regulated), DAY / GLUCOSE.step
     glucose = series.mask[:row, column]
     if not glucose.any():

@@ -14,6 +14,7 @@ class LatentModel:
 
     futures: rows are patients. rate, other: `[B, H, pools]` inflow of the standing rate, and of everything else that is planned.
     unit: `[B, pools]` inflow a minute of a unit of impulse given over one integration step. steps: integration steps a decision.
+    strength: `[B, P]` what of an added dose counts in each particle; of a lower rate no more than the whole is ever credited.
     """
 
     futures: Futures
@@ -21,6 +22,7 @@ class LatentModel:
     other: Tensor
     unit: Tensor
     steps: int
+    strength: Tensor
 
     def initial(self, level: Tensor, pools: Tensor) -> Tensor:
         """Scaled level `[B, P]` and pools `[B, P, S]` -> state `[B, P, 1 + S + 1]`; the clock is last."""
@@ -36,13 +38,16 @@ class LatentModel:
         flat = state.flatten(0, 1)
         level, pools, clock = flat[..., 0], flat[..., 1:-1], flat[:, 0, -1].long()
         impulse, multiple = action.flatten(0, 1).unbind(-1)
+        strength = self.strength[rows].unsqueeze(-1)  # [B W, P, 1]
+        more = multiple[:, None, None] - 1.0
+        scaled = 1.0 + torch.where(more > 0.0, more * strength, more)
         last = self.rate.shape[1] - 1
         levels = []
         for index in range(self.steps):
             step = (clock + index).clamp(max=last)
-            inflow = self.rate[rows, step] * multiple.unsqueeze(-1) + self.other[rows, step]
+            inflow = self.rate[rows, step].unsqueeze(1) * scaled + self.other[rows, step].unsqueeze(1)
             if index == 0:
-                inflow = inflow + impulse.unsqueeze(-1) * self.unit[rows]
+                inflow = inflow + strength * (impulse.unsqueeze(-1) * self.unit[rows]).unsqueeze(1)
             level, pools = self.futures.advance(level, pools, inflow, step, rows)
             levels.append(self.futures.measured(level, step, rows))
         clock = (clock + self.steps).to(level.dtype).reshape(-1, 1, 1).expand(-1, level.shape[1], 1)

@@ -13,6 +13,7 @@ from careplan.planning.model import PlanningModel
 from careplan.planning.safety import DoseContext, bounds_of, closed, guard_doses
 from careplan.planning.search import Plans, exhaustive, search
 from careplan.planning.tree import tail_mean
+from careplan.stages import stage
 from careplan.therapy import Limits, Therapy
 
 OPTIONS = ("proposed", "runner-up", "no change")
@@ -158,7 +159,8 @@ def _answer(
     told: list[tuple[str, ...]] = []
     for row in range(batch):
         for option in (1, 0):
-            problems = _guard(problem, limits[row], actions[row, option], held[row, option], row) if not reasons[row] else ()
+            with stage("guard"):
+                problems = _guard(problem, limits[row], actions[row, option], held[row, option], row) if not reasons[row] else ()
             if problems:  # the search and the guard disagree: believe the guard
                 actions[row, option], levels[row, option] = actions[row, 2], levels[row, 2]
                 has_other[row] = has_other[row] & (option == 0)

@@ -3,7 +3,7 @@
 from . import schema
 from .audit import Verification, append, verify
 from .database import Database, StoreError, open_database, upgrade
-from .events import add_events, count_events, data_hash, read_channel, read_events
+from .events import add_events, count_events, data_hash, read_channel, read_events, read_hashed
 
 __all__ = [
     "Database",
@@ -16,6 +16,7 @@ __all__ = [
     "open_database",
     "read_channel",
     "read_events",
+    "read_hashed",
     "schema",
     "upgrade",
     "verify",

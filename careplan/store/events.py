@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session
 from .schema import UNTIL_NEXT, Event, ImportBatch
 
 KEY = ["channel", "time", "value", "duration", "repeat"]
+KEYED = tuple(getattr(Event, name) for name in KEY)  # the order in which they lie in the table, so that reading sorts nothing
+HASHED = (Event.channel, Event.time, Event.value, Event.duration, Event.flag)
 
 
 def add_events(
@@ -88,11 +90,27 @@ def read_events(
         query = query.where(Event.time >= _microseconds(start))
     if end is not None:
         query = query.where(Event.time < _microseconds(end))
-    query = query.order_by(Event.time, Event.channel, Event.value, Event.duration, Event.repeat)
+    rows = session.connection().execute(query.order_by(*KEYED)).all()
+    return _table([_field(rows, index) for index in range(len(names))])
+
+
+def read_hashed(session: Session, patient: str) -> tuple[pd.DataFrame, str]:
+    """All of `read_events` and the `data_hash`, the events being fetched once."""
+    query = select(*HASHED, Event.origin).where(Event.patient == patient).order_by(*KEYED)
     rows = session.connection().execute(query).all()
-    time, channel, value, duration, flag, origin = zip(*rows, strict=True) if rows else ((),) * len(names)
+    channel, time, value, duration, flag, origin = (_field(rows, index) for index in range(6))
+    return _table([time, channel, value, duration, flag, origin]), _digest([tuple(row[:5]) for row in rows])
+
+
+def _field(rows: Sequence[Any], index: int) -> list[Any]:
+    return [row[index] for row in rows]
+
+
+def _table(columns: Sequence[Sequence[Any]]) -> pd.DataFrame:
+    """Columns of events in the order of their key, as a canonical table, sorted by time."""
+    time, channel, value, duration, flag, origin = columns
     length = np.array(duration, dtype=np.float64)
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "time": _instants(time),
             "channel": pd.Series(channel, dtype=object),
@@ -102,6 +120,7 @@ def read_events(
             "origin": pd.Series(origin, dtype=object),
         }
     )
+    return table.take(np.argsort(np.array(time, dtype=np.int64), kind="stable")).reset_index(drop=True)
 
 
 def read_channel(session: Session, patient: str, channel: str, *, start: datetime | None = None) -> pd.DataFrame:
@@ -125,11 +144,14 @@ def count_events(session: Session, patient: str) -> dict[str, tuple[int, datetim
 
 def data_hash(session: Session, patient: str) -> str:
     """Changes whenever a patient's events do: SHA-256 over channel, time, value, duration and flag in a fixed order."""
-    query = select(Event.channel, Event.time, Event.value, Event.duration, Event.flag).where(Event.patient == patient)
-    order = (Event.channel, Event.time, Event.value, Event.duration, Event.repeat)
+    rows = session.connection().execute(select(*HASHED).where(Event.patient == patient).order_by(*KEYED)).all()
+    return _digest([tuple(row) for row in rows])
+
+
+def _digest(rows: Sequence[tuple[Any, ...]]) -> str:
     total = hashlib.sha256()
-    for rows in session.execute(query.order_by(*order)).partitions(10_000):
-        total.update(repr([tuple(row) for row in rows]).encode())
+    for start in range(0, len(rows), 10_000):
+        total.update(repr(rows[start : start + 10_000]).encode())
     return total.hexdigest()
 
 

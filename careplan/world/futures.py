@@ -36,9 +36,11 @@ class Futures:
     forcing: Tensor | None = None
 
     def advance(self, level: Tensor, pools: Tensor, inflow: Tensor, step: Tensor | int, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """One integration step (midpoint) of level `[N, P]`, pools `[N, P, S]` under inflow `[N, pools]`; `rows` `[N]` of `R`."""
+        """One integration step (midpoint) of level `[N, P]`, pools `[N, P, S]` under inflow `[N, pools]` (`[N, P, pools]` where
+        particles differ in it); `rows` `[N]` of `R`."""
         dynamics, half = self.model.dynamics, self.model.shape.interval / 2
-        code, rates, enter = self.code[rows], self.rates[rows], dynamics.absorption.enter(inflow).unsqueeze(1)
+        inflow = inflow if inflow.ndim == 3 else inflow.unsqueeze(1)
+        code, rates, enter = self.code[rows], self.rates[rows], dynamics.absorption.enter(inflow)
         now, middle = self.features[rows, :, step].unbind(-2)
         minutes = torch.as_tensor(step, device=level.device).reshape(-1, 1, 1) * (2 * half)
         heading = self.trend[rows]

@@ -16,6 +16,7 @@ from careplan.world.model import WorldModel
 # overlap as no more than what they span.
 INDEPENDENT = 1.5
 FLOOR = 0.12  # smallest residual spread believed, scaled level
+CHUNK = {"cpu": 384, "cuda": 8192}  # rows integrated at once: what fits a cache, and what fills a GPU
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +65,7 @@ def expected(model: WorldModel, usual: Tensor) -> Tensor:
 
 @torch.no_grad()
 def personalise(
-    model: WorldModel, recordings: Sequence[PatientSeries], *, windows: int = 96, horizon: int = 48, iterations: int = 4
+    model: WorldModel, recordings: Sequence[PatientSeries], *, windows: int = 96, horizon: int = 48, iterations: int = 3
 ) -> list[Personalisation]:
     """The posterior over the code of each recording's patient, from `windows` windows spread evenly over it that ask what the
     recorded plan would do, and the correction of what is foreseen.
@@ -88,14 +89,15 @@ def personalise(
     truth = future.values[:, group - 1 :: group, column]
     measured = future.mask[:, group - 1 :: group, column] & past.mask[:, -3:, column].any(1, keepdim=True)
     asked = torch.full((len(z),), PLAN, device=device)
+    chunk = CHUNK.get(device.type, CHUNK["cuda"])
 
     def predict(code: Tensor) -> tuple[Tensor, Tensor]:
         """`[R, K]` codes for `R` a multiple of the windows
         -> levels and their offsets at every half hour, `[R, H]`, `[R, H, 4]`."""
         levels, offsets = [], []
-        for start in range(0, len(code), 8192):
-            index = torch.arange(start, min(start + 8192, len(code)), device=device) % len(z)
-            part, mine = code[start : start + 8192], usual[index]
+        for part, row in zip(code.split(chunk), torch.arange(len(code), device=device).split(chunk), strict=True):
+            index = row % len(z)
+            mine = usual[index]
             window = type(past)(past.values[index], past.mask[index], past.minute[index])
             state = model.state(z[index], window, mine, part)
             rollout = model.rollout(state, future.values[index], future.mask[index], asked[index], mine, part)

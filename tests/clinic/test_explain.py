@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from careplan.clinic.explain import NO_CHANGE, PROPOSED, RUNNER_UP, Compared, explain, layers, shares
-from careplan.glucose import risk
+from careplan.glucose import harm
 from tests.planning.test_regimen import PARTS, settings
 from tests.planning.test_regimen import plan as plan_settings
 from tests.planning.toy import plan as plan_doses
@@ -19,7 +19,7 @@ LEVELS = st.lists(st.floats(20, 600), min_size=1, max_size=20)
 @given(LEVELS)
 def test_the_layers_of_risk_sum_to_it(levels: list[float]) -> None:
     level = torch.tensor(levels, dtype=torch.float64)
-    torch.testing.assert_close(sum(layers(level).values()), risk(level), atol=1e-9, rtol=0)
+    torch.testing.assert_close(sum(layers(level).values()), harm(level), atol=1e-9, rtol=0)
 
 
 @given(LEVELS, st.floats(0, 1))

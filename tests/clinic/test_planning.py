@@ -19,6 +19,7 @@ from careplan.clinic.suggestions import load_suggestion
 from careplan.clinic.titration import plan_regimens, regimen_lines
 from careplan.clinic.world import open_world, personalised
 from careplan.glucose import LIMITS
+from careplan.planning.planner import plan_doses
 from careplan.store import open_database
 
 AT = pd.Timestamp("2026-09-22T12:00")  # the sixteenth day
@@ -142,6 +143,19 @@ def test_doses_keep_every_limit_and_name_what_bound_them(db, world, patient) -> 
     if made.lines:
         outcomes = {option.name: option.outcomes for option in made.options}
         assert outcomes["proposed"]["below_54"].mid <= 1.0 + 1e-6
+
+
+def test_doses_are_given_half_of_the_budgets_for_lows(db, world, patient, monkeypatch) -> None:
+    asked = {}
+
+    def remembered(*arguments, **named):
+        asked.update(named)
+        return plan_doses(*arguments, **named)
+
+    monkeypatch.setattr("careplan.clinic.dose_search.plan_doses", remembered)
+    suggest_doses(db, [patient], world, at=AT)
+    torch.testing.assert_close(asked["budget"], torch.tensor([[0.02, 0.005]]))
+    assert asked["risk_level"] == 1.0
 
 
 def test_a_dose_may_not_be_announced(db, world, patient) -> None:

@@ -13,7 +13,7 @@ from cohorts.oracle import Oracle
 from cohorts.policies import Behaviour, Policy, Seen
 from cohorts.population import LONG_ACTING_AT, Population, join, sample_population
 from cohorts.replay import Replay, replay
-from cohorts.scenarios import ROWS, Life
+from cohorts.scenarios import ROWS, Life, Meal, scheduled
 from cohorts.sensors import Sensor
 from cohorts.titration import Titration, reviewed
 
@@ -144,6 +144,17 @@ def test_the_oracle_doses_for_a_meal_nobody_announced() -> None:
     hidden = Life(unannounced=1.0, daily=0, exercise=0, illness=0)
     plain, best = (replay(person, policy, days=1, seed=3, life=hidden) for policy in (Behaviour.as_set(), Oracle(every=24)))
     assert not best.announced.any() and best.glucose.max() < plain.glucose.max() - 20
+
+
+def test_without_foresight_the_oracle_doses_for_a_meal_as_it_is_announced_and_for_no_other() -> None:
+    person = sample_population("adult", 1, seed=47)
+    said, hidden = (
+        replay(person, Oracle(every=24, foresight=False), days=1, seed=3, life=scheduled(1, 1, [meal]))
+        for meal in (Meal(minute=610, carbs=60), Meal(minute=610, carbs=60, announced=0))
+    )
+    row = 610 // 5
+    assert torch.equal(said.bolus[:, :row], hidden.bolus[:, :row]), "nothing that is to come is known"
+    assert float(said.bolus[0, row]) > 1 and float(hidden.bolus[0, row]) == 0
 
 
 def test_the_oracle_says_that_it_needs_the_truth(people: Population) -> None:

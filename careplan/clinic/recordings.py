@@ -1,0 +1,75 @@
+"""One patient as stored, read once: what everything that is computed of a patient begins from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import pandas as pd
+
+from careplan.clinic import codec
+from careplan.clinic.errors import ClinicError
+from careplan.clinic.estimates import estimate_regimen
+from careplan.clinic.records import current_version, require
+from careplan.clinic.views import Kind
+from careplan.glucose import GLUCOSE, Group, Regimen
+from careplan.records.events import PatientRecord
+from careplan.records.grid import to_series
+from careplan.series import PatientSeries
+from careplan.stages import stage
+from careplan.store import Database, data_hash, read_hashed
+from careplan.store.schema import RegimenVersion
+
+ESTIMATED = "estimated"
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """A series on the grid; the regimen in force, else one estimated, else None; which that is, in words; the data hash."""
+
+    series: PatientSeries
+    group: Group
+    regimen: Regimen | None
+    prescribed: str
+    data: str
+
+    @property
+    def patient(self) -> str:
+        return self.series.patient
+
+
+def read_recording(db: Database, patient: str) -> Recording:
+    """Raises `UnknownPatient`, or `ClinicError` without events."""
+    with stage("read"):
+        with db.read() as session:
+            stored, version = require(session, patient), current_version(session, patient)
+            events, data = read_hashed(session, patient)
+        if events.empty:
+            raise ClinicError(f"patient {patient!r} has no events in the store")
+        series = to_series(PatientRecord(patient=patient, zone=stored.zone, events=events), GLUCOSE)
+        regimen = estimate_regimen(series) if version is None else codec.load(Regimen, version.body)
+        return Recording(series, cast(Group, stored.group), regimen, _named(version), data)
+
+
+def identity(db: Database, patient: str) -> tuple[str, str]:
+    """`Recording.prescribed` and `Recording.data`, without the rest."""
+    with stage("read"), db.read() as session:
+        return _named(current_version(session, patient)), data_hash(session, patient)
+
+
+def _named(version: RegimenVersion | None) -> str:
+    return ESTIMATED if version is None or version.source == ESTIMATED else f"version {version.id}"
+
+
+def question(
+    kind: Kind,
+    prescribed: str,
+    *,
+    at: pd.Timestamp | None = None,
+    announced: Sequence[str] = (),
+    simulations: int | None = None,
+) -> str:
+    """What a suggestion answers, in words that are the same whenever the same is asked of the same prescription."""
+    when = "after the last reading" if at is None else f"at {at.isoformat()}"
+    ahead = f", announced {'; '.join(announced)}" if announced else ""
+    effort = "" if simulations is None else f"; {simulations} simulations"
+    return f"{kind} {when}{ahead}; regimen {prescribed}{effort}"
