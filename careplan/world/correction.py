@@ -76,5 +76,7 @@ def corrections(model: WorldModel, corpus: Corpus, codes: Tensor) -> list[Tensor
         x, weight = torch.cat(inputs).double(), torch.cat(seen).double() * spacing * model.therapy.step / 30.0
         left = torch.einsum("rf,rk,rg->kfg", x, weight, x) + PRIOR * torch.eye(x.shape[1], dtype=x.dtype, device=device)
         right = torch.einsum("rf,rk,qrk->kfq", x, weight, torch.cat(residuals, 1).double())
-        found.append(torch.linalg.solve(left, right).permute(2, 1, 0).float().cpu())
+        # Not `linalg.solve`: MKL's batched LU on two threads has failed on matrices as good as these (torch 2.13).
+        factor = torch.linalg.cholesky_ex(left).L
+        found.append(torch.cholesky_solve(right, factor).permute(2, 1, 0).float().cpu())
     return found
