@@ -67,14 +67,14 @@ def evaluate_effects(
         return
     from rich.table import Table
 
-    shown = Table(
-        "Estimator", "Change", "1 h", "2 h", "4 h", "8 h", "All", "Sign right", title="RMS missed over RMS of the true effects"
-    )
-    for (name, kind), rows in table.groupby(["estimator", "kind"], sort=False):
-        errors = rows.set_index("hours")["error"]
-        right = float(rows.set_index("hours")["sign_right"]["all"])
-        shown.add_row(str(name), str(kind), *(f"{errors[hours]:.3f}" for hours in (1, 2, 4, 8, "all")), f"{100 * right:.2f} %")
-    stdout().print(shown)
+    for told, part in table.groupby("told", sort=False):
+        title = f"RMS missed over RMS of the true effects; meals told {told}"
+        shown = Table("Estimator", "Change", "1 h", "2 h", "4 h", "8 h", "All", "Sign right", title=title)
+        for (name, kind), rows in part.groupby(["estimator", "kind"], sort=False):
+            errors = rows.set_index("hours")["error"]
+            right = f"{100 * float(rows.set_index('hours')['sign_right']['all']):.2f} %"
+            shown.add_row(str(name), str(kind), *(f"{errors[hours]:.3f}" for hours in (1, 2, 4, 8, "all")), right)
+        stdout().print(shown)
 
 
 @app.command("personalisation")

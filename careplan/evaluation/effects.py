@@ -2,6 +2,10 @@
 
 Two futures of one patient differ in treatment alone: boluses from none to double, or basal or meals by half either way. The
 history before them comes from how people behave, confounded by what they feel and see. The truth is without sensor error.
+
+A predictor is told both futures. What people eat is one thing and what they count another, so there are two tellings: `exactly`,
+the treatments that differ being the treatments given, and as counted, where each announced meal is misjudged as in a record.
+Histories are as recorded in both.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +22,7 @@ from careplan.series import PatientSeries
 from careplan.world import calibration
 from careplan.world.corpus import Branches, Corpus
 from careplan.world.model import WorldModel
-from careplan.world.personalise import personalise
+from careplan.world.personalise import Personalisation, personalise
 from cohorts.physiology import Body, Inputs, Physiology, advance
 from cohorts.policies import Behaviour
 from cohorts.population import GROUPS, Population, join, sample_population
@@ -33,13 +37,15 @@ ROWS = 96  # eight hours
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """Virtual people, their recordings, and branched futures `[E]`: what changed, and its kind (an index into `KINDS`)."""
+    """Virtual people, their recordings, and branched futures `[E]`: what changed, and its kind (an index into `KINDS`).
+    announced: `[B, T]` g, what a predictor is told of the meals that are announced at all."""
 
     lived: Replay
     recordings: tuple[PatientSeries, ...]
     branches: Branches
     change: Change
     kind: Tensor
+    announced: Tensor
 
     def history(self, days: int) -> list[PatientSeries]:
         """The last `days` days of everyone before any future parts."""
@@ -48,6 +54,27 @@ class Trial:
             replace(series, start=series.times[first], values=series.values[first:last], mask=series.mask[first:last])
             for series in self.recordings
         ]
+
+    def before(self) -> Tensor:
+        """`[E, T, C]` the futures that happened, as a predictor is told them."""
+        rows = self.branches.row.unsqueeze(1) + torch.arange(ROWS)
+        recorded = torch.stack([torch.from_numpy(series.values) for series in self.recordings])
+        return self._told(recorded[self.branches.patient.unsqueeze(1), rows])
+
+    def _told(self, values: Tensor, meals: Tensor | None = None) -> Tensor:
+        """Futures `[E, T, C]` with the meals that are told, times a factor `[E]`."""
+        rows = self.branches.row.unsqueeze(1) + torch.arange(ROWS)
+        told = self.announced[self.branches.patient.unsqueeze(1), rows]
+        values = values.clone()
+        values[..., GLUCOSE.index("carbs")] = told if meals is None else told * meals.unsqueeze(1)
+        return values
+
+    def exactly(self) -> "Trial":
+        """The same trial, told what is eaten of the announced meals once futures part, not what was counted."""
+        eaten = torch.where(self.lived.announced > 0, self.lived.eaten, 0.0)
+        trial = replace(self, announced=eaten)
+        values = trial._told(self.branches.values, self.change.meals)
+        return replace(trial, branches=replace(self.branches, values=values, before=trial.before()))
 
     def true(self) -> Array:
         """`[E, 4]` mg/dL that the treatment changed at `HOURS`."""
@@ -77,18 +104,19 @@ def make_trial(people: Population, seed: int, *, each: int = 40) -> Trial:
     change = Change(basal, bolus, meals, 0 * one)
     altered, values = branch(lived, person, row, ROWS, change)
     recordings = tuple(lived.series(index) for index in range(len(people)))
-    return Trial(lived, recordings, Branches(person, row, values, recorded, altered), change, kind)
+    return Trial(lived, recordings, Branches(person, row, values, recorded, altered), change, kind, lived.announced)
 
 
 def world(model: WorldModel) -> Estimator:
-    """The world model: of the typical patient with no history, personalised otherwise."""
+    """The world model: of the typical patient with no history, personalised otherwise (once for trials of the same lives)."""
+    known: dict[int, tuple[Replay, list[Personalisation]]] = {}
 
     def estimate(trial: Trial, days: int) -> Array:
-        if days:
-            people = personalise(model, trial.history(days))
-        else:
-            people = [calibration.typical_of(model, series) for series in trial.history(1)]
-        predicted, _ = calibration.effects(model, Corpus.of(trial.recordings), trial.branches, people)
+        if days not in known or known[days][0] is not trial.lived:
+            history = trial.history(max(days, 1))
+            people = personalise(model, history) if days else [calibration.typical_of(model, series) for series in history]
+            known[days] = (trial.lived, people)
+        predicted, _ = calibration.effects(model, Corpus.of(trial.recordings), trial.branches, known[days][1])
         at = [round(60 * hour / model.shape.interval) - 1 for hour in HOURS]
         return predicted[:, at].numpy().astype(float)
 
@@ -96,14 +124,15 @@ def world(model: WorldModel) -> Estimator:
 
 
 def logged(trial: Trial, days: int) -> Array:
-    """The true equations with each patient's true parameters and true state, told what a record tells: meals as announced, the
-    sensitivity of an average day. What it misses is in nobody's record, so no model of the record is expected to do better.
+    """The true equations with each patient's true parameters and true state, told of meals what the trial tells, and the
+    sensitivity of an average day: what it misses is in nobody's record. It believes what it is told, so that a model which doubts
+    what is counted may do better.
     """
     lived, branches = trial.lived, trial.branches
     daily = lived.scenario.sensitivity[:, : DAYS * DAY].unflatten(1, (DAYS, DAY)).mean(1)
     again = daily.repeat(1, lived.glucose.shape[1] // DAY)
     usual = replace(lived.scenario, sensitivity=again, pace=torch.ones_like(again))
-    told = replace(lived, scenario=usual, eaten=lived.announced)
+    told = replace(lived, scenario=usual, eaten=trial.announced)
     unchanged = Change.none(len(branches))
     recorded, altered = (branch(told, branches.patient, branches.row, ROWS, change)[0] for change in (unchanged, trial.change))
     return (altered - recorded)[:, [steps(60 * hour, GLUCOSE.step) - 1 for hour in HOURS]].numpy().astype(float)
@@ -121,16 +150,17 @@ def boosting(people: Population, seed: int, *, days: int = DAYS) -> Estimator:
 
     def estimate(trial: Trial, days: int) -> Array:
         parted, recorded, altered = trial.branches, [], []
-        for person, row, values in zip(parted.patient.tolist(), parted.row.tolist(), parted.values.numpy(), strict=True):
+        told = (parted.patient.tolist(), parted.row.tolist(), trial.before().numpy(), parted.values.numpy())
+        for person, row, before, after in zip(*told, strict=True):
             series = trial.recordings[person]
             first, now = series.times[row - DAY], np.array([DAY])
             piece = slice(row - DAY, row + ROWS)
             part = replace(series, start=first, values=series.values[piece].copy(), mask=series.mask[piece])
-            recorded.append(features(part, now, known))
-            part.values[DAY:, 1:] = values[:, 1:]  # the level of the future is not among the features
-            altered.append(features(part, now, known))
-        before, after = np.concatenate(recorded), np.concatenate(altered)
-        return np.stack([tree.predict(after) - tree.predict(before) for tree in trees], axis=1)
+            for future, found in ((before, recorded), (after, altered)):
+                part.values[DAY:, 1:] = future[:, 1:]  # the level of the future is not among the features
+                found.append(features(part, now, known))
+        first, second = np.concatenate(recorded), np.concatenate(altered)
+        return np.stack([tree.predict(second) - tree.predict(first) for tree in trees], axis=1)
 
     return estimate
 
@@ -172,8 +202,7 @@ def twin(candidates: Population) -> Estimator:
         _, bodies = live(who[best], candidates[best].body, recorded * scale)
         kept = Body(*(torch.stack(parts, 1) for parts in zip(*(vars(body).values() for body in bodies), strict=True)))
         start = Body(*(part[parted.patient, parted.row // KEEP] for part in vars(kept).values()))
-        rows = parted.row.unsqueeze(1) + torch.arange(ROWS)
-        futures = (recorded[parted.patient.unsqueeze(1), rows], _doses(parted.values))
+        futures = (_doses(trial.before()), _doses(parted.values))
         own = who[best[parted.patient]]
         before, after = (live(own, start, future * scale[parted.patient])[0] for future in futures)
         return (after - before)[:, [steps(60 * hour, GLUCOSE.step) - 1 for hour in HOURS]].numpy().astype(float)

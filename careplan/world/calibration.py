@@ -74,6 +74,7 @@ def effects(model: WorldModel, corpus: Corpus, branches: Branches, people: Seque
         whole = corpus.windows(patients, branches.row[chosen] - context, context + rows)
         past = type(whole)(*(piece[:, :context] for piece in (whole.values, whole.mask, whole.minute)))
         future, mask = whole.values[:, context:], whole.mask[:, context:]
+        future = future if branches.before is None else branches.before[chosen]
         code = torch.stack([people[int(patient)].mean for patient in patients])
         mean = torch.stack([people[int(patient)].usual for patient in patients])
         state = model.state(model.encode(past, mean)[:, -1], past, mean, code)

@@ -92,7 +92,8 @@ class Branches:
     """Futures that differ in treatment alone, from virtual patients: the truth about effects.
 
     patient `[E]` in the corpus; row `[E]` where the futures part; values `[E, T, C]` the altered future; what truly happened
-    under the recorded one and under the altered one, `[E, T]` levels at the end of each row.
+    under the recorded one and under the altered one, `[E, T]` levels at the end of each row. before `[E, T, C]`: the unaltered
+    future, where more is known of it than was recorded.
     """
 
     patient: Tensor
@@ -100,6 +101,7 @@ class Branches:
     values: Tensor
     recorded: Tensor
     altered: Tensor
+    before: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.patient)

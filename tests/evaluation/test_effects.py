@@ -27,6 +27,22 @@ def test_only_the_treatment_differs_between_two_futures(trial: Trial) -> None:
         assert not same[column_of[kind]] or np.allclose(trial.true()[index], 0)
 
 
+def test_told_exactly_futures_hold_what_is_eaten_and_histories_what_was_counted(trial: Trial) -> None:
+    exact, carbs = trial.exactly(), GLUCOSE.index("carbs")
+    announced = trial.lived.announced > 0
+    for index in range(len(exact.branches)):
+        person, row = int(exact.branches.patient[index]), int(exact.branches.row[index])
+        rows = slice(row, row + ROWS)
+        eaten = torch.where(announced[person, rows], trial.lived.eaten[person, rows], 0.0)
+        assert torch.equal(exact.before()[index, :, carbs], eaten)
+        assert torch.allclose(exact.branches.values[index, :, carbs], eaten * exact.change.meals[index])
+        others = [channel for channel in range(len(GLUCOSE.channels)) if channel != carbs]
+        assert torch.equal(exact.branches.values[index][:, others], trial.branches.values[index][:, others])
+    assert exact.recordings is trial.recordings
+    assert np.array_equal(exact.true(), trial.true())
+    assert not torch.equal(exact.before()[..., carbs], trial.before()[..., carbs])
+
+
 def test_history_ends_before_any_future_parts(trial: Trial) -> None:
     assert int(trial.branches.row.min()) >= DAYS * DAY
     for days in (1, DAYS):
@@ -51,10 +67,10 @@ def test_a_twin_drawn_from_the_patients_themselves_is_close(trial: Trial) -> Non
 
 
 def test_the_true_equations_miss_what_no_record_tells_and_no_more(trial: Trial) -> None:
-    told = replace(trial.lived, announced=trial.lived.eaten)
-    counted = judge(replace(trial, lived=told), {"logged": logged(replace(trial, lived=told), DAYS)})
-    table = judge(trial, {"logged": logged(trial, DAYS)})
-    assert counted["error"].iloc[0] < table["error"].iloc[0] < 0.7
+    everything, exact = replace(trial, announced=trial.lived.eaten), trial.exactly()
+    errors = [judge(told, {"logged": logged(told, DAYS)})["error"].iloc[0] for told in (everything, exact, trial)]
+    assert errors[0] < errors[2] < 0.7
+    assert errors[1] < errors[2]
     assert np.allclose(logged(replace(trial, change=Change.none(len(trial.branches))), DAYS), 0.0)
 
 
