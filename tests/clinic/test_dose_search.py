@@ -85,8 +85,9 @@ def test_a_higher_target_is_planned_for_a_higher_level() -> None:
 
 
 def test_a_stricter_budget_is_never_planned_for_more_lows() -> None:
-    loose, none = given(replace(GLUCOSE.mandate, budgets=(1.0, 1.0))), given(replace(GLUCOSE.mandate, budgets=(0.0, 0.0)))
-    assert none[2] <= loose[2] and none[0] <= loose[0] and none[2] == 0.0
+    low = Mandate(target=70.0, budgets=(1.0, 1.0))  # aims where lows are
+    loose, none = given(low), given(replace(low, budgets=(0.0, 0.0)))
+    assert loose[2] > 0.0 and none[2] == 0.0 and none[0] < loose[0]
 
 
 def test_the_rate_is_modulated_towards_the_target_and_stops_as_everybodys_does_without_one() -> None:

@@ -80,9 +80,9 @@ def test_a_rise_while_low_and_a_rise_out_of_nothing_are_no_evidence() -> None:
 
 
 def wrong(people: Population, basal: float, ratio: float) -> tuple[Settings, Settings]:
-    """What five days make of settings that are wrong by so much: those in force, and those after."""
+    """What two days make of settings that are wrong by so much: those in force, and those after."""
     people = replace(people, prescribed=torch.tensor([basal, ratio, ratio]).expand(len(people), 3))
-    lived = replay(people, Behaviour.as_set(), days=5, seed=7, life=CALM)
+    lived = replay(people, Behaviour.as_set(), days=2, seed=7, life=CALM)
     now = Settings(*(part.expand(24, -1) if k == 0 else part for k, part in enumerate(people.settings.unbind(-1))))
     shown = torch.cat([people.fasting.unsqueeze(0), lived.reading.T[:-1]]).nan_to_num(120.0)
     extra = (lived.basal.T - people.settings[:, 0]) / 12
