@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -228,7 +228,7 @@ def replay(
 def repeated(drawn: Drawn, copies: int) -> Drawn:
     """A scenario or a sensor's wear `[B, T]` of as many copies of the people, one block after the other, `[copies * B, T]`."""
     parts = {part.name: getattr(drawn, part.name) for part in fields(drawn)}
-    wide = {name: part.repeat(copies, 1) for name, part in parts.items() if isinstance(part, Tensor)}
+    wide: dict[str, Any] = {name: part.repeat(copies, 1) for name, part in parts.items() if isinstance(part, Tensor)}
     return drawn if copies == 1 else replace(drawn, **wide)
 
 

@@ -131,8 +131,8 @@ def recent_readings(session: Session, patient: str) -> pd.DataFrame:
 
 
 def exposure_of(session: Session, suggestion: Suggestion) -> Callable[[Line], decisions.Exposure]:
-    """The hypoglycaemia that is held against a line, of the last 14 days: `exposure_at` its part of the day; the whole day for doses
-    and long-acting insulin."""
+    """The hypoglycaemia held against a line, of the last 14 days: `exposure_at` its part of the day; the whole day for doses and
+    long-acting insulin."""
     readings = recent_readings(session, suggestion.patient)
     local = readings["time"].dt.tz_convert(require(session, suggestion.patient).zone)
     minute, glucose = (

@@ -5,6 +5,7 @@ Everyone's life, sensor and habits are drawn once and shared by all who review, 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import pandas as pd
 import torch
@@ -16,7 +17,7 @@ from cohorts.autotune import Settings, autotuned
 from cohorts.physiology import Body
 from cohorts.policies import Behaviour, Doses, Seen
 from cohorts.population import GROUPS, Population, join, sample_population
-from cohorts.replay import START, Living, Replay, Row
+from cohorts.replay import START, Drawn, Living, Replay, Row
 from cohorts.scenarios import ROWS
 from cohorts.titration import reviewed
 
@@ -117,13 +118,16 @@ def _so_far(living: Living, people: Population, rows: Sequence[Row]) -> list[Rep
     found = []
     for first in range(0, len(living.people), len(people)):
         who = slice(first, first + len(people))
-        life, wear = (
-            replace(whole, **{name: part[who, : len(rows)] for name, part in vars(whole).items() if isinstance(part, Tensor)})
-            for whole in (living.scenario, living.wear)
-        )
+        life, wear = _part(living.scenario, who, len(rows)), _part(living.wear, who, len(rows))
         lived = {name: column[who] for name, column in columns.items()}
         found.append(Replay(people, START, life, wear, **lived, bodies=none))
     return found
+
+
+def _part(drawn: Drawn, who: slice, rows: int) -> Drawn:
+    """A scenario or a sensor's wear of some people, up to a row."""
+    parts: dict[str, Any] = {name: part[who, :rows] for name, part in vars(drawn).items() if isinstance(part, Tensor)}
+    return replace(drawn, **parts)
 
 
 def no_change(lived: Replay, regimens: Sequence[Regimen]) -> Sequence[Regimen]:
