@@ -30,7 +30,8 @@ from simglucose.simulation.env import T1DSimEnv
 from simglucose.simulation.scenario_gen import RandomScenario
 from torch import Tensor
 
-from careplan.clinic.closed_loop import EVERY, SUSPEND, Treated
+from careplan.clinic.closed_loop import EVERY, Treated
+from careplan.clinic.modulation import SUSPEND
 from careplan.clinic.world import World, open_world
 from careplan.glucose import DAY, GLUCOSE, STEP, Group
 from careplan.series import PatientSeries

@@ -144,16 +144,25 @@ def evaluate_visits(
     lives: Annotated[int | None, typer.Option(help="Decides their lives. Default: as the patients.")] = None,
     mis_set: Annotated[float, typer.Option(help="How far settings are off: spread of the logarithm.")] = 0.3,
     pens: Annotated[float, typer.Option(min=0, max=1, help="The share on pens.")] = 0.3,
+    too_strong: Annotated[
+        bool, typer.Option("--too-strong", help="Basal is 1.25, ratios are 0.75 times what suits; adults by default.")
+    ] = False,
+    group: Annotated[list[str] | None, typer.Option(help="adult, adolescent or child; may be repeated. Default: all.")] = None,
     weights: Weights = None,
     as_json: Json = False,
 ) -> None:
-    """Regimens over visits, from therapy that is mis-set, beside titration and what the truth would prescribe; the same lives."""
+    """Regimens over visits, from therapy that is mis-set, beside titration, autotune and the truth; the same lives."""
     from careplan.clinic.visits import evaluate_visits as evaluate
     from careplan.clinic.world import open_world
+    from cohorts.population import GROUPS
 
+    groups = tuple(group or (("adult",) if too_strong else GROUPS))
+    if unknown := set(groups) - set(GROUPS):
+        raise typer.BadParameter(f"{', '.join(sorted(unknown))}: expected some of {', '.join(GROUPS)}", param_hint="--group")
     with stderr().status("Simulating") as status:
         world = open_world(*([weights] if weights else []))
         asked: dict[str, Any] = {"people": people, "seed": seed, "lives": lives, "mis_set": mis_set, "pens": pens}
+        asked |= {"strong": too_strong, "groups": groups}
         found = evaluate(world, count=visits, say=status.update, **asked)
     summary = found.summary
     if as_json:

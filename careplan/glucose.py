@@ -25,12 +25,13 @@ def risk(glucose: Tensor) -> Tensor:
     return 10.0 * (1.509 * (torch.log(glucose.clamp(20.0, 600.0)) ** 1.084 - 5.381)) ** 2
 
 
+BEST = 112.5  # mg/dL of no risk
 LOWS = 2.0  # how often risk below the best level counts in a plan; docs/planner.md has what it buys
 
 
 def harm(glucose: Tensor) -> Tensor:
     """What plans minimise: `risk`, that of lows counted `LOWS` times. `[...]` mg/dL -> `[...]`."""
-    return risk(glucose) * torch.where(glucose < 112.5, LOWS, 1.0)
+    return risk(glucose) * torch.where(glucose < BEST, LOWS, 1.0)
 
 
 GLUCOSE = Therapy(
@@ -53,6 +54,7 @@ GLUCOSE = Therapy(
     daily=(40.0, 200.0),  # U, g
     gain=(1800.0, 720.0),  # the 1800 rule for sensitivity with the 500 rule for carbohydrate: 3.6 mg/dL a gram
     risk=harm,
+    best=BEST,
     costs=(
         Cost(name="below_70", below=70.0, budget=0.04),  # consensus: <4 % of time below 70 mg/dL
         Cost(name="below_54", below=54.0, budget=0.01),  # consensus: <1 % of time below 54 mg/dL

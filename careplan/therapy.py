@@ -3,8 +3,8 @@
 Nothing under `world/` or `planning/` knows which therapy it serves; it reads a `Therapy`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -76,7 +76,8 @@ class LineLimits:
 
     lowest, highest: absolute, nobody overrides them. low, high: recommended, beyond them a typed reason is needed.
     low_ratio, high_ratio: to the original setting. per_visit: the largest change in one visit, as a share of the current value;
-    against_lows: the largest to less treatment where the low-level target is broken, of the current and of the original value.
+    against_lows: the largest to less treatment where the low-level target is broken, of the current and of the original value;
+    against_danger: the same where it is broken by far.
     """
 
     lowest: float
@@ -87,6 +88,7 @@ class LineLimits:
     high_ratio: float = 1.2
     per_visit: float = 0.2
     against_lows: float = 0.3
+    against_danger: float = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +105,22 @@ class Cost:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Mandate:
+    """What a level of planning hands the one below, for one patient.
+
+    target: the level to aim at. budgets: by cost of the therapy, the share of time that may be spent on it.
+    """
+
+    target: float
+    budgets: tuple[float, ...]
+
+    def after(self, spent: Sequence[float]) -> "Mandate":
+        """What a plan that is predicted to spend so much leaves to the level below."""
+        left = (max(0.0, budget - share) for budget, share in zip(self.budgets, spent, strict=True))
+        return replace(self, budgets=tuple(left))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Therapy:
     """A disease, declared.
 
@@ -111,7 +129,7 @@ class Therapy:
     daily: the usual amount a day of all lowering (-1) and all raising (+1) channels; the lowering one is replaced by the
         patient's own, so that doses are compared as fractions of a day's treatment.
     gain: how far a whole day's usual amount moves the level, by direction, in the level's unit: a prior, refined by training.
-    risk: level `[...]` -> risk `[...]`, 0 at the best level, larger is worse; the reward is its negative.
+    risk: level `[...]` -> risk `[...]`, 0 at the best level, larger is worse; the reward is its negative. best: that level.
     """
 
     name: str
@@ -121,6 +139,7 @@ class Therapy:
     daily: tuple[float, float]
     gain: tuple[float, float]
     risk: Callable[[Tensor], Tensor]
+    best: float
     costs: tuple[Cost, ...]
     step: float  # minutes between rows of a series
 
@@ -137,6 +156,20 @@ class Therapy:
         for pool in self.pools:
             if len({self.channel(name).direction for name in pool.channels}) != 1:
                 raise ValueError(f"{self.name}: the channels of pool {pool.name!r} act in different directions")
+
+    @property
+    def mandate(self) -> Mandate:
+        """What holds where nothing is handed down."""
+        return Mandate(target=self.best, budgets=tuple(cost.budget for cost in self.costs))
+
+    def aimed(self, mandates: Sequence[Mandate]) -> "Therapy":
+        """This therapy with the least risk at each patient's target: its risk then takes levels `[B, ...]`."""
+        scale = torch.tensor([self.best / mandate.target for mandate in mandates])
+
+        def risk(level: Tensor) -> Tensor:
+            return self.risk(level * scale.to(level).reshape(-1, *(1,) * (level.ndim - 1)))
+
+        return replace(self, risk=risk)
 
     @property
     def names(self) -> tuple[str, ...]:

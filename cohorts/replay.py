@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ START = pd.Timestamp("2026-01-05", tz="UTC")
 KEEP = 6  # rows between kept states
 FADE = math.exp(-5.0 / 90.0)  # insulin on board as people reckon it
 LOGGED = 0.6  # share of the carbohydrate eaten for lows
+Drawn = TypeVar("Drawn", Scenario, Wear)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,19 +114,26 @@ class Living:
         life: Life | Scenario | None = None,
         sensor: Sensor | None = None,
         fuse: bool = False,
+        copies: int = 1,
     ) -> None:
+        """copies: everyone is there so many times, one block of people after the other, and what is drawn is shared by them."""
         if days < 1:
             raise ValueError(f"replay of {days} days: expected at least one")
         people.physiology.refuse_unstable()
         generator = torch.Generator().manual_seed(seed)
         count, self.rows = len(people), days * ROWS
-        self.scenario = life if isinstance(life, Scenario) else draw_life(people, days, life or Life(), generator)
+        if count % copies:
+            raise ValueError(f"replay of {count} people in {copies} copies: expected a multiple")
+        apart = count // copies
+        drawn = people if copies == 1 else people[torch.arange(apart)]
+        lives = life if isinstance(life, Scenario) else repeated(draw_life(drawn, days, life or Life(), generator), copies)
+        self.scenario = lives
         if self.scenario.eaten.shape != (count, self.rows):
             shape = tuple(self.scenario.eaten.shape)
             raise ValueError(f"scenario of shape {shape}, expected {(count, self.rows)}: {count} people for {days} days")
-        self.wear = (sensor or Sensor()).draw(count, self.rows, generator)
+        self.wear = repeated((sensor or Sensor()).draw(apart, self.rows, generator), copies)
         policy.begin(people, self.rows, generator)
-        self._logged = torch.rand(self.rows, count, generator=generator) < LOGGED
+        self._logged = (torch.rand(self.rows, apart, generator=generator) < LOGGED).repeat(1, copies)
         self._step = stepper(people.physiology) if fuse else partial(advance, people.physiology)
         self._policy, self.people, self.row, self.body = policy, people, 0, people.body
         self._reading, self._on_board, self._since = people.fasting, torch.zeros(count), torch.full((count,), 1e4)
@@ -214,6 +223,13 @@ def replay(
     names = (part.name for part in fields(Row))
     columns = {name: torch.stack(column).T for name, column in zip(names, zip(*lived, strict=True), strict=True)}
     return Replay(people, start, living.scenario, living.wear, **columns, bodies=kept)
+
+
+def repeated(drawn: Drawn, copies: int) -> Drawn:
+    """A scenario or a sensor's wear `[B, T]` of as many copies of the people, one block after the other, `[copies * B, T]`."""
+    parts = {part.name: getattr(drawn, part.name) for part in fields(drawn)}
+    wide: dict[str, Any] = {name: part.repeat(copies, 1) for name, part in parts.items() if isinstance(part, Tensor)}
+    return drawn if copies == 1 else replace(drawn, **wide)
 
 
 def _factors(scenario: Scenario, row: int) -> tuple[Tensor, Tensor, Tensor]:

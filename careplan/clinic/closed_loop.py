@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 
 from careplan.clinic.dose_search import DECISION, HORIZON, Ahead, search_doses
+from careplan.clinic.modulation import modulated
 from careplan.clinic.world import World, open_world
 from careplan.glucose import DAY, GLUCOSE, LIMITS, Group
 from careplan.planning.actions import carried, remaining
 from careplan.planning.safety import DoseContext
 from careplan.series import PatientSeries, Window
-from careplan.therapy import Limits
+from careplan.therapy import Limits, Mandate
 from careplan.world.personalise import personalise
 from cohorts.policies import Behaviour, Doses, Seen
 from cohorts.population import Population
@@ -21,7 +22,6 @@ from cohorts.replay import replay
 STEP = GLUCOSE.step
 EVERY = 2  # rows between plans
 ACTING = 72  # rows of history whose doses may still act
-SUSPEND = 75.0  # mg/dL, below which a pump stops as everybody's does
 
 
 @dataclass(eq=False)
@@ -44,6 +44,8 @@ class Treated:
     increment: Tensor
     limits: Sequence[Limits]
     simulations: int = 48
+    mandates: list[Mandate] | None = None  # a patient each
+    left: list[Mandate] | None = None  # of those, after the last plan
 
     @classmethod
     def after(
@@ -105,9 +107,14 @@ class Treated:
             Ahead(values, mask, self.increment[who], self.adjustable[who]),
             lambda hourly: _context(past, level, since, hourly),
             [self.limits[index] for index in who.tolist()],
+            mandates=self.mandates and [self.mandates[index] for index in who.tolist()],
             simulations=self.simulations,
             seed=seed,
         )
+        if self.mandates is not None:
+            self.left = self.left or list(self.mandates)
+            for index, spent in zip(who.tolist(), plans.below[:, 0].mean(1).tolist(), strict=True):
+                self.left[index] = self.mandates[index].after(spent)
         first = plans.actions[:, 0, 0]
         return first[:, 0], first[:, 1], ~plans.abstained
 
@@ -126,6 +133,7 @@ class Planner:
     history: int = 14
     particles: int = 8
     simulations: int = 48
+    mandate: Mandate | None = None  # what everybody's regimen hands down
     _person: Behaviour = field(default_factory=Behaviour.as_set, repr=False)
 
     def begin(self, people: Population, rows: int, generator: torch.Generator) -> None:
@@ -144,6 +152,7 @@ class Planner:
             simulations=self.simulations,
             seed=seed,
         )
+        self._treated.mandates = None if self.mandate is None else [self.mandate] * len(people)
         self._multiple = torch.ones(len(people))
         self._trusted = torch.zeros(len(people), dtype=torch.bool)
         self._last: dict[str, Tensor] | None = None
@@ -162,7 +171,7 @@ class Planner:
             bolus[who], self._multiple[who], self._trusted[who] = planned
         bolus = torch.where(self._trusted, bolus, own.bolus)
         rate = treated.standing * torch.where(self._trusted, self._multiple, 1.0)
-        basal = torch.where(seen.reading < SUSPEND, 0.0, rate)
+        basal = rate * modulated(seen.reading, treated.left)
         unknown = torch.full_like(basal, torch.nan)
         self._last = {
             "bolus": bolus,

@@ -6,8 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from careplan.clinic.modulation import modulated
 from careplan.glucose import DAY, GLUCOSE, Regimen
 from careplan.series import PatientSeries, windows
+from careplan.therapy import Mandate
 from careplan.world.dynamics import PLAN
 from careplan.world.futures import Futures, abduct
 from careplan.world.model import WorldModel
@@ -15,6 +17,7 @@ from careplan.world.personalise import Personalisation
 
 SETTINGS = ("basal", "carb_ratio", "correction_factor")
 MARGIN = 20.0  # mg/dL above target beyond which a correction is taken to be for the level
+ANSWERED = 1.5  # times the standing rate, the most that the level below gives for highs
 NEAR = 3  # integration steps either side within which a bolus belongs to a meal
 
 
@@ -22,7 +25,8 @@ NEAR = 3  # integration steps either side within which a bolus belongs to a meal
 class Days:
     """D recorded days of one patient, P particles, H integration steps a day, ready to be replayed.
 
-    block `[H]` of the day; basal, meal, correction `[D, H]` U recorded in each step (basal in U/h); excess `[D, H]` mg/dL above
+    block `[H]` of the day; standing `[H]` U/h of basal as prescribed; basal, meal, correction `[D, H]` U recorded in each step
+    (basal in U/h); excess `[D, H]` mg/dL above
     target at each correction; other, slow `[D, H, pools]` inflow from everything else, and from
     long-acting doses; lasting `[S]`: which compartments hold those; level `[D, P]`, pools `[D, P, S]` at midnight.
     """
@@ -30,6 +34,7 @@ class Days:
     futures: Futures
     rows: tuple[int, ...]  # of the series, where each day begins
     block: Tensor
+    standing: Tensor
     basal: Tensor
     meal: Tensor
     correction: Tensor
@@ -46,12 +51,12 @@ class Days:
         return len(self.rows)
 
     @torch.no_grad()
-    def replay(self, multipliers: Tensor) -> Tensor:
+    def replay(self, multipliers: Tensor, below: Mandate | None = None) -> Tensor:
         """Multipliers `[W, L]` of basal, carb ratio and correction factor by block, then of long-acting -> mg/dL `[W, P, D, H]`.
 
         Basal and long-acting are multiplied; the meal part of each bolus is divided by the carb ratio's multiplier; the
-        correction part by the
-        correction factor's, and scaled to how far above target this replay then is.
+        correction part by the correction factor's, and scaled to how far above target this replay then is. below: the patient's
+        doses are planned too, under this mandate; basal is then what is prescribed, modulated by the level that is replayed.
         """
         wide, days, steps = len(multipliers), len(self), len(self.block)
         interval = self.futures.model.shape.interval
@@ -70,7 +75,10 @@ class Days:
             recorded = self.excess[:, step]
             fresh = torch.where(recorded > MARGIN, (above / recorded).clamp(0.0, 2.0), torch.ones_like(above))
             units = self.meal[:, step] / ratio[:, step, None] + self.correction[:, step] * fresh / factor[:, step, None]
-            units = units / interval + self.basal[:, step] * basal[:, step, None] / 60.0  # U a minute, [W, D]
+            rate = self.basal[:, step]
+            if below is not None:
+                rate = self.standing[step] * modulated((above + self.target).unsqueeze(0), [below], most=ANSWERED)[0]
+            units = units / interval + rate * basal[:, step, None] / 60.0  # U a minute, [W, D]
             inflow = (
                 units.flatten().unsqueeze(1) * self.per_unit
                 + self.other[:, step].repeat(wide, 1)
@@ -165,6 +173,7 @@ def recent_days(
         futures=futures,
         rows=tuple(begins),
         block=block,
+        standing=torch.tensor(regimen.basal, device=device)[block],
         basal=basal,
         meal=meal,
         correction=bolus - meal,

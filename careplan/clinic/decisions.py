@@ -14,6 +14,7 @@ from careplan.therapy import LineLimits
 
 # Consensus targets for adults (% of readings); any breach forbids more insulin in that part of the day.
 BELOW_70_TARGET, BELOW_54_TARGET = 4.0, 1.0
+DANGER = 2.0  # times either target: settings are so strong that they may be cut by more at once
 TYPED_REASON = 10  # characters at least, where a value is beyond its recommended range
 
 PRESCRIBED: Mapping[str, LineLimits] = {str(setting): limits for setting, limits in LINE_LIMITS.items()}
@@ -47,6 +48,16 @@ class Exposure(NamedTuple):
             return f"{self.below_70:.1f} % of readings are below 70 mg/dL (target under {BELOW_70_TARGET:g} %)"
         return None
 
+    @property
+    def burden(self) -> float:
+        """Of the targets, how many times the one that is used most; NaN where nothing was measured."""
+        return max(self.below_70 / BELOW_70_TARGET, self.below_54 / BELOW_54_TARGET)
+
+    @property
+    def danger(self) -> bool:
+        """A target is broken by far."""
+        return self.burden >= DANGER
+
 
 def exposure(glucose: NDArray[np.floating], minute: NDArray[np.floating], start: int = 0, end: int = DAY) -> Exposure:
     """Of readings `[N]` mg/dL at minutes `[N]` of the day, those from `start` up to `end`, past midnight if `end` is earlier."""
@@ -55,6 +66,13 @@ def exposure(glucose: NDArray[np.floating], minute: NDArray[np.floating], start:
     if not len(chosen):
         return Exposure(0, math.nan, math.nan)
     return Exposure(len(chosen), 100.0 * float(np.mean(chosen < 70.0)), 100.0 * float(np.mean(chosen < 54.0)))
+
+
+def exposure_at(glucose: NDArray[np.floating], minute: NDArray[np.floating], start: int, end: int) -> Exposure:
+    """What is held against a setting in one part of the day: that part, or the whole day where that is graver and the part was
+    measured at all, since insulin acts on after it."""
+    part, day = exposure(glucose, minute, start, end), exposure(glucose, minute)
+    return day if part.readings and day.burden > part.burden and day.breach else part
 
 
 def raises_insulin(line: Line, value: float) -> bool:
@@ -128,6 +146,7 @@ def _guarded(line: Line, value: float, exposed: Exposure) -> list[str]:
     limits = PRESCRIBED.get(line.setting)
     if limits is None:
         return []
+    breach = bool(exposed.readings) and exposed.breach is not None and not raises_insulin(line, value)
     again = RegimenLine(
         key="it",
         current=line.current,
@@ -135,7 +154,8 @@ def _guarded(line: Line, value: float, exposed: Exposure) -> list[str]:
         limits=limits,
         increment=0.0,
         days=line.days,
-        breach=bool(exposed.readings) and exposed.breach is not None and not raises_insulin(line, value),
+        breach=breach,
+        danger=breach and exposed.danger,
     )
     return [reason.removeprefix(f"it: {value:g} ") for reason in guard_line(again, value).reasons]
 

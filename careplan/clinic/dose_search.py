@@ -13,7 +13,7 @@ from careplan.planning.planner import DosePlans, plan_doses
 from careplan.planning.safety import DoseContext
 from careplan.series import Window
 from careplan.stages import stage
-from careplan.therapy import Limits
+from careplan.therapy import Limits, Mandate
 from careplan.world.dynamics import SENSITIVITY
 from careplan.world.futures import Futures, contexts
 from careplan.world.model import WorldModel
@@ -48,13 +48,15 @@ def search_doses(
     context: Callable[[Tensor], DoseContext],
     limits: Sequence[Limits],
     *,
+    mandates: Sequence[Mandate] | None = None,
     simulations: int | None = None,
     seed: int = 0,
 ) -> DosePlans:
     """Encode B windows `[B, T, C]`, integrate the context once a particle of the code `[B, P, K]`, and search.
 
     usual `[B, C + 1]`; widen `[B]` multiplies the predicted spread; context: what the guardrails need, from the standing basal
-    rate at each decision `[B, D]` U/h. simulations: as `plan_doses`.
+    rate at each decision `[B, D]` U/h. mandates: what each patient's regimen hands down; the therapy's own where None.
+    simulations: as `plan_doses`.
     """
     with stage("encode"):
         latent, state, daily, hourly = _encoded(model, past, usual, code, widen, ahead, seed)
@@ -65,16 +67,21 @@ def search_doses(
         return plan_doses(
             latent,
             state,
-            GLUCOSE,
+            GLUCOSE if mandates is None else GLUCOSE.aimed(mandates),
             limits,
             _on(known, device),
             (table[0].to(device), table[1].to(device)),
             interval=DECISION,
-            budget=state.new_tensor([MARGIN * cost.budget for cost in GLUCOSE.costs]).expand(len(state), -1),
+            budget=MARGIN * budgets_of(mandates, len(state)).to(device),
             risk_level=TAIL,
             simulations=simulations,
             seed=seed,
         )
+
+
+def budgets_of(mandates: Sequence[Mandate] | None, count: int) -> Tensor:
+    """`[B, Q]` of the mandates, or of the therapy for `count` patients."""
+    return torch.tensor([mandate.budgets for mandate in mandates or [GLUCOSE.mandate] * count])
 
 
 def _encoded(

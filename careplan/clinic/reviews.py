@@ -131,7 +131,8 @@ def recent_readings(session: Session, patient: str) -> pd.DataFrame:
 
 
 def exposure_of(session: Session, suggestion: Suggestion) -> Callable[[Line], decisions.Exposure]:
-    """The hypoglycaemia in a line's part of the day, of the last 14 days; the whole day for doses and long-acting insulin."""
+    """The hypoglycaemia held against a line, of the last 14 days: `exposure_at` its part of the day; the whole day for doses and
+    long-acting insulin."""
     readings = recent_readings(session, suggestion.patient)
     local = readings["time"].dt.tz_convert(require(session, suggestion.patient).zone)
     minute, glucose = (
@@ -142,7 +143,7 @@ def exposure_of(session: Session, suggestion: Suggestion) -> Callable[[Line], de
     def exposed(line: Line) -> decisions.Exposure:
         all_day = suggestion.kind == "doses" or line.setting == "long_acting"
         start, end = (0, DAY) if all_day else (line.start, line.end)
-        return decisions.exposure(glucose, minute, start, end)
+        return decisions.exposure_at(glucose, minute, start, end)
 
     return exposed
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from careplan.clinic.days import SETTINGS, Days, recent_days
-from careplan.clinic.decisions import INSULIN, Exposure, exposure
+from careplan.clinic.decisions import BELOW_54_TARGET, BELOW_70_TARGET, INSULIN, Exposure, exposure, exposure_at
 from careplan.clinic.evidence import addressed, pattern
 from careplan.clinic.explain import Compared, explain, interval, shares
 from careplan.clinic.recordings import Recording, question, read_recording
@@ -24,6 +24,7 @@ from careplan.planning.safety import RegimenLine
 from careplan.series import PatientSeries
 from careplan.stages import stage
 from careplan.store import Database
+from careplan.therapy import Mandate
 from careplan.world.personalise import Personalisation
 
 INCREMENT: dict[Setting, float] = {"basal": 0.025, "carb_ratio": 0.5, "correction_factor": 1.0, "long_acting": 0.5}
@@ -31,6 +32,10 @@ UNIT: dict[Setting, str] = {"basal": "U/h", "carb_ratio": "g/U", "correction_fac
 LEAST_DAYS = 5.0
 # Of the budgets for time below 70 and 54 mg/dL, kept for a next fortnight that is harder than the last (docs/regimens.md).
 MARGIN = torch.tensor([[0.02, 0.005]])
+# What a percent of time beyond a budget counts, in risk: where the targets for lows are broken over the day, lows come first.
+EXCESS = {"met": 0.3, "broken": 1.0}
+NEAR = 0.5  # of the targets for lows: whoever had more than this of them in the last fortnight is given nothing more
+RAISED = 20.0  # mg/dL by which doses aim higher where a target for lows is broken
 DRAWS = 200  # bootstrap draws over days for the outcome intervals
 
 
@@ -61,9 +66,10 @@ def suggest_regimen(
     regimen: Regimen | None,
     provenance: Mapping[str, str],
     *,
+    below: Mandate | None = None,
     seed: int = 0,
 ) -> Suggestion:
-    """Search the regimens of one patient."""
+    """Search the regimens of one patient. below: as `Days.replay`, where the patient's doses are planned too."""
     reasons = list(reasons_to_abstain(world, series, person))
     if regimen is None:
         reasons.append("no regimen is prescribed and none can be told from the recording")
@@ -77,13 +83,22 @@ def suggest_regimen(
     blocks = days.block.repeat(len(days))
 
     def evaluate(multipliers: Tensor) -> Tensor:
-        return days.replay(multipliers[0]).flatten(2).unsqueeze(0).cpu()
+        different, place = multipliers[0].unique(dim=0, return_inverse=True)  # what the guard closed is no change
+        return days.replay(different, below).flatten(2)[place].unsqueeze(0).cpu()
 
     parts = len(regimen.starts)
-    whole_day = [range(first, first + parts) for first in range(0, parts * len(SETTINGS), parts)]
+    whole_day = [range(first, first + parts) for first in range(0, parts * len(SETTINGS), parts)] + [range(len(lines))]
+    excess = EXCESS["broken" if lines[-1].breach else "met"]
     with stage("search"):
         plans = plan_regimen(
-            evaluate, [lines], GLUCOSE, together=whole_day, parts=blocks.cpu(), margin=MARGIN, least_days=LEAST_DAYS
+            evaluate,
+            [lines],
+            GLUCOSE,
+            together=whole_day,
+            parts=blocks.cpu(),
+            margin=MARGIN,
+            excess=excess,
+            least_days=LEAST_DAYS,
         )
     with stage("explain"):
         return _told(world, plans, series, person, regimen, days, lines, provenance, seed)
@@ -116,6 +131,7 @@ def _told(
         options=options,
         limits_bound=(*plans.bound[0], *(f"budget {name}" for name in plans.pruned[0])),
         banners=plans.advice[0],
+        mandate=None if abstained else handed_down(plans, lines),
         why=None if abstained else _why(world, plans, series, person, regimen, days, proposed, draws),
     )
 
@@ -154,10 +170,13 @@ def regimen_lines(series: PatientSeries, regimen: Regimen, days: Days) -> list[R
     recent = slice(min(days.rows), None)
     glucose, minute = series.column("glucose")[recent], series.minute_of_day()[recent]
     ends = [*regimen.starts[1:], DAY]
-    lines = []
+    near, lines = _near(exposure(glucose, minute)), []
+    alone = int(((days.correction > 0) & (days.meal == 0)).any(1).sum())
+    few = f"{alone} days with a correction apart from meals, {LEAST_DAYS:g} needed" if alone < LEAST_DAYS else ""
     for setting in SETTINGS:
         evidence = {"basal": days.basal > 0, "carb_ratio": days.meal > 0, "correction_factor": days.correction > 0}[setting]
         for block, (start, end) in enumerate(zip(regimen.starts, ends, strict=True)):
+            exposed = exposure_at(glucose, minute, start, end)
             lines.append(
                 RegimenLine(
                     key=f"{setting}@{start}",
@@ -166,9 +185,12 @@ def regimen_lines(series: PatientSeries, regimen: Regimen, days: Days) -> list[R
                     limits=LINE_LIMITS[setting],  # type: ignore[index]
                     increment=INCREMENT[setting],  # type: ignore[index]
                     days=float((evidence[:, days.block == block].any(1)).sum()),
-                    breach=_breach(exposure(glucose, minute, start, end)),
+                    breach=_breach(exposed),
+                    danger=exposed.danger,
+                    held=near or (few if setting == "correction_factor" else ""),
                 )
             )
+    exposed = exposure(glucose, minute)
     lines.append(
         RegimenLine(
             key="long_acting@0",
@@ -177,10 +199,19 @@ def regimen_lines(series: PatientSeries, regimen: Regimen, days: Days) -> list[R
             limits=LINE_LIMITS["long_acting"],
             increment=INCREMENT["long_acting"],
             days=float(len(days)) if regimen.long_acting > 0 else 0.0,
-            breach=_breach(exposure(glucose, minute)),
+            breach=_breach(exposed),
+            danger=exposed.danger,
+            held=near,
         )
     )
     return lines
+
+
+def handed_down(plans: RegimenPlans, lines: Sequence[RegimenLine]) -> Mandate:
+    """What the regimen that is proposed hands to the planning of doses: what it leaves of the budgets, and a higher target
+    where lows are to be mended first."""
+    target = GLUCOSE.best + (RAISED if any(line.breach for line in lines) else 0.0)
+    return replace(GLUCOSE.mandate, target=target).after(plans.below[0, 0].mean(0).tolist())
 
 
 def _shown(plans: RegimenPlans) -> list[int]:
@@ -241,13 +272,23 @@ def _breach(exposed: Exposure) -> bool | None:
     return exposed.breach is not None if exposed.readings else None
 
 
+def _near(exposed: Exposure) -> str:
+    """Why nothing may give more where the targets for lows were nearly broken; empty where they were not."""
+    if not exposed.burden > NEAR:
+        return ""
+    share, level, target = (exposed.below_70, 70, BELOW_70_TARGET)
+    if exposed.below_54 / BELOW_54_TARGET == exposed.burden:
+        share, level, target = (exposed.below_54, 54, BELOW_54_TARGET)
+    return f"{share:.1f} % of readings were below {level} mg/dL, near the target of {target:g} %"
+
+
 def _line(line: RegimenLine, block: int, value: float, regimen: Regimen) -> Line:
     setting: Setting = line.key.split("@")[0]  # type: ignore[assignment]
     start, end = (0, DAY) if setting == "long_acting" else (regimen.starts[block], [*regimen.starts[1:], DAY][block])
     limit = line.limits
     more = (value - line.current) * line.direction > 0
     cause = "highs" if more else "lows"
-    rescue = limit.against_lows if line.breach else limit.per_visit
+    rescue = limit.against_danger if line.danger else limit.against_lows if line.breach else limit.per_visit
     return Line(
         key=line.key,
         setting=setting,
@@ -291,6 +332,7 @@ def _suggestion(
     options: tuple[Option, ...] = (),
     limits_bound: tuple[str, ...] = (),
     banners: tuple[str, ...] = (),
+    mandate: Mandate | None = None,
     why: Why | None = None,
 ) -> Suggestion:
     return Suggestion(
@@ -306,5 +348,6 @@ def _suggestion(
         limits_bound=limits_bound,
         banners=banners,
         provenance=provenance,
+        mandate=mandate,
         why=why,
     )

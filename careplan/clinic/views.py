@@ -7,6 +7,7 @@ from typing import Literal
 
 from careplan.evaluation.metrics import Metrics as Metrics
 from careplan.evaluation.metrics import Profile as Profile
+from careplan.therapy import Mandate
 
 Verdict = Literal["accept", "edit", "reject"]
 Kind = Literal["regimen", "doses"]
@@ -163,6 +164,7 @@ class Suggestion:
     limits_bound: tuple[str, ...]
     banners: tuple[str, ...]  # warnings: out of distribution, guardrail, little data
     provenance: Mapping[str, str]  # seed, code version, model hash, data hash
+    mandate: Mandate | None = None  # of a regimen: what it hands to the planning of doses
     why: Why | None = None  # None where it abstains, and for those stored before there was one
 
 

@@ -1,4 +1,4 @@
-"""careplan at every visit of virtual people, beside guideline titration and those who know the truth."""
+"""careplan at every visit of virtual people, beside guideline titration, autotune and those who know the truth."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,11 +11,12 @@ from careplan.clinic.regimens import Change, apply_changes
 from careplan.clinic.titration import suggest_regimen
 from careplan.clinic.world import World
 from careplan.evaluation import visits
-from careplan.glucose import Regimen
+from careplan.glucose import Group, Regimen
 from careplan.world.personalise import personalise
+from cohorts.population import GROUPS
 from cohorts.replay import Replay
 
-NAME, UNCHANGED, TITRATION = "careplan", "no change", "titration"
+NAME, UNCHANGED, TITRATION, AUTOTUNE = "careplan", "no change", "titration", "autotune"
 
 
 @dataclass(frozen=True)
@@ -39,37 +40,40 @@ def evaluate_visits(
     lives: int | None = None,
     mis_set: float = 0.3,
     pens: float = 0.3,
+    strong: bool = False,
+    groups: Sequence[Group] = GROUPS,
     say: Callable[[str], None] = print,
 ) -> Visits:
     """`people` virtual people of every group, `count` visits a fortnight apart, under each reviewer in the same lives.
 
-    lives: the seed of these, by default that of the people. Raises `ClinicError` for people the model was trained or reported on.
+    lives: the seed of these, by default that of the people. strong: everybody's settings are `visits.STRONG`.
+    Raises `ClinicError` for people the model was trained or reported on.
     """
     if seed in (world.card["virtual"]["seed"], world.card["virtual"]["seed"] + 1):
         raise ClinicError(f"seed {seed} draws the virtual patients that the model was trained or reported on: choose another")
     life = seed if lives is None else lives
-    them = visits.cohort(people, seed, mis_set=mis_set, pens=pens)
+    them = visits.cohort(people, seed, mis_set=mis_set, pens=pens, strong=strong, groups=groups)
     silent: Counter[str] = Counter()
     reviewers: dict[str, visits.Visit] = {
         UNCHANGED: visits.no_change,
         TITRATION: visits.titrate,
+        AUTOTUNE: visits.autotune,
         NAME: planned(world, silent, say),
         "truth, 20 % a visit": visits.truth(them, per_visit=0.2),
         "truth": visits.truth(them),
     }
-    tables = []
-    for name, visit in reviewers.items():
 
-        def told(done: int, of: int, name: str = name) -> None:
-            say(f"{name}: fortnight {done} of {of}")
+    def told(done: int, of: int) -> None:
+        say(f"fortnight {done} of {of}")
 
-        tables.append(visits.table(*visits.live(them, visit, visits=count, seed=life, progress=told), name))
+    lived = visits.live_side_by_side(them, reviewers, visits=count, seed=life, progress=told)
+    tables = [visits.table(*replay, name) for name, replay in lived.items()]
     everyone = pd.concat([visits.against_no_change(table, tables[0]) for table in tables], ignore_index=True)
     return Visits(
         people=everyone,
         summary=visits.summarise(everyone, seed=seed),
         too_strong=visits.too_strong(everyone),
-        losses=visits.losses(everyone, NAME, (TITRATION,)),
+        losses=visits.losses(everyone, NAME, (TITRATION, AUTOTUNE)),
         silent=dict(silent),
     )
 

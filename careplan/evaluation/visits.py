@@ -3,26 +3,29 @@
 Everyone's life, sensor and habits are drawn once and shared by all who review, so that only the settings differ.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor
 
 from careplan.evaluation.cohorts import EVERYONE, SETTINGS, bootstrap
-from careplan.glucose import BLOCKS, DAY, Regimen
+from careplan.glucose import BLOCKS, DAY, Group, Regimen
+from cohorts.autotune import Settings, autotuned
 from cohorts.physiology import Body
 from cohorts.policies import Behaviour, Doses, Seen
 from cohorts.population import GROUPS, Population, join, sample_population
-from cohorts.replay import START, Living, Replay, Row
-from cohorts.scenarios import ROWS, Scenario
+from cohorts.replay import START, Drawn, Living, Replay, Row
+from cohorts.scenarios import ROWS
 from cohorts.titration import reviewed
 
 DAYS = 14  # between visits
 TOO_STRONG = 10.0  # % of time below 70 mg/dL before the first visit
 TARGETS = {"in_range": 70.0, "below_70": 4.0, "below_54": 1.0}  # %: above the first, below the others (adults' consensus)
 MEASURES = ("in_range", "below_70", "below_54", "above_180", "on_target", "reached", "raised", "raised_here")
+STRONG = (1.25, 0.75, 0.75)  # times what suits: basal, carb ratio and correction factor that all give too much
 WORSE = {"in_range": -3.0, "below_70": 1.0, "below_54": 0.5}  # % by which an end is worse than another
 BEGINNING = "the beginning"
 
@@ -32,12 +35,17 @@ Visit = Callable[[Replay, Sequence[Regimen]], Sequence[Regimen]]
 
 @dataclass
 class ByBlock(Behaviour):
-    """People's behaviour with settings that differ by part of the day. On pens basal U/h stands for the long-acting dose."""
+    """People's behaviour with settings that differ by part of the day. On pens basal U/h stands for the long-acting dose.
 
+    copies: everyone is there so many times, and behaves alike each time.
+    """
+
+    copies: int = 1
     blocks: Tensor = field(init=False, repr=False)  # [B, blocks, 3]
 
     def begin(self, people: Population, rows: int, generator: torch.Generator) -> None:
-        super().begin(people, rows, generator)
+        super().begin(people[torch.arange(len(people) // self.copies)], rows, generator)
+        self._draws = {name: torch.cat([draw] * self.copies, -1) for name, draw in self._draws.items()}
         self.prescribe([people.regimen(index) for index in range(len(people))])
 
     def prescribe(self, regimens: Sequence[Regimen]) -> None:
@@ -56,40 +64,70 @@ def settings(regimen: Regimen) -> Tensor:
     return torch.tensor([basal, regimen.carb_ratio, regimen.correction_factor]).T
 
 
-def cohort(count: int, seed: int, *, mis_set: float = 0.3, pens: float = 0.3) -> Population:
-    """`count` people of every group, whose settings are off by a spread `mis_set` of the logarithm."""
-    return join([sample_population(group, count, 10 * seed + k, mis_set=mis_set, pens=pens) for k, group in enumerate(GROUPS)])
+def cohort(
+    count: int, seed: int, *, mis_set: float = 0.3, pens: float = 0.3, strong: bool = False, groups: Sequence[Group] = GROUPS
+) -> Population:
+    """`count` people of every group, whose settings are off by a spread `mis_set` of the logarithm; or all `STRONG`."""
+    parts = [
+        sample_population(group, count, 10 * seed + k, mis_set=mis_set, pens=pens)
+        for k, group in enumerate(GROUPS)
+        if group in groups
+    ]
+    people = join(parts)
+    return replace(people, prescribed=torch.tensor(STRONG).expand(len(people), 3)) if strong else people
 
 
 def live(
     people: Population, visit: Visit, *, visits: int, seed: int, progress: Callable[[int, int], None] | None = None
 ) -> tuple[Replay, list[list[Regimen]]]:
     """`visits` visits, `DAYS` days before each and after the last. Returns it all, and the regimens of each fortnight."""
-    policy = ByBlock()
-    living = Living(people, policy, days=DAYS * (visits + 1), seed=seed)
-    regimens = [[people.regimen(index) for index in range(len(people))]]
+    return live_side_by_side(people, {"": visit}, visits=visits, seed=seed, progress=progress)[""]
+
+
+def live_side_by_side(
+    people: Population,
+    reviewers: Mapping[str, Visit],
+    *,
+    visits: int,
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, tuple[Replay, list[list[Regimen]]]]:
+    """The same people under each reviewer, in the same lives and behind the same sensors, as `live` returns it of one."""
+    copies = len(reviewers)
+    policy = ByBlock(copies=copies)
+    living = Living(join([people] * copies), policy, days=DAYS * (visits + 1), seed=seed, copies=copies)
+    regimens = {name: [[people.regimen(index) for index in range(len(people))]] for name in reviewers}
     rows: list[Row] = []
     for number in range(visits + 1):
         with torch.inference_mode():
             rows += [living.live(living.decide()) for _ in range(DAYS * ROWS)]
+        lived = _so_far(living, people, rows)
         if number < visits:
-            regimens.append(list(visit(_so_far(living, rows), regimens[-1])))
-            policy.prescribe(regimens[-1])
+            for (name, visit), replay in zip(reviewers.items(), lived, strict=True):
+                regimens[name].append(list(visit(replay, regimens[name][-1])))
+            policy.prescribe([regimen for now in regimens.values() for regimen in now[-1]])
         if progress is not None:
             progress(number + 1, visits + 1)
-    return _so_far(living, rows), regimens
+    return {name: (replay, regimens[name]) for name, replay in zip(reviewers, lived, strict=True)}
 
 
-def _so_far(living: Living, rows: Sequence[Row]) -> Replay:
-    """What has been lived, without the bodies in between."""
-    count = len(rows)
+def _so_far(living: Living, people: Population, rows: Sequence[Row]) -> list[Replay]:
+    """What each copy of the people has lived, without the bodies in between."""
     columns = {part.name: torch.stack([getattr(row, part.name) for row in rows], 1) for part in fields(Row)}
-    whole = living.scenario
-    lived = {
-        part.name: getattr(whole, part.name)[:, :count] for part in fields(Scenario) if part.name != "rounding"
-    }
-    none = Body(*(part.unsqueeze(1) for part in vars(living.people.body).values()))
-    return Replay(living.people, START, replace(whole, **lived), living.wear, **columns, bodies=none)
+    none = Body(*(part.unsqueeze(1) for part in vars(people.body).values()))
+    found = []
+    for first in range(0, len(living.people), len(people)):
+        who = slice(first, first + len(people))
+        life, wear = _part(living.scenario, who, len(rows)), _part(living.wear, who, len(rows))
+        lived = {name: column[who] for name, column in columns.items()}
+        found.append(Replay(people, START, life, wear, **lived, bodies=none))
+    return found
+
+
+def _part(drawn: Drawn, who: slice, rows: int) -> Drawn:
+    """A scenario or a sensor's wear of some people, up to a row."""
+    parts: dict[str, Any] = {name: part[who, :rows] for name, part in vars(drawn).items() if isinstance(part, Tensor)}
+    return replace(drawn, **parts)
 
 
 def no_change(lived: Replay, regimens: Sequence[Regimen]) -> Sequence[Regimen]:
@@ -99,12 +137,33 @@ def no_change(lived: Replay, regimens: Sequence[Regimen]) -> Sequence[Regimen]:
 
 def titrate(lived: Replay, regimens: Sequence[Regimen]) -> Sequence[Regimen]:
     """Guideline titration on the last fortnight, the same in every part of the day (`cohorts.titration.reviewed`)."""
-    shown = pd.DataFrame(lived.reading.T.numpy()).shift(1).ffill().bfill()  # what was last shown before each row
     recent = slice(-DAYS * ROWS, None)
-    reading = torch.tensor(shown.to_numpy()[recent])
     current = torch.stack([settings(regimen)[0] for regimen in regimens])
-    changed = reviewed(current, reading, lived.scenario.announced.T[recent], lived.bolus.T[recent])
+    changed = reviewed(current, shown(lived)[recent], lived.scenario.announced.T[recent], lived.bolus.T[recent])
     return [even(regimen, row) for regimen, row in zip(regimens, changed.tolist(), strict=True)]
+
+
+def autotune(lived: Replay, regimens: Sequence[Regimen]) -> Sequence[Regimen]:
+    """A run of `cohorts.autotune` a night over the last fortnight: basal by hour, averaged over the parts of the day, one carb
+    ratio and correction factor all day. On pens the basal rate stands for the long-acting dose, as in `titrate`."""
+    current = torch.stack([settings(regimen) for regimen in regimens])
+    blocks = torch.tensor([sum(start <= 60 * hour for start in BLOCKS) - 1 for hour in range(24)])
+    now = Settings(current[:, blocks, 0].T, current[:, 0, 1], current[:, 0, 2])
+    recent = slice(-DAYS * ROWS, None)
+    set_rate = now.basal.repeat_interleave(ROWS // 24, 0).repeat(DAYS, 1)
+    extra = torch.where(lived.people.pens, 0.0, lived.basal.T[recent] - set_rate) / 12
+    after = autotuned(now, shown(lived)[recent], lived.scenario.announced.T[recent], lived.bolus.T[recent], extra)
+    found = []
+    for index, regimen in enumerate(regimens):
+        rates = [float(after.basal[blocks == block, index].mean()) for block in range(len(BLOCKS))]
+        told = even(regimen, [float(after.basal[:, index].mean()), float(after.ratio[index]), float(after.factor[index])])
+        found.append(told if regimen.delivery == "pen" else replace(told, basal=tuple(round(rate, 3) for rate in rates)))
+    return found
+
+
+def shown(lived: Replay) -> Tensor:
+    """What was last shown before each row, mg/dL `[T, B]`."""
+    return torch.tensor(pd.DataFrame(lived.reading.T.numpy()).shift(1).ffill().bfill().to_numpy())
 
 
 def even(regimen: Regimen, values: Sequence[float]) -> Regimen:

@@ -20,6 +20,7 @@ from careplan.planning.tree import prior_of, tail_mean
 from careplan.therapy import Therapy
 
 FACTORS = (0.7, 0.8, 0.9, 1.1, 1.2)  # of treatment: a line of which more is less treatment moves by as much the other way
+GRAVE = (0.5, 0.6)  # tried too where a line is in danger
 Evaluate = Callable[[Tensor], Tensor]
 
 
@@ -59,6 +60,7 @@ class RegimenProblem:
     rank `[B, K]`: cuts first, then by line; raises `[B, K]`. logits `[B, K]`: prior, of each change alone.
     parts: `[M]` the part of the day of each level, or None; costs count for the whole and for each part.
     budget: `[B, Q]`; excess: in risk, for each percent of time that a cost is beyond it, so that what is unsafe goes first.
+    direction `[B, L]`; kinds `[L, G]`: which kind of setting each line is; strengthened: of how many kinds a plan may give more.
     """
 
     evaluate: Evaluate
@@ -73,6 +75,9 @@ class RegimenProblem:
     penalty: float
     budget: Tensor
     excess: float
+    direction: Tensor
+    kinds: Tensor
+    strengthened: int
 
     def root(self) -> Expansion:
         """The regimen as it stands."""
@@ -93,7 +98,9 @@ class RegimenProblem:
         value[..., 0] -= self.penalty * count.unsqueeze(-1)
         later = self.rank.unsqueeze(1) > last.unsqueeze(-1)
         untouched = ~((self.table != 1.0).unsqueeze(1) & (multipliers != 1.0).unsqueeze(2)).any(-1)
-        valid = self.open.unsqueeze(1) & later & untouched & (count < self.changes).unsqueeze(-1)
+        more = self._more(multipliers).unsqueeze(2) | self._more(self.table).unsqueeze(1)  # [B, W, K, G]
+        few = ~self.raises.unsqueeze(1) | (more.sum(-1) <= self.strengthened)
+        valid = self.open.unsqueeze(1) & later & untouched & few & (count < self.changes).unsqueeze(-1)
         valid[..., 0] = ~valid[..., 1:].any(-1)  # every node is already the plan that stops there
         return Expansion(
             state=torch.cat([multipliers, last.unsqueeze(-1), count.unsqueeze(-1)], dim=-1),
@@ -104,6 +111,10 @@ class RegimenProblem:
             logits=self.logits.unsqueeze(1).expand_as(valid),
             raises=raises,
         )
+
+    def _more(self, multipliers: Tensor) -> Tensor:
+        """Multipliers `[B, W, L]` -> of which kinds they give more `[B, W, G]`."""
+        return (((multipliers - 1.0) * self.direction.unsqueeze(1) > 0).unsqueeze(-1) & self.kinds).any(-2)
 
     def outcome(self, levels: Tensor) -> Tensor:
         """Levels `[B, W, P, M]` -> minus mean risk, each cost over the whole, and over each part: `[B, W, P, C]`."""
@@ -139,6 +150,7 @@ def plan_regimen(
     penalty: float = 0.05,
     excess: float = 0.3,
     changes: int = 3,
+    strengthened: int = 1,
     factors: Sequence[float] = FACTORS,
     least_days: float = 7.0,
     simulations: int = 64,
@@ -150,7 +162,8 @@ def plan_regimen(
     that the guard allows. parts: `[M]` the part of the day of each level: an increase may not bring any
     part beyond the budget, nor make one worse that already is. budget, margin: `[B, Q]`, as in `plan_doses`. worth: how much
     less risk than no change a plan must have; penalty: in risk, for each step; excess: for each percent of time beyond a
-    budget. changes: the most steps.
+    budget. changes: the most steps; strengthened: of how many kinds of setting (`RegimenLine.kind`) they may give more, since
+    what each does alone is better known than what they do together.
     simulations: of the tree search, beside one evaluation of every single change, from which its prior comes.
 
     Raises ValueError where patients have different numbers of lines. Lines without evidence are left alone.
@@ -160,6 +173,7 @@ def plan_regimen(
         raise ValueError(
             f"plan_regimen: {[len(each) for each in lines]} lines by patient, expected the same number of each, above 0"
         )
+    factors = (*GRAVE, *factors) if any(line.danger for each in lines for line in each) else factors
     proposed, allowed, bound = candidates(lines, factors, least_days)
     current = torch.tensor([[line.current for line in each] for each in lines])
     direction = torch.tensor([[line.direction for line in each] for each in lines])
@@ -188,6 +202,9 @@ def plan_regimen(
         penalty=penalty,
         budget=whole,
         excess=excess,
+        direction=direction,
+        kinds=torch.tensor([[line.kind == kind for kind in dict.fromkeys(each.kind for each in lines[0])] for line in lines[0]]),
+        strengthened=strengthened,
     )
     single = problem.outcome(evaluate(table))  # [B, K, P, C]
     costs = len(therapy.costs)

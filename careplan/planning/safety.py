@@ -178,7 +178,8 @@ class RegimenLine:
     current: what is prescribed now; original: what caps count from (a pump's own setting; `current` when the same).
     direction: +1 where a larger value means more treatment, -1 where less. increment: what the value is rounded to.
     days: of evidence. breach: the low-level target is broken in this part of the day; unknown, `None`, allows neither what a
-    target that is met allows nor what a broken one does.
+    target that is met allows nor what a broken one does. danger: it is broken by far. held: why nothing may give more here
+    although the target is met; empty where nothing holds.
     """
 
     key: str
@@ -188,7 +189,14 @@ class RegimenLine:
     increment: float
     days: float
     breach: bool | None
+    danger: bool = False
+    held: str = ""
     original: float | None = None
+
+    @property
+    def kind(self) -> str:
+        """The setting, whatever the part of the day: what stands before the "@" of the key."""
+        return self.key.partition("@")[0]
 
 
 def guard_line(line: RegimenLine, proposed: float, *, least_days: float = 7.0) -> Verdict:
@@ -197,7 +205,9 @@ def guard_line(line: RegimenLine, proposed: float, *, least_days: float = 7.0) -
         return Verdict(True)
     limit, original = line.limits, line.current if line.original is None else line.original
     rescue = line.breach is True and (proposed - line.current) * line.direction <= 0.0
-    cap = max(limit.per_visit, limit.against_lows) if rescue else limit.per_visit
+    against = limit.against_danger if line.danger else limit.against_lows
+    cap = max(limit.per_visit, against) if rescue else limit.per_visit
+    low = min(limit.low_ratio, 1.0 - cap) if rescue else limit.low_ratio
     high = max(limit.high_ratio, 1.0 + cap) if rescue else limit.high_ratio
     checks = {
         f"current value {line.current:g}, expected above 0": 0.0 < line.current < math.inf,
@@ -205,12 +215,13 @@ def guard_line(line: RegimenLine, proposed: float, *, least_days: float = 7.0) -
         f"{line.days:g} days of evidence, {least_days:g} needed": line.days >= least_days,
         f"beyond the absolute limits {limit.lowest:g} to {limit.highest:g}": limit.lowest <= proposed <= limit.highest,
         f"more than {cap:.0%} in one visit": abs(proposed - line.current) <= cap * line.current + 1e-6,
-        f"beyond {limit.low_ratio:g} to {high:g} times the original {original:g}": (
-            limit.low_ratio * original - 1e-6 <= proposed <= high * original + 1e-6
+        f"beyond {low:g} to {high:g} times the original {original:g}": (
+            low * original - 1e-6 <= proposed <= high * original + 1e-6
         ),
     }
     if not (proposed - line.current) * line.direction <= 0.0:
         checks["more treatment where the low-level target is broken or unknown"] = line.breach is False
+        checks[f"more treatment: {line.held}"] = not line.held
     failed = tuple(what for what, fine in checks.items() if not fine)
     reasons = tuple(f"{line.key}: {proposed:g} {what}" for what in failed)
     inside = limit.low <= proposed <= limit.high

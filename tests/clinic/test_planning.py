@@ -18,7 +18,7 @@ from careplan.clinic.regimens import load_regimen
 from careplan.clinic.suggestions import load_suggestion
 from careplan.clinic.titration import plan_regimens, regimen_lines
 from careplan.clinic.world import open_world, personalised
-from careplan.glucose import LIMITS
+from careplan.glucose import GLUCOSE, LIMITS
 from careplan.planning.planner import plan_doses
 from careplan.store import open_database
 
@@ -115,6 +115,36 @@ def test_an_unchanged_regimen_replays_the_days_that_were(db, world, patient) -> 
         seen = torch.from_numpy(series.mask[row : row + 288, 0])[group - 1 :: group]
         for particle in range(3):
             torch.testing.assert_close(levels[particle, day][seen], truth[seen], rtol=0, atol=0.5)
+
+
+def test_where_doses_are_planned_too_a_regimen_need_do_less(db, world, patient) -> None:
+    series, person, _ = personalised(db, [patient], world)[patient]
+    regimen = load_regimen(db, patient)
+    assert regimen is not None
+    days = recent_days(world.model, series, person, regimen, count=3, particles=2)
+    assert days is not None
+    table = torch.ones(3, len(regimen_lines(series, regimen, days)))
+    table[1, :4], table[2, :4] = 1.5, 0.5  # basal too strong, too weak
+    mandate = GLUCOSE.mandate
+    alone, under = days.replay(table), days.replay(table, mandate)
+    higher = days.replay(table, replace(mandate, target=150.0))
+    assert float((under[1] < 70).float().mean()) < float((alone[1] < 70).float().mean()), "it withholds when low"
+    assert float((under[2] > 180).float().mean()) < float((alone[2] > 180).float().mean()), "it gives more when high"
+    moved, left = (alone[1] - alone[2]).abs().mean(), (under[1] - under[2]).abs().mean()
+    assert float(left) < float(moved), "so that what is prescribed matters less"
+    assert float((higher - under).mean()) > 0
+
+
+def test_a_regimen_hands_down_what_it_leaves_of_the_budgets(db, world, patient) -> None:
+    found = plan_regimens(db, [patient], world)[0]
+    if found.abstained:
+        assert found.mandate is None
+        return
+    assert found.mandate is not None and found.mandate.target >= GLUCOSE.best
+    spent = found.options[0].outcomes["below_70"].mid / 100
+    assert found.mandate.budgets[0] <= GLUCOSE.mandate.budgets[0]
+    assert found.mandate.budgets[0] == pytest.approx(max(0.0, 0.04 - spent), abs=0.01)
+    assert found.id is not None and load_suggestion(db, found.id).mandate == found.mandate
 
 
 def test_more_insulin_in_a_regimen_never_raises_a_day(db, world, patient) -> None:

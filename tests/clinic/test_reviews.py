@@ -1,5 +1,6 @@
 """Signing: what is refused, what it changes, and what is left on record."""
 
+import math
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +18,7 @@ from careplan.clinic.records import save_regimen, store_records
 from careplan.clinic.regimens import prescribed
 from careplan.clinic.reviews import load_draft, save_draft, sign_review
 from careplan.clinic.suggestions import latest_suggestion, load_suggestion, save_suggestion
+from careplan.clinic.titration import _near
 from careplan.clinic.views import Decision, Line
 from careplan.glucose import DAY
 from careplan.store import Database, verify
@@ -254,3 +256,20 @@ def test_an_estimated_regimen_is_fixed_when_a_suggestion_refers_to_it(db: Databa
     signed = prescribed(db, "ann")
     assert signed is not None and signed.regimen.basal[1] == pytest.approx(basal * 0.9)
     assert signed.valid_from is not None and signed.valid_from <= datetime.now(UTC)
+
+
+def test_a_part_of_the_day_is_held_to_the_whole_day_where_that_is_graver() -> None:
+    minute = np.arange(0, 1440, 5.0)
+    glucose = np.where((minute >= 660) & (minute < 1020), 65.0, 120.0)
+    for start, end in ((0, 360), (360, 660), (1020, 1440)):
+        assert decisions.exposure_at(glucose, minute, start, end) == decisions.exposure(glucose, minute)
+    assert decisions.exposure_at(glucose, minute, 660, 1020).below_70 == 100.0
+    few = np.where(minute < 30, 65.0, 120.0)  # 2 % of the day, 8 % of the night
+    assert decisions.exposure_at(few, minute, 0, 360).danger and not decisions.exposure_at(few, minute, 360, 660).breach
+    unseen = np.where(minute < 360, np.nan, glucose)
+    assert not decisions.exposure_at(unseen, minute, 0, 360).readings
+
+
+@pytest.mark.parametrize(("lows", "near"), [((1.9, 0.4), False), ((2.1, 0.0), True), ((0.5, 0.6), True), ((math.nan, 0), False)])
+def test_near_a_target_nothing_gives_more(lows: tuple[float, float], near: bool) -> None:
+    assert bool(_near(Exposure(100, *lows))) == near

@@ -7,7 +7,7 @@ import pytest
 
 from careplan.clinic import visits as clinic
 from careplan.clinic.errors import ClinicError
-from careplan.clinic.visits import NAME, UNCHANGED, evaluate_visits, planned
+from careplan.clinic.visits import AUTOTUNE, NAME, TITRATION, UNCHANGED, evaluate_visits, planned
 from careplan.clinic.world import World, open_world
 from careplan.evaluation import visits
 from tests.clinic.build import line, suggestion
@@ -29,7 +29,8 @@ def test_with_a_day_of_data_it_abstains_and_nothing_changes(world: World) -> Non
     ours, unchanged = (by_name[name].drop(columns="reviewer").reset_index(drop=True) for name in (NAME, UNCHANGED))
     assert ours.equals(unchanged)
     assert sum(found.silent.values()) >= 3 and any("days" in reason for reason in found.silent)
-    assert set(found.summary["reviewer"]) == set(by_name) == {UNCHANGED, "titration", NAME, "truth, 20 % a visit", "truth"}
+    everybody = {UNCHANGED, TITRATION, AUTOTUNE, NAME, "truth, 20 % a visit", "truth"}
+    assert set(found.summary["reviewer"]) == set(by_name) == everybody
 
 
 def test_every_proposed_line_is_accepted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

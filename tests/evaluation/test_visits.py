@@ -114,3 +114,36 @@ def test_who_ends_worse_is_listed_with_why(unchanged: tuple[Replay, list[list[Re
     assert set(listed["person"]) == set(unchanged[0].people.names) and set(listed["than"]) == {"theirs", visits.BEGINNING}
     assert listed["why"].str.contains("basal too strong: 1.50").all() and not listed["on_target"].any()
     assert visits.losses(pd.concat([theirs.assign(reviewer="ours"), ours.assign(reviewer="theirs")]), "ours", ("theirs",)).empty
+
+
+def test_reviewers_side_by_side_share_one_life(people: Population, unchanged: tuple[Replay, list[list[Regimen]]]) -> None:
+    def half(lived: Replay, regimens: Sequence[Regimen]) -> list[Regimen]:
+        return [visits.even(each, [value / 2 for value in visits.settings(each)[0].tolist()]) for each in regimens]
+
+    both = visits.live_side_by_side(people, {"none": visits.no_change, "half": half}, visits=1, seed=3)
+    alone, _ = visits.live(people, half, visits=1, seed=3)
+    for (lived, _), expected in zip(both.values(), (unchanged[0], alone), strict=True):
+        torch.testing.assert_close(lived.glucose, expected.glucose, rtol=1e-3, atol=0.05)
+        assert torch.equal(lived.scenario.announced, expected.scenario.announced)
+        assert torch.equal(lived.wear.shown, expected.wear.shown)
+    assert not torch.equal(both["none"][0].glucose[:, ROWS:], both["half"][0].glucose[:, ROWS:])
+    with pytest.raises(ValueError, match="copies"):
+        visits.Living(people, visits.ByBlock(), days=1, seed=0, copies=len(people) + 1)
+
+
+def test_everybody_too_strong_is_so_in_every_setting() -> None:
+    strong = visits.cohort(2, 5, strong=True, groups=("adult",))
+    assert set(strong.groups) == {"adult"}
+    suits = torch.stack([strong.basal, strong.carb_ratio, strong.correction_factor], -1)
+    torch.testing.assert_close(strong.settings / suits, torch.tensor(visits.STRONG).expand(2, 3))
+
+
+def test_autotune_keeps_the_parts_of_the_day_on_pumps_and_one_dose_on_pens(people: Population) -> None:
+    _, (regimens, after) = visits.live(people, visits.autotune, visits=1, seed=4)
+    for pens, before, now in zip(people.pens.tolist(), regimens, after, strict=True):
+        assert now.delivery == before.delivery and len(set(now.carb_ratio)) == 1
+        assert (now.long_acting > 0 and not any(now.basal)) if pens else not now.long_acting
+        for name in ("carb_ratio", "correction_factor"):
+            assert 1 / 1.2 - 0.02 <= getattr(now, name)[0] / getattr(before, name)[0] <= 1 / 0.7 + 0.02
+        if not pens:
+            assert all(0.7 - 0.02 <= a / b <= 1.2 + 0.02 for a, b in zip(now.basal, before.basal, strict=True))

@@ -15,6 +15,7 @@ from careplan.planning.regimen import RegimenPlans, plan_regimen, rounded
 from careplan.planning.safety import RegimenLine, guard_line
 
 PARTS = torch.arange(4).repeat_interleave(12)
+DAY_LONG = (range(4), range(4, 8))
 
 
 def body(start: list[float], particles: int = 5):
@@ -72,6 +73,33 @@ def test_where_the_target_for_lows_is_broken_nothing_gives_more():
     assert not plans.changed[0]
     assert (plans.multipliers[0, :, :4] <= 1).all() and (plans.multipliers[0, :, 4:] >= 1).all()
     assert "basal@0: more treatment where the low-level target is broken or unknown" in plans.bound[0]
+
+
+def test_where_lows_are_grave_cuts_are_deeper_and_still_nothing_gives_more():
+    grave = [replace(line, breach=line.key.endswith("@2"), danger=line.key.endswith("@2")) for line in settings()]
+    grave = [replace(line, days=0.0) if line.kind == "ratio" else line for line in grave]
+    plain = [replace(line, danger=False) for line in grave]
+    start = [115.0, 115.0, 40.0, 115.0]
+    deep, shallow = plan(start, grave), plan(start, plain)
+    assert 0.5 <= deep.values[0, 0, 2] < 0.7 <= shallow.values[0, 0, 2]
+    assert deep.below[0, 0, :, 0].mean() < shallow.below[0, 0, :, 0].mean()
+    high = plan([260.0] * 4, [replace(line, breach=True, danger=True) for line in settings()])
+    assert (high.multipliers[0, :, :4] <= 1).all() and (high.multipliers[0, :, 4:] >= 1).all()
+
+
+def test_no_more_kinds_of_setting_give_more_than_asked():
+    for kinds in (1, 2):
+        plans = plan([300.0, 300.0, 230.0, 230.0], changes=3, together=(*DAY_LONG, range(8)), strengthened=kinds)
+        basal, ratio = plans.multipliers[0, 0, :4] > 1, plans.multipliers[0, 0, 4:] < 1
+        assert int(basal.any()) + int(ratio.any()) == kinds
+
+
+def test_a_held_line_may_be_cut_and_never_raised():
+    held = [replace(line, held="many lows") for line in settings()]
+    high = plan([230.0] * 4, held)
+    assert not high.changed[0] and "basal@0: more treatment: many lows" in high.bound[0]
+    low = plan([115.0, 115.0, 62.0, 115.0], held)
+    assert low.values[0, 0, 2] < 1.0 and (low.multipliers[0, :, :4] <= 1).all()
 
 
 def test_an_increase_that_would_bring_lows_is_pruned():
@@ -178,10 +206,13 @@ values = st.one_of(st.floats(0.0625, 40, width=32), st.sampled_from([0.0, math.n
     current=st.lists(values, min_size=8, max_size=8),
     days=st.lists(st.sampled_from([0.0, 6.9, 7.0, 30.0, math.nan]), min_size=8, max_size=8),
     breach=st.lists(st.sampled_from([True, False, None]), min_size=8, max_size=8),
+    danger=st.lists(st.booleans(), min_size=8, max_size=8),
+    held=st.lists(st.sampled_from(["", "many lows"]), min_size=8, max_size=8),
     liar=st.floats(-300, 300),
 )
-def test_whatever_the_evaluator_promises_no_line_breaks_a_rule(current, days, breach, liar):
-    lines = [replace(a, current=v, days=d, breach=b) for a, v, d, b in zip(settings(), current, days, breach, strict=True)]
+def test_whatever_the_evaluator_promises_no_line_breaks_a_rule(current, days, breach, danger, held, liar):
+    known = zip(settings(), current, days, breach, danger, held, strict=True)
+    lines = [replace(a, current=v, days=d, breach=b, danger=grave, held=why) for a, v, d, b, grave, why in known]
 
     def evaluate(multipliers: Tensor) -> Tensor:
         wonder = (liar * (multipliers.log() * torch.tensor([1.0] * 4 + [-1.0] * 4)).sum(-1)).abs()
@@ -195,11 +226,9 @@ def test_whatever_the_evaluator_promises_no_line_breaks_a_rule(current, days, br
         assert len(changed) <= 4
         for line, value in changed:
             assert guard_line(line, value).allowed
-            assert (value - line.current) * line.direction < 0 or line.breach is False
+            assert (value - line.current) * line.direction < 0 or (line.breach is False and not line.held)
             assert line.days >= 7
 
-
-DAY_LONG = (range(4), range(4, 8))
 
 
 def test_lines_that_may_move_together_are_one_step():

@@ -251,6 +251,14 @@ def line(**changes: object) -> RegimenLine:
         ({"breach": True}, 0.7, None),
         ({"breach": True}, 0.65, "30% in one visit"),
         ({"breach": None}, 0.75, "20% in one visit"),
+        ({"breach": True, "danger": True}, 0.5, None),
+        ({"breach": True, "danger": True}, 0.45, "50% in one visit"),
+        ({"breach": True, "danger": True}, 1.05, "low-level target"),
+        ({"breach": False, "danger": True}, 0.75, "20% in one visit"),
+        ({"breach": None, "danger": True}, 0.75, "20% in one visit"),
+        ({"breach": True, "danger": True, "original": 1.2}, 0.5, "0.5 to 1.5 times the original"),
+        ({"held": "many lows"}, 1.05, "more treatment: many lows"),
+        ({"held": "many lows"}, 0.9, None),
         ({"breach": True, "original": 1.1}, 0.7, "0.7 to 1.3 times the original"),
         ({"direction": -1, "breach": True, "current": 10.0, "limits": LINE_LIMITS["carb_ratio"]}, 13.0, None),
         ({"direction": -1, "breach": False, "current": 10.0, "limits": LINE_LIMITS["carb_ratio"]}, 13.0, "20% in one visit"),
@@ -279,18 +287,23 @@ def test_outside_the_recommended_range_is_allowed_with_advice():
     original=st.one_of(st.none(), numbers),
     proposed=numbers,
     breach=st.sampled_from([True, False, None]),
+    danger=st.booleans(),
+    held=st.sampled_from(["", "many lows"]),
     days=numbers,
     direction=st.sampled_from([1, -1]),
     setting=st.sampled_from(sorted(LINE_LIMITS)),
 )
-def test_no_line_that_passes_breaks_a_rule(current, original, proposed, breach, days, direction, setting):
+def test_no_line_that_passes_breaks_a_rule(current, original, proposed, breach, danger, held, days, direction, setting):
     limits = LINE_LIMITS[setting]
-    item = line(current=current, original=original, breach=breach, days=days, direction=direction, limits=limits)
+    known = {"original": original, "breach": breach, "danger": danger, "held": held, "days": days}
+    item = line(current=current, direction=direction, limits=limits, **known)
     if not guard_line(item, proposed).allowed or proposed == current:
         return
     assert limits.lowest <= proposed <= limits.highest
     rescue = breach is True and (proposed - current) * direction < 0
-    assert abs(proposed - current) <= (0.3 if rescue else 0.2) * current + 1e-5
-    assert 0.7 - 1e-5 <= proposed / (current if original is None else original) <= (1.3 if rescue else 1.2) + 1e-5
+    cap = (0.5 if danger else 0.3) if rescue else 0.2
+    low, high = (min(0.7, 1 - cap), 1 + cap) if rescue else (0.7, 1.2)
+    assert abs(proposed - current) <= cap * current + 1e-5
+    assert low - 1e-5 <= proposed / (current if original is None else original) <= high + 1e-5
     assert days >= 7
-    assert (proposed - current) * direction <= 0 or breach is False
+    assert (proposed - current) * direction <= 0 or (breach is False and not held)

@@ -25,6 +25,7 @@ PRESSURE = Therapy(
     daily=(60.0, 10.0),
     gain=(400.0, 200.0),
     risk=lambda level: ((level - 120) / 30) ** 2,
+    best=120.0,
     costs=(Cost(name="below_80", below=80.0, budget=0.02),),
     step=5.0,
 )
