@@ -1,9 +1,9 @@
 """Recordings without doses: what was done is inferred from what it did, through a channel too narrow to carry the future itself.
 
-An inverse model reads two encodings of the level alone, a patch apart, and names a latent action `a = m + n`, `|m_i| < RADIUS`, with
-unit noise `n`. However it is trained, it passes at most `1/2 log(1 + RADIUS^2)` nats a number (Shannon's bound for a Gaussian
-channel of that power); the rate it takes, `|m|^2 / 2` (the divergence from an action that tells nothing), has a price besides.
-The action enters foresight where the evidence of a logged plan does, so its zero is "no evidence".
+An inverse model reads two encodings of the level alone, a patch apart, and names a latent action `a = m + n`, `|m_i| < RADIUS`,
+with unit noise `n`. However it is trained, it passes at most `1/2 log(1 + RADIUS^2)` nats a number, Shannon's bound for a
+Gaussian channel of that power; the rate it takes, `|m|^2 / 2` (the divergence from an action that tells nothing), has a price
+besides. The action enters foresight where the evidence of a logged plan does, so its zero is "no evidence".
 
 Where doses are logged both spaces are tied: the action is decoded to what entered the pools, and the evidence that
 `WorldModel.told` reads in the logged plan is drawn to the evidence of the action.
