@@ -2,7 +2,8 @@
 
 The people trained on are taken one by one, source by source, until the share of their logged days is reached (of the last one the
 first days). A model trained from scratch sees these days alone. The others spend the first half of the same number of steps on
-everybody's levels without doses: forecasting plainly, or with latent actions that enter as evidence or as doses.
+everybody's levels without doses, forecasting plainly or with latent actions that enter as evidence or as doses; in the second half
+every other window has its doses.
 """
 
 import json
@@ -31,6 +32,7 @@ HORIZONS = (60, 120)
 ARMS = ("scratch", "plain", "latent", "doses")
 DAY = 24 * 60
 # What is compared is foresight on recordings: no virtual patients, no effects, no questions about plans.
+AFTER = 2 / 3  # of the rate, once pretrained
 RECIPE = Recipe(steps=400, batch=64, horizon=24, asked=(0.5, 0.5), virtual=0.0, effects=0.0, unlogged=0.0)
 
 
@@ -161,17 +163,22 @@ def trained(
     else:
         fit(before, lambda text: say(f"pretraining, {text}"))
         save_file({name: part.contiguous() for name, part in before.state_dict().items()}, kept)
-    after = begin(run.arm, replace(half, steps=recipe.steps - half.steps, rate=recipe.rate / 3), known)
+    rest = replace(half, steps=recipe.steps - half.steps, rate=recipe.rate * AFTER)
+    after = begin(run.arm, rest, known, everyone)
     carry_over(before, after)
     return fit(after, say)
 
 
-def begin(arm: str, recipe: Recipe, people: Sequence[PatientSeries]) -> Training:
-    """Training on recordings of people alone."""
+def begin(arm: str, recipe: Recipe, people: Sequence[PatientSeries], beside: Sequence[PatientSeries] = ()) -> Training:
+    """Training on recordings of people alone; where there are others `beside`, half of the windows are theirs."""
     none = torch.zeros(0, dtype=torch.long)
     nothing = Branches(none, none, torch.zeros(0), torch.zeros(0), torch.zeros(0))
     kind = {"latent": LatentTraining, "doses": DoseTraining}.get(arm, Training)
-    return kind(people[0].therapy, recipe, Corpus.of(people), nothing, real=len(people))
+    training = kind(people[0].therapy, recipe, Corpus.of([*people, *beside]), nothing, real=len(people) + len(beside))
+    if beside:
+        first, others = training.weights.split([len(people), len(beside)])
+        training.weights = torch.cat([first / first.sum(), others / others.sum()])
+    return training
 
 
 def fit(training: Training, say: Callable[[str], None]) -> WorldModel:
