@@ -2,8 +2,8 @@
 
 The people trained on are taken one by one, source by source, until the share of their logged days is reached (of the last one the
 first days). A model trained from scratch sees these days alone. The others spend the first half of the same number of steps on
-everybody's levels without doses, forecasting plainly or with latent actions that enter as evidence or as doses; in the second half
-every other window has its doses.
+everybody's levels without doses, forecasting plainly or with latent actions that enter as evidence or as doses; in the second
+half every other window is of the days with doses.
 """
 
 import json
@@ -33,12 +33,13 @@ ARMS = ("scratch", "plain", "latent", "doses")
 DAY = 24 * 60
 # What is compared is foresight on recordings: no virtual patients, no effects, no questions about plans.
 AFTER = 2 / 3  # of the rate, once pretrained
-RECIPE = Recipe(steps=400, batch=64, horizon=24, asked=(0.5, 0.5), virtual=0.0, effects=0.0, unlogged=0.0)
+RECIPE = Recipe(steps=400, batch=64, horizon=24, asked=(0.5, 0.5), virtual=0.0, effects=0.0, unlogged=0.0, seed=0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One model: how it was trained, on which share of the logged days, and in which order people were taken."""
+    """One model: how it was trained, on which share of the logged days; the seed decides whose, and the weights from scratch.
+    Pretraining is done once for all shares and seeds."""
 
     arm: str
     share: float
@@ -155,15 +156,15 @@ def trained(
     """A model of one run; what was pretrained is kept in `folder`, for every share of the labels."""
     if run.arm == "scratch":
         return fit(begin(run.arm, replace(recipe, seed=run.seed), known), say)
-    half = replace(recipe, steps=recipe.steps // 2, seed=run.seed)
+    half = replace(recipe, steps=recipe.steps // 2)
     before = begin(run.arm, replace(half, inverse=0.0), everyone)
-    kept = folder / f"{run.arm}-{run.seed}.pretrained.safetensors"
+    kept = folder / f"{run.arm}.pretrained.safetensors"
     if kept.exists():
         before.load_state_dict(load_file(kept))
     else:
         fit(before, lambda text: say(f"pretraining, {text}"))
         save_file({name: part.contiguous() for name, part in before.state_dict().items()}, kept)
-    rest = replace(half, steps=recipe.steps - half.steps, rate=recipe.rate * AFTER)
+    rest = replace(half, steps=recipe.steps - half.steps, rate=recipe.rate * AFTER, seed=run.seed)
     after = begin(run.arm, rest, known, everyone)
     carry_over(before, after)
     return fit(after, say)
