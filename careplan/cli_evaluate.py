@@ -249,7 +249,7 @@ def evaluate_labels(
     shown = Table("Trained", "Share", "Seeds", "Given", "60 min", "120 min", title="RMSE, mg/dL, mean over people and seeds")
     for (arm, share, given), rows in curve.groupby(["arm", "share", "given"]):
         error = rows.groupby("horizon")["rmse"].mean()
-        shown.add_row(arm, f"{share:.0%}", str(rows["seed"].nunique()), given, f"{error[60]:.2f}", f"{error[120]:.2f}")
+        shown.add_row(str(arm), f"{share:.0%}", str(rows["seed"].nunique()), str(given), f"{error[60]:.2f}", f"{error[120]:.2f}")
     stdout().print(shown)
     for row in worth.to_dict("records"):
         times = "more than all labels" if row["multiple"] == float("inf") else f"{row['multiple']:.1f} times the labels"

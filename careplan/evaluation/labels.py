@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ def label_curve(
                 raise ValueError(f"{path}: another recipe or run; give another folder")
         else:
             began, known = time.process_time(), labelled(train_on, run.share, run.seed)
-            model = trained(run, known, everyone, folder, recipe, lambda text, run=run: say(f"{run.name}: {text}"))
+            model = trained(run, known, everyone, folder, recipe, partial(_prefixed, say, run.name))
             errors = judge(model, judged, stride=stride)
             found = {"asked": asked, "days": round(days(known), 1), "people": [series.patient for series in known]}
             found |= {"errors": errors, "seconds": round(time.process_time() - began, 1)}
@@ -143,6 +144,10 @@ def label_curve(
         errors_told = " / ".join(f"{told[horizon]:.1f}" for horizon in HORIZONS)
         say(f"{count} of {len(runs)}  {run.name}  {found['days']:.0f} days  {errors_told} mg/dL told the doses")
     return pd.concat(tables, ignore_index=True)
+
+
+def _prefixed(say: Callable[[str], None], name: str, text: str) -> None:
+    say(f"{name}: {text}")
 
 
 def trained(
