@@ -251,9 +251,13 @@ def evaluate_labels(
         error = rows.groupby("horizon")["rmse"].mean()
         shown.add_row(str(arm), f"{share:.0%}", str(rows["seed"].nunique()), str(given), f"{error[60]:.2f}", f"{error[120]:.2f}")
     stdout().print(shown)
+    columns = ("Trained", "Share", "Given", "Ahead", "Over people", "RMSE", "From scratch it takes")
+    shown = Table(*columns, title="What pretraining is worth")
     for row in worth.to_dict("records"):
-        times = "more than all labels" if row["multiple"] == float("inf") else f"{row['multiple']:.1f} times the labels"
-        stdout().print(f"{row['arm']} with {row['share']:.0%} at {row['horizon']} min: from scratch it takes {times}")
+        told = "more than all labels" if row["multiple"] == float("inf") else f"{row['multiple']:.1f} times the labels"
+        own = (row["arm"], f"{row['share']:.0%}", row["given"], f"{row['horizon']} min", row["statistic"], f"{row['rmse']:.1f}")
+        shown.add_row(*own, told)
+    stdout().print(shown)
 
 
 def parsed(text: str, kind: "type[float] | type[int]", option: str) -> "list[Any]":

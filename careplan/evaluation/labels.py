@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -193,17 +194,21 @@ def fit(training: Training, say: Callable[[str], None]) -> WorldModel:
         return train(training, Path(folder), say=say)
 
 
-def worth(curve: pd.DataFrame, arm: str, share: float, *, given: Given = "record") -> pd.DataFrame:
-    """How many times its labels training from scratch needs for the error of `arm` at `share`: by horizon, the mean errors over
-    people and seeds and the multiple, linear in the logarithm of the share; infinite where not even all of them suffice."""
-    shown = curve[curve["given"] == given].groupby(["arm", "horizon", "share"])["rmse"].mean()
+def worth(curve: pd.DataFrame, arm: str, share: float) -> pd.DataFrame:
+    """How many times its labels training from scratch needs for the error of `arm` at `share`: by what is given, minutes ahead,
+    and statistic (mean or median over people, of the seeds' mean), linear in the logarithm of the share.
+
+    Infinite where not even all of them suffice. A median, because one person can decide a mean of few.
+    """
+    people = curve.groupby(["given", "horizon", "arm", "share", "person"])["rmse"].mean()
     rows = []
-    for horizon in HORIZONS:
-        scratch, reached = shown["scratch"][horizon].sort_index(), float(shown[arm][horizon][share])
-        best = np.minimum.accumulate(scratch.to_numpy())  # more labels are never worse for somebody who may leave some out
-        if reached < best[-1]:
-            multiple = float("inf")
-        else:
-            multiple = float(np.exp(np.interp(-reached, -best, np.log(scratch.index.to_numpy())))) / share
-        rows.append({"horizon": horizon, "arm": arm, "share": share, "rmse": reached, "multiple": multiple})
+    for statistic in ("mean", "median"):
+        shown = people.groupby(["given", "horizon", "arm", "share"]).agg(statistic)
+        for given, horizon in product(("nothing", "record"), HORIZONS):
+            scratch, reached = shown[given, horizon, "scratch"].sort_index(), float(shown[given, horizon, arm, share])
+            best = np.minimum.accumulate(scratch.to_numpy())  # more labels are never worse: some may be left out
+            needed = float(np.exp(np.interp(-reached, -best, np.log(scratch.index.to_numpy()))))
+            multiple = float("inf") if reached < best[-1] else needed / share
+            found = {"arm": arm, "share": share, "given": given, "horizon": horizon, "statistic": statistic}
+            rows.append(found | {"rmse": reached, "multiple": multiple})
     return pd.DataFrame(rows)

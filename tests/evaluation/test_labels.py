@@ -76,8 +76,8 @@ def test_every_arm_trains_and_pretrains_once(arm: str, tmp_path: Path) -> None:
 
 def test_labels_are_worth_what_training_from_scratch_needs_for_the_same_error() -> None:
     def rows(arm: str, share: float, rmse: float) -> list[dict[str, object]]:
-        kept = {"arm": arm, "share": share, "given": "record", "rmse": rmse}
-        return [{**kept, "horizon": horizon} for horizon in (60, 120)]
+        kept = {"arm": arm, "share": share, "person": "eve", "seed": 0, "rmse": rmse}
+        return [{**kept, "given": given, "horizon": horizon} for given in ("nothing", "record") for horizon in (60, 120)]
 
     scratch = rows("scratch", 0.1, 40.0) + rows("scratch", 0.4, 30.0) + rows("scratch", 1.0, 25.0)
     found = [
