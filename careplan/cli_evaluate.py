@@ -251,6 +251,8 @@ def evaluate_labels(
         error = rows.groupby("horizon")["rmse"].mean()
         shown.add_row(str(arm), f"{share:.0%}", str(rows["seed"].nunique()), str(given), f"{error[60]:.2f}", f"{error[120]:.2f}")
     stdout().print(shown)
+    if worth.empty:
+        return
     columns = ("Trained", "Share", "Given", "Ahead", "Over people", "RMSE", "From scratch it takes")
     shown = Table(*columns, title="What pretraining is worth")
     for row in worth.to_dict("records"):
