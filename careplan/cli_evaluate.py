@@ -218,6 +218,67 @@ def evaluate_drift(
     stdout().print(shown)
 
 
+@app.command("labels")
+def evaluate_labels(
+    data: Annotated[list[str], typer.Argument(help="Recordings, as FORMAT:PATH: those that the model was trained with.")],
+    out: Annotated[Path, typer.Option(help="The folder for runs; those already there are not done again.")],
+    shares: Annotated[str, typer.Option(help="Shares of the days with logged doses, by commas.")] = "0.1,0.3,1.0",
+    seeds: Annotated[str, typer.Option(help="Decide who is labelled first, and the weights; by commas.")] = "0",
+    arms: Annotated[str, typer.Option(help="Of scratch, plain, latent, doses; by commas.")] = "scratch,plain,latent",
+    steps: Annotated[int, typer.Option(min=2, help="Training steps of each model, pretraining among them.")] = 400,
+    as_json: Json = False,
+) -> None:
+    """What logged doses are worth: error against their share, with and without pretraining on the levels of everyone. It takes
+    minutes a run; killed, it goes on where it was."""
+    from dataclasses import replace
+
+    from careplan.clinic.labels import evaluate_labels as evaluate
+    from careplan.evaluation.labels import ARMS, RECIPE
+
+    asked = parsed(shares, float, "--shares"), parsed(seeds, int, "--seeds")
+    chosen = arms.split(",")
+    if unknown := set(chosen) - set(ARMS):
+        raise typer.BadParameter(f"{', '.join(sorted(unknown))}: expected some of {', '.join(ARMS)}", param_hint="--arms")
+    if not all(0 < share <= 1 for share in asked[0]):
+        raise typer.BadParameter("expected shares above 0, up to 1", param_hint="--shares")
+    curve, worth = evaluate(
+        sources_of(data),
+        out,
+        shares=asked[0],
+        seeds=asked[1],
+        arms=chosen,
+        recipe=replace(RECIPE, steps=steps),
+        say=lambda text: stderr().print(text, soft_wrap=True, highlight=False),
+    )
+    if as_json:
+        print_json({"curve": curve.round(3).to_dict("records"), "worth": worth.round(3).to_dict("records")})
+        return
+    from rich.table import Table
+
+    shown = Table("Trained", "Share", "Seeds", "Given", "60 min", "120 min", title="RMSE, mg/dL, mean over people and seeds")
+    for (arm, share, given), rows in curve.groupby(["arm", "share", "given"]):
+        error = rows.groupby("horizon")["rmse"].mean()
+        shown.add_row(str(arm), f"{share:.0%}", str(rows["seed"].nunique()), str(given), f"{error[60]:.2f}", f"{error[120]:.2f}")
+    stdout().print(shown)
+    if worth.empty:
+        return
+    columns = ("Trained", "Share", "Given", "Ahead", "Over people", "RMSE", "From scratch it takes")
+    shown = Table(*columns, title="What pretraining is worth")
+    for row in worth.to_dict("records"):
+        told = "more than all labels" if row["multiple"] == float("inf") else f"{row['multiple']:.1f} times the labels"
+        own = (row["arm"], f"{row['share']:.0%}", row["given"], f"{row['horizon']} min", row["statistic"], f"{row['rmse']:.1f}")
+        shown.add_row(*own, told)
+    stdout().print(shown)
+
+
+def parsed(text: str, kind: "type[float] | type[int]", option: str) -> "list[Any]":
+    """Numbers between commas."""
+    try:
+        return [kind(part) for part in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"{text!r}: expected numbers between commas", param_hint=option) from None
+
+
 def recordings_of(ctx: typer.Context, data: list[str] | None) -> "dict[str, dict[str, PatientSeries]]":
     """By source and person: what `FORMAT:PATH` texts name, or everyone in the store."""
     from careplan.clinic.evaluation import stored

@@ -16,7 +16,7 @@ from careplan.series import Window, split
 from careplan.therapy import Therapy
 from careplan.world import losses
 from careplan.world.corpus import Branches, Corpus
-from careplan.world.dynamics import NOTHING, PLAN, RECORD, SLOWNESS
+from careplan.world.dynamics import NOTHING, PLAN, RECORD, SLOWNESS, State
 from careplan.world.futures import Futures, abduct
 from careplan.world.model import Shape, WorldModel
 
@@ -33,6 +33,7 @@ class Recipe:
     branches: int = 256  # branched futures a step
     horizon: int = 48  # rows predicted from recordings
     virtual: float = 0.25  # share of windows from virtual patients
+    asked: tuple[float, float] = (0.55, 0.3)  # shares of people's windows of which nothing is given, a record; else a plan
     anonymous: float = 0.5  # share of windows whose patient is not told: they train the typical patient, code 0
     unlogged: float = 0.2  # share of people's windows from which each channel but the level is hidden at even odds
     untracked: float = 0.5  # share of virtual windows from which disturbances without a direction are hidden
@@ -128,12 +129,13 @@ class Training(L.LightningModule):
         whole, usual = self._unlogged(whole, usual, patients < self.real, generator)
         code = model.typical(usual) + deviation
         encoded = model.encode(whole, usual)
+        whole, completed = self.completed(encoded, whole, usual, generator)
         now = model.shape.memory // model.shape.patch - 1
         past, future = split(whole, context)
         # Three questions: what will happen as usual, what this plan would do, and what will happen where this was seen done.
         # Virtual patients mostly teach what plans do, recordings of people what is to be foreseen.
         real, draw = patients < self.real, torch.rand(len(patients), generator=generator).to(self.device)
-        nothing, record = torch.where(real, 0.55, 0.2), torch.where(real, 0.3, 0.2)
+        nothing, record = torch.where(real, recipe.asked[0], 0.2), torch.where(real, recipe.asked[1], 0.2)
         asked = torch.where(draw < nothing, NOTHING, torch.where(draw < nothing + record, RECORD, PLAN))
         mask = future.mask & (asked != NOTHING)[:, None, None]
         # Nobody randomised what was done, so where branched futures teach the effects of doses, recordings do not.
@@ -142,7 +144,7 @@ class Training(L.LightningModule):
         if taught:
             code = torch.cat([code[:, : self.named].detach(), code[:, self.named :]], dim=1)
         state = model.state(encoded[:, now], past, usual, code)
-        evidence = model.told(state, future.values, mask, usual)
+        evidence, terms = self.told(encoded, state, whole, mask, usual, asked, generator)
         rollout = model.rollout(state, future.values, mask, asked, usual, code, evidence, frozen)
 
         # The level at each integration step is what was measured in the row that ends there.
@@ -171,9 +173,31 @@ class Training(L.LightningModule):
         parts["prior"] = recipe.prior * deviation.pow(2).sum(-1).mean()
         if len(chosen) and recipe.effects:
             parts["effects"] = recipe.effects * self._effects(chosen, generator)
+        parts |= completed | terms
         loss = torch.stack(list(parts.values())).sum()
         self.log_dict({name: value.detach() for name, value in parts.items()}, prog_bar=False, batch_size=recipe.batch)
         return loss
+
+    def completed(
+        self, encoded: Tensor, whole: Window, usual: Tensor, generator: torch.Generator
+    ) -> tuple[Window, dict[str, Tensor]]:
+        """A window with the doses that nobody logged, as far as they can be inferred, and loss terms of its own (neither here);
+        encoded `[B, patches, L]` of its memory and what follows."""
+        return whole, {}
+
+    def told(
+        self,
+        encoded: Tensor,
+        state: State,
+        whole: Window,
+        mask: Tensor,
+        usual: Tensor,
+        asked: Tensor,
+        generator: torch.Generator,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """What the future of a window, as far as it is given, tells of what was not recorded, `[B, H, evidence]`, and loss terms
+        of its own (none here)."""
+        return self.model.told(state, split(whole, self.model.shape.context)[1].values, mask, usual), {}
 
     def _inverse(self, encoded: Tensor, future: Window, usual: Tensor) -> Tensor:
         """What was given between two encodings, told from them; `encoded` `[B, patches + 1, L]`."""
