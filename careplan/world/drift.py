@@ -19,8 +19,9 @@ from careplan.series import PatientSeries
 from careplan.therapy import Therapy
 from careplan.world.calibration import measured_rows
 from careplan.world.forecast import predict
+from careplan.world.heads import relative
 from careplan.world.model import WEIGHTS, WorldModel
-from careplan.world.personalise import Personalisation, relative
+from careplan.world.personalise import Personalisation
 
 DAY, EVERY, STRIDE = 24 * 60, 6 * 60, 60  # minutes: of a day, between looks, between forecasts
 AHEAD = (60, 120)  # minutes at which forecasts are judged
@@ -92,8 +93,8 @@ def save_reference(reference: Reference, path: Path) -> None:
 
 
 def names(therapy: Therapy) -> tuple[str, ...]:
-    """The statistics of a day: of the regulated level, of each channel with a direction, of raising over lowering impulses, of the
-    forecasts."""
+    """The statistics of a day: of the regulated level, of each channel with a direction, of raising over lowering impulses, of
+    the forecasts."""
     found = ["level", "spread", "step", "jitter"]
     for channel in therapy.channels:
         if channel.direction:
@@ -260,9 +261,9 @@ def largest(values: Array) -> Array:
 
 
 def measure(therapy: Therapy, people: Sequence[Days]) -> Reference:
-    """The reference of people whose recordings are as they should be: the spread of the median person, where people's medians lie,
-    and thresholds that a share `FALSE` of looks exceeds, each alarm an equal part of it but for missing doses, which is said of
-    next to none; every person counts the same."""
+    """The reference of people whose recordings are as they should be: the spread of the median person, where people's medians
+    lie, and thresholds that a share `FALSE` of looks exceeds, each alarm an equal part of it but for missing doses, whose is
+    `MISSING`; every person counts the same."""
     spread, others = {}, {}
     for index, name in enumerate(names(therapy)):
         columns = [days.statistics[:, index : index + 1] for days in people]
