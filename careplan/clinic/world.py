@@ -46,10 +46,10 @@ class World:
         Those of foresight follow the patient's own days; that of plans, which nobody carried out as such, hardly narrows.
         """
         usual: dict[Given, Tensor] = {given: torch.tensor(self.card["conformal"][given]) for given in ASKED}
-        moved: dict[Given, Tensor] = {
-            given: followed(person, usual[given], ASKED[given]) for given in usual if given != "plan"
+        return {
+            given: widening(person, factor) if given == "plan" else followed(person, factor, ASKED[given])
+            for given, factor in usual.items()
         }
-        return moved | {"plan": widening(person, usual["plan"])}
 
     def risk(
         self, hazard: Hazard, series: PatientSeries, rows: Sequence[int], person: Personalisation
