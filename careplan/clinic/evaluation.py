@@ -120,7 +120,7 @@ def evaluate_uncertainty(
     ridge = fit_baselines(train, HORIZONS, boosting=False)["ridge"]
     still = intervals.conformal(ridge, held, HORIZONS)
     middle = predictor(world, "nothing", {name: [(0, person)] for name, person in people.items()})
-    beside = {
+    beside: dict[str, intervals.Interval] = {
         "careplan": intervals.adaptive(partial(ours, True), middle, HORIZONS, stride=stride),
         "careplan, static": partial(ours, False),
         "conformal ridge, adaptive": intervals.adaptive(still, ridge, HORIZONS, stride=stride),
@@ -132,7 +132,7 @@ def evaluate_uncertainty(
         return world.risk(hazard, series, rows.tolist(), people[series.patient])
 
     for hazard in HAZARDS:
-        risks = {"careplan": partial(risk, hazard), "boosting": intervals.boosted_risk(train, hazard)}
+        risks: dict[str, intervals.Risk] = {"careplan": partial(risk, hazard), "boosting": intervals.boosted_risk(train, hazard)}
         tables[f"{hazard}s"] = intervals.told(risks, judged, hazard, stride=stride)
     return tables
 

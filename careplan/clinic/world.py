@@ -161,13 +161,13 @@ def _write(person: Personalisation) -> dict[str, Any]:
 
 
 def _read(patient: str, body: Mapping[str, Any]) -> Personalisation:
-    tensors = {
+    parts: dict[str, Any] = {
         name: torch.tensor([float("nan") if value is None else value for value in body[name]["values"]]).reshape(
             body[name]["shape"]
         )
         for name in TENSORS
     }
-    return Personalisation(patient=patient, **{name: body[name] for name in NUMBERS}, **tensors)
+    return Personalisation(patient=patient, **{name: body[name] for name in NUMBERS}, **parts)
 
 
 def reasons_to_abstain(
