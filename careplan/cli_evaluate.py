@@ -111,15 +111,19 @@ def evaluate_personalisation(
 def evaluate_uncertainty(
     data: Annotated[list[str], typer.Argument(help="Recordings, as FORMAT:PATH: those that the model was trained with.")],
     stride: Annotated[int, typer.Option(min=1, help="Forecast from every so many five-minute rows.")] = 3,
+    calibration: Annotated[
+        bool, typer.Option("--calibration", help="The people calibrated on instead, to choose by; never to report.")
+    ] = False,
     weights: Weights = None,
     as_json: Json = False,
 ) -> None:
-    """Coverage and width of the intervals, and the risk of going low, on people held out for the report."""
+    """Coverage and width of the intervals, and the risks of going low and high, on people held out for the report."""
     from careplan.clinic.evaluation import evaluate_uncertainty as evaluate
     from careplan.clinic.world import open_world
 
     with stderr().status("Personalising, and fitting the baselines"):
-        tables = evaluate(open_world(*([weights] if weights else [])), sources_of(data), stride=stride)
+        world = open_world(*([weights] if weights else []))
+        tables = evaluate(world, sources_of(data), judge="calibration" if calibration else "test", stride=stride)
     if as_json:
         print_json({name: table.to_dict("records") for name, table in tables.items()})
         return
@@ -130,9 +134,39 @@ def evaluate_uncertainty(
         covered, width = rows["coverage"], rows["width"].mean()
         shown.add_row(str(name), f"{horizon} min", f"{covered.mean():.1%}", f"{covered.min():.1%}", f"{width:.0f} mg/dL")
     stdout().print(shown)
-    shown = Table("Model", "AUROC", "Brier score", "Events", "Forecasts", title="Below 70 mg/dL within two hours")
-    for row in tables["lows"].itertuples():
-        shown.add_row(str(row.model), f"{row.auroc:.3f}", f"{row.brier:.4f}", str(row.events), str(row.n))
+    for name, beyond in (("lows", "Below 70"), ("highs", "Above 250")):
+        shown = Table("Model", "AUROC", "Brier score", "Events", "Forecasts", title=f"{beyond} mg/dL within two hours")
+        for row in tables[name].itertuples():
+            shown.add_row(str(row.model), f"{row.auroc:.3f}", f"{row.brier:.4f}", str(row.events), str(row.n))
+        stdout().print(shown)
+
+
+@app.command("fingersticks")
+def evaluate_fingersticks(
+    ctx: typer.Context,
+    data: Annotated[list[str] | None, typer.Argument(help="Recordings, as FORMAT:PATH; without any, the store's.")] = None,
+    per_day: Annotated[float, typer.Option(min=1, max=40, help="How many readings a day are kept.")] = 7,
+    seed: Annotated[int, typer.Option(help="Decides which.")] = 0,
+    everyone: Annotated[bool, typer.Option("--everyone", help="Those the intervals were calibrated on too.")] = False,
+    weights: Weights = None,
+    as_json: Json = False,
+) -> None:
+    """Forecasts from one finger-stick for the next, whenever it comes, in recordings thinned to so few readings."""
+    from careplan.clinic.evaluation import evaluate_fingersticks as evaluate
+    from careplan.clinic.world import open_world
+
+    world = open_world(*([weights] if weights else []))
+    with stderr().status("Personalising"):
+        table = evaluate(world, recordings_of(ctx, data), per_day=per_day, everyone=everyone, seed=seed)
+    if as_json:
+        typer.echo(table.to_json(orient="records", double_precision=3))
+        return
+    from rich.table import Table
+
+    models = [name for name in table.columns if name not in ("person", "gap", "n", "source")]
+    shown = Table("Source", "Between readings", "Forecasts", *models, title="RMSE, mg/dL, mean over people")
+    for (source, gap), rows in table.groupby(["source", "gap"], sort=False):
+        shown.add_row(str(source), str(gap), str(rows["n"].sum()), *(f"{rows[name].mean():.1f}" for name in models))
     stdout().print(shown)
 
 

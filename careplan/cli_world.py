@@ -46,6 +46,19 @@ def train(
 
 
 @app.command()
+def calibrate(
+    folder: Annotated[Path, typer.Argument(help="The folder of weights and card.")],
+    data: Annotated[list[str], typer.Option(help="The recordings it was trained with, as FORMAT:PATH; may be repeated.")],
+) -> None:
+    """Calibrate intervals and risks again, on the people that the card keeps for it; writes the card, the weights stay."""
+    from careplan.clinic.training import calibrate_world
+
+    with stderr().status("Calibrating"):
+        card = calibrate_world(sources_of(data), folder)
+    stdout().print(f"Wrote {folder}/glucose.json, calibrated on {', '.join(card['split']['calibration'])}.")
+
+
+@app.command()
 def personalise(ctx: typer.Context, patients: list[str], weights: Weights = None, as_json: Json = False) -> None:
     """What the recording tells of each patient: the posterior over the patient code, and what it buys."""
     from rich.table import Table
@@ -89,6 +102,9 @@ def forecast(
         list[str] | None, typer.Option(help="Such as 'bolus 4 at 12:30' or 'basal x1.5 from 12:00 to 14:00'; may be repeated.")
     ] = None,
     hours: Annotated[float, typer.Option(min=0.5, max=12.0)] = 4.0,
+    minutes: Annotated[
+        str | None, typer.Option(help="Predict at these minutes ahead instead, whatever they are, such as 17,95.5.")
+    ] = None,
     plot: Annotated[Path | None, typer.Option(help="Write the plot to this HTML file.")] = None,
     weights: Weights = None,
     as_json: Json = False,
@@ -100,7 +116,9 @@ def forecast(
 
     world = open_world(*([weights] if weights else []))
     with store(ctx) as database:
-        found = forecast_patient(database, patient, world, at=_time(at), what_if=what_if or [], hours=hours)
+        found = forecast_patient(
+            database, patient, world, at=_time(at), what_if=what_if or [], hours=hours, minutes=_minutes(minutes)
+        )
     if plot is not None:
         plots.write_forecast(plot, found)
     if as_json:
@@ -214,6 +232,13 @@ def demo(
         from careplan.serve import serve as open_app
 
         raise typer.Exit(open_app(url, port=port, browser=browser))
+
+
+def _minutes(text: str | None) -> list[float] | None:
+    try:
+        return None if text is None else [float(part) for part in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not minutes such as 17,95.5", param_hint="--minutes") from None
 
 
 def _time(text: str | None):  # type: ignore[no-untyped-def]

@@ -79,7 +79,10 @@ LINE_LIMITS: dict[Setting, LineLimits] = {
 }
 
 DAY = 24 * 60
-LOW, WITHIN = 70.0, 120  # mg/dL and minutes: the risk of going low that is told
+Hazard = Literal["low", "high"]
+# The risks that are told: of a reading below (-1) or above (1) a level, mg/dL, within so many minutes.
+HAZARDS: dict[Hazard, tuple[int, float]] = {"low": (-1, 70.0), "high": (1, 250.0)}
+WITHIN = 120
 BLOCKS: tuple[int, ...] = (0, 6 * 60, 11 * 60, 17 * 60)  # night, morning, midday, evening: minutes after midnight
 
 

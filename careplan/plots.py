@@ -8,14 +8,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from careplan.clinic.views import Forecast, Line, Path, Suggestion
-from careplan.clinic.words import MG_DL, risk_of_low, said, sentence
+from careplan.clinic.words import MG_DL, risk_of_high, risk_of_low, said, sentence
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe & Ito: told apart by everyone
 EVERY = 30.0  # minutes between printed rows
 
 
 def print_forecast(console: Console, forecast: Forecast) -> None:
-    """Every half hour: each future's prediction and interval, and what happened."""
+    """Every half hour, or at few minutes all: each future's prediction and interval, and what happened."""
     zone_time = pd.Timestamp(forecast.at)
     table = Table(title=f"{escape(forecast.patient)} from {zone_time:%Y-%m-%d %H:%M} UTC, {forecast.unit}", title_justify="left")
     table.add_column("In")
@@ -23,15 +23,16 @@ def print_forecast(console: Console, forecast: Forecast) -> None:
         table.add_column(escape(name))
     if forecast.observed is not None:
         table.add_column("happened")
-    minutes = [minute for minute in next(iter(forecast.paths.values())).minutes if minute and minute % EVERY == 0]
-    for minute in minutes:
+    minutes = [minute for minute in next(iter(forecast.paths.values())).minutes if minute]
+    for minute in minutes if len(minutes) <= 8 else [minute for minute in minutes if minute % EVERY == 0]:
         cells = [_cell(path, minute) for path in forecast.paths.values()]
         happened = [] if forecast.observed is None else [_at(forecast.observed, minute)]
-        table.add_row(f"{minute:.0f} min", *cells, *happened)
+        table.add_row(f"{minute:g} min", *cells, *happened)
     for banner in forecast.banners:
         console.print(f"[yellow]{escape(banner)}[/]")
     console.print(table)
     console.print(sentence(risk_of_low(forecast.low_risk, MG_DL)))
+    console.print(sentence(risk_of_high(forecast.high_risk, MG_DL)))
     console.print("Middle of the prediction, and its 90 % interval. For research use; not a medical device.", style="dim")
 
 

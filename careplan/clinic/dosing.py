@@ -255,7 +255,7 @@ def _why(
     )
     ahead, mask = _future(series, row, None, announced)
     eaten = float(np.where(mask, ahead, 0.0)[: round(60 / GLUCOSE.step), GLUCOSE.index("carbs")].sum())
-    low_risk = float(world.risk_of_low(series, [row], person)[0])
+    low_risk = float(world.risk("low", series, [row], person)[0])
     return explain(found, low_risk=low_risk, moments=alike(series, row, carbs=eaten))
 
 

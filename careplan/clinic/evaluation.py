@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,10 +15,10 @@ from careplan.clinic.errors import ClinicError
 from careplan.clinic.records import load_series, patient_names
 from careplan.clinic.training import Split, read_sources
 from careplan.clinic.world import World
-from careplan.evaluation import drift, effects, intervals
+from careplan.evaluation import drift, effects, fingersticks, intervals
 from careplan.evaluation.forecasts import ERRORS, Predictor, cross_fitted, fit_baselines, score
 from careplan.evaluation.personalisation import FINE_TUNING, learning_curve
-from careplan.glucose import GLUCOSE
+from careplan.glucose import GLUCOSE, HAZARDS, Hazard
 from careplan.series import PatientSeries
 from careplan.store import Database
 from careplan.world.calibration import part
@@ -103,32 +104,71 @@ def evaluate_effects(
     return table, headline | {"sign_right": sign[EXACTLY, last], "sign_right_counted": sign[COUNTED, last]}
 
 
-def evaluate_uncertainty(world: World, sources: Sequence[tuple[str, str]], *, stride: int = 3) -> dict[str, pd.DataFrame]:
-    """Intervals and the risk of going low on people held out for the report, each person's last two fifths, personalised on
-    what came before; beside them a conformalised ridge and a boosted classifier fitted on the training people."""
+def evaluate_uncertainty(
+    world: World, sources: Sequence[tuple[str, str]], *, judge: Literal["calibration", "test"] = "test", stride: int = 3
+) -> dict[str, pd.DataFrame]:
+    """Intervals and hazards on people held out (to report on, or those it was calibrated on), each person's last two fifths,
+    personalised on what came before; beside them a conformalised ridge and boosted classifiers fitted on the training people.
+    Intervals with and without following the person through that stretch: "static" has the card's factors alone."""
     split, share = world.card["split"], 0.6
     everyone = {name: series for people in read_sources(sources).values() for name, series in people.items()}
     train, held, test = ([everyone[name] for name in split[part] if name in everyone] for part in Split.__annotations__)
     if not (train and held and test):
         raise ClinicError("uncertainty is judged on the people of the card: give the recordings that the model was trained with")
-    people = {series.patient: person for series, person in zip(test, personalised_on(world, test, share), strict=True)}
+    judged = test if judge == "test" else held
+    people = {series.patient: person for series, person in zip(judged, personalised_on(world, judged, share), strict=True)}
 
-    def ours(series: PatientSeries, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    def ours(followed: bool, series: PatientSeries, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         person = people[series.patient]
         minutes, levels, offsets = predict(world.model, series, rows.tolist(), person, given="nothing")
         at = [int(np.flatnonzero(minutes.numpy() == horizon)[0]) for horizon in HORIZONS]
-        widen = world.widen(person)["nothing"][[horizon // 30 - 1 for horizon in HORIZONS]]
+        factors = world.widen(person)["nothing"] if followed else torch.tensor(world.card["conformal"]["nothing"])
+        widen = factors[[horizon // 30 - 1 for horizon in HORIZONS]]
         return (levels[:, at] + widen * offsets[:, at, 0]).numpy(), (levels[:, at] + widen * offsets[:, at, 3]).numpy()
 
     ridge = fit_baselines(train, HORIZONS, boosting=False)["ridge"]
-    beside = {"careplan": ours, "conformal ridge": intervals.conformal(ridge, held, HORIZONS)}
-    covered = intervals.cover(beside, test, HORIZONS, stride=stride, begin=share)
+    still = intervals.conformal(ridge, held, HORIZONS)
+    middle = predictor(world, "nothing", {name: [(0, person)] for name, person in people.items()})
+    beside: dict[str, intervals.Interval] = {
+        "careplan": intervals.adaptive(partial(ours, True), middle, HORIZONS, stride=stride),
+        "careplan, static": partial(ours, False),
+        "conformal ridge, adaptive": intervals.adaptive(still, ridge, HORIZONS, stride=stride),
+        "conformal ridge": still,
+    }
+    tables = {"intervals": intervals.cover(beside, judged, HORIZONS, stride=stride, begin=share)}
 
-    def risk(series: PatientSeries, rows: NDArray[Any]) -> NDArray[Any]:
-        return world.risk_of_low(series, rows.tolist(), people[series.patient])
+    def risk(hazard: Hazard, series: PatientSeries, rows: NDArray[Any]) -> NDArray[Any]:
+        return world.risk(hazard, series, rows.tolist(), people[series.patient])
 
-    lows = intervals.told({"careplan": risk, "boosting": intervals.boosted_risk(train)}, test, stride=stride)
-    return {"intervals": covered, "lows": lows}
+    for hazard in HAZARDS:
+        risks: dict[str, intervals.Risk] = {"careplan": partial(risk, hazard), "boosting": intervals.boosted_risk(train, hazard)}
+        tables[f"{hazard}s"] = intervals.told(risks, judged, hazard, stride=stride)
+    return tables
+
+
+def evaluate_fingersticks(
+    world: World,
+    recordings: Mapping[str, Mapping[str, PatientSeries]],
+    *,
+    per_day: float,
+    everyone: bool = False,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Forecasts at arbitrary times between the readings of recordings thinned to finger-sticks: last two fifths of each,
+    personalised on what came before, thinned too. Beside them, what all readings would have told: "every reading"."""
+    tables, share = [], 0.6
+    for source, people in recordings.items():
+        whole = [drift.measured(series) for series in unseen(world, people, everyone)]
+        sparse = [fingersticks.thinned(series, per_day, seed) for series in whole]
+        known = [personalised_on(world, one, share) for one in (whole, sparse)] if whole else [[], []]
+        for full, thin, rich, poor in zip(whole, sparse, *known, strict=True):
+            stranger = typical(world.model, thin.patient, poor.usual)
+            beside = {"careplan": (thin, stranger), "careplan, personal": (thin, poor), "every reading": (full, rich)}
+            table = fingersticks.between_readings(world.model, thin, beside, begin=round(share * len(thin)))
+            tables.append(table.assign(source=source))
+    if not tables:
+        raise ClinicError(NOBODY)
+    return pd.concat(tables, ignore_index=True)
 
 
 def evaluate_drift(

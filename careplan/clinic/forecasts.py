@@ -1,5 +1,6 @@
 """Forecasts: what is expected of one patient from a time on, under no change and under each what-if."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ from careplan.store import Database
 from careplan.world.forecast import Band, Future, forecast
 
 EXPECTED, NO_CHANGE = "expected", "no change"
+FARTHEST = 12 * 60.0  # minutes ahead
 
 
 def forecast_patient(
@@ -25,13 +27,15 @@ def forecast_patient(
     at: pd.Timestamp | None = None,
     what_if: Sequence[str] = (),
     hours: float = 4.0,
+    minutes: Sequence[float] | None = None,
     seed: int = 0,
 ) -> Forecast:
     """The predicted glucose of one patient from `at` (default: after the last reading), with 90 % intervals.
 
     "expected": everyone behaves as usual. "no change": the doses and meals recorded after `at`, or, after the end of the
-    recording, the usual basal and nothing else. Each what-if edits "no change". Raises `ClinicError` for a time outside the
-    recording, or a what-if that cannot be read.
+    recording, the usual basal and nothing else. Each what-if edits "no change". minutes: ahead, at which to predict, instead of
+    every quarter of an hour for so many hours. Raises `ClinicError` for a time outside the recording, or a what-if that cannot be
+    read.
     """
     series, person, digest = personalised(db, [patient], world)[patient]
     column = GLUCOSE.index(GLUCOSE.regulated)
@@ -39,8 +43,12 @@ def forecast_patient(
     if not len(measured):
         raise ClinicError(f"patient {patient}: no glucose is recorded, so there is nothing to forecast from")
     row = int(measured[-1]) + 1 if at is None else row_at(series, at)
-    rows = round(hours * 60 / GLUCOSE.step)
-    rows += rows % 2
+    if minutes is not None:
+        minutes = sorted({float(one) for one in minutes})
+        if not minutes or not 0 < minutes[0] <= minutes[-1] <= FARTHEST:
+            raise ClinicError(f"minutes to predict at lie above 0, at most {FARTHEST:g}: {minutes}")
+    every = world.model.shape.interval
+    rows = math.ceil((hours * 60 if minutes is None else minutes[-1]) / every) * round(every / GLUCOSE.step)
     moment = series.start + pd.Timedelta(minutes=GLUCOSE.step * row)
     planned, recorded = _future(series, row, rows)
     futures = {EXPECTED: Future(planned.values, planned.mask, known=False), NO_CHANGE: planned}
@@ -50,7 +58,7 @@ def forecast_patient(
     if len(what_if) > 1:
         edits = [parse(text, therapy=GLUCOSE, at=moment, zone=series.zone, rows=rows) for text in what_if]
         futures["all together"] = Future(*apply(edits, planned.values, planned.mask, GLUCOSE), evidence=planned.evidence)
-    bands = forecast(world.model, series, row, person, futures, widen=world.widen(person), seed=seed)
+    bands = forecast(world.model, series, row, person, futures, widen=world.widen(person), minutes=minutes, seed=seed)
     banners = []
     if not recorded:
         banners.append("nothing is recorded after this time: 'no change' is the usual basal, no bolus and no meal")
@@ -64,7 +72,8 @@ def forecast_patient(
         unit=GLUCOSE.channel(GLUCOSE.regulated).unit,
         history=_recorded(series, max(0, row - 36), row, row),
         paths={name: path(band) for name, band in bands.items()},
-        low_risk=float(world.risk_of_low(series, [row], person)[0]),
+        low_risk=float(world.risk("low", series, [row], person)[0]),
+        high_risk=float(world.risk("high", series, [row], person)[0]),
         observed=_recorded(series, row, min(row + rows, len(series)), row) if recorded else None,
         banners=tuple(banners),
         provenance=world.provenance(seed, digest),

@@ -159,7 +159,7 @@ def _why(
         has_runner_up=bool(plans.has_runner_up[0]),
     )
     measured = np.flatnonzero(series.mask[:, GLUCOSE.index(GLUCOSE.regulated)])
-    low_risk = float(world.risk_of_low(series, [int(measured[-1]) + 1], person)[0])
+    low_risk = float(world.risk("low", series, [int(measured[-1]) + 1], person)[0])
     why = explain(found, low_risk=low_risk)
     recent = series.since(min(days.rows))
     return replace(why, patterns=tuple(pattern(recent, *about) for about in addressed(why.parts, lines)))

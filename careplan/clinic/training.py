@@ -11,16 +11,17 @@ import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from careplan.clinic.errors import ClinicError
 from careplan.clinic.world import code_version, nearness
 from careplan.evaluation import effects
-from careplan.evaluation.intervals import goes_low, risk_rows
-from careplan.glucose import GLUCOSE
+from careplan.evaluation.intervals import happens, risk_rows
+from careplan.glucose import GLUCOSE, HAZARDS, Hazard
 from careplan.records import READERS, to_series
 from careplan.series import PatientSeries
 from careplan.world import calibration
 from careplan.world.corpus import Branches, Corpus
 from careplan.world.forecast import ASKED
-from careplan.world.model import WorldModel
+from careplan.world.model import WorldModel, load_card, load_model
 from careplan.world.personalise import Personalisation
 from careplan.world.training import Recipe, Training, train
 from careplan.world.trust import conformal_factor
@@ -134,11 +135,6 @@ def train_world(
     say("calibrating")
     held = [everyone[name] for name in split.calibration]
     unseen = effects.make_trial(effects.cohort(8, virtual.seed + 1), virtual.seed + 1)
-    judged = calibration.personal(model, held or unseen.recordings)
-    conformal = {
-        given: conformal_factor(torch.cat([calibration.residuals(model, *one, given=given)[1] for one in judged])).tolist()
-        for given in ASKED
-    }
     card = {
         "code": code_version(),
         "torch": torch.__version__,
@@ -146,8 +142,7 @@ def train_world(
         "virtual": asdict(virtual),
         "split": asdict(split),
         "sources": [name for name, _ in sources],
-        "conformal": conformal,
-        "hazard": _hazard(model, judged),
+        **_calibrated(model, held or unseen.recordings),
         "report": {
             "people": {name: _errors(model, everyone[name]) for name in split.test},
             "virtual": _effects(model, unseen),
@@ -177,14 +172,39 @@ def _describe(model: WorldModel, training: Training, corpus: Corpus) -> None:
     model.z_covariance.copy_(torch.cov(z.T) + 1e-3 * torch.eye(z.shape[1]))
 
 
-def _hazard(model: WorldModel, judged: Sequence[tuple[PatientSeries, Personalisation]]) -> dict[str, float]:
-    """What `nearness` to low levels means on people held out, in log odds (Platt scaling)."""
+def calibrate_world(sources: Sequence[tuple[str, str]], folder: Path) -> dict[str, Any]:
+    """Calibrate a trained model again, on the people of its card, and write what comes to the card; the weights stay."""
+    model, card = load_model(GLUCOSE, folder), load_card(GLUCOSE, folder)
+    everyone = {name: series for people in read_sources(sources).values() for name, series in people.items()}
+    names = card["split"]["calibration"]
+    missing = [name for name in names if name not in everyone]
+    if missing or not names:
+        raise ClinicError(f"calibration needs the recordings that the model was trained with: {missing} are not among these")
+    card |= _calibrated(model, [everyone[name] for name in names])
+    model.save(folder, card)
+    return card
+
+
+def _calibrated(model: WorldModel, held: Sequence[PatientSeries]) -> dict[str, Any]:
+    """What people held out tell of intervals and hazards: of the last stretch of each, personalised on what came before."""
+    judged = calibration.personal(model, held)
+    conformal = {
+        given: conformal_factor(torch.cat([calibration.residuals(model, *one, given=given)[1] for one in judged])).tolist()
+        for given in ASKED
+    }
+    return {"conformal": conformal, "hazard": {hazard: _hazard(model, judged, hazard) for hazard in HAZARDS}}
+
+
+def _hazard(
+    model: WorldModel, judged: Sequence[tuple[PatientSeries, Personalisation]], hazard: Hazard
+) -> dict[str, float]:
+    """What `nearness` to the hazard's level means on people held out, in log odds (Platt scaling)."""
     scores, truth = [], []
     for series, person in judged:
-        rows = risk_rows(series)
+        rows = risk_rows(series, hazard)
         if len(rows):
-            scores.append(nearness(model, series, rows.tolist(), person))
-            truth.append(goes_low(series, rows))
+            scores.append(nearness(model, series, rows.tolist(), person, hazard))
+            truth.append(happens(series, rows, hazard))
     fitted = LogisticRegression().fit(np.concatenate(scores)[:, None], np.concatenate(truth))
     return {"intercept": float(fitted.intercept_[0]), "slope": float(fitted.coef_[0, 0])}
 

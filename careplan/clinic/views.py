@@ -289,7 +289,7 @@ class ImportedPatient:
 class Forecast:
     """Predicted paths from `at`: what is expected, no change, and each what-if; and what happened, where it is known.
 
-    low_risk: the probability of a reading below 70 mg/dL within two hours, everyone behaving as usual.
+    low_risk, high_risk: the probabilities of a reading below 70 and above 250 mg/dL within two hours, everyone behaving as usual.
     """
 
     patient: str
@@ -298,6 +298,7 @@ class Forecast:
     history: Path  # the readings of the hours before, minutes <= 0
     paths: Mapping[str, Path]
     low_risk: float
+    high_risk: float
     observed: Path | None
     banners: tuple[str, ...]
     provenance: Mapping[str, str]

@@ -281,9 +281,14 @@ def moment(one: Moment, unit: Unit) -> str:
 
 
 def risk_of_low(share: float, unit: Unit) -> str:
-    return (
-        f"risk of a reading below {unit.text(70)} {unit.name} within two hours, everyone behaving as usual: {100 * share:.0f} %"
-    )
+    return f"risk of a reading below {unit.text(70)} {AS_USUAL.format(unit.name, 100 * share)}"
+
+
+def risk_of_high(share: float, unit: Unit) -> str:
+    return f"risk of a reading above {unit.text(250)} {AS_USUAL.format(unit.name, 100 * share)}"
+
+
+AS_USUAL = "{} within two hours, everyone behaving as usual: {:.0f} %"
 
 
 def limits_in_words(bound: Iterable[str], unit: Unit) -> list[str]:

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from torch import Tensor
 
 from careplan.clinic.recordings import Recording, read_recording
-from careplan.glucose import DAY, GLUCOSE, LOW, WITHIN
+from careplan.glucose import DAY, GLUCOSE, HAZARDS, WITHIN, Hazard
 from careplan.series import PatientSeries, windows
 from careplan.stages import stage
 from careplan.store import Database
@@ -24,7 +24,7 @@ from careplan.world.drift import ALARMS, latest, load_reference
 from careplan.world.forecast import ASKED, Given, predict
 from careplan.world.model import WEIGHTS, WorldModel, load_card, load_model
 from careplan.world.personalise import Personalisation, personalise, typical
-from careplan.world.trust import Gate, abstentions, nearest, strangeness, widening
+from careplan.world.trust import Gate, abstentions, followed, nearest, strangeness, widening
 
 BATCH = 50  # patients personalised at once
 
@@ -43,27 +43,35 @@ class World:
     def widen(self, person: Personalisation) -> dict[Given, Tensor]:
         """Conformal factors every half hour for one patient by what is given of the future, `[H]` each.
 
-        The patient's own residuals are those of plans; they move the factors of the other questions in proportion.
+        Those of foresight follow the patient's own days; that of plans, which nobody carried out as such, hardly narrows.
         """
-        factors: dict[Given, Tensor] = {given: torch.tensor(self.card["conformal"][given]) for given in ASKED}
-        own = widening(person, factors["plan"]) / factors["plan"]
-        return {given: factor * own for given, factor in factors.items()}
+        usual: dict[Given, Tensor] = {given: torch.tensor(self.card["conformal"][given]) for given in ASKED}
+        return {
+            given: widening(person, factor) if given == "plan" else followed(person, factor, ASKED[given])
+            for given, factor in usual.items()
+        }
 
-    def risk_of_low(self, series: PatientSeries, rows: Sequence[int], person: Personalisation) -> NDArray[np.float64]:
-        """The probability that a reading falls below 70 mg/dL within two hours of each row, nothing being given of the future,
-        `[N]`."""
-        odds = self.card["hazard"]["intercept"] + self.card["hazard"]["slope"] * nearness(self.model, series, rows, person)
+    def risk(
+        self, hazard: Hazard, series: PatientSeries, rows: Sequence[int], person: Personalisation
+    ) -> NDArray[np.float64]:
+        """The probability that a reading falls below 70, or rises above 250 mg/dL, within two hours of each row, nothing being
+        given of the future, `[N]`."""
+        fitted = self.card["hazard"][hazard]
+        odds = fitted["intercept"] + fitted["slope"] * nearness(self.model, series, rows, person, hazard)
         return np.asarray(1.0 / (1.0 + np.exp(-odds)))
 
     def provenance(self, seed: int, data: str, **asked: str) -> dict[str, str]:
         return {"seed": str(seed), "code": code_version(), "model": self.fingerprint, "data": data, **asked}
 
 
-def nearness(model: WorldModel, series: PatientSeries, rows: Sequence[int], person: Personalisation) -> NDArray[np.float64]:
-    """`trust.nearest` to 70 mg/dL within two hours, `[N]`."""
+def nearness(
+    model: WorldModel, series: PatientSeries, rows: Sequence[int], person: Personalisation, hazard: Hazard
+) -> NDArray[np.float64]:
+    """`trust.nearest` to the hazard's level within two hours, `[N]`."""
+    side, level = HAZARDS[hazard]
     minutes, levels, offsets = predict(model, series, rows, person, given="nothing")
     soon = (minutes > 0) & (minutes <= WITHIN)
-    return nearest(levels[:, soon], offsets[:, soon], LOW).double().numpy()
+    return nearest(levels[:, soon], offsets[:, soon], level, side).double().numpy()
 
 
 def code_version() -> str:
@@ -109,7 +117,8 @@ def stored_people(db: Database, recordings: Sequence[Recording], world: World) -
             names = [recording.patient for recording in recordings]
             rows = session.scalars(select(Stored).where(Stored.patient.in_(names), Stored.model_hash == world.fingerprint))
             codes = {(row.patient, row.data_hash): row.code for row in rows}
-        return {each.patient: _read(each.patient, code) for each in recordings if (code := codes.get((each.patient, each.data)))}
+        found = {each.patient: codes.get((each.patient, each.data), {}) for each in recordings}
+        return {patient: _read(patient, code) for patient, code in found.items() if code.keys() >= {*TENSORS, *NUMBERS}}
 
 
 def infer_people(db: Database, recordings: Sequence[Recording], world: World) -> dict[str, Personalisation]:
@@ -138,11 +147,12 @@ def _infer(world: World, recordings: list[PatientSeries]) -> list[Personalisatio
     return [people.get(series.patient) or typical(world.model, series.patient, nobody) for series in recordings]
 
 
-TENSORS = ("mean", "covariance", "usual", "minutes", "errors", "persistence", "scores", "correction")
+TENSORS = ("mean", "covariance", "usual", "minutes", "errors", "persistence", "scores", "correction", "foreseen")
+NUMBERS = ("windows", "every")
 
 
 def _write(person: Personalisation) -> dict[str, Any]:
-    body: dict[str, Any] = {"windows": person.windows}
+    body: dict[str, Any] = {name: getattr(person, name) for name in NUMBERS}
     for name in TENSORS:
         tensor = getattr(person, name)
         flat = [None if value != value else round(value, 7) for value in tensor.flatten().tolist()]
@@ -151,13 +161,13 @@ def _write(person: Personalisation) -> dict[str, Any]:
 
 
 def _read(patient: str, body: Mapping[str, Any]) -> Personalisation:
-    tensors = {
+    parts: dict[str, Any] = {
         name: torch.tensor([float("nan") if value is None else value for value in body[name]["values"]]).reshape(
             body[name]["shape"]
         )
         for name in TENSORS
     }
-    return Personalisation(patient=patient, windows=int(body["windows"]), **tensors)
+    return Personalisation(patient=patient, **{name: body[name] for name in NUMBERS}, **parts)
 
 
 def reasons_to_abstain(

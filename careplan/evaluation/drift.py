@@ -119,7 +119,7 @@ def sound(
 def listed(patient: str, kind: str, case: int, days: Days, begin: int, reference: Reference) -> list[dict[str, object]]:
     """Rows of `sound` for the looks after the row `begin`; those of which nothing can be said are left out."""
     found: list[dict[str, object]] = []
-    for end, score, logged in zip(days.ends, scores(GLUCOSE, days, reference.spread), days.logged, strict=True):
+    for end, score, logged in zip(days.ends, scores(GLUCOSE, days, reference), days.logged, strict=True):
         if end > begin and not np.isnan(score[1]):
             name = UNLOGGED if kind == UNTOUCHED and not logged else kind
             row = {"person": patient, "kind": name, "case": case, "hours": (end - begin) * GLUCOSE.step / 60}

@@ -4,13 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from careplan.evaluation.forecasts import HORIZONS, Array, Predictor, Rows, features, forecast_rows, steps, truths
-from careplan.glucose import LOW, WITHIN
+from careplan.glucose import HAZARDS, WITHIN, Hazard
 from careplan.series import PatientSeries
+from careplan.world.trust import adapted
 
 Interval = Callable[[PatientSeries, Rows], tuple[Array, Array]]  # rows `[N]` -> lower and upper bounds `[N, H]`
 Risk = Callable[[PatientSeries, Rows], Array]  # rows `[N]` -> probability `[N]`
@@ -28,6 +30,22 @@ def conformal(predict: Predictor, held: Sequence[PatientSeries], horizons: Seque
     level = min(1.0, np.ceil((len(pooled) + 1) * coverage) / len(pooled))
     width = np.quantile(pooled, level, axis=0)
     return lambda series, rows: (predict(series, rows) - width, predict(series, rows) + width)
+
+
+def adaptive(interval: Interval, predict: Predictor, horizons: Sequence[int], *, stride: int = 3) -> Interval:
+    """An interval about a prediction whose edges follow the patient (`trust.adapted`), from as they are at the first row on: at
+    each row, and for each horizon, by what is measured until then of the forecasts from the rows before, `stride` rows apart."""
+
+    def call(series: PatientSeries, rows: Rows) -> tuple[Array, Array]:
+        (low, high), mid, step = interval(series, rows), predict(series, rows), series.therapy.step
+        away = truths(series, rows, horizons) - mid
+        scores = torch.from_numpy(np.where(away < 0, away / (low - mid), away / (high - mid)))
+        path = adapted(torch.ones(len(horizons), dtype=scores.dtype), scores, stride * step / 60).numpy()
+        known = [np.searchsorted(rows + steps(minutes, step), rows, side="right") for minutes in horizons]
+        factor = np.stack([path[count, column] for column, count in enumerate(known)], axis=1)
+        return mid + factor * (low - mid), mid + factor * (high - mid)
+
+    return call
 
 
 def cover(
@@ -57,36 +75,38 @@ def cover(
     return pd.DataFrame(table, columns=["model", "person", "horizon", "n", "coverage", "width"])
 
 
-def goes_low(series: PatientSeries, rows: Rows, *, below: float = LOW, within: int = WITHIN) -> NDArray[np.bool_]:
-    """`[N]` whether any reading in the next `within` minutes is below `below`."""
-    level = np.asarray(series.column(series.therapy.regulated), dtype=float)
+def happens(series: PatientSeries, rows: Rows, hazard: Hazard, *, within: int = WITHIN) -> NDArray[np.bool_]:
+    """`[N]` whether any reading in the next `within` minutes is beyond the hazard's level."""
+    side, beyond = HAZARDS[hazard]
+    level = side * np.asarray(series.column(series.therapy.regulated), dtype=float)
     ahead = rows[:, None] + np.arange(steps(within, series.therapy.step))
-    return np.asarray(np.nanmin(np.nan_to_num(level[ahead], nan=np.inf), axis=1) < below)
+    return np.asarray(np.nan_to_num(level[ahead], nan=-np.inf).max(axis=1) > side * beyond)
 
 
-def risk_rows(series: PatientSeries, *, stride: int = 3, below: float = LOW, within: int = WITHIN) -> Rows:
-    """Rows to tell the risk at: those that can be forecast from, where the level is not low already."""
+def risk_rows(series: PatientSeries, hazard: Hazard, *, stride: int = 3, within: int = WITHIN) -> Rows:
+    """Rows to tell the risk at: those that can be forecast from, where the level is not beyond already."""
+    side, beyond = HAZARDS[hazard]
     rows = forecast_rows(series, (within,), stride=stride)
-    level = np.asarray(series.column(series.therapy.regulated), dtype=float)
-    return rows[level[rows - 1] >= below]
+    level = side * np.asarray(series.column(series.therapy.regulated), dtype=float)
+    return rows[level[rows - 1] <= side * beyond]
 
 
-def boosted_risk(train: Sequence[PatientSeries], *, stride: int = 6, seed: int = 0) -> Risk:
-    """Gradient boosting of whether the level goes low, on the features of the forecasts."""
-    chosen = [(series, risk_rows(series, stride=stride)) for series in train]
+def boosted_risk(train: Sequence[PatientSeries], hazard: Hazard, *, stride: int = 6, seed: int = 0) -> Risk:
+    """Gradient boosting of whether the hazard happens, on the features of the forecasts."""
+    chosen = [(series, risk_rows(series, hazard, stride=stride)) for series in train]
     inputs = np.concatenate([features(series, rows) for series, rows in chosen if len(rows)])
-    truth = np.concatenate([goes_low(series, rows) for series, rows in chosen if len(rows)])
+    truth = np.concatenate([happens(series, rows, hazard) for series, rows in chosen if len(rows)])
     model = HistGradientBoostingClassifier(max_iter=150, learning_rate=0.06, min_samples_leaf=60, random_state=seed)
     model.fit(inputs, truth)
     return lambda series, rows: np.asarray(model.predict_proba(features(series, rows))[:, 1])
 
 
-def told(risks: Mapping[str, Risk], people: Sequence[PatientSeries], *, stride: int = 3) -> pd.DataFrame:
-    """Each risk of going low on the same rows, pooled over people: columns model, n, events, auroc, brier, and the mean predicted
+def told(risks: Mapping[str, Risk], people: Sequence[PatientSeries], hazard: Hazard, *, stride: int = 3) -> pd.DataFrame:
+    """Each risk of a hazard on the same rows, pooled over people: columns model, n, events, auroc, brier, and the mean predicted
     and observed risk in ten bins of equal size."""
-    chosen = [(series, risk_rows(series, stride=stride)) for series in people]
+    chosen = [(series, risk_rows(series, hazard, stride=stride)) for series in people]
     chosen = [(series, rows) for series, rows in chosen if len(rows)]
-    truth = np.concatenate([goes_low(series, rows) for series, rows in chosen])
+    truth = np.concatenate([happens(series, rows, hazard) for series, rows in chosen])
     table = []
     for name, risk in risks.items():
         predicted = np.concatenate([risk(series, rows) for series, rows in chosen])

@@ -11,8 +11,9 @@ from careplan.series import PatientSeries
 from careplan.world.corpus import Branches, Corpus, usual
 from careplan.world.dynamics import PLAN
 from careplan.world.forecast import Given, predict
+from careplan.world.heads import relative
 from careplan.world.model import WorldModel
-from careplan.world.personalise import Personalisation, personalise, relative, typical
+from careplan.world.personalise import Personalisation, personalise, typical
 
 EVERY = 6  # rows: half an hour
 

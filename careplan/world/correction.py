@@ -5,6 +5,8 @@ corrected (nothing given, or a record seen): there the habits of a person count.
 always eats and doses at one hour would teach it a rise that comes without the meal.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -12,12 +14,23 @@ from careplan.series import split
 from careplan.world.corpus import Corpus
 from careplan.world.dynamics import NOTHING, RECORD, State
 from careplan.world.encoder import DAY, clock
+from careplan.world.heads import relative
 from careplan.world.model import WorldModel
 
 FORESEEN = (NOTHING, RECORD)  # the questions whose answers are corrected
 KNOTS = (30, 60, 120, 240)  # minutes ahead at which they are; linear between, nothing at 0, the last one's beyond
 ROWS = 672  # residuals of a patient looked at, at most: 14 days every half hour
+FOLDS = 5  # stretches of a recording, each foreseen with what the others tell
 PRIOR = 2000.0  # precision of the prior over the weights, in residuals half an hour apart; they overlap and err alike
+
+
+class Learned(NamedTuple):
+    """weights `[2, F, K]`; scores `[2, R, K]`: residuals at every knot over the edge of their interval, in order of time, `every`
+    hours apart, corrected by what the other `FOLDS` of the recording tell; NaN unmeasured."""
+
+    weights: Tensor
+    scores: Tensor
+    every: float
 
 
 def features(model: WorldModel, state: State) -> Tensor:
@@ -41,8 +54,8 @@ def correct(model: WorldModel, state: State, weights: Tensor, asked: int, minute
 
 
 @torch.no_grad()
-def corrections(model: WorldModel, corpus: Corpus, codes: Tensor) -> list[Tensor]:
-    """The weights of every patient of the corpus, whose code is `[P, K]`: `[2, F, K]` each."""
+def corrections(model: WorldModel, corpus: Corpus, codes: Tensor) -> list[Learned]:
+    """What the recording of every patient of the corpus tells, whose code is `[P, K]`."""
     device, context, horizon = model.center.device, model.shape.context, round(max(KNOTS) / model.therapy.step)
     column = model.therapy.index(model.therapy.regulated)
     ahead = [round(minutes / model.therapy.step) - 1 for minutes in KNOTS]
@@ -53,9 +66,9 @@ def corrections(model: WorldModel, corpus: Corpus, codes: Tensor) -> list[Tensor
         spacing = max(round(30.0 / model.therapy.step), -(-length // ROWS))
         rows = room[torch.unique(room // spacing, return_inverse=True)[1].diff(prepend=torch.tensor([-1])) > 0]
         if not len(rows):
-            found.append(torch.zeros(0))
+            found.append(Learned(torch.zeros(0), torch.zeros(0), 0.5))
             continue
-        inputs, residuals, seen = [], [], []
+        inputs, residuals, edges, seen = [], [], [], []
         for chunk in rows.split(1024):
             who = torch.full_like(chunk, patient)
             past, future = split(corpus.windows(who, chunk - context, context + horizon).to(device), context)
@@ -63,7 +76,7 @@ def corrections(model: WorldModel, corpus: Corpus, codes: Tensor) -> list[Tensor
             state = model.state(model.encode(past, usual)[:, -1], past, usual, code)
             inputs.append(features(model, state))
             truth = future.values[:, ahead, column]
-            missed = []
+            missed, offsets = [], []
             for asked in FORESEEN:
                 mask = future.mask & (asked != NOTHING)
                 told = model.told(state, future.values, mask, usual)
@@ -71,12 +84,35 @@ def corrections(model: WorldModel, corpus: Corpus, codes: Tensor) -> list[Tensor
                 rollout = model.rollout(state, future.values, mask, question, usual, code, told)
                 at = [round(minutes / model.shape.interval) for minutes in KNOTS]
                 missed.append((truth - rollout.level[:, at]) / model.scale[column])
+                offsets.append(rollout.offsets[:, at] / model.scale[column])
             residuals.append(torch.stack(missed))
+            edges.append(torch.stack(offsets))
             seen.append(future.mask[:, ahead, column])
-        x, weight = torch.cat(inputs).double(), torch.cat(seen).double() * spacing * model.therapy.step / 30.0
-        left = torch.einsum("rf,rk,rg->kfg", x, weight, x) + PRIOR * torch.eye(x.shape[1], dtype=x.dtype, device=device)
-        right = torch.einsum("rf,rk,qrk->kfq", x, weight, torch.cat(residuals, 1).double())
-        # Not `linalg.solve`: MKL's batched LU on two threads has failed on matrices as good as these (torch 2.13).
-        factor = torch.linalg.cholesky_ex(left).L
-        found.append(torch.cholesky_solve(right, factor).permute(2, 1, 0).float().cpu())
+        x, known, residual = torch.cat(inputs).double(), torch.cat(seen), torch.cat(residuals, 1).double()
+        weight = known.double() * spacing * model.therapy.step / 30.0
+        folds = torch.arange(len(x)).tensor_split(min(FOLDS, len(x)))
+        sums = [_sums(x[fold], weight[fold], residual[:, fold]) for fold in folds]
+        left, right = (torch.stack(part).sum(0) for part in zip(*sums, strict=True))
+        foreseen = torch.cat(
+            [
+                torch.einsum("rf,qfk->qrk", x[fold], _solve(left - own, right - mine))
+                for fold, (own, mine) in zip(folds, sums, strict=True)
+            ],
+            1,
+        )
+        scores = relative(residual - foreseen, torch.cat(edges, 1)).where(known, torch.nan)
+        learned = Learned(_solve(left, right).float().cpu(), scores.float().cpu(), spacing * model.therapy.step / 60.0)
+        found.append(learned)
     return found
+
+
+def _sums(x: Tensor, weight: Tensor, residual: Tensor) -> tuple[Tensor, Tensor]:
+    """Normal equations of inputs `[R, F]`, weights `[R, K]` and residuals `[2, R, K]`: `[K, F, F]`, `[K, F, 2]`."""
+    return torch.einsum("rf,rk,rg->kfg", x, weight, x), torch.einsum("rf,rk,qrk->kfq", x, weight, residual)
+
+
+def _solve(left: Tensor, right: Tensor) -> Tensor:
+    """The ridge weights `[2, F, K]`. Not by `linalg.solve`: MKL's batched LU on two threads has failed on matrices as good as
+    these (torch 2.13)."""
+    whole = left + PRIOR * torch.eye(left.shape[-1], dtype=left.dtype, device=left.device)
+    return torch.cholesky_solve(right, torch.linalg.cholesky_ex(whole).L).permute(2, 1, 0)

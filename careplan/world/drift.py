@@ -1,7 +1,8 @@
 """Whether the latest day of a recording is still this patient's, measured and logged as the days before it.
 
 A day is described by a few statistics, each compared with the patient's own earlier days in units of how much days of one
-person differ. Five scores are made of them; each is an alarm above what days of usual people seldom reach.
+person differ, and with those of other people. Five scores are made of them; each is an alarm above what days of usual people
+seldom reach.
 """
 
 import json
@@ -18,8 +19,9 @@ from careplan.series import PatientSeries
 from careplan.therapy import Therapy
 from careplan.world.calibration import measured_rows
 from careplan.world.forecast import predict
+from careplan.world.heads import relative
 from careplan.world.model import WEIGHTS, WorldModel
-from careplan.world.personalise import Personalisation, relative
+from careplan.world.personalise import Personalisation
 
 DAY, EVERY, STRIDE = 24 * 60, 6 * 60, 60  # minutes: of a day, between looks, between forecasts
 AHEAD = (60, 120)  # minutes at which forecasts are judged
@@ -29,6 +31,8 @@ KNOWN = 0.5  # share of a day in which a rate must be logged to be judged
 STILL = 1 / 30  # readings within so much of the level's scale are the same
 PRIOR = 20  # days of other people that tell of this patient's spread
 FALSE = 1 / 50  # share of the looks at usual people at which something fires
+DOSES = 3  # usual impulses a day, with fewer of which a day without any is less surprising
+MISSING = 0.75  # of their usual number (its root), with less missing no log has stopped
 # Smallest spreads believed: no log is more regular than chance, and a change of treatment is not another person.
 LEAST = {"count": 1.0, "size": 0.2, "rate": 0.1}
 
@@ -71,9 +75,11 @@ class Days:
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """What is usual: how much each statistic differs between days of one person, and what each score seldom exceeds."""
+    """What is usual: how much each statistic differs between days of one person, where it lies and how much it differs between
+    days of different people, and what each score seldom exceeds."""
 
     spread: dict[str, float]
+    people: dict[str, tuple[float, float]]
     threshold: dict[str, float]
 
 
@@ -87,13 +93,14 @@ def save_reference(reference: Reference, path: Path) -> None:
 
 
 def names(therapy: Therapy) -> tuple[str, ...]:
-    """The statistics of a day: of the regulated level, of each channel with a direction, of the forecasts."""
-    found = ["level", "spread", "step"]
+    """The statistics of a day: of the regulated level, of each channel with a direction, of raising over lowering impulses, of
+    the forecasts."""
+    found = ["level", "spread", "step", "jitter"]
     for channel in therapy.channels:
         if channel.direction:
             kinds = ("count", "size") if channel.form == "impulse" else ("rate",)
             found += [f"{channel.name} {kind}" for kind in kinds]
-    return (*found, *(f"{kind} {minutes}" for kind in ("bias", "error") for minutes in AHEAD))
+    return (*found, "balance", *(f"{kind} {minutes}" for kind in ("bias", "error") for minutes in AHEAD))
 
 
 def looks(series: PatientSeries, begin: int = 0) -> Rows:
@@ -118,10 +125,16 @@ def describe(model: WorldModel, series: PatientSeries, person: Personalisation, 
         still[index] = unchanged((at * therapy.step).astype(float), level[at], STILL * therapy.channel(therapy.regulated).scale)
         log = np.log(np.maximum(level[at], 1.0))
         near = np.diff(at) <= 3
+        turns = np.abs(np.diff(log, 2))[near[1:] & near[:-1]]
         found = [log.mean(), log.std(), np.log(1e-3 + np.abs(np.diff(log))[near].mean()) if near.any() else np.nan]
+        found.append(np.log(1e-4 + turns.mean()) if len(turns) else np.nan)
+        total = {-1: 0.0, 0: 0.0, 1: 0.0}
         for channel in therapy.channels:
             if channel.direction:
-                found += given(series.column(channel.name)[end - day : end].astype(float), channel.form == "impulse")
+                amount = series.column(channel.name)[end - day : end].astype(float)
+                found += given(amount, channel.form == "impulse")
+                total[channel.direction] += float(np.nansum(amount)) if channel.form == "impulse" else 0.0
+        found.append(float(np.log(total[1] / total[-1])) if min(total[1], total[-1]) > 0 else np.nan)
         of_day = scores[(rows > end - day) & (rows + round(max(AHEAD) / therapy.step) <= end)]
         of_day = of_day[~np.isnan(of_day).any(1)].clip(-5, 5)
         enough = len(of_day) >= FORECASTS
@@ -179,21 +192,19 @@ def residuals(model: WorldModel, series: PatientSeries, person: Personalisation,
     return rows, np.where(series.mask[truth, column], scores, np.nan)
 
 
-def standard(days: Days, spread: Array, day: int) -> Array:
-    """Each statistic `[N, K]` from the median of the patient's own earlier days, over their spread: the patient's own, as far
-    as many days show it, and that of other people, `spread` `[K]`. NaN with fewer than `HISTORY` days before."""
-    found = np.full(days.statistics.shape, np.nan)
+def usual(days: Days, spread: Array, day: int) -> tuple[Array, Array]:
+    """Median and spread of each statistic in the patient's own earlier days, `[N, K]` each: their own spread as far as many days
+    show it, and that of other people, `spread` `[K]`. NaN with fewer than `HISTORY` days before."""
+    middle, wide = np.full(days.statistics.shape, np.nan), np.full(days.statistics.shape, np.nan)
     for index, end in enumerate(days.ends):
-        chosen = (days.ends <= end - day) & (days.ends > end - day * (MEMORY + 1))
-        before = days.statistics[chosen]
+        before = days.statistics[(days.ends <= end - day) & (days.ends > end - day * (MEMORY + 1))]
         count = (~np.isnan(before)).sum(0) * EVERY / DAY
         enough = count >= HISTORY
         if enough.any():
-            middle, own = robust(before[:, enough])
+            middle[index, enough], own = robust(before[:, enough])
             weight = count[enough] / (count[enough] + PRIOR)
-            wide = np.sqrt(weight * own**2 + (1 - weight) * spread[enough] ** 2)
-            found[index, enough] = (days.statistics[index, enough] - middle) / wide
-    return found
+            wide[index, enough] = np.sqrt(weight * own**2 + (1 - weight) * spread[enough] ** 2)
+    return middle, wide
 
 
 def robust(values: Array) -> tuple[Array, Array]:
@@ -208,30 +219,39 @@ def robust(values: Array) -> tuple[Array, Array]:
     return middle, 1.4826 * median(np.abs(values - middle))
 
 
-def scores(therapy: Therapy, days: Days, spread: dict[str, float]) -> Array:
+def scores(therapy: Therapy, days: Days, reference: Reference) -> Array:
     """`[N, 5]` one column an alarm, larger is stranger; NaN where nothing can be said.
 
-    still: the logarithm of its minutes. unit: the largest distance of level, spread and step. other: distances of level, doses
-    and disturbances, added up as by Student's t with 3 degrees of freedom, so that no single one decides. doses: how far the
-    number or rate of an action lies below the usual. fit: the largest of biases and errors.
+    still: its minutes. unit: the largest distance of level, spread and step. other: how much likelier the day is
+    as one of other people than as one of this patient, the statistics taken as independent and as Student's t with 3 degrees of
+    freedom, so that no single one decides. doses: the share that is missing of what an action is usually given. fit: the largest
+    of biases and errors.
     """
-    far = standard(days, np.array([spread[name] for name in names(therapy)]), round(DAY / therapy.step))
-    actions = {channel.name for channel in therapy.of("action")}
-    kind = [(name.rpartition(" ")[0], name.rpartition(" ")[2]) for name in names(therapy)]
-    doses = [index for index, (channel, what) in enumerate(kind) if channel in actions and what in ("count", "rate")]
-    bias, error = ([index for index, (what, _) in enumerate(kind) if what == name] for name in ("bias", "error"))
-    own = far[:, : -2 * len(AHEAD)]
-    unlike = np.log1p(own**2 / 3)
+    kinds = names(therapy)
+    middle, wide = usual(days, np.array([reference.spread[name] for name in kinds]), round(DAY / therapy.step))
+    far = (days.statistics - middle) / wide
+    counts = [kinds.index(f"{channel.name} count") for channel in therapy.of("action") if channel.form == "impulse"]
+    bias, error = ([index for index, kind in enumerate(kinds) if kind.startswith(f"{name} ")] for name in ("bias", "error"))
+    center, apart = np.array([reference.people[name] for name in kinds]).T
+    gain = student(days.statistics - center, np.broadcast_to(apart, far.shape)) - student(days.statistics - middle, wide)
+    own = gain[:, : -2 * len(AHEAD)]
+    expected = middle[:, counts]
+    missing = np.where(expected > 0, 1 - days.statistics[:, counts] / np.maximum(expected, 1e-9), 0.0)
     return np.stack(
         [
-            np.log(days.still + 1),
+            days.still,
             largest(np.abs(far[:, :3])),
-            np.where(np.isnan(unlike[:, 0]), np.nan, np.nansum(unlike, 1)),
-            largest(-far[:, doses]),
+            np.where(np.isnan(own[:, 0]), np.nan, np.nansum(own, 1)),
+            largest(np.where(np.isnan(expected), np.nan, missing * np.minimum(expected / (2 * DOSES**0.5), 1.0))),
             largest(np.concatenate([np.abs(far[:, bias]), far[:, error]], axis=1)),
         ],
         axis=1,
     )
+
+
+def student(away: Array, wide: Array) -> Array:
+    """The logarithm of Student's density with 3 degrees of freedom at a distance, but for a constant."""
+    return -2 * np.log1p((away / wide) ** 2 / 3) - np.log(wide)
 
 
 def largest(values: Array) -> Array:
@@ -241,26 +261,31 @@ def largest(values: Array) -> Array:
 
 
 def measure(therapy: Therapy, people: Sequence[Days]) -> Reference:
-    """The reference of people whose recordings are as they should be: the spread of the median person, and thresholds that a
-    share `FALSE` of looks exceeds, each alarm an equal part of it; every person counts the same. Days of which the record says
-    that doses were not logged tell nothing of how often that is said in vain."""
-    spread = {}
+    """The reference of people whose recordings are as they should be: the spread of the median person, where people's medians
+    lie, and thresholds that a share `FALSE` of looks exceeds, each alarm an equal part of it but for missing doses, whose is
+    `MISSING`; every person counts the same."""
+    spread, others = {}, {}
     for index, name in enumerate(names(therapy)):
         columns = [days.statistics[:, index : index + 1] for days in people]
         columns = [column for column in columns if (~np.isnan(column)).sum() * EVERY / DAY >= HISTORY]
-        usual = float(np.median([robust(column)[1][0] for column in columns])) if columns else 0.0
-        spread[name] = round(max(usual, LEAST.get(name.rpartition(" ")[2], 0.05)), 4)
-    judged = [scores(therapy, days, spread) for days in people]
-    threshold = {}
+        middle, own = np.array([robust(column) for column in columns]).reshape(-1, 2).T
+        within = max(float(np.median(own)) if len(own) else 0.0, LEAST.get(name.rpartition(" ")[2], 0.05))
+        spread[name] = round(within, 4)
+        between = (float(middle.mean()), float(middle.std())) if len(middle) else (0.0, 0.0)
+        others[name] = (round(between[0], 4), round(float(np.hypot(between[1], within)), 4))
+    reference = Reference(spread=spread, people=others, threshold={})
+    judged = [scores(therapy, days, reference) for days in people]
+    threshold = {"doses": MISSING}
     for index, alarm in enumerate(ALARMS):
-        usable = [days.logged | (alarm != "doses") for days in people]
-        parts = [one[~np.isnan(one[:, index]) & good, index] for one, good in zip(judged, usable, strict=True)]
+        if alarm in threshold:
+            continue
+        parts = [one[~np.isnan(one[:, index]), index] for one in judged]
         values = np.concatenate(parts)
         weights = np.concatenate([np.full(len(part), 1 / max(len(part), 1)) for part in parts])
         order = np.argsort(values)
-        reached = np.cumsum(weights[order]) / max(weights.sum(), 1e-9) >= 1 - FALSE / len(ALARMS)
+        reached = np.cumsum(weights[order]) / max(weights.sum(), 1e-9) >= 1 - FALSE / (len(ALARMS) - 1)
         threshold[alarm] = round(float(values[order][reached][0]), 4) if len(values) else float("inf")
-    return Reference(spread=spread, threshold=threshold)
+    return Reference(spread=spread, people=others, threshold=threshold)
 
 
 def alarms(reference: Reference, score: Array) -> tuple[str, ...]:
@@ -274,4 +299,4 @@ def latest(model: WorldModel, series: PatientSeries, person: Personalisation, re
     ends = looks(series, len(series) - day * (MEMORY + 2))
     if len(ends) <= HISTORY:
         return ()
-    return alarms(reference, scores(series.therapy, describe(model, series, person, ends), reference.spread)[-1])
+    return alarms(reference, scores(series.therapy, describe(model, series, person, ends), reference)[-1])

@@ -55,12 +55,14 @@ def forecast(
     futures: Mapping[str, Future],
     *,
     widen: Mapping[Given, Tensor],
+    minutes: Sequence[float] | None = None,
     particles: int = 16,
     seed: int = 0,
 ) -> dict[str, Band]:
     """The level after each named future that begins at `row`, from what was recorded before it.
 
-    All futures are as long. widen: conformal factors by question, `[H']` every half hour, held beyond the last.
+    All futures are as long. widen: conformal factors by question, `[H']` every half hour, held beyond the last. minutes: ahead,
+    at which to predict, instead of on the grid (`WorldModel.rollout`).
     """
     device, shape = model.center.device, model.shape
     past = windows(series, [row], shape.context).to(device)
@@ -91,6 +93,7 @@ def forecast(
         usual.expand(len(whole.z), -1),
         codes.repeat(count, 1),
         told,
+        at=None if minutes is None else torch.tensor(minutes, device=device, dtype=torch.float64),
     )
     level, offsets = (part.unflatten(0, (count, particles)) for part in (rollout.level, rollout.offsets))
     if recorded:  # an edited record: what the record foretells, and the effect of the edit as a plan
@@ -131,12 +134,19 @@ def forecast(
 
 @torch.no_grad()
 def predict(
-    model: WorldModel, series: PatientSeries, rows: Sequence[int], person: Personalisation, *, given: Given, horizon: int = 48
+    model: WorldModel,
+    series: PatientSeries,
+    rows: Sequence[int],
+    person: Personalisation,
+    *,
+    given: Given,
+    horizon: int = 48,
+    at: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Many forecasts of one patient, each from a row of the recording on: minutes ahead `[H]`, levels `[N, H]`, offsets
     `[N, H, 4]`.
 
-    The patient's code is its posterior mean. horizon: rows ahead.
+    The patient's code is its posterior mean. horizon: rows ahead. at: minutes ahead at which to predict, instead of on the grid.
     """
     device, context = model.center.device, model.shape.context
     corpus = Corpus.of([series])
@@ -149,7 +159,7 @@ def predict(
         asked = torch.full((len(chunk),), ASKED[given], device=device)
         mask = future.mask & (given != "nothing")
         told = model.told(state, future.values, mask, usual) if given == "record" else None
-        rollout = model.rollout(state, future.values, mask, asked, usual, code, told)
+        rollout = model.rollout(state, future.values, mask, asked, usual, code, told, at=at)
         level = rollout.level
         if given != "plan" and len(person.correction):
             level = level + correct(model, state, person.correction, ASKED[given], rollout.minutes)

@@ -46,3 +46,8 @@ def score_at(offsets: Tensor, away: Tensor) -> Tensor:
     left, right = (known.gather(-1, at.unsqueeze(-1)).squeeze(-1) for at in (place - 1, place))
     share = (away - left) / (right - left)
     return knots[place - 1] + share * (knots[place] - knots[place - 1])
+
+
+def relative(residual: Tensor, offsets: Tensor) -> Tensor:
+    """How far a residual `[...]` lies towards the edge of its 90 % interval, offsets `[..., 4]`: 1 at the edge."""
+    return torch.where(residual < 0, residual / offsets[..., 0], residual / offsets[..., 3])

@@ -19,6 +19,7 @@ from careplan.world.heads import Spread
 
 HABITS = 7  # what `WorldModel.typical` looks at: both totals and whether they are known, a rate, the level and its spread
 WEIGHTS = Path(__file__).parent / "weights"
+SOLVER = {"method": "dopri5", "rtol": 1e-4, "atol": 1e-6}  # at arbitrary times; scaled levels, shares of a day
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,23 +191,26 @@ class WorldModel(nn.Module):
         code: Tensor,
         evidence: Tensor | None = None,
         frozen: Tensor | None = None,
+        *,
+        at: Tensor | None = None,
     ) -> Rollout:
         """Integrate the state under a future of doses and disturbances `[B, T, C]`, `T` rows of the therapy's step.
 
         asked: `[B]` whether NOTHING is given but what is usual, a PLAN of our own, or a RECORD of what was done, whose `told` is
         the evidence. The level of the future itself, where given, is not looked at. frozen: `[B]` rows that teach nothing about
-        the effects of doses under a plan.
+        the effects of doses under a plan. at: `[M]` minutes within the future, increasing: the state now and then, by an adaptive
+        solver (`SOLVER`) that stops where inflow jumps, instead of on the grid.
         """
         planned = asked == PLAN
         if planned.all() or not planned.any():
             flow = self.dynamics.planned if bool(planned.all()) else self.dynamics.foreseen
-            return self._integrate(flow, state, values, mask, asked, usual, code, evidence, frozen)
+            return self._integrate(flow, state, values, mask, asked, usual, code, evidence, frozen, at)
         rows = [torch.nonzero(part).squeeze(1) for part in (planned, ~planned)]
         parts = []
         for index in rows:
             some = State(*(part[index] for part in vars(state).values()))
             extra = (None if part is None else part[index] for part in (evidence, frozen))
-            parts.append(self.rollout(some, values[index], mask[index], asked[index], usual[index], code[index], *extra))
+            parts.append(self.rollout(some, values[index], mask[index], asked[index], usual[index], code[index], *extra, at=at))
         back = torch.cat(rows).argsort()
         whole = (torch.cat([getattr(part, name) for part in parts])[back] for name in ("level", "offsets", "z", "pools"))
         return Rollout(parts[0].minutes, *whole)
@@ -222,6 +226,7 @@ class WorldModel(nn.Module):
         code: Tensor,
         evidence: Tensor | None,
         frozen: Tensor | None,
+        at: Tensor | None,
     ) -> Rollout:
         inflow, future = self.plan(values, mask, usual)
         steps, interval = inflow.shape[1], self.shape.interval
@@ -230,26 +235,47 @@ class WorldModel(nn.Module):
         if frozen is not None:
             rates, pools = (torch.where(frozen.unsqueeze(1), part.detach(), part) for part in (rates, pools))
             frozen = frozen if flow is dynamics.planned else None
+        start, enter = torch.cat([state.z, state.level.unsqueeze(1), pools], dim=1), dynamics.absorption.enter(inflow)
+
+        def motion(y: Tensor, course: tuple[Tensor, Tensor], heading: Tensor, enter: Tensor) -> Tensor:
+            z, level, pools = y[:, :latent], y[:, latent], y[:, latent + 1 :]
+            modulation, situation = course
+            leaves, low, high = dynamics.absorption(pools, rates)
+            climb = flow.level_rate(flow.features(z, situation), code, level, low, high, frozen) + heading
+            return torch.cat([flow.context_rate(z, modulation) / 60.0, climb.unsqueeze(1), leaves + enter], dim=1)
+
+        if at is not None:
+            times = torch.cat([torch.zeros(1), at.cpu().double()])
+            if not bool((times.diff() > 0).all()) or float(times[-1]) > steps * interval:
+                raise ValueError(f"minutes must increase from above 0 to {steps * interval:g} at most: {at.tolist()}")
+
+            def anytime(t: Tensor, y: Tensor) -> Tensor:
+                now, step = float(t), min(int(float(t) // interval), steps - 1)
+                hint = None if evidence is None else evidence[:, step : step + 1]
+                course = flow.course(state.minute.unsqueeze(1) + now, code, future[:, step : step + 1], asked, hint)
+                return motion(y, course.at(0), dynamics.trend.at(state.trend, now), enter[:, step])
+
+            jumps = interval * torch.arange(1, steps, dtype=times.dtype)
+            path = odeint(anytime, start, times, **SOLVER, options={"jump_t": jumps[jumps < times[-1]]})
+            return self._read(path.transpose(0, 1), times.to(inflow), asked)
+
         # Only the state makes the equation sequential: everything else is known at the start and the middle of every step.
         halves = torch.arange(2 * steps, device=inflow.device)
         clock = state.minute.unsqueeze(1) + 0.5 * interval * halves
         hints = None if evidence is None else evidence[:, halves // 2]
         course = flow.course(clock, code, future[:, halves // 2], asked, hints)
         heading = dynamics.trend.at(state.trend.unsqueeze(1), 0.5 * interval * halves.unsqueeze(1))
-        enter = dynamics.absorption.enter(inflow)
 
         def rate(t: Tensor, y: Tensor) -> Tensor:
             index = min(round(2 * float(t) / interval), 2 * steps - 1)
-            z, level, pools = y[:, :latent], y[:, latent], y[:, latent + 1 :]
-            modulation, situation = course.at(index)
-            leaves, low, high = dynamics.absorption(pools, rates)
-            climb = flow.level_rate(flow.features(z, situation), code, level, low, high, frozen) + heading[:, index]
-            parts = [flow.context_rate(z, modulation) / 60.0, climb.unsqueeze(1), leaves + enter[:, index // 2]]
-            return torch.cat(parts, dim=1)
+            return motion(y, course.at(index), heading[:, index], enter[:, index // 2])
 
         minutes = torch.arange(steps + 1, device=inflow.device) * interval
-        start = torch.cat([state.z, state.level.unsqueeze(1), pools], dim=1)
-        path = odeint(rate, start, minutes, method="midpoint").transpose(0, 1)
+        return self._read(odeint(rate, start, minutes, method="midpoint").transpose(0, 1), minutes, asked)
+
+    def _read(self, path: Tensor, minutes: Tensor, asked: Tensor) -> Rollout:
+        """Context, level and pools `[B, H, L + 1 + S]` at `minutes` `[H]`, with what is read out of them."""
+        latent = self.shape.latent
         z, level, pools = path[..., :latent], path[..., latent], path[..., latent + 1 :]
         column = self.therapy.index(self.therapy.regulated)
         shape = level.shape

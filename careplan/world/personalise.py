@@ -10,6 +10,7 @@ from careplan.series import PatientSeries, split
 from careplan.world.corpus import Corpus
 from careplan.world.correction import corrections
 from careplan.world.dynamics import PLAN
+from careplan.world.heads import relative
 from careplan.world.model import WorldModel
 
 # The residuals of one window, strongly autocorrelated and alike all day, count as this many independent ones, and windows that
@@ -26,7 +27,9 @@ class Personalisation:
     mean `[K]`, covariance `[K, K]`: the Gaussian posterior of the code. usual `[C + 1]`. windows: how many informed it.
     errors: `[H, 2]` root mean squared error at `minutes` `[H]` in the level's unit, of the typical patient and of this one.
     persistence: `[H]` the same for "stays as it is". scores: `[N, H]` residuals over the predicted spread, for conformal
-    intervals. correction: weights of what is added to foresight, empty where nothing is (`correction.correct`).
+    intervals. correction: weights of what is added to foresight, empty where nothing is (`correction.correct`). foreseen:
+    `[2, R, K]` such scores of foresight at the correction's knots, in order of time, `every` hours apart, each of a correction
+    fitted without the days around it (`trust.adapted`).
     """
 
     patient: str
@@ -39,6 +42,8 @@ class Personalisation:
     persistence: Tensor
     scores: Tensor
     correction: Tensor = field(default_factory=lambda: torch.zeros(0))
+    foreseen: Tensor = field(default_factory=lambda: torch.zeros(0))
+    every: float = 0.5
 
     def particles(self, count: int, seed: int = 0) -> Tensor:
         """`[count, K]` draws in antithetic pairs, the first the mean itself."""
@@ -149,7 +154,7 @@ def personalise(
         best = torch.where(better, value, best)
         damping = torch.where(better, damping / 5, damping * 10)
 
-    covariance, weights = torch.linalg.inv(curvature), corrections(model, corpus, code)
+    covariance, learned = torch.linalg.inv(curvature), corrections(model, corpus, code)
     levels, offsets = predict(code[patients])
     last = past.values[:, -1, column].unsqueeze(1)
     minutes = 30.0 * torch.arange(1, truth.shape[1] + 1)
@@ -174,15 +179,12 @@ def personalise(
                 errors=torch.stack([rmse(base), rmse(levels)], -1).cpu(),
                 persistence=rmse(last.expand_as(truth)).cpu(),
                 scores=scores.cpu(),
-                correction=weights[index],
+                correction=learned[index].weights,
+                foreseen=learned[index].scores,
+                every=learned[index].every,
             )
         )
     return results
-
-
-def relative(residual: Tensor, offsets: Tensor) -> Tensor:
-    """How far a residual `[...]` lies towards the edge of its 90 % interval, offsets `[..., 4]`: 1 at the edge."""
-    return torch.where(residual < 0, residual / offsets[..., 0], residual / offsets[..., 3])
 
 
 def _rows(corpus: Corpus, windows: int, *, context: int, horizon: int, column: int) -> Tensor:

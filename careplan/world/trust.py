@@ -1,16 +1,19 @@
 """Know when not to speak: conformal intervals, out-of-distribution scores and the abstention gate."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from careplan.world.correction import FORESEEN, KNOTS
 from careplan.world.heads import score_at
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation
 
 COVERAGE = 0.9
+RATE = 0.08  # how fast the logarithm of a factor follows a patient, an hour of forecasts
 
 
 def conformal_factor(scores: Tensor, coverage: float = COVERAGE) -> Tensor:
@@ -42,11 +45,40 @@ def widening(person: Personalisation, population: Tensor, *, prior: float = 60.0
     return torch.maximum(narrowed, 0.85 * population)
 
 
-def nearest(levels: Tensor, offsets: Tensor, below: float) -> Tensor:
-    """How near predicted levels `[N, H]`, their offsets `[N, H, 4]` beside them, come to a level below: the standard normal score
-    of the likeliest moment, `[N]`. Moments are not independent: what it means in probability is learned from people held out.
+def adapted(start: Tensor, scores: Tensor, hours: float, *, coverage: float = COVERAGE) -> Tensor:
+    """Factors `[N + 1, H]` from `start` `[H]` on, after each of the scores `[N, H]` (NaN unmeasured) of forecasts `hours` apart.
+
+    Adaptive conformal inference (Gibbs and Candès 2021, eq. 2) on the logarithm of the factor itself (as the quantile tracker of
+    Angelopoulos, Candès and Tibshirani 2023): each miss widens and each hit narrows, so much that in the long run `coverage` of
+    what comes is inside, whatever the patient does.
     """
-    return score_at(offsets, below - levels).amax(1)
+    columns = []
+    for first, column in zip(start.log().tolist(), scores.T.tolist(), strict=True):
+        path = [first]
+        for score in column:
+            step = 0.0 if math.isnan(score) else RATE * hours * ((score > math.exp(path[-1])) - (1 - coverage))
+            path.append(path[-1] + step)
+        columns.append(path)
+    return torch.tensor(columns, dtype=scores.dtype).T.exp()
+
+
+def followed(person: Personalisation, population: Tensor, asked: int) -> Tensor:
+    """The factor at the end of a patient's recording `[H]` every half hour, of a question of foresight: the population's, moved
+    by what their own days missed at the correction's knots, in proportion between them."""
+    if not len(person.foreseen):
+        return population
+    start = population[[minutes // 30 - 1 for minutes in KNOTS]]
+    moved = (adapted(start, person.foreseen[FORESEEN.index(asked)], person.every)[-1] / start).log()
+    between = np.interp(30.0 * np.arange(1, len(population) + 1), KNOTS, moved.numpy())
+    return population * torch.from_numpy(between).exp().to(population.dtype)
+
+
+def nearest(levels: Tensor, offsets: Tensor, beyond: float, side: int = -1) -> Tensor:
+    """How near predicted levels `[N, H]`, their offsets `[N, H, 4]` beside them, come to a level below (side -1) or above (1):
+    the standard normal score of the likeliest moment, `[N]`. Moments are not independent: what it means in probability is learned
+    from people held out.
+    """
+    return (-side * score_at(offsets, beyond - levels)).amax(1)
 
 
 def strangeness(model: WorldModel, z: Tensor) -> Tensor:

@@ -62,6 +62,28 @@ def test_a_forecast_has_its_interval_and_what_happened(db, world, patient) -> No
         assert path.high[-1] - path.low[-1] > path.high[1] - path.low[1], "further ahead is less certain"
 
 
+def test_a_forecast_at_any_minutes_is_the_same_forecast(db, world, patient) -> None:
+    grid = forecast_patient(db, patient, world, at=AT)
+    found = forecast_patient(db, patient, world, at=AT, minutes=[95.5, 17, 60])
+    for name, path in found.paths.items():
+        assert path.minutes == (0, 17, 60, 95.5)
+        assert path.mid[2] == pytest.approx(grid.paths[name].mid[grid.paths[name].minutes.index(60)], abs=2)
+    assert 0 < found.high_risk < 1 and found.high_risk == grid.high_risk
+    with pytest.raises(ClinicError, match="above 0"):
+        forecast_patient(db, patient, world, at=AT, minutes=[0, 30])
+
+
+def test_what_was_inferred_before_scores_were_kept_is_inferred_again(db, world, patient) -> None:
+    from careplan.store.schema import Personalisation as Stored
+
+    _, person, _ = personalised(db, [patient], world)[patient]
+    with db.write() as session:
+        for row in session.query(Stored).where(Stored.patient == patient):
+            row.code = {name: part for name, part in row.code.items() if name not in ("foreseen", "every")}
+    again = personalised(db, [patient], world)[patient][1]
+    assert torch.equal(again.mean, person.mean) and torch.equal(again.foreseen.isnan(), person.foreseen.isnan())
+
+
 def test_a_what_if_moves_the_forecast_the_right_way(db, world, patient) -> None:
     asked = ["bolus 1 at 12:30", "bolus 6 at 12:30", "carbs 10 at 12:30", "carbs 90 at 12:30", "basal 0 from 12:00 to 15:00"]
     found = forecast_patient(db, patient, world, at=AT, what_if=asked)

@@ -1,10 +1,12 @@
 """Coverage, width and risk are what they say on recordings whose answer is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from careplan.evaluation.forecasts import forecast_rows, persistence, truths
-from careplan.evaluation.intervals import conformal, cover, goes_low, risk_rows, told
+from careplan.evaluation.intervals import adaptive, conformal, cover, happens, risk_rows, told
 from tests.evaluation.build import series
 
 HORIZONS = (30, 60)
@@ -37,23 +39,64 @@ def test_nothing_is_covered_by_an_empty_interval_and_everything_by_an_endless_on
     assert (table["n"] == (rows >= 0.5 * len(person)).sum()).all()
 
 
+def test_an_interval_that_follows_the_patient_covers_whoever_differs() -> None:
+    def flat(s, r):
+        return persistence(s, r, HORIZONS)
+
+    for width in (1.0, 12.0):  # too narrow, too wide
+
+        def interval(s, r, width=width):
+            return flat(s, r) - width, flat(s, r) + width
+
+        people = [wandering(seed, days=20) for seed in (1, 2)]
+        intervals = {"follows": adaptive(interval, flat, HORIZONS), "stays": interval}
+        table = cover(intervals, people, HORIZONS, begin=0.2).groupby("model")["coverage"]
+        assert (table.get_group("follows") - 0.9).abs().max() < 0.08 < (table.get_group("stays") - 0.9).abs().min()
+
+
+def test_an_interval_that_follows_knows_nothing_of_what_comes() -> None:
+    def flat(s, r):
+        return persistence(s, r, HORIZONS)
+
+    person = wandering(3)
+    values = person.values.copy()
+    values[1000:, 0] += 60
+    interval = adaptive(lambda s, r: (flat(s, r) - 9, flat(s, r) + 9), flat, HORIZONS)
+    rows = forecast_rows(person, HORIZONS, stride=3)
+    before, after = (interval(one, rows)[0][rows <= 1000] for one in (person, replace(person, values=values)))
+    assert np.array_equal(before, after) and not np.array_equal(
+        interval(person, rows)[0], interval(replace(person, values=values), rows)[0]
+    )
+
+
+def test_going_high_counts_what_is_above_and_begins_below() -> None:
+    level = [200.0] * 700
+    level[400] = 251.0
+    person = series(level, patient="one")
+    assert happens(person, np.array([376, 377, 400, 401]), "high").tolist() == [False, True, True, False]
+    assert 401 not in risk_rows(person, "high", stride=1) and 401 in risk_rows(person, "low", stride=1)
+
+
 def test_going_low_counts_readings_ahead_alone() -> None:
     level = [100.0] * 700
     level[400] = 69.0
     person = series(level, patient="one")
     rows = np.array([376, 377, 400, 401])
-    assert goes_low(person, rows).tolist() == [False, True, True, False]
-    assert 401 not in risk_rows(person, stride=1)  # low already
+    assert happens(person, rows, "low").tolist() == [False, True, True, False]
+    assert 401 not in risk_rows(person, "low", stride=1)  # low already
 
 
 def test_a_risk_that_knows_ranks_above_one_that_guesses() -> None:
     people = [wandering(seed, days=10) for seed in range(30, 36)]
-    assert any(goes_low(person, risk_rows(person)).any() for person in people)
+    assert any(happens(person, risk_rows(person, "low"), "low").any() for person in people)
 
     def guess(s, r):
         return np.random.default_rng(0).random(len(r))
 
-    table = told({"knows": lambda s, r: goes_low(s, r).astype(float), "guesses": guess}, people).set_index("model")
+    def knows(s, r):
+        return happens(s, r, "low").astype(float)
+
+    table = told({"knows": knows, "guesses": guess}, people, "low").set_index("model")
     assert table.loc["knows", "auroc"] == 1.0 and table.loc["knows", "brier"] == 0.0
     assert table.loc["guesses", "auroc"] == pytest.approx(0.5, abs=0.1)
     assert table.loc["knows", "observed"][-1] >= table.loc["knows", "observed"][0]

@@ -89,3 +89,14 @@ def test_without_a_reading_nothing_is_corrected() -> None:
     mask = series.mask.copy()
     mask[:, 0] = False
     assert not len(personalise(random_model(4), [replace(series, mask=mask)], windows=4)[0].correction)
+
+
+def test_scores_kept_for_intervals_are_of_days_that_were_not_fitted_to() -> None:
+    """Where the days repeat nothing, what was fitted to looks better than it is, and the scores do not."""
+    model, series = random_model(4), recording(8, rows=8 * DAY)
+    person = personalise(model, [series], windows=16)[0]
+    scores, every = person.foreseen, person.every
+    assert scores.shape[0] == 2 and scores.shape[2] == len(correction.KNOTS) and every == 0.5
+    assert scores.shape[1] <= 8 * 48 and float(scores.isnan().float().mean()) < 0.3
+    fitted = residuals(model, series, person, given="nothing")[1][:, 3].nanmedian()
+    assert float(scores[0, :, 2].nanmedian()) > 0.98 * float(fitted)

@@ -51,7 +51,8 @@ def described(series: PatientSeries) -> Days:
 
 @pytest.fixture(scope="module")
 def reference() -> Reference:
-    return measure(PRESSURE, [described(days(seed)) for seed in range(20, 44)])
+    people = [days(seed, tablets=4 + 7 * seed % 24, size=1 + seed % 7) for seed in range(20, 44)]  # people differ
+    return measure(PRESSURE, [described(one) for one in people])
 
 
 def spoilt(series: PatientSeries, kind: str) -> PatientSeries:
@@ -83,16 +84,33 @@ def test_each_change_sets_off_its_alarm(reference: Reference, kind: str, alarm: 
 
 def test_days_like_those_before_set_off_nothing(reference: Reference) -> None:
     people = [described(days(seed)) for seed in range(4, 12)]
-    fired = [bool(alarms(reference, score)) for one in people for score in scores(PRESSURE, one, reference.spread)]
+    fired = [bool(alarms(reference, score)) for one in people for score in scores(PRESSURE, one, reference)]
     assert np.mean(fired) <= 0.05
 
 
 def test_people_it_was_measured_on_set_off_as_much_as_was_asked() -> None:
     people = [described(days(seed)) for seed in range(50, 56)]
     reference = measure(PRESSURE, people)
-    fired = [bool(alarms(reference, score)) for one in people for score in scores(PRESSURE, one, reference.spread)]
+    fired = [bool(alarms(reference, score)) for one in people for score in scores(PRESSURE, one, reference)]
     assert np.mean(fired) <= 1 / 50
     assert all(np.isfinite(value) for value in reference.threshold.values())
+
+
+def test_a_strange_day_is_another_person_only_where_people_are_so(reference: Reference) -> None:
+    series = days(2)
+    strange = describe(MODEL, spoilt(series, "another"), known(series), looks(series))
+    alike = replace(reference, people={name: (center, 0.3 * apart) for name, (center, apart) in reference.people.items()})
+    assert scores(PRESSURE, strange, alike)[-1, 2] < scores(PRESSURE, strange, reference)[-1, 2]
+
+
+def test_half_of_the_usual_doses_is_no_missing_log(reference: Reference) -> None:
+    series = days(4)
+    values = series.values.copy()
+    values[-DAY:, 2] = 0
+    given_half, given_none = values.copy(), values
+    given_half[-DAY::72, 2] = 6.0  # four of the usual eight
+    for changed, fires in ((given_half, False), (given_none, True)):
+        assert ("doses" in latest(MODEL, replace(series, values=changed), known(series), reference)) == fires
 
 
 def test_a_log_that_stops_is_a_log_without_doses(reference: Reference) -> None:
@@ -128,7 +146,7 @@ def test_days_without_readings_or_doses_are_not_judged(reference: Reference) -> 
 def test_what_comes_later_changes_no_earlier_score(reference: Reference) -> None:
     series, changed = days(7), spoilt(days(7), "larger unit")
     before, after = (
-        scores(PRESSURE, describe(MODEL, one, known(series), looks(one)), reference.spread) for one in (series, changed)
+        scores(PRESSURE, describe(MODEL, one, known(series), looks(one)), reference) for one in (series, changed)
     )
     until = looks(series) <= len(series) - DAY
     np.testing.assert_allclose(before[until], after[until], rtol=1e-4, atol=1e-4)
@@ -147,4 +165,4 @@ def test_what_was_given_in_a_day() -> None:
     assert count == pytest.approx(2 * np.sqrt(2)) and size == pytest.approx(np.log(6.5))
     assert given(np.zeros(4), True)[0] == 0 and np.isnan(given(np.zeros(4), True)[1])
     assert np.isnan(given(np.array([1.0, np.nan, np.nan]), False)[0])
-    assert len(names(PRESSURE)) == 3 + 1 + 2 + 2 + 4 and len(ALARMS) == 5
+    assert len(names(PRESSURE)) == 4 + 1 + 2 + 2 + 1 + 4 and len(ALARMS) == 5

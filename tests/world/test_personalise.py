@@ -1,16 +1,17 @@
 """Personalisation finds what is there to find, costs nothing where there is nothing, and says how sure it is."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from careplan.world.corpus import Corpus, usual
-from careplan.world.dynamics import SENSITIVITY
+from careplan.world.dynamics import NOTHING, RECORD, SENSITIVITY
 from careplan.world.forecast import ASKED, Future, forecast, predict
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation, personalise, typical
-from careplan.world.trust import Gate, abstentions, conformal_factor, strangeness, widening
+from careplan.world.trust import Gate, abstentions, adapted, conformal_factor, followed, strangeness, widening
 from tests.world.toy import PRESSURE, SMALL, random_model, recording
 
 
@@ -94,6 +95,34 @@ def test_a_patients_own_scores_widen_at_once_and_narrow_slowly() -> None:
     assert (widening(person(3.0, 60), population) > 1.5).all()
     assert (widening(person(0.1, 600), population) >= 0.85).all()
     assert torch.equal(widening(person(1.0, 0), population), population)
+
+
+def test_a_factor_follows_what_the_patient_does() -> None:
+    generator = torch.Generator().manual_seed(3)
+    scores = torch.cat([scale * torch.randn(3000, 2, generator=generator).abs() for scale in (1.0, 3.0)])
+    path = adapted(torch.tensor([1.0, 4.0]), scores, 0.25)
+    assert path.shape == (6001, 2) and torch.equal(path[0], torch.tensor([1.0, 4.0]))
+    for half in (slice(1000, 3000), slice(4000, 6000)):
+        assert ((scores[half] <= path[half]).float().mean(0) - 0.9).abs().max() < 0.02
+    nothing = torch.full((50, 2), math.nan)
+    assert torch.equal(adapted(path[-1], nothing, 0.25)[-1], path[-1])
+
+
+def test_a_patients_factors_are_the_populations_moved_by_their_own_misses() -> None:
+    none, population = torch.zeros(0), torch.linspace(1.2, 0.8, 8)
+
+    def person(score: float) -> Personalisation:
+        scores = torch.full((2, 200, 4), score)
+        return Personalisation("x", none, none, none, 9, none, torch.zeros(0, 2), none, none, none, scores, 0.5)
+
+    narrow, wide = (followed(person(score), population, NOTHING) for score in (0.0, 9.0))
+    assert (narrow < population).all() and (wide > 1.5 * population).all()
+    assert torch.equal(followed(replace(person(0.0), foreseen=none), population, NOTHING), population)
+    known = torch.full((2, 200, 4), math.nan)
+    known[1, :, 1] = 9.0  # of a record, at an hour
+    moved = followed(replace(person(0.0), foreseen=known), population, RECORD) / population
+    assert moved[1] == moved.max() > 1.5 and moved[0] == 1 and moved[3] == 1 and 1 < float(moved[2]) < float(moved[1])
+    assert torch.equal(followed(replace(person(0.0), foreseen=known), population, NOTHING), population)
 
 
 @pytest.mark.parametrize(
