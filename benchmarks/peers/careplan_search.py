@@ -65,7 +65,7 @@ def prepare(settings: dict[str, Any]) -> dict[str, Callable[[], Any]]:
             depth=settings["depth"],
             considered=CONSIDERED,
             discount=DISCOUNT,
-            compiled=BACKEND == "compiled",
+            backend=BACKEND,
         )
         return [found.action.tolist(), found.visits.int().tolist()]
 

@@ -99,52 +99,40 @@ def rows_of(tree: Tree, nodes: Tensor) -> Tensor:
     return torch.arange(len(tree.visits), device=nodes.device).view(-1, *[1] * (nodes.ndim - 1))
 
 
-def plant(root: Expansion, nodes: int, risk_level: float) -> Tree:
-    """B trees that hold their root, with room for `nodes` nodes."""
-    batch, _, particles, channels = root.value.shape
-    candidates, rows = root.logits.shape[-1], nodes + 1
-
-    def space(*shape: int, fill: float | None = 0.0, dtype: torch.dtype | None = None) -> Tensor:
-        made = torch.empty(rows, batch, *shape, dtype=dtype or root.value.dtype, device=root.value.device)
-        if fill is not None:
-            made.fill_(fill)
-        return made.transpose(0, 1)  # neighbours in memory are the trees, which grow side by side
-
-    tree = Tree(
-        state=space(root.state.shape[-1], fill=None, dtype=root.state.dtype),
-        table=space(candidates, root.table.shape[-1], dtype=root.table.dtype),
-        depth=space(dtype=torch.long),
-        parent=space(dtype=torch.long),
-        edge=space(dtype=torch.long),
-        reward=space(particles, channels),
-        value=space(particles, channels),
-        total=space(particles, channels),
-        plan=space(particles, channels),
-        raw=space(),
-        visits=space(),
-        eligible=space(dtype=torch.bool),
-        broken=space(dtype=torch.bool),
-        child=space(candidates, fill=-1, dtype=torch.long),
-        edge_visits=space(candidates),
-        q=space(candidates),
-        logits=space(candidates),
-        best=space(dtype=torch.long),
-        next=space(fill=-1, dtype=torch.long),
-    )
+def plant(root: Expansion, risk_level: float) -> Tree:
+    """B trees that hold their root, with no room yet."""
     finite = torch.isfinite(root.value).flatten(2).all(-1)[:, 0]
     value = torch.nan_to_num(root.value[:, 0], 0.0, 0.0, 0.0)
-    for store, first in (
-        (tree.state, root.state[:, 0]),
-        (tree.table, root.table[:, 0]),
-        (tree.value, value),
-        (tree.plan, value),
-        (tree.raw, tail_mean(value[..., 0], risk_level)),
-        (tree.eligible, torch.ones_like(finite)),
-        (tree.broken, ~finite),
-        (tree.logits, masked(root.logits, root.valid)[:, 0]),
-    ):
-        store[:, 0] = first
-    return tree
+    logits = masked(root.logits, root.valid)[:, 0]
+    node, none = torch.zeros_like(finite, dtype=torch.long), torch.zeros_like(value)
+    first = {
+        "state": root.state[:, 0],
+        "table": root.table[:, 0],
+        **dict.fromkeys(("depth", "parent", "edge", "best"), node),
+        **dict.fromkeys(("reward", "total"), none),
+        **dict.fromkeys(("value", "plan"), value),
+        "raw": tail_mean(value[..., 0], risk_level),
+        "visits": none[:, 0, 0],
+        "eligible": torch.ones_like(finite),
+        "broken": ~finite,
+        "child": torch.full_like(logits, -1, dtype=torch.long),
+        **dict.fromkeys(("edge_visits", "q"), torch.zeros_like(logits)),
+        "logits": logits,
+        "next": node - 1,
+    }
+    return Tree(**{name: torch.stack([store, store], 1) for name, store in first.items()})
+
+
+def with_room(tree: Tree, nodes: int) -> Tree:
+    """A copy of the trees with room for `nodes` more. Neighbours in memory are the trees, which grow side by side."""
+    stores = {}
+    for name, store in vars(tree).items():
+        made = store.new_empty(store.shape[1] + nodes, len(store), *store.shape[2:]).transpose(0, 1)
+        if name != "state":
+            made.fill_(-1 if name in ("child", "next") else 0)
+        made[:, : store.shape[1] - 1] = store[:, :-1]
+        stores[name] = made
+    return Tree(**stores)
 
 
 def masked(logits: Tensor, valid: Tensor) -> Tensor:

@@ -201,7 +201,7 @@ def test_what_cannot_be_compiled_runs_eagerly_and_says_so(monkeypatch):
     monkeypatch.setattr(torch, "compile", broken)
     toy = walk(2)
     with pytest.warns(RuntimeWarning, match="runs eagerly: no compiler"):
-        found = search(toy, simulations=12, depth=3, compiled=True)
+        found = search(toy, simulations=12, depth=3, backend="compiled")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert found.visits.tolist() == search(toy, simulations=12, depth=3).visits.tolist()
