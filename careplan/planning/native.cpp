@@ -5,13 +5,15 @@
 // Plain C arguments, so that nothing of torch or Python is compiled. native.py has the same layout and the same fields.
 
 #include <algorithm>
+#include <cfloat>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 
 namespace {
 
-constexpr int LANES = 8, MOST_VECTORS = 32, BLOCK = 16;  // BLOCK: trees that take a step together, so that their reads overlap
+constexpr int LANES = 8, MOST_VECTORS = 32, AHEAD = 4;  // AHEAD: trees for which memory is asked beforehand
+constexpr int64_t BLOCK = 16;                          // trees that take a step together, so that their reads overlap
 constexpr float CLOSED = -1e30f, VALUE_SCALE = 0.1f, VISIT_OFFSET = 50.0f, TINY = 1.17549435e-38f;
 
 typedef float floats __attribute__((vector_size(4 * LANES)));
@@ -23,8 +25,8 @@ enum Part { STATE, REWARD, VALUE, TABLE, VALID, LOGITS, RAISES };               
 
 struct Forest {
   float *records, *state, *table;       // [B, R, words], [B, R, E], [B, R, K * d]
-  const float *noise, *start, *budget;  // [B, K] Gumbel noise and visits at the start, [B, C - 1]
-  int32_t *paths;                       // [B, most wide, depth + 3]: length (0 where inactive), first edge, leaf, nodes
+  const float *noise, *start, *budget;  // [B, K padded] Gumbel noise and visits at the start, [B, C - 1]
+  int32_t *paths;                       // [most wide, B, depth + 3]: length (0 where inactive), first edge, leaf, nodes
   int64_t trees, rows, words, edges_at, edges, embedding, action, particles, channels, wide, depth, threads;
   float discount, risk_level;
 };
@@ -49,6 +51,9 @@ inline float maximum(floats x) {
 }
 inline float minimum(floats x) { return -maximum(-x); }
 
+inline floats load(const float *from) { floats x; std::memcpy(&x, from, sizeof x); return x; }
+inline floats lanes(float from) { return floats{0, 1, 2, 3, 4, 5, 6, 7} + from; }
+
 inline floats exponential(floats x) {  // of x <= 0, never below TINY; Cephes' expf, within 2 units in the last place
   x = most(x, splat(-87.3365447f));
   floats n = (x * 1.44269504f + 12582912.0f) - 12582912.0f;  // rounds to whole numbers
@@ -70,10 +75,11 @@ struct Record {
 template <int V>  // vectors of edges, 0 where not known beforehand
 struct Trees {
   const Forest &f;
-  const int64_t vectors, padded, outcome;
+  const int64_t padded, outcome;
   explicit Trees(const Forest &forest)
-      : f(forest), vectors(V ? V : (forest.edges + LANES - 1) / LANES), padded(vectors * LANES),
-        outcome(forest.particles * forest.channels) {}
+      : f(forest), padded((forest.edges + LANES - 1) / LANES * LANES), outcome(forest.particles * forest.channels) {}
+
+  int vectors() const { return V ? V : int(padded / LANES); }
 
   Record node(int64_t b, int64_t n) const { return {f.records + (b * f.rows + n) * f.words}; }
   float *reward(Record r) const { return r.word + OUTCOMES; }
@@ -84,13 +90,23 @@ struct Trees {
   float *visits(Record r) const { return q(r) + padded; }
   float *logits(Record r) const { return q(r) + 2 * padded; }
   int32_t *child(Record r) const { return reinterpret_cast<int32_t *>(q(r) + 3 * padded); }
-  int32_t *path(int64_t b, int64_t w) const { return f.paths + (b * f.wide + w) * (f.depth + 3); }
+  int32_t *path(int64_t b, int64_t w) const { return f.paths + (w * f.trees + b) * (f.depth + 3); }
 
-  int argmax(const float *x) const {  // the first of the largest
-    int best = 0;
-    for (int k = 1; k < f.edges; ++k) best = x[k] > x[best] ? k : best;
-    return best;
+  // The first of the largest of all edges, of which there are no NaN.
+  int argmax(const floats *x) const {
+    floats top = x[0];
+    for (int i = 1; i < vectors(); ++i) top = most(top, x[i]);
+    const float largest = maximum(top);
+    floats first = splat(0x1p24f);
+    for (int i = 0; i < vectors(); ++i) first = least(first, x[i] == largest ? lanes(i * LANES) : splat(0x1p24f));
+    const float found = minimum(first);
+    return found < f.edges ? int(found) : 0;
   }
+
+  // What was just learnt of one edge. It is written to the record, but read from here: a vector that overlaps a fresh write waits.
+  struct News {
+    float edge, q, visits, logit;
+  };
 
   // The logits, the scaled completed q (tree.completed_q) and the visits of a node's open edges; `count` is their sum.
   struct Scored {
@@ -98,17 +114,17 @@ struct Trees {
     float top, count;
   };
 
-  void complete(Record r, Scored &s) const {
+  void complete(Record r, const News &news, Scored &s) const {
     floats top = splat(CLOSED), weights = splat(0.0f), weighted = weights, count = weights, busiest = weights;
-    for (int i = 0; i < vectors; ++i) {
-      std::memcpy(&s.logits[i], logits(r) + i * LANES, sizeof top);
-      std::memcpy(&s.visits[i], visits(r) + i * LANES, sizeof top);
-      std::memcpy(&s.q[i], q(r) + i * LANES, sizeof top);
-      s.visits[i] = s.logits[i] > CLOSED ? s.visits[i] : splat(0.0f);
+    for (int i = 0; i < vectors(); ++i) {
+      const auto fresh = lanes(i * LANES) == news.edge;
+      s.logits[i] = fresh ? splat(news.logit) : load(logits(r) + i * LANES);
+      s.q[i] = fresh ? splat(news.q) : load(q(r) + i * LANES);
+      s.visits[i] = s.logits[i] > CLOSED ? (fresh ? splat(news.visits) : load(visits(r) + i * LANES)) : splat(0.0f);
       top = most(top, s.logits[i]);
     }
     s.top = maximum(top);
-    for (int i = 0; i < vectors; ++i) {
+    for (int i = 0; i < vectors(); ++i) {
       floats prior = s.visits[i] > 0.0f ? exponential(s.logits[i] - s.top) : splat(0.0f);
       weights += prior;
       weighted += prior * s.q[i];
@@ -116,44 +132,33 @@ struct Trees {
       busiest = most(busiest, s.visits[i]);
     }
     s.count = sum(count);
-    float mixed = (r.word[RAW] + s.count * (sum(weighted) / std::max(sum(weights), TINY))) / (s.count + 1.0f);
+    const float mixed = (r.word[RAW] + s.count * (sum(weighted) / std::max(sum(weights), TINY))) / (s.count + 1.0f);
     floats lowest = splat(INFINITY), highest = splat(-INFINITY);
-    for (int i = 0; i < vectors; ++i) {
+    for (int i = 0; i < vectors(); ++i) {
       s.q[i] = s.visits[i] > 0.0f ? s.q[i] : splat(mixed);
-      floats within = s.q[i];
-      if ((i + 1) * LANES > f.edges)  // the padding is no edge
-        for (int lane = 0; lane < LANES; ++lane)
-          if (i * LANES + lane >= f.edges) within[lane] = s.q[0][0];
-      lowest = least(lowest, within);
-      highest = most(highest, within);
+      const auto edges = lanes(i * LANES) < float(f.edges);  // the padding is none
+      lowest = least(lowest, edges ? s.q[i] : splat(INFINITY));
+      highest = most(highest, edges ? s.q[i] : splat(-INFINITY));
     }
-    float base = minimum(lowest), span = std::max(maximum(highest) - base, 1e-8f);
-    float scale = (VISIT_OFFSET + maximum(busiest)) * VALUE_SCALE;
-    for (int i = 0; i < vectors; ++i) s.q[i] = scale * ((s.q[i] - base) / span);
+    const float base = minimum(lowest), span = std::max(maximum(highest) - base, 1e-8f);
+    const float scale = (VISIT_OFFSET + maximum(busiest)) * VALUE_SCALE / span;
+    for (int i = 0; i < vectors(); ++i) s.q[i] = scale * (s.q[i] - base);
   }
 
-  int best_edge(Record r) const {
+  int best_edge(Record r, const News &news) const {
     Scored s;
-    complete(r, s);
+    complete(r, news, s);
     floats top = splat(-INFINITY), total = splat(0.0f);
-    for (int i = 0; i < vectors; ++i) {
+    for (int i = 0; i < vectors(); ++i) {
       s.q[i] += s.logits[i];
       top = most(top, s.q[i]);
     }
-    float peak = maximum(top);
-    for (int i = 0; i < vectors; ++i) total += s.q[i] = exponential(s.q[i] - peak);
-    float all = sum(total), each = 1.0f / (1.0f + s.count);
-    floats best = splat(-INFINITY);
-    for (int i = 0; i < vectors; ++i) {
-      floats score = s.q[i] / all - s.visits[i] * each;
-      s.q[i] = s.logits[i] > CLOSED ? score : splat(-INFINITY);
-      best = most(best, s.q[i]);
-    }
-    float found = maximum(best);
-    const float *score = reinterpret_cast<const float *>(s.q);
-    for (int k = 0; k < f.edges; ++k)
-      if (score[k] == found) return k;
-    return 0;
+    const float peak = maximum(top);
+    for (int i = 0; i < vectors(); ++i) total += s.q[i] = exponential(s.q[i] - peak);
+    const float share = 1.0f / sum(total), each = 1.0f / (1.0f + s.count);
+    for (int i = 0; i < vectors(); ++i)
+      s.q[i] = s.logits[i] > CLOSED ? s.q[i] * share - s.visits[i] * each : splat(-INFINITY);
+    return argmax(s.q);
   }
 
   float tail_mean(float *values) const {  // of P, which it sorts
@@ -171,48 +176,63 @@ struct Trees {
 
   // The `width` best root edges of those visited `wanted` times since the start, or nearest to that: search.most_visited.
   void choose(int64_t b, float wanted, int64_t width) const {
-    Record root = node(b, 0);
+    const Record root = node(b, 0);
     Scored s;
-    complete(root, s);
-    float score[MOST_VECTORS * LANES];
-    bool taken[MOST_VECTORS * LANES] = {};
-    const float *scaled = reinterpret_cast<const float *>(s.q), *prior = logits(root), *seen = visits(root);
-    const float *noise = f.noise + b * f.edges, *start = f.start + b * f.edges;
-    for (int k = 0; k < f.edges; ++k) {
-      float open = std::max(noise[k] + prior[k] - s.top + scaled[k], -1e9f);
-      score[k] = prior[k] > CLOSED ? open - 1e12f * std::fabs(seen[k] - start[k] - wanted) : -INFINITY;
+    complete(root, {-1.0f, 0.0f, 0.0f, 0.0f}, s);
+    for (int i = 0; i < vectors(); ++i) {
+      const floats noise = load(f.noise + b * padded + i * LANES), start = load(f.start + b * padded + i * LANES);
+      floats away = load(visits(root) + i * LANES) - start - wanted;
+      away = most(away, -away);
+      const floats open = most(noise + s.logits[i] - s.top + s.q[i], splat(-1e9f)) - 1e12f * away;
+      const auto edges = lanes(i * LANES) < float(f.edges);
+      s.q[i] = edges ? (s.logits[i] > CLOSED ? open : splat(-FLT_MAX)) : splat(-INFINITY);
     }
     for (int64_t w = 0; w < width; ++w) {
-      int best = -1;
-      for (int k = 0; k < f.edges; ++k)
-        if (!taken[k] && (best < 0 || score[k] > score[best])) best = k;
-      taken[best] = true;
-      path(b, w)[0] = prior[best] > CLOSED;
+      const int best = argmax(s.q);
+      path(b, w)[0] = logits(root)[best] > CLOSED;
       path(b, w)[1] = best;
+      for (int i = 0; i < vectors(); ++i) s.q[i] = lanes(i * LANES) == float(best) ? splat(-INFINITY) : s.q[i];
     }
   }
 
-  // From the root to an unvisited edge or as deep as it may go; a new node is hung at `slot`.
-  void descend(int64_t b, int64_t w, int64_t slot) const {
-    int32_t *path = this->path(b, w);
-    Record at = node(b, 0);
-    path[3] = 0;
-    if (!path[0]) return;
-    int32_t length = 1, below = child(at)[path[1]];
-    for (; below >= 0 && length < f.depth; ++length) {
-      path[3 + length] = below;
-      below = node(b, below).whole(NEXT);
+  // From the root to an unvisited edge or as deep as it may go, in trees [from, to), which wait for memory together: what a tree
+  // finds steers no branch. A new node is hung at `slot`.
+  void descend(int64_t from, int64_t to, int64_t w, int64_t slot) const {
+    int32_t below[BLOCK];
+    for (int64_t b = from; b < to; ++b) {
+      int32_t *path = this->path(b, w);
+      below[b - from] = path[0] ? child(node(b, 0))[path[1]] : -1;
+      path[3] = 0;
     }
-    path[0] = length;
-    path[2] = below >= 0 ? below : slot;
+    int32_t deeper = 1;
+    for (int64_t level = 1; level < f.depth && deeper; ++level) {
+      deeper = 0;
+      for (int64_t b = from; b < to; ++b) {
+        int32_t *path = this->path(b, w), at = below[b - from], on = at >= 0;
+        path[3 + level] = at;
+        path[0] += on;
+        at = node(b, on ? at : 0).whole(NEXT);
+        below[b - from] = on ? at : -1;
+        deeper |= on;
+      }
+    }
+    for (int64_t b = from; b < to; ++b) {
+      path(b, w)[2] = below[b - from] >= 0 ? below[b - from] : slot;
+      const Asked asked = ask(b, w);
+      for (int64_t i = 0; i < f.embedding; i += 16) __builtin_prefetch(asked.state + i);
+      __builtin_prefetch(asked.action);
+    }
   }
 
-  void gather(int64_t b, int64_t w, float *state, float *action) const {
+  struct Asked {
+    const float *state, *action;
+  };
+
+  Asked ask(int64_t b, int64_t w) const {  // what the model is asked at the end of a path
     const int32_t *path = this->path(b, w);
-    int64_t parent = path[3 + std::max(path[0], 1) - 1], at = b * f.rows + parent;
-    int64_t edge = parent ? node(b, parent).whole(BEST) : path[1];
-    std::memcpy(state, f.state + at * f.embedding, sizeof(float) * f.embedding);
-    std::memcpy(action, f.table + (at * f.edges + edge) * f.action, sizeof(float) * f.action);
+    const int64_t parent = path[3 + std::max(path[0], 1) - 1], at = b * f.rows + parent;
+    const int64_t edge = parent ? node(b, parent).whole(BEST) : path[1];
+    return {f.state + at * f.embedding, f.table + (at * f.edges + edge) * f.action};
   }
 
   // Hang one expanded leaf into its tree, back its outcome up and score the path anew: tree.grow. scratch: [2 * P * C + P].
@@ -228,7 +248,9 @@ struct Trees {
 
     bool finite = true;
     for (int64_t i = 0; i < outcome; ++i) finite &= std::isfinite(gained[i]) && std::isfinite(ahead[i]);
-    const float before = std::pow(gamma, float(length)) / gamma, after = std::pow(gamma, float(length));
+    float before = 1.0f;
+    for (int32_t step = 1; step < length; ++step) before *= gamma;
+    const float after = before * gamma;
     float *const reward = this->reward(leaf), *const value = this->value(leaf), *const plan = this->plan(leaf);
     const float *const otherwise = this->value(above), *const standing = this->plan(above);
     for (int64_t i = 0; i < outcome; ++i) {
@@ -252,16 +274,17 @@ struct Trees {
     leaf.whole(BROKEN) = !finite;
     const bool *valid = part[VALID].at<bool>(b, column);
     const float *prior = part[LOGITS].at<float>(b, column);
-    for (int k = 0; k < f.edges; ++k) logits(leaf)[k] = valid[k] ? prior[k] : CLOSED;
-    for (int64_t k = f.edges; k < padded; ++k) logits(leaf)[k] = CLOSED;
-    leaf.whole(BEST) = argmax(logits(leaf));
+    floats masked[V ? V : MOST_VECTORS];
+    float *const open = reinterpret_cast<float *>(masked);
+    for (int64_t k = 0; k < padded; ++k) open[k] = k < f.edges && valid[k] ? prior[k] : CLOSED;
+    std::memcpy(logits(leaf), masked, sizeof(floats) * vectors());
+    leaf.whole(BEST) = argmax(masked);
     leaf.whole(NEXT) = -1;
     if (leaf.word[VISITS] == 0.0f) std::fill_n(child(leaf), padded, -1);  // all else of a new record is 0
     const int64_t at = b * f.rows + path[2], table = f.edges * f.action;
     std::memcpy(f.state + at * f.embedding, part[STATE].at<float>(b, column), sizeof(float) * f.embedding);
     std::memcpy(f.table + at * table, part[TABLE].at<float>(b, column), sizeof(float) * table);
 
-    if (pruned) logits(above)[edge] = CLOSED;
     child(above)[edge] = path[2];
     for (int64_t i = 0; i < outcome; ++i) {
       there[i] = value[i];                                           // what the leaf returns
@@ -279,22 +302,27 @@ struct Trees {
       for (int64_t p = 0; p < particles; ++p)
         channel[p] = this->reward(below)[p * channels] + gamma * sums[p * channels] / seen;
       const int32_t taken = step > 1 ? from.whole(BEST) : path[1];
-      q(from)[taken] = tail_mean(channel);
-      visits(from)[taken] = seen;
+      const bool closes = pruned && step == length;
+      const News news{float(taken), tail_mean(channel), seen, closes ? CLOSED : logits(from)[taken]};
       if (step > 1) {
-        from.whole(BEST) = best_edge(from);
-        from.whole(NEXT) = child(from)[from.whole(BEST)];
+        const int best = best_edge(from, news);
+        from.whole(BEST) = best;
+        from.whole(NEXT) = child(from)[best];
       }
+      q(from)[taken] = news.q;
+      visits(from)[taken] = seen;
+      if (closes) logits(from)[taken] = CLOSED;
     }
   }
 
-  void fetch(int64_t from, int64_t to, int64_t first, int64_t count) const {  // the paths that will be grown next
-    for (int64_t b = from; b < to; ++b)
-      for (int64_t w = first; w < first + count; ++w) {
-        const int32_t *path = this->path(b, w);
-        for (int32_t step = 0; step < path[0]; ++step)
-          for (int64_t word = 0; word < f.words; word += 16) __builtin_prefetch(node(b, path[3 + step]).word + word, 1);
-      }
+  // The paths of a tree that will be grown soon. Always inlined: a function that only prefetches does nothing, says the compiler, and goes.
+  __attribute__((always_inline)) void fetch(int64_t b, int64_t first, int64_t count, const View *part) const {
+    for (int64_t w = 0; w < count; ++w) {
+      const int32_t *path = this->path(b, first + w);
+      for (int64_t k = 0; k < f.edges; k += 16) __builtin_prefetch(part[LOGITS].at<float>(b, w) + k);
+      for (int32_t step = 0; step < path[0]; ++step)
+        for (int64_t word = 0; word < f.words; word += 16) __builtin_prefetch(node(b, path[3 + step]).word + word, 1);
+    }
   }
 };
 
@@ -307,17 +335,21 @@ void step(const Forest &f, const View *grown, int64_t grown_first, int64_t grown
     const int64_t from = block * BLOCK, to = std::min(from + BLOCK, f.trees);
     float scratch[64], *room = scratch, *more = nullptr;
     if (2 * trees.outcome + f.particles > 64) room = more = new float[2 * trees.outcome + f.particles];
-    if (grown_count) trees.fetch(to, std::min(to + BLOCK, f.trees), grown_first, grown_count);
-    for (int64_t b = from; b < to; ++b)
+    for (int64_t b = from; b < to; ++b) {
+      if (b + AHEAD < f.trees) trees.fetch(b + AHEAD, grown_first, grown_count, grown);
       for (int64_t w = 0; w < grown_count; ++w) trees.grow(b, grown_first + w, w, grown, room);
+    }
     delete[] more;
     if (width)
       for (int64_t b = from; b < to; ++b) trees.choose(b, wanted[b], width);
-    for (int64_t b = from; b < to; ++b)
-      for (int64_t w = 0; w < count; ++w) trees.descend(b, first + w, slot + w);
-    for (int64_t b = from; b < to; ++b)
-      for (int64_t w = 0; w < count; ++w)
-        trees.gather(b, first + w, state + (b * count + w) * f.embedding, action + (b * count + w) * f.action);
+    for (int64_t w = 0; w < count; ++w) {
+      trees.descend(from, to, first + w, slot + w);
+      for (int64_t b = from; b < to; ++b) {
+        const auto asked = trees.ask(b, first + w);
+        std::memcpy(state + (b * count + w) * f.embedding, asked.state, sizeof(float) * f.embedding);
+        std::memcpy(action + (b * count + w) * f.action, asked.action, sizeof(float) * f.action);
+      }
+    }
   }
 }
 

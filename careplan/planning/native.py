@@ -5,6 +5,8 @@ The source is compiled at first use by the machine's own compiler, without torch
 
 import ctypes
 import hashlib
+import math
+import mmap
 import os
 import shutil
 import subprocess
@@ -16,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from careplan.planning.model import Expansion, Problem
 from careplan.planning.tree import Tree
@@ -84,6 +87,15 @@ def why_not(tree: Tree) -> str | None:
     return None
 
 
+def _room(*shape: int) -> Tensor:
+    """Zeros, on huge pages where the machine has them: a step reads here and there in all of it."""
+    if sys.platform != "linux":
+        return torch.zeros(shape)
+    pages = mmap.mmap(-1, 4 * math.prod(shape), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    pages.madvise(mmap.MADV_HUGEPAGE)
+    return torch.frombuffer(pages, dtype=torch.float32).view(shape)
+
+
 def pack(tree: Tree, nodes: int) -> tuple[Tree, Tensor, int]:
     """The trees with room for `nodes` more, as views of records `[B, R, words]`; and the word at which edges begin."""
     batch, rows, particles, channels = tree.value.shape
@@ -92,7 +104,7 @@ def pack(tree: Tree, nodes: int) -> tuple[Tree, Tensor, int]:
     head = len(NUMBERS) + len(WHOLE) + len(OUTCOMES) * each
     edges_at = -(-head // LANES) * LANES
     words = -(-(edges_at + len(EDGES) * padded) // 16) * 16  # whole cache lines
-    records = torch.zeros(batch, rows + nodes, words)
+    records = _room(batch, rows + nodes, words)
     whole = records.view(torch.int32)
     stores = {name: records[..., word] for word, name in enumerate(NUMBERS)}
     stores |= {name: whole[..., word] for word, name in enumerate(WHOLE, len(NUMBERS))}
@@ -104,7 +116,7 @@ def pack(tree: Tree, nodes: int) -> tuple[Tree, Tensor, int]:
         stores[name] = kind[..., edges_at + place * padded : edges_at + place * padded + edges]
     for name in ("state", "table"):
         like = getattr(tree, name)
-        stores[name] = torch.empty(batch, rows + nodes, *like.shape[2:])
+        stores[name] = _room(batch, rows + nodes, *like.shape[2:])
     for name, store in stores.items():
         store[:, : rows - 1] = getattr(tree, name)[:, :-1]
     spare = torch.finfo(torch.float32).min  # the padding of a planted node is closed
@@ -129,8 +141,9 @@ def grown(
     tree, records, edges_at = pack(tree, len(wanted))
     batch, rows, edges, action = tree.table.shape
     embedding, wide, shapes = tree.state.shape[-1], max(widths), _shapes(tree)
-    noise, start, wanted, budget = (part.to(torch.float32).contiguous() for part in (noise, start, wanted, budget))
-    paths = torch.empty(batch, wide, depth + 3, dtype=torch.int32)
+    wanted, budget = (part.to(torch.float32).contiguous() for part in (wanted, budget))
+    noise, start = (pad(part.to(torch.float32), (0, -edges % LANES)).contiguous() for part in (noise, start))
+    paths = torch.empty(wide, batch, depth + 3, dtype=torch.int32)
     forest = _Forest(
         *(store.data_ptr() for store in (records, tree.state, tree.table, noise, start, budget, paths)),
         *(batch, rows, records.shape[-1], edges_at, edges, embedding, action),

@@ -101,7 +101,7 @@ class Found:
             broken=tree.broken[:, :-1].any(1),
             table=tree.table[:, 0],
             allowed=self.allowed,
-            pruned=self.allowed & ~tree.valid[:, 0],
+            pruned=self.allowed & (tree.logits[:, 0] <= CLOSED),
         )
 
 
@@ -158,12 +158,12 @@ def most_visited(
 
     Returns edges `[B, width]` and which of them are still allowed.
     """
-    visits = tree.edge_visits[:, 0] - start
+    visits, still = tree.edge_visits[:, 0] - start, tree.logits[:, 0] > CLOSED
     if wanted is None:
-        wanted = torch.where(tree.valid[:, 0], visits, torch.zeros_like(visits)).amax(-1)
+        wanted = torch.where(still, visits, torch.zeros_like(visits)).amax(-1)
     scores = root_scores(tree, noise) - 1e12 * (visits - wanted.unsqueeze(1)).abs()
     edges = scores.argmax(-1, keepdim=True) if width == 1 else scores.sort(dim=-1, descending=True, stable=True).indices[:, :width]
-    return edges, tree.valid[:, 0].gather(1, edges)
+    return edges, still.gather(1, edges)
 
 
 def search(
