@@ -15,7 +15,7 @@ from torch import Tensor
 
 from careplan.planning import native
 from careplan.planning.model import Expansion, Problem
-from careplan.planning.tree import CLOSED, Tree, completed_q, descend, grow, plant, rows_of, tail_mean, with_room
+from careplan.planning.tree import CLOSED, Tree, completed_q, descend, first_edges, grow, plant, rows_of, subtree, tail_mean, with_room
 
 Backend = Literal["eager", "compiled", "native"]
 
@@ -88,13 +88,10 @@ class Found:
         """Every node as a plan."""
         tree = self.tree
         parent, depth, edge = (store[:, :-1].long() for store in (tree.parent, tree.depth, tree.edge))
-        first = edge
-        for _ in range(int(depth.max()) - 1):  # ends at a child of the root
-            first = torch.where(depth > 1, first.gather(1, parent), first)
         return Plans(
             parent=parent,
             depth=depth,
-            first=first,
+            first=first_edges(parent, depth, edge),
             action=tree.table[rows_of(tree, parent), parent, edge],
             outcome=tree.plan[:, :-1],
             eligible=tree.eligible[:, :-1].bool(),
@@ -162,7 +159,8 @@ def most_visited(
     if wanted is None:
         wanted = torch.where(still, visits, torch.zeros_like(visits)).amax(-1)
     scores = root_scores(tree, noise) - 1e12 * (visits - wanted.unsqueeze(1)).abs()
-    edges = scores.argmax(-1, keepdim=True) if width == 1 else scores.sort(dim=-1, descending=True, stable=True).indices[:, :width]
+    ranked = scores.argmax(-1, keepdim=True) if width == 1 else scores.sort(dim=-1, descending=True, stable=True).indices
+    edges = ranked[:, :width]
     return edges, still.gather(1, edges)
 
 
@@ -178,6 +176,7 @@ def search(
     discount: float = 1.0,
     parallel: bool = False,
     backend: Backend = "eager",
+    after: tuple[Found, Tensor] | None = None,
 ) -> Found:
     """Gumbel tree search of one tree a patient.
 
@@ -187,6 +186,9 @@ def search(
     backend: what grows the trees. `native`: C++, on a CPU, compiled in seconds at first use. `compiled`: `torch.compile` whole
     simulations, the problem's `expand` in them, worth its minutes where `expand` is small and the same number of trees comes
     again. Where they cannot be had, both become eager with a warning. All give the same answers.
+    after: what an earlier search of the same patients found, and the root's edge `[B]` that was carried out since: the tree below
+    it is kept, and the simulations are added to it. The problem's root is then the present, a step later, and the budget what is
+    left of it; where that edge was not visited (or is -1, none was carried out) the tree is new.
     """
     if simulations < 1 or depth < 1 or not 0.0 < discount <= 1.0 or not 0.0 < risk_level <= 1.0:
         raise ValueError(f"search: simulations {simulations}, depth {depth}, discount {discount}, risk_level {risk_level}")
@@ -194,11 +196,13 @@ def search(
     allowed = root.valid[:, 0]
     batch, candidates = allowed.shape
     tree = plant(root, risk_level)
+    if after is not None:
+        tree = subtree(after[0].tree, after[1], tree, discount)
     noise = torch.zeros_like(tree.q[:, 0]) if noise is None else noise
     if budget is None:
         budget = torch.full((batch, root.value.shape[-1] - 1), torch.inf, device=noise.device)
     considered = min(considered, candidates)
-    open_edges = allowed.sum(1)
+    open_edges = tree.valid[:, 0].sum(1)
     counts = [considered] if parallel else sorted({min(count, considered) for count in open_edges.tolist()})
     alike = widths_of(counts[0], simulations, int(open_edges.max()), parallel)
     widths = alike if len(counts) == 1 else [1] * simulations
@@ -213,10 +217,11 @@ def search(
         tree = native.grown(problem, tree, noise, start, wanted, widths, depth, *rules)
     else:
         step = fall_back(simulate) if backend == "compiled" else simulate
+        slots = torch.arange(simulations, device=noise.device) + tree.visits.shape[1] - 1
         tree, most, used = with_room(tree, simulations), visited.amax(0).tolist(), 0
-        slots = torch.arange(1, simulations + 1, device=noise.device)
         for width in widths:
-            step(problem, tree, noise, start, wanted[used], slots[used : used + width], reach(most[used], depth), *rules)
+            far = depth if after else reach(most[used], depth)
+            step(problem, tree, noise, start, wanted[used], slots[used : used + width], far, *rules)
             used += width
     action = most_visited(tree, noise, start)[0][:, 0]
     return Found(tree, action, tree.edge_visits[:, 0], tree.q[:, 0], allowed)

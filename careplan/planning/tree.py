@@ -135,6 +135,44 @@ def with_room(tree: Tree, nodes: int) -> Tree:
     return Tree(**stores)
 
 
+def first_edges(parent: Tensor, depth: Tensor, edge: Tensor) -> Tensor:
+    """The root's edge on each node's path, `[B, N]`; 0 at the root."""
+    for _ in range(int(depth.max()) - 1):  # ends at a child of the root
+        edge = torch.where(depth > 1, edge.gather(1, parent), edge)
+    return edge
+
+
+def subtree(tree: Tree, edge: Tensor, planted: Tree, discount: float) -> Tree:
+    """The trees a step later: below the root's edges `edge` `[B]`, their visits, values and closed edges kept.
+
+    Depth and a plan's outcome count from the new root, and nodes keep their order. planted: the trees of the present, which say
+    what is allowed now, and stand where an edge was not visited.
+    """
+    used = tree.visits.shape[1] - 1
+    parent, depth = tree.parent[:, :used].long(), tree.depth[:, :used].long()
+    member = (depth > 0) & (first_edges(parent, depth, tree.edge[:, :used].long()) == edge.unsqueeze(1))
+    size = member.sum(1, keepdim=True)
+    order = (~member).long().argsort(dim=1, stable=True)[:, : max(1, int(size.max()))]
+    order = torch.cat([order, torch.full_like(size, used)], 1)
+    number = torch.cat([member.long().cumsum(1) - 1, torch.full_like(size, -1)], 1)  # of each node from now on
+    kept = torch.arange(order.shape[1], device=edge.device) < size
+    taken = {name: store[rows_of(tree, order), order] for name, store in vars(tree).items()}
+    taken["plan"] = (taken["plan"] - taken["reward"][:, :1]) / discount
+    taken["depth"] = taken["depth"] - 1
+    taken["logits"][:, 0] = masked(taken["logits"][:, 0], planted.valid[:, 0])
+    for name in ("parent", "child", "next"):
+        was = taken[name].long()
+        taken[name] = torch.where(was >= 0, number.gather(1, was.flatten(1).clamp(min=0)).view_as(was), was)
+    anew = ("parent", "edge", "reward", "total", "visits", "eligible", "best", "next")  # of a root
+    for name, store in taken.items():
+        shape, empty = [len(size), -1] + [1] * (store.ndim - 2), -1 if name in ("child", "next") else 0
+        store = torch.where(kept.view(shape), store, torch.full_like(store, empty))
+        root = (size == 0) | (name in anew)
+        store[:, :1] = torch.where(root.view(shape), getattr(planted, name)[:, :1].to(store.dtype), store[:, :1])
+        taken[name] = store
+    return Tree(**taken)
+
+
 def masked(logits: Tensor, valid: Tensor) -> Tensor:
     """Logits with what is not allowed far below the rest."""
     return torch.where(valid, logits, torch.full_like(logits, CLOSED))

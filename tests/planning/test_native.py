@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(shutil.which("c++") is None and shutil.which("g+
 
 @dataclass(frozen=True, eq=False)
 class Rough:
-    """An invented world with everything at once: particles, costs, masks that depend on the state, and numbers that are not finite.
+    """An invented world with everything at once: particles, costs, masks that depend on the state, numbers that are none.
 
     Its parts come as a model may give them: some views, some of another layout.
     """
