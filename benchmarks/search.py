@@ -4,8 +4,8 @@
 cache. Every engine has a process of its own, on one core, and they take turns. `ratio_mctx_256_64`: how many times faster than
 mctx the fastest backend is, at 256 trees of 64 simulations. `ratio_model_1024_64`: the search's whole time over that of its
 model's evaluations alone. Ratios are of median wall times; those with `cpu_` are of processor time, which other work on the
-machine disturbs less. `same_256_64`: the share of trees with mctx's action and root visits. The backend `fused` is `native` with the
-model itself compiled.
+machine disturbs less. `same_256_64`: the share of trees with mctx's action and root visits. The backend `fused` is `native` with
+the model itself compiled.
 """
 
 import argparse

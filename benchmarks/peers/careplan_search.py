@@ -68,7 +68,8 @@ class Fused(Invented):
 def prepare(settings: dict[str, Any]) -> dict[str, Callable[[], Any]]:
     made = {name: torch.from_numpy(value) for name, value in weights(settings["batch"]).items()}
     constant = torch.arange(ACTIONS).float().view(1, 1, -1, 1), torch.ones(1, 1, ACTIONS).bool(), torch.zeros(1, 1).bool()
-    problem = (Fused if BACKEND == "fused" else Invented)(made["first"], made["push"], made["second"], made["last"], made["root"], made["state"], *constant)
+    kind = Fused if BACKEND == "fused" else Invented
+    problem = kind(*(made[name] for name in ("first", "push", "second", "last", "root", "state")), *constant)
     state, action = problem.state.unsqueeze(1), torch.zeros(settings["batch"], 1, 1)
 
     @torch.no_grad()

@@ -13,7 +13,7 @@
 namespace {
 
 constexpr int LANES = 8, MOST_VECTORS = 32, AHEAD = 4;  // AHEAD: trees for which memory is asked beforehand
-constexpr int64_t BLOCK = 16;                          // trees that take a step together, so that their reads overlap
+constexpr int64_t BLOCK = 16;  // trees that take a step together, so that their reads overlap
 constexpr float CLOSED = -1e30f, VALUE_SCALE = 0.1f, VISIT_OFFSET = 50.0f, TINY = 1.17549435e-38f;
 
 typedef float floats __attribute__((vector_size(4 * LANES)));
@@ -315,7 +315,8 @@ struct Trees {
     }
   }
 
-  // The paths of a tree that will be grown soon. Always inlined: a function that only prefetches does nothing, says the compiler, and goes.
+  // Asks for what a tree that is grown soon will read; another thread may move it on meanwhile, which does no harm.
+  // Inlined always: of a function that only asks, the compiler says that it does nothing, and drops it.
   __attribute__((always_inline)) void fetch(int64_t b, int64_t first, int64_t count, const View *part) const {
     for (int64_t w = 0; w < count; ++w) {
       const int32_t *path = this->path(b, first + w);

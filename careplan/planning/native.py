@@ -31,6 +31,9 @@ EDGES = ("q", "edge_visits", "logits", "child")
 ROWS_AT_ONCE = 2048  # asked of the model at a time: more leave the cache
 
 
+Shapes = dict[str, tuple[tuple[int, ...], torch.dtype]]
+
+
 class _Forest(ctypes.Structure):
     """`Forest` of native.cpp, field by field."""
 
@@ -136,13 +139,17 @@ def grown(
     discount: float,
     risk_level: float,
 ) -> Tree:
-    """Run all simulations: `widths` at once in turn, those of a turn through root edges visited `wanted` `[N, B]` times since `start`."""
+    """The trees after all simulations, `widths` at once in turn.
+
+    start, wanted: those of a turn go through root edges visited `wanted` `[N, B]` times since they had `start` `[B, K]` visits.
+    """
     step, used = library(), tree.visits.shape[1] - 1
     tree, records, edges_at = pack(tree, len(wanted))
     batch, rows, edges, action = tree.table.shape
     embedding, wide, shapes = tree.state.shape[-1], max(widths), _shapes(tree)
-    wanted, budget = (part.to(torch.float32).contiguous() for part in (wanted, budget))
-    noise, start = (pad(part.to(torch.float32), (0, -edges % LANES)).contiguous() for part in (noise, start))
+    noise, start, wanted, budget = (part.to(torch.float32) for part in (noise, start, wanted, budget))
+    noise, start = (pad(part.expand(batch, edges), (0, -edges % LANES)).contiguous() for part in (noise, start))
+    wanted, budget = wanted.contiguous(), budget.expand(batch, tree.value.shape[3] - 1).contiguous()
     paths = torch.empty(wide, batch, depth + 3, dtype=torch.int32)
     forest = _Forest(
         *(store.data_ptr() for store in (records, tree.state, tree.table, noise, start, budget, paths)),
@@ -151,22 +158,22 @@ def grown(
         *(discount, risk_level),
     )
     at, line = ctypes.byref(forest), wanted.stride(0) * wanted.element_size()
-    most, done, last, parts = max(1, ROWS_AT_ONCE // batch), 0, (0, 0), None
+    most, done, last, parts, new = max(1, ROWS_AT_ONCE // batch), 0, (0, 0), None, None
     for width in widths:
         for first in range(0, width, most):
             count = min(most, width - first)
             state, taken = torch.empty(batch, count, embedding), torch.empty(batch, count, action)
             seek = (wanted.data_ptr() + done * line, width) if first == 0 else (None, 0)
             step(at, parts, *last, *seek, first, count, used + done + first, state.data_ptr(), taken.data_ptr())
-            new = problem.expand(state, taken)
-            kept, parts = _views(new, shapes, (batch, count))  # kept until they are read
+            new, parts = _views(problem.expand(state, taken), shapes, (batch, count))
             last = first, count
         done += width
     step(at, parts, *last, None, 0, 0, 0, 0, None, None)
+    del new  # until now C++ looked at these tensors
     return tree
 
 
-def _shapes(tree: Tree) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+def _shapes(tree: Tree) -> Shapes:
     """What a node of an expansion must be: the shape `[...]` and type of each part, in native.cpp's order."""
     outcome, edges, kind = tuple(tree.value.shape[2:]), (tree.q.shape[-1],), torch.float32
     return {
@@ -180,12 +187,15 @@ def _shapes(tree: Tree) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
     }
 
 
-def _views(new: Expansion, shapes: dict[str, tuple[tuple[int, ...], torch.dtype]], wide: tuple[int, int]) -> tuple[list[Tensor], Any]:
-    """An expansion as `View`s of native.cpp: address, strides of trees and nodes, size of an element; and the tensors behind them."""
+def _views(new: Expansion, shapes: Shapes, wide: tuple[int, int]) -> tuple[list[Tensor], Any]:
+    """An expansion's tensors, and where they lie as `View`s of native.cpp: address, strides of trees and nodes, element size.
+
+    Raises ValueError where one is not what a node must be: C++ would read beyond it.
+    """
     kept, numbers = [], []
     for name, (shape, kind) in shapes.items():
         part: Tensor = getattr(new, name)
-        if part.shape != wide + shape or part.dtype != kind or part.is_cuda:
+        if part.shape != wide + shape or part.dtype != kind or part.device.type != "cpu":
             raise ValueError(f"expand: {name} is {part.dtype} {list(part.shape)}, expected {kind} {[*wide, *shape]}")
         if shape and not _dense(shape, part.stride()[2:]):
             part = part.contiguous()

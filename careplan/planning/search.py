@@ -15,7 +15,19 @@ from torch import Tensor
 
 from careplan.planning import native
 from careplan.planning.model import Expansion, Problem
-from careplan.planning.tree import CLOSED, Tree, completed_q, descend, first_edges, grow, plant, rows_of, subtree, tail_mean, with_room
+from careplan.planning.tree import (
+    CLOSED,
+    Tree,
+    completed_q,
+    descend,
+    first_edges,
+    grow,
+    plant,
+    rows_of,
+    subtree,
+    tail_mean,
+    with_room,
+)
 
 Backend = Literal["eager", "compiled", "native"]
 
