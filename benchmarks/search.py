@@ -1,10 +1,11 @@
 """How fast the tree search is, beside mctx: the same invented model, weights and work, and the same answers.
 
-`python benchmarks/search.py [--rounds 7] [--backends eager compiled] [--json]`. Needs uv, which makes mctx's environment in its
+`python benchmarks/search.py [--rounds 7] [--backends native] [--json]`. Needs uv, which makes mctx's environment in its
 cache. Every engine has a process of its own, on one core, and they take turns. `ratio_mctx_256_64`: how many times faster than
 mctx the fastest backend is, at 256 trees of 64 simulations. `ratio_model_1024_64`: the search's whole time over that of its
 model's evaluations alone. Ratios are of median wall times; those with `cpu_` are of processor time, which other work on the
-machine disturbs less. `same_256_64`: the share of trees with mctx's action and root visits.
+machine disturbs less. `same_256_64`: the share of trees with mctx's action and root visits. The backend `fused` is `native` with
+the model itself compiled.
 """
 
 import argparse
@@ -64,7 +65,7 @@ def compare(backends: list[str], sizes: tuple[tuple[int, int], ...], rounds: int
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--backends", nargs="+", default=["eager", "compiled"])
+    parser.add_argument("--backends", nargs="+", default=["native"], help="of eager, compiled, native, fused")
     parser.add_argument("--sizes", nargs="+", default=[f"{batch}_{simulations}" for batch, simulations in SIZES])
     parser.add_argument("--json", action="store_true", help="one object, on one line")
     chosen = parser.parse_args()

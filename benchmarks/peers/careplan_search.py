@@ -1,4 +1,7 @@
-"""Our engine: a worker of `benchmarks/search.py`. `careplan_search.py eager`, or another backend."""
+"""Our engine: a worker of `benchmarks/search.py`. `careplan_search.py eager`, or another backend.
+
+`fused` is the native backend, with the model itself compiled by `torch.compile`.
+"""
 
 import sys
 from collections.abc import Callable
@@ -28,33 +31,45 @@ class Invented:
     last: Tensor
     start: Tensor
     state: Tensor
+    table: Tensor  # [1, 1, K, 1]
+    always: Tensor  # [1, 1, K]
+    never: Tensor  # [1, 1]
 
     def root(self) -> Expansion:
         seen = (self.state @ self.start).unsqueeze(1)
-        return self._look(self.state.unsqueeze(1), torch.zeros_like(seen[..., 0]), seen[..., 1:])
+        return self._look(self.state.unsqueeze(1), torch.zeros_like(seen[..., 0]), torch.tanh(seen[..., 1]), seen[..., 2:])
 
     def expand(self, state: Tensor, action: Tensor) -> Expansion:
-        hidden = torch.relu(state @ self.first + self.push[action[..., 0].long()])
-        new = torch.relu(hidden @ self.second) @ self.last
-        return self._look(torch.tanh(new[..., :LATENT]), torch.tanh(new[..., LATENT]), new[..., LATENT + 1 :])
+        hidden = torch.addmm(self.push[action.flatten().long()], state.flatten(0, 1), self.first).relu_()
+        new = (hidden.mm(self.second).relu_().mm(self.last)).unflatten(0, state.shape[:2])
+        seen = torch.tanh(new[..., : LATENT + 2])
+        return self._look(seen[..., :LATENT], seen[..., LATENT], seen[..., LATENT + 1], new[..., LATENT + 2 :])
 
-    def _look(self, state: Tensor, reward: Tensor, seen: Tensor) -> Expansion:
-        none = torch.zeros_like(reward, dtype=torch.bool)
+    def _look(self, state: Tensor, reward: Tensor, value: Tensor, logits: Tensor) -> Expansion:
+        wide = reward.shape
         return Expansion(
             state=state,
             reward=reward[..., None, None],
-            value=torch.tanh(seen[..., 0])[..., None, None],
-            table=torch.arange(ACTIONS, dtype=state.dtype, device=state.device).view(1, 1, -1, 1).expand(*reward.shape, -1, 1),
-            valid=torch.ones_like(seen[..., 1:], dtype=torch.bool),
-            logits=seen[..., 1:],
-            raises=none,
+            value=value[..., None, None],
+            table=self.table.expand(*wide, -1, 1),
+            valid=self.always.expand(*wide, -1),
+            logits=logits,
+            raises=self.never.expand(wide),
         )
+
+
+class Fused(Invented):
+    """The same, compiled for each shape."""
+
+    expand = torch.compile(Invented.expand, dynamic=False)
 
 
 @torch.no_grad()
 def prepare(settings: dict[str, Any]) -> dict[str, Callable[[], Any]]:
     made = {name: torch.from_numpy(value) for name, value in weights(settings["batch"]).items()}
-    problem = Invented(made["first"], made["push"], made["second"], made["last"], made["root"], made["state"])
+    constant = torch.arange(ACTIONS).float().view(1, 1, -1, 1), torch.ones(1, 1, ACTIONS).bool(), torch.zeros(1, 1).bool()
+    kind = Fused if BACKEND == "fused" else Invented
+    problem = kind(*(made[name] for name in ("first", "push", "second", "last", "root", "state")), *constant)
     state, action = problem.state.unsqueeze(1), torch.zeros(settings["batch"], 1, 1)
 
     @torch.no_grad()
@@ -65,7 +80,7 @@ def prepare(settings: dict[str, Any]) -> dict[str, Callable[[], Any]]:
             depth=settings["depth"],
             considered=CONSIDERED,
             discount=DISCOUNT,
-            compiled=BACKEND == "compiled",
+            backend="native" if BACKEND == "fused" else BACKEND,
         )
         return [found.action.tolist(), found.visits.int().tolist()]
 

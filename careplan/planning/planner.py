@@ -11,7 +11,7 @@ from careplan.planning.actions import NO_CHANGE
 from careplan.planning.doses import DoseProblem
 from careplan.planning.model import PlanningModel
 from careplan.planning.safety import DoseContext, bounds_of, closed, guard_doses
-from careplan.planning.search import Plans, exhaustive, search
+from careplan.planning.search import Backend, Plans, exhaustive, search
 from careplan.planning.tree import tail_mean
 from careplan.stages import stage
 from careplan.therapy import Limits, Therapy
@@ -66,7 +66,7 @@ def plan_doses(
     effort: float = 0.02,
     simulations: int | None = None,
     seed: int = 0,
-    compiled: bool = False,
+    backend: Backend = "eager",
 ) -> DosePlans:
     """The best sequence of doses for each of B patients, its runner-up with another first action, and no change.
 
@@ -121,7 +121,7 @@ def plan_doses(
             noise=noise,
             risk_level=risk_level,
             parallel=True,
-            compiled=compiled,
+            backend=backend,
         )
         plans = found.plans()
     return _answer(problem, plans, limits, reasons, allowance, risk_level, worth)

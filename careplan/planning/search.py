@@ -8,13 +8,28 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from careplan.planning import native
 from careplan.planning.model import Expansion, Problem
-from careplan.planning.tree import CLOSED, Tree, completed_q, descend, grow, plant, rows_of, tail_mean
+from careplan.planning.tree import (
+    CLOSED,
+    Tree,
+    completed_q,
+    descend,
+    first_edges,
+    grow,
+    plant,
+    rows_of,
+    subtree,
+    tail_mean,
+    with_room,
+)
+
+Backend = Literal["eager", "compiled", "native"]
 
 # No bounds are checked twice, and no read is moved behind a write, which would copy the whole tree.
 IN_PLACE: dict[str, str | int | bool | Callable[..., Any]] = {
@@ -84,23 +99,18 @@ class Found:
     def plans(self) -> Plans:
         """Every node as a plan."""
         tree = self.tree
-        first = tree.edge[:, :-1].clone()
-        for _ in range(int(tree.depth.max()) - 1):  # ends at a child of the root
-            above = tree.parent[:, :-1]
-            first = torch.where(tree.depth[:, :-1] > 1, first.gather(1, above), first)
-        shape = tree.parent[:, :-1]
-        action = tree.table[rows_of(tree, shape), shape, tree.edge[:, :-1]]
+        parent, depth, edge = (store[:, :-1].long() for store in (tree.parent, tree.depth, tree.edge))
         return Plans(
-            parent=tree.parent[:, :-1],
-            depth=tree.depth[:, :-1],
-            first=first,
-            action=action,
+            parent=parent,
+            depth=depth,
+            first=first_edges(parent, depth, edge),
+            action=tree.table[rows_of(tree, parent), parent, edge],
             outcome=tree.plan[:, :-1],
-            eligible=tree.eligible[:, :-1],
+            eligible=tree.eligible[:, :-1].bool(),
             broken=tree.broken[:, :-1].any(1),
             table=tree.table[:, 0],
             allowed=self.allowed,
-            pruned=self.allowed & ~tree.valid[:, 0],
+            pruned=self.allowed & (tree.logits[:, 0] <= CLOSED),
         )
 
 
@@ -149,17 +159,21 @@ def root_scores(tree: Tree, noise: Tensor) -> Tensor:
     return torch.where(logits > CLOSED, score, torch.full_like(score, -torch.inf))
 
 
-def most_visited(tree: Tree, noise: Tensor, wanted: Tensor | None = None, width: int = 1) -> tuple[Tensor, Tensor]:
-    """The `width` best root edges of those visited `wanted` `[B]` times, or nearest to that; of the most visited when None.
+def most_visited(
+    tree: Tree, noise: Tensor, start: Tensor, wanted: Tensor | None = None, width: int = 1
+) -> tuple[Tensor, Tensor]:
+    """The `width` best root edges of those visited `wanted` `[B]` times since `start` `[B, K]`, or nearest to that; of the most
+    visited when None. The first of equals goes first.
 
     Returns edges `[B, width]` and which of them are still allowed.
     """
-    visits = tree.edge_visits[:, 0]
+    visits, still = tree.edge_visits[:, 0] - start, tree.logits[:, 0] > CLOSED
     if wanted is None:
-        wanted = torch.where(tree.valid[:, 0], visits, torch.zeros_like(visits)).amax(-1)
+        wanted = torch.where(still, visits, torch.zeros_like(visits)).amax(-1)
     scores = root_scores(tree, noise) - 1e12 * (visits - wanted.unsqueeze(1)).abs()
-    edges = scores.argmax(-1, keepdim=True) if width == 1 else scores.topk(width, dim=-1).indices
-    return edges, tree.valid[:, 0].gather(1, edges)
+    ranked = scores.argmax(-1, keepdim=True) if width == 1 else scores.sort(dim=-1, descending=True, stable=True).indices
+    edges = ranked[:, :width]
+    return edges, still.gather(1, edges)
 
 
 def search(
@@ -173,40 +187,56 @@ def search(
     risk_level: float = 1.0,
     discount: float = 1.0,
     parallel: bool = False,
-    compiled: bool = False,
+    backend: Backend = "eager",
+    after: tuple[Found, Tensor] | None = None,
 ) -> Found:
     """Gumbel tree search of one tree a patient.
 
     depth: the longest path. budget: `[B, C - 1]` bounds on mean costs, already lowered by whatever margin they need.
     considered: root candidates that halving begins with. noise: `[B, K]` Gumbel noise, 0 when None.
     risk_level: share of the worst particles that a value averages. parallel: advance all survivors of a round at once.
-    compiled: `torch.compile` whole simulations, the problem's `expand` in them: worth its minutes where `expand` is small and
-    the same number of trees comes again. Falls back to eager with a warning.
+    backend: what grows the trees. `native`: C++, on a CPU, compiled in seconds at first use. `compiled`: `torch.compile` whole
+    simulations, the problem's `expand` in them, worth its minutes where `expand` is small and the same number of trees comes
+    again. Where they cannot be had, both become eager with a warning. All give the same answers.
+    after: what an earlier search of the same patients found, and the root's edge `[B]` that was carried out since: the tree below
+    it is kept, and the simulations are added to it. The problem's root is then the present, a step later, and the budget what is
+    left of it; where that edge was not visited (or is -1, none was carried out) the tree is new.
     """
     if simulations < 1 or depth < 1 or not 0.0 < discount <= 1.0 or not 0.0 < risk_level <= 1.0:
         raise ValueError(f"search: simulations {simulations}, depth {depth}, discount {discount}, risk_level {risk_level}")
     root = problem.root()
     allowed = root.valid[:, 0]
     batch, candidates = allowed.shape
-    tree = plant(root, simulations, risk_level)
+    tree = plant(root, risk_level)
+    if after is not None:
+        tree = subtree(after[0].tree, after[1], tree, discount)
     noise = torch.zeros_like(tree.q[:, 0]) if noise is None else noise
     if budget is None:
         budget = torch.full((batch, root.value.shape[-1] - 1), torch.inf, device=noise.device)
     considered = min(considered, candidates)
-    step = fall_back(simulate) if compiled else simulate
-    open_edges = allowed.sum(1)
+    open_edges = tree.valid[:, 0].sum(1)
     counts = [considered] if parallel else sorted({min(count, considered) for count in open_edges.tolist()})
     alike = widths_of(counts[0], simulations, int(open_edges.max()), parallel)
     widths = alike if len(counts) == 1 else [1] * simulations
     visited = torch.tensor([visits_considered(count, simulations) for count in counts])
     row = torch.bucketize(open_edges.clamp(max=considered), torch.tensor(counts, device=noise.device))
     wanted = visited.to(noise)[row].T.contiguous()  # [simulations, B]
-    most, slots, used = visited.amax(0).tolist(), torch.arange(1, simulations + 1, device=noise.device), 0
-    for width in widths:
-        rules = (reach(most[used], depth), budget, discount, risk_level)
-        step(problem, tree, noise, wanted[used], slots[used : used + width], *rules)
-        used += width
-    return Found(tree, most_visited(tree, noise)[0][:, 0], tree.edge_visits[:, 0], tree.q[:, 0], allowed)
+    start, rules = tree.edge_visits[:, 0], (budget, discount, risk_level)
+    missing = native.why_not(tree) if backend == "native" else None
+    if missing is not None:
+        warnings.warn(f"the search runs eagerly: {missing}", RuntimeWarning, stacklevel=2)
+    if backend == "native" and missing is None:
+        tree = native.grown(problem, tree, noise, start, wanted, widths, depth, *rules)
+    else:
+        step = fall_back(simulate) if backend == "compiled" else simulate
+        slots = torch.arange(simulations, device=noise.device) + tree.visits.shape[1] - 1
+        tree, most, used = with_room(tree, simulations), visited.amax(0).tolist(), 0
+        for width in widths:
+            far = depth if after else reach(most[used], depth)
+            step(problem, tree, noise, start, wanted[used], slots[used : used + width], far, *rules)
+            used += width
+    action = most_visited(tree, noise, start)[0][:, 0]
+    return Found(tree, action, tree.edge_visits[:, 0], tree.q[:, 0], allowed)
 
 
 def reach(visits: int, depth: int) -> int:
@@ -218,6 +248,7 @@ def simulate(
     problem: Problem,
     tree: Tree,
     noise: Tensor,
+    start: Tensor,
     wanted: Tensor,
     slots: Tensor,
     depth: int,
@@ -226,7 +257,7 @@ def simulate(
     risk_level: float,
 ) -> None:
     """W simulations, to be hung at `slots` `[W]`, through the best root edges of those visited `wanted` `[B]` times."""
-    first, active = most_visited(tree, noise, wanted, len(slots))
+    first, active = most_visited(tree, noise, start, wanted, len(slots))
     path = descend(tree, first, active, slots, depth)
     at = (rows_of(tree, first), path.parent)
     new = problem.expand(tree.state[at], tree.table[(*at, path.edge)])

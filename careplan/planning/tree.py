@@ -99,52 +99,78 @@ def rows_of(tree: Tree, nodes: Tensor) -> Tensor:
     return torch.arange(len(tree.visits), device=nodes.device).view(-1, *[1] * (nodes.ndim - 1))
 
 
-def plant(root: Expansion, nodes: int, risk_level: float) -> Tree:
-    """B trees that hold their root, with room for `nodes` nodes."""
-    batch, _, particles, channels = root.value.shape
-    candidates, rows = root.logits.shape[-1], nodes + 1
-
-    def space(*shape: int, fill: float | None = 0.0, dtype: torch.dtype | None = None) -> Tensor:
-        made = torch.empty(rows, batch, *shape, dtype=dtype or root.value.dtype, device=root.value.device)
-        if fill is not None:
-            made.fill_(fill)
-        return made.transpose(0, 1)  # neighbours in memory are the trees, which grow side by side
-
-    tree = Tree(
-        state=space(root.state.shape[-1], fill=None, dtype=root.state.dtype),
-        table=space(candidates, root.table.shape[-1], dtype=root.table.dtype),
-        depth=space(dtype=torch.long),
-        parent=space(dtype=torch.long),
-        edge=space(dtype=torch.long),
-        reward=space(particles, channels),
-        value=space(particles, channels),
-        total=space(particles, channels),
-        plan=space(particles, channels),
-        raw=space(),
-        visits=space(),
-        eligible=space(dtype=torch.bool),
-        broken=space(dtype=torch.bool),
-        child=space(candidates, fill=-1, dtype=torch.long),
-        edge_visits=space(candidates),
-        q=space(candidates),
-        logits=space(candidates),
-        best=space(dtype=torch.long),
-        next=space(fill=-1, dtype=torch.long),
-    )
+def plant(root: Expansion, risk_level: float) -> Tree:
+    """B trees that hold their root, with no room yet."""
     finite = torch.isfinite(root.value).flatten(2).all(-1)[:, 0]
     value = torch.nan_to_num(root.value[:, 0], 0.0, 0.0, 0.0)
-    for store, first in (
-        (tree.state, root.state[:, 0]),
-        (tree.table, root.table[:, 0]),
-        (tree.value, value),
-        (tree.plan, value),
-        (tree.raw, tail_mean(value[..., 0], risk_level)),
-        (tree.eligible, torch.ones_like(finite)),
-        (tree.broken, ~finite),
-        (tree.logits, masked(root.logits, root.valid)[:, 0]),
-    ):
-        store[:, 0] = first
-    return tree
+    logits = masked(root.logits, root.valid)[:, 0]
+    node, none = torch.zeros_like(finite, dtype=torch.long), torch.zeros_like(value)
+    first = {
+        "state": root.state[:, 0],
+        "table": root.table[:, 0],
+        **dict.fromkeys(("depth", "parent", "edge", "best"), node),
+        **dict.fromkeys(("reward", "total"), none),
+        **dict.fromkeys(("value", "plan"), value),
+        "raw": tail_mean(value[..., 0], risk_level),
+        "visits": none[:, 0, 0],
+        "eligible": torch.ones_like(finite),
+        "broken": ~finite,
+        "child": torch.full_like(logits, -1, dtype=torch.long),
+        **dict.fromkeys(("edge_visits", "q"), torch.zeros_like(logits)),
+        "logits": logits,
+        "next": node - 1,
+    }
+    return Tree(**{name: torch.stack([store, store], 1) for name, store in first.items()})
+
+
+def with_room(tree: Tree, nodes: int) -> Tree:
+    """A copy of the trees with room for `nodes` more. Neighbours in memory are the trees, which grow side by side."""
+    stores = {}
+    for name, store in vars(tree).items():
+        made = store.new_empty(store.shape[1] + nodes, len(store), *store.shape[2:]).transpose(0, 1)
+        if name != "state":
+            made.fill_(-1 if name in ("child", "next") else 0)
+        made[:, : store.shape[1] - 1] = store[:, :-1]
+        stores[name] = made
+    return Tree(**stores)
+
+
+def first_edges(parent: Tensor, depth: Tensor, edge: Tensor) -> Tensor:
+    """The root's edge on each node's path, `[B, N]`; 0 at the root."""
+    for _ in range(int(depth.max()) - 1):  # ends at a child of the root
+        edge = torch.where(depth > 1, edge.gather(1, parent), edge)
+    return edge
+
+
+def subtree(tree: Tree, edge: Tensor, planted: Tree, discount: float) -> Tree:
+    """The trees a step later: below the root's edges `edge` `[B]`, their visits, values and closed edges kept.
+
+    Depth and a plan's outcome count from the new root, and nodes keep their order. planted: the trees of the present, which say
+    what is allowed now, and stand where an edge was not visited.
+    """
+    used = tree.visits.shape[1] - 1
+    parent, depth = tree.parent[:, :used].long(), tree.depth[:, :used].long()
+    member = (depth > 0) & (first_edges(parent, depth, tree.edge[:, :used].long()) == edge.unsqueeze(1))
+    size = member.sum(1, keepdim=True)
+    order = (~member).long().argsort(dim=1, stable=True)[:, : max(1, int(size.max()))]
+    order = torch.cat([order, torch.full_like(size, used)], 1)
+    number = torch.cat([member.long().cumsum(1) - 1, torch.full_like(size, -1)], 1)  # of each node from now on
+    kept = torch.arange(order.shape[1], device=edge.device) < size
+    taken = {name: store[rows_of(tree, order), order] for name, store in vars(tree).items()}
+    taken["plan"] = (taken["plan"] - taken["reward"][:, :1]) / discount
+    taken["depth"] = taken["depth"] - 1
+    taken["logits"][:, 0] = masked(taken["logits"][:, 0], planted.valid[:, 0])
+    for name in ("parent", "child", "next"):
+        was = taken[name].long()
+        taken[name] = torch.where(was >= 0, number.gather(1, was.flatten(1).clamp(min=0)).view_as(was), was)
+    anew = ("parent", "edge", "reward", "total", "visits", "eligible", "best", "next")  # of a root
+    for name, store in taken.items():
+        shape, empty = [len(size), -1] + [1] * (store.ndim - 2), -1 if name in ("child", "next") else 0
+        store = torch.where(kept.view(shape), store, torch.full_like(store, empty))
+        root = (size == 0) | (name in anew)
+        store[:, :1] = torch.where(root.view(shape), getattr(planted, name)[:, :1].to(store.dtype), store[:, :1])
+        taken[name] = store
+    return Tree(**taken)
 
 
 def masked(logits: Tensor, valid: Tensor) -> Tensor:

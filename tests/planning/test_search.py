@@ -183,6 +183,43 @@ def test_numbers_that_are_not_finite_do_not_spread(parallel):
     assert exhaustive(toy, depth=3).broken.tolist() == [True, False]
 
 
+class Later(Walk):
+    """The walk after its first step: nodes carry their own clock."""
+
+    def root(self) -> Expansion:
+        whole = super().root()
+        return self.look(whole.state[..., 0] + 1, whole.reward, whole.raises)
+
+
+@pytest.mark.parametrize("backend", ["eager", "native"])
+def test_the_tree_below_what_was_carried_out_is_kept_and_continued(backend):
+    toy = walk(13, batch=4, depth=4, actions=5)
+    later = Later(toy.reward, toy.cost, toy.raises)
+    asked = {"budget": torch.full((4, 1), 2.0), "discount": 0.9, "risk_level": 0.5, "backend": backend}
+    found = search(toy, simulations=40, depth=4, **asked)
+    edge = found.visits.argmax(1)
+    edge[3] = -1  # nothing was carried out
+    rows = torch.arange(3)
+    node = found.tree.child[rows, 0, edge[:3]].long()
+    more = search(later, simulations=1, depth=3, considered=1, after=(found, edge), **asked)
+    before, now = found.tree.edge_visits[rows, node], more.visits[:3]
+    assert (now - before).sum(1).tolist() == [1.0] * 3 and (before.sum(1) > 2).all()
+    untouched = now == before
+    assert torch.equal(more.q[:3][untouched], found.tree.q[rows, node][untouched])
+    assert more.visits[3].sum() == 1.0
+
+    more = search(later, simulations=30, depth=3, after=(found, edge), **asked)
+    assert (more.visits.sum(1) - 30.0).tolist() == [*before.sum(1).tolist(), 0.0]
+    plans = more.plans()
+    seen = plans.depth > 0
+    held = (found.plans().first == edge.unsqueeze(1)) & (found.plans().depth > 1)
+    assert (seen.sum(1) > held.sum(1)).all() and int(plans.depth.max()) == 3
+    nodes = torch.arange(plans.parent.shape[1]).expand(4, -1)
+    sequence, steps = plans.sequence(nodes, 3)[..., 0].long(), torch.arange(3)
+    gained = (toy.reward[torch.arange(4).view(-1, 1, 1), 1 + steps, sequence] * 0.9 ** steps.view(-1, 1)).sum(2)
+    torch.testing.assert_close(plans.outcome[seen][..., 0], gained[seen])
+
+
 def test_tail_mean_is_the_mean_of_the_worst_share():
     values = torch.tensor([[4.0, 1.0, 3.0, 2.0]])
     assert tail_mean(values, 1.0).item() == 2.5
@@ -201,7 +238,7 @@ def test_what_cannot_be_compiled_runs_eagerly_and_says_so(monkeypatch):
     monkeypatch.setattr(torch, "compile", broken)
     toy = walk(2)
     with pytest.warns(RuntimeWarning, match="runs eagerly: no compiler"):
-        found = search(toy, simulations=12, depth=3, compiled=True)
+        found = search(toy, simulations=12, depth=3, backend="compiled")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert found.visits.tolist() == search(toy, simulations=12, depth=3).visits.tolist()

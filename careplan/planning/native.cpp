@@ -1,0 +1,370 @@
+// The tree's own work on a CPU: what tree.py says in tensors (descend, grow, best_edge) and search.py (most_visited), in loops.
+//
+// A node is one record of 32-bit words: its numbers, the outcomes [P, C] of reward, total, value and plan, then q, visits, logits
+// and children of its K edges, each padded to whole vectors. What is read together lies together, and no step allocates.
+// Plain C arguments, so that nothing of torch or Python is compiled. native.py has the same layout and the same fields.
+
+#include <algorithm>
+#include <cfloat>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+namespace {
+
+constexpr int LANES = 8, MOST_VECTORS = 32, AHEAD = 4;  // AHEAD: trees for which memory is asked beforehand
+constexpr int64_t BLOCK = 16;  // trees that take a step together, so that their reads overlap
+constexpr float CLOSED = -1e30f, VALUE_SCALE = 0.1f, VISIT_OFFSET = 50.0f, TINY = 1.17549435e-38f;
+
+typedef float floats __attribute__((vector_size(4 * LANES)));
+typedef int32_t ints __attribute__((vector_size(4 * LANES)));
+typedef float halves __attribute__((vector_size(2 * LANES)));
+
+enum Word { RAW, VISITS, BEST, NEXT, PARENT, EDGE, DEPTH, ELIGIBLE, BROKEN, OUTCOMES };  // then four times P * C, then the edges
+enum Part { STATE, REWARD, VALUE, TABLE, VALID, LOGITS, RAISES };                        // of an expansion
+
+struct Forest {
+  float *records, *state, *table;       // [B, R, words], [B, R, E], [B, R, K * d]
+  const float *noise, *start, *budget;  // [B, K padded] Gumbel noise and visits at the start, [B, C - 1]
+  int32_t *paths;                       // [most wide, B, depth + 3]: length (0 where inactive), first edge, leaf, nodes
+  int64_t trees, rows, words, edges_at, edges, embedding, action, particles, channels, wide, depth, threads;
+  float discount, risk_level;
+};
+
+struct View {  // one part of an expansion, [B, W, ...] with its last dimensions side by side
+  const char *data;
+  int64_t tree, node, size;
+  template <typename T> const T *at(int64_t b, int64_t w) const {
+    return reinterpret_cast<const T *>(data + size * (b * tree + w * node));
+  }
+};
+
+inline floats splat(float x) { return floats{x, x, x, x, x, x, x, x}; }
+inline floats most(floats a, floats b) { return a > b ? a : b; }
+inline floats least(floats a, floats b) { return a < b ? a : b; }
+inline halves low(floats x) { halves h; std::memcpy(&h, &x, sizeof h); return h; }
+inline halves high(floats x) { halves h; std::memcpy(&h, reinterpret_cast<char *>(&x) + sizeof h, sizeof h); return h; }
+inline float sum(floats x) { halves h = low(x) + high(x); return (h[0] + h[2]) + (h[1] + h[3]); }
+inline float maximum(floats x) {
+  halves a = low(x), b = high(x), h = a > b ? a : b;
+  return std::max(std::max(h[0], h[2]), std::max(h[1], h[3]));
+}
+inline float minimum(floats x) { return -maximum(-x); }
+
+inline floats load(const float *from) { floats x; std::memcpy(&x, from, sizeof x); return x; }
+inline floats lanes(float from) { return floats{0, 1, 2, 3, 4, 5, 6, 7} + from; }
+
+inline floats exponential(floats x) {  // of x <= 0, never below TINY; Cephes' expf, within 2 units in the last place
+  x = most(x, splat(-87.3365447f));
+  floats n = (x * 1.44269504f + 12582912.0f) - 12582912.0f;  // rounds to whole numbers
+  floats r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+  floats p = splat(1.9875691500e-4f);
+  for (float c : {1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f}) p = p * r + c;
+  p = p * r * r + r + 1.0f;
+  ints power = (__builtin_convertvector(n, ints) + 127) << 23;
+  floats scale;
+  std::memcpy(&scale, &power, sizeof scale);
+  return p * scale;
+}
+
+struct Record {
+  float *word;
+  int32_t &whole(int64_t i) const { return reinterpret_cast<int32_t *>(word)[i]; }
+};
+
+template <int V>  // vectors of edges, 0 where not known beforehand
+struct Trees {
+  const Forest &f;
+  const int64_t padded, outcome;
+  explicit Trees(const Forest &forest)
+      : f(forest), padded((forest.edges + LANES - 1) / LANES * LANES), outcome(forest.particles * forest.channels) {}
+
+  int vectors() const { return V ? V : int(padded / LANES); }
+
+  Record node(int64_t b, int64_t n) const { return {f.records + (b * f.rows + n) * f.words}; }
+  float *reward(Record r) const { return r.word + OUTCOMES; }
+  float *total(Record r) const { return r.word + OUTCOMES + outcome; }
+  float *value(Record r) const { return r.word + OUTCOMES + 2 * outcome; }
+  float *plan(Record r) const { return r.word + OUTCOMES + 3 * outcome; }
+  float *q(Record r) const { return r.word + f.edges_at; }
+  float *visits(Record r) const { return q(r) + padded; }
+  float *logits(Record r) const { return q(r) + 2 * padded; }
+  int32_t *child(Record r) const { return reinterpret_cast<int32_t *>(q(r) + 3 * padded); }
+  int32_t *path(int64_t b, int64_t w) const { return f.paths + (w * f.trees + b) * (f.depth + 3); }
+
+  // The first of the largest of all edges, of which there are no NaN.
+  int argmax(const floats *x) const {
+    floats top = x[0];
+    for (int i = 1; i < vectors(); ++i) top = most(top, x[i]);
+    const float largest = maximum(top);
+    floats first = splat(0x1p24f);
+    for (int i = 0; i < vectors(); ++i) first = least(first, x[i] == largest ? lanes(i * LANES) : splat(0x1p24f));
+    const float found = minimum(first);
+    return found < f.edges ? int(found) : 0;
+  }
+
+  // What was just learnt of one edge. It is written to the record, but read from here: a vector that overlaps a fresh write waits.
+  struct News {
+    float edge, q, visits, logit;
+  };
+
+  // The logits, the scaled completed q (tree.completed_q) and the visits of a node's open edges; `count` is their sum.
+  struct Scored {
+    floats logits[V ? V : MOST_VECTORS], q[V ? V : MOST_VECTORS], visits[V ? V : MOST_VECTORS];
+    float top, count;
+  };
+
+  void complete(Record r, const News &news, Scored &s) const {
+    floats top = splat(CLOSED), weights = splat(0.0f), weighted = weights, count = weights, busiest = weights;
+    for (int i = 0; i < vectors(); ++i) {
+      const auto fresh = lanes(i * LANES) == news.edge;
+      s.logits[i] = fresh ? splat(news.logit) : load(logits(r) + i * LANES);
+      s.q[i] = fresh ? splat(news.q) : load(q(r) + i * LANES);
+      s.visits[i] = s.logits[i] > CLOSED ? (fresh ? splat(news.visits) : load(visits(r) + i * LANES)) : splat(0.0f);
+      top = most(top, s.logits[i]);
+    }
+    s.top = maximum(top);
+    for (int i = 0; i < vectors(); ++i) {
+      floats prior = s.visits[i] > 0.0f ? exponential(s.logits[i] - s.top) : splat(0.0f);
+      weights += prior;
+      weighted += prior * s.q[i];
+      count += s.visits[i];
+      busiest = most(busiest, s.visits[i]);
+    }
+    s.count = sum(count);
+    const float mixed = (r.word[RAW] + s.count * (sum(weighted) / std::max(sum(weights), TINY))) / (s.count + 1.0f);
+    floats lowest = splat(INFINITY), highest = splat(-INFINITY);
+    for (int i = 0; i < vectors(); ++i) {
+      s.q[i] = s.visits[i] > 0.0f ? s.q[i] : splat(mixed);
+      const auto edges = lanes(i * LANES) < float(f.edges);  // the padding is none
+      lowest = least(lowest, edges ? s.q[i] : splat(INFINITY));
+      highest = most(highest, edges ? s.q[i] : splat(-INFINITY));
+    }
+    const float base = minimum(lowest), span = std::max(maximum(highest) - base, 1e-8f);
+    const float scale = (VISIT_OFFSET + maximum(busiest)) * VALUE_SCALE / span;
+    for (int i = 0; i < vectors(); ++i) s.q[i] = scale * (s.q[i] - base);
+  }
+
+  int best_edge(Record r, const News &news) const {
+    Scored s;
+    complete(r, news, s);
+    floats top = splat(-INFINITY), total = splat(0.0f);
+    for (int i = 0; i < vectors(); ++i) {
+      s.q[i] += s.logits[i];
+      top = most(top, s.q[i]);
+    }
+    const float peak = maximum(top);
+    for (int i = 0; i < vectors(); ++i) total += s.q[i] = exponential(s.q[i] - peak);
+    const float share = 1.0f / sum(total), each = 1.0f / (1.0f + s.count);
+    for (int i = 0; i < vectors(); ++i)
+      s.q[i] = s.logits[i] > CLOSED ? s.q[i] * share - s.visits[i] * each : splat(-INFINITY);
+    return argmax(s.q);
+  }
+
+  float tail_mean(float *values) const {  // of P, which it sorts
+    const int64_t particles = f.particles;
+    float found = 0.0f;
+    if (f.risk_level >= 1.0f || particles == 1) {
+      for (int64_t p = 0; p < particles; ++p) found += values[p];
+      return found / particles;
+    }
+    float mass = f.risk_level * particles;
+    std::sort(values, values + particles);
+    for (int64_t p = 0; p < particles; ++p) found += values[p] * (std::min(std::max(mass - p, 0.0f), 1.0f) / mass);
+    return found;
+  }
+
+  // The `width` best root edges of those visited `wanted` times since the start, or nearest to that: search.most_visited.
+  void choose(int64_t b, float wanted, int64_t width) const {
+    const Record root = node(b, 0);
+    Scored s;
+    complete(root, {-1.0f, 0.0f, 0.0f, 0.0f}, s);
+    for (int i = 0; i < vectors(); ++i) {
+      const floats noise = load(f.noise + b * padded + i * LANES), start = load(f.start + b * padded + i * LANES);
+      floats away = load(visits(root) + i * LANES) - start - wanted;
+      away = most(away, -away);
+      const floats open = most(noise + s.logits[i] - s.top + s.q[i], splat(-1e9f)) - 1e12f * away;
+      const auto edges = lanes(i * LANES) < float(f.edges);
+      s.q[i] = edges ? (s.logits[i] > CLOSED ? open : splat(-FLT_MAX)) : splat(-INFINITY);
+    }
+    for (int64_t w = 0; w < width; ++w) {
+      const int best = argmax(s.q);
+      path(b, w)[0] = logits(root)[best] > CLOSED;
+      path(b, w)[1] = best;
+      for (int i = 0; i < vectors(); ++i) s.q[i] = lanes(i * LANES) == float(best) ? splat(-INFINITY) : s.q[i];
+    }
+  }
+
+  // From the root to an unvisited edge or as deep as it may go, in trees [from, to), which wait for memory together: what a tree
+  // finds steers no branch. A new node is hung at `slot`.
+  void descend(int64_t from, int64_t to, int64_t w, int64_t slot) const {
+    int32_t below[BLOCK];
+    for (int64_t b = from; b < to; ++b) {
+      int32_t *path = this->path(b, w);
+      below[b - from] = path[0] ? child(node(b, 0))[path[1]] : -1;
+      path[3] = 0;
+    }
+    int32_t deeper = 1;
+    for (int64_t level = 1; level < f.depth && deeper; ++level) {
+      deeper = 0;
+      for (int64_t b = from; b < to; ++b) {
+        int32_t *path = this->path(b, w), at = below[b - from], on = at >= 0;
+        path[3 + level] = at;
+        path[0] += on;
+        at = node(b, on ? at : 0).whole(NEXT);
+        below[b - from] = on ? at : -1;
+        deeper |= on;
+      }
+    }
+    for (int64_t b = from; b < to; ++b) {
+      path(b, w)[2] = below[b - from] >= 0 ? below[b - from] : slot;
+      const Asked asked = ask(b, w);
+      for (int64_t i = 0; i < f.embedding; i += 16) __builtin_prefetch(asked.state + i);
+      __builtin_prefetch(asked.action);
+    }
+  }
+
+  struct Asked {
+    const float *state, *action;
+  };
+
+  Asked ask(int64_t b, int64_t w) const {  // what the model is asked at the end of a path
+    const int32_t *path = this->path(b, w);
+    const int64_t parent = path[3 + std::max(path[0], 1) - 1], at = b * f.rows + parent;
+    const int64_t edge = parent ? node(b, parent).whole(BEST) : path[1];
+    return {f.state + at * f.embedding, f.table + (at * f.edges + edge) * f.action};
+  }
+
+  // Hang one expanded leaf into its tree, back its outcome up and score the path anew: tree.grow. scratch: [2 * P * C + P].
+  void grow(int64_t b, int64_t w, int64_t column, const View *part, float *scratch) const {
+    const int32_t *path = this->path(b, w), length = path[0], *nodes = path + 3;
+    if (!length) return;
+    const int64_t particles = f.particles, channels = f.channels;
+    const float gamma = f.discount;
+    const float *gained = part[REWARD].at<float>(b, column), *ahead = part[VALUE].at<float>(b, column);
+    float *here = scratch, *there = here + outcome, *channel = there + outcome;
+    Record leaf = node(b, path[2]), above = node(b, nodes[length - 1]);
+    const int32_t edge = length > 1 ? above.whole(BEST) : path[1];
+
+    bool finite = true;
+    for (int64_t i = 0; i < outcome; ++i) finite &= std::isfinite(gained[i]) && std::isfinite(ahead[i]);
+    float before = 1.0f;
+    for (int32_t step = 1; step < length; ++step) before *= gamma;
+    const float after = before * gamma;
+    float *const reward = this->reward(leaf), *const value = this->value(leaf), *const plan = this->plan(leaf);
+    const float *const otherwise = this->value(above), *const standing = this->plan(above);
+    for (int64_t i = 0; i < outcome; ++i) {
+      reward[i] = finite ? gained[i] : 0.0f;
+      value[i] = finite ? ahead[i] : 0.0f;
+      plan[i] = standing[i] - before * otherwise[i] + before * reward[i] + after * value[i];
+    }
+    bool over = false;
+    for (int64_t c = 1; c < channels; ++c) {
+      float mean = 0.0f;
+      for (int64_t p = 0; p < particles; ++p) mean += plan[p * channels + c];
+      over |= mean / particles > f.budget[b * (channels - 1) + c - 1];
+    }
+    const bool pruned = (*part[RAISES].at<bool>(b, column) && over) || !finite;
+    for (int64_t p = 0; p < particles; ++p) channel[p] = value[p * channels];
+    leaf.word[RAW] = tail_mean(channel);
+    leaf.whole(PARENT) = nodes[length - 1];
+    leaf.whole(EDGE) = edge;
+    leaf.whole(DEPTH) = length;
+    leaf.whole(ELIGIBLE) = above.whole(ELIGIBLE) && !pruned;
+    leaf.whole(BROKEN) = !finite;
+    const bool *valid = part[VALID].at<bool>(b, column);
+    const float *prior = part[LOGITS].at<float>(b, column);
+    floats masked[V ? V : MOST_VECTORS];
+    float *const open = reinterpret_cast<float *>(masked);
+    for (int64_t k = 0; k < padded; ++k) open[k] = k < f.edges && valid[k] ? prior[k] : CLOSED;
+    std::memcpy(logits(leaf), masked, sizeof(floats) * vectors());
+    leaf.whole(BEST) = argmax(masked);
+    leaf.whole(NEXT) = -1;
+    if (leaf.word[VISITS] == 0.0f) std::fill_n(child(leaf), padded, -1);  // all else of a new record is 0
+    const int64_t at = b * f.rows + path[2], table = f.edges * f.action;
+    std::memcpy(f.state + at * f.embedding, part[STATE].at<float>(b, column), sizeof(float) * f.embedding);
+    std::memcpy(f.table + at * table, part[TABLE].at<float>(b, column), sizeof(float) * table);
+
+    child(above)[edge] = path[2];
+    for (int64_t i = 0; i < outcome; ++i) {
+      there[i] = value[i];                                           // what the leaf returns
+      here[i] = pruned ? otherwise[i] : reward[i] + gamma * value[i];  // and its parent
+    }
+    for (int32_t step = length; step > 0; --step) {
+      Record below = step == length ? leaf : node(b, nodes[step]), from = node(b, nodes[step - 1]);
+      if (step < length)
+        for (int64_t i = 0; i < outcome; ++i) {
+          there[i] = here[i];
+          here[i] = this->reward(below)[i] + gamma * here[i];
+        }
+      float *sums = total(below), seen = below.word[VISITS] += 1.0f;
+      for (int64_t i = 0; i < outcome; ++i) sums[i] += there[i];
+      for (int64_t p = 0; p < particles; ++p)
+        channel[p] = this->reward(below)[p * channels] + gamma * sums[p * channels] / seen;
+      const int32_t taken = step > 1 ? from.whole(BEST) : path[1];
+      const bool closes = pruned && step == length;
+      const News news{float(taken), tail_mean(channel), seen, closes ? CLOSED : logits(from)[taken]};
+      if (step > 1) {
+        const int best = best_edge(from, news);
+        from.whole(BEST) = best;
+        from.whole(NEXT) = child(from)[best];
+      }
+      q(from)[taken] = news.q;
+      visits(from)[taken] = seen;
+      if (closes) logits(from)[taken] = CLOSED;
+    }
+  }
+
+  // Asks for what a tree that is grown soon will read; another thread may move it on meanwhile, which does no harm.
+  // Inlined always: of a function that only asks, the compiler says that it does nothing, and drops it.
+  __attribute__((always_inline)) void fetch(int64_t b, int64_t first, int64_t count, const View *part) const {
+    for (int64_t w = 0; w < count; ++w) {
+      const int32_t *path = this->path(b, first + w);
+      for (int64_t k = 0; k < f.edges; k += 16) __builtin_prefetch(part[LOGITS].at<float>(b, w) + k);
+      for (int32_t step = 0; step < path[0]; ++step)
+        for (int64_t word = 0; word < f.words; word += 16) __builtin_prefetch(node(b, path[3 + step]).word + word, 1);
+    }
+  }
+};
+
+template <int V>
+void step(const Forest &f, const View *grown, int64_t grown_first, int64_t grown_count, const float *wanted, int64_t width,
+          int64_t first, int64_t count, int64_t slot, float *state, float *action) {
+  const Trees<V> trees(f);
+#pragma omp parallel for num_threads(f.threads) if (f.threads > 1)
+  for (int64_t block = 0; block < (f.trees + BLOCK - 1) / BLOCK; ++block) {
+    const int64_t from = block * BLOCK, to = std::min(from + BLOCK, f.trees);
+    float scratch[64], *room = scratch, *more = nullptr;
+    if (2 * trees.outcome + f.particles > 64) room = more = new float[2 * trees.outcome + f.particles];
+    for (int64_t b = from; b < to; ++b) {
+      if (b + AHEAD < f.trees) trees.fetch(b + AHEAD, grown_first, grown_count, grown);
+      for (int64_t w = 0; w < grown_count; ++w) trees.grow(b, grown_first + w, w, grown, room);
+    }
+    delete[] more;
+    if (width)
+      for (int64_t b = from; b < to; ++b) trees.choose(b, wanted[b], width);
+    for (int64_t w = 0; w < count; ++w) {
+      trees.descend(from, to, first + w, slot + w);
+      for (int64_t b = from; b < to; ++b) {
+        const auto asked = trees.ask(b, first + w);
+        std::memcpy(state + (b * count + w) * f.embedding, asked.state, sizeof(float) * f.embedding);
+        std::memcpy(action + (b * count + w) * f.action, asked.action, sizeof(float) * f.action);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+// Grow what was expanded (if grown_count), choose `width` root edges (if width), and go down `count` of the paths from `first` on.
+extern "C" void careplan_step(const Forest *f, const View *grown, int64_t grown_first, int64_t grown_count, const float *wanted,
+                              int64_t width, int64_t first, int64_t count, int64_t slot, float *state, float *action) {
+  const auto run = [&](auto steps) {
+    steps(*f, grown, grown_first, grown_count, wanted, width, first, count, slot, state, action);
+  };
+  switch ((f->edges + LANES - 1) / LANES) {
+    case 1: return run(step<1>);
+    case 2: return run(step<2>);
+    default: return run(step<0>);
+  }
+}

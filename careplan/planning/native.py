@@ -1,0 +1,214 @@
+"""The search's steps with the tree's work in C++ (native.cpp), the model's in torch: on a CPU, in float32.
+
+The source is compiled at first use by the machine's own compiler, without torch's headers, into the user's cache.
+"""
+
+import ctypes
+import hashlib
+import math
+import mmap
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from careplan.planning.model import Expansion, Problem
+from careplan.planning.tree import Tree
+
+LANES, MOST_EDGES = 8, 256  # native.cpp pads edges to whole vectors, and has room on its stack for so many
+NUMBERS = ("raw", "visits")  # the words of a record, in native.cpp's order
+WHOLE = ("best", "next", "parent", "edge", "depth", "eligible", "broken")
+OUTCOMES = ("reward", "total", "value", "plan")
+EDGES = ("q", "edge_visits", "logits", "child")
+ROWS_AT_ONCE = 2048  # asked of the model at a time: more leave the cache
+
+
+Shapes = dict[str, tuple[tuple[int, ...], torch.dtype]]
+
+
+class _Forest(ctypes.Structure):
+    """`Forest` of native.cpp, field by field."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("records", "state", "table", "noise", "start", "budget", "paths")),
+        *((name, ctypes.c_int64) for name in ("trees", "rows", "words", "edges_at", "edges", "embedding", "action")),
+        *((name, ctypes.c_int64) for name in ("particles", "channels", "wide", "depth", "threads")),
+        *((name, ctypes.c_float) for name in ("discount", "risk_level")),
+    )
+
+
+@cache
+def library() -> Any:
+    """`careplan_step`, compiled where the cache does not have it. Raises RuntimeError where it cannot be."""
+    source = Path(__file__).with_suffix(".cpp")
+    compiler = os.environ.get("CXX") or next(filter(shutil.which, ("c++", "g++", "clang++")), None)
+    if compiler is None:
+        raise RuntimeError("no C++ compiler")
+    flags = ["-std=c++17", "-O3", "-fPIC", "-shared", "-Wno-psabi"]
+    flags += ["-mavx2", "-mfma"] if torch.backends.cpu.get_cpu_capability().startswith("AVX") else []
+    flags += ["-fopenmp"] if sys.platform == "linux" else []
+    key = hashlib.sha256(" ".join([compiler, *flags]).encode() + source.read_bytes()).hexdigest()[:16]
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "careplan"
+    made = folder / f"native-{key}.so"
+    try:
+        if not made.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder) as scratch:  # two processes may compile at once: the last one stays
+                whole = Path(scratch) / made.name
+                subprocess.run([compiler, *flags, str(source), "-o", str(whole)], check=True, capture_output=True, text=True)
+                whole.replace(made)
+        step = ctypes.CDLL(str(made)).careplan_step
+    except subprocess.CalledProcessError as error:
+        raise RuntimeError(f"{compiler} failed: {error.stderr.strip()[:300]}") from error
+    except OSError as error:
+        raise RuntimeError(str(error)) from error
+    pointer, number = ctypes.c_void_p, ctypes.c_int64
+    step.argtypes = [pointer, pointer, number, number, pointer, number, number, number, number, pointer, pointer]
+    step.restype = None
+    return step
+
+
+def why_not(tree: Tree) -> str | None:
+    """Why these trees cannot be grown natively; None where they can."""
+    stores = (tree.state, tree.table, tree.value, tree.logits)
+    if any(store.device.type != "cpu" or store.dtype != torch.float32 for store in stores):
+        return "its tensors are not float32 on a CPU"
+    if tree.q.shape[-1] > MOST_EDGES:
+        return f"it has more than {MOST_EDGES} candidates"
+    try:
+        library()
+    except RuntimeError as error:
+        return str(error)
+    return None
+
+
+def _room(*shape: int) -> Tensor:
+    """Zeros, on huge pages where the machine has them: a step reads here and there in all of it."""
+    if sys.platform != "linux":
+        return torch.zeros(shape)
+    pages = mmap.mmap(-1, 4 * math.prod(shape), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    pages.madvise(mmap.MADV_HUGEPAGE)
+    return torch.frombuffer(pages, dtype=torch.float32).view(shape)
+
+
+def pack(tree: Tree, nodes: int) -> tuple[Tree, Tensor, int]:
+    """The trees with room for `nodes` more, as views of records `[B, R, words]`; and the word at which edges begin."""
+    batch, rows, particles, channels = tree.value.shape
+    edges, each = tree.q.shape[-1], particles * channels
+    padded = -(-edges // LANES) * LANES
+    head = len(NUMBERS) + len(WHOLE) + len(OUTCOMES) * each
+    edges_at = -(-head // LANES) * LANES
+    words = -(-(edges_at + len(EDGES) * padded) // 16) * 16  # whole cache lines
+    records = _room(batch, rows + nodes, words)
+    whole = records.view(torch.int32)
+    stores = {name: records[..., word] for word, name in enumerate(NUMBERS)}
+    stores |= {name: whole[..., word] for word, name in enumerate(WHOLE, len(NUMBERS))}
+    start = len(NUMBERS) + len(WHOLE)
+    for place, name in enumerate(OUTCOMES):
+        stores[name] = records[..., start + place * each : start + (place + 1) * each].unflatten(-1, (particles, channels))
+    for place, name in enumerate(EDGES):
+        kind = whole if name == "child" else records
+        stores[name] = kind[..., edges_at + place * padded : edges_at + place * padded + edges]
+    for name in ("state", "table"):
+        like = getattr(tree, name)
+        stores[name] = _room(batch, rows + nodes, *like.shape[2:])
+    for name, store in stores.items():
+        store[:, : rows - 1] = getattr(tree, name)[:, :-1]
+    spare = torch.finfo(torch.float32).min  # the padding of a planted node is closed
+    records[:, : rows - 1, edges_at + 2 * padded + edges : edges_at + 3 * padded] = spare
+    return Tree(**stores), records, edges_at
+
+
+def grown(
+    problem: Problem,
+    tree: Tree,
+    noise: Tensor,
+    start: Tensor,
+    wanted: Tensor,
+    widths: list[int],
+    depth: int,
+    budget: Tensor,
+    discount: float,
+    risk_level: float,
+) -> Tree:
+    """The trees after all simulations, `widths` at once in turn.
+
+    start, wanted: those of a turn go through root edges visited `wanted` `[N, B]` times since they had `start` `[B, K]` visits.
+    """
+    step, used = library(), tree.visits.shape[1] - 1
+    tree, records, edges_at = pack(tree, len(wanted))
+    batch, rows, edges, action = tree.table.shape
+    embedding, wide, shapes = tree.state.shape[-1], max(widths), _shapes(tree)
+    noise, start, wanted, budget = (part.to(torch.float32) for part in (noise, start, wanted, budget))
+    noise, start = (pad(part.expand(batch, edges), (0, -edges % LANES)).contiguous() for part in (noise, start))
+    wanted, budget = wanted.contiguous(), budget.expand(batch, tree.value.shape[3] - 1).contiguous()
+    paths = torch.empty(wide, batch, depth + 3, dtype=torch.int32)
+    forest = _Forest(
+        *(store.data_ptr() for store in (records, tree.state, tree.table, noise, start, budget, paths)),
+        *(batch, rows, records.shape[-1], edges_at, edges, embedding, action),
+        *(*tree.value.shape[2:], wide, depth, torch.get_num_threads()),
+        *(discount, risk_level),
+    )
+    at, line = ctypes.byref(forest), wanted.stride(0) * wanted.element_size()
+    most, done, last, parts, new = max(1, ROWS_AT_ONCE // batch), 0, (0, 0), None, None
+    for width in widths:
+        for first in range(0, width, most):
+            count = min(most, width - first)
+            state, taken = torch.empty(batch, count, embedding), torch.empty(batch, count, action)
+            seek = (wanted.data_ptr() + done * line, width) if first == 0 else (None, 0)
+            step(at, parts, *last, *seek, first, count, used + done + first, state.data_ptr(), taken.data_ptr())
+            new, parts = _views(problem.expand(state, taken), shapes, (batch, count))
+            last = first, count
+        done += width
+    step(at, parts, *last, None, 0, 0, 0, 0, None, None)
+    del new  # until now C++ looked at these tensors
+    return tree
+
+
+def _shapes(tree: Tree) -> Shapes:
+    """What a node of an expansion must be: the shape `[...]` and type of each part, in native.cpp's order."""
+    outcome, edges, kind = tuple(tree.value.shape[2:]), (tree.q.shape[-1],), torch.float32
+    return {
+        "state": (tuple(tree.state.shape[2:]), kind),
+        "reward": (outcome, kind),
+        "value": (outcome, kind),
+        "table": (tuple(tree.table.shape[2:]), kind),
+        "valid": (edges, torch.bool),
+        "logits": (edges, kind),
+        "raises": ((), torch.bool),
+    }
+
+
+def _views(new: Expansion, shapes: Shapes, wide: tuple[int, int]) -> tuple[list[Tensor], Any]:
+    """An expansion's tensors, and where they lie as `View`s of native.cpp: address, strides of trees and nodes, element size.
+
+    Raises ValueError where one is not what a node must be: C++ would read beyond it.
+    """
+    kept, numbers = [], []
+    for name, (shape, kind) in shapes.items():
+        part: Tensor = getattr(new, name)
+        if part.shape != wide + shape or part.dtype != kind or part.device.type != "cpu":
+            raise ValueError(f"expand: {name} is {part.dtype} {list(part.shape)}, expected {kind} {[*wide, *shape]}")
+        if shape and not _dense(shape, part.stride()[2:]):
+            part = part.contiguous()
+        kept.append(part)
+        numbers += [part.data_ptr(), *part.stride()[:2], part.element_size()]
+    return kept, (ctypes.c_int64 * len(numbers))(*numbers)
+
+
+def _dense(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
+    """Whether what belongs to one node lies side by side."""
+    expected = 1
+    for size, stride in zip(reversed(shape), reversed(strides), strict=True):
+        if size != 1 and stride != expected:
+            return False
+        expected *= size
+    return True

@@ -1,0 +1,153 @@
+"""The search's work in C++ gives what it gives in tensors: the same trees, numbers within 1e-5."""
+
+import shutil
+import warnings
+from dataclasses import dataclass, fields, replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from careplan.planning import native
+from careplan.planning.model import Expansion
+from careplan.planning.search import Found, search
+from careplan.planning.tree import Tree
+from tests.planning.test_search import GOLDEN, invented
+
+pytestmark = pytest.mark.skipif(shutil.which("c++") is None and shutil.which("g++") is None, reason="no C++ compiler")
+
+
+@dataclass(frozen=True, eq=False)
+class Rough:
+    """An invented world with everything at once: particles, costs, masks that depend on the state, numbers that are none.
+
+    Its parts come as a model may give them: some views, some of another layout.
+    """
+
+    start: Tensor  # [B, E]
+    move: Tensor  # [E, E]
+    push: Tensor  # [K, E]
+    seen: Tensor  # [E, 2 * P * C + K + K]
+    particles: int
+    channels: int
+    sick: float = 0.0  # the share of steps that give no number
+    shut: float = 0.0  # the share of edges that are closed
+
+    def look(self, state: Tensor, raises: Tensor) -> Expansion:
+        wide, outcome, edges = state.shape[:2], (self.particles, self.channels), len(self.push)
+        parts = (state @ self.seen).split([self.particles * self.channels] * 2 + [edges, edges], -1)
+        reward, value = (part.unflatten(-1, outcome[::-1]).transpose(-1, -2).clone() for part in parts[:2])
+        for part in (reward, value):
+            part[..., 1:] = part[..., 1:].abs()
+        reward[(parts[0][..., 0] * 1e3 % 1.0).abs() < self.sick] = torch.nan
+        valid = (parts[3] * 1e3 % 1.0).abs() >= self.shut
+        valid[..., 0] = True
+        table = torch.arange(edges).view(1, 1, -1, 1).expand(*wide, -1, 2).float()
+        return Expansion(state, reward, value, table, valid, parts[2], raises)
+
+    def root(self) -> Expansion:
+        return self.look(self.start.unsqueeze(1), torch.zeros(len(self.start), 1, dtype=torch.bool))
+
+    def expand(self, state: Tensor, action: Tensor) -> Expansion:
+        chosen = action[..., 1].long()
+        return self.look(torch.tanh(state @ self.move + self.push[chosen]), chosen > len(self.push) // 2)
+
+
+def rough(seed: int, *, batch: int = 19, edges: int = 13, particles: int = 1, channels: int = 1, **shares: float) -> Rough:
+    generator = torch.Generator().manual_seed(seed)
+    shapes = (batch, 6), (6, 6), (edges, 6), (6, 2 * particles * channels + 2 * edges)
+    return Rough(*(torch.randn(shape, generator=generator) for shape in shapes), particles, channels, **shares)
+
+
+def assert_the_same(ours: Found, theirs: Found) -> None:
+    assert ours.action.tolist() == theirs.action.tolist()
+    assert ours.visits.tolist() == theirs.visits.tolist()
+    used = theirs.tree.depth > 0
+    used[:, 0] = True
+    for field in fields(Tree):
+        if field.name in ("best", "next"):  # the root's are not kept
+            used = used.clone()
+            used[:, 0] = False
+        one, other = (getattr(found.tree, field.name)[used] for found in (ours, theirs))
+        torch.testing.assert_close(one.to(other.dtype), other, atol=1e-5, rtol=1e-5, equal_nan=True, msg=field.name)
+    for field in ("parent", "depth", "first", "action", "eligible", "broken", "allowed", "pruned"):
+        assert torch.equal(getattr(ours.plans(), field), getattr(theirs.plans(), field)), field
+
+
+SETTINGS = {
+    "one number": (rough(1), {}),
+    "as many edges as fill vectors": (rough(2, edges=16), {"discount": 0.9, "depth": 8}),
+    "many edges": (rough(3, edges=37), {"considered": 20, "simulations": 90}),
+    "one edge": (rough(4, edges=1, batch=3), {}),
+    "few simulations": (rough(5), {"simulations": 5}),
+    "a path of one": (rough(6), {"depth": 1}),
+    "particles": (rough(7, particles=5), {"risk_level": 0.45}),
+    "costs": (rough(8, channels=3), {"budget": 2.5, "depth": 3}),
+    "closed edges": (rough(9, shut=0.4), {}),
+    "nearly all closed": (rough(10, shut=0.95), {}),
+    "not finite": (rough(11, sick=0.2), {}),
+    "everything": (rough(12, particles=6, channels=3, sick=0.1, shut=0.3), {"budget": 3.5, "risk_level": 0.3, "discount": 0.95}),
+}
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_same_tree_as_eager(name: str, parallel: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    problem, settings = SETTINGS[name]
+    asked = {"simulations": 60, "depth": 5, "parallel": parallel} | settings
+    if "budget" in settings:
+        asked["budget"] = torch.full((len(problem.start), problem.channels - 1), settings["budget"])
+    noise = torch.randn(len(problem.start), len(problem.push), generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(native, "ROWS_AT_ONCE", 5 * len(problem.start))  # so that wide turns are cut
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ours = search(problem, noise=noise, backend="native", **asked)
+    theirs = search(problem, noise=noise, **asked)
+    assert_the_same(ours, theirs)
+    if "budget" in settings:
+        assert theirs.plans().pruned.any() and (theirs.visits > 1).any()
+
+
+@pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: f"{case['simulations']} simulations")
+def test_the_same_as_mctx(case):
+    settings = {name: case[name] for name in ("simulations", "considered", "depth", "discount")}
+    found = search(invented(case), noise=torch.tensor(case["noise"]), backend="native", **settings)
+    assert found.visits.int().tolist() == case["visits"]
+    assert found.action.tolist() == case["action"]
+    seen = torch.tensor(case["visits"]) > 0
+    torch.testing.assert_close(found.q[seen], torch.tensor(case["q"])[seen], atol=1e-5, rtol=0)
+
+
+def test_threads_change_nothing() -> None:
+    problem, threads = rough(13, batch=40), torch.get_num_threads()
+    one = search(problem, simulations=40, depth=4, backend="native")
+    try:
+        torch.set_num_threads(3)
+        three = search(problem, simulations=40, depth=4, backend="native")
+    finally:
+        torch.set_num_threads(threads)
+    assert_the_same(three, one)
+
+
+@pytest.mark.parametrize("lacking", ["no C\\+\\+ compiler", "failed", "not float32"])
+def test_where_it_cannot_be_had_the_search_runs_eagerly_and_says_so(lacking, monkeypatch, tmp_path):
+    toy = rough(14)
+    if lacking == "not float32":
+        toy = replace(toy, **{name: getattr(toy, name).double() for name in ("start", "move", "push", "seen")})
+    else:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        monkeypatch.setattr(native, "library", native.library.__wrapped__)
+        monkeypatch.setenv("CXX", "false") if lacking == "failed" else monkeypatch.setattr(shutil, "which", lambda _: None)
+    with pytest.warns(RuntimeWarning, match=f"runs eagerly: .*{lacking}"):
+        found = search(toy, simulations=12, depth=3, backend="native")
+    assert found.visits.tolist() == search(toy, simulations=12, depth=3).visits.tolist()
+
+
+def test_a_model_that_answers_in_another_shape_is_refused():
+    class Short(Rough):
+        def expand(self, state: Tensor, action: Tensor) -> Expansion:
+            whole = super().expand(state, action)
+            return replace(whole, logits=whole.logits[..., 1:])
+
+    with pytest.raises(ValueError, match=r"logits is torch\.float32 \[19, 1, 12\]"):
+        search(Short(**vars(rough(15))), simulations=4, depth=2, considered=1, backend="native")
