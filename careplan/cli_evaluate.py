@@ -176,7 +176,7 @@ def evaluate_ablation(
     data: Annotated[list[str], typer.Argument(help="Recordings, as FORMAT:PATH; the people a card reports on are left out.")],
     variants: Annotated[str | None, typer.Option(help="Which, between commas. Default: all.")] = None,
     seeds: Annotated[str, typer.Option(help="Of the training, between commas; every variant with each.")] = "7",
-    steps: Annotated[int, typer.Option(min=20, help="Training steps a run.")] = 160,
+    steps: Annotated[int, typer.Option(min=20, help="Training steps a run.")] = 150,
     batch: Annotated[int, typer.Option(min=8, help="Windows, and branched futures, a step.")] = 128,
     horizon: Annotated[int, typer.Option(min=24, help="Five-minute rows of a window predicted; of futures twice as many.")] = 24,
     people: Annotated[int, typer.Option(min=1, help="Virtual patients in each age group.")] = 24,

@@ -27,15 +27,17 @@ from careplan.therapy import Therapy
 from careplan.world import calibration
 from careplan.world.corpus import Branches, Corpus, usual
 from careplan.world.forecast import Given
-from careplan.world.model import WorldModel
+from careplan.world.model import Shape, WorldModel
 from careplan.world.personalise import typical
 from careplan.world.training import Recipe, Training, train
 
 HORIZONS = (60, 120)  # minutes reported
 GIVEN: tuple[Given, ...] = ("nothing", "record")
 AHEAD = 12  # rows from an encoding to the level that the probe tells
-# A dose acts within the quarter hour in which it is given, the step of the integration (shorter, midpoint steps are unstable).
-AT_ONCE = replace(GLUCOSE, pools=tuple(replace(pool, stages=1, time_constant=15.0) for pool in GLUCOSE.pools))
+STRIDE = 12  # rows between forecasts judged
+SHAPE = Shape(interval=30.0)  # twice the shipped step of the integration: half the cost
+# A dose acts within the step of the integration in which it is given (much shorter, midpoint steps are unstable).
+AT_ONCE = replace(GLUCOSE, pools=tuple(replace(pool, stages=1, time_constant=SHAPE.interval) for pool in GLUCOSE.pools))
 
 VICREG = 0.02  # at the start as large a gradient at the encoder as SIGReg with the recipe's weight
 
@@ -107,7 +109,8 @@ class Cohort:
         rows = 2 * recipe.horizon  # as in the recipe, branched futures go twice as far as windows
         futures = {name: getattr(branches, name)[:, :rows] for name in ("values", "recorded", "altered")}
         branches = replace(branches, patient=branches.patient + len(real), **futures)
-        training = Training(variant.therapy, replace(recipe, **variant.recipe), corpus, branches, real=len(real))
+        changed = replace(recipe, **variant.recipe)
+        training = Training(variant.therapy, changed, corpus, branches, real=len(real), shape=SHAPE)
         for name, parameter in training.named_parameters():
             parameter.requires_grad_(not name.startswith(variant.fixed))
         return training, corpus
@@ -126,7 +129,7 @@ def evaluate_ablation(
     if unknown := set(variants) - set(VARIANTS):
         raise ClinicError(f"no variant {', '.join(sorted(unknown))}: there are {', '.join(VARIANTS)}")
     out.mkdir(parents=True, exist_ok=True)
-    asked = {"formats": [name for name, _ in cohort.sources], "split": cohort.seed, "virtual": asdict(cohort.virtual)}
+    asked = {"formats": [name for name, _ in cohort.sources], "split": cohort.seed, "cohort": asdict(cohort.virtual)}
     asked |= {name: value for name, value in asdict(recipe).items() if name != "seed"}
     found = [json.loads(path.read_text()) for path in sorted(out.glob("*.json"))]
     if any(one["asked"] != asked for one in found):
@@ -166,13 +169,13 @@ def judge(model: WorldModel, cohort: Cohort) -> dict[str, Any]:
             stranger = typical(model, series.patient, person.usual)
             for known, who in (("stranger", stranger), ("personal", person)):
                 for given in GIVEN:
-                    residual, _ = calibration.residuals(model, series, who, given=given)
+                    residual, _ = calibration.residuals(model, series, who, given=given, stride=STRIDE)
                     error = residual.pow(2).nanmean(0).sqrt()[[minutes // 30 - 1 for minutes in HORIZONS]]
                     rows.setdefault(f"{known}, {given}", []).append(error.numpy())
             z, level = encodings(model, series, person.usual)
             encoded.append(z)
             missed.append(math.sqrt(float(np.mean((probe.predict(z) - level) ** 2))))
-        errors[source] = {name: np.mean(parts, axis=0).round(2).tolist() for name, parts in rows.items()}
+        errors[source] = {name: [round(float(error), 2) for error in np.mean(parts, axis=0)] for name, parts in rows.items()}
     estimate = effects.world(model)
     table = effects.judge(cohort.trial, {str(days): estimate(cohort.trial, days) for days in (0, effects.DAYS)})
     whole = table[(table["kind"] == "all") & (table["hours"] == "all")].set_index("estimator")
@@ -202,9 +205,9 @@ def flat(found: Mapping[str, Any]) -> dict[str, str]:
 
 @torch.no_grad()
 def encodings(model: WorldModel, series: PatientSeries, mean: torch.Tensor) -> tuple[Array, Array]:
-    """Hourly encodings `[N, L]` where the level an hour later is measured, and that level `[N]`."""
+    """Encodings `[N, L]` every three hours, where the level an hour later is measured, and that level `[N]`."""
     column, context = series.therapy.index(series.therapy.regulated), model.shape.context
-    rows = np.asarray(calibration.measured_rows(series, context=context, horizon=AHEAD, stride=AHEAD))
+    rows = np.asarray(calibration.measured_rows(series, context=context, horizon=AHEAD, stride=3 * AHEAD))
     rows = rows[series.mask[rows - 1 + AHEAD, column]]
     z = model.encode(windows(series, rows.tolist(), context), mean.expand(len(rows), -1))[:, -1]
     return z.double().numpy(), series.values[rows - 1 + AHEAD, column].astype(float)
