@@ -1,5 +1,6 @@
 """The ablation trains every variant on the same patients, and changes the one part it names."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,11 +19,13 @@ RECIPE = Recipe(steps=20, batch=8, branches=8, horizon=24, seed=1)
 
 
 @pytest.fixture(scope="module")
-def cohort() -> Cohort:
+def cohort() -> Iterator[Cohort]:
     made = Cohort((("azt1d", "nowhere"),), Virtual(people=1, days=3, branches=4))
-    trial = effects.make_trial(effects.cohort(1, 5), 5, each=6)
-    made.__dict__.update(people=([trial.recordings[0]], {"azt1d": list(trial.recordings[1:])}), trial=trial)
-    return made
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(effects, "DAYS", 3)
+        trial = effects.make_trial(effects.cohort(1, 5), 5, each=6)
+        made.__dict__.update(people=([trial.recordings[0]], {"azt1d": list(trial.recordings[1:])}), trial=trial)
+        yield made
 
 
 def test_a_run_is_judged_written_and_not_run_again(cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
