@@ -95,6 +95,13 @@ def branches(lived: Replay, each: int, seed: int, *, offset: int = 0) -> Branche
 ROWS_BEFORE = 288  # a day of context before futures part
 
 
+def simulate(virtual: Virtual, *, offset: int) -> tuple[list[PatientSeries], Branches]:
+    """The virtual cohort's recordings and branched futures, as patients of a corpus from `offset` on."""
+    lived = replay(effects.cohort(virtual.people, virtual.seed), Behaviour(explore=0.35), days=virtual.days, seed=virtual.seed)
+    recordings = [lived.series(index) for index in range(len(lived.people))]
+    return recordings, branches(lived, virtual.branches, virtual.seed, offset=offset)
+
+
 def read_sources(sources: Sequence[tuple[str, str]]) -> dict[str, dict[str, PatientSeries]]:
     """Recordings by source and person, from `(format, path)` pairs."""
     found: dict[str, dict[str, PatientSeries]] = {}
@@ -123,15 +130,13 @@ def train_world(
     everyone = {name: series for people in recordings.values() for name, series in people.items()}
     real = [everyone[name] for name in split.train]
     say(f"{len(real)} people to train on, {len(split.calibration)} to calibrate on, {len(split.test)} to report on")
-    lived = replay(effects.cohort(virtual.people, virtual.seed), Behaviour(explore=0.35), days=virtual.days, seed=virtual.seed)
-    simulated = [lived.series(index) for index in range(len(lived.people))]
-    parted = branches(lived, virtual.branches, virtual.seed, offset=len(real))
+    simulated, parted = simulate(virtual, offset=len(real))
     say(f"{len(simulated)} virtual patients, {virtual.days} days each, {len(parted)} branched futures")
 
     corpus = Corpus.of([*real, *simulated])
     training = Training(GLUCOSE, recipe, corpus, parted, real=len(real))
     model = train(training, folder / "run", resume=resume, say=say)
-    _describe(model, training, corpus)
+    describe(model, training, corpus)
     say("calibrating")
     held = [everyone[name] for name in split.calibration]
     unseen = effects.make_trial(effects.cohort(8, virtual.seed + 1), virtual.seed + 1)
@@ -156,7 +161,7 @@ def train_world(
 
 
 @torch.no_grad()
-def _describe(model: WorldModel, training: Training, corpus: Corpus) -> None:
+def describe(model: WorldModel, training: Training, corpus: Corpus) -> None:
     """What is usual across the training patients: the prior over codes, and where encodings lie."""
     codes = training.deviation(torch.arange(len(corpus)))  # the typical patient is the one whose deviation was withheld
     model.code_covariance.copy_(codes.T @ codes / len(codes) + 1e-3 * torch.eye(codes.shape[1]))

@@ -230,6 +230,7 @@ class Training(L.LightningModule):
         group = round(interval / model.therapy.step)
         levels = (branches.recorded[chosen].to(self.device) - model.center[self.column]) / model.scale[self.column]
         truth, level = levels[:, group - 1 :: group], levels[:, :1]
+        true = (branches.altered[chosen] - branches.recorded[chosen])[:, group - 1 :: group].to(self.device)
         futures = Futures(
             model=model,
             features=features.unflatten(1, (steps, 2)).unsqueeze(1),
@@ -245,9 +246,8 @@ class Training(L.LightningModule):
         index, loss = torch.arange(len(chosen), device=self.device), []
         for step in range(steps):
             level, pools = futures.advance(level, pools, altered[:, step], step, index)
-            true = (branches.altered - branches.recorded)[chosen, group * (step + 1) - 1].to(self.device)
             predicted = level[:, 0] - truth[:, step]
-            loss.append(F.smooth_l1_loss(predicted, true / model.scale[self.column]))
+            loss.append(F.smooth_l1_loss(predicted, true[:, step] / model.scale[self.column]))
         return torch.stack(loss).mean()
 
     def configure_optimizers(self) -> Any:

@@ -1,9 +1,12 @@
 """Training learns, is reproducible from its seed, and goes on from a checkpoint."""
 
+from functools import partial
+
 import pytest
 import torch
 
 from careplan.world import losses
+from careplan.world import training as world_training
 from careplan.world.corpus import Branches, Corpus
 from careplan.world.training import Recipe, Training, train
 from tests.world.toy import PRESSURE, SMALL, recording
@@ -22,11 +25,16 @@ def training(recipe: Recipe = RECIPE) -> Training:
     return Training(PRESSURE, recipe, corpus, branches, real=1, shape=SMALL)
 
 
-def test_the_same_seed_trains_the_same_weights_and_a_resumed_run_too(tmp_path) -> None:
+def test_the_same_seed_trains_the_same_weights_bit_for_bit_and_a_resumed_run_too(tmp_path, monkeypatch) -> None:
+    often = partial(world_training.ModelCheckpoint, tmp_path / "one", save_last=True, every_n_train_steps=5, save_top_k=0)
+    monkeypatch.setattr(world_training, "ModelCheckpoint", lambda *_, **__: often())
     one = train(training(), tmp_path / "one", say=lambda _: None).fingerprint()
+    monkeypatch.undo()
+    assert torch.load(tmp_path / "one" / "last.ckpt", weights_only=True)["global_step"] == 10
+    resumed = train(training(), tmp_path / "one", resume=True, say=lambda _: None).fingerprint()
     two = train(training(), tmp_path / "two", say=lambda _: None).fingerprint()
     other = train(training(Recipe(steps=12, batch=16, branches=4, seed=4)), tmp_path / "three", say=lambda _: None).fingerprint()
-    assert one == two != other
+    assert one == two == resumed != other
 
 
 def test_effects_are_learned(tmp_path) -> None:
