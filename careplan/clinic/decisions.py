@@ -69,8 +69,8 @@ def exposure(glucose: NDArray[np.floating], minute: NDArray[np.floating], start:
 
 
 def exposure_at(glucose: NDArray[np.floating], minute: NDArray[np.floating], start: int, end: int) -> Exposure:
-    """What is held against a setting in one part of the day: that part, or the whole day where that is graver and the part was
-    measured at all, since insulin acts on after it."""
+    """What a plan holds against a setting in one part of the day: that part, or the whole day where that is graver and the part
+    was measured at all, since insulin acts on after it."""
     part, day = exposure(glucose, minute, start, end), exposure(glucose, minute)
     return day if part.readings and day.burden > part.burden and day.breach else part
 
@@ -88,20 +88,28 @@ def draft_problems(lines: Sequence[Line], decisions: Sequence[Decision]) -> list
     return problems + [f"{key}: the suggestion has no such line" for key in keys if key not in known]
 
 
-def problems(lines: Sequence[Line], decisions: Sequence[Decision], exposed: Callable[[Line], Exposure]) -> list[str]:
+def problems(
+    lines: Sequence[Line],
+    decisions: Sequence[Decision],
+    exposed: Callable[[Line], Exposure],
+    against: Callable[[Line], Exposure] | None = None,
+) -> list[str]:
     """Why these decisions cannot be signed, a sentence each; empty when they can.
 
-    exposed: the hypoglycaemia in a line's part of the day.
+    exposed: the hypoglycaemia in a line's part of the day, which forbids more insulin there. against: what less insulin is meant
+    against, and so how much less is allowed at once (`exposed` where None).
     """
     found = draft_problems(lines, decisions)
     by_key = {decision.key: decision for decision in decisions}
     for line in lines:
         decision = by_key.get(line.key)
-        found += [f"{line.key}: not decided"] if decision is None else _line_problems(line, decision, exposed)
+        found += [f"{line.key}: not decided"] if decision is None else _line_problems(line, decision, exposed, against or exposed)
     return found
 
 
-def _line_problems(line: Line, decision: Decision, exposed: Callable[[Line], Exposure]) -> list[str]:
+def _line_problems(
+    line: Line, decision: Decision, exposed: Callable[[Line], Exposure], against: Callable[[Line], Exposure]
+) -> list[str]:
     key, value, reason = line.key, decision.value, decision.reason.strip()
     if decision.verdict == "reject":
         found = [] if reason else [f"{key}: a rejection needs a reason"]
@@ -117,7 +125,7 @@ def _line_problems(line: Line, decision: Decision, exposed: Callable[[Line], Exp
     low, high = _absolute(line)
     if not low <= value <= high:
         return [*found, f"{key}: {value:g} {line.unit} is beyond the absolute limits {low:g} to {high:g}, which nobody can sign"]
-    guarded = _guarded(line, value, exposed(line))
+    guarded = _guarded(line, value, against(line))
     unusual = [] if line.lowest <= value <= line.highest else [f"beyond the recommended {line.lowest:g} to {line.highest:g}"]
     if decision.verdict == "accept" and guarded:
         found.append(f"{key}: the proposal is {'; '.join(guarded)}: edit or reject it")

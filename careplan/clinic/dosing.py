@@ -26,7 +26,7 @@ from careplan.planning.safety import DoseContext
 from careplan.series import PatientSeries, Window, windows
 from careplan.stages import stage
 from careplan.store import Database
-from careplan.therapy import Limits
+from careplan.therapy import Limits, Mandate
 from careplan.world.personalise import Personalisation
 
 ON_BOARD = 72  # rows of history whose doses may still act
@@ -70,15 +70,16 @@ def doses_of(
     planned = [_future(each.series, row, each.regimen, announced) for each, row in zip(recordings, rows, strict=True)]
     bounds = [(limits or {}).get(recording.patient) or LIMITS[recording.group] for recording in recordings]
     gates = [reasons_to_abstain(world, each, person, row=row) for each, person, row in zip(series, people, rows, strict=True)]
+    mandates = [recording.mandate or GLUCOSE.mandate for recording in recordings]
     with stage("search"):
-        plans = _search(world, series, people, rows, planned, regimens, bounds, seed, simulations)
+        plans = _search(world, series, people, rows, planned, regimens, bounds, mandates, seed, simulations)
     made = []
     with stage("explain"):
         for index, each in enumerate(recordings):
             asked = question("doses", each.prescribed, at=at, announced=announced, simulations=simulations)
             provenance = world.provenance(seed, each.data, asked=asked)
             made.append(
-                _suggestion(world, plans, index, each.series, rows[index], people[index], gates[index], provenance, announced)
+                _suggestion(world, plans, index, each, rows[index], people[index], gates[index], provenance, announced)
             )
     return made
 
@@ -91,6 +92,7 @@ def _search(
     planned: Sequence[tuple[np.ndarray, np.ndarray]],
     regimens: Sequence[Regimen | None],
     limits: Sequence[Limits],
+    mandates: Sequence[Mandate],
     seed: int,
     simulations: int | None,
 ) -> DosePlans:
@@ -112,6 +114,7 @@ def _search(
         ahead,
         lambda hourly: _context(series, rows, hourly),
         limits,
+        mandates=mandates,
         simulations=simulations,
         seed=seed,
     )
@@ -198,13 +201,14 @@ def _suggestion(
     world: World,
     plans: DosePlans,
     index: int,
-    series: PatientSeries,
+    recording: Recording,
     row: int,
     person: Personalisation,
     gate: tuple[str, ...],
     provenance: Mapping[str, str],
     announced: Sequence[str],
 ) -> Suggestion:
+    series = recording.series
     abstained = bool(gate) or bool(plans.abstained[index])
     changed = bool(plans.changed[index]) and not abstained
     shown = ([0] if changed else []) + ([1] if bool(plans.has_runner_up[index]) and not abstained else []) + [2]
@@ -220,6 +224,8 @@ def _suggestion(
         )
         ahead = f"counting on what was announced: {', '.join(announced)}" if announced else "no meal or activity was announced"
         reasons = (*reasons, verdict, ahead, f"{count} allowed sequences compared")
+        if recording.mandate is not None:
+            reasons = (*reasons, f"aiming at {recording.mandate.target:g} mg/dL, as the regimen in force hands down")
     return Suggestion(
         id=None,
         patient=series.patient,
@@ -233,15 +239,15 @@ def _suggestion(
         limits_bound=(*plans.bound[index], *(f"budget {name}" for name in plans.pruned[index])),
         banners=(),
         provenance=provenance,
-        why=None if abstained else _why(world, plans, index, series, row, person, announced),
+        why=None if abstained else _why(world, plans, index, recording, row, person, announced),
     )
 
 
 def _why(
-    world: World, plans: DosePlans, index: int, series: PatientSeries, row: int, person: Personalisation, announced: Sequence[str]
+    world: World, plans: DosePlans, index: int, recording: Recording, row: int, person: Personalisation, announced: Sequence[str]
 ) -> Why:
     """By the hour ahead; beside it, past moments like now."""
-    levels = plans.levels[index]
+    series, levels = recording.series, plans.levels[index]
     hours = range(round(HORIZON / 60))
     found = Compared(
         account=plans.account,
@@ -252,6 +258,7 @@ def _why(
         draws=shares(levels),
         changed=bool(plans.changed[index]),
         has_runner_up=bool(plans.has_runner_up[index]),
+        target=(recording.mandate or GLUCOSE.mandate).target,
     )
     ahead, mask = _future(series, row, None, announced)
     eaten = float(np.where(mask, ahead, 0.0)[: round(60 / GLUCOSE.step), GLUCOSE.index("carbs")].sum())

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from careplan.clinic.views import Interval, Moment, Part, Pattern, Sureness, Why
-from careplan.glucose import harm
+from careplan.glucose import BEST, harm
 from careplan.planning.account import Account
 
 PROPOSED, RUNNER_UP, NO_CHANGE = range(3)  # places of the options
@@ -18,7 +18,7 @@ class Compared:
     """What the search compared for one patient: the options `planner.OPTIONS`.
 
     levels `[3, P, M]` mg/dL; part `[M]`: which of `spans` (start, end in minutes) each level belongs to; draws: outcomes of the
-    options by name, `[3, N]` each, a draw being the same future under all three.
+    options by name, `[3, N]` each, a draw being the same future under all three. target: mg/dL that the search aimed at.
     """
 
     account: Account
@@ -29,6 +29,7 @@ class Compared:
     draws: Mapping[str, Tensor]
     changed: bool
     has_runner_up: bool
+    target: float = BEST
 
 
 def explain(
@@ -54,7 +55,7 @@ def parts_of(found: Compared, about: int) -> tuple[Part, ...]:
     pair = [about, NO_CHANGE]
     levels, weights = found.levels[pair].cpu().double(), found.account.weights[found.index, pair].cpu().double()
     parts = []
-    for outcome, share in layers(levels).items():
+    for outcome, share in layers(levels, found.target).items():
         for span, (start, end) in enumerate(found.spans):
             inside = (found.part == span).cpu()
             after, before = (weights * share[..., inside].sum(-1) / len(inside)).sum(-1).tolist()
@@ -69,18 +70,23 @@ def parts_of(found: Compared, about: int) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def layers(levels: Tensor) -> dict[str, Tensor]:
-    """The risk of each level `[...]` mg/dL, cut at the edges of the bands: what it has beyond each edge counts for that outcome.
+def layers(levels: Tensor, target: float = BEST) -> dict[str, Tensor]:
+    """The risk of each level `[...]` mg/dL, least at the target, cut at the edges of the bands: what it has beyond each edge
+    counts for that outcome.
 
-    The layers sum to the risk, and a level that moves towards the best one never has more of any of them.
+    The layers sum to the risk, and a level that moves towards the target never has more of any of them.
     """
-    edges = dict(zip((54, 70, 180, 250), harm(levels.new_tensor([54.0, 70.0, 180.0, 250.0])), strict=True))
+
+    def risk(level: Tensor) -> Tensor:
+        return harm(level * (BEST / target))  # as `Therapy.aimed`
+
+    edges = dict(zip((54, 70, 180, 250), risk(levels.new_tensor([54.0, 70.0, 180.0, 250.0])), strict=True))
     return {
-        "below_54": harm(levels.clamp(max=54.0)) - edges[54],
-        "below_70": harm(levels.clamp(54.0, 70.0)) - edges[70],
-        "in_range": harm(levels.clamp(70.0, 180.0)),
-        "above_180": harm(levels.clamp(180.0, 250.0)) - edges[180],
-        "above_250": harm(levels.clamp(min=250.0)) - edges[250],
+        "below_54": risk(levels.clamp(max=54.0)) - edges[54],
+        "below_70": risk(levels.clamp(54.0, 70.0)) - edges[70],
+        "in_range": risk(levels.clamp(70.0, 180.0)),
+        "above_180": risk(levels.clamp(180.0, 250.0)) - edges[180],
+        "above_250": risk(levels.clamp(min=250.0)) - edges[250],
     }
 
 

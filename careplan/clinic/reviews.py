@@ -52,7 +52,8 @@ def sign_review(db: Database, suggestion: int, decided: Sequence[Decision], revi
     """
     with db.write() as session:
         found = stored(session, suggestion)
-        problems = [*_stale(session, found), *decisions.problems(found.lines, decided, exposure_of(session, found))]
+        held = exposure_of(session, found), exposure_of(session, found, day_too=True)
+        problems = [*_stale(session, found), *decisions.problems(found.lines, decided, *held)]
         if not reviewer.strip():
             problems.append("a signature needs the reviewer's name")
         if not meaning.strip():
@@ -130,9 +131,9 @@ def recent_readings(session: Session, patient: str) -> pd.DataFrame:
     return read_channel(session, patient, "glucose", start=start)
 
 
-def exposure_of(session: Session, suggestion: Suggestion) -> Callable[[Line], decisions.Exposure]:
-    """The hypoglycaemia held against a line, of the last 14 days: `exposure_at` its part of the day; the whole day for doses and
-    long-acting insulin."""
+def exposure_of(session: Session, suggestion: Suggestion, *, day_too: bool = False) -> Callable[[Line], decisions.Exposure]:
+    """The hypoglycaemia held against a line, of the last 14 days: in its part of the day, or with `day_too` in whichever of that
+    and the day is graver (`exposure_at`); the whole day for doses and long-acting insulin."""
     readings = recent_readings(session, suggestion.patient)
     local = readings["time"].dt.tz_convert(require(session, suggestion.patient).zone)
     minute, glucose = (
@@ -143,7 +144,7 @@ def exposure_of(session: Session, suggestion: Suggestion) -> Callable[[Line], de
     def exposed(line: Line) -> decisions.Exposure:
         all_day = suggestion.kind == "doses" or line.setting == "long_acting"
         start, end = (0, DAY) if all_day else (line.start, line.end)
-        return decisions.exposure_at(glucose, minute, start, end)
+        return (decisions.exposure_at if day_too else decisions.exposure)(glucose, minute, start, end)
 
     return exposed
 

@@ -208,10 +208,11 @@ def regimen_lines(series: PatientSeries, regimen: Regimen, days: Days) -> list[R
 
 
 def handed_down(plans: RegimenPlans, lines: Sequence[RegimenLine]) -> Mandate:
-    """What the regimen that is proposed hands to the planning of doses: what it leaves of the budgets, and a higher target
-    where lows are to be mended first."""
+    """What the regimen that is proposed hands to the planning of doses: the time low that it counts on itself, of the therapy's
+    budgets all at most and half at least; and a higher target where lows are to be mended first."""
     target = GLUCOSE.best + (RAISED if any(line.breach for line in lines) else 0.0)
-    return replace(GLUCOSE.mandate, target=target).after(plans.below[0, 0].mean(0).tolist())
+    counted = zip(plans.below[0, 0].mean(0).tolist(), GLUCOSE.costs, strict=True)
+    return Mandate(target=target, budgets=tuple(min(max(spent, cost.budget / 2), cost.budget) for spent, cost in counted))
 
 
 def _shown(plans: RegimenPlans) -> list[int]:

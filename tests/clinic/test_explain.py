@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from careplan.clinic.explain import NO_CHANGE, PROPOSED, RUNNER_UP, Compared, explain, layers, shares
-from careplan.glucose import harm
+from careplan.glucose import GLUCOSE, harm
+from careplan.therapy import Mandate
 from tests.planning.test_regimen import PARTS, settings
 from tests.planning.test_regimen import plan as plan_settings
 from tests.planning.toy import plan as plan_doses
@@ -28,6 +29,13 @@ def test_no_layer_grows_as_a_level_nears_the_best(levels: list[float], share: fl
     nearer = level + share * (112.5 - level)
     for before, after in zip(layers(level).values(), layers(nearer).values(), strict=True):
         assert (after <= before + 1e-4).all()  # 112.5 is the best to within its digits
+
+
+def test_aimed_elsewhere_the_layers_sum_to_the_risk_that_is_searched() -> None:
+    level = torch.tensor([[40.0, 65.0, 110.0, 132.5, 200.0, 300.0]], dtype=torch.float64)
+    risk = GLUCOSE.aimed([Mandate(target=132.5, budgets=(0.04, 0.01))]).risk
+    torch.testing.assert_close(sum(layers(level, 132.5).values()), risk(level), atol=1e-4, rtol=0)  # its scale is a float32
+    assert float(risk(level)[0, 3]) == pytest.approx(0.0, abs=1e-4)
 
 
 def compared(plans: Any, part: torch.Tensor, spans: list[tuple[int, int]], index: int = 0) -> Compared:

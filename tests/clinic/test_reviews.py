@@ -14,6 +14,7 @@ from sqlalchemy import select
 from careplan.clinic import decisions
 from careplan.clinic.decisions import Exposure
 from careplan.clinic.errors import ClinicError, ReviewError
+from careplan.clinic.recordings import read_recording
 from careplan.clinic.records import save_regimen, store_records
 from careplan.clinic.regimens import prescribed
 from careplan.clinic.reviews import load_draft, save_draft, sign_review
@@ -23,6 +24,7 @@ from careplan.clinic.views import Decision, Line
 from careplan.glucose import DAY
 from careplan.store import Database, verify
 from careplan.store.schema import AuditEntry
+from careplan.therapy import Mandate
 
 from .build import REGIMEN, line, record, suggestion
 
@@ -141,6 +143,16 @@ def test_signing_prescribes_what_was_kept_and_nothing_else(db: Database) -> None
     assert (review.reviewer, review.meaning, len(review.decisions)) == ("Dr Ada", MEANING, 3)
     assert latest_suggestion(db, "ann") == load_suggestion(db, number)
     assert load_suggestion(db, number).lines == (first, second, third)
+
+
+def test_what_was_signed_hands_its_mandate_to_the_planning_of_doses(db: Database) -> None:
+    mandate = Mandate(target=132.5, budgets=(0.02, 0.005))
+    number = kept(db, line(), mandate=mandate)
+    assert read_recording(db, "ann").mandate is None, "not before it is signed"
+    sign_review(db, number, [accept(line())], "Dr Ada", MEANING)
+    assert read_recording(db, "ann").mandate == mandate
+    save_regimen(db, "ann", REGIMEN)
+    assert read_recording(db, "ann").mandate is None, "a regimen stated since hands nothing down"
 
 
 def test_rejecting_everything_changes_no_regimen(db: Database) -> None:
