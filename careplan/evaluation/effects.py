@@ -149,7 +149,9 @@ def boosting(people: Population, seed: int, *, days: int = DAYS) -> Estimator:
     trees = [boosted(inputs, change[:, column], seed) for column in range(len(horizons))]
 
     def estimate(trial: Trial, days: int) -> Array:
-        parted, recorded, altered = trial.branches, [], []
+        parted = trial.branches
+        recorded: list[Array] = []
+        altered: list[Array] = []
         told = (parted.patient.tolist(), parted.row.tolist(), trial.before().numpy(), parted.values.numpy())
         for person, row, before, after in zip(*told, strict=True):
             series = trial.recordings[person]
