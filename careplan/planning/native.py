@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from careplan.planning.model import Expansion, Problem
+from careplan.planning.model import Divisible, Expansion, Problem
 from careplan.planning.tree import Tree
 
 LANES, MOST_EDGES = 8, 256  # native.cpp pads edges to whole vectors, and has room on its stack for so many
@@ -29,9 +30,12 @@ WHOLE = ("best", "next", "parent", "edge", "depth", "eligible", "broken")
 OUTCOMES = ("reward", "total", "value", "plan")
 EDGES = ("q", "edge_visits", "logits", "child")
 ROWS_AT_ONCE = 2048  # asked of the model at a time: more leave the cache
+CACHE, LEAST_TREES = 8 << 20, 64  # bytes of trees grown at a time where a problem can be divided; not fewer a thread than these
+TABLE = 3  # the place of the table among the parts of an expansion
 
 
-Shapes = dict[str, tuple[tuple[int, ...], torch.dtype]]
+Shapes = list[tuple[str, tuple[int, ...], tuple[int, ...], torch.dtype]]
+_NUMBERS = ctypes.c_int64 * (4 * 7)  # four of each part of an expansion
 
 
 class _Forest(ctypes.Structure):
@@ -40,7 +44,7 @@ class _Forest(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("records", "state", "table", "noise", "start", "budget", "paths")),
         *((name, ctypes.c_int64) for name in ("trees", "rows", "words", "edges_at", "edges", "embedding", "action")),
-        *((name, ctypes.c_int64) for name in ("particles", "channels", "wide", "depth", "threads")),
+        *((name, ctypes.c_int64) for name in ("particles", "channels", "wide", "depth", "threads", "table_tree", "table_node")),
         *((name, ctypes.c_float) for name in ("discount", "risk_level")),
     )
 
@@ -91,8 +95,8 @@ def why_not(tree: Tree) -> str | None:
 
 
 def _room(*shape: int) -> Tensor:
-    """Zeros, on huge pages where the machine has them: a step reads here and there in all of it."""
-    if sys.platform != "linux":
+    """Zeros, on huge pages where they are many and the machine has them: a step reads here and there in all of it."""
+    if sys.platform != "linux" or 4 * math.prod(shape) < 4 << 20:
         return torch.zeros(shape)
     pages = mmap.mmap(-1, 4 * math.prod(shape), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     pages.madvise(mmap.MADV_HUGEPAGE)
@@ -117,11 +121,13 @@ def pack(tree: Tree, nodes: int) -> tuple[Tree, Tensor, int]:
     for place, name in enumerate(EDGES):
         kind = whole if name == "child" else records
         stores[name] = kind[..., edges_at + place * padded : edges_at + place * padded + edges]
-    for name in ("state", "table"):
-        like = getattr(tree, name)
-        stores[name] = _room(batch, rows + nodes, *like.shape[2:])
+    stores["state"] = _room(batch, rows + nodes, tree.state.shape[-1])
+    if rows > 2:
+        stores["table"] = _room(batch, rows + nodes, *tree.table.shape[2:])
     for name, store in stores.items():
         store[:, : rows - 1] = getattr(tree, name)[:, :-1]
+    # A new tree's nodes share the table of its root, until one has another.
+    stores.setdefault("table", tree.table[:, :1].contiguous().expand(-1, rows + nodes, -1, -1))
     spare = torch.finfo(torch.float32).min  # the padding of a planted node is closed
     records[:, : rows - 1, edges_at + 2 * padded + edges : edges_at + 3 * padded] = spare
     return Tree(**stores), records, edges_at
@@ -139,44 +145,73 @@ def grown(
     discount: float,
     risk_level: float,
 ) -> Tree:
-    """The trees after all simulations, `widths` at once in turn.
+    """The trees after all simulations, `widths` at once in turn; few trees at a time where the problem can be divided.
 
     start, wanted: those of a turn go through root edges visited `wanted` `[N, B]` times since they had `start` `[B, K]` visits.
     """
-    step, used = library(), tree.visits.shape[1] - 1
     tree, records, edges_at = pack(tree, len(wanted))
-    batch, rows, edges, action = tree.table.shape
-    embedding, wide, shapes = tree.state.shape[-1], max(widths), _shapes(tree)
+    batch, rows, edges, _ = tree.table.shape
+    particles, channels = tree.value.shape[2:]
+    each, threads = 4 * (records[0].numel() + tree.state[0].numel()), torch.get_num_threads()
+    most = max(1, batch if not isinstance(problem, Divisible) else max(LEAST_TREES * threads, CACHE // each))
     noise, start, wanted, budget = (part.to(torch.float32) for part in (noise, start, wanted, budget))
     noise, start = (pad(part.expand(batch, edges), (0, -edges % LANES)).contiguous() for part in (noise, start))
-    wanted, budget = wanted.contiguous(), budget.expand(batch, tree.value.shape[3] - 1).contiguous()
-    paths = torch.empty(wide, batch, depth + 3, dtype=torch.int32)
-    forest = _Forest(
-        *(store.data_ptr() for store in (records, tree.state, tree.table, noise, start, budget, paths)),
-        *(batch, rows, records.shape[-1], edges_at, edges, embedding, action),
-        *(*tree.value.shape[2:], wide, depth, torch.get_num_threads()),
-        *(discount, risk_level),
-    )
-    at, line = ctypes.byref(forest), wanted.stride(0) * wanted.element_size()
-    most, done, last, parts, new = max(1, ROWS_AT_ONCE // batch), 0, (0, 0), None, None
+    wanted, budget = wanted.contiguous(), budget.expand(batch, channels - 1).contiguous()
+    paths = torch.empty(max(widths), min(batch, most), depth + 3, dtype=torch.int32)
+    stores, tables, shapes = (records, tree.state, tree.table, noise, start, budget), [], _shapes(tree)
+    for first in range(0, batch, most):
+        some = slice(first, first + most)
+        here = [store[some] for store in stores]
+        forest = _Forest(
+            *(store.data_ptr() for store in (*here, paths)),
+            *(len(here[0]), rows, records.shape[-1], edges_at, edges, tree.state.shape[-1], tree.table.shape[-1]),
+            *(particles, channels, max(widths), depth, threads, *here[2].stride()[:2]),
+            *(discount, risk_level),
+        )
+        asked = problem.part(some) if isinstance(problem, Divisible) and most < batch else problem
+        tables.append(_grow(asked, forest, shapes, here[2], wanted[:, some], widths))
+    shared = all(table.stride(1) == 0 for table in tables)
+    table = torch.cat([table[:, :1] if shared else table for table in tables]) if len(tables) > 1 else tables[0]
+    return replace(tree, table=table.expand(-1, rows, -1, -1))
+
+
+def _grow(problem: Problem, forest: _Forest, shapes: Shapes, table: Tensor, wanted: Tensor, widths: list[int]) -> Tensor:
+    """All simulations of a forest, whose records it writes. Returns the table `[B, R, K, d]`: another where nodes differ."""
+    step, at, line, batch = library(), ctypes.byref(forest), wanted.stride(0) * wanted.element_size(), forest.trees
+    most, done, used, last, parts, new = max(1, ROWS_AT_ONCE // batch), 0, forest.rows - len(wanted) - 1, (0, 0), None, None
+    alike: Tensor | None = None  # memory that was found to be the table of every node
     for width in widths:
         for first in range(0, width, most):
             count = min(most, width - first)
-            state, taken = torch.empty(batch, count, embedding), torch.empty(batch, count, action)
+            state, taken = torch.empty(batch, count, forest.embedding), torch.empty(batch, count, forest.action)
             seek = (wanted.data_ptr() + done * line, width) if first == 0 else (None, 0)
             step(at, parts, *last, *seek, first, count, used + done + first, state.data_ptr(), taken.data_ptr())
             new, parts = _views(problem.expand(state, taken), shapes, (batch, count))
+            found = new[TABLE]
+            if not forest.table_node and not _same(found, alike):
+                if (count == 1 or found.stride(1) == 0) and torch.equal(found[:, 0], table[:, 0]):
+                    alike = found
+                else:
+                    table = table.contiguous()
+                    forest.table, forest.table_tree, forest.table_node = table.data_ptr(), *table.stride()[:2]
             last = first, count
         done += width
     step(at, parts, *last, None, 0, 0, 0, 0, None, None)
     del new  # until now C++ looked at these tensors
-    return tree
+    return table
+
+
+def _same(one: Tensor, other: Tensor | None) -> bool:
+    """Whether two tables are the same memory, of which nodes share each tree's part."""
+    if other is None or one.data_ptr() != other.data_ptr() or one.stride(0) != other.stride(0):
+        return False
+    return one.shape[1] == 1 or one.stride(1) == 0
 
 
 def _shapes(tree: Tree) -> Shapes:
-    """What a node of an expansion must be: the shape `[...]` and type of each part, in native.cpp's order."""
+    """What a node of an expansion must be, in native.cpp's order: name, shape `[...]`, strides where it is dense, and type."""
     outcome, edges, kind = tuple(tree.value.shape[2:]), (tree.q.shape[-1],), torch.float32
-    return {
+    shapes = {
         "state": (tuple(tree.state.shape[2:]), kind),
         "reward": (outcome, kind),
         "value": (outcome, kind),
@@ -185,6 +220,7 @@ def _shapes(tree: Tree) -> Shapes:
         "logits": (edges, kind),
         "raises": ((), torch.bool),
     }
+    return [(name, shape, torch.empty(shape, device="meta").stride(), kind) for name, (shape, kind) in shapes.items()]
 
 
 def _views(new: Expansion, shapes: Shapes, wide: tuple[int, int]) -> tuple[list[Tensor], Any]:
@@ -193,15 +229,17 @@ def _views(new: Expansion, shapes: Shapes, wide: tuple[int, int]) -> tuple[list[
     Raises ValueError where one is not what a node must be: C++ would read beyond it.
     """
     kept, numbers = [], []
-    for name, (shape, kind) in shapes.items():
+    for name, shape, dense, kind in shapes:
         part: Tensor = getattr(new, name)
-        if part.shape != wide + shape or part.dtype != kind or part.device.type != "cpu":
+        if part.shape != wide + shape or part.dtype != kind or not part.is_cpu:
             raise ValueError(f"expand: {name} is {part.dtype} {list(part.shape)}, expected {kind} {[*wide, *shape]}")
-        if shape and not _dense(shape, part.stride()[2:]):
+        strides = part.stride()
+        if strides[2:] != dense and not _dense(shape, strides[2:]):
             part = part.contiguous()
+            strides = part.stride()
         kept.append(part)
-        numbers += [part.data_ptr(), *part.stride()[:2], part.element_size()]
-    return kept, (ctypes.c_int64 * len(numbers))(*numbers)
+        numbers += (part.data_ptr(), strides[0], strides[1], kind.itemsize)
+    return kept, _NUMBERS(*numbers)
 
 
 def _dense(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
