@@ -5,7 +5,7 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from search_work import ACTIONS, CONSIDERED, DISCOUNT, LATENT, one_core, serve, weights
@@ -38,9 +38,6 @@ class Invented:
     def root(self) -> Expansion:
         seen = (self.state @ self.start).unsqueeze(1)
         return self._look(self.state.unsqueeze(1), torch.zeros_like(seen[..., 0]), torch.tanh(seen[..., 1]), seen[..., 2:])
-
-    def part(self, rows: slice) -> "Invented":
-        return replace(self, state=self.state[rows])
 
     def expand(self, state: Tensor, action: Tensor) -> Expansion:
         hidden = torch.addmm(self.push[action.flatten().long()], state.flatten(0, 1), self.first).relu_()

@@ -1,7 +1,7 @@
 """What the search needs: of a world (`PlanningModel`), and of a question asked of one (`Problem`)."""
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from torch import Tensor
 
@@ -47,13 +47,4 @@ class Problem(Protocol):
 
     def expand(self, state: Tensor, action: Tensor) -> Expansion:
         """Take an action `[B, W, d]` in each of W states `[B, W, E]` a tree."""
-        ...
-
-
-@runtime_checkable
-class Divisible(Problem, Protocol):
-    """A problem that can be asked of some of its trees: a search may then grow few at a time, which stay in the cache."""
-
-    def part(self, rows: slice) -> Problem:
-        """The same, of these trees alone. Its root is not asked for."""
         ...

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from careplan.planning.model import Divisible, Expansion, Problem
+from careplan.planning.model import Expansion, Problem
 from careplan.planning.tree import Tree
 
 LANES, MOST_EDGES = 8, 256  # native.cpp pads edges to whole vectors, and has room on its stack for so many
@@ -30,7 +30,6 @@ WHOLE = ("best", "next", "parent", "edge", "depth", "eligible", "broken")
 OUTCOMES = ("reward", "total", "value", "plan")
 EDGES = ("q", "edge_visits", "logits", "child")
 ROWS_AT_ONCE = 2048  # asked of the model at a time: more leave the cache
-CACHE, LEAST_TREES = 8 << 20, 64  # bytes of trees grown at a time where a problem can be divided; not fewer a thread than these
 TABLE = 3  # the place of the table among the parts of an expansion
 
 
@@ -145,45 +144,31 @@ def grown(
     discount: float,
     risk_level: float,
 ) -> Tree:
-    """The trees after all simulations, `widths` at once in turn; few trees at a time where the problem can be divided.
+    """The trees after all simulations, `widths` at once in turn.
 
     start, wanted: those of a turn go through root edges visited `wanted` `[N, B]` times since they had `start` `[B, K]` visits.
     """
+    step, used = library(), tree.visits.shape[1] - 1
     tree, records, edges_at = pack(tree, len(wanted))
-    batch, rows, edges, _ = tree.table.shape
-    particles, channels = tree.value.shape[2:]
-    each, threads = 4 * (records[0].numel() + tree.state[0].numel()), torch.get_num_threads()
-    most = max(1, batch if not isinstance(problem, Divisible) else max(LEAST_TREES * threads, CACHE // each))
+    (batch, rows, edges, action), table, shapes = tree.table.shape, tree.table, _shapes(tree)
+    embedding, wide = tree.state.shape[-1], max(widths)
     noise, start, wanted, budget = (part.to(torch.float32) for part in (noise, start, wanted, budget))
     noise, start = (pad(part.expand(batch, edges), (0, -edges % LANES)).contiguous() for part in (noise, start))
-    wanted, budget = wanted.contiguous(), budget.expand(batch, channels - 1).contiguous()
-    paths = torch.empty(max(widths), min(batch, most), depth + 3, dtype=torch.int32)
-    stores, tables, shapes = (records, tree.state, tree.table, noise, start, budget), [], _shapes(tree)
-    for first in range(0, batch, most):
-        some = slice(first, first + most)
-        here = [store[some] for store in stores]
-        forest = _Forest(
-            *(store.data_ptr() for store in (*here, paths)),
-            *(len(here[0]), rows, records.shape[-1], edges_at, edges, tree.state.shape[-1], tree.table.shape[-1]),
-            *(particles, channels, max(widths), depth, threads, *here[2].stride()[:2]),
-            *(discount, risk_level),
-        )
-        asked = problem.part(some) if isinstance(problem, Divisible) and most < batch else problem
-        tables.append(_grow(asked, forest, shapes, here[2], wanted[:, some], widths))
-    shared = all(table.stride(1) == 0 for table in tables)
-    table = torch.cat([table[:, :1] if shared else table for table in tables]) if len(tables) > 1 else tables[0]
-    return replace(tree, table=table.expand(-1, rows, -1, -1))
-
-
-def _grow(problem: Problem, forest: _Forest, shapes: Shapes, table: Tensor, wanted: Tensor, widths: list[int]) -> Tensor:
-    """All simulations of a forest, whose records it writes. Returns the table `[B, R, K, d]`: another where nodes differ."""
-    step, at, line, batch = library(), ctypes.byref(forest), wanted.stride(0) * wanted.element_size(), forest.trees
-    most, done, used, last, parts, new = max(1, ROWS_AT_ONCE // batch), 0, forest.rows - len(wanted) - 1, (0, 0), None, None
+    wanted, budget = wanted.contiguous(), budget.expand(batch, tree.value.shape[3] - 1).contiguous()
+    paths = torch.empty(wide, batch, depth + 3, dtype=torch.int32)
+    forest = _Forest(
+        *(store.data_ptr() for store in (records, tree.state, table, noise, start, budget, paths)),
+        *(batch, rows, records.shape[-1], edges_at, edges, embedding, action),
+        *(*tree.value.shape[2:], wide, depth, torch.get_num_threads(), *table.stride()[:2]),
+        *(discount, risk_level),
+    )
+    at, line = ctypes.byref(forest), wanted.stride(0) * wanted.element_size()
+    most, done, last, parts, new = max(1, ROWS_AT_ONCE // batch), 0, (0, 0), None, None
     alike: Tensor | None = None  # memory that was found to be the table of every node
     for width in widths:
         for first in range(0, width, most):
             count = min(most, width - first)
-            state, taken = torch.empty(batch, count, forest.embedding), torch.empty(batch, count, forest.action)
+            state, taken = torch.empty(batch, count, embedding), torch.empty(batch, count, action)
             seek = (wanted.data_ptr() + done * line, width) if first == 0 else (None, 0)
             step(at, parts, *last, *seek, first, count, used + done + first, state.data_ptr(), taken.data_ptr())
             new, parts = _views(problem.expand(state, taken), shapes, (batch, count))
@@ -198,7 +183,7 @@ def _grow(problem: Problem, forest: _Forest, shapes: Shapes, table: Tensor, want
         done += width
     step(at, parts, *last, None, 0, 0, 0, 0, None, None)
     del new  # until now C++ looked at these tensors
-    return table
+    return replace(tree, table=table)
 
 
 def _same(one: Tensor, other: Tensor | None) -> bool:
