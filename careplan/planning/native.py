@@ -213,7 +213,8 @@ def _views(new: Expansion, shapes: Shapes, wide: tuple[int, int]) -> tuple[list[
 
     Raises ValueError where one is not what a node must be: C++ would read beyond it.
     """
-    kept, numbers = [], []
+    kept: list[Tensor] = []
+    numbers: list[int] = []
     for name, shape, dense, kind in shapes:
         part: Tensor = getattr(new, name)
         if part.shape != wide + shape or part.dtype != kind or not part.is_cpu:
