@@ -164,7 +164,6 @@ def grown(
     )
     at, line = ctypes.byref(forest), wanted.stride(0) * wanted.element_size()
     most, done, last, parts, new = max(1, ROWS_AT_ONCE // batch), 0, (0, 0), None, None
-    alike: Tensor | None = None  # memory that was found to be the table of every node
     for width in widths:
         for first in range(0, width, most):
             count = min(most, width - first)
@@ -172,13 +171,9 @@ def grown(
             seek = (wanted.data_ptr() + done * line, width) if first == 0 else (None, 0)
             step(at, parts, *last, *seek, first, count, used + done + first, state.data_ptr(), taken.data_ptr())
             new, parts = _views(problem.expand(state, taken), shapes, (batch, count))
-            found = new[TABLE]
-            if not forest.table_node and not _same(found, alike):
-                if (count == 1 or found.stride(1) == 0) and torch.equal(found[:, 0], table[:, 0]):
-                    alike = found
-                else:
-                    table = table.contiguous()
-                    forest.table, forest.table_tree, forest.table_node = table.data_ptr(), *table.stride()[:2]
+            if not forest.table_node and not _shared(new[TABLE], table):
+                table = table.contiguous()  # from now on each node has its own
+                forest.table, forest.table_tree, forest.table_node = table.data_ptr(), *table.stride()[:2]
             last = first, count
         done += width
     step(at, parts, *last, None, 0, 0, 0, 0, None, None)
@@ -186,11 +181,9 @@ def grown(
     return replace(tree, table=table)
 
 
-def _same(one: Tensor, other: Tensor | None) -> bool:
-    """Whether two tables are the same memory, of which nodes share each tree's part."""
-    if other is None or one.data_ptr() != other.data_ptr() or one.stride(0) != other.stride(0):
-        return False
-    return one.shape[1] == 1 or one.stride(1) == 0
+def _shared(found: Tensor, table: Tensor) -> bool:
+    """Whether new nodes have their trees' table, as far as that is seen at once: theirs `[B, W, K, d]` is one memory."""
+    return (found.shape[1] == 1 or found.stride(1) == 0) and torch.equal(found[:, 0], table[:, 0])
 
 
 def _shapes(tree: Tree) -> Shapes:
