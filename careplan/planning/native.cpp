@@ -24,10 +24,11 @@ enum Word { RAW, VISITS, BEST, NEXT, PARENT, EDGE, DEPTH, ELIGIBLE, BROKEN, OUTC
 enum Part { STATE, REWARD, VALUE, TABLE, VALID, LOGITS, RAISES };                        // of an expansion
 
 struct Forest {
-  float *records, *state, *table;       // [B, R, words], [B, R, E], [B, R, K * d]
+  float *records, *state, *table;       // [B, R, words], [B, R, E], [B, R or 1, K * d]
   const float *noise, *start, *budget;  // [B, K padded] Gumbel noise and visits at the start, [B, C - 1]
   int32_t *paths;                       // [most wide, B, depth + 3]: length (0 where inactive), first edge, leaf, nodes
   int64_t trees, rows, words, edges_at, edges, embedding, action, particles, channels, wide, depth, threads;
+  int64_t table_tree, table_node;  // from one table to the next; 0 where all nodes share it
   float discount, risk_level;
 };
 
@@ -232,7 +233,7 @@ struct Trees {
     const int32_t *path = this->path(b, w);
     const int64_t parent = path[3 + std::max(path[0], 1) - 1], at = b * f.rows + parent;
     const int64_t edge = parent ? node(b, parent).whole(BEST) : path[1];
-    return {f.state + at * f.embedding, f.table + (at * f.edges + edge) * f.action};
+    return {f.state + at * f.embedding, f.table + b * f.table_tree + parent * f.table_node + edge * f.action};
   }
 
   // Hang one expanded leaf into its tree, back its outcome up and score the path anew: tree.grow. scratch: [2 * P * C + P].
@@ -281,9 +282,10 @@ struct Trees {
     leaf.whole(BEST) = argmax(masked);
     leaf.whole(NEXT) = -1;
     if (leaf.word[VISITS] == 0.0f) std::fill_n(child(leaf), padded, -1);  // all else of a new record is 0
-    const int64_t at = b * f.rows + path[2], table = f.edges * f.action;
+    const int64_t at = b * f.rows + path[2];
     std::memcpy(f.state + at * f.embedding, part[STATE].at<float>(b, column), sizeof(float) * f.embedding);
-    std::memcpy(f.table + at * table, part[TABLE].at<float>(b, column), sizeof(float) * table);
+    if (f.table_node)
+      std::memcpy(f.table + at * f.table_node, part[TABLE].at<float>(b, column), sizeof(float) * f.table_node);
 
     child(above)[edge] = path[2];
     for (int64_t i = 0; i < outcome; ++i) {

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,11 @@ WHOLE = ("best", "next", "parent", "edge", "depth", "eligible", "broken")
 OUTCOMES = ("reward", "total", "value", "plan")
 EDGES = ("q", "edge_visits", "logits", "child")
 ROWS_AT_ONCE = 2048  # asked of the model at a time: more leave the cache
+TABLE = 3  # the place of the table among the parts of an expansion
 
 
-Shapes = dict[str, tuple[tuple[int, ...], torch.dtype]]
+Shapes = list[tuple[str, tuple[int, ...], tuple[int, ...], torch.dtype]]
+_NUMBERS = ctypes.c_int64 * (4 * 7)  # four of each part of an expansion
 
 
 class _Forest(ctypes.Structure):
@@ -40,7 +43,7 @@ class _Forest(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("records", "state", "table", "noise", "start", "budget", "paths")),
         *((name, ctypes.c_int64) for name in ("trees", "rows", "words", "edges_at", "edges", "embedding", "action")),
-        *((name, ctypes.c_int64) for name in ("particles", "channels", "wide", "depth", "threads")),
+        *((name, ctypes.c_int64) for name in ("particles", "channels", "wide", "depth", "threads", "table_tree", "table_node")),
         *((name, ctypes.c_float) for name in ("discount", "risk_level")),
     )
 
@@ -91,8 +94,8 @@ def why_not(tree: Tree) -> str | None:
 
 
 def _room(*shape: int) -> Tensor:
-    """Zeros, on huge pages where the machine has them: a step reads here and there in all of it."""
-    if sys.platform != "linux":
+    """Zeros, on huge pages where they are many and the machine has them: a step reads here and there in all of it."""
+    if sys.platform != "linux" or 4 * math.prod(shape) < 4 << 20:
         return torch.zeros(shape)
     pages = mmap.mmap(-1, 4 * math.prod(shape), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     pages.madvise(mmap.MADV_HUGEPAGE)
@@ -117,11 +120,13 @@ def pack(tree: Tree, nodes: int) -> tuple[Tree, Tensor, int]:
     for place, name in enumerate(EDGES):
         kind = whole if name == "child" else records
         stores[name] = kind[..., edges_at + place * padded : edges_at + place * padded + edges]
-    for name in ("state", "table"):
-        like = getattr(tree, name)
-        stores[name] = _room(batch, rows + nodes, *like.shape[2:])
+    stores["state"] = _room(batch, rows + nodes, tree.state.shape[-1])
+    if rows > 2:
+        stores["table"] = _room(batch, rows + nodes, *tree.table.shape[2:])
     for name, store in stores.items():
         store[:, : rows - 1] = getattr(tree, name)[:, :-1]
+    # A new tree's nodes share the table of its root, until one has another.
+    stores.setdefault("table", tree.table[:, :1].contiguous().expand(-1, rows + nodes, -1, -1))
     spare = torch.finfo(torch.float32).min  # the padding of a planted node is closed
     records[:, : rows - 1, edges_at + 2 * padded + edges : edges_at + 3 * padded] = spare
     return Tree(**stores), records, edges_at
@@ -145,16 +150,16 @@ def grown(
     """
     step, used = library(), tree.visits.shape[1] - 1
     tree, records, edges_at = pack(tree, len(wanted))
-    batch, rows, edges, action = tree.table.shape
-    embedding, wide, shapes = tree.state.shape[-1], max(widths), _shapes(tree)
+    (batch, rows, edges, action), table, shapes = tree.table.shape, tree.table, _shapes(tree)
+    embedding, wide = tree.state.shape[-1], max(widths)
     noise, start, wanted, budget = (part.to(torch.float32) for part in (noise, start, wanted, budget))
     noise, start = (pad(part.expand(batch, edges), (0, -edges % LANES)).contiguous() for part in (noise, start))
     wanted, budget = wanted.contiguous(), budget.expand(batch, tree.value.shape[3] - 1).contiguous()
     paths = torch.empty(wide, batch, depth + 3, dtype=torch.int32)
     forest = _Forest(
-        *(store.data_ptr() for store in (records, tree.state, tree.table, noise, start, budget, paths)),
+        *(store.data_ptr() for store in (records, tree.state, table, noise, start, budget, paths)),
         *(batch, rows, records.shape[-1], edges_at, edges, embedding, action),
-        *(*tree.value.shape[2:], wide, depth, torch.get_num_threads()),
+        *(*tree.value.shape[2:], wide, depth, torch.get_num_threads(), *table.stride()[:2]),
         *(discount, risk_level),
     )
     at, line = ctypes.byref(forest), wanted.stride(0) * wanted.element_size()
@@ -166,17 +171,25 @@ def grown(
             seek = (wanted.data_ptr() + done * line, width) if first == 0 else (None, 0)
             step(at, parts, *last, *seek, first, count, used + done + first, state.data_ptr(), taken.data_ptr())
             new, parts = _views(problem.expand(state, taken), shapes, (batch, count))
+            if not forest.table_node and not _shared(new[TABLE], table):
+                table = table.contiguous()  # from now on each node has its own
+                forest.table, forest.table_tree, forest.table_node = table.data_ptr(), *table.stride()[:2]
             last = first, count
         done += width
     step(at, parts, *last, None, 0, 0, 0, 0, None, None)
     del new  # until now C++ looked at these tensors
-    return tree
+    return replace(tree, table=table)
+
+
+def _shared(found: Tensor, table: Tensor) -> bool:
+    """Whether new nodes have their trees' table, as far as that is seen at once: theirs `[B, W, K, d]` is one memory."""
+    return (found.shape[1] == 1 or found.stride(1) == 0) and torch.equal(found[:, 0], table[:, 0])
 
 
 def _shapes(tree: Tree) -> Shapes:
-    """What a node of an expansion must be: the shape `[...]` and type of each part, in native.cpp's order."""
+    """What a node of an expansion must be, in native.cpp's order: name, shape `[...]`, strides where it is dense, and type."""
     outcome, edges, kind = tuple(tree.value.shape[2:]), (tree.q.shape[-1],), torch.float32
-    return {
+    shapes = {
         "state": (tuple(tree.state.shape[2:]), kind),
         "reward": (outcome, kind),
         "value": (outcome, kind),
@@ -185,6 +198,7 @@ def _shapes(tree: Tree) -> Shapes:
         "logits": (edges, kind),
         "raises": ((), torch.bool),
     }
+    return [(name, shape, torch.empty(shape, device="meta").stride(), kind) for name, (shape, kind) in shapes.items()]
 
 
 def _views(new: Expansion, shapes: Shapes, wide: tuple[int, int]) -> tuple[list[Tensor], Any]:
@@ -192,16 +206,19 @@ def _views(new: Expansion, shapes: Shapes, wide: tuple[int, int]) -> tuple[list[
 
     Raises ValueError where one is not what a node must be: C++ would read beyond it.
     """
-    kept, numbers = [], []
-    for name, (shape, kind) in shapes.items():
+    kept: list[Tensor] = []
+    numbers: list[int] = []
+    for name, shape, dense, kind in shapes:
         part: Tensor = getattr(new, name)
-        if part.shape != wide + shape or part.dtype != kind or part.device.type != "cpu":
+        if part.shape != wide + shape or part.dtype != kind or not part.is_cpu:
             raise ValueError(f"expand: {name} is {part.dtype} {list(part.shape)}, expected {kind} {[*wide, *shape]}")
-        if shape and not _dense(shape, part.stride()[2:]):
+        strides = part.stride()
+        if strides[2:] != dense and not _dense(shape, strides[2:]):
             part = part.contiguous()
+            strides = part.stride()
         kept.append(part)
-        numbers += [part.data_ptr(), *part.stride()[:2], part.element_size()]
-    return kept, (ctypes.c_int64 * len(numbers))(*numbers)
+        numbers += (part.data_ptr(), strides[0], strides[1], kind.itemsize)
+    return kept, _NUMBERS(*numbers)
 
 
 def _dense(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:

@@ -3,6 +3,7 @@
 import shutil
 import warnings
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import pytest
 import torch
@@ -116,6 +117,44 @@ def test_the_same_as_mctx(case):
     assert found.action.tolist() == case["action"]
     seen = torch.tensor(case["visits"]) > 0
     torch.testing.assert_close(found.q[seen], torch.tensor(case["q"])[seen], atol=1e-5, rtol=0)
+
+
+@dataclass(frozen=True, eq=False)
+class Tabled(Rough):
+    """Each tree has a table of its own, in memory that all its nodes share; those that took a `late` edge have another."""
+
+    late: int = 99
+
+    def look(self, state: Tensor, raises: Tensor) -> Expansion:
+        found = super().look(state, raises)
+        if not self.own:
+            self.own["table"] = found.table[:, :1].clone()
+            self.own["table"][..., 0] += torch.linspace(0.1, 0.2, len(state)).view(-1, 1, 1)
+        return replace(found, table=self.own["table"].expand_as(found.table))
+
+    def expand(self, state: Tensor, action: Tensor) -> Expansion:
+        found, late = super().expand(state, action), (action[..., 1] >= self.late)[..., None, None]
+        other = torch.where(late, found.table * torch.tensor([0.5, 1.0]), found.table)
+        return replace(found, table=other) if late.any() else found
+
+    @cached_property
+    def own(self) -> dict[str, Tensor]:
+        return {}
+
+
+@pytest.mark.parametrize("late", [99, 11, 0])
+def test_a_table_is_kept_once_while_all_nodes_share_it(late: int) -> None:
+    problem = Tabled(**vars(rough(16)), late=late)
+    ours, theirs = (search(problem, simulations=50, depth=5, considered=8, backend=backend) for backend in ("native", "eager"))
+    assert_the_same(ours, theirs)
+    assert (ours.tree.table.stride(1) == 0) == (late == 99)
+    if late == 11:
+        assert (theirs.tree.table[:, 1:50, -1, 0].amin(1) < theirs.tree.table[:, 1:50, -1, 0].amax(1)).all()  # some have another
+    kept = [
+        search(problem, simulations=30, depth=5, after=(found, found.action), backend=backend)
+        for found, backend in ((ours, "native"), (theirs, "eager"))
+    ]
+    assert_the_same(*kept)
 
 
 def test_threads_change_nothing() -> None:
