@@ -131,6 +131,7 @@ def evaluate_ablation(
     out.mkdir(parents=True, exist_ok=True)
     asked = {"formats": [name for name, _ in cohort.sources], "split": cohort.seed, "cohort": asdict(cohort.virtual)}
     asked |= {name: value for name, value in asdict(recipe).items() if name != "seed"}
+    asked = json.loads(json.dumps(asked))  # as it is read again
     found = [json.loads(path.read_text()) for path in sorted(out.glob("*.json"))]
     if any(one["asked"] != asked for one in found):
         raise ClinicError(f"{out} holds results of other settings or data: name another folder")
