@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -52,8 +53,9 @@ def sign_review(db: Database, suggestion: int, decided: Sequence[Decision], revi
     """
     with db.write() as session:
         found = stored(session, suggestion)
-        held = exposure_of(session, found), exposure_of(session, found, day_too=True)
-        problems = [*_stale(session, found), *decisions.problems(found.lines, decided, *held)]
+        exposed = exposure_of(session, found)
+        graver = partial(exposed, day_too=True)
+        problems = [*_stale(session, found), *decisions.problems(found.lines, decided, exposed, graver)]
         if not reviewer.strip():
             problems.append("a signature needs the reviewer's name")
         if not meaning.strip():
@@ -131,9 +133,9 @@ def recent_readings(session: Session, patient: str) -> pd.DataFrame:
     return read_channel(session, patient, "glucose", start=start)
 
 
-def exposure_of(session: Session, suggestion: Suggestion, *, day_too: bool = False) -> Callable[[Line], decisions.Exposure]:
-    """The hypoglycaemia held against a line, of the last 14 days: in its part of the day, or with `day_too` in whichever of that
-    and the day is graver (`exposure_at`); the whole day for doses and long-acting insulin."""
+def exposure_of(session: Session, suggestion: Suggestion) -> Callable[..., decisions.Exposure]:
+    """The hypoglycaemia held against a line, of the last 14 days: in its part of the day, or with `day_too=True` in whichever of
+    that and the day is graver (`exposure_at`); the whole day for doses and long-acting insulin."""
     readings = recent_readings(session, suggestion.patient)
     local = readings["time"].dt.tz_convert(require(session, suggestion.patient).zone)
     minute, glucose = (
@@ -141,7 +143,7 @@ def exposure_of(session: Session, suggestion: Suggestion, *, day_too: bool = Fal
         readings["value"].to_numpy(dtype=np.float64),
     )
 
-    def exposed(line: Line) -> decisions.Exposure:
+    def exposed(line: Line, *, day_too: bool = False) -> decisions.Exposure:
         all_day = suggestion.kind == "doses" or line.setting == "long_acting"
         start, end = (0, DAY) if all_day else (line.start, line.end)
         return (decisions.exposure_at if day_too else decisions.exposure)(glucose, minute, start, end)
