@@ -62,11 +62,10 @@ VARIANTS = {
     "virtual": Variant(people=False),
     "no-compartments": Variant(therapy=AT_ONCE, fixed=("model.dynamics.absorption",)),
     "no-code": Variant(fixed=("codes", "virtual", "model.habits")),
-    "no-jepa": Variant(recipe={"latent": 0.0, "anticollapse": 0.0, "inverse": 0.0}),
+    "no-jepa": Variant(recipe={"latent": 0.0, "anticollapse": 0.0}),
     "no-latent": Variant(recipe={"latent": 0.0}),
     "no-anticollapse": Variant(recipe={"anticollapse": 0.0}),
     "vicreg": Variant(recipe={"vicreg": True, "anticollapse": VICREG}),
-    "no-inverse": Variant(recipe={"inverse": 0.0}),
     # The residual block that moves the context starts as the identity: kept so, the context stands still.
     "still-context": Variant(fixed=("model.dynamics.planned.drift", "model.dynamics.foreseen.drift")),
 }

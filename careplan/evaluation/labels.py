@@ -163,7 +163,7 @@ def trained(
     if run.arm == "scratch":
         return fit(begin(run.arm, replace(recipe, seed=run.seed), known), say)
     half = replace(recipe, steps=recipe.steps // 2)
-    before = begin(run.arm, replace(half, inverse=0.0), everyone)
+    before = begin(run.arm, half, everyone)
     kept = folder / f"{run.arm}.pretrained.safetensors"
     if kept.exists():
         before.load_state_dict(load_file(kept))

@@ -4,15 +4,18 @@
     pools    s  [S]   ds/dt = inflow(u) + K s                    doses on their way, the patient's own time constants
     level    g  []    dg/dt = drift + trend(t) - lower x_low + raise x_high,   lower, raise > 0
 
+x_low, x_high: what of the doses acts now.
+
 A record is not an experiment: doses are given because the level is expected to move, and much that moves it is not logged.
 So two flows are kept apart, of the same state. Under a plan of our own a dose has its full effect. Where the future is only
 foreseen (nothing is given, or a record of what was done), a dose counts as far as it foretells: drift, lower and raise are
 functions of context and level.
 
-    under a plan      drift(z) - return g,      lower, raise (g, clock, c)
+    under a plan      drift(z) - return g,      lower, raise (g, clock, c);      + supply(p - return g - stop x_low)
 
 There they are not: what a treatment changes depends on the patient code, the clock and the level alone, so no strange context,
-and nobody's habits, can make a dose look harmless.
+and nobody's habits, can make a dose look harmless. There too, part of what lowers a level does so by stopping what the body supplies
+itself, and nothing can stop more than all of it: `supply` is a softplus (the liver's glucose, Dalla Man 2007, A8, at least 0).
 
 Doses act through the pools alone, pools are non-negative and `g` is a scalar whose rate falls with `x_low` and rises with
 `x_high`. By the comparison theorem for scalar equations (Walter 1970, ch. II), more of a lowering dose then never predicts
@@ -34,6 +37,9 @@ SENSITIVITY, RAISING, RETURNING, SLOWNESS = 0, 1, 2, 3  # logs of lower, raise, 
 NOTHING, PLAN, RECORD = 0, 1, 2  # what is given of the future: nothing, a plan of our own, a record of what was done
 LOWEST, HIGHEST = -3.0, 8.0  # scaled levels outside are not predicted
 RETURN = 0.0024  # a minute: of a level's distance to the usual, what goes by itself; as virtual patients show when it is free
+# As virtual patients show when it is free: the supply over what a level at rest needs of it, how gradually it runs out over the
+# same, and the share of a lowering dose that acts on it.
+SUPPLY, SOFTNESS, STOPPING = 2.5, 0.75, 0.43
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,6 +186,7 @@ class Flow(nn.Module):
         self.situation = nn.Linear(condition, hidden, bias=False)
         scale = therapy.channel(therapy.regulated).scale
         self.gains = [gain / scale for gain in therapy.gain]  # scaled levels a whole day's amount
+        self.rest = self.gains[0] / DAY * 0.5  # what holds a level against half a day's lowering treatment spread evenly
 
     def course(self, minute: Tensor, code: Tensor, values: Tensor, asked: Tensor, evidence: Tensor | None = None) -> Course:
         """What is the case at each instant: minute `[B, N]`, code `[B, K]`, disturbances without a direction in scaled values
@@ -205,24 +212,12 @@ class Flow(nn.Module):
         """What it needs of the context too, `[B, F]`; the same for every treatment compared."""
         raise NotImplementedError
 
-    def rates(self, features: Tensor, level: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """At a level `[B]`: drift, and the logs of lower and raise over what the therapy lets expect, `[B]` each."""
-        raise NotImplementedError
-
     def level_rate(
         self, features: Tensor, code: Tensor, level: Tensor, low: Tensor, high: Tensor, frozen: Tensor | None = None
     ) -> Tensor:
         """d level / dt a minute `[B]`, decreasing in `low` and increasing in `high`, which act now `[B]` (shares of a day a
         minute). frozen: `[B]` where no gradient reaches the gains."""
-        level = level.clamp(LOWEST, HIGHEST)
-        drift, lower, raises = self.rates(features, level)
-        lower = self.gains[0] * torch.exp(0.5 * code[..., SENSITIVITY] + lower.clamp(-2.5, 1.5))
-        raises = self.gains[1] * torch.exp(0.5 * code[..., RAISING] + raises.clamp(-2.5, 1.5))
-        back = RETURN * torch.exp(0.5 * code[..., RETURNING]) * level
-        if frozen is not None:
-            lower, raises, back = (torch.where(frozen, part.detach(), part) for part in (lower, raises, back))
-        rest = self.gains[0] / DAY * 0.5  # what holds a level against half a day's lowering treatment spread evenly
-        return rest - back + 0.02 * drift - lower * low + raises * high
+        raise NotImplementedError
 
 
 def bent(level: Tensor) -> Tensor:
@@ -246,9 +241,17 @@ class Foreseen(Flow):
     def features(self, z: Tensor, situation: Tensor) -> Tensor:
         return self.context(z) + situation
 
-    def rates(self, features: Tensor, level: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def level_rate(
+        self, features: Tensor, code: Tensor, level: Tensor, low: Tensor, high: Tensor, frozen: Tensor | None = None
+    ) -> Tensor:
+        level = level.clamp(LOWEST, HIGHEST)
         drift, lower, raises = self.out(F.silu(features + self.from_level(bent(level)))).unbind(-1)
-        return drift, lower, raises
+        lower = self.gains[0] * torch.exp(0.5 * code[..., SENSITIVITY] + lower.clamp(-2.5, 1.5))
+        raises = self.gains[1] * torch.exp(0.5 * code[..., RAISING] + raises.clamp(-2.5, 1.5))
+        back = RETURN * torch.exp(0.5 * code[..., RETURNING]) * level
+        if frozen is not None:
+            lower, raises, back = (torch.where(frozen, part.detach(), part) for part in (lower, raises, back))
+        return self.rest - back + 0.02 * drift - lower * low + raises * high
 
 
 class Planned(Flow):
@@ -263,7 +266,7 @@ class Planned(Flow):
         self.causes = [*range(4 + named), *range(4 + code + 2, 4 + code + 2 + len(self.disturbances))]
         self.cause = nn.Linear(len(self.causes), self.WIDTH)
         self.from_level = nn.Linear(3, self.WIDTH, bias=False)
-        self.out, self.gain = nn.Linear(hidden, 1), nn.Linear(self.WIDTH, 2)
+        self.out, self.gain = nn.Linear(hidden, 1), nn.Linear(self.WIDTH, 4)
         for layer in (self.out, self.gain):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -275,9 +278,23 @@ class Planned(Flow):
         drift = self.out(F.silu(self.context(z) + situation[..., : -self.WIDTH]))
         return torch.cat([drift, situation[..., -self.WIDTH :]], dim=-1)
 
-    def rates(self, features: Tensor, level: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        lower, raises = self.gain(F.silu(features[..., 1:] + self.from_level(bent(level)))).unbind(-1)
-        return features[..., 0], lower, raises
+    def level_rate(
+        self, features: Tensor, code: Tensor, level: Tensor, low: Tensor, high: Tensor, frozen: Tensor | None = None
+    ) -> Tensor:
+        level, drift = level.clamp(LOWEST, HIGHEST), features[..., 0]
+        gains = self.gain(F.silu(features[..., 1:] + self.from_level(bent(level)))).clamp(-2.5, 1.5)
+        lower, raises, supply, stop = gains.exp().unbind(-1)
+        whole = self.gains[0] * torch.exp(0.5 * code[..., SENSITIVITY])
+        lower, stop = (1 - STOPPING) * whole * lower, STOPPING * whole * stop
+        raises = self.gains[1] * torch.exp(0.5 * code[..., RAISING]) * raises
+        back = RETURN * torch.exp(0.5 * code[..., RETURNING]) * level
+        soft = SOFTNESS * self.rest
+        supplied = soft * F.softplus((SUPPLY * self.rest * supply - back - stop * low) / soft)
+        if frozen is not None:
+            parts = (lower, raises, back, supplied)
+            lower, raises, back, supplied = (torch.where(frozen, part.detach(), part) for part in parts)
+        used = (1 - SUPPLY) * self.rest - 0.5 * back  # by the body itself, of what it supplies
+        return used + 0.02 * drift + supplied - lower * low + raises * high
 
 
 class Dynamics(nn.Module):

@@ -41,7 +41,6 @@ class Recipe:
     latent: float = 0.1
     anticollapse: float = 3e-4
     vicreg: bool = False
-    inverse: float = 0.02
     effects: float = 4.0
     prior: float = 2e-3
     seed: int = 7
@@ -76,7 +75,6 @@ class Training(L.LightningModule):
         self.virtual = nn.Parameter(torch.zeros(self.model.shape.code - self.named))
         self.column = therapy.index(therapy.regulated)
         self.tracked = [therapy.index(channel.name) for channel in therapy.of("disturbance") if not channel.direction]
-        self.inverse = nn.Sequential(nn.Linear(2 * self.model.shape.latent, 64), nn.SiLU(), nn.Linear(64, pools))
         measured = torch.tensor([float(part[:, self.column].sum()) for part in corpus.mask.split(corpus.length.tolist())])
         self.register_buffer("weights", measured.sqrt(), persistent=False)  # between as many windows a person and a reading
 
@@ -169,7 +167,6 @@ class Training(L.LightningModule):
             else sample.sum() * 0
         )
         parts["anticollapse"] = recipe.anticollapse * collapse
-        parts["inverse"] = recipe.inverse * self._inverse(encoded[:, now:], future, usual)
         parts["prior"] = recipe.prior * deviation.pow(2).sum(-1).mean()
         if len(chosen) and recipe.effects:
             parts["effects"] = recipe.effects * self._effects(chosen, generator)
@@ -198,12 +195,6 @@ class Training(L.LightningModule):
         """What the future of a window, as far as it is given, tells of what was not recorded, `[B, H, evidence]`, and loss terms
         of its own (none here)."""
         return self.model.told(state, split(whole, self.model.shape.context)[1].values, mask, usual), {}
-
-    def _inverse(self, encoded: Tensor, future: Window, usual: Tensor) -> Tensor:
-        """What was given between two encodings, told from them; `encoded` `[B, patches + 1, L]`."""
-        inflow = self.model.dynamics.absorption.inflow(self.model.amounts(future.values, future.mask, usual))
-        given = inflow.unflatten(1, (-1, self.model.shape.patch)).sum(2) * self.model.therapy.step * 10.0
-        return F.smooth_l1_loss(self.inverse(torch.cat([encoded[:, :-1], encoded[:, 1:]], dim=-1)), given)
 
     def _effects(self, chosen: Tensor, generator: torch.Generator) -> Tensor:
         """The difference between two futures that differ in treatment alone, along the one that happened: what forces the model
