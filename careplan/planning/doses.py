@@ -88,11 +88,20 @@ class DoseProblem:
         )
         return broken, actions
 
-    def informed(self, budget: Tensor, risk_level: float) -> "DoseProblem":
-        """The same problem with a prior: what each candidate gains, given now and nothing after, within a budget `[B, Q]`."""
+    def informed(self, budget: Tensor, risk_level: float, *, ranked: bool = False) -> "DoseProblem":
+        """The same problem with a prior: what each candidate gains, given now and nothing after, within a budget `[B, Q]`.
+
+        ranked: and with its candidates after no change in the order of that prior, as widening wants them.
+        """
         root, wide = self.root(), self.table.shape[1]
         alone = self.expand(root.state.expand(-1, wide, -1), self.table)
-        return replace(self, prior=prior_of(alone.reward + alone.value, budget, risk_level))
+        prior = prior_of(alone.reward + alone.value, budget, risk_level)
+        if not ranked:
+            return replace(self, prior=prior)
+        later = prior[:, 1:].masked_fill(~self.exists[:, 1:], -torch.inf).argsort(dim=1, descending=True, stable=True) + 1
+        order = torch.cat([torch.zeros_like(later[:, :1]), later], 1)
+        table = self.table.gather(1, order.unsqueeze(-1).expand_as(self.table))
+        return replace(self, table=table, exists=self.exists.gather(1, order), prior=prior.gather(1, order))
 
     def bound_now(self) -> dict[str, Tensor]:
         """The hard limits that forbid a candidate now: by name, which patients `[B]`."""

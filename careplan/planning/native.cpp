@@ -29,6 +29,7 @@ struct Forest {
   int32_t *paths;                       // [most wide, B, depth + 3]: length (0 where inactive), first edge, leaf, nodes
   int64_t trees, rows, words, edges_at, edges, embedding, action, particles, channels, wide, depth, threads;
   int64_t table_tree, table_node;  // from one table to the next; 0 where all nodes share it
+  int64_t widening;                // as in tree.within; 0 where every open edge may be tried
   float discount, risk_level;
 };
 
@@ -115,13 +116,26 @@ struct Trees {
     float top, count;
   };
 
-  void complete(Record r, const News &news, Scored &s) const {
+  // Closes those edges that a node may not try yet, whose edges were visited `count` times: tree.within.
+  void close(float *logits, float count) const {
+    int64_t room = f.widening << std::ilogb(count + 1.5f);
+    for (int64_t k = 0; k < f.edges; ++k)
+      if (logits[k] > CLOSED && room-- <= 0) logits[k] = CLOSED;
+  }
+
+  void complete(Record r, const News &news, Scored &s, bool widening = false) const {
     floats top = splat(CLOSED), weights = splat(0.0f), weighted = weights, count = weights, busiest = weights;
     for (int i = 0; i < vectors(); ++i) {
       const auto fresh = lanes(i * LANES) == news.edge;
       s.logits[i] = fresh ? splat(news.logit) : load(logits(r) + i * LANES);
       s.q[i] = fresh ? splat(news.q) : load(q(r) + i * LANES);
-      s.visits[i] = s.logits[i] > CLOSED ? (fresh ? splat(news.visits) : load(visits(r) + i * LANES)) : splat(0.0f);
+      s.visits[i] = fresh ? splat(news.visits) : load(visits(r) + i * LANES);
+      count += s.visits[i];
+    }
+    if (widening) close(reinterpret_cast<float *>(s.logits), sum(count));
+    count = splat(0.0f);
+    for (int i = 0; i < vectors(); ++i) {
+      s.visits[i] = s.logits[i] > CLOSED ? s.visits[i] : splat(0.0f);
       top = most(top, s.logits[i]);
     }
     s.top = maximum(top);
@@ -148,7 +162,7 @@ struct Trees {
 
   int best_edge(Record r, const News &news) const {
     Scored s;
-    complete(r, news, s);
+    complete(r, news, s, f.widening > 0);
     floats top = splat(-INFINITY), total = splat(0.0f);
     for (int i = 0; i < vectors(); ++i) {
       s.q[i] += s.logits[i];
@@ -279,6 +293,7 @@ struct Trees {
     float *const open = reinterpret_cast<float *>(masked);
     for (int64_t k = 0; k < padded; ++k) open[k] = k < f.edges && valid[k] ? prior[k] : CLOSED;
     std::memcpy(logits(leaf), masked, sizeof(floats) * vectors());
+    if (f.widening > 0) close(open, 0.0f);
     leaf.whole(BEST) = argmax(masked);
     leaf.whole(NEXT) = -1;
     if (leaf.word[VISITS] == 0.0f) std::fill_n(child(leaf), padded, -1);  // all else of a new record is 0

@@ -43,7 +43,8 @@ class _Forest(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("records", "state", "table", "noise", "start", "budget", "paths")),
         *((name, ctypes.c_int64) for name in ("trees", "rows", "words", "edges_at", "edges", "embedding", "action")),
-        *((name, ctypes.c_int64) for name in ("particles", "channels", "wide", "depth", "threads", "table_tree", "table_node")),
+        *((name, ctypes.c_int64) for name in ("particles", "channels", "wide", "depth", "threads")),
+        *((name, ctypes.c_int64) for name in ("table_tree", "table_node", "widening")),
         *((name, ctypes.c_float) for name in ("discount", "risk_level")),
     )
 
@@ -143,6 +144,7 @@ def grown(
     budget: Tensor,
     discount: float,
     risk_level: float,
+    widening: int | None = None,
 ) -> Tree:
     """The trees after all simulations, `widths` at once in turn.
 
@@ -159,7 +161,7 @@ def grown(
     forest = _Forest(
         *(store.data_ptr() for store in (records, tree.state, table, noise, start, budget, paths)),
         *(batch, rows, records.shape[-1], edges_at, edges, embedding, action),
-        *(*tree.value.shape[2:], wide, depth, torch.get_num_threads(), *table.stride()[:2]),
+        *(*tree.value.shape[2:], wide, depth, torch.get_num_threads(), *table.stride()[:2], widening or 0),
         *(discount, risk_level),
     )
     at, line = ctypes.byref(forest), wanted.stride(0) * wanted.element_size()

@@ -66,6 +66,7 @@ def plan_doses(
     effort: float = 0.02,
     simulations: int | None = None,
     seed: int = 0,
+    widening: int | None = None,
     backend: Backend = "eager",
 ) -> DosePlans:
     """The best sequence of doses for each of B patients, its runner-up with another first action, and no change.
@@ -75,8 +76,9 @@ def plan_doses(
     (the therapy's where None); margin: `[B, Q]` conformal margin taken off it. A plan that gives more treatment must keep within
     it at every such step by itself, without counting on a later reduction. risk_level: the objective is the mean risk of this
     share of the worst particles. worth: how much less risk than no change a plan must have. simulations: of a tree search, for
-    many patients or long plans; None tries every sequence where a patient has few enough, else 128. A patient's plan does not
-    depend on who else is in the batch.
+    many patients or long plans; None tries every sequence where a patient has few enough, else 128. widening: of that search, as
+    `search` says, those candidates first that gain most by themselves. A patient's plan does not depend on who else is in the
+    batch.
 
     Raises ValueError where shapes disagree. What is missing or absurd is no error: that patient's gate is closed, and said.
     """
@@ -113,14 +115,16 @@ def plan_doses(
     else:
         uniform = torch.rand(candidates.shape[1], generator=torch.Generator().manual_seed(seed)).clamp(1e-9, 1.0 - 1e-7)
         noise = -torch.log(-torch.log(uniform)).to(state).expand(batch, -1)  # the same for every patient of a batch
+        problem = problem.informed(allowance, risk_level, ranked=widening is not None)
         found = search(
-            problem.informed(allowance, risk_level),
+            problem,
             simulations=simulations or 128,
             depth=depth,
             budget=allowance,
             noise=noise,
             risk_level=risk_level,
             parallel=True,
+            widening=widening,
             backend=backend,
         )
         plans = found.plans()

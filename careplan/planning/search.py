@@ -187,6 +187,7 @@ def search(
     risk_level: float = 1.0,
     discount: float = 1.0,
     parallel: bool = False,
+    widening: int | None = None,
     backend: Backend = "eager",
     after: tuple[Found, Tensor] | None = None,
 ) -> Found:
@@ -195,6 +196,8 @@ def search(
     depth: the longest path. budget: `[B, C - 1]` bounds on mean costs, already lowered by whatever margin they need.
     considered: root candidates that halving begins with. noise: `[B, K]` Gumbel noise, 0 when None.
     risk_level: share of the worst particles that a value averages. parallel: advance all survivors of a round at once.
+    widening: how many of its candidates, in the table's order, a node below the root tries at first; twice as many whenever its
+    visits double (`tree.within`). All of them when None.
     backend: what grows the trees. `native`: C++, on a CPU, compiled in seconds at first use. `compiled`: `torch.compile` whole
     simulations, the problem's `expand` in them, worth its minutes where `expand` is small and the same number of trees comes
     again. Where they cannot be had, both become eager with a warning. All give the same answers.
@@ -204,6 +207,8 @@ def search(
     """
     if simulations < 1 or depth < 1 or not 0.0 < discount <= 1.0 or not 0.0 < risk_level <= 1.0:
         raise ValueError(f"search: simulations {simulations}, depth {depth}, discount {discount}, risk_level {risk_level}")
+    if widening is not None and widening < 1:
+        raise ValueError(f"search: widening {widening}, expected 1 or more candidates at first")
     root = problem.root()
     allowed = root.valid[:, 0]
     batch, candidates = allowed.shape
@@ -221,7 +226,7 @@ def search(
     visited = torch.tensor([visits_considered(count, simulations) for count in counts])
     row = torch.bucketize(open_edges.clamp(max=considered), torch.tensor(counts, device=noise.device))
     wanted = visited.to(noise)[row].T.contiguous()  # [simulations, B]
-    start, rules = tree.edge_visits[:, 0], (budget, discount, risk_level)
+    start, rules = tree.edge_visits[:, 0], (budget, discount, risk_level, widening)
     missing = native.why_not(tree) if backend == "native" else None
     if missing is not None:
         warnings.warn(f"the search runs eagerly: {missing}", RuntimeWarning, stacklevel=2)
@@ -255,13 +260,14 @@ def simulate(
     budget: Tensor,
     discount: float,
     risk_level: float,
+    widening: int | None,
 ) -> None:
     """W simulations, to be hung at `slots` `[W]`, through the best root edges of those visited `wanted` `[B]` times."""
     first, active = most_visited(tree, noise, start, wanted, len(slots))
     path = descend(tree, first, active, slots, depth)
     at = (rows_of(tree, first), path.parent)
     new = problem.expand(tree.state[at], tree.table[(*at, path.edge)])
-    grow(tree, path, new, budget, discount, risk_level)
+    grow(tree, path, new, budget, discount, risk_level, widening)
 
 
 def fall_back(function: Callable[..., Any]) -> Callable[..., Any]:

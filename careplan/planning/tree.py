@@ -196,6 +196,19 @@ def completed_q(raw: Tensor, q: Tensor, visits: Tensor, logits: Tensor) -> Tenso
     return (VISIT_OFFSET + visits.amax(-1, keepdim=True)) * VALUE_SCALE * scaled
 
 
+def within(logits: Tensor, count: Tensor, widening: int | None) -> Tensor:
+    """Logits `[..., K]` of a node whose edges were visited `count` `[...]` times, those closed that it may not try yet.
+
+    Progressive widening in stages (Coulom 2007): it may try the first `widening` of its open edges, and twice as many whenever one
+    more than their visits has doubled.
+    """
+    if widening is None:
+        return logits
+    room = widening * torch.exp2(torch.floor(torch.log2(count + 1.5)))  # .5: no whole number is near a bound
+    is_open = logits > CLOSED
+    return masked(logits, is_open & (is_open.cumsum(-1) <= room.unsqueeze(-1)))
+
+
 def best_edge(raw: Tensor, q: Tensor, visits: Tensor, logits: Tensor) -> Tensor:
     """The edge that brings visits closest to the improved policy, `[..., K]` -> `[...]`."""
     visits = torch.where(logits > CLOSED, visits, torch.zeros_like(visits))
@@ -226,11 +239,13 @@ def descend(tree: Tree, first: Tensor, active: Tensor, slots: Tensor, depth: int
     return Descent(path, edges, parent, edge, leaf)
 
 
-def grow(tree: Tree, path: Descent, new: Expansion, budget: Tensor, discount: float, risk_level: float) -> None:
+def grow(
+    tree: Tree, path: Descent, new: Expansion, budget: Tensor, discount: float, risk_level: float, widening: int | None = None
+) -> None:
     """Hang the expanded leaves into the trees, back their outcomes up, and re-score the paths. Writes in place.
 
-    budget: `[B, C - 1]` bounds on the mean cost of a plan. A leaf that gives more treatment and exceeds one is pruned: its edge
-    closes, and its parent learns the outcome of no change instead, since the dose would not be given.
+    widening: as `within`. budget: `[B, C - 1]` bounds on the mean cost of a plan. A leaf that gives more treatment and exceeds one
+    is pruned: its edge closes, and its parent learns the outcome of no change instead, since the dose would not be given.
     """
     rows, trash = rows_of(tree, path.leaf), tree.visits.shape[1] - 1
     at, above, every = (rows, path.leaf), (rows, path.parent), rows.unsqueeze(-1)
@@ -271,11 +286,12 @@ def grow(tree: Tree, path: Descent, new: Expansion, budget: Tensor, discount: fl
     visits = torch.where(taken, seen[..., 1:, None], tree.edge_visits[every, inner])
     closed = taken & (last[..., 1:] & pruned.unsqueeze(-1)).unsqueeze(-1)
     logits = torch.where(closed, torch.full_like(q, CLOSED), tree.logits[every, inner])
-    best = best_edge(tree.raw[every, inner], q, visits, logits)
+    best = best_edge(tree.raw[every, inner], q, visits, within(logits, visits.sum(-1), widening))
     child = torch.where(best == edges, below[..., 1:], tree.child[every, inner, best])
     child = torch.where(on[..., 1:], child, -1)
 
     open_edges = masked(new.logits, new.valid)
+    first = within(open_edges, torch.zeros_like(new.logits[..., 0]), widening).argmax(-1, keepdim=True)
     hung = (rows, torch.where(path.leaf < trash, path.parent, trash), path.edge)
     was = tree.logits[hung]
     for store, leaf in (
@@ -300,5 +316,5 @@ def grow(tree: Tree, path: Descent, new: Expansion, budget: Tensor, discount: fl
     touched = torch.cat([inner, path.leaf.unsqueeze(-1)], dim=-1)
     tree.visits[every, below] = seen
     tree.total[every, below] = total
-    tree.best[every, touched] = torch.cat([best, open_edges.argmax(-1, keepdim=True)], dim=-1)
+    tree.best[every, touched] = torch.cat([best, first], dim=-1)
     tree.next[every, touched] = torch.cat([child, torch.full_like(path.leaf, -1).unsqueeze(-1)], dim=-1)

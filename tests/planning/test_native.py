@@ -86,6 +86,7 @@ SETTINGS = {
     "costs": (rough(8, channels=3), {"budget": 2.5, "depth": 3}),
     "closed edges": (rough(9, shut=0.4), {}),
     "nearly all closed": (rough(10, shut=0.95), {}),
+    "widening": (rough(13, edges=21, shut=0.3), {"widening": 2, "depth": 6, "simulations": 120}),
     "not finite": (rough(11, sick=0.2), {}),
     "everything": (rough(12, particles=6, channels=3, sick=0.1, shut=0.3), {"budget": 3.5, "risk_level": 0.3, "discount": 0.95}),
 }
@@ -190,3 +191,15 @@ def test_a_model_that_answers_in_another_shape_is_refused():
 
     with pytest.raises(ValueError, match=r"logits is torch\.float32 \[19, 1, 12\]"):
         search(Short(**vars(rough(15))), simulations=4, depth=2, considered=1, backend="native")
+
+
+@pytest.mark.parametrize("backend", ["eager", "native"])
+def test_a_node_widens_in_stages_and_never_to_what_is_closed(backend: str) -> None:
+    problem = rough(21, edges=21, shut=0.4)
+    tree = search(problem, simulations=150, depth=6, parallel=True, widening=2, backend=backend).tree  # type: ignore[arg-type]
+    tried, is_open = tree.edge_visits[:, 1:-1], tree.valid[:, 1:-1]
+    assert not tried[~is_open].any()
+    widest = torch.where(tried > 0, is_open.cumsum(-1), 0).amax(-1)
+    visits = tried.sum(-1)
+    assert (widest <= 2 * 2 ** visits.clamp(min=1).log2().floor()).all()  # a visit less before its last one
+    assert widest.max() > 4

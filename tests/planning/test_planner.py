@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from careplan.glucose import LIMITS
-from careplan.planning.actions import carried, dose_table, remaining
+from careplan.planning.actions import SHARES, carried, dose_table, remaining, sampled
 from tests.planning.toy import DECISIONS, INTERVAL, bodies, context, plan, table
 
 
@@ -178,6 +178,21 @@ def test_candidates_round_down_and_do_not_repeat():
     child = doses[0, exists[0], 0]
     assert child[child > 0].tolist() == [0.5, 1.0, 1.5, 2.0]  # of 0.08, 0.16, 0.32, 0.56, 0.88, 1.28, 1.76, 2.4 U
     assert doses[1, 1:9, 0].tolist() == pytest.approx([0.4, 0.8, 1.6, 2.8, 4.4, 6.4, 8.8, 12.0])
+
+
+def test_drawn_doses_share_the_grids_table_and_find_what_lies_between() -> None:
+    levels = torch.linspace(150.0, 320.0, 12).tolist()
+    shares = SHARES + sampled(16, seed=1)
+    assert all(SHARES[0] <= share <= SHARES[-1] for share in shares)
+    doses, exists = dose_table(torch.full((12,), 40.0), torch.full((12,), 0.5), torch.ones(12, dtype=torch.bool), shares=shares)
+    amounts = [row[kept].tolist() for row, kept in zip(doses[..., 0], exists & (doses[..., 0] > 0), strict=True)]
+    assert all(len(set(row)) == len(row) for row in amounts)  # half a unit apart many are equal: one of each
+    assert {0.5 * round(2 * dose) for dose in amounts[0]} == set(amounts[0])
+    fine = dose_table(torch.full((12,), 40.0), torch.full((12,), 0.05), torch.ones(12, dtype=torch.bool), shares=shares)
+    grid = plan(levels, simulations=128, risk_level=1.0)
+    both = plan(levels, simulations=128, risk_level=1.0, candidates=fine, widening=4)
+    assert both.objective[:, 0].mean() < grid.objective[:, 0].mean()
+    assert not both.abstained.any()
 
 
 def test_what_remains_of_a_dose_falls_from_one_to_nothing():

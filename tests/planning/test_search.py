@@ -244,7 +244,7 @@ def test_what_cannot_be_compiled_runs_eagerly_and_says_so(monkeypatch):
         assert found.visits.tolist() == search(toy, simulations=12, depth=3).visits.tolist()
 
 
-@pytest.mark.parametrize("setting", [{"simulations": 0}, {"depth": 0}, {"discount": 0.0}, {"risk_level": 2.0}])
+@pytest.mark.parametrize("setting", [{"simulations": 0}, {"depth": 0}, {"discount": 0.0}, {"risk_level": 2.0}, {"widening": 0}])
 def test_settings_out_of_range_are_refused(setting):
     with pytest.raises(ValueError, match=next(iter(setting))):
         search(walk(1), **{"simulations": 4, "depth": 2, **setting})
