@@ -199,8 +199,8 @@ def completed_q(raw: Tensor, q: Tensor, visits: Tensor, logits: Tensor) -> Tenso
 def within(logits: Tensor, count: Tensor, widening: int | None) -> Tensor:
     """Logits `[..., K]` of a node whose edges were visited `count` `[...]` times, those closed that it may not try yet.
 
-    Progressive widening in stages (Coulom 2007): it may try the first `widening` of its open edges, and twice as many whenever one
-    more than their visits has doubled.
+    Progressive widening in stages (Coulom 2007): it may try the first `widening` of its open edges, and twice as many whenever
+    one more than their visits has doubled.
     """
     if widening is None:
         return logits
@@ -244,8 +244,8 @@ def grow(
 ) -> None:
     """Hang the expanded leaves into the trees, back their outcomes up, and re-score the paths. Writes in place.
 
-    widening: as `within`. budget: `[B, C - 1]` bounds on the mean cost of a plan. A leaf that gives more treatment and exceeds one
-    is pruned: its edge closes, and its parent learns the outcome of no change instead, since the dose would not be given.
+    widening: as `within`. budget: `[B, C - 1]` bounds on the mean cost of a plan. A leaf that gives more treatment and exceeds
+    one is pruned: its edge closes, and its parent learns the outcome of no change instead, since the dose would not be given.
     """
     rows, trash = rows_of(tree, path.leaf), tree.visits.shape[1] - 1
     at, above, every = (rows, path.leaf), (rows, path.parent), rows.unsqueeze(-1)
