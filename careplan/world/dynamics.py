@@ -15,7 +15,7 @@ functions of context and level.
 
 There they are not: what a treatment changes depends on the patient code, the clock and the level alone, so no strange context,
 and nobody's habits, can make a dose look harmless. Part of what lowers a level does so by stopping what the body itself supplies,
-of which nothing can stop more than all: `supply` is a softplus (the liver's glucose, Dalla Man 2007, A8, is at least 0).
+of which nothing can stop more than all: `supply` is a softplus (what the liver produces, Dalla Man 2007, A8, is at least 0).
 
 Doses act through the pools alone, pools are non-negative and `g` is a scalar whose rate falls with `x_low` and rises with
 `x_high`. By the comparison theorem for scalar equations (Walter 1970, ch. II), more of a lowering dose then never predicts
