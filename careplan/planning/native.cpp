@@ -116,7 +116,7 @@ struct Trees {
     float top, count;
   };
 
-  // Closes those edges that a node may not try yet, whose edges were visited `count` times: tree.within.
+  // Closes those edges that a node may not try yet, which was passed `count` times: tree.within.
   void close(float *logits, float count) const {
     int64_t room = f.widening << std::ilogb(count + 1.5f);
     for (int64_t k = 0; k < f.edges; ++k)
@@ -125,17 +125,14 @@ struct Trees {
 
   void complete(Record r, const News &news, Scored &s, bool widening = false) const {
     floats top = splat(CLOSED), weights = splat(0.0f), weighted = weights, count = weights, busiest = weights;
+    for (int i = 0; i < vectors(); ++i)
+      s.logits[i] = lanes(i * LANES) == news.edge ? splat(news.logit) : load(logits(r) + i * LANES);
+    // Of its own visits the first made it; this one, which is not counted yet, passes it too.
+    if (widening) close(reinterpret_cast<float *>(s.logits), r.word[VISITS]);
     for (int i = 0; i < vectors(); ++i) {
       const auto fresh = lanes(i * LANES) == news.edge;
-      s.logits[i] = fresh ? splat(news.logit) : load(logits(r) + i * LANES);
       s.q[i] = fresh ? splat(news.q) : load(q(r) + i * LANES);
-      s.visits[i] = fresh ? splat(news.visits) : load(visits(r) + i * LANES);
-      count += s.visits[i];
-    }
-    if (widening) close(reinterpret_cast<float *>(s.logits), sum(count));
-    count = splat(0.0f);
-    for (int i = 0; i < vectors(); ++i) {
-      s.visits[i] = s.logits[i] > CLOSED ? s.visits[i] : splat(0.0f);
+      s.visits[i] = s.logits[i] > CLOSED ? (fresh ? splat(news.visits) : load(visits(r) + i * LANES)) : splat(0.0f);
       top = most(top, s.logits[i]);
     }
     s.top = maximum(top);

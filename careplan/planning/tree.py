@@ -197,10 +197,10 @@ def completed_q(raw: Tensor, q: Tensor, visits: Tensor, logits: Tensor) -> Tenso
 
 
 def within(logits: Tensor, count: Tensor, widening: int | None) -> Tensor:
-    """Logits `[..., K]` of a node whose edges were visited `count` `[...]` times, those closed that it may not try yet.
+    """Logits `[..., K]` of a node that was passed `count` `[...]` times, those closed that it may not try yet.
 
     Progressive widening in stages (Coulom 2007): it may try the first `widening` of its open edges, and twice as many whenever
-    one more than their visits has doubled.
+    one more than that count has doubled.
     """
     if widening is None:
         return logits
@@ -286,12 +286,12 @@ def grow(
     visits = torch.where(taken, seen[..., 1:, None], tree.edge_visits[every, inner])
     closed = taken & (last[..., 1:] & pruned.unsqueeze(-1)).unsqueeze(-1)
     logits = torch.where(closed, torch.full_like(q, CLOSED), tree.logits[every, inner])
-    best = best_edge(tree.raw[every, inner], q, visits, within(logits, visits.sum(-1), widening))
+    best = best_edge(tree.raw[every, inner], q, visits, within(logits, seen[..., :-1] - 1.0, widening))
     child = torch.where(best == edges, below[..., 1:], tree.child[every, inner, best])
     child = torch.where(on[..., 1:], child, -1)
 
     open_edges = masked(new.logits, new.valid)
-    first = within(open_edges, torch.zeros_like(new.logits[..., 0]), widening).argmax(-1, keepdim=True)
+    first = within(open_edges, open_edges.new_zeros(()), widening).argmax(-1, keepdim=True)
     hung = (rows, torch.where(path.leaf < trash, path.parent, trash), path.edge)
     was = tree.logits[hung]
     for store, leaf in (
