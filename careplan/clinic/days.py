@@ -19,6 +19,10 @@ SETTINGS = ("basal", "carb_ratio", "correction_factor")
 MARGIN = 20.0  # mg/dL above target beyond which a correction is taken to be for the level
 ANSWERED = 1.5  # times the standing rate, the most that the level below gives for highs
 NEAR = 3  # integration steps either side within which a bolus belongs to a meal
+LOW, STOPS = 70.0, 100.0  # mg/dL below which carbohydrate without a bolus is eaten for the low, and basal was stopped for one
+SINCE = 4  # integration steps after a low within which it is eaten
+FADES = 20.0  # mg/dL above what was recorded, at which nothing is left of what was done for a low
+EATS = 65.0  # mg/dL, where a replay that was spared a low may still be treated for another
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,9 +30,9 @@ class Days:
     """D recorded days of one patient, P particles, H integration steps a day, ready to be replayed.
 
     block `[H]` of the day; standing `[H]` U/h of basal as prescribed; basal, meal, correction `[D, H]` U recorded in each step
-    (basal in U/h); excess `[D, H]` mg/dL above
-    target at each correction; other, slow `[D, H, pools]` inflow from everything else, and from
-    long-acting doses; lasting `[S]`: which compartments hold those; level `[D, P]`, pools `[D, P, S]` at midnight.
+    (basal in U/h); recorded `[D, H]` mg/dL as each step begins, NaN where nothing was; treats `[D, H]` inflow of what was eaten
+    for lows; other, slow `[D, H, pools]` inflow from everything else, and from long-acting doses; lasting `[S]`: which
+    compartments hold those; level `[D, P]`, pools `[D, P, S]` at midnight.
     """
 
     futures: Futures
@@ -38,13 +42,15 @@ class Days:
     basal: Tensor
     meal: Tensor
     correction: Tensor
-    excess: Tensor
+    recorded: Tensor
+    treats: Tensor
     other: Tensor
     slow: Tensor
     lasting: Tensor
     level: Tensor
     pools: Tensor
     per_unit: Tensor  # [pools] inflow a minute of one U a minute
+    eaten: Tensor  # [pools] 1 where carbohydrate goes
     target: float
 
     def __len__(self) -> int:
@@ -57,6 +63,8 @@ class Days:
         Basal and long-acting are multiplied; the meal part of each bolus is divided by the carb ratio's multiplier; the
         correction part by the correction factor's, and scaled to how far above target this replay then is. below: the patient's
         doses are planned too, under this mandate; basal is then what is prescribed, modulated by the level that is replayed.
+        What was done for a recorded low (basal stopped, carbohydrate eaten) fades as the replay stays above it; what is not eaten
+        then is kept for a later low of that day, so that nobody eats more for lows than they did.
         """
         wide, days, steps = len(multipliers), len(self), len(self.block)
         interval = self.futures.model.shape.interval
@@ -69,18 +77,28 @@ class Days:
         rows = torch.arange(days, device=self.basal.device).repeat(wide)
         level = self.level.repeat(wide, 1)
         pools = self.pools.repeat(wide, 1, 1) * torch.where(self.lasting, daily.unsqueeze(-1), 1.0)  # as if given so for days
+        stopped = (self.basal < 0.9 * self.standing) & (self.recorded < STOPS)
+        portion = self.treats.sum() / (self.treats > 0).sum().clamp(min=1)
+        uneaten, before = self.treats.new_zeros(wide, days), []
         levels = []
         for step in range(steps):
-            above = (level.mean(1) * scale + center - self.target).unflatten(0, (wide, days))
-            recorded = self.excess[:, step]
-            fresh = torch.where(recorded > MARGIN, (above / recorded).clamp(0.0, 2.0), torch.ones_like(above))
+            now = (level.mean(1) * scale + center).unflatten(0, (wide, days))
+            before.append(now)
+            recorded, lately = self.recorded[:, step], slice(max(step - SINCE, 0), step + 1)
+            above, excess = now - self.target, recorded - self.target
+            fresh = torch.where(excess > MARGIN, (above / excess).clamp(0.0, 2.0), torch.ones_like(above))
             units = self.meal[:, step] / ratio[:, step, None] + self.correction[:, step] * fresh / factor[:, step, None]
-            rate = self.basal[:, step]
+            rate = self.standing[step].lerp(self.basal[:, step], torch.where(stopped[:, step], _still(now, recorded), 1.0))
             if below is not None:
-                rate = self.standing[step] * modulated((above + self.target).unsqueeze(0), [below], most=ANSWERED)[0]
+                rate = self.standing[step] * modulated(now.unsqueeze(0), [below], most=ANSWERED)[0]
+            treated = self.treats[:, step] * _still(torch.stack(before[lately]).amin(0), _lowest(self.recorded[:, lately]))
+            uneaten = uneaten + self.treats[:, step] - treated
+            later = torch.where((now < EATS) & (treated == 0), uneaten.clamp(max=portion), 0.0)
+            uneaten = uneaten - later
             units = units / interval + rate * basal[:, step, None] / 60.0  # U a minute, [W, D]
             inflow = (
                 units.flatten().unsqueeze(1) * self.per_unit
+                + (treated + later).flatten().unsqueeze(1) * self.eaten
                 + self.other[:, step].repeat(wide, 1)
                 + self.slow[:, step].repeat(wide, 1) * daily
             )
@@ -88,6 +106,17 @@ class Days:
             levels.append(level)
         mgdl = torch.stack(levels, -1) * scale + center
         return mgdl.unflatten(0, (wide, days)).transpose(1, 2).clamp(20.0, 600.0)
+
+
+def _still(now: Tensor, recorded: Tensor) -> Tensor:
+    """What is left of an answer to a recorded low where the replay is at `now`, `[W, D]`."""
+    return (1.0 - (now - recorded) / FADES).clamp(0.0, 1.0).nan_to_num(1.0)
+
+
+def _lowest(recorded: Tensor) -> Tensor:
+    """The lowest of levels `[D, n]` that were recorded, NaN where none was."""
+    found = recorded.nan_to_num(torch.inf).amin(1)
+    return torch.where(found < torch.inf, found, torch.nan)
 
 
 @torch.no_grad()
@@ -162,10 +191,15 @@ def recent_days(
     nearby = torch.nn.functional.avg_pool1d(carbs.unsqueeze(1), 2 * NEAR + 1, 1, NEAR).squeeze(1) * (2 * NEAR + 1)
     ratio = torch.tensor(regimen.carb_ratio, device=device)[block]
     meal = torch.minimum(bolus, nearby / ratio)
-    above = torch.where(seen, truth * model.scale[column] + model.center[column] - regimen.target, torch.zeros_like(truth))
+    measured = torch.where(seen, truth * model.scale[column] + model.center[column], torch.nan)
+    recorded = torch.cat([torch.full_like(measured[:, :1], torch.nan), measured[:, :-1]], 1)
+    carb = next(index for index, item in enumerate(GLUCOSE.pools) if "carbs" in item.channels)
+    lows = torch.stack([_lowest(recorded[:, max(step - SINCE, 0) : step + 1]) for step in range(steps)], 1)
+    treats = torch.where((lows < LOW) & (bolus == 0), inflow[..., carb], 0.0)
     share = 1.0 / model.daily(usual)[0, GLUCOSE.index("bolus")]
     pool = [index for index, item in enumerate(GLUCOSE.pools) if "bolus" in item.channels]
     per_unit = torch.zeros(len(GLUCOSE.pools), device=device).index_fill(0, torch.tensor(pool, device=device), float(share))
+    eaten = torch.nn.functional.one_hot(torch.tensor(carb, device=device), len(GLUCOSE.pools)).to(inflow)
     slow = next(index for index, item in enumerate(GLUCOSE.pools) if "long_acting" in item.channels)
     lasting = torch.tensor([index == slow for index, item in enumerate(GLUCOSE.pools) for _ in range(item.stages)], device=device)
     rest = torch.tensor([*pool, slow], device=device)
@@ -177,12 +211,14 @@ def recent_days(
         basal=basal,
         meal=meal,
         correction=bolus - meal,
-        excess=torch.roll(above, 1, 1),
-        other=inflow.index_fill(-1, rest, 0.0),
+        recorded=recorded,
+        treats=treats,
+        other=inflow.index_fill(-1, rest, 0.0) - treats.unsqueeze(-1) * eaten,
         slow=inflow * torch.nn.functional.one_hot(torch.tensor(slow, device=device), len(GLUCOSE.pools)),
         lasting=lasting,
         level=level,
         pools=pools,
         per_unit=per_unit,
+        eaten=eaten,
         target=regimen.target,
     )
