@@ -139,6 +139,32 @@ def test_an_unchanged_regimen_replays_the_days_that_were(db, world, patient) -> 
             torch.testing.assert_close(levels[particle, day][seen], truth[seen], rtol=0, atol=0.5)
 
 
+def test_what_was_done_for_a_low_is_not_done_where_no_low_comes(db, world, patient) -> None:
+    series, person, _ = personalised(db, [patient], world)[patient]
+    regimen = load_regimen(db, patient)
+    assert regimen is not None
+    days = recent_days(world.model, series, person, regimen, count=4, particles=2)
+    assert days is not None
+    less = torch.ones(1, len(regimen_lines(series, regimen, days)))
+    less[0, :4] = 0.5  # basal
+    same = torch.ones_like(less)
+    step, grams = 48, 20.0  # at noon
+    eaten = torch.zeros_like(days.treats)
+    daily = world.model.daily(person.usual.unsqueeze(0))[0, GLUCOSE.index("carbs")]
+    eaten[:, step] = grams / world.model.shape.interval / daily
+    anyway = replace(days, treats=torch.zeros_like(days.treats), other=days.other + days.treats.unsqueeze(-1) * days.eaten)
+    for_a_low = replace(anyway, treats=eaten, other=anyway.other - eaten.unsqueeze(-1) * days.eaten)
+    torch.testing.assert_close(for_a_low.replay(same), anyway.replay(same), rtol=0, atol=0.1)
+    gap = anyway.replay(less) - for_a_low.replay(less)
+    risen = (anyway.replay(less)[0].mean(0)[:, step - 1] - days.recorded[:, step]) > 20
+    assert risen.any(), "a day on which half the basal leaves the level well above what was recorded"
+    assert float(gap[0, :, risen, step + 4].min()) > 5, "what raised the level is missing"
+    assert float(gap[0, :, :, :step].abs().max()) == 0, "and nothing before it changed"
+
+    stopped = replace(days, basal=torch.zeros_like(days.basal), recorded=torch.full_like(days.recorded, 60.0))
+    assert float((stopped.replay(same) - replace(stopped, recorded=days.recorded * torch.nan).replay(same)).mean()) < 0
+
+
 def test_where_doses_are_planned_too_a_regimen_need_do_less(db, world, patient) -> None:
     series, person, _ = personalised(db, [patient], world)[patient]
     regimen = load_regimen(db, patient)
