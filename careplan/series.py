@@ -1,7 +1,7 @@
 """`PatientSeries`: one patient's recording on a regular grid, and `Window`, a batch of pieces of such recordings."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -62,6 +62,10 @@ class PatientSeries:
         """The recording from a row on."""
         start = self.start + pd.Timedelta(minutes=self.therapy.step * row)
         return PatientSeries(self.patient, self.therapy, start, self.zone, self.values[row:], self.mask[row:])
+
+    def until(self, row: int) -> "PatientSeries":
+        """The recording up to a row."""
+        return replace(self, values=self.values[:row], mask=self.mask[:row])
 
     def column(self, name: str) -> NDArray[np.float32]:
         """`[T]` one channel, NaN where unknown."""

@@ -21,8 +21,8 @@ ANSWERED = 1.5  # times the standing rate, the most that the level below gives f
 NEAR = 3  # integration steps either side within which a bolus belongs to a meal
 LOW, STOPS = 70.0, 100.0  # mg/dL below which carbohydrate without a bolus is eaten for the low, and basal was stopped for one
 SINCE = 4  # integration steps after a low within which it is eaten
-FADES = 20.0  # mg/dL above what was recorded, at which nothing is left of what was done for a low
-EATS = 65.0  # mg/dL, where a replay that was spared a low may still be treated for another
+FADES = 20.0  # mg/dL from what was recorded, over which an answer to a low is no longer given, or a new one is
+EATS, SUSPENDS = 65.0, 75.0  # mg/dL in a replay, below which people eat for a low, and pumps that do so stop
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +63,8 @@ class Days:
         Basal and long-acting are multiplied; the meal part of each bolus is divided by the carb ratio's multiplier; the
         correction part by the correction factor's, and scaled to how far above target this replay then is. below: the patient's
         doses are planned too, under this mandate; basal is then what is prescribed, modulated by the level that is replayed.
-        What was done for a recorded low (basal stopped, carbohydrate eaten) fades as the replay stays above it; what is not eaten
-        then is kept for a later low of that day, so that nobody eats more for lows than they did.
+        What was done for a recorded low (basal stopped, carbohydrate eaten) fades as the replay stays above it, and what is not
+        eaten is kept for a later low of that day. A low of the replay alone is answered as this patient's were.
         """
         wide, days, steps = len(multipliers), len(self), len(self.block)
         interval = self.futures.model.shape.interval
@@ -78,7 +78,10 @@ class Days:
         level = self.level.repeat(wide, 1)
         pools = self.pools.repeat(wide, 1, 1) * torch.where(self.lasting, daily.unsqueeze(-1), 1.0)  # as if given so for days
         stopped = (self.basal < 0.9 * self.standing) & (self.recorded < STOPS)
-        portion = self.treats.sum() / (self.treats > 0).sum().clamp(min=1)
+        low, eats = self.recorded < LOW, self.treats > 0
+        suspends = int((stopped & low).sum()) > 0.5 * int(low.sum())
+        portion = self.treats.sum() / eats.sum().clamp(min=1)
+        usual = portion * (eats.sum() / (self.recorded < EATS).sum().clamp(min=1)).clamp(max=1.0)  # in a step that is low
         uneaten, before = self.treats.new_zeros(wide, days), []
         levels = []
         for step in range(steps):
@@ -88,13 +91,16 @@ class Days:
             above, excess = now - self.target, recorded - self.target
             fresh = torch.where(excess > MARGIN, (above / excess).clamp(0.0, 2.0), torch.ones_like(above))
             units = self.meal[:, step] / ratio[:, step, None] + self.correction[:, step] * fresh / factor[:, step, None]
+            new = ((recorded - now) / FADES).clamp(0.0, 1.0).nan_to_num(0.0)  # how far a low is the replay's own
             rate = self.standing[step].lerp(self.basal[:, step], torch.where(stopped[:, step], _still(now, recorded), 1.0))
+            rate = torch.where((now < SUSPENDS) & suspends, rate * (1.0 - new), rate)
             if below is not None:
                 rate = self.standing[step] * modulated(now.unsqueeze(0), [below], most=ANSWERED)[0]
             treated = self.treats[:, step] * _still(torch.stack(before[lately]).amin(0), _lowest(self.recorded[:, lately]))
             uneaten = uneaten + self.treats[:, step] - treated
-            later = torch.where((now < EATS) & (treated == 0), uneaten.clamp(max=portion), 0.0)
-            uneaten = uneaten - later
+            kept = uneaten.clamp(max=portion)
+            uneaten = uneaten - torch.where((now < EATS) & (treated == 0), kept, 0.0)
+            later = torch.where((now < EATS) & (treated == 0), kept.maximum(usual * new), 0.0)
             units = units / interval + rate * basal[:, step, None] / 60.0  # U a minute, [W, D]
             inflow = (
                 units.flatten().unsqueeze(1) * self.per_unit

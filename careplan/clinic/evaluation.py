@@ -257,7 +257,7 @@ def as_recorded(world: World, recordings: Sequence[PatientSeries]) -> Known:
     for series in recordings:
         told, logged = days_of.setdefault(series.patient, []), torch.empty(0)
         for days in range(1, len(series) // day):
-            piece = replace(series, values=series.values[: days * day], mask=series.mask[: days * day])
+            piece = series.until(days * day)
             now = usual(piece)
             if days in INFERRED or days % INFERRED[-1] == 0 or not torch.equal(now > 0, logged):
                 pieces.append(piece)

@@ -35,6 +35,8 @@ MARGIN = torch.tensor([[0.02, 0.005]])
 # What a percent of time beyond a budget counts, in risk: where the targets for lows are broken over the day, lows come first.
 EXCESS = {"met": 0.3, "broken": 1.0}
 NEAR = 0.5  # of the targets for lows: whoever had more than this of them in the last fortnight is given nothing more
+# Of the targets for lows, and % of readings in range: whoever had less of both may be given more of every kind of setting.
+HARDLY_ANY, HALF = 0.1, 50.0
 RAISED = 20.0  # mg/dL by which doses aim higher where a target for lows is broken
 DRAWS = 200  # bootstrap draws over days for the outcome intervals
 
@@ -99,6 +101,7 @@ def suggest_regimen(
             margin=MARGIN,
             excess=excess,
             least_days=LEAST_DAYS,
+            strengthened=len(SETTINGS) if _far_too_high(series.since(min(days.rows))) else 1,
         )
     with stage("explain"):
         return _told(world, plans, series, person, regimen, days, lines, provenance, seed)
@@ -281,6 +284,12 @@ def _near(exposed: Exposure) -> str:
     if exposed.below_54 / BELOW_54_TARGET == exposed.burden:
         share, level, target = (exposed.below_54, 54, BELOW_54_TARGET)
     return f"{share:.1f} % of readings were below {level} mg/dL, near the target of {target:g} %"
+
+
+def _far_too_high(recent: PatientSeries) -> bool:
+    glucose = recent.column("glucose")
+    in_range = 100.0 * ((glucose >= 70) & (glucose <= 180)).sum() / np.isfinite(glucose).sum()
+    return exposure(glucose, recent.minute_of_day()).burden <= HARDLY_ANY and in_range < HALF
 
 
 def _line(line: RegimenLine, block: int, value: float, regimen: Regimen) -> Line:

@@ -1,7 +1,7 @@
 """The world model in use: the shipped weights or a trained folder, and each patient's personalisation, kept in the store."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -195,8 +195,7 @@ def _reasons_to_abstain(world: World, series: PatientSeries, person: Personalisa
         past = windows(series, ends.tolist(), model.shape.context).to(model.center.device)
         z = model.encode(past, person.usual.to(model.center.device).expand(len(ends), -1))[:, -1]
         strange = float(strangeness(model, z).median())
-    until = replace(series, values=series.values[:row], mask=series.mask[:row])
-    drifted = latest(model, until, person, load_reference(GLUCOSE))
+    drifted = latest(model, series.until(row), person, load_reference(GLUCOSE))
     reasons = abstentions(
         Gate(),
         days=len(span) / per_day,

@@ -72,7 +72,7 @@ def labelled(sources: Mapping[str, Sequence[PatientSeries]], share: float, seed:
                 break
             rows = int(np.searchsorted(known, min(wanted, known[-1]))) + 1
             rows = len(series) if wanted >= known[-1] else rows
-            found.append(replace(series, values=series.values[:rows], mask=series.mask[:rows]))
+            found.append(series.until(rows))
             wanted -= known[-1]
     return found
 

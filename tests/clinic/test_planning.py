@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -16,10 +17,11 @@ from careplan.clinic.forecasts import NO_CHANGE, forecast_patient
 from careplan.clinic.records import load_series, store_records
 from careplan.clinic.regimens import load_regimen
 from careplan.clinic.suggestions import load_suggestion
-from careplan.clinic.titration import plan_regimens, regimen_lines
+from careplan.clinic.titration import _far_too_high, plan_regimens, regimen_lines
 from careplan.clinic.world import open_world, personalised
 from careplan.glucose import GLUCOSE, LIMITS
 from careplan.planning.planner import plan_doses
+from careplan.series import PatientSeries
 from careplan.store import open_database
 
 AT = pd.Timestamp("2026-09-22T12:00")  # the sixteenth day
@@ -161,6 +163,15 @@ def test_what_was_done_for_a_low_is_not_done_where_no_low_comes(db, world, patie
     assert float(gap[0, :, risen, step + 4].min()) > 5, "what raised the level is missing"
     assert float(gap[0, :, :, :step].abs().max()) == 0, "and nothing before it changed"
 
+    more = torch.ones_like(less)
+    more[0, :4] = 3.0
+    never = replace(for_a_low, treats=torch.zeros_like(eaten))
+    low = days.recorded.clone()
+    low[:, step] = 60.0  # the low it was eaten for: this patient treats lows
+    answered, left = (replace(each, recorded=low).replay(more) for each in (for_a_low, never))
+    assert float(left.min()) < 60, "three times the basal brings lows of its own"
+    assert float((answered < 60).float().mean()) < float((left < 60).float().mean()), "and they are treated too"
+
     stopped = replace(days, basal=torch.zeros_like(days.basal), recorded=torch.full_like(days.recorded, 60.0))
     assert float((stopped.replay(same) - replace(stopped, recorded=days.recorded * torch.nan).replay(same)).mean()) < 0
 
@@ -248,6 +259,17 @@ def test_regimens_keep_their_caps(db, world, patient) -> None:
     for line in made.lines:
         assert abs(line.proposed / line.current - 1) <= 0.2 + 1e-6
         assert line.days >= 5
+
+
+def test_only_who_is_high_half_of_the_time_and_hardly_ever_low_is_given_more_of_everything() -> None:
+    def series(*levels: float) -> PatientSeries:
+        values = np.zeros((1000, len(GLUCOSE.channels)), np.float32)
+        values[:, 0] = np.resize(levels, 1000)
+        return PatientSeries("p", GLUCOSE, pd.Timestamp("2026-01-05", tz="UTC"), "UTC", values, values > 0)
+
+    assert _far_too_high(series(150, 250, 250))
+    assert not _far_too_high(series(150, 150, 250))
+    assert not _far_too_high(series(*[250] * 99, 60))
 
 
 def test_a_suggestion_is_explained_by_the_search_and_a_reload_says_the_same(db, world, patient) -> None:
