@@ -96,12 +96,10 @@ def personalise(
     asked = torch.full((len(z),), PLAN, device=device)
     chunk = CHUNK.get(device.type, CHUNK["cuda"])
 
-    def predict(code: Tensor) -> tuple[Tensor, Tensor]:
-        """`[R, K]` codes for `R` a multiple of the windows
-        -> levels and their offsets at every half hour, `[R, H]`, `[R, H, 4]`."""
+    def predict(code: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes `[R, K]` of windows `[R]` -> levels and their offsets at every half hour, `[R, H]`, `[R, H, 4]`."""
         levels, offsets = [], []
-        for part, row in zip(code.split(chunk), torch.arange(len(code), device=device).split(chunk), strict=True):
-            index = row % len(z)
+        for part, index in zip(code.split(chunk), at.split(chunk), strict=True):
             mine = usual[index]
             window = type(past)(past.values[index], past.mask[index], past.minute[index])
             state = model.state(z[index], window, mine, part)
@@ -111,15 +109,16 @@ def personalise(
         return torch.cat(levels), torch.cat(offsets)
 
     count = len(recordings)
+    everywhere = torch.arange(len(z), device=device)
     scale = model.scale[column]
     mean = model.typical(corpus.usual.to(device))
     precision = torch.linalg.inv(model.code_covariance)
     code = mean.clone()
 
     def per_patient(values: Tensor) -> Tensor:
-        return values.unflatten(0, (count, windows))
+        return values.unflatten(0, (count, -1))
 
-    base, _ = predict(code[patients])
+    base, _ = predict(code[patients], everywhere)
     squared = per_patient(((base - truth) / scale) ** 2 * measured)
     seen = per_patient(measured).sum(1).clamp(min=1)
     noise = (squared.sum(1) / seen).sqrt().clamp(min=FLOOR)  # [P, H]
@@ -136,17 +135,20 @@ def personalise(
     damping = torch.full((count,), 1e-2, device=device)
     nudge = 0.05
     curvature = precision.expand(count, -1, -1)
-    for _ in range(iterations):
-        directions = nudge * torch.eye(code_size, device=device)
-        moved, _ = predict((code.unsqueeze(0) + directions.unsqueeze(1))[:, patients].flatten(0, 1))
-        slopes = (moved.unflatten(0, (code_size, -1)) - levels) / (nudge * scale)  # [K, P W, H]
-        jacobian = torch.stack([per_patient(slope) * weight for slope in slopes], -1).flatten(1, 2)  # [P, W H, K]
-        residual = (per_patient((levels - truth) / scale) * weight).flatten(1)
+    directions = nudge * torch.eye(code_size, device=device)
+    for iteration in range(iterations):
+        every_other = 2 if iteration == 0 else 1  # the first, rough step is taken from half of the windows
+        some = per_patient(everywhere)[:, ::every_other].flatten()
+        share = weight[:, ::every_other] * every_other**0.5
+        moved, _ = predict((code.unsqueeze(0) + directions.unsqueeze(1))[:, patients[some]].flatten(0, 1), some.repeat(code_size))
+        slopes = (moved.unflatten(0, (code_size, -1)) - levels[some]) / (nudge * scale)  # [K, P W, H]
+        jacobian = torch.stack([per_patient(slope) * share for slope in slopes], -1).flatten(1, 2)  # [P, W H, K]
+        residual = (per_patient((levels - truth)[some] / scale) * share).flatten(1)
         gradient = torch.einsum("prk,pr->pk", jacobian, residual) + (code - mean) @ precision
         curvature = torch.einsum("prk,prl->pkl", jacobian, jacobian) + precision
         damped = curvature + damping[:, None, None] * torch.diag_embed(curvature.diagonal(dim1=1, dim2=2))
         candidate = code - torch.linalg.solve(damped, gradient)
-        proposed, _ = predict(candidate[patients])
+        proposed, _ = predict(candidate[patients], everywhere)
         value = loss(proposed, candidate)
         better = value < best
         code = torch.where(better.unsqueeze(1), candidate, code)
@@ -155,7 +157,7 @@ def personalise(
         damping = torch.where(better, damping / 5, damping * 10)
 
     covariance, learned = torch.linalg.inv(curvature), corrections(model, corpus, code)
-    levels, offsets = predict(code[patients])
+    levels, offsets = predict(code[patients], everywhere)
     last = past.values[:, -1, column].unsqueeze(1)
     minutes = 30.0 * torch.arange(1, truth.shape[1] + 1)
     results = []
