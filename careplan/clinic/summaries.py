@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from careplan.clinic.estimates import total_daily_dose
 from careplan.clinic.records import load_record, patient_names, require
 from careplan.clinic.views import Metrics, PatientSummary
-from careplan.evaluation.metrics import glucose_metrics, sufficient
+from careplan.evaluation.metrics import SENSOR, glucose_metrics, sufficient
 from careplan.glucose import DAY, GLUCOSE
 from careplan.records.events import PatientRecord
 from careplan.records.grid import to_series
@@ -59,7 +59,7 @@ def summarise(record: PatientRecord, source: str) -> PatientSummary:
 def glucose_of(readings: pd.DataFrame) -> tuple[float, Metrics]:
     """Days covered, from the first reading to the end of the last, and the consensus metrics, of canonical glucose events."""
     times = readings["time"]
-    spacing = usual_spacing(times)
+    spacing = min(usual_spacing(times), SENSOR)
     minutes = 0.0 if times.empty else (times.max() - times.min()) / timedelta(minutes=1) + spacing
     expected = minutes / spacing if spacing else len(readings)
     return minutes / DAY, glucose_metrics(readings["value"].to_numpy(), expected)

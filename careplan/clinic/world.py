@@ -15,6 +15,7 @@ from sqlalchemy import select
 from torch import Tensor
 
 from careplan.clinic.recordings import Recording, read_recording
+from careplan.evaluation.metrics import SENSOR
 from careplan.glucose import DAY, GLUCOSE, HAZARDS, WITHIN, Hazard
 from careplan.series import PatientSeries, windows
 from careplan.stages import stage
@@ -185,7 +186,8 @@ def _reasons_to_abstain(world: World, series: PatientSeries, person: Personalisa
         return ("no glucose is recorded",)
     span = glucose[int(np.flatnonzero(glucose)[0]) :]
     recent = span[-int(14 * per_day) :]
-    spacing = max(1, round(float(np.median(np.diff(np.flatnonzero(span))))) if span.sum() > 1 else 1)
+    usual = round(float(np.median(np.diff(np.flatnonzero(span))))) if span.sum() > 1 else 1
+    spacing = min(max(1, usual), round(SENSOR / GLUCOSE.step))
     dosed = series.mask[
         max(0, row - int(14 * per_day)) : row, [GLUCOSE.index(name) for name in ("bolus", "basal", "long_acting")]
     ]

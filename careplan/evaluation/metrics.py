@@ -15,6 +15,7 @@ from careplan.series import PatientSeries
 
 DAY = 24 * 60
 SUFFICIENT_DAYS, SUFFICIENT_ACTIVE = 14.0, 70.0
+SENSOR = 15.0  # minutes between readings of the slowest sensor: who reads less often reads fingers, and most of the day is unseen
 EVENT_MINUTES, PROLONGED_MINUTES = 15.0, 120.0
 
 Array = NDArray[np.float64]

@@ -52,6 +52,13 @@ def test_a_fifteen_minute_sensor_misses_nothing(db: Database) -> None:
     assert found.metrics.active == pytest.approx(100.0)
 
 
+def test_who_reads_a_finger_four_times_a_day_has_not_read_enough(db: Database) -> None:
+    rows = [(START + pd.Timedelta(hours=6 * step), "glucose", 110.0, 0.0, "", f"f:{step}") for step in range(4 * 20)]
+    store_records(db, "table", [PatientRecord(patient="fin", zone="UTC", events=events_frame(rows))])
+    found = show(db, "fin")
+    assert not found.sufficient and found.metrics.active == pytest.approx(100 * 4 / 96, abs=0.2)
+
+
 @pytest.mark.parametrize("rows", [[], [(START, "glucose", 110.0, 0.0, "", "f:1")], [(START, "bolus", 2.0, 0.0, "", "f:1")]])
 def test_next_to_nothing_can_be_shown(db: Database, rows: list[tuple[object, ...]]) -> None:
     store_records(db, "table", [PatientRecord(patient="new", zone="UTC", events=events_frame(rows))])
