@@ -1,7 +1,7 @@
 """How virtual people fare under each policy, in true glucose.
 
 `python benchmarks/policies.py [--people 20] [--days 7] [--policies a,b] [--mis-set 0.0] [--pens 0.0] [--last 0] [--against a]
-[--json]`: by policy and group, the mean over people of each share of time, the same people and lives for every policy. --last:
+[--seeds PEOPLE LIVES] [--json]`: by policy and group, the mean over people of each share of time, the same people and lives for every policy. --last:
 only the last so many days count. --against: also how much more of each share that policy has than every other, person by
 person: the mean with its 95 % interval over people (bootstrap), and the ten people it does worst by. --tune: PID gains instead,
 on other people, the best by `worth`. One JSON object on the last line.
@@ -92,11 +92,12 @@ def main() -> None:
     parser.add_argument("--pens", type=float, default=0.0)
     parser.add_argument("--last", type=int, default=0)
     parser.add_argument("--against")
+    parser.add_argument("--seeds", type=int, nargs=2, default=JUDGED, help="of people and of their lives")
     parser.add_argument("--tune", action="store_true")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    seed, life = TUNED if asked.tune else JUDGED
+    seed, life = TUNED if asked.tune else asked.seeds
     people = join(
         [
             sample_population(group, asked.people, seed * 10 + place, mis_set=asked.mis_set, pens=asked.pens)
@@ -116,7 +117,7 @@ def main() -> None:
     best = {"best": max(found, key=lambda name: worth(found[name]))} if asked.tune else {}
     ours = lived.get(asked.against, {})
     pairs = {name: compared(people, ours, theirs) for name, theirs in lived.items() if ours and name != asked.against}
-    print(json.dumps({"people": asked.people, "days": asked.days, "policies": found, "against": pairs, **best}))
+    print(json.dumps({"people": asked.people, "days": asked.days, "seeds": asked.seeds, "policies": found, "against": pairs, **best}))
 
 
 if __name__ == "__main__":
