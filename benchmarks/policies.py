@@ -1,10 +1,10 @@
 """How virtual people fare under each policy, in true glucose.
 
 `python benchmarks/policies.py [--people 20] [--days 7] [--policies a,b] [--mis-set 0.0] [--pens 0.0] [--last 0] [--against a]
-[--seeds PEOPLE LIVES] [--json]`: by policy and group, the mean over people of each share of time, the same people and lives for every policy. --last:
-only the last so many days count. --against: also how much more of each share that policy has than every other, person by
-person: the mean with its 95 % interval over people (bootstrap), and the ten people it does worst by. --tune: PID gains instead,
-on other people, the best by `worth`. One JSON object on the last line.
+[--seeds PEOPLE LIVES] [--json]`: by policy and group, the mean over people of each share of time, the same people and lives for every
+policy. --last: only the last so many days count. --against: also how much more of each share that policy has than every other,
+person by person: the mean with its 95 % interval over people (bootstrap), and the ten people it does worst by. --tune: PID gains
+instead, on other people, the best by `worth`. One JSON object on the last line.
 """
 
 import argparse
@@ -117,7 +117,8 @@ def main() -> None:
     best = {"best": max(found, key=lambda name: worth(found[name]))} if asked.tune else {}
     ours = lived.get(asked.against, {})
     pairs = {name: compared(people, ours, theirs) for name, theirs in lived.items() if ours and name != asked.against}
-    print(json.dumps({"people": asked.people, "days": asked.days, "seeds": asked.seeds, "policies": found, "against": pairs, **best}))
+    about = {"people": asked.people, "days": asked.days, "seeds": asked.seeds}
+    print(json.dumps({**about, "policies": found, "against": pairs, **best}))
 
 
 if __name__ == "__main__":
