@@ -1,10 +1,11 @@
 """How virtual people fare under each policy, in true glucose.
 
-`python benchmarks/policies.py [--people 20] [--days 7] [--policies a,b] [--mis-set 0.0] [--pens 0.0] [--last 0] [--against a]
-[--seeds PEOPLE LIVES] [--json]`: by policy and group, the mean over people of each share of time, the same people and lives for
-every policy. --last: only the last so many days count. --against: also how much more of each share that policy has than every other,
-person by person: the mean with its 95 % interval over people (bootstrap), and the ten people it does worst by. --tune: PID gains
-instead, on other people, the best by `worth`. One JSON object on the last line.
+`python benchmarks/policies.py [--people 20] [--days 7] [--policies a,b] [--mis-set 0.0] [--pens 0.0] [--last 0]
+[--against a] [--seeds PEOPLE LIVES] [--json]`: by policy and group, the mean over people of each share of time, the
+same people and lives for every policy. --last: only the last so many days count. --against: also how much more of each
+share that policy has than every other, person by person: the mean with its 95 % interval over people (bootstrap), and
+the ten people it does worst by. --tune: PID gains instead, on other people, the best by `worth`. One JSON object on the
+last line.
 """
 
 import argparse
