@@ -118,7 +118,7 @@ def main() -> None:
     best = {"best": max(found, key=lambda name: worth(found[name]))} if asked.tune else {}
     ours = lived.get(asked.against, {})
     pairs = {name: compared(people, ours, theirs) for name, theirs in lived.items() if ours and name != asked.against}
-    about = {"people": asked.people, "days": asked.days, "seeds": asked.seeds}
+    about = {"people": asked.people, "days": asked.days, "seeds": [seed, life]}
     print(json.dumps({**about, "policies": found, "against": pairs, **best}))
 
 

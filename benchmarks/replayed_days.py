@@ -18,7 +18,7 @@ from careplan.clinic.world import World, open_world
 from careplan.evaluation import visits
 from careplan.world.personalise import personalise
 from cohorts.policies import Behaviour
-from cohorts.population import Population
+from cohorts.population import GROUPS, Population
 from cohorts.replay import replay
 from cohorts.scenarios import ROWS
 
@@ -43,16 +43,11 @@ def shares(level: torch.Tensor) -> dict[str, float]:
 
 def compared(world: World, people: Population, seed: int) -> pd.DataFrame:
     """A row a person and change."""
-    times = [people.prescribed.new_tensor(change or (1.0, 1.0, 1.0)) for change in CHANGES.values()]
+    now = people.prescribed
     factors = torch.stack(
-        [
-            1.0 / people.prescribed if change is None else each.expand_as(people.prescribed)
-            for change, each in zip(CHANGES.values(), times, strict=True)
-        ]
+        [1.0 / now if change is None else now.new_tensor(change).expand_as(now) for change in CHANGES.values()]
     )  # [W, B, 3]
-    lived = [
-        replay(replace(people, prescribed=people.prescribed * each), Behaviour(), days=visits.DAYS, seed=seed) for each in factors
-    ]
+    lived = [replay(replace(people, prescribed=now * each), Behaviour(), days=visits.DAYS, seed=seed) for each in factors]
     recordings = [lived[0].series(index) for index in range(len(people))]
     known, found = personalise(world.model, recordings), []
     for index, (series, person) in enumerate(zip(recordings, known, strict=True)):
@@ -88,7 +83,7 @@ def main() -> None:
     parser.add_argument("--mis-set", type=float, default=0.3)
     parser.add_argument("--pens", type=float, default=0.3)
     parser.add_argument("--strong", action="store_true", help=f"everybody's settings are {visits.STRONG} of what suits")
-    parser.add_argument("--group", action="append", help="adult, adolescent or child; may be repeated")
+    parser.add_argument("--group", action="append", choices=GROUPS, help="may be repeated; by default adult")
     parser.add_argument("--json", action="store_true", help="the object alone")
     asked = parser.parse_args()
     groups = asked.group or ["adult"]

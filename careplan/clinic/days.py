@@ -82,25 +82,26 @@ class Days:
         suspends = int((stopped & low).sum()) > 0.5 * int(low.sum())
         portion = self.treats.sum() / eats.sum().clamp(min=1)
         usual = portion * (eats.sum() / (self.recorded < EATS).sum().clamp(min=1)).clamp(max=1.0)  # in a step that is low
-        uneaten, before = self.treats.new_zeros(wide, days), []
-        levels = []
+        lows, uneaten = _lowest_lately(self.recorded), self.treats.new_zeros(wide, days)
+        before, levels = [], []
         for step in range(steps):
             now = (level.mean(1) * scale + center).unflatten(0, (wide, days))
             before.append(now)
-            recorded, lately = self.recorded[:, step], slice(max(step - SINCE, 0), step + 1)
+            recorded = self.recorded[:, step]
             above, excess = now - self.target, recorded - self.target
             fresh = torch.where(excess > MARGIN, (above / excess).clamp(0.0, 2.0), torch.ones_like(above))
             units = self.meal[:, step] / ratio[:, step, None] + self.correction[:, step] * fresh / factor[:, step, None]
             new = ((recorded - now) / FADES).clamp(0.0, 1.0).nan_to_num(0.0)  # how far a low is the replay's own
-            rate = self.standing[step].lerp(self.basal[:, step], torch.where(stopped[:, step], _still(now, recorded), 1.0))
-            rate = torch.where((now < SUSPENDS) & suspends, rate * (1.0 - new), rate)
-            if below is not None:
+            if below is None:
+                rate = self.standing[step].lerp(self.basal[:, step], torch.where(stopped[:, step], _still(now, recorded), 1.0))
+                rate = torch.where((now < SUSPENDS) & suspends, rate * (1.0 - new), rate)
+            else:
                 rate = self.standing[step] * modulated(now.unsqueeze(0), [below], most=ANSWERED)[0]
-            treated = self.treats[:, step] * _still(torch.stack(before[lately]).amin(0), _lowest(self.recorded[:, lately]))
+            treated = self.treats[:, step] * _still(torch.stack(before[-SINCE - 1 :]).amin(0), lows[:, step])
             uneaten = uneaten + self.treats[:, step] - treated
-            kept = uneaten.clamp(max=portion)
-            uneaten = uneaten - torch.where((now < EATS) & (treated == 0), kept, 0.0)
-            later = torch.where((now < EATS) & (treated == 0), kept.maximum(usual * new), 0.0)
+            kept, hungry = uneaten.clamp(max=portion), (now < EATS) & (treated == 0)
+            uneaten = uneaten - torch.where(hungry, kept, 0.0)
+            later = torch.where(hungry, kept.maximum(usual * new), 0.0)
             units = units / interval + rate * basal[:, step, None] / 60.0  # U a minute, [W, D]
             inflow = (
                 units.flatten().unsqueeze(1) * self.per_unit
@@ -119,9 +120,10 @@ def _still(now: Tensor, recorded: Tensor) -> Tensor:
     return (1.0 - (now - recorded) / FADES).clamp(0.0, 1.0).nan_to_num(1.0)
 
 
-def _lowest(recorded: Tensor) -> Tensor:
-    """The lowest of levels `[D, n]` that were recorded, NaN where none was."""
-    found = recorded.nan_to_num(torch.inf).amin(1)
+def _lowest_lately(recorded: Tensor) -> Tensor:
+    """The lowest level recorded at each step `[D, H]` or within `SINCE` before it, NaN where none was."""
+    padded = torch.nn.functional.pad(recorded.nan_to_num(torch.inf), (SINCE, 0), value=torch.inf)
+    found = padded.unfold(1, SINCE + 1, 1).amin(-1)
     return torch.where(found < torch.inf, found, torch.nan)
 
 
@@ -200,8 +202,7 @@ def recent_days(
     measured = torch.where(seen, truth * model.scale[column] + model.center[column], torch.nan)
     recorded = torch.cat([torch.full_like(measured[:, :1], torch.nan), measured[:, :-1]], 1)
     carb = next(index for index, item in enumerate(GLUCOSE.pools) if "carbs" in item.channels)
-    lows = torch.stack([_lowest(recorded[:, max(step - SINCE, 0) : step + 1]) for step in range(steps)], 1)
-    treats = torch.where((lows < LOW) & (bolus == 0), inflow[..., carb], 0.0)
+    treats = torch.where((_lowest_lately(recorded) < LOW) & (bolus == 0), inflow[..., carb], 0.0)
     share = 1.0 / model.daily(usual)[0, GLUCOSE.index("bolus")]
     pool = [index for index, item in enumerate(GLUCOSE.pools) if "bolus" in item.channels]
     per_unit = torch.zeros(len(GLUCOSE.pools), device=device).index_fill(0, torch.tensor(pool, device=device), float(share))

@@ -17,6 +17,7 @@ from careplan.clinic.suggestions import save_suggestion
 from careplan.clinic.views import Line, Option, Path, Setting, Suggestion, Why
 from careplan.clinic.words import clock, signed
 from careplan.clinic.world import World, people_of, reasons_to_abstain
+from careplan.evaluation.metrics import glucose_metrics
 from careplan.glucose import DAY, GLUCOSE, LINE_LIMITS, Regimen
 from careplan.planning.planner import OPTIONS
 from careplan.planning.regimen import RegimenPlans, plan_regimen
@@ -287,9 +288,10 @@ def _near(exposed: Exposure) -> str:
 
 
 def _far_too_high(recent: PatientSeries) -> bool:
-    glucose = recent.column("glucose")
-    in_range = 100.0 * ((glucose >= 70) & (glucose <= 180)).sum() / np.isfinite(glucose).sum()
-    return exposure(glucose, recent.minute_of_day()).burden <= HARDLY_ANY and in_range < HALF
+    """Whether so little is low, and so much not in range, that more of every kind of setting may be given at once."""
+    in_range = glucose_metrics(recent).in_range
+    lows = exposure(recent.column("glucose"), recent.minute_of_day())
+    return lows.burden <= HARDLY_ANY and in_range is not None and in_range < HALF
 
 
 def _line(line: RegimenLine, block: int, value: float, regimen: Regimen) -> Line:

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from torch import Tensor
 
 from careplan.clinic.recordings import Recording, read_recording
-from careplan.evaluation.metrics import SENSOR
+from careplan.evaluation.metrics import SENSOR, cadence
 from careplan.glucose import DAY, GLUCOSE, HAZARDS, WITHIN, Hazard
 from careplan.series import PatientSeries, windows
 from careplan.stages import stage
@@ -186,8 +186,8 @@ def _reasons_to_abstain(world: World, series: PatientSeries, person: Personalisa
         return ("no glucose is recorded",)
     span = glucose[int(np.flatnonzero(glucose)[0]) :]
     recent = span[-int(14 * per_day) :]
-    usual = round(float(np.median(np.diff(np.flatnonzero(span))))) if span.sum() > 1 else 1
-    spacing = min(max(1, usual), round(SENSOR / GLUCOSE.step))
+    until = series.until(row)
+    spacing = round(min(cadence(until), SENSOR) / GLUCOSE.step)
     dosed = series.mask[
         max(0, row - int(14 * per_day)) : row, [GLUCOSE.index(name) for name in ("bolus", "basal", "long_acting")]
     ]
@@ -197,7 +197,7 @@ def _reasons_to_abstain(world: World, series: PatientSeries, person: Personalisa
         past = windows(series, ends.tolist(), model.shape.context).to(model.center.device)
         z = model.encode(past, person.usual.to(model.center.device).expand(len(ends), -1))[:, -1]
         strange = float(strangeness(model, z).median())
-    drifted = latest(model, series.until(row), person, load_reference(GLUCOSE))
+    drifted = latest(model, until, person, load_reference(GLUCOSE))
     reasons = abstentions(
         Gate(),
         days=len(span) / per_day,

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from careplan.clinic import words
-from careplan.clinic.days import recent_days
+from careplan.clinic.days import Days, recent_days
 from careplan.clinic.demo import demo_records
 from careplan.clinic.dosing import suggest_doses
 from careplan.clinic.errors import ClinicError
@@ -23,6 +23,7 @@ from careplan.glucose import GLUCOSE, LIMITS
 from careplan.planning.planner import plan_doses
 from careplan.series import PatientSeries
 from careplan.store import open_database
+from careplan.world.personalise import Personalisation
 
 AT = pd.Timestamp("2026-09-22T12:00")  # the sixteenth day
 
@@ -53,6 +54,16 @@ def patient(db) -> str:
     from careplan.clinic.records import patient_names
 
     return next(name for name in patient_names(db) if name not in ("an-hour", "no-insulin"))
+
+
+def days_of(db, world, patient: str, *, count: int, particles: int) -> tuple[PatientSeries, Personalisation, Days, int]:
+    """The recording, what is known of its patient, their last days, and how many lines their regimen has."""
+    series, person, _ = personalised(db, [patient], world)[patient]
+    regimen = load_regimen(db, patient)
+    assert regimen is not None
+    days = recent_days(world.model, series, person, regimen, count=count, particles=particles)
+    assert days is not None
+    return series, person, days, len(regimen_lines(series, regimen, days))
 
 
 def test_a_forecast_has_its_interval_and_what_happened(db, world, patient) -> None:
@@ -126,12 +137,7 @@ def test_a_personalisation_is_kept_until_the_data_change(db, world, patient) -> 
 
 
 def test_an_unchanged_regimen_replays_the_days_that_were(db, world, patient) -> None:
-    series, person, _ = personalised(db, [patient], world)[patient]
-    regimen = load_regimen(db, patient)
-    assert regimen is not None
-    days = recent_days(world.model, series, person, regimen, count=4, particles=3)
-    assert days is not None
-    lines = len(regimen_lines(series, regimen, days))
+    series, _, days, lines = days_of(db, world, patient, count=4, particles=3)
     levels = days.replay(torch.ones(1, lines))[0]  # [P, D, H]
     group = int(world.model.shape.interval // 5)
     for day, row in enumerate(days.rows):
@@ -142,12 +148,8 @@ def test_an_unchanged_regimen_replays_the_days_that_were(db, world, patient) -> 
 
 
 def test_what_was_done_for_a_low_is_not_done_where_no_low_comes(db, world, patient) -> None:
-    series, person, _ = personalised(db, [patient], world)[patient]
-    regimen = load_regimen(db, patient)
-    assert regimen is not None
-    days = recent_days(world.model, series, person, regimen, count=4, particles=2)
-    assert days is not None
-    less = torch.ones(1, len(regimen_lines(series, regimen, days)))
+    _, person, days, lines = days_of(db, world, patient, count=4, particles=2)
+    less = torch.ones(1, lines)
     less[0, :4] = 0.5  # basal
     same = torch.ones_like(less)
     step, grams = 48, 20.0  # at noon
@@ -177,12 +179,8 @@ def test_what_was_done_for_a_low_is_not_done_where_no_low_comes(db, world, patie
 
 
 def test_where_doses_are_planned_too_a_regimen_need_do_less(db, world, patient) -> None:
-    series, person, _ = personalised(db, [patient], world)[patient]
-    regimen = load_regimen(db, patient)
-    assert regimen is not None
-    days = recent_days(world.model, series, person, regimen, count=3, particles=2)
-    assert days is not None
-    table = torch.ones(3, len(regimen_lines(series, regimen, days)))
+    _, _, days, lines = days_of(db, world, patient, count=3, particles=2)
+    table = torch.ones(3, lines)
     table[1, :4], table[2, :4] = 1.5, 0.5  # basal too strong, too weak
     mandate = GLUCOSE.mandate
     alone, under = days.replay(table), days.replay(table, mandate)
@@ -208,12 +206,7 @@ def test_a_regimen_hands_down_the_lows_it_counts_on(db, world, patient) -> None:
 
 
 def test_more_insulin_in_a_regimen_never_raises_a_day(db, world, patient) -> None:
-    series, person, _ = personalised(db, [patient], world)[patient]
-    regimen = load_regimen(db, patient)
-    assert regimen is not None
-    days = recent_days(world.model, series, person, regimen, count=3, particles=2)
-    assert days is not None
-    lines = len(regimen_lines(series, regimen, days))
+    _, _, days, lines = days_of(db, world, patient, count=3, particles=2)
     table = torch.ones(3, lines)
     table[1, :4] = 1.2  # basal up
     table[2, 4:8] = 0.8  # carb ratio down
