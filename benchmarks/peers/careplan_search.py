@@ -19,6 +19,7 @@ from careplan.planning.model import Expansion  # noqa: E402
 from careplan.planning.search import search  # noqa: E402
 
 BACKEND = sys.argv[1]
+OWN = "native" if BACKEND == "fused" else BACKEND  # of the search
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +59,21 @@ class Invented:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Overheard:
+    """A problem, and what a search asked of it."""
+
+    problem: Invented
+    asked: list[tuple[Tensor, Tensor]]
+
+    def root(self) -> Expansion:
+        return self.problem.root()
+
+    def expand(self, state: Tensor, action: Tensor) -> Expansion:
+        self.asked.append((state, action))
+        return self.problem.expand(state, action)
+
+
 class Fused(Invented):
     """The same, compiled for each shape."""
 
@@ -70,28 +86,29 @@ def prepare(settings: dict[str, Any]) -> dict[str, Callable[[], Any]]:
     constant = torch.arange(ACTIONS).float().view(1, 1, -1, 1), torch.ones(1, 1, ACTIONS).bool(), torch.zeros(1, 1).bool()
     kind = Fused if BACKEND == "fused" else Invented
     problem = kind(*(made[name] for name in ("first", "push", "second", "last", "root", "state")), *constant)
-    state, action = problem.state.unsqueeze(1), torch.zeros(settings["batch"], 1, 1)
+    heard = Overheard(problem, [])
 
     @torch.no_grad()
-    def work() -> list[Any]:
+    def plan(problem: Invented | Overheard, backend: str) -> list[Any]:
         found = search(
             problem,
             simulations=settings["simulations"],
             depth=settings["depth"],
             considered=CONSIDERED,
             discount=DISCOUNT,
-            backend="native" if BACKEND == "fused" else BACKEND,
+            backend=backend,
         )
         return [found.action.tolist(), found.visits.int().tolist()]
 
+    plan(heard, "eager" if BACKEND == "compiled" else OWN)
     expand = torch.compile(problem.expand) if BACKEND == "compiled" else problem.expand
 
     @torch.no_grad()
     def model() -> None:
-        for _ in range(settings["simulations"]):
+        for state, action in heard.asked:
             expand(state, action)
 
-    return {"search": work, "model": model}
+    return {"search": lambda: plan(problem, OWN), "model": model}
 
 
 if __name__ == "__main__":

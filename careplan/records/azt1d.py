@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from careplan.records.events import PatientRecord, RecordError, Refused, refusing
+from careplan.records.events import PatientRecord, Refused, refusing
 from careplan.records.sheet import Sheet, check_dates, check_ranges, column, drop_short, drop_unreadable, glucose_unit, milliunits
 from careplan.records.text import Rows, check_zone, dates, find_files, numbers, read_rows, to_utc
 
@@ -63,8 +63,7 @@ def read_subject(path: Path, zone: str) -> PatientRecord:
     milliunits(sheet)
     glucose_unit(sheet)
     check_ranges(sheet)
-    if sheet.cells.empty:
-        raise RecordError("no usable row", file=path)
+    sheet.require(path)
 
     sheet.cells.loc[sheet.of("basal"), "duration"] = BASAL_MINUTES
     if KIND in rows.cells:

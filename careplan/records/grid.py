@@ -22,8 +22,9 @@ Mask = NDArray[np.bool_]
 def to_series(record: PatientRecord, therapy: Therapy = GLUCOSE, *, regimen: Regimen | None = None) -> PatientSeries:
     """A record's events on the therapy's grid.
 
-    Levels: a reading falls in the step that holds it, the next one over where jitter put two readings in one step and left
-    its neighbour empty, and readings that still share a step are averaged. Nothing is interpolated.
+    Levels: a reading falls in the step that holds it, the next one over where jitter put two readings in one step and left one
+    nearby empty, with those between that are nearer there, and readings that still share a step are averaged. Nothing is
+    interpolated.
     Impulses sum into their step, extended ones over the steps they last. A step without one is a known zero between two
     logged impulses no more than a day apart (36 h for long-acting insulin), and unknown elsewhere.
     Rates are averaged over the step where at least half of it is known. A rate with no stated end holds until the next.
@@ -98,17 +99,20 @@ def levels(begin: Array, value: Array, length: int, step: float) -> tuple[Array,
     """Readings `[N]` at minutes `begin` `[N]` -> column `[T]` and whether it is known."""
     row = (begin // step).astype(np.int64)
     taken = np.bincount(row, minlength=length + 1)
-    twice = np.flatnonzero((np.diff(row) == 0) & (np.diff(begin) >= step / 2))
-    for first in twice:
-        here = row[first]
-        if taken[here] < 2:
+    late = begin % step >= step / 2
+    for first in np.flatnonzero((np.diff(row) == 0) & (np.diff(begin) >= step / 2)):
+        if taken[row[first]] < 2:
             continue
-        if here + 1 < length and not taken[here + 1]:
-            row[first + 1] += 1
-            taken[here], taken[here + 1] = taken[here] - 1, 1
-        elif here > 0 and not taken[here - 1]:
-            row[first] -= 1
-            taken[here], taken[here - 1] = taken[here] - 1, 1
+        for begins, along, nearer in ((first + 1, 1, late), (first, -1, ~late)):
+            ends = begins  # the run of readings that are all nearer to the next row
+            while 0 <= ends + along < len(row) and row[ends + along] == row[ends] + along and nearer[ends + along]:
+                ends += along
+            empty = row[ends] + along
+            if 0 <= empty < length and not taken[empty]:
+                row[min(begins, ends) : max(begins, ends) + 1] += along
+                taken[row[first] if along > 0 else row[first + 1]] -= 1
+                taken[empty] = 1
+                break
     count = np.bincount(row, minlength=length)[:length]
     total = np.bincount(row, weights=value, minlength=length)[:length]
     return np.divide(total, count, out=np.zeros(length), where=count > 0), count > 0

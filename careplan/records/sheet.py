@@ -38,6 +38,16 @@ class Sheet:
             for file, row, name, text in zip(cells["file"], cells["row"], cells["field"], detail, strict=True)
         ]
 
+    def require(self, file: object, whose: str = "") -> None:
+        """`RecordError` where no cell is left, with the first that was dropped and why."""
+        if len(self.cells):
+            return
+        gone = [each for each in self.corrections if each.action == "dropped"]
+        if not gone:
+            raise RecordError(f"no usable row{whose}", file=file)
+        why = f"no usable row{whose}: {len(gone)} dropped, this one by the rule {gone[0].rule!r} ({gone[0].detail})"
+        raise RecordError(why, file=file, row=gone[0].row, field=gone[0].field)
+
     def drop(self, bad: Mask, rule: str) -> None:
         """Drop the cells in `bad` `[N]`."""
         gone = self.cells[bad]

@@ -54,8 +54,7 @@ def read_t1d_uom(path: str | Path, *, zone: str = "Europe/London", refused: Refu
         with refusing(refused, f"uom-{person}"):
             one_stream(sheet)
             check_ranges(sheet)
-            if sheet.cells.empty:
-                raise RecordError("no usable row", file=people[person][0])
+            sheet.require(people[person][0])
             records.append(sheet.record(f"uom-{person}", zone, rows_read=rows_read, files=files))
     if not records and not refused:
         raise RecordError("no file of glucose, insulin, meals or activity", file=path)

@@ -112,8 +112,7 @@ def read_patient(name: str, parts: list[Part], zone: str | None) -> PatientRecor
     drop_duplicates(sheet)
     one_stream(sheet)
     check_ranges(sheet)
-    if sheet.cells.empty:
-        raise RecordError(f"no usable row for patient {name!r}", file=first.file)
+    sheet.require(first.file, f" for patient {name!r}")
 
     rows_read = sum(len(rows) + len(rows.short) for rows, _, _ in parts)
     record = sheet.record(slug(name), clock, rows_read=rows_read, files=dict.fromkeys(rows.name for rows, _, _ in parts))

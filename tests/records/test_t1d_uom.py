@@ -139,7 +139,7 @@ def test_glucose_in_the_other_unit_is_found_by_its_size(tmp_path: Path) -> None:
         ("UoMGlucose1.csv", "EventDateTime,CGM\n2024-01-01 00:00:00,100\n", "not a T1D-UOM file"),
         ("UoMGlucose1.csv", "bg_ts,reading\n13/12/2023 08:00,4\n", "expected a column 'value'"),
         ("UoMsleep1.csv", "sleep_ts,sleep_level\n13/12/2023 00:00,0\n", "no file of glucose"),
-        ("UoMBolus1.csv", "bolus_ts,bolus_dose\n13/12/2023 08:00,-4\n", "no usable row"),
+        ("UoMBolus1.csv", "bolus_ts,bolus_dose\n13/12/2023 08:00,-4\n", "row 2, field .*: no usable row.*negative"),
     ],
 )
 def test_what_is_not_the_layout_is_refused(tmp_path: Path, name: str, text: str, says: str) -> None:

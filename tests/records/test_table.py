@@ -117,7 +117,7 @@ def test_dates_that_could_be_either(tmp_path: Path) -> None:
         ("time,glucose,group\n2024-01-08 08:00,100,horse\n", "expected one of adult"),
         ("time,glucose,glucose\n2024-01-08 08:00,100,100\n", "repeats"),
         ("time,glucose\n2024-01-08 08:00,100,100,100\n", "4 fields, expected 2"),
-        ("time,bolus\n2024-01-08 08:00,-3\n", "no usable row"),
+        ("time,bolus\n2024-01-08 08:00,-3\n", "row 2, field 'bolus': no usable row .* .negative."),
     ],
 )
 def test_bad_tables_are_refused(tmp_path: Path, text: str, says: str) -> None:
