@@ -16,7 +16,7 @@ from torch import Tensor
 
 PMOL_PER_UNIT = 6000.0
 STEP = 5.0  # minutes between records
-SUBSTEPS = 2  # Runge-Kutta steps in each; stable while no rate constant exceeds FASTEST
+SUBSTEPS = 2  # Runge-Kutta steps in each; stable while no rate exceeds FASTEST
 FASTEST = 1.1  # a minute
 SECRETING_SUBSTEPS = 4  # insulin that the liver takes at first pass comes and goes faster
 SECRETING_FASTEST = FASTEST * SECRETING_SUBSTEPS / SUBSTEPS
@@ -94,13 +94,21 @@ class Physiology:
     def __len__(self) -> int:
         return len(self.weight)
 
+    @property
+    def exchange(self) -> Tensor:
+        """The fastest rate at which insulin settles between plasma and liver, `[B]` a minute: of that pair the larger eigenvalue,
+        which exceeds each of its rate constants."""
+        plasma, liver = self.m2 + self.m4, self.m1 + self.m30
+        return (plasma + liver) / 2 + torch.sqrt(((plasma - liver) / 2) ** 2 + self.m1 * self.m2)
+
     def refuse_unstable(self) -> None:
         """Raises ValueError for somebody whom rows of five minutes cannot follow."""
-        rates = torch.stack([getattr(self, name) for name in RATES])
+        names = (*RATES, "exchange")
+        rates = torch.stack([getattr(self, name) for name in names])
         bad = torch.nonzero(rates > FASTEST)
         if len(bad):
             place, row = bad[0].tolist()
-            found = f"{RATES[place]} of person {row} is {float(rates[place, row])}"
+            found = f"{names[place]} of person {row} is {float(rates[place, row])}"
             raise ValueError(f"physiology: {found}, expected at most {FASTEST} a minute: the step would be unstable")
 
     def __getitem__(self, index: Tensor) -> Self:

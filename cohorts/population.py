@@ -8,7 +8,17 @@ import torch
 from torch import Tensor
 
 from careplan.glucose import BLOCKS, Group, Regimen
-from cohorts.physiology import SECRETING_FASTEST, Body, Physiology, Secreting, advance, fasting, long_acting_steady, resting
+from cohorts.physiology import (
+    FASTEST,
+    SECRETING_FASTEST,
+    Body,
+    Physiology,
+    Secreting,
+    advance,
+    fasting,
+    long_acting_steady,
+    resting,
+)
 from cohorts.secretion import insulin_for, resting_under, secreted_at, untreated
 from cohorts.settings import duration, settings_that_suit
 
@@ -360,7 +370,7 @@ def _plausible(people: Population) -> Tensor:
         good = (slow > 0.1) & (slow < 1.2) & (daily < 2.2) & (people.carb_ratio > 2.05) & (who.first_pass < SECRETING_FASTEST)
     else:
         good = (daily > 0.25) & (daily < 1.3) & (share > 0.25) & (share < 0.75)
-        good &= (people.carb_ratio > 3) & (people.carb_ratio < 60)
+        good &= (people.carb_ratio > 3) & (people.carb_ratio < 60) & (who.exchange < FASTEST)
     good &= people.correction_factor < 300
     body, lowest, highest = people.body, people.fasting, people.fasting
     for row in range(240):

@@ -167,6 +167,19 @@ def test_rates_that_the_step_cannot_follow_are_named(people: Population) -> None
             replace(people.physiology, **{name: fast}).refuse_unstable()
 
 
+def test_rates_that_are_too_fast_together_are_named(people: Population) -> None:
+    """Each below the limit, and insulin between plasma and liver would grow without end all the same."""
+    m1 = people.physiology.m1.clone()
+    m1[4] = 0.44
+    fast = replace(people.physiology, m1=m1, m30=1.5 * m1)
+    with pytest.raises(ValueError, match=r"exchange of person 4 is 1\.\d+, expected at most 1\.1 a minute"):
+        fast.refuse_unstable()
+    body = replace(people.body, amounts=people.body.amounts.clone())
+    for _ in range(300):
+        body = advance(fast, body, resting(torch.zeros(len(people)), people.basal / 12))
+    assert float(body.amounts[4, 5]) > 100 * float(body.amounts[3, 5]) or not bool(body.amounts[4].isfinite().all())
+
+
 def test_parameters_of_another_number_of_people_are_refused(people: Population) -> None:
     with pytest.raises(ValueError, match=r"kd has shape \(3,\), expected \[24\]"):
         replace(people.physiology, kd=people.physiology.kd[:3])
