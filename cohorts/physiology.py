@@ -103,13 +103,13 @@ class Physiology:
 
     def refuse_unstable(self) -> None:
         """Raises ValueError for somebody whom rows of five minutes cannot follow."""
-        names = (*RATES, "exchange")
-        rates = torch.stack([getattr(self, name) for name in names])
-        bad = torch.nonzero(rates > FASTEST)
-        if len(bad):
-            place, row = bad[0].tolist()
-            found = f"{names[place]} of person {row} is {float(rates[place, row])}"
-            raise ValueError(f"physiology: {found}, expected at most {FASTEST} a minute: the step would be unstable")
+        limits = dict.fromkeys(RATES, FASTEST) | {"exchange": FASTEST * self.substeps / SUBSTEPS}
+        for name, limit in limits.items():
+            rate = getattr(self, name)
+            bad = torch.nonzero(rate > limit)
+            if len(bad):
+                found = f"{name} of person {int(bad[0])} is {float(rate[bad[0]])}"
+                raise ValueError(f"physiology: {found}, expected at most {limit:g} a minute: the step would be unstable")
 
     def __getitem__(self, index: Tensor) -> Self:
         return type(self)(*(getattr(self, field.name)[index] for field in fields(self)))
