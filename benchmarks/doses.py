@@ -33,8 +33,7 @@ def ward(patients: int, simulations: int) -> Treated:
     lived = replay(people, Behaviour(), days=DAYS, seed=SEED)
     index = torch.arange(patients) % APART
     recordings = [lived.series(place) for place in range(APART)]
-    groups = [group for group in people.groups if group != "type2"]
-    few = Treated.after(open_world(), recordings, people.settings[:, 0], people.pens, groups, simulations=simulations)
+    few = Treated.after(open_world(), recordings, people.settings[:, 0], people.pens, people.groups, simulations=simulations)
     parts = {name: part[index] if isinstance(part, Tensor) else part for name, part in vars(few).items()}
     return Treated(**{**parts, "limits": [few.limits[place] for place in index.tolist()]})
 

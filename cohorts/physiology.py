@@ -96,15 +96,23 @@ class Physiology:
 
     @property
     def exchange(self) -> Tensor:
-        """The fastest rate at which insulin settles between plasma and liver, `[B]` a minute: of that pair the larger eigenvalue,
-        which exceeds each of its rate constants."""
-        plasma, liver = self.m2 + self.m4, self.m1 + self.m30
+        """The fastest rate at which insulin settles between plasma and liver, `[B]` a minute, which exceeds each of its rate
+        constants."""
+        return self._settling(self.m1 + self.m30)
+
+    def _settling(self, liver: Tensor) -> Tensor:
+        """The larger eigenvalue of plasma and a liver that insulin leaves at so much a minute, `[B]`."""
+        plasma = self.m2 + self.m4
         return (plasma + liver) / 2 + torch.sqrt(((plasma - liver) / 2) ** 2 + self.m1 * self.m2)
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The most that each rate may be, a minute."""
+        return dict.fromkeys(RATES, FASTEST) | {"exchange": FASTEST * self.substeps / SUBSTEPS}
 
     def refuse_unstable(self) -> None:
         """Raises ValueError for somebody whom rows of five minutes cannot follow."""
-        limits = dict.fromkeys(RATES, FASTEST) | {"exchange": FASTEST * self.substeps / SUBSTEPS}
-        for name, limit in limits.items():
+        for name, limit in self.limits.items():
             rate = getattr(self, name)
             bad = torch.nonzero(rate > limit)
             if len(bad):
@@ -137,19 +145,11 @@ class Secreting(Physiology):
     @property
     def first_pass(self) -> Tensor:
         """Insulin's faster rate, liver and plasma together, while nothing is secreted and the liver extracts most; a minute."""
-        liver, plasma = self.m1 / (1 - self.m6), self.m2 + self.m4
-        return (liver + plasma) / 2 + torch.sqrt(((liver - plasma) / 2) ** 2 + self.m1 * self.m2)
+        return self._settling(self.m1 / (1 - self.m6))
 
-    def refuse_unstable(self) -> None:
-        super().refuse_unstable()
-        for name in ("first_pass", "gamma", "alpha"):
-            rate = getattr(self, name)
-            bad = torch.nonzero(rate > SECRETING_FASTEST)
-            if len(bad):
-                found = f"{name} of person {int(bad[0])} is {float(rate[bad[0]]):.3g}"
-                raise ValueError(
-                    f"physiology: {found}, expected at most {SECRETING_FASTEST:g} a minute: the step would be unstable"
-                )
+    @property
+    def limits(self) -> dict[str, float]:
+        return super().limits | dict.fromkeys(("first_pass", "gamma", "alpha"), SECRETING_FASTEST)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from careplan.glucose import GLUCOSE, Regimen
@@ -139,6 +139,8 @@ def test_no_impulse_is_made_or_lost(rows: list[tuple[float, str, float, float]])
 
 @CASES
 @given(st.lists(st.floats(4.6, 5.4), min_size=1, max_size=300), st.floats(0, 5))
+@example([4.75, 4.75, 5.25, 5.25, 5.0, 4.75, 5.0, 5.25], 0.0)  # runs of readings have to move by a row
+@example([5.375, 5.375, 4.75, 4.625], 4.75)
 def test_every_jittered_reading_keeps_its_row(gaps: list[float], phase: float) -> None:
     minutes = phase + np.concatenate([[0.0], np.cumsum(gaps)])
     values = 100.0 + np.arange(len(minutes))
