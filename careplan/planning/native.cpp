@@ -1,7 +1,8 @@
 // The tree's own work on a CPU: what tree.py says in tensors (descend, grow, best_edge) and search.py (most_visited), in loops.
 //
 // A node is one record of 32-bit words: its numbers, the outcomes [P, C] of reward, total, value and plan, then q, visits, logits
-// and children of its K edges, each padded to whole vectors. What is read together lies together, and no step allocates.
+// and children of its K edges, each padded to whole vectors. What is read together lies together: a node's numbers, and the same
+// node of all trees, which grow side by side.
 // Plain C arguments, so that nothing of torch or Python is compiled. native.py has the same layout and the same fields.
 
 #include <algorithm>
@@ -9,22 +10,25 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 
 namespace {
 
 constexpr int LANES = 8, MOST_VECTORS = 32, AHEAD = 4;  // AHEAD: trees for which memory is asked beforehand
+constexpr int GROUP = 4;  // nodes scored side by side: one alone waits for its own sums most of the time
 constexpr int64_t BLOCK = 16;  // trees that take a step together, so that their reads overlap
 constexpr float CLOSED = -1e30f, VALUE_SCALE = 0.1f, VISIT_OFFSET = 50.0f, TINY = 1.17549435e-38f;
 
 typedef float floats __attribute__((vector_size(4 * LANES)));
 typedef int32_t ints __attribute__((vector_size(4 * LANES)));
+typedef uint8_t bytes __attribute__((vector_size(LANES)));
 typedef float halves __attribute__((vector_size(2 * LANES)));
 
 enum Word { RAW, VISITS, BEST, NEXT, PARENT, EDGE, DEPTH, ELIGIBLE, BROKEN, OUTCOMES };  // then four times P * C, then the edges
 enum Part { STATE, REWARD, VALUE, TABLE, VALID, LOGITS, RAISES };                        // of an expansion
 
 struct Forest {
-  float *records, *state, *table;       // [B, R, words], [B, R, E], [B, R or 1, K * d]
+  float *records, *state, *table;       // [R, B, words], [R, B, E]: trees side by side; [B, R or 1, K * d]
   const float *noise, *start, *budget;  // [B, K padded] Gumbel noise and visits at the start, [B, C - 1]
   int32_t *paths;                       // [most wide, B, depth + 3]: length (0 where inactive), first edge, leaf, nodes
   int64_t trees, rows, words, edges_at, edges, embedding, action, particles, channels, wide, depth, threads;
@@ -74,20 +78,22 @@ struct Record {
   int32_t &whole(int64_t i) const { return reinterpret_cast<int32_t *>(word)[i]; }
 };
 
-template <int V>  // vectors of edges, 0 where not known beforehand
+template <int V, bool ONE>  // vectors of edges, 0 where not known beforehand; whether an outcome is one number
 struct Trees {
   const Forest &f;
-  const int64_t padded, outcome;
-  explicit Trees(const Forest &forest)
-      : f(forest), padded((forest.edges + LANES - 1) / LANES * LANES), outcome(forest.particles * forest.channels) {}
+  const int64_t padded;
+  explicit Trees(const Forest &forest) : f(forest), padded((forest.edges + LANES - 1) / LANES * LANES) {}
 
+  int64_t particles() const { return ONE ? 1 : f.particles; }
+  int64_t channels() const { return ONE ? 1 : f.channels; }
+  int64_t outcome() const { return particles() * channels(); }
   int vectors() const { return V ? V : int(padded / LANES); }
 
-  Record node(int64_t b, int64_t n) const { return {f.records + (b * f.rows + n) * f.words}; }
+  Record node(int64_t b, int64_t n) const { return {f.records + (n * f.trees + b) * f.words}; }
   float *reward(Record r) const { return r.word + OUTCOMES; }
-  float *total(Record r) const { return r.word + OUTCOMES + outcome; }
-  float *value(Record r) const { return r.word + OUTCOMES + 2 * outcome; }
-  float *plan(Record r) const { return r.word + OUTCOMES + 3 * outcome; }
+  float *total(Record r) const { return r.word + OUTCOMES + outcome(); }
+  float *value(Record r) const { return r.word + OUTCOMES + 2 * outcome(); }
+  float *plan(Record r) const { return r.word + OUTCOMES + 3 * outcome(); }
   float *q(Record r) const { return r.word + f.edges_at; }
   float *visits(Record r) const { return q(r) + padded; }
   float *logits(Record r) const { return q(r) + 2 * padded; }
@@ -105,11 +111,6 @@ struct Trees {
     return found < f.edges ? int(found) : 0;
   }
 
-  // What was just learnt of one edge. It is written to the record, but read from here: a vector that overlaps a fresh write waits.
-  struct News {
-    float edge, q, visits, logit;
-  };
-
   // The logits, the scaled completed q (tree.completed_q) and the visits of a node's open edges; `count` is their sum.
   struct Scored {
     floats logits[V ? V : MOST_VECTORS], q[V ? V : MOST_VECTORS], visits[V ? V : MOST_VECTORS];
@@ -123,58 +124,78 @@ struct Trees {
       if (logits[k] > CLOSED && room-- <= 0) logits[k] = CLOSED;
   }
 
-  void complete(Record r, const News &news, Scored &s, bool widening = false) const {
-    floats top = splat(CLOSED), weights = splat(0.0f), weighted = weights, count = weights, busiest = weights;
-    for (int i = 0; i < vectors(); ++i)
-      s.logits[i] = lanes(i * LANES) == news.edge ? splat(news.logit) : load(logits(r) + i * LANES);
-    // Of its own visits the first made it; this one, which is not counted yet, passes it too.
-    if (widening) close(reinterpret_cast<float *>(s.logits), r.word[VISITS]);
-    for (int i = 0; i < vectors(); ++i) {
-      const auto fresh = lanes(i * LANES) == news.edge;
-      s.q[i] = fresh ? splat(news.q) : load(q(r) + i * LANES);
-      s.visits[i] = s.logits[i] > CLOSED ? (fresh ? splat(news.visits) : load(visits(r) + i * LANES)) : splat(0.0f);
-      top = most(top, s.logits[i]);
+  template <int G> __attribute__((always_inline)) void complete(const Record *r, Scored *s, bool widening = false) const {
+    float mixed[G], base[G], scale[G];
+    for (int g = 0; g < G; ++g) {
+      floats top = splat(CLOSED);
+      for (int i = 0; i < vectors(); ++i) s[g].logits[i] = load(logits(r[g]) + i * LANES);
+      // Of its visits the first made it, and this one, which is counted already, passes it.
+      if (widening) close(reinterpret_cast<float *>(s[g].logits), r[g].word[VISITS] - 1.0f);
+      for (int i = 0; i < vectors(); ++i) {
+        s[g].q[i] = load(q(r[g]) + i * LANES);
+        s[g].visits[i] = s[g].logits[i] > CLOSED ? load(visits(r[g]) + i * LANES) : splat(0.0f);
+        top = most(top, s[g].logits[i]);
+      }
+      s[g].top = maximum(top);
     }
-    s.top = maximum(top);
-    for (int i = 0; i < vectors(); ++i) {
-      floats prior = s.visits[i] > 0.0f ? exponential(s.logits[i] - s.top) : splat(0.0f);
-      weights += prior;
-      weighted += prior * s.q[i];
-      count += s.visits[i];
-      busiest = most(busiest, s.visits[i]);
+    floats busiest[G];
+    for (int g = 0; g < G; ++g) {
+      floats weights = splat(0.0f), weighted = weights, count = weights;
+      busiest[g] = weights;
+      for (int i = 0; i < vectors(); ++i) {
+        floats prior = s[g].visits[i] > 0.0f ? exponential(s[g].logits[i] - s[g].top) : splat(0.0f);
+        weights += prior;
+        weighted += prior * s[g].q[i];
+        count += s[g].visits[i];
+        busiest[g] = most(busiest[g], s[g].visits[i]);
+      }
+      s[g].count = sum(count);
+      mixed[g] = (r[g].word[RAW] + s[g].count * (sum(weighted) / std::max(sum(weights), TINY))) / (s[g].count + 1.0f);
     }
-    s.count = sum(count);
-    const float mixed = (r.word[RAW] + s.count * (sum(weighted) / std::max(sum(weights), TINY))) / (s.count + 1.0f);
-    floats lowest = splat(INFINITY), highest = splat(-INFINITY);
-    for (int i = 0; i < vectors(); ++i) {
-      s.q[i] = s.visits[i] > 0.0f ? s.q[i] : splat(mixed);
-      const auto edges = lanes(i * LANES) < float(f.edges);  // the padding is none
-      lowest = least(lowest, edges ? s.q[i] : splat(INFINITY));
-      highest = most(highest, edges ? s.q[i] : splat(-INFINITY));
+    for (int g = 0; g < G; ++g) {
+      floats lowest = splat(INFINITY), highest = splat(-INFINITY);
+      for (int i = 0; i < vectors(); ++i) {
+        s[g].q[i] = s[g].visits[i] > 0.0f ? s[g].q[i] : splat(mixed[g]);
+        const auto edges = lanes(i * LANES) < float(f.edges);  // the padding is none
+        lowest = least(lowest, edges ? s[g].q[i] : splat(INFINITY));
+        highest = most(highest, edges ? s[g].q[i] : splat(-INFINITY));
+      }
+      base[g] = minimum(lowest);
+      scale[g] = (VISIT_OFFSET + maximum(busiest[g])) * VALUE_SCALE / std::max(maximum(highest) - base[g], 1e-8f);
     }
-    const float base = minimum(lowest), span = std::max(maximum(highest) - base, 1e-8f);
-    const float scale = (VISIT_OFFSET + maximum(busiest)) * VALUE_SCALE / span;
-    for (int i = 0; i < vectors(); ++i) s.q[i] = scale * (s.q[i] - base);
+    for (int g = 0; g < G; ++g)
+      for (int i = 0; i < vectors(); ++i) s[g].q[i] = scale[g] * (s[g].q[i] - base[g]);
   }
 
-  int best_edge(Record r, const News &news) const {
-    Scored s;
-    complete(r, news, s, f.widening > 0);
-    floats top = splat(-INFINITY), total = splat(0.0f);
-    for (int i = 0; i < vectors(); ++i) {
-      s.q[i] += s.logits[i];
-      top = most(top, s.q[i]);
+  // The best edges of G nodes that were passed, and what hangs there: tree.best_edge.
+  template <int G> __attribute__((always_inline)) void score(const Record *r) const {
+    Scored s[G];
+    complete<G>(r, s, f.widening > 0);
+    float share[G];
+    for (int g = 0; g < G; ++g) {
+      floats top = splat(-INFINITY), total = splat(0.0f);
+      for (int i = 0; i < vectors(); ++i) {
+        s[g].q[i] += s[g].logits[i];
+        top = most(top, s[g].q[i]);
+      }
+      const float peak = maximum(top);
+      for (int i = 0; i < vectors(); ++i) total += s[g].q[i] = exponential(s[g].q[i] - peak);
+      share[g] = 1.0f / sum(total);
     }
-    const float peak = maximum(top);
-    for (int i = 0; i < vectors(); ++i) total += s.q[i] = exponential(s.q[i] - peak);
-    const float share = 1.0f / sum(total), each = 1.0f / (1.0f + s.count);
-    for (int i = 0; i < vectors(); ++i)
-      s.q[i] = s.logits[i] > CLOSED ? s.q[i] * share - s.visits[i] * each : splat(-INFINITY);
-    return argmax(s.q);
+    for (int g = 0; g < G; ++g) {
+      const float each = 1.0f / (1.0f + s[g].count);
+      for (int i = 0; i < vectors(); ++i)
+        s[g].q[i] = s[g].logits[i] > CLOSED ? s[g].q[i] * share[g] - s[g].visits[i] * each : splat(-INFINITY);
+    }
+    for (int g = 0; g < G; ++g) {
+      const int best = argmax(s[g].q);
+      r[g].whole(BEST) = best;
+      r[g].whole(NEXT) = child(r[g])[best];
+    }
   }
 
   float tail_mean(float *values) const {  // of P, which it sorts
-    const int64_t particles = f.particles;
+    const int64_t particles = this->particles();
     float found = 0.0f;
     if (f.risk_level >= 1.0f || particles == 1) {
       for (int64_t p = 0; p < particles; ++p) found += values[p];
@@ -190,7 +211,7 @@ struct Trees {
   void choose(int64_t b, float wanted, int64_t width) const {
     const Record root = node(b, 0);
     Scored s;
-    complete(root, {-1.0f, 0.0f, 0.0f, 0.0f}, s);
+    complete<1>(&root, &s);
     for (int i = 0; i < vectors(); ++i) {
       const floats noise = load(f.noise + b * padded + i * LANES), start = load(f.start + b * padded + i * LANES);
       floats away = load(visits(root) + i * LANES) - start - wanted;
@@ -242,16 +263,17 @@ struct Trees {
 
   Asked ask(int64_t b, int64_t w) const {  // what the model is asked at the end of a path
     const int32_t *path = this->path(b, w);
-    const int64_t parent = path[3 + std::max(path[0], 1) - 1], at = b * f.rows + parent;
+    const int64_t parent = path[3 + std::max(path[0], 1) - 1], at = parent * f.trees + b;
     const int64_t edge = parent ? node(b, parent).whole(BEST) : path[1];
     return {f.state + at * f.embedding, f.table + b * f.table_tree + parent * f.table_node + edge * f.action};
   }
 
-  // Hang one expanded leaf into its tree, back its outcome up and score the path anew: tree.grow. scratch: [2 * P * C + P].
-  void grow(int64_t b, int64_t w, int64_t column, const View *part, float *scratch) const {
+  // Hang one expanded leaf into its tree and back its outcome up: tree.grow. scratch: [2 * P * C + P]. The nodes that are to be
+  // scored anew are put at `passed`; returns how many.
+  int64_t grow(int64_t b, int64_t w, int64_t column, const View *part, float *scratch, Record *passed) const {
     const int32_t *path = this->path(b, w), length = path[0], *nodes = path + 3;
-    if (!length) return;
-    const int64_t particles = f.particles, channels = f.channels;
+    if (!length) return 0;
+    const int64_t particles = this->particles(), channels = this->channels(), outcome = particles * channels;
     const float gamma = f.discount;
     const float *gained = part[REWARD].at<float>(b, column), *ahead = part[VALUE].at<float>(b, column);
     float *here = scratch, *there = here + outcome, *channel = there + outcome;
@@ -288,16 +310,26 @@ struct Trees {
     const float *prior = part[LOGITS].at<float>(b, column);
     floats masked[V ? V : MOST_VECTORS];
     float *const open = reinterpret_cast<float *>(masked);
-    for (int64_t k = 0; k < padded; ++k) open[k] = k < f.edges && valid[k] ? prior[k] : CLOSED;
+    for (int i = 0; i < vectors(); ++i) {
+      const int64_t left = f.edges - i * LANES;
+      if (left >= LANES) {
+        bytes may;
+        std::memcpy(&may, valid + i * LANES, sizeof may);
+        masked[i] = __builtin_convertvector(may, ints) != 0 ? load(prior + i * LANES) : splat(CLOSED);
+      } else {
+        for (int64_t k = 0; k < LANES; ++k) open[i * LANES + k] = k < left && valid[i * LANES + k] ? prior[i * LANES + k] : CLOSED;
+      }
+    }
     std::memcpy(logits(leaf), masked, sizeof(floats) * vectors());
     if (f.widening > 0) close(open, 0.0f);
     leaf.whole(BEST) = argmax(masked);
     leaf.whole(NEXT) = -1;
     if (leaf.word[VISITS] == 0.0f) std::fill_n(child(leaf), padded, -1);  // all else of a new record is 0
-    const int64_t at = b * f.rows + path[2];
+    const int64_t at = path[2] * f.trees + b;
     std::memcpy(f.state + at * f.embedding, part[STATE].at<float>(b, column), sizeof(float) * f.embedding);
     if (f.table_node)
-      std::memcpy(f.table + at * f.table_node, part[TABLE].at<float>(b, column), sizeof(float) * f.table_node);
+      std::memcpy(f.table + b * f.table_tree + path[2] * f.table_node, part[TABLE].at<float>(b, column),
+                  sizeof(float) * f.edges * f.action);
 
     child(above)[edge] = path[2];
     for (int64_t i = 0; i < outcome; ++i) {
@@ -316,17 +348,12 @@ struct Trees {
       for (int64_t p = 0; p < particles; ++p)
         channel[p] = this->reward(below)[p * channels] + gamma * sums[p * channels] / seen;
       const int32_t taken = step > 1 ? from.whole(BEST) : path[1];
-      const bool closes = pruned && step == length;
-      const News news{float(taken), tail_mean(channel), seen, closes ? CLOSED : logits(from)[taken]};
-      if (step > 1) {
-        const int best = best_edge(from, news);
-        from.whole(BEST) = best;
-        from.whole(NEXT) = child(from)[best];
-      }
-      q(from)[taken] = news.q;
+      q(from)[taken] = tail_mean(channel);
       visits(from)[taken] = seen;
-      if (closes) logits(from)[taken] = CLOSED;
+      if (pruned && step == length) logits(from)[taken] = CLOSED;
+      if (step > 1) *passed++ = from;
     }
+    return length - 1;
   }
 
   // Asks for what a tree that is grown soon will read; another thread may move it on meanwhile, which does no harm.
@@ -335,26 +362,31 @@ struct Trees {
     for (int64_t w = 0; w < count; ++w) {
       const int32_t *path = this->path(b, first + w);
       for (int64_t k = 0; k < f.edges; k += 16) __builtin_prefetch(part[LOGITS].at<float>(b, w) + k);
+      const Record leaf = node(b, path[2]);
+      for (int64_t word = 0; word < f.words; word += 16) __builtin_prefetch(leaf.word + word, 1);
       for (int32_t step = 0; step < path[0]; ++step)
         for (int64_t word = 0; word < f.words; word += 16) __builtin_prefetch(node(b, path[3 + step]).word + word, 1);
     }
   }
 };
 
-template <int V>
+template <int V, bool ONE>
 void step(const Forest &f, const View *grown, int64_t grown_first, int64_t grown_count, const float *wanted, int64_t width,
           int64_t first, int64_t count, int64_t slot, float *state, float *action) {
-  const Trees<V> trees(f);
+  const Trees<V, ONE> trees(f);
 #pragma omp parallel for num_threads(f.threads) if (f.threads > 1)
   for (int64_t block = 0; block < (f.trees + BLOCK - 1) / BLOCK; ++block) {
     const int64_t from = block * BLOCK, to = std::min(from + BLOCK, f.trees);
-    float scratch[64], *room = scratch, *more = nullptr;
-    if (2 * trees.outcome + f.particles > 64) room = more = new float[2 * trees.outcome + f.particles];
+    const std::unique_ptr<float[]> scratch(new float[2 * trees.outcome() + trees.particles()]);
+    const std::unique_ptr<Record[]> passed(new Record[BLOCK * grown_count * f.depth]);
+    int64_t count_passed = 0, scored = 0;
     for (int64_t b = from; b < to; ++b) {
       if (b + AHEAD < f.trees) trees.fetch(b + AHEAD, grown_first, grown_count, grown);
-      for (int64_t w = 0; w < grown_count; ++w) trees.grow(b, grown_first + w, w, grown, room);
+      for (int64_t w = 0; w < grown_count; ++w)
+        count_passed += trees.grow(b, grown_first + w, w, grown, scratch.get(), passed.get() + count_passed);
     }
-    delete[] more;
+    for (; scored + GROUP <= count_passed; scored += GROUP) trees.template score<GROUP>(passed.get() + scored);
+    for (; scored < count_passed; ++scored) trees.template score<1>(passed.get() + scored);
     if (width)
       for (int64_t b = from; b < to; ++b) trees.choose(b, wanted[b], width);
     for (int64_t w = 0; w < count; ++w) {
@@ -376,9 +408,10 @@ extern "C" void careplan_step(const Forest *f, const View *grown, int64_t grown_
   const auto run = [&](auto steps) {
     steps(*f, grown, grown_first, grown_count, wanted, width, first, count, slot, state, action);
   };
+  const bool one = f->particles * f->channels == 1;
   switch ((f->edges + LANES - 1) / LANES) {
-    case 1: return run(step<1>);
-    case 2: return run(step<2>);
-    default: return run(step<0>);
+    case 1: return one ? run(step<1, true>) : run(step<1, false>);
+    case 2: return one ? run(step<2, true>) : run(step<2, false>);
+    default: return one ? run(step<0, true>) : run(step<0, false>);
   }
 }

@@ -104,14 +104,14 @@ def _room(*shape: int) -> Tensor:
 
 
 def pack(tree: Tree, nodes: int) -> tuple[Tree, Tensor, int]:
-    """The trees with room for `nodes` more, as views of records `[B, R, words]`; and the word at which edges begin."""
+    """The trees with room for `nodes` more, as views of records `[R, B, words]`; and the word at which edges begin."""
     batch, rows, particles, channels = tree.value.shape
     edges, each = tree.q.shape[-1], particles * channels
     padded = -(-edges // LANES) * LANES
     head = len(NUMBERS) + len(WHOLE) + len(OUTCOMES) * each
     edges_at = -(-head // LANES) * LANES
     words = -(-(edges_at + len(EDGES) * padded) // 16) * 16  # whole cache lines
-    records = _room(batch, rows + nodes, words)
+    records = _room(rows + nodes, batch, words).transpose(0, 1)  # as new nodes are made: side by side
     whole = records.view(torch.int32)
     stores = {name: records[..., word] for word, name in enumerate(NUMBERS)}
     stores |= {name: whole[..., word] for word, name in enumerate(WHOLE, len(NUMBERS))}
@@ -121,7 +121,7 @@ def pack(tree: Tree, nodes: int) -> tuple[Tree, Tensor, int]:
     for place, name in enumerate(EDGES):
         kind = whole if name == "child" else records
         stores[name] = kind[..., edges_at + place * padded : edges_at + place * padded + edges]
-    stores["state"] = _room(batch, rows + nodes, tree.state.shape[-1])
+    stores["state"] = _room(rows + nodes, batch, tree.state.shape[-1]).transpose(0, 1)
     if rows > 2:
         stores["table"] = _room(batch, rows + nodes, *tree.table.shape[2:])
     for name, store in stores.items():
@@ -172,7 +172,9 @@ def grown(
             state, taken = torch.empty(batch, count, embedding), torch.empty(batch, count, action)
             seek = (wanted.data_ptr() + done * line, width) if first == 0 else (None, 0)
             step(at, parts, *last, *seek, first, count, used + done + first, state.data_ptr(), taken.data_ptr())
+            new = parts = None  # its memory is wanted again
             new, parts = _views(problem.expand(state, taken), shapes, (batch, count))
+            del state, taken
             if not forest.table_node and not _shared(new[TABLE], table):
                 table = table.contiguous()  # from now on each node has its own
                 forest.table, forest.table_tree, forest.table_node = table.data_ptr(), *table.stride()[:2]
