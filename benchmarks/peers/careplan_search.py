@@ -70,7 +70,7 @@ class Overheard:
         return self.problem.root()
 
     def expand(self, state: Tensor, action: Tensor) -> Expansion:
-        self.asked.append((state, action))
+        self.asked.append((state.clone(), action.clone()))  # whoever asks may use that memory again
         return self.problem.expand(state, action)
 
 

@@ -166,15 +166,16 @@ def grown(
     )
     at, line = ctypes.byref(forest), wanted.stride(0) * wanted.element_size()
     most, done, last, parts, new = max(1, ROWS_AT_ONCE // batch), 0, (0, 0), None, None
+    rooms = [[torch.empty(batch * min(most, wide), size) for size in (embedding, action)] for _ in range(2)]
     for width in widths:
         for first in range(0, width, most):
             count = min(most, width - first)
-            state, taken = torch.empty(batch, count, embedding), torch.empty(batch, count, action)
+            state, taken = (room[: batch * count].unflatten(0, (batch, count)) for room in rooms[0])
+            rooms.reverse()  # an answer may be a view of what was asked
             seek = (wanted.data_ptr() + done * line, width) if first == 0 else (None, 0)
             step(at, parts, *last, *seek, first, count, used + done + first, state.data_ptr(), taken.data_ptr())
             new = parts = None  # its memory is wanted again
             new, parts = _views(problem.expand(state, taken), shapes, (batch, count))
-            del state, taken
             if not forest.table_node and not _shared(new[TABLE], table):
                 table = table.contiguous()  # from now on each node has its own
                 forest.table, forest.table_tree, forest.table_node = table.data_ptr(), *table.stride()[:2]
