@@ -234,23 +234,23 @@ struct Trees {
     int32_t below[BLOCK];
     for (int64_t b = from; b < to; ++b) {
       int32_t *path = this->path(b, w);
-      below[b - from] = path[0] ? child(node(b, 0))[path[1]] : -1;
+      below[b - from] = path[0] ? child(node(b, 0))[path[1]] : 0;
       path[3] = 0;
     }
     int32_t deeper = 1;
     for (int64_t level = 1; level < f.depth && deeper; ++level) {
       deeper = 0;
       for (int64_t b = from; b < to; ++b) {
-        int32_t *path = this->path(b, w), at = below[b - from], on = at >= 0;
+        int32_t *path = this->path(b, w), at = below[b - from], on = at > 0;
         path[3 + level] = at;
         path[0] += on;
         at = node(b, on ? at : 0).whole(NEXT);
-        below[b - from] = on ? at : -1;
+        below[b - from] = on ? at : 0;
         deeper |= on;
       }
     }
     for (int64_t b = from; b < to; ++b) {
-      path(b, w)[2] = below[b - from] >= 0 ? below[b - from] : slot;
+      path(b, w)[2] = below[b - from] > 0 ? below[b - from] : slot;
       const Asked asked = ask(b, w);
       for (int64_t i = 0; i < f.embedding; i += 16) __builtin_prefetch(asked.state + i);
       __builtin_prefetch(asked.action);
@@ -323,8 +323,7 @@ struct Trees {
     std::memcpy(logits(leaf), masked, sizeof(floats) * vectors());
     if (f.widening > 0) close(open, 0.0f);
     leaf.whole(BEST) = argmax(masked);
-    leaf.whole(NEXT) = -1;
-    if (leaf.word[VISITS] == 0.0f) std::fill_n(child(leaf), padded, -1);  // all else of a new record is 0
+    leaf.whole(NEXT) = 0;  // so is all else of a new record
     const int64_t at = path[2] * f.trees + b;
     std::memcpy(f.state + at * f.embedding, part[STATE].at<float>(b, column), sizeof(float) * f.embedding);
     if (f.table_node)
@@ -363,7 +362,8 @@ struct Trees {
       const int32_t *path = this->path(b, first + w);
       for (int64_t k = 0; k < f.edges; k += 16) __builtin_prefetch(part[LOGITS].at<float>(b, w) + k);
       const Record leaf = node(b, path[2]);
-      for (int64_t word = 0; word < f.words; word += 16) __builtin_prefetch(leaf.word + word, 1);
+      for (int64_t word = 0; word < f.edges_at; word += 16) __builtin_prefetch(leaf.word + word, 1);
+      for (int64_t k = 0; k < padded; k += 16) __builtin_prefetch(logits(leaf) + k, 1);
       for (int32_t step = 0; step < path[0]; ++step)
         for (int64_t word = 0; word < f.words; word += 16) __builtin_prefetch(node(b, path[3 + step]).word + word, 1);
     }

@@ -26,7 +26,8 @@ class Tree:
     and of the node's whole plan, the actions down to it followed by no change. raw `[B, R]`: the scalar of `value`.
     visits `[B, R]`; the root's, and its total, follow from its edges and are not kept.
     eligible `[B, R]`: no limit or budget forbids its plan; broken `[B, R]`: the model's numbers were not finite.
-    child `[B, R, K]` -1 where unvisited; edge_visits, q `[B, R, K]`; logits `[B, R, K]`: `CLOSED` where not allowed.
+    child `[B, R, K]` 0 where unvisited, as nothing leads to the root; edge_visits, q `[B, R, K]`; logits `[B, R, K]`: `CLOSED`
+    where not allowed.
     best, next `[B, R]`: the best edge of a node other than the root, and the child there.
     """
 
@@ -108,17 +109,16 @@ def plant(root: Expansion, risk_level: float) -> Tree:
     first = {
         "state": root.state[:, 0],
         "table": root.table[:, 0],
-        **dict.fromkeys(("depth", "parent", "edge", "best"), node),
+        **dict.fromkeys(("depth", "parent", "edge", "best", "next"), node),
         **dict.fromkeys(("reward", "total"), none),
         **dict.fromkeys(("value", "plan"), value),
         "raw": tail_mean(value[..., 0], risk_level),
         "visits": none[:, 0, 0],
         "eligible": torch.ones_like(finite),
         "broken": ~finite,
-        "child": torch.full_like(logits, -1, dtype=torch.long),
+        "child": torch.zeros_like(logits, dtype=torch.long),
         **dict.fromkeys(("edge_visits", "q"), torch.zeros_like(logits)),
         "logits": logits,
-        "next": node - 1,
     }
     return Tree(**{name: torch.stack([store, store], 1) for name, store in first.items()})
 
@@ -129,7 +129,7 @@ def with_room(tree: Tree, nodes: int) -> Tree:
     for name, store in vars(tree).items():
         made = store.new_empty(store.shape[1] + nodes, len(store), *store.shape[2:]).transpose(0, 1)
         if name != "state":
-            made.fill_(-1 if name in ("child", "next") else 0)
+            made.zero_()
         made[:, : store.shape[1] - 1] = store[:, :-1]
         stores[name] = made
     return Tree(**stores)
@@ -162,11 +162,11 @@ def subtree(tree: Tree, edge: Tensor, planted: Tree, discount: float) -> Tree:
     taken["logits"][:, 0] = masked(taken["logits"][:, 0], planted.valid[:, 0])
     for name in ("parent", "child", "next"):
         was = taken[name].long()
-        taken[name] = torch.where(was >= 0, number.gather(1, was.flatten(1).clamp(min=0)).view_as(was), was)
+        taken[name] = torch.where(was > 0, number.gather(1, was.flatten(1)).view_as(was), was)
     anew = ("parent", "edge", "reward", "total", "visits", "eligible", "best", "next")  # of a root
     for name, store in taken.items():
-        shape, empty = [len(size), -1] + [1] * (store.ndim - 2), -1 if name in ("child", "next") else 0
-        store = torch.where(kept.view(shape), store, torch.full_like(store, empty))
+        shape = [len(size), -1] + [1] * (store.ndim - 2)
+        store = torch.where(kept.view(shape), store, torch.zeros_like(store))
         root = (size == 0) | (name in anew)
         store[:, :1] = torch.where(root.view(shape), getattr(planted, name)[:, :1].to(store.dtype), store[:, :1])
         taken[name] = store
@@ -226,16 +226,16 @@ def descend(tree: Tree, first: Tensor, active: Tensor, slots: Tensor, depth: int
     trash = tree.visits.shape[1] - 1
     rows = rows_of(tree, first)
     parent = torch.zeros_like(first)
-    child = torch.where(active, tree.child[rows, parent, first], -1)
+    child = torch.where(active, tree.child[rows, parent, first], 0)
     nodes = [torch.where(active, parent, trash)]
     for _ in range(depth - 1):
-        parent = torch.where(child >= 0, child, parent)
-        nodes.append(torch.where(child >= 0, child, trash))
-        child = tree.next[rows, nodes[-1]]  # -1 in the trash row: what has ended stays there
+        parent = torch.where(child > 0, child, parent)
+        nodes.append(torch.where(child > 0, child, trash))
+        child = tree.next[rows, nodes[-1]]  # 0 in the trash row: what has ended stays there
     path = torch.stack(nodes, -1)
     edges = torch.cat([first.unsqueeze(-1), tree.best[rows.unsqueeze(-1), path[..., 1:]]], dim=-1)
     edge = torch.where(parent > 0, tree.best[rows, parent], first)
-    leaf = torch.where(active, torch.where(child >= 0, child, slots), trash)
+    leaf = torch.where(active, torch.where(child > 0, child, slots), trash)
     return Descent(path, edges, parent, edge, leaf)
 
 
@@ -288,7 +288,7 @@ def grow(
     logits = torch.where(closed, torch.full_like(q, CLOSED), tree.logits[every, inner])
     best = best_edge(tree.raw[every, inner], q, visits, within(logits, seen[..., :-1] - 1.0, widening))
     child = torch.where(best == edges, below[..., 1:], tree.child[every, inner, best])
-    child = torch.where(on[..., 1:], child, -1)
+    child = torch.where(on[..., 1:], child, 0)
 
     open_edges = masked(new.logits, new.valid)
     first = within(open_edges, open_edges.new_zeros(()), widening).argmax(-1, keepdim=True)
@@ -317,4 +317,4 @@ def grow(
     tree.visits[every, below] = seen
     tree.total[every, below] = total
     tree.best[every, touched] = torch.cat([best, first], dim=-1)
-    tree.next[every, touched] = torch.cat([child, torch.full_like(path.leaf, -1).unsqueeze(-1)], dim=-1)
+    tree.next[every, touched] = torch.cat([child, torch.zeros_like(path.leaf).unsqueeze(-1)], dim=-1)
