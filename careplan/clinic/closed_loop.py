@@ -133,7 +133,7 @@ class Planner:
     history: int = 14
     particles: int = 8
     simulations: int = 48
-    mandate: Mandate | None = None  # what everybody's regimen hands down
+    mandates: Sequence[Mandate] | None = None  # what each person's regimen hands down
     _person: Behaviour = field(default_factory=Behaviour.as_set, repr=False)
 
     def begin(self, people: Population, rows: int, generator: torch.Generator) -> None:
@@ -152,7 +152,7 @@ class Planner:
             simulations=self.simulations,
             seed=seed,
         )
-        self._treated.mandates = None if self.mandate is None else [self.mandate] * len(people)
+        self._treated.mandates = None if self.mandates is None else list(self.mandates)
         self._multiple = torch.ones(len(people))
         self._trusted = torch.zeros(len(people), dtype=torch.bool)
         self._last: dict[str, Tensor] | None = None

@@ -1,0 +1,103 @@
+"""What the levels of planning give each other in closed loop: settings, doses planned under them, and the mandate between.
+
+`python benchmarks/hierarchy.py [--people 8] [--days 4] [--seed 71] [--mis-set 0.3] [--strong] [--json]`: people on
+pumps live a fortnight by their settings; careplan proposes a regimen from it, once for people who dose by themselves and once
+for those whose doses it plans (`suggest_regimen(below=)`: the response of the level below is in the search); then they live on,
+the same days for all, by these settings, with and without planned doses, with and without the mandate. Means over people of
+shares of time in true glucose, and what each adds to planned doses alone, with 95 % intervals over people (bootstrap). One JSON
+object on the last line. A setting that differs by part of the day enters as its mean over the day.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from policies import Shares, compared, fare, table
+from torch import Tensor
+
+from careplan.clinic.closed_loop import Planner
+from careplan.clinic.regimens import Change, apply_changes
+from careplan.clinic.titration import suggest_regimen
+from careplan.clinic.views import Suggestion
+from careplan.clinic.world import World, open_world
+from careplan.evaluation import visits
+from careplan.glucose import DAY, GLUCOSE, Regimen
+from careplan.series import PatientSeries
+from careplan.therapy import Mandate
+from careplan.world.personalise import Personalisation, personalise
+from cohorts.policies import Behaviour, Policy
+from cohorts.population import Population
+from cohorts.replay import replay
+
+
+def proposed(
+    world: World, people: Population, recordings: Sequence[PatientSeries], known: Sequence[Personalisation], below: Mandate | None
+) -> tuple[Population, list[Mandate], list[Suggestion]]:
+    """People with the settings that are proposed to them, and what these hand down: the therapy's own where it abstains."""
+    found = [
+        suggest_regimen(world, series, person, people.regimen(index), {}, below=below)
+        for index, (series, person) in enumerate(zip(recordings, known, strict=True))
+    ]
+    settings = torch.stack([over_the_day(changed(people.regimen(index), each)) for index, each in enumerate(found)])
+    own = torch.stack([over_the_day(people.regimen(index)) for index in range(len(people))])
+    moved = replace(people, prescribed=people.prescribed * settings / own)
+    return moved, [each.mandate or GLUCOSE.mandate for each in found], found
+
+
+def changed(regimen: Regimen, found: Suggestion) -> Regimen:
+    """The regimen with every proposed line accepted."""
+    return apply_changes(regimen, [Change(line.setting, line.start, line.end, line.proposed) for line in found.lines])
+
+
+def over_the_day(regimen: Regimen) -> Tensor:
+    """Mean basal, carb ratio and correction factor, `[3]`."""
+    spans = torch.tensor([end - start for start, end in zip(regimen.starts, [*regimen.starts[1:], DAY], strict=True)])
+    return (visits.settings(regimen) * spans.unsqueeze(1)).sum(0) / spans.sum()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--people", type=int, default=8)
+    parser.add_argument("--days", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=71)
+    parser.add_argument("--mis-set", type=float, default=0.3)
+    parser.add_argument("--strong", action="store_true", help=f"everybody's settings are {visits.STRONG} of what suits")
+    parser.add_argument("--json", action="store_true", help="the object alone")
+    asked = parser.parse_args()
+    world = open_world()
+    people = visits.cohort(asked.people, asked.seed, mis_set=asked.mis_set, pens=0.0, strong=asked.strong)
+    lived = replay(people, Behaviour(), days=visits.DAYS, seed=asked.seed)
+    recordings = [lived.series(index) for index in range(len(people))]
+    known = personalise(world.model, recordings)
+    alone, under, found = proposed(world, people, recordings, known, None)
+    answered, answering, other = proposed(world, people, recordings, known, GLUCOSE.mandate)
+    arms: dict[str, tuple[Population, Policy]] = {
+        "settings as they were": (people, Behaviour.as_set()),
+        "regimen": (alone, Behaviour.as_set()),
+        "doses": (people, Planner(world)),
+        "doses, mandate": (people, Planner(world, mandates=under)),
+        "doses, regimen": (alone, Planner(world)),
+        "doses, regimen, mandate": (alone, Planner(world, mandates=under)),
+        "doses, regimen that knows of them, mandate": (answered, Planner(world, mandates=answering)),
+    }
+    fared: dict[str, Shares] = {}
+    for name, (them, policy) in arms.items():
+        fared[name] = fare(them, policy, asked.days, asked.seed + 1, 0)
+        if not asked.json:
+            print(name, table(people, fared[name]), flush=True)
+    raised = sum(each.target > GLUCOSE.best for each in under)
+    result = {
+        **vars(asked),
+        "changed": sum(bool(each.lines) for each in found),
+        "changed, knowing of doses": sum(bool(each.lines) for each in other),
+        "aimed higher": raised,
+        "tables": {name: table(people, shares) for name, shares in fared.items()},
+        "less doses alone": {name: compared(people, shares, fared["doses"]) for name, shares in fared.items() if name != "doses"},
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
