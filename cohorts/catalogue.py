@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from cohorts.loops import Oref, Pid
-from cohorts.oracle import Oracle
+from cohorts.oracle import Oracle, Twin
 from cohorts.policies import Behaviour, Policy
 from cohorts.population import Cohort
 from cohorts.titration import Titration, TreatToTarget
@@ -17,6 +17,7 @@ POLICIES: dict[str, Callable[[], Policy]] = {
     "titration": Titration,
     "oracle": Oracle,
     "oracle-announced": lambda: Oracle(name="oracle-announced", foresight=False),
+    "twin": Twin,
     "no-insulin": Behaviour.without,
     "basal-only": Behaviour.basal_only,
     "treat-to-target": TreatToTarget,

@@ -1,4 +1,5 @@
-"""The oracle: plans with everyone's true body and coming life. Nobody can; it bounds what any policy could reach."""
+"""The oracle: plans with everyone's true body and coming life. Nobody can; it bounds what any policy could reach. And the twin,
+which knows the body alone."""
 
 from dataclasses import dataclass, field, replace
 
@@ -6,10 +7,10 @@ import torch
 from torch import Tensor
 
 from careplan.glucose import risk
-from cohorts.physiology import Body, Inputs, Physiology, advance
-from cohorts.policies import Behaviour, Doses, Seen, Truth, deliverable, refuse
+from cohorts.physiology import PLASMA, SENSED, STATES, Body, Inputs, Physiology, advance
+from cohorts.policies import SUSPENDS, Behaviour, Doses, Seen, Truth, deliverable, refuse
 from cohorts.population import LONG_ACTING_AT, Population
-from cohorts.scenarios import ROWS
+from cohorts.scenarios import ROWS, Life, draw_life
 
 
 @dataclass
@@ -102,6 +103,47 @@ class Oracle:
             level = body.glucose(self._copies)
             total, lowest = total + torch.where(level < 112.5, self.lows, 1.0) * risk(level), lowest.minimum(level)
         return (total / len(rows) + 1e4 * (self.floor - lowest).clamp(min=0)).view(-1, copies)
+
+
+@dataclass
+class Twin(Oracle):
+    """Plans on everyone's true body as the oracle without foresight does, but knows of a life what any planner is told.
+
+    What is in the body follows from what was announced and given, as sensitive as people usually are at that hour, its glucose
+    set to each reading. So it bounds what knowing a body can bring to who does not know today's sensitivity and what was eaten.
+    """
+
+    name: str = "twin"
+    foresight: bool = False
+    _usual: Tensor = field(init=False, repr=False)  # sensitivity, [B, T]
+    _body: Body | None = field(default=None, repr=False)
+    _given: Inputs | None = field(default=None, repr=False)
+
+    def begin(self, people: Population, rows: int, generator: torch.Generator) -> None:
+        super().begin(people, rows, generator)
+        self._body = self._given = None
+        by_hour = replace(Life.none(), circadian=1.0)
+        self._usual = draw_life(people, -(-rows // ROWS), by_hour, torch.Generator().manual_seed(0)).sensitivity[:, :rows]
+
+    def decide(self, seen: Seen) -> Doses:
+        if self._truth is None:
+            raise ValueError("the twin was not told the truth: expected `told` before `decide`, as in `cohorts.replay`")
+        who, life, ordinary = self._people.physiology, self._truth.scenario, torch.ones_like(self._usual)
+        body = self._truth.body  # at first all are fasting, which is known
+        if self._body is not None and self._given is not None:
+            body = advance(who, self._body, self._given)
+            off = (seen.reading / body.sensed(who)).clamp(0.5, 2.0).nan_to_num(1.0).unsqueeze(1)
+            glucose = torch.zeros(len(STATES), dtype=torch.bool)
+            glucose[[PLASMA, STATES.index("tissue"), SENSED]] = True
+            body = replace(body, amounts=torch.where(glucose, body.amounts * off, body.amounts))
+        self._body = body
+        usual = replace(life, sensitivity=self._usual, uptake=ordinary, pace=ordinary)
+        self._truth = Truth(body, usual)
+        doses = super().decide(seen)
+        doses = replace(doses, basal=torch.where(seen.reading < SUSPENDS, 0.0, doses.basal))  # as pumps do by themselves
+        known = self._usual[:, seen.row], ordinary[:, 0], ordinary[:, 0]
+        self._given = Inputs(seen.announced + doses.rescue, doses.basal / 12 + doses.bolus, doses.long_acting, *known)
+        return doses
 
 
 def _told(truth: Truth, row: int) -> Truth:

@@ -12,6 +12,7 @@ from cohorts.population import LONG_ACTING_AT, Population
 from cohorts.scenarios import Scenario
 
 NIGHT = 72  # rows after midnight while people sleep
+SUSPENDS = 75.0  # mg/dL below which a pump stops by itself
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +161,7 @@ class Behaviour:
         meant = torch.where((meal > 0) | high, meal / ratio + correction, 0.0)
         bolus = (meant * draws["size"][row] * ~draws["missed"][row]).clamp(0.0, 25.0)
         swung = set_basal * draws["swing"][row]
-        basal = torch.where(seen.reading < 75, 0.0, swung * (1 - draws["pens"]))
+        basal = torch.where(seen.reading < SUSPENDS, 0.0, swung * (1 - draws["pens"]))
         rescue = torch.where(seen.reading < 65, draws["rescue"][row], 0.0)
         evening = row % 288 == LONG_ACTING_AT // 5
         long_acting = (24 * swung).round() * draws["taken"][row] if evening else torch.zeros_like(basal)

@@ -38,7 +38,7 @@ EXCESS = {"met": 0.3, "broken": 1.0}
 NEAR = 0.5  # of the targets for lows: whoever had more than this of them in the last fortnight is given nothing more
 # Of the targets for lows, and % of readings in range: whoever had less of both may be given more of every kind of setting.
 HARDLY_ANY, HALF = 0.1, 50.0
-RAISED = 20.0  # mg/dL by which doses aim higher where a target for lows is broken
+RAISED = 20.0  # mg/dL by which doses aim higher where the regimen itself is predicted to break a target for lows
 DRAWS = 200  # bootstrap draws over days for the outcome intervals
 
 
@@ -135,7 +135,7 @@ def _told(
         options=options,
         limits_bound=(*plans.bound[0], *(f"budget {name}" for name in plans.pruned[0])),
         banners=plans.advice[0],
-        mandate=None if abstained else handed_down(plans, lines),
+        mandate=None if abstained else handed_down(plans),
         why=None if abstained else _why(world, plans, series, person, regimen, days, proposed, draws),
     )
 
@@ -211,12 +211,13 @@ def regimen_lines(series: PatientSeries, regimen: Regimen, days: Days) -> list[R
     return lines
 
 
-def handed_down(plans: RegimenPlans, lines: Sequence[RegimenLine]) -> Mandate:
+def handed_down(plans: RegimenPlans) -> Mandate:
     """What the regimen that is proposed hands to the planning of doses: the time low that it counts on itself, of the therapy's
-    budgets all at most and half at least; and a higher target where lows are to be mended first."""
-    target = GLUCOSE.best + (RAISED if any(line.breach for line in lines) else 0.0)
-    counted = zip(plans.below[0, 0].mean(0).tolist(), GLUCOSE.costs, strict=True)
-    return Mandate(target=target, budgets=tuple(min(max(spent, cost.budget / 2), cost.budget) for spent, cost in counted))
+    budgets all at most and half at least; and a higher target where it counts on more than these allow."""
+    counted = list(zip(plans.below[0, 0].mean(0).tolist(), GLUCOSE.costs, strict=True))
+    raised = RAISED if any(spent > cost.budget for spent, cost in counted) else 0.0
+    budgets = tuple(min(max(spent, cost.budget / 2), cost.budget) for spent, cost in counted)
+    return Mandate(target=GLUCOSE.best + raised, budgets=budgets)
 
 
 def _shown(plans: RegimenPlans) -> list[int]:

@@ -9,11 +9,11 @@ import torch
 from cohorts.catalogue import POLICIES, SOME_INSULIN, named
 from cohorts.insulin import OnBoard, exponential
 from cohorts.loops import Oref, Pid
-from cohorts.oracle import Oracle
-from cohorts.policies import Behaviour, Policy, Seen
+from cohorts.oracle import Oracle, Twin
+from cohorts.policies import Behaviour, Policy, Seen, Truth
 from cohorts.population import LONG_ACTING_AT, Population, join, sample_population
 from cohorts.replay import Replay, replay
-from cohorts.scenarios import ROWS, Life, Meal, scheduled
+from cohorts.scenarios import ROWS, Life, Meal, Scenario, scheduled
 from cohorts.sensors import Sensor
 from cohorts.titration import Titration, reviewed
 
@@ -157,9 +157,28 @@ def test_without_foresight_the_oracle_doses_for_a_meal_as_it_is_announced_and_fo
     assert float(said.bolus[0, row]) > 1 and float(hidden.bolus[0, row]) == 0
 
 
+def test_a_twin_knows_everybodys_body_but_not_how_sensitive_they_are_today() -> None:
+    person = sample_population("adult", 1, seed=47)
+    life = scheduled(1, 1, [Meal(minute=0, carbs=60)])
+    usual, today = (altered(life, sensitivity=torch.full((1, ROWS), factor)) for factor in (1.0, 1.6))
+
+    def boluses(kind: type[Oracle], life: Scenario) -> list[float]:
+        policy = begun(kind(every=1, foresight=False), person)
+        found = []
+        for row, announced in enumerate((60.0, 0.0)):
+            policy.told(Truth(person.body, life))
+            found.append(float(policy.decide(seen(row, 160, 1, announced=announced)).bolus))
+        return found
+
+    assert boluses(Twin, usual) == boluses(Twin, today)
+    assert boluses(Oracle, usual)[0] > boluses(Oracle, today)[0] + 0.3
+    assert boluses(Twin, usual)[0] > 1 and boluses(Twin, usual)[1] < 1, "it remembers what it gave"
+
+
 def test_the_oracle_says_that_it_needs_the_truth(people: Population) -> None:
-    with pytest.raises(ValueError, match="not told the truth"):
-        begun(Oracle(), people).decide(seen(0, 100, len(people)))
+    for policy in (Oracle(), Twin()):
+        with pytest.raises(ValueError, match="not told the truth"):
+            begun(policy, people).decide(seen(0, 100, len(people)))
 
 
 @pytest.fixture(scope="module")
