@@ -29,7 +29,7 @@ NUMBERS = ("raw", "visits")  # the words of a record, in native.cpp's order
 WHOLE = ("best", "next", "parent", "edge", "depth", "eligible", "broken")
 OUTCOMES = ("reward", "total", "value", "plan")
 EDGES = ("q", "edge_visits", "logits", "child")
-ROWS_AT_ONCE = 2048  # asked of the model at a time: more leave the cache
+ROWS_AT_ONCE = 1024  # asked of the model at a time: more leave the cache
 TABLE = 3  # the place of the table among the parts of an expansion
 
 
