@@ -18,9 +18,9 @@ from policies import Shares, compared, fare, table
 from torch import Tensor
 
 from careplan.clinic.closed_loop import Planner
-from careplan.clinic.regimens import Change, apply_changes
 from careplan.clinic.titration import suggest_regimen
 from careplan.clinic.views import Suggestion
+from careplan.clinic.visits import accepted
 from careplan.clinic.world import World, open_world
 from careplan.evaluation import visits
 from careplan.glucose import DAY, GLUCOSE, Regimen
@@ -40,15 +40,10 @@ def proposed(
         suggest_regimen(world, series, person, people.regimen(index), {}, below=below)
         for index, (series, person) in enumerate(zip(recordings, known, strict=True))
     ]
-    settings = torch.stack([over_the_day(changed(people.regimen(index), each)) for index, each in enumerate(found)])
+    settings = torch.stack([over_the_day(accepted(people.regimen(index), each)) for index, each in enumerate(found)])
     own = torch.stack([over_the_day(people.regimen(index)) for index in range(len(people))])
     moved = replace(people, prescribed=people.prescribed * settings / own)
     return moved, [each.mandate or GLUCOSE.mandate for each in found], found
-
-
-def changed(regimen: Regimen, found: Suggestion) -> Regimen:
-    """The regimen with every proposed line accepted."""
-    return apply_changes(regimen, [Change(line.setting, line.start, line.end, line.proposed) for line in found.lines])
 
 
 def over_the_day(regimen: Regimen) -> Tensor:
@@ -87,12 +82,11 @@ def main() -> None:
         fared[name] = fare(them, policy, asked.days, asked.seed + 1, 0)
         if not asked.json:
             print(name, table(people, fared[name]), flush=True)
-    raised = sum(each.target > GLUCOSE.best for each in under)
     result = {
         **vars(asked),
         "changed": sum(bool(each.lines) for each in found),
         "changed, knowing of doses": sum(bool(each.lines) for each in other),
-        "aimed higher": raised,
+        "aimed higher": sum(each.target > GLUCOSE.best for each in under),
         "tables": {name: table(people, shares) for name, shares in fared.items()},
         "less doses alone": {name: compared(people, shares, fared["doses"]) for name, shares in fared.items() if name != "doses"},
     }

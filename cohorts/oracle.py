@@ -116,12 +116,11 @@ class Twin(Oracle):
     name: str = "twin"
     foresight: bool = False
     _usual: Tensor = field(init=False, repr=False)  # sensitivity, [B, T]
-    _body: Body | None = field(default=None, repr=False)
-    _given: Inputs | None = field(default=None, repr=False)
+    _last: tuple[Body, Inputs] | None = field(default=None, repr=False)  # as the last row began, and what passed in it
 
     def begin(self, people: Population, rows: int, generator: torch.Generator) -> None:
         super().begin(people, rows, generator)
-        self._body = self._given = None
+        self._last = None
         by_hour = replace(Life.none(), circadian=1.0)
         self._usual = draw_life(people, -(-rows // ROWS), by_hour, torch.Generator().manual_seed(0)).sensitivity[:, :rows]
 
@@ -130,19 +129,19 @@ class Twin(Oracle):
             raise ValueError("the twin was not told the truth: expected `told` before `decide`, as in `cohorts.replay`")
         who, life, ordinary = self._people.physiology, self._truth.scenario, torch.ones_like(self._usual)
         body = self._truth.body  # at first all are fasting, which is known
-        if self._body is not None and self._given is not None:
-            body = advance(who, self._body, self._given)
+        if self._last is not None:
+            body = advance(who, *self._last)
             off = (seen.reading / body.sensed(who)).clamp(0.5, 2.0).nan_to_num(1.0).unsqueeze(1)
-            glucose = torch.zeros(len(STATES), dtype=torch.bool)
+            glucose = torch.zeros(body.amounts.shape[1], dtype=torch.bool)  # who makes insulin has two states more
             glucose[[PLASMA, STATES.index("tissue"), SENSED]] = True
             body = replace(body, amounts=torch.where(glucose, body.amounts * off, body.amounts))
-        self._body = body
         usual = replace(life, sensitivity=self._usual, uptake=ordinary, pace=ordinary)
         self._truth = Truth(body, usual)
         doses = super().decide(seen)
         doses = replace(doses, basal=torch.where(seen.reading < SUSPENDS, 0.0, doses.basal))  # as pumps do by themselves
         known = self._usual[:, seen.row], ordinary[:, 0], ordinary[:, 0]
-        self._given = Inputs(seen.announced + doses.rescue, doses.basal / 12 + doses.bolus, doses.long_acting, *known)
+        insulin = doses.basal / 12 + doses.bolus
+        self._last = body, Inputs(seen.announced + doses.rescue, insulin, doses.long_acting, *known)
         return doses
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.regimens import Change, apply_changes
 from careplan.clinic.titration import suggest_regimen
+from careplan.clinic.views import Suggestion
 from careplan.clinic.world import World
 from careplan.evaluation import visits
 from careplan.glucose import Group, Regimen
@@ -87,9 +88,14 @@ def planned(world: World, silent: Counter[str], say: Callable[[str], None] = pri
         for index, (recorded, person, regimen) in enumerate(zip(series, known, regimens, strict=True)):
             found = suggest_regimen(world, recorded, person, regimen, {})
             silent.update(found.reasons if found.abstained else ())
-            changes = [Change(line.setting, line.start, line.end, line.proposed) for line in found.lines]  # type: ignore[arg-type]
-            after.append(apply_changes(regimen, changes))
+            after.append(accepted(regimen, found))
             say(f"{NAME}: {index + 1} of {len(series)} regimens planned")
         return after
 
     return visit
+
+
+def accepted(regimen: Regimen, found: Suggestion) -> Regimen:
+    """The regimen with every proposed line."""
+    changes = [Change(line.setting, line.start, line.end, line.proposed) for line in found.lines]  # type: ignore[arg-type]
+    return apply_changes(regimen, changes)

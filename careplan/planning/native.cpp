@@ -2,8 +2,7 @@
 //
 // A node is one record of 32-bit words: its numbers, the outcomes [P, C] of reward, total, value and plan, then q, visits, logits
 // and children of its K edges, each padded to whole vectors. What is read together lies together: a node's numbers, and the same
-// node of all trees, which grow side by side.
-// Plain C arguments, so that nothing of torch or Python is compiled. native.py has the same layout and the same fields.
+// node of all trees. Plain C arguments: nothing of torch or Python is compiled. native.py has the same layout and fields.
 
 #include <algorithm>
 #include <cfloat>
@@ -14,14 +13,13 @@
 
 namespace {
 
-constexpr int LANES = 8, MOST_VECTORS = 32, AHEAD = 4;  // AHEAD: trees for which memory is asked beforehand
-constexpr int GROUP = 4;  // nodes scored side by side: one alone waits for its own sums most of the time
+constexpr int LANES = 8, MOST_VECTORS = 32;
+constexpr int AHEAD = 4, GROUP = 4;  // trees for which memory is asked beforehand; nodes scored together: one alone waits
 constexpr int64_t BLOCK = 16;  // trees that take a step together, so that their reads overlap
 constexpr float CLOSED = -1e30f, VALUE_SCALE = 0.1f, VISIT_OFFSET = 50.0f, TINY = 1.17549435e-38f;
 
 typedef float floats __attribute__((vector_size(4 * LANES)));
 typedef int32_t ints __attribute__((vector_size(4 * LANES)));
-typedef uint8_t bytes __attribute__((vector_size(LANES)));
 typedef float halves __attribute__((vector_size(2 * LANES)));
 
 enum Word { RAW, VISITS, BEST, NEXT, PARENT, EDGE, DEPTH, ELIGIBLE, BROKEN, OUTCOMES };  // then four times P * C, then the edges
@@ -31,7 +29,7 @@ struct Forest {
   float *records, *state, *table;       // [R, B, words], [R, B, E]: trees side by side; [B, R or 1, K * d]
   const float *noise, *start, *budget;  // [B, K padded] Gumbel noise and visits at the start, [B, C - 1]
   int32_t *paths;                       // [most wide, B, depth + 3]: length (0 where inactive), first edge, leaf, nodes
-  int64_t trees, rows, words, edges_at, edges, embedding, action, particles, channels, wide, depth, threads;
+  int64_t trees, words, edges_at, edges, embedding, action, particles, channels, wide, depth, threads;
   int64_t table_tree, table_node;  // from one table to the next; 0 where all nodes share it
   int64_t widening;                // as in tree.within; 0 where every open edge may be tried
   float discount, risk_level;
@@ -85,8 +83,7 @@ struct Trees {
   explicit Trees(const Forest &forest) : f(forest), padded((forest.edges + LANES - 1) / LANES * LANES) {}
 
   int64_t particles() const { return ONE ? 1 : f.particles; }
-  int64_t channels() const { return ONE ? 1 : f.channels; }
-  int64_t outcome() const { return particles() * channels(); }
+  int64_t outcome() const { return ONE ? 1 : f.particles * f.channels; }
   int vectors() const { return V ? V : int(padded / LANES); }
 
   Record node(int64_t b, int64_t n) const { return {f.records + (n * f.trees + b) * f.words}; }
@@ -125,12 +122,11 @@ struct Trees {
   }
 
   template <int G> __attribute__((always_inline)) void complete(const Record *r, Scored *s, bool widening = false) const {
-    float mixed[G], base[G], scale[G];
+    float mixed[G];
     for (int g = 0; g < G; ++g) {
       floats top = splat(CLOSED);
       for (int i = 0; i < vectors(); ++i) s[g].logits[i] = load(logits(r[g]) + i * LANES);
-      // Of its visits the first made it, and this one, which is counted already, passes it.
-      if (widening) close(reinterpret_cast<float *>(s[g].logits), r[g].word[VISITS] - 1.0f);
+      if (widening) close(reinterpret_cast<float *>(s[g].logits), r[g].word[VISITS] - 1.0f);  // its first visit made it
       for (int i = 0; i < vectors(); ++i) {
         s[g].q[i] = load(q(r[g]) + i * LANES);
         s[g].visits[i] = s[g].logits[i] > CLOSED ? load(visits(r[g]) + i * LANES) : splat(0.0f);
@@ -160,11 +156,10 @@ struct Trees {
         lowest = least(lowest, edges ? s[g].q[i] : splat(INFINITY));
         highest = most(highest, edges ? s[g].q[i] : splat(-INFINITY));
       }
-      base[g] = minimum(lowest);
-      scale[g] = (VISIT_OFFSET + maximum(busiest[g])) * VALUE_SCALE / std::max(maximum(highest) - base[g], 1e-8f);
+      const float base = minimum(lowest), span = std::max(maximum(highest) - base, 1e-8f);
+      const float scale = (VISIT_OFFSET + maximum(busiest[g])) * VALUE_SCALE / span;
+      for (int i = 0; i < vectors(); ++i) s[g].q[i] = scale * (s[g].q[i] - base);
     }
-    for (int g = 0; g < G; ++g)
-      for (int i = 0; i < vectors(); ++i) s[g].q[i] = scale[g] * (s[g].q[i] - base[g]);
   }
 
   // The best edges of G nodes that were passed, and what hangs there: tree.best_edge.
@@ -186,8 +181,6 @@ struct Trees {
       const float each = 1.0f / (1.0f + s[g].count);
       for (int i = 0; i < vectors(); ++i)
         s[g].q[i] = s[g].logits[i] > CLOSED ? s[g].q[i] * share[g] - s[g].visits[i] * each : splat(-INFINITY);
-    }
-    for (int g = 0; g < G; ++g) {
       const int best = argmax(s[g].q);
       r[g].whole(BEST) = best;
       r[g].whole(NEXT) = child(r[g])[best];
@@ -273,7 +266,7 @@ struct Trees {
   int64_t grow(int64_t b, int64_t w, int64_t column, const View *part, float *scratch, Record *passed) const {
     const int32_t *path = this->path(b, w), length = path[0], *nodes = path + 3;
     if (!length) return 0;
-    const int64_t particles = this->particles(), channels = this->channels(), outcome = particles * channels;
+    const int64_t particles = this->particles(), channels = ONE ? 1 : f.channels, outcome = particles * channels;
     const float gamma = f.discount;
     const float *gained = part[REWARD].at<float>(b, column), *ahead = part[VALUE].at<float>(b, column);
     float *here = scratch, *there = here + outcome, *channel = there + outcome;
@@ -310,16 +303,7 @@ struct Trees {
     const float *prior = part[LOGITS].at<float>(b, column);
     floats masked[V ? V : MOST_VECTORS];
     float *const open = reinterpret_cast<float *>(masked);
-    for (int i = 0; i < vectors(); ++i) {
-      const int64_t left = f.edges - i * LANES;
-      if (left >= LANES) {
-        bytes may;
-        std::memcpy(&may, valid + i * LANES, sizeof may);
-        masked[i] = __builtin_convertvector(may, ints) != 0 ? load(prior + i * LANES) : splat(CLOSED);
-      } else {
-        for (int64_t k = 0; k < LANES; ++k) open[i * LANES + k] = k < left && valid[i * LANES + k] ? prior[i * LANES + k] : CLOSED;
-      }
-    }
+    for (int64_t k = 0; k < padded; ++k) open[k] = k < f.edges && valid[k] ? prior[k] : CLOSED;
     std::memcpy(logits(leaf), masked, sizeof(floats) * vectors());
     if (f.widening > 0) close(open, 0.0f);
     leaf.whole(BEST) = argmax(masked);
@@ -405,9 +389,7 @@ void step(const Forest &f, const View *grown, int64_t grown_first, int64_t grown
 // Grow what was expanded (if grown_count), choose `width` root edges (if width), and go down `count` of the paths from `first` on.
 extern "C" void careplan_step(const Forest *f, const View *grown, int64_t grown_first, int64_t grown_count, const float *wanted,
                               int64_t width, int64_t first, int64_t count, int64_t slot, float *state, float *action) {
-  const auto run = [&](auto steps) {
-    steps(*f, grown, grown_first, grown_count, wanted, width, first, count, slot, state, action);
-  };
+  const auto run = [&](auto steps) { steps(*f, grown, grown_first, grown_count, wanted, width, first, count, slot, state, action); };
   const bool one = f->particles * f->channels == 1;
   switch ((f->edges + LANES - 1) / LANES) {
     case 1: return one ? run(step<1, true>) : run(step<1, false>);

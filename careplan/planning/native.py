@@ -42,7 +42,7 @@ class _Forest(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("records", "state", "table", "noise", "start", "budget", "paths")),
-        *((name, ctypes.c_int64) for name in ("trees", "rows", "words", "edges_at", "edges", "embedding", "action")),
+        *((name, ctypes.c_int64) for name in ("trees", "words", "edges_at", "edges", "embedding", "action")),
         *((name, ctypes.c_int64) for name in ("particles", "channels", "wide", "depth", "threads")),
         *((name, ctypes.c_int64) for name in ("table_tree", "table_node", "widening")),
         *((name, ctypes.c_float) for name in ("discount", "risk_level")),
@@ -152,7 +152,7 @@ def grown(
     """
     step, used = library(), tree.visits.shape[1] - 1
     tree, records, edges_at = pack(tree, len(wanted))
-    (batch, rows, edges, action), table, shapes = tree.table.shape, tree.table, _shapes(tree)
+    (batch, _, edges, action), table, shapes = tree.table.shape, tree.table, _shapes(tree)
     embedding, wide = tree.state.shape[-1], max(widths)
     noise, start, wanted, budget = (part.to(torch.float32) for part in (noise, start, wanted, budget))
     noise, start = (pad(part.expand(batch, edges), (0, -edges % LANES)).contiguous() for part in (noise, start))
@@ -160,7 +160,7 @@ def grown(
     paths = torch.empty(wide, batch, depth + 3, dtype=torch.int32)
     forest = _Forest(
         *(store.data_ptr() for store in (records, tree.state, table, noise, start, budget, paths)),
-        *(batch, rows, records.shape[-1], edges_at, edges, embedding, action),
+        *(batch, records.shape[-1], edges_at, edges, embedding, action),
         *(*tree.value.shape[2:], wide, depth, torch.get_num_threads(), *table.stride()[:2], widening or 0),
         *(discount, risk_level),
     )

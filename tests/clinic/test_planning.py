@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from careplan.clinic.forecasts import NO_CHANGE, forecast_patient
 from careplan.clinic.records import load_series, store_records
 from careplan.clinic.regimens import load_regimen
 from careplan.clinic.suggestions import load_suggestion
-from careplan.clinic.titration import _far_too_high, plan_regimens, regimen_lines
+from careplan.clinic.titration import RAISED, _far_too_high, handed_down, plan_regimens, regimen_lines
 from careplan.clinic.world import open_world, personalised
 from careplan.glucose import GLUCOSE, LIMITS
 from careplan.planning.planner import plan_doses
@@ -203,6 +204,14 @@ def test_a_regimen_hands_down_the_lows_it_counts_on(db, world, patient) -> None:
         assert whole / 2 <= budget <= whole
     assert found.mandate.budgets[0] == pytest.approx(min(max(spent, 0.02), 0.04), abs=0.01)
     assert found.id is not None and load_suggestion(db, found.id).mandate == found.mandate
+
+
+@pytest.mark.parametrize(
+    ("low", "raised"), [((0.01, 0.001), 0.0), ((0.04, 0.01), 0.0), ((0.05, 0.001), RAISED), ((0.01, 0.02), RAISED)]
+)
+def test_a_regimen_aims_higher_only_where_it_counts_on_more_lows_than_are_allowed(low, raised) -> None:
+    plans = SimpleNamespace(below=torch.tensor(low, dtype=torch.float64).expand(1, 3, 8, 2))
+    assert handed_down(plans).target == GLUCOSE.best + raised  # type: ignore[arg-type]
 
 
 def test_more_insulin_in_a_regimen_never_raises_a_day(db, world, patient) -> None:

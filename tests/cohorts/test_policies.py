@@ -175,6 +175,12 @@ def test_a_twin_knows_everybodys_body_but_not_how_sensitive_they_are_today() -> 
     assert boluses(Twin, usual)[0] > 1 and boluses(Twin, usual)[1] < 1, "it remembers what it gave"
 
 
+def test_the_twin_of_who_makes_insulin_has_that_too() -> None:
+    people = sample_population("type2", 2, seed=5)
+    lived = replay(people, Twin(every=72, ahead=24), days=1, seed=3)
+    assert lived.glucose.isfinite().all() and (lived.basal == 0).all()
+
+
 def test_the_oracle_says_that_it_needs_the_truth(people: Population) -> None:
     for policy in (Oracle(), Twin()):
         with pytest.raises(ValueError, match="not told the truth"):
