@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -145,28 +146,39 @@ def trusted(folder: Path) -> dict[str, Ed25519PublicKey]:
 
 def checkpoints(folder: Path) -> Iterator[tuple[int, Checkpoint | str]]:
     """The lines of the checkpoints with their numbers, each signed by a trusted key; what is wrong with one in its place."""
-    path, keys = folder / CHECKPOINTS, trusted(folder)
-    if not path.exists():
-        return
-    for number, text in enumerate(path.read_text().splitlines(), start=1):
+    keys = trusted(folder)
+    for number, text in _lines(folder):
         try:
-            line = Checkpoint(**json.loads(text))
-            keys[line.key].verify(base64.b64decode(line.signature), line.body)
+            yield number, _checked(text, keys)
         except KeyError:
-            yield number, f"{path} line {number}: its key is not one of {folder / TRUSTED}"
+            yield number, f"{folder / CHECKPOINTS} line {number}: its key is not one of {TRUSTED}"
         except (ValueError, TypeError, InvalidSignature):
-            yield number, f"{path} line {number}: its signature is not valid, so it was changed or cut"
-        else:
-            yield number, line
+            yield number, f"{folder / CHECKPOINTS} line {number}: its signature is not valid, so it was changed or cut"
 
 
-def last_checkpoint(folder: Path, database: str, place: str) -> Checkpoint | None:
-    """The newest line about a database, or about another one at its place."""
-    found = None
-    for _, line in checkpoints(folder):
-        if isinstance(line, Checkpoint) and line.entries and (line.database == database or line.place == place):
-            found = line
-    return found
+def last_checkpoints(folder: Path, database: str, place: str) -> tuple[Checkpoint | None, Checkpoint | None]:
+    """The newest line about a database, and the newest about any database at its place."""
+    of = at = None
+    keys = trusted(folder)
+    for _, text in reversed(_lines(folder)):
+        if (of is None and database in text) or (at is None and place in text):
+            with suppress(KeyError, ValueError, TypeError, InvalidSignature):  # verifying tells of a line that is not valid
+                line = _checked(text, keys)
+                of = line if of is None and line.entries and line.database == database else of
+                at = line if at is None and line.entries and line.place == place else at
+    return of, at
+
+
+def _lines(folder: Path) -> list[tuple[int, str]]:
+    path = folder / CHECKPOINTS
+    return list(enumerate(path.read_text().splitlines(), start=1)) if path.exists() else []
+
+
+def _checked(text: str, keys: Mapping[str, Ed25519PublicKey]) -> Checkpoint:
+    """A line whose signature is valid. Raises `KeyError` for an unknown key, else `InvalidSignature`, `ValueError`, `TypeError`."""
+    line = Checkpoint(**json.loads(text))
+    keys[line.key].verify(base64.b64decode(line.signature, validate=True), line.body)
+    return line
 
 
 def signed_by(keys: Mapping[str, Ed25519PublicKey], key: str | None, hash: str, signature: str | None) -> bool | None:
@@ -174,7 +186,7 @@ def signed_by(keys: Mapping[str, Ed25519PublicKey], key: str | None, hash: str, 
     if signature is None:
         return None
     try:
-        keys[key or ""].verify(base64.b64decode(signature), ENTRY + hash.encode())
+        keys[key or ""].verify(base64.b64decode(signature, validate=True), ENTRY + hash.encode())
     except (KeyError, ValueError, InvalidSignature):
         return False
     return True

@@ -17,16 +17,22 @@ def db(tmp_path: Path) -> Iterator[Database]:
         database.close()
 
 
-@pytest.fixture
-def postgresql() -> Iterator[Database]:
-    """An empty database on the server that CAREPLAN_TEST_POSTGRESQL names."""
+@pytest.fixture(scope="session")
+def postgresql_url() -> str:
+    """The address of an empty database."""
     url = os.environ.get("CAREPLAN_TEST_POSTGRESQL")
     if url is None:
         reason = "CAREPLAN_TEST_POSTGRESQL does not name an empty database"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
-    database = open_database(url)
+    return url
+
+
+@pytest.fixture
+def postgresql(postgresql_url: str) -> Iterator[Database]:
+    """An empty database on the server that CAREPLAN_TEST_POSTGRESQL names."""
+    database = open_database(postgresql_url)
     yield database
     with database.engine.begin() as connection:
         connection.execute(text("DROP SCHEMA public CASCADE"))
