@@ -2,7 +2,6 @@
 
 from careplan.clinic.audits import verify_audit
 from careplan.clinic.errors import ClinicError, ReviewError, UnknownPatient
-from careplan.clinic.estimates import estimate_regimen
 from careplan.clinic.pages import audit_trail, dose_page, review_page, worklist
 from careplan.clinic.records import (
     import_records,
@@ -18,6 +17,7 @@ from careplan.clinic.reviews import load_draft, save_draft, sign_review
 from careplan.clinic.suggestions import latest_suggestion, load_suggestion, save_suggestion
 from careplan.clinic.summaries import patients, show
 from careplan.store import Actor, Database, StoreError, Verification, local_account, open_database
+from careplan.therapies.glucose.estimates import estimate_regimen
 
 __all__ = [
     "Actor",
