@@ -52,6 +52,7 @@ class Database:
     def read(self) -> Iterator[Session]:
         """A session on one consistent state of the database."""
         with _explained(self.url), Session(self.engine, expire_on_commit=False) as session:
+            session.info[NOTARY] = self.notary
             yield session
 
     @contextmanager

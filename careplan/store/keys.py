@@ -175,7 +175,7 @@ def _lines(folder: Path) -> list[tuple[int, str]]:
 
 
 def _checked(text: str, keys: Mapping[str, Ed25519PublicKey]) -> Checkpoint:
-    """A line whose signature is valid. Raises `KeyError` for an unknown key, else `InvalidSignature`, `ValueError`, `TypeError`."""
+    """A line whose signature is valid. Raises `KeyError` for an unknown key; `InvalidSignature`, `ValueError` or `TypeError`."""
     line = Checkpoint(**json.loads(text))
     keys[line.key].verify(base64.b64decode(line.signature, validate=True), line.body)
     return line
