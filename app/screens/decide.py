@@ -24,6 +24,8 @@ def decide(
     if out_of_date:
         listed = "".join(f"\n- {sentence(reason)}" for reason in out_of_date)
         st.warning(f"**Out of date: this suggestion cannot be signed.**\n{listed}", icon=":material/history:")
+        for line in suggestion.lines:
+            st.markdown(f"- **{line_name(line, suggestion.kind)}** &nbsp; {_values(line, suggestion.kind, unit)}")
         return
     decided = access.remembered(f"decided:{suggestion.id}", lambda: {decision.key: decision for decision in draft})
     if suggestion.lines:
