@@ -5,7 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from careplan.glucose import Regimen
 
@@ -14,9 +16,13 @@ COLUMNS = {
     "channel": "object",  # a channel of the therapy
     "value": "float64",  # in the channel's unit; for a rate, the rate
     "duration": "float64",  # minutes a rate or extended impulse lasts; 0 for a point; NaN: until the next event of the channel
-    "flag": "object",  # "", "low" or "high" (censored at the value), "automatic" (dosed by a pump's algorithm)
+    "flag": "object",  # words of `FLAGS`, separated by a space; mostly ""
     "origin": "object",  # "file:row" it was read from
+    "product": "object",  # the insulin's brand where the source names one; mostly ""
 }
+# fingerstick: measured in blood, by a meter or to calibrate a sensor; low, high: censored at the value; automatic: dosed by a
+# pump's algorithm.
+FLAGS = ("fingerstick", "low", "high", "automatic")
 
 Action = Literal["dropped", "changed"]
 
@@ -76,5 +82,19 @@ class PatientRecord:
 
 
 def events_frame(rows: Iterable[tuple[object, ...]] = ()) -> pd.DataFrame:
-    """A canonical table from `(time, channel, value, duration, flag, origin)` rows."""
-    return pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(COLUMNS)
+    """A canonical table from `(time, channel, value, duration, flag, origin[, product])` rows."""
+    whole = [(*row, *("",) * (len(COLUMNS) - len(row))) for row in rows]
+    return pd.DataFrame(whole, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def flagged(events: pd.DataFrame, word: str) -> NDArray[np.bool_]:
+    """`[N]` the events whose flag holds a word of `FLAGS`."""
+    codes, texts = pd.factorize(events["flag"])
+    holds = np.array([word in str(text).split() for text in texts] + [False])  # the last for a missing flag, coded -1
+    return holds[codes]
+
+
+def join_flags(*flags: str) -> str:
+    """One flag that holds the words of all, each once, in the order of `FLAGS`."""
+    words = {word for flag in flags for word in flag.split()}
+    return " ".join(word for word in FLAGS if word in words)

@@ -5,7 +5,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from careplan.glucose import GLUCOSE, Regimen
-from careplan.records.events import PatientRecord
+from careplan.records.events import PatientRecord, flagged
 from careplan.series import PatientSeries
 from careplan.therapy import Therapy
 
@@ -22,9 +22,9 @@ Mask = NDArray[np.bool_]
 def to_series(record: PatientRecord, therapy: Therapy = GLUCOSE, *, regimen: Regimen | None = None) -> PatientSeries:
     """A record's events on the therapy's grid.
 
-    Levels: a reading falls in the step that holds it, the next one over where jitter put two readings in one step and left one
-    nearby empty, with those between that are nearer there, and readings that still share a step are averaged. Nothing is
-    interpolated.
+    Levels: a sensor's reading falls in the step that holds it, the next one over where jitter put two readings in one step and
+    left one nearby empty, with those between that are nearer there, and readings that still share a step are averaged. Nothing
+    is interpolated. A finger stick (flag `fingerstick`) stands in its step only where no sensor's reading does.
     Impulses sum into their step, extended ones over the steps they last. A step without one is a known zero between two
     logged impulses no more than a day apart (36 h for long-acting insulin), and unknown elsewhere.
     Rates are averaged over the step where at least half of it is known. A rate with no stated end holds until the next.
@@ -61,7 +61,11 @@ def to_series(record: PatientRecord, therapy: Therapy = GLUCOSE, *, regimen: Reg
             continue
         begin, amount = minutes[channel.name], frames[channel.name]["value"].to_numpy()
         if channel.form == "level":
-            column, known = levels(begin, amount, length, therapy.step)
+            stick = flagged(frames[channel.name], "fingerstick")
+            column, known = levels(begin[~stick], amount[~stick], length, therapy.step)
+            if stick.any():
+                alone, measured = levels(begin[stick], amount[stick], length, therapy.step)
+                column, known = np.where(known, column, alone), known | measured
         elif channel.form == "rate":
             column, known = rates(begin, last[channel.name], amount, length, therapy.step)
         else:
