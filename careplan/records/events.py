@@ -5,7 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from careplan.glucose import Regimen
 
@@ -14,8 +16,15 @@ COLUMNS = {
     "channel": "object",  # a channel of the therapy
     "value": "float64",  # in the channel's unit; for a rate, the rate
     "duration": "float64",  # minutes a rate or extended impulse lasts; 0 for a point; NaN: until the next event of the channel
-    "flag": "object",  # "", "low" or "high" (censored at the value), "automatic" (dosed by a pump's algorithm)
+    "flag": "object",  # none, one or several of FLAGS, separated by a space
     "origin": "object",  # "file:row" it was read from
+}
+
+FLAGS = {
+    "low": "below what the device can measure; the value is that limit",
+    "high": "above what the device can measure; the value is that limit",
+    "fingerstick": "a blood glucose meter's reading, not a sensor's",
+    "automatic": "dosed by a pump's algorithm, not by a person",
 }
 
 Action = Literal["dropped", "changed"]
@@ -73,6 +82,14 @@ class PatientRecord:
     group: Literal["adult", "adolescent", "child"] = "adult"
     regimen: Regimen | None = None  # where the source states one
     files: tuple[str, ...] = field(default=())
+    source: str = ""  # the format it was read from
+    why: str = ""  # what in the files told the format
+
+
+def flagged(flags: pd.Series, word: str) -> NDArray[np.bool_]:
+    """`[N]` where one of the words of `flags` `[N]` is `word`."""
+    with_word = [flag for flag in flags.unique() if word in flag.split()]
+    return flags.isin(with_word).to_numpy(dtype=bool)
 
 
 def events_frame(rows: Iterable[tuple[object, ...]] = ()) -> pd.DataFrame:

@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from careplan.glucose import GLUCOSE, MG_PER_MMOL
-from careplan.records.events import COLUMNS, Action, Correction, PatientRecord, RecordError, events_frame
-from careplan.records.text import Rows, is_missing, numbers
+from careplan.records.events import COLUMNS, Action, Correction, PatientRecord, RecordError, events_frame, flagged
+from careplan.records.text import Rows, beyond, is_missing, numbers
 
 CELLS = ("file", "row", "field", "raw", "time", "channel", "value", "duration", "flag")
 FIRST_DATE = pd.Timestamp("1980-01-01", tz="UTC")  # no glucose meter kept a dated memory before
@@ -91,16 +91,18 @@ def describe(cells: pd.DataFrame) -> list[str]:
 def column(
     rows: Rows, name: str, channel: str, time: pd.Series, *, limits: tuple[float, float] | None = None, blank: bool = False
 ) -> pd.DataFrame:
-    """The filled cells of one column of a file; `limits` are what "Low" and "High" mean, in the column's unit.
+    """The filled cells of one column of a file; `limits` are what "Low" and "High" mean where they give no number, in its unit.
 
     blank: empty cells too, where a row stands for nothing else and must be accounted for.
     """
     texts = rows.cells[name].reset_index(drop=True)
     value = numbers(list(texts), decimal_comma=rows.decimal_comma)
     flag = np.full(len(texts), "", dtype=object)
-    for word, limit in zip(("low", "high"), limits or (), strict=False):
-        censored = (texts.str.lower() == word).to_numpy(dtype=bool)
-        value, flag = np.where(censored, limit, value), np.where(censored, word, flag)
+    if limits is not None:
+        for index in np.flatnonzero(np.isnan(value)):
+            if said := beyond(texts[index]):
+                flag[index], stated = said
+                value[index] = limits[flag[index] == "high"] if np.isnan(stated) else stated
     frame = pd.DataFrame(
         {
             "file": rows.name,
@@ -230,12 +232,15 @@ def year_typos(sheet: Sheet) -> None:
 
 def drop_duplicates(sheet: Sheet) -> None:
     """Rule "duplicate": the same value in the same channel at the same time. Rule "repeated time": a level or a rate has one
-    value at a time, the first reading and the last rate."""
-    sheet.drop(sheet.cells.duplicated(["channel", "time", "value", "duration"]).to_numpy(dtype=bool), "duplicate")
+    value at a time, the first reading and the last rate. A finger stick repeats no sensor's reading."""
+    stick = pd.Series(flagged(sheet.cells["flag"], "fingerstick"), name="stick")
+    key = [sheet.cells[name] for name in ("channel", "time", "value", "duration")]
+    sheet.drop(pd.concat([*key, stick], axis=1).duplicated().to_numpy(dtype=bool), "duplicate")
     for channel in GLUCOSE.channels:
         if channel.form != "impulse" and channel.name != "activity":
             keep: Literal["first", "last"] = "first" if channel.form == "level" else "last"
-            again = sheet.cells.duplicated(["channel", "time"], keep=keep).to_numpy(dtype=bool)
+            stick = pd.Series(flagged(sheet.cells["flag"], "fingerstick"), name="stick")
+            again = pd.concat([sheet.cells[["channel", "time"]], stick], axis=1).duplicated(keep=keep).to_numpy(dtype=bool)
             sheet.drop(sheet.of(channel.name) & again, "repeated time")
 
 
@@ -244,9 +249,9 @@ def one_stream(sheet: Sheet) -> None:
 
     Where the two agree (median difference up to 27 mg/dL, 1.5 mmol/L), one sensor was recorded twice or also scanned: a
     reading that repeats the value before it is dropped. Where they do not, nothing says which stream is the patient's, and the
-    day's readings are dropped. A sensor that reads every minute is left alone.
+    day's readings are dropped. A sensor that reads every minute is left alone, and so are finger sticks.
     """
-    cells = sheet.cells[sheet.of("glucose")].sort_values("time", kind="stable")
+    cells = sheet.cells[sheet.of("glucose") & ~flagged(sheet.cells["flag"], "fingerstick")].sort_values("time", kind="stable")
     close = (cells["time"].diff() < CLOSE).to_numpy(dtype=bool)
     if not close.any() or close.mean() > 0.8:
         return

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from careplan.glucose import GLUCOSE, MG_PER_MMOL
-from careplan.records.events import Correction, PatientRecord, RecordError, Refused, refusing
+from careplan.records.events import FLAGS, Correction, PatientRecord, RecordError, Refused, refusing
 from careplan.records.sheet import (
     Sheet,
     check_dates,
@@ -44,7 +44,6 @@ ALIASES = {
     **dict.fromkeys(("durationmin", "durationminutes"), "duration"),
 }
 CHANNELS = {channel.name.replace("_", ""): channel.name for channel in GLUCOSE.channels}
-FLAGS = ("", "low", "high", "automatic")
 GROUPS = ("adult", "adolescent", "child")
 
 Part = tuple[Rows, pd.Series, np.ndarray]  # one patient's rows of a file, their times in UTC, and which of those had no offset
@@ -198,11 +197,10 @@ def long_cells(rows: Rows, time: pd.Series) -> pd.DataFrame:
     if "flag" in rows.cells:
         flags = rows.cells["flag"].iloc[index].reset_index(drop=True).str.lower()
         flags = flags.where(~flags.isin(MISSING), "")
-        if not flags.isin(FLAGS).all():
-            row = int(cells["row"][~flags.isin(FLAGS)].iloc[0])
-            raise RecordError(
-                f"expected one of {FLAGS}, found {flags[~flags.isin(FLAGS)].iloc[0]!r}", file=rows.file, row=row, field="flag"
-            )
+        odd = ~flags.map(lambda words: set(words.split()) <= set(FLAGS)).astype(bool)
+        if odd.any():
+            row, written = int(cells["row"][odd].iloc[0]), flags[odd].iloc[0]
+            raise RecordError(f"expected words of {', '.join(FLAGS)}, found {written!r}", file=rows.file, row=row, field="flag")
         cells["flag"] = flags.where(flags != "", cells["flag"])
     return cells
 
