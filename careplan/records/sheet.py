@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from careplan.glucose import GLUCOSE, MG_PER_MMOL
 from careplan.records.events import COLUMNS, Action, Correction, PatientRecord, RecordError, events_frame, flagged
-from careplan.records.text import Rows, is_missing, numbers
+from careplan.records.text import Rows, beyond, is_missing, numbers
 
 CELLS = ("file", "row", "field", "raw", "time", "channel", "value", "duration", "flag")  # and perhaps "product"
 FIRST_DATE = pd.Timestamp("1980-01-01", tz="UTC")  # no glucose meter kept a dated memory before
@@ -93,16 +93,18 @@ def describe(cells: pd.DataFrame) -> list[str]:
 def column(
     rows: Rows, name: str, channel: str, time: pd.Series, *, limits: tuple[float, float] | None = None, blank: bool = False
 ) -> pd.DataFrame:
-    """The filled cells of one column of a file; `limits` are what "Low" and "High" mean, in the column's unit.
+    """The filled cells of one column of a file; `limits` are what "Low" and "High" mean where they give no number, in its unit.
 
     blank: empty cells too, where a row stands for nothing else and must be accounted for.
     """
     texts = rows.cells[name].reset_index(drop=True)
     value = numbers(list(texts), decimal_comma=rows.decimal_comma)
     flag = np.full(len(texts), "", dtype=object)
-    for word, limit in zip(("low", "high"), limits or (), strict=False):
-        censored = (texts.str.lower() == word).to_numpy(dtype=bool)
-        value, flag = np.where(censored, limit, value), np.where(censored, word, flag)
+    if limits is not None:
+        for index in np.flatnonzero(np.isnan(value)):
+            if said := beyond(texts[index]):
+                flag[index], stated = said
+                value[index] = limits[flag[index] == "high"] if np.isnan(stated) else stated
     frame = pd.DataFrame(
         {
             "file": rows.name,
@@ -231,20 +233,18 @@ def year_typos(sheet: Sheet) -> None:
 
 
 def drop_duplicates(sheet: Sheet) -> None:
-    """Rule "duplicate": the same value (of the same product) in the same channel at the same time. Rule "repeated time": a level
-    or rate has one value at a time, the first reading and the last rate. A sensor and a finger stick are two sources: neither
-    repeats the other."""
-    sheet.drop(duplicated(sheet, "value", "duration", *(["product"] if "product" in sheet.cells else [])), "duplicate")
+    """Rule "duplicate": the same value (of one product) in the same channel at one time. Rule "repeated time": a level or a rate
+    has one value at a time, the first reading and the last rate. A finger stick repeats no sensor's reading."""
+    sheet.drop(repeats(sheet, "value", "duration", *(["product"] if "product" in sheet.cells else [])), "duplicate")
     for channel in GLUCOSE.channels:
         if channel.form != "impulse" and channel.name != "activity":
             keep: Literal["first", "last"] = "first" if channel.form == "level" else "last"
-            again = duplicated(sheet, keep=keep)
-            sheet.drop(sheet.of(channel.name) & again, "repeated time")
+            sheet.drop(sheet.of(channel.name) & repeats(sheet, keep=keep), "repeated time")
 
 
-def duplicated(sheet: Sheet, *columns: str, keep: Literal["first", "last"] = "first") -> Mask:
-    """`[N]` cells that repeat another's channel, time and `columns`, sensors and finger sticks apart."""
-    cells = sheet.cells.assign(stick=flagged(sheet.cells, "fingerstick"))
+def repeats(sheet: Sheet, *columns: str, keep: Literal["first", "last"] = "first") -> Mask:
+    """`[N]` cells that repeat another's channel, time and `columns`; sensors and finger sticks apart."""
+    cells = sheet.cells.assign(stick=flagged(sheet.cells["flag"], "fingerstick"))
     return cells.duplicated(["channel", "time", "stick", *columns], keep=keep).to_numpy(dtype=bool)
 
 
@@ -255,8 +255,7 @@ def one_stream(sheet: Sheet) -> None:
     reading that repeats the value before it is dropped. Where they do not, nothing says which stream is the patient's, and the
     day's readings are dropped. A sensor that reads every minute is left alone, and so are finger sticks.
     """
-    sensor = sheet.of("glucose") & ~flagged(sheet.cells, "fingerstick")
-    cells = sheet.cells[sensor].sort_values("time", kind="stable")
+    cells = sheet.cells[sheet.of("glucose") & ~flagged(sheet.cells["flag"], "fingerstick")].sort_values("time", kind="stable")
     close = (cells["time"].diff() < CLOSE).to_numpy(dtype=bool)
     if not close.any() or close.mean() > 0.8:
         return
