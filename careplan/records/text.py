@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from careplan.records.events import RecordError
 
+DECIMAL_COMMA = re.compile(r',"-?\d+,\d{1,2}"')  # in a file that commas separate, quoted
 MISSING = {"", "nan", "na", "n/a", "null", "none", "nat", "-", "--"}
 DELIMITERS = ",;\t|"
 
@@ -150,7 +151,7 @@ def read_rows(path: Path, required: Iterable[str] = (), *, aliases: Mapping[str,
         cells,
         np.array([line for line, _ in kept], dtype=np.int64),
         dict(zip(names, header, strict=True)),
-        delimiter != ",",
+        delimiter != "," or DECIMAL_COMMA.search(text) is not None,
         short,
     )
 
