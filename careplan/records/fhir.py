@@ -99,17 +99,19 @@ class Person:
 
 
 def newest(sources: Sources) -> list[Placed]:
-    """The resources, one of each id and server: rule "duplicate" leaves out all but the last changed, or the last read."""
+    """The resources, one of each id and server: rule "duplicate" leaves out all but the last changed, or the last read. What only
+    says who and with what may come several times."""
     last: dict[tuple[str, str], Placed] = {}
     for each in sources.placed:
-        if each.resource.get("id"):
+        if each.resource.get("id") and each.resource["resourceType"] not in ABOUT:
             key = (str(each.resource["resourceType"]), each.url or str(each.resource["id"]))
             if key not in last or changed(each.resource) >= changed(last[key].resource):
                 last[key] = each
     kept = {(each.file, each.row) for each in last.values()}
     placed = []
     for each in sources.placed:
-        if each.resource.get("id") and (each.file, each.row) not in kept:
+        named = each.resource.get("id") and each.resource["resourceType"] not in ABOUT
+        if named and (each.file, each.row) not in kept:
             detail = f"{each.resource['resourceType']}/{each.resource['id']}"
             sources.corrections.append(Correction("dropped", "duplicate", each.file, each.row, "id", detail))
         else:

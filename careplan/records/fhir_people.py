@@ -33,7 +33,7 @@ class People:
         key = self.key_of({"reference": placed.url}) if "/Patient/" in placed.url else None
         key = key or (f"Patient/{name}" if isinstance(name, str) and name else placed.url or f"{placed.file}:{placed.row}")
         before = self.patients.get(key)
-        if before is not None and who(before) != who(resource):
+        if before is not None and differ(before, resource):
             raise RecordError(f"two people are {key}: read their files apart", file=placed.file, row=placed.row, field="id")
         self.patients[key] = resource
         self.keys |= dict.fromkeys((key, placed.url, *identifiers(resource)), key)
@@ -108,6 +108,8 @@ def identifiers(resource: Resource) -> Iterable[str]:
     return (f"{one.get('system', '')}|{one['value']}" for one in as_list(resource.get("identifier")) if one.get("value"))
 
 
-def who(resource: Resource) -> tuple[object, ...]:
-    """What tells people apart, as far as a Patient says it."""
-    return resource.get("birthDate"), sorted(identifiers(resource)), resource.get("name")
+def differ(one: Resource, other: Resource) -> bool:
+    """Whether two Patients are surely not one person: born on two days, or without an identifier in common."""
+    born = {patient["birthDate"] for patient in (one, other) if isinstance(patient.get("birthDate"), str)}
+    first, second = set(identifiers(one)), set(identifiers(other))
+    return len(born) > 1 or bool(first and second and not first & second)
