@@ -1,0 +1,27 @@
+"""What is mutated, and which tests are asked to notice."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Target:
+    """A source file and the tests that answer for it, those that are quick first; `only` its definitions of these names."""
+
+    path: str
+    tests: tuple[str, ...]
+    only: tuple[str, ...] = ()
+
+
+TARGETS = {
+    "safety": Target("careplan/planning/safety.py", ("tests/planning/test_limits.py",)),
+    "actions": Target("careplan/planning/actions.py", ("tests/planning/test_actions.py", "tests/planning/test_safety.py")),
+    "native": Target("careplan/planning/native.cpp", ("tests/planning/test_native.py",)),
+    "glucose": Target("careplan/glucose.py", ("tests/test_glucose.py",)),
+    "decisions": Target("careplan/clinic/decisions.py", ("tests/clinic/test_reviews.py",)),
+    "reviews": Target("careplan/clinic/reviews.py", ("tests/clinic/test_reviews.py",)),
+    "audit": Target("careplan/store/audit.py", ("tests/store/test_audit.py",)),
+    "trust": Target("careplan/world/trust.py", ("tests/world/test_trust.py",)),
+    "metrics": Target("careplan/evaluation/metrics.py", ("tests/evaluation/test_metrics.py",)),
+    "grid": Target("careplan/records/grid.py", ("tests/records/test_grid.py",)),
+    "basal": Target("careplan/records/nightscout_basal.py", ("tests/records/test_nightscout.py",)),
+}
