@@ -103,6 +103,8 @@ def baseline(name: str, target: Target, copy: Path) -> float:
     code, seconds = attempt(None, target, copy, 900.0)
     if code != 0:
         raise SystemExit(f"{name}: {' '.join(target.tests)} fail without any mutant (exit code {code})")
+    for compiled in (copy / target.path).parent.glob(f"__pycache__/{Path(target.path).stem}.*"):
+        compiled.unlink()
     return seconds
 
 
@@ -116,7 +118,7 @@ def attempt(mutant: Mutant | None, target: Target, copy: Path, limit: float) -> 
         changed.write_bytes(mutant.mutated)
     child = os.fork()
     if child == 0:
-        os._exit(test(target, copy))
+        os._exit(test(target, copy, mutated=mutant is not None))
     code: int | None = None
     while time.monotonic() - begun < limit:
         done, status = os.waitpid(child, os.WNOHANG)
@@ -134,8 +136,8 @@ def attempt(mutant: Mutant | None, target: Target, copy: Path, limit: float) -> 
     return (1 if code is not None and code < 0 else code), time.monotonic() - begun  # one that crashes is noticed
 
 
-def test(target: Target, copy: Path) -> int:
-    """Runs the tests in this process, of which nothing is kept."""
+def test(target: Target, copy: Path, *, mutated: bool) -> int:
+    """Runs the tests in this process, of which nothing is kept but what the first run compiled of unchanged files."""
     import pytest
 
     os.setsid()
@@ -148,7 +150,7 @@ def test(target: Target, copy: Path) -> int:
     for name in [name for name in sys.modules if name.partition(".")[0] in PACKAGES]:
         del sys.modules[name]
     sys.path[:] = [str(copy), *(part for part in sys.path if part and Path(part).resolve() != ROOT)]
-    sys.dont_write_bytecode = True
+    sys.dont_write_bytecode = mutated
     os.environ |= {"CAREPLAN_HYPOTHESIS": "mutation"}
     if target.path.endswith(".cpp"):
         os.environ |= {"CXX": str(copy / "c++"), "XDG_CACHE_HOME": tempfile.mkdtemp(dir=copy)}

@@ -1,8 +1,9 @@
 """Small changes of a source file that its tests should notice, each one a replacement of a few bytes.
 
-Of Python: a comparison moved by its edge, or turned round where it has none, `and` for `or`, a `not` dropped, one arithmetic operator for another,
-a number moved by a tenth or by one, `True` for `False`, `min` for `max`, `any` for `all`, a check or a call that is dropped, an
-entry of a mapping that is left out, a clock read as UTC. Of C++: the comparisons and logic of the lines that hold a mask.
+Of Python: a comparison moved by its edge, or turned round where it has none, `and` for `or`, a `not` dropped, one arithmetic
+operator for another, a number moved by a tenth or by one, `True` for `False`, `min` for `max`, `any` for `all`, a check or a
+call that is dropped, an entry of a mapping that is left out, a clock read as UTC. Of C++: the comparisons, the logic and the
+choices of the lines that hold a mask.
 """
 
 import ast

@@ -14,10 +14,10 @@ class Target:
 
 TARGETS = {
     "safety": Target("careplan/planning/safety.py", ("tests/planning/test_limits.py",)),
-    "actions": Target("careplan/planning/actions.py", ("tests/planning/test_actions.py", "tests/planning/test_safety.py")),
+    "actions": Target("careplan/planning/actions.py", ("tests/planning/test_actions.py",)),
     "native": Target("careplan/planning/native.cpp", ("tests/planning/test_native.py",)),
     "glucose": Target("careplan/glucose.py", ("tests/test_glucose.py",)),
-    "decisions": Target("careplan/clinic/decisions.py", ("tests/clinic/test_reviews.py",)),
+    "decisions": Target("careplan/clinic/decisions.py", ("tests/clinic/test_decisions.py",)),
     "reviews": Target("careplan/clinic/reviews.py", ("tests/clinic/test_reviews.py",)),
     "audit": Target("careplan/store/audit.py", ("tests/store/test_audit.py",)),
     "trust": Target("careplan/world/trust.py", ("tests/world/test_trust.py",)),

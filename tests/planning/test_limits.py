@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import fields, replace
+from itertools import product
 from typing import Any
 
 import pytest
@@ -152,6 +153,9 @@ def broken(action: tuple[float, float], *, limits: Limits = LIMITS, **known: flo
         ((0.0, 2.0), {"level": NAN}, {"floor"}),
         ((0.0, 0.5), {"level": 79.9}, set()),
         ((0.0, 1.0), {"level": 79.9}, set()),
+        ((0.0, 1.05), {"level": 79.9}, {"floor"}),
+        ((0.0, 1.05), {"on_board": 7.0}, {"max_on_board"}),
+        ((0.0, 1.05), {"baseline": 9.0}, {"max_rate"}),
         ((0.0, 2.0), {"baseline": 1.5}, set()),
         ((0.0, 2.0), {"baseline": 1.5 + 0.4 * TOLERANCE}, set()),
         ((0.0, 2.0), {"baseline": 1.5 + TOLERANCE}, {"max_rate"}),
@@ -165,6 +169,34 @@ def broken(action: tuple[float, float], *, limits: Limits = LIMITS, **known: flo
 )
 def test_the_mask_at_its_edges(action: tuple[float, float], known: dict[str, float], names: set[str]) -> None:
     assert broken(action, **known) == names
+
+
+def test_each_patient_node_and_candidate_is_judged_on_its_own() -> None:
+    """Two patients, three nodes of each, two candidates, and the limits of each patient."""
+    limits = [LIMITS, replace(LIMITS, max_dose=0.5, floor=100.0, max_on_board=3.0, max_rate=1.0)]
+    known = {
+        "on_board": torch.tensor([[0.0, 2.5, 5.5], [0.0, 2.5, 5.5]]),
+        "since_last": torch.tensor([[90.0, 10.0, 90.0], [10.0, 90.0, 90.0]]),
+        "level": torch.tensor([[90.0, 150.0, 70.0], [90.0, 150.0, 120.0]]),
+        "baseline": torch.tensor([[1.0, 2.0, 0.4], [1.0, 2.0, 0.4]]),
+    }
+    actions = torch.tensor([[1.0, 1.0], [0.0, 2.0]]).expand(2, 3, 2, 2)
+    found = breaches(bounds_of(limits), actions=actions, interval=30.0, **known)
+    for row, node, candidate in product(range(2), range(3), range(2)):
+        alone = {name: float(part[row, node]) for name, part in known.items()}
+        names = {name for name, mask in found.items() if bool(mask[row, node, candidate])}
+        assert names == broken(tuple(actions[row, node, candidate].tolist()), limits=limits[row], **alone)
+
+
+def test_the_tolerance_itself_is_within() -> None:
+    nothing = Limits(max_dose=0.0, max_on_board=0.0, min_spacing=0.0, floor=0.0, max_rate=0.0, max_rate_ratio=2.0)
+    assert broken((TOLERANCE, 1.0), limits=nothing) == set()
+    assert broken((0.0, 2.0), limits=nothing, baseline=TOLERANCE / 2) == set()
+    assert broken((2 * TOLERANCE, 1.0), limits=nothing) == {"max_dose", "max_on_board"}
+    assert broken((0.0, 2.0), limits=nothing, baseline=TOLERANCE) == {"max_rate"}
+    assert checked([(2 * TOLERANCE, 1.0)], limits=nothing).allowed
+    assert checked([(0.0, 2.0)], limits=nothing, baseline=[TOLERANCE]).allowed
+    assert checked([(3 * TOLERANCE, 1.0)], limits=nothing).limits == ("max_dose", "max_on_board")
 
 
 def test_what_was_given_less_than_nothing_counts_as_nothing() -> None:
@@ -244,6 +276,10 @@ def checked(actions: list[tuple[float, float]], *, limits: Limits = LIMITS, **kn
         ([(0.0, 1.5)], {"levels": [NAN]}, ("floor",)),
         ([(0.0, 0.5)], {"levels": [30.0]}, ()),
         ([(0.0, 1.0), (1.0, 1.0)], {"levels": [30.0, 79.9]}, ("floor",)),
+        ([(0.0, 1.05)], {"levels": [79.9]}, ("floor",)),
+        ([(0.0, 1.05)], {"on_board": [6.1], "baseline": [0.0]}, ("max_on_board",)),
+        ([(0.0, 1.05)], {"baseline": [9.0]}, ("max_rate",)),
+        ([(-0.01, 1.0)], {"levels": [30.0], "on_board": [99.0]}, ("max_dose",)),
         ([(0.0, 2.0)], {"baseline": [1.5]}, ()),
         ([(0.0, 2.0)], {"baseline": [1.5 + 0.9 * TOLERANCE]}, ()),
         ([(0.0, 2.0)], {"baseline": [1.5 + 1.5 * TOLERANCE]}, ("max_rate",)),
@@ -332,6 +368,13 @@ NARROW = replace(WIDE, per_visit=0.4)  # one visit changes more than lows allow
 def test_a_line_at_its_edges(changes: dict[str, Any], inside: float, outside: float) -> None:
     assert guard_line(line(**changes), inside).allowed, guard_line(line(**changes), inside).reasons
     assert not guard_line(line(**changes), outside).allowed
+
+
+def test_a_lines_tolerance_itself_is_within() -> None:
+    still = replace(WIDE, per_visit=0.0, low_ratio=1.0, high_ratio=1.0)
+    item = line(current=EDGE, limits=still)  # may not change at all, and is a millionth
+    assert guard_line(item, 2 * EDGE).allowed and guard_line(item, 0.0).allowed
+    assert not guard_line(item, 2.5 * EDGE).allowed
 
 
 @pytest.mark.parametrize(("days", "enough"), [(EVIDENCE, True), (EVIDENCE - 0.01, False), (NAN, False)])
