@@ -370,6 +370,16 @@ def test_a_line_at_its_edges(changes: dict[str, Any], inside: float, outside: fl
     assert not guard_line(line(**changes), outside).allowed
 
 
+def test_caps_are_widened_for_less_treatment_only() -> None:
+    tight = replace(WIDE, low_ratio=0.9, high_ratio=1.1)
+    for direction, value in ((1, 0.85), (-1, 1.15)):
+        assert not guard_line(line(limits=tight, direction=direction), value).allowed
+        assert guard_line(line(limits=tight, direction=direction, breach=True), value).allowed
+    more = guard_line(line(breach=True, danger=True), 1.25).reasons
+    assert ["more than 20% in one visit" in more[0], "low-level target" in more[-1]] == [True, True]
+    assert not guard_line(line(breach=True, limits=tight), 1.15).allowed
+
+
 def test_a_lines_tolerance_itself_is_within() -> None:
     still = replace(WIDE, per_visit=0.0, low_ratio=1.0, high_ratio=1.0)
     item = line(current=EDGE, limits=still)  # may not change at all, and is a millionth
