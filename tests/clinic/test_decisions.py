@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from careplan.clinic import decisions
-from careplan.clinic.decisions import DANGER, INSULIN, TYPED_REASON, Exposure, draft_problems, exposure, exposure_at
-from careplan.clinic.decisions import problems as all_problems
 from careplan.clinic.views import Decision, Line
-from careplan.glucose import DAY
+from careplan.therapies.glucose import decisions
+from careplan.therapies.glucose.decisions import DANGER, INSULIN, TYPED_REASON, Exposure, draft_problems, exposure, exposure_at
+from careplan.therapies.glucose.decisions import problems as all_problems
+from careplan.therapies.glucose.declaration import DAY
 from tests.limits_table import LINES, LOWS
 
 from .build import line

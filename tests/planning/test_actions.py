@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from careplan.glucose import GLUCOSE
 from careplan.planning.actions import MULTIPLES, NO_CHANGE, SHARES, added, carried, dose_channels, dose_table, remaining, sampled
+from careplan.therapies.glucose.declaration import GLUCOSE
 
 
 def test_the_grid_of_candidates() -> None:

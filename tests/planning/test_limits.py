@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 
-from careplan.glucose import GLUCOSE, LINE_LIMITS
 from careplan.planning.safety import (
     Bounds,
     DoseContext,
@@ -21,6 +20,7 @@ from careplan.planning.safety import (
     guard_doses,
     guard_line,
 )
+from careplan.therapies.glucose.declaration import GLUCOSE, LINE_LIMITS
 from careplan.therapy import Limits, LineLimits
 from tests.limits_table import CAPS, CHANNELS, EVIDENCE, LINES, READING_AGE
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from careplan.glucose import GLUCOSE, Regimen
 from careplan.records import to_series
 from careplan.records.grid import CHANGE_LOG, LONGEST_HOLD, SILENCE, USUAL_SILENCE, impulses, levels, rates, spread, until
+from careplan.therapies.glucose.declaration import GLUCOSE, Regimen
 from tests.reached import reached, reaches
 from tests.records.test_grid import BASAL, BOLUS, FIRST, GLUCOSE_, known, record
 
