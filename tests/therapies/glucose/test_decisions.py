@@ -12,9 +12,8 @@ from careplan.therapies.glucose import decisions
 from careplan.therapies.glucose.decisions import DANGER, INSULIN, TYPED_REASON, Exposure, draft_problems, exposure, exposure_at
 from careplan.therapies.glucose.decisions import problems as all_problems
 from careplan.therapies.glucose.declaration import DAY
+from tests.clinic.build import line
 from tests.limits_table import LINES, LOWS
-
-from .build import line
 
 NAN = math.nan
 SAFE, LOW, GRAVE = Exposure(4000, 1.0, 0.1), Exposure(4000, 5.0, 0.1), Exposure(4000, 9.0, 0.1)
