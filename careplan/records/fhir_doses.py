@@ -51,7 +51,8 @@ def medication_rows(resource: Resource, medications: Mapping[str, Resource]) -> 
     value, written = rates[0]
     if isnan(value) or [channel for channel, _ in parts] != ["bolus"]:
         return dropped("not a rate of fast insulin", "dosage", written)
-    return [Row("dosage", written, time[0], "basal", value, nan if time[1] == 0 else time[1], given)]
+    lasts = time[1] if "effectivePeriod" in resource else nan  # from a moment on, until the next
+    return [Row("dosage", written, time[0], "basal", value, lasts, given)]
 
 
 def dose_rows(dose: Resource, parts: list[tuple[str, float]], moment: Moment, lasts: float, given: str) -> Rows:

@@ -15,6 +15,7 @@ from careplan.records.text import check_zone
 Group = Literal["adult", "adolescent", "child"]
 GROUPS: tuple[Group, ...] = ("adult", "adolescent", "child")
 ADOLESCENT, ADULT = 12, 18  # years of age
+PLAIN = re.compile(r"[\w.\-](?:[\w .\-]{0,98}[\w.\-])?")  # a name that is safe to print and to store
 REFERENCE = re.compile(r"(.*?)/?Patient/([A-Za-z0-9.\-]{1,64})")
 
 
@@ -63,7 +64,7 @@ class People:
     def name_of(self, key: str) -> str:
         """The person's name in the store: careplan's own where it wrote the Patient, else made of the id."""
         own = [one["value"] for one in as_list(self.patients.get(key, {}).get("identifier")) if one.get("system") == PATIENT]
-        if own and isinstance(own[0], str) and own[0].strip():
+        if own and isinstance(own[0], str) and PLAIN.fullmatch(own[0]):
             return own[0]
         text = key.rpartition("|")[2] if "|" in key else key.removeprefix("Patient/").removeprefix("urn:uuid:")
         return "fhir-" + (re.sub(r"[^\w.-]+", "-", re.sub(r"^https?://", "", text)).strip("-") or "patient")
