@@ -23,7 +23,8 @@ from careplan.world import calibration
 from careplan.world.corpus import Branches, Corpus
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation, personalise
-from cohorts.physiology import Body, Inputs, Physiology, advance
+from cohorts.bodies import Body, Inputs, advance
+from cohorts.physiology import Physiology
 from cohorts.policies import Behaviour
 from cohorts.population import GROUPS, Population, join, sample_population
 from cohorts.replay import KEEP, Change, Replay, branch, replay
