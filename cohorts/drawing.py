@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from careplan.glucose import Group
+from careplan.therapies.glucose.declaration import Group
 from cohorts.bodies import Body, Equations
 
 

@@ -8,7 +8,7 @@ from typing import Literal, cast, get_args
 
 import torch
 
-from careplan.glucose import Group
+from careplan.therapies.glucose.declaration import Group
 from cohorts import assorted, minimal, padova, sorensen
 from cohorts.drawing import Drawn
 

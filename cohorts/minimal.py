@@ -15,7 +15,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from careplan.glucose import Group
+from careplan.therapies.glucose.declaration import Group
 from cohorts.bodies import PMOL_PER_UNIT, Amounts, Body, Equations, Inputs
 from cohorts.drawing import TYPICAL, Drawn, daily_rhythm, jointly
 

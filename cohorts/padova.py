@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from careplan.glucose import Group
+from careplan.therapies.glucose.declaration import Group
 from cohorts.drawing import TYPICAL, Drawn, daily_rhythm, jointly
 from cohorts.physiology import Physiology, Secreting, fasting
 from cohorts.secretion import insulin_for, resting_under, secreted_at, untreated

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from careplan.glucose import BLOCKS, Group, Regimen
+from careplan.therapies.glucose.declaration import BLOCKS, Group, Regimen
 from cohorts import families
 from cohorts.bodies import Body, Equations, advance, long_acting_steady, resting
 from cohorts.drawing import Drawn
