@@ -1,6 +1,6 @@
 """The families of bodies, by name: structurally different equations of the same disease, each with its own population.
 
-A body here is never a real one; what a model learned from one family it must show on another (docs/cohorts.md).
+A body here is never a real one; what a model learned from one family it must show on another (docs/explanation/cohorts.md).
 """
 
 from collections.abc import Callable
