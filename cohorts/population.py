@@ -18,6 +18,10 @@ from cohorts.settings import duration, settings_that_suit
 Cohort = Literal[Group, "type2"]
 GROUPS: tuple[Group, ...] = get_args(Group)  # of type 1: what the world model is trained and judged on
 COHORTS: tuple[Cohort, ...] = (*GROUPS, "type2")
+# Every cohort there is, by the name it is asked for: of other families of equations than UVA/Padova, "minimal-adult" and so on.
+NAMED: dict[str, tuple[Family, Cohort]] = {group: ("padova", group) for group in COHORTS} | {
+    f"{family}-{group}": (family, group) for family in families.FAMILIES[1:] for group in GROUPS
+}
 LONG_ACTING_AT = 22 * 60  # minutes after midnight
 
 

@@ -11,7 +11,6 @@ insulin's effects, half of it on the liver's, uptake on the periphery's, pace on
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import ClassVar
 
 import torch
@@ -85,8 +84,7 @@ def excreted(kidney: Tensor) -> Tensor:
     return torch.where(kidney < 460, 71 + 71 * torch.tanh(0.011 * (kidney - 460)), -330 + 0.872 * kidney)
 
 
-@cache
-def _circulation(dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def _circulation() -> tuple[Tensor, Tensor]:
     """The linear parts, `[8, 8]` and `[7, 7]` a minute: d/dt of glucose and of insulin by flow, diffusion and clearance."""
     sugar, hormone = torch.zeros(8, 8, dtype=torch.float64), torch.zeros(7, 7, dtype=torch.float64)
 
@@ -135,7 +133,10 @@ def _circulation(dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     join(hormone, at["tissue"], at["tissue"], -1 / ENTERING)
     cleared = (1 - TISSUES) / TISSUES / flow["periphery"] - ENTERING / INTERSTITIAL  # min/L
     join(hormone, at["tissue"], at["tissue"], -1 / cleared / INTERSTITIAL)
-    return sugar.to(dtype), hormone.to(dtype)
+    return sugar, hormone
+
+
+CIRCULATION = _circulation()
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +170,7 @@ class Sorensen(Equations):
         most = self.most * given.pace
         muscle, hepatic = self.muscle * given.sensitivity, self.hepatic * (0.5 + 0.5 * given.sensitivity)
         dose = MAN * MILLI_UNIT * self.potency  # a man's mU for a pmol/kg
-        sugars, hormones = _circulation(self.weight.dtype)
+        sugars, hormones = (part.to(self.weight) for part in CIRCULATION)
 
         def rate(x: Amounts) -> Amounts:
             stomach, bowel, *blood = x
@@ -245,7 +246,7 @@ CORRELATION = {("muscle", "hepatic"): 0.3, ("weight", "carbs"): 0.5, ("weight", 
 def rest(who: Sorensen, level: Tensor, infused: Tensor) -> tuple[Tensor, Tensor]:
     """The state `[B, S]` of a body that is steady, but for its liver, at an arterial glucose `[B]` mg/dL while so much insulin
     appears, a man's mU/min `[B]`; and what the liver then makes beyond what leaves it, mg/min `[B]`."""
-    _, hormones = _circulation(torch.float64)
+    hormones = CIRCULATION[1]
     source = torch.zeros(7, dtype=torch.float64)
     source[1] = 1 / PLASMA["heart"]
     insulin = -torch.linalg.solve(hormones, source).to(level).unsqueeze(1) * infused * who.potency  # [7, B]
