@@ -81,7 +81,7 @@ class Replay:
             ends = np.select([value <= LOW, value >= HIGH], ["low", "high"], "") if channel.name == "glucose" else ""
             columns = {"time": series.times[rows].as_unit("ns"), "channel": channel.name, "value": value, "duration": duration}
             frames.append(pd.DataFrame({**columns, "flag": ends, "origin": [f"replay:{row}" for row in rows]}))
-        table = pd.concat(frames).astype({"channel": object, "flag": object, "origin": object})
+        table = pd.concat(frames).assign(product="").astype(dict.fromkeys(("channel", "flag", "origin", "product"), object))
         return table.sort_values(["time", "channel"], kind="stable", ignore_index=True)
 
 

@@ -16,16 +16,13 @@ COLUMNS = {
     "channel": "object",  # a channel of the therapy
     "value": "float64",  # in the channel's unit; for a rate, the rate
     "duration": "float64",  # minutes a rate or extended impulse lasts; 0 for a point; NaN: until the next event of the channel
-    "flag": "object",  # none, one or several of FLAGS, separated by a space
+    "flag": "object",  # words of `FLAGS`, separated by a space; mostly ""
     "origin": "object",  # "file:row" it was read from
+    "product": "object",  # the insulin's brand where the source names one; mostly ""
 }
-
-FLAGS = {
-    "low": "below what the device can measure; the value is that limit",
-    "high": "above what the device can measure; the value is that limit",
-    "fingerstick": "a blood glucose meter's reading, not a sensor's",
-    "automatic": "dosed by a pump's algorithm, not by a person",
-}
+# fingerstick: measured in blood, by a meter or to calibrate a sensor; low, high: censored at the value; automatic: dosed by a
+# pump's algorithm.
+FLAGS = ("fingerstick", "low", "high", "automatic")
 
 Action = Literal["dropped", "changed"]
 
@@ -86,12 +83,20 @@ class PatientRecord:
     why: str = ""  # what in the files told the format
 
 
-def flagged(flags: pd.Series, word: str) -> NDArray[np.bool_]:
-    """`[N]` where one of the words of `flags` `[N]` is `word`."""
-    with_word = [flag for flag in flags.unique() if word in flag.split()]
-    return flags.isin(with_word).to_numpy(dtype=bool)
-
-
 def events_frame(rows: Iterable[tuple[object, ...]] = ()) -> pd.DataFrame:
-    """A canonical table from `(time, channel, value, duration, flag, origin)` rows."""
-    return pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(COLUMNS)
+    """A canonical table from `(time, channel, value, duration, flag, origin[, product])` rows."""
+    whole = [(*row, *("",) * (len(COLUMNS) - len(row))) for row in rows]
+    return pd.DataFrame(whole, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def flagged(events: pd.DataFrame, word: str) -> NDArray[np.bool_]:
+    """`[N]` the events whose flag holds a word of `FLAGS`."""
+    codes, texts = pd.factorize(events["flag"])
+    holds = np.array([word in str(text).split() for text in texts] + [False])  # the last for a missing flag, coded -1
+    return holds[codes]
+
+
+def join_flags(*flags: str) -> str:
+    """One flag that holds the words of all, each once, in the order of `FLAGS`."""
+    words = {word for flag in flags for word in flag.split()}
+    return " ".join(word for word in FLAGS if word in words)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from careplan.glucose import GLUCOSE, MG_PER_MMOL
-from careplan.records.events import FLAGS, Correction, PatientRecord, RecordError, Refused, refusing
+from careplan.records.events import FLAGS, Correction, PatientRecord, RecordError, Refused, join_flags, refusing
 from careplan.records.head import header_of
 from careplan.records.sheet import (
     Sheet,
@@ -198,11 +198,11 @@ def long_cells(rows: Rows, time: pd.Series) -> pd.DataFrame:
     if "flag" in rows.cells:
         flags = rows.cells["flag"].iloc[index].reset_index(drop=True).str.lower()
         flags = flags.where(~flags.isin(MISSING), "")
-        odd = ~flags.map(lambda words: set(words.split()) <= set(FLAGS)).astype(bool)
+        odd = flags.map(lambda flag: not set(flag.split()) <= set(FLAGS)).astype(bool)
         if odd.any():
-            row, written = int(cells["row"][odd].iloc[0]), flags[odd].iloc[0]
-            raise RecordError(f"expected words of {', '.join(FLAGS)}, found {written!r}", file=rows.file, row=row, field="flag")
-        cells["flag"] = flags.where(flags != "", cells["flag"])
+            problem = f"expected words of {FLAGS}, found {flags[odd].iloc[0]!r}"
+            raise RecordError(problem, file=rows.file, row=int(cells["row"][odd].iloc[0]), field="flag")
+        cells["flag"] = [join_flags(*both) for both in zip(cells["flag"], flags, strict=True)]
     return cells
 
 

@@ -168,3 +168,17 @@ def test_a_rate_delivers_what_it_says(rows: list[tuple[float, float, float]]) ->
     given = float(series.values[:, BASAL].sum()) * 5 / 60
     assert given == pytest.approx(said, abs=5.0 * 2 * len(rows) * 5 / 60)  # the edges of a stretch round to half a step
     assert series.values[:, BASAL].max() <= max(rate for _, rate, _ in rows) + 1e-4
+
+
+def test_a_sensor_wins_over_a_finger_stick_in_its_step() -> None:
+    rows = [(0, 100.0, ""), (1, 160.0, "fingerstick"), (7, 150.0, "fingerstick low"), (8, 130.0, "fingerstick"), (10, 110.0, "")]
+    frame = events_frame((FIRST + pd.Timedelta(minutes=m), "glucose", value, 0.0, flag, "f:1") for m, value, flag in rows)
+    series = to_series(PatientRecord("p", "UTC", frame))
+    assert series.values[:, GLUCOSE_].tolist() == [100, 140, 110]
+
+
+def test_finger_sticks_alone_are_the_readings() -> None:
+    frame = events_frame((FIRST + pd.Timedelta(hours=h), "glucose", 100.0 + h, 0.0, "fingerstick", "f:1") for h in (0, 5, 11))
+    series = to_series(PatientRecord("p", "UTC", frame))
+    assert known(series, GLUCOSE_) == [0, 60, 132]
+    assert series.values[[0, 60, 132], GLUCOSE_].tolist() == [100, 105, 111]
