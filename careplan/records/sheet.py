@@ -233,20 +233,18 @@ def year_typos(sheet: Sheet) -> None:
 
 
 def drop_duplicates(sheet: Sheet) -> None:
-    """Rule "duplicate": the same value (of the same product) in the same channel at the same time. Rule "repeated time": a level
-    or rate has one value at a time, the first reading and the last rate. A sensor and a finger stick are two sources: neither
-    repeats the other."""
-    sheet.drop(duplicated(sheet, "value", "duration", *(["product"] if "product" in sheet.cells else [])), "duplicate")
+    """Rule "duplicate": the same value (of one product) in the same channel at one time. Rule "repeated time": a level or a rate
+    has one value at a time, the first reading and the last rate. A finger stick repeats no sensor's reading."""
+    sheet.drop(repeats(sheet, "value", "duration", *(["product"] if "product" in sheet.cells else [])), "duplicate")
     for channel in GLUCOSE.channels:
         if channel.form != "impulse" and channel.name != "activity":
             keep: Literal["first", "last"] = "first" if channel.form == "level" else "last"
-            again = duplicated(sheet, keep=keep)
-            sheet.drop(sheet.of(channel.name) & again, "repeated time")
+            sheet.drop(sheet.of(channel.name) & repeats(sheet, keep=keep), "repeated time")
 
 
-def duplicated(sheet: Sheet, *columns: str, keep: Literal["first", "last"] = "first") -> Mask:
-    """`[N]` cells that repeat another's channel, time and `columns`, sensors and finger sticks apart."""
-    cells = sheet.cells.assign(stick=flagged(sheet.cells, "fingerstick"))
+def repeats(sheet: Sheet, *columns: str, keep: Literal["first", "last"] = "first") -> Mask:
+    """`[N]` cells that repeat another's channel, time and `columns`; sensors and finger sticks apart."""
+    cells = sheet.cells.assign(stick=flagged(sheet.cells["flag"], "fingerstick"))
     return cells.duplicated(["channel", "time", "stick", *columns], keep=keep).to_numpy(dtype=bool)
 
 
@@ -257,8 +255,7 @@ def one_stream(sheet: Sheet) -> None:
     reading that repeats the value before it is dropped. Where they do not, nothing says which stream is the patient's, and the
     day's readings are dropped. A sensor that reads every minute is left alone, and so are finger sticks.
     """
-    sensor = sheet.of("glucose") & ~flagged(sheet.cells, "fingerstick")
-    cells = sheet.cells[sensor].sort_values("time", kind="stable")
+    cells = sheet.cells[sheet.of("glucose") & ~flagged(sheet.cells["flag"], "fingerstick")].sort_values("time", kind="stable")
     close = (cells["time"].diff() < CLOSE).to_numpy(dtype=bool)
     if not close.any() or close.mean() > 0.8:
         return

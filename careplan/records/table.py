@@ -198,10 +198,10 @@ def long_cells(rows: Rows, time: pd.Series) -> pd.DataFrame:
     if "flag" in rows.cells:
         flags = rows.cells["flag"].iloc[index].reset_index(drop=True).str.lower()
         flags = flags.where(~flags.isin(MISSING), "")
-        odd = flags.map(lambda flag: not set(flag.split()) <= set(FLAGS)).astype(bool)
+        odd = ~flags.map(lambda words: set(words.split()) <= set(FLAGS)).astype(bool)
         if odd.any():
-            problem = f"expected words of {FLAGS}, found {flags[odd].iloc[0]!r}"
-            raise RecordError(problem, file=rows.file, row=int(cells["row"][odd].iloc[0]), field="flag")
+            row, written = int(cells["row"][odd].iloc[0]), flags[odd].iloc[0]
+            raise RecordError(f"expected words of {', '.join(FLAGS)}, found {written!r}", file=rows.file, row=row, field="flag")
         cells["flag"] = [join_flags(*both) for both in zip(cells["flag"], flags, strict=True)]
     return cells
 

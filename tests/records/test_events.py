@@ -6,14 +6,14 @@ from careplan.records.events import COLUMNS, events_frame, flagged, join_flags
 
 
 def test_a_flag_is_found_by_its_word() -> None:
-    events = pd.DataFrame({"flag": ["", "low", "fingerstick low", "slow", None, "fingerstick"]})
-    assert flagged(events, "low").tolist() == [False, True, True, False, False, False]
-    assert flagged(events, "fingerstick").tolist() == [False, False, True, False, False, True]
-    assert flagged(events_frame(), "low").tolist() == []
+    flags = pd.Series(["", "low", "fingerstick low", "slow", "fingerstick"])
+    assert flagged(flags, "low").tolist() == [False, True, True, False, False]
+    assert flagged(flags, "fingerstick").tolist() == [False, False, True, False, True]
+    assert flagged(events_frame()["flag"], "low").tolist() == []
 
 
 def test_flags_join_in_one_order() -> None:
-    assert join_flags("low", "fingerstick", "", "low") == "fingerstick low"
+    assert join_flags("fingerstick", "low", "", "fingerstick") == "low fingerstick"
     assert join_flags() == ""
 
 

@@ -170,11 +170,12 @@ def test_a_rate_delivers_what_it_says(rows: list[tuple[float, float, float]]) ->
     assert series.values[:, BASAL].max() <= max(rate for _, rate, _ in rows) + 1e-4
 
 
-def test_a_sensor_wins_over_a_finger_stick_in_its_step() -> None:
-    rows = [(0, 100.0, ""), (1, 160.0, "fingerstick"), (7, 150.0, "fingerstick low"), (8, 130.0, "fingerstick"), (10, 110.0, "")]
+def test_a_sensor_wins_over_a_finger_stick_near_it() -> None:
+    rows = [(0, 100.0, ""), (1, 160.0, "fingerstick"), (5, 105.0, ""), (12, 150.0, "fingerstick low"), (40, 130.0, "fingerstick")]
     frame = events_frame((FIRST + pd.Timedelta(minutes=m), "glucose", value, 0.0, flag, "f:1") for m, value, flag in rows)
     series = to_series(PatientRecord("p", "UTC", frame))
-    assert series.values[:, GLUCOSE_].tolist() == [100, 140, 110]
+    assert known(series, GLUCOSE_) == [0, 1, 8]  # the one at 40 min stands in a gap
+    assert series.values[[0, 1, 8], GLUCOSE_].tolist() == [100, 105, 130]
 
 
 def test_finger_sticks_alone_are_the_readings() -> None:
