@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from careplan.records import azt1d, nightscout, t1d_uom, table
+from careplan.records import azt1d, nightscout, t1d_uom, table, tidepool
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused
 from careplan.records.head import head_of, seen
 from careplan.records.text import Source, check_zone
@@ -43,6 +43,7 @@ FORMATS: tuple[Format, ...] = (
         site=("api/v1/status.json", ("apiEnabled", "Invalid/Missing")),
     ),
     Format("t1d-uom", t1d_uom.recognise, t1d_uom.read_t1d_uom),
+    Format("tidepool", tidepool.recognise, tidepool.read_tidepool),
     Format("table", table.recognise, table.read_table),
 )
 
