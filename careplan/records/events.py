@@ -1,6 +1,6 @@
 """The canonical events table: what every reader produces and the store keeps."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
@@ -82,6 +82,7 @@ class PatientRecord:
     group: Literal["adult", "adolescent", "child"] = "adult"
     regimen: Regimen | None = None  # where the source states one
     files: tuple[str, ...] = field(default=())
+    ignored: Mapping[str, int] = field(default_factory=dict)  # rows of no channel, by the rule that names their kind
     source: str = ""  # the format it was read from
     why: str = ""  # what in the files told the format
 
