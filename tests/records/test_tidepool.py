@@ -255,16 +255,19 @@ kinds = {
     "deviceEvent": {"subType": st.sampled_from(["alarm", "calibration"]), "value": numbers},
     "steps": {},
 }
-stamps = st.integers(0, 300).map(at) | st.sampled_from(["", "soon"])
+stamps = st.integers(0, 300).map(lambda minute: at(minute) if minute else "soon")
 document = st.sampled_from(sorted(kinds)).flatmap(
     lambda kind: st.fixed_dictionaries({**kinds[kind], "time": stamps}).map(lambda fields: {**COMMON, "type": kind, **fields})
 )
 
 
 @QUICK
-@given(st.lists(document, min_size=1, max_size=25))
+@given(st.lists(document, min_size=1, max_size=12))
 def test_every_document_is_an_event_or_told(tmp_path: Path, documents: list[dict[str, Any]]) -> None:
-    sound = [doc(5 * n, type="cbg", units="mmol/L", value=6 + n / 10) for n in range(400, 430)]
+    sound = [doc(5 * n, type="cbg", units="mmol/L", value=6 + n / 50) for n in range(100, 150)]
+    sound += [doc(5 * n, type="bolus", normal=1 + n / 100) for n in range(100, 150)]
+    sound += [doc(5 * n, type="wizard", carbInput=n) for n in range(100, 150)]
+    sound += [doc(5 * n, type="basal", rate=n / 100, duration=300_000) for n in range(100, 150)]
     path = written(tmp_path, *documents, *sound)
     try:
         [record] = read(path, zone="UTC")
