@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from careplan.records import azt1d, clarity, libreview, nightscout, t1d_uom, table, tidepool
+from careplan.records import azt1d, clarity, glooko, libreview, nightscout, t1d_uom, table, tidepool
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused
 from careplan.records.head import head_of, seen
 from careplan.records.text import Source, check_zone
@@ -37,6 +37,7 @@ class Format:
 FORMATS: tuple[Format, ...] = (
     Format("azt1d", azt1d.recognise, azt1d.read_azt1d),
     Format("clarity", clarity.recognise, clarity.read_clarity),
+    Format("glooko", glooko.recognise, glooko.read_glooko),
     Format("libreview", libreview.recognise, libreview.read_libreview),
     Format(
         "nightscout",

@@ -57,6 +57,24 @@ def test_h10_tidepool_api(data: Path) -> None:
     assert record.regimen.correction_factor == pytest.approx((50.0,), abs=0.01)
 
 
+def test_h11_glooko_de(data: Path) -> None:
+    [record] = read(data / "cases" / "h11_glooko_de.zip", zone="Europe/Berlin")
+    assert (record.source, record.patient) == ("glooko", "glooko-h11_glooko_de")
+    assert of(record, "glucose") == [
+        ("23:01:16", 191, 0, ""),
+        ("23:06:16", 188, 0, ""),
+        ("23:11:16", 40, 0, ""),
+        ("23:16:16", 64, 0, ""),
+    ]
+    assert of(record, "bolus") == [("07:06:16", 2.2, 0, ""), ("11:00:00", 2, 0, ""), ("11:00:00", 3, 120, "")]
+    assert of(record, "carbs") == [("07:06:16", 22, 0, ""), ("09:00:00", 15, 0, ""), ("11:00:00", 50, 0, "")]
+    assert of(record, "basal") == [("23:01:00", 0.71, 60, ""), ("00:01:00", 0.355, 30, ""), ("00:31:00", 0, 15, "")]
+    assert of(record, "long_acting") == [("21:00:00", 14, 0, "")]
+    assert of(record, "activity") == [("17:00:00", 4.5, 45, "")]
+    assert told(record) == {"extended bolus": 1, "daily total": 1, "duplicate": 1}
+    assert record.ignored == {"daily total": 1}
+
+
 def test_h15_table_lo_hi(data: Path) -> None:
     [record] = read(data / "cases" / "h15_table_lo_hi.csv", zone="Europe/Madrid")
     readings = record.events[record.events["channel"] == "glucose"]
