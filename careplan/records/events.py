@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from careplan.glucose import Regimen
+from careplan.therapies.glucose.declaration import Regimen
 
 COLUMNS = {
     "time": "datetime64[ns, UTC]",  # when it was measured, or began

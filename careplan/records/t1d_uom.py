@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from careplan.glucose import MG_PER_MMOL
 from careplan.records.events import PatientRecord, RecordError, Refused, refusing
 from careplan.records.head import header_of
 from careplan.records.sheet import (
@@ -28,6 +27,7 @@ from careplan.records.sheet import (
     year_typos,
 )
 from careplan.records.text import Rows, Source, check_zone, dates, find_files, normal, numbers, read_header, read_rows, to_utc
+from careplan.therapies.glucose.declaration import MG_PER_MMOL
 
 BESIDE = {
     **{"bgts": "value", "bolusts": "bolusdose", "basalts": "basaldose", "mealts": "carbsg", "activityts": "met"},

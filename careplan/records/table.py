@@ -13,7 +13,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from careplan.glucose import GLUCOSE, MG_PER_MMOL
 from careplan.records.events import FLAGS, Correction, PatientRecord, RecordError, Refused, join_flags, refusing
 from careplan.records.head import header_of
 from careplan.records.sheet import (
@@ -31,6 +30,7 @@ from careplan.records.sheet import (
 )
 from careplan.records.table_rows import AMOUNTS, recognise_header, table_rows
 from careplan.records.text import MISSING, Rows, Source, check_zone, dates, find_files, is_missing, numbers, to_utc
+from careplan.therapies.glucose.declaration import GLUCOSE, MG_PER_MMOL
 
 CHANNELS = {channel.name.replace("_", ""): channel.name for channel in GLUCOSE.channels}
 PATTERNS = ("*.csv", "*.tsv", "*.txt", "*.xlsx", "*.xls", "*.ods", "*.parquet")

@@ -14,7 +14,6 @@ from typing import Any
 
 import pandas as pd
 
-from careplan.glucose import MG_PER_MMOL, Regimen
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused, join_flags, refusing
 from careplan.records.head import XLS, XLSX
 from careplan.records.insulins import find_insulin
@@ -23,6 +22,7 @@ from careplan.records.text import Source, check_zone, find_files, read_text
 from careplan.records.tidepool_book import book_documents
 from careplan.records.tidepool_settings import regimen_of
 from careplan.records.web import parse_json
+from careplan.therapies.glucose.declaration import MG_PER_MMOL, Regimen
 
 Document = dict[str, Any]
 Row = tuple[object, ...]  # of `CELLS`, and the product

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from careplan.glucose import MG_PER_MMOL, Regimen
+from careplan.therapies.glucose.declaration import MG_PER_MMOL, Regimen
 
 MS = 60_000.0
 HIGHEST_MMOL = 22.0  # mmol/L a unit lowers at the most; a larger number is mg/dL whatever the unit says

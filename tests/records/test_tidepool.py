@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from careplan.glucose import MG_PER_MMOL
 from careplan.records import PatientRecord, RecordError, read
+from careplan.therapies.glucose.declaration import MG_PER_MMOL
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 COMMON = {"timezoneOffset": 60, "uploadId": "u", "deviceId": "d"}
