@@ -34,9 +34,9 @@ def add_events(
 ) -> dict[str, int]:
     """Adds what is new of a canonical table, as one audited import batch; returns how many by channel. Nothing new, no batch.
 
-    events: columns time (UTC), channel, value, duration (minutes, NaN until the next), flag, origin, and product where known. run:
-    names the import that this batch is one patient's part of. The caller holds the write transaction and has added the patient.
-    Raises `ValueError` for a value that is not finite.
+    events: columns time (UTC), channel, value, duration (minutes, NaN until the next), flag, origin, and product where known.
+    run: names the import that this batch is one patient's part of. The caller holds the write transaction and has added the
+    patient. Raises `ValueError` for a value that is not finite.
     """
     fresh = new_events(session, patient, events)
     added = {str(channel): int(count) for channel, count in fresh["channel"].value_counts().sort_index().items()}
