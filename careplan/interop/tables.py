@@ -9,13 +9,13 @@ import pandas as pd
 from careplan.clinic.records import load_record
 from careplan.interop.fhir import ExportError, note_export
 from careplan.records.events import PatientRecord
-from careplan.store import Database
+from careplan.store import Actor, Database
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for a formula at the start of a cell
 
 
 def export_table(
-    db: Database, patient: str, path: str | Path, *, format: Literal["csv", "parquet"] = "csv", actor: str | None = None
+    db: Database, patient: str, path: str | Path, *, format: Literal["csv", "parquet"] = "csv", actor: Actor | None = None
 ) -> int:
     """Writes every event of a patient, a row each, with their clock, group and weight; returns how many rows.
 
