@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from careplan.cli import evaluate as cli_evaluate
+from careplan.cli import export as cli_export
 from careplan.cli import replay as cli_replay
 from careplan.cli import world as cli_world
 from careplan.cli.shell import Json, database_url, print_json, stderr, stdout, store, warn
@@ -45,6 +46,7 @@ app.add_typer(db_app, name="db")
 app.add_typer(cli_world.app)
 app.add_typer(cli_evaluate.app, name="evaluate")
 app.add_typer(cli_replay.app)
+app.add_typer(cli_export.app, name="export")
 
 
 class Group(StrEnum):

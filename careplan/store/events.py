@@ -34,9 +34,9 @@ def add_events(
 ) -> dict[str, int]:
     """Adds what is new of a canonical table, as one audited import batch; returns how many by channel. Nothing new, no batch.
 
-    events: columns time (UTC), channel, value, duration (minutes, NaN until the next), flag, origin. run: names the import that
-    this batch is one patient's part of. The caller holds the write transaction and has added the patient. Raises `ValueError` for
-    a value that is not finite.
+    events: columns time (UTC), channel, value, duration (minutes, NaN until the next), flag, origin, and product where known.
+    run: names the import that this batch is one patient's part of. The caller holds the write transaction and has added the
+    patient. Raises `ValueError` for a value that is not finite.
     """
     fresh = new_events(session, patient, events)
     added = {str(channel): int(count) for channel, count in fresh["channel"].value_counts().sort_index().items()}
@@ -80,6 +80,7 @@ def new_events(session: Session, patient: str, events: pd.DataFrame) -> pd.DataF
             "duration": events["duration"].fillna(UNTIL_NEXT),
             "flag": events["flag"],
             "origin": events["origin"],
+            "product": events.get("product", ""),
         }
     )
     if not np.isfinite(table["value"]).all():
@@ -102,7 +103,7 @@ def read_events(
     end: datetime | None = None,
 ) -> pd.DataFrame:
     """A patient's canonical table, sorted by time; `start` inclusive, `end` exclusive."""
-    names = ["time", "channel", "value", "duration", "flag", "origin"]
+    names = ["time", "channel", "value", "duration", "flag", "origin", "product"]
     query = select(*(getattr(Event, name) for name in names)).where(Event.patient == patient)
     if channels is not None:
         query = query.where(Event.channel.in_(channels))
@@ -116,10 +117,10 @@ def read_events(
 
 def read_hashed(session: Session, patient: str) -> tuple[pd.DataFrame, str]:
     """All of `read_events` and the `data_hash`, the events being fetched once."""
-    query = select(*HASHED, Event.origin).where(Event.patient == patient).order_by(*KEYED)
+    query = select(*HASHED, Event.origin, Event.product).where(Event.patient == patient).order_by(*KEYED)
     rows = session.connection().execute(query).all()
-    channel, time, value, duration, flag, origin = (_field(rows, index) for index in range(6))
-    return _table([time, channel, value, duration, flag, origin]), _digest([tuple(row[:5]) for row in rows])
+    channel, time, value, duration, flag, origin, product = (_field(rows, index) for index in range(7))
+    return _table([time, channel, value, duration, flag, origin, product]), _digest([tuple(row[:5]) for row in rows])
 
 
 def _field(rows: Sequence[Any], index: int) -> list[Any]:
@@ -128,7 +129,7 @@ def _field(rows: Sequence[Any], index: int) -> list[Any]:
 
 def _table(columns: Sequence[Sequence[Any]]) -> pd.DataFrame:
     """Columns of events in the order of their key, as a canonical table, sorted by time."""
-    time, channel, value, duration, flag, origin = columns
+    time, channel, value, duration, flag, origin, product = columns
     length = np.array(duration, dtype=np.float64)
     table = pd.DataFrame(
         {
@@ -138,6 +139,7 @@ def _table(columns: Sequence[Sequence[Any]]) -> pd.DataFrame:
             "duration": np.where(length == UNTIL_NEXT, np.nan, length),
             "flag": pd.Series(flag, dtype=object),
             "origin": pd.Series(origin, dtype=object),
+            "product": pd.Series(product, dtype=object),
         }
     )
     return table.take(np.argsort(np.array(time, dtype=np.int64), kind="stable")).reset_index(drop=True)

@@ -25,6 +25,7 @@ from sqlalchemy import (
     Table,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -120,6 +121,7 @@ class Event(Base):
     flag: Mapped[str]
     origin: Mapped[str]
     batch: Mapped[int] = mapped_column(ForeignKey("import_batch.id"))
+    product: Mapped[str] = mapped_column(server_default=text("''"))  # the insulin's brand, where the source names one
 
 
 class RegimenVersion(Base):

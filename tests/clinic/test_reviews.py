@@ -25,6 +25,7 @@ from careplan.therapies.glucose.decisions import Exposure
 from careplan.therapies.glucose.declaration import DAY
 from careplan.therapies.glucose.titration import _near
 from careplan.therapy import Mandate
+from tests.reached import reached, reaches
 
 from ..kept import DR_ADA, DR_BEA, verified
 from .build import REGIMEN, line, record, suggestion
@@ -101,22 +102,37 @@ def test_what_can_be_signed(of: Line, decision: Decision, exposed: Exposure) -> 
     assert decisions.problems([of], [decision], lambda _: exposed) == []
 
 
-@given(
-    setting=st.sampled_from(["basal", "carb_ratio", "correction_factor"]),
-    value=st.floats(allow_nan=True, allow_infinity=True),
-    verdict=st.sampled_from(["accept", "edit", "reject"]),
-    reason=st.sampled_from(["", "a reason long enough"]),
-    exposed=st.builds(Exposure, st.integers(0, 5), st.floats(0, 100), st.floats(0, 100)),
-)
-def test_nothing_signed_breaks_a_limit(setting: str, value: float, verdict: Any, reason: str, exposed: Exposure) -> None:
-    of = line(setting, factor=1.1)
-    decision = Decision(key=of.key, verdict=verdict, value=value, reason=reason)
+@st.composite
+def decided(draw: st.DrawFn) -> tuple[Line, Decision, Exposure]:
+    """A line and a decision that can be signed more often than not, or is spoilt in its value, its reason or its lows."""
+    of = line(draw(st.sampled_from(["basal", "carb_ratio", "correction_factor"])), factor=draw(st.sampled_from([0.9, 1.1])))
+    verdict = draw(st.sampled_from(["accept", "edit", "edit", "edit", "reject"]))
+    near = {
+        "accept": st.just(of.proposed),
+        "reject": st.just(of.current),
+        "edit": st.floats(0.4, 2.2).map(lambda f: f * of.current),
+    }
+    spoilt = draw(st.sampled_from(["value", "lows", *[""] * 4]))
+    value = draw(st.floats(allow_nan=True, allow_infinity=True) if spoilt == "value" else near[verdict])
+    reason = draw(st.sampled_from(["", "a reason long enough", "a reason long enough"]))
+    few = st.builds(Exposure, st.integers(1, 5), st.floats(0, 3.9), st.floats(0, 0.9))
+    lows = st.builds(Exposure, st.integers(0, 5), st.floats(0, 100), st.floats(0, 100))
+    exposed = draw(lows if spoilt == "lows" else few)
+    return of, Decision(key=of.key, verdict=verdict, value=value, reason=reason), exposed
+
+
+@reaches(0.25)
+@given(decided())
+def test_nothing_signed_breaks_a_limit(case: tuple[Line, Decision, Exposure]) -> None:
+    of, decision, exposed = case
     if decisions.problems([of], [decision], lambda _: exposed):
         return
+    reached()
+    value = decision.value
     assert of.absolute_low <= value <= of.absolute_high
-    assert of.lowest <= value <= of.highest or len(reason) >= decisions.TYPED_REASON
+    assert of.lowest <= value <= of.highest or len(decision.reason) >= decisions.TYPED_REASON
     if exposed.readings == 0 or exposed.below_70 >= 4 or exposed.below_54 >= 1:
-        more = value > of.current if setting == "basal" else value < of.current
+        more = value > of.current if of.setting == "basal" else value < of.current
         assert not more or abs(value - of.current) < 1e-6
 
 

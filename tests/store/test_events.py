@@ -138,3 +138,9 @@ def test_the_data_hash_changes_with_the_events_only(db: Database) -> None:
     assert hashed() == first
     store(db, table([(10, "glucose", 100.0, 0.0)]))
     assert hashed() != first
+
+
+def test_the_insulins_brand_is_kept(db: Database) -> None:
+    events = table([(0, "bolus", 2.0, 0.0), (5, "bolus", 2.0, 0.0)]).assign(product=["Fiasp", ""])
+    store(db, events)
+    assert stored(db)["product"].tolist() == ["Fiasp", ""]

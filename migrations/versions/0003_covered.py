@@ -9,8 +9,8 @@ from alembic import context, op
 from careplan.store.sealing import seal_everything
 from migrations.guards import needs_entry
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 branch_labels = None
 depends_on = None
 
