@@ -5,11 +5,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from careplan.clinic.errors import ClinicError
-from careplan.clinic.records import account, load_record, require
+from careplan.clinic.records import load_record, require
 from careplan.clinic.reviews import exposure_of, reviews_of
 from careplan.clinic.suggestions import stored
 from careplan.clinic.views import Review, Suggestion
@@ -18,7 +19,7 @@ from careplan.interop.observed import event_resources, patient_resource, summary
 from careplan.interop.proposed import order_resources, proposal_resources
 from careplan.interop.resources import Person, Resource, bundle
 from careplan.records.events import PatientRecord
-from careplan.store import Database, append
+from careplan.store import Actor, Database, append, local_account
 from careplan.therapies.glucose import decisions
 
 
@@ -34,7 +35,7 @@ def fhir_bundle(
     days: float | None = None,
     subject: str | None = None,
     to: str | None = None,
-    actor: str | None = None,
+    actor: Actor | None = None,
 ) -> Resource:
     """A transaction Bundle of one patient, checked against the required codes and the profiles of the CGM guide.
 
@@ -97,6 +98,7 @@ def no_longer_allowed(session: Session, suggestion: Suggestion, review: Review) 
     return decisions.problems(suggestion.lines, review.decisions, exposed, partial(exposed, day_too=True))
 
 
-def note_export(db: Database, patient: str, actor: str | None, **detail: object) -> None:
+def note_export(db: Database, patient: str, actor: Actor | None, **detail: Any) -> None:
+    """Says on the audit trail who exported whom."""
     with db.write() as session:
-        append(session, actor or account(), "exported", patient=patient, **detail)
+        append(session, actor or local_account(), "exported", patient=patient, **detail)

@@ -12,7 +12,7 @@ from careplan.records.events import COLUMNS, Action, Correction, PatientRecord, 
 from careplan.records.text import Rows, beyond, is_missing, numbers
 from careplan.therapies.glucose.declaration import GLUCOSE, MG_PER_MMOL
 
-CELLS = ("file", "row", "field", "raw", "time", "channel", "value", "duration", "flag")
+CELLS = ("file", "row", "field", "raw", "time", "channel", "value", "duration", "flag")  # and perhaps "product"
 FIRST_DATE = pd.Timestamp("1980-01-01", tz="UTC")  # no glucose meter kept a dated memory before
 HALF_YEAR, SLACK = pd.Timedelta(days=180), pd.Timedelta(days=2)
 CLOSE = pd.Timedelta(minutes=3)  # no common sensor but those that read every minute reads this often
@@ -76,7 +76,9 @@ class Sheet:
         """What is left, as a record."""
         cells = self.cells.sort_values(["time", "channel", "row"], kind="stable", ignore_index=True)
         origin = cells["file"].astype(str) + ":" + cells["row"].astype(str)
-        events = cells.assign(origin=origin)[list(COLUMNS)].astype(COLUMNS) if len(cells) else events_frame()
+        product = cells["product"].fillna("") if "product" in cells else ""
+        cells = cells.assign(origin=origin, product=product)
+        events = cells[list(COLUMNS)].astype(COLUMNS) if len(cells) else events_frame()
         return PatientRecord(patient, zone, events, tuple(self.corrections), rows_read, files=tuple(files))
 
 
@@ -231,17 +233,19 @@ def year_typos(sheet: Sheet) -> None:
 
 
 def drop_duplicates(sheet: Sheet) -> None:
-    """Rule "duplicate": the same value in the same channel at the same time. Rule "repeated time": a level or a rate has one
-    value at a time, the first reading and the last rate. A finger stick repeats no sensor's reading."""
-    stick = pd.Series(flagged(sheet.cells["flag"], "fingerstick"), name="stick")
-    key = [sheet.cells[name] for name in ("channel", "time", "value", "duration")]
-    sheet.drop(pd.concat([*key, stick], axis=1).duplicated().to_numpy(dtype=bool), "duplicate")
+    """Rule "duplicate": the same value (of one product) in the same channel at one time. Rule "repeated time": a level or a rate
+    has one value at a time, the first reading and the last rate. A finger stick repeats no sensor's reading."""
+    sheet.drop(repeats(sheet, "value", "duration", *(["product"] if "product" in sheet.cells else [])), "duplicate")
     for channel in GLUCOSE.channels:
         if channel.form != "impulse" and channel.name != "activity":
             keep: Literal["first", "last"] = "first" if channel.form == "level" else "last"
-            stick = pd.Series(flagged(sheet.cells["flag"], "fingerstick"), name="stick")
-            again = pd.concat([sheet.cells[["channel", "time"]], stick], axis=1).duplicated(keep=keep).to_numpy(dtype=bool)
-            sheet.drop(sheet.of(channel.name) & again, "repeated time")
+            sheet.drop(sheet.of(channel.name) & repeats(sheet, keep=keep), "repeated time")
+
+
+def repeats(sheet: Sheet, *columns: str, keep: Literal["first", "last"] = "first") -> Mask:
+    """`[N]` cells that repeat another's channel, time and `columns`; sensors and finger sticks apart."""
+    cells = sheet.cells.assign(stick=flagged(sheet.cells["flag"], "fingerstick"))
+    return cells.duplicated(["channel", "time", "stick", *columns], keep=keep).to_numpy(dtype=bool)
 
 
 def one_stream(sheet: Sheet) -> None:
