@@ -19,7 +19,8 @@ class Server:
         self.held: dict[str, Resource] = {}
         self.versions: dict[str, int] = {}
         self.asked: list[Asked] = []
-        self.fails_after: int | None = None  # transactions
+        self.fails_after: int | None = None  # requests
+        self.most = 1000  # resources a transaction
 
     def __call__(self, asked: Asked) -> Reply:
         self.asked.append(asked)
@@ -36,6 +37,8 @@ class Server:
     def transaction(self, bundle: Resource) -> Reply:
         if bundle.get("type") != "transaction":
             return outcome(400, "no transaction")
+        if len(bundle["entry"]) > self.most:
+            return outcome(413, "too many")
         fresh: dict[str, Resource] = {}
         for entry in bundle["entry"]:
             resource, request = entry["resource"], entry["request"]

@@ -22,8 +22,8 @@ from careplan.records.fhir import read_fhir
 from careplan.records.table import read_table
 from tests.clinic import build
 
-SAME = ["time", "channel", "value", "duration", "flag"]
-MANY = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SAME = ["time", "channel", "value", "duration", "flag", "product"]
+MANY = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def same(one: PatientRecord, other: PatientRecord) -> None:
@@ -57,7 +57,8 @@ def record_from(drawn: list[tuple[str, tuple[float, float, str], int]], **whole:
     time = pd.Timestamp("2024-10-26 20:00:00.123456", tz="UTC")
     rows: list[tuple[object, ...]] = []
     for name, (value, duration, flag), ahead in drawn:
-        rows.append((time, name, value, duration, flag, "x:1"))
+        brand = "NovoMix 30" if name in ("bolus", "long_acting") and ahead % 2 else ""
+        rows.append((time, name, value, duration, flag, "x:1", brand))
         time = (time + pd.Timedelta(seconds=61 * ahead)).floor("s")
     given_whole = {"patient": "ann", "zone": "Europe/Berlin", "group": "child", **whole}
     return PatientRecord(events=events_frame(rows), **given_whole)  # type: ignore[arg-type]

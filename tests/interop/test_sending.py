@@ -34,7 +34,7 @@ def test_everything_arrives_and_sending_again_changes_nothing(db: Database, sign
         [again] = read_fhir(f"{address}/fhir", token="secret")
     assert sent == len(bundle["entry"]) == len(held)
     assert seen[-1] == (sent, sent)
-    assert len(seen) == 1 + -(-len(load_record(db, "ann").events) // sending.AT_ONCE)
+    assert len(seen) == 1 + -(-len(load_record(db, "ann").events) // sending.AT_ONCE[0])
     assert (server.held, server.versions) == (held, versions)
     assert set(versions.values()) == {1}
     same(again, load_record(db, "ann"))
@@ -64,6 +64,17 @@ def test_a_failure_in_the_middle_says_what_is_there_and_is_made_good(db: Databas
         server.fails_after = None
         assert send(bundle, f"{address}/fhir") == len(server.held) == len(bundle["entry"])
     assert set(server.versions.values()) == {1}
+
+
+def test_a_server_that_takes_few_at_once(db: Database) -> None:
+    bundle = fhir_bundle(db, "ann", days=1)
+    server = Server()
+    server.most = 60
+    with serve(server) as address:
+        assert send(bundle, f"{address}/fhir") == len(server.held) == len(bundle["entry"])
+        server.most = 40
+        with pytest.raises(ExportError, match="refused with 413: too many"):
+            send(bundle, f"{address}/fhir")
 
 
 @pytest.mark.parametrize(
