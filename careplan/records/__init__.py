@@ -1,12 +1,15 @@
 """Real records in: one door to every format, one canonical events table, one grid."""
 
 from careplan.records.azt1d import read_azt1d
+from careplan.records.clarity import read_clarity
 from careplan.records.door import FORMATS, Format, Taken, read
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused
 from careplan.records.grid import to_series
+from careplan.records.libreview import read_libreview
 from careplan.records.nightscout import read_nightscout
 from careplan.records.t1d_uom import read_t1d_uom
 from careplan.records.table import read_table
+from careplan.records.tidepool import read_tidepool
 
 READERS = {kind.name: kind.read for kind in FORMATS}
 
@@ -21,8 +24,11 @@ __all__ = [
     "Taken",
     "read",
     "read_azt1d",
+    "read_clarity",
+    "read_libreview",
     "read_nightscout",
     "read_t1d_uom",
     "read_table",
+    "read_tidepool",
     "to_series",
 ]

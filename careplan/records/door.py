@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from careplan.records import azt1d, nightscout, t1d_uom, table
+from careplan.records import azt1d, clarity, glooko, libreview, nightscout, t1d_uom, table, tidepool
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused
 from careplan.records.head import head_of, seen
 from careplan.records.text import Source, check_zone
@@ -36,6 +36,9 @@ class Format:
 
 FORMATS: tuple[Format, ...] = (
     Format("azt1d", azt1d.recognise, azt1d.read_azt1d),
+    Format("clarity", clarity.recognise, clarity.read_clarity),
+    Format("glooko", glooko.recognise, glooko.read_glooko),
+    Format("libreview", libreview.recognise, libreview.read_libreview),
     Format(
         "nightscout",
         nightscout.recognise,
@@ -43,6 +46,7 @@ FORMATS: tuple[Format, ...] = (
         site=("api/v1/status.json", ("apiEnabled", "Invalid/Missing")),
     ),
     Format("t1d-uom", t1d_uom.recognise, t1d_uom.read_t1d_uom),
+    Format("tidepool", tidepool.recognise, tidepool.read_tidepool),
     Format("table", table.recognise, table.read_table),
 )
 

@@ -78,8 +78,11 @@ def normal(header: str) -> str:
     return re.sub(r"[^0-9a-z]", "", header.lower())
 
 
-def read_text(path: Path) -> str:
-    """The file's text (UTF-8, or UTF-16 with a byte order mark); `RecordError` where it is neither, or is empty."""
+def read_text(path: Path, *, fallback: str | None = None) -> str:
+    """The file's text (UTF-8, or UTF-16 with a byte order mark); `RecordError` where it is neither, or is empty.
+
+    fallback: the encoding that a format's older files have where they are not UTF-8.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -90,7 +93,13 @@ def read_text(path: Path) -> str:
         text = data.decode("utf-16") if data[:2] in (b"\xff\xfe", b"\xfe\xff") else data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise RecordError(f"expected UTF-8 text, found byte 0x{data[error.start]:02x}", file=path, row=line) from error
+        problem = RecordError(f"expected UTF-8 text, found byte 0x{data[error.start]:02x}", file=path, row=line)
+        if fallback is None:
+            raise problem from error
+        try:
+            text = data.decode(fallback)
+        except UnicodeDecodeError:
+            raise problem from error
     if not text.strip():
         raise RecordError("the file is empty", file=path)
     if "\x00" in text:
