@@ -40,6 +40,9 @@ def insulin_doses(placed: Placed, kind: str, account: Account) -> Iterator[Dose]
     if injections is None:
         account.drop("unknown insulin", placed, "insulinInjections", f"{document.get('insulinInjections')!r:.80} cannot be read")
     elif injections:
+        total, stated = sum(number(units, 0.0) for _, units in injections), number(document.get("insulin"), 0.0)
+        if stated and abs(stated - total) > 0.05:
+            account.change("sum of injections", placed, "insulin", f"{stated:g} U stated, {total:g} U in the injections count")
         for name, units in injections:
             yield from named_doses(placed, "insulinInjections", name, units, kind, account)
     elif kind == "combobolus" or (filled(document.get("splitExt")) and filled(document.get("enteredinsulin"))):
