@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from torch import Tensor
 
+from careplan.clinic.errors import ClinicError
 from careplan.clinic.recordings import Recording, read_recording
 from careplan.series import PatientSeries, windows
 from careplan.stages import stage
@@ -82,9 +83,15 @@ def code_version() -> str:
 
 @cache
 def open_world(folder: Path = WEIGHTS) -> World:
-    """The model in `folder`, the shipped one by default, on the GPU where there is one."""
+    """The model in `folder`, the shipped one by default, on the GPU where there is one.
+
+    Raises `ClinicError` where there is none, or its weights are not those that its card tells of.
+    """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return World(load_model(GLUCOSE, folder, device), load_card(GLUCOSE, folder))
+    try:
+        return World(load_model(GLUCOSE, folder, device), load_card(GLUCOSE, folder))
+    except (OSError, ValueError, KeyError) as error:
+        raise ClinicError(f"this model is not used: {error}") from error
 
 
 def personalised(
