@@ -34,37 +34,62 @@ def account() -> str:
 
 def import_records(
     db: Database,
-    format: str,
-    path: str | Path,
-    *,
+    *paths: str | Path,
+    format: str | None = None,
     zone: str | None = None,
     token: str | None = None,
     patient: str | None = None,
     group: Group | None = None,
+    prefer: Sequence[str] = (),
     progress: Progress | None = None,
     actor: str | None = None,
     merge: bool = False,
 ) -> ImportReport:
-    """Reads the patients at `path` with the reader of `format` and keeps what is new of each.
+    """Reads the patients at the paths, finding each file's format by looking, and keeps what is new of each.
 
-    zone, token, patient: handed to the reader. group: of patients that are new, whatever the source says.
+    paths: files, folders, ZIPs or addresses; a format's name may stand before them. format: what all of them are. zone: the clock
+    of sources that do not say. token: for a server. patient: whose they are, where they are one person's. group: of patients that
+    are new, whatever the source says. prefer: sources in the order in which they are believed where they hold the same.
     A patient whose files cannot be trusted is left out and told of in `failed`. Raises `RecordError` (nothing kept) where there
-    is nothing to read or whose rows they are cannot be told, `ClinicError` for a format that is unknown or takes no such option,
-    and `StoreError` when the store cannot be written (patients before that one are kept).
+    is nothing to read or whose rows they are cannot be told, `ClinicError` for an unknown format or one that takes no such
+    option, and `StoreError` when the store cannot be written (patients before that one are kept).
     """
-    from careplan.records import READERS, Refused
+    from careplan.records import READERS, Refused, join_people, read
 
-    if format not in READERS:
-        raise ClinicError(f"format {format!r}: expected one of {', '.join(sorted(READERS))}")
-    options = {name: value for name, value in (("zone", zone), ("token", token), ("patient", patient)) if value is not None}
-    for name in options.keys() - signature(READERS[format]).parameters.keys():
-        raise ClinicError(f"format {format!r} takes no {name}")
+    format, paths = named_format(paths, format)
+    if format is not None and token is not None and "token" not in signature(READERS[format]).parameters:
+        raise ClinicError(f"format {format!r} takes no token")
     refused: Refused = {}
-    records = READERS[format](path, refused=refused, **options)
+    found = [
+        record
+        for path in paths
+        for record in read(path, format=format, zone=zone, token=token, patient=patient, prefer=prefer, refused=refused)
+    ]
+    records = join_people(found, prefer=prefer)
     if group is not None:
         records = [replace(record, group=group) for record in records]
-    report = store_records(db, format, records, progress=progress, actor=actor, merge=merge)
+    report = store_records(db, format or "", records, progress=progress, actor=actor, merge=merge)
     return replace(report, failed={**{name: str(error) for name, error in refused.items()}, **report.failed})
+
+
+def named_format(paths: Sequence[str | Path], format: str | None = None) -> tuple[str | None, tuple[str | Path, ...]]:
+    """The format and the paths, where a format's name may stand first: `("azt1d", "folder")`.
+
+    Raises `ClinicError` for a format that is unknown, and where there is no path.
+    """
+    from careplan.records import READERS
+
+    first, *rest = paths or [""]
+    known = ", ".join(sorted(READERS))
+    if format is None and str(first) in READERS and not Path(first).exists():
+        format, paths = str(first), rest
+    elif format is None and rest and "://" not in str(first) and not Path(first).exists():
+        raise ClinicError(f"{str(first)!r} is no file, and as a format is not one of {known}: expected one of {known}")
+    if format is not None and format not in READERS:
+        raise ClinicError(f"format {format!r} is not one of {known}")
+    if not paths:
+        raise ClinicError("Missing argument: a file, a folder or an address after the format")
+    return format, tuple(paths)
 
 
 def store_records(
@@ -78,18 +103,20 @@ def store_records(
 ) -> ImportReport:
     """Keeps what is new of each record, each in one transaction: a patient's record is kept whole or not at all.
 
+    source: where the records come from, as far as they do not say themselves.
     merge: allow a record whose patient is already stored from another source; otherwise it fails, as people may share a name.
     """
     imported, failed = [], {}
     for done, record in enumerate(records, start=1):
         try:
-            imported.append(_store(db, source, record, actor or account(), merge))
+            imported.append(_store(db, record.source or source, record, actor or account(), merge))
         except ValueError as error:
             failed[record.patient] = str(error)
             continue
         if progress is not None:
             progress(done, len(records), record.patient)
-    return ImportReport(source=source, patients=tuple(imported), failed=failed)
+    sources = dict.fromkeys(record.source or source for record in records)
+    return ImportReport(source=", ".join(sources) or source, patients=tuple(imported), failed=failed)
 
 
 def _store(db: Database, source: str, record: PatientRecord, actor: str, merge: bool) -> ImportedPatient:
@@ -149,6 +176,10 @@ def _store(db: Database, source: str, record: PatientRecord, actor: str, merge: 
         events_added=added,
         events_known=len(record.events) - sum(added.values()),
         corrections=corrections,
+        ignored=dict(record.ignored),
+        files=record.files,
+        source=record.source or source,
+        why=record.why,
     )
 
 

@@ -52,9 +52,7 @@ class World:
             for given, factor in usual.items()
         }
 
-    def risk(
-        self, hazard: Hazard, series: PatientSeries, rows: Sequence[int], person: Personalisation
-    ) -> NDArray[np.float64]:
+    def risk(self, hazard: Hazard, series: PatientSeries, rows: Sequence[int], person: Personalisation) -> NDArray[np.float64]:
         """The probability that a reading falls below 70, or rises above 250 mg/dL, within two hours of each row, nothing being
         given of the future, `[N]`."""
         fitted = self.card["hazard"][hazard]

@@ -66,12 +66,18 @@ def split(line: str) -> list[str]:
 
 
 def read_glooko(
-    path: Source, *, zone: str | None = None, day_first: bool | None = None, refused: Refused | None = None
+    path: Source,
+    *,
+    zone: str | None = None,
+    day_first: bool | None = None,
+    patient: str | None = None,
+    refused: Refused | None = None,
 ) -> list[PatientRecord]:
     """One record for each person: the tables in a folder (and the folders in it) under one name.
 
-    zone: the patient's clock (UTC where not given, rule "no time zone"). day_first: the order of dates where no table tells.
-    Raises `RecordError` where a file cannot be trusted; with `refused`, that person is left out whole and noted there.
+    patient: whose all of them are, unless they state several names. zone: the patient's clock (UTC where not given, rule "no time
+    zone"). day_first: the order of dates where no table tells. Raises `RecordError` where a file cannot be trusted; with `refused`, that person is
+    left out whole and noted there.
     """
     if zone is not None:
         check_zone(zone, file=path)
@@ -82,9 +88,13 @@ def read_glooko(
         for inner in [key for key in people if key[1] == stated and folder in key[0].parents]:
             people.setdefault((folder, stated), []).extend(people.pop(inner))
         people.setdefault((folder, stated), []).append(file)
+    if patient is not None and len(people) > 1:
+        if len(stated_names := {stated for _, stated in people if stated}) > 1:
+            raise RecordError(f"{len(stated_names)} people cannot all be {patient!r}", file=path)
+        people = {next(iter(people)): [file for files in people.values() for file in files]}
     records = []
     for (folder, _), files in people.items():
-        name = person_name(folder, files)
+        name = patient or person_name(folder, files)
         with refusing(refused, name):
             records.append(read_person(name, files, zone, day_first))
     return records
