@@ -2,13 +2,15 @@
 
 import csv
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from careplan.clinic import Verification
+from careplan.clinic.imports import Import
 from careplan.clinic.regimens import Prescribed
 from careplan.clinic.views import ImportReport, Metrics, Night, PatientSummary
 from careplan.records.look import Looked
@@ -24,6 +26,15 @@ BANDS = (
     ("high", "high, > 180 to 250", "above 180 in all: < 25 %"),
     ("very_high", "very high, > 250", "< 5 %"),
 )
+
+
+def print_verified(console: Console, result: Verification) -> None:
+    """What was recomputed, and the head to note."""
+    console.print(
+        f"[green]{result.entries:,} entries, {result.rows:,} rows, the events of {result.batches:,} batches: nothing differs.[/] "
+        f"{result.checkpoints:,} signed checkpoints hold. Head: {result.head}",
+        soft_wrap=True,
+    )
 
 
 def print_import(console: Console, report: ImportReport) -> None:
@@ -44,6 +55,8 @@ def print_import(console: Console, report: ImportReport) -> None:
     taken = dict.fromkeys((patient.source, patient.why) for patient in report.patients if patient.why)
     for source, why in taken:
         console.print(f"Taken for {source}: {escape(why)}.", highlight=False)
+    if report.run and any(patient.events_added for patient in report.patients):
+        console.print(f"To take this import back: careplan unimport {report.run[:8]} --reason WHY", highlight=False)
 
     if report.kinds:
         table = Table(title="Rows dropped or changed, by kind", title_justify="left")
@@ -53,6 +66,22 @@ def print_import(console: Console, report: ImportReport) -> None:
             texts = (kind.action, kind.rule, kind.field)
             table.add_row(*map(escape, texts), f"{kind.rows:,}", str(kind.patients), escape(kind.example))
         console.print(table)
+
+
+def print_imports(console: Console, found: Sequence[Import]) -> None:
+    """One row an import."""
+    if not found:
+        console.print("Nothing was imported yet.")
+        return
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    for name in ("Import", "When (UTC)", "From", "Files", "Patients", "Events", ""):
+        table.add_column(name, justify="right" if name in ("Patients", "Events") else "left", overflow="fold")
+    for each in found:
+        files = ", ".join(each.files[:3]) + (f" and {len(each.files) - 3} more" if len(each.files) > 3 else "")
+        counts = (str(len(each.events)), f"{sum(each.events.values()):,}")
+        sources = ", ".join(each.sources)
+        table.add_row(each.run[:8], f"{each.created:%Y-%m-%d %H:%M}", escape(sources), escape(files), *counts, each.state)
+    console.print(table)
 
 
 def print_look(console: Console, looked: Looked) -> None:

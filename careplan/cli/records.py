@@ -68,6 +68,41 @@ def import_command(
         raise typer.Exit(USER_ERROR)
 
 
+@app.command("imports")
+def imports_command(
+    ctx: typer.Context,
+    patient: Annotated[str | None, typer.Option(help="Only those that hold something of this patient.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List what was imported, the newest first, with the name by which an import is taken back."""
+    from careplan import clinic
+    from careplan.cli import console
+
+    with store(ctx) as database:
+        found = clinic.imports(database, patient=patient)
+    if as_json:
+        print_json(found)
+    else:
+        console.print_imports(stdout(), found)
+
+
+@app.command()
+def unimport(
+    ctx: typer.Context,
+    run: Annotated[str, typer.Argument(help="The import's name, or its first letters; `careplan imports` lists them.")],
+    reason: Annotated[str, typer.Option(help="Why; it goes on record.")],
+) -> None:
+    """Take an import back as a whole: what it added is removed, and that it was there stays on record."""
+    from careplan.clinic import take_back
+
+    with store(ctx) as database:
+        done = take_back(database, run, reason=reason)
+    for patient, count in done.events.items():
+        stdout().print(f"{patient}: {count:,} events removed.", highlight=False)
+    if done.again:
+        stdout().print(f"Others held some of them too; import again: {', '.join(done.again)}.", soft_wrap=True, highlight=False)
+
+
 @app.command()
 def look(
     paths: Paths,

@@ -1,35 +1,30 @@
 """Records into the store and out of it."""
 
-import getpass
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from inspect import signature
 from pathlib import Path
 from typing import cast
+from uuid import uuid4
 
+import pandas as pd
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from careplan.clinic import codec
 from careplan.clinic.errors import ClinicError, UnknownPatient
 from careplan.clinic.views import ImportedPatient, ImportReport
-from careplan.records.events import PatientRecord
+from careplan.records.events import Correction, PatientRecord
 from careplan.records.grid import to_series
+from careplan.records.join import add_to
 from careplan.series import PatientSeries
-from careplan.store import Database, add_events, append, data_hash, read_events
-from careplan.store.schema import Patient, RegimenVersion
+from careplan.store import Actor, Database, add_events, append, data_hash, local_account, number, read_events
+from careplan.store.events import new_events
+from careplan.store.schema import KEPT, ImportBatch, Patient, RegimenVersion
 from careplan.therapies.glucose.declaration import GLUCOSE, Group, Regimen
 
 Progress = Callable[[int, int, str], None]  # done, total, the patient just kept
-
-
-def account() -> str:
-    """Who is at the keyboard, where nobody said: the operating system's account."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
 
 
 def import_records(
@@ -42,7 +37,7 @@ def import_records(
     group: Group | None = None,
     prefer: Sequence[str] = (),
     progress: Progress | None = None,
-    actor: str | None = None,
+    actor: Actor | None = None,
     merge: bool = False,
 ) -> ImportReport:
     """Reads the patients at the paths, finding each file's format by looking, and keeps what is new of each.
@@ -98,38 +93,37 @@ def store_records(
     records: Sequence[PatientRecord],
     *,
     progress: Progress | None = None,
-    actor: str | None = None,
+    actor: Actor | None = None,
     merge: bool = False,
 ) -> ImportReport:
     """Keeps what is new of each record, each in one transaction: a patient's record is kept whole or not at all.
 
     source: where the records come from, as far as they do not say themselves.
-    merge: allow a record whose patient is already stored from another source; otherwise it fails, as people may share a name.
+    merge: allow a record whose patient is already stored from another source, and join it to what is stored, which stays as it
+    is; otherwise it fails, as people may share a name.
     """
-    imported, failed = [], {}
+    imported, failed, run = [], {}, uuid4().hex
     for done, record in enumerate(records, start=1):
         try:
-            imported.append(_store(db, record.source or source, record, actor or account(), merge))
+            imported.append(_store(db, record.source or source, record, run, actor or local_account(), merge))
         except ValueError as error:
             failed[record.patient] = str(error)
             continue
         if progress is not None:
             progress(done, len(records), record.patient)
     sources = dict.fromkeys(record.source or source for record in records)
-    return ImportReport(source=", ".join(sources) or source, patients=tuple(imported), failed=failed)
+    return ImportReport(source=", ".join(sources) or source, patients=tuple(imported), failed=failed, run=run)
 
 
-def _store(db: Database, source: str, record: PatientRecord, actor: str, merge: bool) -> ImportedPatient:
-    corrections = tuple(
-        (str(c.action), str(c.rule), str(c.file), int(c.row), str(c.field), str(c.detail)) for c in record.corrections
-    )
+def _store(db: Database, source: str, record: PatientRecord, run: str, actor: Actor, merge: bool) -> ImportedPatient:
+    corrections = _plain(record.corrections)
     with db.write() as session:
         stored = session.get(Patient, record.patient)
         if stored is not None and stored.source != source and not merge:
             raise ClinicError(
                 f"patient {record.patient!r} is already stored from {stored.source!r}; if it is the same person, merge them"
             )
-        if stored is not None and stored.zone != record.zone:
+        if stored is not None and stored.zone != record.zone and not merge:
             raise ClinicError(
                 f"patient {record.patient!r} is stored with the clock of {stored.zone}, this record has {record.zone}"
             )
@@ -142,39 +136,31 @@ def _store(db: Database, source: str, record: PatientRecord, actor: str, merge: 
                 weight=record.weight,
                 created=datetime.now(UTC),
             )
-            session.add(stored)
-            session.flush()
-            append(session, actor, "patient added", patient=record.patient, source=source)
+            append(session, actor, "patient added", patient=record.patient, rows=[stored], source=source)
         elif stored.weight is None and record.weight is not None:
             stored.weight = record.weight
+            append(session, actor, "weight recorded", patient=record.patient, rows=[stored], weight=record.weight)
+        fresh, told = _joined(session, record, source, stored.zone)
+        merged = [each for each in told if each.action == "dropped"]
+        corrections += _plain(told)
         added = add_events(
             session,
             record.patient,
-            record.events,
+            fresh,
+            actor=actor,
             source=source,
+            run=run,
             files=record.files,
             report={"rows_read": record.rows_read},
             corrections=corrections,
         )
-        if added:
-            append(
-                session,
-                actor,
-                "imported",
-                patient=record.patient,
-                source=source,
-                files=list(record.files),
-                events_added=added,
-                corrections=len(corrections),
-                data_hash=data_hash(session, record.patient),
-            )
         if record.regimen is not None:
             _add_stated_regimen(session, record, record.regimen, actor)
     return ImportedPatient(
         patient=record.patient,
         rows_read=record.rows_read,
         events_added=added,
-        events_known=len(record.events) - sum(added.values()),
+        events_known=len(record.events) - len(merged) - sum(added.values()),
         corrections=corrections,
         ignored=dict(record.ignored),
         files=record.files,
@@ -183,7 +169,23 @@ def _store(db: Database, source: str, record: PatientRecord, actor: str, merge: 
     )
 
 
-def _add_stated_regimen(session: Session, record: PatientRecord, regimen: Regimen, actor: str) -> None:
+def _plain(corrections: Sequence[Correction]) -> tuple[tuple[str, str, str, int, str, str], ...]:
+    return tuple((str(c.action), str(c.rule), str(c.file), int(c.row), str(c.field), str(c.detail)) for c in corrections)
+
+
+def _joined(session: Session, record: PatientRecord, source: str, zone: str) -> tuple[pd.DataFrame, Sequence[Correction]]:
+    """What of a record is to be stored beside what other sources of the patient hold, and what is told of the rest."""
+    others = select(ImportBatch.id).where(
+        ImportBatch.patient == record.patient, ImportBatch.source != source, ImportBatch.state == KEPT
+    )
+    if record.events.empty or session.execute(others.limit(1)).first() is None:
+        return record.events, ()
+    unknown = record.events.loc[new_events(session, record.patient, record.events).index].reset_index(drop=True)
+    fresh, told = add_to(read_events(session, record.patient), replace(record, events=unknown), zone)
+    return fresh, told
+
+
+def _add_stated_regimen(session: Session, record: PatientRecord, regimen: Regimen, actor: Actor) -> None:
     """Keeps what the source says is prescribed, where it says something new; a later signed review stays in force."""
     valid_from = record.events["time"].max().to_pydatetime() if len(record.events) else datetime.now(UTC)
     stated = select(RegimenVersion).where(RegimenVersion.patient == record.patient, RegimenVersion.source == "stated")
@@ -193,15 +195,14 @@ def _add_stated_regimen(session: Session, record: PatientRecord, regimen: Regime
 
 
 def add_regimen(
-    session: Session, patient: str, regimen: Regimen, *, source: str, valid_from: datetime, actor: str
+    session: Session, patient: str, regimen: Regimen, *, source: str, valid_from: datetime, actor: Actor
 ) -> RegimenVersion:
     """A new version within a transaction, audited. Versions are never edited."""
     version = RegimenVersion(
         patient=patient, valid_from=valid_from, created=datetime.now(UTC), source=source, body=codec.dump(regimen)
     )
-    session.add(version)
-    session.flush()
-    append(session, actor, "regimen added", patient=patient, regimen=version.id, source=source, body=version.body)
+    number(session, version)
+    append(session, actor, "regimen added", patient=patient, rows=[version], regimen=version.id, source=source, body=version.body)
     return version
 
 
@@ -212,13 +213,13 @@ def save_regimen(
     *,
     source: str = "stated",
     valid_from: datetime | None = None,
-    actor: str | None = None,
+    actor: Actor | None = None,
 ) -> int:
     """Prescribes a regimen from a time on (now); returns its version. Raises `UnknownPatient`."""
     with db.write() as session:
         require(session, patient)
         version = add_regimen(
-            session, patient, regimen, source=source, valid_from=valid_from or datetime.now(UTC), actor=actor or account()
+            session, patient, regimen, source=source, valid_from=valid_from or datetime.now(UTC), actor=actor or local_account()
         )
         return version.id
 

@@ -274,6 +274,7 @@ class ImportReport:
     source: str
     patients: tuple["ImportedPatient", ...]
     failed: Mapping[str, str] = field(default_factory=dict)  # patient -> why nothing of theirs was kept
+    run: str = ""  # the import's name, by which it can be taken back
 
     @property
     def kinds(self) -> tuple["CorrectionKind", ...]:

@@ -17,7 +17,7 @@ from torch import Tensor
 from careplan.clinic.recordings import Recording, read_recording
 from careplan.series import PatientSeries, windows
 from careplan.stages import stage
-from careplan.store import Database
+from careplan.store import Database, append, local_account
 from careplan.store.schema import Personalisation as Stored
 from careplan.therapies.glucose.declaration import DAY, GLUCOSE, HAZARDS, WITHIN, Hazard
 from careplan.therapies.glucose.metrics import SENSOR, cadence
@@ -126,15 +126,10 @@ def infer_people(db: Database, recordings: Sequence[Recording], world: World) ->
         bodies = [_write(person) for person in _infer(world, [each.series for each in recordings])]
     with stage("store"), db.write() as session:
         for each, body in zip(recordings, bodies, strict=True):
-            session.merge(
-                Stored(
-                    patient=each.patient,
-                    model_hash=world.fingerprint,
-                    data_hash=each.data,
-                    created=datetime.now(UTC),
-                    code=body,
-                )
+            made = Stored(
+                patient=each.patient, model_hash=world.fingerprint, data_hash=each.data, created=datetime.now(UTC), code=body
             )
+            append(session, local_account(), "personalised", patient=each.patient, rows=[session.merge(made)])
     return {each.patient: _read(each.patient, body) for each, body in zip(recordings, bodies, strict=True)}
 
 

@@ -1,19 +1,18 @@
 """One door to every format: what a file is, is found by looking at what is in it, never at its name alone."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from inspect import signature
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import httpx
-
-from careplan.records import azt1d, clarity, glooko, libreview, nightscout, t1d_uom, table, tidepool
+from careplan.records import azt1d, clarity, fhir, glooko, libreview, nightscout, t1d_uom, table, tidepool
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused
 from careplan.records.head import head_of, seen
 from careplan.records.join import join_people
 from careplan.records.text import Source, check_zone
 from careplan.records.unpack import Unpacked, unpacked, zipped
+from careplan.records.web import Bounds, Web, base_of, is_address
 
 Options = dict[str, object]
 Recognise = Callable[[str], str | None]
@@ -38,6 +37,7 @@ class Format:
 FORMATS: tuple[Format, ...] = (
     Format("azt1d", azt1d.recognise, azt1d.read_azt1d),
     Format("clarity", clarity.recognise, clarity.read_clarity),
+    Format("fhir", fhir.recognise, fhir.read_fhir, site=("metadata", ("CapabilityStatement", "OperationOutcome"))),
     Format("glooko", glooko.recognise, glooko.read_glooko),
     Format("libreview", libreview.recognise, libreview.read_libreview),
     Format(
@@ -193,24 +193,17 @@ def named(records: Sequence[PatientRecord], patient: str | None, source: object)
     return [replace(record, patient=patient) for record in records]
 
 
-def is_address(source: object) -> bool:
-    return isinstance(source, str) and source.lower().startswith(("http://", "https://"))
-
-
 def at_address(url: str) -> Format:
     """The format of the server at an address, by its answer; `RecordError` where it is none that is known."""
-    parts = urlsplit(url)
-    base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+    base = re.sub(r"/(?:Patient|Observation|MedicationAdministration)(?:[/?].*)?$", "", base_of(url))
     answers = []
-    for kind in FORMATS:
-        if kind.site is None:
-            continue
-        path, words = kind.site
-        try:
-            answer = httpx.get(f"{base}/{path}", timeout=20, follow_redirects=True, headers={"accept": "application/json"})
-        except httpx.HTTPError as error:
-            raise RecordError(f"no answer: {type(error).__name__}", file=base) from None
-        if any(word in answer.text for word in words):
-            return kind
-        answers.append(f"{path} answered {answer.status_code}")
+    with Web(base, bounds=Bounds(size=8 * 2**20, seconds=30.0, wait=15.0)) as web:
+        for kind in FORMATS:
+            if kind.site is None:
+                continue
+            path, words = kind.site
+            answer = web.get(path, headers={"accept": "application/json"})
+            if any(word.encode() in answer.body for word in words):
+                return kind
+            answers.append(f"{path} answered {answer.status}")
     raise RecordError(f"neither a Nightscout site nor a FHIR server ({', '.join(answers)}); say which with format", file=base)

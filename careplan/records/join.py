@@ -60,7 +60,7 @@ def join(records: Sequence[PatientRecord], *, prefer: Sequence[str] = ()) -> Pat
     first = ranked[0]
     events, corrections = first.events, list(first.corrections)
     for record in ranked[1:]:
-        fresh, told = add(events, record, first.zone)
+        fresh, told = add_to(events, record, first.zone)
         events = pd.concat([events, fresh], ignore_index=True).sort_values(["time", "channel"], kind="stable", ignore_index=True)
         corrections += [*record.corrections, *told]
     ignored: dict[str, int] = {}
@@ -82,7 +82,7 @@ def join(records: Sequence[PatientRecord], *, prefer: Sequence[str] = ()) -> Pat
     )
 
 
-def add(known: pd.DataFrame, record: PatientRecord, zone: str) -> tuple[pd.DataFrame, list[Correction]]:
+def add_to(known: pd.DataFrame, record: PatientRecord, zone: str) -> tuple[pd.DataFrame, list[Correction]]:
     """What a record's events add to those known (sorted by time), on the known clock, and what is told of the others."""
     away: list[Stretch] = stretches(known, record.events)
     events = moved(record.events, away)

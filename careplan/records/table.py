@@ -1,4 +1,4 @@
-"""The documented table: CSV, a workbook or Parquet, one row a time (wide) or one row an event (long). See docs/reference/records.md.
+"""The documented table: CSV, a workbook or Parquet, one row a time (wide) or an event (long). See docs/reference/records.md.
 
 Wide: `time` (or `date` and `time`) and any of glucose, fingerstick (both also as _mmol), basal, bolus, long_acting, carbs and
 activity.
