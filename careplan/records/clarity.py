@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from careplan.records.blocks import Block, read_blocks
+from careplan.records.blocks import Block, each, read_blocks, where
 from careplan.records.clock import local_times, minutes_of, passes, split_stamps, to_utc
 from careplan.records.events import PatientRecord, RecordError, Refused
 from careplan.records.export import (
@@ -32,6 +32,7 @@ TIME, KIND, SUBKIND, DEVICE = "timestamp", "eventtype", "eventsubtype", "sourced
 GLUCOSE, INSULIN, CARBS, DURATION = "glucosevalue", "insulinvalue", "carbvalue", "duration"
 TICKS, TRANSMITTER = "transmittertime", "transmitterid"
 PERSON = "patientinfo"
+COLUMNS = (TIME, KIND, SUBKIND, DEVICE, GLUCOSE, INSULIN, CARBS, DURATION, TICKS, TRANSMITTER, PERSON)
 WITHIN = pd.Timedelta(seconds=150)  # two devices show one reading of a sensor that reads every 5 min at most this far apart
 TRAVEL = 15 * 60.0  # seconds: the steps in which the clocks of two zones differ
 STICKS = ("calibration", "fastingglucose", "bloodglucose", "fingerstick")
@@ -69,16 +70,18 @@ def is_header(fields: Sequence[str]) -> bool:
     return any(name.startswith(TIME) for name in names) and KIND in names
 
 
+def wanted(place: int, name: str) -> bool:
+    return name.startswith(COLUMNS)
+
+
 def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
-    [block, *others] = read_blocks(file, is_header, "Clarity's columns Timestamp and Event Type")
+    [block, *others] = read_blocks(file, is_header, "Clarity's columns Timestamp and Event Type", keep=wanted)
     if others:
-        raise RecordError("a second header", file=file, row=int(others[0].rows.row[0]) - 1 if len(others[0].rows) else None)
-    column = {
-        name: block.column(name) for name in (TIME, KIND, SUBKIND, DEVICE, GLUCOSE, INSULIN, CARBS, DURATION, TICKS, TRANSMITTER)
-    }
+        raise RecordError("a second header", file=file, row=int(others[0].row[0]) - 1 if len(others[0]) else None)
+    column = {name: block.column(name) for name in COLUMNS}
     if not block.has(column[GLUCOSE]):
         raise RecordError(
-            f"expected a column 'Glucose Value', found {block.rows.header}", file=file, row=1, field="Glucose Value"
+            f"expected a column 'Glucose Value', found {list(block.fields.values())}", file=file, row=1, field="Glucose Value"
         )
     unit = unit_of(block.written(column[GLUCOSE]))
     if unit is None:
@@ -95,17 +98,17 @@ def tell(
     block: Block, column: dict[str, str], zone: str, day_first: bool | None, unit: str, file: Path
 ) -> tuple[Told, Mask, dict[int, str]]:
     """The rows, where `[N]` they have a time, and by row which device showed it."""
-    rows, texts = block.rows, {name: block.texts(written) for name, written in column.items()}
+    texts = {name: block.texts(written) for name, written in column.items()}
     days, clocks = split_stamps(list(texts[TIME]))
     timed = texts[TIME] != ""
     dated = block.written(column[TIME])
-    first = int(rows.row[np.flatnonzero(timed)[0]]) if timed.any() else 1
+    first = int(block.row[np.flatnonzero(timed)[0]]) if timed.any() else 1
     local = local_times(days, clocks, file=file, row=first, field=dated, day_first=day_first)
     told = on_the_transmitters_clock(block, local, texts[TICKS], texts[TRANSMITTER], texts[DEVICE], zone, file)
     told.ignore(~timed, "settings", column[KIND])
 
-    kind = np.array([normal(text) for text in texts[KIND]], dtype=object)
-    name, subkind = column[GLUCOSE], np.array([text.lower() for text in texts[SUBKIND]], dtype=object)
+    kind = each(texts[KIND], normal)
+    name, subkind = column[GLUCOSE], each(texts[SUBKIND], str.lower)
     reading, flag = glucose_values(texts[GLUCOSE], scaled(SENSOR, unit))
     for place, word in enumerate(("low", "high")):  # the word may stand in the subtype alone
         censored = (texts[GLUCOSE] == "") & (subkind == word)
@@ -113,13 +116,13 @@ def tell(
     sensor, stick = timed & (kind == "egv"), timed & np.isin(kind, STICKS)
     told.tell(sensor & (texts[GLUCOSE] == "") & (flag == ""), "no amount", name)
     told.add(sensor & ((texts[GLUCOSE] != "") | (flag != "")), "glucose", name, reading, flag=flag)
-    sticks = np.array([f"fingerstick {word}".strip() for word in flag], dtype=object)
+    sticks = each(flag, lambda word: f"fingerstick {word}".strip())
     told.tell(stick & (texts[GLUCOSE] == ""), "no amount", name)
     told.add(stick & (texts[GLUCOSE] != ""), "glucose", name, reading, flag=sticks)
 
     entries(told, timed, kind, subkind, texts, column)
     told.ignore(timed & (kind != ""), "event of no channel", column[KIND])
-    shown = dict(zip(rows.row[sensor].tolist(), texts[DEVICE][sensor], strict=True))
+    shown = dict(zip(block.row[sensor].tolist(), texts[DEVICE][sensor], strict=True))
     return told, timed, shown
 
 
@@ -131,8 +134,8 @@ def entries(
     name = column[INSULIN]
     told.tell(insulin & (texts[INSULIN] == ""), "no amount", name)
     insulin &= texts[INSULIN] != ""
-    fast = np.array(["fast" in text or "rapid" in text for text in subkind], dtype=bool)
-    slow = np.array(["long" in text for text in subkind], dtype=bool)
+    fast = where(subkind, lambda text: "fast" in text or "rapid" in text)
+    slow = where(subkind, lambda text: "long" in text)
     told.dose(insulin & fast & ~slow, "bolus", name, units)
     told.dose(insulin & slow & ~fast, "long_acting", name, units)
     unknown = insulin & (fast == slow)
@@ -146,7 +149,7 @@ def entries(
     moved, minutes = timed & (kind == "exercise"), minutes_of(list(texts[DURATION]))
     name = column[DURATION]
     told.tell(moved & ~(minutes > 0), "no amount", name)
-    met = np.array([INTENSITY[EXERCISE.get(text, "moderate")] for text in subkind], dtype=float)
+    met = each(subkind, lambda text: INTENSITY[EXERCISE.get(text, "moderate")]).astype(float)
     told.add(moved & (minutes > 0), "activity", name, met, duration=minutes)
 
 
