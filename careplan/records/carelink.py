@@ -1,12 +1,13 @@
 """Medtronic CareLink's CSV export, of the pumps of the 600 and 700 series; those before them are read by `carelink_old`.
 
-Lines about the patient, then a section for the pump, perhaps one for what its algorithm gave each day, and one for the sensor, each with
-its own header. Rows come newest first or in any order, on the pump's wall clock. The US write commas, Europe semicolons and
-decimal commas; glucose may be in either unit.
+Lines about the patient, then a section for the pump, perhaps one for what its algorithm gave each day, and one for the sensor,
+each with its own header. Rows come newest first or in any order, on the pump's wall clock. The US write commas, Europe
+semicolons and decimal commas; glucose may be in either unit.
 """
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pandas as pd
 
 from careplan.records import carelink_old
 from careplan.records.blocks import SECTION, Block, read_blocks
+from careplan.records.carelink_bolus import boluses
 from careplan.records.clock import local_times, minutes_of, split_stamps
 from careplan.records.device_clock import Setting, set_clock_to_utc
 from careplan.records.events import PatientRecord, RecordError, Refused
@@ -54,7 +56,6 @@ PLACES = {1, 2, *COLUMNS.values(), *carelink_old.PLACES}
 RUNS = re.compile(r"normal_pumping|resume|restart", re.IGNORECASE)
 MEAL = re.compile(r"meal:?\s*([\d.,]+)\s*g", re.IGNORECASE)
 INSULIN = re.compile(r"insulin:?\s*([\d.,]+)", re.IGNORECASE)
-PAIR = pd.Timedelta(hours=12)  # the longest a bolus takes from being chosen to being logged as delivered
 SAME_STICK = pd.Timedelta(minutes=5)  # a measurement sent to calibrate the sensor is logged again within this
 DAY_TOTAL = "CLOSED_LOOP_AUTO_INSULIN"
 
@@ -110,7 +111,7 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
     log = PumpLog(file.name)
     tolds, regimen = [], None
     for block, local, settings, is_old in zip(blocks, locals_, clock_settings(blocks, locals_), old, strict=True):
-        latest = max((each.max() for each in locals_ if each.notna().any()), default=pd.NaT)
+        latest = max((each.max() for each in locals_ if each.notna().any()), default=pd.Timestamp(0))
         told = Told(block, *set_clock_to_utc(local, settings, zone, latest=latest, file=file))
         if is_old:
             regimen = carelink_old.tell(told, log) or regimen
@@ -148,7 +149,7 @@ def wall_clocks(blocks: list[Block], file: Path, day_first: bool | None) -> list
         usual=False if blocks[0].delimiter == "," else None,  # with commas it is the US that wrote it
     )
     ends = np.cumsum([0, *map(len, days)])
-    return [every.iloc[begin:end].reset_index(drop=True) for begin, end in zip(ends[:-1], ends[1:], strict=True)]
+    return [every.iloc[begin:end].reset_index(drop=True) for begin, end in pairwise(ends)]
 
 
 def device_of(block: Block) -> str:
@@ -191,7 +192,7 @@ def unit_in(blocks: list[Block]) -> str:
 def person_of(block: Block) -> str:
     """Who the lines above the first header say it is, by the names under "Last Name" and "First Name"."""
     lines = list(block.above)
-    for names, values in zip(lines, lines[1:], strict=False):
+    for names, values in pairwise(lines):
         said = dict(zip(map(normal, names), values, strict=False))
         parts = [said.get(name, "").strip() for name in ("lastname", "firstname", "patientid")]
         if any(parts[:2]):
@@ -243,76 +244,6 @@ def readings(told: Told, name: dict[str, str], text: dict[str, np.ndarray]) -> N
         sticks = np.array([f"fingerstick {word}".strip() for word in flag], dtype=object)
         alone = text[key] != "" if key == "bgreading" else (text[key] != "") & (text[key] != text["bgreading"])
         told.add(alone, "glucose", name[key], value, flag=sticks)
-
-
-def boluses(told: Told, name: dict[str, str], text: dict[str, np.ndarray]) -> None:
-    """A bolus is logged when it is chosen and again when it is done: what was delivered counts, from when it was chosen.
-
-    Rules "chosen bolus": the first of the two rows. "not delivered": chosen, and no row says it was given. "cut short": less was
-    given than chosen. The square part of a dual bolus runs from the chosen row, or the normal part, to the row that logs its end.
-    """
-    given, chosen = (
-        numbers(list(text["bolusvolumedelivered"]), decimal_comma=True),
-        numbers(list(text["bolusvolumeselected"]), decimal_comma=True),
-    )
-    done, asked = text["bolusvolumedelivered"] != "", (text["bolusvolumeselected"] != "") & (text["bolusvolumedelivered"] == "")
-    square = np.array(["square" in kind.lower() for kind in text["bolustype"]], dtype=bool)
-    frame = pd.DataFrame({"time": told.time, "key": bolus_keys(text, square), "place": np.arange(len(done))})
-    start, pair = paired(frame, done, asked, square)
-    cell = name["bolusvolumedelivered"]
-    stated = np.nan_to_num(minutes_of(list(text["bolusduration"])))
-    share = np.where((chosen > 0) & (given < chosen), given / np.where(chosen > 0, chosen, 1.0), 1.0)
-    clock = told.time.astype("int64").to_numpy() / SECONDS
-    began = np.where(start >= 0, clock[np.maximum(start, 0)], np.nan)
-    lasted = (clock - began) / 60.0
-    logged_late = square & (lasted > 1.0) & ((stated == 0) | (lasted <= stated + 5.0))
-    minutes = np.where(square, np.where(logged_late, lasted, stated * share), 0.0)
-    began = np.where(np.isnan(began), clock - 60.0 * minutes, began)
-    begin = pd.Series(pd.to_datetime(began * SECONDS, utc=True)).where(told.time.notna())
-    auto = np.array(["AUTO" in source.upper() for source in text["bolussource"]], dtype=bool)
-    told.dose(done, "bolus", cell, given, duration=minutes, flag=np.where(auto, "automatic", "").astype(object), time=begin)
-    short = done & (given < chosen)
-    reason = text["boluscancellationreason"]
-    told.tell(short, "cut short", cell, lambda i: f"{given[i]:g} U of {chosen[i]:g} chosen {reason[i]}".strip(), action="changed")
-    matched = np.zeros(len(done), dtype=bool)
-    matched[pair] = True
-    told.tell(
-        asked & matched, "chosen bolus", name["bolusvolumeselected"], "counted once, by the row that says what was delivered"
-    )
-    told.tell(
-        asked & ~matched,
-        "not delivered",
-        name["bolusvolumeselected"],
-        lambda i: f"{chosen[i]:g} U chosen, and no row of what was delivered",
-    )
-
-
-def bolus_keys(text: dict[str, np.ndarray], square: Mask) -> list[str]:
-    """What the rows of one bolus share: its number, or else what was chosen; and which of its parts."""
-    numbered = [number.split(",")[0].split(".")[0] for number in text["bolusnumber"]]
-    said = zip(numbered, text["bolusvolumeselected"], square, strict=True)
-    return [f"{number or '#' + volume}|{part}" for number, volume, part in said]
-
-
-def paired(frame: pd.DataFrame, done: Mask, asked: Mask, square: Mask) -> tuple[np.ndarray, np.ndarray]:
-    """`[N]` the row at which each delivered bolus began (-1: its own), and the chosen rows that are told by a delivered one."""
-    start = np.full(len(frame), -1)
-    dated = frame["time"].notna().to_numpy(dtype=bool)
-    ask = frame[done & dated].sort_values("time", kind="stable")
-    known = frame[asked & dated].sort_values("time", kind="stable").rename(columns={"place": "begun"})
-    found = pd.merge_asof(ask, known, on="time", by="key", direction="backward", tolerance=PAIR)
-    hit = found["begun"].notna()
-    start[found.loc[hit, "place"].astype(int)] = found.loc[hit, "begun"].astype(int)
-    other = ask[np.isin(ask["place"], np.flatnonzero(square & (start < 0)))].assign(
-        key=lambda rows: rows["key"].str.replace("|True", "|False")
-    )
-    normal_part = frame[done & dated & ~square].sort_values("time", kind="stable").rename(columns={"place": "begun"})
-    second = pd.merge_asof(
-        other, normal_part[~normal_part["key"].str.startswith("#")], on="time", by="key", direction="backward", tolerance=PAIR
-    )
-    hit = second["begun"].notna()
-    start[second.loc[hit, "place"].astype(int)] = second.loc[hit, "begun"].astype(int)
-    return start, found.loc[found["begun"].notna(), "begun"].astype(int).to_numpy()
 
 
 def basal(told: Told, log: PumpLog, text: dict[str, np.ndarray]) -> None:

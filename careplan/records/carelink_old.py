@@ -45,7 +45,7 @@ def recognise(lines: Sequence[str]) -> str | None:
     for line in lines:
         if DUTCH_TYPE in normal(line):
             return "its header has the columns of a CareLink of the Paradigm's time, in Dutch"
-        if "BasalProfileStart" in line or "GlucoseSensorData" in line and "AMOUNT=" in line:
+        if "BasalProfileStart" in line or ("GlucoseSensorData" in line and "AMOUNT=" in line):
             return "its rows have the kinds and values of a CareLink of the Paradigm's time"
     return None
 
@@ -161,7 +161,8 @@ def others(told: Told, kind: np.ndarray) -> None:
 
 
 def regimen_of(block: Block, kind: np.ndarray, values: list[dict[str, str]], time: pd.Series) -> Regimen | None:
-    """The regimen of the active pattern, ratios and sensitivities that the pump had when it was last read; None where one is missing."""
+    """The regimen of the active pattern, ratios and sensitivities that the pump had when it was last read; None where one is
+    missing."""
     current = np.flatnonzero(
         np.array([text.startswith("Current") for text in kind], dtype=bool) & time.notna().to_numpy(dtype=bool)
     )

@@ -1,7 +1,8 @@
 """Dexcom Clarity's CSV export: a sensor's readings and what was entered on the phone or the receiver.
 
-The clock is the device's wall clock, without a zone. Rows without a time are settings. Files of the US and of Europe differ in the
-unit of glucose and in the columns of the transmitter, whose seconds tell how far apart two readings are whatever the clock did.
+The clock is the device's wall clock, without a zone. Rows without a time are settings. Files of the US and of Europe differ in
+the unit of glucose and in the columns of the transmitter, whose seconds tell how far apart two readings are whatever the clock
+did.
 """
 
 from collections.abc import Sequence
@@ -57,8 +58,8 @@ def read_clarity(
 ) -> list[PatientRecord]:
     """One record a person from Clarity exports: a file, a folder of them, or a list.
 
-    zone: the patient's clock (UTC where not given, rule "no time zone"). day_first: the order of dates that a spreadsheet rewrote.
-    Raises `RecordError` where a file cannot be trusted; with `refused`, that person is left out and noted there.
+    zone: the patient's clock (UTC where not given, rule "no time zone"). day_first: the order of dates that a spreadsheet
+    rewrote. Raises `RecordError` where a file cannot be trusted; with `refused`, that person is left out and noted there.
     """
     return read_export(
         path, "clarity", lambda file, clock: read_file(file, clock, day_first), zone=zone, patient=patient, refused=refused
@@ -175,11 +176,11 @@ def on_the_transmitters_clock(
     early, late, _ = passes(local, zone, file=file)
     seconds, known = numbers(list(ticks), decimal_comma=True), local.notna().to_numpy(dtype=bool)
     usable = ~np.isnan(seconds) & known
-    first, second = (each.astype("int64").to_numpy() / 1e9 for each in (early, late))
+    first, second = (utc.astype("int64").to_numpy() / 1e9 for utc in (early, late))
     clock, moved = utc.astype("int64").to_numpy() / 1e9, np.zeros(len(local))
     code = pd.factorize(transmitter)[0]
-    for each in np.unique(code[usable]):
-        mine = np.flatnonzero(usable & (code == each))
+    for one in np.unique(code[usable]):
+        mine = np.flatnonzero(usable & (code == one))
         sure = mine[first[mine] == second[mine]]
         if not len(sure):
             continue
@@ -188,8 +189,8 @@ def on_the_transmitters_clock(
         clock[mine] = np.where(other, second[mine], first[mine])
         unsure[mine] = False
         moved[mine] = np.round((clock[mine] - seconds[mine] - start) / TRAVEL) * TRAVEL
-    for each in pd.unique(device[usable]):
-        between(np.flatnonzero(known & (device == each)), usable, first, second, clock, moved, unsure)
+    for shown in pd.unique(device[usable]):
+        between(np.flatnonzero(known & (device == shown)), usable, first, second, clock, moved, unsure)
     away = np.abs(moved) >= TRAVEL
     stamps = pd.Series(pd.to_datetime(np.where(known, (clock - moved) * 1e9, np.nan), utc=True)).astype("datetime64[ns, UTC]")
     told = Told(block, stamps, skipped & ~away, unsure)
@@ -206,8 +207,8 @@ def on_the_transmitters_clock(
 def between(
     mine: np.ndarray, usable: Mask, first: np.ndarray, second: np.ndarray, clock: np.ndarray, moved: np.ndarray, unsure: Mask
 ) -> None:
-    """Puts a device's rows `mine` that have no seconds of their own between the readings before and after them in the file: on the
-    clock of one of these, and in the pass of an hour that came twice, that lies there."""
+    """Puts a device's rows `mine` that have no seconds of their own between the readings before and after them in the file: on
+    the clock of one of these, and in the pass of an hour that came twice, that lies there."""
     ask = mine[~usable[mine]]
     have = mine[usable[mine]]
     if not len(ask) or not len(have):

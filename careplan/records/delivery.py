@@ -1,4 +1,5 @@
-"""Basal insulin as delivered: scheduled rates, the temporary ones over them, the times the pump stood still, and those nobody knows."""
+"""Basal insulin as delivered: scheduled rates, the temporary ones over them, the times the pump stood still, and those nobody
+knows."""
 
 from dataclasses import dataclass
 
@@ -35,7 +36,8 @@ def stretches(
     row: NDArray[np.int64] | int = 0,
     share: NDArray[np.bool_] | bool = False,
 ) -> Stretches:
-    """Stretches from starts and ends `[S]` in any order: each ends where the next begins; an empty one only ends the one before."""
+    """Stretches from starts and ends `[S]` in any order: each ends where the next begins; an empty one only ends the one
+    before."""
     order = np.argsort(start, kind="stable")
     start, end = np.asarray(start, dtype=float)[order], np.asarray(end, dtype=float)[order]
     every = [np.broadcast_to(np.asarray(each), (len(order),))[order] for each in (value, row, share)]
@@ -47,15 +49,16 @@ def stretches(
 
 
 def schedule(time: Array, rate: Array, row: NDArray[np.int64], last: float) -> Stretches:
-    """The rates `[S]` in force from changes at `time` `[S]` (seconds) each until the next, a day at most, and not beyond `last`."""
+    """The rates `[S]` in force from changes at `time` `[S]` (seconds) each until the next, a day at most, and not beyond
+    `last`."""
     return stretches(time, np.minimum(time + LONGEST_HOLD * 60.0, max(last, float(time.max(initial=-np.inf)) + 1.0)), rate, row)
 
 
 def delivered(base: Stretches, temporary: Stretches, stopped: Stretches, unknown: Stretches, last: float) -> pd.DataFrame:
     """`start` (seconds), `duration` (minutes), `value` (U/h) and `row` of what was delivered, wherever known.
 
-    A stop is 0 U/h whatever was scheduled; a temporary rate wins over the schedule, and a share of it is known only where that is.
-    The last that reaches `last`, the end of the record, has no duration: nothing says when it ended.
+    A stop is 0 U/h whatever was scheduled; a temporary rate wins over the schedule, and a share of it is known only where that
+    is. The last that reaches `last`, the end of the record, has no duration: nothing says when it ended.
     """
     every = (base, temporary, stopped, unknown)
     edges = np.unique(np.concatenate([edge for each in every for edge in (each.start, each.end)]))
@@ -82,4 +85,4 @@ def delivered(base: Stretches, temporary: Stretches, stopped: Stretches, unknown
     runs["duration"] = (runs["end"] - runs["start"]) / 60.0
     if len(runs) and runs["end"].iloc[-1] >= last:
         runs.loc[runs.index[-1], "duration"] = np.nan
-    return runs.reset_index(drop=True)[["start", "duration", "value", "row"]]
+    return pd.DataFrame(runs.reset_index(drop=True)[["start", "duration", "value", "row"]])

@@ -32,25 +32,26 @@ def set_clock_to_utc(
 ) -> tuple[pd.Series, Mask, Mask]:
     """As `to_utc`, of a clock on which the settings happened.
 
-    A clock that was ever set is the zone's after the last time, at `latest`, the latest it read, and before each setting as far off
-    as that says: so it is right after a journey, and when summer time began days before somebody thought of the device.
+    A clock that was ever set is the zone's after the last time, at `latest`, the latest it read, and before each setting as far
+    off as that says: so it is right after a journey, and when summer time began days before somebody thought of the device.
     Without a setting the clock is the zone's throughout.
     """
     jumps = sorted((each for each in settings if each.jump), key=lambda each: each.old)
     if not jumps or local.isna().all():
         return to_utc(local, zone, file=file)
     check_zone(zone, file=file)
-    anchor = latest.tz_localize(zone, ambiguous=False, nonexistent="shift_forward").utcoffset()
-    after = np.stack([behind(local, each) for each in jumps])
-    offset = pd.Series(pd.Timedelta(anchor), index=local.index)
-    for passed, each in zip(after, jumps, strict=True):
-        offset -= pd.Series(np.where(passed, pd.Timedelta(0), each.jump), index=local.index)
+    zoned = latest.tz_localize(zone, ambiguous=False, nonexistent="shift_forward")
+    offset = np.full(len(local), (zoned.tz_localize(None) - zoned.tz_convert("UTC").tz_localize(None)).total_seconds())
+    for each in jumps:
+        offset -= np.where(behind(local, each), 0.0, each.jump.total_seconds())
     nowhere = np.zeros(len(local), dtype=bool)
-    return (local - offset).dt.tz_localize("UTC").astype("datetime64[ns, UTC]"), nowhere, nowhere.copy()
+    utc = (local - pd.to_timedelta(pd.Series(offset, index=local.index), unit="s")).dt.tz_localize("UTC")
+    return utc.astype("datetime64[ns, UTC]"), nowhere, nowhere.copy()
 
 
 def behind(local: pd.Series, setting: Setting) -> Mask:
-    """`[N]` the rows after a setting. Where it was set back, times come twice: those after the log steps back are the later ones."""
+    """`[N]` the rows after a setting. Where it was set back, times come twice: those after the log steps back are the later
+    ones."""
     low, high = min(setting.old, setting.new), max(setting.old, setting.new)
     later = (local >= high).to_numpy(dtype=bool)
     twice = np.flatnonzero(((local >= low) & (local < high)).to_numpy(dtype=bool))

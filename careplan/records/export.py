@@ -1,7 +1,7 @@
 """What device exports share: rows that become events or are told, and files that are one person's.
 
-Every row of a file ends as an event, as a `Correction`, or among the rows of a named kind that say nothing of any channel; those are
-one `Correction` a kind, with how many there are in `PatientRecord.ignored`.
+Every row of a file ends as an event, as a `Correction`, or among the rows of a named kind that say nothing of any channel;
+those are one `Correction` a kind, with how many there are in `PatientRecord.ignored`.
 """
 
 import re
@@ -103,7 +103,8 @@ class Told:
     def tell(
         self, where: Mask, rule: str, name: str, detail: str | Callable[[int], str] = "", *, action: str = "dropped"
     ) -> None:
-        """A correction for each of the rows in `where` `[N]`; detail: a text, or one from the row's index; else what is written."""
+        """A correction for each of the rows in `where` `[N]`; detail: a text, or one from the row's index; else what is
+        written."""
         texts = self.block.texts(name)
         for index in np.flatnonzero(where):
             said = detail(int(index)) if callable(detail) else detail or repr(texts[index])
@@ -215,9 +216,10 @@ def part_of(file: Path, told: Iterable[Told], unit: str, *, person: str = "", re
     sheets = [each.sheet() for each in every]
     cells = pd.concat([sheet.cells for sheet in sheets], ignore_index=True)
     sheet = Sheet(cells, [correction for each in sheets for correction in each.corrections])
-    glucose_unit(sheet, unit)
+    if len(cells):
+        glucose_unit(sheet, unit)
     count = sum(len(each.block) + len(each.block.long) for each in every)
-    return Part(file, sheet, count, person, sum((each.ignored for each in every), Counter()), regimen)
+    return Part(file, sheet, count, person, ignored=sum((each.ignored for each in every), Counter()), regimen=regimen)
 
 
 def read_export(
@@ -230,7 +232,8 @@ def read_export(
     patient: str | None,
     refused: Refused | None,
 ) -> list[PatientRecord]:
-    """One record a person, from the files of one format. `read_file` is given a file and the clock's zone (UTC where none is known).
+    """One record a person, from the files of one format. `read_file` is given a file and the clock's zone (UTC where none is
+    known).
 
     Files that state the same person are that person's; others are one person each, named by the file. With `patient`, all are
     that person's. Raises `RecordError`; with `refused`, a person whose files cannot be trusted is left out and noted there.

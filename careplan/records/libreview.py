@@ -1,7 +1,7 @@
 """LibreView's CSV export: one file a person, with headers in the account's language and columns always in one order.
 
-A line that says when the file was written, perhaps a line with the patient (LibreView Pro), then the header. The clock is the device's
-wall clock, without a zone; dates, the hour and the decimal mark are written as the account has them.
+A line that says when the file was written, perhaps a line with the patient (LibreView Pro), then the header. The clock is the
+device's wall clock, without a zone; dates, the hour and the decimal mark are written as the account has them.
 """
 
 from collections.abc import Sequence
@@ -170,8 +170,8 @@ def flag_limits(sheet: Sheet) -> None:
 
 
 def one_sensor(sheet: Sheet, serial: dict[int, str], scans: set[int]) -> None:
-    """Rule "scan repeats history": a scan within 7.5 min of a reading of the history shows the same sensor, and counts only where the
-    history has a gap. Rule "two devices": the history that a phone and a reader both kept counts once."""
+    """Rule "scan repeats history": a scan within 7.5 min of a reading of the history shows the same sensor, and counts only
+    where the history has a gap. Rule "two devices": the history that a phone and a reader both kept counts once."""
     cells = sheet.cells
     scan = cells["row"].isin(scans).to_numpy(dtype=bool) & sheet.of("glucose")
     stick = cells["flag"].str.contains("fingerstick").to_numpy(dtype=bool)
@@ -184,6 +184,6 @@ def one_sensor(sheet: Sheet, serial: dict[int, str], scans: set[int]) -> None:
     again[found["place"][found["near"].notna()]] = True
     sheet.drop(again, "scan repeats history")
     times = sheet.cells["time"][sheet.of("glucose")].sort_values()
-    every_5 = times.diff().median() < pd.Timedelta(minutes=8)
+    every_5 = bool((times.diff().dt.total_seconds().median() or 0.0) < 8 * 60.0)
     close = pd.Timedelta(minutes=2.5) if every_5 else NEAR
     drop_second_device(sheet, sheet.cells["row"].map(serial).fillna(""), within=close)

@@ -1,7 +1,7 @@
 """OhioT1DM: an XML file a person, with an element a kind of event (Marling & Bunescu 2020; times day first, on a wall clock).
 
-The basal rate holds until the next, and a temporary rate wins over it. A meal's carbs stand in `meal`; a bolus repeats what was told
-its wizard. The weight is a stand-in (99 in every file) and is not read. Rows are counted over the events of the file.
+The basal rate holds until the next, and a temporary rate wins over it. A meal's carbs stand in `meal`; a bolus repeats what was
+told its wizard. The weight is a stand-in (99 in every file) and is not read. Rows are counted over the events of the file.
 """
 
 import re
@@ -42,8 +42,8 @@ def read_ohio(
 ) -> list[PatientRecord]:
     """One record a person: a file, a folder of them (a person's training and testing files are one record), or a list.
 
-    zone: the patient's clock (UTC where not given, rule "no time zone"). Raises `RecordError` where a file cannot be trusted; with
-    `refused`, that person is left out and noted there.
+    zone: the patient's clock (UTC where not given, rule "no time zone"). Raises `RecordError` where a file cannot be trusted;
+    with `refused`, that person is left out and noted there.
     """
     return read_export(path, "ohio", read_file, pattern="*.xml", zone=zone, patient=patient, refused=refused)
 

@@ -65,7 +65,8 @@ class PumpLog:
         )
         silent = sorted(set(noted.tolist()) - set(found["row"].tolist()))
         when = pd.concat([changes, temporary, stops]).drop_duplicates("row").set_index("row")["time"]
-        covered = unknown.at(np.array([pd.Timestamp(when.loc[row]).value / SECONDS for row in silent])) if silent else []
+        moments = np.array([pd.Timestamp(when.loc[row]).value / SECONDS for row in silent], dtype=float)
+        covered = unknown.at(moments)
         runs = set(stops.loc[mask(stops, "runs"), "row"].tolist())
         corrections = []
         for row, hidden in zip(silent, covered, strict=True):
@@ -79,7 +80,8 @@ class PumpLog:
         return frame, corrections
 
     def unknown(self, changes: Array, end: float) -> Stretches:
-        """When an algorithm set the rate: from each sign of it to the next change of the schedule, and whole days told as such."""
+        """When an algorithm set the rate: from each sign of it to the next change of the schedule, and whole days told as
+        such."""
         signs = np.sort(np.concatenate([np.array([])] + [each.astype("int64").to_numpy() / SECONDS for each in self.automatic]))
         following = np.append(np.sort(changes), end + 1.0)[np.searchsorted(np.sort(changes), signs, side="right")]
         days = joined(self.whole_days, ("start", "end"))
@@ -100,7 +102,8 @@ def union(start: Array, end: Array) -> tuple[Array, Array]:
 
 
 def stopped(stops: pd.DataFrame, end: float) -> Stretches:
-    """When the pump stood still: from the first stop to the next time it runs; to the end of the record, a day at most, without one."""
+    """When the pump stood still: from the first stop to the next time it runs; to the end of the record, a day at most, without
+    one."""
     stops = stops.sort_values("time", kind="stable")
     runs, time = mask(stops, "runs"), seconds(stops)
     begins = ~runs & np.append(True, runs[:-1])[: len(runs)]

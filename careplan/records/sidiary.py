@@ -41,11 +41,8 @@ def names_of(head: str) -> tuple[str, ...]:
 
 def is_header(fields: Sequence[str]) -> bool:
     names = [normal(field) for field in fields]
-    return (
-        names[:2] == ["day", "time"]
-        and any(name in FIELDS for name in names)
-        or {"day", "time"} <= set(names)
-        and "bglevel" in names
+    return (names[:2] == ["day", "time"] and any(name in FIELDS for name in names)) or (
+        {"day", "time"} <= set(names) and "bglevel" in names
     )
 
 
@@ -104,7 +101,7 @@ def tell(told: Told) -> None:
         text = each(block.texts(name), marked)
         value, flag = glucose_values(text, scaled(limits, unit))
         value = value * (MG_PER_MMOL if unit == "mmol/L" else 1.0)
-        flags = each(flag, lambda said, word=word: f"{word} {said}".strip())
+        flags = np.array([f"{word} {said}".strip() for said in flag], dtype=object)
         repeats = (name == "bglevelmmol") & (block.texts("bglevel") != "")
         told.add((text != "") & ~repeats, "glucose", name, value, flag=flags)
     for name, channel, share in (

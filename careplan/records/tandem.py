@@ -1,7 +1,8 @@
-"""Tandem's t:connect therapy timeline: a CSV of four sections (readings, insulin on board, basal, boluses) under lines about the patient.
+"""Tandem's t:connect therapy timeline: a CSV of four sections (readings, insulin on board, basal, boluses) under lines about
+the patient.
 
-Times are the pump's wall clock, without a zone. Under Control-IQ the pump's algorithm sets the rate, and the export holds no basal at
-all: it is unknown, not zero.
+Times are the pump's wall clock, without a zone. Under Control-IQ the pump's algorithm sets the rate, and the export holds no
+basal at all: it is unknown, not zero.
 """
 
 import re
@@ -47,8 +48,8 @@ def read_tandem(
 ) -> list[PatientRecord]:
     """One record a person from t:connect exports: a file, a folder of them, or a list.
 
-    zone: the patient's clock (UTC where not given, rule "no time zone"). day_first: the order of dates that a spreadsheet rewrote.
-    Raises `RecordError` where a file cannot be trusted; with `refused`, that person is left out and noted there.
+    zone: the patient's clock (UTC where not given, rule "no time zone"). day_first: the order of dates that a spreadsheet
+    rewrote. Raises `RecordError` where a file cannot be trusted; with `refused`, that person is left out and noted there.
     """
     return read_export(
         path, "tandem", lambda file, clock: read_file(file, clock, day_first), zone=zone, patient=patient, refused=refused
@@ -131,7 +132,8 @@ def rates(told: Told, log: PumpLog) -> None:
 
 
 def boluses(told: Told, zone: str, file: Path) -> None:
-    """What was delivered, from when it was asked for; the extended part over its own time; carbs and the meter's reading beside it.
+    """What was delivered, from when it was asked for; the extended part over its own time; carbs and the meter's reading beside
+    it.
 
     Rules "cut short": less was delivered than asked for. "extended bolus": its duration is not stated, and taken to be two hours.
     """

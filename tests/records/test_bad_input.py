@@ -35,7 +35,8 @@ SOUND = {
     "ohio": b'<?xml version="1.0" encoding="UTF-8"?>\n<patient id="999" weight="99" insulin_type="Humalog">\n<glucose_level>'
     b'<event ts="05-03-2022 08:00:00" value="120"/><event ts="05-03-2022 08:05:00" value="126"/></glucose_level>\n<basal>'
     b'<event ts="05-03-2022 00:00:00" value="0.9"/></basal><temp_basal><event ts_begin="05-03-2022 08:30:00" '
-    b'ts_end="05-03-2022 09:30:00" value="0.0"/></temp_basal><meal><event ts="05-03-2022 08:16:00" carbs="40"/></meal></patient>\n',
+    b'ts_end="05-03-2022 09:30:00" value="0.0"/></temp_basal><meal><event ts="05-03-2022 08:16:00" carbs="40"/>'
+    b"</meal></patient>\n",
     "sidiary": b"DAY;TIME;BG_LEVEL_MMOL;CH_BE_KHE;BOLUS;BASAL;REMARK\n24.03.2024;08:00;6,7;3;4+2;;x\n24.03.2024;22:00;;;;18;\n",
     "t1d-uom": b"bg_ts,value\n13/12/2023 08:00,7.5\n13/12/2023 08:05,7.8\n",
     "nightscout": b'[{"type": "sgv", "sgv": 151, "date": 1704672000000},'
