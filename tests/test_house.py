@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCES = ("careplan", "cohorts", "app", "migrations")
 MOST_LINES = 400
-CORE = ("careplan.therapy", "careplan.glucose", "careplan.series", "careplan.world", "careplan.planning", "cohorts")
+DECLARATION = "careplan.therapies.glucose.declaration"
+CORE = ("careplan.therapy", DECLARATION, "careplan.series", "careplan.world", "careplan.planning", "cohorts")
 BEYOND = ("careplan.world.training", "careplan.world.latent_actions", "cohorts.gym")  # Lightning and gymnasium belong to them
 
 # Imports each module of the core while everything but torch, torchdiffeq, numpy, pandas and what those need is hidden.
@@ -33,7 +34,7 @@ for name in sys.argv[2].split(","):
 """
 HIDDEN = [
     *("sklearn", "sqlalchemy", "streamlit", "alembic", "lightning", "pytorch_lightning", "safetensors", "typer", "rich"),
-    *("pyarrow", "pydantic", "pydantic_settings", "plotly", "httpx", "gymnasium"),
+    *("pyarrow", "pydantic", "pydantic_settings", "plotly", "httpx", "gymnasium", "python_calamine"),
 ]
 
 

@@ -6,9 +6,9 @@ import streamlit as st
 
 from app import charts, explained
 from app.wording import in_words
-from careplan.clinic import words
 from careplan.clinic.views import Interval, Option, Path, Suggestion
-from careplan.clinic.words import Unit, sentence
+from careplan.therapies.glucose import words
+from careplan.therapies.glucose.words import Unit, sentence
 
 
 def warnings(suggestion: Suggestion) -> None:
@@ -18,6 +18,12 @@ def warnings(suggestion: Suggestion) -> None:
         st.warning(f"**careplan abstains for this patient.**\n\n{why}", icon=":material/front_hand:")
     for banner in suggestion.banners:
         st.warning(sentence(in_words(banner, suggestion.lines, suggestion.kind)), icon=":material/warning:")
+
+
+def notices(told: tuple[str, ...]) -> None:
+    """What is not shown, or was set aside, because it is not as it was put on record."""
+    for each in told:
+        st.error(each, icon=":material/error:")
 
 
 def point(suggestion: Suggestion, unit: Unit) -> None:

@@ -10,7 +10,7 @@ from app.palette import COLORS, LINE, MUTED
 from app.wording import duration
 from careplan.clinic import worklist
 from careplan.clinic.views import WorklistRow
-from careplan.evaluation.metrics import SUFFICIENT_DAYS
+from careplan.therapies.glucose.metrics import SUFFICIENT_DAYS
 
 PAGE = 20  # patients at once
 STATUS = {
@@ -21,6 +21,7 @@ STATUS = {
     "abstained": "Abstained",
     "draft": "Draft",
     "signed": "Signed",
+    "altered": "Changed past careplan",
 }
 WIDTHS = [2.6, 2.6, 1.5, 1.1]
 

@@ -1,10 +1,9 @@
-"""Real records in: one reader per format, one canonical events table, one grid."""
-
-from collections.abc import Callable
+"""Real records in: one door to every format, one canonical events table, one grid."""
 
 from careplan.records.azt1d import read_azt1d
 from careplan.records.carelink import read_carelink
 from careplan.records.clarity import read_clarity
+from careplan.records.door import FORMATS, Format, Taken, read
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused
 from careplan.records.grid import to_series
 from careplan.records.libreview import read_libreview
@@ -14,28 +13,21 @@ from careplan.records.sidiary import read_sidiary
 from careplan.records.t1d_uom import read_t1d_uom
 from careplan.records.table import read_table
 from careplan.records.tandem import read_tandem
+from careplan.records.tidepool import read_tidepool
 from careplan.records.xdrip import read_xdrip
 
-READERS: dict[str, Callable[..., list[PatientRecord]]] = {
-    "azt1d": read_azt1d,
-    "carelink": read_carelink,
-    "clarity": read_clarity,
-    "libreview": read_libreview,
-    "t1d-uom": read_t1d_uom,
-    "nightscout": read_nightscout,
-    "ohio": read_ohio,
-    "sidiary": read_sidiary,
-    "table": read_table,
-    "tandem": read_tandem,
-    "xdrip": read_xdrip,
-}
+READERS = {kind.name: kind.read for kind in FORMATS}
 
 __all__ = [
+    "FORMATS",
     "READERS",
     "Correction",
+    "Format",
     "PatientRecord",
     "RecordError",
     "Refused",
+    "Taken",
+    "read",
     "read_azt1d",
     "read_carelink",
     "read_clarity",
@@ -46,6 +38,7 @@ __all__ = [
     "read_t1d_uom",
     "read_table",
     "read_tandem",
+    "read_tidepool",
     "read_xdrip",
     "to_series",
 ]

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from careplan.glucose import DAY, MG_PER_MMOL, Regimen
 from careplan.records.blocks import Block
 from careplan.records.export import SENSOR, Mask, Told, glucose_values, scaled, unit_of
 from careplan.records.pump import PumpLog
 from careplan.records.text import normal, numbers
+from careplan.therapies.glucose.declaration import DAY, MG_PER_MMOL, Regimen
 
 RAW_TYPE, DUTCH_TYPE = "rawtype", "onbewerkttype"
 WIDTH = 39

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from careplan.glucose import Regimen
+from careplan.therapies.glucose.declaration import Regimen
 
 COLUMNS = {
     "time": "datetime64[ns, UTC]",  # when it was measured, or began
@@ -18,6 +18,7 @@ COLUMNS = {
     "duration": "float64",  # minutes a rate or extended impulse lasts; 0 for a point; NaN: until the next event of the channel
     "flag": "object",  # none, one or several of FLAGS, separated by a space
     "origin": "object",  # "file:row" it was read from
+    "product": "object",  # the insulin's brand where the source names one; mostly ""
 }
 
 FLAGS = {
@@ -94,5 +95,12 @@ def flagged(flags: pd.Series, word: str) -> NDArray[np.bool_]:
 
 
 def events_frame(rows: Iterable[tuple[object, ...]] = ()) -> pd.DataFrame:
-    """A canonical table from `(time, channel, value, duration, flag, origin)` rows."""
-    return pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(COLUMNS)
+    """A canonical table from `(time, channel, value, duration, flag, origin[, product])` rows."""
+    whole = [(*row, *("",) * (len(COLUMNS) - len(row))) for row in rows]
+    return pd.DataFrame(whole, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def join_flags(*flags: str) -> str:
+    """One flag that holds the words of all, each once, in the order of `FLAGS`."""
+    words = {word for flag in flags for word in flag.split()}
+    return " ".join(word for word in FLAGS if word in words)

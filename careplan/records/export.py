@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from careplan.glucose import MG_PER_MMOL, Regimen
 from careplan.records.blocks import Block
 from careplan.records.clock import to_utc
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused, refusing
@@ -29,6 +28,7 @@ from careplan.records.sheet import (
     one_stream,
 )
 from careplan.records.text import Source, beyond, check_zone, find_files, numbers
+from careplan.therapies.glucose.declaration import MG_PER_MMOL, Regimen
 
 Mask = NDArray[np.bool_]
 Array = NDArray[np.float64]

@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from careplan.glucose import GLUCOSE, MG_PER_MMOL
 from careplan.records.events import COLUMNS, Action, Correction, PatientRecord, RecordError, events_frame, flagged
+from careplan.records.insulins import WEEKLY
 from careplan.records.text import Rows, beyond, is_missing, numbers
+from careplan.therapies.glucose.declaration import GLUCOSE, MG_PER_MMOL
+from careplan.therapy import Channel
 
-CELLS = ("file", "row", "field", "raw", "time", "channel", "value", "duration", "flag")
+CELLS = ("file", "row", "field", "raw", "time", "channel", "value", "duration", "flag")  # and perhaps "product"
 FIRST_DATE = pd.Timestamp("1980-01-01", tz="UTC")  # no glucose meter kept a dated memory before
 HALF_YEAR, SLACK = pd.Timedelta(days=180), pd.Timedelta(days=2)
 CLOSE = pd.Timedelta(minutes=3)  # no common sensor but those that read every minute reads this often
@@ -76,7 +78,9 @@ class Sheet:
         """What is left, as a record."""
         cells = self.cells.sort_values(["time", "channel", "row"], kind="stable", ignore_index=True)
         origin = cells["file"].astype(str) + ":" + cells["row"].astype(str)
-        events = cells.assign(origin=origin)[list(COLUMNS)].astype(COLUMNS) if len(cells) else events_frame()
+        product = cells["product"].fillna("") if "product" in cells else ""
+        cells = cells.assign(origin=origin, product=product)
+        events = cells[list(COLUMNS)].astype(COLUMNS) if len(cells) else events_frame()
         return PatientRecord(patient, zone, events, tuple(self.corrections), rows_read, files=tuple(files))
 
 
@@ -151,18 +155,25 @@ def check_dates(sheet: Sheet, dated: str | None = None) -> None:
 
 
 def check_ranges(sheet: Sheet) -> None:
-    """Rules "negative" and "out of range": values outside the channel's physiological range are dropped."""
+    """Rules "negative" and "out of range": values outside the channel's physiological range are dropped.
+
+    A dose of a weekly insulin may be seven times what a day's dose may be.
+    """
     for channel in GLUCOSE.channels:
-        mine, value = sheet.of(channel.name), sheet.cells["value"].to_numpy(dtype=float)
-        refuse_if_common(
-            sheet,
-            mine & ~((value >= channel.low) & (value <= channel.high)),
-            f"{channel.name} outside {channel.low:g} to {channel.high:g} {channel.unit} (wrong unit or column?)",
-            of=mine,
-        )
-        sheet.drop(mine & (value < min(0.0, channel.low)), "negative")
-        mine, value = sheet.of(channel.name), sheet.cells["value"].to_numpy(dtype=float)
-        sheet.drop(mine & ~((value >= channel.low) & (value <= channel.high)), "out of range")
+        mine, bad = sheet.of(channel.name), outside(sheet, channel)
+        what = f"{channel.name} outside {channel.low:g} to {channel.high:g} {channel.unit} (wrong unit or column?)"
+        refuse_if_common(sheet, bad, what, of=mine)
+        sheet.drop(mine & (sheet.cells["value"].to_numpy(dtype=float) < min(0.0, channel.low)), "negative")
+        sheet.drop(outside(sheet, channel), "out of range")
+
+
+def outside(sheet: Sheet, channel: Channel) -> Mask:
+    """`[N]` the cells of a channel whose values are beyond its limits."""
+    value = sheet.cells["value"].to_numpy(dtype=float)
+    high = np.full(len(value), float(channel.high))
+    if "product" in sheet.cells:
+        high[sheet.cells["product"].isin(WEEKLY).to_numpy(dtype=bool)] *= 7.0
+    return sheet.of(channel.name) & ~((value >= channel.low) & (value <= high))
 
 
 def refuse_if_common(sheet: Sheet, bad: Mask, what: str, *, of: Mask | None = None, field: str | None = None) -> None:
@@ -231,17 +242,19 @@ def year_typos(sheet: Sheet) -> None:
 
 
 def drop_duplicates(sheet: Sheet) -> None:
-    """Rule "duplicate": the same value in the same channel at the same time. Rule "repeated time": a level or a rate has one
-    value at a time, the first reading and the last rate. A finger stick repeats no sensor's reading."""
-    stick = pd.Series(flagged(sheet.cells["flag"], "fingerstick"), name="stick")
-    key = [sheet.cells[name] for name in ("channel", "time", "value", "duration")]
-    sheet.drop(pd.concat([*key, stick], axis=1).duplicated().to_numpy(dtype=bool), "duplicate")
+    """Rule "duplicate": the same value (of one product) in the same channel at one time. Rule "repeated time": a level or a rate
+    has one value at a time, the first reading and the last rate. A finger stick repeats no sensor's reading."""
+    sheet.drop(repeats(sheet, "value", "duration", *(["product"] if "product" in sheet.cells else [])), "duplicate")
     for channel in GLUCOSE.channels:
         if channel.form != "impulse" and channel.name != "activity":
             keep: Literal["first", "last"] = "first" if channel.form == "level" else "last"
-            stick = pd.Series(flagged(sheet.cells["flag"], "fingerstick"), name="stick")
-            again = pd.concat([sheet.cells[["channel", "time"]], stick], axis=1).duplicated(keep=keep).to_numpy(dtype=bool)
-            sheet.drop(sheet.of(channel.name) & again, "repeated time")
+            sheet.drop(sheet.of(channel.name) & repeats(sheet, keep=keep), "repeated time")
+
+
+def repeats(sheet: Sheet, *columns: str, keep: Literal["first", "last"] = "first") -> Mask:
+    """`[N]` cells that repeat another's channel, time and `columns`; sensors and finger sticks apart."""
+    cells = sheet.cells.assign(stick=flagged(sheet.cells["flag"], "fingerstick"))
+    return cells.duplicated(["channel", "time", "stick", *columns], keep=keep).to_numpy(dtype=bool)
 
 
 def one_stream(sheet: Sheet) -> None:

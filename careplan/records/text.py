@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from careplan.records.events import RecordError
 
+DECIMAL_COMMA = re.compile(r',"-?\d+,\d{1,2}"')  # in a file that commas separate, quoted
 MISSING = {"", "nan", "na", "n/a", "null", "none", "nat", "-", "--"}
 DELIMITERS = ",;\t|"
 
@@ -159,7 +160,7 @@ def read_rows(path: Path, required: Iterable[str] = (), *, aliases: Mapping[str,
         cells,
         np.array([line for line, _ in kept], dtype=np.int64),
         dict(zip(names, header, strict=True)),
-        delimiter != ",",
+        delimiter != "," or DECIMAL_COMMA.search(text) is not None,
         short,
     )
 
@@ -195,7 +196,7 @@ def beyond(text: str) -> tuple[Literal["low", "high"], float] | None:
 
 
 DATE = re.compile(
-    r"(\d{1,4})[/.\-](\d{1,2})[/.\-](\d{1,4})[ T]+(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?"
+    r"(\d{1,4})[/.\-](\d{1,2})[/.\-](\d{1,4})[ T]+(\d{1,2}):(\d{2})(?::(\d{2}(?:\.\d{1,9})?)\d*)?"
     r"\s*([AaPp][Mm])?\s*(Z|[+-]\d{2}:?\d{2})?"
 )
 
@@ -253,7 +254,7 @@ def build_dates(parts: Sequence[re.Match[str] | None], day_first: bool) -> pd.Da
             offsets.append(0.0)
         else:
             offsets.append((-1 if zone[0] == "-" else 1) * (int(zone[1:3]) * 60 + int(zone[-2:])))
-    time = pd.to_datetime(pd.Series(texts, dtype=object), format="%Y-%m-%d %H:%M:%S", errors="coerce")
+    time = pd.to_datetime(pd.Series(texts, dtype=object), format="ISO8601", errors="coerce")
     return pd.DataFrame({"time": time.astype("datetime64[ns]"), "offset": offsets})
 
 

@@ -8,8 +8,8 @@ import pandas as pd
 
 from careplan.clinic import Database, save_suggestion, store_records
 from careplan.clinic.views import Interval, Line, Moment, Option, Part, Path, Pattern, Seen, Suggestion, Sureness, Why
-from careplan.glucose import BLOCKS, DAY, Regimen
 from careplan.records.events import PatientRecord, events_frame
+from careplan.therapies.glucose.declaration import BLOCKS, DAY, Regimen
 
 START = pd.Timestamp("2024-03-01", tz="UTC")
 REGIMEN = Regimen(basal=(0.8, 1.0, 0.9, 0.7), carb_ratio=(10.0, 9.0, 11.0, 12.0), correction_factor=(50.0, 45.0, 50.0, 55.0))
@@ -37,8 +37,8 @@ def clinic(db: Database) -> None:
         db, suggestion("bea", abstained=True, reasons=off, options=(), banners=("Out of distribution: very high doses",))
     )
     save_suggestion(db, suggestion("cyd", reasons=("every change searched is worse than none",), limits_bound=()))
-    for patient in ("ann", "cyd"):
-        save_suggestion(db, doses(patient))
+    save_suggestion(db, doses("ann", at=datetime.now(UTC)))
+    save_suggestion(db, doses("cyd"))
     unknown = ("doses of the last hours are unknown, so what is on board is unknown",)
     save_suggestion(db, doses("bea", lines=(), options=(), abstained=True, reasons=unknown, limits_bound=()))
 
@@ -113,14 +113,14 @@ def suggestion(patient: str, *lines: Line, **changes: Any) -> Suggestion:
     given: dict[str, Any] = {
         "id": None,
         "kind": "regimen",
-        "created": datetime(2024, 3, 16, 8, tzinfo=UTC),
+        "created": datetime.now(UTC),
         "at": datetime(2024, 3, 16, tzinfo=UTC),
         "abstained": False,
         "reasons": ("less time below 70 mg/dL in the morning", "time in range is kept"),
         "options": (option("proposed", 0, 71, 2.1), option("no change", -14, 69, 6.4), option("runner-up", -5, 70, 3.5)),
         "limits_bound": ("at most 20 % a visit (correction factor 11:00-17:00)",),
         "banners": (),
-        "provenance": {"seed": "7", "model": "0f3a", "data": "91bc", "version": "0.1.0"},
+        "provenance": {"seed": "7", "model": "0f3a", "version": "0.1.0"},
         **changes,
     }
     return Suggestion(patient=patient, lines=lines, **given)

@@ -17,8 +17,7 @@ from typer.testing import CliRunner
 
 from careplan import stages
 from careplan.cli import app
-from careplan.clinic import overnight, suggestions, verify_audit
-from careplan.clinic.demo import demo_records
+from careplan.clinic import overnight, suggestions
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.overnight import STAGES, Asked, plan_everyone, spared
 from careplan.clinic.records import patient_names, save_regimen, store_records
@@ -27,7 +26,9 @@ from careplan.clinic.views import Suggestion
 from careplan.clinic.world import World, open_world, personalised
 from careplan.store import Database, StoreError, open_database
 from careplan.store.schema import Patient
+from careplan.studies.demo import demo_records
 
+from ..kept import verified
 from .build import REGIMEN
 
 NAMES = ["ann", "bea", "cyd", "dan", "eve"]
@@ -135,7 +136,7 @@ def test_a_kill_in_the_second_block_loses_nothing_and_the_same_run_does_the_rest
     rest = plan_everyone(db, NAMES, world, block=2)
     assert (rest.skipped, rest.planned, rest.failed) == (2, 3, {})
     assert planned(db) == whole[start]
-    assert verify_audit(db).problem is None
+    assert verified(db).problem is None
 
 
 def test_one_bad_patient_is_named_and_the_others_are_planned_for(
@@ -228,7 +229,7 @@ def test_only_what_was_not_asked_of_these_data_before_is_planned_for(clinic: Cop
 def test_what_cannot_be_asked_fails_before_anything_is_computed(
     clinic: Copy, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("careplan.clinic.dosing.reasons_to_abstain", lambda *_, **__: pytest.fail("computed"))
+    monkeypatch.setattr("careplan.therapies.glucose.dosing.reasons_to_abstain", lambda *_, **__: pytest.fail("computed"))
     night = plan_everyone(clinic(), NAMES, world, Asked(announced=("bolus 5 at 01:30",)))
     assert list(night.failed) == NAMES and "what the patient will do" in night.failed["ann"]
 

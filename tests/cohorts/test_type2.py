@@ -6,24 +6,15 @@ from typing import Any
 import pytest
 import torch
 
-from careplan.clinic.closed_loop import Planner
+from careplan.studies.closed_loop import Planner
 from cohorts import fused
+from cohorts.bodies import PMOL_PER_UNIT, Body, Inputs, advance, resting
 from cohorts.catalogue import POLICIES, named, refuse_for
 from cohorts.gym import ReplayEnv
-from cohorts.physiology import (
-    PMOL_PER_UNIT,
-    SECRETION,
-    STATES,
-    Body,
-    Inputs,
-    Physiology,
-    Secreting,
-    advance,
-    resting,
-    vector_field,
-)
+from cohorts.padova import FASTED
+from cohorts.physiology import SECRETION, STATES, Physiology, Secreting, vector_field
 from cohorts.policies import Behaviour, Seen
-from cohorts.population import COHORTS, FASTED, GROUPS, LONG_ACTING_AT, Population, join, sample_population
+from cohorts.population import COHORTS, GROUPS, LONG_ACTING_AT, Population, join, sample_population
 from cohorts.replay import Change, branch, replay
 from cohorts.scenarios import ROWS, Life
 from cohorts.secretion import insulin_for, resting_under, secreted_at, untreated
@@ -198,7 +189,7 @@ def test_a_cohort_is_plausible_and_seeded(people: Population) -> None:
     assert people.pens.all() and people.regimen(0).delivery == "pen" and set(people.regimen(0).basal) == {0.0}
     assert people.regimen(3).long_acting == float((24 * people.basal[3]).round())
     slow = 24 * people.basal / who.weight
-    assert ((slow > 0.1) & (slow < 1.2)).all() and 0.35 < float(slow.median()) < 0.75  # docs/cohorts.md
+    assert ((slow > 0.1) & (slow < 1.2)).all() and 0.35 < float(slow.median()) < 0.75  # docs/explanation/cohorts.md
     assert (who.Gb > 130).all() and 170 < float(who.Gb.median()) < 240
     assert 75 < float(who.weight.median()) < 115 and len(who.beta.unique()) == 10
     assert torch.allclose(people.fasting, torch.full((10,), FASTED), atol=6)  # whole units
@@ -212,7 +203,7 @@ def test_a_dose_too_small_is_where_they_begin() -> None:
 
 
 def test_a_week_is_that_of_the_clinic(people: Population) -> None:
-    """Bounds wider than what docs/cohorts.md reports."""
+    """Bounds wider than what docs/explanation/cohorts.md reports."""
     none, basal, boluses = (
         replay(people, named(name), days=4, seed=3).glucose[:, -2 * ROWS :]
         for name in ("no-insulin", "basal-only", "basal-bolus")
@@ -327,7 +318,7 @@ def test_type_1_and_type_2_do_not_live_side_by_side(people: Population) -> None:
 def test_a_kernel_gets_back_what_was_packed(people: Population) -> None:
     packed = fused.packed(people.physiology)
     assert packed.shape == (41, 10) and fused.packed(sample_population("adult", 2, seed=1).physiology).shape == (32, 2)
-    same = fused.unpacked(packed)
+    same = fused.unpacked(packed, Secreting)
     assert isinstance(same, Secreting) and torch.equal(same.kp4, people.physiology.kp4)  # type: ignore[attr-defined]
     given = resting(40 * torch.ones(10), people.basal)
     assert torch.equal(advance(same, people.body, given).amounts, advance(people.physiology, people.body, given).amounts)

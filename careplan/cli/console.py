@@ -1,0 +1,194 @@
+"""What the command line prints: Rich tables of views."""
+
+import csv
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from careplan.clinic import Verification
+from careplan.clinic.regimens import Prescribed
+from careplan.clinic.views import ImportReport, Metrics, Night, PatientSummary
+
+CORRECTION_FIELDS = ("patient", "action", "rule", "file", "row", "field", "detail")
+
+# Consensus targets for adults with type 1 diabetes, beside each band's boundaries.
+BANDS = (
+    ("very_low", "very low, < 54 mg/dL", "< 1 %"),
+    ("low", "low, 54 to < 70", "below 70 in all: < 4 %"),
+    ("in_range", "in range, 70 to 180", "> 70 %"),
+    ("tight_range", "tight range, 70 to 140", ""),
+    ("high", "high, > 180 to 250", "above 180 in all: < 25 %"),
+    ("very_high", "very high, > 250", "< 5 %"),
+)
+
+
+def print_verified(console: Console, result: Verification) -> None:
+    """What was recomputed, and the head to note."""
+    console.print(
+        f"[green]{result.entries:,} entries, {result.rows:,} rows, the events of {result.batches:,} batches: nothing differs.[/] "
+        f"{result.checkpoints:,} signed checkpoints hold. Head: {result.head}",
+        soft_wrap=True,
+    )
+
+
+def print_import(console: Console, report: ImportReport) -> None:
+    """What was added, patient by patient; then every rule that dropped or changed a row, with its counts."""
+    table = Table(title=f"Imported from {report.source}", title_justify="left")
+    for name in ("Patient", "Rows read", "Added", "Known", "Dropped", "Changed"):
+        table.add_column(name, justify="left" if name in ("Patient", "Added") else "right")
+    for patient in report.patients:
+        actions = Counter(correction[0] for correction in patient.corrections)
+        added = ", ".join(f"{count:,} {channel}" for channel, count in patient.events_added.items()) or "nothing new"
+        counts = (patient.rows_read, patient.events_known, actions["dropped"], actions["changed"])
+        rows_read, known, dropped, changed = (f"{count:,}" for count in counts)
+        table.add_row(escape(patient.patient), rows_read, added, known, dropped, changed)
+    if report.patients:
+        console.print(table)
+
+    rules: Counter[tuple[str, str, str]] = Counter()
+    people: dict[tuple[str, str, str], set[str]] = {}
+    for patient in report.patients:
+        for action, rule, _, _, name, _ in patient.corrections:
+            rules[action, rule, name] += 1
+            people.setdefault((action, rule, name), set()).add(patient.patient)
+    if rules:
+        table = Table(title="Rows dropped or changed, by rule", title_justify="left")
+        for name in ("Action", "Rule", "Field", "Rows", "Patients"):
+            table.add_column(name, justify="right" if name in ("Rows", "Patients") else "left")
+        for key, count in sorted(rules.items()):
+            table.add_row(*(escape(part) for part in key), f"{count:,}", str(len(people[key])))
+        console.print(table)
+
+
+def write_corrections(path: Path, report: ImportReport) -> None:
+    """Every dropped or changed row as CSV, with `CORRECTION_FIELDS`."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(CORRECTION_FIELDS)
+        writer.writerows((patient.patient, *correction) for patient in report.patients for correction in patient.corrections)
+
+
+def print_patients(console: Console, patients: list[PatientSummary]) -> None:
+    """One row a patient."""
+    if not patients:
+        console.print("No patients yet. Import some: careplan import FORMAT PATH, or try careplan demo.")
+        return
+    table = Table(box=None, padding=(0, 1, 0, 0), caption="Read, 70-180, <70, <54: % of readings, mg/dL. Enough: 14 days, 70 %.")
+    for name in ("Patient", "Group", "Days", "Until", "Read", "70-180", "<70", "<54", "U/day", "Enough"):
+        table.add_column(name, justify="left" if name in ("Patient", "Group", "Until") else "right", no_wrap=True)
+    for patient in patients:
+        metrics = patient.metrics
+        below = None if metrics.low is None or metrics.very_low is None else metrics.low + metrics.very_low
+        numbers = (metrics.active, metrics.in_range, below, metrics.very_low, patient.total_daily_dose)
+        table.add_row(
+            escape(patient.patient),
+            patient.group,
+            f"{patient.days:.0f}",
+            f"{patient.last:%Y-%m-%d}" if patient.last else "",
+            *("" if number is None else f"{number:.1f}" for number in numbers),
+            "yes" if patient.sufficient else "no",
+        )
+    console.print(table)
+
+
+def print_summary(console: Console, patient: PatientSummary, prescribed: Prescribed | None) -> None:
+    """One patient: what is stored, the consensus metrics with their boundaries, gaps, and what is prescribed."""
+    weight = "" if patient.weight is None else f", {patient.weight:.0f} kg"
+    console.print(
+        f"[bold]{escape(patient.patient)}[/] ({patient.group}{weight}), from {escape(patient.source)}, clock of {patient.zone}"
+    )
+    if patient.first and patient.last:
+        console.print(
+            f"{patient.days:.1f} days, {patient.first:%Y-%m-%d %H:%M} to {patient.last:%Y-%m-%d %H:%M} UTC", highlight=False
+        )
+    console.print(
+        "Events: " + (", ".join(f"{count:,} {name}" for name, count in patient.events.items()) or "none"), highlight=False
+    )
+    dose = "not known" if patient.total_daily_dose is None else f"{patient.total_daily_dose:.1f} U"
+    enough = "enough" if patient.sufficient else "[yellow]not enough[/]"
+    console.print(f"Total daily dose: {dose}. Data: {enough} for a suggestion (14 days, 70 % of readings).", highlight=False)
+
+    console.print(metrics_table(patient.metrics))
+    if patient.gap_count:
+        table = Table(title=f"Gaps in glucose over 15 minutes: {patient.gap_count}; the longest", title_justify="left")
+        table.add_column("From (UTC)")
+        table.add_column("Hours", justify="right")
+        for start, minutes in patient.gaps:
+            table.add_row(f"{start:%Y-%m-%d %H:%M}", f"{minutes / 60:.1f}")
+        console.print(table)
+    if prescribed is None:
+        console.print("Regimen: none stated, and too little insulin logged to estimate one.")
+    else:
+        console.print(regimen_table(prescribed))
+
+
+def print_night(console: Console, night: Night) -> None:
+    """What a run over many patients did, what each stage took, and what bounds it."""
+    done = f"{night.changed:,} to change, {night.unchanged:,} not, {night.abstained:,} abstained"
+    console.print(
+        f"{night.patients:,} patients: {night.planned:,} planned ({done}), {night.skipped:,} answered already, "
+        f"{len(night.failed):,} failed; {night.personalised:,} personalised anew",
+        highlight=False,
+    )
+    if not night.stages:
+        return
+    table = Table("Stage", "Seconds", "of processors", "Patients a second", title_justify="left")
+    for name, time in night.stages.items():
+        table.add_row(name, f"{time.wall:.1f}", f"{time.processor:.1f}", f"{time.patients_a_second:.3g}")
+    console.print(table)
+    held = f"; at most {night.memory[0]:,.0f} MB in the first block, {night.memory[-1]:,.0f} MB in all" if night.memory else ""
+    console.print(
+        f"{night.patients_a_second:.3g} patients a second in {night.seconds:.0f} s, blocks of {night.block}, "
+        f"bound by {night.bound_by}{held}.",
+        highlight=False,
+    )
+
+
+def by_reason(failed: Mapping[str, str]) -> dict[str, list[str]]:
+    """Patients by why they failed."""
+    found: dict[str, list[str]] = {}
+    for patient, reason in failed.items():
+        found.setdefault(reason.replace(patient, "..."), []).append(patient)
+    return found
+
+
+def metrics_table(metrics: Metrics) -> Table:
+    """Consensus metrics beside their targets."""
+    table = Table(title=f"{metrics.readings:,} readings, {metrics.active:.1f} % of those expected", title_justify="left")
+    table.add_column("Glucose")
+    table.add_column("", justify="right")
+    table.add_column("Target")
+    for name, boundaries, target in BANDS:
+        table.add_row(boundaries, _percent(getattr(metrics, name)), target)
+    table.add_section()
+    for label, value, target in (
+        ("mean, mg/dL", metrics.mean, ""),
+        ("GMI, %", metrics.gmi, ""),
+        ("CV, %", metrics.cv, "<= 36 %"),
+        ("GRI", metrics.gri, ""),
+        ("LBGI", metrics.lbgi, ""),
+        ("HBGI", metrics.hbgi, ""),
+    ):
+        table.add_row(label, "" if value is None else f"{value:.1f}", target)
+    return table
+
+
+def regimen_table(prescribed: Prescribed) -> Table:
+    """What is prescribed, by time block."""
+    regimen = prescribed.regimen
+    since = f", since {prescribed.valid_from:%Y-%m-%d %H:%M} UTC" if prescribed.valid_from else ""
+    long_acting = f", long-acting {regimen.long_acting:g} U a day" if regimen.long_acting else ""
+    table = Table(title=f"Regimen ({prescribed.source}{since}): {regimen.delivery}{long_acting}", title_justify="left")
+    for name in ("From", "Basal, U/h", "Carb ratio, g/U", "Correction, mg/dL/U"):
+        table.add_column(name, justify="left" if name == "From" else "right")
+    for start, *values in zip(regimen.starts, regimen.basal, regimen.carb_ratio, regimen.correction_factor, strict=True):
+        table.add_row(f"{start // 60:02d}:{start % 60:02d}", *(f"{value:g}" for value in values))
+    return table
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f} %"

@@ -1,0 +1,131 @@
+"""The glucose therapy: type 1 diabetes (and insulin-treated type 2) on pumps or pens.
+
+Glucose in mg/dL, insulin in U and U/h, carbohydrate in g, activity in MET. Every constant is a default that the clinician owns.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from careplan.therapy import Channel, Cost, Limits, LineLimits, Pool, Therapy
+
+MG_PER_MMOL = 18.01559  # mg/dL in one mmol/L of glucose
+STEP = 5.0  # minutes
+
+Delivery = Literal["pump", "pen"]
+Group = Literal["adult", "adolescent", "child"]
+Setting = Literal["basal", "carb_ratio", "correction_factor", "long_acting"]
+
+
+def risk(glucose: Tensor) -> Tensor:
+    """Blood-glucose risk 10 f^2, f = 1.509 (ln(G)^1.084 - 5.381) (Kovatchev 1997); 0 at 112.5 mg/dL. `[...]` -> `[...]`."""
+    return 10.0 * (1.509 * (torch.log(glucose.clamp(20.0, 600.0)) ** 1.084 - 5.381)) ** 2
+
+
+BEST = 112.5  # mg/dL of no risk
+LOWS = 2.0  # how often risk below the best level counts in a plan; docs/explanation/planner.md has what it buys
+
+
+def harm(glucose: Tensor) -> Tensor:
+    """What plans minimise: `risk`, that of lows counted `LOWS` times. `[...]` mg/dL -> `[...]`."""
+    return risk(glucose) * torch.where(glucose < BEST, LOWS, 1.0)
+
+
+GLUCOSE = Therapy(
+    name="glucose",
+    channels=(
+        Channel(name="glucose", unit="mg/dL", role="observation", form="level", low=20, high=600, center=140, scale=60),
+        Channel(name="basal", unit="U/h", role="action", form="rate", low=0, high=35, scale=1.0, direction=-1),
+        Channel(name="bolus", unit="U", role="action", form="impulse", low=0, high=60, scale=2.0, direction=-1),
+        Channel(name="long_acting", unit="U", role="action", form="impulse", low=0, high=150, scale=20.0, direction=-1),
+        Channel(name="carbs", unit="g", role="disturbance", form="impulse", low=0, high=400, scale=20.0, direction=1),
+        Channel(name="activity", unit="MET", role="disturbance", form="rate", low=0, high=25, center=1.0, scale=3.0),
+    ),
+    regulated="glucose",
+    pools=(
+        # Rapid analogues peak 75-90 min after a dose; U100 glargine acts for about a day; a mixed meal peaks near 40 min.
+        Pool(name="insulin", channels=("basal", "bolus"), time_constant=38.0, stages=3),
+        Pool(name="long_acting", channels=("long_acting",), time_constant=480.0, stages=2),
+        Pool(name="carbs", channels=("carbs",), time_constant=35.0, stages=2),
+    ),
+    daily=(40.0, 200.0),  # U, g
+    gain=(1800.0, 720.0),  # the 1800 rule for sensitivity with the 500 rule for carbohydrate: 3.6 mg/dL a gram
+    risk=harm,
+    best=BEST,
+    costs=(
+        Cost(name="below_70", below=70.0, budget=0.04),  # consensus: <4 % of time below 70 mg/dL
+        Cost(name="below_54", below=54.0, budget=0.01),  # consensus: <1 % of time below 54 mg/dL
+    ),
+    step=STEP,
+)
+
+# AndroidAPS maximum bolus and insulin on board by group (U); oref0 rate caps. See docs/reference/clinical.md.
+LIMITS: dict[Group, Limits] = {
+    "adult": Limits(max_dose=17.0, max_on_board=13.0, min_spacing=30.0, floor=80.0, max_rate=10.0),
+    "adolescent": Limits(max_dose=10.0, max_on_board=13.0, min_spacing=30.0, floor=80.0, max_rate=6.0),
+    "child": Limits(max_dose=5.0, max_on_board=7.0, min_spacing=30.0, floor=80.0, max_rate=3.0),
+}
+
+# Absolute limits of the ratios are LoopKit's guardrails, of basal and long-acting their channels' bounds; the recommended carb
+# ratio is LoopKit's, the other recommended ranges are ours. Caps on change are oref0 autotune's. See docs/reference/clinical.md.
+LINE_LIMITS: dict[Setting, LineLimits] = {
+    "basal": LineLimits(lowest=0.0, highest=35.0, low=0.05, high=5.0),
+    "carb_ratio": LineLimits(lowest=2.0, highest=150.0, low=4.0, high=28.0),
+    "correction_factor": LineLimits(lowest=10.0, highest=500.0, low=16.0, high=400.0),
+    "long_acting": LineLimits(lowest=0.0, highest=150.0, low=1.0, high=80.0),
+}
+
+# For how long a suggestion may be signed: settings from when it was made, doses from the moment that they begin at.
+HOLDS: dict[Literal["regimen", "doses"], timedelta] = {"regimen": timedelta(days=14), "doses": timedelta(minutes=30)}
+
+DAY = 24 * 60
+Hazard = Literal["low", "high"]
+# The risks that are told: of a reading below (-1) or above (1) a level, mg/dL, within so many minutes.
+HAZARDS: dict[Hazard, tuple[int, float]] = {"low": (-1, 70.0), "high": (1, 250.0)}
+WITHIN = 120
+BLOCKS: tuple[int, ...] = (0, 6 * 60, 11 * 60, 17 * 60)  # night, morning, midday, evening: minutes after midnight
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regimen:
+    """The settings a clinician prescribes, by time block.
+
+    starts: minutes after local midnight at which each block begins; the first is 0, increasing.
+    basal: U/h per block. carb_ratio: g of carbohydrate one unit covers. correction_factor: mg/dL one unit lowers.
+    target: mg/dL that corrections aim for. long_acting: U a day, given at `long_acting_at` (pens; basal is then 0).
+    """
+
+    starts: tuple[int, ...] = BLOCKS
+    basal: tuple[float, ...]
+    carb_ratio: tuple[float, ...]
+    correction_factor: tuple[float, ...]
+    target: float = 110.0
+    delivery: Delivery = "pump"
+    long_acting: float = 0.0
+    long_acting_at: int = 22 * 60
+
+    def __post_init__(self) -> None:
+        count = len(self.starts)
+        if not count or self.starts[0] != 0 or any(a >= b for a, b in pairwise((*self.starts, DAY))):
+            raise ValueError(f"regimen: block starts must begin at 0 and increase below {DAY}: {self.starts}")
+        for name, positive in (("basal", False), ("carb_ratio", True), ("correction_factor", True)):
+            values = getattr(self, name)
+            if len(values) != count:
+                raise ValueError(f"regimen: {name} has {len(values)} values for {count} blocks")
+            if not all(value == value and (value > 0 if positive else value >= 0) and value < 1e4 for value in values):
+                raise ValueError(f"regimen: {name} must be {'positive' if positive else 'non-negative'} and finite: {values}")
+
+    def block(self, minute: int) -> int:
+        """The block that holds a minute of the local day."""
+        return max(index for index, start in enumerate(self.starts) if start <= minute % DAY)
+
+    def scaled(self, name: Literal["basal", "carb_ratio", "correction_factor"], block: int, factor: float) -> "Regimen":
+        """This regimen with one line multiplied."""
+        values = list(getattr(self, name))
+        values[block] *= factor
+        changed: dict[str, Any] = {name: tuple(values)}
+        return replace(self, **changed)

@@ -1,0 +1,203 @@
+"""Consensus metrics of a glucose recording.
+
+Bands in mg/dL: very low < 54 <= low < 70 <= in range <= 180 < high <= 250 < very high; tight range 70-140 inclusive
+(Battelino 2019; 2023). GMI: Bergenstal 2018. GRI: Klonoff 2023. LBGI and HBGI: Kovatchev 1997. All are clinicians' to own.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from careplan.series import PatientSeries
+
+DAY = 24 * 60
+SUFFICIENT_DAYS, SUFFICIENT_ACTIVE = 14.0, 70.0
+SENSOR = 15.0  # minutes between readings of the slowest sensor: who reads less often reads fingers, and most of the day is unseen
+EVENT_MINUTES, PROLONGED_MINUTES = 15.0, 120.0
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """Consensus metrics of a recording; percentages of readings. `None` where the data cannot say."""
+
+    readings: int
+    active: float  # % of expected readings present
+    mean: float | None
+    gmi: float | None
+    cv: float | None
+    very_low: float | None
+    low: float | None
+    in_range: float | None
+    tight_range: float | None
+    high: float | None
+    very_high: float | None
+    gri: float | None
+    lbgi: float | None
+    hbgi: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """AGP-style: percentiles of glucose by minute of the local day, each `[N]`, None where no reading."""
+
+    minute: tuple[int, ...]
+    p5: tuple[float | None, ...]
+    p25: tuple[float | None, ...]
+    p50: tuple[float | None, ...]
+    p75: tuple[float | None, ...]
+    p95: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class Hypoglycaemia:
+    """At least 15 min below a threshold, over when 15 min at or above it: start in UTC, minutes below, lowest in mg/dL."""
+
+    start: pd.Timestamp
+    minutes: float
+    lowest: float
+
+    @property
+    def prolonged(self) -> bool:
+        """Two hours or more."""
+        return self.minutes >= PROLONGED_MINUTES
+
+
+def glucose_metrics(readings: PatientSeries | ArrayLike, expected: float | None = None) -> Metrics:
+    """Metrics of a series, or of readings `[N]` in mg/dL (NaN: none) of which `expected` were due.
+
+    Censored readings count in their band: give them the sensor's limit. Without `expected`, a series is held against its own
+    cadence between its first and its last reading, and an array against its own length.
+    """
+    if isinstance(readings, PatientSeries):
+        every = np.asarray(readings.column(readings.therapy.regulated), dtype=float)
+        due = expected_readings(readings) if expected is None else expected
+    else:
+        every = np.asarray(readings, dtype=float).ravel()
+        due = len(every) if expected is None else expected
+    glucose = every[~np.isnan(every)]
+    count = len(glucose)
+    active = min(100.0, 100.0 * count / due) if due > 0 else 0.0
+    if not count:
+        nothing = dict.fromkeys(name for name in Metrics.__dataclass_fields__ if name not in ("readings", "active"))
+        return Metrics(readings=0, active=active, **nothing)
+
+    def percent(inside: NDArray[np.bool_]) -> float:
+        return 100.0 * float(inside.mean())
+
+    very_low, low = percent(glucose < 54), percent((glucose >= 54) & (glucose < 70))
+    high, very_high = percent((glucose > 180) & (glucose <= 250)), percent(glucose > 250)
+    mean = float(glucose.mean())
+    f = 1.509 * (np.log(np.maximum(glucose, 1.0)) ** 1.084 - 5.381)
+    return Metrics(
+        readings=count,
+        active=active,
+        mean=mean,
+        gmi=3.31 + 0.02392 * mean,
+        cv=100.0 * float(glucose.std(ddof=1)) / mean if count > 1 else None,
+        very_low=very_low,
+        low=low,
+        in_range=percent((glucose >= 70) & (glucose <= 180)),
+        tight_range=percent((glucose >= 70) & (glucose <= 140)),
+        high=high,
+        very_high=very_high,
+        gri=min(100.0, 3.0 * very_low + 2.4 * low + 1.6 * very_high + 0.8 * high),
+        lbgi=float(np.where(f < 0, 10.0 * f**2, 0.0).mean()),
+        hbgi=float(np.where(f > 0, 10.0 * f**2, 0.0).mean()),
+    )
+
+
+def sufficient(metrics: Metrics, days: float) -> bool:
+    """Whether a recording of so many days may be interpreted: 14 days with 70 % of the readings."""
+    return days >= SUFFICIENT_DAYS and metrics.active >= SUFFICIENT_ACTIVE
+
+
+def gri_zone(gri: float) -> str:
+    """A to E: up to 20, 40, 60, 80 and above."""
+    return "ABCDE"[min(4, max(0, math.ceil(gri / 20.0) - 1))]
+
+
+def cadence(series: PatientSeries) -> float:
+    """Minutes between readings, as is usual in the series: the median over neighbours; the grid's step where too few."""
+    known = np.flatnonzero(series.mask[:, series.therapy.index(series.therapy.regulated)])
+    return float(np.median(np.diff(known))) * series.therapy.step if len(known) > 1 else series.therapy.step
+
+
+def expected_readings(series: PatientSeries) -> float:
+    """How many readings were due between the first and the last, at the series' own cadence."""
+    known = np.flatnonzero(series.mask[:, series.therapy.index(series.therapy.regulated)])
+    if not len(known):
+        return 0.0
+    return float(known[-1] - known[0]) * series.therapy.step / cadence(series) + 1.0
+
+
+def recorded_days(series: PatientSeries) -> float:
+    """Days from the first reading to the last."""
+    known = np.flatnonzero(series.mask[:, series.therapy.index(series.therapy.regulated)])
+    return float(known[-1] - known[0] + 1) * series.therapy.step / DAY if len(known) else 0.0
+
+
+def daily_metrics(series: PatientSeries) -> dict[str, Metrics]:
+    """Metrics of each local day (ISO date) that the series touches; a whole day's readings are due of each."""
+    local = series.times.tz_convert(series.zone)
+    level = np.asarray(series.column(series.therapy.regulated), dtype=float)
+    due = DAY / cadence(series)
+    return {
+        f"{day:%Y-%m-%d}": glucose_metrics(level[rows], due)
+        for day, rows in pd.Series(local).groupby(local.floor("D")).indices.items()
+    }
+
+
+def profile(series: PatientSeries, *, every: int = 15) -> Profile:
+    """Percentiles 5, 25, 50, 75 and 95 of all readings in each `every` minutes of the local day (linear interpolation)."""
+    if every <= 0 or DAY % every:
+        raise ValueError(f"profile: {every} minutes do not divide a day")
+    level = np.asarray(series.column(series.therapy.regulated), dtype=float)
+    block = (series.minute_of_day() // every).astype(int)
+    known = ~np.isnan(level)
+    columns: list[tuple[float | None, ...]] = []
+    pooled = [level[known & (block == index)] for index in range(DAY // every)]
+    for q in (5, 25, 50, 75, 95):
+        columns.append(tuple(float(np.percentile(values, q)) if len(values) else None for values in pooled))
+    p5, p25, p50, p75, p95 = columns
+    return Profile(minute=tuple(range(0, DAY, every)), p5=p5, p25=p25, p50=p50, p75=p75, p95=p95)
+
+
+def hypoglycaemic_events(series: PatientSeries, *, below: float = 70.0) -> list[Hypoglycaemia]:
+    """Events in order (consensus: at least 15 min below, ended by 15 min at or above).
+
+    A reading stands for the time until the next, at most one cadence; where more than 15 min go unread, the event is over.
+    """
+    level = np.asarray(series.column(series.therapy.regulated), dtype=float)
+    rows = np.flatnonzero(~np.isnan(level))
+    if not len(rows):
+        return []
+    step, held = series.therapy.step, max(cadence(series), series.therapy.step)
+    until = np.append(np.minimum(np.diff(rows) * step, held), held)
+    events: list[Hypoglycaemia] = []
+    start, lasted, above, lowest, last = -1, 0.0, 0.0, np.inf, 0
+
+    def close() -> None:
+        if start >= 0 and lasted >= EVENT_MINUTES:
+            events.append(Hypoglycaemia(series.times[start], float(lasted), float(lowest)))
+
+    for row, minutes in zip(rows, until, strict=True):
+        if start >= 0 and (row - last) * step - held > EVENT_MINUTES:
+            close()
+            start = -1
+        if level[row] < below:
+            if start < 0:
+                start, lasted, lowest = int(row), 0.0, np.inf
+            lasted, above, lowest = lasted + above + minutes, 0.0, min(lowest, level[row])
+        elif start >= 0:
+            above += minutes
+            if above >= EVENT_MINUTES or lasted < EVENT_MINUTES:
+                close()
+                start, above = -1, 0.0
+        last = int(row)
+    close()
+    return events

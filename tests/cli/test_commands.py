@@ -1,0 +1,205 @@
+"""The command line: what it prints, what it refuses, and how it ends."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from typer.testing import CliRunner, Result
+
+from careplan import cli
+from careplan.cli import app
+from careplan.records.events import Correction, PatientRecord, RecordError
+from careplan.store import open_database
+
+from ..clinic.build import record
+
+Run = Callable[..., Result]
+CORRECTION = Correction("dropped", "duplicate", "ann.csv", 7, "Bolus", "2 U at 08:00")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    def call(*arguments: str) -> Result:
+        return CliRunner().invoke(app, ["--db", str(tmp_path / "store.db"), *arguments], env={"COLUMNS": "200"})
+
+    return call
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes `careplan import table` read these records."""
+
+    def give(*records: PatientRecord, error: BaseException | None = None) -> None:
+        def reader(path: str, *, zone: str = "UTC", refused: object = None) -> list[PatientRecord]:
+            if error is not None:
+                raise error
+            return [replace(given, zone=zone) for given in records]
+
+        monkeypatch.setattr("careplan.records.READERS", {"table": reader}, raising=False)
+
+    return give
+
+
+def test_import_reports_what_it_did_and_lists_every_correction(run: Run, reads: Callable[..., None], tmp_path: Path) -> None:
+    reads(replace(record(days=1), corrections=(CORRECTION, CORRECTION)))
+    result = run("import", "table", "ann.csv", "--report", str(tmp_path / "report.csv"))
+    assert result.exit_code == 0, result.output
+    assert "288 glucose" in result.output and "duplicate" in result.output
+    with (tmp_path / "report.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows == 2 * [
+        {
+            "patient": "ann",
+            "action": "dropped",
+            "rule": "duplicate",
+            "file": "ann.csv",
+            "row": "7",
+            "field": "Bolus",
+            "detail": "2 U at 08:00",
+        }
+    ]
+    assert "nothing new" in run("import", "table", "ann.csv").output
+
+
+def test_patients_and_show_as_text_and_json(run: Run, reads: Callable[..., None]) -> None:
+    assert "No patients yet" in run("patients").output
+    reads(record("ann", days=2), record("bob", days=2))
+    run("import", "table", "x", "--zone", "Europe/London")
+    listed = run("patients").output
+    assert "ann" in listed and "bob" in listed
+    assert [row["patient"] for row in json.loads(run("patients", "--json").stdout)] == ["ann", "bob"]
+    shown = run("show", "ann")
+    assert "Europe/London" in shown.output and "in range, 70 to 180" in shown.output and "Carb ratio" in shown.output
+    found: dict[str, Any] = json.loads(run("show", "ann", "--json").stdout)
+    assert found["events"] == {"basal": 48, "bolus": 6, "carbs": 6, "glucose": 576}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "expected"),
+    [
+        (("show", "eve"), 1, "'eve' is not in the store; it holds no patients yet"),
+        (("import", "excel", "x"), 2, "is not one of"),
+        (("import", "table"), 2, "Missing argument"),
+        (("import", "table", "x", "--report", "/nowhere/at/all.csv"), 2, "no folder"),
+        (("fly",), 2, "No such command"),
+    ],
+)
+def test_a_bad_request_is_one_clear_error(
+    run: Run, reads: Callable[..., None], arguments: tuple[str, ...], code: int, expected: str
+) -> None:
+    reads()
+    result = run(*arguments)
+    assert result.exit_code == code
+    assert expected in result.output and "Traceback" not in result.output
+
+
+def test_a_file_that_cannot_be_trusted_is_one_line_and_changes_nothing(run: Run, reads: Callable[..., None]) -> None:
+    reads(error=RecordError("expected a number", file="ann.csv", row=3, field="CGM"))
+    result = run("import", "table", "ann.csv")
+    assert result.exit_code == 1
+    assert "ann.csv, row 3, field 'CGM': expected a number" in result.stderr and "Nothing was kept" in result.stderr
+    assert json.loads(run("patients", "--json").stdout) == []
+
+
+def test_a_bug_is_not_hidden(run: Run, reads: Callable[..., None]) -> None:
+    reads(error=ZeroDivisionError("a bug"))
+    assert isinstance(run("import", "table", "x").exception, ZeroDivisionError)
+
+
+def test_a_patient_that_fails_is_named_and_the_exit_says_so(run: Run, reads: Callable[..., None]) -> None:
+    bad = record("bob", days=1)
+    bad.events.loc[0, "value"] = float("inf")
+    reads(record("ann", days=1), bad)
+    result = run("import", "table", "x")
+    assert result.exit_code == 1 and "bob: not imported" in result.stderr
+    assert "Kept whole: ann; nothing of any other patient." in result.stderr
+    assert [row["patient"] for row in json.loads(run("patients", "--json").stdout)] == ["ann"]
+
+
+def test_a_database_that_is_none_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database, just notes " * 50)
+    result = CliRunner().invoke(app, ["--db", str(path), "patients"])
+    assert result.exit_code == 1 and "not a database" in result.stderr
+
+
+def test_db_upgrade_says_where_the_database_is(run: Run, tmp_path: Path) -> None:
+    assert "now at revision" in run("db", "upgrade").output
+    again = run("db", "upgrade").output
+    assert "already at revision" in again and str(tmp_path / "store.db") in again
+
+
+def test_the_settings_name_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAREPLAN_DATABASE", str(tmp_path / "mine.db"))
+    assert CliRunner().invoke(app, ["patients"]).exit_code == 0
+    assert (tmp_path / "mine.db").exists()
+
+
+def test_audit_verify_finds_what_was_changed(run: Run, reads: Callable[..., None], tmp_path: Path) -> None:
+    reads(record(days=1))
+    run("import", "table", "x")
+    whole = json.loads(run("audit", "verify", "--json").stdout)
+    assert whole["entries"] == 4 and whole["problem"] is None
+    assert run("audit", "verify", "--expect", whole["head"]).exit_code == 0
+    database = open_database(str(tmp_path / "store.db"))
+    with database.write() as session:
+        session.execute(text("DROP TRIGGER audit_no_update"))
+        session.execute(text("UPDATE audit SET actor = 'someone else' WHERE id = 2"))
+    database.close()
+    result = run("audit", "verify")
+    assert result.exit_code == 1 and "entry 2 was changed" in result.stderr
+
+
+def test_help_is_quick_to_load() -> None:
+    heavy = ("torch", "pandas", "sqlalchemy", "rich.table")
+    program = f"import sys, careplan.cli; print([name for name in {heavy} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+SLOW = """
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
+sys.path.insert(0, {root!r})
+import careplan.records
+from tests.clinic.build import record
+def reader(path, refused):
+    return [record("ann", days=1), record("bob", days=1)]
+careplan.records.READERS = {{"table": reader}}
+from careplan.clinic import records
+original, calls = records.add_events, []
+def add_events(*given, **told):
+    calls.append(1)
+    added = original(*given, **told)
+    if len(calls) == 2:
+        print("second", flush=True)
+        time.sleep(60)
+    return added
+records.add_events = add_events
+from careplan.cli import app
+app(["--db", sys.argv[1], "import", "table", "x"])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX interrupt")
+def test_ctrl_c_says_what_was_kept(tmp_path: Path, run: Run) -> None:
+    program = SLOW.format(root=str(Path(__file__).parents[2]))
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path / "store.db")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None and process.stdout.readline() == "second\n"
+    time.sleep(0.1)
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == cli.INTERRUPTED, errors
+    assert "Kept whole: ann; nothing of any other patient." in errors and "Interrupted." in errors and "Traceback" not in errors
+    assert [row["patient"] for row in json.loads(run("patients", "--json").stdout)] == ["ann"]
