@@ -21,6 +21,7 @@ STATUS = {
     "abstained": "Abstained",
     "draft": "Draft",
     "signed": "Signed",
+    "altered": "Changed past careplan",
 }
 WIDTHS = [2.6, 2.6, 1.5, 1.1]
 

@@ -17,6 +17,7 @@ from careplan.clinic.reviews import load_draft, save_draft, sign_review
 from careplan.clinic.suggestions import latest_suggestion, load_suggestion, save_suggestion
 from careplan.clinic.summaries import patients, show
 from careplan.store import Actor, Database, StoreError, Verification, local_account, open_database
+from careplan.therapies.glucose.decisions import meaning_of
 from careplan.therapies.glucose.estimates import estimate_regimen
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "load_series",
     "load_suggestion",
     "local_account",
+    "meaning_of",
     "open_database",
     "patient_data_hash",
     "patient_names",

@@ -172,9 +172,11 @@ def save_regimen(
         return version.id
 
 
-def current_version(session: Session, patient: str) -> RegimenVersion | None:
-    """The regimen version in force: the latest valid, the newest of equals."""
-    query = select(RegimenVersion).where(RegimenVersion.patient == patient)
+def current_version(session: Session, patient: str, at: datetime | None = None) -> RegimenVersion | None:
+    """The regimen version in force at a time (now): the latest that holds by then, the newest of equals."""
+    query = select(RegimenVersion).where(
+        RegimenVersion.patient == patient, RegimenVersion.valid_from <= (at or datetime.now(UTC))
+    )
     return session.scalars(query.order_by(RegimenVersion.valid_from.desc(), RegimenVersion.id.desc()).limit(1)).first()
 
 

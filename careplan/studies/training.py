@@ -227,7 +227,7 @@ def _errors(model: WorldModel, series: PatientSeries) -> dict[str, dict[str, flo
 
 def _effects(model: WorldModel, trial: effects.Trial) -> dict[str, float]:
     """Treatment effects in virtual patients never trained on, by days of each that are known."""
-    estimate = effects.world(model)
+    estimate = effects.Predicting(model)
     table = effects.judge(trial, {str(days): estimate(trial, days) for days in (0, 1, effects.DAYS)})
     whole = table[(table["kind"] == "all") & (table["hours"] == "all")].set_index("estimator")
     errors = {f"effect_error_{days}d": round(error, 4) for days, error in whole["error"].to_dict().items()}
