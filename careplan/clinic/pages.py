@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
-from careplan.clinic.records import account, load_record, require
+from careplan.clinic.records import load_record, require
 from careplan.clinic.regimens import prescribed
 from careplan.clinic.reviews import RECENT, exposure_of, recent_readings, reviews_of, work_on
 from careplan.clinic.suggestions import latest
@@ -17,7 +17,7 @@ from careplan.clinic.views import AuditRecord, Day, DosePage, Metrics, Path, Pro
 from careplan.records.events import PatientRecord
 from careplan.records.grid import to_series
 from careplan.series import PatientSeries
-from careplan.store import Database, append, schema
+from careplan.store import Actor, Database, append, local_account, schema
 from careplan.therapies.glucose.decisions import BELOW_54_TARGET, BELOW_70_TARGET
 from careplan.therapies.glucose.declaration import GLUCOSE, Regimen
 from careplan.therapies.glucose.metrics import daily_metrics, profile
@@ -35,9 +35,9 @@ def worklist(db: Database) -> list[WorklistRow]:
     return sorted(rows, key=lambda row: -row.urgency)
 
 
-def review_page(db: Database, patient: str, *, actor: str | None = None) -> ReviewPage:
+def review_page(db: Database, patient: str, *, actor: Actor | None = None) -> ReviewPage:
     """Everything on one patient; the look is audited. Raises `UnknownPatient`."""
-    actor = actor or account()
+    actor = actor or local_account()
     with db.write() as session:
         stored = require(session, patient)
         _log_view(session, actor, patient)
@@ -61,9 +61,9 @@ def review_page(db: Database, patient: str, *, actor: str | None = None) -> Revi
     )
 
 
-def dose_page(db: Database, patient: str, *, actor: str | None = None) -> DosePage:
+def dose_page(db: Database, patient: str, *, actor: Actor | None = None) -> DosePage:
     """The newest dose suggestion beside what was recorded around its moment; the look is audited. Raises `UnknownPatient`."""
-    actor = actor or account()
+    actor = actor or local_account()
     with db.write() as session:
         stored = require(session, patient)
         _log_view(session, actor, patient)
@@ -211,11 +211,11 @@ def _status(session: Session, suggestion: Suggestion | None, metrics: Metrics) -
     return "suggested" if suggestion.lines else "no change"
 
 
-def _log_view(session: Session, actor: str, patient: str) -> None:
+def _log_view(session: Session, actor: Actor, patient: str) -> None:
     seen = select(
         exists().where(
             schema.AuditEntry.patient == patient,
-            schema.AuditEntry.actor == actor,
+            schema.AuditEntry.actor == actor.name,
             schema.AuditEntry.action == "viewed",
             schema.AuditEntry.time > datetime.now(UTC) - VIEW_AGAIN,
         )

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from careplan.records.events import PatientRecord
+from careplan.records.events import PatientRecord, flagged
 from careplan.series import PatientSeries
 from careplan.therapies.glucose.declaration import GLUCOSE, Regimen
 from careplan.therapy import Therapy
@@ -14,6 +14,7 @@ SILENCE = {"long_acting": 36 * 60.0}
 USUAL_SILENCE = 24 * 60.0
 CHANGE_LOG = 15.0  # minutes: rates further apart than this are changes that hold until the next; closer ones are samples
 LONGEST_HOLD = 24 * 60.0  # minutes a rate change holds without another
+NEAR_SENSOR = pd.Timedelta(minutes=15)  # a finger stick this near a sensor's reading says nothing of a gap
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -24,7 +25,7 @@ def to_series(record: PatientRecord, therapy: Therapy = GLUCOSE, *, regimen: Reg
 
     Levels: a reading falls in the step that holds it, the next one over where jitter put two readings in one step and left one
     nearby empty, with those between that are nearer there, and readings that still share a step are averaged. Nothing is
-    interpolated.
+    interpolated. Finger sticks stand only where no sensor reads within a quarter of an hour.
     Impulses sum into their step, extended ones over the steps they last. A step without one is a known zero between two
     logged impulses no more than a day apart (36 h for long-acting insulin), and unknown elsewhere.
     Rates are averaged over the step where at least half of it is known. A rate with no stated end holds until the next.
@@ -32,7 +33,7 @@ def to_series(record: PatientRecord, therapy: Therapy = GLUCOSE, *, regimen: Reg
 
     Raises `ValueError` for a record without events, or with a channel the therapy has not.
     """
-    events = record.events
+    events = record.events[~beside_sensor(record.events)]
     if events.empty:
         raise ValueError(f"record of {record.patient}: no events")
     unknown = set(events["channel"]) - set(therapy.names)
@@ -71,6 +72,18 @@ def to_series(record: PatientRecord, therapy: Therapy = GLUCOSE, *, regimen: Reg
 
     series = PatientSeries(record.patient, therapy, start, record.zone, values, mask)
     return series if regimen is None else with_schedule(series, regimen)
+
+
+def beside_sensor(events: pd.DataFrame) -> Mask:
+    """`[N]` the finger sticks that have a sensor's reading near them. events: sorted by time."""
+    stick = flagged(events["flag"], "fingerstick")
+    if not stick.any():
+        return stick
+    sensor = events["time"][(events["channel"] == events["channel"][stick].iloc[0]) & ~stick]
+    near = pd.merge_asof(
+        events[["time"]], pd.DataFrame({"time": sensor, "read": sensor}), on="time", direction="nearest", tolerance=NEAR_SENSOR
+    )
+    return stick & near["read"].notna().to_numpy(dtype=bool)
 
 
 def with_schedule(series: PatientSeries, regimen: Regimen) -> PatientSeries:

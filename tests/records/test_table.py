@@ -193,3 +193,9 @@ def test_every_cell_is_kept_or_told(tmp_path: Path, table: list[tuple[str, str, 
     assert len(record.events) + dropped == filled
     origins = set(record.events["origin"]) | {f"{c.file}:{c.row}" for c in record.corrections}
     assert origins <= {f"anna.csv:{line}" for line in range(2, len(table) + 2)}
+
+
+def test_a_flag_of_several_words(tmp_path: Path) -> None:
+    text = "time,channel,value,flag\n2024-01-08 08:00,glucose,LOW,fingerstick\n2024-01-08 09:00,glucose,100,\n"
+    [record] = read_table(write(tmp_path, text))
+    assert record.events["flag"].tolist() == ["low fingerstick", ""]
