@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from careplan.clinic import codec
 from careplan.clinic.errors import ClinicError, UnknownPatient
+from careplan.clinic.reading import Purpose, on_record
 from careplan.clinic.views import ImportedPatient, ImportReport
 from careplan.records.events import Correction, PatientRecord
 from careplan.records.grid import to_series
@@ -246,19 +247,26 @@ def patient_names(db: Database) -> list[str]:
         return list(session.scalars(select(Patient.id).order_by(Patient.id)))
 
 
-def load_record(db: Database, patient: str) -> PatientRecord:
-    """All events of a patient, with the regimen in force where one is stored. Raises `UnknownPatient`."""
+def load_record(db: Database, patient: str, *, purpose: Purpose = "record", actor: Actor | None = None) -> PatientRecord:
+    """All events of a patient, with the regimen in force where there is one; this is on record. Raises `UnknownPatient`."""
     with db.read() as session:
-        stored = require(session, patient)
-        version = current_version(session, patient)
-        return PatientRecord(
-            patient=patient,
-            zone=stored.zone,
-            events=read_events(session, patient),
-            weight=stored.weight,
-            group=cast(Group, stored.group),
-            regimen=None if version is None else codec.load(Regimen, version.body),
-        )
+        found = record_of(session, patient)
+    on_record(db, [patient], purpose, actor)
+    return found
+
+
+def record_of(session: Session, patient: str) -> PatientRecord:
+    """What `load_record` gives, for a use case that has put its reading on record itself."""
+    stored = require(session, patient)
+    version = current_version(session, patient)
+    return PatientRecord(
+        patient=patient,
+        zone=stored.zone,
+        events=read_events(session, patient),
+        weight=stored.weight,
+        group=cast(Group, stored.group),
+        regimen=None if version is None else codec.load(Regimen, version.body),
+    )
 
 
 def load_series(db: Database, patient: str) -> PatientSeries:
