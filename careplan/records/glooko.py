@@ -73,8 +73,8 @@ def read_glooko(
     """One record for each person: the tables in a folder (and the folders in it) under one name.
 
     patient: whose all of them are, unless they state several names. zone: the patient's clock (UTC where not given, rule "no time
-    zone"). day_first: the order of dates where no table tells. Raises `RecordError` where a file cannot be trusted; with `refused`, that person is
-    left out whole and noted there.
+    zone"). day_first: the order of dates where no table tells. Raises `RecordError` where a file cannot be trusted; with
+    `refused`, that person is left out whole and noted there.
     """
     if zone is not None:
         check_zone(zone, file=path)
