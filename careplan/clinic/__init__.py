@@ -1,6 +1,6 @@
 """The use cases. The command line, the app and every other face call these."""
 
-from careplan.clinic.audits import verify_audit
+from careplan.clinic.audits import accept_trail, replace_key, verify_audit
 from careplan.clinic.errors import ClinicError, ReviewError, UnknownPatient
 from careplan.clinic.imports import imports, take_back
 from careplan.clinic.pages import audit_trail, dose_page, review_page, worklist
@@ -30,6 +30,7 @@ __all__ = [
     "StoreError",
     "UnknownPatient",
     "Verification",
+    "accept_trail",
     "audit_trail",
     "dose_page",
     "estimate_regimen",
@@ -49,6 +50,7 @@ __all__ = [
     "patient_names",
     "patients",
     "prescribed",
+    "replace_key",
     "review_page",
     "save_draft",
     "save_regimen",
