@@ -89,10 +89,14 @@ def read_site(site: Site, zone: str | None, patient: str, since: pd.Timestamp | 
     profiles = profiles_of(site.profiles, account)
     treatments = current(site.treatments, account)
     units = str(profiles[-1].settings.get("units") or "") if profiles else ""
-    parts = [entry_cells(*site.entries.pop(), account) for _ in range(len(site.entries))][::-1]
-    cells = pd.concat([*parts, treatment_cells(treatments, units, account)], ignore_index=True)
-    texts = {name: cells[name].fillna("") if name in cells else "" for name in ("product", "device")}
-    sheet = Sheet(cells.assign(**texts), account.corrections)
+    doses = treatment_cells(treatments, units, account)
+    parts = [entry_cells(site.entries.pop(), account) for _ in range(len(site.entries))]
+    cells = pd.concat([*reversed(parts), doses], ignore_index=True)
+    del parts, doses
+    for name in ("product", "device"):
+        cells[name] = cells[name].fillna("").astype(object) if name in cells else ""
+    sheet = Sheet(cells, account.corrections)
+    del cells
     clock = patient_zone(site, profiles, zone, sheet)
     clean(sheet)
     timeline = timeline_of(profiles, *basal_treatments(treatments, account), account)
