@@ -13,8 +13,8 @@ from torch import Tensor
 
 from careplan.series import PatientSeries
 from careplan.therapies.glucose.declaration import GLUCOSE
+from cohorts.bodies import Body, Inputs, advance
 from cohorts.fused import stepper
-from cohorts.physiology import Body, Inputs, advance
 from cohorts.policies import Doses, Omniscient, Policy, Seen, Truth
 from cohorts.population import Population
 from cohorts.scenarios import PEN_STEP, PUMP_STEP, RATE_STEP, ROWS, Life, Scenario, draw_life

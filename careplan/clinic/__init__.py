@@ -1,9 +1,9 @@
 """The use cases. The command line, the app and every other face call these."""
 
+from careplan.clinic.audits import verify_audit
 from careplan.clinic.errors import ClinicError, ReviewError, UnknownPatient
 from careplan.clinic.pages import audit_trail, dose_page, review_page, worklist
 from careplan.clinic.records import (
-    account,
     import_records,
     load_record,
     load_series,
@@ -16,24 +16,18 @@ from careplan.clinic.regimens import load_regimen, prescribed
 from careplan.clinic.reviews import load_draft, save_draft, sign_review
 from careplan.clinic.suggestions import latest_suggestion, load_suggestion, save_suggestion
 from careplan.clinic.summaries import patients, show
-from careplan.store import Database, StoreError, Verification, open_database, verify
+from careplan.store import Actor, Database, StoreError, Verification, local_account, open_database
+from careplan.therapies.glucose.decisions import meaning_of
 from careplan.therapies.glucose.estimates import estimate_regimen
 
-
-def verify_audit(db: Database, *, expect: str | None = None) -> Verification:
-    """Walks the audit trail's hash chain. `expect`: a head noted earlier, which must still be in it."""
-    with db.read() as session:
-        return verify(session, expect=expect)
-
-
 __all__ = [
+    "Actor",
     "ClinicError",
     "Database",
     "ReviewError",
     "StoreError",
     "UnknownPatient",
     "Verification",
-    "account",
     "audit_trail",
     "dose_page",
     "estimate_regimen",
@@ -44,6 +38,8 @@ __all__ = [
     "load_regimen",
     "load_series",
     "load_suggestion",
+    "local_account",
+    "meaning_of",
     "open_database",
     "patient_data_hash",
     "patient_names",

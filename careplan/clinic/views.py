@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 
 from careplan.therapies.glucose.metrics import Metrics as Metrics
 from careplan.therapies.glucose.metrics import Profile as Profile
@@ -11,7 +11,9 @@ from careplan.therapy import Mandate
 
 Verdict = Literal["accept", "edit", "reject"]
 Kind = Literal["regimen", "doses"]
-Status = Literal["no data", "not planned", "suggested", "no change", "abstained", "draft", "signed"]
+Status = Literal["no data", "not planned", "suggested", "no change", "abstained", "draft", "signed", "altered"]
+Meaning = Literal["prescribe as proposed", "prescribe with changes", "prescribe no change"]
+MEANINGS: tuple[Meaning, ...] = get_args(Meaning)
 Side = Literal["low", "high"]
 Setting = Literal["basal", "carb_ratio", "correction_factor", "long_acting", "bolus", "temp_basal"]
 
@@ -234,7 +236,7 @@ class Review:
     patient: str
     reviewer: str
     signed: datetime
-    meaning: str
+    meaning: str  # a `Meaning`; of a review signed before there was a list, free text
     decisions: tuple[Decision, ...]
 
 
@@ -250,6 +252,8 @@ class ReviewPage:
     suggestion: Suggestion | None
     draft: tuple[Decision, ...]
     history: tuple[Review, ...]
+    out_of_date: tuple[str, ...] = ()  # why the suggestion can no longer be signed, though nobody has
+    notices: tuple[str, ...] = ()  # what was set aside or is not shown, because it was changed past careplan or is damaged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,6 +269,8 @@ class DosePage:
     caution: str | None
     draft: tuple[Decision, ...]
     history: tuple[Review, ...]
+    out_of_date: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

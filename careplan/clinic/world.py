@@ -17,7 +17,7 @@ from torch import Tensor
 from careplan.clinic.recordings import Recording, read_recording
 from careplan.series import PatientSeries, windows
 from careplan.stages import stage
-from careplan.store import Database
+from careplan.store import Database, append, local_account
 from careplan.store.schema import Personalisation as Stored
 from careplan.therapies.glucose.declaration import DAY, GLUCOSE, HAZARDS, WITHIN, Hazard
 from careplan.therapies.glucose.metrics import SENSOR, cadence
@@ -52,9 +52,7 @@ class World:
             for given, factor in usual.items()
         }
 
-    def risk(
-        self, hazard: Hazard, series: PatientSeries, rows: Sequence[int], person: Personalisation
-    ) -> NDArray[np.float64]:
+    def risk(self, hazard: Hazard, series: PatientSeries, rows: Sequence[int], person: Personalisation) -> NDArray[np.float64]:
         """The probability that a reading falls below 70, or rises above 250 mg/dL, within two hours of each row, nothing being
         given of the future, `[N]`."""
         fitted = self.card["hazard"][hazard]
@@ -128,15 +126,10 @@ def infer_people(db: Database, recordings: Sequence[Recording], world: World) ->
         bodies = [_write(person) for person in _infer(world, [each.series for each in recordings])]
     with stage("store"), db.write() as session:
         for each, body in zip(recordings, bodies, strict=True):
-            session.merge(
-                Stored(
-                    patient=each.patient,
-                    model_hash=world.fingerprint,
-                    data_hash=each.data,
-                    created=datetime.now(UTC),
-                    code=body,
-                )
+            made = Stored(
+                patient=each.patient, model_hash=world.fingerprint, data_hash=each.data, created=datetime.now(UTC), code=body
             )
+            append(session, local_account(), "personalised", patient=each.patient, rows=[session.merge(made)])
     return {each.patient: _read(each.patient, body) for each, body in zip(recordings, bodies, strict=True)}
 
 

@@ -114,17 +114,21 @@ def levels(begin: Array, value: Array, length: int, step: float) -> tuple[Array,
     taken = np.bincount(row, minlength=length + 1)
     late = begin % step >= step / 2
     for first in np.flatnonzero((np.diff(row) == 0) & (np.diff(begin) >= step / 2)):
-        if taken[row[first]] < 2:
-            continue
+        if row[first] != row[first + 1]:
+            continue  # one of them has made room already
         for begins, along, nearer in ((first + 1, 1, late), (first, -1, ~late)):
-            ends = begins  # the run of readings that are all nearer to the next row
-            while 0 <= ends + along < len(row) and row[ends + along] == row[ends] + along and nearer[ends + along]:
+            ends = begins  # the run of readings that are all nearer to the next row; none is left behind in its own
+            while 0 <= ends + along < len(row):
+                further = row[ends + along] - row[ends]
+                if further != 0 and not (further == along and nearer[ends + along]):
+                    break
                 ends += along
             empty = row[ends] + along
             if 0 <= empty < length and not taken[empty]:
-                row[min(begins, ends) : max(begins, ends) + 1] += along
-                taken[row[first] if along > 0 else row[first + 1]] -= 1
-                taken[empty] = 1
+                run = slice(min(begins, ends), max(begins, ends) + 1)
+                np.subtract.at(taken, row[run], 1)
+                row[run] += along
+                np.add.at(taken, row[run], 1)
                 break
     count = np.bincount(row, minlength=length)[:length]
     total = np.bincount(row, weights=value, minlength=length)[:length]

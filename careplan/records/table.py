@@ -1,4 +1,4 @@
-"""The documented table: CSV, a workbook or Parquet, one row a time (wide) or one row an event (long). See docs/reference/records.md.
+"""The documented table: CSV, a workbook or Parquet, one row a time (wide) or an event (long). See docs/reference/records.md.
 
 Wide: `time` (or `date` and `time`) and any of glucose, fingerstick (both also as _mmol), basal, bolus, long_acting, carbs and
 activity.
@@ -203,6 +203,8 @@ def long_cells(rows: Rows, time: pd.Series) -> pd.DataFrame:
             row, written = int(cells["row"][odd].iloc[0]), flags[odd].iloc[0]
             raise RecordError(f"expected words of {', '.join(FLAGS)}, found {written!r}", file=rows.file, row=row, field="flag")
         cells["flag"] = [join_flags(*both) for both in zip(cells["flag"], flags, strict=True)]
+    if "product" in rows.cells:
+        cells["product"] = rows.cells["product"].iloc[index].reset_index(drop=True)
     return cells
 
 

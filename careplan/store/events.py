@@ -7,10 +7,13 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import func, insert, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
-from .schema import UNTIL_NEXT, Event, ImportBatch
+from .actors import Actor
+from .audit import append, number
+from .schema import KEPT, TAKEN_BACK, UNTIL_NEXT, Event, ImportBatch, table_of
+from .seals import digests
 
 KEY = ["channel", "time", "value", "duration", "repeat"]
 KEYED = tuple(getattr(Event, name) for name in KEY)  # the order in which they lie in the table, so that reading sorts nothing
@@ -22,15 +25,18 @@ def add_events(
     patient: str,
     events: pd.DataFrame,
     *,
+    actor: Actor,
     source: str,
+    run: str | None = None,
     files: Sequence[str] = (),
     report: Mapping[str, Any] | None = None,
     corrections: Sequence[Sequence[Any]] = (),
 ) -> dict[str, int]:
-    """Adds what is new of a canonical table, as one import batch; returns how many by channel. Nothing new leaves no batch.
+    """Adds what is new of a canonical table, as one audited import batch; returns how many by channel. Nothing new, no batch.
 
-    events: columns time (UTC), channel, value, duration (minutes, NaN until the next), flag, origin, and product where known. The
-    caller holds the write transaction and has added the patient. Raises `ValueError` for a value that is not finite.
+    events: columns time (UTC), channel, value, duration (minutes, NaN until the next), flag, origin, and product where known.
+    run: names the import that this batch is one patient's part of. The caller holds the write transaction and has added the
+    patient. Raises `ValueError` for a value that is not finite.
     """
     fresh = new_events(session, patient, events)
     added = {str(channel): int(count) for channel, count in fresh["channel"].value_counts().sort_index().items()}
@@ -42,12 +48,26 @@ def add_events(
             files=list(files),
             report={"events_added": added, "events_known": len(events) - len(fresh), **(report or {})},
             corrections=[list(correction) for correction in corrections],
+            run=run,
+            state=KEPT,
         )
-        session.add(batch)
-        session.flush()
-        rows = cast(list[dict[str, Any]], fresh.assign(patient=patient, batch=batch.id).to_dict("records"))
-        session.connection().execute(insert(Event), rows)
+        table = table_of(Event)
+        names = [column.name for column in table.columns]
+        rows = fresh.assign(patient=patient, batch=number(session, batch).id).sort_values(KEY, kind="stable")[names]
+        batch.digest = digests(table, [list(rows.itertuples(index=False, name=None))])[batch.id]
+        append(session, actor, "imported", patient=patient, rows=[batch], source=source, files=list(files), events_added=added)
+        session.connection().execute(insert(Event), cast(list[dict[str, Any]], rows.to_dict("records")))
     return added
+
+
+def remove_events(session: Session, batch: ImportBatch, *, actor: Actor, reason: str) -> int:
+    """Takes a batch back: its events are removed, the batch stays as `TAKEN_BACK`, both on record; returns how many events.
+
+    Events that another batch added are not touched, also where this batch's source held them too.
+    """
+    batch.state, batch.digest = TAKEN_BACK, {}
+    append(session, actor, "taken back", patient=batch.patient, rows=[batch], reason=reason)
+    return session.connection().execute(delete(Event).where(Event.batch == batch.id)).rowcount
 
 
 def new_events(session: Session, patient: str, events: pd.DataFrame) -> pd.DataFrame:

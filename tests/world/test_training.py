@@ -1,6 +1,8 @@
 """Training learns, is reproducible from its seed, and goes on from a checkpoint."""
 
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -8,8 +10,9 @@ import torch
 from careplan.world import losses
 from careplan.world import training as world_training
 from careplan.world.corpus import Branches, Corpus
+from careplan.world.dynamics import STRUCTURE
 from careplan.world.training import Recipe, Training, train
-from tests.world.toy import PRESSURE, SMALL, recording
+from tests.world.toy import PRESSURE, SMALL, random_model, recording
 
 RECIPE = Recipe(steps=12, batch=16, branches=4, seed=3)
 
@@ -46,12 +49,55 @@ def test_effects_are_learned(tmp_path) -> None:
     assert float(after._effects(chosen, torch.Generator().manual_seed(0))) < 0.7 * start
 
 
+def terms(**changes: float) -> tuple[float, dict[str, float]]:
+    """The loss of the first step and the terms that it is said to be made of."""
+    given: dict[str, Any] = {"steps": 4, "batch": 8, "branches": 2, "seed": 1, **changes}
+    module = training(Recipe(**given))
+    told: dict[str, float] = {}
+    module.log_dict = lambda parts, **_: told.update({k: float(part) for k, part in parts.items()})  # type: ignore[method-assign]
+    return float(module.training_step(torch.tensor(0), 0).detach()), told
+
+
 @pytest.mark.parametrize("name", ["latent", "anticollapse", "effects"])
 def test_every_term_can_be_switched_off(name: str) -> None:
-    recipe = Recipe(**{"steps": 4, "batch": 8, "branches": 2, "seed": 1, name: 0.0})
-    module = training(recipe)
-    module.log_dict = lambda *_, **__: None  # type: ignore[method-assign]
-    assert torch.isfinite(module.training_step(torch.tensor(0), 0))
+    whole, on = terms()
+    less, off = terms(**{name: 0.0})
+    assert on[name] != 0 and off.get(name, 0.0) == 0
+    assert off["level"] == on["level"] and off["spread"] == on["spread"], "what is left is as it was"
+    assert whole == pytest.approx(sum(on.values()), rel=1e-5) and less == pytest.approx(sum(off.values()), rel=1e-5)
+    assert less != pytest.approx(whole, rel=1e-4)
+    doubled, twice = terms(**{name: 2 * getattr(Recipe(), name)})
+    assert twice[name] == pytest.approx(2 * on[name], rel=1e-4) and doubled == pytest.approx(sum(twice.values()), rel=1e-5)
+
+
+def test_plans_are_asked_as_far_as_branches_go_and_teach_drift_and_no_effects() -> None:
+    module = training(Recipe(steps=4, batch=8, branches=4, plans=6, seed=1))
+    module._plans(torch.Generator().manual_seed(0)).backward()
+    planned, absorption = module.model.dynamics.planned, module.model.dynamics.absorption
+    assert planned.out.weight.grad is not None and planned.out.weight.grad.abs().sum() > 0
+    for taught_by_effects in (planned.gain.weight, absorption.log_tau, module.model.encoder.out.weight):
+        assert taught_by_effects.grad is None or taught_by_effects.grad.abs().sum() == 0
+    whole, told = terms(plans=6)
+    assert told["plans"] > 0 and whole == pytest.approx(sum(told.values()), rel=1e-5)
+
+
+def test_a_body_whose_structure_is_its_own_still_obeys_and_differs_by_it() -> None:
+    shape = replace(SMALL, code=SMALL.code + STRUCTURE, structure=True)
+    model = random_model(3, shape)
+    first = model.named - STRUCTURE
+    level, low, high = torch.linspace(-2, 4, 50), torch.full((50,), 1e-3), torch.zeros(50)
+    features = torch.zeros(50, 1 + model.dynamics.planned.WIDTH)
+    found = []
+    for number in range(STRUCTURE):
+        for value in (-2.0, 2.0):
+            code = torch.zeros(50, shape.code)
+            code[:, first + number] = value
+            rates = [model.dynamics.planned.level_rate(features, code, level, dose * low, high) for dose in (1.0, 3.0)]
+            assert (rates[1] < rates[0]).all(), "more of a lowering dose lowers, whatever the structure"
+            found.append(rates[0] - rates[1])
+    assert all((one - other).abs().max() > 1e-5 for one, other in zip(found[::2], found[1::2], strict=True))
+    multiple = found[-1]  # goes with the level: weaker where it is low
+    assert multiple[40] / found[-2][40] > multiple[5] / found[-2][5]
 
 
 def test_sigreg_is_smallest_for_a_standard_normal() -> None:
