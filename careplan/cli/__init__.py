@@ -1,7 +1,6 @@
 """The `careplan` command. Each command is a thin function over `careplan.clinic`; heavy imports wait until a command runs."""
 
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
