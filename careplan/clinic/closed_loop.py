@@ -20,7 +20,6 @@ from cohorts.population import Population
 from cohorts.replay import replay
 
 STEP = GLUCOSE.step
-EVERY = 2  # rows between plans
 ACTING = 72  # rows of history whose doses may still act
 
 
@@ -133,6 +132,7 @@ class Planner:
     history: int = 14
     particles: int = 8
     simulations: int = 48
+    every: int = 2  # rows between plans
     mandates: Sequence[Mandate] | None = None  # what each person's regimen hands down
     _person: Behaviour = field(default_factory=Behaviour.as_set, repr=False)
 
@@ -162,7 +162,7 @@ class Planner:
         if self._last is not None:
             treated.record({"glucose": seen.reading, "activity": torch.ones_like(seen.reading), **self._last})
         own = self._person.decide(seen)
-        due = (seen.announced > 0) | (seen.row % EVERY == 0)
+        due = (seen.announced > 0) | (seen.row % self.every == 0)
         bolus = torch.zeros_like(own.bolus)
         if bool(due.any()):
             who = torch.nonzero(due).flatten()
