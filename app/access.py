@@ -13,8 +13,8 @@ import streamlit as st
 
 from app.wording import UNITS
 from careplan.clinic import Database, account, open_database
-from careplan.clinic.words import MG_DL, Unit
 from careplan.settings import Settings
+from careplan.therapies.glucose.words import MG_DL, Unit
 
 IDLE_MINUTES = 15
 ROLES = ("Physician", "Diabetes nurse or educator", "Dietitian", "Researcher")

@@ -7,8 +7,8 @@ import plotly.graph_objects as go
 
 from app.palette import CARBS, COLORS, INK, INSULIN, LINE, MUTED, PROPOSED, RUNNER_UP, UNCHANGED, translucent
 from careplan.clinic.views import Day, Kind, Option, Path, Profile
-from careplan.clinic.words import MINUS, Unit, clock
-from careplan.glucose import DAY
+from careplan.therapies.glucose.declaration import DAY
+from careplan.therapies.glucose.words import MINUS, Unit, clock
 
 LOW, HIGH, VERY_LOW, VERY_HIGH = 70.0, 180.0, 54.0, 250.0
 BOTTOM, TOP = 40.0, 300.0  # mg/dL always shown

@@ -7,8 +7,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from app.palette import BANDS, CARBS, COLORS, INK, LINE, MUTED, PROPOSED, RUNNER_UP, translucent
-from careplan.clinic.words import Unit
-from careplan.evaluation.cohorts import Difference, Outcome
+from careplan.studies.cohorts import Difference, Outcome
+from careplan.therapies.glucose.words import Unit
 
 POLICIES = (PROPOSED, "#c2571a", RUNNER_UP, "#2c7d5b", "#8a6d1f", "#4a4a4a")  # a line each, in the order of the replay
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")

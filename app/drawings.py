@@ -7,11 +7,11 @@ from html import escape
 
 from app.palette import BANDS, COLORS, INK, LINE, share
 from app.wording import change, percent, scale
-from careplan.clinic.decisions import BELOW_54_TARGET, BELOW_70_TARGET
 from careplan.clinic.pages import ABOVE_180_TARGET, ABOVE_250_TARGET, IN_RANGE_TARGET
 from careplan.clinic.views import Day, Line, Metrics
-from careplan.clinic.words import SETTINGS, Unit, clock
-from careplan.glucose import DAY
+from careplan.therapies.glucose.decisions import BELOW_54_TARGET, BELOW_70_TARGET
+from careplan.therapies.glucose.declaration import DAY
+from careplan.therapies.glucose.words import SETTINGS, Unit, clock
 
 WIDTH, HEIGHT = 168, 64  # of a thumbnail
 BOTTOM, TOP = 40.0, 300.0  # mg/dL in a thumbnail

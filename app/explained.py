@@ -4,9 +4,9 @@ from html import escape
 
 from app.palette import AGAINST, COLORS, PROPOSED
 from app.wording import percent
-from careplan.clinic import words
 from careplan.clinic.views import Part, Pattern, Suggestion
-from careplan.clinic.words import MINUS, Driver, Unit, sentence, signed, stretch
+from careplan.therapies.glucose import words
+from careplan.therapies.glucose.words import MINUS, Driver, Unit, sentence, signed, stretch
 
 
 def point(suggestion: Suggestion, unit: Unit) -> str:

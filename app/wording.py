@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from careplan.clinic.decisions import INSULIN
 from careplan.clinic.views import Kind, Line, Setting
-from careplan.clinic.words import MG_DL, MINUS, MMOL_L, SETTINGS, Unit, clock, signed, stretch
-from careplan.glucose import DAY
+from careplan.therapies.glucose.decisions import INSULIN
+from careplan.therapies.glucose.declaration import DAY
+from careplan.therapies.glucose.words import MG_DL, MINUS, MMOL_L, SETTINGS, Unit, clock, signed, stretch
 
 UNITS = {unit.name: unit for unit in (MG_DL, MMOL_L)}
 

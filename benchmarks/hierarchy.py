@@ -17,14 +17,14 @@ import torch
 from policies import Shares, compared, fare, table
 from torch import Tensor
 
-from careplan.clinic.closed_loop import Planner
-from careplan.clinic.titration import suggest_regimen
 from careplan.clinic.views import Suggestion
-from careplan.clinic.visits import accepted
 from careplan.clinic.world import World, open_world
-from careplan.evaluation import visits
-from careplan.glucose import DAY, GLUCOSE, Regimen
 from careplan.series import PatientSeries
+from careplan.studies import visits_judged as visits
+from careplan.studies.closed_loop import Planner
+from careplan.studies.visits import accepted
+from careplan.therapies.glucose.declaration import DAY, GLUCOSE, Regimen
+from careplan.therapies.glucose.titration import suggest_regimen
 from careplan.therapy import Mandate
 from careplan.world.personalise import Personalisation, personalise
 from cohorts.policies import Behaviour, Policy

@@ -16,7 +16,7 @@ from itertools import product
 
 import torch
 
-from careplan.clinic.replays import POLICIES
+from careplan.studies.replays import POLICIES
 from cohorts.catalogue import SOME_INSULIN
 from cohorts.loops import Pid
 from cohorts.policies import Policy

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from careplan.glucose import GLUCOSE
 from careplan.series import Window
+from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.world.dynamics import PLAN
 from careplan.world.model import WorldModel, load_model
 

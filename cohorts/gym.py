@@ -11,7 +11,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 from torch import Tensor
 
-from careplan.glucose import risk
+from careplan.therapies.glucose.declaration import risk
 from cohorts.policies import Behaviour, Doses, Policy
 from cohorts.population import Population
 from cohorts.replay import Living

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from careplan.glucose import risk
+from careplan.therapies.glucose.declaration import risk
 from cohorts.physiology import PLASMA, SENSED, STATES, Body, Inputs, Physiology, advance
 from cohorts.policies import SUSPENDS, Behaviour, Doses, Seen, Truth, deliverable, refuse
 from cohorts.population import LONG_ACTING_AT, Population

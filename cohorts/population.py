@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from careplan.glucose import BLOCKS, Group, Regimen
+from careplan.therapies.glucose.declaration import BLOCKS, Group, Regimen
 from cohorts.physiology import (
     FASTEST,
     SECRETING_FASTEST,

@@ -11,8 +11,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from careplan.glucose import GLUCOSE
 from careplan.series import PatientSeries
+from careplan.therapies.glucose.declaration import GLUCOSE
 from cohorts.fused import stepper
 from cohorts.physiology import Body, Inputs, advance
 from cohorts.policies import Doses, Omniscient, Policy, Seen, Truth

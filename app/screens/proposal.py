@@ -6,9 +6,9 @@ import streamlit as st
 
 from app import charts, explained
 from app.wording import in_words
-from careplan.clinic import words
 from careplan.clinic.views import Interval, Option, Path, Suggestion
-from careplan.clinic.words import Unit, sentence
+from careplan.therapies.glucose import words
+from careplan.therapies.glucose.words import Unit, sentence
 
 
 def warnings(suggestion: Suggestion) -> None:

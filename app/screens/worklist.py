@@ -10,7 +10,7 @@ from app.palette import COLORS, LINE, MUTED
 from app.wording import duration
 from careplan.clinic import worklist
 from careplan.clinic.views import WorklistRow
-from careplan.evaluation.metrics import SUFFICIENT_DAYS
+from careplan.therapies.glucose.metrics import SUFFICIENT_DAYS
 
 PAGE = 20  # patients at once
 STATUS = {

@@ -1,7 +1,6 @@
 """The use cases. The command line, the app and every other face call these."""
 
 from careplan.clinic.errors import ClinicError, ReviewError, UnknownPatient
-from careplan.clinic.estimates import estimate_regimen
 from careplan.clinic.pages import audit_trail, dose_page, review_page, worklist
 from careplan.clinic.records import (
     account,
@@ -18,6 +17,7 @@ from careplan.clinic.reviews import load_draft, save_draft, sign_review
 from careplan.clinic.suggestions import latest_suggestion, load_suggestion, save_suggestion
 from careplan.clinic.summaries import patients, show
 from careplan.store import Database, StoreError, Verification, open_database, verify
+from careplan.therapies.glucose.estimates import estimate_regimen
 
 
 def verify_audit(db: Database, *, expect: str | None = None) -> Verification:

@@ -8,11 +8,11 @@ import pandas as pd
 
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.views import Forecast, Path
-from careplan.clinic.what_if import apply, parse
 from careplan.clinic.world import World, personalised
-from careplan.glucose import GLUCOSE
 from careplan.series import PatientSeries
 from careplan.store import Database
+from careplan.therapies.glucose.declaration import GLUCOSE
+from careplan.therapies.glucose.what_if import apply, parse
 from careplan.world.forecast import Band, Future, forecast
 
 EXPECTED, NO_CHANGE = "expected", "no change"

@@ -13,15 +13,15 @@ from typing import TypeVar
 
 import pandas as pd
 
-from careplan.clinic.dosing import doses_of
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.recordings import Recording, identity, question, read_recording
 from careplan.clinic.suggestions import latest_provenance, save_suggestions
-from careplan.clinic.titration import regimen_of
 from careplan.clinic.views import Kind, Night, StageTime, Suggestion
 from careplan.clinic.world import World, infer_people, stored_people
 from careplan.stages import Stages, counted, peak_memory
 from careplan.store import Database, StoreError
+from careplan.therapies.glucose.dosing import doses_of
+from careplan.therapies.glucose.titration import regimen_of
 from careplan.world.personalise import Personalisation
 
 BLOCK = 25  # patients read, personalised, planned and stored at once

@@ -8,19 +8,19 @@ from numpy.typing import NDArray
 from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
-from careplan.clinic.decisions import BELOW_54_TARGET, BELOW_70_TARGET
 from careplan.clinic.records import account, load_record, require
 from careplan.clinic.regimens import prescribed
 from careplan.clinic.reviews import RECENT, exposure_of, recent_readings, reviews_of, work_on
 from careplan.clinic.suggestions import latest
 from careplan.clinic.summaries import glucose_of, summarise
 from careplan.clinic.views import AuditRecord, Day, DosePage, Metrics, Path, Profile, ReviewPage, Status, Suggestion, WorklistRow
-from careplan.evaluation.metrics import daily_metrics, profile
-from careplan.glucose import GLUCOSE, Regimen
 from careplan.records.events import PatientRecord
 from careplan.records.grid import to_series
 from careplan.series import PatientSeries
 from careplan.store import Database, append, schema
+from careplan.therapies.glucose.decisions import BELOW_54_TARGET, BELOW_70_TARGET
+from careplan.therapies.glucose.declaration import GLUCOSE, Regimen
+from careplan.therapies.glucose.metrics import daily_metrics, profile
 
 ABOVE_180_TARGET, ABOVE_250_TARGET, IN_RANGE_TARGET = 25.0, 5.0, 70.0
 VIEW_AGAIN = timedelta(minutes=15)  # one person's repeated looks at one page within this are one entry of the audit trail

@@ -10,16 +10,16 @@ from sqlalchemy.orm import Session
 
 from careplan.clinic import codec
 from careplan.clinic.errors import ClinicError
-from careplan.clinic.estimates import estimate_regimen
 from careplan.clinic.records import current_version, require
 from careplan.clinic.views import Kind, Suggestion
-from careplan.glucose import GLUCOSE, Group, Regimen
 from careplan.records.events import PatientRecord
 from careplan.records.grid import to_series
 from careplan.series import PatientSeries
 from careplan.stages import stage
 from careplan.store import Database, data_hash, read_hashed, schema
 from careplan.store.schema import RegimenVersion
+from careplan.therapies.glucose.declaration import GLUCOSE, Group, Regimen
+from careplan.therapies.glucose.estimates import estimate_regimen
 from careplan.therapy import Mandate
 
 ESTIMATED = "estimated"

@@ -14,12 +14,12 @@ from sqlalchemy.orm import Session
 from careplan.clinic import codec
 from careplan.clinic.errors import ClinicError, UnknownPatient
 from careplan.clinic.views import ImportedPatient, ImportReport
-from careplan.glucose import GLUCOSE, Group, Regimen
 from careplan.records.events import PatientRecord
 from careplan.records.grid import to_series
 from careplan.series import PatientSeries
 from careplan.store import Database, add_events, append, data_hash, read_events
 from careplan.store.schema import Patient, RegimenVersion
+from careplan.therapies.glucose.declaration import GLUCOSE, Group, Regimen
 
 Progress = Callable[[int, int, str], None]  # done, total, the patient just kept
 

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from careplan.clinic import codec
 from careplan.clinic.errors import ClinicError
-from careplan.clinic.estimates import estimate_regimen
 from careplan.clinic.records import add_regimen, current_version, load_record
 from careplan.clinic.views import Setting
-from careplan.glucose import DAY, GLUCOSE, Regimen
 from careplan.records.grid import to_series
 from careplan.store import Database
+from careplan.therapies.glucose.declaration import DAY, GLUCOSE, Regimen
+from careplan.therapies.glucose.estimates import estimate_regimen
 
 
 class Prescribed(NamedTuple):

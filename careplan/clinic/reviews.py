@@ -9,14 +9,15 @@ import pandas as pd
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from careplan.clinic import codec, decisions
+from careplan.clinic import codec
 from careplan.clinic.errors import ReviewError
 from careplan.clinic.records import add_regimen, current_version, require
 from careplan.clinic.regimens import Change, apply_changes
 from careplan.clinic.suggestions import latest, stored
 from careplan.clinic.views import Decision, Kind, Line, Review, Suggestion
-from careplan.glucose import DAY, Regimen
 from careplan.store import Database, append, read_channel, schema
+from careplan.therapies.glucose import decisions
+from careplan.therapies.glucose.declaration import DAY, Regimen
 
 RECENT = timedelta(days=14)  # the days of readings that the hypoglycaemia target is judged on
 SAME = 0.01  # a line's current value may be rounded: this much of it

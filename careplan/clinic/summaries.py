@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from careplan.clinic.estimates import total_daily_dose
 from careplan.clinic.records import load_record, patient_names, require
 from careplan.clinic.views import Metrics, PatientSummary
-from careplan.evaluation.metrics import SENSOR, glucose_metrics, sufficient
-from careplan.glucose import DAY, GLUCOSE
 from careplan.records.events import PatientRecord
 from careplan.records.grid import to_series
 from careplan.store import Database
+from careplan.therapies.glucose.declaration import DAY, GLUCOSE
+from careplan.therapies.glucose.estimates import total_daily_dose
+from careplan.therapies.glucose.metrics import SENSOR, glucose_metrics, sufficient
 
 GAP = 15.0  # minutes without a reading, or 1.5 of the sensor's usual spacing where that is longer
 GAPS_SHOWN = 10

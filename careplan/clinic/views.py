@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from careplan.evaluation.metrics import Metrics as Metrics
-from careplan.evaluation.metrics import Profile as Profile
+from careplan.therapies.glucose.metrics import Metrics as Metrics
+from careplan.therapies.glucose.metrics import Profile as Profile
 from careplan.therapy import Mandate
 
 Verdict = Literal["accept", "edit", "reject"]

@@ -15,12 +15,12 @@ from sqlalchemy import select
 from torch import Tensor
 
 from careplan.clinic.recordings import Recording, read_recording
-from careplan.evaluation.metrics import SENSOR, cadence
-from careplan.glucose import DAY, GLUCOSE, HAZARDS, WITHIN, Hazard
 from careplan.series import PatientSeries, windows
 from careplan.stages import stage
 from careplan.store import Database
 from careplan.store.schema import Personalisation as Stored
+from careplan.therapies.glucose.declaration import DAY, GLUCOSE, HAZARDS, WITHIN, Hazard
+from careplan.therapies.glucose.metrics import SENSOR, cadence
 from careplan.world.drift import ALARMS, latest, load_reference
 from careplan.world.forecast import ASKED, Given, predict
 from careplan.world.model import WEIGHTS, WorldModel, load_card, load_model

@@ -16,9 +16,9 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from careplan.evaluation.metrics import cadence
-from careplan.evaluation.zones import ZONES, clarke, parkes, shares
 from careplan.series import PatientSeries
+from careplan.therapies.glucose.metrics import cadence
+from careplan.therapies.glucose.zones import ZONES, clarke, parkes, shares
 
 HORIZONS = (30, 60, 120)  # minutes
 LEVEL_HISTORY, DOSE_HISTORY, KNOWN_FUTURE, BIN = 120.0, 240.0, 120.0, 15.0  # minutes

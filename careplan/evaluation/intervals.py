@@ -10,8 +10,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from careplan.evaluation.forecasts import HORIZONS, Array, Predictor, Rows, features, forecast_rows, steps, truths
-from careplan.glucose import HAZARDS, WITHIN, Hazard
 from careplan.series import PatientSeries
+from careplan.therapies.glucose.declaration import HAZARDS, WITHIN, Hazard
 from careplan.world.trust import adapted
 
 Interval = Callable[[PatientSeries, Rows], tuple[Array, Array]]  # rows `[N]` -> lower and upper bounds `[N, H]`

@@ -7,7 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
-from careplan.glucose import Regimen
+from careplan.therapies.glucose.declaration import Regimen
 
 COLUMNS = {
     "time": "datetime64[ns, UTC]",  # when it was measured, or began

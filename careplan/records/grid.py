@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from careplan.glucose import GLUCOSE, Regimen
 from careplan.records.events import PatientRecord
 from careplan.series import PatientSeries
+from careplan.therapies.glucose.declaration import GLUCOSE, Regimen
 from careplan.therapy import Therapy
 
 # An impulse channel silent for longer was not logged, not idle (minutes). Long-acting insulin is given once a day.

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from careplan.glucose import DAY, MG_PER_MMOL, Regimen
 from careplan.records.events import Correction
 from careplan.records.nightscout_api import Document, Placed, Site, moment, number
 from careplan.records.sheet import CELLS, Sheet
+from careplan.therapies.glucose.declaration import DAY, MG_PER_MMOL, Regimen
 
 SILENCE = pd.Timedelta(hours=6)  # nothing at all recorded for longer: nobody knows what the pump did
 Schedule = tuple[tuple[int, float], ...]  # (minutes after midnight, value), the first at 0, increasing

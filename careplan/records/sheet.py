@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from careplan.glucose import GLUCOSE, MG_PER_MMOL
 from careplan.records.events import COLUMNS, Action, Correction, PatientRecord, RecordError, events_frame
 from careplan.records.text import Rows, is_missing, numbers
+from careplan.therapies.glucose.declaration import GLUCOSE, MG_PER_MMOL
 
 CELLS = ("file", "row", "field", "raw", "time", "channel", "value", "duration", "flag")
 FIRST_DATE = pd.Timestamp("1980-01-01", tz="UTC")  # no glucose meter kept a dated memory before

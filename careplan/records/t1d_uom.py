@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from careplan.glucose import MG_PER_MMOL
 from careplan.records.events import PatientRecord, RecordError, Refused, refusing
 from careplan.records.sheet import (
     Sheet,
@@ -27,6 +26,7 @@ from careplan.records.sheet import (
     year_typos,
 )
 from careplan.records.text import Rows, check_zone, dates, find_files, numbers, read_header, read_rows, to_utc
+from careplan.therapies.glucose.declaration import MG_PER_MMOL
 
 SLEEP = {"sleepts", "sleeplevel", "calendardate"}
 SENSOR = (40.0 / MG_PER_MMOL, 400.0 / MG_PER_MMOL)  # what "Low" and "High" mean, in mmol/L

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from careplan.glucose import GLUCOSE, MG_PER_MMOL
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused, refusing
 from careplan.records.sheet import (
     Sheet,
@@ -28,6 +27,7 @@ from careplan.records.sheet import (
     year_typos,
 )
 from careplan.records.text import MISSING, Rows, check_zone, dates, find_files, is_missing, numbers, read_rows, to_utc
+from careplan.therapies.glucose.declaration import GLUCOSE, MG_PER_MMOL
 
 ALIASES = {
     **dict.fromkeys(("timestamp", "datetime", "date", "localtime"), "time"),

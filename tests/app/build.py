@@ -8,8 +8,8 @@ import pandas as pd
 
 from careplan.clinic import Database, save_suggestion, store_records
 from careplan.clinic.views import Interval, Line, Moment, Option, Part, Path, Pattern, Seen, Suggestion, Sureness, Why
-from careplan.glucose import BLOCKS, DAY, Regimen
 from careplan.records.events import PatientRecord, events_frame
+from careplan.therapies.glucose.declaration import BLOCKS, DAY, Regimen
 
 START = pd.Timestamp("2024-03-01", tz="UTC")
 REGIMEN = Regimen(basal=(0.8, 1.0, 0.9, 0.7), carb_ratio=(10.0, 9.0, 11.0, 12.0), correction_factor=(50.0, 45.0, 50.0, 55.0))

@@ -55,7 +55,7 @@ def address(db: Database, tmp_path: Path) -> Iterator[str]:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
     database = os.environ["CAREPLAN_DATABASE"]
-    command = f"import sys; from careplan.serve import serve; sys.exit(serve({database!r}, port={port}, browser=False))"
+    command = f"import sys; from careplan.cli.serve import serve; sys.exit(serve({database!r}, port={port}, browser=False))"
     log = (tmp_path / "app.log").open("w+")
     process = subprocess.Popen([sys.executable, "-c", command], cwd=tmp_path, stdout=log, stderr=subprocess.STDOUT)
     url = f"http://localhost:{port}"

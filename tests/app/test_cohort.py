@@ -9,10 +9,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import cohort_charts
-from careplan.clinic.replay_folder import read_steps, read_summary
-from careplan.clinic.replays import arguments_of, run_replay
-from careplan.clinic.words import MG_DL, MMOL_L
 from careplan.settings import Settings, data_folder
+from careplan.studies.replay_folder import read_steps, read_summary
+from careplan.studies.replays import arguments_of, run_replay
+from careplan.therapies.glucose.words import MG_DL, MMOL_L
 
 from .conftest import ADA, checked, shown
 

@@ -7,7 +7,7 @@ from app import charts
 from app.wording import scale
 from careplan.clinic import Database, audit_trail, dose_page, review_page
 from careplan.clinic.views import Decision
-from careplan.clinic.words import MG_DL, MMOL_L, limits_in_words
+from careplan.therapies.glucose.words import MG_DL, MMOL_L, limits_in_words
 
 from .conftest import ADA, checked, say, shown, sign
 from .test_screens import screen

@@ -6,7 +6,7 @@ import pytest
 
 from app.explained import days, panel, point, table
 from careplan.clinic.views import Pattern, Suggestion
-from careplan.clinic.words import MG_DL, MMOL_L
+from careplan.therapies.glucose.words import MG_DL, MMOL_L
 
 from .build import doses, line, suggestion, why
 

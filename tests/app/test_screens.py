@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from app import access, charts
 from careplan.clinic import Database, audit_trail, open_database, review_page
 from careplan.clinic.views import Path, Profile
-from careplan.clinic.words import MG_DL, MMOL_L, Unit
+from careplan.therapies.glucose.words import MG_DL, MMOL_L, Unit
 
 from .build import option
 from .conftest import ADA, Start, checked, press, shown

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from careplan.clinic.world import World, open_world, reasons_to_abstain
-from careplan.glucose import GLUCOSE, MG_PER_MMOL
 from careplan.records.grid import to_series
+from careplan.therapies.glucose.declaration import GLUCOSE, MG_PER_MMOL
 from careplan.world.corpus import usual
 from careplan.world.personalise import typical
 from tests.clinic.build import record

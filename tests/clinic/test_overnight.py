@@ -18,7 +18,6 @@ from typer.testing import CliRunner
 from careplan import stages
 from careplan.cli import app
 from careplan.clinic import overnight, suggestions, verify_audit
-from careplan.clinic.demo import demo_records
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.overnight import STAGES, Asked, plan_everyone, spared
 from careplan.clinic.records import patient_names, save_regimen, store_records
@@ -27,6 +26,7 @@ from careplan.clinic.views import Suggestion
 from careplan.clinic.world import World, open_world, personalised
 from careplan.store import Database, StoreError, open_database
 from careplan.store.schema import Patient
+from careplan.studies.demo import demo_records
 
 from .build import REGIMEN
 
@@ -228,7 +228,7 @@ def test_only_what_was_not_asked_of_these_data_before_is_planned_for(clinic: Cop
 def test_what_cannot_be_asked_fails_before_anything_is_computed(
     clinic: Copy, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("careplan.clinic.dosing.reasons_to_abstain", lambda *_, **__: pytest.fail("computed"))
+    monkeypatch.setattr("careplan.therapies.glucose.dosing.reasons_to_abstain", lambda *_, **__: pytest.fail("computed"))
     night = plan_everyone(clinic(), NAMES, world, Asked(announced=("bolus 5 at 01:30",)))
     assert list(night.failed) == NAMES and "what the patient will do" in night.failed["ann"]
 

@@ -9,21 +9,21 @@ import pandas as pd
 import pytest
 import torch
 
-from careplan.clinic import words
-from careplan.clinic.days import Days, recent_days
-from careplan.clinic.demo import demo_records
-from careplan.clinic.dosing import suggest_doses
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.forecasts import NO_CHANGE, forecast_patient
 from careplan.clinic.records import load_series, store_records
 from careplan.clinic.regimens import load_regimen
 from careplan.clinic.suggestions import load_suggestion
-from careplan.clinic.titration import RAISED, _far_too_high, handed_down, plan_regimens, regimen_lines
 from careplan.clinic.world import open_world, personalised
-from careplan.glucose import GLUCOSE, LIMITS
 from careplan.planning.planner import plan_doses
 from careplan.series import PatientSeries
 from careplan.store import open_database
+from careplan.studies.demo import demo_records
+from careplan.therapies.glucose import words
+from careplan.therapies.glucose.days import Days, recent_days
+from careplan.therapies.glucose.declaration import GLUCOSE, LIMITS
+from careplan.therapies.glucose.dosing import suggest_doses
+from careplan.therapies.glucose.titration import RAISED, _far_too_high, handed_down, plan_regimens, regimen_lines
 from careplan.world.personalise import Personalisation
 
 AT = pd.Timestamp("2026-09-22T12:00")  # the sixteenth day
@@ -244,7 +244,7 @@ def test_doses_are_given_half_of_the_budgets_for_lows(db, world, patient, monkey
         asked.update(named)
         return plan_doses(*arguments, **named)
 
-    monkeypatch.setattr("careplan.clinic.dose_search.plan_doses", remembered)
+    monkeypatch.setattr("careplan.therapies.glucose.dose_search.plan_doses", remembered)
     suggest_doses(db, [patient], world, at=AT)
     torch.testing.assert_close(asked["budget"], torch.tensor([[0.02, 0.005]]))
     assert asked["risk_level"] == 1.0

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from careplan.clinic.errors import ClinicError
-from careplan.clinic.estimates import daily_insulin, estimate_regimen, total_daily_dose
 from careplan.clinic.regimens import Change, apply_changes
-from careplan.glucose import BLOCKS, DAY, GLUCOSE, Regimen
 from careplan.records.events import PatientRecord, events_frame
 from careplan.records.grid import to_series
+from careplan.therapies.glucose.declaration import BLOCKS, DAY, GLUCOSE, Regimen
+from careplan.therapies.glucose.estimates import daily_insulin, estimate_regimen, total_daily_dose
 
 from .build import REGIMEN, START, record
 

@@ -11,19 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from careplan.clinic import decisions
-from careplan.clinic.decisions import Exposure
 from careplan.clinic.errors import ClinicError, ReviewError
 from careplan.clinic.recordings import read_recording
 from careplan.clinic.records import save_regimen, store_records
 from careplan.clinic.regimens import prescribed
 from careplan.clinic.reviews import load_draft, save_draft, sign_review
 from careplan.clinic.suggestions import latest_suggestion, load_suggestion, save_suggestion
-from careplan.clinic.titration import _near
 from careplan.clinic.views import Decision, Line
-from careplan.glucose import DAY
 from careplan.store import Database, verify
 from careplan.store.schema import AuditEntry
+from careplan.therapies.glucose import decisions
+from careplan.therapies.glucose.decisions import Exposure
+from careplan.therapies.glucose.declaration import DAY
+from careplan.therapies.glucose.titration import _near
 from careplan.therapy import Mandate
 
 from .build import REGIMEN, line, record, suggestion

@@ -9,7 +9,7 @@ from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
-from careplan.glucose import risk
+from careplan.therapies.glucose.declaration import risk
 from cohorts.gym import ReplayEnv
 from cohorts.policies import Behaviour, Doses, Seen
 from cohorts.population import Population, join, sample_population

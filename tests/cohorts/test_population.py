@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from careplan.glucose import Group
+from careplan.therapies.glucose.declaration import Group
 from cohorts.physiology import advance, resting
 from cohorts.policies import Behaviour
 from cohorts.population import GROUPS, Population, join, sample_population

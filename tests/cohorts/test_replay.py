@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
-from careplan.glucose import GLUCOSE
 from careplan.records import PatientRecord, to_series
+from careplan.therapies.glucose.declaration import GLUCOSE
 from cohorts.policies import Behaviour
 from cohorts.population import join, sample_population
 from cohorts.replay import KEEP, Change, Replay, branch, replay

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from careplan.clinic.closed_loop import Planner
+from careplan.studies.closed_loop import Planner
 from cohorts import fused
 from cohorts.catalogue import POLICIES, named, refuse_for
 from cohorts.gym import ReplayEnv

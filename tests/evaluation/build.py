@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from careplan.glucose import GLUCOSE
 from careplan.series import PatientSeries
+from careplan.therapies.glucose.declaration import GLUCOSE
 
 
 def series(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from careplan.evaluation.fingersticks import between_readings, pairs, thinned
-from careplan.glucose import GLUCOSE
+from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.world.corpus import usual
 from careplan.world.model import Shape, WorldModel
 from careplan.world.personalise import typical

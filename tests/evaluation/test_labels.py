@@ -9,8 +9,8 @@ import pytest
 
 from careplan.evaluation import labels
 from careplan.evaluation.labels import RECIPE, Run, days, label_curve, labelled, logged, worth
-from careplan.glucose import GLUCOSE
 from careplan.series import PatientSeries
+from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.world.model import WorldModel
 from tests.evaluation.build import series
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from careplan.evaluation.personalisation import FINE_TUNING, fine_tuned, learning_curve
-from careplan.glucose import GLUCOSE
+from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.world.model import WorldModel
 from tests.evaluation.build import series
 

@@ -21,16 +21,16 @@ import pandas as pd
 import torch
 
 from careplan.clinic import dose_page, import_records, open_database, review_page, worklist
-from careplan.clinic.closed_loop import Planner
-from careplan.clinic.demo import run_demo
-from careplan.clinic.dosing import suggest_doses
 from careplan.clinic.forecasts import forecast_patient
-from careplan.clinic.titration import plan_regimens
 from careplan.clinic.views import Suggestion
-from careplan.clinic.words import MG_DL, MMOL_L, because, limits_in_words, said
 from careplan.clinic.world import open_world
-from careplan.evaluation import effects
 from careplan.store import Database
+from careplan.studies import effects
+from careplan.studies.closed_loop import Planner
+from careplan.studies.demo import run_demo
+from careplan.therapies.glucose.dosing import suggest_doses
+from careplan.therapies.glucose.titration import plan_regimens
+from careplan.therapies.glucose.words import MG_DL, MMOL_L, because, limits_in_words, said
 from cohorts.population import join, sample_population
 from cohorts.replay import replay
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from careplan.glucose import LIMITS
 from careplan.planning.actions import SHARES, carried, dose_table, remaining, sampled
+from careplan.therapies.glucose.declaration import LIMITS
 from tests.planning.toy import DECISIONS, INTERVAL, bodies, context, plan, table
 
 

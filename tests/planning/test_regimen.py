@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import settings as examples
 from torch import Tensor
 
-from careplan.glucose import GLUCOSE, LINE_LIMITS
 from careplan.planning.regimen import RegimenPlans, plan_regimen, rounded
 from careplan.planning.safety import RegimenLine, guard_line
+from careplan.therapies.glucose.declaration import GLUCOSE, LINE_LIMITS
 
 PARTS = torch.arange(4).repeat_interleave(12)
 DAY_LONG = (range(4), range(4, 8))

@@ -9,12 +9,12 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from torch import Tensor
 
-from careplan.glucose import GLUCOSE, LINE_LIMITS
 from careplan.planning.actions import dose_table, remaining
 from careplan.planning.doses import DoseProblem
 from careplan.planning.planner import plan_doses
 from careplan.planning.safety import DoseContext, RegimenLine, Verdict, bounds_of, closed, guard_doses, guard_line
 from careplan.planning.search import Plans, exhaustive, search
+from careplan.therapies.glucose.declaration import GLUCOSE, LINE_LIMITS
 from careplan.therapy import Limits
 
 INTERVAL, DECISIONS = 30.0, 4

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from careplan.glucose import GLUCOSE, LIMITS
 from careplan.planning.actions import carried, dose_table, remaining
 from careplan.planning.planner import DosePlans, plan_doses
 from careplan.planning.safety import DoseContext
+from careplan.therapies.glucose.declaration import GLUCOSE, LIMITS
 from careplan.therapy import Limits
 
 INTERVAL, GRID, DECISIONS = 30.0, 5.0, 8

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from careplan.glucose import GLUCOSE, Regimen
 from careplan.records import PatientRecord, to_series
 from careplan.records.events import events_frame
 from careplan.series import PatientSeries
+from careplan.therapies.glucose.declaration import GLUCOSE, Regimen
 
 FIRST = pd.Timestamp("2024-01-08 00:00", tz="UTC")
 CASES = settings(max_examples=60, deadline=None)

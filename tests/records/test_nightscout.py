@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from careplan.glucose import MG_PER_MMOL
 from careplan.records import PatientRecord, RecordError, read_nightscout, to_series
+from careplan.therapies.glucose.declaration import MG_PER_MMOL
 
 Document = dict[str, Any]
 PROFILE: Document = {

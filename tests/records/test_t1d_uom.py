@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from careplan.glucose import MG_PER_MMOL
 from careplan.records import PatientRecord, RecordError, read_t1d_uom, to_series
+from careplan.therapies.glucose.declaration import MG_PER_MMOL
 
 
 def write(folder: Path, name: str, text: str, encoding: str = "utf-8") -> None:

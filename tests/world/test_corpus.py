@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from careplan.glucose import GLUCOSE
+from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.world.corpus import usual
 from tests.evaluation.build import series
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from careplan.glucose import GLUCOSE
+from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.world.dynamics import PLAN, State
 from careplan.world.model import load_model
 

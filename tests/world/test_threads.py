@@ -2,8 +2,8 @@
 
 import torch
 
-from careplan.evaluation.effects import cohort
-from careplan.glucose import GLUCOSE
+from careplan.studies.effects import cohort
+from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.world.model import load_model
 from careplan.world.personalise import personalise
 from cohorts.policies import Behaviour

@@ -1,0 +1,253 @@
+"""Commands that need the world model: train, personalise, forecast, plan, demo."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from careplan.cli.shell import Json, Weights, print_json, sources_of, stderr, stdout, store, warn
+
+if TYPE_CHECKING:
+    from careplan.clinic.overnight import Asked
+    from careplan.clinic.world import World
+
+app = typer.Typer()
+
+At = Annotated[
+    str | None, typer.Option(help="When, such as 2026-03-01T12:00, on the patient's clock. Default: after the last reading.")
+]
+
+
+@app.command()
+def train(
+    out: Annotated[Path, typer.Argument(help="The folder for weights, card and checkpoints.")],
+    data: Annotated[list[str] | None, typer.Option(help="Recordings, as FORMAT:PATH; may be repeated.")] = None,
+    steps: Annotated[int, typer.Option(help="Training steps.")] = 1500,
+    people: Annotated[int, typer.Option(help="Virtual patients in each age group.")] = 160,
+    seed: Annotated[int, typer.Option(help="Decides the split, the cohort and the weights.")] = 7,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in OUT.")] = False,
+) -> None:
+    """Train the world model on virtual patients and on recordings. Ctrl-C keeps the last checkpoint; --resume goes on."""
+    from careplan.studies.training import Virtual, train_world
+    from careplan.world.training import Recipe
+
+    if out.exists() and any(out.iterdir()) and not resume:
+        raise typer.BadParameter(f"{out} is not empty; name another folder, or --resume", param_hint="OUT")
+    card = train_world(
+        sources_of(data or []),
+        out,
+        recipe=Recipe(steps=steps, seed=seed),
+        virtual=Virtual(people=people, seed=seed),
+        resume=resume,
+        say=lambda text: stderr().print(text, soft_wrap=True, highlight=False),
+    )
+    stdout().print(f"Wrote {out}/glucose.safetensors and its card; {card['minutes']} minutes.")
+
+
+@app.command()
+def calibrate(
+    folder: Annotated[Path, typer.Argument(help="The folder of weights and card.")],
+    data: Annotated[list[str], typer.Option(help="The recordings it was trained with, as FORMAT:PATH; may be repeated.")],
+) -> None:
+    """Calibrate intervals and risks again, on the people that the card keeps for it; writes the card, the weights stay."""
+    from careplan.studies.training import calibrate_world
+
+    with stderr().status("Calibrating"):
+        card = calibrate_world(sources_of(data), folder)
+    stdout().print(f"Wrote {folder}/glucose.json, calibrated on {', '.join(card['split']['calibration'])}.")
+
+
+@app.command()
+def personalise(ctx: typer.Context, patients: list[str], weights: Weights = None, as_json: Json = False) -> None:
+    """What the recording tells of each patient: the posterior over the patient code, and what it buys."""
+    from rich.table import Table
+
+    from careplan.clinic.world import open_world, personalised
+
+    world = open_world(*([weights] if weights else []))
+    with store(ctx) as database, stderr().status("Personalising") as status:
+        known = personalised(database, patients, world, lambda done, total: status.update(f"Personalised {done} of {total}"))
+    rows = [
+        {
+            "patient": patient,
+            "windows": person.windows,
+            "code": [round(value, 3) for value in person.mean.tolist()],
+            "spread": [round(value, 3) for value in person.covariance.diagonal().sqrt().tolist()],
+            "minutes": person.minutes.tolist(),
+            "rmse_typical": [round(value, 2) for value in person.errors[:, 0].tolist()],
+            "rmse_personal": [round(value, 2) for value in person.errors[:, 1].tolist()],
+        }
+        for patient, (_, person, _) in known.items()
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    table = Table(
+        "Patient", "Windows", "RMSE at 1 h: typical", "personal", "at 2 h: typical", "personal", "Insulin", "Carbohydrate"
+    )
+    for patient, (_, person, _) in known.items():
+        errors = [f"{value:.1f}" for value in person.errors[[1, 3]].flatten().tolist()] if person.windows else ["-"] * 4
+        acts = [f"x{value:.2f}" for value in (0.5 * person.mean[:2]).exp().tolist()]
+        table.add_row(patient, str(person.windows), *errors, *acts)
+    stdout().print(table)
+
+
+@app.command()
+def forecast(
+    ctx: typer.Context,
+    patient: str,
+    at: At = None,
+    what_if: Annotated[
+        list[str] | None, typer.Option(help="Such as 'bolus 4 at 12:30' or 'basal x1.5 from 12:00 to 14:00'; may be repeated.")
+    ] = None,
+    hours: Annotated[float, typer.Option(min=0.5, max=12.0)] = 4.0,
+    minutes: Annotated[
+        str | None, typer.Option(help="Predict at these minutes ahead instead, whatever they are, such as 17,95.5.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Write the plot to this HTML file.")] = None,
+    weights: Weights = None,
+    as_json: Json = False,
+) -> None:
+    """The predicted glucose with a 90 % interval: expected, no change, each what-if, and what happened where it is known."""
+    from careplan.cli import plots
+    from careplan.clinic.forecasts import forecast_patient
+    from careplan.clinic.world import open_world
+
+    world = open_world(*([weights] if weights else []))
+    with store(ctx) as database:
+        found = forecast_patient(
+            database, patient, world, at=_time(at), what_if=what_if or [], hours=hours, minutes=_minutes(minutes)
+        )
+    if plot is not None:
+        plots.write_forecast(plot, found)
+    if as_json:
+        print_json(found)
+    else:
+        plots.print_forecast(stdout(), found)
+
+
+@app.command()
+def plan(
+    ctx: typer.Context,
+    patients: Annotated[list[str] | None, typer.Argument()] = None,
+    everyone: Annotated[
+        bool, typer.Option("--all", help="Everyone in the store, block by block; whoever is answered already is skipped.")
+    ] = False,
+    at: At = None,
+    regimen: Annotated[
+        bool, typer.Option("--regimen", help="Suggest settings for the coming weeks, not doses for the coming hours.")
+    ] = False,
+    announce: Annotated[
+        list[str] | None, typer.Option(help="What the patient will do, such as 'carbs 60 at 12:30'; may be repeated.")
+    ] = None,
+    seed: int = 0,
+    weights: Weights = None,
+    as_json: Json = False,
+) -> None:
+    """Search treatments under hard limits: the suggestion, the runner-up, no change, and every limit that bound."""
+    from careplan.cli import plots
+    from careplan.clinic.overnight import Asked
+    from careplan.clinic.views import Kind
+    from careplan.clinic.world import open_world
+    from careplan.therapies.glucose.dosing import suggest_doses
+    from careplan.therapies.glucose.titration import plan_regimens
+
+    if bool(patients) == everyone:
+        raise typer.BadParameter("name patients, or say --all", param_hint="PATIENTS")
+    world = open_world(*([weights] if weights else []))
+    if everyone:
+        kind: Kind = "regimen" if regimen else "doses"
+        _plan_everyone(ctx, world, Asked(kind=kind, at=_time(at), announced=tuple(announce or ()), seed=seed), as_json)
+        return
+    names = patients or []
+    with store(ctx) as database, stderr().status("Planning") as status:
+        if regimen:
+            made = plan_regimens(
+                database,
+                names,
+                world,
+                seed=seed,
+                progress=lambda done, total, name: status.update(f"Planned {name}, {done} of {total}"),
+            )
+        else:
+            made = suggest_doses(database, names, world, at=_time(at), announced=announce or [], seed=seed)
+    if as_json:
+        print_json(made)
+    else:
+        for suggestion in made:
+            plots.print_suggestion(stdout(), suggestion)
+
+
+def _plan_everyone(ctx: typer.Context, world: "World", asked: "Asked", as_json: bool) -> None:
+    """Plan for the whole store and report the run; whoever fails is named, and makes the exit say so."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from careplan import clinic
+    from careplan.cli import console
+    from careplan.clinic.overnight import plan_everyone
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,} of {task.total:,}"))
+    with store(ctx) as database, Progress(*columns, TimeRemainingColumn(), console=stderr()) as bar:
+        names = clinic.patient_names(database)
+        task = bar.add_task("Planning", total=len(names))
+        try:
+            night = plan_everyone(database, names, world, asked, progress=lambda done, _: bar.update(task, completed=done))
+        except KeyboardInterrupt:
+            bar.console.print("Finished blocks are kept; the same command goes on.", highlight=False)
+            raise
+    if as_json:
+        print_json(night)
+    else:
+        console.print_night(stdout(), night)
+    for reason, people in console.by_reason(night.failed).items():
+        warn(f"Not planned: {', '.join(people)}: {reason}")
+    if night.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    ctx: typer.Context,
+    people: Annotated[int, typer.Option(min=1, max=50, help="Virtual patients.")] = 6,
+    days: Annotated[int, typer.Option(min=1, max=90, help="Days of history.")] = 21,
+    seed: int = 7,
+    port: int = 8501,
+    serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Open the app at the end.")] = True,
+    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+) -> None:
+    """The whole main job on virtual patients: history, model, suggestions, the app. Stored patients are planned for again."""
+    from careplan.cli import plots
+    from careplan.cli.shell import database_url
+    from careplan.clinic.world import open_world
+    from careplan.studies.demo import run_demo
+
+    with store(ctx) as database:
+        url = database_url(ctx)
+        with stderr().status("Simulating") as status:
+            made = run_demo(database, open_world(), people=people, days=days, seed=seed, say=status.update)
+        for suggestion in made:
+            plots.print_suggestion(stdout(), suggestion, brief=True)
+        stdout().print(f"Kept in {database.url}. Look again with: careplan app", soft_wrap=True)
+    if serve:
+        from careplan.cli.serve import serve as open_app
+
+        raise typer.Exit(open_app(url, port=port, browser=browser))
+
+
+def _minutes(text: str | None) -> list[float] | None:
+    try:
+        return None if text is None else [float(part) for part in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not minutes such as 17,95.5", param_hint="--minutes") from None
+
+
+def _time(text: str | None):  # type: ignore[no-untyped-def]
+    import pandas as pd
+
+    if text is None:
+        return None
+    try:
+        return pd.Timestamp(datetime.fromisoformat(text))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a time such as 2026-03-01T12:00", param_hint="--at") from None

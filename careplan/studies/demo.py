@@ -1,0 +1,59 @@
+"""The demonstration: a small virtual clinic with weeks of history, planned for."""
+
+from collections.abc import Callable
+from typing import cast
+
+import pandas as pd
+
+from careplan.clinic.records import patient_names, store_records
+from careplan.clinic.views import Suggestion
+from careplan.clinic.world import World, personalised
+from careplan.records.events import PatientRecord
+from careplan.store import Database
+from careplan.therapies.glucose.declaration import Group
+from careplan.therapies.glucose.titration import plan_regimens
+from cohorts.policies import Behaviour
+from cohorts.population import GROUPS, join, sample_population
+from cohorts.replay import replay
+
+SHARES = {"adult": 0.5, "adolescent": 0.25, "child": 0.25}
+
+
+def demo_records(people: int, days: int, seed: int) -> list[PatientRecord]:
+    """`people` virtual patients of all ages, some with settings that are off, who lived `days` days."""
+    counts = {group: max(0, round(SHARES[group] * people)) for group in GROUPS}
+    counts["adult"] += people - sum(counts.values())
+    parts = [
+        sample_population(group, count, seed + place, mis_set=0.3)
+        for place, (group, count) in enumerate(counts.items())
+        if count > 0
+    ]
+    everyone = join(parts)
+    lived = replay(everyone, Behaviour(), days=days, seed=seed, start=pd.Timestamp("2026-09-07", tz="UTC"))
+    return [
+        PatientRecord(
+            patient=name,
+            zone="UTC",
+            events=lived.events(index),
+            rows_read=lived.glucose.shape[1],
+            weight=round(float(everyone.physiology.weight[index]), 1),
+            group=cast(Group, everyone.groups[index]),
+            regimen=everyone.regimen(index),
+            files=(f"virtual patient, seed {seed}",),
+        )
+        for index, name in enumerate(everyone.names)
+    ]
+
+
+def run_demo(db: Database, world: World, *, people: int, days: int, seed: int, say: Callable[[str], None]) -> list[Suggestion]:
+    """Simulate, store, personalise, plan. Patients already stored are planned for as they are."""
+    say(f"Simulating {people} virtual patients over {days} days")
+    records = demo_records(people, days, seed)
+    known = set(patient_names(db))
+    store_records(db, "demo", [record for record in records if record.patient not in known])
+    names = [record.patient for record in records]
+    say(f"Personalising {len(names)} patients")
+    personalised(db, names, world)
+    return plan_regimens(
+        db, names, world, seed=seed, progress=lambda done, total, name: say(f"Planned {name}, {done} of {total}")
+    )

@@ -1,0 +1,1 @@
+"""Insulin-treated diabetes: glucose, insulin, meals and activity."""

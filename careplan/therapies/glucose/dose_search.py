@@ -1,0 +1,147 @@
+"""The search for doses over the next hours, from tensors: what stored patients and closed loops share."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from careplan.planning.actions import dose_table
+from careplan.planning.latent import LatentModel
+from careplan.planning.planner import DosePlans, plan_doses
+from careplan.planning.safety import DoseContext
+from careplan.series import Window
+from careplan.stages import stage
+from careplan.therapies.glucose.declaration import GLUCOSE
+from careplan.therapy import Limits, Mandate
+from careplan.world.dynamics import SENSITIVITY
+from careplan.world.futures import Futures, contexts
+from careplan.world.model import WorldModel
+
+DECISION = 30.0  # minutes
+HORIZON = 240.0  # minutes
+PARTICLES = 16
+INCREMENT = {"pump": 0.05, "pen": 1.0}  # U
+MARGIN = 0.5  # of the budgets for lows, what one plan may spend: the next one spends anew
+TAIL = 1.0  # every particle counts: the worst half would be the high ones, and lows would weigh nothing
+
+
+@dataclass(frozen=True, eq=False)
+class Ahead:
+    """The hours ahead of B patients as prescribed and announced, `[B, T, C]` values where `mask`; increment `[B]` U an impulse,
+    adjustable `[B]` whether the basal rate can be changed for a while."""
+
+    values: Tensor
+    mask: Tensor
+    increment: Tensor
+    adjustable: Tensor
+
+
+@torch.no_grad()
+def search_doses(
+    model: WorldModel,
+    past: Window,
+    usual: Tensor,
+    code: Tensor,
+    widen: Tensor,
+    ahead: Ahead,
+    context: Callable[[Tensor], DoseContext],
+    limits: Sequence[Limits],
+    *,
+    mandates: Sequence[Mandate] | None = None,
+    simulations: int | None = None,
+    seed: int = 0,
+) -> DosePlans:
+    """Encode B windows `[B, T, C]`, integrate the context once a particle of the code `[B, P, K]`, and search.
+
+    usual `[B, C + 1]`; widen `[B]` multiplies the predicted spread; context: what the guardrails need, from the standing basal
+    rate at each decision `[B, D]` U/h. mandates: what each patient's regimen hands down; the therapy's own where None.
+    simulations: as `plan_doses`.
+    """
+    with stage("encode"):
+        latent, state, daily, hourly = _encoded(model, past, usual, code, widen, ahead, seed)
+    table = dose_table(daily.cpu(), ahead.increment, ahead.adjustable)
+    known = context(hourly.unflatten(1, (round(HORIZON / DECISION), -1)).mean(-1).cpu())
+    device = state.device
+    with stage("search"):
+        return plan_doses(
+            latent,
+            state,
+            GLUCOSE if mandates is None else GLUCOSE.aimed(mandates),
+            limits,
+            _on(known, device),
+            (table[0].to(device), table[1].to(device)),
+            interval=DECISION,
+            budget=MARGIN * budgets_of(mandates, len(state)).to(device),
+            risk_level=TAIL,
+            simulations=simulations,
+            seed=seed,
+        )
+
+
+def budgets_of(mandates: Sequence[Mandate] | None, count: int) -> Tensor:
+    """`[B, Q]` of the mandates, or of the therapy for `count` patients."""
+    return torch.tensor([mandate.budgets for mandate in mandates or [GLUCOSE.mandate] * count])
+
+
+def _encoded(
+    model: WorldModel, past: Window, usual: Tensor, code: Tensor, widen: Tensor, ahead: Ahead, seed: int
+) -> tuple[LatentModel, Tensor, Tensor, Tensor]:
+    """What is searched and where it begins `[B, P, S]`; U of bolus that count as a day's `[B]`; the standing basal rate along the
+    integration `[B, H]`."""
+    shape, (batch, particles) = model.shape, code.shape[:2]
+    device = model.center.device
+    past, usual, code, widen = past.to(device), usual.to(device), code.to(device), widen.to(device)
+    values, mask = ahead.values.to(device), ahead.mask.to(device)
+    z = model.encode(past, usual)[:, -1].repeat_interleave(particles, 0)
+    many = Window(*(part.repeat_interleave(particles, 0) for part in (past.values, past.mask, past.minute)))
+    flat, mean = code.flatten(0, 1), usual.repeat_interleave(particles, 0)
+    state = model.state(z, many, mean, flat)
+    inflow, future = model.plan(values, mask, usual)
+    features, spread = contexts(model, state.z, state.minute, flat, future.repeat_interleave(particles, 0))
+    fold = (batch, particles)
+    level = state.level.unflatten(0, fold)
+    order = torch.randperm(particles, generator=torch.Generator().manual_seed(seed))
+    score = torch.special.ndtri((torch.arange(particles) + 0.5) / particles)[order].to(device)
+    futures = Futures(
+        model=model,
+        features=features.unflatten(0, fold),
+        spread=spread.unflatten(0, fold),
+        code=code,
+        rates=model.dynamics.absorption.rates(flat).unflatten(0, fold),
+        start=level,
+        score=score,
+        widen=widen,
+        trend=state.trend.unflatten(0, fold),
+    )
+    basal, bolus = GLUCOSE.index("basal"), GLUCOSE.index("bolus")
+    pool = next(index for index, item in enumerate(GLUCOSE.pools) if "bolus" in item.channels)
+    into = torch.nn.functional.one_hot(torch.tensor(pool), len(GLUCOSE.pools)).to(device)
+    daily = model.daily(usual)[:, bolus]
+    steps = round(shape.interval / GLUCOSE.step)
+    hourly = torch.where(mask[..., basal], values[..., basal], usual[:, None, basal]).unflatten(1, (-1, steps)).mean(-1)
+    rate = (hourly / 60.0 / daily.unsqueeze(1)).unsqueeze(-1) * into
+    latent = LatentModel(
+        futures=futures,
+        rate=rate,
+        other=inflow - rate,
+        unit=into / (daily.unsqueeze(1) * shape.interval),
+        steps=round(DECISION / shape.interval),
+        strength=_strength(code, model.typical(usual)),
+    )
+    return latent, latent.initial(level, state.pools.unflatten(0, fold)), daily, hourly
+
+
+def _strength(code: Tensor, typical: Tensor) -> Tensor:
+    """What of an added dose counts in each particle, `[B, P]`, of codes `[B, P, K]` where the typical one is `[B, K]`.
+
+    Food that nobody logged looks like insulin that does less. So where a patient's code makes it weaker than the typical one,
+    every other particle does not believe it.
+    """
+    weaker = torch.exp(0.5 * (typical.unsqueeze(1) - code)[..., SENSITIVITY]).clamp(min=1.0)
+    doubting = torch.arange(code.shape[1], device=code.device) % 2 == 1
+    return torch.where(doubting, weaker, torch.ones_like(weaker))
+
+
+def _on(context: DoseContext, device: torch.device) -> DoseContext:
+    return DoseContext(**{name: part.to(device) for name, part in vars(context).items()})

@@ -1,0 +1,339 @@
+"""Dose suggestions: search the next hours of one patient or many at once."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from careplan.clinic.errors import ClinicError
+from careplan.clinic.forecasts import row_at
+from careplan.clinic.recordings import Recording, question, read_recording
+from careplan.clinic.suggestions import save_suggestions
+from careplan.clinic.views import Line, Option, Path, Suggestion, Why
+from careplan.clinic.world import World, people_of, reasons_to_abstain
+from careplan.planning.actions import carried, remaining
+from careplan.planning.planner import OPTIONS, DosePlans
+from careplan.planning.safety import DoseContext
+from careplan.series import PatientSeries, Window, windows
+from careplan.stages import stage
+from careplan.store import Database
+from careplan.therapies.glucose.decisions import exposure
+from careplan.therapies.glucose.declaration import DAY, GLUCOSE, LIMITS, Regimen
+from careplan.therapies.glucose.dose_search import DECISION, HORIZON, INCREMENT, PARTICLES, Ahead, search_doses
+from careplan.therapies.glucose.evidence import alike
+from careplan.therapies.glucose.explain import Compared, explain, interval, shares
+from careplan.therapies.glucose.what_if import apply, parse
+from careplan.therapy import Limits, Mandate
+from careplan.world.personalise import Personalisation
+
+ON_BOARD = 72  # rows of history whose doses may still act
+SILENT = 288  # rows after the last logged dose in which silence means none was given
+
+
+def suggest_doses(
+    db: Database,
+    patients: Sequence[str],
+    world: World,
+    *,
+    at: pd.Timestamp | None = None,
+    announced: Sequence[str] = (),
+    seed: int = 0,
+    limits: Mapping[str, Limits] | None = None,
+) -> list[Suggestion]:
+    """The doses of the next hours for each patient from `at` (default: after the last reading), searched in one batch, stored.
+
+    announced: meals and activity to come, such as "carbs 60 at 12:30". limits: by patient; the group's where absent.
+    """
+    recordings = [read_recording(db, patient) for patient in patients]
+    known = people_of(db, recordings, world)
+    people = [known[patient] for patient in patients]
+    return save_suggestions(db, doses_of(world, recordings, people, at=at, announced=announced, seed=seed, limits=limits))
+
+
+def doses_of(
+    world: World,
+    recordings: Sequence[Recording],
+    people: Sequence[Personalisation],
+    *,
+    at: pd.Timestamp | None = None,
+    announced: Sequence[str] = (),
+    seed: int = 0,
+    limits: Mapping[str, Limits] | None = None,
+    simulations: int | None = None,
+) -> list[Suggestion]:
+    """What `suggest_doses` stores. simulations: as `plan_doses`."""
+    series, regimens = [recording.series for recording in recordings], [recording.regimen for recording in recordings]
+    rows = [_last_row(each) if at is None else row_at(each, at) for each in series]
+    planned = [_future(each.series, row, each.regimen, announced) for each, row in zip(recordings, rows, strict=True)]
+    bounds = [(limits or {}).get(recording.patient) or LIMITS[recording.group] for recording in recordings]
+    gates = [reasons_to_abstain(world, each, person, row=row) for each, person, row in zip(series, people, rows, strict=True)]
+    mandates = [recording.mandate or GLUCOSE.mandate for recording in recordings]
+    with stage("search"):
+        plans = _search(world, series, people, rows, planned, regimens, bounds, mandates, seed, simulations)
+    made = []
+    with stage("explain"):
+        for index, each in enumerate(recordings):
+            asked = question("doses", each.prescribed, at=at, announced=announced, simulations=simulations)
+            provenance = world.provenance(seed, each.data, asked=asked)
+            made.append(
+                _suggestion(world, plans, index, each, rows[index], people[index], gates[index], provenance, announced)
+            )
+    return made
+
+
+def _search(
+    world: World,
+    series: Sequence[PatientSeries],
+    people: Sequence[Personalisation],
+    rows: Sequence[int],
+    planned: Sequence[tuple[np.ndarray, np.ndarray]],
+    regimens: Sequence[Regimen | None],
+    limits: Sequence[Limits],
+    mandates: Sequence[Mandate],
+    seed: int,
+    simulations: int | None,
+) -> DosePlans:
+    """Gather what is recorded and prescribed, and search."""
+    past = _stack([windows(each, [row], world.model.shape.context) for each, row in zip(series, rows, strict=True)])
+    usual = torch.stack([person.usual for person in people])
+    ahead = Ahead(
+        values=torch.stack([torch.from_numpy(part) for part, _ in planned]),
+        mask=torch.stack([torch.from_numpy(part) for _, part in planned]),
+        increment=torch.tensor([INCREMENT[regimen.delivery if regimen else "pen"] for regimen in regimens]),
+        adjustable=torch.tensor([bool(regimen and regimen.delivery == "pump") for regimen in regimens]),
+    )
+    return search_doses(
+        world.model,
+        past,
+        usual,
+        torch.stack([person.particles(PARTICLES, seed) for person in people]),
+        torch.stack([world.widen(person)["plan"].max() for person in people]),
+        ahead,
+        lambda hourly: _context(series, rows, hourly),
+        limits,
+        mandates=mandates,
+        simulations=simulations,
+        seed=seed,
+    )
+
+
+def _stack(parts: Sequence[Window]) -> Window:
+    return Window(*(torch.cat([getattr(part, name) for part in parts]) for name in ("values", "mask", "minute")))
+
+
+def _future(series: PatientSeries, row: int, regimen: Regimen | None, announced: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The hours ahead as prescribed: the regimen's basal, no bolus, and the meals that were announced; `[T, C]` and its mask."""
+    rows = round(HORIZON / GLUCOSE.step)
+    values = np.zeros((rows, len(GLUCOSE.channels)), np.float32)
+    mask = np.zeros_like(values, dtype=bool)
+    moment = series.start + pd.Timedelta(minutes=GLUCOSE.step * row)
+    for channel in GLUCOSE.channels:
+        if channel.form == "impulse":
+            mask[:, GLUCOSE.index(channel.name)] = True
+    if regimen is not None:
+        local = moment.tz_convert(series.zone)
+        first = local.hour * 60 + local.minute
+        values[:, GLUCOSE.index("basal")] = [
+            regimen.basal[regimen.block(int(first + GLUCOSE.step * step))] for step in range(rows)
+        ]
+        mask[:, GLUCOSE.index("basal")] = True
+    edits = [parse(text, therapy=GLUCOSE, at=moment, zone=series.zone, rows=rows) for text in announced]
+    if any(GLUCOSE.channel(edit.channel).role == "action" for edit in edits):
+        raise ClinicError(
+            "what is announced to a plan is what the patient will do: meals and activity; doses are what it searches"
+        )
+    return apply(edits, values, mask, GLUCOSE)
+
+
+def _context(series: Sequence[PatientSeries], rows: Sequence[int], baseline: Tensor) -> DoseContext:
+    """What is known at the moment of planning, as the guardrails need it."""
+    level, age, board, since, decisions = [], [], [], [], baseline.shape[1]
+    for each, row, rate in zip(series, rows, baseline, strict=True):
+        glucose = each.column("glucose")[max(0, row - 36) : row]
+        seen = np.flatnonzero(~np.isnan(glucose))
+        level.append(float(glucose[seen[-1]]) if len(seen) else np.nan)
+        age.append((len(glucose) - 1 - seen[-1]) * GLUCOSE.step if len(seen) else np.nan)
+        bolus, known = _given(each, row)
+        basal = np.nan_to_num(each.column("basal")[max(0, row - ON_BOARD) : row], nan=0.0)
+        above = np.maximum(basal - float(rate[0]), 0.0) * GLUCOSE.step / 60.0
+        amounts = np.zeros(ON_BOARD)
+        amounts[ON_BOARD - len(above) :] += above
+        amounts[ON_BOARD - len(bolus) :] += bolus
+        board.append(amounts if known and bool(torch.isfinite(rate).all()) else np.full(ON_BOARD, np.nan))
+        doses = np.flatnonzero(np.nan_to_num(each.column("bolus")[:row]) > 0)
+        since.append((row - 1 - doses[-1]) * GLUCOSE.step if len(doses) else (np.inf if known else np.nan))
+    ahead = torch.arange(decisions) * DECISION
+    return DoseContext(
+        level=torch.tensor(level, dtype=torch.float32),
+        level_age=torch.tensor(age, dtype=torch.float32),
+        baseline=baseline.float(),
+        on_board=carried(
+            torch.tensor(np.stack(board), dtype=torch.float32), step=GLUCOSE.step, interval=DECISION, decisions=decisions
+        ),
+        since_last=torch.tensor(since, dtype=torch.float32),
+        remaining=remaining(ahead.float()),
+    )
+
+
+def _given(series: PatientSeries, row: int) -> tuple[np.ndarray, bool]:
+    """Boluses of the last hours `[N]`, and whether they are known: logged, or silence within a day of the last logged one."""
+    column = GLUCOSE.index("bolus")
+    first = max(0, row - ON_BOARD)
+    mask = series.mask[:row, column]
+    logged = np.flatnonzero(mask)
+    if not len(logged):
+        return np.zeros(row - first), False
+    unknown = np.flatnonzero(~mask[first:row]) + first
+    silent = unknown[unknown > logged[-1]]
+    known = len(unknown) == len(silent) and (not len(silent) or row - 1 - logged[-1] <= SILENT)
+    return np.where(mask[first:row], series.values[first:row, column], 0.0), bool(known)
+
+
+def _last_row(series: PatientSeries) -> int:
+    measured = np.flatnonzero(series.mask[:, GLUCOSE.index("glucose")])
+    return int(measured[-1]) + 1 if len(measured) else len(series)
+
+
+def _suggestion(
+    world: World,
+    plans: DosePlans,
+    index: int,
+    recording: Recording,
+    row: int,
+    person: Personalisation,
+    gate: tuple[str, ...],
+    provenance: Mapping[str, str],
+    announced: Sequence[str],
+) -> Suggestion:
+    series = recording.series
+    abstained = bool(gate) or bool(plans.abstained[index])
+    changed = bool(plans.changed[index]) and not abstained
+    shown = ([0] if changed else []) + ([1] if bool(plans.has_runner_up[index]) and not abstained else []) + [2]
+    options = () if abstained else tuple(_option(plans, index, option) for option in shown)
+    reasons = (*gate, *plans.reasons[index])
+    if not abstained:
+        count = int(plans.evaluated[index])
+        still, ours = plans.objective[index, 2], plans.objective[index, 0]
+        verdict = (
+            f"predicted glycaemia risk from {float(still):.1f} to {float(ours):.1f}"
+            if changed
+            else "no dose is predicted to be worth giving"
+        )
+        ahead = f"counting on what was announced: {', '.join(announced)}" if announced else "no meal or activity was announced"
+        reasons = (*reasons, verdict, ahead, f"{count} allowed sequences compared")
+        if recording.mandate is not None:
+            reasons = (*reasons, f"aiming at {recording.mandate.target:g} mg/dL, as the regimen in force hands down")
+    return Suggestion(
+        id=None,
+        patient=series.patient,
+        kind="doses",
+        created=datetime.now(UTC),
+        at=(series.start + pd.Timedelta(minutes=GLUCOSE.step * row)).to_pydatetime(),
+        abstained=abstained,
+        reasons=reasons,
+        lines=_lines(plans, index, round(row * GLUCOSE.step / DAY), _lows(series, row)) if changed else (),
+        options=options,
+        limits_bound=(*plans.bound[index], *(f"budget {name}" for name in plans.pruned[index])),
+        banners=(),
+        provenance=provenance,
+        why=None if abstained else _why(world, plans, index, recording, row, person, announced),
+    )
+
+
+def _why(
+    world: World, plans: DosePlans, index: int, recording: Recording, row: int, person: Personalisation, announced: Sequence[str]
+) -> Why:
+    """By the hour ahead; beside it, past moments like now."""
+    series, levels = recording.series, plans.levels[index]
+    hours = range(round(HORIZON / 60))
+    found = Compared(
+        account=plans.account,
+        index=index,
+        levels=levels,
+        part=torch.arange(levels.shape[-1]) * len(hours) // levels.shape[-1],
+        spans=[(60 * hour, 60 * (hour + 1)) for hour in hours],
+        draws=shares(levels),
+        changed=bool(plans.changed[index]),
+        has_runner_up=bool(plans.has_runner_up[index]),
+        target=(recording.mandate or GLUCOSE.mandate).target,
+    )
+    ahead, mask = _future(series, row, None, announced)
+    eaten = float(np.where(mask, ahead, 0.0)[: round(60 / GLUCOSE.step), GLUCOSE.index("carbs")].sum())
+    low_risk = float(world.risk("low", series, [row], person)[0])
+    return explain(found, low_risk=low_risk, moments=alike(series, row, carbs=eaten))
+
+
+def _option(plans: DosePlans, index: int, option: int) -> Option:
+    levels = plans.levels[index, option].cpu()  # [P, M]
+    low, mid, high = torch.quantile(levels, torch.tensor([0.05, 0.5, 0.95]), dim=0)
+    minutes = tuple(float(minute) for minute in (torch.arange(levels.shape[1]) + 1) * HORIZON / levels.shape[1])
+    outcomes = {name: interval(drawn) for name, drawn in shares(levels).items()}
+    path = Path(minutes=minutes, mid=tuple(mid.tolist()), low=tuple(low.tolist()), high=tuple(high.tolist()))
+    return Option(name=OPTIONS[option], path=path, outcomes=outcomes, does=_does(plans, index, option))
+
+
+def _does(plans: DosePlans, index: int, option: int) -> str:
+    """ "5.5 U now, 0.5 U in 30 min, basal x2 from 60 to 90 min"; "as prescribed" where nothing changes."""
+    said = []
+    for step, (impulse, multiple) in enumerate(plans.actions[index, option].tolist()):
+        start = round(step * plans.interval)
+        if impulse > 0:
+            said.append(f"{round(impulse, 3):g} U {f'in {start} min' if start else 'now'}")
+        if multiple != 1.0:
+            said.append(f"basal x{multiple:g} from {f'{start}' if start else 'now'} to {start + plans.interval:.0f} min")
+    return ", ".join(said) or "as prescribed"
+
+
+def _lows(series: PatientSeries, row: int) -> str | None:
+    """Which target for lows the readings of the last two weeks miss."""
+    first = max(0, row - 14 * DAY // round(GLUCOSE.step))
+    return exposure(series.column(GLUCOSE.regulated)[first:row], series.minute_of_day()[first:row]).breach
+
+
+def _lines(plans: DosePlans, index: int, days: int, lows: str | None) -> tuple[Line, ...]:
+    """What is proposed. An edit can only give less: more than was searched and guarded needs a new plan. Where lows already
+    miss their target more insulin is beyond what is recommended: signing it needs a typed reason."""
+    lines = []
+    caution = f"; {lows}, so more insulin needs a typed reason" if lows else ""
+    for step, (impulse, multiple) in enumerate(plans.actions[index, 0].tolist()):
+        start = round(step * plans.interval)
+        if impulse > 0:
+            lines.append(
+                Line(
+                    key=f"bolus@{start}",
+                    setting="bolus",
+                    start=start,
+                    end=start,
+                    unit="U",
+                    current=0.0,
+                    proposed=round(impulse, 3),
+                    lowest=0.0,
+                    highest=0.0 if lows else round(impulse, 3),
+                    absolute_low=0.0,
+                    absolute_high=round(impulse, 3),
+                    days=days,
+                    why=f"an edit can only give less; more needs a new plan{caution}",
+                )
+            )
+        if multiple != 1.0:
+            lines.append(
+                Line(
+                    key=f"temp_basal@{start}",
+                    setting="temp_basal",
+                    start=start,
+                    end=start + round(plans.interval),
+                    unit="x basal",
+                    current=1.0,
+                    proposed=multiple,
+                    lowest=0.0,
+                    highest=1.0 if lows else max(multiple, 1.0),
+                    absolute_low=0.0,
+                    absolute_high=max(multiple, 1.0),
+                    days=days,
+                    why=f"{'less' if multiple < 1 else 'more'} basal for {plans.interval:.0f} min" + caution * (multiple > 1),
+                )
+            )
+    return tuple(lines)
