@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-APP = Path(__file__).parents[1] / "app" / "main.py"
+APP = Path(__file__).parents[2] / "app" / "main.py"
 STOP_SECONDS = 10.0
 
 

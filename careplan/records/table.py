@@ -1,4 +1,4 @@
-"""The documented table: CSV or Parquet, one row a time (wide) or one row an event (long). See docs/records.md.
+"""The documented table: CSV or Parquet, one row a time (wide) or one row an event (long). See docs/reference/records.md.
 
 Wide: `time` and any of glucose, glucose_mmol, basal, bolus, long_acting, carbs, activity.
 Long: `time`, `channel`, `value`, and optionally `duration` (minutes) and `flag`: the canonical events.

@@ -191,7 +191,7 @@ app(["--db", sys.argv[1], "import", "table", "x"])
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX interrupt")
 def test_ctrl_c_says_what_was_kept(tmp_path: Path, run: Run) -> None:
-    program = SLOW.format(root=str(Path(__file__).parents[1]))
+    program = SLOW.format(root=str(Path(__file__).parents[2]))
     process = subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path / "store.db")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

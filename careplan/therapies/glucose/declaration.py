@@ -26,7 +26,7 @@ def risk(glucose: Tensor) -> Tensor:
 
 
 BEST = 112.5  # mg/dL of no risk
-LOWS = 2.0  # how often risk below the best level counts in a plan; docs/planner.md has what it buys
+LOWS = 2.0  # how often risk below the best level counts in a plan; docs/explanation/planner.md has what it buys
 
 
 def harm(glucose: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ GLUCOSE = Therapy(
     step=STEP,
 )
 
-# AndroidAPS maximum bolus and insulin on board by group (U); oref0 rate caps. See docs/clinical.md.
+# AndroidAPS maximum bolus and insulin on board by group (U); oref0 rate caps. See docs/reference/clinical.md.
 LIMITS: dict[Group, Limits] = {
     "adult": Limits(max_dose=17.0, max_on_board=13.0, min_spacing=30.0, floor=80.0, max_rate=10.0),
     "adolescent": Limits(max_dose=10.0, max_on_board=13.0, min_spacing=30.0, floor=80.0, max_rate=6.0),
@@ -70,7 +70,7 @@ LIMITS: dict[Group, Limits] = {
 }
 
 # Absolute limits of the ratios are LoopKit's guardrails, of basal and long-acting their channels' bounds; the recommended carb
-# ratio is LoopKit's, the other recommended ranges are ours. Caps on change are oref0 autotune's. See docs/clinical.md.
+# ratio is LoopKit's, the other recommended ranges are ours. Caps on change are oref0 autotune's. See docs/reference/clinical.md.
 LINE_LIMITS: dict[Setting, LineLimits] = {
     "basal": LineLimits(lowest=0.0, highest=35.0, low=0.05, high=5.0),
     "carb_ratio": LineLimits(lowest=2.0, highest=150.0, low=4.0, high=28.0),
