@@ -8,7 +8,8 @@ from app import access
 from app.screens import choose, decide, proposal
 from app.wording import duration, when
 from careplan.clinic import UnknownPatient, dose_page
-from careplan.clinic.views import DosePage, Suggestion
+from careplan.clinic.views import DosePage
+from careplan.suggestion import Suggestion
 
 CURRENT = timedelta(minutes=15)  # a plan is for its moment; after this it is history
 

@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from careplan.clinic.regimens import Prescribed
-from careplan.clinic.views import ImportReport, Metrics, Night, PatientSummary
+from careplan.clinic.views import ImportReport, Night, PatientSummary
+from careplan.therapies.glucose.metrics import Metrics
 
 CORRECTION_FIELDS = ("patient", "action", "rule", "file", "row", "field", "detail")
 

@@ -2,6 +2,7 @@
 
 from careplan.clinic.errors import ClinicError, ReviewError, UnknownPatient
 from careplan.clinic.pages import audit_trail, dose_page, review_page, worklist
+from careplan.clinic.planning import plan_regimens, suggest_doses
 from careplan.clinic.records import (
     account,
     import_records,
@@ -17,7 +18,6 @@ from careplan.clinic.reviews import load_draft, save_draft, sign_review
 from careplan.clinic.suggestions import latest_suggestion, load_suggestion, save_suggestion
 from careplan.clinic.summaries import patients, show
 from careplan.store import Database, StoreError, Verification, open_database, verify
-from careplan.therapies.glucose.estimates import estimate_regimen
 
 
 def verify_audit(db: Database, *, expect: str | None = None) -> Verification:
@@ -36,7 +36,6 @@ __all__ = [
     "account",
     "audit_trail",
     "dose_page",
-    "estimate_regimen",
     "import_records",
     "latest_suggestion",
     "load_draft",
@@ -48,6 +47,7 @@ __all__ = [
     "patient_data_hash",
     "patient_names",
     "patients",
+    "plan_regimens",
     "prescribed",
     "review_page",
     "save_draft",
@@ -56,6 +56,7 @@ __all__ = [
     "show",
     "sign_review",
     "store_records",
+    "suggest_doses",
     "verify_audit",
     "worklist",
 ]

@@ -6,20 +6,21 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from inspect import signature
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from careplan.clinic import codec
+from careplan.clinic.courses import practice_of
 from careplan.clinic.errors import ClinicError, UnknownPatient
 from careplan.clinic.views import ImportedPatient, ImportReport
 from careplan.records.events import PatientRecord
 from careplan.records.grid import to_series
+from careplan.records.settings import Settings
 from careplan.series import PatientSeries
 from careplan.store import Database, add_events, append, data_hash, read_events
 from careplan.store.schema import Patient, RegimenVersion
-from careplan.therapies.glucose.declaration import GLUCOSE, Group, Regimen
 
 Progress = Callable[[int, int, str], None]  # done, total, the patient just kept
 
@@ -40,7 +41,7 @@ def import_records(
     zone: str | None = None,
     token: str | None = None,
     patient: str | None = None,
-    group: Group | None = None,
+    group: str | None = None,
     progress: Progress | None = None,
     actor: str | None = None,
     merge: bool = False,
@@ -152,17 +153,22 @@ def _store(db: Database, source: str, record: PatientRecord, actor: str, merge: 
     )
 
 
-def _add_stated_regimen(session: Session, record: PatientRecord, regimen: Regimen, actor: str) -> None:
-    """Keeps what the source says is prescribed, where it says something new; a later signed review stays in force."""
+def _add_stated_regimen(session: Session, record: PatientRecord, stated: Settings, actor: str) -> None:
+    """Keeps what the source says is prescribed, where it says something new that can be a regimen; a later signed review stays in
+    force."""
+    try:
+        regimen = practice_of(session, record.patient).stated(stated)
+    except ValueError:
+        return
     valid_from = record.events["time"].max().to_pydatetime() if len(record.events) else datetime.now(UTC)
-    stated = select(RegimenVersion).where(RegimenVersion.patient == record.patient, RegimenVersion.source == "stated")
-    bodies = [version.body for version in session.scalars(stated)]
+    before = select(RegimenVersion).where(RegimenVersion.patient == record.patient, RegimenVersion.source == "stated")
+    bodies = [version.body for version in session.scalars(before)]
     if codec.dump(regimen) not in bodies:
         add_regimen(session, record.patient, regimen, source="stated", valid_from=valid_from, actor=actor)
 
 
 def add_regimen(
-    session: Session, patient: str, regimen: Regimen, *, source: str, valid_from: datetime, actor: str
+    session: Session, patient: str, regimen: Any, *, source: str, valid_from: datetime, actor: str
 ) -> RegimenVersion:
     """A new version within a transaction, audited. Versions are never edited."""
     version = RegimenVersion(
@@ -177,7 +183,7 @@ def add_regimen(
 def save_regimen(
     db: Database,
     patient: str,
-    regimen: Regimen,
+    regimen: Any,
     *,
     source: str = "stated",
     valid_from: datetime | None = None,
@@ -213,26 +219,26 @@ def patient_names(db: Database) -> list[str]:
 
 
 def load_record(db: Database, patient: str) -> PatientRecord:
-    """All events of a patient, with the regimen in force where one is stored. Raises `UnknownPatient`."""
+    """All events of a patient. Raises `UnknownPatient`."""
     with db.read() as session:
         stored = require(session, patient)
-        version = current_version(session, patient)
         return PatientRecord(
             patient=patient,
             zone=stored.zone,
             events=read_events(session, patient),
             weight=stored.weight,
-            group=cast(Group, stored.group),
-            regimen=None if version is None else codec.load(Regimen, version.body),
+            group=stored.group,
         )
 
 
 def load_series(db: Database, patient: str) -> PatientSeries:
-    """A patient's recording on the glucose therapy's grid. Raises `UnknownPatient`, or `ClinicError` without events."""
+    """A patient's recording on the grid of their therapy. Raises `UnknownPatient`, or `ClinicError` without events."""
     record = load_record(db, patient)
     if record.events.empty:
         raise ClinicError(f"patient {patient!r} has no events in the store")
-    return to_series(record, GLUCOSE)
+    with db.read() as session:
+        therapy = practice_of(session, patient).therapy
+    return to_series(record, therapy)
 
 
 def patient_data_hash(db: Database, patient: str) -> str:

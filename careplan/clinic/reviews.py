@@ -1,25 +1,23 @@
 """A person decides: drafts, signatures, and what they change."""
 
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from careplan.clinic import codec
+from careplan.clinic import codec, decisions
+from careplan.clinic.courses import practice_of
 from careplan.clinic.errors import ReviewError
 from careplan.clinic.records import add_regimen, current_version, require
-from careplan.clinic.regimens import Change, apply_changes
 from careplan.clinic.suggestions import latest, stored
-from careplan.clinic.views import Decision, Kind, Line, Review, Suggestion
+from careplan.clinic.views import Review
+from careplan.practice import Change, Practice
 from careplan.store import Database, append, read_channel, schema
-from careplan.therapies.glucose import decisions
-from careplan.therapies.glucose.declaration import DAY, Regimen
+from careplan.suggestion import Decision, Kind, Line, Suggestion
 
-RECENT = timedelta(days=14)  # the days of readings that the hypoglycaemia target is judged on
 SAME = 0.01  # a line's current value may be rounded: this much of it
 
 
@@ -54,9 +52,9 @@ def sign_review(db: Database, suggestion: int, decided: Sequence[Decision], revi
     """
     with db.write() as session:
         found = stored(session, suggestion)
-        exposed = exposure_of(session, found)
-        graver = partial(exposed, day_too=True)
-        problems = [*_stale(session, found), *decisions.problems(found.lines, decided, exposed, graver)]
+        practice = practice_of(session, found.patient)
+        judge = practice.judge(found, recent_readings(session, found.patient, practice))
+        problems = [*_stale(session, found, practice), *decisions.problems(found.lines, decided, judge)]
         if not reviewer.strip():
             problems.append("a signature needs the reviewer's name")
         if not meaning.strip():
@@ -64,7 +62,7 @@ def sign_review(db: Database, suggestion: int, decided: Sequence[Decision], revi
         if problems:
             raise ReviewError(problems)
 
-        version = _apply(session, found, decided, reviewer.strip())
+        version = _apply(session, found, decided, reviewer.strip(), practice)
         row = schema.Review(
             suggestion=suggestion,
             patient=found.patient,
@@ -125,31 +123,15 @@ def draft(session: Session, suggestion: int, reviewer: str | None = None) -> tup
     return () if row is None else tuple(codec.load(Decision, body) for body in row.decisions)
 
 
-def recent_readings(session: Session, patient: str) -> pd.DataFrame:
-    """Time and value of the glucose readings of the last 14 days that hold any."""
+def recent_readings(session: Session, patient: str, practice: Practice) -> pd.DataFrame:
+    """Readings of what the therapy regulates: `time` on the patient's clock and `value`, of the last days that hold any."""
+    channel = practice.therapy.regulated
     last = session.scalar(
-        select(func.max(schema.Event.time)).where(schema.Event.patient == patient, schema.Event.channel == "glucose")
+        select(func.max(schema.Event.time)).where(schema.Event.patient == patient, schema.Event.channel == channel)
     )
-    start = None if last is None else (pd.Timestamp(last, unit="us", tz="UTC") - RECENT).to_pydatetime()
-    return read_channel(session, patient, "glucose", start=start)
-
-
-def exposure_of(session: Session, suggestion: Suggestion) -> Callable[..., decisions.Exposure]:
-    """The hypoglycaemia held against a line, of the last 14 days: in its part of the day, or with `day_too=True` in whichever of
-    that and the day is graver (`exposure_at`); the whole day for doses and long-acting insulin."""
-    readings = recent_readings(session, suggestion.patient)
-    local = readings["time"].dt.tz_convert(require(session, suggestion.patient).zone)
-    minute, glucose = (
-        (local.dt.hour * 60 + local.dt.minute).to_numpy(dtype=np.float64),
-        readings["value"].to_numpy(dtype=np.float64),
-    )
-
-    def exposed(line: Line, *, day_too: bool = False) -> decisions.Exposure:
-        all_day = suggestion.kind == "doses" or line.setting == "long_acting"
-        start, end = (0, DAY) if all_day else (line.start, line.end)
-        return (decisions.exposure_at if day_too else decisions.exposure)(glucose, minute, start, end)
-
-    return exposed
+    start = None if last is None else (pd.Timestamp(last, unit="us", tz="UTC") - practice.recent).to_pydatetime()
+    readings = read_channel(session, patient, channel, start=start)
+    return readings.assign(time=readings["time"].dt.tz_convert(require(session, patient).zone))
 
 
 def _signed(session: Session, suggestion: int) -> str | None:
@@ -157,7 +139,7 @@ def _signed(session: Session, suggestion: int) -> str | None:
     return None if row is None else f"already signed by {row.reviewer} at {row.signed:%Y-%m-%d %H:%M} UTC"
 
 
-def _stale(session: Session, suggestion: Suggestion) -> list[str]:
+def _stale(session: Session, suggestion: Suggestion, practice: Practice) -> list[str]:
     """Why this suggestion can no longer be signed: signed already, nothing to sign, replaced, or the regimen moved on."""
     found = [signed] if suggestion.id is not None and (signed := _signed(session, suggestion.id)) else []
     if suggestion.abstained:
@@ -170,17 +152,19 @@ def _stale(session: Session, suggestion: Suggestion) -> list[str]:
         if version is None:
             found.append("there is no regimen to change")
         else:
-            found += [_moved(line, codec.load(Regimen, version.body)) for line in suggestion.lines]
+            regimen = codec.load(practice.regimen, version.body)
+            found += [_moved(line, practice.current(regimen, line)) for line in suggestion.lines]
     return [problem for problem in found if problem]
 
 
-def _moved(line: Line, regimen: Regimen) -> str:
-    now = regimen.long_acting if line.setting == "long_acting" else getattr(regimen, line.setting)[regimen.block(line.start)]
+def _moved(line: Line, now: float) -> str:
     same = np.isclose(now, line.current, rtol=SAME, atol=SAME / 2)
     return "" if same else f"{line.key}: the regimen is now {now:g} {line.unit}, no longer {line.current:g}"
 
 
-def _apply(session: Session, suggestion: Suggestion, decided: Sequence[Decision], reviewer: str) -> int | None:
+def _apply(
+    session: Session, suggestion: Suggestion, decided: Sequence[Decision], reviewer: str, practice: Practice
+) -> int | None:
     """The regimen version that the kept lines make; `None` where a review changes no regimen."""
     by_key = {decision.key: decision for decision in decided}
     kept = [line for line in suggestion.lines if by_key[line.key].verdict != "reject"]
@@ -188,7 +172,7 @@ def _apply(session: Session, suggestion: Suggestion, decided: Sequence[Decision]
     if suggestion.kind != "regimen" or not kept or version is None:
         return None
     changes = [Change(line.setting, line.start, line.end, by_key[line.key].value) for line in kept]
-    regimen = apply_changes(codec.load(Regimen, version.body), changes)
+    regimen = practice.changed(codec.load(practice.regimen, version.body), changes)
     now = max(datetime.now(UTC), version.valid_from)
     source = f"suggestion {suggestion.id}"
     return add_regimen(session, suggestion.patient, regimen, source=source, valid_from=now, actor=reviewer).id

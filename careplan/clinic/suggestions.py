@@ -1,7 +1,8 @@
 """Suggestions as they are stored: made once, never edited."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -10,9 +11,9 @@ from careplan.clinic import codec
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.records import account, require
 from careplan.clinic.regimens import keep_estimate
-from careplan.clinic.views import Kind, Suggestion
 from careplan.stages import stage
 from careplan.store import Database, append, schema
+from careplan.suggestion import Kind, Moment, Suggestion
 
 
 def save_suggestion(db: Database, suggestion: Suggestion, *, actor: str | None = None) -> Suggestion:
@@ -108,4 +109,18 @@ def stored(session: Session, suggestion: int) -> Suggestion:
 
 
 def _view(row: schema.Suggestion) -> Suggestion:
-    return replace(codec.load(Suggestion, row.payload), id=row.id)
+    return replace(codec.load(Suggestion, _as_now(row.payload)), id=row.id)
+
+
+def _as_now(payload: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A payload as it would be written now: moments once named what was given beside their other fields."""
+    why = payload.get("why") or {}
+    own = {field.name for field in fields(Moment)}
+    moments = [
+        each
+        if "given" in each
+        else {name: value for name, value in each.items() if name in own}
+        | {"given": {name: value for name, value in each.items() if name not in own}}
+        for each in why.get("moments") or ()
+    ]
+    return {**payload, "why": {**why, "moments": moments}} if moments else payload

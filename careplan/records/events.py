@@ -7,7 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
-from careplan.therapies.glucose.declaration import Regimen
+from careplan.records.settings import Settings
 
 COLUMNS = {
     "time": "datetime64[ns, UTC]",  # when it was measured, or began
@@ -70,8 +70,8 @@ class PatientRecord:
     corrections: tuple[Correction, ...] = ()
     rows_read: int = 0
     weight: float | None = None  # kg
-    group: Literal["adult", "adolescent", "child"] = "adult"
-    regimen: Regimen | None = None  # where the source states one
+    group: str = "adult"  # of the groups that the therapy's limits are by
+    regimen: Settings | None = None  # where the source states one
     files: tuple[str, ...] = field(default=())
 
 

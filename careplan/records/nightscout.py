@@ -13,7 +13,7 @@ import pandas as pd
 
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused, refusing
 from careplan.records.nightscout_api import Placed, Site, download, filled, find_sites, number, site_name, site_of, utc
-from careplan.records.nightscout_basal import basal_cells, default_profiles, regimen_of
+from careplan.records.nightscout_basal import basal_cells, default_profiles, settings_of
 from careplan.records.sheet import (
     CELLS,
     Sheet,
@@ -91,7 +91,7 @@ def read_site(site: Site, zone: str | None, patient: str) -> PatientRecord:
 
     every = (*site.entries, *site.treatments, *site.profiles)
     record = sheet.record(patient, clock, rows_read=len(every), files=dict.fromkeys(placed.file for placed in every))
-    regimens = [regimen_of(profile) for _, _, profile in default_profiles(site)]
+    regimens = [settings_of(profile) for _, _, profile in default_profiles(site)]
     return PatientRecord(**{**record.__dict__, "regimen": regimens[-1] if regimens else None})
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from careplan.records.channels import DEVICE_CHANNELS, channel_of
 from careplan.records.events import COLUMNS, Action, Correction, PatientRecord, RecordError, events_frame
 from careplan.records.text import Rows, is_missing, numbers
-from careplan.therapies.glucose.declaration import GLUCOSE, MG_PER_MMOL
+from careplan.records.units import MG_PER_MMOL
 
 CELLS = ("file", "row", "field", "raw", "time", "channel", "value", "duration", "flag")
 FIRST_DATE = pd.Timestamp("1980-01-01", tz="UTC")  # no glucose meter kept a dated memory before
@@ -150,7 +151,7 @@ def check_dates(sheet: Sheet, dated: str | None = None) -> None:
 
 def check_ranges(sheet: Sheet) -> None:
     """Rules "negative" and "out of range": values outside the channel's physiological range are dropped."""
-    for channel in GLUCOSE.channels:
+    for channel in DEVICE_CHANNELS:
         mine, value = sheet.of(channel.name), sheet.cells["value"].to_numpy(dtype=float)
         refuse_if_common(
             sheet,
@@ -180,7 +181,7 @@ def milliunits(sheet: Sheet, channel: str = "basal") -> None:
     """
     mine = np.flatnonzero(sheet.of(channel))
     value = sheet.cells["value"].to_numpy(dtype=float)[mine]
-    impossible = value > GLUCOSE.channel(channel).high
+    impossible = value > channel_of(channel).high
     if not impossible.any():
         return
     whole = value == np.round(value)
@@ -232,7 +233,7 @@ def drop_duplicates(sheet: Sheet) -> None:
     """Rule "duplicate": the same value in the same channel at the same time. Rule "repeated time": a level or a rate has one
     value at a time, the first reading and the last rate."""
     sheet.drop(sheet.cells.duplicated(["channel", "time", "value", "duration"]).to_numpy(dtype=bool), "duplicate")
-    for channel in GLUCOSE.channels:
+    for channel in DEVICE_CHANNELS:
         if channel.form != "impulse" and channel.name != "activity":
             keep: Literal["first", "last"] = "first" if channel.form == "level" else "last"
             again = sheet.cells.duplicated(["channel", "time"], keep=keep).to_numpy(dtype=bool)

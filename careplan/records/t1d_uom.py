@@ -26,7 +26,7 @@ from careplan.records.sheet import (
     year_typos,
 )
 from careplan.records.text import Rows, check_zone, dates, find_files, numbers, read_header, read_rows, to_utc
-from careplan.therapies.glucose.declaration import MG_PER_MMOL
+from careplan.records.units import MG_PER_MMOL
 
 SLEEP = {"sleepts", "sleeplevel", "calendardate"}
 SENSOR = (40.0 / MG_PER_MMOL, 400.0 / MG_PER_MMOL)  # what "Low" and "High" mean, in mmol/L

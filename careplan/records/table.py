@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from careplan.records.channels import DEVICE_CHANNELS, channel_of
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused, refusing
 from careplan.records.sheet import (
     Sheet,
@@ -27,7 +28,7 @@ from careplan.records.sheet import (
     year_typos,
 )
 from careplan.records.text import MISSING, Rows, check_zone, dates, find_files, is_missing, numbers, read_rows, to_utc
-from careplan.therapies.glucose.declaration import GLUCOSE, MG_PER_MMOL
+from careplan.records.units import MG_PER_MMOL
 
 ALIASES = {
     **dict.fromkeys(("timestamp", "datetime", "date", "localtime"), "time"),
@@ -43,7 +44,7 @@ ALIASES = {
     **dict.fromkeys(("weightkg",), "weight"),
     **dict.fromkeys(("durationmin", "durationminutes"), "duration"),
 }
-CHANNELS = {channel.name.replace("_", ""): channel.name for channel in GLUCOSE.channels}
+CHANNELS = {channel.name.replace("_", ""): channel.name for channel in DEVICE_CHANNELS}
 FLAGS = ("", "low", "high", "automatic")
 GROUPS = ("adult", "adolescent", "child")
 
@@ -147,7 +148,7 @@ def check_columns(rows: Rows) -> None:
                 f"expected a column 'value' beside 'channel', found {rows.header}", file=rows.file, row=1, field="value"
             )
     elif not present & {*CHANNELS, "glucosemmol"}:
-        wanted = ", ".join(channel.name for channel in GLUCOSE.channels)
+        wanted = ", ".join(channel.name for channel in DEVICE_CHANNELS)
         raise RecordError(f"expected a column of {wanted}, or channel and value; found {rows.header}", file=rows.file, row=1)
     if {"glucose", "glucosemmol"} <= present:
         raise RecordError("both glucose and glucose_mmol: expected one of them", file=rows.file, row=1)
@@ -164,7 +165,7 @@ def cells_of(rows: Rows, time: pd.Series, local: np.ndarray) -> pd.DataFrame:
             scale = MG_PER_MMOL if name == "glucosemmol" else 1.0
             limits = (40.0 / scale, 400.0 / scale) if wide[name] == "glucose" else None
             part = column(rows, name, wide[name], time, limits=limits)
-            if GLUCOSE.channel(wide[name]).form == "rate":
+            if channel_of(wide[name]).form == "rate":
                 part["duration"] = np.nan
             parts.append(part)
         cells = pd.concat(parts, ignore_index=True)
@@ -185,7 +186,7 @@ def long_cells(rows: Rows, time: pd.Series) -> pd.DataFrame:
             f"expected a channel of {', '.join(CHANNELS.values())}, found {written!r}", file=rows.file, row=row, field="channel"
         )
     cells["channel"] = named
-    rate = named.map(lambda name: GLUCOSE.channel(name).form == "rate").astype(bool)
+    rate = named.map(lambda name: channel_of(name).form == "rate").astype(bool)
     cells["duration"] = np.where(rate, np.nan, 0.0)
     if "duration" in rows.cells:
         texts = rows.cells["duration"].iloc[index].reset_index(drop=True)

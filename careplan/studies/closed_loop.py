@@ -6,14 +6,15 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from careplan.clinic.world import World, open_world
 from careplan.planning.actions import carried, remaining
 from careplan.planning.safety import DoseContext
 from careplan.series import PatientSeries, Window
 from careplan.therapies.glucose.declaration import DAY, GLUCOSE, LIMITS, Group
 from careplan.therapies.glucose.dose_search import DECISION, HORIZON, Ahead, search_doses
 from careplan.therapies.glucose.modulation import modulated
+from careplan.therapies.glucose.world import open_world
 from careplan.therapy import Limits, Mandate
+from careplan.world.loaded import World
 from careplan.world.personalise import personalise
 from cohorts.policies import Behaviour, Doses, Seen
 from cohorts.population import Population

@@ -20,13 +20,15 @@ from careplan.cli import app
 from careplan.clinic import overnight, suggestions, verify_audit
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.overnight import STAGES, Asked, plan_everyone, spared
+from careplan.clinic.people import personalised
 from careplan.clinic.records import patient_names, save_regimen, store_records
 from careplan.clinic.suggestions import latest_suggestion
-from careplan.clinic.views import Suggestion
-from careplan.clinic.world import World, open_world, personalised
 from careplan.store import Database, StoreError, open_database
 from careplan.store.schema import Patient
 from careplan.studies.demo import demo_records
+from careplan.suggestion import Suggestion
+from careplan.therapies.glucose.world import open_world
+from careplan.world.loaded import World
 
 from .build import REGIMEN
 

@@ -22,15 +22,14 @@ import torch
 
 from careplan.clinic import dose_page, import_records, open_database, review_page, worklist
 from careplan.clinic.forecasts import forecast_patient
-from careplan.clinic.views import Suggestion
-from careplan.clinic.world import open_world
+from careplan.clinic.planning import plan_regimens, suggest_doses
 from careplan.store import Database
 from careplan.studies import effects
 from careplan.studies.closed_loop import Planner
 from careplan.studies.demo import run_demo
-from careplan.therapies.glucose.dosing import suggest_doses
-from careplan.therapies.glucose.titration import plan_regimens
+from careplan.suggestion import Suggestion
 from careplan.therapies.glucose.words import MG_DL, MMOL_L, because, limits_in_words, said
+from careplan.therapies.glucose.world import open_world
 from cohorts.population import join, sample_population
 from cohorts.replay import replay
 
@@ -153,6 +152,8 @@ def answer(suggestion: Suggestion) -> dict[str, Any]:
     del body["id"], body["created"], body["provenance"]["code"]
     for option in body["options"]:
         option["path"] = {name: [*levels[::6]] for name, levels in option["path"].items()}
+    for moment in (body["why"] or {}).get("moments") or ():
+        moment |= moment.pop("given")
     body["limits_bound"] = limits_in_words(suggestion.limits_bound, MMOL_L)
     body["said"] = said(suggestion, MG_DL)
     body["because"] = [because(line, suggestion, MG_DL) for line in suggestion.lines]

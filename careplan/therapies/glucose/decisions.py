@@ -1,26 +1,29 @@
-"""What may be decided of a suggestion's lines. Pure: the same rules for a draft, a signature and an export."""
+"""What a person may decide of a suggestion's lines: what its readings hold against more insulin, and what the guard says. Pure."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Literal, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from careplan.clinic.views import Decision, Line, Setting
 from careplan.planning.safety import RegimenLine, guard_line
+from careplan.practice import Judged
+from careplan.suggestion import Line, Suggestion
 from careplan.therapies.glucose.declaration import DAY, LINE_LIMITS
 from careplan.therapy import LineLimits
+
+Setting = Literal["basal", "carb_ratio", "correction_factor", "long_acting", "bolus", "temp_basal"]
 
 # Consensus targets for adults (% of readings); any breach forbids more insulin in that part of the day.
 BELOW_70_TARGET, BELOW_54_TARGET = 4.0, 1.0
 DANGER = 2.0  # times either target: settings are so strong that they may be cut by more at once
-TYPED_REASON = 10  # characters at least, where a value is beyond its recommended range
 
 PRESCRIBED: Mapping[str, LineLimits] = {str(setting): limits for setting, limits in LINE_LIMITS.items()}
 
 # Whether a larger value means more insulin (1) or less (-1).
-INSULIN: Mapping[Setting, int] = {
+INSULIN: Mapping[str, int] = {
     "basal": 1,
     "long_acting": 1,
     "bolus": 1,
@@ -80,73 +83,43 @@ def raises_insulin(line: Line, value: float) -> bool:
     return (value - line.current) * INSULIN[line.setting] > 1e-9
 
 
-def draft_problems(lines: Sequence[Line], decisions: Sequence[Decision]) -> list[str]:
-    """What no draft may hold: a line decided twice, or a line that the suggestion has not."""
-    keys = [decision.key for decision in decisions]
-    known = {line.key for line in lines}
-    problems = [f"{key}: decided twice" for key in sorted({key for key in keys if keys.count(key) > 1})]
-    return problems + [f"{key}: the suggestion has no such line" for key in keys if key not in known]
+def judge(suggestion: Suggestion, readings: pd.DataFrame) -> Callable[[Line, float], Judged]:
+    """What the rules say of a value of a line, given the recent readings: `time` on the patient's clock, `value` in mg/dL.
 
-
-def problems(
-    lines: Sequence[Line],
-    decisions: Sequence[Decision],
-    exposed: Callable[[Line], Exposure],
-    against: Callable[[Line], Exposure] | None = None,
-) -> list[str]:
-    """Why these decisions cannot be signed, a sentence each; empty when they can.
-
-    exposed: the hypoglycaemia in a line's part of the day, which forbids more insulin there. against: what less insulin is meant
-    against, and so how much less is allowed at once (`exposed` where None).
+    Lows in a line's part of the day forbid more insulin there. How much less is allowed at once depends on the graver of that
+    part and the day.
     """
-    found = draft_problems(lines, decisions)
-    by_key = {decision.key: decision for decision in decisions}
-    for line in lines:
-        decision = by_key.get(line.key)
-        found += [f"{line.key}: not decided"] if decision is None else _line_problems(line, decision, exposed, against or exposed)
-    return found
+    local = readings["time"].dt
+    minute = (local.hour * 60 + local.minute).to_numpy(dtype=np.float64)
+    glucose = readings["value"].to_numpy(dtype=np.float64)
+
+    def judged_of(line: Line, value: float) -> Judged:
+        all_day = suggestion.kind == "doses" or line.setting == "long_acting"
+        start, end = (0, DAY) if all_day else (line.start, line.end)
+        return judged(line, value, exposure(glucose, minute, start, end), exposure_at(glucose, minute, start, end))
+
+    return judged_of
 
 
-def _line_problems(
-    line: Line, decision: Decision, exposed: Callable[[Line], Exposure], against: Callable[[Line], Exposure]
-) -> list[str]:
-    key, value, reason = line.key, decision.value, decision.reason.strip()
-    if decision.verdict == "reject":
-        found = [] if reason else [f"{key}: a rejection needs a reason"]
-        return found if _same(value, line.current) else [*found, f"{key}: a rejected line keeps {line.current:g} {line.unit}"]
-    if not math.isfinite(value):
-        return [f"{key}: {value} is not a number"]
-
-    found = []
-    if decision.verdict == "accept" and not _same(value, line.proposed):
-        found.append(f"{key}: an accepted line is {line.proposed:g} {line.unit}, not {value:g}; edit it instead")
-    if decision.verdict == "edit" and not reason:
-        found.append(f"{key}: an edit needs a reason")
-    low, high = _absolute(line)
-    if not low <= value <= high:
-        return [*found, f"{key}: {value:g} {line.unit} is beyond the absolute limits {low:g} to {high:g}, which nobody can sign"]
-    guarded = _guarded(line, value, against(line))
-    unusual = [] if line.lowest <= value <= line.highest else [f"beyond the recommended {line.lowest:g} to {line.highest:g}"]
-    if decision.verdict == "accept" and guarded:
-        found.append(f"{key}: the proposal is {'; '.join(guarded)}: edit or reject it")
-    elif (unusual or guarded) and len(reason) < TYPED_REASON:
-        told = "; ".join(unusual + guarded)
-        found.append(f"{key}: {value:g} {line.unit} is {told}: type a reason of at least {TYPED_REASON} characters")
-    if raises_insulin(line, value) and (breach := exposed(line).breach):
-        # A setting acts for weeks; a dose was searched for these hours, within their own risk budget.
-        if line.setting in PRESCRIBED:
-            found.append(f"{key}: more insulin is not allowed here: {breach}")
-        elif len(reason) < TYPED_REASON:
-            found.append(f"{key}: {breach}: more insulin needs a reason of at least {TYPED_REASON} characters")
-    return found
-
-
-def _absolute(line: Line) -> tuple[float, float]:
-    """The narrower of the absolute limits that the line states and those of the setting."""
+def judged(line: Line, value: float, exposed: Exposure, against: Exposure) -> Judged:
+    """What the rules say of a value of a line. exposed: the lows that forbid more insulin; against: what less insulin is meant
+    against, and so how much less is allowed at once."""
+    breach = exposed.breach if raises_insulin(line, value) else None
     limits = PRESCRIBED.get(line.setting)
-    if limits is None:
-        return line.absolute_low, line.absolute_high
-    return max(line.absolute_low, limits.lowest), min(line.absolute_high, limits.highest)
+    if limits is None:  # a dose was searched for these hours, within their own risk budget
+        caution = f"{breach}: more insulin" if breach else None
+        return Judged(lowest=line.absolute_low, highest=line.absolute_high, caution=caution)
+    return Judged(
+        lowest=limits.lowest,
+        highest=limits.highest,
+        guarded=tuple(_guarded(line, value, against)),
+        forbidden=f"more insulin is not allowed here: {breach}" if breach else None,
+    )
+
+
+def caution(suggestion: Suggestion, readings: pd.DataFrame) -> str | None:
+    """Which target for lows the recent readings miss, beside doses that are suggested."""
+    return exposure(readings["value"].to_numpy(dtype=np.float64), np.zeros(len(readings))).breach if suggestion.lines else None
 
 
 def _guarded(line: Line, value: float, exposed: Exposure) -> list[str]:
@@ -166,7 +139,3 @@ def _guarded(line: Line, value: float, exposed: Exposure) -> list[str]:
         danger=breach and exposed.danger,
     )
     return [reason.removeprefix(f"it: {value:g} ") for reason in guard_line(again, value).reasons]
-
-
-def _same(value: float, other: float) -> bool:
-    return math.isclose(value, other, rel_tol=1e-6, abs_tol=1e-9)

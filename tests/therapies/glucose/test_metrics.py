@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from careplan.clinic.views import Metrics as ViewsMetrics
 from careplan.therapies.glucose.metrics import (
     Metrics,
     daily_metrics,
@@ -18,6 +17,7 @@ from careplan.therapies.glucose.metrics import (
     recorded_days,
     sufficient,
 )
+from careplan.therapies.glucose.metrics import Metrics as ViewsMetrics
 from tests.evaluation.build import series
 
 
