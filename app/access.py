@@ -12,7 +12,7 @@ from typing import TypeVar, cast
 import streamlit as st
 
 from app.wording import UNITS
-from careplan.clinic import Database, account, open_database
+from careplan.clinic import Actor, Database, local_account, open_database
 from careplan.settings import Settings
 from careplan.therapies.glucose.words import MG_DL, Unit
 
@@ -29,14 +29,21 @@ class Reviewer:
     role: str
 
     @property
-    def signature(self) -> str:
-        """How drafts, reviews and the audit trail name this person."""
-        return f"{self.name} ({self.role.lower()})"
+    def actor(self) -> Actor:
+        """Who drafts, reviews and the audit trail say this is: the account of the machine that the app runs on, and beside it
+        the name the person gave. A sign-in at the clinic's identity provider gives its own actor here.
+        """
+        return local_account(f"{self.name} ({self.role.lower()})")
 
 
 def database() -> Database:
     """The database that `CAREPLAN_DATABASE` names, opened once for the process."""
     return _open(Settings().database)
+
+
+def address() -> str:
+    """Where that database is."""
+    return Settings().database
 
 
 def replays() -> Path:
@@ -71,7 +78,7 @@ def _ask() -> None:
             st.info(note)
         with st.form("who", border=True):
             st.subheader("Who is reviewing?")
-            name = st.text_input("Name", value=account(), key="who_name")
+            name = st.text_input("Name", value=local_account().name, key="who_name")
             role = st.selectbox("Role", ROLES, key="who_role")
             if st.form_submit_button("Continue", type="primary"):
                 if name.strip():
@@ -81,8 +88,8 @@ def _ask() -> None:
                     st.rerun()
                 st.error("A review needs a name.")
         st.caption(
-            "This local mode trusts the name you give: whoever can open this page on this computer can review. Every page of a "
-            "patient that is opened and every signature is written to the audit trail under this name."
+            "Whoever can open this page on this computer can review. Every page of a patient that is opened and every signature "
+            f"is on record as done by this computer's account {local_account().subject}, with the name given here beside it."
         )
 
 

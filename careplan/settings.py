@@ -23,12 +23,20 @@ def data_folder() -> Path:
 class Settings(BaseSettings):
     """database: a path (SQLite) or an SQLAlchemy URL, `CAREPLAN_DATABASE`; by default `careplan.db` in the user's data folder.
     replays: the folder that holds replay folders, `CAREPLAN_REPLAYS`; by default `replays` beside the database.
+    audit: the folder of the audit key, the trusted keys and the checkpoints, `CAREPLAN_AUDIT`; by default `audit` in the user's
+        data folder. It does not lie beside a database that is elsewhere: whoever takes the one should not have the other.
+    audit_key: another place of the private key, or the key itself (PEM or base64), `CAREPLAN_AUDIT_KEY`.
     """
 
     model_config = SettingsConfigDict(env_prefix="CAREPLAN_")
 
     database: str = Field(default_factory=lambda: str(data_folder() / "careplan.db"))
     replays: str | None = None
+    audit: str | None = None
+    audit_key: str | None = Field(default=None, repr=False)
+
+    def audit_folder(self) -> Path:
+        return Path(self.audit).expanduser() if self.audit else data_folder() / "audit"
 
     def replays_folder(self) -> Path:
         if self.replays:

@@ -2,16 +2,15 @@
 
 import warnings
 from collections.abc import Callable
-from dataclasses import fields
 from functools import cache
 from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
-from cohorts.physiology import Body, Inputs, Physiology, Secreting, advance
+from cohorts.bodies import Body, Equations, Inputs, advance
+from cohorts.physiology import Physiology
 
-TYPE1 = len(fields(Physiology))  # parameters; who secretes has more
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -37,32 +36,28 @@ def fused(function: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-def packed(who: Physiology) -> Tensor:
-    """The parameters as one `[32, B]` (`[41, B]` of people who secrete), in the order of the fields: a compiled loop checks one
+def packed(who: Equations) -> Tensor:
+    """The parameters as one `[32, B]` (of other families another number), in the order of the fields: a compiled loop checks one
     tensor a call, not thirty-two.
     """
     return torch.stack(tuple(vars(who).values()))
 
 
-class _Packed(Physiology):
-    """Checked before it was packed: looked at again, every row would wait for the device."""
-
-    def __post_init__(self) -> None:
-        pass
-
-
-class _PackedSecreting(Secreting):
-    __post_init__ = _Packed.__post_init__
+@cache
+def _unchecked(kind: type[Equations]) -> type[Equations]:
+    """These equations without a look at the parameters: checked before they were packed, looked at again every row would wait for
+    the device."""
+    return type(f"_Packed{kind.__name__}", (kind,), {"__post_init__": lambda self: None})
 
 
-def unpacked(people: Tensor) -> Physiology:
+def unpacked(people: Tensor, kind: type[Equations] = Physiology) -> Equations:
     """The parameters that `packed` made one tensor of."""
-    return (_Packed if len(people) == TYPE1 else _PackedSecreting)(*people.unbind())
+    return _unchecked(kind)(*people.unbind())
 
 
-def stepper(who: Physiology) -> Callable[[Body, Inputs], Body]:
+def stepper(who: Equations) -> Callable[[Body, Inputs], Body]:
     """`advance` for these people, compiled: for a thousand people and more who live many rows."""
-    people, step = packed(who), _compiled_row()
+    people, step = packed(who), _compiled_row(type(who))
 
     def advanced(body: Body, given: Inputs) -> Body:
         amounts, *rest = step(people, body.amounts.T.contiguous(), body.meal, body.eating, *vars(given).values())
@@ -72,10 +67,11 @@ def stepper(who: Physiology) -> Callable[[Body, Inputs], Body]:
 
 
 @cache
-def _compiled_row() -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
+def _compiled_row(kind: type[Equations]) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
+    packed_kind = _unchecked(kind)
+
+    def _row(people: Tensor, amounts: Tensor, meal: Tensor, eating: Tensor, *given: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        body = advance(packed_kind(*people.unbind()), Body(amounts.T, meal, eating), Inputs(*given))
+        return body.amounts.T, body.meal, body.eating
+
     return fused(_row)
-
-
-def _row(people: Tensor, amounts: Tensor, meal: Tensor, eating: Tensor, *given: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    body = advance(unpacked(people), Body(amounts.T, meal, eating), Inputs(*given))
-    return body.amounts.T, body.meal, body.eating

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from careplan.therapies.glucose.declaration import risk
-from cohorts.physiology import PLASMA, SENSED, STATES, Body, Inputs, Physiology, advance
+from cohorts.bodies import Body, Equations, Inputs, advance
 from cohorts.policies import SUSPENDS, Behaviour, Doses, Seen, Truth, deliverable, refuse
 from cohorts.population import LONG_ACTING_AT, Population
 from cohorts.scenarios import ROWS, Life, draw_life
@@ -37,7 +37,7 @@ class Oracle:
     foresight: bool = True
     _person: Behaviour = field(default_factory=Behaviour.as_set, repr=False)
     _people: Population = field(init=False, repr=False)
-    _copies: Physiology = field(init=False, repr=False)
+    _copies: Equations = field(init=False, repr=False)
     _truth: Truth | None = field(default=None, repr=False)
     _rate: Tensor = field(init=False, repr=False)
 
@@ -131,10 +131,7 @@ class Twin(Oracle):
         body = self._truth.body  # at first all are fasting, which is known
         if self._last is not None:
             body = advance(who, *self._last)
-            off = (seen.reading / body.sensed(who)).clamp(0.5, 2.0).nan_to_num(1.0).unsqueeze(1)
-            glucose = torch.zeros(body.amounts.shape[1], dtype=torch.bool)  # who makes insulin has two states more
-            glucose[[PLASMA, STATES.index("tissue"), SENSED]] = True
-            body = replace(body, amounts=torch.where(glucose, body.amounts * off, body.amounts))
+            body = who.scaled(body, (seen.reading / body.sensed(who)).clamp(0.5, 2.0).nan_to_num(1.0))
         usual = replace(life, sensitivity=self._usual, uptake=ordinary, pace=ordinary)
         self._truth = Truth(body, usual)
         doses = super().decide(seen)

@@ -8,14 +8,14 @@ Not modelled: counter-regulation by glucagon (S2013), intravenous inputs, change
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from typing import ClassVar, Self
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-PMOL_PER_UNIT = 6000.0
-STEP = 5.0  # minutes between records
+from cohorts.bodies import PMOL_PER_UNIT, Amounts, Body, Equations, Inputs
+
 SUBSTEPS = 2  # Runge-Kutta steps in each; stable while no rate exceeds FASTEST
 FASTEST = 1.1  # a minute
 SECRETING_SUBSTEPS = 4  # insulin that the liver takes at first pass comes and goes faster
@@ -34,18 +34,21 @@ STATES = (
 # Only in people who secrete: insulin on its way to the liver, pmol/kg, and the slow part of secretion above its fasting rate,
 # pmol/kg/min, which may be negative.
 SECRETION = ("portal", "response")
-PLASMA, ACTION, SENSED, LONG = (STATES.index(name) for name in ("plasma", "action", "sensed", "long1"))
-SIGNED = (ACTION, len(STATES) + SECRETION.index("response"))  # deviations from the fasting state
-Amounts = tuple[Tensor, ...]  # one `[B]` a state: separate tensors, so that a compiler keeps each of them in a register
+PLASMA, ACTION, SENSED = (STATES.index(name) for name in ("plasma", "action", "sensed"))
 
 
 @dataclass(frozen=True, eq=False)
-class Physiology:
+class Physiology(Equations):
     """Parameters `[B]` under the published symbols. Units: minutes, mg/kg, pmol/kg, mg/dL, pmol/L."""
 
+    family: ClassVar[str] = "padova"
+    states: ClassVar[tuple[str, ...]] = STATES
+    signed: ClassVar[tuple[int, ...]] = (ACTION,)  # a deviation from the fasting state
+    holding: ClassVar[tuple[str, ...]] = ("plasma", "tissue", "sensed")
+    depots: ClassVar[tuple[str, ...]] = ("depot1", "depot2")
     substeps: ClassVar[int] = SUBSTEPS
+    shares: ClassVar[tuple[str, ...]] = ("b", "d", "f", "m6")
 
-    weight: Tensor  # kg
     kabs: Tensor
     kmax: Tensor
     kmin: Tensor
@@ -76,23 +79,18 @@ class Physiology:
     ka2: Tensor
     ksc: Tensor
     Ib: Tensor  # basal plasma insulin, pmol/L
-    tlong: Tensor  # minutes in each stage of the long-acting depot
 
-    def __post_init__(self) -> None:
-        count = len(self.weight)
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value.shape != (count,):
-                raise ValueError(f"physiology: {field.name} has shape {tuple(value.shape)}, expected [{count}]")
-            most = 1.0 if field.name in ("b", "d", "f", "m6") else torch.inf
-            bad = torch.nonzero(~((value > 0) & (value < most)))
-            if len(bad):
-                row = int(bad[0])
-                expected = f"expected a positive number below {most:g}" if most == 1 else "expected a positive number"
-                raise ValueError(f"physiology: {field.name} of person {row} is {float(value[row])}, {expected}")
+    def motion(self, meal: Tensor, given: Inputs) -> Callable[[Amounts], Amounts]:
+        return vector_field(self, meal, given)
 
-    def __len__(self) -> int:
-        return len(self.weight)
+    def glucose(self, amounts: Tensor) -> Tensor:
+        return amounts[:, PLASMA] / self.Vg
+
+    def sensed(self, amounts: Tensor) -> Tensor:
+        return amounts[:, SENSED] / self.Vg
+
+    def acting(self, amounts: Tensor) -> Tensor:
+        return amounts[:, ACTION]
 
     @property
     def exchange(self) -> Tensor:
@@ -110,18 +108,6 @@ class Physiology:
         """The most that each rate may be, a minute."""
         return dict.fromkeys(RATES, FASTEST) | {"exchange": FASTEST * self.substeps / SUBSTEPS}
 
-    def refuse_unstable(self) -> None:
-        """Raises ValueError for somebody whom rows of five minutes cannot follow."""
-        for name, limit in self.limits.items():
-            rate = getattr(self, name)
-            bad = torch.nonzero(rate > limit)
-            if len(bad):
-                found = f"{name} of person {int(bad[0])} is {float(rate[bad[0]])}"
-                raise ValueError(f"physiology: {found}, expected at most {limit:g} a minute: the step would be unstable")
-
-    def __getitem__(self, index: Tensor) -> Self:
-        return type(self)(*(getattr(self, field.name)[index] for field in fields(self)))
-
 
 @dataclass(frozen=True, eq=False)
 class Secreting(Physiology):
@@ -130,6 +116,8 @@ class Secreting(Physiology):
     `Ib` is then fasting insulin without any treatment, and `m30` follows from `m6 - m5 Sb`, the liver's extraction at that.
     """
 
+    states: ClassVar[tuple[str, ...]] = (*STATES, *SECRETION)
+    signed: ClassVar[tuple[int, ...]] = (ACTION, len(STATES) + SECRETION.index("response"))
     substeps: ClassVar[int] = SECRETING_SUBSTEPS
 
     Gb: Tensor  # fasting glucose without any treatment, mg/dL: DM07's h
@@ -150,41 +138,6 @@ class Secreting(Physiology):
     @property
     def limits(self) -> dict[str, float]:
         return super().limits | dict.fromkeys(("first_pass", "gamma", "alpha"), SECRETING_FASTEST)
-
-
-@dataclass(frozen=True, eq=False)
-class Body:
-    """The state now: amounts `[B, 15]` in the order of `STATES`, of people who secrete `[B, 17]` with those of `SECRETION`; what
-    the stomach held when the last meal began and all eaten since, mg `[B]`; whether that meal goes on `[B]`.
-    """
-
-    amounts: Tensor
-    meal: Tensor
-    eating: Tensor
-
-    def glucose(self, who: Physiology) -> Tensor:
-        """Plasma glucose, mg/dL `[B]`."""
-        return self.amounts[:, PLASMA] / who.Vg
-
-    def sensed(self, who: Physiology) -> Tensor:
-        """Interstitial glucose, what a sensor without error would show, mg/dL `[B]`."""
-        return self.amounts[:, SENSED] / who.Vg
-
-
-@dataclass(frozen=True, eq=False)
-class Inputs:
-    """What happens to each body in one row of five minutes, `[B]` each.
-
-    carbs: g eaten; insulin: U of rapid insulin, bolus and basal; long_acting: U. Factors, 1 at rest: sensitivity on insulin's
-    actions, uptake on uptake without insulin (exercise), pace on the stomach and the gut (a slow meal is below 1).
-    """
-
-    carbs: Tensor
-    insulin: Tensor
-    long_acting: Tensor
-    sensitivity: Tensor
-    uptake: Tensor
-    pace: Tensor
 
 
 def vector_field(who: Physiology, meal: Tensor, given: Inputs) -> Callable[[Amounts], Amounts]:
@@ -259,37 +212,6 @@ def _secretion(
     return secreted, who.m1 / (1 - extraction), (made - secreted, who.alpha * (wanted - response))  # (5); (24)
 
 
-def advance(who: Physiology, body: Body, given: Inputs, *, minutes: float = STEP, substeps: int | None = None) -> Body:
-    """One row by the classical Runge-Kutta method in `substeps` (None: as many as such people need); what is given is spread
-    evenly over it.
-    """
-    substeps = substeps or who.substeps
-    x, eaten = body.amounts.unbind(1), given.carbs * 1000.0
-    eating = eaten > 0
-    meal = torch.where(eating, torch.where(body.eating, body.meal, x[0] + x[1]) + eaten, body.meal)
-    dose = PMOL_PER_UNIT / minutes / who.weight
-    given = replace(given, carbs=eaten / minutes, insulin=given.insulin * dose, long_acting=given.long_acting * dose)
-    rate, h = vector_field(who, meal, given), minutes / substeps
-    for _ in range(substeps):
-        k1 = rate(x)
-        k2 = rate(_along(x, k1, h / 2))
-        k3 = rate(_along(x, k2, h / 2))
-        k4 = rate(_along(x, k3, h))
-        slope = _along(_along(k1, k4, 1.0), _along(k2, k3, 1.0), 2.0)
-        x = tuple(a if state in SIGNED else a.clamp(min=0) for state, a in enumerate(_along(x, slope, h / 6)))
-    return Body(torch.stack(x).T, meal, eating)  # states first in memory: each of them is one contiguous row of people
-
-
-def _along(x: Amounts, slope: Amounts, h: float) -> Amounts:
-    return tuple(torch._foreach_add(x, slope, alpha=h))  # one call for all states
-
-
-def resting(carbs: Tensor, insulin: Tensor) -> Inputs:
-    """Nothing but carbohydrate g and rapid insulin U, `[B]` each."""
-    ones = torch.ones_like(carbs)
-    return Inputs(carbs, insulin, torch.zeros_like(carbs), ones, ones, ones)
-
-
 def fasting(who: Physiology, glucose: Tensor) -> tuple[Physiology, Body, Tensor]:
     """The model with the `kp1` that holds a fasting glucose `[B]` mg/dL at insulin `Ib`, that state, the basal rate U/h `[B]`."""
     plasma = glucose * who.Vg
@@ -312,17 +234,3 @@ def tissue_at_rest(who: Physiology, plasma: Tensor, uptake: Tensor) -> Tensor:
     # k1 Gp - k2 Gt = Vm Gt / (Km0 + Gt): the positive root of a quadratic in Gt.
     linear = who.k2 * who.Km0 + uptake - who.k1 * plasma
     return (-linear + torch.sqrt(linear**2 + 4 * who.k2 * who.k1 * plasma * who.Km0)) / (2 * who.k2)
-
-
-def long_acting_steady(who: Physiology, body: Body, daily: Tensor, since: float) -> Body:
-    """The same body on pens: no rapid basal, long-acting insulin of `daily` U `[B]` once a day, `since` minutes after a dose."""
-    day = 24 * 60.0
-    # A dose leaves D e^(-t/T) in the first stage and D (t/T) e^(-t/T) in the second; those before it add up to these sums.
-    gone, left = torch.exp(-day / who.tlong), torch.exp(-since / who.tlong)
-    dose = daily * PMOL_PER_UNIT / who.weight
-    long1 = dose * left / (1 - gone)
-    long2 = dose * left * (since / who.tlong / (1 - gone) + day / who.tlong * gone / (1 - gone) ** 2)
-    amounts = body.amounts.clone()
-    amounts[:, [STATES.index("depot1"), STATES.index("depot2")]] = 0.0
-    amounts[:, LONG], amounts[:, LONG + 1] = long1, long2
-    return replace(body, amounts=amounts)

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from cohorts.physiology import Body
+from cohorts.bodies import Body
 from cohorts.population import LONG_ACTING_AT, Population
 from cohorts.scenarios import Scenario
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from careplan.series import PatientSeries
 from careplan.therapies.glucose.declaration import GLUCOSE
+from cohorts.bodies import Body, Inputs, advance
 from cohorts.fused import stepper
-from cohorts.physiology import Body, Inputs, advance
 from cohorts.policies import Doses, Omniscient, Policy, Seen, Truth
 from cohorts.population import Population
 from cohorts.scenarios import PEN_STEP, PUMP_STEP, RATE_STEP, ROWS, Life, Scenario, draw_life
@@ -81,7 +81,7 @@ class Replay:
             ends = np.select([value <= LOW, value >= HIGH], ["low", "high"], "") if channel.name == "glucose" else ""
             columns = {"time": series.times[rows].as_unit("ns"), "channel": channel.name, "value": value, "duration": duration}
             frames.append(pd.DataFrame({**columns, "flag": ends, "origin": [f"replay:{row}" for row in rows]}))
-        table = pd.concat(frames).astype({"channel": object, "flag": object, "origin": object})
+        table = pd.concat(frames).assign(product="").astype(dict.fromkeys(("channel", "flag", "origin", "product"), object))
         return table.sort_values(["time", "channel"], kind="stable", ignore_index=True)
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from cohorts.physiology import PMOL_PER_UNIT, Body, Secreting, tissue_at_rest
+from cohorts.bodies import PMOL_PER_UNIT, Body
+from cohorts.physiology import Secreting, tissue_at_rest
 
 HIGHEST = 800.0  # mg/dL: where the search for a fasting glucose ends
 

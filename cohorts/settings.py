@@ -1,17 +1,16 @@
 """The settings that suit a body, found by experiment on it."""
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
-from cohorts.physiology import ACTION, STATES, Body, Physiology, Secreting, advance, resting
+from cohorts.bodies import Body, Equations, advance, resting
+from cohorts.physiology import Secreting
 
 WATCHED = 72  # rows after a dose
 SECRETING_WATCHED = 120  # with type 2, whose meals are absorbed more slowly and whose insulin acts for longer
 
 
-def _needed(who: Physiology, body: Body, basal: Tensor, lowest: Tensor, carbs: Tensor, doses: Tensor) -> Tensor:
+def _needed(who: Equations, body: Body, basal: Tensor, lowest: Tensor, carbs: Tensor, doses: Tensor) -> Tensor:
     """The bolus `[B]` that takes people from `body`, and a meal, down to `lowest` mg/dL, between rising `doses` `[B, K]`."""
     tried = doses.shape[1]
     everyone = torch.arange(len(basal)).repeat_interleave(tried)
@@ -28,24 +27,22 @@ def _needed(who: Physiology, body: Body, basal: Tensor, lowest: Tensor, carbs: T
     return doses.gather(1, upper - 1).lerp(doses.gather(1, upper), share).squeeze(1)
 
 
-def settings_that_suit(who: Physiology, body: Body, basal: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+def settings_that_suit(who: Equations, body: Body, basal: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
     """Carb ratio, of a meal of 0.6 g/kg, and correction factor, from 100 mg/dL above fasting: as strong as leaves them no lower
     than 15 mg/dL below fasting in the six hours after; with type 2 in ten.
     """
     meal, excess, lowest = 0.6 * who.weight, 100.0, level - 15
     ratio = meal / _needed(who, body, basal, lowest, meal, meal.unsqueeze(1) / torch.logspace(1.9, 0.3, 12))
-    high = body.amounts.clone()
-    for state in ("plasma", "tissue", "sensed"):
-        high[:, STATES.index(state)] *= 1 + excess / level
+    high = who.scaled(body, 1 + excess / level)
     doses = excess / torch.logspace(2.6, 0.7, 12).expand(len(level), -1)
-    return ratio, excess / _needed(who, replace(body, amounts=high), basal, lowest, 0 * meal, doses)
+    return ratio, excess / _needed(who, high, basal, lowest, 0 * meal, doses)
 
 
-def duration(who: Physiology, body: Body, basal: Tensor) -> Tensor:
+def duration(who: Equations, body: Body, basal: Tensor) -> Tensor:
     """Hours until 90 % of a bolus has acted, `[B]`."""
-    actions = []
+    actions, before = [], who.acting(body.amounts)
     for row in range(96):
         body = advance(who, body, resting(0 * basal, basal / 12 + basal * float(row == 0)))
-        actions.append(body.amounts[:, ACTION])
+        actions.append(who.acting(body.amounts) - before)
     course = torch.stack(actions)
     return (course.cumsum(0) / course.sum(0) < 0.9).sum(0) / 12.0

@@ -34,7 +34,7 @@ for name in sys.argv[2].split(","):
 """
 HIDDEN = [
     *("sklearn", "sqlalchemy", "streamlit", "alembic", "lightning", "pytorch_lightning", "safetensors", "typer", "rich"),
-    *("pyarrow", "pydantic", "pydantic_settings", "plotly", "httpx", "gymnasium"),
+    *("pyarrow", "pydantic", "pydantic_settings", "plotly", "httpx", "gymnasium", "python_calamine"),
 ]
 
 

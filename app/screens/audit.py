@@ -7,17 +7,24 @@ import streamlit as st
 from app import access
 from careplan.clinic import audit_trail, verify_audit
 
-SHOWN = 200
+SHOWN, SHOWN_FINDINGS = 200, 20
 
 
 def draw() -> None:
     st.title("Audit trail")
-    result = access.remembered("verified", lambda: verify_audit(access.database()))
+    result = access.remembered("verified", lambda: verify_audit(access.address(), since_last=True))
     if result.problem is None:
-        st.success(f"{result.entries} entries, unbroken. Head `{result.head[:16]}…`", icon=":material/verified:")
+        st.success(
+            f"Entry {result.last}: the trail is whole, and what it covers is as it was put on record. Head `{result.head[:16]}…`",
+            icon=":material/verified:",
+        )
     else:
-        st.error(f"**The audit trail is broken.** {result.problem}.", icon=":material/error:")
-    st.caption(f"Every entry holds the hash of the one before. The newest {SHOWN}, newest first; times in UTC.")
+        listed = "".join(f"\n- {finding}" for finding in result.findings[:SHOWN_FINDINGS])
+        st.error(f"**What is on record was changed.**\n{listed}", icon=":material/error:")
+    st.caption(
+        "Entries since the last time nothing was found; `careplan audit verify` recomputes everything. "
+        f"The newest {SHOWN}, newest first; times in UTC."
+    )
     entries = access.remembered("entries", lambda: audit_trail(access.database(), limit=SHOWN))
     st.dataframe(
         {

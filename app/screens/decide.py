@@ -117,7 +117,7 @@ def _keep(
     st.session_state.pop("unsaved", None)
     st.session_state.pop("refused", None)
     try:
-        save_draft(access.database(), _id(suggestion), tuple(decided.values()), reviewer.signature)
+        save_draft(access.database(), _id(suggestion), tuple(decided.values()), reviewer.actor)
     except (ClinicError, StoreError) as error:
         st.session_state["unsaved"] = str(error)
 
@@ -163,7 +163,7 @@ def _try(suggestion: Suggestion, decided: Mapping[str, Decision], reviewer: Revi
     if " ".join(name.split()).casefold() != reviewer.name.casefold():
         return (f"the name typed is not {reviewer.name}, who is reviewing",)
     try:
-        sign_review(access.database(), _id(suggestion), tuple(decided.values()), reviewer.signature, meaning)
+        sign_review(access.database(), _id(suggestion), tuple(decided.values()), reviewer.actor, meaning)
     except ReviewError as error:
         return error.problems
     except (ClinicError, StoreError) as error:

@@ -19,7 +19,7 @@ def draw() -> None:
     unit = access.unit()
     patient = choose.patient("Next hours of patient")
     try:
-        page = access.remembered(f"doses:{patient}", lambda: dose_page(access.database(), patient, actor=reviewer.signature))
+        page = access.remembered(f"doses:{patient}", lambda: dose_page(access.database(), patient, actor=reviewer.actor))
     except UnknownPatient as error:
         st.error(str(error))
         return

@@ -21,7 +21,7 @@ CHANNELS = {
 def draw() -> None:
     reviewer = access.reviewer()
     patient = choose.patient("Record of patient")
-    page = access.remembered(f"page:{patient}", lambda: review_page(access.database(), patient, actor=reviewer.signature))
+    page = access.remembered(f"page:{patient}", lambda: review_page(access.database(), patient, actor=reviewer.actor))
     summary = page.summary
     st.caption(
         f"Source {summary.source} · {when(summary.first, summary.zone)} to {when(summary.last, summary.zone)} ({summary.zone}) · "

@@ -15,7 +15,7 @@ def draw() -> None:
     unit = access.unit()
     patient = choose.patient()
     try:
-        page = access.remembered(f"page:{patient}", lambda: review_page(access.database(), patient, actor=reviewer.signature))
+        page = access.remembered(f"page:{patient}", lambda: review_page(access.database(), patient, actor=reviewer.actor))
     except UnknownPatient as error:
         st.error(str(error))
         return

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from cohorts.bodies import Body, Inputs, advance, resting
 from cohorts.fused import fused, packed, stepper, unpacked
-from cohorts.physiology import STATES, Body, Inputs, Physiology, advance, resting
+from cohorts.physiology import STATES, Physiology
 from cohorts.policies import Behaviour
 from cohorts.population import Population, sample_population
 from cohorts.replay import replay

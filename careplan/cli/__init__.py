@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from careplan.cli import evaluate as cli_evaluate
+from careplan.cli import export as cli_export
 from careplan.cli import replay as cli_replay
 from careplan.cli import therapies as cli_therapies
 from careplan.cli import world as cli_world
@@ -47,6 +48,7 @@ app.add_typer(cli_world.app)
 app.add_typer(cli_evaluate.app, name="evaluate")
 app.add_typer(cli_replay.app)
 app.add_typer(cli_therapies.app)
+app.add_typer(cli_export.app, name="export")
 
 
 class Group(StrEnum):
@@ -162,19 +164,25 @@ def app_command(
 def audit_verify(
     ctx: typer.Context,
     expect: Annotated[str | None, typer.Option(help="A head noted earlier: finds a trail whose end was cut off.")] = None,
+    since_last: Annotated[
+        bool, typer.Option("--since-last", help="Only what came after the last time nothing was found.")
+    ] = False,
+    keys: Annotated[
+        Path | None, typer.Option(help="The folder of the trusted keys and checkpoints. Default: CAREPLAN_AUDIT.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Walk the whole audit trail and check every hash."""
+    """Recompute the audit trail and every row that it covers, and name what differs. Makes nothing; exit code 1 for a finding."""
+    from careplan.cli import console
     from careplan.clinic import verify_audit
 
-    with store(ctx) as database:
-        result = verify_audit(database, expect=expect)
+    result = verify_audit(database_url(ctx), expect=expect, since_last=since_last, folder=keys)
     if as_json:
         print_json(result)
     elif result.problem is None:
-        stdout().print(f"[green]{result.entries} entries, unbroken.[/] Head: {result.head}", soft_wrap=True)
-    else:
-        warn(f"The audit trail is broken: {result.problem}.")
+        console.print_verified(stdout(), result)
+    for finding in result.findings:
+        warn(str(finding))
     if result.problem is not None:
         raise typer.Exit(USER_ERROR)
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from careplan.clinic import Verification
 from careplan.clinic.regimens import Prescribed
 from careplan.clinic.views import ImportReport, Night, PatientSummary
 from careplan.therapies.glucose.metrics import Metrics
@@ -24,6 +25,15 @@ BANDS = (
     ("high", "high, > 180 to 250", "above 180 in all: < 25 %"),
     ("very_high", "very high, > 250", "< 5 %"),
 )
+
+
+def print_verified(console: Console, result: Verification) -> None:
+    """What was recomputed, and the head to note."""
+    console.print(
+        f"[green]{result.entries:,} entries, {result.rows:,} rows, the events of {result.batches:,} batches: nothing differs.[/] "
+        f"{result.checkpoints:,} signed checkpoints hold. Head: {result.head}",
+        soft_wrap=True,
+    )
 
 
 def print_import(console: Console, report: ImportReport) -> None:

@@ -12,7 +12,9 @@ app = typer.Typer()
 
 @app.command()
 def replay(
-    population: Annotated[list[str], typer.Option(help="GROUP:PEOPLE, such as adult:1000 or type2:100; may be repeated.")],
+    population: Annotated[
+        list[str], typer.Option(help="GROUP:PEOPLE, such as adult:1000, type2:100 or minimal-adult:100; may be repeated.")
+    ],
     policy: Annotated[list[str], typer.Option(help="How they are treated, such as basal-bolus; may be repeated, to compare.")],
     out: Annotated[Path, typer.Option(help="The folder to write. One that holds the same replay, begun, is gone on with.")],
     days: Annotated[int, typer.Option(help="Days lived.")] = 14,

@@ -1,10 +1,10 @@
 """The use cases. The command line, the app and every other face call these."""
 
+from careplan.clinic.audits import verify_audit
 from careplan.clinic.errors import ClinicError, ReviewError, UnknownPatient
 from careplan.clinic.pages import audit_trail, dose_page, review_page, worklist
 from careplan.clinic.planning import plan_regimens, suggest_doses
 from careplan.clinic.records import (
-    account,
     import_records,
     load_record,
     load_series,
@@ -17,23 +17,16 @@ from careplan.clinic.regimens import load_regimen, prescribed
 from careplan.clinic.reviews import load_draft, save_draft, sign_review
 from careplan.clinic.suggestions import latest_suggestion, load_suggestion, save_suggestion
 from careplan.clinic.summaries import patients, show
-from careplan.store import Database, StoreError, Verification, open_database, verify
-
-
-def verify_audit(db: Database, *, expect: str | None = None) -> Verification:
-    """Walks the audit trail's hash chain. `expect`: a head noted earlier, which must still be in it."""
-    with db.read() as session:
-        return verify(session, expect=expect)
-
+from careplan.store import Actor, Database, StoreError, Verification, local_account, open_database
 
 __all__ = [
+    "Actor",
     "ClinicError",
     "Database",
     "ReviewError",
     "StoreError",
     "UnknownPatient",
     "Verification",
-    "account",
     "audit_trail",
     "dose_page",
     "import_records",
@@ -43,6 +36,7 @@ __all__ = [
     "load_regimen",
     "load_series",
     "load_suggestion",
+    "local_account",
     "open_database",
     "patient_data_hash",
     "patient_names",

@@ -7,7 +7,7 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from careplan.clinic.courses import practice_of
-from careplan.clinic.records import account, load_record, require
+from careplan.clinic.records import load_record, require
 from careplan.clinic.regimens import prescribed
 from careplan.clinic.reviews import recent_readings, reviews_of, work_on
 from careplan.clinic.suggestions import latest
@@ -17,7 +17,7 @@ from careplan.practice import Practice
 from careplan.records.events import PatientRecord
 from careplan.records.grid import to_series
 from careplan.series import PatientSeries
-from careplan.store import Database, append, schema
+from careplan.store import Actor, Database, append, local_account, schema
 from careplan.suggestion import Path, Suggestion
 
 VIEW_AGAIN = timedelta(minutes=15)  # one person's repeated looks at one page within this are one entry of the audit trail
@@ -32,9 +32,9 @@ def worklist(db: Database) -> list[WorklistRow]:
     return sorted(rows, key=lambda row: -row.urgency)
 
 
-def review_page(db: Database, patient: str, *, actor: str | None = None) -> ReviewPage:
+def review_page(db: Database, patient: str, *, actor: Actor | None = None) -> ReviewPage:
     """Everything on one patient; the look is audited. Raises `UnknownPatient`."""
-    actor = actor or account()
+    actor = actor or local_account()
     with db.write() as session:
         stored, practice = require(session, patient), practice_of(session, patient)
         _log_view(session, actor, patient)
@@ -58,9 +58,9 @@ def review_page(db: Database, patient: str, *, actor: str | None = None) -> Revi
     )
 
 
-def dose_page(db: Database, patient: str, *, actor: str | None = None) -> DosePage:
+def dose_page(db: Database, patient: str, *, actor: Actor | None = None) -> DosePage:
     """The newest dose suggestion beside what was recorded around its moment; the look is audited. Raises `UnknownPatient`."""
-    actor = actor or account()
+    actor = actor or local_account()
     with db.write() as session:
         stored, practice = require(session, patient), practice_of(session, patient)
         _log_view(session, actor, patient)
@@ -141,11 +141,11 @@ def _status(session: Session, suggestion: Suggestion | None, measured: bool) -> 
     return "suggested" if suggestion.lines else "no change"
 
 
-def _log_view(session: Session, actor: str, patient: str) -> None:
+def _log_view(session: Session, actor: Actor, patient: str) -> None:
     seen = select(
         exists().where(
             schema.AuditEntry.patient == patient,
-            schema.AuditEntry.actor == actor,
+            schema.AuditEntry.actor == actor.name,
             schema.AuditEntry.action == "viewed",
             schema.AuditEntry.time > datetime.now(UTC) - VIEW_AGAIN,
         )

@@ -11,7 +11,7 @@ from careplan.clinic.recordings import read_recording
 from careplan.recording import Recording
 from careplan.series import PatientSeries
 from careplan.stages import stage
-from careplan.store import Database
+from careplan.store import Database, append, local_account
 from careplan.store.schema import Personalisation as Stored
 from careplan.world.loaded import World
 from careplan.world.personalise import Personalisation, personalise, typical
@@ -58,15 +58,10 @@ def infer_people(db: Database, recordings: Sequence[Recording], world: World) ->
         bodies = [_write(person) for person in _infer(world, [each.series for each in recordings])]
     with stage("store"), db.write() as session:
         for each, body in zip(recordings, bodies, strict=True):
-            session.merge(
-                Stored(
-                    patient=each.patient,
-                    model_hash=world.fingerprint,
-                    data_hash=each.data,
-                    created=datetime.now(UTC),
-                    code=body,
-                )
+            made = Stored(
+                patient=each.patient, model_hash=world.fingerprint, data_hash=each.data, created=datetime.now(UTC), code=body
             )
+            append(session, local_account(), "personalised", patient=each.patient, rows=[session.merge(made)])
     return {each.patient: _read(each.patient, body) for each, body in zip(recordings, bodies, strict=True)}
 
 

@@ -1,12 +1,12 @@
 """Records into the store and out of it."""
 
-import getpass
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from inspect import signature
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -19,18 +19,10 @@ from careplan.records.events import PatientRecord
 from careplan.records.grid import to_series
 from careplan.records.settings import Settings
 from careplan.series import PatientSeries
-from careplan.store import Database, add_events, append, data_hash, read_events
+from careplan.store import Actor, Database, add_events, append, data_hash, local_account, number, read_events
 from careplan.store.schema import Patient, RegimenVersion
 
 Progress = Callable[[int, int, str], None]  # done, total, the patient just kept
-
-
-def account() -> str:
-    """Who is at the keyboard, where nobody said: the operating system's account."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
 
 
 def import_records(
@@ -43,7 +35,7 @@ def import_records(
     patient: str | None = None,
     group: str | None = None,
     progress: Progress | None = None,
-    actor: str | None = None,
+    actor: Actor | None = None,
     merge: bool = False,
 ) -> ImportReport:
     """Reads the patients at `path` with the reader of `format` and keeps what is new of each.
@@ -74,17 +66,17 @@ def store_records(
     records: Sequence[PatientRecord],
     *,
     progress: Progress | None = None,
-    actor: str | None = None,
+    actor: Actor | None = None,
     merge: bool = False,
 ) -> ImportReport:
     """Keeps what is new of each record, each in one transaction: a patient's record is kept whole or not at all.
 
     merge: allow a record whose patient is already stored from another source; otherwise it fails, as people may share a name.
     """
-    imported, failed = [], {}
+    imported, failed, run = [], {}, uuid4().hex
     for done, record in enumerate(records, start=1):
         try:
-            imported.append(_store(db, source, record, actor or account(), merge))
+            imported.append(_store(db, source, record, run, actor or local_account(), merge))
         except ValueError as error:
             failed[record.patient] = str(error)
             continue
@@ -93,7 +85,7 @@ def store_records(
     return ImportReport(source=source, patients=tuple(imported), failed=failed)
 
 
-def _store(db: Database, source: str, record: PatientRecord, actor: str, merge: bool) -> ImportedPatient:
+def _store(db: Database, source: str, record: PatientRecord, run: str, actor: Actor, merge: bool) -> ImportedPatient:
     corrections = tuple(
         (str(c.action), str(c.rule), str(c.file), int(c.row), str(c.field), str(c.detail)) for c in record.corrections
     )
@@ -116,32 +108,21 @@ def _store(db: Database, source: str, record: PatientRecord, actor: str, merge: 
                 weight=record.weight,
                 created=datetime.now(UTC),
             )
-            session.add(stored)
-            session.flush()
-            append(session, actor, "patient added", patient=record.patient, source=source)
+            append(session, actor, "patient added", patient=record.patient, rows=[stored], source=source)
         elif stored.weight is None and record.weight is not None:
             stored.weight = record.weight
+            append(session, actor, "weight recorded", patient=record.patient, rows=[stored], weight=record.weight)
         added = add_events(
             session,
             record.patient,
             record.events,
+            actor=actor,
             source=source,
+            run=run,
             files=record.files,
             report={"rows_read": record.rows_read},
             corrections=corrections,
         )
-        if added:
-            append(
-                session,
-                actor,
-                "imported",
-                patient=record.patient,
-                source=source,
-                files=list(record.files),
-                events_added=added,
-                corrections=len(corrections),
-                data_hash=data_hash(session, record.patient),
-            )
         if record.regimen is not None:
             _add_stated_regimen(session, record, record.regimen, actor)
     return ImportedPatient(
@@ -153,7 +134,7 @@ def _store(db: Database, source: str, record: PatientRecord, actor: str, merge: 
     )
 
 
-def _add_stated_regimen(session: Session, record: PatientRecord, stated: Settings, actor: str) -> None:
+def _add_stated_regimen(session: Session, record: PatientRecord, stated: Settings, actor: Actor) -> None:
     """Keeps what the source says is prescribed, where it says something new that can be a regimen; a later signed review stays in
     force."""
     try:
@@ -168,15 +149,14 @@ def _add_stated_regimen(session: Session, record: PatientRecord, stated: Setting
 
 
 def add_regimen(
-    session: Session, patient: str, regimen: Any, *, source: str, valid_from: datetime, actor: str
+    session: Session, patient: str, regimen: Any, *, source: str, valid_from: datetime, actor: Actor
 ) -> RegimenVersion:
     """A new version within a transaction, audited. Versions are never edited."""
     version = RegimenVersion(
         patient=patient, valid_from=valid_from, created=datetime.now(UTC), source=source, body=codec.dump(regimen)
     )
-    session.add(version)
-    session.flush()
-    append(session, actor, "regimen added", patient=patient, regimen=version.id, source=source, body=version.body)
+    number(session, version)
+    append(session, actor, "regimen added", patient=patient, rows=[version], regimen=version.id, source=source, body=version.body)
     return version
 
 
@@ -187,13 +167,13 @@ def save_regimen(
     *,
     source: str = "stated",
     valid_from: datetime | None = None,
-    actor: str | None = None,
+    actor: Actor | None = None,
 ) -> int:
     """Prescribes a regimen from a time on (now); returns its version. Raises `UnknownPatient`."""
     with db.write() as session:
         require(session, patient)
         version = add_regimen(
-            session, patient, regimen, source=source, valid_from=valid_from or datetime.now(UTC), actor=actor or account()
+            session, patient, regimen, source=source, valid_from=valid_from or datetime.now(UTC), actor=actor or local_account()
         )
         return version.id
 

@@ -7,7 +7,7 @@ from careplan.clinic import codec
 from careplan.clinic.courses import practice_of
 from careplan.clinic.records import add_regimen, current_version, load_record
 from careplan.records.grid import to_series
-from careplan.store import Database
+from careplan.store import Actor, Database
 
 
 class Prescribed(NamedTuple):
@@ -35,7 +35,7 @@ def prescribed(db: Database, patient: str) -> Prescribed | None:
     return None if estimate is None else Prescribed(estimate, "estimated", None)
 
 
-def keep_estimate(db: Database, patient: str, *, actor: str) -> None:
+def keep_estimate(db: Database, patient: str, *, actor: Actor) -> None:
     """Stores the estimate as a version where nothing else is stored, so that a suggestion refers to something that stays."""
     found = prescribed(db, patient)
     if found is None or found.valid_from is not None:

@@ -1,11 +1,11 @@
 """A person decides: drafts, signatures, and what they change."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from careplan.clinic import codec, decisions
@@ -14,38 +14,34 @@ from careplan.clinic.errors import ReviewError
 from careplan.clinic.records import add_regimen, current_version, require
 from careplan.clinic.suggestions import latest, stored
 from careplan.clinic.views import Review
-from careplan.practice import Change, Practice
-from careplan.store import Database, append, read_channel, schema
+from careplan.practice import Change, Judged, Practice
+from careplan.store import Actor, Database, append, number, read_channel, schema
 from careplan.suggestion import Decision, Kind, Line, Suggestion
 
 SAME = 0.01  # a line's current value may be rounded: this much of it
 
 
-def save_draft(db: Database, suggestion: int, decided: Sequence[Decision], reviewer: str) -> None:
+def save_draft(db: Database, suggestion: int, decided: Sequence[Decision], reviewer: Actor) -> None:
     """Keeps a reviewer's work so far, in place of their last draft. Raises `ReviewError` for a line the suggestion has not."""
     with db.write() as session:
         found = stored(session, suggestion)
         problems = decisions.draft_problems(found.lines, decided)
-        if not reviewer.strip():
-            problems.append("a draft needs the reviewer's name")
         if signed := _signed(session, suggestion):
             problems.append(signed)
         if problems:
             raise ReviewError(problems)
-        session.merge(
-            schema.Draft(
-                suggestion=suggestion, reviewer=reviewer.strip(), updated=datetime.now(UTC), decisions=codec.dump(tuple(decided))
-            )
-        )
+        made = datetime.now(UTC)
+        row = schema.Draft(suggestion=suggestion, reviewer=str(reviewer), updated=made, decisions=codec.dump(tuple(decided)))
+        append(session, reviewer, "drafted", patient=found.patient, rows=[session.merge(row)], suggestion=suggestion)
 
 
-def load_draft(db: Database, suggestion: int, reviewer: str | None = None) -> tuple[Decision, ...]:
+def load_draft(db: Database, suggestion: int, reviewer: Actor | None = None) -> tuple[Decision, ...]:
     """The reviewer's draft (anyone's newest without a name), empty where there is none."""
     with db.read() as session:
         return draft(session, suggestion, reviewer)
 
 
-def sign_review(db: Database, suggestion: int, decided: Sequence[Decision], reviewer: str, meaning: str) -> Review:
+def sign_review(db: Database, suggestion: int, decided: Sequence[Decision], reviewer: Actor, meaning: str) -> Review:
     """Signs a decision on every line; what is accepted or edited becomes a new regimen version (the proposal stays as it was).
 
     Raises `ReviewError` with every reason why it cannot be signed; then nothing changes.
@@ -53,33 +49,31 @@ def sign_review(db: Database, suggestion: int, decided: Sequence[Decision], revi
     with db.write() as session:
         found = stored(session, suggestion)
         practice = practice_of(session, found.patient)
-        judge = practice.judge(found, recent_readings(session, found.patient, practice))
-        problems = [*_stale(session, found, practice), *decisions.problems(found.lines, decided, judge)]
-        if not reviewer.strip():
-            problems.append("a signature needs the reviewer's name")
+        problems = [*_stale(session, found, practice), *decisions.problems(found.lines, decided, judge_of(session, found))]
         if not meaning.strip():
             problems.append("a signature needs its meaning")
         if problems:
             raise ReviewError(problems)
 
-        version = _apply(session, found, decided, reviewer.strip(), practice)
+        version = _apply(session, found, decided, reviewer, practice)
         row = schema.Review(
             suggestion=suggestion,
             patient=found.patient,
-            reviewer=reviewer.strip(),
+            reviewer=reviewer.name,
             signed=datetime.now(UTC),
             meaning=meaning.strip(),
             decisions=codec.dump(tuple(decided)),
             regimen=version,
+            identity=reviewer.identity,
         )
-        session.add(row)
-        session.execute(delete(schema.Draft).where(schema.Draft.suggestion == suggestion))
-        session.flush()
         append(
             session,
-            row.reviewer,
+            reviewer,
             "signed",
             patient=found.patient,
+            rows=[number(session, row)],
+            removed=session.scalars(select(schema.Draft).where(schema.Draft.suggestion == suggestion)).all(),
+            checkpoint=True,
             suggestion=suggestion,
             review=row.id,
             regimen=version,
@@ -96,7 +90,7 @@ def reviews_of(session: Session, patient: str, kind: Kind) -> tuple[Review, ...]
     return tuple(review_view(row) for row in session.scalars(query))
 
 
-def work_on(session: Session, suggestion: Suggestion | None, reviewer: str) -> tuple[Decision, ...]:
+def work_on(session: Session, suggestion: Suggestion | None, reviewer: Actor) -> tuple[Decision, ...]:
     """The reviewer's draft of a suggestion, else anyone's newest."""
     if suggestion is None or suggestion.id is None:
         return ()
@@ -115,10 +109,10 @@ def review_view(row: schema.Review) -> Review:
     )
 
 
-def draft(session: Session, suggestion: int, reviewer: str | None = None) -> tuple[Decision, ...]:
+def draft(session: Session, suggestion: int, reviewer: Actor | None = None) -> tuple[Decision, ...]:
     query = select(schema.Draft).where(schema.Draft.suggestion == suggestion)
     if reviewer is not None:
-        query = query.where(schema.Draft.reviewer == reviewer)
+        query = query.where(schema.Draft.reviewer == str(reviewer))
     row = session.scalars(query.order_by(schema.Draft.updated.desc()).limit(1)).first()
     return () if row is None else tuple(codec.load(Decision, body) for body in row.decisions)
 
@@ -132,6 +126,12 @@ def recent_readings(session: Session, patient: str, practice: Practice) -> pd.Da
     start = None if last is None else (pd.Timestamp(last, unit="us", tz="UTC") - practice.recent).to_pydatetime()
     readings = read_channel(session, patient, channel, start=start)
     return readings.assign(time=readings["time"].dt.tz_convert(require(session, patient).zone))
+
+
+def judge_of(session: Session, suggestion: Suggestion) -> Callable[[Line, float], Judged]:
+    """What the therapy's rules say today of a value of a line, by the recent readings."""
+    practice = practice_of(session, suggestion.patient)
+    return practice.judge(suggestion, recent_readings(session, suggestion.patient, practice))
 
 
 def _signed(session: Session, suggestion: int) -> str | None:
@@ -163,7 +163,7 @@ def _moved(line: Line, now: float) -> str:
 
 
 def _apply(
-    session: Session, suggestion: Suggestion, decided: Sequence[Decision], reviewer: str, practice: Practice
+    session: Session, suggestion: Suggestion, decided: Sequence[Decision], reviewer: Actor, practice: Practice
 ) -> int | None:
     """The regimen version that the kept lines make; `None` where a review changes no regimen."""
     by_key = {decision.key: decision for decision in decided}

@@ -9,19 +9,19 @@ from sqlalchemy.orm import Session
 
 from careplan.clinic import codec
 from careplan.clinic.errors import ClinicError
-from careplan.clinic.records import account, require
+from careplan.clinic.records import require
 from careplan.clinic.regimens import keep_estimate
 from careplan.stages import stage
-from careplan.store import Database, append, schema
+from careplan.store import Actor, Database, append, local_account, number, schema
 from careplan.suggestion import Kind, Moment, Suggestion
 
 
-def save_suggestion(db: Database, suggestion: Suggestion, *, actor: str | None = None) -> Suggestion:
+def save_suggestion(db: Database, suggestion: Suggestion, *, actor: Actor | None = None) -> Suggestion:
     """Keeps a new suggestion; returns it with its id. Raises `UnknownPatient`, or `ClinicError` for one that is already kept."""
     return save_suggestions(db, [suggestion], actor=actor)[0]
 
 
-def save_suggestions(db: Database, suggestions: Sequence[Suggestion], *, actor: str | None = None) -> list[Suggestion]:
+def save_suggestions(db: Database, suggestions: Sequence[Suggestion], *, actor: Actor | None = None) -> list[Suggestion]:
     """Keeps new suggestions, all or none; returns them with their ids. Raises as `save_suggestion`.
 
     Where a patient's regimen is only estimated, that estimate is stored as a version, so that `current` stays what it was.
@@ -34,7 +34,7 @@ def save_suggestions(db: Database, suggestions: Sequence[Suggestion], *, actor: 
             raise ClinicError(f"suggestion for {suggestion.patient}: line keys repeat: {keys}")
         with db.read() as session:
             require(session, suggestion.patient)
-    actor = actor or account()
+    actor = actor or local_account()
     with stage("store"):
         for suggestion in suggestions:
             if suggestion.kind == "regimen":
@@ -43,7 +43,7 @@ def save_suggestions(db: Database, suggestions: Sequence[Suggestion], *, actor: 
             return [replace(each, id=_add(session, each, actor)) for each in suggestions]
 
 
-def _add(session: Session, suggestion: Suggestion, actor: str) -> int:
+def _add(session: Session, suggestion: Suggestion, actor: Actor) -> int:
     row = schema.Suggestion(
         patient=suggestion.patient,
         kind=suggestion.kind,
@@ -51,13 +51,13 @@ def _add(session: Session, suggestion: Suggestion, actor: str) -> int:
         payload=codec.dump(suggestion),
         provenance=dict(suggestion.provenance),
     )
-    session.add(row)
-    session.flush()
+    number(session, row)
     append(
         session,
         actor,
         "suggested",
         patient=suggestion.patient,
+        rows=[row],
         suggestion=row.id,
         kind=suggestion.kind,
         abstained=suggestion.abstained,

@@ -204,7 +204,8 @@ def guard_line(line: RegimenLine, proposed: float, *, least_days: float = 7.0) -
     if proposed == line.current:
         return Verdict(True)
     limit, original = line.limits, line.current if line.original is None else line.original
-    rescue = line.breach is True and (proposed - line.current) * line.direction <= 0.0
+    less = (proposed - line.current) * line.direction < 0.0
+    rescue = line.breach is True and less
     against = limit.against_danger if line.danger else limit.against_lows
     cap = max(limit.per_visit, against) if rescue else limit.per_visit
     low = min(limit.low_ratio, 1.0 - cap) if rescue else limit.low_ratio
@@ -219,7 +220,7 @@ def guard_line(line: RegimenLine, proposed: float, *, least_days: float = 7.0) -
             low * original - 1e-6 <= proposed <= high * original + 1e-6
         ),
     }
-    if not (proposed - line.current) * line.direction <= 0.0:
+    if not less:
         checks["more treatment where the low-level target is broken or unknown"] = line.breach is False
         checks[f"more treatment: {line.held}"] = not line.held
     failed = tuple(what for what, fine in checks.items() if not fine)

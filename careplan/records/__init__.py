@@ -1,30 +1,34 @@
-"""Real records in: one reader per format, one canonical events table, one grid."""
-
-from collections.abc import Callable
+"""Real records in: one door to every format, one canonical events table, one grid."""
 
 from careplan.records.azt1d import read_azt1d
+from careplan.records.clarity import read_clarity
+from careplan.records.door import FORMATS, Format, Taken, read
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused
 from careplan.records.grid import to_series
+from careplan.records.libreview import read_libreview
 from careplan.records.nightscout import read_nightscout
 from careplan.records.t1d_uom import read_t1d_uom
 from careplan.records.table import read_table
+from careplan.records.tidepool import read_tidepool
 
-READERS: dict[str, Callable[..., list[PatientRecord]]] = {
-    "azt1d": read_azt1d,
-    "t1d-uom": read_t1d_uom,
-    "nightscout": read_nightscout,
-    "table": read_table,
-}
+READERS = {kind.name: kind.read for kind in FORMATS}
 
 __all__ = [
+    "FORMATS",
     "READERS",
     "Correction",
+    "Format",
     "PatientRecord",
     "RecordError",
     "Refused",
+    "Taken",
+    "read",
     "read_azt1d",
+    "read_clarity",
+    "read_libreview",
     "read_nightscout",
     "read_t1d_uom",
     "read_table",
+    "read_tidepool",
     "to_series",
 ]

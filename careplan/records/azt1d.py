@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from careplan.records.events import PatientRecord, Refused, refusing
+from careplan.records.head import header_of
 from careplan.records.sheet import Sheet, check_dates, check_ranges, column, drop_short, drop_unreadable, glucose_unit, milliunits
-from careplan.records.text import Rows, check_zone, dates, find_files, numbers, read_rows, to_utc
+from careplan.records.text import Rows, Source, check_zone, dates, find_files, normal, numbers, read_rows, to_utc
 
 FIELDS = {"glucose": "cgm", "basal": "basal", "bolus": "totalbolusinsulindelivered", "carbs": "carbsize"}
 TIME, KIND, FOOD, CORRECTION = "eventdatetime", "bolustype", "fooddelivered", "correctiondelivered"
@@ -23,7 +24,15 @@ EXTENDED = re.compile(r"extended\D*([\d.]+)\s*%\s*/\s*([\d.]+)", re.IGNORECASE)
 EXTENDED_MINUTES = 120.0  # assumed: the source gives the shares, not the duration; two hours is the pump's default
 
 
-def read_azt1d(path: str | Path, *, zone: str = "America/Phoenix", refused: Refused | None = None) -> list[PatientRecord]:
+def recognise(head: str) -> str | None:
+    """Why a file is of the layout, by its first lines; None where it is not."""
+    names = [ALIASES.get(normal(name), normal(name)) for name in header_of(head)]
+    if TIME not in names or FIELDS["bolus"] not in names:
+        return None
+    return "its header has EventDateTime and TotalBolusInsulinDelivered"
+
+
+def read_azt1d(path: Source, *, zone: str = "America/Phoenix", refused: Refused | None = None) -> list[PatientRecord]:
     """One record for each subject's CSV at `path` (a file or a folder).
 
     Raises `RecordError` where a file cannot be trusted; with `refused`, that subject is left out and noted there.

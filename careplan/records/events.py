@@ -1,11 +1,13 @@
 """The canonical events table: what every reader produces and the store keeps."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from careplan.records.settings import Settings
 
@@ -14,8 +16,16 @@ COLUMNS = {
     "channel": "object",  # a channel of the therapy
     "value": "float64",  # in the channel's unit; for a rate, the rate
     "duration": "float64",  # minutes a rate or extended impulse lasts; 0 for a point; NaN: until the next event of the channel
-    "flag": "object",  # "", "low" or "high" (censored at the value), "automatic" (dosed by a pump's algorithm)
+    "flag": "object",  # none, one or several of FLAGS, separated by a space
     "origin": "object",  # "file:row" it was read from
+    "product": "object",  # the insulin's brand where the source names one; mostly ""
+}
+
+FLAGS = {
+    "low": "below what the device can measure; the value is that limit",
+    "high": "above what the device can measure; the value is that limit",
+    "fingerstick": "a blood glucose meter's reading, not a sensor's",
+    "automatic": "dosed by a pump's algorithm, not by a person",
 }
 
 Action = Literal["dropped", "changed"]
@@ -73,8 +83,24 @@ class PatientRecord:
     group: str = "adult"  # of the groups that the therapy's limits are by
     regimen: Settings | None = None  # where the source states one
     files: tuple[str, ...] = field(default=())
+    ignored: Mapping[str, int] = field(default_factory=dict)  # rows of no channel, by the rule that names their kind
+    source: str = ""  # the format it was read from
+    why: str = ""  # what in the files told the format
+
+
+def flagged(flags: pd.Series, word: str) -> NDArray[np.bool_]:
+    """`[N]` where one of the words of `flags` `[N]` is `word`."""
+    with_word = [flag for flag in flags.unique() if word in flag.split()]
+    return flags.isin(with_word).to_numpy(dtype=bool)
 
 
 def events_frame(rows: Iterable[tuple[object, ...]] = ()) -> pd.DataFrame:
-    """A canonical table from `(time, channel, value, duration, flag, origin)` rows."""
-    return pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(COLUMNS)
+    """A canonical table from `(time, channel, value, duration, flag, origin[, product])` rows."""
+    whole = [(*row, *("",) * (len(COLUMNS) - len(row))) for row in rows]
+    return pd.DataFrame(whole, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def join_flags(*flags: str) -> str:
+    """One flag that holds the words of all, each once, in the order of `FLAGS`."""
+    words = {word for flag in flags for word in flag.split()}
+    return " ".join(word for word in FLAGS if word in words)

@@ -4,12 +4,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from careplan.records.events import PatientRecord
+from careplan.records.events import PatientRecord, flagged
 from careplan.series import PatientSeries
 from careplan.therapy import Therapy
 
 CHANGE_LOG = 15.0  # minutes: rates further apart than this are changes that hold until the next; closer ones are samples
 LONGEST_HOLD = 24 * 60.0  # minutes a rate change holds without another
+NEAR_SENSOR = pd.Timedelta(minutes=15)  # a finger stick this near a sensor's reading says nothing of a gap
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -20,14 +21,14 @@ def to_series(record: PatientRecord, therapy: Therapy) -> PatientSeries:
 
     Levels: a reading falls in the step that holds it, the next one over where jitter put two readings in one step and left one
     nearby empty, with those between that are nearer there, and readings that still share a step are averaged. Nothing is
-    interpolated.
+    interpolated. Finger sticks stand only where no sensor reads within a quarter of an hour.
     Impulses sum into their step, extended ones over the steps they last. A step without one is a known zero between two
     logged impulses no further apart than the channel may be silent, and unknown elsewhere.
     Rates are averaged over the step where at least half of it is known. A rate with no stated end holds until the next.
 
     Raises `ValueError` for a record without events, or with a channel the therapy has not.
     """
-    events = record.events
+    events = record.events[~beside_sensor(record.events)]
     if events.empty:
         raise ValueError(f"record of {record.patient}: no events")
     unknown = set(events["channel"]) - set(therapy.names)
@@ -66,6 +67,18 @@ def to_series(record: PatientRecord, therapy: Therapy) -> PatientSeries:
     return PatientSeries(record.patient, therapy, start, record.zone, values, mask)
 
 
+def beside_sensor(events: pd.DataFrame) -> Mask:
+    """`[N]` the finger sticks that have a sensor's reading near them. events: sorted by time."""
+    stick = flagged(events["flag"], "fingerstick")
+    if not stick.any():
+        return stick
+    sensor = events["time"][(events["channel"] == events["channel"][stick].iloc[0]) & ~stick]
+    near = pd.merge_asof(
+        events[["time"]], pd.DataFrame({"time": sensor, "read": sensor}), on="time", direction="nearest", tolerance=NEAR_SENSOR
+    )
+    return stick & near["read"].notna().to_numpy(dtype=bool)
+
+
 def until(begin: Array, duration: Array, form: str) -> Array:
     """`[N]` when each event ends, in the unit of `begin` `[N]` (sorted); rates end at the next at the latest."""
     if form != "rate":
@@ -84,17 +97,21 @@ def levels(begin: Array, value: Array, length: int, step: float) -> tuple[Array,
     taken = np.bincount(row, minlength=length + 1)
     late = begin % step >= step / 2
     for first in np.flatnonzero((np.diff(row) == 0) & (np.diff(begin) >= step / 2)):
-        if taken[row[first]] < 2:
-            continue
+        if row[first] != row[first + 1]:
+            continue  # one of them has made room already
         for begins, along, nearer in ((first + 1, 1, late), (first, -1, ~late)):
-            ends = begins  # the run of readings that are all nearer to the next row
-            while 0 <= ends + along < len(row) and row[ends + along] == row[ends] + along and nearer[ends + along]:
+            ends = begins  # the run of readings that are all nearer to the next row; none is left behind in its own
+            while 0 <= ends + along < len(row):
+                further = row[ends + along] - row[ends]
+                if further != 0 and not (further == along and nearer[ends + along]):
+                    break
                 ends += along
             empty = row[ends] + along
             if 0 <= empty < length and not taken[empty]:
-                row[min(begins, ends) : max(begins, ends) + 1] += along
-                taken[row[first] if along > 0 else row[first + 1]] -= 1
-                taken[empty] = 1
+                run = slice(min(begins, ends), max(begins, ends) + 1)
+                np.subtract.at(taken, row[run], 1)
+                row[run] += along
+                np.add.at(taken, row[run], 1)
                 break
     count = np.bincount(row, minlength=length)[:length]
     total = np.bincount(row, weights=value, minlength=length)[:length]

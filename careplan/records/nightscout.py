@@ -6,7 +6,6 @@ Glucose is in mg/dL in the entries whatever the site shows; treatments are in U,
 import json
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import httpx
 import pandas as pd
@@ -24,7 +23,7 @@ from careplan.records.sheet import (
     glucose_unit,
     one_stream,
 )
-from careplan.records.text import check_zone
+from careplan.records.text import Source, check_zone
 
 SENSOR_CODES = 12.0  # mg/dL: Dexcom's error codes stand where a reading would, 0 to 12
 CENSORED = {39.0: ("low", 40.0), 401.0: ("high", 400.0)}  # how receivers write "Low" and "High"
@@ -34,8 +33,18 @@ LONG_ACTING = re.compile(
 )
 
 
+def recognise(head: str) -> str | None:
+    """Why a file is of a Nightscout site, by its first lines; None where it is not."""
+    if not head.lstrip().startswith(("{", "[")):
+        return None
+    for word in ('"sgv"', '"mbg"', '"eventType"', '"store"', '"devicestatus"'):
+        if word in head:
+            return f"it is JSON with {word}"
+    return None
+
+
 def read_nightscout(
-    path: str | Path,
+    path: Source,
     *,
     zone: str | None = None,
     token: str | None = None,

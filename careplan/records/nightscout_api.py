@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from careplan.records.events import RecordError
-from careplan.records.text import dates, find_files, numbers, read_text
+from careplan.records.text import Source, dates, find_files, numbers, read_text
 
 Document = dict[str, Any]
 PAGE = 10_000  # documents a request
@@ -42,7 +42,7 @@ class Site:
     profiles: tuple[Placed, ...]
 
 
-def find_sites(path: str | Path) -> list[list[Path]]:
+def find_sites(path: Source) -> list[list[Path]]:
     """Each patient's files: a JSON file, a folder of JSON files of one patient, or a folder of such folders."""
     folders: dict[Path, list[Path]] = {}
     for file in find_files(path, "*.json"):

@@ -12,12 +12,11 @@ import pandas as pd
 
 from careplan.records.events import Correction
 from careplan.records.nightscout_api import Document, Placed, Site, moment, number
-from careplan.records.settings import Settings
+from careplan.records.settings import Settings, pump_settings
 from careplan.records.sheet import CELLS, Sheet
 from careplan.records.units import MG_PER_MMOL
 
 DAY = 24 * 60  # minutes
-MOST = 1e4  # of any setting: beyond it a profile is absurd
 SILENCE = pd.Timedelta(hours=6)  # nothing at all recorded for longer: nobody knows what the pump did
 Schedule = tuple[tuple[int, float], ...]  # (minutes after midnight, value), the first at 0, increasing
 FOREVER = pd.Timestamp("2262-01-01", tz="UTC")
@@ -137,16 +136,13 @@ def settings_of(profile: Document) -> Settings | None:
     starts = tuple(sorted({start for schedule in (basal, ratio, factor) for start, _ in schedule}))
     low, high = schedule_of(profile.get("target_low")), schedule_of(profile.get("target_high"))
     stated = scale * (low[0][1] + high[0][1]) / 2 if low and high else 0.0
-    blocks = {
-        "basal": tuple(at_minute(basal, start) for start in starts),
-        "carb_ratio": tuple(at_minute(ratio, start) for start in starts),
-        "correction_factor": tuple(scale * at_minute(factor, start) for start in starts),
-    }
-    rates, positive = blocks["basal"], (*blocks["carb_ratio"], *blocks["correction_factor"])
-    if not all(0 <= value < MOST for value in rates) or not all(0 < value < MOST for value in positive) or starts[-1] >= DAY:
-        return None
-    target = stated if 70.0 <= stated <= 200.0 else 110.0
-    return Settings(starts=starts, blocks=blocks, single={"target": target})
+    return pump_settings(
+        starts=starts,
+        basal=tuple(at_minute(basal, start) for start in starts),
+        carb_ratio=tuple(at_minute(ratio, start) for start in starts),
+        correction_factor=tuple(scale * at_minute(factor, start) for start in starts),
+        target=stated,
+    )
 
 
 def in_mmol(profile: Document) -> bool:

@@ -9,11 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from careplan.records.channels import DEVICE_CHANNELS, channel_of
-from careplan.records.events import COLUMNS, Action, Correction, PatientRecord, RecordError, events_frame
-from careplan.records.text import Rows, is_missing, numbers
+from careplan.records.events import COLUMNS, Action, Correction, PatientRecord, RecordError, events_frame, flagged
+from careplan.records.text import Rows, beyond, is_missing, numbers
 from careplan.records.units import MG_PER_MMOL
 
-CELLS = ("file", "row", "field", "raw", "time", "channel", "value", "duration", "flag")
+CELLS = ("file", "row", "field", "raw", "time", "channel", "value", "duration", "flag")  # and perhaps "product"
 FIRST_DATE = pd.Timestamp("1980-01-01", tz="UTC")  # no glucose meter kept a dated memory before
 HALF_YEAR, SLACK = pd.Timedelta(days=180), pd.Timedelta(days=2)
 CLOSE = pd.Timedelta(minutes=3)  # no common sensor but those that read every minute reads this often
@@ -77,7 +77,9 @@ class Sheet:
         """What is left, as a record."""
         cells = self.cells.sort_values(["time", "channel", "row"], kind="stable", ignore_index=True)
         origin = cells["file"].astype(str) + ":" + cells["row"].astype(str)
-        events = cells.assign(origin=origin)[list(COLUMNS)].astype(COLUMNS) if len(cells) else events_frame()
+        product = cells["product"].fillna("") if "product" in cells else ""
+        cells = cells.assign(origin=origin, product=product)
+        events = cells[list(COLUMNS)].astype(COLUMNS) if len(cells) else events_frame()
         return PatientRecord(patient, zone, events, tuple(self.corrections), rows_read, files=tuple(files))
 
 
@@ -92,16 +94,18 @@ def describe(cells: pd.DataFrame) -> list[str]:
 def column(
     rows: Rows, name: str, channel: str, time: pd.Series, *, limits: tuple[float, float] | None = None, blank: bool = False
 ) -> pd.DataFrame:
-    """The filled cells of one column of a file; `limits` are what "Low" and "High" mean, in the column's unit.
+    """The filled cells of one column of a file; `limits` are what "Low" and "High" mean where they give no number, in its unit.
 
     blank: empty cells too, where a row stands for nothing else and must be accounted for.
     """
     texts = rows.cells[name].reset_index(drop=True)
     value = numbers(list(texts), decimal_comma=rows.decimal_comma)
     flag = np.full(len(texts), "", dtype=object)
-    for word, limit in zip(("low", "high"), limits or (), strict=False):
-        censored = (texts.str.lower() == word).to_numpy(dtype=bool)
-        value, flag = np.where(censored, limit, value), np.where(censored, word, flag)
+    if limits is not None:
+        for index in np.flatnonzero(np.isnan(value)):
+            if said := beyond(texts[index]):
+                flag[index], stated = said
+                value[index] = limits[flag[index] == "high"] if np.isnan(stated) else stated
     frame = pd.DataFrame(
         {
             "file": rows.name,
@@ -230,14 +234,19 @@ def year_typos(sheet: Sheet) -> None:
 
 
 def drop_duplicates(sheet: Sheet) -> None:
-    """Rule "duplicate": the same value in the same channel at the same time. Rule "repeated time": a level or a rate has one
-    value at a time, the first reading and the last rate."""
-    sheet.drop(sheet.cells.duplicated(["channel", "time", "value", "duration"]).to_numpy(dtype=bool), "duplicate")
+    """Rule "duplicate": the same value (of one product) in the same channel at one time. Rule "repeated time": a level or a rate
+    has one value at a time, the first reading and the last rate. A finger stick repeats no sensor's reading."""
+    sheet.drop(repeats(sheet, "value", "duration", *(["product"] if "product" in sheet.cells else [])), "duplicate")
     for channel in DEVICE_CHANNELS:
         if channel.form != "impulse" and channel.name != "activity":
             keep: Literal["first", "last"] = "first" if channel.form == "level" else "last"
-            again = sheet.cells.duplicated(["channel", "time"], keep=keep).to_numpy(dtype=bool)
-            sheet.drop(sheet.of(channel.name) & again, "repeated time")
+            sheet.drop(sheet.of(channel.name) & repeats(sheet, keep=keep), "repeated time")
+
+
+def repeats(sheet: Sheet, *columns: str, keep: Literal["first", "last"] = "first") -> Mask:
+    """`[N]` cells that repeat another's channel, time and `columns`; sensors and finger sticks apart."""
+    cells = sheet.cells.assign(stick=flagged(sheet.cells["flag"], "fingerstick"))
+    return cells.duplicated(["channel", "time", "stick", *columns], keep=keep).to_numpy(dtype=bool)
 
 
 def one_stream(sheet: Sheet) -> None:
@@ -245,9 +254,9 @@ def one_stream(sheet: Sheet) -> None:
 
     Where the two agree (median difference up to 27 mg/dL, 1.5 mmol/L), one sensor was recorded twice or also scanned: a
     reading that repeats the value before it is dropped. Where they do not, nothing says which stream is the patient's, and the
-    day's readings are dropped. A sensor that reads every minute is left alone.
+    day's readings are dropped. A sensor that reads every minute is left alone, and so are finger sticks.
     """
-    cells = sheet.cells[sheet.of("glucose")].sort_values("time", kind="stable")
+    cells = sheet.cells[sheet.of("glucose") & ~flagged(sheet.cells["flag"], "fingerstick")].sort_values("time", kind="stable")
     close = (cells["time"].diff() < CLOSE).to_numpy(dtype=bool)
     if not close.any() or close.mean() > 0.8:
         return

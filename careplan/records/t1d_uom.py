@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from careplan.records.events import PatientRecord, RecordError, Refused, refusing
+from careplan.records.head import header_of
 from careplan.records.sheet import (
     Sheet,
     check_dates,
@@ -25,15 +26,26 @@ from careplan.records.sheet import (
     one_stream,
     year_typos,
 )
-from careplan.records.text import Rows, check_zone, dates, find_files, numbers, read_header, read_rows, to_utc
+from careplan.records.text import Rows, Source, check_zone, dates, find_files, normal, numbers, read_header, read_rows, to_utc
 from careplan.records.units import MG_PER_MMOL
 
+BESIDE = {
+    **{"bgts": "value", "bolusts": "bolusdose", "basalts": "basaldose", "mealts": "carbsg", "activityts": "met"},
+    **{"sleepts": "sleeplevel", "calendardate": "startdatets"},
+}
 SLEEP = {"sleepts", "sleeplevel", "calendardate"}
 SENSOR = (40.0 / MG_PER_MMOL, 400.0 / MG_PER_MMOL)  # what "Low" and "High" mean, in mmol/L
 OVERCLAIM = 1.5  # activities that fill their window more than this often are not one person's
 
 
-def read_t1d_uom(path: str | Path, *, zone: str = "Europe/London", refused: Refused | None = None) -> list[PatientRecord]:
+def recognise(head: str) -> str | None:
+    """Why a file is of the layout, by its first lines; None where it is not."""
+    names = {normal(name) for name in header_of(head)}
+    kind = next((name for name, beside in BESIDE.items() if {name, beside} <= names), None)
+    return None if kind is None else f"its header has the columns {kind} and {BESIDE[kind]}, but for underscores"
+
+
+def read_t1d_uom(path: Source, *, zone: str = "Europe/London", refused: Refused | None = None) -> list[PatientRecord]:
     """One record for each person in a folder of the layout, or in one of its files.
 
     Raises `RecordError` where a file cannot be trusted; with `refused`, that person is left out whole and noted there.

@@ -1,19 +1,21 @@
-"""The documented table: CSV or Parquet, one row a time (wide) or one row an event (long). See docs/reference/records.md.
+"""The documented table: CSV, a workbook or Parquet, one row a time (wide) or an event (long). See docs/reference/records.md.
 
-Wide: `time` and any of glucose, glucose_mmol, basal, bolus, long_acting, carbs, activity.
+Wide: `time` (or `date` and `time`) and any of glucose, fingerstick (both also as _mmol), basal, bolus, long_acting, carbs and
+activity.
 Long: `time`, `channel`, `value`, and optionally `duration` (minutes) and `flag`: the canonical events.
 Either may have patient, zone, weight (kg) and group columns.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from careplan.records.channels import DEVICE_CHANNELS, channel_of
-from careplan.records.events import Correction, PatientRecord, RecordError, Refused, refusing
+from careplan.records.events import FLAGS, Correction, PatientRecord, RecordError, Refused, join_flags, refusing
+from careplan.records.head import header_of
 from careplan.records.sheet import (
     Sheet,
     check_dates,
@@ -27,34 +29,29 @@ from careplan.records.sheet import (
     one_stream,
     year_typos,
 )
-from careplan.records.text import MISSING, Rows, check_zone, dates, find_files, is_missing, numbers, read_rows, to_utc
+from careplan.records.table_rows import AMOUNTS, recognise_header, table_rows
+from careplan.records.text import MISSING, Rows, Source, check_zone, dates, find_files, is_missing, numbers, to_utc
 from careplan.records.units import MG_PER_MMOL
 
-ALIASES = {
-    **dict.fromkeys(("timestamp", "datetime", "date", "localtime"), "time"),
-    **dict.fromkeys(("patientid", "subject", "subjectid", "id", "person"), "patient"),
-    **dict.fromkeys(("timezone", "tz"), "zone"),
-    **dict.fromkeys(("glucosemgdl", "bg", "cgm", "sgv"), "glucose"),
-    **dict.fromkeys(("glucosemmoll", "bgmmol", "cgmmmol"), "glucosemmol"),
-    **dict.fromkeys(("basaluh", "basalrate"), "basal"),
-    **dict.fromkeys(("bolusu", "insulin"), "bolus"),
-    **dict.fromkeys(("longactingu",), "longacting"),
-    **dict.fromkeys(("carbsg", "carb", "carbohydrates"), "carbs"),
-    **dict.fromkeys(("activitymet", "met"), "activity"),
-    **dict.fromkeys(("weightkg",), "weight"),
-    **dict.fromkeys(("durationmin", "durationminutes"), "duration"),
-}
 CHANNELS = {channel.name.replace("_", ""): channel.name for channel in DEVICE_CHANNELS}
-FLAGS = ("", "low", "high", "automatic")
+PATTERNS = ("*.csv", "*.tsv", "*.txt", "*.xlsx", "*.xls", "*.ods", "*.parquet")
 GROUPS = ("adult", "adolescent", "child")
 
 Part = tuple[Rows, pd.Series, np.ndarray]  # one patient's rows of a file, their times in UTC, and which of those had no offset
 
 
+def recognise(head: str) -> str | None:
+    """Why a file is such a table, by its first lines (of a workbook, those of each sheet); None where it is not."""
+    if "[sheet " not in head:
+        return recognise_header(header_of(head))
+    firsts = [part.split("\n")[1:2] for part in head.split("[sheet ")[1:]]
+    return next((why for first in firsts if first and (why := recognise_header(header_of(first[0])))), None)
+
+
 def read_table(
-    path: str | Path, *, zone: str | None = None, day_first: bool | None = None, refused: Refused | None = None
+    path: Source, *, zone: str | None = None, day_first: bool | None = None, refused: Refused | None = None
 ) -> list[PatientRecord]:
-    """One record for each patient at `path`: a .csv or .parquet file, or a folder of them.
+    """One record for each patient at `path`: delimited text, a workbook or Parquet, or a folder of them.
 
     zone: the clock of times that carry no offset, where the table has no zone column; UTC by default. day_first: the order of
     numeric dates where the file cannot tell. Raises `RecordError` where a file cannot be trusted; with `refused`, a patient whose
@@ -64,20 +61,12 @@ def read_table(
         check_zone(zone, file=path)
     people: dict[str, list[Part]] = {}
     broken: Refused = {}
-    for file in find_files(path, "*.csv", "*.parquet"):
+    for file in find_files(path, *PATTERNS):
         with refusing(None if refused is None else broken, slug(file.stem)):
-            rows = read_parquet(file) if file.suffix.lower() == ".parquet" else read_rows(file, ["time"], aliases=ALIASES)
-            check_columns(rows)
-            time, local = times(rows, zone, day_first)
-            names = (
-                rows.cells["patient"].replace("", file.stem)
-                if "patient" in rows.cells
-                else pd.Series(file.stem, index=time.index)
-            )
-            for name in names.unique():
-                mine = (names == name).to_numpy(dtype=bool)
-                own = replace(rows, cells=rows.cells[mine].reset_index(drop=True), row=rows.row[mine])
-                people.setdefault(str(name), []).append((own, time[mine].reset_index(drop=True), local[mine]))
+            for rows in table_rows(file):
+                check_columns(rows)
+                for name, part in by_person(rows, file.stem, zone, day_first):
+                    people.setdefault(name, []).append(part)
     if broken and any("patient" in rows.cells for parts in people.values() for rows, _, _ in parts):
         raise next(iter(broken.values()))
     if refused is not None:
@@ -88,6 +77,16 @@ def read_table(
             with refusing(refused, slug(name)):
                 records.append(read_patient(name, parts, zone))
     return records
+
+
+def by_person(rows: Rows, usual: str, zone: str | None, day_first: bool | None) -> Iterator[tuple[str, Part]]:
+    """The rows of each person in a file, by name: `usual` where the table does not say."""
+    time, local = times(rows, zone, day_first)
+    names = rows.cells["patient"].replace("", usual) if "patient" in rows.cells else pd.Series(usual, index=time.index)
+    for name in names.unique():
+        mine = (names == name).to_numpy(dtype=bool)
+        own = replace(rows, cells=rows.cells[mine].reset_index(drop=True), row=rows.row[mine])
+        yield str(name), (own, time[mine].reset_index(drop=True), local[mine])
 
 
 def read_patient(name: str, parts: list[Part], zone: str | None) -> PatientRecord:
@@ -101,7 +100,7 @@ def read_patient(name: str, parts: list[Part], zone: str | None) -> PatientRecor
         if sheet.cells["local"].any():
             sheet.corrections.append(Correction("changed", "no time zone", first.name, int(first.row[0]), "time", "read as UTC"))
     sheet.cells = sheet.cells.drop(columns="local")
-    units = {"mmol/L" if "glucosemmol" in rows.cells else "mg/dL" for rows, _, _ in parts}
+    units = {"mmol/L" if {"glucosemmol", "fingerstickmmol"} & set(rows.cells) else "mg/dL" for rows, _, _ in parts}
     if len(units) > 1:
         raise RecordError("files of one patient have glucose in two units", file=first.file)
     drop_unreadable(sheet, first.fields["time"])
@@ -147,10 +146,10 @@ def check_columns(rows: Rows) -> None:
             raise RecordError(
                 f"expected a column 'value' beside 'channel', found {rows.header}", file=rows.file, row=1, field="value"
             )
-    elif not present & {*CHANNELS, "glucosemmol"}:
+    elif not present & set(AMOUNTS):
         wanted = ", ".join(channel.name for channel in DEVICE_CHANNELS)
         raise RecordError(f"expected a column of {wanted}, or channel and value; found {rows.header}", file=rows.file, row=1)
-    if {"glucose", "glucosemmol"} <= present:
+    if present & {"glucose", "fingerstick"} and present & {"glucosemmol", "fingerstickmmol"}:
         raise RecordError("both glucose and glucose_mmol: expected one of them", file=rows.file, row=1)
 
 
@@ -159,14 +158,15 @@ def cells_of(rows: Rows, time: pd.Series, local: np.ndarray) -> pd.DataFrame:
     if "channel" in rows.cells:
         cells = long_cells(rows, time)
     else:
-        wide = {**CHANNELS, "glucosemmol": "glucose"}
         parts = []
-        for name in [name for name in rows.cells if name in wide]:
-            scale = MG_PER_MMOL if name == "glucosemmol" else 1.0
-            limits = (40.0 / scale, 400.0 / scale) if wide[name] == "glucose" else None
-            part = column(rows, name, wide[name], time, limits=limits)
-            if channel_of(wide[name]).form == "rate":
+        for name in [name for name in rows.cells if name in AMOUNTS]:
+            channel = CHANNELS.get(name, "glucose")
+            scale = MG_PER_MMOL if name.endswith("mmol") else 1.0
+            part = column(rows, name, channel, time, limits=(40.0 / scale, 400.0 / scale) if channel == "glucose" else None)
+            if channel_of(channel).form == "rate":
                 part["duration"] = np.nan
+            if name.startswith("fingerstick"):
+                part["flag"] = (part["flag"] + " fingerstick").str.strip()
             parts.append(part)
         cells = pd.concat(parts, ignore_index=True)
     return cells.assign(local=cells["row"].map(dict(zip(rows.row, local, strict=True))).astype(bool))
@@ -199,12 +199,11 @@ def long_cells(rows: Rows, time: pd.Series) -> pd.DataFrame:
     if "flag" in rows.cells:
         flags = rows.cells["flag"].iloc[index].reset_index(drop=True).str.lower()
         flags = flags.where(~flags.isin(MISSING), "")
-        if not flags.isin(FLAGS).all():
-            row = int(cells["row"][~flags.isin(FLAGS)].iloc[0])
-            raise RecordError(
-                f"expected one of {FLAGS}, found {flags[~flags.isin(FLAGS)].iloc[0]!r}", file=rows.file, row=row, field="flag"
-            )
-        cells["flag"] = flags.where(flags != "", cells["flag"])
+        odd = ~flags.map(lambda words: set(words.split()) <= set(FLAGS)).astype(bool)
+        if odd.any():
+            row, written = int(cells["row"][odd].iloc[0]), flags[odd].iloc[0]
+            raise RecordError(f"expected words of {', '.join(FLAGS)}, found {written!r}", file=rows.file, row=row, field="flag")
+        cells["flag"] = [join_flags(*both) for both in zip(cells["flag"], flags, strict=True)]
     return cells
 
 
@@ -221,27 +220,3 @@ def times(rows: Rows, zone: str | None, day_first: bool | None) -> tuple[pd.Seri
         mine = local & (clocks == clock).to_numpy(dtype=bool)
         utc[mine] = to_utc(parsed["time"][mine], str(clock), file=rows.file)[0]
     return utc.astype("datetime64[ns, UTC]"), local
-
-
-def read_parquet(path: Path) -> Rows:
-    """A Parquet file as rows of text; rows count from 1."""
-    try:
-        frame = pd.read_parquet(path)
-    except Exception as error:  # pyarrow raises many kinds for a file that is none, or is cut short
-        raise RecordError(f"not a Parquet file: {str(error).splitlines()[0][:200]}", file=path) from error
-    fields = {ALIASES.get(key := re.sub(r"[^0-9a-z]", "", str(name).lower()), key): str(name) for name in frame.columns}
-    if len(fields) != len(frame.columns):
-        raise RecordError(f"a column repeats: {list(frame.columns)[:20]}", file=path)
-    if "time" not in fields:
-        raise RecordError(f"expected a column 'time', found {list(frame.columns)[:20]}", file=path, field="time")
-    if frame.empty:
-        raise RecordError("no row", file=path)
-    cells = pd.DataFrame({name: as_text(frame[written]) for name, written in fields.items()}, dtype=object)
-    return Rows(str(path), cells, np.arange(1, len(frame) + 1), fields, False)
-
-
-def as_text(column: pd.Series) -> list[str]:
-    return [
-        "" if missing else value.isoformat() if hasattr(value, "isoformat") else str(value).strip()
-        for value, missing in zip(column, column.isna(), strict=True)
-    ]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -14,8 +15,11 @@ from numpy.typing import NDArray
 
 from careplan.records.events import RecordError
 
+DECIMAL_COMMA = re.compile(r',"-?\d+,\d{1,2}"')  # in a file that commas separate, quoted
 MISSING = {"", "nan", "na", "n/a", "null", "none", "nat", "-", "--"}
 DELIMITERS = ",;\t|"
+
+Source = str | Path | Sequence[Path]  # what a reader takes: a file, a folder, or files of its format
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +47,13 @@ class Rows:
         return Path(self.file).name
 
 
-def find_files(path: str | Path, *patterns: str) -> list[Path]:
-    """The file itself, or those in a folder and below that match one of the patterns; `RecordError` when there is none."""
+def find_files(path: Source, *patterns: str) -> list[Path]:
+    """The file itself, or those in a folder and below that match one of the patterns; `RecordError` when there is none.
+
+    Several files are taken as they are: whoever lists them has looked into them.
+    """
+    if not isinstance(path, (str, Path)):
+        return sorted(path, key=natural)
     path = Path(path)
     try:
         if path.is_dir():
@@ -69,8 +78,11 @@ def normal(header: str) -> str:
     return re.sub(r"[^0-9a-z]", "", header.lower())
 
 
-def read_text(path: Path) -> str:
-    """The file's text (UTF-8, or UTF-16 with a byte order mark); `RecordError` where it is neither, or is empty."""
+def read_text(path: Path, *, fallback: str | None = None) -> str:
+    """The file's text (UTF-8, or UTF-16 with a byte order mark); `RecordError` where it is neither, or is empty.
+
+    fallback: the encoding that a format's older files have where they are not UTF-8.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -81,7 +93,13 @@ def read_text(path: Path) -> str:
         text = data.decode("utf-16") if data[:2] in (b"\xff\xfe", b"\xfe\xff") else data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise RecordError(f"expected UTF-8 text, found byte 0x{data[error.start]:02x}", file=path, row=line) from error
+        problem = RecordError(f"expected UTF-8 text, found byte 0x{data[error.start]:02x}", file=path, row=line)
+        if fallback is None:
+            raise problem from error
+        try:
+            text = data.decode(fallback)
+        except UnicodeDecodeError:
+            raise problem from error
     if not text.strip():
         raise RecordError("the file is empty", file=path)
     if "\x00" in text:
@@ -142,7 +160,7 @@ def read_rows(path: Path, required: Iterable[str] = (), *, aliases: Mapping[str,
         cells,
         np.array([line for line, _ in kept], dtype=np.int64),
         dict(zip(names, header, strict=True)),
-        delimiter != ",",
+        delimiter != "," or DECIMAL_COMMA.search(text) is not None,
         short,
     )
 
@@ -157,6 +175,24 @@ def numbers(texts: Sequence[str], *, decimal_comma: bool = False) -> NDArray[np.
     plain = [text.replace(",", ".") if decimal_comma else text for text in texts]
     values = pd.to_numeric(pd.Series(plain, dtype=object), errors="coerce").to_numpy(dtype=float)
     return np.where(np.isfinite(values), values, np.nan)
+
+
+LIMIT = re.compile(r"(?P<low>low?|<)|(?P<high>hi(?:gh)?|>)")  # the words and signs of what a device could not measure
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+def beyond(text: str) -> tuple[Literal["low", "high"], float] | None:
+    """What "Low", "HI", "<40" or "> 22,2" say: which way, and the limit where they state one, else NaN. None for others."""
+    plain = text.strip().lower().replace(",", ".")
+    sign = LIMIT.match(plain)
+    if sign is None:
+        return None
+    rest = plain[sign.end() :].strip().lstrip("=").strip()
+    if rest and not NUMBER.fullmatch(rest):
+        return None
+    if not rest and sign[0] in "<>":
+        return None
+    return ("low" if sign["low"] else "high"), float(rest) if rest else np.nan
 
 
 DATE = re.compile(

@@ -1,22 +1,38 @@
-"""Where records, regimens, suggestions, reviews and the audit trail are kept. Stands alone: it knows nothing else of careplan."""
+"""Where records, regimens, suggestions, reviews and the audit trail are kept.
+
+Stands alone: of careplan it knows nothing but the settings that say where the audit key is.
+"""
 
 from . import schema
-from .audit import Verification, append, verify
-from .database import Database, StoreError, open_database, upgrade
-from .events import add_events, count_events, data_hash, read_channel, read_events, read_hashed
+from .actors import Actor, local_account
+from .audit import append, number
+from .database import Database, existing_database, open_database, place_of, upgrade
+from .errors import StoreError
+from .events import add_events, count_events, data_hash, read_channel, read_events, read_hashed, remove_events
+from .verification import Finding, Verification, verify
+from .verified import last_verified, note_verified
 
 __all__ = [
+    "Actor",
     "Database",
+    "Finding",
     "StoreError",
     "Verification",
     "add_events",
     "append",
     "count_events",
     "data_hash",
+    "existing_database",
+    "last_verified",
+    "local_account",
+    "note_verified",
+    "number",
     "open_database",
+    "place_of",
     "read_channel",
     "read_events",
     "read_hashed",
+    "remove_events",
     "schema",
     "upgrade",
     "verify",

@@ -1,46 +1,116 @@
-"""An append-only trail of who did what, each entry chained to the one before by its hash.
+"""An append-only trail of who did what, and what of the database each entry covers.
 
-Triggers refuse to change or delete an entry; the chain finds what a privileged user did in spite of them. On PostgreSQL the
-application's role must not own the table, since an owner can disable triggers. Cutting off the newest entries leaves a
-chain that is whole: note the head that `verify` returns elsewhere, and give it back as `expect`.
+Each entry is chained to the one before by its hash, and signed with a key that is not in the database. It holds a digest of every
+row that it made, changed or removed, so that a row which nobody put on record, or which differs from what was, is found
+(`verification`). Triggers refuse to change or delete an entry, and refuse a row that the newest entry does not name.
 """
 
 import hashlib
 import json
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import func, insert, inspect, select
 from sqlalchemy.orm import Session
 
-from .schema import AuditEntry
+from .actors import Actor
+from .notary import Notary
+from .schema import AuditEntry, Base, table_of
+from .seals import Op, seal, unstorable
 
 GENESIS = "0" * 64
+NOTARY, CHECKPOINT = "notary", "checkpoint"  # of `Session.info`: who signs, and whether a checkpoint is due once it is committed
+RECORDED, NUMBERED = "recorded", "numbered"  # of `Session.info`: the rows of the newest entry, and by table the last number given
+BEHIND = timedelta(minutes=1)  # a clock that is set back further than this is on record
+
+Row = TypeVar("Row", bound=Base)
 
 
-@dataclass(frozen=True)
-class Verification:
-    """What walking the chain found: entries walked, the head hash, and the first bad entry in words (`None` when whole)."""
+def append(
+    session: Session,
+    actor: Actor,
+    action: str,
+    *,
+    patient: str | None = None,
+    rows: Sequence[Base] = (),
+    removed: Sequence[Base] = (),
+    checkpoint: bool = False,
+    **detail: Any,
+) -> AuditEntry:
+    """Adds an entry, and then the rows it covers, within a transaction of `Database.write`, whose writers take turns.
 
-    entries: int
-    head: str
-    problem: str | None
-
-
-def append(session: Session, actor: str, action: str, *, patient: str | None = None, **detail: Any) -> AuditEntry:
-    """Adds an entry within a transaction of `Database.write`, whose writers take turns. `detail`: plain JSON values."""
+    rows: new or changed mapped objects, written by this; a new one without a number gets the next. removed: objects, deleted by
+    this. checkpoint: sign the head outside the database, too, once this is committed. detail: plain JSON values. An entry is
+    never earlier than the one before: a clock that was set back is told of in the detail. Raises `ValueError` for a value that
+    JSON or the database cannot hold.
+    """
+    covers = [_seal(row, "made" if new else "changed") for row, new in _told(session, rows)]
+    covers += [_seal(row, "removed") for row in removed]
+    if checkpoint and (notary := session.info.get(NOTARY)) is not None:
+        notary.refuse_if_broken(session.connection())
+    entry = put_on_record(session, actor, action, covers, patient=patient, **detail)
+    session.info[CHECKPOINT] = session.info.get(CHECKPOINT, False) or checkpoint
+    session.add_all(rows)
+    for row in removed:
+        session.delete(row)
+    session.info[RECORDED] = {*rows, *removed}
     session.flush()
-    last = session.execute(select(AuditEntry.id, AuditEntry.hash).order_by(AuditEntry.id.desc()).limit(1)).first()
-    number, previous = last if last is not None else (0, GENESIS)
-    detail = json.loads(json.dumps(detail, allow_nan=False))  # hash what will be read back
+    session.info[RECORDED] = set()
+    return entry
+
+
+def put_on_record(
+    session: Session, actor: Actor, action: str, seals: Sequence[Mapping[str, Any]], *, patient: str | None = None, **detail: Any
+) -> AuditEntry:
+    """Adds an entry alone, with the seals of rows that are written otherwise: by a migration."""
+    connection = session.connection()
+    query = select(AuditEntry.id, AuditEntry.hash, AuditEntry.time).order_by(AuditEntry.id.desc()).limit(1)
+    number, previous, last = connection.execute(query).first() or (0, GENESIS, None)
+    now = datetime.now(UTC)
+    if last is not None and now < last:
+        if last - now > BEHIND:
+            detail["clock"] = now.isoformat(timespec="seconds")
+        now = last
     entry = AuditEntry(
-        id=number + 1, time=datetime.now(UTC), actor=actor, action=action, patient=patient, detail=detail, previous=previous
+        id=number + 1,
+        time=now,
+        actor=actor.name,
+        action=action,
+        patient=patient,
+        detail=json.loads(json.dumps(detail, allow_nan=False)),  # hash what will be read back
+        previous=previous,
+        identity=actor.identity,
+        rows=json.loads(json.dumps(seals)) or None,
+        key=None,
+        signature=None,
     )
     entry.hash = digest(entry)
-    session.add(entry)
-    session.flush()
+    notary: Notary | None = session.info.get(NOTARY)
+    if notary is not None:
+        entry.key, entry.signature = notary.signer.fingerprint, notary.signer.sign(entry.hash)
+    connection.execute(insert(AuditEntry).values(_values(entry)))
     return entry
+
+
+def number(session: Session, row: Row) -> Row:
+    """The row with the next number of its table, where it has none and its key is one. Writers take turns, so it stays free."""
+    table = table_of(type(row))
+    [*key] = table.primary_key.columns
+    if len(key) == 1 and getattr(row, key[0].name) is None:
+        given = session.info.setdefault(NUMBERED, {})
+        highest = session.connection().execute(select(func.max(key[0]))).scalar() or 0
+        given[table.name] = max(highest, given.get(table.name, 0)) + 1
+        setattr(row, key[0].name, given[table.name])
+    return row
+
+
+def only_recorded(session: Session, *_: Any) -> None:
+    """Before a flush: every row in it is covered by an entry. Raises `RuntimeError` for one that is not, which is a bug."""
+    recorded = session.info.get(RECORDED, set())
+    for row in (*session.new, *session.deleted, *(row for row in session.dirty if session.is_modified(row))):
+        if row not in recorded:
+            raise RuntimeError(f"a row of {type(row).__tablename__} is written without an entry of the audit trail: use append")
 
 
 def digest(entry: AuditEntry) -> str:
@@ -54,29 +124,22 @@ def digest(entry: AuditEntry) -> str:
         "detail": entry.detail,
         "previous": entry.previous,
     }
+    body |= {name: value for name in ("identity", "rows") if (value := getattr(entry, name)) is not None}
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def verify(session: Session, *, expect: str | None = None) -> Verification:
-    """Walks the whole chain. `expect`: a head noted earlier, which must still be in it."""
-    previous, count, seen = GENESIS, 0, expect is None or expect == GENESIS
-    for entry in session.scalars(select(AuditEntry).order_by(AuditEntry.id).execution_options(yield_per=1000)):
-        count += 1
-        if entry.id != count:
-            return Verification(count - 1, previous, f"entry {count} is missing: entry {entry.id} follows {count - 1}")
-        if entry.previous != previous:
-            return Verification(
-                count - 1, previous, f"entry {count} does not follow entry {count - 1}: its previous hash differs"
-            )
-        try:
-            intact = digest(entry) == entry.hash
-        except (TypeError, ValueError, AttributeError):
-            intact = False
-        if not intact:
-            return Verification(count - 1, previous, f"entry {count} was changed: its hash does not match")
-        previous = entry.hash
-        seen = seen or previous == expect
-    return Verification(
-        count, previous, None if seen else f"the noted head {expect} is not in the chain: entries were cut off or rewritten"
-    )
+def _told(session: Session, rows: Sequence[Base]) -> list[tuple[Base, bool]]:
+    """Each row, numbered, and whether it is new."""
+    return [(number(session, row), not inspect(row).persistent) for row in rows]
+
+
+def _seal(row: Base, op: Op) -> dict[str, Any]:
+    table, values = table_of(type(row)), _values(row)
+    if op != "removed" and (bad := unstorable(values)):
+        raise ValueError(f"{table.name}: {bad} is {values[bad]}, expected a finite number")
+    return seal(table, values, op)
+
+
+def _values(row: Base) -> dict[str, Any]:
+    return {column.name: getattr(row, column.name) for column in table_of(type(row)).columns}

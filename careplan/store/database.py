@@ -2,9 +2,9 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -19,24 +19,34 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from .audit import CHECKPOINT, NOTARY, only_recorded
+from .errors import StoreError
+from .keys import Signer, default_signer
+from .notary import Notary
+
 MIGRATIONS = Path(__file__).parents[2] / "migrations"  # beside the package, in a checkout and in a wheel alike
 BUSY_SECONDS = 30.0
 WRITE_LOCK = 7_391_001  # PostgreSQL's advisory lock, held until the transaction ends
 
 
-class StoreError(RuntimeError):
-    """The database cannot be opened, read or written. What was being written is not kept."""
-
-
 @dataclass(frozen=True)
 class Database:
-    """An open database. `read` and `write` give sessions; a write is one transaction, kept whole or not at all."""
+    """An open database. `read` and `write` give sessions; a write is one transaction, kept whole or not at all.
+
+    notary: signs what is written; None where nothing can be kept beside the database, which is in memory then.
+    """
 
     engine: Engine
+    notary: Notary | None = None
 
     @property
     def url(self) -> str:
         return self.engine.url.render_as_string(hide_password=True)
+
+    @property
+    def place(self) -> str:
+        """The address without a password, the same from whichever folder it is named."""
+        return place_of(self.engine)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -48,36 +58,94 @@ class Database:
     def write(self) -> Iterator[Session]:
         """A session committed at the end, rolled back on any error. Writers take turns: a second one waits.
 
-        Raises `StoreError` when the disk is full or another writer does not finish within `BUSY_SECONDS`.
+        Every row is written by `append`, with its entry. Raises `StoreError` when the disk is full, another writer does not
+        finish within `BUSY_SECONDS`, or a checkpoint is due and the trail no longer holds what was signed.
         """
-        writer = self.engine.execution_options(writer=True)
-        with _explained(self.url), Session(writer, expire_on_commit=False) as session, session.begin():
+        writer, notary = self.engine.execution_options(writer=True), self.notary
+        with _explained(self.url), Session(writer, expire_on_commit=False, autoflush=False) as session, session.begin():
+            session.info[NOTARY] = notary
+            event.listen(session, "before_flush", only_recorded)
             _take_turn(session.connection())
+            if notary is not None and notary.due:
+                notary.refuse_if_broken(session.connection())
             yield session
+        if notary is not None and CHECKPOINT in session.info:
+            notary.behind = True
+            if session.info[CHECKPOINT] or notary.due:
+                self.note()
+
+    def note(self) -> None:
+        """Signs a checkpoint of what is committed."""
+        if self.notary is not None:
+            with _explained(self.url), self.engine.connect() as connection:
+                self.notary.note(connection)
 
     def close(self) -> None:
-        self.engine.dispose()
+        """Lets go of the database, with a checkpoint where something was written since the last."""
+        try:
+            if self.notary is not None and self.notary.behind:
+                self.note()
+        finally:
+            self.engine.dispose()
 
 
-def open_database(url: str) -> Database:
+def open_database(url: str, *, signer: Callable[[], Signer] = default_signer) -> Database:
     """The database at an SQLAlchemy URL, or at a path (SQLite), created if new and migrated to this version's schema.
 
-    Raises `StoreError` when it is not a careplan database, was made by a newer careplan, or cannot be reached.
+    signer: who signs the audit trail; by default the key that the settings name, made where there is none. Raises `StoreError`
+    when it is not a careplan database, was made by a newer careplan, cannot be reached, or the key cannot be read.
     """
     database = Database(make_engine(url))
     try:
+        if database.engine.url.get_backend_name() != "sqlite" or database.engine.url.database not in (None, "", ":memory:"):
+            database = replace(database, notary=Notary(signer(), database.place))
         with _explained(database.url):
-            if not _up_to_date(database.engine):
-                upgrade(database)
+            before = None if _up_to_date(database.engine) else upgrade(database)
+        if database.notary is not None:
+            with _explained(database.url), database.engine.connect() as connection:
+                if before is not None and before[0] is None:
+                    database.notary.note(connection, new=True)
+                else:
+                    database.notary.resume(connection)
     except StoreError:
-        database.close()
+        database.engine.dispose()
         raise
     return database
+
+
+def place_of(engine: Engine) -> str:
+    """An engine's address without a password, the same from whichever folder it is named."""
+    name = engine.url.database
+    if engine.dialect.name == "sqlite" and name:
+        return f"sqlite:///{Path(name).resolve()}"
+    return engine.url.render_as_string(hide_password=True)
+
+
+def existing_database(url: str) -> Engine:
+    """An engine for a database that is there and of this version's schema. Makes and migrates nothing.
+
+    Raises `StoreError` where there is none, it is not careplan's, or its schema is another.
+    """
+    engine = make_engine(url, make=False)
+    place = engine.url.render_as_string(hide_password=True)
+    try:
+        with _explained(place), engine.connect() as connection:
+            tables, found = inspect(connection).get_table_names(), revision(connection)
+        head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+        if "audit" not in tables and found is None:
+            raise StoreError(f"{place}: not a careplan database; it holds {', '.join(tables[:5]) or 'no tables'}")
+        if found is not None and found != head:
+            raise StoreError(f"{place}: is at revision {found}, this careplan expects {head}: run `careplan db upgrade`")
+    except StoreError:
+        engine.dispose()
+        raise
+    return engine
 
 
 def upgrade(database: Database) -> tuple[str | None, str]:
     """Migrates to the newest schema in one transaction; returns the revision before and after."""
     config = Config()
+    config.attributes["notary"] = database.notary
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     with _explained(database.url), database.engine.execution_options(writer=True).begin() as connection:
         _take_turn(connection)
@@ -107,14 +175,19 @@ def _up_to_date(engine: Engine) -> bool:
         return revision(connection) == ScriptDirectory(str(MIGRATIONS)).get_current_head()
 
 
-def make_engine(url: str) -> Engine:
-    """An engine for a URL or a path; connections with the execution option `writer` take SQLite's write lock at once."""
+def make_engine(url: str, *, make: bool = True) -> Engine:
+    """An engine for a URL or a path; connections with the execution option `writer` take SQLite's write lock at once.
+
+    make: SQLite makes a file that is not there. Raises `StoreError` for what is no address, or a file that should be there.
+    """
     if "://" not in url:
         url = f"sqlite:///{Path(url).expanduser()}"
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite":
             if parsed.database and parsed.database != ":memory:":
+                if not make and not Path(parsed.database).is_file():
+                    raise StoreError(f"{parsed.database}: there is no database")
                 Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
             engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS}, json_serializer=_json)
             event.listen(engine, "connect", _configure_sqlite)

@@ -7,10 +7,13 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import func, insert, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
-from .schema import UNTIL_NEXT, Event, ImportBatch
+from .actors import Actor
+from .audit import append, number
+from .schema import KEPT, TAKEN_BACK, UNTIL_NEXT, Event, ImportBatch, table_of
+from .seals import digests
 
 KEY = ["channel", "time", "value", "duration", "repeat"]
 KEYED = tuple(getattr(Event, name) for name in KEY)  # the order in which they lie in the table, so that reading sorts nothing
@@ -22,15 +25,18 @@ def add_events(
     patient: str,
     events: pd.DataFrame,
     *,
+    actor: Actor,
     source: str,
+    run: str | None = None,
     files: Sequence[str] = (),
     report: Mapping[str, Any] | None = None,
     corrections: Sequence[Sequence[Any]] = (),
 ) -> dict[str, int]:
-    """Adds what is new of a canonical table, as one import batch; returns how many by channel. Nothing new leaves no batch.
+    """Adds what is new of a canonical table, as one audited import batch; returns how many by channel. Nothing new, no batch.
 
-    events: columns time (UTC), channel, value, duration (minutes, NaN until the next), flag, origin. The caller holds the
-    write transaction and has added the patient. Raises `ValueError` for a value that is not finite.
+    events: columns time (UTC), channel, value, duration (minutes, NaN until the next), flag, origin, and product where known.
+    run: names the import that this batch is one patient's part of. The caller holds the write transaction and has added the
+    patient. Raises `ValueError` for a value that is not finite.
     """
     fresh = new_events(session, patient, events)
     added = {str(channel): int(count) for channel, count in fresh["channel"].value_counts().sort_index().items()}
@@ -42,12 +48,26 @@ def add_events(
             files=list(files),
             report={"events_added": added, "events_known": len(events) - len(fresh), **(report or {})},
             corrections=[list(correction) for correction in corrections],
+            run=run,
+            state=KEPT,
         )
-        session.add(batch)
-        session.flush()
-        rows = cast(list[dict[str, Any]], fresh.assign(patient=patient, batch=batch.id).to_dict("records"))
-        session.connection().execute(insert(Event), rows)
+        table = table_of(Event)
+        names = [column.name for column in table.columns]
+        rows = fresh.assign(patient=patient, batch=number(session, batch).id).sort_values(KEY, kind="stable")[names]
+        batch.digest = digests(table, [list(rows.itertuples(index=False, name=None))])[batch.id]
+        append(session, actor, "imported", patient=patient, rows=[batch], source=source, files=list(files), events_added=added)
+        session.connection().execute(insert(Event), cast(list[dict[str, Any]], rows.to_dict("records")))
     return added
+
+
+def remove_events(session: Session, batch: ImportBatch, *, actor: Actor, reason: str) -> int:
+    """Takes a batch back: its events are removed, the batch stays as `TAKEN_BACK`, both on record; returns how many events.
+
+    Events that another batch added are not touched, also where this batch's source held them too.
+    """
+    batch.state, batch.digest = TAKEN_BACK, {}
+    append(session, actor, "taken back", patient=batch.patient, rows=[batch], reason=reason)
+    return session.connection().execute(delete(Event).where(Event.batch == batch.id)).rowcount
 
 
 def new_events(session: Session, patient: str, events: pd.DataFrame) -> pd.DataFrame:
@@ -60,6 +80,7 @@ def new_events(session: Session, patient: str, events: pd.DataFrame) -> pd.DataF
             "duration": events["duration"].fillna(UNTIL_NEXT),
             "flag": events["flag"],
             "origin": events["origin"],
+            "product": events.get("product", ""),
         }
     )
     if not np.isfinite(table["value"]).all():
@@ -82,7 +103,7 @@ def read_events(
     end: datetime | None = None,
 ) -> pd.DataFrame:
     """A patient's canonical table, sorted by time; `start` inclusive, `end` exclusive."""
-    names = ["time", "channel", "value", "duration", "flag", "origin"]
+    names = ["time", "channel", "value", "duration", "flag", "origin", "product"]
     query = select(*(getattr(Event, name) for name in names)).where(Event.patient == patient)
     if channels is not None:
         query = query.where(Event.channel.in_(channels))
@@ -96,10 +117,10 @@ def read_events(
 
 def read_hashed(session: Session, patient: str) -> tuple[pd.DataFrame, str]:
     """All of `read_events` and the `data_hash`, the events being fetched once."""
-    query = select(*HASHED, Event.origin).where(Event.patient == patient).order_by(*KEYED)
+    query = select(*HASHED, Event.origin, Event.product).where(Event.patient == patient).order_by(*KEYED)
     rows = session.connection().execute(query).all()
-    channel, time, value, duration, flag, origin = (_field(rows, index) for index in range(6))
-    return _table([time, channel, value, duration, flag, origin]), _digest([tuple(row[:5]) for row in rows])
+    channel, time, value, duration, flag, origin, product = (_field(rows, index) for index in range(7))
+    return _table([time, channel, value, duration, flag, origin, product]), _digest([tuple(row[:5]) for row in rows])
 
 
 def _field(rows: Sequence[Any], index: int) -> list[Any]:
@@ -108,7 +129,7 @@ def _field(rows: Sequence[Any], index: int) -> list[Any]:
 
 def _table(columns: Sequence[Sequence[Any]]) -> pd.DataFrame:
     """Columns of events in the order of their key, as a canonical table, sorted by time."""
-    time, channel, value, duration, flag, origin = columns
+    time, channel, value, duration, flag, origin, product = columns
     length = np.array(duration, dtype=np.float64)
     table = pd.DataFrame(
         {
@@ -118,6 +139,7 @@ def _table(columns: Sequence[Sequence[Any]]) -> pd.DataFrame:
             "duration": np.where(length == UNTIL_NEXT, np.nan, length),
             "flag": pd.Series(flag, dtype=object),
             "origin": pd.Series(origin, dtype=object),
+            "product": pd.Series(product, dtype=object),
         }
     )
     return table.take(np.argsort(np.array(time, dtype=np.int64), kind="stable")).reset_index(drop=True)

@@ -3,10 +3,14 @@
 Times that people read are `DateTime` in UTC; an event's time is an integer, microseconds since 1970 UTC, because a
 recording has tens of thousands of them. `audit`, `suggestion`, `review` and `regimen` are append-only: triggers refuse to
 change their rows.
+
+Every table is covered by the audit trail without being named anywhere: an entry holds a digest of each row it made, changed or
+removed (`seals`). A table whose rows are too many for that declares, under `info`, which column names the row of another table
+that holds one digest over all of them (`BATCHED`), and by which column that digest is parted.
 """
 
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from sqlalchemy import (
     JSON,
@@ -18,8 +22,10 @@ from sqlalchemy import (
     Index,
     MetaData,
     SmallInteger,
+    Table,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -31,7 +37,9 @@ NAMING = {
     "pk": "pk_%(table_name)s",
 }
 
+BATCHED = "batched"  # a key of `Table.info`: (the column that names the batch, the column by which its digest is parted)
 UNTIL_NEXT = -1.0  # an event's duration when it lasts until the next event of its channel (NaN in a canonical table)
+KEPT, TAKEN_BACK = "kept", "taken back"  # the states of an import batch
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -56,6 +64,11 @@ class Base(DeclarativeBase):
     type_annotation_map: ClassVar = {datetime: UTCDateTime, float: Double, dict[str, Any]: JSON, list[Any]: JSON}
 
 
+def table_of(kind: type[Base]) -> Table:
+    """The table of a mapped class."""
+    return cast(Table, kind.__table__)
+
+
 class Patient(Base):
     __tablename__ = "patient"
 
@@ -68,17 +81,24 @@ class Patient(Base):
 
 
 class ImportBatch(Base):
-    """One patient's part of one import that added something. `corrections`: every row the reader dropped or changed."""
+    """One patient's part of one import that added something. `corrections`: every row the reader dropped or changed.
+
+    run: the same for all patients of one import (NULL in batches kept before runs had a name). state: `KEPT`, or `TAKEN_BACK`
+    once its events are removed. digest: by channel, SHA-256 of the batch's events in the order of their key.
+    """
 
     __tablename__ = "import_batch"
 
-    id: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     patient: Mapped[str] = mapped_column(ForeignKey("patient.id"), index=True)
     source: Mapped[str]
     created: Mapped[datetime]
     files: Mapped[list[Any]]
     report: Mapped[dict[str, Any]]
     corrections: Mapped[list[Any]]
+    run: Mapped[str | None]
+    state: Mapped[str] = mapped_column(server_default=KEPT)
+    digest: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
 
 
 class Event(Base):
@@ -87,7 +107,10 @@ class Event(Base):
     """
 
     __tablename__ = "event"
-    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - one B-tree, clustered by patient, channel and time
+    __table_args__ = {  # noqa: RUF012
+        "sqlite_with_rowid": False,  # one B-tree, clustered by patient, channel and time
+        "info": {BATCHED: ("batch", "channel")},
+    }
 
     patient: Mapped[str] = mapped_column(ForeignKey("patient.id"), primary_key=True)
     channel: Mapped[str] = mapped_column(primary_key=True)
@@ -98,15 +121,18 @@ class Event(Base):
     flag: Mapped[str]
     origin: Mapped[str]
     batch: Mapped[int] = mapped_column(ForeignKey("import_batch.id"))
+    product: Mapped[str] = mapped_column(server_default=text("''"))  # the insulin's brand, where the source names one
 
 
 class RegimenVersion(Base):
-    """What is prescribed from a time on. `source`: "stated", "estimated", "suggestion 12"; `body`: the regimen as JSON."""
+    """What is prescribed from a time on, and not before. `source`: "stated", "estimated", "suggestion 12"; `body`: the regimen as
+    JSON.
+    """
 
     __tablename__ = "regimen"
     __table_args__ = (Index(None, "patient", "valid_from"),)
 
-    id: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     patient: Mapped[str] = mapped_column(ForeignKey("patient.id"))
     valid_from: Mapped[datetime]
     created: Mapped[datetime]
@@ -132,7 +158,7 @@ class Suggestion(Base):
     __tablename__ = "suggestion"
     __table_args__ = (Index(None, "patient", "created"),)
 
-    id: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     patient: Mapped[str] = mapped_column(ForeignKey("patient.id"))
     kind: Mapped[str]
     created: Mapped[datetime]
@@ -141,7 +167,7 @@ class Suggestion(Base):
 
 
 class Draft(Base):
-    """Undecided work of one reviewer on one suggestion; gone once it is signed."""
+    """Undecided work of one reviewer (`str` of an `Actor`) on one suggestion; gone once it is signed."""
 
     __tablename__ = "draft"
 
@@ -152,12 +178,14 @@ class Draft(Base):
 
 
 class Review(Base):
-    """A signed decision on a suggestion, and the regimen version it made, if any."""
+    """A signed decision on a suggestion, and the regimen version it made, if any. `identity`: how the reviewer is known, as in
+    an `AuditEntry`; NULL for reviews signed before that was on record.
+    """
 
     __tablename__ = "review"
     __table_args__ = (UniqueConstraint("suggestion"),)
 
-    id: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     suggestion: Mapped[int] = mapped_column(ForeignKey("suggestion.id"))
     patient: Mapped[str] = mapped_column(ForeignKey("patient.id"), index=True)
     reviewer: Mapped[str]
@@ -165,10 +193,16 @@ class Review(Base):
     meaning: Mapped[str]
     decisions: Mapped[list[Any]]
     regimen: Mapped[int | None] = mapped_column(ForeignKey("regimen.id"))
+    identity: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class AuditEntry(Base):
-    """One thing that happened. Each entry's hash covers the entry and the hash before it."""
+    """One thing that happened. Each entry's hash covers the entry and the hash before it.
+
+    identity: how the actor is known: kind, issuer, subject (`actors.Actor`). rows: the seals of the rows that this entry made,
+    changed or removed (`seals.seal`). key, signature: Ed25519 over the hash, and the fingerprint of the key. All four are NULL
+    in entries made before they were on record.
+    """
 
     __tablename__ = "audit"
 
@@ -180,3 +214,7 @@ class AuditEntry(Base):
     detail: Mapped[dict[str, Any]]
     previous: Mapped[str]
     hash: Mapped[str]
+    identity: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    rows: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
+    key: Mapped[str | None]
+    signature: Mapped[str | None]

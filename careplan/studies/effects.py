@@ -23,7 +23,7 @@ from careplan.world import calibration
 from careplan.world.corpus import Branches, Corpus
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation, personalise
-from cohorts.physiology import Body, Inputs, Physiology, advance
+from cohorts.bodies import Body, Equations, Inputs, advance
 from cohorts.policies import Behaviour
 from cohorts.population import GROUPS, Population, join, sample_population
 from cohorts.replay import KEEP, Change, Replay, branch, replay
@@ -175,7 +175,7 @@ def twin(candidates: Population) -> Estimator:
     """
     who, back = candidates.physiology, steps(240, GLUCOSE.step)
 
-    def live(physiology: Physiology, body: Body, doses: Tensor) -> tuple[Tensor, list[Body]]:
+    def live(physiology: Equations, body: Body, doses: Tensor) -> tuple[Tensor, list[Body]]:
         """Doses `[N, T, 3]` of carbohydrate g, rapid and long-acting insulin U, in open loop -> sensed levels `[N, T]`, and the
         body before every `KEEP`th row."""
         levels, bodies, ones = [], [], torch.ones(len(doses))

@@ -35,7 +35,7 @@ from careplan.world.loaded import code_version
 from cohorts.catalogue import POLICIES as BASELINES
 from cohorts.catalogue import refuse_for
 from cohorts.policies import Policy
-from cohorts.population import COHORTS, Cohort, Population, sample_population
+from cohorts.population import NAMED, Cohort, Population, sample_population
 from cohorts.replay import Replay, replay
 from cohorts.scenarios import LIVES, ROWS
 from cohorts.sensors import SENSORS
@@ -66,13 +66,12 @@ def arguments_of(
     groups: list[Cohort] = []
     for text in population:
         group, _, count = text.partition(":")
-        found = next((each for each in COHORTS if each == group), None)
-        if found is None or not count.isdecimal() or int(count) < 1:
-            raise ClinicError(f"population {text!r}: expected GROUP:PEOPLE, such as adult:1000, of {', '.join(COHORTS)}")
+        if group not in NAMED or not count.isdecimal() or int(count) < 1:
+            raise ClinicError(f"population {text!r}: expected GROUP:PEOPLE, such as adult:1000, of {', '.join(NAMED)}")
         if group in people:
             raise ClinicError(f"population {text!r}: {group} was named before")
         people[group] = int(count)
-        groups.append(found)
+        groups.append(NAMED[group][1])
     named: list[tuple[str, str, Collection[str]]] = [("policy", name, POLICIES) for name in policies]
     for kind, name, known in [*named, ("life", life, LIVES), ("sensor", sensor, SENSORS)]:
         if name not in known:
@@ -125,8 +124,8 @@ def people_of(arguments: Arguments, block: Block) -> Population:
     """A whole block's people, who depend on the seed, the group and the block's number alone (and on how many are mis-set, or on
     pens): the last block of a small cohort is lived whole, so that ten adults are the first ten of a thousand."""
     seed = _seeds(arguments, block)[0]
-    group = next(group for group in COHORTS if group == block.group)
-    people = sample_population(group, arguments.block, seed, mis_set=arguments.mis_set, pens=arguments.pens)
+    family, group = NAMED[block.group]
+    people = sample_population(group, arguments.block, seed, mis_set=arguments.mis_set, pens=arguments.pens, family=family)
     first = block.number * arguments.block
     return replace(people, names=tuple(person_name(block.group, first + index) for index in range(len(people))))
 
@@ -218,7 +217,7 @@ def _people(lived: Replay, block: Block) -> pd.DataFrame:
         "eaten": lived.eaten.sum(1) / days,
     }
     count = block.count
-    names = {"policy": block.policy, "person": people.names[:count], "group": people.groups[:count], "pens": people.pens[:count]}
+    names = {"policy": block.policy, "person": people.names[:count], "group": [block.group] * count, "pens": people.pens[:count]}
     known = pd.DataFrame(names | {name: values[:count].numpy() for name, values in numbers.items()})
     return known.join(judged(lived.glucose[:count].double().numpy(), lived.reading[:count].double().numpy()).astype(np.float32))
 

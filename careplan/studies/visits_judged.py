@@ -14,7 +14,7 @@ from torch import Tensor
 from careplan.studies.cohorts import EVERYONE, SETTINGS, bootstrap
 from careplan.therapies.glucose.declaration import BLOCKS, DAY, Group, Regimen
 from cohorts.autotune import Settings, autotuned
-from cohorts.physiology import Body
+from cohorts.bodies import Body
 from cohorts.policies import Behaviour, Doses, Seen
 from cohorts.population import GROUPS, Population, join, sample_population
 from cohorts.replay import START, Drawn, Living, Replay, Row

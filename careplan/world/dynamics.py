@@ -40,6 +40,10 @@ RETURN = 0.0024  # a minute: of a level's distance to the usual, what goes by it
 # As virtual patients show when it is free: the supply over what a level at rest needs of it, how gradually it runs out over the
 # same, and the share of a lowering dose that acts on it.
 SUPPLY, SOFTNESS, STOPPING = 2.5, 0.75, 0.43
+# Where the structure of a body is the patient's own, so many numbers of the code follow the time constants: the log of the supply
+# over the typical one, the log odds of the share of a dose that stops it, and of how far insulin's effect goes with the level.
+STRUCTURE = 3
+MULTIPLE = -1.0  # log odds of the last, in whom nothing is known
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,9 +264,15 @@ class Planned(Flow):
 
     WIDTH = 32  # of the gains
 
-    def __init__(self, therapy: Therapy, *, latent: int, hidden: int, code: int, evidence: int) -> None:
+    def __init__(
+        self, therapy: Therapy, *, latent: int, hidden: int, code: int, evidence: int, structure: bool = False
+    ) -> None:
         super().__init__(therapy, latent=latent, hidden=hidden, code=code, evidence=evidence)
-        named = SLOWNESS + len(therapy.pools)
+        first = SLOWNESS + len(therapy.pools)
+        self.structure = slice(first, first + STRUCTURE) if structure else None
+        named = first + STRUCTURE * structure
+        channel = therapy.channel(therapy.regulated)
+        self.relative = channel.scale / max(channel.center, channel.scale)  # of a level by one, over the level that counts as 0
         self.causes = [*range(4 + named), *range(4 + code + 2, 4 + code + 2 + len(self.disturbances))]
         self.cause = nn.Linear(len(self.causes), self.WIDTH)
         self.from_level = nn.Linear(3, self.WIDTH, bias=False)
@@ -285,24 +295,37 @@ class Planned(Flow):
         gains = self.gain(F.silu(features[..., 1:] + self.from_level(bent(level)))).clamp(-2.5, 1.5)
         lower, raises, supply, stop = gains.exp().unbind(-1)
         whole = self.gains[0] * torch.exp(0.5 * code[..., SENSITIVITY])
-        lower, stop = (1 - STOPPING) * whole * lower, STOPPING * whole * stop
+        stopping: Tensor | float = STOPPING
+        running: Tensor | float = SUPPLY
+        returning = 0.5 * code[..., RETURNING]
+        if self.structure is not None:
+            of_supply, of_share, of_level = code[..., self.structure].unbind(-1)
+            stopping = torch.sigmoid(math.log(STOPPING / (1 - STOPPING)) + of_share)
+            running, returning = SUPPLY * torch.exp(0.5 * of_supply), code[..., RETURNING]
+            multiple = torch.sigmoid(MULTIPLE + of_level)
+            whole = whole * (1 + multiple * self.relative * level).clamp(min=0.1)
+        lower, stop = (1 - stopping) * whole * lower, stopping * whole * stop
         raises = self.gains[1] * torch.exp(0.5 * code[..., RAISING]) * raises
-        back = RETURN * torch.exp(0.5 * code[..., RETURNING]) * level
+        back = RETURN * torch.exp(returning) * level
         soft = SOFTNESS * self.rest
-        supplied = soft * F.softplus((SUPPLY * self.rest * supply - back - stop * low) / soft)
+        supplied = soft * F.softplus((running * self.rest * supply - back - stop * low) / soft)
         if frozen is not None:
             parts = (lower, raises, back, supplied)
             lower, raises, back, supplied = (torch.where(frozen, part.detach(), part) for part in parts)
-        used = (1 - SUPPLY) * self.rest - 0.5 * back  # by the body itself, of what it supplies
+        used = (1 - running) * self.rest - 0.5 * back  # by the body itself, of what it supplies
         return used + 0.02 * drift + supplied - lower * low + raises * high
 
 
 class Dynamics(nn.Module):
     """Pools, trend, and the two flows: under a plan of our own, and as foreseen."""
 
-    def __init__(self, therapy: Therapy, *, latent: int, hidden: int, code: int, evidence: int) -> None:
+    def __init__(
+        self, therapy: Therapy, *, latent: int, hidden: int, code: int, evidence: int, structure: bool = False
+    ) -> None:
         super().__init__()
         self.absorption = Absorption(therapy)
         self.trend = Trend()
-        self.planned = Planned(therapy, latent=latent, hidden=hidden, code=code, evidence=evidence)
+        self.planned = Planned(
+            therapy, latent=latent, hidden=hidden, code=code, evidence=evidence, structure=structure
+        )
         self.foreseen = Foreseen(therapy, latent=latent, hidden=hidden, code=code, evidence=evidence)

@@ -13,7 +13,7 @@ from torchdiffeq import odeint
 
 from careplan.series import Window
 from careplan.therapy import Therapy
-from careplan.world.dynamics import HIGHEST, LOWEST, NOTHING, PLAN, Dynamics, Flow, State
+from careplan.world.dynamics import HIGHEST, LOWEST, NOTHING, PLAN, SLOWNESS, STRUCTURE, Dynamics, Flow, State
 from careplan.world.encoder import DAY, Encoder, Evidence
 from careplan.world.heads import Spread
 
@@ -26,7 +26,8 @@ SOLVER = {"method": "dopri5", "rtol": 1e-4, "atol": 1e-6}  # at arbitrary times;
 class Shape:
     """Sizes. context: rows before now that the pools are filled from, of which the encoder reads the last `memory`.
 
-    patch: rows a patch; interval: minutes an integration step.
+    patch: rows a patch; interval: minutes an integration step. structure: whether the patient code holds the structure of the
+    body too (`dynamics.STRUCTURE` more of its numbers have a meaning).
     """
 
     latent: int = 64
@@ -37,6 +38,7 @@ class Shape:
     context: int = 288
     memory: int = 144
     interval: float = 15.0
+    structure: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +72,8 @@ class WorldModel(nn.Module):
         self.therapy, self.shape = therapy, shape or Shape()
         sizes = self.shape
         self.encoder = Encoder(therapy, latent=sizes.latent, hidden=sizes.hidden, patch=sizes.patch)
-        self.dynamics = Dynamics(therapy, latent=sizes.latent, hidden=sizes.hidden, code=sizes.code, evidence=sizes.evidence)
+        sides = {"latent": sizes.latent, "hidden": sizes.hidden, "code": sizes.code, "evidence": sizes.evidence}
+        self.dynamics = Dynamics(therapy, **sides, structure=sizes.structure)
         self.habits = nn.Linear(HABITS, sizes.code)
         self.correct = nn.Linear(sizes.latent, 2)  # the level now: where unmeasured, and what the last reading missed
         self.evidence = Evidence(len(therapy.pools) + len(therapy.channels), sizes.latent + 1, sizes.evidence)
@@ -89,6 +92,11 @@ class WorldModel(nn.Module):
         self.register_buffer("code_covariance", torch.eye(sizes.code))
         self.register_buffer("z_mean", torch.zeros(sizes.latent))
         self.register_buffer("z_covariance", torch.eye(sizes.latent))
+
+    @property
+    def named(self) -> int:
+        """How many numbers of the code say what doses do; the rest are free."""
+        return SLOWNESS + len(self.therapy.pools) + STRUCTURE * self.shape.structure
 
     # What the patient received, as shares of a day's treatment.
 

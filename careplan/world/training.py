@@ -16,7 +16,7 @@ from careplan.series import Window, split
 from careplan.therapy import Therapy
 from careplan.world import losses
 from careplan.world.corpus import Branches, Corpus
-from careplan.world.dynamics import NOTHING, PLAN, RECORD, SLOWNESS, State
+from careplan.world.dynamics import NOTHING, PLAN, RECORD, State
 from careplan.world.futures import Futures, abduct
 from careplan.world.model import Shape, WorldModel
 
@@ -68,8 +68,7 @@ class Training(L.LightningModule):
         self.recipe, self.corpus, self.branches, self.real = recipe, corpus, branches, real
         self.codes = nn.Embedding(len(corpus), self.model.shape.code)
         nn.init.zeros_(self.codes.weight)
-        pools = len(therapy.pools)
-        self.named = SLOWNESS + pools  # numbers of the code that say what doses do
+        self.named = self.model.named
         # What sets virtual patients apart, in those numbers of the code that are free: gains and time constants are learned from
         # them for everyone.
         self.virtual = nn.Parameter(torch.zeros(self.model.shape.code - self.named))

@@ -105,9 +105,9 @@ def abstentions(
 ) -> tuple[str, ...]:
     """Why no suggestion can be made; empty when one can."""
     reasons = []
-    if days < gate.days:
+    if not days >= gate.days:  # written so that NaN closes the gate
         reasons.append(f"too little data: {days:.1f} days recorded, {gate.days:.0f} needed")
-    if active < gate.active:
+    if not active >= gate.active:
         reasons.append(f"too many gaps: {active:.0f} % of readings present, {gate.active:.0f} % needed")
     if not dosed:
         reasons.append("no doses are logged: what treatment does to this patient cannot be told")

@@ -95,7 +95,7 @@ def test_a_clinician_reviews_a_patient(browser: webdriver.Chrome, address: str, 
     notice(browser)
     click(browser, "Accept")
     wait(browser, lambda: "1 of 3 lines decided" in text(browser))
-    assert [decision.verdict for decision in load_draft(db, 1, ADA.signature)] == ["accept"]
+    assert [decision.verdict for decision in load_draft(db, 1, ADA.actor)] == ["accept"]
 
     browser.refresh()  # the session is gone; the address and the draft are not
     enter(browser)
@@ -110,7 +110,7 @@ def test_a_clinician_reviews_a_patient(browser: webdriver.Chrome, address: str, 
     assert "4 Mar 12:05" in visible(browser, ".cp-moments").text
     click(browser, "Reject")
     wait(browser, lambda: "1 of 2 lines decided" in text(browser))
-    assert [decision.verdict for decision in load_draft(db, 4, ADA.signature)] == ["reject"]
+    assert [decision.verdict for decision in load_draft(db, 4, ADA.actor)] == ["reject"]
 
     for page, heading in (("Record", "Record of patient ann"), ("Cohorts", "Cohorts"), ("Audit trail", "Audit trail")):
         click(browser, page)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from app.access import Reviewer
 from careplan.clinic import Database, audit_trail, load_draft, load_regimen, review_page, save_draft, save_suggestion
 from careplan.store import StoreError
 from careplan.suggestion import Decision
@@ -13,7 +14,7 @@ BASAL, RATIO, FACTOR = "basal@360", "carb_ratio@360", "correction_factor@660"
 
 
 def kept(db: Database) -> dict[str, Decision]:
-    return {decision.key: decision for decision in load_draft(db, 1, ADA.signature)}
+    return {decision.key: decision for decision in load_draft(db, 1, ADA.actor)}
 
 
 def test_a_choice_is_in_the_database_at_once(review: Start, db: Database) -> None:
@@ -133,7 +134,7 @@ def test_signing_prescribes_and_shows_it_from_the_database(review: Start, db: Da
     assert regimen.basal == (0.8, 0.9, 0.9, 0.7)
     assert regimen.carb_ratio == (10.0, 9.0, 11.0, 12.0)
     assert regimen.correction_factor[2] == 60.0
-    assert ("signed", ADA.signature) in [(entry.action, entry.actor) for entry in audit_trail(db, "ann")]
+    assert ("signed", ADA.actor.name) in [(entry.action, entry.actor) for entry in audit_trail(db, "ann")]
 
     again = shown(review())
     assert "prescribed **0.90 U/h**" in again
@@ -155,7 +156,7 @@ def test_what_another_replaced_meanwhile_is_not_signed_over(review: Start, db: D
 
 
 def test_the_draft_of_another_is_taken_up(review: Start, db: Database) -> None:
-    save_draft(db, 1, (Decision(key=BASAL, verdict="accept", value=0.9),), "Grace Hopper (physician)")
+    save_draft(db, 1, (Decision(key=BASAL, verdict="accept", value=0.9),), Reviewer("Grace Hopper", "Physician").actor)
     at = review()
     assert at.button_group(key=f"verdict:1:{BASAL}").value == "accept"
     assert press(at, "Sign off").title[0].value == "careplan"

@@ -68,7 +68,7 @@ def test_a_decision_is_signed_and_on_record(db: Database) -> None:
         Decision(key="temp_basal@60", verdict="reject", value=1.0, reason="no need then"),
     )
     assert "for the hours after 2024-03-14 12:00 UTC, and I prescribe Bolus, now: 4 U." in signed.meaning
-    assert (audit_trail(db, "cyd")[0].action, audit_trail(db, "cyd")[0].actor) == ("signed", ADA.signature)
+    assert (audit_trail(db, "cyd")[0].action, audit_trail(db, "cyd")[0].actor) == ("signed", ADA.actor.name)
     assert review_page(db, "cyd").history == ()  # a review of settings is another thing
 
 

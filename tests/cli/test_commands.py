@@ -20,8 +20,7 @@ from careplan import cli
 from careplan.cli import app
 from careplan.records.events import Correction, PatientRecord, RecordError
 from careplan.store import open_database
-
-from .clinic.build import record
+from tests.clinic.build import record
 
 Run = Callable[..., Result]
 CORRECTION = Correction("dropped", "duplicate", "ann.csv", 7, "Bolus", "2 U at 08:00")
@@ -149,7 +148,7 @@ def test_audit_verify_finds_what_was_changed(run: Run, reads: Callable[..., None
     reads(record(days=1))
     run("import", "table", "x")
     whole = json.loads(run("audit", "verify", "--json").stdout)
-    assert whole["entries"] == 3 and whole["problem"] is None
+    assert whole["entries"] == 4 and whole["problem"] is None
     assert run("audit", "verify", "--expect", whole["head"]).exit_code == 0
     database = open_database(str(tmp_path / "store.db"))
     with database.write() as session:
@@ -176,14 +175,15 @@ def reader(path, refused):
     return [record("ann", days=1), record("bob", days=1)]
 careplan.records.READERS = {{"table": reader}}
 from careplan.clinic import records
-original, calls = records.data_hash, []
-def data_hash(*arguments):
+original, calls = records.add_events, []
+def add_events(*given, **told):
     calls.append(1)
+    added = original(*given, **told)
     if len(calls) == 2:
         print("second", flush=True)
         time.sleep(60)
-    return original(*arguments)
-records.data_hash = data_hash
+    return added
+records.add_events = add_events
 from careplan.cli import app
 app(["--db", sys.argv[1], "import", "table", "x"])
 """

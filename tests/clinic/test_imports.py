@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,9 +18,10 @@ from careplan.clinic.errors import ClinicError, UnknownPatient
 from careplan.clinic.records import import_records, load_record, load_series, patient_names, store_records
 from careplan.clinic.regimens import load_regimen, prescribed
 from careplan.records.events import COLUMNS, Correction
-from careplan.store import Database, StoreError, data_hash, open_database, verify
+from careplan.store import Database, StoreError, add_events, local_account, open_database
 from careplan.store.schema import AuditEntry, Base
 
+from ..kept import actor, verified
 from .build import REGIMEN, START, record
 
 ROWS = ["time", "channel", "value", "duration"]
@@ -100,11 +102,11 @@ def test_an_unknown_format_and_an_unknown_patient_say_what_there_is(db: Database
 
 
 def test_the_audit_tells_of_the_import(db: Database) -> None:
-    store_records(db, "table", [record(days=1)], actor="dr")
+    store_records(db, "table", [record(days=1)], actor=actor("dr"))
     with db.read() as session:
         entries = [(entry.actor, entry.action) for entry in session.scalars(select(AuditEntry).order_by(AuditEntry.id))]
-        assert verify(session).problem is None
-    assert entries == [("dr", "patient added"), ("dr", "imported"), ("dr", "regimen added")]
+    assert verified(db).problem is None
+    assert entries == [(local_account().name, "sealed"), ("dr", "patient added"), ("dr", "imported"), ("dr", "regimen added")]
 
 
 def test_a_later_statement_of_the_source_is_a_new_version_and_an_older_export_is_not_in_force(db: Database) -> None:
@@ -116,17 +118,20 @@ def test_a_later_statement_of_the_source_is_a_new_version_and_an_older_export_is
 
 
 def test_ctrl_c_leaves_that_patient_out_and_the_earlier_ones_in(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: object) -> str:
+    whole = add_events
+
+    def interrupted(*given: Any, **told: Any) -> None:
+        whole(*given, **told)
         raise KeyboardInterrupt
 
     def after_first(done: int, *_: object) -> None:
         if done == 1:
-            monkeypatch.setattr("careplan.clinic.records.data_hash", interrupted)  # after the events went in, before the commit
+            monkeypatch.setattr("careplan.clinic.records.add_events", interrupted)  # after the events went in, before the commit
 
     with pytest.raises(KeyboardInterrupt):
         store_records(db, "table", [record("ann", days=1), record("bob", days=1)], progress=after_first)
     assert patient_names(db) == ["ann"]
-    monkeypatch.setattr("careplan.clinic.records.data_hash", data_hash)
+    monkeypatch.setattr("careplan.clinic.records.add_events", whole)
     store_records(db, "table", [record("ann", days=1), record("bob", days=1)])
     assert len(load_record(db, "bob").events) == len(record("bob", days=1).events)
 
@@ -144,8 +149,7 @@ def test_a_full_disk_leaves_the_store_as_it_was(db: Database) -> None:
         store_records(full, "table", [record("bob", days=5)])
     full.close()
     assert contents(db) == before
-    with db.read() as session:
-        assert verify(session).problem is None
+    assert verified(db).problem is None
     store_records(db, "table", [record("bob", days=5)])
     assert patient_names(db) == ["ann", "bob"]
 
@@ -185,17 +189,18 @@ def test_two_processes_importing_at_once_keep_everything_once(db: Database) -> N
     assert results == [("", 0)] * 2
     assert contents(db)["event"] == 3 * len(record(days=2).events)
     assert contents(db)["import_batch"] == 3
-    with db.read() as session:
-        assert verify(session).problem is None
+    assert verified(db).problem is None
 
 
 def test_a_killed_import_leaves_nothing_of_its_patient(db: Database) -> None:
     action = (
         "from careplan.clinic import records\n"
-        "def hang(*_):\n"
+        "whole = records.add_events\n"
+        "def hang(*given, **told):\n"
+        "    whole(*given, **told)\n"
         "    print('inside', flush=True)\n"
         "    import time; time.sleep(60)\n"
-        "records.data_hash = hang\n"
+        "records.add_events = hang\n"
         "store_records(database, 'table', people)"
     )
     process = child(db, action)
@@ -206,7 +211,7 @@ def test_a_killed_import_leaves_nothing_of_its_patient(db: Database) -> None:
     time.sleep(0.1)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    assert contents(db) == dict.fromkeys(Base.metadata.tables, 0)
+    assert contents(db) == {**dict.fromkeys(Base.metadata.tables, 0), "audit": 1}
 
 
 @pytest.mark.parametrize(("format", "place"), [("azt1d", "azt1d/Subject 8"), ("nightscout", "device_exports/nightscout")])

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from careplan import stages
 from careplan.cli import app
-from careplan.clinic import overnight, suggestions, verify_audit
+from careplan.clinic import overnight, suggestions
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.overnight import STAGES, Asked, plan_everyone, spared
 from careplan.clinic.people import personalised
@@ -30,6 +30,7 @@ from careplan.suggestion import Suggestion
 from careplan.therapies.glucose.world import open_world
 from careplan.world.loaded import World
 
+from ..kept import verified
 from .build import REGIMEN
 
 NAMES = ["ann", "bea", "cyd", "dan", "eve"]
@@ -137,7 +138,7 @@ def test_a_kill_in_the_second_block_loses_nothing_and_the_same_run_does_the_rest
     rest = plan_everyone(db, NAMES, world, block=2)
     assert (rest.skipped, rest.planned, rest.failed) == (2, 3, {})
     assert planned(db) == whole[start]
-    assert verify_audit(db).problem is None
+    assert verified(db).problem is None
 
 
 def test_one_bad_patient_is_named_and_the_others_are_planned_for(

@@ -15,9 +15,10 @@ from careplan.clinic.suggestions import save_suggestion
 from careplan.clinic.summaries import patients, show
 from careplan.clinic.views import PatientSummary, ReviewPage, WorklistRow
 from careplan.records.events import PatientRecord, events_frame
-from careplan.store import Database, schema
+from careplan.store import Database, append, schema
 from careplan.suggestion import Decision, Suggestion
 
+from ..kept import DR_ADA, DR_BEA
 from .build import REGIMEN, START, line, record, suggestion
 
 
@@ -105,9 +106,9 @@ def test_the_status_follows_the_work(db: Database) -> None:
     number = save_suggestion(db, suggestion(line())).id
     assert number is not None
     seen.append(status())
-    save_draft(db, number, [], "Dr Ada")
+    save_draft(db, number, [], DR_ADA)
     seen.append(status())
-    sign_review(db, number, [Decision(key=line().key, verdict="accept", value=line().proposed)], "Dr Ada", "I prescribe")
+    sign_review(db, number, [Decision(key=line().key, verdict="accept", value=line().proposed)], DR_ADA, "I prescribe")
     seen.append(status())
     assert seen == ["not planned", "abstained", "no change", "suggested", "draft", "signed"]
 
@@ -135,19 +136,19 @@ def test_the_page_shows_my_draft_before_anyone_elses(db: Database) -> None:
     number = save_suggestion(db, suggestion(line())).id
     assert number is not None
     mine, theirs = (Decision(key=line().key, verdict="edit", value=value) for value in (0.9, 0.95))
-    save_draft(db, number, [mine], "Dr Ada")
-    save_draft(db, number, [theirs], "Dr Bea")
-    assert review_page(db, "ann", actor="Dr Ada").draft == (mine,)
-    assert review_page(db, "ann", actor="Dr Bea").draft == (theirs,)
+    save_draft(db, number, [mine], DR_ADA)
+    save_draft(db, number, [theirs], DR_BEA)
+    assert review_page(db, "ann", actor=DR_ADA).draft == (mine,)
+    assert review_page(db, "ann", actor=DR_BEA).draft == (theirs,)
 
 
 def test_looking_is_audited_once_a_while_for_each_person(db: Database) -> None:
     store_records(db, "table", [record(days=1)])
-    for actor in ("Dr Ada", "Dr Ada", "Dr Bea", "Dr Ada"):
+    for actor in (DR_ADA, DR_ADA, DR_BEA, DR_ADA):
         review_page(db, "ann", actor=actor)
     assert [entry.actor for entry in audit_trail(db, "ann") if entry.action == "viewed"] == ["Dr Bea", "Dr Ada"]
     with pytest.raises(UnknownPatient):
-        review_page(db, "eve", actor="Dr Ada")
+        review_page(db, "eve", actor=DR_ADA)
 
 
 def test_every_view_survives_json(db: Database) -> None:
@@ -171,7 +172,7 @@ def test_a_suggestion_stored_before_it_was_explained_still_loads(db: Database) -
     del body["options"][0]["does"]
     with db.write() as session:
         row = schema.Suggestion(patient="ann", kind="regimen", created=suggestion().created, payload=body, provenance={})
-        session.add(row)
+        append(session, DR_ADA, "suggested", rows=[row])
     old = review_page(db, "ann").suggestion
     assert old is not None and old.why is None and old.lines == (line(),)
 

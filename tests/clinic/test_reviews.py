@@ -18,7 +18,7 @@ from careplan.clinic.records import save_regimen, store_records
 from careplan.clinic.regimens import prescribed
 from careplan.clinic.reviews import load_draft, save_draft, sign_review
 from careplan.clinic.suggestions import latest_suggestion, load_suggestion, save_suggestion
-from careplan.store import Database, verify
+from careplan.store import Database
 from careplan.store.schema import AuditEntry
 from careplan.suggestion import Decision, Line
 from careplan.therapies.glucose import decisions as rules
@@ -26,7 +26,9 @@ from careplan.therapies.glucose.decisions import Exposure
 from careplan.therapies.glucose.declaration import DAY
 from careplan.therapies.glucose.titration import _near
 from careplan.therapy import Mandate
+from tests.reached import reached, reaches
 
+from ..kept import DR_ADA, DR_BEA, verified
 from .build import REGIMEN, line, record, suggestion
 
 MEANING = "I have reviewed this and I prescribe it"
@@ -101,22 +103,37 @@ def test_what_can_be_signed(of: Line, decision: Decision, exposed: Exposure) -> 
     assert decisions.problems([of], [decision], lambda line, value: rules.judged(line, value, exposed, exposed)) == []
 
 
-@given(
-    setting=st.sampled_from(["basal", "carb_ratio", "correction_factor"]),
-    value=st.floats(allow_nan=True, allow_infinity=True),
-    verdict=st.sampled_from(["accept", "edit", "reject"]),
-    reason=st.sampled_from(["", "a reason long enough"]),
-    exposed=st.builds(Exposure, st.integers(0, 5), st.floats(0, 100), st.floats(0, 100)),
-)
-def test_nothing_signed_breaks_a_limit(setting: str, value: float, verdict: Any, reason: str, exposed: Exposure) -> None:
-    of = line(setting, factor=1.1)
-    decision = Decision(key=of.key, verdict=verdict, value=value, reason=reason)
+@st.composite
+def decided(draw: st.DrawFn) -> tuple[Line, Decision, Exposure]:
+    """A line and a decision that can be signed more often than not, or is spoilt in its value, its reason or its lows."""
+    of = line(draw(st.sampled_from(["basal", "carb_ratio", "correction_factor"])), factor=draw(st.sampled_from([0.9, 1.1])))
+    verdict = draw(st.sampled_from(["accept", "edit", "edit", "edit", "reject"]))
+    near = {
+        "accept": st.just(of.proposed),
+        "reject": st.just(of.current),
+        "edit": st.floats(0.4, 2.2).map(lambda f: f * of.current),
+    }
+    spoilt = draw(st.sampled_from(["value", "lows", *[""] * 4]))
+    value = draw(st.floats(allow_nan=True, allow_infinity=True) if spoilt == "value" else near[verdict])
+    reason = draw(st.sampled_from(["", "a reason long enough", "a reason long enough"]))
+    few = st.builds(Exposure, st.integers(1, 5), st.floats(0, 3.9), st.floats(0, 0.9))
+    lows = st.builds(Exposure, st.integers(0, 5), st.floats(0, 100), st.floats(0, 100))
+    exposed = draw(lows if spoilt == "lows" else few)
+    return of, Decision(key=of.key, verdict=verdict, value=value, reason=reason), exposed
+
+
+@reaches(0.25)
+@given(decided())
+def test_nothing_signed_breaks_a_limit(case: tuple[Line, Decision, Exposure]) -> None:
+    of, decision, exposed = case
     if decisions.problems([of], [decision], lambda line, value: rules.judged(line, value, exposed, exposed)):
         return
+    reached()
+    value = decision.value
     assert of.absolute_low <= value <= of.absolute_high
-    assert of.lowest <= value <= of.highest or len(reason) >= decisions.TYPED_REASON
+    assert of.lowest <= value <= of.highest or len(decision.reason) >= decisions.TYPED_REASON
     if exposed.readings == 0 or exposed.below_70 >= 4 or exposed.below_54 >= 1:
-        more = value > of.current if setting == "basal" else value < of.current
+        more = value > of.current if of.setting == "basal" else value < of.current
         assert not more or abs(value - of.current) < 1e-6
 
 
@@ -136,12 +153,12 @@ def test_exposure_counts_each_boundary_and_part_of_the_day() -> None:
 def test_signing_prescribes_what_was_kept_and_nothing_else(db: Database) -> None:
     first, second, third = line(block=0, factor=0.9), line(block=1, factor=0.9), line("carb_ratio", block=2, factor=1.1)
     number = kept(db, first, second, third)
-    review = sign_review(db, number, [accept(first), reject(second), edit(third, 11.5)], "Dr Ada", MEANING)
+    review = sign_review(db, number, [accept(first), reject(second), edit(third, 11.5)], DR_ADA, MEANING)
     found = prescribed(db, "ann")
     assert found is not None
     assert found.regimen == replace(REGIMEN, basal=(0.8 * 0.9, 1.0, 0.9, 0.7), carb_ratio=(10.0, 9.0, 11.5, 12.0))
     assert found.source == f"suggestion {number}"
-    assert (review.reviewer, review.meaning, len(review.decisions)) == ("Dr Ada", MEANING, 3)
+    assert (review.reviewer, review.meaning, len(review.decisions)) == (DR_ADA.name, MEANING, 3)
     assert latest_suggestion(db, "ann") == load_suggestion(db, number)
     assert load_suggestion(db, number).lines == (first, second, third)
 
@@ -150,7 +167,7 @@ def test_what_was_signed_hands_its_mandate_to_the_planning_of_doses(db: Database
     mandate = Mandate(target=132.5, budgets=(0.02, 0.005))
     number = kept(db, line(), mandate=mandate)
     assert read_recording(db, "ann").mandate is None, "not before it is signed"
-    sign_review(db, number, [accept(line())], "Dr Ada", MEANING)
+    sign_review(db, number, [accept(line())], DR_ADA, MEANING)
     assert read_recording(db, "ann").mandate == mandate
     save_regimen(db, "ann", REGIMEN)
     assert read_recording(db, "ann").mandate is None, "a regimen stated since hands nothing down"
@@ -158,18 +175,18 @@ def test_what_was_signed_hands_its_mandate_to_the_planning_of_doses(db: Database
 
 def test_rejecting_everything_changes_no_regimen(db: Database) -> None:
     number = kept(db, line())
-    sign_review(db, number, [reject(line())], "Dr Ada", MEANING)
+    sign_review(db, number, [reject(line())], DR_ADA, MEANING)
     found = prescribed(db, "ann")
     assert found is not None and (found.regimen, found.source) == (REGIMEN, "stated")
 
 
 def test_the_signature_is_on_the_audit_trail(db: Database) -> None:
     number = kept(db, line())
-    review = sign_review(db, number, [accept(line())], "Dr Ada", MEANING)
+    review = sign_review(db, number, [accept(line())], DR_ADA, MEANING)
     with db.read() as session:
         entry = session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc()).limit(1)).one()
-        assert verify(session).problem is None
-    assert (entry.actor, entry.action, entry.patient) == ("Dr Ada", "signed", "ann")
+    assert (entry.actor, entry.action, entry.patient) == (DR_ADA.name, "signed", "ann")
+    assert verified(db).problem is None
     assert entry.detail["review"] == review.id and entry.detail["meaning"] == MEANING
     assert entry.detail["decisions"][0]["value"] == line().proposed
 
@@ -183,34 +200,33 @@ def test_lows_in_one_part_of_the_day_forbid_more_insulin_there_only(db: Database
     number = save_suggestion(db, suggestion(there, elsewhere)).id
     assert number is not None
     with pytest.raises(ReviewError) as refused:
-        sign_review(db, number, [accept(there), accept(elsewhere)], "Dr Ada", MEANING)
+        sign_review(db, number, [accept(there), accept(elsewhere)], DR_ADA, MEANING)
     assert [problem.split(":")[0] for problem in refused.value.problems] == [there.key]
-    sign_review(db, number, [reject(there), accept(elsewhere)], "Dr Ada", MEANING)
+    sign_review(db, number, [reject(there), accept(elsewhere)], DR_ADA, MEANING)
 
 
 def test_a_refused_signature_leaves_everything_as_it_was(db: Database) -> None:
     number = kept(db, line())
-    save_draft(db, number, [accept(line())], "Dr Ada")
+    save_draft(db, number, [accept(line())], DR_ADA)
     with pytest.raises(ReviewError, match="not decided"):
-        sign_review(db, number, [], "Dr Ada", MEANING)
-    assert load_draft(db, number, "Dr Ada") == (accept(line()),)
+        sign_review(db, number, [], DR_ADA, MEANING)
+    assert load_draft(db, number, DR_ADA) == (accept(line()),)
     found = prescribed(db, "ann")
     assert found is not None and found.source == "stated"
 
 
-@pytest.mark.parametrize(("reviewer", "meaning", "expected"), [(" ", MEANING, "reviewer's name"), ("Dr Ada", "", "meaning")])
-def test_a_signature_needs_a_name_and_a_meaning(db: Database, reviewer: str, meaning: str, expected: str) -> None:
+def test_a_signature_needs_a_meaning(db: Database) -> None:
     number = kept(db, line())
-    with pytest.raises(ReviewError, match=expected):
-        sign_review(db, number, [accept(line())], reviewer, meaning)
+    with pytest.raises(ReviewError, match="meaning"):
+        sign_review(db, number, [accept(line())], DR_ADA, "")
 
 
 def test_a_suggestion_is_signed_once(db: Database) -> None:
     number = kept(db, line())
-    sign_review(db, number, [reject(line())], "Dr Ada", MEANING)
+    sign_review(db, number, [reject(line())], DR_ADA, MEANING)
     for again in (
-        lambda: sign_review(db, number, [accept(line())], "Dr Bea", MEANING),
-        lambda: save_draft(db, number, [], "Dr Bea"),
+        lambda: sign_review(db, number, [accept(line())], DR_BEA, MEANING),
+        lambda: save_draft(db, number, [], DR_BEA),
     ):
         with pytest.raises(ReviewError, match="already signed by Dr Ada"):
             again()
@@ -220,31 +236,31 @@ def test_an_old_suggestion_cannot_be_signed(db: Database) -> None:
     old = kept(db, line())
     new = save_suggestion(db, suggestion(line(block=2))).id
     with pytest.raises(ReviewError, match=f"suggestion {new} has replaced this one"):
-        sign_review(db, old, [accept(line())], "Dr Ada", MEANING)
+        sign_review(db, old, [accept(line())], DR_ADA, MEANING)
 
 
 def test_a_suggestion_about_another_regimen_cannot_be_signed(db: Database) -> None:
     number = kept(db, line())
     save_regimen(db, "ann", replace(REGIMEN, basal=(2.0, 2.0, 2.0, 2.0)))
     with pytest.raises(ReviewError, match="the regimen is now 2 U/h, no longer 1"):
-        sign_review(db, number, [accept(line())], "Dr Ada", MEANING)
+        sign_review(db, number, [accept(line())], DR_ADA, MEANING)
 
 
 def test_an_abstention_cannot_be_signed(db: Database) -> None:
     number = kept(db, abstained=True, reasons=("an hour of data",))
     with pytest.raises(ReviewError, match="abstained"):
-        sign_review(db, number, [], "Dr Ada", MEANING)
+        sign_review(db, number, [], DR_ADA, MEANING)
 
 
 def test_a_draft_survives_and_is_replaced_and_is_each_reviewers_own(db: Database) -> None:
     number = kept(db, line(), line(block=2))
-    save_draft(db, number, [accept(line())], "Dr Ada")
-    save_draft(db, number, [reject(line(), "")], "Dr Bea")
-    save_draft(db, number, [edit(line(), 0.95, "")], "Dr Ada")
-    assert load_draft(db, number, "Dr Ada") == (edit(line(), 0.95, ""),)
-    assert load_draft(db, number, "Dr Bea") == (reject(line(), ""),)
+    save_draft(db, number, [accept(line())], DR_ADA)
+    save_draft(db, number, [reject(line(), "")], DR_BEA)
+    save_draft(db, number, [edit(line(), 0.95, "")], DR_ADA)
+    assert load_draft(db, number, DR_ADA) == (edit(line(), 0.95, ""),)
+    assert load_draft(db, number, DR_BEA) == (reject(line(), ""),)
     with pytest.raises(ReviewError, match="no such line"):
-        save_draft(db, number, [Decision(key="nothing", verdict="accept", value=1.0)], "Dr Ada")
+        save_draft(db, number, [Decision(key="nothing", verdict="accept", value=1.0)], DR_ADA)
 
 
 def test_a_stored_suggestion_is_never_stored_again(db: Database) -> None:
@@ -265,7 +281,7 @@ def test_an_estimated_regimen_is_fixed_when_a_suggestion_refers_to_it(db: Databa
     of = line(current=basal, proposed=basal * 0.9, lowest=basal * 0.8, highest=basal * 1.2)
     number = save_suggestion(db, suggestion(of)).id
     assert number is not None
-    sign_review(db, number, [accept(of)], "Dr Ada", MEANING)
+    sign_review(db, number, [accept(of)], DR_ADA, MEANING)
     signed = prescribed(db, "ann")
     assert signed is not None and signed.regimen.basal[1] == pytest.approx(basal * 0.9)
     assert signed.valid_from is not None and signed.valid_from <= datetime.now(UTC)

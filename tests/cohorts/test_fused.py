@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cohorts import fused
-from cohorts.physiology import Inputs, advance
+from cohorts.bodies import Inputs, advance
 from cohorts.policies import Behaviour
 from cohorts.population import Cohort, Population, sample_population
 from cohorts.replay import replay

@@ -10,19 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cohorts.physiology import (
-    PLASMA,
-    PMOL_PER_UNIT,
-    STATES,
-    Body,
-    Inputs,
-    Physiology,
-    advance,
-    fasting,
-    long_acting_steady,
-    resting,
-    vector_field,
-)
+from cohorts.bodies import PMOL_PER_UNIT, Body, Inputs, advance, long_acting_steady, resting
+from cohorts.physiology import PLASMA, STATES, Physiology, fasting, vector_field
 from cohorts.population import GROUPS, Population, join, sample_population
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "physiology.json"

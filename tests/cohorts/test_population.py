@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from careplan.therapies.glucose.declaration import Group
-from cohorts.physiology import advance, resting
+from cohorts.bodies import advance, resting
 from cohorts.policies import Behaviour
 from cohorts.population import GROUPS, Population, join, sample_population
 from cohorts.replay import replay

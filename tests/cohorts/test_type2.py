@@ -8,22 +8,13 @@ import torch
 
 from careplan.studies.closed_loop import Planner
 from cohorts import fused
+from cohorts.bodies import PMOL_PER_UNIT, Body, Inputs, advance, resting
 from cohorts.catalogue import POLICIES, named, refuse_for
 from cohorts.gym import ReplayEnv
-from cohorts.physiology import (
-    PMOL_PER_UNIT,
-    SECRETION,
-    STATES,
-    Body,
-    Inputs,
-    Physiology,
-    Secreting,
-    advance,
-    resting,
-    vector_field,
-)
+from cohorts.padova import FASTED
+from cohorts.physiology import SECRETION, STATES, Physiology, Secreting, vector_field
 from cohorts.policies import Behaviour, Seen
-from cohorts.population import COHORTS, FASTED, GROUPS, LONG_ACTING_AT, Population, join, sample_population
+from cohorts.population import COHORTS, GROUPS, LONG_ACTING_AT, Population, join, sample_population
 from cohorts.replay import Change, branch, replay
 from cohorts.scenarios import ROWS, Life
 from cohorts.secretion import insulin_for, resting_under, secreted_at, untreated
@@ -327,7 +318,7 @@ def test_type_1_and_type_2_do_not_live_side_by_side(people: Population) -> None:
 def test_a_kernel_gets_back_what_was_packed(people: Population) -> None:
     packed = fused.packed(people.physiology)
     assert packed.shape == (41, 10) and fused.packed(sample_population("adult", 2, seed=1).physiology).shape == (32, 2)
-    same = fused.unpacked(packed)
+    same = fused.unpacked(packed, Secreting)
     assert isinstance(same, Secreting) and torch.equal(same.kp4, people.physiology.kp4)  # type: ignore[attr-defined]
     given = resting(40 * torch.ones(10), people.basal)
     assert torch.equal(advance(same, people.body, given).amounts, advance(people.physiology, people.body, given).amounts)

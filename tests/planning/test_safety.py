@@ -16,6 +16,7 @@ from careplan.planning.safety import DoseContext, RegimenLine, Verdict, bounds_o
 from careplan.planning.search import Plans, exhaustive, search
 from careplan.therapies.glucose.declaration import GLUCOSE, LINE_LIMITS
 from careplan.therapy import Limits
+from tests.reached import reached, reaches
 
 INTERVAL, DECISIONS = 30.0, 4
 LEFT = remaining(torch.arange(DECISIONS) * INTERVAL)
@@ -135,24 +136,36 @@ def test_the_check_itself_finds_what_is_forbidden():
 
 
 numbers = st.one_of(st.floats(-1e3, 1e3, width=32), st.sampled_from([math.nan, math.inf, -math.inf, 0.0]))
-plausible = st.floats(0, 30, width=32)
+SOUND = {  # what is known of a patient whose gate is open
+    "max_dose": st.floats(0.5, 30, width=32),
+    "max_on_board": st.floats(0.5, 30, width=32),
+    "min_spacing": st.floats(0, 90),
+    "floor": st.floats(60, 140, width=32),
+    "max_rate": st.floats(0.5, 30, width=32),
+    "level": st.floats(40, 400, width=32),
+    "age": st.floats(0, 15, width=32),
+    "baseline": st.floats(0, 10, width=32),
+    "on_board": st.floats(0, 10, width=32),
+    "since": st.one_of(st.floats(0, 300, width=32), st.just(math.inf)),
+}
 
 
+@st.composite
+def patients(draw: st.DrawFn) -> dict[str, float]:
+    """Sound in all, or spoilt in one thing or two."""
+    known = {name: draw(values) for name, values in SOUND.items()}
+    for name in draw(st.sampled_from([(), (), *((name,) for name in SOUND), ("level", "since"), ("on_board", "max_dose")])):
+        known[name] = draw(numbers)
+    return known
+
+
+@reaches(0.25)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(
-    limits=st.builds(
-        Limits, max_dose=plausible, max_on_board=plausible, min_spacing=st.floats(0, 180), floor=numbers, max_rate=plausible
-    ),
-    level=st.one_of(st.floats(40, 400, width=32), numbers),
-    age=st.one_of(st.floats(0, 20, width=32), numbers),
-    baseline=st.one_of(plausible, numbers),
-    on_board=st.one_of(plausible, numbers),
-    since=st.one_of(st.floats(0, 300, width=32), numbers),
-    daily=st.floats(1, 200, width=32),
-    noise=st.floats(0, 100),
-)
-def test_whatever_is_known_of_a_patient_the_answer_passes_the_guard(limits, level, age, baseline, on_board, since, daily, noise):
+@given(patient=patients(), daily=st.floats(10, 200, width=32), noise=st.floats(0, 100))
+def test_whatever_is_known_of_a_patient_the_answer_passes_the_guard(patient, daily, noise):
     one = torch.ones(1)
+    limits = Limits(**{name: patient[name] for name in ("max_dose", "max_on_board", "min_spacing", "floor", "max_rate")})
+    level, age, baseline, on_board, since = (patient[name] for name in ("level", "age", "baseline", "on_board", "since"))
     known = DoseContext(
         level=one * level,
         level_age=one * age,
@@ -170,8 +183,10 @@ def test_whatever_is_known_of_a_patient_the_answer_passes_the_guard(limits, leve
     assert bool(plans.abstained[0]) == bool(reasons)
     for option in plans.actions[0]:
         if not ((option[:, 0] == 0) & (option[:, 1] == 1)).all():
+            reached()  # something is changed
             assert not reasons
-            assert judge(option, limits, known).allowed
+            verdict = judge(option, limits, known)
+            assert verdict.allowed, verdict.reasons
     knowns = (level, age, baseline, on_board, since)
     if not all(math.isfinite(value) and value >= 0 for value in knowns[:4]) or math.isnan(since) or since < 0:
         assert plans.abstained[0] and not plans.changed[0]
@@ -281,29 +296,48 @@ def test_outside_the_recommended_range_is_allowed_with_advice():
     assert verdict.allowed and "recommended 4 to 28" in verdict.advice[0]
 
 
-@settings(max_examples=300, deadline=None)
-@given(
-    current=numbers,
-    original=st.one_of(st.none(), numbers),
-    proposed=numbers,
-    breach=st.sampled_from([True, False, None]),
-    danger=st.booleans(),
-    held=st.sampled_from(["", "many lows"]),
-    days=numbers,
-    direction=st.sampled_from([1, -1]),
-    setting=st.sampled_from(sorted(LINE_LIMITS)),
-)
-def test_no_line_that_passes_breaks_a_rule(current, original, proposed, breach, danger, held, days, direction, setting):
+@st.composite
+def proposals(draw: st.DrawFn) -> tuple[RegimenLine, float]:
+    """A line and a change of it that is allowed more often than not, or is spoilt in one thing."""
+    setting = draw(st.sampled_from(sorted(LINE_LIMITS)))
     limits = LINE_LIMITS[setting]
-    known = {"original": original, "breach": breach, "danger": danger, "held": held, "days": days}
-    item = line(current=current, direction=direction, limits=limits, **known)
+    known = {
+        "current": draw(st.floats(max(limits.lowest, 0.1), limits.highest)),
+        "breach": draw(st.sampled_from([True, False, False, None])),
+        "danger": draw(st.booleans()),
+        "held": draw(st.sampled_from(["", "", "many lows"])),
+        "days": draw(st.floats(7, 60)),
+        "direction": draw(st.sampled_from([1, -1])),
+    }
+    known["original"] = draw(
+        st.one_of(
+            st.none(),
+            st.floats(0.9, 1.1).map(lambda ratio: ratio * known["current"]),
+            st.floats(0.75, 1.3).map(lambda ratio: ratio * known["current"]),
+        )
+    )
+    proposed = known["current"] * draw(st.one_of(st.floats(0.85, 1.15), st.floats(0.8, 1.2), st.floats(0.45, 1.55)))
+    spoilt = draw(st.sampled_from([*[""] * 8, "current", "original", "days", "proposed"]))
+    if spoilt in known:
+        known[spoilt] = draw(numbers)
+    return line(limits=limits, **known), draw(numbers) if spoilt == "proposed" else proposed
+
+
+@reaches(0.2)
+@settings(max_examples=300, deadline=None)
+@given(proposal=proposals())
+def test_no_line_that_passes_breaks_a_rule(proposal):
+    item, proposed = proposal
+    limits, current = item.limits, item.current
     if not guard_line(item, proposed).allowed or proposed == current:
         return
+    reached()
     assert limits.lowest <= proposed <= limits.highest
-    rescue = breach is True and (proposed - current) * direction < 0
-    cap = (0.5 if danger else 0.3) if rescue else 0.2
+    rescue = item.breach is True and (proposed - current) * item.direction < 0
+    cap = (0.5 if item.danger else 0.3) if rescue else 0.2
     low, high = (min(0.7, 1 - cap), 1 + cap) if rescue else (0.7, 1.2)
     assert abs(proposed - current) <= cap * current + 1e-5
-    assert low - 1e-5 <= proposed / (current if original is None else original) <= high + 1e-5
-    assert days >= 7
-    assert (proposed - current) * direction <= 0 or (breach is False and not held)
+    original = current if item.original is None else item.original
+    assert low * original - 1e-5 <= proposed <= high * original + 1e-5
+    assert item.days >= 7
+    assert (proposed - current) * item.direction <= 0 or (item.breach is False and not item.held)

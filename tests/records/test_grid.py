@@ -159,3 +159,18 @@ def test_a_rate_delivers_what_it_says(rows: list[tuple[float, float, float]]) ->
     given = float(series.values[:, BASAL].sum()) * 5 / 60
     assert given == pytest.approx(said, abs=5.0 * 2 * len(rows) * 5 / 60)  # the edges of a stretch round to half a step
     assert series.values[:, BASAL].max() <= max(rate for _, rate, _ in rows) + 1e-4
+
+
+def test_a_sensor_wins_over_a_finger_stick_near_it() -> None:
+    rows = [(0, 100.0, ""), (1, 160.0, "fingerstick"), (5, 105.0, ""), (12, 150.0, "fingerstick low"), (40, 130.0, "fingerstick")]
+    frame = events_frame((FIRST + pd.Timedelta(minutes=m), "glucose", value, 0.0, flag, "f:1") for m, value, flag in rows)
+    series = to_series(PatientRecord("p", "UTC", frame), GLUCOSE)
+    assert known(series, GLUCOSE_) == [0, 1, 8]  # the one at 40 min stands in a gap
+    assert series.values[[0, 1, 8], GLUCOSE_].tolist() == [100, 105, 130]
+
+
+def test_finger_sticks_alone_are_the_readings() -> None:
+    frame = events_frame((FIRST + pd.Timedelta(hours=h), "glucose", 100.0 + h, 0.0, "fingerstick", "f:1") for h in (0, 5, 11))
+    series = to_series(PatientRecord("p", "UTC", frame), GLUCOSE)
+    assert known(series, GLUCOSE_) == [0, 60, 132]
+    assert series.values[[0, 60, 132], GLUCOSE_].tolist() == [100, 105, 111]

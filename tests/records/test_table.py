@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from careplan.records import PatientRecord, RecordError, read_table
 from careplan.records.units import MG_PER_MMOL
+from tests.reached import reached, reaches
 
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 FIRST = pd.Timestamp("2024-01-08 00:00", tz="UTC")
@@ -176,6 +177,7 @@ stamp = st.sampled_from(
 )
 
 
+@reaches(0.1)
 @QUICK
 @given(st.lists(st.tuples(stamp, cell, cell), min_size=1, max_size=12))
 def test_every_cell_is_kept_or_told(tmp_path: Path, table: list[tuple[str, str, str]]) -> None:
@@ -186,7 +188,14 @@ def test_every_cell_is_kept_or_told(tmp_path: Path, table: list[tuple[str, str, 
     except RecordError as error:
         assert "anna.csv" in str(error)
         return
+    reached()
     dropped = sum(correction.action == "dropped" for correction in record.corrections)
     assert len(record.events) + dropped == filled
     origins = set(record.events["origin"]) | {f"{c.file}:{c.row}" for c in record.corrections}
     assert origins <= {f"anna.csv:{line}" for line in range(2, len(table) + 2)}
+
+
+def test_a_flag_of_several_words(tmp_path: Path) -> None:
+    text = "time,channel,value,flag\n2024-01-08 08:00,glucose,LOW,fingerstick\n2024-01-08 09:00,glucose,100,\n"
+    [record] = read_table(write(tmp_path, text))
+    assert record.events["flag"].tolist() == ["low fingerstick", ""]

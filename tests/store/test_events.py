@@ -7,10 +7,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select, text
+from sqlalchemy import select
 
-from careplan.store import Database, add_events, count_events, data_hash, open_database, read_channel, read_events
-from careplan.store.schema import ImportBatch
+from careplan.store import Database, add_events, append, count_events, data_hash, open_database, read_channel, read_events
+from careplan.store.schema import ImportBatch, Patient
+
+from ..kept import actor, patient
 
 COLUMNS = ["time", "channel", "value", "duration", "flag", "origin"]
 START = pd.Timestamp("2024-03-01", tz="UTC")
@@ -33,10 +35,12 @@ def table(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
 
 
 def store(db: Database, events: pd.DataFrame) -> dict[str, int]:
-    now = START.isoformat()
     with db.write() as session:
-        session.execute(text("INSERT OR IGNORE INTO patient VALUES ('p', 'adult', 'UTC', 't', NULL, :now)"), {"now": now})
-        return add_events(session, "p", events, source="t", corrections=[("dropped", "rule", "f", 1, "value", "why")])
+        if session.get(Patient, "p") is None:
+            append(session, actor(), "patient added", rows=[patient()])
+        return add_events(
+            session, "p", events, actor=actor(), source="t", corrections=[("dropped", "rule", "f", 1, "value", "why")]
+        )
 
 
 def stored(db: Database) -> pd.DataFrame:
@@ -134,3 +138,9 @@ def test_the_data_hash_changes_with_the_events_only(db: Database) -> None:
     assert hashed() == first
     store(db, table([(10, "glucose", 100.0, 0.0)]))
     assert hashed() != first
+
+
+def test_the_insulins_brand_is_kept(db: Database) -> None:
+    events = table([(0, "bolus", 2.0, 0.0), (5, "bolus", 2.0, 0.0)]).assign(product=["Fiasp", ""])
+    store(db, events)
+    assert stored(db)["product"].tolist() == ["Fiasp", ""]

@@ -1,6 +1,7 @@
 """Training learns, is reproducible from its seed, and goes on from a checkpoint."""
 
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -46,12 +47,25 @@ def test_effects_are_learned(tmp_path) -> None:
     assert float(after._effects(chosen, torch.Generator().manual_seed(0))) < 0.7 * start
 
 
+def terms(**changes: float) -> tuple[float, dict[str, float]]:
+    """The loss of the first step and the terms that it is said to be made of."""
+    given: dict[str, Any] = {"steps": 4, "batch": 8, "branches": 2, "seed": 1, **changes}
+    module = training(Recipe(**given))
+    told: dict[str, float] = {}
+    module.log_dict = lambda parts, **_: told.update({k: float(part) for k, part in parts.items()})  # type: ignore[method-assign]
+    return float(module.training_step(torch.tensor(0), 0).detach()), told
+
+
 @pytest.mark.parametrize("name", ["latent", "anticollapse", "effects"])
 def test_every_term_can_be_switched_off(name: str) -> None:
-    recipe = Recipe(**{"steps": 4, "batch": 8, "branches": 2, "seed": 1, name: 0.0})
-    module = training(recipe)
-    module.log_dict = lambda *_, **__: None  # type: ignore[method-assign]
-    assert torch.isfinite(module.training_step(torch.tensor(0), 0))
+    whole, on = terms()
+    less, off = terms(**{name: 0.0})
+    assert on[name] != 0 and off.get(name, 0.0) == 0
+    assert off["level"] == on["level"] and off["spread"] == on["spread"], "what is left is as it was"
+    assert whole == pytest.approx(sum(on.values()), rel=1e-5) and less == pytest.approx(sum(off.values()), rel=1e-5)
+    assert less != pytest.approx(whole, rel=1e-4)
+    doubled, twice = terms(**{name: 2 * getattr(Recipe(), name)})
+    assert twice[name] == pytest.approx(2 * on[name], rel=1e-4) and doubled == pytest.approx(sum(twice.values()), rel=1e-5)
 
 
 def test_sigreg_is_smallest_for_a_standard_normal() -> None:

@@ -176,7 +176,7 @@ def hypoglycaemic_events(series: PatientSeries, *, below: float = 70.0) -> list[
 
     def close() -> None:
         if start >= 0 and lasted >= EVENT_MINUTES:
-            events.append(Hypoglycaemia(series.times[start], lasted, float(lowest)))
+            events.append(Hypoglycaemia(series.times[start], float(lasted), float(lowest)))
 
     for row, minutes in zip(rows, until, strict=True):
         if start >= 0 and (row - last) * step - held > EVENT_MINUTES:

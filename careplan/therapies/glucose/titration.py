@@ -37,7 +37,8 @@ from careplan.world.personalise import Personalisation
 INCREMENT: dict[Setting, float] = {"basal": 0.025, "carb_ratio": 0.5, "correction_factor": 1.0, "long_acting": 0.5}
 UNIT: dict[Setting, str] = {"basal": "U/h", "carb_ratio": "g/U", "correction_factor": "mg/dL/U", "long_acting": "U"}
 LEAST_DAYS = 5.0
-# Of the budgets for time below 70 and 54 mg/dL, kept for a next fortnight that is harder than the last (docs/explanation/regimens.md).
+# Of the budgets for time below 70 and 54 mg/dL, kept for a next fortnight that is harder than the last:
+# docs/explanation/regimens.md.
 MARGIN = torch.tensor([[0.02, 0.005]])
 # What a percent of time beyond a budget counts, in risk: where the targets for lows are broken over the day, lows come first.
 EXCESS = {"met": 0.3, "broken": 1.0}

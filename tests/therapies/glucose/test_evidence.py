@@ -11,6 +11,7 @@ from careplan.suggestion import Part
 from careplan.therapies.glucose.declaration import BLOCKS, DAY, GLUCOSE
 from careplan.therapies.glucose.evidence import AFTER, APART, addressed, alike, pattern
 from tests.clinic.build import line
+from tests.reached import reached, reaches
 
 PER_DAY = DAY // 5
 CHANNEL = {name: GLUCOSE.index(name) for name in GLUCOSE.names}
@@ -25,6 +26,7 @@ def series(glucose: np.ndarray, *, start: str = "2024-03-01", zone: str = "UTC",
     return PatientSeries("ann", GLUCOSE, pd.Timestamp(start, tz=zone).tz_convert("UTC"), zone, values, mask)
 
 
+@reaches(0.4)
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_the_days_named_are_the_days_with_the_pattern(data: st.DataObject) -> None:
@@ -42,6 +44,7 @@ def test_the_days_named_are_the_days_with_the_pattern(data: st.DataObject) -> No
             known = part[~np.isnan(part)]
             seen = [one for one in found.seen if one.date == date]
             if seen:  # really a day with it, with the readings to say so
+                reached()
                 assert len(known) >= 0.7 * len(part) - 1e-9
                 beyond = (known < 70).mean() if side == "low" else (known > 180).mean()
                 assert beyond * (end - start) >= 15 if side == "low" else beyond > 0.25
@@ -101,8 +104,9 @@ def test_moments_like_now_are_found_and_what_came_of_them() -> None:
     assert flat and all(one.level == 100.0 for one in flat)
 
 
+@reaches(0.4)
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2**16), st.integers(1, 3 * PER_DAY))
+@given(st.integers(0, 2**16), st.integers(PER_DAY, 3 * PER_DAY) | st.integers(1, 3 * PER_DAY))
 def test_moments_are_past_apart_and_do_not_hear_of_what_came_later(seed: int, row: int) -> None:
     random = np.random.default_rng(seed)
     glucose = 140 + 40 * np.sin(np.arange(3 * PER_DAY) / 40) + random.normal(0, 5, 3 * PER_DAY)
@@ -110,6 +114,8 @@ def test_moments_are_past_apart_and_do_not_hear_of_what_came_later(seed: int, ro
     recording = series(glucose)
     found = alike(recording, row)
     rows = [((pd.Timestamp(one.date) - pd.Timestamp("2024-03-01")).days * DAY + one.minute) // 5 for one in found]
+    if len(rows) > 1:
+        reached()
     assert all(one + AFTER <= row for one in rows)
     assert all(abs(one - other) >= APART for one in rows for other in rows if one != other)
     later = glucose.copy()

@@ -1,11 +1,17 @@
 """Consensus metrics: at the boundaries, and against numbers worked out by hand from the published definitions."""
 
+import math
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from careplan.series import cadence
+from careplan.therapies.glucose import metrics
 from careplan.therapies.glucose.metrics import (
     Metrics,
     daily_metrics,
@@ -19,6 +25,7 @@ from careplan.therapies.glucose.metrics import (
 )
 from careplan.therapies.glucose.metrics import Metrics as ViewsMetrics
 from tests.evaluation.build import series
+from tests.limits_table import BANDS, EVENT, GMI, GRI, GRI_ZONES, PROLONGED, SUFFICIENT
 
 
 @pytest.mark.parametrize(
@@ -167,3 +174,138 @@ def test_an_event_does_not_cross_a_gap() -> None:
     events = hypoglycaemic_events(series(level))
     assert [event.minutes for event in events] == [15.0, 15.0]
     assert hypoglycaemic_events(series(np.full(10, np.nan))) == []
+
+
+# Every boundary and number against the table of what was read.
+
+
+def test_the_bands_are_those_of_the_consensus() -> None:
+    for name, (low, high) in BANDS.items():
+        for value in (low, high):
+            for near in (value - 0.01, value, value + 0.01):
+                if 20 < near < 600:
+                    inside = low <= near < high if name in ("very_low", "low") else low <= near <= high
+                    inside = low < near <= high if name in ("high", "very_high") else inside
+                    assert getattr(glucose_metrics([near]), name) == 100.0 * inside, (name, near)
+    for near, inside in ((69.99, 0), (70, 100), (140, 100), (140.01, 0)):
+        assert glucose_metrics([near]).tight_range == inside
+
+
+def test_numbers_as_published() -> None:
+    level = np.array([50.0, 62.0, 150.0, 151.0, 220.0, 220.0, 300.0, 100.0, 100.0, 100.0])
+    found = glucose_metrics(level)
+    assert found.gmi == pytest.approx(GMI[0] + GMI[1] * level.mean(), abs=1e-12)
+    shares = {name: 10.0 * count for name, count in (("very_low", 1), ("low", 1), ("very_high", 1), ("high", 2))}
+    assert found.gri == pytest.approx(sum(weight * shares[name] for name, weight in GRI.items()))
+    assert [gri_zone(edge) for edge in GRI_ZONES] == list("ABCD")
+    assert [gri_zone(edge + 0.01) for edge in GRI_ZONES] == list("BCDE") and gri_zone(0.0) == "A"
+    risk = 1.509 * (np.log(level) ** 1.084 - 5.381)
+    assert found.lbgi == pytest.approx((10 * np.minimum(risk, 0) ** 2).mean())
+    assert found.hbgi == pytest.approx((10 * np.maximum(risk, 0) ** 2).mean())
+    assert found.cv == pytest.approx(100 * level.std(ddof=1) / level.mean())
+    assert glucose_metrics([100.0, 140.0]).cv == pytest.approx(100 * 800**0.5 / 120)
+    assert glucose_metrics([0.0]).lbgi == pytest.approx(10 * (1.509 * 5.381) ** 2), "less than 1 mg/dL is as 1"
+    assert glucose_metrics([1.05]).lbgi < 10 * (1.509 * 5.381) ** 2
+    assert glucose_metrics([100.0] * 100 + [0.0] * 100).gri == 100.0
+
+
+def test_sufficiency_at_its_edges() -> None:
+    days, active = SUFFICIENT
+    for share, long, enough in (
+        (active, days, True),
+        (active - 0.1, days, False),
+        (active, days - 0.01, False),
+        (99.0, 99.0, True),
+    ):
+        assert sufficient(replace(glucose_metrics([100.0]), active=share), long) is enough
+
+
+def test_what_is_active_is_a_share_of_what_was_due() -> None:
+    assert glucose_metrics([100.0, np.nan, 100.0, np.nan]).active == 50.0
+    assert glucose_metrics([100.0] * 3, expected=2).active == 100.0, "never more than all"
+    assert glucose_metrics([100.0], expected=0.5).active == 100.0
+    assert glucose_metrics([100.0], expected=0).active == glucose_metrics([100.0], expected=-1).active == 0.0
+    assert glucose_metrics([], expected=0.5).readings == 0
+    level = series([100.0, np.nan, 100.0, 100.0, 100.0])
+    assert glucose_metrics(level, expected=8).active == 50.0
+    assert glucose_metrics(level).active == pytest.approx(80.0), "four of the five due"
+
+
+def test_the_cadence_is_the_usual_distance_of_readings() -> None:
+    nan = np.nan
+    assert cadence(series([100.0, nan, nan, 100.0, nan, nan, 100.0, 100.0])) == 15.0
+    assert cadence(series([nan, 100.0])) == cadence(series([nan, nan])) == 5.0
+    assert cadence(series([100.0, nan, 100.0])) == 10.0
+    assert expected_readings(series([nan, nan])) == 0.0
+    assert expected_readings(series([nan, 100.0, nan])) == 1.0
+    assert expected_readings(series([nan, 100.0, 100.0, nan, nan, 100.0, 100.0])) == 6.0
+    assert recorded_days(series([nan, nan])) == 0.0
+    assert recorded_days(series([nan, *[100.0] * 144, nan])) == 0.5
+    assert recorded_days(series([nan, 100.0])) == 5.0 / 1440.0
+
+
+def test_a_profile_has_its_percentiles_in_every_block() -> None:
+    level = np.full(4 * 288, np.nan)
+    level.reshape(4, 288)[:, 12] = [100.0, 200.0, 300.0, 400.0]  # 01:00 of four days
+    level.reshape(4, 288)[:, 287] = 90.0
+    found = profile(series(level, zone="Europe/Paris"), every=60)  # an hour ahead of UTC
+    assert found.minute == tuple(range(0, 1440, 60))
+    assert (found.p5[2], found.p25[2], found.p50[2], found.p75[2], found.p95[2]) == pytest.approx((115, 175, 250, 325, 385))
+    assert (found.p50[0], found.p5[1], found.p95[23]) == (90.0, None, None)
+    assert len(profile(series(level)).minute) == 96
+    assert len(profile(series(level), every=1440).p50) == 1 and len(profile(series(level), every=1).p50) == 1440
+    for every in (0, -15, 7):
+        with pytest.raises(ValueError, match="do not divide"):
+            profile(series(level), every=every)
+
+
+def events(*runs: tuple[int, float], every: int = 1, below: float = 70.0) -> list[tuple[float, float, float]]:
+    """Events `(first row, minutes, lowest)` of runs of so many readings at a level; NaN is a gap. `every`: rows a reading."""
+    level = np.concatenate([np.full(count, value) for count, value in runs])
+    rows = np.full(len(level) * every, np.nan)
+    rows[::every] = level
+    found = hypoglycaemic_events(series(rows), below=below)
+    first = pd.Timestamp("2024-01-08", tz="UTC")
+    return [((event.start - first).total_seconds() / 300, event.minutes, event.lowest) for event in found]
+
+
+NONE = math.nan
+
+
+@pytest.mark.parametrize(
+    ("runs", "every", "expected"),
+    [
+        ([(9, 100.0), (2, 60.0), (9, 100.0)], 1, []),  # ten minutes
+        ([(9, 100.0), (3, 60.0), (9, 100.0)], 1, [(9, EVENT, 60.0)]),
+        ([(3, 60.0), (9, 100.0)], 1, [(0, 15, 60.0)]),
+        ([(1, 100.0), (3, 60.0)], 1, [(1, 15, 60.0)]),  # the last reading stands for its cadence
+        ([(9, 100.0), (3, 69.9), (9, 70.0)], 1, [(9, 15, pytest.approx(69.9))]),
+        ([(9, 100.0), (3, 70.0), (9, 100.0)], 1, []),
+        ([(2, 60.0), (1, 100.0), (2, 60.0), (9, 100.0)], 1, []),  # not yet an event when it ended
+        ([(3, 60.0), (2, 100.0), (2, 55.0), (9, 100.0)], 1, [(0, 35, 55.0)]),  # ten minutes above are part of it
+        ([(3, 60.0), (3, 100.0), (3, 55.0), (9, 100.0)], 1, [(0, 15, 60.0), (6, 15, 55.0)]),  # fifteen end it
+        ([(3, 60.0), (2, 100.0), (1, 60.0), (2, 100.0), (1, 60.0), (9, 100.0)], 1, [(0, 45, 60.0)]),
+        ([(3, 50.0), (3, 65.0), (9, 100.0)], 1, [(0, 30, 50.0)]),
+        # Of what went unread: a gap of 15 min beyond a reading's own time is part of it, a longer one ends it.
+        ([(9, 100.0), (3, 60.0), (3, NONE), (3, 60.0), (9, 100.0)], 1, [(9, 30, 60.0)]),
+        ([(9, 100.0), (3, 60.0), (4, NONE), (3, 60.0), (9, 100.0)], 1, [(9, 15, 60.0), (16, 15, 60.0)]),
+        ([(9, 100.0), (2, 60.0), (4, NONE), (2, 60.0), (9, 100.0)], 1, []),
+        ([(9, 100.0), (2, 60.0), (3, NONE), (1, 60.0), (9, 100.0)], 1, [(9, 15, 60.0)]),
+        # A sensor of 15 min: one reading is an event.
+        ([(9, 100.0), (1, 60.0), (9, 100.0)], 3, [(27, 15, 60.0)]),
+        ([(9, 100.0), (1, 60.0), (1, NONE), (1, 60.0), (9, 100.0)], 3, [(27, 30, 60.0)]),
+        ([(9, 100.0), (1, 60.0), (2, NONE), (1, 60.0), (9, 100.0)], 3, [(27, 15, 60.0), (36, 15, 60.0)]),
+        ([(5, NONE)], 1, []),
+    ],
+)
+def test_events_at_their_edges(runs: list[tuple[int, float]], every: int, expected: list[Any]) -> None:
+    assert events(*runs, every=every) == expected
+
+
+def test_an_event_is_prolonged_from_two_hours_on() -> None:
+    for count, prolonged in ((24, True), (23, False)):
+        [event] = hypoglycaemic_events(series([100.0] * 9 + [60.0] * count + [100.0] * 9))
+        assert event.minutes == 5.0 * count and event.prolonged is prolonged
+    assert PROLONGED == 120.0
+    assert events((9, 100.0), (3, 54.0), (9, 100.0), (3, 53.9), (9, 100.0), below=54.0) == [(21, 15, pytest.approx(53.9))]
+    assert metrics.SENSOR == 15.0

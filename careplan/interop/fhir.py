@@ -1,0 +1,103 @@
+"""One patient of the store as a FHIR R4 Bundle: what is recorded, and what a suggestion proposes and a signature orders."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from careplan.clinic import decisions
+from careplan.clinic.errors import ClinicError
+from careplan.clinic.records import load_record, require
+from careplan.clinic.reviews import judge_of, reviews_of
+from careplan.clinic.suggestions import stored
+from careplan.clinic.views import Review
+from careplan.interop.checks import problems
+from careplan.interop.observed import event_resources, patient_resource, summary_resources
+from careplan.interop.proposed import order_resources, proposal_resources
+from careplan.interop.resources import Person, Resource, bundle
+from careplan.records.events import PatientRecord
+from careplan.store import Actor, Database, append, local_account
+from careplan.suggestion import Suggestion
+
+
+class ExportError(ClinicError):
+    """What was to be exported cannot be; nothing is written."""
+
+
+def fhir_bundle(
+    db: Database,
+    patient: str,
+    *,
+    suggestion: int | None = None,
+    days: float | None = None,
+    subject: str | None = None,
+    to: str | None = None,
+    actor: Actor | None = None,
+) -> Resource:
+    """A transaction Bundle of one patient, checked against the required codes and the profiles of the CGM guide.
+
+    suggestion: a stored suggestion that goes with it as proposals, and, where it was signed, as orders. days: only the last so
+    many days of the recording. subject: a reference to a Patient of the receiving server ("Patient/123"), in place of ours.
+    to: where it goes, for the audit trail, which says who exports whom. Raises `UnknownPatient`, or `ExportError` for a
+    suggestion of somebody else, or one whose lines or signature the limits in force do not allow.
+    """
+    record = load_record(db, patient)
+    with db.read() as session:
+        person = Person(patient, seed_of(session, patient), record.zone, subject)
+        planned = [] if suggestion is None else planned_resources(session, person, suggestion)
+    if days is not None and len(record.events):
+        recent = record.events["time"] > record.events["time"].max() - timedelta(days=days)
+        record = replace(record, events=record.events[recent].reset_index(drop=True))
+    made = record_bundle(person, record, planned)
+    if wrong := problems(made):
+        raise ExportError(f"patient {patient!r} cannot be exported as FHIR: {'; '.join(wrong[:5])}")
+    note_export(db, patient, actor, format="fhir", suggestion=suggestion, resources=len(made["entry"]), to=to)
+    return made
+
+
+def record_bundle(person: Person, record: PatientRecord, planned: Sequence[Resource] = ()) -> Resource:
+    """A record, and what is planned on it, as a transaction."""
+    own = [] if person.subject else [patient_resource(person, record)]
+    return bundle([*own, *planned, *summary_resources(person, record), *event_resources(person, record)], datetime.now(UTC))
+
+
+def seed_of(session: Session, patient: str) -> str:
+    """What makes the ids of a patient's resources: the same in one store for ever, and another's in another store."""
+    return f"{patient}@{require(session, patient).created.astimezone(UTC).isoformat()}"
+
+
+def planned_resources(session: Session, person: Person, number: int) -> list[Resource]:
+    """The proposals of a suggestion, and the orders of its signed review. The limits are asked again before either leaves."""
+    suggestion = stored(session, number)
+    if suggestion.patient != person.name:
+        raise ExportError(f"suggestion {number} is for patient {suggestion.patient!r}, not {person.name!r}")
+    review = next((each for each in reviews_of(session, person.name, suggestion.kind) if each.suggestion == number), None)
+    wrong = beyond_limits(suggestion) if review is None else no_longer_allowed(session, suggestion, review)
+    if wrong:
+        raise ExportError(f"suggestion {number} cannot be exported: {'; '.join(wrong)}")
+    software = f"careplan {version('careplan')} (research use)"
+    ordered = [] if review is None else order_resources(person, suggestion, review)
+    return [*proposal_resources(person, suggestion, software), *ordered]
+
+
+def beyond_limits(suggestion: Suggestion) -> list[str]:
+    """The lines whose proposed value nobody could sign."""
+    return [
+        f"{line.key}: {line.proposed:g} {line.unit} is beyond the absolute limits {line.absolute_low:g} to {line.absolute_high:g}"
+        for line in suggestion.lines
+        if not line.absolute_low <= line.proposed <= line.absolute_high
+    ]
+
+
+def no_longer_allowed(session: Session, suggestion: Suggestion, review: Review) -> list[str]:
+    """Why a signed review could not be signed today, by the same rules."""
+    return decisions.problems(suggestion.lines, review.decisions, judge_of(session, suggestion))
+
+
+def note_export(db: Database, patient: str, actor: Actor | None, **detail: Any) -> None:
+    """Says on the audit trail who exported whom."""
+    with db.write() as session:
+        append(session, actor or local_account(), "exported", patient=patient, **detail)

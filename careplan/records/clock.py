@@ -1,0 +1,186 @@
+"""A device's wall clock: dates in any of the usual orders, read by the column, and from there to UTC."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from careplan.records.events import RecordError
+from careplan.records.text import check_zone
+
+DAY = re.compile(r"(\d{1,4})[/.\-](\d{1,2})[/.\-](\d{1,4})")
+CLOCK = re.compile(r"(\d{1,2})[:.](\d{2})(?:[:.](\d{2})(?:[.,]\d+)?)?")
+HALF = re.compile(r"(?P<am>[aA]\.?\s*[mM]\.?|午前|上午|오전)|(?P<pm>[pP]\.?\s*[mM]\.?|午後|下午|오후)")
+DURATION = re.compile(r"(\d+):(\d{1,2})(?::(\d{1,2})(?:[.,]\d+)?)?")
+HOUR = pd.Timedelta(hours=1)
+
+Mask = NDArray[np.bool_]
+Array = NDArray[np.float64]
+
+
+def split_stamps(stamps: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Dates `[N]` and times of day `[N]` of stamps such as "2024-03-31T01:50:00" or "6/2/20 8:02 PM"."""
+    parts = [stamp.partition("T" if "T" in stamp else " ") for stamp in stamps]
+    return [part[0] for part in parts], [part[2] for part in parts]
+
+
+def local_times(
+    days: Sequence[str],
+    clocks: Sequence[str],
+    *,
+    file: object,
+    row: int,
+    field: str,
+    day_first: bool | None = None,
+    stamped: str = "",
+) -> pd.Series:
+    """`[N]` naive times from dates `[N]` and times of day `[N]`; NaT where there is none, or no such day or hour.
+
+    The order of a date's parts is read from the whole column: a year first is year, month, day; elsewhere a first part above 12
+    makes it day first, a second above 12 month first. Where no date tells, `stamped` does, the text that says when the file was
+    written (its own parts, or else no date may lie after it), then `day_first`, then the one order under which the column never
+    steps back. Where none of them tells, `RecordError` (row and field: for it).
+    """
+    code, texts = pd.factorize(np.asarray(days, dtype=object))
+    parts = day_parts([str(text) for text in texts])
+    seconds = seconds_of_day(clocks)
+    short = (parts[:, 0] <= 99) & (parts[:, 0] > 0)
+    if short.any():
+        first, second = parts[short, 0] > 12, parts[short, 1] > 12
+        if first.any() and second.any():
+            counts = np.bincount(code[code >= 0], minlength=len(texts))[short]
+            if min(counts[first].sum(), counts[second].sum()) > 0.05 * counts.sum():
+                raise RecordError("dates mix day first and month first", file=file, row=row, field=field)
+            day_first = bool(counts[first].sum() > counts[second].sum())
+        elif first.any() or second.any():
+            day_first = bool(first.any())
+        else:
+            day_first = order_of(parts, code, seconds, day_first, stamped)
+            if day_first is None:
+                problem = (
+                    f"dates such as {texts[np.flatnonzero(short)[0]]!r} may be day first or month first, and nothing tells which"
+                )
+                raise RecordError(problem, file=file, row=row, field=field)
+    return pd.Series(assemble(parts, code, seconds, bool(day_first)))
+
+
+def order_of(
+    parts: NDArray[np.int64], code: NDArray[np.intp], seconds: Array, day_first: bool | None, stamped: str
+) -> bool | None:
+    """Whether the day comes first where no date of the column tells; None where nothing does."""
+    if (parts[:, 0] == parts[:, 1]).all():
+        return True  # the same either way
+    times = {order: pd.Series(assemble(parts, code, seconds, order)) for order in (True, False)}
+    written = day_parts([split_stamps([stamped])[0][0]])[0]
+    if 0 < written[0] <= 99:
+        if written[0] > 12 or written[1] > 12:
+            return bool(written[0] > 12)
+        by = {order: ordinal(written[None], order)[0] + np.timedelta64(1, "D") for order in (True, False)}
+    else:
+        by = dict.fromkeys((True, False), ordinal(written[None], False)[0] + np.timedelta64(1, "D"))
+    late = {order: not np.isnat(by[order]) and bool((times[order].dt.normalize() > by[order]).any()) for order in (True, False)}
+    if late[True] != late[False]:
+        return late[False]
+    if day_first is not None:
+        return day_first
+    rising = {order: bool(times[order].dropna().is_monotonic_increasing) for order in (True, False)}
+    return rising[True] if rising[True] != rising[False] else None
+
+
+def day_parts(texts: Sequence[str]) -> NDArray[np.int64]:
+    """`[D, 3]` the three numbers of each date; zeros where it is none."""
+    found = [DAY.fullmatch(text) for text in texts]
+    return np.array([[int(m[1]), int(m[2]), int(m[3])] if m else [0, 0, 0] for m in found], dtype=np.int64).reshape(-1, 3)
+
+
+def ordinal(parts: NDArray[np.int64], day_first: bool) -> NDArray[np.datetime64]:
+    """`[D]` midnight of each date; NaT where there is no such day."""
+    year_leads = parts[:, 0] > 99
+    year = np.where(year_leads, parts[:, 0], parts[:, 2])
+    month = np.where(year_leads, parts[:, 1], parts[:, 1 if day_first else 0])
+    day = np.where(year_leads, parts[:, 2], parts[:, 0 if day_first else 1])
+    year = np.where(year <= 99, year + 2000, year)
+    sound = (parts.sum(axis=1) > 0) & (year >= 1700) & (year <= 2250)  # what a nanosecond clock can hold
+    texts = [f"{y:04}-{m:02}-{d:02}" if ok else "" for y, m, d, ok in zip(year, month, day, sound, strict=True)]
+    found = pd.to_datetime(pd.Series(texts, dtype=object), format="%Y-%m-%d", errors="coerce").astype("datetime64[ns]")
+    return found.to_numpy()
+
+
+def assemble(parts: NDArray[np.int64], code: NDArray[np.intp], seconds: Array, day_first: bool) -> NDArray[np.datetime64]:
+    midnight = np.append(ordinal(parts, day_first), np.datetime64("NaT", "ns"))[code]
+    sound = ~np.isnan(seconds)
+    after = np.where(sound, seconds, 0.0).astype("int64").astype("timedelta64[s]").astype("timedelta64[ns]")
+    return np.where(sound, midnight + after, np.datetime64("NaT", "ns"))
+
+
+def seconds_of_day(clocks: Sequence[str]) -> Array:
+    """`[N]` seconds since midnight; NaN where the text is no time of day."""
+    code, texts = pd.factorize(np.asarray(clocks, dtype=object))
+    return np.append(np.array([clock_seconds(str(text)) for text in texts], dtype=float), np.nan)[code]
+
+
+def clock_seconds(text: str) -> float:
+    half = HALF.search(text)
+    found = CLOCK.fullmatch((text[: half.start()] + text[half.end() :] if half else text).strip())
+    if found is None:
+        return np.nan
+    hour, minute, second = int(found[1]), int(found[2]), int(found[3] or 0)
+    if half:
+        if not 1 <= hour <= 12:
+            return np.nan
+        hour = hour % 12 + (12 if half["pm"] else 0)
+    return 3600.0 * hour + 60.0 * minute + second if hour < 24 and minute < 60 and second < 60 else np.nan
+
+
+def minutes_of(texts: Sequence[str]) -> Array:
+    """`[N]` minutes of durations such as "0:30:00" or "1:30"; NaN where the text is none."""
+    code, uniques = pd.factorize(np.asarray(texts, dtype=object))
+    found = [DURATION.fullmatch(str(text).strip()) for text in uniques]
+    minutes = [60.0 * int(m[1]) + int(m[2]) + int(m[3] or 0) / 60.0 if m else np.nan for m in found]
+    return np.append(np.array(minutes, dtype=float), np.nan)[code]
+
+
+def passes(local: pd.Series, zone: str, *, file: object) -> tuple[pd.Series, pd.Series, Mask]:
+    """UTC of local times `[N]` under the first and the second pass of an hour that comes twice, and where `[N]` the clock change
+    skipped the time: such a time is read on the clock before the change."""
+    check_zone(zone, file=file)
+    both = [local.dt.tz_localize(zone, ambiguous=np.full(len(local), first), nonexistent=HOUR) for first in (True, False)]
+    known = local.notna().to_numpy(dtype=bool)
+    skipped = (both[0].dt.tz_localize(None) != local).to_numpy(dtype=bool) & known
+    first, second = (each.dt.tz_convert("UTC").astype("datetime64[ns, UTC]") for each in both)
+    return first, second, skipped
+
+
+def to_utc(local: pd.Series, zone: str, *, file: object, log: Sequence[object] | None = None) -> tuple[pd.Series, Mask, Mask]:
+    """Local times `[N]` to UTC, where `[N]` the clock change skipped that time, and where `[N]` it came twice and nothing tells which.
+
+    A time that comes twice is the first pass until its log steps back, the second from there on. log `[N]`: which log a row belongs
+    to (a device, a kind of row); each runs either way through time. In a log that runs neither way, or does not step back, such a
+    time is taken as the first pass, and said to be unsure.
+    """
+    first, second, skipped = passes(local, zone, file=file)
+    twice = (first != second).to_numpy(dtype=bool) & local.notna().to_numpy(dtype=bool)
+    unsure = twice.copy()
+    if not twice.any():
+        return first, skipped, unsure
+    later = np.zeros(len(local), dtype=bool)
+    logs = pd.factorize(np.asarray(log, dtype=object))[0] if log is not None else np.zeros(len(local), dtype=int)
+    for code in np.unique(logs[twice]):
+        mine = np.flatnonzero((logs == code) & local.notna().to_numpy(dtype=bool))
+        step = np.diff(local.iloc[mine].to_numpy()) / np.timedelta64(1, "m")
+        if (step < 0).sum() > (step > 0).sum():
+            mine = mine[::-1]
+            step = -step[::-1]
+        inside = twice[mine]
+        if (step[~(inside[1:] & inside[:-1])] < 0).any():
+            continue  # no log in order: a step back says nothing
+        day = local.iloc[mine].dt.normalize().to_numpy()
+        for date in np.unique(day[inside]):
+            block = mine[inside & (day == date)]
+            back = np.flatnonzero(np.diff(local.iloc[block].to_numpy()) < np.timedelta64(0, "ns"))
+            if len(back) == 1:
+                later[block[back[0] + 1 :]] = True
+                unsure[block] = False
+    return first.where(~later, second), skipped, unsure

@@ -1,0 +1,200 @@
+"""One door to every format: what a file is, is found by looking at what is in it, never at its name alone."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from inspect import signature
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+
+from careplan.records import azt1d, clarity, glooko, libreview, nightscout, t1d_uom, table, tidepool
+from careplan.records.events import Correction, PatientRecord, RecordError, Refused
+from careplan.records.head import head_of, seen
+from careplan.records.text import Source, check_zone
+from careplan.records.unpack import Unpacked, unpacked
+
+Options = dict[str, object]
+Recognise = Callable[[str], str | None]
+RECORDINGS = {".csv", ".tsv", ".json", ".ndjson", ".jsonl", ".xml", ".xlsx", ".xls", ".ods", ".parquet", ".zip"}
+
+
+@dataclass(frozen=True)
+class Format:
+    """One kind of export.
+
+    recognise: the first 64 KiB of a file as text (`head_of`) -> why it is of this format, in words; None where it is not.
+    read: a file, a folder or a list of files -> a record a person; keywords among zone, day_first, token, patient, refused.
+    site: for a format that is also read from a server, a path below its address and words of which its answer there has one.
+    """
+
+    name: str
+    recognise: Recognise
+    read: Callable[..., list[PatientRecord]]
+    site: tuple[str, tuple[str, ...]] | None = None
+
+
+FORMATS: tuple[Format, ...] = (
+    Format("azt1d", azt1d.recognise, azt1d.read_azt1d),
+    Format("clarity", clarity.recognise, clarity.read_clarity),
+    Format("glooko", glooko.recognise, glooko.read_glooko),
+    Format("libreview", libreview.recognise, libreview.read_libreview),
+    Format(
+        "nightscout",
+        nightscout.recognise,
+        nightscout.read_nightscout,
+        site=("api/v1/status.json", ("apiEnabled", "Invalid/Missing")),
+    ),
+    Format("t1d-uom", t1d_uom.recognise, t1d_uom.read_t1d_uom),
+    Format("tidepool", tidepool.recognise, tidepool.read_tidepool),
+    Format("table", table.recognise, table.read_table),
+)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A file, the format it was taken for ("" where none fits) and why, in words."""
+
+    file: str
+    format: str
+    why: str
+
+
+def read(
+    path_or_url: str | Path,
+    *,
+    format: str | None = None,
+    zone: str | None = None,
+    day_first: bool | None = None,
+    patient: str | None = None,
+    token: str | None = None,
+    refused: Refused | None = None,
+) -> list[PatientRecord]:
+    """One record for each person in a file, a folder, a ZIP or at a server's address, whatever its formats.
+
+    format: taken at its word; by default each file's is found by looking. zone: the patient's clock where a source does not
+    say. day_first: the order of numeric dates where a file cannot tell. patient: the person's name, where there is one person.
+    token: for a server. Each record says its `source` and `why`. A file that no format knows is told as a correction ("unknown
+    file") of the first record, or raises where nothing else was read.
+
+    Raises `RecordError` for a file that two formats fit, and where a source cannot be read or trusted; with `refused`, what
+    cannot is left out and noted there by person (or file), as long as anything was read.
+    """
+    if zone is not None:
+        check_zone(zone, file=path_or_url)
+    options: Options = {"zone": zone, "day_first": day_first, "token": token, "patient": patient}
+    if is_address(path_or_url):
+        kind = format_named(format) if format else at_address(str(path_or_url))
+        return named(read_with(kind, str(path_or_url), "its server's answer", options, refused), patient, path_or_url)
+    broken: Refused = {}
+    with unpacked(path_or_url) as found:
+        if format is not None:
+            source = path_or_url if not found.places else found.files
+            records = read_with(format_named(format), source, "you said so", options, None if refused is None else broken)
+        else:
+            records = read_found(found, options, None if refused is None else broken)
+        records = named(records, patient, path_or_url)
+        broken = {name: found.named(error) for name, error in broken.items()}
+    if refused is not None:
+        refused |= broken
+    return records
+
+
+def read_found(found: Unpacked, options: Options, refused: Refused | None) -> list[PatientRecord]:
+    """The records of every file whose format is found, with what is told of the others."""
+    groups, taken = sort_out(found)
+    strangers = [each for each in taken if not each.format]
+    if not groups:
+        first = strangers[0]
+        more = f"; nor is any of the {len(strangers) - 1} other files" if len(strangers) > 1 else ""
+        raise RecordError(first.why + more, file=first.file)
+    reasons = {each.format: each.why for each in reversed(taken)}
+    records = [
+        record for kind, files in groups.items() for record in read_with(kind, files, reasons[kind.name], options, refused)
+    ]
+    for each in strangers:
+        if refused is not None and Path(each.file).suffix.lower() in RECORDINGS:
+            refused[each.file] = RecordError(each.why, file=each.file)
+        elif records:
+            told = Correction("dropped", "unknown file", Path(each.file).name, 0, "", each.why)
+            records[0] = replace(records[0], corrections=(*records[0].corrections, told))
+    return records
+
+
+def sort_out(found: Unpacked) -> tuple[dict[Format, list[Path]], list[Taken]]:
+    """Files by format, and what each file was taken for. Raises `RecordError` for a file that two formats fit."""
+    groups: dict[Format, list[Path]] = {}
+    taken = [Taken(name, "", error.problem) for name, error in found.unreadable.items()]
+    for file in found.files:
+        try:
+            head = head_of(file)
+        except RecordError as error:
+            taken.append(Taken(found.name(file), "", error.problem))
+            continue
+        fits = recognise(head)
+        if len(fits) > 1:
+            each = " and ".join(f"{name} ({why})" for name, why in fits.items())
+            raise RecordError(f"fits {each}: say which it is with format", file=file)
+        if not fits:
+            taken.append(Taken(found.name(file), "", f"no known format; it is {seen(head)}"))
+        for name, why in fits.items():
+            groups.setdefault(format_named(name), []).append(file)
+            taken.append(Taken(found.name(file), name, why))
+    return groups, taken
+
+
+def recognise(head: str) -> dict[str, str]:
+    """The formats that a file's first lines fit, and why each does."""
+    reasons = ((kind.name, kind.recognise(head)) for kind in FORMATS)
+    return {name: why for name, why in reasons if why}
+
+
+def format_named(name: str) -> Format:
+    """The format of a name; `RecordError` where there is none."""
+    for kind in FORMATS:
+        if kind.name == name:
+            return kind
+    raise RecordError(f"expected a format of {', '.join(kind.name for kind in FORMATS)}", file=name)
+
+
+def read_with(kind: Format, source: Source, why: str, options: Options, refused: Refused | None) -> list[PatientRecord]:
+    """The records that a format's reader finds, given those of the options that it takes."""
+    takes = signature(kind.read).parameters
+    given = {name: value for name, value in options.items() if value is not None and name in takes}
+    records = kind.read(source, refused=refused, **given)
+    return [replace(record, source=kind.name, why=why) for record in records]
+
+
+def named(records: Sequence[PatientRecord], patient: str | None, source: object) -> list[PatientRecord]:
+    """The records under the name given, if one is: `RecordError` where one source holds several people."""
+    if patient is None:
+        return list(records)
+    people = {record.patient for record in records if record.patient != patient}
+    for kind in {record.source for record in records}:
+        mine = {record.patient for record in records if record.source == kind}
+        if len(mine) > 1:
+            raise RecordError(f"{len(people)} people ({', '.join(sorted(people)[:5])}) cannot all be {patient!r}", file=source)
+    return [replace(record, patient=patient) for record in records]
+
+
+def is_address(source: object) -> bool:
+    return isinstance(source, str) and source.lower().startswith(("http://", "https://"))
+
+
+def at_address(url: str) -> Format:
+    """The format of the server at an address, by its answer; `RecordError` where it is none that is known."""
+    parts = urlsplit(url)
+    base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+    answers = []
+    for kind in FORMATS:
+        if kind.site is None:
+            continue
+        path, words = kind.site
+        try:
+            answer = httpx.get(f"{base}/{path}", timeout=20, follow_redirects=True, headers={"accept": "application/json"})
+        except httpx.HTTPError as error:
+            raise RecordError(f"no answer: {type(error).__name__}", file=base) from None
+        if any(word in answer.text for word in words):
+            return kind
+        answers.append(f"{path} answered {answer.status_code}")
+    raise RecordError(f"neither a Nightscout site nor a FHIR server ({', '.join(answers)}); say which with format", file=base)

@@ -1,0 +1,291 @@
+"""What device exports share: rows that become events or are told, and files that are one person's.
+
+Every row of a file ends as an event, as a `Correction`, or among the rows of a named kind that say nothing of any channel; those are
+one `Correction` a kind, with how many there are in `PatientRecord.ignored`.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from careplan.records.blocks import Block
+from careplan.records.clock import to_utc
+from careplan.records.events import Correction, PatientRecord, RecordError, Refused, refusing
+from careplan.records.settings import Settings
+from careplan.records.sheet import (
+    CELLS,
+    Sheet,
+    check_dates,
+    check_ranges,
+    drop_duplicates,
+    drop_unreadable,
+    glucose_unit,
+    one_stream,
+)
+from careplan.records.text import Source, beyond, check_zone, find_files, numbers
+from careplan.records.units import MG_PER_MMOL
+
+Mask = NDArray[np.bool_]
+Array = NDArray[np.float64]
+
+SENSOR = (40.0, 400.0)  # mg/dL: what "Low" and "High" mean where a device says no limit
+# MET of exercise told in words: within light (1.6-2.9), moderate (3.0-5.9) and vigorous (6.0-8.7) of the ACSM's position stand
+# (Garber 2011, doi 10.1249/MSS.0b013e318213fefb).
+INTENSITY = {"light": 2.5, "moderate": 4.5, "vigorous": 7.0}
+
+
+class Told:
+    """The rows of a block on their way to a `Sheet`: what became events, what is told, and that nothing is neither.
+
+    time `[N]`: UTC. skipped, unsure `[N]`: times that the clock change skipped, or that came twice with nothing to tell which.
+    """
+
+    def __init__(self, block: Block, time: pd.Series, skipped: Mask | None = None, unsure: Mask | None = None) -> None:
+        self.block, self.rows, self.time = block, block.rows, time.reset_index(drop=True)
+        nowhere = np.zeros(len(self.rows), dtype=bool)
+        self.skipped, self.unsure = nowhere if skipped is None else skipped, nowhere if unsure is None else unsure
+        self.used = nowhere.copy()
+        self.parts: list[pd.DataFrame] = []
+        self.corrections = [
+            Correction("dropped", "long row", self.rows.name, line, "", "more fields than the header") for line in block.long
+        ]
+        self.ignored: Counter[str] = Counter()
+
+    def add(
+        self,
+        where: Mask,
+        channel: str,
+        name: str,
+        value: Array | float,
+        *,
+        duration: Array | float = 0.0,
+        flag: NDArray[np.object_] | str = "",
+        time: pd.Series | None = None,
+    ) -> None:
+        """Events of the rows in `where` `[N]`, from the column `name`; value, duration and flag are `[N]` or one for all."""
+        index = np.flatnonzero(where)
+        if not len(index):
+            return
+        self.used[index] = True
+        length = len(self.rows)
+        self.parts.append(
+            pd.DataFrame(
+                {
+                    "file": self.rows.name,
+                    "row": self.rows.row[index],
+                    "field": self.block.written(name),
+                    "raw": self.block.texts(name)[index],
+                    "time": (self.time if time is None else time.reset_index(drop=True)).iloc[index].to_numpy(),
+                    "channel": channel,
+                    "value": np.broadcast_to(np.asarray(value, dtype=float), (length,))[index],
+                    "duration": np.broadcast_to(np.asarray(duration, dtype=float), (length,))[index],
+                    "flag": np.broadcast_to(np.asarray(flag, dtype=object), (length,))[index],
+                }
+            )
+        )
+
+    def dose(self, where: Mask, channel: str, name: str, value: Array, **rest: object) -> None:
+        """Impulses of the rows in `where` `[N]`; those of 0 are no dose (rule "nothing given")."""
+        nothing = where & (value == 0)
+        self.tell(nothing, "nothing given", name)
+        self.add(where & ~nothing, channel, name, value, **rest)  # type: ignore[arg-type]
+
+    def tell(
+        self, where: Mask, rule: str, name: str, detail: str | Callable[[int], str] = "", *, action: str = "dropped"
+    ) -> None:
+        """A correction for each of the rows in `where` `[N]`; detail: a text, or one from the row's index; else what is written."""
+        texts = self.block.texts(name)
+        for index in np.flatnonzero(where):
+            said = detail(int(index)) if callable(detail) else detail or repr(texts[index])
+            written = self.block.written(name)
+            self.corrections.append(
+                Correction(
+                    "changed" if action == "changed" else "dropped",
+                    rule,
+                    self.rows.name,
+                    int(self.rows.row[index]),
+                    written,
+                    said,
+                )
+            )
+        self.used |= where
+
+    def ignore(self, where: Mask, kind: str, name: str) -> None:
+        """Rows in `where` `[N]` that nothing else took and that say nothing of a channel: one correction for the kind."""
+        rest = np.flatnonzero(where & ~self.used)
+        if not len(rest):
+            return
+        self.used[rest] = True
+        self.ignored[kind] += len(rest)
+        first = self.block.texts(name)[rest[0]]
+        count = f"{len(rest):,} row{'s' if len(rest) > 1 else ''} of no channel"
+        detail = f"{count}, the first {first!r}" if first else count
+        self.corrections.append(
+            Correction("dropped", kind, self.rows.name, int(self.rows.row[rest[0]]), self.block.written(name), detail)
+        )
+
+    def sheet(self) -> Sheet:
+        """What became events, with what is told of the rest."""
+        for mask, rule, detail in (
+            (self.skipped, "skipped hour", "no such time that night: read on the clock before the change"),
+            (self.unsure, "repeated hour", "the time came twice that night: taken as the first"),
+        ):
+            gave = np.isin(self.rows.row, np.concatenate([part["row"] for part in self.parts])) if self.parts else mask & False
+            self.tell(mask & gave, rule, "", detail, action="changed")
+        self.ignore(np.ones(len(self.rows), dtype=bool), "nothing in it", "")
+        cells = pd.concat(self.parts, ignore_index=True) if self.parts else pd.DataFrame(columns=list(CELLS))
+        cells["time"] = pd.to_datetime(cells["time"], utc=True).astype("datetime64[ns, UTC]")
+        return Sheet(cells.astype({"value": float, "duration": float}), self.corrections)
+
+
+def glucose_values(texts: NDArray[np.object_], limits: tuple[float, float]) -> tuple[Array, NDArray[np.object_]]:
+    """`[N]` values and flags of readings as written; "Low", "HI" or "<40" are censored, at `limits` where they state none."""
+    value = numbers(list(texts), decimal_comma=True)
+    flag = np.full(len(texts), "", dtype=object)
+    for index in np.flatnonzero(np.isnan(value)):
+        if said := beyond(texts[index]):
+            flag[index] = said[0]
+            value[index] = limits[said[0] == "high"] if np.isnan(said[1]) else said[1]
+    return value, flag
+
+
+def unit_of(header: str) -> str | None:
+    """The unit of glucose that a header names."""
+    plain = header.lower()
+    return "mmol/L" if "mmol" in plain else "mg/dL" if "mg/dl" in plain or "mgdl" in plain else None
+
+
+def scaled(limits: tuple[float, float], unit: str) -> tuple[float, float]:
+    """Limits in mg/dL, in `unit`."""
+    scale = MG_PER_MMOL if unit == "mmol/L" else 1.0
+    return limits[0] / scale, limits[1] / scale
+
+
+def drop_second_device(sheet: Sheet, device: pd.Series, *, within: pd.Timedelta) -> None:
+    """Rule "two devices": a sensor's reading that another device shows too, the one with more readings, counts once.
+
+    device: which one showed each cell, by the sheet's index; empty where not said. within: how far apart the two are at most.
+    """
+    cells = sheet.cells
+    sensor = (
+        sheet.of("glucose")
+        & ~cells["flag"].str.contains("fingerstick").to_numpy(dtype=bool)
+        & cells["time"].notna().to_numpy(dtype=bool)
+    )
+    shown = device.where(sensor, "")
+    order = [name for name in shown[shown != ""].value_counts().index]
+    again = np.zeros(len(cells), dtype=bool)
+    for place, name in enumerate(order[1:], start=1):
+        before = sensor & shown.isin(order[:place]).to_numpy(dtype=bool) & ~again
+        mine = np.flatnonzero(sensor & (shown == name).to_numpy(dtype=bool))
+        known = pd.DataFrame({"time": cells["time"][before].sort_values()}).assign(near=True)
+        ask = cells.iloc[mine][["time"]].assign(place=mine).sort_values("time")
+        found = pd.merge_asof(ask, known, on="time", direction="nearest", tolerance=within)
+        again[found["place"][found["near"].notna()]] = True
+    sheet.drop(again, "two devices")
+
+
+@dataclass(eq=False)
+class Part:
+    """What one file gave, in UTC and mg/dL, and whose it says it is."""
+
+    file: Path
+    sheet: Sheet
+    rows_read: int
+    person: str = ""  # as the file states it; empty where it does not
+    ignored: Counter[str] = field(default_factory=Counter)
+    regimen: Settings | None = None
+    weight: float | None = None
+
+
+def part_of(file: Path, told: Iterable[Told], unit: str, *, person: str = "", regimen: Settings | None = None) -> Part:
+    """The part of a file from the rows of its blocks; `unit` is the one of its glucose."""
+    every = list(told)
+    sheets = [each.sheet() for each in every]
+    cells = pd.concat([sheet.cells for sheet in sheets], ignore_index=True)
+    sheet = Sheet(cells, [correction for each in sheets for correction in each.corrections])
+    glucose_unit(sheet, unit)
+    count = sum(len(each.rows) + len(each.block.long) for each in every)
+    return Part(file, sheet, count, person, sum((each.ignored for each in every), Counter()), regimen)
+
+
+def read_export(
+    path: Source,
+    format: str,
+    read_file: Callable[[Path, str], Part],
+    *,
+    pattern: str = "*.csv",
+    zone: str | None,
+    patient: str | None,
+    refused: Refused | None,
+) -> list[PatientRecord]:
+    """One record a person, from the files of one format. `read_file` is given a file and the clock's zone (UTC where none is known).
+
+    Files that state the same person are that person's; others are one person each, named by the file. With `patient`, all are
+    that person's. Raises `RecordError`; with `refused`, a person whose files cannot be trusted is left out and noted there.
+    """
+    if zone is not None:
+        check_zone(zone, file=path)
+    people: dict[str, list[Part]] = {}
+    for file in find_files(path, pattern):
+        with refusing(refused, patient or patient_name(format, file)):
+            part = read_file(file, zone or "UTC")
+            people.setdefault(part.person or str(file), []).append(part)
+    if patient is not None and len(people) > 1:
+        stated = [parts for parts in people.values() if parts[0].person]
+        if len(stated) > 1:
+            raise RecordError(f"{len(stated)} people cannot all be {patient!r}", file=path)
+        people = {patient: [part for parts in people.values() for part in parts]}
+    records = []
+    for parts in people.values():
+        name = patient or patient_name(format, parts[0].file)
+        if name not in (refused or ()):
+            with refusing(refused, name):
+                records.append(record_of(name, parts, zone))
+    return records
+
+
+def patient_name(format: str, file: Path) -> str:
+    """The name of a person known only by a file."""
+    return f"{format}-" + (re.sub(r"[^\w]+", "-", file.stem.lower()).strip("-_") or "patient")
+
+
+def record_of(name: str, parts: Sequence[Part], zone: str | None) -> PatientRecord:
+    """A person's record from the files that are theirs."""
+    sheet = Sheet(
+        pd.concat([part.sheet.cells for part in parts], ignore_index=True) if len(parts) > 1 else parts[0].sheet.cells,
+        [correction for part in parts for correction in part.sheet.corrections],
+    )
+    first = parts[0].file
+    if zone is None:
+        told = "the clock of the device is taken to be UTC"
+        sheet.corrections.append(Correction("changed", "no time zone", first.name, 1, "", told))
+    drop_unreadable(sheet)
+    check_dates(sheet)
+    sheet.cells = sheet.cells.sort_values(["time", "file", "row"], kind="stable", ignore_index=True)
+    drop_duplicates(sheet)
+    one_stream(sheet)
+    check_ranges(sheet)
+    sheet.require(first)
+    rows_read = sum(part.rows_read for part in parts)
+    record = sheet.record(name, zone or "UTC", rows_read=rows_read, files=dict.fromkeys(part.file.name for part in parts))
+    regimens = [part.regimen for part in parts if part.regimen is not None]
+    weights = [part.weight for part in parts if part.weight is not None]
+    return replace(
+        record,
+        ignored=dict(sum((part.ignored for part in parts), Counter())),
+        regimen=regimens[-1] if regimens else None,
+        weight=weights[-1] if weights else None,
+    )
+
+
+def clocked(block: Block, local: pd.Series, zone: str, file: Path, *, log: Sequence[object] | None = None) -> Told:
+    """A block's rows on UTC, from its local times `[N]`. log: see `to_utc`."""
+    utc, skipped, unsure = to_utc(local, zone, file=file, log=log)
+    return Told(block, utc, skipped, unsure)

@@ -1,0 +1,114 @@
+"""The first lines of any file as text, for recognising its format, and what was seen where nothing knows it."""
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+from careplan.records.events import RecordError
+from careplan.records.text import DELIMITERS
+from careplan.records.workbook import as_text, open_workbook, sheet_rows
+
+HEAD = 64 * 1024  # bytes
+FEW = 4  # rows of each sheet of a workbook
+XLSX, XLS, PARQUET = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"PAR1"
+KNOWN = {
+    b"%PDF": "a PDF document",
+    b"\x89PNG": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"\x1f\x8b": "a gzip archive",
+    b"SQLite format 3": "an SQLite database",
+    b"Rar!": "a RAR archive",
+    b"7z\xbc\xaf": "a 7-Zip archive",
+}
+
+
+def head_of(path: Path) -> str:
+    """The file's first 64 KiB as text.
+
+    A workbook's is a line `[sheet NAME]` and the first rows, as comma separated text, for each sheet; a Parquet file's is its
+    columns as a header line. Text in an unknown encoding comes with replacement characters. Raises `RecordError` for a file that
+    is empty, cannot be read, or holds something other than text.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(HEAD)
+    except OSError as error:
+        raise RecordError(f"cannot be read: {error.strerror}", file=path) from error
+    if not data.strip():
+        raise RecordError("the file is empty", file=path)
+    if data.startswith((XLSX, XLS)):
+        return workbook_head(path)
+    if data.startswith(PARQUET):
+        return parquet_head(path)
+    wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
+    text = data.decode("utf-16" if wide else "utf-8-sig", errors="replace")
+    if "\x00" in text or text.count("\ufffd") > len(text) // 20:
+        kind = next((words for start, words in KNOWN.items() if data.startswith(start)), f"binary data beginning {data[:4]!r}")
+        raise RecordError(f"expected a recording as text, a workbook, a ZIP or Parquet; found {kind}", file=path)
+    return text
+
+
+def workbook_head(path: Path) -> str:
+    workbook = open_workbook(path)
+    out = io.StringIO()
+    for name in workbook.sheet_names:
+        out.write(f"[sheet {name}]\n")
+        csv.writer(out, lineterminator="\n").writerows(
+            [as_text(cell) for cell in row] for row in sheet_rows(workbook, name, path, FEW)
+        )
+    return out.getvalue()[:HEAD]
+
+
+def parquet_head(path: Path) -> str:
+    import pyarrow.parquet as pq
+
+    try:
+        return ",".join(pq.read_schema(path).names) + "\n"
+    except Exception as error:  # pyarrow raises many kinds for a file that is none, or is cut short
+        raise RecordError(f"not a Parquet file: {str(error).splitlines()[0][:200]}", file=path) from error
+
+
+def header_of(head: str, line: int = 0) -> list[str]:
+    """The fields of a line of delimited text, stripped; empty where there is no such line."""
+    lines = [each for each in head.splitlines() if not each.startswith("[sheet ")]
+    if line >= len(lines):
+        return []
+    delimiter = max(DELIMITERS, key=lines[line].count)
+    try:
+        return [field.strip() for field in next(csv.reader([lines[line]], delimiter=delimiter), [])]
+    except csv.Error:
+        return []
+
+
+def json_start(head: str) -> list[dict[str, object]]:
+    """The first objects of a JSON list, of a document a line, or the one object: as many as the head holds whole."""
+    text, decoder = head.lstrip(), json.JSONDecoder()
+    found: list[dict[str, object]] = []
+    at = 1 if text.startswith("[") else 0
+    while len(found) < 100:
+        at += len(text[at:]) - len(text[at:].lstrip(" \t\r\n,"))
+        try:
+            value, at = decoder.raw_decode(text, at)
+        except (json.JSONDecodeError, RecursionError):
+            return found
+        if not isinstance(value, dict):
+            return found
+        found.append(value)
+    return found
+
+
+def seen(head: str) -> str:
+    """What a file holds that no format knows, in words."""
+    text = head.lstrip()
+    if text.startswith(("{", "[")):
+        keys = sorted({key for each in json_start(head)[:20] for key in each})
+        return f"JSON with the keys {', '.join(keys[:12])}" if keys else f"JSON beginning {text[:60]!r}"
+    if text.startswith("<"):
+        names = re.findall(r"<([A-Za-z_][\w:.-]*)", text)
+        return (
+            f"XML with the elements {', '.join(dict.fromkeys(names[:200]))[:120]}" if names else f"text beginning {text[:60]!r}"
+        )
+    fields = header_of(head)
+    return f"a table with the columns {', '.join(fields[:12])}" if len(fields) > 1 else f"text beginning {text[:60]!r}"

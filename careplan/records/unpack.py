@@ -1,0 +1,130 @@
+"""From what a person hands over (a file, a folder, a ZIP, a ZIP in a folder) to the files in it."""
+
+import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+
+from careplan.records.events import RecordError
+from careplan.records.text import find_files, natural
+
+MOST_FILES = 5_000
+MOST_BYTES = 2 * 1024**3  # of everything that ZIPs lay open
+MOST_RATIO = 200  # text of recordings packs 5 to 50 times; a ZIP bomb a thousand times and more
+RATIO_FROM = 32 * 1024**2  # bytes: a small file may pack as well as it likes
+MOST_NESTED = 3  # ZIPs in ZIPs
+CHUNK = 1024**2
+WORKBOOK = "[Content_Types].xml"  # the entry that every Office Open XML file begins with
+
+
+@dataclass(eq=False)
+class Unpacked:
+    """The files found, and how to name one to a person: what was laid open lies in a temporary folder."""
+
+    files: list[Path] = field(default_factory=list)
+    unreadable: dict[str, RecordError] = field(default_factory=dict)  # as a person knows the file -> what is wrong with it
+    places: dict[str, str] = field(default_factory=dict)  # temporary folder -> the ZIP it was
+    budget: int = MOST_BYTES
+
+    def name(self, path: object) -> str:
+        """The path as the person knows it: "export.zip/cgm_data_1.csv"."""
+        text = str(path)
+        for place, zipped in reversed(self.places.items()):
+            text = text.replace(place, zipped)
+        return text
+
+    def named(self, error: RecordError) -> RecordError:
+        """The error with the file as the person knows it."""
+        return RecordError(self.name(error.problem), file=self.name(error.file), row=error.row, field=error.field)
+
+
+@contextmanager
+def unpacked(path: str | Path) -> Iterator[Unpacked]:
+    """The files at `path`, those of ZIPs laid open for as long as the context lasts.
+
+    Hidden files and those that operating systems leave in folders are passed over. A ZIP is refused (`RecordError`) when it is
+    damaged, locked by a password, holds a path that leads out of it, or more than `MOST_FILES`, `MOST_BYTES` or `MOST_RATIO`.
+    """
+    with TemporaryDirectory(prefix="careplan-") as folder:
+        found = Unpacked()
+        alone = not Path(path).is_dir()
+        for file in find_files(path, "*"):
+            if alone or not clutter(file.relative_to(path).parts):
+                try:
+                    lay_open(file, Path(folder), found, MOST_NESTED)
+                except RecordError as error:
+                    if alone:
+                        raise found.named(error) from error
+                    found.unreadable[found.name(file)] = found.named(error)
+        try:
+            yield found
+        except RecordError as error:
+            raise found.named(error) from error
+
+
+def clutter(parts: tuple[str, ...]) -> bool:
+    """Whether a path in a folder or a ZIP is an operating system's or an editor's own."""
+    return any(part.startswith((".", "~$", "__MACOSX")) or part in ("Thumbs.db", "desktop.ini") for part in parts)
+
+
+def lay_open(file: Path, folder: Path, found: Unpacked, depth: int) -> None:
+    """Adds a file, or the files of a ZIP, to what was found."""
+    if not is_archive(file):
+        found.files.append(file)
+        return
+    if depth == 0:
+        raise RecordError(f"a ZIP within ZIPs, deeper than {MOST_NESTED}", file=file)
+    place = folder / str(len(found.places)) / file.stem
+    found.places[str(place)] = str(file)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            extract(archive, file, place, found)
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError) as error:
+        if isinstance(error, RecordError):
+            raise
+        raise RecordError(f"a damaged ZIP, or one packed in a way that is not read: {error}", file=file) from error
+    for inner in sorted((each for each in place.rglob("*") if each.is_file()), key=natural):
+        lay_open(inner, folder, found, depth - 1)
+
+
+def is_archive(file: Path) -> bool:
+    """Whether a file is a ZIP that holds files of its own: an xlsx is one file to a person."""
+    try:
+        with file.open("rb") as opened:
+            if opened.read(4) not in (b"PK\x03\x04", b"PK\x05\x06"):
+                return False
+        with zipfile.ZipFile(file) as archive:
+            return WORKBOOK not in archive.namelist()
+    except zipfile.BadZipFile:
+        return True
+    except OSError as error:
+        raise RecordError(f"cannot be read: {error.strerror}", file=file) from error
+
+
+def extract(archive: zipfile.ZipFile, file: Path, place: Path, found: Unpacked) -> None:
+    """Writes the ZIP's files below `place`, counting what comes out rather than trusting what the ZIP says of itself."""
+    entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+    if len(entries) + len(found.files) > MOST_FILES:
+        raise RecordError(f"more than {MOST_FILES} files in a ZIP", file=file)
+    for entry in entries:
+        inside = PurePosixPath(entry.filename.replace("\\", "/"))
+        if inside.is_absolute() or ".." in inside.parts or ":" in entry.filename:
+            raise RecordError(f"a ZIP with a path that leads out of it: {entry.filename!r}", file=file)
+        if clutter(inside.parts):
+            continue
+        if entry.flag_bits & 1:
+            raise RecordError("a ZIP locked by a password: unlock it first", file=file)
+        target = place / inside
+        target.parent.mkdir(parents=True, exist_ok=True)
+        size = 0
+        with archive.open(entry) as source, target.open("wb") as kept:
+            while part := source.read(CHUNK):
+                size += len(part)
+                found.budget -= len(part)
+                if found.budget < 0 or (size > RATIO_FROM and size > MOST_RATIO * max(entry.compress_size, 1)):
+                    shutil.rmtree(place)
+                    raise RecordError(f"a ZIP that unpacks to more than any recording: {entry.filename!r}", file=file)
+                kept.write(part)

@@ -1,0 +1,38 @@
+"""Spreadsheets (xlsx, xls, ods) as rows of text, as if each sheet had been saved as delimited text."""
+
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+
+from python_calamine import CalamineError, CalamineWorkbook
+
+from careplan.records.events import RecordError
+
+Cell = int | float | str | bool | time | date | datetime | timedelta
+
+
+def open_workbook(path: Path) -> CalamineWorkbook:
+    """The workbook; `RecordError` where the file is none, is damaged or is locked by a password."""
+    try:
+        return CalamineWorkbook.from_path(str(path))
+    except (CalamineError, OSError) as error:
+        raise RecordError(f"not a workbook that can be read: {error}", file=path) from error
+
+
+def sheet_rows(workbook: CalamineWorkbook, name: str, path: Path, most: int | None = None) -> list[list[Cell]]:
+    """The rows of a sheet, from its first line, with the types that the workbook gives its cells. most: rows to read."""
+    try:
+        return workbook.get_sheet_by_name(name).to_python(skip_empty_area=False, nrows=most)
+    except CalamineError as error:
+        raise RecordError(f"sheet {name!r} cannot be read: {error}", file=path) from error
+
+
+def as_text(cell: Cell) -> str:
+    """A cell as it would stand in delimited text: whole numbers without a point, times in ISO."""
+    if isinstance(cell, str):
+        return cell.strip()
+    if isinstance(cell, float):
+        return str(int(cell)) if cell.is_integer() and abs(cell) < 1e15 else repr(cell)
+    if isinstance(cell, datetime):
+        whole = (cell + timedelta(milliseconds=500)).replace(microsecond=0)  # a spreadsheet's time is a fraction of a day
+        return whole.isoformat(sep=" ")
+    return cell.isoformat() if isinstance(cell, (date, time)) else str(cell)

@@ -1,0 +1,315 @@
+"""Recomputes everything that the audit trail covers, and names what differs."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Table, inspect
+
+from .audit import GENESIS, digest
+from .keys import Checkpoint, checkpoints, signed_by, trusted
+from .schema import BATCHED, AuditEntry, Base, table_of
+from .seals import TRAIL, batch_digests, batched, covered, differing, plain, read_rows, seal
+
+APPEND_ONLY = ("audit", "suggestion", "regimen", "review")  # whose rows no entry may change or remove
+
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Something that differs from what is on record. fields: those that differ, where it can be told. entry: of the trail."""
+
+    table: str
+    problem: str
+    key: Key = ()
+    patient: str | None = None
+    fields: tuple[str, ...] = ()
+    entry: int | None = None
+
+    def __str__(self) -> str:
+        key = " ".join(str(part) for part in self.key)
+        of = f" of patient {self.patient}" if self.patient is not None and self.table != "patient" else ""
+        which = f" in {', '.join(self.fields)}" if self.fields else ""
+        return f"{self.table}{f' {key}' if key else ''}{of}: {self.problem}{which}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """What verifying found. entries: walked, the newest of them being number `last` with the hash `head`. rows: compared with the
+    trail. batches: whose events were. checkpoints: found in it. problem: the first finding in words, None where there is none.
+    """
+
+    entries: int
+    last: int
+    head: str
+    rows: int = 0
+    batches: int = 0
+    checkpoints: int = 0
+    findings: tuple[Finding, ...] = ()
+    problem: str | None = None
+
+
+@dataclass
+class Walk:
+    """What the entries say, as far as they were walked. seals: the newest of each live row, with the entry that made it."""
+
+    number: int = 0
+    head: str = GENESIS
+    first: str = ""
+    time: str = ""
+    count: int = 0
+    signed: bool = False
+    heads: dict[int, str] = field(default_factory=dict)
+    seals: dict[tuple[str, Key], tuple[Mapping[str, Any], int]] = field(default_factory=dict)
+    gone: set[tuple[str, Key]] = field(default_factory=set)
+    findings: list[Finding] = field(default_factory=list)
+
+    def find(self, problem: str, **told: Any) -> None:
+        self.findings.append(Finding(problem=problem, **{"table": TRAIL, **told}))
+
+
+def verify(
+    connection: Connection,
+    folder: Path | None = None,
+    *,
+    place: str = "",
+    expect: str | None = None,
+    since: tuple[int, str] | None = None,
+) -> Verification:
+    """Recomputes the trail and every row that it covers, in a scan of each table.
+
+    folder: of the trusted keys and the checkpoints; entries and heads are then held to their signatures. place: the database's
+    address, as checkpoints name it. expect: a head noted elsewhere, which must still be in the trail. since: a number and the
+    hash of an entry that was verified before: only later entries and the rows that they cover are recomputed.
+    """
+    missing = _missing(connection)
+    if any(finding.table == TRAIL for finding in missing):
+        return _told(Walk(findings=missing), 0, 0, 0)
+    walk = _walk(connection, {} if folder is None else trusted(folder), since)
+    walk.findings += missing
+    signed = 0 if folder is None else _hold_to_checkpoints(walk, connection, folder, place, since)
+    if expect is not None and expect != GENESIS and expect not in walk.heads.values():
+        walk.find(f"the noted head {expect} is not in the trail: entries were cut off or rewritten")
+    broken = {finding.table for finding in missing}
+    rows = batches = 0
+    for table in covered(Base.metadata):
+        if table.name not in broken:
+            rows += _compare(connection, table, walk, whole=since is None)
+    for table in batched(Base.metadata):
+        if table.name not in broken:
+            batches += _compare_batches(connection, table, walk, whole=since is None)
+    walk.findings += _missing_triggers(connection)
+    return _told(walk, rows, batches, signed)
+
+
+def _told(walk: Walk, rows: int, batches: int, signed: int) -> Verification:
+    return Verification(
+        entries=walk.count,
+        last=walk.number,
+        head=walk.head,
+        rows=rows,
+        batches=batches,
+        checkpoints=signed,
+        findings=tuple(walk.findings),
+        problem=str(walk.findings[0]) if walk.findings else None,
+    )
+
+
+def _missing(connection: Connection) -> list[Finding]:
+    """Tables and columns that are not there, and triggers that keep the record and are not."""
+    found, tables = [], inspect(connection)
+    names = set(tables.get_table_names())
+    for table in Base.metadata.sorted_tables:
+        if table.name not in names:
+            found.append(Finding(table=table.name, problem="the table is missing"))
+            continue
+        there = {column["name"] for column in tables.get_columns(table.name)}
+        if lacking := sorted({*table.columns.keys()} - there):
+            found.append(Finding(table=table.name, problem="the table lacks columns", fields=tuple(lacking)))
+    return found
+
+
+def _missing_triggers(connection: Connection) -> list[Finding]:
+    """The triggers that keep the record and are not there, or are disabled."""
+    sqlite = connection.dialect.name == "sqlite"
+    query = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+    if not sqlite:
+        query = "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'D'"
+    there = {row[0] for row in connection.exec_driver_sql(query)}
+    wanted = {f"{table.name}_needs_entry": table.name for table in covered(Base.metadata)}
+    for name in APPEND_ONLY:
+        own = [f"{name}_no_{verb}" for verb in ("update", "delete", "replace")] if sqlite else [f"{name}_append_only"]
+        wanted |= dict.fromkeys(own, name)
+    return [
+        Finding(table=table, problem=f"its trigger {name} is missing or disabled: rows can be written past the trail")
+        for name, table in sorted(wanted.items())
+        if name not in there
+    ]
+
+
+def _walk(connection: Connection, keys: Mapping[str, Any], since: tuple[int, str] | None) -> Walk:
+    """The trail, entry by entry: numbers, hashes, signatures, times and what each covers."""
+    table, walk = table_of(AuditEntry), Walk()
+    if since is not None:
+        walk.number, walk.head = since
+        before = next(read_rows(connection, table, [(since[0],)]), None)
+        if before is None or before["hash"] != since[1]:
+            walk.find(f"entry {since[0]} is not what was verified before: entries were cut off or rewritten", entry=since[0])
+        walk.heads[since[0]] = since[1]
+        walk.signed = before is not None and before["signature"] is not None
+    for row in _entries(connection, walk.number):
+        entry = _entry(row)
+        if entry is None or entry.id != walk.number + 1:
+            number = walk.number + 1
+            walk.find(f"entry {number} is missing: entry {row['id']} follows {walk.number}", entry=number)
+            if entry is None:
+                continue
+        elif entry.previous != walk.head:
+            walk.find(f"entry {entry.id} does not follow entry {walk.number}: its previous hash differs", entry=entry.id)
+        if not _intact(entry):
+            walk.find(f"entry {entry.id} was changed: its hash does not match", entry=entry.id)
+        elif (signed := signed_by(keys, entry.key, entry.hash, entry.signature)) is False and keys:
+            walk.find(f"entry {entry.id} is not signed by a trusted key: it was forged or rewritten", entry=entry.id)
+        elif signed is None and walk.signed and keys:
+            walk.find(f"entry {entry.id} is not signed: it was forged", entry=entry.id)
+        time = str(plain(table.c.time, row["time"]))
+        if time < walk.time:
+            walk.find(f"entry {entry.id} is of {time}, earlier than the one before, of {walk.time}", entry=entry.id)
+        walk.signed = walk.signed or entry.signature is not None
+        walk.number, walk.head, walk.time = entry.id, entry.hash, time
+        walk.heads[entry.id] = entry.hash
+        walk.count += 1
+        _covers(walk, entry, known=since is None)
+    return walk
+
+
+def _entries(connection: Connection, after: int) -> Iterator[dict[str, Any]]:
+    """The entries after a number, in order, a part at a time."""
+    names = [column.name for column in table_of(AuditEntry).columns]
+    chosen = ", ".join(connection.dialect.identifier_preparer.quote(name) for name in names)
+    statement = f"SELECT {chosen} FROM {TRAIL} WHERE id > {int(after)} ORDER BY id"
+    result = connection.exec_driver_sql(statement, execution_options={"stream_results": True})
+    for part in result.partitions(1000):
+        yield from (dict(zip(names, row, strict=True)) for row in part)
+
+
+def _entry(row: Mapping[str, Any]) -> AuditEntry | None:
+    """The entry that a row holds; None where its number is none. What does not fit stays as it is, and fails its hash."""
+    if not isinstance(row["id"], int):
+        return None
+    values = {column.name: plain(column, row[column.name]) for column in table_of(AuditEntry).columns}
+    with suppress(ValueError, TypeError):
+        values["time"] = datetime.fromisoformat(values["time"])
+    return AuditEntry(**values)
+
+
+def _intact(entry: AuditEntry) -> bool:
+    try:
+        return digest(entry) == entry.hash
+    except (TypeError, ValueError, AttributeError):
+        return False
+
+
+def _covers(walk: Walk, entry: AuditEntry, *, known: bool) -> None:
+    """Takes note of the rows an entry made, changed, removed or found. known: whether every entry before was walked too."""
+    for each in entry.rows if isinstance(entry.rows, list) else []:
+        name, op = (each["table"], tuple(each["key"])), each["op"]
+        told = {"table": name[0], "key": name[1], "patient": entry.patient, "entry": entry.id}
+        if op == "made" and name in walk.seals:
+            walk.find(f"entry {entry.id} made this row anew: the first was deleted past the trail", **told)
+        elif op in ("changed", "removed") and known and name not in walk.seals:
+            walk.find(f"entry {entry.id} {op} this row, which no entry made", **told)
+        elif op in ("changed", "removed") and name[0] in APPEND_ONLY:
+            walk.find(f"entry {entry.id} {op} this row, which is never done", **told)
+        if op == "removed":
+            walk.seals.pop(name, None)
+            walk.gone.add(name)
+        else:
+            walk.seals[name] = ({**each, "patient": entry.patient}, entry.id)
+            walk.gone.discard(name)
+
+
+def _compare(connection: Connection, table: Table, walk: Walk, *, whole: bool) -> int:
+    """Each row of a table with its seal, each seal with its row; returns how many rows."""
+    seals = {key: found for (name, key), found in walk.seals.items() if name == table.name}
+    key_names, count, seen = [column.name for column in table.primary_key.columns], 0, set()
+    gone = [key for name, key in walk.gone if name == table.name]
+    for row in read_rows(connection, table, None if whole else [*seals, *gone]):
+        key = tuple(row[name] for name in key_names)
+        count += 1
+        seen.add(key)
+        told = {"table": table.name, "key": key, "patient": _patient(row)}
+        if key not in seals:
+            walk.find("no entry of the audit trail made this row: it was forged", **told)
+            continue
+        known, entry = seals[key]
+        now = seal(table, row, "made")
+        if now["digest"] != known.get("digest"):
+            walk.find(f"differs from entry {entry}", **told, fields=tuple(differing(known, now)), entry=entry)
+    for key in seals.keys() - seen:
+        known, entry = seals[key]
+        walk.find(
+            f"the row that entry {entry} put on record is not there",
+            table=table.name,
+            key=key,
+            patient=known["patient"],
+            entry=entry,
+        )
+    return count
+
+
+def _compare_batches(connection: Connection, table: Table, walk: Walk, *, whole: bool) -> int:
+    """The rows of each batch with the digest that the batch's own row holds; returns how many batches were compared."""
+    of, part = table.info[BATCHED]
+    holder = next(iter(table.c[of].foreign_keys)).column.table
+    chosen = None if whole else [key[0] for name, key in walk.seals if name == holder.name]
+    held = {row["id"]: row for row in read_rows(connection, holder, None if chosen is None else [(key,) for key in chosen])}
+    found = batch_digests(connection, table, chosen)
+    for number in sorted({*held, *found}, key=str):
+        row, now = held.get(number), found.get(number, {})
+        if row is None:
+            walk.find(f"rows of {of} {number}, which is not there", table=table.name, key=(number,))
+            continue
+        known = plain(holder.c.digest, row["digest"])
+        known = known if isinstance(known, dict) else {}
+        if parts := sorted(name for name in {*known, *now} if known.get(name) != now.get(name)):
+            told = {"table": table.name, "key": (number,), "patient": _patient(row), "fields": tuple(parts)}
+            walk.find(f"rows of this {of} were changed, added or deleted: they differ from its digest by {part}", **told)
+    return len(held)
+
+
+def _patient(row: Mapping[str, Any]) -> str | None:
+    found = row.get("patient")
+    return None if found is None else str(found)
+
+
+def _hold_to_checkpoints(walk: Walk, connection: Connection, folder: Path, place: str, since: tuple[int, str] | None) -> int:
+    """Every signed head of this database is in its trail; returns how many were compared."""
+    first = next(read_rows(connection, table_of(AuditEntry), [(1,)]), {}).get("hash", "")
+    ours: list[Checkpoint] = []
+    here: Checkpoint | None = None
+    for _, line in checkpoints(folder):
+        if isinstance(line, str):
+            walk.find(line)
+        elif line.entries and line.database == first:
+            ours = [*ours, line] if line.what == "checkpoint" else [line]  # accepted as it was then, whatever was signed before
+            here = line if line.place == place else here
+        elif line.entries and line.place == place:
+            here = line
+    if here is not None and here.database != first:
+        walk.find(f"this is another database than the one signed here at {here.time}, or its whole trail was rewritten")
+    elif not ours:
+        walk.find(f"no checkpoint of this database is in {folder}: nothing outside the database vouches for it")
+    compared = 0
+    for line in ours:
+        if since is not None and line.entries < since[0]:
+            continue
+        compared += 1
+        if (head := walk.heads.get(line.entries)) != line.head:
+            told = "cut off" if head is None and line.entries > walk.number else "rewritten"
+            walk.find(f"entries were {told}: number {line.entries} is not what was signed at {line.time}", entry=line.entries)
+    return compared

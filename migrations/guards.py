@@ -1,0 +1,37 @@
+"""Triggers that keep the record, for migrations to put on a table. Alembic's batch mode drops triggers on SQLite: a migration
+that alters a table in batch mode puts them on again."""
+
+from collections.abc import Sequence
+
+from alembic import op
+
+
+def needs_entry(table: str, key: Sequence[str]) -> None:
+    """Refuses a row that the newest entry of the audit trail does not name, on PostgreSQL one of this very transaction.
+
+    key: the columns of the primary key. SQLite looks before each row: the entry comes first. PostgreSQL looks when the
+    transaction is committed.
+    """
+    if op.get_bind().dialect.name == "sqlite":
+        values = ", ".join(f'NEW."{column}"' for column in key)
+        op.execute(
+            f"CREATE TRIGGER {table}_needs_entry BEFORE INSERT ON {table} WHEN NOT EXISTS ("
+            f"SELECT 1 FROM audit, json_each(audit.rows) AS named WHERE audit.id = (SELECT max(id) FROM audit) "
+            f"AND json_extract(named.value, '$.table') = '{table}' "
+            f"AND json_extract(named.value, '$.key') = json_array({values})) "
+            f"BEGIN SELECT RAISE(ABORT, '{table}: this row is not in the newest entry of the audit trail'); END"
+        )
+        return
+    values = ", ".join(f'NEW."{column}"' for column in key)
+    op.execute(
+        f"CREATE FUNCTION {table}_needs_entry() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        f"IF NOT EXISTS (SELECT 1 FROM audit, json_array_elements(audit.rows) AS named "
+        f"WHERE audit.xmin::text = (txid_current() % 4294967296)::text AND named->>'table' = '{table}' "
+        f"AND (named->'key')::jsonb = jsonb_build_array({values})) "
+        f"THEN RAISE EXCEPTION '{table}: no entry of the audit trail in this transaction names this row'; END IF; "
+        f"RETURN NULL; END $$"
+    )
+    op.execute(
+        f"CREATE CONSTRAINT TRIGGER {table}_needs_entry AFTER INSERT ON {table} DEFERRABLE INITIALLY DEFERRED "
+        f"FOR EACH ROW EXECUTE FUNCTION {table}_needs_entry()"
+    )

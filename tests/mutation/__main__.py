@@ -1,0 +1,216 @@
+"""Whether the tests would notice: each small change of the safety code (`mutants`) is run against the tests of its file.
+
+    python -m tests.mutation [TARGET ...] [--afresh] [--markdown FILE]
+
+The tree is copied, the copy is changed, and the tests run on it in a process of their own, with a limit on their time. Results
+are kept under `runs/mutation/`: a run that was stopped goes on, a mutant that was noticed is not tried again while its source
+stays as it is, one that survived is tried again when the tests change. Prints each survivor with its diff, and the score by
+target. The exit code is 0 where at least 95 % were noticed and `equivalent.toml` says of every survivor why it changes nothing.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import tomllib
+from collections import Counter
+from pathlib import Path
+
+from tests.mutation.mutants import Mutant, mutants
+from tests.mutation.targets import TARGETS, Target
+
+ROOT = Path(__file__).parents[2]
+LEAST = 0.95
+PACKAGES = ("careplan", "cohorts", "app", "migrations", "tests")
+ARGUMENTS = ("-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider", "-o", "timeout=0")
+NOTICED = (1, 2)  # pytest's exit codes where a test failed or could not be imported
+MEMORY = 24 << 30  # bytes of address space
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__.splitlines()[0])
+    parser.add_argument("targets", nargs="*", default=list(TARGETS), help=f"of {', '.join(TARGETS)}; all where none is named")
+    parser.add_argument("--afresh", action="store_true", help="try every mutant again")
+    parser.add_argument("--markdown", type=Path, help="write the score and the survivors there")
+    asked = parser.parse_args()
+    if unknown := set(asked.targets) - set(TARGETS):
+        parser.error(f"no target {', '.join(sorted(unknown))}; there are {', '.join(TARGETS)}")
+
+    warm()
+    excuses = equivalents()
+    found = {name: run(name, TARGETS[name], asked.afresh) for name in asked.targets}
+    survivors = [(name, mutant) for name, results in found.items() for mutant, noticed in results if not noticed]
+    unexcused = [(name, mutant) for name, mutant in survivors if why(mutant, excuses) is None]
+    for name, mutant in unexcused:
+        print(f"\n{name}: not noticed, and not said to be equivalent:\n{mutant.diff}")
+    report = table(found, excuses)
+    print(f"\n{report}")
+    if asked.markdown is not None:
+        asked.markdown.write_text(report + "\n" + excused(survivors, excuses))
+    score = sum(noticed for results in found.values() for _, noticed in results) / max(1, sum(map(len, found.values())))
+    return 0 if score >= LEAST and not unexcused else 1
+
+
+def run(name: str, target: Target, afresh: bool) -> list[tuple[Mutant, bool]]:
+    """Every mutant of a target, and whether its tests noticed."""
+    kept = ROOT / "runs" / "mutation" / f"{name}.jsonl"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    if afresh:
+        kept.unlink(missing_ok=True)
+    source, tests = digest(target.path), digest(*target.tests, "tests/limits_table.py")
+    rows = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
+    rows = [row for row in rows if row["source"] == source and (row["noticed"] or row["tests"] == tests)]
+    known = {row["mutant"]: row["noticed"] for row in rows}
+    every = mutants(ROOT, target.path, target.only)
+    if left := [mutant for mutant in every if mutant.name not in known]:
+        with tempfile.TemporaryDirectory(prefix="careplan-mutation-") as folder:
+            copy = Path(folder)
+            copy_tree(copy)
+            limit = 20 + 4 * baseline(name, target, copy)
+            for place, mutant in enumerate(left, 1):
+                code, seconds = attempt(mutant, target, copy, limit)
+                known[mutant.name] = code in NOTICED or code is None
+                row = {"mutant": mutant.name, "noticed": known[mutant.name], "source": source, "tests": tests}
+                with kept.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+                told = "out of time" if code is None else "noticed" if known[mutant.name] else "SURVIVED"
+                print(
+                    f"{name} {place}/{len(left)}, line {mutant.line}, {told}, {seconds:.1f} s: {mutant.becomes[:100]}", flush=True
+                )
+    return [(mutant, known[mutant.name]) for mutant in every]
+
+
+def copy_tree(copy: Path) -> None:
+    ignored = shutil.ignore_patterns("__pycache__")
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, copy / package, ignore=ignored)
+    for name in ("pyproject.toml", "alembic.ini"):
+        if (ROOT / name).exists():
+            shutil.copy(ROOT / name, copy / name)
+    compiler = copy / "c++"  # of native.cpp: quicker to compile than as it is shipped
+    compiler.write_text('#!/bin/sh\nexec c++ "$@" -O1\n')
+    compiler.chmod(0o755)
+
+
+def baseline(name: str, target: Target, copy: Path) -> float:
+    """Seconds that the tests take of the source as it is. Raises SystemExit where they fail."""
+    code, seconds = attempt(None, target, copy, 900.0)
+    if code != 0:
+        raise SystemExit(f"{name}: {' '.join(target.tests)} fail without any mutant (exit code {code})")
+    for compiled in (copy / target.path).parent.glob(f"__pycache__/{Path(target.path).stem}.*"):
+        compiled.unlink()
+    return seconds
+
+
+def attempt(mutant: Mutant | None, target: Target, copy: Path, limit: float) -> tuple[int | None, float]:
+    """The exit code of the tests on a copy with one mutant, and the seconds they took; None where they ran out of time.
+
+    Raises SystemExit where the tests were not run at all.
+    """
+    changed, begun = copy / target.path, time.monotonic()
+    if mutant is not None:
+        changed.write_bytes(mutant.mutated)
+    child = os.fork()
+    if child == 0:
+        os._exit(test(target, copy, mutated=mutant is not None))
+    code: int | None = None
+    while time.monotonic() - begun < limit:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            code = os.waitstatus_to_exitcode(status)
+            break
+        time.sleep(0.02)
+    else:
+        os.killpg(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    if mutant is not None:
+        changed.write_bytes(mutant.source)
+    if code is not None and code > 2:
+        raise SystemExit(f"{target.path}: the tests could not be run (pytest's exit code {code}): {' '.join(target.tests)}")
+    return (1 if code is not None and code < 0 else code), time.monotonic() - begun  # one that crashes is noticed
+
+
+def test(target: Target, copy: Path, *, mutated: bool) -> int:
+    """Runs the tests in this process, of which nothing is kept but what the first run compiled of unchanged files."""
+    import pytest
+
+    os.setsid()
+    os.chdir(copy)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with open(copy / "out.txt", "wb") as out:
+        os.dup2(out.fileno(), 1)
+        os.dup2(out.fileno(), 2)
+    for name in [name for name in sys.modules if name.partition(".")[0] in PACKAGES]:
+        del sys.modules[name]
+    sys.path[:] = [str(copy), *(part for part in sys.path if part and Path(part).resolve() != ROOT)]
+    sys.dont_write_bytecode = mutated
+    os.environ |= {"CAREPLAN_HYPOTHESIS": "mutation"}
+    if target.path.endswith(".cpp"):
+        os.environ |= {"CXX": str(copy / "c++"), "XDG_CACHE_HOME": tempfile.mkdtemp(dir=copy)}
+    return int(pytest.main([*ARGUMENTS, *target.tests]))
+
+
+def warm() -> None:
+    """Imports once what every run of the tests needs and no mutant changes."""
+    import hypothesis
+    import numpy
+    import pandas
+    import pytest
+    import sqlalchemy.orm
+    import torch
+
+    torch.set_num_threads(1)
+    assert all((hypothesis, numpy, pandas, pytest, sqlalchemy.orm))
+
+
+def digest(*paths: str) -> str:
+    """Of the content of files, those that there are."""
+    files = [ROOT / path.partition("::")[0] for path in paths]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files if file.exists())).hexdigest()[:16]
+
+
+def equivalents() -> dict[tuple[str, str, str], str]:
+    """Why a mutant changes nothing that can be seen, by path, the line as it was and as it became."""
+    rows = tomllib.loads((Path(__file__).parent / "equivalent.toml").read_text())["mutant"]
+    return {(row["path"], row["was"], row["becomes"]): row["why"] for row in rows}
+
+
+def why(mutant: Mutant, excuses: dict[tuple[str, str, str], str]) -> str | None:
+    return excuses.get((mutant.path, mutant.was, mutant.becomes))
+
+
+def table(found: dict[str, list[tuple[Mutant, bool]]], excuses: dict[tuple[str, str, str], str]) -> str:
+    lines = ["| target | mutants | noticed | % | equivalent | other survivors |", "|---|---|---|---|---|---|"]
+    total: Counter[str] = Counter()
+    for name, results in found.items():
+        survivors = [mutant for mutant, noticed in results if not noticed]
+        same = sum(why(mutant, excuses) is not None for mutant in survivors)
+        counts = Counter(mutants=len(results), noticed=len(results) - len(survivors), same=same, other=len(survivors) - same)
+        total.update(counts)
+        lines.append(row(f"`{TARGETS[name].path}`", counts))
+    return "\n".join([*lines, row("all", total)])
+
+
+def row(name: str, counts: Counter[str]) -> str:
+    share = 100 * counts["noticed"] / max(1, counts["mutants"])
+    return f"| {name} | {counts['mutants']} | {counts['noticed']} | {share:.1f} | {counts['same']} | {counts['other']} |"
+
+
+def excused(survivors: list[tuple[str, Mutant]], excuses: dict[tuple[str, str, str], str]) -> str:
+    """The survivors as a table in Markdown: where, the line as it is, what it becomes, and why that changes nothing."""
+    lines = ["| target, line | as it is | mutant | why it changes nothing |", "|---|---|---|---|"]
+    for name, mutant in survivors:
+        was, becomes = (f"`{text}`".replace("|", "\\|") for text in (mutant.was, mutant.becomes))
+        lines.append(f"| {name}, {mutant.line} | {was} | {becomes} | {why(mutant, excuses) or '**not told**'} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

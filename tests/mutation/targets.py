@@ -1,0 +1,27 @@
+"""What is mutated, and which tests are asked to notice."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Target:
+    """A source file and the tests that answer for it, those that are quick first; `only` its definitions of these names."""
+
+    path: str
+    tests: tuple[str, ...]
+    only: tuple[str, ...] = ()
+
+
+TARGETS = {
+    "safety": Target("careplan/planning/safety.py", ("tests/planning/test_limits.py", "tests/planning/test_line_limits.py")),
+    "actions": Target("careplan/planning/actions.py", ("tests/planning/test_actions.py",)),
+    "native": Target("careplan/planning/native.cpp", ("tests/planning/test_native.py",)),
+    "glucose": Target("careplan/therapies/glucose/declaration.py", ("tests/therapies/glucose/test_declaration.py",)),
+    "decisions": Target("careplan/therapies/glucose/decisions.py", ("tests/therapies/glucose/test_decisions.py",)),
+    "reviews": Target("careplan/clinic/reviews.py", ("tests/clinic/test_reviews.py",)),
+    "audit": Target("careplan/store/audit.py", ("tests/store/test_audit.py",)),
+    "trust": Target("careplan/world/trust.py", ("tests/world/test_trust.py",)),
+    "metrics": Target("careplan/therapies/glucose/metrics.py", ("tests/therapies/glucose/test_metrics.py",)),
+    "grid": Target("careplan/records/grid.py", ("tests/records/test_grid_edges.py", "tests/records/test_grid.py")),
+    "basal": Target("careplan/records/nightscout_basal.py", ("tests/records/test_nightscout.py",)),
+}

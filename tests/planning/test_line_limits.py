@@ -1,0 +1,130 @@
+"""The guardrails of one line of a regimen at their edges, both sides, against the limits that were read."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from careplan.planning.safety import RegimenLine, Verdict, guard_line
+from careplan.therapies.glucose.declaration import LINE_LIMITS
+from careplan.therapy import LineLimits
+from tests.limits_table import CAPS, EVIDENCE, LINES
+
+NAN, INF = math.nan, math.inf
+EDGE = 1e-6  # of a line's unit
+
+
+def line(**changes: Any) -> RegimenLine:
+    usual: dict[str, Any] = {
+        "key": "basal@0",
+        "current": 1.0,
+        "direction": 1,
+        "limits": LineLimits(lowest=0.0, highest=35.0, low=0.05, high=5.0),
+        "increment": 0.05,
+        "days": 14.0,
+        "breach": False,
+    }
+    return RegimenLine(**{**usual, **changes})
+
+
+LOWER, UPPER, VISIT, LOWS, DANGER = CAPS
+WIDE = LineLimits(lowest=0.0, highest=35.0, low=0.05, high=5.0, low_ratio=0.01, high_ratio=9.0)
+NARROW = replace(WIDE, per_visit=0.4)  # one visit changes more than lows allow
+
+
+@pytest.mark.parametrize(
+    ("changes", "inside", "outside"),
+    [
+        ({}, 1 + VISIT, 1 + VISIT + 3 * EDGE),
+        ({}, 1 - VISIT, 1 - VISIT - 3 * EDGE),
+        ({"original": 0.9}, 0.9 * UPPER, 0.9 * UPPER + 3 * EDGE),
+        ({"original": 1.25}, 1.25 * LOWER, 1.25 * LOWER - 3 * EDGE),
+        ({"breach": True}, 1 - LOWS, 1 - LOWS - 3 * EDGE),
+        ({"breach": True, "danger": True}, 1 - DANGER, 1 - DANGER - 3 * EDGE),
+        ({"breach": False, "danger": True}, 1 - VISIT, 1 - VISIT - 3 * EDGE),
+        ({"breach": None}, 1 - VISIT, 1 - VISIT - 3 * EDGE),
+        ({"breach": True, "direction": -1}, 1 + LOWS, 1 + LOWS + 3 * EDGE),
+        ({"breach": True, "direction": -1, "danger": True}, 1 + DANGER, 1 + DANGER + 3 * EDGE),
+        ({"breach": True, "original": 1.25}, 0.875, 0.875 - 3 * EDGE),  # the original's 0.7, although lows allow 0.3 of now
+        ({"breach": True, "danger": True, "original": 1.25}, 0.625, 0.625 - 3 * EDGE),  # half of the original
+        ({"breach": True, "direction": -1, "original": 0.8, "limits": replace(WIDE, high_ratio=1.2)}, 1.04, 1.04 + 3 * EDGE),
+        ({"breach": True, "direction": -1, "original": 0.8, "limits": replace(WIDE, high_ratio=1.6)}, 1.28, 1.28 + 3 * EDGE),
+        ({"breach": True, "original": 1.25, "limits": replace(WIDE, low_ratio=0.6)}, 0.75, 0.75 - 3 * EDGE),
+        ({"breach": True, "limits": NARROW}, 0.6, 0.6 - 3 * EDGE),
+        ({"breach": True}, 1.0, 1.0 + 3 * EDGE),
+        ({"breach": None}, 1.0, 1.0 + 3 * EDGE),
+        ({"breach": None, "direction": -1}, 1.0, 1.0 - 3 * EDGE),
+        ({"held": "many lows"}, 1.0, 1.0 + 3 * EDGE),
+        ({"held": "many lows"}, 1 - VISIT, 1 - VISIT - 3 * EDGE),
+        ({"limits": replace(WIDE, highest=1.1)}, 1.1, 1.1 + 1e-9),
+        ({"limits": replace(WIDE, lowest=0.9)}, 0.9, 0.9 - 1e-9),
+        ({"current": 0.05, "limits": replace(WIDE, lowest=0.05)}, 0.05, 0.05 - 1e-9),
+        ({"current": 10.0}, 10 * (1 + VISIT), 10 * (1 + VISIT) + 3 * EDGE),
+    ],
+)
+def test_a_line_at_its_edges(changes: dict[str, Any], inside: float, outside: float) -> None:
+    assert guard_line(line(**changes), inside).allowed, guard_line(line(**changes), inside).reasons
+    assert not guard_line(line(**changes), outside).allowed
+
+
+def test_caps_are_widened_for_less_treatment_only() -> None:
+    tight = replace(WIDE, low_ratio=0.9, high_ratio=1.1)
+    for direction, value in ((1, 0.85), (-1, 1.15)):
+        assert not guard_line(line(limits=tight, direction=direction), value).allowed
+        assert guard_line(line(limits=tight, direction=direction, breach=True), value).allowed
+    more = guard_line(line(breach=True, danger=True), 1.25).reasons
+    assert ["more than 20% in one visit" in more[0], "low-level target" in more[-1]] == [True, True]
+    assert not guard_line(line(breach=True, limits=tight), 1.15).allowed
+
+
+def test_a_lines_tolerance_itself_is_within() -> None:
+    still = replace(WIDE, per_visit=0.0, low_ratio=1.0, high_ratio=1.0)
+    item = line(current=EDGE, limits=still)  # may not change at all, and is a millionth
+    assert guard_line(item, 2 * EDGE).allowed and guard_line(item, 0.0).allowed
+    assert not guard_line(item, 2.5 * EDGE).allowed
+
+
+@pytest.mark.parametrize(("days", "enough"), [(EVIDENCE, True), (EVIDENCE - 0.01, False), (NAN, False)])
+def test_a_line_needs_a_week_of_evidence(days: float, enough: bool) -> None:
+    assert guard_line(line(days=days), 0.9).allowed == enough
+    assert guard_line(line(days=days), 1.0).allowed, "to leave it alone needs none"
+    assert guard_line(line(days=3.0), 0.9, least_days=3.0).allowed
+
+
+@pytest.mark.parametrize("field", ["current", "original"])
+@pytest.mark.parametrize("value", [0.0, -1.0, NAN, INF])
+def test_a_line_needs_a_value_to_count_from(field: str, value: float) -> None:
+    verdict = guard_line(line(**{"original": 1.0, field: value}), 0.9)
+    assert any(f"{field} value" in reason for reason in verdict.reasons)
+    assert len([reason for reason in verdict.reasons if "above 0" in reason]) == 1
+
+
+def test_what_counts_from_the_original_value_is_told_apart() -> None:
+    assert guard_line(line(), 0.9) == Verdict(True)
+    assert guard_line(line(breach=None), 1.0) == Verdict(True)
+    assert guard_line(line(key="carb_ratio@360"), 0.9).allowed and line(key="carb_ratio@360").kind == "carb_ratio"
+    [reason] = guard_line(line(breach=None), 1.1).reasons
+    assert reason == "basal@0: 1.1 more treatment where the low-level target is broken or unknown"
+    [reason] = guard_line(line(held="many lows"), 1.1).reasons
+    assert reason == "basal@0: 1.1 more treatment: many lows"
+    [reason] = guard_line(line(direction=-1, held="many lows"), 0.9).reasons
+    assert guard_line(line(direction=-1, held="many lows"), 1.1).allowed
+
+
+@pytest.mark.parametrize("setting", sorted(LINES))
+def test_the_limits_of_each_setting_at_their_edges(setting: str) -> None:
+    lowest, highest, low, high = LINES[setting]
+    for value, absolute, recommended in (
+        (lowest, True, False),
+        (lowest - 0.001, False, False),
+        (highest, True, False),
+        (highest + 0.001, False, False),
+        (low, True, True),
+        (low - 0.001, True, False),
+        (high, True, True),
+        (high + 0.001, True, False),
+    ):
+        verdict = guard_line(line(limits=LINE_LIMITS[setting], current=(value or 1.0) * 1.01), value)  # type: ignore[index]
+        assert any("absolute limits" in reason for reason in verdict.reasons) is not absolute
+        assert (verdict.advice == ()) == recommended

@@ -1,0 +1,90 @@
+"""What the documentation points at is there: links, paths of files, and names of the code."""
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+FOLDERS = ("careplan", "cohorts", "app", "benchmarks", "tests", "docs", "migrations")
+SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
+
+LINK = re.compile(r"\]\(([^)\s#]+)(?:#[\w-]+)?\)")
+# A path as it is written in prose: its first folder is one of the project's, and it ends like a file.
+PATH = re.compile(rf"(?<![\w/.-])((?:{'|'.join(FOLDERS)})/[\w./-]+\.(?:py|md|cpp|json|css|sh))\b")
+NAME = re.compile(r"(?<![\w./])((?:careplan|cohorts)(?:\.[A-Za-z_]\w*)+)(?![\w/]|\.\w)")
+FENCE = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
+
+
+def label(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def texts(path: Path) -> Iterator[str]:
+    """What a person reads of a file: all of a page; the docstrings and comments of a module."""
+    text = path.read_text()
+    if path.suffix != ".py":
+        yield text
+        return
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield ast.get_docstring(node) or ""
+    yield from (line.partition("#")[2] for line in text.splitlines() if "#" in line)
+
+
+def exists(name: str) -> bool:
+    """Whether a dotted name imports, or is an attribute of something that does."""
+    parts = name.split(".")
+    for end in range(len(parts), 0, -1):
+        try:
+            found: object = importlib.import_module(".".join(parts[:end]))
+        except ModuleNotFoundError as error:
+            if error.name is None or not ".".join(parts[:end]).startswith(error.name):
+                raise
+            continue
+        for part in parts[end:]:
+            if not hasattr(found, part):
+                return False
+            found = getattr(found, part)
+        return True
+    return False
+
+
+def test_there_is_something_to_read() -> None:
+    assert len(PAGES) > 10 and len(SOURCES) > 100
+    assert sum(len(LINK.findall(path.read_text())) for path in PAGES) > 20
+
+
+@pytest.mark.parametrize("page", PAGES, ids=label)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    links = [link for link in LINK.findall(page.read_text()) if "://" not in link and not link.startswith("mailto:")]
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_path_that_is_named_exists() -> None:
+    named = {(label(path), found) for path in (*PAGES, *SOURCES) for text in texts(path) for found in PATH.findall(text)}
+    assert named
+    assert sorted((where, found) for where, found in named if not (ROOT / found).exists()) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=label)
+def test_every_name_of_the_code_is_there(page: Path) -> None:
+    names = set(NAME.findall(re.sub(r"careplan\.(?:db|app)\b", "", page.read_text())))
+    assert sorted(name for name in names if not exists(name)) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=label)
+def test_every_import_of_a_snippet_works(page: Path) -> None:
+    for snippet in FENCE.findall(page.read_text()):
+        for node in ast.walk(ast.parse(snippet)):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                module = importlib.import_module(node.module)
+                missing = [name.name for name in node.names if not hasattr(module, name.name)]
+                assert missing == [], f"{node.module} has no {missing}"
+            elif isinstance(node, ast.Import):
+                for alias in node.names:
+                    importlib.import_module(alias.name)
