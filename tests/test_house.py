@@ -69,8 +69,8 @@ def test_no_file_is_too_long() -> None:
     assert {path: lines for path, lines in lengths.items() if lines > MOST_LINES} == {}
 
 
-# Where the words of one disease belong: its therapy, its virtual people, the readers of its devices, what researchers run on them;
-# and the faces, which draw it: the app and the command line.
+# Where the words of one disease belong: its therapy, its virtual people, the readers of its devices, what researchers run
+# on them; and the faces, which draw it: the app and the command line.
 OF_A_DISEASE = re.compile(r"glucose|insulin|bolus|carbs|carbohydrate|mg/dl", re.I)
 THEIR_ROOMS = ("careplan/therapies/glucose", "careplan/studies", "careplan/records", "careplan/cli", "cohorts", "app")
 NEUTRAL_RECORDS = ("grid.py", "settings.py")

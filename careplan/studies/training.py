@@ -197,12 +197,13 @@ def _calibrated(model: WorldModel, held: Sequence[PatientSeries]) -> dict[str, A
         given: conformal_factor(torch.cat([calibration.residuals(model, *one, given=given)[1] for one in judged])).tolist()
         for given in ASKED
     }
-    return {"conformal": conformal, "hazard": {hazard: _hazard(model, judged, hazard) for hazard in (one.name for one in GLUCOSE.hazards)}}
+    return {
+        "conformal": conformal,
+        "hazard": {hazard: _hazard(model, judged, hazard) for hazard in (one.name for one in GLUCOSE.hazards)},
+    }
 
 
-def _hazard(
-    model: WorldModel, judged: Sequence[tuple[PatientSeries, Personalisation]], hazard: str
-) -> dict[str, float]:
+def _hazard(model: WorldModel, judged: Sequence[tuple[PatientSeries, Personalisation]], hazard: str) -> dict[str, float]:
     """What `nearness` to the hazard's level means on people held out, in log odds (Platt scaling)."""
     scores, truth = [], []
     for series, person in judged:

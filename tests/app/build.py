@@ -85,7 +85,9 @@ def record(
             rows.append((START + pd.Timedelta(hours=hour), "carbs", grams, 0.0, "", f"{patient}.csv:m{hour}"))
             rows.append((START + pd.Timedelta(hours=hour), "bolus", round(grams / 10, 1), 0.0, "", f"{patient}.csv:m{hour}"))
     events = events_frame(rows).sort_values("time", kind="stable", ignore_index=True)
-    return PatientRecord(patient=patient, zone="UTC", events=events, rows_read=len(events), weight=72.0, regimen=settings_of(REGIMEN))
+    return PatientRecord(
+        patient=patient, zone="UTC", events=events, rows_read=len(events), weight=72.0, regimen=settings_of(REGIMEN)
+    )
 
 
 def line(setting: Any, block: int, factor: float, **changes: Any) -> Line:

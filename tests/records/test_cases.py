@@ -53,8 +53,8 @@ def test_h10_tidepool_api(data: Path) -> None:
     ]
     assert of(record, "activity") == [("20:00:00", 4.5, 40, "")]
     assert record.regimen is not None
-    assert (record.regimen.basal, record.regimen.carb_ratio) == ((0.8,), (10.0,))
-    assert record.regimen.correction_factor == pytest.approx((50.0,), abs=0.01)
+    assert (record.regimen.blocks["basal"], record.regimen.blocks["carb_ratio"]) == ((0.8,), (10.0,))
+    assert record.regimen.blocks["correction_factor"] == pytest.approx((50.0,), abs=0.01)
 
 
 def test_h11_glooko_de(data: Path) -> None:

@@ -38,7 +38,9 @@ def test_a_reading_stands_in_the_step_that_holds_it() -> None:
 
 
 def test_jitter_across_a_boundary_fills_the_neighbour() -> None:
-    late = to_series(record((0, "glucose", 100, 0), (5.1, "glucose", 110, 0), (9.9, "glucose", 120, 0), (15, "glucose", 130, 0)), GLUCOSE)
+    late = to_series(
+        record((0, "glucose", 100, 0), (5.1, "glucose", 110, 0), (9.9, "glucose", 120, 0), (15, "glucose", 130, 0)), GLUCOSE
+    )
     assert late.values[:, GLUCOSE_].tolist() == [100, 110, 120, 130]
     early = to_series(
         record((0, "glucose", 100, 0), (10.1, "glucose", 120, 0), (14.9, "glucose", 130, 0), (15, "glucose", 140, 0)), GLUCOSE
@@ -52,14 +54,17 @@ def test_readings_that_share_a_step_are_averaged() -> None:
 
 
 def test_rates_are_averaged_over_the_step() -> None:
-    series = to_series(record((0, "basal", 1.0, 7.5), (7.5, "basal", 3.0, 7.5), (20, "basal", 2.0, 2.0), (25, "basal", 5.0, 5.0)), GLUCOSE)
+    series = to_series(
+        record((0, "basal", 1.0, 7.5), (7.5, "basal", 3.0, 7.5), (20, "basal", 2.0, 2.0), (25, "basal", 5.0, 5.0)), GLUCOSE
+    )
     assert known(series, BASAL) == [0, 1, 2, 5]  # two of five minutes are not enough
     assert series.values[[0, 1, 2, 5], BASAL].tolist() == [1, 2, 3, 5]
 
 
 def test_a_rate_with_no_end_holds_until_the_next() -> None:
     series = to_series(
-        record((0, "basal", 1.0, np.nan), (60, "basal", 2.0, np.nan), (60, "basal", 3.0, np.nan), (120, "glucose", 90, 0)), GLUCOSE
+        record((0, "basal", 1.0, np.nan), (60, "basal", 2.0, np.nan), (60, "basal", 3.0, np.nan), (120, "glucose", 90, 0)),
+        GLUCOSE,
     )
     assert series.values[:12, BASAL].tolist() == [1.0] * 12
     assert series.values[12:24, BASAL].tolist() == [3.0] * 12
@@ -81,11 +86,14 @@ def test_impulses_are_zero_where_logged_and_unknown_where_not() -> None:
             (3 * 1440, "bolus", 4, 0),
             (3 * 1440 + 60, "bolus", 1, 0),
             (4 * 1440, "glucose", 90, 0),
-        ), GLUCOSE
+        ),
+        GLUCOSE,
     )
     assert known(series, BOLUS) == [*range(25), *range(3 * 288, 3 * 288 + 13)]
     assert not series.mask[:, CARBS].any()
-    long_acting = to_series(record((0, "long_acting", 20, 0), (30 * 60, "long_acting", 20, 0), (67 * 60, "long_acting", 20, 0)), GLUCOSE)
+    long_acting = to_series(
+        record((0, "long_acting", 20, 0), (30 * 60, "long_acting", 20, 0), (67 * 60, "long_acting", 20, 0)), GLUCOSE
+    )
     assert known(long_acting, LONG) == [*range(361), 67 * 12]
 
 

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from careplan.records import to_series
-from careplan.records.grid import CHANGE_LOG, LONGEST_HOLD, SILENCE, USUAL_SILENCE, impulses, levels, rates, spread, until
-from careplan.therapies.glucose.declaration import GLUCOSE, Regimen
+from careplan.records.grid import CHANGE_LOG, LONGEST_HOLD, impulses, levels, rates, spread, until
+from careplan.therapies.glucose.declaration import GLUCOSE
 from tests.reached import reached, reaches
-from tests.records.test_grid import BASAL, BOLUS, FIRST, GLUCOSE_, known, record
+from tests.records.test_grid import BOLUS, FIRST, GLUCOSE_, known, record
 
 DAY, NAN = 1440.0, np.nan
 
@@ -23,7 +23,9 @@ def array(*values: float) -> np.ndarray:
 
 
 def test_what_is_silence_and_how_long_a_change_holds() -> None:
-    assert (SILENCE, USUAL_SILENCE, CHANGE_LOG, LONGEST_HOLD) == ({"long_acting": 36 * 60.0}, 24 * 60.0, 15.0, 24 * 60.0)
+    silences = {channel.name: channel.silence for channel in GLUCOSE.channels if channel.form == "impulse"}
+    assert silences == {"bolus": 24 * 60.0, "long_acting": 36 * 60.0, "carbs": 24 * 60.0}
+    assert (CHANGE_LOG, LONGEST_HOLD) == (15.0, 24 * 60.0)
 
 
 # When an event ends.
@@ -192,11 +194,3 @@ def test_events_in_any_order_give_the_same_grid() -> None:
     other = to_series(replace(frame, events=frame.events.iloc[::-1]), GLUCOSE)
     assert np.array_equal(one.values, other.values) and np.array_equal(one.mask, other.mask)
     assert one.values[[0, 12], GLUCOSE_].tolist() == [90.0, 100.0]
-
-
-def test_a_schedule_is_read_on_the_patients_clock() -> None:
-    regimen = Regimen(starts=(0, 60), basal=(0.5, 1.0), carb_ratio=(10, 10), correction_factor=(40, 40))
-    for zone, first in (("UTC", 0.5), ("Europe/Paris", 1.0)):
-        series = to_series(record((0, "glucose", 100, 0), (120, "glucose", 100, 0), zone=zone), GLUCOSE, regimen=regimen)
-        assert series.values[:, BASAL].tolist() == [first] * 12 + [1.0] * 13 and series.mask[:, BASAL].all()
-    assert series.zone == "Europe/Paris" and series.patient == "p"

@@ -1,4 +1,4 @@
-"""What a person may decide of a suggestion's lines: what its readings hold against more insulin, and what the guard says. Pure."""
+"""What a person may decide of a suggestion's lines: what lows hold against more insulin, and what the guard says. Pure."""
 
 import math
 from collections.abc import Callable, Mapping
