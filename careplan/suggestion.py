@@ -162,6 +162,7 @@ class Suggestion:
     provenance: Mapping[str, str]  # seed, code version, model hash, data hash
     mandate: Mandate | None = None  # of a regimen: what it hands to the planning of doses
     why: Why | None = None  # None where it abstains, and for those stored before there was one
+    therapy: str = ""  # whose it is; empty: the only one of the patient
 
 
 @dataclass(frozen=True, kw_only=True)

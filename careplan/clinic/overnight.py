@@ -91,11 +91,12 @@ def plan_everyone(
 
 
 def _plan_block(db: Database, patients: Sequence[str], world: World, asked: Asked, tally: Tally) -> None:
+    therapy = world.model.therapy.name
     due = _unanswered(db, patients, world, asked)
     tally.skipped += len(patients) - len(due)
     read: dict[str, Recording] = {}
     for patient in due:
-        read |= spared({patient: patient}, lambda some: [read_recording(db, each) for each in some], tally.failed)
+        read |= spared({patient: patient}, lambda some: [read_recording(db, each, therapy) for each in some], tally.failed)
     people = stored_people(db, list(read.values()), world)
     missing = {patient: recording for patient, recording in read.items() if patient not in people}
     fresh = spared(missing, lambda some: list(infer_people(db, some, world).values()), tally.failed)
@@ -109,11 +110,12 @@ def _plan_block(db: Database, patients: Sequence[str], world: World, asked: Aske
 
 def _unanswered(db: Database, patients: Sequence[str], world: World, asked: Asked) -> list[str]:
     """Whoever's newest suggestion is not of this model, seed and code, or not of these data, this regimen and this question."""
-    found, due = latest_provenance(db, patients, asked.kind), []
+    therapy = world.model.therapy.name
+    found, due = latest_provenance(db, patients, asked.kind, therapy), []
     for patient in patients:
         provenance = found.get(patient, {})
         if all(provenance.get(name) == value for name, value in world.provenance(asked.seed, provenance.get("data", "")).items()):
-            prescribed, data = identity(db, patient)
+            prescribed, data = identity(db, patient, therapy)
             if provenance == world.provenance(asked.seed, data, asked=asked.question(prescribed)):
                 continue
         due.append(patient)

@@ -6,44 +6,51 @@ import pandas as pd
 from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
-from careplan.clinic.courses import practice_of
+from careplan.clinic.courses import courses_of, practice_of
 from careplan.clinic.records import load_record, require
 from careplan.clinic.regimens import prescribed
 from careplan.clinic.reviews import recent_readings, reviews_of, work_on
 from careplan.clinic.suggestions import latest
 from careplan.clinic.summaries import summarise
 from careplan.clinic.views import AuditRecord, DosePage, ReviewPage, Status, WorklistRow
-from careplan.practice import Practice
+from careplan.practice import Glance, Practice
 from careplan.records.events import PatientRecord
 from careplan.records.grid import to_series
 from careplan.series import PatientSeries
 from careplan.store import Actor, Database, append, local_account, schema
 from careplan.suggestion import Path, Suggestion
+from careplan.therapies import NotInstalledError
 
+UNREADABLE = -2.0  # urgency of a patient whose therapy is not installed here: behind everybody else
 VIEW_AGAIN = timedelta(minutes=15)  # one person's repeated looks at one page within this are one entry of the audit trail
 
 
 def worklist(db: Database) -> list[WorklistRow]:
-    """Every patient by urgency, judged on the last days recorded."""
+    """Every course by urgency, judged on the last days recorded; those whose therapy is not installed here come last."""
     with db.read() as session:
         rows = [
-            _worklist_row(session, patient) for patient in session.scalars(select(schema.Patient).order_by(schema.Patient.id))
+            _worklist_row(session, patient, course)
+            for patient in session.scalars(select(schema.Patient).order_by(schema.Patient.id))
+            for course in courses_of(session, patient.id)
         ]
     return sorted(rows, key=lambda row: -row.urgency)
 
 
-def review_page(db: Database, patient: str, *, actor: Actor | None = None) -> ReviewPage:
-    """Everything on one patient; the look is audited. Raises `UnknownPatient`."""
+def review_page(db: Database, patient: str, *, therapy: str | None = None, actor: Actor | None = None) -> ReviewPage:
+    """Everything on one patient; the look is audited. therapy: where they have several.
+
+    Raises `UnknownPatient`, as `course_of`, and `NotInstalledError` for a therapy that is not here.
+    """
     actor = actor or local_account()
     with db.write() as session:
-        stored, practice = require(session, patient), practice_of(session, patient)
+        stored, practice = require(session, patient), practice_of(session, patient, therapy)
         _log_view(session, actor, patient)
-    record = load_record(db, patient)
-    found = prescribed(db, patient)
+    record = load_record(db, patient, practice.name)
+    found = prescribed(db, patient, practice.name)
     with db.read() as session:
-        suggestion = latest(session, patient, "regimen")
+        suggestion = latest(session, patient, "regimen", practice.name)
         work = work_on(session, suggestion, actor)
-        history = reviews_of(session, patient, "regimen")
+        history = reviews_of(session, patient, "regimen", practice.name)
         recent = practice.glance(recent_readings(session, patient, practice))
     series = None if record.events.empty else recent_series(record, practice)
     return ReviewPage(
@@ -58,15 +65,15 @@ def review_page(db: Database, patient: str, *, actor: Actor | None = None) -> Re
     )
 
 
-def dose_page(db: Database, patient: str, *, actor: Actor | None = None) -> DosePage:
-    """The newest dose suggestion beside what was recorded around its moment; the look is audited. Raises `UnknownPatient`."""
+def dose_page(db: Database, patient: str, *, therapy: str | None = None, actor: Actor | None = None) -> DosePage:
+    """The newest dose suggestion beside what was recorded around its moment; the look is audited. Else as `review_page`."""
     actor = actor or local_account()
     with db.write() as session:
-        stored, practice = require(session, patient), practice_of(session, patient)
+        stored, practice = require(session, patient), practice_of(session, patient, therapy)
         _log_view(session, actor, patient)
-    record = load_record(db, patient)
+    record = load_record(db, patient, practice.name)
     with db.read() as session:
-        suggestion = latest(session, patient, "doses")
+        suggestion = latest(session, patient, "doses", practice.name)
         caution = None
         if suggestion is not None and suggestion.lines:
             caution = practice.caution(suggestion, recent_readings(session, patient, practice))
@@ -76,7 +83,7 @@ def dose_page(db: Database, patient: str, *, actor: Actor | None = None) -> Dose
             recorded=_around(record, practice.therapy.regulated, None if suggestion is None else suggestion.at),
             caution=caution,
             draft=work_on(session, suggestion, actor),
-            history=reviews_of(session, patient, "doses"),
+            history=reviews_of(session, patient, "doses", practice.name),
         )
 
 
@@ -109,21 +116,30 @@ def _around(record: PatientRecord, channel: str, at: datetime | None) -> Path:
     return Path(minutes=tuple(near.tolist()), mid=levels, low=levels, high=levels)
 
 
-def _worklist_row(session: Session, patient: schema.Patient) -> WorklistRow:
-    practice = practice_of(session, patient.id)
-    glance = practice.glance(recent_readings(session, patient.id, practice))
-    suggestion = latest(session, patient.id, "regimen")
+def _worklist_row(session: Session, patient: schema.Patient, course: schema.Course) -> WorklistRow:
+    suggestion = latest(session, patient.id, "regimen", course.therapy)
+    try:
+        practice = practice_of(session, patient.id, course.therapy)
+    except NotInstalledError as error:
+        glance = Glance(
+            days=0.0, metrics=None, measured=False, sufficient=False, urgency=UNREADABLE, headline=f"not readable here: {error}"
+        )
+        status: Status = "not readable"
+    else:
+        glance = practice.glance(recent_readings(session, patient.id, practice))
+        status = _status(session, suggestion, glance.measured)
     last = session.scalar(select(func.max(schema.Event.time)).where(schema.Event.patient == patient.id))
     return WorklistRow(
         patient=patient.id,
-        group=patient.group,
+        group=course.group,
         urgency=glance.urgency,
         headline=glance.headline,
-        status=_status(session, suggestion, glance.measured),
+        status=status,
         metrics=glance.metrics,
         days=glance.days,
         last=None if last is None else pd.Timestamp(last, unit="us", tz=patient.zone).to_pydatetime(),
         suggestion=None if suggestion is None else suggestion.id,
+        therapy=course.therapy,
     )
 
 

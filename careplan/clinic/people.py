@@ -23,7 +23,7 @@ def personalised(
     db: Database, patients: Sequence[str], world: World, progress: Callable[[int, int], None] | None = None
 ) -> dict[str, tuple[PatientSeries, Personalisation, str]]:
     """Each patient's series, personalisation and data hash; inferred for those whose data or model changed, and stored."""
-    recordings = [read_recording(db, patient) for patient in patients]
+    recordings = [read_recording(db, patient, world.model.therapy.name) for patient in patients]
     people = people_of(db, recordings, world, progress)
     return {each.patient: (each.series, people[each.patient], each.data) for each in recordings}
 

@@ -24,7 +24,7 @@ def plan_regimens(
     Raises `ClinicError` where the therapy of the world model plans no regimens.
     """
     plan, made = regimen_planner(world), []
-    recordings = [read_recording(db, patient) for patient in patients]
+    recordings = [read_recording(db, patient, world.model.therapy.name) for patient in patients]
     known = people_of(db, recordings, world)
     for index, recording in enumerate(recordings):
         made.append(save_suggestion(db, plan(world, recording, known[recording.patient], seed=seed)))
@@ -49,7 +49,7 @@ def suggest_doses(
     therapy of the world model plans no doses.
     """
     plan = dose_planner(world)
-    recordings = [read_recording(db, patient) for patient in patients]
+    recordings = [read_recording(db, patient, world.model.therapy.name) for patient in patients]
     known = people_of(db, recordings, world)
     people = [known[patient] for patient in patients]
     return save_suggestions(db, plan(world, recordings, people, at=at, announced=announced, seed=seed, limits=limits))

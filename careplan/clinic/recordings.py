@@ -5,7 +5,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from careplan.clinic import codec
-from careplan.clinic.courses import practice_of
+from careplan.clinic.courses import course_of, practice_of
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.records import current_version, require
 from careplan.recording import Recording
@@ -14,24 +14,26 @@ from careplan.records.grid import to_series
 from careplan.stages import stage
 from careplan.store import Database, data_hash, read_hashed, schema
 from careplan.store.schema import RegimenVersion
-from careplan.suggestion import Suggestion
 from careplan.therapy import Mandate
 
 ESTIMATED = "estimated"
 
 
-def read_recording(db: Database, patient: str) -> Recording:
-    """Raises `UnknownPatient`, or `ClinicError` without events."""
+def read_recording(db: Database, patient: str, therapy: str | None = None) -> Recording:
+    """therapy: where the patient is treated under several. Raises `UnknownPatient`, or `ClinicError` without events."""
     with stage("read"):
         with db.read() as session:
-            stored, version = require(session, patient), current_version(session, patient)
+            stored = require(session, patient)
+            course = course_of(session, patient, therapy)
+            practice = practice_of(session, patient, course.therapy)
+            version = current_version(session, patient, course.therapy)
             events, data = read_hashed(session, patient)
-            mandate, practice = _handed_down(session, version), practice_of(session, patient)
+            mandate = _handed_down(session, version)
         if events.empty:
             raise ClinicError(f"patient {patient!r} has no events in the store")
         series = to_series(PatientRecord(patient=patient, zone=stored.zone, events=events), practice.therapy)
         regimen = practice.estimate(series) if version is None else codec.load(practice.regimen, version.body)
-        return Recording(series, stored.group, regimen, _named(version), data, mandate)
+        return Recording(series, course.group, regimen, _named(version), data, mandate)
 
 
 def _handed_down(session: Session, version: RegimenVersion | None) -> Mandate | None:
@@ -40,13 +42,14 @@ def _handed_down(session: Session, version: RegimenVersion | None) -> Mandate | 
         return None
     made = select(schema.Suggestion.payload).join(schema.Review, schema.Review.suggestion == schema.Suggestion.id)
     payload = session.scalar(made.where(schema.Review.regimen == version.id))
-    return None if payload is None else codec.load(Suggestion, payload).mandate
+    handed = None if payload is None else payload.get("mandate")
+    return None if handed is None else codec.load(Mandate, handed)
 
 
-def identity(db: Database, patient: str) -> tuple[str, str]:
+def identity(db: Database, patient: str, therapy: str) -> tuple[str, str]:
     """`Recording.prescribed` and `Recording.data`, without the rest."""
     with stage("read"), db.read() as session:
-        return _named(current_version(session, patient)), data_hash(session, patient)
+        return _named(current_version(session, patient, therapy)), data_hash(session, patient)
 
 
 def _named(version: RegimenVersion | None) -> str:

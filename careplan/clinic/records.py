@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from careplan.clinic import codec
-from careplan.clinic.courses import practice_of
+from careplan.clinic.courses import course_of, keep_course, practice_of
 from careplan.clinic.errors import ClinicError, UnknownPatient
 from careplan.clinic.views import ImportedPatient, ImportReport
 from careplan.records.events import PatientRecord
@@ -21,6 +21,7 @@ from careplan.records.settings import Settings
 from careplan.series import PatientSeries
 from careplan.store import Actor, Database, add_events, append, data_hash, local_account, number, read_events
 from careplan.store.schema import Patient, RegimenVersion
+from careplan.therapies import practice
 
 Progress = Callable[[int, int, str], None]  # done, total, the patient just kept
 
@@ -34,13 +35,15 @@ def import_records(
     token: str | None = None,
     patient: str | None = None,
     group: str | None = None,
+    therapy: str | None = None,
     progress: Progress | None = None,
     actor: Actor | None = None,
     merge: bool = False,
 ) -> ImportReport:
     """Reads the patients at `path` with the reader of `format` and keeps what is new of each.
 
-    zone, token, patient: handed to the reader. group: of patients that are new, whatever the source says.
+    zone, token, patient: handed to the reader. group: of patients that are new, whatever the source says. therapy: as
+    `store_records`.
     A patient whose files cannot be trusted is left out and told of in `failed`. Raises `RecordError` (nothing kept) where there
     is nothing to read or whose rows they are cannot be told, `ClinicError` for a format that is unknown or takes no such option,
     and `StoreError` when the store cannot be written (patients before that one are kept).
@@ -56,7 +59,7 @@ def import_records(
     records = READERS[format](path, refused=refused, **options)
     if group is not None:
         records = [replace(record, group=group) for record in records]
-    report = store_records(db, format, records, progress=progress, actor=actor, merge=merge)
+    report = store_records(db, format, records, therapy=therapy, progress=progress, actor=actor, merge=merge)
     return replace(report, failed={**{name: str(error) for name, error in refused.items()}, **report.failed})
 
 
@@ -65,18 +68,20 @@ def store_records(
     source: str,
     records: Sequence[PatientRecord],
     *,
+    therapy: str | None = None,
     progress: Progress | None = None,
     actor: Actor | None = None,
     merge: bool = False,
 ) -> ImportReport:
     """Keeps what is new of each record, each in one transaction: a patient's record is kept whole or not at all.
 
-    merge: allow a record whose patient is already stored from another source; otherwise it fails, as people may share a name.
+    therapy: that the records are of; where None, the patient's only course, or for somebody new the first therapy that regulates
+    what was observed. merge: allow a record whose patient is already stored from another source; otherwise it fails, as people may share a name.
     """
     imported, failed, run = [], {}, uuid4().hex
     for done, record in enumerate(records, start=1):
         try:
-            imported.append(_store(db, source, record, run, actor or local_account(), merge))
+            imported.append(_store(db, source, record, run, therapy, actor or local_account(), merge))
         except ValueError as error:
             failed[record.patient] = str(error)
             continue
@@ -85,7 +90,9 @@ def store_records(
     return ImportReport(source=source, patients=tuple(imported), failed=failed)
 
 
-def _store(db: Database, source: str, record: PatientRecord, run: str, actor: Actor, merge: bool) -> ImportedPatient:
+def _store(
+    db: Database, source: str, record: PatientRecord, run: str, therapy: str | None, actor: Actor, merge: bool
+) -> ImportedPatient:
     corrections = tuple(
         (str(c.action), str(c.rule), str(c.file), int(c.row), str(c.field), str(c.detail)) for c in record.corrections
     )
@@ -100,18 +107,9 @@ def _store(db: Database, source: str, record: PatientRecord, run: str, actor: Ac
                 f"patient {record.patient!r} is stored with the clock of {stored.zone}, this record has {record.zone}"
             )
         if stored is None:
-            stored = Patient(
-                id=record.patient,
-                group=record.group,
-                zone=record.zone,
-                source=source,
-                weight=record.weight,
-                created=datetime.now(UTC),
-            )
+            stored = Patient(id=record.patient, zone=record.zone, source=source, created=datetime.now(UTC))
             append(session, actor, "patient added", patient=record.patient, rows=[stored], source=source)
-        elif stored.weight is None and record.weight is not None:
-            stored.weight = record.weight
-            append(session, actor, "weight recorded", patient=record.patient, rows=[stored], weight=record.weight)
+        course = keep_course(session, record, therapy, actor)
         added = add_events(
             session,
             record.patient,
@@ -124,7 +122,7 @@ def _store(db: Database, source: str, record: PatientRecord, run: str, actor: Ac
             corrections=corrections,
         )
         if record.regimen is not None:
-            _add_stated_regimen(session, record, record.regimen, actor)
+            _add_stated_regimen(session, record, course.therapy, record.regimen, actor)
     return ImportedPatient(
         patient=record.patient,
         rows_read=record.rows_read,
@@ -134,26 +132,33 @@ def _store(db: Database, source: str, record: PatientRecord, run: str, actor: Ac
     )
 
 
-def _add_stated_regimen(session: Session, record: PatientRecord, stated: Settings, actor: Actor) -> None:
+def _add_stated_regimen(session: Session, record: PatientRecord, therapy: str, stated: Settings, actor: Actor) -> None:
     """Keeps what the source says is prescribed, where it says something new that can be a regimen; a later signed review stays in
     force."""
     try:
-        regimen = practice_of(session, record.patient).stated(stated)
+        regimen = practice(therapy).stated(stated)
     except ValueError:
         return
     valid_from = record.events["time"].max().to_pydatetime() if len(record.events) else datetime.now(UTC)
-    before = select(RegimenVersion).where(RegimenVersion.patient == record.patient, RegimenVersion.source == "stated")
-    bodies = [version.body for version in session.scalars(before)]
+    before = select(RegimenVersion.body).where(
+        RegimenVersion.patient == record.patient, RegimenVersion.therapy == therapy, RegimenVersion.source == "stated"
+    )
+    bodies = list(session.scalars(before))
     if codec.dump(regimen) not in bodies:
-        add_regimen(session, record.patient, regimen, source="stated", valid_from=valid_from, actor=actor)
+        add_regimen(session, record.patient, therapy, regimen, source="stated", valid_from=valid_from, actor=actor)
 
 
 def add_regimen(
-    session: Session, patient: str, regimen: Any, *, source: str, valid_from: datetime, actor: Actor
+    session: Session, patient: str, therapy: str, regimen: Any, *, source: str, valid_from: datetime, actor: Actor
 ) -> RegimenVersion:
     """A new version within a transaction, audited. Versions are never edited."""
     version = RegimenVersion(
-        patient=patient, valid_from=valid_from, created=datetime.now(UTC), source=source, body=codec.dump(regimen)
+        patient=patient,
+        therapy=therapy,
+        valid_from=valid_from,
+        created=datetime.now(UTC),
+        source=source,
+        body=codec.dump(regimen),
     )
     number(session, version)
     append(session, actor, "regimen added", patient=patient, rows=[version], regimen=version.id, source=source, body=version.body)
@@ -165,22 +170,27 @@ def save_regimen(
     patient: str,
     regimen: Any,
     *,
+    therapy: str | None = None,
     source: str = "stated",
     valid_from: datetime | None = None,
     actor: Actor | None = None,
 ) -> int:
-    """Prescribes a regimen from a time on (now); returns its version. Raises `UnknownPatient`."""
+    """Prescribes a regimen from a time on (now); returns its version. therapy: where the patient has several.
+
+    Raises `UnknownPatient`, and as `course_of`.
+    """
     with db.write() as session:
         require(session, patient)
+        course, when = course_of(session, patient, therapy), valid_from or datetime.now(UTC)
         version = add_regimen(
-            session, patient, regimen, source=source, valid_from=valid_from or datetime.now(UTC), actor=actor or local_account()
+            session, patient, course.therapy, regimen, source=source, valid_from=when, actor=actor or local_account()
         )
         return version.id
 
 
-def current_version(session: Session, patient: str) -> RegimenVersion | None:
-    """The regimen version in force: the latest valid, the newest of equals."""
-    query = select(RegimenVersion).where(RegimenVersion.patient == patient)
+def current_version(session: Session, patient: str, therapy: str) -> RegimenVersion | None:
+    """The regimen version in force under a therapy: the latest valid, the newest of equals."""
+    query = select(RegimenVersion).where(RegimenVersion.patient == patient, RegimenVersion.therapy == therapy)
     return session.scalars(query.order_by(RegimenVersion.valid_from.desc(), RegimenVersion.id.desc()).limit(1)).first()
 
 
@@ -198,27 +208,26 @@ def patient_names(db: Database) -> list[str]:
         return list(session.scalars(select(Patient.id).order_by(Patient.id)))
 
 
-def load_record(db: Database, patient: str) -> PatientRecord:
-    """All events of a patient. Raises `UnknownPatient`."""
+def load_record(db: Database, patient: str, therapy: str | None = None) -> PatientRecord:
+    """All events of a patient, with the group and the covariates of a course. Raises `UnknownPatient`, and as `course_of`."""
     with db.read() as session:
-        stored = require(session, patient)
+        stored, course = require(session, patient), course_of(session, patient, therapy)
         return PatientRecord(
             patient=patient,
             zone=stored.zone,
             events=read_events(session, patient),
-            weight=stored.weight,
-            group=stored.group,
+            weight=course.covariates.get("weight"),
+            group=course.group,
         )
 
 
-def load_series(db: Database, patient: str) -> PatientSeries:
-    """A patient's recording on the grid of their therapy. Raises `UnknownPatient`, or `ClinicError` without events."""
-    record = load_record(db, patient)
+def load_series(db: Database, patient: str, therapy: str | None = None) -> PatientSeries:
+    """A patient's recording on the grid of their therapy. Raises `UnknownPatient`, and `ClinicError` without events."""
+    record = load_record(db, patient, therapy)
     if record.events.empty:
         raise ClinicError(f"patient {patient!r} has no events in the store")
     with db.read() as session:
-        therapy = practice_of(session, patient).therapy
-    return to_series(record, therapy)
+        return to_series(record, practice_of(session, patient, therapy).therapy)
 
 
 def patient_data_hash(db: Database, patient: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from careplan.clinic import codec
 from careplan.clinic.courses import practice_of
-from careplan.clinic.records import add_regimen, current_version, load_record
+from careplan.clinic.records import add_regimen, current_version, load_record, require
 from careplan.records.grid import to_series
 from careplan.store import Actor, Database
 
@@ -18,29 +18,31 @@ class Prescribed(NamedTuple):
     valid_from: datetime | None
 
 
-def load_regimen(db: Database, patient: str) -> Any | None:
+def load_regimen(db: Database, patient: str, therapy: str | None = None) -> Any | None:
     """What the patient is on: the version in force, else an estimate from the records, else `None`."""
-    found = prescribed(db, patient)
+    found = prescribed(db, patient, therapy)
     return None if found is None else found.regimen
 
 
-def prescribed(db: Database, patient: str) -> Prescribed | None:
-    """What the patient is on and where that is from. Raises `UnknownPatient`."""
+def prescribed(db: Database, patient: str, therapy: str | None = None) -> Prescribed | None:
+    """What the patient is on and where that is from. therapy: where they have several. Raises `UnknownPatient`."""
     with db.read() as session:
-        version, practice = current_version(session, patient), practice_of(session, patient)
+        require(session, patient)
+        practice = practice_of(session, patient, therapy)
+        version = current_version(session, patient, practice.name)
     if version is not None:
         return Prescribed(codec.load(practice.regimen, version.body), version.source, version.valid_from)
-    record = load_record(db, patient)
+    record = load_record(db, patient, practice.name)
     estimate = None if record.events.empty else practice.estimate(to_series(record, practice.therapy))
     return None if estimate is None else Prescribed(estimate, "estimated", None)
 
 
-def keep_estimate(db: Database, patient: str, *, actor: Actor) -> None:
+def keep_estimate(db: Database, patient: str, therapy: str, *, actor: Actor) -> None:
     """Stores the estimate as a version where nothing else is stored, so that a suggestion refers to something that stays."""
-    found = prescribed(db, patient)
+    found = prescribed(db, patient, therapy)
     if found is None or found.valid_from is not None:
         return
-    last = load_record(db, patient).events["time"].max().to_pydatetime()
+    last = load_record(db, patient, therapy).events["time"].max().to_pydatetime()
     with db.write() as session:
-        if current_version(session, patient) is None:
-            add_regimen(session, patient, found.regimen, source="estimated", valid_from=last, actor=actor)
+        if current_version(session, patient, therapy) is None:
+            add_regimen(session, patient, therapy, found.regimen, source="estimated", valid_from=last, actor=actor)

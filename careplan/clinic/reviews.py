@@ -48,7 +48,7 @@ def sign_review(db: Database, suggestion: int, decided: Sequence[Decision], revi
     """
     with db.write() as session:
         found = stored(session, suggestion)
-        practice = practice_of(session, found.patient)
+        practice = practice_of(session, found.patient, found.therapy)
         problems = [*_stale(session, found, practice), *decisions.problems(found.lines, decided, judge_of(session, found))]
         if not meaning.strip():
             problems.append("a signature needs its meaning")
@@ -83,10 +83,12 @@ def sign_review(db: Database, suggestion: int, decided: Sequence[Decision], revi
         return review_view(row)
 
 
-def reviews_of(session: Session, patient: str, kind: Kind) -> tuple[Review, ...]:
+def reviews_of(session: Session, patient: str, kind: Kind, therapy: str) -> tuple[Review, ...]:
     """A patient's signed reviews of suggestions of one kind, the newest first."""
     query = select(schema.Review).join(schema.Suggestion, schema.Suggestion.id == schema.Review.suggestion)
-    query = query.where(schema.Review.patient == patient, schema.Suggestion.kind == kind).order_by(schema.Review.id.desc())
+    query = query.where(
+        schema.Review.patient == patient, schema.Suggestion.kind == kind, schema.Suggestion.therapy == therapy
+    ).order_by(schema.Review.id.desc())
     return tuple(review_view(row) for row in session.scalars(query))
 
 
@@ -130,7 +132,7 @@ def recent_readings(session: Session, patient: str, practice: Practice) -> pd.Da
 
 def judge_of(session: Session, suggestion: Suggestion) -> Callable[[Line, float], Judged]:
     """What the therapy's rules say today of a value of a line, by the recent readings."""
-    practice = practice_of(session, suggestion.patient)
+    practice = practice_of(session, suggestion.patient, suggestion.therapy)
     return practice.judge(suggestion, recent_readings(session, suggestion.patient, practice))
 
 
@@ -144,11 +146,11 @@ def _stale(session: Session, suggestion: Suggestion, practice: Practice) -> list
     found = [signed] if suggestion.id is not None and (signed := _signed(session, suggestion.id)) else []
     if suggestion.abstained:
         found.append("careplan abstained: there is nothing to sign")
-    newest = latest(session, suggestion.patient, suggestion.kind)
+    newest = latest(session, suggestion.patient, suggestion.kind, suggestion.therapy)
     if newest is not None and newest.id != suggestion.id:
         found.append(f"suggestion {newest.id} has replaced this one")
     if suggestion.kind == "regimen":
-        version = current_version(session, suggestion.patient)
+        version = current_version(session, suggestion.patient, suggestion.therapy)
         if version is None:
             found.append("there is no regimen to change")
         else:
@@ -168,11 +170,12 @@ def _apply(
     """The regimen version that the kept lines make; `None` where a review changes no regimen."""
     by_key = {decision.key: decision for decision in decided}
     kept = [line for line in suggestion.lines if by_key[line.key].verdict != "reject"]
-    version = current_version(session, suggestion.patient)
+    version = current_version(session, suggestion.patient, suggestion.therapy)
     if suggestion.kind != "regimen" or not kept or version is None:
         return None
     changes = [Change(line.setting, line.start, line.end, by_key[line.key].value) for line in kept]
     regimen = practice.changed(codec.load(practice.regimen, version.body), changes)
     now = max(datetime.now(UTC), version.valid_from)
     source = f"suggestion {suggestion.id}"
-    return add_regimen(session, suggestion.patient, regimen, source=source, valid_from=now, actor=reviewer).id
+    made = add_regimen(session, suggestion.patient, practice.name, regimen, source=source, valid_from=now, actor=reviewer)
+    return made.id

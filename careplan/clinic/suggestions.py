@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from careplan.clinic import codec
+from careplan.clinic.courses import course_of
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.records import require
 from careplan.clinic.regimens import keep_estimate
@@ -32,20 +33,27 @@ def save_suggestions(db: Database, suggestions: Sequence[Suggestion], *, actor: 
         keys = [line.key for line in suggestion.lines]
         if len(set(keys)) != len(keys):
             raise ClinicError(f"suggestion for {suggestion.patient}: line keys repeat: {keys}")
-        with db.read() as session:
-            require(session, suggestion.patient)
+    with db.read() as session:
+        named = [_of_a_course(session, suggestion) for suggestion in suggestions]
     actor = actor or local_account()
     with stage("store"):
-        for suggestion in suggestions:
+        for suggestion in named:
             if suggestion.kind == "regimen":
-                keep_estimate(db, suggestion.patient, actor=actor)
+                keep_estimate(db, suggestion.patient, suggestion.therapy, actor=actor)
         with db.write() as session:
-            return [replace(each, id=_add(session, each, actor)) for each in suggestions]
+            return [replace(each, id=_add(session, each, actor)) for each in named]
+
+
+def _of_a_course(session: Session, suggestion: Suggestion) -> Suggestion:
+    """The suggestion with the therapy of the course that it is for."""
+    require(session, suggestion.patient)
+    return replace(suggestion, therapy=course_of(session, suggestion.patient, suggestion.therapy or None).therapy)
 
 
 def _add(session: Session, suggestion: Suggestion, actor: Actor) -> int:
     row = schema.Suggestion(
         patient=suggestion.patient,
+        therapy=suggestion.therapy,
         kind=suggestion.kind,
         created=suggestion.created,
         payload=codec.dump(suggestion),
@@ -68,11 +76,11 @@ def _add(session: Session, suggestion: Suggestion, actor: Actor) -> int:
     return row.id
 
 
-def latest_provenance(db: Database, patients: Sequence[str], kind: Kind) -> dict[str, dict[str, str]]:
+def latest_provenance(db: Database, patients: Sequence[str], kind: Kind, therapy: str) -> dict[str, dict[str, str]]:
     """Where the newest suggestion of a kind comes from, by patient; without those who have none."""
     newest = (
         select(func.max(schema.Suggestion.id))
-        .where(schema.Suggestion.patient.in_(patients), schema.Suggestion.kind == kind)
+        .where(schema.Suggestion.patient.in_(patients), schema.Suggestion.kind == kind, schema.Suggestion.therapy == therapy)
         .group_by(schema.Suggestion.patient)
     )
     with db.read() as session:
@@ -82,11 +90,11 @@ def latest_provenance(db: Database, patients: Sequence[str], kind: Kind) -> dict
         return {patient: provenance for patient, provenance in rows}
 
 
-def latest_suggestion(db: Database, patient: str, kind: Kind = "regimen") -> Suggestion | None:
-    """The newest suggestion of a kind. Raises `UnknownPatient`."""
+def latest_suggestion(db: Database, patient: str, kind: Kind = "regimen", *, therapy: str | None = None) -> Suggestion | None:
+    """The newest suggestion of a kind. therapy: where the patient has several. Raises `UnknownPatient`, and as `course_of`."""
     with db.read() as session:
         require(session, patient)
-        return latest(session, patient, kind)
+        return latest(session, patient, kind, course_of(session, patient, therapy).therapy)
 
 
 def load_suggestion(db: Database, suggestion: int) -> Suggestion:
@@ -95,8 +103,10 @@ def load_suggestion(db: Database, suggestion: int) -> Suggestion:
         return stored(session, suggestion)
 
 
-def latest(session: Session, patient: str, kind: str) -> Suggestion | None:
-    query = select(schema.Suggestion).where(schema.Suggestion.patient == patient, schema.Suggestion.kind == kind)
+def latest(session: Session, patient: str, kind: str, therapy: str) -> Suggestion | None:
+    query = select(schema.Suggestion).where(
+        schema.Suggestion.patient == patient, schema.Suggestion.kind == kind, schema.Suggestion.therapy == therapy
+    )
     row = session.scalars(query.order_by(schema.Suggestion.id.desc()).limit(1)).first()
     return None if row is None else _view(row)
 
@@ -109,7 +119,7 @@ def stored(session: Session, suggestion: int) -> Suggestion:
 
 
 def _view(row: schema.Suggestion) -> Suggestion:
-    return replace(codec.load(Suggestion, _as_now(row.payload)), id=row.id)
+    return replace(codec.load(Suggestion, _as_now(row.payload)), id=row.id, therapy=row.therapy)
 
 
 def _as_now(payload: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,19 +1,23 @@
 """What is stored of a patient, at a glance."""
 
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sqlalchemy import select
 
-from careplan.clinic.courses import practice_of
-from careplan.clinic.records import load_record, patient_names, require
+from careplan.clinic.courses import course_of, practice_of
+from careplan.clinic.records import load_record, require
 from careplan.clinic.views import PatientSummary
 from careplan.practice import Practice
 from careplan.records.events import PatientRecord
 from careplan.records.grid import to_series
 from careplan.series import usual_spacing
 from careplan.store import Database
+from careplan.store.schema import Course
+from careplan.therapies import NotInstalledError
 
 GAP = 15.0  # minutes without a reading, or 1.5 of the sensor's usual spacing where that is longer
 GAPS_SHOWN = 10
@@ -21,23 +25,50 @@ MINUTE = 60_000_000_000  # nanoseconds
 
 
 def patients(db: Database) -> list[PatientSummary]:
-    """Everyone in the store, by name."""
-    return [show(db, patient) for patient in patient_names(db)]
-
-
-def show(db: Database, patient: str) -> PatientSummary:
-    """One patient. Raises `UnknownPatient`."""
+    """Everyone in the store, by name, once a course."""
     with db.read() as session:
-        source, practice = require(session, patient).source, practice_of(session, patient)
-    return summarise(load_record(db, patient), source, practice)
+        courses = [
+            (course.patient, course.therapy) for course in session.scalars(select(Course).order_by(*Course.__table__.primary_key))
+        ]
+    return [show(db, *course) for course in courses]
+
+
+def show(db: Database, patient: str, therapy: str | None = None) -> PatientSummary:
+    """One patient. therapy: where they have several. Raises `UnknownPatient`, and as `course_of`."""
+    with db.read() as session:
+        source, course = require(session, patient).source, course_of(session, patient, therapy)
+        try:
+            practice = practice_of(session, patient, course.therapy)
+        except NotInstalledError as error:
+            return unreadable(load_record(db, patient, course.therapy), source, course.therapy, f"not readable here: {error}")
+    return summarise(load_record(db, patient, course.therapy), source, practice)
+
+
+def unreadable(record: PatientRecord, source: str, therapy: str, problem: str) -> PatientSummary:
+    """A record of a therapy that is not installed here: what is stored, and nothing of what it means."""
+    return _summary(record, source, therapy, days=0.0, metrics=None, sufficient=False, problem=problem)
 
 
 def summarise(record: PatientRecord, source: str, practice: Practice) -> PatientSummary:
     """A record at a glance; days and metrics are those of what the therapy regulates, over the whole recording."""
+    readings = record.events[record.events["channel"] == practice.therapy.regulated]
+    glance, gaps = practice.glance(readings), gaps_of(readings["time"])
+    return _summary(
+        record,
+        source,
+        practice.name,
+        days=glance.days,
+        gaps=gaps[:GAPS_SHOWN],
+        gap_count=len(gaps),
+        metrics=glance.metrics,
+        sufficient=glance.sufficient,
+        total_daily_dose=None if record.events.empty else practice.daily_dose(to_series(record, practice.therapy)),
+    )
+
+
+def _summary(record: PatientRecord, source: str, therapy: str, **told: Any) -> PatientSummary:
     events = record.events
-    readings = events[events["channel"] == practice.therapy.regulated]
-    glance = practice.glance(readings)
-    gaps = gaps_of(readings["time"])
+    given: dict[str, Any] = {"gaps": (), "gap_count": 0, "total_daily_dose": None, **told}
     return PatientSummary(
         patient=record.patient,
         group=record.group,
@@ -46,13 +77,9 @@ def summarise(record: PatientRecord, source: str, practice: Practice) -> Patient
         weight=record.weight,
         first=None if events.empty else events["time"].min().to_pydatetime(),
         last=None if events.empty else events["time"].max().to_pydatetime(),
-        days=glance.days,
         events={str(name): int(count) for name, count in events["channel"].value_counts().sort_index().items()},
-        gaps=gaps[:GAPS_SHOWN],
-        gap_count=len(gaps),
-        metrics=glance.metrics,
-        sufficient=glance.sufficient,
-        total_daily_dose=None if events.empty else practice.daily_dose(to_series(record, practice.therapy)),
+        therapy=therapy,
+        **given,
     )
 
 

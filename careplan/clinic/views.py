@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from careplan.suggestion import Decision, Kind, Path, Suggestion
 
-Status = Literal["no data", "not planned", "suggested", "no change", "abstained", "draft", "signed"]
+Status = Literal["not readable", "no data", "not planned", "suggested", "no change", "abstained", "draft", "signed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,8 @@ class PatientSummary:
     metrics: Any
     sufficient: bool  # enough to plan on
     total_daily_dose: float | None  # in the unit of doses
+    therapy: str
+    problem: str = ""  # why the record cannot be read here; then it says nothing of readings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,7 @@ class WorklistRow:
     days: float
     last: datetime | None  # on the patient's clock
     suggestion: int | None
+    therapy: str
 
 
 @dataclass(frozen=True, kw_only=True)

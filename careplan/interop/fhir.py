@@ -74,7 +74,7 @@ def planned_resources(session: Session, person: Person, number: int) -> list[Res
     suggestion = stored(session, number)
     if suggestion.patient != person.name:
         raise ExportError(f"suggestion {number} is for patient {suggestion.patient!r}, not {person.name!r}")
-    review = next((each for each in reviews_of(session, person.name, suggestion.kind) if each.suggestion == number), None)
+    review = next((each for each in reviews_of(session, person.name, suggestion.kind, suggestion.therapy) if each.suggestion == number), None)
     wrong = beyond_limits(suggestion) if review is None else no_longer_allowed(session, suggestion, review)
     if wrong:
         raise ExportError(f"suggestion {number} cannot be exported: {'; '.join(wrong)}")

@@ -66,12 +66,14 @@ def demo_doses() -> Any:
 
 
 def demo_worklist() -> Any:
-    return [asdict(row) for row in worklist(demo()[0])]
+    rows = [asdict(row) for row in worklist(demo()[0])]
+    return [{name: value for name, value in row.items() if name != "therapy"} for row in rows]
 
 
 def demo_review_page() -> Any:
     page = asdict(review_page(demo()[0], demo()[1][0].patient, actor="golden"))
     page["suggestion"] = page["suggestion"]["id"]
+    del page["summary"]["therapy"], page["summary"]["problem"]
     page["days"] = [{**day, "minute": len(day["minute"]), "glucose": [*day["glucose"][::24]]} for day in page["days"]]
     return page
 
@@ -80,6 +82,7 @@ def demo_dose_page() -> Any:
     demo_doses()
     page = asdict(dose_page(demo()[0], demo()[1][0].patient, actor="golden"))
     page["suggestion"] = page["suggestion"]["kind"]
+    del page["summary"]["therapy"], page["summary"]["problem"]
     return page
 
 
@@ -149,7 +152,7 @@ CASES: dict[str, Callable[[], Any]] = {
 def answer(suggestion: Suggestion) -> dict[str, Any]:
     """A suggestion and what is said of it, without when and by which version it was made; of paths, every sixth level."""
     body = asdict(suggestion)
-    del body["id"], body["created"], body["provenance"]["code"]
+    del body["id"], body["created"], body["therapy"], body["provenance"]["code"]
     for option in body["options"]:
         option["path"] = {name: [*levels[::6]] for name, levels in option["path"].items()}
     for moment in (body["why"] or {}).get("moments") or ():

@@ -220,6 +220,7 @@ def _suggestion(
         options=options,
         limits_bound=(*plans.bound[index], *(f"budget {name}" for name in plans.pruned[index])),
         banners=(),
+        therapy=GLUCOSE.name,
         provenance=provenance,
         why=None if abstained else _why(world, plans, index, recording, row, person, announced),
     )

@@ -353,6 +353,7 @@ def _suggestion(
         options=options,
         limits_bound=limits_bound,
         banners=banners,
+        therapy=GLUCOSE.name,
         provenance=provenance,
         mandate=mandate,
         why=why,
