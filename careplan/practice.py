@@ -15,7 +15,7 @@ import pandas as pd
 from careplan.recording import Recording
 from careplan.records.settings import Settings
 from careplan.series import PatientSeries
-from careplan.suggestion import Line, Suggestion
+from careplan.suggestion import Kind, Line, Suggestion
 from careplan.therapy import Limits, Therapy
 from careplan.world.loaded import World
 from careplan.world.model import load_card
@@ -89,12 +89,23 @@ class PlanDoses(Protocol):
     ) -> list[Suggestion]: ...
 
 
+class Judge(Protocol):
+    """What the rules say of a value of a line of a suggestion.
+
+    readings: the recent ones, `time` on the patient's clock and `value`. group: the patient's. regimen: what is in force, if any.
+    """
+
+    def __call__(
+        self, suggestion: Suggestion, readings: pd.DataFrame, group: str, regimen: Any | None
+    ) -> Callable[[Line, float], Judged]: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Practice:
     """One therapy in use.
 
     limits: by group of patients, the first group being everybody's where none is stated. recent: how long readings count for
-    targets and tables.
+    targets and tables. holds: how long a suggestion of each kind may be signed.
 
     The regimen. regimen: its type, a frozen dataclass of plain values, as it is stored. stated: from what a source states;
     `ValueError` for what cannot be a regimen. estimate: from a recording, None where it does not say. changed: with some settings
@@ -103,8 +114,8 @@ class Practice:
 
     Suggestions. plan_regimen, plan_doses (None where a therapy has no such plans).
 
-    A person decides. judge: a suggestion and the recent readings (columns `time` on the patient's clock, and `value`) -> what the
-    rules say of a value of a line. caution: what a page warns of beside a suggestion.
+    A person decides. judge: what the rules say of a value of a line. caution: what a page warns of beside a suggestion, by the
+    recent readings.
 
     weights: the folder with the weights of its world model and their card; None where it ships none.
 
@@ -115,6 +126,7 @@ class Practice:
     therapy: Therapy
     limits: Mapping[str, Limits]
     recent: timedelta
+    holds: Mapping[Kind, timedelta]
     regimen: type[Any]
     stated: Callable[[Settings], Any]
     estimate: Callable[[PatientSeries], Any | None]
@@ -123,7 +135,7 @@ class Practice:
     listed: Callable[[Any], Mapping[str, tuple[tuple[int, float], ...]]]
     plan_regimen: PlanRegimen | None
     plan_doses: PlanDoses | None
-    judge: Callable[[Suggestion, pd.DataFrame], Callable[[Line, float], Judged]]
+    judge: Judge
     caution: Callable[[Suggestion, pd.DataFrame], str | None]
     glance: Callable[[pd.DataFrame], Glance]
     daily_dose: Callable[[PatientSeries], float | None]

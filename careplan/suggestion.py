@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 
 from careplan.therapy import Mandate
 
 Verdict = Literal["accept", "edit", "reject"]
 Kind = Literal["regimen", "doses"]
 Side = Literal["low", "high"]
+Meaning = Literal["prescribe as proposed", "prescribe with changes", "prescribe no change"]
+MEANINGS: tuple[Meaning, ...] = get_args(Meaning)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """The use cases. The command line, the app and every other face call these."""
 
 from careplan.clinic.audits import verify_audit
+from careplan.clinic.decisions import meaning_of
 from careplan.clinic.errors import ClinicError, ReviewError, UnknownPatient
 from careplan.clinic.pages import audit_trail, dose_page, review_page, worklist
 from careplan.clinic.planning import plan_regimens, suggest_doses
@@ -37,6 +38,7 @@ __all__ = [
     "load_series",
     "load_suggestion",
     "local_account",
+    "meaning_of",
     "open_database",
     "patient_data_hash",
     "patient_names",

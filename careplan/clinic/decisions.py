@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from careplan.practice import Judged
-from careplan.suggestion import Decision, Line
+from careplan.suggestion import Decision, Line, Meaning
 
 TYPED_REASON = 10  # characters at least, where a value is beyond its recommended range
 
@@ -25,6 +25,15 @@ def problems(lines: Sequence[Line], decisions: Sequence[Decision], judge: Callab
         decision = by_key.get(line.key)
         found += [f"{line.key}: not decided"] if decision is None else _line_problems(line, decision, judge)
     return found
+
+
+def meaning_of(lines: Sequence[Line], decisions: Sequence[Decision]) -> Meaning:
+    """What a signature on these decisions means."""
+    verdicts = {decision.key: decision.verdict for decision in decisions}
+    kept = [verdicts[line.key] for line in lines if verdicts.get(line.key, "reject") != "reject"]
+    if not kept:
+        return "prescribe no change"
+    return "prescribe as proposed" if kept == ["accept"] * len(lines) else "prescribe with changes"
 
 
 def _line_problems(line: Line, decision: Decision, judge: Callable[[Line, float], Judged]) -> list[str]:

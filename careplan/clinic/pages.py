@@ -1,32 +1,37 @@
 """What the app draws: the worklist, a patient's review page and the page of their next hours."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from typing import cast
 
 import pandas as pd
 from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
-from careplan.clinic.courses import courses_of, practice_of
-from careplan.clinic.records import load_record, require
+from careplan import therapies
+from careplan.clinic.courses import course_of, courses_of
+from careplan.clinic.errors import Altered
+from careplan.clinic.reading import on_record
+from careplan.clinic.records import patient_names, record_of, require
 from careplan.clinic.regimens import prescribed
 from careplan.clinic.reviews import recent_readings, reviews_of, work_on
-from careplan.clinic.suggestions import latest
+from careplan.clinic.standing import out_of_date, set_aside
+from careplan.clinic.suggestions import latest, newest
 from careplan.clinic.summaries import summarise
 from careplan.clinic.views import AuditRecord, DosePage, ReviewPage, Status, WorklistRow
 from careplan.practice import Glance, Practice
 from careplan.records.events import PatientRecord
 from careplan.records.grid import to_series
 from careplan.series import PatientSeries
-from careplan.store import Actor, Database, append, local_account, schema
-from careplan.suggestion import Path, Suggestion
+from careplan.store import Actor, Database, local_account, schema
+from careplan.suggestion import Kind, Path, Suggestion
 from careplan.therapies import NotInstalledError
 
 UNREADABLE = -2.0  # urgency of a patient whose therapy is not installed here: behind everybody else
-VIEW_AGAIN = timedelta(minutes=15)  # one person's repeated looks at one page within this are one entry of the audit trail
 
 
-def worklist(db: Database) -> list[WorklistRow]:
+def worklist(db: Database, *, actor: Actor | None = None) -> list[WorklistRow]:
     """Every course by urgency, judged on the last days recorded; those whose therapy is not installed here come last."""
+    on_record(db, patient_names(db), "worklist", actor)
     with db.read() as session:
         rows = [
             _worklist_row(session, patient, course)
@@ -42,13 +47,12 @@ def review_page(db: Database, patient: str, *, therapy: str | None = None, actor
     Raises `UnknownPatient`, as `course_of`, and `NotInstalledError` for a therapy that is not here.
     """
     actor = actor or local_account()
-    with db.write() as session:
-        stored, practice = require(session, patient), practice_of(session, patient, therapy)
-        _log_view(session, actor, patient)
-    record = load_record(db, patient, practice.name)
+    stored, practice, notices = _opened(db, patient, therapy, "regimen", actor)
     found = prescribed(db, patient, practice.name)
     with db.read() as session:
-        suggestion = latest(session, patient, "regimen", practice.name)
+        record = record_of(session, patient, practice.name)
+        suggestion, altered = _shown(session, patient, "regimen", practice.name)
+        late = () if suggestion is None else tuple(out_of_date(session, suggestion))
         work = work_on(session, suggestion, actor)
         history = reviews_of(session, patient, "regimen", practice.name)
         recent = practice.glance(recent_readings(session, patient, practice))
@@ -62,18 +66,18 @@ def review_page(db: Database, patient: str, *, therapy: str | None = None, actor
         suggestion=suggestion,
         draft=work,
         history=history,
+        out_of_date=late,
+        notices=(*altered, *notices),
     )
 
 
 def dose_page(db: Database, patient: str, *, therapy: str | None = None, actor: Actor | None = None) -> DosePage:
     """The newest dose suggestion beside what was recorded around its moment; the look is audited. Else as `review_page`."""
     actor = actor or local_account()
-    with db.write() as session:
-        stored, practice = require(session, patient), practice_of(session, patient, therapy)
-        _log_view(session, actor, patient)
-    record = load_record(db, patient, practice.name)
+    stored, practice, notices = _opened(db, patient, therapy, "doses", actor)
     with db.read() as session:
-        suggestion = latest(session, patient, "doses", practice.name)
+        record = record_of(session, patient, practice.name)
+        suggestion, altered = _shown(session, patient, "doses", practice.name)
         caution = None
         if suggestion is not None and suggestion.lines:
             caution = practice.caution(suggestion, recent_readings(session, patient, practice))
@@ -84,7 +88,30 @@ def dose_page(db: Database, patient: str, *, therapy: str | None = None, actor: 
             caution=caution,
             draft=work_on(session, suggestion, actor),
             history=reviews_of(session, patient, "doses", practice.name),
+            out_of_date=() if suggestion is None else tuple(out_of_date(session, suggestion)),
+            notices=(*altered, *notices),
         )
+
+
+def _opened(
+    db: Database, patient: str, therapy: str | None, kind: Kind, actor: Actor
+) -> tuple[schema.Patient, Practice, tuple[str, ...]]:
+    """The patient, whose page is opened on record, and their therapy; and messages on drafts that had to be set aside."""
+    with db.read() as session:
+        require(session, patient)
+        practice = therapies.practice(course_of(session, patient, therapy).therapy)
+    on_record(db, [patient], "review" if kind == "regimen" else "doses", actor)
+    with db.write() as session:
+        stored, number = require(session, patient), newest(session, patient, kind, practice.name)
+        return stored, practice, () if number is None else set_aside(session, number, patient, actor)
+
+
+def _shown(session: Session, patient: str, kind: Kind, therapy: str) -> tuple[Suggestion | None, tuple[str, ...]]:
+    """The newest suggestion, or why it is not shown."""
+    try:
+        return latest(session, patient, kind, therapy), ()
+    except Altered as error:
+        return None, (f"{error}.",)
 
 
 def audit_trail(db: Database, patient: str | None = None, *, limit: int = 200) -> list[AuditRecord]:
@@ -117,30 +144,32 @@ def _around(record: PatientRecord, channel: str, at: datetime | None) -> Path:
 
 
 def _worklist_row(session: Session, patient: schema.Patient, course: schema.Course) -> WorklistRow:
-    suggestion = latest(session, patient.id, "regimen", course.therapy)
+    suggestion, altered = _shown(session, patient.id, "regimen", course.therapy)
     try:
-        practice = practice_of(session, patient.id, course.therapy)
+        practice = therapies.practice(course.therapy)
     except NotInstalledError as error:
-        glance = Glance(
-            days=0.0, metrics=None, measured=False, sufficient=False, urgency=UNREADABLE, headline=f"not readable here: {error}"
-        )
-        status: Status = "not readable"
+        glance, status = _unreadable(error), "not readable"
     else:
         glance = practice.glance(recent_readings(session, patient.id, practice))
-        status = _status(session, suggestion, glance.measured)
+        status = "altered" if altered else _status(session, suggestion, glance.measured)
     last = session.scalar(select(func.max(schema.Event.time)).where(schema.Event.patient == patient.id))
     return WorklistRow(
         patient=patient.id,
         group=course.group,
         urgency=glance.urgency,
         headline=glance.headline,
-        status=status,
+        status=cast(Status, status),
         metrics=glance.metrics,
         days=glance.days,
         last=None if last is None else pd.Timestamp(last, unit="us", tz=patient.zone).to_pydatetime(),
         suggestion=None if suggestion is None else suggestion.id,
         therapy=course.therapy,
     )
+
+
+def _unreadable(error: NotInstalledError) -> Glance:
+    told = f"not readable here: {error}"
+    return Glance(days=0.0, metrics=None, measured=False, sufficient=False, urgency=UNREADABLE, headline=told)
 
 
 def _status(session: Session, suggestion: Suggestion | None, measured: bool) -> Status:
@@ -155,16 +184,3 @@ def _status(session: Session, suggestion: Suggestion | None, measured: bool) -> 
     if suggestion.abstained:
         return "abstained"
     return "suggested" if suggestion.lines else "no change"
-
-
-def _log_view(session: Session, actor: Actor, patient: str) -> None:
-    seen = select(
-        exists().where(
-            schema.AuditEntry.patient == patient,
-            schema.AuditEntry.actor == actor.name,
-            schema.AuditEntry.action == "viewed",
-            schema.AuditEntry.time > datetime.now(UTC) - VIEW_AGAIN,
-        )
-    )
-    if not session.scalar(seen):
-        append(session, actor, "viewed", patient=patient)

@@ -7,20 +7,24 @@ from sqlalchemy.orm import Session
 from careplan.clinic import codec
 from careplan.clinic.courses import course_of, practice_of
 from careplan.clinic.errors import ClinicError
+from careplan.clinic.reading import on_record
 from careplan.clinic.records import current_version, require
 from careplan.recording import Recording
 from careplan.records.events import PatientRecord
 from careplan.records.grid import to_series
 from careplan.stages import stage
-from careplan.store import Database, data_hash, read_hashed, schema
+from careplan.store import Actor, Database, data_hash, read_hashed, schema
 from careplan.store.schema import RegimenVersion
 from careplan.therapy import Mandate
 
 ESTIMATED = "estimated"
 
 
-def read_recording(db: Database, patient: str, therapy: str | None = None) -> Recording:
-    """therapy: where the patient is treated under several. Raises `UnknownPatient`, or `ClinicError` without events."""
+def read_recording(db: Database, patient: str, therapy: str | None = None, *, actor: Actor | None = None) -> Recording:
+    """The reading is on record. therapy: where the patient is treated under several.
+
+    Raises `UnknownPatient`, or `ClinicError` without events.
+    """
     with stage("read"):
         with db.read() as session:
             stored = require(session, patient)
@@ -29,6 +33,7 @@ def read_recording(db: Database, patient: str, therapy: str | None = None) -> Re
             version = current_version(session, patient, course.therapy)
             events, data = read_hashed(session, patient)
             mandate = _handed_down(session, version)
+        on_record(db, [patient], "planning", actor)
         if events.empty:
             raise ClinicError(f"patient {patient!r} has no events in the store")
         series = to_series(PatientRecord(patient=patient, zone=stored.zone, events=events), practice.therapy)

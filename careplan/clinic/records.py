@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from careplan.clinic import codec
 from careplan.clinic.courses import course_of, keep_course, practice_of
 from careplan.clinic.errors import ClinicError, UnknownPatient
+from careplan.clinic.reading import Purpose, on_record
 from careplan.clinic.views import ImportedPatient, ImportReport
 from careplan.records.events import PatientRecord
 from careplan.records.grid import to_series
@@ -188,9 +189,13 @@ def save_regimen(
         return version.id
 
 
-def current_version(session: Session, patient: str, therapy: str) -> RegimenVersion | None:
-    """The regimen version in force under a therapy: the latest valid, the newest of equals."""
-    query = select(RegimenVersion).where(RegimenVersion.patient == patient, RegimenVersion.therapy == therapy)
+def current_version(session: Session, patient: str, therapy: str, at: datetime | None = None) -> RegimenVersion | None:
+    """The regimen version in force under a therapy at a time (now): the latest that holds by then, the newest of equals."""
+    query = select(RegimenVersion).where(
+        RegimenVersion.patient == patient,
+        RegimenVersion.therapy == therapy,
+        RegimenVersion.valid_from <= (at or datetime.now(UTC)),
+    )
     return session.scalars(query.order_by(RegimenVersion.valid_from.desc(), RegimenVersion.id.desc()).limit(1)).first()
 
 
@@ -208,17 +213,29 @@ def patient_names(db: Database) -> list[str]:
         return list(session.scalars(select(Patient.id).order_by(Patient.id)))
 
 
-def load_record(db: Database, patient: str, therapy: str | None = None) -> PatientRecord:
-    """All events of a patient, with the group and the covariates of a course. Raises `UnknownPatient`, and as `course_of`."""
+def load_record(
+    db: Database, patient: str, therapy: str | None = None, *, purpose: Purpose = "record", actor: Actor | None = None
+) -> PatientRecord:
+    """All events of a patient, with the group and the covariates of a course; this is on record.
+
+    Raises `UnknownPatient`, and as `course_of`.
+    """
     with db.read() as session:
-        stored, course = require(session, patient), course_of(session, patient, therapy)
-        return PatientRecord(
-            patient=patient,
-            zone=stored.zone,
-            events=read_events(session, patient),
-            weight=course.covariates.get("weight"),
-            group=course.group,
-        )
+        found = record_of(session, patient, therapy)
+    on_record(db, [patient], purpose, actor)
+    return found
+
+
+def record_of(session: Session, patient: str, therapy: str | None = None) -> PatientRecord:
+    """What `load_record` gives, for a use case that has put its reading on record itself."""
+    stored, course = require(session, patient), course_of(session, patient, therapy)
+    return PatientRecord(
+        patient=patient,
+        zone=stored.zone,
+        events=read_events(session, patient),
+        weight=course.covariates.get("weight"),
+        group=course.group,
+    )
 
 
 def load_series(db: Database, patient: str, therapy: str | None = None) -> PatientSeries:

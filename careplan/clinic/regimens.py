@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from careplan.clinic import codec
 from careplan.clinic.courses import practice_of
-from careplan.clinic.records import add_regimen, current_version, load_record, require
+from careplan.clinic.records import add_regimen, current_version, record_of, require
 from careplan.records.grid import to_series
 from careplan.store import Actor, Database
 
@@ -30,9 +30,9 @@ def prescribed(db: Database, patient: str, therapy: str | None = None) -> Prescr
         require(session, patient)
         practice = practice_of(session, patient, therapy)
         version = current_version(session, patient, practice.name)
-    if version is not None:
-        return Prescribed(codec.load(practice.regimen, version.body), version.source, version.valid_from)
-    record = load_record(db, patient, practice.name)
+        if version is not None:
+            return Prescribed(codec.load(practice.regimen, version.body), version.source, version.valid_from)
+        record = record_of(session, patient, practice.name)
     estimate = None if record.events.empty else practice.estimate(to_series(record, practice.therapy))
     return None if estimate is None else Prescribed(estimate, "estimated", None)
 
@@ -42,7 +42,7 @@ def keep_estimate(db: Database, patient: str, therapy: str, *, actor: Actor) -> 
     found = prescribed(db, patient, therapy)
     if found is None or found.valid_from is not None:
         return
-    last = load_record(db, patient, therapy).events["time"].max().to_pydatetime()
     with db.write() as session:
+        last = record_of(session, patient, therapy).events["time"].max().to_pydatetime()
         if current_version(session, patient, therapy) is None:
             add_regimen(session, patient, therapy, found.regimen, source="estimated", valid_from=last, actor=actor)

@@ -8,7 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from sqlalchemy import select
 
-from careplan.clinic.courses import course_of, practice_of
+from careplan import therapies
+from careplan.clinic.courses import course_of
+from careplan.clinic.reading import on_record
 from careplan.clinic.records import load_record, require
 from careplan.clinic.views import PatientSummary
 from careplan.practice import Practice
@@ -16,7 +18,7 @@ from careplan.records.events import PatientRecord
 from careplan.records.grid import to_series
 from careplan.series import usual_spacing
 from careplan.store import Database
-from careplan.store.schema import Course
+from careplan.store.schema import Course, table_of
 from careplan.therapies import NotInstalledError
 
 GAP = 15.0  # minutes without a reading, or 1.5 of the sensor's usual spacing where that is longer
@@ -27,9 +29,8 @@ MINUTE = 60_000_000_000  # nanoseconds
 def patients(db: Database) -> list[PatientSummary]:
     """Everyone in the store, by name, once a course."""
     with db.read() as session:
-        courses = [
-            (course.patient, course.therapy) for course in session.scalars(select(Course).order_by(*Course.__table__.primary_key))
-        ]
+        courses = [(course.patient, course.therapy) for course in session.scalars(select(Course).order_by(*table_of(Course).primary_key))]
+    on_record(db, list(dict.fromkeys(patient for patient, _ in courses)), "summary")
     return [show(db, *course) for course in courses]
 
 
@@ -37,11 +38,12 @@ def show(db: Database, patient: str, therapy: str | None = None) -> PatientSumma
     """One patient. therapy: where they have several. Raises `UnknownPatient`, and as `course_of`."""
     with db.read() as session:
         source, course = require(session, patient).source, course_of(session, patient, therapy)
-        try:
-            practice = practice_of(session, patient, course.therapy)
-        except NotInstalledError as error:
-            return unreadable(load_record(db, patient, course.therapy), source, course.therapy, f"not readable here: {error}")
-    return summarise(load_record(db, patient, course.therapy), source, practice)
+        therapy = course.therapy
+    record = load_record(db, patient, therapy, purpose="summary")
+    try:
+        return summarise(record, source, therapies.practice(therapy))
+    except NotInstalledError as error:
+        return unreadable(record, source, therapy, f"not readable here: {error}")
 
 
 def unreadable(record: PatientRecord, source: str, therapy: str, problem: str) -> PatientSummary:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from careplan.suggestion import Decision, Kind, Path, Suggestion
 
-Status = Literal["not readable", "no data", "not planned", "suggested", "no change", "abstained", "draft", "signed"]
+Status = Literal["not readable", "no data", "not planned", "suggested", "no change", "abstained", "draft", "signed", "altered"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class Review:
     patient: str
     reviewer: str
     signed: datetime
-    meaning: str
+    meaning: str  # a `Meaning`; of a review signed before there was a list, free text
     decisions: tuple[Decision, ...]
 
 
@@ -73,6 +73,8 @@ class ReviewPage:
     suggestion: Suggestion | None
     draft: tuple[Decision, ...]
     history: tuple[Review, ...]
+    out_of_date: tuple[str, ...] = ()  # why the suggestion can no longer be signed, though nobody has
+    notices: tuple[str, ...] = ()  # what was set aside or is not shown, because it was changed past careplan or is damaged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +90,8 @@ class DosePage:
     caution: str | None
     draft: tuple[Decision, ...]
     history: tuple[Review, ...]
+    out_of_date: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

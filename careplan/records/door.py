@@ -8,7 +8,21 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from careplan.records import azt1d, clarity, glooko, libreview, nightscout, t1d_uom, table, tidepool
+from careplan.records import (
+    azt1d,
+    carelink,
+    clarity,
+    glooko,
+    libreview,
+    nightscout,
+    ohio,
+    sidiary,
+    t1d_uom,
+    table,
+    tandem,
+    tidepool,
+    xdrip,
+)
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused
 from careplan.records.head import head_of, seen
 from careplan.records.text import Source, check_zone
@@ -36,6 +50,7 @@ class Format:
 
 FORMATS: tuple[Format, ...] = (
     Format("azt1d", azt1d.recognise, azt1d.read_azt1d),
+    Format("carelink", carelink.recognise, carelink.read_carelink),
     Format("clarity", clarity.recognise, clarity.read_clarity),
     Format("glooko", glooko.recognise, glooko.read_glooko),
     Format("libreview", libreview.recognise, libreview.read_libreview),
@@ -45,8 +60,12 @@ FORMATS: tuple[Format, ...] = (
         nightscout.read_nightscout,
         site=("api/v1/status.json", ("apiEnabled", "Invalid/Missing")),
     ),
+    Format("ohio", ohio.recognise, ohio.read_ohio),
+    Format("sidiary", sidiary.recognise, sidiary.read_sidiary),
     Format("t1d-uom", t1d_uom.recognise, t1d_uom.read_t1d_uom),
+    Format("tandem", tandem.recognise, tandem.read_tandem),
     Format("tidepool", tidepool.recognise, tidepool.read_tidepool),
+    Format("xdrip", xdrip.recognise, xdrip.read_xdrip),
     Format("table", table.recognise, table.read_table),
 )
 

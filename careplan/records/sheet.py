@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from careplan.records.channels import DEVICE_CHANNELS, channel_of
 from careplan.records.events import COLUMNS, Action, Correction, PatientRecord, RecordError, events_frame, flagged
+from careplan.records.insulins import WEEKLY
 from careplan.records.text import Rows, beyond, is_missing, numbers
 from careplan.records.units import MG_PER_MMOL
+from careplan.therapy import Channel
 
 CELLS = ("file", "row", "field", "raw", "time", "channel", "value", "duration", "flag")  # and perhaps "product"
 FIRST_DATE = pd.Timestamp("1980-01-01", tz="UTC")  # no glucose meter kept a dated memory before
@@ -154,18 +156,25 @@ def check_dates(sheet: Sheet, dated: str | None = None) -> None:
 
 
 def check_ranges(sheet: Sheet) -> None:
-    """Rules "negative" and "out of range": values outside the channel's physiological range are dropped."""
+    """Rules "negative" and "out of range": values outside the channel's physiological range are dropped.
+
+    A dose of a weekly insulin may be seven times what a day's dose may be.
+    """
     for channel in DEVICE_CHANNELS:
-        mine, value = sheet.of(channel.name), sheet.cells["value"].to_numpy(dtype=float)
-        refuse_if_common(
-            sheet,
-            mine & ~((value >= channel.low) & (value <= channel.high)),
-            f"{channel.name} outside {channel.low:g} to {channel.high:g} {channel.unit} (wrong unit or column?)",
-            of=mine,
-        )
-        sheet.drop(mine & (value < min(0.0, channel.low)), "negative")
-        mine, value = sheet.of(channel.name), sheet.cells["value"].to_numpy(dtype=float)
-        sheet.drop(mine & ~((value >= channel.low) & (value <= channel.high)), "out of range")
+        mine, bad = sheet.of(channel.name), outside(sheet, channel)
+        what = f"{channel.name} outside {channel.low:g} to {channel.high:g} {channel.unit} (wrong unit or column?)"
+        refuse_if_common(sheet, bad, what, of=mine)
+        sheet.drop(mine & (sheet.cells["value"].to_numpy(dtype=float) < min(0.0, channel.low)), "negative")
+        sheet.drop(outside(sheet, channel), "out of range")
+
+
+def outside(sheet: Sheet, channel: Channel) -> Mask:
+    """`[N]` the cells of a channel whose values are beyond its limits."""
+    value = sheet.cells["value"].to_numpy(dtype=float)
+    high = np.full(len(value), float(channel.high))
+    if "product" in sheet.cells:
+        high[sheet.cells["product"].isin(WEEKLY).to_numpy(dtype=bool)] *= 7.0
+    return sheet.of(channel.name) & ~((value >= channel.low) & (value <= high))
 
 
 def refuse_if_common(sheet: Sheet, bad: Mask, what: str, *, of: Mask | None = None, field: str | None = None) -> None:

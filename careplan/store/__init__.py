@@ -5,7 +5,8 @@ Stands alone: of careplan it knows nothing but the settings that say where the a
 
 from . import schema
 from .actors import Actor, local_account
-from .audit import append, number
+from .audit import append, number, put_on_record
+from .checks import tampered
 from .database import Database, existing_database, open_database, place_of, upgrade
 from .errors import StoreError
 from .events import add_events, count_events, data_hash, read_channel, read_events, read_hashed, remove_events
@@ -29,11 +30,13 @@ __all__ = [
     "number",
     "open_database",
     "place_of",
+    "put_on_record",
     "read_channel",
     "read_events",
     "read_hashed",
     "remove_events",
     "schema",
+    "tampered",
     "upgrade",
     "verify",
 ]

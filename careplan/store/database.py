@@ -52,6 +52,7 @@ class Database:
     def read(self) -> Iterator[Session]:
         """A session on one consistent state of the database."""
         with _explained(self.url), Session(self.engine, expire_on_commit=False) as session:
+            session.info[NOTARY] = self.notary
             yield session
 
     @contextmanager
@@ -114,11 +115,11 @@ def open_database(url: str, *, signer: Callable[[], Signer] = default_signer) ->
 
 
 def place_of(engine: Engine) -> str:
-    """An engine's address without a password, the same from whichever folder it is named."""
+    """An engine's address without user and password, the same from whichever folder it is named and for every role."""
     name = engine.url.database
     if engine.dialect.name == "sqlite" and name:
         return f"sqlite:///{Path(name).resolve()}"
-    return engine.url.render_as_string(hide_password=True)
+    return engine.url.set(username=None, password=None).render_as_string()
 
 
 def existing_database(url: str) -> Engine:

@@ -156,17 +156,17 @@ def checkpoints(folder: Path) -> Iterator[tuple[int, Checkpoint | str]]:
             yield number, f"{folder / CHECKPOINTS} line {number}: its signature is not valid, so it was changed or cut"
 
 
-def last_checkpoints(folder: Path, database: str, place: str) -> tuple[Checkpoint | None, Checkpoint | None]:
-    """The newest line about a database, and the newest about any database at its place."""
-    of = at = None
-    keys = trusted(folder)
+def last_checkpoint(folder: Path, database: str, place: str) -> Checkpoint | None:
+    """The newest line about a place; where there is none, as of a database that was moved or copied there, about the database."""
+    keys, of = trusted(folder), None
     for _, text in reversed(_lines(folder)):
-        if (of is None and database in text) or (at is None and place in text):
+        if place in text or (of is None and database in text):
             with suppress(KeyError, ValueError, TypeError, InvalidSignature):  # verifying tells of a line that is not valid
                 line = _checked(text, keys)
+                if line.entries and line.place == place:
+                    return line
                 of = line if of is None and line.entries and line.database == database else of
-                at = line if at is None and line.entries and line.place == place else at
-    return of, at
+    return of
 
 
 def _lines(folder: Path) -> list[tuple[int, str]]:
@@ -175,7 +175,7 @@ def _lines(folder: Path) -> list[tuple[int, str]]:
 
 
 def _checked(text: str, keys: Mapping[str, Ed25519PublicKey]) -> Checkpoint:
-    """A line whose signature is valid. Raises `KeyError` for an unknown key, else `InvalidSignature`, `ValueError`, `TypeError`."""
+    """A line whose signature is valid. Raises `KeyError` for an unknown key; `InvalidSignature`, `ValueError` or `TypeError`."""
     line = Checkpoint(**json.loads(text))
     keys[line.key].verify(base64.b64decode(line.signature, validate=True), line.body)
     return line

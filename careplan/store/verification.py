@@ -290,18 +290,18 @@ def _patient(row: Mapping[str, Any]) -> str | None:
 def _hold_to_checkpoints(walk: Walk, connection: Connection, folder: Path, place: str, since: tuple[int, str] | None) -> int:
     """Every signed head of this database is in its trail; returns how many were compared."""
     first = next(read_rows(connection, table_of(AuditEntry), [(1,)]), {}).get("hash", "")
-    ours: list[Checkpoint] = []
-    here: Checkpoint | None = None
+    lines: list[Checkpoint] = []
     for _, line in checkpoints(folder):
         if isinstance(line, str):
             walk.find(line)
-        elif line.entries and line.database == first:
-            ours = [*ours, line] if line.what == "checkpoint" else [line]  # accepted as it was then, whatever was signed before
-            here = line if line.place == place else here
-        elif line.entries and line.place == place:
-            here = line
-    if here is not None and here.database != first:
-        walk.find(f"this is another database than the one signed here at {here.time}, or its whole trail was rewritten")
+        elif line.entries and (line.database == first or line.place == place):
+            lines.append(line)
+    here = [line for line in lines if line.place == place]
+    ours = [line for line in here or lines if line.database == first]  # a database that was moved is held to what is known of it
+    accepted = max((index for index, line in enumerate(ours) if line.what == "accepted"), default=0)
+    ours = ours[accepted:]  # accepted as it was then, whatever had been signed before
+    if here and here[-1].database != first:
+        walk.find(f"this is another database than the one signed here at {here[-1].time}, or its whole trail was rewritten")
     elif not ours:
         walk.find(f"no checkpoint of this database is in {folder}: nothing outside the database vouches for it")
     compared = 0

@@ -20,7 +20,8 @@ from careplan import cli
 from careplan.cli import app
 from careplan.records.events import Correction, PatientRecord, RecordError
 from careplan.store import open_database
-from tests.clinic.build import record
+
+from ..clinic.build import record
 
 Run = Callable[..., Result]
 CORRECTION = Correction("dropped", "duplicate", "ann.csv", 7, "Bolus", "2 U at 08:00")

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from careplan.planning.safety import RegimenLine, guard_line
 from careplan.practice import Judged
 from careplan.suggestion import Line, Suggestion
-from careplan.therapies.glucose.declaration import DAY, LINE_LIMITS
+from careplan.therapies.glucose.declaration import DAY, LIMITS, LINE_LIMITS, Group, Regimen
 from careplan.therapy import LineLimits
 
 Setting = Literal["basal", "carb_ratio", "correction_factor", "long_acting", "bolus", "temp_basal"]
@@ -83,38 +83,58 @@ def raises_insulin(line: Line, value: float) -> bool:
     return (value - line.current) * INSULIN[line.setting] > 1e-9
 
 
-def judge(suggestion: Suggestion, readings: pd.DataFrame) -> Callable[[Line, float], Judged]:
-    """What the rules say of a value of a line, given the recent readings: `time` on the patient's clock, `value` in mg/dL.
-
-    Lows in a line's part of the day forbid more insulin there. How much less is allowed at once depends on the graver of that
-    part and the day.
-    """
-    local = readings["time"].dt
-    minute = (local.hour * 60 + local.minute).to_numpy(dtype=np.float64)
-    glucose = readings["value"].to_numpy(dtype=np.float64)
+def judge(
+    suggestion: Suggestion, readings: pd.DataFrame, group: str, regimen: Regimen | None
+) -> Callable[[Line, float], Judged]:
+    """What the rules say of a value of a line, given the recent readings: `time` on the patient's clock, `value` in mg/dL."""
 
     def judged_of(line: Line, value: float) -> Judged:
-        all_day = suggestion.kind == "doses" or line.setting == "long_acting"
-        start, end = (0, DAY) if all_day else (line.start, line.end)
-        return judged(line, value, exposure(glucose, minute, start, end), exposure_at(glucose, minute, start, end))
+        return judged(line, value, *held_against(suggestion, line, readings), allowed(line, cast(Group, group), regimen))
 
     return judged_of
 
 
-def judged(line: Line, value: float, exposed: Exposure, against: Exposure) -> Judged:
+def held_against(suggestion: Suggestion, line: Line, readings: pd.DataFrame) -> tuple[Exposure, Exposure]:
+    """The lows in a line's part of the day, and the graver of those and the whole day's (`exposure_at`); the whole day for doses
+    and long-acting insulin."""
+    local = readings["time"].dt
+    minute = (local.hour * 60 + local.minute).to_numpy(dtype=np.float64)
+    glucose = readings["value"].to_numpy(dtype=np.float64)
+    all_day = suggestion.kind == "doses" or line.setting == "long_acting"
+    start, end = (0, DAY) if all_day else (line.start, line.end)
+    return exposure(glucose, minute, start, end), exposure_at(glucose, minute, start, end)
+
+
+def judged(
+    line: Line, value: float, exposed: Exposure, against: Exposure, bounds: tuple[float, float] | None = None
+) -> Judged:
     """What the rules say of a value of a line. exposed: the lows that forbid more insulin; against: what less insulin is meant
-    against, and so how much less is allowed at once."""
+    against, and so how much less is allowed at once. bounds: what the therapy allows this patient now (`allowed`), whatever limits
+    a line states; the narrowest of any group where None."""
+    lowest, highest = bounds or allowed(line, "child", None)
     breach = exposed.breach if raises_insulin(line, value) else None
     limits = PRESCRIBED.get(line.setting)
     if limits is None:  # a dose was searched for these hours, within their own risk budget
         caution = f"{breach}: more insulin" if breach else None
-        return Judged(lowest=line.absolute_low, highest=line.absolute_high, caution=caution)
+        return Judged(lowest=lowest, highest=highest, caution=caution)
     return Judged(
-        lowest=limits.lowest,
-        highest=limits.highest,
+        lowest=lowest,
+        highest=highest,
         guarded=tuple(_guarded(line, value, against)),
         forbidden=f"more insulin is not allowed here: {breach}" if breach else None,
     )
+
+
+def allowed(line: Line, group: Group, regimen: Regimen | None) -> tuple[float, float]:
+    """The lowest and the highest that the therapy lets anybody sign for this patient now: of a setting, of one dose, or of a
+    rate as a multiple of what is prescribed."""
+    if (limits := PRESCRIBED.get(line.setting)) is not None:
+        return limits.lowest, limits.highest
+    doses = LIMITS[group]
+    if line.setting == "bolus":
+        return 0.0, doses.max_dose
+    fastest = max(regimen.basal) if regimen is not None else 0.0
+    return 0.0, min(doses.max_rate_ratio, doses.max_rate / fastest if fastest > 0 else doses.max_rate_ratio)
 
 
 def caution(suggestion: Suggestion, readings: pd.DataFrame) -> str | None:

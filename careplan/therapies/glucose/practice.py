@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from careplan.practice import Practice
 from careplan.therapies.glucose.decisions import caution, judge
-from careplan.therapies.glucose.declaration import GLUCOSE, LIMITS, Regimen
+from careplan.therapies.glucose.declaration import GLUCOSE, HOLDS, LIMITS, Regimen
 from careplan.therapies.glucose.dosing import doses_of
 from careplan.therapies.glucose.estimates import estimate_regimen, total_daily_dose
 from careplan.therapies.glucose.pages import days_of, glance, profile_of
@@ -16,6 +16,7 @@ PRACTICE = Practice(
     therapy=GLUCOSE,
     limits={str(group): limits for group, limits in LIMITS.items()},
     recent=timedelta(days=14),
+    holds=HOLDS,
     regimen=Regimen,
     stated=stated,
     estimate=estimate_regimen,

@@ -26,9 +26,7 @@ def edit(of: Line, value: float, reason: str = "less caution is needed") -> Deci
 
 
 def found(of: Line, decision: Decision, exposed: Exposure = SAFE, against: Exposure | None = None) -> list[str]:
-    if against is None:
-        return all_problems([of], [decision], lambda _: exposed)
-    return all_problems([of], [decision], lambda _: exposed, lambda _: against)
+    return all_problems([of], [decision], lambda line, value: decisions.judged(line, value, exposed, against or exposed))
 
 
 def dose(**changes: Any) -> Line:
