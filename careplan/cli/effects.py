@@ -20,7 +20,7 @@ def effects(
     as_json: Json = False,
 ) -> None:
     """What treatments change, predicted and true, in virtual patients never trained on; history is confounded."""
-    from careplan.clinic.world import open_world
+    from careplan.therapies.glucose.world import open_world
     from careplan.studies.bodies import evaluate_effects as evaluate
     from careplan.studies.bodies import families_of
 
@@ -64,7 +64,7 @@ def natural(
     """Boluses skipped or late, corrections and suspensions in real records: what they changed, as predicted and as seen."""
     from rich.table import Table
 
-    from careplan.clinic.world import open_world
+    from careplan.therapies.glucose.world import open_world
     from careplan.studies import natural as experiments
 
     world = open_world(*([weights] if weights else []))
