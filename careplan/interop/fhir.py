@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.records import load_record, require
-from careplan.clinic.reviews import exposure_of, reviews_of
+from careplan.clinic.reviews import bounds_of, exposure_of, reviews_of
 from careplan.clinic.suggestions import stored
 from careplan.clinic.views import Review, Suggestion
 from careplan.interop.checks import problems
@@ -75,7 +75,7 @@ def planned_resources(session: Session, person: Person, number: int) -> list[Res
     if suggestion.patient != person.name:
         raise ExportError(f"suggestion {number} is for patient {suggestion.patient!r}, not {person.name!r}")
     review = next((each for each in reviews_of(session, person.name, suggestion.kind) if each.suggestion == number), None)
-    wrong = beyond_limits(suggestion) if review is None else no_longer_allowed(session, suggestion, review)
+    wrong = beyond_limits(session, suggestion) if review is None else no_longer_allowed(session, suggestion, review)
     if wrong:
         raise ExportError(f"suggestion {number} cannot be exported: {'; '.join(wrong)}")
     software = f"careplan {version('careplan')} (research use)"
@@ -83,19 +83,24 @@ def planned_resources(session: Session, person: Person, number: int) -> list[Res
     return [*proposal_resources(person, suggestion, software), *ordered]
 
 
-def beyond_limits(suggestion: Suggestion) -> list[str]:
-    """The lines whose proposed value nobody could sign."""
-    return [
-        f"{line.key}: {line.proposed:g} {line.unit} is beyond the absolute limits {line.absolute_low:g} to {line.absolute_high:g}"
-        for line in suggestion.lines
-        if not line.absolute_low <= line.proposed <= line.absolute_high
-    ]
+def beyond_limits(session: Session, suggestion: Suggestion) -> list[str]:
+    """The lines whose proposed value nobody could sign: beyond what they state, or what the therapy allows this patient now."""
+    bounds = bounds_of(session, suggestion)
+    found = []
+    for line in suggestion.lines:
+        lowest, highest = bounds(line)
+        low, high = max(line.absolute_low, lowest), min(line.absolute_high, highest)
+        if not low <= line.proposed <= high:
+            found.append(f"{line.key}: {line.proposed:g} {line.unit} is beyond the absolute limits {low:g} to {high:g}")
+    return found
 
 
 def no_longer_allowed(session: Session, suggestion: Suggestion, review: Review) -> list[str]:
     """Why a signed review could not be signed today, by the same rules."""
     exposed = exposure_of(session, suggestion)
-    return decisions.problems(suggestion.lines, review.decisions, exposed, partial(exposed, day_too=True))
+    return decisions.problems(
+        suggestion.lines, review.decisions, exposed, partial(exposed, day_too=True), bounds_of(session, suggestion)
+    )
 
 
 def note_export(db: Database, patient: str, actor: Actor | None, **detail: Any) -> None:
