@@ -8,8 +8,8 @@ import streamlit as st
 from app import access
 from app.access import Reviewer
 from app.wording import change, direction, in_words, key_name, line_name, scale, when
-from careplan.clinic import ClinicError, ReviewError, StoreError, save_draft, sign_review
-from careplan.clinic.views import Decision, Kind, Line, Review, Suggestion, Verdict
+from careplan.clinic import ClinicError, ReviewError, StoreError, meaning_of, save_draft, sign_review
+from careplan.clinic.views import MEANINGS, Decision, Kind, Line, Meaning, Review, Suggestion, Verdict
 from careplan.therapies.glucose.words import Unit, because, sentence
 
 CHOICES: Mapping[Verdict, str] = {"accept": "Accept", "edit": "Edit", "reject": "Reject"}
@@ -17,8 +17,16 @@ PAST: Mapping[Verdict, str] = {"accept": "accepted", "edit": "edited", "reject":
 
 
 @st.fragment
-def decide(suggestion: Suggestion, draft: tuple[Decision, ...], reviewer: Reviewer, unit: Unit) -> None:
-    """Every line with its choice, then the signature. `draft`: where an earlier session left off."""
+def decide(
+    suggestion: Suggestion, draft: tuple[Decision, ...], out_of_date: tuple[str, ...], reviewer: Reviewer, unit: Unit
+) -> None:
+    """Every line with its choice, then the signature; neither where it is out of date. `draft`: where a session left off."""
+    if out_of_date:
+        listed = "".join(f"\n- {sentence(reason)}" for reason in out_of_date)
+        st.warning(f"**Out of date: this suggestion cannot be signed.**\n{listed}", icon=":material/history:")
+        for line in suggestion.lines:
+            st.markdown(f"- **{line_name(line, suggestion.kind)}** &nbsp; {_values(line, suggestion.kind, unit)}")
+        return
     decided = access.remembered(f"decided:{suggestion.id}", lambda: {decision.key: decision for decision in draft})
     if suggestion.lines:
         st.subheader("Your decision")
@@ -123,12 +131,15 @@ def _keep(
 
 def _sign(suggestion: Suggestion, decided: Mapping[str, Decision], reviewer: Reviewer, unit: Unit) -> None:
     left = len(suggestion.lines) - len(decided)
-    meaning = _meaning(suggestion, decided, unit)
+    follows = meaning_of(suggestion.lines, tuple(decided.values()))
     with st.form("sign", border=True):
         st.markdown(
             f"**Signature.** {left} of {len(suggestion.lines)} lines are still to decide."
             if left
-            else f"**Signature.** {meaning}"
+            else f"**Signature.** {_statement(suggestion, decided, unit)}"
+        )
+        meaning = st.selectbox(
+            "This signature means", MEANINGS, index=MEANINGS.index(follows), key=f"meaning:{suggestion.id}:{follows}", width=320
         )
         name = st.text_input("Type your name to sign", key="sign_name", placeholder=reviewer.name, width=320)
         pressed = st.form_submit_button("Sign", type="primary", disabled=left > 0)
@@ -142,7 +153,7 @@ def _sign(suggestion: Suggestion, decided: Mapping[str, Decision], reviewer: Rev
         st.error(f"**Not signed.**\n\n{listed}", icon=":material/block:")
 
 
-def _meaning(suggestion: Suggestion, decided: Mapping[str, Decision], unit: Unit) -> str:
+def _statement(suggestion: Suggestion, decided: Mapping[str, Decision], unit: Unit) -> str:
     """What a signature says: it names every value, so that it can be read by itself."""
     prescribed = []
     for line in suggestion.lines:
@@ -157,7 +168,9 @@ def _meaning(suggestion: Suggestion, decided: Mapping[str, Decision], unit: Unit
     return f"{reviewed} {'; '.join(prescribed)}." if prescribed else f"{reviewed} no change."
 
 
-def _try(suggestion: Suggestion, decided: Mapping[str, Decision], reviewer: Reviewer, meaning: str, name: str) -> tuple[str, ...]:
+def _try(
+    suggestion: Suggestion, decided: Mapping[str, Decision], reviewer: Reviewer, meaning: Meaning, name: str
+) -> tuple[str, ...]:
     """Signs, or says why not."""
     if " ".join(name.split()).casefold() != reviewer.name.casefold():
         return (f"the name typed is not {reviewer.name}, who is reviewing",)

@@ -1,16 +1,12 @@
 """The next hours of one patient: which doses are proposed from a moment on, what they would do, and the decision."""
 
-from datetime import UTC, datetime, timedelta
-
 import streamlit as st
 
 from app import access
 from app.screens import choose, decide, proposal
-from app.wording import duration, when
+from app.wording import when
 from careplan.clinic import UnknownPatient, dose_page
 from careplan.clinic.views import DosePage, Suggestion
-
-CURRENT = timedelta(minutes=15)  # a plan is for its moment; after this it is history
 
 
 def draw() -> None:
@@ -22,6 +18,7 @@ def draw() -> None:
     except UnknownPatient as error:
         st.error(str(error))
         return
+    proposal.notices(page.notices)
     suggestion = page.suggestion
     if suggestion is None:
         st.info(
@@ -42,7 +39,7 @@ def draw() -> None:
         elif not suggestion.abstained:
             if page.caution:
                 st.warning(f"More insulin needs a typed reason: {page.caution}.", icon=":material/warning:")
-            decide.decide(suggestion, page.draft, reviewer, unit)
+            decide.decide(suggestion, page.draft, page.out_of_date, reviewer, unit)
     decide.history(page.history, page.summary.zone, "doses")
     if suggestion is not None:
         proposal.provenance(suggestion)
@@ -51,10 +48,3 @@ def draw() -> None:
 def _moment(page: DosePage, suggestion: Suggestion) -> None:
     zone = page.summary.zone
     st.caption(f'"Now" is {when(suggestion.at, zone)} ({zone}); planned {when(suggestion.created, zone)}.')
-    past = datetime.now(UTC) - suggestion.at
-    if past > CURRENT and not suggestion.abstained:
-        st.warning(
-            f"**Not for now.** This plan begins {duration(past / timedelta(minutes=1))} ago. "
-            "A decision on it is kept as a review; its doses are no longer to be given.",
-            icon=":material/history:",
-        )

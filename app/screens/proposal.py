@@ -20,6 +20,12 @@ def warnings(suggestion: Suggestion) -> None:
         st.warning(sentence(in_words(banner, suggestion.lines, suggestion.kind)), icon=":material/warning:")
 
 
+def notices(told: tuple[str, ...]) -> None:
+    """What is not shown, or was set aside, because it is not as it was put on record."""
+    for each in told:
+        st.error(each, icon=":material/error:")
+
+
 def point(suggestion: Suggestion, unit: Unit) -> None:
     """The suggestion at a glance."""
     if said := explained.point(suggestion, unit):

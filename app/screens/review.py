@@ -19,6 +19,7 @@ def draw() -> None:
     except UnknownPatient as error:
         st.error(str(error))
         return
+    proposal.notices(page.notices)
     suggestion = page.suggestion
     signed = next((review for review in page.history if suggestion and review.suggestion == suggestion.id), None)
     _heading(page.summary)
@@ -35,7 +36,7 @@ def draw() -> None:
         if signed is not None:
             decide.signed_review(suggestion, signed, unit)
         elif not suggestion.abstained:
-            decide.decide(suggestion, page.draft, reviewer, unit)
+            decide.decide(suggestion, page.draft, page.out_of_date, reviewer, unit)
     decide.history(page.history, page.summary.zone)
     if suggestion is not None:
         proposal.provenance(suggestion)

@@ -14,6 +14,10 @@ class UnknownPatient(ClinicError):  # noqa: N818
         self.patient = patient
 
 
+class Altered(ClinicError):  # noqa: N818
+    """A row is not as it was put on record: it is neither shown nor signed."""
+
+
 class ReviewError(ClinicError):
     """A draft or review that cannot be kept. `problems`: each line's problem, in words."""
 

@@ -1,6 +1,6 @@
 """What the app draws: the worklist, a patient's review page and the page of their next hours."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -8,26 +8,41 @@ from numpy.typing import NDArray
 from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
-from careplan.clinic.records import load_record, require
+from careplan.clinic.errors import Altered
+from careplan.clinic.reading import on_record
+from careplan.clinic.records import patient_names, record_of, require
 from careplan.clinic.regimens import prescribed
 from careplan.clinic.reviews import RECENT, exposure_of, recent_readings, reviews_of, work_on
-from careplan.clinic.suggestions import latest
+from careplan.clinic.standing import out_of_date, set_aside
+from careplan.clinic.suggestions import latest, newest
 from careplan.clinic.summaries import glucose_of, summarise
-from careplan.clinic.views import AuditRecord, Day, DosePage, Metrics, Path, Profile, ReviewPage, Status, Suggestion, WorklistRow
+from careplan.clinic.views import (
+    AuditRecord,
+    Day,
+    DosePage,
+    Kind,
+    Metrics,
+    Path,
+    Profile,
+    ReviewPage,
+    Status,
+    Suggestion,
+    WorklistRow,
+)
 from careplan.records.events import PatientRecord
 from careplan.records.grid import to_series
 from careplan.series import PatientSeries
-from careplan.store import Actor, Database, append, local_account, schema
+from careplan.store import Actor, Database, local_account, schema
 from careplan.therapies.glucose.decisions import BELOW_54_TARGET, BELOW_70_TARGET
 from careplan.therapies.glucose.declaration import GLUCOSE, Regimen
 from careplan.therapies.glucose.metrics import daily_metrics, profile
 
 ABOVE_180_TARGET, ABOVE_250_TARGET, IN_RANGE_TARGET = 25.0, 5.0, 70.0
-VIEW_AGAIN = timedelta(minutes=15)  # one person's repeated looks at one page within this are one entry of the audit trail
 
 
-def worklist(db: Database) -> list[WorklistRow]:
+def worklist(db: Database, *, actor: Actor | None = None) -> list[WorklistRow]:
     """Every patient by urgency: hypoglycaemia first, then glycaemia risk, judged on the last 14 days recorded."""
+    on_record(db, patient_names(db), "worklist", actor)
     with db.read() as session:
         rows = [
             _worklist_row(session, patient) for patient in session.scalars(select(schema.Patient).order_by(schema.Patient.id))
@@ -38,13 +53,12 @@ def worklist(db: Database) -> list[WorklistRow]:
 def review_page(db: Database, patient: str, *, actor: Actor | None = None) -> ReviewPage:
     """Everything on one patient; the look is audited. Raises `UnknownPatient`."""
     actor = actor or local_account()
-    with db.write() as session:
-        stored = require(session, patient)
-        _log_view(session, actor, patient)
-    record = load_record(db, patient)
+    stored, notices = _opened(db, patient, "regimen", actor)
     found = prescribed(db, patient)
     with db.read() as session:
-        suggestion = latest(session, patient, "regimen")
+        record = record_of(session, patient)
+        suggestion, altered = _shown(session, patient, "regimen")
+        late = () if suggestion is None else tuple(out_of_date(session, suggestion))
         work = work_on(session, suggestion, actor)
         history = reviews_of(session, patient, "regimen")
         metrics = glucose_of(recent_readings(session, patient))[1]
@@ -58,18 +72,18 @@ def review_page(db: Database, patient: str, *, actor: Actor | None = None) -> Re
         suggestion=suggestion,
         draft=work,
         history=history,
+        out_of_date=late,
+        notices=(*altered, *notices),
     )
 
 
 def dose_page(db: Database, patient: str, *, actor: Actor | None = None) -> DosePage:
     """The newest dose suggestion beside what was recorded around its moment; the look is audited. Raises `UnknownPatient`."""
     actor = actor or local_account()
-    with db.write() as session:
-        stored = require(session, patient)
-        _log_view(session, actor, patient)
-    record = load_record(db, patient)
+    stored, notices = _opened(db, patient, "doses", actor)
     with db.read() as session:
-        suggestion = latest(session, patient, "doses")
+        record = record_of(session, patient)
+        suggestion, altered = _shown(session, patient, "doses")
         caution = None
         if suggestion is not None and suggestion.lines:
             caution = exposure_of(session, suggestion)(suggestion.lines[0]).breach
@@ -80,7 +94,27 @@ def dose_page(db: Database, patient: str, *, actor: Actor | None = None) -> Dose
             caution=caution,
             draft=work_on(session, suggestion, actor),
             history=reviews_of(session, patient, "doses"),
+            out_of_date=() if suggestion is None else tuple(out_of_date(session, suggestion)),
+            notices=(*altered, *notices),
         )
+
+
+def _opened(db: Database, patient: str, kind: Kind, actor: Actor) -> tuple[schema.Patient, tuple[str, ...]]:
+    """The patient, whose page is opened on record; and messages on drafts that had to be set aside."""
+    with db.read() as session:
+        require(session, patient)
+    on_record(db, [patient], "review" if kind == "regimen" else "doses", actor)
+    with db.write() as session:
+        stored, number = require(session, patient), newest(session, patient, kind)
+        return stored, () if number is None else set_aside(session, number, patient, actor)
+
+
+def _shown(session: Session, patient: str, kind: Kind) -> tuple[Suggestion | None, tuple[str, ...]]:
+    """The newest suggestion, or why it is not shown."""
+    try:
+        return latest(session, patient, kind), ()
+    except Altered as error:
+        return None, (f"{error}.",)
 
 
 def audit_trail(db: Database, patient: str | None = None, *, limit: int = 200) -> list[AuditRecord]:
@@ -181,7 +215,7 @@ def _day(series: PatientSeries, date: str, rows: NDArray[np.int64], metrics: Met
 def _worklist_row(session: Session, patient: schema.Patient) -> WorklistRow:
     readings = recent_readings(session, patient.id)
     days, metrics = glucose_of(readings)
-    suggestion = latest(session, patient.id, "regimen")
+    suggestion, altered = _shown(session, patient.id, "regimen")
     score, headline = urgency(metrics)
     last = session.scalar(select(func.max(schema.Event.time)).where(schema.Event.patient == patient.id))
     return WorklistRow(
@@ -189,7 +223,7 @@ def _worklist_row(session: Session, patient: schema.Patient) -> WorklistRow:
         group=patient.group,
         urgency=score,
         headline=headline,
-        status=_status(session, suggestion, metrics),
+        status="altered" if altered else _status(session, suggestion, metrics),
         metrics=metrics,
         days=days,
         last=None if last is None else pd.Timestamp(last, unit="us", tz=patient.zone).to_pydatetime(),
@@ -209,16 +243,3 @@ def _status(session: Session, suggestion: Suggestion | None, metrics: Metrics) -
     if suggestion.abstained:
         return "abstained"
     return "suggested" if suggestion.lines else "no change"
-
-
-def _log_view(session: Session, actor: Actor, patient: str) -> None:
-    seen = select(
-        exists().where(
-            schema.AuditEntry.patient == patient,
-            schema.AuditEntry.actor == actor.name,
-            schema.AuditEntry.action == "viewed",
-            schema.AuditEntry.time > datetime.now(UTC) - VIEW_AGAIN,
-        )
-    )
-    if not session.scalar(seen):
-        append(session, actor, "viewed", patient=patient)

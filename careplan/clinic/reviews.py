@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -13,14 +14,15 @@ from careplan.clinic import codec
 from careplan.clinic.errors import ReviewError
 from careplan.clinic.records import add_regimen, current_version, require
 from careplan.clinic.regimens import Change, apply_changes
-from careplan.clinic.suggestions import latest, stored
-from careplan.clinic.views import Decision, Kind, Line, Review, Suggestion
+from careplan.clinic.standing import decided as drafted
+from careplan.clinic.standing import signed_already, stale
+from careplan.clinic.suggestions import stored
+from careplan.clinic.views import Decision, Kind, Line, Meaning, Review, Suggestion
 from careplan.store import Actor, Database, append, number, read_channel, schema
 from careplan.therapies.glucose import decisions
-from careplan.therapies.glucose.declaration import DAY, Regimen
+from careplan.therapies.glucose.declaration import DAY, Group, Regimen
 
 RECENT = timedelta(days=14)  # the days of readings that the hypoglycaemia target is judged on
-SAME = 0.01  # a line's current value may be rounded: this much of it
 
 
 def save_draft(db: Database, suggestion: int, decided: Sequence[Decision], reviewer: Actor) -> None:
@@ -28,7 +30,7 @@ def save_draft(db: Database, suggestion: int, decided: Sequence[Decision], revie
     with db.write() as session:
         found = stored(session, suggestion)
         problems = decisions.draft_problems(found.lines, decided)
-        if signed := _signed(session, suggestion):
+        if signed := signed_already(session, suggestion):
             problems.append(signed)
         if problems:
             raise ReviewError(problems)
@@ -38,23 +40,26 @@ def save_draft(db: Database, suggestion: int, decided: Sequence[Decision], revie
 
 
 def load_draft(db: Database, suggestion: int, reviewer: Actor | None = None) -> tuple[Decision, ...]:
-    """The reviewer's draft (anyone's newest without a name), empty where there is none."""
+    """The reviewer's draft (anyone's newest without a name), empty where there is none that is whole."""
     with db.read() as session:
-        return draft(session, suggestion, reviewer)
+        return drafted(session, suggestion, stored(session, suggestion).patient, reviewer)
 
 
-def sign_review(db: Database, suggestion: int, decided: Sequence[Decision], reviewer: Actor, meaning: str) -> Review:
+def sign_review(db: Database, suggestion: int, decided: Sequence[Decision], reviewer: Actor, meaning: Meaning) -> Review:
     """Signs a decision on every line; what is accepted or edited becomes a new regimen version (the proposal stays as it was).
 
-    Raises `ReviewError` with every reason why it cannot be signed; then nothing changes.
+    Everything is decided anew: the suggestion is as it was put on record, in date and about the regimen in force; its limits are
+    what the therapy allows this patient now; the meaning is the one that the decisions have. Raises `ReviewError` with every
+    reason why it cannot be signed, `Altered` for a suggestion that was changed past careplan; then nothing changes.
     """
     with db.write() as session:
         found = stored(session, suggestion)
         exposed = exposure_of(session, found)
         graver = partial(exposed, day_too=True)
-        problems = [*_stale(session, found), *decisions.problems(found.lines, decided, exposed, graver)]
-        if not meaning.strip():
-            problems.append("a signature needs its meaning")
+        bounds = bounds_of(session, found)
+        problems = [*stale(session, found), *decisions.problems(found.lines, decided, exposed, graver, bounds)]
+        if meaning != (means := decisions.meaning_of(found.lines, decided)):
+            problems.append(f"the meaning {meaning!r} does not follow from the decisions, which mean {means!r}")
         if problems:
             raise ReviewError(problems)
 
@@ -64,7 +69,7 @@ def sign_review(db: Database, suggestion: int, decided: Sequence[Decision], revi
             patient=found.patient,
             reviewer=reviewer.name,
             signed=datetime.now(UTC),
-            meaning=meaning.strip(),
+            meaning=meaning,
             decisions=codec.dump(tuple(decided)),
             regimen=version,
             identity=reviewer.identity,
@@ -97,7 +102,7 @@ def work_on(session: Session, suggestion: Suggestion | None, reviewer: Actor) ->
     """The reviewer's draft of a suggestion, else anyone's newest."""
     if suggestion is None or suggestion.id is None:
         return ()
-    return draft(session, suggestion.id, reviewer) or draft(session, suggestion.id)
+    return drafted(session, suggestion.id, suggestion.patient, reviewer) or drafted(session, suggestion.id, suggestion.patient)
 
 
 def review_view(row: schema.Review) -> Review:
@@ -110,14 +115,6 @@ def review_view(row: schema.Review) -> Review:
         meaning=row.meaning,
         decisions=tuple(codec.load(Decision, body) for body in row.decisions),
     )
-
-
-def draft(session: Session, suggestion: int, reviewer: Actor | None = None) -> tuple[Decision, ...]:
-    query = select(schema.Draft).where(schema.Draft.suggestion == suggestion)
-    if reviewer is not None:
-        query = query.where(schema.Draft.reviewer == str(reviewer))
-    row = session.scalars(query.order_by(schema.Draft.updated.desc()).limit(1)).first()
-    return () if row is None else tuple(codec.load(Decision, body) for body in row.decisions)
 
 
 def recent_readings(session: Session, patient: str) -> pd.DataFrame:
@@ -147,32 +144,11 @@ def exposure_of(session: Session, suggestion: Suggestion) -> Callable[..., decis
     return exposed
 
 
-def _signed(session: Session, suggestion: int) -> str | None:
-    row = session.scalars(select(schema.Review).where(schema.Review.suggestion == suggestion)).first()
-    return None if row is None else f"already signed by {row.reviewer} at {row.signed:%Y-%m-%d %H:%M} UTC"
-
-
-def _stale(session: Session, suggestion: Suggestion) -> list[str]:
-    """Why this suggestion can no longer be signed: signed already, nothing to sign, replaced, or the regimen moved on."""
-    found = [signed] if suggestion.id is not None and (signed := _signed(session, suggestion.id)) else []
-    if suggestion.abstained:
-        found.append("careplan abstained: there is nothing to sign")
-    newest = latest(session, suggestion.patient, suggestion.kind)
-    if newest is not None and newest.id != suggestion.id:
-        found.append(f"suggestion {newest.id} has replaced this one")
-    if suggestion.kind == "regimen":
-        version = current_version(session, suggestion.patient)
-        if version is None:
-            found.append("there is no regimen to change")
-        else:
-            found += [_moved(line, codec.load(Regimen, version.body)) for line in suggestion.lines]
-    return [problem for problem in found if problem]
-
-
-def _moved(line: Line, regimen: Regimen) -> str:
-    now = regimen.long_acting if line.setting == "long_acting" else getattr(regimen, line.setting)[regimen.block(line.start)]
-    same = np.isclose(now, line.current, rtol=SAME, atol=SAME / 2)
-    return "" if same else f"{line.key}: the regimen is now {now:g} {line.unit}, no longer {line.current:g}"
+def bounds_of(session: Session, suggestion: Suggestion) -> Callable[[Line], tuple[float, float]]:
+    """What the therapy allows this patient now, by line."""
+    group, version = cast(Group, require(session, suggestion.patient).group), current_version(session, suggestion.patient)
+    regimen = None if version is None else codec.load(Regimen, version.body)
+    return lambda line: decisions.allowed(line, group, regimen)
 
 
 def _apply(session: Session, suggestion: Suggestion, decided: Sequence[Decision], reviewer: Actor) -> int | None:

@@ -7,12 +7,12 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from careplan.clinic import codec
-from careplan.clinic.errors import ClinicError
+from careplan.clinic.errors import Altered, ClinicError
 from careplan.clinic.records import require
 from careplan.clinic.regimens import keep_estimate
 from careplan.clinic.views import Kind, Suggestion
 from careplan.stages import stage
-from careplan.store import Actor, Database, append, local_account, number, schema
+from careplan.store import Actor, Database, append, local_account, number, schema, tampered
 
 
 def save_suggestion(db: Database, suggestion: Suggestion, *, actor: Actor | None = None) -> Suggestion:
@@ -94,17 +94,26 @@ def load_suggestion(db: Database, suggestion: int) -> Suggestion:
         return stored(session, suggestion)
 
 
+def newest(session: Session, patient: str, kind: str) -> int | None:
+    """The number of the newest suggestion of a kind."""
+    query = select(func.max(schema.Suggestion.id))
+    return session.scalar(query.where(schema.Suggestion.patient == patient, schema.Suggestion.kind == kind))
+
+
 def latest(session: Session, patient: str, kind: str) -> Suggestion | None:
-    query = select(schema.Suggestion).where(schema.Suggestion.patient == patient, schema.Suggestion.kind == kind)
-    row = session.scalars(query.order_by(schema.Suggestion.id.desc()).limit(1)).first()
-    return None if row is None else _view(row)
+    """The newest suggestion of a kind. Raises `Altered` where it is not as it was put on record."""
+    number = newest(session, patient, kind)
+    return None if number is None else stored(session, number)
 
 
 def stored(session: Session, suggestion: int) -> Suggestion:
-    row = session.get(schema.Suggestion, suggestion)
-    if row is None:
+    """The suggestion by that number. Raises `ClinicError` where there is none, `Altered` where it is not as put on record."""
+    patient = session.scalar(select(schema.Suggestion.patient).where(schema.Suggestion.id == suggestion))
+    if patient is None:
         raise ClinicError(f"suggestion {suggestion} is not in the store")
-    return _view(row)
+    if problem := tampered(session, schema.Suggestion, (suggestion,), patient):
+        raise Altered(f"suggestion {suggestion} was changed past careplan and is not shown: {problem}")
+    return _view(session.get_one(schema.Suggestion, suggestion))
 
 
 def _view(row: schema.Suggestion) -> Suggestion:

@@ -24,6 +24,7 @@ from careplan.records.fhir_codes import (
     MEAN_MASS,
     MEAN_MOLES,
     PATIENT,
+    PRODUCT,
     RANGES,
     SENSOR_MASS,
     STICK_MASS,
@@ -39,7 +40,7 @@ REPORTED = timedelta(days=14)  # the reporting period of the summary: the last d
 COMPARATORS = {"low": "<", "high": ">"}
 FAST = (ATC, "A10AB", "Insulins and analogues for injection, fast-acting")
 BACKGROUND = (ATC, "A10AE", "Insulins and analogues for injection, long-acting")
-INSULIN = {"bolus": FAST, "basal": FAST, "long_acting": BACKGROUND}
+CLASSES = {"bolus": FAST, "basal": FAST, "long_acting": BACKGROUND}
 NOT_CARRIED = ("activity",)  # channels that have no place in these resources
 BANDS = (  # slot of the guide, code, display, field of the metrics
     (VERY_LOW, "Time below 54 mg/dL", "very_low"),
@@ -65,17 +66,18 @@ def event_resources(person: Person, record: PatientRecord) -> Iterator[Resource]
     """One resource an event, in the order of the record, but for the channels of `NOT_CARRIED`."""
     seen: Counter[tuple[object, ...]] = Counter()
     events = record.events
-    columns = (events["time"], events["channel"], events["value"], events["duration"], events["flag"])
-    for time, channel, value, duration, flag in zip(*columns, strict=True):
-        key = (channel, time.isoformat(), repr(value), repr(duration), flag)
+    columns = (events[name] for name in ("time", "channel", "value", "duration", "flag", "product"))
+    for time, channel, value, duration, flag, product in zip(*columns, strict=True):
+        key = (channel, time.isoformat(), repr(value), repr(duration), flag, product)
         id = person.id("event", *key, seen[key])
         seen[key] += 1
         if channel == "glucose":
             yield reading(person, id, time, value, flag.split())
         elif channel == "carbs":
             yield meal(person, id, time, value, duration, flag.split())
-        elif channel in INSULIN:
-            yield dose(person, id, time, channel, value, duration, flag.split())
+        elif channel in CLASSES:
+            medicine = insulin(channel, product)
+            yield dose(person, id, time, channel, value, duration, flag.split(), medicine)
 
 
 def reading(person: Person, id: str, time: pd.Timestamp, value: float, words: list[str]) -> Resource:
@@ -111,7 +113,9 @@ def meal(person: Person, id: str, time: pd.Timestamp, grams: float, minutes: flo
     }
 
 
-def dose(person: Person, id: str, time: pd.Timestamp, channel: str, value: float, minutes: float, words: list[str]) -> Resource:
+def dose(
+    person: Person, id: str, time: pd.Timestamp, channel: str, value: float, minutes: float, words: list[str], medicine: Resource
+) -> Resource:
     """An injection or a bolus as a dose, basal as a rate over the time it held."""
     rate = channel == "basal"
     given = {"rateQuantity": quantity(value, "[iU]/h")} if rate else {"dose": quantity(value, "[iU]")}
@@ -120,11 +124,17 @@ def dose(person: Person, id: str, time: pd.Timestamp, channel: str, value: float
         "id": id,
         **stated(meta=tagged(words)),
         "status": "completed",
-        "medicationCodeableConcept": concept(INSULIN[channel][2], INSULIN[channel]),
+        "medicationCodeableConcept": medicine,
         "subject": person.reference,
         **effective(person, time, minutes, period=rate),
         "dosage": {"text": f"{value:g} {'U/h' if rate else 'U'}", **given},
     }
+
+
+def insulin(channel: str, product: str = "") -> Resource:
+    """The class of an insulin, and its brand where it is known."""
+    brand = [(PRODUCT, product, product)] if product else []
+    return concept(product or CLASSES[channel][2], CLASSES[channel], *brand)
 
 
 def effective(person: Person, time: pd.Timestamp, minutes: float, *, period: bool = False) -> Resource:

@@ -1,7 +1,7 @@
 """A Bundle to a FHIR server, in transactions that may be sent again and again."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from careplan.interop.fhir import ExportError
@@ -10,7 +10,8 @@ from careplan.records.events import RecordError
 from careplan.records.fhir_source import diagnosis
 from careplan.records.web import Answer, Bounds, Web
 
-AT_ONCE = 500  # resources a transaction: a year of readings is more than a server takes in one
+AT_ONCE = (500, 50)  # resources a transaction, and what a server is asked to take that refuses so many
+TOO_MANY = (400, 413, 422)  # how servers refuse them
 HEADERS = {"content-type": "application/fhir+json", "accept": "application/fhir+json"}
 
 
@@ -29,16 +30,26 @@ def send(
     send again completes it.
     """
     entries = relative(bundle)["entry"]
-    done = 0
+    events = [entry for entry in entries if is_event(entry["resource"])]
+    others = [entry for entry in entries if not is_event(entry["resource"])]
+    done, size = 0, AT_ONCE[0]
     with Web(address, bearer=token, bounds=bounds) as web:
-        for part in parts(entries):
-            body = {"resourceType": "Bundle", "type": "transaction", "entry": part}
-            answer = web.send("POST", web.base, headers=HEADERS, content=json.dumps(body, allow_nan=False).encode())
+        while done < len(entries):
+            part = others if done < len(others) else events[done - len(others) :][:size]
+            answer = post(web, part)
+            if answer.status in TOO_MANY and size > AT_ONCE[1] and part is not others:
+                size = AT_ONCE[1]
+                continue
             accepted(answer, done, len(entries), len(part))
             done += len(part)
             if progress is not None:
                 progress(done, len(entries))
     return done
+
+
+def post(web: Web, part: list[Resource]) -> Answer:
+    body = {"resourceType": "Bundle", "type": "transaction", "entry": part}
+    return web.send("POST", web.base, headers=HEADERS, content=json.dumps(body, allow_nan=False).encode())
 
 
 def relative(bundle: Resource) -> Resource:
@@ -55,16 +66,6 @@ def relative(bundle: Resource) -> Resource:
 
     entries = [{**entry, "resource": renamed(entry["resource"])} for entry in bundle["entry"]]
     return {**bundle, "entry": entries}
-
-
-def parts(entries: list[Resource]) -> Iterator[list[Resource]]:
-    """Everything that others refer to first, whole; then the events, `AT_ONCE` at a time."""
-    first = [entry for entry in entries if not is_event(entry["resource"])]
-    events = [entry for entry in entries if is_event(entry["resource"])]
-    if first:
-        yield first
-    for start in range(0, len(events), AT_ONCE):
-        yield events[start : start + AT_ONCE]
 
 
 def is_event(resource: Resource) -> bool:

@@ -34,12 +34,12 @@ def export_table(
             guarded(table).to_csv(path, index=False)
     except OSError as error:
         raise ExportError(f"{path}: cannot be written: {error.strerror or error}") from error
-    note_export(db, patient, actor, format=format, rows=len(table))
+    note_export(db, patient, actor, format=format, events=len(table))
     return len(table)
 
 
 def table_of(record: PatientRecord) -> pd.DataFrame:
-    """The long table: time, channel, value, duration, flag, and what holds for the whole record."""
+    """The long table: time, channel, value, duration, flag, product, and what holds for the whole record."""
     events = record.events
     table = pd.DataFrame(
         {
@@ -48,6 +48,7 @@ def table_of(record: PatientRecord) -> pd.DataFrame:
             "value": events["value"].to_numpy(dtype=np.float64),
             "duration": events["duration"].to_numpy(dtype=np.float64),
             "flag": events["flag"].to_numpy(),
+            "product": events["product"].to_numpy(),
         }
     )
     whole = {"patient": record.patient, "zone": record.zone, "group": record.group}

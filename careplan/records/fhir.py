@@ -168,8 +168,8 @@ def share_out(placed: Iterable[Placed], people: People, patient: str | None) -> 
 def record_of(person: Person, name: str, zone: str | None, source: str) -> PatientRecord:
     """The canonical record of one person. Rules "no offset" and "no time zone": times and people without a stated clock."""
     cells = pd.DataFrame(
-        [(at.file, at.row, row.field, row.raw, None, row.channel, row.value, row.duration, row.flag) for at, row in person.rows],
-        columns=list(CELLS),
+        [(at.file, at.row, *row[:2], None, *row[3:]) for at, row in person.rows],
+        columns=[*CELLS, "product"],
     ).astype({"value": float, "duration": float})
     moments = [row.time for _, row in person.rows]
     cells["time"] = pd.Series(

@@ -11,7 +11,8 @@ SYSTEMS = {  # how code systems are written -> their usual name
     "urn:iso:std:iso:11073:10101": "MDC",
     "urn:oid:2.16.840.1.113883.6.24": "MDC",
 }
-PATIENT, GROUP, FLAG = "urn:careplan:patient", "urn:careplan:group", "urn:careplan:flag"  # an identifier's and two tags' systems
+# careplan's own: an identifier's system, those of two tags, and that of a brand beside the class of an insulin
+PATIENT, GROUP, FLAG, PRODUCT = "urn:careplan:patient", "urn:careplan:group", "urn:careplan:flag", "urn:careplan:product"
 ZONE = "http://hl7.org/fhir/StructureDefinition/timezone"  # the standard extension: an IANA name, as a code
 
 Unit = Literal["mg/dL", "mmol/L", ""]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from math import isnan, nan
 
-from careplan.records.fhir_codes import ATC, BACKGROUND_ATC, DOSE_UNITS, FAST_ATC, INSULIN_ATC, RATE_UNITS
+from careplan.records.fhir_codes import ATC, BACKGROUND_ATC, DOSE_UNITS, FAST_ATC, INSULIN_ATC, PRODUCT, RATE_UNITS
 from careplan.records.fhir_rows import (
     WITHDRAWN,
     Moment,
@@ -28,6 +28,7 @@ def medication_rows(resource: Resource, medications: Mapping[str, Resource]) -> 
     concept = medication_of(resource, medications)
     dosages = as_list(resource.get("dosage"))
     parts = insulin_parts(concept)
+    product = product_of(concept)
     if isinstance(parts, str):
         return dropped(parts, "medication", named(concept))
     administered = resource.get("resourceType") == "MedicationAdministration"
@@ -45,14 +46,14 @@ def medication_rows(resource: Resource, medications: Mapping[str, Resource]) -> 
     if not administered:
         dose = next((each.get("doseQuantity") for each in as_list(dosages[0].get("doseAndRate"))), None)
     if isinstance(dose, dict):
-        return dose_rows(dose, parts, *time, given)
+        return [row._replace(product=product) if isinstance(row, Row) else row for row in dose_rows(dose, parts, *time, given)]
     if not rates:
         return dropped("no amount", "dosage", "no dose is stated")
     value, written = rates[0]
     if isnan(value) or [channel for channel, _ in parts] != ["bolus"]:
         return dropped("not a rate of fast insulin", "dosage", written)
     lasts = time[1] if "effectivePeriod" in resource else nan  # from a moment on, until the next
-    return [Row("dosage", written, time[0], "basal", value, lasts, given)]
+    return [Row("dosage", written, time[0], "basal", value, lasts, given, product)]
 
 
 def dose_rows(dose: Resource, parts: list[tuple[str, float]], moment: Moment, lasts: float, given: str) -> Rows:
@@ -100,11 +101,12 @@ def medication_of(resource: Resource, medications: Mapping[str, Resource]) -> ob
 
 
 def insulin_parts(concept: object) -> list[tuple[str, float]] | str:
-    """`(channel, share)` of an insulin by its name or else its ATC class, or the rule by which it is left out."""
+    """`(channel, share)` of an insulin by its name or else its ATC class, or the rule by which it is left out. Where careplan
+    wrote the brand beside the class, the class says which part of a premix the dose was."""
     if not isinstance(concept, dict):
         return "no medicine"
-    codings = as_list(concept.get("coding"))
-    names = [str(name) for name in (concept.get("text"), *(coding.get("display") for coding in codings)) if name]
+    own = any(system == PRODUCT for system, _ in codes_of(concept))
+    names = [] if own else names_of(concept)
     for name in names:
         if insulin := find_insulin(name):
             return list(insulin.split(1.0))
@@ -115,3 +117,18 @@ def insulin_parts(concept: object) -> list[tuple[str, float]] | str:
         return [("long_acting", 1.0)]
     insulin_like = any(code.startswith(INSULIN_ATC) for code in classes) or any("insulin" in name.casefold() for name in names)
     return "unknown insulin" if insulin_like else "not insulin"
+
+
+def names_of(concept: object) -> list[str]:
+    """What a medicine is called, in words."""
+    if not isinstance(concept, dict):
+        return []
+    words = (concept.get("text"), *(coding.get("display") for coding in as_list(concept.get("coding"))))
+    return [str(word) for word in words if word]
+
+
+def product_of(concept: object) -> str:
+    """The insulin's brand: the one that careplan wrote, or the name that means an insulin; empty where only a class is named."""
+    own = next((code for system, code in codes_of(concept) if system == PRODUCT), "")
+    named_so = (name for name in names_of(concept) if (found := find_insulin(name)) and found.source != "class")
+    return own or next(named_so, "")

@@ -63,6 +63,7 @@ class Row(NamedTuple):
     value: float
     duration: float = 0.0
     flag: str = ""
+    product: str = ""
 
 
 class Meaning(NamedTuple):

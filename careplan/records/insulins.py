@@ -16,7 +16,7 @@ NovoLog Mix 70/30 are both 30 % insulin aspart and 70 % insulin aspart protamine
 import csv
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from typing import Literal, cast, get_args
@@ -37,7 +37,10 @@ MIXED = re.compile(
 
 @dataclass(frozen=True)
 class Insulin:
-    """One insulin. `parts` are `(kind, share of the units)`: one for a plain insulin, the fast part first for a premix."""
+    """One insulin, by the name it was found under.
+
+    parts: `(kind, share of the units)`, one for a plain insulin, the fast part first for a premix.
+    """
 
     name: str
     parts: tuple[tuple[Kind, float], ...]
@@ -131,7 +134,10 @@ def _table() -> list[tuple[list[str], Insulin]]:
 
 NAMED = _table()
 INSULINS: tuple[Insulin, ...] = tuple(insulin for _, insulin in NAMED)
-BY_NAME: dict[str, Insulin] = {"".join(_words(_plain(name))): insulin for names, insulin in NAMED for name in names}
+BY_NAME: dict[str, Insulin] = {
+    "".join(_words(_plain(name))): replace(insulin, name=name) for names, insulin in NAMED for name in names
+}
+WEEKLY = frozenset(insulin.name for insulin in BY_NAME.values() if insulin.weekly)
 LONGEST = max(len(_words(_plain(name))) for names, _ in NAMED for name in names)
 # Words that tell one insulin from another: beside a known name they mean that something else was meant.
 TELLING = {

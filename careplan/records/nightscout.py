@@ -1,45 +1,44 @@
 """Nightscout: glucose from entries, doses and meals from treatments, basal from profiles and temporary rates.
 
 Glucose is in mg/dL in the entries whatever the site shows; treatments are in U, g and minutes; all times carry an offset.
+`docs/records.md` has the rules.
 """
 
-import json
 import re
-from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime
+from zoneinfo import available_timezones
 
 import httpx
 import pandas as pd
 
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused, refusing
-from careplan.records.nightscout_api import Placed, Site, download, filled, find_sites, number, site_name, site_of, utc
-from careplan.records.nightscout_basal import basal_cells, default_profiles, regimen_of
-from careplan.records.sheet import (
-    CELLS,
-    Sheet,
-    check_dates,
-    check_ranges,
-    drop_duplicates,
-    drop_unreadable,
-    glucose_unit,
-    one_stream,
-)
+from careplan.records.nightscout_api import download
+from careplan.records.nightscout_basal import basal_cells, timeline_of
+from careplan.records.nightscout_documents import Account, Placed, Site, find_sites, site_name, site_of
+from careplan.records.nightscout_entries import censored, entry_cells, error_codes, two_uploaders
+from careplan.records.nightscout_profiles import Profile, carried_profile, profiles_of
+from careplan.records.nightscout_treatments import basal_treatments, current, treatment_cells
+from careplan.records.sheet import Sheet, check_dates, check_ranges, drop_duplicates, drop_unreadable, glucose_unit, one_stream
 from careplan.records.text import Source, check_zone
+from careplan.records.web import is_address
 
-SENSOR_CODES = 12.0  # mg/dL: Dexcom's error codes stand where a reading would, 0 to 12
-CENSORED = {39.0: ("low", 40.0), 401.0: ("high", 400.0)}  # how receivers write "Low" and "High"
-LONG_ACTING = re.compile(
-    r"lantus|toujeo|basaglar|abasaglar|semglee|glargin|tresiba|degludec|levemir|detemir|\bnph\b|insulatard|protaphane|humulin n",
-    re.IGNORECASE,
+# Words of which the first lines of a site's documents hold one set, and words of other formats that share some of them.
+SIGNS = (
+    *(('"sgv"',), ('"mbg"', '"dateString"'), ('"eventType"',), ('"insulinInjections"',), ('"devicestatus"',), ('"openaps"',)),
+    *(('"store"', '"defaultProfile"'), ('"carbratio"', '"basal"'), ('"activityType"',), ('"quickpick"',), ('"uploaderBattery"',)),
+    *(('"portion"', '"carbs"'), ('"created_at"', '"carbs"'), ('"created_at"', '"insulin"'), ('"created_at"', '"loop"')),
 )
+OTHERS = ('"resourceType"', '"uploadId"', '"deviceTime"')
 
 
 def recognise(head: str) -> str | None:
     """Why a file is of a Nightscout site, by its first lines; None where it is not."""
-    if not head.lstrip().startswith(("{", "[")):
+    if not head.lstrip().startswith(("{", "[")) or any(word in head for word in OTHERS):
         return None
-    for word in ('"sgv"', '"mbg"', '"eventType"', '"store"', '"devicestatus"'):
-        if word in head:
-            return f"it is JSON with {word}"
+    for words in SIGNS:
+        if all(word in head for word in words):
+            return f"it is JSON with {' and '.join(words)}"
     return None
 
 
@@ -49,20 +48,25 @@ def read_nightscout(
     zone: str | None = None,
     token: str | None = None,
     patient: str | None = None,
+    since: datetime | None = None,
     client: httpx.Client | None = None,
     refused: Refused | None = None,
 ) -> list[PatientRecord]:
     """Records from a JSON file, a folder of them (or of one folder a patient), or a site's http(s) address.
 
     zone: the patient's clock; by default the profile's, else UTC. token: an access token or the API secret, for an address.
+    since: the end of the last read; only what is newer comes, and an address is asked for no more than that needs.
     Raises `RecordError` where the source cannot be reached or trusted; with `refused`, a patient whose files cannot be is left
     out and noted there.
     """
     if zone is not None:
         check_zone(zone, file=path)
-    if isinstance(path, str) and path.lower().startswith(("http://", "https://")):
-        site = download(path, token, client=client)
-        return [read_site(site, zone, patient or patient_name(site.name))]
+    after = None if since is None else pd.Timestamp(since)
+    if after is not None:
+        after = after.tz_localize("UTC") if after.tz is None else after.tz_convert("UTC")
+    if is_address(path):
+        site = download(str(path), token, since=after, client=client)
+        return [read_site(site, zone, patient or patient_name(site.name), after)]
     found = find_sites(path)
     if patient is not None and len(found) > 1:
         raise RecordError(f"{len(found)} patients cannot all be {patient!r}", file=path)
@@ -70,112 +74,93 @@ def read_nightscout(
     for files in found:
         name = patient or patient_name(site_name(files))
         with refusing(refused, name):
-            records.append(read_site(site_of(files), zone, name))
+            records.append(read_site(site_of(files), zone, name, after))
     return records
 
 
 def patient_name(site: str) -> str:
+    """The name of a patient known only by a site, a folder or a file."""
     return "nightscout-" + re.sub(r"[^0-9a-z]+", "-", site.lower()).strip("-")
 
 
-def read_site(site: Site, zone: str | None, patient: str) -> PatientRecord:
-    rows = [*entry_cells(site.entries), *treatment_cells(site.treatments)]
-    cells = pd.DataFrame(rows, columns=list(CELLS)).astype({"value": float, "duration": float})
-    cells["time"] = utc(cells["time"].tolist(), cells)
-    sheet = Sheet(cells)
-    clock = patient_zone(site, zone, sheet)
+def read_site(site: Site, zone: str | None, patient: str, since: pd.Timestamp | None = None) -> PatientRecord:
+    """One patient's record from their documents, which are let go of as they are read."""
+    account = site.account
+    profiles = profiles_of(site.profiles, account)
+    treatments = current(site.treatments, account)
+    units = str(profiles[-1].settings.get("units") or "") if profiles else ""
+    doses = treatment_cells(treatments, units, account)
+    parts = [entry_cells(site.entries.pop(), account) for _ in range(len(site.entries))]
+    cells = pd.concat([*reversed(parts), doses], ignore_index=True)
+    del parts, doses
+    for name in ("product", "device"):
+        cells[name] = cells[name].fillna("").astype(object) if name in cells else ""
+    sheet = Sheet(cells, account.corrections)
+    del cells
+    clock = patient_zone(site, profiles, treatments, zone, sheet)
+    clean(sheet)
+    timeline = timeline_of(profiles, *basal_treatments(treatments, account), account)
+    basal = basal_cells(timeline, sheet.cells["time"], clock, account)
+    sheet.cells = pd.concat([sheet.cells.drop(columns="device"), basal.assign(product="")], ignore_index=True)
+    check_ranges(sheet)
+    if since is not None:
+        only_since(sheet, since, account)
+    elif sheet.cells.empty:
+        raise RecordError("no glucose, insulin or carbs in it", file=site.source)
+    account.close()
+    record = sheet.record(patient, clock, rows_read=site.rows_read, files=site.files)
+    return replace(record, regimen=timeline.regimen, ignored=dict(account.ignored))
+
+
+def clean(sheet: Sheet) -> None:
+    """Drops what cannot be read, is in the wrong unit, is no reading, or was sent twice."""
     drop_unreadable(sheet)
     check_dates(sheet)
+    error_codes(sheet)
     glucose_unit(sheet)
-    sheet.drop(sheet.of("glucose") & (sheet.cells["value"] <= SENSOR_CODES).to_numpy(dtype=bool), "sensor error code")
-    for code, (flag, limit) in CENSORED.items():
-        censored = sheet.of("glucose") & (sheet.cells["value"] == code).to_numpy(dtype=bool)
-        sheet.cells.loc[censored, "flag"], sheet.cells.loc[censored, "value"] = flag, limit
+    censored(sheet)
     drop_duplicates(sheet)
+    two_uploaders(sheet)
     one_stream(sheet)
-    sheet.cells = pd.concat([sheet.cells, basal_cells(site, clock, sheet)], ignore_index=True)
-    check_ranges(sheet)
-    if sheet.cells.empty:
-        raise RecordError("no glucose, insulin or carbs in it", file=site.source)
-
-    every = (*site.entries, *site.treatments, *site.profiles)
-    record = sheet.record(patient, clock, rows_read=len(every), files=dict.fromkeys(placed.file for placed in every))
-    regimens = [regimen_of(profile) for _, _, profile in default_profiles(site)]
-    return PatientRecord(**{**record.__dict__, "regimen": regimens[-1] if regimens else None})
 
 
-def cell(
-    placed: Placed, field: str, channel: str, *, duration: object = 0.0, flag: str = "", value: object = None
-) -> tuple[object, ...]:
-    """One of `CELLS`; the time is still as written."""
-    document = placed.document
-    raw = document.get(field) if value is None else value
-    stamps = ("date", "dateString", "sysTime") if channel == "glucose" else ("created_at", "timestamp", "mills", "date")
-    time = next((document[name] for name in stamps if document.get(name) not in (None, "")), None)
-    return (placed.file, placed.row, field, str(raw), time, channel, number(raw), max(0.0, number(duration, 0.0)), flag)
+def only_since(sheet: Sheet, since: pd.Timestamp, account: Account) -> None:
+    """Keeps what is newer than the last read; a basal rate that began before goes on from there."""
+    cells, basal = sheet.cells, sheet.of("basal")
+    time, end = cells["time"], cells["time"] + pd.to_timedelta(cells["duration"], unit="m")
+    going = basal & ((time < since) & (end > since)).to_numpy(dtype=bool)
+    newer = (time > since).to_numpy(dtype=bool) | (basal & (time == since).to_numpy(dtype=bool)) | going
+    kept = set(zip(cells["file"][newer], cells["row"][newer], strict=True))
+    gone = {place for place in zip(cells["file"][~newer], cells["row"][~newer], strict=True) if place not in kept}
+    account.ignore("before the last read", len(gone))
+    cells.loc[going, "duration"] = (end[going] - since).dt.total_seconds() / 60.0
+    cells.loc[going, "time"] = since
+    sheet.cells = cells[newer].reset_index(drop=True)
 
 
-def entry_cells(entries: Iterable[Placed]) -> Iterator[tuple[object, ...]]:
-    for placed in entries:
-        for field in ("sgv", "mbg"):
-            if placed.document.get(field) is not None and placed.document.get("type", field) == field:
-                yield cell(placed, field, "glucose")
+def patient_zone(site: Site, profiles: list[Profile], treatments: list[Placed], zone: str | None, sheet: Sheet) -> str:
+    """The zone given, or the latest profile's, or, where there is no profile, that of the last one a switch carries.
 
-
-def treatment_cells(treatments: Iterable[Placed]) -> Iterator[tuple[object, ...]]:
-    """Doses and carbs. Rules: a combo bolus's extended part, and a square bolus or extended carbs, last as long as they say;
-    pen injections with a long-acting insulin's name go to that channel; automatic ones are flagged."""
-    for placed in treatments:
-        document = placed.document
-        kind = str(document.get("eventType", ""))
-        automatic = "automatic" if document.get("automatic") is True or document.get("isSMB") is True or kind == "SMB" else ""
-        injections = pen_injections(document.get("insulinInjections"))
-        if kind.lower() == "combo bolus" and number(document.get("splitExt"), 0.0) > 0:
-            total = number(document.get("enteredinsulin", document.get("insulin")))
-            extended = total * number(document.get("splitExt")) / 100.0
-            if total - extended > 0:
-                yield cell(placed, "insulin", "bolus", value=round(total - extended, 4))
-            yield cell(placed, "insulin", "bolus", value=round(extended, 4), duration=document.get("duration"))
-        elif injections:
-            for name, units in injections:
-                yield cell(placed, "insulinInjections", "long_acting" if LONG_ACTING.search(name) else "bolus", value=units)
-        elif filled(document.get("insulin")) and "basal" not in kind.lower():
-            square = document.get("duration") if document.get("type") == "square" else 0.0
-            named = f"{document.get('insulinType', '')}"
-            yield cell(
-                placed, "insulin", "long_acting" if LONG_ACTING.search(named) else "bolus", flag=automatic, duration=square
-            )
-        if filled(document.get("carbs")):
-            yield cell(placed, "carbs", "carbs", duration=document.get("duration") if "carb" in kind.lower() else 0.0)
-
-
-def pen_injections(value: object) -> list[tuple[str, object]]:
-    """xDrip's list of (insulin's name, units), which it writes as JSON in a text."""
-    try:
-        parts = json.loads(value) if isinstance(value, str) else value
-    except (json.JSONDecodeError, RecursionError):
-        return []
-    if not isinstance(parts, list):
-        return []
-    return [
-        (str(part.get("insulin", "")), part.get("units"))
-        for part in parts
-        if isinstance(part, dict) and filled(part.get("units"))
-    ]
-
-
-def patient_zone(site: Site, zone: str | None, sheet: Sheet) -> str:
-    """The zone given, or the latest profile's. Rule "no time zone": UTC where neither is there or known."""
+    A profile is believed first: AndroidAPS may write its neighbour in the list of zones into a switch. Rule "no time zone": UTC
+    where none is there or known.
+    """
     if zone is not None:
         return zone
-    for _, _, profile in reversed(default_profiles(site)):
-        stated = str(profile.get("timezone", ""))
-        for name in (stated, stated.replace("ETC/", "Etc/")):
-            try:
-                check_zone(name, file=site.source)
-                return name
-            except RecordError:
-                continue
-    file = next((placed.file for placed in (*site.profiles, *site.entries, *site.treatments)), site.source)
+    switches = (carried_profile(placed.document) or {} for placed in reversed(treatments) if "profileJson" in placed.document)
+    for settings in (*(profile.settings for profile in reversed(profiles)), *switches):
+        if name := known_zone(str(settings.get("timezone", ""))):
+            return name
+    file = site.files[0] if site.files else site.source
     sheet.corrections.append(Correction("changed", "no time zone", file, 1, "timezone", "the patient's clock is taken to be UTC"))
     return "UTC"
+
+
+def known_zone(name: str) -> str | None:
+    """A zone's name as it is known here, whatever its case: profiles write "ETC/GMT+8", a clock that never changes."""
+    if not name.strip():
+        return None
+    try:
+        check_zone(name, file="")
+        return name
+    except RecordError:
+        return {each.lower(): each for each in available_timezones()}.get(name.strip().lower())

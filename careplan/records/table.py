@@ -203,6 +203,8 @@ def long_cells(rows: Rows, time: pd.Series) -> pd.DataFrame:
             row, written = int(cells["row"][odd].iloc[0]), flags[odd].iloc[0]
             raise RecordError(f"expected words of {', '.join(FLAGS)}, found {written!r}", file=rows.file, row=row, field="flag")
         cells["flag"] = [join_flags(*both) for both in zip(cells["flag"], flags, strict=True)]
+    if "product" in rows.cells:
+        cells["product"] = rows.cells["product"].iloc[index].reset_index(drop=True)
     return cells
 
 

@@ -196,7 +196,7 @@ def beyond(text: str) -> tuple[Literal["low", "high"], float] | None:
 
 
 DATE = re.compile(
-    r"(\d{1,4})[/.\-](\d{1,2})[/.\-](\d{1,4})[ T]+(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?"
+    r"(\d{1,4})[/.\-](\d{1,2})[/.\-](\d{1,4})[ T]+(\d{1,2}):(\d{2})(?::(\d{2}(?:\.\d{1,9})?)\d*)?"
     r"\s*([AaPp][Mm])?\s*(Z|[+-]\d{2}:?\d{2})?"
 )
 
@@ -254,7 +254,7 @@ def build_dates(parts: Sequence[re.Match[str] | None], day_first: bool) -> pd.Da
             offsets.append(0.0)
         else:
             offsets.append((-1 if zone[0] == "-" else 1) * (int(zone[1:3]) * 60 + int(zone[-2:])))
-    time = pd.to_datetime(pd.Series(texts, dtype=object), format="%Y-%m-%d %H:%M:%S", errors="coerce")
+    time = pd.to_datetime(pd.Series(texts, dtype=object), format="ISO8601", errors="coerce")
     return pd.DataFrame({"time": time.astype("datetime64[ns]"), "offset": offsets})
 
 

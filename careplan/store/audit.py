@@ -20,6 +20,7 @@ from .schema import AuditEntry, Base, table_of
 from .seals import Op, seal, unstorable
 
 GENESIS = "0" * 64
+SEALED = "sealed"  # the action of an entry that covers rows as a migration found them
 NOTARY, CHECKPOINT = "notary", "checkpoint"  # of `Session.info`: who signs, and whether a checkpoint is due once it is committed
 RECORDED, NUMBERED = "recorded", "numbered"  # of `Session.info`: the rows of the newest entry, and by table the last number given
 BEHIND = timedelta(minutes=1)  # a clock that is set back further than this is on record
@@ -90,6 +91,7 @@ def put_on_record(
     if notary is not None:
         entry.key, entry.signature = notary.signer.fingerprint, notary.signer.sign(entry.hash)
     connection.execute(insert(AuditEntry).values(_values(entry)))
+    session.info.setdefault(CHECKPOINT, False)
     return entry
 
 

@@ -73,7 +73,7 @@ class Signer:
 
     def note(self, what: What, database: str, place: str, entries: int, head: str, detail: str = "") -> Checkpoint:
         """Signs a line and appends it to the checkpoints."""
-        time = datetime.now(UTC).isoformat(timespec="seconds")
+        time = datetime.now(UTC).isoformat(timespec="microseconds")
         line = Checkpoint(what, database, place, entries, head, time, self.fingerprint, detail)
         line = replace(line, signature=base64.b64encode(self.private.sign(line.body)).decode())
         _append(self.folder / CHECKPOINTS, json.dumps(vars(line), ensure_ascii=False))
@@ -156,17 +156,17 @@ def checkpoints(folder: Path) -> Iterator[tuple[int, Checkpoint | str]]:
             yield number, f"{folder / CHECKPOINTS} line {number}: its signature is not valid, so it was changed or cut"
 
 
-def last_checkpoints(folder: Path, database: str, place: str) -> tuple[Checkpoint | None, Checkpoint | None]:
-    """The newest line about a database, and the newest about any database at its place."""
-    of = at = None
-    keys = trusted(folder)
+def last_checkpoint(folder: Path, database: str, place: str) -> Checkpoint | None:
+    """The newest line about a place; where there is none, as of a database that was moved or copied there, about the database."""
+    keys, of = trusted(folder), None
     for _, text in reversed(_lines(folder)):
-        if (of is None and database in text) or (at is None and place in text):
+        if place in text or (of is None and database in text):
             with suppress(KeyError, ValueError, TypeError, InvalidSignature):  # verifying tells of a line that is not valid
                 line = _checked(text, keys)
+                if line.entries and line.place == place:
+                    return line
                 of = line if of is None and line.entries and line.database == database else of
-                at = line if at is None and line.entries and line.place == place else at
-    return of, at
+    return of
 
 
 def _lines(folder: Path) -> list[tuple[int, str]]:
@@ -175,10 +175,21 @@ def _lines(folder: Path) -> list[tuple[int, str]]:
 
 
 def _checked(text: str, keys: Mapping[str, Ed25519PublicKey]) -> Checkpoint:
-    """A line whose signature is valid. Raises `KeyError` for an unknown key, else `InvalidSignature`, `ValueError`, `TypeError`."""
+    """A line whose signature is valid. Raises `KeyError` for an unknown key; `InvalidSignature`, `ValueError` or `TypeError`."""
     line = Checkpoint(**json.loads(text))
     keys[line.key].verify(base64.b64decode(line.signature, validate=True), line.body)
     return line
+
+
+def retired(folder: Path) -> dict[str, str]:
+    """By fingerprint, when a key was replaced: what it signed until then stays valid. A lost key is replaced by the next."""
+    keys, found = list(trusted(folder)), {}
+    for _, line in checkpoints(folder):
+        if isinstance(line, Checkpoint) and line.what == "new key":
+            found[line.key] = line.time
+        elif isinstance(line, Checkpoint) and line.what == "key lost":
+            found |= {key: line.time for key in keys[: keys.index(line.key)] if key not in found}
+    return found
 
 
 def signed_by(keys: Mapping[str, Ed25519PublicKey], key: str | None, hash: str, signature: str | None) -> bool | None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, select
 
 from .errors import StoreError
-from .keys import CHECKPOINTS, DAILY, Checkpoint, Signer, last_checkpoints
+from .keys import CHECKPOINTS, DAILY, Checkpoint, Signer, last_checkpoint
 from .schema import AuditEntry
 
 
@@ -26,7 +26,7 @@ class Notary:
 
     def refuse_if_broken(self, connection: Connection) -> None:
         """Raises `StoreError` where the trail does not hold what was signed last: nothing may be built upon it."""
-        if problem := broken(connection, *self._known(connection)):
+        if problem := broken(connection, self._known(connection)):
             raise StoreError(f"{self.place}: {problem}; `careplan audit verify` tells more")
 
     def note(self, connection: Connection, *, new: bool = False) -> None:
@@ -40,14 +40,14 @@ class Notary:
 
     def resume(self, connection: Connection) -> None:
         """Learns of the last checkpoint when a database is opened, and whether a killed process left entries without one."""
-        of, at = self._known(connection)
-        if of is not None and broken(connection, of, at) is None:
-            self.last = datetime.fromisoformat(of.time)
+        known = self._known(connection)
+        if known is not None and broken(connection, known) is None:
+            self.last = datetime.fromisoformat(known.time)
             newest = connection.scalar(select(AuditEntry.id).order_by(AuditEntry.id.desc()).limit(1))
-            self.behind = newest != of.entries
+            self.behind = newest != known.entries
 
-    def _known(self, connection: Connection) -> tuple[Checkpoint | None, Checkpoint | None]:
-        return last_checkpoints(self.signer.folder, identity(connection), self.place)
+    def _known(self, connection: Connection) -> Checkpoint | None:
+        return last_checkpoint(self.signer.folder, identity(connection), self.place)
 
 
 def identity(connection: Connection) -> str:
@@ -55,14 +55,14 @@ def identity(connection: Connection) -> str:
     return connection.scalar(select(AuditEntry.hash).where(AuditEntry.id == 1)) or ""
 
 
-def broken(connection: Connection, of: Checkpoint | None, at: Checkpoint | None) -> str | None:
-    """Why the trail does not continue from the newest checkpoint of this database, and of its place, in words."""
-    if at is not None and at.database != identity(connection):
-        return f"this is another database than the one signed here at {at.time}, or its whole trail was rewritten"
-    if of is None:
+def broken(connection: Connection, known: Checkpoint | None) -> str | None:
+    """Why the trail does not continue from a checkpoint, in words."""
+    if known is None:
         return None
-    hash = connection.scalar(select(AuditEntry.hash).where(AuditEntry.id == of.entries))
-    if hash == of.head:
+    if known.database != identity(connection):
+        return f"this is another database than the one signed here at {known.time}, or its whole trail was rewritten"
+    hash = connection.scalar(select(AuditEntry.hash).where(AuditEntry.id == known.entries))
+    if hash == known.head:
         return None
     told = "entries were cut off" if hash is None else "entries were rewritten"
-    return f"{told}: the audit trail no longer holds entry {of.entries} as it was signed at {of.time} ({CHECKPOINTS})"
+    return f"{told}: the audit trail no longer holds entry {known.entries} as it was signed at {known.time} ({CHECKPOINTS})"

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, MetaData, update
 from sqlalchemy.orm import Session
 
 from .actors import local_account
-from .audit import NOTARY, put_on_record
+from .audit import NOTARY, SEALED, put_on_record
 from .notary import Notary
 from .schema import BATCHED
 from .seals import batch_digests, read_rows, seal
@@ -43,5 +43,5 @@ def seal_everything(
     first = True
     while (some := list(islice(seals, ROWS_AN_ENTRY))) or first:
         note = "what was there when this was written; whether it was changed before cannot be told"
-        put_on_record(session, local_account(), "sealed", some, note=note, **detail)
+        put_on_record(session, local_account(), SEALED, some, note=note, **detail)
         first = False

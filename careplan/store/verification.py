@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, inspect
 
 from .audit import GENESIS, digest
-from .keys import Checkpoint, checkpoints, signed_by, trusted
+from .keys import Checkpoint, checkpoints, retired, signed_by, trusted
 from .schema import BATCHED, AuditEntry, Base, table_of
 from .seals import TRAIL, batch_digests, batched, covered, differing, plain, read_rows, seal
 
@@ -89,7 +89,7 @@ def verify(
     missing = _missing(connection)
     if any(finding.table == TRAIL for finding in missing):
         return _told(Walk(findings=missing), 0, 0, 0)
-    walk = _walk(connection, {} if folder is None else trusted(folder), since)
+    walk = _walk(connection, folder, since)
     walk.findings += missing
     signed = 0 if folder is None else _hold_to_checkpoints(walk, connection, folder, place, since)
     if expect is not None and expect != GENESIS and expect not in walk.heads.values():
@@ -151,9 +151,10 @@ def _missing_triggers(connection: Connection) -> list[Finding]:
     ]
 
 
-def _walk(connection: Connection, keys: Mapping[str, Any], since: tuple[int, str] | None) -> Walk:
+def _walk(connection: Connection, folder: Path | None, since: tuple[int, str] | None) -> Walk:
     """The trail, entry by entry: numbers, hashes, signatures, times and what each covers."""
     table, walk = table_of(AuditEntry), Walk()
+    keys, replaced = ({}, {}) if folder is None else (trusted(folder), retired(folder))
     if since is not None:
         walk.number, walk.head = since
         before = next(read_rows(connection, table, [(since[0],)]), None)
@@ -177,6 +178,8 @@ def _walk(connection: Connection, keys: Mapping[str, Any], since: tuple[int, str
         elif signed is None and walk.signed and keys:
             walk.find(f"entry {entry.id} is not signed: it was forged", entry=entry.id)
         time = str(plain(table.c.time, row["time"]))
+        if time > replaced.get(entry.key or "", "~"):
+            walk.find(f"entry {entry.id} is signed by a key that was replaced at {replaced[entry.key or '']}", entry=entry.id)
         if time < walk.time:
             walk.find(f"entry {entry.id} is of {time}, earlier than the one before, of {walk.time}", entry=entry.id)
         walk.signed = walk.signed or entry.signature is not None
@@ -290,18 +293,18 @@ def _patient(row: Mapping[str, Any]) -> str | None:
 def _hold_to_checkpoints(walk: Walk, connection: Connection, folder: Path, place: str, since: tuple[int, str] | None) -> int:
     """Every signed head of this database is in its trail; returns how many were compared."""
     first = next(read_rows(connection, table_of(AuditEntry), [(1,)]), {}).get("hash", "")
-    ours: list[Checkpoint] = []
-    here: Checkpoint | None = None
+    lines: list[Checkpoint] = []
     for _, line in checkpoints(folder):
         if isinstance(line, str):
             walk.find(line)
-        elif line.entries and line.database == first:
-            ours = [*ours, line] if line.what == "checkpoint" else [line]  # accepted as it was then, whatever was signed before
-            here = line if line.place == place else here
-        elif line.entries and line.place == place:
-            here = line
-    if here is not None and here.database != first:
-        walk.find(f"this is another database than the one signed here at {here.time}, or its whole trail was rewritten")
+        elif line.entries and (line.database == first or line.place == place):
+            lines.append(line)
+    here = [line for line in lines if line.place == place]
+    ours = [line for line in here or lines if line.database == first]  # a database that was moved is held to what is known of it
+    accepted = max((index for index, line in enumerate(ours) if line.what == "accepted"), default=0)
+    ours = ours[accepted:]  # accepted as it was then, whatever had been signed before
+    if here and here[-1].database != first:
+        walk.find(f"this is another database than the one signed here at {here[-1].time}, or its whole trail was rewritten")
     elif not ours:
         walk.find(f"no checkpoint of this database is in {folder}: nothing outside the database vouches for it")
     compared = 0

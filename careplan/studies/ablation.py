@@ -176,7 +176,7 @@ def judge(model: WorldModel, cohort: Cohort) -> dict[str, Any]:
             encoded.append(z)
             missed.append(math.sqrt(float(np.mean((probe.predict(z) - level) ** 2))))
         errors[source] = {name: [round(float(error), 2) for error in np.mean(parts, axis=0)] for name, parts in rows.items()}
-    estimate = effects.world(model)
+    estimate = effects.Predicting(model)
     table = effects.judge(cohort.trial, {str(days): estimate(cohort.trial, days) for days in (0, effects.DAYS)})
     whole = table[(table["kind"] == "all") & (table["hours"] == "all")].set_index("estimator")
     rank, varies = spread(np.concatenate(encoded))

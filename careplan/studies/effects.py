@@ -24,6 +24,7 @@ from careplan.world.corpus import Branches, Corpus
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation, personalise
 from cohorts.bodies import Body, Equations, Inputs, advance
+from cohorts.families import Family
 from cohorts.policies import Behaviour
 from cohorts.population import GROUPS, Population, join, sample_population
 from cohorts.replay import KEEP, Change, Replay, branch, replay
@@ -33,6 +34,7 @@ KINDS = ("bolus", "basal", "meals")
 DAYS = 14  # of history before the futures part
 DAY = 288  # rows
 ROWS = 96  # eight hours
+NORMAL = 1.6449  # standard deviations to either side that hold 90 %
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,10 +87,14 @@ class Trial:
 Estimator = Callable[[Trial, int], Array]  # a trial, with so many days of each patient known -> `[E, 4]` mg/dL
 
 
-def cohort(people: int, seed: int) -> Population:
-    """`people` of every group, with settings that are a little off, one in four on pens."""
-    drawn = [sample_population(group, people, seed * 10 + place, mis_set=0.15, pens=0.25) for place, group in enumerate(GROUPS)]
-    return join(drawn)
+def cohort(people: int, seed: int, family: Family = "padova") -> Population:
+    """`people` of every group, of one family of bodies, with settings that are a little off, one in four on pens."""
+    return join(
+        [
+            sample_population(group, people, seed * 10 + place, mis_set=0.15, pens=0.25, family=family)
+            for place, group in enumerate(GROUPS)
+        ]
+    )
 
 
 def make_trial(people: Population, seed: int, *, each: int = 40) -> Trial:
@@ -107,20 +113,31 @@ def make_trial(people: Population, seed: int, *, each: int = 40) -> Trial:
     return Trial(lived, recordings, Branches(person, row, values, recorded, altered), change, kind, lived.announced)
 
 
-def world(model: WorldModel) -> Estimator:
+class Predicting:
     """The world model: of the typical patient with no history, personalised otherwise (once for trials of the same lives)."""
-    known: dict[int, tuple[Replay, list[Personalisation]]] = {}
 
-    def estimate(trial: Trial, days: int) -> Array:
-        if days not in known or known[days][0] is not trial.lived:
+    def __init__(self, model: WorldModel) -> None:
+        self.model, self._known = model, dict[int, tuple[Replay, list[Personalisation]]]()
+
+    def _people(self, trial: Trial, days: int) -> list[Personalisation]:
+        if days not in self._known or self._known[days][0] is not trial.lived:
             history = trial.history(max(days, 1))
-            people = personalise(model, history) if days else [calibration.typical_of(model, series) for series in history]
-            known[days] = (trial.lived, people)
-        predicted, _ = calibration.effects(model, Corpus.of(trial.recordings), trial.branches, known[days][1])
-        at = [round(60 * hour / model.shape.interval) - 1 for hour in HOURS]
-        return predicted[:, at].numpy().astype(float)
+            usual = [calibration.typical_of(self.model, series) for series in history]
+            self._known[days] = (trial.lived, personalise(self.model, history) if days else usual)
+        return self._known[days][1]
 
-    return estimate
+    def _at_hours(self, steps: Tensor) -> Array:
+        at = [round(60 * hour / self.model.shape.interval) - 1 for hour in HOURS]
+        return steps[:, at].numpy().astype(float)
+
+    def __call__(self, trial: Trial, days: int) -> Array:
+        predicted, _ = calibration.effects(self.model, Corpus.of(trial.recordings), trial.branches, self._people(trial, days))
+        return self._at_hours(predicted)
+
+    def half_width(self, trial: Trial, days: int) -> Array:
+        """Half of the 90 % interval of each effect, mg/dL `[E, 4]`."""
+        doubt = calibration.effect_doubt(self.model, Corpus.of(trial.recordings), trial.branches, self._people(trial, days))
+        return NORMAL * self._at_hours(doubt)
 
 
 def logged(trial: Trial, days: int) -> Array:
@@ -218,10 +235,11 @@ def _doses(values: Tensor) -> Tensor:
     return torch.stack([carbs, bolus + basal * GLUCOSE.step / 60, slow], dim=-1)
 
 
-def judge(trial: Trial, estimates: Mapping[str, Array]) -> pd.DataFrame:
-    """A row an estimator, kind and hour (and "all" of each): effects, error (RMS missed over RMS true), sign_right (share of the
-    effects over 10 mg/dL whose sign is right)."""
-    true, table = trial.true(), []
+def judge(trial: Trial, estimates: Mapping[str, Array], half_widths: Mapping[str, Array] | None = None) -> pd.DataFrame:
+    """A row an estimator, kind and hour (and "all" of each): effects; error (RMS missed over RMS true); slope (of predicted on
+    true effects, below 1 where they are taken for too weak); sign_right (share of the effects over 10 mg/dL whose sign is right);
+    and of estimators that give the half-width of their 90 % intervals, the share covered and the mean width, mg/dL."""
+    true, half_widths, table = trial.true(), half_widths or {}, []
     for name, predicted in estimates.items():
         for kind in ("all", *KINDS):
             chosen = np.ones(len(true), bool) if kind == "all" else trial.kind.numpy() == KINDS.index(kind)
@@ -231,6 +249,11 @@ def judge(trial: Trial, estimates: Mapping[str, Array]) -> pd.DataFrame:
                 large, size = np.abs(truth) > 10, float(np.mean(truth**2))
                 row = {"estimator": name, "kind": kind, "hours": hour, "effects": truth.size}
                 row["error"] = float(np.sqrt(np.mean((guess - truth) ** 2) / size)) if size else float("nan")
+                row["slope"] = float(np.mean(guess * truth) / size) if size else float("nan")
                 row["sign_right"] = float(np.mean(truth[large] * guess[large] > 0)) if large.any() else float("nan")
+                half = half_widths[name][chosen][:, columns] if name in half_widths else np.full_like(truth, np.nan)
+                given = np.isfinite(half).all()
+                row["coverage"] = float(np.mean(np.abs(guess - truth) <= half)) if given else float("nan")
+                row["width"] = float(2 * half.mean())
                 table.append(row)
     return pd.DataFrame(table)

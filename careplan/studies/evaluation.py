@@ -19,7 +19,6 @@ from careplan.evaluation.forecasts import ERRORS, Predictor, cross_fitted, fit_b
 from careplan.evaluation.personalisation import FINE_TUNING, learning_curve
 from careplan.series import PatientSeries
 from careplan.store import Database
-from careplan.studies import effects
 from careplan.studies.training import Split, read_sources
 from careplan.therapies.glucose.declaration import GLUCOSE, HAZARDS, Hazard
 from careplan.world.calibration import part
@@ -30,7 +29,6 @@ from careplan.world.personalise import Personalisation, personalise, typical
 
 HORIZONS = (30, 60, 120, 240)
 GIVEN: dict[str, Given] = {"careplan": "nothing", "careplan + plan": "plan", "careplan + recorded plan": "record"}
-EXACTLY, COUNTED = "exactly", "as counted"  # how a predictor is told of meals
 INFERRED = (1, 3, 7, 14)  # days after which a patient is inferred anew, and every 14 from there
 
 
@@ -66,43 +64,6 @@ def evaluate_forecasts(
     scores = pd.concat(tables, ignore_index=True)
     means = scores.groupby(["source", "model", "horizon"], sort=False)[list(ERRORS)].mean().reset_index()
     return scores, means
-
-
-def evaluate_effects(
-    world: World, *, people: int, seed: int, baselines: bool = True, say: Callable[[str], None] = print
-) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Predicted against true treatment effects in `people` virtual patients of every group that nothing was trained on, and the
-    headline figures. The cohort differs from the training cohort of the card by its seed.
-
-    Everybody predicts twice: told the treatments as they are given (`told` "exactly", the headline), and with meals as people
-    count them ("as counted"), which bounds what anybody can predict of them.
-    """
-    if seed in (world.card["virtual"]["seed"], world.card["virtual"]["seed"] + 1):
-        raise ClinicError(f"seed {seed} draws the virtual patients that the model was trained or reported on: choose another")
-    say(f"Simulating {3 * people} virtual patients")
-    counted = effects.make_trial(effects.cohort(people, seed), seed)
-    ours, known = effects.world(world.model), (0, 1, effects.DAYS)
-    estimators: dict[str, tuple[effects.Estimator, int]] = {f"careplan, {days} days": (ours, days) for days in known}
-    if baselines:
-        say("Fitting gradient boosting with future doses")
-        boosting, twins = effects.boosting(effects.cohort(20, seed + 1), seed + 1), effects.twin(effects.cohort(40, seed + 2))
-        estimators["true physiology"] = (effects.logged, effects.DAYS)
-        estimators["boosting + future doses"] = (boosting, effects.DAYS)
-        estimators |= {f"twin, {days} days": (twins, days) for days in (1, effects.DAYS)}
-    tables = []
-    for told, trial in ((EXACTLY, counted.exactly()), (COUNTED, counted)):
-        estimates = {}
-        for name, (estimator, days) in estimators.items():
-            say(f"{name}, told {told}")
-            estimates[name] = estimator(trial, days)
-        tables.append(effects.judge(trial, estimates).assign(told=told))
-    table = pd.concat(tables, ignore_index=True)
-    whole = table[(table["kind"] == "all") & (table["hours"] == "all")].set_index(["told", "estimator"])
-    error, sign = whole["error"].to_dict(), whole["sign_right"].to_dict()
-    first, last = "careplan, 1 days", f"careplan, {effects.DAYS} days"
-    headline = {"effect_error_14d": error[EXACTLY, last], "effect_error_1d": error[EXACTLY, first]}
-    headline |= {"effect_error_14d_counted": error[COUNTED, last], "effect_error_1d_counted": error[COUNTED, first]}
-    return table, headline | {"sign_right": sign[EXACTLY, last], "sign_right_counted": sign[COUNTED, last]}
 
 
 def evaluate_uncertainty(

@@ -16,6 +16,9 @@ from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation, personalise, typical
 
 EVERY = 6  # rows: half an hour
+# What a difference may be off though the code is known: a share of it, and mg/dL (the level's unit) that the day adds. Chosen on
+# virtual people of three families, not those reported (docs/experiments/bodies.md).
+UNSAID, UNSEEN = 0.25, 5.0
 
 
 def part(series: PatientSeries, begin: float, end: float) -> PatientSeries:
@@ -68,6 +71,27 @@ def typical_of(model: WorldModel, series: PatientSeries) -> Personalisation:
 @torch.no_grad()
 def effects(model: WorldModel, corpus: Corpus, branches: Branches, people: Sequence[Personalisation]) -> tuple[Tensor, Tensor]:
     """Predicted and true differences that treatments make, `[E, H]` each at the integration steps; `people` by corpus patient."""
+    usual = torch.stack([person.usual for person in people])
+    predicted = _differences(model, corpus, branches, torch.stack([person.mean for person in people]), usual)
+    group = round(model.shape.interval / model.therapy.step)
+    return predicted, (branches.altered - branches.recorded)[:, group - 1 :: group]
+
+
+@torch.no_grad()
+def effect_doubt(model: WorldModel, corpus: Corpus, branches: Branches, people: Sequence[Personalisation]) -> Tensor:
+    """How far predicted differences may be off for all that is known of a person, one standard deviation, `[E, H]` at the
+    integration steps: what the posterior over the code leaves open, to first order, and what no code can say."""
+    usual, mean = (torch.stack([getattr(person, part) for person in people]) for part in ("usual", "mean"))
+    roots = torch.linalg.cholesky(torch.stack([person.covariance for person in people]))
+    middle = _differences(model, corpus, branches, mean, usual)
+    squared = (UNSAID * middle) ** 2 + UNSEEN**2
+    for column in roots.unbind(-1):
+        squared = squared + (_differences(model, corpus, branches, mean + column, usual) - middle) ** 2
+    return squared.sqrt()
+
+
+def _differences(model: WorldModel, corpus: Corpus, branches: Branches, codes: Tensor, usual: Tensor) -> Tensor:
+    """What treatments change `[E, H]` in people of these codes `[P, K]` and usual amounts `[P, C + 1]`."""
     context, rows = model.shape.context, branches.values.shape[1]
     predicted = []
     for chosen in torch.arange(len(branches)).split(512):
@@ -76,15 +100,13 @@ def effects(model: WorldModel, corpus: Corpus, branches: Branches, people: Seque
         past = type(whole)(*(piece[:, :context] for piece in (whole.values, whole.mask, whole.minute)))
         future, mask = whole.values[:, context:], whole.mask[:, context:]
         future = future if branches.before is None else branches.before[chosen]
-        code = torch.stack([people[int(patient)].mean for patient in patients])
-        mean = torch.stack([people[int(patient)].usual for patient in patients])
+        code, mean = codes[patients], usual[patients]
         state = model.state(model.encode(past, mean)[:, -1], past, mean, code)
         asked = torch.full((len(chosen),), PLAN)
         recorded = model.rollout(state, future, mask, asked, mean, code).level
         altered = model.rollout(state, branches.values[chosen], mask, asked, mean, code).level
         predicted.append((altered - recorded)[:, 1:])
-    group = round(model.shape.interval / model.therapy.step)
-    return torch.cat(predicted), (branches.altered - branches.recorded)[:, group - 1 :: group]
+    return torch.cat(predicted)
 
 
 def effect_error(predicted: Tensor, true: Tensor) -> float:

@@ -37,8 +37,8 @@ def clinic(db: Database) -> None:
         db, suggestion("bea", abstained=True, reasons=off, options=(), banners=("Out of distribution: very high doses",))
     )
     save_suggestion(db, suggestion("cyd", reasons=("every change searched is worse than none",), limits_bound=()))
-    for patient in ("ann", "cyd"):
-        save_suggestion(db, doses(patient))
+    save_suggestion(db, doses("ann", at=datetime.now(UTC)))
+    save_suggestion(db, doses("cyd"))
     unknown = ("doses of the last hours are unknown, so what is on board is unknown",)
     save_suggestion(db, doses("bea", lines=(), options=(), abstained=True, reasons=unknown, limits_bound=()))
 
@@ -113,14 +113,14 @@ def suggestion(patient: str, *lines: Line, **changes: Any) -> Suggestion:
     given: dict[str, Any] = {
         "id": None,
         "kind": "regimen",
-        "created": datetime(2024, 3, 16, 8, tzinfo=UTC),
+        "created": datetime.now(UTC),
         "at": datetime(2024, 3, 16, tzinfo=UTC),
         "abstained": False,
         "reasons": ("less time below 70 mg/dL in the morning", "time in range is kept"),
         "options": (option("proposed", 0, 71, 2.1), option("no change", -14, 69, 6.4), option("runner-up", -5, 70, 3.5)),
         "limits_bound": ("at most 20 % a visit (correction factor 11:00-17:00)",),
         "banners": (),
-        "provenance": {"seed": "7", "model": "0f3a", "data": "91bc", "version": "0.1.0"},
+        "provenance": {"seed": "7", "model": "0f3a", "version": "0.1.0"},
         **changes,
     }
     return Suggestion(patient=patient, lines=lines, **given)

@@ -17,11 +17,13 @@ ADA = Reviewer("Ada Lovelace", "Physician")
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The clinic of `build`, made once."""
+    """The clinic of `build`, made once, with its audit key and checkpoints beside it."""
     path = tmp_path_factory.mktemp("clinic") / "clinic.db"
-    db = open_database(str(path))
-    clinic(db)
-    db.close()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("CAREPLAN_AUDIT", str(path.parent / "audit"))
+        db = open_database(str(path))
+        clinic(db)
+        db.close()
     return path
 
 
@@ -30,6 +32,8 @@ def db(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     """A copy of it, which the app opens too."""
     path = tmp_path / "store.db"
     shutil.copyfile(made, path)
+    shutil.copytree(made.parent / "audit", tmp_path / "audit")
+    monkeypatch.setenv("CAREPLAN_AUDIT", str(tmp_path / "audit"))
     monkeypatch.setenv("CAREPLAN_DATABASE", str(path))
     database = open_database(str(path))
     yield database

@@ -116,7 +116,7 @@ def test_a_clinician_reviews_a_patient(browser: webdriver.Chrome, address: str, 
         click(browser, page)
         wait(browser, lambda heading=heading: title(browser) == heading)
         notice(browser)
-    assert "unbroken" in text(browser)
+    assert "the trail is whole" in text(browser)
     errors = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
     assert [
         message for message in errors if "_stcore" not in message

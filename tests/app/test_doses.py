@@ -1,5 +1,7 @@
 """The screen of the next hours: what is proposed from a moment on, beside no change, and the decision on record."""
 
+from datetime import timedelta
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -7,6 +9,7 @@ from app import charts
 from app.wording import scale
 from careplan.clinic import Database, audit_trail, dose_page, review_page
 from careplan.clinic.views import Decision
+from careplan.therapies.glucose.declaration import HOLDS
 from careplan.therapies.glucose.words import MG_DL, MMOL_L, limits_in_words
 
 from .conftest import ADA, checked, say, shown, sign
@@ -31,7 +34,7 @@ def test_the_doses_their_effect_and_what_bound_them(db: Database) -> None:
     assert "**Temporary basal, in 60 min, for 30 min** &nbsp; **0.5** \N{MULTIPLICATION SIGN} basal" in text
     assert "<th>Runner-up<small>4 U now</small></th><th>No change<small>as prescribed</small></th>" in text
     assert "The most insulin on board allowed; the budget for time below 70 mg/dL." in text
-    assert "14 Mar 2024 12:00" in text and "Not for now" in text
+    assert "14 Mar 2024 12:00" in text and "Out of date: this suggestion cannot be signed" in text
 
 
 def test_moments_like_now_stand_beside_the_dose(db: Database) -> None:
@@ -53,6 +56,13 @@ def test_without_a_suggestion_it_says_how_to_get_one(db: Database) -> None:
     assert "careplan plan dan" in shown(doses("dan"))
 
 
+@pytest.fixture
+def in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan of the tests begins in 2024: it may be signed for as long."""
+    monkeypatch.setitem(HOLDS, "doses", timedelta(days=36_500))
+
+
+@pytest.mark.usefixtures("in_time")
 def test_a_decision_is_signed_and_on_record(db: Database) -> None:
     at = decide(doses("cyd"), db, {"bolus@0": "edit", "temp_basal@60": "reject"})
     suggestion = dose_page(db, "cyd").suggestion
@@ -67,11 +77,12 @@ def test_a_decision_is_signed_and_on_record(db: Database) -> None:
         Decision(key="bolus@0", verdict="edit", value=4.0, reason="she will walk home"),
         Decision(key="temp_basal@60", verdict="reject", value=1.0, reason="no need then"),
     )
-    assert "for the hours after 2024-03-14 12:00 UTC, and I prescribe Bolus, now: 4 U." in signed.meaning
+    assert signed.meaning == "prescribe with changes"
     assert (audit_trail(db, "cyd")[0].action, audit_trail(db, "cyd")[0].actor) == ("signed", ADA.actor.name)
     assert review_page(db, "cyd").history == ()  # a review of settings is another thing
 
 
+@pytest.mark.usefixtures("in_time")
 def test_more_insulin_needs_a_typed_reason_where_lows_miss_their_target_and_that_is_said_first(db: Database) -> None:
     at = doses("ann")
     assert "More insulin needs a typed reason" in shown(at)

@@ -107,7 +107,7 @@ def test_the_status_follows_the_work(db: Database) -> None:
     seen.append(status())
     save_draft(db, number, [], DR_ADA)
     seen.append(status())
-    sign_review(db, number, [Decision(key=line().key, verdict="accept", value=line().proposed)], DR_ADA, "I prescribe")
+    sign_review(db, number, [Decision(key=line().key, verdict="accept", value=line().proposed)], DR_ADA, "prescribe as proposed")
     seen.append(status())
     assert seen == ["not planned", "abstained", "no change", "suggested", "draft", "signed"]
 
@@ -145,7 +145,7 @@ def test_looking_is_audited_once_a_while_for_each_person(db: Database) -> None:
     store_records(db, "table", [record(days=1)])
     for actor in (DR_ADA, DR_ADA, DR_BEA, DR_ADA):
         review_page(db, "ann", actor=actor)
-    assert [entry.actor for entry in audit_trail(db, "ann") if entry.action == "viewed"] == ["Dr Bea", "Dr Ada"]
+    assert [entry.actor for entry in audit_trail(db, "ann") if entry.action == "read"] == ["Dr Bea", "Dr Ada"]
     with pytest.raises(UnknownPatient):
         review_page(db, "eve", actor=DR_ADA)
 
@@ -170,7 +170,7 @@ def test_a_suggestion_stored_before_it_was_explained_still_loads(db: Database) -
     del body["options"][0]["does"]
     with db.write() as session:
         row = schema.Suggestion(patient="ann", kind="regimen", created=suggestion().created, payload=body, provenance={})
-        append(session, DR_ADA, "suggested", rows=[row])
+        append(session, DR_ADA, "suggested", patient="ann", rows=[row])
     old = review_page(db, "ann").suggestion
     assert old is not None and old.why is None and old.lines == (line(),)
 

@@ -17,7 +17,7 @@ from careplan.clinic.records import save_regimen, store_records
 from careplan.clinic.regimens import prescribed
 from careplan.clinic.reviews import load_draft, save_draft, sign_review
 from careplan.clinic.suggestions import latest_suggestion, load_suggestion, save_suggestion
-from careplan.clinic.views import Decision, Line
+from careplan.clinic.views import MEANINGS, Decision, Line
 from careplan.store import Database
 from careplan.store.schema import AuditEntry
 from careplan.therapies.glucose import decisions
@@ -30,7 +30,7 @@ from tests.reached import reached, reaches
 from ..kept import DR_ADA, DR_BEA, verified
 from .build import REGIMEN, line, record, suggestion
 
-MEANING = "I have reviewed this and I prescribe it"
+MEANING, CHANGED, NONE = MEANINGS  # of decisions that are all accepted, some changed, all rejected
 SAFE, LOW, UNKNOWN = Exposure(4000, 1.0, 0.1), Exposure(4000, 5.0, 0.1), Exposure(0, float("nan"), float("nan"))
 
 
@@ -152,12 +152,12 @@ def test_exposure_counts_each_boundary_and_part_of_the_day() -> None:
 def test_signing_prescribes_what_was_kept_and_nothing_else(db: Database) -> None:
     first, second, third = line(block=0, factor=0.9), line(block=1, factor=0.9), line("carb_ratio", block=2, factor=1.1)
     number = kept(db, first, second, third)
-    review = sign_review(db, number, [accept(first), reject(second), edit(third, 11.5)], DR_ADA, MEANING)
+    review = sign_review(db, number, [accept(first), reject(second), edit(third, 11.5)], DR_ADA, CHANGED)
     found = prescribed(db, "ann")
     assert found is not None
     assert found.regimen == replace(REGIMEN, basal=(0.8 * 0.9, 1.0, 0.9, 0.7), carb_ratio=(10.0, 9.0, 11.5, 12.0))
     assert found.source == f"suggestion {number}"
-    assert (review.reviewer, review.meaning, len(review.decisions)) == (DR_ADA.name, MEANING, 3)
+    assert (review.reviewer, review.meaning, len(review.decisions)) == (DR_ADA.name, CHANGED, 3)
     assert latest_suggestion(db, "ann") == load_suggestion(db, number)
     assert load_suggestion(db, number).lines == (first, second, third)
 
@@ -174,7 +174,7 @@ def test_what_was_signed_hands_its_mandate_to_the_planning_of_doses(db: Database
 
 def test_rejecting_everything_changes_no_regimen(db: Database) -> None:
     number = kept(db, line())
-    sign_review(db, number, [reject(line())], DR_ADA, MEANING)
+    sign_review(db, number, [reject(line())], DR_ADA, NONE)
     found = prescribed(db, "ann")
     assert found is not None and (found.regimen, found.source) == (REGIMEN, "stated")
 
@@ -201,7 +201,7 @@ def test_lows_in_one_part_of_the_day_forbid_more_insulin_there_only(db: Database
     with pytest.raises(ReviewError) as refused:
         sign_review(db, number, [accept(there), accept(elsewhere)], DR_ADA, MEANING)
     assert [problem.split(":")[0] for problem in refused.value.problems] == [there.key]
-    sign_review(db, number, [reject(there), accept(elsewhere)], DR_ADA, MEANING)
+    sign_review(db, number, [reject(there), accept(elsewhere)], DR_ADA, CHANGED)
 
 
 def test_a_refused_signature_leaves_everything_as_it_was(db: Database) -> None:
@@ -214,15 +214,18 @@ def test_a_refused_signature_leaves_everything_as_it_was(db: Database) -> None:
     assert found is not None and found.source == "stated"
 
 
-def test_a_signature_needs_a_meaning(db: Database) -> None:
+def test_the_meaning_of_a_signature_follows_from_its_decisions(db: Database) -> None:
     number = kept(db, line())
-    with pytest.raises(ReviewError, match="meaning"):
-        sign_review(db, number, [accept(line())], DR_ADA, "")
+    for decided, wrong in (([accept(line())], NONE), ([reject(line())], MEANING), ([edit(line(), 0.95)], MEANING)):
+        with pytest.raises(ReviewError, match="does not follow from the decisions"):
+            sign_review(db, number, decided, DR_ADA, wrong)
+    with pytest.raises(ReviewError, match="the meaning 'I agree'"):
+        sign_review(db, number, [accept(line())], DR_ADA, "I agree")  # type: ignore[arg-type]
 
 
 def test_a_suggestion_is_signed_once(db: Database) -> None:
     number = kept(db, line())
-    sign_review(db, number, [reject(line())], DR_ADA, MEANING)
+    sign_review(db, number, [reject(line())], DR_ADA, NONE)
     for again in (
         lambda: sign_review(db, number, [accept(line())], DR_BEA, MEANING),
         lambda: save_draft(db, number, [], DR_BEA),

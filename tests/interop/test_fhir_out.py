@@ -16,6 +16,7 @@ from careplan.interop import ExportError, fhir_bundle
 from careplan.interop.checks import problems
 from tests.clinic import build
 from tests.interop.conftest import LINES
+from tests.kept import actor
 
 Resource = dict[str, Any]
 
@@ -251,7 +252,7 @@ def test_a_signature_that_the_readings_no_longer_allow_makes_no_order(db: Databa
     line = build.line(factor=1.1)
     kept = save_suggestion(db, build.suggestion(line))
     assert kept.id is not None
-    sign_review(db, kept.id, [Decision(key=line.key, verdict="accept", value=line.proposed)], "Dr Grey", "I approve")
+    sign_review(db, kept.id, [Decision(key=line.key, verdict="accept", value=line.proposed)], actor("Dr Grey"), "I approve")
     assert of_kind(fhir_bundle(db, "ann", suggestion=kept.id, days=0.1), "RequestGroup")
     lows = build.record(days=3, zone="Europe/Berlin", level=50.0, seed=5)
     later = lows.events.assign(time=lows.events["time"] + (build.START - build.START.replace(month=2)), origin="later")
@@ -261,7 +262,7 @@ def test_a_signature_that_the_readings_no_longer_allow_makes_no_order(db: Databa
 
 
 def test_an_export_is_on_the_audit_trail(db: Database) -> None:
-    fhir_bundle(db, "ann", days=0.1, to="https://hospital.example/fhir", actor="gwen")
+    fhir_bundle(db, "ann", days=0.1, to="https://hospital.example/fhir", actor=actor("gwen"))
     last = max(audit_trail(db), key=lambda entry: entry.id)
     assert (last.actor, last.action, last.patient) == ("gwen", "exported", "ann")
     assert last.detail["to"] == "https://hospital.example/fhir"

@@ -26,6 +26,67 @@ def of(record: PatientRecord, channel: str, zone: str = "UTC") -> list[Seen]:
     ]
 
 
+def test_h01_full_export(data: Path) -> None:
+    [record] = read(data / "cases" / "h01_full_export")
+    assert record.source == "nightscout"
+    glucose = of(record, "glucose")
+    assert (glucose[0][0], glucose[-1][0], len(glucose), sum(each[1] for each in glucose)) == ("08:00:00", "09:55:00", 24, 3133)
+    assert of(record, "bolus") == [("08:00:00", 4, 0, "")]
+    assert of(record, "carbs") == [("08:00:00", 40, 0, "")]
+    assert of(record, "basal") == [("08:00:00", 1, 115, "")]
+    assert told(record) == {"food": 1, "devicestatus": 1, "activity": 1}
+    assert record.ignored == {"food": 2, "devicestatus": 1, "activity": 1}
+
+
+def test_h02_deleted(data: Path) -> None:
+    [record] = read(data / "cases" / "h02_deleted")
+    assert of(record, "bolus") == [("08:00:00", 5, 0, ""), ("09:00:00", 0.3, 0, "automatic")]
+    assert of(record, "carbs") == [("08:15:00", 17, 0, "")]
+    assert of(record, "basal") == [("08:00:00", 1, 115, "")]
+    assert [(each.rule, each.row) for each in record.corrections] == [("deleted", 2), ("deleted", 4), ("priming", 6)]
+
+
+def test_h03_timeshift(data: Path) -> None:
+    [record] = read(data / "cases" / "h03_timeshift")
+    basal = of(record, "basal")
+    assert {value for _, value, _, _ in basal} == {1.0}
+    assert (basal[0][0], sum(minutes for _, _, minutes, _ in basal)) == ("06:00:00", 475)
+    assert record.regimen is not None
+    assert (record.regimen.starts, record.regimen.basal) == ((0, 120, 480, 840), (0.6, 0.8, 1.0, 0.6))
+
+
+def test_h04_combo(data: Path) -> None:
+    [record] = read(data / "cases" / "h04_combo")
+    assert of(record, "bolus") == [
+        ("08:00:00", 12, 1080, ""),
+        ("09:00:00", 2, 0, ""),
+        ("09:00:00", 3, 60, ""),
+        ("10:00:00", 4.42, 0, ""),
+        ("11:00:00", 7, 30, ""),
+        ("11:30:00", 2, 60, ""),
+    ]
+    assert of(record, "carbs") == [("09:00:00", 50, 0, ""), ("10:00:00", 76, 0, "")]
+
+
+def test_h05_xdrip_pens(data: Path) -> None:
+    [record] = read(data / "cases" / "h05_xdrip_pens")
+    assert of(record, "bolus") == [("08:00:00", 20, 0, ""), ("12:00:00", 8, 0, ""), ("14:00:00", 6, 0, "")]
+    pens = record.events[record.events["channel"] == "long_acting"]
+    assert dict(zip(pens["product"], pens["value"], strict=True)) == {
+        "Toujeo": 56,
+        "Insuman Basal": 14,
+        "Novolin N": 10,
+        "Rezvoglar": 9,
+        "Awiqli": 70,
+    }
+
+
+def test_h06_mongoexport(data: Path) -> None:
+    [record] = read(data / "cases" / "h06_mongoexport" / "entries.json")
+    assert [value for _, value, _, _ in of(record, "glucose")] == list(range(110, 122))
+    assert [time for time, _, _, _ in of(record, "glucose")][:2] == ["08:00:00", "08:05:00"]
+
+
 def test_h10_tidepool_api(data: Path) -> None:
     [record] = read(data / "cases" / "h10_tidepool_api.json")
     assert (record.source, record.zone) == ("tidepool", "US/Pacific")

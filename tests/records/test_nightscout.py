@@ -72,7 +72,7 @@ def test_readings_codes_and_censored_values(tmp_path: Path) -> None:
     ]
     record = read(tmp_path, [*HOURS, *more])
     late = record.events[record.events["time"].dt.hour >= 13]
-    assert late[["value", "flag"]].values.tolist() == [[40.0, "low"], [400.0, "high"], [150.0, ""]]
+    assert late[["value", "flag"]].values.tolist() == [[40.0, "low"], [400.0, "high"], [150.0, "fingerstick"]]
     assert f"{late['time'].iloc[-1]:%H:%M}" == "16:00"
     assert rules(record) == {"sensor error code": 1, "no time zone": 1}
     assert record.rows_read == 18

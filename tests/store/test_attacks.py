@@ -52,7 +52,7 @@ def fill(db: Database) -> None:
         assert number is not None
         decided = Decision(key=line().key, verdict="accept", value=line().proposed)
         if patient == "ann":
-            sign_review(db, number, [decided], DR_ADA, "I prescribe what is proposed")
+            sign_review(db, number, [decided], DR_ADA, "prescribe as proposed")
         else:
             save_draft(db, number, [decided], DR_ADA)
     with db.write() as session:

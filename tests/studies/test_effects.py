@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from careplan.studies.effects import DAY, DAYS, HOURS, ROWS, Trial, boosting, cohort, judge, logged, make_trial, twin
+from careplan.studies.effects import DAY, DAYS, HOURS, ROWS, Predicting, Trial, boosting, cohort, judge, logged, make_trial, twin
 from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.world.corpus import Branches
+from careplan.world.model import Shape, WorldModel
 from cohorts.replay import Change
 
 
@@ -58,6 +59,37 @@ def test_truth_is_right_nothing_is_all_missed_and_the_opposite_is_wrong(trial: T
     assert whole["error"].tolist() == pytest.approx([0.0, 1.0, 2.0])
     assert whole["sign_right"].tolist() == [1.0, 0.0, 0.0]
     assert set(table["hours"]) == {"all", *HOURS}
+
+
+def test_a_slope_says_too_weak_or_too_strong_and_an_interval_what_it_covers(trial: Trial) -> None:
+    true = trial.true()
+    halves = {"weak": np.full_like(true, np.inf), "strong": 0.5 * np.abs(true)}
+    halves["weak"][0] = 0.0  # the first of the effects is missed
+    table = judge(trial, {"weak": 0.7 * true, "strong": 1.4 * true, "bare": true}, halves)
+    whole = {row["estimator"]: row for row in table.to_dict("records") if row["kind"] == "all" and row["hours"] == "all"}
+    assert [row["slope"] for row in whole.values()] == pytest.approx([0.7, 1.4, 1.0])
+    assert np.isnan(whole["weak"]["coverage"]), "an interval without an end is none"
+    assert whole["strong"]["coverage"] == 1.0 and np.isnan(whole["bare"]["coverage"])
+    halves["strong"][: len(true) // 2] = 0.1 * np.abs(true[: len(true) // 2])
+    half = judge(trial, {"strong": 1.4 * true}, halves)
+    moved = np.abs(true[: len(true) // 2]) > 0
+    assert half["coverage"].iloc[0] == pytest.approx(1 - moved.sum() / true.size)
+
+
+def test_doubt_grows_with_what_is_not_known_of_a_person(trial: Trial) -> None:
+    torch.manual_seed(3)
+    predicting = Predicting(WorldModel(GLUCOSE, Shape(latent=16, hidden=32)).eval())
+    known, unknown = predicting.half_width(trial, DAYS), predicting.half_width(trial, 0)
+    assert known.shape == predicting(trial, DAYS).shape == (len(trial.branches), len(HOURS))
+    assert (known > 0).all() and known.mean() < unknown.mean()
+
+
+def test_bodies_of_another_family_are_judged_alike() -> None:
+    other = make_trial(cohort(1, 304, "minimal"), 304, each=6)
+    assert {type(other.lived.people.physiology).__name__} == {"Minimal"}
+    assert np.abs(other.true()).max() > 10
+    errors = judge(other, {"logged": logged(replace(other, announced=other.lived.eaten), DAYS)})["error"]
+    assert errors.iloc[0] < 0.7
 
 
 def test_a_twin_drawn_from_the_patients_themselves_is_close(trial: Trial) -> None:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from careplan.clinic.views import Decision, Line, Setting
+from careplan.clinic.views import Decision, Line, Meaning, Setting
 from careplan.planning.safety import RegimenLine, guard_line
-from careplan.therapies.glucose.declaration import DAY, LINE_LIMITS
+from careplan.therapies.glucose.declaration import DAY, LIMITS, LINE_LIMITS, Group, Regimen
 from careplan.therapy import LineLimits
 
 # Consensus targets for adults (% of readings); any breach forbids more insulin in that part of the day.
@@ -93,22 +93,53 @@ def problems(
     decisions: Sequence[Decision],
     exposed: Callable[[Line], Exposure],
     against: Callable[[Line], Exposure] | None = None,
+    bounds: Callable[[Line], tuple[float, float]] | None = None,
 ) -> list[str]:
     """Why these decisions cannot be signed, a sentence each; empty when they can.
 
     exposed: the hypoglycaemia in a line's part of the day, which forbids more insulin there. against: what less insulin is meant
-    against, and so how much less is allowed at once (`exposed` where None).
+    against, and so how much less is allowed at once (`exposed` where None). bounds: what the therapy allows this patient now
+    (`allowed`), whatever limits a line states; the narrowest of any group where None.
     """
+    bounds = bounds or (lambda line: allowed(line, "child", None))
     found = draft_problems(lines, decisions)
     by_key = {decision.key: decision for decision in decisions}
     for line in lines:
         decision = by_key.get(line.key)
-        found += [f"{line.key}: not decided"] if decision is None else _line_problems(line, decision, exposed, against or exposed)
+        if decision is None:
+            found.append(f"{line.key}: not decided")
+        else:
+            found += _line_problems(line, decision, exposed, against or exposed, bounds(line))
     return found
 
 
+def allowed(line: Line, group: Group, regimen: Regimen | None) -> tuple[float, float]:
+    """The lowest and the highest that the therapy lets anybody sign for this patient now: of a setting, of one dose, or of a
+    rate as a multiple of what is prescribed."""
+    if (limits := PRESCRIBED.get(line.setting)) is not None:
+        return limits.lowest, limits.highest
+    doses = LIMITS[group]
+    if line.setting == "bolus":
+        return 0.0, doses.max_dose
+    fastest = max(regimen.basal) if regimen is not None else 0.0
+    return 0.0, min(doses.max_rate_ratio, doses.max_rate / fastest if fastest > 0 else doses.max_rate_ratio)
+
+
+def meaning_of(lines: Sequence[Line], decisions: Sequence[Decision]) -> Meaning:
+    """What a signature on these decisions means."""
+    verdicts = {decision.key: decision.verdict for decision in decisions}
+    kept = [verdicts[line.key] for line in lines if verdicts.get(line.key, "reject") != "reject"]
+    if not kept:
+        return "prescribe no change"
+    return "prescribe as proposed" if kept == ["accept"] * len(lines) else "prescribe with changes"
+
+
 def _line_problems(
-    line: Line, decision: Decision, exposed: Callable[[Line], Exposure], against: Callable[[Line], Exposure]
+    line: Line,
+    decision: Decision,
+    exposed: Callable[[Line], Exposure],
+    against: Callable[[Line], Exposure],
+    bounds: tuple[float, float],
 ) -> list[str]:
     key, value, reason = line.key, decision.value, decision.reason.strip()
     if decision.verdict == "reject":
@@ -122,7 +153,7 @@ def _line_problems(
         found.append(f"{key}: an accepted line is {line.proposed:g} {line.unit}, not {value:g}; edit it instead")
     if decision.verdict == "edit" and not reason:
         found.append(f"{key}: an edit needs a reason")
-    low, high = _absolute(line)
+    low, high = max(line.absolute_low, bounds[0]), min(line.absolute_high, bounds[1])
     if not low <= value <= high:
         return [*found, f"{key}: {value:g} {line.unit} is beyond the absolute limits {low:g} to {high:g}, which nobody can sign"]
     guarded = _guarded(line, value, against(line))
@@ -139,14 +170,6 @@ def _line_problems(
         elif len(reason) < TYPED_REASON:
             found.append(f"{key}: {breach}: more insulin needs a reason of at least {TYPED_REASON} characters")
     return found
-
-
-def _absolute(line: Line) -> tuple[float, float]:
-    """The narrower of the absolute limits that the line states and those of the setting."""
-    limits = PRESCRIBED.get(line.setting)
-    if limits is None:
-        return line.absolute_low, line.absolute_high
-    return max(line.absolute_low, limits.lowest), min(line.absolute_high, limits.highest)
 
 
 def _guarded(line: Line, value: float, exposed: Exposure) -> list[str]:

@@ -4,6 +4,7 @@ Glucose in mg/dL, insulin in U and U/h, carbohydrate in g, activity in MET. Ever
 """
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -77,6 +78,9 @@ LINE_LIMITS: dict[Setting, LineLimits] = {
     "correction_factor": LineLimits(lowest=10.0, highest=500.0, low=16.0, high=400.0),
     "long_acting": LineLimits(lowest=0.0, highest=150.0, low=1.0, high=80.0),
 }
+
+# For how long a suggestion may be signed: settings from when it was made, doses from the moment that they begin at.
+HOLDS: dict[Literal["regimen", "doses"], timedelta] = {"regimen": timedelta(days=14), "doses": timedelta(minutes=30)}
 
 DAY = 24 * 60
 Hazard = Literal["low", "high"]

@@ -1,0 +1,113 @@
+"""Whether a suggestion may still be decided, and whether a draft of it is whole."""
+
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import numpy as np
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from careplan.clinic import codec
+from careplan.clinic.records import current_version
+from careplan.clinic.suggestions import newest
+from careplan.clinic.views import Decision, Line, Suggestion
+from careplan.store import Actor, data_hash, put_on_record, schema, tampered
+from careplan.store.schema import table_of
+from careplan.store.seals import plain, read_rows, seal
+from careplan.therapies.glucose.declaration import HOLDS, Regimen
+
+SAME = 0.01  # a line's current value may be rounded: this much of it
+
+
+class Work(NamedTuple):
+    """What a draft holds, whose it is, and why it cannot be used, if it is damaged."""
+
+    decisions: tuple[Decision, ...]
+    reviewer: str
+    updated: str
+    damage: str | None
+
+
+def stale(session: Session, suggestion: Suggestion) -> list[str]:
+    """Why this suggestion can no longer be signed: signed already, nothing to sign, replaced, or out of date."""
+    found = [signed] if suggestion.id is not None and (signed := signed_already(session, suggestion.id)) else []
+    if suggestion.abstained:
+        found.append("careplan abstained: there is nothing to sign")
+    number = newest(session, suggestion.patient, suggestion.kind)
+    if number is not None and number != suggestion.id:
+        found.append(f"suggestion {number} has replaced this one")
+    return found + out_of_date(session, suggestion)
+
+
+def out_of_date(session: Session, suggestion: Suggestion, now: datetime | None = None) -> list[str]:
+    """Why a suggestion that nobody signed is out of date: it is too old, or what it was made from has changed since."""
+    now, found = now or datetime.now(UTC), []
+    since = suggestion.at if suggestion.kind == "doses" else suggestion.created
+    if now - since > HOLDS[suggestion.kind]:
+        began = "begins" if suggestion.kind == "doses" else "was made"
+        found.append(f"it {began} at {since:%Y-%m-%d %H:%M} UTC and holds for {_said(HOLDS[suggestion.kind])}: plan again")
+    data = suggestion.provenance.get("data")
+    if data is not None and data != data_hash(session, suggestion.patient):
+        found.append("the patient's recordings have changed since it was made: plan again")
+    if suggestion.kind == "regimen" and suggestion.lines:
+        version = current_version(session, suggestion.patient)
+        if version is None:
+            found.append("there is no regimen in force to change")
+        elif problem := tampered(session, schema.RegimenVersion, (version.id,), suggestion.patient):
+            found.append(f"the regimen in force, version {version.id}, was changed past careplan: {problem}")
+        else:
+            found += [_moved(line, codec.load(Regimen, version.body)) for line in suggestion.lines]
+    return [problem for problem in found if problem]
+
+
+def signed_already(session: Session, suggestion: int) -> str | None:
+    row = session.scalars(select(schema.Review).where(schema.Review.suggestion == suggestion)).first()
+    return None if row is None else f"already signed by {row.reviewer} at {row.signed:%Y-%m-%d %H:%M} UTC"
+
+
+def works(session: Session, suggestion: int, patient: str) -> list[Work]:
+    """Every draft of a suggestion, the newest first, read without trusting it."""
+    table, keys = table_of(schema.Draft), select(schema.Draft.suggestion, schema.Draft.reviewer)
+    found = []
+    chosen = [tuple(key) for key in session.execute(keys.where(schema.Draft.suggestion == suggestion))]
+    for row in read_rows(session.connection(), table, chosen):
+        decisions: tuple[Decision, ...] = ()
+        damage = tampered(session, schema.Draft, (suggestion, row["reviewer"]), patient)
+        try:
+            decisions = tuple(codec.load(Decision, body) for body in plain(table.c.decisions, row["decisions"]))
+        except (ValueError, TypeError) as error:
+            damage = damage or f"it cannot be read ({' '.join(str(error).split())[:120]})"
+        found.append(Work(decisions, row["reviewer"], str(plain(table.c.updated, row["updated"])), damage))
+    return sorted(found, key=lambda work: work.updated, reverse=True)
+
+
+def set_aside(session: Session, suggestion: int, patient: str, actor: Actor) -> tuple[str, ...]:
+    """Moves damaged drafts of a suggestion out of the way, into the entry that says so; returns a message each."""
+    told, table = [], table_of(schema.Draft)
+    for work in works(session, suggestion, patient):
+        if work.damage is None:
+            continue
+        [row] = read_rows(session.connection(), table, [(suggestion, work.reviewer)])
+        removed = seal(table, row, "removed")
+        kept = {"suggestion": suggestion, "reviewer": work.reviewer, "damage": work.damage, "decisions": str(row["decisions"])}
+        put_on_record(session, actor, "draft set aside", [removed], patient=patient, **kept)
+        this = (table.c.suggestion == suggestion) & (table.c.reviewer == work.reviewer)
+        session.connection().execute(table.delete().where(this))
+        told.append(f"The draft of {work.reviewer} is damaged and was set aside: {work.damage}. It is kept in the audit trail.")
+    return tuple(told)
+
+
+def decided(session: Session, suggestion: int, patient: str, reviewer: Actor | None = None) -> tuple[Decision, ...]:
+    """The decisions of the reviewer's draft, or without a reviewer of anyone's newest; damaged ones are passed over."""
+    whole = [work for work in works(session, suggestion, patient) if work.damage is None]
+    return next((work.decisions for work in whole if reviewer is None or work.reviewer == str(reviewer)), ())
+
+
+def _moved(line: Line, regimen: Regimen) -> str:
+    now = regimen.long_acting if line.setting == "long_acting" else getattr(regimen, line.setting)[regimen.block(line.start)]
+    same = np.isclose(now, line.current, rtol=SAME, atol=SAME / 2)
+    return "" if same else f"{line.key}: the regimen is now {now:g} {line.unit}, no longer {line.current:g}"
+
+
+def _said(time: timedelta) -> str:
+    return f"{time.days} days" if time.days else f"{time.seconds // 60} minutes"

@@ -1,0 +1,481 @@
+"""The dialects of Nightscout's uploaders: each kind of document means what its uploader meant."""
+
+import json
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from careplan.records import PatientRecord, RecordError, read_nightscout, to_series
+from careplan.records.nightscout import recognise
+from careplan.records.nightscout_profiles import schedule_of, switch_of
+from careplan.records.nightscout_values import moments
+from careplan.therapies.glucose.declaration import MG_PER_MMOL
+
+Document = dict[str, Any]
+DAY = 1_709_596_800_000  # 2024-03-05 00:00 UTC
+SETTINGS: Document = {
+    "timezone": "UTC",
+    "units": "mg/dl",
+    "basal": [{"time": "00:00", "value": 0.8}, {"time": "06:00", "value": 1.0}, {"time": "12:00", "value": 0.6}],
+    "carbratio": [{"time": "00:00", "value": 10}],
+    "sens": [{"time": "00:00", "value": 40}],
+}
+PROFILE = {"startDate": "2024-01-01T00:00:00.000Z", "defaultProfile": "Day", "store": {"Day": SETTINGS}}
+
+
+def sgv(minute: float, value: object = 120, **more: object) -> Document:
+    return {"type": "sgv", "sgv": value, "date": DAY + int(minute * 60_000), **more}
+
+
+def at(clock: str, kind: str | None = None, **fields: object) -> Document:
+    return {"eventType": kind, "created_at": f"2024-03-05T{clock}:00.000Z", **fields}
+
+
+READINGS = [sgv(m, 100 + m % 50) for m in range(0, 14 * 60, 5)]
+
+
+def read(folder: Path, treatments: list[Any] = (), entries: list[Any] = READINGS, profile: object = PROFILE) -> PatientRecord:  # type: ignore[assignment]
+    for name, content in (("entries", entries), ("treatments", list(treatments)), ("profile", [profile] if profile else [])):
+        (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    [record] = read_nightscout(folder)
+    return record
+
+
+def table(record: PatientRecord, channel: str) -> list[tuple[str, float, float]]:
+    events = record.events[record.events["channel"] == channel]
+    return [(f"{t:%H:%M}", round(v, 4), d) for t, v, d in events[["time", "value", "duration"]].itertuples(index=False)]
+
+
+def rules(record: PatientRecord) -> Counter[str]:
+    return Counter(correction.rule for correction in record.corrections)
+
+
+def rate_at(record: PatientRecord, clock: str) -> float:
+    hour, _, minute = clock.partition(":")
+    [rate] = [v for t, v, d in table(record, "basal") if 0 <= int(hour) * 60 + int(minute) - int(t[:2]) * 60 - int(t[3:]) < d]
+    return rate
+
+
+# What is in a file
+
+
+WRAPPINGS = {
+    "a list": lambda entries: json.dumps(entries),
+    "a document a line": lambda entries: "\n".join(map(json.dumps, entries)),
+    "one document on several lines": lambda entries: "\n".join(json.dumps(each, indent=1) for each in entries),
+    "API v3": lambda entries: json.dumps({"status": 200, "result": entries}),
+    "a full export": lambda entries: json.dumps({"entries": entries, "food": [{"type": "food", "carbs": 9}], "version": "15"}),
+    "a full export of answers": lambda entries: json.dumps({"entries": {"status": 200, "result": entries}, "treatments": []}),
+    "extended JSON": lambda entries: json.dumps(
+        [
+            {**each, "_id": {"$oid": "65e6"}, "date": {"$numberLong": str(each["date"])}, "sgv": {"$numberInt": "120"}}
+            for each in entries
+        ]
+    ),
+    "the mongo shell": lambda entries: "\n".join(
+        f'{{"_id": ObjectId("65e6"), "type": "sgv", "sgv": NumberInt(120), "date": NumberLong({each["date"]})}}'
+        for each in entries
+    ),
+    "dates alone": lambda entries: json.dumps(
+        [{"sgv": 120, "dateString": {"$date": f"2024-03-05T00:{5 * n:02}:00Z"}} for n in range(len(entries))]
+    ),
+    "the site's own data": lambda entries: json.dumps({"sgvs": [{"mgdl": 120, "mills": each["date"]} for each in entries]}),
+}
+
+
+@pytest.mark.parametrize("wrapping", WRAPPINGS)
+def test_entries_in_any_wrapping(tmp_path: Path, wrapping: str) -> None:
+    path = tmp_path / "site.json"
+    path.write_text(WRAPPINGS[wrapping]([sgv(5 * n) for n in range(4)]), encoding="utf-8")
+    [record] = read_nightscout(path)
+    assert table(record, "glucose") == [("00:00", 120, 0), ("00:05", 120, 0), ("00:10", 120, 0), ("00:15", 120, 0)]
+    assert record.rows_read == 4 + record.ignored.get("food", 0)
+
+
+def test_a_list_of_every_kind(tmp_path: Path) -> None:
+    mixed = [
+        *(sgv(0), at("08:00", "Meal Bolus", insulin=2, carbs=30), PROFILE, sgv(600)),
+        *({"type": "quickpick", "carbs": 62, "created_at": "2024-03-05T08:00:00Z"}, {"openaps": {}, "created_at": "x"}),
+        *({"activityType": "tconnect_iob", "iob": 2}, {"hello": 1}, 7),
+    ]
+    path = tmp_path / "all.json"
+    path.write_text(json.dumps(mixed))
+    [record] = read_nightscout(path)
+    assert record.events["channel"].value_counts().to_dict() == {"glucose": 2, "bolus": 1, "carbs": 1, "basal": 1}
+    assert record.ignored == {"food": 1, "devicestatus": 1, "activity": 1, "unknown document": 1, "not a document": 1}
+    assert rules(record) == record.ignored
+
+
+def test_foods_are_not_eaten_whatever_the_file_is_called(tmp_path: Path) -> None:
+    (tmp_path / "foods.json").write_text(
+        json.dumps([{"name": "rice", "portion": 100, "carbs": 28, "created_at": "2024-03-05T08:00Z"}])
+    )
+    record = read(tmp_path)
+    assert table(record, "carbs") == []
+    assert rules(record)["food"] == 1
+
+
+def test_a_flat_profile_of_an_old_site(tmp_path: Path) -> None:
+    flat = {"dia": 3, "carbratio": 10, "sens": "40", "basal": SETTINGS["basal"], "units": "mg/dl", "timezone": "UTC"}
+    record = read(tmp_path, profile=flat)
+    assert table(record, "basal") == [("00:00", 0.8, 360), ("06:00", 1.0, 360), ("12:00", 0.6, 115)]
+    assert rules(record) == {"profile without a date": 1}
+    assert record.regimen is not None
+    assert record.regimen.basal == (0.8, 1.0, 0.6)
+
+
+def test_the_zone_of_a_switch_where_there_is_no_profile(tmp_path: Path) -> None:
+    carried = json.dumps({**SETTINGS, "timezone": "Asia/Tokyo"})
+    record = read(tmp_path, [at("02:00", "Profile Switch", profileJson=carried)], profile=None)
+    assert record.zone == "Asia/Tokyo"
+    assert table(record, "basal")[0] == ("02:00", 1.0, 60)  # eleven in Tokyo, until noon
+
+
+@pytest.mark.parametrize(("written", "zone"), [("ETC/GMT+8", "Etc/GMT+8"), ("europe/berlin", "Europe/Berlin"), ("UTC", "UTC")])
+def test_zones_in_any_case(tmp_path: Path, written: str, zone: str) -> None:
+    record = read(tmp_path, profile={**PROFILE, "store": {"Day": {**SETTINGS, "timezone": written}}})
+    assert record.zone == zone
+    assert "no time zone" not in rules(record)
+
+
+# Readings
+
+
+@pytest.mark.parametrize(
+    ("stamps", "clock"),
+    [
+        ({"date": 0, "dateString": "2024-03-05T10:00:00.000Z"}, "10:00"),
+        ({"date": str(DAY + 36_000_000)}, "10:00"),
+        ({"date": DAY + 36_000_000.25}, "10:00"),
+        ({"date": DAY // 1000 + 36_000}, "10:00"),
+        ({"dateString": "Tue Mar 05 21:00:00 AEDT 2024"}, "10:00"),
+        ({"dateString": "Tue Mar 05 2024 21:00:00 GMT+1100 (AEDT)"}, "10:00"),
+        ({"dateString": "Tue, 05 Mar 2024 12:00:00 +0200"}, "10:00"),
+        ({"dateString": "2024-03-05T12:00:00.000+0200"}, "10:00"),
+        ({"dateString": "2024-03-05 05:00:00 EST"}, "10:00"),
+        ({"date": None, "sysTime": "2024-03-05T10:00:00Z"}, "10:00"),
+    ],
+)
+def test_a_reading_is_kept_however_its_time_is_written(tmp_path: Path, stamps: Document, clock: str) -> None:
+    record = read(tmp_path, entries=[{"type": "sgv", "sgv": 111, **stamps}, sgv(0), sgv(900)])
+    assert (clock, 111, 0) in table(record, "glucose")
+
+
+def test_unknown_dates_are_none() -> None:
+    odd = [
+        "yesterday",
+        "Tue Mar 05 21:00:00 XYZ 2024",
+        "Tue Foo 05 21:00:00 UTC 2024",
+        1e30,
+        -5,
+        None,
+        True,
+        [],
+        "9999-01-01T00:00:00Z",
+    ]
+    assert moments(odd).isna().all()
+
+
+def test_lows_highs_and_error_codes(tmp_path: Path) -> None:
+    codes = [sgv(60 * h, value) for h, value in enumerate([37, 38, 39, 401, "LOW", "HIGH", "< 50", 5, 12, 36, 402])]
+    record = read(tmp_path, entries=[*codes, *(sgv(660 + 5 * n, 100) for n in range(60))])
+    assert record.events[record.events["channel"] == "glucose"][["value", "flag"]].values.tolist()[:9] == [
+        *([40.0, "low"], [40.0, "low"], [40.0, "low"], [400.0, "high"], [40.0, "low"], [400.0, "high"], [50.0, "low"]),
+        *([36.0, ""], [402.0, ""]),
+    ]
+    assert rules(record)["sensor error code"] == 2
+
+
+def test_a_day_of_error_codes_is_no_day_in_mmol(tmp_path: Path) -> None:
+    record = read(tmp_path, entries=[sgv(24 * 60 + m) for m in range(0, 60, 5)] + [sgv(m, 5) for m in range(0, 60, 5)])
+    assert rules(record) == {"sensor error code": 12}
+
+
+def test_two_uploaders_of_one_sensor(tmp_path: Path) -> None:
+    both = [
+        sgv(5 * n + late, 100 + n * 3 + off, device=name) for n in range(20) for name, late, off in (("a", 0, 0), ("b", 0.5, 1))
+    ]
+    record = read(tmp_path, entries=both)
+    assert len(table(record, "glucose")) == 20
+    assert rules(record) == {"two uploaders": 20}
+
+
+def test_a_sensor_that_reads_every_minute_is_left_alone(tmp_path: Path) -> None:
+    record = read(tmp_path, entries=[sgv(n, 100, device="a") for n in range(60)])
+    assert len(table(record, "glucose")) == 60
+
+
+def test_deleted_entries_and_calibrations(tmp_path: Path) -> None:
+    entries = [sgv(0), sgv(5, isValid=False), {"type": "cal", "slope": 1, "date": DAY}, {"type": "mbg", "mbg": 99, "date": DAY}]
+    record = read(tmp_path, entries=entries)
+    assert record.events[record.events["channel"] == "glucose"]["flag"].tolist() == ["", "fingerstick"]
+    assert (rules(record), record.ignored["calibration"]) == ({"deleted": 1}, 1)
+
+
+# Doses and meals
+
+
+@pytest.mark.parametrize(
+    ("fields", "bolus"),
+    [
+        ({"enteredinsulin": 5, "insulin": 2, "splitNow": 40, "splitExt": 60, "duration": 60, "relative": 3}, [(2, 0), (3, 60)]),
+        ({"enteredinsulin": "12", "splitNow": "0", "splitExt": "100", "duration": 1080}, [(12, 1080)]),
+        ({"insulin": 0, "relative": 2.0, "duration": 60, "splitNow": 0, "splitExt": 100}, [(2, 60)]),
+        ({"insulin": 0, "relative": 4.0, "duration": 30}, [(2, 30)]),
+        ({"insulin": 1.5, "relative": 1.0, "duration": 120}, [(1.5, 0), (2, 120)]),
+        ({"insulin": 1.65, "splitNow": 33, "splitExt": 67, "duration": 90}, [(1.65, 0), (3.35, 90)]),
+        ({"insulin": 4.42}, [(4.42, 0)]),
+        ({"enteredinsulin": 7, "splitNow": 0, "splitExt": 100, "duration": 30, "durationInMilliseconds": 1_800_000}, [(7, 30)]),
+        ({"enteredinsulin": 6, "insulin": 2, "duration": 60}, [(2, 0), (4, 60)]),
+        ({"enteredinsulin": 6, "splitNow": 100, "splitExt": 0}, [(6, 0)]),
+        ({"enteredinsulin": 3, "splitNow": 0, "splitExt": 100}, [(3, 120)]),  # two hours, as it does not say
+    ],
+)
+def test_combo_boluses(tmp_path: Path, fields: Document, bolus: list[tuple[float, float]]) -> None:
+    record = read(tmp_path, [at("08:00", "Combo Bolus", **fields)])
+    assert [(value, minutes) for _, value, minutes in table(record, "bolus")] == bolus
+    assert ("extended bolus" in rules(record)) == ("duration" not in fields and bolus[-1][1] > 0)
+
+
+def test_carbs_eaten_over_milliseconds(tmp_path: Path) -> None:
+    treatments = [
+        at("08:00", "Carb Correction", carbs=10, duration=7_200_000),
+        at("09:00", "Meal Bolus", carbs=40, duration=7_200_000),
+        at("10:00", "Carb Correction", carbs=11, duration=120),
+        at("11:00", "Meal Bolus", carbs=45, insulin=4, duration=30),
+        at("12:00", "Carb Correction", carbs=20, absorptionTime=180),
+    ]
+    record = read(tmp_path, treatments)
+    assert table(record, "carbs") == [
+        ("08:00", 10, 120),
+        ("09:00", 40, 120),
+        ("10:00", 11, 120),
+        ("11:00", 45, 0),
+        ("12:00", 20, 0),
+    ]
+    assert rules(record) == {"duration in milliseconds": 2}
+
+
+def test_deleted_and_priming(tmp_path: Path) -> None:
+    treatments = [
+        at("08:00", "Meal Bolus", insulin=5, isValid=True, type="NORMAL"),
+        at("08:30", "Correction Bolus", insulin=0.3, isSMB=True, type="SMB"),
+        at("09:00", "Meal Bolus", carbs=17, isValid=False),
+        at("09:00", "Temp Basal", absolute=3, duration=60, isValid=False),
+        at("09:30", "Correction Bolus", insulin=0.7, type="PRIMING"),
+        at("10:00", "Site Change", insulin=0.5),
+        at("11:00", "Meal Bolus", insulin=2, identifier="same"),
+        at("11:00", "Meal Bolus", insulin=2, identifier="same", isValid=False),
+    ]
+    record = read(tmp_path, treatments)
+    assert table(record, "bolus") == [("08:00", 5, 0), ("08:30", 0.3, 0)]
+    assert record.events.loc[record.events["flag"] == "automatic", "value"].tolist() == [0.3]
+    assert table(record, "carbs") == []
+    assert rate_at(record, "09:30") == 1.0
+    assert rules(record) == {"deleted": 3, "priming": 2, "older version": 1}
+
+
+def test_pens_by_brand(tmp_path: Path) -> None:
+    def pen(clock: str, *parts: tuple[str, float]) -> Document:
+        text = json.dumps([{"insulin": name, "units": units} for name, units in parts])
+        return at(clock, "<none>", insulin=sum(units for _, units in parts), insulinInjections=text)
+
+    treatments = [
+        pen("07:00", ("Actrapid", 20), ("Toujeo", 56)),
+        pen("08:00", ("NovoMix 30", 20)),
+        pen("09:00", ("Huminsulin Basal", 14)),
+        pen("10:00", ("Awiqli", 420)),
+        pen("11:00", ("Mystery", 9), ("Fiasp", 3)),
+        at("12:00", "<none>", insulin=6, insulinInjections="[]"),
+        at("13:00", "Basal Injection", insulin=18),
+        at("13:10", "Basal Injection", insulin=12, insulinType="Tresiba"),
+        at("13:20", "Bolus", insulin=1.2, insulinType="Novolog", automatic=True),
+        at("13:30", "<none>", insulin=4, insulinInjections="[{"),
+    ]
+    record = read(tmp_path, treatments)
+    assert table(record, "bolus") == [("07:00", 20, 0), ("08:00", 6, 0), ("11:00", 3, 0), ("12:00", 6, 0), ("13:20", 1.2, 0)]
+    assert table(record, "long_acting") == [
+        *(("07:00", 56, 0), ("08:00", 14, 0), ("09:00", 14, 0), ("10:00", 420, 0), ("13:00", 18, 0), ("13:10", 12, 0)),
+    ]
+    assert set(record.events["product"]) == {
+        "",
+        "Actrapid",
+        "Toujeo",
+        "NovoMix 30",
+        "Huminsulin Basal",
+        "Awiqli",
+        "Fiasp",
+        "Tresiba",
+        "NovoLog",
+    }
+    assert rules(record) == {"unknown insulin": 2}
+    assert any("Mystery" in correction.detail for correction in record.corrections)
+
+
+def test_finger_sticks_in_their_own_unit(tmp_path: Path) -> None:
+    treatments = [
+        at("08:01", "BG Check", glucose=6.1, glucoseType="Finger", units="mmol"),
+        at("09:01", "BG Check", glucose=110, units="mg/dl"),
+        at("10:01", "BG Check", glucose="7,2"),
+        at("11:01", "Meal Bolus", insulin=1, glucose=130, glucoseType="Finger"),
+        at("12:01", "BG Check", glucose=140, glucoseType="Sensor"),
+        at("12:31", "Meal Bolus", insulin=1, glucose=140, glucoseType="Sensor"),
+    ]
+    record = read(tmp_path, treatments)
+    sticks = record.events[record.events["flag"] == "fingerstick"]["value"].tolist()
+    assert sticks == pytest.approx([6.1 * MG_PER_MMOL, 110, 7.2 * MG_PER_MMOL, 130])
+    assert rules(record) == {"mmol/L labelled mg/dL": 1, "sensor's reading": 1}
+    assert to_series(record).values[:168, 0].tolist() == [100 + m % 50 for m in range(0, 14 * 60, 5)]  # the sensor's all through
+
+
+def test_exercise_and_what_says_nothing(tmp_path: Path) -> None:
+    treatments = [
+        at("08:00", "Exercise", duration=30),
+        at("09:00", "Exercise", durationInMilliseconds=1_200_000, notes="light walk"),
+        at("10:00", "Exercise"),
+        at("11:00", "Note", notes="tired"),
+        at("11:10", "Sensor Start"),
+        at("11:20", "Meal Bolus", insulin=0, carbs=0),
+        at("11:30", "Ketone check of my own"),
+        at("11:40", "Pump song", volume=11),
+    ]
+    record = read(tmp_path, treatments)
+    assert table(record, "activity") == [("08:00", 4.5, 30), ("09:00", 2.5, 20)]
+    assert rules(record) == {"exercise": 2, "no duration": 1, "other event": 1}
+    assert record.ignored == {"note": 1, "sensor change": 1, "nothing given": 2, "other event": 1}
+
+
+# Basal
+
+
+@pytest.mark.parametrize("shift", [2, 7_200_000, 2.0, "2"])
+def test_a_profile_switch_shifts_and_scales(tmp_path: Path, shift: object) -> None:
+    switch = at("08:00", "Profile Switch", profile="Day(150%)", percentage=150, timeshift=shift, profileJson=json.dumps(SETTINGS))
+    record = read(tmp_path, [switch])
+    assert [rate_at(record, clock) for clock in ("07:55", "08:00", "12:00", "13:50")] == pytest.approx([1.0, 1.5, 1.5, 1.5])
+    assert record.regimen is not None
+    assert record.regimen.starts == (0, 120, 480, 840)
+    assert record.regimen.basal == pytest.approx((0.9, 1.2, 1.5, 0.9))
+    assert record.regimen.carb_ratio == pytest.approx((10 / 1.5,) * 4)
+    assert record.regimen.correction_factor == pytest.approx((40 / 1.5,) * 4)
+
+
+def test_a_switch_by_name_and_impossible_ones(tmp_path: Path) -> None:
+    profile = {**PROFILE, "store": {"Day": SETTINGS, "Night": {"basal": [{"time": "00:00", "value": 0.2}]}}}
+    treatments = [
+        at("07:00", "Profile Switch", profile="Night(50%,1h)", percentage=50, timeshift=1),
+        at("08:00", "Profile Switch", profile="Night@@@@@1709625600000"),
+        at("09:00", "Profile Switch", profile="Day", timeshift=500),
+        at("10:00", "Profile Switch", profile="Day", percentage=-20),
+        at("11:00", "Profile Switch", profile="Day", duration=30, percentage=200),
+    ]
+    record = read(tmp_path, treatments, profile=profile)
+    assert [rate_at(record, f"{hour:02}:00") for hour in (6, 7, 8, 9, 10, 11, 12)] == [1.0, 0.1, 0.2, 0.2, 0.2, 2.0, 0.2]
+    assert rules(record) == {"impossible profile switch": 2}
+
+
+def test_shifts_wrap_around_midnight() -> None:
+    blocks = [{"time": "00:00", "value": 1}, {"time": "23:00", "value": 2}]
+    assert schedule_of(blocks, 2) == ((0, 1.0), (60, 2.0), (120, 1.0))
+    assert schedule_of(blocks, -1) == ((0, 1.0), (1320, 2.0), (1380, 1.0))
+    assert switch_of({"timeshift": -10_800_000}) == switch_of({"timeshift": -3})
+
+
+@pytest.mark.parametrize(
+    ("fields", "rate"),
+    [
+        ({"absolute": 0.4, "duration": 60}, 0.4),
+        ({"rate": 0.4, "duration": 60}, 0.4),
+        ({"rate": 0, "duration": 60}, 0.0),
+        ({"rate": "0.4", "duration": "60"}, 0.4),
+        ({"absolute": 1.3, "rate": 130, "isAbsolute": False, "duration": 60}, 1.3),
+        ({"rate": 130, "isAbsolute": False, "duration": 60}, 1.3),
+        ({"rate": 1.3, "isAbsolute": False, "duration": 60}, 1.3),
+        ({"percent": 30, "rate": 130, "isAbsolute": False, "duration": 60}, 1.3),
+        ({"percent": -100, "duration": 60}, 0.0),
+        ({"rate": 0.4, "duration": 0, "durationInMilliseconds": 3_600_000}, 0.4),
+        ({"rate": 0.4, "duration": 60, "extendedEmulated": {"eventType": "Combo Bolus", "enteredinsulin": 2}}, 0.4),
+    ],
+)
+def test_temporary_rates_as_uploaders_write_them(tmp_path: Path, fields: Document, rate: float) -> None:
+    record = read(tmp_path, [at("08:00", "Temp Basal", **fields)])
+    assert [rate_at(record, clock) for clock in ("07:59", "08:30", "09:00")] == pytest.approx([1.0, rate, 1.0])
+
+
+def test_overlapping_repeated_and_cancelled_rates(tmp_path: Path) -> None:
+    treatments = [
+        at("08:00", "Temp Basal", rate=2.0, duration=120),
+        at("08:05", "Temp Basal", rate=0.3, duration=30),
+        at("08:05", "Temp Basal", rate=0.9, duration=30),  # the first of a moment counts
+        at("09:00", "Temp Basal", rate=1.5, duration=60),
+        at("09:20", "Temp Basal"),
+        at("10:00", "Temp Basal", rate=1.5),
+    ]
+    record = read(tmp_path, treatments)
+    rates = [rate_at(record, clock) for clock in ("08:00", "08:04", "08:05", "08:34", "08:40", "09:10", "09:20", "10:00")]
+    assert rates == [2.0, 2.0, 0.3, 0.3, 1.0, 1.5, 1.0, 1.0]
+    assert rules(record) == {"repeated time": 1, "no duration": 1}
+
+
+def test_suspensions_and_overrides(tmp_path: Path) -> None:
+    treatments = [
+        at("06:30", "Basal Suspension", reason="user"),
+        at("07:00", "Basal Resume"),
+        at("08:00", "Temporary Override", insulinNeedsScaleFactor=0.5, duration=60),
+        at("08:30", "Temp Basal", absolute=0.1, duration=15),
+        at("08:45", "Temp Basal", percent=100, duration=15),
+        at("10:00", "Temporary Override", insulinNeedsScaleFactor=1.2, durationType="indefinite"),
+        at("11:00", "Temporary Override", correctionRange=[120, 130], duration=30),
+        at("13:00", "Suspend Pump"),
+    ]
+    record = read(tmp_path, treatments)
+    clocks = ("06:29", "06:30", "07:00", "08:00", "08:30", "08:45", "09:00", "10:00", "11:00", "11:30", "13:30")
+    assert [rate_at(record, clock) for clock in clocks] == pytest.approx([1.0, 0.0, 1.0, 0.5, 0.1, 1.0, 1.0, 1.2, 1.0, 1.0, 0.0])
+    assert not record.corrections
+
+
+def test_a_temporary_rate_at_the_end_runs_its_time(tmp_path: Path) -> None:
+    record = read(tmp_path, [at("14:30", "Temp Basal", rate=2.0, duration=30)])
+    assert table(record, "basal")[-1] == ("14:30", 2.0, 30)
+
+
+def test_schedules_keep_to_the_patients_clock_on_both_passes_of_an_hour(tmp_path: Path) -> None:
+    blocks = [{"time": "00:00", "value": 1}, {"time": "02:30", "value": 2}, {"time": "03:30", "value": 3}]
+    settings = {**SETTINGS, "timezone": "Europe/Berlin", "basal": blocks}
+    autumn = 1_729_976_400_000  # 2024-10-26 21:00 UTC, 23:00 in Berlin
+    entries = [{"sgv": 120, "date": autumn + 300_000 * n} for n in range(80)]
+    record = read(tmp_path, entries=entries, profile={**PROFILE, "store": {"Day": settings}})
+    rates = [(f"{t:%H:%M}", v) for t, v in record.events.loc[record.events["channel"] == "basal", ["time", "value"]].to_numpy()]
+    changes = [rates[0], *(b for a, b in pairwise(rates) if a[1] != b[1])]
+    assert changes == [("21:00", 3.0), ("22:00", 1.0), ("00:30", 2.0), ("01:00", 1.0), ("01:30", 2.0), ("02:30", 3.0)]
+
+
+# Being told what a file is
+
+
+@pytest.mark.parametrize(
+    ("head", "is_nightscout"),
+    [
+        ('[{"sgv": 100}]', True),
+        ('{"_id":{"$oid":"1"},"type":"sgv","sgv":110}', True),
+        ('{"status":200,"result":[{"eventType":"Note"}]}', True),
+        ('[{"type":"food","portion":"40","carbs":"18"}]', True),
+        ('[{"activityType":"tconnect_iob"}]', True),
+        ('[{"dia":3,"carbratio":10,"sens":40,"basal":0.5}]', True),
+        ('[{"type":"cbg","uploadId":"x","deviceTime":"y"}]', False),
+        ('{"resourceType":"Bundle"}', False),
+        ('[{"time":"2024","value":5}]', False),
+        ("time,glucose", False),
+    ],
+)
+def test_what_is_a_nightscout_file(head: str, is_nightscout: bool) -> None:
+    assert bool(recognise(head)) == is_nightscout
+
+
+def test_nothing_known_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('[{"hello": 1}, {"carb": 2}]')
+    with pytest.raises(RecordError, match="expected Nightscout"):
+        read_nightscout(tmp_path)

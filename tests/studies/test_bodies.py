@@ -1,0 +1,38 @@
+"""Which bodies a model is judged on, and by what figures it is known."""
+
+from dataclasses import replace
+
+import pytest
+
+from careplan.clinic.errors import ClinicError
+from careplan.clinic.world import open_world
+from careplan.studies.bodies import evaluate_effects, families_of
+from cohorts.families import FAMILIES
+
+
+def test_families_are_those_named_or_those_left_out() -> None:
+    world = open_world()
+    assert families_of(world) == ("padova",)
+    assert families_of(world, ["sorensen", "minimal"]) == ("minimal", "sorensen")
+    assert families_of(world, left_out=True) == FAMILIES[1:]
+    assert families_of(world, ["minimal", "padova"], left_out=True) == ("minimal",)
+    taught = replace(world, card={**world.card, "virtual": {**world.card["virtual"], "families": ["padova", "minimal"]}})
+    assert families_of(taught, left_out=True) == ("sorensen", "assorted")
+    with pytest.raises(ClinicError, match="trained on padova, minimal: none of minimal was left out"):
+        families_of(taught, ["minimal"], left_out=True)
+    with pytest.raises(ClinicError, match="family 'hovorka': expected one of padova, minimal, sorensen, assorted"):
+        families_of(world, ["hovorka"])
+
+
+def test_the_figures_of_a_family_are_those_of_its_table() -> None:
+    said: list[str] = []
+    table, figures = evaluate_effects(open_world(), people=1, seed=77, family="minimal", baselines=False, say=said.append)
+    told = table[(table["told"] == "exactly") & (table["kind"] == "all")].to_dict("records")
+    by = {(row["estimator"], row["hours"]): row for row in told}
+    assert set(table["family"]) == {"minimal"} and any("minimal" in line for line in said)
+    assert figures["effect_error_14d"] == by["careplan, 14 days", "all"]["error"] < 1
+    assert figures["effect_slope_8h_14d"] == by["careplan, 14 days", 8]["slope"]
+    assert 0.3 < figures["effect_coverage_14d"] <= 1 and figures["effect_width_1d"] > figures["effect_width_14d"] > 5
+    assert figures["sign_right"] == 1.0
+    with pytest.raises(ClinicError, match="choose another"):
+        evaluate_effects(open_world(), people=1, seed=7)
