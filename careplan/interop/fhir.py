@@ -86,11 +86,11 @@ def planned_resources(session: Session, person: Person, number: int) -> list[Res
 
 def beyond_limits(session: Session, suggestion: Suggestion) -> list[str]:
     """The lines whose proposed value nobody could sign: beyond what they state, or what the therapy allows this patient now."""
-    bounds = bounds_of(session, suggestion)
+    judge = judge_of(session, suggestion)
     found = []
     for line in suggestion.lines:
-        lowest, highest = bounds(line)
-        low, high = max(line.absolute_low, lowest), min(line.absolute_high, highest)
+        judged = judge(line, line.proposed)
+        low, high = max(line.absolute_low, judged.lowest), min(line.absolute_high, judged.highest)
         if not low <= line.proposed <= high:
             found.append(f"{line.key}: {line.proposed:g} {line.unit} is beyond the absolute limits {low:g} to {high:g}")
     return found
