@@ -24,21 +24,25 @@ def train(
     out: Annotated[Path, typer.Argument(help="The folder for weights, card and checkpoints.")],
     data: Annotated[list[str] | None, typer.Option(help="Recordings, as FORMAT:PATH; may be repeated.")] = None,
     steps: Annotated[int, typer.Option(help="Training steps.")] = 1500,
-    people: Annotated[int, typer.Option(help="Virtual patients in each age group.")] = 160,
+    people: Annotated[int, typer.Option(help="Virtual patients in each age group of each family.")] = 160,
+    family: Annotated[list[str] | None, typer.Option(help="Bodies to train on, such as minimal; may be repeated.")] = None,
+    plans: Annotated[int, typer.Option(help="Windows a step that ask what eight hours of a plan would do.")] = 0,
     seed: Annotated[int, typer.Option(help="Decides the split, the cohort and the weights.")] = 7,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in OUT.")] = False,
 ) -> None:
     """Train the world model on virtual patients and on recordings. Ctrl-C keeps the last checkpoint; --resume goes on."""
+    from careplan.studies.bodies import known_families
     from careplan.studies.training import Virtual, train_world
     from careplan.world.training import Recipe
+    from cohorts.families import FAMILIES
 
     if out.exists() and any(out.iterdir()) and not resume:
         raise typer.BadParameter(f"{out} is not empty; name another folder, or --resume", param_hint="OUT")
     card = train_world(
         sources_of(data or []),
         out,
-        recipe=Recipe(steps=steps, seed=seed),
-        virtual=Virtual(people=people, seed=seed),
+        recipe=Recipe(steps=steps, plans=plans, seed=seed),
+        virtual=Virtual(families=known_families(family or FAMILIES[:1]), people=people, seed=seed),
         resume=resume,
         say=lambda text: stderr().print(text, soft_wrap=True, highlight=False),
     )

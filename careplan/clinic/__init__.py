@@ -1,12 +1,14 @@
 """The use cases. The command line, the app and every other face call these."""
 
-from careplan.clinic.audits import verify_audit
+from careplan.clinic.audits import accept_trail, replace_key, verify_audit
 from careplan.clinic.errors import ClinicError, ReviewError, UnknownPatient
+from careplan.clinic.imports import imports, take_back
 from careplan.clinic.pages import audit_trail, dose_page, review_page, worklist
 from careplan.clinic.records import (
     import_records,
     load_record,
     load_series,
+    named_format,
     patient_data_hash,
     patient_names,
     save_regimen,
@@ -28,10 +30,12 @@ __all__ = [
     "StoreError",
     "UnknownPatient",
     "Verification",
+    "accept_trail",
     "audit_trail",
     "dose_page",
     "estimate_regimen",
     "import_records",
+    "imports",
     "latest_suggestion",
     "load_draft",
     "load_record",
@@ -40,11 +44,13 @@ __all__ = [
     "load_suggestion",
     "local_account",
     "meaning_of",
+    "named_format",
     "open_database",
     "patient_data_hash",
     "patient_names",
     "patients",
     "prescribed",
+    "replace_key",
     "review_page",
     "save_draft",
     "save_regimen",
@@ -52,6 +58,7 @@ __all__ = [
     "show",
     "sign_review",
     "store_records",
+    "take_back",
     "verify_audit",
     "worklist",
 ]

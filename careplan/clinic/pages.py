@@ -1,6 +1,6 @@
 """What the app draws: the worklist, a patient's review page and the page of their next hours."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,8 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from careplan.clinic.errors import Altered
-from careplan.clinic.records import load_record, require
+from careplan.clinic.reading import on_record
+from careplan.clinic.records import patient_names, record_of, require
 from careplan.clinic.regimens import prescribed
 from careplan.clinic.reviews import RECENT, exposure_of, recent_readings, reviews_of, work_on
 from careplan.clinic.standing import out_of_date, set_aside
@@ -31,17 +32,17 @@ from careplan.clinic.views import (
 from careplan.records.events import PatientRecord
 from careplan.records.grid import to_series
 from careplan.series import PatientSeries
-from careplan.store import Actor, Database, append, local_account, schema
+from careplan.store import Actor, Database, local_account, schema
 from careplan.therapies.glucose.decisions import BELOW_54_TARGET, BELOW_70_TARGET
 from careplan.therapies.glucose.declaration import GLUCOSE, Regimen
 from careplan.therapies.glucose.metrics import daily_metrics, profile
 
 ABOVE_180_TARGET, ABOVE_250_TARGET, IN_RANGE_TARGET = 25.0, 5.0, 70.0
-VIEW_AGAIN = timedelta(minutes=15)  # one person's repeated looks at one page within this are one entry of the audit trail
 
 
-def worklist(db: Database) -> list[WorklistRow]:
+def worklist(db: Database, *, actor: Actor | None = None) -> list[WorklistRow]:
     """Every patient by urgency: hypoglycaemia first, then glycaemia risk, judged on the last 14 days recorded."""
+    on_record(db, patient_names(db), "worklist", actor)
     with db.read() as session:
         rows = [
             _worklist_row(session, patient) for patient in session.scalars(select(schema.Patient).order_by(schema.Patient.id))
@@ -53,9 +54,9 @@ def review_page(db: Database, patient: str, *, actor: Actor | None = None) -> Re
     """Everything on one patient; the look is audited. Raises `UnknownPatient`."""
     actor = actor or local_account()
     stored, notices = _opened(db, patient, "regimen", actor)
-    record = load_record(db, patient)
     found = prescribed(db, patient)
     with db.read() as session:
+        record = record_of(session, patient)
         suggestion, altered = _shown(session, patient, "regimen")
         late = () if suggestion is None else tuple(out_of_date(session, suggestion))
         work = work_on(session, suggestion, actor)
@@ -80,8 +81,8 @@ def dose_page(db: Database, patient: str, *, actor: Actor | None = None) -> Dose
     """The newest dose suggestion beside what was recorded around its moment; the look is audited. Raises `UnknownPatient`."""
     actor = actor or local_account()
     stored, notices = _opened(db, patient, "doses", actor)
-    record = load_record(db, patient)
     with db.read() as session:
+        record = record_of(session, patient)
         suggestion, altered = _shown(session, patient, "doses")
         caution = None
         if suggestion is not None and suggestion.lines:
@@ -100,9 +101,11 @@ def dose_page(db: Database, patient: str, *, actor: Actor | None = None) -> Dose
 
 def _opened(db: Database, patient: str, kind: Kind, actor: Actor) -> tuple[schema.Patient, tuple[str, ...]]:
     """The patient, whose page is opened on record; and messages on drafts that had to be set aside."""
+    with db.read() as session:
+        require(session, patient)
+    on_record(db, [patient], "review" if kind == "regimen" else "doses", actor)
     with db.write() as session:
         stored, number = require(session, patient), newest(session, patient, kind)
-        _log_view(session, actor, patient)
         return stored, () if number is None else set_aside(session, number, patient, actor)
 
 
@@ -240,16 +243,3 @@ def _status(session: Session, suggestion: Suggestion | None, metrics: Metrics) -
     if suggestion.abstained:
         return "abstained"
     return "suggested" if suggestion.lines else "no change"
-
-
-def _log_view(session: Session, actor: Actor, patient: str) -> None:
-    seen = select(
-        exists().where(
-            schema.AuditEntry.patient == patient,
-            schema.AuditEntry.actor == actor.name,
-            schema.AuditEntry.action == "viewed",
-            schema.AuditEntry.time > datetime.now(UTC) - VIEW_AGAIN,
-        )
-    )
-    if not session.scalar(seen):
-        append(session, actor, "viewed", patient=patient)

@@ -10,13 +10,14 @@ from sqlalchemy.orm import Session
 
 from careplan.clinic import codec
 from careplan.clinic.errors import ClinicError
+from careplan.clinic.reading import on_record
 from careplan.clinic.records import current_version, require
 from careplan.clinic.views import Kind, Suggestion
 from careplan.records.events import PatientRecord
 from careplan.records.grid import to_series
 from careplan.series import PatientSeries
 from careplan.stages import stage
-from careplan.store import Database, data_hash, read_hashed, schema
+from careplan.store import Actor, Database, data_hash, read_hashed, schema
 from careplan.store.schema import RegimenVersion
 from careplan.therapies.glucose.declaration import GLUCOSE, Group, Regimen
 from careplan.therapies.glucose.estimates import estimate_regimen
@@ -42,13 +43,14 @@ class Recording:
         return self.series.patient
 
 
-def read_recording(db: Database, patient: str) -> Recording:
-    """Raises `UnknownPatient`, or `ClinicError` without events."""
+def read_recording(db: Database, patient: str, *, actor: Actor | None = None) -> Recording:
+    """The reading is on record. Raises `UnknownPatient`, or `ClinicError` without events."""
     with stage("read"):
         with db.read() as session:
             stored, version = require(session, patient), current_version(session, patient)
             events, data = read_hashed(session, patient)
             mandate = _handed_down(session, version)
+        on_record(db, [patient], "planning", actor)
         if events.empty:
             raise ClinicError(f"patient {patient!r} has no events in the store")
         series = to_series(PatientRecord(patient=patient, zone=stored.zone, events=events), GLUCOSE)

@@ -8,17 +8,21 @@ from pathlib import Path
 from typing import cast
 from uuid import uuid4
 
+import pandas as pd
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from careplan.clinic import codec
 from careplan.clinic.errors import ClinicError, UnknownPatient
+from careplan.clinic.reading import Purpose, on_record
 from careplan.clinic.views import ImportedPatient, ImportReport
-from careplan.records.events import PatientRecord
+from careplan.records.events import Correction, PatientRecord
 from careplan.records.grid import to_series
+from careplan.records.join import add_to
 from careplan.series import PatientSeries
 from careplan.store import Actor, Database, add_events, append, data_hash, local_account, number, read_events
-from careplan.store.schema import Patient, RegimenVersion
+from careplan.store.events import new_events
+from careplan.store.schema import KEPT, ImportBatch, Patient, RegimenVersion
 from careplan.therapies.glucose.declaration import GLUCOSE, Group, Regimen
 
 Progress = Callable[[int, int, str], None]  # done, total, the patient just kept
@@ -26,37 +30,62 @@ Progress = Callable[[int, int, str], None]  # done, total, the patient just kept
 
 def import_records(
     db: Database,
-    format: str,
-    path: str | Path,
-    *,
+    *paths: str | Path,
+    format: str | None = None,
     zone: str | None = None,
     token: str | None = None,
     patient: str | None = None,
     group: Group | None = None,
+    prefer: Sequence[str] = (),
     progress: Progress | None = None,
     actor: Actor | None = None,
     merge: bool = False,
 ) -> ImportReport:
-    """Reads the patients at `path` with the reader of `format` and keeps what is new of each.
+    """Reads the patients at the paths, finding each file's format by looking, and keeps what is new of each.
 
-    zone, token, patient: handed to the reader. group: of patients that are new, whatever the source says.
+    paths: files, folders, ZIPs or addresses; a format's name may stand before them. format: what all of them are. zone: the clock
+    of sources that do not say. token: for a server. patient: whose they are, where they are one person's. group: of patients that
+    are new, whatever the source says. prefer: sources in the order in which they are believed where they hold the same.
     A patient whose files cannot be trusted is left out and told of in `failed`. Raises `RecordError` (nothing kept) where there
-    is nothing to read or whose rows they are cannot be told, `ClinicError` for a format that is unknown or takes no such option,
-    and `StoreError` when the store cannot be written (patients before that one are kept).
+    is nothing to read or whose rows they are cannot be told, `ClinicError` for an unknown format or one that takes no such
+    option, and `StoreError` when the store cannot be written (patients before that one are kept).
     """
-    from careplan.records import READERS, Refused
+    from careplan.records import READERS, Refused, join_people, read
 
-    if format not in READERS:
-        raise ClinicError(f"format {format!r}: expected one of {', '.join(sorted(READERS))}")
-    options = {name: value for name, value in (("zone", zone), ("token", token), ("patient", patient)) if value is not None}
-    for name in options.keys() - signature(READERS[format]).parameters.keys():
-        raise ClinicError(f"format {format!r} takes no {name}")
+    format, paths = named_format(paths, format)
+    if format is not None and token is not None and "token" not in signature(READERS[format]).parameters:
+        raise ClinicError(f"format {format!r} takes no token")
     refused: Refused = {}
-    records = READERS[format](path, refused=refused, **options)
+    found = [
+        record
+        for path in paths
+        for record in read(path, format=format, zone=zone, token=token, patient=patient, prefer=prefer, refused=refused)
+    ]
+    records = join_people(found, prefer=prefer)
     if group is not None:
         records = [replace(record, group=group) for record in records]
-    report = store_records(db, format, records, progress=progress, actor=actor, merge=merge)
+    report = store_records(db, format or "", records, progress=progress, actor=actor, merge=merge)
     return replace(report, failed={**{name: str(error) for name, error in refused.items()}, **report.failed})
+
+
+def named_format(paths: Sequence[str | Path], format: str | None = None) -> tuple[str | None, tuple[str | Path, ...]]:
+    """The format and the paths, where a format's name may stand first: `("azt1d", "folder")`.
+
+    Raises `ClinicError` for a format that is unknown, and where there is no path.
+    """
+    from careplan.records import READERS
+
+    first, *rest = paths or [""]
+    known = ", ".join(sorted(READERS))
+    if format is None and str(first) in READERS and not Path(first).exists():
+        format, paths = str(first), rest
+    elif format is None and rest and "://" not in str(first) and not Path(first).exists():
+        raise ClinicError(f"{str(first)!r} is no file, and as a format is not one of {known}: expected one of {known}")
+    if format is not None and format not in READERS:
+        raise ClinicError(f"format {format!r} is not one of {known}")
+    if not paths:
+        raise ClinicError("Missing argument: a file, a folder or an address after the format")
+    return format, tuple(paths)
 
 
 def store_records(
@@ -70,31 +99,32 @@ def store_records(
 ) -> ImportReport:
     """Keeps what is new of each record, each in one transaction: a patient's record is kept whole or not at all.
 
-    merge: allow a record whose patient is already stored from another source; otherwise it fails, as people may share a name.
+    source: where the records come from, as far as they do not say themselves.
+    merge: allow a record whose patient is already stored from another source, and join it to what is stored, which stays as it
+    is; otherwise it fails, as people may share a name.
     """
     imported, failed, run = [], {}, uuid4().hex
     for done, record in enumerate(records, start=1):
         try:
-            imported.append(_store(db, source, record, run, actor or local_account(), merge))
+            imported.append(_store(db, record.source or source, record, run, actor or local_account(), merge))
         except ValueError as error:
             failed[record.patient] = str(error)
             continue
         if progress is not None:
             progress(done, len(records), record.patient)
-    return ImportReport(source=source, patients=tuple(imported), failed=failed)
+    sources = dict.fromkeys(record.source or source for record in records)
+    return ImportReport(source=", ".join(sources) or source, patients=tuple(imported), failed=failed, run=run)
 
 
 def _store(db: Database, source: str, record: PatientRecord, run: str, actor: Actor, merge: bool) -> ImportedPatient:
-    corrections = tuple(
-        (str(c.action), str(c.rule), str(c.file), int(c.row), str(c.field), str(c.detail)) for c in record.corrections
-    )
+    corrections = _plain(record.corrections)
     with db.write() as session:
         stored = session.get(Patient, record.patient)
         if stored is not None and stored.source != source and not merge:
             raise ClinicError(
                 f"patient {record.patient!r} is already stored from {stored.source!r}; if it is the same person, merge them"
             )
-        if stored is not None and stored.zone != record.zone:
+        if stored is not None and stored.zone != record.zone and not merge:
             raise ClinicError(
                 f"patient {record.patient!r} is stored with the clock of {stored.zone}, this record has {record.zone}"
             )
@@ -111,10 +141,13 @@ def _store(db: Database, source: str, record: PatientRecord, run: str, actor: Ac
         elif stored.weight is None and record.weight is not None:
             stored.weight = record.weight
             append(session, actor, "weight recorded", patient=record.patient, rows=[stored], weight=record.weight)
+        fresh, told = _joined(session, record, source, stored.zone)
+        merged = [each for each in told if each.action == "dropped"]
+        corrections += _plain(told)
         added = add_events(
             session,
             record.patient,
-            record.events,
+            fresh,
             actor=actor,
             source=source,
             run=run,
@@ -128,9 +161,29 @@ def _store(db: Database, source: str, record: PatientRecord, run: str, actor: Ac
         patient=record.patient,
         rows_read=record.rows_read,
         events_added=added,
-        events_known=len(record.events) - sum(added.values()),
+        events_known=len(record.events) - len(merged) - sum(added.values()),
         corrections=corrections,
+        ignored=dict(record.ignored),
+        files=record.files,
+        source=record.source or source,
+        why=record.why,
     )
+
+
+def _plain(corrections: Sequence[Correction]) -> tuple[tuple[str, str, str, int, str, str], ...]:
+    return tuple((str(c.action), str(c.rule), str(c.file), int(c.row), str(c.field), str(c.detail)) for c in corrections)
+
+
+def _joined(session: Session, record: PatientRecord, source: str, zone: str) -> tuple[pd.DataFrame, Sequence[Correction]]:
+    """What of a record is to be stored beside what other sources of the patient hold, and what is told of the rest."""
+    others = select(ImportBatch.id).where(
+        ImportBatch.patient == record.patient, ImportBatch.source != source, ImportBatch.state == KEPT
+    )
+    if record.events.empty or session.execute(others.limit(1)).first() is None:
+        return record.events, ()
+    unknown = record.events.loc[new_events(session, record.patient, record.events).index].reset_index(drop=True)
+    fresh, told = add_to(read_events(session, record.patient), replace(record, events=unknown), zone)
+    return fresh, told
 
 
 def _add_stated_regimen(session: Session, record: PatientRecord, regimen: Regimen, actor: Actor) -> None:
@@ -194,19 +247,26 @@ def patient_names(db: Database) -> list[str]:
         return list(session.scalars(select(Patient.id).order_by(Patient.id)))
 
 
-def load_record(db: Database, patient: str) -> PatientRecord:
-    """All events of a patient, with the regimen in force where one is stored. Raises `UnknownPatient`."""
+def load_record(db: Database, patient: str, *, purpose: Purpose = "record", actor: Actor | None = None) -> PatientRecord:
+    """All events of a patient, with the regimen in force where there is one; this is on record. Raises `UnknownPatient`."""
     with db.read() as session:
-        stored = require(session, patient)
-        version = current_version(session, patient)
-        return PatientRecord(
-            patient=patient,
-            zone=stored.zone,
-            events=read_events(session, patient),
-            weight=stored.weight,
-            group=cast(Group, stored.group),
-            regimen=None if version is None else codec.load(Regimen, version.body),
-        )
+        found = record_of(session, patient)
+    on_record(db, [patient], purpose, actor)
+    return found
+
+
+def record_of(session: Session, patient: str) -> PatientRecord:
+    """What `load_record` gives, for a use case that has put its reading on record itself."""
+    stored = require(session, patient)
+    version = current_version(session, patient)
+    return PatientRecord(
+        patient=patient,
+        zone=stored.zone,
+        events=read_events(session, patient),
+        weight=stored.weight,
+        group=cast(Group, stored.group),
+        regimen=None if version is None else codec.load(Regimen, version.body),
+    )
 
 
 def load_series(db: Database, patient: str) -> PatientSeries:

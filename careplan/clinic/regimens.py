@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from careplan.clinic import codec
 from careplan.clinic.errors import ClinicError
-from careplan.clinic.records import add_regimen, current_version, load_record
+from careplan.clinic.records import add_regimen, current_version, record_of, require
 from careplan.clinic.views import Setting
 from careplan.records.grid import to_series
 from careplan.store import Actor, Database
@@ -41,10 +41,11 @@ def load_regimen(db: Database, patient: str) -> Regimen | None:
 def prescribed(db: Database, patient: str) -> Prescribed | None:
     """What the patient is on and where that is from. Raises `UnknownPatient`."""
     with db.read() as session:
+        require(session, patient)
         version = current_version(session, patient)
-    if version is not None:
-        return Prescribed(codec.load(Regimen, version.body), version.source, version.valid_from)
-    record = load_record(db, patient)
+        if version is not None:
+            return Prescribed(codec.load(Regimen, version.body), version.source, version.valid_from)
+        record = record_of(session, patient)
     estimate = None if record.events.empty else estimate_regimen(to_series(record, GLUCOSE))
     return None if estimate is None else Prescribed(estimate, "estimated", None)
 
@@ -54,8 +55,8 @@ def keep_estimate(db: Database, patient: str, *, actor: Actor) -> None:
     found = prescribed(db, patient)
     if found is None or found.valid_from is not None:
         return
-    last = load_record(db, patient).events["time"].max().to_pydatetime()
     with db.write() as session:
+        last = record_of(session, patient).events["time"].max().to_pydatetime()
         if current_version(session, patient) is None:
             add_regimen(session, patient, found.regimen, source="estimated", valid_from=last, actor=actor)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from careplan.clinic.reading import on_record
 from careplan.clinic.records import load_record, patient_names, require
 from careplan.clinic.views import Metrics, PatientSummary
 from careplan.records.events import PatientRecord
@@ -22,14 +23,16 @@ MINUTE = 60_000_000_000  # nanoseconds
 
 def patients(db: Database) -> list[PatientSummary]:
     """Everyone in the store, by name."""
-    return [show(db, patient) for patient in patient_names(db)]
+    names = patient_names(db)
+    on_record(db, names, "summary")
+    return [show(db, patient) for patient in names]
 
 
 def show(db: Database, patient: str) -> PatientSummary:
     """One patient. Raises `UnknownPatient`."""
     with db.read() as session:
         source = require(session, patient).source
-    return summarise(load_record(db, patient), source)
+    return summarise(load_record(db, patient, purpose="summary"), source)
 
 
 def summarise(record: PatientRecord, source: str) -> PatientSummary:

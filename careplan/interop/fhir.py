@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.records import load_record, require
-from careplan.clinic.reviews import exposure_of, reviews_of
+from careplan.clinic.reviews import bounds_of, exposure_of, reviews_of
 from careplan.clinic.suggestions import stored
 from careplan.clinic.views import Review, Suggestion
 from careplan.interop.checks import problems
@@ -95,7 +95,9 @@ def beyond_limits(suggestion: Suggestion) -> list[str]:
 def no_longer_allowed(session: Session, suggestion: Suggestion, review: Review) -> list[str]:
     """Why a signed review could not be signed today, by the same rules."""
     exposed = exposure_of(session, suggestion)
-    return decisions.problems(suggestion.lines, review.decisions, exposed, partial(exposed, day_too=True))
+    return decisions.problems(
+        suggestion.lines, review.decisions, exposed, partial(exposed, day_too=True), bounds_of(session, suggestion)
+    )
 
 
 def note_export(db: Database, patient: str, actor: Actor | None, **detail: Any) -> None:

@@ -13,13 +13,18 @@ EXACTLY, COUNTED = "exactly", "as counted"  # how a predictor is told of meals
 DAYS = (0, 1, effects.DAYS)  # of history
 
 
-def families_of(world: World, named: Sequence[str] = (), *, left_out: bool = False) -> tuple[Family, ...]:
-    """The families to judge on: those named, or UVA/Padova; with `left_out` those that the weights were not trained on, of these
-    if any are named. Raises ClinicError for one that there is not, or where none is left."""
+def known_families(named: Sequence[str]) -> tuple[Family, ...]:
+    """Families by name, in their usual order. Raises ClinicError for one that there is not."""
     for name in named:
         if name not in FAMILIES:
             raise ClinicError(f"family {name!r}: expected one of {', '.join(FAMILIES)}")
-    chosen = tuple(family for family in FAMILIES if family in named or not named)
+    return tuple(family for family in FAMILIES if family in named)
+
+
+def families_of(world: World, named: Sequence[str] = (), *, left_out: bool = False) -> tuple[Family, ...]:
+    """The families to judge on: those named, or UVA/Padova; with `left_out` those that the weights were not trained on, of these
+    if any are named. Raises ClinicError for one that there is not, or where none is left."""
+    chosen = known_families(named) or FAMILIES
     if not left_out:
         return chosen if named else FAMILIES[:1]
     trained = world.card["virtual"].get("families", ["padova"])

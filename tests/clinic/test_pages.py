@@ -145,7 +145,7 @@ def test_looking_is_audited_once_a_while_for_each_person(db: Database) -> None:
     store_records(db, "table", [record(days=1)])
     for actor in (DR_ADA, DR_ADA, DR_BEA, DR_ADA):
         review_page(db, "ann", actor=actor)
-    assert [entry.actor for entry in audit_trail(db, "ann") if entry.action == "viewed"] == ["Dr Bea", "Dr Ada"]
+    assert [entry.actor for entry in audit_trail(db, "ann") if entry.action == "read"] == ["Dr Bea", "Dr Ada"]
     with pytest.raises(UnknownPatient):
         review_page(db, "eve", actor=DR_ADA)
 

@@ -121,7 +121,7 @@ def decided(draw: st.DrawFn) -> tuple[Line, Decision, Exposure]:
     return of, Decision(key=of.key, verdict=verdict, value=value, reason=reason), exposed
 
 
-@reaches(0.25)
+@reaches(0.15)
 @given(decided())
 def test_nothing_signed_breaks_a_limit(case: tuple[Line, Decision, Exposure]) -> None:
     of, decision, exposed = case

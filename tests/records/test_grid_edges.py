@@ -149,7 +149,7 @@ def test_readings_that_share_a_step_make_room(begin: list[float], column: list[f
     assert placed(*begin) == column
 
 
-@reaches(0.2)
+@reaches(0.1)
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.floats(3.0, 7.0) | st.floats(0.2, 8.0), min_size=2, max_size=60), st.floats(0, 5))
 def test_readings_stay_in_order_whatever_their_cadence(gaps: list[float], phase: float) -> None:

@@ -177,7 +177,7 @@ stamp = st.sampled_from(
 )
 
 
-@reaches(0.1)
+@reaches(0.05)
 @QUICK
 @given(st.lists(st.tuples(stamp, cell, cell), min_size=1, max_size=12))
 def test_every_cell_is_kept_or_told(tmp_path: Path, table: list[tuple[str, str, str]]) -> None:

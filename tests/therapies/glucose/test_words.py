@@ -9,8 +9,7 @@ from careplan.clinic.views import Interval, Moment, Option, Part, Path, Pattern,
 from careplan.therapies.glucose import words
 from careplan.therapies.glucose.declaration import DAY
 from careplan.therapies.glucose.words import MG_DL, MMOL_L
-
-from .build import line, suggestion
+from tests.clinic.build import line, suggestion
 
 MOMENT = Moment(date="2024-03-04", minute=725, level=164.0, bolus=3.5, carbs=60.0, lowest=62.0, highest=212.0)
 
