@@ -15,8 +15,6 @@ from careplan.records.grid import (
     CHANGE_LOG,
     LONGEST_HOLD,
     NEAR_SENSOR,
-    SILENCE,
-    USUAL_SILENCE,
     beside_sensor,
     impulses,
     levels,
