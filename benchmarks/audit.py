@@ -51,7 +51,8 @@ def main() -> None:
         began, work = perf_counter(), process_time()
         found = verify_audit(url, since_last=since_last)
         seconds = f"{perf_counter() - began:.1f} s on the wall, {process_time() - work:.1f} s of one core"
-        print(f"{told}: {found.entries:,} entries, {found.rows:,} rows, {found.batches:,} batches in {seconds}; {found.problem or 'whole'}")
+        covered = f"{found.entries:,} entries, {found.rows:,} rows, {found.batches:,} batches"
+        print(f"{told}: {covered} in {seconds}; {found.problem or 'whole'}")
 
 
 if __name__ == "__main__":

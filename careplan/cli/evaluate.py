@@ -1,18 +1,16 @@
 """Commands that say how good it is, on recordings that you give and on virtual patients."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from careplan.cli.shell import Json, Weights, print_json, sources_of, stderr, stdout, store
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from careplan.series import PatientSeries
+from careplan.cli.effects import effects, natural
+from careplan.cli.shell import Json, Weights, print_json, recordings_of, sources_of, stderr, stdout
 
 app = typer.Typer(no_args_is_help=True, help="How good it is, on recordings that you give.")
+app.command("effects")(effects)
+app.command("natural")(natural)
 
 
 @app.command("forecasts")
@@ -47,52 +45,6 @@ def evaluate_forecasts(
         for name, rows in part.groupby("model", sort=False):
             table.add_row(str(name), *(f"{row.rmse:.2f} ({row.mae:.2f})" for row in rows.itertuples()))
         stdout().print(table)
-
-
-@app.command("effects")
-def evaluate_effects(
-    people: Annotated[int, typer.Option(min=1, help="Virtual patients in each age group.")] = 8,
-    seed: Annotated[int, typer.Option(help="Decides the patients; never a seed of the training.")] = 101,
-    family: Annotated[list[str] | None, typer.Option(help="Bodies to judge on, such as minimal; may be repeated.")] = None,
-    leave_out: Annotated[bool, typer.Option(help="Bodies that the weights were not trained on, all or those named.")] = False,
-    baselines: Annotated[bool, typer.Option(help="Gradient boosting and physiological twins beside it.")] = True,
-    weights: Weights = None,
-    as_json: Json = False,
-) -> None:
-    """What treatments change, predicted and true, in virtual patients never trained on; history is confounded."""
-    from careplan.studies.bodies import evaluate_effects as evaluate
-    from careplan.studies.bodies import families_of
-    from careplan.therapies.glucose.world import open_world
-
-    world = open_world(*([weights] if weights else []))
-    found = {}
-    with stderr().status("Simulating") as status:
-        for name in families_of(world, family or (), left_out=leave_out):
-            found[name] = evaluate(world, people=people, seed=seed, family=name, baselines=baselines, say=status.update)
-    if as_json:
-        first = next(iter(found.values()))[1]
-        rows = [row for table, _ in found.values() for row in table.to_dict("records")]
-        each = {name: figures for name, (_, figures) in found.items()}
-        print_json({**first, "families": each, "people": 3 * people, "seed": seed, "table": rows})
-        return
-    for name, (table, _) in found.items():
-        _show_effects(name, table)
-
-
-def _show_effects(family: str, table: "pd.DataFrame") -> None:
-    """Errors with slopes of one family, on the terminal."""
-    from rich.table import Table
-
-    for told, part in table.groupby("told", sort=False):
-        title = f"{family}: RMS missed over RMS of the true effects (slope of predicted on true); meals told {told}"
-        shown = Table("Estimator", "Change", "1 h", "2 h", "4 h", "8 h", "All", "Sign right", "In 90 %", title=title)
-        for (name, kind), rows in part.groupby(["estimator", "kind"], sort=False):
-            rows = rows.set_index("hours")
-            errors = (f"{rows['error'][hours]:.3f} ({rows['slope'][hours]:.2f})" for hours in (1, 2, 4, 8, "all"))
-            covered = rows["coverage"]["all"]
-            inside = "" if covered != covered else f"{100 * covered:.1f} %"
-            shown.add_row(str(name), str(kind), *errors, f"{100 * float(rows['sign_right']['all']):.2f} %", inside)
-        stdout().print(shown)
 
 
 @app.command("personalisation")
@@ -366,14 +318,3 @@ def parsed(text: str, kind: "type[float] | type[int]", option: str) -> "list[Any
         return [kind(part) for part in text.split(",")]
     except ValueError:
         raise typer.BadParameter(f"{text!r}: expected numbers between commas", param_hint=option) from None
-
-
-def recordings_of(ctx: typer.Context, data: list[str] | None) -> "dict[str, dict[str, PatientSeries]]":
-    """By source and person: what `FORMAT:PATH` texts name, or everyone in the store."""
-    from careplan.studies.evaluation import stored
-    from careplan.studies.training import read_sources
-
-    if data:
-        return read_sources(sources_of(data))
-    with store(ctx) as database:
-        return stored(database)

@@ -1,14 +1,16 @@
 """The use cases. The command line, the app and every other face call these."""
 
-from careplan.clinic.audits import verify_audit
+from careplan.clinic.audits import accept_trail, replace_key, verify_audit
 from careplan.clinic.decisions import meaning_of
 from careplan.clinic.errors import ClinicError, ReviewError, UnknownPatient
+from careplan.clinic.imports import imports, take_back
 from careplan.clinic.pages import audit_trail, dose_page, review_page, worklist
 from careplan.clinic.planning import plan_regimens, suggest_doses
 from careplan.clinic.records import (
     import_records,
     load_record,
     load_series,
+    named_format,
     patient_data_hash,
     patient_names,
     save_regimen,
@@ -28,9 +30,11 @@ __all__ = [
     "StoreError",
     "UnknownPatient",
     "Verification",
+    "accept_trail",
     "audit_trail",
     "dose_page",
     "import_records",
+    "imports",
     "latest_suggestion",
     "load_draft",
     "load_record",
@@ -39,12 +43,14 @@ __all__ = [
     "load_suggestion",
     "local_account",
     "meaning_of",
+    "named_format",
     "open_database",
     "patient_data_hash",
     "patient_names",
     "patients",
     "plan_regimens",
     "prescribed",
+    "replace_key",
     "review_page",
     "save_draft",
     "save_regimen",
@@ -53,6 +59,7 @@ __all__ = [
     "sign_review",
     "store_records",
     "suggest_doses",
+    "take_back",
     "verify_audit",
     "worklist",
 ]

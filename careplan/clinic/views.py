@@ -101,6 +101,42 @@ class ImportReport:
     source: str
     patients: tuple["ImportedPatient", ...]
     failed: Mapping[str, str] = field(default_factory=dict)  # patient -> why nothing of theirs was kept
+    run: str = ""  # the import's name, by which it can be taken back
+
+    @property
+    def kinds(self) -> tuple["CorrectionKind", ...]:
+        """What was dropped or changed, by kind: a thousand duplicates are one line with their number and an example."""
+        found: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
+        counts: dict[tuple[str, str, str], int] = {}
+        for each in self.patients:
+            for action, rule, file, row, name, detail in each.corrections:
+                key = (action, rule, name)
+                place = f"{file}, row {row}" if row else file
+                found.setdefault(key, []).append((each.patient, f"{place}: {detail}"))
+                counts[key] = counts.get(key, 0) + (each.ignored.get(rule, 1) if action == "dropped" else 1)
+        return tuple(
+            CorrectionKind(
+                action=action,
+                rule=rule,
+                field=name,
+                rows=counts[action, rule, name],
+                patients=len({patient for patient, _ in every}),
+                example=every[0][1],
+            )
+            for (action, rule, name), every in sorted(found.items())
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorrectionKind:
+    """Rows dropped or changed by one rule in one field: how many, of how many patients, and the first of them."""
+
+    action: str
+    rule: str
+    field: str
+    rows: int
+    patients: int
+    example: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +146,10 @@ class ImportedPatient:
     events_added: Mapping[str, int]  # by channel
     events_known: int  # already in the store
     corrections: tuple[tuple[str, str, str, int, str, str], ...]  # action, rule, file, row, field, detail
+    ignored: Mapping[str, int] = field(default_factory=dict)  # rows of no channel, by the rule that names their kind
+    files: tuple[str, ...] = ()
+    source: str = ""
+    why: str = ""  # what in the files told the format
 
 
 @dataclass(frozen=True, kw_only=True)

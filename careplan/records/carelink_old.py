@@ -46,7 +46,7 @@ def recognise(lines: Sequence[str]) -> str | None:
     for line in lines:
         if DUTCH_TYPE in normal(line):
             return "its header has the columns of a CareLink of the Paradigm's time, in Dutch"
-        if "BasalProfileStart" in line or ("GlucoseSensorData" in line and "AMOUNT=" in line):
+        if ("BasalProfileStart" in line and "RATE=" in line) or ("GlucoseSensorData" in line and "AMOUNT=" in line):
             return "its rows have the kinds and values of a CareLink of the Paradigm's time"
     return None
 

@@ -23,6 +23,7 @@ from careplan.records.sheet import CELLS
 
 SILENCE = np.timedelta64(6, "h").astype("timedelta64[ns]")  # nothing recorded for longer: nobody knows what the pump did
 LONGEST_SUSPENSION = 24 * 60.0  # minutes, where nothing says that the pump runs again
+LEAST_PERCENT = 10.0  # the smallest step of a temporary rate in percent; few rates in U/h are as large
 MINUTE = np.timedelta64(60_000_000_000, "ns")
 FOREVER = np.datetime64("2262-01-01", "ns")
 TEMPORARY = frozenset(("tempbasal", "tempbasalstart", "tempbasalend"))
@@ -152,8 +153,8 @@ def overridden(timeline: Timeline, placed: Placed, start: np.datetime64) -> None
 def temporary(placed: Placed, start: np.datetime64, kind: str, account: Account) -> Span | None:
     """A temporary rate, a suspension or the end of either; None, with a line, for one that says no rate.
 
-    `absolute` is U/h. `rate` is U/h too, but a percentage of the schedule where the document says that it is not absolute.
-    `percent` is the change from the schedule.
+    `absolute` is U/h, `percent` the change from the schedule. `rate` is U/h, but a percentage of the schedule in a beta of
+    AndroidAPS 3, where the document says that it is not absolute and the number is too large for a rate.
     """
     document = placed.document
     lasts, _ = minutes_of(document)
@@ -183,7 +184,7 @@ def temporary(placed: Placed, start: np.datetime64, kind: str, account: Account)
         return None
     if name == "percent":
         return Span(start, end, placed, factor=max(0.0, 1.0 + value / 100.0), flag=flag)
-    if name == "rate" and relative:
+    if name == "rate" and relative and value >= LEAST_PERCENT:
         account.change("rate in percent", placed, "rate", f"{value:g} % of the schedule")
         return Span(start, end, placed, factor=value / 100.0, flag=flag)
     return Span(start, end, placed, rate=value, flag=flag)

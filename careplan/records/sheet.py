@@ -77,12 +77,25 @@ class Sheet:
 
     def record(self, patient: str, zone: str, *, rows_read: int, files: Iterable[str]) -> PatientRecord:
         """What is left, as a record."""
-        cells = self.cells.sort_values(["time", "channel", "row"], kind="stable", ignore_index=True)
-        origin = cells["file"].astype(str) + ":" + cells["row"].astype(str)
-        product = cells["product"].fillna("") if "product" in cells else ""
-        cells = cells.assign(origin=origin, product=product)
-        events = cells[list(COLUMNS)].astype(COLUMNS) if len(cells) else events_frame()
+        cells = self.cells
+        if cells.empty:
+            return PatientRecord(patient, zone, events_frame(), tuple(self.corrections), rows_read, files=tuple(files))
+        channel = pd.factorize(cells["channel"], sort=True)[0]
+        order = np.lexsort((cells["row"].to_numpy(), channel, cells["time"].dt.tz_localize(None).to_numpy()))
+        columns = {name: shared(cells[name], order) for name in ("channel", "flag", "product") if name in cells}
+        files_of, rows = shared(cells["file"], order), cells["row"].to_numpy()[order].tolist()
+        columns["origin"] = np.array([f"{file}:{row}" for file, row in zip(files_of, rows, strict=True)], dtype=object)
+        columns |= {name: cells[name].to_numpy()[order] for name in ("value", "duration")}
+        columns["time"] = cells["time"].array.take(order)
+        filled = {"product": np.full(len(order), "", dtype=object)} | columns
+        events = pd.DataFrame({name: pd.Series(filled[name], dtype=kind) for name, kind in COLUMNS.items()}, copy=False)
         return PatientRecord(patient, zone, events, tuple(self.corrections), rows_read, files=tuple(files))
+
+
+def shared(texts: pd.Series, order: NDArray[np.int64]) -> NDArray[np.object_]:
+    """`[N]` texts in an order, equal ones as one object; "" where there is none."""
+    codes, values = pd.factorize(texts)
+    return np.array([*values, ""], dtype=object)[codes[order]]
 
 
 def describe(cells: pd.DataFrame) -> list[str]:
@@ -171,10 +184,12 @@ def check_ranges(sheet: Sheet) -> None:
 def outside(sheet: Sheet, channel: Channel) -> Mask:
     """`[N]` the cells of a channel whose values are beyond its limits."""
     value = sheet.cells["value"].to_numpy(dtype=float)
-    high = np.full(len(value), float(channel.high))
-    if "product" in sheet.cells:
-        high[sheet.cells["product"].isin(WEEKLY).to_numpy(dtype=bool)] *= 7.0
-    return sheet.of(channel.name) & ~((value >= channel.low) & (value <= high))
+    mine = sheet.of(channel.name)
+    bad = mine & ~((value >= channel.low) & (value <= channel.high))
+    if "product" in sheet.cells and bad.any():
+        weekly = sheet.cells["product"].isin(WEEKLY).to_numpy(dtype=bool)
+        bad &= ~(weekly & (value >= channel.low) & (value <= 7.0 * channel.high))
+    return bad
 
 
 def refuse_if_common(sheet: Sheet, bad: Mask, what: str, *, of: Mask | None = None, field: str | None = None) -> None:

@@ -39,17 +39,19 @@ def recognise(head: str) -> str | None:
     return f"it is JSON with {kind[0]} and {COMMON.findall(head)[0]}" if kind else None
 
 
-def read_tidepool(path: Source, *, zone: str | None = None, refused: Refused | None = None) -> list[PatientRecord]:
+def read_tidepool(
+    path: Source, *, zone: str | None = None, patient: str | None = None, refused: Refused | None = None
+) -> list[PatientRecord]:
     """One record for each file of the API's JSON (a list, or a document a line) or workbook at `path`, named by the file.
 
-    zone: the patient's clock; by default the latest upload's. Raises `RecordError` where a file cannot be trusted; with
-    `refused`, that person is left out and noted there.
+    zone: the patient's clock; by default the latest upload's. patient: whose all the files are. Raises `RecordError` where a
+    file cannot be trusted; with `refused`, that person is left out and noted there.
     """
     if zone is not None:
         check_zone(zone, file=path)
     records = []
     for file in find_files(path, "*.json", "*.xlsx"):
-        name = "tidepool-" + (re.sub(r"\W+", "-", file.stem.lower()).strip("-_") or "patient")
+        name = patient or "tidepool-" + (re.sub(r"\W+", "-", file.stem.lower()).strip("-_") or "patient")
         with refusing(refused, name):
             records.append(read_person(file, name, zone))
     return records

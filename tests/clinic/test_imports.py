@@ -96,6 +96,8 @@ def test_a_record_on_another_clock_is_refused(db: Database) -> None:
 def test_an_unknown_format_and_an_unknown_patient_say_what_there_is(db: Database, tmp_path: Path) -> None:
     with pytest.raises(ClinicError, match="expected one of azt1d"):
         import_records(db, "excel", tmp_path)
+    with pytest.raises(ClinicError, match="'excel' is not one of azt1d"):
+        import_records(db, tmp_path, format="excel")
     store_records(db, "table", [record(days=1)])
     with pytest.raises(UnknownPatient, match="'eve' is not in the store; it holds ann"):
         load_series(db, "eve")

@@ -13,9 +13,9 @@ from careplan.therapies.glucose.declaration import GLUCOSE
 from tests.records.accounting import accounted, at, of, rules
 
 HEADER = (
-    "Index,Timestamp (YYYY-MM-DDThh:mm:ss),Event Type,Event Subtype,Patient Info,Device Info,Source Device ID,Glucose Value (mg/dL),"
-    "Insulin Value (u),Carb Value (grams),Duration (hh:mm:ss),Glucose Rate of Change (mg/dL/min),Transmitter Time (Long Integer),"
-    "Transmitter ID"
+    "Index,Timestamp (YYYY-MM-DDThh:mm:ss),Event Type,Event Subtype,Patient Info,Device Info,Source Device ID,"
+    "Glucose Value (mg/dL),Insulin Value (u),Carb Value (grams),Duration (hh:mm:ss),Glucose Rate of Change (mg/dL/min),"
+    "Transmitter Time (Long Integer),Transmitter ID"
 )
 
 

@@ -128,6 +128,13 @@ def test_a_flat_profile_of_an_old_site(tmp_path: Path) -> None:
     assert record.regimen.blocks["basal"] == (0.8, 1.0, 0.6)
 
 
+def test_the_zone_of_a_switch_where_there_is_no_profile(tmp_path: Path) -> None:
+    carried = json.dumps({**SETTINGS, "timezone": "Asia/Tokyo"})
+    record = read(tmp_path, [at("02:00", "Profile Switch", profileJson=carried)], profile=None)
+    assert record.zone == "Asia/Tokyo"
+    assert table(record, "basal")[0] == ("02:00", 1.0, 60)  # eleven in Tokyo, until noon
+
+
 @pytest.mark.parametrize(("written", "zone"), [("ETC/GMT+8", "Etc/GMT+8"), ("europe/berlin", "Europe/Berlin"), ("UTC", "UTC")])
 def test_zones_in_any_case(tmp_path: Path, written: str, zone: str) -> None:
     record = read(tmp_path, profile={**PROFILE, "store": {"Day": {**SETTINGS, "timezone": written}}})
@@ -387,6 +394,7 @@ def test_shifts_wrap_around_midnight() -> None:
         ({"rate": "0.4", "duration": "60"}, 0.4),
         ({"absolute": 1.3, "rate": 130, "isAbsolute": False, "duration": 60}, 1.3),
         ({"rate": 130, "isAbsolute": False, "duration": 60}, 1.3),
+        ({"rate": 1.3, "isAbsolute": False, "duration": 60}, 1.3),
         ({"percent": 30, "rate": 130, "isAbsolute": False, "duration": 60}, 1.3),
         ({"percent": -100, "duration": 60}, 0.0),
         ({"rate": 0.4, "duration": 0, "durationInMilliseconds": 3_600_000}, 0.4),

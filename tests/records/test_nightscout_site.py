@@ -129,6 +129,12 @@ def test_only_what_is_newer_than_the_last_read() -> None:
     assert record.ignored == {"before the last read": 2, "profile of no recorded time": 1}
 
 
+def test_the_token_in_an_address() -> None:
+    with serving(nightscout([])) as address:
+        [record] = read_nightscout(f"{address}/?token={TOKEN}")
+    assert record.rows_read == sum(map(len, SITE.values()))
+
+
 def test_a_read_with_nothing_new_is_empty() -> None:
     with serving(nightscout([])) as address:
         [record] = read_nightscout(address, token=TOKEN, since=pd.Timestamp("2024-03-06", tz="UTC").to_pydatetime())

@@ -198,7 +198,8 @@ def test_numbers_as_published() -> None:
     shares = {name: 10.0 * count for name, count in (("very_low", 1), ("low", 1), ("very_high", 1), ("high", 2))}
     assert found.gri == pytest.approx(sum(weight * shares[name] for name, weight in GRI.items()))
     assert [gri_zone(edge) for edge in GRI_ZONES] == list("ABCD")
-    assert [gri_zone(edge + 0.01) for edge in GRI_ZONES] == list("BCDE") and gri_zone(0.0) == "A"
+    assert [gri_zone(edge + 0.01) for edge in GRI_ZONES] == list("BCDE")
+    assert gri_zone(0.0) == "A" and gri_zone(130.0) == "E"
     risk = 1.509 * (np.log(level) ** 1.084 - 5.381)
     assert found.lbgi == pytest.approx((10 * np.minimum(risk, 0) ** 2).mean())
     assert found.hbgi == pytest.approx((10 * np.maximum(risk, 0) ** 2).mean())
