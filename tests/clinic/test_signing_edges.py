@@ -20,7 +20,7 @@ from careplan.suggestion import Decision, Line
 from careplan.therapies.glucose.decisions import Exposure, held_against
 from careplan.therapies.glucose.declaration import Regimen
 from careplan.therapies.glucose.practice import PRACTICE
-from careplan.therapies.glucose.regimen import current
+from careplan.therapies.glucose.regimen import current, settings_of
 
 from ..kept import DR_ADA, DR_BEA, verified
 from .build import REGIMEN, START, line, record, suggestion
@@ -44,7 +44,7 @@ def stored(db: Database, events: Iterable[tuple[float, str, float]], *, patient:
     """A patient with events (minutes after `START`, channel, value)."""
     rows = [(START + pd.Timedelta(minutes=at), channel, value, 0.0, "", f"f:{at}") for at, channel, value in events]
     frame = events_frame(rows).sort_values("time", kind="stable", ignore_index=True)
-    report = store_records(db, "table", [PatientRecord(patient=patient, zone=zone, events=frame, regimen=REGIMEN)])
+    report = store_records(db, "table", [PatientRecord(patient=patient, zone=zone, events=frame, regimen=settings_of(REGIMEN))])
     assert not report.failed
 
 
