@@ -1,16 +1,18 @@
 """The `careplan` command. Each command is a thin function over `careplan.clinic`; heavy imports wait until a command runs."""
 
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from careplan.cli import audit as cli_audit
+from careplan.cli import database as cli_database
 from careplan.cli import evaluate as cli_evaluate
 from careplan.cli import export as cli_export
 from careplan.cli import records as cli_records
 from careplan.cli import replay as cli_replay
+from careplan.cli import therapies as cli_therapies
 from careplan.cli import world as cli_world
 from careplan.cli.shell import Json, database_url, print_json, stdout, store, warn
 
@@ -39,14 +41,13 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # locals hold patients' data
     help="A personalised treatment planner. For research use; not a medical device.",
 )
-audit_app = typer.Typer(no_args_is_help=True, help="The audit trail.")
-db_app = typer.Typer(no_args_is_help=True, help="The database.")
-app.add_typer(audit_app, name="audit")
-app.add_typer(db_app, name="db")
+app.add_typer(cli_audit.app, name="audit")
+app.add_typer(cli_database.app, name="db")
 app.add_typer(cli_records.app)
 app.add_typer(cli_world.app)
 app.add_typer(cli_evaluate.app, name="evaluate")
 app.add_typer(cli_replay.app)
+app.add_typer(cli_therapies.app)
 app.add_typer(cli_export.app, name="export")
 
 
@@ -106,50 +107,11 @@ def app_command(
     raise typer.Exit(serve(url, port=port, browser=browser))
 
 
-@audit_app.command("verify")
-def audit_verify(
-    ctx: typer.Context,
-    expect: Annotated[str | None, typer.Option(help="A head noted earlier: finds a trail whose end was cut off.")] = None,
-    since_last: Annotated[
-        bool, typer.Option("--since-last", help="Only what came after the last time nothing was found.")
-    ] = False,
-    keys: Annotated[
-        Path | None, typer.Option(help="The folder of the trusted keys and checkpoints. Default: CAREPLAN_AUDIT.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Recompute the audit trail and every row that it covers, and name what differs. Makes nothing; exit code 1 for a finding."""
-    from careplan.cli import console
-    from careplan.clinic import verify_audit
-
-    result = verify_audit(database_url(ctx), expect=expect, since_last=since_last, folder=keys)
-    if as_json:
-        print_json(result)
-    elif result.problem is None:
-        console.print_verified(stdout(), result)
-    for finding in result.findings:
-        warn(str(finding))
-    if result.problem is not None:
-        raise typer.Exit(USER_ERROR)
-
-
-@db_app.command("upgrade")
-def db_upgrade(ctx: typer.Context) -> None:
-    """Create the database, or bring it to this version's schema."""
-    from careplan.store import Database, upgrade
-    from careplan.store.database import make_engine
-
-    database = Database(make_engine(database_url(ctx)))
-    before, after = upgrade(database)
-    stdout().print(f"{database.url}: {'already at' if before == after else 'now at'} revision {after}.", soft_wrap=True)
-    database.close()
-
-
 def expected_errors() -> tuple[type[Exception], ...]:
     """Errors that tell a person what to do about their input, if the modules that raise them were ever loaded."""
     places = (
         ("careplan.records.events", "RecordError"),
-        ("careplan.clinic.errors", "ClinicError"),
+        ("careplan.errors", "AskError"),
         ("careplan.store.database", "StoreError"),
     )
     return tuple(getattr(sys.modules[module], name) for module, name in places if module in sys.modules)

@@ -9,7 +9,7 @@ import pandas as pd
 from careplan.records.events import Correction, join_flags
 from careplan.records.export import INTENSITY
 from careplan.records.insulins import find_insulin
-from careplan.therapies.glucose.declaration import MG_PER_MMOL
+from careplan.records.units import MG_PER_MMOL
 
 Document = dict[str, Any]
 Row = tuple[object, ...]  # of `CELLS`, and the product

@@ -101,7 +101,6 @@ def test_a_bomb_in_the_middle_of_a_sound_bundle() -> None:
 
 
 def test_an_endless_answer_to_what_is_sent() -> None:
-
     sent = transaction([{"resourceType": "Patient", "id": "a"}], datetime.now(UTC))
     endless_reply = Reply(pieces=endless(b"x" * 65536))
     with serve(lambda _: endless_reply) as address, pytest.raises(RecordError, match="more than 8 MiB"):
