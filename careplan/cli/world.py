@@ -10,7 +10,7 @@ from careplan.cli.shell import Json, Weights, print_json, sources_of, stderr, st
 
 if TYPE_CHECKING:
     from careplan.clinic.overnight import Asked
-    from careplan.clinic.world import World
+    from careplan.world.loaded import World
 
 app = typer.Typer()
 
@@ -24,21 +24,25 @@ def train(
     out: Annotated[Path, typer.Argument(help="The folder for weights, card and checkpoints.")],
     data: Annotated[list[str] | None, typer.Option(help="Recordings, as FORMAT:PATH; may be repeated.")] = None,
     steps: Annotated[int, typer.Option(help="Training steps.")] = 1500,
-    people: Annotated[int, typer.Option(help="Virtual patients in each age group.")] = 160,
+    people: Annotated[int, typer.Option(help="Virtual patients in each age group of each family.")] = 160,
+    family: Annotated[list[str] | None, typer.Option(help="Bodies to train on, such as minimal; may be repeated.")] = None,
+    plans: Annotated[int, typer.Option(help="Windows a step that ask what eight hours of a plan would do.")] = 0,
     seed: Annotated[int, typer.Option(help="Decides the split, the cohort and the weights.")] = 7,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in OUT.")] = False,
 ) -> None:
     """Train the world model on virtual patients and on recordings. Ctrl-C keeps the last checkpoint; --resume goes on."""
+    from careplan.studies.bodies import known_families
     from careplan.studies.training import Virtual, train_world
     from careplan.world.training import Recipe
+    from cohorts.families import FAMILIES
 
     if out.exists() and any(out.iterdir()) and not resume:
         raise typer.BadParameter(f"{out} is not empty; name another folder, or --resume", param_hint="OUT")
     card = train_world(
         sources_of(data or []),
         out,
-        recipe=Recipe(steps=steps, seed=seed),
-        virtual=Virtual(people=people, seed=seed),
+        recipe=Recipe(steps=steps, plans=plans, seed=seed),
+        virtual=Virtual(families=known_families(family or FAMILIES[:1]), people=people, seed=seed),
         resume=resume,
         say=lambda text: stderr().print(text, soft_wrap=True, highlight=False),
     )
@@ -63,7 +67,8 @@ def personalise(ctx: typer.Context, patients: list[str], weights: Weights = None
     """What the recording tells of each patient: the posterior over the patient code, and what it buys."""
     from rich.table import Table
 
-    from careplan.clinic.world import open_world, personalised
+    from careplan.clinic.people import personalised
+    from careplan.therapies.glucose.world import open_world
 
     world = open_world(*([weights] if weights else []))
     with store(ctx) as database, stderr().status("Personalising") as status:
@@ -112,7 +117,7 @@ def forecast(
     """The predicted glucose with a 90 % interval: expected, no change, each what-if, and what happened where it is known."""
     from careplan.cli import plots
     from careplan.clinic.forecasts import forecast_patient
-    from careplan.clinic.world import open_world
+    from careplan.therapies.glucose.world import open_world
 
     world = open_world(*([weights] if weights else []))
     with store(ctx) as database:
@@ -148,10 +153,9 @@ def plan(
     """Search treatments under hard limits: the suggestion, the runner-up, no change, and every limit that bound."""
     from careplan.cli import plots
     from careplan.clinic.overnight import Asked
-    from careplan.clinic.views import Kind
-    from careplan.clinic.world import open_world
-    from careplan.therapies.glucose.dosing import suggest_doses
-    from careplan.therapies.glucose.titration import plan_regimens
+    from careplan.clinic.planning import plan_regimens, suggest_doses
+    from careplan.suggestion import Kind
+    from careplan.therapies.glucose.world import open_world
 
     if bool(patients) == everyone:
         raise typer.BadParameter("name patients, or say --all", param_hint="PATIENTS")
@@ -219,8 +223,8 @@ def demo(
     """The whole main job on virtual patients: history, model, suggestions, the app. Stored patients are planned for again."""
     from careplan.cli import plots
     from careplan.cli.shell import database_url
-    from careplan.clinic.world import open_world
     from careplan.studies.demo import run_demo
+    from careplan.therapies.glucose.world import open_world
 
     with store(ctx) as database:
         url = database_url(ctx)

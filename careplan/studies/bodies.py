@@ -5,21 +5,26 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from careplan.clinic.errors import ClinicError
-from careplan.clinic.world import World
 from careplan.studies import effects
+from careplan.world.loaded import World
 from cohorts.families import FAMILIES, Family
 
 EXACTLY, COUNTED = "exactly", "as counted"  # how a predictor is told of meals
 DAYS = (0, 1, effects.DAYS)  # of history
 
 
-def families_of(world: World, named: Sequence[str] = (), *, left_out: bool = False) -> tuple[Family, ...]:
-    """The families to judge on: those named, or UVA/Padova; with `left_out` those that the weights were not trained on, of these
-    if any are named. Raises ClinicError for one that there is not, or where none is left."""
+def known_families(named: Sequence[str]) -> tuple[Family, ...]:
+    """Families by name, in their usual order. Raises ClinicError for one that there is not."""
     for name in named:
         if name not in FAMILIES:
             raise ClinicError(f"family {name!r}: expected one of {', '.join(FAMILIES)}")
-    chosen = tuple(family for family in FAMILIES if family in named or not named)
+    return tuple(family for family in FAMILIES if family in named)
+
+
+def families_of(world: World, named: Sequence[str] = (), *, left_out: bool = False) -> tuple[Family, ...]:
+    """The families to judge on: those named, or UVA/Padova; with `left_out` those that the weights were not trained on, of these
+    if any are named. Raises ClinicError for one that there is not, or where none is left."""
+    chosen = known_families(named) or FAMILIES
     if not left_out:
         return chosen if named else FAMILIES[:1]
     trained = world.card["virtual"].get("families", ["padova"])

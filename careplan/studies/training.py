@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +12,21 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from careplan.clinic.errors import ClinicError
-from careplan.clinic.world import code_version, nearness
 from careplan.evaluation.intervals import happens, risk_rows
 from careplan.records import READERS, to_series
 from careplan.series import PatientSeries
 from careplan.studies import effects
-from careplan.therapies.glucose.declaration import GLUCOSE, HAZARDS, Hazard
+from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.world import calibration
 from careplan.world.corpus import Branches, Corpus
+from careplan.world.dynamics import STRUCTURE
 from careplan.world.forecast import ASKED
-from careplan.world.model import WorldModel, load_card, load_model
+from careplan.world.loaded import code_version, nearness
+from careplan.world.model import Shape, WorldModel, load_card, load_model
 from careplan.world.personalise import Personalisation
 from careplan.world.training import Recipe, Training, train
 from careplan.world.trust import conformal_factor
+from cohorts.families import Family
 from cohorts.policies import Behaviour
 from cohorts.replay import KEEP, Change, Replay, branch, replay
 
@@ -35,8 +37,9 @@ EFFECT_ROWS = 96  # branched futures last eight hours
 
 @dataclass(frozen=True, kw_only=True)
 class Virtual:
-    """The virtual cohort trained on: people a group, days, branched futures a person."""
+    """The virtual cohort trained on: people a group of each family of bodies, days, branched futures a person."""
 
+    families: tuple[Family, ...] = ("padova",)
     people: int = 160
     days: int = 14
     branches: int = 40
@@ -96,10 +99,21 @@ ROWS_BEFORE = 288  # a day of context before futures part
 
 
 def simulate(virtual: Virtual, *, offset: int) -> tuple[list[PatientSeries], Branches]:
-    """The virtual cohort's recordings and branched futures, as patients of a corpus from `offset` on."""
-    lived = replay(effects.cohort(virtual.people, virtual.seed), Behaviour(explore=0.35), days=virtual.days, seed=virtual.seed)
-    recordings = [lived.series(index) for index in range(len(lived.people))]
-    return recordings, branches(lived, virtual.branches, virtual.seed, offset=offset)
+    """The virtual cohort's recordings and branched futures, family by family, as patients of a corpus from `offset` on."""
+    recordings: list[PatientSeries] = []
+    parts = []
+    for family in virtual.families:
+        people = effects.cohort(virtual.people, virtual.seed, family)
+        lived = replay(people, Behaviour(explore=0.35), days=virtual.days, seed=virtual.seed)
+        parts.append(branches(lived, virtual.branches, virtual.seed, offset=offset + len(recordings)))
+        recordings += [lived.series(index) for index in range(len(people))]
+    return recordings, Branches.joined(parts)
+
+
+def shape_for(virtual: Virtual) -> Shape:
+    """With one family of bodies their structure is the model's; with several it is each person's."""
+    usual = Shape()
+    return usual if len(virtual.families) == 1 else replace(usual, code=usual.code + STRUCTURE, structure=True)
 
 
 def read_sources(sources: Sequence[tuple[str, str]]) -> dict[str, dict[str, PatientSeries]]:
@@ -134,7 +148,7 @@ def train_world(
     say(f"{len(simulated)} virtual patients, {virtual.days} days each, {len(parted)} branched futures")
 
     corpus = Corpus.of([*real, *simulated])
-    training = Training(GLUCOSE, recipe, corpus, parted, real=len(real))
+    training = Training(GLUCOSE, recipe, corpus, parted, real=len(real), shape=shape_for(virtual))
     model = train(training, folder / "run", resume=resume, say=say)
     describe(model, training, corpus)
     say("calibrating")
@@ -197,12 +211,13 @@ def _calibrated(model: WorldModel, held: Sequence[PatientSeries]) -> dict[str, A
         given: conformal_factor(torch.cat([calibration.residuals(model, *one, given=given)[1] for one in judged])).tolist()
         for given in ASKED
     }
-    return {"conformal": conformal, "hazard": {hazard: _hazard(model, judged, hazard) for hazard in HAZARDS}}
+    return {
+        "conformal": conformal,
+        "hazard": {hazard: _hazard(model, judged, hazard) for hazard in (one.name for one in GLUCOSE.hazards)},
+    }
 
 
-def _hazard(
-    model: WorldModel, judged: Sequence[tuple[PatientSeries, Personalisation]], hazard: Hazard
-) -> dict[str, float]:
+def _hazard(model: WorldModel, judged: Sequence[tuple[PatientSeries, Personalisation]], hazard: str) -> dict[str, float]:
     """What `nearness` to the hazard's level means on people held out, in log odds (Platt scaling)."""
     scores, truth = [], []
     for series, person in judged:

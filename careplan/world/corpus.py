@@ -103,5 +103,12 @@ class Branches:
     altered: Tensor
     before: Tensor | None = None
 
+    @classmethod
+    def joined(cls, parts: Sequence["Branches"]) -> "Branches":
+        """Branches of several cohorts, whose patients already have their places in the corpus; of none is more known than was
+        recorded."""
+        names = ("patient", "row", "values", "recorded", "altered")
+        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
+
     def __len__(self) -> int:
         return len(self.patient)

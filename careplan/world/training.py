@@ -31,6 +31,7 @@ class Recipe:
     steps: int = 1500
     batch: int = 256  # windows of recordings a step
     branches: int = 256  # branched futures a step
+    plans: int = 0  # windows of virtual patients a step that ask what the recorded plan does, as far ahead as branched futures
     horizon: int = 48  # rows predicted from recordings
     virtual: float = 0.25  # share of windows from virtual patients
     asked: tuple[float, float] = (0.55, 0.3)  # shares of people's windows of which nothing is given, a record; else a plan
@@ -169,6 +170,8 @@ class Training(L.LightningModule):
         parts["prior"] = recipe.prior * deviation.pow(2).sum(-1).mean()
         if len(chosen) and recipe.effects:
             parts["effects"] = recipe.effects * self._effects(chosen, generator)
+        if recipe.plans and len(chosen):
+            parts["plans"] = self._plans(generator)
         parts |= completed | terms
         loss = torch.stack(list(parts.values())).sum()
         self.log_dict({name: value.detach() for name, value in parts.items()}, prog_bar=False, batch_size=recipe.batch)
@@ -239,6 +242,30 @@ class Training(L.LightningModule):
             predicted = level[:, 0] - truth[:, step]
             loss.append(F.smooth_l1_loss(predicted, true[:, step] / model.scale[self.column]))
         return torch.stack(loss).mean()
+
+    def _plans(self, generator: torch.Generator) -> Tensor:
+        """What the recorded plans of virtual patients lead to over the hours that branched futures last, which personalisation
+        may ask of long windows. Encodings and the effects of doses are taken as they are."""
+        model, context, ahead = self.model, self.model.shape.context, self.branches.values.shape[1]
+        patients = torch.randint(self.real, len(self.corpus), (self.recipe.plans,), generator=generator)
+        rows = self.corpus.draw(patients, 4, column=self.column, context=context, horizon=ahead, generator=generator)
+        past, future = split(self.corpus.windows(patients, rows - context, context + ahead).to(self.device), context)
+        usual, deviation = self.corpus.usual[patients].to(self.device), self.deviation(patients.to(self.device), generator)
+        code = model.typical(usual) + deviation
+        code = torch.cat([code[:, : self.named].detach(), code[:, self.named :]], dim=1)
+        with torch.no_grad():
+            z = model.encode(past, usual)[:, -1]
+        asked, frozen = (
+            torch.full_like(patients, PLAN).to(self.device),
+            torch.ones(len(patients), dtype=torch.bool).to(self.device),
+        )
+        rollout = model.rollout(model.state(z, past, usual, code), future.values, future.mask, asked, usual, code, None, frozen)
+        group = round(model.shape.interval / model.therapy.step)
+        scale, center = model.scale[self.column], model.center[self.column]
+        truth = (future.values[:, group - 1 :: group, self.column] - center) / scale
+        missed = F.smooth_l1_loss((rollout.level[:, 1:] - center) / scale, truth, reduction="none", beta=2.0)
+        weight = 1.0 / (0.1 + rollout.minutes[1:] / 60.0)
+        return losses.masked_mean(weight * missed, future.mask[:, group - 1 :: group, self.column])
 
     def configure_optimizers(self) -> Any:
         individual = [*self.codes.parameters(), self.virtual]

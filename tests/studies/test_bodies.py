@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from careplan.clinic.errors import ClinicError
-from careplan.clinic.world import open_world
 from careplan.studies.bodies import evaluate_effects, families_of
+from careplan.therapies.glucose.world import open_world
 from cohorts.families import FAMILIES
 
 
@@ -16,7 +16,7 @@ def test_families_are_those_named_or_those_left_out() -> None:
     assert families_of(world, ["sorensen", "minimal"]) == ("minimal", "sorensen")
     assert families_of(world, left_out=True) == FAMILIES[1:]
     assert families_of(world, ["minimal", "padova"], left_out=True) == ("minimal",)
-    taught = replace(world, card=world.card | {"virtual": {**world.card["virtual"], "families": ["padova", "minimal"]}})
+    taught = replace(world, card={**world.card, "virtual": {**world.card["virtual"], "families": ["padova", "minimal"]}})
     assert families_of(taught, left_out=True) == ("sorensen", "assorted")
     with pytest.raises(ClinicError, match="trained on padova, minimal: none of minimal was left out"):
         families_of(taught, ["minimal"], left_out=True)

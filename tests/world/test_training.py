@@ -1,5 +1,6 @@
 """Training learns, is reproducible from its seed, and goes on from a checkpoint."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -9,8 +10,9 @@ import torch
 from careplan.world import losses
 from careplan.world import training as world_training
 from careplan.world.corpus import Branches, Corpus
+from careplan.world.dynamics import STRUCTURE
 from careplan.world.training import Recipe, Training, train
-from tests.world.toy import PRESSURE, SMALL, recording
+from tests.world.toy import PRESSURE, SMALL, random_model, recording
 
 RECIPE = Recipe(steps=12, batch=16, branches=4, seed=3)
 
@@ -66,6 +68,36 @@ def test_every_term_can_be_switched_off(name: str) -> None:
     assert less != pytest.approx(whole, rel=1e-4)
     doubled, twice = terms(**{name: 2 * getattr(Recipe(), name)})
     assert twice[name] == pytest.approx(2 * on[name], rel=1e-4) and doubled == pytest.approx(sum(twice.values()), rel=1e-5)
+
+
+def test_plans_are_asked_as_far_as_branches_go_and_teach_drift_and_no_effects() -> None:
+    module = training(Recipe(steps=4, batch=8, branches=4, plans=6, seed=1))
+    module._plans(torch.Generator().manual_seed(0)).backward()
+    planned, absorption = module.model.dynamics.planned, module.model.dynamics.absorption
+    assert planned.out.weight.grad is not None and planned.out.weight.grad.abs().sum() > 0
+    for taught_by_effects in (planned.gain.weight, absorption.log_tau, module.model.encoder.out.weight):
+        assert taught_by_effects.grad is None or taught_by_effects.grad.abs().sum() == 0
+    whole, told = terms(plans=6)
+    assert told["plans"] > 0 and whole == pytest.approx(sum(told.values()), rel=1e-5)
+
+
+def test_a_body_whose_structure_is_its_own_still_obeys_and_differs_by_it() -> None:
+    shape = replace(SMALL, code=SMALL.code + STRUCTURE, structure=True)
+    model = random_model(3, shape)
+    first = model.named - STRUCTURE
+    level, low, high = torch.linspace(-2, 4, 50), torch.full((50,), 1e-3), torch.zeros(50)
+    features = torch.zeros(50, 1 + model.dynamics.planned.WIDTH)
+    found = []
+    for number in range(STRUCTURE):
+        for value in (-2.0, 2.0):
+            code = torch.zeros(50, shape.code)
+            code[:, first + number] = value
+            rates = [model.dynamics.planned.level_rate(features, code, level, dose * low, high) for dose in (1.0, 3.0)]
+            assert (rates[1] < rates[0]).all(), "more of a lowering dose lowers, whatever the structure"
+            found.append(rates[0] - rates[1])
+    assert all((one - other).abs().max() > 1e-5 for one, other in zip(found[::2], found[1::2], strict=True))
+    multiple = found[-1]  # goes with the level: weaker where it is low
+    assert multiple[40] / found[-2][40] > multiple[5] / found[-2][5]
 
 
 def test_sigreg_is_smallest_for_a_standard_normal() -> None:

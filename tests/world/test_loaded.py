@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from careplan.clinic.errors import ClinicError
-from careplan.clinic.world import open_world
+from careplan.errors import AskError
+from careplan.therapies.glucose.world import open_world
 from careplan.world.model import WEIGHTS
 
 
@@ -16,7 +16,7 @@ def test_weights_whose_hash_is_not_on_their_card_are_refused_in_words(tmp_path: 
         shutil.copy(file, tmp_path)
     card = json.loads((tmp_path / "glucose.json").read_text())
     (tmp_path / "glucose.json").write_text(json.dumps({**card, "hash": "0" * len(card["hash"])}))
-    with pytest.raises(ClinicError, match=r"this model is not used: .*weights do not match their card"):
+    with pytest.raises(AskError, match=r"this model is not used: .*weights do not match their card"):
         open_world(tmp_path)
-    with pytest.raises(ClinicError, match="no card of a trained model"):
+    with pytest.raises(AskError, match="no card of a trained model"):
         open_world(tmp_path / "nowhere")
