@@ -18,9 +18,9 @@ DAYS = 8
 
 
 def record(**given: dict[int, float]) -> PatientSeries:
-    """Eight days at 140 mg/dL and 1 U/h, three meals a day dosed in time at 10 g/U, but for what is `given` by row."""
+    """Eight days at 200 mg/dL and 1 U/h, three meals a day dosed in time at 10 g/U, but for what is `given` by row."""
     values = np.zeros((DAYS * 288, len(GLUCOSE.channels)), np.float32)
-    values[:, GLUCOSE.index("glucose")], values[:, GLUCOSE.index("basal")] = 140.0, 1.0
+    values[:, GLUCOSE.index("glucose")], values[:, GLUCOSE.index("basal")] = 200.0, 1.0
     for day in range(DAYS - 2):
         for hour in (8, 13, 19):
             row = day * 288 + hour * 12
@@ -44,6 +44,12 @@ def test_a_correction_is_a_bolus_without_food_near_and_its_usual_is_none() -> No
     one = found(record(bolus={LAST + 60: 3.0}))["correction"]
     assert one.rows.tolist() == [LAST + 60] and not one.bolus[0].any()
     assert "correction" not in found(record(bolus={LAST + 60: 3.0}, carbs={LAST + 70: 20.0}))
+    calm = dict.fromkeys(range(LAST + 50, LAST + 60), 150.0)
+    assert "correction" not in found(record(bolus={LAST + 60: 3.0}, glucose=calm)), "for food that nobody logged"
+    for channel in ("bolus", "carbs"):
+        series = record(bolus={LAST + 60: 3.0})
+        series.mask[LAST + 90, GLUCOSE.index(channel)] = False
+        assert "correction" not in found(series), "where nobody logs, nothing is known to be missing"
     assert "correction" not in found(record(bolus={LAST + 60: 3.0, LAST + 40: 2.0})) or found(
         record(bolus={LAST + 60: 3.0, LAST + 40: 2.0})
     )["correction"].rows.tolist() == [LAST + 40]
