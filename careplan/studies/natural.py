@@ -121,15 +121,14 @@ def slopes(found: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(table, columns=columns)
 
 
-def natural(
-    model: WorldModel, people: Sequence[PatientSeries], *, share: float = 0.5, say: Callable[[str], None] = print
-) -> pd.DataFrame:
-    """Changes, with a column person, in the last part of each recording, the person inferred from the first `share` of it."""
+def natural(model: WorldModel, people: Sequence[PatientSeries], *, say: Callable[[str], None] = print) -> pd.DataFrame:
+    """Changes, with a column person, in each half of each recording, the person inferred from the other half."""
     tables = []
     for series in people:
         say(f"{series.patient}: natural experiments")
-        person = personalise(model, [part(series, 0.0, share)])[0]
-        tables.append(changes(model, part(series, share, 1.0), person).assign(person=series.patient))
+        halves = (part(series, 0.0, 0.5), part(series, 0.5, 1.0))
+        for judged, person in zip(halves, reversed(personalise(model, halves)), strict=True):
+            tables.append(changes(model, judged, person).assign(person=series.patient))
     return pd.concat(tables, ignore_index=True)
 
 

@@ -93,6 +93,17 @@ def test_what_is_seen_is_as_large_as_what_was_done(monkeypatch: pytest.MonkeyPat
         assert np.allclose(mine["seen"], share * mine["predicted"], atol=0.1)
 
 
+def test_each_half_is_judged_by_what_the_other_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, told = load_model(GLUCOSE), []
+    series = record()
+    known = [replace(typical_of(model, series), windows=number) for number in (1, 2)]
+    monkeypatch.setattr(natural, "personalise", lambda *_: known)
+    monkeypatch.setattr(natural, "changes", lambda _, half, person: told.append((half, person)) or pd.DataFrame({"seen": [0.0]}))
+    found = natural.natural(model, [series], say=lambda _: None)
+    assert [(half.times[0] == series.times[0], person.windows) for half, person in told] == [(True, 2), (False, 1)]
+    assert found["person"].tolist() == ["one", "one"]
+
+
 def test_slopes_are_told_by_person_with_intervals_and_of_enough_occasions_alone() -> None:
     generator = np.random.default_rng(0)
     predicted = generator.normal(-30, 10, 3 * LEAST)
