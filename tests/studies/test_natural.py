@@ -13,6 +13,7 @@ from careplan.studies.natural import LEAST, changes, occasions, slopes
 from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.world.calibration import typical_of
 from careplan.world.model import load_model
+from careplan.world.personalise import Personalisation
 
 DAYS = 8
 
@@ -94,11 +95,16 @@ def test_what_is_seen_is_as_large_as_what_was_done(monkeypatch: pytest.MonkeyPat
 
 
 def test_each_half_is_judged_by_what_the_other_tells(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, told = load_model(GLUCOSE), []
-    series = record()
+    model, series = load_model(GLUCOSE), record()
+    told: list[tuple[PatientSeries, Personalisation]] = []
     known = [replace(typical_of(model, series), windows=number) for number in (1, 2)]
     monkeypatch.setattr(natural, "personalise", lambda *_: known)
-    monkeypatch.setattr(natural, "changes", lambda _, half, person: told.append((half, person)) or pd.DataFrame({"seen": [0.0]}))
+
+    def heard(_: object, half: PatientSeries, person: Personalisation) -> pd.DataFrame:
+        told.append((half, person))
+        return pd.DataFrame({"seen": [0.0]})
+
+    monkeypatch.setattr(natural, "changes", heard)
     found = natural.natural(model, [series], say=lambda _: None)
     assert [(half.times[0] == series.times[0], person.windows) for half, person in told] == [(True, 2), (False, 1)]
     assert found["person"].tolist() == ["one", "one"]
