@@ -28,7 +28,7 @@ WIDTHS = [2.6, 2.6, 1.5, 1.1]
 
 def draw(open_patient: Callable[[str], None]) -> None:
     st.title("Worklist")
-    rows = access.remembered("worklist", lambda: worklist(access.database()))
+    rows = access.remembered("worklist", lambda: worklist(access.database(), actor=access.reviewer().actor))
     if not rows:
         st.info("There are no patients yet. Import recordings with `careplan import FORMAT PATH`, or try `careplan demo`.")
         return

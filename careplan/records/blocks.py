@@ -1,9 +1,8 @@
 """Delimited files of several blocks: lines above, a header, rows beneath it, and perhaps another header further down."""
 
 import csv
-import io
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -13,41 +12,53 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from careplan.records.events import RecordError
-from careplan.records.text import DELIMITERS, Rows, normal, read_text
+from careplan.records.text import DELIMITERS, normal, read_text
 
 IsHeader = Callable[[Sequence[str]], bool]
+Texts = NDArray[np.object_]
 SECTION = "-----"  # how a line between two sections begins
+SHORT, KNOWN = 12, 5_000  # texts up to this long that repeat are kept once, among so many
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
     """A header, the rows beneath it, and the lines between the block before and it."""
 
-    rows: Rows
+    file: Path
     above: tuple[tuple[str, ...], ...]
+    fields: Mapping[str, str]  # normalised header -> as written, of the columns that were kept
+    places: tuple[int, ...]  # where in the file each of them stands
+    columns: Mapping[str, Texts]  # normalised header -> stripped texts [N]
+    row: NDArray[np.int64]  # [N] lines of the file, counted from 1
+    delimiter: str
     long: tuple[int, ...] = ()  # rows with more filled fields than the header, left out
+
+    def __len__(self) -> int:
+        return len(self.row)
 
     @property
     def names(self) -> list[str]:
         """The normalised headers of the columns that were kept."""
-        return list(self.rows.fields)
+        return list(self.fields)
+
+    def at(self, place: int) -> str:
+        """The normalised header of the column at a place; empty where it was not kept."""
+        return self.names[self.places.index(place)] if place in self.places else ""
 
     def has(self, name: str) -> bool:
-        return name in self.rows.fields
+        return name in self.fields
 
     def column(self, *names: str) -> str:
         """The first normalised header that begins with one of the names, in their order; the first name where there is none."""
-        return next((header for name in names for header in self.rows.fields if header.startswith(name)), names[0])
+        return next((header for name in names for header in self.fields if header.startswith(name)), names[0])
 
     def written(self, name: str) -> str:
         """A header as the file has it."""
-        return self.rows.fields.get(name, name)
+        return self.fields.get(name, name)
 
-    def texts(self, name: str) -> NDArray[np.object_]:
+    def texts(self, name: str) -> Texts:
         """`[N]` a column's texts; empty where the column is not there."""
-        if not self.has(name):
-            return np.full(len(self.rows), "", dtype=object)
-        return self.rows.cells[name].to_numpy(dtype=object)
+        return self.columns[name] if name in self.columns else np.full(len(self), "", dtype=object)
 
 
 def read_blocks(
@@ -58,32 +69,35 @@ def read_blocks(
     keep: Callable[[int, str], bool] = lambda place, name: True,
     fallback: str | None = None,
 ) -> list[Block]:
-    """The blocks of a delimited file: each begins at a line that `is_header`, and ends at the next or at a line of dashes.
+    """The blocks of a delimited file: each begins at a line that `is_header`, at the top or after a blank line or one of dashes.
 
     keep: which columns to keep, by place and normalised header. A header that repeats, or is empty, is named by its place.
     fallback: the encoding of older files that are not UTF-8.
     Raises `RecordError` where there is no such header (expected: what was looked for), or the file ends inside a row.
     """
     text = read_text(path, fallback=fallback)
+    if "\n" not in text:
+        text = text.replace("\r", "\n")
     blocks: list[Block] = []
     above: list[tuple[str, ...]] = []
-    lines = io.TextIOWrapper(io.BytesIO(text.encode()), encoding="utf-8", newline="")  # a fifth of a StringIO's memory
-    reader = csv.reader(lines, delimiter=delimiter_of(text, is_header))
     gathering: Gathering | None = None
+    may_begin = True
+    delimiter = delimiter_of(text, is_header)
+    reader = csv.reader(lines_of(text), delimiter=delimiter)
     try:
         for fields in reader:
-            if not fields or not any(fields):
-                continue
-            if is_header(fields):
+            if not any(fields):
+                may_begin = True
+            elif may_begin and is_header(fields):
                 blocks += [gathering.block(path)] if gathering else []
-                gathering = Gathering([name.strip() for name in fields], tuple(above), keep)
-                above = []
+                gathering, above, may_begin = Gathering(fields, tuple(above), keep, delimiter), [], False
             elif fields[0].startswith(SECTION):
                 blocks += [gathering.block(path)] if gathering else []
-                gathering = None
+                gathering, may_begin = None, True
                 above.append(tuple(fields))
             elif gathering is not None:
                 gathering.add(fields, reader.line_num)
+                may_begin = False
             else:
                 above.append(tuple(fields))
     except csv.Error as error:
@@ -94,6 +108,15 @@ def read_blocks(
     if not blocks:
         raise RecordError(f"expected {expected}, found none", file=path, row=1)
     return blocks
+
+
+def lines_of(text: str) -> Iterator[str]:
+    """The lines with their ends, without a copy of the whole."""
+    begin = 0
+    while begin < len(text):
+        end = text.find("\n", begin) + 1 or len(text)
+        yield text[begin:end]
+        begin = end
 
 
 def delimiter_of(text: str, is_header: IsHeader) -> str:
@@ -111,18 +134,22 @@ def delimiter_of(text: str, is_header: IsHeader) -> str:
 class Gathering:
     """A block while its rows are read: the kept columns of each row, and its line."""
 
-    def __init__(self, header: list[str], above: tuple[tuple[str, ...], ...], keep: Callable[[int, str], bool]) -> None:
+    def __init__(
+        self, header: list[str], above: tuple[tuple[str, ...], ...], keep: Callable[[int, str], bool], delimiter: str
+    ) -> None:
         names = [normal(name) for name in header]
         counts = Counter(names)
         unique = [name if name and counts[name] == 1 else f"{name}{place}" for place, name in enumerate(names)]
         self.places = [place for place, name in enumerate(unique) if keep(place, name)]
         self.names = [unique[place] for place in self.places]
-        self.header, self.above, self.width = header, above, len(header)
+        self.header = [name.strip() for name in header]
+        self.above, self.width, self.delimiter = above, len(header), delimiter
         self.get = itemgetter(*self.places, *self.places[:1])  # twice the first: always a tuple
         self.rows: list[tuple[str, ...]] = []
         self.lines: list[int] = []
         self.long: list[int] = []
         self.shortest, self.last = self.width, self.width
+        self.known: dict[str, str] = {}
 
     def add(self, fields: list[str], line: int) -> None:
         if len(fields) > self.width and any(fields[self.width :]):
@@ -131,7 +158,10 @@ class Gathering:
         self.shortest, self.last = min(self.shortest, self.last), len(fields)
         if len(fields) < self.width:
             fields = fields + [""] * (self.width - len(fields))
-        self.rows.append(self.get(fields))
+        if len(self.known) > KNOWN:
+            self.known.clear()
+        once = self.known.setdefault
+        self.rows.append(tuple([once(text, text) if len(text) <= SHORT else text for text in self.get(fields)]))
         self.lines.append(line)
 
     def check_end(self, path: Path, text: str) -> None:
@@ -144,9 +174,23 @@ class Gathering:
         if len(self.long) > 0.05 * (len(self.rows) + len(self.long)):
             problem = f"{len(self.long)} rows have more than {self.width} fields (a decimal comma between commas?)"
             raise RecordError(problem, file=path, row=self.long[0])
-        columns = list(zip(*self.rows, strict=True)) or [()] * len(self.names)
-        stripped = {name: list(map(str.strip, texts)) for name, texts in zip(self.names, columns, strict=False)}
-        cells = pd.DataFrame(stripped, dtype=object)
+        columns: dict[str, Texts] = {}
+        for index, name in enumerate(self.names):
+            columns[name] = np.array([fields[index].strip() for fields in self.rows] + [None], dtype=object)[:-1]
         written = {name: self.header[place] for name, place in zip(self.names, self.places, strict=True)}
-        rows = Rows(str(path), cells, np.array(self.lines, dtype=np.int64), written, True)
-        return Block(rows, self.above, tuple(self.long))
+        lines = np.array(self.lines, dtype=np.int64)
+        return Block(path, self.above, written, tuple(self.places), columns, lines, self.delimiter, tuple(self.long))
+
+
+def each(texts: Texts, function: Callable[[str], object]) -> Texts:
+    """`[N]` what a function makes of each text, asked once a different text."""
+    code, uniques = pd.factorize(texts)
+    found = np.empty(len(uniques), dtype=object)
+    for index, text in enumerate(uniques):
+        found[index] = function(text)
+    return found[code]
+
+
+def where(texts: Texts, holds: Callable[[str], bool]) -> NDArray[np.bool_]:
+    """`[N]` where a text is such, asked once a different text."""
+    return each(texts, holds).astype(bool)

@@ -1,7 +1,8 @@
 """Dexcom Clarity's CSV export: a sensor's readings and what was entered on the phone or the receiver.
 
-The clock is the device's wall clock, without a zone. Rows without a time are settings. Files of the US and of Europe differ in the
-unit of glucose and in the columns of the transmitter, whose seconds tell how far apart two readings are whatever the clock did.
+The clock is the device's wall clock, without a zone. Rows without a time are settings. Files of the US and of Europe differ in
+the unit of glucose and in the columns of the transmitter, whose seconds tell how far apart two readings are whatever the clock
+did.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from careplan.records.blocks import Block, read_blocks
+from careplan.records.blocks import Block, each, read_blocks, where
 from careplan.records.clock import local_times, minutes_of, passes, split_stamps, to_utc
 from careplan.records.events import PatientRecord, RecordError, Refused
 from careplan.records.export import (
@@ -32,6 +33,7 @@ TIME, KIND, SUBKIND, DEVICE = "timestamp", "eventtype", "eventsubtype", "sourced
 GLUCOSE, INSULIN, CARBS, DURATION = "glucosevalue", "insulinvalue", "carbvalue", "duration"
 TICKS, TRANSMITTER = "transmittertime", "transmitterid"
 PERSON = "patientinfo"
+COLUMNS = (TIME, KIND, SUBKIND, DEVICE, GLUCOSE, INSULIN, CARBS, DURATION, TICKS, TRANSMITTER, PERSON)
 WITHIN = pd.Timedelta(seconds=150)  # two devices show one reading of a sensor that reads every 5 min at most this far apart
 TRAVEL = 15 * 60.0  # seconds: the steps in which the clocks of two zones differ
 STICKS = ("calibration", "fastingglucose", "bloodglucose", "fingerstick")
@@ -56,8 +58,8 @@ def read_clarity(
 ) -> list[PatientRecord]:
     """One record a person from Clarity exports: a file, a folder of them, or a list.
 
-    zone: the patient's clock (UTC where not given, rule "no time zone"). day_first: the order of dates that a spreadsheet rewrote.
-    Raises `RecordError` where a file cannot be trusted; with `refused`, that person is left out and noted there.
+    zone: the patient's clock (UTC where not given, rule "no time zone"). day_first: the order of dates that a spreadsheet
+    rewrote. Raises `RecordError` where a file cannot be trusted; with `refused`, that person is left out and noted there.
     """
     return read_export(
         path, "clarity", lambda file, clock: read_file(file, clock, day_first), zone=zone, patient=patient, refused=refused
@@ -69,16 +71,18 @@ def is_header(fields: Sequence[str]) -> bool:
     return any(name.startswith(TIME) for name in names) and KIND in names
 
 
+def wanted(place: int, name: str) -> bool:
+    return name.startswith(COLUMNS)
+
+
 def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
-    [block, *others] = read_blocks(file, is_header, "Clarity's columns Timestamp and Event Type")
+    [block, *others] = read_blocks(file, is_header, "Clarity's columns Timestamp and Event Type", keep=wanted)
     if others:
-        raise RecordError("a second header", file=file, row=int(others[0].rows.row[0]) - 1 if len(others[0].rows) else None)
-    column = {
-        name: block.column(name) for name in (TIME, KIND, SUBKIND, DEVICE, GLUCOSE, INSULIN, CARBS, DURATION, TICKS, TRANSMITTER)
-    }
+        raise RecordError("a second header", file=file, row=int(others[0].row[0]) - 1 if len(others[0]) else None)
+    column = {name: block.column(name) for name in COLUMNS}
     if not block.has(column[GLUCOSE]):
         raise RecordError(
-            f"expected a column 'Glucose Value', found {block.rows.header}", file=file, row=1, field="Glucose Value"
+            f"expected a column 'Glucose Value', found {list(block.fields.values())}", file=file, row=1, field="Glucose Value"
         )
     unit = unit_of(block.written(column[GLUCOSE]))
     if unit is None:
@@ -95,31 +99,32 @@ def tell(
     block: Block, column: dict[str, str], zone: str, day_first: bool | None, unit: str, file: Path
 ) -> tuple[Told, Mask, dict[int, str]]:
     """The rows, where `[N]` they have a time, and by row which device showed it."""
-    rows, texts = block.rows, {name: block.texts(written) for name, written in column.items()}
+    texts = {name: block.texts(written) for name, written in column.items()}
     days, clocks = split_stamps(list(texts[TIME]))
     timed = texts[TIME] != ""
     dated = block.written(column[TIME])
-    first = int(rows.row[np.flatnonzero(timed)[0]]) if timed.any() else 1
+    first = int(block.row[np.flatnonzero(timed)[0]]) if timed.any() else 1
     local = local_times(days, clocks, file=file, row=first, field=dated, day_first=day_first)
     told = on_the_transmitters_clock(block, local, texts[TICKS], texts[TRANSMITTER], texts[DEVICE], zone, file)
     told.ignore(~timed, "settings", column[KIND])
 
-    kind = np.array([normal(text) for text in texts[KIND]], dtype=object)
-    name, subkind = column[GLUCOSE], np.array([text.lower() for text in texts[SUBKIND]], dtype=object)
+    kind = each(texts[KIND], normal)
+    name, subkind = column[GLUCOSE], each(texts[SUBKIND], str.lower)
     reading, flag = glucose_values(texts[GLUCOSE], scaled(SENSOR, unit))
     for place, word in enumerate(("low", "high")):  # the word may stand in the subtype alone
         censored = (texts[GLUCOSE] == "") & (subkind == word)
         reading, flag = np.where(censored, scaled(SENSOR, unit)[place], reading), np.where(censored, word, flag)
     sensor, stick = timed & (kind == "egv"), timed & np.isin(kind, STICKS)
     told.tell(sensor & (texts[GLUCOSE] == "") & (flag == ""), "no amount", name)
-    told.add(sensor & ((texts[GLUCOSE] != "") | (flag != "")), "glucose", name, reading, flag=flag)
-    sticks = np.array([f"fingerstick {word}".strip() for word in flag], dtype=object)
+    told.add(sensor & (texts[GLUCOSE] != ""), "glucose", name, reading, flag=flag)
+    told.add(sensor & (texts[GLUCOSE] == "") & (flag != ""), "glucose", column[SUBKIND], reading, flag=flag)
+    sticks = each(flag, lambda word: f"fingerstick {word}".strip())
     told.tell(stick & (texts[GLUCOSE] == ""), "no amount", name)
     told.add(stick & (texts[GLUCOSE] != ""), "glucose", name, reading, flag=sticks)
 
     entries(told, timed, kind, subkind, texts, column)
     told.ignore(timed & (kind != ""), "event of no channel", column[KIND])
-    shown = dict(zip(rows.row[sensor].tolist(), texts[DEVICE][sensor], strict=True))
+    shown = dict(zip(block.row[sensor].tolist(), texts[DEVICE][sensor], strict=True))
     return told, timed, shown
 
 
@@ -131,8 +136,8 @@ def entries(
     name = column[INSULIN]
     told.tell(insulin & (texts[INSULIN] == ""), "no amount", name)
     insulin &= texts[INSULIN] != ""
-    fast = np.array(["fast" in text or "rapid" in text for text in subkind], dtype=bool)
-    slow = np.array(["long" in text for text in subkind], dtype=bool)
+    fast = where(subkind, lambda text: "fast" in text or "rapid" in text)
+    slow = where(subkind, lambda text: "long" in text)
     told.dose(insulin & fast & ~slow, "bolus", name, units)
     told.dose(insulin & slow & ~fast, "long_acting", name, units)
     unknown = insulin & (fast == slow)
@@ -146,7 +151,7 @@ def entries(
     moved, minutes = timed & (kind == "exercise"), minutes_of(list(texts[DURATION]))
     name = column[DURATION]
     told.tell(moved & ~(minutes > 0), "no amount", name)
-    met = np.array([INTENSITY[EXERCISE.get(text, "moderate")] for text in subkind], dtype=float)
+    met = each(subkind, lambda text: INTENSITY[EXERCISE.get(text, "moderate")]).astype(float)
     told.add(moved & (minutes > 0), "activity", name, met, duration=minutes)
 
 
@@ -172,11 +177,11 @@ def on_the_transmitters_clock(
     early, late, _ = passes(local, zone, file=file)
     seconds, known = numbers(list(ticks), decimal_comma=True), local.notna().to_numpy(dtype=bool)
     usable = ~np.isnan(seconds) & known
-    first, second = (each.astype("int64").to_numpy() / 1e9 for each in (early, late))
+    first, second = (utc.astype("int64").to_numpy() / 1e9 for utc in (early, late))
     clock, moved = utc.astype("int64").to_numpy() / 1e9, np.zeros(len(local))
     code = pd.factorize(transmitter)[0]
-    for each in np.unique(code[usable]):
-        mine = np.flatnonzero(usable & (code == each))
+    for one in np.unique(code[usable]):
+        mine = np.flatnonzero(usable & (code == one))
         sure = mine[first[mine] == second[mine]]
         if not len(sure):
             continue
@@ -185,8 +190,8 @@ def on_the_transmitters_clock(
         clock[mine] = np.where(other, second[mine], first[mine])
         unsure[mine] = False
         moved[mine] = np.round((clock[mine] - seconds[mine] - start) / TRAVEL) * TRAVEL
-    for each in pd.unique(device[usable]):
-        between(np.flatnonzero(known & (device == each)), usable, first, second, clock, moved, unsure)
+    for shown in pd.unique(device[usable]):
+        between(np.flatnonzero(known & (device == shown)), usable, first, second, clock, moved, unsure)
     away = np.abs(moved) >= TRAVEL
     stamps = pd.Series(pd.to_datetime(np.where(known, (clock - moved) * 1e9, np.nan), utc=True)).astype("datetime64[ns, UTC]")
     told = Told(block, stamps, skipped & ~away, unsure)
@@ -203,8 +208,8 @@ def on_the_transmitters_clock(
 def between(
     mine: np.ndarray, usable: Mask, first: np.ndarray, second: np.ndarray, clock: np.ndarray, moved: np.ndarray, unsure: Mask
 ) -> None:
-    """Puts a device's rows `mine` that have no seconds of their own between the readings before and after them in the file: on the
-    clock of one of these, and in the pass of an hour that came twice, that lies there."""
+    """Puts a device's rows `mine` that have no seconds of their own between the readings before and after them in the file: on
+    the clock of one of these, and in the pass of an hour that came twice, that lies there."""
     ask = mine[~usable[mine]]
     have = mine[usable[mine]]
     if not len(ask) or not len(have):

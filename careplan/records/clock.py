@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 
 def split_stamps(stamps: Sequence[str]) -> tuple[list[str], list[str]]:
     """Dates `[N]` and times of day `[N]` of stamps such as "2024-03-31T01:50:00" or "6/2/20 8:02 PM"."""
-    parts = [stamp.partition("T" if "T" in stamp else " ") for stamp in stamps]
+    parts = [stamp.partition("T" if stamp[10:11] == "T" else " ") for stamp in stamps]
     return [part[0] for part in parts], [part[2] for part in parts]
 
 
@@ -35,13 +35,14 @@ def local_times(
     field: str,
     day_first: bool | None = None,
     stamped: str = "",
+    usual: bool | None = None,
 ) -> pd.Series:
     """`[N]` naive times from dates `[N]` and times of day `[N]`; NaT where there is none, or no such day or hour.
 
     The order of a date's parts is read from the whole column: a year first is year, month, day; elsewhere a first part above 12
     makes it day first, a second above 12 month first. Where no date tells, `stamped` does, the text that says when the file was
-    written (its own parts, or else no date may lie after it), then `day_first`, then the one order under which the column never
-    steps back. Where none of them tells, `RecordError` (row and field: for it).
+    written (its own parts, or else no date may lie after it), then `day_first`, then the one order under which the column runs
+    one way through time, then `usual`. Where none of them tells, `RecordError` (row and field: for it).
     """
     code, texts = pd.factorize(np.asarray(days, dtype=object))
     parts = day_parts([str(text) for text in texts])
@@ -57,7 +58,8 @@ def local_times(
         elif first.any() or second.any():
             day_first = bool(first.any())
         else:
-            day_first = order_of(parts, code, seconds, day_first, stamped)
+            found = order_of(parts, code, seconds, day_first, stamped)
+            day_first = usual if found is None else found
             if day_first is None:
                 problem = (
                     f"dates such as {texts[np.flatnonzero(short)[0]]!r} may be day first or month first, and nothing tells which"
@@ -85,8 +87,11 @@ def order_of(
         return late[False]
     if day_first is not None:
         return day_first
-    rising = {order: bool(times[order].dropna().is_monotonic_increasing) for order in (True, False)}
-    return rising[True] if rising[True] != rising[False] else None
+    one_way = {
+        order: bool(each.dropna().is_monotonic_increasing or each.dropna().is_monotonic_decreasing)
+        for order, each in times.items()
+    }
+    return one_way[True] if one_way[True] != one_way[False] else None
 
 
 def day_parts(texts: Sequence[str]) -> NDArray[np.int64]:
@@ -154,11 +159,12 @@ def passes(local: pd.Series, zone: str, *, file: object) -> tuple[pd.Series, pd.
 
 
 def to_utc(local: pd.Series, zone: str, *, file: object, log: Sequence[object] | None = None) -> tuple[pd.Series, Mask, Mask]:
-    """Local times `[N]` to UTC, where `[N]` the clock change skipped that time, and where `[N]` it came twice and nothing tells which.
+    """Local times `[N]` to UTC, where `[N]` the clock change skipped that time, and where `[N]` it came twice and nothing tells
+    which.
 
-    A time that comes twice is the first pass until its log steps back, the second from there on. log `[N]`: which log a row belongs
-    to (a device, a kind of row); each runs either way through time. In a log that runs neither way, or does not step back, such a
-    time is taken as the first pass, and said to be unsure.
+    A time that comes twice is the first pass until its log steps back, the second from there on. log `[N]`: which log a row
+    belongs to (a device, a kind of row); each runs either way through time. In a log that runs neither way, or does not step
+    back, such a time is taken as the first pass, and said to be unsure.
     """
     first, second, skipped = passes(local, zone, file=file)
     twice = (first != second).to_numpy(dtype=bool) & local.notna().to_numpy(dtype=bool)

@@ -1,7 +1,7 @@
 """What device exports share: rows that become events or are told, and files that are one person's.
 
-Every row of a file ends as an event, as a `Correction`, or among the rows of a named kind that say nothing of any channel; those are
-one `Correction` a kind, with how many there are in `PatientRecord.ignored`.
+Every row of a file ends as an event, as a `Correction`, or among the rows of a named kind that say nothing of any channel;
+those are one `Correction` a kind, with how many there are in `PatientRecord.ignored`.
 """
 
 import re
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from careplan.records.blocks import Block
 from careplan.records.clock import to_utc
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused, refusing
+from careplan.records.settings import Settings
 from careplan.records.sheet import (
     CELLS,
     Sheet,
@@ -28,7 +29,7 @@ from careplan.records.sheet import (
     one_stream,
 )
 from careplan.records.text import Source, beyond, check_zone, find_files, numbers
-from careplan.therapies.glucose.declaration import MG_PER_MMOL, Regimen
+from careplan.records.units import MG_PER_MMOL
 
 Mask = NDArray[np.bool_]
 Array = NDArray[np.float64]
@@ -46,13 +47,14 @@ class Told:
     """
 
     def __init__(self, block: Block, time: pd.Series, skipped: Mask | None = None, unsure: Mask | None = None) -> None:
-        self.block, self.rows, self.time = block, block.rows, time.reset_index(drop=True)
-        nowhere = np.zeros(len(self.rows), dtype=bool)
+        self.block, self.time = block, time.reset_index(drop=True)
+        nowhere = np.zeros(len(block), dtype=bool)
         self.skipped, self.unsure = nowhere if skipped is None else skipped, nowhere if unsure is None else unsure
         self.used = nowhere.copy()
         self.parts: list[pd.DataFrame] = []
         self.corrections = [
-            Correction("dropped", "long row", self.rows.name, line, "", "more fields than the header") for line in block.long
+            Correction("dropped", "long row", self.block.file.name, line, "", "more fields than the header")
+            for line in block.long
         ]
         self.ignored: Counter[str] = Counter()
 
@@ -72,15 +74,15 @@ class Told:
         if not len(index):
             return
         self.used[index] = True
-        length = len(self.rows)
+        length = len(self.block)
         self.parts.append(
             pd.DataFrame(
                 {
-                    "file": self.rows.name,
-                    "row": self.rows.row[index],
+                    "file": self.block.file.name,
+                    "row": self.block.row[index],
                     "field": self.block.written(name),
                     "raw": self.block.texts(name)[index],
-                    "time": (self.time if time is None else time.reset_index(drop=True)).iloc[index].to_numpy(),
+                    "time": (self.time if time is None else time).iloc[index].reset_index(drop=True),
                     "channel": channel,
                     "value": np.broadcast_to(np.asarray(value, dtype=float), (length,))[index],
                     "duration": np.broadcast_to(np.asarray(duration, dtype=float), (length,))[index],
@@ -88,6 +90,10 @@ class Told:
                 }
             )
         )
+
+    def take(self, where: Mask) -> None:
+        """Rows in `where` `[N]` that are accounted for elsewhere."""
+        self.used |= where
 
     def dose(self, where: Mask, channel: str, name: str, value: Array, **rest: object) -> None:
         """Impulses of the rows in `where` `[N]`; those of 0 are no dose (rule "nothing given")."""
@@ -98,7 +104,8 @@ class Told:
     def tell(
         self, where: Mask, rule: str, name: str, detail: str | Callable[[int], str] = "", *, action: str = "dropped"
     ) -> None:
-        """A correction for each of the rows in `where` `[N]`; detail: a text, or one from the row's index; else what is written."""
+        """A correction for each of the rows in `where` `[N]`; detail: a text, or one from the row's index; else what is
+        written."""
         texts = self.block.texts(name)
         for index in np.flatnonzero(where):
             said = detail(int(index)) if callable(detail) else detail or repr(texts[index])
@@ -107,8 +114,8 @@ class Told:
                 Correction(
                     "changed" if action == "changed" else "dropped",
                     rule,
-                    self.rows.name,
-                    int(self.rows.row[index]),
+                    self.block.file.name,
+                    int(self.block.row[index]),
                     written,
                     said,
                 )
@@ -126,7 +133,7 @@ class Told:
         count = f"{len(rest):,} row{'s' if len(rest) > 1 else ''} of no channel"
         detail = f"{count}, the first {first!r}" if first else count
         self.corrections.append(
-            Correction("dropped", kind, self.rows.name, int(self.rows.row[rest[0]]), self.block.written(name), detail)
+            Correction("dropped", kind, self.block.file.name, int(self.block.row[rest[0]]), self.block.written(name), detail)
         )
 
     def sheet(self) -> Sheet:
@@ -135,9 +142,9 @@ class Told:
             (self.skipped, "skipped hour", "no such time that night: read on the clock before the change"),
             (self.unsure, "repeated hour", "the time came twice that night: taken as the first"),
         ):
-            gave = np.isin(self.rows.row, np.concatenate([part["row"] for part in self.parts])) if self.parts else mask & False
+            gave = np.isin(self.block.row, np.concatenate([part["row"] for part in self.parts])) if self.parts else mask & False
             self.tell(mask & gave, rule, "", detail, action="changed")
-        self.ignore(np.ones(len(self.rows), dtype=bool), "nothing in it", "")
+        self.ignore(np.ones(len(self.block), dtype=bool), "nothing in it", "")
         cells = pd.concat(self.parts, ignore_index=True) if self.parts else pd.DataFrame(columns=list(CELLS))
         cells["time"] = pd.to_datetime(cells["time"], utc=True).astype("datetime64[ns, UTC]")
         return Sheet(cells.astype({"value": float, "duration": float}), self.corrections)
@@ -198,20 +205,22 @@ class Part:
     sheet: Sheet
     rows_read: int
     person: str = ""  # as the file states it; empty where it does not
+    name: str = ""  # what to call them; empty: by the file
     ignored: Counter[str] = field(default_factory=Counter)
-    regimen: Regimen | None = None
+    regimen: Settings | None = None
     weight: float | None = None
 
 
-def part_of(file: Path, told: Iterable[Told], unit: str, *, person: str = "", regimen: Regimen | None = None) -> Part:
+def part_of(file: Path, told: Iterable[Told], unit: str, *, person: str = "", regimen: Settings | None = None) -> Part:
     """The part of a file from the rows of its blocks; `unit` is the one of its glucose."""
     every = list(told)
     sheets = [each.sheet() for each in every]
     cells = pd.concat([sheet.cells for sheet in sheets], ignore_index=True)
     sheet = Sheet(cells, [correction for each in sheets for correction in each.corrections])
-    glucose_unit(sheet, unit)
-    count = sum(len(each.rows) + len(each.block.long) for each in every)
-    return Part(file, sheet, count, person, sum((each.ignored for each in every), Counter()), regimen)
+    if len(cells):
+        glucose_unit(sheet, unit)
+    count = sum(len(each.block) + len(each.block.long) for each in every)
+    return Part(file, sheet, count, person, ignored=sum((each.ignored for each in every), Counter()), regimen=regimen)
 
 
 def read_export(
@@ -224,7 +233,8 @@ def read_export(
     patient: str | None,
     refused: Refused | None,
 ) -> list[PatientRecord]:
-    """One record a person, from the files of one format. `read_file` is given a file and the clock's zone (UTC where none is known).
+    """One record a person, from the files of one format. `read_file` is given a file and the clock's zone (UTC where none is
+    known).
 
     Files that state the same person are that person's; others are one person each, named by the file. With `patient`, all are
     that person's. Raises `RecordError`; with `refused`, a person whose files cannot be trusted is left out and noted there.
@@ -243,7 +253,7 @@ def read_export(
         people = {patient: [part for parts in people.values() for part in parts]}
     records = []
     for parts in people.values():
-        name = patient or patient_name(format, parts[0].file)
+        name = patient or parts[0].name or patient_name(format, parts[0].file)
         if name not in (refused or ()):
             with refusing(refused, name):
                 records.append(record_of(name, parts, zone))

@@ -9,11 +9,12 @@ from urllib.parse import urljoin, urlsplit
 from careplan.records.events import Correction, RecordError
 from careplan.records.fhir_codes import CONTROL, EATEN, GLUCOSE, WEIGHED
 from careplan.records.text import Source, find_files, read_text
-from careplan.records.web import Answer, Web, base_of, parse_json
+from careplan.records.web import Answer, Bounds, Web, base_of, parse_json
 
 Resource = dict[str, Any]
 PAGE = 1000  # resources a request
 PAGES = 5000
+BOUNDS = Bounds()  # a page of a thousand readings takes some 0.7 MiB
 OPTIONAL = ("MedicationAdministration", "MedicationStatement")  # which many servers do not offer
 ABSENT = (400, 403, 404, 405, 410, 501)
 
@@ -141,7 +142,7 @@ def next_link(bundle: Resource) -> str | None:
     return None
 
 
-def download(address: str, token: str | None = None, *, web: Web | None = None) -> Sources:
+def download(address: str, token: str | None = None) -> Sources:
     """What a server holds, page by page: of one patient (".../Patient/123"), of one search (".../Observation?patient=123"), or of
     everyone (its base address). Raises `RecordError` where it cannot be reached, refuses, or leads to another host.
 
@@ -149,17 +150,17 @@ def download(address: str, token: str | None = None, *, web: Web | None = None) 
     """
     base, patient, search = split(address)
     found = Sources(base)
-    with web or Web(base, bearer=token) as open_web:
+    with Web(base, bearer=token, bounds=BOUNDS) as web:
         if search is not None:
-            take_pages(found, open_web, search, {})
+            take_pages(found, web, search, {})
             return found
         whom = {"patient": patient} if patient else {}
-        take_pages(found, open_web, f"Patient/{patient}" if patient else "Patient", {} if patient else {"_count": str(PAGE)})
+        take_pages(found, web, f"Patient/{patient}" if patient else "Patient", {} if patient else {"_count": str(PAGE)})
         codes = [f"{system}|{code}" for system, code in (*GLUCOSE, *EATEN, *WEIGHED, CONTROL) if system != "MDC"]
         codes += [f"urn:iso:std:iso:11073:10101|{code}" for system, code in (*GLUCOSE, *EATEN, CONTROL) if system == "MDC"]
-        take_pages(found, open_web, "Observation", {**whom, "code": ",".join(codes), "_count": str(PAGE)})
+        take_pages(found, web, "Observation", {**whom, "code": ",".join(codes), "_count": str(PAGE)})
         for kind in OPTIONAL:
-            take_pages(found, open_web, kind, {**whom, "_include": f"{kind}:medication", "_count": str(PAGE)}, optional=True)
+            take_pages(found, web, kind, {**whom, "_include": f"{kind}:medication", "_count": str(PAGE)}, optional=True)
     return found
 
 

@@ -1,7 +1,7 @@
 """LibreView's CSV export: one file a person, with headers in the account's language and columns always in one order.
 
-A line that says when the file was written, perhaps a line with the patient (LibreView Pro), then the header. The clock is the device's
-wall clock, without a zone; dates, the hour and the decimal mark are written as the account has them.
+A line that says when the file was written, perhaps a line with the patient (LibreView Pro), then the header. The clock is the
+device's wall clock, without a zone; dates, the hour and the decimal mark are written as the account has them.
 """
 
 from collections.abc import Sequence
@@ -10,10 +10,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from careplan.records.blocks import Block, read_blocks
+from careplan.records.blocks import Block, each, read_blocks, where
 from careplan.records.clock import local_times, split_stamps
 from careplan.records.events import PatientRecord, RecordError, Refused
-from careplan.records.export import Part, Told, clocked, drop_second_device, glucose_values, part_of, read_export, scaled, unit_of
+from careplan.records.export import (
+    Mask,
+    Part,
+    Told,
+    clocked,
+    drop_second_device,
+    glucose_values,
+    part_of,
+    read_export,
+    scaled,
+    unit_of,
+)
 from careplan.records.sheet import Sheet
 from careplan.records.text import Source, normal, numbers
 
@@ -85,13 +96,11 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
         raise RecordError("a second header", file=file)
     block = blocks[0]
     names = block.names
-    texts = [
-        block.texts(names[place]) if place < len(names) else np.full(len(block.rows), "", dtype=object) for place in range(19)
-    ]
-    if not len(block.rows):
+    texts = [block.texts(names[place]) if place < len(names) else np.full(len(block), "", dtype=object) for place in range(19)]
+    if not len(block):
         raise RecordError("a header and no row", file=file)
     days, clocks = split_stamps(list(texts[TIME]))
-    first = int(block.rows.row[0])
+    first = int(block.row[0])
     stamped = next((field for line in block.above for field in line if any(sign.isdigit() for sign in field)), "")
     local = local_times(days, clocks, file=file, row=first, field=names[TIME], day_first=day_first, stamped=stamped.strip())
     log = [f"{serial}|{kind}" for serial, kind in zip(texts[SERIAL], texts[TYPE], strict=True)]
@@ -99,23 +108,24 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
     unit = tell(told, names, texts, file)
     part = part_of(file, [told], unit, person=person_of(block))
     flag_limits(part.sheet)
-    scans = set(block.rows.row[texts[TYPE] == "1"].tolist())
-    one_sensor(part.sheet, dict(zip(block.rows.row.tolist(), texts[SERIAL], strict=True)), scans)
+    scans = set(block.row[texts[TYPE] == "1"].tolist())
+    one_sensor(part.sheet, dict(zip(block.row.tolist(), texts[SERIAL], strict=True)), scans)
     return part
 
 
 def tell(told: Told, names: list[str], texts: list[np.ndarray], file: Path) -> str:
     """Every row by its record type; returns the unit of glucose."""
     kind = numbers(list(texts[TYPE]))
+    kind[shifted(told, kind, texts, names, file)] = np.nan
     unit = unit_of(told.block.written(names[HISTORIC])) or unit_by_size(texts)
     for number, place in KINDS.items():
         mine = kind == number
         limits = scaled(STRIP_LIMITS if number == 2 else LIMITS, unit)
         value, flag = glucose_values(texts[place], limits)
         if number == 2:
-            flag = np.array([f"fingerstick {word}".strip() for word in flag], dtype=object)
+            flag = each(flag, lambda word: f"fingerstick {word}".strip())
         if number == 1:
-            viewed = mine & np.array(["libre 3" in text.lower() for text in texts[DEVICE]], dtype=bool)
+            viewed = mine & where(texts[DEVICE], lambda text: "libre 3" in text.lower())
             told.tell(viewed, "scan of Libre 3", names[place], lambda index: f"a view of the history: {texts[SCAN][index]!r}")
             mine &= ~viewed
         told.tell(mine & (texts[place] == ""), "no amount", names[place])
@@ -138,11 +148,24 @@ def tell(told: Told, names: list[str], texts: list[np.ndarray], file: Path) -> s
     told.tell(np.isin(kind, (4, 5)) & ~told.used, "no amount", names[TYPE])
     told.ignore(kind == 6, "note", names[NOTES])
     known = np.isin(kind, range(7))
-    told.tell(~known, "unknown record type", names[TYPE])
+    told.tell(~known & ~told.used, "unknown record type", names[TYPE])
     if (~known).sum() > max(2, 0.2 * len(known)):
-        row = int(told.rows.row[np.flatnonzero(~known)[0]])
+        row = int(told.block.row[np.flatnonzero(~known)[0]])
         raise RecordError("expected a record type from 0 to 6", file=file, row=row, field=told.block.written(names[TYPE]))
     return unit
+
+
+def shifted(told: Told, kind: np.ndarray, texts: list[np.ndarray], names: list[str], file: Path) -> Mask:
+    """Rule "shifted row": `[N]` a reading that fills another kind's column too, as by a decimal comma between commas."""
+    found = np.zeros(len(kind), dtype=bool)
+    for number, own in {**KINDS, 3: KETONE}.items():
+        others = [texts[place] != "" for place in range(HISTORIC, COLUMNS) if place not in (own, NOTES)]
+        found |= (kind == number) & np.any(others, axis=0)
+    told.tell(found, "shifted row", names[TYPE], "a reading fills the column of another kind too")
+    if found.sum() > max(1, 0.05 * len(kind)):
+        row = int(told.block.row[np.flatnonzero(found)[0]])
+        raise RecordError("readings fill columns of other kinds (a decimal comma between commas?)", file=file, row=row)
+    return found
 
 
 def unit_by_size(texts: list[np.ndarray]) -> str:
@@ -169,11 +192,13 @@ def flag_limits(sheet: Sheet) -> None:
     high = open_ & (value >= LIMITS[1])
     for mask, word in ((low, "low"), (high, "high")):
         cells.loc[mask, "flag"] = (flag[mask] + " " + word).str.strip()
+    absurd = low & (value < STRIP_LIMITS[0])
+    cells.loc[absurd, "value"] = np.where(stick, STRIP_LIMITS[0], LIMITS[0])[absurd]
 
 
 def one_sensor(sheet: Sheet, serial: dict[int, str], scans: set[int]) -> None:
-    """Rule "scan repeats history": a scan within 7.5 min of a reading of the history shows the same sensor, and counts only where the
-    history has a gap. Rule "two devices": the history that a phone and a reader both kept counts once."""
+    """Rule "scan repeats history": a scan within 7.5 min of a reading of the history shows the same sensor, and counts only
+    where the history has a gap. Rule "two devices": the history that a phone and a reader both kept counts once."""
     cells = sheet.cells
     scan = cells["row"].isin(scans).to_numpy(dtype=bool) & sheet.of("glucose")
     stick = cells["flag"].str.contains("fingerstick").to_numpy(dtype=bool)
@@ -186,6 +211,6 @@ def one_sensor(sheet: Sheet, serial: dict[int, str], scans: set[int]) -> None:
     again[found["place"][found["near"].notna()]] = True
     sheet.drop(again, "scan repeats history")
     times = sheet.cells["time"][sheet.of("glucose")].sort_values()
-    every_5 = times.diff().median() < pd.Timedelta(minutes=8)
+    every_5 = bool((times.diff().dt.total_seconds().median() or 0.0) < 8 * 60.0)
     close = pd.Timedelta(minutes=2.5) if every_5 else NEAR
     drop_second_device(sheet, sheet.cells["row"].map(serial).fillna(""), within=close)

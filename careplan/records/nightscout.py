@@ -1,7 +1,7 @@
 """Nightscout: glucose from entries, doses and meals from treatments, basal from profiles and temporary rates.
 
 Glucose is in mg/dL in the entries whatever the site shows; treatments are in U, g and minutes; all times carry an offset.
-`docs/records.md` has the rules.
+`docs/reference/nightscout.md` has the rules.
 """
 
 import re
@@ -15,9 +15,9 @@ import pandas as pd
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused, refusing
 from careplan.records.nightscout_api import download
 from careplan.records.nightscout_basal import basal_cells, timeline_of
-from careplan.records.nightscout_documents import Account, Site, find_sites, site_name, site_of
+from careplan.records.nightscout_documents import Account, Placed, Site, find_sites, site_name, site_of
 from careplan.records.nightscout_entries import censored, entry_cells, error_codes, two_uploaders
-from careplan.records.nightscout_profiles import Profile, profiles_of
+from careplan.records.nightscout_profiles import Profile, carried_profile, profiles_of
 from careplan.records.nightscout_treatments import basal_treatments, current, treatment_cells
 from careplan.records.sheet import Sheet, check_dates, check_ranges, drop_duplicates, drop_unreadable, glucose_unit, one_stream
 from careplan.records.text import Source, check_zone
@@ -89,11 +89,15 @@ def read_site(site: Site, zone: str | None, patient: str, since: pd.Timestamp | 
     profiles = profiles_of(site.profiles, account)
     treatments = current(site.treatments, account)
     units = str(profiles[-1].settings.get("units") or "") if profiles else ""
-    parts = [entry_cells(*site.entries.pop(), account) for _ in range(len(site.entries))][::-1]
-    cells = pd.concat([*parts, treatment_cells(treatments, units, account)], ignore_index=True)
-    texts = {name: cells[name].fillna("") if name in cells else "" for name in ("product", "device")}
-    sheet = Sheet(cells.assign(**texts), account.corrections)
-    clock = patient_zone(site, profiles, zone, sheet)
+    doses = treatment_cells(treatments, units, account)
+    parts = [entry_cells(site.entries.pop(), account) for _ in range(len(site.entries))]
+    cells = pd.concat([*reversed(parts), doses], ignore_index=True)
+    del parts, doses
+    for name in ("product", "device"):
+        cells[name] = cells[name].fillna("").astype(object) if name in cells else ""
+    sheet = Sheet(cells, account.corrections)
+    del cells
+    clock = patient_zone(site, profiles, treatments, zone, sheet)
     clean(sheet)
     timeline = timeline_of(profiles, *basal_treatments(treatments, account), account)
     basal = basal_cells(timeline, sheet.cells["time"], clock, account)
@@ -134,12 +138,17 @@ def only_since(sheet: Sheet, since: pd.Timestamp, account: Account) -> None:
     sheet.cells = cells[newer].reset_index(drop=True)
 
 
-def patient_zone(site: Site, profiles: list[Profile], zone: str | None, sheet: Sheet) -> str:
-    """The zone given, or the latest profile's. Rule "no time zone": UTC where neither is there or known."""
+def patient_zone(site: Site, profiles: list[Profile], treatments: list[Placed], zone: str | None, sheet: Sheet) -> str:
+    """The zone given, or the latest profile's, or, where there is no profile, that of the last one a switch carries.
+
+    A profile is believed first: AndroidAPS may write its neighbour in the list of zones into a switch. Rule "no time zone": UTC
+    where none is there or known.
+    """
     if zone is not None:
         return zone
-    for profile in reversed(profiles):
-        if name := known_zone(str(profile.settings.get("timezone", ""))):
+    switches = (carried_profile(placed.document) or {} for placed in reversed(treatments) if "profileJson" in placed.document)
+    for settings in (*(profile.settings for profile in reversed(profiles)), *switches):
+        if name := known_zone(str(settings.get("timezone", ""))):
             return name
     file = site.files[0] if site.files else site.source
     sheet.corrections.append(Correction("changed", "no time zone", file, 1, "timezone", "the patient's clock is taken to be UTC"))

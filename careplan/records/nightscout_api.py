@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pandas as pd
@@ -28,12 +28,14 @@ def download(
 ) -> Site:
     """All entries, treatments and profiles of a site, newest first in pages. Errors never show the token.
 
-    token: a Nightscout access token (`name-0123456789abcdef`), or the site's API secret, sent hashed; over https only, except on
-    this machine. since: only entries from then on, treatments from a day before, and the settings that were in force. Raises
-    `RecordError` where the site cannot be reached, refuses, moves elsewhere, or sends more than `BOUNDS` in one answer.
+    token: a Nightscout access token (`name-0123456789abcdef`), or the site's API secret, sent hashed; by default the one in the
+    address. It goes over https only, except on this machine. since: only entries from then on, treatments from a day before, and
+    the settings that were in force. Raises `RecordError` where the site cannot be reached, refuses, moves elsewhere, or sends
+    more than `BOUNDS` in one answer.
     """
     with Web(url, bounds=BOUNDS, client=client) as web:
         host = urlsplit(web.base).hostname or ""
+        token = token or next(iter(parse_qs(urlsplit(url).query).get("token", [])), None)
         if token and web.base.startswith("http:") and host not in LOOPBACK:
             raise RecordError("a token is sent over https only", file=web.base)
         ask = Asker(web, token)

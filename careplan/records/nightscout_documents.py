@@ -7,6 +7,7 @@ Read are a list of documents or one, a full export with a key for each collectio
 import json
 import re
 import sys
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -43,6 +44,21 @@ class Placed(NamedTuple):
     document: Document
 
 
+@dataclass(frozen=True, eq=False)
+class Entries:
+    """The entries of one file as columns `[N]` of `ENTRY_FIELDS`, those that any of them has; None where one has it not."""
+
+    file: str
+    rows: Sequence[int]
+    columns: dict[str, list[Any]]
+
+    def column(self, name: str) -> list[Any]:
+        return self.columns.get(name) or [None] * len(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
 @dataclass(eq=False)
 class Account:
     """What became of documents that gave no cell: a correction each, or a kind that says nothing of any channel."""
@@ -77,11 +93,11 @@ class Account:
 
 @dataclass(eq=False)
 class Site:
-    """One patient's documents as Nightscout keeps them. entries: by file, as there are many; the others in one list a kind."""
+    """One patient's documents as Nightscout keeps them: entries, of which there are many, as columns; the others as they are."""
 
     name: str
     source: str  # the file, folder or address
-    entries: list[tuple[str, Sequence[int], list[Document]]] = field(default_factory=list)
+    entries: list[Entries] = field(default_factory=list)
     treatments: list[Placed] = field(default_factory=list)
     profiles: list[Placed] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
@@ -91,7 +107,7 @@ class Site:
     def add(self, file: str, documents: Sequence[object], collection: str = "") -> None:
         """Takes the documents of one list, whose rows count from 1; `collection` is its name, where the source gives one."""
         entries: list[Document] = []
-        rows: list[int] = []
+        rows = array("q")
         for row, document in enumerate(documents, start=1):
             if not isinstance(document, dict):
                 self.account.leave_out("not a document", file, row, repr(document)[:60])
@@ -107,7 +123,8 @@ class Site:
             else:
                 self.account.leave_out(kind, file, row, "with " + ", ".join(sorted(document)[:8]))
         if entries:
-            self.entries.append((file, rows, entries))
+            names = {name for entry in entries for name in entry} & set(ENTRY_FIELDS)
+            self.entries.append(Entries(file, rows, {name: [entry.get(name) for entry in entries] for name in names}))
         self.rows_read += len(documents)
 
     @property

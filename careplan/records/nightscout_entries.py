@@ -1,17 +1,18 @@
 """Nightscout's entries: a sensor's readings, finger sticks, calibrations and error codes, a column at a time."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from careplan.records.events import flagged
-from careplan.records.nightscout_documents import Account, Document, Placed
+from careplan.records.events import flagged, join_flags
+from careplan.records.nightscout_documents import Account, Entries, Placed
 from careplan.records.nightscout_values import denied, moments, numbers_of
 from careplan.records.sheet import Sheet
 from careplan.records.text import beyond
-from careplan.therapies.glucose.declaration import MG_PER_MMOL
+from careplan.records.units import MG_PER_MMOL
 
 SENSOR = (40.0, 400.0)  # mg/dL: what "Low" and "High" mean where they state no limit
 ERROR_CODES = 12.0  # mg/dL: Dexcom's error codes stand where a reading would, 0 to 12
@@ -22,50 +23,64 @@ SAME, CLOSE = 2.0, pd.Timedelta(seconds=150)  # mg/dL, and how far apart two upl
 STAMPS = ("date", "mills", "dateString", "sysTime")
 
 
-def entry_cells(file: str, rows: Sequence[int], entries: Sequence[Document], account: Account) -> pd.DataFrame:
+def entry_cells(entries: Entries, account: Account) -> pd.DataFrame:
     """Cells of one file's entries (`CELLS` and `device`), with what gives none on the account.
 
     `sgv` (or `mgdl`, where the site answers with its own data) is a sensor's reading, `mbg` a finger stick.
     """
-    types = [str(entry.get("type", "")) for entry in entries]
-    sensor = [entry.get("sgv", entry.get("mgdl")) for entry in entries]
-    meter = [entry.get("mbg") for entry in entries]
-    keep = np.ones(len(entries), dtype=bool)
-    stick = np.zeros(len(entries), dtype=bool)
-    for index, (kind, entry) in enumerate(zip(types, entries, strict=True)):
-        if "isValid" in entry and denied(entry["isValid"]):
-            account.drop("deleted", Placed(file, rows[index], entry), "isValid", f"{kind or 'entry'} marked as deleted")
-        elif kind == "mbg" or (kind != "sgv" and sensor[index] is None and meter[index] is not None):
-            stick[index] = True
-            continue
-        elif kind == "sgv" or sensor[index] is not None:
-            continue
-        else:
-            account.ignore(
-                {"cal": "calibration", "rawbg": "raw signal", "": "entry without a reading"}.get(kind, f"entry {kind}")
-            )
-        keep[index] = False
-
-    kept = np.flatnonzero(keep).tolist()
-    raw = [meter[index] if stick[index] and meter[index] is not None else sensor[index] for index in kept]
+    raw, stick, keep = told_apart(entries, account)
     value, flag = readings(raw)
-    units = [entries[index].get("units") for index in kept]
-    mmol = np.array([isinstance(unit, str) and unit.lower().startswith("mmol") for unit in units], dtype=bool) & (value < MMOL)
-    sticks = stick[kept]
-    return pd.DataFrame(
+    mmol = [isinstance(unit, str) and unit.lower().startswith("mmol") for unit in entries.columns.get("units", ())]
+    if any(mmol):
+        value = np.where(np.array(mmol) & (value < MMOL), value * MG_PER_MMOL, value)
+    for index in np.flatnonzero(stick).tolist():
+        flag[index] = join_flags(flag[index], "fingerstick")
+    cells = pd.DataFrame(
         {
-            "file": file,
-            "row": np.asarray(rows, dtype=np.int64)[kept],
-            "field": np.where(sticks, "mbg", "sgv").astype(object),
-            "raw": as_written(raw),
-            "time": moments(*([entries[index].get(name) for index in kept] for name in STAMPS)),
-            "channel": "glucose",
-            "value": np.where(mmol, value * MG_PER_MMOL, value),
+            "file": same(entries.file, len(entries)),
+            "row": np.array(entries.rows, dtype=np.int64),
+            "field": pd.Series(np.array(["sgv", "mbg"], dtype=object)[stick.astype(int)], dtype=object),
+            "raw": pd.Series(as_written(raw), dtype=object),
+            "time": moments(*(entries.column(name) for name in STAMPS)),
+            "channel": same("glucose", len(entries)),
+            "value": value,
             "duration": 0.0,
-            "flag": np.where(sticks, np.where(flag == "", "fingerstick", flag + " fingerstick"), flag),
-            "device": [entries[index].get("device") for index in kept],
+            "flag": pd.Series(flag, dtype=object),
+            "device": pd.Series(entries.column("device"), dtype=object),
         }
     )
+    return cells if keep.all() else cells[keep].reset_index(drop=True)
+
+
+def told_apart(entries: Entries, account: Account) -> tuple[list[Any], NDArray[np.bool_], NDArray[np.bool_]]:
+    """`[N]` what each entry measured, whether by a finger stick, and whether it is kept; the others are on the account."""
+    sensor, meter = entries.column("sgv"), entries.column("mbg")
+    if "mgdl" in entries.columns:
+        sensor = [own if own is not None else other for own, other in zip(sensor, entries.column("mgdl"), strict=True)]
+    kinds, valid = entries.column("type"), entries.column("isValid")
+    raw, stick, keep = sensor, np.zeros(len(entries), dtype=bool), np.ones(len(entries), dtype=bool)
+    for index, kind in enumerate(kinds):
+        if valid[index] is not None and denied(valid[index]):
+            place = Placed(entries.file, entries.rows[index], {})
+            account.drop("deleted", place, "isValid", f"{kind or 'entry'} {sensor[index]!r:.20} marked as deleted")
+        elif kind == "sgv" or (sensor[index] is not None and kind != "mbg"):
+            continue
+        elif kind == "mbg" or meter[index] is not None:
+            stick[index] = True
+            if meter[index] is not None:
+                raw = list(raw) if raw is sensor else raw
+                raw[index] = meter[index]
+            continue
+        else:
+            known = {"cal": "calibration", "rawbg": "raw signal", None: "entry without a reading"}
+            account.ignore(known.get(kind, "other entry"))
+        keep[index] = False
+    return raw, stick, keep
+
+
+def same(text: str, length: int) -> pd.Series:
+    """`[N]` one text, held once."""
+    return pd.Series(np.full(length, text, dtype=object), dtype=object)
 
 
 def readings(raw: Sequence[object]) -> tuple[NDArray[np.float64], NDArray[np.object_]]:

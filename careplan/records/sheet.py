@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from careplan.records.channels import DEVICE_CHANNELS, channel_of
 from careplan.records.events import COLUMNS, Action, Correction, PatientRecord, RecordError, events_frame, flagged
 from careplan.records.insulins import WEEKLY
 from careplan.records.text import Rows, beyond, is_missing, numbers
-from careplan.therapies.glucose.declaration import GLUCOSE, MG_PER_MMOL
+from careplan.records.units import MG_PER_MMOL
 from careplan.therapy import Channel
 
 CELLS = ("file", "row", "field", "raw", "time", "channel", "value", "duration", "flag")  # and perhaps "product"
@@ -76,12 +77,25 @@ class Sheet:
 
     def record(self, patient: str, zone: str, *, rows_read: int, files: Iterable[str]) -> PatientRecord:
         """What is left, as a record."""
-        cells = self.cells.sort_values(["time", "channel", "row"], kind="stable", ignore_index=True)
-        origin = cells["file"].astype(str) + ":" + cells["row"].astype(str)
-        product = cells["product"].fillna("") if "product" in cells else ""
-        cells = cells.assign(origin=origin, product=product)
-        events = cells[list(COLUMNS)].astype(COLUMNS) if len(cells) else events_frame()
+        cells = self.cells
+        if cells.empty:
+            return PatientRecord(patient, zone, events_frame(), tuple(self.corrections), rows_read, files=tuple(files))
+        channel = pd.factorize(cells["channel"], sort=True)[0]
+        order = np.lexsort((cells["row"].to_numpy(), channel, cells["time"].dt.tz_localize(None).to_numpy()))
+        columns = {name: shared(cells[name], order) for name in ("channel", "flag", "product") if name in cells}
+        files_of, rows = shared(cells["file"], order), cells["row"].to_numpy()[order].tolist()
+        columns["origin"] = np.array([f"{file}:{row}" for file, row in zip(files_of, rows, strict=True)], dtype=object)
+        columns |= {name: cells[name].to_numpy()[order] for name in ("value", "duration")}
+        columns["time"] = cells["time"].array.take(order)
+        filled = {"product": np.full(len(order), "", dtype=object)} | columns
+        events = pd.DataFrame({name: pd.Series(filled[name], dtype=kind) for name, kind in COLUMNS.items()}, copy=False)
         return PatientRecord(patient, zone, events, tuple(self.corrections), rows_read, files=tuple(files))
+
+
+def shared(texts: pd.Series, order: NDArray[np.int64]) -> NDArray[np.object_]:
+    """`[N]` texts in an order, equal ones as one object; "" where there is none."""
+    codes, values = pd.factorize(texts)
+    return np.array([*values, ""], dtype=object)[codes[order]]
 
 
 def describe(cells: pd.DataFrame) -> list[str]:
@@ -159,7 +173,7 @@ def check_ranges(sheet: Sheet) -> None:
 
     A dose of a weekly insulin may be seven times what a day's dose may be.
     """
-    for channel in GLUCOSE.channels:
+    for channel in DEVICE_CHANNELS:
         mine, bad = sheet.of(channel.name), outside(sheet, channel)
         what = f"{channel.name} outside {channel.low:g} to {channel.high:g} {channel.unit} (wrong unit or column?)"
         refuse_if_common(sheet, bad, what, of=mine)
@@ -170,10 +184,12 @@ def check_ranges(sheet: Sheet) -> None:
 def outside(sheet: Sheet, channel: Channel) -> Mask:
     """`[N]` the cells of a channel whose values are beyond its limits."""
     value = sheet.cells["value"].to_numpy(dtype=float)
-    high = np.full(len(value), float(channel.high))
-    if "product" in sheet.cells:
-        high[sheet.cells["product"].isin(WEEKLY).to_numpy(dtype=bool)] *= 7.0
-    return sheet.of(channel.name) & ~((value >= channel.low) & (value <= high))
+    mine = sheet.of(channel.name)
+    bad = mine & ~((value >= channel.low) & (value <= channel.high))
+    if "product" in sheet.cells and bad.any():
+        weekly = sheet.cells["product"].isin(WEEKLY).to_numpy(dtype=bool)
+        bad &= ~(weekly & (value >= channel.low) & (value <= 7.0 * channel.high))
+    return bad
 
 
 def refuse_if_common(sheet: Sheet, bad: Mask, what: str, *, of: Mask | None = None, field: str | None = None) -> None:
@@ -193,7 +209,7 @@ def milliunits(sheet: Sheet, channel: str = "basal") -> None:
     """
     mine = np.flatnonzero(sheet.of(channel))
     value = sheet.cells["value"].to_numpy(dtype=float)[mine]
-    impossible = value > GLUCOSE.channel(channel).high
+    impossible = value > channel_of(channel).high
     if not impossible.any():
         return
     whole = value == np.round(value)
@@ -245,7 +261,7 @@ def drop_duplicates(sheet: Sheet) -> None:
     """Rule "duplicate": the same value (of one product) in the same channel at one time. Rule "repeated time": a level or a rate
     has one value at a time, the first reading and the last rate. A finger stick repeats no sensor's reading."""
     sheet.drop(repeats(sheet, "value", "duration", *(["product"] if "product" in sheet.cells else [])), "duplicate")
-    for channel in GLUCOSE.channels:
+    for channel in DEVICE_CHANNELS:
         if channel.form != "impulse" and channel.name != "activity":
             keep: Literal["first", "last"] = "first" if channel.form == "level" else "last"
             sheet.drop(sheet.of(channel.name) & repeats(sheet, keep=keep), "repeated time")

@@ -16,13 +16,13 @@ import pandas as pd
 
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused, refusing
 from careplan.records.head import XLS, XLSX
+from careplan.records.settings import Settings
 from careplan.records.sheet import CELLS, Sheet, check_dates, check_ranges, drop_duplicates, drop_unreadable, one_stream
 from careplan.records.text import Source, check_zone, find_files, read_text
 from careplan.records.tidepool_book import book_documents
 from careplan.records.tidepool_documents import READ, Document, Reading, moment, number
-from careplan.records.tidepool_settings import regimen_of
+from careplan.records.tidepool_settings import settings_of
 from careplan.records.web import parse_json
-from careplan.therapies.glucose.declaration import Regimen
 
 TYPES = "cbg|smbg|basal|bolus|wizard|food|insulin|physicalActivity|pumpSettings|cgmSettings|deviceEvent|upload|bloodKetone"
 TYPED = re.compile(rf'"type"\s*:\s*"(?:{TYPES})"')
@@ -39,17 +39,19 @@ def recognise(head: str) -> str | None:
     return f"it is JSON with {kind[0]} and {COMMON.findall(head)[0]}" if kind else None
 
 
-def read_tidepool(path: Source, *, zone: str | None = None, refused: Refused | None = None) -> list[PatientRecord]:
+def read_tidepool(
+    path: Source, *, zone: str | None = None, patient: str | None = None, refused: Refused | None = None
+) -> list[PatientRecord]:
     """One record for each file of the API's JSON (a list, or a document a line) or workbook at `path`, named by the file.
 
-    zone: the patient's clock; by default the latest upload's. Raises `RecordError` where a file cannot be trusted; with
-    `refused`, that person is left out and noted there.
+    zone: the patient's clock; by default the latest upload's. patient: whose all the files are. Raises `RecordError` where a
+    file cannot be trusted; with `refused`, that person is left out and noted there.
     """
     if zone is not None:
         check_zone(zone, file=path)
     records = []
     for file in find_files(path, "*.json", "*.xlsx"):
-        name = "tidepool-" + (re.sub(r"\W+", "-", file.stem.lower()).strip("-_") or "patient")
+        name = patient or "tidepool-" + (re.sub(r"\W+", "-", file.stem.lower()).strip("-_") or "patient")
         with refusing(refused, name):
             records.append(read_person(file, name, zone))
     return records
@@ -79,7 +81,7 @@ def read_person(file: Path, name: str, zone: str | None) -> PatientRecord:
             read(reading, row, document)
     quoted(reading, documents)
     clock = clock_of(reading, zone, latest[1], zones, documents)
-    regimens = [found for _, document in settings if (found := regimen_of(document, mmol=mmol))]
+    regimens = [found for _, document in settings if (found := settings_of(document, mmol=mmol))]
     return record_of(reading, name, clock, len(documents), file, regimens[-1] if regimens else None)
 
 
@@ -154,7 +156,7 @@ def clock_of(reading: Reading, zone: str | None, latest: str, zones: Counter[str
     return clock
 
 
-def record_of(reading: Reading, name: str, clock: str, rows: int, file: Path, regimen: Regimen | None) -> PatientRecord:
+def record_of(reading: Reading, name: str, clock: str, rows: int, file: Path, regimen: Settings | None) -> PatientRecord:
     cells = pd.DataFrame(reading.cells, columns=[*CELLS, "product"]).astype({"value": float, "duration": float})
     times = [str(time) if time else "" for time in cells["time"]]
     cells["time"] = pd.to_datetime(pd.Series(times, dtype=object), utc=True, errors="coerce", format="ISO8601").astype(

@@ -7,8 +7,9 @@ from typing import Any
 import pandas as pd
 
 from careplan.records.events import Correction, join_flags
+from careplan.records.export import INTENSITY
 from careplan.records.insulins import find_insulin
-from careplan.therapies.glucose.declaration import MG_PER_MMOL
+from careplan.records.units import MG_PER_MMOL
 
 Document = dict[str, Any]
 Row = tuple[object, ...]  # of `CELLS`, and the product
@@ -18,9 +19,7 @@ CENSORED = {39: 40.0, 401: 400.0}  # mg/dL: how receivers write "Low" and "High"
 EXTENDED_MINUTES = 120.0  # assumed where an extended bolus does not say: AZT1D's rule
 EXCHANGE = 15.0  # g of carbohydrate in one of Tidepool's exchanges
 ACTING = {"rapid": "bolus", "short": "bolus", "intermediate": "long_acting", "long": "long_acting"}
-# MET of exercise told in words: within light (1.6-2.9), moderate (3.0-5.9) and vigorous (6.0-8.7) of the ACSM's position stand
-# (Garber 2011, doi 10.1249/MSS.0b013e318213fefb).
-INTENSITY = {"low": 2.5, "medium": 4.5, "high": 7.0}
+EFFORT = {"low": "light", "medium": "moderate", "high": "vigorous"}
 UNITS = {"milliseconds": 1 / MS, "seconds": 1 / 60.0, "minutes": 1.0, "hours": 60.0, "days": 1440.0}
 
 
@@ -217,7 +216,7 @@ def activity(reading: Reading, row: int, document: Document) -> None:
     if not amount or amount < 0 or not scale:
         reading.tell(row, "duration", "no amount", f"exercise {document.get('name') or ''!r} without a length")
         return
-    met = INTENSITY.get(str(document.get("reportedIntensity")), INTENSITY["medium"])
+    met = INTENSITY[EFFORT.get(str(document.get("reportedIntensity")), "moderate")]
     reading.add(row, document, "duration", "activity", met, duration=amount * scale)
 
 

@@ -24,10 +24,11 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True)
 class Bounds:
-    """What one answer may cost. size: bytes, unpacked. ratio: of unpacked to received bytes, beyond the first MiB.
-    seconds: from the request to the last byte. wait: seconds without a byte."""
+    """What one answer may cost. size: bytes, unpacked; total: of all answers of a `Web` together. ratio: of unpacked to received
+    bytes, beyond the first MiB. seconds: from the request to the last byte. wait: seconds without a byte."""
 
-    size: int = 256 * 2**20
+    size: int = 64 * 2**20
+    total: int = 2**30
     ratio: float = 200.0
     seconds: float = 300.0
     wait: float = 60.0
@@ -103,6 +104,7 @@ class Web:
         self._owned = client is None
         self._client = client or httpx.Client(follow_redirects=False, limits=httpx.Limits(max_keepalive_connections=1))
         self._socket: socket.socket | None = None
+        self._taken = 0  # bytes of all answers, unpacked
 
     def __enter__(self) -> "Web":
         return self
@@ -158,6 +160,9 @@ class Web:
             target = urlsplit(urljoin(url, response.headers.get("location", "")))
             moved = target._replace(query="", fragment="", netloc=target.netloc.rpartition("@")[2]).geturl()
             raise RecordError(f"the site has moved to {moved[:200]}: give that address if you trust it", file=where)
+        self._taken += len(body)
+        if self._taken > self.bounds.total:
+            raise RecordError(f"sends more than {self.bounds.total / 2**20:g} MiB in all", file=where)
         return Answer(where, response.status_code, response.headers, body)
 
     def _body(self, response: httpx.Response, where: str, deadline: float) -> bytes:

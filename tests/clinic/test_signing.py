@@ -15,8 +15,8 @@ from careplan.clinic.records import patient_data_hash, save_regimen, store_recor
 from careplan.clinic.regimens import prescribed
 from careplan.clinic.reviews import save_draft, sign_review
 from careplan.clinic.suggestions import load_suggestion, save_suggestion
-from careplan.clinic.views import Decision, Line, Suggestion
 from careplan.store import Database
+from careplan.suggestion import Decision, Line, Suggestion
 from careplan.therapies.glucose.declaration import HOLDS
 
 from ..kept import DR_ADA, verified

@@ -107,6 +107,7 @@ def test_on_board_is_what_the_published_activity_leaves(peak: float, duration: f
     assert remaining(torch.tensor([-5.0])).tolist() == [1.0], "what is yet to come is whole"
     every = remaining(torch.arange(0.0, 600.0))
     assert bool(((every >= 0) & (every <= 1)).all()) and bool((every.diff() <= 1e-6).all())
+    assert float(remaining(torch.linspace(359.8, 360.0, 200), peak=65.0).min()) == 0.0, "rounding takes nothing more"
 
 
 def test_its_defaults_are_those_of_rapid_analogues() -> None:

@@ -7,11 +7,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from careplan.records import READERS, PatientRecord, RecordError, to_series
+from careplan.therapies.glucose.declaration import GLUCOSE
 
 MANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SOUND = {
     "azt1d": b"EventDateTime,DeviceMode,BolusType,Basal,CorrectionDelivered,TotalBolusInsulinDelivered,FoodDelivered,CarbSize,"
     b"CGM\n2024-01-08 10:00:00,,Standard,0.8,0.0,2.0,2.0,20.0,151\n2024-01-08 10:05:00,,,0.8,,,,,153\n",
+    "carelink": b"Last Name,First Name\r\nPerson,Test\r\n-------,MiniMed 780G,Pump\r\nIndex,Date,Time,New Device Time,BG Source,"
+    b"BG Reading (mg/dL),Basal Rate (U/h),Temp Basal Amount,Temp Basal Type,Temp Basal Duration (h:mm:ss),Bolus Type,"
+    b"Bolus Volume Selected (U),Bolus Volume Delivered (U),Suspend,BWZ Carb Input (grams),Sensor Glucose (mg/dL)\r\n"
+    b"0,2024/03/05,12:30:00,,,,0.8,,,,,,,NORMAL_PUMPING,,\r\n1,2024/03/05,12:00:00,,,,0,,,,,,,USER_SUSPEND,,\r\n"
+    b"2,2024/03/05,10:00:20,,,,,,,,Normal,6,2.1,,,\r\n3,2024/03/05,08:00:00,,,,,50,Percent,1:00:00,,,,,,\r\n"
+    b"4,2024/03/05,00:00:00,,,139,0.8,,,,,,,,,\r\n-------,MiniMed 780G,Sensor\r\nIndex,Date,Time,New Device Time,BG Source,"
+    b"BG Reading (mg/dL),Basal Rate (U/h),Temp Basal Amount,Temp Basal Type,Temp Basal Duration (h:mm:ss),Bolus Type,"
+    b"Bolus Volume Selected (U),Bolus Volume Delivered (U),Suspend,BWZ Carb Input (grams),Sensor Glucose (mg/dL)\r\n"
+    b"0,2024/03/05,10:05:00,,,,,,,,,,,,,145\r\n1,2024/03/05,10:00:00,,,,,,,,,,,,,140\r\n",
     "clarity": b"\xef\xbb\xbfIndex,Timestamp (YYYY-MM-DDThh:mm:ss),Event Type,Event Subtype,Source Device ID,"
     b"Glucose Value (mg/dL),Insulin Value (u),Carb Value (grams),Duration (hh:mm:ss),Transmitter Time (Long Integer),"
     b"Transmitter ID\r\n1,,FirstName,,,,,,,,\r\n2,2024-01-08T10:00:00,EGV,,phone,151,,,,100,8A\r\n"
@@ -23,12 +33,25 @@ SOUND = {
     b"Non-numeric Long-Acting Insulin,Long-Acting Insulin (units),Notes,Strip Glucose mmol/L,Ketone mmol/L\r\n"
     b'L,A-1,20-12-2021 10:00,0,"6,7",,,,,,,,,,,\r\nL,A-1,20-12-2021 10:03,1,,7.1,,,,,,,,,,\r\n'
     b"L,A-1,20-12-2021 10:15,4,,,,4,,,,,,,,\r\nL,A-1,20-12-2021 10:20,2,,,,,,,,,,,5.9,\r\n",
+    "ohio": b'<?xml version="1.0" encoding="UTF-8"?>\n<patient id="999" weight="99" insulin_type="Humalog">\n<glucose_level>'
+    b'<event ts="05-03-2022 08:00:00" value="120"/><event ts="05-03-2022 08:05:00" value="126"/></glucose_level>\n<basal>'
+    b'<event ts="05-03-2022 00:00:00" value="0.9"/></basal><temp_basal><event ts_begin="05-03-2022 08:30:00" '
+    b'ts_end="05-03-2022 09:30:00" value="0.0"/></temp_basal><meal><event ts="05-03-2022 08:16:00" carbs="40"/>'
+    b"</meal></patient>\n",
+    "sidiary": b"DAY;TIME;BG_LEVEL_MMOL;CH_BE_KHE;BOLUS;BASAL;REMARK\n24.03.2024;08:00;6,7;3;4+2;;x\n24.03.2024;22:00;;;;18;\n",
     "t1d-uom": b"bg_ts,value\n13/12/2023 08:00,7.5\n13/12/2023 08:05,7.8\n",
     "nightscout": b'[{"type": "sgv", "sgv": 151, "date": 1704672000000},'
     b' {"type": "sgv", "sgv": 153, "dateString": "2024-01-08T00:05:00Z"}]',
+    "tandem": b"t:connect Therapy Timeline Data Export\nPatient Name, A\n\nDeviceType,SerialNumber,Description,EventDateTime,"
+    b'Readings (CGM / BGM)\n"t:slim","1","EGV","2021-04-01T00:01:33","235",\n"t:slim","1","BG","2021-04-01T00:08:00","222",\n\n'
+    b'Type,EventDateTime,BasalRate\n"Basal","2021-04-01T00:00:00","0.8"\n\nType,Description,CompletionDateTime,InsulinDelivered,'
+    b"BolexInsulinDelivered,BolexStartDateTime,BolexCompletionDateTime,EventDateTime,Duration,CarbSize,ActualTotalBolusRequested\n"
+    b'"Bolus","Extended","2021-04-01T08:01:00","2","1","2021-04-01T08:01:00","2021-04-01T10:01:00","2021-04-01T08:00:00","120","44","3",\n',
     "table": b"time,glucose,bolus,basal\n2024-01-08 08:00,151,2,0.8\n2024-01-08 08:05,153,,\n",
+    "xdrip": b"DAY;TIME;UDT_CGMS;BG_LEVEL;CH_GR;BOLUS;REMARK\n14.05.2024;19:20;115;;;;\n14.05.2024;19:25;117;;;;\n"
+    b"14.05.2024;19:21;;120;;;\n14.05.2024;19:30;;;40;3.5;a note\n",
 }
-SUFFIX = {"nightscout": ".json"}
+SUFFIX = {"nightscout": ".json", "ohio": ".xml"}
 each_reader = pytest.mark.parametrize("name", sorted(READERS))
 
 
@@ -39,7 +62,7 @@ def outcome(name: str, path: Path) -> list[PatientRecord] | RecordError:
         assert path.name in str(error) or path.parent.name in str(error)
         return error
     for record in records:
-        assert len(to_series(record))
+        assert len(to_series(record, GLUCOSE))
     return records
 
 
