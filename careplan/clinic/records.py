@@ -48,8 +48,8 @@ def import_records(
 
     paths: files, folders, ZIPs or addresses; a format's name may stand before them. format: what all of them are. zone: the clock
     of sources that do not say. token: for a server. patient: whose they are, where they are one person's. group: of patients that
-    are new, whatever the source says. prefer: sources in the order in which they are believed where they hold the same.
-    therapy: as `store_records`.
+    are new, whatever the source says. therapy: as `store_records`. prefer: sources in the order in which they are believed where
+    they hold the same.
     A patient whose files cannot be trusted is left out and told of in `failed`. Raises `RecordError` (nothing kept) where there
     is nothing to read or whose rows they are cannot be told, `ClinicError` for an unknown format or one that takes no such
     option, and `StoreError` when the store cannot be written (patients before that one are kept).
@@ -104,11 +104,10 @@ def store_records(
 ) -> ImportReport:
     """Keeps what is new of each record, each in one transaction: a patient's record is kept whole or not at all.
 
-    source: where the records come from, as far as they do not say themselves.
-    merge: allow a record whose patient is already stored from another source, and join it to what is stored, which stays as it
-    is; otherwise it fails, as people may share a name.
-    therapy: that the records are of; where None, the patient's only course, or for somebody new the first therapy that regulates
-    what was observed.
+    source: where the records come from, as far as they do not say themselves. therapy: that the records are of; where None, the
+    patient's only course, or for somebody new the first therapy that regulates what was observed. merge: allow a record whose
+    patient is already stored from another source, and join it to what is stored, which stays as it is; otherwise it fails, as
+    people may share a name.
     """
     imported, failed, run = [], {}, uuid4().hex
     for done, record in enumerate(records, start=1):

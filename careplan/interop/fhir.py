@@ -74,8 +74,9 @@ def planned_resources(session: Session, person: Person, number: int) -> list[Res
     suggestion = stored(session, number)
     if suggestion.patient != person.name:
         raise ExportError(f"suggestion {number} is for patient {suggestion.patient!r}, not {person.name!r}")
-    review = next((each for each in reviews_of(session, person.name, suggestion.kind, suggestion.therapy) if each.suggestion == number), None)
-    wrong = beyond_limits(suggestion) if review is None else no_longer_allowed(session, suggestion, review)
+    signed = reviews_of(session, person.name, suggestion.kind, suggestion.therapy)
+    review = next((each for each in signed if each.suggestion == number), None)
+    wrong = beyond_limits(session, suggestion) if review is None else no_longer_allowed(session, suggestion, review)
     if wrong:
         raise ExportError(f"suggestion {number} cannot be exported: {'; '.join(wrong)}")
     software = f"careplan {version('careplan')} (research use)"
@@ -83,13 +84,16 @@ def planned_resources(session: Session, person: Person, number: int) -> list[Res
     return [*proposal_resources(person, suggestion, software), *ordered]
 
 
-def beyond_limits(suggestion: Suggestion) -> list[str]:
-    """The lines whose proposed value nobody could sign."""
-    return [
-        f"{line.key}: {line.proposed:g} {line.unit} is beyond the absolute limits {line.absolute_low:g} to {line.absolute_high:g}"
-        for line in suggestion.lines
-        if not line.absolute_low <= line.proposed <= line.absolute_high
-    ]
+def beyond_limits(session: Session, suggestion: Suggestion) -> list[str]:
+    """The lines whose proposed value nobody could sign: beyond what they state, or what the therapy allows this patient now."""
+    judge = judge_of(session, suggestion)
+    found = []
+    for line in suggestion.lines:
+        judged = judge(line, line.proposed)
+        low, high = max(line.absolute_low, judged.lowest), min(line.absolute_high, judged.highest)
+        if not low <= line.proposed <= high:
+            found.append(f"{line.key}: {line.proposed:g} {line.unit} is beyond the absolute limits {low:g} to {high:g}")
+    return found
 
 
 def no_longer_allowed(session: Session, suggestion: Suggestion, review: Review) -> list[str]:

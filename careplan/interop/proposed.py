@@ -126,7 +126,8 @@ def group_resource(
 def request_resource(
     person: Person, suggestion: Suggestion, decided: Value, intent: str, review: Review | None = None
 ) -> Resource:
-    """One line as a MedicationRequest. A rate or a dose is a quantity; a ratio, for which R4's Dosage has no place, is text."""
+    """One line as a MedicationRequest. A rate in U/h or a dose in U is a quantity; a ratio or a multiple of what is prescribed,
+    for which R4's Dosage has no place, is text."""
     line = decided.line
     key = ("suggestion", suggestion.id, line.key) if review is None else ("review", review.id, line.key)
     medicine = BACKGROUND if line.setting == "long_acting" else FAST
@@ -169,9 +170,9 @@ def dosage(suggestion: Suggestion, line: Line, value: float) -> Resource:
             timing["repeat"] |= {"timeOfDay": [f"{clock(line.start)}:00"], **length}
     text = f"{name}: {value:g} {line.unit}, {when} (now {line.current:g})"
     told: Resource = {"text": text, "additionalInstruction": [kind], "timing": timing}
-    if line.setting in ("basal", "temp_basal"):
+    if line.unit == "U/h":
         told["doseAndRate"] = [{"rateQuantity": quantity(value, "[iU]/h")}]
-    elif line.setting in ("long_acting", "bolus"):
+    elif line.unit == "U":
         told["doseAndRate"] = [{"doseQuantity": quantity(value, "[iU]")}]
     return told
 

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from careplan.errors import AskError
 from careplan.series import PatientSeries, cadence, windows
 from careplan.stages import stage
 from careplan.therapy import Therapy
@@ -77,9 +78,15 @@ def code_version() -> str:
 
 @cache
 def open_world(therapy: Therapy, folder: Path = WEIGHTS) -> World:
-    """A therapy's model in `folder`, on the GPU where there is one. Raises `FileNotFoundError` where there is none."""
+    """A therapy's model in `folder`, on the GPU where there is one.
+
+    Raises `AskError` where there is none, or its weights are not those that its card tells of.
+    """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return World(load_model(therapy, folder, device), load_card(therapy, folder))
+    try:
+        return World(load_model(therapy, folder, device), load_card(therapy, folder))
+    except (OSError, ValueError, KeyError) as error:
+        raise AskError(f"this model is not used: {error}") from error
 
 
 def reasons_to_abstain(

@@ -40,5 +40,5 @@ def signed(db: Database, proposed: Suggestion) -> Suggestion:
         Decision(key=second.key, verdict="edit", value=11.5, reason="a rounder number"),
         Decision(key=third.key, verdict="reject", value=third.current, reason="not now"),
     ]
-    sign_review(db, proposed.id, decided, actor("Dr Grey"), "I approve these changes")
+    sign_review(db, proposed.id, decided, actor("Dr Grey"), "prescribe with changes")
     return proposed

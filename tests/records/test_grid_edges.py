@@ -10,7 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from careplan.records import to_series
-from careplan.records.grid import CHANGE_LOG, LONGEST_HOLD, impulses, levels, rates, spread, until
+from careplan.records.events import events_frame
+from careplan.records.grid import (
+    CHANGE_LOG,
+    LONGEST_HOLD,
+    NEAR_SENSOR,
+    beside_sensor,
+    impulses,
+    levels,
+    rates,
+    spread,
+    until,
+)
 from careplan.therapies.glucose.declaration import GLUCOSE
 from tests.reached import reached, reaches
 from tests.records.test_grid import BOLUS, FIRST, GLUCOSE_, known, record
@@ -40,6 +51,8 @@ def test_what_is_silence_and_how_long_a_change_holds() -> None:
         ([0, 60], [90, 90], [60, 150]),  # the next ends it
         ([0, 0, 60], [NAN, NAN, NAN], [0, 60, 120]),  # two at once: the later holds, and how far apart they are is not usual
         ([0], [NAN], [0]),
+        ([0, 0], [NAN, NAN], [0, 0]),
+        ([0, 0.5, 1], [NAN, NAN, NAN], [0.5, 1, 1.5]),
         ([7], [30], [37]),
         # Samples, 5 min apart, hold for 15 min without another; changes, hours apart, for a day.
         ([0, 5, 10, 100], [NAN] * 4, [5, 10, 25, 105]),
@@ -163,6 +176,24 @@ def test_readings_stay_in_order_whatever_their_cadence(gaps: list[float], phase:
         reached()  # some made room
     assert (np.diff(column[seen]) > 0).all()
     assert seen.sum() >= plain.sum()
+
+
+# A finger stick beside a sensor.
+
+
+@pytest.mark.parametrize(
+    ("stick", "others", "beside"),
+    [(15.0, [0.0, 45.0], True), (-15.0, [0.0, 45.0], True), (16.0, [0.0, 45.0], False), (15.0, [], False)],
+)
+def test_a_finger_stick_within_a_quarter_of_an_hour_of_a_sensor_says_nothing_of_its_own(
+    stick: float, others: list[float], beside: bool
+) -> None:
+    rows = [(FIRST + pd.Timedelta(minutes=20 + m), "glucose", 100.0, 0.0, "", "f:1") for m in others]
+    rows += [(FIRST + pd.Timedelta(minutes=20 + m), "bolus", 1.0, 0.0, "", "f:2") for m in (0.0, 16.0)]
+    rows.append((FIRST + pd.Timedelta(minutes=20 + stick), "glucose", 100.0, 0.0, "fingerstick", "f:3"))
+    events = events_frame(rows).sort_values("time", kind="stable", ignore_index=True)
+    assert beside_sensor(events).tolist() == [bool(flag) and beside for flag in events["flag"].astype(str)]
+    assert pd.Timedelta(minutes=15) == NEAR_SENSOR
 
 
 # The whole of it.
