@@ -14,20 +14,13 @@ from careplan.clinic.records import save_regimen, store_records
 from careplan.clinic.regimens import prescribed
 from careplan.clinic.reviews import load_draft, recent_readings, reviews_of, save_draft, sign_review, work_on
 from careplan.clinic.suggestions import load_suggestion, save_suggestion
-<<<<<<< HEAD
 from careplan.records.events import PatientRecord, events_frame
-from careplan.store import Database
-from careplan.suggestion import Decision, Line
+from careplan.store import Database, data_hash
+from careplan.suggestion import MEANINGS, Decision, Line
 from careplan.therapies.glucose.decisions import Exposure, held_against
 from careplan.therapies.glucose.declaration import Regimen
 from careplan.therapies.glucose.practice import PRACTICE
 from careplan.therapies.glucose.regimen import current, settings_of
-=======
-from careplan.clinic.views import MEANINGS, Decision, Line
-from careplan.records.events import PatientRecord, events_frame
-from careplan.store import Database, data_hash
-from careplan.therapies.glucose.decisions import Exposure
->>>>>>> mutants
 
 from ..kept import DR_ADA, DR_BEA, verified
 from ..limits_table import HOLDS
@@ -129,15 +122,9 @@ def test_a_part_of_the_day_is_judged_for_a_block_and_the_day_for_a_dose_or_a_lon
 )  # a hundredth of it, and half a hundredth
 def test_a_line_is_about_the_regimen_in_force_to_a_rounding(now: float, same: bool) -> None:
     regimen = replace(REGIMEN, basal=(9.0, now, 9.0, 9.0), long_acting=now)
-<<<<<<< HEAD
     assert (moved(line(block=1, current=1.0), regimen) == "") is same
     assert (moved(replace(line(current=1.0), setting="long_acting"), regimen) == "") is same
     assert moved(line("carb_ratio"), regimen) == ""
-=======
-    assert (standing._moved(line(block=1, current=1.0), regimen) == "") is same
-    assert (standing._moved(replace(line(current=1.0), setting="long_acting"), regimen) == "") is same
-    assert standing._moved(line("carb_ratio"), regimen) == ""
->>>>>>> mutants
 
 
 def test_a_suggestion_about_no_regimen_cannot_be_signed(db: Database) -> None:

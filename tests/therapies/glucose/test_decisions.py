@@ -7,28 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from careplan.clinic.decisions import TYPED_REASON, draft_problems
+from careplan.clinic.decisions import TYPED_REASON, draft_problems, meaning_of
 from careplan.clinic.decisions import problems as all_problems
 from careplan.suggestion import Decision, Line
 from careplan.therapies.glucose import decisions
-<<<<<<< HEAD
-from careplan.therapies.glucose.decisions import DANGER, INSULIN, Exposure, exposure, exposure_at
-from careplan.therapies.glucose.declaration import DAY
-=======
-from careplan.therapies.glucose.decisions import (
-    DANGER,
-    INSULIN,
-    TYPED_REASON,
-    Exposure,
-    allowed,
-    draft_problems,
-    exposure,
-    exposure_at,
-    meaning_of,
-)
-from careplan.therapies.glucose.decisions import problems as all_problems
+from careplan.therapies.glucose.decisions import DANGER, INSULIN, Exposure, allowed, exposure, exposure_at
 from careplan.therapies.glucose.declaration import DAY, Regimen
->>>>>>> mutants
 from tests.clinic.build import line
 from tests.limits_table import DOSES, LINES, LOWS
 
