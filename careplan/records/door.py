@@ -72,6 +72,9 @@ FORMATS: tuple[Format, ...] = (
 )
 
 
+READERS = {kind.name: kind.read for kind in FORMATS}
+
+
 @dataclass(frozen=True)
 class Taken:
     """A file, the format it was taken for ("" where none fits) and why, in words."""
