@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from careplan.clinic.summaries import glucose_of
 from careplan.interop.resources import DEFINITION, Person, Resource, concept, loinc, quantity, stated, to
 from careplan.records.events import PatientRecord, flagged
 from careplan.records.fhir_codes import (
@@ -35,7 +34,8 @@ from careplan.records.fhir_codes import (
     WORN,
     ZONE,
 )
-from careplan.therapies.glucose.declaration import MG_PER_MMOL
+from careplan.records.units import MG_PER_MMOL
+from careplan.therapies.glucose.pages import glucose_of
 
 REPORTED = timedelta(days=14)  # the reporting period of the summary: the last days that hold readings
 COMPARATORS = {"low": "<", "high": ">"}

@@ -8,7 +8,7 @@ of intent "order", based on the proposals, which stay as they were.
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from careplan.clinic.views import Decision, Interval, Line, Option, Review, Suggestion
+from careplan.clinic.views import Review
 from careplan.interop.observed import BACKGROUND, FAST
 from careplan.interop.resources import (
     ISSUES,
@@ -23,6 +23,7 @@ from careplan.interop.resources import (
     to,
 )
 from careplan.records.fhir_codes import UCUM
+from careplan.suggestion import Decision, Interval, Line, Option, Suggestion
 
 ACTIVITY = "http://terminology.hl7.org/CodeSystem/v3-DataOperation"
 ROLE = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from careplan.clinic import Database, open_database, save_suggestion, sign_review, store_records
-from careplan.clinic.views import Decision, Line, Suggestion
+from careplan.suggestion import Decision, Line, Suggestion
 from tests.clinic import build
 from tests.kept import actor
 

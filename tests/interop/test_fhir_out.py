@@ -11,9 +11,9 @@ from fhir.resources.R4B import get_fhir_model_class
 
 from careplan.clinic import Database, audit_trail, open_database, save_suggestion, sign_review, store_records
 from careplan.clinic.errors import UnknownPatient
-from careplan.clinic.views import Decision, Suggestion
 from careplan.interop import ExportError, fhir_bundle
 from careplan.interop.checks import problems
+from careplan.suggestion import Decision, Suggestion
 from tests.clinic import build
 from tests.interop.conftest import LINES
 from tests.kept import actor

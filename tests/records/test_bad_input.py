@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from careplan.records import READERS, PatientRecord, RecordError, to_series
+from careplan.therapies.glucose.declaration import GLUCOSE
 
 MANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SOUND = {
@@ -67,7 +68,7 @@ def outcome(name: str, path: Path) -> list[PatientRecord] | RecordError:
         assert path.name in str(error) or path.parent.name in str(error)
         return error
     for record in records:
-        assert len(to_series(record))
+        assert len(to_series(record, GLUCOSE))
     return records
 
 
