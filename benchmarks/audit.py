@@ -16,8 +16,8 @@ scratch = Path(mkdtemp(prefix="careplan-audit-"))
 os.environ.setdefault("CAREPLAN_AUDIT", str(scratch / "audit"))
 
 from careplan.clinic import open_database, patient_names, save_suggestion, sign_review, store_records, verify_audit
-from careplan.clinic.views import Decision
 from careplan.store import local_account
+from careplan.suggestion import Decision
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.clinic.build import line, record, suggestion
@@ -51,7 +51,8 @@ def main() -> None:
         began, work = perf_counter(), process_time()
         found = verify_audit(url, since_last=since_last)
         seconds = f"{perf_counter() - began:.1f} s on the wall, {process_time() - work:.1f} s of one core"
-        print(f"{told}: {found.entries:,} entries, {found.rows:,} rows, {found.batches:,} batches in {seconds}; {found.problem or 'whole'}")
+        covered = f"{found.entries:,} entries, {found.rows:,} rows, {found.batches:,} batches"
+        print(f"{told}: {covered} in {seconds}; {found.problem or 'whole'}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -10,8 +10,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from careplan.clinic import Verification
+from careplan.clinic.imports import Import
 from careplan.clinic.regimens import Prescribed
-from careplan.clinic.views import ImportReport, Metrics, Night, PatientSummary
+from careplan.clinic.views import ImportReport, Night, PatientSummary
+from careplan.records.look import Looked
+from careplan.therapies.glucose.metrics import Metrics
 
 CORRECTION_FIELDS = ("patient", "action", "rule", "file", "row", "field", "detail")
 
@@ -36,32 +39,78 @@ def print_verified(console: Console, result: Verification) -> None:
 
 
 def print_import(console: Console, report: ImportReport) -> None:
-    """What was added, patient by patient; then every rule that dropped or changed a row, with its counts."""
+    """What was added, patient by patient, and what it was taken for; then what was dropped or changed, a line a kind."""
     table = Table(title=f"Imported from {report.source}", title_justify="left")
     for name in ("Patient", "Rows read", "Added", "Known", "Dropped", "Changed"):
         table.add_column(name, justify="left" if name in ("Patient", "Added") else "right")
     for patient in report.patients:
-        actions = Counter(correction[0] for correction in patient.corrections)
+        actions = Counter[str]()
+        for action, rule, *_ in patient.corrections:
+            actions[action] += patient.ignored.get(rule, 1) if action == "dropped" else 1
         added = ", ".join(f"{count:,} {channel}" for channel, count in patient.events_added.items()) or "nothing new"
         counts = (patient.rows_read, patient.events_known, actions["dropped"], actions["changed"])
         rows_read, known, dropped, changed = (f"{count:,}" for count in counts)
         table.add_row(escape(patient.patient), rows_read, added, known, dropped, changed)
     if report.patients:
         console.print(table)
+    taken = dict.fromkeys((patient.source, patient.why) for patient in report.patients if patient.why)
+    for source, why in taken:
+        console.print(f"Taken for {source}: {escape(why)}.", highlight=False)
+    if report.run and any(patient.events_added for patient in report.patients):
+        console.print(f"To take this import back: careplan unimport {report.run[:8]} --reason WHY", highlight=False)
 
-    rules: Counter[tuple[str, str, str]] = Counter()
-    people: dict[tuple[str, str, str], set[str]] = {}
-    for patient in report.patients:
-        for action, rule, _, _, name, _ in patient.corrections:
-            rules[action, rule, name] += 1
-            people.setdefault((action, rule, name), set()).add(patient.patient)
-    if rules:
-        table = Table(title="Rows dropped or changed, by rule", title_justify="left")
-        for name in ("Action", "Rule", "Field", "Rows", "Patients"):
-            table.add_column(name, justify="right" if name in ("Rows", "Patients") else "left")
-        for key, count in sorted(rules.items()):
-            table.add_row(*(escape(part) for part in key), f"{count:,}", str(len(people[key])))
+    if report.kinds:
+        table = Table(title="Rows dropped or changed, by kind", title_justify="left")
+        for name in ("Action", "Rule", "Field", "Rows", "Patients", "The first"):
+            table.add_column(name, justify="right" if name in ("Rows", "Patients") else "left", overflow="fold")
+        for kind in report.kinds:
+            texts = (kind.action, kind.rule, kind.field)
+            table.add_row(*map(escape, texts), f"{kind.rows:,}", str(kind.patients), escape(kind.example))
         console.print(table)
+
+
+def print_imports(console: Console, found: Sequence[Import]) -> None:
+    """One row an import."""
+    if not found:
+        console.print("Nothing was imported yet.")
+        return
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    for name in ("Import", "When (UTC)", "From", "Files", "Patients", "Events", ""):
+        table.add_column(name, justify="right" if name in ("Patients", "Events") else "left", overflow="fold")
+    for each in found:
+        files = ", ".join(each.files[:3]) + (f" and {len(each.files) - 3} more" if len(each.files) > 3 else "")
+        counts = (str(len(each.events)), f"{sum(each.events.values()):,}")
+        sources = ", ".join(each.sources)
+        table.add_row(each.run[:8], f"{each.created:%Y-%m-%d %H:%M}", escape(sources), escape(files), *counts, each.state)
+    console.print(table)
+
+
+def print_look(console: Console, looked: Looked) -> None:
+    """What was found in files, record by record: what it was taken for and why, then its local days."""
+    for record in looked.records:
+        files = ", ".join(record.files[:4]) + (f" and {len(record.files) - 4} more" if len(record.files) > 4 else "")
+        console.print(f"[bold]{escape(record.patient)}[/], {escape(files)}", highlight=False)
+        console.print(f"Taken for {record.source}: {escape(record.why)}.", highlight=False)
+        flags = ", ".join(f"{count:,} {word}" for word, count in record.flags.items())
+        settings = "; settings are stated" if record.regimen else ""
+        rows = f"{record.rows_read:,} rows, clock of {record.zone}"
+        console.print(rows + (f"; flagged: {flags}" if flags else "") + settings + ".", highlight=False)
+        table = Table(box=None, padding=(0, 1, 0, 0), caption="Events, with the mean of a level or rate, the sum of doses.")
+        table.add_column("Day")
+        for channel in record.counts:
+            table.add_column(channel, justify="right")
+        for day in record.days:
+            cells = (
+                f"{day.counts[channel]:,} ({day.amounts[channel]:g})" if channel in day.counts else ""
+                for channel in record.counts
+            )
+            table.add_row(day.date, *cells)
+        table.add_section()
+        table.add_row("all", *(f"{count:,}" for count in record.counts.values()))
+        console.print(table)
+        if record.told:
+            told = ", ".join(f"{rule} ({count:,})" for rule, count in sorted(record.told.items()))
+            console.print(f"Dropped or changed: {escape(told)}.\n", highlight=False)
 
 
 def write_corrections(path: Path, report: ImportReport) -> None:

@@ -1,18 +1,16 @@
 """Commands that say how good it is, on recordings that you give and on virtual patients."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from careplan.cli.shell import Json, Weights, print_json, sources_of, stderr, stdout, store
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from careplan.series import PatientSeries
+from careplan.cli.effects import effects, natural
+from careplan.cli.shell import Json, Weights, print_json, recordings_of, sources_of, stderr, stdout
 
 app = typer.Typer(no_args_is_help=True, help="How good it is, on recordings that you give.")
+app.command("effects")(effects)
+app.command("natural")(natural)
 
 
 @app.command("forecasts")
@@ -27,8 +25,8 @@ def evaluate_forecasts(
     as_json: Json = False,
 ) -> None:
     """The model beside persistence, ridge and gradient boosting, on the same rows of people it never saw."""
-    from careplan.clinic.world import open_world
     from careplan.studies.evaluation import evaluate_forecasts as evaluate
+    from careplan.therapies.glucose.world import open_world
 
     recordings = recordings_of(ctx, data)
     with stderr().status("Fitting the baselines"):
@@ -49,52 +47,6 @@ def evaluate_forecasts(
         stdout().print(table)
 
 
-@app.command("effects")
-def evaluate_effects(
-    people: Annotated[int, typer.Option(min=1, help="Virtual patients in each age group.")] = 8,
-    seed: Annotated[int, typer.Option(help="Decides the patients; never a seed of the training.")] = 101,
-    family: Annotated[list[str] | None, typer.Option(help="Bodies to judge on, such as minimal; may be repeated.")] = None,
-    leave_out: Annotated[bool, typer.Option(help="Bodies that the weights were not trained on, all or those named.")] = False,
-    baselines: Annotated[bool, typer.Option(help="Gradient boosting and physiological twins beside it.")] = True,
-    weights: Weights = None,
-    as_json: Json = False,
-) -> None:
-    """What treatments change, predicted and true, in virtual patients never trained on; history is confounded."""
-    from careplan.clinic.world import open_world
-    from careplan.studies.bodies import evaluate_effects as evaluate
-    from careplan.studies.bodies import families_of
-
-    world = open_world(*([weights] if weights else []))
-    found = {}
-    with stderr().status("Simulating") as status:
-        for name in families_of(world, family or (), left_out=leave_out):
-            found[name] = evaluate(world, people=people, seed=seed, family=name, baselines=baselines, say=status.update)
-    if as_json:
-        first = next(iter(found.values()))[1]
-        rows = [row for table, _ in found.values() for row in table.to_dict("records")]
-        each = {name: figures for name, (_, figures) in found.items()}
-        print_json({**first, "families": each, "people": 3 * people, "seed": seed, "table": rows})
-        return
-    for name, (table, _) in found.items():
-        _show_effects(name, table)
-
-
-def _show_effects(family: str, table: "pd.DataFrame") -> None:
-    """Errors with slopes of one family, on the terminal."""
-    from rich.table import Table
-
-    for told, part in table.groupby("told", sort=False):
-        title = f"{family}: RMS missed over RMS of the true effects (slope of predicted on true); meals told {told}"
-        shown = Table("Estimator", "Change", "1 h", "2 h", "4 h", "8 h", "All", "Sign right", "In 90 %", title=title)
-        for (name, kind), rows in part.groupby(["estimator", "kind"], sort=False):
-            rows = rows.set_index("hours")
-            errors = (f"{rows['error'][hours]:.3f} ({rows['slope'][hours]:.2f})" for hours in (1, 2, 4, 8, "all"))
-            covered = rows["coverage"]["all"]
-            inside = "" if covered != covered else f"{100 * covered:.1f} %"
-            shown.add_row(str(name), str(kind), *errors, f"{100 * float(rows['sign_right']['all']):.2f} %", inside)
-        stdout().print(shown)
-
-
 @app.command("personalisation")
 def evaluate_personalisation(
     ctx: typer.Context,
@@ -105,8 +57,8 @@ def evaluate_personalisation(
     as_json: Json = False,
 ) -> None:
     """Error against days of a patient's data: for the code alone, and for all weights; the same last stretch for all."""
-    from careplan.clinic.world import open_world
     from careplan.studies.evaluation import evaluate_personalisation as evaluate
+    from careplan.therapies.glucose.world import open_world
 
     world = open_world(*([weights] if weights else []))
     with stderr().status("Reading") as status:
@@ -136,8 +88,8 @@ def evaluate_uncertainty(
     as_json: Json = False,
 ) -> None:
     """Coverage and width of the intervals, and the risks of going low and high, on people held out for the report."""
-    from careplan.clinic.world import open_world
     from careplan.studies.evaluation import evaluate_uncertainty as evaluate
+    from careplan.therapies.glucose.world import open_world
 
     with stderr().status("Personalising, and fitting the baselines"):
         world = open_world(*([weights] if weights else []))
@@ -170,8 +122,8 @@ def evaluate_fingersticks(
     as_json: Json = False,
 ) -> None:
     """Forecasts from one finger-stick for the next, whenever it comes, in recordings thinned to so few readings."""
-    from careplan.clinic.world import open_world
     from careplan.studies.evaluation import evaluate_fingersticks as evaluate
+    from careplan.therapies.glucose.world import open_world
 
     world = open_world(*([weights] if weights else []))
     with stderr().status("Personalising"):
@@ -204,8 +156,8 @@ def evaluate_visits(
     as_json: Json = False,
 ) -> None:
     """Regimens over visits, from therapy that is mis-set, beside titration, autotune and the truth; the same lives."""
-    from careplan.clinic.world import open_world
     from careplan.studies.visits import evaluate_visits as evaluate
+    from careplan.therapies.glucose.world import open_world
     from cohorts.population import GROUPS
 
     groups = tuple(group or (("adult",) if too_strong else GROUPS))
@@ -282,9 +234,9 @@ def evaluate_drift(
     as_json: Json = False,
 ) -> None:
     """How often alarms sound when units, sensor, person or dose log go wrong, and when nothing does."""
-    from careplan.clinic.world import open_world
     from careplan.studies.evaluation import evaluate_drift as evaluate
     from careplan.studies.evaluation import measure_drift
+    from careplan.therapies.glucose.world import open_world
     from careplan.world.drift import save_reference
 
     world = open_world(*([weights] if weights else []))
@@ -366,14 +318,3 @@ def parsed(text: str, kind: "type[float] | type[int]", option: str) -> "list[Any
         return [kind(part) for part in text.split(",")]
     except ValueError:
         raise typer.BadParameter(f"{text!r}: expected numbers between commas", param_hint=option) from None
-
-
-def recordings_of(ctx: typer.Context, data: list[str] | None) -> "dict[str, dict[str, PatientSeries]]":
-    """By source and person: what `FORMAT:PATH` texts name, or everyone in the store."""
-    from careplan.studies.evaluation import stored
-    from careplan.studies.training import read_sources
-
-    if data:
-        return read_sources(sources_of(data))
-    with store(ctx) as database:
-        return stored(database)

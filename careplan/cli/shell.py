@@ -11,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from careplan.series import PatientSeries
     from careplan.store import Database
 
 Weights = Annotated[Path | None, typer.Option(help="A folder that `careplan train` wrote. Default: the shipped weights.")]
@@ -72,3 +73,14 @@ def sources_of(data: list[str]) -> list[tuple[str, str]]:
             raise typer.BadParameter(f"{text!r}: expected FORMAT:PATH with a format of {', '.join(sorted(READERS))}")
         sources.append((name, path))
     return sources
+
+
+def recordings_of(ctx: typer.Context, data: list[str] | None) -> "dict[str, dict[str, PatientSeries]]":
+    """By source and person: what `FORMAT:PATH` texts name, or everyone in the store."""
+    from careplan.studies.evaluation import stored
+    from careplan.studies.training import read_sources
+
+    if data:
+        return read_sources(sources_of(data))
+    with store(ctx) as database:
+        return stored(database)

@@ -1,9 +1,33 @@
-"""Whether everything that is on record is as it was put there."""
+"""Whether everything that is on record is as it was put there, and who vouches for it."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 from careplan.settings import Settings
-from careplan.store import Verification, existing_database, last_verified, note_verified, place_of, verify
+from careplan.store import (
+    Actor,
+    Database,
+    StoreError,
+    Verification,
+    accept,
+    append,
+    existing_database,
+    last_verified,
+    local_account,
+    new_key,
+    note_verified,
+    open_database,
+    open_signer,
+    place_of,
+    verify,
+)
+
+
+class Replaced(NamedTuple):
+    """The fingerprints of an old key (None where it was lost) and of the new one."""
+
+    old: str | None
+    new: str
 
 
 def verify_audit(url: str, *, expect: str | None = None, since_last: bool = False, folder: Path | None = None) -> Verification:
@@ -23,3 +47,30 @@ def verify_audit(url: str, *, expect: str | None = None, since_last: bool = Fals
         return found
     finally:
         engine.dispose()
+
+
+def accept_trail(db: Database, reason: str, *, actor: Actor | None = None) -> None:
+    """Vouches for a trail as it is, though it lacks what was signed before; who and why is on record. Raises `StoreError`."""
+    accept(db, reason)
+    with db.write() as session:
+        append(session, actor or local_account(), "trail accepted", checkpoint=True, reason=reason)
+
+
+def replace_key(url: str, *, lost: str | None = None, actor: Actor | None = None) -> Replaced:
+    """Signs the database's trail with a new key from now on, on record. lost: why the old key is gone.
+
+    What the old key signed before stays valid, and what it signs later is found. Raises `StoreError`, also where the key is given
+    by a setting and is not careplan's to replace.
+    """
+    settings = Settings()
+    if settings.audit_key:
+        raise StoreError("CAREPLAN_AUDIT_KEY gives the audit key: give another one there; the old one stays trusted")
+    folder = settings.audit_folder()
+    old = None if lost is not None else open_signer(folder).fingerprint
+    new = new_key(folder, lost=lost)
+    db = open_database(url)
+    with db.write() as session:
+        who = actor or local_account()
+        append(session, who, "audit key replaced", checkpoint=True, old=old, new=new.fingerprint, lost=lost)
+    db.close()
+    return Replaced(old, new.fingerprint)

@@ -6,6 +6,7 @@ from careplan.records.clarity import read_clarity
 from careplan.records.door import FORMATS, Format, Taken, read
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused
 from careplan.records.grid import to_series
+from careplan.records.join import add_to, join, join_people
 from careplan.records.libreview import read_libreview
 from careplan.records.nightscout import read_nightscout
 from careplan.records.ohio import read_ohio
@@ -27,6 +28,9 @@ __all__ = [
     "RecordError",
     "Refused",
     "Taken",
+    "add_to",
+    "join",
+    "join_people",
     "read",
     "read_azt1d",
     "read_carelink",

@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 
 def split_stamps(stamps: Sequence[str]) -> tuple[list[str], list[str]]:
     """Dates `[N]` and times of day `[N]` of stamps such as "2024-03-31T01:50:00" or "6/2/20 8:02 PM"."""
-    parts = [stamp.partition("T" if "T" in stamp else " ") for stamp in stamps]
+    parts = [stamp.partition("T" if stamp[10:11] == "T" else " ") for stamp in stamps]
     return [part[0] for part in parts], [part[2] for part in parts]
 
 

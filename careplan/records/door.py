@@ -1,17 +1,16 @@
 """One door to every format: what a file is, is found by looking at what is in it, never at its name alone."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from inspect import signature
 from pathlib import Path
-from urllib.parse import urlsplit
-
-import httpx
 
 from careplan.records import (
     azt1d,
     carelink,
     clarity,
+    fhir,
     glooko,
     libreview,
     nightscout,
@@ -25,8 +24,10 @@ from careplan.records import (
 )
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused
 from careplan.records.head import head_of, seen
+from careplan.records.join import join_people
 from careplan.records.text import Source, check_zone
-from careplan.records.unpack import Unpacked, unpacked
+from careplan.records.unpack import Unpacked, unpacked, zipped
+from careplan.records.web import Bounds, Web, base_of, is_address
 
 Options = dict[str, object]
 Recognise = Callable[[str], str | None]
@@ -52,6 +53,7 @@ FORMATS: tuple[Format, ...] = (
     Format("azt1d", azt1d.recognise, azt1d.read_azt1d),
     Format("carelink", carelink.recognise, carelink.read_carelink),
     Format("clarity", clarity.recognise, clarity.read_clarity),
+    Format("fhir", fhir.recognise, fhir.read_fhir, site=("metadata", ("CapabilityStatement", "OperationOutcome"))),
     Format("glooko", glooko.recognise, glooko.read_glooko),
     Format("libreview", libreview.recognise, libreview.read_libreview),
     Format(
@@ -87,14 +89,16 @@ def read(
     day_first: bool | None = None,
     patient: str | None = None,
     token: str | None = None,
+    prefer: Sequence[str] = (),
     refused: Refused | None = None,
 ) -> list[PatientRecord]:
     """One record for each person in a file, a folder, a ZIP or at a server's address, whatever its formats.
 
     format: taken at its word; by default each file's is found by looking. zone: the patient's clock where a source does not
-    say. day_first: the order of numeric dates where a file cannot tell. patient: the person's name, where there is one person.
-    token: for a server. Each record says its `source` and `why`. A file that no format knows is told as a correction ("unknown
-    file") of the first record, or raises where nothing else was read.
+    say. day_first: the order of numeric dates where a file cannot tell. patient: the person's name, where there is one person;
+    that person's sources are joined. token: for a server. prefer: sources that are believed first when they are joined.
+    Each record says its `source` and `why`. A file that no format knows is told as a correction ("unknown file") of the first
+    record, or raises where nothing else was read.
 
     Raises `RecordError` for a file that two formats fit, and where a source cannot be read or trusted; with `refused`, what
     cannot is left out and noted there by person (or file), as long as anything was read.
@@ -105,14 +109,18 @@ def read(
     if is_address(path_or_url):
         kind = format_named(format) if format else at_address(str(path_or_url))
         return named(read_with(kind, str(path_or_url), "its server's answer", options, refused), patient, path_or_url)
+    if format is not None and not zipped(path_or_url):
+        records = named(read_with(format_named(format), path_or_url, "you said so", options, refused), patient, path_or_url)
+        return records if patient is None else join_people(records, prefer=prefer)
     broken: Refused = {}
     with unpacked(path_or_url) as found:
+        noted = None if refused is None else broken
         if format is not None:
-            source = path_or_url if not found.places else found.files
-            records = read_with(format_named(format), source, "you said so", options, None if refused is None else broken)
+            records = read_with(format_named(format), found.files, "you said so", options, noted)
         else:
-            records = read_found(found, options, None if refused is None else broken)
+            records = read_found(found, options, noted)
         records = named(records, patient, path_or_url)
+        records = records if patient is None else join_people(records, prefer=prefer)
         broken = {name: found.named(error) for name, error in broken.items()}
     if refused is not None:
         refused |= broken
@@ -128,9 +136,13 @@ def read_found(found: Unpacked, options: Options, refused: Refused | None) -> li
         more = f"; nor is any of the {len(strangers) - 1} other files" if len(strangers) > 1 else ""
         raise RecordError(first.why + more, file=first.file)
     reasons = {each.format: each.why for each in reversed(taken)}
-    records = [
-        record for kind, files in groups.items() for record in read_with(kind, files, reasons[kind.name], options, refused)
-    ]
+    by_format = {kind: read_with(kind, files, reasons[kind.name], options, refused) for kind, files in groups.items()}
+    if options["patient"] is not None and options["zone"] is None:  # one person has one clock: the one that a source states
+        known = {record.zone for records in by_format.values() for record in records if not clockless(record)}
+        for kind, records in by_format.items():
+            if len(known) == 1 and any(map(clockless, records)):
+                by_format[kind] = read_with(kind, groups[kind], reasons[kind.name], {**options, "zone": min(known)}, refused)
+    records = [record for records in by_format.values() for record in records]
     for each in strangers:
         if refused is not None and Path(each.file).suffix.lower() in RECORDINGS:
             refused[each.file] = RecordError(each.why, file=each.file)
@@ -138,6 +150,11 @@ def read_found(found: Unpacked, options: Options, refused: Refused | None) -> li
             told = Correction("dropped", "unknown file", Path(each.file).name, 0, "", each.why)
             records[0] = replace(records[0], corrections=(*records[0].corrections, told))
     return records
+
+
+def clockless(record: PatientRecord) -> bool:
+    """Whether the source does not say which zone its clock is in."""
+    return any(correction.rule == "no time zone" for correction in record.corrections)
 
 
 def sort_out(found: Unpacked) -> tuple[dict[Format, list[Path]], list[Taken]]:
@@ -196,24 +213,17 @@ def named(records: Sequence[PatientRecord], patient: str | None, source: object)
     return [replace(record, patient=patient) for record in records]
 
 
-def is_address(source: object) -> bool:
-    return isinstance(source, str) and source.lower().startswith(("http://", "https://"))
-
-
 def at_address(url: str) -> Format:
     """The format of the server at an address, by its answer; `RecordError` where it is none that is known."""
-    parts = urlsplit(url)
-    base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+    base = re.sub(r"/(?:Patient|Observation|MedicationAdministration)(?:[/?].*)?$", "", base_of(url))
     answers = []
-    for kind in FORMATS:
-        if kind.site is None:
-            continue
-        path, words = kind.site
-        try:
-            answer = httpx.get(f"{base}/{path}", timeout=20, follow_redirects=True, headers={"accept": "application/json"})
-        except httpx.HTTPError as error:
-            raise RecordError(f"no answer: {type(error).__name__}", file=base) from None
-        if any(word in answer.text for word in words):
-            return kind
-        answers.append(f"{path} answered {answer.status_code}")
+    with Web(base, bounds=Bounds(size=8 * 2**20, seconds=30.0, wait=15.0)) as web:
+        for kind in FORMATS:
+            if kind.site is None:
+                continue
+            path, words = kind.site
+            answer = web.get(path, headers={"accept": "application/json"})
+            if any(word.encode() in answer.body for word in words):
+                return kind
+            answers.append(f"{path} answered {answer.status}")
     raise RecordError(f"neither a Nightscout site nor a FHIR server ({', '.join(answers)}); say which with format", file=base)

@@ -17,8 +17,8 @@ import pandas as pd
 from careplan.records.blocks import Block, read_blocks
 from careplan.records.clock import local_times, split_stamps
 from careplan.records.events import PatientRecord, RecordError, Refused, refusing
+from careplan.records.export import INTENSITY, Array, Part, Told, clocked, glucose_values, record_of, scaled, unit_of
 from careplan.records.export import SENSOR as LIMITS
-from careplan.records.export import Array, Part, Told, clocked, glucose_values, record_of, scaled, unit_of
 from careplan.records.glooko_columns import ABOVE, OTHERS, columns_of, is_timed, table_of
 from careplan.records.insulins import find_insulin
 from careplan.records.sheet import Sheet, glucose_unit, milliunits
@@ -30,14 +30,11 @@ ROUNDING = 0.0015  # U: deliveries are rounded to a thousandth
 SUSPENDED = re.compile("suspen|suspend|sospen|unterbr|onderbr|avbr|pausa", re.IGNORECASE)
 LONG = re.compile("long|lang|lunga|larga|basal|langsam|prolung|lente", re.IGNORECASE)
 FAST = re.compile("rapid|fast|short|schnell|kurz|snel|kort|snabb|rapida|bolus|meal", re.IGNORECASE)
-# MET of exercise told in words: within light (1.6-2.9), moderate (3.0-5.9) and vigorous (6.0-8.7) of the ACSM's position stand
-# (Garber 2011, doi 10.1249/MSS.0b013e318213fefb).
-INTENSITY = {
-    2.5: "light low leicht niedrig gering licht laag latt lag leggera bassa ligera baja",
-    7.0: "high hard intense vigorous hoch schwer intensiv zwaar hoog intensief hog hard alta intensa",
+WORDS = {
+    "light": "light low leicht niedrig gering licht laag latt lag leggera bassa ligera baja",
+    "vigorous": "high hard intense vigorous hoch schwer intensiv zwaar hoog intensief hog alta intensa",
 }
-MET = {word: met for met, words in INTENSITY.items() for word in words.split()}
-MODERATE = 4.5
+EFFORT = {word: effort for effort, words in WORDS.items() for word in words.split()}
 
 
 def recognise(head: str) -> str | None:
@@ -66,12 +63,18 @@ def split(line: str) -> list[str]:
 
 
 def read_glooko(
-    path: Source, *, zone: str | None = None, day_first: bool | None = None, refused: Refused | None = None
+    path: Source,
+    *,
+    zone: str | None = None,
+    day_first: bool | None = None,
+    patient: str | None = None,
+    refused: Refused | None = None,
 ) -> list[PatientRecord]:
     """One record for each person: the tables in a folder (and the folders in it) under one name.
 
-    zone: the patient's clock (UTC where not given, rule "no time zone"). day_first: the order of dates where no table tells.
-    Raises `RecordError` where a file cannot be trusted; with `refused`, that person is left out whole and noted there.
+    patient: whose all of them are, unless they state several names. zone: the patient's clock (UTC where not given, rule "no time
+    zone"). day_first: the order of dates where no table tells. Raises `RecordError` where a file cannot be trusted; with
+    `refused`, that person is left out whole and noted there.
     """
     if zone is not None:
         check_zone(zone, file=path)
@@ -82,9 +85,13 @@ def read_glooko(
         for inner in [key for key in people if key[1] == stated and folder in key[0].parents]:
             people.setdefault((folder, stated), []).extend(people.pop(inner))
         people.setdefault((folder, stated), []).append(file)
+    if patient is not None and len(people) > 1:
+        if len(stated_names := {stated for _, stated in people if stated}) > 1:
+            raise RecordError(f"{len(stated_names)} people cannot all be {patient!r}", file=path)
+        people = {next(iter(people)): [file for files in people.values() for file in files]}
     records = []
     for (folder, _), files in people.items():
-        name = person_name(folder, files)
+        name = patient or person_name(folder, files)
         with refusing(refused, name):
             records.append(read_person(name, files, zone, day_first))
     return records
@@ -119,11 +126,11 @@ class Table:
     def name(self, column: str) -> str | None:
         """The normalised header of a column, if the table has it."""
         place = self.columns.get(column)
-        return None if place is None else str(list(self.block.rows.cells)[place])
+        return None if place is None else self.block.at(place) or None
 
     def texts(self, column: str) -> np.ndarray:
         name = self.name(column)
-        return np.full(len(self.block.rows), "", dtype=object) if name is None else self.block.texts(name)
+        return np.full(len(self.block), "", dtype=object) if name is None else self.block.texts(name)
 
     def values(self, column: str) -> Array:
         """`[N]` numbers; NaN where there is none, or the table has no such column."""
@@ -144,7 +151,7 @@ def read_person(name: str, files: Sequence[Path], zone: str | None, day_first: b
         sheet = rows.sheet()
         sheet.cells["product"] = sheet.cells["row"].map(lambda row, brands=table.brands: brands.get(row, "")).astype(object)
         glucose_unit(sheet, "mg/dL")
-        parts.append(Part(table.file, sheet, len(table.block.rows) + len(table.block.long), ignored=rows.ignored))
+        parts.append(Part(table.file, sheet, len(table.block) + len(table.block.long), ignored=rows.ignored))
     whole = Sheet(
         pd.concat([part.sheet.cells for part in parts], ignore_index=True),
         [correction for part in parts for correction in part.sheet.corrections],
@@ -164,7 +171,7 @@ def read_table(file: Path) -> Table:
     place = 1 if len(lines) == 2 and not is_timed(split(lines[0])) else 0
     wanted = split(lines[place])
     [block, *_] = read_blocks(file, lambda fields: [text.strip() for text in fields] == wanted, "Glooko's columns")
-    header = list(block.rows.fields.values())
+    header = list(block.fields.values())
     kind = table_of(file, header)
     if kind is None:
         raise RecordError(f"which table of Glooko's this is cannot be told from {header}", file=file, row=place + 1)
@@ -201,11 +208,9 @@ def spanned(tables: Sequence[Table]) -> str:
 
 def glucose(table: Table, told: Told) -> None:
     name = table.name("glucose") or ""
-    unit = unit_of(table.block.rows.fields[name])
+    unit = unit_of(table.block.written(name))
     if unit is None:
-        raise RecordError(
-            "expected mg/dL or mmol/L in the header of glucose", file=table.file, field=table.block.rows.fields[name]
-        )
+        raise RecordError("expected mg/dL or mmol/L in the header of glucose", file=table.file, field=table.block.written(name))
     value, flag = glucose_values(table.texts("glucose"), scaled(LIMITS, unit))
     scale = scaled((1.0, 1.0), unit)[0]
     level = value / scale
@@ -291,7 +296,8 @@ def exercise(table: Table, told: Told) -> None:
     words = [
         text.lower().replace("\u00e4", "a").replace("\u00f6", "o").replace("\u00e5", "a") for text in table.texts("intensity")
     ]
-    met = np.array([next((MET[word] for word in text.split() if word in MET), MODERATE) for text in words], dtype=float)
+    efforts = [next((EFFORT[word] for word in text.split() if word in EFFORT), "moderate") for text in words]
+    met = np.array([INTENSITY[effort] for effort in efforts], dtype=float)
     told.add(minutes > 0, "activity", name, met, duration=minutes)
     told.tell(~told.used, "no amount", name)
 
@@ -304,7 +310,7 @@ def injections(table: Table, told: Told) -> None:
         here = np.arange(len(units)) == index
         brand, kind = str(table.texts("name")[index]), str(table.texts("type")[index])
         known = find_insulin(brand) or find_insulin(kind)
-        table.brands[int(table.block.rows.row[index])] = brand
+        table.brands[int(table.block.row[index])] = brand
         if known is not None:
             for channel, part in known.split(float(units[index])):
                 told.add(here, channel, name, part)
@@ -323,7 +329,7 @@ def injections(table: Table, told: Told) -> None:
 
 
 def other(table: Table, told: Told) -> None:
-    told.ignore(np.ones(len(table.block.rows), dtype=bool), OTHERS[table.kind], table.name("time") or "")
+    told.ignore(np.ones(len(table.block), dtype=bool), OTHERS[table.kind], table.name("time") or "")
 
 
 READ = {

@@ -13,7 +13,18 @@ import pandas as pd
 from careplan.records.blocks import Block, each, read_blocks, where
 from careplan.records.clock import local_times, split_stamps
 from careplan.records.events import PatientRecord, RecordError, Refused
-from careplan.records.export import Part, Told, clocked, drop_second_device, glucose_values, part_of, read_export, scaled, unit_of
+from careplan.records.export import (
+    Mask,
+    Part,
+    Told,
+    clocked,
+    drop_second_device,
+    glucose_values,
+    part_of,
+    read_export,
+    scaled,
+    unit_of,
+)
 from careplan.records.sheet import Sheet
 from careplan.records.text import Source, normal, numbers
 
@@ -105,6 +116,7 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
 def tell(told: Told, names: list[str], texts: list[np.ndarray], file: Path) -> str:
     """Every row by its record type; returns the unit of glucose."""
     kind = numbers(list(texts[TYPE]))
+    kind[shifted(told, kind, texts, names, file)] = np.nan
     unit = unit_of(told.block.written(names[HISTORIC])) or unit_by_size(texts)
     for number, place in KINDS.items():
         mine = kind == number
@@ -136,11 +148,24 @@ def tell(told: Told, names: list[str], texts: list[np.ndarray], file: Path) -> s
     told.tell(np.isin(kind, (4, 5)) & ~told.used, "no amount", names[TYPE])
     told.ignore(kind == 6, "note", names[NOTES])
     known = np.isin(kind, range(7))
-    told.tell(~known, "unknown record type", names[TYPE])
+    told.tell(~known & ~told.used, "unknown record type", names[TYPE])
     if (~known).sum() > max(2, 0.2 * len(known)):
         row = int(told.block.row[np.flatnonzero(~known)[0]])
         raise RecordError("expected a record type from 0 to 6", file=file, row=row, field=told.block.written(names[TYPE]))
     return unit
+
+
+def shifted(told: Told, kind: np.ndarray, texts: list[np.ndarray], names: list[str], file: Path) -> Mask:
+    """Rule "shifted row": `[N]` a reading that fills another kind's column too, as by a decimal comma between commas."""
+    found = np.zeros(len(kind), dtype=bool)
+    for number, own in {**KINDS, 3: KETONE}.items():
+        others = [texts[place] != "" for place in range(HISTORIC, COLUMNS) if place not in (own, NOTES)]
+        found |= (kind == number) & np.any(others, axis=0)
+    told.tell(found, "shifted row", names[TYPE], "a reading fills the column of another kind too")
+    if found.sum() > max(1, 0.05 * len(kind)):
+        row = int(told.block.row[np.flatnonzero(found)[0]])
+        raise RecordError("readings fill columns of other kinds (a decimal comma between commas?)", file=file, row=row)
+    return found
 
 
 def unit_by_size(texts: list[np.ndarray]) -> str:
@@ -167,6 +192,8 @@ def flag_limits(sheet: Sheet) -> None:
     high = open_ & (value >= LIMITS[1])
     for mask, word in ((low, "low"), (high, "high")):
         cells.loc[mask, "flag"] = (flag[mask] + " " + word).str.strip()
+    absurd = low & (value < STRIP_LIMITS[0])
+    cells.loc[absurd, "value"] = np.where(stick, STRIP_LIMITS[0], LIMITS[0])[absurd]
 
 
 def one_sensor(sheet: Sheet, serial: dict[int, str], scans: set[int]) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import pandas as pd
 
 from careplan.records.events import Correction, join_flags
+from careplan.records.export import INTENSITY
 from careplan.records.insulins import find_insulin
-from careplan.therapies.glucose.declaration import MG_PER_MMOL
+from careplan.records.units import MG_PER_MMOL
 
 Document = dict[str, Any]
 Row = tuple[object, ...]  # of `CELLS`, and the product
@@ -18,9 +19,7 @@ CENSORED = {39: 40.0, 401: 400.0}  # mg/dL: how receivers write "Low" and "High"
 EXTENDED_MINUTES = 120.0  # assumed where an extended bolus does not say: AZT1D's rule
 EXCHANGE = 15.0  # g of carbohydrate in one of Tidepool's exchanges
 ACTING = {"rapid": "bolus", "short": "bolus", "intermediate": "long_acting", "long": "long_acting"}
-# MET of exercise told in words: within light (1.6-2.9), moderate (3.0-5.9) and vigorous (6.0-8.7) of the ACSM's position stand
-# (Garber 2011, doi 10.1249/MSS.0b013e318213fefb).
-INTENSITY = {"low": 2.5, "medium": 4.5, "high": 7.0}
+EFFORT = {"low": "light", "medium": "moderate", "high": "vigorous"}
 UNITS = {"milliseconds": 1 / MS, "seconds": 1 / 60.0, "minutes": 1.0, "hours": 60.0, "days": 1440.0}
 
 
@@ -48,8 +47,11 @@ class Reading:
         **more: float,
     ) -> None:
         """One event; `raw` is what the document says under `name`."""
-        raw, time = str(document.get(name) if document.get(name) is not None else value), document.get("time")
-        self.cells.append((self.file, row, name, raw, time, channel, value, more.get("duration", 0.0), flag, product))
+        said = document.get(name)
+        raw = str(value if said is None else said)
+        self.cells.append(
+            (self.file, row, name, raw, document.get("time"), channel, value, more.get("duration", 0.0), flag, product)
+        )
 
     def tell(self, row: int, name: str, rule: str, detail: str, *, dropped: bool = True) -> None:
         self.told.append(Correction("dropped" if dropped else "changed", rule, self.file, row, name, detail))
@@ -77,18 +79,18 @@ def moment(time: object) -> pd.Timestamp:
 
 def glucose(reading: Reading, row: int, document: Document) -> None:
     """A sensor's reading, a finger stick or a calibration; out of range by its annotation."""
-    value = number(document.get("value"))
+    value, flag = number(document.get("value")), ""
+    level = value if value is None or document.get("units") == "mg/dL" else value * MG_PER_MMOL
     bounds = [each for each in annotations(document) if each.get("code") == "bg/out-of-range"]
-    flag = str(bounds[0].get("value", "")) if bounds else ""
-    if value is None and bounds:
-        value = number(bounds[0].get("threshold"))
-        level = value if value is None or value > 35.0 else value * MG_PER_MMOL
-    else:
-        level = value if value is None or document.get("units") == "mg/dL" else value * MG_PER_MMOL
-    if flag and level is not None:
-        level = CENSORED.get(round(level), level)
-    stick = "" if document.get("type") == "cbg" else "fingerstick"
-    reading.add(row, document, "value", "glucose", level, flag=join_flags(stick, flag))
+    if bounds:
+        flag = str(bounds[0].get("value", ""))
+        if value is None:
+            value = number(bounds[0].get("threshold"))
+            level = value if value is None or value > 35.0 else value * MG_PER_MMOL
+        level = level if level is None else CENSORED.get(round(level), level)
+    if document.get("type") != "cbg":
+        flag = join_flags("fingerstick", flag)
+    reading.add(row, document, "value", "glucose", level, flag=flag)
 
 
 def bolus(reading: Reading, row: int, document: Document) -> None:
@@ -217,7 +219,7 @@ def activity(reading: Reading, row: int, document: Document) -> None:
     if not amount or amount < 0 or not scale:
         reading.tell(row, "duration", "no amount", f"exercise {document.get('name') or ''!r} without a length")
         return
-    met = INTENSITY.get(str(document.get("reportedIntensity")), INTENSITY["medium"])
+    met = INTENSITY[EFFORT.get(str(document.get("reportedIntensity")), "moderate")]
     reading.add(row, document, "duration", "activity", met, duration=amount * scale)
 
 
@@ -244,4 +246,4 @@ READ: dict[str, Callable[[Reading, int, Document], None]] = {
 
 def annotations(document: Document) -> list[Document]:
     found = document.get("annotations")
-    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    return [each for each in found if isinstance(each, dict)] if found and isinstance(found, list) else []

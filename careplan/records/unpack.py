@@ -90,6 +90,13 @@ def lay_open(file: Path, folder: Path, found: Unpacked, depth: int) -> None:
         lay_open(inner, folder, found, depth - 1)
 
 
+def zipped(path: str | Path) -> bool:
+    """Whether a path is a ZIP, or a folder with one in it."""
+    place = Path(path)
+    files = place.rglob("*") if place.is_dir() else [place]
+    return any(is_archive(file) for file in files if file.is_file())
+
+
 def is_archive(file: Path) -> bool:
     """Whether a file is a ZIP that holds files of its own: an xlsx is one file to a person."""
     try:

@@ -14,7 +14,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, inspect
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -51,7 +51,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session on one consistent state of the database."""
-        with _explained(self.url), Session(self.engine, expire_on_commit=False) as session:
+        with explained(self.url), Session(self.engine, expire_on_commit=False) as session:
             session.info[NOTARY] = self.notary
             yield session
 
@@ -63,7 +63,7 @@ class Database:
         finish within `BUSY_SECONDS`, or a checkpoint is due and the trail no longer holds what was signed.
         """
         writer, notary = self.engine.execution_options(writer=True), self.notary
-        with _explained(self.url), Session(writer, expire_on_commit=False, autoflush=False) as session, session.begin():
+        with explained(self.url), Session(writer, expire_on_commit=False, autoflush=False) as session, session.begin():
             session.info[NOTARY] = notary
             event.listen(session, "before_flush", only_recorded)
             _take_turn(session.connection())
@@ -78,7 +78,7 @@ class Database:
     def note(self) -> None:
         """Signs a checkpoint of what is committed."""
         if self.notary is not None:
-            with _explained(self.url), self.engine.connect() as connection:
+            with explained(self.url), self.engine.connect() as connection:
                 self.notary.note(connection)
 
     def close(self) -> None:
@@ -100,10 +100,10 @@ def open_database(url: str, *, signer: Callable[[], Signer] = default_signer) ->
     try:
         if database.engine.url.get_backend_name() != "sqlite" or database.engine.url.database not in (None, "", ":memory:"):
             database = replace(database, notary=Notary(signer(), database.place))
-        with _explained(database.url):
+        with explained(database.url):
             before = None if _up_to_date(database.engine) else upgrade(database)
         if database.notary is not None:
-            with _explained(database.url), database.engine.connect() as connection:
+            with explained(database.url), database.engine.connect() as connection:
                 if before is not None and before[0] is None:
                     database.notary.note(connection, new=True)
                 else:
@@ -119,7 +119,8 @@ def place_of(engine: Engine) -> str:
     name = engine.url.database
     if engine.dialect.name == "sqlite" and name:
         return f"sqlite:///{Path(name).resolve()}"
-    return engine.url.set(username=None, password=None).render_as_string()
+    at = engine.url
+    return URL.create(at.drivername, host=at.host, port=at.port, database=name, query=at.query).render_as_string()
 
 
 def existing_database(url: str) -> Engine:
@@ -130,7 +131,7 @@ def existing_database(url: str) -> Engine:
     engine = make_engine(url, make=False)
     place = engine.url.render_as_string(hide_password=True)
     try:
-        with _explained(place), engine.connect() as connection:
+        with explained(place), engine.connect() as connection:
             tables, found = inspect(connection).get_table_names(), revision(connection)
         head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
         if "audit" not in tables and found is None:
@@ -148,7 +149,7 @@ def upgrade(database: Database) -> tuple[str | None, str]:
     config = Config()
     config.attributes["notary"] = database.notary
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    with _explained(database.url), database.engine.execution_options(writer=True).begin() as connection:
+    with explained(database.url), database.engine.execution_options(writer=True).begin() as connection:
         _take_turn(connection)
         before = revision(connection)
         if before is None and (tables := inspect(connection).get_table_names()):
@@ -237,7 +238,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 @contextmanager
-def _explained(url: str) -> Iterator[None]:
+def explained(url: str) -> Iterator[None]:
     """Says what went wrong with the database in words; programming errors pass through."""
     try:
         yield

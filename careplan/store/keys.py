@@ -73,7 +73,7 @@ class Signer:
 
     def note(self, what: What, database: str, place: str, entries: int, head: str, detail: str = "") -> Checkpoint:
         """Signs a line and appends it to the checkpoints."""
-        time = datetime.now(UTC).isoformat(timespec="seconds")
+        time = datetime.now(UTC).isoformat(timespec="microseconds")
         line = Checkpoint(what, database, place, entries, head, time, self.fingerprint, detail)
         line = replace(line, signature=base64.b64encode(self.private.sign(line.body)).decode())
         _append(self.folder / CHECKPOINTS, json.dumps(vars(line), ensure_ascii=False))
@@ -179,6 +179,17 @@ def _checked(text: str, keys: Mapping[str, Ed25519PublicKey]) -> Checkpoint:
     line = Checkpoint(**json.loads(text))
     keys[line.key].verify(base64.b64decode(line.signature, validate=True), line.body)
     return line
+
+
+def retired(folder: Path) -> dict[str, str]:
+    """By fingerprint, when a key was replaced: what it signed until then stays valid. A lost key is replaced by the next."""
+    keys, found = list(trusted(folder)), {}
+    for _, line in checkpoints(folder):
+        if isinstance(line, Checkpoint) and line.what == "new key":
+            found[line.key] = line.time
+        elif isinstance(line, Checkpoint) and line.what == "key lost":
+            found |= {key: line.time for key in keys[: keys.index(line.key)] if key not in found}
+    return found
 
 
 def signed_by(keys: Mapping[str, Ed25519PublicKey], key: str | None, hash: str, signature: str | None) -> bool | None:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, inspect
 
 from .audit import GENESIS, digest
-from .keys import Checkpoint, checkpoints, signed_by, trusted
+from .keys import Checkpoint, checkpoints, retired, signed_by, trusted
 from .schema import BATCHED, AuditEntry, Base, table_of
 from .seals import TRAIL, batch_digests, batched, covered, differing, plain, read_rows, seal
 
@@ -89,7 +89,7 @@ def verify(
     missing = _missing(connection)
     if any(finding.table == TRAIL for finding in missing):
         return _told(Walk(findings=missing), 0, 0, 0)
-    walk = _walk(connection, {} if folder is None else trusted(folder), since)
+    walk = _walk(connection, folder, since)
     walk.findings += missing
     signed = 0 if folder is None else _hold_to_checkpoints(walk, connection, folder, place, since)
     if expect is not None and expect != GENESIS and expect not in walk.heads.values():
@@ -151,9 +151,10 @@ def _missing_triggers(connection: Connection) -> list[Finding]:
     ]
 
 
-def _walk(connection: Connection, keys: Mapping[str, Any], since: tuple[int, str] | None) -> Walk:
+def _walk(connection: Connection, folder: Path | None, since: tuple[int, str] | None) -> Walk:
     """The trail, entry by entry: numbers, hashes, signatures, times and what each covers."""
     table, walk = table_of(AuditEntry), Walk()
+    keys, replaced = ({}, {}) if folder is None else (trusted(folder), retired(folder))
     if since is not None:
         walk.number, walk.head = since
         before = next(read_rows(connection, table, [(since[0],)]), None)
@@ -177,6 +178,8 @@ def _walk(connection: Connection, keys: Mapping[str, Any], since: tuple[int, str
         elif signed is None and walk.signed and keys:
             walk.find(f"entry {entry.id} is not signed: it was forged", entry=entry.id)
         time = str(plain(table.c.time, row["time"]))
+        if time > replaced.get(entry.key or "", "~"):
+            walk.find(f"entry {entry.id} is signed by a key that was replaced at {replaced[entry.key or '']}", entry=entry.id)
         if time < walk.time:
             walk.find(f"entry {entry.id} is of {time}, earlier than the one before, of {walk.time}", entry=entry.id)
         walk.signed = walk.signed or entry.signature is not None

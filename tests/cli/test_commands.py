@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 
 from careplan import cli
 from careplan.cli import app
+from careplan.records import Format
 from careplan.records.events import Correction, PatientRecord, RecordError
 from careplan.store import open_database
 
@@ -45,7 +46,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
                 raise error
             return [replace(given, zone=zone) for given in records]
 
-        monkeypatch.setattr("careplan.records.READERS", {"table": reader}, raising=False)
+        monkeypatch.setattr("careplan.records.door.FORMATS", (Format("table", lambda head: "it is made up", reader),))
 
     return give
 
@@ -69,6 +70,35 @@ def test_import_reports_what_it_did_and_lists_every_correction(run: Run, reads: 
         }
     ]
     assert "nothing new" in run("import", "table", "ann.csv").output
+
+
+def test_a_thousand_duplicates_are_one_line_with_an_example(run: Run, reads: Callable[..., None], tmp_path: Path) -> None:
+    many = tuple(replace(CORRECTION, row=row) for row in range(7, 3894))
+    reads(replace(record(days=1), corrections=many))
+    lines = [line for line in run("import", "table", "ann.csv").output.splitlines() if "duplicate" in line]
+    assert len(lines) == 1 and "3,887" in lines[0] and "ann.csv, row 7: 2 U at 08:00" in lines[0]
+
+
+def test_files_need_no_format_and_a_look_keeps_nothing(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "ann.csv").write_text(
+        "time,glucose,bolus\n2024-03-05 08:00,100,2\n2024-03-05 08:05,LOW,\n2024-03-06 08:00,120,3\n"
+    )
+    (tmp_path / "bob.csv").write_text("EventDateTime,TotalBolusInsulinDelivered,Basal,CarbSize,CGM\n2023-12-08 00:04:00,,,,151\n")
+    looked = run("look", str(tmp_path / "ann.csv"))
+    assert looked.exit_code == 0, looked.output
+    assert "Taken for table" in looked.output and "2 (70)" in looked.output and "1 low" in looked.output
+    found = json.loads(run("look", str(tmp_path), "--json").stdout)["records"]
+    assert [(each["source"], each["patient"]) for each in found] == [("table", "ann"), ("azt1d", "azt1d-bob")]
+    assert found[0]["days"][1] == {
+        "date": "2024-03-06",
+        "counts": {"bolus": 1, "glucose": 1},
+        "amounts": {"bolus": 3.0, "glucose": 120.0},
+    }
+    assert json.loads(run("patients", "--json").stdout) == []
+    imported = run("import", str(tmp_path / "ann.csv"), str(tmp_path / "bob.csv"))
+    assert imported.exit_code == 0 and "Taken for table: its header has a time and glucose, bolus." in imported.output
+    assert [row["patient"] for row in json.loads(run("patients", "--json").stdout)] == ["ann", "azt1d-bob"]
+    assert "nothing new" in run("import", "--format", "table", str(tmp_path / "ann.csv")).output
 
 
 def test_patients_and_show_as_text_and_json(run: Run, reads: Callable[..., None]) -> None:
@@ -134,9 +164,9 @@ def test_a_database_that_is_none_is_refused(tmp_path: Path) -> None:
 
 
 def test_db_upgrade_says_where_the_database_is(run: Run, tmp_path: Path) -> None:
-    assert "now at revision" in run("db", "upgrade").output
-    again = run("db", "upgrade").output
-    assert "already at revision" in again and str(tmp_path / "store.db") in again
+    for _ in range(2):
+        told = run("db", "upgrade").output
+        assert "at revision" in told and str(tmp_path / "store.db") in told
 
 
 def test_the_settings_name_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,6 +190,23 @@ def test_audit_verify_finds_what_was_changed(run: Run, reads: Callable[..., None
     assert result.exit_code == 1 and "entry 2 was changed" in result.stderr
 
 
+def test_audit_verify_makes_nothing_where_there_is_nothing(run: Run, tmp_path: Path) -> None:
+    result = run("audit", "verify")
+    assert result.exit_code == 1 and "there is no database" in result.stderr and "Traceback" not in result.stderr
+    assert not (tmp_path / "store.db").exists()
+
+
+def test_a_backup_is_restored_and_the_key_replaced(run: Run, reads: Callable[..., None], tmp_path: Path) -> None:
+    reads(record(days=1))
+    run("import", "table", "x")
+    assert "Keep the audit key" in run("db", "backup", str(tmp_path / "store.bak")).output
+    (tmp_path / "store.db").unlink()
+    assert "Restored and verified: 4 entries" in run("db", "restore", str(tmp_path / "store.bak")).output
+    assert "signs from now on" in run("audit", "new-key").output
+    assert json.loads(run("audit", "verify", "--json").stdout)["problem"] is None
+    assert json.loads(run("audit", "verify", "--since-last", "--json").stdout)["entries"] == 0
+
+
 def test_help_is_quick_to_load() -> None:
     heavy = ("torch", "pandas", "sqlalchemy", "rich.table")
     program = f"import sys, careplan.cli; print([name for name in {heavy} if name in sys.modules])"
@@ -174,7 +221,7 @@ import careplan.records
 from tests.clinic.build import record
 def reader(path, refused):
     return [record("ann", days=1), record("bob", days=1)]
-careplan.records.READERS = {{"table": reader}}
+careplan.records.door.FORMATS = (careplan.records.Format("table", lambda head: None, reader),)
 from careplan.clinic import records
 original, calls = records.add_events, []
 def add_events(*given, **told):

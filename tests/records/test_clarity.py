@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from careplan.records import PatientRecord, RecordError, read_clarity, to_series
 from careplan.records.clarity import recognise
+from careplan.therapies.glucose.declaration import GLUCOSE
 from tests.records.accounting import accounted, at, of, rules
 
 HEADER = (
-    "Index,Timestamp (YYYY-MM-DDThh:mm:ss),Event Type,Event Subtype,Patient Info,Device Info,Source Device ID,Glucose Value (mg/dL),"
-    "Insulin Value (u),Carb Value (grams),Duration (hh:mm:ss),Glucose Rate of Change (mg/dL/min),Transmitter Time (Long Integer),"
-    "Transmitter ID"
+    "Index,Timestamp (YYYY-MM-DDThh:mm:ss),Event Type,Event Subtype,Patient Info,Device Info,Source Device ID,"
+    "Glucose Value (mg/dL),Insulin Value (u),Carb Value (grams),Duration (hh:mm:ss),Glucose Rate of Change (mg/dL/min),"
+    "Transmitter Time (Long Integer),Transmitter ID"
 )
 
 
@@ -181,4 +182,4 @@ def test_the_real_sample(data: Path) -> None:
     assert len(record.events) == 2148
     assert record.ignored == {"settings": 11}
     assert accounted(record) == record.rows_read == 2159
-    assert len(to_series(record))
+    assert len(to_series(record, GLUCOSE))

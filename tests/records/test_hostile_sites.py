@@ -14,7 +14,7 @@ from careplan.records.events import RecordError
 from careplan.records.fhir import read_fhir
 from careplan.records.web import Bounds
 from tests.loopback import Asked, Reply, serve
-from tests.records.test_fhir import bundle, reading
+from tests.records.fhir_build import bundle, reading
 from tests.records.test_web import BOMB, GZIP, HOSTILE, endless
 
 TOKEN = "reader-0123456789abcdef"
@@ -101,7 +101,6 @@ def test_a_bomb_in_the_middle_of_a_sound_bundle() -> None:
 
 
 def test_an_endless_answer_to_what_is_sent() -> None:
-
     sent = transaction([{"resourceType": "Patient", "id": "a"}], datetime.now(UTC))
     endless_reply = Reply(pieces=endless(b"x" * 65536))
     with serve(lambda _: endless_reply) as address, pytest.raises(RecordError, match="more than 8 MiB"):

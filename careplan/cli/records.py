@@ -1,0 +1,145 @@
+"""Recordings: `careplan import`, and `careplan look` at what is in a file without keeping it."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from careplan.cli.shell import Json, print_json, stderr, stdout, store, warn
+
+app = typer.Typer()
+USER_ERROR = 1
+
+Paths = Annotated[list[str], typer.Argument(help="Files, folders, ZIPs or servers' addresses; a format's name may stand first.")]
+Format = Annotated[str | None, typer.Option(help="What the files are; by default each is looked at.")]
+Zone = Annotated[str | None, typer.Option(help="The patients' time zone, such as Europe/London, where the source does not say.")]
+Token = Annotated[str | None, typer.Option(envvar="CAREPLAN_TOKEN", help="A server's access token.")]
+
+
+class Group(StrEnum):
+    ADULT = "adult"
+    ADOLESCENT = "adolescent"
+    CHILD = "child"
+
+
+@app.command("import")
+def import_command(
+    ctx: typer.Context,
+    paths: Paths,
+    format: Format = None,
+    zone: Zone = None,
+    token: Token = None,
+    patient: Annotated[str | None, typer.Option(help="The patient's name, where all of it is one person's.")] = None,
+    group: Annotated[Group | None, typer.Option(help="Age group of new patients, which sets their dose limits.")] = None,
+    prefer: Annotated[str, typer.Option(help="Sources believed first where several hold the same: glooko,nightscout.")] = "",
+    report: Annotated[Path | None, typer.Option(help="Write every dropped or changed row to this CSV file.")] = None,
+    merge: Annotated[bool, typer.Option("--merge", help="Add to patients that are already stored from another source.")] = False,
+) -> None:
+    """Put recordings into the store: what is new of each patient, whole or not at all. Importing again adds nothing."""
+    from careplan.cli import console
+    from careplan.clinic import import_records
+
+    format, sources = _sources(paths, format)
+    if report is not None and not report.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {report.parent}", param_hint="--report")
+    options: dict[str, Any] = {"zone": zone, "token": token, "patient": patient, "group": group and group.value, "merge": merge}
+    options["prefer"] = [name for name in prefer.split(",") if name]
+    kept: list[str] = []
+    with store(ctx) as database, stderr().status(f"Reading {', '.join(map(str, sources))}") as status:
+
+        def progress(done: int, total: int, patient: str) -> None:
+            kept.append(patient)
+            status.update(f"Keeping patient {patient}, {done} of {total}")
+
+        try:
+            result = import_records(database, *sources, format=format, progress=progress, **options)
+        except BaseException:
+            status.stop()
+            stderr().print(_kept(kept), soft_wrap=True, highlight=False)
+            raise
+    console.print_import(stdout(), result)
+    if report is not None:
+        console.write_corrections(report, result)
+    for name, problem in result.failed.items():
+        warn(f"{name}: not imported: {problem}")
+    if result.failed:
+        stderr().print(_kept(kept), soft_wrap=True, highlight=False)
+        raise typer.Exit(USER_ERROR)
+
+
+@app.command("imports")
+def imports_command(
+    ctx: typer.Context,
+    patient: Annotated[str | None, typer.Option(help="Only those that hold something of this patient.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List what was imported, the newest first, with the name by which an import is taken back."""
+    from careplan import clinic
+    from careplan.cli import console
+
+    with store(ctx) as database:
+        found = clinic.imports(database, patient=patient)
+    if as_json:
+        print_json(found)
+    else:
+        console.print_imports(stdout(), found)
+
+
+@app.command()
+def unimport(
+    ctx: typer.Context,
+    run: Annotated[str, typer.Argument(help="The import's name, or its first letters; `careplan imports` lists them.")],
+    reason: Annotated[str, typer.Option(help="Why; it goes on record.")],
+) -> None:
+    """Take an import back as a whole: what it added is removed, and that it was there stays on record."""
+    from careplan.clinic import take_back
+
+    with store(ctx) as database:
+        done = take_back(database, run, reason=reason)
+    for patient, count in done.events.items():
+        stdout().print(f"{patient}: {count:,} events removed.", highlight=False)
+    if done.again:
+        stdout().print(f"Others held some of them too; import again: {', '.join(done.again)}.", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def look(
+    paths: Paths,
+    format: Format = None,
+    zone: Zone = None,
+    token: Token = None,
+    patient: Annotated[str | None, typer.Option(help="The patient's name, where all of it is one person's.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what is in files, folders, ZIPs or on servers, by channel and day, without keeping any of it."""
+    from careplan.cli import console
+    from careplan.records.look import look as look_at
+
+    format, sources = _sources(paths, format)
+    found = look_at(sources, format=format, zone=zone, token=token, patient=patient)
+    if as_json:
+        print_json(found)
+    else:
+        console.print_look(stdout(), found)
+    for name, problem in found.failed.items():
+        warn(f"{name}: cannot be read: {problem}")
+    if found.failed:
+        raise typer.Exit(USER_ERROR)
+
+
+def _sources(paths: list[str], format: str | None) -> tuple[str | None, tuple[str | Path, ...]]:
+    from careplan.clinic import ClinicError, named_format
+
+    try:
+        return named_format(paths, format)
+    except ClinicError as error:
+        raise typer.BadParameter(str(error), param_hint="FORMAT or PATH") from None
+
+
+def _kept(patients: list[str]) -> str:
+    return (
+        f"Kept whole: {', '.join(patients)}; nothing of any other patient."
+        if patients
+        else "Nothing was kept; the store is unchanged."
+    )

@@ -1,0 +1,256 @@
+"""How an entry is made, field by field: what its hash covers, how entries follow, and what a row is known by."""
+
+import hashlib
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, select, update
+
+from careplan.settings import Settings
+from careplan.store import Database, Finding, append, audit, number, open_database, verify
+from careplan.store.audit import BEHIND, GENESIS, digest
+from careplan.store.keys import open_signer
+from careplan.store.schema import BATCHED, AuditEntry, Base, Draft, Patient, RegimenVersion, table_of
+from careplan.store.seals import batched, covered, differing, digests, plain, seal, unstorable
+
+from ..kept import actor, patient, verified
+
+NOW = datetime(2024, 3, 1, 12, 30, 0, 5, tzinfo=UTC)
+AUDIT = table_of(AuditEntry)
+ENTRY: dict[str, Any] = {
+    "id": 7,
+    "time": NOW,
+    "actor": "Dr Adá",
+    "action": "signed",
+    "patient": "ann",
+    "detail": {"b": 1, "a": [0.5, None]},
+    "previous": "0" * 64,
+    "identity": {"kind": "local"},
+    "rows": [{"table": "review"}],
+}
+WRITTEN = (
+    '{"action":"signed","actor":"Dr Adá","detail":{"a":[0.5,null],"b":1},"id":7,"identity":{"kind":"local"},"patient":"ann",'
+    f'"previous":"{"0" * 64}","rows":[{{"table":"review"}}],"time":"2024-03-01T12:30:00.000005+00:00"}}'
+)
+
+
+def test_the_hash_of_an_entry_is_of_its_canonical_json() -> None:
+    assert digest(AuditEntry(**ENTRY)) == hashlib.sha256(WRITTEN.encode()).hexdigest()
+    assert GENESIS == 64 * "0"
+    local = NOW.astimezone(datetime.strptime("+0500", "%z").tzinfo)
+    assert digest(AuditEntry(**ENTRY | {"time": local})) == digest(AuditEntry(**ENTRY)), "the same moment on another clock"
+    plainer = {"action": "did", "actor": "dr", "detail": {}, "id": 1, "patient": None, "previous": GENESIS}
+    text = json.dumps(plainer | {"time": NOW.isoformat(timespec="microseconds")}, sort_keys=True, separators=(",", ":"))
+    assert digest(AuditEntry(**plainer, time=NOW, identity=None, rows=None)) == hashlib.sha256(text.encode()).hexdigest()
+    with pytest.raises(ValueError, match="JSON"):
+        digest(AuditEntry(**ENTRY | {"detail": {"a": float("nan")}}))
+
+
+@pytest.mark.parametrize("field", sorted(ENTRY))
+def test_whatever_is_changed_of_an_entry_changes_its_hash(field: str) -> None:
+    others: dict[str, Any] = {"id": 8, "time": NOW + timedelta(microseconds=1), "detail": {}, "identity": None, "rows": None}
+    assert digest(AuditEntry(**ENTRY | {field: others.get(field, "other")})) != digest(AuditEntry(**ENTRY))
+
+
+# How entries follow each other.
+
+
+def fill(db: Database, count: int = 4) -> list[dict[str, Any]]:
+    """Entries 2 to 5: the first is the migration's."""
+    for index in range(count):
+        with db.write() as session:
+            append(session, actor(), "did", patient="p", number=index)
+    with db.engine.connect() as connection:
+        return [dict(row) for row in connection.execute(select(AUDIT).order_by(AUDIT.c.id)).mappings()]
+
+
+def test_each_entry_has_the_next_number_the_hash_before_and_a_signature(db: Database) -> None:
+    entries = fill(db)
+    assert [entry["id"] for entry in entries] == [1, 2, 3, 4, 5]
+    assert [entry["previous"] for entry in entries] == [GENESIS, *(entry["hash"] for entry in entries[:-1])]
+    signer = open_signer(Settings().audit_folder())
+    assert all(entry["key"] == signer.fingerprint and entry["signature"] == signer.sign(entry["hash"]) for entry in entries)
+    assert [entry["detail"] for entry in entries[1:]] == [{"number": index} for index in range(4)]
+    assert entries[1]["rows"] is None and [entry["time"] for entry in entries] == sorted(entry["time"] for entry in entries)
+
+
+def rewritten(db: Database, entry: dict[str, Any], *, sign: bool = True, **changes: Any) -> list[str]:
+    """What is found where an entry is another, with a valid hash and, by somebody who has the key, a valid signature."""
+    new = entry | changes
+    new["hash"] = digest(AuditEntry(**{name: new[name] for name in ENTRY}))
+    if sign:
+        new["signature"] = open_signer(Settings().audit_folder()).sign(new["hash"])
+    with db.engine.connect() as connection:
+        for (name,) in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            connection.exec_driver_sql(f"DROP TRIGGER {name}")
+        connection.execute(update(AUDIT).where(AUDIT.c.id == entry["id"]).values(**new))
+        told = problems(db, connection)
+        connection.rollback()
+    return told
+
+
+def problems(db: Database, connection: Connection) -> list[str]:
+    findings: tuple[Finding, ...] = verify(connection, Settings().audit_folder(), place=db.place).findings
+    return [finding.problem for finding in findings if "its trigger" not in finding.problem]
+
+
+def test_an_entry_that_does_not_follow_the_one_before_is_found(db: Database) -> None:
+    entries = fill(db)
+    assert rewritten(db, entries[4]) == []
+    assert rewritten(db, entries[4], previous="f" * 64) == ["entry 5 does not follow entry 4: its previous hash differs"]
+    assert rewritten(db, entries[3], action="saw") == ["entry 5 does not follow entry 4: its previous hash differs"]
+
+
+def test_an_entry_earlier_than_the_one_before_is_found_and_one_at_the_same_time_is_not(db: Database) -> None:
+    entries = fill(db)
+    assert rewritten(db, entries[4], time=entries[3]["time"]) == []
+    [told] = rewritten(db, entries[4], time=entries[3]["time"] - timedelta(microseconds=1))
+    assert "earlier than the one before" in told
+
+
+def test_an_entry_that_is_not_signed_or_by_nobody_trusted_is_found(db: Database) -> None:
+    entries = fill(db)
+    assert rewritten(db, entries[4], sign=False, signature=None, key=None) == ["entry 5 is not signed: it was forged"]
+    [told] = rewritten(db, entries[4], sign=False, action="saw")
+    assert "not signed by a trusted key" in told
+    [told] = rewritten(db, entries[4], key="somebody's")
+    assert "not signed by a trusted key" in told
+
+
+@pytest.mark.parametrize(
+    ("back", "told"), [(timedelta(seconds=30), False), (BEHIND, False), (BEHIND + timedelta(seconds=1), True)]
+)
+def test_a_clock_that_is_behind_by_more_than_a_minute_is_told_of(
+    db: Database, monkeypatch: pytest.MonkeyPatch, back: timedelta, told: bool
+) -> None:
+    last = fill(db, 1)[-1]["time"]
+
+    class Back(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return last - back
+
+    monkeypatch.setattr(audit, "datetime", Back)
+    newest = fill(db, 1)[-1]
+    assert newest["time"] == last and ("clock" in newest["detail"]) is told
+    if told:
+        assert newest["detail"]["clock"] == (last - back).isoformat(timespec="seconds")
+    assert timedelta(minutes=1) == BEHIND
+
+
+def test_a_clock_that_goes_forward_is_not_told_of(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    last = fill(db, 1)[-1]["time"]
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return last + timedelta(hours=1)
+
+    monkeypatch.setattr(audit, "datetime", Later)
+    newest = fill(db, 1)[-1]
+    assert newest["time"] == last + timedelta(hours=1) and set(newest["detail"]) == {"number"}
+
+
+# Which rows an entry covers.
+
+
+def test_a_new_row_gets_the_next_number_of_its_table(db: Database) -> None:
+    def regimen() -> RegimenVersion:
+        return RegimenVersion(patient="p", valid_from=NOW, created=NOW, source="stated", body={})
+
+    with db.write() as session:
+        append(session, actor(), "added", rows=[patient()])
+        first, second = number(session, regimen()), number(session, regimen())
+        assert (first.id, second.id) == (1, 2), "before either is written"
+        append(session, actor(), "regimens", rows=[first, second])
+    with db.write() as session:
+        third = number(session, regimen())
+        assert third.id == 3 and number(session, third).id == 3, "one that has a number keeps it"
+        assert number(session, patient("q")).id == "q"
+        append(session, actor(), "regimen", rows=[third])
+    assert verified(db).problem is None
+
+
+def test_an_entry_says_what_was_made_changed_and_removed(db: Database) -> None:
+    with db.write() as session:
+        append(session, actor(), "added", rows=[patient()])
+    with db.write() as session:
+        person = session.get(Patient, "p")
+        assert person is not None
+        person.zone = "Europe/London"
+        append(session, actor(), "moved", rows=[person])
+    draft = {"suggestion": 1, "reviewer": "dr", "updated": NOW, "decisions": []}
+    assert [row["op"] for entry in fill(db, 0) for row in entry["rows"] or []][-2:] == ["made", "changed"]
+    row = fill(db, 0)[-1]["rows"][0]
+    assert (row["table"], row["key"]) == ("patient", ["p"])
+    assert seal(table_of(Draft), draft, "removed") == {"table": "draft", "key": [1, "dr"], "op": "removed"}
+
+
+def test_the_key_signs_a_checkpoint_where_any_entry_of_a_transaction_asks_for_one(db: Database) -> None:
+    before = verified(db).checkpoints
+    with db.write() as session:
+        append(session, actor(), "did", checkpoint=True)
+        append(session, actor(), "did")
+    assert verified(db).checkpoints == before + 1
+    with db.write() as session:
+        append(session, actor(), "did")
+    assert verified(db).checkpoints == before + 1
+
+
+# What a row is known by.
+
+
+def test_a_row_is_known_by_the_digest_of_all_its_fields() -> None:
+    table = table_of(Patient)
+    values = {"id": "ann", "group": "adult", "zone": "UTC", "source": "t", "weight": 72.0, "created": NOW}
+    values |= {column.name: None for column in table.columns if column.name not in values}
+    found = seal(table, values, "made")
+    shown = {**values, "created": "2024-03-01T12:30:00.000005+00:00"}
+    body = json.dumps(shown, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert found["digest"] == hashlib.sha256(f"patient{body}".encode()).hexdigest()
+    assert found["fields"]["id"] == hashlib.sha256(b'"ann"').hexdigest()[:8] and set(found["fields"]) == set(values)
+    assert (found["table"], found["key"], found["op"]) == ("patient", ["ann"], "made")
+    other = seal(table, values | {"zone": "Europe/Paris", "weight": 71.0}, "made")
+    assert differing(found, other) == ["weight", "zone"] and differing(found, found) == []
+    assert differing(found, seal(table, values, "removed")) == sorted(values)
+
+
+def test_a_value_is_the_same_from_an_object_and_from_either_database() -> None:
+    time, weight = table_of(Patient).c.created, table_of(Patient).c.weight
+    body = table_of(RegimenVersion).c.body
+    for value in (NOW, NOW.replace(tzinfo=None), "2024-03-01 12:30:00.000005", "2024-03-01T14:30:00.000005+02:00"):
+        assert plain(time, value) == "2024-03-01T12:30:00.000005+00:00"
+    assert plain(weight, 72) == 72.0 and isinstance(plain(weight, 72), float) and plain(weight, None) is None
+    assert plain(body, '{"a": [1]}') == plain(body, {"a": (1,)}) == {"a": [1]}
+    for column, wrong in ((time, "noon"), (weight, "heavy"), (body, "no JSON"), (time, 5)):
+        assert plain(column, wrong) == wrong, "kept as it is: it will differ"
+    assert unstorable({"a": 1.0, "b": float("inf"), "c": "inf"}) == "b" and unstorable({"a": 1.0, "b": float("nan")}) == "b"
+    assert unstorable({"a": 1.0, "b": None}) is None
+
+
+def test_rows_of_a_batch_are_known_by_their_order_within_each_part() -> None:
+    [table] = batched(Base.metadata)
+    of, part = table.info[BATCHED]
+    names = [column.name for column in table.columns]
+
+    def row(batch: int, name: str, value: float) -> tuple[Any, ...]:
+        return tuple({of: batch, part: name}.get(column, value if column == "value" else 0) for column in names)
+
+    rows = [row(1, "bolus", 1.0), row(1, "bolus", 2.0), row(1, "glucose", 100.0), row(2, "bolus", 3.0)]
+    found = digests(table, [rows])
+    assert {batch: sorted(parts) for batch, parts in found.items()} == {1: ["bolus", "glucose"], 2: ["bolus"]}
+    written = json.dumps(list(rows[0]), separators=(",", ":")) + "," + json.dumps(list(rows[1]), separators=(",", ":")) + ","
+    assert found[1]["bolus"] == hashlib.sha256(written.encode()).hexdigest()
+    assert digests(table, [[rows[3], rows[0]], [rows[2], rows[1]]]) == found, "interleaved, and in two parts"
+    assert digests(table, [[rows[1], rows[0], rows[2], rows[3]]]) != found
+    assert table not in covered(Base.metadata) and AUDIT not in covered(Base.metadata)
+
+
+def test_a_database_in_memory_has_its_trail_too() -> None:
+    db = open_database("sqlite://")
+    with db.write() as session:
+        append(session, actor(), "did")
+    assert verified(db).problem is None
+    db.close()
