@@ -301,7 +301,8 @@ def test_the_public_example(data: Path) -> None:
 
 
 def test_the_public_example_gives_its_expected_output(data: Path) -> None:
-    """GluPredKit keeps schedules on the clock of UTC, takes a rate in percent for 0, lets no switch end, and knows the rate after the last record; all else agrees."""
+    """GluPredKit keeps schedules on the clock of UTC, takes a rate in percent for 0, lets no switch end, and knows the rate after
+    the last record; all else agrees."""
     folder = data / "device_exports" / "nightscout"
     expected = pd.read_csv(folder / "glupredkit_nightscout_expected_output.csv")
     times = pd.to_datetime(expected["date"], utc=True)
