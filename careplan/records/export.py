@@ -216,10 +216,17 @@ def part_of(file: Path, told: Iterable[Told], unit: str, *, person: str = "", re
     sheets = [each.sheet() for each in every]
     cells = pd.concat([sheet.cells for sheet in sheets], ignore_index=True)
     sheet = Sheet(cells, [correction for each in sheets for correction in each.corrections])
-    if len(cells):
+    if cells["time"].notna().any():
         glucose_unit(sheet, unit)
     count = sum(len(each.block) + len(each.block.long) for each in every)
     return Part(file, sheet, count, person, ignored=sum((each.ignored for each in every), Counter()), regimen=regimen)
+
+
+def add_cells(part: Part, cells: pd.DataFrame, corrections: Iterable[Correction]) -> None:
+    """Cells that were made of several rows together, and what is told of rows that made none."""
+    if len(cells):
+        part.sheet.cells = pd.concat([part.sheet.cells, cells], ignore_index=True) if len(part.sheet.cells) else cells
+    part.sheet.corrections += corrections
 
 
 def read_export(
