@@ -145,6 +145,7 @@ class Told:
             self.tell(mask & gave, rule, "", detail, action="changed")
         self.ignore(np.ones(len(self.block), dtype=bool), "nothing in it", "")
         cells = pd.concat(self.parts, ignore_index=True) if self.parts else pd.DataFrame(columns=list(CELLS))
+        self.parts = []
         cells["time"] = pd.to_datetime(cells["time"], utc=True).astype("datetime64[ns, UTC]")
         return Sheet(cells.astype({"value": float, "duration": float}), self.corrections)
 
@@ -214,7 +215,8 @@ def part_of(file: Path, told: Iterable[Told], unit: str, *, person: str = "", re
     """The part of a file from the rows of its blocks; `unit` is the one of its glucose."""
     every = list(told)
     sheets = [each.sheet() for each in every]
-    cells = pd.concat([sheet.cells for sheet in sheets], ignore_index=True)
+    filled = [sheet.cells for sheet in sheets if len(sheet.cells)] or [sheets[0].cells]
+    cells = pd.concat(filled, ignore_index=True) if len(filled) > 1 else filled[0]
     sheet = Sheet(cells, [correction for each in sheets for correction in each.corrections])
     if cells["time"].notna().any():
         glucose_unit(sheet, unit)
