@@ -163,7 +163,7 @@ def share_out(placed: Iterable[Placed], people: People, patient: str | None) -> 
         resource, kind = each.resource, each.resource["resourceType"]
         if kind in ABOUT:
             continue
-        key = people.key_of(resource.get("subject") or resource.get("patient"))
+        key = people.key_of(resource.get("subject") or resource.get("patient"), resource.get("contained"))
         key = key if key or patient is None else next(iter(people.patients), "Patient/patient")
         if kind == "Observation":
             found = observation_rows(resource)

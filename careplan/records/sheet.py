@@ -113,28 +113,29 @@ def column(
 
     blank: empty cells too, where a row stands for nothing else and must be accounted for.
     """
-    texts = rows.cells[name].reset_index(drop=True)
+    every = rows.cells[name].to_numpy(dtype=object)
+    index = np.arange(len(every)) if blank else np.flatnonzero(~is_missing(every))
+    texts = every[index]
     value = numbers(list(texts), decimal_comma=rows.decimal_comma)
     flag = np.full(len(texts), "", dtype=object)
     if limits is not None:
-        for index in np.flatnonzero(np.isnan(value)):
-            if said := beyond(texts[index]):
-                flag[index], stated = said
-                value[index] = limits[flag[index] == "high"] if np.isnan(stated) else stated
-    frame = pd.DataFrame(
+        for place in np.flatnonzero(np.isnan(value)):
+            if said := beyond(texts[place]):
+                flag[place], stated = said
+                value[place] = limits[flag[place] == "high"] if np.isnan(stated) else stated
+    return pd.DataFrame(
         {
             "file": rows.name,
-            "row": rows.row,
+            "row": rows.row[index],
             "field": rows.fields.get(name, name),
             "raw": texts,
-            "time": time.reset_index(drop=True),
+            "time": time.iloc[index].reset_index(drop=True),
             "channel": channel,
             "value": value,
             "duration": 0.0,
             "flag": flag,
         }
     )
-    return frame if blank else frame[~is_missing(texts)].reset_index(drop=True)
 
 
 def drop_short(sheet: Sheet, rows: Rows) -> None:

@@ -169,7 +169,7 @@ def cells_of(rows: Rows, time: pd.Series, local: np.ndarray) -> pd.DataFrame:
                 part["flag"] = (part["flag"] + " fingerstick").str.strip()
             parts.append(part)
         cells = pd.concat(parts, ignore_index=True)
-    return cells.assign(local=cells["row"].map(dict(zip(rows.row, local, strict=True))).astype(bool))
+    return cells.assign(local=local[np.searchsorted(rows.row, cells["row"].to_numpy())])
 
 
 def long_cells(rows: Rows, time: pd.Series) -> pd.DataFrame:

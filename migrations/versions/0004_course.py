@@ -1,5 +1,6 @@
-"""One patient may be treated under several therapies: a course is a patient under one, with the group and the covariates that were
-the patient's; regimens and suggestions say which therapy they belong to. All that is there is of the one therapy there was."""
+"""One patient may be treated under several therapies: a course is a patient under one, with the group and the covariates that
+were the patient's; regimens and suggestions say which therapy they belong to. All that is there is of the one therapy there was.
+"""
 
 import json
 
@@ -30,7 +31,8 @@ def upgrade() -> None:
     )
     bind = op.get_bind()
     quoted = bind.dialect.identifier_preparer.quote("group")
-    for patient, group, weight, created in bind.execute(sa.text(f"SELECT id, {quoted}, weight, created FROM patient")).all():
+    patients = bind.execute(sa.text(f"SELECT id, {quoted}, weight, created FROM patient")).all()
+    for patient, group, weight, created in patients:
         covariates = json.dumps({} if weight is None else {"weight": weight})
         values = {"patient": patient, "therapy": THE_ONE, "group": group, "covariates": covariates, "created": created}
         names = f"patient, therapy, {quoted}, covariates, created"
@@ -41,10 +43,7 @@ def upgrade() -> None:
         op.add_column(table, sa.Column("therapy", sa.String(), nullable=False, server_default=sa.text("''")))
         with editable(table):
             bind.execute(sa.text(f"UPDATE {table} SET therapy = :therapy"), {"therapy": THE_ONE})
-    seal_everything(
-        bind,
-        context.config.attributes.get("notary"),
-        tables=["patient", "course", "regimen", "suggestion"],
-        revision=revision,
-    )
+    if patients:
+        changed = ["patient", "course", "regimen", "suggestion"]
+        seal_everything(bind, context.config.attributes.get("notary"), tables=changed, revision=revision)
     needs_entry("course", ("patient", "therapy"))
