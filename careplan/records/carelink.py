@@ -19,7 +19,7 @@ from careplan.records.carelink_bolus import boluses
 from careplan.records.clock import local_times, minutes_of, split_stamps
 from careplan.records.device_clock import Setting, set_clock_to_utc
 from careplan.records.events import PatientRecord, RecordError, Refused
-from careplan.records.export import SENSOR, Mask, Part, Told, glucose_values, part_of, read_export, scaled, unit_of
+from careplan.records.export import SENSOR, Mask, Part, Told, add_cells, glucose_values, part_of, read_export, scaled, unit_of
 from careplan.records.pump import SECONDS, PumpLog
 from careplan.records.sheet import Sheet
 from careplan.records.text import Source, normal, numbers
@@ -103,9 +103,7 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
     if not any(len(block) for block in blocks):
         raise RecordError("a header and no row", file=file)
     old = [carelink_old.is_old(block) for block in blocks]
-    if not any(old) and not any(
-        block.has(block.column(name)) for block in blocks for name in ("bolusvolumedelivered", "sensorglucose")
-    ):
+    if not any(old) and not any(is_english(block) or len(block.places) >= len(PLACES) - 3 for block in blocks):
         raise RecordError(f"expected CareLink's columns, found {list(blocks[0].fields.values())[:20]}", file=file)
     locals_ = wall_clocks(blocks, file, day_first)
     log = PumpLog(file.name)
@@ -120,11 +118,14 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
         tolds.append(told)
     times = pd.concat([told.time for told in tolds]).dropna()
     part = part_of(file, tolds, unit_in(blocks), person=person_of(blocks[0]), regimen=regimen)
-    cells, silent = log.cells(times.max() if len(times) else None)
-    part.sheet.cells = pd.concat([part.sheet.cells, cells], ignore_index=True)
-    part.sheet.corrections += silent
+    add_cells(part, *log.cells(times.max() if len(times) else None))
     repeated_sticks(part.sheet)
     return part
+
+
+def is_english(block: Block) -> bool:
+    """Whether the columns are known by their names; else they are by their places."""
+    return any(block.has(block.column(name)) for name in ("bolusvolumedelivered", "sensorglucose"))
 
 
 def wanted(place: int, name: str) -> bool:
@@ -203,7 +204,7 @@ def person_of(block: Block) -> str:
 def tell(told: Told, log: PumpLog, zone: str) -> None:
     """Every row of a section."""
     block = told.block
-    english = block.has(block.column("bolusvolumedelivered")) or block.has(block.column("sensorglucose"))
+    english = is_english(block)
     name = {key: block.column(key, *ALIASES.get(key, ())) if english else block.at(place) for key, place in COLUMNS.items()}
     text = {key: block.texts(written) for key, written in name.items()}
     told.tell(text["newdevicetime"] != "", "clock set", name["newdevicetime"], action="changed")

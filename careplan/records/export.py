@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from careplan.records.blocks import Block
 from careplan.records.clock import to_utc
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused, refusing
+from careplan.records.settings import Settings
 from careplan.records.sheet import (
     CELLS,
     Sheet,
@@ -28,7 +29,7 @@ from careplan.records.sheet import (
     one_stream,
 )
 from careplan.records.text import Source, beyond, check_zone, find_files, numbers
-from careplan.therapies.glucose.declaration import MG_PER_MMOL, Regimen
+from careplan.records.units import MG_PER_MMOL
 
 Mask = NDArray[np.bool_]
 Array = NDArray[np.float64]
@@ -145,6 +146,7 @@ class Told:
             self.tell(mask & gave, rule, "", detail, action="changed")
         self.ignore(np.ones(len(self.block), dtype=bool), "nothing in it", "")
         cells = pd.concat(self.parts, ignore_index=True) if self.parts else pd.DataFrame(columns=list(CELLS))
+        self.parts = []
         cells["time"] = pd.to_datetime(cells["time"], utc=True).astype("datetime64[ns, UTC]")
         return Sheet(cells.astype({"value": float, "duration": float}), self.corrections)
 
@@ -206,20 +208,28 @@ class Part:
     person: str = ""  # as the file states it; empty where it does not
     name: str = ""  # what to call them; empty: by the file
     ignored: Counter[str] = field(default_factory=Counter)
-    regimen: Regimen | None = None
+    regimen: Settings | None = None
     weight: float | None = None
 
 
-def part_of(file: Path, told: Iterable[Told], unit: str, *, person: str = "", regimen: Regimen | None = None) -> Part:
+def part_of(file: Path, told: Iterable[Told], unit: str, *, person: str = "", regimen: Settings | None = None) -> Part:
     """The part of a file from the rows of its blocks; `unit` is the one of its glucose."""
     every = list(told)
     sheets = [each.sheet() for each in every]
-    cells = pd.concat([sheet.cells for sheet in sheets], ignore_index=True)
+    filled = [sheet.cells for sheet in sheets if len(sheet.cells)] or [sheets[0].cells]
+    cells = pd.concat(filled, ignore_index=True) if len(filled) > 1 else filled[0]
     sheet = Sheet(cells, [correction for each in sheets for correction in each.corrections])
-    if len(cells):
+    if cells["time"].notna().any():
         glucose_unit(sheet, unit)
     count = sum(len(each.block) + len(each.block.long) for each in every)
     return Part(file, sheet, count, person, ignored=sum((each.ignored for each in every), Counter()), regimen=regimen)
+
+
+def add_cells(part: Part, cells: pd.DataFrame, corrections: Iterable[Correction]) -> None:
+    """Cells that were made of several rows together, and what is told of rows that made none."""
+    if len(cells):
+        part.sheet.cells = pd.concat([part.sheet.cells, cells], ignore_index=True) if len(part.sheet.cells) else cells
+    part.sheet.corrections += corrections
 
 
 def read_export(

@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from careplan.records.channels import DEVICE_CHANNELS
 from careplan.records.clocks import Stretch, moved, stretches, told_of
 from careplan.records.events import Action, Correction, PatientRecord, flagged
 from careplan.records.grid import until
-from careplan.therapies.glucose.declaration import GLUCOSE
 
 # Who is believed first: what a pump or sensor itself wrote, then what gathers from devices, then what passes it on, then tables.
 PRECEDENCE = (
@@ -43,10 +43,10 @@ def join_people(records: Sequence[PatientRecord], *, prefer: Sequence[str] = ())
     people: dict[str, list[PatientRecord]] = {}
     for record in records:
         people.setdefault(record.patient, []).append(record)
-    return [join(mine, prefer=prefer) if len(mine) > 1 else mine[0] for mine in people.values()]
+    return [join_records(mine, prefer=prefer) if len(mine) > 1 else mine[0] for mine in people.values()]
 
 
-def join(records: Sequence[PatientRecord], *, prefer: Sequence[str] = ()) -> PatientRecord:
+def join_records(records: Sequence[PatientRecord], *, prefer: Sequence[str] = ()) -> PatientRecord:
     """The joined record of one person's sources. prefer: sources believed first, before `PRECEDENCE`.
 
     Rule "clock of a source": where doses (or readings) show that a source's clock was away from the others', its events are moved
@@ -94,7 +94,7 @@ def add_to(known: pd.DataFrame, record: PatientRecord, zone: str) -> tuple[pd.Da
         )
     same: dict[int, Same] = {}
     later: dict[int, tuple[pd.Timestamp, float]] = {}
-    for channel in GLUCOSE.channels:
+    for channel in DEVICE_CHANNELS:
         mine = np.flatnonzero((events["channel"] == channel.name).to_numpy())
         theirs, ours = known[known["channel"] == channel.name], events.iloc[mine]
         if not len(mine) or theirs.empty:

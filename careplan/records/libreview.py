@@ -156,7 +156,7 @@ def tell(told: Told, names: list[str], texts: list[np.ndarray], file: Path) -> s
 
 
 def shifted(told: Told, kind: np.ndarray, texts: list[np.ndarray], names: list[str], file: Path) -> Mask:
-    """Rule "shifted row": `[N]` a reading that fills another kind's column too, as where a decimal comma stands between commas."""
+    """Rule "shifted row": `[N]` a reading that fills another kind's column too, as by a decimal comma between commas."""
     found = np.zeros(len(kind), dtype=bool)
     for number, own in {**KINDS, 3: KETONE}.items():
         others = [texts[place] != "" for place in range(HISTORIC, COLUMNS) if place not in (own, NOTES)]

@@ -16,7 +16,7 @@ from careplan.records.clock import local_times
 from careplan.records.events import PatientRecord, RecordError, Refused
 from careplan.records.export import SENSOR, Array, Part, Told, clocked, glucose_values, part_of, read_export, scaled
 from careplan.records.text import Source, normal, numbers
-from careplan.therapies.glucose.declaration import MG_PER_MMOL
+from careplan.records.units import MG_PER_MMOL
 
 METER = (20.0, 600.0)  # mg/dL: what Low and High mean on most blood glucose meters
 EXCHANGE = 12.0  # g of carbohydrate in a BE; SiDiary's default
@@ -99,6 +99,7 @@ def tell(told: Told) -> None:
         ("bglevelmmol", "mmol/L", "fingerstick", METER),
     ):
         text = each(block.texts(name), marked)
+        told.tell((block.texts(name) != "") & (text == ""), "no amount", name)
         value, flag = glucose_values(text, scaled(limits, unit))
         value = value * (MG_PER_MMOL if unit == "mmol/L" else 1.0)
         flags = np.array([f"{word} {said}".strip() for said in flag], dtype=object)
@@ -126,8 +127,8 @@ def tell(told: Told) -> None:
 
 
 def marked(text: str) -> str:
-    """A reading without the minus signs that mark a hypoglycaemia ("60-", "47--")."""
-    return text.rstrip("-").strip("() ")
+    """A reading without the minus signs that mark a hypoglycaemia ("60-", "47--"); "(-)" is one that was not measured."""
+    return text.strip("() ").rstrip("-")
 
 
 def amounts(texts: Texts) -> Array:

@@ -52,7 +52,7 @@ def test_h03_timeshift(data: Path) -> None:
     assert {value for _, value, _, _ in basal} == {1.0}
     assert (basal[0][0], sum(minutes for _, _, minutes, _ in basal)) == ("06:00:00", 475)
     assert record.regimen is not None
-    assert (record.regimen.starts, record.regimen.basal) == ((0, 120, 480, 840), (0.6, 0.8, 1.0, 0.6))
+    assert (record.regimen.starts, record.regimen.blocks["basal"]) == ((0, 120, 480, 840), (0.6, 0.8, 1.0, 0.6))
 
 
 def test_h04_combo(data: Path) -> None:
@@ -114,8 +114,8 @@ def test_h10_tidepool_api(data: Path) -> None:
     ]
     assert of(record, "activity") == [("20:00:00", 4.5, 40, "")]
     assert record.regimen is not None
-    assert (record.regimen.basal, record.regimen.carb_ratio) == ((0.8,), (10.0,))
-    assert record.regimen.correction_factor == pytest.approx((50.0,), abs=0.01)
+    assert (record.regimen.blocks["basal"], record.regimen.blocks["carb_ratio"]) == ((0.8,), (10.0,))
+    assert record.regimen.blocks["correction_factor"] == pytest.approx((50.0,), abs=0.01)
 
 
 def test_h11_glooko_de(data: Path) -> None:
@@ -145,3 +145,88 @@ def test_h15_table_lo_hi(data: Path) -> None:
     assert record.events["time"].iloc[0] == pd.Timestamp("2024-03-05 07:00", tz="UTC")
     assert of(record, "carbs", "Europe/Madrid") == [("08:05:00", 30, 0, "")]
     assert not record.corrections
+
+
+def test_h07_clarity_eu(data: Path) -> None:
+    [record] = read(data / "cases" / "h07_clarity_eu.csv", zone="Europe/Berlin")
+    assert record.source == "clarity"
+    assert of(record, "glucose") == [
+        ("00:50:00", 120.7, 0, ""),
+        ("00:55:00", 40, 0, "low"),
+        ("01:00:00", 400, 0, "high"),
+        ("01:05:00", 133.3, 0, ""),
+        ("01:06:30", 99.1, 0, "fingerstick"),
+    ]
+    assert of(record, "bolus") == [("01:10:00", 4.5, 0, "")]
+    assert of(record, "long_acting") == [("01:12:00", 18, 0, "")]
+    assert of(record, "carbs") == [("01:12:00", 45, 0, "")]
+    assert of(record, "activity") == [("01:20:00", 4.5, 30, "")]
+    assert record.ignored == {"settings": 6, "event of no channel": 1}
+    assert told(record)["two devices"] == 1
+
+
+def test_h08_libreview(data: Path) -> None:
+    [record] = read(data / "cases" / "h08_libreview.csv", zone="Europe/Helsinki")
+    assert record.source == "libreview"
+    assert of(record, "glucose") == [
+        ("21:15:00", 120.7, 0, ""),
+        ("21:30:00", 126.1, 0, ""),
+        ("21:45:00", 34.2, 0, "low"),
+        ("21:50:00", 106.3, 0, "fingerstick"),
+        ("22:00:00", 500.8, 0, "high"),
+    ]
+    assert of(record, "bolus") == [("21:40:00", 4, 0, "")]
+    assert of(record, "long_acting") == [("21:41:00", 18, 0, "")]
+    assert of(record, "carbs") == [("21:42:00", 30, 0, "")]
+    assert told(record) == {"scan repeats history": 1, "tick without amount": 1, "ketone": 1, "note": 1}
+
+
+def test_h09_carelink_us(data: Path) -> None:
+    [record] = read(data / "cases" / "h09_carelink_us.csv", zone="America/Chicago")
+    assert record.source == "carelink"
+    assert of(record, "glucose") == [
+        ("16:00:00", 140, 0, ""),
+        ("16:04:00", 139, 0, "fingerstick"),
+        ("16:05:00", 145, 0, ""),
+        ("16:10:00", 150, 0, ""),
+    ]
+    assert of(record, "bolus") == [("16:00:00", 2.1, 0, ""), ("17:00:00", 2, 0, ""), ("17:00:00", 1.5, 60, "")]
+    assert of(record, "carbs") == [("15:59:58", 60, 0, "")]
+    basal = of(record, "basal")
+    assert [each[:3] for each in basal[:-1]] == [
+        ("06:00:00", 0.8, 480),
+        ("14:00:00", 0.4, 60),
+        ("15:00:00", 0.8, 180),
+        ("18:00:00", 0, 30),
+    ]
+    assert basal[-1][:2] == ("18:30:00", 0.8)
+    assert told(record) == {"chosen bolus": 1, "cut short": 2, "not delivered": 1, "prime": 1}
+
+
+def test_h12_tandem(data: Path) -> None:
+    [record] = read(data / "cases" / "h12_tandem.csv", zone="America/New_York")
+    assert record.source == "tandem"
+    assert of(record, "glucose") == [("04:01:33", 235, 0, ""), ("04:06:33", 230, 0, ""), ("04:08:00", 222, 0, "fingerstick")]
+    assert of(record, "bolus") == [
+        ("16:53:36", 13.53, 0, ""),
+        ("19:00:00", 1.2, 0, ""),
+        ("22:00:00", 2, 0, ""),
+        ("22:01:00", 2, 120, ""),
+    ]
+    assert [each[1] for each in of(record, "carbs")] == [75, 40, 44]
+    basal = of(record, "basal")
+    assert (basal[0][:3], basal[1][:2]) == (("04:00:00", 0.8, 360), ("10:00:00", 1.1))
+    assert record.ignored == {"insulin on board": 1}
+
+
+def test_h13_ohio(data: Path) -> None:
+    [record] = read(data / "cases" / "h13_ohio.xml", zone="America/New_York")
+    assert (record.source, record.weight) == ("ohio", None)
+    local = "America/New_York"
+    assert [each[1] for each in of(record, "glucose") if not each[3]] == [120, 126, 126]
+    assert [each[1] for each in of(record, "glucose") if each[3] == "fingerstick"] == [118]
+    assert [each[:3] for each in of(record, "basal", local)[:2]] == [("00:00:00", 0.9, 510), ("08:30:00", 0, 60)]
+    assert of(record, "basal", local)[2][:2] == ("09:30:00", 1.1)
+    assert of(record, "bolus", local) == [("08:15:00", 2, 0, ""), ("08:15:00", 3, 120, ""), ("12:00:00", 1.5, 0, "")]
+    assert of(record, "carbs", local) == [("08:16:00", 40, 0, "")]
+    assert [each[0] for each in of(record, "activity", local)] == ["17:00:00"]

@@ -7,20 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from careplan.clinic.views import Decision, Line
+from careplan.clinic.decisions import TYPED_REASON, draft_problems, meaning_of
+from careplan.clinic.decisions import problems as all_problems
+from careplan.suggestion import Decision, Line
 from careplan.therapies.glucose import decisions
-from careplan.therapies.glucose.decisions import (
-    DANGER,
-    INSULIN,
-    TYPED_REASON,
-    Exposure,
-    allowed,
-    draft_problems,
-    exposure,
-    exposure_at,
-    meaning_of,
-)
-from careplan.therapies.glucose.decisions import problems as all_problems
+from careplan.therapies.glucose.decisions import DANGER, INSULIN, Exposure, allowed, exposure, exposure_at
 from careplan.therapies.glucose.declaration import DAY, Regimen
 from tests.clinic.build import line
 from tests.limits_table import DOSES, LINES, LOWS
@@ -35,9 +26,7 @@ def edit(of: Line, value: float, reason: str = "less caution is needed") -> Deci
 
 
 def found(of: Line, decision: Decision, exposed: Exposure = SAFE, against: Exposure | None = None) -> list[str]:
-    if against is None:
-        return all_problems([of], [decision], lambda _: exposed)
-    return all_problems([of], [decision], lambda _: exposed, lambda _: against)
+    return all_problems([of], [decision], lambda line, value: decisions.judged(line, value, exposed, against or exposed))
 
 
 def dose(**changes: Any) -> Line:

@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from careplan.clinic.views import Metrics as ViewsMetrics
+from careplan.series import cadence
 from careplan.therapies.glucose import metrics
 from careplan.therapies.glucose.metrics import (
     Metrics,
-    cadence,
     daily_metrics,
     expected_readings,
     glucose_metrics,
@@ -24,6 +23,7 @@ from careplan.therapies.glucose.metrics import (
     recorded_days,
     sufficient,
 )
+from careplan.therapies.glucose.metrics import Metrics as ViewsMetrics
 from tests.evaluation.build import series
 from tests.limits_table import BANDS, EVENT, GMI, GRI, GRI_ZONES, PROLONGED, SUFFICIENT
 
