@@ -22,6 +22,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from readers_files import WRITERS
+
 BEGIN = datetime(2023, 1, 1, tzinfo=UTC)
 Generator = Callable[[Path, int], Path]
 
@@ -91,6 +93,9 @@ def table(folder: Path, days: int) -> Path:
 
 
 GENERATORS: dict[str, Generator] = {"nightscout": nightscout, "table": table}
+GENERATORS |= {
+    name: lambda folder, days, writer=writer: writer(folder, glucose(days), boluses(days)) for name, writer in WRITERS.items()
+}
 
 
 def size_of(path: Path) -> int:
@@ -106,9 +111,9 @@ def measure(name: str, day: Path, year: Path) -> dict[str, float]:
     """Rows, processor seconds and growth in MB of reading `year`, in this process, after `day`."""
     from careplan.records import READERS
 
-    READERS[name](day)
+    READERS[name.split()[0]](day)
     before, start = grown(), time.process_time()
-    records = READERS[name](year)
+    records = READERS[name.split()[0]](year)
     return {
         "rows": sum(record.rows_read for record in records),
         "events": sum(len(record.events) for record in records),

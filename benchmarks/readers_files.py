@@ -1,7 +1,7 @@
 """A synthetic person's days as AZT1D, T1D-UOM, Glooko, Tidepool (documents and workbook) and spreadsheets write them.
 
-For `readers.py`: each function writes into a folder, given `(minute, mg/dL)` readings and `(minute, U, g)` doses, and returns what
-to read there.
+For `readers.py`: each function writes into a folder, given `(minute, mg/dL)` readings and `(minute, U, g)` doses, and returns
+what to read there.
 """
 
 import json

@@ -72,6 +72,9 @@ FORMATS: tuple[Format, ...] = (
 )
 
 
+READERS = {kind.name: kind.read for kind in FORMATS}
+
+
 @dataclass(frozen=True)
 class Taken:
     """A file, the format it was taken for ("" where none fits) and why, in words."""
@@ -180,9 +183,12 @@ def sort_out(found: Unpacked) -> tuple[dict[Format, list[Path]], list[Taken]]:
 
 
 def recognise(head: str) -> dict[str, str]:
-    """The formats that a file's first lines fit, and why each does."""
+    """The formats that a file's first lines fit, and why each does. A table is only what no device's export claims."""
     reasons = ((kind.name, kind.recognise(head)) for kind in FORMATS)
-    return {name: why for name, why in reasons if why}
+    fits = {name: why for name, why in reasons if why}
+    if len(fits) > 1:
+        fits.pop("table", None)
+    return fits
 
 
 def format_named(name: str) -> Format:

@@ -43,10 +43,10 @@ def join_people(records: Sequence[PatientRecord], *, prefer: Sequence[str] = ())
     people: dict[str, list[PatientRecord]] = {}
     for record in records:
         people.setdefault(record.patient, []).append(record)
-    return [join(mine, prefer=prefer) if len(mine) > 1 else mine[0] for mine in people.values()]
+    return [join_records(mine, prefer=prefer) if len(mine) > 1 else mine[0] for mine in people.values()]
 
 
-def join(records: Sequence[PatientRecord], *, prefer: Sequence[str] = ()) -> PatientRecord:
+def join_records(records: Sequence[PatientRecord], *, prefer: Sequence[str] = ()) -> PatientRecord:
     """The joined record of one person's sources. prefer: sources believed first, before `PRECEDENCE`.
 
     Rule "clock of a source": where doses (or readings) show that a source's clock was away from the others', its events are moved

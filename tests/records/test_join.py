@@ -8,7 +8,7 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from careplan.records import PatientRecord, join, join_people
+from careplan.records import PatientRecord, join_people, join_records
 from careplan.records.events import events_frame
 
 START = pd.Timestamp("2024-03-04", tz="UTC")
@@ -59,7 +59,7 @@ def test_a_dose_that_three_sources_hold_is_one() -> None:
         "nightscout",
         [(483, "bolus", 2.0, 0, ""), (481, "carbs", 24, 0, ""), (720, "bolus", 0.4, 0, ""), (722, "bolus", 0.4, 0, "")],
     )
-    joined = join([site, upload, pump])
+    joined = join_records([site, upload, pump])
     assert seen(joined, "bolus") == [
         (480, 2, "glooko"),
         (600, 1, "glooko"),
@@ -72,7 +72,7 @@ def test_a_dose_that_three_sources_hold_is_one() -> None:
     assert joined.source == "glooko + tidepool + nightscout" and joined.rows_read == 11
     first = next(c for c in joined.corrections if c.file == "nightscout.csv" and c.row == 2)
     assert "is glooko.csv:" in first.detail and first.action == "dropped"
-    assert seen(join([site, upload, pump], prefer=["nightscout"]), "carbs") == [(481, 24, "nightscout")]
+    assert seen(join_records([site, upload, pump], prefer=["nightscout"]), "carbs") == [(481, 24, "nightscout")]
 
 
 def test_sensors_that_overlap_and_finger_sticks() -> None:
@@ -84,11 +84,11 @@ def test_sensors_that_overlap_and_finger_sticks() -> None:
         + [(5 * n, "glucose", 99, 0, "") for n in range(16, 20)]
         + [(7, "glucose", 121, 0, "fingerstick")],
     )
-    joined = join([clarity, site])
+    joined = join_records([clarity, site])
     assert len(seen(joined, "glucose")) == 12 + 4 + 1
     assert rules(joined) == {"same reading": 6, "overlapping sensor": 6}
     other = record("libreview", [(5 * n, "glucose", 200, 0, "") for n in range(20)])
-    assert rules(join([clarity, other]))["sensors disagree"] == 1
+    assert rules(join_records([clarity, other]))["sensors disagree"] == 1
 
 
 def test_rates_fill_only_what_is_not_known() -> None:
@@ -97,7 +97,7 @@ def test_rates_fill_only_what_is_not_known() -> None:
         "nightscout",
         [(30, "basal", 0.9, 30, ""), (120, "basal", 0.7, 120, ""), (240, "basal", 0.6, 60, ""), (360, "basal", 1.0, 60, "")],
     )
-    joined = join([pump, site])
+    joined = join_records([pump, site])
     assert seen(joined, "basal") == [
         (0, 0.8, "glooko"), (60, 0.8, "glooko"), (120, 0.8, "glooko"), (180, 0.7, "nightscout"), (240, 0.6, "nightscout"),
         (300, 0.5, "glooko"), (360, 1.0, "nightscout"),
@@ -109,7 +109,7 @@ def test_rates_fill_only_what_is_not_known() -> None:
 def test_a_clock_an_hour_off_and_a_trip() -> None:
     home, trip = doses(10), doses(20, late=0)[70:]
     away = [(minute + 480, *rest) for minute, *rest in trip]
-    joined = join([record("glooko", doses(20)), record("nightscout", [*((m + 60, *r) for m, *r in home), *away])])  # type: ignore[list-item]
+    joined = join_records([record("glooko", doses(20)), record("nightscout", [*((m + 60, *r) for m, *r in home), *away])])  # type: ignore[list-item]
     assert len(joined.events) == len(doses(20))
     told = [c.detail for c in joined.corrections if c.rule == "clock of a source"]
     assert any("60 min late" in text for text in told) and any("480 min late" in text for text in told)
@@ -118,7 +118,7 @@ def test_a_clock_an_hour_off_and_a_trip() -> None:
 
 def test_drift_is_told_and_small_offsets_leave_times_alone() -> None:
     slow = [(minute + 4 * minute / (1440 * 60), *rest) for minute, *rest in doses(60)]
-    joined = join([record("glooko", doses(60)), record("tidepool", slow)])  # type: ignore[list-item]
+    joined = join_records([record("glooko", doses(60)), record("tidepool", slow)])  # type: ignore[list-item]
     assert len(joined.events) == len(doses(60))
     assert set(joined.events["origin"].str.split(".").str[0]) == {"glooko"}
 
@@ -128,13 +128,13 @@ def test_glucose_alone_shows_a_clock() -> None:
     course = 140 + np.cumsum(random.normal(0, 4, 288 * 4)).clip(-80, 150)
     rows = [(5 * n, "glucose", float(value), 0, "") for n, value in enumerate(course)]
     late = [(minute + 120, *rest) for minute, *rest in rows]
-    joined = join([record("clarity", rows), record("nightscout", late)])  # type: ignore[list-item]
+    joined = join_records([record("clarity", rows), record("nightscout", late)])  # type: ignore[list-item]
     assert any("120 min late" in c.detail for c in joined.corrections if c.rule == "clock of a source")
     assert len(joined.events) <= len(rows) + 30
 
 
 def test_different_doses_show_no_clock() -> None:
-    joined = join([record("glooko", doses(14, seed=1)), record("nightscout", doses(14, seed=2))])
+    joined = join_records([record("glooko", doses(14, seed=1)), record("nightscout", doses(14, seed=2))])
     assert rules(joined)["clock of a source"] == 0
     assert len(joined.events) >= 2 * len(doses()) - 6
 
@@ -146,7 +146,7 @@ def test_people_are_kept_apart_and_zones_told() -> None:
     assert (first.patient, second.patient, len(second.events)) == ("anna", "kim", len(doses(2)))
     assert rules(second)["two zones"] == 1
     with pytest.raises(ValueError, match="one patient"):
-        join([anna, kim])
+        join_records([anna, kim])
 
 
 rows = st.lists(
@@ -165,7 +165,7 @@ rows = st.lists(
 @given(st.tuples(rows, rows, rows))
 def test_every_event_stays_or_is_told(lists: tuple[list[tuple[float, str, float, float, str]], ...]) -> None:
     records = [record(name, each) for name, each in zip(("glooko", "tidepool", "nightscout"), lists, strict=True)]
-    joined = join(records)
+    joined = join_records(records)
     dropped = [(c.file, c.row) for c in joined.corrections if c.action == "dropped"]
     event(f"{min(len(dropped), 5)} merged")
     assert len(joined.events) + len(dropped) == sum(map(len, lists))
