@@ -4,7 +4,7 @@ from html import escape
 
 from app.palette import AGAINST, COLORS, PROPOSED
 from app.wording import percent
-from careplan.clinic.views import Part, Pattern, Suggestion
+from careplan.suggestion import Part, Pattern, Suggestion
 from careplan.therapies.glucose import words
 from careplan.therapies.glucose.words import MINUS, Driver, Unit, sentence, signed, stretch
 
@@ -121,8 +121,8 @@ def _moments(suggestion: Suggestion, unit: Unit) -> str:
     if not found:
         return said
     rows = "".join(
-        f"<tr><td>{words.dates([one.date])} {words.clock(one.minute)}</td><td>{unit.text(one.level)}</td><td>{one.bolus:g} U</td>"
-        f"<td>{one.carbs:g} g</td><td>{_level(one.lowest, unit)}</td><td>{_level(one.highest, unit)}</td></tr>"
+        f"<tr><td>{words.dates([one.date])} {words.clock(one.minute)}</td><td>{unit.text(one.level)}</td>"
+        f"<td>{one.given['bolus']:g} U</td><td>{one.given['carbs']:g} g</td><td>{_level(one.lowest, unit)}</td><td>{_level(one.highest, unit)}</td></tr>"
         for one in found
     )
     names = ("Then", unit.name, "bolus, 1 h", "carbs, 1 h", "lowest, 4 h", "highest, 4 h")

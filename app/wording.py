@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from careplan.clinic.views import Kind, Line, Setting
+from careplan.suggestion import Kind, Line
 from careplan.therapies.glucose.decisions import INSULIN
 from careplan.therapies.glucose.declaration import DAY
 from careplan.therapies.glucose.words import MG_DL, MINUS, MMOL_L, SETTINGS, Unit, clock, signed, stretch
@@ -79,7 +79,7 @@ def change(setting: str, current: float, value: float, unit: Unit) -> str:
     return f"{'+' if value > current else MINUS}{more} {shown.unit}{percent}"
 
 
-def direction(setting: Setting, current: float, value: float) -> str:
+def direction(setting: str, current: float, value: float) -> str:
     """What a change means, because a larger carb ratio gives less insulin."""
     more = (value - current) * INSULIN[setting]
     return "" if abs(more) < 1e-9 else "more insulin" if more > 0 else "less insulin"

@@ -16,8 +16,8 @@ scratch = Path(mkdtemp(prefix="careplan-audit-"))
 os.environ.setdefault("CAREPLAN_AUDIT", str(scratch / "audit"))
 
 from careplan.clinic import open_database, patient_names, save_suggestion, sign_review, store_records, verify_audit
-from careplan.clinic.views import Decision
 from careplan.store import local_account
+from careplan.suggestion import Decision
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.clinic.build import line, record, suggestion

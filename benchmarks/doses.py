@@ -15,10 +15,10 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from careplan.clinic.world import open_world
 from careplan.planning.latent import LatentModel
 from careplan.stages import counted
 from careplan.studies.closed_loop import Treated
+from careplan.therapies.glucose.world import open_world
 from cohorts.policies import Behaviour
 from cohorts.population import GROUPS, join, sample_population
 from cohorts.replay import replay

@@ -19,10 +19,11 @@ import torch
 from careplan.clinic import codec
 from careplan.clinic.overnight import Asked, plan_everyone
 from careplan.clinic.records import patient_names, store_records
-from careplan.clinic.views import Kind, Night
-from careplan.clinic.world import open_world
+from careplan.clinic.views import Night
 from careplan.store import Database, open_database
 from careplan.studies.demo import demo_records
+from careplan.suggestion import Kind
+from careplan.therapies.glucose.world import open_world
 
 LIVED = 100  # people simulated at once
 SEED = 4100  # of the first of them

@@ -13,9 +13,10 @@ from dataclasses import replace
 import pandas as pd
 import torch
 
-from careplan.clinic.world import World, open_world
 from careplan.studies import visits_judged as visits
 from careplan.therapies.glucose.days import SETTINGS, recent_days
+from careplan.therapies.glucose.world import open_world
+from careplan.world.loaded import World
 from careplan.world.personalise import personalise
 from cohorts.policies import Behaviour
 from cohorts.population import GROUPS, Population

@@ -73,6 +73,18 @@ class PatientSeries:
         return np.where(self.mask[:, index], self.values[:, index], np.float32(np.nan))
 
 
+def cadence(series: PatientSeries) -> float:
+    """Minutes between readings, as is usual in the series: the median over neighbours; the grid's step where too few."""
+    known = np.flatnonzero(series.mask[:, series.therapy.index(series.therapy.regulated)])
+    return float(np.median(np.diff(known))) * series.therapy.step if len(known) > 1 else series.therapy.step
+
+
+def usual_spacing(times: pd.Series) -> float:
+    """Minutes between readings as a rule, 0 with fewer than two: a 15-min sensor is not missing two readings in three."""
+    between = np.diff(np.unique(times.astype("int64").to_numpy()))  # nanoseconds
+    return float(np.median(between)) / 60e9 if len(between) else 0.0
+
+
 @dataclass(frozen=True, eq=False)
 class Window:
     """A batch of equally long pieces: values `[B, T, C]`, mask `[B, T, C]`, minute of the local day `[B, T]`."""

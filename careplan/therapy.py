@@ -3,6 +3,7 @@
 Nothing under `world/` or `planning/` knows which therapy it serves; it reads a `Therapy`.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -22,6 +23,7 @@ class Channel:
     form: a level is sampled, a rate holds until changed, an impulse is an amount given at once.
     low, high: values outside are errors in the record, not physiology.
     center, scale: the model sees `(value - center) / scale`.
+    silence: of an impulse, the minutes without one after which it was not logged rather than not given.
     direction: sign of the effect of more of this channel on the regulated observation; 0 when it has no fixed sign.
     """
 
@@ -34,6 +36,7 @@ class Channel:
     center: float = 0.0
     scale: float = 1.0
     direction: Literal[-1, 0, 1] = 0
+    silence: float = 24 * 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +124,16 @@ class Mandate:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Hazard:
+    """A risk that is told: of an observation below (-1) or above (1) a level within so many minutes."""
+
+    name: str
+    side: Literal[-1, 1]
+    level: float
+    within: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Therapy:
     """A disease, declared.
 
@@ -130,6 +143,7 @@ class Therapy:
         patient's own, so that doses are compared as fractions of a day's treatment.
     gain: how far a whole day's usual amount moves the level, by direction, in the level's unit: a prior, refined by training.
     risk: level `[...]` -> risk `[...]`, 0 at the best level, larger is worse; the reward is its negative. best: that level.
+    slowest: minutes between readings of the slowest way to measure: rarer readings count as readings that are missing.
     """
 
     name: str
@@ -142,6 +156,8 @@ class Therapy:
     best: float
     costs: tuple[Cost, ...]
     step: float  # minutes between rows of a series
+    hazards: tuple[Hazard, ...] = ()
+    slowest: float = math.inf
 
     def __post_init__(self) -> None:
         names = self.names
@@ -184,6 +200,13 @@ class Therapy:
 
     def channel(self, name: str) -> Channel:
         return self.channels[self.index(name)]
+
+    def hazard(self, name: str) -> Hazard:
+        """The hazard of a name; `KeyError` when there is none."""
+        found = {hazard.name: hazard for hazard in self.hazards}
+        if name not in found:
+            raise KeyError(f"{self.name} has no hazard {name!r}; it has {tuple(found)}")
+        return found[name]
 
     def of(self, role: Role) -> tuple[Channel, ...]:
         return tuple(channel for channel in self.channels if channel.role == role)

@@ -1,9 +1,29 @@
 """Triggers that keep the record, for migrations to put on a table. Alembic's batch mode drops triggers on SQLite: a migration
 that alters a table in batch mode puts them on again."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+import sqlalchemy as sa
 from alembic import op
+
+
+@contextmanager
+def editable(table: str) -> Iterator[None]:
+    """An append-only table without its triggers, so that a migration can fill a new column; with them again afterwards."""
+    bind = op.get_bind()
+    if bind.dialect.name == "postgresql":
+        op.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+        yield
+        op.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+        return
+    query = sa.text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = :table")
+    triggers = bind.execute(query, {"table": table}).all()
+    for name, _ in triggers:
+        op.execute(f"DROP TRIGGER {name}")
+    yield
+    for _, made in triggers:
+        bind.exec_driver_sql(made)
 
 
 def needs_entry(table: str, key: Sequence[str]) -> None:

@@ -6,6 +6,8 @@ within 0.7 to 1.2 of the pump's settings) and `basal-set-temp` (four times the c
 2023 (GRI), Kovatchev 1997 (risk); LoopKit `ExponentialInsulinModel` and oref0 (on board). "Ours" marks what no system states.
 """
 
+from datetime import timedelta
+
 # Group: largest bolus, U; most on board, U; minutes between boluses; floor, mg/dL; largest rate, U/h; times the standing rate.
 # AndroidAPS: bolus 17, 10 and 5 U; on board 22, 13 and 7 U, of which we keep 13 for adults too. Ours: spacing, floor, rate.
 DOSES = {
@@ -53,6 +55,10 @@ GMI = (3.31, 0.02392)  # %, % a mg/dL
 GRI = {"very_low": 3.0, "low": 2.4, "very_high": 1.6, "high": 0.8}
 GRI_ZONES = (20.0, 40.0, 60.0, 80.0)
 MG_PER_MMOL = 18.01559
+
+# For how long a suggestion may be signed (ours): settings a fortnight from when they were made, doses half an hour from when they
+# begin.
+HOLDS = {"regimen": timedelta(days=14), "doses": timedelta(minutes=30)}
 
 # What must be known of a patient before anything is suggested (ours, beside the 14 days and 70 % of the consensus).
 GATE = {"days": 14.0, "active": 70.0, "windows": 20, "strange": 2.0, "error_ratio": 0.95}

@@ -9,7 +9,8 @@ from app import access
 from app.access import Reviewer
 from app.wording import change, direction, in_words, key_name, line_name, scale, when
 from careplan.clinic import ClinicError, ReviewError, StoreError, meaning_of, save_draft, sign_review
-from careplan.clinic.views import MEANINGS, Decision, Kind, Line, Meaning, Review, Suggestion, Verdict
+from careplan.clinic.views import Review
+from careplan.suggestion import MEANINGS, Decision, Kind, Line, Meaning, Suggestion, Verdict
 from careplan.therapies.glucose.words import Unit, because, sentence
 
 CHOICES: Mapping[Verdict, str] = {"accept": "Accept", "edit": "Edit", "reject": "Reject"}

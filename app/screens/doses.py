@@ -6,7 +6,8 @@ from app import access
 from app.screens import choose, decide, proposal
 from app.wording import when
 from careplan.clinic import UnknownPatient, dose_page
-from careplan.clinic.views import DosePage, Suggestion
+from careplan.clinic.views import DosePage
+from careplan.suggestion import Suggestion
 
 
 def draw() -> None:

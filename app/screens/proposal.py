@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import charts, explained
 from app.wording import in_words
-from careplan.clinic.views import Interval, Option, Path, Suggestion
+from careplan.suggestion import Interval, Option, Path, Suggestion
 from careplan.therapies.glucose import words
 from careplan.therapies.glucose.words import Unit, sentence
 

@@ -12,6 +12,7 @@ from careplan.cli import evaluate as cli_evaluate
 from careplan.cli import export as cli_export
 from careplan.cli import records as cli_records
 from careplan.cli import replay as cli_replay
+from careplan.cli import therapies as cli_therapies
 from careplan.cli import world as cli_world
 from careplan.cli.shell import Json, database_url, print_json, stdout, store, warn
 
@@ -46,6 +47,7 @@ app.add_typer(cli_records.app)
 app.add_typer(cli_world.app)
 app.add_typer(cli_evaluate.app, name="evaluate")
 app.add_typer(cli_replay.app)
+app.add_typer(cli_therapies.app)
 app.add_typer(cli_export.app, name="export")
 
 
@@ -109,7 +111,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
     """Errors that tell a person what to do about their input, if the modules that raise them were ever loaded."""
     places = (
         ("careplan.records.events", "RecordError"),
-        ("careplan.clinic.errors", "ClinicError"),
+        ("careplan.errors", "AskError"),
         ("careplan.store.database", "StoreError"),
     )
     return tuple(getattr(sys.modules[module], name) for module, name in places if module in sys.modules)

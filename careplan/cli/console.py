@@ -12,8 +12,9 @@ from rich.table import Table
 from careplan.clinic import Verification
 from careplan.clinic.imports import Import
 from careplan.clinic.regimens import Prescribed
-from careplan.clinic.views import ImportReport, Metrics, Night, PatientSummary
+from careplan.clinic.views import ImportReport, Night, PatientSummary
 from careplan.records.look import Looked
+from careplan.therapies.glucose.metrics import Metrics
 
 CORRECTION_FIELDS = ("patient", "action", "rule", "file", "row", "field", "detail")
 

@@ -20,9 +20,9 @@ def effects(
     as_json: Json = False,
 ) -> None:
     """What treatments change, predicted and true, in virtual patients never trained on; history is confounded."""
-    from careplan.clinic.world import open_world
     from careplan.studies.bodies import evaluate_effects as evaluate
     from careplan.studies.bodies import families_of
+    from careplan.therapies.glucose.world import open_world
 
     world = open_world(*([weights] if weights else []))
     found = {}
@@ -64,8 +64,8 @@ def natural(
     """Boluses skipped or late, corrections and suspensions in real records: what they changed, as predicted and as seen."""
     from rich.table import Table
 
-    from careplan.clinic.world import open_world
     from careplan.studies import natural as experiments
+    from careplan.therapies.glucose.world import open_world
 
     world = open_world(*([weights] if weights else []))
     people = [series for source in recordings_of(ctx, data).values() for series in source.values()]

@@ -25,8 +25,8 @@ def evaluate_forecasts(
     as_json: Json = False,
 ) -> None:
     """The model beside persistence, ridge and gradient boosting, on the same rows of people it never saw."""
-    from careplan.clinic.world import open_world
     from careplan.studies.evaluation import evaluate_forecasts as evaluate
+    from careplan.therapies.glucose.world import open_world
 
     recordings = recordings_of(ctx, data)
     with stderr().status("Fitting the baselines"):
@@ -57,8 +57,8 @@ def evaluate_personalisation(
     as_json: Json = False,
 ) -> None:
     """Error against days of a patient's data: for the code alone, and for all weights; the same last stretch for all."""
-    from careplan.clinic.world import open_world
     from careplan.studies.evaluation import evaluate_personalisation as evaluate
+    from careplan.therapies.glucose.world import open_world
 
     world = open_world(*([weights] if weights else []))
     with stderr().status("Reading") as status:
@@ -88,8 +88,8 @@ def evaluate_uncertainty(
     as_json: Json = False,
 ) -> None:
     """Coverage and width of the intervals, and the risks of going low and high, on people held out for the report."""
-    from careplan.clinic.world import open_world
     from careplan.studies.evaluation import evaluate_uncertainty as evaluate
+    from careplan.therapies.glucose.world import open_world
 
     with stderr().status("Personalising, and fitting the baselines"):
         world = open_world(*([weights] if weights else []))
@@ -122,8 +122,8 @@ def evaluate_fingersticks(
     as_json: Json = False,
 ) -> None:
     """Forecasts from one finger-stick for the next, whenever it comes, in recordings thinned to so few readings."""
-    from careplan.clinic.world import open_world
     from careplan.studies.evaluation import evaluate_fingersticks as evaluate
+    from careplan.therapies.glucose.world import open_world
 
     world = open_world(*([weights] if weights else []))
     with stderr().status("Personalising"):
@@ -156,8 +156,8 @@ def evaluate_visits(
     as_json: Json = False,
 ) -> None:
     """Regimens over visits, from therapy that is mis-set, beside titration, autotune and the truth; the same lives."""
-    from careplan.clinic.world import open_world
     from careplan.studies.visits import evaluate_visits as evaluate
+    from careplan.therapies.glucose.world import open_world
     from cohorts.population import GROUPS
 
     groups = tuple(group or (("adult",) if too_strong else GROUPS))
@@ -234,9 +234,9 @@ def evaluate_drift(
     as_json: Json = False,
 ) -> None:
     """How often alarms sound when units, sensor, person or dose log go wrong, and when nothing does."""
-    from careplan.clinic.world import open_world
     from careplan.studies.evaluation import evaluate_drift as evaluate
     from careplan.studies.evaluation import measure_drift
+    from careplan.therapies.glucose.world import open_world
     from careplan.world.drift import save_reference
 
     world = open_world(*([weights] if weights else []))

@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from careplan.clinic.views import Forecast, Line, Path, Suggestion
+from careplan.clinic.views import Forecast
+from careplan.suggestion import Line, Path, Suggestion
 from careplan.therapies.glucose.words import MG_DL, risk_of_high, risk_of_low, said, sentence
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe & Ito: told apart by everyone

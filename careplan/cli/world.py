@@ -10,7 +10,7 @@ from careplan.cli.shell import Json, Weights, print_json, sources_of, stderr, st
 
 if TYPE_CHECKING:
     from careplan.clinic.overnight import Asked
-    from careplan.clinic.world import World
+    from careplan.world.loaded import World
 
 app = typer.Typer()
 
@@ -67,7 +67,8 @@ def personalise(ctx: typer.Context, patients: list[str], weights: Weights = None
     """What the recording tells of each patient: the posterior over the patient code, and what it buys."""
     from rich.table import Table
 
-    from careplan.clinic.world import open_world, personalised
+    from careplan.clinic.people import personalised
+    from careplan.therapies.glucose.world import open_world
 
     world = open_world(*([weights] if weights else []))
     with store(ctx) as database, stderr().status("Personalising") as status:
@@ -116,7 +117,7 @@ def forecast(
     """The predicted glucose with a 90 % interval: expected, no change, each what-if, and what happened where it is known."""
     from careplan.cli import plots
     from careplan.clinic.forecasts import forecast_patient
-    from careplan.clinic.world import open_world
+    from careplan.therapies.glucose.world import open_world
 
     world = open_world(*([weights] if weights else []))
     with store(ctx) as database:
@@ -152,10 +153,9 @@ def plan(
     """Search treatments under hard limits: the suggestion, the runner-up, no change, and every limit that bound."""
     from careplan.cli import plots
     from careplan.clinic.overnight import Asked
-    from careplan.clinic.views import Kind
-    from careplan.clinic.world import open_world
-    from careplan.therapies.glucose.dosing import suggest_doses
-    from careplan.therapies.glucose.titration import plan_regimens
+    from careplan.clinic.planning import plan_regimens, suggest_doses
+    from careplan.suggestion import Kind
+    from careplan.therapies.glucose.world import open_world
 
     if bool(patients) == everyone:
         raise typer.BadParameter("name patients, or say --all", param_hint="PATIENTS")
@@ -223,8 +223,8 @@ def demo(
     """The whole main job on virtual patients: history, model, suggestions, the app. Stored patients are planned for again."""
     from careplan.cli import plots
     from careplan.cli.shell import database_url
-    from careplan.clinic.world import open_world
     from careplan.studies.demo import run_demo
+    from careplan.therapies.glucose.world import open_world
 
     with store(ctx) as database:
         url = database_url(ctx)

@@ -1,9 +1,11 @@
 """The use cases. The command line, the app and every other face call these."""
 
 from careplan.clinic.audits import accept_trail, replace_key, verify_audit
+from careplan.clinic.decisions import meaning_of
 from careplan.clinic.errors import ClinicError, ReviewError, UnknownPatient
 from careplan.clinic.imports import imports, take_back
 from careplan.clinic.pages import audit_trail, dose_page, review_page, worklist
+from careplan.clinic.planning import plan_regimens, suggest_doses
 from careplan.clinic.records import (
     import_records,
     load_record,
@@ -19,8 +21,6 @@ from careplan.clinic.reviews import load_draft, save_draft, sign_review
 from careplan.clinic.suggestions import latest_suggestion, load_suggestion, save_suggestion
 from careplan.clinic.summaries import patients, show
 from careplan.store import Actor, Database, StoreError, Verification, local_account, open_database
-from careplan.therapies.glucose.decisions import meaning_of
-from careplan.therapies.glucose.estimates import estimate_regimen
 
 __all__ = [
     "Actor",
@@ -33,7 +33,6 @@ __all__ = [
     "accept_trail",
     "audit_trail",
     "dose_page",
-    "estimate_regimen",
     "import_records",
     "imports",
     "latest_suggestion",
@@ -49,6 +48,7 @@ __all__ = [
     "patient_data_hash",
     "patient_names",
     "patients",
+    "plan_regimens",
     "prescribed",
     "replace_key",
     "review_page",
@@ -58,6 +58,7 @@ __all__ = [
     "show",
     "sign_review",
     "store_records",
+    "suggest_doses",
     "take_back",
     "verify_audit",
     "worklist",

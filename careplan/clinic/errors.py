@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+from careplan.errors import AskError
 
-class ClinicError(ValueError):
+
+class ClinicError(AskError):
     """The request cannot be done as asked; the store is unchanged."""
 
 

@@ -7,13 +7,15 @@ import numpy as np
 import pandas as pd
 
 from careplan.clinic.errors import ClinicError
-from careplan.clinic.views import Forecast, Path
-from careplan.clinic.world import World, personalised
+from careplan.clinic.people import personalised
+from careplan.clinic.views import Forecast
+from careplan.recording import row_at
 from careplan.series import PatientSeries
 from careplan.store import Database
-from careplan.therapies.glucose.declaration import GLUCOSE
-from careplan.therapies.glucose.what_if import apply, parse
+from careplan.suggestion import Path
+from careplan.what_if import apply, parse
 from careplan.world.forecast import Band, Future, forecast
+from careplan.world.loaded import World
 
 EXPECTED, NO_CHANGE = "expected", "no change"
 FARTHEST = 12 * 60.0  # minutes ahead
@@ -30,38 +32,39 @@ def forecast_patient(
     minutes: Sequence[float] | None = None,
     seed: int = 0,
 ) -> Forecast:
-    """The predicted glucose of one patient from `at` (default: after the last reading), with 90 % intervals.
+    """The predicted level of one patient from `at` (default: after the last reading), with 90 % intervals.
 
     "expected": everyone behaves as usual. "no change": the doses and meals recorded after `at`, or, after the end of the
-    recording, the usual basal and nothing else. Each what-if edits "no change". minutes: ahead, at which to predict, instead of
+    recording, the usual rates and nothing else. Each what-if edits "no change". minutes: ahead, at which to predict, instead of
     every quarter of an hour for so many hours. Raises `ClinicError` for a time outside the recording, or a what-if that cannot be
     read.
     """
     series, person, digest = personalised(db, [patient], world)[patient]
-    column = GLUCOSE.index(GLUCOSE.regulated)
+    therapy = world.model.therapy
+    column = therapy.index(therapy.regulated)
     measured = np.flatnonzero(series.mask[:, column])
     if not len(measured):
-        raise ClinicError(f"patient {patient}: no glucose is recorded, so there is nothing to forecast from")
+        raise ClinicError(f"patient {patient}: no {therapy.regulated} is recorded, so there is nothing to forecast from")
     row = int(measured[-1]) + 1 if at is None else row_at(series, at)
     if minutes is not None:
         minutes = sorted({float(one) for one in minutes})
         if not minutes or not 0 < minutes[0] <= minutes[-1] <= FARTHEST:
             raise ClinicError(f"minutes to predict at lie above 0, at most {FARTHEST:g}: {minutes}")
     every = world.model.shape.interval
-    rows = math.ceil((hours * 60 if minutes is None else minutes[-1]) / every) * round(every / GLUCOSE.step)
-    moment = series.start + pd.Timedelta(minutes=GLUCOSE.step * row)
+    rows = math.ceil((hours * 60 if minutes is None else minutes[-1]) / every) * round(every / therapy.step)
+    moment = series.start + pd.Timedelta(minutes=therapy.step * row)
     planned, recorded = _future(series, row, rows)
     futures = {EXPECTED: Future(planned.values, planned.mask, known=False), NO_CHANGE: planned}
     for text in what_if:
-        edit = parse(text, therapy=GLUCOSE, at=moment, zone=series.zone, rows=rows)
-        futures[text] = Future(*apply([edit], planned.values, planned.mask, GLUCOSE), evidence=planned.evidence)
+        edit = parse(text, therapy=therapy, at=moment, zone=series.zone, rows=rows)
+        futures[text] = Future(*apply([edit], planned.values, planned.mask, therapy), evidence=planned.evidence)
     if len(what_if) > 1:
-        edits = [parse(text, therapy=GLUCOSE, at=moment, zone=series.zone, rows=rows) for text in what_if]
-        futures["all together"] = Future(*apply(edits, planned.values, planned.mask, GLUCOSE), evidence=planned.evidence)
+        edits = [parse(text, therapy=therapy, at=moment, zone=series.zone, rows=rows) for text in what_if]
+        futures["all together"] = Future(*apply(edits, planned.values, planned.mask, therapy), evidence=planned.evidence)
     bands = forecast(world.model, series, row, person, futures, widen=world.widen(person), minutes=minutes, seed=seed)
     banners = []
     if not recorded:
-        banners.append("nothing is recorded after this time: 'no change' is the usual basal, no bolus and no meal")
+        banners.append("nothing is recorded after this time: 'no change' is the usual rates and nothing given at once")
     if not person.windows:
         banners.append("too little is recorded to personalise: this is the typical patient")
     if not series.mask[max(0, row - 3) : row, column].any():
@@ -69,7 +72,7 @@ def forecast_patient(
     return Forecast(
         patient=patient,
         at=moment.to_pydatetime(),
-        unit=GLUCOSE.channel(GLUCOSE.regulated).unit,
+        unit=therapy.channel(therapy.regulated).unit,
         history=_recorded(series, max(0, row - 36), row, row),
         paths={name: path(band) for name, band in bands.items()},
         low_risk=float(world.risk("low", series, [row], person)[0]),
@@ -90,19 +93,6 @@ def path(band: Band) -> Path:
     )
 
 
-def row_at(series: PatientSeries, at: pd.Timestamp) -> int:
-    """The row that begins at a time, in the patient's zone where it has none; `ClinicError` outside the recording."""
-    moment = at.tz_localize(series.zone) if at.tzinfo is None else at
-    end = series.times[-1] + pd.Timedelta(minutes=series.therapy.step)
-    if not series.start < moment <= end:
-        zone = series.zone
-        raise ClinicError(
-            f"patient {series.patient}: {moment.tz_convert(zone):%Y-%m-%d %H:%M} is outside the recording, "
-            f"{series.start.tz_convert(zone):%Y-%m-%d %H:%M} to {end.tz_convert(zone):%Y-%m-%d %H:%M} ({zone})"
-        )
-    return int((moment - series.start) / pd.Timedelta(minutes=series.therapy.step))
-
-
 def _future(series: PatientSeries, row: int, rows: int) -> tuple[Future, bool]:
     """The `rows` rows recorded from `row`; beyond the recording usual rates and no impulses. Whether any were recorded."""
     values = np.zeros((rows, series.values.shape[1]), np.float32)
@@ -116,8 +106,8 @@ def _future(series: PatientSeries, row: int, rows: int) -> tuple[Future, bool]:
 
 
 def _recorded(series: PatientSeries, start: int, end: int, zero: int) -> Path:
-    glucose = series.column(series.therapy.regulated)[start:end]
+    level = series.column(series.therapy.regulated)[start:end]
     minutes = (np.arange(start, end) + 1 - zero) * series.therapy.step
-    known = ~np.isnan(glucose)
-    levels = tuple(glucose[known].astype(float).tolist())
+    known = ~np.isnan(level)
+    levels = tuple(level[known].astype(float).tolist())
     return Path(minutes=tuple(minutes[known].astype(float).tolist()), mid=levels, low=levels, high=levels)

@@ -14,14 +14,16 @@ from typing import TypeVar
 import pandas as pd
 
 from careplan.clinic.errors import ClinicError
-from careplan.clinic.recordings import Recording, identity, question, read_recording
+from careplan.clinic.people import infer_people, stored_people
+from careplan.clinic.planning import dose_planner, regimen_planner
+from careplan.clinic.recordings import identity, read_recording
 from careplan.clinic.suggestions import latest_provenance, save_suggestions
-from careplan.clinic.views import Kind, Night, StageTime, Suggestion
-from careplan.clinic.world import World, infer_people, stored_people
+from careplan.clinic.views import Night, StageTime
+from careplan.recording import Recording, question
 from careplan.stages import Stages, counted, peak_memory
 from careplan.store import Database, StoreError
-from careplan.therapies.glucose.dosing import doses_of
-from careplan.therapies.glucose.titration import regimen_of
+from careplan.suggestion import Kind, Suggestion
+from careplan.world.loaded import World
 from careplan.world.personalise import Personalisation
 
 BLOCK = 25  # patients read, personalised, planned and stored at once
@@ -49,10 +51,12 @@ class Asked:
 
     def answer(self, world: World, known: Sequence[tuple[Recording, Personalisation]]) -> list[Suggestion]:
         if self.kind == "regimen":
-            return [regimen_of(world, recording, person, seed=self.seed) for recording, person in known]
+            plan = regimen_planner(world)
+            return [plan(world, recording, person, seed=self.seed) for recording, person in known]
         recordings, people = zip(*known, strict=True)
-        given = {"at": self.at, "announced": self.announced, "seed": self.seed}
-        return doses_of(world, recordings, people, simulations=SIMULATIONS, **given)  # type: ignore[arg-type]
+        return dose_planner(world)(
+            world, recordings, people, at=self.at, announced=self.announced, seed=self.seed, simulations=SIMULATIONS
+        )
 
 
 @dataclass
@@ -87,11 +91,12 @@ def plan_everyone(
 
 
 def _plan_block(db: Database, patients: Sequence[str], world: World, asked: Asked, tally: Tally) -> None:
+    therapy = world.model.therapy.name
     due = _unanswered(db, patients, world, asked)
     tally.skipped += len(patients) - len(due)
     read: dict[str, Recording] = {}
     for patient in due:
-        read |= spared({patient: patient}, lambda some: [read_recording(db, each) for each in some], tally.failed)
+        read |= spared({patient: patient}, lambda some: [read_recording(db, each, therapy) for each in some], tally.failed)
     people = stored_people(db, list(read.values()), world)
     missing = {patient: recording for patient, recording in read.items() if patient not in people}
     fresh = spared(missing, lambda some: list(infer_people(db, some, world).values()), tally.failed)
@@ -105,11 +110,12 @@ def _plan_block(db: Database, patients: Sequence[str], world: World, asked: Aske
 
 def _unanswered(db: Database, patients: Sequence[str], world: World, asked: Asked) -> list[str]:
     """Whoever's newest suggestion is not of this model, seed and code, or not of these data, this regimen and this question."""
-    found, due = latest_provenance(db, patients, asked.kind), []
+    therapy = world.model.therapy.name
+    found, due = latest_provenance(db, patients, asked.kind, therapy), []
     for patient in patients:
         provenance = found.get(patient, {})
         if all(provenance.get(name) == value for name, value in world.provenance(asked.seed, provenance.get("data", "")).items()):
-            prescribed, data = identity(db, patient)
+            prescribed, data = identity(db, patient, therapy)
             if provenance == world.provenance(asked.seed, data, asked=asked.question(prescribed)):
                 continue
         due.append(patient)

@@ -1,61 +1,44 @@
-"""One patient as stored, read once: what everything that is computed of a patient begins from."""
+"""Recordings read from the store."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import cast
 
-import pandas as pd
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from careplan.clinic import codec
+from careplan.clinic.courses import course_of, practice_of
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.reading import on_record
 from careplan.clinic.records import current_version, require
-from careplan.clinic.views import Kind, Suggestion
+from careplan.recording import Recording
 from careplan.records.events import PatientRecord
 from careplan.records.grid import to_series
-from careplan.series import PatientSeries
 from careplan.stages import stage
 from careplan.store import Actor, Database, data_hash, read_hashed, schema
 from careplan.store.schema import RegimenVersion
-from careplan.therapies.glucose.declaration import GLUCOSE, Group, Regimen
-from careplan.therapies.glucose.estimates import estimate_regimen
 from careplan.therapy import Mandate
 
 ESTIMATED = "estimated"
 
 
-@dataclass(frozen=True, eq=False)
-class Recording:
-    """A series on the grid; the regimen in force, else one estimated, else None; which that is, in words; the data hash; and what
-    that regimen, where it came from a suggestion that was signed, hands to the planning of doses."""
+def read_recording(db: Database, patient: str, therapy: str | None = None, *, actor: Actor | None = None) -> Recording:
+    """The reading is on record. therapy: where the patient is treated under several.
 
-    series: PatientSeries
-    group: Group
-    regimen: Regimen | None
-    prescribed: str
-    data: str
-    mandate: Mandate | None = None
-
-    @property
-    def patient(self) -> str:
-        return self.series.patient
-
-
-def read_recording(db: Database, patient: str, *, actor: Actor | None = None) -> Recording:
-    """The reading is on record. Raises `UnknownPatient`, or `ClinicError` without events."""
+    Raises `UnknownPatient`, or `ClinicError` without events.
+    """
     with stage("read"):
         with db.read() as session:
-            stored, version = require(session, patient), current_version(session, patient)
+            stored = require(session, patient)
+            course = course_of(session, patient, therapy)
+            practice = practice_of(session, patient, course.therapy)
+            version = current_version(session, patient, course.therapy)
             events, data = read_hashed(session, patient)
             mandate = _handed_down(session, version)
         on_record(db, [patient], "planning", actor)
         if events.empty:
             raise ClinicError(f"patient {patient!r} has no events in the store")
-        series = to_series(PatientRecord(patient=patient, zone=stored.zone, events=events), GLUCOSE)
-        regimen = estimate_regimen(series) if version is None else codec.load(Regimen, version.body)
-        return Recording(series, cast(Group, stored.group), regimen, _named(version), data, mandate)
+        series = to_series(PatientRecord(patient=patient, zone=stored.zone, events=events), practice.therapy)
+        regimen = practice.estimate(series) if version is None else codec.load(practice.regimen, version.body)
+        return Recording(series, course.group, regimen, _named(version), data, mandate)
 
 
 def _handed_down(session: Session, version: RegimenVersion | None) -> Mandate | None:
@@ -64,29 +47,15 @@ def _handed_down(session: Session, version: RegimenVersion | None) -> Mandate | 
         return None
     made = select(schema.Suggestion.payload).join(schema.Review, schema.Review.suggestion == schema.Suggestion.id)
     payload = session.scalar(made.where(schema.Review.regimen == version.id))
-    return None if payload is None else codec.load(Suggestion, payload).mandate
+    handed = None if payload is None else payload.get("mandate")
+    return None if handed is None else codec.load(Mandate, handed)
 
 
-def identity(db: Database, patient: str) -> tuple[str, str]:
+def identity(db: Database, patient: str, therapy: str) -> tuple[str, str]:
     """`Recording.prescribed` and `Recording.data`, without the rest."""
     with stage("read"), db.read() as session:
-        return _named(current_version(session, patient)), data_hash(session, patient)
+        return _named(current_version(session, patient, therapy)), data_hash(session, patient)
 
 
 def _named(version: RegimenVersion | None) -> str:
     return ESTIMATED if version is None or version.source == ESTIMATED else f"version {version.id}"
-
-
-def question(
-    kind: Kind,
-    prescribed: str,
-    *,
-    at: pd.Timestamp | None = None,
-    announced: Sequence[str] = (),
-    simulations: int | None = None,
-) -> str:
-    """What a suggestion answers, in words that are the same whenever the same is asked of the same prescription."""
-    when = "after the last reading" if at is None else f"at {at.isoformat()}"
-    ahead = f", announced {'; '.join(announced)}" if announced else ""
-    effort = "" if simulations is None else f"; {simulations} simulations"
-    return f"{kind} {when}{ahead}; regimen {prescribed}{effort}"

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from inspect import signature
 from pathlib import Path
-from typing import cast
+from typing import Any
 from uuid import uuid4
 
 import pandas as pd
@@ -13,17 +13,19 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from careplan.clinic import codec
+from careplan.clinic.courses import course_of, keep_course, practice_of
 from careplan.clinic.errors import ClinicError, UnknownPatient
 from careplan.clinic.reading import Purpose, on_record
 from careplan.clinic.views import ImportedPatient, ImportReport
 from careplan.records.events import Correction, PatientRecord
 from careplan.records.grid import to_series
 from careplan.records.join import add_to
+from careplan.records.settings import Settings
 from careplan.series import PatientSeries
 from careplan.store import Actor, Database, add_events, append, data_hash, local_account, number, read_events
 from careplan.store.events import new_events
 from careplan.store.schema import KEPT, ImportBatch, Patient, RegimenVersion
-from careplan.therapies.glucose.declaration import GLUCOSE, Group, Regimen
+from careplan.therapies import practice
 
 Progress = Callable[[int, int, str], None]  # done, total, the patient just kept
 
@@ -35,7 +37,8 @@ def import_records(
     zone: str | None = None,
     token: str | None = None,
     patient: str | None = None,
-    group: Group | None = None,
+    group: str | None = None,
+    therapy: str | None = None,
     prefer: Sequence[str] = (),
     progress: Progress | None = None,
     actor: Actor | None = None,
@@ -45,7 +48,8 @@ def import_records(
 
     paths: files, folders, ZIPs or addresses; a format's name may stand before them. format: what all of them are. zone: the clock
     of sources that do not say. token: for a server. patient: whose they are, where they are one person's. group: of patients that
-    are new, whatever the source says. prefer: sources in the order in which they are believed where they hold the same.
+    are new, whatever the source says. therapy: as `store_records`. prefer: sources in the order in which they are believed where
+    they hold the same.
     A patient whose files cannot be trusted is left out and told of in `failed`. Raises `RecordError` (nothing kept) where there
     is nothing to read or whose rows they are cannot be told, `ClinicError` for an unknown format or one that takes no such
     option, and `StoreError` when the store cannot be written (patients before that one are kept).
@@ -64,7 +68,7 @@ def import_records(
     records = join_people(found, prefer=prefer)
     if group is not None:
         records = [replace(record, group=group) for record in records]
-    report = store_records(db, format or "", records, progress=progress, actor=actor, merge=merge)
+    report = store_records(db, format or "", records, therapy=therapy, progress=progress, actor=actor, merge=merge)
     return replace(report, failed={**{name: str(error) for name, error in refused.items()}, **report.failed})
 
 
@@ -93,20 +97,22 @@ def store_records(
     source: str,
     records: Sequence[PatientRecord],
     *,
+    therapy: str | None = None,
     progress: Progress | None = None,
     actor: Actor | None = None,
     merge: bool = False,
 ) -> ImportReport:
     """Keeps what is new of each record, each in one transaction: a patient's record is kept whole or not at all.
 
-    source: where the records come from, as far as they do not say themselves.
-    merge: allow a record whose patient is already stored from another source, and join it to what is stored, which stays as it
-    is; otherwise it fails, as people may share a name.
+    source: where the records come from, as far as they do not say themselves. therapy: that the records are of; where None, the
+    patient's only course, or for somebody new the first therapy that regulates what was observed. merge: allow a record whose
+    patient is already stored from another source, and join it to what is stored, which stays as it is; otherwise it fails, as
+    people may share a name.
     """
     imported, failed, run = [], {}, uuid4().hex
     for done, record in enumerate(records, start=1):
         try:
-            imported.append(_store(db, record.source or source, record, run, actor or local_account(), merge))
+            imported.append(_store(db, record.source or source, record, run, therapy, actor or local_account(), merge))
         except ValueError as error:
             failed[record.patient] = str(error)
             continue
@@ -116,7 +122,9 @@ def store_records(
     return ImportReport(source=", ".join(sources) or source, patients=tuple(imported), failed=failed, run=run)
 
 
-def _store(db: Database, source: str, record: PatientRecord, run: str, actor: Actor, merge: bool) -> ImportedPatient:
+def _store(
+    db: Database, source: str, record: PatientRecord, run: str, therapy: str | None, actor: Actor, merge: bool
+) -> ImportedPatient:
     corrections = _plain(record.corrections)
     with db.write() as session:
         stored = session.get(Patient, record.patient)
@@ -129,18 +137,9 @@ def _store(db: Database, source: str, record: PatientRecord, run: str, actor: Ac
                 f"patient {record.patient!r} is stored with the clock of {stored.zone}, this record has {record.zone}"
             )
         if stored is None:
-            stored = Patient(
-                id=record.patient,
-                group=record.group,
-                zone=record.zone,
-                source=source,
-                weight=record.weight,
-                created=datetime.now(UTC),
-            )
+            stored = Patient(id=record.patient, zone=record.zone, source=source, created=datetime.now(UTC))
             append(session, actor, "patient added", patient=record.patient, rows=[stored], source=source)
-        elif stored.weight is None and record.weight is not None:
-            stored.weight = record.weight
-            append(session, actor, "weight recorded", patient=record.patient, rows=[stored], weight=record.weight)
+        course = keep_course(session, record, therapy, actor)
         fresh, told = _joined(session, record, source, stored.zone)
         merged = [each for each in told if each.action == "dropped"]
         corrections += _plain(told)
@@ -156,7 +155,7 @@ def _store(db: Database, source: str, record: PatientRecord, run: str, actor: Ac
             corrections=corrections,
         )
         if record.regimen is not None:
-            _add_stated_regimen(session, record, record.regimen, actor)
+            _add_stated_regimen(session, record, course.therapy, record.regimen, actor)
     return ImportedPatient(
         patient=record.patient,
         rows_read=record.rows_read,
@@ -186,21 +185,33 @@ def _joined(session: Session, record: PatientRecord, source: str, zone: str) -> 
     return fresh, told
 
 
-def _add_stated_regimen(session: Session, record: PatientRecord, regimen: Regimen, actor: Actor) -> None:
-    """Keeps what the source says is prescribed, where it says something new; a later signed review stays in force."""
+def _add_stated_regimen(session: Session, record: PatientRecord, therapy: str, stated: Settings, actor: Actor) -> None:
+    """Keeps what the source says is prescribed, where it says something new that can be a regimen; a later signed review stays in
+    force."""
+    try:
+        regimen = practice(therapy).stated(stated)
+    except ValueError:
+        return
     valid_from = record.events["time"].max().to_pydatetime() if len(record.events) else datetime.now(UTC)
-    stated = select(RegimenVersion).where(RegimenVersion.patient == record.patient, RegimenVersion.source == "stated")
-    bodies = [version.body for version in session.scalars(stated)]
+    before = select(RegimenVersion.body).where(
+        RegimenVersion.patient == record.patient, RegimenVersion.therapy == therapy, RegimenVersion.source == "stated"
+    )
+    bodies = list(session.scalars(before))
     if codec.dump(regimen) not in bodies:
-        add_regimen(session, record.patient, regimen, source="stated", valid_from=valid_from, actor=actor)
+        add_regimen(session, record.patient, therapy, regimen, source="stated", valid_from=valid_from, actor=actor)
 
 
 def add_regimen(
-    session: Session, patient: str, regimen: Regimen, *, source: str, valid_from: datetime, actor: Actor
+    session: Session, patient: str, therapy: str, regimen: Any, *, source: str, valid_from: datetime, actor: Actor
 ) -> RegimenVersion:
     """A new version within a transaction, audited. Versions are never edited."""
     version = RegimenVersion(
-        patient=patient, valid_from=valid_from, created=datetime.now(UTC), source=source, body=codec.dump(regimen)
+        patient=patient,
+        therapy=therapy,
+        valid_from=valid_from,
+        created=datetime.now(UTC),
+        source=source,
+        body=codec.dump(regimen),
     )
     number(session, version)
     append(session, actor, "regimen added", patient=patient, rows=[version], regimen=version.id, source=source, body=version.body)
@@ -210,25 +221,32 @@ def add_regimen(
 def save_regimen(
     db: Database,
     patient: str,
-    regimen: Regimen,
+    regimen: Any,
     *,
+    therapy: str | None = None,
     source: str = "stated",
     valid_from: datetime | None = None,
     actor: Actor | None = None,
 ) -> int:
-    """Prescribes a regimen from a time on (now); returns its version. Raises `UnknownPatient`."""
+    """Prescribes a regimen from a time on (now); returns its version. therapy: where the patient has several.
+
+    Raises `UnknownPatient`, and as `course_of`.
+    """
     with db.write() as session:
         require(session, patient)
+        course, when = course_of(session, patient, therapy), valid_from or datetime.now(UTC)
         version = add_regimen(
-            session, patient, regimen, source=source, valid_from=valid_from or datetime.now(UTC), actor=actor or local_account()
+            session, patient, course.therapy, regimen, source=source, valid_from=when, actor=actor or local_account()
         )
         return version.id
 
 
-def current_version(session: Session, patient: str, at: datetime | None = None) -> RegimenVersion | None:
-    """The regimen version in force at a time (now): the latest that holds by then, the newest of equals."""
+def current_version(session: Session, patient: str, therapy: str, at: datetime | None = None) -> RegimenVersion | None:
+    """The regimen version in force under a therapy at a time (now): the latest that holds by then, the newest of equals."""
     query = select(RegimenVersion).where(
-        RegimenVersion.patient == patient, RegimenVersion.valid_from <= (at or datetime.now(UTC))
+        RegimenVersion.patient == patient,
+        RegimenVersion.therapy == therapy,
+        RegimenVersion.valid_from <= (at or datetime.now(UTC)),
     )
     return session.scalars(query.order_by(RegimenVersion.valid_from.desc(), RegimenVersion.id.desc()).limit(1)).first()
 
@@ -247,34 +265,38 @@ def patient_names(db: Database) -> list[str]:
         return list(session.scalars(select(Patient.id).order_by(Patient.id)))
 
 
-def load_record(db: Database, patient: str, *, purpose: Purpose = "record", actor: Actor | None = None) -> PatientRecord:
-    """All events of a patient, with the regimen in force where there is one; this is on record. Raises `UnknownPatient`."""
+def load_record(
+    db: Database, patient: str, therapy: str | None = None, *, purpose: Purpose = "record", actor: Actor | None = None
+) -> PatientRecord:
+    """All events of a patient, with the group and the covariates of a course; this is on record.
+
+    Raises `UnknownPatient`, and as `course_of`.
+    """
     with db.read() as session:
-        found = record_of(session, patient)
+        found = record_of(session, patient, therapy)
     on_record(db, [patient], purpose, actor)
     return found
 
 
-def record_of(session: Session, patient: str) -> PatientRecord:
+def record_of(session: Session, patient: str, therapy: str | None = None) -> PatientRecord:
     """What `load_record` gives, for a use case that has put its reading on record itself."""
-    stored = require(session, patient)
-    version = current_version(session, patient)
+    stored, course = require(session, patient), course_of(session, patient, therapy)
     return PatientRecord(
         patient=patient,
         zone=stored.zone,
         events=read_events(session, patient),
-        weight=stored.weight,
-        group=cast(Group, stored.group),
-        regimen=None if version is None else codec.load(Regimen, version.body),
+        weight=course.covariates.get("weight"),
+        group=course.group,
     )
 
 
-def load_series(db: Database, patient: str) -> PatientSeries:
-    """A patient's recording on the glucose therapy's grid. Raises `UnknownPatient`, or `ClinicError` without events."""
-    record = load_record(db, patient)
+def load_series(db: Database, patient: str, therapy: str | None = None) -> PatientSeries:
+    """A patient's recording on the grid of their therapy. Raises `UnknownPatient`, and `ClinicError` without events."""
+    record = load_record(db, patient, therapy)
     if record.events.empty:
         raise ClinicError(f"patient {patient!r} has no events in the store")
-    return to_series(record, GLUCOSE)
+    with db.read() as session:
+        return to_series(record, practice_of(session, patient, therapy).therapy)
 
 
 def patient_data_hash(db: Database, patient: str) -> str:

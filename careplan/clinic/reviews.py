@@ -1,28 +1,23 @@
 """A person decides: drafts, signatures, and what they change."""
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import cast
+from datetime import UTC, datetime
 
-import numpy as np
 import pandas as pd
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from careplan.clinic import codec
+from careplan.clinic import codec, decisions
+from careplan.clinic.courses import course_of, practice_of
 from careplan.clinic.errors import ReviewError
 from careplan.clinic.records import add_regimen, current_version, require
-from careplan.clinic.regimens import Change, apply_changes
 from careplan.clinic.standing import decided as drafted
 from careplan.clinic.standing import signed_already, stale
 from careplan.clinic.suggestions import stored
-from careplan.clinic.views import Decision, Kind, Line, Meaning, Review, Suggestion
+from careplan.clinic.views import Review
+from careplan.practice import Change, Judged, Practice
 from careplan.store import Actor, Database, append, number, read_channel, schema
-from careplan.therapies.glucose import decisions
-from careplan.therapies.glucose.declaration import DAY, Group, Regimen
-
-RECENT = timedelta(days=14)  # the days of readings that the hypoglycaemia target is judged on
+from careplan.suggestion import Decision, Kind, Line, Meaning, Suggestion
 
 
 def save_draft(db: Database, suggestion: int, decided: Sequence[Decision], reviewer: Actor) -> None:
@@ -54,16 +49,14 @@ def sign_review(db: Database, suggestion: int, decided: Sequence[Decision], revi
     """
     with db.write() as session:
         found = stored(session, suggestion)
-        exposed = exposure_of(session, found)
-        graver = partial(exposed, day_too=True)
-        bounds = bounds_of(session, found)
-        problems = [*stale(session, found), *decisions.problems(found.lines, decided, exposed, graver, bounds)]
+        practice = practice_of(session, found.patient, found.therapy)
+        problems = [*stale(session, found), *decisions.problems(found.lines, decided, judge_of(session, found))]
         if meaning != (means := decisions.meaning_of(found.lines, decided)):
             problems.append(f"the meaning {meaning!r} does not follow from the decisions, which mean {means!r}")
         if problems:
             raise ReviewError(problems)
 
-        version = _apply(session, found, decided, reviewer)
+        version = _apply(session, found, decided, reviewer, practice)
         row = schema.Review(
             suggestion=suggestion,
             patient=found.patient,
@@ -91,10 +84,12 @@ def sign_review(db: Database, suggestion: int, decided: Sequence[Decision], revi
         return review_view(row)
 
 
-def reviews_of(session: Session, patient: str, kind: Kind) -> tuple[Review, ...]:
+def reviews_of(session: Session, patient: str, kind: Kind, therapy: str) -> tuple[Review, ...]:
     """A patient's signed reviews of suggestions of one kind, the newest first."""
     query = select(schema.Review).join(schema.Suggestion, schema.Suggestion.id == schema.Review.suggestion)
-    query = query.where(schema.Review.patient == patient, schema.Suggestion.kind == kind).order_by(schema.Review.id.desc())
+    query = query.where(
+        schema.Review.patient == patient, schema.Suggestion.kind == kind, schema.Suggestion.therapy == therapy
+    ).order_by(schema.Review.id.desc())
     return tuple(review_view(row) for row in session.scalars(query))
 
 
@@ -117,49 +112,39 @@ def review_view(row: schema.Review) -> Review:
     )
 
 
-def recent_readings(session: Session, patient: str) -> pd.DataFrame:
-    """Time and value of the glucose readings of the last 14 days that hold any."""
+def recent_readings(session: Session, patient: str, practice: Practice) -> pd.DataFrame:
+    """Readings of what the therapy regulates: `time` on the patient's clock and `value`, of the last days that hold any."""
+    channel = practice.therapy.regulated
     last = session.scalar(
-        select(func.max(schema.Event.time)).where(schema.Event.patient == patient, schema.Event.channel == "glucose")
+        select(func.max(schema.Event.time)).where(schema.Event.patient == patient, schema.Event.channel == channel)
     )
-    start = None if last is None else (pd.Timestamp(last, unit="us", tz="UTC") - RECENT).to_pydatetime()
-    return read_channel(session, patient, "glucose", start=start)
+    start = None if last is None else (pd.Timestamp(last, unit="us", tz="UTC") - practice.recent).to_pydatetime()
+    readings = read_channel(session, patient, channel, start=start)
+    return readings.assign(time=readings["time"].dt.tz_convert(require(session, patient).zone))
 
 
-def exposure_of(session: Session, suggestion: Suggestion) -> Callable[..., decisions.Exposure]:
-    """The hypoglycaemia held against a line, of the last 14 days: in its part of the day, or with `day_too=True` in whichever of
-    that and the day is graver (`exposure_at`); the whole day for doses and long-acting insulin."""
-    readings = recent_readings(session, suggestion.patient)
-    local = readings["time"].dt.tz_convert(require(session, suggestion.patient).zone)
-    minute, glucose = (
-        (local.dt.hour * 60 + local.dt.minute).to_numpy(dtype=np.float64),
-        readings["value"].to_numpy(dtype=np.float64),
-    )
-
-    def exposed(line: Line, *, day_too: bool = False) -> decisions.Exposure:
-        all_day = suggestion.kind == "doses" or line.setting == "long_acting"
-        start, end = (0, DAY) if all_day else (line.start, line.end)
-        return (decisions.exposure_at if day_too else decisions.exposure)(glucose, minute, start, end)
-
-    return exposed
+def judge_of(session: Session, suggestion: Suggestion) -> Callable[[Line, float], Judged]:
+    """What the therapy's rules say today of a value of a line: by the recent readings, the patient's group, and what is in
+    force."""
+    course = course_of(session, suggestion.patient, suggestion.therapy)
+    practice = practice_of(session, suggestion.patient, suggestion.therapy)
+    version = current_version(session, suggestion.patient, suggestion.therapy)
+    regimen = None if version is None else codec.load(practice.regimen, version.body)
+    return practice.judge(suggestion, recent_readings(session, suggestion.patient, practice), course.group, regimen)
 
 
-def bounds_of(session: Session, suggestion: Suggestion) -> Callable[[Line], tuple[float, float]]:
-    """What the therapy allows this patient now, by line."""
-    group, version = cast(Group, require(session, suggestion.patient).group), current_version(session, suggestion.patient)
-    regimen = None if version is None else codec.load(Regimen, version.body)
-    return lambda line: decisions.allowed(line, group, regimen)
-
-
-def _apply(session: Session, suggestion: Suggestion, decided: Sequence[Decision], reviewer: Actor) -> int | None:
+def _apply(
+    session: Session, suggestion: Suggestion, decided: Sequence[Decision], reviewer: Actor, practice: Practice
+) -> int | None:
     """The regimen version that the kept lines make; `None` where a review changes no regimen."""
     by_key = {decision.key: decision for decision in decided}
     kept = [line for line in suggestion.lines if by_key[line.key].verdict != "reject"]
-    version = current_version(session, suggestion.patient)
+    version = current_version(session, suggestion.patient, suggestion.therapy)
     if suggestion.kind != "regimen" or not kept or version is None:
         return None
     changes = [Change(line.setting, line.start, line.end, by_key[line.key].value) for line in kept]
-    regimen = apply_changes(codec.load(Regimen, version.body), changes)
+    regimen = practice.changed(codec.load(practice.regimen, version.body), changes)
     now = max(datetime.now(UTC), version.valid_from)
     source = f"suggestion {suggestion.id}"
-    return add_regimen(session, suggestion.patient, regimen, source=source, valid_from=now, actor=reviewer).id
+    made = add_regimen(session, suggestion.patient, practice.name, regimen, source=source, valid_from=now, actor=reviewer)
+    return made.id

@@ -8,13 +8,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from careplan.clinic import codec
+from careplan.clinic.courses import practice_of
 from careplan.clinic.records import current_version
 from careplan.clinic.suggestions import newest
-from careplan.clinic.views import Decision, Line, Suggestion
 from careplan.store import Actor, data_hash, put_on_record, schema, tampered
 from careplan.store.schema import table_of
 from careplan.store.seals import plain, read_rows, seal
-from careplan.therapies.glucose.declaration import HOLDS, Regimen
+from careplan.suggestion import Decision, Line, Suggestion
 
 SAME = 0.01  # a line's current value may be rounded: this much of it
 
@@ -33,7 +33,7 @@ def stale(session: Session, suggestion: Suggestion) -> list[str]:
     found = [signed] if suggestion.id is not None and (signed := signed_already(session, suggestion.id)) else []
     if suggestion.abstained:
         found.append("careplan abstained: there is nothing to sign")
-    number = newest(session, suggestion.patient, suggestion.kind)
+    number = newest(session, suggestion.patient, suggestion.kind, suggestion.therapy)
     if number is not None and number != suggestion.id:
         found.append(f"suggestion {number} has replaced this one")
     return found + out_of_date(session, suggestion)
@@ -41,22 +41,24 @@ def stale(session: Session, suggestion: Suggestion) -> list[str]:
 
 def out_of_date(session: Session, suggestion: Suggestion, now: datetime | None = None) -> list[str]:
     """Why a suggestion that nobody signed is out of date: it is too old, or what it was made from has changed since."""
-    now, found = now or datetime.now(UTC), []
+    practice = practice_of(session, suggestion.patient, suggestion.therapy)
+    now, found, holds = now or datetime.now(UTC), [], practice.holds[suggestion.kind]
     since = suggestion.at if suggestion.kind == "doses" else suggestion.created
-    if now - since > HOLDS[suggestion.kind]:
+    if now - since > holds:
         began = "begins" if suggestion.kind == "doses" else "was made"
-        found.append(f"it {began} at {since:%Y-%m-%d %H:%M} UTC and holds for {_said(HOLDS[suggestion.kind])}: plan again")
+        found.append(f"it {began} at {since:%Y-%m-%d %H:%M} UTC and holds for {_said(holds)}: plan again")
     data = suggestion.provenance.get("data")
     if data is not None and data != data_hash(session, suggestion.patient):
         found.append("the patient's recordings have changed since it was made: plan again")
     if suggestion.kind == "regimen" and suggestion.lines:
-        version = current_version(session, suggestion.patient)
+        version = current_version(session, suggestion.patient, suggestion.therapy)
         if version is None:
             found.append("there is no regimen in force to change")
         elif problem := tampered(session, schema.RegimenVersion, (version.id,), suggestion.patient):
             found.append(f"the regimen in force, version {version.id}, was changed past careplan: {problem}")
         else:
-            found += [_moved(line, codec.load(Regimen, version.body)) for line in suggestion.lines]
+            regimen = codec.load(practice.regimen, version.body)
+            found += [_moved(line, practice.current(regimen, line)) for line in suggestion.lines]
     return [problem for problem in found if problem]
 
 
@@ -103,8 +105,7 @@ def decided(session: Session, suggestion: int, patient: str, reviewer: Actor | N
     return next((work.decisions for work in whole if reviewer is None or work.reviewer == str(reviewer)), ())
 
 
-def _moved(line: Line, regimen: Regimen) -> str:
-    now = regimen.long_acting if line.setting == "long_acting" else getattr(regimen, line.setting)[regimen.block(line.start)]
+def _moved(line: Line, now: float) -> str:
     same = np.isclose(now, line.current, rtol=SAME, atol=SAME / 2)
     return "" if same else f"{line.key}: the regimen is now {now:g} {line.unit}, no longer {line.current:g}"
 

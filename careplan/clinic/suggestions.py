@@ -1,18 +1,20 @@
 """Suggestions as they are stored: made once, never edited."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from careplan.clinic import codec
+from careplan.clinic.courses import course_of
 from careplan.clinic.errors import Altered, ClinicError
 from careplan.clinic.records import require
 from careplan.clinic.regimens import keep_estimate
-from careplan.clinic.views import Kind, Suggestion
 from careplan.stages import stage
 from careplan.store import Actor, Database, append, local_account, number, schema, tampered
+from careplan.suggestion import Kind, Moment, Suggestion
 
 
 def save_suggestion(db: Database, suggestion: Suggestion, *, actor: Actor | None = None) -> Suggestion:
@@ -31,20 +33,27 @@ def save_suggestions(db: Database, suggestions: Sequence[Suggestion], *, actor: 
         keys = [line.key for line in suggestion.lines]
         if len(set(keys)) != len(keys):
             raise ClinicError(f"suggestion for {suggestion.patient}: line keys repeat: {keys}")
-        with db.read() as session:
-            require(session, suggestion.patient)
+    with db.read() as session:
+        named = [_of_a_course(session, suggestion) for suggestion in suggestions]
     actor = actor or local_account()
     with stage("store"):
-        for suggestion in suggestions:
+        for suggestion in named:
             if suggestion.kind == "regimen":
-                keep_estimate(db, suggestion.patient, actor=actor)
+                keep_estimate(db, suggestion.patient, suggestion.therapy, actor=actor)
         with db.write() as session:
-            return [replace(each, id=_add(session, each, actor)) for each in suggestions]
+            return [replace(each, id=_add(session, each, actor)) for each in named]
+
+
+def _of_a_course(session: Session, suggestion: Suggestion) -> Suggestion:
+    """The suggestion with the therapy of the course that it is for."""
+    require(session, suggestion.patient)
+    return replace(suggestion, therapy=course_of(session, suggestion.patient, suggestion.therapy or None).therapy)
 
 
 def _add(session: Session, suggestion: Suggestion, actor: Actor) -> int:
     row = schema.Suggestion(
         patient=suggestion.patient,
+        therapy=suggestion.therapy,
         kind=suggestion.kind,
         created=suggestion.created,
         payload=codec.dump(suggestion),
@@ -67,11 +76,11 @@ def _add(session: Session, suggestion: Suggestion, actor: Actor) -> int:
     return row.id
 
 
-def latest_provenance(db: Database, patients: Sequence[str], kind: Kind) -> dict[str, dict[str, str]]:
+def latest_provenance(db: Database, patients: Sequence[str], kind: Kind, therapy: str) -> dict[str, dict[str, str]]:
     """Where the newest suggestion of a kind comes from, by patient; without those who have none."""
     newest = (
         select(func.max(schema.Suggestion.id))
-        .where(schema.Suggestion.patient.in_(patients), schema.Suggestion.kind == kind)
+        .where(schema.Suggestion.patient.in_(patients), schema.Suggestion.kind == kind, schema.Suggestion.therapy == therapy)
         .group_by(schema.Suggestion.patient)
     )
     with db.read() as session:
@@ -81,11 +90,11 @@ def latest_provenance(db: Database, patients: Sequence[str], kind: Kind) -> dict
         return {patient: provenance for patient, provenance in rows}
 
 
-def latest_suggestion(db: Database, patient: str, kind: Kind = "regimen") -> Suggestion | None:
-    """The newest suggestion of a kind. Raises `UnknownPatient`."""
+def latest_suggestion(db: Database, patient: str, kind: Kind = "regimen", *, therapy: str | None = None) -> Suggestion | None:
+    """The newest suggestion of a kind. therapy: where the patient has several. Raises `UnknownPatient`, and as `course_of`."""
     with db.read() as session:
         require(session, patient)
-        return latest(session, patient, kind)
+        return latest(session, patient, kind, course_of(session, patient, therapy).therapy)
 
 
 def load_suggestion(db: Database, suggestion: int) -> Suggestion:
@@ -94,15 +103,15 @@ def load_suggestion(db: Database, suggestion: int) -> Suggestion:
         return stored(session, suggestion)
 
 
-def newest(session: Session, patient: str, kind: str) -> int | None:
-    """The number of the newest suggestion of a kind."""
-    query = select(func.max(schema.Suggestion.id))
-    return session.scalar(query.where(schema.Suggestion.patient == patient, schema.Suggestion.kind == kind))
+def newest(session: Session, patient: str, kind: str, therapy: str) -> int | None:
+    """The number of the newest suggestion of a kind under a therapy."""
+    query = select(func.max(schema.Suggestion.id)).where(schema.Suggestion.patient == patient)
+    return session.scalar(query.where(schema.Suggestion.kind == kind, schema.Suggestion.therapy == therapy))
 
 
-def latest(session: Session, patient: str, kind: str) -> Suggestion | None:
-    """The newest suggestion of a kind. Raises `Altered` where it is not as it was put on record."""
-    number = newest(session, patient, kind)
+def latest(session: Session, patient: str, kind: str, therapy: str) -> Suggestion | None:
+    """The newest suggestion of a kind under a therapy. Raises `Altered` where it is not as it was put on record."""
+    number = newest(session, patient, kind, therapy)
     return None if number is None else stored(session, number)
 
 
@@ -117,4 +126,18 @@ def stored(session: Session, suggestion: int) -> Suggestion:
 
 
 def _view(row: schema.Suggestion) -> Suggestion:
-    return replace(codec.load(Suggestion, row.payload), id=row.id)
+    return replace(codec.load(Suggestion, _as_now(row.payload)), id=row.id, therapy=row.therapy)
+
+
+def _as_now(payload: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A payload as it would be written now: moments once named what was given beside their other fields."""
+    why = payload.get("why") or {}
+    own = {field.name for field in fields(Moment)}
+    moments = [
+        each
+        if "given" in each
+        else {name: value for name, value in each.items() if name in own}
+        | {"given": {name: value for name, value in each.items() if name not in own}}
+        for each in why.get("moments") or ()
+    ]
+    return {**payload, "why": {**why, "moments": moments}} if moments else payload

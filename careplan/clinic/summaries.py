@@ -1,20 +1,25 @@
 """What is stored of a patient, at a glance."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sqlalchemy import select
 
+from careplan import therapies
+from careplan.clinic.courses import course_of
 from careplan.clinic.reading import on_record
-from careplan.clinic.records import load_record, patient_names, require
-from careplan.clinic.views import Metrics, PatientSummary
+from careplan.clinic.records import load_record, require
+from careplan.clinic.views import PatientSummary
+from careplan.practice import Practice
 from careplan.records.events import PatientRecord
 from careplan.records.grid import to_series
+from careplan.series import usual_spacing
 from careplan.store import Database
-from careplan.therapies.glucose.declaration import DAY, GLUCOSE
-from careplan.therapies.glucose.estimates import total_daily_dose
-from careplan.therapies.glucose.metrics import SENSOR, glucose_metrics, sufficient
+from careplan.store.schema import Course, table_of
+from careplan.therapies import NotInstalledError
 
 GAP = 15.0  # minutes without a reading, or 1.5 of the sensor's usual spacing where that is longer
 GAPS_SHOWN = 10
@@ -22,25 +27,50 @@ MINUTE = 60_000_000_000  # nanoseconds
 
 
 def patients(db: Database) -> list[PatientSummary]:
-    """Everyone in the store, by name."""
-    names = patient_names(db)
-    on_record(db, names, "summary")
-    return [show(db, patient) for patient in names]
-
-
-def show(db: Database, patient: str) -> PatientSummary:
-    """One patient. Raises `UnknownPatient`."""
+    """Everyone in the store, by name, once a course."""
     with db.read() as session:
-        source = require(session, patient).source
-    return summarise(load_record(db, patient, purpose="summary"), source)
+        courses = [(course.patient, course.therapy) for course in session.scalars(select(Course).order_by(*table_of(Course).primary_key))]
+    on_record(db, list(dict.fromkeys(patient for patient, _ in courses)), "summary")
+    return [show(db, *course) for course in courses]
 
 
-def summarise(record: PatientRecord, source: str) -> PatientSummary:
-    """A record at a glance; days and metrics are those of its glucose, over the whole recording."""
+def show(db: Database, patient: str, therapy: str | None = None) -> PatientSummary:
+    """One patient. therapy: where they have several. Raises `UnknownPatient`, and as `course_of`."""
+    with db.read() as session:
+        source, course = require(session, patient).source, course_of(session, patient, therapy)
+        therapy = course.therapy
+    record = load_record(db, patient, therapy, purpose="summary")
+    try:
+        return summarise(record, source, therapies.practice(therapy))
+    except NotInstalledError as error:
+        return unreadable(record, source, therapy, f"not readable here: {error}")
+
+
+def unreadable(record: PatientRecord, source: str, therapy: str, problem: str) -> PatientSummary:
+    """A record of a therapy that is not installed here: what is stored, and nothing of what it means."""
+    return _summary(record, source, therapy, days=0.0, metrics=None, sufficient=False, problem=problem)
+
+
+def summarise(record: PatientRecord, source: str, practice: Practice) -> PatientSummary:
+    """A record at a glance; days and metrics are those of what the therapy regulates, over the whole recording."""
+    readings = record.events[record.events["channel"] == practice.therapy.regulated]
+    glance, gaps = practice.glance(readings), gaps_of(readings["time"])
+    return _summary(
+        record,
+        source,
+        practice.name,
+        days=glance.days,
+        gaps=gaps[:GAPS_SHOWN],
+        gap_count=len(gaps),
+        metrics=glance.metrics,
+        sufficient=glance.sufficient,
+        total_daily_dose=None if record.events.empty else practice.daily_dose(to_series(record, practice.therapy)),
+    )
+
+
+def _summary(record: PatientRecord, source: str, therapy: str, **told: Any) -> PatientSummary:
     events = record.events
-    readings = events[events["channel"] == "glucose"]
-    days, metrics = glucose_of(readings)
-    gaps = gaps_of(readings["time"])
+    given: dict[str, Any] = {"gaps": (), "gap_count": 0, "total_daily_dose": None, **told}
     return PatientSummary(
         patient=record.patient,
         group=record.group,
@@ -49,33 +79,14 @@ def summarise(record: PatientRecord, source: str) -> PatientSummary:
         weight=record.weight,
         first=None if events.empty else events["time"].min().to_pydatetime(),
         last=None if events.empty else events["time"].max().to_pydatetime(),
-        days=days,
         events={str(name): int(count) for name, count in events["channel"].value_counts().sort_index().items()},
-        gaps=gaps[:GAPS_SHOWN],
-        gap_count=len(gaps),
-        metrics=metrics,
-        sufficient=sufficient(metrics, days),
-        total_daily_dose=None if events.empty else total_daily_dose(to_series(record, GLUCOSE)),
+        therapy=therapy,
+        **given,
     )
 
 
-def glucose_of(readings: pd.DataFrame) -> tuple[float, Metrics]:
-    """Days covered, from the first reading to the end of the last, and the consensus metrics, of canonical glucose events."""
-    times = readings["time"]
-    spacing = min(usual_spacing(times), SENSOR)
-    minutes = 0.0 if times.empty else (times.max() - times.min()) / timedelta(minutes=1) + spacing
-    expected = minutes / spacing if spacing else len(readings)
-    return minutes / DAY, glucose_metrics(readings["value"].to_numpy(), expected)
-
-
-def usual_spacing(times: pd.Series) -> float:
-    """Minutes between readings as a rule, 0 with fewer than two: a 15-min sensor is not missing two readings in three."""
-    between = np.diff(_instants(times))
-    return float(np.median(between)) / MINUTE if len(between) else 0.0
-
-
 def gaps_of(times: pd.Series) -> tuple[tuple[datetime, float], ...]:
-    """(start, minutes) of each stretch without glucose, the longest first."""
+    """(start, minutes) of each stretch without a reading, the longest first."""
     instants = _instants(times)
     between = np.diff(instants) / MINUTE
     rows = np.flatnonzero(between > max(GAP, 1.5 * usual_spacing(times)))

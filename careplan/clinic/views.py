@@ -3,176 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, get_args
+from typing import Any, Literal
 
-from careplan.therapies.glucose.metrics import Metrics as Metrics
-from careplan.therapies.glucose.metrics import Profile as Profile
-from careplan.therapy import Mandate
+from careplan.suggestion import Decision, Kind, Path, Suggestion
 
-Verdict = Literal["accept", "edit", "reject"]
-Kind = Literal["regimen", "doses"]
-Status = Literal["no data", "not planned", "suggested", "no change", "abstained", "draft", "signed", "altered"]
-Meaning = Literal["prescribe as proposed", "prescribe with changes", "prescribe no change"]
-MEANINGS: tuple[Meaning, ...] = get_args(Meaning)
-Side = Literal["low", "high"]
-Setting = Literal["basal", "carb_ratio", "correction_factor", "long_acting", "bolus", "temp_basal"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Interval:
-    """A prediction: the middle, and a 90 % interval."""
-
-    mid: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Path:
-    """Predicted levels over time: minutes from the start, each `[M]`."""
-
-    minutes: tuple[float, ...]
-    mid: tuple[float, ...]
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """One proposed change: current against proposed, with the limits that bound it and the evidence behind it.
-
-    key: unique within the suggestion ("basal@360"). start, end: minutes of the local day (regimen) or from now (doses).
-    lowest, highest: recommended range of the proposed value (an edit beyond it needs a typed reason);
-    absolute_low, absolute_high: nobody can sign beyond these. days: how many of the patient's days informed this line.
-    """
-
-    key: str
-    setting: Setting
-    start: int
-    end: int
-    unit: str
-    current: float
-    proposed: float
-    lowest: float
-    highest: float
-    absolute_low: float
-    absolute_high: float
-    days: int
-    why: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Option:
-    """One future that was compared: its predicted path and outcomes (time in range %, below 70 %, below 54 %, mean risk)."""
-
-    name: str  # "proposed", "runner-up", "no change"
-    path: Path
-    outcomes: Mapping[str, Interval]
-    does: str = ""  # what is given or changed, in words
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """One part of a gain over no change, in risk, from `start` to `end` as in `Line`.
-
-    Of an outcome: "below_54", "below_70", "in_range", "above_180", "above_250"; or of what is charged beside risk: "change",
-    "budget below_70". before, after: % of that time in the outcome, under no change and under the change.
-    """
-
-    outcome: str
-    start: int
-    end: int
-    gain: float
-    before: float | None = None
-    after: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sureness:
-    """In how many particles of the patient's posterior a change scores better than no change, and its effect on each outcome."""
-
-    better: int
-    of: int
-    effects: Mapping[str, Interval]  # % points; the mean in mg/dL
-
-
-@dataclass(frozen=True, kw_only=True)
-class Seen:
-    """One local day with a pattern: when glucose was furthest from range, how far (mg/dL), and for how many minutes in all."""
-
-    date: str
-    minute: int
-    level: float
-    minutes: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pattern:
-    """Lows or highs between two minutes of the local day: `seen` on some of so many days with enough readings."""
-
-    side: Side
-    start: int
-    end: int
-    days: int
-    seen: tuple[Seen, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Moment:
-    """A past moment of the local day, the level then, U and g of the hour that followed, and the extremes of the four hours."""
-
-    date: str
-    minute: int
-    level: float
-    bolus: float
-    carbs: float
-    lowest: float
-    highest: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Why:
-    """The numbers behind a suggestion, from the search and from the patient's own days; `words` says them.
-
-    gain, runner_up: in the search's score (risk), over no change; 0 and None where there is none. worth: what a change must gain.
-    parts, sure: of the proposal against no change, or of the runner-up where no change is best; parts sum to the gain.
-    low_risk: the probability of a reading below 70 mg/dL in the two hours after `at`, everyone behaving as usual.
-    patterns: of the parts of the day that the change is about; moments: like now, for doses.
-    """
-
-    gain: float
-    runner_up: float | None
-    worth: float
-    parts: tuple[Part, ...]
-    sure: Sureness | None
-    low_risk: float | None
-    patterns: tuple[Pattern, ...]
-    moments: tuple[Moment, ...] | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Suggestion:
-    """What careplan would change, why, and how sure it is. `lines` is empty when it abstains or no change is best."""
-
-    id: int | None
-    patient: str
-    kind: Kind
-    created: datetime
-    at: datetime
-    abstained: bool
-    reasons: tuple[str, ...]  # why it abstains, or why it suggests this
-    lines: tuple[Line, ...]
-    options: tuple[Option, ...]
-    limits_bound: tuple[str, ...]
-    banners: tuple[str, ...]  # warnings: out of distribution, guardrail, little data
-    provenance: Mapping[str, str]  # seed, code version, model hash, data hash
-    mandate: Mandate | None = None  # of a regimen: what it hands to the planning of doses
-    why: Why | None = None  # None where it abstains, and for those stored before there was one
+Status = Literal["not readable", "no data", "not planned", "suggested", "no change", "abstained", "draft", "signed", "altered"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PatientSummary:
-    """One patient at a glance. `gaps`: (start, minutes) of glucose gaps over 15 min, the longest first, at most ten."""
+    """One patient at a glance. `gaps`: (start, minutes) of gaps between readings, the longest first, at most ten."""
 
     patient: str
     group: str
@@ -185,46 +25,27 @@ class PatientSummary:
     events: Mapping[str, int]  # by channel
     gaps: tuple[tuple[datetime, float], ...]
     gap_count: int
-    metrics: Metrics
-    sufficient: bool  # 14 days, >= 70 % of readings
-    total_daily_dose: float | None  # U/day
+    metrics: Any
+    sufficient: bool  # enough to plan on
+    total_daily_dose: float | None  # in the unit of doses
+    therapy: str
+    problem: str = ""  # why the record cannot be read here; then it says nothing of readings
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorklistRow:
-    """One line of the worklist, sorted by `urgency` descending (hypoglycaemia first)."""
+    """One line of the worklist, sorted by `urgency` descending (the most urgent first)."""
 
     patient: str
     group: str
     urgency: float
     headline: str
     status: Status
-    metrics: Metrics
+    metrics: Any
     days: float
     last: datetime | None  # on the patient's clock
     suggestion: int | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Day:
-    """One local day of a recording: glucose by minute, and the doses and meals within it."""
-
-    date: str
-    minute: tuple[int, ...]
-    glucose: tuple[float | None, ...]
-    boluses: tuple[tuple[int, float], ...]
-    carbs: tuple[tuple[int, float], ...]
-    metrics: Metrics
-
-
-@dataclass(frozen=True, kw_only=True)
-class Decision:
-    """What the reviewer decided of one line. `value` is what will be prescribed; an edit or a rejection has a reason."""
-
-    key: str
-    verdict: Verdict
-    value: float
-    reason: str = ""
+    therapy: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,9 +66,9 @@ class ReviewPage:
     """Everything the review screen draws. `recent`: metrics of the last 14 days recorded, as the worklist judges them."""
 
     summary: PatientSummary
-    recent: Metrics
-    profile: Profile
-    days: tuple[Day, ...]
+    recent: Any
+    profile: Any
+    days: tuple[Any, ...]
     regimen: Mapping[str, tuple[tuple[int, float], ...]]  # setting -> ((start minute, value), ...) as prescribed
     suggestion: Suggestion | None
     draft: tuple[Decision, ...]
@@ -258,9 +79,9 @@ class ReviewPage:
 
 @dataclass(frozen=True, kw_only=True)
 class DosePage:
-    """Everything the screen of the next hours draws. `recorded`: glucose around the suggestion's moment, minutes from it.
+    """Everything the screen of the next hours draws. `recorded`: readings around the suggestion's moment, minutes from it.
 
-    caution: why more insulin can be signed for with a typed reason alone, where lows miss their target.
+    caution: what to warn of, so that signing needs a typed reason.
     """
 
     summary: PatientSummary
@@ -335,7 +156,7 @@ class ImportedPatient:
 class Forecast:
     """Predicted paths from `at`: what is expected, no change, and each what-if; and what happened, where it is known.
 
-    low_risk, high_risk: the probabilities of a reading below 70 and above 250 mg/dL within two hours, everyone behaving as usual.
+    low_risk, high_risk: the probabilities of the therapy's hazards, everyone behaving as usual.
     """
 
     patient: str

@@ -49,7 +49,7 @@ def between_readings(
     *,
     begin: int,
 ) -> pd.DataFrame:
-    """RMSE, mg/dL, of what is forecast from each reading of a thinned recording for the next, by the minutes between (`GAPS`):
+    """RMSE of what is forecast from each reading of a thinned recording for the next, by the minutes between (`GAPS`):
     columns person, gap, n, persistence, and one of each of `people`: the recording that it knows, and of whom."""
     rows, ahead = pairs(sparse, begin)
     step, level = sparse.therapy.step, sparse.column(sparse.therapy.regulated).astype(float)

@@ -1,11 +1,11 @@
 """Forecasts on the same rows: persistence, ridge and gradient boosting, and any other predictor beside them.
 
 A row `e` splits a series: what stands before it is history (the last reading is in row `e - 1`), what stands from it on is
-the future. Doses in real recordings are partly automatic, so doses of the future leak glucose of the future: never compare
+the future. Doses in real recordings are partly automatic, so doses of the future leak levels of the future: never compare
 a figure that was given them with one that was not.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -16,16 +16,10 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from careplan.series import PatientSeries
-from careplan.therapies.glucose.metrics import cadence
-from careplan.therapies.glucose.zones import ZONES, clarke, parkes, shares
+from careplan.series import PatientSeries, cadence
 
 HORIZONS = (30, 60, 120)  # minutes
 LEVEL_HISTORY, DOSE_HISTORY, KNOWN_FUTURE, BIN = 120.0, 240.0, 120.0, 15.0  # minutes
-ERRORS = (
-    *("rmse", "mae", "rmse_low", "rmse_in_range", "rmse_high"),
-    *(f"{grid}_{zone.lower()}" for grid in ("clarke", "parkes") for zone in ZONES),
-)
 LARGEST_GAP = 15.0  # minutes without a reading, within `LEVEL_HISTORY`
 
 Rows = NDArray[np.int64]
@@ -151,54 +145,8 @@ def predict_change(models: Sequence[object], future: float, series: PatientSerie
     return inputs[:, :1] + (np.stack(change, axis=1) if change[0].ndim == 1 else change[0])
 
 
-def score(
-    predictors: Mapping[str, Predictor],
-    people: Sequence[PatientSeries],
-    horizons: Sequence[int] = HORIZONS,
-    *,
-    stride: int = 1,
-    history: float = 24 * 60.0,
-) -> pd.DataFrame:
-    """Each predictor on the same rows of each person: columns model, person, horizon, n, and `ERRORS`: rmse, mae (mg/dL), the
-    rmse where the true level was below 70, in 70-180 and above 180 mg/dL, the shares of the Clarke and Parkes zones.
-
-    A person without a row to forecast from is left out. Raises `ValueError` where a prediction is missing or misshapen.
-    """
-    table: list[dict[str, object]] = []
-    for series in people:
-        rows = forecast_rows(series, horizons, stride=stride, history=history)
-        if not len(rows):
-            continue
-        truth = truths(series, rows, horizons)
-        for name, predict in predictors.items():
-            predicted = np.asarray(predict(series, rows), dtype=float)
-            if predicted.shape != truth.shape or not np.isfinite(predicted).all():
-                raise ValueError(f"{name} on {series.patient}: expected finite predictions {truth.shape}, got {predicted.shape}")
-            error = predicted - truth
-            for column, horizon in enumerate(horizons):
-                row = {"model": name, "person": series.patient, "horizon": horizon, "n": len(rows)}
-                table.append(row | described(truth[:, column], error[:, column]))
-    return pd.DataFrame(table, columns=["model", "person", "horizon", "n", *ERRORS])
-
-
-def described(truth: Array, error: Array) -> dict[str, float]:
-    """The columns `ERRORS` of levels `[N]` and what predictions missed them by."""
-    bands = {"low": truth < 70, "in_range": (truth >= 70) & (truth <= 180), "high": truth > 180}
-    row = {"rmse": rms(error), "mae": float(np.mean(np.abs(error)))}
-    row |= {f"rmse_{band}": rms(error[inside]) for band, inside in bands.items()}
-    for grid in (clarke, parkes):
-        row |= {f"{grid.__name__}_{zone.lower()}": share for zone, share in shares(grid(truth, truth + error)).items()}
-    return row
-
-
 def rms(error: Array) -> float:
     return float(np.sqrt(np.mean(error**2))) if error.size else float("nan")
-
-
-def mean_over_people(scores: pd.DataFrame) -> pd.DataFrame:
-    """A row a model, in the order given; a column an error and horizon; every person counts the same."""
-    table = scores.pivot_table(index="model", columns="horizon", values=["rmse", "mae"], aggfunc="mean", sort=False)
-    return table.reindex(columns=["rmse", "mae"], level=0)
 
 
 def steps(minutes: float, step: float) -> int:

@@ -11,7 +11,6 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from careplan.evaluation.forecasts import HORIZONS, Array, Predictor, Rows, features, forecast_rows, steps, truths
 from careplan.series import PatientSeries
-from careplan.therapies.glucose.declaration import HAZARDS, WITHIN, Hazard
 from careplan.world.trust import adapted
 
 Interval = Callable[[PatientSeries, Rows], tuple[Array, Array]]  # rows `[N]` -> lower and upper bounds `[N, H]`
@@ -57,7 +56,7 @@ def cover(
     begin: float = 0.0,
 ) -> pd.DataFrame:
     """Each interval on the same rows of each person, from the share `begin` of the recording on: columns model, person, horizon,
-    n, coverage, width (mg/dL)."""
+    n, coverage, width."""
     table = []
     for series in people:
         rows = forecast_rows(series, horizons, stride=stride)
@@ -75,23 +74,25 @@ def cover(
     return pd.DataFrame(table, columns=["model", "person", "horizon", "n", "coverage", "width"])
 
 
-def happens(series: PatientSeries, rows: Rows, hazard: Hazard, *, within: int = WITHIN) -> NDArray[np.bool_]:
-    """`[N]` whether any reading in the next `within` minutes is beyond the hazard's level."""
-    side, beyond = HAZARDS[hazard]
+def happens(series: PatientSeries, rows: Rows, hazard: str) -> NDArray[np.bool_]:
+    """`[N]` whether any reading while the hazard is told of is beyond its level."""
+    told = series.therapy.hazard(hazard)
+    side, beyond, within = told.side, told.level, told.within
     level = side * np.asarray(series.column(series.therapy.regulated), dtype=float)
     ahead = rows[:, None] + np.arange(steps(within, series.therapy.step))
     return np.asarray(np.nan_to_num(level[ahead], nan=-np.inf).max(axis=1) > side * beyond)
 
 
-def risk_rows(series: PatientSeries, hazard: Hazard, *, stride: int = 3, within: int = WITHIN) -> Rows:
+def risk_rows(series: PatientSeries, hazard: str, *, stride: int = 3) -> Rows:
     """Rows to tell the risk at: those that can be forecast from, where the level is not beyond already."""
-    side, beyond = HAZARDS[hazard]
-    rows = forecast_rows(series, (within,), stride=stride)
+    told = series.therapy.hazard(hazard)
+    side, beyond = told.side, told.level
+    rows = forecast_rows(series, (round(told.within),), stride=stride)
     level = side * np.asarray(series.column(series.therapy.regulated), dtype=float)
     return rows[level[rows - 1] <= side * beyond]
 
 
-def boosted_risk(train: Sequence[PatientSeries], hazard: Hazard, *, stride: int = 6, seed: int = 0) -> Risk:
+def boosted_risk(train: Sequence[PatientSeries], hazard: str, *, stride: int = 6, seed: int = 0) -> Risk:
     """Gradient boosting of whether the hazard happens, on the features of the forecasts."""
     chosen = [(series, risk_rows(series, hazard, stride=stride)) for series in train]
     inputs = np.concatenate([features(series, rows) for series, rows in chosen if len(rows)])
@@ -101,7 +102,7 @@ def boosted_risk(train: Sequence[PatientSeries], hazard: Hazard, *, stride: int 
     return lambda series, rows: np.asarray(model.predict_proba(features(series, rows))[:, 1])
 
 
-def told(risks: Mapping[str, Risk], people: Sequence[PatientSeries], hazard: Hazard, *, stride: int = 3) -> pd.DataFrame:
+def told(risks: Mapping[str, Risk], people: Sequence[PatientSeries], hazard: str, *, stride: int = 3) -> pd.DataFrame:
     """Each risk of a hazard on the same rows, pooled over people: columns model, n, events, auroc, brier, and the mean predicted
     and observed risk in ten bins of equal size."""
     chosen = [(series, risk_rows(series, hazard, stride=stride)) for series in people]

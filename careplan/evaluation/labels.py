@@ -118,7 +118,7 @@ def label_curve(
     stride: int = 6,
     say: Callable[[str], None] = print,
 ) -> pd.DataFrame:
-    """Errors of each run: columns arm, share, seed, days (with doses), person, given, horizon, n, rmse (mg/dL), seconds (of the
+    """Errors of each run: columns arm, share, seed, days (with doses), person, given, horizon, n, rmse, seconds (of the
     processor). Runs and pretraining are kept in `folder`: what is there is not done again.
 
     Raises `ValueError` where a run there had another recipe.
@@ -143,7 +143,7 @@ def label_curve(
         tables.append(own.assign(**asdict(run), days=found["days"], seconds=found["seconds"]))
         told = own[own["given"] == "record"].groupby("horizon")["rmse"].mean()
         errors_told = " / ".join(f"{told[horizon]:.1f}" for horizon in HORIZONS)
-        say(f"{count} of {len(runs)}  {run.name}  {found['days']:.0f} days  {errors_told} mg/dL told the doses")
+        say(f"{count} of {len(runs)}  {run.name}  {found['days']:.0f} days  {errors_told} told the doses")
     return pd.concat(tables, ignore_index=True)
 
 

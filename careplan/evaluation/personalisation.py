@@ -37,7 +37,7 @@ def learning_curve(
     say: Callable[[str], None] = print,
 ) -> pd.DataFrame:
     """Each person's last stretch forecast with the `days` before it known: columns person, days, method (code, weights), given,
-    horizon, rmse (mg/dL), seconds that learning took for one person. Longer histories than a recording has are left out."""
+    horizon, rmse, seconds that learning took for one person. Longer histories than a recording has are left out."""
     table = []
     for count in days:
         say(f"Learning from {count} days")

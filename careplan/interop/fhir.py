@@ -3,24 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from importlib.metadata import version
 from typing import Any
 
 from sqlalchemy.orm import Session
 
+from careplan.clinic import decisions
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.records import load_record, require
-from careplan.clinic.reviews import bounds_of, exposure_of, reviews_of
+from careplan.clinic.reviews import judge_of, reviews_of
 from careplan.clinic.suggestions import stored
-from careplan.clinic.views import Review, Suggestion
+from careplan.clinic.views import Review
 from careplan.interop.checks import problems
 from careplan.interop.observed import event_resources, patient_resource, summary_resources
 from careplan.interop.proposed import order_resources, proposal_resources
 from careplan.interop.resources import Person, Resource, bundle
 from careplan.records.events import PatientRecord
 from careplan.store import Actor, Database, append, local_account
-from careplan.therapies.glucose import decisions
+from careplan.suggestion import Suggestion
 
 
 class ExportError(ClinicError):
@@ -74,8 +74,9 @@ def planned_resources(session: Session, person: Person, number: int) -> list[Res
     suggestion = stored(session, number)
     if suggestion.patient != person.name:
         raise ExportError(f"suggestion {number} is for patient {suggestion.patient!r}, not {person.name!r}")
-    review = next((each for each in reviews_of(session, person.name, suggestion.kind) if each.suggestion == number), None)
-    wrong = beyond_limits(suggestion) if review is None else no_longer_allowed(session, suggestion, review)
+    signed = reviews_of(session, person.name, suggestion.kind, suggestion.therapy)
+    review = next((each for each in signed if each.suggestion == number), None)
+    wrong = beyond_limits(session, suggestion) if review is None else no_longer_allowed(session, suggestion, review)
     if wrong:
         raise ExportError(f"suggestion {number} cannot be exported: {'; '.join(wrong)}")
     software = f"careplan {version('careplan')} (research use)"
@@ -83,21 +84,21 @@ def planned_resources(session: Session, person: Person, number: int) -> list[Res
     return [*proposal_resources(person, suggestion, software), *ordered]
 
 
-def beyond_limits(suggestion: Suggestion) -> list[str]:
-    """The lines whose proposed value nobody could sign."""
-    return [
-        f"{line.key}: {line.proposed:g} {line.unit} is beyond the absolute limits {line.absolute_low:g} to {line.absolute_high:g}"
-        for line in suggestion.lines
-        if not line.absolute_low <= line.proposed <= line.absolute_high
-    ]
+def beyond_limits(session: Session, suggestion: Suggestion) -> list[str]:
+    """The lines whose proposed value nobody could sign: beyond what they state, or what the therapy allows this patient now."""
+    judge = judge_of(session, suggestion)
+    found = []
+    for line in suggestion.lines:
+        judged = judge(line, line.proposed)
+        low, high = max(line.absolute_low, judged.lowest), min(line.absolute_high, judged.highest)
+        if not low <= line.proposed <= high:
+            found.append(f"{line.key}: {line.proposed:g} {line.unit} is beyond the absolute limits {low:g} to {high:g}")
+    return found
 
 
 def no_longer_allowed(session: Session, suggestion: Suggestion, review: Review) -> list[str]:
     """Why a signed review could not be signed today, by the same rules."""
-    exposed = exposure_of(session, suggestion)
-    return decisions.problems(
-        suggestion.lines, review.decisions, exposed, partial(exposed, day_too=True), bounds_of(session, suggestion)
-    )
+    return decisions.problems(suggestion.lines, review.decisions, judge_of(session, suggestion))
 
 
 def note_export(db: Database, patient: str, actor: Actor | None, **detail: Any) -> None:

@@ -1,13 +1,13 @@
 """A record as FHIR resources: the Patient, readings, finger sticks, meals and insulin, and the CGM summary of the HL7 guide."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from careplan.clinic.summaries import glucose_of
 from careplan.interop.resources import DEFINITION, Person, Resource, concept, loinc, quantity, stated, to
 from careplan.records.events import PatientRecord, flagged
 from careplan.records.fhir_codes import (
@@ -34,14 +34,17 @@ from careplan.records.fhir_codes import (
     WORN,
     ZONE,
 )
-from careplan.therapies.glucose.declaration import MG_PER_MMOL
+from careplan.records.units import MG_PER_MMOL
+from careplan.therapies.glucose.pages import glucose_of
 
 REPORTED = timedelta(days=14)  # the reporting period of the summary: the last days that hold readings
 COMPARATORS = {"low": "<", "high": ">"}
 FAST = (ATC, "A10AB", "Insulins and analogues for injection, fast-acting")
 BACKGROUND = (ATC, "A10AE", "Insulins and analogues for injection, long-acting")
 CLASSES = {"bolus": FAST, "basal": FAST, "long_acting": BACKGROUND}
-NOT_CARRIED = ("activity",)  # channels that have no place in these resources
+SENSOR = loinc(SENSOR_MASS, "Glucose [Mass/volume] in Interstitial fluid")
+STICK = loinc(STICK_MASS, "Glucose [Mass/volume] in Blood")
+EATEN = loinc(CARBS, "Carbohydrate intake Estimated")
 BANDS = (  # slot of the guide, code, display, field of the metrics
     (VERY_LOW, "Time below 54 mg/dL", "very_low"),
     (LOW, "Time from 54 to 69 mg/dL", "low"),
@@ -62,73 +65,80 @@ def patient_resource(person: Person, record: PatientRecord) -> Resource:
     }
 
 
+class Event(NamedTuple):
+    """One event of a record. `at`: its time on the person's clock, as FHIR writes it."""
+
+    id: str
+    time: pd.Timestamp
+    at: str
+    channel: str
+    value: float
+    minutes: float
+    words: list[str]
+    product: str
+
+
 def event_resources(person: Person, record: PatientRecord) -> Iterator[Resource]:
-    """One resource an event, in the order of the record, but for the channels of `NOT_CARRIED`."""
-    seen: Counter[tuple[object, ...]] = Counter()
-    events = record.events
-    columns = (events[name] for name in ("time", "channel", "value", "duration", "flag", "product"))
-    for time, channel, value, duration, flag, product in zip(*columns, strict=True):
-        key = (channel, time.isoformat(), repr(value), repr(duration), flag, product)
-        id = person.id("event", *key, seen[key])
+    """One resource an event, in the order of the record, but for channels that have no place in FHIR."""
+    seen: Counter[str] = Counter()
+    local = record.events["time"].dt.tz_convert(record.zone)
+    columns = (record.events[name] for name in ("channel", "value", "duration", "flag", "product"))
+    for time, channel, value, minutes, flag, product in zip(local, *columns, strict=True):
+        if channel not in WRITERS:
+            continue
+        key = f"{channel}|{time.value}|{value!r}|{minutes!r}|{flag}|{product}"
+        id = person.id("event", key, seen[key])
         seen[key] += 1
-        if channel == "glucose":
-            yield reading(person, id, time, value, flag.split())
-        elif channel == "carbs":
-            yield meal(person, id, time, value, duration, flag.split())
-        elif channel in CLASSES:
-            medicine = insulin(channel, product)
-            yield dose(person, id, time, channel, value, duration, flag.split(), medicine)
+        yield WRITERS[channel](person, Event(id, time, time.isoformat(), channel, value, minutes, flag.split(), product))
 
 
-def reading(person: Person, id: str, time: pd.Timestamp, value: float, words: list[str]) -> Resource:
-    stick = "fingerstick" in words
-    bound = next((COMPARATORS[word] for word in words if word in COMPARATORS), "")
-    code = loinc(STICK_MASS, "Glucose [Mass/volume] in Blood") if stick else SENSOR
+def reading(person: Person, event: Event) -> Resource:
+    """Of a sensor, by the guide's profile, or of a meter."""
+    stick = "fingerstick" in event.words
+    bound = next((COMPARATORS[word] for word in event.words if word in COMPARATORS), "")
     profile = {} if stick else {"profile": [f"{DEFINITION}cgm-sensor-reading-mass-per-volume"]}
     return {
         "resourceType": "Observation",
-        "id": id,
-        **stated(meta={**profile, **tagged(set(words) - {"fingerstick", *COMPARATORS})}),
+        "id": event.id,
+        **stated(meta={**profile, **tagged(set(event.words) - {"fingerstick", *COMPARATORS})}),
         "status": "final",
-        "code": code,
+        "code": STICK if stick else SENSOR,
         "subject": person.reference,
-        "effectiveDateTime": person.local(time),
-        "valueQuantity": quantity(value, "mg/dL", comparator=bound),
+        "effectiveDateTime": event.at,
+        "valueQuantity": quantity(event.value, "mg/dL", comparator=bound),
     }
 
 
-SENSOR = loinc(SENSOR_MASS, "Glucose [Mass/volume] in Interstitial fluid")
-
-
-def meal(person: Person, id: str, time: pd.Timestamp, grams: float, minutes: float, words: list[str]) -> Resource:
+def meal(person: Person, event: Event) -> Resource:
     return {
         "resourceType": "Observation",
-        "id": id,
-        **stated(meta=tagged(words)),
+        "id": event.id,
+        **stated(meta=tagged(event.words)),
         "status": "final",
-        "code": loinc(CARBS, "Carbohydrate intake Estimated"),
+        "code": EATEN,
         "subject": person.reference,
-        **effective(person, time, minutes),
-        "valueQuantity": quantity(grams, "g"),
+        **effective(event),
+        "valueQuantity": quantity(event.value, "g"),
     }
 
 
-def dose(
-    person: Person, id: str, time: pd.Timestamp, channel: str, value: float, minutes: float, words: list[str], medicine: Resource
-) -> Resource:
+def dose(person: Person, event: Event) -> Resource:
     """An injection or a bolus as a dose, basal as a rate over the time it held."""
-    rate = channel == "basal"
-    given = {"rateQuantity": quantity(value, "[iU]/h")} if rate else {"dose": quantity(value, "[iU]")}
+    rate = event.channel == "basal"
+    given = {"rateQuantity": quantity(event.value, "[iU]/h")} if rate else {"dose": quantity(event.value, "[iU]")}
     return {
         "resourceType": "MedicationAdministration",
-        "id": id,
-        **stated(meta=tagged(words)),
+        "id": event.id,
+        **stated(meta=tagged(event.words)),
         "status": "completed",
-        "medicationCodeableConcept": medicine,
+        "medicationCodeableConcept": insulin(event.channel, event.product),
         "subject": person.reference,
-        **effective(person, time, minutes, period=rate),
-        "dosage": {"text": f"{value:g} {'U/h' if rate else 'U'}", **given},
+        **effective(event, period=rate),
+        "dosage": {"text": f"{event.value:g} {'U/h' if rate else 'U'}", **given},
     }
+
+
+WRITERS = {"glucose": reading, "carbs": meal, **dict.fromkeys(CLASSES, dose)}  # channels that these resources carry
 
 
 def insulin(channel: str, product: str = "") -> Resource:
@@ -137,19 +147,19 @@ def insulin(channel: str, product: str = "") -> Resource:
     return concept(product or CLASSES[channel][2], CLASSES[channel], *brand)
 
 
-def effective(person: Person, time: pd.Timestamp, minutes: float, *, period: bool = False) -> Resource:
+def effective(event: Event, *, period: bool = False) -> Resource:
     """A moment, or the period that an event lasts; NaN minutes: it has no end yet."""
-    if np.isnan(minutes):
-        return {"effectivePeriod": {"start": person.local(time)}}
-    if minutes > 0 or period:
-        end = time + pd.Timedelta(microseconds=round(minutes * 60e6))
-        return {"effectivePeriod": {"start": person.local(time), "end": person.local(end)}}
-    return {"effectiveDateTime": person.local(time)}
+    if np.isnan(event.minutes):
+        return {"effectivePeriod": {"start": event.at}}
+    if event.minutes > 0 or period:
+        end = event.time + pd.Timedelta(microseconds=round(event.minutes * 60e6))
+        return {"effectivePeriod": {"start": event.at, "end": end.isoformat()}}
+    return {"effectiveDateTime": event.at}
 
 
-def tagged(words: object) -> Resource:
+def tagged(words: Iterable[str]) -> Resource:
     """careplan's own flags that no element of FHIR says."""
-    codes = sorted(str(word) for word in words) if isinstance(words, list | set) else []
+    codes = sorted(words)
     return {"tag": [{"system": FLAG, "code": code} for code in codes]} if codes else {}
 
 

@@ -8,7 +8,7 @@ of intent "order", based on the proposals, which stay as they were.
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from careplan.clinic.views import Decision, Interval, Line, Option, Review, Suggestion
+from careplan.clinic.views import Review
 from careplan.interop.observed import BACKGROUND, FAST
 from careplan.interop.resources import (
     ISSUES,
@@ -23,6 +23,7 @@ from careplan.interop.resources import (
     to,
 )
 from careplan.records.fhir_codes import UCUM
+from careplan.suggestion import Decision, Interval, Line, Option, Suggestion
 
 ACTIVITY = "http://terminology.hl7.org/CodeSystem/v3-DataOperation"
 ROLE = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
@@ -125,7 +126,8 @@ def group_resource(
 def request_resource(
     person: Person, suggestion: Suggestion, decided: Value, intent: str, review: Review | None = None
 ) -> Resource:
-    """One line as a MedicationRequest. A rate or a dose is a quantity; a ratio, for which R4's Dosage has no place, is text."""
+    """One line as a MedicationRequest. A rate in U/h or a dose in U is a quantity; a ratio or a multiple of what is prescribed,
+    for which R4's Dosage has no place, is text."""
     line = decided.line
     key = ("suggestion", suggestion.id, line.key) if review is None else ("review", review.id, line.key)
     medicine = BACKGROUND if line.setting == "long_acting" else FAST
@@ -168,9 +170,9 @@ def dosage(suggestion: Suggestion, line: Line, value: float) -> Resource:
             timing["repeat"] |= {"timeOfDay": [f"{clock(line.start)}:00"], **length}
     text = f"{name}: {value:g} {line.unit}, {when} (now {line.current:g})"
     told: Resource = {"text": text, "additionalInstruction": [kind], "timing": timing}
-    if line.setting in ("basal", "temp_basal"):
+    if line.unit == "U/h":
         told["doseAndRate"] = [{"rateQuantity": quantity(value, "[iU]/h")}]
-    elif line.setting in ("long_acting", "bolus"):
+    elif line.unit == "U":
         told["doseAndRate"] = [{"doseQuantity": quantity(value, "[iU]")}]
     return told
 

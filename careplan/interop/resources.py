@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
-from zoneinfo import ZoneInfo
 
 from careplan.records.fhir_codes import LOINC, UCUM
 
@@ -37,10 +36,6 @@ class Person:
     @property
     def reference(self) -> Resource:
         return {"reference": self.subject or urn(self.id("Patient"))}
-
-    def local(self, time: datetime) -> str:
-        """A FHIR dateTime on the person's own clock."""
-        return time.astimezone(ZoneInfo(self.zone)).isoformat()
 
 
 def urn(id: str) -> str:

@@ -59,7 +59,7 @@ def added(action: Tensor, baseline: Tensor, interval: float) -> Tensor:
 def remaining(minutes: Tensor, *, peak: float = 75.0, duration: float = 360.0) -> Tensor:
     """The fraction of an impulse still on board after `minutes` `[...]`: the exponential model of rapid analogues.
 
-    Its activity rises to `peak` minutes and ends at `duration` (LoopKit ExponentialInsulinModel; oref0 `exponential`).
+    Its activity rises to `peak` minutes and ends at `duration` (the exponential model of LoopKit and oref0).
     Raises ValueError where the peak is not in the first half of the duration.
     """
     if not 0.0 < 2.0 * peak < duration:

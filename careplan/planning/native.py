@@ -51,7 +51,8 @@ class _Forest(ctypes.Structure):
 
 @cache
 def library() -> Any:
-    """`careplan_step`, compiled where the cache does not have it. Raises RuntimeError where it cannot be."""
+    """`careplan_step`, compiled where the cache does not have it. Raises RuntimeError where it cannot be, or what the cache has
+    was not built by this user from this source."""
     source = Path(__file__).with_suffix(".cpp")
     compiler = os.environ.get("CXX") or next(filter(shutil.which, ("c++", "g++", "clang++")), None)
     if compiler is None:
@@ -68,7 +69,13 @@ def library() -> Any:
             with tempfile.TemporaryDirectory(dir=folder) as scratch:  # two processes may compile at once: the last one stays
                 whole = Path(scratch) / made.name
                 subprocess.run([compiler, *flags, str(source), "-o", str(whole)], check=True, capture_output=True, text=True)
+                Path(scratch, "digest").write_text(hashlib.sha256(whole.read_bytes()).hexdigest())
+                for part in (whole, Path(scratch, "digest")):
+                    part.chmod(0o700)  # whatever the umask is
+                Path(scratch, "digest").replace(made.with_suffix(".sha256"))
                 whole.replace(made)
+        if problem := _not_ours(made):
+            raise RuntimeError(f"{made} is not run: {problem}; remove it, and it is built anew")
         step = ctypes.CDLL(str(made)).careplan_step
     except subprocess.CalledProcessError as error:
         raise RuntimeError(f"{compiler} failed: {error.stderr.strip()[:300]}") from error
@@ -78,6 +85,17 @@ def library() -> Any:
     step.argtypes = [pointer, pointer, number, number, pointer, number, number, number, number, pointer, pointer]
     step.restype = None
     return step
+
+
+def _not_ours(made: Path) -> str | None:
+    """Why a library in the cache is not what this user built; None where it is."""
+    noted = made.with_suffix(".sha256")
+    if not noted.exists() or noted.read_text() != hashlib.sha256(made.read_bytes()).hexdigest():
+        return "it is not what was built from this source"
+    for state in (made.stat(), noted.stat()) if os.name == "posix" else ():
+        if state.st_uid != os.geteuid() or state.st_mode & 0o022:
+            return "it belongs to another user, or others may write to it"
+    return None
 
 
 def why_not(tree: Tree) -> str | None:

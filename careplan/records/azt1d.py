@@ -118,9 +118,9 @@ def add_kinds(sheet: Sheet, rows: Rows) -> None:
     "Extended 60.00%/3.27" gives 60 % of a food bolus of 3.27 U at once, which is what the row records; the rest is spread
     over `EXTENDED_MINUTES`. "10.00%/0.00" is 10 % of an amount not said, which follows from the dose on the row.
     """
-    kinds = dict(zip(rows.row, rows.cells[KIND], strict=True))
-    kind = sheet.cells["row"].map(kinds)
     bolus = sheet.of("bolus")
+    kind = pd.Series("", index=sheet.cells.index, dtype=object)
+    kind[bolus] = rows.cells[KIND].to_numpy()[np.searchsorted(rows.row, sheet.cells["row"][bolus].to_numpy())]
     sheet.cells.loc[bolus & kind.str.lower().str.startswith("automatic").to_numpy(dtype=bool), "flag"] = "automatic"
 
     match = kind.str.extract(EXTENDED).astype(float)

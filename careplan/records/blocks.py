@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from careplan.records.events import RecordError
-from careplan.records.text import DELIMITERS, normal, read_text
+from careplan.records.text import DELIMITERS, lines_of, normal, read_text
 
 IsHeader = Callable[[Sequence[str]], bool]
 Texts = NDArray[np.object_]
@@ -111,15 +111,6 @@ def read_blocks(
     if not blocks:
         raise RecordError(f"expected {expected}, found none", file=path, row=1)
     return blocks
-
-
-def lines_of(text: str) -> Iterator[str]:
-    """The lines with their ends, without a copy of the whole."""
-    begin = 0
-    while begin < len(text):
-        end = text.find("\n", begin) + 1 or len(text)
-        yield text[begin:end]
-        begin = end
 
 
 def delimiter_of(text: str, is_header: IsHeader) -> str:

@@ -12,8 +12,9 @@ import pandas as pd
 from careplan.records.blocks import Block
 from careplan.records.export import SENSOR, Mask, Told, glucose_values, scaled, unit_of
 from careplan.records.pump import PumpLog
+from careplan.records.settings import DAY, Settings, pump_settings
 from careplan.records.text import normal, numbers
-from careplan.therapies.glucose.declaration import DAY, MG_PER_MMOL, Regimen
+from careplan.records.units import MG_PER_MMOL
 
 RAW_TYPE, DUTCH_TYPE = "rawtype", "onbewerkttype"
 WIDTH = 39
@@ -58,7 +59,7 @@ def is_old(block: Block) -> bool:
     return any("=" in text for text in texts)
 
 
-def tell(told: Told, log: PumpLog) -> Regimen | None:
+def tell(told: Told, log: PumpLog) -> Settings | None:
     """Every row; returns the settings that the pump had when it was last read."""
     block = told.block
     kind, said = block.texts(block.at(TYPE)), block.texts(block.at(VALUES))
@@ -74,7 +75,7 @@ def tell(told: Told, log: PumpLog) -> Regimen | None:
     doses(told, kind, amounts("AMOUNT"), amounts("PROGRAMMED_AMOUNT"), amounts("DURATION") / 60_000.0, values)
     basal(told, log, kind, values, amounts)
     others(told, kind)
-    return regimen_of(block, kind, values, told.time)
+    return settings_of(block, kind, values, told.time)
 
 
 def readings(told: Told, kind: np.ndarray, sensor: Mask, said: np.ndarray, amount: np.ndarray) -> None:
@@ -160,7 +161,7 @@ def others(told: Told, kind: np.ndarray) -> None:
     told.ignore(kind != "", "event of no channel", name)
 
 
-def regimen_of(block: Block, kind: np.ndarray, values: list[dict[str, str]], time: pd.Series) -> Regimen | None:
+def settings_of(block: Block, kind: np.ndarray, values: list[dict[str, str]], time: pd.Series) -> Settings | None:
     """The regimen of the active pattern, ratios and sensitivities that the pump had when it was last read; None where one is
     missing."""
     current = np.flatnonzero(
@@ -196,16 +197,13 @@ def regimen_of(block: Block, kind: np.ndarray, values: list[dict[str, str]], tim
     scale = MG_PER_MMOL if "mmol" in units else 1.0
     target = scale * (low[0] + high[0]) / 2 if 0 in low and 0 in high else 0.0
     starts = tuple(sorted({*basal, *ratio, *factor}))
-    try:
-        return Regimen(
-            starts=starts,
-            basal=tuple(held(basal, start) for start in starts),
-            carb_ratio=tuple(held(ratio, start) for start in starts),
-            correction_factor=tuple(scale * held(factor, start) for start in starts),
-            target=target if 70.0 <= target <= 200.0 else 110.0,
-        )
-    except ValueError:
-        return None
+    return pump_settings(
+        starts=starts,
+        basal=tuple(held(basal, start) for start in starts),
+        carb_ratio=tuple(held(ratio, start) for start in starts),
+        correction_factor=tuple(scale * held(factor, start) for start in starts),
+        target=target,
+    )
 
 
 def held(blocks: dict[int, float], minute: int) -> float:

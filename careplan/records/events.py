@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from careplan.therapies.glucose.declaration import Regimen
+from careplan.records.settings import Settings
 
 COLUMNS = {
     "time": "datetime64[ns, UTC]",  # when it was measured, or began
@@ -80,8 +80,8 @@ class PatientRecord:
     corrections: tuple[Correction, ...] = ()
     rows_read: int = 0
     weight: float | None = None  # kg
-    group: Literal["adult", "adolescent", "child"] = "adult"
-    regimen: Regimen | None = None  # where the source states one
+    group: str = "adult"  # of the groups that the therapy's limits are by
+    regimen: Settings | None = None  # where the source states one
     files: tuple[str, ...] = field(default=())
     ignored: Mapping[str, int] = field(default_factory=dict)  # rows of no channel, by the rule that names their kind
     source: str = ""  # the format it was read from

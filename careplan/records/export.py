@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from careplan.records.blocks import Block
 from careplan.records.clock import to_utc
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused, refusing
+from careplan.records.settings import Settings
 from careplan.records.sheet import (
     CELLS,
     Sheet,
@@ -28,7 +29,7 @@ from careplan.records.sheet import (
     one_stream,
 )
 from careplan.records.text import Source, beyond, check_zone, find_files, numbers
-from careplan.therapies.glucose.declaration import MG_PER_MMOL, Regimen
+from careplan.records.units import MG_PER_MMOL
 
 Mask = NDArray[np.bool_]
 Array = NDArray[np.float64]
@@ -207,11 +208,11 @@ class Part:
     person: str = ""  # as the file states it; empty where it does not
     name: str = ""  # what to call them; empty: by the file
     ignored: Counter[str] = field(default_factory=Counter)
-    regimen: Regimen | None = None
+    regimen: Settings | None = None
     weight: float | None = None
 
 
-def part_of(file: Path, told: Iterable[Told], unit: str, *, person: str = "", regimen: Regimen | None = None) -> Part:
+def part_of(file: Path, told: Iterable[Told], unit: str, *, person: str = "", regimen: Settings | None = None) -> Part:
     """The part of a file from the rows of its blocks; `unit` is the one of its glucose."""
     every = list(told)
     sheets = [each.sheet() for each in every]

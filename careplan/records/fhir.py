@@ -4,8 +4,10 @@ docs/reference/fhir.md has the codes, the rules and what is not read. Every reso
 those that only say who and with what (`ABOUT`) and a patient's weight, which goes into the record.
 """
 
+import gc
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -59,6 +61,14 @@ def read_fhir(
     """
     if zone is not None:
         check_zone(zone, file=path)
+    with few_collections():
+        return read_sources(path, zone, patient, token, refused)
+
+
+def read_sources(
+    path: Source, zone: str | None, patient: str | None, token: str | None, refused: Refused | None
+) -> list[PatientRecord]:
+    """`read_fhir`, with the arguments checked."""
     sources = download(path, token) if isinstance(path, str) and is_address(path) else from_files(path)
     placed = newest(sources)
     people = People()
@@ -85,6 +95,18 @@ def read_fhir(
             record = record_of(person, names[key], zone or people.zone_of(key), sources.name)
             records.append(grouped(record, people, key))
     return records
+
+
+@contextmanager
+def few_collections() -> Iterator[None]:
+    """Keeps Python from looking for cycles again and again among the millions of values of a large document, which has none."""
+    paused = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if paused:
+            gc.enable()
 
 
 @dataclass
@@ -141,7 +163,7 @@ def share_out(placed: Iterable[Placed], people: People, patient: str | None) -> 
         resource, kind = each.resource, each.resource["resourceType"]
         if kind in ABOUT:
             continue
-        key = people.key_of(resource.get("subject") or resource.get("patient"))
+        key = people.key_of(resource.get("subject") or resource.get("patient"), resource.get("contained"))
         key = key if key or patient is None else next(iter(people.patients), "Patient/patient")
         if kind == "Observation":
             found = observation_rows(resource)

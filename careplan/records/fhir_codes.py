@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from careplan.therapies.glucose.declaration import MG_PER_MMOL
+from careplan.records.units import MG_PER_MMOL
 
 LOINC, UCUM, ATC = "http://loinc.org", "http://unitsofmeasure.org", "http://www.whocc.no/atc"
 SYSTEMS = {  # how code systems are written -> their usual name

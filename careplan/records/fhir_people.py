@@ -39,8 +39,9 @@ class People:
         self.patients[key] = resource
         self.keys |= dict.fromkeys((key, placed.url, *identifiers(resource)), key)
 
-    def key_of(self, reference: object) -> str | None:
-        """Whose a resource is that refers so to its subject; None where that is no patient."""
+    def key_of(self, reference: object, contained: object = None) -> str | None:
+        """Whose a resource is that refers so to its subject, perhaps one contained in it; None where that is no patient that can
+        be told from others."""
         if not isinstance(reference, dict):
             return None
         text, logical = reference.get("reference"), reference.get("identifier")
@@ -48,6 +49,12 @@ class People:
             text = text.split("/_history/")[0]
             if text in self.keys:
                 return self.keys[text]
+            if text.startswith("#"):
+                held = (
+                    each for each in as_list(contained) if each.get("id") == text[1:] and each.get("resourceType") == "Patient"
+                )
+                written = next((one for patient in held for one in identifiers(patient)), None)
+                return None if written is None else self.keys.get(written, written)
             searched = re.fullmatch(r"Patient\?identifier=(.+)", text)
             if searched:
                 return self.keys.get(searched[1], searched[1])

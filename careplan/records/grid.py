@@ -6,12 +6,8 @@ from numpy.typing import NDArray
 
 from careplan.records.events import PatientRecord, flagged
 from careplan.series import PatientSeries
-from careplan.therapies.glucose.declaration import GLUCOSE, Regimen
 from careplan.therapy import Therapy
 
-# An impulse channel silent for longer was not logged, not idle (minutes). Long-acting insulin is given once a day.
-SILENCE = {"long_acting": 36 * 60.0}
-USUAL_SILENCE = 24 * 60.0
 CHANGE_LOG = 15.0  # minutes: rates further apart than this are changes that hold until the next; closer ones are samples
 LONGEST_HOLD = 24 * 60.0  # minutes a rate change holds without another
 NEAR_SENSOR = pd.Timedelta(minutes=15)  # a finger stick this near a sensor's reading says nothing of a gap
@@ -20,16 +16,15 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
-def to_series(record: PatientRecord, therapy: Therapy = GLUCOSE, *, regimen: Regimen | None = None) -> PatientSeries:
+def to_series(record: PatientRecord, therapy: Therapy) -> PatientSeries:
     """A record's events on the therapy's grid.
 
     Levels: a reading falls in the step that holds it, the next one over where jitter put two readings in one step and left one
     nearby empty, with those between that are nearer there, and readings that still share a step are averaged. Nothing is
     interpolated. Finger sticks stand only where no sensor reads within a quarter of an hour.
     Impulses sum into their step, extended ones over the steps they last. A step without one is a known zero between two
-    logged impulses no more than a day apart (36 h for long-acting insulin), and unknown elsewhere.
+    logged impulses no further apart than the channel may be silent, and unknown elsewhere.
     Rates are averaged over the step where at least half of it is known. A rate with no stated end holds until the next.
-    regimen: scheduled basal rates to assume wherever the record knows none.
 
     Raises `ValueError` for a record without events, or with a channel the therapy has not.
     """
@@ -66,12 +61,10 @@ def to_series(record: PatientRecord, therapy: Therapy = GLUCOSE, *, regimen: Reg
         elif channel.form == "rate":
             column, known = rates(begin, last[channel.name], amount, length, therapy.step)
         else:
-            silence = SILENCE.get(channel.name, USUAL_SILENCE)
-            column, known = impulses(begin, last[channel.name], amount, length, therapy.step, silence)
+            column, known = impulses(begin, last[channel.name], amount, length, therapy.step, channel.silence)
         values[:, index], mask[:, index] = column, known
 
-    series = PatientSeries(record.patient, therapy, start, record.zone, values, mask)
-    return series if regimen is None else with_schedule(series, regimen)
+    return PatientSeries(record.patient, therapy, start, record.zone, values, mask)
 
 
 def beside_sensor(events: pd.DataFrame) -> Mask:
@@ -84,16 +77,6 @@ def beside_sensor(events: pd.DataFrame) -> Mask:
         events[["time"]], pd.DataFrame({"time": sensor, "read": sensor}), on="time", direction="nearest", tolerance=NEAR_SENSOR
     )
     return stick & near["read"].notna().to_numpy(dtype=bool)
-
-
-def with_schedule(series: PatientSeries, regimen: Regimen) -> PatientSeries:
-    """The series with the regimen's basal rate wherever basal is unknown."""
-    index = series.therapy.index("basal")
-    block = np.searchsorted(regimen.starts, series.minute_of_day(), side="right") - 1
-    missing = ~series.mask[:, index]
-    series.values[missing, index] = np.asarray(regimen.basal, dtype=np.float32)[block][missing]
-    series.mask[:, index] = True
-    return series
 
 
 def until(begin: Array, duration: Array, form: str) -> Array:

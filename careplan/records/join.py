@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from careplan.records.channels import DEVICE_CHANNELS
 from careplan.records.clocks import Stretch, moved, stretches, told_of
 from careplan.records.events import Action, Correction, PatientRecord, flagged
 from careplan.records.grid import until
-from careplan.therapies.glucose.declaration import GLUCOSE
 
 # Who is believed first: what a pump or sensor itself wrote, then what gathers from devices, then what passes it on, then tables.
 PRECEDENCE = (
@@ -94,7 +94,7 @@ def add_to(known: pd.DataFrame, record: PatientRecord, zone: str) -> tuple[pd.Da
         )
     same: dict[int, Same] = {}
     later: dict[int, tuple[pd.Timestamp, float]] = {}
-    for channel in GLUCOSE.channels:
+    for channel in DEVICE_CHANNELS:
         mine = np.flatnonzero((events["channel"] == channel.name).to_numpy())
         theirs, ours = known[known["channel"] == channel.name], events.iloc[mine]
         if not len(mine) or theirs.empty:

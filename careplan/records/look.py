@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from careplan.records.channels import DEVICE_CHANNELS
 from careplan.records.door import read
 from careplan.records.events import PatientRecord, Refused
-from careplan.therapies.glucose.declaration import GLUCOSE
 
-LEVEL = {channel.name: channel.form for channel in GLUCOSE.channels}
+LEVEL = {channel.name: channel.form for channel in DEVICE_CHANNELS}
 
 
 @dataclass(frozen=True, kw_only=True)

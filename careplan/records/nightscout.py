@@ -1,7 +1,7 @@
 """Nightscout: glucose from entries, doses and meals from treatments, basal from profiles and temporary rates.
 
 Glucose is in mg/dL in the entries whatever the site shows; treatments are in U, g and minutes; all times carry an offset.
-`docs/records.md` has the rules.
+`docs/reference/nightscout.md` has the rules.
 """
 
 import re

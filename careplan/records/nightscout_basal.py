@@ -13,13 +13,13 @@ from careplan.records.nightscout_profiles import (
     Schedule,
     carried_profile,
     named_profile,
-    regimen_of,
     schedule_of,
+    settings_of,
     switch_of,
 )
 from careplan.records.nightscout_values import affirmed, denied, minutes_of, number
+from careplan.records.settings import DAY, Settings
 from careplan.records.sheet import CELLS
-from careplan.therapies.glucose.declaration import DAY, Regimen
 
 SILENCE = np.timedelta64(6, "h").astype("timedelta64[ns]")  # nothing recorded for longer: nobody knows what the pump did
 LONGEST_SUSPENSION = 24 * 60.0  # minutes, where nothing says that the pump runs again
@@ -60,7 +60,7 @@ class Timeline:
     schedules: list[Span] = field(default_factory=list)
     overrides: list[Span] = field(default_factory=list)
     temporary: list[Span] = field(default_factory=list)
-    regimen: Regimen | None = None  # of the last profile or switch without an end
+    regimen: Settings | None = None  # of the last profile or switch without an end
 
     @property
     def layers(self) -> tuple[list[Span], list[Span], list[Span]]:
@@ -73,7 +73,7 @@ def timeline_of(profiles: Sequence[Profile], treatments: Sequence[Placed], times
     Of temporary rates that begin at the same moment the first counts, as on the site (rule "repeated time").
     """
     timeline = Timeline()
-    stated: list[tuple[np.datetime64, Regimen | None]] = []
+    stated: list[tuple[np.datetime64, Settings | None]] = []
     for profile in profiles:
         schedule, start = schedule_of(profile.settings.get("basal")), profile.start.to_datetime64().astype("datetime64[ns]")
         if schedule is None:
@@ -82,7 +82,7 @@ def timeline_of(profiles: Sequence[Profile], treatments: Sequence[Placed], times
             )
         else:
             timeline.schedules.append(Span(start, FOREVER, profile.placed, schedule))
-        stated.append((start, regimen_of(profile.settings)))
+        stated.append((start, settings_of(profile.settings)))
     seen: set[np.datetime64] = set()
     for placed, start in zip(treatments, times.dt.tz_localize(None).to_numpy().astype("datetime64[ns]"), strict=True):
         kind = event_kind(placed.document)
@@ -113,7 +113,7 @@ def switched(
     placed: Placed,
     start: np.datetime64,
     profiles: Sequence[Profile],
-    stated: list[tuple[np.datetime64, Regimen | None]],
+    stated: list[tuple[np.datetime64, Settings | None]],
     account: Account,
 ) -> None:
     """A profile switch: to the profile it carries or names, scaled and shifted. Without a duration it holds until the next."""
@@ -136,7 +136,7 @@ def switched(
     end = until(start, lasts) if lasts > 0 else FOREVER
     timeline.schedules.append(Span(start, end, placed, schedule, factor=by.factor))
     if lasts <= 0:
-        stated.append((start, regimen_of(settings, by)))
+        stated.append((start, settings_of(settings, by)))
     return None
 
 

@@ -12,7 +12,7 @@ from careplan.records.nightscout_documents import Account, Entries, Placed
 from careplan.records.nightscout_values import denied, moments, numbers_of
 from careplan.records.sheet import Sheet
 from careplan.records.text import beyond
-from careplan.therapies.glucose.declaration import MG_PER_MMOL
+from careplan.records.units import MG_PER_MMOL
 
 SENSOR = (40.0, 400.0)  # mg/dL: what "Low" and "High" mean where they state no limit
 ERROR_CODES = 12.0  # mg/dL: Dexcom's error codes stand where a reading would, 0 to 12

@@ -12,7 +12,8 @@ import pandas as pd
 
 from careplan.records.nightscout_documents import Account, Document, Placed
 from careplan.records.nightscout_values import denied, moments, number
-from careplan.therapies.glucose.declaration import DAY, MG_PER_MMOL, Regimen
+from careplan.records.settings import DAY, Settings, pump_settings
+from careplan.records.units import MG_PER_MMOL
 
 Schedule = tuple[tuple[int, float], ...]  # (minutes after midnight, value), the first at 0, increasing
 FIRST = pd.Timestamp("1980-01-01", tz="UTC")  # Nightscout takes a profile without a date to be in force since then
@@ -161,7 +162,7 @@ def at_minute(schedule: Schedule, minute: float) -> float:
     return schedule[max(0, bisect_right([start for start, _ in schedule], minute) - 1)][1]
 
 
-def regimen_of(profile: Document, switch: Switch | None = None) -> Regimen | None:
+def settings_of(profile: Document, switch: Switch | None = None) -> Settings | None:
     """The regimen a profile states, as a switch changes it, on blocks that hold all of its schedules; nothing where one is
     missing or absurd."""
     by = switch or Switch()
@@ -173,16 +174,13 @@ def regimen_of(profile: Document, switch: Switch | None = None) -> Regimen | Non
     starts = tuple(sorted({start for schedule in (basal, ratio, factor) for start, _ in schedule}))
     low, high = schedule_of(profile.get("target_low")), schedule_of(profile.get("target_high"))
     stated = scale * (low[0][1] + high[0][1]) / 2 if low and high else 0.0
-    try:
-        return Regimen(
-            starts=starts,
-            basal=tuple(at_minute(basal, start) * by.factor for start in starts),
-            carb_ratio=tuple(at_minute(ratio, start) / by.factor for start in starts),
-            correction_factor=tuple(scale * at_minute(factor, start) / by.factor for start in starts),
-            target=stated if 70.0 <= stated <= 200.0 else 110.0,
-        )
-    except ValueError:
-        return None
+    return pump_settings(
+        starts=starts,
+        basal=tuple(at_minute(basal, start) * by.factor for start in starts),
+        carb_ratio=tuple(at_minute(ratio, start) / by.factor for start in starts),
+        correction_factor=tuple(scale * at_minute(factor, start) / by.factor for start in starts),
+        target=stated,
+    )
 
 
 def in_mmol(profile: Document) -> bool:

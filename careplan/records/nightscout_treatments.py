@@ -11,7 +11,7 @@ from careplan.records.nightscout_doses import Dose, carb_doses, insulin_doses
 from careplan.records.nightscout_entries import MMOL
 from careplan.records.nightscout_values import denied, filled, minutes_of, moments, number
 from careplan.records.sheet import CELLS
-from careplan.therapies.glucose.declaration import MG_PER_MMOL
+from careplan.records.units import MG_PER_MMOL
 
 STAMPS = ("created_at", "timestamp", "mills", "date")
 LEAST = 20.0  # mg/dL: no meter shows less, so a smaller number is in mmol/L whatever its label

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from careplan.records.channels import DEVICE_CHANNELS, channel_of
 from careplan.records.events import COLUMNS, Action, Correction, PatientRecord, RecordError, events_frame, flagged
 from careplan.records.insulins import WEEKLY
 from careplan.records.text import Rows, beyond, is_missing, numbers
-from careplan.therapies.glucose.declaration import GLUCOSE, MG_PER_MMOL
+from careplan.records.units import MG_PER_MMOL
 from careplan.therapy import Channel
 
 CELLS = ("file", "row", "field", "raw", "time", "channel", "value", "duration", "flag")  # and perhaps "product"
@@ -112,28 +113,29 @@ def column(
 
     blank: empty cells too, where a row stands for nothing else and must be accounted for.
     """
-    texts = rows.cells[name].reset_index(drop=True)
+    every = rows.cells[name].to_numpy(dtype=object)
+    index = np.arange(len(every)) if blank else np.flatnonzero(~is_missing(every))
+    texts = every[index]
     value = numbers(list(texts), decimal_comma=rows.decimal_comma)
     flag = np.full(len(texts), "", dtype=object)
     if limits is not None:
-        for index in np.flatnonzero(np.isnan(value)):
-            if said := beyond(texts[index]):
-                flag[index], stated = said
-                value[index] = limits[flag[index] == "high"] if np.isnan(stated) else stated
-    frame = pd.DataFrame(
+        for place in np.flatnonzero(np.isnan(value)):
+            if said := beyond(texts[place]):
+                flag[place], stated = said
+                value[place] = limits[flag[place] == "high"] if np.isnan(stated) else stated
+    return pd.DataFrame(
         {
             "file": rows.name,
-            "row": rows.row,
+            "row": rows.row[index],
             "field": rows.fields.get(name, name),
             "raw": texts,
-            "time": time.reset_index(drop=True),
+            "time": time.iloc[index].reset_index(drop=True),
             "channel": channel,
             "value": value,
             "duration": 0.0,
             "flag": flag,
         }
     )
-    return frame if blank else frame[~is_missing(texts)].reset_index(drop=True)
 
 
 def drop_short(sheet: Sheet, rows: Rows) -> None:
@@ -172,7 +174,7 @@ def check_ranges(sheet: Sheet) -> None:
 
     A dose of a weekly insulin may be seven times what a day's dose may be.
     """
-    for channel in GLUCOSE.channels:
+    for channel in DEVICE_CHANNELS:
         mine, bad = sheet.of(channel.name), outside(sheet, channel)
         what = f"{channel.name} outside {channel.low:g} to {channel.high:g} {channel.unit} (wrong unit or column?)"
         refuse_if_common(sheet, bad, what, of=mine)
@@ -208,7 +210,7 @@ def milliunits(sheet: Sheet, channel: str = "basal") -> None:
     """
     mine = np.flatnonzero(sheet.of(channel))
     value = sheet.cells["value"].to_numpy(dtype=float)[mine]
-    impossible = value > GLUCOSE.channel(channel).high
+    impossible = value > channel_of(channel).high
     if not impossible.any():
         return
     whole = value == np.round(value)
@@ -260,7 +262,7 @@ def drop_duplicates(sheet: Sheet) -> None:
     """Rule "duplicate": the same value (of one product) in the same channel at one time. Rule "repeated time": a level or a rate
     has one value at a time, the first reading and the last rate. A finger stick repeats no sensor's reading."""
     sheet.drop(repeats(sheet, "value", "duration", *(["product"] if "product" in sheet.cells else [])), "duplicate")
-    for channel in GLUCOSE.channels:
+    for channel in DEVICE_CHANNELS:
         if channel.form != "impulse" and channel.name != "activity":
             keep: Literal["first", "last"] = "first" if channel.form == "level" else "last"
             sheet.drop(sheet.of(channel.name) & repeats(sheet, keep=keep), "repeated time")

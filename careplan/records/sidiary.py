@@ -16,7 +16,7 @@ from careplan.records.clock import local_times
 from careplan.records.events import PatientRecord, RecordError, Refused
 from careplan.records.export import SENSOR, Array, Part, Told, clocked, glucose_values, part_of, read_export, scaled
 from careplan.records.text import Source, normal, numbers
-from careplan.therapies.glucose.declaration import MG_PER_MMOL
+from careplan.records.units import MG_PER_MMOL
 
 METER = (20.0, 600.0)  # mg/dL: what Low and High mean on most blood glucose meters
 EXCHANGE = 12.0  # g of carbohydrate in a BE; SiDiary's default

@@ -27,7 +27,7 @@ from careplan.records.sheet import (
     year_typos,
 )
 from careplan.records.text import Rows, Source, check_zone, dates, find_files, normal, numbers, read_header, read_rows, to_utc
-from careplan.therapies.glucose.declaration import MG_PER_MMOL
+from careplan.records.units import MG_PER_MMOL
 
 BESIDE = {
     **{"bgts": "value", "bolusts": "bolusdose", "basalts": "basaldose", "mealts": "carbsg", "activityts": "met"},

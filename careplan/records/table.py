@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from careplan.records.channels import DEVICE_CHANNELS, channel_of
 from careplan.records.events import FLAGS, Correction, PatientRecord, RecordError, Refused, join_flags, refusing
 from careplan.records.head import header_of
 from careplan.records.sheet import (
@@ -30,9 +31,9 @@ from careplan.records.sheet import (
 )
 from careplan.records.table_rows import AMOUNTS, recognise_header, table_rows
 from careplan.records.text import MISSING, Rows, Source, check_zone, dates, find_files, is_missing, numbers, to_utc
-from careplan.therapies.glucose.declaration import GLUCOSE, MG_PER_MMOL
+from careplan.records.units import MG_PER_MMOL
 
-CHANNELS = {channel.name.replace("_", ""): channel.name for channel in GLUCOSE.channels}
+CHANNELS = {channel.name.replace("_", ""): channel.name for channel in DEVICE_CHANNELS}
 PATTERNS = ("*.csv", "*.tsv", "*.txt", "*.xlsx", "*.xls", "*.ods", "*.parquet")
 GROUPS = ("adult", "adolescent", "child")
 
@@ -146,7 +147,7 @@ def check_columns(rows: Rows) -> None:
                 f"expected a column 'value' beside 'channel', found {rows.header}", file=rows.file, row=1, field="value"
             )
     elif not present & set(AMOUNTS):
-        wanted = ", ".join(channel.name for channel in GLUCOSE.channels)
+        wanted = ", ".join(channel.name for channel in DEVICE_CHANNELS)
         raise RecordError(f"expected a column of {wanted}, or channel and value; found {rows.header}", file=rows.file, row=1)
     if present & {"glucose", "fingerstick"} and present & {"glucosemmol", "fingerstickmmol"}:
         raise RecordError("both glucose and glucose_mmol: expected one of them", file=rows.file, row=1)
@@ -162,13 +163,13 @@ def cells_of(rows: Rows, time: pd.Series, local: np.ndarray) -> pd.DataFrame:
             channel = CHANNELS.get(name, "glucose")
             scale = MG_PER_MMOL if name.endswith("mmol") else 1.0
             part = column(rows, name, channel, time, limits=(40.0 / scale, 400.0 / scale) if channel == "glucose" else None)
-            if GLUCOSE.channel(channel).form == "rate":
+            if channel_of(channel).form == "rate":
                 part["duration"] = np.nan
             if name.startswith("fingerstick"):
                 part["flag"] = (part["flag"] + " fingerstick").str.strip()
             parts.append(part)
         cells = pd.concat(parts, ignore_index=True)
-    return cells.assign(local=cells["row"].map(dict(zip(rows.row, local, strict=True))).astype(bool))
+    return cells.assign(local=local[np.searchsorted(rows.row, cells["row"].to_numpy())])
 
 
 def long_cells(rows: Rows, time: pd.Series) -> pd.DataFrame:
@@ -185,7 +186,7 @@ def long_cells(rows: Rows, time: pd.Series) -> pd.DataFrame:
             f"expected a channel of {', '.join(CHANNELS.values())}, found {written!r}", file=rows.file, row=row, field="channel"
         )
     cells["channel"] = named
-    rate = named.map(lambda name: GLUCOSE.channel(name).form == "rate").astype(bool)
+    rate = named.map(lambda name: channel_of(name).form == "rate").astype(bool)
     cells["duration"] = np.where(rate, np.nan, 0.0)
     if "duration" in rows.cells:
         texts = rows.cells["duration"].iloc[index].reset_index(drop=True)

@@ -1,9 +1,8 @@
 """Delimited text as rows of strings: encodings, delimiters, headers, numbers, dates and clocks."""
 
 import csv
-import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -117,15 +116,26 @@ def read_header(path: Path) -> list[str]:
     return [normal(name) for name in line.split(max(DELIMITERS, key=line.count))]
 
 
+def lines_of(text: str) -> Iterator[str]:
+    """The lines with their ends, without a copy of the whole."""
+    begin = 0
+    while begin < len(text):
+        end = text.find("\n", begin) + 1 or len(text)
+        yield text[begin:end]
+        begin = end
+
+
 def read_rows(path: Path, required: Iterable[str] = (), *, aliases: Mapping[str, str] | None = None) -> Rows:
     """Read a delimited file. `required` are normalised headers; `aliases` maps other normalised headers to those.
 
     Raises `RecordError` on a missing column (a mislabelled file), rows that do not fit the header, or a file cut short.
     """
     text = read_text(path)
+    if "\n" not in text:
+        text = text.replace("\r", "\n")
     header_line = text.split("\n", 1)[0]
     delimiter = max(DELIMITERS, key=header_line.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    reader = csv.reader(lines_of(text), delimiter=delimiter)
     try:
         header = [name.strip() for name in next(reader)]
         names = [(aliases or {}).get(normal(name), normal(name)) for name in header]
@@ -135,30 +145,36 @@ def read_rows(path: Path, required: Iterable[str] = (), *, aliases: Mapping[str,
         named = [name for name in names if name]
         if len(set(named)) != len(named):
             raise RecordError(f"a column repeats in the header: {header[:20]}", file=path, row=1)
-        body = [(reader.line_num, fields) for fields in reader if "".join(fields).strip()]
+        lines, body = [], []
+        for fields in reader:
+            if "".join(fields).strip():
+                lines.append(reader.line_num)
+                body.append(fields)
     except csv.Error as error:
         raise RecordError(f"not delimited text: {error}", file=path, row=reader.line_num) from error
-    if not body:
+    if not lines:
         raise RecordError("a header and no row", file=path, row=1)
 
     width = max(index for index, name in enumerate(names) if name) + 1 if named else 0
-    short = tuple(line for line, fields in body if len(fields) < width)
-    if body[-1][0] in short:
-        raise RecordError(f"the file ends inside a row: {len(body[-1][1])} fields, expected {width}", file=path, row=body[-1][0])
+    short = tuple(line for line, fields in zip(lines, body, strict=True) if len(fields) < width)
+    if lines[-1] in short:
+        raise RecordError(f"the file ends inside a row: {len(body[-1])} fields, expected {width}", file=path, row=lines[-1])
     if len(short) > 0.05 * len(body):
         raise RecordError(f"{len(short)} rows have fewer than {width} fields", file=path, row=short[0])
-    for line, fields in body:
+    for line, fields in zip(lines, body, strict=True):
         if len(fields) > len(names) and "".join(fields[len(names) :]).strip():
             raise RecordError(f"{len(fields)} fields, expected {len(names)}", file=path, row=line)
-    kept = [(line, fields) for line, fields in body if len(fields) >= width] if short else body
-    columns = zip(*(fields for _, fields in kept), strict=False)  # up to the shortest row, which is at least `width` wide
+    if short:
+        lines = [line for line, fields in zip(lines, body, strict=True) if len(fields) >= width]
+        body = [fields for fields in body if len(fields) >= width]
+    columns = zip(*body, strict=False)  # up to the shortest row, which is at least `width` wide
     cells = pd.DataFrame(
-        {name: list(map(str.strip, texts)) for name, texts in zip(names, columns, strict=False) if name}, dtype=object
+        {name: np.array(list(map(str.strip, texts)), dtype=object) for name, texts in zip(names, columns, strict=False) if name}
     )
     return Rows(
         str(path),
         cells,
-        np.array([line for line, _ in kept], dtype=np.int64),
+        np.array(lines, dtype=np.int64),
         dict(zip(names, header, strict=True)),
         delimiter != "," or DECIMAL_COMMA.search(text) is not None,
         short,
@@ -167,7 +183,9 @@ def read_rows(path: Path, required: Iterable[str] = (), *, aliases: Mapping[str,
 
 def is_missing(texts: Iterable[str]) -> NDArray[np.bool_]:
     """`[N]` where a field says nothing."""
-    return np.array([text.lower() in MISSING for text in texts], dtype=bool)
+    every = list(texts)
+    says_nothing = {text: text.lower() in MISSING for text in set(every)}
+    return np.fromiter(map(says_nothing.__getitem__, every), dtype=bool, count=len(every))
 
 
 def numbers(texts: Sequence[str], *, decimal_comma: bool = False) -> NDArray[np.float64]:
@@ -195,10 +213,10 @@ def beyond(text: str) -> tuple[Literal["low", "high"], float] | None:
     return ("low" if sign["low"] else "high"), float(rest) if rest else np.nan
 
 
-DATE = re.compile(
-    r"(\d{1,4})[/.\-](\d{1,2})[/.\-](\d{1,4})[ T]+(\d{1,2}):(\d{2})(?::(\d{2}(?:\.\d{1,9})?)\d*)?"
-    r"\s*([AaPp][Mm])?\s*(Z|[+-]\d{2}:?\d{2})?"
-)
+DAY = re.compile(r"(\d{1,4})[/.\-](\d{1,2})[/.\-](\d{1,4})")
+CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}(?:\.\d{1,9})?)\d*)?\s*([AaPp][Mm])?\s*(Z|[+-]\d{2}:?\d{2})?")
+DATE = re.compile(f"{DAY.pattern}[ T]+{CLOCK.pattern}")
+SPLIT = re.compile(r"[ T]+")
 
 
 def dates(texts: Sequence[str], *, file: str, row: NDArray[np.int64], field: str, day_first: bool | None = None) -> pd.DataFrame:
@@ -206,56 +224,72 @@ def dates(texts: Sequence[str], *, file: str, row: NDArray[np.int64], field: str
 
     The order of day and month is read from the whole column: a first part above 12 makes it DD/MM, a second MM/DD. Where no
     row tells, `day_first`, or else the order under which the column is in time order; where both or neither are, `RecordError`.
+    Days and times of day are few, so each is read once.
     """
-    parts = [DATE.fullmatch(text) for text in texts]
-    slashed = [(int(m[1]), int(m[2])) for m in parts if m and len(m[1]) <= 2]
-    day_evidence = sum(first > 12 for first, _ in slashed)
-    month_evidence = sum(second > 12 for _, second in slashed)
+    pairs = [SPLIT.split(text, maxsplit=1) for text in texts]
+    day, days = pd.factorize(np.array([pair[0] for pair in pairs], dtype=object))
+    clock, clocks = pd.factorize(np.array([pair[1] if len(pair) > 1 else "" for pair in pairs], dtype=object))
+    del pairs
+    parts, after, offset = [DAY.fullmatch(str(text)) for text in days], *times_of_day([str(text) for text in clocks])
+    counts = np.bincount(day[~np.isnat(after)[clock]], minlength=len(days))  # of rows with a date and a time of day
+    slashed = [
+        (int(m[1]), int(m[2]), int(count)) for m, count in zip(parts, counts, strict=True) if m and len(m[1]) <= 2 and count
+    ]
+    day_evidence = sum(count for first, _, count in slashed if first > 12)
+    month_evidence = sum(count for _, second, count in slashed if second > 12)
+
+    def times(order: bool) -> pd.Series:
+        return pd.Series(midnights(parts, order)[day] + after[clock])
+
     if slashed and not day_evidence and not month_evidence and day_first is None:
-        orders = {order: build_dates(parts, order)["time"].dropna().is_monotonic_increasing for order in (True, False)}
-        same = all(a == b for a, b in slashed)
+        orders = {order: times(order).dropna().is_monotonic_increasing for order in (True, False)}
+        same = all(first == second for first, second, _ in slashed)
         if orders[True] == orders[False] and not same:
             raise RecordError(
                 "dates may be DD/MM or MM/DD and nothing in the file tells which", file=file, row=int(row[0]), field=field
             )
         day_first = orders[True]
     elif day_evidence or month_evidence:
-        if min(day_evidence, month_evidence) > 0.05 * len(slashed):
+        if min(day_evidence, month_evidence) > 0.05 * sum(count for _, _, count in slashed):
             raise RecordError("dates mix DD/MM and MM/DD", file=file, row=int(row[0]), field=field)
         day_first = day_evidence > month_evidence
-    return build_dates(parts, bool(day_first))
+    time = times(bool(day_first))
+    return pd.DataFrame({"time": time, "offset": np.where(time.isna(), np.nan, offset[clock])})
 
 
-def build_dates(parts: Sequence[re.Match[str] | None], day_first: bool) -> pd.DataFrame:
+def midnights(parts: Sequence[re.Match[str] | None], day_first: bool) -> NDArray[np.datetime64]:
+    """`[D]` midnight of each day; NaT where there is none."""
     texts: list[str] = []
-    offsets: list[float] = []
     for m in parts:
-        if m is None:
-            texts.append("")
-            offsets.append(np.nan)
-            continue
-        if len(m[1]) == 4:
+        year, month, day = ("", "", "")
+        if m is not None and len(m[1]) == 4:
             year, month, day = m[1], m[2], m[3]
-        else:
+        elif m is not None:
             day, month = (m[1], m[2]) if day_first else (m[2], m[1])
             year = m[3] if len(m[3]) == 4 else f"20{m[3]:0>2}"
-        if not 1700 <= int(year) <= 2250:  # what a nanosecond clock can hold
-            texts.append("")
-            offsets.append(np.nan)
+        sound = year and 1700 <= int(year) <= 2250  # what a nanosecond clock can hold
+        texts.append(f"{year}-{int(month):02}-{int(day):02}" if sound else "")
+    found = pd.to_datetime(pd.Series(texts, dtype=object), format="%Y-%m-%d", errors="coerce")
+    return found.astype("datetime64[ns]").to_numpy()
+
+
+def times_of_day(texts: Sequence[str]) -> tuple[NDArray[np.timedelta64], NDArray[np.float64]]:
+    """`[C]` how long after midnight (NaT where that is none), and minutes from UTC (NaN where not said)."""
+    after = np.full(len(texts), np.timedelta64("NaT", "ns"))
+    offset = np.full(len(texts), np.nan)
+    for place, text in enumerate(texts):
+        m = CLOCK.fullmatch(text)
+        if m is None:
             continue
-        hour = int(m[4])
-        if m[7]:
-            hour = hour % 12 + (12 if m[7].lower() == "pm" else 0) if 1 <= hour <= 12 else 99
-        texts.append(f"{year}-{int(month):02}-{int(day):02} {hour:02}:{m[5]}:{m[6] or '00'}")
-        zone = m[8]
-        if not zone:
-            offsets.append(np.nan)
-        elif zone == "Z":
-            offsets.append(0.0)
-        else:
-            offsets.append((-1 if zone[0] == "-" else 1) * (int(zone[1:3]) * 60 + int(zone[-2:])))
-    time = pd.to_datetime(pd.Series(texts, dtype=object), format="ISO8601", errors="coerce")
-    return pd.DataFrame({"time": time.astype("datetime64[ns]"), "offset": offsets})
+        hour, minute, second = int(m[1]), int(m[2]), float(m[3] or 0)
+        if m[4]:
+            hour = hour % 12 + (12 if m[4].lower() == "pm" else 0) if 1 <= hour <= 12 else 99
+        if hour < 24 and minute < 60 and second < 60:
+            after[place] = np.timedelta64((hour * 60 + minute) * 60_000_000_000 + round(second * 1e9), "ns")
+        if m[5]:
+            zone = m[5]
+            offset[place] = 0.0 if zone == "Z" else (-1 if zone[0] == "-" else 1) * (int(zone[1:3]) * 60 + int(zone[-2:]))
+    return after, offset
 
 
 def check_zone(zone: str, *, file: object) -> ZoneInfo:

@@ -16,16 +16,17 @@ import pandas as pd
 
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused, refusing
 from careplan.records.head import XLS, XLSX
+from careplan.records.settings import Settings
 from careplan.records.sheet import CELLS, Sheet, check_dates, check_ranges, drop_duplicates, drop_unreadable, one_stream
 from careplan.records.text import Source, check_zone, find_files, read_text
 from careplan.records.tidepool_book import book_documents
 from careplan.records.tidepool_documents import READ, Document, Reading, moment, number
-from careplan.records.tidepool_settings import regimen_of
+from careplan.records.tidepool_settings import settings_of
 from careplan.records.web import parse_json
-from careplan.therapies.glucose.declaration import Regimen
 
 TYPES = "cbg|smbg|basal|bolus|wizard|food|insulin|physicalActivity|pumpSettings|cgmSettings|deviceEvent|upload|bloodKetone"
 TYPED = re.compile(rf'"type"\s*:\s*"(?:{TYPES})"')
+NESTED = ("payload", "annotations", "suppressed", "nutrition", "recommended")  # objects or lists where a document is whole
 COMMON = re.compile(r'"(?:timezoneOffset|uploadId|deviceId|deviceTime)"\s*:')
 
 
@@ -81,7 +82,7 @@ def read_person(file: Path, name: str, zone: str | None) -> PatientRecord:
             read(reading, row, document)
     quoted(reading, documents)
     clock = clock_of(reading, zone, latest[1], zones, documents)
-    regimens = [found for _, document in settings if (found := regimen_of(document, mmol=mmol))]
+    regimens = [found for _, document in settings if (found := settings_of(document, mmol=mmol))]
     return record_of(reading, name, clock, len(documents), file, regimens[-1] if regimens else None)
 
 
@@ -109,21 +110,17 @@ def documents_of(file: Path) -> tuple[list[tuple[int, Document]], bool]:
 
 def with_embedded(documents: list[tuple[int, Document]]) -> Iterable[tuple[int, Document]]:
     """The documents, with the boluses that stand within a wizard and nowhere else."""
-    known = {document.get("id") for _, document in documents if document.get("type") == "bolus"}
-    for row, document in documents:
-        yield row, document
-        inner = document.get("bolus")
-        if document.get("type") == "wizard" and isinstance(inner, dict) and inner.get("id") not in known:
-            yield row, {"time": document.get("time"), **inner, "type": "bolus"}
+    yield from documents
+    wizards = [(row, each) for row, each in documents if each.get("type") == "wizard" and isinstance(each.get("bolus"), dict)]
+    known = {each.get("id") for _, each in documents if each.get("type") == "bolus"} if wizards else set()
+    for row, document in wizards:
+        if document["bolus"].get("id") not in known:
+            yield row, {"time": document.get("time"), **document["bolus"], "type": "bolus"}
 
 
 def quoted(reading: Reading, documents: list[tuple[int, Document]]) -> None:
     """Rule "nested as text": some exports write what stands within a document as text in single quotes, which is not read."""
-    rows = [
-        row
-        for row, document in documents
-        if any(isinstance(each, str) and each[:2] in ("{'", "[{") for each in document.values())
-    ]
+    rows = [row for row, document in documents if any(isinstance(document.get(name), str) for name in NESTED)]
     if rows:
         detail = (
             f"{len(rows):,} documents hold what is nested in them as text: carbs, annotations and settings in there are not read"
@@ -156,9 +153,9 @@ def clock_of(reading: Reading, zone: str | None, latest: str, zones: Counter[str
     return clock
 
 
-def record_of(reading: Reading, name: str, clock: str, rows: int, file: Path, regimen: Regimen | None) -> PatientRecord:
+def record_of(reading: Reading, name: str, clock: str, rows: int, file: Path, regimen: Settings | None) -> PatientRecord:
     cells = pd.DataFrame(reading.cells, columns=[*CELLS, "product"]).astype({"value": float, "duration": float})
-    times = [str(time) if time else "" for time in cells["time"]]
+    times = [time if isinstance(time, str) else str(time or "") for time in cells["time"]]
     cells["time"] = pd.to_datetime(pd.Series(times, dtype=object), utc=True, errors="coerce", format="ISO8601").astype(
         "datetime64[ns, UTC]"
     )

@@ -24,6 +24,7 @@ NAMES = {
     "Duration (mins)": "duration",
     "Expected Duration (mins)": "expectedDuration",
 }
+UNUSED = ("Local Time", "Device Time", "Computer Time", "Conversion Offset", "Clock Drift Offset", "Id", "Payload")
 IN_MINUTES = ("basal", "bolus", "deviceEvent")
 NESTED = ("annotations", "nutrition", "dose", "formulation", "insulinFormulation", "payload")
 # Sheets of settings: the field of the API, the column of a block's start, and that of its value.
@@ -56,9 +57,9 @@ def book_documents(path: Path) -> list[tuple[int, Document]]:
         header = [as_text(cell) for cell in rows[0]] if rows else []
         if DATED not in header:
             continue
-        fields = [NAMES.get(text, key_of(text)) for text in header]
+        fields = [(place, NAMES.get(text, key_of(text))) for place, text in enumerate(header) if text not in UNUSED]
         for line, row in enumerate(rows[1:], start=2):
-            document = {field: cell for field, cell in zip(fields, row, strict=False) if cell != ""}
+            document: Document = {field: row[place] for place, field in fields if row[place] != ""}
             if not document:
                 continue
             kind = str(document.get("type", ""))

@@ -9,7 +9,7 @@ import pandas as pd
 from careplan.records.events import Correction, join_flags
 from careplan.records.export import INTENSITY
 from careplan.records.insulins import find_insulin
-from careplan.therapies.glucose.declaration import MG_PER_MMOL
+from careplan.records.units import MG_PER_MMOL
 
 Document = dict[str, Any]
 Row = tuple[object, ...]  # of `CELLS`, and the product
@@ -47,8 +47,11 @@ class Reading:
         **more: float,
     ) -> None:
         """One event; `raw` is what the document says under `name`."""
-        raw, time = str(document.get(name) if document.get(name) is not None else value), document.get("time")
-        self.cells.append((self.file, row, name, raw, time, channel, value, more.get("duration", 0.0), flag, product))
+        said = document.get(name)
+        raw = str(value if said is None else said)
+        self.cells.append(
+            (self.file, row, name, raw, document.get("time"), channel, value, more.get("duration", 0.0), flag, product)
+        )
 
     def tell(self, row: int, name: str, rule: str, detail: str, *, dropped: bool = True) -> None:
         self.told.append(Correction("dropped" if dropped else "changed", rule, self.file, row, name, detail))
@@ -76,18 +79,18 @@ def moment(time: object) -> pd.Timestamp:
 
 def glucose(reading: Reading, row: int, document: Document) -> None:
     """A sensor's reading, a finger stick or a calibration; out of range by its annotation."""
-    value = number(document.get("value"))
+    value, flag = number(document.get("value")), ""
+    level = value if value is None or document.get("units") == "mg/dL" else value * MG_PER_MMOL
     bounds = [each for each in annotations(document) if each.get("code") == "bg/out-of-range"]
-    flag = str(bounds[0].get("value", "")) if bounds else ""
-    if value is None and bounds:
-        value = number(bounds[0].get("threshold"))
-        level = value if value is None or value > 35.0 else value * MG_PER_MMOL
-    else:
-        level = value if value is None or document.get("units") == "mg/dL" else value * MG_PER_MMOL
-    if flag and level is not None:
-        level = CENSORED.get(round(level), level)
-    stick = "" if document.get("type") == "cbg" else "fingerstick"
-    reading.add(row, document, "value", "glucose", level, flag=join_flags(stick, flag))
+    if bounds:
+        flag = str(bounds[0].get("value", ""))
+        if value is None:
+            value = number(bounds[0].get("threshold"))
+            level = value if value is None or value > 35.0 else value * MG_PER_MMOL
+        level = level if level is None else CENSORED.get(round(level), level)
+    if document.get("type") != "cbg":
+        flag = join_flags("fingerstick", flag)
+    reading.add(row, document, "value", "glucose", level, flag=flag)
 
 
 def bolus(reading: Reading, row: int, document: Document) -> None:
@@ -243,4 +246,4 @@ READ: dict[str, Callable[[Reading, int, Document], None]] = {
 
 def annotations(document: Document) -> list[Document]:
     found = document.get("annotations")
-    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    return [each for each in found if isinstance(each, dict)] if found and isinstance(found, list) else []

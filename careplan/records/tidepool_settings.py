@@ -3,15 +3,16 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from careplan.therapies.glucose.declaration import MG_PER_MMOL, Regimen
+from careplan.records.settings import Settings, pump_settings
+from careplan.records.units import MG_PER_MMOL
 
 MS = 60_000.0
 HIGHEST_MMOL = 22.0  # mmol/L a unit lowers at the most; a larger number is mg/dL whatever the unit says
 Schedule = list[tuple[int, float]]  # minutes after midnight, and the value from there
 
 
-def regimen_of(settings: Mapping[str, Any], *, mmol: bool) -> Regimen | None:
-    """The regimen of the active schedules; None where one is missing or absurd.
+def settings_of(settings: Mapping[str, Any], *, mmol: bool) -> Settings | None:
+    """What is stated by the active schedules; None where one is missing or absurd.
 
     mmol: glucose is in mmol/L, as in the API, where `units.bg` only says what the pump shows. Else `units.bg` is meant.
     """
@@ -27,16 +28,13 @@ def regimen_of(settings: Mapping[str, Any], *, mmol: bool) -> Regimen | None:
     scale = MG_PER_MMOL if in_mmol else 1.0
     target = scale * aim(chosen(settings.get("bgTargets") or settings.get("bgTarget"), active))
     starts = tuple(sorted({start for each in (basal, ratio, factor) for start, _ in each}))
-    try:
-        return Regimen(
-            starts=starts,
-            basal=tuple(at(basal, start) for start in starts),
-            carb_ratio=tuple(at(ratio, start) for start in starts),
-            correction_factor=tuple(scale * at(factor, start) for start in starts),
-            target=target if 70.0 <= target <= 200.0 else 110.0,
-        )
-    except ValueError:
-        return None
+    return pump_settings(
+        starts=starts,
+        basal=tuple(at(basal, start) for start in starts),
+        carb_ratio=tuple(at(ratio, start) for start in starts),
+        correction_factor=tuple(scale * at(factor, start) for start in starts),
+        target=target,
+    )
 
 
 def chosen(schedules: object, active: object) -> list[Any]:

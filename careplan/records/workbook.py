@@ -2,24 +2,30 @@
 
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
-
-from python_calamine import CalamineError, CalamineWorkbook
+from typing import TYPE_CHECKING
 
 from careplan.records.events import RecordError
+
+if TYPE_CHECKING:
+    from python_calamine import CalamineWorkbook
 
 Cell = int | float | str | bool | time | date | datetime | timedelta
 
 
-def open_workbook(path: Path) -> CalamineWorkbook:
+def open_workbook(path: Path) -> "CalamineWorkbook":
     """The workbook; `RecordError` where the file is none, is damaged or is locked by a password."""
+    from python_calamine import CalamineError, CalamineWorkbook  # only where a workbook is read
+
     try:
         return CalamineWorkbook.from_path(str(path))
     except (CalamineError, OSError) as error:
         raise RecordError(f"not a workbook that can be read: {error}", file=path) from error
 
 
-def sheet_rows(workbook: CalamineWorkbook, name: str, path: Path, most: int | None = None) -> list[list[Cell]]:
+def sheet_rows(workbook: "CalamineWorkbook", name: str, path: Path, most: int | None = None) -> list[list[Cell]]:
     """The rows of a sheet, from its first line, with the types that the workbook gives its cells. most: rows to read."""
+    from python_calamine import CalamineError
+
     try:
         return workbook.get_sheet_by_name(name).to_python(skip_empty_area=False, nrows=most)
     except CalamineError as error:

@@ -39,8 +39,13 @@ class Notary:
             self.behind, self.last = False, datetime.now(UTC)
 
     def resume(self, connection: Connection) -> None:
-        """Learns of the last checkpoint when a database is opened, and whether a killed process left entries without one."""
+        """Learns of the last checkpoint when a database is opened, and whether a killed process left entries without one.
+
+        Where nothing is known of it, as of one that comes from elsewhere, what is there is signed and trusted from now on.
+        """
         known = self._known(connection)
+        if known is None:
+            self.note(connection, new=True)
         if known is not None and broken(connection, known) is None:
             self.last = datetime.fromisoformat(known.time)
             newest = connection.scalar(select(AuditEntry.id).order_by(AuditEntry.id.desc()).limit(1))

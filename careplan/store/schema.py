@@ -73,10 +73,22 @@ class Patient(Base):
     __tablename__ = "patient"
 
     id: Mapped[str] = mapped_column(primary_key=True)
-    group: Mapped[str]
     zone: Mapped[str]  # IANA name of the patient's clock
     source: Mapped[str]  # the format first imported
-    weight: Mapped[float | None]  # kg
+    created: Mapped[datetime]
+
+
+class Course(Base):
+    """One patient under one therapy. group: whose limits hold. covariates: what is known of the patient that the therapy may ask
+    for, by name, such as `weight` in kg. Their regimens and suggestions name the same patient and therapy.
+    """
+
+    __tablename__ = "course"
+
+    patient: Mapped[str] = mapped_column(ForeignKey("patient.id"), primary_key=True)
+    therapy: Mapped[str] = mapped_column(primary_key=True)
+    group: Mapped[str]
+    covariates: Mapped[dict[str, Any]]
     created: Mapped[datetime]
 
 
@@ -138,6 +150,7 @@ class RegimenVersion(Base):
     created: Mapped[datetime]
     source: Mapped[str]
     body: Mapped[dict[str, Any]]
+    therapy: Mapped[str] = mapped_column(server_default=text("''"))
 
 
 class Personalisation(Base):
@@ -164,6 +177,7 @@ class Suggestion(Base):
     created: Mapped[datetime]
     payload: Mapped[dict[str, Any]]
     provenance: Mapped[dict[str, Any]]
+    therapy: Mapped[str] = mapped_column(server_default=text("''"))
 
 
 class Draft(Base):

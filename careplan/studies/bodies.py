@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from careplan.clinic.errors import ClinicError
-from careplan.clinic.world import World
 from careplan.studies import effects
+from careplan.world.loaded import World
 from cohorts.families import FAMILIES, Family
 
 EXACTLY, COUNTED = "exactly", "as counted"  # how a predictor is told of meals

@@ -6,21 +6,21 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from careplan.clinic.world import World, open_world
 from careplan.planning.actions import carried, remaining
 from careplan.planning.safety import DoseContext
 from careplan.series import PatientSeries, Window
 from careplan.therapies.glucose.declaration import DAY, GLUCOSE, LIMITS, Group
 from careplan.therapies.glucose.dose_search import DECISION, HORIZON, Ahead, search_doses
 from careplan.therapies.glucose.modulation import modulated
+from careplan.therapies.glucose.world import open_world
 from careplan.therapy import Limits, Mandate
+from careplan.world.loaded import World
 from careplan.world.personalise import personalise
 from cohorts.policies import Behaviour, Doses, Seen
 from cohorts.population import Population
 from cohorts.replay import replay
 
 STEP = GLUCOSE.step
-EVERY = 2  # rows between plans
 ACTING = 72  # rows of history whose doses may still act
 
 
@@ -133,6 +133,7 @@ class Planner:
     history: int = 14
     particles: int = 8
     simulations: int = 48
+    every: int = 2  # rows between plans
     mandates: Sequence[Mandate] | None = None  # what each person's regimen hands down
     _person: Behaviour = field(default_factory=Behaviour.as_set, repr=False)
 
@@ -162,7 +163,7 @@ class Planner:
         if self._last is not None:
             treated.record({"glucose": seen.reading, "activity": torch.ones_like(seen.reading), **self._last})
         own = self._person.decide(seen)
-        due = (seen.announced > 0) | (seen.row % EVERY == 0)
+        due = (seen.announced > 0) | (seen.row % self.every == 0)
         bolus = torch.zeros_like(own.bolus)
         if bool(due.any()):
             who = torch.nonzero(due).flatten()

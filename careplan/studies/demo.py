@@ -1,17 +1,17 @@
 """The demonstration: a small virtual clinic with weeks of history, planned for."""
 
 from collections.abc import Callable
-from typing import cast
 
 import pandas as pd
 
+from careplan.clinic.people import personalised
+from careplan.clinic.planning import plan_regimens
 from careplan.clinic.records import patient_names, store_records
-from careplan.clinic.views import Suggestion
-from careplan.clinic.world import World, personalised
 from careplan.records.events import PatientRecord
 from careplan.store import Database
-from careplan.therapies.glucose.declaration import Group
-from careplan.therapies.glucose.titration import plan_regimens
+from careplan.suggestion import Suggestion
+from careplan.therapies.glucose.regimen import settings_of
+from careplan.world.loaded import World
 from cohorts.policies import Behaviour
 from cohorts.population import GROUPS, join, sample_population
 from cohorts.replay import replay
@@ -37,8 +37,8 @@ def demo_records(people: int, days: int, seed: int) -> list[PatientRecord]:
             events=lived.events(index),
             rows_read=lived.glucose.shape[1],
             weight=round(float(everyone.physiology.weight[index]), 1),
-            group=cast(Group, everyone.groups[index]),
-            regimen=everyone.regimen(index),
+            group=everyone.groups[index],
+            regimen=settings_of(everyone.regimen(index)),
             files=(f"virtual patient, seed {seed}",),
         )
         for index, name in enumerate(everyone.names)

@@ -13,18 +13,20 @@ from torch import Tensor
 
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.records import load_series, patient_names
-from careplan.clinic.world import World
-from careplan.evaluation import drift, fingersticks, intervals
-from careplan.evaluation.forecasts import ERRORS, Predictor, cross_fitted, fit_baselines, score
+from careplan.evaluation import fingersticks, intervals
+from careplan.evaluation.forecasts import Predictor, cross_fitted, fit_baselines
 from careplan.evaluation.personalisation import FINE_TUNING, learning_curve
 from careplan.series import PatientSeries
 from careplan.store import Database
+from careplan.studies import drift
+from careplan.studies.forecasts import ERRORS, score
 from careplan.studies.training import Split, read_sources
-from careplan.therapies.glucose.declaration import GLUCOSE, HAZARDS, Hazard
+from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.world.calibration import part
 from careplan.world.corpus import usual
 from careplan.world.drift import Reference, describe, load_reference, looks, measure
 from careplan.world.forecast import Given, predict
+from careplan.world.loaded import World
 from careplan.world.personalise import Personalisation, personalise, typical
 
 HORIZONS = (30, 60, 120, 240)
@@ -99,10 +101,10 @@ def evaluate_uncertainty(
     }
     tables = {"intervals": intervals.cover(beside, judged, HORIZONS, stride=stride, begin=share)}
 
-    def risk(hazard: Hazard, series: PatientSeries, rows: NDArray[Any]) -> NDArray[Any]:
+    def risk(hazard: str, series: PatientSeries, rows: NDArray[Any]) -> NDArray[Any]:
         return world.risk(hazard, series, rows.tolist(), people[series.patient])
 
-    for hazard in HAZARDS:
+    for hazard in (one.name for one in GLUCOSE.hazards):
         risks: dict[str, intervals.Risk] = {"careplan": partial(risk, hazard), "boosting": intervals.boosted_risk(train, hazard)}
         tables[f"{hazard}s"] = intervals.told(risks, judged, hazard, stride=stride)
     return tables

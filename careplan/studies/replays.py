@@ -12,7 +12,6 @@ import pyarrow as pa
 import torch
 
 from careplan.clinic.errors import ClinicError
-from careplan.clinic.world import code_version, open_world
 from careplan.studies.closed_loop import Planner
 from careplan.studies.cohorts import SETTINGS, CohortSummary, judged, summarise
 from careplan.studies.replay_folder import (
@@ -31,6 +30,8 @@ from careplan.studies.replay_folder import (
     write_table,
 )
 from careplan.therapies.glucose.declaration import GLUCOSE
+from careplan.therapies.glucose.world import open_world
+from careplan.world.loaded import code_version
 from cohorts.catalogue import POLICIES as BASELINES
 from cohorts.catalogue import refuse_for
 from cohorts.policies import Policy

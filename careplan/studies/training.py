@@ -12,16 +12,16 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from careplan.clinic.errors import ClinicError
-from careplan.clinic.world import code_version, nearness
 from careplan.evaluation.intervals import happens, risk_rows
 from careplan.records import READERS, to_series
 from careplan.series import PatientSeries
 from careplan.studies import effects
-from careplan.therapies.glucose.declaration import GLUCOSE, HAZARDS, Hazard
+from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.world import calibration
 from careplan.world.corpus import Branches, Corpus
 from careplan.world.dynamics import STRUCTURE
 from careplan.world.forecast import ASKED
+from careplan.world.loaded import code_version, nearness
 from careplan.world.model import Shape, WorldModel, load_card, load_model
 from careplan.world.personalise import Personalisation
 from careplan.world.training import Recipe, Training, train
@@ -211,10 +211,13 @@ def _calibrated(model: WorldModel, held: Sequence[PatientSeries]) -> dict[str, A
         given: conformal_factor(torch.cat([calibration.residuals(model, *one, given=given)[1] for one in judged])).tolist()
         for given in ASKED
     }
-    return {"conformal": conformal, "hazard": {hazard: _hazard(model, judged, hazard) for hazard in HAZARDS}}
+    return {
+        "conformal": conformal,
+        "hazard": {hazard: _hazard(model, judged, hazard) for hazard in (one.name for one in GLUCOSE.hazards)},
+    }
 
 
-def _hazard(model: WorldModel, judged: Sequence[tuple[PatientSeries, Personalisation]], hazard: Hazard) -> dict[str, float]:
+def _hazard(model: WorldModel, judged: Sequence[tuple[PatientSeries, Personalisation]], hazard: str) -> dict[str, float]:
     """What `nearness` to the hazard's level means on people held out, in log odds (Platt scaling)."""
     scores, truth = [], []
     for series, person in judged:

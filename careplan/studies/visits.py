@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import pandas as pd
 
 from careplan.clinic.errors import ClinicError
-from careplan.clinic.regimens import Change, apply_changes
-from careplan.clinic.views import Suggestion
-from careplan.clinic.world import World
+from careplan.practice import Change
 from careplan.studies import visits_judged as visits
+from careplan.suggestion import Suggestion
 from careplan.therapies.glucose.declaration import Group, Regimen
+from careplan.therapies.glucose.regimen import apply_changes
 from careplan.therapies.glucose.titration import suggest_regimen
+from careplan.world.loaded import World
 from careplan.world.personalise import personalise
 from cohorts.population import GROUPS
 from cohorts.replay import Replay

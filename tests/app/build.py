@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from careplan.clinic import Database, save_suggestion, store_records
-from careplan.clinic.views import Interval, Line, Moment, Option, Part, Path, Pattern, Seen, Suggestion, Sureness, Why
 from careplan.records.events import PatientRecord, events_frame
+from careplan.suggestion import Interval, Line, Moment, Option, Part, Path, Pattern, Seen, Suggestion, Sureness, Why
 from careplan.therapies.glucose.declaration import BLOCKS, DAY, Regimen
+from careplan.therapies.glucose.regimen import settings_of
 
 START = pd.Timestamp("2024-03-01", tz="UTC")
 REGIMEN = Regimen(basal=(0.8, 1.0, 0.9, 0.7), carb_ratio=(10.0, 9.0, 11.0, 12.0), correction_factor=(50.0, 45.0, 50.0, 55.0))
@@ -84,7 +85,9 @@ def record(
             rows.append((START + pd.Timedelta(hours=hour), "carbs", grams, 0.0, "", f"{patient}.csv:m{hour}"))
             rows.append((START + pd.Timedelta(hours=hour), "bolus", round(grams / 10, 1), 0.0, "", f"{patient}.csv:m{hour}"))
     events = events_frame(rows).sort_values("time", kind="stable", ignore_index=True)
-    return PatientRecord(patient=patient, zone="UTC", events=events, rows_read=len(events), weight=72.0, regimen=REGIMEN)
+    return PatientRecord(
+        patient=patient, zone="UTC", events=events, rows_read=len(events), weight=72.0, regimen=settings_of(REGIMEN)
+    )
 
 
 def line(setting: Any, block: int, factor: float, **changes: Any) -> Line:
@@ -183,7 +186,7 @@ def doses(patient: str, **changes: Any) -> Suggestion:
     }
     if given["lines"]:
         high = Part(outcome="above_180", start=60, end=120, gain=1.6, before=60.0, after=30.0)
-        then = Moment(date="2024-03-04", minute=725, level=164.0, bolus=3.5, carbs=60.0, lowest=62.0, highest=212.0)
+        then = Moment(date="2024-03-04", minute=725, level=164.0, given={"bolus": 3.5, "carbs": 60.0}, lowest=62.0, highest=212.0)
         given["why"] = why(parts=(high,), patterns=(), moments=(then,))
     return suggestion(patient, *given.pop("lines"), **given)
 

@@ -4,8 +4,8 @@ import pytest
 
 from app.access import Reviewer
 from careplan.clinic import Database, audit_trail, load_draft, load_regimen, review_page, save_draft, save_suggestion
-from careplan.clinic.views import Decision
 from careplan.store import StoreError
+from careplan.suggestion import Decision
 
 from .build import line, suggestion
 from .conftest import ADA, Start, checked, choose, press, say, shown, sign

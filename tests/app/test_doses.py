@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 from app import charts
 from app.wording import scale
 from careplan.clinic import Database, audit_trail, dose_page, review_page
-from careplan.clinic.views import Decision
+from careplan.suggestion import Decision
 from careplan.therapies.glucose.declaration import HOLDS
 from careplan.therapies.glucose.words import MG_DL, MMOL_L, limits_in_words
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from app.explained import days, panel, point, table
-from careplan.clinic.views import Pattern, Suggestion
+from careplan.suggestion import Pattern, Suggestion
 from careplan.therapies.glucose.words import MG_DL, MMOL_L
 
 from .build import doses, line, suggestion, why

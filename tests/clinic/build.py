@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from careplan.clinic.views import Interval, Line, Option, Path, Suggestion
 from careplan.records.events import PatientRecord, events_frame
+from careplan.suggestion import Interval, Line, Option, Path, Suggestion
 from careplan.therapies.glucose.declaration import BLOCKS, DAY, Regimen
+from careplan.therapies.glucose.regimen import settings_of
 
 START = pd.Timestamp("2024-03-01", tz="UTC")
 REGIMEN = Regimen(basal=(0.8, 1.0, 0.9, 0.7), carb_ratio=(10.0, 9.0, 11.0, 12.0), correction_factor=(50.0, 45.0, 50.0, 55.0))
@@ -29,6 +30,8 @@ def record(patient: str = "ann", *, days: int = 15, level: float = 140.0, seed: 
         rows += [(START + pd.Timedelta(days=day, hours=h), "basal", 0.8, 60.0, "", f"{patient}.csv:b{day}") for h in range(24)]
     events = events_frame(rows).sort_values("time", kind="stable", ignore_index=True)
     given: dict[str, Any] = {"zone": "UTC", "rows_read": len(events), "files": (f"{patient}.csv",), "regimen": REGIMEN, **changes}
+    if given["regimen"] is not None:
+        given["regimen"] = settings_of(given["regimen"])
     return PatientRecord(patient=patient, events=events, **given)
 
 

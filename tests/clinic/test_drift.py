@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from careplan.clinic.world import World, open_world, reasons_to_abstain
 from careplan.records.grid import to_series
-from careplan.therapies.glucose.declaration import GLUCOSE, MG_PER_MMOL
+from careplan.records.units import MG_PER_MMOL
+from careplan.therapies.glucose.declaration import GLUCOSE
+from careplan.therapies.glucose.world import open_world
 from careplan.world.corpus import usual
+from careplan.world.loaded import World, reasons_to_abstain
 from careplan.world.personalise import typical
 from tests.clinic.build import record
 

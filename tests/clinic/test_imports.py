@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 
 from careplan.clinic.errors import ClinicError, UnknownPatient
 from careplan.clinic.records import import_records, load_record, load_series, patient_names, store_records
-from careplan.clinic.regimens import prescribed
+from careplan.clinic.regimens import load_regimen, prescribed
 from careplan.records.events import COLUMNS, Correction
 from careplan.store import Database, StoreError, add_events, local_account, open_database
 from careplan.store.schema import AuditEntry, Base
@@ -44,7 +44,7 @@ def test_what_went_in_comes_out(db: Database) -> None:
         back.events.sort_values(order, ignore_index=True), given.events.sort_values(order, ignore_index=True), check_exact=True
     )
     assert back.events.dtypes.astype(str).to_dict() == COLUMNS
-    assert (back.zone, back.group, back.regimen) == ("UTC", "adult", REGIMEN)
+    assert (back.zone, back.group, load_regimen(db, "ann")) == ("UTC", "adult", REGIMEN)
     assert report.patients[0].events_added == {"basal": 360, "bolus": 45, "carbs": 45, "glucose": 4320}
 
 

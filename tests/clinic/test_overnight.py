@@ -13,22 +13,26 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from sqlalchemy.orm import Session
 from typer.testing import CliRunner
 
 from careplan import stages
 from careplan.cli import app
 from careplan.clinic import overnight, suggestions
+from careplan.clinic.courses import begin_course
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.overnight import STAGES, Asked, plan_everyone, spared
+from careplan.clinic.people import personalised
 from careplan.clinic.records import patient_names, save_regimen, store_records
 from careplan.clinic.suggestions import latest_suggestion
-from careplan.clinic.views import Suggestion
-from careplan.clinic.world import World, open_world, personalised
-from careplan.store import Database, StoreError, open_database
+from careplan.store import Database, StoreError, append, open_database
 from careplan.store.schema import Patient
 from careplan.studies.demo import demo_records
+from careplan.suggestion import Suggestion
+from careplan.therapies.glucose.world import open_world
+from careplan.world.loaded import World
 
-from ..kept import verified
+from ..kept import actor, verified
 from .build import REGIMEN
 
 NAMES = ["ann", "bea", "cyd", "dan", "eve"]
@@ -97,6 +101,13 @@ def planned(db: Database) -> dict[str, Suggestion]:
     return {name: replace(one, id=None, created=datetime(2026, 1, 1, tzinfo=UTC)) for name, one in found.items() if one}
 
 
+def added_without_events(session: Session, name: str) -> None:
+    append(
+        session, actor(), "added", patient=name, rows=[Patient(id=name, zone="UTC", source="table", created=datetime.now(UTC))]
+    )
+    begin_course(session, name, "glucose", group="adult", covariates={}, actor=actor())
+
+
 def interrupting(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, at: int) -> None:
     """Ctrl-C at the call of that number."""
     original, calls = getattr(module, name), [0]
@@ -113,7 +124,7 @@ def interrupting(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, at: in
 @pytest.mark.parametrize(
     ("start", "module", "name", "at"),
     [
-        ("imported", overnight, "doses_of", 2),  # its people are personalised, and nothing is searched
+        ("imported", overnight, "dose_planner", 2),  # its people are personalised, and nothing is searched
         ("personalised", suggestions, "append", 4),  # half of the block is written
     ],
 )
@@ -144,15 +155,15 @@ def test_one_bad_patient_is_named_and_the_others_are_planned_for(
 ) -> None:
     db = clinic()
     with db.write() as session:
-        session.add(Patient(id="abe", group="adult", zone="UTC", source="table", weight=None, created=datetime.now(UTC)))
-    original = overnight.doses_of
+        added_without_events(session, "abe")
+    original = overnight.dose_planner(world)
 
     def fails_on_bea(world: World, recordings: Any, people: Any, **named: Any) -> Any:
         if any(recording.patient == "bea" for recording in recordings):
             raise ZeroDivisionError("a bug")
         return original(world, recordings, people, **named)
 
-    monkeypatch.setattr(overnight, "doses_of", fails_on_bea)
+    monkeypatch.setattr(overnight, "dose_planner", lambda world: fails_on_bea)
     night = plan_everyone(db, [*patient_names(db), "zoe"], world, block=3)
     assert list(night.failed) == ["abe", "bea", "zoe"]
     assert "has no events" in night.failed["abe"] and night.failed["bea"] == "ZeroDivisionError: a bug"
@@ -189,7 +200,7 @@ def test_who_fails_is_found_by_halves() -> None:
 
 def test_no_more_than_a_block_is_ever_held(clinic: Copy, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     db, alive, most, searched = clinic(), weakref.WeakSet(), [0], []  # type: ignore[var-annotated]
-    read, doses = overnight.read_recording, overnight.doses_of
+    read, doses = overnight.read_recording, overnight.dose_planner(world)
 
     def reading(*arguments: Any) -> Any:
         found = read(*arguments)
@@ -203,7 +214,7 @@ def test_no_more_than_a_block_is_ever_held(clinic: Copy, world: World, monkeypat
         return doses(world, recordings, people, **named)
 
     monkeypatch.setattr(overnight, "read_recording", reading)
-    monkeypatch.setattr(overnight, "doses_of", searching)
+    monkeypatch.setattr(overnight, "dose_planner", lambda world: searching)
     night = plan_everyone(db, NAMES, world, block=2)
     assert most[0] == 2 and searched == [2, 2, 1]
     assert night.block == 2 and len(night.memory) == 3
@@ -237,7 +248,7 @@ def test_what_cannot_be_asked_fails_before_anything_is_computed(
 def test_the_command_reports_each_stage_and_who_failed(clinic: Copy, tmp_path: Path) -> None:
     db = clinic()
     with db.write() as session:
-        session.add(Patient(id="abe", group="adult", zone="UTC", source="table", weight=None, created=datetime.now(UTC)))
+        added_without_events(session, "abe")
     command = ["--db", str(tmp_path / "clinic.db"), "plan", "--all"]
     first = CliRunner().invoke(app, [*command, "--json"])
     assert first.exit_code == 1 and "Not planned: abe" in first.stderr

@@ -11,10 +11,11 @@ import torch
 
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.forecasts import NO_CHANGE, forecast_patient
+from careplan.clinic.people import personalised
+from careplan.clinic.planning import plan_regimens, suggest_doses
 from careplan.clinic.records import load_series, store_records
 from careplan.clinic.regimens import load_regimen
 from careplan.clinic.suggestions import load_suggestion
-from careplan.clinic.world import open_world, personalised
 from careplan.planning.planner import plan_doses
 from careplan.series import PatientSeries
 from careplan.store import open_database
@@ -22,8 +23,8 @@ from careplan.studies.demo import demo_records
 from careplan.therapies.glucose import words
 from careplan.therapies.glucose.days import Days, recent_days
 from careplan.therapies.glucose.declaration import GLUCOSE, LIMITS
-from careplan.therapies.glucose.dosing import suggest_doses
-from careplan.therapies.glucose.titration import RAISED, _far_too_high, handed_down, plan_regimens, regimen_lines
+from careplan.therapies.glucose.titration import RAISED, _far_too_high, handed_down, regimen_lines
+from careplan.therapies.glucose.world import open_world
 from careplan.world.personalise import Personalisation
 from tests.limits_table import CAPS, EVIDENCE, LINES
 

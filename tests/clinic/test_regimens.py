@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from careplan.clinic.errors import ClinicError
-from careplan.clinic.regimens import Change, apply_changes
+from careplan.errors import AskError
+from careplan.practice import Change
 from careplan.records.events import PatientRecord, events_frame
 from careplan.records.grid import to_series
 from careplan.therapies.glucose.declaration import BLOCKS, DAY, GLUCOSE, Regimen
 from careplan.therapies.glucose.estimates import daily_insulin, estimate_regimen, total_daily_dose
+from careplan.therapies.glucose.regimen import apply_changes
 from tests.reached import reached, reaches
 
 from .build import REGIMEN, START, record
@@ -26,11 +27,11 @@ def only(*channels: str, **changes: Any) -> PatientRecord:
 
 
 def test_a_pump_recording_gives_back_what_was_running() -> None:
-    estimate = estimate_regimen(to_series(record(regimen=None)))
+    estimate = estimate_regimen(to_series(record(regimen=None), GLUCOSE))
     assert estimate is not None
     assert estimate.delivery == "pump"
     np.testing.assert_allclose(estimate.basal, 0.8, rtol=1e-5)
-    total = total_daily_dose(to_series(record(regimen=None)))
+    total = total_daily_dose(to_series(record(regimen=None), GLUCOSE))
     assert total == pytest.approx(24 * 0.8 + 18, rel=0.03)
     # Mornings, middays and evenings have bolused meals of 60 g for 6 U; nights fall back on the 500 rule.
     assert estimate.carb_ratio[1:] == (10.0, 10.0, 10.0)
@@ -42,7 +43,7 @@ def test_pens_give_a_long_acting_dose_at_its_usual_time() -> None:
     rows = [(START + pd.Timedelta(days=day, hours=21.5), "long_acting", 18.0, 0.0, "", f"f:{day}") for day in range(10)]
     rows += [(START + pd.Timedelta(days=day, hours=8), "bolus", 9.0, 0.0, "", f"g:{day}") for day in range(10)]
     events = events_frame(rows).sort_values("time", ignore_index=True)
-    estimate = estimate_regimen(to_series(PatientRecord(patient="pia", zone="UTC", events=events)))
+    estimate = estimate_regimen(to_series(PatientRecord(patient="pia", zone="UTC", events=events), GLUCOSE))
     assert estimate is not None
     assert (estimate.delivery, estimate.long_acting_at, set(estimate.basal)) == ("pen", 21 * 60 + 30, {0.0})
     assert estimate.long_acting == 18.0
@@ -50,20 +51,20 @@ def test_pens_give_a_long_acting_dose_at_its_usual_time() -> None:
 
 @pytest.mark.parametrize("channels", [("glucose",), ("glucose", "bolus", "carbs")])
 def test_no_background_insulin_logged_gives_no_estimate(channels: tuple[str, ...]) -> None:
-    assert estimate_regimen(to_series(only(*channels))) is None
+    assert estimate_regimen(to_series(only(*channels), GLUCOSE)) is None
 
 
 def test_doses_logged_now_and_then_are_not_spread_over_the_days_between() -> None:
     rows = [(START + pd.Timedelta(days=day, hours=21), "long_acting", 20.0, 0.0, "", f"f:{day}") for day in range(0, 90, 9)]
     rows += [(START + pd.Timedelta(days=50, hours=hour), "bolus", 3.0, 0.0, "", f"g:{hour}") for hour in (1, 7, 13, 19, 23)]
     events = events_frame(rows).sort_values("time", ignore_index=True)
-    daily = daily_insulin(to_series(PatientRecord(patient="pia", zone="UTC", events=events)))
+    daily = daily_insulin(to_series(PatientRecord(patient="pia", zone="UTC", events=events), GLUCOSE))
     assert (daily.long_acting, daily.bolus, daily.basal) == (20.0, pytest.approx(15.0), None)
 
 
 def test_half_a_total_is_not_a_total() -> None:
-    assert total_daily_dose(to_series(only("glucose", "bolus"))) is None
-    assert total_daily_dose(to_series(only("glucose", "basal"))) is None
+    assert total_daily_dose(to_series(only("glucose", "bolus"), GLUCOSE)) is None
+    assert total_daily_dose(to_series(only("glucose", "basal"), GLUCOSE)) is None
 
 
 def test_a_changed_block_changes_only_itself() -> None:
@@ -100,7 +101,7 @@ def test_a_long_acting_dose_changes_and_no_block_does() -> None:
     "change", [Change("bolus", 0, DAY, 4.0), Change("basal", 600, 600, 1.0), Change("basal", 0, DAY + 1, 1.0)]
 )
 def test_what_is_not_a_change_of_a_regimen_is_refused(change: Change) -> None:
-    with pytest.raises(ClinicError, match=change.setting):
+    with pytest.raises(AskError, match=change.setting):
         apply_changes(REGIMEN, [change])
 
 

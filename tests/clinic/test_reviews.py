@@ -11,16 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from careplan.clinic import decisions
 from careplan.clinic.errors import ClinicError, ReviewError
 from careplan.clinic.recordings import read_recording
 from careplan.clinic.records import save_regimen, store_records
 from careplan.clinic.regimens import prescribed
 from careplan.clinic.reviews import load_draft, save_draft, sign_review
 from careplan.clinic.suggestions import latest_suggestion, load_suggestion, save_suggestion
-from careplan.clinic.views import MEANINGS, Decision, Line
 from careplan.store import Database
 from careplan.store.schema import AuditEntry
-from careplan.therapies.glucose import decisions
+from careplan.suggestion import MEANINGS, Decision, Line
+from careplan.therapies.glucose import decisions as rules
 from careplan.therapies.glucose.decisions import Exposure
 from careplan.therapies.glucose.declaration import DAY
 from careplan.therapies.glucose.titration import _near
@@ -83,7 +84,7 @@ CASES = [
 
 @pytest.mark.parametrize(("of", "decided", "exposed", "expected"), CASES)
 def test_what_cannot_be_signed(of: Line, decided: list[Decision], exposed: Exposure, expected: str) -> None:
-    found = decisions.problems([of], decided, lambda _: exposed)
+    found = decisions.problems([of], decided, lambda line, value: rules.judged(line, value, exposed, exposed))
     assert any(expected in problem for problem in found), found
 
 
@@ -99,7 +100,7 @@ def test_what_cannot_be_signed(of: Line, decided: list[Decision], exposed: Expos
     ],
 )
 def test_what_can_be_signed(of: Line, decision: Decision, exposed: Exposure) -> None:
-    assert decisions.problems([of], [decision], lambda _: exposed) == []
+    assert decisions.problems([of], [decision], lambda line, value: rules.judged(line, value, exposed, exposed)) == []
 
 
 @st.composite
@@ -125,7 +126,7 @@ def decided(draw: st.DrawFn) -> tuple[Line, Decision, Exposure]:
 @given(decided())
 def test_nothing_signed_breaks_a_limit(case: tuple[Line, Decision, Exposure]) -> None:
     of, decision, exposed = case
-    if decisions.problems([of], [decision], lambda _: exposed):
+    if decisions.problems([of], [decision], lambda line, value: rules.judged(line, value, exposed, exposed)):
         return
     reached()
     value = decision.value
@@ -139,11 +140,11 @@ def test_nothing_signed_breaks_a_limit(case: tuple[Line, Decision, Exposure]) ->
 def test_exposure_counts_each_boundary_and_part_of_the_day() -> None:
     glucose = np.array([53.9, 54.0, 69.9, 70.0, 100.0, np.nan])
     minute = np.array([0.0, 359.0, 360.0, 400.0, 1439.0, 10.0])
-    assert decisions.exposure(glucose, minute) == Exposure(5, 60.0, 20.0)
-    assert decisions.exposure(glucose, minute, 0, 360) == Exposure(2, 100.0, 50.0)
-    assert decisions.exposure(glucose, minute, 360, DAY) == Exposure(3, pytest.approx(100 / 3), 0.0)
-    assert decisions.exposure(glucose, minute, 1380, 60).readings == 2
-    assert decisions.exposure(glucose, minute, 500, 600).readings == 0
+    assert rules.exposure(glucose, minute) == Exposure(5, 60.0, 20.0)
+    assert rules.exposure(glucose, minute, 0, 360) == Exposure(2, 100.0, 50.0)
+    assert rules.exposure(glucose, minute, 360, DAY) == Exposure(3, pytest.approx(100 / 3), 0.0)
+    assert rules.exposure(glucose, minute, 1380, 60).readings == 2
+    assert rules.exposure(glucose, minute, 500, 600).readings == 0
 
 
 # Through the store.
@@ -293,12 +294,12 @@ def test_a_part_of_the_day_is_held_to_the_whole_day_where_that_is_graver() -> No
     minute = np.arange(0, 1440, 5.0)
     glucose = np.where((minute >= 660) & (minute < 1020), 65.0, 120.0)
     for start, end in ((0, 360), (360, 660), (1020, 1440)):
-        assert decisions.exposure_at(glucose, minute, start, end) == decisions.exposure(glucose, minute)
-    assert decisions.exposure_at(glucose, minute, 660, 1020).below_70 == 100.0
+        assert rules.exposure_at(glucose, minute, start, end) == rules.exposure(glucose, minute)
+    assert rules.exposure_at(glucose, minute, 660, 1020).below_70 == 100.0
     few = np.where(minute < 30, 65.0, 120.0)  # 2 % of the day, 8 % of the night
-    assert decisions.exposure_at(few, minute, 0, 360).danger and not decisions.exposure_at(few, minute, 360, 660).breach
+    assert rules.exposure_at(few, minute, 0, 360).danger and not rules.exposure_at(few, minute, 360, 660).breach
     unseen = np.where(minute < 360, np.nan, glucose)
-    assert not decisions.exposure_at(unseen, minute, 0, 360).readings
+    assert not rules.exposure_at(unseen, minute, 0, 360).readings
 
 
 @pytest.mark.parametrize(("lows", "near"), [((1.9, 0.4), False), ((2.1, 0.0), True), ((0.5, 0.6), True), ((math.nan, 0), False)])

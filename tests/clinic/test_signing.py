@@ -15,8 +15,8 @@ from careplan.clinic.records import patient_data_hash, save_regimen, store_recor
 from careplan.clinic.regimens import prescribed
 from careplan.clinic.reviews import save_draft, sign_review
 from careplan.clinic.suggestions import load_suggestion, save_suggestion
-from careplan.clinic.views import Decision, Line, Suggestion
 from careplan.store import Database
+from careplan.suggestion import Decision, Line, Suggestion
 from careplan.therapies.glucose.declaration import HOLDS
 
 from ..kept import DR_ADA, verified
@@ -76,7 +76,7 @@ def test_a_suggestion_whose_limits_were_edited_is_neither_shown_nor_signed(db: D
         lambda: sign_review(db, number, [replace(accept(BOLUS), value=80.0)], DR_ADA, MEANING),
         lambda: save_draft(db, number, [accept(BOLUS)], DR_ADA),
     ):
-        with pytest.raises(Altered, match="changed past careplan and is not shown: it differs from entry 5 in payload"):
+        with pytest.raises(Altered, match="changed past careplan and is not shown: it differs from entry 6 in payload"):
             use()
     page = dose_page(db, "ann", actor=DR_ADA)
     assert page.suggestion is None and "suggestion 1 was changed past careplan" in page.notices[0]
@@ -92,7 +92,7 @@ def test_the_worklist_and_the_review_page_open_and_tell_of_it(db: Database) -> N
 
 def test_a_suggestion_that_no_entry_made_is_not_shown(db: Database) -> None:
     number = kept(db, line())
-    edit(db, "INSERT INTO suggestion SELECT 2, patient, kind, created, payload, provenance FROM suggestion")
+    edit(db, "INSERT INTO suggestion SELECT 2, patient, kind, created, payload, provenance, therapy FROM suggestion")
     with pytest.raises(Altered, match="no entry of the audit trail made it"):
         load_suggestion(db, number + 1)
 
@@ -104,7 +104,7 @@ def test_an_edited_entry_does_not_vouch_for_an_edited_suggestion(db: Database) -
         "UPDATE suggestion SET kind = 'doses'",
         "UPDATE audit SET rows = replace(rows, '\"kind\"', '\"king\"') WHERE action = 'suggested'",
     )
-    with pytest.raises(Altered, match="entry 5 of the audit trail, which made it, was changed"):
+    with pytest.raises(Altered, match="entry 6 of the audit trail, which made it, was changed"):
         load_suggestion(db, number)
 
 
@@ -179,7 +179,7 @@ def test_what_was_made_from_data_that_changed_since_is_not_signed(db: Database) 
 def test_a_suggestion_about_a_regimen_that_was_edited_past_careplan_is_not_signed(db: Database) -> None:
     number = kept(db, line())
     edit(db, "UPDATE regimen SET body = json_set(body, '$.target', 90)")
-    with pytest.raises(ReviewError, match="version 1, was changed past careplan: it differs from entry 4 in body"):
+    with pytest.raises(ReviewError, match="version 1, was changed past careplan: it differs from entry 5 in body"):
         sign_review(db, number, [accept(line())], DR_ADA, MEANING)
 
 

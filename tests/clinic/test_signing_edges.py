@@ -2,27 +2,35 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from careplan.clinic import reviews
+from careplan.clinic import standing
 from careplan.clinic.errors import ReviewError
 from careplan.clinic.records import save_regimen, store_records
 from careplan.clinic.regimens import prescribed
-from careplan.clinic.reviews import exposure_of, load_draft, recent_readings, reviews_of, save_draft, sign_review, work_on
+from careplan.clinic.reviews import load_draft, recent_readings, reviews_of, save_draft, sign_review, work_on
 from careplan.clinic.suggestions import load_suggestion, save_suggestion
-from careplan.clinic.views import Decision, Line
 from careplan.records.events import PatientRecord, events_frame
-from careplan.store import Database
-from careplan.therapies.glucose.decisions import Exposure
+from careplan.store import Database, data_hash
+from careplan.suggestion import MEANINGS, Decision, Line
+from careplan.therapies.glucose.decisions import Exposure, held_against
+from careplan.therapies.glucose.declaration import Regimen
+from careplan.therapies.glucose.practice import PRACTICE
+from careplan.therapies.glucose.regimen import current, settings_of
 
 from ..kept import DR_ADA, DR_BEA, verified
+from ..limits_table import HOLDS
 from .build import REGIMEN, START, line, record, suggestion
 
-MEANING = "I have reviewed this and I prescribe it"
+MEANING, CHANGED, NONE = MEANINGS  # of decisions that are all accepted, some changed, all rejected
+
+
+def moved(of: Line, regimen: Regimen) -> str:
+    return standing._moved(of, current(regimen, of))
 
 
 def accept(of: Line) -> Decision:
@@ -37,7 +45,7 @@ def stored(db: Database, events: Iterable[tuple[float, str, float]], *, patient:
     """A patient with events (minutes after `START`, channel, value)."""
     rows = [(START + pd.Timedelta(minutes=at), channel, value, 0.0, "", f"f:{at}") for at, channel, value in events]
     frame = events_frame(rows).sort_values("time", kind="stable", ignore_index=True)
-    report = store_records(db, "table", [PatientRecord(patient=patient, zone=zone, events=frame, regimen=REGIMEN)])
+    report = store_records(db, "table", [PatientRecord(patient=patient, zone=zone, events=frame, regimen=settings_of(REGIMEN))])
     assert not report.failed
 
 
@@ -45,8 +53,8 @@ def exposed(db: Database, of: Line, **changes: Any) -> Exposure:
     """The hypoglycaemia that a signature holds against a line of ann's."""
     day_too = changes.pop("day_too", False)
     with db.read() as session:
-        found: Exposure = exposure_of(session, suggestion(of, **changes))(of, day_too=day_too)
-    return found
+        readings = recent_readings(session, "ann", PRACTICE)
+    return held_against(suggestion(of, **changes), of, readings)[int(day_too)]
 
 
 # Which readings.
@@ -58,7 +66,7 @@ def test_a_signature_is_judged_on_the_fourteen_days_up_to_the_last_reading(db: D
     stored(db, [*days, (1440.0 * 40, "bolus", 2.0), (1440.0 * 30, "carbs", 40.0)])
     stored(db, [(1440.0 * 60, "glucose", 60.0)], patient="bob")
     with db.read() as session:
-        recent = recent_readings(session, "ann")
+        recent = recent_readings(session, "ann", PRACTICE)
     assert len(recent) == 15 and recent["time"].min() == START + pd.Timedelta(days=5)
     assert exposed(db, line(start=0, end=1440)) == Exposure(15, 0.0, 0.0)
 
@@ -114,9 +122,9 @@ def test_a_part_of_the_day_is_judged_for_a_block_and_the_day_for_a_dose_or_a_lon
 )  # a hundredth of it, and half a hundredth
 def test_a_line_is_about_the_regimen_in_force_to_a_rounding(now: float, same: bool) -> None:
     regimen = replace(REGIMEN, basal=(9.0, now, 9.0, 9.0), long_acting=now)
-    assert (reviews._moved(line(block=1, current=1.0), regimen) == "") is same
-    assert (reviews._moved(replace(line(current=1.0), setting="long_acting"), regimen) == "") is same
-    assert reviews._moved(line("carb_ratio"), regimen) == ""
+    assert (moved(line(block=1, current=1.0), regimen) == "") is same
+    assert (moved(replace(line(current=1.0), setting="long_acting"), regimen) == "") is same
+    assert moved(line("carb_ratio"), regimen) == ""
 
 
 def test_a_suggestion_about_no_regimen_cannot_be_signed(db: Database) -> None:
@@ -124,29 +132,29 @@ def test_a_suggestion_about_no_regimen_cannot_be_signed(db: Database) -> None:
     store_records(db, "table", [PatientRecord(patient="ann", zone="UTC", events=frame)])
     number = save_suggestion(db, suggestion(line())).id
     assert number is not None
-    with pytest.raises(ReviewError, match="there is no regimen to change"):
-        sign_review(db, number, [reject(line())], DR_ADA, MEANING)
-    doses = save_suggestion(db, suggestion(kind="doses")).id
+    with pytest.raises(ReviewError, match="there is no regimen in force to change"):
+        sign_review(db, number, [reject(line())], DR_ADA, NONE)
+    doses = save_suggestion(db, suggestion(kind="doses", at=datetime.now(UTC))).id
     assert doses is not None
-    sign_review(db, doses, [], DR_ADA, MEANING)
+    sign_review(db, doses, [], DR_ADA, NONE)
     assert prescribed(db, "ann") is None, "doses change no regimen"
 
 
 def test_a_newer_suggestion_replaces_one_of_its_kind_alone(db: Database) -> None:
     store_records(db, "table", [record()])
-    regimen, doses = (save_suggestion(db, suggestion(*lines, kind=kind)).id for kind, *lines in (("regimen", line()), ("doses",)))
+    now = datetime.now(UTC)
+    regimen, doses = (save_suggestion(db, made).id for made in (suggestion(line()), suggestion(kind="doses", at=now)))
     assert regimen is not None and doses is not None
-    before = datetime.now(UTC)
     sign_review(db, regimen, [accept(line())], DR_ADA, MEANING)
     found = prescribed(db, "ann")
-    assert found is not None and found.valid_from is not None and found.valid_from >= before
-    sign_review(db, doses, [], DR_ADA, MEANING)
+    assert found is not None and found.valid_from is not None and found.valid_from >= now
+    sign_review(db, doses, [], DR_ADA, NONE)
     with db.read() as session:
-        assert [review.suggestion for review in reviews_of(session, "ann", "regimen")] == [regimen]
-        assert [review.suggestion for review in reviews_of(session, "ann", "doses")] == [doses]
+        assert [review.suggestion for review in reviews_of(session, "ann", "regimen", "glucose")] == [regimen]
+        assert [review.suggestion for review in reviews_of(session, "ann", "doses", "glucose")] == [doses]
     newest = save_suggestion(db, suggestion(line(current=0.9, proposed=0.9))).id
     assert newest is not None, "what was signed does not sign the next"
-    sign_review(db, newest, [reject(line(current=0.9))], DR_ADA, MEANING)
+    sign_review(db, newest, [reject(line(current=0.9))], DR_ADA, NONE)
 
 
 def test_what_has_been_replaced_is_not_about_the_regimen_either(db: Database) -> None:
@@ -156,8 +164,42 @@ def test_what_has_been_replaced_is_not_about_the_regimen_either(db: Database) ->
     save_suggestion(db, suggestion(line()))
     save_regimen(db, "ann", replace(REGIMEN, basal=(2.0, 2.0, 2.0, 2.0)))
     with pytest.raises(ReviewError) as refused:
-        sign_review(db, number, [reject(line())], DR_ADA, MEANING)
+        sign_review(db, number, [reject(line())], DR_ADA, NONE)
     assert len(refused.value.problems) == 2
+
+
+# For how long.
+
+
+@pytest.mark.parametrize(
+    ("kind", "age", "holds"),
+    [
+        ("regimen", HOLDS["regimen"], True),
+        ("regimen", HOLDS["regimen"] + timedelta(seconds=1), False),
+        ("doses", HOLDS["doses"], True),
+        ("doses", HOLDS["doses"] + timedelta(seconds=1), False),
+    ],
+)
+def test_a_suggestion_holds_for_so_long_and_no_longer(db: Database, kind: str, age: timedelta, holds: bool) -> None:
+    """Settings from when they were made, doses from when they begin."""
+    store_records(db, "table", [record()])
+    now, other = datetime.now(UTC), datetime(2024, 3, 16, tzinfo=UTC)
+    since = {"created": now - age, "at": other} if kind == "regimen" else {"created": other, "at": now - age}
+    made = suggestion(*([line()] if kind == "regimen" else []), kind=kind, **since)
+    with db.read() as session:
+        found = standing.out_of_date(session, made, now)
+    assert (found == []) is holds
+    if not holds:
+        assert f"holds for {'14 days' if kind == 'regimen' else '30 minutes'}: plan again" in found[0]
+
+
+def test_a_suggestion_is_about_the_recordings_it_was_made_from(db: Database) -> None:
+    store_records(db, "table", [record()])
+    with db.read() as session:
+        data = data_hash(session, "ann")
+        for provenance, same in (({"data": data}, True), ({"data": "other"}, False), ({}, True)):
+            found = standing.out_of_date(session, suggestion(line(), provenance=provenance))
+            assert (found == []) is same, found
 
 
 # What is kept, and whose.
@@ -170,24 +212,17 @@ def kept(db: Database, *lines: Line) -> int:
     return number
 
 
-@pytest.mark.parametrize("meaning", ["", " \n"])
-def test_a_signature_says_what_it_means(db: Database, meaning: str) -> None:
-    number = kept(db, line())
-    with pytest.raises(ReviewError, match="needs its meaning"):
-        sign_review(db, number, [reject(line())], DR_ADA, meaning)
-
-
 def test_a_signature_is_checkpointed_and_takes_all_drafts_with_it(db: Database) -> None:
     number = kept(db, line())
     save_draft(db, number, [accept(line())], DR_ADA)
     save_draft(db, number, [reject(line())], DR_BEA)
     before = verified(db).checkpoints
-    review = sign_review(db, number, [accept(line())], DR_ADA, f" {MEANING} ")
+    review = sign_review(db, number, [accept(line())], DR_ADA, MEANING)
     assert verified(db).checkpoints == before + 1
     assert (review.meaning, review.reviewer, review.suggestion, review.patient) == (MEANING, DR_ADA.name, number, "ann")
     assert review.decisions == (accept(line()),) and review.id is not None
     with db.read() as session:
-        assert reviews_of(session, "ann", "regimen") == (review,)
+        assert reviews_of(session, "ann", "regimen", "glucose") == (review,)
     assert load_draft(db, number) == ()
     found = verified(db)
     assert found.problem is None

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from careplan.evaluation.drift import DAY, KINDS, UNLOGGED, UNTOUCHED, corrupt, judged, measured, rates, sound
+from careplan.records.units import MG_PER_MMOL
 from careplan.series import PatientSeries
-from careplan.therapies.glucose.declaration import GLUCOSE, MG_PER_MMOL
+from careplan.studies.drift import DAY, KINDS, UNLOGGED, UNTOUCHED, corrupt, judged, measured, rates, sound
+from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.world.corpus import usual
 from careplan.world.drift import ALARMS, describe, looks, measure
 from careplan.world.model import Shape, WorldModel

@@ -4,18 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from careplan.evaluation.forecasts import (
-    ERRORS,
-    cross_fitted,
-    features,
-    fit_baselines,
-    forecast_rows,
-    mean_over_people,
-    persistence,
-    score,
-    truths,
-)
+from careplan.evaluation.forecasts import cross_fitted, features, fit_baselines, forecast_rows, persistence, truths
 from careplan.series import PatientSeries
+from careplan.studies.forecasts import ERRORS, mean_over_people, score
 from tests.evaluation.build import series
 
 DAY = 288

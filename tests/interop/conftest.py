@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from careplan.clinic import Database, open_database, save_suggestion, sign_review, store_records
-from careplan.clinic.views import Decision, Line, Suggestion
+from careplan.suggestion import Decision, Line, Suggestion
 from tests.clinic import build
 from tests.kept import actor
 
@@ -40,5 +40,5 @@ def signed(db: Database, proposed: Suggestion) -> Suggestion:
         Decision(key=second.key, verdict="edit", value=11.5, reason="a rounder number"),
         Decision(key=third.key, verdict="reject", value=third.current, reason="not now"),
     ]
-    sign_review(db, proposed.id, decided, actor("Dr Grey"), "I approve these changes")
+    sign_review(db, proposed.id, decided, actor("Dr Grey"), "prescribe with changes")
     return proposed

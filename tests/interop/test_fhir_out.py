@@ -11,9 +11,9 @@ from fhir.resources.R4B import get_fhir_model_class
 
 from careplan.clinic import Database, audit_trail, open_database, save_suggestion, sign_review, store_records
 from careplan.clinic.errors import UnknownPatient
-from careplan.clinic.views import Decision, Suggestion
 from careplan.interop import ExportError, fhir_bundle
 from careplan.interop.checks import problems
+from careplan.suggestion import Decision, Suggestion
 from tests.clinic import build
 from tests.interop.conftest import LINES
 from tests.kept import actor
@@ -191,7 +191,7 @@ def test_a_signature_makes_new_requests_and_the_proposal_stays(db: Database, pro
     [group] = [each for each in new if each["resourceType"] == "RequestGroup"]
     assert group["note"] == [{"text": "Rejected, correction_factor@0: not now"}]
     [provenance] = [each for each in new if each["resourceType"] == "Provenance"]
-    assert provenance["reason"] == [{"text": "I approve these changes"}]
+    assert provenance["reason"] == [{"text": "prescribe with changes"}]
     assert problems(after) == []
 
 
@@ -209,14 +209,18 @@ def test_abstention_is_an_issue_and_no_request(db: Database) -> None:
 def test_doses_have_their_moments(db: Database) -> None:
     given = {"current": 0.0, "lowest": 0.0, "highest": 5.0, "absolute_low": 0.0, "absolute_high": 17.0}
     bolus = build.line(**{**given, "key": "bolus@30", "start": 30, "end": 30, "unit": "U", "proposed": 2.5})
-    temporary = build.line(**{**given, "key": "temp_basal@0", "start": 0, "end": 60, "proposed": 0.0})
+    basal = {"key": "temp_basal@0", "start": 0, "end": 60, "unit": "x basal", "current": 1.0, "proposed": 0.5}
+    temporary = build.line(**{**given, **basal})
     lines = [replace(bolus, setting="bolus"), replace(temporary, setting="temp_basal")]
     kept = save_suggestion(db, build.suggestion(*lines, kind="doses"))
     first_dose, rate = of_kind(fhir_bundle(db, "ann", suggestion=kept.id, days=0.1), "MedicationRequest")
     assert first_dose["dosageInstruction"][0]["timing"] == {"event": ["2024-03-16T00:30:00+00:00"]}
     assert first_dose["dosageInstruction"][0]["doseAndRate"][0]["doseQuantity"]["value"] == 2.5
     assert rate["dosageInstruction"][0]["timing"]["repeat"]["boundsPeriod"]["end"] == "2024-03-16T01:00:00+00:00"
-    assert rate["dosageInstruction"][0]["doseAndRate"][0]["rateQuantity"]["value"] == 0.0
+    assert "doseAndRate" not in rate["dosageInstruction"][0]  # a multiple of what is prescribed is no rate
+    assert rate["dosageInstruction"][0]["text"].startswith(
+        "Temporary basal rate: 0.5 x basal, at 2024-03-16 00:00 UTC for 60 min"
+    )
 
 
 def test_ids_are_the_same_again_and_others_in_another_store(db: Database, signed: Suggestion, tmp_path: Any) -> None:
@@ -252,7 +256,9 @@ def test_a_signature_that_the_readings_no_longer_allow_makes_no_order(db: Databa
     line = build.line(factor=1.1)
     kept = save_suggestion(db, build.suggestion(line))
     assert kept.id is not None
-    sign_review(db, kept.id, [Decision(key=line.key, verdict="accept", value=line.proposed)], actor("Dr Grey"), "I approve")
+    sign_review(
+        db, kept.id, [Decision(key=line.key, verdict="accept", value=line.proposed)], actor("Dr Grey"), "prescribe as proposed"
+    )
     assert of_kind(fhir_bundle(db, "ann", suggestion=kept.id, days=0.1), "RequestGroup")
     lows = build.record(days=3, zone="Europe/Berlin", level=50.0, seed=5)
     later = lows.events.assign(time=lows.events["time"] + (build.START - build.START.replace(month=2)), origin="later")

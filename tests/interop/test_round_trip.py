@@ -14,7 +14,7 @@ from careplan.clinic import Database, audit_trail, load_record, store_records
 from careplan.interop import ExportError, export_table, fhir_bundle
 from careplan.interop.checks import problems
 from careplan.interop.fhir import record_bundle
-from careplan.interop.observed import NOT_CARRIED
+from careplan.interop.observed import WRITERS
 from careplan.interop.resources import Person
 from careplan.interop.tables import guarded, table_of
 from careplan.records.events import PatientRecord, events_frame
@@ -72,7 +72,7 @@ def test_fhir_there_and_back(tmp_path: Path, drawn: list[tuple[str, tuple[float,
     assert problems(bundle) == []
     path = tmp_path / "ann.json"
     path.write_text(json.dumps(bundle, allow_nan=False))
-    carried = record.events[~record.events["channel"].isin(NOT_CARRIED)].reset_index(drop=True)
+    carried = record.events[record.events["channel"].isin(list(WRITERS))].reset_index(drop=True)
     if carried.empty:
         event("nothing that FHIR carries")
         return

@@ -1,5 +1,6 @@
 """The search's work in C++ gives what it gives in tensors: the same trees, numbers within 1e-5."""
 
+import os
 import shutil
 import warnings
 from dataclasses import dataclass, fields, replace
@@ -181,6 +182,27 @@ def test_where_it_cannot_be_had_the_search_runs_eagerly_and_says_so(lacking, mon
     with pytest.warns(RuntimeWarning, match=f"runs eagerly: .*{lacking}"):
         found = search(toy, simulations=12, depth=3, backend="native")
     assert found.visits.tolist() == search(toy, simulations=12, depth=3).visits.tolist()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX permissions")
+@pytest.mark.parametrize("how", ["replaced", "writable", "unsaid"])
+def test_a_library_in_the_cache_that_was_not_built_here_is_not_run(how, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    build = native.library.__wrapped__
+    build()
+    [made] = (tmp_path / "careplan").glob("*.so")
+    build()
+    if how == "replaced":
+        (tmp_path / "other").write_bytes(made.read_bytes() + b"\0")
+        (tmp_path / "other").replace(made)  # the one that is loaded stays as it is
+    elif how == "unsaid":
+        made.with_suffix(".sha256").unlink()
+    else:
+        made.chmod(0o777)
+    with pytest.raises(RuntimeError, match=r"is not run: .*; remove it, and it is built anew"):
+        build()
+    made.unlink()
+    build()
 
 
 def test_a_model_that_answers_in_another_shape_is_refused():

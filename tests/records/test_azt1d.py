@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from careplan.records import PatientRecord, RecordError, read_azt1d, to_series
+from careplan.therapies.glucose.declaration import GLUCOSE
 
 HEADER = "EventDateTime,DeviceMode,BolusType,Basal,CorrectionDelivered,TotalBolusInsulinDelivered,FoodDelivered,CarbSize,CGM"
 
@@ -74,7 +75,7 @@ def test_the_rest_of_an_extended_bolus_is_given(tmp_path: Path) -> None:
     boluses = record.events[record.events["channel"] == "bolus"]
     assert boluses[["value", "duration"]].values.tolist() == [[11.0, 0.0], [10.0, 120.0], [0.5, 0.0], [4.5, 120.0]]
     assert rules(record) == {"extended bolus": 2}
-    assert to_series(record).values[:, 2].sum() == pytest.approx(26.0)
+    assert to_series(record, GLUCOSE).values[:, 2].sum() == pytest.approx(26.0)
 
 
 def test_censored_and_impossible_readings(tmp_path: Path) -> None:
@@ -124,7 +125,7 @@ def test_the_real_people(data: Path) -> None:
     for record in records:
         events = record.events
         assert events.groupby("channel")["value"].max()["basal"] < 7.0
-        series = to_series(record)
+        series = to_series(record, GLUCOSE)
         for index, channel in ((2, "bolus"), (4, "carbs")):
             assert series.values[:, index].sum() == pytest.approx(sum(values(record, channel)), rel=1e-5)
         doses = events[events["channel"].isin(["bolus", "carbs"])]

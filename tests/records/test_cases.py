@@ -52,7 +52,7 @@ def test_h03_timeshift(data: Path) -> None:
     assert {value for _, value, _, _ in basal} == {1.0}
     assert (basal[0][0], sum(minutes for _, _, minutes, _ in basal)) == ("06:00:00", 475)
     assert record.regimen is not None
-    assert (record.regimen.starts, record.regimen.basal) == ((0, 120, 480, 840), (0.6, 0.8, 1.0, 0.6))
+    assert (record.regimen.starts, record.regimen.blocks["basal"]) == ((0, 120, 480, 840), (0.6, 0.8, 1.0, 0.6))
 
 
 def test_h04_combo(data: Path) -> None:
@@ -114,8 +114,8 @@ def test_h10_tidepool_api(data: Path) -> None:
     ]
     assert of(record, "activity") == [("20:00:00", 4.5, 40, "")]
     assert record.regimen is not None
-    assert (record.regimen.basal, record.regimen.carb_ratio) == ((0.8,), (10.0,))
-    assert record.regimen.correction_factor == pytest.approx((50.0,), abs=0.01)
+    assert (record.regimen.blocks["basal"], record.regimen.blocks["carb_ratio"]) == ((0.8,), (10.0,))
+    assert record.regimen.blocks["correction_factor"] == pytest.approx((50.0,), abs=0.01)
 
 
 def test_h11_glooko_de(data: Path) -> None:

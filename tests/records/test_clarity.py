@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from careplan.records import PatientRecord, RecordError, read_clarity, to_series
 from careplan.records.clarity import recognise
+from careplan.therapies.glucose.declaration import GLUCOSE
 from tests.records.accounting import accounted, at, of, rules
 
 HEADER = (
@@ -181,4 +182,4 @@ def test_the_real_sample(data: Path) -> None:
     assert len(record.events) == 2148
     assert record.ignored == {"settings": 11}
     assert accounted(record) == record.rows_read == 2159
-    assert len(to_series(record))
+    assert len(to_series(record, GLUCOSE))

@@ -1,83 +1,13 @@
-"""FHIR from files: readings, finger sticks, bounds, units, statuses, times, people, insulin and carbohydrate."""
+"""FHIR from files: readings, finger sticks, bounds, units, statuses, times, people and files."""
 
 import json
-from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, event, given, settings
-from hypothesis import strategies as st
 
-from careplan.records.events import PatientRecord, RecordError, Refused
-from careplan.records.fhir import ABOUT, read_fhir, recognise
-
-Resource = dict[str, Any]
-LOINC, UCUM, ATC = "http://loinc.org", "http://unitsofmeasure.org", "http://www.whocc.no/atc"
-MANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-def coded(code: str, system: str = LOINC, **more: object) -> Resource:
-    return {"coding": [{"system": system, "code": code}], **more}
-
-
-def reading(value: object = 120, code: str = "99504-3", unit: str = "mg/dL", at: str = "08:00", **more: object) -> Resource:
-    quantity = {"value": value, "unit": unit, "system": UCUM, "code": unit}
-    stated = {
-        "resourceType": "Observation",
-        "status": "final",
-        "code": coded(code),
-        "subject": {"reference": "Patient/1"},
-        "effectiveDateTime": f"2024-05-02T{at}:00Z" if len(at) == 5 else at,
-        "valueQuantity": quantity,
-    }
-    return {name: value for name, value in {**stated, **more}.items() if value is not None}
-
-
-def given_dose(medicine: Resource, dosage: Resource, **more: object) -> Resource:
-    stated = {
-        "resourceType": "MedicationAdministration",
-        "status": "completed",
-        "medicationCodeableConcept": medicine,
-        "subject": {"reference": "Patient/1"},
-        "effectiveDateTime": "2024-05-02T08:00:00Z",
-        "dosage": dosage,
-    }
-    return {name: value for name, value in {**stated, **more}.items() if value is not None}
-
-
-def units(value: object, unit: str = "[iU]") -> Resource:
-    return {"dose": {"value": value, "unit": "U", "system": UCUM, "code": unit}}
-
-
-PATIENT: Resource = {
-    "resourceType": "Patient",
-    "id": "1",
-    "extension": [{"url": "http://hl7.org/fhir/StructureDefinition/timezone", "valueCode": "Europe/Berlin"}],
-}
-
-
-def bundle(*resources: object, kind: str = "collection", **more: object) -> Resource:
-    return {"resourceType": "Bundle", "type": kind, "entry": [{"resource": each} for each in resources], **more}
-
-
-def write(path: Path, content: object) -> Path:
-    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
-    return path
-
-
-def read(folder: Path, *resources: object, **options: Any) -> PatientRecord:
-    [record] = read_fhir(write(folder / "bundle.json", bundle(PATIENT, *resources)), **options)
-    return record
-
-
-def events(record: PatientRecord) -> list[tuple[str, str, float, float, str]]:
-    rows = record.events[["time", "channel", "value", "duration", "flag"]].itertuples(index=False)
-    return [(f"{time:%H:%M}", channel, round(value, 2), duration, flag) for time, channel, value, duration, flag in rows]
-
-
-def rules(record: PatientRecord) -> Counter[str]:
-    return Counter(correction.rule for correction in record.corrections)
+from careplan.records.events import RecordError, Refused
+from careplan.records.fhir import read_fhir, recognise
+from tests.records.fhir_build import PATIENT, Resource, bundle, coded, events, read, reading, rules, write
 
 
 def test_the_shared_case(data: Path) -> None:
@@ -210,98 +140,22 @@ def test_times(tmp_path: Path) -> None:
     assert rules(record) == {"no offset": 1, "no time of day": 2, "impossible date": 2, "no time": 1, "no single time": 1}
 
 
-def test_insulin_by_name_by_class_and_in_parts(tmp_path: Path) -> None:
-    fast, slow, mixed = coded("A10AB05", ATC), coded("A10AE04", ATC), coded("A10AD05", ATC)
-    record = read(
-        tmp_path,
-        given_dose({"text": "NovoRapid"}, units(4)),
-        given_dose({"text": "Lantus SoloStar"}, units(18, "U"), effectiveDateTime="2024-05-02T09:00:00Z"),
-        given_dose({"text": "NovoMix 30"}, units(20), effectiveDateTime="2024-05-02T10:00:00Z"),
-        given_dose(fast, units(3), effectiveDateTime="2024-05-02T11:00:00Z"),
-        given_dose(slow, units(12), effectiveDateTime="2024-05-02T12:00:00Z"),
-        given_dose(mixed, units(9)),
-        given_dose({"text": "Metformin 500 mg"}, units(1)),
-        given_dose(fast, {"dose": {"value": 0.1, "unit": "mL"}}),
-        given_dose(fast, units(3), status="not-done"),
-        given_dose(fast, {"text": "as needed"}),
-    )
-    assert events(record) == [
-        ("08:00", "bolus", 4.0, 0.0, ""),
-        ("09:00", "long_acting", 18.0, 0.0, ""),
-        ("10:00", "bolus", 6.0, 0.0, ""),
-        ("10:00", "long_acting", 14.0, 0.0, ""),
-        ("11:00", "bolus", 3.0, 0.0, ""),
-        ("12:00", "long_acting", 12.0, 0.0, ""),
-    ]
-    assert rules(record) == {"unknown insulin": 1, "not insulin": 1, "unknown unit": 1, "withdrawn": 1, "no amount": 1}
-
-
-def test_rates_extended_doses_references_and_statements(tmp_path: Path) -> None:
-    fast = coded("A10AB", ATC)
-    hour = {"start": "2024-05-02T08:00:00Z", "end": "2024-05-02T09:00:00Z"}
-    open_ended = {"start": "2024-05-02T09:00:00Z"}
-    rate = {"rateQuantity": {"value": 0.8, "unit": "U/h", "code": "[iU]/h"}}
-    ratio = {"rateRatio": {"numerator": {"value": 2, "code": "[iU]"}, "denominator": {"value": 4, "code": "h"}}}
-    held = {"resourceType": "Medication", "id": "m", "code": {"text": "Humalog"}}
-    stated = {
-        "resourceType": "MedicationStatement",
-        "dosage": [{"doseAndRate": [{"doseQuantity": {"value": 7, "code": "[iU]"}}]}],
-    }
-    usual = {"resourceType": "MedicationStatement", "dosage": [{"timing": {"repeat": {"frequency": 1}}, **units(7)}]}
-    record = read(
-        tmp_path,
-        held,
-        given_dose(fast, rate, effectiveDateTime=None, effectivePeriod=hour),
-        given_dose(fast, ratio, effectiveDateTime=None, effectivePeriod=open_ended, status="in-progress"),
-        given_dose(fast, units(3), effectiveDateTime=None, effectivePeriod=hour),
-        given_dose({}, units(2), medicationCodeableConcept=None, medicationReference={"reference": "Medication/m"}),
-        given_dose(fast, {}, effectiveDateTime="2024-05-02T10:00:00Z") | stated,
-        given_dose(fast, {}) | usual,
-    )
-    assert [(*row[:3], "open" if row[3] != row[3] else row[3]) for row in events(record)] == [
-        ("08:00", "basal", 0.8, 60.0),
-        ("08:00", "bolus", 3.0, 60.0),
-        ("08:00", "bolus", 2.0, 0.0),
-        ("09:00", "basal", 0.5, "open"),
-        ("10:00", "bolus", 7.0, 0.0),
-    ]
-    assert rules(record) == {"no single dose": 1}
-
-
-def test_carbohydrate_weight_and_components(tmp_path: Path) -> None:
-    meal = {"code": coded("9059-7"), "valueQuantity": {"value": 45, "unit": "g"}}
-    record = read(
-        tmp_path,
-        reading(at="08:00") | {"code": coded("85353-1"), "valueQuantity": None, "component": [meal]},
-        reading(60, "9060-5", "g", "12:00"),
-        reading(70, "9059-7", "kcal", "13:00"),
-        reading(60, "29463-7", "kg", "07:00"),
-        reading(150, "29463-7", "[lb_av]", "09:00"),
-        reading(120, at="09:30"),
-    )
-    assert events(record) == [
-        ("08:00", "carbs", 45.0, 0.0, ""),
-        ("09:30", "glucose", 120.0, 0.0, ""),
-        ("12:00", "carbs", 60.0, 0.0, ""),
-    ]
-    assert record.weight == pytest.approx(68.04, abs=0.01)
-    assert rules(record) == {"unknown unit": 1}
-
-
 def test_several_people_by_every_kind_of_reference(tmp_path: Path) -> None:
     uuid = "urn:uuid:5f0a2f5e-6c1e-4d0a-9d0c-000000000001"
     ann = {"resourceType": "Patient", "id": "ann", "identifier": [{"system": "urn:x", "value": "77"}], "birthDate": "2015-06-01"}
+    inside = {"resourceType": "Patient", "id": "p", "identifier": [{"system": "urn:x", "value": "77"}]}
     entries = [
         {"fullUrl": "https://h.example/fhir/Patient/ann", "resource": ann},
         {"fullUrl": uuid, "resource": {"resourceType": "Patient", "birthDate": "1980"}},
         *(
-            {"resource": reading(100 + index, at=f"08:{10 + index}", subject=subject)}
+            {"resource": reading(100 + index, at=f"08:{10 + index}", subject=subject, contained=[inside])}
             for index, subject in enumerate(
                 [
                     {"reference": "Patient/ann"},
                     {"reference": "https://h.example/fhir/Patient/ann/_history/3"},
                     {"reference": "Patient?identifier=urn:x|77"},
                     {"identifier": {"system": "urn:x", "value": "77"}},
+                    {"reference": "#p"},
                     {"reference": uuid},
                     {"reference": "https://other.example/fhir/Patient/ann"},
                     {"reference": "Group/3"},
@@ -312,9 +166,9 @@ def test_several_people_by_every_kind_of_reference(tmp_path: Path) -> None:
     ]
     records = read_fhir(write(tmp_path / "b.json", {"resourceType": "Bundle", "entry": entries}), zone="Europe/Paris")
     assert {record.patient: record.events["value"].tolist() for record in records} == {
-        "fhir-ann": [100.0, 101.0, 102.0, 103.0],
-        f"fhir-{uuid.removeprefix('urn:uuid:')}": [104.0],
-        "fhir-other.example-fhir-Patient-ann": [105.0],
+        "fhir-ann": [100.0, 101.0, 102.0, 103.0, 104.0],
+        f"fhir-{uuid.removeprefix('urn:uuid:')}": [105.0],
+        "fhir-other.example-fhir-Patient-ann": [106.0],
     }
     assert [record.group for record in records] == ["child", "adult", "adult"]
     assert rules(records[0]) == {"no subject": 2, "group by age": 1}
@@ -396,84 +250,3 @@ def test_recognise() -> None:
     assert recognise(json.dumps(reading()) + "\n" + json.dumps(reading()))
     assert recognise('[{"type": "sgv", "sgv": 100}]') is None
     assert recognise('time,glucose\n2024-01-01 00:00,"""resourceType"": ""Bundle"""') is None
-
-
-statuses = st.sampled_from(["final"] * 6 + ["amended", "preliminary", "entered-in-error", "oops"])
-moments = st.integers(0, 1439).map(lambda minute: f"{minute // 60:02d}:{minute % 60:02d}") | st.sampled_from(
-    ["2024-05-02", "2024-05-02T24:10:00Z", "soon", "1901-01-01T00:00:00Z"]
-)
-observations = st.builds(
-    reading,
-    st.integers(40, 400) | st.sampled_from([6.5, "121", True, None, 1e400, -4]),
-    st.sampled_from(["99504-3"] * 4 + ["105272-9", "2339-0", "9059-7", "97507-8", "8867-4"]),
-    st.sampled_from(["mg/dL"] * 4 + ["mmol/L", "g", "", "ounces"]),
-    moments,
-    status=statuses,
-    subject=st.sampled_from([{"reference": "Patient/1"}] * 5 + [{"reference": "Patient/2"}, None]),
-)
-doses = st.builds(
-    given_dose,
-    st.sampled_from([{"text": "Fiasp"}, {"text": "Tresiba"}, {"text": "insulin"}, {"text": "Aspirin"}, coded("A10AB", ATC)]),
-    st.builds(units, st.integers(1, 20) | st.sampled_from([None, "x"]), st.sampled_from(["[iU]", "U", "mL", ""])),
-    status=st.sampled_from(["completed"] * 4 + ["not-done", "in-progress"]),
-    effectiveDateTime=moments.map(lambda at: f"2024-05-02T{at}:00Z" if len(at) == 5 else at),
-)
-others = st.sampled_from([{"resourceType": "Condition"}, {"resourceType": "Device", "id": "d"}, {"resourceType": 7}, "x", None])
-
-
-@MANY
-@given(resources=st.lists(observations | doses | others, max_size=25))
-def test_every_resource_is_an_event_or_has_a_line(tmp_path: Path, resources: list[object]) -> None:
-    sound = [reading(100 + index, at=f"2024-06-0{1 + index}T08:00:00Z") for index in range(9)]
-    path = write(tmp_path / "b.json", json.dumps(bundle(PATIENT, *sound, *resources)).replace("Infinity", "1e400"))
-    try:
-        records = read_fhir(path, zone="Europe/Berlin")
-    except RecordError as error:
-        event(f"refused: {error.problem[:30]}")
-        assert "values have" in error.problem or "no usable row" in error.problem
-        return
-    event("read")
-    kept = Counter(int(origin.rpartition(":")[2]) for record in records for origin in record.events["origin"])
-    dropped = Counter(c.row for record in records for c in record.corrections if c.action == "dropped")
-    about = {
-        row
-        for row, each in enumerate([PATIENT, *sound, *resources], start=1)
-        if isinstance(each, dict) and each.get("resourceType") in ABOUT
-    }
-    every = Counter(range(1, len(resources) + 11))
-    assert kept + dropped + Counter(about) == every
-
-
-junk = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.text(max_size=5)
-    | st.just([])
-    | st.just({})
-    | st.just([[]])
-    | st.just({"a": [0]})
-)
-
-
-@MANY
-@given(data=st.data())
-def test_junk_in_any_place_is_told_or_refused(tmp_path: Path, data: st.DataObject) -> None:
-    content: Any = json.loads(
-        json.dumps(bundle(PATIENT, reading(), given_dose({"text": "Fiasp"}, units(3)), reading(at="09:00")))
-    )
-    node, depth = content, data.draw(st.integers(1, 8))
-    for level in range(depth):
-        keys = list(node) if isinstance(node, dict) else list(range(len(node)))
-        key = data.draw(st.sampled_from(keys))
-        if level == depth - 1 or not isinstance(node[key], dict | list) or not node[key]:
-            node[key] = data.draw(junk)
-            break
-        node = node[key]
-    try:
-        records = read_fhir(write(tmp_path / "b.json", content))
-        event("read")
-        assert sum(len(record.events) for record in records) >= 1
-    except RecordError as error:
-        event("refused")
-        assert "b.json" in str(error)

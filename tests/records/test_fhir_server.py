@@ -9,7 +9,7 @@ import pytest
 from careplan.records.events import RecordError
 from careplan.records.fhir import read_fhir
 from tests.loopback import Asked, Reply, serve
-from tests.records.test_fhir import PATIENT, bundle, given_dose, reading, rules, units
+from tests.records.fhir_build import PATIENT, bundle, given_dose, reading, rules, units
 
 Resource = dict[str, Any]
 TOKEN = "secret-token-0123456789"

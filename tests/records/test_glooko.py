@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from careplan.records import PatientRecord, RecordError, Refused, read
 from careplan.records.glooko_columns import columns_of, table_of
-from careplan.therapies.glucose.declaration import MG_PER_MMOL
+from careplan.records.units import MG_PER_MMOL
 
 QUICK = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 ENGLISH = {

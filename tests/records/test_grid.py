@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from careplan.records import PatientRecord, to_series
 from careplan.records.events import events_frame
 from careplan.series import PatientSeries
-from careplan.therapies.glucose.declaration import GLUCOSE, Regimen
+from careplan.therapies.glucose.declaration import GLUCOSE
 
 FIRST = pd.Timestamp("2024-01-08 00:00", tz="UTC")
 CASES = settings(max_examples=60, deadline=None)
@@ -29,7 +29,7 @@ def known(series: PatientSeries, channel: int) -> list[int]:
 
 
 def test_a_reading_stands_in_the_step_that_holds_it() -> None:
-    series = to_series(record((2, "glucose", 100, 0), (9.9, "glucose", 110, 0), (30, "glucose", 120, 0)))
+    series = to_series(record((2, "glucose", 100, 0), (9.9, "glucose", 110, 0), (30, "glucose", 120, 0)), GLUCOSE)
     assert len(series) == 7
     assert known(series, GLUCOSE_) == [0, 1, 6]  # the gap stays a gap
     assert series.values[[0, 1, 6], GLUCOSE_].tolist() == [100, 110, 120]
@@ -38,39 +38,44 @@ def test_a_reading_stands_in_the_step_that_holds_it() -> None:
 
 
 def test_jitter_across_a_boundary_fills_the_neighbour() -> None:
-    late = to_series(record((0, "glucose", 100, 0), (5.1, "glucose", 110, 0), (9.9, "glucose", 120, 0), (15, "glucose", 130, 0)))
+    late = to_series(
+        record((0, "glucose", 100, 0), (5.1, "glucose", 110, 0), (9.9, "glucose", 120, 0), (15, "glucose", 130, 0)), GLUCOSE
+    )
     assert late.values[:, GLUCOSE_].tolist() == [100, 110, 120, 130]
     early = to_series(
-        record((0, "glucose", 100, 0), (10.1, "glucose", 120, 0), (14.9, "glucose", 130, 0), (15, "glucose", 140, 0))
+        record((0, "glucose", 100, 0), (10.1, "glucose", 120, 0), (14.9, "glucose", 130, 0), (15, "glucose", 140, 0)), GLUCOSE
     )
     assert early.values[:, GLUCOSE_].tolist() == [100, 120, 130, 140]
 
 
 def test_readings_that_share_a_step_are_averaged() -> None:
-    series = to_series(record((0, "glucose", 100, 0), (1, "glucose", 120, 0), (5, "glucose", 130, 0)))
+    series = to_series(record((0, "glucose", 100, 0), (1, "glucose", 120, 0), (5, "glucose", 130, 0)), GLUCOSE)
     assert series.values[:, GLUCOSE_].tolist() == [110, 130]
 
 
 def test_rates_are_averaged_over_the_step() -> None:
-    series = to_series(record((0, "basal", 1.0, 7.5), (7.5, "basal", 3.0, 7.5), (20, "basal", 2.0, 2.0), (25, "basal", 5.0, 5.0)))
+    series = to_series(
+        record((0, "basal", 1.0, 7.5), (7.5, "basal", 3.0, 7.5), (20, "basal", 2.0, 2.0), (25, "basal", 5.0, 5.0)), GLUCOSE
+    )
     assert known(series, BASAL) == [0, 1, 2, 5]  # two of five minutes are not enough
     assert series.values[[0, 1, 2, 5], BASAL].tolist() == [1, 2, 3, 5]
 
 
 def test_a_rate_with_no_end_holds_until_the_next() -> None:
     series = to_series(
-        record((0, "basal", 1.0, np.nan), (60, "basal", 2.0, np.nan), (60, "basal", 3.0, np.nan), (120, "glucose", 90, 0))
+        record((0, "basal", 1.0, np.nan), (60, "basal", 2.0, np.nan), (60, "basal", 3.0, np.nan), (120, "glucose", 90, 0)),
+        GLUCOSE,
     )
     assert series.values[:12, BASAL].tolist() == [1.0] * 12
     assert series.values[12:24, BASAL].tolist() == [3.0] * 12
-    days = to_series(record((0, "basal", 1.0, np.nan), (3 * 1440, "basal", 2.0, np.nan)))
+    days = to_series(record((0, "basal", 1.0, np.nan), (3 * 1440, "basal", 2.0, np.nan)), GLUCOSE)
     assert series.mask[:24, BASAL].all()
     assert known(days, BASAL)[287:289] == [287, 3 * 288]  # for a day at most
 
 
 def test_a_sampled_rate_does_not_bridge_a_gap() -> None:
     samples = [(5.0 * i, "basal", 1.0, np.nan) for i in range(12)] + [(300 + 5.0 * i, "basal", 1.0, np.nan) for i in range(12)]
-    assert known(to_series(record(*samples)), BASAL) == [*range(14), *range(60, 72)]
+    assert known(to_series(record(*samples), GLUCOSE), BASAL) == [*range(14), *range(60, 72)]
 
 
 def test_impulses_are_zero_where_logged_and_unknown_where_not() -> None:
@@ -81,38 +86,32 @@ def test_impulses_are_zero_where_logged_and_unknown_where_not() -> None:
             (3 * 1440, "bolus", 4, 0),
             (3 * 1440 + 60, "bolus", 1, 0),
             (4 * 1440, "glucose", 90, 0),
-        )
+        ),
+        GLUCOSE,
     )
     assert known(series, BOLUS) == [*range(25), *range(3 * 288, 3 * 288 + 13)]
     assert not series.mask[:, CARBS].any()
-    long_acting = to_series(record((0, "long_acting", 20, 0), (30 * 60, "long_acting", 20, 0), (67 * 60, "long_acting", 20, 0)))
+    long_acting = to_series(
+        record((0, "long_acting", 20, 0), (30 * 60, "long_acting", 20, 0), (67 * 60, "long_acting", 20, 0)), GLUCOSE
+    )
     assert known(long_acting, LONG) == [*range(361), 67 * 12]
 
 
 def test_an_extended_bolus_lasts() -> None:
-    series = to_series(record((2.5, "bolus", 6.0, 60.0)))
+    series = to_series(record((2.5, "bolus", 6.0, 60.0)), GLUCOSE)
     assert series.values[:, BOLUS].tolist() == pytest.approx([0.25, *[0.5] * 11, 0.25])
     assert known(series, BOLUS) == list(range(13))
 
 
-def test_a_schedule_stands_in_where_asked() -> None:
-    regimen = Regimen(starts=(0, 360), basal=(0.5, 1.0), carb_ratio=(10, 10), correction_factor=(40, 40))
-    plain = record((0, "glucose", 100, 0), (60, "basal", 2.0, 30), (600, "glucose", 100, 0), zone="Europe/Paris")
-    series = to_series(plain, regimen=regimen)
-    assert series.mask[:, BASAL].all()
-    assert series.values[12:18, BASAL].tolist() == [2.0] * 6
-    assert series.values[[0, 59, 60, 120], BASAL].tolist() == [0.5, 0.5, 1.0, 1.0]  # six in Paris is five in UTC
-
-
 def test_what_has_no_grid() -> None:
     with pytest.raises(ValueError, match="no events"):
-        to_series(record())
+        to_series(record(), GLUCOSE)
     with pytest.raises(ValueError, match="no channel 'ketones'"):
-        to_series(record((0, "ketones", 1, 0)))
+        to_series(record((0, "ketones", 1, 0)), GLUCOSE)
 
 
 def test_the_clock_stays_the_patients() -> None:
-    series = to_series(record((0, "glucose", 100, 0), zone="America/Phoenix"))
+    series = to_series(record((0, "glucose", 100, 0), zone="America/Phoenix"), GLUCOSE)
     assert isinstance(series, PatientSeries)
     assert series.therapy is GLUCOSE
     assert series.minute_of_day().tolist() == [17 * 60]
@@ -129,7 +128,7 @@ amounts = st.tuples(
 @CASES
 @given(st.lists(amounts, min_size=1, max_size=30))
 def test_no_impulse_is_made_or_lost(rows: list[tuple[float, str, float, float]]) -> None:
-    series = to_series(record(*rows))
+    series = to_series(record(*rows), GLUCOSE)
     for channel in ("bolus", "carbs", "long_acting"):
         column = series.values[:, GLUCOSE.index(channel)]
         assert column.sum() == pytest.approx(sum(row[2] for row in rows if row[1] == channel), rel=1e-4, abs=1e-4)
@@ -144,7 +143,7 @@ def test_no_impulse_is_made_or_lost(rows: list[tuple[float, str, float, float]])
 def test_every_jittered_reading_keeps_its_row(gaps: list[float], phase: float) -> None:
     minutes = phase + np.concatenate([[0.0], np.cumsum(gaps)])
     values = 100.0 + np.arange(len(minutes))
-    series = to_series(record(*[(m, "glucose", v, 0.0) for m, v in zip(minutes, values, strict=True)]))
+    series = to_series(record(*[(m, "glucose", v, 0.0) for m, v in zip(minutes, values, strict=True)]), GLUCOSE)
     level = series.values[series.mask[:, GLUCOSE_], GLUCOSE_]
     assert (np.diff(level) > 0).all()  # in order
     shared = len(values) - len(level)
@@ -161,7 +160,7 @@ spans = st.tuples(st.integers(0, 20_000).map(lambda n: n / 10), st.integers(0, 5
 @CASES
 @given(st.lists(spans, min_size=1, max_size=20, unique_by=lambda r: r[0]))
 def test_a_rate_delivers_what_it_says(rows: list[tuple[float, float, float]]) -> None:
-    series = to_series(record(*[(m, "basal", rate, minutes) for m, rate, minutes in rows]))
+    series = to_series(record(*[(m, "basal", rate, minutes) for m, rate, minutes in rows]), GLUCOSE)
     ordered = sorted(rows)
     ends = [min(m + d, following) for (m, _, d), following in zip(ordered, [r[0] for r in ordered[1:]] + [np.inf], strict=True)]
     said = sum(rate * (end - m) / 60 for (m, rate, _), end in zip(ordered, ends, strict=True))
@@ -173,13 +172,13 @@ def test_a_rate_delivers_what_it_says(rows: list[tuple[float, float, float]]) ->
 def test_a_sensor_wins_over_a_finger_stick_near_it() -> None:
     rows = [(0, 100.0, ""), (1, 160.0, "fingerstick"), (5, 105.0, ""), (12, 150.0, "fingerstick low"), (40, 130.0, "fingerstick")]
     frame = events_frame((FIRST + pd.Timedelta(minutes=m), "glucose", value, 0.0, flag, "f:1") for m, value, flag in rows)
-    series = to_series(PatientRecord("p", "UTC", frame))
+    series = to_series(PatientRecord("p", "UTC", frame), GLUCOSE)
     assert known(series, GLUCOSE_) == [0, 1, 8]  # the one at 40 min stands in a gap
     assert series.values[[0, 1, 8], GLUCOSE_].tolist() == [100, 105, 130]
 
 
 def test_finger_sticks_alone_are_the_readings() -> None:
     frame = events_frame((FIRST + pd.Timedelta(hours=h), "glucose", 100.0 + h, 0.0, "fingerstick", "f:1") for h in (0, 5, 11))
-    series = to_series(PatientRecord("p", "UTC", frame))
+    series = to_series(PatientRecord("p", "UTC", frame), GLUCOSE)
     assert known(series, GLUCOSE_) == [0, 60, 132]
     assert series.values[[0, 60, 132], GLUCOSE_].tolist() == [100, 105, 111]

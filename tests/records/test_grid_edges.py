@@ -10,10 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from careplan.records import to_series
-from careplan.records.grid import CHANGE_LOG, LONGEST_HOLD, SILENCE, USUAL_SILENCE, impulses, levels, rates, spread, until
-from careplan.therapies.glucose.declaration import GLUCOSE, Regimen
+from careplan.records.events import events_frame
+from careplan.records.grid import (
+    CHANGE_LOG,
+    LONGEST_HOLD,
+    NEAR_SENSOR,
+    beside_sensor,
+    impulses,
+    levels,
+    rates,
+    spread,
+    until,
+)
+from careplan.therapies.glucose.declaration import GLUCOSE
 from tests.reached import reached, reaches
-from tests.records.test_grid import BASAL, BOLUS, FIRST, GLUCOSE_, known, record
+from tests.records.test_grid import BOLUS, FIRST, GLUCOSE_, known, record
 
 DAY, NAN = 1440.0, np.nan
 
@@ -23,7 +34,9 @@ def array(*values: float) -> np.ndarray:
 
 
 def test_what_is_silence_and_how_long_a_change_holds() -> None:
-    assert (SILENCE, USUAL_SILENCE, CHANGE_LOG, LONGEST_HOLD) == ({"long_acting": 36 * 60.0}, 24 * 60.0, 15.0, 24 * 60.0)
+    silences = {channel.name: channel.silence for channel in GLUCOSE.channels if channel.form == "impulse"}
+    assert silences == {"bolus": 24 * 60.0, "long_acting": 36 * 60.0, "carbs": 24 * 60.0}
+    assert (CHANGE_LOG, LONGEST_HOLD) == (15.0, 24 * 60.0)
 
 
 # When an event ends.
@@ -38,6 +51,8 @@ def test_what_is_silence_and_how_long_a_change_holds() -> None:
         ([0, 60], [90, 90], [60, 150]),  # the next ends it
         ([0, 0, 60], [NAN, NAN, NAN], [0, 60, 120]),  # two at once: the later holds, and how far apart they are is not usual
         ([0], [NAN], [0]),
+        ([0, 0], [NAN, NAN], [0, 0]),
+        ([0, 0.5, 1], [NAN, NAN, NAN], [0.5, 1, 1.5]),
         ([7], [30], [37]),
         # Samples, 5 min apart, hold for 15 min without another; changes, hours apart, for a day.
         ([0, 5, 10, 100], [NAN] * 4, [5, 10, 25, 105]),
@@ -163,18 +178,36 @@ def test_readings_stay_in_order_whatever_their_cadence(gaps: list[float], phase:
     assert seen.sum() >= plain.sum()
 
 
+# A finger stick beside a sensor.
+
+
+@pytest.mark.parametrize(
+    ("stick", "others", "beside"),
+    [(15.0, [0.0, 45.0], True), (-15.0, [0.0, 45.0], True), (16.0, [0.0, 45.0], False), (15.0, [], False)],
+)
+def test_a_finger_stick_within_a_quarter_of_an_hour_of_a_sensor_says_nothing_of_its_own(
+    stick: float, others: list[float], beside: bool
+) -> None:
+    rows = [(FIRST + pd.Timedelta(minutes=20 + m), "glucose", 100.0, 0.0, "", "f:1") for m in others]
+    rows += [(FIRST + pd.Timedelta(minutes=20 + m), "bolus", 1.0, 0.0, "", "f:2") for m in (0.0, 16.0)]
+    rows.append((FIRST + pd.Timedelta(minutes=20 + stick), "glucose", 100.0, 0.0, "fingerstick", "f:3"))
+    events = events_frame(rows).sort_values("time", kind="stable", ignore_index=True)
+    assert beside_sensor(events).tolist() == [bool(flag) and beside for flag in events["flag"].astype(str)]
+    assert pd.Timedelta(minutes=15) == NEAR_SENSOR
+
+
 # The whole of it.
 
 
 def test_a_grid_begins_with_the_first_event_and_ends_with_the_last() -> None:
-    series = to_series(record((7, "glucose", 100, 0), (12, "bolus", 1, 0)))
+    series = to_series(record((7, "glucose", 100, 0), (12, "bolus", 1, 0)), GLUCOSE)
     assert series.start == FIRST + pd.Timedelta(minutes=5) and len(series) == 2
-    assert len(to_series(record((0, "glucose", 100, 0), (4.9, "glucose", 100, 0)))) == 1
-    assert len(to_series(record((0, "glucose", 100, 0), (5, "glucose", 100, 0)))) == 2
-    lasting = to_series(record((0, "bolus", 6, 30), (0, "glucose", 100, 0)))
+    assert len(to_series(record((0, "glucose", 100, 0), (4.9, "glucose", 100, 0)), GLUCOSE)) == 1
+    assert len(to_series(record((0, "glucose", 100, 0), (5, "glucose", 100, 0)), GLUCOSE)) == 2
+    lasting = to_series(record((0, "bolus", 6, 30), (0, "glucose", 100, 0)), GLUCOSE)
     assert len(lasting) == 6 and known(lasting, BOLUS) == [0, 1, 2, 3, 4, 5]
-    assert len(to_series(record((0, "bolus", 6, 31)))) == 7
-    assert len(to_series(record((0, "basal", 1, 12), (2, "glucose", 100, 0)))) == 3
+    assert len(to_series(record((0, "bolus", 6, 31)), GLUCOSE)) == 7
+    assert len(to_series(record((0, "basal", 1, 12), (2, "glucose", 100, 0)), GLUCOSE)) == 3
     assert series.values.dtype == np.float32 and series.mask.shape == series.values.shape
 
 
@@ -182,21 +215,13 @@ def test_long_acting_insulin_may_be_silent_for_longer_than_a_bolus() -> None:
     for name, minutes in (("bolus", DAY), ("carbs", DAY), ("long_acting", 1.5 * DAY)):
         column = GLUCOSE.index(name)
         for more, whole in ((0.0, True), (5.0, False)):
-            series = to_series(record((0, name, 1, 0), (minutes + more, name, 1, 0)))
+            series = to_series(record((0, name, 1, 0), (minutes + more, name, 1, 0)), GLUCOSE)
             assert bool(series.mask[:, column].all()) is whole
 
 
 def test_events_in_any_order_give_the_same_grid() -> None:
     rows = [(0, "basal", 1, NAN), (60, "basal", 2, NAN), (61, "glucose", 100, 0), (3, "glucose", 90, 0)]
-    one, frame = to_series(record(*rows)), record(*rows)
-    other = to_series(replace(frame, events=frame.events.iloc[::-1]))
+    one, frame = to_series(record(*rows), GLUCOSE), record(*rows)
+    other = to_series(replace(frame, events=frame.events.iloc[::-1]), GLUCOSE)
     assert np.array_equal(one.values, other.values) and np.array_equal(one.mask, other.mask)
     assert one.values[[0, 12], GLUCOSE_].tolist() == [90.0, 100.0]
-
-
-def test_a_schedule_is_read_on_the_patients_clock() -> None:
-    regimen = Regimen(starts=(0, 60), basal=(0.5, 1.0), carb_ratio=(10, 10), correction_factor=(40, 40))
-    for zone, first in (("UTC", 0.5), ("Europe/Paris", 1.0)):
-        series = to_series(record((0, "glucose", 100, 0), (120, "glucose", 100, 0), zone=zone), regimen=regimen)
-        assert series.values[:, BASAL].tolist() == [first] * 12 + [1.0] * 13 and series.mask[:, BASAL].all()
-    assert series.zone == "Europe/Paris" and series.patient == "p"

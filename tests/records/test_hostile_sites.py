@@ -14,7 +14,7 @@ from careplan.records.events import RecordError
 from careplan.records.fhir import read_fhir
 from careplan.records.web import Bounds
 from tests.loopback import Asked, Reply, serve
-from tests.records.test_fhir import bundle, reading
+from tests.records.fhir_build import bundle, reading
 from tests.records.test_web import BOMB, GZIP, HOSTILE, endless
 
 TOKEN = "reader-0123456789abcdef"

@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from careplan.records import PatientRecord, RecordError, read_nightscout, to_series
-from careplan.therapies.glucose.declaration import MG_PER_MMOL
+from careplan.records.units import MG_PER_MMOL
+from careplan.therapies.glucose.declaration import GLUCOSE
 
 Document = dict[str, Any]
 PROFILE: Document = {
@@ -114,7 +115,7 @@ def test_doses_and_meals(tmp_path: Path) -> None:
     assert table(record, "long_acting") == [("06:00", 10.0, 0.0)]
     assert record.events.loc[record.events["flag"] == "automatic", "value"].tolist() == [0.5]
     assert rules(record) == {"duplicate": 2, "negative": 1, "no time zone": 1}
-    assert to_series(record).values[:, 2].sum() == pytest.approx(18.5)
+    assert to_series(record, GLUCOSE).values[:, 2].sum() == pytest.approx(18.5)
 
 
 def test_basal_follows_the_profile_on_the_patients_clock(tmp_path: Path) -> None:
@@ -122,9 +123,9 @@ def test_basal_follows_the_profile_on_the_patients_clock(tmp_path: Path) -> None
     assert record.zone == "Europe/Helsinki"
     assert table(record, "basal") == [("00:00", 0.8, 240.0), ("04:00", 1.0, 480.0)]  # six in Helsinki is four in UTC
     assert record.regimen is not None
-    assert record.regimen.basal == (0.8, 1.0)
-    assert record.regimen.correction_factor == pytest.approx((2.5 * MG_PER_MMOL,) * 2)
-    assert record.regimen.target == pytest.approx(6 * MG_PER_MMOL)
+    assert record.regimen.blocks["basal"] == (0.8, 1.0)
+    assert record.regimen.blocks["correction_factor"] == pytest.approx((2.5 * MG_PER_MMOL,) * 2)
+    assert record.regimen.single["target"] == pytest.approx(6 * MG_PER_MMOL)
 
 
 def test_temporary_rates(tmp_path: Path) -> None:
@@ -171,7 +172,7 @@ def test_basal_is_unknown_before_the_profile_and_where_nothing_was_recorded(tmp_
     late = {**PROFILE, "startDate": "2024-01-08T02:00:00.000Z"}
     record = read(tmp_path, [*HOURS, *(sgv(h, 100) for h in range(30, 33))], [], [late])
     assert [clock for clock, _, _ in table(record, "basal")] == ["02:00", "04:00", "06:00"]
-    series = to_series(record)
+    series = to_series(record, GLUCOSE)
     assert series.mask[:, 1].nonzero()[0].tolist() == [*range(24, 144), *range(360, 384)]
 
 
@@ -289,7 +290,7 @@ def test_the_public_example(data: Path) -> None:
     [record] = read_nightscout(data / "device_exports" / "nightscout")
     assert record.events.groupby("channel").size().to_dict() == {"basal": 39, "bolus": 7, "carbs": 7, "glucose": 576}
     assert not record.corrections
-    series = to_series(record)
+    series = to_series(record, GLUCOSE)
     assert series.mask[:, 0].all()
     assert series.values[:, 2].sum() == pytest.approx(19.5)
     assert series.mask[:-1, 1].all()

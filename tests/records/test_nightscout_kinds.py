@@ -12,7 +12,8 @@ from careplan.records import PatientRecord, RecordError, read_nightscout, to_ser
 from careplan.records.nightscout import recognise
 from careplan.records.nightscout_profiles import schedule_of, switch_of
 from careplan.records.nightscout_values import moments
-from careplan.therapies.glucose.declaration import MG_PER_MMOL
+from careplan.records.units import MG_PER_MMOL
+from careplan.therapies.glucose.declaration import GLUCOSE
 
 Document = dict[str, Any]
 DAY = 1_709_596_800_000  # 2024-03-05 00:00 UTC
@@ -124,7 +125,7 @@ def test_a_flat_profile_of_an_old_site(tmp_path: Path) -> None:
     assert table(record, "basal") == [("00:00", 0.8, 360), ("06:00", 1.0, 360), ("12:00", 0.6, 115)]
     assert rules(record) == {"profile without a date": 1}
     assert record.regimen is not None
-    assert record.regimen.basal == (0.8, 1.0, 0.6)
+    assert record.regimen.blocks["basal"] == (0.8, 1.0, 0.6)
 
 
 def test_the_zone_of_a_switch_where_there_is_no_profile(tmp_path: Path) -> None:
@@ -328,7 +329,7 @@ def test_finger_sticks_in_their_own_unit(tmp_path: Path) -> None:
     sticks = record.events[record.events["flag"] == "fingerstick"]["value"].tolist()
     assert sticks == pytest.approx([6.1 * MG_PER_MMOL, 110, 7.2 * MG_PER_MMOL, 130])
     assert rules(record) == {"mmol/L labelled mg/dL": 1, "sensor's reading": 1}
-    assert to_series(record).values[:168, 0].tolist() == [100 + m % 50 for m in range(0, 14 * 60, 5)]  # the sensor's all through
+    assert to_series(record, GLUCOSE).values[:168, 0].tolist() == [100 + m % 50 for m in range(0, 14 * 60, 5)]  # the sensor's all through
 
 
 def test_exercise_and_what_says_nothing(tmp_path: Path) -> None:
@@ -358,9 +359,9 @@ def test_a_profile_switch_shifts_and_scales(tmp_path: Path, shift: object) -> No
     assert [rate_at(record, clock) for clock in ("07:55", "08:00", "12:00", "13:50")] == pytest.approx([1.0, 1.5, 1.5, 1.5])
     assert record.regimen is not None
     assert record.regimen.starts == (0, 120, 480, 840)
-    assert record.regimen.basal == pytest.approx((0.9, 1.2, 1.5, 0.9))
-    assert record.regimen.carb_ratio == pytest.approx((10 / 1.5,) * 4)
-    assert record.regimen.correction_factor == pytest.approx((40 / 1.5,) * 4)
+    assert record.regimen.blocks["basal"] == pytest.approx((0.9, 1.2, 1.5, 0.9))
+    assert record.regimen.blocks["carb_ratio"] == pytest.approx((10 / 1.5,) * 4)
+    assert record.regimen.blocks["correction_factor"] == pytest.approx((40 / 1.5,) * 4)
 
 
 def test_a_switch_by_name_and_impossible_ones(tmp_path: Path) -> None:

@@ -1,22 +1,18 @@
 """A site read straight from its address, on the loopback: in pages, from the last read on, and without trust in the server."""
 
 import json
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pandas as pd
 import pytest
 
 from careplan.records import RecordError, read_nightscout
 from careplan.records.web import Bounds
+from tests.loopback import Asked, Reply, serve
 
 Document = dict[str, Any]
-Answer = tuple[int, dict[str, str], bytes]
 TOKEN = "reader-0123456789abcdef"
 DAY = 1_709_596_800_000  # 2024-03-05 00:00 UTC
 SETTINGS = {"timezone": "UTC", "basal": [{"time": "00:00", "value": 1.0}], "carbratio": 10, "sens": 40}
@@ -32,45 +28,17 @@ SITE: dict[str, list[Document]] = {
 }
 
 
-@contextmanager
-def serving(respond: Callable[[str, dict[str, str], dict[str, str]], Answer]) -> Iterator[str]:
-    """The address of a server on this machine that answers (path, query, headers) with (status, headers, body)."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            parts = urlsplit(self.path)
-            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-            status, headers, body = respond(parts.path, query, dict(self.headers))
-            self.send_response(status)
-            for name, value in {"content-length": str(len(body)), **headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-def nightscout(log: list[tuple[str, dict[str, str]]]) -> Callable[[str, dict[str, str], dict[str, str]], Answer]:
+def nightscout(log: list[tuple[str, dict[str, str]]]) -> Callable[[Asked], Reply]:
     """Answers as a site does: newest first, at most `count`, within the bounds asked for; 401 without the token."""
 
-    def respond(path: str, query: dict[str, str], headers: dict[str, str]) -> Answer:
+    def respond(asked: Asked) -> Reply:
+        path, query = asked.path, {name: values[0] for name, values in asked.query.items()}
         log.append((path, query))
         if query.get("token") != TOKEN:
-            return 401, {}, b"{}"
+            return Reply(401, b"{}")
         collection = path.rpartition("/")[2].removesuffix(".json")
         if collection == "profile":
-            return 200, {}, json.dumps(SITE["profile"]).encode()
+            return Reply(body=json.dumps(SITE["profile"]).encode())
         key = "date" if collection == "entries" else "created_at"
         found = [
             each for each in SITE[collection] if query.get("find[eventType]", each.get("eventType")) == each.get("eventType")
@@ -84,7 +52,7 @@ def nightscout(log: list[tuple[str, dict[str, str]]]) -> Callable[[str, dict[str
                 of = int if key == "date" else str
                 found = [each for each in found if holds(of(each[key]), of(limit))]
         found = sorted(found, key=lambda each: each[key], reverse=True)[: int(query["count"])]
-        return 200, {}, json.dumps(found).encode()
+        return Reply(body=json.dumps(found).encode())
 
     return respond
 
@@ -100,7 +68,7 @@ def test_all_of_a_site_is_what_its_export_holds(tmp_path: Path) -> None:
         (tmp_path / f"{name}.json").write_text(json.dumps(documents))
     [exported] = read_nightscout(tmp_path)
     log: list[tuple[str, dict[str, str]]] = []
-    with serving(nightscout(log)) as address:
+    with serve(nightscout(log)) as address:
         [record] = read_nightscout(address, token=TOKEN)
     pd.testing.assert_frame_equal(record.events.drop(columns="origin"), exported.events.drop(columns="origin"))
     assert sum("entries" in path for path, _ in log) == 3
@@ -111,7 +79,7 @@ def test_all_of_a_site_is_what_its_export_holds(tmp_path: Path) -> None:
 def test_only_what_is_newer_than_the_last_read() -> None:
     since = pd.Timestamp("2024-03-05 06:00", tz="UTC")
     log: list[tuple[str, dict[str, str]]] = []
-    with serving(nightscout(log)) as address:
+    with serve(nightscout(log)) as address:
         [whole] = read_nightscout(address, token=TOKEN)
         log.clear()
         [record] = read_nightscout(address, token=TOKEN, since=since.to_pydatetime())
@@ -130,23 +98,23 @@ def test_only_what_is_newer_than_the_last_read() -> None:
 
 
 def test_the_token_in_an_address() -> None:
-    with serving(nightscout([])) as address:
+    with serve(nightscout([])) as address:
         [record] = read_nightscout(f"{address}/?token={TOKEN}")
     assert record.rows_read == sum(map(len, SITE.values()))
 
 
 def test_a_read_with_nothing_new_is_empty() -> None:
-    with serving(nightscout([])) as address:
+    with serve(nightscout([])) as address:
         [record] = read_nightscout(address, token=TOKEN, since=pd.Timestamp("2024-03-06", tz="UTC").to_pydatetime())
     assert record.events.empty
 
 
 def test_a_redirect_is_not_followed_and_gets_no_token() -> None:
     elsewhere: list[tuple[str, dict[str, str]]] = []
-    with serving(nightscout(elsewhere)) as other:
+    with serve(nightscout(elsewhere)) as other:
         host = other.replace("127.0.0.1", "localhost")
         with (
-            serving(lambda path, query, headers: (302, {"location": f"{host}{path}?token={TOKEN}"}, b"")) as address,
+            serve(lambda asked: Reply(302, headers={"location": f"{host}{asked.path}?token={TOKEN}"})) as address,
             pytest.raises(RecordError, match="moved") as caught,
         ):
             read_nightscout(address, token=TOKEN)
@@ -157,7 +125,7 @@ def test_a_redirect_is_not_followed_and_gets_no_token() -> None:
 def test_an_answer_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("careplan.records.nightscout_api.BOUNDS", Bounds(size=10_000))
     with (
-        serving(lambda path, query, headers: (200, {}, b"[" + b"1," * 20_000 + b"1]")) as address,
+        serve(lambda asked: Reply(body=b"[" + b"1," * 20_000 + b"1]")) as address,
         pytest.raises(RecordError, match="sends more than"),
     ):
         read_nightscout(address)

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from careplan.records import PatientRecord, RecordError, read_t1d_uom, to_series
-from careplan.therapies.glucose.declaration import MG_PER_MMOL
+from careplan.records.units import MG_PER_MMOL
+from careplan.therapies.glucose.declaration import GLUCOSE
 
 
 def write(folder: Path, name: str, text: str, encoding: str = "utf-8") -> None:
@@ -161,7 +162,7 @@ def test_the_real_people(data: Path) -> None:
         assert record.events["time"].dt.year.isin([2023, 2024]).all()
         dropped = Counter(c.action for c in record.corrections)["dropped"]
         assert record.rows_read == len(record.events) + dropped
-        series = to_series(record)
+        series = to_series(record, GLUCOSE)
         for channel in ("bolus", "carbs", "long_acting"):
             total = series.values[:, series.therapy.index(channel)].sum()
             assert total == pytest.approx(events(record, channel)["value"].sum(), rel=1e-5)

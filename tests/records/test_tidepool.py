@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from careplan.records import PatientRecord, RecordError, read
-from careplan.therapies.glucose.declaration import MG_PER_MMOL
+from careplan.records.units import MG_PER_MMOL
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 COMMON = {"timezoneOffset": 60, "uploadId": "u", "deviceId": "d"}
@@ -171,9 +171,9 @@ def test_settings_become_a_regimen(tmp_path: Path) -> None:
     )
     [record] = read(written(tmp_path, settings, doc(0, type="cbg", units="mmol/L", value=6)))
     found = record.regimen
-    assert found is not None and found.starts == (0, 360, 720) and found.basal == (0.8, 1.0, 1.0)
-    assert found.correction_factor == pytest.approx([2.5 * MG_PER_MMOL, 2.5 * MG_PER_MMOL, 3 * MG_PER_MMOL])
-    assert found.target == pytest.approx(6 * MG_PER_MMOL)
+    assert found is not None and found.starts == (0, 360, 720) and found.blocks["basal"] == (0.8, 1.0, 1.0)
+    assert found.blocks["correction_factor"] == pytest.approx([2.5 * MG_PER_MMOL, 2.5 * MG_PER_MMOL, 3 * MG_PER_MMOL])
+    assert found.single["target"] == pytest.approx(6 * MG_PER_MMOL)
 
 
 def test_a_document_a_line_and_a_wrapped_list(tmp_path: Path) -> None:
@@ -236,7 +236,8 @@ def test_the_workbook_says_the_same(tmp_path: Path) -> None:
     assert events(record, "carbs") == [(24, 0, ""), (33, 0, "")]
     assert events(record, "activity") == [(7.0, 40, "")]
     assert record.regimen is not None
-    assert (record.regimen.starts, record.regimen.basal, record.regimen.correction_factor) == ((0, 360), (0.8, 1.0), (50, 50))
+    assert record.regimen.starts == (0, 360)
+    assert (record.regimen.blocks["basal"], record.regimen.blocks["correction_factor"]) == ((0.8, 1.0), (50, 50))
 
 
 numbers = st.none() | st.sampled_from([0, 1.5, -2, 1e12, "3", "x", True]) | st.floats(0, 50, allow_nan=False)

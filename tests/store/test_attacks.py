@@ -29,12 +29,12 @@ from sqlalchemy import (
 from careplan.clinic.records import store_records
 from careplan.clinic.reviews import save_draft, sign_review
 from careplan.clinic.suggestions import save_suggestion
-from careplan.clinic.views import Decision
 from careplan.settings import Settings
 from careplan.store import Database, Finding, StoreError, append, open_database, verify
 from careplan.store.audit import digest
 from careplan.store.schema import BATCHED, AuditEntry, Base, Personalisation, table_of
 from careplan.store.seals import TRAIL, batched, covered, read_rows, seal
+from careplan.suggestion import Decision
 
 from ..clinic.build import line, record, suggestion
 from ..kept import DR_ADA, actor

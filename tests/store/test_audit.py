@@ -107,7 +107,7 @@ def test_what_was_proposed_prescribed_and_signed_is_never_edited(db: Database, t
 def signed(db: Database) -> None:
     with db.write() as session:
         append(session, actor(), "patient added", rows=[patient()])
-        regimen = RegimenVersion(patient="p", valid_from=NOW, created=NOW, source="stated", body={})
+        regimen = RegimenVersion(patient="p", therapy="glucose", valid_from=NOW, created=NOW, source="stated", body={})
         proposal = Suggestion(patient="p", kind="regimen", created=NOW, payload={}, provenance={})
         review = Review(patient="p", reviewer="dr", signed=NOW, meaning="yes", decisions=[], identity=None)
         append(session, actor(), "regimen added", rows=[number(session, regimen)])

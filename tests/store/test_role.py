@@ -9,9 +9,9 @@ from sqlalchemy.exc import DatabaseError
 from careplan.clinic.records import store_records
 from careplan.clinic.reviews import load_draft, save_draft, sign_review
 from careplan.clinic.suggestions import save_suggestion
-from careplan.clinic.views import Decision
 from careplan.store import Database, StoreError, open_database
 from careplan.store.grants import grant
+from careplan.suggestion import Decision
 
 from ..clinic.build import line, record, suggestion
 from ..kept import DR_ADA, verified

@@ -38,6 +38,7 @@ WRITTEN = (
 
 def test_the_hash_of_an_entry_is_of_its_canonical_json() -> None:
     assert digest(AuditEntry(**ENTRY)) == hashlib.sha256(WRITTEN.encode()).hexdigest()
+    assert GENESIS == 64 * "0"
     local = NOW.astimezone(datetime.strptime("+0500", "%z").tzinfo)
     assert digest(AuditEntry(**ENTRY | {"time": local})) == digest(AuditEntry(**ENTRY)), "the same moment on another clock"
     plainer = {"action": "did", "actor": "dr", "detail": {}, "id": 1, "patient": None, "previous": GENESIS}

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from careplan.clinic.errors import ClinicError
-from careplan.clinic.world import open_world
 from careplan.studies.bodies import evaluate_effects, families_of
+from careplan.therapies.glucose.world import open_world
 from cohorts.families import FAMILIES
 
 

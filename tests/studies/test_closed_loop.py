@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from careplan.clinic.world import World, open_world
 from careplan.studies.closed_loop import Planner
 from careplan.therapies.glucose.declaration import LIMITS
+from careplan.therapies.glucose.world import open_world
+from careplan.world.loaded import World
 from careplan.world.model import WorldModel
 from cohorts.policies import Behaviour
 from cohorts.population import Population, join, sample_population

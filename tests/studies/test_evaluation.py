@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from careplan.clinic.errors import ClinicError
-from careplan.clinic.world import World, open_world
 from careplan.records.grid import to_series
 from careplan.series import PatientSeries
 from careplan.studies.evaluation import as_recorded, evaluate_forecasts
 from careplan.therapies.glucose.declaration import GLUCOSE
+from careplan.therapies.glucose.world import open_world
+from careplan.world.loaded import World
 from tests.clinic.build import record
 
 DAY = 288

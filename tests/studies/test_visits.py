@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 
 from careplan.clinic.errors import ClinicError
-from careplan.clinic.world import World, open_world
 from careplan.studies import visits as clinic
 from careplan.studies import visits_judged as visits
 from careplan.studies.visits import AUTOTUNE, NAME, TITRATION, UNCHANGED, evaluate_visits, planned
+from careplan.therapies.glucose.world import open_world
+from careplan.world.loaded import World
 from tests.clinic.build import line, suggestion
 
 

@@ -1,26 +1,29 @@
-"""What may be decided of a suggestion's lines. Pure: the same rules for a draft, a signature and an export."""
+"""What a person may decide of a suggestion's lines: what lows hold against more insulin, and what the guard says. Pure."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from careplan.clinic.views import Decision, Line, Meaning, Setting
 from careplan.planning.safety import RegimenLine, guard_line
+from careplan.practice import Judged
+from careplan.suggestion import Line, Suggestion
 from careplan.therapies.glucose.declaration import DAY, LIMITS, LINE_LIMITS, Group, Regimen
 from careplan.therapy import LineLimits
+
+Setting = Literal["basal", "carb_ratio", "correction_factor", "long_acting", "bolus", "temp_basal"]
 
 # Consensus targets for adults (% of readings); any breach forbids more insulin in that part of the day.
 BELOW_70_TARGET, BELOW_54_TARGET = 4.0, 1.0
 DANGER = 2.0  # times either target: settings are so strong that they may be cut by more at once
-TYPED_REASON = 10  # characters at least, where a value is beyond its recommended range
 
 PRESCRIBED: Mapping[str, LineLimits] = {str(setting): limits for setting, limits in LINE_LIMITS.items()}
 
 # Whether a larger value means more insulin (1) or less (-1).
-INSULIN: Mapping[Setting, int] = {
+INSULIN: Mapping[str, int] = {
     "basal": 1,
     "long_acting": 1,
     "bolus": 1,
@@ -80,37 +83,46 @@ def raises_insulin(line: Line, value: float) -> bool:
     return (value - line.current) * INSULIN[line.setting] > 1e-9
 
 
-def draft_problems(lines: Sequence[Line], decisions: Sequence[Decision]) -> list[str]:
-    """What no draft may hold: a line decided twice, or a line that the suggestion has not."""
-    keys = [decision.key for decision in decisions]
-    known = {line.key for line in lines}
-    problems = [f"{key}: decided twice" for key in sorted({key for key in keys if keys.count(key) > 1})]
-    return problems + [f"{key}: the suggestion has no such line" for key in keys if key not in known]
+def judge(
+    suggestion: Suggestion, readings: pd.DataFrame, group: str, regimen: Regimen | None
+) -> Callable[[Line, float], Judged]:
+    """What the rules say of a value of a line, given the recent readings: `time` on the patient's clock, `value` in mg/dL."""
+
+    def judged_of(line: Line, value: float) -> Judged:
+        return judged(line, value, *held_against(suggestion, line, readings), allowed(line, cast(Group, group), regimen))
+
+    return judged_of
 
 
-def problems(
-    lines: Sequence[Line],
-    decisions: Sequence[Decision],
-    exposed: Callable[[Line], Exposure],
-    against: Callable[[Line], Exposure] | None = None,
-    bounds: Callable[[Line], tuple[float, float]] | None = None,
-) -> list[str]:
-    """Why these decisions cannot be signed, a sentence each; empty when they can.
+def held_against(suggestion: Suggestion, line: Line, readings: pd.DataFrame) -> tuple[Exposure, Exposure]:
+    """The lows in a line's part of the day, and the graver of those and the whole day's (`exposure_at`); the whole day for doses
+    and long-acting insulin."""
+    local = readings["time"].dt
+    minute = (local.hour * 60 + local.minute).to_numpy(dtype=np.float64)
+    glucose = readings["value"].to_numpy(dtype=np.float64)
+    all_day = suggestion.kind == "doses" or line.setting == "long_acting"
+    start, end = (0, DAY) if all_day else (line.start, line.end)
+    return exposure(glucose, minute, start, end), exposure_at(glucose, minute, start, end)
 
-    exposed: the hypoglycaemia in a line's part of the day, which forbids more insulin there. against: what less insulin is meant
-    against, and so how much less is allowed at once (`exposed` where None). bounds: what the therapy allows this patient now
-    (`allowed`), whatever limits a line states; the narrowest of any group where None.
-    """
-    bounds = bounds or (lambda line: allowed(line, "child", None))
-    found = draft_problems(lines, decisions)
-    by_key = {decision.key: decision for decision in decisions}
-    for line in lines:
-        decision = by_key.get(line.key)
-        if decision is None:
-            found.append(f"{line.key}: not decided")
-        else:
-            found += _line_problems(line, decision, exposed, against or exposed, bounds(line))
-    return found
+
+def judged(
+    line: Line, value: float, exposed: Exposure, against: Exposure, bounds: tuple[float, float] | None = None
+) -> Judged:
+    """What the rules say of a value of a line. exposed: the lows that forbid more insulin; against: what less insulin is meant
+    against, and so how much less is allowed at once. bounds: what the therapy allows this patient now (`allowed`), whatever limits
+    a line states; the narrowest of any group where None."""
+    lowest, highest = bounds or allowed(line, "child", None)
+    breach = exposed.breach if raises_insulin(line, value) else None
+    limits = PRESCRIBED.get(line.setting)
+    if limits is None:  # a dose was searched for these hours, within their own risk budget
+        caution = f"{breach}: more insulin" if breach else None
+        return Judged(lowest=lowest, highest=highest, caution=caution)
+    return Judged(
+        lowest=lowest,
+        highest=highest,
+        guarded=tuple(_guarded(line, value, against)),
+        forbidden=f"more insulin is not allowed here: {breach}" if breach else None,
+    )
 
 
 def allowed(line: Line, group: Group, regimen: Regimen | None) -> tuple[float, float]:
@@ -125,51 +137,9 @@ def allowed(line: Line, group: Group, regimen: Regimen | None) -> tuple[float, f
     return 0.0, min(doses.max_rate_ratio, doses.max_rate / fastest if fastest > 0 else doses.max_rate_ratio)
 
 
-def meaning_of(lines: Sequence[Line], decisions: Sequence[Decision]) -> Meaning:
-    """What a signature on these decisions means."""
-    verdicts = {decision.key: decision.verdict for decision in decisions}
-    kept = [verdicts[line.key] for line in lines if verdicts.get(line.key, "reject") != "reject"]
-    if not kept:
-        return "prescribe no change"
-    return "prescribe as proposed" if kept == ["accept"] * len(lines) else "prescribe with changes"
-
-
-def _line_problems(
-    line: Line,
-    decision: Decision,
-    exposed: Callable[[Line], Exposure],
-    against: Callable[[Line], Exposure],
-    bounds: tuple[float, float],
-) -> list[str]:
-    key, value, reason = line.key, decision.value, decision.reason.strip()
-    if decision.verdict == "reject":
-        found = [] if reason else [f"{key}: a rejection needs a reason"]
-        return found if _same(value, line.current) else [*found, f"{key}: a rejected line keeps {line.current:g} {line.unit}"]
-    if not math.isfinite(value):
-        return [f"{key}: {value} is not a number"]
-
-    found = []
-    if decision.verdict == "accept" and not _same(value, line.proposed):
-        found.append(f"{key}: an accepted line is {line.proposed:g} {line.unit}, not {value:g}; edit it instead")
-    if decision.verdict == "edit" and not reason:
-        found.append(f"{key}: an edit needs a reason")
-    low, high = max(line.absolute_low, bounds[0]), min(line.absolute_high, bounds[1])
-    if not low <= value <= high:
-        return [*found, f"{key}: {value:g} {line.unit} is beyond the absolute limits {low:g} to {high:g}, which nobody can sign"]
-    guarded = _guarded(line, value, against(line))
-    unusual = [] if line.lowest <= value <= line.highest else [f"beyond the recommended {line.lowest:g} to {line.highest:g}"]
-    if decision.verdict == "accept" and guarded:
-        found.append(f"{key}: the proposal is {'; '.join(guarded)}: edit or reject it")
-    elif (unusual or guarded) and len(reason) < TYPED_REASON:
-        told = "; ".join(unusual + guarded)
-        found.append(f"{key}: {value:g} {line.unit} is {told}: type a reason of at least {TYPED_REASON} characters")
-    if raises_insulin(line, value) and (breach := exposed(line).breach):
-        # A setting acts for weeks; a dose was searched for these hours, within their own risk budget.
-        if line.setting in PRESCRIBED:
-            found.append(f"{key}: more insulin is not allowed here: {breach}")
-        elif len(reason) < TYPED_REASON:
-            found.append(f"{key}: {breach}: more insulin needs a reason of at least {TYPED_REASON} characters")
-    return found
+def caution(suggestion: Suggestion, readings: pd.DataFrame) -> str | None:
+    """Which target for lows the recent readings miss, beside doses that are suggested."""
+    return exposure(readings["value"].to_numpy(dtype=np.float64), np.zeros(len(readings))).breach if suggestion.lines else None
 
 
 def _guarded(line: Line, value: float, exposed: Exposure) -> list[str]:
@@ -189,7 +159,3 @@ def _guarded(line: Line, value: float, exposed: Exposure) -> list[str]:
         danger=breach and exposed.danger,
     )
     return [reason.removeprefix(f"it: {value:g} ") for reason in guard_line(again, value).reasons]
-
-
-def _same(value: float, other: float) -> bool:
-    return math.isclose(value, other, rel_tol=1e-6, abs_tol=1e-9)

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from careplan.therapy import Channel, Cost, Limits, LineLimits, Pool, Therapy
+from careplan.records.channels import DEVICE_CHANNELS
+from careplan.therapy import Cost, Hazard, Limits, LineLimits, Pool, Therapy
 
-MG_PER_MMOL = 18.01559  # mg/dL in one mmol/L of glucose
 STEP = 5.0  # minutes
 
 Delivery = Literal["pump", "pen"]
@@ -37,14 +37,7 @@ def harm(glucose: Tensor) -> Tensor:
 
 GLUCOSE = Therapy(
     name="glucose",
-    channels=(
-        Channel(name="glucose", unit="mg/dL", role="observation", form="level", low=20, high=600, center=140, scale=60),
-        Channel(name="basal", unit="U/h", role="action", form="rate", low=0, high=35, scale=1.0, direction=-1),
-        Channel(name="bolus", unit="U", role="action", form="impulse", low=0, high=60, scale=2.0, direction=-1),
-        Channel(name="long_acting", unit="U", role="action", form="impulse", low=0, high=150, scale=20.0, direction=-1),
-        Channel(name="carbs", unit="g", role="disturbance", form="impulse", low=0, high=400, scale=20.0, direction=1),
-        Channel(name="activity", unit="MET", role="disturbance", form="rate", low=0, high=25, center=1.0, scale=3.0),
-    ),
+    channels=DEVICE_CHANNELS,
     regulated="glucose",
     pools=(
         # Rapid analogues peak 75-90 min after a dose; U100 glargine acts for about a day; a mixed meal peaks near 40 min.
@@ -61,6 +54,11 @@ GLUCOSE = Therapy(
         Cost(name="below_54", below=54.0, budget=0.01),  # consensus: <1 % of time below 54 mg/dL
     ),
     step=STEP,
+    hazards=(
+        Hazard(name="low", side=-1, level=70.0, within=120.0),
+        Hazard(name="high", side=1, level=250.0, within=120.0),
+    ),
+    slowest=15.0,  # continuous sensors; who reads less often reads fingers, and most of the day is unseen
 )
 
 # AndroidAPS maximum bolus and insulin on board by group (U); oref0 rate caps. See docs/reference/clinical.md.
@@ -83,10 +81,6 @@ LINE_LIMITS: dict[Setting, LineLimits] = {
 HOLDS: dict[Literal["regimen", "doses"], timedelta] = {"regimen": timedelta(days=14), "doses": timedelta(minutes=30)}
 
 DAY = 24 * 60
-Hazard = Literal["low", "high"]
-# The risks that are told: of a reading below (-1) or above (1) a level, mg/dL, within so many minutes.
-HAZARDS: dict[Hazard, tuple[int, float]] = {"low": (-1, 70.0), "high": (1, 250.0)}
-WITHIN = 120
 BLOCKS: tuple[int, ...] = (0, 6 * 60, 11 * 60, 17 * 60)  # night, morning, midday, evening: minutes after midnight
 
 

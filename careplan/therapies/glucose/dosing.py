@@ -2,55 +2,33 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import cast
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from careplan.clinic.errors import ClinicError
-from careplan.clinic.forecasts import row_at
-from careplan.clinic.recordings import Recording, question, read_recording
-from careplan.clinic.suggestions import save_suggestions
-from careplan.clinic.views import Line, Option, Path, Suggestion, Why
-from careplan.clinic.world import World, people_of, reasons_to_abstain
+from careplan.errors import AskError
 from careplan.planning.actions import carried, remaining
 from careplan.planning.planner import OPTIONS, DosePlans
 from careplan.planning.safety import DoseContext
+from careplan.recording import Recording, question, row_at
 from careplan.series import PatientSeries, Window, windows
 from careplan.stages import stage
-from careplan.store import Database
+from careplan.suggestion import Line, Option, Path, Suggestion, Why
 from careplan.therapies.glucose.decisions import exposure
-from careplan.therapies.glucose.declaration import DAY, GLUCOSE, LIMITS, Regimen
+from careplan.therapies.glucose.declaration import DAY, GLUCOSE, LIMITS, Group, Regimen
 from careplan.therapies.glucose.dose_search import DECISION, HORIZON, INCREMENT, PARTICLES, Ahead, search_doses
 from careplan.therapies.glucose.evidence import alike
 from careplan.therapies.glucose.explain import Compared, explain, interval, shares
-from careplan.therapies.glucose.what_if import apply, parse
 from careplan.therapy import Limits, Mandate
+from careplan.what_if import apply, parse
+from careplan.world.loaded import World, reasons_to_abstain
 from careplan.world.personalise import Personalisation
 
 ON_BOARD = 72  # rows of history whose doses may still act
 SILENT = 288  # rows after the last logged dose in which silence means none was given
-
-
-def suggest_doses(
-    db: Database,
-    patients: Sequence[str],
-    world: World,
-    *,
-    at: pd.Timestamp | None = None,
-    announced: Sequence[str] = (),
-    seed: int = 0,
-    limits: Mapping[str, Limits] | None = None,
-) -> list[Suggestion]:
-    """The doses of the next hours for each patient from `at` (default: after the last reading), searched in one batch, stored.
-
-    announced: meals and activity to come, such as "carbs 60 at 12:30". limits: by patient; the group's where absent.
-    """
-    recordings = [read_recording(db, patient) for patient in patients]
-    known = people_of(db, recordings, world)
-    people = [known[patient] for patient in patients]
-    return save_suggestions(db, doses_of(world, recordings, people, at=at, announced=announced, seed=seed, limits=limits))
 
 
 def doses_of(
@@ -64,11 +42,15 @@ def doses_of(
     limits: Mapping[str, Limits] | None = None,
     simulations: int | None = None,
 ) -> list[Suggestion]:
-    """What `suggest_doses` stores. simulations: as `plan_doses`."""
+    """The doses of the next hours for each patient from `at` on (default: after the last reading), searched in one batch.
+
+    announced: meals and activity to come, such as "carbs 60 at 12:30". limits: by patient; the group's where absent.
+    simulations: as `plan_doses`.
+    """
     series, regimens = [recording.series for recording in recordings], [recording.regimen for recording in recordings]
     rows = [_last_row(each) if at is None else row_at(each, at) for each in series]
     planned = [_future(each.series, row, each.regimen, announced) for each, row in zip(recordings, rows, strict=True)]
-    bounds = [(limits or {}).get(recording.patient) or LIMITS[recording.group] for recording in recordings]
+    bounds = [(limits or {}).get(recording.patient) or LIMITS[cast(Group, recording.group)] for recording in recordings]
     gates = [reasons_to_abstain(world, each, person, row=row) for each, person, row in zip(series, people, rows, strict=True)]
     mandates = [recording.mandate or GLUCOSE.mandate for recording in recordings]
     with stage("search"):
@@ -142,7 +124,7 @@ def _future(series: PatientSeries, row: int, regimen: Regimen | None, announced:
         mask[:, GLUCOSE.index("basal")] = True
     edits = [parse(text, therapy=GLUCOSE, at=moment, zone=series.zone, rows=rows) for text in announced]
     if any(GLUCOSE.channel(edit.channel).role == "action" for edit in edits):
-        raise ClinicError(
+        raise AskError(
             "what is announced to a plan is what the patient will do: meals and activity; doses are what it searches"
         )
     return apply(edits, values, mask, GLUCOSE)
@@ -238,6 +220,7 @@ def _suggestion(
         options=options,
         limits_bound=(*plans.bound[index], *(f"budget {name}" for name in plans.pruned[index])),
         banners=(),
+        therapy=GLUCOSE.name,
         provenance=provenance,
         why=None if abstained else _why(world, plans, index, recording, row, person, announced),
     )

@@ -6,11 +6,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from careplan.clinic.views import Line, Moment, Part, Pattern, Seen, Side
-from careplan.series import PatientSeries
+from careplan.series import PatientSeries, cadence
+from careplan.suggestion import Line, Moment, Part, Pattern, Seen, Side
 from careplan.therapies.glucose.decisions import raises_insulin
 from careplan.therapies.glucose.declaration import DAY
-from careplan.therapies.glucose.metrics import cadence
 
 SIDES: Mapping[str, Side] = {"below_54": "low", "below_70": "low", "above_180": "high", "above_250": "high"}
 LEAST = 0.05  # of all that moved the score: what moved it less has no days named
@@ -121,8 +120,10 @@ def _moment(series: PatientSeries, glucose: NDArray[np.float32], row: int) -> Mo
         date=f"{local:%Y-%m-%d}",
         minute=local.hour * 60 + local.minute,
         level=float(recent.iloc[-1]),
-        bolus=round(float(np.nansum(series.column("bolus")[hour])), 3),
-        carbs=round(float(np.nansum(series.column("carbs")[hour])), 1),
+        given={
+            "bolus": round(float(np.nansum(series.column("bolus")[hour])), 3),
+            "carbs": round(float(np.nansum(series.column("carbs")[hour])), 1),
+        },
         lowest=float(np.nanmin(after)),
         highest=float(np.nanmax(after)),
     )

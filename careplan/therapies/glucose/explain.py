@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from careplan.clinic.views import Interval, Moment, Part, Pattern, Sureness, Why
 from careplan.planning.account import Account
+from careplan.suggestion import Interval, Moment, Part, Pattern, Sureness, Why
 from careplan.therapies.glucose.declaration import BEST, harm
 
 PROPOSED, RUNNER_UP, NO_CHANGE = range(3)  # places of the options

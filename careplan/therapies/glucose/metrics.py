@@ -11,11 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from careplan.series import PatientSeries
+from careplan.series import PatientSeries, cadence
 
 DAY = 24 * 60
 SUFFICIENT_DAYS, SUFFICIENT_ACTIVE = 14.0, 70.0
-SENSOR = 15.0  # minutes between readings of the slowest sensor: who reads less often reads fingers, and most of the day is unseen
 EVENT_MINUTES, PROLONGED_MINUTES = 15.0, 120.0
 
 Array = NDArray[np.float64]
@@ -119,12 +118,6 @@ def sufficient(metrics: Metrics, days: float) -> bool:
 def gri_zone(gri: float) -> str:
     """A to E: up to 20, 40, 60, 80 and above."""
     return "ABCDE"[min(4, max(0, math.ceil(gri / 20.0) - 1))]
-
-
-def cadence(series: PatientSeries) -> float:
-    """Minutes between readings, as is usual in the series: the median over neighbours; the grid's step where too few."""
-    known = np.flatnonzero(series.mask[:, series.therapy.index(series.therapy.regulated)])
-    return float(np.median(np.diff(known))) * series.therapy.step if len(known) > 1 else series.therapy.step
 
 
 def expected_readings(series: PatientSeries) -> float:

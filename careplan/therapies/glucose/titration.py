@@ -1,6 +1,6 @@
 """Regimen suggestions: search over settings on the patient's own days, under caps, budgets and the abstention gate."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -8,24 +8,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from careplan.clinic.recordings import Recording, question, read_recording
-from careplan.clinic.suggestions import save_suggestion
-from careplan.clinic.views import Line, Option, Path, Setting, Suggestion, Why
-from careplan.clinic.world import World, people_of, reasons_to_abstain
 from careplan.planning.planner import OPTIONS
 from careplan.planning.regimen import RegimenPlans, plan_regimen
 from careplan.planning.safety import RegimenLine
+from careplan.recording import Recording, question
 from careplan.series import PatientSeries
 from careplan.stages import stage
-from careplan.store import Database
+from careplan.suggestion import Line, Option, Path, Suggestion, Why
 from careplan.therapies.glucose.days import SETTINGS, Days, recent_days
-from careplan.therapies.glucose.decisions import BELOW_54_TARGET, BELOW_70_TARGET, INSULIN, Exposure, exposure, exposure_at
+from careplan.therapies.glucose.decisions import (
+    BELOW_54_TARGET,
+    BELOW_70_TARGET,
+    INSULIN,
+    Exposure,
+    Setting,
+    exposure,
+    exposure_at,
+)
 from careplan.therapies.glucose.declaration import DAY, GLUCOSE, LINE_LIMITS, Regimen
 from careplan.therapies.glucose.evidence import addressed, pattern
 from careplan.therapies.glucose.explain import Compared, explain, interval, shares
 from careplan.therapies.glucose.metrics import glucose_metrics
 from careplan.therapies.glucose.words import clock, signed
 from careplan.therapy import Mandate
+from careplan.world.loaded import World, reasons_to_abstain
 from careplan.world.personalise import Personalisation
 
 INCREMENT: dict[Setting, float] = {"basal": 0.025, "carb_ratio": 0.5, "correction_factor": 1.0, "long_acting": 0.5}
@@ -43,22 +49,8 @@ RAISED = 20.0  # mg/dL by which doses aim higher where the regimen itself is pre
 DRAWS = 200  # bootstrap draws over days for the outcome intervals
 
 
-def plan_regimens(
-    db: Database, patients: Sequence[str], world: World, *, seed: int = 0, progress: Callable[[int, int, str], None] | None = None
-) -> list[Suggestion]:
-    """One regimen suggestion a patient, stored: lines to change, no change, or why it abstains."""
-    made = []
-    recordings = [read_recording(db, patient) for patient in patients]
-    known = people_of(db, recordings, world)
-    for index, recording in enumerate(recordings):
-        made.append(save_suggestion(db, regimen_of(world, recording, known[recording.patient], seed=seed)))
-        if progress is not None:
-            progress(index + 1, len(patients), recording.patient)
-    return made
-
-
 def regimen_of(world: World, recording: Recording, person: Personalisation, *, seed: int = 0) -> Suggestion:
-    """What `plan_regimens` stores of one patient."""
+    """One regimen suggestion: lines to change, no change, or why it abstains."""
     provenance = world.provenance(seed, recording.data, asked=question("regimen", recording.prescribed))
     return suggest_regimen(world, recording.series, person, recording.regimen, provenance, seed=seed)
 
@@ -361,6 +353,7 @@ def _suggestion(
         options=options,
         limits_bound=limits_bound,
         banners=banners,
+        therapy=GLUCOSE.name,
         provenance=provenance,
         mandate=mandate,
         why=why,

@@ -6,9 +6,10 @@ from datetime import date
 from itertools import groupby
 from typing import NamedTuple
 
-from careplan.clinic.views import Interval, Kind, Line, Moment, Part, Pattern, Suggestion
+from careplan.records.units import MG_PER_MMOL
+from careplan.suggestion import Interval, Kind, Line, Moment, Part, Pattern, Suggestion
 from careplan.therapies.glucose.decisions import raises_insulin
-from careplan.therapies.glucose.declaration import DAY, MG_PER_MMOL
+from careplan.therapies.glucose.declaration import DAY
 from careplan.therapies.glucose.evidence import LEAST, SIDES
 
 MINUS = "\N{MINUS SIGN}"
@@ -262,7 +263,7 @@ def like_now(suggestion: Suggestion) -> str:
         return "no past moment was like this one"
     low, high = sum(one.lowest < 70 for one in found), sum(one.highest > 180 for one in found)
     which = "the one past moment" if len(found) == 1 else f"the {len(found)} past moments"
-    given = sorted({min(one.bolus for one in found), max(one.bolus for one in found)})
+    given = sorted({min(one.given["bolus"] for one in found), max(one.given["bolus"] for one in found)})
     proposed = round(sum(line.proposed for line in suggestion.lines if line.setting == "bolus" and line.start < 60), 3)
     more = ", more than at any of them" if proposed > given[-1] else ""
     then = " to ".join(f"{units:g}" for units in given)
@@ -273,7 +274,8 @@ def like_now(suggestion: Suggestion) -> str:
 
 
 def moment(one: Moment, unit: Unit) -> str:
-    given = " and ".join(filter(None, (f"{one.bolus:g} U" if one.bolus else "", f"{one.carbs:g} g" if one.carbs else "")))
+    bolus, carbs = one.given["bolus"], one.given["carbs"]
+    given = " and ".join(filter(None, (f"{bolus:g} U" if bolus else "", f"{carbs:g} g" if carbs else "")))
     return (
         f"{dates([one.date])} {clock(one.minute)} at {unit.text(one.level)}: {given or 'nothing'} within the hour, "
         f"then {unit.text(one.lowest)} to {unit.text(one.highest)}"

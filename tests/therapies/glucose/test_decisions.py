@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from careplan.clinic.views import Decision, Line
+from careplan.clinic.decisions import TYPED_REASON, draft_problems, meaning_of
+from careplan.clinic.decisions import problems as all_problems
+from careplan.suggestion import Decision, Line
 from careplan.therapies.glucose import decisions
-from careplan.therapies.glucose.decisions import DANGER, INSULIN, TYPED_REASON, Exposure, draft_problems, exposure, exposure_at
-from careplan.therapies.glucose.decisions import problems as all_problems
-from careplan.therapies.glucose.declaration import DAY
+from careplan.therapies.glucose.decisions import DANGER, INSULIN, Exposure, allowed, exposure, exposure_at
+from careplan.therapies.glucose.declaration import DAY, Regimen
 from tests.clinic.build import line
-from tests.limits_table import LINES, LOWS
+from tests.limits_table import DOSES, LINES, LOWS
 
 NAN = math.nan
 SAFE, LOW, GRAVE = Exposure(4000, 1.0, 0.1), Exposure(4000, 5.0, 0.1), Exposure(4000, 9.0, 0.1)
@@ -25,9 +26,7 @@ def edit(of: Line, value: float, reason: str = "less caution is needed") -> Deci
 
 
 def found(of: Line, decision: Decision, exposed: Exposure = SAFE, against: Exposure | None = None) -> list[str]:
-    if against is None:
-        return all_problems([of], [decision], lambda _: exposed)
-    return all_problems([of], [decision], lambda _: exposed, lambda _: against)
+    return all_problems([of], [decision], lambda line, value: decisions.judged(line, value, exposed, against or exposed))
 
 
 def dose(**changes: Any) -> Line:
@@ -191,6 +190,41 @@ def test_the_absolute_limits_are_the_narrower_of_the_lines_own_and_the_settings(
     narrow = replace(of, absolute_low=lowest + 1, absolute_high=highest - 1)
     for value, within in ((lowest + 1, True), (lowest + 0.9, False), (highest - 1, True), (highest - 0.9, False)):
         assert any("nobody can sign" in told for told in found(narrow, edit(narrow, value))) is not within
+
+
+@pytest.mark.parametrize("group", sorted(DOSES))
+def test_what_the_therapy_allows_a_patient_now(group: Any) -> None:
+    bolus, _, _, _, rate, times = DOSES[group]
+    assert allowed(dose(), group, None) == (0.0, bolus)
+    for setting, (lowest, highest, _, _) in LINES.items():
+        assert allowed(replace(line(), setting=setting), group, None) == (lowest, highest)  # type: ignore[arg-type]
+    temporary = replace(line(), setting="temp_basal")
+    regimen = Regimen(basal=(0.2, 0.5, 0.4, 0.3), carb_ratio=(10.0,) * 4, correction_factor=(50.0,) * 4)
+    assert allowed(temporary, group, None) == (0.0, times)
+    assert allowed(temporary, group, regimen) == (0.0, times), "four times the fastest is below the largest rate"
+    assert allowed(temporary, group, replace(regimen, basal=(0.2, 5.0, 0.4, 0.3))) == (0.0, rate / 5.0)
+    assert allowed(temporary, group, replace(regimen, basal=(0.0,) * 4)) == (0.0, times)
+
+
+def test_a_stored_line_cannot_widen_what_the_therapy_allows() -> None:
+    of = dose(highest=80.0, absolute_high=80.0, proposed=80.0)
+    assert "absolute limits 0 to 5" in found(of, edit(of, 5.1))[0], "a child's, where nothing is said of the patient"
+    for value, fine in ((5.0, True), (5.01, False), (0.0, True)):
+        assert (found(of, edit(of, value)) == []) is fine
+    told = all_problems([of], [edit(of, 16.0)], lambda _: SAFE, None, lambda _: (0.0, 17.0))
+    assert told == []
+    assert "absolute limits 15 to 17" in all_problems([of], [edit(of, 14.0)], lambda _: SAFE, None, lambda _: (15.0, 17.0))[0]
+
+
+def test_what_a_signature_means_follows_from_its_decisions() -> None:
+    of, other = line(), line(block=2)
+    accepted, second = Decision(key=of.key, verdict="accept", value=0.9), Decision(key=other.key, verdict="accept", value=0.8)
+    rejected = Decision(key=of.key, verdict="reject", value=1.0)
+    assert meaning_of([of, other], [accepted, second]) == "prescribe as proposed"
+    assert meaning_of([of, other], [rejected, second]) == "prescribe with changes"
+    assert meaning_of([of, other], [edit(of, 0.9), second]) == "prescribe with changes"
+    assert meaning_of([of], [edit(of, 0.9)]) == "prescribe with changes"
+    assert meaning_of([of], [rejected]) == meaning_of([of], []) == meaning_of([], []) == "prescribe no change"
 
 
 def test_a_dose_has_the_limits_it_states_and_needs_no_evidence() -> None:

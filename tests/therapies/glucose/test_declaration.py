@@ -9,8 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from careplan.records.units import MG_PER_MMOL
 from careplan.therapies.glucose import declaration as glucose
-from careplan.therapies.glucose.declaration import GLUCOSE, HAZARDS, LIMITS, LINE_LIMITS, MG_PER_MMOL, Regimen, harm, risk
+from careplan.therapies.glucose.declaration import GLUCOSE, LIMITS, LINE_LIMITS, Regimen, harm, risk
 from tests import limits_table
 
 
@@ -54,8 +55,9 @@ def test_the_budgets_for_lows_are_the_consensus() -> None:
 
 def test_constants() -> None:
     assert MG_PER_MMOL == limits_table.MG_PER_MMOL
-    assert HAZARDS == {"low": (-1, 70.0), "high": (1, 250.0)}
-    assert (glucose.WITHIN, glucose.STEP, glucose.DAY) == (120, 5.0, 1440)
+    hazards = {each.name: (each.side, each.level, each.within) for each in GLUCOSE.hazards}
+    assert hazards == {"low": (-1, 70.0, 120.0), "high": (1, 250.0, 120.0)}
+    assert (GLUCOSE.slowest, glucose.STEP, glucose.DAY) == (15.0, 5.0, 1440)
     assert (glucose.BLOCKS, glucose.BEST, glucose.LOWS) == ((0, 360, 660, 1020), 112.5, 2.0)
 
 

@@ -6,13 +6,13 @@ from functools import partial
 import pytest
 import torch
 
-from careplan.clinic.world import open_world
 from careplan.planning.actions import NO_CHANGE
 from careplan.series import Window
 from careplan.studies.closed_loop import _context
 from careplan.therapies.glucose.declaration import GLUCOSE, LIMITS
 from careplan.therapies.glucose.dose_search import HORIZON, Ahead, _encoded, _strength, search_doses
 from careplan.therapies.glucose.modulation import modulated
+from careplan.therapies.glucose.world import open_world
 from careplan.therapy import Mandate
 from careplan.world.dynamics import SENSITIVITY
 

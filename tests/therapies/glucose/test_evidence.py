@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from careplan.clinic.views import Part
 from careplan.series import PatientSeries
+from careplan.suggestion import Part
 from careplan.therapies.glucose.declaration import BLOCKS, DAY, GLUCOSE
 from careplan.therapies.glucose.evidence import AFTER, APART, addressed, alike, pattern
 from tests.clinic.build import line
@@ -98,7 +98,7 @@ def test_moments_like_now_are_found_and_what_came_of_them() -> None:
     found = alike(recording, now, carbs=60.0)
     assert sorted(one.date for one in found[:4]) == ["2024-03-01", "2024-03-03", "2024-03-05", "2024-03-07"]
     for one in found[:4]:
-        assert (one.minute, one.bolus, one.carbs) == (720, 4.0, 60.0)
+        assert (one.minute, one.given) == (720, {"bolus": 4.0, "carbs": 60.0})
         assert (one.level, one.lowest, one.highest) == pytest.approx((150.0, 60.0, 150.0))
     flat = alike(recording, now - 60)
     assert flat and all(one.level == 100.0 for one in flat)

@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from careplan.clinic.views import Metrics as ViewsMetrics
+from careplan.series import cadence
 from careplan.therapies.glucose import metrics
 from careplan.therapies.glucose.metrics import (
     Metrics,
-    cadence,
     daily_metrics,
     expected_readings,
     glucose_metrics,
@@ -24,6 +23,7 @@ from careplan.therapies.glucose.metrics import (
     recorded_days,
     sufficient,
 )
+from careplan.therapies.glucose.metrics import Metrics as ViewsMetrics
 from tests.evaluation.build import series
 from tests.limits_table import BANDS, EVENT, GMI, GRI, GRI_ZONES, PROLONGED, SUFFICIENT
 
@@ -297,10 +297,20 @@ NONE = math.nan
         ([(9, 100.0), (1, 60.0), (1, NONE), (1, 60.0), (9, 100.0)], 3, [(27, 30, 60.0)]),
         ([(9, 100.0), (1, 60.0), (2, NONE), (1, 60.0), (9, 100.0)], 3, [(27, 15, 60.0), (36, 15, 60.0)]),
         ([(5, NONE)], 1, []),
+        ([(4, NONE), (3, 60.0), (9, 100.0)], 1, [(4, 15, 60.0)]),
+        ([(4, 60.0), (4, 100.0), (2, 60.0), (9, 100.0)], 1, [(0, 20, 60.0)]),
     ],
 )
 def test_events_at_their_edges(runs: list[tuple[int, float]], every: int, expected: list[Any]) -> None:
     assert events(*runs, every=every) == expected
+
+
+def test_a_profile_pools_what_is_read_between_two_of_its_minutes() -> None:
+    level = np.full(288, np.nan)
+    level[13] = 90.0  # 01:05 is of the hour that begins at 01:00
+    assert profile(series(level), every=60).p50[:3] == (None, 90.0, None)
+    off = profile(series(level, start="2024-01-08T00:58"), every=60)  # 02:03 and no whole number of steps
+    assert off.p50[1:4] == (None, 90.0, None)
 
 
 def test_an_event_is_prolonged_from_two_hours_on() -> None:

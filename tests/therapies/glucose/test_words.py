@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from careplan.clinic.views import Interval, Moment, Option, Part, Path, Pattern, Seen, Suggestion, Sureness, Why
+from careplan.suggestion import Interval, Moment, Option, Part, Path, Pattern, Seen, Suggestion, Sureness, Why
 from careplan.therapies.glucose import words
 from careplan.therapies.glucose.declaration import DAY
 from careplan.therapies.glucose.words import MG_DL, MMOL_L
 from tests.clinic.build import line, suggestion
 
-MOMENT = Moment(date="2024-03-04", minute=725, level=164.0, bolus=3.5, carbs=60.0, lowest=62.0, highest=212.0)
+MOMENT = Moment(date="2024-03-04", minute=725, level=164.0, given={"bolus": 3.5, "carbs": 60.0}, lowest=62.0, highest=212.0)
 
 
 def seen(*dates: str, level: float = 61.0) -> tuple[Seen, ...]:
@@ -133,7 +133,7 @@ def test_a_line_names_its_own_days() -> None:
             "3.5 U were given in the hour then, 3 U are proposed for this one",
         ),
         (
-            (MOMENT, replace(MOMENT, bolus=0.0, lowest=80.0, highest=170.0)),
+            (MOMENT, replace(MOMENT, given={**MOMENT.given, "bolus": 0.0}, lowest=80.0, highest=170.0)),
             4.0,
             "of the 2 past moments most like this, 1 had a low and 1 a high within four hours; "
             "0 to 3.5 U were given in the hour then, 4 U are proposed for this one, more than at any of them",

@@ -8,8 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+from careplan.records.units import MG_PER_MMOL
 from careplan.series import PatientSeries
-from careplan.therapies.glucose.declaration import GLUCOSE, MG_PER_MMOL
+from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.world.drift import ALARMS, READINGS, Days, Reference, describe, looks, scores
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation

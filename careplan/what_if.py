@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from careplan.clinic.errors import ClinicError
+from careplan.errors import AskError
 from careplan.therapy import Therapy
 
 NEAR = 15.0  # minutes within which an edit replaces the recorded impulses rather than adding one
 
 IMPULSE = re.compile(r"^\s*(?P<channel>\w+)\s+(?P<value>\d+(?:\.\d+)?)\s*\w*\s+at\s+(?P<at>\d{1,2}:\d{2})\s*$", re.IGNORECASE)
 RATE = re.compile(
-    r"^\s*(?P<channel>\w+)\s+(?P<times>x?)\s*(?P<value>\d+(?:\.\d+)?)\s*(?:U/h)?\s+from\s+(?P<at>\d{1,2}:\d{2})\s+to\s+(?P<to>\d{1,2}:\d{2})\s*$",
+    r"^\s*(?P<channel>\w+)\s+(?P<times>x?)\s*(?P<value>\d+(?:\.\d+)?)\s*(?:[A-Za-z]\S*)?\s+from\s+(?P<at>\d{1,2}:\d{2})\s+to\s+(?P<to>\d{1,2}:\d{2})\s*$",
     re.IGNORECASE,
 )
 
@@ -32,31 +32,30 @@ class Edit:
 
 
 def parse(text: str, *, therapy: Therapy, at: pd.Timestamp, zone: str, rows: int) -> Edit:
-    """`bolus 4 at 12:30`, `carbs 60 at 13:00`, `basal 0.5 from 12:00 to 14:00`, `basal x1.5 from 12:00 to 14:00`.
+    """`NAME 4 at 12:30` of an impulse, `NAME 0.5 from 12:00 to 14:00` or `NAME x1.5 from 12:00 to 14:00` of a rate.
 
-    Clock times are the patient's, at or after `at`. `ClinicError` says what of the edit is wrong.
+    Clock times are the patient's, at or after `at`. `AskError` says what of the edit is wrong.
     """
     match = IMPULSE.match(text) or RATE.match(text)
-    forms = "'bolus 4 at 12:30', 'carbs 60 at 13:00', 'basal 0.5 from 12:00 to 14:00' or 'basal x1.5 from 12:00 to 14:00'"
     if match is None:
-        raise ClinicError(f"what-if {text!r}: expected {forms}")
+        raise AskError(f"what-if {text!r}: expected {' or '.join(_examples(therapy))}")
     name, value = match["channel"].lower(), float(match["value"])
     if name not in therapy.names or therapy.channel(name).role == "observation":
         given = [channel.name for channel in therapy.channels if channel.role != "observation"]
-        raise ClinicError(f"what-if {text!r}: {name!r} is not one of {', '.join(given)}")
+        raise AskError(f"what-if {text!r}: {name!r} is not one of {', '.join(given)}")
     channel = therapy.channel(name)
     rated = match.re is RATE
     if rated == (channel.form == "impulse"):
-        raise ClinicError(
+        raise AskError(
             f"what-if {text!r}: {name} is {'given at once: say at HH:MM' if rated else 'a rate: say from HH:MM to HH:MM'}"
         )
     multiply = rated and bool(match["times"])
     if not multiply and not channel.low <= value <= channel.high:
-        raise ClinicError(f"what-if {text!r}: {value:g} {channel.unit} is outside {channel.low:g}..{channel.high:g}")
+        raise AskError(f"what-if {text!r}: {value:g} {channel.unit} is outside {channel.low:g}..{channel.high:g}")
     start = _row(text, match["at"], therapy, at, zone, rows)
     end = _row(text, match["to"], therapy, at, zone, rows + 1) if rated else start + 1
     if end <= start:
-        raise ClinicError(f"what-if {text!r}: ends before it begins")
+        raise AskError(f"what-if {text!r}: ends before it begins")
     return Edit(channel=name, value=value, start=start, end=end, multiply=multiply)
 
 
@@ -76,10 +75,19 @@ def apply(
     return values, mask
 
 
+def _examples(therapy: Therapy) -> list[str]:
+    """An edit of each kind of channel that this therapy has."""
+    edited = [channel for channel in therapy.channels if channel.role != "observation"]
+    impulses = [f"'{channel.name} 4 at 12:30'" for channel in edited if channel.form == "impulse"]
+    rates = [channel.name for channel in edited if channel.form != "impulse"]
+    spans = [f"'{name} {value} from 12:00 to 14:00'" for name in rates[:1] for value in ("0.5", "x1.5")]
+    return [*impulses[:2], *spans]
+
+
 def _row(text: str, clock: str, therapy: Therapy, at: pd.Timestamp, zone: str, rows: int) -> int:
     hour, minute = (int(part) for part in clock.split(":"))
     if hour > 23 or minute > 59:
-        raise ClinicError(f"what-if {text!r}: {clock} is not a time of day")
+        raise AskError(f"what-if {text!r}: {clock} is not a time of day")
     local = at.tz_convert(zone)
     moment = local.normalize() + pd.Timedelta(hours=hour, minutes=minute)
     if moment < local:
@@ -87,5 +95,5 @@ def _row(text: str, clock: str, therapy: Therapy, at: pd.Timestamp, zone: str, r
     row = int((moment - local) / pd.Timedelta(minutes=therapy.step))
     if row >= rows:
         last = local + pd.Timedelta(minutes=therapy.step * (rows - 1))
-        raise ClinicError(f"what-if {text!r}: {clock} is not between {local:%H:%M} and {last:%H:%M}, the hours forecast")
+        raise AskError(f"what-if {text!r}: {clock} is not between {local:%H:%M} and {last:%H:%M}, the hours forecast")
     return row

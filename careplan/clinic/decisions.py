@@ -1,0 +1,70 @@
+"""What may be decided of a suggestion's lines, whatever the therapy: the same for a draft and for a signature. Pure."""
+
+import math
+from collections.abc import Callable, Sequence
+
+from careplan.practice import Judged
+from careplan.suggestion import Decision, Line, Meaning
+
+TYPED_REASON = 10  # characters at least, where a value is beyond its recommended range
+
+
+def draft_problems(lines: Sequence[Line], decisions: Sequence[Decision]) -> list[str]:
+    """What no draft may hold: a line decided twice, or a line that the suggestion has not."""
+    keys = [decision.key for decision in decisions]
+    known = {line.key for line in lines}
+    problems = [f"{key}: decided twice" for key in sorted({key for key in keys if keys.count(key) > 1})]
+    return problems + [f"{key}: the suggestion has no such line" for key in keys if key not in known]
+
+
+def problems(lines: Sequence[Line], decisions: Sequence[Decision], judge: Callable[[Line, float], Judged]) -> list[str]:
+    """Why these decisions cannot be signed, a sentence each; empty when they can. judge: what the therapy's rules say."""
+    found = draft_problems(lines, decisions)
+    by_key = {decision.key: decision for decision in decisions}
+    for line in lines:
+        decision = by_key.get(line.key)
+        found += [f"{line.key}: not decided"] if decision is None else _line_problems(line, decision, judge)
+    return found
+
+
+def meaning_of(lines: Sequence[Line], decisions: Sequence[Decision]) -> Meaning:
+    """What a signature on these decisions means."""
+    verdicts = {decision.key: decision.verdict for decision in decisions}
+    kept = [verdicts[line.key] for line in lines if verdicts.get(line.key, "reject") != "reject"]
+    if not kept:
+        return "prescribe no change"
+    return "prescribe as proposed" if kept == ["accept"] * len(lines) else "prescribe with changes"
+
+
+def _line_problems(line: Line, decision: Decision, judge: Callable[[Line, float], Judged]) -> list[str]:
+    key, value, reason = line.key, decision.value, decision.reason.strip()
+    if decision.verdict == "reject":
+        found = [] if reason else [f"{key}: a rejection needs a reason"]
+        return found if _same(value, line.current) else [*found, f"{key}: a rejected line keeps {line.current:g} {line.unit}"]
+    if not math.isfinite(value):
+        return [f"{key}: {value} is not a number"]
+
+    found = []
+    if decision.verdict == "accept" and not _same(value, line.proposed):
+        found.append(f"{key}: an accepted line is {line.proposed:g} {line.unit}, not {value:g}; edit it instead")
+    if decision.verdict == "edit" and not reason:
+        found.append(f"{key}: an edit needs a reason")
+    judged = judge(line, value)
+    low, high = max(line.absolute_low, judged.lowest), min(line.absolute_high, judged.highest)
+    if not low <= value <= high:
+        return [*found, f"{key}: {value:g} {line.unit} is beyond the absolute limits {low:g} to {high:g}, which nobody can sign"]
+    unusual = [] if line.lowest <= value <= line.highest else [f"beyond the recommended {line.lowest:g} to {line.highest:g}"]
+    if decision.verdict == "accept" and judged.guarded:
+        found.append(f"{key}: the proposal is {'; '.join(judged.guarded)}: edit or reject it")
+    elif (unusual or judged.guarded) and len(reason) < TYPED_REASON:
+        told = "; ".join([*unusual, *judged.guarded])
+        found.append(f"{key}: {value:g} {line.unit} is {told}: type a reason of at least {TYPED_REASON} characters")
+    if judged.forbidden:
+        found.append(f"{key}: {judged.forbidden}")
+    elif judged.caution and len(reason) < TYPED_REASON:
+        found.append(f"{key}: {judged.caution} needs a reason of at least {TYPED_REASON} characters")
+    return found
+
+
+def _same(value: float, other: float) -> bool:
+    return math.isclose(value, other, rel_tol=1e-6, abs_tol=1e-9)

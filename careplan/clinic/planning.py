@@ -1,0 +1,71 @@
+"""Suggestions for stored patients: read, personalise, ask the therapy, store."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import pandas as pd
+
+from careplan import therapies
+from careplan.clinic.errors import ClinicError
+from careplan.clinic.people import people_of
+from careplan.clinic.recordings import read_recording
+from careplan.clinic.suggestions import save_suggestion, save_suggestions
+from careplan.practice import PlanDoses, PlanRegimen
+from careplan.store import Database
+from careplan.suggestion import Suggestion
+from careplan.therapy import Limits
+from careplan.world.loaded import World
+
+
+def plan_regimens(
+    db: Database, patients: Sequence[str], world: World, *, seed: int = 0, progress: Callable[[int, int, str], None] | None = None
+) -> list[Suggestion]:
+    """One regimen suggestion a patient, stored: lines to change, no change, or why it abstains.
+
+    Raises `ClinicError` where the therapy of the world model plans no regimens.
+    """
+    plan, made = regimen_planner(world), []
+    recordings = [read_recording(db, patient, world.model.therapy.name) for patient in patients]
+    known = people_of(db, recordings, world)
+    for index, recording in enumerate(recordings):
+        made.append(save_suggestion(db, plan(world, recording, known[recording.patient], seed=seed)))
+        if progress is not None:
+            progress(index + 1, len(patients), recording.patient)
+    return made
+
+
+def suggest_doses(
+    db: Database,
+    patients: Sequence[str],
+    world: World,
+    *,
+    at: pd.Timestamp | None = None,
+    announced: Sequence[str] = (),
+    seed: int = 0,
+    limits: Mapping[str, Limits] | None = None,
+) -> list[Suggestion]:
+    """The doses of the next hours for each patient from `at` (default: after the last reading), searched in one batch, stored.
+
+    announced: what patients will do, in words. limits: by patient; the group's where absent. Raises `ClinicError` where the
+    therapy of the world model plans no doses.
+    """
+    plan = dose_planner(world)
+    recordings = [read_recording(db, patient, world.model.therapy.name) for patient in patients]
+    known = people_of(db, recordings, world)
+    people = [known[patient] for patient in patients]
+    return save_suggestions(db, plan(world, recordings, people, at=at, announced=announced, seed=seed, limits=limits))
+
+
+def regimen_planner(world: World) -> PlanRegimen:
+    """What suggests regimens under the therapy of a world model. Raises `ClinicError` where nothing does."""
+    practice = therapies.practice(world.model.therapy.name)
+    if practice.plan_regimen is None:
+        raise ClinicError(f"therapy {practice.name!r} plans no regimens")
+    return practice.plan_regimen
+
+
+def dose_planner(world: World) -> PlanDoses:
+    """What suggests doses under the therapy of a world model. Raises `ClinicError` where nothing does."""
+    practice = therapies.practice(world.model.therapy.name)
+    if practice.plan_doses is None:
+        raise ClinicError(f"therapy {practice.name!r} plans no doses")
+    return practice.plan_doses

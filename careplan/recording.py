@@ -1,0 +1,61 @@
+"""One patient as stored, read once: what everything that is computed of a patient begins from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from careplan.errors import AskError
+from careplan.series import PatientSeries
+from careplan.suggestion import Kind
+from careplan.therapy import Mandate
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """What is known of one patient under one therapy.
+
+    series: on the therapy's grid. group: of the therapy's groups. regimen: the therapy's own, in force or else estimated, None
+    where neither is known. prescribed: which of them that is, in words. data: the hash of the events. mandate: what that regimen,
+    where it came from a suggestion that was signed, hands to the planning of doses.
+    """
+
+    series: PatientSeries
+    group: str
+    regimen: Any | None
+    prescribed: str
+    data: str
+    mandate: Mandate | None = None
+
+    @property
+    def patient(self) -> str:
+        return self.series.patient
+
+
+def question(
+    kind: Kind,
+    prescribed: str,
+    *,
+    at: pd.Timestamp | None = None,
+    announced: Sequence[str] = (),
+    simulations: int | None = None,
+) -> str:
+    """What a suggestion answers, in words that are the same whenever the same is asked of the same prescription."""
+    when = "after the last reading" if at is None else f"at {at.isoformat()}"
+    ahead = f", announced {'; '.join(announced)}" if announced else ""
+    effort = "" if simulations is None else f"; {simulations} simulations"
+    return f"{kind} {when}{ahead}; regimen {prescribed}{effort}"
+
+
+def row_at(series: PatientSeries, at: pd.Timestamp) -> int:
+    """The row that begins at a time, in the patient's zone where it has none; `AskError` outside the recording."""
+    moment = at.tz_localize(series.zone) if at.tzinfo is None else at
+    end = series.times[-1] + pd.Timedelta(minutes=series.therapy.step)
+    if not series.start < moment <= end:
+        zone = series.zone
+        raise AskError(
+            f"patient {series.patient}: {moment.tz_convert(zone):%Y-%m-%d %H:%M} is outside the recording, "
+            f"{series.start.tz_convert(zone):%Y-%m-%d %H:%M} to {end.tz_convert(zone):%Y-%m-%d %H:%M} ({zone})"
+        )
+    return int((moment - series.start) / pd.Timedelta(minutes=series.therapy.step))

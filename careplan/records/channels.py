@@ -1,0 +1,30 @@
+"""The channels that device exports and tables know, each with its unit and the values that can be true."""
+
+from careplan.therapy import Channel
+
+DEVICE_CHANNELS: tuple[Channel, ...] = (
+    Channel(name="glucose", unit="mg/dL", role="observation", form="level", low=20, high=600, center=140, scale=60),
+    Channel(name="basal", unit="U/h", role="action", form="rate", low=0, high=35, scale=1.0, direction=-1),
+    Channel(name="bolus", unit="U", role="action", form="impulse", low=0, high=60, scale=2.0, direction=-1),
+    Channel(
+        name="long_acting",
+        unit="U",
+        role="action",
+        form="impulse",
+        low=0,
+        high=150,
+        scale=20.0,
+        direction=-1,
+        silence=36 * 60.0,  # given once a day
+    ),
+    Channel(name="carbs", unit="g", role="disturbance", form="impulse", low=0, high=400, scale=20.0, direction=1),
+    Channel(name="activity", unit="MET", role="disturbance", form="rate", low=0, high=25, center=1.0, scale=3.0),
+)
+
+
+def channel_of(name: str) -> Channel:
+    """A channel by name; `KeyError` where there is none."""
+    found = {channel.name: channel for channel in DEVICE_CHANNELS}
+    if name not in found:
+        raise KeyError(f"no channel {name!r}; there are {tuple(found)}")
+    return found[name]

@@ -1,0 +1,127 @@
+"""The world model in use: the shipped weights or a trained folder, its card, and when it must not speak."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from careplan.errors import AskError
+from careplan.series import PatientSeries, cadence, windows
+from careplan.stages import stage
+from careplan.therapy import Therapy
+from careplan.world.drift import ALARMS, latest, load_reference
+from careplan.world.forecast import ASKED, Given, predict
+from careplan.world.model import WEIGHTS, WorldModel, load_card, load_model
+from careplan.world.personalise import Personalisation
+from careplan.world.trust import Gate, abstentions, followed, nearest, strangeness, widening
+
+DAY = 24 * 60  # minutes
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """A trained model and its card."""
+
+    model: WorldModel
+    card: Mapping[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        return str(self.card["hash"])
+
+    def widen(self, person: Personalisation) -> dict[Given, Tensor]:
+        """Conformal factors every half hour for one patient by what is given of the future, `[H]` each.
+
+        Those of foresight follow the patient's own days; that of plans, which nobody carried out as such, hardly narrows.
+        """
+        usual: dict[Given, Tensor] = {given: torch.tensor(self.card["conformal"][given]) for given in ASKED}
+        return {
+            given: widening(person, factor) if given == "plan" else followed(person, factor, ASKED[given])
+            for given, factor in usual.items()
+        }
+
+    def risk(
+        self, hazard: str, series: PatientSeries, rows: Sequence[int], person: Personalisation
+    ) -> NDArray[np.float64]:
+        """The probability of one of the therapy's hazards after each row, nothing being given of the future, `[N]`."""
+        fitted = self.card["hazard"][hazard]
+        odds = fitted["intercept"] + fitted["slope"] * nearness(self.model, series, rows, person, hazard)
+        return np.asarray(1.0 / (1.0 + np.exp(-odds)))
+
+    def provenance(self, seed: int, data: str, **asked: str) -> dict[str, str]:
+        return {"seed": str(seed), "code": code_version(), "model": self.fingerprint, "data": data, **asked}
+
+
+def nearness(
+    model: WorldModel, series: PatientSeries, rows: Sequence[int], person: Personalisation, hazard: str
+) -> NDArray[np.float64]:
+    """`trust.nearest` to the hazard's level while it is told of, `[N]`."""
+    told = model.therapy.hazard(hazard)
+    minutes, levels, offsets = predict(model, series, rows, person, given="nothing")
+    soon = (minutes > 0) & (minutes <= told.within)
+    return nearest(levels[:, soon], offsets[:, soon], told.level, told.side).double().numpy()
+
+
+def code_version() -> str:
+    try:
+        return version("careplan")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+@cache
+def open_world(therapy: Therapy, folder: Path = WEIGHTS) -> World:
+    """A therapy's model in `folder`, on the GPU where there is one.
+
+    Raises `AskError` where there is none, or its weights are not those that its card tells of.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return World(load_model(therapy, folder, device), load_card(therapy, folder))
+    except (OSError, ValueError, KeyError) as error:
+        raise AskError(f"this model is not used: {error}") from error
+
+
+def reasons_to_abstain(
+    world: World, series: PatientSeries, person: Personalisation, *, row: int | None = None
+) -> tuple[str, ...]:
+    """Why nothing can be suggested at a row of the recording (default: its end); empty when something can."""
+    with stage("check"):
+        return _reasons_to_abstain(world, series, person, len(series) if row is None else row)
+
+
+def _reasons_to_abstain(world: World, series: PatientSeries, person: Personalisation, row: int) -> tuple[str, ...]:
+    therapy = world.model.therapy
+    column, per_day = therapy.index(therapy.regulated), DAY / therapy.step
+    measured = series.mask[:row, column]
+    if not measured.any():
+        return (f"no {therapy.regulated} is recorded",)
+    span = measured[int(np.flatnonzero(measured)[0]) :]
+    recent = span[-int(14 * per_day) :]
+    until = series.until(row)
+    spacing = round(min(cadence(until), therapy.slowest) / therapy.step)
+    doses = [therapy.index(channel.name) for channel in therapy.of("action")]
+    dosed = series.mask[max(0, row - int(14 * per_day)) : row, doses]
+    model = world.model
+    ends = np.linspace(max(row - int(3 * per_day), model.shape.context // 2), row, 7).astype(int)
+    with torch.no_grad():
+        past = windows(series, ends.tolist(), model.shape.context).to(model.center.device)
+        z = model.encode(past, person.usual.to(model.center.device).expand(len(ends), -1))[:, -1]
+        strange = float(strangeness(model, z).median())
+    drifted = latest(model, until, person, load_reference(therapy))
+    reasons = abstentions(
+        Gate(),
+        days=len(span) / per_day,
+        active=100.0 * min(1.0, float(recent.mean()) * spacing),
+        dosed=bool(dosed.mean(0).max() > 0.3),
+        person=person,
+        strange=strange,
+    )
+    return (*reasons, *(f"the latest day: {ALARMS[alarm]}" for alarm in drifted))
