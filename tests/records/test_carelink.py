@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from careplan.records import PatientRecord, RecordError, read_carelink, to_series
 from careplan.records.carelink import COLUMNS, recognise
+from careplan.therapies.glucose.declaration import GLUCOSE
 from tests.records.accounting import accounted, at, of, rules, spans
 
 WIDTH = 53
@@ -138,7 +139,7 @@ def test_basal_with_temporary_rates_and_stops(tmp_path: Path) -> None:
         ("03-05 10:30", 1.0, -1.0),
     ]
     assert rules(record) == {"not in force": 3, "alert": 1, "temporary rate without an amount": 1}
-    assert len(to_series(record))
+    assert len(to_series(record, GLUCOSE))
 
 
 def test_in_automatic_mode_basal_is_unknown_and_not_zero(tmp_path: Path) -> None:
