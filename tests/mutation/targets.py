@@ -15,7 +15,7 @@ class Target:
 TARGETS = {
     "safety": Target("careplan/planning/safety.py", ("tests/planning/test_limits.py", "tests/planning/test_line_limits.py")),
     "actions": Target("careplan/planning/actions.py", ("tests/planning/test_actions.py",)),
-    "native": Target("careplan/planning/native.cpp", ("tests/planning/test_native.py",)),
+    "native": Target("careplan/planning/native.cpp", ("tests/planning/test_native.py", "tests/planning/test_search.py")),
     "glucose": Target("careplan/therapies/glucose/declaration.py", ("tests/therapies/glucose/test_declaration.py",)),
     "decisions": Target("careplan/therapies/glucose/decisions.py", ("tests/therapies/glucose/test_decisions.py",)),
     "reviews": Target("careplan/clinic/reviews.py", ("tests/clinic/test_signing_edges.py", "tests/clinic/test_reviews.py")),
