@@ -28,7 +28,7 @@ from careplan.clinic.errors import ReviewError
 from careplan.clinic.records import store_records
 from careplan.clinic.reviews import sign_review
 from careplan.clinic.suggestions import save_suggestion
-from careplan.suggestion import Decision
+from careplan.clinic.views import Decision
 from careplan.store import StoreError, open_database
 from careplan.store.backup import backup, restore
 from careplan.store.database import MIGRATIONS, make_engine
