@@ -122,7 +122,8 @@ def _moments(suggestion: Suggestion, unit: Unit) -> str:
         return said
     rows = "".join(
         f"<tr><td>{words.dates([one.date])} {words.clock(one.minute)}</td><td>{unit.text(one.level)}</td>"
-        f"<td>{one.given['bolus']:g} U</td><td>{one.given['carbs']:g} g</td><td>{_level(one.lowest, unit)}</td><td>{_level(one.highest, unit)}</td></tr>"
+        f"<td>{one.given['bolus']:g} U</td><td>{one.given['carbs']:g} g</td>"
+        f"<td>{_level(one.lowest, unit)}</td><td>{_level(one.highest, unit)}</td></tr>"
         for one in found
     )
     names = ("Then", unit.name, "bolus, 1 h", "carbs, 1 h", "lowest, 4 h", "highest, 4 h")

@@ -71,8 +71,8 @@ class PlanRegimen(Protocol):
 class PlanDoses(Protocol):
     """Suggests the doses of the next hours to many patients at once.
 
-    at: None is after each one's last reading. announced: what the patient will do, in words. limits: by patient; the group's where
-    absent. simulations: of each search.
+    at: None is after each one's last reading. announced: what the patient will do, in words. limits: by patient; the group's
+    where absent. simulations: of each search.
     """
 
     def __call__(

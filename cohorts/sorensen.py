@@ -222,8 +222,8 @@ class Sorensen(Equations):
         return amounts[:, self.states.index("insulin_tissue")]
 
 
-# Median and spread of the logarithm, ours, but for the two stages under the skin (Hovorka 2004: 55 min) and the stomach's most
-# (Lehmann & Deutsch 1992: 360 mg/min).
+# Median and spread of the logarithm, ours, but for the two stages under the skin (Hovorka 2004: 55 min). The stomach's most is
+# twice that of Lehmann & Deutsch 1992 (360 mg/min), under which two meals of any size differ after an hour or more alone.
 SPREAD: dict[str, tuple[float | None, float]] = {
     "weight": (None, 0.18),
     "made": (1.0, 0.13),
@@ -232,8 +232,8 @@ SPREAD: dict[str, tuple[float | None, float]] = {
     "uptake": (1.0, 0.20),
     "answer": (0.6, 0.40),
     "potency": (1.0, 0.15),
-    "emptying": (0.05, 0.25),
-    "most": (360.0, 0.25),
+    "emptying": (0.04, 0.25),
+    "most": (700.0, 0.35),
     "kabs": (0.025, 0.30),
     "tskin": (55.0, 0.20),
     "ksc": (0.12, 0.25),

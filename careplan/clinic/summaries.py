@@ -29,7 +29,8 @@ MINUTE = 60_000_000_000  # nanoseconds
 def patients(db: Database) -> list[PatientSummary]:
     """Everyone in the store, by name, once a course."""
     with db.read() as session:
-        courses = [(course.patient, course.therapy) for course in session.scalars(select(Course).order_by(*table_of(Course).primary_key))]
+        found = session.scalars(select(Course).order_by(*table_of(Course).primary_key))
+        courses = [(course.patient, course.therapy) for course in found]
     on_record(db, list(dict.fromkeys(patient for patient, _ in courses)), "summary")
     return [show(db, *course) for course in courses]
 

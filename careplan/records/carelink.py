@@ -19,7 +19,7 @@ from careplan.records.carelink_bolus import boluses
 from careplan.records.clock import local_times, minutes_of, split_stamps
 from careplan.records.device_clock import Setting, set_clock_to_utc
 from careplan.records.events import PatientRecord, RecordError, Refused
-from careplan.records.export import SENSOR, Mask, Part, Told, glucose_values, part_of, read_export, scaled, unit_of
+from careplan.records.export import SENSOR, Mask, Part, Told, add_cells, glucose_values, part_of, read_export, scaled, unit_of
 from careplan.records.pump import SECONDS, PumpLog
 from careplan.records.sheet import Sheet
 from careplan.records.text import Source, normal, numbers
@@ -118,9 +118,7 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
         tolds.append(told)
     times = pd.concat([told.time for told in tolds]).dropna()
     part = part_of(file, tolds, unit_in(blocks), person=person_of(blocks[0]), regimen=regimen)
-    cells, silent = log.cells(times.max() if len(times) else None)
-    part.sheet.cells = pd.concat([part.sheet.cells, cells], ignore_index=True)
-    part.sheet.corrections += silent
+    add_cells(part, *log.cells(times.max() if len(times) else None))
     repeated_sticks(part.sheet)
     return part
 

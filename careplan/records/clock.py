@@ -22,8 +22,13 @@ Array = NDArray[np.float64]
 
 def split_stamps(stamps: Sequence[str]) -> tuple[list[str], list[str]]:
     """Dates `[N]` and times of day `[N]` of stamps such as "2024-03-31T01:50:00" or "6/2/20 8:02 PM"."""
-    parts = [stamp.partition("T" if stamp[10:11] == "T" else " ") for stamp in stamps]
-    return [part[0] for part in parts], [part[2] for part in parts]
+    once: dict[str, str] = {}
+    days, clocks = [], []
+    for stamp in stamps:
+        day, _, clock = stamp.partition("T" if stamp[10:11] == "T" else " ")
+        days.append(once.setdefault(day, day))  # a day's name is kept once
+        clocks.append(clock)
+    return days, clocks
 
 
 def local_times(

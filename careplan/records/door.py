@@ -188,9 +188,12 @@ def sort_out(found: Unpacked) -> tuple[dict[Format, list[Path]], list[Taken]]:
 
 
 def recognise(head: str) -> dict[str, str]:
-    """The formats that a file's first lines fit, and why each does."""
+    """The formats that a file's first lines fit, and why each does. A table is only what no device's export claims."""
     reasons = ((kind.name, kind.recognise(head)) for kind in FORMATS)
-    return {name: why for name, why in reasons if why}
+    fits = {name: why for name, why in reasons if why}
+    if len(fits) > 1:
+        fits.pop("table", None)
+    return fits
 
 
 def format_named(name: str) -> Format:

@@ -146,6 +146,7 @@ class Told:
             self.tell(mask & gave, rule, "", detail, action="changed")
         self.ignore(np.ones(len(self.block), dtype=bool), "nothing in it", "")
         cells = pd.concat(self.parts, ignore_index=True) if self.parts else pd.DataFrame(columns=list(CELLS))
+        self.parts = []
         cells["time"] = pd.to_datetime(cells["time"], utc=True).astype("datetime64[ns, UTC]")
         return Sheet(cells.astype({"value": float, "duration": float}), self.corrections)
 
@@ -215,12 +216,20 @@ def part_of(file: Path, told: Iterable[Told], unit: str, *, person: str = "", re
     """The part of a file from the rows of its blocks; `unit` is the one of its glucose."""
     every = list(told)
     sheets = [each.sheet() for each in every]
-    cells = pd.concat([sheet.cells for sheet in sheets], ignore_index=True)
+    filled = [sheet.cells for sheet in sheets if len(sheet.cells)] or [sheets[0].cells]
+    cells = pd.concat(filled, ignore_index=True) if len(filled) > 1 else filled[0]
     sheet = Sheet(cells, [correction for each in sheets for correction in each.corrections])
-    if len(cells):
+    if cells["time"].notna().any():
         glucose_unit(sheet, unit)
     count = sum(len(each.block) + len(each.block.long) for each in every)
     return Part(file, sheet, count, person, ignored=sum((each.ignored for each in every), Counter()), regimen=regimen)
+
+
+def add_cells(part: Part, cells: pd.DataFrame, corrections: Iterable[Correction]) -> None:
+    """Cells that were made of several rows together, and what is told of rows that made none."""
+    if len(cells):
+        part.sheet.cells = pd.concat([part.sheet.cells, cells], ignore_index=True) if len(part.sheet.cells) else cells
+    part.sheet.corrections += corrections
 
 
 def read_export(

@@ -94,11 +94,9 @@ def until(begin: Array, duration: Array, form: str) -> Array:
 def levels(begin: Array, value: Array, length: int, step: float) -> tuple[Array, Mask]:
     """Readings `[N]` at minutes `begin` `[N]` -> column `[T]` and whether it is known."""
     row = (begin // step).astype(np.int64)
-    taken = np.bincount(row, minlength=length + 1)
+    taken = np.bincount(row, minlength=length) > 0
     late = begin % step >= step / 2
     for first in np.flatnonzero((np.diff(row) == 0) & (np.diff(begin) >= step / 2)):
-        if row[first] != row[first + 1]:
-            continue  # one of them has made room already
         for begins, along, nearer in ((first + 1, 1, late), (first, -1, ~late)):
             ends = begins  # the run of readings that are all nearer to the next row; none is left behind in its own
             while 0 <= ends + along < len(row):
@@ -108,10 +106,8 @@ def levels(begin: Array, value: Array, length: int, step: float) -> tuple[Array,
                 ends += along
             empty = row[ends] + along
             if 0 <= empty < length and not taken[empty]:
-                run = slice(min(begins, ends), max(begins, ends) + 1)
-                np.subtract.at(taken, row[run], 1)
-                row[run] += along
-                np.add.at(taken, row[run], 1)
+                row[min(begins, ends) : max(begins, ends) + 1] += along
+                taken[empty] = True
                 break
     count = np.bincount(row, minlength=length)[:length]
     total = np.bincount(row, weights=value, minlength=length)[:length]

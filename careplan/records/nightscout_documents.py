@@ -139,11 +139,11 @@ def kind_of(document: Document, collection: str = "") -> str:
 
     Foods carry grams and a date like a meal does; they are a database of what may be eaten.
     """
-    if "sgv" in document or "mbg" in document or document.get("type") in ENTRY_TYPES:
+    if "sgv" in document or "mbg" in document or str(document.get("type")) in ENTRY_TYPES:
         return "entries"
     if "eventType" in document or "insulinInjections" in document:
         return "treatments"
-    if document.get("type") in FOODS or (collection == "food") or ("portion" in document and "carbs" in document):
+    if str(document.get("type")) in FOODS or (collection == "food") or ("portion" in document and "carbs" in document):
         return "food"
     if "activityType" in document or collection == "activity":
         return "activity"

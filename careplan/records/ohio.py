@@ -15,7 +15,7 @@ import pandas as pd
 from careplan.records.blocks import Block, where
 from careplan.records.clock import local_times, split_stamps, to_utc
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused
-from careplan.records.export import SENSOR, Part, Told, clocked, glucose_values, part_of, read_export
+from careplan.records.export import SENSOR, Part, Told, add_cells, clocked, glucose_values, part_of, read_export
 from careplan.records.pump import PumpLog
 from careplan.records.text import Source, numbers, read_text
 
@@ -127,9 +127,7 @@ def read_file(file: Path, zone: str) -> Part:
     part.ignored += events.others
     part.sheet.corrections += [not_read(file, kind, count, events.first[kind]) for kind, count in events.others.items()]
     times = pd.concat([each.time for each in told.values()]).dropna()
-    cells, silent = log.cells(times.max() if len(times) else None)
-    part.sheet.cells = pd.concat([part.sheet.cells, cells], ignore_index=True)
-    part.sheet.corrections += silent
+    add_cells(part, *log.cells(times.max() if len(times) else None))
     return part
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 from careplan.records.blocks import Block, Texts, each, read_blocks, where
 from careplan.records.clock import local_times, split_stamps, to_utc
 from careplan.records.events import PatientRecord, RecordError, Refused
-from careplan.records.export import SENSOR, Part, Told, clocked, glucose_values, part_of, read_export, scaled, unit_of
+from careplan.records.export import SENSOR, Part, Told, add_cells, clocked, glucose_values, part_of, read_export, scaled, unit_of
 from careplan.records.pump import PumpLog
 from careplan.records.text import Source, normal, numbers
 
@@ -96,9 +96,7 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
         raise RecordError("headers and no row", file=file)
     part = part_of(file, tolds, "mg/dL", person=person_of(blocks[0]))
     times = pd.concat([told.time for told in tolds]).dropna()
-    cells, silent = log.cells(times.max() if len(times) else None)
-    part.sheet.cells = pd.concat([part.sheet.cells, cells], ignore_index=True)
-    part.sheet.corrections += silent
+    add_cells(part, *log.cells(times.max() if len(times) else None))
     return part
 
 

@@ -29,6 +29,7 @@ HOURS = (1, 2, 4)
 DAY, ROWS = 288, 48  # five-minute rows of a day, and followed
 QUIET = 36  # rows, three hours, without a bolus or food before an occasion
 BOLUS, MEAL = 0.3, 15.0  # U and g: less is none
+HIGH = 180.0  # mg/dL: below it a bolus without food is for food that nobody logged
 SOON, LATE = 3, 24  # a meal's bolus in fewer rows than the first is in time, in more than the second it was skipped
 SUSPENDED, SHARE = 6, 0.1  # rows below this share of the usual basal rate
 LEAST = 8  # occasions from which a slope is told
@@ -52,16 +53,16 @@ def occasions(series: PatientSeries) -> list[Occasions]:
     """Every kind's moments of a recording, each at least `ROWS` after the one before."""
     bolus, basal, carbs = (np.nan_to_num(series.column(name)).astype(float) for name in ("bolus", "basal", "carbs"))
     dosed, ate, rate = bolus >= BOLUS, carbs >= MEAL, _usual_rate(series)
-    alone = ~_near(dosed, QUIET, -1) & ~_near(carbs > 0, QUIET, -1)
+    alone = _logged(series, "bolus", "carbs") & ~_near(dosed, QUIET, -1) & ~_near(carbs > 0, QUIET, -1)
     fasting = alone & ~_near(carbs > 0, 0, ROWS)
     meal = ate & ~_near(dosed, 6, SOON - 1)
     stopped = (basal < SHARE * rate) & (rate > 0)
     begins = stopped & ~_near(stopped, 1, -1) & (_ahead(stopped, SUSPENDED).all(1))
     moments = {
-        "correction": dosed & fasting,
+        "correction": dosed & fasting & (_before(series) > HIGH),
         "skipped": meal & alone & ~_near(dosed, 0, ROWS),
         "late": meal & alone & _near(dosed, -SOON, LATE),
-        "suspension": begins & fasting,
+        "suspension": begins & fasting & _logged(series, "basal"),
     }
     ratio, found = _usual_ratio(bolus, carbs), []
     for kind, at in moments.items():
@@ -120,15 +121,14 @@ def slopes(found: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(table, columns=columns)
 
 
-def natural(
-    model: WorldModel, people: Sequence[PatientSeries], *, share: float = 0.5, say: Callable[[str], None] = print
-) -> pd.DataFrame:
-    """Changes, with a column person, in the last part of each recording, the person inferred from the first `share` of it."""
+def natural(model: WorldModel, people: Sequence[PatientSeries], *, say: Callable[[str], None] = print) -> pd.DataFrame:
+    """Changes, with a column person, in each half of each recording, the person inferred from the other half."""
     tables = []
     for series in people:
         say(f"{series.patient}: natural experiments")
-        person = personalise(model, [part(series, 0.0, share)])[0]
-        tables.append(changes(model, part(series, share, 1.0), person).assign(person=series.patient))
+        halves = (part(series, 0.0, 0.5), part(series, 0.5, 1.0))
+        for judged, person in zip(halves, reversed(personalise(model, halves)), strict=True):
+            tables.append(changes(model, judged, person).assign(person=series.patient))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -174,7 +174,22 @@ def _quiet(series: PatientSeries, found: Sequence[Occasions]) -> NDArray[np.int6
     taken = np.zeros(len(series), bool)
     for one in found:
         taken[one.rows] = True
-    return _followed(series, ~_near(given, QUIET, ROWS) & ~_near(taken, ROWS, ROWS))
+    return _followed(series, _logged(series, "bolus", "carbs") & ~_near(given, QUIET, ROWS) & ~_near(taken, ROWS, ROWS))
+
+
+def _logged(series: PatientSeries, *names: str) -> Flags:
+    """Where it is known of these channels what was given, or that nothing was, from three hours before to four after, `[T]`."""
+    known = np.all([series.mask[:, series.therapy.index(name)] for name in names], axis=0)
+    return ~_near(~known, QUIET, ROWS)
+
+
+def _before(series: PatientSeries) -> Values:
+    """The last reading of the quarter of an hour before each row, mg/dL `[T]`; 0 where there is none."""
+    level, seen = series.column(series.therapy.regulated), series.mask[:, series.therapy.index(series.therapy.regulated)]
+    last = np.zeros(len(level))
+    for back in (3, 2, 1):
+        last[back:] = np.where(seen[:-back], level[:-back], last[back:])
+    return last
 
 
 def _usual_ratio(bolus: Values, carbs: Values) -> float:

@@ -16,9 +16,9 @@ from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation, personalise, typical
 
 EVERY = 6  # rows: half an hour
-# What a difference may be off though the code is known: a share of it, and mg/dL (the level's unit) that the day adds. Chosen on
+# What a difference may be off though the code is known: a share of it, and how much of the level the day adds. Chosen on
 # virtual people of three families, not those reported (docs/experiments/bodies.md).
-UNSAID, UNSEEN = 0.25, 5.0
+UNSAID, UNSEEN = 0.2, 3.0
 
 
 def part(series: PatientSeries, begin: float, end: float) -> PatientSeries:

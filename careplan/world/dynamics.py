@@ -41,7 +41,7 @@ RETURN = 0.0024  # a minute: of a level's distance to the usual, what goes by it
 # same, and the share of a lowering dose that acts on it.
 SUPPLY, SOFTNESS, STOPPING = 2.5, 0.75, 0.43
 # Where the structure of a body is the patient's own, so many numbers of the code follow the time constants: the log of the supply
-# over the typical one, the log odds of the share of a dose that stops it, and of how far insulin's effect goes with the level.
+# over the typical one, the log odds of the share of a dose that stops it, and of how far a dose's effect goes with the level.
 STRUCTURE = 3
 MULTIPLE = -1.0  # log odds of the last, in whom nothing is known
 

@@ -1,5 +1,6 @@
 """One patient may be treated under several therapies: a course is a patient under one, with the group and the covariates that
-were the patient's; regimens and suggestions say which therapy they belong to. All that is there is of the one therapy there was."""
+were the patient's; regimens and suggestions say which therapy they belong to. All that is there is of the one therapy there was.
+"""
 
 import json
 

@@ -122,6 +122,7 @@ def test_patients_and_show_as_text_and_json(run: Run, reads: Callable[..., None]
         (("import", "table"), 2, "Missing argument"),
         (("import", "table", "x", "--report", "/nowhere/at/all.csv"), 2, "no folder"),
         (("fly",), 2, "No such command"),
+        (("evaluate", "effects", "--family", "hovorka"), 1, "'hovorka': expected one of padova, minimal"),
     ],
 )
 def test_a_bad_request_is_one_clear_error(

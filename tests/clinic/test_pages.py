@@ -171,7 +171,8 @@ def test_a_suggestion_stored_before_it_was_explained_still_loads(db: Database) -
     del body["why"]
     del body["options"][0]["does"]
     with db.write() as session:
-        row = schema.Suggestion(patient="ann", therapy="glucose", kind="regimen", created=suggestion().created, payload=body, provenance={})
+        made = {"created": suggestion().created, "payload": body, "provenance": {}}
+        row = schema.Suggestion(patient="ann", therapy="glucose", kind="regimen", **made)
         append(session, DR_ADA, "suggested", patient="ann", rows=[row])
     old = review_page(db, "ann").suggestion
     assert old is not None and old.why is None and old.lines == (line(),)

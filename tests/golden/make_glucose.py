@@ -71,18 +71,23 @@ def demo_worklist() -> Any:
 
 
 def demo_review_page() -> Any:
-    page = asdict(review_page(demo()[0], demo()[1][0].patient, actor="golden"))
+    page = asdict(review_page(demo()[0], demo()[1][0].patient))
     page["suggestion"] = page["suggestion"]["id"]
-    del page["summary"]["therapy"], page["summary"]["problem"]
+    known_since(page)
     page["days"] = [{**day, "minute": len(day["minute"]), "glucose": [*day["glucose"][::24]]} for day in page["days"]]
     return page
 
 
+def known_since(page: dict[str, Any]) -> None:
+    """Takes away what pages say since: it depends on today, or is said elsewhere."""
+    del page["summary"]["therapy"], page["summary"]["problem"], page["out_of_date"], page["notices"]
+
+
 def demo_dose_page() -> Any:
     demo_doses()
-    page = asdict(dose_page(demo()[0], demo()[1][0].patient, actor="golden"))
+    page = asdict(dose_page(demo()[0], demo()[1][0].patient))
     page["suggestion"] = page["suggestion"]["kind"]
-    del page["summary"]["therapy"], page["summary"]["problem"]
+    known_since(page)
     return page
 
 
@@ -120,7 +125,7 @@ def recorded() -> Database:
     if folder is None:
         raise FileNotFoundError("no real recordings: set CAREPLAN_DATA")
     db = open_database(str(Path(tempfile.mkdtemp()) / "real.db"))
-    import_records(db, "azt1d", folder / "Subject 10", actor="golden")
+    import_records(db, "azt1d", folder / "Subject 10")
     return db
 
 

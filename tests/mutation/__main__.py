@@ -1,11 +1,12 @@
 """Whether the tests would notice: each small change of the safety code (`mutants`) is run against the tests of its file.
 
-    python -m tests.mutation [TARGET ...] [--afresh] [--markdown FILE]
+    python -m tests.mutation [TARGET ...] [--afresh] [--kept] [--markdown FILE]
 
 The tree is copied, the copy is changed, and the tests run on it in a process of their own, with a limit on their time. Results
-are kept under `runs/mutation/`: a run that was stopped goes on, a mutant that was noticed is not tried again while its source
-stays as it is, one that survived is tried again when the tests change. Prints each survivor with its diff, and the score by
-target. The exit code is 0 where at least 95 % were noticed and `equivalent.toml` says of every survivor why it changes nothing.
+are kept under `runs/mutation/`: a run that was stopped goes on, a mutant that was noticed is not tried again while the
+definition around it stays as it is, one that survived is tried again when the tests change. Prints each survivor with its diff,
+and the score by target. The exit code is 0 where at least 95 % were noticed and `equivalent.toml` says of every survivor why it
+changes nothing.
 """
 
 import argparse
@@ -33,20 +34,24 @@ ARGUMENTS = ("-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider", "-o
 NONE_RUN = 5  # pytest's exit code where there were no tests; any other but 0 is a test, or an import, that failed
 MEMORY = 24 << 30  # bytes of address space
 
+Results = list[tuple[Mutant, bool | None]]
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__.splitlines()[0])
     parser.add_argument("targets", nargs="*", default=list(TARGETS), help=f"of {', '.join(TARGETS)}; all where none is named")
     parser.add_argument("--afresh", action="store_true", help="try every mutant again")
+    parser.add_argument("--kept", action="store_true", help="run nothing: tell what earlier runs found")
     parser.add_argument("--markdown", type=Path, help="write the score and the survivors there")
     asked = parser.parse_args()
     if unknown := set(asked.targets) - set(TARGETS):
         parser.error(f"no target {', '.join(sorted(unknown))}; there are {', '.join(TARGETS)}")
 
-    warm()
     excuses = equivalents()
-    found = {name: run(name, TARGETS[name], asked.afresh) for name in asked.targets}
-    survivors = [(name, mutant) for name, results in found.items() for mutant, noticed in results if not noticed]
+    if not asked.kept:
+        warm()
+    found = {name: run(name, TARGETS[name], afresh=asked.afresh, kept=asked.kept) for name in asked.targets}
+    survivors = [(name, mutant) for name, results in found.items() for mutant, noticed in results if noticed is False]
     unexcused = [(name, mutant) for name, mutant in survivors if why(mutant, excuses) is None]
     for name, mutant in unexcused:
         print(f"\n{name}: not noticed, and not said to be equivalent:\n{mutant.diff}")
@@ -54,37 +59,42 @@ def main() -> int:
     print(f"\n{report}")
     if asked.markdown is not None:
         asked.markdown.write_text(report + "\n" + excused(survivors, excuses))
-    score = sum(noticed for results in found.values() for _, noticed in results) / max(1, sum(map(len, found.values())))
+    score = sum(bool(noticed) for results in found.values() for _, noticed in results) / max(1, sum(map(len, found.values())))
     return 0 if score >= LEAST and not unexcused else 1
 
 
-def run(name: str, target: Target, afresh: bool) -> list[tuple[Mutant, bool]]:
-    """Every mutant of a target, and whether its tests noticed."""
-    kept = ROOT / "runs" / "mutation" / f"{name}.jsonl"
-    kept.parent.mkdir(parents=True, exist_ok=True)
+def run(name: str, target: Target, *, afresh: bool, kept: bool) -> Results:
+    """Every mutant of a target, and whether its tests noticed; None where that is not known, and only what is `kept` is told."""
+    file = ROOT / "runs" / "mutation" / f"{name}.jsonl"
+    file.parent.mkdir(parents=True, exist_ok=True)
     if afresh:
-        kept.unlink(missing_ok=True)
-    source, tests = digest(target.path), digest(*target.tests, "tests/limits_table.py")
-    rows = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
-    rows = [row for row in rows if row["source"] == source and (row["noticed"] or row["tests"] == tests)]
-    known = {row["mutant"]: row["noticed"] for row in rows}
+        file.unlink(missing_ok=True)
+    tests = digest(*(ROOT / path.partition("::")[0] for path in (*target.tests, "tests/limits_table.py")))
+    rows = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    found = {(row["mutant"], row["within"]): row["noticed"] for row in rows if kept or row["noticed"] or row["tests"] == tests}
     every = mutants(ROOT, target.path, target.only)
-    if left := [mutant for mutant in every if mutant.name not in known]:
+    left = [] if kept else [mutant for mutant in every if key(mutant) not in found]
+    if left:
         with tempfile.TemporaryDirectory(prefix="careplan-mutation-") as folder:
             copy = Path(folder)
             copy_tree(copy)
             limit = 20 + 4 * baseline(name, target, copy)
             for place, mutant in enumerate(left, 1):
                 code, seconds = attempt(mutant, target, copy, limit)
-                known[mutant.name] = code != 0
-                row = {"mutant": mutant.name, "noticed": known[mutant.name], "source": source, "tests": tests}
-                with kept.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
-                told = "out of time" if code is None else "noticed" if known[mutant.name] else "SURVIVED"
+                found[key(mutant)] = code != 0
+                told = "out of time" if code is None else "noticed" if code else "SURVIVED"
+                row = {"mutant": mutant.name, "within": key(mutant)[1], "noticed": code != 0, "tests": tests}
+                with file.open("a") as out:
+                    out.write(json.dumps(row) + "\n")
                 print(
                     f"{name} {place}/{len(left)}, line {mutant.line}, {told}, {seconds:.1f} s: {mutant.becomes[:100]}", flush=True
                 )
-    return [(mutant, known[mutant.name]) for mutant in every]
+    return [(mutant, found.get(key(mutant))) for mutant in every]
+
+
+def key(mutant: Mutant) -> tuple[str, str]:
+    """What a result is kept by: it holds as long as the definition around the mutant stays as it is."""
+    return mutant.name, hashlib.sha256(mutant.within).hexdigest()[:16]
 
 
 def copy_tree(copy: Path) -> None:
@@ -176,10 +186,9 @@ def warm() -> None:
     gc.freeze()  # what is collected in a run's process is its own
 
 
-def digest(*paths: str) -> str:
-    """Of the content of files, those that there are."""
-    files = [ROOT / path.partition("::")[0] for path in paths]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files if file.exists())).hexdigest()[:16]
+def digest(*files: Path) -> str:
+    """Of the content of files."""
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
 def equivalents() -> dict[tuple[str, str, str], str]:
@@ -192,21 +201,30 @@ def why(mutant: Mutant, excuses: dict[tuple[str, str, str], str]) -> str | None:
     return excuses.get((mutant.path, mutant.was, mutant.becomes))
 
 
-def table(found: dict[str, list[tuple[Mutant, bool]]], excuses: dict[tuple[str, str, str], str]) -> str:
-    lines = ["| target | mutants | noticed | % | equivalent | other survivors |", "|---|---|---|---|---|---|"]
+def table(found: dict[str, Results], excuses: dict[tuple[str, str, str], str]) -> str:
+    lines = [
+        "| target | mutants | run | noticed | % of those run | equivalent | other survivors |",
+        "|---|---|---|---|---|---|---|",
+    ]
     total: Counter[str] = Counter()
     for name, results in found.items():
-        survivors = [mutant for mutant, noticed in results if not noticed]
-        same = sum(why(mutant, excuses) is not None for mutant in survivors)
-        counts = Counter(mutants=len(results), noticed=len(results) - len(survivors), same=same, other=len(survivors) - same)
+        survivors = [mutant for mutant, noticed in results if noticed is False]
+        noticed, same = (
+            sum(bool(noticed) for _, noticed in results),
+            sum(why(mutant, excuses) is not None for mutant in survivors),
+        )
+        counts = Counter(
+            mutants=len(results), run=noticed + len(survivors), noticed=noticed, same=same, other=len(survivors) - same
+        )
         total.update(counts)
         lines.append(row(f"`{TARGETS[name].path}`", counts))
     return "\n".join([*lines, row("all", total)])
 
 
 def row(name: str, counts: Counter[str]) -> str:
-    share = 100 * counts["noticed"] / max(1, counts["mutants"])
-    return f"| {name} | {counts['mutants']} | {counts['noticed']} | {share:.1f} | {counts['same']} | {counts['other']} |"
+    share = 100 * counts["noticed"] / max(1, counts["run"])
+    parts = (counts["mutants"], counts["run"], counts["noticed"], f"{share:.1f}", counts["same"], counts["other"])
+    return f"| {name} | {' | '.join(str(part) for part in parts)} |"
 
 
 def excused(survivors: list[tuple[str, Mutant]], excuses: dict[tuple[str, str, str], str]) -> str:

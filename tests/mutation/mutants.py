@@ -23,13 +23,14 @@ MASK = re.compile(r"CLOSED|valid\[|pruned|finite|budget|\bover\b|ELIGIBLE|BROKEN
 
 @dataclass(frozen=True)
 class Mutant:
-    """Bytes `start` to `end` of a file's source replaced by `text`."""
+    """Bytes `start` to `end` of a file's source replaced by `text`; `within`: the definition that this is a part of."""
 
     path: str
     source: bytes
     start: int
     end: int
     text: bytes
+    within: bytes
 
     @property
     def mutated(self) -> bytes:
@@ -65,9 +66,14 @@ class Mutant:
 def mutants(root: Path, path: str, only: tuple[str, ...] = ()) -> list[Mutant]:
     """All mutants of a file under `root`; of the functions, classes and constants called `only`, where any are named."""
     source = (root / path).read_bytes()
-    found = _cpp(source) if path.endswith(".cpp") else _Python(source, only).found
-    made = {(start, end, text.encode()): None for start, end, text in found}
-    return [Mutant(path, source, *part) for part in sorted(made) if source[part[0] : part[1]] != part[2]]
+    if path.endswith(".cpp"):
+        found, parts = list(_cpp(source)), [(0, len(source))]
+    else:
+        python = _Python(source, only)
+        found, parts = python.found, [python.at(node) for node in ast.parse(source).body]
+    made = sorted({(start, end, text.encode()) for start, end, text in found if source[start:end] != text.encode()})
+    around = {start: source[first:last] for start, _, _ in made for first, last in parts if first <= start < last}
+    return [Mutant(path, source, start, end, text, around[start]) for start, end, text in made]
 
 
 def _lines(source: bytes, start: int, end: int) -> str:

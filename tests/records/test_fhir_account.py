@@ -5,11 +5,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from careplan.records.events import RecordError
 from careplan.records.fhir import ABOUT, read_fhir
+from tests.reached import reached, reaches
 from tests.records.fhir_build import ATC, PATIENT, bundle, coded, given_dose, reading, units, write
 
 MANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -36,6 +37,7 @@ doses = st.builds(
 others = st.sampled_from([{"resourceType": "Condition"}, {"resourceType": "Device", "id": "d"}, {"resourceType": 7}, "x", None])
 
 
+@reaches(0.8)
 @MANY
 @given(resources=st.lists(observations | doses | others, max_size=25))
 def test_every_resource_is_an_event_or_has_a_line(tmp_path: Path, resources: list[object]) -> None:
@@ -44,10 +46,9 @@ def test_every_resource_is_an_event_or_has_a_line(tmp_path: Path, resources: lis
     try:
         records = read_fhir(path, zone="Europe/Berlin")
     except RecordError as error:
-        event(f"refused: {error.problem[:30]}")
         assert "values have" in error.problem or "no usable row" in error.problem
         return
-    event("read")
+    reached()
     kept = Counter(int(origin.rpartition(":")[2]) for record in records for origin in record.events["origin"])
     dropped = Counter(c.row for record in records for c in record.corrections if c.action == "dropped")
     about = {
@@ -71,6 +72,7 @@ junk = (
 )
 
 
+@reaches(0.4)
 @MANY
 @given(data=st.data())
 def test_junk_in_any_place_is_told_or_refused(tmp_path: Path, data: st.DataObject) -> None:
@@ -87,8 +89,7 @@ def test_junk_in_any_place_is_told_or_refused(tmp_path: Path, data: st.DataObjec
         node = node[key]
     try:
         records = read_fhir(write(tmp_path / "b.json", content))
-        event("read")
+        reached()
         assert sum(len(record.events) for record in records) >= 1
     except RecordError as error:
-        event("refused")
         assert "b.json" in str(error)

@@ -126,6 +126,7 @@ def test_half_a_step_is_half_to_a_millionth_of_a_minute() -> None:
         ([5], [10], [4], [0, 4, 0, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0, 0, 0]),
         ([5, 7], [5, 17], [1, 4], [0, 2.2, 2, 0.8, 0, 0, 0, 0], [0, 1, 1, 1, 0, 0, 0, 0]),
         ([5, 25], [35, 25], [6, 1], [0, 1, 1, 1, 1, 2, 1, 0], [0, 1, 1, 1, 1, 1, 1, 0]),  # what lasts is logged to its end
+        ([5], [100], [19], [0, 1, 1, 1, 1, 1, 1, 1], [0, 1, 1, 1, 1, 1, 1, 1]),  # beyond the grid
         ([0, 30], [15, 30], [3, 1], [1, 1, 1, 0, 0, 0, 1, 0], [1, 1, 1, 0, 0, 0, 1, 0]),
     ],
 )
@@ -158,6 +159,13 @@ def placed(*begin: float, length: int = 0) -> list[float]:
         ([0, 12.5, 15, 20], [1, 0, 2, 3, 4][:5]),
         ([0, 4.9, 9.9, 14.9, 20], [1, 2, 3, 4, 5]),  # a whole run moves by a step
         ([0, 5.1, 10.1, 15.1, 19.9], [1, 2, 3, 4.5]),
+        # What is in the next step makes room only where it is nearer to the one after.
+        ([0, 3, 6, 15], [1.5, 3, 0, 4]),
+        ([0, 3, 7, 15], [1.5, 3, 0, 4]),
+        ([0, 2.5, 7.5, 15], [1, 2, 3, 4]),
+        ([6, 10.5, 13.5, 16], [1, 2, 3, 4]),  # and backwards
+        ([8, 10.5, 13.5, 16], [0, 1, 2.5, 4]),
+        ([0, 3, 10.5, 13.5, 16], [1, 2, 3.5, 5]),  # a step that was filled is empty no longer
     ],
 )
 def test_readings_that_share_a_step_make_room(begin: list[float], column: list[float]) -> None:

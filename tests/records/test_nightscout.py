@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
+import pandas as pd
 import pytest
 
 from careplan.records import PatientRecord, RecordError, read_nightscout, to_series
@@ -296,3 +298,21 @@ def test_the_public_example(data: Path) -> None:
     assert series.mask[:-1, 1].all()
     temporary = series.values[series.row(series.times[0].replace(hour=15, minute=0)), 1]
     assert temporary == pytest.approx(0.8)
+
+
+def test_the_public_example_gives_its_expected_output(data: Path) -> None:
+    """GluPredKit keeps schedules on the clock of UTC, takes a rate in percent for 0, lets no switch end, and knows the rate after
+    the last record; all else agrees."""
+    folder = data / "device_exports" / "nightscout"
+    expected = pd.read_csv(folder / "glupredkit_nightscout_expected_output.csv")
+    times = pd.to_datetime(expected["date"], utc=True)
+    [record] = read_nightscout(folder, zone="UTC")
+    series = to_series(record, GLUCOSE)
+    rows = [series.row(time) for time in times]
+    for column, channel, scale in (("CGM", 0, 1.0), ("bolus", 2, 1.0), ("carbs", 4, 1.0), ("basal", 1, 12.0)):
+        mine = np.where(series.mask[rows, channel], series.values[rows, channel], 0.0)
+        apart = times[np.abs(expected[column].to_numpy() * scale - mine) > 0.005]
+        theirs = [f"{time:%d %H}" for time in apart]
+        assert set(theirs) == ({"26 09", "27 01", "27 02", "27 14", "27 15", "27 20", "27 23"} if column == "basal" else set()), (
+            column
+        )

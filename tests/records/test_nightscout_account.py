@@ -163,3 +163,59 @@ def test_every_document_is_accounted_for(
     assert accounted(record) == record.rows_read
     assert record.events["value"].notna().all()
     assert (record.events["duration"] >= 0).all()
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=4,
+)
+FIELDS = [
+    *(
+        "type",
+        "sgv",
+        "mbg",
+        "mgdl",
+        "date",
+        "mills",
+        "dateString",
+        "sysTime",
+        "device",
+        "isValid",
+        "units",
+        "eventType",
+        "created_at",
+    ),
+    *("insulin", "carbs", "duration", "durationInMilliseconds", "absolute", "rate", "percent", "isAbsolute", "insulinInjections"),
+    *("insulinType", "enteredinsulin", "splitNow", "splitExt", "relative", "glucose", "glucoseType", "profileJson", "percentage"),
+    *(
+        "timeshift",
+        "insulinNeedsScaleFactor",
+        "store",
+        "defaultProfile",
+        "startDate",
+        "basal",
+        "carbratio",
+        "sens",
+        "identifier",
+        "notes",
+    ),
+]
+spoilt = st.tuples(
+    st.one_of(entries, treatments, profiles), st.dictionaries(st.sampled_from(FIELDS), anything, min_size=1, max_size=3)
+)
+
+
+@reaches(0.3)
+@settings(max_examples=30, deadline=None)
+@given(documents=st.lists(spoilt.map(lambda both: {**both[0], **both[1]}), min_size=1, max_size=4), good=st.integers(20, 40))
+def test_whatever_a_field_holds_it_is_read_told_or_refused(documents: list[Document], good: int) -> None:
+    sound = [{"type": "sgv", "sgv": 100 + n, "date": START + 300_000 * n} for n in range(good)]
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "site.json").write_text(json.dumps([*sound, *documents]))
+        try:
+            [record] = read_nightscout(folder, zone="Europe/Berlin")
+        except RecordError:
+            return
+    reached()
+    assert accounted(record) >= record.rows_read

@@ -329,7 +329,8 @@ def test_finger_sticks_in_their_own_unit(tmp_path: Path) -> None:
     sticks = record.events[record.events["flag"] == "fingerstick"]["value"].tolist()
     assert sticks == pytest.approx([6.1 * MG_PER_MMOL, 110, 7.2 * MG_PER_MMOL, 130])
     assert rules(record) == {"mmol/L labelled mg/dL": 1, "sensor's reading": 1}
-    assert to_series(record, GLUCOSE).values[:168, 0].tolist() == [100 + m % 50 for m in range(0, 14 * 60, 5)]  # the sensor's all through
+    on_the_grid = to_series(record, GLUCOSE).values[:168, 0].tolist()
+    assert on_the_grid == [100 + m % 50 for m in range(0, 14 * 60, 5)]  # the sensor's all through
 
 
 def test_exercise_and_what_says_nothing(tmp_path: Path) -> None:

@@ -13,14 +13,15 @@ from careplan.studies.natural import LEAST, changes, occasions, slopes
 from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.world.calibration import typical_of
 from careplan.world.model import load_model
+from careplan.world.personalise import Personalisation
 
 DAYS = 8
 
 
 def record(**given: dict[int, float]) -> PatientSeries:
-    """Eight days at 140 mg/dL and 1 U/h, three meals a day dosed in time at 10 g/U, but for what is `given` by row."""
+    """Eight days at 200 mg/dL and 1 U/h, three meals a day dosed in time at 10 g/U, but for what is `given` by row."""
     values = np.zeros((DAYS * 288, len(GLUCOSE.channels)), np.float32)
-    values[:, GLUCOSE.index("glucose")], values[:, GLUCOSE.index("basal")] = 140.0, 1.0
+    values[:, GLUCOSE.index("glucose")], values[:, GLUCOSE.index("basal")] = 200.0, 1.0
     for day in range(DAYS - 2):
         for hour in (8, 13, 19):
             row = day * 288 + hour * 12
@@ -44,6 +45,12 @@ def test_a_correction_is_a_bolus_without_food_near_and_its_usual_is_none() -> No
     one = found(record(bolus={LAST + 60: 3.0}))["correction"]
     assert one.rows.tolist() == [LAST + 60] and not one.bolus[0].any()
     assert "correction" not in found(record(bolus={LAST + 60: 3.0}, carbs={LAST + 70: 20.0}))
+    calm = dict.fromkeys(range(LAST + 50, LAST + 60), 150.0)
+    assert "correction" not in found(record(bolus={LAST + 60: 3.0}, glucose=calm)), "for food that nobody logged"
+    for channel in ("bolus", "carbs"):
+        series = record(bolus={LAST + 60: 3.0})
+        series.mask[LAST + 90, GLUCOSE.index(channel)] = False
+        assert "correction" not in found(series), "where nobody logs, nothing is known to be missing"
     assert "correction" not in found(record(bolus={LAST + 60: 3.0, LAST + 40: 2.0})) or found(
         record(bolus={LAST + 60: 3.0, LAST + 40: 2.0})
     )["correction"].rows.tolist() == [LAST + 40]
@@ -85,6 +92,22 @@ def test_what_is_seen_is_as_large_as_what_was_done(monkeypatch: pytest.MonkeyPat
         mine = table[table["kind"] == "correction"]
         assert len(mine) == len(natural.HOURS)
         assert np.allclose(mine["seen"], share * mine["predicted"], atol=0.1)
+
+
+def test_each_half_is_judged_by_what_the_other_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, series = load_model(GLUCOSE), record()
+    told: list[tuple[PatientSeries, Personalisation]] = []
+    known = [replace(typical_of(model, series), windows=number) for number in (1, 2)]
+    monkeypatch.setattr(natural, "personalise", lambda *_: known)
+
+    def heard(_: object, half: PatientSeries, person: Personalisation) -> pd.DataFrame:
+        told.append((half, person))
+        return pd.DataFrame({"seen": [0.0]})
+
+    monkeypatch.setattr(natural, "changes", heard)
+    found = natural.natural(model, [series], say=lambda _: None)
+    assert [(half.times[0] == series.times[0], person.windows) for half, person in told] == [(True, 2), (False, 1)]
+    assert found["person"].tolist() == ["one", "one"]
 
 
 def test_slopes_are_told_by_person_with_intervals_and_of_enough_occasions_alone() -> None:

@@ -157,6 +157,13 @@ def test_what_was_missed_of_late_moves_foresight_in_proportion_between_knots() -
     assert found.dtype == population.dtype
 
 
+def test_a_score_is_held_against_the_factor_at_its_own_knot() -> None:
+    population = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])
+    for scores, change in (((0.99, 1.9, 3.9, 7.8), -0.1), ((1.01, 2.1, 4.1, 8.2), 0.9)):
+        found = followed(person(foreseen=torch.tensor(scores).expand(2, 1, 4), every=1.0), population, NOTHING)
+        assert (found / population).log().tolist() == pytest.approx([0.08 * change] * 8, abs=1e-5)
+
+
 def test_how_near_a_level_comes_in_standard_scores() -> None:
     """Offsets of a normal with a spread of 10: the score is the distance in spreads, of the likeliest moment."""
     offsets = torch.tensor([-1.6449, -0.6745, 0.6745, 1.6449]) * 10.0

@@ -108,9 +108,12 @@ def held_against(suggestion: Suggestion, line: Line, readings: pd.DataFrame) -> 
 def judged(
     line: Line, value: float, exposed: Exposure, against: Exposure, bounds: tuple[float, float] | None = None
 ) -> Judged:
-    """What the rules say of a value of a line. exposed: the lows that forbid more insulin; against: what less insulin is meant
-    against, and so how much less is allowed at once. bounds: what the therapy allows this patient now (`allowed`), whatever limits
-    a line states; the narrowest of any group where None."""
+    """What the rules say of a value of a line.
+
+    exposed: the lows that forbid more insulin. against: what less insulin is meant against, and so how much less is allowed at
+    once. bounds: what the therapy allows this patient now (`allowed`), whatever limits a line states; the narrowest of any group
+    where None.
+    """
     lowest, highest = bounds or allowed(line, "child", None)
     breach = exposed.breach if raises_insulin(line, value) else None
     limits = PRESCRIBED.get(line.setting)
