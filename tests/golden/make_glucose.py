@@ -114,7 +114,7 @@ def effects_of_eight() -> Any:
     """What the world model says, and what is true, of treatments of eight virtual people, mg/dL at 1, 2, 4 and 8 hours."""
     people = join([sample_population(group, count, 60 + place) for place, (group, count) in enumerate(PEOPLE.items())])
     trial = effects.make_trial(people, 61, each=6)
-    estimate = effects.world(open_world().model)
+    estimate = effects.Predicting(open_world().model)
     return {"true": trial.true().tolist(), **{f"{days} days": estimate(trial, days).tolist() for days in (0, 1)}}
 
 
