@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from careplan.cli.shell import stderr, stdout, store
+from careplan.cli.shell import stderr, stdout, store, warn
 
 app = typer.Typer(no_args_is_help=True, help="A patient's record for other systems: FHIR, or a table.")
 
@@ -39,7 +39,7 @@ def export_fhir(
     if out is not None and to is not None:
         raise typer.BadParameter("give --out or --to, not both", param_hint="--out")
     with store(ctx) as database:
-        bundle = fhir_bundle(database, patient, suggestion=suggestion, days=days, subject=subject, to=to)
+        bundle = fhir_bundle(database, patient, suggestion=suggestion, days=days, subject=subject, to=to, note=warn)
     if to is not None:
         with stderr().status(f"Sending to {to}") as status:
             sent = send(bundle, to, token=token, progress=lambda done, of: status.update(f"Sent {done:,} of {of:,} resources"))

@@ -1,6 +1,6 @@
 """One patient of the store as a FHIR R4 Bundle: what is recorded, and what a suggestion proposes and a signature orders."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -15,12 +15,15 @@ from careplan.clinic.reviews import judge_of, reviews_of
 from careplan.clinic.suggestions import stored
 from careplan.clinic.views import Review
 from careplan.interop.checks import problems
-from careplan.interop.observed import event_resources, patient_resource, summary_resources
+from careplan.interop.observed import WRITERS, event_resources, patient_resource, summary_resources
 from careplan.interop.proposed import order_resources, proposal_resources
 from careplan.interop.resources import Person, Resource, bundle
 from careplan.records.events import PatientRecord
 from careplan.store import Actor, Database, append, local_account
 from careplan.suggestion import Suggestion
+from careplan.therapies.glucose.declaration import GLUCOSE
+
+THERAPY = GLUCOSE.name
 
 
 class ExportError(ClinicError):
@@ -36,21 +39,26 @@ def fhir_bundle(
     subject: str | None = None,
     to: str | None = None,
     actor: Actor | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> Resource:
     """A transaction Bundle of one patient, checked against the required codes and the profiles of the CGM guide.
 
     suggestion: a stored suggestion that goes with it as proposals, and, where it was signed, as orders. days: only the last so
     many days of the recording. subject: a reference to a Patient of the receiving server ("Patient/123"), in place of ours.
-    to: where it goes, for the audit trail, which says who exports whom. Raises `UnknownPatient`, or `ExportError` for a
-    suggestion of somebody else, or one whose lines or signature the limits in force do not allow.
+    to: where it goes, for the audit trail, which says who exports whom. note: told which events have no place in FHIR. Raises
+    `UnknownPatient`, `ClinicError` for a patient who is not treated for glucose, or `ExportError` for a suggestion of somebody
+    else or of another therapy, or one whose lines or signature the limits in force do not allow.
     """
-    record = load_record(db, patient)
+    record = load_record(db, patient, THERAPY, actor=actor)
     with db.read() as session:
         person = Person(patient, seed_of(session, patient), record.zone, subject)
         planned = [] if suggestion is None else planned_resources(session, person, suggestion)
     if days is not None and len(record.events):
         recent = record.events["time"] > record.events["time"].max() - timedelta(days=days)
         record = replace(record, events=record.events[recent].reset_index(drop=True))
+    for channel, count in record.events["channel"].value_counts().items():
+        if note is not None and channel not in WRITERS:
+            note(f"{count:,} events of {channel} have no place in FHIR and are left out")
     made = record_bundle(person, record, planned)
     if wrong := problems(made):
         raise ExportError(f"patient {patient!r} cannot be exported as FHIR: {'; '.join(wrong[:5])}")
@@ -74,6 +82,8 @@ def planned_resources(session: Session, person: Person, number: int) -> list[Res
     suggestion = stored(session, number)
     if suggestion.patient != person.name:
         raise ExportError(f"suggestion {number} is for patient {suggestion.patient!r}, not {person.name!r}")
+    if suggestion.therapy not in ("", THERAPY):
+        raise ExportError(f"suggestion {number} is of therapy {suggestion.therapy!r}; FHIR is written for {THERAPY!r} alone")
     signed = reviews_of(session, person.name, suggestion.kind, suggestion.therapy)
     review = next((each for each in signed if each.suggestion == number), None)
     wrong = beyond_limits(session, suggestion) if review is None else no_longer_allowed(session, suggestion, review)

@@ -23,7 +23,7 @@ def export_table(
     Who exports whom is put on the audit trail. Raises `UnknownPatient`, or `ExportError` where there is nothing to write or no
     place to write it.
     """
-    record = load_record(db, patient)
+    record = load_record(db, patient, actor=actor)
     if record.events.empty:
         raise ExportError(f"patient {patient!r} has no events to export")
     table = table_of(record)

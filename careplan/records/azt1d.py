@@ -12,7 +12,17 @@ import pandas as pd
 
 from careplan.records.events import PatientRecord, Refused, refusing
 from careplan.records.head import header_of
-from careplan.records.sheet import Sheet, check_dates, check_ranges, column, drop_short, drop_unreadable, glucose_unit, milliunits
+from careplan.records.sheet import (
+    Sheet,
+    check_dates,
+    check_ranges,
+    column,
+    drop_short,
+    drop_unreadable,
+    glucose_unit,
+    milliunits,
+    silent,
+)
 from careplan.records.text import Rows, Source, check_zone, dates, find_files, normal, numbers, read_rows, to_utc
 
 FIELDS = {"glucose": "cgm", "basal": "basal", "bolus": "totalbolusinsulindelivered", "carbs": "carbsize"}
@@ -77,7 +87,8 @@ def read_subject(path: Path, zone: str) -> PatientRecord:
     sheet.cells.loc[sheet.of("basal"), "duration"] = BASAL_MINUTES
     if KIND in rows.cells:
         add_kinds(sheet, rows)
-    return sheet.record(name_of(path), zone, rows_read=len(rows) + len(rows.short), files=[path.name])
+    record = sheet.record(name_of(path), zone, rows_read=len(rows) + len(rows.short), files=[path.name])
+    return silent(record, ((path.name, int(row)) for row in rows.row))
 
 
 def drop_repeats(sheet: Sheet, rows: Rows, time: pd.Series) -> None:

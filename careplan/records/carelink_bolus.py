@@ -23,7 +23,9 @@ def boluses(told: Told, name: dict[str, str], text: dict[str, np.ndarray]) -> No
     )
     done, asked = text["bolusvolumedelivered"] != "", (text["bolusvolumeselected"] != "") & (text["bolusvolumedelivered"] == "")
     square = np.array(["square" in kind.lower() for kind in text["bolustype"]], dtype=bool)
-    frame = pd.DataFrame({"time": told.time, "key": bolus_keys(text, square), "place": np.arange(len(done))})
+    frame = pd.DataFrame(
+        {"time": told.time, "key": pd.Series(bolus_keys(text, square), dtype=object), "place": np.arange(len(done))}
+    )
     start, pair = paired(frame, done, asked, square)
     cell = name["bolusvolumedelivered"]
     stated = np.nan_to_num(minutes_of(list(text["bolusduration"])))
@@ -69,14 +71,13 @@ def paired(frame: pd.DataFrame, done: Mask, asked: Mask, square: Mask) -> tuple[
     found = pd.merge_asof(ask, known, on="time", by="key", direction="backward", tolerance=PAIR)
     hit = found["begun"].notna()
     start[found.loc[hit, "place"].astype(int)] = found.loc[hit, "begun"].astype(int)
-    other = ask[np.isin(ask["place"], np.flatnonzero(square & (start < 0)))].assign(
-        key=lambda rows: rows["key"].astype(str).str.replace("|True", "|False")
-    )
+    other = ask[np.isin(ask["place"], np.flatnonzero(square & (start < 0)))]
+    other = other.assign(key=pd.Series([key.replace("|True", "|False") for key in other["key"]], other.index, dtype=object))
     normal_part = frame[done & dated & ~square].sort_values("time", kind="stable").rename(columns={"place": "begun"})
-    parts = normal_part[~normal_part["key"].astype(str).str.startswith("#")]
+    numbered = np.array([not key.startswith("#") for key in normal_part["key"]], dtype=bool)
     second = pd.merge_asof(
         other,
-        parts,
+        normal_part[numbered],
         on="time",
         by="key",
         direction="backward",

@@ -145,7 +145,12 @@ def read_found(found: Unpacked, options: Options, refused: Refused | None) -> li
         for kind, records in by_format.items():
             if len(known) == 1 and any(map(clockless, records)):
                 by_format[kind] = read_with(kind, groups[kind], reasons[kind.name], {**options, "zone": min(known)}, refused)
-    records = [record for records in by_format.values() for record in records]
+    why = {(each.format, Path(each.file).name): each.why for each in reversed(taken)}
+    records = [
+        replace(record, why=next((why[record.source, name] for name in record.files if (record.source, name) in why), record.why))
+        for records in by_format.values()
+        for record in records
+    ]
     for each in strangers:
         if refused is not None and Path(each.file).suffix.lower() in RECORDINGS:
             refused[each.file] = RecordError(each.why, file=each.file)

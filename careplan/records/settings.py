@@ -28,7 +28,7 @@ def pump_settings(
     correction_factor: tuple[float, ...],
     target: float,
 ) -> Settings | None:
-    """What a pump's profile states, in U/h, g/U, mg/dL/U and mg/dL; None where a setting is absurd. A target that nobody aims at
+    """What a pump's profile states, each in its channel's units; None where a setting is absurd. A target that nobody aims at
     counts as not stated."""
     positive = (*carb_ratio, *correction_factor)
     fine = starts[0] == 0 and starts[-1] < DAY and all(0 <= value < MOST for value in basal)

@@ -1,7 +1,7 @@
 """Rows on their way to becoming events: the stated rules, and the account of every row they dropped or changed."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -136,6 +136,13 @@ def column(
             "flag": flag,
         }
     )
+
+
+def silent(record: PatientRecord, every: Iterable[tuple[str, int]]) -> PatientRecord:
+    """The record with the rows that gave neither an event nor a correction counted in `ignored`, as "nothing in it"."""
+    gave = set(record.events["origin"]) | {f"{each.file}:{each.row}" for each in record.corrections}
+    count = sum(f"{file}:{row}" not in gave for file, row in every)
+    return replace(record, ignored={**record.ignored, "nothing in it": count}) if count else record
 
 
 def drop_short(sheet: Sheet, rows: Rows) -> None:

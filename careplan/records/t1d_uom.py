@@ -6,6 +6,7 @@ with its own UTC clock. Sleep files have no channel and are not read.
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,9 @@ def read_t1d_uom(path: Source, *, zone: str = "Europe/London", refused: Refused 
             one_stream(sheet)
             check_ranges(sheet)
             sheet.require(people[person][0])
-            records.append(sheet.record(f"uom-{person}", zone, rows_read=rows_read, files=files))
+            asleep = len(people[person]) - len(files)  # files of sleep, which has no channel
+            record = sheet.record(f"uom-{person}", zone, rows_read=rows_read, files=files)
+            records.append(replace(record, ignored={"file of sleep": asleep} if asleep else {}))
     if not records and not refused:
         raise RecordError("no file of glucose, insulin, meals or activity", file=path)
     return records

@@ -27,6 +27,7 @@ from careplan.records.sheet import (
     glucose_unit,
     milliunits,
     one_stream,
+    silent,
     year_typos,
 )
 from careplan.records.table_rows import AMOUNTS, recognise_header, table_rows
@@ -116,6 +117,7 @@ def read_patient(name: str, parts: list[Part], zone: str | None) -> PatientRecor
 
     rows_read = sum(len(rows) + len(rows.short) for rows, _, _ in parts)
     record = sheet.record(slug(name), clock, rows_read=rows_read, files=dict.fromkeys(rows.name for rows, _, _ in parts))
+    record = silent(record, ((rows.name, int(row)) for rows, _, _ in parts for row in rows.row))
     weight = one_value(parts, "weight")
     kilograms = float(numbers([weight])[0]) if weight else None
     if kilograms is not None and not 1 <= kilograms <= 500:

@@ -21,6 +21,7 @@ from .seals import Op, seal, unstorable
 
 GENESIS = "0" * 64
 SEALED = "sealed"  # the action of an entry that covers rows as a migration found them
+DIFFERED = "differed"  # in its detail: the rows that were not as they had been put on record
 NOTARY, CHECKPOINT = "notary", "checkpoint"  # of `Session.info`: who signs, and whether a checkpoint is due once it is committed
 RECORDED, NUMBERED = "recorded", "numbered"  # of `Session.info`: the rows of the newest entry, and by table the last number given
 BEHIND = timedelta(minutes=1)  # a clock that is set back further than this is on record

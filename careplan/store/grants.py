@@ -7,7 +7,7 @@ from .errors import StoreError
 from .schema import Base
 
 CHANGED = {
-    "patient": "UPDATE",
+    "course": "UPDATE",
     "import_batch": "UPDATE",
     "personalisation": "UPDATE",
     "draft": "UPDATE, DELETE",

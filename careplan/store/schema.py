@@ -133,7 +133,7 @@ class Event(Base):
     flag: Mapped[str]
     origin: Mapped[str]
     batch: Mapped[int] = mapped_column(ForeignKey("import_batch.id"))
-    product: Mapped[str] = mapped_column(server_default=text("''"))  # the insulin's brand, where the source names one
+    product: Mapped[str] = mapped_column(server_default=text("''"))  # the brand of what was given, where the source names one
 
 
 class RegimenVersion(Base):

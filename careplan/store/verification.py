@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, inspect
 
-from .audit import GENESIS, digest
+from .audit import DIFFERED, GENESIS, SEALED, digest
 from .keys import Checkpoint, checkpoints, retired, signed_by, trusted
 from .schema import BATCHED, AuditEntry, Base, table_of
 from .seals import TRAIL, batch_digests, batched, covered, differing, plain, read_rows, seal
@@ -219,6 +219,10 @@ def _intact(entry: AuditEntry) -> bool:
 
 def _covers(walk: Walk, entry: AuditEntry, *, known: bool) -> None:
     """Takes note of the rows an entry made, changed, removed or found. known: whether every entry before was walked too."""
+    differed = entry.detail.get(DIFFERED, []) if entry.action == SEALED and isinstance(entry.detail, dict) else []
+    for each in differed:
+        problem = f"was changed or forged before a migration sealed it in entry {entry.id}"
+        walk.find(problem, table=each["table"], key=tuple(each["key"]), fields=tuple(each["fields"]), entry=entry.id)
     for each in entry.rows if isinstance(entry.rows, list) else []:
         name, op = (each["table"], tuple(each["key"])), each["op"]
         told = {"table": name[0], "key": name[1], "patient": entry.patient, "entry": entry.id}

@@ -185,7 +185,7 @@ def test_a_suggestion_holds_for_so_long_and_no_longer(db: Database, kind: str, a
     store_records(db, "table", [record()])
     now, other = datetime.now(UTC), datetime(2024, 3, 16, tzinfo=UTC)
     since = {"created": now - age, "at": other} if kind == "regimen" else {"created": other, "at": now - age}
-    made = suggestion(*([line()] if kind == "regimen" else []), kind=kind, **since)
+    made = suggestion(*([line()] if kind == "regimen" else []), kind=kind, therapy="glucose", **since)
     with db.read() as session:
         found = standing.out_of_date(session, made, now)
     assert (found == []) is holds
@@ -198,7 +198,7 @@ def test_a_suggestion_is_about_the_recordings_it_was_made_from(db: Database) -> 
     with db.read() as session:
         data = data_hash(session, "ann")
         for provenance, same in (({"data": data}, True), ({"data": "other"}, False), ({}, True)):
-            found = standing.out_of_date(session, suggestion(line(), provenance=provenance))
+            found = standing.out_of_date(session, suggestion(line(), therapy="glucose", provenance=provenance))
             assert (found == []) is same, found
 
 

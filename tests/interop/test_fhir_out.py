@@ -251,6 +251,24 @@ def test_what_cannot_be_exported_says_why(db: Database, proposed: Suggestion) ->
         fhir_bundle(db, "ann", suggestion=beyond.id)
 
 
+def test_another_therapy_is_not_written_as_insulin(db: Database, proposed: Suggestion, monkeypatch: pytest.MonkeyPatch) -> None:
+    foreign = replace(proposed, therapy="warfarin")
+    monkeypatch.setattr("careplan.interop.fhir.stored", lambda *_: foreign)
+    with pytest.raises(ExportError, match="is of therapy 'warfarin'"):
+        fhir_bundle(db, "ann", suggestion=proposed.id)
+
+
+def test_what_has_no_place_is_told(db: Database) -> None:
+    walk = build.record(days=1).events.iloc[:3].assign(channel="activity", value=4.0, duration=30.0)
+    store_records(db, "table", [build.record("cleo", days=1, zone="UTC", regimen=None)])
+    told: list[str] = []
+    fhir_bundle(db, "cleo", note=told.append)
+    assert told == []
+    store_records(db, "table", [replace(build.record("cleo", days=1), events=walk, regimen=None)])
+    fhir_bundle(db, "cleo", note=told.append)
+    assert told == ["3 events of activity have no place in FHIR and are left out"]
+
+
 def test_a_signature_that_the_readings_no_longer_allow_makes_no_order(db: Database) -> None:
     """Lows that came after more insulin was signed close the gate."""
     line = build.line(factor=1.1)

@@ -15,9 +15,10 @@ class Target:
 TARGETS = {
     "safety": Target("careplan/planning/safety.py", ("tests/planning/test_limits.py", "tests/planning/test_line_limits.py")),
     "actions": Target("careplan/planning/actions.py", ("tests/planning/test_actions.py",)),
-    "native": Target("careplan/planning/native.cpp", ("tests/planning/test_native.py",)),
+    "native": Target("careplan/planning/native.cpp", ("tests/planning/test_native.py", "tests/planning/test_search.py")),
     "glucose": Target("careplan/therapies/glucose/declaration.py", ("tests/therapies/glucose/test_declaration.py",)),
     "decisions": Target("careplan/therapies/glucose/decisions.py", ("tests/therapies/glucose/test_decisions.py",)),
+    "verdicts": Target("careplan/clinic/decisions.py", ("tests/therapies/glucose/test_decisions.py",)),
     "reviews": Target("careplan/clinic/reviews.py", ("tests/clinic/test_signing_edges.py", "tests/clinic/test_reviews.py")),
     "standing": Target("careplan/clinic/standing.py", ("tests/clinic/test_signing_edges.py", "tests/clinic/test_reviews.py")),
     "audit": Target("careplan/store/audit.py", ("tests/store/test_trail_edges.py", "tests/store/test_audit.py")),

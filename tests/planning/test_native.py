@@ -5,6 +5,7 @@ import shutil
 import warnings
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Any
 
 import pytest
 import torch
@@ -34,6 +35,7 @@ class Rough:
     channels: int
     sick: float = 0.0  # the share of steps that give no number
     shut: float = 0.0  # the share of edges that are closed
+    one: str = ""  # where a step is sick, only the first number of this part is none, and not every reward
 
     def look(self, state: Tensor, raises: Tensor) -> Expansion:
         wide, outcome, edges = state.shape[:2], (self.particles, self.channels), len(self.push)
@@ -41,7 +43,11 @@ class Rough:
         reward, value = (part.unflatten(-1, outcome[::-1]).transpose(-1, -2).clone() for part in parts[:2])
         for part in (reward, value):
             part[..., 1:] = part[..., 1:].abs()
-        reward[(parts[0][..., 0] * 1e3 % 1.0).abs() < self.sick] = torch.nan
+        sick = (parts[0][..., 0] * 1e3 % 1.0).abs() < self.sick
+        if self.one:
+            (reward if self.one == "reward" else value)[..., 0, 0][sick] = torch.nan
+        else:
+            reward[sick] = torch.nan
         valid = (parts[3] * 1e3 % 1.0).abs() >= self.shut
         valid[..., 0] = True
         table = torch.arange(edges).view(1, 1, -1, 1).expand(*wide, -1, 2).float()
@@ -55,7 +61,7 @@ class Rough:
         return self.look(torch.tanh(state @ self.move + self.push[chosen]), chosen > len(self.push) // 2)
 
 
-def rough(seed: int, *, batch: int = 19, edges: int = 13, particles: int = 1, channels: int = 1, **shares: float) -> Rough:
+def rough(seed: int, *, batch: int = 19, edges: int = 13, particles: int = 1, channels: int = 1, **shares: Any) -> Rough:
     generator = torch.Generator().manual_seed(seed)
     shapes = (batch, 6), (6, 6), (edges, 6), (6, 2 * particles * channels + 2 * edges)
     return Rough(*(torch.randn(shape, generator=generator) for shape in shapes), particles, channels, **shares)
@@ -89,6 +95,8 @@ SETTINGS = {
     "nearly all closed": (rough(10, shut=0.95), {}),
     "widening": (rough(13, edges=21, shut=0.3), {"widening": 2, "depth": 6, "simulations": 120}),
     "not finite": (rough(11, sick=0.2), {}),
+    "one reward not finite": (rough(14, particles=5, sick=0.2, one="reward"), {}),
+    "one value not finite": (rough(15, particles=5, sick=0.2, one="value"), {}),
     "everything": (rough(12, particles=6, channels=3, sick=0.1, shut=0.3), {"budget": 3.5, "risk_level": 0.3, "discount": 0.95}),
 }
 

@@ -220,6 +220,16 @@ def test_the_tree_below_what_was_carried_out_is_kept_and_continued(backend):
     torch.testing.assert_close(plans.outcome[seen][..., 0], gained[seen])
 
 
+@pytest.mark.parametrize("backend", ["eager", "native"])
+def test_a_budget_may_be_spent_to_the_last_and_no_further(backend):
+    """Each dose costs a quarter, of a budget of a half: two are allowed, and a third is not."""
+    gain, cost = (torch.tensor(pair).view(1, 1, 2, 1).expand(1, 3, 2, 1).clone() for pair in ([0.0, 1.0], [0.0, 0.25]))
+    toy = Walk(gain, cost, torch.tensor([False, True]))
+    plans = search(toy, simulations=30, depth=3, budget=torch.full((1, 1), 0.5), backend=backend).plans()
+    spent = plans.outcome[..., 1].mean(-1)
+    assert float(spent[plans.eligible].max()) == 0.5 and float(spent.max()) == 0.75
+
+
 def test_tail_mean_is_the_mean_of_the_worst_share():
     values = torch.tensor([[4.0, 1.0, 3.0, 2.0]])
     assert tail_mean(values, 1.0).item() == 2.5

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
 
 from careplan.records import PatientRecord, RecordError, read_azt1d, to_series
 from careplan.therapies.glucose.declaration import GLUCOSE
@@ -135,3 +137,26 @@ def test_the_real_people(data: Path) -> None:
             not series.mask[: 3 * 288, 1].any() or record.patient == "azt1d-8"
         )  # basal is unknown before the last weeks, not zero
         assert np.isfinite(series.values).all()
+
+
+cell = st.sampled_from(["", "0", "1.5", "80", "x", "-3"])
+line = st.tuples(st.sampled_from(["", "Standard", "Extended 50.00%/4.00"]), cell, cell, cell, cell)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(line, min_size=1, max_size=8))
+def test_every_row_is_an_event_or_told_or_counted(tmp_path: Path, lines: list[tuple[str, ...]]) -> None:
+    sound = [("Standard", "0.8", "2", "30", "120")] * 30
+    written = [
+        f"2024-01-12 {minute // 60:02}:{minute % 60:02}:00,,{kind},{basal},,{bolus},,{carbs},{glucose}"
+        for minute, (kind, basal, bolus, carbs, glucose) in zip(range(0, 1440, 12), [*lines, *sound], strict=False)
+    ]
+    try:
+        [record] = read_azt1d(write(tmp_path, *written))
+    except RecordError:
+        event("refused")
+        return
+    event("read")
+    gave = {int(origin.rsplit(":", 1)[1]) for origin in record.events["origin"]}
+    told = {correction.row for correction in record.corrections}
+    assert len(gave | told) + record.ignored.get("nothing in it", 0) == len(written) == record.rows_read

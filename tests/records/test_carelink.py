@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from careplan.records import PatientRecord, RecordError, read_carelink, to_series
 from careplan.records.carelink import COLUMNS, recognise
+from careplan.therapies.glucose.declaration import GLUCOSE
 from tests.records.accounting import accounted, at, of, rules, spans
 
 WIDTH = 53
@@ -138,7 +139,7 @@ def test_basal_with_temporary_rates_and_stops(tmp_path: Path) -> None:
         ("03-05 10:30", 1.0, -1.0),
     ]
     assert rules(record) == {"not in force": 3, "alert": 1, "temporary rate without an amount": 1}
-    assert len(to_series(record))
+    assert len(to_series(record, GLUCOSE))
 
 
 def test_in_automatic_mode_basal_is_unknown_and_not_zero(tmp_path: Path) -> None:
@@ -339,10 +340,11 @@ def test_the_real_samples_give_what_is_expected_of_them(data: Path, name: str) -
     settings_ = next(each for each in expected if each["type"] == "settings")
     assert record.regimen is not None
     for schedule, mine, key in (
-        (settings_["basalSchedules"]["standard"], record.regimen.basal, "rate"),
-        (settings_["carbRatio"], record.regimen.carb_ratio, "amount"),
-        (settings_["insulinSensitivity"], record.regimen.correction_factor, "amount"),
+        (settings_["basalSchedules"]["standard"], "basal", "rate"),
+        (settings_["carbRatio"], "carb_ratio", "amount"),
+        (settings_["insulinSensitivity"], "correction_factor", "amount"),
     ):
         for part in schedule:
-            assert mine[record.regimen.block(part["start"] // 60_000)] == part[key]
+            place = record.regimen.starts.index(part["start"] // 60_000)
+            assert record.regimen.blocks[mine][place] == part[key]
     assert pd.notna(record.events["time"]).all()

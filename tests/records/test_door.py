@@ -78,11 +78,13 @@ def test_an_unknown_file_says_what_was_seen(tmp_path: Path) -> None:
 
 
 def test_two_formats_that_fit_are_asked_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = Format("twin", lambda head: "it has glucose" if "glucose" in head else None, FORMATS[-1].read)
-    monkeypatch.setattr(door, "FORMATS", (*FORMATS, other))
+    one, other = (
+        Format(name, lambda head: "it has carbs" if "carbs" in head else None, FORMATS[-1].read) for name in ("one", "twin")
+    )
+    monkeypatch.setattr(door, "FORMATS", (*FORMATS, one, other))  # a table is what no other format claims
     path = tmp_path / "anna.csv"
     path.write_text(TABLE)
-    with pytest.raises(RecordError, match=r"fits table \(.*\) and twin \(it has glucose\): say which") as caught:
+    with pytest.raises(RecordError, match=r"fits one \(it has carbs\) and twin \(.*\): say which") as caught:
         read(path)
     assert str(path) in str(caught.value)
     assert read(path, format="table")[0].source == "table"

@@ -1,64 +1,16 @@
 """The dialects of Nightscout's uploaders: each kind of document means what its uploader meant."""
 
 import json
-from collections import Counter
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from careplan.records import PatientRecord, RecordError, read_nightscout, to_series
+from careplan.records import RecordError, read_nightscout, to_series
 from careplan.records.nightscout import recognise
-from careplan.records.nightscout_profiles import schedule_of, switch_of
 from careplan.records.nightscout_values import moments
 from careplan.records.units import MG_PER_MMOL
 from careplan.therapies.glucose.declaration import GLUCOSE
-
-Document = dict[str, Any]
-DAY = 1_709_596_800_000  # 2024-03-05 00:00 UTC
-SETTINGS: Document = {
-    "timezone": "UTC",
-    "units": "mg/dl",
-    "basal": [{"time": "00:00", "value": 0.8}, {"time": "06:00", "value": 1.0}, {"time": "12:00", "value": 0.6}],
-    "carbratio": [{"time": "00:00", "value": 10}],
-    "sens": [{"time": "00:00", "value": 40}],
-}
-PROFILE = {"startDate": "2024-01-01T00:00:00.000Z", "defaultProfile": "Day", "store": {"Day": SETTINGS}}
-
-
-def sgv(minute: float, value: object = 120, **more: object) -> Document:
-    return {"type": "sgv", "sgv": value, "date": DAY + int(minute * 60_000), **more}
-
-
-def at(clock: str, kind: str | None = None, **fields: object) -> Document:
-    return {"eventType": kind, "created_at": f"2024-03-05T{clock}:00.000Z", **fields}
-
-
-READINGS = [sgv(m, 100 + m % 50) for m in range(0, 14 * 60, 5)]
-
-
-def read(folder: Path, treatments: list[Any] = (), entries: list[Any] = READINGS, profile: object = PROFILE) -> PatientRecord:  # type: ignore[assignment]
-    for name, content in (("entries", entries), ("treatments", list(treatments)), ("profile", [profile] if profile else [])):
-        (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
-    [record] = read_nightscout(folder)
-    return record
-
-
-def table(record: PatientRecord, channel: str) -> list[tuple[str, float, float]]:
-    events = record.events[record.events["channel"] == channel]
-    return [(f"{t:%H:%M}", round(v, 4), d) for t, v, d in events[["time", "value", "duration"]].itertuples(index=False)]
-
-
-def rules(record: PatientRecord) -> Counter[str]:
-    return Counter(correction.rule for correction in record.corrections)
-
-
-def rate_at(record: PatientRecord, clock: str) -> float:
-    hour, _, minute = clock.partition(":")
-    [rate] = [v for t, v, d in table(record, "basal") if 0 <= int(hour) * 60 + int(minute) - int(t[:2]) * 60 - int(t[3:]) < d]
-    return rate
-
+from tests.records.nightscout_sites import DAY, PROFILE, SETTINGS, Document, at, rate_at, read, rules, sgv, table
 
 # What is in a file
 
@@ -348,111 +300,6 @@ def test_exercise_and_what_says_nothing(tmp_path: Path) -> None:
     assert table(record, "activity") == [("08:00", 4.5, 30), ("09:00", 2.5, 20)]
     assert rules(record) == {"exercise": 2, "no duration": 1, "other event": 1}
     assert record.ignored == {"note": 1, "sensor change": 1, "nothing given": 2, "other event": 1}
-
-
-# Basal
-
-
-@pytest.mark.parametrize("shift", [2, 7_200_000, 2.0, "2"])
-def test_a_profile_switch_shifts_and_scales(tmp_path: Path, shift: object) -> None:
-    switch = at("08:00", "Profile Switch", profile="Day(150%)", percentage=150, timeshift=shift, profileJson=json.dumps(SETTINGS))
-    record = read(tmp_path, [switch])
-    assert [rate_at(record, clock) for clock in ("07:55", "08:00", "12:00", "13:50")] == pytest.approx([1.0, 1.5, 1.5, 1.5])
-    assert record.regimen is not None
-    assert record.regimen.starts == (0, 120, 480, 840)
-    assert record.regimen.blocks["basal"] == pytest.approx((0.9, 1.2, 1.5, 0.9))
-    assert record.regimen.blocks["carb_ratio"] == pytest.approx((10 / 1.5,) * 4)
-    assert record.regimen.blocks["correction_factor"] == pytest.approx((40 / 1.5,) * 4)
-
-
-def test_a_switch_by_name_and_impossible_ones(tmp_path: Path) -> None:
-    profile = {**PROFILE, "store": {"Day": SETTINGS, "Night": {"basal": [{"time": "00:00", "value": 0.2}]}}}
-    treatments = [
-        at("07:00", "Profile Switch", profile="Night(50%,1h)", percentage=50, timeshift=1),
-        at("08:00", "Profile Switch", profile="Night@@@@@1709625600000"),
-        at("09:00", "Profile Switch", profile="Day", timeshift=500),
-        at("10:00", "Profile Switch", profile="Day", percentage=-20),
-        at("11:00", "Profile Switch", profile="Day", duration=30, percentage=200),
-    ]
-    record = read(tmp_path, treatments, profile=profile)
-    assert [rate_at(record, f"{hour:02}:00") for hour in (6, 7, 8, 9, 10, 11, 12)] == [1.0, 0.1, 0.2, 0.2, 0.2, 2.0, 0.2]
-    assert rules(record) == {"impossible profile switch": 2}
-
-
-def test_shifts_wrap_around_midnight() -> None:
-    blocks = [{"time": "00:00", "value": 1}, {"time": "23:00", "value": 2}]
-    assert schedule_of(blocks, 2) == ((0, 1.0), (60, 2.0), (120, 1.0))
-    assert schedule_of(blocks, -1) == ((0, 1.0), (1320, 2.0), (1380, 1.0))
-    assert switch_of({"timeshift": -10_800_000}) == switch_of({"timeshift": -3})
-
-
-@pytest.mark.parametrize(
-    ("fields", "rate"),
-    [
-        ({"absolute": 0.4, "duration": 60}, 0.4),
-        ({"rate": 0.4, "duration": 60}, 0.4),
-        ({"rate": 0, "duration": 60}, 0.0),
-        ({"rate": "0.4", "duration": "60"}, 0.4),
-        ({"absolute": 1.3, "rate": 130, "isAbsolute": False, "duration": 60}, 1.3),
-        ({"rate": 130, "isAbsolute": False, "duration": 60}, 1.3),
-        ({"rate": 1.3, "isAbsolute": False, "duration": 60}, 1.3),
-        ({"percent": 30, "rate": 130, "isAbsolute": False, "duration": 60}, 1.3),
-        ({"percent": -100, "duration": 60}, 0.0),
-        ({"rate": 0.4, "duration": 0, "durationInMilliseconds": 3_600_000}, 0.4),
-        ({"rate": 0.4, "duration": 60, "extendedEmulated": {"eventType": "Combo Bolus", "enteredinsulin": 2}}, 0.4),
-    ],
-)
-def test_temporary_rates_as_uploaders_write_them(tmp_path: Path, fields: Document, rate: float) -> None:
-    record = read(tmp_path, [at("08:00", "Temp Basal", **fields)])
-    assert [rate_at(record, clock) for clock in ("07:59", "08:30", "09:00")] == pytest.approx([1.0, rate, 1.0])
-
-
-def test_overlapping_repeated_and_cancelled_rates(tmp_path: Path) -> None:
-    treatments = [
-        at("08:00", "Temp Basal", rate=2.0, duration=120),
-        at("08:05", "Temp Basal", rate=0.3, duration=30),
-        at("08:05", "Temp Basal", rate=0.9, duration=30),  # the first of a moment counts
-        at("09:00", "Temp Basal", rate=1.5, duration=60),
-        at("09:20", "Temp Basal"),
-        at("10:00", "Temp Basal", rate=1.5),
-    ]
-    record = read(tmp_path, treatments)
-    rates = [rate_at(record, clock) for clock in ("08:00", "08:04", "08:05", "08:34", "08:40", "09:10", "09:20", "10:00")]
-    assert rates == [2.0, 2.0, 0.3, 0.3, 1.0, 1.5, 1.0, 1.0]
-    assert rules(record) == {"repeated time": 1, "no duration": 1}
-
-
-def test_suspensions_and_overrides(tmp_path: Path) -> None:
-    treatments = [
-        at("06:30", "Basal Suspension", reason="user"),
-        at("07:00", "Basal Resume"),
-        at("08:00", "Temporary Override", insulinNeedsScaleFactor=0.5, duration=60),
-        at("08:30", "Temp Basal", absolute=0.1, duration=15),
-        at("08:45", "Temp Basal", percent=100, duration=15),
-        at("10:00", "Temporary Override", insulinNeedsScaleFactor=1.2, durationType="indefinite"),
-        at("11:00", "Temporary Override", correctionRange=[120, 130], duration=30),
-        at("13:00", "Suspend Pump"),
-    ]
-    record = read(tmp_path, treatments)
-    clocks = ("06:29", "06:30", "07:00", "08:00", "08:30", "08:45", "09:00", "10:00", "11:00", "11:30", "13:30")
-    assert [rate_at(record, clock) for clock in clocks] == pytest.approx([1.0, 0.0, 1.0, 0.5, 0.1, 1.0, 1.0, 1.2, 1.0, 1.0, 0.0])
-    assert not record.corrections
-
-
-def test_a_temporary_rate_at_the_end_runs_its_time(tmp_path: Path) -> None:
-    record = read(tmp_path, [at("14:30", "Temp Basal", rate=2.0, duration=30)])
-    assert table(record, "basal")[-1] == ("14:30", 2.0, 30)
-
-
-def test_schedules_keep_to_the_patients_clock_on_both_passes_of_an_hour(tmp_path: Path) -> None:
-    blocks = [{"time": "00:00", "value": 1}, {"time": "02:30", "value": 2}, {"time": "03:30", "value": 3}]
-    settings = {**SETTINGS, "timezone": "Europe/Berlin", "basal": blocks}
-    autumn = 1_729_976_400_000  # 2024-10-26 21:00 UTC, 23:00 in Berlin
-    entries = [{"sgv": 120, "date": autumn + 300_000 * n} for n in range(80)]
-    record = read(tmp_path, entries=entries, profile={**PROFILE, "store": {"Day": settings}})
-    rates = [(f"{t:%H:%M}", v) for t, v in record.events.loc[record.events["channel"] == "basal", ["time", "value"]].to_numpy()]
-    changes = [rates[0], *(b for a, b in pairwise(rates) if a[1] != b[1])]
-    assert changes == [("21:00", 3.0), ("22:00", 1.0), ("00:30", 2.0), ("01:00", 1.0), ("01:30", 2.0), ("02:30", 3.0)]
 
 
 # Being told what a file is

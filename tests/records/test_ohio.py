@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from careplan.records import PatientRecord, RecordError, read_ohio, to_series
 from careplan.records.ohio import recognise
+from careplan.therapies.glucose.declaration import GLUCOSE
 from tests.records.accounting import accounted, at, rules, spans
 
 Element = tuple[str, dict[str, object]]
@@ -61,7 +62,7 @@ def test_every_kind_of_event(tmp_path: Path) -> None:
     assert spans(record, "activity") == [("03-05 17:00", 8.0, 30.0)]
     assert record.ignored == {"basis_gsr": 2}
     assert rules(record) == {"basis_gsr": 1, "no amount": 1, "wizard's carbs": 1}
-    assert len(to_series(record))
+    assert len(to_series(record, GLUCOSE))
 
 
 def test_training_and_testing_are_one_person(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from careplan.records import PatientRecord, RecordError, read_sidiary, read_xdrip, sidiary, to_series, xdrip
+from careplan.therapies.glucose.declaration import GLUCOSE
 from tests.records.accounting import accounted, at, of, rules
 
 XDRIP = "DAY;TIME;UDT_CGMS;BG_LEVEL;CH_GR;BOLUS;REMARK"
@@ -36,7 +37,7 @@ def test_xdrips_three_blocks(tmp_path: Path) -> None:
     assert at(record, "carbs") == [("03-05 07:02", 40.0)]
     assert record.ignored == {"note": 1}
     assert accounted(record) == record.rows_read == 5
-    assert len(to_series(record))
+    assert len(to_series(record, GLUCOSE))
 
 
 def test_the_hour_that_comes_twice_is_told_by_each_blocks_order(tmp_path: Path) -> None:

@@ -166,3 +166,10 @@ def test_the_real_people(data: Path) -> None:
         for channel in ("bolus", "carbs", "long_acting"):
             total = series.values[:, series.therapy.index(channel)].sum()
             assert total == pytest.approx(events(record, channel)["value"].sum(), rel=1e-5)
+
+
+def test_sleep_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "UoMGlucose7.csv").write_text("bg_ts,value\n13/11/2023 00:01,4.9\n13/11/2023 00:06,5.0\n")
+    (tmp_path / "UoM7sleep.csv").write_text("calendar_date,start_date_ts\n13/11/2023,12/11/2023 22:00\n")
+    [record] = read_t1d_uom(tmp_path)
+    assert record.ignored == {"file of sleep": 1} and not record.corrections

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from careplan.records import PatientRecord, RecordError, read_tandem, to_series
 from careplan.records.tandem import recognise
+from careplan.therapies.glucose.declaration import GLUCOSE
 from tests.records.accounting import accounted, at, of, rules, spans
 
 TOP = "Tandem Diabetes Care Inc.\nt:connect Therapy Timeline Data Export\nPatient Name, Jo Doe\nPatient DOB, 1/1/1990"
@@ -77,13 +78,13 @@ def test_every_section(tmp_path: Path) -> None:
     assert at(record, "carbs") == [("04-01 12:00", 75.0)]
     expected = {"insulin on board": 1, "unknown reading": 1, "out of range": 1, "entered glucose": 1}
     assert rules(record) == expected | {"cut short": 1, "extended bolus": 1, "not delivered": 1}
-    assert len(to_series(record))
+    assert len(to_series(record, GLUCOSE))
 
 
 def test_without_basal_rows_basal_is_unknown_and_not_zero(tmp_path: Path) -> None:
     record = read(tmp_path, [reading("00:01:33", 235)], [], [bolus("12:00:00", InsulinDelivered="2")])
     assert not len(of(record, "basal"))
-    series = to_series(record)
+    series = to_series(record, GLUCOSE)
     assert not series.mask[:, series.therapy.index("basal")].any()
 
 

@@ -72,8 +72,8 @@ def test_a_backup_that_was_edited_or_is_none_is_not_restored(db: Database, tmp_p
     store_records(db, "table", [record("ann", days=1)])
     backup(db.url, tmp_path / "store.bak")
     with sqlite3.connect(tmp_path / "store.bak") as connection:
-        connection.execute("UPDATE patient SET \"group\" = 'child'")
-    with pytest.raises(StoreError, match=r"not restored: .* patient ann: differs from entry 2 in group"):
+        connection.execute("UPDATE patient SET source = 'azt1d'")
+    with pytest.raises(StoreError, match=r"not restored: .* patient ann: differs from entry 2 in source"):
         restore(str(tmp_path / "new.db"), tmp_path / "store.bak", default_signer())
     (tmp_path / "notes.txt").write_text("no database\n" * 100)
     with pytest.raises(StoreError, match="not a database"):

@@ -54,9 +54,9 @@ def test_the_role_can_do_what_careplan_does(application: Database, postgresql: D
 
 FORGED = [
     "INSERT INTO review SELECT 9, 2, patient, 'Mallory', signed, meaning, decisions, regimen, identity FROM review",
-    "INSERT INTO regimen SELECT 99, patient, valid_from, created, source, body FROM regimen LIMIT 1",
-    "INSERT INTO suggestion SELECT 99, patient, kind, created, payload, provenance FROM suggestion LIMIT 1",
-    "INSERT INTO patient SELECT 'eve', \"group\", zone, source, weight, created FROM patient LIMIT 1",
+    "INSERT INTO regimen SELECT 99, patient, valid_from, created, source, body, therapy FROM regimen LIMIT 1",
+    "INSERT INTO suggestion SELECT 99, patient, kind, created, payload, provenance, therapy FROM suggestion LIMIT 1",
+    "INSERT INTO patient SELECT 'eve', zone, source, created FROM patient LIMIT 1",
 ]
 REFUSED = [
     "UPDATE review SET reviewer = 'Mallory'",

@@ -10,9 +10,10 @@ from sqlalchemy import select, text
 
 from careplan.clinic import verify_audit
 from careplan.clinic.records import load_record, store_records
-from careplan.store import Database, Finding, open_database, remove_events
+from careplan.store import Database, Finding, open_database, remove_events, verify
 from careplan.store.database import MIGRATIONS, make_engine
 from careplan.store.schema import TAKEN_BACK, AuditEntry, ImportBatch
+from careplan.store.sealing import seal_everything
 
 from ..clinic.build import record
 from ..kept import DR_ADA, verified
@@ -56,9 +57,9 @@ def changed(db: Database, *statements: str) -> list[Finding]:
 def test_what_an_old_database_holds_is_sealed_and_the_entry_says_so(old: str) -> None:
     db = open_database(old)
     found = verified(db)
-    assert (found.problem, found.entries, found.rows, found.batches) == (None, 1, 3, 1)
+    assert (found.problem, found.rows, found.batches) == (None, 4, 1), "a patient, their course, a batch and a regimen"
     with db.read() as session:
-        entry = session.scalars(select(AuditEntry)).one()
+        entry = session.get_one(AuditEntry, 1)
         batch = session.get_one(ImportBatch, 1)
     assert entry.action == "sealed" and "whether it was changed before cannot be told" in entry.detail["note"]
     assert sorted(batch.digest) == ["bolus", "glucose"]
@@ -67,6 +68,23 @@ def test_what_an_old_database_holds_is_sealed_and_the_entry_says_so(old: str) ->
     assert (event.table, event.key, event.patient, event.fields) == ("event", (1,), "ann", ("glucose",))
     assert changed(db, "UPDATE regimen SET body = '{\"target\": 90}'")[0].fields == ("body",)
     db.close()
+
+
+def test_a_migration_makes_no_forged_row_good(db: Database) -> None:
+    """As a later migration does: a new column, and every row of the table sealed again."""
+    store_records(db, "table", [record(name, days=1) for name in ("ann", "bob", "cyd")])
+    forged = "INSERT INTO patient (id, zone, source, created) VALUES ('eve', 'UTC', 't', '2024-03-01 00:00:00')"
+    assert len(changed(db, "UPDATE patient SET source = 'azt1d' WHERE id = 'bob'", forged)) == 2
+    with db.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE patient ADD COLUMN height FLOAT")
+        connection.exec_driver_sql("UPDATE patient SET zone = 'Etc/UTC'")
+        seal_everything(connection, db.notary, tables=["patient"], rewritten=["zone"], revision="later")
+    with db.engine.connect() as connection:
+        connection.exec_driver_sql("ALTER TABLE patient DROP COLUMN height")
+        findings = verify(connection).findings
+        connection.rollback()
+    told = {(finding.key, finding.fields) for finding in findings if "before a migration sealed it" in finding.problem}
+    assert told == {(("bob",), ("source",)), (("eve",), ())}
 
 
 def test_a_batch_that_is_taken_back_stays_on_record_without_its_events(db: Database) -> None:
@@ -98,7 +116,7 @@ def test_verifying_goes_on_from_where_nothing_was_found(db: Database) -> None:
     store_records(db, "table", [record("bob", days=1)])
     db.note()
     again = verify_audit(db.url, since_last=True)
-    assert (again.problem, again.entries, again.rows, again.batches) == (None, first.entries - 1, 3, 1)
+    assert (again.problem, again.entries, again.rows, again.batches) == (None, first.entries - 1, 4, 1)
     store_records(db, "table", [record("cyd", days=1)])
     newer = changed(db, "UPDATE patient SET zone = 'Europe/London' WHERE id = 'cyd'")
     assert [(finding.key, finding.fields) for finding in newer] == [(("cyd",), ("zone",))]
@@ -118,7 +136,7 @@ def test_what_was_found_is_plain_json(db: Database) -> None:
     from careplan.clinic import codec
 
     store_records(db, "table", [record("ann", days=1)])
-    changed(db, "UPDATE patient SET \"group\" = 'child'")
+    changed(db, "UPDATE patient SET source = 'azt1d'")
     told = json.loads(json.dumps(codec.dump(verified(db))))
-    expected = {"table": "patient", "key": ["ann"], "fields": ["group"], "patient": None, "entry": 2}
+    expected = {"table": "patient", "key": ["ann"], "fields": ["source"], "patient": None, "entry": 2}
     assert {name: value for name, value in told["findings"][0].items() if name != "problem"} == expected

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from careplan.series import PatientSeries, windows
+from careplan.series import PatientSeries, Window, split, windows
 from careplan.therapies.glucose.declaration import DAY, GLUCOSE, Regimen
 from careplan.therapies.glucose.modulation import modulated
 from careplan.therapy import Mandate
@@ -139,39 +139,72 @@ def recent_days(
     seed: int = 0,
 ) -> Days | None:
     """The last `count` local days with at least 70 % of readings; `None` where there is none."""
-    device, shape, per_day = model.center.device, model.shape, DAY // int(GLUCOSE.step)
-    column = GLUCOSE.index(GLUCOSE.regulated)
-    minute = series.minute_of_day()
-    begins = [int(row) for row in np.flatnonzero(minute == 0) if row + per_day <= len(series) and row >= shape.context // 2]
-    begins = [row for row in begins if series.mask[row : row + per_day, column].mean() >= 0.7][-count:]
+    begins = _begins(series, model.shape.context, count)
     if not begins:
         return None
+    lived = _lived(model, series, person, begins, particles, seed)
+    return _days(model, regimen, begins, lived, person.usual.to(model.center.device).expand(len(begins), -1))
+
+
+def _begins(series: PatientSeries, context: int, count: int) -> list[int]:
+    """The rows at which the last days begin that have enough history before them and enough readings in them."""
+    per_day, column = DAY // int(GLUCOSE.step), GLUCOSE.index(GLUCOSE.regulated)
+    midnights = np.flatnonzero(series.minute_of_day() == 0)
+    begins = [int(row) for row in midnights if row + per_day <= len(series) and row >= context // 2]
+    return [row for row in begins if series.mask[row : row + per_day, column].mean() >= 0.7][-count:]
+
+
+@dataclass(frozen=True, eq=False)
+class _Lived:
+    """D days as they were lived: futures that follow what was measured, and level `[D, P]` and pools `[D, P, S]` at midnight;
+    what was recorded `[D, T, C]`, its inflow `[D, H, pools]`, and the level measured as each step ends `[D, H]` mg/dL."""
+
+    futures: Futures
+    level: Tensor
+    pools: Tensor
+    recorded: Window
+    inflow: Tensor
+    measured: Tensor
+
+
+def _lived(
+    model: WorldModel, series: PatientSeries, person: Personalisation, begins: list[int], particles: int, seed: int
+) -> _Lived:
+    """Abduct what the model does not foresee of the days, in each particle of the patient's code."""
+    device, shape, per_day = model.center.device, model.shape, DAY // int(GLUCOSE.step)
+    days, column = len(begins), GLUCOSE.index(GLUCOSE.regulated)
     whole = windows(series, [row + per_day for row in begins], shape.context + per_day).to(device)
-    past = type(whole)(*(part[:, : shape.context] for part in (whole.values, whole.mask, whole.minute)))
-    future = type(whole)(*(part[:, shape.context :] for part in (whole.values, whole.mask, whole.minute)))
-    days = len(begins)
+    past, future = split(whole, shape.context)
     usual = person.usual.to(device).expand(days, -1)
     encoded = model.encode(whole, usual)[:, shape.memory // shape.patch - 1 : -1]  # the state at each patch's beginning
-    codes = person.particles(particles, seed).to(device)
-    code = codes.expand(days, -1, -1)
-
-    # The context is read from the recording as it goes: what was encoded is better known than what was predicted.
+    code = person.particles(particles, seed).to(device).expand(days, -1, -1)
     inflow, plan = model.plan(future.values, future.mask, usual)
-    steps, interval = inflow.shape[1], shape.interval
-    every = round(shape.patch * GLUCOSE.step / interval)
-    many = days * particles
-    dynamics = model.dynamics
-    flat_code = code.flatten(0, 1)
-    halves = torch.arange(2 * steps, device=device)
+    futures, level, pools = _foreseen(model, past, future, usual, encoded, code, plan)
+    group = round(shape.interval / GLUCOSE.step)
+    truth = (future.values[:, group - 1 :: group, column] - model.center[column]) / model.scale[column]
+    seen = future.mask[:, group - 1 :: group, column]
+    measured = torch.where(seen, truth * model.scale[column] + model.center[column], torch.nan)
+    return _Lived(abduct(futures, level, pools, inflow, truth, seen), level, pools, future, inflow, measured)
+
+
+def _foreseen(
+    model: WorldModel, past: Window, future: Window, usual: Tensor, encoded: Tensor, code: Tensor, plan: Tensor
+) -> tuple[Futures, Tensor, Tensor]:
+    """What the model foresees of the days, and the level and the pools at midnight.
+
+    The context is read from the recording as it goes: what was encoded is better known than what was predicted.
+    """
+    device, (days, particles), steps, interval = plan.device, code.shape[:2], plan.shape[1], model.shape.interval
+    every, dynamics, fold = round(model.shape.patch * GLUCOSE.step / interval), model.dynamics, code.shape[:2]
+    flat_code, halves = code.flatten(0, 1), torch.arange(2 * steps, device=device)
     clock = future.minute[:, :1].repeat_interleave(particles, 0) + 0.5 * interval * halves
     disturbed = plan[:, halves // 2].repeat_interleave(particles, 0)
-    course = dynamics.planned.course(clock, flat_code, disturbed, torch.full((many,), PLAN, device=device))
+    course = dynamics.planned.course(clock, flat_code, disturbed, torch.full((days * particles,), PLAN, device=device))
     z = encoded[:, halves // 2 // every].repeat_interleave(particles, 0)
     features = dynamics.planned.features(z, course.situation).unflatten(1, (steps, 2))
     spread = model.spread.context(z[:, ::2])
-    repeated = type(whole)(*(part.repeat_interleave(particles, 0) for part in (past.values, past.mask, past.minute)))
+    repeated = Window(*(part.repeat_interleave(particles, 0) for part in (past.values, past.mask, past.minute)))
     state = model.state(encoded[:, 0].repeat_interleave(particles, 0), repeated, usual.repeat_interleave(particles, 0), flat_code)
-    fold = (days, particles)
     level, pools = state.level.unflatten(0, fold), state.pools.unflatten(0, fold)
     futures = Futures(
         model=model,
@@ -184,48 +217,50 @@ def recent_days(
         widen=torch.ones(days, device=device),
         trend=torch.zeros(days, particles, 2, device=device),  # the forcing holds what it would have told
     )
-    group = round(interval / GLUCOSE.step)
-    truth = (future.values[:, group - 1 :: group, column] - model.center[column]) / model.scale[column]
-    seen = future.mask[:, group - 1 :: group, column]
-    futures = abduct(futures, level, pools, inflow, truth, seen)
+    return futures, level, pools
 
+
+def _days(model: WorldModel, regimen: Regimen, begins: list[int], lived: _Lived, usual: Tensor) -> Days:
+    """The days with what was given taken apart: basal, the meal's part of each bolus and the correction's, what was eaten for
+    lows, and everything else."""
+    device, interval, future, inflow = usual.device, model.shape.interval, lived.recorded, lived.inflow
+    steps, group = inflow.shape[1], round(interval / GLUCOSE.step)
     block = torch.tensor([regimen.block(int(step * interval)) for step in range(steps)], device=device)
     filled = torch.where(future.mask, future.values, usual[:, None, :-1])
     bolus = filled[..., GLUCOSE.index("bolus")].unflatten(1, (-1, group)).sum(-1)
-    basal = filled[..., GLUCOSE.index("basal")].unflatten(1, (-1, group)).mean(-1)
-    carbs = (
-        torch.where(future.mask, future.values, torch.zeros(()))[..., GLUCOSE.index("carbs")].unflatten(1, (-1, group)).sum(-1)
-    )
+    logged = torch.where(future.mask, future.values, torch.zeros(()))
+    carbs = logged[..., GLUCOSE.index("carbs")].unflatten(1, (-1, group)).sum(-1)
     nearby = torch.nn.functional.avg_pool1d(carbs.unsqueeze(1), 2 * NEAR + 1, 1, NEAR).squeeze(1) * (2 * NEAR + 1)
-    ratio = torch.tensor(regimen.carb_ratio, device=device)[block]
-    meal = torch.minimum(bolus, nearby / ratio)
-    measured = torch.where(seen, truth * model.scale[column] + model.center[column], torch.nan)
-    recorded = torch.cat([torch.full_like(measured[:, :1], torch.nan), measured[:, :-1]], 1)
-    carb = next(index for index, item in enumerate(GLUCOSE.pools) if "carbs" in item.channels)
+    meal = torch.minimum(bolus, nearby / torch.tensor(regimen.carb_ratio, device=device)[block])
+    recorded = torch.cat([torch.full_like(lived.measured[:, :1], torch.nan), lived.measured[:, :-1]], 1)
+    rapid, carb, slow = (_pool_of(name) for name in ("bolus", "carbs", "long_acting"))
     treats = torch.where((_lowest_lately(recorded) < LOW) & (bolus == 0), inflow[..., carb], 0.0)
     share = 1.0 / model.daily(usual)[0, GLUCOSE.index("bolus")]
-    pool = [index for index, item in enumerate(GLUCOSE.pools) if "bolus" in item.channels]
-    per_unit = torch.zeros(len(GLUCOSE.pools), device=device).index_fill(0, torch.tensor(pool, device=device), float(share))
-    eaten = torch.nn.functional.one_hot(torch.tensor(carb, device=device), len(GLUCOSE.pools)).to(inflow)
-    slow = next(index for index, item in enumerate(GLUCOSE.pools) if "long_acting" in item.channels)
+    count = len(GLUCOSE.pools)
+    eaten = torch.nn.functional.one_hot(torch.tensor(carb, device=device), count).to(inflow)
     lasting = torch.tensor([index == slow for index, item in enumerate(GLUCOSE.pools) for _ in range(item.stages)], device=device)
-    rest = torch.tensor([*pool, slow], device=device)
+    rest = torch.tensor([rapid, slow], device=device)
     return Days(
-        futures=futures,
+        futures=lived.futures,
         rows=tuple(begins),
         block=block,
         standing=torch.tensor(regimen.basal, device=device)[block],
-        basal=basal,
+        basal=filled[..., GLUCOSE.index("basal")].unflatten(1, (-1, group)).mean(-1),
         meal=meal,
         correction=bolus - meal,
         recorded=recorded,
         treats=treats,
         other=inflow.index_fill(-1, rest, 0.0) - treats.unsqueeze(-1) * eaten,
-        slow=inflow * torch.nn.functional.one_hot(torch.tensor(slow, device=device), len(GLUCOSE.pools)),
+        slow=inflow * torch.nn.functional.one_hot(torch.tensor(slow, device=device), count),
         lasting=lasting,
-        level=level,
-        pools=pools,
-        per_unit=per_unit,
+        level=lived.level,
+        pools=lived.pools,
+        per_unit=torch.zeros(count, device=device).index_fill(0, torch.tensor([rapid], device=device), float(share)),
         eaten=eaten,
         target=regimen.target,
     )
+
+
+def _pool_of(channel: str) -> int:
+    """The place of the pool that a channel goes into."""
+    return next(index for index, pool in enumerate(GLUCOSE.pools) if channel in pool.channels)

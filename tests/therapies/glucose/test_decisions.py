@@ -113,7 +113,8 @@ def test_a_draft_holds_each_line_of_the_suggestion_once() -> None:
     assert draft_problems([of, other], [edit(of, 1.0), edit(other, 1.0)]) == []
     assert draft_problems([of], [edit(of, 1.0), edit(of, 1.0)]) == [f"{of.key}: decided twice"]
     assert draft_problems([of], [edit(other, 1.0)]) == [f"{other.key}: the suggestion has no such line"]
-    assert all_problems([of, other], [edit(of, 0.9)], lambda _: SAFE) == [f"{other.key}: not decided"]
+    told = all_problems([of, other], [edit(of, 0.9)], lambda line, value: decisions.judged(line, value, SAFE, SAFE))
+    assert told == [f"{other.key}: not decided"]
 
 
 LINE = line()  # basal of 1 U/h, 0.9 proposed; recommended 0.8 to 1.2, absolute 0.5 to 2
@@ -211,9 +212,12 @@ def test_a_stored_line_cannot_widen_what_the_therapy_allows() -> None:
     assert "absolute limits 0 to 5" in found(of, edit(of, 5.1))[0], "a child's, where nothing is said of the patient"
     for value, fine in ((5.0, True), (5.01, False), (0.0, True)):
         assert (found(of, edit(of, value)) == []) is fine
-    told = all_problems([of], [edit(of, 16.0)], lambda _: SAFE, None, lambda _: (0.0, 17.0))
-    assert told == []
-    assert "absolute limits 15 to 17" in all_problems([of], [edit(of, 14.0)], lambda _: SAFE, None, lambda _: (15.0, 17.0))[0]
+
+    def within(value: float, bounds: tuple[float, float]) -> list[str]:
+        return all_problems([of], [edit(of, value)], lambda line, value: decisions.judged(line, value, SAFE, SAFE, bounds))
+
+    assert within(16.0, (0.0, 17.0)) == []
+    assert "absolute limits 15 to 17" in within(14.0, (15.0, 17.0))[0]
 
 
 def test_what_a_signature_means_follows_from_its_decisions() -> None:
