@@ -31,5 +31,7 @@ TARGETS = {
     "trust": Target("careplan/world/trust.py", ("tests/world/test_trust.py",)),
     "metrics": Target("careplan/therapies/glucose/metrics.py", ("tests/therapies/glucose/test_metrics.py",)),
     "grid": Target("careplan/records/grid.py", ("tests/records/test_grid_edges.py", "tests/records/test_grid.py")),
-    "basal": Target("careplan/records/nightscout_basal.py", ("tests/records/test_nightscout_basal.py", "tests/records/test_nightscout.py")),
+    "basal": Target(
+        "careplan/records/nightscout_basal.py", ("tests/records/test_nightscout_basal.py", "tests/records/test_nightscout.py")
+    ),
 }
