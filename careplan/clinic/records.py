@@ -20,7 +20,6 @@ from careplan.clinic.views import ImportedPatient, ImportReport
 from careplan.records.events import Correction, PatientRecord
 from careplan.records.grid import to_series
 from careplan.records.join import add_to
-from careplan.records.settings import Settings
 from careplan.series import PatientSeries
 from careplan.store import Actor, Database, add_events, append, data_hash, local_account, number, read_events
 from careplan.store.events import new_events
@@ -142,7 +141,8 @@ def _store(
         course = keep_course(session, record, therapy, actor)
         fresh, told = _joined(session, record, source, stored.zone)
         merged = [each for each in told if each.action == "dropped"]
-        corrections += _plain(told)
+        regimen, unusable = _stated_regimen(record, course.therapy)
+        corrections += _plain([*told, *unusable])
         added = add_events(
             session,
             record.patient,
@@ -154,8 +154,8 @@ def _store(
             report={"rows_read": record.rows_read},
             corrections=corrections,
         )
-        if record.regimen is not None:
-            _add_stated_regimen(session, record, course.therapy, record.regimen, actor)
+        if regimen is not None:
+            _add_stated_regimen(session, record, course.therapy, regimen, actor)
     return ImportedPatient(
         patient=record.patient,
         rows_read=record.rows_read,
@@ -185,13 +185,19 @@ def _joined(session: Session, record: PatientRecord, source: str, zone: str) -> 
     return fresh, told
 
 
-def _add_stated_regimen(session: Session, record: PatientRecord, therapy: str, stated: Settings, actor: Actor) -> None:
-    """Keeps what the source says is prescribed, where it says something new that can be a regimen; a later signed review stays in
-    force."""
+def _stated_regimen(record: PatientRecord, therapy: str) -> tuple[Any | None, tuple[Correction, ...]]:
+    """The regimen that a source states, and what is told where its settings cannot be one."""
+    if record.regimen is None:
+        return None, ()
     try:
-        regimen = practice(therapy).stated(stated)
-    except ValueError:
-        return
+        return practice(therapy).stated(record.regimen), ()
+    except ValueError as error:
+        file = record.files[0] if record.files else record.source
+        return None, (Correction("dropped", "settings that cannot be a regimen", str(file), 0, "regimen", str(error)),)
+
+
+def _add_stated_regimen(session: Session, record: PatientRecord, therapy: str, regimen: Any, actor: Actor) -> None:
+    """Keeps what the source says is prescribed, where it says something new; a later signed review stays in force."""
     valid_from = record.events["time"].max().to_pydatetime() if len(record.events) else datetime.now(UTC)
     before = select(RegimenVersion.body).where(
         RegimenVersion.patient == record.patient, RegimenVersion.therapy == therapy, RegimenVersion.source == "stated"

@@ -18,6 +18,7 @@ from careplan.clinic.errors import ClinicError, UnknownPatient
 from careplan.clinic.records import import_records, load_record, load_series, patient_names, store_records
 from careplan.clinic.regimens import load_regimen, prescribed
 from careplan.records.events import COLUMNS, Correction
+from careplan.records.settings import Settings
 from careplan.store import Database, StoreError, add_events, local_account, open_database
 from careplan.store.schema import AuditEntry, Base
 
@@ -243,3 +244,14 @@ def test_series_of_what_is_stored(db: Database) -> None:
     series = load_series(db, "ann")
     assert series.start == START
     assert float(np.nansum(series.column("carbs"))) == 2 * 3 * 60.0
+
+
+def test_settings_that_cannot_be_a_regimen_are_told_and_the_record_is_kept(db: Database) -> None:
+    told = store_records(db, "table", [replace(record(), regimen=Settings(starts=(0,), blocks={"basal": (1.0,)}))])
+    [ann] = told.patients
+    assert told.failed == {} and sum(ann.events_added.values()) > 0
+    rules = [(rule, detail) for _, rule, _, _, _, detail in ann.corrections]
+    assert [rule for rule, _ in rules] == ["settings that cannot be a regimen"]
+    assert "carb_ratio" in rules[0][1]
+    found = prescribed(db, "ann")
+    assert found is not None and found.source == "estimated"
