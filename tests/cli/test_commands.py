@@ -180,7 +180,7 @@ def test_audit_verify_finds_what_was_changed(run: Run, reads: Callable[..., None
     reads(record(days=1))
     run("import", "table", "x")
     whole = json.loads(run("audit", "verify", "--json").stdout)
-    assert whole["entries"] == 4 and whole["problem"] is None
+    assert whole["entries"] == 5 and whole["problem"] is None
     assert run("audit", "verify", "--expect", whole["head"]).exit_code == 0
     database = open_database(str(tmp_path / "store.db"))
     with database.write() as session:
@@ -202,7 +202,7 @@ def test_a_backup_is_restored_and_the_key_replaced(run: Run, reads: Callable[...
     run("import", "table", "x")
     assert "Keep the audit key" in run("db", "backup", str(tmp_path / "store.bak")).output
     (tmp_path / "store.db").unlink()
-    assert "Restored and verified: 4 entries" in run("db", "restore", str(tmp_path / "store.bak")).output
+    assert "Restored and verified: 5 entries" in run("db", "restore", str(tmp_path / "store.bak")).output
     assert "signs from now on" in run("audit", "new-key").output
     assert json.loads(run("audit", "verify", "--json").stdout)["problem"] is None
     assert json.loads(run("audit", "verify", "--since-last", "--json").stdout)["entries"] == 0
