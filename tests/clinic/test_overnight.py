@@ -25,7 +25,7 @@ from careplan.clinic.overnight import STAGES, Asked, plan_everyone, spared
 from careplan.clinic.people import personalised
 from careplan.clinic.records import patient_names, save_regimen, store_records
 from careplan.clinic.suggestions import latest_suggestion
-from careplan.store import Database, StoreError, append, open_database
+from careplan.store import Database, StoreError, accept, append, open_database
 from careplan.store.schema import Patient
 from careplan.studies.demo import demo_records
 from careplan.suggestion import Suggestion
@@ -55,7 +55,7 @@ def files(tmp_path_factory: pytest.TempPathFactory, world: World) -> dict[str, P
     assert not store_records(db, "table", [*records[:-1], replace(records[-1], events=dry)]).failed
     db.close()
     copy(found["imported"], found["personalised"])
-    db = open_database(str(found["personalised"]))
+    db = opened_copy(found["personalised"])
     personalised(db, NAMES, world)
     db.close()
     return found
@@ -66,13 +66,20 @@ def copy(path: Path, to: Path) -> None:
         source.backup(target)
 
 
+def opened_copy(path: Path) -> Database:
+    """A copy of a database of which more has been signed elsewhere, accepted as it is."""
+    db = open_database(str(path))
+    accept(db, "a copy for a test")
+    return db
+
+
 @pytest.fixture
 def clinic(files: dict[str, Path], tmp_path: Path) -> Iterator[Copy]:
     opened: list[Database] = []
 
     def give(name: str = "personalised", path: Path = tmp_path / "clinic.db") -> Database:
         copy(files[name], path)
-        opened.append(open_database(str(path)))
+        opened.append(opened_copy(path))
         return opened[-1]
 
     yield give
@@ -87,7 +94,7 @@ def whole(files: dict[str, Path], world: World, tmp_path_factory: pytest.TempPat
     for start, path in files.items():
         target = tmp_path_factory.mktemp("whole") / "clinic.db"
         copy(path, target)
-        db = open_database(str(target))
+        db = opened_copy(target)
         night = plan_everyone(db, NAMES, world, block=2)
         assert (night.planned, night.personalised, night.failed) == (5, 5 if start == "imported" else 0, {})
         stored[start] = planned(db)
