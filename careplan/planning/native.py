@@ -64,7 +64,7 @@ def library() -> Any:
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "careplan"
     made = folder / f"native-{key}.so"
     try:
-        if not made.exists():
+        if not (made.exists() and made.with_suffix(".sha256").exists()):  # what has no digest is replaced, never run
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=folder) as scratch:  # two processes may compile at once: the last one stays
                 whole = Path(scratch) / made.name
@@ -90,7 +90,7 @@ def library() -> Any:
 def _not_ours(made: Path) -> str | None:
     """Why a library in the cache is not what this user built; None where it is."""
     noted = made.with_suffix(".sha256")
-    if not noted.exists() or noted.read_text() != hashlib.sha256(made.read_bytes()).hexdigest():
+    if noted.read_text() != hashlib.sha256(made.read_bytes()).hexdigest():
         return "it is not what was built from this source"
     for state in (made.stat(), noted.stat()) if os.name == "posix" else ():
         if state.st_uid != os.geteuid() or state.st_mode & 0o022:
