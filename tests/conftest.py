@@ -22,5 +22,5 @@ settings.load_profile(os.environ.get("CAREPLAN_HYPOTHESIS", "careplan"))
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of PostgreSQL share one database, so they run in one process however many there are."""
     for item in items:
-        if "postgresql_url" in getattr(item, "fixturenames", ()):
+        if "postgresql" in item.nodeid or "postgresql_url" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("postgresql"))

@@ -121,8 +121,16 @@ def plain(column: Column[Any], value: Any) -> Any:
 
 
 def unstorable(values: Mapping[str, Any]) -> str | None:
-    """The column whose number a database would not give back, if any."""
-    return next((name for name, value in values.items() if isinstance(value, float) and not math.isfinite(value)), None)
+    """The column with a number that a database would not give back, also within JSON, if any."""
+    return next((name for name, value in values.items() if not _finite(value)), None)
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, Mapping):
+        return all(map(_finite, value.values()))
+    return all(map(_finite, value)) if isinstance(value, list | tuple) else True
 
 
 def _fetched(connection: Connection, statement: str) -> Iterator[Sequence[tuple[Any, ...]]]:

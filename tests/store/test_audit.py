@@ -11,7 +11,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
 from careplan.store import Database, append, audit, number, open_database
-from careplan.store.schema import AuditEntry, Draft, RegimenVersion, Review, Suggestion
+from careplan.store.schema import AuditEntry, Course, Draft, RegimenVersion, Review, Suggestion
 
 from ..kept import DR_ADA, actor, patient, verified
 
@@ -58,10 +58,9 @@ def test_any_detail_survives_the_round_trip(details: list[dict[str, Any]], name:
 def test_a_number_json_or_the_database_cannot_hold_is_refused(db: Database) -> None:
     with pytest.raises(ValueError, match="JSON"), db.write() as session:
         append(session, actor(), "did", value=float("nan"))
-    heavy = patient()
-    heavy.weight = float("inf")
-    with pytest.raises(ValueError, match="weight is inf, expected a finite number"), db.write() as session:
-        append(session, actor(), "patient added", rows=[heavy])
+    heavy = Course(patient="p", therapy="glucose", group="adult", covariates={"weight": float("inf")}, created=NOW)
+    with pytest.raises(ValueError, match="covariates is .* expected a finite number"), db.write() as session:
+        append(session, actor(), "course begun", rows=[patient(), heavy])
 
 
 def test_a_row_without_an_entry_is_not_written(db: Database) -> None:
@@ -108,7 +107,7 @@ def signed(db: Database) -> None:
     with db.write() as session:
         append(session, actor(), "patient added", rows=[patient()])
         regimen = RegimenVersion(patient="p", therapy="glucose", valid_from=NOW, created=NOW, source="stated", body={})
-        proposal = Suggestion(patient="p", kind="regimen", created=NOW, payload={}, provenance={})
+        proposal = Suggestion(patient="p", therapy="glucose", kind="regimen", created=NOW, payload={}, provenance={})
         review = Review(patient="p", reviewer="dr", signed=NOW, meaning="yes", decisions=[], identity=None)
         append(session, actor(), "regimen added", rows=[number(session, regimen)])
         append(session, actor(), "suggested", rows=[number(session, proposal)])

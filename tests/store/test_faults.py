@@ -25,7 +25,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[object]:
 def test_work_that_is_broken_off_loses_and_doubles_nothing_and_goes_on(place: tuple[Fault, object], name: str) -> None:
     other, found = place
     most = statements(WORKS[name], found)  # type: ignore[arg-type]
-    assert most > 3
+    assert most >= 3
     for share in SHARES:
         for fault in ("kill", other):
             try_point(WORKS[name], fault, max(1, round(share * most)), found)  # type: ignore[arg-type]

@@ -212,10 +212,10 @@ def test_missing_tables_and_columns_are_named(folder: Path, tmp_path: Path) -> N
     db: Database = open_database(url)
     with db.engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE draft")
-        connection.exec_driver_sql("ALTER TABLE patient DROP COLUMN weight")
+        connection.exec_driver_sql("ALTER TABLE patient DROP COLUMN zone")
     db.engine.dispose()
     told = [str(finding) for finding in verify_audit(url).findings]
-    assert "draft: the table is missing" in told and "patient: the table lacks columns in weight" in told
+    assert "draft: the table is missing" in told and "patient: the table lacks columns in zone" in told
     with open_database(url).engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE audit")
     assert problem(url) == "audit: the table is missing"
