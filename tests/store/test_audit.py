@@ -59,7 +59,7 @@ def test_a_number_json_or_the_database_cannot_hold_is_refused(db: Database) -> N
     with pytest.raises(ValueError, match="JSON"), db.write() as session:
         append(session, actor(), "did", value=float("nan"))
     heavy = Course(patient="p", therapy="glucose", group="adult", covariates={"weight": float("inf")}, created=NOW)
-    with pytest.raises(ValueError, match="covariates is .* expected a finite number"), db.write() as session:
+    with pytest.raises(ValueError, match=r"covariates is .* expected a finite number"), db.write() as session:
         append(session, actor(), "course begun", rows=[patient(), heavy])
 
 

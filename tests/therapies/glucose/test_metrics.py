@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from careplan.series import cadence
-from careplan.therapies.glucose import metrics
 from careplan.therapies.glucose.metrics import (
     Metrics,
     daily_metrics,
@@ -319,4 +318,3 @@ def test_an_event_is_prolonged_from_two_hours_on() -> None:
         assert event.minutes == 5.0 * count and event.prolonged is prolonged
     assert PROLONGED == 120.0
     assert events((9, 100.0), (3, 54.0), (9, 100.0), (3, 53.9), (9, 100.0), below=54.0) == [(21, 15, pytest.approx(53.9))]
-    assert metrics.SENSOR == 15.0
