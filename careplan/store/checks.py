@@ -26,8 +26,10 @@ def tampered(session: Session, kind: type[Base], key: tuple[Any, ...], patient: 
         return "no entry of the audit trail made it"
     notary = session.info.get(NOTARY)
     keys = {} if notary is None else trusted(notary.signer.folder)
-    if digest(entry) != entry.hash or (keys and signed_by(keys, entry.key, entry.hash, entry.signature) is False):
+    if digest(entry) != entry.hash:
         return f"entry {entry.id} of the audit trail, which made it, was changed"
+    if keys and signed_by(keys, entry.key, entry.hash, entry.signature) is False:
+        return f"entry {entry.id} of the audit trail, which made it, is forged, or signed by a key that is not trusted here"
     now = seal(table, row, "made")
     return (
         None
