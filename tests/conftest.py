@@ -9,7 +9,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["CAREPLAN_AUDIT"] = str(Path(mkdtemp(prefix="careplan-tests-")) / "audit")
 os.environ.pop("CAREPLAN_AUDIT_KEY", None)
 
-import pytest
 from hypothesis import Phase, settings
 
 settings.register_profile("careplan", deadline=None, print_blob=True)
@@ -17,10 +16,3 @@ settings.register_profile(  # of a mutation run: the same examples each time, no
     "mutation", deadline=None, derandomize=True, database=None, phases=(Phase.explicit, Phase.generate)
 )
 settings.load_profile(os.environ.get("CAREPLAN_HYPOTHESIS", "careplan"))
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of PostgreSQL share one database, so they run in one process however many there are."""
-    for item in items:
-        if "postgresql" in item.nodeid or "postgresql_url" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("postgresql"))

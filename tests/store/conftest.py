@@ -4,7 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, make_url, text
 
 from careplan.store import Database, StoreError, open_database
 
@@ -26,7 +26,20 @@ def postgresql_url() -> str:
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
-    return url
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    return url if worker is None else own_database(url, worker)
+
+
+def own_database(url: str, worker: str) -> str:
+    """A database of its own, on the same server, for each process that runs tests."""
+    given = make_url(url)
+    mine = f"{given.database}_{worker}"
+    engine = create_engine(given, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f'DROP DATABASE IF EXISTS "{mine}"'))
+        connection.execute(text(f'CREATE DATABASE "{mine}"'))
+    engine.dispose()
+    return given.set(database=mine).render_as_string(hide_password=False)
 
 
 @pytest.fixture
