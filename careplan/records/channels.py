@@ -21,6 +21,10 @@ DEVICE_CHANNELS: tuple[Channel, ...] = (
     Channel(name="activity", unit="MET", role="disturbance", form="rate", low=0, high=25, center=1.0, scale=3.0),
 )
 
+# MET of exercise told in words: within light (1.6-2.9), moderate (3.0-5.9) and vigorous (6.0-8.7) of the ACSM's position stand
+# (Garber 2011, doi 10.1249/MSS.0b013e318213fefb).
+INTENSITY = {"light": 2.5, "moderate": 4.5, "vigorous": 7.0}
+
 
 def channel_of(name: str) -> Channel:
     """A channel by name; `KeyError` where there is none."""

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from careplan.records.blocks import Block, each, read_blocks, where
+from careplan.records.channels import INTENSITY
 from careplan.records.clock import local_times, minutes_of, passes, split_stamps, to_utc
 from careplan.records.events import PatientRecord, RecordError, Refused
 from careplan.records.export import (
-    INTENSITY,
     SENSOR,
     Mask,
     Part,

@@ -35,9 +35,6 @@ Mask = NDArray[np.bool_]
 Array = NDArray[np.float64]
 
 SENSOR = (40.0, 400.0)  # mg/dL: what "Low" and "High" mean where a device says no limit
-# MET of exercise told in words: within light (1.6-2.9), moderate (3.0-5.9) and vigorous (6.0-8.7) of the ACSM's position stand
-# (Garber 2011, doi 10.1249/MSS.0b013e318213fefb).
-INTENSITY = {"light": 2.5, "moderate": 4.5, "vigorous": 7.0}
 
 
 class Told:

@@ -15,10 +15,11 @@ import numpy as np
 import pandas as pd
 
 from careplan.records.blocks import Block, read_blocks
+from careplan.records.channels import INTENSITY
 from careplan.records.clock import local_times, split_stamps
 from careplan.records.events import PatientRecord, RecordError, Refused, refusing
-from careplan.records.export import INTENSITY, Array, Part, Told, clocked, glucose_values, record_of, scaled, unit_of
 from careplan.records.export import SENSOR as LIMITS
+from careplan.records.export import Array, Part, Told, clocked, glucose_values, record_of, scaled, unit_of
 from careplan.records.glooko_columns import ABOVE, OTHERS, columns_of, is_timed, table_of
 from careplan.records.insulins import find_insulin
 from careplan.records.sheet import Sheet, glucose_unit, milliunits

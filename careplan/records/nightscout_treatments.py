@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
+from careplan.records.channels import INTENSITY
 from careplan.records.nightscout_basal import KINDS, event_kind
 from careplan.records.nightscout_documents import Account, Document, Placed
 from careplan.records.nightscout_doses import Dose, carb_doses, insulin_doses
@@ -15,10 +16,11 @@ from careplan.records.units import MG_PER_MMOL
 
 STAMPS = ("created_at", "timestamp", "mills", "date")
 LEAST = 20.0  # mg/dL: no meter shows less, so a smaller number is in mmol/L whatever its label
-# MET of exercise that does not say how hard it was, and of the words that do: within light (1.6-2.9), moderate (3.0-5.9) and
-# vigorous (6.0-8.7) of the ACSM's position stand (Garber 2011, doi 10.1249/MSS.0b013e318213fefb).
-MODERATE = 4.5
-INTENSITY = {"light": 2.5, "mild": 2.5, "moderate": MODERATE, "vigorous": 7.0, "intense": 7.0, "hard": 7.0}
+# How people write how hard it was; the first of these words that a note has counts.
+EFFORT = {
+    **{"light": "light", "mild": "light", "moderate": "moderate"},
+    **{"vigorous": "vigorous", "intense": "vigorous", "hard": "vigorous"},
+}
 # Types of treatments that give no dose, meal or reading, as their kinds in a report.
 NOTES = {
     **{"note": "note", "announcement": "note", "question": "note", "<none>": "note", "": "note", "d.a.d.alert": "note"},
@@ -166,6 +168,6 @@ def exercise(placed: Placed, account: Account) -> Iterator[Dose]:
         account.drop("no duration", placed, "duration", f"exercise {str(document.get('notes') or '')!r:.40}")
         return
     notes = str(document.get("intensity") or document.get("notes") or "").lower()
-    found = next((value for word, value in INTENSITY.items() if word in notes.split()), MODERATE)
+    found = INTENSITY[next((effort for word, effort in EFFORT.items() if word in notes.split()), "moderate")]
     account.change("exercise", placed, "duration", f"{lasts:g} min taken as {found:g} MET")
     yield Dose("duration", "activity", found, f"{lasts:g}", lasts)

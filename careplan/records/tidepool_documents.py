@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from careplan.records.channels import INTENSITY
 from careplan.records.events import Correction, join_flags
-from careplan.records.export import INTENSITY
 from careplan.records.insulins import find_insulin
 from careplan.records.units import MG_PER_MMOL
 
