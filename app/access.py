@@ -13,6 +13,7 @@ import streamlit as st
 
 from app.wording import UNITS
 from careplan.clinic import Actor, Database, local_account, open_database
+from careplan.clinic.worker import Worker
 from careplan.settings import Settings
 from careplan.therapies.glucose.words import MG_DL, Unit
 
@@ -54,6 +55,16 @@ def replays() -> Path:
 @st.cache_resource(show_spinner="Opening the database")
 def _open(url: str) -> Database:
     return open_database(url)
+
+
+def worker() -> Worker:
+    """The process that plans, one for this app and its database."""
+    return _worker(Settings().database)
+
+
+@st.cache_resource(show_spinner=False)
+def _worker(url: str) -> Worker:
+    return Worker(url)
 
 
 def reviewer() -> Reviewer:

@@ -30,7 +30,9 @@ def draw(open_patient: Callable[[str], None]) -> None:
     st.title("Worklist")
     rows = access.remembered("worklist", lambda: worklist(access.database(), actor=access.reviewer().actor))
     if not rows:
-        st.info("There are no patients yet. Import recordings with `careplan import FORMAT PATH`, or try `careplan demo`.")
+        st.info(
+            "There are no patients yet. Bring recordings in on the page Patients, with `careplan import`, or try `careplan demo`."
+        )
         return
     waiting = sum(row.status in ("suggested", "draft") for row in rows)
     st.caption(

@@ -4,6 +4,8 @@ from careplan.clinic.audits import accept_trail, replace_key, verify_audit
 from careplan.clinic.decisions import meaning_of
 from careplan.clinic.errors import ClinicError, ReviewError, UnknownPatient
 from careplan.clinic.imports import imports, take_back
+from careplan.clinic.incoming import Incoming, arrivals, doubts, read_files, take_in
+from careplan.clinic.jobs import Job, again, ask, cancel, jobs
 from careplan.clinic.pages import audit_trail, dose_page, review_page, worklist
 from careplan.clinic.planning import plan_regimens, suggest_doses
 from careplan.clinic.records import (
@@ -26,15 +28,23 @@ __all__ = [
     "Actor",
     "ClinicError",
     "Database",
+    "Incoming",
+    "Job",
     "ReviewError",
     "StoreError",
     "UnknownPatient",
     "Verification",
     "accept_trail",
+    "again",
+    "arrivals",
+    "ask",
     "audit_trail",
+    "cancel",
     "dose_page",
+    "doubts",
     "import_records",
     "imports",
+    "jobs",
     "latest_suggestion",
     "load_draft",
     "load_record",
@@ -50,6 +60,7 @@ __all__ = [
     "patients",
     "plan_regimens",
     "prescribed",
+    "read_files",
     "replace_key",
     "review_page",
     "save_draft",
@@ -60,6 +71,7 @@ __all__ = [
     "store_records",
     "suggest_doses",
     "take_back",
+    "take_in",
     "verify_audit",
     "worklist",
 ]
