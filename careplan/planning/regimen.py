@@ -152,7 +152,6 @@ def plan_regimen(
     changes: int = 3,
     strengthened: int = 1,
     factors: Sequence[float] = FACTORS,
-    least_days: float = 7.0,
     simulations: int = 64,
 ) -> RegimenPlans:
     """The best few changes to the regimens of B patients, a runner-up with another first change, and no change.
@@ -174,7 +173,7 @@ def plan_regimen(
             f"plan_regimen: {[len(each) for each in lines]} lines by patient, expected the same number of each, above 0"
         )
     factors = (*GRAVE, *factors) if any(line.danger for each in lines for line in each) else factors
-    proposed, allowed, bound = candidates(lines, factors, least_days)
+    proposed, allowed, bound = candidates(lines, factors)
     current = torch.tensor([[line.current for line in each] for each in lines])
     direction = torch.tensor([[line.direction for line in each] for each in lines])
     ratio = torch.where(allowed, proposed / current.repeat_interleave(len(factors), 1), torch.ones_like(proposed))
@@ -218,11 +217,11 @@ def plan_regimen(
     over = (single[:, :, :, 1 : 1 + costs].mean(2) > whole.unsqueeze(1)) & (raises & is_open).unsqueeze(-1)
     pruned = tuple(tuple(c.name for c, hit in zip(therapy.costs, hits, strict=True) if hit) for hits in over.any(1).tolist())
     sick = ~torch.isfinite(single).flatten(1).all(1)
-    return _answer(problem, found.plans(), lines, whole, risk_level, worth, least_days, sick, bound, pruned)
+    return _answer(problem, found.plans(), lines, whole, risk_level, worth, sick, bound, pruned)
 
 
 def candidates(
-    lines: Sequence[Sequence[RegimenLine]], factors: Sequence[float], least_days: float
+    lines: Sequence[Sequence[RegimenLine]], factors: Sequence[float]
 ) -> tuple[Tensor, Tensor, tuple[tuple[str, ...], ...]]:
     """Each line under each factor, rounded towards the current value: proposed, allowed `[B, L * F]`; the rules that forbid."""
     proposed, allowed, bound = [], [], []
@@ -232,7 +231,7 @@ def candidates(
             seen = {line.current}
             for factor in factors:
                 value = rounded(line, factor if line.direction > 0 else 2.0 - factor)
-                verdict = guard_line(line, value, least_days=least_days)
+                verdict = guard_line(line, value)
                 values.append(value)
                 fine.append(verdict.allowed and value not in seen)
                 rules += [f"{line.key}: {rule}" for rule in verdict.limits]
@@ -262,7 +261,6 @@ def _answer(
     budget: Tensor,
     risk_level: float,
     worth: float,
-    least_days: float,
     sick: Tensor,
     bound: tuple[tuple[str, ...], ...],
     pruned: tuple[tuple[str, ...], ...],
@@ -289,7 +287,7 @@ def _answer(
         for option in (1, 0):
             for index, line in enumerate(lines[row]):
                 value = _value(line, float(multipliers[row, option, index]))
-                verdict = guard_line(line, value, least_days=least_days)
+                verdict = guard_line(line, value)
                 if not verdict.allowed:
                     has_other[row] = has_other[row] & (option == 0)
                     multipliers[row, option] = 1.0

@@ -199,7 +199,7 @@ class RegimenLine:
         return self.key.partition("@")[0]
 
 
-def guard_line(line: RegimenLine, proposed: float, *, least_days: float = 7.0) -> Verdict:
+def guard_line(line: RegimenLine, proposed: float) -> Verdict:
     """One proposed value against absolute limits, caps on change, evidence and the rule on lows."""
     if proposed == line.current:
         return Verdict(True)
@@ -213,7 +213,7 @@ def guard_line(line: RegimenLine, proposed: float, *, least_days: float = 7.0) -
     checks = {
         f"current value {line.current:g}, expected above 0": 0.0 < line.current < math.inf,
         f"original value {original:g}, expected above 0": 0.0 < original < math.inf,
-        f"{line.days:g} days of evidence, {least_days:g} needed": line.days >= least_days,
+        f"{line.days:g} days of evidence, {limit.least_days:g} needed": line.days >= limit.least_days,
         f"beyond the absolute limits {limit.lowest:g} to {limit.highest:g}": limit.lowest <= proposed <= limit.highest,
         f"more than {cap:.0%} in one visit": abs(proposed - line.current) <= cap * line.current + 1e-6,
         f"beyond {low:g} to {high:g} times the original {original:g}": (
