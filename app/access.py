@@ -138,10 +138,16 @@ def _keep_unit() -> None:
     st.session_state["unit"] = st.session_state["unit_choice"] or unit().name  # a second click would clear the choice
 
 
-def remembered(name: str, load: Callable[[], T]) -> T:
-    """What `load` gave when this screen was opened: reading again at every click would be slow, and logged as another look."""
+def remembered(name: str, load: Callable[[], T], *, only: str | None = None) -> T:
+    """What `load` gave when this screen was opened: reading again at every click would be slow, and logged as another look.
+
+    only: how the names begin of which no more than this one is kept.
+    """
     kept = st.session_state.setdefault("remembered", {})
     if name not in kept:
+        if only is not None:
+            for other in [each for each in kept if each.startswith(only)]:
+                del kept[other]
         kept[name] = load()
     return cast(T, kept[name])
 

@@ -6,7 +6,7 @@ from careplan.clinic.errors import ClinicError, ReviewError, UnknownPatient
 from careplan.clinic.imports import imports, take_back
 from careplan.clinic.incoming import Incoming, arrivals, doubts, read_files, take_in
 from careplan.clinic.jobs import Job, again, ask, cancel, jobs
-from careplan.clinic.pages import audit_trail, dose_page, review_page, worklist
+from careplan.clinic.pages import audit_trail, dose_page, review_page
 from careplan.clinic.planning import plan_regimens, suggest_doses
 from careplan.clinic.records import (
     import_records,
@@ -22,6 +22,7 @@ from careplan.clinic.regimens import load_regimen, prescribed
 from careplan.clinic.reviews import load_draft, save_draft, sign_review
 from careplan.clinic.suggestions import latest_suggestion, load_suggestion, save_suggestion
 from careplan.clinic.summaries import patients, show
+from careplan.clinic.worklists import worklist
 from careplan.store import Actor, Database, StoreError, Verification, local_account, open_database
 
 __all__ = [

@@ -14,6 +14,7 @@ from careplan.clinic.courses import practice_of
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.records import require, store_records
 from careplan.clinic.views import ImportedPatient, ImportReport
+from careplan.clinic.worklists import refresh
 from careplan.errors import AskError
 from careplan.records.events import PatientRecord
 from careplan.store import Actor, Database, read_channel, schema
@@ -108,7 +109,9 @@ def take_in(db: Database, incoming: Incoming, names: Mapping[int, str], *, actor
             chosen.append(replace(incoming.records[place], patient=name))
     if twice := {record.patient for record in chosen if [each.patient for each in chosen].count(record.patient) > 1}:
         raise ClinicError(f"{', '.join(sorted(twice))}: two records cannot be kept under one name at once")
-    return store_records(db, "", chosen, actor=actor, merge=True)
+    report = store_records(db, "", chosen, actor=actor, merge=True)
+    refresh(db, [person.patient for person in report.patients])
+    return report
 
 
 def _arrival(record: PatientRecord, *, known: bool) -> Arrival:
