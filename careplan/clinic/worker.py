@@ -155,7 +155,8 @@ def _alive(db: Database, job: int) -> Iterator[None]:
         thread.join()
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Runs the jobs of the database that the settings name, for the process whose number is the argument."""
     from careplan.settings import Settings
 
     existing_database(Settings().database).dispose()  # a worker makes none
@@ -164,3 +165,10 @@ if __name__ == "__main__":
         work(database, parent=int(sys.argv[1]) if len(sys.argv) > 1 else None)
     finally:
         database.close()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except StoreError as error:
+        sys.exit(f"careplan worker: {error}")
