@@ -53,8 +53,8 @@ class Bayes:
         until = next((visit - day for visit in VISITS if visit > day), 14)
         last = torch.tensor([clinic.orders[row][-1][1].week[0] if clinic.orders[row] else 5.0 for row in rows]).clamp(min=0.5)
         search = _Search(self._body, self._state[index], index, weight)
-        week, _ = search.best(last.unsqueeze(1) * torch.tensor(WEEKS), 21, None)
-        lead, lost = search.best(week.unsqueeze(1) * torch.tensor(LEADS), until + self.ahead, (until, week))
+        week = search.best(last.unsqueeze(1) * torch.tensor(WEEKS), 21, None)
+        lead = search.best(week.unsqueeze(1) * torch.tensor(LEADS), until + self.ahead, (until, week))
         return [Order((float(a),) * until, (float(b),), until) for a, b in zip(lead, week, strict=True)]
 
 
@@ -67,9 +67,11 @@ class _Search:
     index: Tensor
     weight: Tensor
 
-    def best(self, doses: Tensor, days: int, then: tuple[int, Tensor] | None) -> tuple[Tensor, Tensor]:
-        """Daily doses `[R, G]` -> the one with most expected time in range, `[R]`, and what is lost by it. then: from which day on
-        another dose `[R]` is given; without it only the last week counts."""
+    def best(self, doses: Tensor, days: int, then: tuple[int, Tensor] | None) -> Tensor:
+        """Daily doses `[R, G]` -> the one with most expected time in range, `[R]`.
+
+        then: from which day on another dose `[R]` is given; without it only the last week counts.
+        """
         people, options = doses.shape
         bodies, doses = self.weight.shape[1], doses.clamp(0.0, 15.0)
         state = self.state.unflatten(0, (people, 1, bodies)).expand(-1, options, -1, -1).flatten(0, 2)
@@ -84,4 +86,4 @@ class _Search:
             if then is not None or day >= days - 7:
                 lost += (cost * self.weight.unsqueeze(1)).sum(2)
         place = lost.argmin(1, keepdim=True)
-        return doses.gather(1, place).squeeze(1), lost.gather(1, place).squeeze(1)
+        return doses.gather(1, place).squeeze(1)

@@ -4,7 +4,7 @@ Hamberg 2007 (Clin Pharmacol Ther 81, 529-538; doi 10.1038/sj.clpt.6100084), wit
 ReiL 0.1.0: bioavailability 0.9, half of a tablet is S-warfarin, a first chain of six compartments and a second of one.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -25,7 +25,6 @@ GAMMA, MTT1, MTT2, LAMBDA, INR_MAX, BASELINE = 0.424, 11.6, 120.0, 3.61, 20.0, 1
 VARIANCE = {"clearance": 0.310, "v1": 0.262, "v2": 0.991, "mtt1": 0.141, "mtt2": 1.020, "ec50": 0.409}
 CHAIN = 6
 NOISE = 0.0325  # SD of the logarithm of a measured INR
-AMIODARONE = 1.0  # what it does to clearance: nothing, in these equations
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +64,7 @@ class Hamberg:
 
     def some(self, rows: Tensor) -> "Hamberg":
         """The bodies at rows, which may repeat."""
-        return Hamberg(*(getattr(self, field.name)[rows] for field in fields(self)[:-1]), hours=self.hours)
+        return replace(self, **{name: getattr(self, name)[rows] for name in VARIANCE})
 
     def start(self) -> Tensor:
         """`[B, 10]` before any tablet: amounts in gut, centre, periphery (mg), the two chains."""

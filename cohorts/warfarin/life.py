@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Other drugs that are started: what each multiplies clearance by, for how many days (to the end where None), and how likely it is
-# the one. An azole or a co-trimoxazole course, amiodarone, and rifampicin or carbamazepine; sizes are those of the effects on dose
-# that Holbrook 2005 (Arch Intern Med 165, 1095-1106) grades as major, rounded by us.
+# Other drugs that are started: what each multiplies clearance by, for how many days (to the end where None), and its share of
+# them. An azole or a co-trimoxazole course, amiodarone, and rifampicin or carbamazepine. They are those whose effects
+# Holbrook 2005 (Arch Intern Med 165, 1095-1106) grades as major; the sizes are ours.
 DRUGS = ((0.55, 10, 0.6), (0.70, None, 0.2), (1.60, 28, 0.2))
 
 

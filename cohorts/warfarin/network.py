@@ -2,12 +2,13 @@
 
 Wajima 2009 (Clin Pharmacol Ther 86, 290-298; doi 10.1038/clpt.2009.87), reduced to what a prothrombin time depends on: the cycle
 (VK, VKH2, VKO and the depot of VK), factors II, VII and X, and protein C beside them, with its rate constants. The network's own
-prothrombin time of plasma with factor shares II, VII and X (9.9 s where all are 1) is `POWERS` of the shares to within 1.2 % between
-0.08 and 1.2; the tests integrate the network and check it. Warfarin follows Hamberg 2010 (Clin Pharmacol Ther 87, 727-734): one
+prothrombin time of plasma with factor shares II, VII and X (9.9 s where all are 1) is `POWERS` of the shares to within 1.2 %
+(root mean square, shares of 0.08 to 1.2); the tests integrate the network and check it.
+Warfarin follows Hamberg 2010 (Clin Pharmacol Ther 87, 727-734): one
 compartment, clearance by the alleles of CYP2C9 and age, VKORC1 by relative concentrations of half effect.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -71,7 +72,7 @@ class Network:
 
     def some(self, rows: Tensor) -> "Network":
         """The bodies at rows, which may repeat."""
-        return Network(*(getattr(self, field.name)[rows] for field in fields(self)[:-1]), hours=self.hours)
+        return replace(self, **{name: getattr(self, name)[rows] for name in SPREAD})
 
     def start(self) -> Tensor:
         """`[B, 10]` before any tablet: warfarin in gut and blood (mg), VK, VKH2, VKO and the depot, factors II, VII, X and C."""

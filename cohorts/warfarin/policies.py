@@ -57,7 +57,7 @@ class Protocol:
             lead = (said.first * daily,) * said.hold
             return Order(lead, (said.factor * daily,), said.days + (1 if 0 < said.hold < 2 else 0))
         if last.lead:  # doses were left out until today
-            if inr > HIGH and seen[-2][1] > 5.0 or inr > 5.0:
+            if (inr > HIGH and seen[-2][1] > 5.0) or inr > 5.0:
                 return Order((0.0, 0.0), (daily,), 2)
             return Order((), (daily,), 7)
         said = aurora(inr, self._stable(day, row, clinic))

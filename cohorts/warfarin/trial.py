@@ -1,4 +1,4 @@
-"""A virtual clinic: people come when they are asked to, an INR is measured, somebody decides, and the days until then are lived."""
+"""A virtual clinic: people come when asked to, an INR is measured, somebody decides, and the days until then are lived."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ class Body(Protocol):
 
 @dataclass(frozen=True)
 class Order:
-    """What is prescribed at a visit: `lead`, mg on each of the next days, then `week`, over and over; `days` until the next INR."""
+    """What is prescribed at a visit: `lead`, mg on each of the next days, then `week` again and again; `days` to the next INR."""
 
     lead: tuple[float, ...]
     week: tuple[float, ...]
@@ -40,8 +40,8 @@ class Order:
 
 @dataclass(eq=False)
 class Clinic:
-    """What a clinic knows: people; seen, by person the days and values of INRs; given `[B, D]` mg a day as prescribed, without the
-    tablets that people say they left out; inhibitor, inducer `[B, D]` the drugs it was told of."""
+    """What a clinic knows: people; seen, by person the days and values of INRs; given `[B, D]` mg a day as prescribed,
+    without the tablets that people say they left out; inhibitor, inducer `[B, D]` the drugs it was told of."""
 
     people: People
     given: Tensor

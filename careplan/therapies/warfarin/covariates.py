@@ -76,7 +76,7 @@ def vkorc1_of(text: str) -> Vkorc1:
 
 def _one_of(name: str, value: str, allowed: tuple[Any, ...], text: str | None = None) -> Any:
     if value not in allowed:
-        raise AskError(f"{name}: {text or value!r} does not exist here; there are {', '.join(allowed)}")
+        raise AskError(f"{name}: {(value if text is None else text)!r} does not exist here; there are {', '.join(allowed)}")
     return value
 
 
