@@ -9,6 +9,7 @@ from careplan.therapies.glucose.dosing import doses_of
 from careplan.therapies.glucose.estimates import estimate_regimen, total_daily_dose
 from careplan.therapies.glucose.pages import days_of, glance, profile_of
 from careplan.therapies.glucose.regimen import apply_changes, current, listed, stated
+from careplan.therapies.glucose.rules import RULES
 from careplan.therapies.glucose.titration import regimen_of
 from careplan.world.model import WEIGHTS
 
@@ -32,4 +33,5 @@ PRACTICE = Practice(
     profile=profile_of,
     days=days_of,
     weights=WEIGHTS,
+    rules=RULES,
 )
