@@ -155,7 +155,6 @@ def plan_regimen(
     changes: int = 3,
     strengthened: int = 1,
     factors: Sequence[float] = FACTORS,
-    least_days: float = 7.0,
     simulations: int = 64,
 ) -> RegimenPlans:
     """The best few changes to the regimens of B patients, a runner-up with another first change, and no change.
@@ -177,7 +176,7 @@ def plan_regimen(
             f"plan_regimen: {[len(each) for each in lines]} lines by patient, expected the same number of each, above 0"
         )
     factors = (*GRAVE, *factors) if any(line.danger for each in lines for line in each) else factors
-    proposed, allowed, bound = candidates(lines, factors, least_days)
+    proposed, allowed, bound = candidates(lines, factors)
     current = torch.tensor([[line.current for line in each] for each in lines])
     direction = torch.tensor([[line.direction for line in each] for each in lines])
     ratio = torch.where(allowed, proposed / current.repeat_interleave(len(factors), 1), torch.ones_like(proposed))
@@ -221,11 +220,11 @@ def plan_regimen(
     over = (single[:, :, :, 1 : 1 + costs].mean(2) > whole.unsqueeze(1)) & (raises & is_open).unsqueeze(-1)
     pruned = tuple(tuple(c.name for c, hit in zip(therapy.costs, hits, strict=True) if hit) for hits in over.any(1).tolist())
     sick = ~torch.isfinite(single).flatten(1).all(1)
-    return _answer(problem, found.plans(), lines, whole, risk_level, worth, least_days, sick, bound, pruned)
+    return _answer(problem, found.plans(), lines, whole, risk_level, worth, sick, bound, pruned)
 
 
 def candidates(
-    lines: Sequence[Sequence[RegimenLine]], factors: Sequence[float], least_days: float
+    lines: Sequence[Sequence[RegimenLine]], factors: Sequence[float]
 ) -> tuple[Tensor, Tensor, tuple[tuple[Breach, ...], ...]]:
     """Each line under each factor, rounded towards the current value: proposed, allowed `[B, L * F]`; the rules that forbid."""
     proposed, allowed, bound = [], [], []
@@ -236,7 +235,7 @@ def candidates(
             seen = {line.current}
             for factor in factors:
                 value = rounded(line, factor if line.direction > 0 else 2.0 - factor)
-                guarded = guard_line(line, value, least_days=least_days)
+                guarded = guard_line(line, value)
                 values.append(value)
                 fine.append(guarded.allowed and value not in seen)
                 broken += guarded.breaches
@@ -266,7 +265,6 @@ def _answer(
     budget: Tensor,
     risk_level: float,
     worth: float,
-    least_days: float,
     sick: Tensor,
     bound: tuple[tuple[Breach, ...], ...],
     pruned: tuple[tuple[str, ...], ...],
@@ -294,7 +292,7 @@ def _answer(
         for option in (1, 0):
             for index, line in enumerate(lines[row]):
                 value = _value(line, float(multipliers[row, option, index]))
-                guarded = guard_line(line, value, least_days=least_days)
+                guarded = guard_line(line, value)
                 if not guarded.allowed:
                     has_other[row] = has_other[row] & (option == 0)
                     multipliers[row, option] = 1.0

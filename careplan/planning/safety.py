@@ -202,7 +202,7 @@ class RegimenLine:
         return self.key.partition("@")[0]
 
 
-def guard_line(line: RegimenLine, proposed: float, *, least_days: float = 7.0) -> Guarded:
+def guard_line(line: RegimenLine, proposed: float) -> Guarded:
     """One proposed value against absolute limits, caps on change, evidence and the rule on lows."""
     if proposed == line.current:
         return Guarded()
@@ -216,7 +216,7 @@ def guard_line(line: RegimenLine, proposed: float, *, least_days: float = 7.0) -
     checks = {
         Breach("current value", line.key, {"current": line.current}): 0.0 < line.current < math.inf,
         Breach("original value", line.key, {"original": original}): 0.0 < original < math.inf,
-        Breach("evidence", line.key, {"days": line.days, "needed": least_days}): line.days >= least_days,
+        Breach("evidence", line.key, {"days": line.days, "needed": limit.least_days}): line.days >= limit.least_days,
         Breach("absolute limits", line.key, {"lowest": limit.lowest, "highest": limit.highest}): (
             limit.lowest <= proposed <= limit.highest
         ),

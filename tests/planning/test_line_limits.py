@@ -91,7 +91,7 @@ def test_a_lines_tolerance_itself_is_within() -> None:
 def test_a_line_needs_a_week_of_evidence(days: float, enough: bool) -> None:
     assert guard_line(line(days=days), 0.9).allowed == enough
     assert guard_line(line(days=days), 1.0).allowed, "to leave it alone needs none"
-    assert guard_line(line(days=3.0), 0.9, least_days=3.0).allowed
+    assert guard_line(line(days=3.0, limits=replace(WIDE, least_days=3.0)), 0.9).allowed
 
 
 @pytest.mark.parametrize("field", ["current", "original"])

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from careplan.therapies.glucose.decisions import (
     exposure,
     exposure_at,
 )
-from careplan.therapies.glucose.declaration import DAY, GLUCOSE, LINE_LIMITS, Regimen
+from careplan.therapies.glucose.declaration import DAY, GLUCOSE, LINE_LIMITS, RECENT, Regimen
 from careplan.therapies.glucose.evidence import addressed, pattern
 from careplan.therapies.glucose.explain import Compared, explain, interval, shares
 from careplan.therapies.glucose.metrics import glucose_metrics
@@ -38,7 +38,6 @@ from careplan.world.personalise import Personalisation
 
 INCREMENT: dict[Setting, float] = {"basal": 0.025, "carb_ratio": 0.5, "correction_factor": 1.0, "long_acting": 0.5}
 UNIT: dict[Setting, str] = {"basal": "U/h", "carb_ratio": "g/U", "correction_factor": "mg/dL/U", "long_acting": "U"}
-LEAST_DAYS = 5.0
 # Of the budgets for time below 70 and 54 mg/dL, kept for a next fortnight that is harder than the last:
 # docs/explanation/regimens.md.
 MARGIN = torch.tensor([[0.02, 0.005]])
@@ -96,8 +95,7 @@ def suggest_regimen(
             parts=blocks.cpu(),
             margin=MARGIN,
             excess=excess,
-            least_days=LEAST_DAYS,
-            strengthened=len(SETTINGS) if _far_too_high(series.since(min(days.rows))) else 1,
+            strengthened=len(SETTINGS) if _far_too_high(recent_part(series)) else 1,
         )
     with stage("explain"):
         return _told(world, plans, series, person, regimen, days, lines, provenance, seed)
@@ -119,7 +117,7 @@ def _told(
     draws = shares(_drawn(levels, seed))
     options = tuple(_option(index, levels[index], draws, _does(plans, index, lines, regimen)) for index in _shown(plans))
     changed = bool(plans.changed[0])
-    proposed = tuple(_line(line, key, value, regimen) for line, key, value in _moved(plans, 0, lines, regimen)) if changed else ()
+    proposed = proposed_lines(plans, lines, regimen) if changed else ()
     abstained = bool(plans.abstained[0])
     return _suggestion(
         series,
@@ -166,14 +164,14 @@ def _why(
 
 def regimen_lines(series: PatientSeries, regimen: Regimen, days: Days) -> list[RegimenLine]:
     """Every setting by block, in the order `Days.replay` expects, with its evidence and whether lows forbid more insulin."""
-    recent = slice(min(days.rows), None)
-    glucose, minute = series.column("glucose")[recent], series.minute_of_day()[recent]
+    recent = recent_part(series)
+    glucose, minute = recent.column("glucose"), recent.minute_of_day()
     ends = [*regimen.starts[1:], DAY]
     near, lines = _near(exposure(glucose, minute)), []
     alone = int(((days.correction > 0) & (days.meal == 0)).any(1).sum())
-    few = None
-    if alone < LEAST_DAYS:
-        few = Breach("corrections apart from meals", numbers={"days": alone, "needed": LEAST_DAYS})
+    few, least = None, LINE_LIMITS["correction_factor"].least_days
+    if alone < least:
+        few = Breach("corrections apart from meals", numbers={"days": alone, "needed": least})
     for setting in SETTINGS:
         evidence = {"basal": days.basal > 0, "carb_ratio": days.meal > 0, "correction_factor": days.correction > 0}[setting]
         for block, (start, end) in enumerate(zip(regimen.starts, ends, strict=True)):
@@ -206,6 +204,18 @@ def regimen_lines(series: PatientSeries, regimen: Regimen, days: Days) -> list[R
         )
     )
     return lines
+
+
+def proposed_lines(plans: RegimenPlans, lines: Sequence[RegimenLine], regimen: Regimen) -> tuple[Line, ...]:
+    """What the search answered, line by line."""
+    return tuple(_line(line, block, value, regimen) for line, block, value in _moved(plans, 0, lines, regimen))
+
+
+def recent_part(series: PatientSeries) -> PatientSeries:
+    """The readings by which lows are held against a change, here as when it is signed: `RECENT` before the last one."""
+    last = np.flatnonzero(series.mask[:, GLUCOSE.index(GLUCOSE.regulated)])
+    end = int(last[-1]) + 1 if len(last) else len(series)
+    return series.until(end).since(max(0, end - 1 - round(RECENT / timedelta(minutes=GLUCOSE.step))))
 
 
 def handed_down(plans: RegimenPlans) -> Mandate:
