@@ -2,9 +2,9 @@
 
 `python benchmarks/app.py [--patients 1000,10000] [--json]`. The clinic is virtual: three weeks of a few people at full detail,
 who are planned for, and as many others as are asked for with two weeks of a reading an hour, since the worklist reads one row a
-patient however much is recorded. A worklist is timed as the whole screen of a new session, the median of four, with the seconds of
-processors beside it, which tell more where the machine is shared; a plan from the moment it is asked for to its being stored, of somebody whom the model does not know yet (`new`) and does. The world model is
-open already, as it is after sign-in.
+patient however much is recorded. A worklist is timed as the whole screen of a new session, the median of four, with the seconds
+of processors beside it, which tell more where the machine is shared; a plan from the moment it is asked for to its being stored,
+of somebody whom the model does not know yet (`new`) and does. The world model is open already, as it is after sign-in.
 """
 
 import argparse

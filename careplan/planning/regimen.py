@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from careplan.breach import Breach
 from careplan.planning.account import Account, account
 from careplan.planning.model import Expansion
 from careplan.planning.safety import RegimenLine, guard_line
@@ -30,7 +31,8 @@ class RegimenPlans:
 
     values, multipliers `[B, 3, L]`; levels `[B, 3, P, M]`; risk `[B, 3, P]`; below `[B, 3, P, Q]`; violation `[B, 3, Q]` share of
     particles beyond a cost's budget; objective `[B, 3]`; changed, abstained, has_runner_up, evaluated `[B]`.
-    bound: the rules that closed a change, "key: rule". pruned: costs whose budget closed a single change. advice: values beyond
+    reasons: why it abstains; refused: what the guard has against the proposal, where it did not let it pass.
+    bound: the rules that closed a change. pruned: costs whose budget closed a single change. advice: values beyond
     the recommended range. account: what the options were scored by; it says nothing of those who abstain.
     """
 
@@ -44,10 +46,11 @@ class RegimenPlans:
     changed: Tensor
     abstained: Tensor
     has_runner_up: Tensor
-    reasons: tuple[tuple[str, ...], ...]
-    bound: tuple[tuple[str, ...], ...]
+    reasons: tuple[tuple[Breach, ...], ...]
+    refused: tuple[tuple[Breach, ...], ...]
+    bound: tuple[tuple[Breach, ...], ...]
     pruned: tuple[tuple[str, ...], ...]
-    advice: tuple[tuple[str, ...], ...]
+    advice: tuple[tuple[Breach, ...], ...]
     evaluated: Tensor
     account: Account
 
@@ -222,23 +225,24 @@ def plan_regimen(
 
 def candidates(
     lines: Sequence[Sequence[RegimenLine]], factors: Sequence[float]
-) -> tuple[Tensor, Tensor, tuple[tuple[str, ...], ...]]:
+) -> tuple[Tensor, Tensor, tuple[tuple[Breach, ...], ...]]:
     """Each line under each factor, rounded towards the current value: proposed, allowed `[B, L * F]`; the rules that forbid."""
     proposed, allowed, bound = [], [], []
     for each in lines:
-        values, fine, rules = [], [], []
+        values, fine = [], []
+        broken: list[Breach] = []
         for line in each:
             seen = {line.current}
             for factor in factors:
                 value = rounded(line, factor if line.direction > 0 else 2.0 - factor)
-                verdict = guard_line(line, value)
+                guarded = guard_line(line, value)
                 values.append(value)
-                fine.append(verdict.allowed and value not in seen)
-                rules += [f"{line.key}: {rule}" for rule in verdict.limits]
+                fine.append(guarded.allowed and value not in seen)
+                broken += guarded.breaches
                 seen.add(value)
         proposed.append(values)
         allowed.append(fine)
-        bound.append(tuple(dict.fromkeys(rules)))
+        bound.append(tuple(dict.fromkeys(broken)))
     return torch.tensor(proposed), torch.tensor(allowed), tuple(bound)
 
 
@@ -262,7 +266,7 @@ def _answer(
     risk_level: float,
     worth: float,
     sick: Tensor,
-    bound: tuple[tuple[str, ...], ...],
+    bound: tuple[tuple[Breach, ...], ...],
     pruned: tuple[tuple[str, ...], ...],
 ) -> RegimenPlans:
     """Choose among the plans, evaluate what is chosen once more, and guard every line of it."""
@@ -276,26 +280,27 @@ def _answer(
     nodes = torch.stack([node, torch.where(has_other, other, torch.zeros_like(other)), torch.zeros_like(node)], 1)
     steps = plans.sequence(nodes, problem.changes)
     multipliers = steps.prod(2)
-    reasons: list[list[str]] = [[] for _ in range(batch)]
-    advice: list[tuple[str, ...]] = []
+    reasons: list[list[Breach]] = [[] for _ in range(batch)]
+    refused: list[list[Breach]] = [[] for _ in range(batch)]
+    advice: list[tuple[Breach, ...]] = []
     for row in range(batch):
         if plans.broken[row] or sick[row]:
-            reasons[row].append("the model's prediction is not finite")
+            reasons[row].append(Breach("finite"))
         if not problem.open[row, 1:].any():
-            reasons[row].append("no line may be changed: " + "; ".join(bound[row]))
-        advised: list[str] = []
+            reasons[row].append(Breach("no open line"))
+        advised: list[Breach] = []
         for option in (1, 0):
             for index, line in enumerate(lines[row]):
                 value = _value(line, float(multipliers[row, option, index]))
-                verdict = guard_line(line, value)
-                if not verdict.allowed:
+                guarded = guard_line(line, value)
+                if not guarded.allowed:
                     has_other[row] = has_other[row] & (option == 0)
                     multipliers[row, option] = 1.0
-                    reasons[row] += [f"the guard refused: {text}" for text in verdict.reasons] if option == 0 else []
+                    refused[row] += guarded.breaches if option == 0 else ()
                 elif option == 0 and value != line.current:
-                    advised += verdict.advice
+                    advised += guarded.advice
         advice.append(tuple(advised))
-    abstained = torch.tensor([bool(why) for why in reasons])
+    abstained = torch.tensor([bool(why or against) for why, against in zip(reasons, refused, strict=True)])
     multipliers = torch.where(abstained[:, None, None], torch.ones_like(multipliers), multipliers)
     picked = list(zip(lines, multipliers.tolist(), strict=True))
     levels = problem.evaluate(multipliers)
@@ -318,6 +323,7 @@ def _answer(
         abstained=abstained,
         has_runner_up=has_other & ~abstained,
         reasons=tuple(map(tuple, reasons)),
+        refused=tuple(map(tuple, refused)),
         bound=bound,
         pruned=pruned,
         advice=tuple(advice),

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from careplan.breach import Breach
 from careplan.planning.planner import OPTIONS
 from careplan.planning.regimen import RegimenPlans, plan_regimen
 from careplan.planning.safety import RegimenLine
@@ -29,6 +30,7 @@ from careplan.therapies.glucose.declaration import DAY, GLUCOSE, LINE_LIMITS, RE
 from careplan.therapies.glucose.evidence import addressed, pattern
 from careplan.therapies.glucose.explain import Compared, explain, interval, shares
 from careplan.therapies.glucose.metrics import glucose_metrics
+from careplan.therapies.glucose.rules import reasons_told, told
 from careplan.therapies.glucose.words import clock, signed
 from careplan.therapy import Mandate
 from careplan.world.loaded import World, reasons_to_abstain
@@ -124,8 +126,8 @@ def _told(
         reasons=_reasons(plans, options, len(days)),
         lines=proposed,
         options=options,
-        limits_bound=(*plans.bound[0], *(f"budget {name}" for name in plans.pruned[0])),
-        banners=plans.advice[0],
+        limits_bound=(*plans.bound[0], *(Breach(f"budget {name}") for name in plans.pruned[0])),
+        banners=tuple(told(breach) for breach in plans.advice[0]),
         mandate=None if abstained else handed_down(plans),
         why=None if abstained else _why(world, plans, series, person, regimen, days, proposed, draws),
     )
@@ -167,8 +169,9 @@ def regimen_lines(series: PatientSeries, regimen: Regimen, days: Days) -> list[R
     ends = [*regimen.starts[1:], DAY]
     near, lines = _near(exposure(glucose, minute)), []
     alone = int(((days.correction > 0) & (days.meal == 0)).any(1).sum())
-    least = LINE_LIMITS["correction_factor"].least_days
-    few = f"{alone} days with a correction apart from meals, {least:g} needed" if alone < least else ""
+    few, least = None, LINE_LIMITS["correction_factor"].least_days
+    if alone < least:
+        few = Breach("corrections apart from meals", numbers={"days": alone, "needed": least})
     for setting in SETTINGS:
         evidence = {"basal": days.basal > 0, "carb_ratio": days.meal > 0, "correction_factor": days.correction > 0}[setting]
         for block, (start, end) in enumerate(zip(regimen.starts, ends, strict=True)):
@@ -183,7 +186,7 @@ def regimen_lines(series: PatientSeries, regimen: Regimen, days: Days) -> list[R
                     days=float((evidence[:, days.block == block].any(1)).sum()),
                     breach=_breach(exposed),
                     danger=exposed.danger,
-                    held=near or (few if setting == "correction_factor" else ""),
+                    held=near or (few if setting == "correction_factor" else None),
                 )
             )
     exposed = exposure(glucose, minute)
@@ -282,14 +285,14 @@ def _breach(exposed: Exposure) -> bool | None:
     return exposed.breach is not None if exposed.readings else None
 
 
-def _near(exposed: Exposure) -> str:
-    """Why nothing may give more where the targets for lows were nearly broken; empty where they were not."""
+def _near(exposed: Exposure) -> Breach | None:
+    """Why nothing may give more where the targets for lows were nearly broken."""
     if not exposed.burden > NEAR:
-        return ""
+        return None
     share, level, target = (exposed.below_70, 70, BELOW_70_TARGET)
     if exposed.below_54 / BELOW_54_TARGET == exposed.burden:
         share, level, target = (exposed.below_54, 54, BELOW_54_TARGET)
-    return f"{share:.1f} % of readings were below {level} mg/dL, near the target of {target:g} %"
+    return Breach("near the target for lows", numbers={"share": share, "level": level, "target": target})
 
 
 def _far_too_high(recent: PatientSeries) -> bool:
@@ -325,8 +328,8 @@ def _line(line: RegimenLine, block: int, value: float, regimen: Regimen) -> Line
 
 def _reasons(plans: RegimenPlans, options: Sequence[Option], days: int) -> tuple[str, ...]:
     """Why it answers what it does, in words made from the search's numbers."""
-    if plans.reasons[0]:
-        return plans.reasons[0]
+    if plans.reasons[0] or plans.refused[0]:
+        return reasons_told(plans.reasons[0], plans.refused[0], plans.bound[0])
     still = options[-1].outcomes
     searched = f"{int(plans.evaluated[0])} regimens compared on {days} of the patient's own days"
     if not bool(plans.changed[0]):
@@ -347,7 +350,7 @@ def _suggestion(
     reasons: tuple[str, ...],
     lines: tuple[Line, ...] = (),
     options: tuple[Option, ...] = (),
-    limits_bound: tuple[str, ...] = (),
+    limits_bound: tuple[Breach, ...] = (),
     banners: tuple[str, ...] = (),
     mandate: Mandate | None = None,
     why: Why | None = None,
