@@ -11,7 +11,7 @@ from app import access, drawings, planning
 from app.palette import COLORS, LINE
 from app.wording import duration
 from careplan.clinic import worklist
-from careplan.clinic.views import Status, WorklistPage, WorklistQuery, WorklistRow
+from careplan.clinic.views import Sort, Status, WorklistPage, WorklistQuery, WorklistRow
 from careplan.clinic.worklists import WAITING
 from careplan.therapies.glucose.metrics import SUFFICIENT_DAYS
 from careplan.therapies.glucose.words import Unit
@@ -27,7 +27,7 @@ STATUS: dict[Status, str] = {
     "altered": "Changed past careplan",
     "not readable": "Not readable here",
 }
-SORTS = {"urgency": "Most urgent first", "name": "By name", "last": "Newest data first"}
+SORTS: dict[Sort, str] = {"urgency": "Most urgent first", "name": "By name", "last": "Newest data first"}
 WIDTHS = [0.25, 2.6, 2.6, 1.5, 1.1]
 ASKED = "worklist_asked"  # what was asked last: it outlives another page; the address keeps it through a reload
 NAMES = ("find", "status", "group", "unmet", "due", "sort", "page")
@@ -70,14 +70,13 @@ def _asked() -> WorklistQuery:
         last: WorklistQuery = st.session_state.get(ASKED, WorklistQuery())
         _tell(last)
         return last
-    sort = given.get("sort", "urgency")
     asked = WorklistQuery(
         find=given.get("find", ""),
         statuses=tuple(status for status in STATUS if status in given.get_all("status")),
         group=given.get("group"),
         unmet=tuple(given.get_all("unmet")),
         due="due" in given,
-        sort=sort if sort in ("urgency", "name", "last") else "urgency",
+        sort=next((sort for sort in SORTS if sort == given.get("sort")), "urgency"),
         page=int(given["page"]) if given.get("page", "").isdecimal() else 1,
     )
     st.session_state[ASKED] = asked

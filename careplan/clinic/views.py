@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from careplan.suggestion import Decision, Kind, Path, Suggestion
 
+Sort = Literal["urgency", "name", "last"]
 Status = Literal["not readable", "no data", "not planned", "suggested", "no change", "abstained", "draft", "signed", "altered"]
 
 
@@ -61,7 +62,7 @@ class WorklistQuery:
     group: str | None = None
     unmet: tuple[str, ...] = ()
     due: bool = False
-    sort: Literal["urgency", "name", "last"] = "urgency"
+    sort: Sort = "urgency"
     page: int = 1
     size: int = 20
 
