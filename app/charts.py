@@ -1,11 +1,11 @@
 """Plotly figures: the AGP-style profile, one day, and predicted paths. Data in, figure out; glucose comes in mg/dL."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
 
-from app.palette import CARBS, COLORS, INK, INSULIN, LINE, MUTED, PROPOSED, RUNNER_UP, UNCHANGED, translucent
+from app.palette import CARBS, COLORS, INK, INSULIN, LINE, MUTED, PROPOSED, RUNNER_UP, TRIED, UNCHANGED, translucent
 from careplan.suggestion import Kind, Option, Path
 from careplan.therapies.glucose.declaration import DAY
 from careplan.therapies.glucose.metrics import Profile
@@ -15,7 +15,17 @@ from careplan.therapies.glucose.words import MINUS, Unit, clock
 LOW, HIGH, VERY_LOW, VERY_HIGH = 70.0, 180.0, 54.0, 250.0
 BOTTOM, TOP = 40.0, 300.0  # mg/dL always shown
 CONFIG: dict[str, Any] = {"displayModeBar": False, "responsive": True, "scrollZoom": False}
-STYLES = {"proposed": (PROPOSED, "solid", 3), "no change": (UNCHANGED, "dash", 2.5), "runner-up": (RUNNER_UP, "dot", 2)}
+STYLES = {  # drawn from the first to the last, so that what matters most lies on top
+    "no change": (UNCHANGED, "dash", 2.5),
+    "runner-up": (RUNNER_UP, "dot", 2),
+    "proposed": (PROPOSED, "solid", 3),
+    "as now": (UNCHANGED, "dash", 2.5),
+    "as proposed": (PROPOSED, "dot", 2.5),
+    "as it was given": (UNCHANGED, "dash", 2.5),
+    "as tried": (TRIED, "solid", 3),
+    "what if": (TRIED, "solid", 3),
+}
+BANDED = ("no change", "proposed", "as now", "as tried", "as it was given", "what if")  # their 90 % intervals are drawn
 
 
 def profile_figure(profile: Profile, unit: Unit) -> go.Figure:
@@ -93,28 +103,14 @@ def prediction_figure(options: Sequence[Option], unit: Unit, kind: Kind = "regim
     """
     paths = {option.name: option.path for option in options}
     figure = _figure(unit, top=max((max(path.high, default=0.0) for path in paths.values()), default=0.0), height=340)
-    ordered = sorted(paths, key=lambda name: ["no change", "runner-up", "proposed"].index(name) if name in STYLES else -1)
-    for name in ordered:
-        if name in ("no change", "proposed"):
-            path, (color, _, _) = paths[name], STYLES[name]
-            _between(figure, path.minutes, path.low, path.high, unit, translucent(color, 0.18), f"{name}, 90 % interval", False)
-    for name in ordered:
-        _path(figure, name, paths[name], unit, kind)
-    figure.update_layout(legend={"traceorder": "reversed"})
+    _compare(figure, paths, unit, kind)
     if kind == "regimen":
         _clock_axis(figure)
         return figure
     first = 0
     if recorded is not None and recorded.minutes:
         first = -180
-        figure.add_scatter(
-            x=recorded.minutes,
-            y=unit.series(recorded.mid),
-            mode="markers",
-            marker={"color": INK, "size": 4},
-            name="Recorded",
-            hovertemplate="%{x:.0f} min  recorded %{y}<extra></extra>",
-        )
+        _dots(figure, recorded, unit, "Recorded")
         figure.add_vline(x=0, line={"color": MUTED, "width": 1})
     last = max((path.minutes[-1] for path in paths.values() if path.minutes), default=240.0)
     ticks = list(range(first, int(last) + 1, 60))
@@ -128,6 +124,50 @@ def prediction_figure(options: Sequence[Option], unit: Unit, kind: Kind = "regim
         tickfont={"size": 11, "color": MUTED},
     )
     return figure
+
+
+def past_figure(paths: Mapping[str, Path], unit: Unit, start: int) -> go.Figure:
+    """What was, as dots, beside what the model says of the hours from a minute of the day on, as it was given and otherwise."""
+    models = {name: path for name, path in paths.items() if name in STYLES}
+    figure = _figure(unit, top=max(max(path.high, default=0.0) for path in models.values()), height=340)
+    _compare(figure, models, unit, "doses")
+    for was in (path for name, path in paths.items() if name not in STYLES):
+        _dots(figure, was, unit, "What was")
+    last = max(path.minutes[-1] for path in models.values())
+    ticks = list(range(-(start % 60) % 60, int(last) + 1, 60))
+    figure.update_xaxes(
+        tickvals=ticks,
+        ticktext=[clock((start + tick) % DAY) for tick in ticks],
+        range=[0, last],
+        showgrid=False,
+        zeroline=False,
+        fixedrange=True,
+        tickfont={"size": 11, "color": MUTED},
+    )
+    return figure
+
+
+def _compare(figure: go.Figure, paths: Mapping[str, Path], unit: Unit, kind: Kind) -> None:
+    """Paths over each other, with the bands of those that have one."""
+    ordered = sorted(paths, key=lambda name: [*STYLES].index(name) if name in STYLES else -1)
+    for name in ordered:
+        if name in BANDED:
+            path, (color, _, _) = paths[name], STYLES[name]
+            _between(figure, path.minutes, path.low, path.high, unit, translucent(color, 0.18), f"{name}, 90 % interval", False)
+    for name in ordered:
+        _path(figure, name, paths[name], unit, kind)
+    figure.update_layout(legend={"traceorder": "reversed"})
+
+
+def _dots(figure: go.Figure, recorded: Path, unit: Unit, name: str) -> None:
+    figure.add_scatter(
+        x=recorded.minutes,
+        y=unit.series(recorded.mid),
+        mode="markers",
+        marker={"color": INK, "size": 4},
+        name=name,
+        hovertemplate=f"%{{x:.0f}} min  {name.lower()} %{{y}}<extra></extra>",
+    )
 
 
 def _path(figure: go.Figure, name: str, path: Path, unit: Unit, kind: Kind) -> None:

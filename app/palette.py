@@ -8,7 +8,7 @@ from typing import NamedTuple
 from careplan.therapies.glucose.metrics import Metrics
 
 INK, MUTED, LINE, PAPER = "#1c2733", "#5c6b7a", "#d5dce3", "#ffffff"
-PROPOSED, UNCHANGED, RUNNER_UP = "#1f5a8c", "#7a8794", "#9a5fb0"
+PROPOSED, UNCHANGED, RUNNER_UP, TRIED = "#1f5a8c", "#7a8794", "#9a5fb0", "#b3542a"
 AGAINST = "#b3722a"  # what speaks against a change
 INSULIN, CARBS = "#1f5a8c", "#b3722a"
 

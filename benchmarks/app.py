@@ -29,6 +29,7 @@ sys.path[0] = str(Path(__file__).parents[1])  # this file has the name of the pa
 from app.access import Reviewer
 from careplan.clinic.jobs import ask, job
 from careplan.clinic.records import store_records
+from careplan.clinic.what_ifs import open_bench
 from careplan.clinic.worker import Worker, run_next, world_of
 from careplan.clinic.worklists import refresh
 from careplan.records.events import PatientRecord, events_frame
@@ -102,6 +103,10 @@ def measure(db: Database, sizes: list[int]) -> dict[str, float]:
     found["plan_regimen_s"] = planned(db, new, "regimen")
     found["plan_doses_new_s"] = planned(db, known, "doses")
     found["plan_doses_s"] = planned(db, known, "doses")
+    bench = open_bench(db, known)
+    moved = {line.key: 0.9 * line.current for line in bench.lines[:1]}
+    bench.tried(moved, moved)
+    found["what_if_s"] = median(timed(lambda: bench.tried(moved, moved)) for _ in range(3))
     there = 0
     for size in sizes:
         while there < size - PLANNED:

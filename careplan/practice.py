@@ -16,7 +16,7 @@ from careplan.breach import RULES, Breach
 from careplan.recording import Recording
 from careplan.records.settings import Settings
 from careplan.series import PatientSeries
-from careplan.suggestion import Kind, Line, Suggestion
+from careplan.suggestion import Kind, Line, Option, Suggestion
 from careplan.therapy import Limits, Therapy
 from careplan.world.loaded import World
 from careplan.world.model import load_card
@@ -91,6 +91,34 @@ class PlanDoses(Protocol):
     ) -> list[Suggestion]: ...
 
 
+class Rehearsed(NamedTuple):
+    """What one regimen would do on the patient's own days, and the rules that it breaks."""
+
+    option: Option
+    broken: tuple[Breach, ...]
+
+
+class Rehearsal(Protocol):
+    """One patient's days, ready to be lived under regimens that a person tries.
+
+    lines: every line that can be moved, as it is now. Called with regimens by name, each as the values of the lines that it
+    changes, by key.
+    """
+
+    @property
+    def lines(self) -> tuple[Line, ...]: ...
+
+    def __call__(self, named: Mapping[str, Mapping[str, float]]) -> dict[str, Rehearsed]: ...
+
+
+class Rehearse(Protocol):
+    """Makes a patient's rehearsal, or says why there is none, a reason each."""
+
+    def __call__(
+        self, world: World, recording: Recording, person: Personalisation, *, seed: int = 0
+    ) -> Rehearsal | tuple[str, ...]: ...
+
+
 class Judge(Protocol):
     """What the rules say of a value of a line of a suggestion.
 
@@ -114,7 +142,7 @@ class Practice:
     changed; `ValueError` for a change that it cannot take. current: what a line of a suggestion is now. listed: by setting,
     `((start minute, value), ...)`.
 
-    Suggestions. plan_regimen, plan_doses (None where a therapy has no such plans).
+    Suggestions. plan_regimen, plan_doses, rehearse (None where a therapy has no such plans, or tries no settings).
 
     A person decides. judge: what the rules say of a value of a line. caution: what a page warns of beside a suggestion, by the
     recent readings.
@@ -148,6 +176,7 @@ class Practice:
     days: Callable[[PatientSeries], tuple[Any, ...]]
     weights: Path | None = None
     measures: type[Any] = dict
+    rehearse: Rehearse | None = None
     rules: Mapping[str, str] = field(default_factory=lambda: RULES)
 
     @property

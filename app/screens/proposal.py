@@ -1,12 +1,13 @@
 """What every suggestion shows, of settings or of doses: warnings, why, its limits, and its effect beside no change."""
 
+from collections.abc import Sequence
 from html import escape
 
 import streamlit as st
 
 from app import charts, explained
 from app.wording import in_words
-from careplan.suggestion import Interval, Option, Path, Suggestion
+from careplan.suggestion import Interval, Kind, Option, Path, Suggestion
 from careplan.therapies.glucose import words
 from careplan.therapies.glucose.words import Unit, sentence
 
@@ -64,27 +65,26 @@ def effect(suggestion: Suggestion, unit: Unit, recorded: Path | None = None) -> 
         if recorded is not None and any(minute > 0 for minute in recorded.minutes):
             st.caption('Dots are readings; those after "now" came of what was really given and eaten.')
     with right:
-        st.html(_outcomes(suggestion, unit))
+        st.html(outcomes_table(suggestion.options, unit, suggestion.kind))
         st.caption("Each value with its 90 % interval, by this patient's own model. A prediction, not a promise.")
 
 
-def _outcomes(suggestion: Suggestion, unit: Unit) -> str:
-    keys = list(dict.fromkeys(key for option in suggestion.options for key in option.outcomes))
-    head = "".join(
-        f"<th>{option.name[:1].upper()}{option.name[1:]}{_does(option, suggestion)}</th>" for option in suggestion.options
-    )
+def outcomes_table(options: Sequence[Option], unit: Unit, kind: Kind = "regimen") -> str:
+    """Every outcome, a row each, under every option, a column each."""
+    keys = list(dict.fromkeys(key for option in options for key in option.outcomes))
+    head = "".join(f"<th>{option.name[:1].upper()}{option.name[1:]}{_does(option, kind)}</th>" for option in options)
     rows = []
     for key in keys:
         title = words.outcome(key, unit)
-        cells = "".join(f"<td>{_interval(key, option.outcomes.get(key), unit)}</td>" for option in suggestion.options)
+        cells = "".join(f"<td>{_interval(key, option.outcomes.get(key), unit)}</td>" for option in options)
         rows.append(f"<tr><th>{title}</th>{cells}</tr>")
-    table = f"<thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
+    table = f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
     return f"<div class='cp-scroll'><table class='cp-regimen'>{table}</table></div>"
 
 
-def _does(option: Option, suggestion: Suggestion) -> str:
+def _does(option: Option, kind: Kind) -> str:
     """Doses in a word; the settings of a regimen stand elsewhere."""
-    return f"<small>{escape(option.does)}</small>" if option.does and suggestion.kind == "doses" else ""
+    return f"<small>{escape(option.does)}</small>" if option.does and kind == "doses" else ""
 
 
 def _interval(key: str, value: Interval | None, unit: Unit) -> str:

@@ -4,7 +4,7 @@ import streamlit as st
 
 from app import access, charts
 from app.channels import NAMES, channel_name
-from app.screens import choose
+from app.screens import choose, what_if
 from app.wording import duration, percent, when
 from careplan.clinic import review_page
 from careplan.clinic.views import PatientSummary, ReviewPage
@@ -62,3 +62,4 @@ def _day(page: ReviewPage) -> None:
         f"{percent(day.metrics.in_range)} in range, mean {unit.text(day.metrics.mean)} {unit.name}; "
         f"{insulin:.1f} U in {len(day.boluses)} boluses, {carbs:.0f} g in {len(day.carbs)} meals."
     )
+    what_if.past_day(page.summary.patient, page.summary.zone, day, unit)

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app import access, charts, drawings, planning
-from app.screens import choose, decide, proposal
+from app.screens import choose, decide, proposal, what_if
 from app.wording import percent, when
 from careplan.clinic import UnknownPatient, review_page
 from careplan.clinic.views import PatientSummary, Review, ReviewPage
@@ -33,9 +33,10 @@ def draw() -> None:
     _profile(page, unit)
     _days(page, unit)
     _proposal(page, signed, unit)
+    if suggestion is not None and suggestion.options:
+        proposal.effect(suggestion, unit)
+    what_if.settings(page, newest, unit)
     if suggestion is not None:
-        if suggestion.options:
-            proposal.effect(suggestion, unit)
         if signed is not None:
             decide.signed_review(suggestion, signed, unit)
         elif not suggestion.abstained:

@@ -11,7 +11,7 @@ from careplan.clinic.people import personalised
 from careplan.clinic.views import Forecast
 from careplan.recording import row_at
 from careplan.series import PatientSeries
-from careplan.store import Database
+from careplan.store import Actor, Database
 from careplan.suggestion import Path
 from careplan.what_if import apply, parse
 from careplan.world.forecast import Band, Future, forecast
@@ -31,6 +31,7 @@ def forecast_patient(
     hours: float = 4.0,
     minutes: Sequence[float] | None = None,
     seed: int = 0,
+    actor: Actor | None = None,
 ) -> Forecast:
     """The predicted level of one patient from `at` (default: after the last reading), with 90 % intervals.
 
@@ -39,7 +40,7 @@ def forecast_patient(
     every quarter of an hour for so many hours. Raises `ClinicError` for a time outside the recording, or a what-if that cannot be
     read.
     """
-    series, person, digest = personalised(db, [patient], world)[patient]
+    series, person, digest = personalised(db, [patient], world, actor=actor)[patient]
     therapy = world.model.therapy
     column = therapy.index(therapy.regulated)
     measured = np.flatnonzero(series.mask[:, column])

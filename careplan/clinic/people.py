@@ -11,7 +11,7 @@ from careplan.clinic.recordings import read_recording
 from careplan.recording import Recording
 from careplan.series import PatientSeries
 from careplan.stages import stage
-from careplan.store import Database, append, local_account
+from careplan.store import Actor, Database, append, local_account
 from careplan.store.schema import Personalisation as Stored
 from careplan.world.loaded import World
 from careplan.world.personalise import Personalisation, personalise, typical
@@ -20,10 +20,16 @@ BATCH = 25  # patients personalised at once: twice as many take a fifth longer e
 
 
 def personalised(
-    db: Database, patients: Sequence[str], world: World, progress: Callable[[int, int], None] | None = None
+    db: Database,
+    patients: Sequence[str],
+    world: World,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    actor: Actor | None = None,
 ) -> dict[str, tuple[PatientSeries, Personalisation, str]]:
-    """Each patient's series, personalisation and data hash; inferred for those whose data or model changed, and stored."""
-    recordings = [read_recording(db, patient, world.model.therapy.name) for patient in patients]
+    """Each patient's series, personalisation and data hash; inferred for those whose data or model changed, and stored. actor:
+    who reads."""
+    recordings = [read_recording(db, patient, world.model.therapy.name, actor=actor) for patient in patients]
     people = people_of(db, recordings, world, progress)
     return {each.patient: (each.series, people[each.patient], each.data) for each in recordings}
 

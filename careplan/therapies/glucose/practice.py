@@ -8,6 +8,7 @@ from careplan.therapies.glucose.estimates import estimate_regimen, total_daily_d
 from careplan.therapies.glucose.metrics import Metrics
 from careplan.therapies.glucose.pages import days_of, glance, profile_of
 from careplan.therapies.glucose.regimen import apply_changes, current, listed, stated
+from careplan.therapies.glucose.rehearsal import rehearse
 from careplan.therapies.glucose.rules import RULES
 from careplan.therapies.glucose.titration import regimen_of
 from careplan.world.model import WEIGHTS
@@ -33,5 +34,6 @@ PRACTICE = Practice(
     days=days_of,
     weights=WEIGHTS,
     measures=Metrics,
+    rehearse=rehearse,
     rules=RULES,
 )

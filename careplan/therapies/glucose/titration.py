@@ -114,8 +114,10 @@ def _told(
 ) -> Suggestion:
     """What the search answered, as a suggestion."""
     levels = plans.levels[0].unflatten(-1, (len(days), -1))  # [3, P, D, H]
-    draws = shares(_drawn(levels, seed))
-    options = tuple(_option(index, levels[index], draws, _does(plans, index, lines, regimen)) for index in _shown(plans))
+    draws = shares(drawn(levels, seed))
+    options = tuple(
+        option_of(index, OPTIONS[index], levels[index], draws, _does(plans, index, lines, regimen)) for index in _shown(plans)
+    )
     changed = bool(plans.changed[0])
     proposed = proposed_lines(plans, lines, regimen) if changed else ()
     abstained = bool(plans.abstained[0])
@@ -208,7 +210,7 @@ def regimen_lines(series: PatientSeries, regimen: Regimen, days: Days) -> list[R
 
 def proposed_lines(plans: RegimenPlans, lines: Sequence[RegimenLine], regimen: Regimen) -> tuple[Line, ...]:
     """What the search answered, line by line."""
-    return tuple(_line(line, block, value, regimen) for line, block, value in _moved(plans, 0, lines, regimen))
+    return tuple(as_line(line, block, value, regimen) for line, block, value in _moved(plans, 0, lines, regimen))
 
 
 def recent_part(series: PatientSeries) -> PatientSeries:
@@ -232,8 +234,8 @@ def _shown(plans: RegimenPlans) -> list[int]:
     return shown + ([1] if bool(plans.has_runner_up[0]) else []) + [2]
 
 
-def _drawn(levels: Tensor, seed: int) -> Tensor:
-    """Levels `[3, P, D, H]` -> `[3, DRAWS, D * H]`: a particle, and days drawn again, the same under all three."""
+def drawn(levels: Tensor, seed: int) -> Tensor:
+    """Levels `[N, P, D, H]` -> `[N, DRAWS, D * H]`: a particle, and days drawn again, the same under all of them."""
     _, particles, days, _ = levels.shape
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randint(days, (DRAWS, days), generator=generator)
@@ -241,13 +243,14 @@ def _drawn(levels: Tensor, seed: int) -> Tensor:
     return levels[:, who, chosen].flatten(2)
 
 
-def _option(index: int, levels: Tensor, draws: Mapping[str, Tensor], does: str) -> Option:
-    """The typical day under one regimen `[P, D, H]`, and its outcomes with intervals over particles and days."""
+def option_of(index: int, name: str, levels: Tensor, draws: Mapping[str, Tensor], does: str = "") -> Option:
+    """The typical day under one regimen `[P, D, H]`, and its outcomes, at a place of the draws, with intervals over particles and
+    days."""
     steps = levels.shape[-1]
     low, mid, high = torch.quantile(levels.flatten(0, 1), torch.tensor([0.05, 0.5, 0.95]), dim=0)
     minutes = tuple(float(minute) for minute in (np.arange(steps) + 1) * DAY / steps)
     return Option(
-        name=OPTIONS[index],
+        name=name,
         path=Path(minutes=minutes, mid=tuple(mid.tolist()), low=tuple(low.tolist()), high=tuple(high.tolist())),
         outcomes={name: interval(drawn[index]) for name, drawn in draws.items()},
         does=does,
@@ -302,7 +305,8 @@ def _far_too_high(recent: PatientSeries) -> bool:
     return lows.burden <= HARDLY_ANY and in_range is not None and in_range < HALF
 
 
-def _line(line: RegimenLine, block: int, value: float, regimen: Regimen) -> Line:
+def as_line(line: RegimenLine, block: int, value: float, regimen: Regimen) -> Line:
+    """A line at a value, with its limits and its evidence."""
     setting: Setting = line.key.split("@")[0]  # type: ignore[assignment]
     start, end = (0, DAY) if setting == "long_acting" else (regimen.starts[block], [*regimen.starts[1:], DAY][block])
     limit = line.limits
