@@ -1,6 +1,6 @@
 """Rows on their way to becoming events: the stated rules, and the account of every row they dropped or changed."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -92,6 +92,9 @@ class Sheet:
         return PatientRecord(patient, zone, events, tuple(self.corrections), rows_read, files=tuple(files))
 
 
+Step = Callable[[Sheet], None]  # one rule over a sheet
+
+
 def shared(texts: pd.Series, order: NDArray[np.int64]) -> NDArray[np.object_]:
     """`[N]` texts in an order, equal ones as one object; "" where there is none."""
     codes, values = pd.factorize(texts)
@@ -150,6 +153,20 @@ def drop_short(sheet: Sheet, rows: Rows) -> None:
     sheet.corrections += [
         Correction("dropped", "short row", rows.name, line, "", "fewer fields than the header") for line in rows.short
     ]
+
+
+def settle(sheet: Sheet, dated: str | None = None, *, repairs: Sequence[Step] = (), merges: Sequence[Step] = ()) -> None:
+    """The rules of every reader, over cells that are whole: what cannot be read or cannot be true is dropped, and so is what
+    stands twice. Sorts the cells by time.
+
+    dated: the field that holds the date, for errors. repairs: a source's own rules for what it writes wrong, before values are
+    compared. merges: its own rules for what it holds twice, beside "duplicate" and "overlapping stream".
+    """
+    drop_unreadable(sheet, dated)
+    check_dates(sheet, dated)
+    sheet.cells = sheet.cells.sort_values(["time", "file", "row"], kind="stable", ignore_index=True)
+    for step in (*repairs, drop_duplicates, *merges, one_stream, check_ranges):
+        step(sheet)
 
 
 def drop_unreadable(sheet: Sheet, dated: str | None = None) -> None:
