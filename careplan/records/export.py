@@ -57,13 +57,18 @@ class Told:
         duration: Array | float = 0.0,
         flag: NDArray[np.object_] | str = "",
         time: pd.Series | None = None,
+        product: str = "",
     ) -> None:
-        """Events of the rows in `where` `[N]`, from the column `name`; value, duration and flag are `[N]` or one for all."""
+        """Events of the rows in `where` `[N]`, from the column `name`; value, duration and flag are `[N]` or one for all.
+
+        product: the insulin's brand, where it is known.
+        """
         index = np.flatnonzero(where)
         if not len(index):
             return
         self.used[index] = True
         length = len(self.block)
+        named = {"product": product} if product else {}
         self.parts.append(
             pd.DataFrame(
                 {
@@ -76,6 +81,7 @@ class Told:
                     "value": np.broadcast_to(np.asarray(value, dtype=float), (length,))[index],
                     "duration": np.broadcast_to(np.asarray(duration, dtype=float), (length,))[index],
                     "flag": np.broadcast_to(np.asarray(flag, dtype=object), (length,))[index],
+                    **named,
                 }
             )
         )
@@ -136,6 +142,8 @@ class Told:
         self.ignore(np.ones(len(self.block), dtype=bool), "nothing in it", "")
         cells = pd.concat(self.parts, ignore_index=True) if self.parts else pd.DataFrame(columns=list(CELLS))
         self.parts = []
+        if "product" in cells:
+            cells["product"] = cells["product"].fillna("").astype(object)
         cells["time"] = pd.to_datetime(cells["time"], utc=True).astype("datetime64[ns, UTC]")
         return Sheet(cells.astype({"value": float, "duration": float}), self.corrections)
 
@@ -241,8 +249,13 @@ class Reader(Protocol):
     ) -> list[PatientRecord]: ...
 
 
-def reader(format: str, read_file: Callable[[Path, str, bool | None], Part], *, pattern: str = "*.csv") -> Reader:
-    """The reader of a format by what reads one of its files, given the clock's zone and the order of its dates."""
+def reader(
+    format: str, read_file: Callable[[Path, str, bool | None], Part], *, pattern: str = "*.csv", home: str | None = None
+) -> Reader:
+    """The reader of a format by what reads one of its files, given the clock's zone and the order of its dates.
+
+    home: the zone of a data set whose people all live in one.
+    """
 
     def read(
         path: Source,
@@ -252,6 +265,7 @@ def reader(format: str, read_file: Callable[[Path, str, bool | None], Part], *, 
         day_first: bool | None = None,
         refused: Refused | None = None,
     ) -> list[PatientRecord]:
+        zone = zone or home
         if zone is not None:
             check_zone(zone, file=path)
         people: dict[str, list[Part]] = {}

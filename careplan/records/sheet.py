@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from careplan.records.channels import DEVICE_CHANNELS, channel_of
 from careplan.records.events import COLUMNS, Action, Correction, PatientRecord, RecordError, events_frame, flagged
-from careplan.records.insulins import WEEKLY
+from careplan.records.insulins import WEEKLY, as_stated
 from careplan.records.text import Rows, beyond, is_missing, numbers
 from careplan.records.units import MG_PER_MMOL
 from careplan.therapy import Channel
@@ -75,8 +75,16 @@ class Sheet:
         """`[N]` the cells of one channel."""
         return (self.cells["channel"] == channel).to_numpy(dtype=bool)
 
+    def tell_stated(self) -> None:
+        """Rule "insulin as stated": doses of an insulin whose kind somebody said at the import, a line a name."""
+        for name, kind in as_stated().items() if "product" in self.cells else ():
+            if len(mine := self.cells[self.cells["product"] == name]):
+                detail = f"{len(mine):,} doses of {name!r:.60} counted as {kind}, as was said at the import"
+                self.note("changed", "insulin as stated", mine.iloc[:1], [detail])
+
     def record(self, patient: str, zone: str, *, rows_read: int, files: Iterable[str]) -> PatientRecord:
         """What is left, as a record."""
+        self.tell_stated()
         cells = self.cells
         if cells.empty:
             return PatientRecord(patient, zone, events_frame(), tuple(self.corrections), rows_read, files=tuple(files))
