@@ -6,7 +6,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
-import click
 import typer
 
 from careplan.cli.shell import Json, print_json, stderr, stdout, store, warn
@@ -174,9 +173,9 @@ def _asker(stated: list[str], status: "Status | None" = None) -> "Callable[[str]
         if status is not None:
             status.stop()
         question = f"No table has the insulin {name!r}. Is it {', '.join(kinds)}? Enter alone leaves its doses out"
-        answer = typer.prompt(
-            question, default="", show_default=False, err=True, type=click.Choice(["", *kinds]), show_choices=False
-        )
+        answer = None
+        while answer is None or (answer and answer not in kinds):
+            answer = typer.prompt(question, default="", show_default=False, err=True)
         if status is not None:
             status.start()
         return answer or None
