@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
@@ -158,14 +158,15 @@ def _asker(stated: list[str], status: "Status | None" = None) -> "Callable[[str]
     """Answers what kind an insulin is from `NAME=KIND` texts, or, at a terminal, by asking."""
     from careplan.records.insulins import Kind
 
-    kinds, answers = get_args(Kind), {}
+    kinds: tuple[str, ...] = get_args(Kind)
+    answers: dict[str, Kind | None] = {}
     for text in stated:
         name, _, kind = text.rpartition("=")
         if not name.strip() or kind not in kinds:
             raise typer.BadParameter(
                 f"expected NAME=KIND with a kind of {', '.join(kinds)}; found {text!r}", param_hint="--insulin"
             )
-        answers[name.strip().casefold()] = kind
+        answers[name.strip().casefold()] = cast("Kind", kind)
 
     def ask(name: str) -> "Kind | None":
         if name.casefold() in answers or not at_a_terminal():
@@ -173,12 +174,13 @@ def _asker(stated: list[str], status: "Status | None" = None) -> "Callable[[str]
         if status is not None:
             status.stop()
         question = f"No table has the insulin {name!r}. Is it {', '.join(kinds)}? Enter alone leaves its doses out"
-        answer = None
-        while answer is None or (answer and answer not in kinds):
+        answer = "?"
+        while answer and answer not in kinds:
             answer = typer.prompt(question, default="", show_default=False, err=True)
         if status is not None:
             status.start()
-        return answer or None
+        answers[name.casefold()] = cast("Kind", answer) if answer else None
+        return answers[name.casefold()]
 
     return ask
 

@@ -97,12 +97,10 @@ def glucose(told: Told) -> None:
         text = told.block.texts(name)
         value, flag = glucose_values(text, LIMITS)
         if name == "cgm":
-            flag = np.where(
-                (flag == "") & (value <= LIMITS[0]), "low", np.where((flag == "") & (value >= LIMITS[1]), "high", flag)
-            )
-        told.add(
-            text != "", "glucose", name, value, flag=each(flag.astype(object), lambda said, word=word: f"{word} {said}".strip())
-        )
+            for beyond, end in ((value <= LIMITS[0], "low"), (value >= LIMITS[1], "high")):
+                flag = np.where((flag == "") & beyond, end, flag)
+        flags = np.array([f"{word} {said}".strip() for said in flag], dtype=object)
+        told.add(text != "", "glucose", name, value, flag=flags)
 
 
 def injections(told: Told) -> None:
