@@ -51,6 +51,7 @@ def import_command(
     """Put recordings into the store: what is new of each patient, whole or not at all. Importing again adds nothing."""
     from careplan.cli import console
     from careplan.clinic import import_records
+    from careplan.clinic.worklists import refresh
     from careplan.records.insulins import asking
 
     format, sources = _sources(paths, format)
@@ -72,6 +73,7 @@ def import_command(
             status.stop()
             stderr().print(_kept(kept), soft_wrap=True, highlight=False)
             raise
+        refresh(database)
     console.print_import(stdout(), result)
     if report is not None:
         console.write_corrections(report, result)
