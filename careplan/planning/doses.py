@@ -105,11 +105,15 @@ class DoseProblem:
 
     def bound_now(self) -> dict[str, Tensor]:
         """The hard limits that forbid a candidate now: by name, which patients `[B]`."""
+        return {name: (mask & self.exists).any(1) for name, mask in self.broken_now().items()}
+
+    def broken_now(self) -> dict[str, Tensor]:
+        """By hard limit, which candidates would break it now, `[B, K]`."""
         clock = torch.zeros_like(self.context.level).unsqueeze(1)
         level = torch.minimum(self.context.level.unsqueeze(1), self._no_change(self.state.unsqueeze(1), clock)[1])
         given = clock.unsqueeze(-1).expand(-1, -1, self.decisions)
         broken, _ = self._breaches(given, clock, self.context.since_last.unsqueeze(1), level)
-        return {name: (mask[:, 0] & self.exists).any(1) for name, mask in broken.items()}
+        return {name: mask[:, 0] for name, mask in broken.items()}
 
     def _no_change(self, model: Tensor, depth: Tensor) -> tuple[Tensor, Tensor]:
         """The outcome `[B, W, P, C]` of no change to the horizon; the tail of the next interval's lowest level `[B, W]`."""

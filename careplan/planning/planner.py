@@ -1,7 +1,7 @@
 """Doses over the next hours: search a patient's futures under hard limits and risk budgets, answer, and guard the answer."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from torch import Tensor
 from careplan.breach import Breach
 from careplan.planning.account import Account, account
 from careplan.planning.actions import NO_CHANGE
+from careplan.planning.binding import bound_doses
 from careplan.planning.doses import DoseProblem
 from careplan.planning.model import PlanningModel
 from careplan.planning.safety import DoseContext, bounds_of, closed, guard_doses
@@ -29,7 +30,8 @@ class DosePlans:
     cost's threshold; violation `[B, 3, Q]` share of particles that go below it at all; objective `[B, 3]` tail mean of risk.
     changed, abstained, has_runner_up `[B]`. reasons: why it abstains; refused: what the guard has against the proposal, where it
     did not let it pass. bound: hard limits that forbade a first action. pruned: costs whose budget forbade one. evaluated `[B]`:
-    plans that were allowed and compared. A prediction is NaN where the model's is. account: what the options were scored by; it
+    plans that were allowed and compared. binding: the hard limits and the budgets that a better plan would break; empty where
+    nobody asked, and where it abstains. A prediction is NaN where the model's is. account: what the options were scored by; it
     says nothing of those who abstain.
     """
 
@@ -47,6 +49,7 @@ class DosePlans:
     refused: tuple[tuple[Breach, ...], ...]
     bound: tuple[tuple[Breach, ...], ...]
     pruned: tuple[tuple[str, ...], ...]
+    binding: tuple[tuple[Breach, ...], ...]
     evaluated: Tensor
     account: Account
 
@@ -71,6 +74,7 @@ def plan_doses(
     seed: int = 0,
     widening: int | None = None,
     backend: Backend = "eager",
+    binding: bool = False,
 ) -> DosePlans:
     """The best sequence of doses for each of B patients, its runner-up with another first action, and no change.
 
@@ -80,8 +84,8 @@ def plan_doses(
     it at every such step by itself, without counting on a later reduction. risk_level: the objective is the mean risk of this
     share of the worst particles. worth: how much less risk than no change a plan must have. simulations: of a tree search, for
     many patients or long plans; None tries every sequence where a patient has few enough, else 128. widening: of that search, as
-    `search` says, those candidates first that gain most by themselves. A patient's plan does not depend on who else is in the
-    batch.
+    `search` says, those candidates first that gain most by themselves. binding: find which limits bind. A patient's plan does not
+    depend on who else is in the batch.
 
     Raises ValueError where shapes disagree. What is missing or absurd is no error: that patient's gate is closed, and said.
     """
@@ -131,7 +135,12 @@ def plan_doses(
             backend=backend,
         )
         plans = found.plans()
-    return _answer(problem, plans, limits, reasons, allowance, risk_level, worth)
+    answer = _answer(problem, plans, limits, reasons, allowance, risk_level, worth)
+    if not binding:
+        return answer
+    found = bound_doses(problem, answer.account.score[:, 0], allowance, risk_level, worth)
+    abstained = answer.abstained.tolist()
+    return replace(answer, binding=tuple(() if closed else each for each, closed in zip(found, abstained, strict=True)))
 
 
 def _answer(
@@ -194,6 +203,7 @@ def _answer(
         refused=tuple(refused),
         bound=tuple(tuple(Breach(name) for name, hit in bound.items() if hit[row]) for row in range(batch)),
         pruned=_closed_by_budget(problem, plans, budget),
+        binding=((),) * batch,
         evaluated=plans.eligible.sum(1),
         account=account(scores.gather(1, nodes), risk, {"change": effort}, risk_level=risk_level, worth=worth),
     )

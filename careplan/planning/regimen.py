@@ -5,7 +5,6 @@ worth is what a given evaluator makes of the whole regimen.
 Cuts in treatment come before increases along a path, so that an increase may rest on a cut but never the other way round.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,8 +13,9 @@ from torch import Tensor
 
 from careplan.breach import Breach
 from careplan.planning.account import Account, account
+from careplan.planning.binding import bound_lines
 from careplan.planning.model import Expansion
-from careplan.planning.safety import RegimenLine, guard_line
+from careplan.planning.safety import RegimenLine, guard_line, rounded
 from careplan.planning.search import Plans, search
 from careplan.planning.tree import prior_of, tail_mean
 from careplan.therapy import Therapy
@@ -32,8 +32,9 @@ class RegimenPlans:
     values, multipliers `[B, 3, L]`; levels `[B, 3, P, M]`; risk `[B, 3, P]`; below `[B, 3, P, Q]`; violation `[B, 3, Q]` share of
     particles beyond a cost's budget; objective `[B, 3]`; changed, abstained, has_runner_up, evaluated `[B]`.
     reasons: why it abstains; refused: what the guard has against the proposal, where it did not let it pass.
-    bound: the rules that closed a change. pruned: costs whose budget closed a single change. advice: values beyond
-    the recommended range. account: what the options were scored by; it says nothing of those who abstain.
+    bound: the rules that closed a change. pruned: costs whose budget closed a single change. binding: the rules and the budgets
+    that a better regimen would break; empty where nobody asked, and where it abstains. advice: values beyond the recommended
+    range. account: what the options were scored by; it says nothing of those who abstain.
     """
 
     values: Tensor
@@ -50,6 +51,7 @@ class RegimenPlans:
     refused: tuple[tuple[Breach, ...], ...]
     bound: tuple[tuple[Breach, ...], ...]
     pruned: tuple[tuple[str, ...], ...]
+    binding: tuple[tuple[Breach, ...], ...]
     advice: tuple[tuple[Breach, ...], ...]
     evaluated: Tensor
     account: Account
@@ -156,6 +158,7 @@ def plan_regimen(
     strengthened: int = 1,
     factors: Sequence[float] = FACTORS,
     simulations: int = 64,
+    binding: bool = False,
 ) -> RegimenPlans:
     """The best few changes to the regimens of B patients, a runner-up with another first change, and no change.
 
@@ -166,7 +169,8 @@ def plan_regimen(
     less risk than no change a plan must have; penalty: in risk, for each step; excess: for each percent of time beyond a
     budget. changes: the most steps; strengthened: of how many kinds of setting (`RegimenLine.kind`) they may give more, since
     what each does alone is better known than what they do together.
-    simulations: of the tree search, beside one evaluation of every single change, from which its prior comes.
+    simulations: of the tree search, beside one evaluation of every single change, from which its prior comes. binding: find
+    which rules and budgets bind, by one more evaluation.
 
     Raises ValueError where patients have different numbers of lines. Lines without evidence are left alone.
     """
@@ -220,7 +224,12 @@ def plan_regimen(
     over = (single[:, :, :, 1 : 1 + costs].mean(2) > whole.unsqueeze(1)) & (raises & is_open).unsqueeze(-1)
     pruned = tuple(tuple(c.name for c, hit in zip(therapy.costs, hits, strict=True) if hit) for hits in over.any(1).tolist())
     sick = ~torch.isfinite(single).flatten(1).all(1)
-    return _answer(problem, found.plans(), lines, whole, risk_level, worth, sick, bound, pruned)
+    answer = _answer(problem, found.plans(), lines, whole, risk_level, worth, sick, bound, pruned)
+    if not binding or bool(answer.abstained.all()):
+        return answer
+    told = bound_lines(problem, lines, factors, answer.multipliers[:, 0].float(), risk_level, worth)
+    abstained = answer.abstained.tolist()
+    return replace(answer, binding=tuple(() if closed else each for each, closed in zip(told, abstained, strict=True)))
 
 
 def candidates(
@@ -244,18 +253,6 @@ def candidates(
         allowed.append(fine)
         bound.append(tuple(dict.fromkeys(broken)))
     return torch.tensor(proposed), torch.tensor(allowed), tuple(bound)
-
-
-def rounded(line: RegimenLine, factor: float) -> float:
-    """A line times a factor, rounded to its increment towards the current value, which it never crosses; NaN where unknown."""
-    value = line.current * factor
-    if not math.isfinite(value) or not line.increment > 0:
-        return math.nan
-    steps = value / line.increment
-    whole = math.floor(steps + 1e-6) if factor > 1.0 else math.ceil(steps - 1e-6)
-    value = round(whole * line.increment, 6)
-    crossed = value < line.current if factor > 1.0 else value > line.current
-    return line.current if crossed else value
 
 
 def _answer(
@@ -326,6 +323,7 @@ def _answer(
         refused=tuple(map(tuple, refused)),
         bound=bound,
         pruned=pruned,
+        binding=((),) * batch,
         advice=tuple(advice),
         evaluated=plans.eligible.sum(1),
         account=account(

@@ -232,3 +232,15 @@ def guard_line(line: RegimenLine, proposed: float) -> Guarded:
     advice = Breach("recommended range", line.key, {"proposed": proposed, "low": limit.low, "high": limit.high})
     inside = limit.low <= proposed <= limit.high
     return Guarded(tuple(breach for breach, fine in checks.items() if not fine), () if inside else (advice,))
+
+
+def rounded(line: RegimenLine, factor: float) -> float:
+    """A line times a factor, rounded to its increment towards the current value, which it never crosses; NaN where unknown."""
+    value = line.current * factor
+    if not math.isfinite(value) or not line.increment > 0:
+        return math.nan
+    steps = value / line.increment
+    whole = math.floor(steps + 1e-6) if factor > 1.0 else math.ceil(steps - 1e-6)
+    value = round(whole * line.increment, 6)
+    crossed = value < line.current if factor > 1.0 else value > line.current
+    return line.current if crossed else value

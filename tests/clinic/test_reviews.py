@@ -302,6 +302,8 @@ def test_a_part_of_the_day_is_held_to_the_whole_day_where_that_is_graver() -> No
     assert not rules.exposure_at(unseen, minute, 0, 360).readings
 
 
-@pytest.mark.parametrize(("lows", "near"), [((1.9, 0.4), False), ((2.1, 0.0), True), ((0.5, 0.6), True), ((math.nan, 0), False)])
+@pytest.mark.parametrize(
+    ("lows", "near"), [((1.9, 0.4), False), ((2.1, 0.0), True), ((0.5, 0.6), True), ((0.5, 3.6), False), ((math.nan, 0), False)]
+)
 def test_near_a_target_nothing_gives_more(lows: tuple[float, float], near: bool) -> None:
     assert bool(_near(Exposure(100, *lows))) == near

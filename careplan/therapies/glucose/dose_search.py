@@ -51,12 +51,13 @@ def search_doses(
     mandates: Sequence[Mandate] | None = None,
     simulations: int | None = None,
     seed: int = 0,
+    binding: bool = False,
 ) -> DosePlans:
     """Encode B windows `[B, T, C]`, integrate the context once a particle of the code `[B, P, K]`, and search.
 
     usual `[B, C + 1]`; widen `[B]` multiplies the predicted spread; context: what the guardrails need, from the standing basal
     rate at each decision `[B, D]` U/h. mandates: what each patient's regimen hands down; the therapy's own where None.
-    simulations: as `plan_doses`.
+    simulations, binding: as `plan_doses`.
     """
     with stage("encode"):
         latent, state, daily, hourly = _encoded(model, past, usual, code, widen, ahead, seed)
@@ -76,6 +77,7 @@ def search_doses(
             risk_level=TAIL,
             simulations=simulations,
             seed=seed,
+            binding=binding,
         )
 
 

@@ -101,6 +101,7 @@ def _search(
         mandates=mandates,
         simulations=simulations,
         seed=seed,
+        binding=True,
     )
 
 
@@ -220,7 +221,7 @@ def _suggestion(
         reasons=reasons,
         lines=_lines(plans, index, round(row * GLUCOSE.step / DAY), _lows(series, row)) if changed else (),
         options=options,
-        limits_bound=(*plans.bound[index], *(Breach(f"budget {name}") for name in plans.pruned[index])),
+        limits_bound=() if abstained else plans.binding[index],
         banners=(),
         therapy=GLUCOSE.name,
         provenance=provenance,

@@ -53,7 +53,7 @@ DRAWS = 200  # bootstrap draws over days for the outcome intervals
 def regimen_of(world: World, recording: Recording, person: Personalisation, *, seed: int = 0) -> Suggestion:
     """One regimen suggestion: lines to change, no change, or why it abstains."""
     provenance = world.provenance(seed, recording.data, asked=question("regimen", recording.prescribed))
-    return suggest_regimen(world, recording.series, person, recording.regimen, provenance, seed=seed)
+    return suggest_regimen(world, recording.series, person, recording.regimen, provenance, seed=seed, binding=True)
 
 
 def suggest_regimen(
@@ -65,8 +65,10 @@ def suggest_regimen(
     *,
     below: Mandate | None = None,
     seed: int = 0,
+    binding: bool = False,
 ) -> Suggestion:
-    """Search the regimens of one patient. below: as `Days.replay`, where the patient's doses are planned too."""
+    """Search the regimens of one patient. below: as `Days.replay`, where the patient's doses are planned too. binding: find which
+    limits bind."""
     reasons = list(reasons_to_abstain(world, series, person))
     if regimen is None:
         reasons.append("no regimen is prescribed and none can be told from the recording")
@@ -96,6 +98,7 @@ def suggest_regimen(
             margin=MARGIN,
             excess=excess,
             strengthened=len(SETTINGS) if _far_too_high(recent_part(series)) else 1,
+            binding=binding,
         )
     with stage("explain"):
         return _told(world, plans, series, person, regimen, days, lines, provenance, seed)
@@ -128,7 +131,7 @@ def _told(
         reasons=_reasons(plans, options, len(days)),
         lines=proposed,
         options=options,
-        limits_bound=(*plans.bound[0], *(Breach(f"budget {name}") for name in plans.pruned[0])),
+        limits_bound=plans.binding[0],
         banners=tuple(told(breach) for breach in plans.advice[0]),
         mandate=None if abstained else handed_down(plans),
         why=None if abstained else _why(world, plans, series, person, regimen, days, proposed, draws),
@@ -289,8 +292,8 @@ def _breach(exposed: Exposure) -> bool | None:
 
 
 def _near(exposed: Exposure) -> Breach | None:
-    """Why nothing may give more where the targets for lows were nearly broken."""
-    if not exposed.burden > NEAR:
+    """Why nothing may give more where the targets for lows are kept, and nearly broken. What breaks them says so itself."""
+    if not NEAR < exposed.burden < 1.0:
         return None
     share, level, target = (exposed.below_70, 70, BELOW_70_TARGET)
     if exposed.below_54 / BELOW_54_TARGET == exposed.burden:

@@ -112,8 +112,9 @@ def drivers(suggestion: Suggestion) -> list[Driver]:
     ordered = sorted(sums.items(), key=lambda item: -abs(item[1]))
     least = LEAST * sum(abs(gain) for gain in sums.values())
     told = [(key, gain) for key, gain in ordered[:SHOWN] if abs(gain) > least]
+    moved = {key: _moved(time.get(key, [])) for key, _ in told}
     found = [
-        Driver(key[0], gain, _driver(*key, gain, suggestion.kind), _moved(time.get(key, [])), pattern_of(suggestion, *key))
+        Driver(key[0], gain, _driver(*key, gain, moved[key], suggestion.kind), moved[key], pattern_of(suggestion, *key))
         for key, gain in told
     ]
     rest = sum(gain for _, gain in ordered[len(told) :])
@@ -130,10 +131,13 @@ def _moved(parts: list[Part]) -> tuple[float, float] | None:
     return before, after
 
 
-def _driver(about: str, start: int, end: int, gain: float, kind: Kind) -> str:
+def _driver(about: str, start: int, end: int, gain: float, moved: tuple[float, float] | None, kind: Kind) -> str:
+    """A gain is in risk: where there is no less time of it, what is better is milder, and what is worse is graver."""
     better = gain > 0
     if about in ("low", "high"):
-        return f"{'fewer' if better else 'more'} {about}s {stretch(start, end, kind)}"
+        as_said = moved is None or (moved[1] < moved[0] if better else moved[1] > moved[0])
+        word = ("fewer" if better else "more") if as_said else ("milder" if better else "graver")
+        return f"{word} {about}s {stretch(start, end, kind)}"
     return {
         "in_range": f"glucose {'nearer' if better else 'further from'} the middle of the range",
         "budget": f"{'less' if better else 'more'} time beyond the budgets for lows",
@@ -179,8 +183,9 @@ def headline(suggestion: Suggestion, unit: Unit) -> str:
         for part in why.parts:
             about = "low" if part.outcome.startswith("budget ") else SIDES.get(part.outcome, part.outcome)
             sums[about] = sums.get(about, 0.0) + part.gain
-        wins = [AIMS[about] for about in sorted(sums, key=lambda about: -sums[about]) if about in AIMS and sums[about] > 0][:2]
         more = {} if why.sure is None else {key: why.sure.effects[key].mid for key in PRICES if key in why.sure.effects}
+        aims = {**AIMS, **{about: f"milder {about}s" for about in ("low", "high") if more.get(MOVED[about], -1.0) >= 0}}
+        wins = [aims[about] for about in sorted(sums, key=lambda about: -sums[about]) if about in aims and sums[about] > 0][:2]
         price = [
             f"more time {outcome(key, unit).lower()} {unit.name} ({signed(effect, 1)} points)"
             for key, effect in more.items()
