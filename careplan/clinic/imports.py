@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from careplan.clinic.allowed import BRINGS_IN, allow
 from careplan.clinic.errors import ClinicError
 from careplan.store import Actor, Database, local_account, remove_events
 from careplan.store.schema import KEPT, ImportBatch
@@ -67,6 +68,7 @@ def take_back(db: Database, run: str, *, reason: str, actor: Actor | None = None
     settings stays a regimen version. Raises `ClinicError` for an unknown name, one that several imports begin with, no reason,
     and an import that is taken back already.
     """
+    allow(actor, BRINGS_IN)
     if not reason.strip():
         raise ClinicError("expected a reason for taking an import back")
     with db.write() as session:

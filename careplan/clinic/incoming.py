@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from careplan.clinic.allowed import BRINGS_IN, allow
 from careplan.clinic.courses import practice_of
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.records import require, store_records
@@ -95,6 +96,7 @@ def take_in(db: Database, incoming: Incoming, names: Mapping[int, str], *, actor
 
     add: the places that are added to a patient who is stored already; the others are new, and fail where somebody has the name.
     """
+    allow(actor, BRINGS_IN)
     chosen: list[PatientRecord] = []
     with db.read() as session:
         for place, name in names.items():

@@ -12,9 +12,10 @@ from typing import Any, Literal, cast
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from careplan.clinic.allowed import DECIDES, allow
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.records import require
-from careplan.store import Actor, Database, number, schema
+from careplan.store import Actor, Database, number, schema, visible
 from careplan.suggestion import Kind
 
 State = Literal["waiting", "running", "done", "failed", "cancelled", "died"]
@@ -55,8 +56,9 @@ class Job:
 def ask(db: Database, patients: Sequence[str], kind: Kind, *, actor: Actor) -> Job:
     """Asks for one suggestion of a kind for each patient; those whom an active job is planning the same for are left out.
 
-    Raises `UnknownPatient`, and `ClinicError` where nobody is left to plan for.
+    Raises `UnknownPatient`, `Forbidden`, and `ClinicError` where nobody is left to plan for.
     """
+    allow(actor, DECIDES)
     with db.write() as session:
         for patient in patients:
             require(session, patient)
@@ -97,7 +99,8 @@ def jobs(db: Database, *, patient: str | None = None, kind: Kind | None = None) 
         query = query.where(schema.Job.kind == kind)
     with db.read() as session:
         found = [_view(row) for row in session.scalars(query)]
-    return [each for each in found if patient is None or patient in each.patients]
+        own = visible(session, sorted({name for each in found for name in each.patients})) if found else set()
+    return [each for each in found if own.issuperset(each.patients) and (patient is None or patient in each.patients)]
 
 
 def cancel(db: Database, id: int) -> None:
@@ -149,7 +152,7 @@ def _active(session: Session) -> list[Job]:
 
 def _required(session: Session, id: int) -> schema.Job:
     row = session.get(schema.Job, id)
-    if row is None:
+    if row is None or not visible(session, row.patients).issuperset(row.patients):
         raise ClinicError(f"job {id} is not in the store")
     return row
 

@@ -21,7 +21,7 @@ from careplan.records.events import Correction, PatientRecord
 from careplan.records.grid import to_series
 from careplan.records.join import add_to
 from careplan.series import PatientSeries
-from careplan.store import Actor, Database, add_events, append, data_hash, local_account, number, read_events
+from careplan.store import CLINIC, Actor, Database, add_events, append, data_hash, hidden, local_account, number, read_events
 from careplan.store.events import new_events
 from careplan.store.schema import KEPT, ImportBatch, Patient, RegimenVersion
 from careplan.therapies import practice
@@ -136,7 +136,10 @@ def _store(
                 f"patient {record.patient!r} is stored with the clock of {stored.zone}, this record has {record.zone}"
             )
         if stored is None:
-            stored = Patient(id=record.patient, zone=record.zone, source=source, created=datetime.now(UTC))
+            if hidden(session, record.patient):
+                raise ClinicError(f"patient {record.patient!r} cannot be added under this name: choose another")
+            clinic = session.info.get(CLINIC, "")
+            stored = Patient(id=record.patient, zone=record.zone, source=source, created=datetime.now(UTC), clinic=clinic)
             append(session, actor, "patient added", patient=record.patient, rows=[stored], source=source)
         course = keep_course(session, record, therapy, actor)
         fresh, told = _joined(session, record, source, stored.zone)

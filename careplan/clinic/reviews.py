@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from careplan.clinic import codec, decisions
+from careplan.clinic.allowed import DECIDES, allow
 from careplan.clinic.courses import course_of, practice_of
 from careplan.clinic.errors import ReviewError
 from careplan.clinic.records import add_regimen, current_version, require
@@ -21,7 +22,9 @@ from careplan.suggestion import Decision, Kind, Line, Meaning, Suggestion
 
 
 def save_draft(db: Database, suggestion: int, decided: Sequence[Decision], reviewer: Actor) -> None:
-    """Keeps a reviewer's work so far, in place of their last draft. Raises `ReviewError` for a line the suggestion has not."""
+    """Keeps a reviewer's work so far, in place of their last draft. Raises `ReviewError` for a line the suggestion has not, and
+    `Forbidden`."""
+    allow(reviewer, DECIDES)
     with db.write() as session:
         found = stored(session, suggestion)
         problems = decisions.draft_problems(found.lines, decided)
@@ -45,8 +48,10 @@ def sign_review(db: Database, suggestion: int, decided: Sequence[Decision], revi
 
     Everything is decided anew: the suggestion is as it was put on record, in date and about the regimen in force; its limits are
     what the therapy allows this patient now; the meaning is the one that the decisions have. Raises `ReviewError` with every
-    reason why it cannot be signed, `Altered` for a suggestion that was changed past careplan; then nothing changes.
+    reason why it cannot be signed, `Altered` for a suggestion that was changed past careplan, and `Forbidden`; then nothing
+    changes.
     """
+    allow(reviewer, DECIDES)
     with db.write() as session:
         found = stored(session, suggestion)
         practice = practice_of(session, found.patient, found.therapy)

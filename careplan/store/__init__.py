@@ -12,10 +12,12 @@ from .database import Database, existing_database, open_database, place_of, upgr
 from .errors import StoreError
 from .events import add_events, count_events, data_hash, read_channel, read_events, read_hashed, remove_events
 from .keys import new_key, open_signer
+from .tenancy import CLINIC, hidden, visible
 from .verification import Finding, Verification, verify
 from .verified import last_verified, note_verified
 
 __all__ = [
+    "CLINIC",
     "Actor",
     "Database",
     "Finding",
@@ -28,6 +30,7 @@ __all__ = [
     "count_events",
     "data_hash",
     "existing_database",
+    "hidden",
     "last_verified",
     "local_account",
     "new_key",
@@ -46,4 +49,5 @@ __all__ = [
     "tampered",
     "upgrade",
     "verify",
+    "visible",
 ]

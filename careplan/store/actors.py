@@ -16,13 +16,15 @@ class Actor:
     kind: how we know who it is: an account of the machine that careplan runs on, an account made for a program, or a sign-in at
     the clinic's identity provider. name: as it is shown. issuer: who vouches: the machine's name, the installation, or the
     provider's address. subject: what the issuer calls them: the account's name, or the provider's `sub`. Two actors are the same
-    person when issuer and subject agree; a name proves nothing.
+    person when issuer and subject agree; a name proves nothing. roles, clinics: what a sign-in opens to them; None is everything.
     """
 
     kind: Kind
     name: str
     issuer: str
     subject: str
+    roles: frozenset[str] | None = None
+    clinics: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
         for field in ("name", "issuer", "subject"):
@@ -36,7 +38,7 @@ class Actor:
 
     @property
     def told(self) -> dict[str, Any]:
-        """Everything, as plain values from which `Actor(**told)` makes it again."""
+        """Who it is, as plain values from which `Actor(**told)` makes it again; without what was open to them then."""
         return {"name": self.name, **self.identity}
 
     def __str__(self) -> str:

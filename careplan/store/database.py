@@ -23,6 +23,7 @@ from .audit import CHECKPOINT, NOTARY, only_recorded
 from .errors import StoreError
 from .keys import Signer, default_signer
 from .notary import Notary
+from .tenancy import CLINIC, only_own
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"  # beside the package, in a checkout and in a wheel alike
 BUSY_SECONDS = 30.0
@@ -33,11 +34,17 @@ WRITE_LOCK = 7_391_001  # PostgreSQL's advisory lock, held until the transaction
 class Database:
     """An open database. `read` and `write` give sessions; a write is one transaction, kept whole or not at all.
 
-    notary: signs what is written; None where nothing can be kept beside the database, which is in memory then.
+    notary: signs what is written; None where nothing can be kept beside the database, which is in memory then. clinic: whose
+    patients it shows, and new ones belong to; None is every clinic's, new patients belonging to the one without a name.
     """
 
     engine: Engine
     notary: Notary | None = None
+    clinic: str | None = None
+
+    def of(self, clinic: str) -> "Database":
+        """The same database as one clinic sees it."""
+        return replace(self, clinic=clinic)
 
     @property
     def url(self) -> str:
@@ -53,6 +60,7 @@ class Database:
         """A session on one consistent state of the database."""
         with explained(self.url), Session(self._there(), expire_on_commit=False) as session:
             session.info[NOTARY] = self.notary
+            self._narrow(session)
             yield session
 
     @contextmanager
@@ -65,6 +73,7 @@ class Database:
         writer, notary = self._there().execution_options(writer=True), self.notary
         with explained(self.url), Session(writer, expire_on_commit=False, autoflush=False) as session, session.begin():
             session.info[NOTARY] = notary
+            self._narrow(session)
             event.listen(session, "before_flush", only_recorded)
             _take_turn(session.connection())
             if notary is not None and notary.due:
@@ -74,6 +83,11 @@ class Database:
             notary.behind = True
             if session.info[CHECKPOINT] or notary.due:
                 self.note()
+
+    def _narrow(self, session: Session) -> None:
+        if self.clinic is not None:
+            session.info[CLINIC] = self.clinic
+            event.listen(session, "do_orm_execute", only_own)
 
     def _there(self) -> Engine:
         """The engine. A connection to an SQLite file that was deleted goes on as if nothing had happened: that is looked for."""

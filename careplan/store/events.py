@@ -14,6 +14,7 @@ from .actors import Actor
 from .audit import append, number
 from .schema import KEPT, TAKEN_BACK, UNTIL_NEXT, Event, ImportBatch, table_of
 from .seals import digests
+from .tenancy import require_visible
 
 KEY = ["channel", "time", "value", "duration", "repeat"]
 KEYED = tuple(getattr(Event, name) for name in KEY)  # the order in which they lie in the table, so that reading sorts nothing
@@ -103,6 +104,7 @@ def read_events(
     end: datetime | None = None,
 ) -> pd.DataFrame:
     """A patient's canonical table, sorted by time; `start` inclusive, `end` exclusive."""
+    require_visible(session, patient)
     names = ["time", "channel", "value", "duration", "flag", "origin", "product"]
     query = select(*(getattr(Event, name) for name in names)).where(Event.patient == patient)
     if channels is not None:
@@ -117,6 +119,7 @@ def read_events(
 
 def read_hashed(session: Session, patient: str) -> tuple[pd.DataFrame, str]:
     """All of `read_events` and the `data_hash`, the events being fetched once."""
+    require_visible(session, patient)
     query = select(*HASHED, Event.origin, Event.product).where(Event.patient == patient).order_by(*KEYED)
     rows = session.connection().execute(query).all()
     channel, time, value, duration, flag, origin, product = (_field(rows, index) for index in range(7))
@@ -147,6 +150,7 @@ def _table(columns: Sequence[Sequence[Any]]) -> pd.DataFrame:
 
 def read_channel(session: Session, patient: str, channel: str, *, start: datetime | None = None) -> pd.DataFrame:
     """The time and value columns of one channel from `start` on, sorted by time: what a quick look needs."""
+    require_visible(session, patient)
     query = select(Event.time, Event.value).where(Event.patient == patient, Event.channel == channel)
     if start is not None:
         query = query.where(Event.time >= _microseconds(start))
@@ -157,6 +161,7 @@ def read_channel(session: Session, patient: str, channel: str, *, start: datetim
 
 def count_events(session: Session, patient: str) -> dict[str, tuple[int, datetime, datetime]]:
     """By channel: how many events, the first and the last time (UTC)."""
+    require_visible(session, patient)
     query = select(Event.channel, func.count(), func.min(Event.time), func.max(Event.time)).where(Event.patient == patient)
     return {
         channel: (count, _time(first), _time(last))
@@ -166,6 +171,7 @@ def count_events(session: Session, patient: str) -> dict[str, tuple[int, datetim
 
 def data_hash(session: Session, patient: str) -> str:
     """Changes whenever a patient's events do: SHA-256 over channel, time, value, duration and flag in a fixed order."""
+    require_visible(session, patient)
     rows = session.connection().execute(select(*HASHED).where(Event.patient == patient).order_by(*KEYED)).all()
     return _digest([tuple(row) for row in rows])
 

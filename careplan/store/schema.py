@@ -79,6 +79,7 @@ class Patient(Base):
     zone: Mapped[str]  # IANA name of the patient's clock
     source: Mapped[str]  # the format first imported
     created: Mapped[datetime]
+    clinic: Mapped[str] = mapped_column(server_default=text("''"), index=True)  # empty: the only one there is
 
 
 class Course(Base):
