@@ -1,45 +1,35 @@
-"""Who is reviewing, which database, which unit. Local use by one person: a name is asked for, and asked again after a while idle.
+"""Who is at work, which database they see, which unit.
 
-What matters is never kept here: a reload loses the session, so drafts and decisions live in the database.
+Local mode, the default, is for one person on their own machine: it listens on the loopback alone and acts as the machine's
+account. With a sign-in people come through the clinic's identity provider (`app.sign_in`). What matters is never kept here: a
+reload loses the session, so drafts, decisions and jobs live in the database.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from time import monotonic
+from time import time
 from typing import TypeVar, cast
 
 import streamlit as st
 
+from app import sign_in
+from app.activity import Activity
 from app.wording import UNITS
 from careplan.clinic import Actor, Database, local_account, open_database
+from careplan.clinic.allowed import Role, may
 from careplan.clinic.worker import Worker
 from careplan.settings import Settings
 from careplan.therapies.glucose.words import MG_DL, Unit
 
-IDLE_MINUTES = 15
-ROLES = ("Physician", "Diabetes nurse or educator", "Dietitian", "Researcher")
 NOTICE = "Research use only \N{EN DASH} not a medical device"
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Reviewer:
-    name: str
-    role: str
-
-    @property
-    def actor(self) -> Actor:
-        """Who drafts, reviews and the audit trail say this is: the account of the machine that the app runs on, and beside it
-        the name the person gave. A sign-in at the clinic's identity provider gives its own actor here.
-        """
-        return local_account(f"{self.name} ({self.role.lower()})")
-
-
 def database() -> Database:
-    """The database that `CAREPLAN_DATABASE` names, opened once for the process."""
-    return _open(Settings().database)
+    """The database that `CAREPLAN_DATABASE` names, opened once for the process; of one clinic, where people sign in."""
+    whole = _open(Settings().database)
+    return whole if not sign_in.configured() else whole.of(clinic())
 
 
 def address() -> str:
@@ -67,63 +57,128 @@ def _worker(url: str) -> Worker:
     return Worker(url)
 
 
-def reviewer() -> Reviewer:
-    """Who is reviewing; nothing is shown to anybody before they say."""
-    found = st.session_state.get("reviewer")
-    if found is not None and idle():
-        leave()
-        st.session_state["left"] = f"Signed off after {IDLE_MINUTES} minutes without activity. Drafts are kept."
-        found = None
+@st.cache_resource(show_spinner=False)
+def activity() -> Activity:
+    """Who was last active when, in this server."""
+    return Activity(Settings().idle_minutes)
+
+
+def actor() -> Actor:
+    """Who is at work; nothing is shown to anybody else."""
+    found = known()
     if found is None:
-        _ask()
+        _door()
         st.stop()
-    st.session_state["seen"] = monotonic()
-    return cast(Reviewer, found)
+    activity().touch(_identity(found))
+    return cast(Actor, found)
 
 
-def _ask() -> None:
+def known() -> Actor | None:
+    """Who is at work and still there; None before the door, and after too long away."""
+    found = sign_in.signed_in() if sign_in.configured() else local_account()
+    if found is None:
+        return None
+    asked = sign_in.asked_at() if sign_in.configured() else st.session_state.setdefault("came", _came())
+    return found if activity().here(_identity(found), asked) else None
+
+
+def allowed(roles: Sequence[Role]) -> bool:
+    """Whether whoever is at work has one of the roles."""
+    return may(actor(), roles)
+
+
+def clinic() -> str:
+    """The clinic that is worked in: of several, the one that was chosen. Ends the run for somebody who is of none."""
+    mine = sorted(actor().clinics or ())
+    if not mine:
+        st.error("Your sign-in names no clinic, so there is nothing to show. Whoever runs the clinic's accounts can add one.")
+        st.button("Sign off", on_click=leave)
+        st.stop()
+    chosen = st.session_state.get("clinic")
+    return chosen if chosen in mine else mine[0]
+
+
+def choose_clinic() -> None:
+    """Which clinic, for somebody who works in several; and the mode, for somebody on their own machine."""
+    if not sign_in.configured():
+        st.caption(f"**Local mode**: this computer alone, as its account **{local_account().subject}**.")
+    elif len(mine := sorted(actor().clinics or ())) > 1:
+        st.selectbox("Clinic", mine, mine.index(clinic()), key="clinic_choice", on_change=_keep_clinic)
+    else:
+        st.caption(f"Clinic: **{clinic()}**")
+
+
+def _keep_clinic() -> None:
+    forget()
+    st.query_params.clear()
+    for name in ("patient", "worklist_asked"):
+        st.session_state.pop(name, None)
+    st.session_state["clinic"] = st.session_state["clinic_choice"]
+
+
+def _identity(who: Actor) -> str:
+    return f"{who.kind} {who.issuer} {who.subject}"
+
+
+def _came() -> float:
+    """When this session of the machine's account began; a session that begins after it was away too long did not begin yet."""
+    return 0.0 if _identity(local_account()) in activity().off else time()
+
+
+def _door() -> None:
+    """What stands before the first page: the sign-in, or after too long away the way back."""
+    away = sign_in.signed_in() is not None if sign_in.configured() else True
     with st.columns([1, 1.4, 1])[1]:
         st.title("careplan")
         st.markdown("A personalised treatment planner. It proposes; a person decides.")
-        if note := st.session_state.get("left"):
-            st.info(note)
-        with st.form("who", border=True):
-            st.subheader("Who is reviewing?")
-            name = st.text_input("Name", value=local_account().name, key="who_name")
-            role = st.selectbox("Role", ROLES, key="who_role")
-            if st.form_submit_button("Continue", type="primary"):
-                if name.strip():
-                    st.session_state["reviewer"] = Reviewer(" ".join(name.split()), role)
-                    st.session_state["seen"] = monotonic()
-                    st.session_state.pop("left", None)
-                    st.rerun()
-                st.error("A review needs a name.")
-        st.caption(
-            "Whoever can open this page on this computer can review. Every page of a patient that is opened and every signature "
-            f"is on record as done by this computer's account {local_account().subject}, with the name given here beside it."
-        )
+        if away:
+            st.info(
+                st.session_state.get("left", f"Signed off after {activity().minutes:g} minutes without activity.")
+                + " Drafts are kept."
+            )
+        if sign_in.configured():
+            if st.button("Sign in", type="primary", key="sign_in", icon=":material/login:"):
+                sign_in.begin(anew=away)
+        else:
+            me = local_account().subject
+            st.button(f"Continue as {me}", type="primary", key="continue", on_click=_continue)
+            st.caption(f"Local mode: this page is open to this computer alone, and everything is on record as done by {me}.")
 
 
-def known() -> bool:
-    """Whether somebody has said who they are, and is still there."""
-    return "reviewer" in st.session_state and not idle()
+def _continue() -> None:
+    st.session_state["came"] = time()
+    st.session_state.pop("left", None)
 
 
-def idle() -> bool:
-    return bool(monotonic() - st.session_state.get("seen", 0.0) > 60 * IDLE_MINUTES)
+def come_back(page: str, patient: str) -> None:
+    """Where to go on after the provider has asked again."""
+    activity().back[_identity(actor())] = (page, patient)
+
+
+def came_back() -> tuple[str, str] | None:
+    """Where to go on, once, for somebody whom the provider has just asked."""
+    return activity().back.pop(_identity(actor()), None) if sign_in.configured() and sign_in.fresh() else None
 
 
 @st.fragment(run_every=30)
 def watch() -> None:
     """Looks now and then whether the person has gone; then clears the screen."""
-    if not known():
+    if known() is None:
+        forget()
         st.rerun()
 
 
 def leave() -> None:
-    """Forget the person and everything loaded for them."""
+    """Signs off: forgets everything loaded for the person, and lets nobody back in without being asked."""
+    if (found := known()) is not None:
+        activity().leave(_identity(found))
     for name in list(st.session_state):
         del st.session_state[name]
+    st.session_state["left"] = "Signed off."
+    if sign_in.configured():
+        st.logout()
+    else:
+        st.session_state["came"] = 0.0
 
 
 def unit() -> Unit:

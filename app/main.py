@@ -8,7 +8,8 @@ from streamlit.navigation.page import StreamlitPage
 
 from app import access, planning
 from app.screens import audit, cohort, doses, patients, record, review, worklist
-from careplan.clinic import StoreError
+from careplan.clinic import Actor, StoreError
+from careplan.clinic.allowed import BRINGS_IN, STUDIES, VERIFIES, may
 
 HERE = Path(__file__).parent
 
@@ -27,16 +28,21 @@ def main() -> None:
         "audit": st.Page(audit.draw, title="Audit trail", icon=":material/history:", url_path="audit"),
     }
     st.session_state["pages"] = pages
-    # Before the name is asked, so that the address (which page, which patient) outlives the question.
-    page = st.navigation(list(pages.values()), position="sidebar" if access.known() else "hidden")
-    reviewer = access.reviewer()
+    known = access.known()
+    takes = {"patients": BRINGS_IN, "cohorts": STUDIES, "audit": VERIFIES}
+    shown = [page for name, page in pages.items() if known is None or name not in takes or may(known, takes[name])]
+    # Before the door, so that the address (which page, which patient) outlives it.
+    page = st.navigation(shown, position="sidebar" if known is not None else "hidden")
+    actor = access.actor()
+    if there := access.came_back():
+        st.session_state["patient"] = there[1]
+        st.switch_page(pages[there[0]])
     if st.session_state.get("screen") != page.title:
         access.forget()
         st.session_state["screen"] = page.title
-
     access.worker().ensure()
     try:
-        _draw(page, reviewer)
+        _draw(page, actor)
     except StoreError as error:
         st.error(
             f"**The database cannot be used just now.** {error}.\n\nWhat was decided or signed before is kept; a choice that "
@@ -45,13 +51,13 @@ def main() -> None:
         )
 
 
-def _draw(page: StreamlitPage, reviewer: access.Reviewer) -> None:
+def _draw(page: StreamlitPage, actor: Actor) -> None:
     with st.sidebar:
+        access.choose_clinic()
         planning.sidebar()
         access.choose_unit()
-        st.caption(
-            f"Reviewing as **{reviewer.name}**, {reviewer.role.lower()}. Signed off after {access.IDLE_MINUTES} idle minutes."
-        )
+        roles = f", {', '.join(sorted(actor.roles))}" if actor.roles else ""
+        st.caption(f"At work: **{actor.name}**{roles}. Signed off after {access.activity().minutes:g} idle minutes.")
         st.button("Sign off", on_click=access.leave, width="stretch")
         st.caption(f"{access.NOTICE}.")
     access.watch()

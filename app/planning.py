@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import access
 from careplan.clinic import ClinicError, Job, StoreError, again, ask, cancel, jobs
+from careplan.clinic.allowed import DECIDES
 from careplan.suggestion import Kind
 
 EVERY = 1.0  # seconds between looks at a job that runs
@@ -31,6 +32,8 @@ def plan(patient: str, kind: Kind, *, planned: bool) -> None:
         return
     if newest is not None:
         _ended(newest, patient)
+    if not access.allowed(DECIDES):
+        return
     label = f"Plan {WHAT[kind]} again" if planned else f"Plan {WHAT[kind]}"
     if st.button(label, key=f"plan:{kind}", icon=":material/play_arrow:", type="secondary" if planned else "primary"):
         begin([patient], kind)
@@ -45,7 +48,7 @@ def last(patient: str, kind: Kind) -> int:
 def begin(patients: Sequence[str], kind: Kind) -> None:
     """Asks for plans, and shows the page anew with how far they are."""
     try:
-        ask(access.database(), patients, kind, actor=access.reviewer().actor)
+        ask(access.database(), patients, kind, actor=access.actor())
     except (ClinicError, StoreError) as error:
         st.error(f"Nothing is planned: {error}", icon=":material/error:")
         return
@@ -106,7 +109,7 @@ def _ended(job: Job, patient: str) -> None:
     elif job.state in ("died", "failed") and patient not in job.patients[: job.done]:
         st.error(f"**Planning ended early:** {job.problem}. Nothing is lost; it can be started again.", icon=":material/error:")
         if st.button("Start again", key=f"again:{job.id}", icon=":material/replay:"):
-            again(access.database(), job.id, actor=access.reviewer().actor)
+            again(access.database(), job.id, actor=access.actor())
             access.worker().ensure()
             st.rerun()
     elif job.state == "cancelled" and patient not in job.patients[: job.done]:

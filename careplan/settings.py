@@ -25,6 +25,9 @@ class Settings(BaseSettings):
     replays: the folder that holds replay folders, `CAREPLAN_REPLAYS`; by default `replays` beside the database.
     audit: the folder of the audit key, the trusted keys and the checkpoints, `CAREPLAN_AUDIT`; by default `audit` in the user's
         data folder. It does not lie beside a database that is elsewhere: whoever takes the one should not have the other.
+    sign_in: a TOML file with the settings of the clinic's identity provider, `CAREPLAN_SIGN_IN`; without one the app is in local
+        mode, for one person on one machine.
+    idle_minutes: without activity after which the app signs a person off, `CAREPLAN_IDLE_MINUTES`.
     audit_key: another place of the private key, or the key itself (PEM or base64), `CAREPLAN_AUDIT_KEY`.
     """
 
@@ -33,6 +36,8 @@ class Settings(BaseSettings):
     database: str = Field(default_factory=lambda: str(data_folder() / "careplan.db"))
     replays: str | None = None
     audit: str | None = None
+    sign_in: str | None = None
+    idle_minutes: float = 15.0
     audit_key: str | None = Field(default=None, repr=False)
 
     def audit_folder(self) -> Path:

@@ -5,7 +5,7 @@ import json
 import streamlit as st
 
 from app import access
-from careplan.clinic import audit_trail, verify_audit
+from careplan.clinic import audit_trail, patient_names, verify_audit
 
 SHOWN, SHOWN_FINDINGS = 200, 20
 
@@ -19,7 +19,11 @@ def draw() -> None:
             icon=":material/verified:",
         )
     else:
-        listed = "".join(f"\n- {finding}" for finding in result.findings[:SHOWN_FINDINGS])
+        mine = {*patient_names(access.database()), None}
+        ours = [finding for finding in result.findings if finding.patient in mine]
+        listed = "".join(f"\n- {finding}" for finding in ours[:SHOWN_FINDINGS])
+        if len(ours) < len(result.findings):
+            listed += f"\n- {len(result.findings) - len(ours)} more, of patients of other clinics"
         st.error(f"**What is on record was changed.**\n{listed}", icon=":material/error:")
     st.caption(
         "Entries since the last time nothing was found; `careplan audit verify` recomputes everything. "

@@ -5,10 +5,10 @@ from typing import Any
 
 import streamlit as st
 
-from app import access
-from app.access import Reviewer
+from app import access, sign_in
 from app.wording import change, direction, in_words, key_name, line_name, scale, when
-from careplan.clinic import ClinicError, ReviewError, StoreError, meaning_of, save_draft, sign_review
+from careplan.clinic import Actor, ClinicError, ReviewError, StoreError, meaning_of, save_draft, sign_review
+from careplan.clinic.allowed import DECIDES
 from careplan.clinic.views import Review
 from careplan.suggestion import MEANINGS, Decision, Kind, Line, Meaning, Suggestion, Verdict
 from careplan.therapies.glucose.words import Unit, because, sentence
@@ -18,9 +18,7 @@ PAST: Mapping[Verdict, str] = {"accept": "accepted", "edit": "edited", "reject":
 
 
 @st.fragment
-def decide(
-    suggestion: Suggestion, draft: tuple[Decision, ...], out_of_date: tuple[str, ...], reviewer: Reviewer, unit: Unit
-) -> None:
+def decide(suggestion: Suggestion, draft: tuple[Decision, ...], out_of_date: tuple[str, ...], actor: Actor, unit: Unit) -> None:
     """Every line with its choice, then the signature; neither where it is out of date. `draft`: where a session left off."""
     if out_of_date:
         listed = "".join(f"\n- {sentence(reason)}" for reason in out_of_date)
@@ -32,20 +30,25 @@ def decide(
     if suggestion.lines:
         st.subheader("Your decision")
         st.caption("Every choice is kept as a draft at once; nothing is prescribed until you sign.")
+    if not access.allowed(DECIDES):
+        st.caption("Deciding takes the role of clinician.")
+        for line in suggestion.lines:
+            st.markdown(f"- **{line_name(line, suggestion.kind)}** &nbsp; {_values(line, suggestion.kind, unit)}")
+        return
     for line in suggestion.lines:
-        _line(suggestion, line, decided, reviewer, unit)
+        _line(suggestion, line, decided, actor, unit)
     if problem := st.session_state.get("unsaved"):
         st.error(f"The draft was not kept: {problem}", icon=":material/error:")
     elif decided:
         st.caption(f":material/check: Draft kept: {len(decided)} of {len(suggestion.lines)} lines decided.")
-    _sign(suggestion, decided, reviewer, unit)
+    _sign(suggestion, decided, actor, unit)
 
 
-def _line(suggestion: Suggestion, line: Line, decided: dict[str, Decision], reviewer: Reviewer, unit: Unit) -> None:
+def _line(suggestion: Suggestion, line: Line, decided: dict[str, Decision], actor: Actor, unit: Unit) -> None:
     name = f"{suggestion.id}:{line.key}"
     before = decided.get(line.key)
     keys = {"verdict": f"verdict:{name}", "value": f"value:{unit.name}:{name}", "reason": f"reason:{name}"}
-    kept: dict[str, Any] = {"on_change": _keep, "args": (suggestion, line, keys, decided, reviewer, unit)}
+    kept: dict[str, Any] = {"on_change": _keep, "args": (suggestion, line, keys, decided, actor, unit)}
     with st.container(border=True):
         what, choice = st.columns([1.6, 1], vertical_alignment="center")
         with what:
@@ -110,7 +113,7 @@ def _edit(line: Line, key: str, before: Decision | None, unit: Unit, kept: dict[
 
 
 def _keep(
-    suggestion: Suggestion, line: Line, keys: Mapping[str, str], decided: dict[str, Decision], reviewer: Reviewer, unit: Unit
+    suggestion: Suggestion, line: Line, keys: Mapping[str, str], decided: dict[str, Decision], actor: Actor, unit: Unit
 ) -> None:
     """A choice was made: into the database at once."""
     verdict = st.session_state.get(keys["verdict"])
@@ -125,13 +128,20 @@ def _keep(
     st.session_state.pop("unsaved", None)
     st.session_state.pop("refused", None)
     try:
-        save_draft(access.database(), _id(suggestion), tuple(decided.values()), reviewer.actor)
+        save_draft(access.database(), _id(suggestion), tuple(decided.values()), actor)
     except (ClinicError, StoreError) as error:
         st.session_state["unsaved"] = str(error)
 
 
-def _sign(suggestion: Suggestion, decided: Mapping[str, Decision], reviewer: Reviewer, unit: Unit) -> None:
+def _sign(suggestion: Suggestion, decided: Mapping[str, Decision], actor: Actor, unit: Unit) -> None:
     left = len(suggestion.lines) - len(decided)
+    if sign_in.configured() and not sign_in.fresh():
+        st.markdown(f"**Signature.** {left} of {len(suggestion.lines)} lines are still to decide." if left else "**Signature.**")
+        st.caption("To sign, confirm who you are: you are asked for your password once more, and come back here.")
+        if st.button("Confirm who you are", key="confirm", icon=":material/login:", disabled=left > 0):
+            access.come_back("review" if suggestion.kind == "regimen" else "doses", suggestion.patient)
+            sign_in.begin(anew=True)
+        return
     follows = meaning_of(suggestion.lines, tuple(decided.values()))
     with st.form("sign", border=True):
         st.markdown(
@@ -142,10 +152,12 @@ def _sign(suggestion: Suggestion, decided: Mapping[str, Decision], reviewer: Rev
         meaning = st.selectbox(
             "This signature means", MEANINGS, index=MEANINGS.index(follows), key=f"meaning:{suggestion.id}:{follows}", width=320
         )
-        name = st.text_input("Type your name to sign", key="sign_name", placeholder=reviewer.name, width=320)
+        name = actor.name
+        if not sign_in.configured():
+            name = st.text_input("Type your name to sign", key="sign_name", placeholder=actor.name, width=320)
         pressed = st.form_submit_button("Sign", type="primary", disabled=left > 0)
     if pressed:
-        st.session_state["refused"] = _try(suggestion, decided, reviewer, meaning, name)
+        st.session_state["refused"] = _try(suggestion, decided, actor, meaning, name)
         if not st.session_state["refused"]:
             access.forget()
             st.rerun()
@@ -169,14 +181,12 @@ def _statement(suggestion: Suggestion, decided: Mapping[str, Decision], unit: Un
     return f"{reviewed} {'; '.join(prescribed)}." if prescribed else f"{reviewed} no change."
 
 
-def _try(
-    suggestion: Suggestion, decided: Mapping[str, Decision], reviewer: Reviewer, meaning: Meaning, name: str
-) -> tuple[str, ...]:
+def _try(suggestion: Suggestion, decided: Mapping[str, Decision], actor: Actor, meaning: Meaning, name: str) -> tuple[str, ...]:
     """Signs, or says why not."""
-    if " ".join(name.split()).casefold() != reviewer.name.casefold():
-        return (f"the name typed is not {reviewer.name}, who is reviewing",)
+    if " ".join(name.split()).casefold() != actor.name.casefold():
+        return (f"the name typed is not {actor.name}, as whom you are at work",)
     try:
-        sign_review(access.database(), _id(suggestion), tuple(decided.values()), reviewer.actor, meaning)
+        sign_review(access.database(), _id(suggestion), tuple(decided.values()), actor, meaning)
     except ReviewError as error:
         return error.problems
     except (ClinicError, StoreError) as error:

@@ -11,12 +11,12 @@ from careplan.suggestion import Suggestion
 
 
 def draw() -> None:
-    reviewer = access.reviewer()
+    actor = access.actor()
     unit = access.unit()
     patient = choose.patient("Next hours of patient")
     newest = planning.last(patient, "doses")
     try:
-        page = access.remembered(f"doses:{patient}:{newest}", lambda: dose_page(access.database(), patient, actor=reviewer.actor))
+        page = access.remembered(f"doses:{patient}:{newest}", lambda: dose_page(access.database(), patient, actor=actor))
     except UnknownPatient as error:
         st.error(str(error))
         return
@@ -40,7 +40,7 @@ def draw() -> None:
         elif not suggestion.abstained:
             if page.caution:
                 st.warning(f"More insulin needs a typed reason: {page.caution}.", icon=":material/warning:")
-            decide.decide(suggestion, page.draft, page.out_of_date, reviewer, unit)
+            decide.decide(suggestion, page.draft, page.out_of_date, actor, unit)
     decide.history(page.history, page.summary.zone, "doses")
     if suggestion is not None:
         proposal.provenance(suggestion)

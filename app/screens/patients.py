@@ -10,6 +10,7 @@ from app import access
 from app.channels import channel_name
 from app.wording import when
 from careplan.clinic import (
+    Actor,
     ClinicError,
     Incoming,
     StoreError,
@@ -29,7 +30,7 @@ SHOWN = 30  # imports listed
 
 
 def draw() -> None:
-    reviewer = access.reviewer()
+    actor = access.actor()
     st.title("Patients")
     if done := st.session_state.pop("kept", None):
         _kept(done)
@@ -59,7 +60,7 @@ def draw() -> None:
                 st.session_state["incoming"] = read_files(folder, zone=zone)
             st.session_state["incoming_of"] = (names, zone)
         _incoming(st.session_state["incoming"])
-    _imports(reviewer)
+    _imports(actor)
 
 
 def _incoming(incoming: Incoming) -> None:
@@ -87,9 +88,7 @@ def _incoming(incoming: Incoming) -> None:
     )
     if pressed:
         try:
-            st.session_state["kept"] = take_in(
-                access.database(), incoming, names, actor=access.reviewer().actor, add=frozenset(add)
-            )
+            st.session_state["kept"] = take_in(access.database(), incoming, names, actor=access.actor(), add=frozenset(add))
         except (ClinicError, StoreError) as error:
             st.error(f"**Nothing was kept.** {error}", icon=":material/error:")
             return
@@ -172,7 +171,7 @@ def _kept(report: ImportReport) -> None:
         st.error(f"**{name}** was not kept: {problem}", icon=":material/error:")
 
 
-def _imports(reviewer: access.Reviewer) -> None:
+def _imports(actor: Actor) -> None:
     found = imports(access.database())
     if not found:
         return
@@ -190,7 +189,7 @@ def _imports(reviewer: access.Reviewer) -> None:
             reason = st.text_input("Why it is taken back", key=f"why:{each.run}")
             if st.button("Take back", key=f"back:{each.run}", disabled=not reason.strip(), icon=":material/undo:"):
                 try:
-                    done = take_back(access.database(), each.run, reason=reason, actor=reviewer.actor)
+                    done = take_back(access.database(), each.run, reason=reason, actor=actor)
                 except (ClinicError, StoreError) as error:
                     st.error(str(error), icon=":material/error:")
                     continue

@@ -11,9 +11,9 @@ from careplan.clinic.views import PatientSummary, ReviewPage
 
 
 def draw() -> None:
-    reviewer = access.reviewer()
+    actor = access.actor()
     patient = choose.patient("Record of patient")
-    page = access.remembered(f"page:{patient}", lambda: review_page(access.database(), patient, actor=reviewer.actor))
+    page = access.remembered(f"page:{patient}", lambda: review_page(access.database(), patient, actor=actor))
     summary = page.summary
     st.caption(
         f"Source {summary.source} · {when(summary.first, summary.zone)} to {when(summary.last, summary.zone)} ({summary.zone}) · "

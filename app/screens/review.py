@@ -11,14 +11,12 @@ from careplan.therapies.glucose.words import Unit
 
 
 def draw() -> None:
-    reviewer = access.reviewer()
+    actor = access.actor()
     unit = access.unit()
     patient = choose.patient()
     newest = planning.last(patient, "regimen")
     try:
-        page = access.remembered(
-            f"page:{patient}:{newest}", lambda: review_page(access.database(), patient, actor=reviewer.actor)
-        )
+        page = access.remembered(f"page:{patient}:{newest}", lambda: review_page(access.database(), patient, actor=actor))
     except UnknownPatient as error:
         st.error(str(error))
         return
@@ -40,7 +38,7 @@ def draw() -> None:
         if signed is not None:
             decide.signed_review(suggestion, signed, unit)
         elif not suggestion.abstained:
-            decide.decide(suggestion, page.draft, page.out_of_date, reviewer, unit)
+            decide.decide(suggestion, page.draft, page.out_of_date, actor, unit)
     decide.history(page.history, page.summary.zone)
     if suggestion is not None:
         proposal.provenance(suggestion)

@@ -31,7 +31,7 @@ def settings(page: ReviewPage, newest: int, unit: Unit) -> None:
         with st.spinner("Living the last days again under this patient's model"):
             bench = access.remembered(
                 f"bench:{patient}:{newest}",
-                lambda: open_bench(access.database(), patient, actor=access.reviewer().actor),
+                lambda: open_bench(access.database(), patient, actor=access.actor()),
                 only="bench:",
             )
     except (AskError, StoreError) as error:
@@ -125,7 +125,7 @@ def past_day(patient: str, zone: str, day: Day, unit: Unit) -> None:
         with st.spinner("Asking this patient's model"):
             paths = access.remembered(
                 f"past:{patient}:{at}:{channel}:{value}",
-                lambda: another_day(access.database(), patient, at, channel, value, actor=access.reviewer().actor),
+                lambda: another_day(access.database(), patient, at, channel, value, actor=access.actor()),
                 only="past:",
             )
     except (AskError, StoreError) as error:

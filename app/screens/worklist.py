@@ -11,6 +11,7 @@ from app import access, drawings, planning
 from app.palette import COLORS, LINE
 from app.wording import duration
 from careplan.clinic import worklist
+from careplan.clinic.allowed import DECIDES
 from careplan.clinic.views import Sort, Status, WorklistPage, WorklistQuery, WorklistRow
 from careplan.clinic.worklists import WAITING
 from careplan.therapies.glucose.metrics import SUFFICIENT_DAYS
@@ -37,7 +38,7 @@ def draw(open_patient: Callable[[str], None]) -> None:
     st.title("Worklist")
     query = _asked()
     page = access.remembered(
-        f"worklist:{query}", lambda: worklist(access.database(), query, actor=access.reviewer().actor), only="worklist:"
+        f"worklist:{query}", lambda: worklist(access.database(), query, actor=access.actor()), only="worklist:"
     )
     everybody = sum(page.statuses.values())
     if not everybody:
@@ -56,7 +57,8 @@ def draw(open_patient: Callable[[str], None]) -> None:
     if not page.found:
         st.info("No patient matches.")
         return
-    _chosen(page)
+    if access.allowed(DECIDES):
+        _chosen(page)
     for row in page.rows:
         _row(row, open_patient)
     if pages > 1:
@@ -189,7 +191,8 @@ def _choose_all(names: list[str]) -> None:
 def _row(row: WorklistRow, open_patient: Callable[[str], None]) -> None:
     with st.container(border=True):
         mark, who, bands, status, action = st.columns(WIDTHS, vertical_alignment="center")
-        mark.checkbox(f"Choose {row.patient}", key=f"choose:{row.patient}", label_visibility="collapsed")
+        if access.allowed(DECIDES):
+            mark.checkbox(f"Choose {row.patient}", key=f"choose:{row.patient}", label_visibility="collapsed")
         who.html(
             f"<div class='cp-row cp-urgent' style='border-color:{_color(row)}'><b>{escape(row.patient)}</b> "
             f"<span class='cp-quiet'>{escape(row.group)}</span><small>{escape(row.headline)}{_short(row)}</small></div>"

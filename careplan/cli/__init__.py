@@ -1,6 +1,7 @@
 """The `careplan` command. Each command is a thin function over `careplan.clinic`; heavy imports wait until a command runs."""
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -98,13 +99,36 @@ def app_command(
     ctx: typer.Context,
     port: Annotated[int, typer.Option(help="The local port.")] = 8501,
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+    sign_in: Annotated[
+        Path | None, typer.Option(envvar="CAREPLAN_SIGN_IN", help="The settings of the clinic's identity provider, a TOML file.")
+    ] = None,
+    address: Annotated[str, typer.Option(help="Where to listen; without a sign-in this computer alone.")] = "localhost",
 ) -> None:
-    """Open the clinician's app on localhost. Stop it with Ctrl-C."""
-    from careplan.cli.serve import serve
+    """Open the clinician's app: in local mode for one person, or for a clinic with --sign-in. Stop it with Ctrl-C."""
+    from careplan.cli.serve import LOOPBACK, serve
 
+    if sign_in is None and address not in LOOPBACK:
+        raise typer.BadParameter("others can reach it there: name a sign-in, too", param_hint="--address")
+    if sign_in is not None and not sign_in.is_file():
+        raise typer.BadParameter(f"there is no file {sign_in}", param_hint="--sign-in")
     with store(ctx):  # created and migrated before the app needs it
         url = database_url(ctx)
-    raise typer.Exit(serve(url, port=port, browser=browser))
+    raise typer.Exit(serve(url, port=port, browser=browser, sign_in=sign_in, address=address))
+
+
+@app.command("assign")
+def assign_command(
+    ctx: typer.Context,
+    clinic: Annotated[str, typer.Argument(help="The clinic, as the identity provider's claim names it.")],
+    patients: list[str],
+    reason: Annotated[str, typer.Option(help="Why; it goes on record.")],
+) -> None:
+    """Move patients to a clinic: from then on nobody of another clinic sees them."""
+    from careplan.clinic.allowed import assign
+
+    with store(ctx) as database:
+        assign(database, patients, clinic, reason=reason)
+    stdout().print(f"{', '.join(patients)}: of {clinic} now.", highlight=False)
 
 
 def expected_errors() -> tuple[type[Exception], ...]:

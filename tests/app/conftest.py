@@ -1,18 +1,20 @@
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import streamlit as st
+from selenium import webdriver
 from streamlit.testing.v1 import AppTest
 
-from app.access import Reviewer
-from careplan.clinic import Database, open_database
+from careplan.clinic import Database, local_account, open_database
 
 from .build import clinic
+from .driven import FLAGS
 
 MAIN = Path(__file__).parents[2] / "app" / "main.py"
-ADA = Reviewer("Ada Lovelace", "Physician")
+ADA = local_account()  # as whom the app acts in local mode
 
 
 @pytest.fixture(scope="session")
@@ -47,14 +49,11 @@ Start = Callable[..., AppTest]
 
 @pytest.fixture
 def start(db: Database) -> Start:
-    """A new session at the worklist, as after a reload: only who is reviewing is known, as if just entered."""
+    """A new session at the worklist, as after a reload."""
 
-    def begin(reviewer: Reviewer | None = ADA, unit: str = "mg/dL") -> AppTest:
+    def begin(unit: str = "mg/dL") -> AppTest:
         at = AppTest.from_file(str(MAIN), default_timeout=60)
-        if reviewer is not None:
-            at.session_state["reviewer"] = reviewer
-            at.session_state["seen"] = float("inf")
-            at.session_state["unit"] = unit
+        at.session_state["unit"] = unit
         return checked(at.run())
 
     return begin
@@ -100,3 +99,20 @@ def shown(at: AppTest) -> str:
     kinds = (at.title, at.subheader, at.markdown, at.caption, at.warning, at.error, at.info, at.success)
     html = [str(element.proto.body) for element in at.get("html")]
     return "\n".join([str(element.value) for kind in kinds for element in kind] + html)
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        reason = "chromium and chromedriver are not installed"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path / 'profile'}"):
+        options.add_argument(flag)
+    found = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield found
+    found.quit()

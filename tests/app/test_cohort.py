@@ -14,7 +14,7 @@ from careplan.studies.replay_folder import read_steps, read_summary
 from careplan.studies.replays import arguments_of, run_replay
 from careplan.therapies.glucose.words import MG_DL, MMOL_L
 
-from .conftest import ADA, checked, shown
+from .conftest import checked, shown
 
 PROGRAM = "from app.screens import cohort\ncohort.draw()"
 
@@ -31,7 +31,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def screen(root: Path, monkeypatch: pytest.MonkeyPatch, unit: str = "mg/dL") -> AppTest:
     monkeypatch.setenv("CAREPLAN_REPLAYS", str(root))
     at = AppTest.from_string(PROGRAM, default_timeout=60)
-    at.session_state["reviewer"] = ADA
     at.session_state["unit"] = unit
     return checked(at.run())
 

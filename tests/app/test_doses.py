@@ -80,7 +80,7 @@ def test_a_decision_is_signed_and_on_record(db: Database) -> None:
         Decision(key="temp_basal@60", verdict="reject", value=1.0, reason="no need then"),
     )
     assert signed.meaning == "prescribe with changes"
-    assert (audit_trail(db, "cyd")[0].action, audit_trail(db, "cyd")[0].actor) == ("signed", ADA.actor.name)
+    assert (audit_trail(db, "cyd")[0].action, audit_trail(db, "cyd")[0].actor) == ("signed", ADA.name)
     assert review_page(db, "cyd").history == ()  # a review of settings is another thing
 
 

@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from careplan.clinic import Database, imports, patient_names
 
-from .conftest import ADA, checked, press, shown
+from .conftest import checked, press, shown
 
 TABLE = "time,glucose\n" + "".join(
     f"2024-05-01 {hour:02d}:{minute:02d},{110 + minute}\n" for hour in range(6) for minute in (0, 30)
@@ -33,7 +33,6 @@ def uploaded(monkeypatch: pytest.MonkeyPatch, *files: tuple[str, bytes]) -> AppT
         patients.draw()
 
     at = AppTest.from_function(draw, default_timeout=60)
-    at.session_state["reviewer"], at.session_state["seen"] = ADA, float("inf")
     return checked(at.run())
 
 

@@ -17,30 +17,29 @@ from .build import option
 from .conftest import ADA, Start, checked, press, shown
 
 
-def test_nothing_is_shown_before_a_name_is_given(start: Start) -> None:
-    at = start(reviewer=None)
-    assert "Worklist" not in [title.value for title in at.title]
-    assert patients(at) == []
-    at.text_input(key="who_name").set_value("  ")
-    at = press(at, "Continue")
-    assert "A review needs a name." in shown(at)
-    at.text_input(key="who_name").set_value("Ada  Lovelace")
-    at = press(at, "Continue")
-    assert at.title[0].value == "Worklist"
-    assert "Ada Lovelace" in shown(at)
+def test_local_mode_acts_as_the_machines_account_and_says_so(start: Start, review: Start) -> None:
+    for at in (start(), review("ann")):
+        assert f"**Local mode**: this computer alone, as its account **{ADA.subject}**" in shown(at)
 
 
-def test_someone_idle_is_signed_off(start: Start) -> None:
+def test_someone_idle_is_signed_off_and_a_new_session_shows_nothing(start: Start) -> None:
     at = start()
-    at.session_state["seen"] = access.monotonic() - 60 * access.IDLE_MINUTES - 1
+    access.activity().seen[f"{ADA.kind} {ADA.issuer} {ADA.subject}"] -= 60 * access.activity().minutes + 1
     at = checked(at.run())
-    assert "Signed off" in shown(at)
-    assert "reviewer" not in at.session_state
-    assert patients(at) == []
+    assert "Signed off after 15 minutes" in shown(at) and patients(at) == []
+    again = start()  # a reload, or another tab
+    assert "Signed off" in shown(again) and patients(again) == []
+    again = press(again, "continue")
+    assert patients(again)[:2] == ["ann", "bea"]
+
+
+def test_signing_off_shows_nothing_until_somebody_continues(start: Start) -> None:
+    at = press(start(), "Sign off")
+    assert "Signed off." in shown(at) and patients(at) == [] and patients(start()) == []
 
 
 def test_research_use_is_said_on_every_screen(start: Start, review: Start) -> None:
-    for at in (start(reviewer=None), start(), review("ann"), review("bea"), review("dan")):
+    for at in (start(), review("ann"), review("bea"), review("dan")):
         assert access.NOTICE in shown(at)  # the browser test looks at the other screens
 
 
@@ -130,7 +129,7 @@ def test_opening_a_patient_is_audited_once(review: Start, db: Database) -> None:
     at = review("ann")
     checked(at.run())
     entries = [(entry.actor, entry.action) for entry in audit_trail(db, "ann")]
-    assert entries.count((ADA.actor.name, "read")) == 2  # in the worklist, and on the page
+    assert entries.count((ADA.name, "read")) == 2  # in the worklist, and on the page
 
 
 def test_the_record_lists_channels_and_a_day(db: Database) -> None:
@@ -199,5 +198,4 @@ def screen(name: str) -> AppTest:
         importlib.import_module(f"app.screens.{name}").draw()
 
     at = AppTest.from_function(draw, args=(name,), default_timeout=60)
-    at.session_state["reviewer"], at.session_state["seen"] = ADA, float("inf")
     return checked(at.run())
