@@ -4,6 +4,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from datetime import date
 from html import escape
+from typing import NamedTuple
 
 from app.palette import BANDS, COLORS, INK, LINE, share
 from app.wording import change, percent, scale
@@ -11,30 +12,46 @@ from careplan.suggestion import Line
 from careplan.therapies.glucose.decisions import BELOW_54_TARGET, BELOW_70_TARGET
 from careplan.therapies.glucose.declaration import DAY
 from careplan.therapies.glucose.metrics import Metrics
-from careplan.therapies.glucose.pages import ABOVE_180_TARGET, ABOVE_250_TARGET, IN_RANGE_TARGET, Day
+from careplan.therapies.glucose.pages import ABOVE_180_TARGET, ABOVE_250_TARGET, CV_TARGET, IN_RANGE_TARGET, Day
 from careplan.therapies.glucose.words import SETTINGS, Unit, clock
 
 WIDTH, HEIGHT = 168, 64  # of a thumbnail
 BOTTOM, TOP = 40.0, 300.0  # mg/dL in a thumbnail
 
 
+class Consensus(NamedTuple):
+    """A metric as it is shown, its target, and whether it misses it."""
+
+    name: str
+    value: str
+    target: str
+    missed: bool
+
+
+def consensus(metrics: Metrics, unit: Unit) -> list[Consensus]:
+    """The metrics that the consensus sets targets for."""
+    below, above = _sum(metrics, "low", "very_low"), _sum(metrics, "high", "very_high")
+    shown = (
+        (f"In range {unit.text(70)}-{unit.text(180)}", metrics.in_range, f"> {IN_RANGE_TARGET:g} %", "above", IN_RANGE_TARGET),
+        ("Below " + unit.text(70), below, f"< {BELOW_70_TARGET:g} %", "below", BELOW_70_TARGET),
+        ("Below " + unit.text(54), metrics.very_low, f"< {BELOW_54_TARGET:g} %", "below", BELOW_54_TARGET),
+        ("Above " + unit.text(180), above, f"< {ABOVE_180_TARGET:g} %", "below", ABOVE_180_TARGET),
+        ("Above " + unit.text(250), metrics.very_high, f"< {ABOVE_250_TARGET:g} %", "below", ABOVE_250_TARGET),
+        ("CV", metrics.cv, f"at most {CV_TARGET:g} %", "below", CV_TARGET + 1e-9),
+    )
+    found = []
+    for name, value, target, side, limit in shown:
+        missed = value is not None and (value <= limit if side == "above" else value >= limit)
+        found.append(Consensus(name, percent(value, 1 if value is not None and value < 10 else 0), target, missed))
+    return found
+
+
 def tiles(metrics: Metrics, unit: Unit) -> str:
     """The consensus metrics beside their targets, each marked where it misses."""
-    below = _sum(metrics, "low", "very_low")
-    above = _sum(metrics, "high", "very_high")
-    shown = (
-        ("In range", metrics.in_range, f"{unit.text(70)}-{unit.text(180)}", f"> {IN_RANGE_TARGET:g} %", "above", IN_RANGE_TARGET),
-        ("Below " + unit.text(70), below, "", f"< {BELOW_70_TARGET:g} %", "below", BELOW_70_TARGET),
-        ("Below " + unit.text(54), metrics.very_low, "", f"< {BELOW_54_TARGET:g} %", "below", BELOW_54_TARGET),
-        ("Above " + unit.text(180), above, "", f"< {ABOVE_180_TARGET:g} %", "below", ABOVE_180_TARGET),
-        ("Above " + unit.text(250), metrics.very_high, "", f"< {ABOVE_250_TARGET:g} %", "below", ABOVE_250_TARGET),
-        ("CV", metrics.cv, "", "\N{LESS-THAN OR EQUAL TO} 36 %", "below", 36.0 + 1e-9),
-    )
     cells = []
-    for name, value, note, target, side, limit in shown:
-        missed = value is not None and (value <= limit if side == "above" else value >= limit)
-        said = f"target {target}" + (" <b class='cp-miss'>\N{BLACK UP-POINTING TRIANGLE} off</b>" if missed else "")
-        cells.append(_tile(f"{name} {note}".strip(), percent(value, 1 if value is not None and value < 10 else 0), said, missed))
+    for each in consensus(metrics, unit):
+        off = " <b class='cp-miss'>\N{BLACK UP-POINTING TRIANGLE} off</b>" if each.missed else ""
+        cells.append(_tile(each.name, each.value, f"target {each.target.replace('at most', chr(0x2264))}{off}", each.missed))
     gmi = "-" if metrics.gmi is None else f"{metrics.gmi:.1f} %"
     mean = "-" if metrics.mean is None else f"{unit.text(metrics.mean)} <small>{unit.name}</small>"
     cells.append(_tile("Mean", mean, f"GMI {gmi}", False))

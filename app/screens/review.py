@@ -1,11 +1,13 @@
 """One patient's review: how it has been, what is proposed, what that would do, and the decision."""
 
+import re
+
 import streamlit as st
 
-from app import access, charts, drawings, planning
+from app import access, chart_note, charts, drawings, paper, planning
 from app.screens import choose, decide, proposal, what_if
 from app.wording import percent, when
-from careplan.clinic import UnknownPatient, review_page
+from careplan.clinic import Actor, UnknownPatient, review_page
 from careplan.clinic.views import PatientSummary, Review, ReviewPage
 from careplan.therapies.glucose.words import Unit
 
@@ -40,6 +42,7 @@ def draw() -> None:
         elif not suggestion.abstained:
             decide.decide(suggestion, page.draft, page.out_of_date, actor, unit)
     decide.history(page.history, page.summary.zone)
+    _on_paper(page, actor, unit)
     if suggestion is not None:
         proposal.provenance(suggestion)
 
@@ -108,3 +111,30 @@ def _days(page: ReviewPage, unit: Unit) -> None:
     if chosen is not None:
         day = next(day for day in page.days if day.date == chosen)
         st.plotly_chart(charts.day_figure(day, unit), config=charts.CONFIG, key="day_chart")
+
+
+def _on_paper(page: ReviewPage, actor: Actor, unit: Unit) -> None:
+    """One page to print, a note to paste into the chart, and tables."""
+    st.subheader("On paper and in the chart")
+    name = re.sub(r"[^\w-]+", "-", page.summary.patient)
+    with st.container(horizontal=True):
+        st.download_button(
+            "One page (PDF)",
+            lambda: paper.review_pdf(page, unit, by=actor.name),
+            f"{name}.pdf",
+            "application/pdf",
+            key="pdf",
+            icon=":material/print:",
+            on_click="ignore",
+        )
+        for key, made in (("days", chart_note.days_csv), ("settings", chart_note.settings_csv)):
+            st.download_button(
+                f"{key.capitalize()} (CSV)",
+                made(page, unit),
+                f"{name}-{key}.csv",
+                "text/csv",
+                key=f"csv:{key}",
+                on_click="ignore",
+            )
+    with st.expander("A note to paste"):
+        st.code(chart_note.note(page, unit), language=None, wrap_lines=True)

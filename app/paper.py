@@ -1,0 +1,262 @@
+"""One page of paper: how a patient has been, what is in force, and what is proposed of it or was decided and signed. A4, PDF.
+
+Drawn on the server by ReportLab with its own fonts, which are embedded; no browser takes part. Glucose comes in mg/dL.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from io import BytesIO
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import reportlab
+from reportlab.lib.colors import HexColor
+from reportlab.lib.pagesizes import A4
+from reportlab.lib.utils import simpleSplit
+from reportlab.pdfbase import pdfmetrics
+from reportlab.pdfbase.ttfonts import TTFont
+from reportlab.pdfgen.canvas import Canvas
+
+from app.drawings import consensus
+from app.palette import BANDS, COLORS, INK, LINE, MUTED, PROPOSED, share
+from app.wording import change, line_name, percent, scale, when
+from careplan.clinic.views import Review, ReviewPage
+from careplan.suggestion import Interval, Line, Suggestion
+from careplan.therapies.glucose import words
+from careplan.therapies.glucose.declaration import DAY
+from careplan.therapies.glucose.words import SETTINGS, Unit, because, clock, sentence
+
+MARGIN, SIZE, LEAD = 40.0, 8.5, 11.5
+WIDTH = A4[0] - 2 * MARGIN
+REGULAR, BOLD = "Vera", "VeraBd"
+NOTICE = "Research use only - not a medical device"
+PLAIN = {"\N{MINUS SIGN}": "-", "\N{EN DASH}": "-", "\N{RIGHTWARDS ARROW}": "to", "\N{MULTIPLICATION SIGN}": "x"}
+BOTTOM, TOP = 40.0, 300.0  # mg/dL of the chart
+PAST = {"accept": "accepted", "edit": "changed", "reject": "rejected"}
+
+
+def review_pdf(page: ReviewPage, unit: Unit, *, by: str, now: datetime | None = None) -> bytes:
+    """The report of a review: of its newest suggestion as it was decided, or before it is decided."""
+    now = now or datetime.now(UTC)
+    for name in (REGULAR, BOLD):
+        pdfmetrics.registerFont(TTFont(name, str(Path(reportlab.__file__).parent / "fonts" / f"{name}.ttf")))
+    out = BytesIO()
+    canvas = Canvas(out, pagesize=A4, invariant=1)
+    suggestion = page.suggestion
+    signed = next((review for review in page.history if suggestion and review.suggestion == suggestion.id), None)
+    canvas.setTitle(_plain(f"Patient {page.summary.patient}"))
+    canvas.setAuthor("careplan")
+    pen = _Pen(canvas)
+    _head(pen, page, signed, suggestion)
+    _typical_day(pen, page, unit)
+    _settings(pen, page, () if suggestion is None or signed is not None else suggestion.lines, unit)
+    if suggestion is not None:
+        _decided(pen, suggestion, signed, unit) if signed is not None else _proposed(pen, suggestion, unit)
+    _foot(pen, suggestion, by, now)
+    canvas.showPage()
+    canvas.save()
+    return out.getvalue()
+
+
+class _Pen:
+    """Writes down the page, line after line."""
+
+    def __init__(self, canvas: Canvas) -> None:
+        self.canvas, self.y = canvas, A4[1] - MARGIN
+
+    def line(self, text: str, *, size: float = SIZE, bold: bool = False, color: str = INK, x: float = MARGIN) -> None:
+        """A text, wrapped; what does not fit above the foot is told at its end."""
+        font = BOLD if bold else REGULAR
+        for part in simpleSplit(_plain(text), font, size, WIDTH - (x - MARGIN)):
+            if self.y < MARGIN + 3 * LEAD:
+                return
+            self.y -= size * 1.35
+            self.text(x, self.y, part, size=size, font=font, color=color)
+
+    def text(self, x: float, y: float, text: str, *, size: float = SIZE, font: str = REGULAR, color: str = INK) -> None:
+        self.canvas.setFont(font, size)
+        self.canvas.setFillColor(HexColor(color))
+        self.canvas.drawString(x, y, _plain(text))
+
+    def heading(self, text: str) -> None:
+        self.y -= 6
+        self.line(text, size=10.5, bold=True)
+        self.y -= 2
+
+    def rule(self) -> None:
+        self.y -= 4
+        self.canvas.setStrokeColor(HexColor(LINE))
+        self.canvas.line(MARGIN, self.y, A4[0] - MARGIN, self.y)
+
+
+def _head(pen: _Pen, page: ReviewPage, signed: Review | None, suggestion: Suggestion | None) -> None:
+    summary = page.summary
+    pen.line(f"Patient {summary.patient}", size=15, bold=True)
+    weight = "" if summary.weight is None else f", {summary.weight:g} kg"
+    pen.line(
+        f"{summary.group.capitalize()}{weight}; {summary.days:.0f} days recorded, {when(summary.first, summary.zone)} to "
+        f"{when(summary.last, summary.zone)} ({summary.zone})",
+        color=MUTED,
+    )
+    state = "signed" if signed is not None else "proposal, not decided" if suggestion is not None and suggestion.lines else ""
+    pen.line(f"{NOTICE}{f'. This page: {state}' if state else ''}.", bold=True)
+    pen.rule()
+
+
+def _typical_day(pen: _Pen, page: ReviewPage, unit: Unit) -> None:
+    """The percentiles by time of day on the left, the metrics with their targets on the right."""
+    pen.heading(f"The last {len(page.days)} days, AGP-style")
+    top, height, width = pen.y, 150.0, 290.0
+    _profile(pen, page.profile, unit, MARGIN + 28, top - height, width - 28, height - 8)
+    _bands(pen, page.recent, MARGIN + width + 14, top - height, height - 8)
+    x, y = MARGIN + width + 42, top - 8
+    for each in consensus(page.recent, unit):
+        y -= LEAD
+        pen.text(x, y, each.name, color=INK)
+        pen.text(x + 98, y, each.value, font=BOLD)
+        pen.text(x + 134, y, f"{each.target}{', off' if each.missed else ''}", color=COLORS["low"] if each.missed else MUTED)
+    metrics = page.recent
+    y -= LEAD
+    gmi = "-" if metrics.gmi is None else f"{metrics.gmi:.1f} %"
+    pen.text(x, y, f"Mean {unit.text(metrics.mean)} {unit.name}, GMI {gmi}, readings {percent(metrics.active)}", size=7.5)
+    pen.y = top - height - 14
+
+
+def _profile(pen: _Pen, profile: Any, unit: Unit, x: float, y: float, width: float, height: float) -> None:
+    canvas = pen.canvas
+
+    def at(minute: float, level: float) -> tuple[float, float]:
+        return x + width * minute / DAY, y + height * (min(max(level, BOTTOM), TOP) - BOTTOM) / (TOP - BOTTOM)
+
+    canvas.setFillColor(HexColor(COLORS["in_range"]), alpha=0.16)
+    canvas.rect(x, at(0, 70)[1], width, at(0, 180)[1] - at(0, 70)[1], stroke=0, fill=1)
+    for low, high, alpha in (("p5", "p95", 0.18), ("p25", "p75", 0.34)):
+        canvas.setFillColor(HexColor(PROPOSED), alpha=alpha)
+        for run in _runs(profile.minute, getattr(profile, low), getattr(profile, high)):
+            path = canvas.beginPath()
+            edge = [at(minute, lower) for minute, lower, _ in run] + [at(minute, upper) for minute, _, upper in reversed(run)]
+            path.moveTo(*edge[0])
+            for point in edge[1:]:
+                path.lineTo(*point)
+            path.close()
+            canvas.drawPath(path, stroke=0, fill=1)
+    canvas.setFillAlpha(1.0)
+    canvas.setStrokeColor(HexColor(PROPOSED))
+    canvas.setLineWidth(1.6)
+    for run in _runs(profile.minute, profile.p50, profile.p50):
+        points = [at(minute, middle) for minute, middle, _ in run]
+        for one, other in pairwise(points):
+            canvas.line(*one, *other)
+    canvas.setLineWidth(0.5)
+    for mark in (54.0, 70.0, 180.0, 250.0):
+        canvas.setStrokeColor(HexColor(COLORS["in_range"] if mark in (70.0, 180.0) else LINE))
+        canvas.line(x, at(0, mark)[1], x + width, at(0, mark)[1])
+        pen.text(x - 24, at(0, mark)[1] - 3, unit.text(mark), size=7, color=MUTED)
+    for minute in range(0, DAY + 1, 360):
+        pen.text(at(minute, BOTTOM)[0] - 10, y - 10, clock(minute), size=7, color=MUTED)
+    pen.text(x - 26, y + height + 3, unit.name, size=7, color=MUTED)
+
+
+def _runs(*columns: Sequence[Any]) -> Iterator[list[tuple[Any, ...]]]:
+    """The stretches without a missing value."""
+    run: list[tuple[Any, ...]] = []
+    for row in [*zip(*columns, strict=True), (None,)]:
+        if None not in row:
+            run.append(row)
+        elif run:
+            yield run
+            run = []
+
+
+def _bands(pen: _Pen, metrics: Any, x: float, y: float, height: float) -> None:
+    """The stacked bar, very high on top."""
+    for band in reversed(BANDS):
+        part = height * (share(metrics, band.field) or 0.0) / 100.0
+        pen.canvas.setFillColor(HexColor(band.color))
+        pen.canvas.rect(x, y, 16, part, stroke=0, fill=1)
+        y += part
+
+
+def _settings(pen: _Pen, page: ReviewPage, lines: Sequence[Line], unit: Unit) -> None:
+    pen.heading("Settings in force" if not lines else "Settings, now and proposed")
+    if not page.regimen:
+        pen.line("No regimen is stored.")
+        return
+    starts = sorted({start for setting, slots in page.regimen.items() for start, _ in slots if setting != "long_acting"} or {0})
+    first, step = MARGIN + 130, (WIDTH - 130) / len(starts)
+    pen.y -= LEAD
+    for place, (start, end) in enumerate(zip(starts, [*starts[1:], DAY], strict=True)):
+        pen.text(first + place * step, pen.y, f"{clock(start)}-{clock(end)}", size=7.5, color=MUTED)
+    for setting, slots in page.regimen.items():
+        shown, changed = scale(setting, unit), {line.start: line for line in lines if line.setting == setting}
+        pen.y -= LEAD
+        pen.text(MARGIN, pen.y, f"{SETTINGS.get(setting, setting)}, {shown.unit}")
+        values, value = dict(slots), slots[0][1]
+        for place, start in enumerate(starts if setting != "long_acting" else starts[:1]):
+            value, line = values.get(start, value), changed.get(start)
+            said = shown.text(value) if line is None else f"{shown.text(line.current)} to {shown.text(line.proposed)}"
+            pen.text(first + place * step, pen.y, said, font=REGULAR if line is None else BOLD)
+
+
+def _proposed(pen: _Pen, suggestion: Suggestion, unit: Unit) -> None:
+    """The proposal before it is decided: every line with its reason, and what is predicted of it."""
+    pen.heading(f"Proposal {suggestion.id}, not decided")
+    if suggestion.abstained:
+        for reason in suggestion.reasons:
+            pen.line(sentence(f"careplan abstains: {reason}"))
+        return
+    pen.line(sentence(words.headline(suggestion, unit)) or "No change is proposed.")
+    for line in suggestion.lines:
+        shown = scale(line.setting, unit)
+        moved = f"{shown.text(line.current)} to {shown.text(line.proposed)} {shown.unit}"
+        pen.line(f"{line_name(line)}: {moved}, {change(line.setting, line.current, line.proposed, unit)}", bold=True)
+        pen.line(sentence(because(line, suggestion, unit)), x=MARGIN + 10, color=MUTED)
+    for option in suggestion.options:
+        if option.name in ("proposed", "no change"):
+            told = [f"{words.outcome(key, unit).lower()} {_interval(option.outcomes[key])}" for key in ("in_range", "below_70")]
+            pen.line(f"Predicted, {option.name}: {'; '.join(told)}")
+
+
+def _decided(pen: _Pen, suggestion: Suggestion, signed: Review, unit: Unit) -> None:
+    """What was decided, with reasons, and the signature."""
+    pen.heading(f"Decided of proposal {suggestion.id}")
+    by_key = {decision.key: decision for decision in signed.decisions}
+    for line in suggestion.lines:
+        decision, shown = by_key[line.key], scale(line.setting, unit)
+        values = f"was {shown.text(line.current)}, proposed {shown.text(line.proposed)}"
+        pen.line(
+            f"{line_name(line)}: {PAST[decision.verdict]}, prescribed {shown.text(decision.value)} {shown.unit} ({values})",
+            bold=True,
+        )
+        pen.line(decision.reason or sentence(because(line, suggestion, unit)), x=MARGIN + 10, color=MUTED)
+    pen.line(f'Signed: {signed.reviewer}, {when(signed.signed, "UTC")} UTC: "{signed.meaning}"', bold=True)
+
+
+def _interval(value: Interval) -> str:
+    return f"{value.mid:.1f} % (90 %: {value.low:.1f} to {value.high:.1f})"
+
+
+def _foot(pen: _Pen, suggestion: Suggestion | None, by: str, now: datetime) -> None:
+    made = "" if suggestion is None else f", model {suggestion.provenance.get('model', '-')[:16]}, suggestion {suggestion.id}"
+    pen.canvas.setStrokeColor(HexColor(LINE))
+    pen.canvas.line(MARGIN, MARGIN + 14, A4[0] - MARGIN, MARGIN + 14)
+    pen.text(
+        MARGIN, MARGIN + 4, f"careplan {careplan_version()}{made}; printed {when(now, 'UTC')} UTC by {by}", size=7, color=MUTED
+    )
+    pen.text(MARGIN, MARGIN - 6, NOTICE, size=7, color=MUTED)
+
+
+def careplan_version() -> str:
+    try:
+        return version("careplan")
+    except PackageNotFoundError:
+        return "from a checkout"
+
+
+def _plain(text: str) -> str:
+    """Without the signs that the fonts lack."""
+    for sign, other in PLAIN.items():
+        text = text.replace(sign, other)
+    return text
