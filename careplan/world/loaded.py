@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from careplan.errors import AskError
+from careplan.minutes import DAY
 from careplan.series import PatientSeries, cadence, windows
 from careplan.stages import stage
 from careplan.therapy import Therapy
@@ -21,8 +22,6 @@ from careplan.world.forecast import ASKED, Given, predict
 from careplan.world.model import WorldModel, load_card, load_model
 from careplan.world.personalise import Personalisation
 from careplan.world.trust import Gate, abstentions, followed, nearest, strangeness, widening
-
-DAY = 24 * 60  # minutes
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 from torchdiffeq import odeint
 
+from careplan.minutes import DAY
 from careplan.series import Window
 from careplan.therapy import Therapy
 from careplan.world.dynamics import HIGHEST, LOWEST, NOTHING, PLAN, SLOWNESS, STRUCTURE, Dynamics, Flow, State
-from careplan.world.encoder import DAY, Encoder, Evidence
+from careplan.world.encoder import Encoder, Evidence
 from careplan.world.heads import Spread
 
 HABITS = 7  # what `WorldModel.typical` looks at: both totals and whether they are known, a rate, the level and its spread
