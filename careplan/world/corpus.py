@@ -110,7 +110,7 @@ class Branches:
         names = ["patient", "row", "values", "recorded", "altered"]
         known = {part.before is not None for part in parts}
         if len(known) > 1:
-            raise ValueError("branches to be joined: the unaltered future is known of some and not of others")
+            raise ValueError("branches to be joined: the unaltered future is known of some, not of others")
         return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in names + ["before"] * known.pop()))
 
     def __len__(self) -> int:
