@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from careplan.clinic.views import Review
+from careplan.formats.fhir.codes import UCUM
 from careplan.interop.observed import BACKGROUND, FAST
 from careplan.interop.resources import (
     ISSUES,
@@ -22,7 +23,6 @@ from careplan.interop.resources import (
     stated,
     to,
 )
-from careplan.records.fhir_codes import UCUM
 from careplan.suggestion import Decision, Interval, Line, Option, Suggestion
 
 ACTIVITY = "http://terminology.hl7.org/CodeSystem/v3-DataOperation"

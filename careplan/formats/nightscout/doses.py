@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from careplan.formats.nightscout.documents import Account, Document, Placed
+from careplan.formats.nightscout.values import affirmed, filled, minutes_of, number
 from careplan.records.insulins import find_insulin
-from careplan.records.nightscout_documents import Account, Document, Placed
-from careplan.records.nightscout_values import affirmed, filled, minutes_of, number
 
 EXTENDED = 120.0  # minutes that an extended bolus lasts where nothing says how long
 LONG_ACTING = (

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from careplan.formats.glooko.columns import ABOVE, OTHERS, columns_of, is_timed, table_of
 from careplan.records.blocks import Block, read_blocks
 from careplan.records.channels import INTENSITY
 from careplan.records.clock import local_times, split_stamps
 from careplan.records.events import PatientRecord, RecordError, Refused, refusing
 from careplan.records.export import SENSOR as LIMITS
 from careplan.records.export import Array, Part, Told, clocked, glucose_values, record_of, scaled, unit_of
-from careplan.records.glooko_columns import ABOVE, OTHERS, columns_of, is_timed, table_of
 from careplan.records.insulins import find_insulin
 from careplan.records.sheet import Sheet, glucose_unit, milliunits
 from careplan.records.text import DELIMITERS, Source, check_zone, find_files, is_missing, numbers, read_text

@@ -12,13 +12,13 @@ from zoneinfo import available_timezones
 import httpx
 import pandas as pd
 
+from careplan.formats.nightscout.api import download
+from careplan.formats.nightscout.basal import basal_cells, timeline_of
+from careplan.formats.nightscout.documents import Account, Placed, Site, find_sites, site_name, site_of
+from careplan.formats.nightscout.entries import censored, entry_cells, error_codes, two_uploaders
+from careplan.formats.nightscout.profiles import Profile, carried_profile, profiles_of
+from careplan.formats.nightscout.treatments import basal_treatments, current, treatment_cells
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused, refusing
-from careplan.records.nightscout_api import download
-from careplan.records.nightscout_basal import basal_cells, timeline_of
-from careplan.records.nightscout_documents import Account, Placed, Site, find_sites, site_name, site_of
-from careplan.records.nightscout_entries import censored, entry_cells, error_codes, two_uploaders
-from careplan.records.nightscout_profiles import Profile, carried_profile, profiles_of
-from careplan.records.nightscout_treatments import basal_treatments, current, treatment_cells
 from careplan.records.sheet import Sheet, check_dates, check_ranges, drop_duplicates, drop_unreadable, glucose_unit, one_stream
 from careplan.records.text import Source, check_zone
 from careplan.records.web import is_address

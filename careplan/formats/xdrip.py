@@ -4,9 +4,9 @@ Three blocks follow one another without a line between: sensor readings, calibra
 14 mg/dL, which are its sensors' error codes, and the names of insulins: what it calls a bolus may be a pen's long-acting dose.
 """
 
+from careplan.formats.sidiary import XDRIP, names_of, read_file
 from careplan.records.events import PatientRecord, Refused
 from careplan.records.export import read_export
-from careplan.records.sidiary import XDRIP, names_of, read_file
 from careplan.records.text import Source
 
 

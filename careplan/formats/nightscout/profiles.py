@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from careplan.records.nightscout_documents import Account, Document, Placed
-from careplan.records.nightscout_values import denied, moments, number
+from careplan.formats.nightscout.documents import Account, Document, Placed
+from careplan.formats.nightscout.values import denied, moments, number
 from careplan.records.settings import DAY, Settings, pump_settings
 from careplan.records.units import MG_PER_MMOL
 

@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pandas as pd
 
+from careplan.formats.nightscout.documents import Document, Site, answered, parse
 from careplan.records.events import RecordError
-from careplan.records.nightscout_documents import Document, Site, answered, parse
 from careplan.records.web import LOOPBACK, Bounds, Web
 
 PAGE = 10_000  # documents a request

@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from careplan.formats.table.rows import AMOUNTS, recognise_header, table_rows
 from careplan.records.channels import DEVICE_CHANNELS, channel_of
 from careplan.records.events import FLAGS, Correction, PatientRecord, RecordError, Refused, join_flags, refusing
 from careplan.records.head import header_of
@@ -30,7 +31,6 @@ from careplan.records.sheet import (
     silent,
     year_typos,
 )
-from careplan.records.table_rows import AMOUNTS, recognise_header, table_rows
 from careplan.records.text import MISSING, Rows, Source, check_zone, dates, find_files, is_missing, numbers, to_utc
 from careplan.records.units import MG_PER_MMOL
 

@@ -14,14 +14,14 @@ from typing import Any
 
 import pandas as pd
 
+from careplan.formats.tidepool.book import book_documents
+from careplan.formats.tidepool.documents import READ, Document, Reading, moment, number
+from careplan.formats.tidepool.settings import settings_of
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused, refusing
 from careplan.records.head import XLS, XLSX
 from careplan.records.settings import Settings
 from careplan.records.sheet import CELLS, Sheet, check_dates, check_ranges, drop_duplicates, drop_unreadable, one_stream
 from careplan.records.text import Source, check_zone, find_files, read_text
-from careplan.records.tidepool_book import book_documents
-from careplan.records.tidepool_documents import READ, Document, Reading, moment, number
-from careplan.records.tidepool_settings import settings_of
 from careplan.records.web import parse_json
 
 TYPES = "cbg|smbg|basal|bolus|wizard|food|insulin|physicalActivity|pumpSettings|cgmSettings|deviceEvent|upload|bloodKetone"

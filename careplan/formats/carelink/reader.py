@@ -1,4 +1,4 @@
-"""Medtronic CareLink's CSV export, of the pumps of the 600 and 700 series; those before them are read by `carelink_old`.
+"""Medtronic CareLink's CSV export, of the pumps of the 600 and 700 series; those before them are read by `carelink.old`.
 
 Lines about the patient, then a section for the pump, perhaps one for what its algorithm gave each day, and one for the sensor,
 each with its own header. Rows come newest first or in any order, on the pump's wall clock. The US write commas, Europe
@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from careplan.records import carelink_old
+from careplan.formats.carelink import old as carelink_old
+from careplan.formats.carelink.bolus import boluses
+from careplan.formats.carelink.device_clock import Setting, set_clock_to_utc
 from careplan.records.blocks import SECTION, Block, read_blocks
-from careplan.records.carelink_bolus import boluses
 from careplan.records.clock import local_times, minutes_of, split_stamps
-from careplan.records.device_clock import Setting, set_clock_to_utc
 from careplan.records.events import PatientRecord, RecordError, Refused
 from careplan.records.export import SENSOR, Mask, Part, Told, add_cells, glucose_values, part_of, read_export, scaled, unit_of
 from careplan.records.pump import SECONDS, PumpLog

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from math import isnan, nan
 
-from careplan.records.fhir_codes import ATC, BACKGROUND_ATC, DOSE_UNITS, FAST_ATC, INSULIN_ATC, PRODUCT, RATE_UNITS
-from careplan.records.fhir_rows import (
+from careplan.formats.fhir.codes import ATC, BACKGROUND_ATC, DOSE_UNITS, FAST_ATC, INSULIN_ATC, PRODUCT, RATE_UNITS
+from careplan.formats.fhir.rows import (
     WITHDRAWN,
     Moment,
     Resource,

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from careplan.formats.nightscout.documents import Account, Entries, Placed
+from careplan.formats.nightscout.values import denied, moments, numbers_of
 from careplan.records.events import flagged, join_flags
-from careplan.records.nightscout_documents import Account, Entries, Placed
-from careplan.records.nightscout_values import denied, moments, numbers_of
 from careplan.records.sheet import Sheet
 from careplan.records.text import beyond
 from careplan.records.units import MG_PER_MMOL

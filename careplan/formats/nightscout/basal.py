@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from careplan.records.nightscout_documents import Account, Document, Placed
-from careplan.records.nightscout_profiles import (
+from careplan.formats.nightscout.documents import Account, Document, Placed
+from careplan.formats.nightscout.profiles import (
     Profile,
     Schedule,
     carried_profile,
@@ -17,7 +17,7 @@ from careplan.records.nightscout_profiles import (
     settings_of,
     switch_of,
 )
-from careplan.records.nightscout_values import affirmed, denied, minutes_of, number
+from careplan.formats.nightscout.values import affirmed, denied, minutes_of, number
 from careplan.records.settings import DAY, Settings
 from careplan.records.sheet import CELLS
 

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
+from careplan.formats.nightscout.basal import KINDS, event_kind
+from careplan.formats.nightscout.documents import Account, Document, Placed
+from careplan.formats.nightscout.doses import Dose, carb_doses, insulin_doses
+from careplan.formats.nightscout.entries import MMOL
+from careplan.formats.nightscout.values import denied, filled, minutes_of, moments, number
 from careplan.records.channels import INTENSITY
-from careplan.records.nightscout_basal import KINDS, event_kind
-from careplan.records.nightscout_documents import Account, Document, Placed
-from careplan.records.nightscout_doses import Dose, carb_doses, insulin_doses
-from careplan.records.nightscout_entries import MMOL
-from careplan.records.nightscout_values import denied, filled, minutes_of, moments, number
 from careplan.records.sheet import CELLS
 from careplan.records.units import MG_PER_MMOL
 

@@ -7,8 +7,7 @@ from functools import lru_cache
 from math import isfinite, isnan, nan
 from typing import Any, NamedTuple
 
-from careplan.records.events import FLAGS, Action
-from careplan.records.fhir_codes import (
+from careplan.formats.fhir.codes import (
     CARB_UNITS,
     CONTROL,
     EATEN,
@@ -22,6 +21,7 @@ from careplan.records.fhir_codes import (
     Measured,
     Unit,
 )
+from careplan.records.events import FLAGS, Action
 from careplan.records.text import beyond
 
 Resource = dict[str, Any]

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
+from careplan.formats.fhir.doses import medication_rows
+from careplan.formats.fhir.people import People
+from careplan.formats.fhir.rows import Resource, Row, Told, observation_rows, weight_of
+from careplan.formats.fhir.source import Placed, Sources, download, from_files
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused, refusing
-from careplan.records.fhir_doses import medication_rows
-from careplan.records.fhir_people import People
-from careplan.records.fhir_rows import Resource, Row, Told, observation_rows, weight_of
-from careplan.records.fhir_source import Placed, Sources, download, from_files
 from careplan.records.sheet import (
     CELLS,
     Sheet,

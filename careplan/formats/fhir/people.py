@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Literal
 
+from careplan.formats.fhir.codes import GROUP, PATIENT, ZONE
+from careplan.formats.fhir.rows import Resource, as_list
+from careplan.formats.fhir.source import Placed
 from careplan.records.events import RecordError
-from careplan.records.fhir_codes import GROUP, PATIENT, ZONE
-from careplan.records.fhir_rows import Resource, as_list
-from careplan.records.fhir_source import Placed
 from careplan.records.text import check_zone
 
 Group = Literal["adult", "adolescent", "child"]
