@@ -25,7 +25,7 @@ from sklearn.preprocessing import SplineTransformer, StandardScaler
 
 FOLDS = 5  # of episodes, so that nobody's dose is judged by a model that was fitted to it
 SHRINK = 10.0  # decisions of a person that count as much as everybody's mean
-GROUPS = 200  # of people, left out in turn
+GROUPS, REFITS = 200, 10  # of people, left out in turn; where a model is fitted anew without each
 LEAST, LEAST_SHARE = 30.0, 0.05  # episodes, and their share, below which an effective sample is no overlap
 GRID = np.linspace(-8.0, 8.0, 1601)  # standardised residuals at which the density of doses is tabulated
 LEAST_DOSE = 0.1  # what the terms add up to at least, in the dose's unit
@@ -40,8 +40,9 @@ class Occasions:
     """N decisions of E episodes; those of an episode stand together, in the order of time.
 
     episode `[N]`: which episode a decision belongs to. person `[E]`: whose an episode is. state `[N, F]`: what was known as the
-    decision was taken. terms `[N, K]`: of the state, what a person adds up to a dose, each times a factor of their own. dose `[N]`: the natural logarithm of the dose. reward `[N]`: from the decision until the next of the
-    episode or its end. before `[E]`: the reward of an episode before its first decision. An episode's value is their sum.
+    decision was taken. terms `[N, K]`: of the state, what a person adds up to a dose, each times a factor of their own.
+    dose `[N]`: the natural logarithm of the dose. reward `[N]`: from the decision until the next of the episode or its end.
+    before `[E]`: the reward of an episode before its first decision. An episode's value is their sum.
     """
 
     episode: Index
@@ -54,10 +55,9 @@ class Occasions:
 
     def __post_init__(self) -> None:
         decisions, episodes = len(self.episode), len(self.person)
-        shapes = {"state": self.state.shape[:1], "terms": self.terms.shape[:1], "dose": self.dose.shape, "reward": self.reward.shape}
-        for name, shape in shapes.items():
-            if shape != (decisions,):
-                raise ValueError(f"occasions: {name} of {shape}, expected {decisions} decisions")
+        for name, each in (("state", self.state), ("terms", self.terms), ("dose", self.dose), ("reward", self.reward)):
+            if len(each) != decisions:
+                raise ValueError(f"occasions: {len(each)} rows of {name}, expected {decisions} decisions")
         if self.before.shape != (episodes,) or (decisions and not 0 <= self.episode.min() <= self.episode.max() < episodes):
             raise ValueError(f"occasions: {episodes} episodes, but before {self.before.shape} or an episode beyond them")
         if (np.diff(self.episode) < 0).any():
@@ -139,8 +139,8 @@ def folds_of(occasions: Occasions, seed: int) -> Index:
 
 
 def _added_up(occasions: Occasions, train: NDArray[np.bool_]) -> Values:
-    """`[N]` logarithm of the sum of the terms, each times a factor of the person's, fitted where `train` and shrunken to everybody's;
-    squares of the relative error."""
+    """`[N]` logarithm of the sum of the terms, each times a factor of the person's: least squares of the relative error where
+    `train`, shrunken to everybody's."""
     dose, terms = np.exp(occasions.dose), occasions.terms / occasions.terms.std(0).clip(min=1e-9)
     person = occasions.person[occasions.episode]
     weigh = 1.0 / np.maximum(dose, 1.0)
@@ -210,7 +210,7 @@ def fit_outcomes(occasions: Occasions, behaviour: BehaviourPolicy, shift: float,
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What a shift would have changed in the mean value of an episode: `difference`, its standard error, and its 95 % interval."""
+    """What a shift would have changed in the mean value of an episode: `difference`, its standard error, its 95 % interval."""
 
     difference: float
     error: float
@@ -252,10 +252,10 @@ def worth_of(occasions: Occasions, factor: float, *, behaviour: BehaviourPolicy 
     estimable = effective >= max(LEAST, LEAST_SHARE * len(final))
     found = {"naive": naive(occasions, behaviour, shift)}
     if estimable:
-        ours, none = (fit_outcomes(occasions, behaviour, change, seed=seed) for change in (shift, 0.0))
+        ours = fit_outcomes(occasions, behaviour, shift, seed=seed)
         found |= {
             "weighted": weighted(occasions, weights, final),
-            "fitted_q": fitted_q(occasions, ours, none),
+            "fitted_q": fitted_q(occasions, behaviour, shift, seed=seed),
             "doubly_robust": doubly_robust(occasions, weights, ours),
         }
     return Worth(
@@ -317,12 +317,32 @@ def weighted(occasions: Occasions, weights: Values, final: Values) -> Estimate:
     return jackknife(occasions.person, difference)
 
 
-def fitted_q(occasions: Occasions, ours: Outcomes, none: Outcomes) -> Estimate:
-    """The outcome model alone, as shifted less as dosed."""
-    changed = np.zeros(len(occasions.person))
-    first = occasions.first
-    changed[occasions.episode[first]] = (ours.as_shifted - none.as_shifted)[first]
-    return jackknife(occasions.person, lambda keep: float(changed[keep].mean()))
+def fitted_q(occasions: Occasions, behaviour: BehaviourPolicy, shift: float, *, seed: int = 0) -> Estimate:
+    """The outcome model alone, as shifted less as dosed, fitted anew without each of `REFITS` groups of people."""
+    _, rank = np.unique(occasions.person, return_inverse=True)
+    groups = min(int(rank.max()) + 1, REFITS)
+
+    def difference(keep: NDArray[np.bool_]) -> float:
+        some, policy = among(occasions, behaviour, keep)
+        ours, none = (fit_outcomes(some, policy, change, seed=seed) for change in (shift, 0.0))
+        return float((ours.as_shifted - none.as_shifted)[some.first].sum() / len(some.person))
+
+    return jackknife(rank % groups, difference)
+
+
+def among(occasions: Occasions, behaviour: BehaviourPolicy, keep: NDArray[np.bool_]) -> tuple[Occasions, BehaviourPolicy]:
+    """The episodes of `keep` `[E]` alone, and how doses are given in them."""
+    rows, number = keep[occasions.episode], np.cumsum(keep) - 1
+    some = Occasions(
+        episode=number[occasions.episode[rows]],
+        person=occasions.person[keep],
+        state=occasions.state[rows],
+        terms=occasions.terms[rows],
+        dose=occasions.dose[rows],
+        reward=occasions.reward[rows],
+        before=occasions.before[keep],
+    )
+    return some, BehaviourPolicy(behaviour.mean[rows], behaviour.spread[rows], behaviour.density)
 
 
 def doubly_robust(occasions: Occasions, weights: Values, ours: Outcomes) -> Estimate:

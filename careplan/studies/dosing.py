@@ -1,10 +1,10 @@
 """Dosing occasions in recordings of glucose: when people dosed, what they could know, and how the day went on from there."""
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from careplan.evaluation.offpolicy import Occasions
@@ -18,55 +18,53 @@ EARLIER, WITH_MEAL = 9, 3  # rows before a dose, since the dose before, and afte
 USUAL_RATIO, USUAL_FACTOR, AIM = 10.0, 50.0, 120.0  # g/U, mg/dL per U and mg/dL: the usual settings of an adult, to scale by
 BEFORE = 12  # rows before a dose within which a reading must stand
 MEASURED, LOGGED = 0.7, 0.9  # shares of a day's readings and of its rows with a dose log
-STATE = 14  # columns of the state
+STATE, TERMS = 14, 8  # columns of the state, and of what adds up to a dose
 BENDS = (80.0, 120.0, 160.0, 200.0)  # mg/dL at which people may begin to correct more or less
 LOW, HIGH = 70.0, 180.0  # mg/dL, consensus range
 ACTING = 90.0  # minutes: what is left of a bolus falls by a factor e, as people reckon it
 DIGESTING = 60.0  # the same of carbohydrate
 
 
-@dataclass(frozen=True, eq=False)
-class Days:
-    """The episodes of many people: the occasions, and how many days were left out for what."""
+def dosing_table(series: PatientSeries) -> pd.DataFrame:
+    """Whole days of one recording, from 04:00 to 04:00: a row a decision, which is a bolus of at least `BOLUS`, or one for a day
+    that is left out.
 
-    occasions: Occasions | None
-    people: tuple[str, ...]
-    left_out: dict[str, int]
+    Columns: day (a number), reason (why the day is left out; ""), before (points of the day within 70-180 mg/dL before its first
+    decision), dose (log U), reward (points from there to the next decision), state_0 ..., term_0 ...
+    """
+    names = [f"state_{index}" for index in range(STATE)] + [f"term_{index}" for index in range(TERMS)]
+    table = []
+    for day, rows in enumerate(_days(series)):
+        reason, found = _day(series, rows)
+        if found is None:
+            table.append(pd.DataFrame([{"day": day, "reason": reason}]))
+            continue
+        before, decisions = found
+        part = pd.DataFrame(decisions, columns=["dose", "reward", *names])
+        table.append(part.assign(day=day, reason="", before=before))
+    columns = ["day", "reason", "before", "dose", "reward", *names]
+    return pd.concat(table, ignore_index=True).reindex(columns=columns) if table else pd.DataFrame(columns=columns)
 
 
-def dosing_days(recordings: Sequence[PatientSeries]) -> Days:
-    """Whole days, from 04:00 to 04:00, with readings and a dose log; a decision is a bolus, its reward the percentage points of the
-    day spent within 70-180 mg/dL until the next one. None where no day of two people is whole."""
-    left_out: Counter[str] = Counter()
-    episodes: list[int] = []
-    parts: list[NDArray[np.float64]] = []
-    owners: list[int] = []
-    before: list[float] = []
-    for who, series in enumerate(recordings):
-        for rows in _days(series):
-            reason, found = _day(series, rows)
-            if found is None:
-                left_out[reason] += 1
-                continue
-            first, decisions = found
-            episodes += [len(owners)] * len(decisions)
-            parts.append(decisions)
-            owners.append(who)
-            before.append(first)
-    people = tuple(series.patient for series in recordings)
-    if len(set(owners)) < 2:
-        return Days(None, people, dict(left_out))
-    table = np.concatenate(parts)
-    occasions = Occasions(
-        episode=np.array(episodes, dtype=np.int64),
-        person=np.array(owners, dtype=np.int64),
-        state=table[:, 2 : 2 + STATE],
-        terms=table[:, 2 + STATE :],
-        dose=table[:, 0],
-        reward=table[:, 1],
-        before=np.array(before),
+def occasions_of(table: pd.DataFrame, person: Sequence[str]) -> Occasions | None:
+    """The days of many people's tables, those that are left out apart; None where no two people have one. person: the columns
+    that name one."""
+    kept = table[table["reason"] == ""]
+    who = kept.groupby(list(person), sort=True).ngroup().to_numpy()
+    if len(np.unique(who)) < 2:
+        return None
+    episode = pd.Series(list(zip(who, kept["day"], strict=True)))
+    number, _ = pd.factorize(episode)
+    first = np.flatnonzero(np.append(True, np.diff(number) != 0))
+    return Occasions(
+        episode=number.astype(np.int64),
+        person=who[first].astype(np.int64),
+        state=kept[[f"state_{index}" for index in range(STATE)]].to_numpy(float),
+        terms=kept[[f"term_{index}" for index in range(TERMS)]].to_numpy(float),
+        dose=kept["dose"].to_numpy(float),
+        reward=kept["reward"].to_numpy(float),
+        before=kept["before"].to_numpy(float)[first],
     )
-    return Days(occasions, people, dict(left_out))
 
 
 def _days(series: PatientSeries) -> list[slice]:
@@ -98,7 +96,7 @@ def _day(series: PatientSeries, rows: slice) -> tuple[str, tuple[float, NDArray[
     inside = np.where(known, (level[BEFORE:] >= LOW) & (level[BEFORE:] <= HIGH), np.nan)
     usual = float(np.nanmean(inside))
     edges = np.append(at - BEFORE, ROWS)
-    reward = np.array([_share(inside[first:last], usual) for first, last in zip(edges[:-1], edges[1:], strict=True)])
+    reward = np.array([_share(inside[first:last], usual) for first, last in pairwise(edges)])
     state = _state(series.minute_of_day()[wide], filled, bolus, carbs, at)
     dose = np.log([bolus[row : row + TOGETHER].sum() for row in at])
     return "", (_share(inside[: edges[0]], usual), np.column_stack([dose, reward, state]))
@@ -135,8 +133,9 @@ def _state(
     carbs: NDArray[np.float64],
     at: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """`[n, STATE + 8]` what could be known at each decision, and the terms of a dose: level and its change, the carbohydrate that it is for and what was eaten
-    before that, insulin on board, what a usual calculator would give, the time of day and what is left of the day."""
+    """`[n, STATE + TERMS]` what could be known at each decision, and the terms of a dose: level and its change, the carbohydrate
+    that it is for and what was eaten before that, insulin on board, what a usual calculator would give, the time of day and what
+    is left of the day."""
     now = level[at - 1]
 
     def change(rows: int) -> NDArray[np.float64]:
