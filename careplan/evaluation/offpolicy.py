@@ -29,6 +29,7 @@ GROUPS, REFITS = 200, 10  # of people, left out in turn; where a model is fitted
 LEAST, LEAST_SHARE = 30.0, 0.05  # episodes, and their share, below which an effective sample is no overlap
 GRID = np.linspace(-8.0, 8.0, 1601)  # standardised residuals at which the density of doses is tabulated
 LEAST_DOSE = 0.1  # what the terms add up to at least, in the dose's unit
+WIDEST = 5.0  # standard deviations of a dose about what is usual, beyond which effects go no further
 FLOOR = 1e-4  # the least density: a residual that was never seen is rare, not impossible
 
 Values = NDArray[np.float64]
@@ -183,9 +184,10 @@ def fit_outcomes(occasions: Occasions, behaviour: BehaviourPolicy, shift: float,
     state = StandardScaler().fit_transform(occasions.state)
     base = SplineTransformer(n_knots=4, degree=2, extrapolation="linear").fit_transform(state)
     away = occasions.dose - behaviour.mean
+    scale = float(away.std()) or 1.0
 
     def design(e: Values, own: Values) -> Values:
-        e = np.clip(e, -2.0, 2.0)[:, None]
+        e = np.clip(e / scale, -WIDEST, WIDEST)[:, None]
         return np.concatenate([base, own[:, None], e, e * state, e**2], axis=1)
 
     values = occasions.value

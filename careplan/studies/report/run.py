@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from careplan.errors import AskError
-from careplan.evaluation.forecasts import fit_baselines, forecast_rows, persistence
+from careplan.evaluation.forecasts import Predictor, fit_baselines, forecast_rows, persistence
 from careplan.series import PatientSeries
 from careplan.studies.report import parts
 from careplan.studies.report.figures import figures
@@ -19,7 +20,7 @@ from careplan.studies.report.judge import Tables, choose
 from careplan.studies.report.page import page
 from careplan.studies.report.protocol import Protocol
 from careplan.studies.report.sources import Unit, read_unit, units_of
-from careplan.studies.report.work import Baselines, Job, drawn, half, work
+from careplan.studies.report.work import Baselines, Job, drawn, work
 from careplan.therapies.glucose.world import open_world
 from careplan.world.loaded import World, code_version
 
@@ -105,16 +106,17 @@ def _spread_out(
 
 def _baselines(world: World, units: Sequence[Unit], protocol: Protocol, say: Callable[[str], None]) -> Baselines:
     """Persistence, and ridge and boosting of each half of some people, for the other half."""
-    found: tuple[list[PatientSeries], list[PatientSeries]] = ([], [])
-    people = _some_people(world, units, protocol)
-    for unit, series in islice(people, protocol.baselines):
-        found[half(unit, series.patient)].append(series)
-    still = {"persistence": lambda series, rows: persistence(series, rows, protocol.horizons)}
-    if not all(found):
-        return still, still
-    say(f"Fitting baselines to {len(found[0]) + len(found[1])} people")
-    first, second = (fit_baselines(some, protocol.horizons, stride=9, seed=protocol.seed) for some in found)
-    return second, first
+    some = list(islice(_some_people(world, units, protocol), protocol.baselines))
+    halves = some[::2], some[1::2]
+    still: dict[str, Predictor] = {"persistence": partial(persistence, horizons=protocol.horizons)}
+    if not all(halves):
+        return Baselines((still, still), (frozenset(), frozenset()))
+    say(f"Fitting baselines to {len(some)} people")
+    first, second = (
+        fit_baselines([series for _, series in half], protocol.horizons, stride=9, seed=protocol.seed) for half in halves
+    )
+    names = [frozenset((unit, series.patient) for unit, series in half) for half in halves]
+    return Baselines((first, second), (names[0], names[1]))
 
 
 def _some_people(world: World, units: Sequence[Unit], protocol: Protocol) -> Iterator[tuple[str, PatientSeries]]:

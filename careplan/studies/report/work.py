@@ -16,7 +16,18 @@ from careplan.studies.report.sources import Unit, read_unit
 from careplan.therapies.glucose.world import open_world
 from careplan.world.loaded import World
 
-Baselines = tuple[dict[str, Predictor], dict[str, Predictor]]  # for people of the first half by name, and of the second
+
+@dataclass(frozen=True, eq=False)
+class Baselines:
+    """Two sets of baselines, each fitted to half of some people, `(unit, patient)`; nobody is judged by one fitted to them."""
+
+    fitted: tuple[dict[str, Predictor], dict[str, Predictor]]
+    people: tuple[frozenset[tuple[str, str]], frozenset[tuple[str, str]]]
+
+    def of(self, unit: str, patient: str) -> int:
+        """Which of the two somebody is judged by: the one they are not in, or else one by name."""
+        inside = [(unit, patient) in some for some in self.people]
+        return inside.index(False) if any(inside) else sha256(f"{unit}/{patient}".encode()).digest()[0] % 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +42,6 @@ class Job:
     weights: Path | None
     baselines: Baselines
     planned: tuple[str, ...] | None = None
-
-
-def half(unit: str, patient: str) -> int:
-    """Which half somebody is of, by name: nobody is judged by a baseline that was fitted to them."""
-    return sha256(f"{unit}/{patient}".encode()).digest()[0] % 2
 
 
 def drawn(unit: str, patient: str, seed: int) -> str:
@@ -61,9 +67,9 @@ def work(job: Job) -> Tables:
 
 def _judged(world: World, chosen: Sequence[Chosen], job: Job) -> Tables:
     parts = [
-        judge(world, some, job.protocol, job.baselines[which])
+        judge(world, some, job.protocol, job.baselines.fitted[which])
         for which in (0, 1)
-        if (some := [one for one in chosen if half(one.unit, one.record.patient) == which])
+        if (some := [one for one in chosen if job.baselines.of(one.unit, one.record.patient) == which])
     ]
     return joined(parts)
 
