@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 from careplan.errors import AskError
-from careplan.records import READERS, PatientRecord, RecordError, Refused, read
+from careplan.records import FORMATS, READERS, PatientRecord, RecordError, Refused, read
+from careplan.records.door import RECORDINGS, recognise
+from careplan.records.head import head_of
 
 BLOCK = 25  # patients of a database in a unit
 Kind = Literal["records", "parquet", "store"]
@@ -77,9 +79,20 @@ def _of_path(place: int, path: Path, format: str) -> list[Unit]:
                 for file in parquet
             ]
         children = [child for child in sorted(path.iterdir()) if not child.name.startswith(".")]
-        if children and all(child.is_dir() or child.suffix.lower() == ".zip" for child in children):
+        apart = bool(children) and all(child.is_dir() or child.suffix.lower() == ".zip" for child in children)
+        if apart and not _data_set(path):
             return [Unit(f"{place}/{child.name}", "records", str(child)) for child in children]
     return [Unit(f"{place}/{path.name}", "records", str(path), format)]
+
+
+def _data_set(path: Path) -> bool:
+    """Whether a folder's files are of a format that keeps its people in folders of its own, and so is read whole."""
+    known = {kind.name for kind in FORMATS if kind.read.__module__.startswith("careplan.datasets")}
+    file = next((file for file in sorted(path.rglob("*")) if file.is_file() and file.suffix.lower() in RECORDINGS), None)
+    try:
+        return file is not None and bool(known & set(recognise(head_of(file))))
+    except RecordError:
+        return False
 
 
 def _partition(file: Path) -> str:
@@ -89,8 +102,12 @@ def _partition(file: Path) -> str:
 
 def _of_database(place: int, address: str) -> list[Unit]:
     from careplan.clinic.records import patient_names
-    from careplan.store import open_database
+    from careplan.store import StoreError, existing_database, open_database
 
+    try:
+        existing_database(address).dispose()
+    except StoreError as error:
+        raise AskError(str(error)) from error
     database = open_database(address)
     try:
         names = sorted(patient_names(database))
