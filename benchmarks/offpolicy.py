@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from careplan.evaluation.offpolicy import fit_behaviour, worth_of
+from careplan.evaluation.behaviour import fit_behaviour
+from careplan.evaluation.offpolicy import worth_of
 from careplan.studies.dosing import BEGINS, HIGH, LOW, dosing_table, occasions_of
 from cohorts.policies import Behaviour, Doses, Policy, Seen, Truth
 from cohorts.population import Population, sample_population

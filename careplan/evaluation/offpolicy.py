@@ -18,153 +18,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import gaussian_kde, t
+from scipy.stats import t
 from sklearn.linear_model import Ridge
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import SplineTransformer, StandardScaler
 
-FOLDS = 5  # of episodes, so that nobody's dose is judged by a model that was fitted to it
-SHRINK = 10.0  # decisions of a person that count as much as everybody's mean
+from careplan.evaluation.behaviour import FOLDS, SHRINK, BehaviourPolicy, fit_behaviour, folds_of
+from careplan.evaluation.occasions import Index, Occasions, Values
+
 GROUPS, REFITS = 200, 10  # of people, left out in turn; where a model is fitted anew without each
 LEAST, LEAST_SHARE = 30.0, 0.05  # episodes, and their share, below which an effective sample is no overlap
-GRID = np.linspace(-8.0, 8.0, 1601)  # standardised residuals at which the density of doses is tabulated
-LEAST_DOSE = 0.1  # what the terms add up to at least, in the dose's unit
 WIDEST = 5.0  # standard deviations of a dose about what is usual, beyond which effects go no further
-FLOOR = 1e-4  # the least density: a residual that was never seen is rare, not impossible
-
-Values = NDArray[np.float64]
-Index = NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class Occasions:
-    """N decisions of E episodes; those of an episode stand together, in the order of time.
-
-    episode `[N]`: which episode a decision belongs to. person `[E]`: whose an episode is. state `[N, F]`: what was known as the
-    decision was taken. terms `[N, K]`: of the state, what a person adds up to a dose, each times a factor of their own.
-    dose `[N]`: the natural logarithm of the dose. reward `[N]`: from the decision until the next of the episode or its end.
-    before `[E]`: the reward of an episode before its first decision. An episode's value is their sum.
-    """
-
-    episode: Index
-    person: Index
-    state: Values
-    terms: Values
-    dose: Values
-    reward: Values
-    before: Values
-
-    def __post_init__(self) -> None:
-        decisions, episodes = len(self.episode), len(self.person)
-        for name, each in (("state", self.state), ("terms", self.terms), ("dose", self.dose), ("reward", self.reward)):
-            if len(each) != decisions:
-                raise ValueError(f"occasions: {len(each)} rows of {name}, expected {decisions} decisions")
-        if self.before.shape != (episodes,) or (decisions and not 0 <= self.episode.min() <= self.episode.max() < episodes):
-            raise ValueError(f"occasions: {episodes} episodes, but before {self.before.shape} or an episode beyond them")
-        if (np.diff(self.episode) < 0).any():
-            raise ValueError("occasions: the decisions of an episode do not stand together in order")
-        for name in ("state", "terms", "dose", "reward", "before"):
-            if not np.isfinite(getattr(self, name)).all():
-                raise ValueError(f"occasions: {name} holds a number that is not finite")
-
-    @property
-    def value(self) -> Values:
-        """`[E]` what each episode came to."""
-        return self.before + np.bincount(self.episode, self.reward, len(self.person))
-
-    @property
-    def last(self) -> NDArray[np.bool_]:
-        """`[N]` whether a decision is the last of its episode."""
-        return np.append(self.episode[1:] != self.episode[:-1], True)[: len(self.episode)]
-
-    @property
-    def first(self) -> NDArray[np.bool_]:
-        """`[N]` whether a decision is the first of its episode."""
-        return np.append(True, self.episode[1:] != self.episode[:-1])[: len(self.episode)]
-
-    @property
-    def place(self) -> Index:
-        """`[N]` how many decisions of the episode came before."""
-        index = np.arange(len(self.episode))
-        return index - np.maximum.accumulate(np.where(self.first, index, 0))
-
-
-@dataclass(frozen=True, eq=False)
-class BehaviourPolicy:
-    """How doses are given in a state, out of fold: `[N]` mean and spread of the logarithm, and the density of what is left over,
-    standardised, on `GRID`."""
-
-    mean: Values
-    spread: Values
-    density: Values
-
-    def standardised(self, dose: Values) -> Values:
-        """`[N]` how far doses are from what is usual, in spreads."""
-        return (dose - self.mean) / self.spread
-
-    def ratio(self, dose: Values, shift: float) -> Values:
-        """`[N]` density of the doses under a policy that multiplies each by `exp(shift)`, over their density as given."""
-        shifted = np.interp(self.standardised(dose - shift), GRID, self.density)
-        return np.asarray(shifted / np.interp(self.standardised(dose), GRID, self.density))
-
-    def probability(self, dose: Values) -> Values:
-        """`[N]` the share of doses expected below each: uniform between 0 and 1 where the policy is calibrated."""
-        total = np.cumsum(self.density)
-        return np.interp(self.standardised(dose), GRID, total / total[-1])
-
-
-def fit_behaviour(occasions: Occasions, *, seed: int = 0) -> BehaviourPolicy:
-    """What each person's own factors on the terms add up to; additive splines of that and of the state, with a shrunken mean of
-    each person, for the dose and for the logarithm of how much it varies; a kernel density for the shape. Each decision's are of
-    the folds of episodes that it is not in."""
-    fold = folds_of(occasions, seed)
-    mean, spread = np.empty(len(fold)), np.empty(len(fold))
-    for index in range(FOLDS):
-        train, test = fold != index, fold == index
-        if test.any():
-            added = _added_up(occasions, train)
-            state = np.column_stack([occasions.state, added])
-            mean_here = _additive(occasions, state, occasions.dose, train)
-            left = np.log(np.abs(occasions.dose - mean_here) + 0.02)
-            mean[test], spread[test] = mean_here[test], np.exp(_additive(occasions, state, left, train)[test])
-    left = occasions.dose - mean
-    spread = spread * np.sqrt(np.mean((left / spread) ** 2))
-    density = gaussian_kde(np.clip(left / spread, -6, 6))(GRID) + FLOOR
-    return BehaviourPolicy(mean, spread, density)
-
-
-def folds_of(occasions: Occasions, seed: int) -> Index:
-    """`[N]` the fold of each decision's episode."""
-    order = np.random.default_rng(seed).permutation(len(occasions.person))
-    return np.asarray((np.argsort(order) % FOLDS)[occasions.episode])
-
-
-def _added_up(occasions: Occasions, train: NDArray[np.bool_]) -> Values:
-    """`[N]` logarithm of the sum of the terms, each times a factor of the person's: least squares of the relative error where
-    `train`, shrunken to everybody's."""
-    dose, terms = np.exp(occasions.dose), occasions.terms / occasions.terms.std(0).clip(min=1e-9)
-    person = occasions.person[occasions.episode]
-    weigh = 1.0 / np.maximum(dose, 1.0)
-    x, y = terms * weigh[:, None], dose * weigh
-    everybody = np.linalg.lstsq(x[train], y[train], rcond=None)[0]
-    found = np.empty(len(dose))
-    for one in np.unique(person):
-        own = person == one
-        mine, missed = x[own & train], y[own & train] - x[own & train] @ everybody
-        penalty = SHRINK * np.diag((x[train] ** 2).mean(0))
-        found[own] = terms[own] @ (everybody + np.linalg.solve(mine.T @ mine + penalty, mine.T @ missed))
-    return np.log(np.maximum(found, LEAST_DOSE))
-
-
-def _additive(occasions: Occasions, state: Values, target: Values, train: NDArray[np.bool_]) -> Values:
-    """`[N]` additive splines of `state` `[N, F]` and each person's shrunken mean of what they miss, fitted where `train`."""
-    person = occasions.person[occasions.episode]
-    splines = SplineTransformer(n_knots=4, degree=2, extrapolation="linear")
-    model = make_pipeline(StandardScaler(), splines, Ridge(alpha=1.0)).fit(state[train], target[train])
-    found = np.asarray(model.predict(state))
-    size = int(person.max()) + 1
-    left = np.bincount(person[train], (target - found)[train], size)
-    return found + (left / (np.bincount(person[train], minlength=size) + SHRINK))[person]
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from careplan.evaluation.offpolicy import Occasions
+from careplan.evaluation.occasions import Occasions
 from careplan.series import PatientSeries, cadence
 
 BEGINS = 4 * 60  # minute of the local day at which an episode begins: the fewest doses act across it

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from careplan.evaluation.behaviour import fit_behaviour
+from careplan.evaluation.occasions import Occasions
 from careplan.evaluation.offpolicy import (
     Estimate,
-    Occasions,
     cumulative,
     e_value,
-    fit_behaviour,
     jackknife,
     negative_controls,
     worth_of,

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from careplan.evaluation.offpolicy import e_value, fit_behaviour, negative_controls, worth_of
+from careplan.evaluation.behaviour import fit_behaviour
+from careplan.evaluation.offpolicy import e_value, negative_controls, worth_of
 from careplan.studies.dosing import occasions_of
 from careplan.studies.report import parts
 from careplan.studies.report.judge import BINS
