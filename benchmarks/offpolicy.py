@@ -18,7 +18,8 @@ import torch
 
 from careplan.evaluation.behaviour import fit_behaviour
 from careplan.evaluation.offpolicy import worth_of
-from careplan.studies.dosing import BEGINS, HIGH, LOW, dosing_table, occasions_of
+from careplan.studies.dosing import BEGINS, dosing_table, occasions_of
+from careplan.therapies.glucose.bands import HIGH, LOW
 from cohorts.policies import Behaviour, Doses, Policy, Seen, Truth
 from cohorts.population import Population, sample_population
 from cohorts.replay import replay

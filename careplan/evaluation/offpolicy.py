@@ -1,6 +1,6 @@
 """What another way of dosing would have been worth, from a record of how people dosed: off-policy evaluation of shifts.
 
-The policies asked about shift every dose by a factor: "every bolus a tenth smaller". A shift is a modified treatment policy
+The policies asked about shift every dose by a factor: "every dose a tenth smaller". A shift is a modified treatment policy
 (Haneuse and Rotnitzky 2013, doi 10.1002/sim.5907): it is defined by the dose that was given, and it keeps overlap where a policy
 that always gives one certain dose has none. Estimators of different kinds stand side by side, since each fails in its own way:
 

@@ -8,7 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from careplan.evaluation.occasions import Occasions
+from careplan.minutes import DAY
 from careplan.series import PatientSeries, cadence
+from careplan.therapies.glucose.bands import HIGH, LOW
 
 BEGINS = 4 * 60  # minute of the local day at which an episode begins: the fewest doses act across it
 ROWS = 288  # five-minute rows of an episode, a day
@@ -20,7 +22,6 @@ BEFORE = 12  # rows before a dose within which a reading must stand
 MEASURED, LOGGED = 0.7, 0.9  # shares of a day's readings and of its rows with a dose log
 STATE, TERMS = 14, 8  # columns of the state, and of what adds up to a dose
 BENDS = (80.0, 120.0, 160.0, 200.0)  # mg/dL at which people may begin to correct more or less
-LOW, HIGH = 70.0, 180.0  # mg/dL, consensus range
 ACTING = 90.0  # minutes: what is left of a bolus falls by a factor e, as people reckon it
 DIGESTING = 60.0  # the same of carbohydrate
 
@@ -146,7 +147,7 @@ def _state(
     meal = total[np.minimum(at + WITH_MEAL + 1, len(carbs))] - total[begins]
     on_board, digesting = _remaining(bolus, ACTING)[at], _remaining(carbs, DIGESTING)[begins]
     calculated = meal / USUAL_RATIO + (now - AIM) / USUAL_FACTOR - on_board
-    angle = 2 * np.pi * minute[at] / (24 * 60)
+    angle = 2 * np.pi * minute[at] / DAY
     left = (len(level) - at) / ROWS
     columns = [now, change(3), change(9), np.log1p(meal), meal > 0, on_board, digesting, np.log(np.maximum(calculated, BOLUS))]
     columns += [(now - AIM) / USUAL_FACTOR * (meal > 0) / (1 + meal / USUAL_RATIO), np.sin(angle), np.cos(angle)]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from careplan.evaluation.forecasts import Predictor, forecast_rows, rms, steps, truths
 from careplan.evaluation.intervals import happens
+from careplan.minutes import DAY
 from careplan.records import PatientRecord, to_series
 from careplan.series import PatientSeries, cadence
 from careplan.studies.dosing import dosing_table
@@ -21,7 +22,6 @@ from careplan.world.forecast import predict
 from careplan.world.loaded import World, reasons_to_abstain
 from careplan.world.personalise import Personalisation, personalise, typical
 
-DAY = 24 * 60  # minutes
 WEEK = 7 * DAY
 BINS = 50  # of a predicted risk, from 0 to 1
 LOGGED = 0.3  # share of the days with a dose, above which doses are called logged

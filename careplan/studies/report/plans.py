@@ -6,18 +6,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from careplan.minutes import DAY
 from careplan.recording import Recording
 from careplan.series import PatientSeries
-from careplan.studies.report.judge import DAY, Chosen
+from careplan.studies.report.judge import Chosen
 from careplan.suggestion import Line, Suggestion
 from careplan.therapies import practice
+from careplan.therapies.glucose.bands import TARGETS
 from careplan.therapies.glucose.metrics import glucose_metrics
 from careplan.world.loaded import World
 from careplan.world.personalise import personalise
 
 WEEK = 7 * DAY  # minutes
 REAL = 0.1  # share by which the usual daily basal moves in a change of settings that counts as real
-LOWS = 4.0  # % of a week below 70 mg/dL, the consensus target that an increase must not come before
+LOWS = TARGETS["below_70"]  # % of a week below 70 mg/dL, the consensus target that an increase must not come before
 SAME_WAY = {"basal": 1, "long_acting": 1, "carb_ratio": -1, "correction_factor": -1}  # more insulin: the setting up, or down
 
 
