@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import t
-from sklearn.linear_model import Ridge
 from sklearn.preprocessing import SplineTransformer, StandardScaler
 
 from careplan.evaluation.behaviour import FOLDS, SHRINK, BehaviourPolicy, fit_behaviour, folds_of
@@ -63,14 +63,27 @@ def fit_outcomes(occasions: Occasions, behaviour: BehaviourPolicy, shift: float,
         counts = np.bincount(occasions.person[episodes], minlength=size)
         own = ((usual + SHRINK * values[episodes].mean()) / (counts + SHRINK))[person]
         as_dosed, as_shifted = design(away, own), design(away + shift, own)
-        ahead = np.zeros(len(away))
+        ahead, solve = np.zeros(len(away)), ridge(as_dosed[train], 10.0)
         for _ in range(int(occasions.place.max()) + 1):  # each round looks one decision further
             target = occasions.reward + np.where(last, 0.0, np.append(ahead[1:], 0.0))
-            model = Ridge(alpha=10.0).fit(as_dosed[train], target[train])
-            ahead = model.predict(as_shifted)
+            weights, intercept = solve(target[train])
+            ahead = as_shifted @ weights + intercept
         test = fold == index
-        dosed[test], shifted[test] = model.predict(as_dosed[test]), ahead[test]
+        dosed[test], shifted[test] = as_dosed[test] @ weights + intercept, ahead[test]
     return Outcomes(dosed, shifted)
+
+
+def ridge(inputs: Values, penalty: float) -> Callable[[Values], tuple[Values, float]]:
+    """Ridge regression on `inputs` `[N, F]`, factored once for many targets `[N]`: what gives the weights and the intercept."""
+    mean = inputs.mean(0)
+    centred = inputs - mean
+    factored = cho_factor(centred.T @ centred + penalty * np.eye(inputs.shape[1]))
+
+    def solve(target: Values) -> tuple[Values, float]:
+        weights = cho_solve(factored, centred.T @ (target - target.mean()))
+        return weights, float(target.mean() - mean @ weights)
+
+    return solve
 
 
 @dataclass(frozen=True, kw_only=True)
