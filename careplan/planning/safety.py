@@ -75,7 +75,7 @@ def closed(context: DoseContext, limits: Sequence[Limits], therapy: Therapy, *, 
             reasons.append("doses of the last hours are unknown, so what is on board is unknown")
         if not since >= 0.0:
             reasons.append("the time of the last dose is unknown")
-        for item in fields(Limits):
+        for item in fields(Bounds):
             value = getattr(limit, item.name)
             if value is None or not 0.0 <= value < math.inf:
                 reasons.append(f"limit {item.name}: {value}, expected a number from 0 up")
@@ -206,7 +206,7 @@ def guard_line(line: RegimenLine, proposed: float, *, least_days: float = 7.0) -
     limit, original = line.limits, line.current if line.original is None else line.original
     less = (proposed - line.current) * line.direction < 0.0
     rescue = line.breach is True and less
-    against = limit.against_danger if line.danger else limit.against_lows
+    against = limit.against_danger if line.danger else limit.against_harm
     cap = max(limit.per_visit, against) if rescue else limit.per_visit
     low = min(limit.low_ratio, 1.0 - cap) if rescue else limit.low_ratio
     high = max(limit.high_ratio, 1.0 + cap) if rescue else limit.high_ratio

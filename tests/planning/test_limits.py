@@ -96,7 +96,8 @@ def test_each_patient_has_a_gate_and_all_its_reasons_are_told() -> None:
 
 def test_without_a_rate_any_baseline_is_possible() -> None:
     pens = tuple(channel for channel in GLUCOSE.channels if channel.name != "basal")
-    therapy = replace(GLUCOSE, channels=pens, pools=tuple(replace(pool, channels=pool.channels[-1:]) for pool in GLUCOSE.pools))
+    pools = tuple(replace(pool, channels=pool.channels[-1:]) for pool in GLUCOSE.pools)
+    therapy = replace(GLUCOSE, channels=pens, pools=pools, actions=GLUCOSE.actions[:1])
     assert closed(context(baseline=[FASTEST + 1, 0.0]), [LIMITS], therapy) == [[]]
 
 
