@@ -5,13 +5,14 @@ suggestions are made, what may be signed, how a patient looks at a glance. The c
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import pandas as pd
 
+from careplan.breach import RULES, Breach
 from careplan.recording import Recording
 from careplan.records.settings import Settings
 from careplan.series import PatientSeries
@@ -51,13 +52,13 @@ class Glance:
 class Judged:
     """What a therapy's rules say of one value of one line, when a person decides on it.
 
-    lowest, highest: nobody can sign beyond these. guarded: what the guard of the planner says against it. forbidden: why nobody
+    lowest, highest: nobody can sign beyond these. guarded: the rules of the planner that it breaks. forbidden: why nobody
     can sign it. caution: why it needs a typed reason.
     """
 
     lowest: float
     highest: float
-    guarded: tuple[str, ...] = ()
+    guarded: tuple[Breach, ...] = ()
     forbidden: str | None = None
     caution: str | None = None
 
@@ -117,6 +118,8 @@ class Practice:
     A person decides. judge: what the rules say of a value of a line. caution: what a page warns of beside a suggestion, by the
     recent readings.
 
+    rules: what it says of a rule that is broken, by the rule's name, as `careplan.breach.in_words` fills it in.
+
     weights: the folder with the weights of its world model and their card; None where it ships none.
 
     At a glance. glance: readings (columns `time`, `value`) -> `Glance`. daily_dose: the usual amount a day of a recording, None
@@ -142,6 +145,7 @@ class Practice:
     profile: Callable[[PatientSeries | None], Any]
     days: Callable[[PatientSeries], tuple[Any, ...]]
     weights: Path | None = None
+    rules: Mapping[str, str] = field(default_factory=lambda: RULES)
 
     @property
     def name(self) -> str:

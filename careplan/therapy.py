@@ -83,8 +83,8 @@ class Pool:
     """Where doses wait before they act: a chain of `stages` equal compartments.
 
     time_constant: minutes in each stage for a typical patient, more than half of `Clock.interval`; the appearance of an impulse
-    peaks at `(stages - 1) * time_constant`. Without a stage a dose acts as it is given, whatever the time constant. Channels of one pool share a unit of
-    amount; all must share a direction.
+    peaks at `(stages - 1) * time_constant`. Without a stage a dose acts as it is given, whatever the time constant. Channels of
+    one pool share a unit of amount; all must share a direction.
     holds: whether the last stage holds a concentration, which acts for as long as it is there and leaves by elimination, instead
     of emptying into what it acts on (as a meal into the blood). Its time constant is then the drug's (half-life / ln 2).
     """
@@ -125,7 +125,8 @@ class LineLimits:
     lowest, highest: absolute, nobody overrides them. low, high: recommended, beyond them a typed reason is needed.
     low_ratio, high_ratio: to the original setting. per_visit: the largest change in one visit, as a share of the current value;
     against_harm: the largest to less treatment where the target on the side that harms is broken, of the current and of the
-    original value; against_danger: the same where it is broken by far.
+    original value; against_danger: the same where it is broken by far. least_days: of evidence, with fewer of which it is left
+    alone.
     """
 
     lowest: float
@@ -137,6 +138,7 @@ class LineLimits:
     per_visit: float = 0.2
     against_harm: float = 0.3
     against_danger: float = 0.5
+    least_days: float = 7.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -79,7 +79,8 @@ class Absorption(nn.Module):
         self.pools, self.layout = therapy.pools, layout
         self.sizes = [pool.stages for pool in therapy.pools]
         self.columns = [[therapy.index(name) for name in pool.channels] for pool in therapy.pools]
-        self.log_tau = nn.Parameter(torch.tensor([math.log(pool.time_constant) if pool.stages else 0.0 for pool in therapy.pools]))
+        waits = [math.log(pool.time_constant) if pool.stages else 0.0 for pool in therapy.pools]
+        self.log_tau = nn.Parameter(torch.tensor(waits))
         self.holds, self.skips = any(pool.holds for pool in therapy.pools), 0 in self.sizes
         for name, part in zip(("structure", "held", "direct"), self._structure(therapy), strict=True):
             self.register_buffer(name, part, persistent=False)

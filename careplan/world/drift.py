@@ -49,8 +49,8 @@ Rows = NDArray[np.int64]
 class Days:
     """The day (`Watch.day`) before each row `ends` `[N]`: statistics `[N, K]` (see `names`), NaN where too little is known.
 
-    still `[N]`: the longest time in minutes over which readings did not change, NaN where there are too few. logged `[N]`: whether
-    the record itself knows what was given, for at least `KNOWN` of the day.
+    still `[N]`: the longest time in minutes over which readings did not change, NaN where there are too few. logged `[N]`:
+    whether the record itself knows what was given, for at least `KNOWN` of the day.
     """
 
     ends: Rows

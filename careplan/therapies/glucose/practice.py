@@ -1,21 +1,20 @@
 """The glucose therapy as careplan finds it: its `Practice`."""
 
-from datetime import timedelta
-
 from careplan.practice import Practice
 from careplan.therapies.glucose.decisions import caution, judge
-from careplan.therapies.glucose.declaration import GLUCOSE, HOLDS, LIMITS, Regimen
+from careplan.therapies.glucose.declaration import GLUCOSE, HOLDS, LIMITS, RECENT, Regimen
 from careplan.therapies.glucose.dosing import doses_of
 from careplan.therapies.glucose.estimates import estimate_regimen, total_daily_dose
 from careplan.therapies.glucose.pages import days_of, glance, profile_of
 from careplan.therapies.glucose.regimen import apply_changes, current, listed, stated
+from careplan.therapies.glucose.rules import RULES
 from careplan.therapies.glucose.titration import regimen_of
 from careplan.world.model import WEIGHTS
 
 PRACTICE = Practice(
     therapy=GLUCOSE,
     limits={str(group): limits for group, limits in LIMITS.items()},
-    recent=timedelta(days=14),
+    recent=RECENT,
     holds=HOLDS,
     regimen=Regimen,
     stated=stated,
@@ -32,4 +31,5 @@ PRACTICE = Practice(
     profile=profile_of,
     days=days_of,
     weights=WEIGHTS,
+    rules=RULES,
 )
