@@ -16,12 +16,13 @@ from tests import limits_table
 
 
 def test_the_limits_on_doses_are_those_that_were_read() -> None:
-    assert {group: tuple(asdict(limits).values()) for group, limits in LIMITS.items()} == limits_table.DOSES
+    found = {group: tuple(asdict(limits).values()) for group, limits in LIMITS.items()}
+    assert found == {group: (*limits, ()) for group, limits in limits_table.DOSES.items()}
 
 
 def test_the_limits_on_lines_are_those_that_were_read() -> None:
     assert {name: tuple(asdict(limits).values()) for name, limits in LINE_LIMITS.items()} == {
-        name: (*limits, *limits_table.CAPS) for name, limits in limits_table.LINES.items()
+        name: (*limits, *limits_table.CAPS, 7.0) for name, limits in limits_table.LINES.items()
     }
 
 
