@@ -22,7 +22,8 @@ def test_a_code_that_makes_insulin_weak_is_doubted_by_every_other_particle() -> 
     typical, code = torch.zeros(2, 8), torch.zeros(2, 4, 8)
     code[0, :, INSULIN], code[1, :, INSULIN] = -1.0, 1.0
     doubted = float(torch.tensor(0.5).exp())
-    torch.testing.assert_close(_strength(code, typical, INSULIN), torch.tensor([[1.0, doubted, 1.0, doubted], [1.0, 1.0, 1.0, 1.0]]))
+    expected = torch.tensor([[1.0, doubted, 1.0, doubted], [1.0, 1.0, 1.0, 1.0]])
+    torch.testing.assert_close(_strength(code, typical, INSULIN), expected)
 
 
 @pytest.mark.parametrize("action", [(2.0, 1.0), (0.0, 2.0)])
