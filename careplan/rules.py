@@ -14,7 +14,7 @@ Side = Literal[-1, 1]
 class Hold:
     """No more than what stands of these channels while an observation, measured or predicted, is beyond a level.
 
-    side: -1 below it, 1 above it. A floor holds insulin at a low glucose; a ceiling holds an anticoagulant at a high INR, or a
+    side: -1 below it, 1 above it. A floor holds a drug that lowers at a low level; a ceiling holds one that raises at a high one, or a
     tumour drug at a low count of platelets.
     """
 
