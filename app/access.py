@@ -18,8 +18,9 @@ from app.wording import UNITS
 from careplan.clinic import Actor, Database, local_account, open_database
 from careplan.clinic.allowed import Role, may
 from careplan.clinic.worker import Worker
+from careplan.display import Unit
 from careplan.settings import Settings
-from careplan.therapies.glucose.words import MG_DL, Unit
+from careplan.therapies.glucose.words import MG_DL
 
 NOTICE = "Research use only \N{EN DASH} not a medical device"
 

@@ -10,8 +10,9 @@ from pypdf import PdfReader
 from app.chart_note import days_csv, note, settings_csv
 from app.paper import NOTICE, review_pdf
 from careplan.clinic import Database, review_page, sign_review
+from careplan.display import Unit
 from careplan.suggestion import Decision
-from careplan.therapies.glucose.words import MG_DL, MMOL_L, Unit
+from careplan.therapies.glucose.words import MG_DL, MMOL_L
 
 from .conftest import ADA
 

@@ -16,13 +16,15 @@ from hypothesis import given, settings
 
 from app import explained, wording
 from careplan.breach import Breach
+from careplan.display import Unit
+from careplan.minutes import DAY
 from careplan.suggestion import Interval, Line, Moment, Option, Part, Path, Pattern, Seen, Suggestion, Sureness, Why
 from careplan.therapies.glucose import words
 from careplan.therapies.glucose.decisions import BELOW_54_TARGET, BELOW_70_TARGET, Exposure
-from careplan.therapies.glucose.declaration import BLOCKS, DAY
+from careplan.therapies.glucose.declaration import BLOCKS
 from careplan.therapies.glucose.rules import rule_told
 from careplan.therapies.glucose.titration import NEAR, _near
-from careplan.therapies.glucose.words import MG_DL, MMOL_L, Unit
+from careplan.therapies.glucose.words import MG_DL, MMOL_L
 
 DRAWN = int(os.environ.get("CAREPLAN_SENTENCES", "80"))
 NUMBER = r"[+\N{MINUS SIGN}-]?\d+(?:\.\d+)?"
