@@ -71,7 +71,7 @@ def actor() -> Actor:
         _door()
         st.stop()
     activity().touch(_identity(found))
-    return cast(Actor, found)
+    return found
 
 
 def known() -> Actor | None:

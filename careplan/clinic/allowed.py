@@ -5,8 +5,7 @@ database's own affair (`careplan.store.tenancy`).
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.records import require
@@ -44,5 +43,5 @@ def assign(db: Database, patients: Sequence[str], clinic: str, *, reason: str, a
         for patient in patients:
             row = require(session, patient)
             before, row.clinic = row.clinic, clinic
-            told = {"before": before, "after": clinic, "reason": reason.strip(), "at": datetime.now(UTC).isoformat()}
+            told: dict[str, Any] = {"before": before, "after": clinic, "reason": reason.strip()}
             append(session, actor or local_account(), "clinic changed", patient=patient, rows=[row], **told)

@@ -138,9 +138,9 @@ def plan_doses(
     answer = _answer(problem, plans, limits, reasons, allowance, risk_level, worth)
     if not binding:
         return answer
-    found = bound_doses(problem, answer.account.score[:, 0], allowance, risk_level, worth)
+    told = bound_doses(problem, answer.account.score[:, 0], allowance, risk_level, worth)
     abstained = answer.abstained.tolist()
-    return replace(answer, binding=tuple(() if closed else each for each, closed in zip(found, abstained, strict=True)))
+    return replace(answer, binding=tuple(() if closed else each for each, closed in zip(told, abstained, strict=True)))
 
 
 def _answer(

@@ -56,7 +56,7 @@ FORGED = [
     "INSERT INTO review SELECT 9, 2, patient, 'Mallory', signed, meaning, decisions, regimen, identity FROM review",
     "INSERT INTO regimen SELECT 99, patient, valid_from, created, source, body, therapy FROM regimen LIMIT 1",
     "INSERT INTO suggestion SELECT 99, patient, kind, created, payload, provenance, therapy FROM suggestion LIMIT 1",
-    "INSERT INTO patient SELECT 'eve', zone, source, created FROM patient LIMIT 1",
+    "INSERT INTO patient SELECT 'eve', zone, source, created, clinic FROM patient LIMIT 1",
 ]
 REFUSED = [
     "UPDATE review SET reviewer = 'Mallory'",
