@@ -14,7 +14,7 @@ def actor(name: str = "dr") -> Actor:
 
 
 def patient(name: str = "p") -> Patient:
-    return Patient(id=name, zone="UTC", source="t", created=datetime(2024, 3, 1, tzinfo=UTC))
+    return Patient(id=name, zone="UTC", source="t", created=datetime(2024, 3, 1, tzinfo=UTC), clinic="")
 
 
 DR_ADA, DR_BEA = actor("Dr Ada"), actor("Dr Bea")

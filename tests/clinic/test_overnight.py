@@ -110,7 +110,11 @@ def planned(db: Database) -> dict[str, Suggestion]:
 
 def added_without_events(session: Session, name: str) -> None:
     append(
-        session, actor(), "added", patient=name, rows=[Patient(id=name, zone="UTC", source="table", created=datetime.now(UTC))]
+        session,
+        actor(),
+        "added",
+        patient=name,
+        rows=[Patient(id=name, zone="UTC", source="table", created=datetime.now(UTC), clinic="")],
     )
     begin_course(session, name, "glucose", group="adult", covariates={}, actor=actor())
 
