@@ -34,6 +34,7 @@ from careplan.world.encoder import DAY, clock
 
 # The first numbers of a patient code have a meaning; the rest are free.
 SENSITIVITY, RAISING, RETURNING, SLOWNESS = 0, 1, 2, 3  # logs of lower, raise, return, then of one time constant a pool
+CLOCK = 4  # numbers that say the time of day, before the code in a condition
 NOTHING, PLAN, RECORD = 0, 1, 2  # what is given of the future: nothing, a plan of our own, a record of what was done
 LOWEST, HIGHEST = -3.0, 8.0  # scaled levels outside are not predicted
 RETURN = 0.0024  # a minute: of a level's distance to the usual, what goes by itself; as virtual patients show when it is free
@@ -184,7 +185,7 @@ class Flow(nn.Module):
         self.evidence = evidence
         disturbances = [c for c in therapy.of("disturbance") if c.direction == 0]
         self.disturbances = [therapy.index(c.name) for c in disturbances]
-        condition = 4 + code + len(disturbances) + 2 + evidence
+        condition = CLOCK + code + len(disturbances) + 2 + evidence
         self.drift = AdaLN(latent, condition, hidden)
         self.context = nn.Linear(latent, hidden)
         self.situation = nn.Linear(condition, hidden, bias=False)
@@ -276,7 +277,7 @@ class Planned(Flow):
         named = first + STRUCTURE * structure
         channel = therapy.channel(therapy.regulated)
         self.relative = channel.scale / max(channel.center, channel.scale)  # of a level by one, over the level that counts as 0
-        self.causes = [*range(4 + named), *range(4 + code + 2, 4 + code + 2 + len(self.disturbances))]
+        self.causes = [*range(CLOCK + named), *range(CLOCK + code + 2, CLOCK + code + 2 + len(self.disturbances))]
         self.cause = nn.Linear(len(self.causes), self.WIDTH)
         self.from_level = nn.Linear(3, self.WIDTH, bias=False)
         self.out, self.gain = nn.Linear(hidden, 1), nn.Linear(self.WIDTH, 4)

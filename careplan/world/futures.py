@@ -7,10 +7,14 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from careplan.world.dynamics import PLAN
+from careplan.series import Window
+from careplan.world.dynamics import CLOCK, PLAN, SLOWNESS
 from careplan.world.heads import spread_at
 from careplan.world.model import WorldModel
+
+NUDGE = 0.05  # of each number of the code, for slopes
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +85,53 @@ def contexts(model: WorldModel, z: Tensor, minute: Tensor, code: Tensor, future:
         z = z + interval / 60.0 * flow.context_rate(half, second)
         spread.append(model.spread.context(z))
     return torch.stack(features, 1), torch.stack(spread, 1)
+
+
+def slopes(model: WorldModel, z: Tensor, past: Window, future: Window, usual: Tensor, code: Tensor) -> Tensor:
+    """How scaled levels under a plan move with each number of the code `[R, K]`, by finite differences: `[K, R, H]` after every
+    integration step. z: `[R, L]` the encoding of `past`.
+
+    The context keeps the course that the code itself gives it, so it is integrated once for all numbers.
+    """
+    flow, absorption, interval, size = model.dynamics.planned, model.dynamics.absorption, model.shape.interval, code.shape[1]
+    state = model.state(z, past, usual, code)
+    inflow, scaled = model.plan(future.values, future.mask, usual)
+    steps, halves = inflow.shape[1], torch.arange(2 * inflow.shape[1], device=code.device)
+    asked = torch.full((len(code),), PLAN, device=code.device)
+    course = flow.course(state.minute.unsqueeze(1) + 0.5 * interval * halves, code, scaled[:, halves // 2], asked)
+    path = []
+    for step in range(steps):
+        half = z + interval / 120.0 * flow.context_rate(z, course.modulation[:, 2 * step])
+        path += [z, half]
+        z = z + interval / 60.0 * flow.context_rate(half, course.modulation[:, 2 * step + 1])
+    nudges = NUDGE * torch.eye(size, device=code.device)
+    nudged = F.pad(nudges, (CLOCK, flow.situation.in_features - CLOCK - size))
+    moved = F.pad(flow.situated(nudged) - flow.situated(torch.zeros_like(nudged)), (0, 0, 1, 0))  # first the code as it is
+    features = flow.features(torch.stack(path, 1).unsqueeze(1), course.situation.unsqueeze(1) + moved.unsqueeze(1))
+    codes = code.unsqueeze(1) + F.pad(nudges, (0, 0, 1, 0))
+    count, many = codes.shape[:2]
+    waits = range(1 + SLOWNESS, 1 + SLOWNESS + len(model.therapy.pools))
+    pools = state.pools.unsqueeze(1).repeat(1, many, 1)
+    amounts = model.amounts(past.values, past.mask, usual)
+    for place in waits:  # of the others nothing enters the pools
+        pools[:, place] = absorption.fill(amounts, absorption.time_constants(codes[:, place]), model.therapy.step)
+    futures = Futures(
+        model=model,
+        features=features.unflatten(2, (steps, 2)),
+        spread=features[:, :, :0],
+        code=codes,
+        rates=absorption.rates(codes),
+        start=state.level.unsqueeze(1).expand(-1, many),
+        score=code.new_zeros(many),
+        widen=code.new_ones(count),
+        trend=state.trend.unsqueeze(1).expand(-1, many, -1),
+    )
+    level, levels, rows = futures.start, [], torch.arange(count, device=code.device)
+    for step in range(steps):
+        level, pools = futures.advance(level, pools, inflow[:, step], step, rows)
+        levels.append(level)
+    found = torch.stack(levels, -1)  # [R, 1 + K, H]
+    return ((found[:, 1:] - found[:, :1]) / NUDGE).transpose(0, 1)
 
 
 def abduct(futures: Futures, level: Tensor, pools: Tensor, inflow: Tensor, truth: Tensor, mask: Tensor) -> Futures:

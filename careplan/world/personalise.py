@@ -10,6 +10,7 @@ from careplan.series import PatientSeries, split
 from careplan.world.corpus import Corpus
 from careplan.world.correction import corrections
 from careplan.world.dynamics import PLAN
+from careplan.world.futures import slopes
 from careplan.world.heads import relative
 from careplan.world.model import WorldModel
 
@@ -70,17 +71,17 @@ def expected(model: WorldModel, usual: Tensor) -> Tensor:
 
 @torch.no_grad()
 def personalise(
-    model: WorldModel, recordings: Sequence[PatientSeries], *, windows: int = 96, horizon: int = 48, iterations: int = 3
+    model: WorldModel, recordings: Sequence[PatientSeries], *, windows: int = 64, horizon: int = 48, iterations: int = 2
 ) -> list[Personalisation]:
     """The posterior over the code of each recording's patient, from `windows` windows spread evenly over it that ask what the
     recorded plan would do, and the correction of what is foreseen.
 
     Minimises sum of squared scaled residuals at every half hour plus the prior's Mahalanobis distance (Levenberg-Marquardt,
-    one damping a patient); the curvature at the end is the posterior's precision (Laplace).
+    one damping a patient, slopes by `futures.slopes`); the curvature at the end is the posterior's precision (Laplace).
     """
     if not recordings:
         return []
-    device, code_size = model.center.device, model.shape.code
+    device = model.center.device
     corpus, context, column = Corpus.of(recordings), model.shape.context, model.therapy.index(model.therapy.regulated)
     patients = torch.arange(len(recordings)).repeat_interleave(windows)
     rows = _rows(corpus, windows, context=context, horizon=horizon, column=column)
@@ -108,6 +109,11 @@ def personalise(
             offsets.append(rollout.offsets[:, every::every])
         return torch.cat(levels), torch.cat(offsets)
 
+    def sloped(code: Tensor, index: Tensor) -> Tensor:
+        """The same, how scaled levels at every half hour move with each number of the code, `[K, R, H]`."""
+        windows = (type(past)(part.values[index], part.mask[index], part.minute[index]) for part in (past, future))
+        return slopes(model, z[index], *windows, usual[index], code)[..., every - 1 :: every]
+
     count = len(recordings)
     everywhere = torch.arange(len(z), device=device)
     scale = model.scale[column]
@@ -118,7 +124,7 @@ def personalise(
     def per_patient(values: Tensor) -> Tensor:
         return values.unflatten(0, (count, -1))
 
-    base, _ = predict(code[patients], everywhere)
+    base, offsets = predict(code[patients], everywhere)
     squared = per_patient(((base - truth) / scale) ** 2 * measured)
     seen = per_patient(measured).sum(1).clamp(min=1)
     noise = (squared.sum(1) / seen).sqrt().clamp(min=FLOOR)  # [P, H]
@@ -133,31 +139,28 @@ def personalise(
 
     best, levels = loss(base, code), base
     damping = torch.full((count,), 1e-2, device=device)
-    nudge = 0.05
     curvature = precision.expand(count, -1, -1)
-    directions = nudge * torch.eye(code_size, device=device)
     for iteration in range(iterations):
         every_other = 2 if iteration == 0 else 1  # the first, rough step is taken from half of the windows
         some = per_patient(everywhere)[:, ::every_other].flatten()
         share = weight[:, ::every_other] * every_other**0.5
-        moved, _ = predict((code.unsqueeze(0) + directions.unsqueeze(1))[:, patients[some]].flatten(0, 1), some.repeat(code_size))
-        slopes = (moved.unflatten(0, (code_size, -1)) - levels[some]) / (nudge * scale)  # [K, P W, H]
-        jacobian = torch.stack([per_patient(slope) * share for slope in slopes], -1).flatten(1, 2)  # [P, W H, K]
+        moved = torch.cat([sloped(code[patients[part]], part) for part in some.split(chunk)], 1)  # [K, P W, H]
+        jacobian = torch.stack([per_patient(slope) * share for slope in moved], -1).flatten(1, 2)  # [P, W H, K]
         residual = (per_patient((levels - truth)[some] / scale) * share).flatten(1)
         gradient = torch.einsum("prk,pr->pk", jacobian, residual) + (code - mean) @ precision
         curvature = torch.einsum("prk,prl->pkl", jacobian, jacobian) + precision
         damped = curvature + damping[:, None, None] * torch.diag_embed(curvature.diagonal(dim1=1, dim2=2))
         candidate = code - torch.linalg.solve(damped, gradient)
-        proposed, _ = predict(candidate[patients], everywhere)
+        proposed, about = predict(candidate[patients], everywhere)
         value = loss(proposed, candidate)
         better = value < best
         code = torch.where(better.unsqueeze(1), candidate, code)
-        levels = torch.where(better[patients].unsqueeze(1), proposed, levels)
+        moves = better[patients].unsqueeze(1)
+        levels, offsets = torch.where(moves, proposed, levels), torch.where(moves.unsqueeze(2), about, offsets)
         best = torch.where(better, value, best)
         damping = torch.where(better, damping / 5, damping * 10)
 
     covariance, learned = torch.linalg.inv(curvature), corrections(model, corpus, code)
-    levels, offsets = predict(code[patients], everywhere)
     last = past.values[:, -1, column].unsqueeze(1)
     minutes = 30.0 * torch.arange(1, truth.shape[1] + 1)
     results = []

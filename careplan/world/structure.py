@@ -5,10 +5,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from careplan.world.dynamics import RETURNING, SLOWNESS, STRUCTURE
+from careplan.world.dynamics import CLOCK, RETURNING, SLOWNESS, STRUCTURE
 from careplan.world.model import WorldModel
-
-CLOCK = 4  # columns of a condition before the code's
 
 
 def structured(model: WorldModel) -> WorldModel:
