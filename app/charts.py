@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 from app.palette import CARBS, COLORS, INK, INSULIN, LINE, MUTED, PROPOSED, RUNNER_UP, UNCHANGED, translucent
 from careplan.suggestion import Kind, Option, Path
 from careplan.therapies.glucose.declaration import DAY
-from careplan.therapies.glucose.metrics import Profile
 from careplan.therapies.glucose.pages import Day
+from careplan.therapies.glucose.views import Profile
 from careplan.therapies.glucose.words import MINUS, Unit, clock
 
 LOW, HIGH, VERY_LOW, VERY_HIGH = 70.0, 180.0, 54.0, 250.0

@@ -10,8 +10,8 @@ from app.wording import change, percent, scale
 from careplan.suggestion import Line
 from careplan.therapies.glucose.decisions import BELOW_54_TARGET, BELOW_70_TARGET
 from careplan.therapies.glucose.declaration import DAY
-from careplan.therapies.glucose.metrics import Metrics
 from careplan.therapies.glucose.pages import ABOVE_180_TARGET, ABOVE_250_TARGET, IN_RANGE_TARGET, Day
+from careplan.therapies.glucose.views import Metrics
 from careplan.therapies.glucose.words import SETTINGS, Unit, clock
 
 WIDTH, HEIGHT = 168, 64  # of a thumbnail

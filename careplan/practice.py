@@ -1,25 +1,40 @@
 """What a disease brings beside its declaration, so that a clinic can treat it: a `Practice`, functions and constants.
 
 `careplan.therapy` says what the planner must know; this says what people need: what is prescribed and how it changes, how
-suggestions are made, what may be signed, how a patient looks at a glance. The clinic calls these and knows nothing more.
+suggestions are made, what may be signed, how a patient looks at a glance. The clinic calls these and knows nothing more. A
+`Practice` is quick to import: what its functions need is loaded when they are called (`careplan.practice.later`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import pandas as pd
-
-from careplan.recording import Recording
 from careplan.records.settings import Settings
-from careplan.series import PatientSeries
 from careplan.suggestion import Kind, Line, Suggestion
 from careplan.therapy import Limits, Therapy
-from careplan.world.loaded import World
-from careplan.world.model import load_card
-from careplan.world.personalise import Personalisation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from careplan.recording import Recording
+    from careplan.series import PatientSeries
+    from careplan.world.loaded import World
+    from careplan.world.personalise import Personalisation
+
+
+def later(module: str, *names: str) -> tuple[Callable[..., Any], ...]:
+    """Functions of a module that is imported when the first of them is called."""
+
+    def function(name: str) -> Callable[..., Any]:
+        def call(*given: Any, **told: Any) -> Any:
+            return getattr(import_module(module), name)(*given, **told)
+
+        return call
+
+    return tuple(function(name) for name in names)
 
 
 class Change(NamedTuple):
@@ -65,7 +80,9 @@ class Judged:
 class PlanRegimen(Protocol):
     """Suggests a regimen to one patient."""
 
-    def __call__(self, world: World, recording: Recording, person: Personalisation, *, seed: int = 0) -> Suggestion: ...
+    def __call__(
+        self, world: "World", recording: "Recording", person: "Personalisation", *, seed: int = 0
+    ) -> Suggestion: ...
 
 
 class PlanDoses(Protocol):
@@ -77,11 +94,11 @@ class PlanDoses(Protocol):
 
     def __call__(
         self,
-        world: World,
-        recordings: Sequence[Recording],
-        people: Sequence[Personalisation],
+        world: "World",
+        recordings: "Sequence[Recording]",
+        people: "Sequence[Personalisation]",
         *,
-        at: pd.Timestamp | None = None,
+        at: "pd.Timestamp | None" = None,
         announced: Sequence[str] = (),
         seed: int = 0,
         limits: Mapping[str, Limits] | None = None,
@@ -96,7 +113,7 @@ class Judge(Protocol):
     """
 
     def __call__(
-        self, suggestion: Suggestion, readings: pd.DataFrame, group: str, regimen: Any | None
+        self, suggestion: Suggestion, readings: "pd.DataFrame", group: str, regimen: Any | None
     ) -> Callable[[Line, float], Judged]: ...
 
 
@@ -121,6 +138,7 @@ class Practice:
 
     At a glance. glance: readings (columns `time`, `value`) -> `Glance`. daily_dose: the usual amount a day of a recording, None
     where it does not say. profile, days: what the therapy's charts draw of the recent recording; None draws an empty profile.
+    metrics: the type of a glance's metrics, a frozen dataclass of plain values; where it is given, an import keeps a glance.
     """
 
     therapy: Therapy
@@ -129,19 +147,20 @@ class Practice:
     holds: Mapping[Kind, timedelta]
     regimen: type[Any]
     stated: Callable[[Settings], Any]
-    estimate: Callable[[PatientSeries], Any | None]
+    estimate: "Callable[[PatientSeries], Any | None]"
     changed: Callable[[Any, Sequence[Change]], Any]
     current: Callable[[Any, Line], float]
     listed: Callable[[Any], Mapping[str, tuple[tuple[int, float], ...]]]
     plan_regimen: PlanRegimen | None
     plan_doses: PlanDoses | None
     judge: Judge
-    caution: Callable[[Suggestion, pd.DataFrame], str | None]
-    glance: Callable[[pd.DataFrame], Glance]
-    daily_dose: Callable[[PatientSeries], float | None]
-    profile: Callable[[PatientSeries | None], Any]
-    days: Callable[[PatientSeries], tuple[Any, ...]]
+    caution: "Callable[[Suggestion, pd.DataFrame], str | None]"
+    glance: "Callable[[pd.DataFrame], Glance]"
+    daily_dose: "Callable[[PatientSeries], float | None]"
+    profile: "Callable[[PatientSeries | None], Any]"
+    days: "Callable[[PatientSeries], tuple[Any, ...]]"
     weights: Path | None = None
+    metrics: type[Any] | None = None
 
     @property
     def name(self) -> str:
@@ -150,4 +169,6 @@ class Practice:
     @property
     def card(self) -> Mapping[str, Any] | None:
         """What is written beside the weights: data, seeds, metrics, limits."""
+        from careplan.world.model import load_card
+
         return None if self.weights is None else load_card(self.therapy, self.weights)

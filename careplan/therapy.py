@@ -1,15 +1,16 @@
 """What a disease looks like to the planner: channels, limits and objective, as pure data.
 
-Nothing under `world/` or `planning/` knows which therapy it serves; it reads a `Therapy`.
+Nothing under `world/` or `planning/` knows which therapy it serves; it reads a `Therapy`. torch is imported by what computes with
+it, so that whoever only reads a declaration waits for none of it.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Role = Literal["observation", "action", "disturbance"]
 Form = Literal["level", "rate", "impulse"]
@@ -102,7 +103,7 @@ class Cost:
     below: float
     budget: float
 
-    def rate(self, level: Tensor) -> Tensor:
+    def rate(self, level: "Tensor") -> "Tensor":
         """`[...]` levels -> `[...]` 1.0 where the level is below the threshold."""
         return (level < self.below).to(level.dtype)
 
@@ -152,7 +153,7 @@ class Therapy:
     pools: tuple[Pool, ...]
     daily: tuple[float, float]
     gain: tuple[float, float]
-    risk: Callable[[Tensor], Tensor]
+    risk: "Callable[[Tensor], Tensor]"
     best: float
     costs: tuple[Cost, ...]
     step: float  # minutes between rows of a series
@@ -180,9 +181,11 @@ class Therapy:
 
     def aimed(self, mandates: Sequence[Mandate]) -> "Therapy":
         """This therapy with the least risk at each patient's target: its risk then takes levels `[B, ...]`."""
+        import torch
+
         scale = torch.tensor([self.best / mandate.target for mandate in mandates])
 
-        def risk(level: Tensor) -> Tensor:
+        def risk(level: "Tensor") -> "Tensor":
             return self.risk(level * scale.to(level).reshape(-1, *(1,) * (level.ndim - 1)))
 
         return replace(self, risk=risk)
@@ -211,10 +214,14 @@ class Therapy:
     def of(self, role: Role) -> tuple[Channel, ...]:
         return tuple(channel for channel in self.channels if channel.role == role)
 
-    def center(self) -> Tensor:
+    def center(self) -> "Tensor":
         """`[C]`"""
+        import torch
+
         return torch.tensor([channel.center for channel in self.channels])
 
-    def scale(self) -> Tensor:
+    def scale(self) -> "Tensor":
         """`[C]`"""
+        import torch
+
         return torch.tensor([channel.scale for channel in self.channels])

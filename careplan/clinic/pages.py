@@ -10,13 +10,14 @@ from sqlalchemy.orm import Session
 from careplan import therapies
 from careplan.clinic.courses import course_of, courses_of
 from careplan.clinic.errors import Altered
+from careplan.clinic.glances import summarise
+from careplan.clinic.known import patient_names, require
 from careplan.clinic.reading import on_record
-from careplan.clinic.records import patient_names, record_of, require
+from careplan.clinic.records import record_of
 from careplan.clinic.regimens import prescribed
 from careplan.clinic.reviews import recent_readings, reviews_of, work_on
 from careplan.clinic.standing import out_of_date, set_aside
 from careplan.clinic.suggestions import latest, newest
-from careplan.clinic.summaries import summarise
 from careplan.clinic.views import AuditRecord, DosePage, ReviewPage, Status, WorklistRow
 from careplan.practice import Glance, Practice
 from careplan.records.events import PatientRecord

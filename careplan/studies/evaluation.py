@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from careplan.clinic.errors import ClinicError
-from careplan.clinic.records import load_series, patient_names
+from careplan.clinic.known import patient_names
+from careplan.clinic.records import load_series
 from careplan.evaluation import fingersticks, intervals
 from careplan.evaluation.forecasts import Predictor, cross_fitted, fit_baselines
 from careplan.evaluation.personalisation import FINE_TUNING, learning_curve

@@ -20,8 +20,9 @@ from careplan.therapy import Therapy
 from careplan.world.calibration import measured_rows
 from careplan.world.forecast import predict
 from careplan.world.heads import relative
-from careplan.world.model import WEIGHTS, WorldModel
+from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation
+from careplan.world.places import WEIGHTS
 
 DAY, EVERY, STRIDE = 24 * 60, 6 * 60, 60  # minutes: of a day, between looks, between forecasts
 AHEAD = (60, 120)  # minutes at which forecasts are judged

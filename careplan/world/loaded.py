@@ -18,8 +18,9 @@ from careplan.stages import stage
 from careplan.therapy import Therapy
 from careplan.world.drift import ALARMS, latest, load_reference
 from careplan.world.forecast import ASKED, Given, predict
-from careplan.world.model import WEIGHTS, WorldModel, load_card, load_model
+from careplan.world.model import WorldModel, load_card, load_model
 from careplan.world.personalise import Personalisation
+from careplan.world.places import WEIGHTS
 from careplan.world.trust import Gate, abstentions, followed, nearest, strangeness, widening
 
 DAY = 24 * 60  # minutes

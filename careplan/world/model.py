@@ -16,9 +16,9 @@ from careplan.therapy import Therapy
 from careplan.world.dynamics import HIGHEST, LOWEST, NOTHING, PLAN, SLOWNESS, STRUCTURE, Dynamics, Flow, State
 from careplan.world.encoder import DAY, Encoder, Evidence
 from careplan.world.heads import Spread
+from careplan.world.places import WEIGHTS
 
 HABITS = 7  # what `WorldModel.typical` looks at: both totals and whether they are known, a rate, the level and its spread
-WEIGHTS = Path(__file__).parent / "weights"
 SOLVER = {"method": "dopri5", "rtol": 1e-4, "atol": 1e-6}  # at arbitrary times; scaled levels, shares of a day
 
 

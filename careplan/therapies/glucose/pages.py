@@ -11,7 +11,8 @@ from careplan.practice import Glance
 from careplan.series import PatientSeries, usual_spacing
 from careplan.therapies.glucose.decisions import BELOW_54_TARGET, BELOW_70_TARGET
 from careplan.therapies.glucose.declaration import DAY, GLUCOSE
-from careplan.therapies.glucose.metrics import Metrics, Profile, daily_metrics, glucose_metrics, profile, sufficient
+from careplan.therapies.glucose.metrics import daily_metrics, glucose_metrics, profile, sufficient
+from careplan.therapies.glucose.views import Metrics, Profile
 
 ABOVE_180_TARGET, ABOVE_250_TARGET, IN_RANGE_TARGET = 25.0, 5.0, 70.0
 

@@ -1,16 +1,26 @@
-"""The glucose therapy as careplan finds it: its `Practice`."""
+"""The glucose therapy as careplan finds it: its `Practice`. Quick to import: its functions load what they need when called."""
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from careplan.practice import Practice
-from careplan.therapies.glucose.decisions import caution, judge
+from careplan.practice import Practice, later
 from careplan.therapies.glucose.declaration import GLUCOSE, HOLDS, LIMITS, Regimen
-from careplan.therapies.glucose.dosing import doses_of
-from careplan.therapies.glucose.estimates import estimate_regimen, total_daily_dose
-from careplan.therapies.glucose.pages import days_of, glance, profile_of
 from careplan.therapies.glucose.regimen import apply_changes, current, listed, stated
-from careplan.therapies.glucose.titration import regimen_of
-from careplan.world.model import WEIGHTS
+from careplan.therapies.glucose.views import Metrics
+from careplan.world.places import WEIGHTS
+
+if TYPE_CHECKING:
+    from careplan.therapies.glucose.decisions import caution, judge
+    from careplan.therapies.glucose.dosing import doses_of
+    from careplan.therapies.glucose.estimates import estimate_regimen, total_daily_dose
+    from careplan.therapies.glucose.pages import days_of, glance, profile_of
+    from careplan.therapies.glucose.titration import regimen_of
+else:
+    caution, judge = later("careplan.therapies.glucose.decisions", "caution", "judge")
+    (doses_of,) = later("careplan.therapies.glucose.dosing", "doses_of")
+    estimate_regimen, total_daily_dose = later("careplan.therapies.glucose.estimates", "estimate_regimen", "total_daily_dose")
+    days_of, glance, profile_of = later("careplan.therapies.glucose.pages", "days_of", "glance", "profile_of")
+    (regimen_of,) = later("careplan.therapies.glucose.titration", "regimen_of")
 
 PRACTICE = Practice(
     therapy=GLUCOSE,
@@ -32,4 +42,5 @@ PRACTICE = Practice(
     profile=profile_of,
     days=days_of,
     weights=WEIGHTS,
+    metrics=Metrics,
 )

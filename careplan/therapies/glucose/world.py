@@ -5,7 +5,7 @@ from pathlib import Path
 from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.world import loaded
 from careplan.world.loaded import World
-from careplan.world.model import WEIGHTS
+from careplan.world.places import WEIGHTS
 
 
 def open_world(folder: Path = WEIGHTS) -> World:
