@@ -102,7 +102,7 @@ def _summary_of(
         try:
             summary = codec.load(PatientSummary, glance["summary"])
             metrics = codec.load(practice.metrics, summary.metrics)
-            now = {"group": course.group, "weight": course.covariates.get("weight"), "source": source}
+            now: dict[str, Any] = {"group": course.group, "weight": course.covariates.get("weight"), "source": source}
             return replace(summary, metrics=metrics, **now)
         except (ValueError, TypeError):  # kept by another version
             pass
