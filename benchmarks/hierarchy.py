@@ -41,7 +41,11 @@ def proposed(
         suggest_regimen(world, series, person, people.regimen(index), {}, below=below)
         for index, (series, person) in enumerate(zip(recordings, known, strict=True))
     ]
-    settings = torch.stack([over_the_day(accepted(people.regimen(index), each)) for index, each in enumerate(found)])
+    signed = [
+        accepted(people.regimen(index), each, series, people.groups[index])
+        for index, (each, series) in enumerate(zip(found, recordings, strict=True))
+    ]
+    settings = torch.stack([over_the_day(regimen) for regimen in signed])
     own = torch.stack([over_the_day(people.regimen(index)) for index in range(len(people))])
     moved = replace(people, prescribed=people.prescribed * settings / own)
     return moved, [each.mandate or GLUCOSE.mandate for each in found], found

@@ -6,12 +6,13 @@ suggestions are made, what may be signed, how a patient looks at a glance. The c
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from careplan.breach import RULES, Breach
 from careplan.records.settings import Settings
 from careplan.suggestion import Kind, Line, Suggestion
 from careplan.therapy import Limits, Therapy
@@ -60,19 +61,20 @@ class Glance:
     sufficient: bool
     urgency: float
     headline: str
+    unmet: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
     """What a therapy's rules say of one value of one line, when a person decides on it.
 
-    lowest, highest: nobody can sign beyond these. guarded: what the guard of the planner says against it. forbidden: why nobody
+    lowest, highest: nobody can sign beyond these. guarded: the rules of the planner that it breaks. forbidden: why nobody
     can sign it. caution: why it needs a typed reason.
     """
 
     lowest: float
     highest: float
-    guarded: tuple[str, ...] = ()
+    guarded: tuple[Breach, ...] = ()
     forbidden: str | None = None
     caution: str | None = None
 
@@ -134,11 +136,13 @@ class Practice:
     A person decides. judge: what the rules say of a value of a line. caution: what a page warns of beside a suggestion, by the
     recent readings.
 
+    rules: what it says of a rule that is broken, by the rule's name, as `careplan.breach.in_words` fills it in.
+
     weights: the folder with the weights of its world model and their card; None where it ships none.
 
-    At a glance. glance: readings (columns `time`, `value`) -> `Glance`. daily_dose: the usual amount a day of a recording, None
-    where it does not say. profile, days: what the therapy's charts draw of the recent recording; None draws an empty profile.
-    metrics: the type of a glance's metrics, a frozen dataclass of plain values; where it is given, an import keeps a glance.
+    At a glance. glance: readings (columns `time`, `value`) -> `Glance`, whose metrics are of the type `measures`. daily_dose: the
+    usual amount a day of a recording, None where it does not say. profile, days: what the therapy's charts draw of the recent
+    recording; None draws an empty profile.
     """
 
     therapy: Therapy
@@ -160,7 +164,8 @@ class Practice:
     profile: "Callable[[PatientSeries | None], Any]"
     days: "Callable[[PatientSeries], tuple[Any, ...]]"
     weights: Path | None = None
-    metrics: type[Any] | None = None
+    measures: type[Any] = dict
+    rules: Mapping[str, str] = field(default_factory=lambda: RULES)
 
     @property
     def name(self) -> str:

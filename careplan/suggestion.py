@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, get_args
 
+from careplan.breach import Breach
 from careplan.therapy import Mandate
 
 Verdict = Literal["accept", "edit", "reject"]
@@ -159,7 +160,7 @@ class Suggestion:
     reasons: tuple[str, ...]  # why it abstains, or why it suggests this
     lines: tuple[Line, ...]
     options: tuple[Option, ...]
-    limits_bound: tuple[str, ...]
+    limits_bound: tuple[Breach, ...]
     banners: tuple[str, ...]  # warnings: out of distribution, guardrail, little data
     provenance: Mapping[str, str]  # seed, code version, model hash, data hash
     mandate: Mandate | None = None  # of a regimen: what it hands to the planning of doses

@@ -81,7 +81,7 @@ class LineLimits:
     lowest, highest: absolute, nobody overrides them. low, high: recommended, beyond them a typed reason is needed.
     low_ratio, high_ratio: to the original setting. per_visit: the largest change in one visit, as a share of the current value;
     against_lows: the largest to less treatment where the low-level target is broken, of the current and of the original value;
-    against_danger: the same where it is broken by far.
+    against_danger: the same where it is broken by far. least_days: of evidence, with fewer of which it is left alone.
     """
 
     lowest: float
@@ -93,6 +93,7 @@ class LineLimits:
     per_visit: float = 0.2
     against_lows: float = 0.3
     against_danger: float = 0.5
+    least_days: float = 7.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 SOURCES = ("careplan", "cohorts", "app", "migrations")
 MOST_LINES = 400
 LONGEST_FUNCTION = 60
+LARGEST_SHARE = 0.2
 TOO_LONG = {
     *("careplan/planning/planner.py:_answer", "careplan/planning/planner.py:plan_doses"),
     *("careplan/planning/regimen.py:_answer", "careplan/planning/regimen.py:plan_regimen"),
@@ -78,10 +80,21 @@ def test_no_file_is_too_long() -> None:
     assert {path: lines for path, lines in lengths.items() if lines > MOST_LINES} == {}
 
 
+def test_no_package_is_over_a_fifth_of_the_product() -> None:
+    lines = Counter(
+        "/".join(path.relative_to(ROOT).parts[: 2 if folder == "careplan" else 1])
+        for folder in SOURCES
+        for path in (ROOT / folder).rglob("*.py")
+        for _ in path.read_text().splitlines()
+    )
+    assert {package: count for package, count in lines.items() if count > LARGEST_SHARE * lines.total()} == {}
+
+
 # Where the words of one disease belong: its therapy, its virtual people, the readers of its devices and the codes of
 # its exports, what researchers run; and the faces, which draw it: the app and the command line.
 OF_A_DISEASE = re.compile(r"glucose|insulin|bolus|carbs|carbohydrate|mg/dl", re.I)
-OUTSIDE = ("careplan/studies", "careplan/records", "careplan/interop", "careplan/cli", "cohorts", "app")
+READERS = ("careplan/records", "careplan/formats", "careplan/datasets")
+OUTSIDE = ("careplan/studies", *READERS, "careplan/interop", "careplan/cli", "cohorts", "app")
 THEIR_ROOMS = ("careplan/therapies/glucose", *OUTSIDE)
 NEUTRAL_RECORDS = ("grid.py", "settings.py")
 

@@ -171,7 +171,8 @@ def evaluate_visits(
     summary = found.summary
     if as_json:
         tables = {name: getattr(found, name).round(3).to_dict("records") for name in ("summary", "too_strong", "losses")}
-        print_json({**asked, "visits": visits, "model": world.fingerprint, **tables, "abstained": found.silent})
+        counted = {"abstained": found.silent, "refused": found.refused}
+        print_json({**asked, "visits": visits, "model": world.fingerprint, **tables, **counted})
         return
     from rich.table import Table
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from careplan.cli.console import aligned
 from careplan.clinic.views import Forecast
 from careplan.suggestion import Line, Path, Suggestion
+from careplan.therapies.glucose.rules import told as rule
 from careplan.therapies.glucose.words import (
     MG_DL,
     SETTINGS,
@@ -110,7 +111,7 @@ def print_suggestion(console: Console, suggestion: Suggestion, *, brief: bool = 
     _options(console, suggestion)
     if verbose:
         if suggestion.why is None and suggestion.limits_bound:
-            told["Limits that bound it"] = ", ".join(suggestion.limits_bound)
+            told["Limits that bound it"] = ", ".join(rule(limit) for limit in suggestion.limits_bound)
         told = {"Reasons": "; ".join(suggestion.reasons), **told} if suggestion.lines else told
         _told(console, told)
         return

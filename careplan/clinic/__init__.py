@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from careplan.clinic.decisions import meaning_of
     from careplan.clinic.errors import ClinicError, ReviewError, UnknownPatient
     from careplan.clinic.imported import imports, take_back
+    from careplan.clinic.incoming import Incoming, arrivals, doubts, read_files, take_in
     from careplan.clinic.known import patient_names
-    from careplan.clinic.pages import audit_trail, dose_page, review_page, worklist
+    from careplan.clinic.pages import audit_trail, dose_page, review_page
     from careplan.clinic.planning import plan_regimens, suggest_doses
+    from careplan.clinic.queue import Job, again, ask, cancel, jobs
     from careplan.clinic.records import (
         import_records,
         load_record,
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from careplan.clinic.reviews import load_draft, save_draft, sign_review
     from careplan.clinic.suggestions import latest_suggestion, load_suggestion, save_suggestion
     from careplan.clinic.summaries import patients, show
+    from careplan.clinic.worklists import worklist
     from careplan.store import Actor, Database, StoreError, Verification, local_account, open_database
 
 _HOME = {
@@ -34,30 +37,41 @@ _HOME = {
     "meaning_of": "decisions",
     **dict.fromkeys(("ClinicError", "ReviewError", "UnknownPatient"), "errors"),
     **dict.fromkeys(("imports", "take_back"), "imported"),
-    **dict.fromkeys(("audit_trail", "dose_page", "review_page", "worklist"), "pages"),
+    **dict.fromkeys(("Incoming", "arrivals", "doubts", "read_files", "take_in"), "incoming"),
+    **dict.fromkeys(("Job", "again", "ask", "cancel", "jobs"), "queue"),
+    "patient_names": "known",
+    **dict.fromkeys(("audit_trail", "dose_page", "review_page"), "pages"),
     **dict.fromkeys(("plan_regimens", "suggest_doses"), "planning"),
     **dict.fromkeys(("import_records", "load_record", "load_series", "named_format", "patient_data_hash"), "records"),
     **dict.fromkeys(("save_regimen", "store_records"), "records"),
-    "patient_names": "known",
     **dict.fromkeys(("load_regimen", "prescribed"), "regimens"),
     **dict.fromkeys(("load_draft", "save_draft", "sign_review"), "reviews"),
     **dict.fromkeys(("latest_suggestion", "load_suggestion", "save_suggestion"), "suggestions"),
     **dict.fromkeys(("patients", "show"), "summaries"),
+    "worklist": "worklists",
 }
 
 __all__ = [
     "Actor",
     "ClinicError",
     "Database",
+    "Incoming",
+    "Job",
     "ReviewError",
     "StoreError",
     "UnknownPatient",
     "Verification",
     "accept_trail",
+    "again",
+    "arrivals",
+    "ask",
     "audit_trail",
+    "cancel",
     "dose_page",
+    "doubts",
     "import_records",
     "imports",
+    "jobs",
     "latest_suggestion",
     "load_draft",
     "load_record",
@@ -73,6 +87,7 @@ __all__ = [
     "patients",
     "plan_regimens",
     "prescribed",
+    "read_files",
     "replace_key",
     "review_page",
     "save_draft",
@@ -83,6 +98,7 @@ __all__ = [
     "store_records",
     "suggest_doses",
     "take_back",
+    "take_in",
     "verify_audit",
     "worklist",
 ]

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 
+from careplan.breach import rule_in_words
 from careplan.practice import Judged
 from careplan.suggestion import Decision, Line, Meaning
 
@@ -54,10 +55,11 @@ def _line_problems(line: Line, decision: Decision, judge: Callable[[Line, float]
     if not low <= value <= high:
         return [*found, f"{key}: {value:g} {line.unit} is beyond the absolute limits {low:g} to {high:g}, which nobody can sign"]
     unusual = [] if line.lowest <= value <= line.highest else [f"beyond the recommended {line.lowest:g} to {line.highest:g}"]
-    if decision.verdict == "accept" and judged.guarded:
-        found.append(f"{key}: the proposal is {'; '.join(judged.guarded)}: edit or reject it")
-    elif (unusual or judged.guarded) and len(reason) < TYPED_REASON:
-        told = "; ".join([*unusual, *judged.guarded])
+    guarded = [rule_in_words(breach) for breach in judged.guarded]
+    if decision.verdict == "accept" and guarded:
+        found.append(f"{key}: the proposal is {'; '.join(guarded)}: edit or reject it")
+    elif (unusual or guarded) and len(reason) < TYPED_REASON:
+        told = "; ".join([*unusual, *guarded])
         found.append(f"{key}: {value:g} {line.unit} is {told}: type a reason of at least {TYPED_REASON} characters")
     if judged.forbidden:
         found.append(f"{key}: {judged.forbidden}")

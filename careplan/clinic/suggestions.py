@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from careplan.breach import RULES, Breach
 from careplan.clinic import codec
 from careplan.clinic.courses import course_of
 from careplan.clinic.errors import Altered, ClinicError
@@ -70,7 +71,7 @@ def _add(session: Session, suggestion: Suggestion, actor: Actor) -> int:
         kind=suggestion.kind,
         abstained=suggestion.abstained,
         lines={line.key: [line.current, line.proposed] for line in suggestion.lines},
-        limits_bound=list(suggestion.limits_bound),
+        limits_bound=codec.dump(suggestion.limits_bound),
         provenance=dict(suggestion.provenance),
     )
     return row.id
@@ -130,7 +131,10 @@ def _view(row: schema.Suggestion) -> Suggestion:
 
 
 def _as_now(payload: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A payload as it would be written now: moments once named what was given beside their other fields."""
+    """A payload as it would be written now. Of older ones, moments name what was given beside their other fields, and each limit
+    is a sentence, which stands as a rule of that name."""
+    bound = [codec.dump(_limit(each)) if isinstance(each, str) else each for each in payload.get("limits_bound") or ()]
+    payload = {**payload, "limits_bound": bound}
     why = payload.get("why") or {}
     own = {field.name for field in fields(Moment)}
     moments = [
@@ -141,3 +145,11 @@ def _as_now(payload: Mapping[str, Any]) -> Mapping[str, Any]:
         for each in why.get("moments") or ()
     ]
     return {**payload, "why": {**why, "moments": moments}} if moments else payload
+
+
+def _limit(sentence: str) -> Breach:
+    """ "basal@360: 3 days of evidence, 5 needed" as a rule about a line; "max_dose", and what has no line, as a rule alone."""
+    key, colon, said = sentence.partition(": ")
+    if not (colon and "@" in key):
+        return Breach(sentence)
+    return Breach("low-level target" if said == RULES["low-level target"] else said, key)

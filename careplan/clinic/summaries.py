@@ -68,7 +68,7 @@ def glance_of(record: "PatientRecord", source: str, practice: Practice) -> dict[
     from careplan.clinic.glances import summarise
     from careplan.records.grid import to_series
 
-    if practice.metrics is None or record.events.empty:
+    if record.events.empty:
         return None
     estimate = practice.estimate(to_series(record, practice.therapy))
     return {
@@ -98,10 +98,10 @@ def _practice(therapy: str) -> Practice | NotInstalledError:
 def _summary_of(
     db: Database, course: Course, source: str, practice: Practice | NotInstalledError, glance: dict[str, Any]
 ) -> PatientSummary:
-    if isinstance(practice, Practice) and practice.metrics is not None and glance.get("therapy") == course.therapy:
+    if isinstance(practice, Practice) and glance.get("therapy") == course.therapy:
         try:
             summary = codec.load(PatientSummary, glance["summary"])
-            metrics = codec.load(practice.metrics, summary.metrics)
+            metrics = codec.load(practice.measures, summary.metrics)
             now: dict[str, Any] = {"group": course.group, "weight": course.covariates.get("weight"), "source": source}
             return replace(summary, metrics=metrics, **now)
         except (ValueError, TypeError):  # kept by another version

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from math import isfinite
 from typing import Any
 
-from careplan.interop.resources import DEFINITION, UNITS, Resource
-from careplan.records.fhir_codes import (
+from careplan.formats.fhir.codes import (
     ACTIVE,
     CV,
     GMI,
@@ -30,6 +29,7 @@ from careplan.records.fhir_codes import (
     VERY_LOW,
     WORN,
 )
+from careplan.interop.resources import DEFINITION, UNITS, Resource
 
 OBSERVED = "registered preliminary final amended corrected cancelled entered-in-error unknown"  # ObservationStatus
 REQUESTED = "draft active on-hold revoked completed entered-in-error unknown"  # RequestStatus

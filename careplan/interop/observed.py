@@ -8,9 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from careplan.interop.resources import DEFINITION, Person, Resource, concept, loinc, quantity, stated, to
-from careplan.records.events import PatientRecord, flagged
-from careplan.records.fhir_codes import (
+from careplan.formats.fhir.codes import (
     ACTIVE,
     ATC,
     CARBS,
@@ -34,6 +32,8 @@ from careplan.records.fhir_codes import (
     WORN,
     ZONE,
 )
+from careplan.interop.resources import DEFINITION, Person, Resource, concept, loinc, quantity, stated, to
+from careplan.records.events import PatientRecord, flagged
 from careplan.records.units import MG_PER_MMOL
 from careplan.therapies.glucose.pages import glucose_of
 

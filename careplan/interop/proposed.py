@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from careplan.clinic.views import Review
+from careplan.formats.fhir.codes import UCUM
 from careplan.interop.observed import BACKGROUND, FAST
 from careplan.interop.resources import (
     ISSUES,
@@ -22,8 +23,8 @@ from careplan.interop.resources import (
     stated,
     to,
 )
-from careplan.records.fhir_codes import UCUM
 from careplan.suggestion import Decision, Interval, Line, Option, Suggestion
+from careplan.therapies.glucose.rules import told
 
 ACTIVITY = "http://terminology.hl7.org/CodeSystem/v3-DataOperation"
 ROLE = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
@@ -216,7 +217,7 @@ def issue_resources(person: Person, suggestion: Suggestion) -> list[Resource]:
     """Why it abstained, what it warns of, and the limits that bound it."""
     found = [("abstained", reason) for reason in suggestion.reasons if suggestion.abstained]
     found += [("warning", banner) for banner in suggestion.banners]
-    found += [("guardrail", limit) for limit in suggestion.limits_bound]
+    found += [("guardrail", told(limit)) for limit in suggestion.limits_bound]
     return [
         {
             "resourceType": "DetectedIssue",

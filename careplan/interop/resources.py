@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
-from careplan.records.fhir_codes import LOINC, UCUM
+from careplan.formats.fhir.codes import LOINC, UCUM
 
 Resource = dict[str, Any]
 NAMESPACE = UUID("6f1c1f0e-5b7c-5d0f-9a54-0d1f3f6a9c11")  # of every id that careplan makes; it never changes

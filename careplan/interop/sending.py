@@ -4,10 +4,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from careplan.formats.fhir.source import diagnosis
 from careplan.interop.fhir import ExportError
 from careplan.interop.resources import Resource
 from careplan.records.events import RecordError
-from careplan.records.fhir_source import diagnosis
 from careplan.records.web import Answer, Bounds, Web
 
 AT_ONCE = (500, 50)  # resources a transaction, and what a server is asked to take that refuses so many

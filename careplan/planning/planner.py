@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from careplan.breach import Breach
 from careplan.planning.account import Account, account
 from careplan.planning.actions import NO_CHANGE
 from careplan.planning.doses import DoseProblem
@@ -26,9 +27,10 @@ class DosePlans:
 
     actions `[B, 3, D, 2]`; levels `[B, 3, P, D * M]`; risk `[B, 3, P]` mean risk; below `[B, 3, P, Q]` share of time below each
     cost's threshold; violation `[B, 3, Q]` share of particles that go below it at all; objective `[B, 3]` tail mean of risk.
-    changed, abstained, has_runner_up `[B]`. reasons: why it abstains or changes nothing. bound: hard limits that forbade a first
-    action. pruned: costs whose budget forbade one. evaluated `[B]`: plans that were allowed and compared. A prediction is NaN
-    where the model's is. account: what the options were scored by; it says nothing of those who abstain.
+    changed, abstained, has_runner_up `[B]`. reasons: why it abstains; refused: what the guard has against the proposal, where it
+    did not let it pass. bound: hard limits that forbade a first action. pruned: costs whose budget forbade one. evaluated `[B]`:
+    plans that were allowed and compared. A prediction is NaN where the model's is. account: what the options were scored by; it
+    says nothing of those who abstain.
     """
 
     interval: float
@@ -41,8 +43,9 @@ class DosePlans:
     changed: Tensor
     abstained: Tensor
     has_runner_up: Tensor
-    reasons: tuple[tuple[str, ...], ...]
-    bound: tuple[tuple[str, ...], ...]
+    reasons: tuple[tuple[Breach, ...], ...]
+    refused: tuple[tuple[Breach, ...], ...]
+    bound: tuple[tuple[Breach, ...], ...]
     pruned: tuple[tuple[str, ...], ...]
     evaluated: Tensor
     account: Account
@@ -135,7 +138,7 @@ def _answer(
     problem: DoseProblem,
     plans: Plans,
     limits: Sequence[Limits],
-    reasons: list[list[str]],
+    reasons: list[list[Breach]],
     budget: Tensor,
     risk_level: float,
     worth: float,
@@ -155,22 +158,22 @@ def _answer(
     actions = plans.sequence(nodes, decisions)
 
     for row in plans.broken.nonzero().flatten().tolist():
-        reasons[row].append("the model's prediction is not finite")
+        reasons[row].append(Breach("finite"))
     abstained = torch.tensor([bool(why) for why in reasons], device=rows.device)
     unchanged = actions[:, 2:]
     actions = torch.where(abstained[:, None, None, None], unchanged, actions)
     levels, held = problem.replay(actions)
-    told: list[tuple[str, ...]] = []
+    refused: list[tuple[Breach, ...]] = [()] * batch
     for row in range(batch):
         for option in (1, 0):
             with stage("guard"):
-                problems = _guard(problem, limits[row], actions[row, option], held[row, option], row) if not reasons[row] else ()
-            if problems:  # the search and the guard disagree: believe the guard
+                against = () if reasons[row] else _guard(problem, limits[row], actions[row, option], held[row, option], row)
+            if against:  # the search and the guard disagree: believe the guard
                 actions[row, option], levels[row, option] = actions[row, 2], levels[row, 2]
                 has_other[row] = has_other[row] & (option == 0)
-                reasons[row] += [f"the guard refused the {OPTIONS[option]}: {text}" for text in problems] if option == 0 else []
-                abstained[row] |= option == 0
-        told.append(tuple(reasons[row]))
+                if option == 0:
+                    refused[row] = against
+                    abstained[row] = True
     changed = (actions[:, 0] != unchanged[:, 0]).any(-1).any(-1)
     risk = problem.therapy.risk(levels).mean(-1)
     below = torch.stack([cost.rate(levels) for cost in problem.therapy.costs], -1)
@@ -187,17 +190,18 @@ def _answer(
         changed=changed,
         abstained=abstained,
         has_runner_up=has_other & ~abstained,
-        reasons=tuple(told),
-        bound=tuple(tuple(name for name, hit in bound.items() if hit[row]) for row in range(batch)),
+        reasons=tuple(map(tuple, reasons)),
+        refused=tuple(refused),
+        bound=tuple(tuple(Breach(name) for name, hit in bound.items() if hit[row]) for row in range(batch)),
         pruned=_closed_by_budget(problem, plans, budget),
         evaluated=plans.eligible.sum(1),
         account=account(scores.gather(1, nodes), risk, {"change": effort}, risk_level=risk_level, worth=worth),
     )
 
 
-def _guard(problem: DoseProblem, limits: Limits, actions: Tensor, held: Tensor, row: int) -> tuple[str, ...]:
+def _guard(problem: DoseProblem, limits: Limits, actions: Tensor, held: Tensor, row: int) -> tuple[Breach, ...]:
     context = problem.context
-    verdict = guard_doses(
+    guarded = guard_doses(
         actions.tolist(),
         limits,
         on_board=context.on_board[row].tolist(),
@@ -207,7 +211,7 @@ def _guard(problem: DoseProblem, limits: Limits, actions: Tensor, held: Tensor, 
         remaining=context.remaining.tolist(),
         interval=problem.interval,
     )
-    return verdict.reasons
+    return guarded.breaches
 
 
 def _closed_by_budget(problem: DoseProblem, plans: Plans, budget: Tensor) -> tuple[tuple[str, ...], ...]:

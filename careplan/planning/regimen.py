@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from careplan.breach import Breach
 from careplan.planning.account import Account, account
 from careplan.planning.model import Expansion
 from careplan.planning.safety import RegimenLine, guard_line
@@ -30,7 +31,8 @@ class RegimenPlans:
 
     values, multipliers `[B, 3, L]`; levels `[B, 3, P, M]`; risk `[B, 3, P]`; below `[B, 3, P, Q]`; violation `[B, 3, Q]` share of
     particles beyond a cost's budget; objective `[B, 3]`; changed, abstained, has_runner_up, evaluated `[B]`.
-    bound: the rules that closed a change, "key: rule". pruned: costs whose budget closed a single change. advice: values beyond
+    reasons: why it abstains; refused: what the guard has against the proposal, where it did not let it pass.
+    bound: the rules that closed a change. pruned: costs whose budget closed a single change. advice: values beyond
     the recommended range. account: what the options were scored by; it says nothing of those who abstain.
     """
 
@@ -44,10 +46,11 @@ class RegimenPlans:
     changed: Tensor
     abstained: Tensor
     has_runner_up: Tensor
-    reasons: tuple[tuple[str, ...], ...]
-    bound: tuple[tuple[str, ...], ...]
+    reasons: tuple[tuple[Breach, ...], ...]
+    refused: tuple[tuple[Breach, ...], ...]
+    bound: tuple[tuple[Breach, ...], ...]
     pruned: tuple[tuple[str, ...], ...]
-    advice: tuple[tuple[str, ...], ...]
+    advice: tuple[tuple[Breach, ...], ...]
     evaluated: Tensor
     account: Account
 
@@ -152,7 +155,6 @@ def plan_regimen(
     changes: int = 3,
     strengthened: int = 1,
     factors: Sequence[float] = FACTORS,
-    least_days: float = 7.0,
     simulations: int = 64,
 ) -> RegimenPlans:
     """The best few changes to the regimens of B patients, a runner-up with another first change, and no change.
@@ -174,7 +176,7 @@ def plan_regimen(
             f"plan_regimen: {[len(each) for each in lines]} lines by patient, expected the same number of each, above 0"
         )
     factors = (*GRAVE, *factors) if any(line.danger for each in lines for line in each) else factors
-    proposed, allowed, bound = candidates(lines, factors, least_days)
+    proposed, allowed, bound = candidates(lines, factors)
     current = torch.tensor([[line.current for line in each] for each in lines])
     direction = torch.tensor([[line.direction for line in each] for each in lines])
     ratio = torch.where(allowed, proposed / current.repeat_interleave(len(factors), 1), torch.ones_like(proposed))
@@ -218,28 +220,29 @@ def plan_regimen(
     over = (single[:, :, :, 1 : 1 + costs].mean(2) > whole.unsqueeze(1)) & (raises & is_open).unsqueeze(-1)
     pruned = tuple(tuple(c.name for c, hit in zip(therapy.costs, hits, strict=True) if hit) for hits in over.any(1).tolist())
     sick = ~torch.isfinite(single).flatten(1).all(1)
-    return _answer(problem, found.plans(), lines, whole, risk_level, worth, least_days, sick, bound, pruned)
+    return _answer(problem, found.plans(), lines, whole, risk_level, worth, sick, bound, pruned)
 
 
 def candidates(
-    lines: Sequence[Sequence[RegimenLine]], factors: Sequence[float], least_days: float
-) -> tuple[Tensor, Tensor, tuple[tuple[str, ...], ...]]:
+    lines: Sequence[Sequence[RegimenLine]], factors: Sequence[float]
+) -> tuple[Tensor, Tensor, tuple[tuple[Breach, ...], ...]]:
     """Each line under each factor, rounded towards the current value: proposed, allowed `[B, L * F]`; the rules that forbid."""
     proposed, allowed, bound = [], [], []
     for each in lines:
-        values, fine, rules = [], [], []
+        values, fine = [], []
+        broken: list[Breach] = []
         for line in each:
             seen = {line.current}
             for factor in factors:
                 value = rounded(line, factor if line.direction > 0 else 2.0 - factor)
-                verdict = guard_line(line, value, least_days=least_days)
+                guarded = guard_line(line, value)
                 values.append(value)
-                fine.append(verdict.allowed and value not in seen)
-                rules += [f"{line.key}: {rule}" for rule in verdict.limits]
+                fine.append(guarded.allowed and value not in seen)
+                broken += guarded.breaches
                 seen.add(value)
         proposed.append(values)
         allowed.append(fine)
-        bound.append(tuple(dict.fromkeys(rules)))
+        bound.append(tuple(dict.fromkeys(broken)))
     return torch.tensor(proposed), torch.tensor(allowed), tuple(bound)
 
 
@@ -262,9 +265,8 @@ def _answer(
     budget: Tensor,
     risk_level: float,
     worth: float,
-    least_days: float,
     sick: Tensor,
-    bound: tuple[tuple[str, ...], ...],
+    bound: tuple[tuple[Breach, ...], ...],
     pruned: tuple[tuple[str, ...], ...],
 ) -> RegimenPlans:
     """Choose among the plans, evaluate what is chosen once more, and guard every line of it."""
@@ -278,26 +280,27 @@ def _answer(
     nodes = torch.stack([node, torch.where(has_other, other, torch.zeros_like(other)), torch.zeros_like(node)], 1)
     steps = plans.sequence(nodes, problem.changes)
     multipliers = steps.prod(2)
-    reasons: list[list[str]] = [[] for _ in range(batch)]
-    advice: list[tuple[str, ...]] = []
+    reasons: list[list[Breach]] = [[] for _ in range(batch)]
+    refused: list[list[Breach]] = [[] for _ in range(batch)]
+    advice: list[tuple[Breach, ...]] = []
     for row in range(batch):
         if plans.broken[row] or sick[row]:
-            reasons[row].append("the model's prediction is not finite")
+            reasons[row].append(Breach("finite"))
         if not problem.open[row, 1:].any():
-            reasons[row].append("no line may be changed: " + "; ".join(bound[row]))
-        advised: list[str] = []
+            reasons[row].append(Breach("no open line"))
+        advised: list[Breach] = []
         for option in (1, 0):
             for index, line in enumerate(lines[row]):
                 value = _value(line, float(multipliers[row, option, index]))
-                verdict = guard_line(line, value, least_days=least_days)
-                if not verdict.allowed:
+                guarded = guard_line(line, value)
+                if not guarded.allowed:
                     has_other[row] = has_other[row] & (option == 0)
                     multipliers[row, option] = 1.0
-                    reasons[row] += [f"the guard refused: {text}" for text in verdict.reasons] if option == 0 else []
+                    refused[row] += guarded.breaches if option == 0 else ()
                 elif option == 0 and value != line.current:
-                    advised += verdict.advice
+                    advised += guarded.advice
         advice.append(tuple(advised))
-    abstained = torch.tensor([bool(why) for why in reasons])
+    abstained = torch.tensor([bool(why or against) for why, against in zip(reasons, refused, strict=True)])
     multipliers = torch.where(abstained[:, None, None], torch.ones_like(multipliers), multipliers)
     picked = list(zip(lines, multipliers.tolist(), strict=True))
     levels = problem.evaluate(multipliers)
@@ -320,6 +323,7 @@ def _answer(
         abstained=abstained,
         has_runner_up=has_other & ~abstained,
         reasons=tuple(map(tuple, reasons)),
+        refused=tuple(map(tuple, refused)),
         bound=bound,
         pruned=pruned,
         advice=tuple(advice),

@@ -6,11 +6,12 @@ Python and by separate code. A number that is missing or absurd closes the gate:
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 
+from careplan.breach import Breach
 from careplan.planning.actions import NO_CHANGE, added, dose_channels
 from careplan.therapy import Limits, LineLimits, Therapy
 
@@ -53,38 +54,38 @@ class DoseContext:
     remaining: Tensor
 
 
-def closed(context: DoseContext, limits: Sequence[Limits], therapy: Therapy, *, max_age: float = 15.0) -> list[list[str]]:
+def closed(context: DoseContext, limits: Sequence[Limits], therapy: Therapy, *, max_age: float = 15.0) -> list[list[Breach]]:
     """Why each patient's gate is closed, so that only no change may be answered; empty where it is open."""
     regulated, (_, rate) = therapy.channel(therapy.regulated), dose_channels(therapy)
     fastest = math.inf if rate is None else rate.high
-    told: list[list[str]] = []
+    found: list[list[Breach]] = []
     rows = zip(
         *(part.tolist() for part in (context.level, context.level_age, context.baseline, context.on_board, context.since_last)),
         limits,
         strict=True,
     )
     for level, age, baseline, on_board, since, limit in rows:
-        reasons = []
+        broken = []
         if not regulated.low <= level <= regulated.high:
-            reasons.append(f"{regulated.name}: {level:g} {regulated.unit}, expected {regulated.low:g} to {regulated.high:g}")
+            broken.append(Breach("level", regulated.name, {"level": level, "low": regulated.low, "high": regulated.high}))
         if not 0.0 <= age <= max_age:
-            reasons.append(f"{regulated.name}: measured {age:g} min ago, expected at most {max_age:g}")
-        if not all(0.0 <= value <= fastest for value in baseline):
-            reasons.append(f"baseline rate: {baseline}, expected 0 to {fastest:g}")
+            broken.append(Breach("age", regulated.name, {"minutes": age, "most": max_age}))
+        if absurd := [value for value in baseline if not 0.0 <= value <= fastest]:
+            broken.append(Breach("baseline rate", numbers={"rate": absurd[0], "most": fastest}))
         if not all(0.0 <= value < math.inf for value in on_board):
-            reasons.append("doses of the last hours are unknown, so what is on board is unknown")
+            broken.append(Breach("on board"))
         if not since >= 0.0:
-            reasons.append("the time of the last dose is unknown")
+            broken.append(Breach("last dose"))
         for item in fields(Limits):
             value = getattr(limit, item.name)
             if value is None or not 0.0 <= value < math.inf:
-                reasons.append(f"limit {item.name}: {value}, expected a number from 0 up")
+                broken.append(Breach("limit", item.name, {} if value is None else {"limit": value}))
         if limit.floor is not None and not regulated.low < limit.floor < regulated.high:
-            reasons.append(
-                f"limit floor: {limit.floor:g}, expected between {regulated.low:g} and {regulated.high:g} {regulated.unit}"
+            broken.append(
+                Breach("floor within range", "floor", {"limit": limit.floor, "low": regulated.low, "high": regulated.high})
             )
-        told.append(reasons)
-    return told
+        found.append(broken)
+    return found
 
 
 def breaches(
@@ -118,13 +119,15 @@ def allowed(broken: dict[str, Tensor], actions: Tensor, gate: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Whether an answer may leave: the limits it breaks, how, and what needs a typed reason although it may."""
+class Guarded:
+    """Whether an answer may leave: the rules it breaks, and those that need a typed reason although it may."""
 
-    allowed: bool
-    limits: tuple[str, ...] = ()
-    reasons: tuple[str, ...] = ()
-    advice: tuple[str, ...] = ()
+    breaches: tuple[Breach, ...] = ()
+    advice: tuple[Breach, ...] = ()
+
+    @property
+    def allowed(self) -> bool:
+        return not self.breaches
 
 
 def guard_doses(
@@ -137,13 +140,12 @@ def guard_doses(
     baseline: Sequence[float],
     remaining: Sequence[float],
     interval: float,
-) -> Verdict:
+) -> Guarded:
     """One patient's plan `[D, 2]` against the hard limits, decision by decision.
 
     on_board, baseline, levels: `[D]` from earlier doses, standing rate, and level held against the floor at each decision.
     """
-    reasons: list[str] = []
-    limits_broken: list[str] = []
+    broken: list[Breach] = []
     given: list[float] = []
     for step, (impulse, multiple) in enumerate(actions):
         carried = max(0.0, on_board[step]) + sum(amount * remaining[step - past] for past, amount in enumerate(given))
@@ -159,16 +161,17 @@ def guard_doses(
             if impulse > 0.0 or multiple > 1.0:
                 checks["max_on_board"] = carried + extra <= limits.max_on_board + 2 * TOLERANCE
                 checks["floor"] = levels[step] >= limits.floor
-            failed = [name for name, fine in checks.items() if not fine]
-            limits_broken += failed
-            reasons += [
-                f"{name}: impulse {impulse:g} and {multiple:g} times the rate after {step * interval:g} min, "
-                f"with {carried:g} on board and a level of {levels[step]:g}"
-                for name in failed
-            ]
+            found = {
+                "impulse": impulse,
+                "multiple of the rate": multiple,
+                "minutes ahead": step * interval,
+                "on board": carried,
+                "level": levels[step],
+            }
+            broken += [Breach(name, numbers=found) for name, fine in checks.items() if not fine]
         given.append(extra)
         since_last = interval if impulse > 0.0 else since_last + interval
-    return Verdict(not reasons, tuple(dict.fromkeys(limits_broken)), tuple(reasons))
+    return Guarded(tuple(broken))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,8 +181,8 @@ class RegimenLine:
     current: what is prescribed now; original: what caps count from (a pump's own setting; `current` when the same).
     direction: +1 where a larger value means more treatment, -1 where less. increment: what the value is rounded to.
     days: of evidence. breach: the low-level target is broken in this part of the day; unknown, `None`, allows neither what a
-    target that is met allows nor what a broken one does. danger: it is broken by far. held: why nothing may give more here
-    although the target is met; empty where nothing holds.
+    target that is met allows nor what a broken one does. danger: it is broken by far. held: the rule by which nothing may give
+    more here although the target is met, if any.
     """
 
     key: str
@@ -190,7 +193,7 @@ class RegimenLine:
     days: float
     breach: bool | None
     danger: bool = False
-    held: str = ""
+    held: Breach | None = None
     original: float | None = None
 
     @property
@@ -199,10 +202,10 @@ class RegimenLine:
         return self.key.partition("@")[0]
 
 
-def guard_line(line: RegimenLine, proposed: float, *, least_days: float = 7.0) -> Verdict:
+def guard_line(line: RegimenLine, proposed: float) -> Guarded:
     """One proposed value against absolute limits, caps on change, evidence and the rule on lows."""
     if proposed == line.current:
-        return Verdict(True)
+        return Guarded()
     limit, original = line.limits, line.current if line.original is None else line.original
     less = (proposed - line.current) * line.direction < 0.0
     rescue = line.breach is True and less
@@ -211,20 +214,21 @@ def guard_line(line: RegimenLine, proposed: float, *, least_days: float = 7.0) -
     low = min(limit.low_ratio, 1.0 - cap) if rescue else limit.low_ratio
     high = max(limit.high_ratio, 1.0 + cap) if rescue else limit.high_ratio
     checks = {
-        f"current value {line.current:g}, expected above 0": 0.0 < line.current < math.inf,
-        f"original value {original:g}, expected above 0": 0.0 < original < math.inf,
-        f"{line.days:g} days of evidence, {least_days:g} needed": line.days >= least_days,
-        f"beyond the absolute limits {limit.lowest:g} to {limit.highest:g}": limit.lowest <= proposed <= limit.highest,
-        f"more than {cap:.0%} in one visit": abs(proposed - line.current) <= cap * line.current + 1e-6,
-        f"beyond {low:g} to {high:g} times the original {original:g}": (
+        Breach("current value", line.key, {"current": line.current}): 0.0 < line.current < math.inf,
+        Breach("original value", line.key, {"original": original}): 0.0 < original < math.inf,
+        Breach("evidence", line.key, {"days": line.days, "needed": limit.least_days}): line.days >= limit.least_days,
+        Breach("absolute limits", line.key, {"lowest": limit.lowest, "highest": limit.highest}): (
+            limit.lowest <= proposed <= limit.highest
+        ),
+        Breach("change in one visit", line.key, {"most": cap}): abs(proposed - line.current) <= cap * line.current + 1e-6,
+        Breach("change from the original", line.key, {"low": low, "high": high, "original": original}): (
             low * original - 1e-6 <= proposed <= high * original + 1e-6
         ),
     }
     if not less:
-        checks["more treatment where the low-level target is broken or unknown"] = line.breach is False
-        checks[f"more treatment: {line.held}"] = not line.held
-    failed = tuple(what for what, fine in checks.items() if not fine)
-    reasons = tuple(f"{line.key}: {proposed:g} {what}" for what in failed)
+        checks[Breach("low-level target", line.key)] = line.breach is False
+        if line.held is not None:
+            checks[replace(line.held, key=line.key)] = False
+    advice = Breach("recommended range", line.key, {"proposed": proposed, "low": limit.low, "high": limit.high})
     inside = limit.low <= proposed <= limit.high
-    advice = () if inside else (f"{line.key}: {proposed:g} is outside the recommended {limit.low:g} to {limit.high:g}",)
-    return Verdict(not failed, failed, reasons, advice)
+    return Guarded(tuple(breach for breach, fine in checks.items() if not fine), () if inside else (advice,))

@@ -6,31 +6,36 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from careplan.clinic.errors import ClinicError
+from careplan.clinic import decisions
+from careplan.clinic.errors import ClinicError, ReviewError
 from careplan.practice import Change
+from careplan.series import PatientSeries
 from careplan.studies import visits_judged as visits
-from careplan.suggestion import Suggestion
-from careplan.therapies.glucose.declaration import Group, Regimen
+from careplan.suggestion import Decision, Suggestion
+from careplan.therapies.glucose.decisions import judge
+from careplan.therapies.glucose.declaration import GLUCOSE, Group, Regimen
 from careplan.therapies.glucose.regimen import apply_changes
-from careplan.therapies.glucose.titration import suggest_regimen
+from careplan.therapies.glucose.titration import recent_part, suggest_regimen
 from careplan.world.loaded import World
 from careplan.world.personalise import personalise
 from cohorts.population import GROUPS
 from cohorts.replay import Replay
 
 NAME, UNCHANGED, TITRATION, AUTOTUNE = "careplan", "no change", "titration", "autotune"
+ACCEPTED = "accepted as it was proposed"  # the reason that a value beyond its recommended range needs
 
 
 @dataclass(frozen=True)
 class Visits:
     """people: a row a reviewer, person and fortnight; summary, too_strong and losses as `evaluation.visits` makes them; silent:
-    how often careplan abstained, by reason."""
+    how often careplan abstained, by reason; refused: what it proposed that could not be signed as it stands, by reason."""
 
     people: pd.DataFrame
     summary: pd.DataFrame
     too_strong: pd.DataFrame
     losses: pd.DataFrame
     silent: dict[str, int]
+    refused: dict[str, int]
 
 
 def evaluate_visits(
@@ -56,11 +61,12 @@ def evaluate_visits(
     life = seed if lives is None else lives
     them = visits.cohort(people, seed, mis_set=mis_set, pens=pens, strong=strong, groups=groups)
     silent: Counter[str] = Counter()
+    refused: Counter[str] = Counter()
     reviewers: dict[str, visits.Visit] = {
         UNCHANGED: visits.no_change,
         TITRATION: visits.titrate,
         AUTOTUNE: visits.autotune,
-        NAME: planned(world, silent, say),
+        NAME: planned(world, silent, refused, say),
         "truth, 20 % a visit": visits.truth(them, per_visit=0.2),
         "truth": visits.truth(them),
     }
@@ -77,11 +83,13 @@ def evaluate_visits(
         too_strong=visits.too_strong(everyone),
         losses=visits.losses(everyone, NAME, (TITRATION, AUTOTUNE)),
         silent=dict(silent),
+        refused=dict(refused),
     )
 
 
-def planned(world: World, silent: Counter[str], say: Callable[[str], None] = print) -> visits.Visit:
-    """A visit as `careplan plan` makes it of stored patients, every proposed line accepted. silent: counts why it abstained."""
+def planned(world: World, silent: Counter[str], refused: Counter[str], say: Callable[[str], None] = print) -> visits.Visit:
+    """A visit as `careplan plan` makes it of stored patients, every proposed line accepted and signed. silent: counts why it
+    abstained; refused: why what it proposed cannot be signed, so that nothing changes."""
 
     def visit(lived: Replay, regimens: Sequence[Regimen]) -> Sequence[Regimen]:
         series = [lived.series(index) for index in range(len(regimens))]
@@ -89,14 +97,26 @@ def planned(world: World, silent: Counter[str], say: Callable[[str], None] = pri
         for index, (recorded, person, regimen) in enumerate(zip(series, known, regimens, strict=True)):
             found = suggest_regimen(world, recorded, person, regimen, {})
             silent.update(found.reasons if found.abstained else ())
-            after.append(accepted(regimen, found))
+            try:
+                after.append(accepted(regimen, found, recorded, lived.people.groups[index]))
+            except ReviewError as error:
+                refused.update(error.problems)
+                after.append(regimen)
             say(f"{NAME}: {index + 1} of {len(series)} regimens planned")
         return after
 
     return visit
 
 
-def accepted(regimen: Regimen, found: Suggestion) -> Regimen:
-    """The regimen with every proposed line."""
+def accepted(regimen: Regimen, found: Suggestion, series: PatientSeries, group: str) -> Regimen:
+    """The regimen with every proposed line accepted as it stands, by the rules of a signature.
+
+    Raises `ReviewError` with every reason why nobody could sign that.
+    """
+    recent = recent_part(series)
+    readings = pd.DataFrame({"time": recent.times.tz_convert(recent.zone), "value": recent.column(GLUCOSE.regulated)}).dropna()
+    decided = [Decision(key=line.key, verdict="accept", value=line.proposed, reason=ACCEPTED) for line in found.lines]
+    if problems := decisions.problems(found.lines, decided, judge(found, readings, group, regimen)):
+        raise ReviewError(problems)
     changes = [Change(line.setting, line.start, line.end, line.proposed) for line in found.lines]  # type: ignore[arg-type]
     return apply_changes(regimen, changes)

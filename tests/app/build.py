@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from careplan.breach import Breach
 from careplan.clinic import Database, save_suggestion, store_records
 from careplan.records.events import PatientRecord, events_frame
 from careplan.suggestion import Interval, Line, Moment, Option, Part, Path, Pattern, Seen, Suggestion, Sureness, Why
@@ -121,7 +122,7 @@ def suggestion(patient: str, *lines: Line, **changes: Any) -> Suggestion:
         "abstained": False,
         "reasons": ("less time below 70 mg/dL in the morning", "time in range is kept"),
         "options": (option("proposed", 0, 71, 2.1), option("no change", -14, 69, 6.4), option("runner-up", -5, 70, 3.5)),
-        "limits_bound": ("at most 20 % a visit (correction factor 11:00-17:00)",),
+        "limits_bound": (Breach("at most 20 % a visit (correction factor 11:00-17:00)"),),
         "banners": (),
         "provenance": {"seed": "7", "model": "0f3a", "version": "0.1.0"},
         **changes,
@@ -181,7 +182,7 @@ def doses(patient: str, **changes: Any) -> Suggestion:
         "lines": (bolus, basal),
         "options": tuple(options),
         "reasons": ("predicted risk 16.0 to 9.8",),
-        "limits_bound": ("max_on_board", "budget below_70"),
+        "limits_bound": (Breach("max_on_board"), Breach("budget below_70")),
         **changes,
     }
     if given["lines"]:

@@ -7,6 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import charts
 from app.wording import scale
+from careplan.breach import Breach
 from careplan.clinic import Database, audit_trail, dose_page, review_page
 from careplan.suggestion import Decision
 from careplan.therapies.glucose.declaration import HOLDS
@@ -53,7 +54,8 @@ def test_abstention_has_nothing_to_sign(db: Database) -> None:
 
 
 def test_without_a_suggestion_it_says_how_to_get_one(db: Database) -> None:
-    assert "careplan plan dan" in shown(doses("dan"))
+    at = doses("dan")
+    assert "No dose suggestion yet" in shown(at) and "plan:doses" in [button.key for button in at.button]
 
 
 @pytest.fixture
@@ -121,8 +123,8 @@ def test_a_dose_is_written_as_it_is_given(setting: str, value: float, text: str)
 
 
 def test_limits_are_said_once_in_words_and_in_the_readers_unit() -> None:
-    lows = "more treatment where the low-level target is broken or unknown"
-    bound = (f"basal@0: {lows}", f"basal@360: {lows}", f"carb_ratio@660: {lows}", "budget below_54", "at most 20 % a visit")
+    bound = tuple(Breach("low-level target", key) for key in ("basal@0", "basal@360", "carb_ratio@660"))
+    bound = (*bound, Breach("budget below_54"), Breach("at most 20 % a visit"))
     assert limits_in_words(bound, MMOL_L) == [
         "more insulin where lows already miss their target (basal rate from 00:00, 06:00; carb ratio from 11:00)",
         "the budget for time below 3.0 mmol/L",

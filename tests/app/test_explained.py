@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from app.explained import days, panel, point, table
+from careplan.breach import Breach
 from careplan.suggestion import Pattern, Suggestion
 from careplan.therapies.glucose.words import MG_DL, MMOL_L
 
@@ -61,5 +62,5 @@ def test_moments_are_in_the_readers_unit_and_none_is_said() -> None:
 
 
 def test_what_is_typed_into_a_suggestion_cannot_become_html() -> None:
-    made = suggestion("ann", line("basal", 1, 0.9), why=why(), limits_bound=("<script>",))
+    made = suggestion("ann", line("basal", 1, 0.9), why=why(), limits_bound=(Breach("<script>"),))
     assert "<script>" not in panel(made, MG_DL)

@@ -9,8 +9,8 @@ from typer.testing import CliRunner, Result
 
 from careplan.cli import app
 from careplan.clinic import open_database, store_records
-from careplan.records.fhir import read_fhir
-from careplan.records.table import read_table
+from careplan.formats.fhir.reader import read_fhir
+from careplan.formats.table.reader import read_table
 from tests.clinic.build import record
 from tests.interop.fhir_server import Server
 from tests.loopback import serve

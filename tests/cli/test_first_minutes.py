@@ -14,7 +14,8 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
-from careplan import clinic
+from careplan import clinic, store
+from careplan.breach import Breach
 from careplan.cli import app, plots
 from careplan.cli.examples import EXAMPLES
 from careplan.clinic import open_database, store_records, take_back
@@ -121,7 +122,10 @@ def shown(verbose: bool, **changes: Any) -> list[str]:
     outcomes = dict.fromkeys(("in_range", "below_70", "below_54", "risk", "mean"), interval)
     curve = Curve(minutes=(0.0,), mid=(120.0,), low=(110.0,), high=(130.0,))
     options = tuple(Option(name=name, path=curve, outcomes=outcomes) for name in ("proposed", "runner-up", "no change"))
-    bound = ("carb_ratio@0: 3 days of evidence, 5 needed", "basal@360: the largest change in one visit")
+    bound = (
+        Breach("evidence", "carb_ratio@0", {"days": 3, "needed": 5}),
+        Breach("change in one visit", "basal@360", {"most": 0.2}),
+    )
     lines = (line(), line("carb_ratio", 2, 1.1), line("correction_factor", 3, 1.2))
     made = suggestion(*lines, options=options, limits_bound=bound, **changes)
     text = StringIO()
@@ -136,9 +140,16 @@ def test_a_plan_reads_in_one_look_in_80_columns() -> None:
     assert "06:00-11:00  Basal rate" in text and "to   0.9  U/h" in text and "-10 %" in text
     assert "2 limits bound it" in text and "days of evidence" not in text
     verbose = "\n".join(shown(verbose=True))
-    assert "3 days of evidence" in verbose and "the largest change in one visit" in verbose
+    assert "3 days of evidence" in verbose and "more than 20% in one visit" in verbose
 
 
 def test_a_plan_that_abstains_says_why() -> None:
     lines = shown(verbose=False, abstained=True, reasons=("3 days are recorded, 14 are needed",))
     assert any("Abstains: 3 days are recorded" in text for text in lines)
+
+
+@pytest.mark.parametrize("face", [clinic, store], ids=["clinic", "store"])
+def test_no_name_of_a_face_is_hidden_by_a_module_of_that_name(face: Any) -> None:
+    modules = {path.stem for path in Path(face.__file__).parent.glob("*.py")} - {"schema"}  # that one is the module
+    assert set(face.__all__) & modules == set()
+    assert all(getattr(face, name) is not None for name in face.__all__)

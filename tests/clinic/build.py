@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from careplan.breach import Breach
 from careplan.records.events import PatientRecord, events_frame
 from careplan.suggestion import Interval, Line, Option, Path, Suggestion
 from careplan.therapies.glucose.declaration import BLOCKS, DAY, Regimen
@@ -69,7 +70,7 @@ def suggestion(*lines: Line, patient: str = "ann", **changes: Any) -> Suggestion
         "abstained": False,
         "reasons": ("fewer lows",),
         "options": (Option(name="proposed", path=path, outcomes={"in_range": interval}),),
-        "limits_bound": ("20 % a visit",),
+        "limits_bound": (Breach("20 % a visit"),),
         "banners": (),
         "provenance": {"seed": "7"},
         **changes,

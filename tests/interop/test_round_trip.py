@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from careplan.clinic import Database, audit_trail, load_record, store_records
+from careplan.formats.fhir.reader import read_fhir
+from careplan.formats.table.reader import read_table
 from careplan.interop import ExportError, export_table, fhir_bundle
 from careplan.interop.checks import problems
 from careplan.interop.fhir import record_bundle
@@ -18,8 +20,6 @@ from careplan.interop.observed import WRITERS
 from careplan.interop.resources import Person
 from careplan.interop.tables import guarded, table_of
 from careplan.records.events import PatientRecord, events_frame
-from careplan.records.fhir import read_fhir
-from careplan.records.table import read_table
 from tests.clinic import build
 from tests.reached import reached, reaches
 

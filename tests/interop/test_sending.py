@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from careplan.clinic import Database, load_record
+from careplan.formats.fhir.reader import read_fhir
 from careplan.interop import ExportError, fhir_bundle, send, sending
 from careplan.records.events import RecordError
-from careplan.records.fhir import read_fhir
 from careplan.suggestion import Suggestion
 from tests.interop.fhir_server import Server
 from tests.interop.test_round_trip import same

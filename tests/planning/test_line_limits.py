@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
-from careplan.planning.safety import RegimenLine, Verdict, guard_line
+from careplan.breach import Breach, in_words
+from careplan.planning.safety import Guarded, RegimenLine, guard_line
 from careplan.therapies.glucose.declaration import LINE_LIMITS
 from careplan.therapy import LineLimits
 from tests.limits_table import CAPS, EVIDENCE, LINES
 
 NAN, INF = math.nan, math.inf
 EDGE = 1e-6  # of a line's unit
+MANY_LOWS = Breach("many lows", numbers={"share": 3.0})
 
 
 def line(**changes: Any) -> RegimenLine:
@@ -55,8 +57,8 @@ NARROW = replace(WIDE, per_visit=0.4)  # one visit changes more than lows allow
         ({"breach": True}, 1.0, 1.0 + 3 * EDGE),
         ({"breach": None}, 1.0, 1.0 + 3 * EDGE),
         ({"breach": None, "direction": -1}, 1.0, 1.0 - 3 * EDGE),
-        ({"held": "many lows"}, 1.0, 1.0 + 3 * EDGE),
-        ({"held": "many lows"}, 1 - VISIT, 1 - VISIT - 3 * EDGE),
+        ({"held": MANY_LOWS}, 1.0, 1.0 + 3 * EDGE),
+        ({"held": MANY_LOWS}, 1 - VISIT, 1 - VISIT - 3 * EDGE),
         ({"limits": replace(WIDE, highest=1.1)}, 1.1, 1.1 + 1e-9),
         ({"limits": replace(WIDE, lowest=0.9)}, 0.9, 0.9 - 1e-9),
         ({"current": 0.05, "limits": replace(WIDE, lowest=0.05)}, 0.05, 0.05 - 1e-9),
@@ -64,7 +66,7 @@ NARROW = replace(WIDE, per_visit=0.4)  # one visit changes more than lows allow
     ],
 )
 def test_a_line_at_its_edges(changes: dict[str, Any], inside: float, outside: float) -> None:
-    assert guard_line(line(**changes), inside).allowed, guard_line(line(**changes), inside).reasons
+    assert guard_line(line(**changes), inside).allowed, guard_line(line(**changes), inside).breaches
     assert not guard_line(line(**changes), outside).allowed
 
 
@@ -73,8 +75,8 @@ def test_caps_are_widened_for_less_treatment_only() -> None:
     for direction, value in ((1, 0.85), (-1, 1.15)):
         assert not guard_line(line(limits=tight, direction=direction), value).allowed
         assert guard_line(line(limits=tight, direction=direction, breach=True), value).allowed
-    more = guard_line(line(breach=True, danger=True), 1.25).reasons
-    assert ["more than 20% in one visit" in more[0], "low-level target" in more[-1]] == [True, True]
+    more = guard_line(line(breach=True, danger=True), 1.25).breaches
+    assert more[0] == Breach("change in one visit", "basal@0", {"most": 0.2}) and more[-1].rule == "low-level target"
     assert not guard_line(line(breach=True, limits=tight), 1.15).allowed
 
 
@@ -89,27 +91,26 @@ def test_a_lines_tolerance_itself_is_within() -> None:
 def test_a_line_needs_a_week_of_evidence(days: float, enough: bool) -> None:
     assert guard_line(line(days=days), 0.9).allowed == enough
     assert guard_line(line(days=days), 1.0).allowed, "to leave it alone needs none"
-    assert guard_line(line(days=3.0), 0.9, least_days=3.0).allowed
+    assert guard_line(line(days=3.0, limits=replace(WIDE, least_days=3.0)), 0.9).allowed
 
 
 @pytest.mark.parametrize("field", ["current", "original"])
 @pytest.mark.parametrize("value", [0.0, -1.0, NAN, INF])
 def test_a_line_needs_a_value_to_count_from(field: str, value: float) -> None:
-    verdict = guard_line(line(**{"original": 1.0, field: value}), 0.9)
-    assert any(f"{field} value" in reason for reason in verdict.reasons)
-    assert len([reason for reason in verdict.reasons if "above 0" in reason]) == 1
+    found = [breach for breach in guard_line(line(**{"original": 1.0, field: value}), 0.9).breaches if "value" in breach.rule]
+    assert [breach.rule for breach in found] == [f"{field} value"] and "above 0" in in_words(found[0])
 
 
 def test_what_counts_from_the_original_value_is_told_apart() -> None:
-    assert guard_line(line(), 0.9) == Verdict(True)
-    assert guard_line(line(breach=None), 1.0) == Verdict(True)
+    assert guard_line(line(), 0.9) == Guarded()
+    assert guard_line(line(breach=None), 1.0) == Guarded()
     assert guard_line(line(key="carb_ratio@360"), 0.9).allowed and line(key="carb_ratio@360").kind == "carb_ratio"
-    [reason] = guard_line(line(breach=None), 1.1).reasons
-    assert reason == "basal@0: 1.1 more treatment where the low-level target is broken or unknown"
-    [reason] = guard_line(line(held="many lows"), 1.1).reasons
-    assert reason == "basal@0: 1.1 more treatment: many lows"
-    [reason] = guard_line(line(direction=-1, held="many lows"), 0.9).reasons
-    assert guard_line(line(direction=-1, held="many lows"), 1.1).allowed
+    [breach] = guard_line(line(breach=None), 1.1).breaches
+    assert in_words(breach) == "basal@0: more treatment where the low-level target is broken or unknown"
+    for direction, value in ((1, 1.1), (-1, 0.9)):
+        [breach] = guard_line(line(direction=direction, held=MANY_LOWS), value).breaches
+        assert breach == replace(MANY_LOWS, key="basal@0") and in_words(breach) == "basal@0: many lows (share 3)"
+    assert guard_line(line(direction=-1, held=MANY_LOWS), 1.1).allowed
 
 
 @pytest.mark.parametrize("setting", sorted(LINES))
@@ -125,6 +126,6 @@ def test_the_limits_of_each_setting_at_their_edges(setting: str) -> None:
         (high, True, True),
         (high + 0.001, True, False),
     ):
-        verdict = guard_line(line(limits=LINE_LIMITS[setting], current=(value or 1.0) * 1.01), value)  # type: ignore[index]
-        assert any("absolute limits" in reason for reason in verdict.reasons) is not absolute
-        assert (verdict.advice == ()) == recommended
+        guarded = guard_line(line(limits=LINE_LIMITS[setting], current=(value or 1.0) * 1.01), value)  # type: ignore[index]
+        assert ("absolute limits" in [breach.rule for breach in guarded.breaches]) is not absolute
+        assert (guarded.advice == ()) == recommended

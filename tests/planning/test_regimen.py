@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from torch import Tensor
 
+from careplan.breach import Breach
 from careplan.planning.regimen import RegimenPlans, plan_regimen, rounded
 from careplan.planning.safety import RegimenLine, guard_line
 from careplan.therapies.glucose.declaration import GLUCOSE, LINE_LIMITS
@@ -73,7 +74,7 @@ def test_where_the_target_for_lows_is_broken_nothing_gives_more():
     plans = plan([260.0] * 4, lines)
     assert not plans.changed[0]
     assert (plans.multipliers[0, :, :4] <= 1).all() and (plans.multipliers[0, :, 4:] >= 1).all()
-    assert "basal@0: more treatment where the low-level target is broken or unknown" in plans.bound[0]
+    assert Breach("low-level target", "basal@0") in plans.bound[0]
 
 
 def test_where_lows_are_grave_cuts_are_deeper_and_still_nothing_gives_more():
@@ -96,9 +97,9 @@ def test_no_more_kinds_of_setting_give_more_than_asked():
 
 
 def test_a_held_line_may_be_cut_and_never_raised():
-    held = [replace(line, held="many lows") for line in settings()]
+    held = [replace(line, held=Breach("many lows")) for line in settings()]
     high = plan([230.0] * 4, held)
-    assert not high.changed[0] and "basal@0: more treatment: many lows" in high.bound[0]
+    assert not high.changed[0] and Breach("many lows", "basal@0") in high.bound[0]
     low = plan([115.0, 115.0, 62.0, 115.0], held)
     assert low.values[0, 0, 2] < 1.0 and (low.multipliers[0, :, :4] <= 1).all()
 
@@ -137,9 +138,9 @@ def test_lines_without_evidence_are_left_alone_and_without_any_it_abstains():
     some = [replace(line, days=2.0) if line.key == "basal@0" else line for line in settings()]
     plans = plan([230.0, 112.0, 112.0, 112.0], some)
     assert plans.values[0, 0, 0] == 1.0
-    assert "basal@0: 2 days of evidence, 7 needed" in plans.bound[0]
+    assert Breach("evidence", "basal@0", {"days": 2.0, "needed": 7.0}) in plans.bound[0]
     none = plan([230.0] * 4, settings(days=0.0))
-    assert none.abstained[0] and not none.changed[0] and "days of evidence" in none.reasons[0][0]
+    assert none.abstained[0] and not none.changed[0] and none.reasons[0] == (Breach("no open line"),)
 
 
 def test_the_runner_up_begins_with_another_line():
@@ -160,7 +161,7 @@ def test_an_evaluator_that_gives_nan_makes_only_that_patient_abstain():
     plans = plan_regimen(sick, [settings(), settings()], GLUCOSE)
     assert plans.abstained.tolist() == [True, False]
     assert plans.changed.tolist() == [False, True]
-    assert plans.reasons[0] == ("the model's prediction is not finite",)
+    assert plans.reasons[0] == (Breach("finite"),)
 
 
 def test_every_proposed_value_is_a_whole_number_of_increments_within_the_caps():
@@ -209,7 +210,7 @@ values = st.one_of(st.floats(2.0, 30.0, width=32), st.floats(0.0625, 40, width=3
     days=st.lists(st.sampled_from([0.0, 6.9, 7.0, 30.0, 30.0, math.nan]), min_size=8, max_size=8),
     breach=st.lists(st.sampled_from([True, False, False, None]), min_size=8, max_size=8),
     danger=st.lists(st.booleans(), min_size=8, max_size=8),
-    held=st.lists(st.sampled_from(["", "", "many lows"]), min_size=8, max_size=8),
+    held=st.lists(st.sampled_from([None, None, Breach("many lows")]), min_size=8, max_size=8),
     liar=st.one_of(st.floats(100, 300), st.floats(-300, -100), st.floats(-300, 300)),
 )
 def test_whatever_the_evaluator_promises_no_line_breaks_a_rule(current, days, breach, danger, held, liar):

@@ -9,10 +9,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from torch import Tensor
 
+from careplan.breach import Breach, in_words
 from careplan.planning.actions import dose_table, remaining
 from careplan.planning.doses import DoseProblem
 from careplan.planning.planner import plan_doses
-from careplan.planning.safety import DoseContext, RegimenLine, Verdict, bounds_of, closed, guard_doses, guard_line
+from careplan.planning.safety import DoseContext, Guarded, RegimenLine, bounds_of, closed, guard_doses, guard_line
 from careplan.planning.search import Plans, exhaustive, search
 from careplan.therapies.glucose.declaration import GLUCOSE, LINE_LIMITS
 from careplan.therapy import Limits
@@ -186,13 +187,13 @@ def test_whatever_is_known_of_a_patient_the_answer_passes_the_guard(patient, dai
             reached()  # something is changed
             assert not reasons
             verdict = judge(option, limits, known)
-            assert verdict.allowed, verdict.reasons
+            assert verdict.allowed, verdict.breaches
     knowns = (level, age, baseline, on_board, since)
     if not all(math.isfinite(value) and value >= 0 for value in knowns[:4]) or math.isnan(since) or since < 0:
         assert plans.abstained[0] and not plans.changed[0]
 
 
-def judge(actions: Tensor, limits: Limits, known: DoseContext, levels: Tensor | None = None) -> Verdict:
+def judge(actions: Tensor, limits: Limits, known: DoseContext, levels: Tensor | None = None) -> Guarded:
     held = torch.full((len(actions),), 1e9) if levels is None else levels
     return guard_doses(
         actions.tolist(),
@@ -232,7 +233,7 @@ def test_the_guard_names_the_limit_that_a_plan_breaks(actions, name):
         remaining=LEFT,
     )
     levels = torch.tensor([150.0, 150.0, 150.0, 70.0])[: len(actions)]
-    assert any(reason.startswith(name) for reason in judge(torch.tensor(actions), limits, known, levels).reasons)
+    assert name in [breach.rule for breach in judge(torch.tensor(actions), limits, known, levels).breaches]
     fine = torch.tensor([[3.0, 1.0], [0.0, 2.0], [0.0, 0.0], [0.0, 1.0]])
     assert judge(fine, limits, known, torch.tensor([150.0, 150.0, 60.0, 60.0])).allowed
 
@@ -272,8 +273,8 @@ def line(**changes: object) -> RegimenLine:
         ({"breach": False, "danger": True}, 0.75, "20% in one visit"),
         ({"breach": None, "danger": True}, 0.75, "20% in one visit"),
         ({"breach": True, "danger": True, "original": 1.2}, 0.5, "0.5 to 1.5 times the original"),
-        ({"held": "many lows"}, 1.05, "more treatment: many lows"),
-        ({"held": "many lows"}, 0.9, None),
+        ({"held": Breach("many lows")}, 1.05, "many lows"),
+        ({"held": Breach("many lows")}, 0.9, None),
         ({"breach": True, "original": 1.1}, 0.7, "0.7 to 1.3 times the original"),
         ({"direction": -1, "breach": True, "current": 10.0, "limits": LINE_LIMITS["carb_ratio"]}, 13.0, None),
         ({"direction": -1, "breach": False, "current": 10.0, "limits": LINE_LIMITS["carb_ratio"]}, 13.0, "20% in one visit"),
@@ -288,12 +289,12 @@ def line(**changes: object) -> RegimenLine:
 def test_a_regimen_line_is_held_to_its_limits(changes, proposed, reason):
     verdict = guard_line(line(**changes), proposed)
     assert verdict.allowed == (reason is None)
-    assert reason is None or any(reason in said for said in verdict.reasons)
+    assert reason is None or any(reason in in_words(breach) for breach in verdict.breaches)
 
 
 def test_outside_the_recommended_range_is_allowed_with_advice():
     verdict = guard_line(line(current=3.8, limits=LINE_LIMITS["carb_ratio"], direction=-1), 3.5)
-    assert verdict.allowed and "recommended 4 to 28" in verdict.advice[0]
+    assert verdict.allowed and "recommended 4 to 28" in in_words(verdict.advice[0])
 
 
 @st.composite
@@ -305,7 +306,7 @@ def proposals(draw: st.DrawFn) -> tuple[RegimenLine, float]:
         "current": draw(st.floats(max(limits.lowest, 0.1), limits.highest)),
         "breach": draw(st.sampled_from([True, False, False, None])),
         "danger": draw(st.booleans()),
-        "held": draw(st.sampled_from(["", "", "many lows"])),
+        "held": draw(st.sampled_from([None, None, Breach("many lows")])),
         "days": draw(st.floats(7, 60)),
         "direction": draw(st.sampled_from([1, -1])),
     }

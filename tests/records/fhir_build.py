@@ -5,8 +5,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from careplan.formats.fhir.reader import read_fhir
 from careplan.records.events import PatientRecord
-from careplan.records.fhir import read_fhir
 
 Resource = dict[str, Any]
 LOINC, UCUM, ATC = "http://loinc.org", "http://unitsofmeasure.org", "http://www.whocc.no/atc"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from careplan.formats.carelink.reader import COLUMNS, recognise
 from careplan.records import PatientRecord, RecordError, read_carelink, to_series
-from careplan.records.carelink import COLUMNS, recognise
 from careplan.therapies.glucose.declaration import GLUCOSE
 from tests.records.accounting import accounted, at, of, rules, spans
 

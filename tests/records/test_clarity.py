@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from careplan.formats.clarity import recognise
 from careplan.records import PatientRecord, RecordError, read_clarity, to_series
-from careplan.records.clarity import recognise
 from careplan.therapies.glucose.declaration import GLUCOSE
 from tests.records.accounting import accounted, at, of, rules
 

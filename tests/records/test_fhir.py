@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from careplan.formats.fhir.reader import read_fhir, recognise
 from careplan.records.events import RecordError, Refused
-from careplan.records.fhir import read_fhir, recognise
 from tests.records.fhir_build import PATIENT, Resource, bundle, coded, events, read, reading, rules, write
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from careplan.formats.fhir.reader import ABOUT, read_fhir
 from careplan.records.events import RecordError
-from careplan.records.fhir import ABOUT, read_fhir
 from tests.reached import reached, reaches
 from tests.records.fhir_build import ATC, PATIENT, bundle, coded, given_dose, reading, units, write
 

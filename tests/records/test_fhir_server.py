@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from careplan.formats.fhir.reader import read_fhir
 from careplan.records.events import RecordError
-from careplan.records.fhir import read_fhir
 from tests.loopback import Asked, Reply, serve
 from tests.records.fhir_build import PATIENT, bundle, given_dose, reading, rules, units
 

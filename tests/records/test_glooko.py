@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from careplan.formats.glooko.columns import columns_of, table_of
 from careplan.records import PatientRecord, RecordError, Refused, read
-from careplan.records.glooko_columns import columns_of, table_of
 from careplan.records.units import MG_PER_MMOL
 
 QUICK = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

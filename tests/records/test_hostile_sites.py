@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from careplan.formats.fhir.reader import read_fhir
 from careplan.interop import send
 from careplan.interop.resources import bundle as transaction
 from careplan.records import read_nightscout
 from careplan.records.events import RecordError
-from careplan.records.fhir import read_fhir
 from careplan.records.web import Bounds
 from tests.loopback import Asked, Reply, serve
 from tests.records.fhir_build import bundle, reading
@@ -28,8 +28,8 @@ each_client = pytest.mark.parametrize("client", CLIENTS)
 
 @pytest.fixture(autouse=True)
 def small_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("careplan.records.fhir_source.BOUNDS", SMALL)
-    monkeypatch.setattr("careplan.records.nightscout_api.BOUNDS", SMALL)
+    monkeypatch.setattr("careplan.formats.fhir.source.BOUNDS", SMALL)
+    monkeypatch.setattr("careplan.formats.nightscout.api.BOUNDS", SMALL)
 
 
 def refusal(client: str, answer: Callable[[Asked], Reply], says: str) -> str:

@@ -236,7 +236,7 @@ def serve(documents: dict[str, list[Document]], log: list[httpx.Request], page: 
 
 
 def test_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("careplan.records.nightscout_api.PAGE", 5)
+    monkeypatch.setattr("careplan.formats.nightscout.api.PAGE", 5)
     log: list[httpx.Request] = []
     documents = {"entries": HOURS, "treatments": [treatment("01:00", "Bolus", insulin=1)], "profile": [PROFILE]}
     [record] = read_nightscout("https://Site.example/ns/", token="reader-0123456789abcdef", client=serve(documents, log))

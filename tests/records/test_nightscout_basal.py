@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from careplan.records.nightscout_profiles import schedule_of, switch_of
+from careplan.formats.nightscout.profiles import schedule_of, switch_of
 from tests.records.nightscout_sites import PROFILE, SETTINGS, Document, at, rate_at, read, rules, table
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from careplan.formats.nightscout.reader import recognise
+from careplan.formats.nightscout.values import moments
 from careplan.records import RecordError, read_nightscout, to_series
-from careplan.records.nightscout import recognise
-from careplan.records.nightscout_values import moments
 from careplan.records.units import MG_PER_MMOL
 from careplan.therapies.glucose.declaration import GLUCOSE
 from tests.records.nightscout_sites import DAY, PROFILE, SETTINGS, Document, at, rate_at, read, rules, sgv, table

@@ -59,7 +59,7 @@ def nightscout(log: list[tuple[str, dict[str, str]]]) -> Callable[[Asked], Reply
 
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("careplan.records.nightscout_api.PAGE", 50)
+    monkeypatch.setattr("careplan.formats.nightscout.api.PAGE", 50)
 
 
 @pytest.mark.usefixtures("small_pages")
@@ -123,7 +123,7 @@ def test_a_redirect_is_not_followed_and_gets_no_token() -> None:
 
 
 def test_an_answer_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("careplan.records.nightscout_api.BOUNDS", Bounds(size=10_000))
+    monkeypatch.setattr("careplan.formats.nightscout.api.BOUNDS", Bounds(size=10_000))
     with (
         serve(lambda asked: Reply(body=b"[" + b"1," * 20_000 + b"1]")) as address,
         pytest.raises(RecordError, match="sends more than"),

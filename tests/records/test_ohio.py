@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from careplan.datasets.ohio import recognise
 from careplan.records import PatientRecord, RecordError, read_ohio, to_series
-from careplan.records.ohio import recognise
 from careplan.therapies.glucose.declaration import GLUCOSE
 from tests.records.accounting import accounted, at, rules, spans
 

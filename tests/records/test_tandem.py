@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from careplan.formats.tandem import recognise
 from careplan.records import PatientRecord, RecordError, read_tandem, to_series
-from careplan.records.tandem import recognise
 from careplan.therapies.glucose.declaration import GLUCOSE
 from tests.records.accounting import accounted, at, of, rules, spans
 

@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import pytest
 
+from careplan.formats.fhir.reader import read_fhir
 from careplan.records.events import RecordError
-from careplan.records.fhir import read_fhir
 from careplan.records.web import Bounds, Web, parse_json
 from tests.loopback import Asked, Reply, serve
 

@@ -13,6 +13,7 @@ from alembic.config import Config
 from sqlalchemy import JSON, DateTime, MetaData, insert, text
 
 from careplan import therapies
+from careplan.breach import Breach
 from careplan.clinic import (
     load_record,
     load_suggestion,
@@ -36,6 +37,7 @@ from careplan.store.schema import Suggestion as Kept
 from careplan.suggestion import Decision
 from careplan.therapies import NotInstalledError
 from careplan.therapies.glucose.declaration import Regimen
+from careplan.therapies.glucose.words import MG_DL, limits_in_words
 from careplan.therapies.glucose.world import open_world
 
 from ..kept import DR_ADA, actor, verified
@@ -158,17 +160,19 @@ def test_what_was_stored_is_read_as_it_was_meant(upgraded: Database) -> None:
     signed = load_suggestion(upgraded, 3)
     assert signed.therapy == "glucose" and signed.why is not None and signed.why.moments is not None
     assert signed.why.moments[0].given == {"bolus": 4.5, "carbs": 45.0}
+    assert signed.limits_bound == (Breach("3 days of evidence, 5 needed", "basal@0"),)
+    assert limits_in_words(signed.limits_bound, MG_DL) == ["3 days of evidence, 5 needed (basal rate from 00:00)"]
     page = review_page(upgraded, "ann")
     assert page.suggestion is not None and page.suggestion.id == 4 and [review.suggestion for review in page.history] == [3]
     assert [decision.value for decision in load_draft(upgraded, 4)] == [0.8]
-    assert {row.patient: row.status for row in worklist(upgraded)}["ann"] == "draft"
+    assert {row.patient: row.status for row in worklist(upgraded).rows}["ann"] == "draft"
 
 
 def test_a_therapy_that_is_not_installed_is_not_readable_here_and_changes_nothing(upgraded: Database) -> None:
     """A course of a therapy from a package that is not here: everybody else works on, and what is theirs stays as it is."""
     with upgraded.write() as session:
         begin_course(session, "ann", "thyroid", group="adult", covariates={"age": 61}, actor=actor())
-    rows = {(row.patient, row.therapy): row for row in worklist(upgraded)}
+    rows = {(row.patient, row.therapy): row for row in worklist(upgraded).rows}
     other = rows["ann", "thyroid"]
     assert other.status == "not readable" and "'thyroid' is not installed" in other.headline and other.metrics is None
     assert rows["ann", "glucose"].status == "draft" and min(rows.values(), key=lambda row: row.urgency) is other

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 
@@ -37,11 +38,21 @@ def test_with_a_day_of_data_it_abstains_and_nothing_changes(world: World) -> Non
 def test_every_proposed_line_is_accepted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     people = visits.cohort(1, 5, pens=0.0)
     lived, (regimens, *_) = visits.live(people, visits.no_change, visits=1, seed=5)
-    proposed = suggestion(replace(line("carb_ratio", block=1), proposed=8.0), line("basal", block=3, factor=0.8))
+    proposed = suggestion(replace(line("carb_ratio", block=1), proposed=10.5), line("basal", block=3, factor=0.8))
     monkeypatch.setattr(clinic, "suggest_regimen", lambda *parts, **named: proposed)
-    for before, after in zip(regimens, planned(world, Counter(), lambda text: None)(lived, regimens), strict=True):
-        assert after.carb_ratio == (before.carb_ratio[0], 8.0, *before.carb_ratio[2:])
+    for before, after in zip(regimens, planned(world, Counter(), Counter(), lambda text: None)(lived, regimens), strict=True):
+        assert after.carb_ratio == (before.carb_ratio[0], 10.5, *before.carb_ratio[2:])
         assert after.basal[:3] == before.basal[:3] and after.basal[3] == proposed.lines[1].proposed
+
+
+def test_what_nobody_could_sign_changes_nothing_and_is_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    people = visits.cohort(1, 5, pens=0.0)
+    lived, (regimens, *_) = visits.live(people, visits.no_change, visits=1, seed=5)
+    refused: Counter[str] = Counter()
+    for bad, why in ((line("basal", factor=0.6), "in one visit"), (line("basal", factor=0.9, days=6), "6 days of evidence")):
+        monkeypatch.setattr(clinic, "suggest_regimen", Mock(return_value=suggestion(bad)))
+        assert planned(world, Counter(), refused, lambda text: None)(lived, regimens) == regimens
+        assert any(why in reason for reason in refused)
 
 
 def test_people_of_the_training_are_refused(world: World) -> None:

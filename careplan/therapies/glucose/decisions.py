@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from careplan.breach import Breach
 from careplan.planning.safety import RegimenLine, guard_line
 from careplan.practice import Judged
 from careplan.suggestion import Line, Suggestion
 from careplan.therapies.glucose.declaration import DAY, LIMITS, LINE_LIMITS, Group, Regimen
+from careplan.therapies.glucose.rules import rule_told
 from careplan.therapy import LineLimits
 
 Setting = Literal["basal", "carb_ratio", "correction_factor", "long_acting", "bolus", "temp_basal"]
@@ -41,14 +43,13 @@ class Exposure(NamedTuple):
     below_54: float
 
     @property
-    def breach(self) -> str | None:
-        """Which target is broken, in words; missing readings close the gate."""
+    def breach(self) -> Breach | None:
+        """Which target is broken; missing readings close the gate."""
         if not self.readings:
-            return "there are no recent readings to tell"
-        if self.below_54 >= BELOW_54_TARGET:
-            return f"{self.below_54:.1f} % of readings are below 54 mg/dL (target under {BELOW_54_TARGET:g} %)"
-        if self.below_70 >= BELOW_70_TARGET:
-            return f"{self.below_70:.1f} % of readings are below 70 mg/dL (target under {BELOW_70_TARGET:g} %)"
+            return Breach("no readings")
+        for share, level, target in ((self.below_54, 54, BELOW_54_TARGET), (self.below_70, 70, BELOW_70_TARGET)):
+            if share >= target:
+                return Breach("target for lows", numbers={"share": share, "level": level, "target": target})
         return None
 
     @property
@@ -118,13 +119,13 @@ def judged(
     breach = exposed.breach if raises_insulin(line, value) else None
     limits = PRESCRIBED.get(line.setting)
     if limits is None:  # a dose was searched for these hours, within their own risk budget
-        caution = f"{breach}: more insulin" if breach else None
+        caution = f"{rule_told(breach)}: more insulin" if breach else None
         return Judged(lowest=lowest, highest=highest, caution=caution)
     return Judged(
         lowest=lowest,
         highest=highest,
-        guarded=tuple(_guarded(line, value, against)),
-        forbidden=f"more insulin is not allowed here: {breach}" if breach else None,
+        guarded=_guarded(line, value, against),
+        forbidden=f"more insulin is not allowed here: {rule_told(breach)}" if breach else None,
     )
 
 
@@ -142,17 +143,18 @@ def allowed(line: Line, group: Group, regimen: Regimen | None) -> tuple[float, f
 
 def caution(suggestion: Suggestion, readings: pd.DataFrame) -> str | None:
     """Which target for lows the recent readings miss, beside doses that are suggested."""
-    return exposure(readings["value"].to_numpy(dtype=np.float64), np.zeros(len(readings))).breach if suggestion.lines else None
+    breach = exposure(readings["value"].to_numpy(dtype=np.float64), np.zeros(len(readings))).breach if suggestion.lines else None
+    return None if breach is None else rule_told(breach)
 
 
-def _guarded(line: Line, value: float, exposed: Exposure) -> list[str]:
+def _guarded(line: Line, value: float, exposed: Exposure) -> tuple[Breach, ...]:
     """What the planner's own guardrail says of a value, once more; more insulin despite lows is judged apart."""
     limits = PRESCRIBED.get(line.setting)
     if limits is None:
-        return []
+        return ()
     breach = bool(exposed.readings) and exposed.breach is not None and not raises_insulin(line, value)
     again = RegimenLine(
-        key="it",
+        key=line.key,
         current=line.current,
         direction=INSULIN[line.setting],
         limits=limits,
@@ -161,4 +163,4 @@ def _guarded(line: Line, value: float, exposed: Exposure) -> list[str]:
         breach=breach,
         danger=breach and exposed.danger,
     )
-    return [reason.removeprefix(f"it: {value:g} ") for reason in guard_line(again, value).reasons]
+    return guard_line(again, value).breaches

@@ -79,6 +79,7 @@ LINE_LIMITS: dict[Setting, LineLimits] = {
     "long_acting": LineLimits(lowest=0.0, highest=150.0, low=1.0, high=80.0),
 }
 
+RECENT = timedelta(days=14)  # up to the last reading: what tells of targets, when a regimen is planned and when it is signed
 # For how long a suggestion may be signed: settings from when it was made, doses from the moment that they begin at.
 HOLDS: dict[Literal["regimen", "doses"], timedelta] = {"regimen": timedelta(days=14), "doses": timedelta(minutes=30)}
 

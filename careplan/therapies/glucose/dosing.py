@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from careplan.breach import Breach
 from careplan.errors import AskError
 from careplan.planning.actions import carried, remaining
 from careplan.planning.planner import OPTIONS, DosePlans
@@ -22,6 +23,7 @@ from careplan.therapies.glucose.declaration import DAY, GLUCOSE, LIMITS, Group, 
 from careplan.therapies.glucose.dose_search import DECISION, HORIZON, INCREMENT, PARTICLES, Ahead, search_doses
 from careplan.therapies.glucose.evidence import alike
 from careplan.therapies.glucose.explain import Compared, explain, interval, shares
+from careplan.therapies.glucose.rules import reasons_told, rule_told
 from careplan.therapy import Limits, Mandate
 from careplan.what_if import apply, parse
 from careplan.world.loaded import World, reasons_to_abstain
@@ -195,7 +197,7 @@ def _suggestion(
     changed = bool(plans.changed[index]) and not abstained
     shown = ([0] if changed else []) + ([1] if bool(plans.has_runner_up[index]) and not abstained else []) + [2]
     options = () if abstained else tuple(_option(plans, index, option) for option in shown)
-    reasons = (*gate, *plans.reasons[index])
+    reasons = (*gate, *reasons_told(plans.reasons[index], plans.refused[index]))
     if not abstained:
         count = int(plans.evaluated[index])
         still, ours = plans.objective[index, 2], plans.objective[index, 0]
@@ -218,7 +220,7 @@ def _suggestion(
         reasons=reasons,
         lines=_lines(plans, index, round(row * GLUCOSE.step / DAY), _lows(series, row)) if changed else (),
         options=options,
-        limits_bound=(*plans.bound[index], *(f"budget {name}" for name in plans.pruned[index])),
+        limits_bound=(*plans.bound[index], *(Breach(f"budget {name}") for name in plans.pruned[index])),
         banners=(),
         therapy=GLUCOSE.name,
         provenance=provenance,
@@ -270,17 +272,17 @@ def _does(plans: DosePlans, index: int, option: int) -> str:
     return ", ".join(said) or "as prescribed"
 
 
-def _lows(series: PatientSeries, row: int) -> str | None:
+def _lows(series: PatientSeries, row: int) -> Breach | None:
     """Which target for lows the readings of the last two weeks miss."""
     first = max(0, row - 14 * DAY // round(GLUCOSE.step))
     return exposure(series.column(GLUCOSE.regulated)[first:row], series.minute_of_day()[first:row]).breach
 
 
-def _lines(plans: DosePlans, index: int, days: int, lows: str | None) -> tuple[Line, ...]:
+def _lines(plans: DosePlans, index: int, days: int, lows: Breach | None) -> tuple[Line, ...]:
     """What is proposed. An edit can only give less: more than was searched and guarded needs a new plan. Where lows already
     miss their target more insulin is beyond what is recommended: signing it needs a typed reason."""
     lines = []
-    caution = f"; {lows}, so more insulin needs a typed reason" if lows else ""
+    caution = f"; {rule_told(lows)}, so more insulin needs a typed reason" if lows else ""
     for step, (impulse, multiple) in enumerate(plans.actions[index, 0].tolist()):
         start = round(step * plans.interval)
         if impulse > 0:

@@ -14,7 +14,7 @@ from careplan.therapies.glucose.declaration import DAY, GLUCOSE
 from careplan.therapies.glucose.metrics import daily_metrics, glucose_metrics, profile, sufficient
 from careplan.therapies.glucose.views import Metrics, Profile
 
-ABOVE_180_TARGET, ABOVE_250_TARGET, IN_RANGE_TARGET = 25.0, 5.0, 70.0
+ABOVE_180_TARGET, ABOVE_250_TARGET, IN_RANGE_TARGET, CV_TARGET = 25.0, 5.0, 70.0, 36.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,26 @@ def glance(readings: pd.DataFrame) -> Glance:
         sufficient=sufficient(metrics, days),
         urgency=score,
         headline=headline,
+        unmet=unmet(metrics),
     )
+
+
+def unmet(metrics: Metrics) -> tuple[str, ...]:
+    """The consensus targets for adults that are missed; none where nothing was measured."""
+    very_low, low, in_range, high, very_high, cv = (
+        getattr(metrics, name) for name in ("very_low", "low", "in_range", "high", "very_high", "cv")
+    )
+    if not metrics.readings:
+        return ()
+    missed = {
+        "below_54": very_low >= BELOW_54_TARGET,
+        "below_70": low + very_low >= BELOW_70_TARGET,
+        "in_range": in_range <= IN_RANGE_TARGET,
+        "above_180": high + very_high >= ABOVE_180_TARGET,
+        "above_250": very_high >= ABOVE_250_TARGET,
+        "cv": cv is not None and cv > CV_TARGET,
+    }
+    return tuple(name for name, is_missed in missed.items() if is_missed)
 
 
 def glucose_of(readings: pd.DataFrame) -> tuple[float, Metrics]:

@@ -1,11 +1,11 @@
 """The glucose therapy as careplan finds it: its `Practice`. Quick to import: its functions load what they need when called."""
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from careplan.practice import Practice, later
-from careplan.therapies.glucose.declaration import GLUCOSE, HOLDS, LIMITS, Regimen
+from careplan.therapies.glucose.declaration import GLUCOSE, HOLDS, LIMITS, RECENT, Regimen
 from careplan.therapies.glucose.regimen import apply_changes, current, listed, stated
+from careplan.therapies.glucose.rules import RULES
 from careplan.therapies.glucose.views import Metrics
 from careplan.world.places import WEIGHTS
 
@@ -25,7 +25,7 @@ else:
 PRACTICE = Practice(
     therapy=GLUCOSE,
     limits={str(group): limits for group, limits in LIMITS.items()},
-    recent=timedelta(days=14),
+    recent=RECENT,
     holds=HOLDS,
     regimen=Regimen,
     stated=stated,
@@ -42,5 +42,6 @@ PRACTICE = Practice(
     profile=profile_of,
     days=days_of,
     weights=WEIGHTS,
-    metrics=Metrics,
+    measures=Metrics,
+    rules=RULES,
 )

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from careplan.breach import Breach
 from careplan.planning.planner import OPTIONS
 from careplan.planning.regimen import RegimenPlans, plan_regimen
 from careplan.planning.safety import RegimenLine
@@ -25,10 +26,11 @@ from careplan.therapies.glucose.decisions import (
     exposure,
     exposure_at,
 )
-from careplan.therapies.glucose.declaration import DAY, GLUCOSE, LINE_LIMITS, Regimen
+from careplan.therapies.glucose.declaration import DAY, GLUCOSE, LINE_LIMITS, RECENT, Regimen
 from careplan.therapies.glucose.evidence import addressed, pattern
 from careplan.therapies.glucose.explain import Compared, explain, interval, shares
 from careplan.therapies.glucose.metrics import glucose_metrics
+from careplan.therapies.glucose.rules import reasons_told, told
 from careplan.therapies.glucose.words import clock, signed
 from careplan.therapy import Mandate
 from careplan.world.loaded import World, reasons_to_abstain
@@ -36,7 +38,6 @@ from careplan.world.personalise import Personalisation
 
 INCREMENT: dict[Setting, float] = {"basal": 0.025, "carb_ratio": 0.5, "correction_factor": 1.0, "long_acting": 0.5}
 UNIT: dict[Setting, str] = {"basal": "U/h", "carb_ratio": "g/U", "correction_factor": "mg/dL/U", "long_acting": "U"}
-LEAST_DAYS = 5.0
 # Of the budgets for time below 70 and 54 mg/dL, kept for a next fortnight that is harder than the last:
 # docs/explanation/regimens.md.
 MARGIN = torch.tensor([[0.02, 0.005]])
@@ -94,8 +95,7 @@ def suggest_regimen(
             parts=blocks.cpu(),
             margin=MARGIN,
             excess=excess,
-            least_days=LEAST_DAYS,
-            strengthened=len(SETTINGS) if _far_too_high(series.since(min(days.rows))) else 1,
+            strengthened=len(SETTINGS) if _far_too_high(recent_part(series)) else 1,
         )
     with stage("explain"):
         return _told(world, plans, series, person, regimen, days, lines, provenance, seed)
@@ -117,7 +117,7 @@ def _told(
     draws = shares(_drawn(levels, seed))
     options = tuple(_option(index, levels[index], draws, _does(plans, index, lines, regimen)) for index in _shown(plans))
     changed = bool(plans.changed[0])
-    proposed = tuple(_line(line, key, value, regimen) for line, key, value in _moved(plans, 0, lines, regimen)) if changed else ()
+    proposed = proposed_lines(plans, lines, regimen) if changed else ()
     abstained = bool(plans.abstained[0])
     return _suggestion(
         series,
@@ -126,8 +126,8 @@ def _told(
         reasons=_reasons(plans, options, len(days)),
         lines=proposed,
         options=options,
-        limits_bound=(*plans.bound[0], *(f"budget {name}" for name in plans.pruned[0])),
-        banners=plans.advice[0],
+        limits_bound=(*plans.bound[0], *(Breach(f"budget {name}") for name in plans.pruned[0])),
+        banners=tuple(told(breach) for breach in plans.advice[0]),
         mandate=None if abstained else handed_down(plans),
         why=None if abstained else _why(world, plans, series, person, regimen, days, proposed, draws),
     )
@@ -164,12 +164,14 @@ def _why(
 
 def regimen_lines(series: PatientSeries, regimen: Regimen, days: Days) -> list[RegimenLine]:
     """Every setting by block, in the order `Days.replay` expects, with its evidence and whether lows forbid more insulin."""
-    recent = slice(min(days.rows), None)
-    glucose, minute = series.column("glucose")[recent], series.minute_of_day()[recent]
+    recent = recent_part(series)
+    glucose, minute = recent.column("glucose"), recent.minute_of_day()
     ends = [*regimen.starts[1:], DAY]
     near, lines = _near(exposure(glucose, minute)), []
     alone = int(((days.correction > 0) & (days.meal == 0)).any(1).sum())
-    few = f"{alone} days with a correction apart from meals, {LEAST_DAYS:g} needed" if alone < LEAST_DAYS else ""
+    few, least = None, LINE_LIMITS["correction_factor"].least_days
+    if alone < least:
+        few = Breach("corrections apart from meals", numbers={"days": alone, "needed": least})
     for setting in SETTINGS:
         evidence = {"basal": days.basal > 0, "carb_ratio": days.meal > 0, "correction_factor": days.correction > 0}[setting]
         for block, (start, end) in enumerate(zip(regimen.starts, ends, strict=True)):
@@ -184,7 +186,7 @@ def regimen_lines(series: PatientSeries, regimen: Regimen, days: Days) -> list[R
                     days=float((evidence[:, days.block == block].any(1)).sum()),
                     breach=_breach(exposed),
                     danger=exposed.danger,
-                    held=near or (few if setting == "correction_factor" else ""),
+                    held=near or (few if setting == "correction_factor" else None),
                 )
             )
     exposed = exposure(glucose, minute)
@@ -202,6 +204,18 @@ def regimen_lines(series: PatientSeries, regimen: Regimen, days: Days) -> list[R
         )
     )
     return lines
+
+
+def proposed_lines(plans: RegimenPlans, lines: Sequence[RegimenLine], regimen: Regimen) -> tuple[Line, ...]:
+    """What the search answered, line by line."""
+    return tuple(_line(line, block, value, regimen) for line, block, value in _moved(plans, 0, lines, regimen))
+
+
+def recent_part(series: PatientSeries) -> PatientSeries:
+    """The readings by which lows are held against a change, here as when it is signed: `RECENT` before the last one."""
+    last = np.flatnonzero(series.mask[:, GLUCOSE.index(GLUCOSE.regulated)])
+    end = int(last[-1]) + 1 if len(last) else len(series)
+    return series.until(end).since(max(0, end - 1 - round(RECENT / timedelta(minutes=GLUCOSE.step))))
 
 
 def handed_down(plans: RegimenPlans) -> Mandate:
@@ -271,14 +285,14 @@ def _breach(exposed: Exposure) -> bool | None:
     return exposed.breach is not None if exposed.readings else None
 
 
-def _near(exposed: Exposure) -> str:
-    """Why nothing may give more where the targets for lows were nearly broken; empty where they were not."""
+def _near(exposed: Exposure) -> Breach | None:
+    """Why nothing may give more where the targets for lows were nearly broken."""
     if not exposed.burden > NEAR:
-        return ""
+        return None
     share, level, target = (exposed.below_70, 70, BELOW_70_TARGET)
     if exposed.below_54 / BELOW_54_TARGET == exposed.burden:
         share, level, target = (exposed.below_54, 54, BELOW_54_TARGET)
-    return f"{share:.1f} % of readings were below {level} mg/dL, near the target of {target:g} %"
+    return Breach("near the target for lows", numbers={"share": share, "level": level, "target": target})
 
 
 def _far_too_high(recent: PatientSeries) -> bool:
@@ -314,8 +328,8 @@ def _line(line: RegimenLine, block: int, value: float, regimen: Regimen) -> Line
 
 def _reasons(plans: RegimenPlans, options: Sequence[Option], days: int) -> tuple[str, ...]:
     """Why it answers what it does, in words made from the search's numbers."""
-    if plans.reasons[0]:
-        return plans.reasons[0]
+    if plans.reasons[0] or plans.refused[0]:
+        return reasons_told(plans.reasons[0], plans.refused[0], plans.bound[0])
     still = options[-1].outcomes
     searched = f"{int(plans.evaluated[0])} regimens compared on {days} of the patient's own days"
     if not bool(plans.changed[0]):
@@ -336,7 +350,7 @@ def _suggestion(
     reasons: tuple[str, ...],
     lines: tuple[Line, ...] = (),
     options: tuple[Option, ...] = (),
-    limits_bound: tuple[str, ...] = (),
+    limits_bound: tuple[Breach, ...] = (),
     banners: tuple[str, ...] = (),
     mandate: Mandate | None = None,
     why: Why | None = None,

@@ -6,11 +6,13 @@ from datetime import date
 from itertools import groupby
 from typing import NamedTuple
 
+from careplan.breach import Breach
 from careplan.records.units import MG_PER_MMOL
 from careplan.suggestion import Interval, Kind, Line, Moment, Part, Pattern, Suggestion
 from careplan.therapies.glucose.decisions import raises_insulin
 from careplan.therapies.glucose.declaration import DAY
 from careplan.therapies.glucose.evidence import LEAST, SIDES
+from careplan.therapies.glucose.rules import rule_told
 
 MINUS = "\N{MINUS SIGN}"
 SHOWN = 4  # drivers told one by one
@@ -24,7 +26,7 @@ SETTINGS: Mapping[str, str] = {
     "temp_basal": "Temporary basal",
 }
 
-LIMITS: Mapping[str, str] = {
+LIMITS: Mapping[str, str] = {  # of those rules that are said otherwise beside a suggestion
     "max_dose": "the largest bolus allowed",
     "max_on_board": "the most insulin on board allowed",
     "min_spacing": "the least time between boluses",
@@ -33,7 +35,7 @@ LIMITS: Mapping[str, str] = {
     "max_rate_ratio": "the highest temporary basal allowed",
     "budget below_70": "the budget for time below {low} {unit}",
     "budget below_54": "the budget for time below {very_low} {unit}",
-    "more treatment where the low-level target is broken or unknown": "more insulin where lows already miss their target",
+    "low-level target": "more insulin where lows already miss their target",
 }
 
 AIMS = {
@@ -293,16 +295,14 @@ def risk_of_high(share: float, unit: Unit) -> str:
 AS_USUAL = "{} within two hours, everyone behaving as usual: {:.0f} %"
 
 
-def limits_in_words(bound: Iterable[str], unit: Unit) -> list[str]:
+def limits_in_words(bound: Iterable[Breach], unit: Unit) -> list[str]:
     """Each limit once, with the settings it bound: "3 days of evidence, 5 needed (carb ratio from 00:00, 06:00)"."""
     found: dict[str, dict[str, list[str]]] = {}
-    for text in bound:
-        key, colon, rest = text.partition(": ")
-        setting, at, start = key.partition("@")
-        keyed = bool(colon and at and start.isdigit())
-        rule = rest if keyed else text
-        places = found.setdefault(LIMITS[rule].format(**marks(unit)) if rule in LIMITS else rule, {})
-        if keyed:
+    for breach in bound:
+        text = LIMITS[breach.rule].format(**marks(unit)) if breach.rule in LIMITS else rule_told(breach)
+        places = found.setdefault(text, {})
+        setting, at, start = breach.key.partition("@")
+        if at:
             places.setdefault(SETTINGS.get(setting, setting).lower(), []).append(clock(int(start)))
     said = []
     for rule, places in found.items():

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from careplan.breach import Breach
 from careplan.suggestion import Interval, Moment, Option, Part, Path, Pattern, Seen, Suggestion, Sureness, Why
 from careplan.therapies.glucose import words
 from careplan.therapies.glucose.declaration import DAY
@@ -150,7 +151,8 @@ def test_moments_like_now_in_every_number(moments: tuple[Moment, ...], proposed:
 
 
 def test_limits_of_several_settings_at_the_same_times_are_said_once() -> None:
-    bound = [f"{key}@{start}: 0 days of evidence, 5 needed" for key in ("carb_ratio", "correction_factor") for start in (0, 360)]
+    few, settings = {"days": 0, "needed": 5}, ("carb_ratio", "correction_factor")
+    bound = [Breach("evidence", f"{setting}@{start}", few) for setting in settings for start in (0, 360)]
     assert words.limits_in_words(bound, MG_DL) == [
         "0 days of evidence, 5 needed (carb ratio, correction factor from 00:00, 06:00)"
     ]

@@ -1,0 +1,1 @@
+"""Data sets that research publishes: one reader a set."""

@@ -1,0 +1,201 @@
+"""OhioT1DM: an XML file a person, with an element a kind of event (Marling & Bunescu 2020; times day first, on a wall clock).
+
+The basal rate holds until the next, and a temporary rate wins over it. A meal's carbs stand in `meal`; a bolus repeats what was
+told its wizard. The weight is a stand-in (99 in every file) and is not read. Rows are counted over the events of the file.
+"""
+
+import re
+from collections import Counter
+from pathlib import Path
+from xml.parsers import expat
+
+import numpy as np
+import pandas as pd
+
+from careplan.records.blocks import Block, where
+from careplan.records.clock import local_times, split_stamps, to_utc
+from careplan.records.events import Correction, RecordError
+from careplan.records.export import SENSOR, Part, Told, add_cells, clocked, glucose_values, part_of, reader
+from careplan.records.pump import PumpLog
+from careplan.records.text import numbers, read_text
+
+MET_AT = (2.0, 8.0)  # MET taken for intensities 1 and 10 of the person's own scale, from light to vigorous
+READ = ("glucose_level", "finger_stick", "basal", "temp_basal", "bolus", "meal", "exercise")
+ATTRIBUTES = {"ts": "ts", "tbegin": "ts_begin", "ts_begin": "ts_begin", "tend": "ts_end", "ts_end": "ts_end"}
+KEPT = ("ts", "ts_begin", "ts_end", "value", "dose", "type", "bwz_carb_input", "carbs", "intensity", "duration")
+
+
+def recognise(head: str) -> str | None:
+    """Why the first lines are those of an OhioT1DM file, or nothing."""
+    found = re.search(r"<patient\s[^>]*>", head)
+    if found and ("<glucose_level" in head or "insulin_type" in found[0]):
+        return "its root is <patient> with OhioT1DM's elements"
+    return None
+
+
+class Events:
+    """What the parser has met: the events of the elements that are read, and how many of the others."""
+
+    def __init__(self, file: Path) -> None:
+        self.file, self.depth, self.kind, self.count = file, 0, "", 0
+        self.person = ""
+        self.rows: dict[str, list[tuple[str, ...]]] = {kind: [] for kind in READ}
+        self.lines: dict[str, list[int]] = {kind: [] for kind in READ}
+        self.others: Counter[str] = Counter()
+        self.first: dict[str, int] = {}
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        self.depth += 1
+        if self.depth == 1:
+            if name != "patient":
+                raise RecordError(f"expected the root <patient> of OhioT1DM, found <{name}>", file=self.file)
+            self.person = attributes.get("id", "")
+        elif self.depth == 2:
+            self.kind = name
+        elif name == "event":
+            self.count += 1
+            if self.kind in READ:
+                said = {ATTRIBUTES.get(key, key): value.strip() for key, value in attributes.items()}
+                self.rows[self.kind].append(tuple([said.get(key, "") for key in KEPT]))
+                self.lines[self.kind].append(self.count)
+            else:
+                self.others[self.kind] += 1
+                self.first.setdefault(self.kind, self.count)
+
+    def end(self, name: str) -> None:
+        self.depth -= 1
+
+    def block(self, kind: str) -> Block:
+        rows = self.rows[kind]
+        columns = {key: np.array([row[index] for row in rows] + [None], dtype=object)[:-1] for index, key in enumerate(KEPT)}
+        named = {key: f"{kind} {key}" for key in KEPT}
+        return Block(self.file, (), named, tuple(range(len(KEPT))), columns, np.array(self.lines[kind], dtype=np.int64), ",")
+
+
+def parse(file: Path) -> Events:
+    """The file's events. A document type is refused: with it come entities, which can be made to grow without end."""
+    text = read_text(file)
+    events, parser = Events(file), expat.ParserCreate()
+
+    def refuse(*_: object) -> None:
+        raise RecordError("expected plain XML, found a document type", file=file, row=parser.CurrentLineNumber)
+
+    parser.StartDoctypeDeclHandler, parser.EntityDeclHandler = refuse, refuse
+    parser.StartElementHandler, parser.EndElementHandler = events.start, events.end
+    try:
+        parser.Parse(re.sub(r"^\s*<\?xml[^>]*\?>", "", text).encode(), True)
+    except expat.ExpatError as error:
+        raise RecordError(f"not XML: {expat.ErrorString(error.code)} (cut short?)", file=file, row=error.lineno) from error
+    return events
+
+
+def read_file(file: Path, zone: str, _: bool | None = None) -> Part:
+    events = parse(file)
+    log, told = PumpLog(file.name), {}
+    for kind in READ:
+        block = events.block(kind)
+        told[kind] = clocked(
+            block, local_of(block, "ts" if kind not in ("temp_basal", "bolus") else "ts_begin", file), zone, file
+        )
+    for kind, flag in (("glucose_level", ""), ("finger_stick", "fingerstick")):
+        text = told[kind].block.texts("value")
+        value, word = glucose_values(text, SENSOR)
+        told[kind].tell(text == "", "no amount", "value")
+        told[kind].add(
+            text != "", "glucose", "value", value, flag=np.array([f"{flag} {said}".strip() for said in word], dtype=object)
+        )
+    basal(told, log, zone, file)
+    doses(told, zone, file)
+    part = part_of(file, told.values(), "mg/dL", person=events.person)
+    part.name = f"ohio-{events.person}" if re.fullmatch(r"\w+", events.person) else ""
+    part.rows_read += events.others.total()
+    part.ignored += events.others
+    part.sheet.corrections += [not_read(file, kind, count, events.first[kind]) for kind, count in events.others.items()]
+    times = pd.concat([each.time for each in told.values()]).dropna()
+    add_cells(part, *log.cells(times.max() if len(times) else None))
+    return part
+
+
+read_ohio = reader("ohio", read_file, pattern="*.xml")
+
+
+def local_of(block: Block, name: str, file: Path) -> pd.Series:
+    days, clocks = split_stamps(list(block.texts(name)))
+    return local_times(
+        days, clocks, file=file, row=int(block.row[0]) if len(block) else 1, field=block.written(name), usual=True, day_first=True
+    )
+
+
+def minutes_to_end(told: Told, zone: str, file: Path) -> np.ndarray:
+    """`[N]` minutes from each event to its `ts_end`; NaN where it has none."""
+    end, _, _ = to_utc(local_of(told.block, "ts_end", file), zone, file=file)
+    return (end - told.time).dt.total_seconds().to_numpy() / 60.0
+
+
+def basal(told: dict[str, Told], log: PumpLog, zone: str, file: Path) -> None:
+    for kind in ("basal", "temp_basal"):
+        mine, rate = told[kind], numbers(list(told[kind].block.texts("value")))
+        bad = ~((rate >= 0) & (rate <= 35.0))
+        mine.tell(bad, "out of range", "value")
+        if kind == "basal":
+            log.gather(log.changes, mine, ~bad, value=rate)
+        else:
+            minutes = minutes_to_end(mine, zone, file)
+            mine.tell(~bad & ~(minutes >= 0), "impossible date", "ts_end")
+            sound = ~bad & (minutes >= 0)
+            log.gather(
+                log.temporary,
+                mine,
+                sound,
+                value=np.nan_to_num(rate),
+                share=np.zeros(len(rate), dtype=bool),
+                minutes=np.nan_to_num(minutes),
+            )
+
+
+def doses(told: dict[str, Told], zone: str, file: Path) -> None:
+    """Boluses (those named square last to their end), meals and exercise."""
+    bolus, meal, exercise = told["bolus"], told["meal"], told["exercise"]
+    square = where(bolus.block.texts("type"), lambda word: "square" in word.lower())
+    lasts = minutes_to_end(bolus, zone, file)
+    filled = bolus.block.texts("dose") != ""
+    bolus.tell(~filled, "no amount", "dose")
+    bolus.dose(
+        filled, "bolus", "dose", numbers(list(bolus.block.texts("dose"))), duration=np.where(square & (lasts > 0), lasts, 0.0)
+    )
+    grams = numbers(list(bolus.block.texts("bwz_carb_input")))
+    told_of_meal = near(bolus.time, meal.time[amount(meal, "carbs") > 0], pd.Timedelta(minutes=60))
+    alone = (grams > 0) & ~told_of_meal
+    bolus.tell(
+        alone,
+        "wizard's carbs",
+        "bwz_carb_input",
+        lambda i: f"{grams[i]:g} g told the wizard, and no meal within an hour: not counted",
+        action="changed",
+    )
+
+    eaten = meal.block.texts("carbs") != ""
+    meal.tell(~eaten, "no amount", "carbs")
+    meal.dose(eaten, "carbs", "carbs", amount(meal, "carbs"))
+    minutes, intensity = amount(exercise, "duration"), amount(exercise, "intensity")
+    exercise.tell(~(minutes > 0), "no amount", "duration")
+    met = np.interp(np.nan_to_num(intensity, nan=5.0), (1.0, 10.0), MET_AT)
+    exercise.add(minutes > 0, "activity", "duration", met, duration=minutes)
+
+
+def amount(told: Told, name: str) -> np.ndarray:
+    return numbers(list(told.block.texts(name)))
+
+
+def near(time: pd.Series, others: pd.Series, within: pd.Timedelta) -> np.ndarray:
+    """`[N]` where one of the others is within so long of a time."""
+    asked = pd.DataFrame({"time": time, "place": np.arange(len(time))}).dropna().sort_values("time")
+    known = pd.DataFrame({"time": others.dropna().sort_values()}).assign(near=True)
+    found = pd.merge_asof(asked, known, on="time", direction="nearest", tolerance=within)
+    hit = np.zeros(len(time), dtype=bool)
+    hit[found["place"][found["near"].notna()]] = True
+    return hit
+
+
+def not_read(file: Path, kind: str, count: int, first: int) -> Correction:
+    return Correction("dropped", kind, file.name, first, kind, f"{count:,} events of no channel")

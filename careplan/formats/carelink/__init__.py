@@ -1,0 +1,1 @@
+"""Medtronic CareLink's CSV, of both generations of pumps."""

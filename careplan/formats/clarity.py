@@ -1,0 +1,213 @@
+"""Dexcom Clarity's CSV export: a sensor's readings and what was entered on the phone or the receiver.
+
+The clock is the device's wall clock, without a zone. Rows without a time are settings. Files of the US and of Europe differ in
+the unit of glucose and in the columns of the transmitter, whose seconds tell how far apart two readings are whatever the clock
+did.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from careplan.records.blocks import Block, each, read_blocks, where
+from careplan.records.channels import INTENSITY
+from careplan.records.clock import local_times, minutes_of, passes, split_stamps, to_utc
+from careplan.records.events import RecordError
+from careplan.records.export import (
+    SENSOR,
+    Mask,
+    Part,
+    Told,
+    drop_second_device,
+    glucose_values,
+    part_of,
+    reader,
+    scaled,
+    unit_of,
+)
+from careplan.records.text import normal, numbers
+
+TIME, KIND, SUBKIND, DEVICE = "timestamp", "eventtype", "eventsubtype", "sourcedeviceid"
+GLUCOSE, INSULIN, CARBS, DURATION = "glucosevalue", "insulinvalue", "carbvalue", "duration"
+TICKS, TRANSMITTER = "transmittertime", "transmitterid"
+PERSON = "patientinfo"
+COLUMNS = (TIME, KIND, SUBKIND, DEVICE, GLUCOSE, INSULIN, CARBS, DURATION, TICKS, TRANSMITTER, PERSON)
+WITHIN = pd.Timedelta(seconds=150)  # two devices show one reading of a sensor that reads every 5 min at most this far apart
+TRAVEL = 15 * 60.0  # seconds: the steps in which the clocks of two zones differ
+STICKS = ("calibration", "fastingglucose", "bloodglucose", "fingerstick")
+EXERCISE = {"light": "light", "medium": "moderate", "heavy": "vigorous"}
+
+
+def recognise(head: str) -> str | None:
+    """Why the first lines are those of a Clarity export, or nothing."""
+    line = normal(head.lstrip("\ufeff").split("\n", 1)[0])
+    if TIME in line and KIND in line and GLUCOSE in line:
+        return "its first line has Clarity's columns (Timestamp, Event Type, Glucose Value)"
+    return None
+
+
+def is_header(fields: Sequence[str]) -> bool:
+    names = [normal(field) for field in fields]
+    return any(name.startswith(TIME) for name in names) and KIND in names
+
+
+def wanted(place: int, name: str) -> bool:
+    return name.startswith(COLUMNS)
+
+
+def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
+    [block, *others] = read_blocks(file, is_header, "Clarity's columns Timestamp and Event Type", keep=wanted)
+    if others:
+        raise RecordError("a second header", file=file, row=int(others[0].row[0]) - 1 if len(others[0]) else None)
+    column = {name: block.column(name) for name in COLUMNS}
+    if not block.has(column[GLUCOSE]):
+        raise RecordError(
+            f"expected a column 'Glucose Value', found {list(block.fields.values())}", file=file, row=1, field="Glucose Value"
+        )
+    unit = unit_of(block.written(column[GLUCOSE]))
+    if unit is None:
+        problem = "expected mg/dL or mmol/L in the header of glucose"
+        raise RecordError(problem, file=file, row=1, field=block.written(column[GLUCOSE]))
+    told, timed, device = tell(block, column, zone, day_first, unit, file)
+    part = part_of(file, [told], unit, person=person_of(block, ~timed))
+    rows = part.sheet.cells["row"].map(device).fillna("")
+    drop_second_device(part.sheet, rows, within=WITHIN)
+    return part
+
+
+read_clarity = reader("clarity", read_file)
+
+
+def tell(
+    block: Block, column: dict[str, str], zone: str, day_first: bool | None, unit: str, file: Path
+) -> tuple[Told, Mask, dict[int, str]]:
+    """The rows, where `[N]` they have a time, and by row which device showed it."""
+    texts = {name: block.texts(written) for name, written in column.items()}
+    days, clocks = split_stamps(list(texts[TIME]))
+    timed = texts[TIME] != ""
+    dated = block.written(column[TIME])
+    first = int(block.row[np.flatnonzero(timed)[0]]) if timed.any() else 1
+    local = local_times(days, clocks, file=file, row=first, field=dated, day_first=day_first)
+    told = on_the_transmitters_clock(block, local, texts[TICKS], texts[TRANSMITTER], texts[DEVICE], zone, file)
+    told.ignore(~timed, "settings", column[KIND])
+
+    kind = each(texts[KIND], normal)
+    name, subkind = column[GLUCOSE], each(texts[SUBKIND], str.lower)
+    reading, flag = glucose_values(texts[GLUCOSE], scaled(SENSOR, unit))
+    for place, word in enumerate(("low", "high")):  # the word may stand in the subtype alone
+        censored = (texts[GLUCOSE] == "") & (subkind == word)
+        reading, flag = np.where(censored, scaled(SENSOR, unit)[place], reading), np.where(censored, word, flag)
+    sensor, stick = timed & (kind == "egv"), timed & np.isin(kind, STICKS)
+    told.tell(sensor & (texts[GLUCOSE] == "") & (flag == ""), "no amount", name)
+    told.add(sensor & (texts[GLUCOSE] != ""), "glucose", name, reading, flag=flag)
+    told.add(sensor & (texts[GLUCOSE] == "") & (flag != ""), "glucose", column[SUBKIND], reading, flag=flag)
+    sticks = each(flag, lambda word: f"fingerstick {word}".strip())
+    told.tell(stick & (texts[GLUCOSE] == ""), "no amount", name)
+    told.add(stick & (texts[GLUCOSE] != ""), "glucose", name, reading, flag=sticks)
+
+    entries(told, timed, kind, subkind, texts, column)
+    told.ignore(timed & (kind != ""), "event of no channel", column[KIND])
+    shown = dict(zip(block.row[sensor].tolist(), texts[DEVICE][sensor], strict=True))
+    return told, timed, shown
+
+
+def entries(
+    told: Told, timed: Mask, kind: np.ndarray, subkind: np.ndarray, texts: dict[str, np.ndarray], column: dict[str, str]
+) -> None:
+    """What people entered: insulin, carbs and exercise."""
+    insulin, units = timed & (kind == "insulin"), numbers(list(texts[INSULIN]), decimal_comma=True)
+    name = column[INSULIN]
+    told.tell(insulin & (texts[INSULIN] == ""), "no amount", name)
+    insulin &= texts[INSULIN] != ""
+    fast = where(subkind, lambda text: "fast" in text or "rapid" in text)
+    slow = where(subkind, lambda text: "long" in text)
+    told.dose(insulin & fast & ~slow, "bolus", name, units)
+    told.dose(insulin & slow & ~fast, "long_acting", name, units)
+    unknown = insulin & (fast == slow)
+    told.tell(unknown, "insulin of unknown kind", name, lambda index: f"{texts[INSULIN][index]} U of {texts[SUBKIND][index]!r}")
+
+    eaten, grams = timed & (kind == "carbs"), numbers(list(texts[CARBS]), decimal_comma=True)
+    name = column[CARBS]
+    told.tell(eaten & (texts[CARBS] == ""), "no amount", name)
+    told.dose(eaten & (texts[CARBS] != ""), "carbs", name, grams)
+
+    moved, minutes = timed & (kind == "exercise"), minutes_of(list(texts[DURATION]))
+    name = column[DURATION]
+    told.tell(moved & ~(minutes > 0), "no amount", name)
+    met = each(subkind, lambda text: INTENSITY[EXERCISE.get(text, "moderate")]).astype(float)
+    told.add(moved & (minutes > 0), "activity", name, met, duration=minutes)
+
+
+def person_of(block: Block, settings: Mask) -> str:
+    """Who the settings say it is."""
+    kind, info = block.column(KIND), block.column(PERSON)
+    kinds, said = block.texts(kind), block.texts(info)
+    found = {str(kinds[index]): str(said[index]) for index in np.flatnonzero(settings)}
+    parts = [found.get(name, "") for name in ("FirstName", "LastName", "DateOfBirth")]
+    return "|".join(parts).lower() if any(parts[:2]) else ""
+
+
+def on_the_transmitters_clock(
+    block: Block, local: pd.Series, ticks: np.ndarray, transmitter: np.ndarray, device: np.ndarray, zone: str, file: Path
+) -> Told:
+    """Rows on UTC. Where readings have their transmitter's seconds, those tell which pass of an hour that came twice it is,
+    whatever the file's order; and, by the rule "device clock", that the device was on another zone's clock.
+
+    A transmitter's start is the middle of what its readings say of it on the zone's clock; a reading that puts it `TRAVEL` or
+    more away was shown on a clock that is as far away. Entries between two readings are on the clock that puts them there.
+    """
+    utc, skipped, unsure = to_utc(local, zone, file=file, log=list(device))
+    early, late, _ = passes(local, zone, file=file)
+    seconds, known = numbers(list(ticks), decimal_comma=True), local.notna().to_numpy(dtype=bool)
+    usable = ~np.isnan(seconds) & known
+    first, second = (utc.astype("int64").to_numpy() / 1e9 for utc in (early, late))
+    clock, moved = utc.astype("int64").to_numpy() / 1e9, np.zeros(len(local))
+    code = pd.factorize(transmitter)[0]
+    for one in np.unique(code[usable]):
+        mine = np.flatnonzero(usable & (code == one))
+        sure = mine[first[mine] == second[mine]]
+        if not len(sure):
+            continue
+        start = float(np.median((first - seconds)[sure]))
+        other = np.abs((second - seconds)[mine] - start) < np.abs((first - seconds)[mine] - start)
+        clock[mine] = np.where(other, second[mine], first[mine])
+        unsure[mine] = False
+        moved[mine] = np.round((clock[mine] - seconds[mine] - start) / TRAVEL) * TRAVEL
+    for shown in pd.unique(device[usable]):
+        between(np.flatnonzero(known & (device == shown)), usable, first, second, clock, moved, unsure)
+    away = np.abs(moved) >= TRAVEL
+    stamps = pd.Series(pd.to_datetime(np.where(known, (clock - moved) * 1e9, np.nan), utc=True)).astype("datetime64[ns, UTC]")
+    told = Told(block, stamps, skipped & ~away, unsure)
+    told.tell(
+        away,
+        "device clock",
+        block.column(TIME),
+        lambda index: f"the transmitter's seconds say the device was {moved[index] / 3600:+g} h from the zone's clock",
+        action="changed",
+    )
+    return told
+
+
+def between(
+    mine: np.ndarray, usable: Mask, first: np.ndarray, second: np.ndarray, clock: np.ndarray, moved: np.ndarray, unsure: Mask
+) -> None:
+    """Puts a device's rows `mine` that have no seconds of their own between the readings before and after them in the file: on
+    the clock of one of these, and in the pass of an hour that came twice, that lies there."""
+    ask = mine[~usable[mine]]
+    have = mine[usable[mine]]
+    if not len(ask) or not len(have):
+        return
+    true = clock - moved
+    after = np.searchsorted(have, ask)
+    low = np.where(after > 0, true[have[np.maximum(after - 1, 0)]], -np.inf)
+    high = np.where(after < len(have), true[have[np.minimum(after, len(have) - 1)]], np.inf)
+    settled = np.zeros(len(ask), dtype=bool)
+    for by in (np.maximum(after - 1, 0), np.minimum(after, len(have) - 1)):
+        away = moved[have[by]]
+        for candidate in (first, second):
+            fits = ~settled & (candidate[ask] - away >= low - 60.0) & (candidate[ask] - away <= high + 60.0)
+            clock[ask[fits]], moved[ask[fits]] = candidate[ask[fits]], away[fits]
+            unsure[ask[fits]] = False
+            settled |= fits

@@ -1,0 +1,332 @@
+"""One FHIR resource as rows: what was measured or eaten, or the rule by which it is left out."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from math import isfinite, isnan, nan
+from typing import Any, NamedTuple
+
+from careplan.formats.fhir.codes import (
+    CARB_UNITS,
+    CONTROL,
+    EATEN,
+    FLAG,
+    GLUCOSE,
+    GLUCOSE_UNITS,
+    SUMMARIES,
+    SYSTEMS,
+    WEIGHED,
+    WEIGHT_UNITS,
+    Measured,
+    Unit,
+)
+from careplan.records.events import FLAGS, Action, Correction
+from careplan.records.text import beyond
+
+Resource = dict[str, Any]
+FINAL = ("final", "amended", "corrected")
+WITHDRAWN = ("entered-in-error", "cancelled")
+LIMITS = {"low": 40.0, "high": 400.0}  # mg/dL: what "Low" and "High" mean where they give no number
+FACTORS = {"mg/dL": 1.0, "mmol/L": GLUCOSE_UNITS["mmol/l"][0]}
+BOUNDS = {"low": 70.0, "high": 250.0}  # mg/dL: "below 180" bounds nothing that a device could not measure
+PLAUSIBLE = (20.0, 600.0)  # mg/dL
+SIGNS = {"<": "low", "<=": "low", ">": "high", ">=": "high"}
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DATETIME = re.compile(r"(\d{4})-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d:\d\d)?")
+DATE_ALONE = re.compile(r"\d{4}(?:-\d\d(?:-\d\d)?)?")
+
+
+class Told(NamedTuple):
+    """Why a resource, or a part of it, is left out or changed."""
+
+    action: Action
+    rule: str
+    field: str
+    detail: str
+
+    def at(self, file: str, row: int) -> Correction:
+        """As a line of the report, of the resource that stands there."""
+        return Correction(self.action, self.rule, file, row, self.field, self.detail)
+
+
+class Moment(NamedTuple):
+    """Microseconds since 1970, in UTC, or on a clock that was not named. None: no such time."""
+
+    microseconds: int | None
+    named: bool = True
+
+
+class Row(NamedTuple):
+    """One event of a resource."""
+
+    field: str
+    raw: str
+    time: Moment
+    channel: str
+    value: float
+    duration: float = 0.0
+    flag: str = ""
+    product: str = ""
+
+
+class Meaning(NamedTuple):
+    """What codes are about: a kind of Observation, and of glucose where it was measured and the unit the codes mean."""
+
+    kind: str
+    measured: Measured = "sensor"
+    unit: Unit = ""
+
+
+Codes = tuple[tuple[str, str], ...]
+Rows = list[Row | Told]
+
+
+def dropped(rule: str, field: str, detail: object) -> Rows:
+    return [Told("dropped", rule, field, str(detail)[:200])]
+
+
+def as_list(value: object) -> list[Resource]:
+    """The objects of a list, or of what should have been one."""
+    if isinstance(value, list):
+        return [item for item in value if isinstance(item, dict)]
+    return [value] if isinstance(value, dict) else []
+
+
+def codes_of(concept: object) -> Codes:
+    """`(system, code)` of a CodeableConcept, the system by its usual name."""
+    if not isinstance(concept, dict):
+        return ()
+    return tuple((usual(str(coding.get("system", ""))), str(coding.get("code", ""))) for coding in as_list(concept.get("coding")))
+
+
+@lru_cache(maxsize=1024)
+def usual(system: str) -> str:
+    return SYSTEMS.get(system.rstrip("/"), system.rstrip("/"))
+
+
+@lru_cache(maxsize=1024)
+def meaning(codes: Codes) -> Meaning | None:
+    """None for what is not read."""
+    every = set(codes)
+    if CONTROL in every:
+        return Meaning("control solution")
+    if known := [GLUCOSE[code] for code in codes if code in GLUCOSE]:
+        units = {unit for _, unit in known}
+        measured = min((one for one, _ in known), key=("sensor", "fingerstick", "fluid").index)
+        return Meaning("glucose", measured, units.pop() if len(units) == 1 else "")
+    for kind, coded in (("carbs", EATEN), ("weight", WEIGHED), ("summary", SUMMARIES)):
+        if every & coded:
+            return Meaning(kind)
+    return None
+
+
+def named(concept: object) -> str:
+    """A CodeableConcept in words, for a report."""
+    if not isinstance(concept, dict):
+        return "no code"
+    words = [concept.get("text"), *(coding.get("display") or coding.get("code") for coding in as_list(concept.get("coding")))]
+    return next((str(word) for word in words if word), "no code")
+
+
+def clock_of(text: object) -> Moment:
+    """A FHIR dateTime with its time of day; one without an offset is on a clock that it does not name."""
+    match = DATETIME.fullmatch(text) if isinstance(text, str) else None
+    if match is None or not 1900 <= int(match[1]) <= 2200:
+        return Moment(None)
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        return Moment(None)
+    since = (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment) - EPOCH
+    return Moment((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds, match[2] is not None)
+
+
+def when(resource: Resource) -> tuple[Moment, float] | Rows:
+    """When a resource holds, and the minutes it lasts (NaN: it has no end), or why that cannot be said."""
+    period = resource.get("effectivePeriod")
+    if isinstance(period, dict) and period.get("start"):
+        start, end = clock_of(period["start"]), clock_of(period.get("end"))
+        if start.microseconds is None:
+            return timeless("effectivePeriod", period["start"])
+        if "end" not in period:
+            return start, nan
+        if end.microseconds is None or end.named != start.named or end.microseconds < start.microseconds:
+            return dropped("impossible date", "effectivePeriod", f"{period['start']} to {period['end']}")
+        return start, (end.microseconds - start.microseconds) / 60e6
+    field = next((name for name in ("effectiveDateTime", "effectiveInstant") if resource.get(name)), None)
+    if field is None:
+        return dropped("no time", "effectiveDateTime", "no moment is stated")
+    moment = clock_of(resource[field])
+    return timeless(field, resource[field]) if moment.microseconds is None else (moment, 0.0)
+
+
+def timeless(field: str, text: object) -> Rows:
+    alone = isinstance(text, str) and DATE_ALONE.fullmatch(text)
+    return dropped("no time of day" if alone else "impossible date", field, text)
+
+
+def number(value: object) -> float:
+    """A finite number, or text that is one; NaN for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return nan
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return nan
+    return found if isfinite(found) else nan
+
+
+def unit_of(quantity: Resource, units: Mapping[str, Any]) -> tuple[Any, str]:
+    """What the unit is by a table, None where it is not in it, and the unit as written, empty where there is none."""
+    written = [str(quantity[name]) for name in ("code", "unit") if quantity.get(name)]
+    for text in written:
+        if (plain := plain_unit(text)) in units:
+            return units[plain], written[0]
+    return None, written[0] if written else ""
+
+
+@lru_cache(maxsize=1024)
+def plain_unit(text: str) -> str:
+    return re.sub(r"\s+", "", text.casefold())
+
+
+def observation_rows(resource: Resource) -> Rows:
+    """The rows of an Observation: its own value, and those of its components that are coded as one."""
+    own = meaning(codes_of(resource.get("code")))
+    parts = [("value", resource, own)] if own else []
+    if "component" in resource:
+        components = ((part, meaning(codes_of(part.get("code")))) for part in as_list(resource["component"]))
+        parts += [("component", part, known) for part, known in components if known]
+    if not parts:
+        return dropped("unknown code", "code", named(resource.get("code")))
+    status = str(resource.get("status", "none"))
+    if status not in FINAL:
+        return dropped("withdrawn" if status in WITHDRAWN else "not final", "status", status)
+    if own and own.kind in ("summary", "control solution"):
+        return dropped(own.kind, "code", named(resource.get("code")))
+    found: Rows = []
+    for field, part, known in parts:
+        if known.kind == "glucose":
+            found += glucose_rows(field, part, resource, known)
+        elif known.kind == "carbs":
+            found += amount_rows(field, part, resource, "carbs", CARB_UNITS)
+        elif known.kind == "weight":
+            found += [] if weight_of(part) else dropped("no amount", field, "weight")
+        else:
+            found += dropped(known.kind, field, named(part.get("code")))
+    return found
+
+
+def glucose_rows(field: str, part: Resource, resource: Resource, known: Meaning) -> Rows:
+    """A reading in mg/dL. Rules "no unit" and "unit against code": docs/reference/fhir.md."""
+    if known.measured == "fluid" and any(code == "laboratory" for _, code in categories(resource)):
+        return dropped("body fluid", "category", named(part.get("code")))
+    time = when(resource)
+    if isinstance(time, list):
+        return time
+    moment, lasts = time
+    if not lasts <= 0:
+        return dropped("no single time", "effectivePeriod", f"{lasts:g} minutes")
+    value, sign, stated, written = quantity_of(part)
+    if not written:
+        return dropped("no amount", field, absent(part))
+    if isnan(value):
+        return dropped("not a number", field, written)
+    milligrams, told = in_milligrams(value, stated, known.unit, field, written)
+    if isnan(milligrams):
+        return told
+    if sign and not (milligrams <= BOUNDS["low"] if sign == "low" else milligrams >= BOUNDS["high"]):
+        return dropped("bound inside the range", field, written)
+    words = {sign, "fingerstick" if known.measured == "fingerstick" else "", *tags(resource)}
+    return [*told, Row(field, written, moment, "glucose", milligrams, 0.0, flags(words))]
+
+
+def quantity_of(part: Resource) -> tuple[float, str, Resource, str]:
+    """The number, "low" or "high" where it is a bound, the Quantity, and all as written (empty where there is none)."""
+    quantity, said, sign = part.get("valueQuantity"), part.get("valueString"), ""
+    if "interpretation" in part:
+        interpreted = [code for concept in as_list(part["interpretation"]) for _, code in codes_of(concept)]
+        sign = next((SIGNS[code] for code in interpreted if code in ("<", ">")), "")
+    if isinstance(quantity, dict) and quantity.get("value") is not None:
+        comparator = str(quantity.get("comparator", ""))
+        unit = quantity.get("unit") or quantity.get("code") or ""
+        written = f"{comparator}{quantity['value']} {unit}".strip()
+        return number(quantity["value"]), SIGNS.get(comparator, sign), quantity, written
+    if isinstance(said, str) and said.strip():
+        text = said.strip()
+        bound = beyond(text)
+        if bound is None:
+            amount, _, unit = text.partition(" ")
+            return number(amount.replace(",", ".")), sign, {"unit": unit.strip()} if unit else {}, text
+        limit = LIMITS[bound[0]] if isnan(bound[1]) else bound[1]
+        return limit, bound[0], {"unit": "mg/dL"} if isnan(bound[1]) else {}, text
+    whole = part.get("valueInteger")
+    return number(whole), sign, {}, "" if whole is None else str(whole)
+
+
+def in_milligrams(value: float, quantity: Resource, expected: Unit, field: str, written: str) -> tuple[float, Rows]:
+    """A value in mg/dL, with what there is to tell; NaN where the unit cannot be known."""
+    known, unit = unit_of(quantity, GLUCOSE_UNITS)
+    if known is not None and known[1] == (expected or known[1]):
+        return value * known[0], []
+    if known is None and unit:
+        return nan, dropped("unknown unit", field, written)
+    if known is None:
+        if not expected:
+            return nan, dropped("no unit", field, written)
+        return value * FACTORS[expected], [Told("changed", "no unit", field, f"{written}: {expected} by its code")]
+    scale, stated = known
+    by_unit, by_code = value * scale, value * FACTORS[expected]
+    fits = [PLAUSIBLE[0] <= one <= PLAUSIBLE[1] for one in (by_unit, by_code)]
+    if fits[0] == fits[1]:
+        return nan, dropped("unit against code", field, f"{written} under a code of {expected}: either could be meant")
+    kept = stated if fits[0] else expected
+    told = Told("changed", "unit against code", field, f"{written} under a code of {expected}: {kept}, the other is no glucose")
+    return by_unit if fits[0] else by_code, [told]
+
+
+def amount_rows(field: str, part: Resource, resource: Resource, channel: str, units: Mapping[str, float]) -> Rows:
+    """An amount eaten."""
+    time = when(resource)
+    if isinstance(time, list):
+        return time
+    value, sign, stated, written = quantity_of(part)
+    if not written:
+        return dropped("no amount", field, absent(part))
+    if isnan(value) or sign:
+        return dropped("not a number", field, written)
+    scale, unit = unit_of(stated, units)
+    if scale is None:
+        return dropped("unknown unit" if unit else "no unit", field, written)
+    return [Row(field, written, time[0], channel, value * scale, 0.0 if isnan(time[1]) else time[1], flags(tags(resource)))]
+
+
+def absent(part: Resource) -> str:
+    reason = part.get("dataAbsentReason")
+    return f"absent: {named(reason)}" if isinstance(reason, dict) else "no value is stated"
+
+
+def categories(resource: Resource) -> list[tuple[str, str]]:
+    return [code for concept in as_list(resource.get("category")) for code in codes_of(concept)]
+
+
+def tags(resource: Resource) -> Iterator[str]:
+    """Our own flags on a resource that careplan wrote."""
+    meta = resource.get("meta")
+    for tag in as_list(meta["tag"]) if isinstance(meta, dict) and "tag" in meta else []:
+        if tag.get("system") == FLAG and tag.get("code") in FLAGS:
+            yield str(tag["code"])
+
+
+def flags(words: Iterable[str]) -> str:
+    every = set(words) - {""}
+    return " ".join(word for word in FLAGS if word in every) if every else ""
+
+
+def weight_of(resource: Resource) -> float | None:
+    """The weight in kg, where an Observation is one and says so soundly."""
+    value, sign, quantity, _ = quantity_of(resource)
+    scale, _ = unit_of(quantity, WEIGHT_UNITS)
+    kilograms = nan if scale is None or sign else value * scale
+    return float(kilograms) if 1 <= kilograms <= 500 else None

@@ -1,0 +1,1 @@
+"""Glooko's export."""

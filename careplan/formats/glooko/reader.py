@@ -1,0 +1,348 @@
+"""Glooko's export: a ZIP or folder of tables (`cgm_data_1.csv`, `bolus_data_1.csv`, ...), or one of them alone.
+
+A line with a name and the dates spanned, then the header, in the account's language. Times are the local wall clock. Tables are
+cut into several files, which may repeat a row; `insulin_data` holds the totals of days, which are never doses.
+"""
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from careplan.formats.glooko.columns import ABOVE, OTHERS, columns_of, is_timed, table_of
+from careplan.records.blocks import Block, read_blocks
+from careplan.records.channels import INTENSITY
+from careplan.records.clock import local_times, split_stamps
+from careplan.records.events import PatientRecord, RecordError, Refused, refusing
+from careplan.records.export import SENSOR as LIMITS
+from careplan.records.export import Array, Part, Told, clocked, glucose_values, record_of, scaled, unit_of
+from careplan.records.insulins import find_insulin, known_insulin
+from careplan.records.sheet import Sheet, glucose_unit, milliunits
+from careplan.records.text import DELIMITERS, Source, check_zone, find_files, is_missing, numbers, read_text
+
+EXTENDED_MINUTES = 120.0  # assumed: the export does not say how long an extended part lasts; AZT1D's rule
+SENTINELS = {1.0: "low", 2001.0: "high"}  # mg/dL: how Glooko writes what a sensor could not measure
+ROUNDING = 0.0015  # U: deliveries are rounded to a thousandth
+SUSPENDED = re.compile("suspen|suspend|sospen|unterbr|onderbr|avbr|pausa", re.IGNORECASE)
+LONG = re.compile("long|lang|lunga|larga|basal|langsam|prolung|lente", re.IGNORECASE)
+FAST = re.compile("rapid|fast|short|schnell|kurz|snel|kort|snabb|rapida|bolus|meal", re.IGNORECASE)
+WORDS = {
+    "light": "light low leicht niedrig gering licht laag latt lag leggera bassa ligera baja",
+    "vigorous": "high hard intense vigorous hoch schwer intensiv zwaar hoog intensief hog alta intensa",
+}
+EFFORT = {word: effort for effort, words in WORDS.items() for word in words.split()}
+
+
+def recognise(head: str) -> str | None:
+    """Why a file is of a Glooko export, by its first lines; None where it is not."""
+    lines = head.splitlines()[:2]
+    for place, line in enumerate(lines):
+        header = split(line)
+        if is_timed(header) and columns_known(header) and (place or any("(" in text for text in header[1:])):
+            return f"line {place + 1} has Glooko's columns {', '.join(header[:2])}"
+    above = ABOVE.fullmatch(lines[0].strip()) if len(lines) == 2 else None
+    if above and above["first"] and len(split(lines[1])) > 1:
+        return "line 1 has a name and the dates spanned, line 2 the columns"
+    return None
+
+
+def columns_known(header: Sequence[str]) -> bool:
+    return table_of(Path("table"), header) is not None
+
+
+def split(line: str) -> list[str]:
+    delimiter = max(DELIMITERS, key=line.count)
+    try:
+        return [text.strip() for text in next(csv.reader([line], delimiter=delimiter), [])]
+    except csv.Error:
+        return []
+
+
+def read_glooko(
+    path: Source,
+    *,
+    zone: str | None = None,
+    day_first: bool | None = None,
+    patient: str | None = None,
+    refused: Refused | None = None,
+) -> list[PatientRecord]:
+    """One record for each person: the tables in a folder (and the folders in it) under one name.
+
+    patient: whose all of them are, unless they state several names. zone: the patient's clock (UTC where not given, rule "no time
+    zone"). day_first: the order of dates where no table tells. Raises `RecordError` where a file cannot be trusted; with
+    `refused`, that person is left out whole and noted there.
+    """
+    if zone is not None:
+        check_zone(zone, file=path)
+    people: dict[tuple[Path, str], list[Path]] = {}
+    for file in find_files(path, "*.csv"):
+        stated = stated_name(file)
+        folder = next((place for place in file.parents if (place, stated) in people), file.parent)
+        for inner in [key for key in people if key[1] == stated and folder in key[0].parents]:
+            people.setdefault((folder, stated), []).extend(people.pop(inner))
+        people.setdefault((folder, stated), []).append(file)
+    if patient is not None and len(people) > 1:
+        if len(stated_names := {stated for _, stated in people if stated}) > 1:
+            raise RecordError(f"{len(stated_names)} people cannot all be {patient!r}", file=path)
+        people = {next(iter(people)): [file for files in people.values() for file in files]}
+    records = []
+    for (folder, _), files in people.items():
+        name = patient or person_name(folder, files)
+        with refusing(refused, name):
+            records.append(read_person(name, files, zone, day_first))
+    return records
+
+
+def stated_name(file: Path) -> str:
+    """Whose a file says it is; empty where it does not, or cannot be read (which is told later)."""
+    try:
+        with file.open(encoding="utf-8-sig", errors="replace") as opened:
+            above = ABOVE.fullmatch(opened.readline().strip().strip('"'))
+    except OSError:
+        return ""
+    return above["name"].strip() if above else ""
+
+
+def person_name(folder: Path, files: Sequence[Path]) -> str:
+    known = files[0].stem if len(files) == 1 and table_of(files[0], []) is None else folder.name
+    return "glooko-" + (re.sub(r"\W+", "-", known.lower()).strip("-_") or "patient")
+
+
+@dataclass(eq=False)
+class Table:
+    """One file: which table it is, its rows, and where each column stands."""
+
+    file: Path
+    kind: str
+    block: Block
+    columns: dict[str, int]
+    by_order: bool
+    brands: dict[int, str] = field(default_factory=dict)  # row -> the insulin's name, where one is stated
+
+    def name(self, column: str) -> str | None:
+        """The normalised header of a column, if the table has it."""
+        place = self.columns.get(column)
+        return None if place is None else self.block.at(place) or None
+
+    def texts(self, column: str) -> np.ndarray:
+        name = self.name(column)
+        return np.full(len(self.block), "", dtype=object) if name is None else self.block.texts(name)
+
+    def values(self, column: str) -> Array:
+        """`[N]` numbers; NaN where there is none, or the table has no such column."""
+        return numbers(list(self.texts(column)), decimal_comma=True)
+
+
+def read_person(name: str, files: Sequence[Path], zone: str | None, day_first: bool | None) -> PatientRecord:
+    tables = [read_table(file) for file in files]
+    told = on_the_clock(tables, zone or "UTC", day_first)
+    parts = []
+    for table, rows in zip(tables, told, strict=True):
+        READ[table.kind](table, rows)
+        if table.by_order:
+            rows.tell(
+                rows.used & (np.cumsum(rows.used) == 1), "columns by order", table.name("time") or "",
+                f"headers in an unknown language: taken in the order of {table.kind}_data", action="changed",
+            )  # fmt: skip
+        sheet = rows.sheet()
+        sheet.cells["product"] = sheet.cells["row"].map(lambda row, brands=table.brands: brands.get(row, "")).astype(object)
+        glucose_unit(sheet, "mg/dL")
+        parts.append(Part(table.file, sheet, len(table.block) + len(table.block.long), ignored=rows.ignored))
+    whole = Sheet(
+        pd.concat([part.sheet.cells for part in parts], ignore_index=True),
+        [correction for part in parts for correction in part.sheet.corrections],
+    )
+    whole.cells = whole.cells.sort_values(["time", "file", "row"], kind="stable", ignore_index=True)
+    milliunits(whole)
+    one = Part(
+        files[0], whole, sum(part.rows_read for part in parts), ignored=sum((part.ignored for part in parts), Counter[str]())
+    )
+    record = record_of(name, [one], zone)
+    return PatientRecord(**{**record.__dict__, "files": tuple(dict.fromkeys(file.name for file in files))})
+
+
+def read_table(file: Path) -> Table:
+    """A file's rows; `RecordError` where which table it is, or which column is which, cannot be told."""
+    lines = read_text(file).splitlines()[:2]
+    place = 1 if len(lines) == 2 and not is_timed(split(lines[0])) else 0
+    wanted = split(lines[place])
+    [block, *_] = read_blocks(file, lambda fields: [text.strip() for text in fields] == wanted, "Glooko's columns")
+    header = list(block.fields.values())
+    kind = table_of(file, header)
+    if kind is None:
+        raise RecordError(f"which table of Glooko's this is cannot be told from {header}", file=file, row=place + 1)
+    if kind in OTHERS:
+        return Table(file, kind, block, {"time": 0}, False)
+    found = columns_of(kind, header)
+    if found is None:
+        raise RecordError(f"expected the columns of Glooko's {kind}_data, found {header}", file=file, row=place + 1)
+    return Table(file, kind, block, *found)
+
+
+def on_the_clock(tables: Sequence[Table], zone: str, day_first: bool | None) -> list[Told]:
+    """Each table's rows on UTC. All of a person's dates are in one order, which any of the tables may tell."""
+    stamps = [split_stamps(list(table.texts("time"))) for table in tables]
+    days, clocks = ([text for pair in stamps for text in pair[part]] for part in (0, 1))
+    local = local_times(days, clocks, file=tables[0].file, row=3, field="time", day_first=day_first, stamped=spanned(tables))
+    edges = np.cumsum([0, *(len(pair[0]) for pair in stamps)])
+    return [
+        clocked(table.block, local.iloc[first:last].reset_index(drop=True), zone, table.file)
+        for table, first, last in zip(tables, edges[:-1], edges[1:], strict=True)
+    ]
+
+
+def spanned(tables: Sequence[Table]) -> str:
+    """The last date that the tables say they span; the first where that alone tells the order of its parts."""
+    above = [ABOVE.fullmatch("\t".join(line)) for table in tables for line in table.block.above]
+    match = next((each for each in above if each and each["last"]), None)
+    if match is None:
+        return ""
+    first, last = (re.split(r"[./-]", match[name]) for name in ("first", "last"))
+    tells = any(len(part) < 3 and int(part) > 12 for part in first) and not any(len(part) < 3 and int(part) > 12 for part in last)
+    return str(match["first" if tells else "last"])
+
+
+def glucose(table: Table, told: Told) -> None:
+    name = table.name("glucose") or ""
+    unit = unit_of(table.block.written(name))
+    if unit is None:
+        raise RecordError("expected mg/dL or mmol/L in the header of glucose", file=table.file, field=table.block.written(name))
+    value, flag = glucose_values(table.texts("glucose"), scaled(LIMITS, unit))
+    scale = scaled((1.0, 1.0), unit)[0]
+    level = value / scale
+    for sentinel, word in SENTINELS.items():
+        at = np.round(level) == sentinel
+        level, flag = np.where(at, LIMITS[word == "high"], level), np.where(at, word, flag)
+    if table.kind == "bg":
+        flag = np.array([f"fingerstick {word}".strip() for word in flag], dtype=object)
+    empty = is_missing(table.texts("glucose"))
+    told.tell(empty, "no amount", name)
+    told.add(~empty, "glucose", name, level, flag=flag)
+
+
+def bolus(table: Table, told: Told) -> None:
+    """What was delivered; of an extended bolus the part at once and the rest over two hours (rule "extended bolus").
+
+    Rule "contradicting parts": parts that do not add up to what was delivered give way to it.
+    """
+    delivered, first, rest = (table.values(name) for name in ("delivered", "initial", "extended"))
+    carbs, name = table.values("carbs"), table.name("delivered") or ""
+    kinds = table.texts("type")
+    flag = np.array(["automatic" if "auto" in kind.lower() else "" for kind in kinds], dtype=object)
+    rest = np.nan_to_num(rest)
+    total = np.where(np.isnan(delivered), np.nan_to_num(first, nan=np.nan) + rest, delivered)
+    stated = np.where(np.isnan(first), total - rest, first)
+    odd = np.abs(stated + rest - total) > np.maximum(0.05, 0.02 * np.nan_to_num(total))
+    said = [f"{all:g} U delivered, of {one:g} U and {other:g} U" for all, one, other in zip(total, stated, rest, strict=True)]
+    told.tell(odd & (total > 0), "contradicting parts", name, said.__getitem__, action="changed")
+    rest = np.where(odd, np.clip(total - stated, 0.0, rest), rest)
+    now = total - rest
+    extended = rest > 0
+    told.tell(
+        extended, "extended bolus", name, lambda i: f"{rest[i]:g} U over {EXTENDED_MINUTES:g} min, assumed", action="changed"
+    )
+    told.add(now > 0, "bolus", name, now, flag=flag)
+    told.add(extended, "bolus", table.name("extended") or name, rest, duration=EXTENDED_MINUTES, flag=flag)
+    told.add((carbs > 0) | not_a_number(table, "carbs"), "carbs", table.name("carbs") or "", carbs)
+    told.add(not_a_number(table, "delivered") | (now < 0), "bolus", name, delivered)
+    told.tell(~told.used & (total == 0), "nothing given", name)
+    told.tell(~told.used, "no amount", name)
+
+
+def not_a_number(table: Table, column: str) -> np.ndarray:
+    """`[N]` where a column says something that is no number: it goes the way of every such cell."""
+    return ~is_missing(table.texts(column)) & np.isnan(table.values(column))
+
+
+def basal(table: Table, told: Told) -> None:
+    """Rates for as long as they lasted. Rule "rate against delivery": where the two disagree, what was delivered counts."""
+    rate, minutes, delivered = (table.values(name) for name in ("rate", "duration", "delivered"))
+    kinds, name = table.texts("type"), table.name("rate") or table.name("delivered") or ""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        implied = np.where(minutes > 0, delivered / (minutes / 60.0), np.nan)
+        apart = np.abs(rate * minutes / 60.0 - delivered) > np.maximum(ROUNDING, 0.05 * delivered)
+    stopped = np.array([SUSPENDED.search(kind) is not None for kind in kinds], dtype=bool)
+    wrong = ~np.isnan(rate) & (delivered > 0) & apart
+    found = np.where(np.isnan(rate) | wrong, implied, rate)
+    found = np.where(np.isnan(found) & stopped, 0.0, found)
+    known = ~np.isnan(found) & ~(minutes == 0)
+    flag = np.array(["automatic" if "auto" in kind.lower() else "" for kind in kinds], dtype=object)
+    written = {name: ~np.isnan(rate), table.name("delivered") or name: np.isnan(rate) & ~np.isnan(implied)}
+    for column, where in written.items():
+        told.add(known & where & ~told.used, "basal", column, found, duration=minutes, flag=flag)
+    told.add(known & ~told.used, "basal", table.name("type") or name, found, duration=minutes, flag=flag)
+    told.tell(wrong & known, "rate against delivery", name, lambda i: f"{rate[i]:g} to {found[i]:g} U/h", action="changed")
+    told.tell(~known & (minutes == 0), "nothing given", table.name("duration") or "")
+    told.add(~told.used & not_a_number(table, "rate"), "basal", name, rate)
+    told.tell(~told.used, "no amount", name)
+
+
+def carbs(table: Table, told: Told) -> None:
+    name, grams = table.name("carbs") or "", table.values("carbs")
+    if "servings" in table.columns:
+        several = (grams > 0) & ~np.isin(table.values("servings"), (1.0,)) & ~np.isnan(table.values("servings"))
+        texts = table.texts("servings")
+        told.tell(several, "servings", name, lambda i: f"{texts[i]} servings: carbs are taken as written", action="changed")
+    told.dose(~is_missing(table.texts("carbs")), "carbs", name, grams)
+    told.tell(~told.used, "no amount", name)
+
+
+def exercise(table: Table, told: Told) -> None:
+    minutes, name = table.values("duration"), table.name("duration") or ""
+    words = [
+        text.lower().replace("\u00e4", "a").replace("\u00f6", "o").replace("\u00e5", "a") for text in table.texts("intensity")
+    ]
+    efforts = [next((EFFORT[word] for word in text.split() if word in EFFORT), "moderate") for text in words]
+    met = np.array([INTENSITY[effort] for effort in efforts], dtype=float)
+    told.add(minutes > 0, "activity", name, met, duration=minutes)
+    told.tell(~told.used, "no amount", name)
+
+
+def injections(table: Table, told: Told) -> None:
+    """Pens, by the insulin's name or the kind stated. Rule "unknown insulin": what neither tells is not guessed."""
+    column = "value" if "value" in table.columns else "delivered"
+    units, name = table.values(column), table.name(column) or ""
+    for index in np.flatnonzero(units > 0):
+        here = np.arange(len(units)) == index
+        brand, kind = str(table.texts("name")[index]), str(table.texts("type")[index])
+        known = find_insulin(brand) or find_insulin(kind)
+        by_kind = (LONG.search(kind) is None) != (FAST.search(kind) is None)
+        known = known if known is not None or by_kind else known_insulin(brand or kind)
+        table.brands[int(table.block.row[index])] = brand
+        if known is not None:
+            for channel, part in known.split(float(units[index])):
+                told.add(here, channel, name, part)
+        elif by_kind:
+            told.add(here, "long_acting" if LONG.search(kind) else "bolus", name, units)
+        else:
+            told.tell(
+                here,
+                "unknown insulin",
+                name,
+                f"{units[index]:g} U of {brand or kind or 'an insulin without a name'!r}: which is it?",
+            )
+    told.tell(units == 0, "nothing given", name)
+    told.add(not_a_number(table, column) | (units < 0), "bolus", name, units)
+    told.tell(~told.used, "no amount", name)
+
+
+def other(table: Table, told: Told) -> None:
+    told.ignore(np.ones(len(table.block), dtype=bool), OTHERS[table.kind], table.name("time") or "")
+
+
+READ = {
+    "cgm": glucose,
+    "bg": glucose,
+    "bolus": bolus,
+    "basal": basal,
+    "carbs": carbs,
+    "food": carbs,
+    "exercise": exercise,
+    "manual_insulin": injections,
+    **dict.fromkeys(OTHERS, other),
+}

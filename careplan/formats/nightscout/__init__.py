@@ -1,0 +1,1 @@
+"""Nightscout: a site's documents, from files or from the site."""

@@ -1,0 +1,1 @@
+"""careplan's own table, with the liberties that spreadsheets take."""

@@ -1,0 +1,216 @@
+"""The documented table: CSV, a workbook or Parquet, one row a time (wide) or an event (long). See docs/reference/records.md.
+
+Wide: `time` (or `date` and `time`) and any of glucose, fingerstick (both also as _mmol), basal, bolus, long_acting, carbs and
+activity.
+Long: `time`, `channel`, `value`, and optionally `duration` (minutes) and `flag`: the canonical events.
+Either may have patient, zone, weight (kg) and group columns.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from careplan.formats.table.rows import AMOUNTS, recognise_header, table_rows
+from careplan.records.channels import DEVICE_CHANNELS, channel_of
+from careplan.records.events import FLAGS, Correction, PatientRecord, RecordError, Refused, join_flags, refusing
+from careplan.records.head import header_of
+from careplan.records.sheet import (
+    Sheet,
+    column,
+    drop_short,
+    glucose_unit,
+    milliunits,
+    settle,
+    silent,
+    year_typos,
+)
+from careplan.records.text import MISSING, Rows, Source, check_zone, dates, find_files, is_missing, numbers, to_utc
+from careplan.records.units import MG_PER_MMOL
+
+CHANNELS = {channel.name.replace("_", ""): channel.name for channel in DEVICE_CHANNELS}
+PATTERNS = ("*.csv", "*.tsv", "*.txt", "*.xlsx", "*.xls", "*.ods", "*.parquet")
+GROUPS = ("adult", "adolescent", "child")
+
+Part = tuple[Rows, pd.Series, np.ndarray]  # one patient's rows of a file, their times in UTC, and which of those had no offset
+
+
+def recognise(head: str) -> str | None:
+    """Why a file is such a table, by its first lines (of a workbook, those of each sheet); None where it is not."""
+    if "[sheet " not in head:
+        return recognise_header(header_of(head))
+    firsts = [part.split("\n")[1:2] for part in head.split("[sheet ")[1:]]
+    return next((why for first in firsts if first and (why := recognise_header(header_of(first[0])))), None)
+
+
+def read_table(
+    path: Source, *, zone: str | None = None, day_first: bool | None = None, refused: Refused | None = None
+) -> list[PatientRecord]:
+    """One record for each patient at `path`: delimited text, a workbook or Parquet, or a folder of them.
+
+    zone: the clock of times that carry no offset, where the table has no zone column; UTC by default. day_first: the order of
+    numeric dates where the file cannot tell. Raises `RecordError` where a file cannot be trusted; with `refused`, a patient whose
+    rows cannot be is left out and noted there, unless a file cannot be read that may hold anyone's rows.
+    """
+    if zone is not None:
+        check_zone(zone, file=path)
+    people: dict[str, list[Part]] = {}
+    broken: Refused = {}
+    for file in find_files(path, *PATTERNS):
+        with refusing(None if refused is None else broken, slug(file.stem)):
+            for rows in table_rows(file):
+                check_columns(rows)
+                for name, part in by_person(rows, file.stem, zone, day_first):
+                    people.setdefault(name, []).append(part)
+    if broken and any("patient" in rows.cells for parts in people.values() for rows, _, _ in parts):
+        raise next(iter(broken.values()))
+    if refused is not None:
+        refused |= broken
+    records = []
+    for name, parts in people.items():
+        if slug(name) not in broken:
+            with refusing(refused, slug(name)):
+                records.append(read_patient(name, parts, zone))
+    return records
+
+
+def by_person(rows: Rows, usual: str, zone: str | None, day_first: bool | None) -> Iterator[tuple[str, Part]]:
+    """The rows of each person in a file, by name: `usual` where the table does not say."""
+    time, local = times(rows, zone, day_first)
+    names = rows.cells["patient"].replace("", usual) if "patient" in rows.cells else pd.Series(usual, index=time.index)
+    for name in names.unique():
+        mine = (names == name).to_numpy(dtype=bool)
+        own = replace(rows, cells=rows.cells[mine].reset_index(drop=True), row=rows.row[mine])
+        yield str(name), (own, time[mine].reset_index(drop=True), local[mine])
+
+
+def read_patient(name: str, parts: list[Part], zone: str | None) -> PatientRecord:
+    sheet = Sheet(pd.concat([cells_of(*part) for part in parts], ignore_index=True))
+    first = parts[0][0]
+    clock = one_value(parts, "zone") or zone
+    for rows, _, _ in parts:
+        drop_short(sheet, rows)
+    if clock is None:
+        clock = "UTC"
+        if sheet.cells["local"].any():
+            sheet.corrections.append(Correction("changed", "no time zone", first.name, int(first.row[0]), "time", "read as UTC"))
+    sheet.cells = sheet.cells.drop(columns="local")
+    units = {"mmol/L" if {"glucosemmol", "fingerstickmmol"} & set(rows.cells) else "mg/dL" for rows, _, _ in parts}
+    if len(units) > 1:
+        raise RecordError("files of one patient have glucose in two units", file=first.file)
+    year_typos(sheet)
+    settle(sheet, first.fields["time"], repairs=(milliunits, partial(glucose_unit, expected=units.pop())))
+    sheet.require(first.file, f" for patient {name!r}")
+
+    rows_read = sum(len(rows) + len(rows.short) for rows, _, _ in parts)
+    record = sheet.record(slug(name), clock, rows_read=rows_read, files=dict.fromkeys(rows.name for rows, _, _ in parts))
+    record = silent(record, ((rows.name, int(row)) for rows, _, _ in parts for row in rows.row))
+    weight = one_value(parts, "weight")
+    kilograms = float(numbers([weight])[0]) if weight else None
+    if kilograms is not None and not 1 <= kilograms <= 500:
+        raise RecordError(f"expected a weight in kg, found {weight!r}", file=first.file, field="weight")
+    group = one_value(parts, "group") or "adult"
+    if group not in GROUPS:
+        raise RecordError(f"expected one of {', '.join(GROUPS)}, found {group!r}", file=first.file, field="group")
+    return PatientRecord(**{**record.__dict__, "weight": kilograms, "group": group})
+
+
+def slug(name: str) -> str:
+    """A patient's name as an identifier; letters and digits of any language are kept."""
+    return re.sub(r"[^\w.-]+", "-", name.strip()).strip("-") or "patient"
+
+
+def one_value(parts: list[Part], name: str) -> str | None:
+    """What a column says of one patient, where it says anything; `RecordError` where it says two things."""
+    found = {str(value): rows for rows, _, _ in parts if name in rows.cells for value in rows.cells[name].unique() if value}
+    if len(found) > 1:
+        raise RecordError(f"one patient has two values: {sorted(found)[:2]}", file=parts[0][0].file, field=name)
+    return next(iter(found), None)
+
+
+def check_columns(rows: Rows) -> None:
+    present = set(rows.cells)
+    if "channel" in present:
+        if "value" not in present:
+            raise RecordError(
+                f"expected a column 'value' beside 'channel', found {rows.header}", file=rows.file, row=1, field="value"
+            )
+    elif not present & set(AMOUNTS):
+        wanted = ", ".join(channel.name for channel in DEVICE_CHANNELS)
+        raise RecordError(f"expected a column of {wanted}, or channel and value; found {rows.header}", file=rows.file, row=1)
+    if present & {"glucose", "fingerstick"} and present & {"glucosemmol", "fingerstickmmol"}:
+        raise RecordError("both glucose and glucose_mmol: expected one of them", file=rows.file, row=1)
+
+
+def cells_of(rows: Rows, time: pd.Series, local: np.ndarray) -> pd.DataFrame:
+    """Cells of a wide or long table; `local` tells the times that had no offset."""
+    if "channel" in rows.cells:
+        cells = long_cells(rows, time)
+    else:
+        parts = []
+        for name in [name for name in rows.cells if name in AMOUNTS]:
+            channel = CHANNELS.get(name, "glucose")
+            scale = MG_PER_MMOL if name.endswith("mmol") else 1.0
+            part = column(rows, name, channel, time, limits=(40.0 / scale, 400.0 / scale) if channel == "glucose" else None)
+            if channel_of(channel).form == "rate":
+                part["duration"] = np.nan
+            if name.startswith("fingerstick"):
+                part["flag"] = (part["flag"] + " fingerstick").str.strip()
+            parts.append(part)
+        cells = pd.concat(parts, ignore_index=True)
+    return cells.assign(local=local[np.searchsorted(rows.row, cells["row"].to_numpy())])
+
+
+def long_cells(rows: Rows, time: pd.Series) -> pd.DataFrame:
+    cells = column(rows, "value", "glucose", time, limits=(40.0, 400.0), blank=True)
+    at = dict(zip(rows.row, range(len(rows)), strict=True))
+    index = [at[row] for row in cells["row"]]
+    named = (
+        rows.cells["channel"].str.lower().str.replace("[^a-z]", "", regex=True).map(CHANNELS).iloc[index].reset_index(drop=True)
+    )
+    if named.isna().any():
+        row = int(cells["row"][named.isna()].iloc[0])
+        written = rows.cells["channel"].iloc[at[row]]
+        raise RecordError(
+            f"expected a channel of {', '.join(CHANNELS.values())}, found {written!r}", file=rows.file, row=row, field="channel"
+        )
+    cells["channel"] = named
+    rate = named.map(lambda name: channel_of(name).form == "rate").astype(bool)
+    cells["duration"] = np.where(rate, np.nan, 0.0)
+    if "duration" in rows.cells:
+        texts = rows.cells["duration"].iloc[index].reset_index(drop=True)
+        stated = numbers(list(texts), decimal_comma=rows.decimal_comma)
+        bad = ~is_missing(texts) & ~(stated >= 0)
+        if bad.any():
+            row = int(cells["row"][bad].iloc[0])
+            raise RecordError(f"expected minutes, found {texts[bad].iloc[0]!r}", file=rows.file, row=row, field="duration")
+        cells["duration"] = np.where(np.isnan(stated), cells["duration"], stated)
+    if "flag" in rows.cells:
+        flags = rows.cells["flag"].iloc[index].reset_index(drop=True).str.lower()
+        flags = flags.where(~flags.isin(MISSING), "")
+        odd = ~flags.map(lambda words: set(words.split()) <= set(FLAGS)).astype(bool)
+        if odd.any():
+            row, written = int(cells["row"][odd].iloc[0]), flags[odd].iloc[0]
+            raise RecordError(f"expected words of {', '.join(FLAGS)}, found {written!r}", file=rows.file, row=row, field="flag")
+        cells["flag"] = [join_flags(*both) for both in zip(cells["flag"], flags, strict=True)]
+    if "product" in rows.cells:
+        cells["product"] = rows.cells["product"].iloc[index].reset_index(drop=True)
+    return cells
+
+
+def times(rows: Rows, zone: str | None, day_first: bool | None) -> tuple[pd.Series, np.ndarray]:
+    """UTC times `[N]`, and which had no offset of their own and were read on the patient's clock."""
+    parsed = dates(list(rows.cells["time"]), file=rows.file, row=rows.row, field=rows.fields["time"], day_first=day_first)
+    offset = parsed["offset"]
+    utc = (parsed["time"] - pd.to_timedelta(offset.fillna(0.0), unit="m")).dt.tz_localize("UTC")
+    local = offset.isna().to_numpy(dtype=bool)
+    clocks = (
+        rows.cells["zone"].replace("", zone or "UTC") if "zone" in rows.cells else pd.Series(zone or "UTC", index=parsed.index)
+    )
+    for clock in clocks.unique():
+        mine = local & (clocks == clock).to_numpy(dtype=bool)
+        utc[mine] = to_utc(parsed["time"][mine], str(clock), file=rows.file)[0]
+    return utc.astype("datetime64[ns, UTC]"), local

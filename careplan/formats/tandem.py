@@ -1,0 +1,178 @@
+"""Tandem's t:connect therapy timeline: a CSV of four sections (readings, insulin on board, basal, boluses) under lines about
+the patient.
+
+Times are the pump's wall clock, without a zone. Under Control-IQ the pump's algorithm sets the rate, and the export holds no
+basal at all: it is unknown, not zero.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from careplan.records.blocks import Block, Texts, each, read_blocks, where
+from careplan.records.clock import local_times, split_stamps, to_utc
+from careplan.records.events import RecordError
+from careplan.records.export import SENSOR, Part, Told, add_cells, clocked, glucose_values, part_of, reader, scaled, unit_of
+from careplan.records.pump import PumpLog
+from careplan.records.text import normal, numbers
+
+TIME = "eventdatetime"
+READINGS, IOB, BASAL, BOLUS = "readings", "iob", "basalrate", "insulindelivered"
+KINDS = (BOLUS, BASAL, READINGS, IOB)  # a section is told by the first of these that it has
+EXTENDED = re.compile(r"extended\D*([\d.]+)\s*%\s*/\s*([\d.]+)", re.IGNORECASE)
+EXTENDED_MINUTES = 120.0  # assumed where no duration is stated: two hours is the pump's default
+
+
+def recognise(head: str) -> str | None:
+    """Why the first lines are those of a t:connect export, or nothing."""
+    for line in head.lstrip("\ufeff").splitlines()[:20]:
+        if "t:connect therapy timeline" in line.lower():
+            return "a line says that it is a t:connect therapy timeline"
+        if line.lower().startswith("tandem diabetes care"):
+            return "its first line names Tandem Diabetes Care"
+        if TIME in normal(line) and ("readingscgmbgm" in normal(line) or "bolexsize" in normal(line)):
+            return "a header has t:connect's columns (EventDateTime, Readings or BolexSize)"
+    return None
+
+
+def is_header(fields: Sequence[str]) -> bool:
+    names = [normal(field) for field in fields]
+    return TIME in names and kind_of(names) is not None
+
+
+def kind_of(names: Sequence[str]) -> str | None:
+    return next((kind for kind in KINDS if any(name.startswith(kind) for name in names)), None)
+
+
+def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
+    blocks = read_blocks(file, is_header, "a section of t:connect's (EventDateTime with Readings, BasalRate or InsulinDelivered)")
+    stamps = [split_stamps(list(block.texts(block.column(TIME)))) for block in blocks]
+    first = next((int(block.row[0]) for block in blocks if len(block)), 1)
+    every = local_times(
+        [day for days, _ in stamps for day in days],
+        [clock for _, clocks in stamps for clock in clocks],
+        file=file,
+        row=first,
+        field="EventDateTime",
+        day_first=day_first,
+    )
+    log, tolds, begin = PumpLog(file.name), [], 0
+    for block in blocks:
+        local = every.iloc[begin : begin + len(block)].reset_index(drop=True)
+        begin += len(block)
+        told = clocked(block, local, zone, file)
+        kind = kind_of(block.names)
+        if kind == READINGS:
+            readings(told, unit_of(block.written(block.column(READINGS))) or "mg/dL")
+        elif kind == BASAL:
+            rates(told, log)
+        elif kind == BOLUS:
+            boluses(told, zone, file)
+        else:
+            told.ignore(np.ones(len(block), dtype=bool), "insulin on board", block.column(IOB))
+        tolds.append(told)
+    if not any(len(told.block) for told in tolds):
+        raise RecordError("headers and no row", file=file)
+    part = part_of(file, tolds, "mg/dL", person=person_of(blocks[0]))
+    times = pd.concat([told.time for told in tolds]).dropna()
+    add_cells(part, *log.cells(times.max() if len(times) else None))
+    return part
+
+
+read_tandem = reader("tandem", read_file)
+
+
+def person_of(block: Block) -> str:
+    """The patient's name and day of birth, in the lines above the first section."""
+    said = {normal(line[0]): line[1].strip() for line in block.above if len(line) > 1}
+    return f"{said['patientname']}|{said.get('patientdob', '')}".lower() if said.get("patientname") else ""
+
+
+def readings(told: Told, unit: str) -> None:
+    """Sensor readings (EGV) and a meter's (BG)."""
+    name = told.block.column(READINGS)
+    kind, text = each(told.block.texts("description"), normal), told.block.texts(name)
+    value, flag = glucose_values(text, scaled(SENSOR, unit))
+    if unit == "mmol/L":
+        value = value * 18.01559
+    stick = where(kind, lambda word: word in ("bg", "bgm", "smbg"))
+    told.tell(text == "", "no amount", name)
+    known = (text != "") & (stick | (kind == "egv"))
+    told.add(known & ~stick, "glucose", name, value, flag=flag)
+    told.add(known & stick, "glucose", name, value, flag=each(flag, lambda word: f"fingerstick {word}".strip()))
+    told.tell(~told.used, "unknown reading", "description")
+
+
+def rates(told: Told, log: PumpLog) -> None:
+    name = told.block.column(BASAL)
+    rate = numbers(list(told.block.texts(name)), decimal_comma=True)
+    bad = ~((rate >= 0) & (rate <= 35.0))
+    told.tell(bad, "out of range", name)
+    log.gather(log.changes, told, ~bad, value=rate)
+
+
+def boluses(told: Told, zone: str, file: Path) -> None:
+    """What was delivered, from when it was asked for; the extended part over its own time; carbs and the meter's reading beside
+    it.
+
+    Rules "cut short": less was delivered than asked for. "extended bolus": its duration is not stated, and taken to be two hours.
+    """
+    block = told.block
+    text = {
+        name: block.texts(name)
+        for name in ("insulindelivered", "bolexinsulindelivered", "bolexsize", "duration", "carbsize", "bg")
+    }
+    amount = {name: numbers(list(each_text), decimal_comma=True) for name, each_text in text.items()}
+    asked = numbers(list(block.texts("actualtotalbolusrequested")), decimal_comma=True)
+    described = block.texts("description")
+    automatic = where(described, lambda word: "auto" in word.lower())
+    flag = np.where(automatic, "automatic", "").astype(object)
+    now, later = amount["insulindelivered"], amount["bolexinsulindelivered"]
+    extended = text["bolexinsulindelivered"] != ""
+    promised = where(described, lambda word: EXTENDED.search(word) is not None) & ~extended
+    told.dose(text["insulindelivered"] != "", "bolus", "insulindelivered", now, flag=flag)
+
+    begins = on_clock(block.texts("bolexstartdatetime"), zone, file).fillna(told.time)
+    ends = on_clock(block.texts("bolexcompletiondatetime"), zone, file)
+    lasted = (ends - begins).dt.total_seconds().to_numpy() / 60.0
+    stated = amount["duration"]
+    minutes = np.where(lasted > 0, lasted, np.where(stated > 0, stated, EXTENDED_MINUTES))
+    told.dose(extended, "bolus", "bolexinsulindelivered", later, duration=minutes, flag=flag, time=begins)
+    guessed = extended & ~(lasted > 0) & ~(stated > 0)
+    told.tell(
+        guessed, "extended bolus", "bolexinsulindelivered", f"no duration: taken as {EXTENDED_MINUTES:g} min", action="changed"
+    )
+    told.tell(promised, "extended bolus", "description", "no row of the extended part: not counted", action="changed")
+
+    given = np.nan_to_num(now) + np.nan_to_num(later)
+    short = (text["insulindelivered"] != "") & (given < asked - 0.005)
+    status = block.texts("completionstatusdesc")
+    told.tell(
+        short,
+        "cut short",
+        "insulindelivered",
+        lambda i: f"{given[i]:g} U of {asked[i]:g} asked for ({status[i]})",
+        action="changed",
+    )
+    told.tell(
+        (text["insulindelivered"] == "") & ~extended, "not delivered", "insulindelivered", lambda i: f"{asked[i]:g} U asked for"
+    )
+    told.add((text["carbsize"] != "") & ~(amount["carbsize"] == 0), "carbs", "carbsize", amount["carbsize"])
+    stick = (text["bg"] != "") & ~(amount["bg"] == 0)
+    told.tell(
+        stick,
+        "entered glucose",
+        "bg",
+        lambda i: f"{text['bg'][i]} entered for the bolus: a sensor's or a meter's, it does not say",
+        action="changed",
+    )
+
+
+def on_clock(stamps: Texts, zone: str, file: Path) -> pd.Series:
+    """UTC of a column of times that may be empty."""
+    days, clocks = split_stamps(list(stamps))
+    local = local_times(days, clocks, file=file, row=1, field="", usual=False)
+    return to_utc(local, zone, file=file)[0]

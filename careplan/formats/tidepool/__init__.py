@@ -1,0 +1,1 @@
+"""Tidepool: the documents of its API, and the workbook of its site."""

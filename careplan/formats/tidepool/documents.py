@@ -1,0 +1,250 @@
+"""What each of Tidepool's documents says of a channel: events, a told correction, or a counted kind of no channel."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from careplan.records.channels import INTENSITY
+from careplan.records.events import Correction, join_flags
+from careplan.records.insulins import find_insulin, known_insulin
+from careplan.records.units import MG_PER_MMOL
+
+Document = dict[str, Any]
+Row = tuple[object, ...]  # of `CELLS`, and the product
+
+MS = 60_000.0  # milliseconds in a minute
+CENSORED = {39: 40.0, 401: 400.0}  # mg/dL: how receivers write "Low" and "High"
+EXTENDED_MINUTES = 120.0  # assumed where an extended bolus does not say: AZT1D's rule
+EXCHANGE = 15.0  # g of carbohydrate in one of Tidepool's exchanges
+ACTING = {"rapid": "bolus", "short": "bolus", "intermediate": "long_acting", "long": "long_acting"}
+EFFORT = {"low": "light", "medium": "moderate", "high": "vigorous"}
+UNITS = {"milliseconds": 1 / MS, "seconds": 1 / 60.0, "minutes": 1.0, "hours": 60.0, "days": 1440.0}
+
+
+@dataclass(eq=False)
+class Reading:
+    """The documents of one file on their way to events; every one ends in `cells`, in `told`, or counted in `ignored`."""
+
+    file: str
+    mmol: bool  # whether the documents' glucose is in mmol/L whatever they say of their settings
+    cells: list[Row] = field(default_factory=list)
+    told: list[Correction] = field(default_factory=list)
+    ignored: dict[str, tuple[int, int]] = field(default_factory=dict)  # kind -> how many, and the row of the first
+    ends: dict[str, pd.Timestamp] = field(default_factory=dict)  # upload -> when it was made
+
+    def add(
+        self,
+        row: int,
+        document: Document,
+        name: str,
+        channel: str,
+        value: float | None,
+        *,
+        flag: str = "",
+        product: str = "",
+        **more: float,
+    ) -> None:
+        """One event; `raw` is what the document says under `name`."""
+        said = document.get(name)
+        raw = str(value if said is None else said)
+        self.cells.append(
+            (self.file, row, name, raw, document.get("time"), channel, value, more.get("duration", 0.0), flag, product)
+        )
+
+    def tell(self, row: int, name: str, rule: str, detail: str, *, dropped: bool = True) -> None:
+        self.told.append(Correction("dropped" if dropped else "changed", rule, self.file, row, name, detail))
+
+    def ignore(self, row: int, kind: str) -> None:
+        count, first = self.ignored.get(kind, (0, row))
+        self.ignored[kind] = (count + 1, first)
+
+
+def number(value: object) -> float | None:
+    """A number however it is written; None where there is none."""
+    if isinstance(value, bool) or value is None:
+        return None
+    try:
+        found = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return found if abs(found) < 1e9 else None
+
+
+def moment(time: object) -> pd.Timestamp:
+    """A time as the API writes it; NaT where it is none."""
+    return pd.to_datetime(str(time or ""), utc=True, errors="coerce")  # type: ignore[return-value]
+
+
+def glucose(reading: Reading, row: int, document: Document) -> None:
+    """A sensor's reading, a finger stick or a calibration; out of range by its annotation."""
+    value, flag = number(document.get("value")), ""
+    level = value if value is None or document.get("units") == "mg/dL" else value * MG_PER_MMOL
+    bounds = [each for each in annotations(document) if each.get("code") == "bg/out-of-range"]
+    if bounds:
+        flag = str(bounds[0].get("value", ""))
+        if value is None:
+            value = number(bounds[0].get("threshold"))
+            level = value if value is None or value > 35.0 else value * MG_PER_MMOL
+        level = level if level is None else CENSORED.get(round(level), level)
+    if document.get("type") != "cbg":
+        flag = join_flags("fingerstick", flag)
+    reading.add(row, document, "value", "glucose", level, flag=flag)
+
+
+def bolus(reading: Reading, row: int, document: Document) -> None:
+    normal, extended = number(document.get("normal")), number(document.get("extended"))
+    if normal is None and extended is None:
+        reading.tell(row, "normal", "no amount", f"bolus {document.get('subType')!r} without normal and extended")
+        return
+    if not normal and not extended:
+        reading.tell(
+            row, "normal", "nothing given", f"0 U of {document.get('expectedNormal') or document.get('expectedExtended') or 0} U"
+        )
+        return
+    context = str(document.get("deliveryContext") or "")
+    flag = "automatic" if document.get("subType") == "automated" or context == "algorithm" else ""
+    product = brand_of(document.get("insulinFormulation"))
+    if normal:
+        reading.add(row, document, "normal", "bolus", normal, flag=flag, product=product)
+    if extended:
+        length = number(document.get("duration"))
+        if not length or length < 0:
+            reading.tell(
+                row, "duration", "extended bolus", f"{extended:g} U over {EXTENDED_MINUTES:g} min, assumed", dropped=False
+            )
+            length = EXTENDED_MINUTES * MS
+        reading.add(row, document, "extended", "bolus", extended, flag=flag, product=product, duration=length / MS)
+
+
+def basal(reading: Reading, row: int, document: Document) -> None:
+    """A rate that was delivered. Rule "fabricated basal": one made up from the schedule counts until its upload at most."""
+    rate, length = number(document.get("rate")), number(document.get("duration"))
+    delivery = str(document.get("deliveryType") or "")
+    if delivery == "suspend":
+        rate = 0.0
+    suppressed = document.get("suppressed")
+    if rate is None and isinstance(suppressed, dict) and number(document.get("percent")) is not None:
+        rate = (number(document.get("percent")) or 0.0) * (number(suppressed.get("rate")) or 0.0)
+    if rate is None:
+        reading.tell(row, "rate", "no amount", f"basal {delivery!r} without a rate")
+        return
+    if length == 0:
+        reading.tell(row, "duration", "nothing given", f"{rate:g} U/h for no time")
+        return
+    if any(str(each.get("code", "")).endswith("fabricated-from-schedule") for each in annotations(document)):
+        end = reading.ends.get(str(document.get("uploadId")), moment(None))
+        left = (end - moment(document.get("time"))).total_seconds() * 1000.0
+        if not left > 0:
+            reading.tell(row, "rate", "fabricated basal", f"{rate:g} U/h made up from the schedule, no upload to end it")
+            return
+        if length is None or left < length:
+            reading.tell(
+                row, "duration", "fabricated basal", f"{rate:g} U/h made up from the schedule: to the upload", dropped=False
+            )
+            length = left
+    flag = "automatic" if delivery == "automated" else ""
+    name = "rate" if document.get("rate") is not None else "deliveryType"
+    minutes = float("nan") if length is None or length < 0 else length / MS
+    reading.add(
+        row, document, name, "basal", rate, flag=flag, product=brand_of(document.get("insulinFormulation")), duration=minutes
+    )
+
+
+def wizard(reading: Reading, row: int, document: Document) -> None:
+    """The carbs that a bolus was calculated for. Its recommendations are no doses."""
+    carbs = number(document.get("carbInput"))
+    if not carbs:
+        reading.ignore(row, "wizard without carbs")
+        return
+    if document.get("carbUnits") == "exchanges":
+        reading.tell(row, "carbInput", "exchanges to g", f"{carbs:g} exchanges of {EXCHANGE:g} g", dropped=False)
+        carbs *= EXCHANGE
+    reading.add(row, document, "carbInput", "carbs", carbs)
+
+
+def food(reading: Reading, row: int, document: Document) -> None:
+    nutrition = document.get("nutrition")
+    part = nutrition.get("carbohydrate") if isinstance(nutrition, dict) else None
+    carbs = number(part.get("net", part.get("total"))) if isinstance(part, dict) else None
+    if carbs is None:
+        reading.tell(row, "nutrition", "no amount", f"food {document.get('name') or ''!r} without carbohydrate")
+    elif carbs == 0:
+        reading.tell(row, "nutrition", "nothing given", "0 g")
+    else:
+        reading.add(row, document, "nutrition", "carbs", carbs)
+
+
+def pen(reading: Reading, row: int, document: Document) -> None:
+    """An injection. Rule "unknown insulin": what neither its brand nor its stated action tells is not guessed."""
+    dose = document.get("dose")
+    units = number(dose.get("total")) if isinstance(dose, dict) else None
+    if units is None:
+        reading.tell(row, "dose", "no amount", "an injection without a total")
+        return
+    if units == 0:
+        reading.tell(row, "dose", "nothing given", "0 U")
+        return
+    formulation = document.get("formulation")
+    product = brand_of(formulation)
+    simple = formulation.get("simple") if isinstance(formulation, dict) else None
+    stated = isinstance(simple, dict) and simple.get("actingType") in ACTING
+    known = find_insulin(product) if stated else known_insulin(product)
+    if known is not None:
+        parts = known.split(units)
+    elif isinstance(simple, dict) and simple.get("actingType") in ACTING:
+        parts = ((ACTING[str(simple["actingType"])], units),)
+    else:
+        reading.tell(
+            row, "formulation", "unknown insulin", f"{units:g} U of {product or 'an insulin without a name'!r}: which is it?"
+        )
+        return
+    for channel, part in parts:
+        reading.add(row, document, "dose", channel, part, product=product)
+
+
+def brand_of(formulation: object) -> str:
+    """The insulin's name, where a document states one."""
+    if not isinstance(formulation, dict):
+        return ""
+    simple = formulation.get("simple")
+    brand = simple.get("brand") if isinstance(simple, dict) else None
+    return str(brand or formulation.get("name") or "")
+
+
+def activity(reading: Reading, row: int, document: Document) -> None:
+    length = document.get("duration")
+    amount = number(length.get("value")) if isinstance(length, dict) else number(length)
+    scale = UNITS.get(str(length.get("units")), 0.0) if isinstance(length, dict) else 1.0 / MS
+    if not amount or amount < 0 or not scale:
+        reading.tell(row, "duration", "no amount", f"exercise {document.get('name') or ''!r} without a length")
+        return
+    met = INTENSITY[EFFORT.get(str(document.get("reportedIntensity")), "moderate")]
+    reading.add(row, document, "duration", "activity", met, duration=amount * scale)
+
+
+def event(reading: Reading, row: int, document: Document) -> None:
+    """Of a device's events, a sensor's calibration is a finger stick; alarms, reservoirs and the like are no channel's."""
+    if document.get("subType") == "calibration" and number(document.get("value")) is not None:
+        glucose(reading, row, document)
+    else:
+        reading.ignore(row, f"deviceEvent {document.get('subType') or ''}".strip())
+
+
+READ: dict[str, Callable[[Reading, int, Document], None]] = {
+    "cbg": glucose,
+    "smbg": glucose,
+    "bolus": bolus,
+    "basal": basal,
+    "wizard": wizard,
+    "food": food,
+    "insulin": pen,
+    "physicalActivity": activity,
+    "deviceEvent": event,
+}
+
+
+def annotations(document: Document) -> list[Document]:
+    found = document.get("annotations")
+    return [each for each in found if isinstance(each, dict)] if found and isinstance(found, list) else []
