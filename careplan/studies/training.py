@@ -16,7 +16,7 @@ from careplan.evaluation.intervals import happens, risk_rows
 from careplan.records import READERS, to_series
 from careplan.series import PatientSeries
 from careplan.studies import effects
-from careplan.therapies.glucose.declaration import GLUCOSE
+from careplan.therapies.glucose.declaration import GLUCOSE, ROWS_A_DAY
 from careplan.world import calibration
 from careplan.world.corpus import Branches, Corpus
 from careplan.world.forecast import ASKED
@@ -106,7 +106,7 @@ def branches(lived: Replay, each: int, seed: int, *, offset: int = 0, exactly: b
     return Branches(person + offset, row, values, recorded, altered, before)
 
 
-ROWS_BEFORE = 288  # a day of context before futures part
+ROWS_BEFORE = ROWS_A_DAY  # of context before futures part
 
 
 def simulate(virtual: Virtual, *, offset: int, exactly: bool = False) -> tuple[list[PatientSeries], Branches]:

@@ -29,8 +29,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from careplan.minutes import DAY
 from careplan.therapy import Therapy
-from careplan.world.encoder import DAY, clock
+from careplan.world.encoder import clock
 
 # The first numbers of a patient code have a meaning; the rest are free.
 SENSITIVITY, RAISING, RETURNING, SLOWNESS = 0, 1, 2, 3  # logs of lower, raise, return, then of one time constant a pool

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 from careplan.practice import Practice, later
 from careplan.therapies.glucose.declaration import GLUCOSE, HOLDS, LIMITS, RECENT, Regimen
+from careplan.therapies.glucose.places import WEIGHTS
 from careplan.therapies.glucose.regimen import apply_changes, current, listed, stated
 from careplan.therapies.glucose.rules import RULES
 from careplan.therapies.glucose.views import Metrics
-from careplan.world.places import WEIGHTS
 
 if TYPE_CHECKING:
     from careplan.therapies.glucose.decisions import caution, judge
