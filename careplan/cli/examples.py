@@ -17,6 +17,7 @@ EXAMPLES = {
     "db upgrade": "careplan db upgrade",
     "demo": "careplan demo --people 6 --days 21",
     "evaluate ablation": "careplan evaluate ablation azt1d:AZT1D",
+    "evaluate cohort": "careplan evaluate cohort exports/ --out report",
     "evaluate drift": "careplan evaluate drift azt1d:AZT1D",
     "evaluate effects": "careplan evaluate effects --people 8",
     "evaluate fingersticks": "careplan evaluate fingersticks azt1d:AZT1D",
