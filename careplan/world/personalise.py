@@ -75,7 +75,7 @@ def expected(model: WorldModel, usual: Tensor) -> Tensor:
 
 @torch.no_grad()
 def personalise(
-    model: WorldModel, recordings: Sequence[PatientSeries], *, windows: int = 64, horizon: int | None = None, iterations: int = 2
+    model: WorldModel, recordings: Sequence[PatientSeries], *, windows: int = 96, horizon: int | None = None, iterations: int = 2
 ) -> list[Personalisation]:
     """The posterior over the code of each recording's patient, and the correction of what is foreseen.
 
