@@ -92,7 +92,7 @@ def judge(world: World, chosen: Sequence[Chosen], protocol: Protocol, beside: Ma
 
 
 def spaced(series: PatientSeries, horizons: Sequence[int], stride: int) -> NDArray[np.int64]:
-    """Rows that can be forecast from, the first of every `stride`: of a sensor that reads every 15 min they lie where it reads."""
+    """Rows that can be forecast from, the first of every `stride`: of a slow sensor they lie where it reads."""
     rows = forecast_rows(series, horizons)
     _, first = np.unique(rows // stride, return_index=True)
     return rows[first]
