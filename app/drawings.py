@@ -24,8 +24,8 @@ from careplan.therapies.glucose.bands import (
     VERY_HIGH,
     VERY_LOW,
 )
-from careplan.therapies.glucose.metrics import Metrics
 from careplan.therapies.glucose.pages import Day
+from careplan.therapies.glucose.views import Metrics
 from careplan.therapies.glucose.words import SETTINGS, clock
 
 WIDTH, HEIGHT = 168, 64  # of a thumbnail
@@ -138,7 +138,7 @@ def regimen_table(regimen: Mapping[str, Sequence[tuple[int, float]]], lines: Seq
             value = values.get(start, value)
             cells.append(_cell(setting, value, changed.get(start), unit))
         rows.append(f"<tr>{title}{''.join(cells)}</tr>")
-    table = f"<thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
+    table = f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
     return f"<div class='cp-scroll'><table class='cp-regimen'>{table}</table></div>"
 
 

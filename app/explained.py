@@ -2,7 +2,7 @@
 
 from html import escape
 
-from app.palette import AGAINST, COLORS, PROPOSED
+from app.palette import AGAINST, COLORS, HIGH_TEXT, PROPOSED
 from app.wording import percent
 from careplan.display import Unit
 from careplan.suggestion import Part, Pattern, Suggestion
@@ -60,7 +60,7 @@ def table(suggestion: Suggestion, unit: Unit) -> str:
     outcomes = dict.fromkeys(part.outcome for part in parts)
     rows = "".join(row(words.outcome(name, unit), [part for part in parts if part.outcome == name]) for name in outcomes)
     return (
-        f"<div class='cp-scroll'><table class='cp-regimen'><thead><tr><th></th>{head}<th>In all</th></tr></thead>"
+        f"<div class='cp-scroll'><table class='cp-regimen'><thead><tr><td></td>{head}<th>In all</th></tr></thead>"
         f"<tbody>{rows}{row('All', list(parts))}</tbody></table></div>"
     )
 
@@ -134,7 +134,7 @@ def _moments(suggestion: Suggestion, unit: Unit) -> str:
 
 
 def _level(glucose: float, unit: Unit) -> str:
-    color = COLORS["low"] if glucose < LOW else COLORS["very_high"] if glucose > HIGH else ""
+    color = COLORS["low"] if glucose < LOW else HIGH_TEXT if glucose > HIGH else ""
     return f"<b style='color:{color}'>{unit.text(glucose)}</b>" if color else unit.text(glucose)
 
 

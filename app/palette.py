@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from careplan.therapies.glucose.bands import MARKS
-from careplan.therapies.glucose.metrics import Metrics
+from careplan.therapies.glucose.views import Metrics
 
 INK, MUTED, LINE, PAPER = "#1c2733", "#5c6b7a", "#d5dce3", "#ffffff"
 PROPOSED, UNCHANGED, RUNNER_UP, TRIED = "#1f5a8c", "#7a8794", "#9a5fb0", "#b3542a"
 AGAINST = "#b3722a"  # what speaks against a change
+HIGH_TEXT = "#8f5b07"  # of "very high", dark enough for text
 INSULIN, CARBS = "#1f5a8c", "#b3722a"
 
 

@@ -52,7 +52,7 @@ def _said(arguments: Arguments) -> str:
 
 def _ranges(summary: CohortSummary) -> None:
     unit = access.unit()
-    st.subheader("Time in ranges")
+    st.header("Time in ranges")
     figure = cohort_charts.ranges_figure(summary.outcomes)
     st.plotly_chart(figure, config=charts.CONFIG, key="cohort_ranges")
     rows = []
@@ -79,7 +79,7 @@ def _differences(summary: CohortSummary, arguments: Arguments) -> None:
     pairs = list(dict.fromkeys((row.policy, row.against) for row in summary.differences))
     if not pairs:
         return
-    st.subheader("Policies compared, person by person")
+    st.header("Policies compared, person by person")
     unit = access.unit()
     chosen = pairs[0]
     if len(pairs) > 1:
@@ -101,7 +101,7 @@ def _sentence(row: Difference, unit: Unit) -> str:
 
 
 def _person(folder: Path, summary: CohortSummary, arguments: Arguments) -> None:
-    st.subheader("One person's days")
+    st.header("One person's days")
     worst: dict[str, str] = {}
     for row in summary.worst:
         worst.setdefault(row.person, f"{row.person} (among the worst under {row.policy})")

@@ -29,7 +29,7 @@ def decide(suggestion: Suggestion, draft: tuple[Decision, ...], out_of_date: tup
         return
     decided = access.remembered(f"decided:{suggestion.id}", lambda: {decision.key: decision for decision in draft})
     if suggestion.lines:
-        st.subheader("Your decision")
+        st.header("Your decision")
         st.caption("Every choice is kept as a draft at once; nothing is prescribed until you sign.")
     if not access.allowed(DECIDES):
         st.caption("Deciding takes the role of clinician.")
@@ -197,7 +197,7 @@ def _try(suggestion: Suggestion, decided: Mapping[str, Decision], actor: Actor, 
 
 def signed_review(suggestion: Suggestion, review: Review, unit: Unit) -> None:
     """What was decided, as the database has it."""
-    st.subheader("Signed")
+    st.header("Signed")
     st.success(f"{review.reviewer}, {when(review.signed, 'UTC')} UTC: “{review.meaning}”", icon=":material/verified:")
     by_key = {decision.key: decision for decision in review.decisions}
     for line in suggestion.lines:
@@ -220,7 +220,7 @@ def history(reviews: tuple[Review, ...], zone: str, kind: Kind = "regimen") -> N
     """Reviews signed earlier, the newest first."""
     if not reviews:
         return
-    st.subheader("Signed reviews")
+    st.header("Signed reviews")
     for review in reviews:
         with st.expander(f"{when(review.signed, zone)}, {review.reviewer}"):
             st.markdown(f"> {review.meaning}")

@@ -34,7 +34,7 @@ def draw() -> None:
     st.title("Patients")
     if done := st.session_state.pop("kept", None):
         _kept(done)
-    st.subheader("Bring recordings in")
+    st.header("Bring recordings in")
     st.caption(
         "Exports of sensors, pumps and diaries, also zipped: Clarity, LibreView, Glooko, CareLink, Tandem, Tidepool, Nightscout, "
         "xDrip, FHIR, or a plain table. What each file is, is found by looking into it; nothing is kept before you say so."
@@ -101,7 +101,7 @@ def _incoming(incoming: Incoming) -> None:
 
 def _arrival(arrival: Arrival) -> None:
     [person] = arrival.report.patients
-    st.markdown(f"#### {arrival.name}")
+    st.markdown(f"### {arrival.name}")
     st.caption(
         f"{', '.join(person.files) or person.source}: {person.source}{person.why and f', because {person.why}'}. "
         f"{person.rows_read:,} rows, {when(arrival.first, arrival.zone)} to {when(arrival.last, arrival.zone)} ({arrival.zone})."
@@ -175,7 +175,7 @@ def _imports(actor: Actor) -> None:
     found = imports(access.database())
     if not found:
         return
-    st.subheader("Imports")
+    st.header("Imports")
     if told := st.session_state.pop("taken_back", None):
         st.success(told, icon=":material/undo:")
     st.caption("The newest first. Taking an import back removes what it added; that it was there stays on record.")

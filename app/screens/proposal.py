@@ -57,7 +57,7 @@ def why(suggestion: Suggestion, unit: Unit) -> None:
 
 def effect(suggestion: Suggestion, unit: Unit, recorded: Path | None = None) -> None:
     """Every option's predicted path and outcomes; `recorded`: what was measured around then."""
-    st.subheader("Predicted effect, beside no change")
+    st.header("Predicted effect, beside no change")
     left, right = st.columns([1.35, 1], gap="medium")
     with left:
         st.plotly_chart(

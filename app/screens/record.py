@@ -21,7 +21,7 @@ def draw() -> None:
     )
     left, right = st.columns(2, gap="large")
     with left:
-        st.subheader("What is recorded")
+        st.header("What is recorded")
         names = [
             *(name for name in NAMES if name in summary.events),
             *(name for name in summary.events if name not in NAMES),
@@ -33,7 +33,7 @@ def draw() -> None:
 
 
 def _gaps(summary: PatientSummary) -> None:
-    st.subheader("Gaps in glucose")
+    st.header("Gaps in glucose")
     if not summary.gap_count:
         st.markdown("None over 15 minutes.")
         return
@@ -48,7 +48,7 @@ def _gaps(summary: PatientSummary) -> None:
 
 
 def _day(page: ReviewPage) -> None:
-    st.subheader("One day")
+    st.header("One day")
     if not page.days:
         st.info("No day is recorded.")
         return

@@ -71,11 +71,11 @@ def _banners(page: ReviewPage) -> None:
 def _profile(page: ReviewPage, unit: Unit) -> None:
     left, right = st.columns([2.7, 1], gap="medium")
     with left:
-        st.subheader("A typical day")
+        st.header("A typical day")
         st.caption(f"AGP-style: glucose by time of day over the last {len(page.days)} days. Green: the target range.")
         st.plotly_chart(charts.profile_figure(page.profile, unit), config=charts.CONFIG, key="profile")
     with right:
-        st.subheader("Time in ranges")
+        st.header("Time in ranges")
         st.caption(f"The last {len(page.days)} days.")
         st.html(drawings.band_bar(page.recent, unit))
 
@@ -83,7 +83,7 @@ def _profile(page: ReviewPage, unit: Unit) -> None:
 def _proposal(page: ReviewPage, signed: Review | None, unit: Unit) -> None:
     suggestion = page.suggestion
     lines = () if suggestion is None or signed is not None else suggestion.lines
-    st.subheader("Regimen in force" if not lines else "Current and proposed regimen")
+    st.header("Regimen in force" if not lines else "Current and proposed regimen")
     if not page.regimen:
         st.info("No regimen is stored for this patient.")
     else:
@@ -100,7 +100,7 @@ def _proposal(page: ReviewPage, signed: Review | None, unit: Unit) -> None:
 
 
 def _days(page: ReviewPage, unit: Unit) -> None:
-    st.subheader("The days behind it")
+    st.header("The days behind it")
     if not page.days:
         st.info("No day is recorded.")
         return
@@ -115,7 +115,7 @@ def _days(page: ReviewPage, unit: Unit) -> None:
 
 def _on_paper(page: ReviewPage, actor: Actor, unit: Unit) -> None:
     """One page to print, a note to paste into the chart, and tables."""
-    st.subheader("On paper and in the chart")
+    st.header("On paper and in the chart")
     name = re.sub(r"[^\w-]+", "-", page.summary.patient)
     with st.container(horizontal=True):
         st.download_button(

@@ -25,7 +25,7 @@ GIVEN = {"bolus": ("Bolus", "U", 0.5, 30.0), "carbs": ("Meal", "g", 5.0, 300.0)}
 def settings(page: ReviewPage, newest: int, unit: Unit) -> None:
     """The bench of a review: nothing here is prescribed, kept or signed."""
     patient = page.summary.patient
-    st.subheader("What if")
+    st.header("What if")
     if not st.toggle("Try other settings on this patient's own days", key=f"try:{patient}"):
         return
     try:

@@ -96,7 +96,7 @@ def checked(at: AppTest) -> AppTest:
 
 def shown(at: AppTest) -> str:
     """Everything a reader sees as text."""
-    kinds = (at.title, at.subheader, at.markdown, at.caption, at.warning, at.error, at.info, at.success)
+    kinds = (at.title, at.header, at.markdown, at.caption, at.warning, at.error, at.info, at.success)
     html = [str(element.proto.body) for element in at.get("html")]
     return "\n".join([str(element.value) for kind in kinds for element in kind] + html)
 

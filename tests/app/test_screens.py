@@ -11,7 +11,7 @@ from app import access, charts
 from careplan.clinic import Database, audit_trail, open_database, review_page
 from careplan.display import Unit
 from careplan.suggestion import Path
-from careplan.therapies.glucose.metrics import Profile
+from careplan.therapies.glucose.views import Profile
 from careplan.therapies.glucose.words import MG_DL, MMOL_L
 
 from .build import option

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from careplan.clinic.allowed import DECIDES, allow
 from careplan.clinic.errors import ClinicError
-from careplan.clinic.records import require
+from careplan.clinic.known import require
 from careplan.store import Actor, Database, number, schema, visible
 from careplan.suggestion import Kind
 
