@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 from careplan.clinic.errors import ClinicError
-from careplan.clinic.records import require
+from careplan.clinic.known import require
 from careplan.store import Actor, Database, append, local_account
 
 Role = Literal["viewer", "clinician", "researcher", "administrator"]
