@@ -56,11 +56,10 @@ def forecast_patient(
     moment = series.start + pd.Timedelta(minutes=therapy.step * row)
     planned, recorded = _future(series, row, rows)
     futures = {EXPECTED: Future(planned.values, planned.mask, known=False), NO_CHANGE: planned}
-    for text in what_if:
-        edit = parse(text, therapy=therapy, at=moment, zone=series.zone, rows=rows)
+    edits = [parse(text, therapy=therapy, at=moment, zone=series.zone, rows=rows) for text in what_if]
+    for text, edit in zip(what_if, edits, strict=True):
         futures[text] = Future(*apply([edit], planned.values, planned.mask, therapy), evidence=planned.evidence)
     if len(what_if) > 1:
-        edits = [parse(text, therapy=therapy, at=moment, zone=series.zone, rows=rows) for text in what_if]
         futures["all together"] = Future(*apply(edits, planned.values, planned.mask, therapy), evidence=planned.evidence)
     bands = forecast(world.model, series, row, person, futures, widen=world.widen(person), minutes=minutes, seed=seed)
     banners = []
