@@ -17,7 +17,7 @@ from torch import Tensor
 from careplan.breach import RULES, Breach
 from careplan.display import Marks, Unit
 from careplan.recording import Recording
-from careplan.records.settings import Settings
+from careplan.records.settings import StatedSettings
 from careplan.series import PatientSeries
 from careplan.suggestion import Kind, Line, Suggestion
 from careplan.therapy import Limits, Mandate, Therapy
@@ -26,7 +26,7 @@ from careplan.world.model import WorldModel, load_card
 from careplan.world.personalise import Personalisation
 
 
-class Change(NamedTuple):
+class SettingChange(NamedTuple):
     """One setting of a regimen from `start` to `end` minutes of the local day."""
 
     setting: str
@@ -214,9 +214,9 @@ class Practice:
     recent: timedelta
     holds: Mapping[Kind, timedelta]
     regimen: type[Any]
-    stated: Callable[[Settings], Any]
+    stated: Callable[[StatedSettings], Any]
     estimate: Callable[[PatientSeries], Any | None]
-    changed: Callable[[Any, Sequence[Change]], Any]
+    changed: Callable[[Any, Sequence[SettingChange]], Any]
     current: Callable[[Any, Line], float]
     listed: Callable[[Any], Mapping[str, tuple[tuple[int, float], ...]]]
     plan_regimen: PlanRegimen | None

@@ -10,7 +10,7 @@ from rich.table import Table
 from careplan.clinic.views import Forecast
 from careplan.suggestion import Line, Path, Suggestion
 from careplan.therapies.glucose.bands import HIGH, LOW
-from careplan.therapies.glucose.rules import told
+from careplan.therapies.glucose.rules import breach_in_words
 from careplan.therapies.glucose.words import MG_DL, risk_of_high, risk_of_low, said, sentence
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe & Ito: told apart by everyone
@@ -99,7 +99,7 @@ def print_suggestion(console: Console, suggestion: Suggestion, *, brief: bool = 
         )
     console.print(table)
     if suggestion.why is None and suggestion.limits_bound:
-        bound = ", ".join(told(limit) for limit in suggestion.limits_bound)
+        bound = ", ".join(breach_in_words(limit) for limit in suggestion.limits_bound)
         console.print(f"  Limits that bound: {escape(bound)}", soft_wrap=True)
     for name, text in said(suggestion, MG_DL):
         console.print(f"  [bold]{name}.[/] {escape(sentence(text))}", soft_wrap=True, highlight=False)

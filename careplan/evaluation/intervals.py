@@ -102,7 +102,7 @@ def boosted_risk(train: Sequence[PatientSeries], hazard: str, *, stride: int = 6
     return lambda series, rows: np.asarray(model.predict_proba(features(series, rows))[:, 1])
 
 
-def told(risks: Mapping[str, Risk], people: Sequence[PatientSeries], hazard: str, *, stride: int = 3) -> pd.DataFrame:
+def hazard_table(risks: Mapping[str, Risk], people: Sequence[PatientSeries], hazard: str, *, stride: int = 3) -> pd.DataFrame:
     """Each risk of a hazard on the same rows, pooled over people: columns model, n, events, auroc, brier, and the mean predicted
     and observed risk in ten bins of equal size."""
     chosen = [(series, risk_rows(series, hazard, stride=stride)) for series in people]

@@ -10,8 +10,8 @@ from careplan.therapies.glucose.estimates import estimate_regimen, total_daily_d
 from careplan.therapies.glucose.metrics import Metrics
 from careplan.therapies.glucose.pages import days_of, glance, profile_of
 from careplan.therapies.glucose.regimen import apply_changes, current, listed, stated
+from careplan.therapies.glucose.regimen_search import regimen_of
 from careplan.therapies.glucose.rules import RULES
-from careplan.therapies.glucose.titration import regimen_of
 from careplan.therapies.glucose.words import MG_DL, MMOL_L, SETTINGS, because, limits_in_words, said
 from careplan.therapies.glucose.world import WEIGHTS
 

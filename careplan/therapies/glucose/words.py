@@ -13,7 +13,7 @@ from careplan.suggestion import Interval, Kind, Line, Moment, Part, Pattern, Sug
 from careplan.therapies.glucose.bands import HIGH, LOW, VERY_HIGH, VERY_LOW
 from careplan.therapies.glucose.decisions import raises_insulin
 from careplan.therapies.glucose.evidence import LEAST, SIDES
-from careplan.therapies.glucose.rules import rule_told
+from careplan.therapies.glucose.rules import rule_in_words
 
 MINUS = "\N{MINUS SIGN}"
 SHOWN = 4  # drivers told one by one
@@ -277,7 +277,7 @@ def limits_in_words(bound: Iterable[Breach], unit: Unit) -> list[str]:
     """Each limit once, with the settings it bound: "3 days of evidence, 5 needed (carb ratio from 00:00, 06:00)"."""
     found: dict[str, dict[str, list[str]]] = {}
     for breach in bound:
-        text = LIMITS[breach.rule].format(**marks(unit)) if breach.rule in LIMITS else rule_told(breach)
+        text = LIMITS[breach.rule].format(**marks(unit)) if breach.rule in LIMITS else rule_in_words(breach)
         places = found.setdefault(text, {})
         setting, at, start = breach.key.partition("@")
         if at:
