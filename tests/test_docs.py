@@ -22,7 +22,7 @@ LINK = re.compile(r"\]\(([^)\s#]+)(?:#[\w-]+)?\)")
 PATH = re.compile(rf"(?<![\w/.-])((?:{'|'.join(FOLDERS)})/[\w./-]+\.(?:py|md|cpp|json|css|sh))\b")
 NAME = re.compile(r"(?<![\w./])((?:careplan|cohorts)(?:\.[A-Za-z_]\w*)+)(?![\w/]|\.\w)")
 FACES = ("clinic", "evaluation", "interop", "planning", "records", "store", "world")
-DOCTESTED = ("careplan.breach",)
+DOCTESTED = ("careplan.breach", "careplan.planning.safety", "cohorts.catalogue", "cohorts.population", "cohorts.replay")
 FENCE = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
 
 

@@ -18,7 +18,20 @@ Risk = Callable[[PatientSeries, Rows], Array]  # rows `[N]` -> probability `[N]`
 
 
 def conformal(predict: Predictor, held: Sequence[PatientSeries], horizons: Sequence[int], coverage: float = 0.9) -> Interval:
-    """Split conformal intervals about any predictor (Lei 2018): a constant width a horizon, from errors on people held out."""
+    """Split conformal intervals about any predictor (Lei 2018): a constant width a horizon, from errors on people held out.
+
+    Args:
+        predict: Rows `[N]` of a recording to levels `[N, H]`.
+        held: People on whom the predictor was not fitted.
+        horizons: Minutes ahead.
+        coverage: The share that is to be inside.
+
+    Returns:
+        A function of a recording and rows `[N]` that gives both edges, `[N, H]` each.
+
+    Raises:
+        ValueError: No row of the people held out can be forecast from.
+    """
     errors = []
     for series in held:
         rows = forecast_rows(series, horizons, stride=3)
