@@ -7,11 +7,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from careplan import therapies
+from careplan.breach import in_words
 from careplan.clinic.views import Forecast
-from careplan.suggestion import Line, Path, Suggestion
+from careplan.display import sentence
+from careplan.suggestion import Kind, Line, Path, Suggestion
 from careplan.therapies.glucose.bands import HIGH, LOW
-from careplan.therapies.glucose.rules import breach_in_words
-from careplan.therapies.glucose.words import MG_DL, risk_of_high, risk_of_low, said, sentence
+from careplan.therapies.glucose.words import MG_DL, risk_of_high, risk_of_low
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe & Ito: told apart by everyone
 EVERY = 30.0  # minutes between printed rows
@@ -74,6 +76,8 @@ def write_forecast(file: File, forecast: Forecast) -> None:
 
 def print_suggestion(console: Console, suggestion: Suggestion, *, brief: bool = False) -> None:
     """What it would change, what each option is predicted to do, the limits that bound, and why."""
+    practice = therapies.practice(suggestion.therapy) if suggestion.therapy else therapies.first()
+    said = practice.words.said(suggestion, practice.units[0]) if practice.words and practice.units else []
     number = "" if suggestion.id is None else f"suggestion {suggestion.id}, "
     console.print(f"\n[bold]{escape(suggestion.patient)}[/] ({number}{suggestion.kind}, at {suggestion.at:%Y-%m-%d %H:%M} UTC)")
     for banner in suggestion.banners:
@@ -85,10 +89,10 @@ def print_suggestion(console: Console, suggestion: Suggestion, *, brief: bool = 
         console.print("  No change. " + escape("; ".join(suggestion.reasons)), soft_wrap=True)
     else:
         for line in suggestion.lines:
-            console.print(f"  {_line(line)}", soft_wrap=True)
+            console.print(f"  {_line(line, suggestion.kind)}", soft_wrap=True)
         console.print("  " + escape("; ".join(suggestion.reasons)), soft_wrap=True, style="dim")
     if brief:
-        for name, text in said(suggestion, MG_DL)[:1]:
+        for name, text in said[:1]:
             console.print(f"  [bold]{name}.[/] {escape(sentence(text))}", soft_wrap=True, highlight=False)
         return
     table = Table("Option", *(name.replace("_", " ") for name in suggestion.options[0].outcomes))
@@ -99,14 +103,14 @@ def print_suggestion(console: Console, suggestion: Suggestion, *, brief: bool = 
         )
     console.print(table)
     if suggestion.why is None and suggestion.limits_bound:
-        bound = ", ".join(breach_in_words(limit) for limit in suggestion.limits_bound)
+        bound = ", ".join(in_words(limit, practice.rules) for limit in suggestion.limits_bound)
         console.print(f"  Limits that bound: {escape(bound)}", soft_wrap=True)
-    for name, text in said(suggestion, MG_DL):
+    for name, text in said:
         console.print(f"  [bold]{name}.[/] {escape(sentence(text))}", soft_wrap=True, highlight=False)
 
 
-def _line(line: Line) -> str:
-    if line.setting in ("bolus", "temp_basal"):
+def _line(line: Line, kind: Kind) -> str:
+    if kind == "doses":
         when = f"in {line.start} min" if line.start else "now"
         return f"{line.setting.replace('_', ' ')} {line.proposed:g} {line.unit}, {when}"
     when = f"{line.start // 60:02d}:{line.start % 60:02d}-{line.end // 60:02d}:{line.end % 60:02d}"

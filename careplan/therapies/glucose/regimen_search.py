@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from careplan.breach import Breach
+from careplan.display import clock, signed
 from careplan.minutes import DAY
 from careplan.planning.explain import Compared, explain, interval
 from careplan.planning.planner import OPTIONS
@@ -32,7 +33,6 @@ from careplan.therapies.glucose.evidence import addressed, pattern
 from careplan.therapies.glucose.metrics import glucose_metrics
 from careplan.therapies.glucose.outcomes import layers, shares
 from careplan.therapies.glucose.rules import breach_in_words, reasons_in_words
-from careplan.therapies.glucose.words import clock, signed
 from careplan.therapy import Mandate
 from careplan.world.loaded import World, reasons_to_abstain
 from careplan.world.personalise import Personalisation

@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from careplan.breach import Breach
-from careplan.display import Unit
+from careplan.display import Unit, clock, signed
 from careplan.minutes import DAY
 from careplan.records.units import MG_PER_MMOL
 from careplan.suggestion import Interval, Kind, Line, Moment, Part, Pattern, Suggestion
@@ -15,7 +15,6 @@ from careplan.therapies.glucose.decisions import raises_insulin
 from careplan.therapies.glucose.evidence import LEAST, SIDES
 from careplan.therapies.glucose.rules import rule_in_words
 
-MINUS = "\N{MINUS SIGN}"
 SHOWN = 4  # drivers told one by one
 
 SETTINGS: Mapping[str, str] = {
@@ -310,23 +309,8 @@ def marks(unit: Unit) -> dict[str, str]:
 # Times and numbers
 
 
-def clock(minute: float) -> str:
-    """Minutes after midnight as 06:30; the end of the day is 24:00."""
-    return f"{int(minute) // 60:02d}:{int(minute) % 60:02d}"
-
-
 def stretch(start: int, end: int, kind: Kind = "regimen") -> str:
     """Part of a day, or of the hours ahead."""
     if kind == "doses":
         return f"{start / 60:g} to {end / 60:g} h ahead"
     return "all day" if (start, end) == (0, DAY) else f"{clock(start)}-{clock(end)}"
-
-
-def signed(value: float, digits: int) -> str:
-    return f"{value:+.{digits}f}".replace("-", MINUS)
-
-
-def sentence(text: str) -> str:
-    """With a capital and a full stop."""
-    text = text.strip()
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""
