@@ -98,47 +98,15 @@ OUTSIDE = ("careplan/studies", *READERS, "careplan/interop", "careplan/cli", "co
 THEIR_ROOMS = ("careplan/therapies/glucose", *OUTSIDE)
 # Of those rooms, the modules that serve any therapy all the same.
 NEUTRAL = {
-    *(
-        "careplan/records/blocks.py",
-        "careplan/records/clock.py",
-        "careplan/records/door.py",
-    ),
-    *(
-        "careplan/records/grid.py",
-        "careplan/records/head.py",
-        "careplan/records/look.py",
-    ),
-    *(
-        "careplan/records/settings.py",
-        "careplan/records/text.py",
-        "careplan/records/unpack.py",
-    ),
-    *(
-        "careplan/records/web.py",
-        "careplan/records/workbook.py",
-        "careplan/interop/sending.py",
-    ),
-    *(
-        "careplan/interop/tables.py",
-        "careplan/cli/__main__.py",
-        "careplan/cli/audit.py",
-    ),
-    *(
-        "careplan/cli/database.py",
-        "careplan/cli/export.py",
-        "careplan/cli/serve.py",
-    ),
-    *(
-        "careplan/cli/shell.py",
-        "careplan/cli/therapies.py",
-        "app/main.py",
-    ),
-    *(
-        "app/planning.py",
-        "app/screens/audit.py",
-        "app/screens/choose.py",
-    ),
-    *("app/screens/patients.py",),
+    f"{room}/{name}.py"
+    for room, names in {
+        "careplan/records": "blocks clock door grid head look settings text unpack web workbook",
+        "careplan/interop": "sending tables",
+        "careplan/cli": "__main__ audit database export serve shell therapies",
+        "app": "main planning",
+        "app/screens": "audit choose patients",
+    }.items()
+    for name in names.split()
 }
 
 
