@@ -17,7 +17,7 @@ from careplan.therapies.glucose.metrics import (
     profile,
     sufficient,
 )
-from careplan.therapies.glucose.metrics import Metrics as ViewsMetrics
+from careplan.therapies.glucose.views import Metrics as ViewsMetrics
 from tests.evaluation.build import series
 from tests.limits_table import BANDS, GMI, GRI, SUFFICIENT
 
