@@ -88,7 +88,8 @@ def make_server(sources: Sources, *, pace: Pace | None = None, token: str | None
         auth = {"token_verifier": OneToken(token), "auth": AuthSettings(issuer_url=here, resource_server_url=here)}
     server = MCPServer("careplan", instructions=INSTRUCTIONS, **auth)
     call = _Calls(sources, pace or Pace())
-    _add_tools(server, call)
+    _add_reads(server, call)
+    _add_predictions(server, call)
     _add_resources(server, call)
     return server
 
@@ -119,7 +120,8 @@ class _Calls:
         return await to_thread.run_sync(recorded, limiter=self.one)
 
 
-def _add_tools(server: MCPServer, call: _Calls) -> None:
+def _add_reads(server: MCPServer, call: _Calls) -> None:
+    """What is on record, and how good the model is."""
     tool = server.tool(annotations=READ_ONLY, structured_output=True)
 
     @tool
@@ -134,6 +136,40 @@ def _add_tools(server: MCPServer, call: _Calls) -> None:
     async def patient_summary(patient: Patient) -> Answer:
         """How a patient is doing: consensus metrics of the recording, and the usual daily dose."""
         return await call.ask("patient_summary", lambda: asked.Summary(patient=patient), patient)
+
+    @tool
+    async def why(patient: Patient, setting: Text | None = None, minute: int | None = None) -> Answer:
+        """Why the newest suggestion is what it is, or one of its lines by setting and minute of the day."""
+        given = {"patient": patient, "setting": setting, "minute": minute}
+        return await call.ask("why", lambda: asked.Why.model_validate(given), patient)
+
+    @tool
+    async def compare_periods(patient: Patient, first: date, first_until: date, second: date, second_until: date) -> Answer:
+        """Two stretches of whole days of one patient, side by side."""
+        return await call.ask(
+            "compare_periods",
+            lambda: asked.ComparePeriods(
+                patient=patient,
+                first=asked.Period(first=first, last=first_until),
+                second=asked.Period(first=second, last=second_until),
+            ),
+            patient,
+        )
+
+    @tool
+    async def limits(patient: Patient) -> Answer:
+        """The limits that hold for a patient's doses and settings. No tool changes one."""
+        return await call.ask("limits", lambda: asked.Limits(patient=patient), patient)
+
+    @tool
+    async def evaluation_figures() -> Answer:
+        """How good the model in use is, by the card beside its weights."""
+        return await call.ask("evaluation_figures", asked.Evaluation)
+
+
+def _add_predictions(server: MCPServer, call: _Calls) -> None:
+    """What is expected, and what would have been."""
+    tool = server.tool(annotations=READ_ONLY, structured_output=True)
 
     @tool
     async def forecast(patient: Patient, hours: float = 4.0, day: date | None = None, time: Text | None = None) -> Answer:
@@ -166,30 +202,6 @@ def _add_tools(server: MCPServer, call: _Calls) -> None:
         return await call.ask("what_if", lambda: asked.Counterfactual.model_validate({"patient": patient, **given}), patient)
 
     @tool
-    async def why(patient: Patient, setting: Text | None = None, minute: int | None = None) -> Answer:
-        """Why the newest suggestion is what it is, or one of its lines by setting and minute of the day."""
-        given = {"patient": patient, "setting": setting, "minute": minute}
-        return await call.ask("why", lambda: asked.Why.model_validate(given), patient)
-
-    @tool
-    async def compare_periods(patient: Patient, first: date, first_until: date, second: date, second_until: date) -> Answer:
-        """Two stretches of whole days of one patient, side by side."""
-        return await call.ask(
-            "compare_periods",
-            lambda: asked.ComparePeriods(
-                patient=patient,
-                first=asked.Period(first=first, last=first_until),
-                second=asked.Period(first=second, last=second_until),
-            ),
-            patient,
-        )
-
-    @tool
-    async def limits(patient: Patient) -> Answer:
-        """The limits that hold for a patient's doses and settings. No tool changes one."""
-        return await call.ask("limits", lambda: asked.Limits(patient=patient), patient)
-
-    @tool
     async def cohort_replay(
         populations: Annotated[list[Text], Field(max_length=8)],
         policies: Annotated[list[Text], Field(max_length=8)],
@@ -198,11 +210,6 @@ def _add_tools(server: MCPServer, call: _Calls) -> None:
         """Virtual people (`adult:100`) under policies (`basal-bolus`); what takes long is answered by its command."""
         given = {"populations": populations, "policies": policies, "days": days}
         return await call.ask("cohort_replay", lambda: asked.CohortReplay.model_validate(given))
-
-    @tool
-    async def evaluation_figures() -> Answer:
-        """How good the model in use is, by the card beside its weights."""
-        return await call.ask("evaluation_figures", asked.Evaluation)
 
 
 def _add_resources(server: MCPServer, call: _Calls) -> None:
