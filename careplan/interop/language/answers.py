@@ -12,6 +12,7 @@ from careplan.clinic.codec import dump
 from careplan.interop.language import predictions
 from careplan.interop.language import queries as asked
 from careplan.interop.language.basis import Answer, Sources
+from careplan.therapies.glucose.bands import HIGH, LOW
 
 __all__ = ["WHO_DECIDES", "Answer", "Sources", "answer"]
 
@@ -272,7 +273,7 @@ def _episodes(query: asked.Episodes, sources: Sources) -> Answer:
     first, last = (None, None) if query.period is None else (query.period.first, query.period.last)
     found = asking.readings(sources.db, query.patient, first, last, sources.actor)
     low = query.side == "low"
-    bound = (query.below or 70.0) if low else (query.above or 180.0)
+    bound = (query.below or LOW) if low else (query.above or HIGH)
     episodes: list[dict[str, Any]] = []
     before: datetime | None = None
     for moment, value in zip(found["time"], found["value"], strict=True):

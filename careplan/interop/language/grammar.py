@@ -12,6 +12,7 @@ from careplan.interop.language import cues, people, times
 from careplan.interop.language.queries import QUERY, Reading
 from careplan.interop.language.wording import COMMON, MONTHS, NUMBERS, WORDS, mended, plain
 from careplan.records.units import MG_PER_MMOL
+from careplan.therapies.glucose.bands import HIGH, LOW
 
 LONGEST = 1000  # characters of a question
 GROUPS = {
@@ -300,7 +301,7 @@ def _episodes(text: str, today: date) -> dict[str, Any]:
     level = float(mark[2])
     if (mark[3] or "").startswith("mmol") or (mark[3] is None and level < 30):
         level = float(round(level * MG_PER_MMOL))
-    usual = {"low": ("below", 70.0), "high": ("above", 180.0)}[side]
+    usual = {"low": ("below", LOW), "high": ("above", HIGH)}[side]
     return found | {"side": side} | ({} if level == usual[1] else {usual[0]: level})
 
 

@@ -8,11 +8,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
+from careplan.minutes import DAY
+from careplan.therapies.glucose.bands import HIGH, LOW
+
 Clock = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="HH:MM on the patient's clock")]
 Meal = Literal["breakfast", "lunch", "dinner"]
 Setting = Literal["basal", "carb_ratio", "correction_factor", "long_acting"]
 Side = Literal["low", "high"]
-Minute = Annotated[int, Field(ge=0, lt=24 * 60, description="minutes after local midnight")]
+Minute = Annotated[int, Field(ge=0, lt=DAY, description="minutes after local midnight")]
 
 
 class Strict(BaseModel):
@@ -199,7 +202,7 @@ class Episodes(Strict):
     above: float | None = None
 
     def said(self) -> str:
-        bound = f"below {self.below or 70:g}" if self.side == "low" else f"above {self.above or 180:g}"
+        bound = f"below {self.below or LOW:g}" if self.side == "low" else f"above {self.above or HIGH:g}"
         return f"{self.patient}: glucose {bound} mg/dL in {self.period or 'the whole recording'}"
 
 
