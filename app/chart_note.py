@@ -7,8 +7,8 @@ from app.drawings import consensus
 from app.paper import NOTICE, PAST, careplan_version
 from app.wording import change, line_name, scale, when
 from careplan.clinic.views import ReviewPage
-from careplan.display import Unit
-from careplan.therapies.glucose.words import SETTINGS, because, clock, headline, sentence
+from careplan.display import Unit, clock, sentence
+from careplan.therapies.glucose.words import SETTINGS, because, headline
 
 
 def note(page: ReviewPage, unit: Unit) -> str:

@@ -23,11 +23,11 @@ from app.drawings import consensus
 from app.palette import BANDS, COLORS, INK, LINE, MUTED, PROPOSED, share
 from app.wording import change, line_name, percent, scale, when
 from careplan.clinic.views import Review, ReviewPage
-from careplan.display import Unit
+from careplan.display import Unit, clock, sentence
 from careplan.minutes import DAY
 from careplan.suggestion import Interval, Line, Suggestion
 from careplan.therapies.glucose import words
-from careplan.therapies.glucose.words import SETTINGS, because, clock, sentence
+from careplan.therapies.glucose.words import SETTINGS, because
 
 MARGIN, SIZE, LEAD = 40.0, 8.5, 11.5
 WIDTH = A4[0] - 2 * MARGIN

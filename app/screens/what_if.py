@@ -12,11 +12,11 @@ from app.wording import block, change, scale
 from careplan.clinic import StoreError
 from careplan.clinic.views import ReviewPage
 from careplan.clinic.what_ifs import AGAIN, BEFORE, IF, TRIED, Bench, another_day, open_bench
-from careplan.display import Unit
+from careplan.display import Unit, clock, sentence
 from careplan.errors import AskError
 from careplan.suggestion import Line, Path
 from careplan.therapies.glucose.pages import Day
-from careplan.therapies.glucose.words import SETTINGS, clock, limits_in_words, sentence
+from careplan.therapies.glucose.words import SETTINGS, limits_in_words
 
 GIVEN = {"bolus": ("Bolus", "U", 0.5, 30.0), "carbs": ("Meal", "g", 5.0, 300.0)}
 

@@ -14,7 +14,7 @@ from careplan.suggestion import Line
 from careplan.therapies.glucose.days import Days, recent_days
 from careplan.therapies.glucose.declaration import GLUCOSE, Regimen
 from careplan.therapies.glucose.outcomes import shares
-from careplan.therapies.glucose.titration import as_line, drawn, option_of, regimen_lines
+from careplan.therapies.glucose.regimen_search import as_line, drawn, option_of, regimen_lines
 from careplan.world.loaded import World, reasons_to_abstain
 from careplan.world.personalise import Personalisation
 

@@ -22,8 +22,8 @@ from careplan.suggestion import Interval, Line, Moment, Option, Part, Path, Patt
 from careplan.therapies.glucose import words
 from careplan.therapies.glucose.decisions import BELOW_54_TARGET, BELOW_70_TARGET, Exposure
 from careplan.therapies.glucose.declaration import BLOCKS
+from careplan.therapies.glucose.regimen_search import NEAR, _near_target
 from careplan.therapies.glucose.rules import rule_told
-from careplan.therapies.glucose.titration import NEAR, _near
 from careplan.therapies.glucose.words import MG_DL, MMOL_L
 
 DRAWN = int(os.environ.get("CAREPLAN_SENTENCES", "80"))
@@ -331,7 +331,7 @@ def moved(text: str, line: Line) -> None:
 @settings(max_examples=DRAWN, deadline=None)
 def test_near_a_target_is_near_and_beyond_it_is_beyond(below_70: float, below_54: float) -> None:
     exposed = Exposure(1000, below_70, below_54)
-    near, breach = _near(exposed), exposed.breach
+    near, breach = _near_target(exposed), exposed.breach
     assert near is None or breach is None, "a target is either nearly broken or broken, and it is said once"
     if near is not None:
         found = re.search(rf"({NUMBER}) % of readings were below (54|70) mg/dL, near the target of ({NUMBER}) %", rule_told(near))
