@@ -64,7 +64,7 @@ def _named(name: str) -> str:
 
 def _why(query: asked.Why, sources: Sources) -> Answer:
     from careplan.display import clock, sentence
-from careplan.therapies.glucose.words import MG_DL, because, said
+    from careplan.therapies.glucose.words import MG_DL, because, said
 
     decided = asking.decided(sources.db, query.patient, sources.actor)
     if not decided:
