@@ -23,7 +23,7 @@ from careplan.therapies.glucose import words
 from careplan.therapies.glucose.decisions import BELOW_54_TARGET, BELOW_70_TARGET, Exposure
 from careplan.therapies.glucose.declaration import BLOCKS
 from careplan.therapies.glucose.regimen_search import NEAR, _near_target
-from careplan.therapies.glucose.rules import rule_told
+from careplan.therapies.glucose.rules import rule_in_words
 from careplan.therapies.glucose.words import MG_DL, MMOL_L
 
 DRAWN = int(os.environ.get("CAREPLAN_SENTENCES", "80"))
@@ -334,10 +334,14 @@ def test_near_a_target_is_near_and_beyond_it_is_beyond(below_70: float, below_54
     near, breach = _near_target(exposed), exposed.breach
     assert near is None or breach is None, "a target is either nearly broken or broken, and it is said once"
     if near is not None:
-        found = re.search(rf"({NUMBER}) % of readings were below (54|70) mg/dL, near the target of ({NUMBER}) %", rule_told(near))
+        found = re.search(
+            rf"({NUMBER}) % of readings were below (54|70) mg/dL, near the target of ({NUMBER}) %", rule_in_words(near)
+        )
         assert found and float(found[3]) == {54: BELOW_54_TARGET, 70: BELOW_70_TARGET}[int(found[2])]
         value = below_54 if found[2] == "54" else below_70
         assert close(found[1], value, 1) and NEAR * float(found[3]) < value < float(found[3])
     if breach is not None:
-        found = re.search(rf"({NUMBER}) % of readings are below (54|70) mg/dL \(target under ({NUMBER}) %\)", rule_told(breach))
+        found = re.search(
+            rf"({NUMBER}) % of readings are below (54|70) mg/dL \(target under ({NUMBER}) %\)", rule_in_words(breach)
+        )
         assert found and (below_54 if found[2] == "54" else below_70) >= float(found[3])
