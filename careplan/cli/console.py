@@ -115,10 +115,12 @@ def print_look(console: Console, looked: Looked) -> None:
 
 def write_corrections(path: Path, report: ImportReport) -> None:
     """Every dropped or changed row as CSV, with `CORRECTION_FIELDS`."""
+    from careplan.interop.tables import guard
+
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(CORRECTION_FIELDS)
-        writer.writerows((patient.patient, *correction) for patient in report.patients for correction in patient.corrections)
+        writer.writerows(map(guard, (patient.patient, *told)) for patient in report.patients for told in patient.corrections)
 
 
 def print_patients(console: Console, patients: list[PatientSummary]) -> None:
