@@ -20,8 +20,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from careplan.series import Window
 from careplan.therapies.glucose.declaration import GLUCOSE
+from careplan.therapies.glucose.places import WEIGHTS
 from careplan.world.dynamics import PLAN
 from careplan.world.model import WorldModel, load_model
+from careplan.world.question import Question
 
 BATCHES = (1, 32, 1024)
 HOURS = 4
@@ -98,7 +100,7 @@ def work(model: WorldModel, other: Seq2Seq, batch: int, device: torch.device) ->
     return {
         "careplan encode": lambda: model.state(model.encode(past, usual)[:, -1], past, usual, code),
         "seq2seq encode": lambda: other.encode(values[:, recent], mask[:, recent]),
-        "careplan predict": lambda: model.rollout(state, values[:, context:], mask[:, context:], asked, usual, code),
+        "careplan predict": lambda: model.rollout(state, Question(values[:, context:], mask[:, context:], asked, usual, code)),
         "seq2seq predict": lambda: other.predict(hidden, level, doses),
     }
 
@@ -111,7 +113,7 @@ def peak(device: torch.device) -> float:
 
 @torch.inference_mode()
 def compare(rounds: int, device: torch.device) -> dict[str, object]:
-    model = load_model(GLUCOSE, device=device)
+    model = load_model(GLUCOSE, WEIGHTS, device)
     other = equal(model).to(device)
     most = max(peak(device) for _ in range(rounds))
     table: dict[str, object] = {

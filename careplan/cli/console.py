@@ -4,32 +4,48 @@ import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from careplan.clinic import Verification
-from careplan.clinic.imports import Import
-from careplan.clinic.regimens import Prescribed
-from careplan.clinic.views import ImportReport, Night, PatientSummary
-from careplan.records.look import Looked
-from careplan.therapies.glucose.metrics import Metrics
+from careplan.therapies.glucose.bands import (
+    ABOVE_180_TARGET,
+    ABOVE_250_TARGET,
+    BELOW_54_TARGET,
+    BELOW_70_TARGET,
+    HIGH,
+    IN_RANGE_TARGET,
+    LOW,
+    TIGHT,
+    VERY_HIGH,
+    VERY_LOW,
+)
+
+if TYPE_CHECKING:
+    from careplan.clinic import Verification
+    from careplan.clinic.imported import Import
+    from careplan.clinic.regimens import Prescribed
+    from careplan.clinic.views import ImportReport, Night, PatientSummary
+    from careplan.records.look import Looked
+    from careplan.therapies.glucose.views import Metrics
 
 CORRECTION_FIELDS = ("patient", "action", "rule", "file", "row", "field", "detail")
 
 # Consensus targets for adults with type 1 diabetes, beside each band's boundaries.
 BANDS = (
-    ("very_low", "very low, < 54 mg/dL", "< 1 %"),
-    ("low", "low, 54 to < 70", "below 70 in all: < 4 %"),
-    ("in_range", "in range, 70 to 180", "> 70 %"),
-    ("tight_range", "tight range, 70 to 140", ""),
-    ("high", "high, > 180 to 250", "above 180 in all: < 25 %"),
-    ("very_high", "very high, > 250", "< 5 %"),
+    ("very_low", f"very low, < {VERY_LOW:g} mg/dL", f"< {BELOW_54_TARGET:g} %"),
+    ("low", f"low, {VERY_LOW:g} to < {LOW:g}", f"below {LOW:g} in all: < {BELOW_70_TARGET:g} %"),
+    ("in_range", f"in range, {LOW:g} to {HIGH:g}", f"> {IN_RANGE_TARGET:g} %"),
+    ("tight_range", f"tight range, {LOW:g} to {TIGHT:g}", ""),
+    ("high", f"high, > {HIGH:g} to {VERY_HIGH:g}", f"above {HIGH:g} in all: < {ABOVE_180_TARGET:g} %"),
+    ("very_high", f"very high, > {VERY_HIGH:g}", f"< {ABOVE_250_TARGET:g} %"),
 )
 
 
-def print_verified(console: Console, result: Verification) -> None:
+def print_verified(console: Console, result: "Verification") -> None:
     """What was recomputed, and the head to note."""
     console.print(
         f"[green]{result.entries:,} entries, {result.rows:,} rows, the events of {result.batches:,} batches: nothing differs.[/] "
@@ -38,7 +54,7 @@ def print_verified(console: Console, result: Verification) -> None:
     )
 
 
-def print_import(console: Console, report: ImportReport) -> None:
+def print_import(console: Console, report: "ImportReport") -> None:
     """What was added, patient by patient, and what it was taken for; then what was dropped or changed, a line a kind."""
     table = Table(title=f"Imported from {report.source}", title_justify="left")
     for name in ("Patient", "Rows read", "Added", "Known", "Dropped", "Changed"):
@@ -69,7 +85,7 @@ def print_import(console: Console, report: ImportReport) -> None:
         console.print(table)
 
 
-def print_imports(console: Console, found: Sequence[Import]) -> None:
+def print_imports(console: Console, found: "Sequence[Import]") -> None:
     """One row an import."""
     if not found:
         console.print("Nothing was imported yet.")
@@ -85,7 +101,7 @@ def print_imports(console: Console, found: Sequence[Import]) -> None:
     console.print(table)
 
 
-def print_look(console: Console, looked: Looked) -> None:
+def print_look(console: Console, looked: "Looked") -> None:
     """What was found in files, record by record: what it was taken for and why, then its local days."""
     for record in looked.records:
         files = ", ".join(record.files[:4]) + (f" and {len(record.files) - 4} more" if len(record.files) > 4 else "")
@@ -113,7 +129,7 @@ def print_look(console: Console, looked: Looked) -> None:
             console.print(f"Dropped or changed: {escape(told)}.\n", highlight=False)
 
 
-def write_corrections(path: Path, report: ImportReport) -> None:
+def write_corrections(path: Path, report: "ImportReport") -> None:
     """Every dropped or changed row as CSV, with `CORRECTION_FIELDS`."""
     from careplan.interop.tables import guard
 
@@ -123,30 +139,39 @@ def write_corrections(path: Path, report: ImportReport) -> None:
         writer.writerows(map(guard, (patient.patient, *told)) for patient in report.patients for told in patient.corrections)
 
 
-def print_patients(console: Console, patients: list[PatientSummary]) -> None:
+def print_patients(console: Console, patients: "list[PatientSummary]") -> None:
     """One row a patient."""
     if not patients:
-        console.print("No patients yet. Import some: careplan import FORMAT PATH, or try careplan demo.")
+        console.print("No patients yet. Import some: careplan import PATH, or try careplan demo.")
         return
-    table = Table(box=None, padding=(0, 1, 0, 0), caption="Read, 70-180, <70, <54: % of readings, mg/dL. Enough: 14 days, 70 %.")
-    for name in ("Patient", "Group", "Days", "Until", "Read", "70-180", "<70", "<54", "U/day", "Enough"):
-        table.add_column(name, justify="left" if name in ("Patient", "Group", "Until") else "right", no_wrap=True)
+    rows = [("Patient", "Group", "Days", "Until", "Read", "70-180", "<70", "<54", "U/day", "Enough")]
     for patient in patients:
         metrics = patient.metrics
-        below = None if metrics.low is None or metrics.very_low is None else metrics.low + metrics.very_low
-        numbers = (metrics.active, metrics.in_range, below, metrics.very_low, patient.total_daily_dose)
-        table.add_row(
-            escape(patient.patient),
-            patient.group,
-            f"{patient.days:.0f}",
-            f"{patient.last:%Y-%m-%d}" if patient.last else "",
-            *("" if number is None else f"{number:.1f}" for number in numbers),
-            "yes" if patient.sufficient else "no",
-        )
-    console.print(table)
+        below = None if metrics is None or metrics.low is None or metrics.very_low is None else metrics.low + metrics.very_low
+        seen = (None, None, None) if metrics is None else (metrics.active, metrics.in_range, metrics.very_low)
+        numbers = (*seen[:2], below, seen[2], patient.total_daily_dose)
+        active, in_range, low, very_low, dose = ("" if number is None else f"{number:.1f}" for number in numbers)
+        last = f"{patient.last:%Y-%m-%d}" if patient.last else ""
+        enough = "yes" if patient.sufficient else "no"
+        rows.append((patient.patient, patient.group, f"{patient.days:.0f}", last, active, in_range, low, very_low, dose, enough))
+    header, *lines = aligned(rows, left=(0, 1, 3))
+    console.print(header, style="bold", markup=False, highlight=False, soft_wrap=True)
+    console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+    console.print("Read, 70-180, <70, <54: % of readings, mg/dL. Enough: 14 days, 70 % read.", style="dim", highlight=False)
 
 
-def print_summary(console: Console, patient: PatientSummary, prescribed: Prescribed | None) -> None:
+def aligned(rows: Sequence[Sequence[str]], *, left: Sequence[int] = ()) -> list[str]:
+    """A line a row: the columns in `left` begin at one place, the others end at one."""
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    texts = []
+    for row in rows:
+        spaces = [" " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)]
+        each = enumerate(zip(row, spaces, strict=True))
+        texts.append("  ".join(cell + space if place in left else space + cell for place, (cell, space) in each).rstrip())
+    return texts
+
+
+def print_summary(console: Console, patient: "PatientSummary", prescribed: "Prescribed | None") -> None:
     """One patient: what is stored, the consensus metrics with their boundaries, gaps, and what is prescribed."""
     weight = "" if patient.weight is None else f", {patient.weight:.0f} kg"
     console.print(
@@ -177,7 +202,7 @@ def print_summary(console: Console, patient: PatientSummary, prescribed: Prescri
         console.print(regimen_table(prescribed))
 
 
-def print_night(console: Console, night: Night) -> None:
+def print_night(console: Console, night: "Night") -> None:
     """What a run over many patients did, what each stage took, and what bounds it."""
     done = f"{night.changed:,} to change, {night.unchanged:,} not, {night.abstained:,} abstained"
     console.print(
@@ -207,7 +232,7 @@ def by_reason(failed: Mapping[str, str]) -> dict[str, list[str]]:
     return found
 
 
-def metrics_table(metrics: Metrics) -> Table:
+def metrics_table(metrics: "Metrics") -> Table:
     """Consensus metrics beside their targets."""
     table = Table(title=f"{metrics.readings:,} readings, {metrics.active:.1f} % of those expected", title_justify="left")
     table.add_column("Glucose")
@@ -228,7 +253,7 @@ def metrics_table(metrics: Metrics) -> Table:
     return table
 
 
-def regimen_table(prescribed: Prescribed) -> Table:
+def regimen_table(prescribed: "Prescribed") -> Table:
     """What is prescribed, by time block."""
     regimen = prescribed.regimen
     since = f", since {prescribed.valid_from:%Y-%m-%d %H:%M} UTC" if prescribed.valid_from else ""

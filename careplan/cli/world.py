@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from careplan.cli.shell import Json, Weights, print_json, sources_of, stderr, stdout, store, warn
+from careplan.cli.shell import Json, Patient, Weights, print_json, sources_of, stderr, stdout, store, warn
 
 if TYPE_CHECKING:
     from careplan.clinic.overnight import Asked
@@ -26,7 +26,7 @@ def train(
     steps: Annotated[int, typer.Option(help="Training steps.")] = 1500,
     people: Annotated[int, typer.Option(help="Virtual patients in each age group of each family.")] = 160,
     family: Annotated[list[str] | None, typer.Option(help="Bodies to train on, such as minimal; may be repeated.")] = None,
-    plans: Annotated[int, typer.Option(help="Windows a step that ask what eight hours of a plan would do.")] = 0,
+    begin: Annotated[Path | None, typer.Option(help="Weights to take for what the first family gives.")] = None,
     seed: Annotated[int, typer.Option(help="Decides the split, the cohort and the weights.")] = 7,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in OUT.")] = False,
 ) -> None:
@@ -41,8 +41,9 @@ def train(
     card = train_world(
         sources_of(data or []),
         out,
-        recipe=Recipe(steps=steps, plans=plans, seed=seed),
+        recipe=Recipe(steps=steps, seed=seed),
         virtual=Virtual(families=known_families(family or FAMILIES[:1]), people=people, seed=seed),
+        begin=begin,
         resume=resume,
         say=lambda text: stderr().print(text, soft_wrap=True, highlight=False),
     )
@@ -101,7 +102,7 @@ def personalise(ctx: typer.Context, patients: list[str], weights: Weights = None
 @app.command()
 def forecast(
     ctx: typer.Context,
-    patient: str,
+    patient: Patient,
     at: At = None,
     what_if: Annotated[
         list[str] | None, typer.Option(help="Such as 'bolus 4 at 12:30' or 'basal x1.5 from 12:00 to 14:00'; may be repeated.")
@@ -147,6 +148,7 @@ def plan(
         list[str] | None, typer.Option(help="What the patient will do, such as 'carbs 60 at 12:30'; may be repeated.")
     ] = None,
     seed: int = 0,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Everything behind it, every limit that bound among it.")] = False,
     weights: Weights = None,
     as_json: Json = False,
 ) -> None:
@@ -180,7 +182,7 @@ def plan(
         print_json(made)
     else:
         for suggestion in made:
-            plots.print_suggestion(stdout(), suggestion)
+            plots.print_suggestion(stdout(), suggestion, verbose=verbose)
 
 
 def _plan_everyone(ctx: typer.Context, world: "World", asked: "Asked", as_json: bool) -> None:

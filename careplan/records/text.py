@@ -69,15 +69,21 @@ def find_files(path: Source, *patterns: str) -> list[Path]:
         return sorted(path, key=natural)
     path = Path(path)
     try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise RecordError("its name is no text: give it another", file=ascii(str(path))) from error
+    try:
         if path.is_dir():
             found = sorted((p for pattern in patterns for p in path.rglob(pattern) if p.is_file()), key=natural)
             if not found:
                 raise RecordError(f"no {' or '.join(patterns)} file in this folder", file=path)
             return found
-        if path.exists():
+        if path.is_file():
             return [path]
-    except OSError as error:
-        raise RecordError(f"cannot be read: {error.strerror}", file=path) from error
+        if path.exists():
+            raise RecordError("expected a file or a folder, found a pipe or a device", file=path)
+    except (OSError, ValueError) as error:
+        raise RecordError(f"cannot be read: {getattr(error, 'strerror', error)}", file=path) from error
     raise RecordError("no such file or folder", file=path)
 
 
@@ -151,10 +157,17 @@ def read_header(path: Path) -> list[str]:
     """The normalised headers of a delimited file, without reading the rest; empty where it is not text."""
     try:
         with path.open(encoding="utf-8-sig") as file:
-            line = file.readline()
+            line = file.readline(MOST_LINE)
     except (OSError, UnicodeDecodeError):
         return []
     return [normal(name) for name in line.split(max(DELIMITERS, key=line.count))]
+
+
+def check_lines(text: str, file: object) -> None:
+    """`RecordError` where a line has more than `MOST_LINE` characters: before it is split."""
+    for line, content in enumerate(text.splitlines(), start=1):
+        if len(content) > MOST_LINE:
+            raise RecordError(f"a line of {len(content):,} characters", file=file, row=line)
 
 
 def lines_of(text: str) -> Iterator[str]:

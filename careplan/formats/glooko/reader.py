@@ -23,7 +23,17 @@ from careplan.records.export import SENSOR as LIMITS
 from careplan.records.export import Array, Part, Told, clocked, glucose_values, record_of, scaled, unit_of
 from careplan.records.insulins import find_insulin, known_insulin
 from careplan.records.sheet import Sheet, glucose_unit, milliunits
-from careplan.records.text import DELIMITERS, Source, check_zone, find_files, is_missing, numbers, read_text
+from careplan.records.text import (
+    DELIMITERS,
+    MOST_LINE,
+    Source,
+    check_lines,
+    check_zone,
+    find_files,
+    is_missing,
+    numbers,
+    read_text,
+)
 
 EXTENDED_MINUTES = 120.0  # assumed: the export does not say how long an extended part lasts; AZT1D's rule
 SENTINELS = {1.0: "low", 2001.0: "high"}  # mg/dL: how Glooko writes what a sensor could not measure
@@ -102,7 +112,7 @@ def stated_name(file: Path) -> str:
     """Whose a file says it is; empty where it does not, or cannot be read (which is told later)."""
     try:
         with file.open(encoding="utf-8-sig", errors="replace") as opened:
-            above = ABOVE.fullmatch(opened.readline().strip().strip('"'))
+            above = ABOVE.fullmatch(opened.readline(MOST_LINE).strip().strip('"'))
     except OSError:
         return ""
     return above["name"].strip() if above else ""
@@ -168,7 +178,9 @@ def read_person(name: str, files: Sequence[Path], zone: str | None, day_first: b
 
 def read_table(file: Path) -> Table:
     """A file's rows; `RecordError` where which table it is, or which column is which, cannot be told."""
-    lines = [line for line in read_text(file).splitlines()[:20] if line.strip()][:2]
+    text = read_text(file)
+    check_lines(text, file)
+    lines = [line for line in text.splitlines()[:20] if line.strip()][:2]
     place = 1 if len(lines) == 2 and not is_timed(split(lines[0])) else 0
     wanted = split(lines[place])
     [block, *_] = read_blocks(file, lambda fields: [text.strip() for text in fields] == wanted, "Glooko's columns")

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from careplan.breach import Breach
+from careplan.minutes import DAY
+from careplan.planning.explain import Compared, explain, interval
 from careplan.planning.planner import OPTIONS
 from careplan.planning.regimen import RegimenPlans, plan_regimen
 from careplan.planning.safety import RegimenLine
@@ -16,20 +18,19 @@ from careplan.recording import Recording, question
 from careplan.series import PatientSeries
 from careplan.stages import stage
 from careplan.suggestion import Line, Option, Path, Suggestion, Why
+from careplan.therapies.glucose.bands import BELOW_54_TARGET, BELOW_70_TARGET, LOW, VERY_LOW
 from careplan.therapies.glucose.days import SETTINGS, Days, recent_days
 from careplan.therapies.glucose.decisions import (
-    BELOW_54_TARGET,
-    BELOW_70_TARGET,
     INSULIN,
     Exposure,
     Setting,
     exposure,
     exposure_at,
 )
-from careplan.therapies.glucose.declaration import DAY, GLUCOSE, LINE_LIMITS, RECENT, Regimen
+from careplan.therapies.glucose.declaration import GLUCOSE, LINE_LIMITS, RECENT, Regimen
 from careplan.therapies.glucose.evidence import addressed, pattern
-from careplan.therapies.glucose.explain import Compared, explain, interval, shares
 from careplan.therapies.glucose.metrics import glucose_metrics
+from careplan.therapies.glucose.outcomes import layers, shares
 from careplan.therapies.glucose.rules import reasons_told, told
 from careplan.therapies.glucose.words import clock, signed
 from careplan.therapy import Mandate
@@ -154,6 +155,8 @@ def _why(
         draws=draws,
         changed=bool(plans.changed[0]),
         has_runner_up=bool(plans.has_runner_up[0]),
+        layers=layers,
+        shares=shares,
     )
     measured = np.flatnonzero(series.mask[:, GLUCOSE.index(GLUCOSE.regulated)])
     low_risk = float(world.risk("low", series, [int(measured[-1]) + 1], person)[0])
@@ -289,9 +292,9 @@ def _near(exposed: Exposure) -> Breach | None:
     """Why nothing may give more where the targets for lows were nearly broken."""
     if not exposed.burden > NEAR:
         return None
-    share, level, target = (exposed.below_70, 70, BELOW_70_TARGET)
+    share, level, target = (exposed.below_70, LOW, BELOW_70_TARGET)
     if exposed.below_54 / BELOW_54_TARGET == exposed.burden:
-        share, level, target = (exposed.below_54, 54, BELOW_54_TARGET)
+        share, level, target = (exposed.below_54, VERY_LOW, BELOW_54_TARGET)
     return Breach("near the target for lows", numbers={"share": share, "level": level, "target": target})
 
 
@@ -308,7 +311,7 @@ def _line(line: RegimenLine, block: int, value: float, regimen: Regimen) -> Line
     limit = line.limits
     more = (value - line.current) * line.direction > 0
     cause = "highs" if more else "lows"
-    rescue = limit.against_danger if line.danger else limit.against_lows if line.breach else limit.per_visit
+    rescue = limit.against_danger if line.danger else limit.against_harm if line.breach else limit.per_visit
     return Line(
         key=line.key,
         setting=setting,
