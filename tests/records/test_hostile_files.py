@@ -142,9 +142,10 @@ def test_a_formula_never_reaches_a_spreadsheet(tmp_path: Path, cell: str) -> Non
 def test_a_clock_a_century_off(tmp_path: Path, year: str) -> None:
     rows = "".join(f"2024-01-08 {hour:02}:00,{100 + hour}\n" for hour in range(12))
     path = tmp_path / "x.csv"
-    path.write_text(f"time,glucose\n{rows}{year}-01-08 08:00,151\n")
+    path.write_text(f"time,glucose\n{rows}{year}-01-08 08:03,151\n")
     [record] = read_table(path)
-    assert len(record.events) == 12
-    assert [correction.rule for correction in record.corrections if correction.rule != "no time zone"] == ["impossible date"]
+    assert set(record.events["time"].dt.year) == {2024}
+    [told] = [correction.rule for correction in record.corrections if correction.rule != "no time zone"]
+    assert told in ("impossible date", "year typo")
     path.write_text(f"time,glucose\n{rows.replace('2024', year)}")
     refused("table", path, "dates|date and time")
