@@ -29,7 +29,9 @@ def open_workbook(path: Path) -> "CalamineWorkbook":
         if data.startswith(b"PK"):
             check_size(data, path)
         return CalamineWorkbook.from_filelike(io.BytesIO(data))
-    except (CalamineError, zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error, OSError) as error:
+    except RecordError:
+        raise
+    except (CalamineError, zipfile.BadZipFile, RuntimeError, EOFError, zlib.error, OSError, ValueError, KeyError) as error:
         raise RecordError(f"not a workbook that can be read: {error}", file=path) from error
 
 
