@@ -208,7 +208,10 @@ def read_with(kind: Format, source: Source, why: str, options: Options, refused:
 
 def plain(record: PatientRecord) -> PatientRecord:
     """The record with the texts that came with it as they may be shown and kept."""
-    told = tuple(Correction(each.action, *map(shown, each[1:3]), each.row, *map(shown, each[4:])) for each in record.corrections)
+    told = tuple(
+        each._replace(rule=shown(each.rule), file=shown(each.file), field=shown(each.field), detail=shown(each.detail))
+        for each in record.corrections
+    )
     columns = {
         name: record.events[name].map({text: shown(text) for text in record.events[name].unique()}).astype(object)
         for name in ("product", "origin")
