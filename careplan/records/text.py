@@ -219,22 +219,11 @@ def read_rows(path: Path, required: Iterable[str] = (), *, column_of: Callable[[
         raise RecordError("a header and no row", file=path, row=1)
 
     width = max(index for index, name in enumerate(names) if name) + 1 if named else 0
-    for line, fields in zip(lines, body, strict=True):
-        if len(fields) < width:
-            left[line] = SHORT
-        elif len(fields) > len(names) and "".join(fields[len(names) :]).strip():
-            raise RecordError(f"{len(fields)} fields, expected {len(names)}", file=path, row=line)
     ended = text.endswith(("\n", "\r"))
-    short = [line for line, rule in left.items() if rule == SHORT]
-    if short and lines[-1] == short[-1] and (not ended or len(body) < 2 or begins_alike(body[-1], body[-2])):
-        raise RecordError(f"the file ends inside a row: {len(body[-1])} fields, expected {width}", file=path, row=lines[-1])
-    if len(short) > max(FEW_SHORT, 0.05 * len(body)):
-        raise RecordError(f"{len(short)} rows have fewer than {width} fields", file=path, row=short[0])
-    if short:
-        body = [fields for line, fields in zip(lines, body, strict=True) if line not in left]
-        lines = [line for line in lines if line not in left]
-    if not lines:
-        raise RecordError(f"no row has the {width} fields of the header", file=path, row=short[0])
+    check_widths(lines, body, width, len(names), ended, path)
+    left |= {line: SHORT for line, fields in zip(lines, body, strict=True) if len(fields) < width}
+    body = [fields for fields in body if len(fields) >= width]
+    lines = [line for line in lines if line not in left]
     columns = list(zip(*body, strict=False))  # up to the shortest row, which is at least `width` wide
     cells = pd.DataFrame(
         {name: np.array(list(map(str.strip, texts)), dtype=object) for name, texts in zip(names, columns, strict=False) if name}
@@ -248,6 +237,21 @@ def read_rows(path: Path, required: Iterable[str] = (), *, column_of: Callable[[
         left,
         None if ended or not width or not seems_cut(columns[width - 1]) else lines[-1],
     )
+
+
+def check_widths(lines: Sequence[int], body: Sequence[list[str]], width: int, most: int, ended: bool, path: Path) -> None:
+    """`RecordError` where rows do not fit a header that fills `width` of `most` columns, or the file stops inside one. ended:
+    whether its last line has an end."""
+    short = [line for line, fields in zip(lines, body, strict=True) if len(fields) < width]
+    for line, fields in zip(lines, body, strict=True):
+        if len(fields) > most and "".join(fields[most:]).strip():
+            raise RecordError(f"{len(fields)} fields, expected {most}", file=path, row=line)
+    if short and lines[-1] == short[-1] and (not ended or len(body) < 2 or begins_alike(body[-1], body[-2])):
+        raise RecordError(f"the file ends inside a row: {len(body[-1])} fields, expected {width}", file=path, row=lines[-1])
+    if len(short) > max(FEW_SHORT, 0.05 * len(body)):
+        raise RecordError(f"{len(short)} rows have fewer than {width} fields", file=path, row=short[0])
+    if len(short) == len(lines):
+        raise RecordError(f"no row has the {width} fields of the header", file=path, row=short[0])
 
 
 def begins_alike(fields: Sequence[str], before: Sequence[str]) -> bool:
