@@ -16,11 +16,11 @@ from careplan.errors import AskError
 from careplan.series import PatientSeries, cadence, windows
 from careplan.stages import stage
 from careplan.therapy import Therapy
-from careplan.world.drift import ALARMS, latest, load_reference
+from careplan.world.drift import ALARMS, FIT, Expected, latest, load_reference
 from careplan.world.forecast import ASKED, Given, predict
 from careplan.world.model import WEIGHTS, WorldModel, load_card, load_model
 from careplan.world.personalise import Personalisation
-from careplan.world.trust import Gate, abstentions, followed, nearest, strangeness, widening
+from careplan.world.trust import Gate, Reason, abstentions, followed, in_words, nearest, strangeness, widening
 
 DAY = 24 * 60  # minutes
 
@@ -90,19 +90,27 @@ def open_world(therapy: Therapy, folder: Path = WEIGHTS) -> World:
 
 
 def reasons_to_abstain(
-    world: World, series: PatientSeries, person: Personalisation, *, row: int | None = None
+    world: World,
+    series: PatientSeries,
+    person: Personalisation,
+    *,
+    row: int | None = None,
+    changes: Sequence[Expected] = (),
 ) -> tuple[str, ...]:
-    """Why nothing can be suggested at a row of the recording (default: its end); empty when something can."""
+    """Why nothing can be suggested at a row of the recording (default: its end), each with what to do about it, what can be done
+    the soonest first; empty when something can. changes: what was prescribed anew, and what that was expected to do."""
     with stage("check"):
-        return _reasons_to_abstain(world, series, person, len(series) if row is None else row)
+        return _reasons_to_abstain(world, series, person, len(series) if row is None else row, changes)
 
 
-def _reasons_to_abstain(world: World, series: PatientSeries, person: Personalisation, row: int) -> tuple[str, ...]:
+def _reasons_to_abstain(
+    world: World, series: PatientSeries, person: Personalisation, row: int, changes: Sequence[Expected]
+) -> tuple[str, ...]:
     therapy = world.model.therapy
     column, per_day = therapy.index(therapy.regulated), DAY / therapy.step
     measured = series.mask[:row, column]
     if not measured.any():
-        return (f"no {therapy.regulated} is recorded",)
+        return in_words([Reason("check the recording", f"no {therapy.regulated} is recorded")])
     span = measured[int(np.flatnonzero(measured)[0]) :]
     recent = span[-int(14 * per_day) :]
     until = series.until(row)
@@ -115,7 +123,7 @@ def _reasons_to_abstain(world: World, series: PatientSeries, person: Personalisa
         past = windows(series, ends.tolist(), model.shape.context).to(model.center.device)
         z = model.encode(past, person.usual.to(model.center.device).expand(len(ends), -1))[:, -1]
         strange = float(strangeness(model, z).median())
-    drifted = latest(model, until, person, load_reference(therapy))
+    drifted = latest(model, until, person, load_reference(therapy), changes)
     reasons = abstentions(
         Gate(),
         days=len(span) / per_day,
@@ -123,5 +131,10 @@ def _reasons_to_abstain(world: World, series: PatientSeries, person: Personalisa
         dosed=bool(dosed.mean(0).max() > 0.3),
         person=person,
         strange=strange,
+        scale=therapy.channel(therapy.regulated).scale,
     )
-    return (*reasons, *(f"the latest day: {ALARMS[alarm]}" for alarm in drifted))
+    alarms = [
+        Reason("review without the model" if alarm == FIT else "check the recording", f"the latest day: {ALARMS[alarm]}")
+        for alarm in drifted
+    ]
+    return in_words([*alarms, *reasons])
