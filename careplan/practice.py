@@ -13,10 +13,10 @@ from typing import Any, NamedTuple, Protocol
 import pandas as pd
 
 from careplan.breach import RULES, Breach
-from careplan.recording import Recording
+from careplan.recording import Recording, Signed
 from careplan.records.settings import Settings
 from careplan.series import PatientSeries
-from careplan.suggestion import Kind, Line, Suggestion
+from careplan.suggestion import Experiment, Kind, Line, Suggestion
 from careplan.therapy import Limits, Therapy
 from careplan.world.loaded import World
 from careplan.world.model import load_card
@@ -114,7 +114,8 @@ class Practice:
     changed; `ValueError` for a change that it cannot take. current: what a line of a suggestion is now. listed: by setting,
     `((start minute, value), ...)`.
 
-    Suggestions. plan_regimen, plan_doses (None where a therapy has no such plans).
+    Suggestions. plan_regimen, plan_doses (None where a therapy has no such plans). experiments: signed changes, predicted against
+    lived (None where a therapy does not tell).
 
     A person decides. judge: what the rules say of a value of a line. caution: what a page warns of beside a suggestion, by the
     recent readings.
@@ -147,6 +148,7 @@ class Practice:
     profile: Callable[[PatientSeries | None], Any]
     days: Callable[[PatientSeries], tuple[Any, ...]]
     weights: Path | None = None
+    experiments: Callable[[PatientSeries, Sequence[Signed]], tuple[Experiment, ...]] | None = None
     measures: type[Any] = dict
     rules: Mapping[str, str] = field(default_factory=lambda: RULES)
 

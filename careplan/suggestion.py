@@ -189,6 +189,15 @@ class Suggestion:
     experiments: tuple[Experiment, ...] = ()  # of a regimen: the signed changes that it was made from, predicted against lived
 
 
+def predicted(suggestion: Suggestion) -> dict[str, tuple[float, float]]:
+    """What a suggestion says of each outcome without its change and with it; empty where it proposes none of its own."""
+    options = {option.name: option.outcomes for option in suggestion.options}
+    if not {"proposed", "no change"} <= options.keys():
+        return {}
+    still, ours = options["no change"], options["proposed"]
+    return {name: (still[name].mid, ours[name].mid) for name in ours if name in still}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Decision:
     """What the reviewer decided of one line. `value` is what will be prescribed; an edit or a rejection has a reason."""

@@ -85,7 +85,10 @@ def print_suggestion(console: Console, suggestion: Suggestion, *, brief: bool = 
     else:
         for line in suggestion.lines:
             console.print(f"  {_line(line)}", soft_wrap=True)
-        console.print("  " + escape("; ".join(suggestion.reasons)), soft_wrap=True, style="dim")
+        by = "  [yellow]The guideline, not the model:[/] " if suggestion.source == "guideline" else "  "
+        console.print(by + escape("; ".join(suggestion.reasons)), soft_wrap=True, style="dim")
+    if not suggestion.options:
+        return
     if brief:
         for name, text in said(suggestion, MG_DL)[:1]:
             console.print(f"  [bold]{name}.[/] {escape(sentence(text))}", soft_wrap=True, highlight=False)

@@ -1,5 +1,7 @@
 """What is stored of a patient, at a glance."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -11,14 +13,17 @@ from sqlalchemy import select
 from careplan import therapies
 from careplan.clinic.courses import course_of
 from careplan.clinic.reading import on_record
+from careplan.clinic.recordings import signed_changes
 from careplan.clinic.records import load_record, require
 from careplan.clinic.views import PatientSummary
 from careplan.practice import Practice
+from careplan.recording import Signed
 from careplan.records.events import PatientRecord
 from careplan.records.grid import to_series
 from careplan.series import usual_spacing
 from careplan.store import Database
 from careplan.store.schema import Course, table_of
+from careplan.suggestion import Experiment
 from careplan.therapies import NotInstalledError
 
 GAP = 15.0  # minutes without a reading, or 1.5 of the sensor's usual spacing where that is longer
@@ -42,9 +47,20 @@ def show(db: Database, patient: str, therapy: str | None = None) -> PatientSumma
         therapy = course.therapy
     record = load_record(db, patient, therapy, purpose="summary")
     try:
-        return summarise(record, source, therapies.practice(therapy))
+        practice = therapies.practice(therapy)
+        with db.read() as session:
+            changes = signed_changes(session, practice, patient)
+        lived = experiments_of(record, practice, changes)
+        return replace(summarise(record, source, practice), experiments=lived)
     except NotInstalledError as error:
         return unreadable(record, source, therapy, f"not readable here: {error}")
+
+
+def experiments_of(record: PatientRecord, practice: Practice, changes: Sequence[Signed]) -> tuple[Experiment, ...]:
+    """The signed changes that were lived with, predicted against lived."""
+    if practice.experiments is None or not changes or record.events.empty:
+        return ()
+    return practice.experiments(to_series(record, practice.therapy), changes)
 
 
 def unreadable(record: PatientRecord, source: str, therapy: str, problem: str) -> PatientSummary:

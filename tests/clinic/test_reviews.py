@@ -24,7 +24,7 @@ from careplan.suggestion import MEANINGS, Decision, Line
 from careplan.therapies.glucose import decisions as rules
 from careplan.therapies.glucose.decisions import Exposure
 from careplan.therapies.glucose.declaration import DAY
-from careplan.therapies.glucose.titration import _near
+from careplan.therapies.glucose.lines import _near
 from careplan.therapy import Mandate
 from tests.reached import reached, reaches
 

@@ -151,8 +151,7 @@ def _expected(series: PatientSeries, change: Signed) -> Expected:
     off = DOUBT * (abs(level) if level else size)
     doubt = {name: DOUBT * abs(value) for name, value in shift.items()} | {"level": off, "bolus count": 2 * size}
     doubt |= dict.fromkeys(("spread", "step", "jitter"), DOUBT * size)
-    step = timedelta(minutes=series.therapy.step)
-    return Expected(row=int((change.since - series.start) / step), shift={**shift, "level": level}, doubt=doubt)
+    return Expected(row=_row(series, change), shift={**shift, "level": level}, doubt=doubt)
 
 
 def _changed(before: Regimen, after: Regimen) -> dict[str, float]:
@@ -160,8 +159,8 @@ def _changed(before: Regimen, after: Regimen) -> dict[str, float]:
     found = {}
     for name in (*SETTINGS, "long_acting"):
         then, now = (_over_the_day(regimen, name) for regimen in (before, after))
-        whole = np.log(now / then, out=np.zeros(24), where=(now > 0) & (then > 0))
-        found[name] = float(whole.mean())
+        given = (now > 0) & (then > 0)
+        found[name] = float(np.log(now[given] / then[given]).sum()) / len(given)
     return found
 
 
@@ -192,7 +191,7 @@ def _lived_through(series: PatientSeries, changes: Sequence[Signed]) -> list[tup
     """Each change with the recording before it, and after it until the next, where both hold at least `LEAST`: a fortnight of
     each at most counts."""
     step, found = timedelta(minutes=series.therapy.step), []
-    rows = [min(max(0, int((change.since - series.start) / step)), len(series)) for change in changes]
+    rows = [min(max(0, _row(series, change)), len(series)) for change in changes]
     fortnight, least = round(RECENT / step), round(LEAST / step)
     column = series.therapy.index(series.therapy.regulated)
     for place, (change, row) in enumerate(zip(changes, rows, strict=True)):
@@ -202,6 +201,11 @@ def _lived_through(series: PatientSeries, changes: Sequence[Signed]) -> list[tup
         if min(known) >= least / 3:  # readings every quarter of an hour for a week
             found.append((change, series.until(row), series.until(end).since(row)))
     return found
+
+
+def _row(series: PatientSeries, change: Signed) -> int:
+    """The row in which a change begins, where the recording holds it."""
+    return int((change.since - series.start) // pd.Timedelta(minutes=series.therapy.step))
 
 
 def _recent(series: PatientSeries) -> PatientSeries:

@@ -5,6 +5,7 @@ from careplan.therapies.glucose.decisions import caution, judge
 from careplan.therapies.glucose.declaration import GLUCOSE, HOLDS, LIMITS, RECENT, Regimen
 from careplan.therapies.glucose.dosing import doses_of
 from careplan.therapies.glucose.estimates import estimate_regimen, total_daily_dose
+from careplan.therapies.glucose.experiments import experiments
 from careplan.therapies.glucose.metrics import Metrics
 from careplan.therapies.glucose.pages import days_of, glance, profile_of
 from careplan.therapies.glucose.regimen import apply_changes, current, listed, stated
@@ -32,6 +33,7 @@ PRACTICE = Practice(
     profile=profile_of,
     days=days_of,
     weights=WEIGHTS,
+    experiments=experiments,
     measures=Metrics,
     rules=RULES,
 )

@@ -164,7 +164,7 @@ def _told(
         series,
         provenance,
         abstained=abstained,
-        reasons=_reasons(plans, options, len(days)),
+        reasons=(*_reasons(plans, options, len(days)), *_one_by_one(proposed, regimen, len(lived))),
         lines=proposed,
         options=options,
         limits_bound=(*plans.bound[0], *(Breach(f"budget {name}") for name in plans.pruned[0])),
@@ -268,6 +268,18 @@ def _reasons(plans: RegimenPlans, options: Sequence[Option], days: int) -> tuple
         return f"{name.replace('_', ' ')} from {still[name].mid:.1f} to {ours[name].mid:.1f} %"
 
     return ("predicted: " + ", ".join(effect(name) for name in ("in_range", "below_70", "above_180")), searched)
+
+
+def _one_by_one(lines: Sequence[Line], regimen: Regimen, known: int) -> tuple[str, ...]:
+    """In words, why settings move together or one at a time: as many kinds apart as signed changes told apart, and one."""
+    kinds = list(dict.fromkeys(line.setting.replace("_", " ") for line in lines))
+    pens = regimen.delivery == "pen"
+    others = [name for name in ("long acting" if pens else "basal", "carb ratio", "correction factor") if name not in kinds]
+    if not kinds or known >= len(SETTINGS) - 1:
+        return ()
+    if len(kinds) > 1 + known:
+        return (f"{', '.join(kinds)} move together by one factor: the record does not tell apart what each of them does",)
+    return (f"{' and '.join(kinds)} first; {' and '.join(others)} after what that does was seen",) if others else ()
 
 
 def _suggestion(
