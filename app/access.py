@@ -14,8 +14,9 @@ import streamlit as st
 from app.wording import UNITS
 from careplan.clinic import Actor, Database, local_account, open_database
 from careplan.clinic.worker import Worker
+from careplan.display import Unit
 from careplan.settings import Settings
-from careplan.therapies.glucose.words import MG_DL, Unit
+from careplan.therapies.glucose.words import MG_DL
 
 IDLE_MINUTES = 15
 ROLES = ("Physician", "Diabetes nurse or educator", "Dietitian", "Researcher")

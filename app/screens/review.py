@@ -7,7 +7,7 @@ from app.screens import choose, decide, proposal
 from app.wording import percent, when
 from careplan.clinic import UnknownPatient, review_page
 from careplan.clinic.views import PatientSummary, Review, ReviewPage
-from careplan.therapies.glucose.words import Unit
+from careplan.display import Unit
 
 
 def draw() -> None:

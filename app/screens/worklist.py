@@ -13,8 +13,8 @@ from app.wording import duration
 from careplan.clinic import worklist
 from careplan.clinic.views import Sort, Status, WorklistPage, WorklistQuery, WorklistRow
 from careplan.clinic.worklists import WAITING
+from careplan.display import Unit
 from careplan.therapies.glucose.metrics import SUFFICIENT_DAYS
-from careplan.therapies.glucose.words import Unit
 
 STATUS: dict[Status, str] = {
     "no data": "No data",

@@ -10,10 +10,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from careplan.minutes import DAY
 from careplan.series import split
 from careplan.world.corpus import Corpus
 from careplan.world.dynamics import NOTHING, RECORD, State
-from careplan.world.encoder import DAY, clock
+from careplan.world.encoder import clock
 from careplan.world.heads import relative
 from careplan.world.model import WorldModel
 

@@ -15,15 +15,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from careplan.minutes import DAY
 from careplan.series import PatientSeries
 from careplan.therapy import Therapy
 from careplan.world.calibration import measured_rows
 from careplan.world.forecast import predict
 from careplan.world.heads import relative
-from careplan.world.model import WEIGHTS, WorldModel
+from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation
 
-DAY, EVERY, STRIDE = 24 * 60, 6 * 60, 60  # minutes: of a day, between looks, between forecasts
+EVERY, STRIDE = 6 * 60, 60  # minutes: between looks, between forecasts
 AHEAD = (60, 120)  # minutes at which forecasts are judged
 HISTORY, MEMORY = 7, 28  # earlier days: without fewer nothing is said, no more are looked at
 READINGS, FORECASTS = 48, 8  # of a day, without which it is not judged
@@ -96,8 +97,8 @@ class Reference:
     threshold: dict[str, float]
 
 
-def load_reference(therapy: Therapy, folder: Path = WEIGHTS) -> Reference:
-    """The shipped one, measured by `careplan evaluate drift --measure`."""
+def load_reference(therapy: Therapy, folder: Path) -> Reference:
+    """The one beside a therapy's weights, measured by `careplan evaluate drift --measure`."""
     return Reference(**json.loads((folder / f"{therapy.name}.drift.json").read_text()))
 
 

@@ -29,8 +29,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from careplan.minutes import DAY
 from careplan.therapy import Therapy
-from careplan.world.encoder import DAY, clock
+from careplan.world.encoder import clock
 
 # The first numbers of a patient code have a meaning; the rest are free.
 SENSITIVITY, RAISING, RETURNING, SLOWNESS = 0, 1, 2, 3  # logs of lower, raise, return, then of one time constant a pool
@@ -41,9 +42,9 @@ RETURN = 0.0024  # a minute: of a level's distance to the usual, what goes by it
 # same, and the share of a lowering dose that acts on it.
 SUPPLY, SOFTNESS, STOPPING = 2.5, 0.75, 0.43
 # Where the structure of a body is the patient's own, so many numbers of the code follow the time constants: the log of the supply
-# over the typical one, the log odds of the share of a dose that stops it, and of how far a lowering effect goes with the level.
+# over the typical one, the log odds of the share of a dose that stops it beyond the typical ones, and how far a lowering effect
+# goes with the level beyond what is typical. The number of the return is then all of its logarithm, and not half.
 STRUCTURE = 3
-MULTIPLE = -1.0  # log odds of the last, in whom nothing is known
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,8 +233,11 @@ def bent(level: Tensor) -> Tensor:
 class Foreseen(Flow):
     """As things usually go: what doses foretell depends on everything."""
 
-    def __init__(self, therapy: Therapy, *, latent: int, hidden: int, code: int, evidence: int) -> None:
+    def __init__(
+        self, therapy: Therapy, *, latent: int, hidden: int, code: int, evidence: int, structure: bool = False
+    ) -> None:
         super().__init__(therapy, latent=latent, hidden=hidden, code=code, evidence=evidence)
+        self.returning = 1.0 if structure else 0.5
         self.from_level = nn.Linear(3, hidden, bias=False)
         self.out = nn.Linear(hidden, 3)
         nn.init.zeros_(self.out.weight)
@@ -252,7 +256,7 @@ class Foreseen(Flow):
         drift, lower, raises = self.out(F.silu(features + self.from_level(bent(level)))).unbind(-1)
         lower = self.gains[0] * torch.exp(0.5 * code[..., SENSITIVITY] + lower.clamp(-2.5, 1.5))
         raises = self.gains[1] * torch.exp(0.5 * code[..., RAISING] + raises.clamp(-2.5, 1.5))
-        back = RETURN * torch.exp(0.5 * code[..., RETURNING]) * level
+        back = RETURN * torch.exp(self.returning * code[..., RETURNING]) * level
         if frozen is not None:
             lower, raises, back = (torch.where(frozen, part.detach(), part) for part in (lower, raises, back))
         return self.rest - back + 0.02 * drift - lower * low + raises * high
@@ -302,8 +306,7 @@ class Planned(Flow):
             of_supply, of_share, of_level = code[..., self.structure].unbind(-1)
             stopping = torch.sigmoid(math.log(STOPPING / (1 - STOPPING)) + of_share)
             running, returning = SUPPLY * torch.exp(0.5 * of_supply), code[..., RETURNING]
-            multiple = torch.sigmoid(MULTIPLE + of_level)
-            whole = whole * (1 + multiple * self.relative * level).clamp(min=0.1)
+            whole = whole * (1 + 0.5 * of_level * self.relative * level).clamp(min=0.1)
         lower, stop = (1 - stopping) * whole * lower, stopping * whole * stop
         raises = self.gains[1] * torch.exp(0.5 * code[..., RAISING]) * raises
         back = RETURN * torch.exp(returning) * level
@@ -328,4 +331,6 @@ class Dynamics(nn.Module):
         self.planned = Planned(
             therapy, latent=latent, hidden=hidden, code=code, evidence=evidence, structure=structure
         )
-        self.foreseen = Foreseen(therapy, latent=latent, hidden=hidden, code=code, evidence=evidence)
+        self.foreseen = Foreseen(
+            therapy, latent=latent, hidden=hidden, code=code, evidence=evidence, structure=structure
+        )

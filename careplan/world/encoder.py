@@ -5,10 +5,9 @@ import math
 import torch
 from torch import Tensor, nn
 
+from careplan.minutes import DAY
 from careplan.series import Window
 from careplan.therapy import Therapy
-
-DAY = 24 * 60
 
 
 def clock(minute: Tensor) -> Tensor:

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 from torchdiffeq import odeint
 
+from careplan.minutes import DAY
 from careplan.series import Window
 from careplan.therapy import Therapy
 from careplan.world.dynamics import HIGHEST, LOWEST, NOTHING, PLAN, SLOWNESS, STRUCTURE, Dynamics, Flow, State
-from careplan.world.encoder import DAY, Encoder, Evidence
+from careplan.world.encoder import Encoder, Evidence
 from careplan.world.heads import Spread
 
 HABITS = 7  # what `WorldModel.typical` looks at: both totals and whether they are known, a rate, the level and its spread
-WEIGHTS = Path(__file__).parent / "weights"
 SOLVER = {"method": "dopri5", "rtol": 1e-4, "atol": 1e-6}  # at arbitrary times; scaled levels, shares of a day
 
 
@@ -322,7 +322,7 @@ class WorldModel(nn.Module):
         return digest.hexdigest()[:16]
 
 
-def load_card(therapy: Therapy, folder: Path = WEIGHTS) -> dict[str, Any]:
+def load_card(therapy: Therapy, folder: Path) -> dict[str, Any]:
     """The card beside the weights: data, seeds, metrics, calibration."""
     path = folder / f"{therapy.name}.json"
     if not path.exists():
@@ -330,8 +330,8 @@ def load_card(therapy: Therapy, folder: Path = WEIGHTS) -> dict[str, Any]:
     return json.loads(path.read_text())  # type: ignore[no-any-return]
 
 
-def load_model(therapy: Therapy, folder: Path = WEIGHTS, device: str | torch.device = "cpu") -> WorldModel:
-    """The shipped model, or one that `careplan train` wrote to `folder`."""
+def load_model(therapy: Therapy, folder: Path, device: str | torch.device = "cpu") -> WorldModel:
+    """The model in a folder, a therapy's own or one that was trained. Raises `ValueError` where weights and card differ."""
     from safetensors.torch import load_file
 
     card = load_card(therapy, folder)

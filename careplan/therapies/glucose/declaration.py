@@ -11,10 +11,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from careplan.minutes import DAY
 from careplan.records.channels import DEVICE_CHANNELS
+from careplan.therapies.glucose.bands import BELOW_54_TARGET, BELOW_70_TARGET, LOW, VERY_HIGH, VERY_LOW
 from careplan.therapy import Cost, Hazard, Limits, LineLimits, Pool, Therapy
 
 STEP = 5.0  # minutes
+ROWS_A_DAY = round(DAY / STEP)
 
 Delivery = Literal["pump", "pen"]
 Group = Literal["adult", "adolescent", "child"]
@@ -50,13 +53,13 @@ GLUCOSE = Therapy(
     risk=harm,
     best=BEST,
     costs=(
-        Cost(name="below_70", below=70.0, budget=0.04),  # consensus: <4 % of time below 70 mg/dL
-        Cost(name="below_54", below=54.0, budget=0.01),  # consensus: <1 % of time below 54 mg/dL
+        Cost(name="below_70", below=LOW, budget=BELOW_70_TARGET / 100),
+        Cost(name="below_54", below=VERY_LOW, budget=BELOW_54_TARGET / 100),
     ),
     step=STEP,
     hazards=(
-        Hazard(name="low", side=-1, level=70.0, within=120.0),
-        Hazard(name="high", side=1, level=250.0, within=120.0),
+        Hazard(name="low", side=-1, level=LOW, within=120.0),
+        Hazard(name="high", side=1, level=VERY_HIGH, within=120.0),
     ),
     slowest=15.0,  # continuous sensors; who reads less often reads fingers, and most of the day is unseen
 )
@@ -81,7 +84,6 @@ RECENT = timedelta(days=14)  # up to the last reading: what tells of targets, wh
 # For how long a suggestion may be signed: settings from when it was made, doses from the moment that they begin at.
 HOLDS: dict[Literal["regimen", "doses"], timedelta] = {"regimen": timedelta(days=14), "doses": timedelta(minutes=30)}
 
-DAY = 24 * 60
 BLOCKS: tuple[int, ...] = (0, 6 * 60, 11 * 60, 17 * 60)  # night, morning, midday, evening: minutes after midnight
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from careplan.recording import Signed
 from careplan.series import PatientSeries
 from careplan.suggestion import Experiment, Outcome
+from careplan.therapies.glucose.bands import outcomes
 from careplan.therapies.glucose.days import SETTINGS, Days, recent_days
 from careplan.therapies.glucose.declaration import GLUCOSE, RECENT, Regimen
 from careplan.therapy import Mandate
@@ -224,5 +225,4 @@ def _by_part(series: PatientSeries, regimen: Regimen) -> np.ndarray:
 def _outcomes(series: PatientSeries) -> Mapping[str, float]:
     """`OUTCOMES` of the last fortnight of a recording, % of readings, and mg/dL."""
     level = pd.Series(_recent(series).column(GLUCOSE.regulated)).dropna().to_numpy(dtype=float)
-    shares = {"in_range": (level >= 70) & (level <= 180), "below_70": level < 70, "above_180": level > 180}
-    return {**{name: 100.0 * float(share.mean()) for name, share in shares.items()}, "mean": float(level.mean())}
+    return {**{name: 100.0 * float(share.mean()) for name, share in outcomes(level).items()}, "mean": float(level.mean())}

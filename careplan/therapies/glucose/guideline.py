@@ -4,12 +4,13 @@ ADA Standards of Care in Diabetes, section 9 (figure 9.4): for hypoglycaemia det
 lower the dose by 10 to 20 %.
 """
 
+from careplan.minutes import DAY
 from careplan.planning.regimen import rounded
 from careplan.planning.safety import RegimenLine, guard_line
 from careplan.series import PatientSeries
 from careplan.suggestion import Line
 from careplan.therapies.glucose.decisions import INSULIN, Exposure, Setting
-from careplan.therapies.glucose.declaration import DAY, LINE_LIMITS, Regimen
+from careplan.therapies.glucose.declaration import LINE_LIMITS, Regimen
 from careplan.therapies.glucose.lines import INCREMENT, UNIT
 from careplan.therapies.glucose.rules import rule_told
 

@@ -6,21 +6,21 @@ from datetime import timedelta
 import numpy as np
 
 from careplan.breach import Breach
+from careplan.minutes import DAY
 from careplan.planning.regimen import RegimenPlans
 from careplan.planning.safety import RegimenLine
 from careplan.series import PatientSeries
 from careplan.suggestion import Line
+from careplan.therapies.glucose.bands import BELOW_54_TARGET, BELOW_70_TARGET, LOW, VERY_LOW
 from careplan.therapies.glucose.days import SETTINGS, Days
 from careplan.therapies.glucose.decisions import (
-    BELOW_54_TARGET,
-    BELOW_70_TARGET,
     INSULIN,
     Exposure,
     Setting,
     exposure,
     exposure_at,
 )
-from careplan.therapies.glucose.declaration import DAY, GLUCOSE, LINE_LIMITS, RECENT, Regimen
+from careplan.therapies.glucose.declaration import GLUCOSE, LINE_LIMITS, RECENT, Regimen
 from careplan.therapies.glucose.words import clock, signed
 
 INCREMENT: dict[Setting, float] = {"basal": 0.025, "carb_ratio": 0.5, "correction_factor": 1.0, "long_acting": 0.5}
@@ -143,7 +143,7 @@ def _near(exposed: Exposure) -> Breach | None:
     """Why nothing may give more where the targets for lows were nearly broken."""
     if not exposed.burden > NEAR:
         return None
-    share, level, target = (exposed.below_70, 70, BELOW_70_TARGET)
+    share, level, target = (exposed.below_70, LOW, BELOW_70_TARGET)
     if exposed.below_54 / BELOW_54_TARGET == exposed.burden:
-        share, level, target = (exposed.below_54, 54, BELOW_54_TARGET)
+        share, level, target = (exposed.below_54, VERY_LOW, BELOW_54_TARGET)
     return Breach("near the target for lows", numbers={"share": share, "level": level, "target": target})

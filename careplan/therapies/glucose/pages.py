@@ -7,13 +7,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from careplan.minutes import DAY
 from careplan.practice import Glance
 from careplan.series import PatientSeries, usual_spacing
-from careplan.therapies.glucose.decisions import BELOW_54_TARGET, BELOW_70_TARGET
-from careplan.therapies.glucose.declaration import DAY, GLUCOSE
+from careplan.therapies.glucose.bands import (
+    ABOVE_180_TARGET,
+    ABOVE_250_TARGET,
+    BELOW_54_TARGET,
+    BELOW_70_TARGET,
+    CV_TARGET,
+    IN_RANGE_TARGET,
+)
+from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.therapies.glucose.metrics import Metrics, Profile, daily_metrics, glucose_metrics, profile, sufficient
-
-ABOVE_180_TARGET, ABOVE_250_TARGET, IN_RANGE_TARGET, CV_TARGET = 25.0, 5.0, 70.0, 36.0
 
 
 @dataclass(frozen=True, kw_only=True)

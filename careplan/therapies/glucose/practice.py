@@ -11,7 +11,7 @@ from careplan.therapies.glucose.pages import days_of, glance, profile_of
 from careplan.therapies.glucose.regimen import apply_changes, current, listed, stated
 from careplan.therapies.glucose.rules import RULES
 from careplan.therapies.glucose.titration import regimen_of
-from careplan.world.model import WEIGHTS
+from careplan.therapies.glucose.world import WEIGHTS
 
 PRACTICE = Practice(
     therapy=GLUCOSE,

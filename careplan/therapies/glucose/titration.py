@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from careplan.breach import Breach
+from careplan.minutes import DAY
 from careplan.planning.planner import OPTIONS
 from careplan.planning.regimen import RegimenPlans, plan_regimen
 from careplan.planning.safety import RegimenLine
@@ -16,9 +17,10 @@ from careplan.recording import Recording, Signed, question
 from careplan.series import PatientSeries
 from careplan.stages import stage
 from careplan.suggestion import Experiment, Line, Option, Path, Suggestion, Why
+from careplan.therapies.glucose.bands import IN_RANGE_TARGET
 from careplan.therapies.glucose.days import SETTINGS, Days, recent_days
 from careplan.therapies.glucose.decisions import exposure, raises_insulin
-from careplan.therapies.glucose.declaration import DAY, GLUCOSE, Regimen
+from careplan.therapies.glucose.declaration import GLUCOSE, Regimen
 from careplan.therapies.glucose.evidence import addressed, pattern
 from careplan.therapies.glucose.experiments import Sizes, expected, experiments, sized, sizes_of
 from careplan.therapies.glucose.explain import Compared, explain, interval, shares
@@ -37,8 +39,8 @@ MARGIN = {"met": torch.tensor([[0.02, 0.005]]), "broken": torch.tensor([[0.0, 0.
 EXCESS = {"met": 0.3, "broken": 1.0}
 # In risk, what a change must gain: from who is on target as much as life itself moves risk from one fortnight to the next.
 WORTH = {"on target": 0.6, "off": 0.2}
-IN_RANGE, LIFE = 70.0, 5.6  # % of readings: the target, and by how much life moves it from one fortnight to the next
-HARDLY_ANY = 0.1  # of the targets for lows: whoever had less, and is further below `IN_RANGE`, may be given more of everything
+LIFE = 5.6  # % of readings by which life moves time in range from one fortnight to the next: docs/explanation/regimens.md
+HARDLY_ANY = 0.1  # of the targets for lows: whoever had less, and is off the target in range by more than life, is far too high
 RAISED = 20.0  # mg/dL by which doses aim higher where the regimen itself is predicted to break a target for lows
 DRAWS = 200  # bootstrap draws over days for the outcome intervals
 
@@ -244,14 +246,14 @@ def _far_too_high(recent: PatientSeries) -> bool:
     """Whether so little is low, and so much not in range, that more of every kind of setting may be given at once."""
     in_range = glucose_metrics(recent).in_range
     lows = exposure(recent.column("glucose"), recent.minute_of_day())
-    return lows.burden <= HARDLY_ANY and in_range is not None and in_range < IN_RANGE - LIFE
+    return lows.burden <= HARDLY_ANY and in_range is not None and in_range < IN_RANGE_TARGET - LIFE
 
 
 def _on_target(recent: PatientSeries) -> bool:
     """Whether the targets for lows and for time in range are met."""
     in_range = glucose_metrics(recent).in_range
     lows = exposure(recent.column("glucose"), recent.minute_of_day())
-    return bool(lows.readings) and lows.breach is None and in_range is not None and in_range > IN_RANGE
+    return bool(lows.readings) and lows.breach is None and in_range is not None and in_range > IN_RANGE_TARGET
 
 
 def _reasons(plans: RegimenPlans, options: Sequence[Option], days: int) -> tuple[str, ...]:
