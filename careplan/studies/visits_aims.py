@@ -1,7 +1,8 @@
 """What visits are held to, start by start: each aim beside what was found.
 
 A record is one person at one visit: `UNDER` what was proposed by, whether anything changed, what was read before, and what was
-predicted and lived of the mean glucose.
+predicted of the mean glucose. What was lived is the change of it from one fortnight to the next less that of the same people in
+the same lives with nothing changed, so that life's own course does not count as an effect.
 """
 
 from collections.abc import Sequence
@@ -19,8 +20,8 @@ SLOPE = (0.8, 1.2)  # of lived on predicted effects
 
 @dataclass(frozen=True)
 class Record:
-    """One person at one visit. below_70: % of readings of the fortnight before. predicted, lived: the change of mean glucose in
-    mg/dL, NaN where nothing was predicted, and for the last visit; nth: of how many signed changes it is."""
+    """One person at one visit. below_70: % of readings of the fortnight before. predicted: the change of mean glucose in mg/dL,
+    NaN where nothing was predicted; nth: of how many signed changes it is."""
 
     person: str
     visit: int
@@ -44,8 +45,10 @@ class Aim:
     met: bool | None
 
 
-def aims(people: pd.DataFrame, records: Sequence[Record], start: str, ours: str, baseline: str, suits: str) -> pd.DataFrame:
-    """The aims of one start. people: as `visits_judged.table` makes it of every reviewer."""
+def aims(
+    people: pd.DataFrame, records: Sequence[Record], start: str, *, ours: str, unchanged: str, baseline: str, suits: str
+) -> pd.DataFrame:
+    """The aims of one start. people: as `visits_judged.table` makes it of every reviewer; the others name some of these."""
     table = frame(records)
     means = people.groupby(["reviewer", "visit"])[["in_range", "below_70", "on_target"]].mean()
     us, them, truth = (means.loc[name] for name in (ours, baseline, suits))
@@ -69,7 +72,8 @@ def aims(people: pd.DataFrame, records: Sequence[Record], start: str, ours: str,
     if len(children):
         found.append(_at_least("children on target after the last visit, %", 100.0 * children.mean(), CHILDREN))
     found += _harm(mine, table)
-    found += [_slope(table, mine, nth) for nth in (1, 2)]
+    chosen = lived(table, mine, people[people["reviewer"] == unchanged])
+    found += [_slope(chosen, nth) for nth in (1, 2)]
     return pd.DataFrame([asdict(aim) for aim in found])
 
 
@@ -77,9 +81,9 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
     return pd.DataFrame([asdict(record) for record in records], columns=list(Record.__dataclass_fields__))
 
 
-def lived(table: pd.DataFrame, mine: pd.DataFrame) -> pd.DataFrame:
-    """Records with the mean glucose before and after, of visits at which something changed that was predicted."""
-    mean = mine.set_index(["person", "visit"])["mean"]
+def lived(table: pd.DataFrame, mine: pd.DataFrame, unchanged: pd.DataFrame) -> pd.DataFrame:
+    """Records of visits at which something changed that was predicted, with what was lived of it."""
+    mean = mine.set_index(["person", "visit"])["mean"] - unchanged.set_index(["person", "visit"])["mean"]
     chosen = table[table["changed"] & table["predicted"].notna()].copy()
     at = list(zip(chosen["person"], chosen["visit"], strict=True))
     chosen["lived"] = [mean[person, visit] - mean[person, visit - 1] for person, visit in at]
@@ -109,9 +113,8 @@ def _harm(mine: pd.DataFrame, table: pd.DataFrame) -> list[Aim]:
     ]
 
 
-def _slope(table: pd.DataFrame, mine: pd.DataFrame, nth: int) -> Aim:
+def _slope(chosen: pd.DataFrame, nth: int) -> Aim:
     """Of first changes, and of those after one was lived with."""
-    chosen = lived(table, mine)
     chosen = chosen[chosen["nth"] == 1 if nth == 1 else chosen["nth"] > 1]
     found, name = slope(chosen["predicted"], chosen["lived"]), "first" if nth == 1 else "next"
     met = None if np.isnan(found) else bool(SLOPE[0] <= found <= SLOPE[1])
