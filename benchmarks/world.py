@@ -23,6 +23,7 @@ from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.therapies.glucose.world import WEIGHTS
 from careplan.world.dynamics import PLAN
 from careplan.world.model import WorldModel, load_model
+from careplan.world.question import Question
 
 BATCHES = (1, 32, 1024)
 HOURS = 4
@@ -99,7 +100,7 @@ def work(model: WorldModel, other: Seq2Seq, batch: int, device: torch.device) ->
     return {
         "careplan encode": lambda: model.state(model.encode(past, usual)[:, -1], past, usual, code),
         "seq2seq encode": lambda: other.encode(values[:, recent], mask[:, recent]),
-        "careplan predict": lambda: model.rollout(state, values[:, context:], mask[:, context:], asked, usual, code),
+        "careplan predict": lambda: model.rollout(state, Question(values[:, context:], mask[:, context:], asked, usual, code)),
         "seq2seq predict": lambda: other.predict(hidden, level, doses),
     }
 

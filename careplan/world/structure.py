@@ -5,36 +5,36 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from careplan.world.dynamics import RETURNING, SLOWNESS, STRUCTURE
+from careplan.world.absorption import STRUCTURE
+from careplan.world.encoder import places
 from careplan.world.model import WorldModel
-
-CLOCK = 4  # columns of a condition before the code's
 
 
 def structured(model: WorldModel) -> WorldModel:
     """The same weights with `STRUCTURE` more named numbers of the code: 0 in whom nothing is known, who is predicted as before.
-    The number of the return is half of what it was, as it stands for the whole logarithm (`dynamics.STRUCTURE`).
+    The number of the return is half of what it was, as it stands for the whole logarithm (`absorption.STRUCTURE`).
 
     Raises:
         ValueError: The model is structured already.
     """
     if model.shape.structure:
         raise ValueError("the structure of a body is each person's own in this model already")
-    place = SLOWNESS + len(model.therapy.pools)
+    place, returning, clock = model.named, model.layout.returning, places(model.therapy.clock.cycle)
+    moved = slice(clock + returning.start, clock + returning.stop)
     wide = WorldModel(model.therapy, replace(model.shape, code=model.shape.code + STRUCTURE, structure=True))
     told = {"habits.weight", "habits.bias", "code_covariance"}
     weights = {}
     for name, tensor in model.state_dict().items():
         if name in told:  # a row for each number of the code
             tensor = _inserted(tensor, place, 0)
-            tensor[RETURNING] *= 0.5
+            tensor[returning] *= 0.5
         if name == "code_covariance":
             tensor = _inserted(tensor, place, 1)
-            tensor[:, RETURNING] *= 0.5
+            tensor[:, returning] *= 0.5
             tensor += torch.eye(len(tensor))[place : place + STRUCTURE].sum(0).diag()
         elif name.startswith("dynamics") and name.endswith(("modulate.weight", "situation.weight", "cause.weight")):
-            tensor = _inserted(tensor, CLOCK + place, 1)
-            tensor[:, CLOCK + RETURNING] *= 2.0
+            tensor = _inserted(tensor, clock + place, 1)
+            tensor[:, moved] *= 2.0
         weights[name] = tensor
     wide.load_state_dict(weights)
     return wide

@@ -2,20 +2,20 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from careplan.world.correction import FORESEEN, KNOTS
+from careplan.clock import Clock, Gate, said
+from careplan.world.correction import FORESEEN
 from careplan.world.heads import score_at
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation
 
 COVERAGE = 0.9
-RATE = 0.08  # how fast the logarithm of a factor follows a patient, an hour of forecasts
+RATE = 0.08  # how fast the logarithm of a factor follows a patient, a pace of forecasts
 
 
 def conformal_factor(scores: Tensor, coverage: float = COVERAGE) -> Tensor:
@@ -47,8 +47,8 @@ def widening(person: Personalisation, population: Tensor, *, prior: float = 60.0
     return torch.maximum(narrowed, 0.85 * population)
 
 
-def adapted(start: Tensor, scores: Tensor, hours: float, *, coverage: float = COVERAGE) -> Tensor:
-    """Factors `[N + 1, H]` from `start` `[H]` on, after each of the scores `[N, H]` (NaN unmeasured) of forecasts `hours` apart.
+def adapted(start: Tensor, scores: Tensor, paces: float, *, coverage: float = COVERAGE) -> Tensor:
+    """Factors `[N + 1, H]` from `start` `[H]` on, after each of the scores `[N, H]` (NaN unmeasured) of forecasts `paces` apart.
 
     Adaptive conformal inference (Gibbs and Candès 2021, eq. 2) on the logarithm of the factor itself (as the quantile tracker of
     Angelopoulos, Candès and Tibshirani 2023): each miss widens and each hit narrows, so much that in the long run `coverage` of
@@ -58,20 +58,20 @@ def adapted(start: Tensor, scores: Tensor, hours: float, *, coverage: float = CO
     for first, column in zip(start.log().tolist(), scores.T.tolist(), strict=True):
         path = [first]
         for score in column:
-            step = 0.0 if math.isnan(score) else RATE * hours * ((score > math.exp(path[-1])) - (1 - coverage))
+            step = 0.0 if math.isnan(score) else RATE * paces * ((score > math.exp(path[-1])) - (1 - coverage))
             path.append(path[-1] + step)
         columns.append(path)
     return torch.tensor(columns, dtype=scores.dtype).T.exp()
 
 
-def followed(person: Personalisation, population: Tensor, asked: int) -> Tensor:
-    """The factor at the end of a patient's recording `[H]` every half hour, of a question of foresight: the population's, moved
-    by what their own days missed at the correction's knots, in proportion between them."""
+def followed(person: Personalisation, population: Tensor, asked: int, clock: Clock) -> Tensor:
+    """The factor at the end of a patient's recording `[H]` every look, of a question of foresight: the population's, moved by
+    what their own days missed at the correction's knots, in proportion between them."""
     if not len(person.foreseen):
         return population
-    start = population[[minutes // 30 - 1 for minutes in KNOTS]]
+    start = population[[round(minutes / clock.look) - 1 for minutes in clock.knots]]
     moved = (adapted(start, person.foreseen[FORESEEN.index(asked)], person.every)[-1] / start).log()
-    between = np.interp(30.0 * np.arange(1, len(population) + 1), KNOTS, moved.numpy())
+    between = np.interp(clock.look * np.arange(1, len(population) + 1), clock.knots, moved.numpy())
     return population * torch.from_numpy(between).exp().to(population.dtype)
 
 
@@ -89,18 +89,6 @@ def strangeness(model: WorldModel, z: Tensor) -> Tensor:
     away = z - model.z_mean
     precision = torch.linalg.inv(model.z_covariance)
     return (torch.einsum("nk,kl,nl->n", away, precision, away) / z.shape[-1]).clamp(min=0).sqrt()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gate:
-    """What must hold before a suggestion is made; each is a setting."""
-
-    days: float = 14.0
-    active: float = 70.0  # % of expected readings
-    windows: int = 20
-    strange: float = 2.0
-    error_ratio: float = 0.95  # of persistence at two hours
-    even: float = 0.5  # of the level's scale: an error at two hours that is good enough where the level hardly moves
 
 
 # What can be done about a reason, the soonest first.
@@ -122,9 +110,10 @@ def in_words(reasons: Iterable[Reason]) -> tuple[str, ...]:
 
 
 def abstentions(
-    gate: Gate, *, days: float, active: float, dosed: bool, person: Personalisation, strange: float, scale: float
+    gate: Gate, *, days: float, active: float, dosed: bool, person: Personalisation, strange: float, judged: float, scale: float
 ) -> tuple[Reason, ...]:
-    """Why no suggestion can be made; empty when one can. scale: of the level, in its unit.
+    """Why no suggestion can be made; empty when one can. judged: minutes ahead at which the model must be of use; scale: of the
+    level, in its unit.
 
     The model is off where it is no better than "stays as it is", unless its error is small: a level that hardly moves is
     foretold as well by staying, and says nothing against the model.
@@ -142,10 +131,11 @@ def abstentions(
         told = f"too few usable stretches to personalise: {person.windows}, {gate.windows} needed"
         reasons.append(Reason("record for longer", told))
     elif len(person.minutes):
-        at = int((person.minutes - 120.0).abs().argmin())
+        at = int((person.minutes - judged).abs().argmin())
         error, still = float(person.errors[at, 1]), float(person.persistence[at])
         if not error < max(gate.error_ratio * still, gate.even * scale):
-            told = f"the model is off for this patient: its error at 2 h is {error:.0f}, staying as it is {still:.0f}"
+            ahead = said(judged)
+            told = f"the model is off for this patient: its error at {ahead} is {error:.3g}, staying as it is {still:.3g}"
             reasons.append(Reason("review without the model", told))
     if not strange <= gate.strange:
         told = f"this recording is unlike any the model was trained on (strangeness {strange:.1f}, at most {gate.strange:.1f})"
