@@ -132,12 +132,12 @@ def looks(series: PatientSeries, begin: int = 0) -> Rows:
 def describe(model: WorldModel, series: PatientSeries, person: Personalisation, ends: Rows) -> Days:
     """The day before each of `ends`. Forecasts are given the record; their residuals are over the edge of their interval."""
     therapy, watch = series.therapy, watch_of(series.therapy)
-    channel, day = therapy.channel(therapy.regulated), therapy.clock.rows(watch.day)
+    regulated, day = therapy.channel(therapy.regulated), therapy.clock.rows(watch.day)
     rows, scores = residuals(model, series, person, int(ends.min()) - day if len(ends) else len(series))
     statistics, still = np.full((len(ends), len(names(therapy))), np.nan), np.full(len(ends), np.nan)
     doses = [therapy.index(channel.name) for channel in therapy.of("action") if channel.form == "impulse"]
     known = series.mask[:, [column for column in doses if series.values[:, column].any()]]
-    readings = series.column(therapy.regulated)[series.mask[:, therapy.index(therapy.regulated)]]
+    readings = series.column(regulated.name)[series.mask[:, therapy.index(regulated.name)]]
     extremes = (float(readings.min()), float(readings.max())) if len(readings) else (np.nan, np.nan)
     logged = np.array([bool((known[end - day : end].mean(0) >= KNOWN).all()) for end in ends], dtype=bool)
     for index, end in enumerate(ends):
@@ -145,9 +145,9 @@ def describe(model: WorldModel, series: PatientSeries, person: Personalisation, 
         at = np.flatnonzero(~np.isnan(level))
         if len(at) < watch.readings:
             continue
-        within = STILL * channel.scale
+        within = STILL * regulated.scale
         still[index] = unchanged((at * therapy.step).astype(float), level[at], within, extremes)
-        log = np.log(np.maximum(level[at], max(channel.low, STILL * channel.scale)))
+        log = np.log(np.maximum(level[at], max(regulated.low, within)))
         near = np.diff(at) <= NEAR
         turns = np.abs(np.diff(log, 2))[near[1:] & near[:-1]]
         found = [log.mean(), log.std(), np.log(1e-3 + np.abs(np.diff(log))[near].mean()) if near.any() else np.nan]
