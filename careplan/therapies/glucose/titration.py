@@ -10,6 +10,7 @@ from torch import Tensor
 
 from careplan.breach import Breach
 from careplan.minutes import DAY
+from careplan.planning.explain import Compared, explain, interval
 from careplan.planning.planner import OPTIONS
 from careplan.planning.regimen import RegimenPlans, plan_regimen
 from careplan.planning.safety import RegimenLine
@@ -23,10 +24,10 @@ from careplan.therapies.glucose.decisions import exposure, raises_insulin
 from careplan.therapies.glucose.declaration import GLUCOSE, Regimen
 from careplan.therapies.glucose.evidence import addressed, pattern
 from careplan.therapies.glucose.experiments import Sizes, expected, experiments, sized, sizes_of
-from careplan.therapies.glucose.explain import Compared, explain, interval, shares
 from careplan.therapies.glucose.guideline import lowered, says
 from careplan.therapies.glucose.lines import does, proposed_lines, recent_part, regimen_lines
 from careplan.therapies.glucose.metrics import glucose_metrics
+from careplan.therapies.glucose.outcomes import layers, shares
 from careplan.therapies.glucose.rules import reasons_told, told
 from careplan.therapy import Mandate
 from careplan.world.loaded import World, reasons_to_abstain
@@ -198,6 +199,8 @@ def _why(
         draws=draws,
         changed=bool(plans.changed[0]),
         has_runner_up=bool(plans.has_runner_up[0]),
+        layers=layers,
+        shares=shares,
     )
     measured = np.flatnonzero(series.mask[:, GLUCOSE.index(GLUCOSE.regulated)])
     low_risk = float(world.risk("low", series, [int(measured[-1]) + 1], person)[0])
