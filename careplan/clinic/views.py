@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from careplan.suggestion import Decision, Experiment, Kind, Path, Suggestion
+from careplan.suggestion import Decision, Kind, Path, Suggestion
 
 Sort = Literal["urgency", "name", "last"]
 Status = Literal["not readable", "no data", "not planned", "suggested", "no change", "abstained", "draft", "signed", "altered"]
@@ -30,7 +30,6 @@ class PatientSummary:
     sufficient: bool  # enough to plan on
     total_daily_dose: float | None  # in the unit of doses
     therapy: str
-    experiments: tuple[Experiment, ...] = ()  # signed changes that were lived with, predicted against lived
     problem: str = ""  # why the record cannot be read here; then it says nothing of readings
 
 

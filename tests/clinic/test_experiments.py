@@ -9,11 +9,11 @@ from rich.console import Console
 from app import drawings
 from careplan.cli import console
 from careplan.clinic import reviews
+from careplan.clinic.experiments import lived_changes
 from careplan.clinic.recordings import read_recording
 from careplan.clinic.records import store_records
 from careplan.clinic.reviews import sign_review
 from careplan.clinic.suggestions import save_suggestion
-from careplan.clinic.summaries import show
 from careplan.store import Database, local_account
 from careplan.suggestion import Decision, Interval, Option, Path, predicted
 from careplan.therapies.glucose.words import MG_DL
@@ -57,7 +57,7 @@ def test_the_recording_knows_its_signed_changes(lived: Database) -> None:
 
 
 def test_predicted_is_shown_against_lived(lived: Database) -> None:
-    [found] = show(lived, "ann").experiments
+    [found] = lived_changes(lived, "ann")
     assert found.since == SINCE.to_pydatetime() and found.does == "basal -2 %"
     before, after = found.outcomes["mean"].lived
     assert found.outcomes["mean"].predicted == (140.0, 150.0) and before == pytest.approx(140, abs=2) == after
@@ -68,7 +68,7 @@ def test_predicted_is_shown_against_lived(lived: Database) -> None:
 
 def test_before_a_week_was_lived_there_is_nothing_to_tell(db: Database) -> None:
     store_records(db, "test", [record(days=15)])
-    assert show(db, "ann").experiments == () == read_recording(db, "ann").changes
+    assert lived_changes(db, "ann") == () == read_recording(db, "ann").changes
 
 
 def test_only_what_stands_beside_no_change_was_predicted() -> None:
