@@ -105,8 +105,15 @@ def reasons_to_abstain(
     row: int | None = None,
     changes: Sequence[Expected] = (),
 ) -> tuple[str, ...]:
-    """Why nothing can be suggested at a row of the recording (default: its end), each with what to do about it, what can be done
-    the soonest first; empty when something can. changes: what was prescribed anew, and what that was expected to do."""
+    """Why nothing can be suggested, each with what to do about it, what can be done the soonest first; empty where something can.
+
+    Args:
+        world: The model, and what is usual of a day.
+        series: The recording.
+        person: What is known of the patient.
+        row: Where in the recording, its end where None.
+        changes: What was prescribed anew, and what that was expected to do.
+    """
     with stage("check"):
         return _reasons_to_abstain(world, series, person, len(series) if row is None else row, changes)
 

@@ -10,14 +10,14 @@ from careplan.series import PatientSeries
 from careplan.world.corpus import usual
 from careplan.world.drift import (
     ALARMS,
-    Days,
+    DayStatistics,
     Expected,
     Reference,
     alarms,
+    checkpoints,
     describe,
     given,
     latest,
-    looks,
     measure,
     names,
     scores,
@@ -46,8 +46,8 @@ def known(series: PatientSeries) -> Personalisation:
     return typical(MODEL, series.patient, usual(series))
 
 
-def described(series: PatientSeries) -> Days:
-    return describe(MODEL, series, known(series), looks(series))
+def described(series: PatientSeries) -> DayStatistics:
+    return describe(MODEL, series, known(series), checkpoints(series))
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_people_it_was_measured_on_set_off_as_much_as_was_asked() -> None:
 
 def test_a_strange_day_is_another_person_only_where_people_are_so(reference: Reference) -> None:
     series = days(2)
-    strange = describe(MODEL, spoilt(series, "another"), known(series), looks(series))
+    strange = describe(MODEL, spoilt(series, "another"), known(series), checkpoints(series))
     alike = replace(reference, people={name: (center, 0.3 * apart) for name, (center, apart) in reference.people.items()})
     assert scores(PRESSURE, strange, alike)[-1, 2] < scores(PRESSURE, strange, reference)[-1, 2]
 
@@ -139,7 +139,7 @@ def test_days_without_readings_or_doses_are_not_judged(reference: Reference) -> 
     series = days(6)
     mask = series.mask.copy()
     mask[-DAY:, 0] = False
-    empty = describe(MODEL, replace(series, mask=mask), known(series), looks(series))
+    empty = describe(MODEL, replace(series, mask=mask), known(series), checkpoints(series))
     assert np.isnan(empty.statistics[-1]).all() and np.isnan(empty.still[-1])
     assert latest(MODEL, replace(series, mask=mask), known(series), reference) == ()
 
@@ -147,9 +147,9 @@ def test_days_without_readings_or_doses_are_not_judged(reference: Reference) -> 
 def test_what_comes_later_changes_no_earlier_score(reference: Reference) -> None:
     series, changed = days(7), spoilt(days(7), "larger unit")
     before, after = (
-        scores(PRESSURE, describe(MODEL, one, known(series), looks(one)), reference) for one in (series, changed)
+        scores(PRESSURE, describe(MODEL, one, known(series), checkpoints(one)), reference) for one in (series, changed)
     )
-    until = looks(series) <= len(series) - DAY
+    until = checkpoints(series) <= len(series) - DAY
     np.testing.assert_allclose(before[until], after[until], rtol=1e-4, atol=1e-4)
 
 
@@ -176,7 +176,7 @@ def test_a_change_that_was_prescribed_is_not_another_person(reference: Reference
     values[row:, 2] *= 0.25
     values[row:, 0] *= 1.7
     changed = replace(series, values=values)
-    ends = looks(changed)
+    ends = checkpoints(changed)
     told = describe(MODEL, changed, known(series), ends)
     shift = {"tablet size": float(np.log(0.25)), "level": float(np.log(1.7)), "step": float(np.log(1.7))}
     change = Expected(row=row, shift=shift, doubt={name: abs(value) / 2 + 0.1 for name, value in shift.items()})
@@ -194,7 +194,7 @@ def test_somebody_elses_days_are_found_after_a_change_too(reference: Reference) 
     values[15 * DAY :, 0] += 70.0
     mixed = replace(series, values=values)
     change = Expected(row=8 * DAY, shift={"level": 0.1}, doubt={"level": 0.05})
-    told = scores(PRESSURE, describe(MODEL, mixed, known(series), looks(mixed)), reference, [change])[-1]
+    told = scores(PRESSURE, describe(MODEL, mixed, known(series), checkpoints(mixed)), reference, [change])[-1]
     assert alarms(reference, told), told
 
 

@@ -12,7 +12,7 @@ from careplan.suggestion import Line
 from careplan.therapies.glucose.decisions import INSULIN, Exposure, Setting
 from careplan.therapies.glucose.declaration import LINE_LIMITS, Regimen
 from careplan.therapies.glucose.lines import INCREMENT, UNIT
-from careplan.therapies.glucose.rules import rule_told
+from careplan.therapies.glucose.rules import rule_in_words
 
 LOWERED = {"broken": 0.1, "danger": 0.2}  # of the dose, where a target for lows is broken, and where by far
 SAYS = "the model cannot say; the guideline would lower {setting} by {percent:.0f} %: {breach}"
@@ -58,7 +58,7 @@ def says(regimen: Regimen | None, exposed: Exposure, lines: tuple[Line, ...]) ->
         return ""
     setting = "basal insulin" if regimen is None else setting_of(regimen).replace("_", " ")
     percent = 100.0 * LOWERED["danger" if exposed.danger else "broken"]
-    said = SAYS.format(setting=setting, percent=percent, breach=rule_told(exposed.breach))
+    said = SAYS.format(setting=setting, percent=percent, breach=rule_in_words(exposed.breach))
     return said if lines else f"{said}; no line is proposed, since none could be signed"
 
 

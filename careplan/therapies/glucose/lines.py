@@ -40,7 +40,7 @@ def regimen_lines(series: PatientSeries, regimen: Regimen, days: Days) -> list[R
     recent = recent_part(series)
     glucose, minute = recent.column("glucose"), recent.minute_of_day()
     ends = [*regimen.starts[1:], DAY]
-    near, lines = _near(exposure(glucose, minute)), []
+    near, lines = _near_target(exposure(glucose, minute)), []
     alone = int(((days.correction > 0) & (days.meal == 0)).any(1).sum())
     few, least = None, LINE_LIMITS["correction_factor"].least_days
     if alone < least:
@@ -139,7 +139,7 @@ def _breach(exposed: Exposure) -> bool | None:
     return exposed.breach is not None if exposed.readings else None
 
 
-def _near(exposed: Exposure) -> Breach | None:
+def _near_target(exposed: Exposure) -> Breach | None:
     """Why nothing may give more where the targets for lows were nearly broken."""
     if not exposed.burden > NEAR:
         return None

@@ -28,14 +28,14 @@ from careplan.therapies.glucose.guideline import lowered, says
 from careplan.therapies.glucose.lines import does, proposed_lines, recent_part, regimen_lines
 from careplan.therapies.glucose.metrics import glucose_metrics
 from careplan.therapies.glucose.outcomes import layers, shares
-from careplan.therapies.glucose.rules import reasons_told, told
+from careplan.therapies.glucose.rules import breach_in_words, reasons_in_words
 from careplan.therapy import Mandate
 from careplan.world.loaded import World, reasons_to_abstain
 from careplan.world.personalise import Personalisation
 
 # Of the budgets for time below 70 and 54 mg/dL, kept for a next fortnight that is harder than the last; where the targets for
 # lows are broken over the day a visit is to bring them back to these and no further: docs/explanation/regimens.md.
-MARGIN = {"met": torch.tensor([[0.02, 0.005]]), "broken": torch.tensor([[0.0, 0.0]])}
+RESERVE = {"met": torch.tensor([[0.02, 0.005]]), "broken": torch.tensor([[0.0, 0.0]])}
 # What a percent of time beyond a budget counts, in risk: where the targets for lows are broken over the day, lows come first.
 EXCESS = {"met": 0.3, "broken": 1.0}
 # In risk, what a change must gain: from who is on target as much as life itself moves risk from one fortnight to the next.
@@ -85,7 +85,7 @@ def suggest_regimen(
         sizes = sizes_of(world.model, series, person, changes, seed=seed)
         plans = _searched(series, regimen, days, lines, sizes, below, seed)
     with stage("explain"):
-        found = _told(world, plans, series, person, regimen, days, lines, provenance, seed, lived)
+        found = _suggestion_of(world, plans, series, person, regimen, days, lines, provenance, seed, lived)
     return _by_guideline(found, series, regimen)
 
 
@@ -117,7 +117,7 @@ def _searched(
         GLUCOSE,
         together=whole_day,
         parts=days.block.repeat(len(days)).cpu(),
-        margin=MARGIN["broken" if lines[-1].breach else "met"],
+        margin=RESERVE["broken" if lines[-1].breach else "met"],
         excess=EXCESS["broken" if lines[-1].breach else "met"],
         worth=WORTH["on target" if _on_target(recent_part(series)) else "off"],
         strengthened=len(SETTINGS) if _far_too_high(recent_part(series)) else 1,
@@ -144,7 +144,7 @@ def _by_guideline(found: Suggestion, series: PatientSeries, regimen: Regimen | N
     return replace(spoken, options=(), mandate=None, why=None)
 
 
-def _told(
+def _suggestion_of(
     world: World,
     plans: RegimenPlans,
     series: PatientSeries,
@@ -171,8 +171,8 @@ def _told(
         lines=proposed,
         options=options,
         limits_bound=(*plans.bound[0], *(Breach(f"budget {name}") for name in plans.pruned[0])),
-        banners=tuple(told(breach) for breach in plans.advice[0]),
-        mandate=None if abstained else handed_down(plans),
+        banners=tuple(breach_in_words(breach) for breach in plans.advice[0]),
+        mandate=None if abstained else mandate_of(plans),
         why=None if abstained else _why(world, plans, series, person, regimen, days, proposed, draws),
         lived=lived,
     )
@@ -209,7 +209,7 @@ def _why(
     return replace(why, patterns=tuple(pattern(recent, *about) for about in addressed(why.parts, lines)))
 
 
-def handed_down(plans: RegimenPlans) -> Mandate:
+def mandate_of(plans: RegimenPlans) -> Mandate:
     """What the regimen that is proposed hands to the planning of doses: the time low that it counts on itself, of the therapy's
     budgets all at most and half at least; and a higher target where it counts on more than these allow."""
     counted = list(zip(plans.below[0, 0].mean(0).tolist(), GLUCOSE.costs, strict=True))
@@ -262,7 +262,7 @@ def _on_target(recent: PatientSeries) -> bool:
 def _reasons(plans: RegimenPlans, options: Sequence[Option], days: int) -> tuple[str, ...]:
     """Why it answers what it does, in words made from the search's numbers."""
     if plans.reasons[0] or plans.refused[0]:
-        return reasons_told(plans.reasons[0], plans.refused[0], plans.bound[0])
+        return reasons_in_words(plans.reasons[0], plans.refused[0], plans.bound[0])
     still = options[-1].outcomes
     searched = f"{int(plans.evaluated[0])} regimens compared on {days} of the patient's own days"
     if not bool(plans.changed[0]):
