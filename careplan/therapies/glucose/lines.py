@@ -6,6 +6,7 @@ from datetime import timedelta
 import numpy as np
 
 from careplan.breach import Breach
+from careplan.display import clock, signed
 from careplan.minutes import DAY
 from careplan.planning.regimen import RegimenPlans
 from careplan.planning.safety import RegimenLine
@@ -21,7 +22,6 @@ from careplan.therapies.glucose.decisions import (
     exposure_at,
 )
 from careplan.therapies.glucose.declaration import GLUCOSE, LINE_LIMITS, RECENT, Regimen
-from careplan.therapies.glucose.words import clock, signed
 
 INCREMENT: dict[Setting, float] = {"basal": 0.025, "carb_ratio": 0.5, "correction_factor": 1.0, "long_acting": 0.5}
 UNIT: dict[Setting, str] = {"basal": "U/h", "carb_ratio": "g/U", "correction_factor": "mg/dL/U", "long_acting": "U"}
