@@ -12,19 +12,18 @@ from rich.table import Table
 
 from careplan.cli.console import aligned
 from careplan.clinic.views import Forecast
+from careplan.display import clock, sentence
 from careplan.suggestion import Line, Path, Suggestion
 from careplan.therapies.glucose.bands import HIGH, LOW
-from careplan.therapies.glucose.rules import told as rule
+from careplan.therapies.glucose.rules import breach_in_words
 from careplan.therapies.glucose.words import (
     MG_DL,
     SETTINGS,
-    clock,
     limits_in_words,
     outcome,
     risk_of_high,
     risk_of_low,
     said,
-    sentence,
 )
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe & Ito: told apart by everyone
@@ -130,7 +129,7 @@ def print_suggestion(console: Console, suggestion: Suggestion, *, brief: bool = 
     _options(console, suggestion)
     if verbose:
         if suggestion.why is None and suggestion.limits_bound:
-            told["Limits that bound it"] = ", ".join(rule(limit) for limit in suggestion.limits_bound)
+            told["Limits that bound it"] = ", ".join(breach_in_words(limit) for limit in suggestion.limits_bound)
         told = {"Reasons": "; ".join(suggestion.reasons), **told} if suggestion.lines else told
         _told(console, told)
         return
