@@ -41,6 +41,9 @@ def draw() -> None:
             decide.signed_review(suggestion, signed, unit)
         elif not suggestion.abstained:
             decide.decide(suggestion, page.draft, page.out_of_date, actor, unit)
+    if suggestion is not None and suggestion.experiments:
+        st.header("What earlier changes did")
+        st.html(drawings.experiments_table(suggestion.experiments, unit))
     decide.history(page.history, page.summary.zone)
     _on_paper(page, actor, unit)
     if suggestion is not None:

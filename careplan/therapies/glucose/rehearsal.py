@@ -13,8 +13,9 @@ from careplan.recording import Recording
 from careplan.suggestion import Line
 from careplan.therapies.glucose.days import Days, recent_days
 from careplan.therapies.glucose.declaration import GLUCOSE, Regimen
+from careplan.therapies.glucose.lines import as_line, regimen_lines
 from careplan.therapies.glucose.outcomes import shares
-from careplan.therapies.glucose.regimen_search import as_line, drawn, option_of, regimen_lines
+from careplan.therapies.glucose.regimen_search import drawn, option_of
 from careplan.world.loaded import World, reasons_to_abstain
 from careplan.world.personalise import Personalisation
 

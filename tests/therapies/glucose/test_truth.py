@@ -22,7 +22,7 @@ from careplan.suggestion import Interval, Line, Moment, Option, Part, Path, Patt
 from careplan.therapies.glucose import words
 from careplan.therapies.glucose.decisions import BELOW_54_TARGET, BELOW_70_TARGET, Exposure
 from careplan.therapies.glucose.declaration import BLOCKS
-from careplan.therapies.glucose.regimen_search import NEAR, _near_target
+from careplan.therapies.glucose.lines import NEAR, _near_target
 from careplan.therapies.glucose.rules import rule_in_words
 from careplan.therapies.glucose.words import MG_DL, MMOL_L
 
