@@ -5,8 +5,7 @@ lower the dose by 10 to 20 %.
 """
 
 from careplan.minutes import DAY
-from careplan.planning.regimen import rounded
-from careplan.planning.safety import RegimenLine, guard_line
+from careplan.planning.safety import RegimenLine, guard_line, rounded
 from careplan.series import PatientSeries
 from careplan.suggestion import Line
 from careplan.therapies.glucose.decisions import INSULIN, Exposure, Setting
