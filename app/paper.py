@@ -27,6 +27,7 @@ from careplan.display import Unit, clock, sentence
 from careplan.minutes import DAY
 from careplan.suggestion import Interval, Line, Suggestion
 from careplan.therapies.glucose import words
+from careplan.therapies.glucose.bands import HIGH, LOW, MARKS, VERY_HIGH, VERY_LOW
 from careplan.therapies.glucose.words import SETTINGS, because
 
 MARGIN, SIZE, LEAD = 40.0, 8.5, 11.5
@@ -34,7 +35,7 @@ WIDTH = A4[0] - 2 * MARGIN
 REGULAR, BOLD = "Vera", "VeraBd"
 NOTICE = "Research use only - not a medical device"
 PLAIN = {"\N{MINUS SIGN}": "-", "\N{EN DASH}": "-", "\N{RIGHTWARDS ARROW}": "to", "\N{MULTIPLICATION SIGN}": "x"}
-BOTTOM, TOP = 40.0, 300.0  # mg/dL of the chart
+BOTTOM, TOP = MARKS.bottom, MARKS.top
 PAST = {"accept": "accepted", "edit": "changed", "reject": "rejected"}
 
 
@@ -132,7 +133,7 @@ def _profile(pen: _Pen, profile: Any, unit: Unit, x: float, y: float, width: flo
         return x + width * minute / DAY, y + height * (min(max(level, BOTTOM), TOP) - BOTTOM) / (TOP - BOTTOM)
 
     canvas.setFillColor(HexColor(COLORS["in_range"]), alpha=0.16)
-    canvas.rect(x, at(0, 70)[1], width, at(0, 180)[1] - at(0, 70)[1], stroke=0, fill=1)
+    canvas.rect(x, at(0, LOW)[1], width, at(0, HIGH)[1] - at(0, LOW)[1], stroke=0, fill=1)
     for low, high, alpha in (("p5", "p95", 0.18), ("p25", "p75", 0.34)):
         canvas.setFillColor(HexColor(PROPOSED), alpha=alpha)
         for run in _runs(profile.minute, getattr(profile, low), getattr(profile, high)):
@@ -151,8 +152,8 @@ def _profile(pen: _Pen, profile: Any, unit: Unit, x: float, y: float, width: flo
         for one, other in pairwise(points):
             canvas.line(*one, *other)
     canvas.setLineWidth(0.5)
-    for mark in (54.0, 70.0, 180.0, 250.0):
-        canvas.setStrokeColor(HexColor(COLORS["in_range"] if mark in (70.0, 180.0) else LINE))
+    for mark in (VERY_LOW, LOW, HIGH, VERY_HIGH):
+        canvas.setStrokeColor(HexColor(COLORS["in_range"] if mark in (LOW, HIGH) else LINE))
         canvas.line(x, at(0, mark)[1], x + width, at(0, mark)[1])
         pen.text(x - 24, at(0, mark)[1] - 3, unit.text(mark), size=7, color=MUTED)
     for minute in range(0, DAY + 1, 360):
