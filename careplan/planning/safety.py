@@ -5,7 +5,7 @@ Python and by separate code. A number that is missing or absurd closes the gate:
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -113,7 +113,11 @@ def breaches(
 
 def allowed(broken: dict[str, Tensor], actions: Tensor, gate: Tensor) -> Tensor:
     """What may be chosen `[B, W, K]`: what breaks nothing behind an open gate `[B]`, and no change always."""
-    unchanged = (actions[..., 0] == NO_CHANGE[0]) & (actions[..., 1] == NO_CHANGE[1])
+    return allowed_of(broken, (actions[..., 0] == NO_CHANGE[0]) & (actions[..., 1] == NO_CHANGE[1]), gate)
+
+
+def allowed_of(broken: Mapping[str, Tensor], unchanged: Tensor, gate: Tensor) -> Tensor:
+    """`[B, W, K]` what breaks nothing behind an open gate `[B]`, and what is `unchanged` always."""
     free = ~torch.stack(list(broken.values())).any(0)
     return (free & gate[:, None, None]) | unchanged
 

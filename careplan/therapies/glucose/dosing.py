@@ -13,7 +13,8 @@ from careplan.breach import Breach
 from careplan.errors import AskError
 from careplan.minutes import DAY
 from careplan.planning.actions import carried, remaining
-from careplan.planning.planner import OPTIONS, DosePlans
+from careplan.planning.choice import OPTIONS
+from careplan.planning.planner import DosePlans
 from careplan.planning.safety import DoseContext
 from careplan.recording import Recording, question, row_at
 from careplan.series import PatientSeries, Window, windows

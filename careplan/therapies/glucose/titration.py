@@ -10,7 +10,7 @@ from torch import Tensor
 
 from careplan.breach import Breach
 from careplan.minutes import DAY
-from careplan.planning.planner import OPTIONS
+from careplan.planning.choice import OPTIONS
 from careplan.planning.regimen import RegimenPlans, plan_regimen
 from careplan.planning.safety import RegimenLine
 from careplan.recording import Recording, question
