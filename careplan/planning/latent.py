@@ -153,8 +153,16 @@ def latent_course(
         widen=torch.ones(batch, device=device) if widen is None else widen,
         trend=state.trend.unflatten(0, fold),
     )
-    menu, clock = Menu(model.therapy, values, model.daily(usual)), model.therapy.clock
-    shares, own, unit = model.amounts(values, mask, usual), [], []
+    menu = Menu(model.therapy, values, model.daily(usual))
+    own, unit = _moved(model, menu, values, usual)
+    steps = round(model.therapy.clock.decision / model.shape.interval)
+    course = LatentCourse(futures=futures, menu=menu, own=own, other=inflow - own.sum(0), unit=unit, steps=steps)
+    return course, course.initial(level, state.pools.unflatten(0, fold))
+
+
+def _moved(model: WorldModel, menu: Menu, values: Tensor, usual: Tensor) -> tuple[Tensor, Tensor]:
+    """`LatentCourse.own` and `unit` of a future as it stands `[B, T, C]`."""
+    shares, own, unit = model.amounts(values, torch.ones_like(values, dtype=torch.bool), usual), [], []
     for act, column in zip(model.therapy.actions, menu.columns, strict=True):
         only = torch.zeros_like(shares)
         only[..., column] = shares[..., column]
@@ -163,13 +171,5 @@ def latent_course(
         one[..., column] = 1.0
         given = model.dynamics.absorption.inflow(model.amounts(one, torch.ones_like(one, dtype=torch.bool), usual))[:, 0]
         impulse = model.therapy.channel(act.channel).form == "impulse"
-        unit.append(given * clock.step / model.shape.interval if impulse else given)
-    course = LatentCourse(
-        futures=futures,
-        menu=menu,
-        own=torch.stack(own),
-        other=inflow - torch.stack(own).sum(0),
-        unit=torch.stack(unit),
-        steps=round(clock.decision / model.shape.interval),
-    )
-    return course, course.initial(level, state.pools.unflatten(0, fold))
+        unit.append(given * model.therapy.step / model.shape.interval if impulse else given)
+    return torch.stack(own), torch.stack(unit)

@@ -61,7 +61,7 @@ def plan_doses(
     context: DoseContext,
     table: tuple[Tensor, Tensor],
     *,
-    interval: float = 30.0,
+    interval: float | None = None,
     depth: int = 3,
     budget: Tensor | None = None,
     margin: Tensor | None = None,
@@ -75,14 +75,14 @@ def plan_doses(
 ) -> DosePlans:
     """The best sequence of doses for each of B patients, its runner-up with another first action, and no change.
 
-    state: `[B, P, S]`. context: its D columns are the decisions to the horizon, of which the first `depth` may change something.
-    table: candidates and which exist, from `actions.dose_table`. budget: `[B, Q]` mean share of time below each cost's threshold
-    (the therapy's where None); margin: `[B, Q]` conformal margin taken off it. A plan that gives more treatment must keep within
-    it at every such step by itself, without counting on a later reduction. risk_level: the objective is the mean risk of this
-    share of the worst particles. worth: how much less risk than no change a plan must have. simulations: of a tree search, for
-    many patients or long plans; None tries every sequence where a patient has few enough, else 128. widening: of that search, as
-    `search` says, those candidates first that gain most by themselves. A patient's plan does not depend on who else is in the
-    batch.
+    interval: minutes of a decision, the clock's where None. state: `[B, P, S]`. context: its D columns are the decisions to the
+    horizon, of which the first `depth` may change something. table: candidates and which exist, from `actions.dose_table`.
+    budget: `[B, Q]` mean share of time below each cost's threshold (the therapy's where None); margin: `[B, Q]` conformal margin
+    taken off it. A plan that gives more treatment must keep within it at every such step by itself, without counting on a later
+    reduction. risk_level: the objective is the mean risk of this share of the worst particles. worth: how much less risk than no
+    change a plan must have. simulations: of a tree search, for many patients or long plans; None tries every sequence where a
+    patient has few enough, else 128. widening: of that search, as `search` says, those candidates first that gain most by
+    themselves. A patient's plan does not depend on who else is in the batch.
 
     Raises ValueError where shapes disagree. What is missing or absurd is no error: that patient's gate is closed, and said.
     """
@@ -95,6 +95,7 @@ def plan_doses(
         raise ValueError(f"plan_doses: {decisions} decisions by the baseline rates, but on_board or remaining of another length")
     if not 1 <= depth <= decisions:
         raise ValueError(f"plan_doses: depth {depth}, expected 1 to {decisions}")
+    interval = therapy.clock.decision if interval is None else interval
     reasons = closed(context, limits, therapy)
     bounds = bounds_of(limits, state.device)
     gate = torch.tensor([not told for told in reasons], device=state.device)

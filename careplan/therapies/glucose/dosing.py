@@ -23,7 +23,7 @@ from careplan.series import PatientSeries, Window, windows
 from careplan.stages import stage
 from careplan.suggestion import Line, Option, Path, Suggestion, Why
 from careplan.therapies.glucose.decisions import exposure
-from careplan.therapies.glucose.declaration import GLUCOSE, LIMITS, Group, Regimen
+from careplan.therapies.glucose.declaration import GLUCOSE, LIMITS, RAPID, Group, Regimen
 from careplan.therapies.glucose.dose_search import DECISION, HORIZON, INCREMENT, PARTICLES, Ahead, search_doses
 from careplan.therapies.glucose.evidence import alike
 from careplan.therapies.glucose.outcomes import layers, shares
@@ -159,10 +159,10 @@ def _context(series: Sequence[PatientSeries], rows: Sequence[int], baseline: Ten
         level_age=torch.tensor(age, dtype=torch.float32),
         baseline=baseline.float(),
         on_board=carried(
-            torch.tensor(np.stack(board), dtype=torch.float32), step=GLUCOSE.step, interval=DECISION, decisions=decisions
+            torch.tensor(np.stack(board), dtype=torch.float32), RAPID, step=GLUCOSE.step, interval=DECISION, decisions=decisions
         ),
         since_last=torch.tensor(since, dtype=torch.float32),
-        remaining=remaining(ahead.float()),
+        remaining=remaining(ahead.float(), RAPID),
     )
 
 
