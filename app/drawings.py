@@ -7,7 +7,7 @@ from html import escape
 
 from app.palette import BANDS, COLORS, INK, LINE, share
 from app.wording import change, percent, scale
-from careplan.display import Unit
+from careplan.display import Unit, clock
 from careplan.minutes import DAY
 from careplan.suggestion import Line
 from careplan.therapies.glucose.bands import (
@@ -25,7 +25,7 @@ from careplan.therapies.glucose.bands import (
 )
 from careplan.therapies.glucose.pages import Day
 from careplan.therapies.glucose.views import Metrics
-from careplan.therapies.glucose.words import SETTINGS, clock
+from careplan.therapies.glucose.words import SETTINGS
 
 WIDTH, HEIGHT = 168, 64  # of a thumbnail
 

@@ -24,7 +24,7 @@ from careplan.studies.closed_loop import Planner
 from careplan.studies.visits import accepted
 from careplan.suggestion import Suggestion
 from careplan.therapies.glucose.declaration import GLUCOSE, Regimen
-from careplan.therapies.glucose.titration import suggest_regimen
+from careplan.therapies.glucose.regimen_search import suggest_regimen
 from careplan.therapies.glucose.world import open_world
 from careplan.therapy import Mandate
 from careplan.world.loaded import World

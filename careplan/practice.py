@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from careplan.breach import RULES, Breach
 from careplan.display import Marks, Unit
-from careplan.records.settings import Settings
+from careplan.records.settings import StatedSettings
 from careplan.suggestion import Kind, Line, Suggestion
 from careplan.therapy import Limits, Mandate, Therapy
 
@@ -43,7 +43,7 @@ def later(module: str, *names: str) -> tuple[Callable[..., Any], ...]:
     return tuple(function(name) for name in names)
 
 
-class Change(NamedTuple):
+class SettingChange(NamedTuple):
     """One setting of a regimen from `start` to `end` minutes of the local day."""
 
     setting: str
@@ -231,9 +231,9 @@ class Practice:
     recent: timedelta
     holds: Mapping[Kind, timedelta]
     regimen: type[Any]
-    stated: Callable[[Settings], Any]
+    stated: Callable[[StatedSettings], Any]
     estimate: Callable[[PatientSeries], Any | None]
-    changed: Callable[[Any, Sequence[Change]], Any]
+    changed: Callable[[Any, Sequence[SettingChange]], Any]
     current: Callable[[Any, Line], float]
     listed: Callable[[Any], Mapping[str, tuple[tuple[int, float], ...]]]
     plan_regimen: PlanRegimen | None

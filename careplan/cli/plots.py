@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path as File
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
@@ -11,19 +12,18 @@ from rich.table import Table
 
 from careplan.cli.console import aligned
 from careplan.clinic.views import Forecast
+from careplan.display import clock, sentence
 from careplan.suggestion import Line, Path, Suggestion
 from careplan.therapies.glucose.bands import HIGH, LOW
-from careplan.therapies.glucose.rules import told as rule
+from careplan.therapies.glucose.rules import breach_in_words
 from careplan.therapies.glucose.words import (
     MG_DL,
     SETTINGS,
-    clock,
     limits_in_words,
     outcome,
     risk_of_high,
     risk_of_low,
     said,
-    sentence,
 )
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe & Ito: told apart by everyone
@@ -52,6 +52,23 @@ def print_forecast(console: Console, forecast: Forecast) -> None:
     console.print(sentence(risk_of_low(forecast.low_risk, MG_DL)))
     console.print(sentence(risk_of_high(forecast.high_risk, MG_DL)))
     console.print("Middle of the prediction, and its 90 % interval. For research use; not a medical device.", style="dim")
+
+
+def write_paths(file: File, title: str, unit: str, paths: Mapping[str, Any]) -> None:
+    """Predicted paths, as plain values, with their 90 % intervals: a page that needs no network."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    figure.add_hrect(y0=LOW, y1=HIGH, fillcolor="#009E73", opacity=0.08, line_width=0)
+    for (name, path), colour in zip(paths.items(), COLOURS, strict=False):
+        around, edge = [*path["minutes"], *reversed(path["minutes"])], [*path["high"], *reversed(path["low"])]
+        figure.add_scatter(
+            x=around, y=edge, fill="toself", fillcolor=colour, opacity=0.15, line_width=0, showlegend=False, hoverinfo="skip"
+        )
+        figure.add_scatter(x=path["minutes"], y=path["mid"], mode="lines", name=name, line={"color": colour})
+    told = f"{title}. For research use; not a medical device."
+    figure.update_layout(title=told, xaxis_title="minutes", yaxis_title=unit, template="simple_white")
+    figure.write_html(file, include_plotlyjs=True)
 
 
 def write_forecast(file: File, forecast: Forecast) -> None:
@@ -112,7 +129,7 @@ def print_suggestion(console: Console, suggestion: Suggestion, *, brief: bool = 
     _options(console, suggestion)
     if verbose:
         if suggestion.why is None and suggestion.limits_bound:
-            told["Limits that bound it"] = ", ".join(rule(limit) for limit in suggestion.limits_bound)
+            told["Limits that bound it"] = ", ".join(breach_in_words(limit) for limit in suggestion.limits_bound)
         told = {"Reasons": "; ".join(suggestion.reasons), **told} if suggestion.lines else told
         _told(console, told)
         return

@@ -25,7 +25,7 @@ from careplan.interop.resources import (
 )
 from careplan.minutes import DAY
 from careplan.suggestion import Decision, Interval, Line, Option, Suggestion
-from careplan.therapies.glucose.rules import told
+from careplan.therapies.glucose.rules import breach_in_words
 
 ACTIVITY = "http://terminology.hl7.org/CodeSystem/v3-DataOperation"
 ROLE = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
@@ -218,7 +218,7 @@ def issue_resources(person: Person, suggestion: Suggestion) -> list[Resource]:
     """Why it abstained, what it warns of, and the limits that bound it."""
     found = [("abstained", reason) for reason in suggestion.reasons if suggestion.abstained]
     found += [("warning", banner) for banner in suggestion.banners]
-    found += [("guardrail", told(limit)) for limit in suggestion.limits_bound]
+    found += [("guardrail", breach_in_words(limit)) for limit in suggestion.limits_bound]
     return [
         {
             "resourceType": "DetectedIssue",

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from careplan.records.settings import Settings
+from careplan.records.settings import StatedSettings
 
 COLUMNS = {
     "time": "datetime64[ns, UTC]",  # when it was measured, or began
@@ -80,7 +80,7 @@ class PatientRecord:
     rows_read: int = 0
     weight: float | None = None  # kg
     group: str = "adult"  # of the groups that the therapy's limits are by
-    regimen: Settings | None = None  # where the source states one
+    regimen: StatedSettings | None = None  # where the source states one
     files: tuple[str, ...] = field(default=())
     ignored: Mapping[str, int] = field(default_factory=dict)  # rows of no channel, by the rule that names their kind
     source: str = ""  # the format it was read from

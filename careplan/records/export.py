@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from careplan.records.blocks import Block
 from careplan.records.clock import to_utc
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused, refusing
-from careplan.records.settings import Settings
+from careplan.records.settings import StatedSettings
 from careplan.records.sheet import CELLS, Sheet, glucose_unit, settle
 from careplan.records.text import Source, beyond, check_zone, find_files, numbers
 from careplan.records.units import MG_PER_MMOL
@@ -205,11 +205,11 @@ class Part:
     person: str = ""  # as the file states it; empty where it does not
     name: str = ""  # what to call them; empty: by the file
     ignored: Counter[str] = field(default_factory=Counter)
-    regimen: Settings | None = None
+    regimen: StatedSettings | None = None
     weight: float | None = None
 
 
-def part_of(file: Path, told: Iterable[Told], unit: str, *, person: str = "", regimen: Settings | None = None) -> Part:
+def part_of(file: Path, told: Iterable[Told], unit: str, *, person: str = "", regimen: StatedSettings | None = None) -> Part:
     """The part of a file from the rows of its blocks; `unit` is the one of its glucose."""
     every = list(told)
     sheets = [each.sheet() for each in every]

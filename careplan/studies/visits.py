@@ -8,14 +8,14 @@ import pandas as pd
 
 from careplan.clinic import decisions
 from careplan.clinic.errors import ClinicError, ReviewError
-from careplan.practice import Change
+from careplan.practice import SettingChange
 from careplan.series import PatientSeries
 from careplan.studies import visits_judged as visits
 from careplan.suggestion import Decision, Suggestion
 from careplan.therapies.glucose.decisions import judge
 from careplan.therapies.glucose.declaration import GLUCOSE, Group, Regimen
 from careplan.therapies.glucose.regimen import apply_changes
-from careplan.therapies.glucose.titration import recent_part, suggest_regimen
+from careplan.therapies.glucose.regimen_search import recent_part, suggest_regimen
 from careplan.world.loaded import World
 from careplan.world.personalise import personalise
 from cohorts.population import GROUPS
@@ -118,5 +118,5 @@ def accepted(regimen: Regimen, found: Suggestion, series: PatientSeries, group: 
     decided = [Decision(key=line.key, verdict="accept", value=line.proposed, reason=ACCEPTED) for line in found.lines]
     if problems := decisions.problems(found.lines, decided, judge(found, readings, group, regimen)):
         raise ReviewError(problems)
-    changes = [Change(line.setting, line.start, line.end, line.proposed) for line in found.lines]  # type: ignore[arg-type]
+    changes = [SettingChange(line.setting, line.start, line.end, line.proposed) for line in found.lines]  # type: ignore[arg-type]
     return apply_changes(regimen, changes)

@@ -15,7 +15,7 @@ from careplan.minutes import DAY
 from careplan.studies.cohorts import EVERYONE, SETTINGS, bootstrap
 from careplan.therapies.glucose.bands import TARGETS, outcomes
 from careplan.therapies.glucose.declaration import BLOCKS, Group, Regimen
-from cohorts.autotune import Settings, autotuned
+from cohorts.autotune import TunedSettings, autotuned
 from cohorts.bodies import Body
 from cohorts.policies import Behaviour, Doses, Seen
 from cohorts.population import GROUPS, Population, join, sample_population
@@ -150,7 +150,7 @@ def autotune(lived: Replay, regimens: Sequence[Regimen]) -> Sequence[Regimen]:
     ratio and correction factor all day. On pens the basal rate stands for the long-acting dose, as in `titrate`."""
     current = torch.stack([settings(regimen) for regimen in regimens])
     blocks = torch.tensor([sum(start <= 60 * hour for start in BLOCKS) - 1 for hour in range(24)])
-    now = Settings(current[:, blocks, 0].T, current[:, 0, 1], current[:, 0, 2])
+    now = TunedSettings(current[:, blocks, 0].T, current[:, 0, 1], current[:, 0, 2])
     recent = slice(-DAYS * ROWS, None)
     set_rate = now.basal.repeat_interleave(ROWS // 24, 0).repeat(DAYS, 1)
     extra = torch.where(lived.people.pens, 0.0, lived.basal.T[recent] - set_rate) / 12

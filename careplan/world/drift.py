@@ -46,7 +46,7 @@ Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Days:
+class DayStatistics:
     """The day (`Watch.day`) before each row `ends` `[N]`: statistics `[N, K]` (see `names`), NaN where too little is known.
 
     still `[N]`: the longest time in minutes over which readings did not change, NaN where there are too few. logged `[N]`:
@@ -58,13 +58,13 @@ class Days:
     still: Array
     logged: NDArray[np.bool_]
 
-    def before(self, row: int) -> "Days":
+    def before(self, row: int) -> "DayStatistics":
         """Those that end there at the latest."""
         chosen = self.ends <= row
-        return Days(self.ends[chosen], self.statistics[chosen], self.still[chosen], self.logged[chosen])
+        return DayStatistics(self.ends[chosen], self.statistics[chosen], self.still[chosen], self.logged[chosen])
 
-    def then(self, later: "Days") -> "Days":
-        return Days(
+    def then(self, later: "DayStatistics") -> "DayStatistics":
+        return DayStatistics(
             np.concatenate([self.ends, later.ends]),
             np.concatenate([self.statistics, later.statistics]),
             np.concatenate([self.still, later.still]),
@@ -109,14 +109,14 @@ def names(therapy: Therapy) -> tuple[str, ...]:
     return (*found, "balance", *(f"{kind} {minutes:g}" for kind in ("bias", "error") for minutes in watch_of(therapy).ahead))
 
 
-def looks(series: PatientSeries, begin: int = 0) -> Rows:
+def checkpoints(series: PatientSeries, begin: int = 0) -> Rows:
     """Rows at which a recording is looked at: its end, and every so often before it as far back as the row `begin`."""
     clock, watch = series.therapy.clock, watch_of(series.therapy)
     day, every = clock.rows(watch.day), clock.rows(watch.every)
     return np.arange(len(series), max(begin, day) - 1, -every, dtype=np.int64)[::-1]
 
 
-def describe(model: WorldModel, series: PatientSeries, person: Personalisation, ends: Rows) -> Days:
+def describe(model: WorldModel, series: PatientSeries, person: Personalisation, ends: Rows) -> DayStatistics:
     """The day before each of `ends`. Forecasts are given the record; their residuals are over the edge of their interval."""
     therapy, watch = series.therapy, watch_of(series.therapy)
     channel, day = therapy.channel(therapy.regulated), therapy.clock.rows(watch.day)
@@ -148,7 +148,7 @@ def describe(model: WorldModel, series: PatientSeries, person: Personalisation, 
         enough = len(of_day) >= watch.forecasts
         erring = (*of_day.mean(0), *np.log((of_day**2).mean(0)) / 2) if enough else [np.nan] * (2 * len(watch.ahead))
         statistics[index] = [*found, *erring]
-    return Days(ends, statistics, still, logged)
+    return DayStatistics(ends, statistics, still, logged)
 
 
 def given(amount: Array, impulse: bool) -> list[float]:
@@ -201,7 +201,7 @@ def residuals(model: WorldModel, series: PatientSeries, person: Personalisation,
     return rows, np.where(series.mask[truth, column], scores, np.nan)
 
 
-def usual(days: Days, spread: Array, therapy: Therapy) -> tuple[Array, Array]:
+def usual(days: DayStatistics, spread: Array, therapy: Therapy) -> tuple[Array, Array]:
     """Median and spread of each statistic in the patient's own earlier days, `[N, K]` each: their own spread as far as many days
     show it, and that of other people, `spread` `[K]`. NaN with fewer than `Watch.history` days before."""
     watch = watch_of(therapy)
@@ -230,7 +230,7 @@ def robust(values: Array) -> tuple[Array, Array]:
     return middle, 1.4826 * median(np.abs(values - middle))
 
 
-def scores(therapy: Therapy, days: Days, reference: Reference) -> Array:
+def scores(therapy: Therapy, days: DayStatistics, reference: Reference) -> Array:
     """`[N, 5]` one column an alarm, larger is stranger; NaN where nothing can be said.
 
     still: its minutes. unit: the largest distance of level, spread and step. other: how much likelier the day is
@@ -271,7 +271,7 @@ def largest(values: Array) -> Array:
     return np.where(np.isinf(found), np.nan, found)
 
 
-def measure(therapy: Therapy, people: Sequence[Days]) -> Reference:
+def measure(therapy: Therapy, people: Sequence[DayStatistics]) -> Reference:
     """The reference of people whose recordings are as they should be: the spread of the median person, where people's medians
     lie, and thresholds that a share `FALSE` of looks exceeds, each alarm an equal part of it but for missing doses, whose is
     `MISSING`; every person counts the same."""
@@ -307,7 +307,7 @@ def alarms(reference: Reference, score: Array) -> tuple[str, ...]:
 def latest(model: WorldModel, series: PatientSeries, person: Personalisation, reference: Reference) -> tuple[str, ...]:
     """The alarms of the last day of a recording."""
     watch = watch_of(series.therapy)
-    ends = looks(series, len(series) - series.therapy.clock.rows(watch.day) * (watch.memory + 2))
+    ends = checkpoints(series, len(series) - series.therapy.clock.rows(watch.day) * (watch.memory + 2))
     if len(ends) <= watch.history:
         return ()
     return alarms(reference, scores(series.therapy, describe(model, series, person, ends), reference)[-1])

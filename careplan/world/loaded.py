@@ -100,7 +100,14 @@ def open_world(therapy: Therapy, folder: Path, usual: Path | None = None) -> Wor
 def reasons_to_abstain(
     world: World, series: PatientSeries, person: Personalisation, *, row: int | None = None
 ) -> tuple[str, ...]:
-    """Why nothing can be suggested at a row of the recording (default: its end); empty when something can."""
+    """Why nothing can be suggested; empty where something can.
+
+    Args:
+        world: The model, and what is usual of a day.
+        series: The recording.
+        person: What is known of the patient.
+        row: Where in the recording, its end where None.
+    """
     with stage("check"):
         return _reasons_to_abstain(world, series, person, len(series) if row is None else row)
 

@@ -10,13 +10,13 @@ from careplan.series import PatientSeries
 from careplan.world.corpus import usual
 from careplan.world.drift import (
     ALARMS,
-    Days,
+    DayStatistics,
     Reference,
     alarms,
+    checkpoints,
     describe,
     given,
     latest,
-    looks,
     measure,
     names,
     scores,
@@ -45,8 +45,8 @@ def known(series: PatientSeries) -> Personalisation:
     return typical(MODEL, series.patient, usual(series))
 
 
-def described(series: PatientSeries) -> Days:
-    return describe(MODEL, series, known(series), looks(series))
+def described(series: PatientSeries) -> DayStatistics:
+    return describe(MODEL, series, known(series), checkpoints(series))
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_people_it_was_measured_on_set_off_as_much_as_was_asked() -> None:
 
 def test_a_strange_day_is_another_person_only_where_people_are_so(reference: Reference) -> None:
     series = days(2)
-    strange = describe(MODEL, spoilt(series, "another"), known(series), looks(series))
+    strange = describe(MODEL, spoilt(series, "another"), known(series), checkpoints(series))
     alike = replace(reference, people={name: (center, 0.3 * apart) for name, (center, apart) in reference.people.items()})
     assert scores(PRESSURE, strange, alike)[-1, 2] < scores(PRESSURE, strange, reference)[-1, 2]
 
@@ -138,7 +138,7 @@ def test_days_without_readings_or_doses_are_not_judged(reference: Reference) -> 
     series = days(6)
     mask = series.mask.copy()
     mask[-DAY:, 0] = False
-    empty = describe(MODEL, replace(series, mask=mask), known(series), looks(series))
+    empty = describe(MODEL, replace(series, mask=mask), known(series), checkpoints(series))
     assert np.isnan(empty.statistics[-1]).all() and np.isnan(empty.still[-1])
     assert latest(MODEL, replace(series, mask=mask), known(series), reference) == ()
 
@@ -146,9 +146,9 @@ def test_days_without_readings_or_doses_are_not_judged(reference: Reference) -> 
 def test_what_comes_later_changes_no_earlier_score(reference: Reference) -> None:
     series, changed = days(7), spoilt(days(7), "larger unit")
     before, after = (
-        scores(PRESSURE, describe(MODEL, one, known(series), looks(one)), reference) for one in (series, changed)
+        scores(PRESSURE, describe(MODEL, one, known(series), checkpoints(one)), reference) for one in (series, changed)
     )
-    until = looks(series) <= len(series) - DAY
+    until = checkpoints(series) <= len(series) - DAY
     np.testing.assert_allclose(before[until], after[until], rtol=1e-4, atol=1e-4)
 
 

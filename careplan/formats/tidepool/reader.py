@@ -19,7 +19,7 @@ from careplan.formats.tidepool.documents import READ, Document, Reading, moment,
 from careplan.formats.tidepool.settings import settings_of
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused, refusing
 from careplan.records.head import XLS, XLSX
-from careplan.records.settings import Settings
+from careplan.records.settings import StatedSettings
 from careplan.records.sheet import CELLS, Sheet, settle
 from careplan.records.text import Source, check_zone, find_files, read_text
 from careplan.records.web import parse_json
@@ -153,7 +153,7 @@ def clock_of(reading: Reading, zone: str | None, latest: str, zones: Counter[str
     return clock
 
 
-def record_of(reading: Reading, name: str, clock: str, rows: int, file: Path, regimen: Settings | None) -> PatientRecord:
+def record_of(reading: Reading, name: str, clock: str, rows: int, file: Path, regimen: StatedSettings | None) -> PatientRecord:
     cells = pd.DataFrame(reading.cells, columns=[*CELLS, "product"]).astype({"value": float, "duration": float})
     times = [time if isinstance(time, str) else str(time or "") for time in cells["time"]]
     cells["time"] = pd.to_datetime(pd.Series(times, dtype=object), utc=True, errors="coerce", format="ISO8601").astype(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from careplan.therapies.glucose.dosing import doses_of
     from careplan.therapies.glucose.estimates import estimate_regimen, total_daily_dose
     from careplan.therapies.glucose.pages import days_of, glance, profile_of
-    from careplan.therapies.glucose.titration import regimen_of
+    from careplan.therapies.glucose.regimen_search import regimen_of
     from careplan.therapies.glucose.words import because, limits_in_words, said
 else:
     HERE = "careplan.therapies.glucose"
@@ -26,7 +26,7 @@ else:
     (doses_of,) = later(f"{HERE}.dosing", "doses_of")
     estimate_regimen, total_daily_dose = later(f"{HERE}.estimates", "estimate_regimen", "total_daily_dose")
     days_of, glance, profile_of = later(f"{HERE}.pages", "days_of", "glance", "profile_of")
-    (regimen_of,) = later(f"{HERE}.titration", "regimen_of")
+    (regimen_of,) = later(f"{HERE}.regimen_search", "regimen_of")
     because, limits_in_words, said = later(f"{HERE}.words", "because", "limits_in_words", "said")
 
 PRACTICE = Practice(

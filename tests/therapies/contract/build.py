@@ -57,7 +57,7 @@ def recorded(
 def branched(therapy: Therapy, people: People, doses: Array, altered: Array, row: int, rows: int) -> Branches:
     """Futures of `rows` from `row` on under doses `[N, T, A]` and under others, one a patient: what they truly lead to."""
     columns = [therapy.index(channel.name) for channel in therapy.of("action")]
-    stretch = slice(row, row + rows)
+    stretch, altered = slice(row, row + rows), np.concatenate([doses[:, :row], altered[:, row:]], 1)
     values = np.zeros((len(people), rows, len(therapy.channels)), np.float32)
     values[..., columns] = altered[:, stretch]
     before = values.copy()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from careplan.breach import Breach
+from careplan.display import clock, signed
 from careplan.minutes import DAY
 from careplan.planning.choice import OPTIONS
 from careplan.planning.explain import Compared, explain, interval
@@ -31,8 +32,7 @@ from careplan.therapies.glucose.declaration import GLUCOSE, LINE_LIMITS, RECENT,
 from careplan.therapies.glucose.evidence import addressed, pattern
 from careplan.therapies.glucose.metrics import glucose_metrics
 from careplan.therapies.glucose.outcomes import layers, shares
-from careplan.therapies.glucose.rules import reasons_told, told
-from careplan.therapies.glucose.words import clock, signed
+from careplan.therapies.glucose.rules import breach_in_words, reasons_in_words
 from careplan.therapy import Mandate
 from careplan.world.loaded import World, reasons_to_abstain
 from careplan.world.personalise import Personalisation
@@ -41,7 +41,7 @@ INCREMENT: dict[Setting, float] = {"basal": 0.025, "carb_ratio": 0.5, "correctio
 UNIT: dict[Setting, str] = {"basal": "U/h", "carb_ratio": "g/U", "correction_factor": "mg/dL/U", "long_acting": "U"}
 # Of the budgets for time below 70 and 54 mg/dL, kept for a next fortnight that is harder than the last:
 # docs/explanation/regimens.md.
-MARGIN = torch.tensor([[0.02, 0.005]])
+RESERVE = torch.tensor([[0.02, 0.005]])
 # What a percent of time beyond a budget counts, in risk: where the targets for lows are broken over the day, lows come first.
 EXCESS = {"met": 0.3, "broken": 1.0}
 NEAR = 0.5  # of the targets for lows: whoever had more than this of them in the last fortnight is given nothing more
@@ -94,15 +94,15 @@ def suggest_regimen(
             GLUCOSE,
             together=whole_day,
             parts=blocks.cpu(),
-            margin=MARGIN,
+            margin=RESERVE,
             excess=excess,
             strengthened=len(SETTINGS) if _far_too_high(recent_part(series)) else 1,
         )
     with stage("explain"):
-        return _told(world, plans, series, person, regimen, days, lines, provenance, seed)
+        return _suggestion_of(world, plans, series, person, regimen, days, lines, provenance, seed)
 
 
-def _told(
+def _suggestion_of(
     world: World,
     plans: RegimenPlans,
     series: PatientSeries,
@@ -116,7 +116,7 @@ def _told(
     """What the search answered, as a suggestion."""
     levels = plans.levels[0].unflatten(-1, (len(days), -1))  # [3, P, D, H]
     draws = shares(_drawn(levels, seed))
-    options = tuple(_option(index, levels[index], draws, _does(plans, index, lines, regimen)) for index in _shown(plans))
+    options = tuple(_option(index, levels[index], draws, _described(plans, index, lines, regimen)) for index in _shown(plans))
     changed = bool(plans.changed[0])
     proposed = proposed_lines(plans, lines, regimen) if changed else ()
     abstained = bool(plans.abstained[0])
@@ -128,8 +128,8 @@ def _told(
         lines=proposed,
         options=options,
         limits_bound=(*plans.bound[0], *(Breach(f"budget {name}") for name in plans.pruned[0])),
-        banners=tuple(told(breach) for breach in plans.advice[0]),
-        mandate=None if abstained else handed_down(plans),
+        banners=tuple(breach_in_words(breach) for breach in plans.advice[0]),
+        mandate=None if abstained else mandate_of(plans),
         why=None if abstained else _why(world, plans, series, person, regimen, days, proposed, draws),
     )
 
@@ -170,7 +170,7 @@ def regimen_lines(series: PatientSeries, regimen: Regimen, days: Days) -> list[R
     recent = recent_part(series)
     glucose, minute = recent.column("glucose"), recent.minute_of_day()
     ends = [*regimen.starts[1:], DAY]
-    near, lines = _near(exposure(glucose, minute)), []
+    near, lines = _near_target(exposure(glucose, minute)), []
     alone = int(((days.correction > 0) & (days.meal == 0)).any(1).sum())
     few, least = None, LINE_LIMITS["correction_factor"].least_days
     if alone < least:
@@ -221,7 +221,7 @@ def recent_part(series: PatientSeries) -> PatientSeries:
     return series.until(end).since(max(0, end - 1 - round(RECENT / timedelta(minutes=GLUCOSE.step))))
 
 
-def handed_down(plans: RegimenPlans) -> Mandate:
+def mandate_of(plans: RegimenPlans) -> Mandate:
     """What the regimen that is proposed hands to the planning of doses: the time low that it counts on itself, of the therapy's
     budgets all at most and half at least; and a higher target where it counts on more than these allow."""
     counted = list(zip(plans.below[0, 0].mean(0).tolist(), GLUCOSE.costs, strict=True))
@@ -257,7 +257,7 @@ def _option(index: int, levels: Tensor, draws: Mapping[str, Tensor], does: str) 
     )
 
 
-def _does(plans: RegimenPlans, option: int, lines: Sequence[RegimenLine], regimen: Regimen) -> str:
+def _described(plans: RegimenPlans, option: int, lines: Sequence[RegimenLine], regimen: Regimen) -> str:
     """ "basal +9 to +10 % all day, carb ratio +19 % from 06:00, 11:00"; "as prescribed" where nothing changes."""
     moved: dict[str, list[tuple[int, float]]] = {}
     for line, block, value in _moved(plans, option, lines, regimen):
@@ -288,7 +288,7 @@ def _breach(exposed: Exposure) -> bool | None:
     return exposed.breach is not None if exposed.readings else None
 
 
-def _near(exposed: Exposure) -> Breach | None:
+def _near_target(exposed: Exposure) -> Breach | None:
     """Why nothing may give more where the targets for lows were nearly broken."""
     if not exposed.burden > NEAR:
         return None
@@ -332,7 +332,7 @@ def _line(line: RegimenLine, block: int, value: float, regimen: Regimen) -> Line
 def _reasons(plans: RegimenPlans, options: Sequence[Option], days: int) -> tuple[str, ...]:
     """Why it answers what it does, in words made from the search's numbers."""
     if plans.reasons[0] or plans.refused[0]:
-        return reasons_told(plans.reasons[0], plans.refused[0], plans.bound[0])
+        return reasons_in_words(plans.reasons[0], plans.refused[0], plans.bound[0])
     still = options[-1].outcomes
     searched = f"{int(plans.evaluated[0])} regimens compared on {days} of the patient's own days"
     if not bool(plans.changed[0]):
