@@ -68,7 +68,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="the object alone")
     asked = parser.parse_args()
     world = open_world()
-    people = visits.cohort(asked.people, asked.seed, mis_set=asked.mis_set, pens=0.0, strong=asked.strong)
+    start = "too strong" if asked.strong else "off by a third"
+    people = visits.cohort(asked.people, asked.seed, mis_set=asked.mis_set, pens=0.0, start=start)
     lived = replay(people, Behaviour(), days=visits.DAYS, seed=asked.seed)
     recordings = [lived.series(index) for index in range(len(people))]
     known = personalise(world.model, recordings)

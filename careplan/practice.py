@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from careplan.breach import RULES, Breach
 from careplan.display import Marks, Unit
 from careplan.records.settings import StatedSettings
-from careplan.suggestion import Kind, Line, Suggestion
+from careplan.suggestion import Experiment, Kind, Line, Suggestion
 from careplan.therapy import Limits, Mandate, Therapy
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
-    from careplan.recording import Recording
+    from careplan.recording import Recording, Signed
     from careplan.series import PatientSeries
     from careplan.world.loaded import World
     from careplan.world.model import WorldModel
@@ -209,8 +209,8 @@ class Practice:
     changed; `ValueError` for a change that it cannot take. current: what a line of a suggestion is now. listed: by setting,
     `((start minute, value), ...)`.
 
-    Suggestions. plan_regimen, plan_doses (None where a therapy has no such plans). replay_days: recorded days lived again under
-    another regimen.
+    Suggestions. plan_regimen, plan_doses (None where a therapy has no such plans). experiments: signed changes, predicted against
+    lived (None where a therapy does not tell). replay_days: recorded days lived again under another regimen.
 
     A person decides. judge: what the rules say of a value of a line. caution: what a page warns of beside a suggestion, by the
     recent readings.
@@ -245,6 +245,7 @@ class Practice:
     profile: Callable[[PatientSeries | None], Any]
     days: Callable[[PatientSeries], tuple[Any, ...]]
     weights: Path | None = None
+    experiments: Callable[[PatientSeries, Sequence[Signed]], tuple[Experiment, ...]] | None = None
     measures: type[Any] = dict
     rules: Mapping[str, str] = field(default_factory=lambda: RULES)
     units: tuple[Unit, ...] = ()

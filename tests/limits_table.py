@@ -62,5 +62,6 @@ HOLDS = {"regimen": timedelta(days=14), "doses": timedelta(minutes=30)}
 GATE = {
     **{"days": 14.0, "active": 70.0, "recent": 14 * 1440.0, "windows": 20, "strange": 2.0, "error_ratio": 0.95},
     "dosed": 0.3,
+    "even": 0.5,
 }
 COVERAGE = 0.9  # of predictive intervals, ours

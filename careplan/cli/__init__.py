@@ -94,17 +94,20 @@ def patients(ctx: typer.Context, as_json: Json = False) -> None:
 
 @app.command()
 def show(ctx: typer.Context, patient: Patient, as_json: Json = False) -> None:
-    """What is stored of one patient: days, gaps, consensus metrics, regimen."""
+    """What is stored of one patient: days, gaps, consensus metrics, regimen, and what signed changes did."""
     from careplan import clinic
     from careplan.cli import console
 
     with store(ctx) as database:
         found = clinic.show(database, patient)
         regimen = clinic.prescribed(database, patient)
+        lived = clinic.lived_changes(database, patient)
     if as_json:
-        print_json(found)
-    else:
-        console.print_summary(stdout(), found, regimen)
+        print_json({**vars(found), "experiments": lived})
+        return
+    console.print_summary(stdout(), found, regimen)
+    if lived:
+        stdout().print(console.experiments_table(lived))
 
 
 @app.command("app")

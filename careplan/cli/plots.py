@@ -120,6 +120,9 @@ def print_suggestion(console: Console, suggestion: Suggestion, *, brief: bool = 
     if suggestion.lines:
         for text in aligned([_line(line) for line in suggestion.lines], left=(0, 1, 5)):
             console.print(f"  {text}", markup=False, highlight=False)
+        if suggestion.source == "guideline":
+            _indented(console, "[yellow]The guideline, not the model:[/] " + escape("; ".join(suggestion.reasons)))
+            return
     else:
         _indented(console, "No change. " + escape("; ".join(suggestion.reasons)))
     told = dict(said(suggestion, MG_DL))

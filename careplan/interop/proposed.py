@@ -87,6 +87,7 @@ def proposal_resources(person: Person, suggestion: Suggestion, software: str) ->
 
 def plan_resource(person: Person, suggestion: Suggestion, group: Resource | None, issues: list[Resource]) -> Resource:
     says = "No suggestion" if suggestion.abstained else "Suggested changes" if suggestion.lines else "No change suggested"
+    says += " by the guideline, where the model cannot say," if suggestion.source == "guideline" else ""
     what = {"regimen": "of the insulin regimen", "doses": "of the next doses"}[suggestion.kind]
     notes = [*suggestion.reasons, *suggestion.banners]
     return {

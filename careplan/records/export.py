@@ -20,7 +20,7 @@ from careplan.records.clock import to_utc
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused, refusing
 from careplan.records.settings import StatedSettings
 from careplan.records.sheet import CELLS, Sheet, glucose_unit, settle
-from careplan.records.text import Source, beyond, check_zone, find_files, numbers
+from careplan.records.text import CUT, OUT_OF_ROOM, Source, beyond, check_zone, find_files, numbers
 from careplan.records.units import MG_PER_MMOL
 
 Mask = NDArray[np.bool_]
@@ -42,9 +42,10 @@ class Told:
         self.used = nowhere.copy()
         self.parts: list[pd.DataFrame] = []
         self.corrections = [
-            Correction("dropped", "long row", self.block.file.name, line, "", "more fields than the header")
-            for line in block.long
+            Correction("dropped", rule, block.file.name, line, "", OUT_OF_ROOM[rule]) for line, rule in block.left.items()
         ]
+        if block.cut is not None:
+            self.corrections.append(Correction("changed", "no line end", block.file.name, block.cut, "", CUT))
         self.ignored: Counter[str] = Counter()
 
     def add(
@@ -218,7 +219,7 @@ def part_of(file: Path, told: Iterable[Told], unit: str, *, person: str = "", re
     sheet = Sheet(cells, [correction for each in sheets for correction in each.corrections])
     if cells["time"].notna().any():
         glucose_unit(sheet, unit)
-    count = sum(len(each.block) + len(each.block.long) for each in every)
+    count = sum(each.block.read for each in every)
     return Part(file, sheet, count, person, ignored=sum((each.ignored for each in every), Counter()), regimen=regimen)
 
 

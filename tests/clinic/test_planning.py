@@ -23,7 +23,8 @@ from careplan.studies.demo import demo_records
 from careplan.therapies.glucose import words
 from careplan.therapies.glucose.days import Days, recent_days
 from careplan.therapies.glucose.declaration import GLUCOSE, LIMITS
-from careplan.therapies.glucose.regimen_search import RAISED, _far_too_high, mandate_of, regimen_lines
+from careplan.therapies.glucose.lines import regimen_lines
+from careplan.therapies.glucose.regimen_search import RAISED, _far_too_high, mandate_of
 from careplan.therapies.glucose.world import open_world
 from careplan.world.personalise import Personalisation
 from tests.limits_table import CAPS, EVIDENCE, LINES

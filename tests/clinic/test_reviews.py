@@ -24,7 +24,7 @@ from careplan.store.schema import AuditEntry
 from careplan.suggestion import MEANINGS, Decision, Line
 from careplan.therapies.glucose import decisions as rules
 from careplan.therapies.glucose.decisions import Exposure
-from careplan.therapies.glucose.regimen_search import _near_target
+from careplan.therapies.glucose.lines import _near_target
 from careplan.therapy import Mandate
 from tests.reached import reached, reaches
 

@@ -11,6 +11,7 @@ from careplan.world.corpus import usual
 from careplan.world.drift import (
     ALARMS,
     DayStatistics,
+    Expected,
     Reference,
     alarms,
     checkpoints,
@@ -166,3 +167,40 @@ def test_what_was_given_in_a_day() -> None:
     assert given(np.zeros(4), True)[0] == 0 and np.isnan(given(np.zeros(4), True)[1])
     assert np.isnan(given(np.array([1.0, np.nan, np.nan]), False)[0])
     assert len(names(PRESSURE)) == 4 + 1 + 2 + 2 + 1 + 4 and len(ALARMS) == 5
+
+
+def test_a_change_that_was_prescribed_is_not_another_person(reference: Reference) -> None:
+    """Doses cut to a quarter and the level up, as predicted: an alarm where nobody told, none where somebody did."""
+    series = days(3, 16)
+    values, row = series.values.copy(), 15 * DAY
+    values[row:, 2] *= 0.25
+    values[row:, 0] *= 1.7
+    changed = replace(series, values=values)
+    ends = checkpoints(changed)
+    told = describe(MODEL, changed, known(series), ends)
+    shift = {"tablet size": float(np.log(0.25)), "level": float(np.log(1.7)), "step": float(np.log(1.7))}
+    change = Expected(row=row, shift=shift, doubt={name: abs(value) / 2 + 0.1 for name, value in shift.items()})
+    names_of = [name for name in ("unit", "other") if name in alarms(reference, scores(PRESSURE, told, reference)[-1])]
+    assert "unit" in names_of
+    assert "unit" not in alarms(reference, scores(PRESSURE, told, reference, [change])[-1])
+    late = Expected(row=len(series), shift=shift, doubt={})
+    np.testing.assert_array_equal(scores(PRESSURE, told, reference, [late]), scores(PRESSURE, told, reference))
+
+
+def test_somebody_elses_days_are_found_after_a_change_too(reference: Reference) -> None:
+    series, other = days(3, 16), days(4, 16, tablets=20, size=1.0)
+    values = series.values.copy()
+    values[15 * DAY :] = other.values[15 * DAY :]
+    values[15 * DAY :, 0] += 70.0
+    mixed = replace(series, values=values)
+    change = Expected(row=8 * DAY, shift={"level": 0.1}, doubt={"level": 0.05})
+    told = scores(PRESSURE, describe(MODEL, mixed, known(series), checkpoints(mixed)), reference, [change])[-1]
+    assert alarms(reference, told), told
+
+
+def test_a_sensor_at_its_limit_is_not_stuck() -> None:
+    minutes = 5.0 * np.arange(12)
+    level = np.array([200.0, 300.0, *[400.0] * 8, 300.0, 200.0])
+    assert unchanged(minutes, level, 2.0) == 35.0
+    assert unchanged(minutes, level, 2.0, (200.0, 400.0)) == 0.0
+    assert unchanged(minutes, np.where(level == 400.0, 250.0, level), 2.0, (200.0, 400.0)) == 35.0

@@ -63,7 +63,8 @@ def _named(name: str) -> str:
 
 
 def _why(query: asked.Why, sources: Sources) -> Answer:
-    from careplan.therapies.glucose.words import MG_DL, because, clock, said, sentence
+    from careplan.display import clock, sentence
+    from careplan.therapies.glucose.words import MG_DL, because, said
 
     decided = asking.decided(sources.db, query.patient, sources.actor)
     if not decided:

@@ -28,6 +28,7 @@ from careplan.therapies.glucose.decisions import exposure
 from careplan.therapies.glucose.declaration import GLUCOSE, LIMITS, RAPID, Group, Regimen
 from careplan.therapies.glucose.dose_search import DECISION, HORIZON, INCREMENT, PARTICLES, Ahead, search_doses
 from careplan.therapies.glucose.evidence import alike
+from careplan.therapies.glucose.experiments import expected
 from careplan.therapies.glucose.outcomes import layers, shares
 from careplan.therapies.glucose.rules import reasons_in_words, rule_in_words
 from careplan.therapy import Limits, Mandate
@@ -60,7 +61,10 @@ def doses_of(
     rows = [_last_row(each) if at is None else row_at(each, at) for each in series]
     planned = [_future(each.series, row, each.regimen, announced) for each, row in zip(recordings, rows, strict=True)]
     bounds = [(limits or {}).get(recording.patient) or LIMITS[cast(Group, recording.group)] for recording in recordings]
-    gates = [reasons_to_abstain(world, each, person, row=row) for each, person, row in zip(series, people, rows, strict=True)]
+    gates = [
+        reasons_to_abstain(world, each.series, person, row=row, changes=expected(each.series, each.changes))
+        for each, person, row in zip(recordings, people, rows, strict=True)
+    ]
     mandates = [recording.mandate or GLUCOSE.mandate for recording in recordings]
     with stage("search"):
         plans = _search(world, series, people, rows, planned, regimens, bounds, mandates, seed, simulations)

@@ -2,34 +2,30 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from careplan.breach import Breach
-from careplan.display import clock, signed
 from careplan.minutes import DAY
 from careplan.planning.choice import OPTIONS
 from careplan.planning.explain import Compared, explain, interval
 from careplan.planning.regimen import RegimenPlans, plan_regimen
 from careplan.planning.safety import RegimenLine
-from careplan.recording import Recording, question
+from careplan.recording import Recording, Signed, question
 from careplan.series import PatientSeries
 from careplan.stages import stage
-from careplan.suggestion import Line, Option, Path, Suggestion, Why
-from careplan.therapies.glucose.bands import BELOW_54_TARGET, BELOW_70_TARGET, LOW, VERY_LOW
+from careplan.suggestion import Experiment, Line, Option, Path, Suggestion, Why
+from careplan.therapies.glucose.bands import IN_RANGE_TARGET
 from careplan.therapies.glucose.days import SETTINGS, Days, recent_days
-from careplan.therapies.glucose.decisions import (
-    INSULIN,
-    Exposure,
-    Setting,
-    exposure,
-    exposure_at,
-)
-from careplan.therapies.glucose.declaration import GLUCOSE, LINE_LIMITS, RECENT, Regimen
+from careplan.therapies.glucose.decisions import exposure, raises_insulin
+from careplan.therapies.glucose.declaration import GLUCOSE, Regimen
 from careplan.therapies.glucose.evidence import addressed, pattern
+from careplan.therapies.glucose.experiments import Sizes, expected, experiments, sized, sizes_of
+from careplan.therapies.glucose.guideline import lowered, says
+from careplan.therapies.glucose.lines import does, proposed_lines, recent_part, regimen_lines
 from careplan.therapies.glucose.metrics import glucose_metrics
 from careplan.therapies.glucose.outcomes import layers, shares
 from careplan.therapies.glucose.rules import breach_in_words, reasons_in_words
@@ -37,16 +33,15 @@ from careplan.therapy import Mandate
 from careplan.world.loaded import World, reasons_to_abstain
 from careplan.world.personalise import Personalisation
 
-INCREMENT: dict[Setting, float] = {"basal": 0.025, "carb_ratio": 0.5, "correction_factor": 1.0, "long_acting": 0.5}
-UNIT: dict[Setting, str] = {"basal": "U/h", "carb_ratio": "g/U", "correction_factor": "mg/dL/U", "long_acting": "U"}
-# Of the budgets for time below 70 and 54 mg/dL, kept for a next fortnight that is harder than the last:
-# docs/explanation/regimens.md.
-RESERVE = torch.tensor([[0.02, 0.005]])
+# Of the budgets for time below 70 and 54 mg/dL, kept for a next fortnight that is harder than the last; where the targets for
+# lows are broken over the day a visit is to bring them back to these and no further: docs/explanation/regimens.md.
+RESERVE = {"met": torch.tensor([[0.02, 0.005]]), "broken": torch.tensor([[0.0, 0.0]])}
 # What a percent of time beyond a budget counts, in risk: where the targets for lows are broken over the day, lows come first.
 EXCESS = {"met": 0.3, "broken": 1.0}
-NEAR = 0.5  # of the targets for lows: whoever had more than this of them in the last fortnight is given nothing more
-# Of the targets for lows, and % of readings in range: whoever had less of both may be given more of every kind of setting.
-HARDLY_ANY, HALF = 0.1, 50.0
+# In risk, what a change must gain: from who is on target as much as life itself moves risk from one fortnight to the next.
+WORTH = {"on target": 0.6, "off": 0.2}
+LIFE = 5.6  # % of readings by which life moves time in range from one fortnight to the next: docs/explanation/regimens.md
+HARDLY_ANY = 0.1  # of the targets for lows: whoever had less, and is off the target in range by more than life, is far too high
 RAISED = 20.0  # mg/dL by which doses aim higher where the regimen itself is predicted to break a target for lows
 DRAWS = 200  # bootstrap draws over days for the outcome intervals
 
@@ -54,7 +49,9 @@ DRAWS = 200  # bootstrap draws over days for the outcome intervals
 def regimen_of(world: World, recording: Recording, person: Personalisation, *, seed: int = 0) -> Suggestion:
     """One regimen suggestion: lines to change, no change, or why it abstains."""
     provenance = world.provenance(seed, recording.data, asked=question("regimen", recording.prescribed))
-    return suggest_regimen(world, recording.series, person, recording.regimen, provenance, seed=seed)
+    return suggest_regimen(
+        world, recording.series, person, recording.regimen, provenance, changes=recording.changes, seed=seed
+    )
 
 
 def suggest_regimen(
@@ -64,42 +61,87 @@ def suggest_regimen(
     regimen: Regimen | None,
     provenance: Mapping[str, str],
     *,
+    changes: Sequence[Signed] = (),
     below: Mandate | None = None,
     seed: int = 0,
 ) -> Suggestion:
-    """Search the regimens of one patient. below: as `Days.replay`, where the patient's doses are planned too."""
-    reasons = list(reasons_to_abstain(world, series, person))
+    """Search the regimens of one patient; where the model cannot say and lows break their target, what the guideline says.
+
+    changes: that were signed, the oldest first. below: as `Days.replay`, where the patient's doses are planned too.
+    """
+    reasons = list(reasons_to_abstain(world, series, person, changes=expected(series, changes)))
     if regimen is None:
         reasons.append("no regimen is prescribed and none can be told from the recording")
     with stage("encode"):
         days = None if reasons or regimen is None else recent_days(world.model, series, person, regimen, seed=seed)
     if not reasons and days is None:
         reasons.append("no recent day has 70 % of its readings")
+    lived = experiments(series, changes)
     if reasons or regimen is None or days is None:
-        return _suggestion(series, provenance, abstained=True, reasons=tuple(reasons))
+        silent = _suggestion(series, provenance, abstained=True, reasons=tuple(reasons), lived=lived)
+        return _by_guideline(silent, series, regimen)
     lines = regimen_lines(series, regimen, days)
-    blocks = days.block.repeat(len(days))
+    with stage("search"):
+        sizes = sizes_of(world.model, series, person, changes, seed=seed)
+        plans = _searched(series, regimen, days, lines, sizes, below, seed)
+    with stage("explain"):
+        found = _suggestion_of(world, plans, series, person, regimen, days, lines, provenance, seed, lived)
+    return _by_guideline(found, series, regimen)
+
+
+def _searched(
+    series: PatientSeries,
+    regimen: Regimen,
+    days: Days,
+    lines: Sequence[RegimenLine],
+    sizes: Sizes,
+    below: Mandate | None,
+    seed: int,
+) -> RegimenPlans:
+    """The search on the patient's days, under the posterior over the size of effects.
+
+    A plan moves one kind of setting, or all by one factor, before a signed change has told this person's answers apart, and one
+    kind more after each.
+    """
+    parts = len(regimen.starts)
+    replayed = sized(days, parts, sizes, below, seed)
 
     def evaluate(multipliers: Tensor) -> Tensor:
         different, place = multipliers[0].unique(dim=0, return_inverse=True)  # what the guard closed is no change
-        return days.replay(different, below).flatten(2)[place].unsqueeze(0).cpu()
+        return replayed(different).flatten(2)[place].unsqueeze(0).cpu()
 
-    parts = len(regimen.starts)
     whole_day = [range(first, first + parts) for first in range(0, parts * len(SETTINGS), parts)] + [range(len(lines))]
-    excess = EXCESS["broken" if lines[-1].breach else "met"]
-    with stage("search"):
-        plans = plan_regimen(
-            evaluate,
-            [lines],
-            GLUCOSE,
-            together=whole_day,
-            parts=blocks.cpu(),
-            margin=RESERVE,
-            excess=excess,
-            strengthened=len(SETTINGS) if _far_too_high(recent_part(series)) else 1,
-        )
-    with stage("explain"):
-        return _suggestion_of(world, plans, series, person, regimen, days, lines, provenance, seed)
+    return plan_regimen(
+        evaluate,
+        [lines],
+        GLUCOSE,
+        together=whole_day,
+        parts=days.block.repeat(len(days)).cpu(),
+        margin=RESERVE["broken" if lines[-1].breach else "met"],
+        excess=EXCESS["broken" if lines[-1].breach else "met"],
+        worth=WORTH["on target" if _on_target(recent_part(series)) else "off"],
+        strengthened=len(SETTINGS) if _far_too_high(recent_part(series)) else 1,
+        apart=1 + sizes.changes,
+    )
+
+
+def _by_guideline(found: Suggestion, series: PatientSeries, regimen: Regimen | None) -> Suggestion:
+    """What the model found; where it abstains although lows break their target, or proposes nothing less although they break it
+    by far, what the guideline says."""
+    recent = recent_part(series)
+    lows = exposure(recent.column(GLUCOSE.regulated), recent.minute_of_day())
+    less = any(not raises_insulin(line, line.proposed) for line in found.lines)
+    if less or not (found.abstained or lows.danger):
+        return found
+    lines = () if regimen is None else lowered(recent, regimen, lows)
+    said = says(regimen, lows, lines)
+    if not said:
+        return found
+    if not lines:
+        return replace(found, reasons=(said, *found.reasons))
+    reasons = (said, *found.reasons)
+    spoken = replace(found, abstained=False, source="guideline", reasons=reasons, lines=lines)
+    return replace(spoken, options=(), mandate=None, why=None)
 
 
 def _suggestion_of(
@@ -112,11 +154,12 @@ def _suggestion_of(
     lines: Sequence[RegimenLine],
     provenance: Mapping[str, str],
     seed: int,
+    lived: tuple[Experiment, ...],
 ) -> Suggestion:
     """What the search answered, as a suggestion."""
     levels = plans.levels[0].unflatten(-1, (len(days), -1))  # [3, P, D, H]
     draws = shares(_drawn(levels, seed))
-    options = tuple(_option(index, levels[index], draws, _described(plans, index, lines, regimen)) for index in _shown(plans))
+    options = tuple(_option(index, levels[index], draws, does(plans, index, lines, regimen)) for index in _shown(plans))
     changed = bool(plans.changed[0])
     proposed = proposed_lines(plans, lines, regimen) if changed else ()
     abstained = bool(plans.abstained[0])
@@ -124,13 +167,14 @@ def _suggestion_of(
         series,
         provenance,
         abstained=abstained,
-        reasons=_reasons(plans, options, len(days)),
+        reasons=(*_reasons(plans, options, len(days)), *_one_by_one(proposed, regimen, len(lived))),
         lines=proposed,
         options=options,
         limits_bound=(*plans.bound[0], *(Breach(f"budget {name}") for name in plans.pruned[0])),
         banners=tuple(breach_in_words(breach) for breach in plans.advice[0]),
         mandate=None if abstained else mandate_of(plans),
         why=None if abstained else _why(world, plans, series, person, regimen, days, proposed, draws),
+        lived=lived,
     )
 
 
@@ -163,62 +207,6 @@ def _why(
     why = explain(found, low_risk=low_risk)
     recent = series.since(min(days.rows))
     return replace(why, patterns=tuple(pattern(recent, *about) for about in addressed(why.parts, lines)))
-
-
-def regimen_lines(series: PatientSeries, regimen: Regimen, days: Days) -> list[RegimenLine]:
-    """Every setting by block, in the order `Days.replay` expects, with its evidence and whether lows forbid more insulin."""
-    recent = recent_part(series)
-    glucose, minute = recent.column("glucose"), recent.minute_of_day()
-    ends = [*regimen.starts[1:], DAY]
-    near, lines = _near_target(exposure(glucose, minute)), []
-    alone = int(((days.correction > 0) & (days.meal == 0)).any(1).sum())
-    few, least = None, LINE_LIMITS["correction_factor"].least_days
-    if alone < least:
-        few = Breach("corrections apart from meals", numbers={"days": alone, "needed": least})
-    for setting in SETTINGS:
-        evidence = {"basal": days.basal > 0, "carb_ratio": days.meal > 0, "correction_factor": days.correction > 0}[setting]
-        for block, (start, end) in enumerate(zip(regimen.starts, ends, strict=True)):
-            exposed = exposure_at(glucose, minute, start, end)
-            lines.append(
-                RegimenLine(
-                    key=f"{setting}@{start}",
-                    current=getattr(regimen, setting)[block],
-                    direction=INSULIN[setting],  # type: ignore[index]
-                    limits=LINE_LIMITS[setting],  # type: ignore[index]
-                    increment=INCREMENT[setting],  # type: ignore[index]
-                    days=float((evidence[:, days.block == block].any(1)).sum()),
-                    breach=_breach(exposed),
-                    danger=exposed.danger,
-                    held=near or (few if setting == "correction_factor" else None),
-                )
-            )
-    exposed = exposure(glucose, minute)
-    lines.append(
-        RegimenLine(
-            key="long_acting@0",
-            current=regimen.long_acting,
-            direction=INSULIN["long_acting"],
-            limits=LINE_LIMITS["long_acting"],
-            increment=INCREMENT["long_acting"],
-            days=float(len(days)) if regimen.long_acting > 0 else 0.0,
-            breach=_breach(exposed),
-            danger=exposed.danger,
-            held=near,
-        )
-    )
-    return lines
-
-
-def proposed_lines(plans: RegimenPlans, lines: Sequence[RegimenLine], regimen: Regimen) -> tuple[Line, ...]:
-    """What the search answered, line by line."""
-    return tuple(_line(line, block, value, regimen) for line, block, value in _moved(plans, 0, lines, regimen))
-
-
-def recent_part(series: PatientSeries) -> PatientSeries:
-    """The readings by which lows are held against a change, here as when it is signed: `RECENT` before the last one."""
-    last = np.flatnonzero(series.mask[:, GLUCOSE.index(GLUCOSE.regulated)])
-    end = int(last[-1]) + 1 if len(last) else len(series)
-    return series.until(end).since(max(0, end - 1 - round(RECENT / timedelta(minutes=GLUCOSE.step))))
 
 
 def mandate_of(plans: RegimenPlans) -> Mandate:
@@ -257,76 +245,18 @@ def _option(index: int, levels: Tensor, draws: Mapping[str, Tensor], does: str) 
     )
 
 
-def _described(plans: RegimenPlans, option: int, lines: Sequence[RegimenLine], regimen: Regimen) -> str:
-    """ "basal +9 to +10 % all day, carb ratio +19 % from 06:00, 11:00"; "as prescribed" where nothing changes."""
-    moved: dict[str, list[tuple[int, float]]] = {}
-    for line, block, value in _moved(plans, option, lines, regimen):
-        moved.setdefault(line.key.split("@")[0], []).append((regimen.starts[block], 100 * (value / line.current - 1)))
-    said = []
-    for setting, changes in moved.items():
-        least, most = (signed(pick((change for _, change in changes), key=abs), 0) for pick in (min, max))
-        where = "all day" if len(changes) == len(regimen.starts) else f"from {', '.join(clock(start) for start, _ in changes)}"
-        percent = least if least == most else f"{least} to {most}"
-        said.append(f"{setting.replace('_', ' ')} {percent} %{'' if setting == 'long_acting' else f' {where}'}")
-    return ", ".join(said) or "as prescribed"
-
-
-def _moved(
-    plans: RegimenPlans, option: int, lines: Sequence[RegimenLine], regimen: Regimen
-) -> list[tuple[RegimenLine, int, float]]:
-    values = plans.values[0, option].tolist()
-    blocks = len(regimen.starts)
-    return [
-        (line, index % blocks, value)
-        for index, (line, value) in enumerate(zip(lines, values, strict=True))
-        if value != line.current
-    ]
-
-
-def _breach(exposed: Exposure) -> bool | None:
-    """Whether a target for lows is broken, `None` where nothing was measured."""
-    return exposed.breach is not None if exposed.readings else None
-
-
-def _near_target(exposed: Exposure) -> Breach | None:
-    """Why nothing may give more where the targets for lows were nearly broken."""
-    if not exposed.burden > NEAR:
-        return None
-    share, level, target = (exposed.below_70, LOW, BELOW_70_TARGET)
-    if exposed.below_54 / BELOW_54_TARGET == exposed.burden:
-        share, level, target = (exposed.below_54, VERY_LOW, BELOW_54_TARGET)
-    return Breach("near the target for lows", numbers={"share": share, "level": level, "target": target})
-
-
 def _far_too_high(recent: PatientSeries) -> bool:
     """Whether so little is low, and so much not in range, that more of every kind of setting may be given at once."""
     in_range = glucose_metrics(recent).in_range
     lows = exposure(recent.column("glucose"), recent.minute_of_day())
-    return lows.burden <= HARDLY_ANY and in_range is not None and in_range < HALF
+    return lows.burden <= HARDLY_ANY and in_range is not None and in_range < IN_RANGE_TARGET - LIFE
 
 
-def _line(line: RegimenLine, block: int, value: float, regimen: Regimen) -> Line:
-    setting: Setting = line.key.split("@")[0]  # type: ignore[assignment]
-    start, end = (0, DAY) if setting == "long_acting" else (regimen.starts[block], [*regimen.starts[1:], DAY][block])
-    limit = line.limits
-    more = (value - line.current) * line.direction > 0
-    cause = "highs" if more else "lows"
-    rescue = limit.against_danger if line.danger else limit.against_harm if line.breach else limit.per_visit
-    return Line(
-        key=line.key,
-        setting=setting,
-        start=start,
-        end=end,
-        unit=UNIT[setting],
-        current=line.current,
-        proposed=value,
-        lowest=max(limit.low, line.current * (1 - (rescue if line.direction > 0 else limit.per_visit))),
-        highest=min(limit.high, line.current * (1 + (rescue if line.direction < 0 else limit.per_visit))),
-        absolute_low=limit.lowest,
-        absolute_high=limit.highest,
-        days=int(line.days),
-        why=f"{'more' if more else 'less'} insulin against {cause}",
-    )
+def _on_target(recent: PatientSeries) -> bool:
+    """Whether the targets for lows and for time in range are met."""
+    in_range = glucose_metrics(recent).in_range
+    lows = exposure(recent.column("glucose"), recent.minute_of_day())
+    return bool(lows.readings) and lows.breach is None and in_range is not None and in_range > IN_RANGE_TARGET
 
 
 def _reasons(plans: RegimenPlans, options: Sequence[Option], days: int) -> tuple[str, ...]:
@@ -345,6 +275,18 @@ def _reasons(plans: RegimenPlans, options: Sequence[Option], days: int) -> tuple
     return ("predicted: " + ", ".join(effect(name) for name in ("in_range", "below_70", "above_180")), searched)
 
 
+def _one_by_one(lines: Sequence[Line], regimen: Regimen, known: int) -> tuple[str, ...]:
+    """In words, why settings move together or one at a time: as many kinds apart as signed changes told apart, and one."""
+    kinds = list(dict.fromkeys(line.setting.replace("_", " ") for line in lines))
+    pens = regimen.delivery == "pen"
+    others = [name for name in ("long acting" if pens else "basal", "carb ratio", "correction factor") if name not in kinds]
+    if not kinds or known >= len(SETTINGS) - 1:
+        return ()
+    if len(kinds) > 1 + known:
+        return (f"{', '.join(kinds)} move together by one factor: the record does not tell apart what each of them does",)
+    return (f"{' and '.join(kinds)} first; {' and '.join(others)} after what that does was seen",) if others else ()
+
+
 def _suggestion(
     series: PatientSeries,
     provenance: Mapping[str, str],
@@ -357,6 +299,7 @@ def _suggestion(
     banners: tuple[str, ...] = (),
     mandate: Mandate | None = None,
     why: Why | None = None,
+    lived: tuple[Experiment, ...] = (),
 ) -> Suggestion:
     return Suggestion(
         id=None,
@@ -374,4 +317,5 @@ def _suggestion(
         provenance=provenance,
         mandate=mandate,
         why=why,
+        experiments=lived,
     )
