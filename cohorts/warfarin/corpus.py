@@ -94,7 +94,7 @@ def facts_of(known: Covariates, typed: bool = True) -> dict[str, float | str]:
 
 
 def series_of(
-    trial: Trial, row: int, *, name: str, days: int, typed: bool = True, dense: Tensor | None = None
+    clinic: Clinic, row: int, *, name: str, days: int, typed: bool = True, dense: Tensor | None = None
 ) -> PatientSeries:
     """What a clinic knows of one person on the morning of day `days`, the INR of that morning being the last.
 
@@ -104,15 +104,15 @@ def series_of(
     values, mask = np.zeros((rows, len(WARFARIN.channels)), np.float32), np.ones((rows, len(WARFARIN.channels)), bool)
     inr, dose, inhibitor, inducer = (WARFARIN.index(each) for each in ("inr", "warfarin", "inhibitor", "inducer"))
     mask[:, inr] = False
-    for day, value in trial.clinic.seen[row]:
+    for day, value in clinic.seen[row]:
         if day < rows:
             values[day, inr], mask[day, inr] = value, True
     if dense is not None:
         values[:, inr], mask[:, inr] = dense[:rows].clamp(0.8, HIGHEST_INR).numpy(), True
-    values[1:, dose] = trial.given[row, :days].numpy()
-    values[1:, inhibitor] = trial.clinic.inhibitor[row, :days].numpy()
-    values[1:, inducer] = trial.clinic.inducer[row, :days].numpy()
-    facts = facts_of(trial.clinic.people.known[row], typed)
+    values[1:, dose] = clinic.given[row, :days].numpy()
+    values[1:, inhibitor] = clinic.inhibitor[row, :days].numpy()
+    values[1:, inducer] = clinic.inducer[row, :days].numpy()
+    facts = facts_of(clinic.people.known[row], typed)
     return PatientSeries(name, WARFARIN, START, "UTC", values, mask, facts)
 
 
@@ -138,7 +138,7 @@ def make(family: Family, count: int, seed: int, *, offset: int, each: int = 4, d
         noisy = trial.inr[row] * torch.cat([lived.noise[row], torch.ones(1)])
         recordings.append(
             series_of(
-                trial,
+                trial.clinic,
                 row,
                 name=f"{family.body} {family.place} {seed}-{row}",
                 days=days - 1,

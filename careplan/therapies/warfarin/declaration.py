@@ -14,6 +14,7 @@ from torch import Tensor
 from careplan.clock import Clock, Gate
 from careplan.covariates import Covariate
 from careplan.effects import Effect, Output
+from careplan.rules import Hold
 from careplan.therapies.warfarin.covariates import BOUNDS, CYP2C9, RACES, USUAL, VKORC1
 from careplan.therapies.warfarin.protocols import HIGH, LOW
 from careplan.therapy import Channel, Cost, Hazard, Limits, LineLimits, Pool, Therapy
@@ -96,3 +97,28 @@ WARFARIN = Therapy(
     ),
     slowest=12 * WEEK,
 )
+
+MOST_A_DAY = 15.0  # mg: the most that the published protocols' simulations give (Ravvaz 2017)
+CEILING = 4.5  # INR from which a dose is left out (NPS MedicineWise 2013; Holbrook 2012 leaves out 1 or 2 above 4.5)
+DANGER = 5.0  # INR from which the weekly dose may be halved at once
+
+LIMITS: dict[str, Limits] = {
+    "adult": Limits(
+        max_dose=MOST_A_DAY, max_on_board=math.inf, min_spacing=0.0, floor=0.0, max_rate=0.0,
+        rules=(Hold(name="ceiling", channels=("warfarin",), on="inr", side=1, level=CEILING),),
+    )
+}  # fmt: skip
+
+# Mg a week. Absolute: seven times the most a day. Recommended: what 95 % of the IWPC's people took, 7 to 70. A change of 5 to 20 % a
+# visit is what Holbrook 2012 and NPS MedicineWise advise; above 4 less may be given at once, and half from `DANGER` on. In the first
+# fortnight doses follow every INR (Holbrook 2012, 2.1), so that steps may be larger.
+LINE_LIMITS: dict[str, LineLimits] = {
+    "weekly_dose": LineLimits(
+        lowest=0.0, highest=7 * MOST_A_DAY, low=7.0, high=70.0, low_ratio=0.8, high_ratio=1.2, per_visit=0.2, least_days=0.0
+    ),
+}
+STARTING = LineLimits(
+    lowest=0.0, highest=7 * MOST_A_DAY, low=7.0, high=70.0, low_ratio=0.4, high_ratio=1.7, per_visit=0.7, least_days=0.0
+)
+HOLDS: dict[Literal["regimen", "doses"], timedelta] = {"regimen": timedelta(days=7), "doses": timedelta(hours=12)}
+RECENT = timedelta(days=90)  # over which an INR course is judged
