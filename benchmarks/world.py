@@ -22,6 +22,7 @@ from careplan.series import Window
 from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.world.dynamics import PLAN
 from careplan.world.model import WorldModel, load_model
+from careplan.world.question import Question
 
 BATCHES = (1, 32, 1024)
 HOURS = 4
@@ -98,7 +99,7 @@ def work(model: WorldModel, other: Seq2Seq, batch: int, device: torch.device) ->
     return {
         "careplan encode": lambda: model.state(model.encode(past, usual)[:, -1], past, usual, code),
         "seq2seq encode": lambda: other.encode(values[:, recent], mask[:, recent]),
-        "careplan predict": lambda: model.rollout(state, values[:, context:], mask[:, context:], asked, usual, code),
+        "careplan predict": lambda: model.rollout(state, Question(values[:, context:], mask[:, context:], asked, usual, code)),
         "seq2seq predict": lambda: other.predict(hidden, level, doses),
     }
 

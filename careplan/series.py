@@ -1,7 +1,7 @@
 """`PatientSeries`: one patient's recording on a regular grid, and `Window`, a batch of pieces of such recordings."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from careplan.covariates import Fact
 from careplan.therapy import Therapy
+
+DAY = 24 * 60  # minutes
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +22,8 @@ class PatientSeries:
     patient: its identifier. start: UTC time of the first row. zone: IANA name of the patient's clock.
     values: `[T, C]` float32 in the channels' units, 0 where unknown; mask: `[T, C]` bool, True where known.
     A rate is the rate over the step that begins at the row; an impulse is the sum given within it.
-    Unlogged impulses in a logged channel are known zeros; a channel never logged is masked throughout.
+    Unlogged impulses in a logged channel are known zeros; a channel never logged is masked throughout. What is given in a row
+    acts before the level in it is read: a level is that at the end of its row. facts: covariates, by name.
     """
 
     patient: str
@@ -28,6 +32,7 @@ class PatientSeries:
     zone: str
     values: NDArray[np.float32]
     mask: NDArray[np.bool_]
+    facts: Mapping[str, Fact] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         channels = len(self.therapy.channels)
@@ -47,9 +52,20 @@ class PatientSeries:
         return pd.date_range(self.start, periods=len(self), freq=pd.Timedelta(minutes=self.therapy.step))
 
     def minute_of_day(self) -> NDArray[np.float32]:
-        """`[T]` minutes after the patient's local midnight."""
+        """`[T]` minutes after the patient's local midnight, with the fraction that seconds are."""
         local = self.times.tz_convert(self.zone)
-        return np.asarray(local.hour * 60 + local.minute, dtype=np.float32)
+        return np.asarray(local.hour * 60 + local.minute + local.second / 60, dtype=np.float32)
+
+    def minute(self) -> NDArray[np.float32]:
+        """`[T]` minutes of the therapy's cycle: since local midnight, or since Monday's where it is longer than a day; since the
+        recording's start where there is no cycle."""
+        cycle = self.therapy.clock.cycle
+        if cycle is None:
+            return (self.therapy.step * np.arange(len(self))).astype(np.float32)
+        if cycle <= DAY:
+            return self.minute_of_day() if cycle == DAY else self.minute_of_day() % np.float32(cycle)
+        days = np.asarray(self.times.tz_convert(self.zone).dayofweek, dtype=np.float32)
+        return (days * np.float32(DAY) + self.minute_of_day()) % np.float32(cycle)
 
     def row(self, time: pd.Timestamp) -> int:
         """The row whose step holds `time`; `IndexError` when the recording does not."""
@@ -61,7 +77,7 @@ class PatientSeries:
     def since(self, row: int) -> "PatientSeries":
         """The recording from a row on."""
         start = self.start + pd.Timedelta(minutes=self.therapy.step * row)
-        return PatientSeries(self.patient, self.therapy, start, self.zone, self.values[row:], self.mask[row:])
+        return replace(self, start=start, values=self.values[row:], mask=self.mask[row:])
 
     def until(self, row: int) -> "PatientSeries":
         """The recording up to a row."""
@@ -87,7 +103,7 @@ def usual_spacing(times: pd.Series) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """A batch of equally long pieces: values `[B, T, C]`, mask `[B, T, C]`, minute of the local day `[B, T]`."""
+    """A batch of equally long pieces: values `[B, T, C]`, mask `[B, T, C]`, minute of the cycle `[B, T]`."""
 
     values: Tensor
     mask: Tensor
@@ -100,16 +116,24 @@ class Window:
         return Window(self.values.to(device), self.mask.to(device), self.minute.to(device))
 
 
+def given_columns(therapy: Therapy) -> list[int]:
+    """The columns of the actions."""
+    return [therapy.index(channel.name) for channel in therapy.of("action")]
+
+
 def windows(series: PatientSeries, ends: Sequence[int], length: int) -> Window:
     """The `length` rows before each row in `ends` (exclusive), padded as unknown where the recording has not begun or
-    has ended."""
+    has ended; where the therapy says that nothing was given before, that is known."""
     before, after = length, max(0, max(ends, default=0) - len(series))
     pad = ((before, after), (0, 0))
     values, mask = np.pad(series.values, pad), np.pad(series.mask, pad)
-    local = series.start.tz_convert(series.zone)
-    first = local.hour * 60 + local.minute
-    minute = (first + series.therapy.step * np.arange(-before, len(series) + after)) % (24 * 60)
-    minute[before : before + len(series)] = series.minute_of_day()
+    if series.therapy.before == "nothing":
+        mask[:before, given_columns(series.therapy)] = True
+    own = series.minute()
+    first, cycle = float(own[0]) if len(own) else 0.0, series.therapy.clock.cycle
+    minute = first + series.therapy.step * np.arange(-before, len(series) + after)
+    minute = minute if cycle is None else minute % cycle
+    minute[before : before + len(series)] = own
     rows = np.asarray(ends)[:, None] - length + np.arange(length) + before
     return Window(torch.from_numpy(values[rows]), torch.from_numpy(mask[rows]), torch.from_numpy(minute[rows].astype(np.float32)))
 

@@ -1,18 +1,26 @@
-"""What a disease looks like to the planner: channels, limits and objective, as pure data.
+"""What a disease looks like to the planner: channels, effects, limits and objective, as pure data.
 
-Nothing under `world/` or `planning/` knows which therapy it serves; it reads a `Therapy`.
+Nothing under `world/` or `planning/` knows which therapy it serves; it reads a `Therapy`. Every word that it reads is here,
+in `careplan.clock` (how time is divided), `careplan.effects` (what treatment does), `careplan.covariates` (what a patient is
+known by) or `careplan.rules` (what a plan may do and must keep).
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from careplan.clock import Clock, Gate, Watch
+from careplan.covariates import Covariate, Fact
+from careplan.effects import Effect, Output
+from careplan.rules import Action, End, Measure, Rule, Side
+
 Role = Literal["observation", "action", "disturbance"]
-Form = Literal["level", "rate", "impulse"]
+Form = Literal["level", "rate", "impulse", "choice"]
+Link = Literal["identity", "log", "logit"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +28,17 @@ class Channel:
     """One column of a `PatientSeries`.
 
     role: an observation is measured, an action is ours to choose, a disturbance is what the patient does.
-    form: a level is sampled, a rate holds until changed, an impulse is an amount given at once.
+    form: a level is sampled, a rate holds until changed, an impulse is an amount given at once, a choice is on (1) or off (0), or
+    one of several numbered ones, for as long as a row lasts.
     low, high: values outside are errors in the record, not physiology.
-    center, scale: the model sees `(value - center) / scale`.
+    link: of a level, the scale on which it is additive and its errors are alike: as it is, its logarithm (a level that is
+    positive), or its log odds between `low` and `high`.
+    center, scale: the model sees `(link(value) - link(center)) / scale`: center is in the channel's unit, scale in its link's.
+    noise: of an observation, the standard deviation of one measurement in its link (with the log: a relative error). The state
+    is then what all readings say of it, each by its noise. None: the last reading is the level, as with a sensor.
+    per: of a rate, the minutes that its unit counts in (60 of a unit an hour).
     silence: of an impulse, the minutes without one after which it was not logged rather than not given.
-    direction: sign of the effect of more of this channel on the regulated observation; 0 when it has no fixed sign.
+    direction: sign of the effect of more of this channel on the first regulated observation; 0 when it has no fixed sign.
     """
 
     name: str
@@ -35,22 +49,51 @@ class Channel:
     high: float
     center: float = 0.0
     scale: float = 1.0
+    link: Link = "identity"
+    noise: float | None = None
     direction: Literal[-1, 0, 1] = 0
+    per: float = 60.0
     silence: float = 24 * 60.0
+
+    def linked(self, values: Tensor) -> Tensor:
+        """Values `[...]` in the channel's unit -> in its link."""
+        if self.link == "log":
+            return values.clamp(min=max(self.low, 1e-9)).log()
+        if self.link == "logit":
+            share = (values - self.low) / (self.high - self.low)
+            return torch.logit(share, eps=1e-6)
+        return values
+
+    def unlinked(self, linked: Tensor) -> Tensor:
+        """The inverse of `linked`; what it gives is positive under the log, and within `low` and `high` under the logit."""
+        if self.link == "log":
+            return linked.exp()
+        if self.link == "logit":
+            return self.low + (self.high - self.low) * torch.sigmoid(linked)
+        return linked
+
+    @property
+    def middle(self) -> float:
+        """`center` in the link."""
+        return self.center if self.link == "identity" else float(self.linked(torch.tensor(self.center, dtype=torch.float64)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pool:
-    """Where doses wait before they act: a chain of `stages` equal compartments that empties into the regulated level.
+    """Where doses wait before they act: a chain of `stages` equal compartments.
 
-    time_constant: minutes in each stage for a typical patient; the appearance of an impulse peaks at
-    `(stages - 1) * time_constant`. Channels of one pool share a unit of amount; all must share a direction.
+    time_constant: minutes in each stage for a typical patient, more than half of `Clock.interval`; the appearance of an impulse
+    peaks at `(stages - 1) * time_constant`. Without a stage a dose acts as it is given, whatever the time constant. Channels of
+    one pool share a unit of amount; all must share a direction.
+    holds: whether the last stage holds a concentration, which acts for as long as it is there and leaves by elimination, instead
+    of emptying into what it acts on (as a meal into the blood). Its time constant is then the drug's (half-life / ln 2).
     """
 
     name: str
     channels: tuple[str, ...]
     time_constant: float
     stages: int
+    holds: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +106,7 @@ class Limits:
     floor: no impulse, and no rate above baseline, while the measured or predicted level is below it.
     max_rate: the largest rate.
     max_rate_ratio: the largest rate as a multiple of the patient's own baseline rate.
+    rules: what else is kept: ceilings, floors on giving less, caps on what accumulates, lock-out, rules between drugs.
     """
 
     max_dose: float
@@ -71,6 +115,7 @@ class Limits:
     floor: float
     max_rate: float
     max_rate_ratio: float = 4.0
+    rules: tuple[Rule, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +124,9 @@ class LineLimits:
 
     lowest, highest: absolute, nobody overrides them. low, high: recommended, beyond them a typed reason is needed.
     low_ratio, high_ratio: to the original setting. per_visit: the largest change in one visit, as a share of the current value;
-    against_lows: the largest to less treatment where the low-level target is broken, of the current and of the original value;
-    against_danger: the same where it is broken by far. least_days: of evidence, with fewer of which it is left alone.
+    against_harm: the largest to less treatment where the target on the side that harms is broken, of the current and of the
+    original value; against_danger: the same where it is broken by far. least_days: of evidence, with fewer of which it is left
+    alone.
     """
 
     lowest: float
@@ -90,22 +136,34 @@ class LineLimits:
     low_ratio: float = 0.7
     high_ratio: float = 1.2
     per_visit: float = 0.2
-    against_lows: float = 0.3
+    against_harm: float = 0.3
     against_danger: float = 0.5
     least_days: float = 7.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """A constraint on the predicted level: `rate(level)` is 1 where violated; its mean over the horizon stays within `budget`."""
+    """A constraint on a predicted observation: the mean of `rate(level)` over the horizon stays within `budget`.
+
+    below, above: `rate` is 1 where the level is below the one or above the other: outside a band where both are set.
+    on: the observation; the first regulated one where empty. of: a `share` of time, or the `sum` of how far the level is beyond,
+    in its unit, over the course.
+    """
 
     name: str
-    below: float
     budget: float
+    below: float = -math.inf
+    above: float = math.inf
+    on: str = ""
+    of: Literal["share", "sum"] = "share"
 
     def rate(self, level: Tensor) -> Tensor:
-        """`[...]` levels -> `[...]` 1.0 where the level is below the threshold."""
-        return (level < self.below).to(level.dtype)
+        """`[...]` levels -> `[...]` what each spends: 1.0 beyond a threshold; of a sum, how far beyond."""
+        if self.of == "sum":
+            return (self.below - level).clamp(min=0.0) + (level - self.above).clamp(min=0.0)
+        if self.above == math.inf:
+            return (level < self.below).to(level.dtype)
+        return ((level < self.below) | (level > self.above)).to(level.dtype)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +187,7 @@ class Hazard:
     """A risk that is told: of an observation below (-1) or above (1) a level within so many minutes."""
 
     name: str
-    side: Literal[-1, 1]
+    side: Side
     level: float
     within: float
 
@@ -138,25 +196,31 @@ class Hazard:
 class Therapy:
     """A disease, declared.
 
-    regulated: the name of the observation under control.
-    pools: the absorption of every channel with a direction.
-    daily: the usual amount a day of all lowering (-1) and all raising (+1) channels; the lowering one is replaced by the
-        patient's own, so that doses are compared as fractions of a day's treatment.
-    gain: how far a whole day's usual amount moves the level, by direction, in the level's unit: a prior, refined by training.
-    risk: level `[...]` -> risk `[...]`, 0 at the best level, larger is worse; the reward is its negative. best: that level.
+    outputs: the observations under control, the first of which targets, hazards and the clinic's pages speak of.
+    pools: where doses wait; effects: what they do. Every channel with a direction belongs to one pool, every pool to an effect.
+    covariates: what a patient is known by before anything was measured.
+    before: what was given before a recording begins: the usual amounts (of people long treated), or nothing (a first course).
+    actions: what a plan chooses from; none where plans scale a regimen instead. combined: whether one decision may move several
+    of them at once. measure: when to look next, where that is a choice. ends: ends that absorb.
+    gate: what must hold before anything is suggested. watch: how a recording is watched for breaks; None where it is not.
     slowest: minutes between readings of the slowest way to measure: rarer readings count as readings that are missing.
     """
 
     name: str
     channels: tuple[Channel, ...]
-    regulated: str
+    outputs: tuple[Output, ...]
     pools: tuple[Pool, ...]
-    daily: tuple[float, float]
-    gain: tuple[float, float]
-    risk: Callable[[Tensor], Tensor]
-    best: float
+    effects: tuple[Effect, ...]
     costs: tuple[Cost, ...]
-    step: float  # minutes between rows of a series
+    clock: Clock
+    gate: Gate
+    covariates: tuple[Covariate, ...] = ()
+    before: Literal["usual", "nothing"] = "usual"
+    actions: tuple[Action, ...] = ()
+    combined: bool = False
+    measure: Measure | None = None
+    ends: tuple[End, ...] = ()
+    watch: Watch | None = None
     hazards: tuple[Hazard, ...] = ()
     slowest: float = math.inf
 
@@ -164,15 +228,84 @@ class Therapy:
         names = self.names
         if len(set(names)) != len(names):
             raise ValueError(f"{self.name}: channel names repeat: {names}")
-        if self.regulated not in names:
-            raise ValueError(f"{self.name}: regulated channel {self.regulated!r} is not one of {names}")
+        if not self.outputs:
+            raise ValueError(f"{self.name}: no observation is under control")
+        for output in self.outputs:
+            if output.name not in names or self.channel(output.name).role != "observation":
+                raise ValueError(f"{self.name}: regulated channel {output.name!r} is not an observation of {names}")
+        first = self.channel(self.regulated)
+        if self.clock.knots and (first.link != "identity" or first.noise is not None):
+            raise ValueError(f"{self.name}: knots correct a level as it is read, not {self.regulated} by its link or its noise")
+        self._check_effects()
+        for action in self.actions:
+            if action.channel not in names or self.channel(action.channel).role != "action":
+                raise ValueError(f"{self.name}: action on {action.channel!r}, which is not an action of {names}")
+        spoken = {*(cost.on for cost in self.costs), *(end.on for end in self.ends)} - {""}
+        if unknown := spoken - {output.name for output in self.outputs}:
+            raise ValueError(f"{self.name}: costs or ends on {sorted(unknown)}, which are not under control")
 
+    def _check_effects(self) -> None:
         pooled = sorted(name for pool in self.pools for name in pool.channels)
-        if pooled != sorted(channel.name for channel in self.channels if channel.direction):
+        acting = sorted(channel.name for channel in self.channels if channel.direction)
+        missing, twice = set(acting) - set(pooled), len(set(pooled)) != len(pooled)
+        if missing or twice or set(pooled) - set(self.names):
             raise ValueError(f"{self.name}: every channel with a direction belongs to one pool, and no other: {pooled}")
         for pool in self.pools:
             if len({self.channel(name).direction for name in pool.channels}) != 1:
                 raise ValueError(f"{self.name}: the channels of pool {pool.name!r} act in different directions")
+        for pool in self.pools:
+            if pool.stages and not pool.time_constant > 0.5 * self.clock.interval:
+                raise ValueError(
+                    f"{self.name}: pool {pool.name!r} of {pool.time_constant:g} min is faster than half an integration step "
+                    f"({self.clock.interval:g} min): declare it without stages, or a smaller interval"
+                )
+            shared = {(effect.usual, effect.own) for effect in self.effects if pool.name in effect.pools}
+            if len(shared) > 1:
+                raise ValueError(f"{self.name}: the effects of pool {pool.name!r} count other usual amounts: {sorted(shared)}")
+        used = {name for effect in self.effects for name in effect.pools}
+        if used != {pool.name for pool in self.pools}:
+            raise ValueError(f"{self.name}: effects speak of the pools {sorted(used)}, and there are others, or none of some")
+        first = self.regulated
+        for effect in self.effects:
+            on = effect.on or first
+            if on not in {output.name for output in self.outputs}:
+                raise ValueError(f"{self.name}: effect {effect.name!r} on {on!r}, which is not under control")
+            if not (effect.usual > 0 and effect.size > 0):
+                raise ValueError(f"{self.name}: effect {effect.name!r}: a usual amount or size that is not above 0")
+            told = {self.channel(name).direction for pool in self.pools if pool.name in effect.pools for name in pool.channels}
+            if on == first and told != {effect.direction}:
+                raise ValueError(f"{self.name}: effect {effect.name!r} has another direction than its channels, {told}")
+            if effect.with_ and effect.with_ not in {other.name for other in self.effects}:
+                raise ValueError(f"{self.name}: effect {effect.name!r} with {effect.with_!r}, which there is not")
+
+    @property
+    def filtered(self) -> tuple[bool, ...]:
+        """By output, whether its state is what all readings say of it, each by its declared noise."""
+        return tuple(self.channel(output.name).noise is not None for output in self.outputs)
+
+    @property
+    def observed(self) -> list[int]:
+        """The columns of the outputs."""
+        return [self.index(output.name) for output in self.outputs]
+
+    @property
+    def regulated(self) -> str:
+        """The name of the first observation under control."""
+        return self.outputs[0].name
+
+    @property
+    def best(self) -> float:
+        """The first output's level of no risk."""
+        return self.outputs[0].best
+
+    @property
+    def step(self) -> float:
+        """Minutes between rows of a series."""
+        return self.clock.step
+
+    def risk(self, level: Tensor) -> Tensor:
+        """The first output's risk, `[...]` levels -> `[...]`."""
+        return self.outputs[0].risk(level)
 
     @property
     def mandate(self) -> Mandate:
@@ -180,13 +313,19 @@ class Therapy:
         return Mandate(target=self.best, budgets=tuple(cost.budget for cost in self.costs))
 
     def aimed(self, mandates: Sequence[Mandate]) -> "Therapy":
-        """This therapy with the least risk at each patient's target: its risk then takes levels `[B, ...]`."""
-        scale = torch.tensor([self.best / mandate.target for mandate in mandates])
+        """This therapy with the least risk at each patient's target: its first risk then takes levels `[B, ...]`.
+
+        Levels are taken in proportion to the target; where the best or a target is not above 0, by their distance from it.
+        """
+        first, *others = self.outputs
+        positive = first.best > 0 and all(mandate.target > 0 for mandate in mandates)
+        moved = torch.tensor([first.best / m.target if positive else first.best - m.target for m in mandates])
 
         def risk(level: Tensor) -> Tensor:
-            return self.risk(level * scale.to(level).reshape(-1, *(1,) * (level.ndim - 1)))
+            by = moved.to(level).reshape(-1, *(1,) * (level.ndim - 1))
+            return first.risk(level * by if positive else level + by)
 
-        return replace(self, risk=risk)
+        return replace(self, outputs=(replace(first, risk=risk), *others))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -212,10 +351,24 @@ class Therapy:
     def of(self, role: Role) -> tuple[Channel, ...]:
         return tuple(channel for channel in self.channels if channel.role == role)
 
+    def columns(self, effect: Effect) -> list[int]:
+        """The columns of the channels whose doses have an effect."""
+        pooled = {name for pool in self.pools if pool.name in effect.pools for name in pool.channels}
+        return [index for index, name in enumerate(self.names) if name in pooled]
+
+    def facts(self, known: Mapping[str, Fact], whose: str = "") -> Tensor:
+        """`[F]` what is known of a patient by covariate, as the model sees it; zeros where unknown.
+
+        Raises ValueError for a value that cannot be, naming `whose` and the covariate. Facts that this therapy does not ask for
+        are passed over.
+        """
+        whose = f"{whose}: " if whose else ""
+        return torch.tensor([number for each in self.covariates for number in each.encoded(known.get(each.name), whose)])
+
     def center(self) -> Tensor:
-        """`[C]`"""
-        return torch.tensor([channel.center for channel in self.channels])
+        """`[C]` in each channel's link."""
+        return torch.tensor([channel.middle for channel in self.channels])
 
     def scale(self) -> Tensor:
-        """`[C]`"""
+        """`[C]` in each channel's link."""
         return torch.tensor([channel.scale for channel in self.channels])

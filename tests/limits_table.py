@@ -61,5 +61,8 @@ MG_PER_MMOL = 18.01559
 HOLDS = {"regimen": timedelta(days=14), "doses": timedelta(minutes=30)}
 
 # What must be known of a patient before anything is suggested (ours, beside the 14 days and 70 % of the consensus).
-GATE = {"days": 14.0, "active": 70.0, "windows": 20, "strange": 2.0, "error_ratio": 0.95}
+GATE = {
+    **{"days": 14.0, "active": 70.0, "recent": 14 * 1440.0, "windows": 20, "strange": 2.0, "error_ratio": 0.95},
+    "dosed": 0.3,
+}
 COVERAGE = 0.9  # of predictive intervals, ours

@@ -19,7 +19,7 @@ TOO_LONG = {
     *("careplan/planning/planner.py:_answer", "careplan/planning/planner.py:plan_doses"),
     *("careplan/planning/regimen.py:_answer", "careplan/planning/regimen.py:plan_regimen"),
     *("careplan/planning/search.py:search", "careplan/planning/tree.py:grow"),
-    *("careplan/world/forecast.py:forecast", "careplan/world/personalise.py:personalise", "cohorts/scenarios.py:draw_life"),
+    *("careplan/world/forecast.py:forecast", "cohorts/scenarios.py:draw_life"),
     "migrations/versions/0001_first.py:upgrade",
 }
 DECLARATION = "careplan.therapies.glucose.declaration"

@@ -25,18 +25,19 @@ class LatentModel:
     strength: Tensor
 
     def initial(self, level: Tensor, pools: Tensor) -> Tensor:
-        """Scaled level `[B, P]` and pools `[B, P, S]` -> state `[B, P, 1 + S + 1]`; the clock is last."""
-        return torch.cat([level.unsqueeze(-1), pools, torch.zeros_like(level).unsqueeze(-1)], dim=-1)
+        """Scaled levels `[B, P, Q]` and pools `[B, P, S]` -> state `[B, P, Q + S + 1]`; the clock is last."""
+        return torch.cat([level, pools, torch.zeros_like(level[..., :1])], dim=-1)
 
     def step(self, state: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
-        """One decision: state `[B, W, P, S]`, action `[B, W, 2]` -> next state, levels `[B, W, P, M]`.
+        """One decision: state `[B, W, P, S]`, action `[B, W, 2]` -> next state, levels `[B, W, P, M]`, in blocks by output.
 
         An action is an impulse and a multiple of the standing rate.
         """
         batch, wide = state.shape[:2]
         rows = torch.arange(batch, device=state.device).repeat_interleave(wide)
         flat = state.flatten(0, 1)
-        level, pools, clock = flat[..., 0], flat[..., 1:-1], flat[:, 0, -1].long()
+        outputs = self.futures.start.shape[-1]
+        level, pools, clock = flat[..., :outputs], flat[..., outputs:-1], flat[:, 0, -1].long()
         impulse, multiple = action.flatten(0, 1).unbind(-1)
         strength = self.strength[rows].unsqueeze(-1)  # [B W, P, 1]
         more = multiple[:, None, None] - 1.0
@@ -51,5 +52,5 @@ class LatentModel:
             level, pools = self.futures.advance(level, pools, inflow, step, rows)
             levels.append(self.futures.measured(level, step, rows))
         clock = (clock + self.steps).to(level.dtype).reshape(-1, 1, 1).expand(-1, level.shape[1], 1)
-        state = torch.cat([level.unsqueeze(-1), pools, clock], dim=-1)
-        return state.unflatten(0, (batch, wide)), torch.stack(levels, -1).unflatten(0, (batch, wide))
+        state = torch.cat([level, pools, clock], dim=-1)
+        return state.unflatten(0, (batch, wide)), torch.stack(levels, -1).flatten(-2).unflatten(0, (batch, wide))

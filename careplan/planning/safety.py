@@ -76,7 +76,7 @@ def closed(context: DoseContext, limits: Sequence[Limits], therapy: Therapy, *, 
             broken.append(Breach("on board"))
         if not since >= 0.0:
             broken.append(Breach("last dose"))
-        for item in fields(Limits):
+        for item in fields(Bounds):
             value = getattr(limit, item.name)
             if value is None or not 0.0 <= value < math.inf:
                 broken.append(Breach("limit", item.name, {} if value is None else {"limit": value}))
@@ -209,7 +209,7 @@ def guard_line(line: RegimenLine, proposed: float) -> Guarded:
     limit, original = line.limits, line.current if line.original is None else line.original
     less = (proposed - line.current) * line.direction < 0.0
     rescue = line.breach is True and less
-    against = limit.against_danger if line.danger else limit.against_lows
+    against = limit.against_danger if line.danger else limit.against_harm
     cap = max(limit.per_visit, against) if rescue else limit.per_visit
     low = min(limit.low_ratio, 1.0 - cap) if rescue else limit.low_ratio
     high = max(limit.high_ratio, 1.0 + cap) if rescue else limit.high_ratio

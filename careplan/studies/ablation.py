@@ -35,7 +35,7 @@ HORIZONS = (60, 120)  # minutes reported
 GIVEN: tuple[Given, ...] = ("nothing", "record")
 AHEAD = 12  # rows from an encoding to the level that the probe tells
 STRIDE = 12  # rows between forecasts judged
-SHAPE = Shape(interval=30.0)  # twice the shipped step of the integration: half the cost
+SHAPE = Shape(interval=30.0).on(GLUCOSE)  # twice the shipped step of the integration: half the cost
 # A dose acts within the step of the integration in which it is given (much shorter, midpoint steps are unstable).
 AT_ONCE = replace(GLUCOSE, pools=tuple(replace(pool, stages=1, time_constant=SHAPE.interval) for pool in GLUCOSE.pools))
 

@@ -10,8 +10,8 @@ from sklearn.metrics import roc_auc_score
 
 from careplan.records.units import MG_PER_MMOL
 from careplan.series import PatientSeries
-from careplan.therapies.glucose.declaration import GLUCOSE
-from careplan.world.drift import ALARMS, READINGS, Days, Reference, describe, looks, scores
+from careplan.therapies.glucose.declaration import GLUCOSE, WATCH
+from careplan.world.drift import ALARMS, Days, Reference, describe, looks, scores
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation
 
@@ -40,7 +40,7 @@ def corrupt(series: PatientSeries, kind: str, row: int, others: Sequence[Patient
     elif kind == "stuck sensor":
         for begin in range(row, end, DAY):
             known = begin + np.flatnonzero(mask[begin : begin + STUCK * DAY // 24, level])
-            if len(known) < 2 or len(known) < READINGS * STUCK / 24:
+            if len(known) < 2 or len(known) < WATCH.readings * STUCK / 24:
                 return None
             values[known, level] = values[known[0], level] + draw.uniform(-1, 1, len(known))
     elif kind == "another person":
@@ -82,7 +82,7 @@ def donated(
 def judged(series: PatientSeries, row: int) -> bool:
     """Whether each of the `LASTS` days from `row` on has readings enough to be judged."""
     known = series.mask[row : row + LASTS * DAY, GLUCOSE.index(GLUCOSE.regulated)]
-    return len(known) == LASTS * DAY and bool((known.reshape(LASTS, DAY).sum(1) >= READINGS).all())
+    return len(known) == LASTS * DAY and bool((known.reshape(LASTS, DAY).sum(1) >= WATCH.readings).all())
 
 
 def sound(

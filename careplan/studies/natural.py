@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from careplan.series import PatientSeries, split
 from careplan.world.calibration import part
 from careplan.world.corpus import Corpus
-from careplan.world.dynamics import PLAN
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation, personalise
+from careplan.world.question import Question
 
 KINDS = ("correction", "skipped", "late", "suspension")
 HOURS = (1, 2, 4)
@@ -232,7 +232,6 @@ def _levels(
             values[..., column] = torch.where(future.mask[..., column], torch.from_numpy(doses).to(values), values[..., column])
     amounts, code = person.usual.expand(len(rows), -1), person.mean.expand(len(rows), -1)
     state = model.state(model.encode(past, amounts)[:, -1], past, amounts, code)
-    asked = torch.full((len(rows),), PLAN)
-    levels = model.rollout(state, values, future.mask, asked, amounts, code).level
+    levels = model.rollout(state, Question.plan(values, future.mask, amounts, code)).level
     at = [round(60 * hour / model.shape.interval) for hour in HOURS]
     return levels[:, at].numpy().astype(float)

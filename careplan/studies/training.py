@@ -18,8 +18,8 @@ from careplan.series import PatientSeries
 from careplan.studies import effects
 from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.world import calibration
+from careplan.world.absorption import STRUCTURE
 from careplan.world.corpus import Branches, Corpus
-from careplan.world.dynamics import STRUCTURE
 from careplan.world.forecast import ASKED
 from careplan.world.loaded import code_version, nearness
 from careplan.world.model import Shape, WorldModel, load_card, load_model
@@ -112,7 +112,7 @@ def simulate(virtual: Virtual, *, offset: int) -> tuple[list[PatientSeries], Bra
 
 def shape_for(virtual: Virtual) -> Shape:
     """With one family of bodies their structure is the model's; with several it is each person's."""
-    usual = Shape()
+    usual = Shape().on(GLUCOSE)
     return usual if len(virtual.families) == 1 else replace(usual, code=usual.code + STRUCTURE, structure=True)
 
 

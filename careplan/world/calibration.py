@@ -9,16 +9,15 @@ from torch import Tensor
 
 from careplan.series import PatientSeries
 from careplan.world.corpus import Branches, Corpus, usual
-from careplan.world.dynamics import PLAN
 from careplan.world.forecast import Given, predict
 from careplan.world.heads import relative
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation, personalise, typical
+from careplan.world.question import Question
 
-EVERY = 6  # rows: half an hour
-# What a difference may be off though the code is known: a share of it, and levels that the day adds. Chosen on
+# What a difference may be off though the code is known: a share of it, and scaled levels that the day adds. Chosen on
 # virtual people of three families, not those reported (docs/experiments/bodies.md).
-UNSAID, UNSEEN = 0.2, 3.0
+UNSAID, UNSEEN = 0.2, 0.05
 
 
 def part(series: PatientSeries, begin: float, end: float) -> PatientSeries:
@@ -36,20 +35,30 @@ def measured_rows(series: PatientSeries, *, context: int, horizon: int, stride: 
 
 
 def residuals(
-    model: WorldModel, series: PatientSeries, person: Personalisation, *, given: Given, horizon: int = 48, stride: int = 6
+    model: WorldModel,
+    series: PatientSeries,
+    person: Personalisation,
+    *,
+    given: Given,
+    horizon: int | None = None,
+    stride: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """At every half hour ahead: measured less predicted, in the level's unit, and the same over the interval's edge.
+    """At every look ahead: measured less predicted, in the level's unit, and the same over the interval's edge.
 
-    `[N, H]` each, NaN where nothing was measured.
+    `[N, H]` each, NaN where nothing was measured. horizon: rows, the clock's where None; stride: rows, a look where None.
     """
+    clock = model.therapy.clock
+    every = clock.rows(clock.look)
+    horizon, stride = clock.rows(clock.horizon) if horizon is None else horizon, stride or every
     column = series.therapy.index(series.therapy.regulated)
     rows = measured_rows(series, context=model.shape.context, horizon=horizon, stride=stride)
     if not rows:
-        empty = torch.zeros(0, horizon // EVERY)
+        empty = torch.zeros(0, horizon // every)
         return empty, empty
     minutes, levels, offsets = predict(model, series, rows, person, given=given, horizon=horizon)
-    at = [int(step) for step in torch.nonzero((minutes > 0) & (minutes % 30 == 0)).flatten()]
-    ahead = np.asarray(rows)[:, None] - 1 + EVERY * np.arange(1, len(at) + 1)
+    between = round(clock.look / model.shape.interval)
+    at = list(range(between, len(minutes), between))
+    ahead = np.asarray(rows)[:, None] - 1 + every * np.arange(1, len(at) + 1)
     truth, seen = torch.from_numpy(series.values[ahead, column]), torch.from_numpy(series.mask[ahead, column])
     residual = torch.where(seen, truth - levels[:, at], torch.nan)
     return residual, relative(residual, offsets[:, at])
@@ -73,7 +82,7 @@ def effects(model: WorldModel, corpus: Corpus, branches: Branches, people: Seque
     """Predicted and true differences that treatments make, `[E, H]` each at the integration steps; `people` by corpus patient."""
     usual = torch.stack([person.usual for person in people])
     predicted = _differences(model, corpus, branches, torch.stack([person.mean for person in people]), usual)
-    group = round(model.shape.interval / model.therapy.step)
+    group = model.group
     return predicted, (branches.altered - branches.recorded)[:, group - 1 :: group]
 
 
@@ -84,7 +93,7 @@ def effect_doubt(model: WorldModel, corpus: Corpus, branches: Branches, people: 
     usual, mean = (torch.stack([getattr(person, part) for person in people]) for part in ("usual", "mean"))
     roots = torch.linalg.cholesky(torch.stack([person.covariance for person in people]))
     middle = _differences(model, corpus, branches, mean, usual)
-    squared = (UNSAID * middle) ** 2 + UNSEEN**2
+    squared = (UNSAID * middle) ** 2 + (UNSEEN * float(model.scale[model.therapy.observed[0]])) ** 2
     for column in roots.unbind(-1):
         squared = squared + (_differences(model, corpus, branches, mean + column, usual) - middle) ** 2
     return squared.sqrt()
@@ -102,9 +111,8 @@ def _differences(model: WorldModel, corpus: Corpus, branches: Branches, codes: T
         future = future if branches.before is None else branches.before[chosen]
         code, mean = codes[patients], usual[patients]
         state = model.state(model.encode(past, mean)[:, -1], past, mean, code)
-        asked = torch.full((len(chosen),), PLAN)
-        recorded = model.rollout(state, future, mask, asked, mean, code).level
-        altered = model.rollout(state, branches.values[chosen], mask, asked, mean, code).level
+        recorded = model.rollout(state, Question.plan(future, mask, mean, code)).level
+        altered = model.rollout(state, Question.plan(branches.values[chosen], mask, mean, code)).level
         predicted.append((altered - recorded)[:, 1:])
     return torch.cat(predicted)
 

@@ -7,33 +7,46 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from careplan.series import PatientSeries, Window
+from careplan.series import PatientSeries, Window, given_columns
+from careplan.therapy import Therapy
 
 LOGGED = 0.1  # of the measured rows; amounts known in fewer are known where something was given alone
 
 
 def usual(series: PatientSeries) -> Tensor:
-    """What this patient receives on average in one known row of each channel, 0 for a channel not logged, and last how far the
-    regulated level spreads (standard deviation), `[C + 1]`.
+    """What this patient receives on average in one known row of each channel, 0 for a channel not logged; how far each output
+    spreads in its link (standard deviation); and the covariates as the model sees them: `[C + Q + F]`.
 
     An average over the few rows in which a dose was written down would be a dose in every row: below `LOGGED` it counts as not
     logged.
     """
-    count = series.mask.sum(0)
-    single = np.array([channel.form == "impulse" for channel in series.therapy.channels])
-    column = series.therapy.index(series.therapy.regulated)
+    therapy, count = series.therapy, series.mask.sum(0)
+    single = np.array([channel.form == "impulse" for channel in therapy.channels])
+    column = therapy.index(therapy.regulated)
     few = single & (count < LOGGED * count[column])
     total = np.where(series.mask, series.values, 0).sum(0, dtype=np.float64)
     mean = np.where((count > 0) & ~few, total / np.maximum(count, 1), 0)
-    level = series.values[series.mask[:, column], column]
-    return torch.from_numpy(np.append(mean, level.std(dtype=np.float64) if len(level) else 0.0).astype(np.float32))
+    spreads = []
+    for each in therapy.observed:
+        level = series.values[series.mask[:, each], each]
+        if therapy.channels[each].link != "identity":
+            level = therapy.channels[each].linked(torch.from_numpy(level)).numpy()
+        spreads.append(level.std(dtype=np.float64) if len(level) else 0.0)
+    facts = therapy.facts(series.facts, series.patient)
+    return torch.cat([torch.from_numpy(np.append(mean, spreads).astype(np.float32)), facts])
+
+
+def unknown(therapy: Therapy) -> Tensor:
+    """What is usual of somebody of whom nothing is known, `[C + Q + F]`."""
+    return torch.cat([torch.zeros(len(therapy.channels) + len(therapy.outputs)), therapy.facts({})])
 
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
     """values `[N, C]`, mask `[N, C]`, minute `[N]` of all recordings end to end; first row and length of each `[P]`;
-    usual `[P, C + 1]`."""
+    usual `[P, C + Q + F]`."""
 
+    therapy: Therapy
     values: Tensor
     mask: Tensor
     minute: Tensor
@@ -46,9 +59,10 @@ class Corpus:
     def of(cls, recordings: Sequence[PatientSeries]) -> "Corpus":
         lengths = torch.tensor([len(series) for series in recordings])
         return cls(
+            recordings[0].therapy,
             torch.from_numpy(np.concatenate([series.values for series in recordings])),
             torch.from_numpy(np.concatenate([series.mask for series in recordings])),
-            torch.from_numpy(np.concatenate([series.minute_of_day() for series in recordings])),
+            torch.from_numpy(np.concatenate([series.minute() for series in recordings])),
             lengths.cumsum(0) - lengths,
             lengths,
             torch.stack([usual(series) for series in recordings]),
@@ -59,15 +73,18 @@ class Corpus:
         return len(self.patients)
 
     def windows(self, patients: Tensor, starts: Tensor, rows: int) -> Window:
-        """`rows` rows of patient `[B]` from their row `[B]`; rows outside the recording are unknown."""
+        """`rows` rows of patient `[B]` from their row `[B]`; rows outside the recording are unknown, but for what the therapy
+        says of the time before."""
         offset = starts.unsqueeze(1) + torch.arange(rows)
         inside = (offset >= 0) & (offset < self.length[patients].unsqueeze(1))
         index = self.first[patients].unsqueeze(1) + offset.clamp(min=0).minimum(self.length[patients].unsqueeze(1) - 1)
         mask = self.mask[index] & inside.unsqueeze(-1)
         values = torch.where(mask, self.values[index], torch.zeros(()))
-        step = self.minute[1] - self.minute[0] if len(self.minute) > 1 else torch.tensor(0.0)
-        first = self.minute[self.first[patients]].unsqueeze(1) + step * offset
-        minute = torch.where(inside, self.minute[index], first % (24 * 60))
+        if self.therapy.before == "nothing":
+            mask[..., given_columns(self.therapy)] |= (offset < 0).unsqueeze(-1)
+        first = self.minute[self.first[patients]].unsqueeze(1) + self.therapy.step * offset
+        cycle = self.therapy.clock.cycle
+        minute = torch.where(inside, self.minute[index], first if cycle is None else first % cycle)
         return Window(values, mask, minute)
 
     def draw(

@@ -13,20 +13,20 @@ from torch import Tensor
 from careplan.series import split
 from careplan.world.corpus import Corpus
 from careplan.world.dynamics import NOTHING, RECORD, State
-from careplan.world.encoder import DAY, clock
+from careplan.world.encoder import clock
 from careplan.world.heads import relative
 from careplan.world.model import WorldModel
+from careplan.world.question import Question
 
 FORESEEN = (NOTHING, RECORD)  # the questions whose answers are corrected
-KNOTS = (30, 60, 120, 240)  # minutes ahead at which they are; linear between, nothing at 0, the last one's beyond
-ROWS = 672  # residuals of a patient looked at, at most: 14 days every half hour
+ROWS = 672  # residuals of a patient looked at, at most
 FOLDS = 5  # stretches of a recording, each foreseen with what the others tell
-PRIOR = 2000.0  # precision of the prior over the weights, in residuals half an hour apart; they overlap and err alike
+PRIOR = 2000.0  # precision of the prior over the weights, in residuals a look apart; they overlap and err alike
 
 
 class Learned(NamedTuple):
-    """weights `[2, F, K]`; scores `[2, R, K]`: residuals at every knot over the edge of their interval, in order of time, `every`
-    hours apart, corrected by what the other `FOLDS` of the recording tell; NaN unmeasured."""
+    """weights `[2, F, K]`; scores `[2, R, K]`: residuals at every knot (`Clock.knots`) over the edge of their interval, in order
+    of time, `every` paces apart, corrected by what the other `FOLDS` of the recording tell; NaN unmeasured."""
 
     weights: Tensor
     scores: Tensor
@@ -34,20 +34,22 @@ class Learned(NamedTuple):
 
 
 def features(model: WorldModel, state: State) -> Tensor:
-    """The state in standard numbers, each alone and with two harmonics of the day, `[B, F]`."""
+    """The state in standard numbers, each alone and with two harmonics of the cycle, `[B, F]`."""
     away = (state.z - model.z_mean).T
     white = torch.linalg.solve_triangular(torch.linalg.cholesky(model.z_covariance), away, upper=False).T
-    one = torch.ones_like(state.level).unsqueeze(1)
-    now = torch.cat([one, state.level.unsqueeze(1), 30.0 * state.trend, 10.0 * state.pools, white], dim=1)
-    return (now.unsqueeze(2) * torch.cat([one, clock(state.minute % DAY)], dim=1).unsqueeze(1)).flatten(1)
+    one, look = torch.ones_like(state.level[:, :1]), model.therapy.clock.look
+    now = torch.cat([one, state.level, look * state.trend.flatten(1), 10.0 * state.pools, white], dim=1)
+    circle = clock(state.minute, model.therapy.clock.cycle)
+    return (now.unsqueeze(2) * torch.cat([one, circle], dim=1).unsqueeze(1)).flatten(1)
 
 
 def correct(model: WorldModel, state: State, weights: Tensor, asked: int, minutes: Tensor) -> Tensor:
-    """What to add to the level foreseen from a state, in its unit, `[B, M]` at `minutes` `[M]` ahead; weights `[2, F, K]`."""
-    knots = minutes.new_tensor([0.0, *KNOTS])
+    """What to add to the first output's level foreseen from a state, in its unit, `[B, M]` at `minutes` `[M]` ahead; weights
+    `[2, F, K]`. Linear between the knots, nothing at 0, the last one's beyond."""
+    knots = minutes.new_tensor([0.0, *model.therapy.clock.knots])
     at = features(model, state) @ weights[FORESEEN.index(asked)].to(state.level)
     at = torch.cat([torch.zeros_like(at[:, :1]), at], dim=1)
-    right = torch.searchsorted(knots, minutes.contiguous()).clamp(1, len(KNOTS))
+    right = torch.searchsorted(knots, minutes.contiguous()).clamp(1, len(knots) - 1)
     share = ((minutes - knots[right - 1]) / (knots[right] - knots[right - 1])).clamp(0.0, 1.0)
     column = model.therapy.index(model.therapy.regulated)
     return torch.lerp(at[:, right - 1], at[:, right], share) * model.scale[column]
@@ -55,18 +57,23 @@ def correct(model: WorldModel, state: State, weights: Tensor, asked: int, minute
 
 @torch.no_grad()
 def corrections(model: WorldModel, corpus: Corpus, codes: Tensor) -> list[Learned]:
-    """What the recording of every patient of the corpus tells, whose code is `[P, K]`."""
-    device, context, horizon = model.center.device, model.shape.context, round(max(KNOTS) / model.therapy.step)
+    """What the recording of every patient of the corpus tells, whose code is `[P, K]`; nothing where the clock has no
+    knots."""
+    grid = model.therapy.clock
+    none = Learned(torch.zeros(0), torch.zeros(0), grid.look / grid.pace)
+    if not grid.knots:
+        return [none] * len(corpus)
+    device, context, horizon = model.center.device, model.shape.context, grid.rows(max(grid.knots))
     column = model.therapy.index(model.therapy.regulated)
-    ahead = [round(minutes / model.therapy.step) - 1 for minutes in KNOTS]
+    ahead = [grid.rows(minutes) - 1 for minutes in grid.knots]
     found = []
     for patient, (first, length) in enumerate(zip(corpus.first.tolist(), corpus.length.tolist(), strict=True)):
         measured = torch.nonzero(corpus.mask[first : first + length, column]).squeeze(1) + 1
         room = measured[(measured >= min(context // 4, length // 2)) & (measured <= length - ahead[0] - 1)]
-        spacing = max(round(30.0 / model.therapy.step), -(-length // ROWS))
+        spacing = max(grid.rows(grid.look), -(-length // ROWS))
         rows = room[torch.unique(room // spacing, return_inverse=True)[1].diff(prepend=torch.tensor([-1])) > 0]
         if not len(rows):
-            found.append(Learned(torch.zeros(0), torch.zeros(0), 0.5))
+            found.append(none)
             continue
         inputs, residuals, edges, seen = [], [], [], []
         for chunk in rows.split(1024):
@@ -81,15 +88,15 @@ def corrections(model: WorldModel, corpus: Corpus, codes: Tensor) -> list[Learne
                 mask = future.mask & (asked != NOTHING)
                 told = model.told(state, future.values, mask, usual)
                 question = torch.full((len(chunk),), asked, device=device)
-                rollout = model.rollout(state, future.values, mask, question, usual, code, told)
-                at = [round(minutes / model.shape.interval) for minutes in KNOTS]
+                rollout = model.rollout(state, Question(future.values, mask, question, usual, code, told))
+                at = [round(minutes / model.shape.interval) for minutes in grid.knots]
                 missed.append((truth - rollout.level[:, at]) / model.scale[column])
                 offsets.append(rollout.offsets[:, at] / model.scale[column])
             residuals.append(torch.stack(missed))
             edges.append(torch.stack(offsets))
             seen.append(future.mask[:, ahead, column])
         x, known, residual = torch.cat(inputs).double(), torch.cat(seen), torch.cat(residuals, 1).double()
-        weight = known.double() * spacing * model.therapy.step / 30.0
+        weight = known.double() * spacing * model.therapy.step / grid.look
         folds = torch.arange(len(x)).tensor_split(min(FOLDS, len(x)))
         sums = [_sums(x[fold], weight[fold], residual[:, fold]) for fold in folds]
         left, right = (torch.stack(part).sum(0) for part in zip(*sums, strict=True))
@@ -101,7 +108,7 @@ def corrections(model: WorldModel, corpus: Corpus, codes: Tensor) -> list[Learne
             1,
         )
         scores = relative(residual - foreseen, torch.cat(edges, 1)).where(known, torch.nan)
-        learned = Learned(_solve(left, right).float().cpu(), scores.float().cpu(), spacing * model.therapy.step / 60.0)
+        learned = Learned(_solve(left, right).float().cpu(), scores.float().cpu(), spacing * model.therapy.step / grid.pace)
         found.append(learned)
     return found
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from careplan.clock import Watch
 from careplan.series import PatientSeries
 from careplan.therapy import Therapy
 from careplan.world.calibration import measured_rows
@@ -23,15 +24,10 @@ from careplan.world.heads import relative
 from careplan.world.model import WEIGHTS, WorldModel
 from careplan.world.personalise import Personalisation
 
-DAY, EVERY, STRIDE = 24 * 60, 6 * 60, 60  # minutes: of a day, between looks, between forecasts
-AHEAD = (60, 120)  # minutes at which forecasts are judged
-HISTORY, MEMORY = 7, 28  # earlier days: without fewer nothing is said, no more are looked at
-READINGS, FORECASTS = 48, 8  # of a day, without which it is not judged
 KNOWN = 0.5  # share of a day in which a rate must be logged to be judged
 STILL = 1 / 30  # readings within so much of the level's scale are the same
 PRIOR = 20  # days of other people that tell of this patient's spread
 FALSE = 1 / 50  # share of the looks at usual people at which something fires
-DOSES = 3  # usual impulses a day, with fewer of which a day without any is less surprising
 MISSING = 0.75  # of their usual number (its root), with less missing no log has stopped
 # Smallest spreads believed: no log is more regular than chance, and a change of treatment is not another person.
 LEAST = {"count": 1.0, "size": 0.2, "rate": 0.1}
@@ -44,15 +40,18 @@ ALARMS = {
     "fit": "the model no longer fits this patient",
 }
 
+NEAR = 3  # rows at most between readings that are neighbours
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class Days:
-    """The 24 h before each row `ends` `[N]`: statistics `[N, K]` (see `names`), NaN where too little is known; still `[N]`: the
-    longest time in minutes over which readings did not change, NaN where there are too few; logged `[N]`: whether the record
-    itself knows what was given, for at least `KNOWN` of the day."""
+    """The day (`Watch.day`) before each row `ends` `[N]`: statistics `[N, K]` (see `names`), NaN where too little is known.
+
+    still `[N]`: the longest time in minutes over which readings did not change, NaN where there are too few. logged `[N]`:
+    whether the record itself knows what was given, for at least `KNOWN` of the day.
+    """
 
     ends: Rows
     statistics: Array
@@ -92,6 +91,13 @@ def save_reference(reference: Reference, path: Path) -> None:
     path.write_text(json.dumps(asdict(reference), indent=1) + "\n")
 
 
+def watch_of(therapy: Therapy) -> Watch:
+    """How recordings are watched. Raises ValueError where the therapy does not say."""
+    if therapy.watch is None:
+        raise ValueError(f"{therapy.name}: the declaration does not say how recordings are watched")
+    return therapy.watch
+
+
 def names(therapy: Therapy) -> tuple[str, ...]:
     """The statistics of a day: of the regulated level, of each channel with a direction, of raising over lowering impulses, of
     the forecasts."""
@@ -100,18 +106,20 @@ def names(therapy: Therapy) -> tuple[str, ...]:
         if channel.direction:
             kinds = ("count", "size") if channel.form == "impulse" else ("rate",)
             found += [f"{channel.name} {kind}" for kind in kinds]
-    return (*found, "balance", *(f"{kind} {minutes}" for kind in ("bias", "error") for minutes in AHEAD))
+    return (*found, "balance", *(f"{kind} {minutes:g}" for kind in ("bias", "error") for minutes in watch_of(therapy).ahead))
 
 
 def looks(series: PatientSeries, begin: int = 0) -> Rows:
-    """Rows at which a recording is looked at: its end, and every six hours before it as far back as the row `begin`."""
-    day, every = round(DAY / series.therapy.step), round(EVERY / series.therapy.step)
+    """Rows at which a recording is looked at: its end, and every so often before it as far back as the row `begin`."""
+    clock, watch = series.therapy.clock, watch_of(series.therapy)
+    day, every = clock.rows(watch.day), clock.rows(watch.every)
     return np.arange(len(series), max(begin, day) - 1, -every, dtype=np.int64)[::-1]
 
 
 def describe(model: WorldModel, series: PatientSeries, person: Personalisation, ends: Rows) -> Days:
-    """The 24 h before each of `ends`. Forecasts are given the record; their residuals are over the edge of their interval."""
-    therapy, day = series.therapy, round(DAY / series.therapy.step)
+    """The day before each of `ends`. Forecasts are given the record; their residuals are over the edge of their interval."""
+    therapy, watch = series.therapy, watch_of(series.therapy)
+    channel, day = therapy.channel(therapy.regulated), therapy.clock.rows(watch.day)
     rows, scores = residuals(model, series, person, int(ends.min()) - day if len(ends) else len(series))
     statistics, still = np.full((len(ends), len(names(therapy))), np.nan), np.full(len(ends), np.nan)
     doses = [therapy.index(channel.name) for channel in therapy.of("action") if channel.form == "impulse"]
@@ -120,11 +128,11 @@ def describe(model: WorldModel, series: PatientSeries, person: Personalisation, 
     for index, end in enumerate(ends):
         level = series.column(therapy.regulated)[end - day : end].astype(float)
         at = np.flatnonzero(~np.isnan(level))
-        if len(at) < READINGS:
+        if len(at) < watch.readings:
             continue
-        still[index] = unchanged((at * therapy.step).astype(float), level[at], STILL * therapy.channel(therapy.regulated).scale)
-        log = np.log(np.maximum(level[at], 1.0))
-        near = np.diff(at) <= 3
+        still[index] = unchanged((at * therapy.step).astype(float), level[at], STILL * channel.scale)
+        log = np.log(np.maximum(level[at], max(channel.low, STILL * channel.scale)))
+        near = np.diff(at) <= NEAR
         turns = np.abs(np.diff(log, 2))[near[1:] & near[:-1]]
         found = [log.mean(), log.std(), np.log(1e-3 + np.abs(np.diff(log))[near].mean()) if near.any() else np.nan]
         found.append(np.log(1e-4 + turns.mean()) if len(turns) else np.nan)
@@ -135,10 +143,11 @@ def describe(model: WorldModel, series: PatientSeries, person: Personalisation, 
                 found += given(amount, channel.form == "impulse")
                 total[channel.direction] += float(np.nansum(amount)) if channel.form == "impulse" else 0.0
         found.append(float(np.log(total[1] / total[-1])) if min(total[1], total[-1]) > 0 else np.nan)
-        of_day = scores[(rows > end - day) & (rows + round(max(AHEAD) / therapy.step) <= end)]
+        of_day = scores[(rows > end - day) & (rows + therapy.clock.rows(max(watch.ahead)) <= end)]
         of_day = of_day[~np.isnan(of_day).any(1)].clip(-5, 5)
-        enough = len(of_day) >= FORECASTS
-        statistics[index] = [*found, *((*of_day.mean(0), *np.log((of_day**2).mean(0)) / 2) if enough else [np.nan] * 4)]
+        enough = len(of_day) >= watch.forecasts
+        erring = (*of_day.mean(0), *np.log((of_day**2).mean(0)) / 2) if enough else [np.nan] * (2 * len(watch.ahead))
+        statistics[index] = [*found, *erring]
     return Days(ends, statistics, still, logged)
 
 
@@ -176,30 +185,32 @@ def unchanged(minutes: Array, level: Array, within: float) -> float:
 
 
 def residuals(model: WorldModel, series: PatientSeries, person: Personalisation, begin: int) -> tuple[Rows, NDArray[np.float32]]:
-    """Rows from `begin` on that were forecast from `[R]`, and the residuals at `AHEAD` over the edge of their interval
+    """Rows from `begin` on that were forecast from `[R]`, and the residuals at `Watch.ahead` over the edge of their interval
     `[R, H]`."""
-    step, column = series.therapy.step, series.therapy.index(series.therapy.regulated)
-    horizon, context = round(max(AHEAD) / step), model.shape.context
-    chosen = measured_rows(series, context=context, horizon=horizon - 1, stride=round(STRIDE / step))
+    clock, watch, column = series.therapy.clock, watch_of(series.therapy), series.therapy.index(series.therapy.regulated)
+    horizon, context = clock.rows(max(watch.ahead)), model.shape.context
+    chosen = measured_rows(series, context=context, horizon=horizon - 1, stride=clock.rows(watch.stride))
     chosen = [row for row in chosen if row >= begin]
     rows = np.asarray(chosen, dtype=np.int64)
     if not len(rows):
-        return rows, np.zeros((0, len(AHEAD)), np.float32)
-    minutes, levels, offsets = predict(model, series, chosen, person, given="record", horizon=horizon)
-    at = [int(np.flatnonzero(minutes.numpy() == ahead)[0]) for ahead in AHEAD]
-    truth = rows[:, None] - 1 + np.array([round(ahead / step) for ahead in AHEAD])
+        return rows, np.zeros((0, len(watch.ahead)), np.float32)
+    _, levels, offsets = predict(model, series, chosen, person, given="record", horizon=horizon)
+    at = [round(ahead / model.shape.interval) for ahead in watch.ahead]
+    truth = rows[:, None] - 1 + np.array([clock.rows(ahead) for ahead in watch.ahead])
     scores = relative(torch.from_numpy(series.values[truth, column]) - levels[:, at], offsets[:, at]).numpy()
     return rows, np.where(series.mask[truth, column], scores, np.nan)
 
 
-def usual(days: Days, spread: Array, day: int) -> tuple[Array, Array]:
+def usual(days: Days, spread: Array, therapy: Therapy) -> tuple[Array, Array]:
     """Median and spread of each statistic in the patient's own earlier days, `[N, K]` each: their own spread as far as many days
-    show it, and that of other people, `spread` `[K]`. NaN with fewer than `HISTORY` days before."""
+    show it, and that of other people, `spread` `[K]`. NaN with fewer than `Watch.history` days before."""
+    watch = watch_of(therapy)
+    day = therapy.clock.rows(watch.day)
     middle, wide = np.full(days.statistics.shape, np.nan), np.full(days.statistics.shape, np.nan)
     for index, end in enumerate(days.ends):
-        before = days.statistics[(days.ends <= end - day) & (days.ends > end - day * (MEMORY + 1))]
-        count = (~np.isnan(before)).sum(0) * EVERY / DAY
-        enough = count >= HISTORY
+        before = days.statistics[(days.ends <= end - day) & (days.ends > end - day * (watch.memory + 1))]
+        count = (~np.isnan(before)).sum(0) * watch.every / watch.day
+        enough = count >= watch.history
         if enough.any():
             middle[index, enough], own = robust(before[:, enough])
             weight = count[enough] / (count[enough] + PRIOR)
@@ -227,14 +238,14 @@ def scores(therapy: Therapy, days: Days, reference: Reference) -> Array:
     freedom, so that no single one decides. doses: the share that is missing of what an action is usually given. fit: the largest
     of biases and errors.
     """
-    kinds = names(therapy)
-    middle, wide = usual(days, np.array([reference.spread[name] for name in kinds]), round(DAY / therapy.step))
+    kinds, watch = names(therapy), watch_of(therapy)
+    middle, wide = usual(days, np.array([reference.spread[name] for name in kinds]), therapy)
     far = (days.statistics - middle) / wide
     counts = [kinds.index(f"{channel.name} count") for channel in therapy.of("action") if channel.form == "impulse"]
     bias, error = ([index for index, kind in enumerate(kinds) if kind.startswith(f"{name} ")] for name in ("bias", "error"))
     center, apart = np.array([reference.people[name] for name in kinds]).T
     gain = student(days.statistics - center, np.broadcast_to(apart, far.shape)) - student(days.statistics - middle, wide)
-    own = gain[:, : -2 * len(AHEAD)]
+    own = gain[:, : -2 * len(watch.ahead)]
     expected = middle[:, counts]
     missing = np.where(expected > 0, 1 - days.statistics[:, counts] / np.maximum(expected, 1e-9), 0.0)
     return np.stack(
@@ -242,7 +253,7 @@ def scores(therapy: Therapy, days: Days, reference: Reference) -> Array:
             days.still,
             largest(np.abs(far[:, :3])),
             np.where(np.isnan(own[:, 0]), np.nan, np.nansum(own, 1)),
-            largest(np.where(np.isnan(expected), np.nan, missing * np.minimum(expected / (2 * DOSES**0.5), 1.0))),
+            largest(np.where(np.isnan(expected), np.nan, missing * np.minimum(expected / (2 * watch.doses**0.5), 1.0))),
             largest(np.concatenate([np.abs(far[:, bias]), far[:, error]], axis=1)),
         ],
         axis=1,
@@ -264,10 +275,10 @@ def measure(therapy: Therapy, people: Sequence[Days]) -> Reference:
     """The reference of people whose recordings are as they should be: the spread of the median person, where people's medians
     lie, and thresholds that a share `FALSE` of looks exceeds, each alarm an equal part of it but for missing doses, whose is
     `MISSING`; every person counts the same."""
-    spread, others = {}, {}
+    spread, others, watch = {}, {}, watch_of(therapy)
     for index, name in enumerate(names(therapy)):
         columns = [days.statistics[:, index : index + 1] for days in people]
-        columns = [column for column in columns if (~np.isnan(column)).sum() * EVERY / DAY >= HISTORY]
+        columns = [column for column in columns if (~np.isnan(column)).sum() * watch.every / watch.day >= watch.history]
         middle, own = np.array([robust(column) for column in columns]).reshape(-1, 2).T
         within = max(float(np.median(own)) if len(own) else 0.0, LEAST.get(name.rpartition(" ")[2], 0.05))
         spread[name] = round(within, 4)
@@ -295,8 +306,8 @@ def alarms(reference: Reference, score: Array) -> tuple[str, ...]:
 
 def latest(model: WorldModel, series: PatientSeries, person: Personalisation, reference: Reference) -> tuple[str, ...]:
     """The alarms of the last day of a recording."""
-    day = round(DAY / series.therapy.step)
-    ends = looks(series, len(series) - day * (MEMORY + 2))
-    if len(ends) <= HISTORY:
+    watch = watch_of(series.therapy)
+    ends = looks(series, len(series) - series.therapy.clock.rows(watch.day) * (watch.memory + 2))
+    if len(ends) <= watch.history:
         return ()
     return alarms(reference, scores(series.therapy, describe(model, series, person, ends), reference)[-1])

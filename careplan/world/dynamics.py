@@ -23,34 +23,28 @@ a higher level at any later time, whatever the weights; neither does less of a r
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from careplan.therapy import Therapy
-from careplan.world.encoder import DAY, clock
+from careplan.world.absorption import Absorption, Layout, Response
+from careplan.world.encoder import clock, places
 
-# The first numbers of a patient code have a meaning; the rest are free.
-SENSITIVITY, RAISING, RETURNING, SLOWNESS = 0, 1, 2, 3  # logs of lower, raise, return, then of one time constant a pool
 NOTHING, PLAN, RECORD = 0, 1, 2  # what is given of the future: nothing, a plan of our own, a record of what was done
-LOWEST, HIGHEST = -3.0, 8.0  # scaled levels outside are not predicted
-RETURN = 0.0024  # a minute: of a level's distance to the usual, what goes by itself; as virtual patients show when it is free
-# As virtual patients show when it is free: the supply over what a level at rest needs of it, how gradually it runs out over the
-# same, and the share of a lowering dose that acts on it.
-SUPPLY, SOFTNESS, STOPPING = 2.5, 0.75, 0.43
-# Where the structure of a body is the patient's own, so many numbers of the code follow the time constants: the log of the supply
-# over the typical one, the log odds of the share of a dose that stops it, and of how far a lowering effect goes with the level.
-STRUCTURE = 3
-MULTIPLE = -1.0  # log odds of the last, in whom nothing is known
+DRIFT, HEADING = 1.2, 3.0  # scaled levels a pace that one of a network's numbers is worth, of the drift and of the trend
+MULTIPLE = -1.0  # log odds of how far a lowering effect goes with the level, in whom nothing is known
 
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """A batch of patient states: context z `[B, L]`, level `[B]` (scaled), pools `[B, S]` (shares of a day), minute `[B]`.
+    """A batch of patient states: context z `[B, L]`, level `[B, Q]` of each output (scaled), pools `[B, S]` (shares of a usual
+    amount), minute of the cycle `[B]`.
 
-    trend: `[B, 2]` where the level was heading, scaled levels a minute; it fades as `Trend` says.
+    trend: `[B, Q, 2]` where the level was heading, scaled levels a minute; it fades as `Trend` says. doubt: `[B, Q]` the standard
+    deviation of the level, scaled; 0 where readings carry no declared noise.
     """
 
     z: Tensor
@@ -58,90 +52,51 @@ class State:
     pools: Tensor
     minute: Tensor
     trend: Tensor
+    doubt: Tensor
 
     def repeat(self, count: int) -> "State":
         """Each row `count` times in a row."""
         return State(*(part.repeat_interleave(count, 0) for part in vars(self).values()))
 
+    def chosen(self, rows: Tensor | slice) -> "State":
+        """Some rows."""
+        return State(*(part[rows] for part in vars(self).values()))
 
-class Absorption(nn.Module):
-    """Chains of compartments from a dose to its appearance: a linear system with the patient's own time constants."""
 
-    structure: Tensor
+def scattered(state: State, seed: int) -> State:
+    """The same states `[P]` as particles: each level drawn from what is believed of it, the first as it is believed most.
 
-    def __init__(self, therapy: Therapy) -> None:
-        super().__init__()
-        self.pools = therapy.pools
-        self.sizes = [pool.stages for pool in therapy.pools]
-        self.columns = [[therapy.index(name) for name in pool.channels] for pool in therapy.pools]
-        self.log_tau = nn.Parameter(torch.tensor([math.log(pool.time_constant) for pool in therapy.pools]))
-        self.register_buffer("structure", self._structure(therapy), persistent=False)
-
-    def _structure(self, therapy: Therapy) -> Tensor:
-        """`[S, S + 2]` where what leaves each stage goes: on along its chain, and at its end to act, lowering or raising."""
-        total = sum(self.sizes)
-        structure, last = -torch.eye(total, total + 2), -1
-        for pool in therapy.pools:
-            first, last = last + 1, last + pool.stages
-            for stage in range(first, last):
-                structure[stage, stage + 1] = 1.0
-            structure[last, total if therapy.channel(pool.channels[0]).direction < 0 else total + 1] = 1.0
-        return structure
-
-    def time_constants(self, code: Tensor) -> Tensor:
-        """`[..., pools]` minutes in a stage."""
-        spread = 0.25 * code[..., SLOWNESS : SLOWNESS + len(self.sizes)]
-        return torch.exp(self.log_tau + spread)
-
-    def rates(self, code: Tensor) -> Tensor:
-        """`[..., S]` share of each stage that leaves it in a minute."""
-        sizes = torch.tensor(self.sizes, device=code.device)
-        return (1.0 / self.time_constants(code)).repeat_interleave(sizes, -1, output_size=sum(self.sizes))
-
-    def inflow(self, amounts: Tensor) -> Tensor:
-        """Amounts a minute by channel `[..., C]` -> by pool `[..., pools]`."""
-        return torch.stack([amounts[..., columns].sum(-1) for columns in self.columns], dim=-1)
-
-    def enter(self, inflow: Tensor) -> Tensor:
-        """By pool `[..., pools]` -> by stage `[..., S]`: a dose enters the first of its chain."""
-        parts = [F.pad(part.unsqueeze(-1), (0, size - 1)) for part, size in zip(inflow.unbind(-1), self.sizes, strict=True)]
-        return torch.cat(parts, dim=-1)
-
-    def forward(self, pools: Tensor, rates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """`[..., S]`, `[..., S]` -> d pools / dt without what enters, `[..., S]`; what acts now, a minute, of lowering and of
-        raising doses, `[...]` each."""
-        moved = (pools * rates) @ self.structure
-        return moved[..., :-2], moved[..., -2], moved[..., -1]
-
-    def fill(self, amounts: Tensor, tau: Tensor, step: float) -> Tensor:
-        """The pools after a history of amounts a minute `[B, T, C]`: each stage of an Erlang chain in closed form, `[B, S]`."""
-        rows = amounts.shape[1]
-        age = step * (torch.arange(rows, 0, -1, device=amounts.device, dtype=amounts.dtype) - 0.5)  # [T]
-        parts = []
-        for size, enter, wait in zip(self.sizes, self.inflow(amounts).unbind(-1), tau.unbind(-1), strict=True):
-            ratio = age / wait.unsqueeze(-1)  # [B, T]
-            weight = torch.exp(-ratio) * step
-            for stage in range(size):
-                parts.append((enter * weight * ratio**stage / math.factorial(stage)).sum(-1))
-        return torch.stack(parts, dim=-1)
+    Where readings carry no declared noise nothing moves.
+    """
+    if not bool((state.doubt > 0).any()):
+        return state
+    generator = torch.Generator().manual_seed(seed + 1)
+    normal = torch.randn(state.level.shape, generator=generator).to(state.level)
+    normal[0] = 0.0
+    return replace(state, level=state.level + state.doubt * normal, doubt=torch.zeros_like(state.doubt))
 
 
 class Trend(nn.Module):
-    """Where the level was heading: two rates, linear in the last readings, that fade with time constants of their own."""
+    """Where each level was heading: two rates, linear in the last readings, that fade with time constants of their own."""
 
     ROWS = 24  # readings looked at
 
-    def __init__(self) -> None:
+    def __init__(self, therapy: Therapy) -> None:
         super().__init__()
-        self.rates = nn.Linear(2 * self.ROWS, 2, bias=False)
-        self.log_tau = nn.Parameter(torch.tensor([math.log(15.0), math.log(60.0)]))
+        pace = therapy.clock.pace
+        self.outputs, self.unit = len(therapy.outputs), HEADING / pace
+        self.rates = nn.Linear(2 * self.ROWS * self.outputs, 2 * self.outputs, bias=False)
+        self.log_tau = nn.Parameter(torch.tensor([math.log(0.25 * pace), math.log(pace)]))
         nn.init.zeros_(self.rates.weight)
 
     def forward(self, level: Tensor, mask: Tensor, last: Tensor) -> Tensor:
-        """Scaled levels `[B, T]` where `mask`, and the last of them `[B]` -> the rates now, `[B, 2]`."""
+        """Scaled levels `[B, T, Q]` where `mask`, and the last of them `[B, Q]` -> the rates now, `[B, Q, 2]`."""
+        if (missing := self.ROWS - level.shape[1]) > 0:  # of a context that is shorter
+            level, mask = F.pad(level, (0, 0, missing, 0)), F.pad(mask, (0, 0, missing, 0))
         recent, seen = level[:, -self.ROWS :], mask[:, -self.ROWS :]
         away = torch.where(seen, recent - last.unsqueeze(1), torch.zeros_like(recent))
-        return 0.05 * self.rates(torch.cat([away, seen.to(away.dtype)], dim=-1))
+        parts = torch.cat([away, seen.to(away.dtype)], dim=1)
+        return self.unit * self.rates(parts.transpose(1, 2).flatten(1)).unflatten(-1, (self.outputs, 2))
 
     def at(self, trend: Tensor, minutes: Tensor | float) -> Tensor:
         """Trend `[..., 2]` -> its sum after so many minutes, `[...]`."""
@@ -176,21 +131,57 @@ class Course:
         return self.modulation[:, index], self.situation[:, index]
 
 
-class Flow(nn.Module):
-    """The right-hand sides of context and level. Time in minutes; amounts as shares of a day's treatment."""
+@dataclass(frozen=True)
+class Condition:
+    """Where each part of a condition `[..., N]` lies: what is the case at an instant beside the state."""
 
-    def __init__(self, therapy: Therapy, *, latent: int, hidden: int, code: int, evidence: int) -> None:
+    clock: int
+    code: int
+    disturbances: int
+    evidence: int
+    FLAGS = 2  # whether anything is given of the future, and whether it is a record
+
+    @property
+    def width(self) -> int:
+        return self.clock + self.code + self.FLAGS + self.disturbances + self.evidence
+
+    def causes(self, named: int) -> list[int]:
+        """Of what the effects of doses may depend on: the clock, the first `named` numbers of the code, the disturbances."""
+        others = self.clock + self.code + self.FLAGS
+        return [*range(self.clock + named), *range(others, others + self.disturbances)]
+
+
+class Flow(nn.Module):
+    """The right-hand sides of context and levels. Time in minutes; amounts as shares of a usual amount.
+
+    Every output has an equation of its own, so that each stays monotone in what acts on it; a network that speaks of several is
+    asked once for each, with that one's level.
+    """
+
+    def __init__(self, therapy: Therapy, layout: Layout, *, latent: int, hidden: int, code: int, evidence: int) -> None:
         super().__init__()
-        self.evidence = evidence
         disturbances = [c for c in therapy.of("disturbance") if c.direction == 0]
         self.disturbances = [therapy.index(c.name) for c in disturbances]
-        condition = 4 + code + len(disturbances) + 2 + evidence
-        self.drift = AdaLN(latent, condition, hidden)
+        self.condition = Condition(places(therapy.clock.cycle), code, len(disturbances), evidence)
+        self.outputs, self.effects, self.layout = therapy.outputs, therapy.effects, layout
+        self.cycle, self.pace, self.evidence = therapy.clock.cycle, therapy.clock.pace, evidence
+        self.drift = AdaLN(latent, self.condition.width, hidden)
         self.context = nn.Linear(latent, hidden)
-        self.situation = nn.Linear(condition, hidden, bias=False)
-        scale = therapy.channel(therapy.regulated).scale
-        self.gains = [gain / scale for gain in therapy.gain]  # scaled levels a whole day's amount
-        self.rest = self.gains[0] / DAY * 0.5  # what holds a level against half a day's lowering treatment spread evenly
+        self.situation = nn.Linear(self.condition.width, hidden, bias=False)
+        places_of = {output.name: place for place, output in enumerate(therapy.outputs)}
+        self.on = [places_of[effect.on or therapy.regulated] for effect in therapy.effects]
+        scales = [therapy.channel(therapy.outputs[place].name).scale for place in self.on]
+        # Scaled levels that a usual amount moves.
+        self.gains = [effect.size / scale for effect, scale in zip(therapy.effects, scales, strict=True)]
+        self.rest = [self._rest(place) / therapy.clock.span for place in range(len(therapy.outputs))]
+        self.returns = [output.returns / therapy.clock.pace for output in therapy.outputs]
+        self.response = Response(therapy, layout)
+
+    def _rest(self, output: int) -> float:
+        """What holds a level against its output's `rest`, scaled levels a span."""
+        each = zip(self.gains, self.on, self.effects, strict=True)
+        lowering = [gain for gain, on, effect in each if on == output and effect.direction < 0]
+        return lowering[0] * self.outputs[output].rest if lowering else 0.0
 
     def course(self, minute: Tensor, code: Tensor, values: Tensor, asked: Tensor, evidence: Tensor | None = None) -> Course:
         """What is the case at each instant: minute `[B, N]`, code `[B, K]`, disturbances without a direction in scaled values
@@ -201,41 +192,61 @@ class Flow(nn.Module):
         evidence = evidence * record[:, None, None]
         still = torch.cat([code, (asked != NOTHING).to(minute.dtype).unsqueeze(-1), record.unsqueeze(-1)], dim=-1)
         still = still.unsqueeze(1).expand(-1, instants, -1)
-        condition = torch.cat([clock(minute % DAY), still, values[..., self.disturbances], evidence], dim=-1)
+        condition = torch.cat([clock(minute, self.cycle), still, values[..., self.disturbances], evidence], dim=-1)
         return Course(self.drift.modulate(condition), self.situated(condition))
 
     def context_rate(self, z: Tensor, modulation: Tensor) -> Tensor:
-        """dz/dt an hour, `[B, L]`."""
+        """dz/dt a pace, `[B, L]`."""
         return self.drift(z, modulation)
 
     def situated(self, condition: Tensor) -> Tensor:
-        """What the level's rate needs of the condition `[..., conditions]`, `[..., F]`."""
+        """What the levels' rates need of the condition `[..., conditions]`, `[..., F]`."""
         raise NotImplementedError
 
     def features(self, z: Tensor, situation: Tensor) -> Tensor:
-        """What it needs of the context too, `[B, F]`; the same for every treatment compared."""
+        """What they need of the context too, `[B, F]`; the same for every treatment compared."""
         raise NotImplementedError
 
-    def level_rate(
-        self, features: Tensor, code: Tensor, level: Tensor, low: Tensor, high: Tensor, frozen: Tensor | None = None
-    ) -> Tensor:
-        """d level / dt a minute `[B]`, decreasing in `low` and increasing in `high`, which act now `[B]` (shares of a day a
-        minute). frozen: `[B]` where no gradient reaches the gains."""
+    def level_rate(self, features: Tensor, code: Tensor, level: Tensor, acts: Tensor, frozen: Tensor | None = None) -> Tensor:
+        """d level / dt a minute `[B, Q]` of levels `[B, Q]`, each monotone in what acts on it now, `[B, E]` (shares of a usual
+        amount a minute). frozen: `[B]` where no gradient reaches the gains."""
+        acts = self.response(acts, code)
+        parts = [self._rate(place, features, code, level[..., place], acts, frozen) for place in range(len(self.outputs))]
+        return torch.stack(parts, -1)
+
+    def _rate(self, output: int, features: Tensor, code: Tensor, level: Tensor, acts: Tensor, frozen: Tensor | None) -> Tensor:
+        """Of one output, `[B]`."""
         raise NotImplementedError
 
+    def bounded(self, output: int, level: Tensor) -> Tensor:
+        """A level within what is predicted of its output."""
+        return level.clamp(self.outputs[output].lowest, self.outputs[output].highest)
 
-def bent(level: Tensor) -> Tensor:
+    def acted(self, output: int, rate: Tensor, gains: list[Tensor], acts: Tensor) -> Tensor:
+        """A rate with what acts on its output, by the strengths `[B]` of all effects."""
+        for effect, on, gain, act in zip(self.effects, self.on, gains, acts.unbind(-1), strict=True):
+            if on == output:
+                rate = rate - gain * act if effect.direction < 0 else rate + gain * act
+        return rate
+
+
+def bent(level: Tensor, bends: tuple[float, float]) -> Tensor:
     """A level `[...]` as networks see it, with bends where it is low and where it is high: `[..., 3]`."""
-    return torch.stack([level, F.relu(-level - 0.8), F.relu(level - 1.0)], dim=-1)
+    return torch.stack([level, F.relu(bends[0] - level), F.relu(level - bends[1])], dim=-1)
+
+
+def stopping_gradient(frozen: Tensor | None, *parts: Tensor) -> tuple[Tensor, ...]:
+    """The parts `[B]` or `[B, P]`, without gradient where `frozen` `[B]`."""
+    return parts if frozen is None else tuple(torch.where(frozen, part.detach(), part) for part in parts)
 
 
 class Foreseen(Flow):
     """As things usually go: what doses foretell depends on everything."""
 
-    def __init__(self, therapy: Therapy, *, latent: int, hidden: int, code: int, evidence: int) -> None:
-        super().__init__(therapy, latent=latent, hidden=hidden, code=code, evidence=evidence)
+    def __init__(self, therapy: Therapy, layout: Layout, *, latent: int, hidden: int, code: int, evidence: int) -> None:
+        super().__init__(therapy, layout, latent=latent, hidden=hidden, code=code, evidence=evidence)
         self.from_level = nn.Linear(3, hidden, bias=False)
-        self.out = nn.Linear(hidden, 3)
+        self.out = nn.Linear(hidden, len(therapy.outputs) + len(therapy.effects))
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
@@ -245,17 +256,15 @@ class Foreseen(Flow):
     def features(self, z: Tensor, situation: Tensor) -> Tensor:
         return self.context(z) + situation
 
-    def level_rate(
-        self, features: Tensor, code: Tensor, level: Tensor, low: Tensor, high: Tensor, frozen: Tensor | None = None
-    ) -> Tensor:
-        level = level.clamp(LOWEST, HIGHEST)
-        drift, lower, raises = self.out(F.silu(features + self.from_level(bent(level)))).unbind(-1)
-        lower = self.gains[0] * torch.exp(0.5 * code[..., SENSITIVITY] + lower.clamp(-2.5, 1.5))
-        raises = self.gains[1] * torch.exp(0.5 * code[..., RAISING] + raises.clamp(-2.5, 1.5))
-        back = RETURN * torch.exp(0.5 * code[..., RETURNING]) * level
-        if frozen is not None:
-            lower, raises, back = (torch.where(frozen, part.detach(), part) for part in (lower, raises, back))
-        return self.rest - back + 0.02 * drift - lower * low + raises * high
+    def _rate(self, output: int, features: Tensor, code: Tensor, level: Tensor, acts: Tensor, frozen: Tensor | None) -> Tensor:
+        level = self.bounded(output, level)
+        told = self.out(F.silu(features + self.from_level(bent(level, self.outputs[output].bends)))).unbind(-1)
+        drift, gains = told[output], told[len(self.outputs) :]
+        strengths = code[..., self.layout.effects].unbind(-1)
+        scaled = [g * torch.exp(0.5 * own + by.clamp(-2.5, 1.5)) for g, own, by in zip(self.gains, strengths, gains, strict=True)]
+        back = self.returns[output] * torch.exp(0.5 * code[..., self.layout.returning.start + output]) * level
+        back, *scaled = stopping_gradient(frozen, back, *scaled)
+        return self.acted(output, self.rest[output] - back + DRIFT / self.pace * drift, scaled, acts)
 
 
 class Planned(Flow):
@@ -264,19 +273,18 @@ class Planned(Flow):
 
     WIDTH = 32  # of the gains
 
-    def __init__(
-        self, therapy: Therapy, *, latent: int, hidden: int, code: int, evidence: int, structure: bool = False
-    ) -> None:
-        super().__init__(therapy, latent=latent, hidden=hidden, code=code, evidence=evidence)
-        first = SLOWNESS + len(therapy.pools)
-        self.structure = slice(first, first + STRUCTURE) if structure else None
-        named = first + STRUCTURE * structure
-        channel = therapy.channel(therapy.regulated)
-        self.relative = channel.scale / max(channel.center, channel.scale)  # of a level by one, over the level that counts as 0
-        self.causes = [*range(4 + named), *range(4 + code + 2, 4 + code + 2 + len(self.disturbances))]
+    def __init__(self, therapy: Therapy, layout: Layout, *, latent: int, hidden: int, code: int, evidence: int) -> None:
+        super().__init__(therapy, layout, latent=latent, hidden=hidden, code=code, evidence=evidence)
+        channels = [therapy.channel(output.name) for output in therapy.outputs]
+        # Of a level by one, over the level that counts as 0.
+        self.relative = [channel.scale / max(channel.middle, channel.scale) for channel in channels]
+        self.supplied = [place for place, output in enumerate(therapy.outputs) if output.supply is not None]
+        self.stopping = [place for place, effect in enumerate(therapy.effects) if effect.stops]
+        self.causes = self.condition.causes(layout.named)
         self.cause = nn.Linear(len(self.causes), self.WIDTH)
         self.from_level = nn.Linear(3, self.WIDTH, bias=False)
-        self.out, self.gain = nn.Linear(hidden, 1), nn.Linear(self.WIDTH, 4)
+        self.out = nn.Linear(hidden, len(therapy.outputs))
+        self.gain = nn.Linear(self.WIDTH, len(therapy.effects) + len(self.supplied) + len(self.stopping))
         for layer in (self.out, self.gain):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -288,44 +296,86 @@ class Planned(Flow):
         drift = self.out(F.silu(self.context(z) + situation[..., : -self.WIDTH]))
         return torch.cat([drift, situation[..., -self.WIDTH :]], dim=-1)
 
-    def level_rate(
-        self, features: Tensor, code: Tensor, level: Tensor, low: Tensor, high: Tensor, frozen: Tensor | None = None
-    ) -> Tensor:
-        level, drift = level.clamp(LOWEST, HIGHEST), features[..., 0]
-        gains = self.gain(F.silu(features[..., 1:] + self.from_level(bent(level)))).clamp(-2.5, 1.5)
-        lower, raises, supply, stop = gains.exp().unbind(-1)
-        whole = self.gains[0] * torch.exp(0.5 * code[..., SENSITIVITY])
-        stopping: Tensor | float = STOPPING
-        running: Tensor | float = SUPPLY
-        returning = 0.5 * code[..., RETURNING]
-        if self.structure is not None:
-            of_supply, of_share, of_level = code[..., self.structure].unbind(-1)
-            stopping = torch.sigmoid(math.log(STOPPING / (1 - STOPPING)) + of_share)
-            running, returning = SUPPLY * torch.exp(0.5 * of_supply), code[..., RETURNING]
-            multiple = torch.sigmoid(MULTIPLE + of_level)
-            whole = whole * (1 + multiple * self.relative * level).clamp(min=0.1)
-        lower, stop = (1 - stopping) * whole * lower, stopping * whole * stop
-        raises = self.gains[1] * torch.exp(0.5 * code[..., RAISING]) * raises
-        back = RETURN * torch.exp(returning) * level
-        soft = SOFTNESS * self.rest
-        supplied = soft * F.softplus((running * self.rest * supply - back - stop * low) / soft)
-        if frozen is not None:
-            parts = (lower, raises, back, supplied)
-            lower, raises, back, supplied = (torch.where(frozen, part.detach(), part) for part in parts)
-        used = (1 - running) * self.rest - 0.5 * back  # by the body itself, of what it supplies
-        return used + 0.02 * drift + supplied - lower * low + raises * high
+    def _rate(self, output: int, features: Tensor, code: Tensor, level: Tensor, acts: Tensor, frozen: Tensor | None) -> Tensor:
+        level, drift = self.bounded(output, level), features[..., output]
+        hidden = features[..., len(self.outputs) :] + self.from_level(bent(level, self.outputs[output].bends))
+        told = self.gain(F.silu(hidden)).clamp(-2.5, 1.5).exp().unbind(-1)
+        structure = None if self.layout.structure is None else code[..., self.layout.structure].unbind(-1)
+        gains, stops = self._strengths(output, told, code, level, structure)
+        log_return = code[..., self.layout.returning.start + output]
+        back = self.returns[output] * torch.exp(log_return if structure else 0.5 * log_return) * level
+        rest, share = self.rest[output], DRIFT / self.pace
+        if output not in self.supplied:
+            back, *gains = stopping_gradient(frozen, back, *gains)
+            return self.acted(output, rest - back + share * drift, gains, acts)
+        most, soft = self.outputs[output].supply or 0.0, self.outputs[output].softness * rest
+        running: Tensor | float = most * torch.exp(0.5 * structure[0]) if structure else most
+        supply = told[len(self.effects) + self.supplied.index(output)]
+        stopped = torch.stack([stop * acts[..., place] for place, stop in stops.items()]).sum(0) if stops else 0.0
+        supplied = soft * F.softplus((running * rest * supply - back - stopped) / soft)
+        back, supplied, *gains = stopping_gradient(frozen, back, supplied, *gains)
+        used = (1 - running) * rest - 0.5 * back  # by the body itself, of what it supplies
+        return self.acted(output, used + share * drift + supplied, gains, acts)
+
+    def _strengths(
+        self, output: int, told: tuple[Tensor, ...], code: Tensor, level: Tensor, structure: tuple[Tensor, ...] | None
+    ) -> tuple[list[Tensor], dict[int, Tensor]]:
+        """The strength of every effect, and by effect of what of it stops the output's supply."""
+        gains, stops = [], {}
+        strengths = code[..., self.layout.effects].unbind(-1)
+        for place, (effect, gain, own) in enumerate(zip(self.effects, self.gains, strengths, strict=True)):
+            whole = gain * torch.exp(0.5 * own)
+            if not (effect.stops and output in self.supplied and self.on[place] == output):
+                gains.append(whole * told[place])
+                continue
+            share: Tensor | float = effect.stops
+            if structure:
+                share = torch.sigmoid(math.log(effect.stops / (1 - effect.stops)) + structure[1])
+                multiple = torch.sigmoid(MULTIPLE + structure[2])
+                whole = whole * (1 + multiple * self.relative[output] * level).clamp(min=0.1)
+            stop = told[len(self.effects) + len(self.supplied) + self.stopping.index(place)]
+            gains.append((1 - share) * whole * told[place])
+            stops[place] = share * whole * stop
+        return gains, stops
 
 
 class Dynamics(nn.Module):
     """Pools, trend, and the two flows: under a plan of our own, and as foreseen."""
 
     def __init__(
-        self, therapy: Therapy, *, latent: int, hidden: int, code: int, evidence: int, structure: bool = False
+        self, therapy: Therapy, layout: Layout, *, latent: int, hidden: int, code: int, evidence: int
     ) -> None:
         super().__init__()
-        self.absorption = Absorption(therapy)
-        self.trend = Trend()
-        self.planned = Planned(
-            therapy, latent=latent, hidden=hidden, code=code, evidence=evidence, structure=structure
-        )
-        self.foreseen = Foreseen(therapy, latent=latent, hidden=hidden, code=code, evidence=evidence)
+        if code < layout.named:
+            raise ValueError(f"{therapy.name}: a code of {code} numbers, of which {layout.named} have a meaning")
+        sizes = {"latent": latent, "hidden": hidden, "code": code, "evidence": evidence}
+        self.absorption = Absorption(therapy, layout)
+        self.trend = Trend(therapy)
+        self.planned = Planned(therapy, layout, **sizes)
+        self.foreseen = Foreseen(therapy, layout, **sizes)
+
+    def advance(
+        self,
+        level: Tensor,
+        pools: Tensor,
+        code: Tensor,
+        rates: Tensor,
+        inflow: Tensor,
+        enter: Tensor,
+        features: tuple[Tensor, Tensor],
+        half: float,
+        heading: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """One integration step of `2 * half` minutes (midpoint) of levels `[..., Q]` and pools `[..., S]` under a plan.
+
+        inflow `[..., pools]`, enter `[..., S]`: what is given, by pool and by stage. features, heading: what the rate needs of
+        the context, and the trend, at the start and the middle of the step.
+        """
+        flow = self.planned
+        leaves, acts = self.absorption(pools, rates, inflow)
+        rate = flow.level_rate(features[0], code, level, acts)
+        midway = level + half * (rate if heading is None else rate + heading[0])
+        leaves, acts = self.absorption(pools + half * (leaves + enter), rates, inflow)
+        rate = flow.level_rate(features[1], code, midway, acts)
+        level = level + 2 * half * (rate if heading is None else rate + heading[1])
+        return level, pools + 2 * half * (leaves + enter)

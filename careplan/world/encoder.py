@@ -8,12 +8,17 @@ from torch import Tensor, nn
 from careplan.series import Window
 from careplan.therapy import Therapy
 
-DAY = 24 * 60
+
+def places(cycle: float | None) -> int:
+    """How many numbers `clock` gives."""
+    return 0 if cycle is None else 4
 
 
-def clock(minute: Tensor) -> Tensor:
-    """Minute of the local day `[...]` -> its place on the daily and half-daily circles `[..., 4]`."""
-    angle = minute.unsqueeze(-1) * (2 * math.pi / DAY) * torch.tensor([1.0, 2.0], device=minute.device)
+def clock(minute: Tensor, cycle: float | None) -> Tensor:
+    """Minute of the cycle `[...]` -> its place on the circles of the whole and of half of it `[..., 4]`; nothing without one."""
+    if cycle is None:
+        return minute.new_zeros(*minute.shape, 0)
+    angle = (minute % cycle).unsqueeze(-1) * (2 * math.pi / cycle) * torch.tensor([1.0, 2.0], device=minute.device)
     return torch.cat([angle.sin(), angle.cos()], dim=-1)
 
 
@@ -25,9 +30,9 @@ class Encoder(nn.Module):
 
     def __init__(self, therapy: Therapy, *, latent: int, hidden: int, patch: int) -> None:
         super().__init__()
-        self.patch = patch
+        self.patch, self.cycle = patch, therapy.clock.cycle
         channels = len(therapy.channels)
-        self.embed = nn.Linear(2 * channels * patch + 4, hidden)
+        self.embed = nn.Linear(2 * channels * patch + places(self.cycle), hidden)
         self.recur = nn.GRU(hidden, hidden, batch_first=True)
         self.recent = nn.Linear(2 * channels * patch * 4, hidden)  # the last four patches at full resolution, linearly
         self.out = nn.Linear(2 * hidden, latent)
@@ -38,7 +43,7 @@ class Encoder(nn.Module):
         -> `[B, T / patch, latent]`, each seeing its past alone."""
         batch, rows = values.shape[:2]
         patches = torch.cat([values, window.mask.to(values.dtype)], dim=-1).reshape(batch, rows // self.patch, -1)
-        time = clock(window.minute[:, self.patch - 1 :: self.patch])
+        time = clock(window.minute[:, self.patch - 1 :: self.patch], self.cycle)
         hidden, _ = self.recur(torch.nn.functional.silu(self.embed(torch.cat([patches, time], dim=-1))))
         past = torch.nn.functional.pad(patches, (0, 0, 3, 0)).unfold(1, 4, 1).flatten(2)
         return self.norm(self.out(torch.cat([hidden, self.recent(past)], dim=-1)))

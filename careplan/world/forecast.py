@@ -12,10 +12,11 @@ from torch import Tensor
 from careplan.series import PatientSeries, split, windows
 from careplan.world.corpus import Corpus
 from careplan.world.correction import correct
-from careplan.world.dynamics import NOTHING, PLAN, RECORD
+from careplan.world.dynamics import NOTHING, PLAN, RECORD, scattered
 from careplan.world.heads import spread_at
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation
+from careplan.world.question import Question
 
 # What is given of the future: nothing, the plan as if we had made it, or the plan as it was seen carried out.
 Given = Literal["nothing", "plan", "record"]
@@ -61,8 +62,8 @@ def forecast(
 ) -> dict[str, Band]:
     """The level after each named future that begins at `row`, from what was recorded before it.
 
-    All futures are as long. widen: conformal factors by question, `[H']` every half hour, held beyond the last. minutes: ahead,
-    at which to predict, instead of on the grid (`WorldModel.rollout`).
+    All futures are as long. widen: conformal factors by question, `[H']` every `Clock.look`, held beyond the last. minutes:
+    ahead, at which to predict, instead of on the grid (`WorldModel.rollout`).
     """
     device, shape = model.center.device, model.shape
     past = windows(series, [row], shape.context).to(device)
@@ -70,7 +71,7 @@ def forecast(
     z = model.encode(past, usual)[:, -1]
     codes = person.particles(particles, seed).to(device)
     many = type(past)(*(part.expand(particles, -1, *part.shape[2:]) for part in (past.values, past.mask, past.minute)))
-    state = model.state(z.expand(particles, -1), many, usual.expand(particles, -1), codes)
+    state = scattered(model.state(z.expand(particles, -1), many, usual.expand(particles, -1), codes), seed)
     names = list(futures)
     asked = [PLAN if futures[name].known else NOTHING for name in names]
     recorded = [index for index, name in enumerate(names) if futures[name].evidence]
@@ -85,15 +86,16 @@ def forecast(
         own, there = (part[-1:].expand(particles, -1, -1) for part in (values, mask))
         told = model.told(state, own, there, usual.expand(particles, -1)).repeat(count, 1, 1)
     whole = type(state)(*(part.repeat(count, *[1] * (part.dim() - 1)) for part in vars(state).values()))
-    rollout = model.rollout(
-        whole,
+    question = Question(
         values.repeat_interleave(particles, 0),
         mask.repeat_interleave(particles, 0),
         torch.tensor(asked, device=device).repeat_interleave(particles),
         usual.expand(len(whole.z), -1),
         codes.repeat(count, 1),
         told,
-        at=None if minutes is None else torch.tensor(minutes, device=device, dtype=torch.float64),
+    )
+    rollout = model.rollout(
+        whole, question, at=None if minutes is None else torch.tensor(minutes, device=device, dtype=torch.float64)
     )
     level, offsets = (part.unflatten(0, (count, particles)) for part in (rollout.level, rollout.offsets))
     if recorded:  # an edited record: what the record foretells, and the effect of the edit as a plan
@@ -120,7 +122,7 @@ def forecast(
     bands = {}
     for index, name in enumerate(names):
         known = widen[given[index]].to(device)
-        factor = known[(rollout.minutes / 30.0).ceil().long().clamp(1, len(known)) - 1]
+        factor = known[(rollout.minutes / model.therapy.clock.look).ceil().long().clamp(1, len(known)) - 1]
         parts = (
             mid[index],
             mid[index] - factor * (mid[index] - low[index]),
@@ -140,16 +142,18 @@ def predict(
     person: Personalisation,
     *,
     given: Given,
-    horizon: int = 48,
+    horizon: int | None = None,
     at: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Many forecasts of one patient, each from a row of the recording on: minutes ahead `[H]`, levels `[N, H]`, offsets
     `[N, H, 4]`.
 
-    The patient's code is its posterior mean. horizon: rows ahead. at: minutes ahead at which to predict, instead of on the grid.
+    The patient's code is its posterior mean. horizon: rows ahead, the clock's where None. at: minutes ahead at which to predict,
+    instead of on the grid.
     """
     device, context = model.center.device, model.shape.context
-    corpus = Corpus.of([series])
+    corpus, clock = Corpus.of([series]), model.therapy.clock
+    horizon = clock.rows(clock.horizon) if horizon is None else horizon
     levels, offsets, minutes = [], [], torch.zeros(0)
     for chunk in torch.as_tensor(rows, dtype=torch.long).split(1024):
         patient = torch.zeros_like(chunk)
@@ -159,7 +163,7 @@ def predict(
         asked = torch.full((len(chunk),), ASKED[given], device=device)
         mask = future.mask & (given != "nothing")
         told = model.told(state, future.values, mask, usual) if given == "record" else None
-        rollout = model.rollout(state, future.values, mask, asked, usual, code, told, at=at)
+        rollout = model.rollout(state, Question(future.values, mask, asked, usual, code, told), at=at)
         level = rollout.level
         if given != "plan" and len(person.correction):
             level = level + correct(model, state, person.correction, ASKED[given], rollout.minutes)

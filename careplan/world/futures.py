@@ -17,11 +17,11 @@ from careplan.world.model import WorldModel
 class Futures:
     """The context of `R` rows (patients, days) and `P` particles along `H` integration steps.
 
-    features: `[R, P, H, 2, hidden]` what the level's rate needs at the start and the middle of each step.
+    features: `[R, P, H, 2, hidden]` what the levels' rates need at the start and the middle of each step.
     spread: `[R, P, H, hidden]`; code `[R, P, K]`; rates `[R, P, S]` at which the pools empty.
     score: `[P]` the standard normal score at which each particle reads the predicted spread; widen `[R]` multiplies it.
-    start: `[R, P]` the level at the beginning (scaled).
-    trend: `[R, P, 2]` where it was heading. forcing: `[R, P, H]` what was measured beyond what was predicted.
+    start: `[R, P, Q]` the levels at the beginning (scaled).
+    trend: `[R, P, Q, 2]` where they were heading. forcing: `[R, P, H, Q]` what was measured beyond what was predicted.
     """
 
     model: WorldModel
@@ -36,34 +36,38 @@ class Futures:
     forcing: Tensor | None = None
 
     def advance(self, level: Tensor, pools: Tensor, inflow: Tensor, step: Tensor | int, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """One integration step (midpoint) of level `[N, P]`, pools `[N, P, S]` under inflow `[N, pools]` (`[N, P, pools]` where
-        particles differ in it); `rows` `[N]` of `R`."""
+        """One integration step (midpoint) of levels `[N, P, Q]`, pools `[N, P, S]` under inflow `[N, pools]` (`[N, P, pools]`
+        where particles differ in it); `rows` `[N]` of `R`."""
         dynamics, half = self.model.dynamics, self.model.shape.interval / 2
         inflow = inflow if inflow.ndim == 3 else inflow.unsqueeze(1)
-        code, rates, enter = self.code[rows], self.rates[rows], dynamics.absorption.enter(inflow)
-        now, middle = self.features[rows, :, step].unbind(-2)
         minutes = torch.as_tensor(step, device=level.device).reshape(-1, 1, 1) * (2 * half)
-        heading = self.trend[rows]
-        drift, later = dynamics.trend.at(heading, minutes), dynamics.trend.at(heading, minutes + half)
-        flow, low, high = dynamics.absorption(pools, rates)
-        half_level = level + half * (dynamics.planned.level_rate(now, code, level, low, high) + drift)
-        flow, low, high = dynamics.absorption(pools + half * (flow + enter), rates)
-        level = level + 2 * half * (dynamics.planned.level_rate(middle, code, half_level, low, high) + later)
-        pools = pools + 2 * half * (flow + enter)
+        trend, at = self.trend[rows], dynamics.trend.at
+        now, middle = self.features[rows, :, step].unbind(-2)
+        level, pools = dynamics.advance(
+            level,
+            pools,
+            self.code[rows],
+            self.rates[rows],
+            inflow,
+            dynamics.absorption.enter(inflow),
+            (now, middle),
+            half,
+            (at(trend, minutes.unsqueeze(-1)), at(trend, (minutes + half).unsqueeze(-1))),
+        )
         if self.forcing is not None:
             level = level + self.forcing[rows, :, step]
         return level, pools
 
     def measured(self, level: Tensor, step: Tensor | int, rows: Tensor) -> Tensor:
-        """The level each particle would measure after `step`, in its unit: predicted, and its share of the spread; `[N, P]`."""
+        """The levels that each particle would measure after `step`, in their units: predicted, and its share of the spread,
+        `[N, P, Q]`."""
         model = self.model
-        column = model.therapy.index(model.therapy.regulated)
         elapsed = torch.as_tensor(step, device=level.device) + 1.0
-        minutes = (elapsed * model.shape.interval).reshape(-1, 1).expand_as(level)
-        start = self.start[rows]
-        offsets = model.spread(self.spread[rows, :, step], start, level, minutes, torch.ones_like(level))
-        away = spread_at(offsets, self.score.expand_as(level)) * self.widen[rows].unsqueeze(1)
-        return (level + away) * model.scale[column] + model.center[column]
+        minutes = (elapsed * model.shape.interval).reshape(-1, 1).expand(level.shape[:2])
+        known = torch.ones_like(minutes)
+        offsets = model.spread(self.spread[rows, :, step], self.start[rows], level, minutes, known)
+        away = spread_at(offsets, self.score.unsqueeze(-1).expand(level.shape)) * self.widen[rows].reshape(-1, 1, 1)
+        return model.natural(level + away)
 
 
 def contexts(model: WorldModel, z: Tensor, minute: Tensor, code: Tensor, future: Tensor) -> tuple[Tensor, Tensor]:
@@ -76,15 +80,15 @@ def contexts(model: WorldModel, z: Tensor, minute: Tensor, code: Tensor, future:
     features, spread = [], []
     for step in range(steps):
         (first, start), (second, middle) = course.at(2 * step), course.at(2 * step + 1)
-        half = z + interval / 120.0 * flow.context_rate(z, first)
+        half = z + 0.5 * interval / flow.pace * flow.context_rate(z, first)
         features.append(torch.stack([flow.features(z, start), flow.features(half, middle)], dim=1))
-        z = z + interval / 60.0 * flow.context_rate(half, second)
+        z = z + interval / flow.pace * flow.context_rate(half, second)
         spread.append(model.spread.context(z))
     return torch.stack(features, 1), torch.stack(spread, 1)
 
 
 def abduct(futures: Futures, level: Tensor, pools: Tensor, inflow: Tensor, truth: Tensor, mask: Tensor) -> Futures:
-    """The same futures with the forcing that makes them pass through what was measured: `[R, H]` scaled levels where `mask`.
+    """The same futures with the forcing that makes them pass through what was measured: `[R, H, Q]` scaled levels where `mask`.
 
     Counterfactuals then change the treatment and keep the forcing (abduction, action, prediction; Pearl 2009, sec. 7.1).
     """
@@ -96,4 +100,4 @@ def abduct(futures: Futures, level: Tensor, pools: Tensor, inflow: Tensor, truth
         missed = torch.where(mask[:, step, None], truth[:, step, None] - level, torch.zeros_like(level))
         level = level + missed
         forcing.append(missed)
-    return replace(futures, forcing=torch.stack(forcing, -1))
+    return replace(futures, forcing=torch.stack(forcing, 2))

@@ -8,19 +8,37 @@ QUANTILES = (0.05, 0.25, 0.75, 0.95)
 
 
 class Spread(nn.Module):
-    """How far from the predicted level the measured one will be found: offsets at `QUANTILES`, never crossing."""
+    """How far from each predicted level the measured one will be found: offsets at `QUANTILES`, never crossing.
 
-    def __init__(self, latent: int, hidden: int) -> None:
+    outputs: how many there are; pace: minutes that times are counted in; doubting: whether the level now may be in doubt, which
+    then is one more thing that the spread depends on.
+    """
+
+    def __init__(self, latent: int, hidden: int, *, outputs: int, pace: float, doubting: bool) -> None:
         super().__init__()
+        self.outputs, self.pace, self.doubting = outputs, pace, doubting
         self.context = nn.Linear(latent, hidden)
-        self.situation = nn.Linear(4, hidden)
-        self.out = nn.Linear(hidden, 4)
+        self.situation = nn.Linear(4 + doubting, hidden)
+        self.out = nn.Linear(hidden, 4 * outputs)
 
-    def forward(self, context: Tensor, start: Tensor, level: Tensor, elapsed: Tensor, known: Tensor) -> Tensor:
-        """`self.context(z)` `[..., hidden]`; first and predicted level, minutes ahead, known `[...]` each -> `[..., 4]`."""
-        hours = elapsed / 60.0
-        situation = torch.stack([start, level, hours, known], dim=-1).detach()
-        width = F.softplus(self.out(F.silu(context + self.situation(situation)))) * 0.5 * torch.sqrt(hours + 0.02).unsqueeze(-1)
+    def forward(
+        self, context: Tensor, start: Tensor, level: Tensor, elapsed: Tensor, known: Tensor, doubt: Tensor | None = None
+    ) -> Tensor:
+        """`self.context(z)` `[..., hidden]`; first and predicted levels `[..., Q]`; minutes ahead, known `[...]` each; doubt of
+        the first levels `[..., Q]`, none where None -> `[..., Q, 4]`."""
+        ahead = elapsed / self.pace
+        pairs = enumerate(zip(start.unbind(-1), level.unbind(-1), strict=True))
+        return torch.stack([self._one(place, context, *pair, ahead, known, doubt) for place, pair in pairs], -2)
+
+    def _one(
+        self, place: int, context: Tensor, start: Tensor, level: Tensor, ahead: Tensor, known: Tensor, doubt: Tensor | None
+    ) -> Tensor:
+        told = [start, level, ahead, known]
+        if self.doubting:
+            told.append(torch.zeros_like(level) if doubt is None else doubt[..., place])
+        hidden = F.silu(context + self.situation(torch.stack(told, dim=-1).detach()))
+        raw = self.out(hidden)[..., 4 * place : 4 * place + 4] if self.outputs > 1 else self.out(hidden)
+        width = F.softplus(raw) * 0.5 * torch.sqrt(ahead + 0.02).unsqueeze(-1)
         inner_low, outer_low, inner_high, outer_high = width.unbind(-1)
         return torch.stack([-(inner_low + outer_low), -inner_low, inner_high, inner_high + outer_high], dim=-1)
 

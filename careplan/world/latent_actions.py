@@ -71,16 +71,14 @@ def noisy(mean: Tensor, generator: torch.Generator) -> Tensor:
 def unlabelled(therapy: Therapy, window: Window) -> Window:
     """A window of which only the level was recorded."""
     keep = torch.zeros_like(window.mask)
-    column = therapy.index(therapy.regulated)
-    keep[..., column] = window.mask[..., column]
+    keep[..., therapy.observed] = window.mask[..., therapy.observed]
     return Window(torch.where(keep, window.values, 0.0), keep, window.minute)
 
 
 def without_doses(series: PatientSeries) -> PatientSeries:
     """A recording of which only the level was recorded."""
-    column = series.therapy.index(series.therapy.regulated)
     mask = series.mask.copy()
-    mask[:, [index for index in range(mask.shape[1]) if index != column]] = False
+    mask[:, [index for index in range(mask.shape[1]) if index not in series.therapy.observed]] = False
     return replace(series, values=series.values * mask, mask=mask)
 
 
@@ -108,7 +106,7 @@ class LatentTraining(Training):
         bare = unlabelled(self.model.therapy, whole)
         if bool((bare.mask != whole.mask).any()):
             kept = torch.zeros_like(usual)
-            kept[:, [self.column, -1]] = usual[:, [self.column, -1]]
+            kept[:, self.kept] = usual[:, self.kept]
             encoded = self.model.encode(bare, kept)
         return self.actions.infer(encoded)
 

@@ -13,16 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from careplan.errors import AskError
-from careplan.series import PatientSeries, cadence, windows
+from careplan.series import DAY, PatientSeries, cadence, windows
 from careplan.stages import stage
 from careplan.therapy import Therapy
 from careplan.world.drift import ALARMS, latest, load_reference
 from careplan.world.forecast import ASKED, Given, predict
 from careplan.world.model import WEIGHTS, WorldModel, load_card, load_model
 from careplan.world.personalise import Personalisation
-from careplan.world.trust import Gate, abstentions, followed, nearest, strangeness, widening
-
-DAY = 24 * 60  # minutes
+from careplan.world.trust import abstentions, followed, nearest, strangeness, widening
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +35,14 @@ class World:
         return str(self.card["hash"])
 
     def widen(self, person: Personalisation) -> dict[Given, Tensor]:
-        """Conformal factors every half hour for one patient by what is given of the future, `[H]` each.
+        """Conformal factors every look for one patient by what is given of the future, `[H]` each.
 
         Those of foresight follow the patient's own days; that of plans, which nobody carried out as such, hardly narrows.
         """
         usual: dict[Given, Tensor] = {given: torch.tensor(self.card["conformal"][given]) for given in ASKED}
+        clock = self.model.therapy.clock
         return {
-            given: widening(person, factor) if given == "plan" else followed(person, factor, ASKED[given])
+            given: widening(person, factor) if given == "plan" else followed(person, factor, ASKED[given], clock)
             for given, factor in usual.items()
         }
 
@@ -98,30 +97,31 @@ def reasons_to_abstain(
 
 
 def _reasons_to_abstain(world: World, series: PatientSeries, person: Personalisation, row: int) -> tuple[str, ...]:
-    therapy = world.model.therapy
-    column, per_day = therapy.index(therapy.regulated), DAY / therapy.step
+    therapy, clock, gate = world.model.therapy, world.model.therapy.clock, world.model.therapy.gate
+    column, per_day, recent_rows = therapy.index(therapy.regulated), DAY / clock.step, clock.rows(gate.recent)
     measured = series.mask[:row, column]
     if not measured.any():
         return (f"no {therapy.regulated} is recorded",)
     span = measured[int(np.flatnonzero(measured)[0]) :]
-    recent = span[-int(14 * per_day) :]
+    recent = span[-recent_rows:]
     until = series.until(row)
     spacing = round(min(cadence(until), therapy.slowest) / therapy.step)
     doses = [therapy.index(channel.name) for channel in therapy.of("action")]
-    dosed = series.mask[max(0, row - int(14 * per_day)) : row, doses]
+    dosed = series.mask[max(0, row - recent_rows) : row, doses]
     model = world.model
-    ends = np.linspace(max(row - int(3 * per_day), model.shape.context // 2), row, 7).astype(int)
+    ends = np.linspace(max(row - 3 * model.shape.context, model.shape.context // 2), row, 7).astype(int)
     with torch.no_grad():
         past = windows(series, ends.tolist(), model.shape.context).to(model.center.device)
         z = model.encode(past, person.usual.to(model.center.device).expand(len(ends), -1))[:, -1]
         strange = float(strangeness(model, z).median())
-    drifted = latest(model, until, person, load_reference(therapy))
+    drifted = latest(model, until, person, load_reference(therapy)) if therapy.watch is not None else ()
     reasons = abstentions(
-        Gate(),
+        gate,
         days=len(span) / per_day,
         active=100.0 * min(1.0, float(recent.mean()) * spacing),
-        dosed=bool(dosed.mean(0).max() > 0.3),
+        dosed=bool(dosed.mean(0).max() > gate.dosed),
         person=person,
         strange=strange,
+        judged=clock.judged,
     )
     return (*reasons, *(f"the latest day: {ALARMS[alarm]}" for alarm in drifted))

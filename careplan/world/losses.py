@@ -42,7 +42,7 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def pinball(offsets: Tensor, residual: Tensor, mask: Tensor) -> Tensor:
-    """Quantile loss of offsets `[B, H, 4]` against residuals `[B, H]`."""
+    """Quantile loss of offsets `[..., 4]` against residuals `[...]` where `mask`."""
     quantiles = torch.tensor(QUANTILES, device=offsets.device, dtype=offsets.dtype)
     error = residual.unsqueeze(-1) - offsets
     return masked_mean(torch.maximum(quantiles * error, (quantiles - 1) * error).mean(-1), mask)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,52 +12,53 @@ from torchdiffeq import odeint
 
 from careplan.series import Window
 from careplan.therapy import Therapy
-from careplan.world.dynamics import HIGHEST, LOWEST, NOTHING, PLAN, SLOWNESS, STRUCTURE, Dynamics, Flow, State
-from careplan.world.encoder import DAY, Encoder, Evidence
+from careplan.world.absorption import Layout
+from careplan.world.amounts import Amounts
+from careplan.world.dynamics import NOTHING, PLAN, Dynamics, State
+from careplan.world.encoder import Encoder, Evidence
+from careplan.world.filter import Filter
 from careplan.world.heads import Spread
+from careplan.world.question import Question, Rollout
 
-HABITS = 7  # what `WorldModel.typical` looks at: both totals and whether they are known, a rate, the level and its spread
 WEIGHTS = Path(__file__).parent / "weights"
-SOLVER = {"method": "dopri5", "rtol": 1e-4, "atol": 1e-6}  # at arbitrary times; scaled levels, shares of a day
+SOLVER = {"method": "dopri5", "rtol": 1e-4, "atol": 1e-6}  # at arbitrary times; scaled levels, shares of a usual amount
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
     """Sizes. context: rows before now that the pools are filled from, of which the encoder reads the last `memory`.
 
-    patch: rows a patch; interval: minutes an integration step. structure: whether the patient code holds the structure of the
-    body too (`dynamics.STRUCTURE` more of its numbers have a meaning).
+    patch: rows a patch; interval: minutes an integration step; each is as the therapy's clock says where 0. structure: whether
+    the patient code holds the structure of the body too (`absorption.STRUCTURE` more of its numbers have a meaning).
     """
 
     latent: int = 64
     hidden: int = 128
     code: int = 8
     evidence: int = 16
-    patch: int = 6
-    context: int = 288
-    memory: int = 144
-    interval: float = 15.0
+    patch: int = 0
+    context: int = 0
+    memory: int = 0
+    interval: float = 0.0
     structure: bool = False
 
-
-@dataclass(frozen=True, eq=False)
-class Rollout:
-    """Predicted futures at `minutes` `[H]` ahead, the first being now: level and context `[B, H]`, `[B, H, L]`, pools
-    `[B, H, S]`."""
-
-    minutes: Tensor
-    level: Tensor  # in the observation's unit
-    offsets: Tensor  # [B, H, 4] distance to the QUANTILES of what will be measured
-    z: Tensor
-    pools: Tensor
+    def on(self, therapy: Therapy) -> "Shape":
+        """With what the therapy's clock says."""
+        clock = therapy.clock
+        return replace(
+            self,
+            patch=self.patch or clock.patch,
+            context=self.context or clock.context,
+            memory=self.memory or clock.memory,
+            interval=self.interval or clock.interval,
+        )
 
 
 class WorldModel(nn.Module):
     """Encoder, dynamics and heads of one therapy.
 
-    usual: `[B, C + 1]`, what this patient receives on average in one row of each channel, and how far the level spreads; it
-    stands in where a channel is unknown, tells how large a day's treatment is, and what code to expect (`typical`). code:
-    `[B, K]`, the patient code.
+    usual: `[B, C + Q + F]`, what is usual of a patient (`Amounts`); it stands in where a channel is unknown, tells how large a
+    usual amount is, and what code to expect (`typical`). code: `[B, K]`, the patient code.
     """
 
     center: Tensor
@@ -69,23 +69,26 @@ class WorldModel(nn.Module):
 
     def __init__(self, therapy: Therapy, shape: Shape | None = None) -> None:
         super().__init__()
-        self.therapy, self.shape = therapy, shape or Shape()
+        self.therapy, self.shape = therapy, (shape or Shape()).on(therapy)
         sizes = self.shape
+        self.received, self.layout = Amounts(therapy), Layout(therapy, sizes.structure)
         self.encoder = Encoder(therapy, latent=sizes.latent, hidden=sizes.hidden, patch=sizes.patch)
-        sides = {"latent": sizes.latent, "hidden": sizes.hidden, "code": sizes.code, "evidence": sizes.evidence}
-        self.dynamics = Dynamics(therapy, **sides, structure=sizes.structure)
-        self.habits = nn.Linear(HABITS, sizes.code)
-        self.correct = nn.Linear(sizes.latent, 2)  # the level now: where unmeasured, and what the last reading missed
-        self.evidence = Evidence(len(therapy.pools) + len(therapy.channels), sizes.latent + 1, sizes.evidence)
+        self.dynamics = Dynamics(
+            therapy, self.layout, latent=sizes.latent, hidden=sizes.hidden, code=sizes.code, evidence=sizes.evidence
+        )
+        outputs, filtered = len(therapy.outputs), any(therapy.filtered)
+        self.habits = nn.Linear(self.received.habits, sizes.code)
+        self.correct = nn.Linear(sizes.latent, 2 * outputs)  # each level now: what its last reading missed, and unmeasured
+        self.evidence = Evidence(len(therapy.pools) + len(therapy.channels), sizes.latent + outputs, sizes.evidence)
         pools = sum(pool.stages for pool in therapy.pools)
         self.imagine = nn.Sequential(
-            nn.Linear(sizes.latent + 1 + pools, sizes.hidden), nn.SiLU(), nn.Linear(sizes.hidden, sizes.latent)
+            nn.Linear(sizes.latent + outputs + pools, sizes.hidden), nn.SiLU(), nn.Linear(sizes.hidden, sizes.latent)
         )
-        self.spread = Spread(sizes.latent, sizes.hidden // 2)
-        nn.init.zeros_(self.habits.weight)
-        nn.init.zeros_(self.habits.bias)
-        nn.init.zeros_(self.correct.weight)
-        nn.init.zeros_(self.correct.bias)
+        self.spread = Spread(sizes.latent, sizes.hidden // 2, outputs=outputs, pace=therapy.clock.pace, doubting=filtered)
+        self.filter = Filter(therapy) if filtered else None
+        for layer in (self.habits, self.correct):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
         self.register_buffer("center", therapy.center())
         self.register_buffer("scale", therapy.scale())
         # Across the training patients: what of the code `typical` does not tell, and the encoding of the present.
@@ -96,54 +99,53 @@ class WorldModel(nn.Module):
     @property
     def named(self) -> int:
         """How many numbers of the code say what doses do; the rest are free."""
-        return SLOWNESS + len(self.therapy.pools) + STRUCTURE * self.shape.structure
+        return self.layout.named
 
-    # What the patient received, as shares of a day's treatment.
+    @property
+    def group(self) -> int:
+        """Rows an integration step."""
+        return round(self.shape.interval / self.therapy.step)
 
-    @cached_property
-    def _directions(self) -> list[int]:
-        return [channel.direction for channel in self.therapy.channels]
-
-    def _per_minute(self) -> Tensor:
-        """`[C]` from a row's value to an amount a minute."""
-        hours = [1 / 60 if channel.form == "rate" else 1 / self.therapy.step for channel in self.therapy.channels]
-        return torch.tensor(hours, device=self.center.device)
+    # What the patient received.
 
     def daily(self, usual: Tensor) -> Tensor:
-        """The amount that counts as a day's treatment, by channel `[B, C]`; 1 for channels without a direction."""
-        lowering = [index for index, direction in enumerate(self._directions) if direction < 0]
-        own = (usual[:, :-1] * self._per_minute())[:, lowering].sum(-1) * DAY
-        own = torch.where(own > 0.05 * self.therapy.daily[0], own, torch.full_like(own, self.therapy.daily[0]))
-        one, high = torch.ones_like(own), torch.full_like(own, self.therapy.daily[1])
-        return torch.stack([{-1: own, 0: one, 1: high}[direction] for direction in self._directions], dim=-1)
+        """The amount that counts as 1, by channel `[B, C]` (`Amounts.counted`)."""
+        return self.received.counted(usual)
 
     def typical(self, usual: Tensor) -> Tensor:
-        """The code of somebody of whom only what is usual is known, `[B, K]`: a labile level, or small doses, tell of strong
-        effects before any dose was seen to act."""
-        day, column = usual[:, :-1] * self._per_minute() * DAY, self.therapy.index(self.therapy.regulated)
-        totals = []
-        for direction, whole in zip((-1, 1), self.therapy.daily, strict=True):
-            total = day[:, [index for index, own in enumerate(self._directions) if own == direction]].sum(-1) / whole
-            known = total > 0.05
-            totals += [known, torch.where(known, total.clamp(0.05, 4.0).log(), 0.0)]
-        rates = [index for index, channel in enumerate(self.therapy.channels) if channel.form == "rate" and channel.direction]
-        level, spread = usual[:, column], usual[:, -1] / self.scale[column]
-        away = torch.where(level > 0, (level - self.center[column]) / self.scale[column], 0.0)
-        wide = torch.where(spread > 0, spread.clamp(0.1, 4.0).log(), 0.0)
-        parts = [*totals, (day[:, rates] > 0).any(1), away, wide]
-        return self.habits(torch.stack([part.to(usual.dtype) for part in parts], dim=-1))
+        """The code of somebody of whom only what is usual is known, `[B, K]`."""
+        return self.habits(self.received.stranger(usual, self.center, self.scale))
 
     def amounts(self, values: Tensor, mask: Tensor, usual: Tensor) -> Tensor:
-        """Shares of a day's treatment a minute, `[B, T, C]`, the usual amount where unknown."""
-        filled = torch.where(mask, values, usual[:, None, :-1])
-        return filled * self._per_minute() / self.daily(usual).unsqueeze(1)
+        """Shares of a usual amount a minute, `[B, T, C]`, the usual amount where unknown."""
+        return self.received.shares(values, mask, usual)
 
-    def scaled(self, window: Window, usual: Tensor) -> Tensor:
-        """`[B, T, C]` values as the encoder sees them; doses relative to the patient's own day, 0 where unknown."""
-        relative = torch.tensor([self.therapy.daily[0] if d < 0 else 1.0 for d in self._directions], device=usual.device)
-        lowering = torch.tensor([d < 0 for d in self._directions], device=usual.device)
-        factor = torch.where(lowering, relative / self.daily(usual), torch.ones_like(relative)).unsqueeze(1)
-        return torch.where(window.mask, (window.values * factor - self.center) / self.scale, torch.zeros_like(window.values))
+    # Levels, scaled and in their units.
+
+    def standard(self, values: Tensor) -> Tensor:
+        """`[..., C]` in the channels' units -> `[..., Q]` the outputs' levels, scaled."""
+        return torch.stack([self._standard(place, values[..., column]) for place, column in enumerate(self.therapy.observed)], -1)
+
+    def _standard(self, place: int, values: Tensor) -> Tensor:
+        column = self.therapy.observed[place]
+        return (self.therapy.channels[column].linked(values) - self.center[column]) / self.scale[column]
+
+    def natural(self, levels: Tensor) -> Tensor:
+        """`[..., Q]` scaled levels -> in the outputs' units."""
+        return torch.stack([self.natural_of(place, level) for place, level in enumerate(levels.unbind(-1))], -1)
+
+    def natural_of(self, place: int, level: Tensor) -> Tensor:
+        """One output's scaled level `[...]` -> in its unit."""
+        column = self.therapy.observed[place]
+        return self.therapy.channels[column].unlinked(level * self.scale[column] + self.center[column])
+
+    def natural_offsets(self, place: int, level: Tensor, offsets: Tensor) -> Tensor:
+        """One output's scaled level `[...]` and offsets `[..., 4]` -> the offsets in its unit."""
+        column = self.therapy.observed[place]
+        if self.therapy.channels[column].link == "identity":
+            return offsets * self.scale[column]
+        level = level.unsqueeze(-1)
+        return self.natural_of(place, level + offsets) - self.natural_of(place, level)
 
     # The state now.
 
@@ -152,105 +154,87 @@ class WorldModel(nn.Module):
         -> the latent state at the end of each patch of its memory and after, `[B, N, L]`."""
         first = self.shape.context - self.shape.memory
         window = Window(window.values[:, first:], window.mask[:, first:], window.minute[:, first:])
-        return self.encoder(self.scaled(window, usual), window)
+        return self.encoder(self.received.scaled(window, usual, self.center, self.scale), window)
 
     def state(self, z: Tensor, window: Window, usual: Tensor, code: Tensor) -> State:
-        """The whole state at the end of a window, from its encoding `[B, L]`."""
-        column = self.therapy.index(self.therapy.regulated)
-        recent, known = window.values[:, -4:, column], window.mask[:, -4:, column]
-        place = torch.arange(1, 5, device=recent.device) * known
+        """The whole state at the end of a window, from its encoding `[B, L]`.
+
+        Each level is its last reading, as fresh as the clock asks for, or what all readings say where they have a declared noise.
+        """
+        columns, fresh = self.therapy.observed, self.therapy.clock.fresh
+        recent, known = window.values[:, -fresh:, columns], window.mask[:, -fresh:, columns]
+        place = torch.arange(1, recent.shape[1] + 1, device=recent.device).unsqueeze(1) * known
         last = recent.gather(1, place.argmax(1, keepdim=True)).squeeze(1)
-        missed, unmeasured = self.correct(z).unbind(-1)
-        scaled = (last - self.center[column]) / self.scale[column]
+        missed, unmeasured = self.correct(z).unflatten(-1, (2, -1)).unbind(-2)
+        scaled = torch.stack([self._standard(output, last[..., output]) for output in range(len(columns))], -1)
         measured = known.any(1)
         level = torch.where(measured, scaled + missed, unmeasured)
-        history = (window.values[..., column] - self.center[column]) / self.scale[column]
-        trend = self.dynamics.trend(history, window.mask[..., column], scaled) * measured.unsqueeze(1)
+        trend = self.dynamics.trend(self.standard(window.values), window.mask[..., columns], scaled) * measured.unsqueeze(-1)
         pools = self.dynamics.absorption.fill(
             self.amounts(window.values, window.mask, usual), self.dynamics.absorption.time_constants(code), self.therapy.step
         )
-        minute = window.minute[:, -1] + self.therapy.step
-        return State(z, level.clamp(LOWEST, HIGHEST), pools, minute, trend)
+        minute, doubt = window.minute[:, -1] + self.therapy.step, torch.zeros_like(level)
+        if self.filter is not None:
+            told = self.filter(self, z.unsqueeze(1), window, usual, code)
+            level, doubt = (torch.where(self.filter.which, new, old) for new, old in ((told.level, level), (told.doubt, doubt)))
+            trend = torch.where(self.filter.which.unsqueeze(-1), 0.0, trend)
+        return State(z, self.bounded(level), pools, minute, trend, doubt)
+
+    def bounded(self, level: Tensor) -> Tensor:
+        """Levels `[..., Q]` within what is predicted of each output."""
+        outputs = self.therapy.outputs
+        return torch.stack([x.clamp(o.lowest, o.highest) for x, o in zip(level.unbind(-1), outputs, strict=True)], -1)
 
     # Its futures.
 
     def plan(self, values: Tensor, mask: Tensor, usual: Tensor) -> tuple[Tensor, Tensor]:
         """A future `[B, T, C]` on the integration grid: inflow to the pools `[B, H, pools]` and scaled values `[B, H, C]`."""
-        group = round(self.shape.interval / self.therapy.step)
         inflow = self.dynamics.absorption.inflow(self.amounts(values, mask, usual))
-        values = torch.where(mask, (values - self.center) / self.scale, torch.zeros_like(values))
-        return tuple(part.unflatten(1, (-1, group)).mean(2) for part in (inflow, values))  # type: ignore[return-value]
+        scaled = (self.received.linked_values(values) - self.center) / self.scale
+        values = torch.where(mask, scaled, torch.zeros_like(values))
+        return tuple(part.unflatten(1, (-1, self.group)).mean(2) for part in (inflow, values))  # type: ignore[return-value]
 
     def told(self, state: State, values: Tensor, mask: Tensor, usual: Tensor) -> Tensor:
         """The evidence in a recorded future `[B, T, C]`, `[B, H, evidence]`; its levels are not looked at."""
         inflow, future = self.plan(values, mask, usual)
         hidden = torch.ones(len(self.therapy.channels), device=values.device)
-        hidden[self.therapy.index(self.therapy.regulated)] = 0.0
-        begin = torch.cat([state.z, state.level.unsqueeze(1)], dim=1)
-        return self.evidence(begin, torch.cat([inflow * DAY / 4, future * hidden], dim=-1))
+        hidden[self.therapy.observed] = 0.0
+        begin = torch.cat([state.z, state.level], dim=1)
+        return self.evidence(begin, torch.cat([inflow * self.therapy.clock.span / 4, future * hidden], dim=-1))
 
-    def rollout(
-        self,
-        state: State,
-        values: Tensor,
-        mask: Tensor,
-        asked: Tensor,
-        usual: Tensor,
-        code: Tensor,
-        evidence: Tensor | None = None,
-        frozen: Tensor | None = None,
-        *,
-        at: Tensor | None = None,
-    ) -> Rollout:
-        """Integrate the state under a future of doses and disturbances `[B, T, C]`, `T` rows of the therapy's step.
+    def rollout(self, state: State, question: Question, *, at: Tensor | None = None) -> Rollout:
+        """Integrate the state under a question's future.
 
-        asked: `[B]` whether NOTHING is given but what is usual, a PLAN of our own, or a RECORD of what was done, whose `told` is
-        the evidence. The level of the future itself, where given, is not looked at. frozen: `[B]` rows that teach nothing about
-        the effects of doses under a plan. at: `[M]` minutes within the future, increasing: the state now and then, by an adaptive
-        solver (`SOLVER`) that stops where inflow jumps, instead of on the grid.
+        at: `[M]` minutes within the future, increasing: the state now and then, by an adaptive solver (`SOLVER`) that stops where
+        inflow jumps, instead of on the grid.
         """
-        planned = asked == PLAN
+        planned = question.asked == PLAN
         if planned.all() or not planned.any():
-            flow = self.dynamics.planned if bool(planned.all()) else self.dynamics.foreseen
-            return self._integrate(flow, state, values, mask, asked, usual, code, evidence, frozen, at)
+            return self._integrate(bool(planned.all()), state, question, at)
         rows = [torch.nonzero(part).squeeze(1) for part in (planned, ~planned)]
-        parts = []
-        for index in rows:
-            some = State(*(part[index] for part in vars(state).values()))
-            extra = (None if part is None else part[index] for part in (evidence, frozen))
-            parts.append(self.rollout(some, values[index], mask[index], asked[index], usual[index], code[index], *extra, at=at))
+        parts = [self.rollout(state.chosen(index), question.chosen(index), at=at) for index in rows]
         back = torch.cat(rows).argsort()
-        whole = (torch.cat([getattr(part, name) for part in parts])[back] for name in ("level", "offsets", "z", "pools"))
-        return Rollout(parts[0].minutes, *whole)
+        names = ("level", "offsets", "z", "pools", "levels", "spreads")
+        whole = {name: torch.cat([getattr(part, name) for part in parts])[back] for name in names}
+        return Rollout(parts[0].minutes, **whole)
 
-    def _integrate(
-        self,
-        flow: Flow,
-        state: State,
-        values: Tensor,
-        mask: Tensor,
-        asked: Tensor,
-        usual: Tensor,
-        code: Tensor,
-        evidence: Tensor | None,
-        frozen: Tensor | None,
-        at: Tensor | None,
-    ) -> Rollout:
-        inflow, future = self.plan(values, mask, usual)
+    def _integrate(self, planned: bool, state: State, asked: Question, at: Tensor | None) -> Rollout:
+        dynamics, latent, outputs = self.dynamics, self.shape.latent, len(self.therapy.outputs)
+        flow, code, evidence = dynamics.planned if planned else dynamics.foreseen, asked.code, asked.evidence
+        inflow, future = self.plan(asked.values, asked.mask, asked.usual)
         steps, interval = inflow.shape[1], self.shape.interval
-        dynamics, latent = self.dynamics, self.shape.latent
-        rates, pools = dynamics.absorption.rates(code), state.pools
+        rates, pools, frozen = dynamics.absorption.rates(code), state.pools, asked.frozen
         if frozen is not None:
             rates, pools = (torch.where(frozen.unsqueeze(1), part.detach(), part) for part in (rates, pools))
-            frozen = frozen if flow is dynamics.planned else None
-        start, enter = torch.cat([state.z, state.level.unsqueeze(1), pools], dim=1), dynamics.absorption.enter(inflow)
+            frozen = frozen if planned else None
+        start, enter = torch.cat([state.z, state.level, pools], dim=1), dynamics.absorption.enter(inflow)
 
-        def motion(y: Tensor, course: tuple[Tensor, Tensor], heading: Tensor, enter: Tensor) -> Tensor:
-            z, level, pools = y[:, :latent], y[:, latent], y[:, latent + 1 :]
+        def motion(y: Tensor, course: tuple[Tensor, Tensor], heading: Tensor, step: int) -> Tensor:
+            z, level, pools = y[:, :latent], y[:, latent : latent + outputs], y[:, latent + outputs :]
             modulation, situation = course
-            leaves, low, high = dynamics.absorption(pools, rates)
-            climb = flow.level_rate(flow.features(z, situation), code, level, low, high, frozen) + heading
-            return torch.cat([flow.context_rate(z, modulation) / 60.0, climb.unsqueeze(1), leaves + enter], dim=1)
+            leaves, acts = dynamics.absorption(pools, rates, inflow[:, step])
+            climb = flow.level_rate(flow.features(z, situation), code, level, acts, frozen) + heading
+            return torch.cat([flow.context_rate(z, modulation) / flow.pace, climb, leaves + enter[:, step]], dim=1)
 
         if at is not None:
             times = torch.cat([torch.zeros(1), at.cpu().double()])
@@ -260,47 +244,45 @@ class WorldModel(nn.Module):
             def anytime(t: Tensor, y: Tensor) -> Tensor:
                 now, step = float(t), min(int(float(t) // interval), steps - 1)
                 hint = None if evidence is None else evidence[:, step : step + 1]
-                course = flow.course(state.minute.unsqueeze(1) + now, code, future[:, step : step + 1], asked, hint)
-                return motion(y, course.at(0), dynamics.trend.at(state.trend, now), enter[:, step])
+                course = flow.course(state.minute.unsqueeze(1) + now, code, future[:, step : step + 1], asked.asked, hint)
+                return motion(y, course.at(0), dynamics.trend.at(state.trend, now), step)
 
             jumps = interval * torch.arange(1, steps, dtype=times.dtype)
             path = odeint(anytime, start, times, **SOLVER, options={"jump_t": jumps[jumps < times[-1]]})
-            return self._read(path.transpose(0, 1), times.to(inflow), asked)
+            return self._read(path.transpose(0, 1), times.to(inflow), asked.asked, state.doubt)
 
         # Only the state makes the equation sequential: everything else is known at the start and the middle of every step.
         halves = torch.arange(2 * steps, device=inflow.device)
         clock = state.minute.unsqueeze(1) + 0.5 * interval * halves
         hints = None if evidence is None else evidence[:, halves // 2]
-        course = flow.course(clock, code, future[:, halves // 2], asked, hints)
-        heading = dynamics.trend.at(state.trend.unsqueeze(1), 0.5 * interval * halves.unsqueeze(1))
+        course = flow.course(clock, code, future[:, halves // 2], asked.asked, hints)
+        heading = dynamics.trend.at(state.trend.unsqueeze(1), 0.5 * interval * halves[:, None, None])
 
         def rate(t: Tensor, y: Tensor) -> Tensor:
             index = min(round(2 * float(t) / interval), 2 * steps - 1)
-            return motion(y, course.at(index), heading[:, index], enter[:, index // 2])
+            return motion(y, course.at(index), heading[:, index], index // 2)
 
         minutes = torch.arange(steps + 1, device=inflow.device) * interval
-        return self._read(odeint(rate, start, minutes, method="midpoint").transpose(0, 1), minutes, asked)
+        return self._read(odeint(rate, start, minutes, method="midpoint").transpose(0, 1), minutes, asked.asked, state.doubt)
 
-    def _read(self, path: Tensor, minutes: Tensor, asked: Tensor) -> Rollout:
-        """Context, level and pools `[B, H, L + 1 + S]` at `minutes` `[H]`, with what is read out of them."""
-        latent = self.shape.latent
-        z, level, pools = path[..., :latent], path[..., latent], path[..., latent + 1 :]
-        column = self.therapy.index(self.therapy.regulated)
-        shape = level.shape
-        offsets = self.spread(
+    def _read(self, path: Tensor, minutes: Tensor, asked: Tensor, doubt: Tensor) -> Rollout:
+        """Context, levels and pools `[B, H, L + Q + S]` at `minutes` `[H]`, with what is read out of them."""
+        latent, outputs = self.shape.latent, len(self.therapy.outputs)
+        z, levels, pools = path[..., :latent], path[..., latent : latent + outputs], path[..., latent + outputs :]
+        spreads = self.spread(
             self.spread.context(z.detach()),
-            level[:, :1].expand(shape),
-            level,
-            minutes.expand(shape),
-            (asked != NOTHING).to(level.dtype).unsqueeze(1).expand(shape),
+            levels[:, :1].expand_as(levels),
+            levels,
+            minutes.expand(levels.shape[:2]),
+            (asked != NOTHING).to(levels.dtype).unsqueeze(1).expand(levels.shape[:2]),
+            doubt.unsqueeze(1).expand_as(levels),
         )
-        return Rollout(minutes, level * self.scale[column] + self.center[column], offsets * self.scale[column], z, pools)
+        first, offsets = self.natural_of(0, levels[..., 0]), self.natural_offsets(0, levels[..., 0], spreads[..., 0, :])
+        return Rollout(minutes, first, offsets, z, pools, levels, spreads)
 
     def imagined(self, rollout: Rollout) -> Tensor:
-        """The predicted encoding of the future, `[B, H, L]`: the context, and what the doses made of the level."""
-        column = self.therapy.index(self.therapy.regulated)
-        level = (rollout.level - self.center[column]) / self.scale[column]
-        return rollout.z + self.imagine(torch.cat([rollout.z, level.unsqueeze(-1), rollout.pools], dim=-1))
+        """The predicted encoding of the future, `[B, H, L]`: the context, and what the doses made of the levels."""
+        return rollout.z + self.imagine(torch.cat([rollout.z, rollout.levels, rollout.pools], dim=-1))
 
     # On disk.
 

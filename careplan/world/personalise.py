@@ -1,4 +1,8 @@
-"""Calibrate, don't retrain: the posterior over a patient's code, by Gauss-Newton with frozen weights, many patients at once."""
+"""Calibrate, don't retrain: the posterior over a patient's code, by Gauss-Newton with frozen weights, many patients at once.
+
+What a code is judged by is declared: where readings carry a noise, by what each reading adds to what the filter foresaw of it
+(`world.readings`); else by what windows of the recording, asked as plans, lead to.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,17 +10,18 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from careplan.series import PatientSeries, split
+from careplan.series import PatientSeries, Window, split
 from careplan.world.corpus import Corpus
 from careplan.world.correction import corrections
-from careplan.world.dynamics import PLAN
 from careplan.world.heads import relative
 from careplan.world.model import WorldModel
+from careplan.world.question import Question
 
 # The residuals of one window, strongly autocorrelated and alike all day, count as this many independent ones, and windows that
 # overlap as no more than what they span.
 INDEPENDENT = 1.5
 FLOOR = 0.12  # smallest residual spread believed, scaled level
+NUDGE = 0.05  # of a number of the code, to see what it changes
 CHUNK = {"cpu": 384, "cuda": 8192}  # rows integrated at once: what fits a cache, and what fills a GPU
 
 
@@ -24,12 +29,12 @@ CHUNK = {"cpu": 384, "cuda": 8192}  # rows integrated at once: what fits a cache
 class Personalisation:
     """What the model knows of one patient.
 
-    mean `[K]`, covariance `[K, K]`: the Gaussian posterior of the code. usual `[C + 1]`. windows: how many informed it.
-    errors: `[H, 2]` root mean squared error at `minutes` `[H]` in the level's unit, of the typical patient and of this one.
-    persistence: `[H]` the same for "stays as it is". scores: `[N, H]` residuals over the predicted spread, for conformal
-    intervals. correction: weights of what is added to foresight, empty where nothing is (`correction.correct`). foreseen:
-    `[2, R, K]` such scores of foresight at the correction's knots, in order of time, `every` hours apart, each of a correction
-    fitted without the days around it (`trust.adapted`).
+    mean `[K]`, covariance `[K, K]`: the Gaussian posterior of the code. usual `[C + Q + F]`. windows: how many informed it
+    (readings, where they carry a noise). errors: `[H, 2]` root mean squared error at `minutes` `[H]` in the level's unit, of the
+    typical patient and of this one. persistence: `[H]` the same for "stays as it is". scores: `[N, H]` residuals over the
+    predicted spread, for conformal intervals. correction: weights of what is added to foresight, empty where nothing is
+    (`correction.correct`). foreseen: `[2, R, K]` such scores of foresight at the correction's knots, in order of time, `every`
+    paces apart, each of a correction fitted without the days around it (`trust.adapted`).
     """
 
     patient: str
@@ -55,7 +60,7 @@ class Personalisation:
 
 
 def typical(model: WorldModel, patient: str, usual: Tensor) -> Personalisation:
-    """The prior: what is known of somebody of whom nothing is known."""
+    """The prior: what is known of somebody of whom nothing is known but what is usual `[C + Q + F]`."""
     none = torch.zeros(0)
     return Personalisation(
         patient, expected(model, usual), model.code_covariance.cpu(), usual, 0, none, torch.zeros(0, 2), none, torch.zeros(0, 0)
@@ -64,106 +69,170 @@ def typical(model: WorldModel, patient: str, usual: Tensor) -> Personalisation:
 
 @torch.no_grad()
 def expected(model: WorldModel, usual: Tensor) -> Tensor:
-    """The code `[K]` that what is usual `[C + 1]` lets expect."""
+    """The code `[K]` that what is usual `[C + Q + F]` lets expect."""
     return model.typical(usual.to(model.center.device).unsqueeze(0)).squeeze(0).cpu()
 
 
 @torch.no_grad()
 def personalise(
-    model: WorldModel, recordings: Sequence[PatientSeries], *, windows: int = 96, horizon: int = 48, iterations: int = 3
+    model: WorldModel, recordings: Sequence[PatientSeries], *, windows: int = 96, horizon: int | None = None, iterations: int = 3
 ) -> list[Personalisation]:
-    """The posterior over the code of each recording's patient, from `windows` windows spread evenly over it that ask what the
-    recorded plan would do, and the correction of what is foreseen.
+    """The posterior over the code of each recording's patient, and the correction of what is foreseen.
 
-    Minimises sum of squared scaled residuals at every half hour plus the prior's Mahalanobis distance (Levenberg-Marquardt,
-    one damping a patient); the curvature at the end is the posterior's precision (Laplace).
+    windows: spread evenly over a recording, each asked what its recorded plan would do; horizon: rows that they look ahead, the
+    clock's where None. Neither is used where readings carry a noise: every reading counts then.
+
+    Minimises the sum of squared scaled residuals plus the prior's Mahalanobis distance (Levenberg-Marquardt, one damping a
+    patient); the curvature at the end is the posterior's precision (Laplace).
     """
     if not recordings:
         return []
-    device, code_size = model.center.device, model.shape.code
-    corpus, context, column = Corpus.of(recordings), model.shape.context, model.therapy.index(model.therapy.regulated)
-    patients = torch.arange(len(recordings)).repeat_interleave(windows)
-    rows = _rows(corpus, windows, context=context, horizon=horizon, column=column)
-    whole = corpus.windows(patients, rows - context, context + horizon).to(device)
-    past, future = split(whole, context)
-    usual = corpus.usual.to(device)[patients.to(device)]
-    z = torch.cat([model.encode(split(chunk, context)[0], part)[:, -1] for chunk, part in _chunks(whole, usual)])
+    if all(model.therapy.filtered):
+        from careplan.world.readings import by_readings
 
-    every = round(30 / model.shape.interval)
-    group = round(30 / model.therapy.step)
-    truth = future.values[:, group - 1 :: group, column]
-    measured = future.mask[:, group - 1 :: group, column] & past.mask[:, -3:, column].any(1, keepdim=True)
-    asked = torch.full((len(z),), PLAN, device=device)
-    chunk = CHUNK.get(device.type, CHUNK["cuda"])
+        return by_readings(model, recordings, iterations=2 * iterations)
+    clock = model.therapy.clock
+    asked = _Asked.of(model, recordings, windows, clock.rows(clock.horizon) if horizon is None else horizon)
+    fitted = _fitted(model, asked, iterations)
+    return _described(model, asked, fitted, recordings)
 
-    def predict(code: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
-        """Codes `[R, K]` of windows `[R]` -> levels and their offsets at every half hour, `[R, H]`, `[R, H, 4]`."""
-        levels, offsets = [], []
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """W windows of each of P patients: what came before, the future, what is usual `[P W, C + Q + F]`, the encodings `[P W, L]`;
+    the level measured at every look ahead, and where, `[P W, H]`; of which patient each is `[P W]`."""
+
+    corpus: Corpus
+    past: Window
+    future: Window
+    usual: Tensor
+    z: Tensor
+    truth: Tensor
+    measured: Tensor
+    patients: Tensor
+    every: int
+    windows: int
+    horizon: int
+
+    @classmethod
+    def of(cls, model: WorldModel, recordings: Sequence[PatientSeries], windows: int, horizon: int) -> "_Asked":
+        device, clock = model.center.device, model.therapy.clock
+        corpus, context, column = Corpus.of(recordings), model.shape.context, model.therapy.index(model.therapy.regulated)
+        patients = torch.arange(len(recordings)).repeat_interleave(windows)
+        rows = _rows(corpus, windows, context=context, horizon=horizon, column=column)
+        whole = corpus.windows(patients, rows - context, context + horizon).to(device)
+        past, future = split(whole, context)
+        usual = corpus.usual.to(device)[patients.to(device)]
+        z = torch.cat([model.encode(split(chunk, context)[0], part)[:, -1] for chunk, part in _chunks(whole, usual)])
+        group = clock.rows(clock.look)
+        truth = future.values[:, group - 1 :: group, column]
+        recent = past.mask[:, -(clock.fresh - 1) :, column].any(1, keepdim=True)
+        measured = future.mask[:, group - 1 :: group, column] & recent
+        every = round(clock.look / model.shape.interval)
+        return cls(corpus, past, future, usual, z, truth, measured, patients, every, windows, horizon)
+
+    def __len__(self) -> int:
+        return len(self.z)
+
+    def per_patient(self, values: Tensor) -> Tensor:
+        """`[P W, ...]` -> `[P, W, ...]`."""
+        return values.unflatten(0, (len(self.corpus), -1))
+
+    def predict(self, model: WorldModel, code: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes `[R, K]` of windows `[R]` -> levels and their offsets at every look, `[R, H]`, `[R, H, 4]`."""
+        levels, offsets, chunk = [], [], CHUNK.get(model.center.device.type, CHUNK["cuda"])
         for part, index in zip(code.split(chunk), at.split(chunk), strict=True):
-            mine = usual[index]
-            window = type(past)(past.values[index], past.mask[index], past.minute[index])
-            state = model.state(z[index], window, mine, part)
-            rollout = model.rollout(state, future.values[index], future.mask[index], asked[index], mine, part)
-            levels.append(rollout.level[:, every::every])
-            offsets.append(rollout.offsets[:, every::every])
+            mine = self.usual[index]
+            window = Window(self.past.values[index], self.past.mask[index], self.past.minute[index])
+            state = model.state(self.z[index], window, mine, part)
+            rollout = model.rollout(state, Question.plan(self.future.values[index], self.future.mask[index], mine, part))
+            levels.append(rollout.level[:, self.every :: self.every])
+            offsets.append(rollout.offsets[:, self.every :: self.every])
         return torch.cat(levels), torch.cat(offsets)
 
-    count = len(recordings)
-    everywhere = torch.arange(len(z), device=device)
-    scale = model.scale[column]
-    mean = model.typical(corpus.usual.to(device))
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """code `[P, K]`, its covariance `[P, K, K]`; base `[P W, H]`: the levels of the typical patient."""
+
+    code: Tensor
+    covariance: Tensor
+    base: Tensor
+
+
+def _fitted(model: WorldModel, asked: _Asked, iterations: int) -> _Fitted:
+    """The codes that fit the windows best, and their posterior."""
+    device, column, count = model.center.device, model.therapy.index(model.therapy.regulated), len(asked.corpus)
+    code_size, patients, truth, per_patient = model.shape.code, asked.patients, asked.truth, asked.per_patient
+    everywhere, scale = torch.arange(len(asked), device=device), model.scale[column]
+    mean = model.typical(asked.corpus.usual.to(device))
     precision = torch.linalg.inv(model.code_covariance)
-    code = mean.clone()
-
-    def per_patient(values: Tensor) -> Tensor:
-        return values.unflatten(0, (count, -1))
-
-    base, _ = predict(code[patients], everywhere)
-    squared = per_patient(((base - truth) / scale) ** 2 * measured)
-    seen = per_patient(measured).sum(1).clamp(min=1)
-    noise = (squared.sum(1) / seen).sqrt().clamp(min=FLOOR)  # [P, H]
-    apart = ((corpus.length - context // 4) / (horizon * windows)).clamp(0.0, 1.0).to(device)  # [P]
-    believed = (INDEPENDENT / truth.shape[1] * apart).sqrt()[:, None, None]
-    weight = per_patient(measured).float() / noise.unsqueeze(1) * believed  # [P, W, H]
+    base, _ = asked.predict(model, mean[patients], everywhere)
+    weight = _weights(asked, ((base - truth) / scale) ** 2 * asked.measured, model.shape.context)
 
     def loss(levels: Tensor, at: Tensor) -> Tensor:
         fit = (per_patient((levels - truth) / scale) * weight).pow(2).sum((1, 2))
         away = at - mean
         return fit + torch.einsum("pk,kl,pl->p", away, precision, away)
 
-    best, levels = loss(base, code), base
+    code, levels = mean.clone(), base
+    best = loss(base, code)
     damping = torch.full((count,), 1e-2, device=device)
-    nudge = 0.05
     curvature = precision.expand(count, -1, -1)
-    directions = nudge * torch.eye(code_size, device=device)
+    directions = NUDGE * torch.eye(code_size, device=device)
     for iteration in range(iterations):
         every_other = 2 if iteration == 0 else 1  # the first, rough step is taken from half of the windows
         some = per_patient(everywhere)[:, ::every_other].flatten()
         share = weight[:, ::every_other] * every_other**0.5
-        moved, _ = predict((code.unsqueeze(0) + directions.unsqueeze(1))[:, patients[some]].flatten(0, 1), some.repeat(code_size))
-        slopes = (moved.unflatten(0, (code_size, -1)) - levels[some]) / (nudge * scale)  # [K, P W, H]
+        nudged = (code.unsqueeze(0) + directions.unsqueeze(1))[:, patients[some]].flatten(0, 1)
+        moved, _ = asked.predict(model, nudged, some.repeat(code_size))
+        slopes = (moved.unflatten(0, (code_size, -1)) - levels[some]) / (NUDGE * scale)  # [K, P W, H]
         jacobian = torch.stack([per_patient(slope) * share for slope in slopes], -1).flatten(1, 2)  # [P, W H, K]
         residual = (per_patient((levels - truth)[some] / scale) * share).flatten(1)
-        gradient = torch.einsum("prk,pr->pk", jacobian, residual) + (code - mean) @ precision
-        curvature = torch.einsum("prk,prl->pkl", jacobian, jacobian) + precision
-        damped = curvature + damping[:, None, None] * torch.diag_embed(curvature.diagonal(dim1=1, dim2=2))
-        candidate = code - torch.linalg.solve(damped, gradient)
-        proposed, _ = predict(candidate[patients], everywhere)
+        candidate, curvature = stepped(code, jacobian, residual, mean, precision, damping)
+        proposed, _ = asked.predict(model, candidate[patients], everywhere)
         value = loss(proposed, candidate)
         better = value < best
         code = torch.where(better.unsqueeze(1), candidate, code)
         levels = torch.where(better[patients].unsqueeze(1), proposed, levels)
         best = torch.where(better, value, best)
         damping = torch.where(better, damping / 5, damping * 10)
+    return _Fitted(code, torch.linalg.inv(curvature), base)
 
-    covariance, learned = torch.linalg.inv(curvature), corrections(model, corpus, code)
-    levels, offsets = predict(code[patients], everywhere)
-    last = past.values[:, -1, column].unsqueeze(1)
-    minutes = 30.0 * torch.arange(1, truth.shape[1] + 1)
+
+def stepped(
+    code: Tensor, jacobian: Tensor, residual: Tensor, mean: Tensor, precision: Tensor, damping: Tensor
+) -> tuple[Tensor, Tensor]:
+    """One damped Gauss-Newton step of codes `[P, K]` from weighted residuals `[P, R]` and their slopes `[P, R, K]`, under a prior
+    of `mean` `[P, K]` and `precision` `[K, K]`; damping `[P]`. Returns the codes and the curvature `[P, K, K]`."""
+    gradient = torch.einsum("prk,pr->pk", jacobian, residual) + (code - mean) @ precision
+    curvature = torch.einsum("prk,prl->pkl", jacobian, jacobian) + precision
+    damped = curvature + damping[:, None, None] * torch.diag_embed(curvature.diagonal(dim1=1, dim2=2))
+    return code - torch.linalg.solve(damped, gradient), curvature
+
+
+def _weights(asked: _Asked, squared: Tensor, context: int) -> Tensor:
+    """`[P, W, H]` how much each residual counts, by squared residuals `[P W, H]` of the typical patient, scaled."""
+    seen = asked.per_patient(asked.measured).sum(1).clamp(min=1)
+    noise = (asked.per_patient(squared).sum(1) / seen).sqrt().clamp(min=FLOOR)  # [P, H]
+    apart = ((asked.corpus.length - context // 4) / (asked.horizon * asked.windows)).clamp(0.0, 1.0).to(noise.device)  # [P]
+    believed = (INDEPENDENT / asked.truth.shape[1] * apart).sqrt()[:, None, None]
+    return asked.per_patient(asked.measured).float() / noise.unsqueeze(1) * believed
+
+
+def _described(
+    model: WorldModel, asked: _Asked, fitted: _Fitted, recordings: Sequence[PatientSeries]
+) -> list[Personalisation]:
+    """What is known of each patient, with how well it does on the windows."""
+    column, truth, corpus = model.therapy.index(model.therapy.regulated), asked.truth, asked.corpus
+    learned = corrections(model, corpus, fitted.code)
+    everywhere = torch.arange(len(asked), device=truth.device)
+    levels, offsets = asked.predict(model, fitted.code[asked.patients], everywhere)
+    last = asked.past.values[:, -1, column].unsqueeze(1)
     results = []
     for index, series in enumerate(recordings):
-        mine = patients == index
-        mask = measured[mine]
+        mine = asked.patients == index
+        mask = asked.measured[mine]
 
         def rmse(prediction: Tensor, mine: Tensor = mine, mask: Tensor = mask) -> Tensor:
             error = (prediction[mine] - truth[mine]) ** 2 * mask
@@ -173,12 +242,12 @@ def personalise(
         results.append(
             Personalisation(
                 patient=series.patient,
-                mean=code[index].cpu(),
-                covariance=covariance[index].cpu(),
+                mean=fitted.code[index].cpu(),
+                covariance=fitted.covariance[index].cpu(),
                 usual=corpus.usual[index],
                 windows=int(mask.any(1).sum()),
-                minutes=minutes,
-                errors=torch.stack([rmse(base), rmse(levels)], -1).cpu(),
+                minutes=model.therapy.clock.look * torch.arange(1, truth.shape[1] + 1),
+                errors=torch.stack([rmse(fitted.base), rmse(levels)], -1).cpu(),
                 persistence=rmse(last.expand_as(truth)).cpu(),
                 scores=scores.cpu(),
                 correction=learned[index].weights,
@@ -201,7 +270,7 @@ def _rows(corpus: Corpus, windows: int, *, context: int, horizon: int, column: i
     return torch.cat(rows)
 
 
-def _chunks(window: "type[object] | object", usual: Tensor, size: int = 2048) -> list[tuple]:  # type: ignore[type-arg]
+def _chunks(window: Window, usual: Tensor, size: int = 2048) -> list[tuple[Window, Tensor]]:
     """Pieces of a batch that fit the cache."""
     parts = [getattr(window, name).split(size) for name in ("values", "mask", "minute")]
-    return [(type(window)(*part), mine) for *part, mine in zip(*parts, usual.split(size), strict=True)]
+    return [(Window(*part), mine) for *part, mine in zip(*parts, usual.split(size), strict=True)]

@@ -1,7 +1,7 @@
 """Training: batches of recorded windows and of branched futures, the loss, and a Lightning loop around them."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ from careplan.therapy import Therapy
 from careplan.world import losses
 from careplan.world.corpus import Branches, Corpus
 from careplan.world.dynamics import NOTHING, PLAN, RECORD, State
+from careplan.world.filter import along
 from careplan.world.futures import Futures, abduct
 from careplan.world.model import Shape, WorldModel
+from careplan.world.question import Question, Rollout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +34,10 @@ class Recipe:
     batch: int = 256  # windows of recordings a step
     branches: int = 256  # branched futures a step
     plans: int = 0  # windows of virtual patients a step that ask what the recorded plan does, as far ahead as branched futures
-    horizon: int = 48  # rows predicted from recordings
+    horizon: int = 0  # rows predicted from recordings; as the clock says where 0
     virtual: float = 0.25  # share of windows from virtual patients
     asked: tuple[float, float] = (0.55, 0.3)  # shares of people's windows of which nothing is given, a record; else a plan
+    asked_virtual: tuple[float, float] = (0.2, 0.2)  # the same of virtual patients' windows
     anonymous: float = 0.5  # share of windows whose patient is not told: they train the typical patient, code 0
     unlogged: float = 0.2  # share of people's windows from which each channel but the level is hidden at even odds
     untracked: float = 0.5  # share of virtual windows from which disturbances without a direction are hidden
@@ -44,6 +47,7 @@ class Recipe:
     vicreg: bool = False
     effects: float = 4.0
     prior: float = 2e-3
+    readings: float = 0.3  # where readings carry a noise: of how surprising each is given those before it
     seed: int = 7
 
 
@@ -55,6 +59,19 @@ class Windows(IterableDataset[int]):
 
     def __iter__(self) -> Iterator[int]:
         return iter(range(self.start, self.steps))
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """The windows of one step: whole and what follows now, the encodings `[B, N, L]`, how far each code is from what is usual
+    `[B, K]`, the state now, and what is asked of it."""
+
+    whole: Window
+    future: Window
+    encoded: Tensor
+    deviation: Tensor
+    state: State
+    question: Question
 
 
 class Training(L.LightningModule):
@@ -74,6 +91,9 @@ class Training(L.LightningModule):
         # them for everyone.
         self.virtual = nn.Parameter(torch.zeros(self.model.shape.code - self.named))
         self.column = therapy.index(therapy.regulated)
+        self.horizon = recipe.horizon or therapy.clock.rows(therapy.clock.horizon)
+        self.now = self.model.shape.memory // self.model.shape.patch - 1  # the encoding of the present
+        self.kept = [*therapy.observed, *range(len(therapy.channels), corpus.usual.shape[1])]  # never hidden
         self.tracked = [therapy.index(channel.name) for channel in therapy.of("disturbance") if not channel.direction]
         measured = torch.tensor([float(part[:, self.column].sum()) for part in corpus.mask.split(corpus.length.tolist())])
         self.register_buffer("weights", measured.sqrt(), persistent=False)  # between as many windows a person and a reading
@@ -92,7 +112,7 @@ class Training(L.LightningModule):
             parts.append(torch.randint(self.real, len(self.corpus), (virtual,), generator=generator))
         patients = torch.cat(parts)
         rows = self.corpus.draw(
-            patients, 4, column=self.column, context=self.model.shape.context, horizon=recipe.horizon, generator=generator
+            patients, 4, column=self.column, context=self.model.shape.context, horizon=self.horizon, generator=generator
         )
         count = min(recipe.branches, len(self.branches))
         chosen = torch.randint(max(len(self.branches), 1), (count,), generator=generator)
@@ -114,68 +134,94 @@ class Training(L.LightningModule):
         hide = careless & (torch.rand(usual.shape, generator=generator).to(self.device) < 0.5)
         untracked = (torch.rand(len(usual), generator=generator).to(self.device) < self.recipe.untracked) & ~real
         hide[:, self.tracked] |= untracked.unsqueeze(1)
-        hide[:, [self.column, -1]] = False
-        mask = whole.mask & ~hide[:, None, :-1]
+        hide[:, self.kept] = False
+        mask = whole.mask & ~hide[:, None, : whole.mask.shape[-1]]
         return Window(torch.where(mask, whole.values, 0.0), mask, whole.minute), torch.where(hide, 0.0, usual)
 
     def training_step(self, step: Tensor, _: int) -> Tensor:
-        recipe, model, context = self.recipe, self.model, self.model.shape.context
         patients, rows, chosen, generator = self._draw(int(step))
-        whole = self.corpus.windows(patients, rows - context, context + recipe.horizon).to(self.device)
+        drawn, terms = self._asked(patients, rows, generator)
+        rollout = self.model.rollout(drawn.state, drawn.question)
+        parts = self._levels(rollout, drawn.future)
+        parts |= self._representation(rollout, drawn.encoded, generator)
+        parts["prior"] = self.recipe.prior * drawn.deviation.pow(2).sum(-1).mean()
+        if len(chosen) and self.recipe.effects:
+            parts["effects"] = self.recipe.effects * self._effects(chosen, generator)
+        if self.recipe.plans and len(chosen):
+            parts["plans"] = self._plans(generator)
+        if self.model.filter is not None:
+            parts["readings"] = self.recipe.readings * self._readings(drawn)
+        parts |= terms
+        loss = torch.stack(list(parts.values())).sum()
+        self.log_dict({name: value.detach() for name, value in parts.items()}, prog_bar=False, batch_size=self.recipe.batch)
+        return loss
+
+    # The stages of a step.
+
+    def _asked(self, patients: Tensor, rows: Tensor, generator: torch.Generator) -> tuple["Drawn", dict[str, Tensor]]:
+        """The windows of a step with the question that is asked of each, and loss terms of their own.
+
+        Three questions: what will happen as usual, what this plan would do, and what will happen where this was seen done.
+        Virtual patients mostly teach what plans do, recordings of people what is to be foreseen.
+        """
+        recipe, model, context = self.recipe, self.model, self.model.shape.context
+        whole = self.corpus.windows(patients, rows - context, context + self.horizon).to(self.device)
         patients = patients.to(self.device)
         usual, deviation = self.corpus.usual.to(self.device)[patients], self.deviation(patients, generator)
         whole, usual = self._unlogged(whole, usual, patients < self.real, generator)
         code = model.typical(usual) + deviation
         encoded = model.encode(whole, usual)
         whole, completed = self.completed(encoded, whole, usual, generator)
-        now = model.shape.memory // model.shape.patch - 1
         past, future = split(whole, context)
-        # Three questions: what will happen as usual, what this plan would do, and what will happen where this was seen done.
-        # Virtual patients mostly teach what plans do, recordings of people what is to be foreseen.
         real, draw = patients < self.real, torch.rand(len(patients), generator=generator).to(self.device)
-        nothing, record = torch.where(real, recipe.asked[0], 0.2), torch.where(real, recipe.asked[1], 0.2)
+        virtual = recipe.asked_virtual
+        nothing, record = (torch.where(real, own, other) for own, other in zip(recipe.asked, virtual, strict=True))
         asked = torch.where(draw < nothing, NOTHING, torch.where(draw < nothing + record, RECORD, PLAN))
         mask = future.mask & (asked != NOTHING)[:, None, None]
         # Nobody randomised what was done, so where branched futures teach the effects of doses, recordings do not.
         taught = bool(recipe.effects and len(self.branches))
-        frozen = torch.full_like(real, taught)
         if taught:
             code = torch.cat([code[:, : self.named].detach(), code[:, self.named :]], dim=1)
-        state = model.state(encoded[:, now], past, usual, code)
+        state = model.state(encoded[:, self.now], past, usual, code)
         evidence, terms = self.told(encoded, state, whole, mask, usual, asked, generator)
-        rollout = model.rollout(state, future.values, mask, asked, usual, code, evidence, frozen)
+        question = Question(future.values, mask, asked, usual, code, evidence, torch.full_like(real, taught))
+        return Drawn(whole, future, encoded, deviation, state, question), completed | terms
 
-        # The level at each integration step is what was measured in the row that ends there.
-        group = round(model.shape.interval / model.therapy.step)
-        scale, center = model.scale[self.column], model.center[self.column]
-        truth = (future.values[:, group - 1 :: group, self.column] - center) / scale
-        measured = future.mask[:, group - 1 :: group, self.column]
-        level = (rollout.level[:, 1:] - center) / scale
-        weight = 1.0 / (0.1 + rollout.minutes[1:] / 60.0)
-        parts = {"level": losses.masked_mean(weight * F.smooth_l1_loss(level, truth, reduction="none", beta=2.0), measured)}
-        parts["spread"] = losses.pinball(rollout.offsets[:, 1:] / scale, (truth - level).detach(), measured)
+    def _levels(self, rollout: Rollout, future: Window) -> dict[str, Tensor]:
+        """How far predicted levels are from those measured, and their spreads. The level at each integration step is what was
+        measured in the row that ends there."""
+        truth, measured = self._ends(future)
+        levels = rollout.levels[:, 1:]
+        weight = 1.0 / (0.1 + rollout.minutes[1:] / self.model.therapy.clock.pace)
+        missed = F.smooth_l1_loss(levels, truth, reduction="none", beta=2.0)
+        parts = {"level": losses.masked_mean(weight.unsqueeze(-1) * missed, measured)}
+        parts["spread"] = losses.pinball(rollout.spreads[:, 1:], (truth - levels).detach(), measured)
+        return parts
 
+    def _ends(self, future: Window) -> tuple[Tensor, Tensor]:
+        """Scaled levels of a future at the end of each integration step, `[B, H, Q]`, and which were measured."""
+        model, group = self.model, self.model.group
+        last = slice(group - 1, None, group)
+        return model.standard(future.values[:, last]), future.mask[:, last][..., model.therapy.observed]
+
+    def _representation(self, rollout: Rollout, encoded: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """The encoding of the future against the one predicted, and what keeps encodings from collapsing."""
+        recipe, model = self.recipe, self.model
         every = round(model.shape.patch * model.therapy.step / model.shape.interval)
         imagined = model.imagined(rollout)[:, every::every]
-        parts["latent"] = recipe.latent * losses.latent_prediction(imagined, encoded[:, now + 1 :].detach())
-        sample = encoded[:, now::4].flatten(0, 1)
-        collapse = (
-            losses.vicreg(sample)
-            if recipe.vicreg
-            else losses.sigreg(sample, generator)
-            if recipe.anticollapse
-            else sample.sum() * 0
-        )
-        parts["anticollapse"] = recipe.anticollapse * collapse
-        parts["prior"] = recipe.prior * deviation.pow(2).sum(-1).mean()
-        if len(chosen) and recipe.effects:
-            parts["effects"] = recipe.effects * self._effects(chosen, generator)
-        if recipe.plans and len(chosen):
-            parts["plans"] = self._plans(generator)
-        parts |= completed | terms
-        loss = torch.stack(list(parts.values())).sum()
-        self.log_dict({name: value.detach() for name, value in parts.items()}, prog_bar=False, batch_size=recipe.batch)
-        return loss
+        parts = {"latent": recipe.latent * losses.latent_prediction(imagined, encoded[:, self.now + 1 :].detach())}
+        sample = encoded[:, self.now :: 4].flatten(0, 1)
+        if recipe.vicreg:
+            collapse = losses.vicreg(sample)
+        else:
+            collapse = losses.sigreg(sample, generator) if recipe.anticollapse else sample.sum() * 0
+        return parts | {"anticollapse": recipe.anticollapse * collapse}
+
+    def _readings(self, drawn: "Drawn") -> Tensor:
+        """How surprising each reading of the windows is, given all before it. Teaches drift, process noise, codes, and where no
+        branched futures do, effects."""
+        asked = drawn.question
+        return along(self.model, drawn.whole, asked.usual, asked.code).surprise()
 
     def completed(
         self, encoded: Tensor, whole: Window, usual: Tensor, generator: torch.Generator
@@ -220,10 +266,9 @@ class Training(L.LightningModule):
         pools = dynamics.absorption.fill(
             model.amounts(past.values, past.mask, usual), dynamics.absorption.time_constants(code), model.therapy.step
         ).unsqueeze(1)
-        group = round(interval / model.therapy.step)
-        levels = (branches.recorded[chosen].to(self.device) - model.center[self.column]) / model.scale[self.column]
-        truth, level = levels[:, group - 1 :: group], levels[:, :1]
-        true = (branches.altered[chosen] - branches.recorded[chosen])[:, group - 1 :: group].to(self.device)
+        last, outputs = slice(model.group - 1, None, model.group), len(model.therapy.outputs)
+        before, after = (self._truths(part[chosen].to(self.device)) for part in (branches.recorded, branches.altered))
+        truth, level, true = before[:, last], before[:, :1], (after - before)[:, last]
         futures = Futures(
             model=model,
             features=features.unflatten(1, (steps, 2)).unsqueeze(1),
@@ -233,15 +278,24 @@ class Training(L.LightningModule):
             start=level,
             score=one[0],
             widen=one[:, 0],
-            trend=code.new_zeros(len(chosen), 1, 2),
+            trend=code.new_zeros(len(chosen), 1, outputs, 2),
         )
         futures = abduct(futures, level, pools, recorded, truth, torch.ones_like(truth, dtype=torch.bool))
         index, loss = torch.arange(len(chosen), device=self.device), []
         for step in range(steps):
             level, pools = futures.advance(level, pools, altered[:, step], step, index)
-            predicted = level[:, 0] - truth[:, step]
-            loss.append(F.smooth_l1_loss(predicted, true[:, step] / model.scale[self.column]))
+            loss.append(F.smooth_l1_loss(level[:, 0] - truth[:, step], true[:, step]))
         return torch.stack(loss).mean()
+
+    def _truths(self, levels: Tensor) -> Tensor:
+        """Levels of branched futures `[E, T]` (`[E, T, Q]` where there are several outputs), in their units -> scaled."""
+        levels = levels if levels.ndim == 3 else levels.unsqueeze(-1)
+        columns, channels = self.model.therapy.observed, self.model.therapy.channels
+        scaled = [
+            (channels[column].linked(levels[..., place]) - self.model.center[column]) / self.model.scale[column]
+            for place, column in enumerate(columns)
+        ]
+        return torch.stack(scaled, -1)
 
     def _plans(self, generator: torch.Generator) -> Tensor:
         """What the recorded plans of virtual patients lead to over the hours that branched futures last, which personalisation
@@ -255,17 +309,9 @@ class Training(L.LightningModule):
         code = torch.cat([code[:, : self.named].detach(), code[:, self.named :]], dim=1)
         with torch.no_grad():
             z = model.encode(past, usual)[:, -1]
-        asked, frozen = (
-            torch.full_like(patients, PLAN).to(self.device),
-            torch.ones(len(patients), dtype=torch.bool).to(self.device),
-        )
-        rollout = model.rollout(model.state(z, past, usual, code), future.values, future.mask, asked, usual, code, None, frozen)
-        group = round(model.shape.interval / model.therapy.step)
-        scale, center = model.scale[self.column], model.center[self.column]
-        truth = (future.values[:, group - 1 :: group, self.column] - center) / scale
-        missed = F.smooth_l1_loss((rollout.level[:, 1:] - center) / scale, truth, reduction="none", beta=2.0)
-        weight = 1.0 / (0.1 + rollout.minutes[1:] / 60.0)
-        return losses.masked_mean(weight * missed, future.mask[:, group - 1 :: group, self.column])
+        frozen = torch.ones(len(patients), dtype=torch.bool, device=self.device)
+        question = replace(Question.plan(future.values, future.mask, usual, code), frozen=frozen)
+        return self._levels(model.rollout(model.state(z, past, usual, code), question), future)["level"]
 
     def configure_optimizers(self) -> Any:
         individual = [*self.codes.parameters(), self.virtual]

@@ -1,19 +1,19 @@
 """Know when not to speak: conformal intervals, out-of-distribution scores and the abstention gate."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from careplan.world.correction import FORESEEN, KNOTS
+from careplan.clock import Clock, Gate, said
+from careplan.world.correction import FORESEEN
 from careplan.world.heads import score_at
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation
 
 COVERAGE = 0.9
-RATE = 0.08  # how fast the logarithm of a factor follows a patient, an hour of forecasts
+RATE = 0.08  # how fast the logarithm of a factor follows a patient, a pace of forecasts
 
 
 def conformal_factor(scores: Tensor, coverage: float = COVERAGE) -> Tensor:
@@ -45,8 +45,8 @@ def widening(person: Personalisation, population: Tensor, *, prior: float = 60.0
     return torch.maximum(narrowed, 0.85 * population)
 
 
-def adapted(start: Tensor, scores: Tensor, hours: float, *, coverage: float = COVERAGE) -> Tensor:
-    """Factors `[N + 1, H]` from `start` `[H]` on, after each of the scores `[N, H]` (NaN unmeasured) of forecasts `hours` apart.
+def adapted(start: Tensor, scores: Tensor, paces: float, *, coverage: float = COVERAGE) -> Tensor:
+    """Factors `[N + 1, H]` from `start` `[H]` on, after each of the scores `[N, H]` (NaN unmeasured) of forecasts `paces` apart.
 
     Adaptive conformal inference (Gibbs and Candès 2021, eq. 2) on the logarithm of the factor itself (as the quantile tracker of
     Angelopoulos, Candès and Tibshirani 2023): each miss widens and each hit narrows, so much that in the long run `coverage` of
@@ -56,20 +56,20 @@ def adapted(start: Tensor, scores: Tensor, hours: float, *, coverage: float = CO
     for first, column in zip(start.log().tolist(), scores.T.tolist(), strict=True):
         path = [first]
         for score in column:
-            step = 0.0 if math.isnan(score) else RATE * hours * ((score > math.exp(path[-1])) - (1 - coverage))
+            step = 0.0 if math.isnan(score) else RATE * paces * ((score > math.exp(path[-1])) - (1 - coverage))
             path.append(path[-1] + step)
         columns.append(path)
     return torch.tensor(columns, dtype=scores.dtype).T.exp()
 
 
-def followed(person: Personalisation, population: Tensor, asked: int) -> Tensor:
-    """The factor at the end of a patient's recording `[H]` every half hour, of a question of foresight: the population's, moved
-    by what their own days missed at the correction's knots, in proportion between them."""
+def followed(person: Personalisation, population: Tensor, asked: int, clock: Clock) -> Tensor:
+    """The factor at the end of a patient's recording `[H]` every look, of a question of foresight: the population's, moved by
+    what their own days missed at the correction's knots, in proportion between them."""
     if not len(person.foreseen):
         return population
-    start = population[[minutes // 30 - 1 for minutes in KNOTS]]
+    start = population[[round(minutes / clock.look) - 1 for minutes in clock.knots]]
     moved = (adapted(start, person.foreseen[FORESEEN.index(asked)], person.every)[-1] / start).log()
-    between = np.interp(30.0 * np.arange(1, len(population) + 1), KNOTS, moved.numpy())
+    between = np.interp(clock.look * np.arange(1, len(population) + 1), clock.knots, moved.numpy())
     return population * torch.from_numpy(between).exp().to(population.dtype)
 
 
@@ -89,21 +89,10 @@ def strangeness(model: WorldModel, z: Tensor) -> Tensor:
     return (torch.einsum("nk,kl,nl->n", away, precision, away) / z.shape[-1]).clamp(min=0).sqrt()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Gate:
-    """What must hold before a suggestion is made; each is a setting."""
-
-    days: float = 14.0
-    active: float = 70.0  # % of expected readings
-    windows: int = 20
-    strange: float = 2.0
-    error_ratio: float = 0.95  # of persistence at two hours
-
-
 def abstentions(
-    gate: Gate, *, days: float, active: float, dosed: bool, person: Personalisation, strange: float
+    gate: Gate, *, days: float, active: float, dosed: bool, person: Personalisation, strange: float, judged: float
 ) -> tuple[str, ...]:
-    """Why no suggestion can be made; empty when one can."""
+    """Why no suggestion can be made; empty when one can. judged: minutes ahead at which the model must be of use."""
     reasons = []
     if not days >= gate.days:  # written so that NaN closes the gate
         reasons.append(f"too little data: {days:.1f} days recorded, {gate.days:.0f} needed")
@@ -114,10 +103,13 @@ def abstentions(
     if person.windows < gate.windows:
         reasons.append(f"too few usable stretches to personalise: {person.windows}, {gate.windows} needed")
     elif len(person.minutes):
-        at = int((person.minutes - 120.0).abs().argmin())
+        at = int((person.minutes - judged).abs().argmin())
         error, still = float(person.errors[at, 1]), float(person.persistence[at])
         if not error < gate.error_ratio * still:
-            reasons.append(f"the model is off for this patient: its error at 2 h is {error:.0f}, staying as it is {still:.0f}")
+            ahead = said(judged)
+            reasons.append(
+                f"the model is off for this patient: its error at {ahead} is {error:.3g}, staying as it is {still:.3g}"
+            )
     if not strange <= gate.strange:
         reasons.append(
             f"this recording is unlike any the model was trained on (strangeness {strange:.1f}, at most {gate.strange:.1f})"

@@ -20,13 +20,13 @@ def test_the_first_impulse_and_the_first_rate_are_what_a_plan_doses() -> None:
     impulse, rate = dose_channels(GLUCOSE)
     assert rate is not None and (impulse.name, rate.name) == ("bolus", "basal")
     channels = tuple(channel for channel in GLUCOSE.channels if channel.name not in ("basal", "long_acting"))
-    pen = replace(
-        GLUCOSE, channels=channels, pools=tuple(replace(pool, channels=pool.channels[-1:]) for pool in GLUCOSE.pools[::2])
-    )
+    pools = tuple(replace(pool, channels=pool.channels[-1:]) for pool in GLUCOSE.pools[::2])
+    effects = tuple(replace(effect, pools=effect.pools[:1]) for effect in GLUCOSE.effects)
+    pen = replace(GLUCOSE, channels=channels, pools=pools, effects=effects, actions=GLUCOSE.actions[:1])
     assert dose_channels(pen) == (pen.channel("bolus"), None)
     none = tuple(channel for channel in channels if channel.name != "bolus")
     with pytest.raises(ValueError, match="no action is an impulse"):
-        dose_channels(replace(pen, channels=none, pools=pen.pools[1:]))
+        dose_channels(replace(pen, channels=none, pools=pen.pools[1:], effects=pen.effects[1:], actions=()))
 
 
 def test_sampled_shares_lie_between_the_least_and_the_largest_evenly_in_the_logarithm() -> None:

@@ -72,7 +72,7 @@ def test_the_gate_at_its_edges(changes: dict[str, Any], reason: str | None) -> N
     assert (len(told), reason in told[0] if reason and told else True) == (0 if reason is None else 1, True), told
 
 
-@pytest.mark.parametrize("name", [item.name for item in fields(Limits)])
+@pytest.mark.parametrize("name", [item.name for item in fields(Bounds)])
 def test_a_limit_that_is_missing_or_absurd_closes_the_gate(name: str) -> None:
     for value in (None, NAN, INF, -0.1):
         [told] = closed(context(), [replace(LIMITS, **{name: value})], GLUCOSE)
@@ -98,7 +98,8 @@ def test_each_patient_has_a_gate_and_all_its_reasons_are_told() -> None:
 
 def test_without_a_rate_any_baseline_is_possible() -> None:
     pens = tuple(channel for channel in GLUCOSE.channels if channel.name != "basal")
-    therapy = replace(GLUCOSE, channels=pens, pools=tuple(replace(pool, channels=pool.channels[-1:]) for pool in GLUCOSE.pools))
+    pools = tuple(replace(pool, channels=pool.channels[-1:]) for pool in GLUCOSE.pools)
+    therapy = replace(GLUCOSE, channels=pens, pools=pools, actions=GLUCOSE.actions[:1])
     assert closed(context(baseline=[FASTEST + 1, 0.0]), [LIMITS], therapy) == [[]]
 
 
@@ -206,7 +207,7 @@ def test_what_was_given_less_than_nothing_counts_as_nothing() -> None:
 def test_a_missing_limit_forbids_all_that_it_limits() -> None:
     bounds = bounds_of([LIMITS, replace(LIMITS, max_dose=None)])  # type: ignore[arg-type]
     assert bounds.max_dose.tolist()[0] == 5.0 and math.isnan(bounds.max_dose.tolist()[1])
-    assert {item.name: getattr(bounds, item.name)[0].item() for item in fields(Bounds)} == vars(LIMITS)
+    assert {item.name: getattr(bounds, item.name)[0].item() for item in fields(Bounds)} | {"rules": ()} == vars(LIMITS)
     for name in ("max_dose", "max_on_board", "min_spacing", "floor", "max_rate", "max_rate_ratio"):
         assert name in broken((1.0, 2.0), limits=replace(LIMITS, **{name: None}))
     assert broken((0.0, 1.0), limits=replace(LIMITS, max_rate_ratio=0.5)) == set(), "no limit on rates forbids the one in force"

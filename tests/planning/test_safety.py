@@ -13,7 +13,7 @@ from careplan.breach import Breach, in_words
 from careplan.planning.actions import dose_table, remaining
 from careplan.planning.doses import DoseProblem
 from careplan.planning.planner import plan_doses
-from careplan.planning.safety import DoseContext, Guarded, RegimenLine, bounds_of, closed, guard_doses, guard_line
+from careplan.planning.safety import Bounds, DoseContext, Guarded, RegimenLine, bounds_of, closed, guard_doses, guard_line
 from careplan.planning.search import Plans, exhaustive, search
 from careplan.therapies.glucose.declaration import GLUCOSE, LINE_LIMITS
 from careplan.therapy import Limits
@@ -48,7 +48,7 @@ def random_case(seed: int, batch: int) -> tuple[list[Limits], DoseContext, tuple
 
     # Limits of one batch resemble each other, so that few futures are evaluated for nobody.
     columns = [draw(2, 20), draw(4, 45), draw(0, 45), draw(60, 140), draw(2, 12), draw(1, 4)]
-    names = [item.name for item in fields(Limits)]
+    names = [item.name for item in fields(Bounds)]
     table = torch.stack(columns, 1)
     limits = [Limits(**dict(zip(names, row, strict=True))) for row in (0.8 * table[:1] + 0.2 * table).tolist()]
     level = draw(90, 400)
@@ -77,7 +77,7 @@ def problem_of(seed: int, batch: int, noise: float) -> DoseProblem:
 
 def broken_limits(problem: DoseProblem, sequences: Tensor) -> Tensor:
     """`[B, X]` whether sequences `[B, X, D, 2]` break a hard limit: written apart from the code under test, in float64."""
-    limit = {item.name: getattr(problem.bounds, item.name).double()[:, None] for item in fields(Limits)}
+    limit = {item.name: getattr(problem.bounds, item.name).double()[:, None] for item in fields(Bounds)}
     known, (doses, multiples) = problem.context, sequences.double().unbind(-1)
     _, held = problem.replay(sequences)
     bad = torch.zeros_like(doses[..., 0], dtype=torch.bool)

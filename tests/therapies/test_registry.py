@@ -18,6 +18,8 @@ SLEEP = '''
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from careplan.clock import Clock, Gate
+from careplan.effects import Effect, Output
 from careplan.practice import Glance, Judged, Practice
 from careplan.therapy import Channel, Cost, Limits, Pool, Therapy
 
@@ -46,17 +48,21 @@ PRACTICE = Practice(
             Channel(name="tablet", unit="mg", role="action", form="impulse", low=0, high=10, direction=1),
             Channel(name="coffee", unit="cups", role="disturbance", form="impulse", low=0, high=30, direction=-1),
         ),
-        regulated="slept",
+        outputs=(Output(name="slept", risk=lambda slept: (slept - 8.0) ** 2, best=8.0),),
         pools=(
-            Pool(name="tablet", channels=("tablet",), time_constant=60.0, stages=2),
-            Pool(name="coffee", channels=("coffee",), time_constant=120.0, stages=2),
+            Pool(name="tablet", channels=("tablet",), time_constant=1440.0, stages=1),
+            Pool(name="coffee", channels=("coffee",), time_constant=0.0, stages=0),
         ),
-        daily=(3.0, 1.0),
-        gain=(2.0, 2.0),
-        risk=lambda slept: (slept - 8.0) ** 2,
-        best=8.0,
+        effects=(
+            Effect(name="tablet", pools=("tablet",), direction=1, usual=1.0, size=2.0),
+            Effect(name="coffee", pools=("coffee",), direction=-1, usual=3.0, size=2.0),
+        ),
         costs=(Cost(name="under_6", below=6.0, budget=0.1),),
-        step=1440.0,
+        clock=Clock(
+            step=1440.0, interval=1440.0, pace=1440.0, span=1440.0, look=1440.0, judged=1440.0, horizon=2880.0, decision=1440.0,
+            ahead=2880.0, context=14, memory=14, patch=7,
+        ),
+        gate=Gate(days=14.0, active=70.0, recent=20160.0, windows=7, strange=2.0, error_ratio=1.0, dosed=0.0),
     ),
     limits={"adult": Limits(max_dose=5.0, max_on_board=10.0, min_spacing=1440.0, floor=0.5, max_rate=0.0)},
     recent=timedelta(days=60),

@@ -9,8 +9,8 @@ import torch
 from careplan.series import split
 from careplan.world.corpus import Corpus, usual
 from careplan.world.dynamics import NOTHING, PLAN, RECORD
-from careplan.world.model import Rollout
 from careplan.world.personalise import typical
+from careplan.world.question import Question, Rollout
 from tests.world.toy import random_model, recording
 
 MODEL, SERIES, HORIZON = random_model(3), recording(3), 48
@@ -34,7 +34,7 @@ def rolled(at: list[float] | None, *, tablet: float = 0.0, interval: float = 15.
     minutes = None if at is None else torch.tensor(at, dtype=torch.float64)
     model = copy.copy(MODEL)
     model.shape = replace(MODEL.shape, interval=interval)
-    return model.rollout(state, future.values, mask, ASKED, mean, code, told, at=minutes)
+    return model.rollout(state, Question(future.values, mask, ASKED, mean, code, told), at=minutes)
 
 
 def test_on_the_grid_it_is_what_the_grid_says_and_what_a_finer_grid_says_more_nearly() -> None:

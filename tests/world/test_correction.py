@@ -55,7 +55,7 @@ def test_it_starts_at_nothing_and_is_linear_between_its_knots() -> None:
     with torch.no_grad():
         state = model.state(model.encode(past, usual)[:, -1], past, usual, code)
         size = correction.features(model, state).shape[1]
-        weights = torch.randn(2, size, len(correction.KNOTS), generator=torch.Generator().manual_seed(1))
+        weights = torch.randn(2, size, len(PRESSURE.clock.knots), generator=torch.Generator().manual_seed(1))
         added = correction.correct(model, state, weights, 0, torch.tensor([0.0, 30.0, 45.0, 60.0, 240.0, 300.0]))
     assert torch.equal(added[:, 0], torch.zeros(4))
     torch.testing.assert_close(added[:, 2], (added[:, 1] + added[:, 3]) / 2)
@@ -96,7 +96,7 @@ def test_scores_kept_for_intervals_are_of_days_that_were_not_fitted_to() -> None
     model, series = random_model(4), recording(8, rows=8 * DAY)
     person = personalise(model, [series], windows=16)[0]
     scores, every = person.foreseen, person.every
-    assert scores.shape[0] == 2 and scores.shape[2] == len(correction.KNOTS) and every == 0.5
+    assert scores.shape[0] == 2 and scores.shape[2] == len(PRESSURE.clock.knots) and every == 0.5
     assert scores.shape[1] <= 8 * 48 and float(scores.isnan().float().mean()) < 0.3
     fitted = residuals(model, series, person, given="nothing")[1][:, 3].nanmedian()
     assert float(scores[0, :, 2].nanmedian()) > 0.98 * float(fitted)

@@ -1,5 +1,7 @@
 """The dynamics keep their promises whatever the weights."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from torchdiffeq import odeint
 from careplan.series import Window
 from careplan.world.dynamics import NOTHING, PLAN, RECORD
 from careplan.world.futures import Futures, abduct, contexts
+from careplan.world.question import Question
 from tests.world.toy import PRESSURE, random_model, recording
 
 
@@ -46,8 +49,8 @@ def test_more_of_a_dose_never_moves_the_level_the_wrong_way(
     more[:, row : row + (6 if channel == 1 else 1), channel] += amount
     asked = torch.full((len(usual),), question)
     evidence = model.told(state, values, mask, usual)
-    base = model.rollout(state, values, mask, asked, usual, code, evidence)
-    other = model.rollout(state, more, mask, asked, usual, code, evidence)
+    base = model.rollout(state, Question(values, mask, asked, usual, code, evidence))
+    other = model.rollout(state, Question(more, mask, asked, usual, code, evidence))
     difference = (other.level - base.level) * PRESSURE.channels[channel].direction
     # A finite step may slip by a rounding-sized amount where the level moves faster than any patient's.
     assert (difference >= -1e-3 * (1 + base.level.abs())).all()
@@ -65,7 +68,8 @@ def test_pools_filled_from_history_equal_pools_integrated_through_it() -> None:
     inflow = absorption.inflow(amounts)
 
     def rate(t, pools):
-        return absorption(pools, absorption.rates(code))[0] + absorption.enter(inflow[:, min(int(t / 5.0), 95)])
+        now = inflow[:, min(int(t / 5.0), 95)]
+        return absorption(pools, absorption.rates(code), now)[0] + absorption.enter(now)
 
     minutes = torch.tensor([0.0, 480.0])
     exact = odeint(rate, torch.zeros_like(state.pools), minutes, method="rk4", options={"step_size": 1.0, "perturb": True})[-1]
@@ -79,8 +83,8 @@ def test_a_dose_is_neither_lost_nor_made_on_its_way() -> None:
     values = torch.zeros_like(values)
     values[:, 0, 2] = 6.0
     asked = torch.full((len(usual),), PLAN)
-    empty = type(state)(state.z, state.level, torch.zeros_like(state.pools), state.minute, state.trend)
-    pools = model.rollout(empty, values, mask, asked, usual, code).pools
+    empty = replace(state, pools=torch.zeros_like(state.pools))
+    pools = model.rollout(empty, Question(values, mask, asked, usual, code)).pools
     share = 6.0 / model.daily(usual)[:, 2]
     assert (pools.sum(-1) <= share.unsqueeze(1) * (1 + 1e-4)).all()
     torch.testing.assert_close(pools[:, 1].sum(-1), share, rtol=0.05, atol=0.0)
@@ -90,7 +94,7 @@ def test_a_dose_is_neither_lost_nor_made_on_its_way() -> None:
 def test_stepping_through_futures_is_the_rollout() -> None:
     model = random_model(7)
     state, values, mask, usual, code = batch(model, 7)
-    rollout = model.rollout(state, values, mask, torch.full((len(usual),), PLAN), usual, code)
+    rollout = model.rollout(state, Question.plan(values, mask, usual, code))
     inflow, future = model.plan(values, mask, usual)
     features, spread = contexts(model, state.z, state.minute, code, future)
     rates = model.dynamics.absorption.rates(code)
@@ -103,7 +107,7 @@ def test_stepping_through_futures_is_the_rollout() -> None:
     for step in range(inflow.shape[1]):
         level, pools = futures.advance(level, pools, inflow[:, step], step, rows)
         measured = futures.measured(level, step, rows)
-        torch.testing.assert_close(measured.squeeze(1), rollout.level[:, step + 1], rtol=1e-3, atol=1e-2)
+        torch.testing.assert_close(measured[:, 0, 0], rollout.level[:, step + 1], rtol=1e-3, atol=1e-2)
 
 
 @torch.no_grad()
@@ -125,13 +129,13 @@ def test_abduction_passes_through_what_was_measured() -> None:
         torch.ones(len(usual)),
         state.trend.unsqueeze(1),
     )
-    truth = torch.randn(len(usual), inflow.shape[1])
+    truth = torch.randn(len(usual), inflow.shape[1], 1)
     seen = torch.rand(truth.shape) < 0.8
     forced = abduct(futures, start, state.pools.unsqueeze(1), inflow, truth, seen)
     level, pools, rows = start, state.pools.unsqueeze(1), torch.arange(len(usual))
     for step in range(inflow.shape[1]):
         level, pools = forced.advance(level, pools, inflow[:, step], step, rows)
-        torch.testing.assert_close(level[seen[:, step], 0], truth[seen[:, step], step], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(level[:, 0][seen[:, step]], truth[:, step][seen[:, step]], rtol=1e-4, atol=1e-4)
 
 
 @torch.no_grad()
@@ -141,8 +145,8 @@ def test_the_future_level_is_not_looked_at() -> None:
     changed = values.clone()
     changed[..., 0] = 300.0
     asked = torch.full((len(usual),), PLAN)
-    same = model.rollout(state, changed, mask, asked, usual, code)
-    assert torch.equal(same.level, model.rollout(state, values, mask, asked, usual, code).level)
+    same = model.rollout(state, Question(changed, mask, asked, usual, code))
+    assert torch.equal(same.level, model.rollout(state, Question(values, mask, asked, usual, code)).level)
 
 
 @torch.no_grad()
@@ -172,7 +176,7 @@ def test_a_record_is_foreseen_otherwise_than_a_plan_and_teaches_no_effect_where_
     def slopes(row: int) -> dict[str, list[float]]:
         model.zero_grad()
         evidence = model.told(state, values, mask, usual)
-        model.rollout(state, values, mask, asked, usual, code, evidence, frozen).level[row].sum().backward()
+        model.rollout(state, Question(values, mask, asked, usual, code, evidence, frozen)).level[row].sum().backward()
         taught = {name: [part.grad for part in parts if part.grad is not None] for name, parts in rates.items()}
         return {name: torch.cat(parts).abs().sum(1).tolist() for name, parts in taught.items() if parts}
 
@@ -190,13 +194,13 @@ def test_a_record_is_foreseen_otherwise_than_a_plan_and_teaches_no_effect_where_
 def test_what_a_plan_changes_is_the_same_in_every_context(seed: int, low: float, high: float, away: float) -> None:
     model = random_model(seed)
     state, _, _, usual, code = batch(model, seed)
-    flow, walking, nothing = model.dynamics.planned, torch.zeros(len(usual), 1, 5), torch.zeros(len(usual))
+    flow, walking, acts = model.dynamics.planned, torch.zeros(len(usual), 1, 5), torch.tensor([low, high]).expand(len(usual), 2)
     situation = flow.course(state.minute.unsqueeze(1), code, walking, torch.full((len(usual),), PLAN)).situation[:, 0]
 
     def changed(z: torch.Tensor) -> torch.Tensor:
         features = flow.features(z, situation)
-        treated = flow.level_rate(features, code, state.level + away, nothing + low, nothing + high)
-        return treated - flow.level_rate(features, code, state.level, nothing, nothing)
+        treated = flow.level_rate(features, code, state.level + away, acts)
+        return treated - flow.level_rate(features, code, state.level, torch.zeros_like(acts))
 
     torch.testing.assert_close(changed(state.z), changed(50 * torch.randn_like(state.z)), rtol=1e-3, atol=1e-4)
 
@@ -206,11 +210,11 @@ def test_questions_asked_together_are_answered_as_if_alone() -> None:
     model = random_model(29)
     state, values, mask, usual, code = batch(model, 29)
     asked, evidence = torch.tensor([RECORD, PLAN, NOTHING, PLAN]), model.told(state, values, mask, usual)
-    together = model.rollout(state, values, mask, asked, usual, code, evidence)
+    together = model.rollout(state, Question(values, mask, asked, usual, code, evidence))
     for row in range(4):
         one = slice(row, row + 1)
         part = type(state)(*(piece[one] for piece in vars(state).values()))
-        alone = model.rollout(part, values[one], mask[one], asked[one], usual[one], code[one], evidence[one])
+        alone = model.rollout(part, Question(values[one], mask[one], asked[one], usual[one], code[one], evidence[one]))
         torch.testing.assert_close(alone.level, together.level[one], rtol=1e-4, atol=1e-3)
         torch.testing.assert_close(alone.offsets, together.offsets[one], rtol=1e-4, atol=1e-3)
 

@@ -6,13 +6,16 @@ from dataclasses import replace
 import pytest
 import torch
 
+from careplan.therapies.glucose.declaration import CLOCK, GATE
 from careplan.world.corpus import Corpus, usual
-from careplan.world.dynamics import NOTHING, RECORD, SENSITIVITY
+from careplan.world.dynamics import NOTHING, RECORD
 from careplan.world.forecast import ASKED, Future, forecast, predict
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation, personalise, typical
-from careplan.world.trust import Gate, abstentions, adapted, conformal_factor, followed, strangeness, widening
+from careplan.world.trust import abstentions, adapted, conformal_factor, followed, strangeness, widening
 from tests.world.toy import PRESSURE, SMALL, random_model, recording
+
+DRUG = 0  # the place of its strength in a code
 
 
 def obeying(model: WorldModel, code: torch.Tensor, seed: int):
@@ -115,14 +118,14 @@ def test_a_patients_factors_are_the_populations_moved_by_their_own_misses() -> N
         scores = torch.full((2, 200, 4), score)
         return Personalisation("x", none, none, none, 9, none, torch.zeros(0, 2), none, none, none, scores, 0.5)
 
-    narrow, wide = (followed(person(score), population, NOTHING) for score in (0.0, 9.0))
+    narrow, wide = (followed(person(score), population, NOTHING, CLOCK) for score in (0.0, 9.0))
     assert (narrow < population).all() and (wide > 1.5 * population).all()
-    assert torch.equal(followed(replace(person(0.0), foreseen=none), population, NOTHING), population)
+    assert torch.equal(followed(replace(person(0.0), foreseen=none), population, NOTHING, CLOCK), population)
     known = torch.full((2, 200, 4), math.nan)
     known[1, :, 1] = 9.0  # of a record, at an hour
-    moved = followed(replace(person(0.0), foreseen=known), population, RECORD) / population
+    moved = followed(replace(person(0.0), foreseen=known), population, RECORD, CLOCK) / population
     assert moved[1] == moved.max() > 1.5 and moved[0] == 1 and moved[3] == 1 and 1 < float(moved[2]) < float(moved[1])
-    assert torch.equal(followed(replace(person(0.0), foreseen=known), population, NOTHING), population)
+    assert torch.equal(followed(replace(person(0.0), foreseen=known), population, NOTHING, CLOCK), population)
 
 
 @pytest.mark.parametrize(
@@ -140,12 +143,12 @@ def test_the_gate_closes_and_says_why(change: dict[str, float], reason: str) -> 
     minutes = 30.0 * torch.arange(1, 9)
     none = torch.zeros(0)
     person = Personalisation("x", none, none, none, 64, minutes, errors, torch.full((8,), 40.0), torch.zeros(64, 8))
-    fine = {"days": 20.0, "active": 95.0, "dosed": True, "strange": 1.0}
-    assert abstentions(Gate(), person=person, **fine) == ()  # type: ignore[arg-type]
-    reasons = abstentions(Gate(), person=person, **(fine | change))  # type: ignore[arg-type]
+    fine = {"days": 20.0, "active": 95.0, "dosed": True, "strange": 1.0, "judged": 120.0}
+    assert abstentions(GATE, person=person, **fine) == ()  # type: ignore[arg-type]
+    reasons = abstentions(GATE, person=person, **(fine | change))  # type: ignore[arg-type]
     assert len(reasons) == 1 and reason in reasons[0]
     worse = Personalisation("x", none, none, none, 64, minutes, errors + 30, torch.full((8,), 40.0), torch.zeros(64, 8))
-    assert "the model is off" in abstentions(Gate(), person=worse, **fine)[0]  # type: ignore[arg-type]
+    assert "the model is off" in abstentions(GATE, person=worse, **fine)[0]  # type: ignore[arg-type]
 
 
 def test_strangeness_is_one_for_the_usual_and_grows() -> None:
@@ -161,9 +164,9 @@ def test_somebody_more_sensitive_is_found_to_be() -> None:
     moved = []
     for value in (-1.5, 1.5):
         code = torch.zeros(SMALL.code)
-        code[SENSITIVITY] = value
+        code[DRUG] = value
         series = obeying(model, code, seed=9)
-        moved.append(float(personalise(model, [series], windows=48)[0].mean[SENSITIVITY]))
+        moved.append(float(personalise(model, [series], windows=48)[0].mean[DRUG]))
     assert moved[1] > moved[0] + 0.1
 
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from careplan.therapies.glucose.declaration import GLUCOSE
-from careplan.world.dynamics import PLAN, State
+from careplan.world.dynamics import State
 from careplan.world.model import load_model
+from careplan.world.question import Question
 
 HOURS = 4
 
@@ -25,12 +26,13 @@ def test_a_unit_lowers_by_a_sane_share_of_the_rule_of_1800_in_every_context(dail
     spread = torch.linalg.cholesky(model.z_covariance).T
     z = model.z_mean + 3 * torch.randn(many, model.shape.latent, generator=generator) @ spread
     pools = torch.zeros(many, sum(pool.stages for pool in GLUCOSE.pools))
-    state = State(z, level, pools, 1440 * torch.rand(many, generator=generator), torch.zeros(many, 2))
+    minute = 1440 * torch.rand(many, generator=generator)
+    state = State(z, level.unsqueeze(1), pools, minute, torch.zeros(many, 1, 2), torch.zeros(many, 1))
     values = usual[:, None, :-1].expand(-1, rows, -1).clone()
-    dosed, asked = values.clone(), torch.full((many,), PLAN)
+    dosed = values.clone()
     dosed[:, 0, GLUCOSE.index("bolus")] += 0.05 * daily
     known = torch.ones_like(values, dtype=torch.bool)
-    without, given = (model.rollout(state, each, known, asked, usual, code).level[:, -1] for each in (values, dosed))
+    without, given = (model.rollout(state, Question.plan(each, known, usual, code)).level[:, -1] for each in (values, dosed))
     share = (without - given) / 0.05 / 1800
     inside = (without > 75) & (without < 330)  # what is beyond is past what any reading teaches
     assert inside.sum() > 40

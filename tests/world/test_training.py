@@ -9,8 +9,8 @@ import torch
 
 from careplan.world import losses
 from careplan.world import training as world_training
+from careplan.world.absorption import STRUCTURE
 from careplan.world.corpus import Branches, Corpus
-from careplan.world.dynamics import STRUCTURE
 from careplan.world.training import Recipe, Training, train
 from tests.world.toy import PRESSURE, SMALL, random_model, recording
 
@@ -85,14 +85,14 @@ def test_a_body_whose_structure_is_its_own_still_obeys_and_differs_by_it() -> No
     shape = replace(SMALL, code=SMALL.code + STRUCTURE, structure=True)
     model = random_model(3, shape)
     first = model.named - STRUCTURE
-    level, low, high = torch.linspace(-2, 4, 50), torch.full((50,), 1e-3), torch.zeros(50)
+    level, acts = torch.linspace(-2, 4, 50).unsqueeze(1), torch.tensor([1e-3, 0.0]).expand(50, 2)
     features = torch.zeros(50, 1 + model.dynamics.planned.WIDTH)
     found = []
     for number in range(STRUCTURE):
         for value in (-2.0, 2.0):
             code = torch.zeros(50, shape.code)
             code[:, first + number] = value
-            rates = [model.dynamics.planned.level_rate(features, code, level, dose * low, high) for dose in (1.0, 3.0)]
+            rates = [model.dynamics.planned.level_rate(features, code, level, dose * acts)[:, 0] for dose in (1.0, 3.0)]
             assert (rates[1] < rates[0]).all(), "more of a lowering dose lowers, whatever the structure"
             found.append(rates[0] - rates[1])
     assert all((one - other).abs().max() > 1e-5 for one, other in zip(found[::2], found[1::2], strict=True))

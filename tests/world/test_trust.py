@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from careplan.world.correction import FORESEEN, KNOTS
+from careplan.therapies.glucose.declaration import CLOCK, GATE
+from careplan.world.correction import FORESEEN
 from careplan.world.dynamics import NOTHING, RECORD
 from careplan.world.personalise import Personalisation
 from careplan.world.trust import (
     COVERAGE,
-    Gate,
     abstentions,
     adapted,
     conformal_factor,
@@ -45,8 +45,8 @@ def person(**changes: Any) -> Personalisation:
 
 
 def test_the_gate_asks_for_what_is_written() -> None:
-    assert asdict(Gate()) == limits_table.GATE
-    assert (Gate().days, Gate().active) == limits_table.SUFFICIENT
+    assert asdict(GATE) == limits_table.GATE
+    assert (GATE.days, GATE.active) == limits_table.SUFFICIENT
     assert limits_table.COVERAGE == COVERAGE
 
 
@@ -57,7 +57,9 @@ def test_all_that_keeps_it_from_speaking_is_said() -> None:
 def told(
     *, days: float = 14.0, active: float = 70.0, dosed: bool = True, strange: float = 2.0, **changes: Any
 ) -> tuple[str, ...]:
-    return abstentions(Gate(), days=days, active=active, dosed=dosed, person=person(**changes), strange=strange)
+    return abstentions(
+        GATE, days=days, active=active, dosed=dosed, person=person(**changes), strange=strange, judged=CLOCK.judged
+    )
 
 
 def erring(error: float, still: float = 100.0) -> dict[str, Any]:
@@ -140,7 +142,7 @@ def test_a_miss_widens_and_a_hit_narrows_so_that_nine_in_ten_are_inside() -> Non
 
 
 def test_what_was_missed_of_late_moves_foresight_in_proportion_between_knots() -> None:
-    assert KNOTS == (30, 60, 120, 240) and FORESEEN == (NOTHING, RECORD)
+    assert CLOCK.knots == (30, 60, 120, 240) and FORESEEN == (NOTHING, RECORD)
     population = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0])  # at 30, 60, .. 270 minutes
     missed = torch.full((2, 10, 4), NAN)
     missed[0, :5, 1] = 99.0  # five misses at an hour, of what nothing was asked
@@ -148,19 +150,19 @@ def test_what_was_missed_of_late_moves_foresight_in_proportion_between_knots() -
     who = person(foreseen=missed, every=0.5)
     at_hour = 5 * 0.08 * 0.5 * 0.9
     moved = [0.0, at_hour, at_hour / 2, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
-    found = followed(who, population, NOTHING)
+    found = followed(who, population, NOTHING, CLOCK)
     assert (found / population).log().tolist() == pytest.approx(moved, abs=1e-5)
     at_end = -10 * 0.08 * 0.5 * 0.1
     moved = [0.0, 0.0, 0.0, 0.0, at_end / 4, at_end / 2, 3 * at_end / 4, at_end, at_end]
-    assert (followed(who, population, RECORD) / population).log().tolist() == pytest.approx(moved, abs=1e-5)
-    assert torch.equal(followed(person(), population, NOTHING), population)
+    assert (followed(who, population, RECORD, CLOCK) / population).log().tolist() == pytest.approx(moved, abs=1e-5)
+    assert torch.equal(followed(person(), population, NOTHING, CLOCK), population)
     assert found.dtype == population.dtype
 
 
 def test_a_score_is_held_against_the_factor_at_its_own_knot() -> None:
     population = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])
     for scores, change in (((0.99, 1.9, 3.9, 7.8), -0.1), ((1.01, 2.1, 4.1, 8.2), 0.9)):
-        found = followed(person(foreseen=torch.tensor(scores).expand(2, 1, 4), every=1.0), population, NOTHING)
+        found = followed(person(foreseen=torch.tensor(scores).expand(2, 1, 4), every=1.0), population, NOTHING, CLOCK)
         assert (found / population).log().tolist() == pytest.approx([0.08 * change] * 8, abs=1e-5)
 
 

@@ -1,10 +1,14 @@
 """A therapy that is not glucose, and recordings of it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import torch
 
+from careplan.effects import Effect, Output
 from careplan.series import PatientSeries
+from careplan.therapies.glucose.declaration import CLOCK, GATE, WATCH
 from careplan.therapy import Channel, Cost, Pool, Therapy
 from careplan.world.model import Shape, WorldModel
 
@@ -17,17 +21,28 @@ PRESSURE = Therapy(
         Channel(name="salt", unit="g", role="disturbance", form="impulse", low=0, high=50, scale=5, direction=1),
         Channel(name="walking", unit="MET", role="disturbance", form="rate", low=0, high=20, scale=3),
     ),
-    regulated="pressure",
+    outputs=(
+        Output(
+            name="pressure",
+            risk=lambda level: ((level - 120) / 30) ** 2,
+            best=120.0,
+            returns=0.144,
+            rest=0.5,
+            supply=2.5,
+        ),
+    ),
     pools=(
         Pool(name="drug", channels=("drip", "tablet"), time_constant=40, stages=3),
         Pool(name="salt", channels=("salt",), time_constant=30, stages=2),
     ),
-    daily=(60.0, 10.0),
-    gain=(400.0, 200.0),
-    risk=lambda level: ((level - 120) / 30) ** 2,
-    best=120.0,
+    effects=(
+        Effect(name="drug", pools=("drug",), direction=-1, usual=60.0, size=400.0, own=True, stops=0.43),
+        Effect(name="salt", pools=("salt",), direction=1, usual=10.0, size=200.0),
+    ),
     costs=(Cost(name="below_80", below=80.0, budget=0.02),),
-    step=5.0,
+    clock=replace(CLOCK, context=96, memory=96),
+    gate=GATE,
+    watch=WATCH,
 )
 SMALL = Shape(latent=16, hidden=32, code=7, context=96, memory=96)
 

@@ -32,7 +32,7 @@ class Days:
     block `[H]` of the day; standing `[H]` U/h of basal as prescribed; basal, meal, correction `[D, H]` U recorded in each step
     (basal in U/h); recorded `[D, H]` mg/dL as each step begins, NaN where nothing was; treats `[D, H]` inflow of what was eaten
     for lows; other, slow `[D, H, pools]` inflow from everything else, and from long-acting doses; lasting `[S]`: which
-    compartments hold those; level `[D, P]`, pools `[D, P, S]` at midnight.
+    compartments hold those; level `[D, P, 1]`, pools `[D, P, S]` at midnight.
     """
 
     futures: Futures
@@ -75,7 +75,7 @@ class Days:
         )  # [W, H]
         daily = multipliers[:, -1].to(self.basal.device).repeat_interleave(days).unsqueeze(1)  # [W * D, 1]
         rows = torch.arange(days, device=self.basal.device).repeat(wide)
-        level = self.level.repeat(wide, 1)
+        level = self.level.repeat(wide, 1, 1)
         pools = self.pools.repeat(wide, 1, 1) * torch.where(self.lasting, daily.unsqueeze(-1), 1.0)  # as if given so for days
         stopped = (self.basal < 0.9 * self.standing) & (self.recorded < STOPS)
         low, eats = self.recorded < LOW, self.treats > 0
@@ -85,7 +85,7 @@ class Days:
         lows, uneaten = _lowest_lately(self.recorded), self.treats.new_zeros(wide, days)
         before, levels = [], []
         for step in range(steps):
-            now = (level.mean(1) * scale + center).unflatten(0, (wide, days))
+            now = (level[..., 0].mean(1) * scale + center).unflatten(0, (wide, days))
             before.append(now)
             recorded = self.recorded[:, step]
             above, excess = now - self.target, recorded - self.target
@@ -110,7 +110,7 @@ class Days:
                 + self.slow[:, step].repeat(wide, 1) * daily
             )
             level, pools = self.futures.advance(level, pools, inflow, step, rows)
-            levels.append(level)
+            levels.append(level[..., 0])
         mgdl = torch.stack(levels, -1) * scale + center
         return mgdl.unflatten(0, (wide, days)).transpose(1, 2).clamp(20.0, 600.0)
 
@@ -184,7 +184,8 @@ def _lived(
     truth = (future.values[:, group - 1 :: group, column] - model.center[column]) / model.scale[column]
     seen = future.mask[:, group - 1 :: group, column]
     measured = torch.where(seen, truth * model.scale[column] + model.center[column], torch.nan)
-    return _Lived(abduct(futures, level, pools, inflow, truth, seen), level, pools, future, inflow, measured)
+    followed = abduct(futures, level, pools, inflow, truth.unsqueeze(-1), seen.unsqueeze(-1))
+    return _Lived(followed, level, pools, future, inflow, measured)
 
 
 def _foreseen(
@@ -215,7 +216,7 @@ def _foreseen(
         start=level,
         score=torch.zeros(particles, device=device),
         widen=torch.ones(days, device=device),
-        trend=torch.zeros(days, particles, 2, device=device),  # the forcing holds what it would have told
+        trend=torch.zeros(days, particles, 1, 2, device=device),  # the forcing holds what it would have told
     )
     return futures, level, pools
 

@@ -11,10 +11,44 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from careplan.clock import Clock, Gate, Watch
+from careplan.effects import Effect, Output
 from careplan.records.channels import DEVICE_CHANNELS
+from careplan.rules import Action, Remains
 from careplan.therapy import Cost, Hazard, Limits, LineLimits, Pool, Therapy
 
 STEP = 5.0  # minutes
+DAY = 24 * 60
+CLOCK = Clock(
+    step=STEP,
+    interval=15.0,
+    pace=60.0,
+    span=DAY,
+    cycle=DAY,
+    look=30.0,
+    knots=(30.0, 60.0, 120.0, 240.0),
+    judged=120.0,
+    horizon=240.0,
+    decision=30.0,
+    ahead=240.0,
+    context=288,
+    memory=144,
+    patch=6,
+)
+GATE = Gate(days=14.0, active=70.0, recent=14.0 * DAY, windows=20, strange=2.0, error_ratio=0.95, dosed=0.3)
+WATCH = Watch(
+    day=DAY,
+    every=6 * 60.0,
+    stride=60.0,
+    ahead=(60.0, 120.0),
+    history=7,
+    memory=28,
+    readings=48,
+    forecasts=8,
+    doses=3.0,
+)
+SHARES = (0.01, 0.02, 0.04, 0.07, 0.11, 0.16, 0.22, 0.30)  # boluses that a plan tries, as shares of a day's insulin
+RAPID = Remains(peak=75.0, duration=360.0)  # rapid analogues, as LoopKit and oref0 count them
 
 Delivery = Literal["pump", "pen"]
 Group = Literal["adult", "adolescent", "child"]
@@ -38,22 +72,40 @@ def harm(glucose: Tensor) -> Tensor:
 GLUCOSE = Therapy(
     name="glucose",
     channels=DEVICE_CHANNELS,
-    regulated="glucose",
+    outputs=(
+        # Return, supply and softness as virtual patients show them when they are free; see docs/explanation/world-model.md.
+        Output(name="glucose", risk=harm, best=BEST, returns=0.144, rest=0.5, supply=2.5, softness=0.75),
+    ),
     pools=(
         # Rapid analogues peak 75-90 min after a dose; U100 glargine acts for about a day; a mixed meal peaks near 40 min.
         Pool(name="insulin", channels=("basal", "bolus"), time_constant=38.0, stages=3),
         Pool(name="long_acting", channels=("long_acting",), time_constant=480.0, stages=2),
         Pool(name="carbs", channels=("carbs",), time_constant=35.0, stages=2),
     ),
-    daily=(40.0, 200.0),  # U, g
-    gain=(1800.0, 720.0),  # the 1800 rule for sensitivity with the 500 rule for carbohydrate: 3.6 mg/dL a gram
-    risk=harm,
-    best=BEST,
+    effects=(
+        # The 1800 rule for sensitivity with the 500 rule for carbohydrate: 3.6 mg/dL a gram. 40 U and 200 g a day are usual.
+        Effect(
+            name="insulin",
+            pools=("insulin", "long_acting"),
+            direction=-1,
+            usual=40.0,
+            size=1800.0,
+            own=True,
+            stops=0.43,  # the share that acts on what the liver supplies, as virtual patients show when it is free
+        ),
+        Effect(name="carbs", pools=("carbs",), direction=1, usual=200.0, size=720.0),
+    ),
     costs=(
         Cost(name="below_70", below=70.0, budget=0.04),  # consensus: <4 % of time below 70 mg/dL
         Cost(name="below_54", below=54.0, budget=0.01),  # consensus: <1 % of time below 54 mg/dL
     ),
-    step=STEP,
+    clock=CLOCK,
+    gate=GATE,
+    actions=(
+        Action(channel="bolus", values=SHARES, of="share", remains=RAPID),
+        Action(channel="basal", values=(0.0, 0.5, 1.5, 2.0), of="multiple"),
+    ),
+    watch=WATCH,
     hazards=(
         Hazard(name="low", side=-1, level=70.0, within=120.0),
         Hazard(name="high", side=1, level=250.0, within=120.0),
@@ -81,7 +133,6 @@ RECENT = timedelta(days=14)  # up to the last reading: what tells of targets, wh
 # For how long a suggestion may be signed: settings from when it was made, doses from the moment that they begin at.
 HOLDS: dict[Literal["regimen", "doses"], timedelta] = {"regimen": timedelta(days=14), "doses": timedelta(minutes=30)}
 
-DAY = 24 * 60
 BLOCKS: tuple[int, ...] = (0, 6 * 60, 11 * 60, 17 * 60)  # night, morning, midday, evening: minutes after midnight
 
 

@@ -14,7 +14,6 @@ from careplan.series import Window
 from careplan.stages import stage
 from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.therapy import Limits, Mandate
-from careplan.world.dynamics import SENSITIVITY
 from careplan.world.futures import Futures, contexts
 from careplan.world.model import WorldModel
 
@@ -127,18 +126,19 @@ def _encoded(
         other=inflow - rate,
         unit=into / (daily.unsqueeze(1) * shape.interval),
         steps=round(DECISION / shape.interval),
-        strength=_strength(code, model.typical(usual)),
+        strength=_strength(code, model.typical(usual), model.layout.effect("insulin")),
     )
     return latent, latent.initial(level, state.pools.unflatten(0, fold)), daily, hourly
 
 
-def _strength(code: Tensor, typical: Tensor) -> Tensor:
-    """What of an added dose counts in each particle, `[B, P]`, of codes `[B, P, K]` where the typical one is `[B, K]`.
+def _strength(code: Tensor, typical: Tensor, place: int) -> Tensor:
+    """What of an added dose counts in each particle, `[B, P]`, of codes `[B, P, K]` where the typical one is `[B, K]`; place: of
+    the strength of insulin in a code.
 
     Food that nobody logged looks like insulin that does less. So where a patient's code makes it weaker than the typical one,
     every other particle does not believe it.
     """
-    weaker = torch.exp(0.5 * (typical.unsqueeze(1) - code)[..., SENSITIVITY]).clamp(min=1.0)
+    weaker = torch.exp(0.5 * (typical.unsqueeze(1) - code)[..., place]).clamp(min=1.0)
     doubting = torch.arange(code.shape[1], device=code.device) % 2 == 1
     return torch.where(doubting, weaker, torch.ones_like(weaker))
 

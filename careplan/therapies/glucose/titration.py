@@ -308,7 +308,7 @@ def _line(line: RegimenLine, block: int, value: float, regimen: Regimen) -> Line
     limit = line.limits
     more = (value - line.current) * line.direction > 0
     cause = "highs" if more else "lows"
-    rescue = limit.against_danger if line.danger else limit.against_lows if line.breach else limit.per_visit
+    rescue = limit.against_danger if line.danger else limit.against_harm if line.breach else limit.per_visit
     return Line(
         key=line.key,
         setting=setting,

@@ -16,12 +16,13 @@ from tests import limits_table
 
 
 def test_the_limits_on_doses_are_those_that_were_read() -> None:
-    assert {group: tuple(asdict(limits).values()) for group, limits in LIMITS.items()} == limits_table.DOSES
+    found = {group: tuple(asdict(limits).values()) for group, limits in LIMITS.items()}
+    assert found == {group: (*limits, ()) for group, limits in limits_table.DOSES.items()}
 
 
 def test_the_limits_on_lines_are_those_that_were_read() -> None:
     assert {name: tuple(asdict(limits).values()) for name, limits in LINE_LIMITS.items()} == {
-        name: (*limits, *limits_table.CAPS) for name, limits in limits_table.LINES.items()
+        name: (*limits, *limits_table.CAPS, 7.0) for name, limits in limits_table.LINES.items()
     }
 
 
@@ -43,7 +44,9 @@ def test_channels_hold_what_can_be() -> None:
         (("long_acting",), 480.0, 2),
         (("carbs",), 35.0, 2),
     ]
-    assert (GLUCOSE.regulated, GLUCOSE.daily, GLUCOSE.gain, GLUCOSE.step) == ("glucose", (40.0, 200.0), (1800.0, 720.0), 5.0)
+    effects = [(each.direction, each.usual, each.size, each.own) for each in GLUCOSE.effects]
+    assert effects == [(-1, 40.0, 1800.0, True), (1, 200.0, 720.0, False)]
+    assert (GLUCOSE.regulated, GLUCOSE.step) == ("glucose", 5.0)
 
 
 def test_the_budgets_for_lows_are_the_consensus() -> None:
@@ -72,7 +75,7 @@ def test_risk_as_published(level: float) -> None:
 @given(st.floats(20.0, 600.0), st.floats(20.0, 600.0))
 def test_lows_count_twice_in_what_plans_minimise(one: float, other: float) -> None:
     low, high = torch.tensor(sorted((one, other)), dtype=torch.float64)
-    assert GLUCOSE.risk is harm
+    assert GLUCOSE.outputs[0].risk is harm
     for level in (low, high):
         assert float(harm(level)) == pytest.approx(float(risk(level)) * (2.0 if level < 112.5 else 1.0))
     if high <= 112.5:

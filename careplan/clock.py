@@ -1,0 +1,107 @@
+"""How a therapy divides time: pure data, everything in minutes (a step of ten seconds is a sixth)."""
+
+from dataclasses import dataclass
+
+UNITS = ((7 * 24 * 60.0, "weeks"), (24 * 60.0, "days"), (60.0, "h"), (1.0, "min"))  # minutes each
+
+
+def said(minutes: float) -> str:
+    """So many minutes in the largest unit of which they are a whole number, seconds where they are of none."""
+    for unit, name in UNITS:
+        if minutes >= unit and minutes % unit == 0:
+            return f"{minutes / unit:g} {name}"
+    return f"{60.0 * minutes:g} s" if minutes < 1 else f"{minutes:g} min"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clock:
+    """The grids of a therapy. All but the rows are minutes, from seconds to weeks.
+
+    step: between rows of a series. interval: of the integration, a whole number of steps.
+    pace: the time in which a patient's course changes noticeably; rates of the context, the trend and the spread count in it.
+    span: over which usual amounts are counted (a day's insulin, a week's tablets); pools hold shares of such an amount.
+    cycle: what life repeats in (a day, a week), which the model sees as a place on a circle; None where nothing repeats.
+    look: between the horizons at which errors and conformal factors are kept. knots: the horizons at which a patient's own
+    correction of what is foreseen is fitted; none where nothing is corrected. judged: the horizon at which the model must beat
+    "stays as it is" before it may speak.
+    horizon: how far recordings are predicted ahead. decision: between the decisions of a plan; ahead: how far a plan looks.
+    context: rows before now that the pools are filled from. memory: the last of them, that the encoder reads. patch: rows that
+    it reads at once; memory is a whole number of patches.
+    fresh: rows within which the last reading still is the level now, where readings carry no declared noise.
+    """
+
+    step: float
+    interval: float
+    pace: float
+    span: float
+    look: float
+    judged: float
+    horizon: float
+    decision: float
+    ahead: float
+    context: int
+    memory: int
+    patch: int
+    cycle: float | None = None
+    knots: tuple[float, ...] = ()
+    fresh: int = 4
+
+    def __post_init__(self) -> None:
+        positive = {name: getattr(self, name) for name in ("step", "interval", "pace", "span", "look", "horizon", "decision")}
+        if wrong := {name: value for name, value in positive.items() if not 0.0 < value < float("inf")}:
+            raise ValueError(f"clock: {wrong}, expected minutes above 0")
+        for name, unit in (("interval", "step"), ("look", "interval"), ("horizon", "interval"), ("decision", "interval")):
+            ratio = getattr(self, name) / getattr(self, unit)
+            if ratio < 0.999 or abs(ratio - round(ratio)) > 1e-3:
+                raise ValueError(f"clock: {name} {getattr(self, name):g} is no whole number of {unit} {getattr(self, unit):g}")
+        if not 0 < self.patch <= self.memory <= self.context or self.memory % self.patch:
+            raise ValueError(f"clock: context {self.context}, memory {self.memory} and patch {self.patch} rows do not fit")
+        if self.cycle is not None and not self.cycle >= self.step:
+            raise ValueError(f"clock: a cycle of {self.cycle:g} min is shorter than a step")
+
+    def rows(self, minutes: float) -> int:
+        """How many rows so many minutes are."""
+        return round(minutes / self.step)
+
+    def wrapped(self, minute: float) -> float:
+        """A minute's place in the cycle; as it is where there is none."""
+        return minute if self.cycle is None else minute % self.cycle
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """How a recording is watched for a break in it: stuck sensors, other units, another person, doses no longer logged.
+
+    day: minutes that are described at once; every: between two looks; stride: between the forecasts judged; ahead: the horizons
+    that they are judged at. history: earlier days without which nothing is said; memory: days looked at, at most.
+    readings, forecasts: of a day, without which it is not judged. doses: usual impulses a day, with fewer of which a day without
+    any is less surprising.
+    """
+
+    day: float
+    every: float
+    stride: float
+    ahead: tuple[float, ...]
+    history: int
+    memory: int
+    readings: int
+    forecasts: int
+    doses: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """What must hold before a suggestion is made; each is a setting.
+
+    days: recorded. active: % of the expected readings. recent: minutes over which readings and doses are counted. windows: that
+    informed the patient's code. strange: of the encoding, about 1 when usual. error_ratio: of the model's error over that of
+    "stays as it is" at `Clock.judged`. dosed: share of the recent rows in which some action is known.
+    """
+
+    days: float
+    active: float
+    recent: float
+    windows: int
+    strange: float
+    error_ratio: float
+    dosed: float

@@ -1,0 +1,119 @@
+"""The posterior over a patient's code from few and noisy readings, each judged by what the filter foresaw of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from careplan.series import PatientSeries, Window
+from careplan.world.corpus import Corpus
+from careplan.world.filter import Filtered, causal
+from careplan.world.model import WorldModel
+from careplan.world.personalise import NUDGE, Personalisation, stepped
+
+ROUND = 8  # the length of a recording is padded to so many patches, so that few shapes are met
+
+
+@dataclass(frozen=True, eq=False)
+class _Recorded:
+    """P recordings of equal length, padded at their ends as unknown: their windows `[P, T, C]`, what is usual `[P, C + Q + F]`
+    and the encodings `[P, T / patch, L]`, each of what came before its patch."""
+
+    window: Window
+    usual: Tensor
+    z: Tensor
+
+    def filtered(self, model: WorldModel, code: Tensor) -> Filtered:
+        """Along the recordings, by codes `[N P, K]`, N times all of them."""
+        if model.filter is None:
+            raise ValueError(f"{model.therapy.name}: no observation has a declared noise")
+        count = len(code) // len(self.usual)
+        window = Window(*(part.repeat(count, *[1] * (part.ndim - 1)) for part in vars(self.window).values()))
+        return model.filter(model, self.z.repeat(count, 1, 1), window, self.usual.repeat(count, 1), code)
+
+
+@torch.no_grad()
+def by_readings(model: WorldModel, recordings: Sequence[PatientSeries], *, iterations: int) -> list[Personalisation]:
+    """The posterior over each patient's code: all readings, each over what it may be off given all before it, and the prior."""
+    corpus, device, size = Corpus.of(recordings), model.center.device, model.shape.code
+    whole = model.shape.patch * ROUND
+    length = -(-int(corpus.length.max()) // whole) * whole
+    window = corpus.windows(torch.arange(len(corpus)), torch.zeros(len(corpus), dtype=torch.long), length).to(device)
+    usual = corpus.usual.to(device)
+    recorded = _Recorded(window, usual, causal(model, window, usual))
+    mean, precision = model.typical(usual), torch.linalg.inv(model.code_covariance)
+    code = mean.clone()
+    first = told = recorded.filtered(model, code)
+    best = _loss(told, code - mean, precision)
+    damping, directions = torch.full((len(corpus),), 1e-2, device=device), NUDGE * torch.eye(size, device=device)
+    for _ in range(iterations):
+        moved = recorded.filtered(model, (code.unsqueeze(0) + directions.unsqueeze(1)).flatten(0, 1))
+        slopes = (_residuals(moved, told.variance).unflatten(0, (size, -1)) - _residuals(told, told.variance)) / NUDGE
+        candidate, _ = stepped(code, slopes.permute(1, 2, 0), _residuals(told, told.variance), mean, precision, damping)
+        proposed = recorded.filtered(model, candidate)
+        value = _loss(proposed, candidate - mean, precision)
+        better = value < best
+        code = torch.where(better.unsqueeze(1), candidate, code)
+        told = Filtered(*(torch.where(_like(better, new), new, old) for new, old in zip(proposed, told, strict=True)))
+        best, damping = torch.where(better, value, best), torch.where(better, damping / 5, damping * 10)
+    moved = recorded.filtered(model, (code.unsqueeze(0) + directions.unsqueeze(1)).flatten(0, 1))
+    slopes = (_residuals(moved, told.variance).unflatten(0, (size, -1)) - _residuals(told, told.variance)) / NUDGE
+    curvature = torch.einsum("kpr,lpr->pkl", slopes, slopes) + precision
+    covariance = torch.linalg.inv(curvature)
+    return [
+        _described(model, series, corpus.usual[index], code[index].cpu(), covariance[index].cpu(), first, told, index)
+        for index, series in enumerate(recordings)
+    ]
+
+
+def _like(flag: Tensor, part: Tensor) -> Tensor:
+    return flag.reshape(-1, *[1] * (part.ndim - 1))
+
+
+def _residuals(told: Filtered, variance: Tensor) -> Tensor:
+    """`[N P, R]` what was missed over how large it may be, 0 where nothing was read; variance `[P, T, Q]`."""
+    wide = variance.repeat(len(told.missed) // len(variance), 1, 1)
+    return torch.where(told.seen, told.missed / wide.sqrt(), 0.0).flatten(1)
+
+
+def _loss(told: Filtered, away: Tensor, precision: Tensor) -> Tensor:
+    """`[P]` twice the negative log posterior, but for a constant."""
+    each = torch.where(told.seen, told.missed.pow(2) / told.variance + told.variance.log(), 0.0)
+    return each.flatten(1).sum(1) + torch.einsum("pk,kl,pl->p", away, precision, away)
+
+
+def _described(
+    model: WorldModel,
+    series: PatientSeries,
+    usual: Tensor,
+    code: Tensor,
+    covariance: Tensor,
+    first: Filtered,
+    told: Filtered,
+    index: int,
+) -> Personalisation:
+    """With how well the next reading was foreseen, in the first output's unit: as the typical patient, and as this one; and how
+    well by the last reading before it. The first reading is left out: nothing could foresee it."""
+    seen = told.seen[index, :, 0]
+    at = torch.nonzero(seen).squeeze(1)[1:]
+    column = model.therapy.observed[0]
+    rows = (at + 1) * model.group - 1
+    truth = torch.from_numpy(series.values[rows.clamp(max=len(series) - 1).numpy(), column]).to(at.device)
+    scaled = model.standard(torch.from_numpy(series.values).to(at.device))[rows.clamp(max=len(series) - 1), 0]
+    errors = [(truth - model.natural_of(0, scaled - run.missed[index, at, 0])).pow(2).mean().sqrt() for run in (first, told)]
+    before = torch.cat([truth[:1], truth[:-1]])
+    still = (truth[1:] - before[1:]).pow(2).mean().sqrt() if len(truth) > 1 else torch.tensor(torch.inf)
+    some = len(at) > 0
+    score = (told.missed[index, at, 0] / (1.6449 * told.variance[index, at, 0].sqrt())).abs().unsqueeze(1)
+    return Personalisation(
+        patient=series.patient,
+        mean=code,
+        covariance=covariance,
+        usual=usual,
+        windows=int(seen.sum()),
+        minutes=torch.tensor([model.therapy.clock.judged]) if some else torch.zeros(0),
+        errors=torch.stack(errors).unsqueeze(0).cpu() if some else torch.zeros(0, 2),
+        persistence=still.unsqueeze(0).cpu() if some else torch.zeros(0),
+        scores=score.cpu() if some else torch.zeros(0, 0),
+    )
