@@ -38,8 +38,11 @@ class Family:
 
 
 FAMILIES = (
-    Family("hamberg", "aurora"), Family("quartiles", "aurora", lifelike=False), Family("network", "mixed"), Family("network", "aurora")
-)  # fmt: skip
+    Family("hamberg", "aurora"),
+    Family("quartiles", "aurora", lifelike=False),
+    Family("network", "mixed"),
+    Family("network", "aurora"),
+)
 
 
 def body_of(name: str, people: People, seed: int) -> Body:
@@ -165,8 +168,7 @@ def _branches(trial: Trial, body: Body, lived: Lived, random: np.random.Generato
     one = other = states
     values = torch.zeros(len(person), AHEAD, len(WARFARIN.channels))
     for ahead in range(AHEAD):
-        day = row + ahead
-        at = (person, day)
+        at = (person, row + ahead)
         given = trial.given[at]
         changed = (given * factor[:, 0]).clamp(max=MOST) * (1 - first[:, 0] * (ahead < 3))
         values[:, ahead, WARFARIN.index("warfarin")] = changed

@@ -1,4 +1,4 @@
-"""What a person may decide of a suggestion's lines: what a high INR holds against more warfarin, and what the guard says. Pure."""
+"""What a person may decide of a suggestion's lines: what a high INR forbids, tablets allow, the guard says. Pure."""
 
 from collections.abc import Callable
 

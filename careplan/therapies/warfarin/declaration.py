@@ -44,7 +44,7 @@ GATE = Gate(days=0.0, active=0.0, recent=WEEK, windows=0, strange=3.0, error_rat
 
 
 def risk(inr: Tensor) -> Tensor:
-    """What plans minimise: time outside the range, with soft edges, and how far outside on the logarithm. 0 at `BEST`, `[...]`."""
+    """What plans minimise: time outside the range, with soft edges, and how far from `BEST` on the logarithm. `[...]`."""
     away = (inr.clamp(min=0.5, max=20.0) / BEST).log().abs()
     outside = torch.sigmoid((away - HALF) / EDGE) - 1 / (1 + math.exp(HALF / EDGE))
     return 10.0 * (outside + 2.0 * away**2)
@@ -109,9 +109,9 @@ LIMITS: dict[str, Limits] = {
     )
 }  # fmt: skip
 
-# Mg a week. Absolute: seven times the most a day. Recommended: what 95 % of the IWPC's people took, 7 to 70. A change of 5 to 20 % a
-# visit is what Holbrook 2012 and NPS MedicineWise advise; above 4 less may be given at once, and half from `DANGER` on. In the first
-# fortnight doses follow every INR (Holbrook 2012, 2.1), so that steps may be larger.
+# Mg a week. Absolute: seven times the most a day. Recommended: what nearly all of the IWPC's people took. A change of 5 to 20 % a
+# visit is what Holbrook 2012 and NPS MedicineWise advise; above 4 less may be given at once, and half from `DANGER` on. In the
+# first fortnight doses follow every INR, so that steps may be larger.
 LINE_LIMITS: dict[str, LineLimits] = {
     "weekly_dose": LineLimits(
         lowest=0.0, highest=7 * MOST_A_DAY, low=7.0, high=70.0, low_ratio=0.8, high_ratio=1.2, per_visit=0.2, least_days=0.0

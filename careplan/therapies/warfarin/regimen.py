@@ -69,8 +69,10 @@ def week_of(weekly: float, strengths: tuple[float, ...] = STRENGTHS) -> tuple[fl
     """
     half = increment(strengths)
     if not halvable(weekly, strengths) or weekly < 0:
-        low = math.floor(weekly / half) * half
-        near = f"{low:g} and {low + half:g} mg can" if math.isfinite(weekly) and weekly > 0 else "expected a number from 0 up"
+        near = "expected a number from 0 up"
+        if math.isfinite(weekly) and weekly > 0:
+            low = math.floor(weekly / half) * half
+            near = f"{low:g} and {low + half:g} mg can"
         raise AskError(f"{weekly:g} mg a week cannot be made of halves of {_listed(strengths)} mg tablets; {near}")
     whole, more = divmod(round(weekly / half), len(DAYS))
     extra = [(place * more) // len(DAYS) != ((place + 1) * more) // len(DAYS) for place in range(len(DAYS))]
@@ -94,7 +96,7 @@ def stated(settings: Settings) -> Regimen:
         raise ValueError(f"regimen: settings {sorted(unknown)} are unknown")
     if "weekly_dose" not in given:
         raise ValueError("regimen: setting weekly_dose is missing")
-    strengths = STRENGTHS
+    strengths: tuple[float, ...] = STRENGTHS
     try:
         if "strengths" in given:
             strengths = tuple(float(part) for part in str(given["strengths"]).replace(";", ",").split(","))
@@ -138,13 +140,19 @@ def changed(regimen: Regimen, changes: Iterable[Change]) -> Regimen:
     for change in changes:
         if change.setting == "weekly_dose":
             made = replace(made, week=week_of(change.value, regimen.strengths))
-        elif change.setting in ("hold", "next_inr"):
-            if change.value != round(change.value):
-                raise AskError(f"{change.setting}: {change.value:g} is not a whole number of days")
-            made = replace(made, **{change.setting: int(change.value)})
+        elif change.setting == "hold":
+            made = replace(made, hold=_whole(change))
+        elif change.setting == "next_inr":
+            made = replace(made, next_inr=_whole(change))
         else:
             raise AskError(f"{change.setting!r} is not a setting of a regimen")
     return made
+
+
+def _whole(change: Change) -> int:
+    if change.value != round(change.value):
+        raise AskError(f"{change.setting}: {change.value:g} is not a whole number of days")
+    return int(change.value)
 
 
 def _listed(strengths: tuple[float, ...]) -> str:

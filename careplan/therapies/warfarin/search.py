@@ -10,6 +10,7 @@ from careplan.planning.regimen import RegimenPlans, plan_regimen
 from careplan.therapies.warfarin.courses import Courses
 from careplan.therapies.warfarin.decisions import regimen_line
 from careplan.therapies.warfarin.declaration import CEILING, DANGER, MOST_A_DAY, WARFARIN, risk
+from careplan.therapies.warfarin.metrics import TOO_HIGH
 from careplan.therapies.warfarin.protocols import HIGH, LOW
 
 FACTORS = (0.8, 0.85, 0.9, 0.93, 0.96, 1.04, 1.07, 1.1, 1.15, 1.2)  # of the weekly dose
@@ -23,6 +24,8 @@ GAPS = (2, 3, 4, 5, 7, 10, 14, 21, 28)
 FAR_LOW, FAR_HIGH = 1.7, 3.5  # INR far out of range
 OUT, FAR = 0.5, 0.12  # the most probable that either may be
 LONGEST = ((4, 2), (8, 3), (12, 4), (21, 7), (35, 14))  # to so many days of treatment, the longest gap
+EVERYBODY = 1.0  # all particles count alike: risk is harm on both sides
+WORTH = 0.02  # less risk than no change that a change must have
 STARTS = 14  # days of treatment in which doses follow every INR
 
 
@@ -44,8 +47,8 @@ class Asked:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """The answers for B patients: mg a week `[B]`, evenings left out first, days to the next INR, what suits in the end `[B]`; the
-    search's own account."""
+    """The answers for B patients: mg a week, evenings left out first, days to the next INR; what suits in the end, mg a week;
+    the search's own account."""
 
     weekly: list[float]
     hold: list[int]
@@ -61,17 +64,26 @@ def search(courses: Courses, asked: Sequence[Asked]) -> Found:
     standing = torch.tensor([each.weekly for each in asked])
     hold = [_least(each) for each in asked]
     due = [min(_longest(each), 7) for each in asked]
-    lines = [
-        [regimen_line(each.weekly, each.last, each.strengths, starting=each.starting)] for each in asked
-    ]
-    factors = sorted({*FACTORS, *(LESS if any((one.last or 0) > 4 for one in asked) else ()), *(WIDE if any(one.starting for one in asked) else ())})
+    lines = [[regimen_line(each.weekly, each.last, each.strengths, starting=each.starting)] for each in asked]
+    less = LESS if any((one.last or 0.0) > TOO_HIGH for one in asked) else ()
+    wide = WIDE if any(one.starting for one in asked) else ()
+    factors = sorted({*FACTORS, *less, *wide})
 
     def evaluate(multipliers: Tensor) -> Tensor:
         weekly = standing.unsqueeze(1) * multipliers[..., 0]
         return _levels(courses, weekly, suits, hold, due)
 
     plans = plan_regimen(
-        evaluate, lines, WARFARIN, worth=0.05, penalty=0.0, changes=1, factors=factors, simulations=len(factors) + 1, excess=0.1
+        evaluate,
+        lines,
+        WARFARIN,
+        risk_level=EVERYBODY,
+        worth=WORTH,
+        penalty=0.0,
+        changes=1,
+        factors=factors,
+        simulations=len(factors) + 1,
+        excess=0.05,
     )
     weekly = plans.values[:, 0, 0]
     hold = _held(courses, weekly, suits, hold, due, asked)
@@ -108,13 +120,13 @@ def _held(
     """Evenings to leave out: what must be, or one or two more where that is less risk; none where the INR is not high."""
     risks = []
     for more in range(3):
-        hold = [least_one + more for least_one in least]
+        hold = [must + more for must in least]
         levels = _levels(courses, weekly.unsqueeze(1), suits, hold, due)[:, 0]
         risks.append(risk(levels).mean((1, 2)))
     best = torch.stack(risks, 1)
     best[:, 1:] += 0.1  # for the evenings themselves
-    more = best.argmin(1).tolist()
-    return [least_one + (extra if (one.last or 0.0) > HIGH else 0) for least_one, extra, one in zip(least, more, asked, strict=True)]
+    chosen = best.argmin(1).tolist()
+    return [must + (extra if (one.last or 0.0) > HIGH else 0) for must, extra, one in zip(least, chosen, asked, strict=True)]
 
 
 def _gaps(courses: Courses, weekly: Tensor, hold: Sequence[int], asked: Sequence[Asked]) -> list[int]:
