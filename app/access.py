@@ -13,8 +13,10 @@ import streamlit as st
 
 from app.wording import UNITS
 from careplan.clinic import Actor, Database, local_account, open_database
+from careplan.clinic.worker import Worker
+from careplan.display import Unit
 from careplan.settings import Settings
-from careplan.therapies.glucose.words import MG_DL, Unit
+from careplan.therapies.glucose.words import MG_DL
 
 IDLE_MINUTES = 15
 ROLES = ("Physician", "Diabetes nurse or educator", "Dietitian", "Researcher")
@@ -54,6 +56,16 @@ def replays() -> Path:
 @st.cache_resource(show_spinner="Opening the database")
 def _open(url: str) -> Database:
     return open_database(url)
+
+
+def worker() -> Worker:
+    """The process that plans, one for this app and its database."""
+    return _worker(Settings().database)
+
+
+@st.cache_resource(show_spinner=False)
+def _worker(url: str) -> Worker:
+    return Worker(url)
 
 
 def reviewer() -> Reviewer:
@@ -127,10 +139,16 @@ def _keep_unit() -> None:
     st.session_state["unit"] = st.session_state["unit_choice"] or unit().name  # a second click would clear the choice
 
 
-def remembered(name: str, load: Callable[[], T]) -> T:
-    """What `load` gave when this screen was opened: reading again at every click would be slow, and logged as another look."""
+def remembered(name: str, load: Callable[[], T], *, only: str | None = None) -> T:
+    """What `load` gave when this screen was opened: reading again at every click would be slow, and logged as another look.
+
+    only: how the names begin of which no more than this one is kept.
+    """
     kept = st.session_state.setdefault("remembered", {})
     if name not in kept:
+        if only is not None:
+            for other in [each for each in kept if each.startswith(only)]:
+                del kept[other]
         kept[name] = load()
     return cast(T, kept[name])
 

@@ -6,14 +6,15 @@ from typing import Any
 import plotly.graph_objects as go
 
 from app.palette import CARBS, COLORS, INK, INSULIN, LINE, MUTED, PROPOSED, RUNNER_UP, UNCHANGED, translucent
+from careplan.display import Unit
+from careplan.minutes import DAY
 from careplan.suggestion import Kind, Option, Path
-from careplan.therapies.glucose.declaration import DAY
+from careplan.therapies.glucose.bands import HIGH, LOW, MARKS, VERY_HIGH, VERY_LOW
 from careplan.therapies.glucose.metrics import Profile
 from careplan.therapies.glucose.pages import Day
-from careplan.therapies.glucose.words import MINUS, Unit, clock
+from careplan.therapies.glucose.words import MINUS, clock
 
-LOW, HIGH, VERY_LOW, VERY_HIGH = 70.0, 180.0, 54.0, 250.0
-BOTTOM, TOP = 40.0, 300.0  # mg/dL always shown
+BOTTOM, TOP = MARKS.bottom, MARKS.top
 CONFIG: dict[str, Any] = {"displayModeBar": False, "responsive": True, "scrollZoom": False}
 STYLES = {"proposed": (PROPOSED, "solid", 3), "no change": (UNCHANGED, "dash", 2.5), "runner-up": (RUNNER_UP, "dot", 2)}
 

@@ -7,8 +7,9 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from app.palette import BANDS, CARBS, COLORS, INK, LINE, MUTED, PROPOSED, RUNNER_UP, translucent
+from careplan.display import Unit
 from careplan.studies.cohorts import Difference, Outcome
-from careplan.therapies.glucose.words import Unit
+from careplan.therapies.glucose.bands import HIGH, LOW, VERY_LOW
 
 POLICIES = (PROPOSED, "#c2571a", RUNNER_UP, "#2c7d5b", "#8a6d1f", "#4a4a4a")  # a line each, in the order of the replay
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
@@ -25,7 +26,7 @@ MEASURES = {  # title, and whether it is a glucose level
 
 
 def measure_title(measure: str, unit: Unit) -> str:
-    names = {"low": unit.text(70), "very_low": unit.text(54), "high": unit.text(180), "unit": unit.name}
+    names = {"low": unit.text(LOW), "very_low": unit.text(VERY_LOW), "high": unit.text(HIGH), "unit": unit.name}
     return MEASURES[measure][0].format(**names)
 
 
@@ -117,7 +118,7 @@ def day_figure(steps: pd.DataFrame, unit: Unit) -> go.Figure:
             col=1,
         )
         _marks(figure, rows[rows["bolus"] > 0], "bolus", f"{policy}, U", color, "triangle-down", policy)
-    target = {"y0": unit.of(70), "y1": unit.of(180), "fillcolor": translucent(COLORS["in_range"], 0.12)}
+    target = {"y0": unit.of(LOW), "y1": unit.of(HIGH), "fillcolor": translucent(COLORS["in_range"], 0.12)}
     figure.add_hrect(**target, line_width=0, layer="below", row=1, col=1)
     meals = first[(first["eaten"] > 0) | (first["announced"] > 0)]
     _marks(figure, meals, "eaten", "eaten (announced), g", CARBS, "diamond", None)

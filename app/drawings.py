@@ -7,28 +7,40 @@ from html import escape
 
 from app.palette import BANDS, COLORS, INK, LINE, share
 from app.wording import change, percent, scale
+from careplan.display import Unit
+from careplan.minutes import DAY
 from careplan.suggestion import Line
-from careplan.therapies.glucose.decisions import BELOW_54_TARGET, BELOW_70_TARGET
-from careplan.therapies.glucose.declaration import DAY
+from careplan.therapies.glucose.bands import (
+    ABOVE_180_TARGET,
+    ABOVE_250_TARGET,
+    BELOW_54_TARGET,
+    BELOW_70_TARGET,
+    CV_TARGET,
+    HIGH,
+    IN_RANGE_TARGET,
+    LOW,
+    MARKS,
+    VERY_HIGH,
+    VERY_LOW,
+)
 from careplan.therapies.glucose.metrics import Metrics
-from careplan.therapies.glucose.pages import ABOVE_180_TARGET, ABOVE_250_TARGET, IN_RANGE_TARGET, Day
-from careplan.therapies.glucose.words import SETTINGS, Unit, clock
+from careplan.therapies.glucose.pages import Day
+from careplan.therapies.glucose.words import SETTINGS, clock
 
 WIDTH, HEIGHT = 168, 64  # of a thumbnail
-BOTTOM, TOP = 40.0, 300.0  # mg/dL in a thumbnail
 
 
 def tiles(metrics: Metrics, unit: Unit) -> str:
     """The consensus metrics beside their targets, each marked where it misses."""
     below = _sum(metrics, "low", "very_low")
-    above = _sum(metrics, "high", "very_high")
+    above, inside = _sum(metrics, "high", "very_high"), f"{unit.text(LOW)}-{unit.text(HIGH)}"
     shown = (
-        ("In range", metrics.in_range, f"{unit.text(70)}-{unit.text(180)}", f"> {IN_RANGE_TARGET:g} %", "above", IN_RANGE_TARGET),
-        ("Below " + unit.text(70), below, "", f"< {BELOW_70_TARGET:g} %", "below", BELOW_70_TARGET),
-        ("Below " + unit.text(54), metrics.very_low, "", f"< {BELOW_54_TARGET:g} %", "below", BELOW_54_TARGET),
-        ("Above " + unit.text(180), above, "", f"< {ABOVE_180_TARGET:g} %", "below", ABOVE_180_TARGET),
-        ("Above " + unit.text(250), metrics.very_high, "", f"< {ABOVE_250_TARGET:g} %", "below", ABOVE_250_TARGET),
-        ("CV", metrics.cv, "", "\N{LESS-THAN OR EQUAL TO} 36 %", "below", 36.0 + 1e-9),
+        ("In range", metrics.in_range, inside, f"> {IN_RANGE_TARGET:g} %", "above", IN_RANGE_TARGET),
+        ("Below " + unit.text(LOW), below, "", f"< {BELOW_70_TARGET:g} %", "below", BELOW_70_TARGET),
+        ("Below " + unit.text(VERY_LOW), metrics.very_low, "", f"< {BELOW_54_TARGET:g} %", "below", BELOW_54_TARGET),
+        ("Above " + unit.text(HIGH), above, "", f"< {ABOVE_180_TARGET:g} %", "below", ABOVE_180_TARGET),
+        ("Above " + unit.text(VERY_HIGH), metrics.very_high, "", f"< {ABOVE_250_TARGET:g} %", "below", ABOVE_250_TARGET),
+        ("CV", metrics.cv, "", f"\N{LESS-THAN OR EQUAL TO} {CV_TARGET:g} %", "below", CV_TARGET + 1e-9),
     )
     cells = []
     for name, value, note, target, side, limit in shown:
@@ -52,11 +64,11 @@ def band_bar(metrics: Metrics, unit: Unit) -> str:
         "very_low": f"< {BELOW_54_TARGET:g} %",
     }
     ranges = {
-        "very_high": f"> {unit.text(250)}",
-        "high": f"{unit.text(181 if unit.digits == 0 else 182)}-{unit.text(250)}",
-        "in_range": f"{unit.text(70)}-{unit.text(180)}",
-        "low": f"{unit.text(54)}-{unit.text(69)}",
-        "very_low": f"< {unit.text(54)}",
+        "very_high": f"> {unit.text(VERY_HIGH)}",
+        "high": f"{unit.text(181 if unit.digits == 0 else 182)}-{unit.text(VERY_HIGH)}",
+        "in_range": f"{unit.text(LOW)}-{unit.text(HIGH)}",
+        "low": f"{unit.text(VERY_LOW)}-{unit.text(69)}",
+        "very_low": f"< {unit.text(VERY_LOW)}",
     }
     parts = "".join(f"<i style='flex:{share(metrics, band.field) or 0.0:.2f} 0 0;background:{band.color}'></i>" for band in BANDS)
     rows = "".join(
@@ -140,9 +152,10 @@ def _thumbnail(day: Day, unit: Unit) -> str:
         x, y = minute / DAY * WIDTH, _y(glucose)
         points.append(f"{'M' if broken else 'L'}{x:.1f} {y:.1f}")
         broken = False
-        if glucose < 70:
-            dots.append(f"<circle cx='{x:.1f}' cy='{y:.1f}' r='1.7' fill='{COLORS['very_low' if glucose < 54 else 'low']}'/>")
-    green, above, below = COLORS["in_range"], _y(180), _y(70)
+        if glucose < LOW:
+            color = COLORS["very_low" if glucose < VERY_LOW else "low"]
+            dots.append(f"<circle cx='{x:.1f}' cy='{y:.1f}' r='1.7' fill='{color}'/>")
+    green, above, below = COLORS["in_range"], _y(HIGH), _y(LOW)
     target = f"<rect x='0' y='{above:.1f}' width='{WIDTH}' height='{below - above:.1f}' fill='{green}' opacity='.16'/>"
     noon = f"<line x1='{WIDTH / 2}' x2='{WIDTH / 2}' y1='0' y2='{HEIGHT}' stroke='{LINE}'/>"
     path = f"<path d='{''.join(points)}' fill='none' stroke='{INK}' stroke-width='1.3'/>"
@@ -162,7 +175,7 @@ def _thumbnail(day: Day, unit: Unit) -> str:
 
 
 def _y(glucose: float) -> float:
-    return HEIGHT * (TOP - min(max(glucose, BOTTOM), TOP)) / (TOP - BOTTOM)
+    return HEIGHT * (MARKS.top - min(max(glucose, MARKS.bottom), MARKS.top)) / (MARKS.top - MARKS.bottom)
 
 
 def _sum(metrics: Metrics, *fields: str) -> float | None:

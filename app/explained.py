@@ -4,9 +4,11 @@ from html import escape
 
 from app.palette import AGAINST, COLORS, PROPOSED
 from app.wording import percent
+from careplan.display import Unit
 from careplan.suggestion import Part, Pattern, Suggestion
 from careplan.therapies.glucose import words
-from careplan.therapies.glucose.words import MINUS, Driver, Unit, sentence, signed, stretch
+from careplan.therapies.glucose.bands import HIGH, LOW
+from careplan.therapies.glucose.words import MINUS, Driver, sentence, signed, stretch
 
 
 def point(suggestion: Suggestion, unit: Unit) -> str:
@@ -132,7 +134,7 @@ def _moments(suggestion: Suggestion, unit: Unit) -> str:
 
 
 def _level(glucose: float, unit: Unit) -> str:
-    color = COLORS["low"] if glucose < 70 else COLORS["very_high"] if glucose > 180 else ""
+    color = COLORS["low"] if glucose < LOW else COLORS["very_high"] if glucose > HIGH else ""
     return f"<b style='color:{color}'>{unit.text(glucose)}</b>" if color else unit.text(glucose)
 
 

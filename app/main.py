@@ -4,9 +4,11 @@ from functools import partial
 from pathlib import Path
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
-from app import access
-from app.screens import audit, cohort, doses, record, review, worklist
+from app import access, planning
+from app.screens import audit, cohort, doses, patients, record, review, worklist
+from careplan.clinic import StoreError
 
 HERE = Path(__file__).parent
 
@@ -17,6 +19,7 @@ def main() -> None:
     st.html(f"<div class='cp-notice' role='note'>{access.NOTICE}</div>")
     pages = {
         "worklist": st.Page(partial(worklist.draw, _open), title="Worklist", icon=":material/list:", default=True),
+        "patients": st.Page(patients.draw, title="Patients", icon=":material/person_add:", url_path="patients"),
         "review": st.Page(review.draw, title="Review", icon=":material/rule:", url_path="review"),
         "doses": st.Page(doses.draw, title="Next hours", icon=":material/timeline:", url_path="doses"),
         "record": st.Page(record.draw, title="Record", icon=":material/database:", url_path="record"),
@@ -31,7 +34,20 @@ def main() -> None:
         access.forget()
         st.session_state["screen"] = page.title
 
+    access.worker().ensure()
+    try:
+        _draw(page, reviewer)
+    except StoreError as error:
+        st.error(
+            f"**The database cannot be used just now.** {error}.\n\nWhat was decided or signed before is kept; a choice that "
+            "this page did not mark as kept must be made again. Load the page again when the database is back.",
+            icon=":material/cloud_off:",
+        )
+
+
+def _draw(page: StreamlitPage, reviewer: access.Reviewer) -> None:
     with st.sidebar:
+        planning.sidebar()
         access.choose_unit()
         st.caption(
             f"Reviewing as **{reviewer.name}**, {reviewer.role.lower()}. Signed off after {access.IDLE_MINUTES} idle minutes."

@@ -5,6 +5,7 @@ so that they stay apart with any colour vision (`tests/app/test_palette.py`); ea
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from careplan.therapies.glucose.bands import MARKS
 from careplan.therapies.glucose.metrics import Metrics
 
 INK, MUTED, LINE, PAPER = "#1c2733", "#5c6b7a", "#d5dce3", "#ffffff"
@@ -14,7 +15,7 @@ INSULIN, CARBS = "#1f5a8c", "#b3722a"
 
 
 class Band(NamedTuple):
-    """One of the five consensus bands, from the top of the bar down; low and high in mg/dL."""
+    """One of the therapy's bands with its colour, from the top of the bar down; low and high in the therapy's own unit."""
 
     name: str
     field: str
@@ -23,13 +24,8 @@ class Band(NamedTuple):
     high: float
 
 
-BANDS = (
-    Band("Very high", "very_high", "#c97f10", 250, 400),
-    Band("High", "high", "#f8da52", 180, 250),
-    Band("In range", "in_range", "#379f80", 70, 180),
-    Band("Low", "low", "#c23e3d", 54, 70),
-    Band("Very low", "very_low", "#540a10", 40, 54),
-)
+FAR = {2: "#c97f10", 1: "#f8da52", 0: "#379f80", -1: "#c23e3d", -2: "#540a10"}  # by how far from what is wanted
+BANDS = tuple(Band(band.name, band.field, FAR[band.far], band.low, band.high) for band in MARKS.bands)
 COLORS: Mapping[str, str] = {band.field: band.color for band in BANDS}
 
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from careplan.display import Unit
+from careplan.minutes import DAY
 from careplan.suggestion import Kind, Line
 from careplan.therapies.glucose.decisions import INSULIN
-from careplan.therapies.glucose.declaration import DAY
-from careplan.therapies.glucose.words import MG_DL, MINUS, MMOL_L, SETTINGS, Unit, clock, signed, stretch
+from careplan.therapies.glucose.words import MG_DL, MINUS, MMOL_L, SETTINGS, clock, signed, stretch
 
 UNITS = {unit.name: unit for unit in (MG_DL, MMOL_L)}
 

@@ -17,12 +17,13 @@ import torch
 from policies import Shares, compared, fare, table
 from torch import Tensor
 
+from careplan.minutes import DAY
 from careplan.series import PatientSeries
 from careplan.studies import visits_judged as visits
 from careplan.studies.closed_loop import Planner
 from careplan.studies.visits import accepted
 from careplan.suggestion import Suggestion
-from careplan.therapies.glucose.declaration import DAY, GLUCOSE, Regimen
+from careplan.therapies.glucose.declaration import GLUCOSE, Regimen
 from careplan.therapies.glucose.titration import suggest_regimen
 from careplan.therapies.glucose.world import open_world
 from careplan.therapy import Mandate

@@ -30,9 +30,10 @@ from simglucose.simulation.env import T1DSimEnv
 from simglucose.simulation.scenario_gen import RandomScenario
 from torch import Tensor
 
+from careplan.minutes import DAY
 from careplan.series import PatientSeries
 from careplan.studies.closed_loop import EVERY, Treated
-from careplan.therapies.glucose.declaration import DAY, GLUCOSE, STEP, Group
+from careplan.therapies.glucose.declaration import GLUCOSE, STEP, Group
 from careplan.therapies.glucose.modulation import SUSPEND
 from careplan.therapies.glucose.world import open_world
 from careplan.world.loaded import World

@@ -20,6 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from careplan.series import Window
 from careplan.therapies.glucose.declaration import GLUCOSE
+from careplan.therapies.glucose.world import WEIGHTS
 from careplan.world.dynamics import PLAN
 from careplan.world.model import WorldModel, load_model
 from careplan.world.question import Question
@@ -112,7 +113,7 @@ def peak(device: torch.device) -> float:
 
 @torch.inference_mode()
 def compare(rounds: int, device: torch.device) -> dict[str, object]:
-    model = load_model(GLUCOSE, device=device)
+    model = load_model(GLUCOSE, WEIGHTS, device)
     other = equal(model).to(device)
     most = max(peak(device) for _ in range(rounds))
     table: dict[str, object] = {

@@ -19,7 +19,7 @@ class Clock:
 
     step: between rows of a series. interval: of the integration, a whole number of steps.
     pace: the time in which a patient's course changes noticeably; rates of the context, the trend and the spread count in it.
-    span: over which usual amounts are counted (a day's insulin, a week's tablets); pools hold shares of such an amount.
+    span: over which usual amounts are counted (a day's doses, a week's tablets); pools hold shares of such an amount.
     cycle: what life repeats in (a day, a week), which the model sees as a place on a circle; None where nothing repeats.
     look: between the horizons at which errors and conformal factors are kept. knots: the horizons at which a patient's own
     correction of what is foreseen is fitted; none where nothing is corrected. judged: the horizon at which the model must beat

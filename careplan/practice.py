@@ -46,6 +46,7 @@ class Glance:
     sufficient: bool
     urgency: float
     headline: str
+    unmet: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,8 +123,9 @@ class Practice:
 
     weights: the folder with the weights of its world model and their card; None where it ships none.
 
-    At a glance. glance: readings (columns `time`, `value`) -> `Glance`. daily_dose: the usual amount a day of a recording, None
-    where it does not say. profile, days: what the therapy's charts draw of the recent recording; None draws an empty profile.
+    At a glance. glance: readings (columns `time`, `value`) -> `Glance`, whose metrics are of the type `measures`. daily_dose: the
+    usual amount a day of a recording, None where it does not say. profile, days: what the therapy's charts draw of the recent
+    recording; None draws an empty profile.
     """
 
     therapy: Therapy
@@ -145,6 +147,7 @@ class Practice:
     profile: Callable[[PatientSeries | None], Any]
     days: Callable[[PatientSeries], tuple[Any, ...]]
     weights: Path | None = None
+    measures: type[Any] = dict
     rules: Mapping[str, str] = field(default_factory=lambda: RULES)
 
     @property

@@ -14,8 +14,8 @@ Side = Literal[-1, 1]
 class Hold:
     """No more than what stands of these channels while an observation, measured or predicted, is beyond a level.
 
-    side: -1 below it, 1 above it. A floor holds insulin at a low glucose; a ceiling holds an anticoagulant at a high INR, or a
-    tumour drug at a low count of platelets.
+    side: -1 below it, 1 above it. A floor holds a drug that lowers while the level is low; a ceiling holds one that raises
+    while it is high, or a toxic one while a count of cells is low.
     """
 
     name: str

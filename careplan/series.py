@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from careplan.covariates import Fact
+from careplan.minutes import DAY
 from careplan.therapy import Therapy
-
-DAY = 24 * 60  # minutes
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,7 @@
 """Where the time of a long run goes: stages are named where they happen, and counted only where somebody asks."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -60,10 +60,25 @@ def counted() -> Iterator[Stages]:
         _asked.reset(before)
 
 
+_watching: ContextVar[Callable[[str], None] | None] = ContextVar("watching", default=None)
+
+
+@contextmanager
+def watched(tell: Callable[[str], None]) -> Iterator[None]:
+    """Tells `tell` the name of every stage that begins within. What it raises ends the work."""
+    before = _watching.set(tell)
+    try:
+        yield
+    finally:
+        _watching.reset(before)
+
+
 @contextmanager
 def stage(name: str) -> Iterator[None]:
     """What happens within belongs to this stage."""
-    stages = _asked.get()
+    stages, tell = _asked.get(), _watching.get()
+    if tell is not None:
+        tell(name)
     if stages is None:
         yield
     else:

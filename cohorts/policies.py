@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cohorts.bodies import Body
 from cohorts.population import LONG_ACTING_AT, Population
-from cohorts.scenarios import Scenario
+from cohorts.scenarios import ROWS, Scenario
 
 NIGHT = 72  # rows after midnight while people sleep
 SUSPENDS = 75.0  # mg/dL below which a pump stops by itself
@@ -131,7 +131,7 @@ class Behaviour:
         self.settings = people.settings
         bold = self.explore * (torch.rand(count, generator=generator) < self.explorers)
         swing = torch.exp(bold * torch.randn(rows // 72 + 1, count, generator=generator)).repeat_interleave(72, 0)[:rows]
-        awake = torch.where(torch.arange(rows) % 288 < NIGHT, 0.0, 1.0).unsqueeze(1)
+        awake = torch.where(torch.arange(rows) % ROWS < NIGHT, 0.0, 1.0).unsqueeze(1)
         pens = people.pens.float()
         scale = (people.physiology.weight / 75).clamp(max=1.0)
         self._draws = {
@@ -163,7 +163,7 @@ class Behaviour:
         swung = set_basal * draws["swing"][row]
         basal = torch.where(seen.reading < SUSPENDS, 0.0, swung * (1 - draws["pens"]))
         rescue = torch.where(seen.reading < 65, draws["rescue"][row], 0.0)
-        evening = row % 288 == LONG_ACTING_AT // 5
+        evening = row % ROWS == LONG_ACTING_AT // 5
         long_acting = (24 * swung).round() * draws["taken"][row] if evening else torch.zeros_like(basal)
         return Doses(basal, bolus, long_acting, rescue.round())
 

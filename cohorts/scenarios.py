@@ -8,9 +8,10 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from careplan.therapies.glucose.declaration import ROWS_A_DAY
 from cohorts.population import Population
 
-ROWS = 288  # five-minute rows a day
+ROWS = ROWS_A_DAY
 
 # Usual hour, share of the day's carbohydrate, how often: breakfast, snack, lunch, snack, dinner, snack.
 MEALS = ((7.5, 0.22, 0.95), (10.5, 0.09, 0.35), (12.75, 0.30, 0.96), (16.0, 0.10, 0.45), (19.0, 0.33, 0.97), (21.5, 0.09, 0.25))

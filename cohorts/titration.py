@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from careplan.therapies.glucose.bands import BELOW_54_TARGET, BELOW_70_TARGET, LOW, VERY_LOW
 from cohorts.physiology import Secreting
 from cohorts.policies import NIGHT, Behaviour, Doses, Seen, refuse
 from cohorts.population import LONG_ACTING_AT, Population
@@ -15,6 +16,7 @@ from cohorts.scenarios import ROWS
 CAP = (0.7, 1.2)  # factors by which a visit may change a setting: those of oref0 autotune
 LOWEST = torch.tensor([0.025, 2.0, 10.0])  # U/h; carb ratio and correction factor within LoopKit's guardrails
 HIGHEST = torch.tensor([35.0, 150.0, 500.0])
+LOWS, VERY_LOWS = BELOW_70_TARGET / 100, BELOW_54_TARGET / 100  # shares of readings
 FEWEST = 3  # nights, meals or corrections before anything is made stronger
 BEFORE, AFTER = 36, 48  # rows without other meals before and after a dose that is judged
 
@@ -97,8 +99,8 @@ class TreatToTarget:
         high = torch.stack(self._fasting).mean(0) > self.high
         raised = (dose + self.step).minimum(dose.maximum(self.most * self._weight))
         kept = torch.where(high, raised, dose)
-        lowered = torch.where(self._lowest < 54, 0.8, 0.9) * dose
-        return torch.where(self._lowest < 70, lowered, kept).round()
+        lowered = torch.where(self._lowest < VERY_LOW, 0.8, 0.9) * dose
+        return torch.where(self._lowest < LOW, lowered, kept).round()
 
     def _prescribe(self, dose: Tensor) -> None:
         self.person.settings = torch.cat([dose.unsqueeze(1) / 24, self.person.settings[:, 1:]], 1)
@@ -117,7 +119,7 @@ def reviewed(settings: Tensor, reading: Tensor, announced: Tensor, bolus: Tensor
     """
     insulin = torch.stack([_basal(reading, announced, bolus), *_doses(reading, announced, bolus)], -1)
     insulin[:, 1:] = torch.where(insulin[:, :1] > 1, insulin[:, 1:].clamp(max=1), insulin[:, 1:])
-    breach = ((reading < 70).float().mean(0) > 0.04) | ((reading < 54).float().mean(0) > 0.01)
+    breach = ((reading < LOW).float().mean(0) > LOWS) | ((reading < VERY_LOW).float().mean(0) > VERY_LOWS)
     insulin = torch.where(breach.unsqueeze(-1), insulin.clamp(max=1), insulin)
     unexplained = breach & (insulin == 1).all(-1)
     insulin[:, 0] = torch.where(unexplained, 0.9, insulin[:, 0])
@@ -155,9 +157,9 @@ def _lowest(reading: Tensor) -> Tensor:
 
 def _stronger(judged: Tensor, lowest: Tensor, high: Tensor, *, tolerance: float) -> Tensor:
     """The factor on insulin from occasions `[N, B]`: which count, how low each went, how much too high it ended; `[B]`."""
-    count, low = judged.sum(0), (judged & (lowest < 70)).sum(0)
+    count, low = judged.sum(0), (judged & (lowest < LOW)).sum(0)
     typical = torch.where(judged, high, torch.nan).nanmedian(0).values
     up = torch.where(typical > 3 * tolerance, 1.2, 1.1)
-    down = torch.where((judged & (lowest < 54)).any(0) | (2 * low > count), 0.8, 0.9)
+    down = torch.where((judged & (lowest < VERY_LOW)).any(0) | (2 * low > count), 0.8, 0.9)
     factor = torch.where((count >= FEWEST) & (low < 2) & (typical > tolerance), up, 1.0)
     return torch.where(low >= 2, down, factor)

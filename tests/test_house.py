@@ -139,3 +139,33 @@ def test_no_data_and_no_pickle_is_in_the_house() -> None:
     if not kept:
         pytest.skip("not a git checkout")
     assert [path for path in kept if path.endswith((".pkl", ".pt", ".pth", ".ckpt", ".xls", ".xlsx", ".db", ".parquet"))] == []
+
+
+# One home for the bands of glucose and for a day in minutes. Published borders of error grids and of physiology, a kidney's
+# threshold and a man's weight are other things of the same size.
+BANDS_AT = {54.0, 180.0}
+OTHER_THINGS = (
+    "careplan/therapies/glucose/bands.py",
+    "careplan/therapies/glucose/zones.py",
+    "cohorts/assorted.py",
+    "cohorts/padova.py",
+)
+OF_A_PICTURE = re.compile(r"minutes >= -180|first = -180|, 180\)|days=180")
+
+
+def test_bands_and_days_have_one_home() -> None:
+    found = []
+    for folder in ("careplan", "cohorts", "app"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            name, lines = str(path.relative_to(ROOT)), path.read_text().splitlines()
+            numbers = [node for node in ast.walk(ast.parse("\n".join(lines))) if isinstance(node, ast.Constant)]
+            found += [
+                f"{name}:{node.lineno}: {lines[node.lineno - 1].strip()}"
+                for node in numbers
+                if type(node.value) in (int, float)
+                and node.value in BANDS_AT
+                and name not in OTHER_THINGS
+                and not OF_A_PICTURE.search(lines[node.lineno - 1])
+            ]
+            found += [f"{name}: {line}" for line in lines if re.match(r"\w*DAY\b.*= (24 \* 60|1440|288)", line)]
+    assert [line for line in found if not line.startswith("careplan/minutes.py")] == []

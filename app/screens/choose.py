@@ -10,7 +10,9 @@ def patient(title: str = "Patient") -> str:
     """The heading with the patient to choose in it; ends the run where there are none."""
     names = access.remembered("names", lambda: patient_names(access.database()))
     if not names:
-        st.info("There are no patients yet. Import recordings with `careplan import FORMAT PATH`, or try `careplan demo`.")
+        st.info(
+            "There are no patients yet. Bring recordings in on the page Patients, with `careplan import`, or try `careplan demo`."
+        )
         st.stop()
     asked = st.query_params.get("patient") or st.session_state.get("patient")
     if asked is not None and asked not in names:

@@ -8,9 +8,12 @@ import streamlit as st
 from app import access, charts, cohort_charts
 from app.wording import percent
 from careplan.clinic import ClinicError
+from careplan.display import Unit
 from careplan.studies.cohorts import EVERYONE, CohortSummary, Difference, Spread
 from careplan.studies.replay_folder import Arguments, read_manifest, read_person, read_steps, read_summary, replays_in
-from careplan.therapies.glucose.words import Unit, signed
+from careplan.therapies.glucose.bands import HIGH, LOW, VERY_LOW
+from careplan.therapies.glucose.declaration import ROWS_A_DAY
+from careplan.therapies.glucose.words import signed
 
 LISTED = 200  # people of a group to choose from, beside those who did worst
 SETTINGS = {"basal": ("Basal, U/h", 2), "carb_ratio": ("Carb ratio, g/U", 1), "correction_factor": ("Correction", 0)}
@@ -61,8 +64,8 @@ def _ranges(summary: CohortSummary) -> None:
                 "Policy": outcome.policy,
                 "People": f"{outcome.people:,}",
                 "In range, %": _spread(spreads["true_in_range"], 0),
-                f"Below {unit.text(70)}, %": _spread(spreads["true_below_70"], 1),
-                f"Below {unit.text(54)}, %": _spread(spreads["true_very_low"], 1),
+                f"Below {unit.text(LOW)}, %": _spread(spreads["true_below_70"], 1),
+                f"Below {unit.text(VERY_LOW)}, %": _spread(spreads["true_very_low"], 1),
                 "CV, %": _spread(spreads["true_cv"], 0),
                 "Insulin, U/kg/day": _spread(spreads["insulin_per_kg"], 2),
                 "Carb ratio, g/U": _spread(spreads["carb_ratio"], 0),
@@ -138,13 +141,13 @@ def _days(steps: pd.DataFrame, unit: Unit) -> list[dict[str, str]]:
     """Each policy's days in all."""
     rows = []
     for policy, lived in steps.groupby("policy", sort=False):
-        glucose, days = lived["glucose"], len(lived) / 288
+        glucose, days = lived["glucose"], len(lived) / ROWS_A_DAY
         insulin = lived["basal"].sum() / 12 + lived["bolus"].sum() + lived["long_acting"].sum()
         rows.append(
             {
                 "All days under": str(policy),
-                "In range": percent(100 * float(((glucose >= 70) & (glucose <= 180)).mean())),
-                f"Below {unit.text(70)}": percent(100 * float((glucose < 70).mean()), 1),
+                "In range": percent(100 * float(((glucose >= LOW) & (glucose <= HIGH)).mean())),
+                f"Below {unit.text(LOW)}": percent(100 * float((glucose < LOW).mean()), 1),
                 f"Mean, {unit.name}": unit.text(float(glucose.mean())),
                 "Lowest": unit.text(float(glucose.min())),
                 "Highest": unit.text(float(glucose.max())),

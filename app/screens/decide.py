@@ -10,8 +10,9 @@ from app.access import Reviewer
 from app.wording import change, direction, in_words, key_name, line_name, scale, when
 from careplan.clinic import ClinicError, ReviewError, StoreError, meaning_of, save_draft, sign_review
 from careplan.clinic.views import Review
+from careplan.display import Unit
 from careplan.suggestion import MEANINGS, Decision, Kind, Line, Meaning, Suggestion, Verdict
-from careplan.therapies.glucose.words import Unit, because, sentence
+from careplan.therapies.glucose.words import because, sentence
 
 CHOICES: Mapping[Verdict, str] = {"accept": "Accept", "edit": "Edit", "reject": "Reject"}
 PAST: Mapping[Verdict, str] = {"accept": "accepted", "edit": "edited", "reject": "rejected"}

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import access
+from app import access, planning
 from app.screens import choose, decide, proposal
 from app.wording import when
 from careplan.clinic import UnknownPatient, dose_page
@@ -14,17 +14,17 @@ def draw() -> None:
     reviewer = access.reviewer()
     unit = access.unit()
     patient = choose.patient("Next hours of patient")
+    newest = planning.last(patient, "doses")
     try:
-        page = access.remembered(f"doses:{patient}", lambda: dose_page(access.database(), patient, actor=reviewer.actor))
+        page = access.remembered(f"doses:{patient}:{newest}", lambda: dose_page(access.database(), patient, actor=reviewer.actor))
     except UnknownPatient as error:
         st.error(str(error))
         return
     proposal.notices(page.notices)
     suggestion = page.suggestion
+    planning.plan(patient, "doses", planned=suggestion is not None)
     if suggestion is None:
-        st.info(
-            f"No dose suggestion yet. `careplan plan {patient}` makes one from the last reading, `--at TIME` from another moment."
-        )
+        st.info("No dose suggestion yet. One is made from the last reading on; `careplan plan --at TIME` makes it from another.")
     else:
         _moment(page, suggestion)
         proposal.warnings(suggestion)

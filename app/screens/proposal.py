@@ -6,9 +6,10 @@ import streamlit as st
 
 from app import charts, explained
 from app.wording import in_words
+from careplan.display import Unit
 from careplan.suggestion import Interval, Option, Path, Suggestion
 from careplan.therapies.glucose import words
-from careplan.therapies.glucose.words import Unit, sentence
+from careplan.therapies.glucose.words import sentence
 
 
 def warnings(suggestion: Suggestion) -> None:

@@ -3,19 +3,11 @@
 import streamlit as st
 
 from app import access, charts
+from app.channels import NAMES, channel_name
 from app.screens import choose
 from app.wording import duration, percent, when
 from careplan.clinic import review_page
 from careplan.clinic.views import PatientSummary, ReviewPage
-
-CHANNELS = {
-    "glucose": "Glucose readings",
-    "basal": "Basal rates",
-    "bolus": "Boluses",
-    "long_acting": "Long-acting doses",
-    "carbs": "Meals (carbohydrate)",
-    "activity": "Activity",
-}
 
 
 def draw() -> None:
@@ -31,12 +23,10 @@ def draw() -> None:
     with left:
         st.subheader("What is recorded")
         names = [
-            *(name for name in CHANNELS if name in summary.events),
-            *(name for name in summary.events if name not in CHANNELS),
+            *(name for name in NAMES if name in summary.events),
+            *(name for name in summary.events if name not in NAMES),
         ]
-        st.table(
-            {"Channel": [CHANNELS.get(name, name) for name in names], "Entries": [f"{summary.events[name]:,}" for name in names]}
-        )
+        st.table({"Channel": [channel_name(name) for name in names], "Entries": [f"{summary.events[name]:,}" for name in names]})
     with right:
         _gaps(summary)
     _day(page)

@@ -2,20 +2,23 @@
 
 import streamlit as st
 
-from app import access, charts, drawings
+from app import access, charts, drawings, planning
 from app.screens import choose, decide, proposal
 from app.wording import percent, when
 from careplan.clinic import UnknownPatient, review_page
 from careplan.clinic.views import PatientSummary, Review, ReviewPage
-from careplan.therapies.glucose.words import Unit
+from careplan.display import Unit
 
 
 def draw() -> None:
     reviewer = access.reviewer()
     unit = access.unit()
     patient = choose.patient()
+    newest = planning.last(patient, "regimen")
     try:
-        page = access.remembered(f"page:{patient}", lambda: review_page(access.database(), patient, actor=reviewer.actor))
+        page = access.remembered(
+            f"page:{patient}:{newest}", lambda: review_page(access.database(), patient, actor=reviewer.actor)
+        )
     except UnknownPatient as error:
         st.error(str(error))
         return
@@ -83,8 +86,9 @@ def _proposal(page: ReviewPage, signed: Review | None, unit: Unit) -> None:
         st.info("No regimen is stored for this patient.")
     else:
         st.html(drawings.regimen_table(page.regimen, lines, unit))
+    planning.plan(page.summary.patient, "regimen", planned=suggestion is not None)
     if suggestion is None:
-        st.info(f"No suggestion yet. `careplan plan {page.summary.patient}` makes one.")
+        st.info("No suggestion yet.")
         return
     if suggestion.abstained or signed is not None:
         return

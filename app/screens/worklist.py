@@ -1,19 +1,22 @@
 """Who to look at first: every patient by urgency, hypoglycaemia first."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from html import escape
+from typing import Any
 
 import streamlit as st
 
-from app import access, drawings
-from app.palette import COLORS, LINE, MUTED
+from app import access, drawings, planning
+from app.palette import COLORS, LINE
 from app.wording import duration
 from careplan.clinic import worklist
-from careplan.clinic.views import WorklistRow
+from careplan.clinic.views import Sort, Status, WorklistPage, WorklistQuery, WorklistRow
+from careplan.clinic.worklists import WAITING
+from careplan.display import Unit
 from careplan.therapies.glucose.metrics import SUFFICIENT_DAYS
 
-PAGE = 20  # patients at once
-STATUS = {
+STATUS: dict[Status, str] = {
     "no data": "No data",
     "not planned": "Not planned",
     "suggested": "To review",
@@ -22,49 +25,181 @@ STATUS = {
     "draft": "Draft",
     "signed": "Signed",
     "altered": "Changed past careplan",
+    "not readable": "Not readable here",
 }
-WIDTHS = [2.6, 2.6, 1.5, 1.1]
+SORTS: dict[Sort, str] = {"urgency": "Most urgent first", "name": "By name", "last": "Newest data first"}
+WIDTHS = [0.25, 2.6, 2.6, 1.5, 1.1]
+ASKED = "worklist_asked"  # what was asked last: it outlives another page; the address keeps it through a reload
+NAMES = ("find", "status", "group", "unmet", "due", "sort", "page")
 
 
 def draw(open_patient: Callable[[str], None]) -> None:
     st.title("Worklist")
-    rows = access.remembered("worklist", lambda: worklist(access.database(), actor=access.reviewer().actor))
-    if not rows:
-        st.info("There are no patients yet. Import recordings with `careplan import FORMAT PATH`, or try `careplan demo`.")
-        return
-    waiting = sum(row.status in ("suggested", "draft") for row in rows)
-    st.caption(
-        f"{len(rows)} patients, {waiting} waiting for a decision. The most urgent first: below 54 mg/dL, below 70, then highs; "
-        "judged on the last 14 days recorded."
+    query = _asked()
+    page = access.remembered(
+        f"worklist:{query}", lambda: worklist(access.database(), query, actor=access.reviewer().actor), only="worklist:"
     )
-    found = _filter(rows)
-    pages = max(1, -(-len(found) // PAGE))
-    number = st.number_input(f"Page, of {pages}", 1, pages, 1, key="worklist_page", width=140) if pages > 1 else 1
-    if not found:
+    everybody = sum(page.statuses.values())
+    if not everybody:
+        st.info(
+            "There are no patients yet. Bring recordings in on the page Patients, with `careplan import`, or try `careplan demo`."
+        )
+        return
+    waiting = sum(page.statuses.get(status, 0) for status in WAITING)
+    due = f", {page.due} due for a look after a change" if page.due else ""
+    st.caption(
+        f"{everybody:,} patients, {waiting:,} waiting for a decision{due}. The most urgent first: below 54 mg/dL, below 70, then "
+        "highs; judged on the last 14 days recorded."
+    )
+    _filter(query, page)
+    pages = max(1, -(-page.found // query.size))
+    if not page.found:
         st.info("No patient matches.")
-    for row in found[(number - 1) * PAGE : number * PAGE]:
+        return
+    _chosen(page)
+    for row in page.rows:
         _row(row, open_patient)
+    if pages > 1:
+        st.number_input(f"Page, of {pages}", 1, pages, min(query.page, pages), key="worklist_page", width=140, on_change=_keep)
 
 
-def _filter(rows: list[WorklistRow]) -> list[WorklistRow]:
+def _asked() -> WorklistQuery:
+    """What is asked: of the address where it says anything, else as it was last."""
+    given = st.query_params
+    if not any(name in given for name in NAMES):
+        last: WorklistQuery = st.session_state.get(ASKED, WorklistQuery())
+        _tell(last)
+        return last
+    asked = WorklistQuery(
+        find=given.get("find", ""),
+        statuses=tuple(status for status in STATUS if status in given.get_all("status")),
+        group=given.get("group"),
+        unmet=tuple(given.get_all("unmet")),
+        due="due" in given,
+        sort=next((sort for sort in SORTS if sort == given.get("sort")), "urgency"),
+        page=int(given["page"]) if given.get("page", "").isdecimal() else 1,
+    )
+    st.session_state[ASKED] = asked
+    return asked
+
+
+def _tell(query: WorklistQuery) -> None:
+    """Puts what is asked into the address."""
+    said: dict[str, Any] = {
+        "find": query.find,
+        "status": list(query.statuses),
+        "group": query.group,
+        "unmet": list(query.unmet),
+        "due": "yes" if query.due else "",
+        "sort": "" if query.sort == "urgency" else query.sort,
+        "page": "" if query.page == 1 else str(query.page),
+    }
+    for name, value in said.items():
+        if value:
+            st.query_params[name] = value
+        elif name in st.query_params:
+            del st.query_params[name]
+    st.session_state[ASKED] = query
+
+
+def _keep() -> None:
+    """Something was chosen; whatever it was, the list begins at its first page unless that was chosen itself."""
+    state = st.session_state
+    asked = WorklistQuery(
+        find=state.get("worklist_find", "").strip(),
+        statuses=tuple(state.get("worklist_status") or ()),
+        group=state.get("worklist_group"),
+        unmet=tuple(state.get("worklist_unmet") or ()),
+        due=bool(state.get("worklist_due")),
+        sort=state.get("worklist_sort") or "urgency",
+    )
+    before: WorklistQuery = state.get(ASKED, WorklistQuery())
+    page = state.get("worklist_page", 1) if replace(before, page=1) == asked else 1
+    _tell(replace(asked, page=page))
+
+
+def _filter(query: WorklistQuery, page: WorklistPage) -> None:
+    unit = access.unit()
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        text = st.text_input("Find a patient", key="worklist_find", width=260).strip().lower()
-        present = [status for status in STATUS if any(row.status == status for row in rows)]
-        chosen = st.pills("Status", present, selection_mode="multi", format_func=STATUS.__getitem__, key="worklist_status")
-    return [row for row in rows if text in row.patient.lower() and (not chosen or row.status in chosen)]
+        st.text_input("Find a patient", query.find, key="worklist_find", width=220, on_change=_keep)
+        if len(page.groups) > 1:
+            _select("Group", list(page.groups), query.group, "worklist_group", str.capitalize)
+        st.multiselect(
+            "Target not met",
+            list(page.unmet),
+            list(query.unmet),
+            key="worklist_unmet",
+            format_func=lambda name: target_name(name, unit),
+            placeholder="Any",
+            width=240,
+            on_change=_keep,
+        )
+        st.selectbox(
+            "Order",
+            list(SORTS),
+            list(SORTS).index(query.sort),
+            key="worklist_sort",
+            format_func=SORTS.__getitem__,
+            width=200,
+            on_change=_keep,
+        )
+        if page.due or query.due:
+            st.checkbox("Due for a look after a change", query.due, key="worklist_due", on_change=_keep)
+    present = [status for status in STATUS if page.statuses.get(status)]
+    st.pills(
+        "Status",
+        present,
+        default=[status for status in query.statuses if status in present],
+        selection_mode="multi",
+        format_func=lambda status: f"{STATUS[status]} {page.statuses[status]:,}",
+        key="worklist_status",
+        on_change=_keep,
+    )
+
+
+def _select(label: str, options: list[str], chosen: str | None, key: str, said: Callable[[str], str]) -> None:
+    place = options.index(chosen) if chosen in options else None
+    st.selectbox(label, options, place, key=key, format_func=said, placeholder="Any", width=160, on_change=_keep)
+
+
+def target_name(name: str, unit: Unit) -> str:
+    """A target by its therapy's name, in words."""
+    if name in ("in_range", "cv"):
+        return {"in_range": "Time in range", "cv": "Variation (CV)"}[name]
+    side, _, level = name.partition("_")
+    return f"{side.capitalize()} {unit.text(float(level))}" if level.isdigit() else name.replace("_", " ").capitalize()
+
+
+def _chosen(page: WorklistPage) -> None:
+    """What to do for those who are chosen on this page."""
+    names = [row.patient for row in page.rows]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.checkbox(f"All {len(names)} shown", key="choose_all", on_change=_choose_all, args=(names,))
+        chosen = [name for name in names if st.session_state.get(f"choose:{name}")]
+        label = f"Plan a regimen for {len(chosen)} chosen" if chosen else "Plan a regimen for the chosen"
+        if st.button(label, key="plan_chosen", disabled=not chosen, icon=":material/play_arrow:"):
+            planning.begin(chosen, "regimen")
+
+
+def _choose_all(names: list[str]) -> None:
+    for name in names:
+        st.session_state[f"choose:{name}"] = st.session_state["choose_all"]
 
 
 def _row(row: WorklistRow, open_patient: Callable[[str], None]) -> None:
     with st.container(border=True):
-        who, bands, status, action = st.columns(WIDTHS, vertical_alignment="center")
+        mark, who, bands, status, action = st.columns(WIDTHS, vertical_alignment="center")
+        mark.checkbox(f"Choose {row.patient}", key=f"choose:{row.patient}", label_visibility="collapsed")
         who.html(
             f"<div class='cp-row cp-urgent' style='border-color:{_color(row)}'><b>{escape(row.patient)}</b> "
-            f"<span style='color:{MUTED}'>{escape(row.group)}</span><small>{escape(row.headline)}{_short(row)}</small></div>"
+            f"<span class='cp-quiet'>{escape(row.group)}</span><small>{escape(row.headline)}{_short(row)}</small></div>"
         )
-        bands.html(drawings.mini_bar(row.metrics))
+        if row.metrics is not None:
+            bands.html(drawings.mini_bar(row.metrics))
         last = "-" if row.last is None else f"{row.last:%d %b %Y}"
-        status.html(f"<span class='cp-chip'>{STATUS[row.status]}</span><br><small>last data {last}</small>")
-        waits = row.status in ("suggested", "draft")
+        due = "<br><small>due after a change</small>" if row.due else ""
+        status.html(f"<span class='cp-chip'>{STATUS[row.status]}</span>{due}<br><small>last data {last}</small>")
+        waits = row.status in WAITING
         pressed = action.button(
             "Review" if waits else "Open", key=f"open:{row.patient}", type="primary" if waits else "secondary", width="stretch"
         )
@@ -74,14 +209,14 @@ def _row(row: WorklistRow, open_patient: Callable[[str], None]) -> None:
 
 def _short(row: WorklistRow) -> str:
     """A recording too short to judge says so beside its figures."""
-    if not row.metrics.readings or row.days >= SUFFICIENT_DAYS - 0.5:
+    if row.metrics is None or not row.metrics.readings or row.days >= SUFFICIENT_DAYS - 0.5:
         return ""
     return f"; only {duration(60 * 24 * row.days)} recorded"
 
 
 def _color(row: WorklistRow) -> str:
     metrics = row.metrics
-    if not metrics.readings or (_short(row) and row.urgency < 200):
+    if metrics is None or not metrics.readings or (_short(row) and row.urgency < 200):
         return LINE
     if row.urgency >= 300:
         return COLORS["very_low"]

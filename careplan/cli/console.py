@@ -14,18 +14,30 @@ from careplan.clinic.imports import Import
 from careplan.clinic.regimens import Prescribed
 from careplan.clinic.views import ImportReport, Night, PatientSummary
 from careplan.records.look import Looked
+from careplan.therapies.glucose.bands import (
+    ABOVE_180_TARGET,
+    ABOVE_250_TARGET,
+    BELOW_54_TARGET,
+    BELOW_70_TARGET,
+    HIGH,
+    IN_RANGE_TARGET,
+    LOW,
+    TIGHT,
+    VERY_HIGH,
+    VERY_LOW,
+)
 from careplan.therapies.glucose.metrics import Metrics
 
 CORRECTION_FIELDS = ("patient", "action", "rule", "file", "row", "field", "detail")
 
 # Consensus targets for adults with type 1 diabetes, beside each band's boundaries.
 BANDS = (
-    ("very_low", "very low, < 54 mg/dL", "< 1 %"),
-    ("low", "low, 54 to < 70", "below 70 in all: < 4 %"),
-    ("in_range", "in range, 70 to 180", "> 70 %"),
-    ("tight_range", "tight range, 70 to 140", ""),
-    ("high", "high, > 180 to 250", "above 180 in all: < 25 %"),
-    ("very_high", "very high, > 250", "< 5 %"),
+    ("very_low", f"very low, < {VERY_LOW:g} mg/dL", f"< {BELOW_54_TARGET:g} %"),
+    ("low", f"low, {VERY_LOW:g} to < {LOW:g}", f"below {LOW:g} in all: < {BELOW_70_TARGET:g} %"),
+    ("in_range", f"in range, {LOW:g} to {HIGH:g}", f"> {IN_RANGE_TARGET:g} %"),
+    ("tight_range", f"tight range, {LOW:g} to {TIGHT:g}", ""),
+    ("high", f"high, > {HIGH:g} to {VERY_HIGH:g}", f"above {HIGH:g} in all: < {ABOVE_180_TARGET:g} %"),
+    ("very_high", f"very high, > {VERY_HIGH:g}", f"< {ABOVE_250_TARGET:g} %"),
 )
 
 

@@ -5,12 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
+from careplan.cli.cohort import cohort
 from careplan.cli.effects import effects, natural
 from careplan.cli.shell import Json, Weights, print_json, recordings_of, sources_of, stderr, stdout
 
 app = typer.Typer(no_args_is_help=True, help="How good it is, on recordings that you give.")
 app.command("effects")(effects)
 app.command("natural")(natural)
+app.command("cohort")(cohort)
 
 
 @app.command("forecasts")

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from careplan.clinic.views import Forecast
 from careplan.suggestion import Line, Path, Suggestion
+from careplan.therapies.glucose.bands import HIGH, LOW
 from careplan.therapies.glucose.rules import told
 from careplan.therapies.glucose.words import MG_DL, risk_of_high, risk_of_low, said, sentence
 
@@ -43,7 +44,7 @@ def write_forecast(file: File, forecast: Forecast) -> None:
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    figure.add_hrect(y0=70, y1=180, fillcolor="#009E73", opacity=0.08, line_width=0)
+    figure.add_hrect(y0=LOW, y1=HIGH, fillcolor="#009E73", opacity=0.08, line_width=0)
     figure.add_scatter(
         x=forecast.history.minutes, y=forecast.history.mid, mode="markers", name="recorded", marker={"color": "#444"}
     )

@@ -1,12 +1,19 @@
 """Recordings: `careplan import`, and `careplan look` at what is in a file without keeping it."""
 
+import sys
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
 from careplan.cli.shell import Json, print_json, stderr, stdout, store, warn
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+    from careplan.records.insulins import Kind
 
 app = typer.Typer()
 USER_ERROR = 1
@@ -14,6 +21,10 @@ USER_ERROR = 1
 Paths = Annotated[list[str], typer.Argument(help="Files, folders, ZIPs or servers' addresses; a format's name may stand first.")]
 Format = Annotated[str | None, typer.Option(help="What the files are; by default each is looked at.")]
 Zone = Annotated[str | None, typer.Option(help="The patients' time zone, such as Europe/London, where the source does not say.")]
+Insulins = Annotated[
+    list[str] | None,
+    typer.Option("--insulin", help="What an insulin that no table has is, as NAME=long; asked for at a terminal."),
+]
 Token = Annotated[str | None, typer.Option(envvar="CAREPLAN_TOKEN", help="A server's access token.")]
 
 
@@ -35,10 +46,13 @@ def import_command(
     prefer: Annotated[str, typer.Option(help="Sources believed first where several hold the same: glooko,nightscout.")] = "",
     report: Annotated[Path | None, typer.Option(help="Write every dropped or changed row to this CSV file.")] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Add to patients that are already stored from another source.")] = False,
+    insulin: Insulins = None,
 ) -> None:
     """Put recordings into the store: what is new of each patient, whole or not at all. Importing again adds nothing."""
     from careplan.cli import console
     from careplan.clinic import import_records
+    from careplan.clinic.worklists import refresh
+    from careplan.records.insulins import asking
 
     format, sources = _sources(paths, format)
     if report is not None and not report.parent.is_dir():
@@ -53,11 +67,13 @@ def import_command(
             status.update(f"Keeping patient {patient}, {done} of {total}")
 
         try:
-            result = import_records(database, *sources, format=format, progress=progress, **options)
+            with asking(_asker(insulin or [], status)):
+                result = import_records(database, *sources, format=format, progress=progress, **options)
         except BaseException:
             status.stop()
             stderr().print(_kept(kept), soft_wrap=True, highlight=False)
             raise
+        refresh(database)
     console.print_import(stdout(), result)
     if report is not None:
         console.write_corrections(report, result)
@@ -110,14 +126,17 @@ def look(
     zone: Zone = None,
     token: Token = None,
     patient: Annotated[str | None, typer.Option(help="The patient's name, where all of it is one person's.")] = None,
+    insulin: Insulins = None,
     as_json: Json = False,
 ) -> None:
     """Show what is in files, folders, ZIPs or on servers, by channel and day, without keeping any of it."""
     from careplan.cli import console
+    from careplan.records.insulins import asking
     from careplan.records.look import look as look_at
 
     format, sources = _sources(paths, format)
-    found = look_at(sources, format=format, zone=zone, token=token, patient=patient)
+    with asking(_asker(insulin or [])):
+        found = look_at(sources, format=format, zone=zone, token=token, patient=patient)
     if as_json:
         print_json(found)
     else:
@@ -135,6 +154,42 @@ def _sources(paths: list[str], format: str | None) -> tuple[str | None, tuple[st
         return named_format(paths, format)
     except ClinicError as error:
         raise typer.BadParameter(str(error), param_hint="FORMAT or PATH") from None
+
+
+def _asker(stated: list[str], status: "Status | None" = None) -> "Callable[[str], Kind | None]":
+    """Answers what kind an insulin is from `NAME=KIND` texts, or, at a terminal, by asking."""
+    from careplan.records.insulins import Kind
+
+    kinds: tuple[str, ...] = get_args(Kind)
+    answers: dict[str, Kind | None] = {}
+    for text in stated:
+        name, _, kind = text.rpartition("=")
+        if not name.strip() or kind not in kinds:
+            raise typer.BadParameter(
+                f"expected NAME=KIND with a kind of {', '.join(kinds)}; found {text!r}", param_hint="--insulin"
+            )
+        answers[name.strip().casefold()] = cast("Kind", kind)
+
+    def ask(name: str) -> "Kind | None":
+        if name.casefold() in answers or not at_a_terminal():
+            return answers.get(name.casefold())
+        if status is not None:
+            status.stop()
+        question = f"No table has the insulin {name!r}. Is it {', '.join(kinds)}? Enter alone leaves its doses out"
+        answer = "?"
+        while answer and answer not in kinds:
+            answer = typer.prompt(question, default="", show_default=False, err=True)
+        if status is not None:
+            status.start()
+        answers[name.casefold()] = cast("Kind", answer) if answer else None
+        return answers[name.casefold()]
+
+    return ask
+
+
+def at_a_terminal() -> bool:
+    """Whether somebody is there to answer."""
+    return sys.stdin.isatty()
 
 
 def _kept(patients: list[str]) -> str:

@@ -9,9 +9,11 @@ from rich.table import Table
 
 from careplan.studies.cohorts import CohortSummary, Outcome, Spread
 from careplan.studies.replay_folder import in_one_move, read_manifest, read_people, read_steps
+from careplan.therapies.glucose.bands import HIGH, LOW
+from careplan.therapies.glucose.declaration import ROWS_A_DAY
 
 PAGE = "summary.html"
-SHOWN = 2 * 288  # rows of a person's days
+SHOWN = 2 * ROWS_A_DAY  # rows of a person's days
 BANDS = (  # colours as in the app
     ("true_very_low", "< 54", "#540a10"),
     ("true_low", "54-69", "#c23e3d"),
@@ -143,7 +145,7 @@ def _days(steps: pd.DataFrame, title: str) -> Any:
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    figure.add_hrect(y0=70, y1=180, fillcolor="#009E73", opacity=0.08, line_width=0)
+    figure.add_hrect(y0=LOW, y1=HIGH, fillcolor="#009E73", opacity=0.08, line_width=0)
     for colour, (policy, rows) in zip(COLOURS * 9, steps.groupby("policy", sort=False), strict=False):
         rows = rows.head(SHOWN)
         line = {"color": colour}

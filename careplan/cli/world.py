@@ -26,7 +26,7 @@ def train(
     steps: Annotated[int, typer.Option(help="Training steps.")] = 1500,
     people: Annotated[int, typer.Option(help="Virtual patients in each age group of each family.")] = 160,
     family: Annotated[list[str] | None, typer.Option(help="Bodies to train on, such as minimal; may be repeated.")] = None,
-    plans: Annotated[int, typer.Option(help="Windows a step that ask what eight hours of a plan would do.")] = 0,
+    begin: Annotated[Path | None, typer.Option(help="Weights to take for what the first family gives.")] = None,
     seed: Annotated[int, typer.Option(help="Decides the split, the cohort and the weights.")] = 7,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in OUT.")] = False,
 ) -> None:
@@ -41,8 +41,9 @@ def train(
     card = train_world(
         sources_of(data or []),
         out,
-        recipe=Recipe(steps=steps, plans=plans, seed=seed),
+        recipe=Recipe(steps=steps, seed=seed),
         virtual=Virtual(families=known_families(family or FAMILIES[:1]), people=people, seed=seed),
+        begin=begin,
         resume=resume,
         say=lambda text: stderr().print(text, soft_wrap=True, highlight=False),
     )

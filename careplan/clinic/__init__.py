@@ -4,7 +4,9 @@ from careplan.clinic.audits import accept_trail, replace_key, verify_audit
 from careplan.clinic.decisions import meaning_of
 from careplan.clinic.errors import ClinicError, ReviewError, UnknownPatient
 from careplan.clinic.imports import imports, take_back
-from careplan.clinic.pages import audit_trail, dose_page, review_page, worklist
+from careplan.clinic.incoming import Incoming, arrivals, doubts, read_files, take_in
+from careplan.clinic.jobs import Job, again, ask, cancel, jobs
+from careplan.clinic.pages import audit_trail, dose_page, review_page
 from careplan.clinic.planning import plan_regimens, suggest_doses
 from careplan.clinic.records import (
     import_records,
@@ -20,21 +22,30 @@ from careplan.clinic.regimens import load_regimen, prescribed
 from careplan.clinic.reviews import load_draft, save_draft, sign_review
 from careplan.clinic.suggestions import latest_suggestion, load_suggestion, save_suggestion
 from careplan.clinic.summaries import patients, show
+from careplan.clinic.worklists import worklist
 from careplan.store import Actor, Database, StoreError, Verification, local_account, open_database
 
 __all__ = [
     "Actor",
     "ClinicError",
     "Database",
+    "Incoming",
+    "Job",
     "ReviewError",
     "StoreError",
     "UnknownPatient",
     "Verification",
     "accept_trail",
+    "again",
+    "arrivals",
+    "ask",
     "audit_trail",
+    "cancel",
     "dose_page",
+    "doubts",
     "import_records",
     "imports",
+    "jobs",
     "latest_suggestion",
     "load_draft",
     "load_record",
@@ -50,6 +61,7 @@ __all__ = [
     "patients",
     "plan_regimens",
     "prescribed",
+    "read_files",
     "replace_key",
     "review_page",
     "save_draft",
@@ -60,6 +72,7 @@ __all__ = [
     "store_records",
     "suggest_doses",
     "take_back",
+    "take_in",
     "verify_audit",
     "worklist",
 ]

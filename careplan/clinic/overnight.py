@@ -19,8 +19,9 @@ from careplan.clinic.planning import dose_planner, regimen_planner
 from careplan.clinic.recordings import identity, read_recording
 from careplan.clinic.suggestions import latest_provenance, save_suggestions
 from careplan.clinic.views import Night, StageTime
+from careplan.clinic.worklists import refresh
 from careplan.recording import Recording, question
-from careplan.stages import Stages, counted, peak_memory
+from careplan.stages import Stages, counted, peak_memory, stage
 from careplan.store import Database, StoreError
 from careplan.suggestion import Kind, Suggestion
 from careplan.world.loaded import World
@@ -106,6 +107,8 @@ def _plan_block(db: Database, patients: Sequence[str], world: World, asked: Aske
     made = spared(known, partial(asked.answer, world), tally.failed)
     for kept in spared(made, partial(save_suggestions, db), tally.failed).values():
         tally.outcomes["abstained" if kept.abstained else "changed" if kept.lines else "unchanged"] += 1
+    with stage("store"):
+        refresh(db, due)
 
 
 def _unanswered(db: Database, patients: Sequence[str], world: World, asked: Asked) -> list[str]:

@@ -1,44 +1,27 @@
-"""What the app draws: the worklist, a patient's review page and the page of their next hours."""
+"""What the app draws: a patient's review page and the page of their next hours."""
 
 from datetime import datetime, timedelta
-from typing import cast
 
 import pandas as pd
-from sqlalchemy import exists, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import select
 
 from careplan import therapies
-from careplan.clinic.courses import course_of, courses_of
-from careplan.clinic.errors import Altered
+from careplan.clinic.courses import course_of
 from careplan.clinic.reading import on_record
-from careplan.clinic.records import patient_names, record_of, require
+from careplan.clinic.records import record_of, require
 from careplan.clinic.regimens import prescribed
 from careplan.clinic.reviews import recent_readings, reviews_of, work_on
 from careplan.clinic.standing import out_of_date, set_aside
-from careplan.clinic.suggestions import latest, newest
+from careplan.clinic.suggestions import newest
 from careplan.clinic.summaries import summarise
-from careplan.clinic.views import AuditRecord, DosePage, ReviewPage, Status, WorklistRow
-from careplan.practice import Glance, Practice
+from careplan.clinic.views import AuditRecord, DosePage, ReviewPage
+from careplan.clinic.worklists import shown_suggestion
+from careplan.practice import Practice
 from careplan.records.events import PatientRecord
 from careplan.records.grid import to_series
 from careplan.series import PatientSeries
 from careplan.store import Actor, Database, local_account, schema
-from careplan.suggestion import Kind, Path, Suggestion
-from careplan.therapies import NotInstalledError
-
-UNREADABLE = -2.0  # urgency of a patient whose therapy is not installed here: behind everybody else
-
-
-def worklist(db: Database, *, actor: Actor | None = None) -> list[WorklistRow]:
-    """Every course by urgency, judged on the last days recorded; those whose therapy is not installed here come last."""
-    on_record(db, patient_names(db), "worklist", actor)
-    with db.read() as session:
-        rows = [
-            _worklist_row(session, patient, course)
-            for patient in session.scalars(select(schema.Patient).order_by(schema.Patient.id))
-            for course in courses_of(session, patient.id)
-        ]
-    return sorted(rows, key=lambda row: -row.urgency)
+from careplan.suggestion import Kind, Path
 
 
 def review_page(db: Database, patient: str, *, therapy: str | None = None, actor: Actor | None = None) -> ReviewPage:
@@ -51,7 +34,7 @@ def review_page(db: Database, patient: str, *, therapy: str | None = None, actor
     found = prescribed(db, patient, practice.name)
     with db.read() as session:
         record = record_of(session, patient, practice.name)
-        suggestion, altered = _shown(session, patient, "regimen", practice.name)
+        suggestion, altered = shown_suggestion(session, patient, "regimen", practice.name)
         late = () if suggestion is None else tuple(out_of_date(session, suggestion))
         work = work_on(session, suggestion, actor)
         history = reviews_of(session, patient, "regimen", practice.name)
@@ -77,7 +60,7 @@ def dose_page(db: Database, patient: str, *, therapy: str | None = None, actor: 
     stored, practice, notices = _opened(db, patient, therapy, "doses", actor)
     with db.read() as session:
         record = record_of(session, patient, practice.name)
-        suggestion, altered = _shown(session, patient, "doses", practice.name)
+        suggestion, altered = shown_suggestion(session, patient, "doses", practice.name)
         caution = None
         if suggestion is not None and suggestion.lines:
             caution = practice.caution(suggestion, recent_readings(session, patient, practice))
@@ -104,14 +87,6 @@ def _opened(
     with db.write() as session:
         stored, number = require(session, patient), newest(session, patient, kind, practice.name)
         return stored, practice, () if number is None else set_aside(session, number, patient, actor)
-
-
-def _shown(session: Session, patient: str, kind: Kind, therapy: str) -> tuple[Suggestion | None, tuple[str, ...]]:
-    """The newest suggestion, or why it is not shown."""
-    try:
-        return latest(session, patient, kind, therapy), ()
-    except Altered as error:
-        return None, (f"{error}.",)
 
 
 def audit_trail(db: Database, patient: str | None = None, *, limit: int = 200) -> list[AuditRecord]:
@@ -141,46 +116,3 @@ def _around(record: PatientRecord, channel: str, at: datetime | None) -> Path:
     near = minutes[(minutes >= -180) & (minutes <= 240)]
     levels = tuple(readings["value"].loc[near.index].tolist())
     return Path(minutes=tuple(near.tolist()), mid=levels, low=levels, high=levels)
-
-
-def _worklist_row(session: Session, patient: schema.Patient, course: schema.Course) -> WorklistRow:
-    suggestion, altered = _shown(session, patient.id, "regimen", course.therapy)
-    try:
-        practice = therapies.practice(course.therapy)
-    except NotInstalledError as error:
-        glance, status = _unreadable(error), "not readable"
-    else:
-        glance = practice.glance(recent_readings(session, patient.id, practice))
-        status = "altered" if altered else _status(session, suggestion, glance.measured)
-    last = session.scalar(select(func.max(schema.Event.time)).where(schema.Event.patient == patient.id))
-    return WorklistRow(
-        patient=patient.id,
-        group=course.group,
-        urgency=glance.urgency,
-        headline=glance.headline,
-        status=cast(Status, status),
-        metrics=glance.metrics,
-        days=glance.days,
-        last=None if last is None else pd.Timestamp(last, unit="us", tz=patient.zone).to_pydatetime(),
-        suggestion=None if suggestion is None else suggestion.id,
-        therapy=course.therapy,
-    )
-
-
-def _unreadable(error: NotInstalledError) -> Glance:
-    told = f"not readable here: {error}"
-    return Glance(days=0.0, metrics=None, measured=False, sufficient=False, urgency=UNREADABLE, headline=told)
-
-
-def _status(session: Session, suggestion: Suggestion | None, measured: bool) -> Status:
-    if not measured:
-        return "no data"
-    if suggestion is None:
-        return "not planned"
-    if session.scalar(select(exists().where(schema.Review.suggestion == suggestion.id))):
-        return "signed"
-    if session.scalar(select(exists().where(schema.Draft.suggestion == suggestion.id))):
-        return "draft"
-    if suggestion.abstained:
-        return "abstained"
-    return "suggested" if suggestion.lines else "no change"

@@ -10,24 +10,30 @@ from careplan.clinic.people import people_of
 from careplan.clinic.recordings import read_recording
 from careplan.clinic.suggestions import save_suggestion, save_suggestions
 from careplan.practice import PlanDoses, PlanRegimen
-from careplan.store import Database
+from careplan.store import Actor, Database
 from careplan.suggestion import Suggestion
 from careplan.therapy import Limits
 from careplan.world.loaded import World
 
 
 def plan_regimens(
-    db: Database, patients: Sequence[str], world: World, *, seed: int = 0, progress: Callable[[int, int, str], None] | None = None
+    db: Database,
+    patients: Sequence[str],
+    world: World,
+    *,
+    seed: int = 0,
+    progress: Callable[[int, int, str], None] | None = None,
+    actor: Actor | None = None,
 ) -> list[Suggestion]:
-    """One regimen suggestion a patient, stored: lines to change, no change, or why it abstains.
+    """One regimen suggestion a patient, stored: lines to change, no change, or why it abstains. actor: who asked for it.
 
     Raises `ClinicError` where the therapy of the world model plans no regimens.
     """
     plan, made = regimen_planner(world), []
-    recordings = [read_recording(db, patient, world.model.therapy.name) for patient in patients]
+    recordings = [read_recording(db, patient, world.model.therapy.name, actor=actor) for patient in patients]
     known = people_of(db, recordings, world)
     for index, recording in enumerate(recordings):
-        made.append(save_suggestion(db, plan(world, recording, known[recording.patient], seed=seed)))
+        made.append(save_suggestion(db, plan(world, recording, known[recording.patient], seed=seed), actor=actor))
         if progress is not None:
             progress(index + 1, len(patients), recording.patient)
     return made
@@ -42,17 +48,19 @@ def suggest_doses(
     announced: Sequence[str] = (),
     seed: int = 0,
     limits: Mapping[str, Limits] | None = None,
+    actor: Actor | None = None,
 ) -> list[Suggestion]:
     """The doses of the next hours for each patient from `at` (default: after the last reading), searched in one batch, stored.
 
-    announced: what patients will do, in words. limits: by patient; the group's where absent. Raises `ClinicError` where the
-    therapy of the world model plans no doses.
+    announced: what patients will do, in words. limits: by patient; the group's where absent. actor: who asked for it. Raises
+    `ClinicError` where the therapy of the world model plans no doses.
     """
     plan = dose_planner(world)
-    recordings = [read_recording(db, patient, world.model.therapy.name) for patient in patients]
+    recordings = [read_recording(db, patient, world.model.therapy.name, actor=actor) for patient in patients]
     known = people_of(db, recordings, world)
     people = [known[patient] for patient in patients]
-    return save_suggestions(db, plan(world, recordings, people, at=at, announced=announced, seed=seed, limits=limits))
+    made = plan(world, recordings, people, at=at, announced=announced, seed=seed, limits=limits)
+    return save_suggestions(db, made, actor=actor)
 
 
 def regimen_planner(world: World) -> PlanRegimen:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from careplan.suggestion import Decision, Kind, Path, Suggestion
 
+Sort = Literal["urgency", "name", "last"]
 Status = Literal["not readable", "no data", "not planned", "suggested", "no change", "abstained", "draft", "signed", "altered"]
 
 
@@ -34,7 +35,7 @@ class PatientSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class WorklistRow:
-    """One line of the worklist, sorted by `urgency` descending (the most urgent first)."""
+    """One line of the worklist. due: the last change has been lived with long enough to see what became of it."""
 
     patient: str
     group: str
@@ -46,6 +47,38 @@ class WorklistRow:
     last: datetime | None  # on the patient's clock
     suggestion: int | None
     therapy: str
+    due: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorklistQuery:
+    """Which courses, and in what order. find: within the patient's name. statuses, unmet: any of these; all where empty. unmet:
+    targets that the therapy names. due: only those whose last change has been lived with long enough to see what became of it.
+    page: from 1, each of `size` rows.
+    """
+
+    find: str = ""
+    statuses: tuple[Status, ...] = ()
+    group: str | None = None
+    unmet: tuple[str, ...] = ()
+    due: bool = False
+    sort: Sort = "urgency"
+    page: int = 1
+    size: int = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorklistPage:
+    """One page of a query's courses. found: how many courses the query has in all. The rest is of the whole worklist: statuses,
+    how many courses of each; groups and unmet, those there are; due, how many courses.
+    """
+
+    rows: tuple[WorklistRow, ...]
+    found: int
+    statuses: Mapping[Status, int]
+    groups: tuple[str, ...]
+    unmet: tuple[str, ...]
+    due: int
 
 
 @dataclass(frozen=True, kw_only=True)

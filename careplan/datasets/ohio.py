@@ -14,10 +14,10 @@ import pandas as pd
 
 from careplan.records.blocks import Block, where
 from careplan.records.clock import local_times, split_stamps, to_utc
-from careplan.records.events import Correction, PatientRecord, RecordError, Refused
-from careplan.records.export import SENSOR, Part, Told, add_cells, clocked, glucose_values, part_of, read_export
+from careplan.records.events import Correction, RecordError
+from careplan.records.export import SENSOR, Part, Told, add_cells, clocked, glucose_values, part_of, reader
 from careplan.records.pump import PumpLog
-from careplan.records.text import Source, numbers, read_text
+from careplan.records.text import numbers, read_text
 
 MET_AT = (2.0, 8.0)  # MET taken for intensities 1 and 10 of the person's own scale, from light to vigorous
 READ = ("glucose_level", "finger_stick", "basal", "temp_basal", "bolus", "meal", "exercise")
@@ -31,21 +31,6 @@ def recognise(head: str) -> str | None:
     if found and ("<glucose_level" in head or "insulin_type" in found[0]):
         return "its root is <patient> with OhioT1DM's elements"
     return None
-
-
-def read_ohio(
-    path: Source,
-    *,
-    zone: str | None = None,
-    patient: str | None = None,
-    refused: Refused | None = None,
-) -> list[PatientRecord]:
-    """One record a person: a file, a folder of them (a person's training and testing files are one record), or a list.
-
-    zone: the patient's clock (UTC where not given, rule "no time zone"). Raises `RecordError` where a file cannot be trusted;
-    with `refused`, that person is left out and noted there.
-    """
-    return read_export(path, "ohio", read_file, pattern="*.xml", zone=zone, patient=patient, refused=refused)
 
 
 class Events:
@@ -104,7 +89,7 @@ def parse(file: Path) -> Events:
     return events
 
 
-def read_file(file: Path, zone: str) -> Part:
+def read_file(file: Path, zone: str, _: bool | None = None) -> Part:
     events = parse(file)
     log, told = PumpLog(file.name), {}
     for kind in READ:
@@ -129,6 +114,9 @@ def read_file(file: Path, zone: str) -> Part:
     times = pd.concat([each.time for each in told.values()]).dropna()
     add_cells(part, *log.cells(times.max() if len(times) else None))
     return part
+
+
+read_ohio = reader("ohio", read_file, pattern="*.xml")
 
 
 def local_of(block: Block, name: str, file: Path) -> pd.Series:

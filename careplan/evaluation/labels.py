@@ -22,6 +22,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from careplan.evaluation.forecasts import Rows, forecast_rows, rms, steps, truths
+from careplan.minutes import DAY
 from careplan.series import PatientSeries
 from careplan.world.calibration import typical_of
 from careplan.world.corpus import Branches, Corpus
@@ -32,7 +33,6 @@ from careplan.world.training import Recipe, Training, train
 
 HORIZONS = (60, 120)
 ARMS = ("scratch", "plain", "latent", "doses")
-DAY = 24 * 60
 # What is compared is foresight on recordings: no virtual patients, no effects, no questions about plans.
 AFTER = 2 / 3  # of the rate, once pretrained
 RECIPE = Recipe(steps=400, batch=64, horizon=24, asked=(0.5, 0.5), virtual=0.0, effects=0.0, unlogged=0.0, seed=0)

@@ -14,7 +14,7 @@ import pandas as pd
 from careplan.records.blocks import Block, each, read_blocks, where
 from careplan.records.channels import INTENSITY
 from careplan.records.clock import local_times, minutes_of, passes, split_stamps, to_utc
-from careplan.records.events import PatientRecord, RecordError, Refused
+from careplan.records.events import RecordError
 from careplan.records.export import (
     SENSOR,
     Mask,
@@ -23,11 +23,11 @@ from careplan.records.export import (
     drop_second_device,
     glucose_values,
     part_of,
-    read_export,
+    reader,
     scaled,
     unit_of,
 )
-from careplan.records.text import Source, normal, numbers
+from careplan.records.text import normal, numbers
 
 TIME, KIND, SUBKIND, DEVICE = "timestamp", "eventtype", "eventsubtype", "sourcedeviceid"
 GLUCOSE, INSULIN, CARBS, DURATION = "glucosevalue", "insulinvalue", "carbvalue", "duration"
@@ -46,24 +46,6 @@ def recognise(head: str) -> str | None:
     if TIME in line and KIND in line and GLUCOSE in line:
         return "its first line has Clarity's columns (Timestamp, Event Type, Glucose Value)"
     return None
-
-
-def read_clarity(
-    path: Source,
-    *,
-    zone: str | None = None,
-    patient: str | None = None,
-    refused: Refused | None = None,
-    day_first: bool | None = None,
-) -> list[PatientRecord]:
-    """One record a person from Clarity exports: a file, a folder of them, or a list.
-
-    zone: the patient's clock (UTC where not given, rule "no time zone"). day_first: the order of dates that a spreadsheet
-    rewrote. Raises `RecordError` where a file cannot be trusted; with `refused`, that person is left out and noted there.
-    """
-    return read_export(
-        path, "clarity", lambda file, clock: read_file(file, clock, day_first), zone=zone, patient=patient, refused=refused
-    )
 
 
 def is_header(fields: Sequence[str]) -> bool:
@@ -93,6 +75,9 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
     rows = part.sheet.cells["row"].map(device).fillna("")
     drop_second_device(part.sheet, rows, within=WITHIN)
     return part
+
+
+read_clarity = reader("clarity", read_file)
 
 
 def tell(

@@ -12,7 +12,7 @@ import pandas as pd
 
 from careplan.records.blocks import Block, each, read_blocks, where
 from careplan.records.clock import local_times, split_stamps
-from careplan.records.events import PatientRecord, RecordError, Refused
+from careplan.records.events import RecordError
 from careplan.records.export import (
     Mask,
     Part,
@@ -21,12 +21,12 @@ from careplan.records.export import (
     drop_second_device,
     glucose_values,
     part_of,
-    read_export,
+    reader,
     scaled,
     unit_of,
 )
 from careplan.records.sheet import Sheet
-from careplan.records.text import Source, normal, numbers
+from careplan.records.text import normal, numbers
 
 # Where each column stands, whatever its name.
 (
@@ -72,24 +72,6 @@ def is_header(fields: Sequence[str]) -> bool:
     return len(fields) >= COLUMNS and all(field.strip() for field in fields[:COLUMNS])
 
 
-def read_libreview(
-    path: Source,
-    *,
-    zone: str | None = None,
-    patient: str | None = None,
-    refused: Refused | None = None,
-    day_first: bool | None = None,
-) -> list[PatientRecord]:
-    """One record a person from LibreView exports: a file, a folder of them, or a list.
-
-    zone: the patient's clock (UTC where not given, rule "no time zone"). day_first: the order of dates where nothing in the file
-    tells. Raises `RecordError` where a file cannot be trusted; with `refused`, that person is left out and noted there.
-    """
-    return read_export(
-        path, "libreview", lambda file, clock: read_file(file, clock, day_first), zone=zone, patient=patient, refused=refused
-    )
-
-
 def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
     blocks = read_blocks(file, is_header, "LibreView's header (device, serial number, time, record type and so on)")
     if len(blocks) > 1:
@@ -111,6 +93,9 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
     scans = set(block.row[texts[TYPE] == "1"].tolist())
     one_sensor(part.sheet, dict(zip(block.row.tolist(), texts[SERIAL], strict=True)), scans)
     return part
+
+
+read_libreview = reader("libreview", read_file)
 
 
 def tell(told: Told, names: list[str], texts: list[np.ndarray], file: Path) -> str:

@@ -13,9 +13,9 @@ import numpy as np
 
 from careplan.records.blocks import Block, Texts, each, read_blocks, where
 from careplan.records.clock import local_times
-from careplan.records.events import PatientRecord, RecordError, Refused
-from careplan.records.export import SENSOR, Array, Part, Told, clocked, glucose_values, part_of, read_export, scaled
-from careplan.records.text import Source, normal, numbers
+from careplan.records.events import RecordError
+from careplan.records.export import SENSOR, Array, Part, Told, clocked, glucose_values, part_of, reader, scaled
+from careplan.records.text import normal, numbers
 from careplan.records.units import MG_PER_MMOL
 
 METER = (20.0, 600.0)  # mg/dL: what Low and High mean on most blood glucose meters
@@ -46,25 +46,6 @@ def is_header(fields: Sequence[str]) -> bool:
     )
 
 
-def read_sidiary(
-    path: Source,
-    *,
-    zone: str | None = None,
-    patient: str | None = None,
-    refused: Refused | None = None,
-    day_first: bool | None = None,
-) -> list[PatientRecord]:
-    """One record a file of SiDiary's CSV: a file, a folder of them, or a list.
-
-    zone: the patient's clock (UTC where not given, rule "no time zone"). day_first: the order of dates where nothing in the file
-    tells; dates with dots are day first. Raises `RecordError` where a file cannot be trusted; with `refused`, that person is left
-    out and noted there.
-    """
-    return read_export(
-        path, "sidiary", lambda file, clock: read_file(file, clock, day_first), zone=zone, patient=patient, refused=refused
-    )
-
-
 def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
     [block, *_] = read_blocks(file, is_header, "SiDiary's fields (DAY, TIME and others)")
     if not len(block):
@@ -83,6 +64,9 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
     told = clocked(block, local, zone, file, log=log_of(block))
     tell(told)
     return part_of(file, [told], "mg/dL")
+
+
+read_sidiary = reader("sidiary", read_file)
 
 
 def log_of(block: Block) -> list[str]:

@@ -14,10 +14,10 @@ import pandas as pd
 
 from careplan.records.blocks import Block, Texts, each, read_blocks, where
 from careplan.records.clock import local_times, split_stamps, to_utc
-from careplan.records.events import PatientRecord, RecordError, Refused
-from careplan.records.export import SENSOR, Part, Told, add_cells, clocked, glucose_values, part_of, read_export, scaled, unit_of
+from careplan.records.events import RecordError
+from careplan.records.export import SENSOR, Part, Told, add_cells, clocked, glucose_values, part_of, reader, scaled, unit_of
 from careplan.records.pump import PumpLog
-from careplan.records.text import Source, normal, numbers
+from careplan.records.text import normal, numbers
 
 TIME = "eventdatetime"
 READINGS, IOB, BASAL, BOLUS = "readings", "iob", "basalrate", "insulindelivered"
@@ -36,24 +36,6 @@ def recognise(head: str) -> str | None:
         if TIME in normal(line) and ("readingscgmbgm" in normal(line) or "bolexsize" in normal(line)):
             return "a header has t:connect's columns (EventDateTime, Readings or BolexSize)"
     return None
-
-
-def read_tandem(
-    path: Source,
-    *,
-    zone: str | None = None,
-    patient: str | None = None,
-    refused: Refused | None = None,
-    day_first: bool | None = None,
-) -> list[PatientRecord]:
-    """One record a person from t:connect exports: a file, a folder of them, or a list.
-
-    zone: the patient's clock (UTC where not given, rule "no time zone"). day_first: the order of dates that a spreadsheet
-    rewrote. Raises `RecordError` where a file cannot be trusted; with `refused`, that person is left out and noted there.
-    """
-    return read_export(
-        path, "tandem", lambda file, clock: read_file(file, clock, day_first), zone=zone, patient=patient, refused=refused
-    )
 
 
 def is_header(fields: Sequence[str]) -> bool:
@@ -98,6 +80,9 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
     times = pd.concat([told.time for told in tolds]).dropna()
     add_cells(part, *log.cells(times.max() if len(times) else None))
     return part
+
+
+read_tandem = reader("tandem", read_file)
 
 
 def person_of(block: Block) -> str:

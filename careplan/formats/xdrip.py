@@ -5,9 +5,7 @@ Three blocks follow one another without a line between: sensor readings, calibra
 """
 
 from careplan.formats.sidiary import XDRIP, names_of, read_file
-from careplan.records.events import PatientRecord, Refused
-from careplan.records.export import read_export
-from careplan.records.text import Source
+from careplan.records.export import reader
 
 
 def recognise(head: str) -> str | None:
@@ -17,18 +15,4 @@ def recognise(head: str) -> str | None:
     return None
 
 
-def read_xdrip(
-    path: Source,
-    *,
-    zone: str | None = None,
-    patient: str | None = None,
-    refused: Refused | None = None,
-) -> list[PatientRecord]:
-    """One record a file of xDrip's export: a file, a folder of them, or a list.
-
-    zone: the phone's clock (UTC where not given, rule "no time zone"). Raises `RecordError` where a file cannot be trusted; with
-    `refused`, that person is left out and noted there.
-    """
-    return read_export(
-        path, "xdrip", lambda file, clock: read_file(file, clock, True), zone=zone, patient=patient, refused=refused
-    )
+read_xdrip = reader("xdrip", lambda file, clock, _: read_file(file, clock, True))

@@ -23,6 +23,7 @@ from careplan.interop.resources import (
     stated,
     to,
 )
+from careplan.minutes import DAY
 from careplan.suggestion import Decision, Interval, Line, Option, Suggestion
 from careplan.therapies.glucose.rules import told
 
@@ -164,9 +165,9 @@ def dosage(suggestion: Suggestion, line: Line, value: float) -> Resource:
         if end > start:
             timing = {"repeat": {"boundsPeriod": {"start": start.isoformat(), "end": end.isoformat()}}}
     else:
-        when = "every day" if line.end - line.start >= 1440 else f"every day from {clock(line.start)} to {clock(line.end)}"
+        when = "every day" if line.end - line.start >= DAY else f"every day from {clock(line.start)} to {clock(line.end)}"
         timing = {"repeat": {"frequency": 1, "period": 1, "periodUnit": "d"}}
-        if line.end - line.start < 1440:
+        if line.end - line.start < DAY:
             length = {"duration": line.end - line.start, "durationUnit": "min"}
             timing["repeat"] |= {"timeOfDay": [f"{clock(line.start)}:00"], **length}
     text = f"{name}: {value:g} {line.unit}, {when} (now {line.current:g})"
@@ -179,7 +180,7 @@ def dosage(suggestion: Suggestion, line: Line, value: float) -> Resource:
 
 
 def clock(minute: int) -> str:
-    return f"{minute % 1440 // 60:02d}:{minute % 60:02d}"
+    return f"{minute % DAY // 60:02d}:{minute % 60:02d}"
 
 
 def risk_resource(person: Person, suggestion: Suggestion) -> Resource | None:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from careplan.datasets.azt1d import read_azt1d
     from careplan.datasets.ohio import read_ohio
+    from careplan.datasets.shanghai import read_shanghai
     from careplan.datasets.t1d_uom import read_t1d_uom
+    from careplan.datasets.uci import read_uci
     from careplan.formats.carelink.reader import read_carelink
     from careplan.formats.clarity import read_clarity
     from careplan.formats.fhir.reader import read_fhir
@@ -32,7 +34,7 @@ _HOME = {
     **dict.fromkeys(("Correction", "PatientRecord", "RecordError", "Refused"), "records.events"),
     **dict.fromkeys(("add_to", "join_people", "join_records"), "records.join"),
     "to_series": "records.grid",
-    **{f"read_{name}": f"datasets.{name}" for name in ("azt1d", "ohio", "t1d_uom")},
+    **{f"read_{name}": f"datasets.{name}" for name in ("azt1d", "ohio", "shanghai", "t1d_uom", "uci")},
     **{f"read_{name}": f"formats.{name}" for name in ("clarity", "libreview", "sidiary", "tandem", "xdrip")},
     **{f"read_{name}": f"formats.{name}.reader" for name in ("carelink", "fhir", "glooko", "nightscout", "table", "tidepool")},
 }
@@ -58,11 +60,13 @@ __all__ = [
     "read_libreview",
     "read_nightscout",
     "read_ohio",
+    "read_shanghai",
     "read_sidiary",
     "read_t1d_uom",
     "read_table",
     "read_tandem",
     "read_tidepool",
+    "read_uci",
     "read_xdrip",
     "to_series",
 ]

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from careplan.minutes import DAY
 from careplan.records.events import flagged
 
 Array = NDArray[np.float64]
@@ -26,7 +27,6 @@ MARGIN = pd.Timedelta(days=WINDOW)  # how far from a stretch its offset still ho
 SHIFT = 5.0  # minutes: a smaller offset is left as it is, and doses still match
 CURVE = 5.0  # mg/dL: two records of one sensor differ by less, on average
 GRID = 5.0  # minutes
-DAY = 24 * 60.0
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from inspect import signature
 from pathlib import Path
 
-from careplan.datasets import azt1d, ohio, t1d_uom
+from careplan.datasets import azt1d, ohio, shanghai, t1d_uom, uci
 from careplan.formats import clarity, libreview, sidiary, tandem, xdrip
 from careplan.formats.carelink import reader as carelink
 from careplan.formats.fhir import reader as fhir
@@ -55,11 +55,13 @@ FORMATS: tuple[Format, ...] = (
         site=("api/v1/status.json", ("apiEnabled", "Invalid/Missing")),
     ),
     Format("ohio", ohio.recognise, ohio.read_ohio),
+    Format("shanghai", shanghai.recognise, shanghai.read_shanghai),
     Format("sidiary", sidiary.recognise, sidiary.read_sidiary),
     Format("t1d-uom", t1d_uom.recognise, t1d_uom.read_t1d_uom),
     Format("tandem", tandem.recognise, tandem.read_tandem),
     Format("tidepool", tidepool.recognise, tidepool.read_tidepool),
     Format("xdrip", xdrip.recognise, xdrip.read_xdrip),
+    Format("uci", uci.recognise, uci.read_uci),
     Format("table", table.recognise, table.read_table),
 )
 

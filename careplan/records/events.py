@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -58,8 +58,7 @@ def refusing(refused: Refused | None, patient: str) -> Iterator[None]:
         refused.setdefault(patient, error)
 
 
-@dataclass(frozen=True)
-class Correction:
+class Correction(NamedTuple):
     """One row that a reader dropped or changed, and by which stated rule."""
 
     action: Action

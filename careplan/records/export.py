@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -18,16 +19,7 @@ from careplan.records.blocks import Block
 from careplan.records.clock import to_utc
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused, refusing
 from careplan.records.settings import Settings
-from careplan.records.sheet import (
-    CELLS,
-    Sheet,
-    check_dates,
-    check_ranges,
-    drop_duplicates,
-    drop_unreadable,
-    glucose_unit,
-    one_stream,
-)
+from careplan.records.sheet import CELLS, Sheet, glucose_unit, settle
 from careplan.records.text import Source, beyond, check_zone, find_files, numbers
 from careplan.records.units import MG_PER_MMOL
 
@@ -65,13 +57,18 @@ class Told:
         duration: Array | float = 0.0,
         flag: NDArray[np.object_] | str = "",
         time: pd.Series | None = None,
+        product: str = "",
     ) -> None:
-        """Events of the rows in `where` `[N]`, from the column `name`; value, duration and flag are `[N]` or one for all."""
+        """Events of the rows in `where` `[N]`, from the column `name`; value, duration and flag are `[N]` or one for all.
+
+        product: the insulin's brand, where it is known.
+        """
         index = np.flatnonzero(where)
         if not len(index):
             return
         self.used[index] = True
         length = len(self.block)
+        named = {"product": product} if product else {}
         self.parts.append(
             pd.DataFrame(
                 {
@@ -84,6 +81,7 @@ class Told:
                     "value": np.broadcast_to(np.asarray(value, dtype=float), (length,))[index],
                     "duration": np.broadcast_to(np.asarray(duration, dtype=float), (length,))[index],
                     "flag": np.broadcast_to(np.asarray(flag, dtype=object), (length,))[index],
+                    **named,
                 }
             )
         )
@@ -144,6 +142,8 @@ class Told:
         self.ignore(np.ones(len(self.block), dtype=bool), "nothing in it", "")
         cells = pd.concat(self.parts, ignore_index=True) if self.parts else pd.DataFrame(columns=list(CELLS))
         self.parts = []
+        if "product" in cells:
+            cells["product"] = cells["product"].fillna("").astype(object)
         cells["time"] = pd.to_datetime(cells["time"], utc=True).astype("datetime64[ns, UTC]")
         return Sheet(cells.astype({"value": float, "duration": float}), self.corrections)
 
@@ -229,29 +229,60 @@ def add_cells(part: Part, cells: pd.DataFrame, corrections: Iterable[Correction]
     part.sheet.corrections += corrections
 
 
-def read_export(
-    path: Source,
-    format: str,
-    read_file: Callable[[Path, str], Part],
-    *,
-    pattern: str = "*.csv",
-    zone: str | None,
-    patient: str | None,
-    refused: Refused | None,
-) -> list[PatientRecord]:
-    """One record a person, from the files of one format. `read_file` is given a file and the clock's zone (UTC where none is
-    known).
+class Reader(Protocol):
+    """A reader of what people download from a device's maker.
 
-    Files that state the same person are that person's; others are one person each, named by the file. With `patient`, all are
-    that person's. Raises `RecordError`; with `refused`, a person whose files cannot be trusted is left out and noted there.
+    path: a file, a folder of them, or a list. zone: the clock the device was on (UTC where not given, rule "no time zone").
+    day_first: the order of numeric dates where nothing in a file tells. patient: whose all the files are; else files that state
+    the same person are that person's, and others are one person each, named by the file. refused: takes, by name, what is wrong
+    with a person whose files cannot be trusted, who is then left out; without it that raises `RecordError`.
     """
-    if zone is not None:
-        check_zone(zone, file=path)
-    people: dict[str, list[Part]] = {}
-    for file in find_files(path, pattern):
-        with refusing(refused, patient or patient_name(format, file)):
-            part = read_file(file, zone or "UTC")
-            people.setdefault(part.person or str(file), []).append(part)
+
+    def __call__(
+        self,
+        path: Source,
+        *,
+        zone: str | None = None,
+        patient: str | None = None,
+        day_first: bool | None = None,
+        refused: Refused | None = None,
+    ) -> list[PatientRecord]: ...
+
+
+def reader(
+    format: str, read_file: Callable[[Path, str, bool | None], Part], *, pattern: str = "*.csv", home: str | None = None
+) -> Reader:
+    """The reader of a format by what reads one of its files, given the clock's zone and the order of its dates.
+
+    home: the zone of a data set whose people all live in one.
+    """
+
+    def read(
+        path: Source,
+        *,
+        zone: str | None = None,
+        patient: str | None = None,
+        day_first: bool | None = None,
+        refused: Refused | None = None,
+    ) -> list[PatientRecord]:
+        zone = zone or home
+        if zone is not None:
+            check_zone(zone, file=path)
+        people: dict[str, list[Part]] = {}
+        for file in find_files(path, pattern):
+            with refusing(refused, patient or patient_name(format, file)):
+                part = read_file(file, zone or "UTC", day_first)
+                people.setdefault(part.person or str(file), []).append(part)
+        return records_of(people, format, path, zone, patient, refused)
+
+    read.__name__, read.__doc__ = f"read_{format}", Reader.__doc__
+    return read
+
+
+def records_of(
+    people: dict[str, list[Part]], format: str, path: Source, zone: str | None, patient: str | None, refused: Refused | None
+) -> list[PatientRecord]:
+    """The record of each person from the parts that are theirs."""
     if patient is not None and len(people) > 1:
         stated = [parts for parts in people.values() if parts[0].person]
         if len(stated) > 1:
@@ -281,12 +312,7 @@ def record_of(name: str, parts: Sequence[Part], zone: str | None) -> PatientReco
     if zone is None:
         told = "the clock of the device is taken to be UTC"
         sheet.corrections.append(Correction("changed", "no time zone", first.name, 1, "", told))
-    drop_unreadable(sheet)
-    check_dates(sheet)
-    sheet.cells = sheet.cells.sort_values(["time", "file", "row"], kind="stable", ignore_index=True)
-    drop_duplicates(sheet)
-    one_stream(sheet)
-    check_ranges(sheet)
+    settle(sheet)
     sheet.require(first)
     rows_read = sum(part.rows_read for part in parts)
     record = sheet.record(name, zone or "UTC", rows_read=rows_read, files=dict.fromkeys(part.file.name for part in parts))

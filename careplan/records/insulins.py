@@ -16,7 +16,10 @@ NovoLog Mix 70/30 are both 30 % insulin aspart and 70 % insulin aspart protamine
 import csv
 import re
 import unicodedata
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.resources import files
 from typing import Literal, cast, get_args
@@ -85,6 +88,44 @@ def find_insulin(name: str) -> Insulin | None:
         len(word) > 2 and word.isalpha() and word not in TELLING and not MIXED.fullmatch(word) for word in left
     )
     return found if harmless or not left else None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Who can be asked for the kind of an insulin, and what was answered: None where they do not know either."""
+
+    ask: Callable[[str], Kind | None]
+    answers: dict[str, Kind | None] = field(default_factory=dict)
+
+
+_asked: ContextVar[Asked | None] = ContextVar("asked", default=None)
+
+
+@contextmanager
+def asking(ask: Callable[[str], Kind | None]) -> Iterator[None]:
+    """Within it, `known_insulin` asks, once a name, for the kind of an insulin that the table does not have."""
+    token = _asked.set(Asked(ask))
+    try:
+        yield
+    finally:
+        _asked.reset(token)
+
+
+def known_insulin(name: str) -> Insulin | None:
+    """The insulin a name means by the table, or else by who can be asked (`asking`); None where neither knows it."""
+    found, asked, name = find_insulin(name), _asked.get(), name.strip()
+    if found is not None or asked is None or not name:
+        return found
+    if name not in asked.answers:
+        asked.answers[name] = asked.ask(name)
+    kind = asked.answers[name]
+    return None if kind is None else Insulin(name, ((kind, 1.0),), "", "as stated")
+
+
+def as_stated() -> dict[str, Kind]:
+    """The insulins whose kind was asked for and is known, by name."""
+    asked = _asked.get()
+    return {name: kind for name, kind in asked.answers.items() if kind is not None} if asked else {}
 
 
 def _known(words: list[str]) -> list[tuple[int, int]]:

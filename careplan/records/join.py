@@ -23,8 +23,8 @@ from careplan.records.grid import until
 
 # Who is believed first: what a pump or sensor itself wrote, then what gathers from devices, then what passes it on, then tables.
 PRECEDENCE = (
-    *("carelink", "tandem", "clarity", "libreview", "glooko", "tidepool", "ohio", "azt1d", "t1d-uom", "xdrip", "sidiary"),
-    *("nightscout", "fhir", "table"),
+    *("carelink", "tandem", "clarity", "libreview", "glooko", "tidepool", "ohio", "azt1d", "t1d-uom", "shanghai", "uci"),
+    *("xdrip", "sidiary", "nightscout", "fhir", "table"),
 )
 SAME_DOSE = pd.Timedelta(minutes=5)
 AT_ONCE = pd.Timedelta(minutes=1)  # parts of one dose: a combo bolus's two, a premix's two

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-DAY = 24 * 60  # minutes
+from careplan.minutes import DAY
+
 MOST = 1e4  # of any setting: beyond it what is stated is absurd
 
 

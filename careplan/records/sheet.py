@@ -1,6 +1,6 @@
 """Rows on their way to becoming events: the stated rules, and the account of every row they dropped or changed."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from careplan.records.channels import DEVICE_CHANNELS, channel_of
 from careplan.records.events import COLUMNS, Action, Correction, PatientRecord, RecordError, events_frame, flagged
-from careplan.records.insulins import WEEKLY
+from careplan.records.insulins import WEEKLY, as_stated
 from careplan.records.text import Rows, beyond, is_missing, numbers
 from careplan.records.units import MG_PER_MMOL
 from careplan.therapy import Channel
@@ -75,8 +75,16 @@ class Sheet:
         """`[N]` the cells of one channel."""
         return (self.cells["channel"] == channel).to_numpy(dtype=bool)
 
+    def tell_stated(self) -> None:
+        """Rule "insulin as stated": doses of an insulin whose kind somebody said at the import, a line a name."""
+        for name, kind in as_stated().items() if "product" in self.cells else ():
+            if len(mine := self.cells[self.cells["product"] == name]):
+                detail = f"{len(mine):,} doses of {name!r:.60} counted as {kind}, as was said at the import"
+                self.note("changed", "insulin as stated", mine.iloc[:1], [detail])
+
     def record(self, patient: str, zone: str, *, rows_read: int, files: Iterable[str]) -> PatientRecord:
         """What is left, as a record."""
+        self.tell_stated()
         cells = self.cells
         if cells.empty:
             return PatientRecord(patient, zone, events_frame(), tuple(self.corrections), rows_read, files=tuple(files))
@@ -90,6 +98,9 @@ class Sheet:
         filled = {"product": np.full(len(order), "", dtype=object)} | columns
         events = pd.DataFrame({name: pd.Series(filled[name], dtype=kind) for name, kind in COLUMNS.items()}, copy=False)
         return PatientRecord(patient, zone, events, tuple(self.corrections), rows_read, files=tuple(files))
+
+
+Step = Callable[[Sheet], None]  # one rule over a sheet
 
 
 def shared(texts: pd.Series, order: NDArray[np.int64]) -> NDArray[np.object_]:
@@ -150,6 +161,20 @@ def drop_short(sheet: Sheet, rows: Rows) -> None:
     sheet.corrections += [
         Correction("dropped", "short row", rows.name, line, "", "fewer fields than the header") for line in rows.short
     ]
+
+
+def settle(sheet: Sheet, dated: str | None = None, *, repairs: Sequence[Step] = (), merges: Sequence[Step] = ()) -> None:
+    """The rules of every reader, over cells that are whole: what cannot be read or cannot be true is dropped, and so is what
+    stands twice. Sorts the cells by time.
+
+    dated: the field that holds the date, for errors. repairs: a source's own rules for what it writes wrong, before values are
+    compared. merges: its own rules for what it holds twice, beside "duplicate" and "overlapping stream".
+    """
+    drop_unreadable(sheet, dated)
+    check_dates(sheet, dated)
+    sheet.cells = sheet.cells.sort_values(["time", "file", "row"], kind="stable", ignore_index=True)
+    for step in (*repairs, drop_duplicates, *merges, one_stream, check_ranges):
+        step(sheet)
 
 
 def drop_unreadable(sheet: Sheet, dated: str | None = None) -> None:

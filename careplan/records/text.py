@@ -2,6 +2,7 @@
 
 import csv
 import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from careplan.records.events import RecordError
 
 DECIMAL_COMMA = re.compile(r',"-?\d+,\d{1,2}"')  # in a file that commas separate, quoted
 MISSING = {"", "nan", "na", "n/a", "null", "none", "nat", "-", "--"}
+MOST_BYTES = 256 * 2**20  # of a file: a year of five-minute readings with all else that a pump logs takes 40 MiB
 DELIMITERS = ",;\t|"
 
 Source = str | Path | Sequence[Path]  # what a reader takes: a file, a folder, or files of its format
@@ -77,17 +79,28 @@ def normal(header: str) -> str:
     return re.sub(r"[^0-9a-z]", "", header.lower())
 
 
-def read_text(path: Path, *, fallback: str | None = None) -> str:
-    """The file's text (UTF-8, or UTF-16 with a byte order mark); `RecordError` where it is neither, or is empty.
-
-    fallback: the encoding that a format's older files have where they are not UTF-8.
-    """
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file; `RecordError` where it cannot be read, is empty, a pipe or a device, or has over `MOST_BYTES`."""
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise RecordError("expected a file, found a folder, a pipe or a device", file=path)
+        if status.st_size > MOST_BYTES:
+            raise RecordError(f"{status.st_size / 2**20:,.0f} MiB; no recording has over {MOST_BYTES / 2**20:g}", file=path)
         data = path.read_bytes()
     except OSError as error:
         raise RecordError(f"cannot be read: {error.strerror}", file=path) from error
     if not data.strip():
         raise RecordError("the file is empty", file=path)
+    return data
+
+
+def read_text(path: Path, *, fallback: str | None = None) -> str:
+    """The file's text (UTF-8, or UTF-16 with a byte order mark); `RecordError` where it is neither, or is empty.
+
+    fallback: the encoding that a format's older files have where they are not UTF-8.
+    """
+    data = read_bytes(path)
     try:
         text = data.decode("utf-16") if data[:2] in (b"\xff\xfe", b"\xfe\xff") else data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

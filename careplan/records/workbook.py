@@ -1,10 +1,12 @@
 """Spreadsheets (xlsx, xls, ods) as rows of text, as if each sheet had been saved as delimited text."""
 
+import io
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from careplan.records.events import RecordError
+from careplan.records.text import read_bytes
 
 if TYPE_CHECKING:
     from python_calamine import CalamineWorkbook
@@ -17,8 +19,8 @@ def open_workbook(path: Path) -> "CalamineWorkbook":
     from python_calamine import CalamineError, CalamineWorkbook  # only where a workbook is read
 
     try:
-        return CalamineWorkbook.from_path(str(path))
-    except (CalamineError, OSError) as error:
+        return CalamineWorkbook.from_filelike(io.BytesIO(read_bytes(path)))
+    except CalamineError as error:
         raise RecordError(f"not a workbook that can be read: {error}", file=path) from error
 
 

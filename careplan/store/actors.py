@@ -34,6 +34,11 @@ class Actor:
         """Everything but the name, as an entry of the audit trail keeps it."""
         return {"kind": self.kind, "issuer": self.issuer, "subject": self.subject}
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """Everything, as plain values from which `Actor(**told)` makes it again."""
+        return {"name": self.name, **self.identity}
+
     def __str__(self) -> str:
         return f"{self.name} [{self.kind} {self.subject} of {self.issuer}]"
 

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import func, insert, inspect, select
+from sqlalchemy import func, insert, inspect, select, update
 from sqlalchemy.orm import Session
 
 from .actors import Actor
 from .notary import Notary
-from .schema import AuditEntry, Base, table_of
+from .schema import DERIVED, AuditEntry, Base, WorklistEntry, table_of
 from .seals import Op, seal, unstorable
 
 GENESIS = "0" * 64
@@ -43,9 +43,9 @@ def append(
     """Adds an entry, and then the rows it covers, within a transaction of `Database.write`, whose writers take turns.
 
     rows: new or changed mapped objects, written by this; a new one without a number gets the next. removed: objects, deleted by
-    this. checkpoint: sign the head outside the database, too, once this is committed. detail: plain JSON values. An entry is
-    never earlier than the one before: a clock that was set back is told of in the detail. Raises `ValueError` for a value that
-    JSON or the database cannot hold.
+    this. What the worklist shows of the patient is stale from then on. checkpoint: sign the head outside the database, too, once
+    this is committed. detail: plain JSON values. An entry is never earlier than the one before: a clock that was set back is told
+    of in the detail. Raises `ValueError` for a value that JSON or the database cannot hold.
     """
     covers = [_seal(row, "made" if new else "changed") for row, new in _told(session, rows)]
     covers += [_seal(row, "removed") for row in removed]
@@ -59,6 +59,9 @@ def append(
     session.info[RECORDED] = {*rows, *removed}
     session.flush()
     session.info[RECORDED] = set()
+    if covers and patient is not None:
+        mine = update(WorklistEntry).where(WorklistEntry.patient == patient, WorklistEntry.stale.is_(False))
+        session.connection().execute(mine.values(stale=True))
     return entry
 
 
@@ -112,7 +115,7 @@ def only_recorded(session: Session, *_: Any) -> None:
     """Before a flush: every row in it is covered by an entry. Raises `RuntimeError` for one that is not, which is a bug."""
     recorded = session.info.get(RECORDED, set())
     for row in (*session.new, *session.deleted, *(row for row in session.dirty if session.is_modified(row))):
-        if row not in recorded:
+        if row not in recorded and DERIVED not in table_of(type(row)).info:
             raise RuntimeError(f"a row of {type(row).__tablename__} is written without an entry of the audit trail: use append")
 
 

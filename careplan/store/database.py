@@ -51,7 +51,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session on one consistent state of the database."""
-        with explained(self.url), Session(self.engine, expire_on_commit=False) as session:
+        with explained(self.url), Session(self._there(), expire_on_commit=False) as session:
             session.info[NOTARY] = self.notary
             yield session
 
@@ -62,7 +62,7 @@ class Database:
         Every row is written by `append`, with its entry. Raises `StoreError` when the disk is full, another writer does not
         finish within `BUSY_SECONDS`, or a checkpoint is due and the trail no longer holds what was signed.
         """
-        writer, notary = self.engine.execution_options(writer=True), self.notary
+        writer, notary = self._there().execution_options(writer=True), self.notary
         with explained(self.url), Session(writer, expire_on_commit=False, autoflush=False) as session, session.begin():
             session.info[NOTARY] = notary
             event.listen(session, "before_flush", only_recorded)
@@ -74,6 +74,13 @@ class Database:
             notary.behind = True
             if session.info[CHECKPOINT] or notary.due:
                 self.note()
+
+    def _there(self) -> Engine:
+        """The engine. A connection to an SQLite file that was deleted goes on as if nothing had happened: that is looked for."""
+        name = self.engine.url.database
+        if self.engine.dialect.name == "sqlite" and name not in (None, "", ":memory:") and not Path(str(name)).exists():
+            raise StoreError(f"{self.url}: the database is no longer there")
+        return self.engine
 
     def note(self) -> None:
         """Signs a checkpoint of what is committed."""

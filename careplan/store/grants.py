@@ -12,6 +12,8 @@ CHANGED = {
     "personalisation": "UPDATE",
     "draft": "UPDATE, DELETE",
     "event": "DELETE",
+    "job": "UPDATE, DELETE",
+    "worklist": "UPDATE, DELETE",
 }
 
 

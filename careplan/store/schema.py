@@ -6,7 +6,9 @@ change their rows.
 
 Every table is covered by the audit trail without being named anywhere: an entry holds a digest of each row it made, changed or
 removed (`seals`). A table whose rows are too many for that declares, under `info`, which column names the row of another table
-that holds one digest over all of them (`BATCHED`), and by which column that digest is parted.
+that holds one digest over all of them (`BATCHED`), and by which column that digest is parted. A table that holds nothing but
+what can be computed again from the others, or work in progress, says so (`DERIVED`): no entry covers it, and no decision is read
+from it.
 """
 
 from datetime import UTC, datetime
@@ -38,6 +40,7 @@ NAMING = {
 }
 
 BATCHED = "batched"  # a key of `Table.info`: (the column that names the batch, the column by which its digest is parted)
+DERIVED = "derived"  # a key of `Table.info`: rows that can be computed again, or that hold no more than work in progress
 UNTIL_NEXT = -1.0  # an event's duration when it lasts until the next event of its channel (NaN in a canonical table)
 KEPT, TAKEN_BACK = "kept", "taken back"  # the states of an import batch
 
@@ -208,6 +211,59 @@ class Review(Base):
     decisions: Mapped[list[Any]]
     regimen: Mapped[int | None] = mapped_column(ForeignKey("regimen.id"))
     identity: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+
+
+class Job(Base):
+    """Work that was asked for and goes on without whoever asked. actor: who asked (`Actor.told`). state: "waiting", "running",
+    "done", "failed" or "cancelled". done: of the patients, in order; doing: what with the next. failed: patient -> why nothing
+    came of them. beat: when whoever runs it was last alive. cancel: somebody asked to stop it.
+    """
+
+    __tablename__ = "job"
+    __table_args__ = (Index(None, "state"), {"info": {DERIVED: True}})
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[str]
+    patients: Mapped[list[Any]]
+    actor: Mapped[dict[str, Any]]
+    asked: Mapped[datetime]
+    state: Mapped[str]
+    done: Mapped[int]
+    doing: Mapped[str]
+    failed: Mapped[dict[str, Any]]
+    problem: Mapped[str]
+    beat: Mapped[datetime]
+    cancel: Mapped[bool]
+
+
+class WorklistEntry(Base):
+    """One course as the worklist shows it, computed from what is on record. stale: something of the patient was put on record
+    since. unmet: the names of the targets that the recent readings miss, each between bars ("|a|b|"). last: microseconds since
+    1970 UTC of the last event. due: there are readings enough since the last signed change to see what became of it.
+    """
+
+    __tablename__ = "worklist"
+    __table_args__ = (
+        Index(None, "urgency", "patient"),
+        Index(None, "last"),
+        Index(None, "status"),
+        Index(None, "stale"),
+        {"info": {DERIVED: True}},
+    )
+
+    patient: Mapped[str] = mapped_column(ForeignKey("patient.id"), primary_key=True)
+    therapy: Mapped[str] = mapped_column(primary_key=True)
+    group: Mapped[str]
+    urgency: Mapped[float]
+    headline: Mapped[str]
+    status: Mapped[str]
+    metrics: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    days: Mapped[float]
+    last: Mapped[int | None] = mapped_column(BigInteger)
+    suggestion: Mapped[int | None]
+    unmet: Mapped[str]
+    due: Mapped[bool]
+    stale: Mapped[bool]
 
 
 class AuditEntry(Base):

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from sqlalchemy import JSON, Column, Connection, DateTime, Float, MetaData, Table, TypeDecorator
 
-from .schema import BATCHED
+from .schema import BATCHED, DERIVED
 
 Op = Literal["made", "changed", "removed", "sealed"]
 TRAIL = "audit"  # covers itself: each of its rows is chained to the one before
@@ -25,7 +25,8 @@ AT_ONCE = 20_000  # rows fetched at a time
 
 def covered(metadata: MetaData) -> list[Table]:
     """The tables whose every row has its own seal, each after those that it refers to."""
-    return [table for table in metadata.sorted_tables if table.name != TRAIL and BATCHED not in table.info]
+    apart = {BATCHED, DERIVED}
+    return [table for table in metadata.sorted_tables if table.name != TRAIL and not apart & table.info.keys()]
 
 
 def batched(metadata: MetaData) -> list[Table]:

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from careplan.minutes import DAY
 from careplan.planning.actions import carried, remaining
 from careplan.planning.safety import DoseContext
 from careplan.series import PatientSeries, Window
-from careplan.therapies.glucose.declaration import DAY, GLUCOSE, LIMITS, Group
+from careplan.therapies.glucose.declaration import GLUCOSE, LIMITS, Group
 from careplan.therapies.glucose.dose_search import DECISION, HORIZON, Ahead, search_doses
 from careplan.therapies.glucose.modulation import modulated
 from careplan.therapies.glucose.world import open_world

@@ -10,12 +10,11 @@ from sklearn.metrics import roc_auc_score
 
 from careplan.records.units import MG_PER_MMOL
 from careplan.series import PatientSeries
-from careplan.therapies.glucose.declaration import GLUCOSE, WATCH
+from careplan.therapies.glucose.declaration import GLUCOSE, ROWS_A_DAY, WATCH
 from careplan.world.drift import ALARMS, Days, Reference, describe, looks, scores
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation
 
-DAY = round(24 * 60 / GLUCOSE.step)  # rows
 LASTS, STUCK = 4, 6  # days that a corruption lasts; hours of each in which the sensor is stuck
 BEGIN = 0.6  # share of a recording after which it is corrupted; what comes before tells of the patient
 UNTOUCHED, UNLOGGED = "untouched", "untouched, doses unknown"  # the second: the record itself says that doses were not logged
@@ -32,14 +31,14 @@ def corrupt(series: PatientSeries, kind: str, row: int, others: Sequence[Patient
     reads the same within 1 mg/dL for `STUCK` hours from `row`, every day. Another person's days begin at the same time of day.
     Doses that are not logged are unknown.
     """
-    end = row + LASTS * DAY
+    end = row + LASTS * ROWS_A_DAY
     values, mask = series.values[:end].copy(), series.mask[:end].copy()
     level = GLUCOSE.index(GLUCOSE.regulated)
     if kind in FACTORS:
         values[row:, level] *= FACTORS[kind]
     elif kind == "stuck sensor":
-        for begin in range(row, end, DAY):
-            known = begin + np.flatnonzero(mask[begin : begin + STUCK * DAY // 24, level])
+        for begin in range(row, end, ROWS_A_DAY):
+            known = begin + np.flatnonzero(mask[begin : begin + STUCK * ROWS_A_DAY // 24, level])
             if len(known) < 2 or len(known) < WATCH.readings * STUCK / 24:
                 return None
             values[known, level] = values[known[0], level] + draw.uniform(-1, 1, len(known))
@@ -50,7 +49,7 @@ def corrupt(series: PatientSeries, kind: str, row: int, others: Sequence[Patient
         values[row:], mask[row:] = found
     else:
         columns = [GLUCOSE.index(name) for name in INSULIN[kind]]
-        if not all(values[day : day + DAY, columns].any() for day in range(row, end, DAY)):
+        if not all(values[day : day + ROWS_A_DAY, columns].any() for day in range(row, end, ROWS_A_DAY)):
             return None
         values[row:, columns], mask[row:, columns] = 0, False
     return replace(series, values=values, mask=mask)
@@ -72,17 +71,18 @@ def donated(
     for index in draw.permutation(len(others)):
         other = others[index]
         ahead = (series.minute_of_day()[row] - other.minute_of_day()[0]) % (24 * 60)
-        rows = [one for one in range(round(ahead / GLUCOSE.step), len(other) - LASTS * DAY, DAY) if judged(other, one)]
+        midnights = range(round(ahead / GLUCOSE.step), len(other) - LASTS * ROWS_A_DAY, ROWS_A_DAY)
+        rows = [one for one in midnights if judged(other, one)]
         if rows:
-            chosen = slice(begin := int(draw.choice(rows)), begin + LASTS * DAY)
+            chosen = slice(begin := int(draw.choice(rows)), begin + LASTS * ROWS_A_DAY)
             return other.values[chosen], other.mask[chosen]
     return None
 
 
 def judged(series: PatientSeries, row: int) -> bool:
     """Whether each of the `LASTS` days from `row` on has readings enough to be judged."""
-    known = series.mask[row : row + LASTS * DAY, GLUCOSE.index(GLUCOSE.regulated)]
-    return len(known) == LASTS * DAY and bool((known.reshape(LASTS, DAY).sum(1) >= WATCH.readings).all())
+    known = series.mask[row : row + LASTS * ROWS_A_DAY, GLUCOSE.index(GLUCOSE.regulated)]
+    return len(known) == LASTS * ROWS_A_DAY and bool((known.reshape(LASTS, ROWS_A_DAY).sum(1) >= WATCH.readings).all())
 
 
 def sound(

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from careplan.evaluation.forecasts import Array, boosted, features, forecast_rows, persistence, steps, truths
 from careplan.series import PatientSeries
-from careplan.therapies.glucose.declaration import GLUCOSE
+from careplan.therapies.glucose.declaration import GLUCOSE, ROWS_A_DAY
 from careplan.world import calibration
 from careplan.world.corpus import Branches, Corpus
 from careplan.world.model import WorldModel
@@ -32,7 +32,6 @@ from cohorts.replay import KEEP, Change, Replay, branch, replay
 HOURS = (1, 2, 4, 8)
 KINDS = ("bolus", "basal", "meals")
 DAYS = 14  # of history before the futures part
-DAY = 288  # rows
 ROWS = 96  # eight hours
 NORMAL = 1.6449  # standard deviations to either side that hold 90 %
 
@@ -51,7 +50,7 @@ class Trial:
 
     def history(self, days: int) -> list[PatientSeries]:
         """The last `days` days of everyone before any future parts."""
-        first, last = (DAYS - days) * DAY, DAYS * DAY
+        first, last = (DAYS - days) * ROWS_A_DAY, DAYS * ROWS_A_DAY
         return [
             replace(series, start=series.times[first], values=series.values[first:last], mask=series.mask[first:last])
             for series in self.recordings
@@ -102,7 +101,7 @@ def make_trial(people: Population, seed: int, *, each: int = 40) -> Trial:
     lived = replay(people, Behaviour(), days=DAYS + 2, seed=seed)
     generator = torch.Generator().manual_seed(seed)
     person = torch.arange(len(people)).repeat_interleave(each)
-    row = DAYS * DAY + KEEP * torch.randint(DAY // KEEP, (len(person),), generator=generator)
+    row = DAYS * ROWS_A_DAY + KEEP * torch.randint(ROWS_A_DAY // KEEP, (len(person),), generator=generator)
     kind = torch.arange(len(person)) % len(KINDS)
     swing, one = 2 * torch.rand(len(person), generator=generator) - 1, torch.ones(len(person))
     bolus, basal, meals = (torch.where(kind == index, 1 + width * swing, one) for index, width in enumerate((1.0, 0.5, 0.5)))
@@ -146,8 +145,8 @@ def logged(trial: Trial, days: int) -> Array:
     what is counted may do better.
     """
     lived, branches = trial.lived, trial.branches
-    daily = lived.scenario.sensitivity[:, : DAYS * DAY].unflatten(1, (DAYS, DAY)).mean(1)
-    again = daily.repeat(1, lived.glucose.shape[1] // DAY)
+    daily = lived.scenario.sensitivity[:, : DAYS * ROWS_A_DAY].unflatten(1, (DAYS, ROWS_A_DAY)).mean(1)
+    again = daily.repeat(1, lived.glucose.shape[1] // ROWS_A_DAY)
     usual = replace(lived.scenario, sensitivity=again, pace=torch.ones_like(again))
     told = replace(lived, scenario=usual, eaten=trial.announced)
     unchanged = Change.none(len(branches))
@@ -172,11 +171,11 @@ def boosting(people: Population, seed: int, *, days: int = DAYS) -> Estimator:
         told = (parted.patient.tolist(), parted.row.tolist(), trial.before().numpy(), parted.values.numpy())
         for person, row, before, after in zip(*told, strict=True):
             series = trial.recordings[person]
-            first, now = series.times[row - DAY], np.array([DAY])
-            piece = slice(row - DAY, row + ROWS)
+            first, now = series.times[row - ROWS_A_DAY], np.array([ROWS_A_DAY])
+            piece = slice(row - ROWS_A_DAY, row + ROWS)
             part = replace(series, start=first, values=series.values[piece].copy(), mask=series.mask[piece])
             for future, found in ((before, recorded), (after, altered)):
-                part.values[DAY:, 1:] = future[:, 1:]  # the level of the future is not among the features
+                part.values[ROWS_A_DAY:, 1:] = future[:, 1:]  # the level of the future is not among the features
                 found.append(features(part, now, known))
         first, second = np.concatenate(recorded), np.concatenate(altered)
         return np.stack([tree.predict(second) - tree.predict(first) for tree in trees], axis=1)
@@ -205,7 +204,7 @@ def twin(candidates: Population) -> Estimator:
 
     def estimate(trial: Trial, days: int) -> Array:
         parted, people, count = trial.branches, len(trial.recordings), len(candidates)
-        first, last = (DAYS - days) * DAY, DAYS * DAY
+        first, last = (DAYS - days) * ROWS_A_DAY, DAYS * ROWS_A_DAY
         recorded = torch.stack([_doses(torch.from_numpy(series.values)) for series in trial.recordings])
         rates = [series.values[:last, GLUCOSE.index("basal")].mean() for series in trial.recordings]
         basal = torch.from_numpy(np.stack(rates)) + recorded[:, :last, 2].sum(1) / DAYS / 24  # long-acting insulin is basal too

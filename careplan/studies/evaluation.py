@@ -22,6 +22,7 @@ from careplan.studies import drift
 from careplan.studies.forecasts import ERRORS, score
 from careplan.studies.training import Split, read_sources
 from careplan.therapies.glucose.declaration import GLUCOSE
+from careplan.therapies.glucose.world import WEIGHTS
 from careplan.world.calibration import part
 from careplan.world.corpus import usual
 from careplan.world.drift import Reference, describe, load_reference, looks, measure
@@ -153,7 +154,7 @@ def evaluate_drift(
     if not test:
         raise ClinicError(NOBODY)
     known = zip(test, personalised_on(world, test, drift.BEGIN), strict=True)
-    return drift.rates(drift.sound(world.model, list(known), load_reference(GLUCOSE), others, seed=seed, say=say))
+    return drift.rates(drift.sound(world.model, list(known), load_reference(GLUCOSE, WEIGHTS), others, seed=seed, say=say))
 
 
 def measure_drift(world: World, recordings: Mapping[str, Mapping[str, PatientSeries]]) -> Reference:

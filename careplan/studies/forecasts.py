@@ -7,6 +7,7 @@ import pandas as pd
 
 from careplan.evaluation.forecasts import HORIZONS, Array, Predictor, forecast_rows, rms, truths
 from careplan.series import PatientSeries
+from careplan.therapies.glucose.bands import outcomes
 from careplan.therapies.glucose.zones import ZONES, clarke, parkes, shares
 
 ERRORS = (
@@ -47,7 +48,8 @@ def score(
 
 def described(truth: Array, error: Array) -> dict[str, float]:
     """The columns `ERRORS` of levels `[N]` and what predictions missed them by."""
-    bands = {"low": truth < 70, "in_range": (truth >= 70) & (truth <= 180), "high": truth > 180}
+    found = outcomes(truth)
+    bands = {"low": found["below_70"], "in_range": found["in_range"], "high": found["above_180"]}
     row = {"rmse": rms(error), "mae": float(np.mean(np.abs(error)))}
     row |= {f"rmse_{band}": rms(error[inside]) for band, inside in bands.items()}
     for grid in (clarke, parkes):

@@ -11,6 +11,7 @@ from careplan.evaluation.labels import ARMS, RECIPE, Run, label_curve, logged, w
 from careplan.series import PatientSeries
 from careplan.studies.training import read_sources
 from careplan.therapies.glucose.declaration import GLUCOSE
+from careplan.therapies.glucose.world import WEIGHTS
 from careplan.world.model import load_card
 from careplan.world.training import Recipe
 
@@ -32,7 +33,7 @@ def evaluate_labels(
 
     Nobody that the card reports on is read, let alone trained on. Raises `ClinicError` where nobody is left to train on or judge.
     """
-    train_on, judged = people_of(sources, load_card(GLUCOSE)["split"])
+    train_on, judged = people_of(sources, load_card(GLUCOSE, WEIGHTS)["split"])
     if not judged or not any(logged(series).any() for people in train_on.values() for series in people):
         raise ClinicError("labels are judged on the people of the card: give the recordings that the model was trained with")
     runs = [Run(arm=arm, share=share, seed=seed) for seed in seeds for share in sorted(shares) for arm in arms]

@@ -18,6 +18,8 @@ import torch
 from numpy.typing import NDArray
 
 from careplan.series import PatientSeries, split
+from careplan.therapies.glucose.bands import HIGH
+from careplan.therapies.glucose.declaration import ROWS_A_DAY
 from careplan.world.calibration import part
 from careplan.world.corpus import Corpus
 from careplan.world.model import WorldModel
@@ -26,10 +28,9 @@ from careplan.world.question import Question
 
 KINDS = ("correction", "skipped", "late", "suspension")
 HOURS = (1, 2, 4)
-DAY, ROWS = 288, 48  # five-minute rows of a day, and followed
+ROWS = 48  # five-minute rows that are followed
 QUIET = 36  # rows, three hours, without a bolus or food before an occasion
 BOLUS, MEAL = 0.3, 15.0  # U and g: less is none
-HIGH = 180.0  # mg/dL: below it a bolus without food is for food that nobody logged
 SOON, LATE = 3, 24  # a meal's bolus in fewer rows than the first is in time, in more than the second it was skipped
 SUSPENDED, SHARE = 6, 0.1  # rows below this share of the usual basal rate
 LEAST = 8  # occasions from which a slope is told
@@ -59,7 +60,7 @@ def occasions(series: PatientSeries) -> list[Occasions]:
     stopped = (basal < SHARE * rate) & (rate > 0)
     begins = stopped & ~_near(stopped, 1, -1) & (_ahead(stopped, SUSPENDED).all(1))
     moments = {
-        "correction": dosed & fasting & (_before(series) > HIGH),
+        "correction": dosed & fasting & (_before(series) > HIGH),  # below it a bolus without food is for food that nobody logged
         "skipped": meal & alone & ~_near(dosed, 0, ROWS),
         "late": meal & alone & _near(dosed, -SOON, LATE),
         "suspension": begins & fasting & _logged(series, "basal"),
@@ -160,7 +161,7 @@ def _followed(series: PatientSeries, at: Flags) -> NDArray[np.int64]:
     """Those moments with a day behind, the hours ahead within the recording, a reading just before; apart by `ROWS`."""
     seen = series.mask[:, series.therapy.index(series.therapy.regulated)]
     inside = np.arange(len(at))
-    fine = at & _near(seen, 3, -1) & (inside >= DAY) & (inside < len(at) - ROWS)
+    fine = at & _near(seen, 3, -1) & (inside >= ROWS_A_DAY) & (inside < len(at) - ROWS)
     rows: list[int] = []
     for row in np.flatnonzero(fine):
         if not rows or row - rows[-1] >= ROWS:

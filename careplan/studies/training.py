@@ -16,14 +16,14 @@ from careplan.evaluation.intervals import happens, risk_rows
 from careplan.records import READERS, to_series
 from careplan.series import PatientSeries
 from careplan.studies import effects
-from careplan.therapies.glucose.declaration import GLUCOSE
+from careplan.therapies.glucose.declaration import GLUCOSE, ROWS_A_DAY
 from careplan.world import calibration
-from careplan.world.absorption import STRUCTURE
 from careplan.world.corpus import Branches, Corpus
 from careplan.world.forecast import ASKED
 from careplan.world.loaded import code_version, nearness
-from careplan.world.model import Shape, WorldModel, load_card, load_model
+from careplan.world.model import WorldModel, load_card, load_model
 from careplan.world.personalise import Personalisation
+from careplan.world.structure import structured
 from careplan.world.training import Recipe, Training, train
 from careplan.world.trust import conformal_factor
 from cohorts.families import Family
@@ -70,8 +70,11 @@ def split_people(sources: Mapping[str, Sequence[str]], seed: int) -> Split:
     return Split(train=tuple(train_on), calibration=tuple(calibrate_on), test=tuple(test_on))
 
 
-def branches(lived: Replay, each: int, seed: int, *, offset: int = 0) -> Branches:
-    """`each` branched futures a person: boluses from none to double, basal and meals by half either way, an added bolus."""
+def branches(lived: Replay, each: int, seed: int, *, offset: int = 0, exactly: bool = False) -> Branches:
+    """`each` branched futures a person: boluses from none to double, basal and meals by half either way, an added bolus.
+
+    exactly: half of them say of announced meals what was eaten and not what was counted, as a plan's own meals are.
+    """
     generator = torch.Generator().manual_seed(seed)
     count, rows = len(lived.people), lived.glucose.shape[1]
     person = torch.arange(count).repeat_interleave(each)
@@ -92,28 +95,49 @@ def branches(lived: Replay, each: int, seed: int, *, offset: int = 0) -> Branche
     )
     recorded, _ = branch(lived, person, row, EFFECT_ROWS, Change.none(len(person)))
     altered, values = branch(lived, person, row, EFFECT_ROWS, change)
-    return Branches(person + offset, row, values, recorded, altered)
+    if not exactly:
+        return Branches(person + offset, row, values, recorded, altered)
+    at = (person.unsqueeze(1), row.unsqueeze(1) + torch.arange(EFFECT_ROWS))
+    told, even = lived.announced[at], (torch.arange(len(person)) % 2 == 0).unsqueeze(1)
+    told = torch.where(even & (told > 0), lived.eaten[at], told)
+    before = torch.stack([torch.from_numpy(lived.series(index).values) for index in range(count)])[at]
+    for future, factor in ((before, one), (values, change.meals)):
+        future[..., GLUCOSE.index("carbs")] = told * factor.unsqueeze(1)
+    return Branches(person + offset, row, values, recorded, altered, before)
 
 
-ROWS_BEFORE = 288  # a day of context before futures part
+ROWS_BEFORE = ROWS_A_DAY  # of context before futures part
 
 
-def simulate(virtual: Virtual, *, offset: int) -> tuple[list[PatientSeries], Branches]:
+def simulate(virtual: Virtual, *, offset: int, exactly: bool = False) -> tuple[list[PatientSeries], Branches]:
     """The virtual cohort's recordings and branched futures, family by family, as patients of a corpus from `offset` on."""
     recordings: list[PatientSeries] = []
     parts = []
     for family in virtual.families:
         people = effects.cohort(virtual.people, virtual.seed, family)
         lived = replay(people, Behaviour(explore=0.35), days=virtual.days, seed=virtual.seed)
-        parts.append(branches(lived, virtual.branches, virtual.seed, offset=offset + len(recordings)))
+        parts.append(branches(lived, virtual.branches, virtual.seed, offset=offset + len(recordings), exactly=exactly))
         recordings += [lived.series(index) for index in range(len(people))]
     return recordings, Branches.joined(parts)
 
 
-def shape_for(virtual: Virtual) -> Shape:
-    """With one family of bodies their structure is the model's; with several it is each person's."""
-    usual = Shape().on(GLUCOSE)
-    return usual if len(virtual.families) == 1 else replace(usual, code=usual.code + STRUCTURE, structure=True)
+def broadened(recipe: Recipe) -> Recipe:
+    """How what is learned from one family of bodies is carried over to several: fewer steps, encodings as they are, people's
+    codes free to move as far as bodies differ, and plans asked over eight hours, so that drift is learned as far as effects."""
+    return replace(
+        recipe,
+        steps=max(recipe.steps // 2, 1),
+        batch=96,
+        branches=192,
+        plans=48,
+        virtual=0.5,
+        anonymous=0.35,
+        rate=1.5e-3,
+        own=20.0,
+        encoder=False,
+        latent=0.0,
+        anticollapse=0.0,
+    )
 
 
 def read_sources(sources: Sequence[tuple[str, str]]) -> dict[str, dict[str, PatientSeries]]:
@@ -134,30 +158,37 @@ def train_world(
     *,
     recipe: Recipe,
     virtual: Virtual,
+    begin: Path | None = None,
     resume: bool = False,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Simulate, read, train, calibrate, report; writes `glucose.safetensors` and its card to `folder` and returns the card."""
+    """Simulate, read, train, calibrate, report; writes `glucose.safetensors` and its card to `folder` and returns the card.
+
+    With several families of bodies it trains on the first, and then on people of all of them, whose structure is their own
+    (`broadened`). begin: a folder of weights to take for what the first gives.
+    """
     began = time.monotonic()
     recordings = read_sources(sources)
     split = split_people({source: list(people) for source, people in recordings.items()}, recipe.seed)
     everyone = {name: series for people in recordings.values() for name, series in people.items()}
     real = [everyone[name] for name in split.train]
     say(f"{len(real)} people to train on, {len(split.calibration)} to calibrate on, {len(split.test)} to report on")
-    simulated, parted = simulate(virtual, offset=len(real))
-    say(f"{len(simulated)} virtual patients, {virtual.days} days each, {len(parted)} branched futures")
-
-    corpus = Corpus.of([*real, *simulated])
-    training = Training(GLUCOSE, recipe, corpus, parted, real=len(real), shape=shape_for(virtual))
-    model = train(training, folder / "run", resume=resume, say=say)
-    describe(model, training, corpus)
+    first = load_model(GLUCOSE, begin) if begin is not None else None
+    if first is None:
+        alone = replace(virtual, families=virtual.families[:1])
+        first = _trained(real, alone, recipe, folder / "run", begin=None, resume=resume, say=say)
+    model, stages = first, {"recipe": asdict(recipe), "first": first.fingerprint()}
+    if len(virtual.families) > 1:
+        wide, several = broadened(recipe), replace(virtual, people=max(virtual.people // 4, 1))
+        model = _trained(real, several, wide, folder / "bodies", begin=structured(first), resume=resume, say=say)
+        stages["bodies"] = asdict(wide)
     say("calibrating")
     held = [everyone[name] for name in split.calibration]
     unseen = effects.make_trial(effects.cohort(8, virtual.seed + 1), virtual.seed + 1)
     card = {
         "code": code_version(),
         "torch": torch.__version__,
-        "recipe": asdict(recipe),
+        **stages,
         "virtual": asdict(virtual),
         "split": asdict(split),
         "sources": [name for name, _ in sources],
@@ -172,6 +203,27 @@ def train_world(
     model.save(folder, card)
     say(json.dumps(card["report"], indent=1))
     return card
+
+
+def _trained(
+    real: Sequence[PatientSeries],
+    virtual: Virtual,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    begin: WorldModel | None,
+    resume: bool,
+    say: Callable[[str], None],
+) -> WorldModel:
+    """A model trained on people's recordings and a virtual cohort, from random weights or from those of `begin`."""
+    simulated, parted = simulate(virtual, offset=len(real), exactly=begin is not None)
+    days, kinds = virtual.days, ", ".join(virtual.families)
+    say(f"{len(simulated)} virtual patients of {kinds}, {days} days each, {len(parted)} branched futures")
+    corpus = Corpus.of([*real, *simulated])
+    training = Training(GLUCOSE, recipe, corpus, parted, real=len(real), begin=begin)
+    model = train(training, folder, resume=resume, say=say)
+    describe(model, training, corpus)
+    return model
 
 
 @torch.no_grad()

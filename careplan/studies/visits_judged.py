@@ -11,8 +11,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from careplan.minutes import DAY
 from careplan.studies.cohorts import EVERYONE, SETTINGS, bootstrap
-from careplan.therapies.glucose.declaration import BLOCKS, DAY, Group, Regimen
+from careplan.therapies.glucose.bands import TARGETS, outcomes
+from careplan.therapies.glucose.declaration import BLOCKS, Group, Regimen
 from cohorts.autotune import Settings, autotuned
 from cohorts.bodies import Body
 from cohorts.policies import Behaviour, Doses, Seen
@@ -23,7 +25,7 @@ from cohorts.titration import reviewed
 
 DAYS = 14  # between visits
 TOO_STRONG = 10.0  # % of time below 70 mg/dL before the first visit
-TARGETS = {"in_range": 70.0, "below_70": 4.0, "below_54": 1.0}  # %: above the first, below the others (adults' consensus)
+AIMS = ("in_range", "below_70", "below_54")  # of the targets, those that a visit is judged by
 MEASURES = ("in_range", "below_70", "below_54", "above_180", "on_target", "reached", "raised", "raised_here")
 STRONG = (1.25, 0.75, 0.75)  # times what suits: basal, carb ratio and correction factor that all give too much
 WORSE = {"in_range": -3.0, "below_70": 1.0, "below_54": 0.5}  # % by which an end is worse than another
@@ -196,12 +198,7 @@ def table(lived: Replay, regimens: Sequence[Sequence[Regimen]], reviewer: str) -
     suits, the mean over the day. visit: how many went before. reached: targets met now or after an earlier visit."""
     people = lived.people
     level = lived.glucose.unflatten(1, (-1, DAYS * ROWS))
-    shares = {
-        "in_range": (level >= 70) & (level <= 180),
-        "below_70": level < 70,
-        "below_54": level < 54,
-        "above_180": level > 180,
-    }
+    shares = {name: inside for name, inside in outcomes(level).items() if name in MEASURES}
     suits = torch.stack([people.basal, people.carb_ratio, people.correction_factor], -1)
     off = torch.stack([torch.stack([settings(each) for each in now]).mean(1) / suits for now in regimens], 1)  # [B, V, 3]
     columns = {name: 100.0 * share.double().mean(-1) for name, share in shares.items()}
@@ -248,7 +245,7 @@ def summarise(people: pd.DataFrame, *, seed: int) -> pd.DataFrame:
 def too_strong(people: pd.DataFrame) -> pd.DataFrame:
     """Those who were below 70 mg/dL for more than `TOO_STRONG` % of the first fortnight: a row each, reviewer and visit."""
     first = people[(people["visit"] == 0) & (people["below_70"] > TOO_STRONG)]["person"].unique()
-    return people[people["person"].isin(first)][["reviewer", "person", "visit", *TARGETS, *SETTINGS]]
+    return people[people["person"].isin(first)][["reviewer", "person", "visit", *AIMS, *SETTINGS]]
 
 
 def losses(people: pd.DataFrame, reviewer: str, against: Sequence[str]) -> pd.DataFrame:
@@ -259,13 +256,13 @@ def losses(people: pd.DataFrame, reviewer: str, against: Sequence[str]) -> pd.Da
     others[BEGINNING] = people[(people["visit"] == 0) & (people["reviewer"] == reviewer)].set_index("person")
     rows = []
     for name, other in others.items():
-        change = ours[list(TARGETS)] - other[list(TARGETS)].loc[ours.index]
+        change = ours[list(AIMS)] - other[list(AIMS)].loc[ours.index]
         for person, row in ours.iterrows():
             worse = [part for part, by in WORSE.items() if (float(change.loc[person, part]) - by) * by >= 0]
             if worse:
-                numbers = {f"{part}_change": change.loc[person, part] for part in TARGETS}
+                numbers = {f"{part}_change": change.loc[person, part] for part in AIMS}
                 told = {"person": person, "than": name, "on_target": bool(row["on_target"]), "worse": ", ".join(worse)}
-                rows.append({**told, **row[[*TARGETS, *SETTINGS]], **numbers, "why": _why(worse[-1] != "in_range", row)})
+                rows.append({**told, **row[[*AIMS, *SETTINGS]], **numbers, "why": _why(worse[-1] != "in_range", row)})
     return pd.DataFrame(rows)
 
 

@@ -12,8 +12,8 @@ from careplan.effects import Effect
 from careplan.therapy import Therapy
 
 # Where the structure of a body is the patient's own, so many numbers of the code follow the others that have a meaning: the log
-# of the supply over the typical one, the log odds of the share of a dose that stops it, and of how far a lowering effect goes
-# with the level.
+# of the supply over the typical one, the log odds of the share of a dose that stops it beyond the typical ones, and how far a
+# lowering effect goes with the level beyond what is typical. The number of the return is then all of its logarithm, and not half.
 STRUCTURE = 3
 ROOT = 1e-6  # beside a root or a power, whose slope at 0 has no end
 

@@ -122,10 +122,13 @@ class Branches:
 
     @classmethod
     def joined(cls, parts: Sequence["Branches"]) -> "Branches":
-        """Branches of several cohorts, whose patients already have their places in the corpus; of none is more known than was
-        recorded."""
-        names = ("patient", "row", "values", "recorded", "altered")
-        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
+        """Branches of several cohorts, whose patients already have their places in the corpus. Raises ValueError where of some
+        more is known than was recorded, and of others not."""
+        names = ["patient", "row", "values", "recorded", "altered"]
+        known = {part.before is not None for part in parts}
+        if len(known) > 1:
+            raise ValueError("branches to be joined: the unaltered future is known of some, not of others")
+        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in names + ["before"] * known.pop()))
 
     def __len__(self) -> int:
         return len(self.patient)

@@ -21,7 +21,7 @@ from careplan.therapy import Therapy
 from careplan.world.calibration import measured_rows
 from careplan.world.forecast import predict
 from careplan.world.heads import relative
-from careplan.world.model import WEIGHTS, WorldModel
+from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation
 
 KNOWN = 0.5  # share of a day in which a rate must be logged to be judged
@@ -82,8 +82,8 @@ class Reference:
     threshold: dict[str, float]
 
 
-def load_reference(therapy: Therapy, folder: Path = WEIGHTS) -> Reference:
-    """The shipped one, measured by `careplan evaluate drift --measure`."""
+def load_reference(therapy: Therapy, folder: Path) -> Reference:
+    """The one beside a therapy's weights, measured by `careplan evaluate drift --measure`."""
     return Reference(**json.loads((folder / f"{therapy.name}.drift.json").read_text()))
 
 

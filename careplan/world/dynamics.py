@@ -35,7 +35,6 @@ from careplan.world.encoder import clock, places
 
 NOTHING, PLAN, RECORD = 0, 1, 2  # what is given of the future: nothing, a plan of our own, a record of what was done
 DRIFT, HEADING = 1.2, 3.0  # scaled levels a pace that one of a network's numbers is worth, of the drift and of the trend
-MULTIPLE = -1.0  # log odds of how far a lowering effect goes with the level, in whom nothing is known
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,7 +261,8 @@ class Foreseen(Flow):
         drift, gains = told[output], told[len(self.outputs) :]
         strengths = code[..., self.layout.effects].unbind(-1)
         scaled = [g * torch.exp(0.5 * own + by.clamp(-2.5, 1.5)) for g, own, by in zip(self.gains, strengths, gains, strict=True)]
-        back = self.returns[output] * torch.exp(0.5 * code[..., self.layout.returning.start + output]) * level
+        log_return = code[..., self.layout.returning.start + output]
+        back = self.returns[output] * torch.exp(log_return if self.layout.own_structure else 0.5 * log_return) * level
         back, *scaled = stopping_gradient(frozen, back, *scaled)
         return self.acted(output, self.rest[output] - back + DRIFT / self.pace * drift, scaled, acts)
 
@@ -331,8 +331,7 @@ class Planned(Flow):
             share: Tensor | float = effect.stops
             if structure:
                 share = torch.sigmoid(math.log(effect.stops / (1 - effect.stops)) + structure[1])
-                multiple = torch.sigmoid(MULTIPLE + structure[2])
-                whole = whole * (1 + multiple * self.relative[output] * level).clamp(min=0.1)
+                whole = whole * (1 + 0.5 * structure[2] * self.relative[output] * level).clamp(min=0.1)
             stop = told[len(self.effects) + len(self.supplied) + self.stopping.index(place)]
             gains.append((1 - share) * whole * told[place])
             stops[place] = share * whole * stop

@@ -13,22 +13,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from careplan.errors import AskError
-from careplan.series import DAY, PatientSeries, cadence, windows
+from careplan.minutes import DAY
+from careplan.series import PatientSeries, cadence, windows
 from careplan.stages import stage
 from careplan.therapy import Therapy
-from careplan.world.drift import ALARMS, latest, load_reference
+from careplan.world.drift import ALARMS, Reference, latest, load_reference
 from careplan.world.forecast import ASKED, Given, predict
-from careplan.world.model import WEIGHTS, WorldModel, load_card, load_model
+from careplan.world.model import WorldModel, load_card, load_model
 from careplan.world.personalise import Personalisation
 from careplan.world.trust import abstentions, followed, nearest, strangeness, widening
 
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """A trained model and its card."""
+    """A trained model and its card. reference: what is usual of a day, without which no alarm of drift sounds."""
 
     model: WorldModel
     card: Mapping[str, Any]
+    reference: Reference | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -76,14 +78,21 @@ def code_version() -> str:
 
 
 @cache
-def open_world(therapy: Therapy, folder: Path = WEIGHTS) -> World:
-    """A therapy's model in `folder`, on the GPU where there is one.
+def open_world(therapy: Therapy, folder: Path, usual: Path | None = None) -> World:
+    """A therapy's model in a folder, on the GPU where there is one.
+
+    Args:
+        therapy: The therapy that the model was trained on.
+        folder: Where its weights and their card lie.
+        usual: Where what is usual of a day lies, if not beside the weights.
 
     Raises `AskError` where there is none, or its weights are not those that its card tells of.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        return World(load_model(therapy, folder, device), load_card(therapy, folder))
+        kept = next((each for each in (folder, usual) if each and (each / f"{therapy.name}.drift.json").exists()), None)
+        reference = None if kept is None else load_reference(therapy, kept)
+        return World(load_model(therapy, folder, device), load_card(therapy, folder), reference)
     except (OSError, ValueError, KeyError) as error:
         raise AskError(f"this model is not used: {error}") from error
 
@@ -114,7 +123,7 @@ def _reasons_to_abstain(world: World, series: PatientSeries, person: Personalisa
         past = windows(series, ends.tolist(), model.shape.context).to(model.center.device)
         z = model.encode(past, person.usual.to(model.center.device).expand(len(ends), -1))[:, -1]
         strange = float(strangeness(model, z).median())
-    drifted = latest(model, until, person, load_reference(therapy)) if therapy.watch is not None else ()
+    drifted = () if world.reference is None else latest(model, until, person, world.reference)
     reasons = abstentions(
         gate,
         days=len(span) / per_day,

@@ -20,7 +20,6 @@ from careplan.world.filter import Filter
 from careplan.world.heads import Spread
 from careplan.world.question import Question, Rollout
 
-WEIGHTS = Path(__file__).parent / "weights"
 SOLVER = {"method": "dopri5", "rtol": 1e-4, "atol": 1e-6}  # at arbitrary times; scaled levels, shares of a usual amount
 
 
@@ -304,7 +303,7 @@ class WorldModel(nn.Module):
         return digest.hexdigest()[:16]
 
 
-def load_card(therapy: Therapy, folder: Path = WEIGHTS) -> dict[str, Any]:
+def load_card(therapy: Therapy, folder: Path) -> dict[str, Any]:
     """The card beside the weights: data, seeds, metrics, calibration."""
     path = folder / f"{therapy.name}.json"
     if not path.exists():
@@ -312,8 +311,8 @@ def load_card(therapy: Therapy, folder: Path = WEIGHTS) -> dict[str, Any]:
     return json.loads(path.read_text())  # type: ignore[no-any-return]
 
 
-def load_model(therapy: Therapy, folder: Path = WEIGHTS, device: str | torch.device = "cpu") -> WorldModel:
-    """The shipped model, or one that `careplan train` wrote to `folder`."""
+def load_model(therapy: Therapy, folder: Path, device: str | torch.device = "cpu") -> WorldModel:
+    """The model in a folder, a therapy's own or one that was trained. Raises `ValueError` where weights and card differ."""
     from safetensors.torch import load_file
 
     card = load_card(therapy, folder)

@@ -42,6 +42,8 @@ class Recipe:
     unlogged: float = 0.2  # share of people's windows from which each channel but the level is hidden at even odds
     untracked: float = 0.5  # share of virtual windows from which disturbances without a direction are hidden
     rate: float = 3e-3
+    own: float = 5.0  # times that rate, of people's codes
+    encoder: bool = True  # whether encodings are learned; else they are taken as they are
     latent: float = 0.1
     anticollapse: float = 3e-4
     vicreg: bool = False
@@ -78,11 +80,21 @@ class Training(L.LightningModule):
     """The model, one code a training patient, and the loss. `real`: the first `real` patients of the corpus are people."""
 
     def __init__(
-        self, therapy: Therapy, recipe: Recipe, corpus: Corpus, branches: Branches, *, real: int, shape: Shape | None = None
+        self,
+        therapy: Therapy,
+        recipe: Recipe,
+        corpus: Corpus,
+        branches: Branches,
+        *,
+        real: int,
+        shape: Shape | None = None,
+        begin: WorldModel | None = None,
     ) -> None:
+        """begin: the weights to start from, instead of random ones of a shape; its gradients are switched by the recipe."""
         super().__init__()
         torch.manual_seed(recipe.seed)
-        self.model = WorldModel(therapy, shape)
+        self.model = begin.train() if begin is not None else WorldModel(therapy, shape)
+        self.model.encoder.requires_grad_(recipe.encoder)
         self.recipe, self.corpus, self.branches, self.real = recipe, corpus, branches, real
         self.codes = nn.Embedding(len(corpus), self.model.shape.code)
         nn.init.zeros_(self.codes.weight)
@@ -255,7 +267,8 @@ class Training(L.LightningModule):
         whole, usual = self._unlogged(whole, usual, torch.zeros_like(patients, dtype=torch.bool, device=self.device), generator)
         past, future = split(whole, context)
         code = model.typical(usual) + deviation
-        recorded, values = model.plan(future.values, future.mask, usual)
+        before = future.values if branches.before is None else branches.before[chosen].to(self.device)
+        recorded, values = model.plan(before, future.mask, usual)
         altered, _ = model.plan(branches.values[chosen].to(self.device), future.mask, usual)
         steps, interval = recorded.shape[1], model.shape.interval
         halves = torch.arange(2 * steps, device=self.device)
@@ -315,10 +328,11 @@ class Training(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         individual = [*self.codes.parameters(), self.virtual]
-        others = [parameter for name, parameter in self.named_parameters() if name not in ("codes.weight", "virtual")]
+        apart = ("codes.weight", "virtual")
+        others = [each for name, each in self.named_parameters() if name not in apart and each.requires_grad]
         groups: list[dict[str, Any]] = [
             {"params": others, "weight_decay": 1e-3, "lr": self.recipe.rate},
-            {"params": individual, "weight_decay": 0.0, "lr": 5 * self.recipe.rate},
+            {"params": individual, "weight_decay": 0.0, "lr": self.recipe.own * self.recipe.rate},
         ]
         optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98))
         schedule = torch.optim.lr_scheduler.OneCycleLR(

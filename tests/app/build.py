@@ -8,9 +8,10 @@ import pandas as pd
 
 from careplan.breach import Breach
 from careplan.clinic import Database, save_suggestion, store_records
+from careplan.minutes import DAY
 from careplan.records.events import PatientRecord, events_frame
 from careplan.suggestion import Interval, Line, Moment, Option, Part, Path, Pattern, Seen, Suggestion, Sureness, Why
-from careplan.therapies.glucose.declaration import BLOCKS, DAY, Regimen
+from careplan.therapies.glucose.declaration import BLOCKS, Regimen
 from careplan.therapies.glucose.regimen import settings_of
 
 START = pd.Timestamp("2024-03-01", tz="UTC")

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from careplan.breach import Breach
+from careplan.minutes import DAY
 from careplan.records.events import PatientRecord, events_frame
 from careplan.suggestion import Interval, Line, Option, Path, Suggestion
-from careplan.therapies.glucose.declaration import BLOCKS, DAY, Regimen
+from careplan.therapies.glucose.declaration import BLOCKS, Regimen
 from careplan.therapies.glucose.regimen import settings_of
 
 START = pd.Timestamp("2024-03-01", tz="UTC")

@@ -1,6 +1,7 @@
 """Summaries, the worklist and the review page, from what is stored."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,12 +9,13 @@ import pytest
 
 from careplan.clinic import codec
 from careplan.clinic.errors import UnknownPatient
-from careplan.clinic.pages import audit_trail, review_page, worklist
+from careplan.clinic.pages import audit_trail, review_page
 from careplan.clinic.records import store_records
 from careplan.clinic.reviews import save_draft, sign_review
 from careplan.clinic.suggestions import save_suggestion
 from careplan.clinic.summaries import patients, show
-from careplan.clinic.views import PatientSummary, ReviewPage, WorklistRow
+from careplan.clinic.views import PatientSummary, ReviewPage, WorklistQuery, WorklistRow
+from careplan.clinic.worklists import refresh, worklist
 from careplan.records.events import PatientRecord, events_frame
 from careplan.store import Database, append, schema
 from careplan.suggestion import Decision, Suggestion
@@ -65,7 +67,7 @@ def test_who_reads_a_finger_four_times_a_day_has_not_read_enough(db: Database) -
 def test_next_to_nothing_can_be_shown(db: Database, rows: list[tuple[object, ...]]) -> None:
     store_records(db, "table", [PatientRecord(patient="new", zone="UTC", events=events_frame(rows))])
     assert not show(db, "new").sufficient
-    assert worklist(db)[0].status == ("not planned" if rows and rows[0][1] == "glucose" else "no data")
+    assert worklist(db).rows[0].status == ("not planned" if rows and rows[0][1] == "glucose" else "no data")
     page = review_page(db, "new")
     assert (page.regimen, page.suggestion, page.history) == ({}, None, ())
 
@@ -76,7 +78,7 @@ def test_the_worklist_puts_hypoglycaemia_first(db: Database) -> None:
         "table",
         [record("high", level=230.0), record("fine", level=120.0), record("very low", level=60.0), record("low", level=85.0)],
     )
-    rows = worklist(db)
+    rows = worklist(db).rows
     assert [row.patient for row in rows] == ["very low", "low", "high", "fine"]
     assert "below 54" in rows[0].headline and "below 70" in rows[1].headline
     assert "above 180" in rows[2].headline or "above 250" in rows[2].headline
@@ -88,14 +90,14 @@ def test_the_worklist_judges_the_last_two_weeks(db: Database) -> None:
     early = (old_lows.events["time"] < START + pd.Timedelta(days=15)) & (old_lows.events["channel"] == "glucose")
     old_lows.events.loc[early, "value"] = 50.0
     store_records(db, "table", [old_lows])
-    row = worklist(db)[0]
+    row = worklist(db).rows[0]
     assert row.urgency < 100
     assert row.days == pytest.approx(14.0, abs=0.01)
 
 
 def test_the_status_follows_the_work(db: Database) -> None:
     def status() -> str:
-        return worklist(db)[0].status
+        return worklist(db).rows[0].status
 
     store_records(db, "table", [record(days=2)])
     seen = [status()]
@@ -156,7 +158,7 @@ def test_every_view_survives_json(db: Database) -> None:
     saved = save_suggestion(db, suggestion(line()))
     views = [
         (PatientSummary, patients(db)[0]),
-        (WorklistRow, worklist(db)[0]),
+        (WorklistRow, worklist(db).rows[0]),
         (ReviewPage, review_page(db, "ann")),
         (Suggestion, saved),
     ]
@@ -185,3 +187,51 @@ def test_a_view_with_a_missing_or_misshapen_field_is_refused() -> None:
     with pytest.raises(ValueError, match="start"):
         codec.load(type(line()), {**body, "start": "guess"})
     assert np.isclose(codec.load(type(line()), body).proposed, line().proposed)
+
+
+def test_the_worklist_pages_filters_and_sorts(db: Database) -> None:
+    levels = {"ann": 60.0, "bea": 230.0, "cyd": 120.0, "dan": 85.0}
+    for name, level in levels.items():
+        store_records(db, "table", [record(name, level=level, days=2, group="child" if name == "dan" else "adult")])
+    save_suggestion(db, suggestion(line(), patient="bea"))
+
+    def asked(**query: Any) -> list[str]:
+        return [row.patient for row in worklist(db, WorklistQuery(**query)).rows]
+
+    assert asked() == ["ann", "dan", "bea", "cyd"]
+    assert asked(sort="name") == ["ann", "bea", "cyd", "dan"]
+    assert [asked(size=3, page=page) for page in (1, 2, 3)] == [["ann", "dan", "bea"], ["cyd"], []]
+    assert asked(find="A") == ["ann", "dan", "bea"] and asked(find="%") == []
+    assert asked(group="child") == ["dan"]
+    assert asked(statuses=("suggested",)) == ["bea"]
+    assert asked(unmet=("below_54",)) == ["ann"]
+    assert asked(unmet=("below_54", "above_180")) == ["ann", "bea"]
+    page = worklist(db, WorklistQuery(size=1))
+    assert (page.found, page.groups, page.due) == (4, ("adult", "child"), 0)
+    assert page.statuses == {"not planned": 3, "suggested": 1} and "cv" not in page.unmet
+
+
+def test_only_those_shown_are_read_on_record(db: Database) -> None:
+    store_records(db, "table", [record(name, days=1) for name in ("ann", "bob")])
+    worklist(db, WorklistQuery(sort="name", size=1))
+    assert [entry.patient for entry in audit_trail(db) if entry.action == "read"] == ["ann"]
+
+
+def test_the_worklist_computes_anew_only_what_was_put_on_record(db: Database) -> None:
+    store_records(db, "table", [record(name, days=1) for name in ("ann", "bob")])
+    assert refresh(db) == 2 and refresh(db) == 0
+    save_suggestion(db, suggestion(line(), patient="bob"))
+    assert refresh(db, ["ann"]) == 0 and refresh(db) == 1
+
+
+def test_a_change_is_due_for_a_look_once_it_was_lived_with(db: Database) -> None:
+    store_records(db, "table", [record(days=2)])
+    number = save_suggestion(db, suggestion(line())).id
+    assert number is not None
+    sign_review(db, number, [Decision(key=line().key, verdict="accept", value=line().proposed)], DR_ADA, "prescribe as proposed")
+    assert [row.due for row in worklist(db, WorklistQuery()).rows] == [False]
+    later = pd.Timestamp.now(tz="UTC").floor("5min") + pd.Timedelta(days=15)
+    rows = [(later + pd.Timedelta(minutes=5 * step), "glucose", 120.0, 0.0, "", f"f:{step}") for step in range(12)]
+    store_records(db, "table", [PatientRecord(patient="ann", zone="UTC", events=events_frame(rows))])
+    page = worklist(db, WorklistQuery(due=True))
+    assert ([row.patient for row in page.rows], page.due) == (["ann"], 1)

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from careplan.errors import AskError
+from careplan.minutes import DAY
 from careplan.practice import Change
 from careplan.records.events import PatientRecord, events_frame
 from careplan.records.grid import to_series
-from careplan.therapies.glucose.declaration import BLOCKS, DAY, GLUCOSE, Regimen
+from careplan.therapies.glucose.declaration import BLOCKS, GLUCOSE, Regimen
 from careplan.therapies.glucose.estimates import daily_insulin, estimate_regimen, total_daily_dose
 from careplan.therapies.glucose.regimen import apply_changes
 from tests.reached import reached, reaches

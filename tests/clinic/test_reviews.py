@@ -18,12 +18,12 @@ from careplan.clinic.records import save_regimen, store_records
 from careplan.clinic.regimens import prescribed
 from careplan.clinic.reviews import load_draft, save_draft, sign_review
 from careplan.clinic.suggestions import latest_suggestion, load_suggestion, save_suggestion
+from careplan.minutes import DAY
 from careplan.store import Database
 from careplan.store.schema import AuditEntry
 from careplan.suggestion import MEANINGS, Decision, Line
 from careplan.therapies.glucose import decisions as rules
 from careplan.therapies.glucose.decisions import Exposure
-from careplan.therapies.glucose.declaration import DAY
 from careplan.therapies.glucose.titration import _near
 from careplan.therapy import Mandate
 from tests.reached import reached, reaches

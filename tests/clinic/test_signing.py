@@ -10,11 +10,12 @@ from sqlalchemy import text
 
 from careplan.clinic import codec
 from careplan.clinic.errors import Altered, ReviewError
-from careplan.clinic.pages import dose_page, review_page, worklist
+from careplan.clinic.pages import dose_page, review_page
 from careplan.clinic.records import patient_data_hash, save_regimen, store_records
 from careplan.clinic.regimens import prescribed
 from careplan.clinic.reviews import save_draft, sign_review
 from careplan.clinic.suggestions import load_suggestion, save_suggestion
+from careplan.clinic.worklists import worklist
 from careplan.store import Database
 from careplan.suggestion import Decision, Line, Suggestion
 from careplan.therapies.glucose.declaration import HOLDS
@@ -85,7 +86,7 @@ def test_a_suggestion_whose_limits_were_edited_is_neither_shown_nor_signed(db: D
 def test_the_worklist_and_the_review_page_open_and_tell_of_it(db: Database) -> None:
     kept(db, line())
     edit(db, "UPDATE suggestion SET payload = json_set(payload, '$.abstained', 'true')")
-    assert [row.status for row in worklist(db)] == ["altered"]
+    assert [row.status for row in worklist(db).rows] == ["altered"]
     page = review_page(db, "ann", actor=DR_ADA)
     assert page.suggestion is None and "differs from entry" in page.notices[0]
 

@@ -8,19 +8,19 @@ import pytest
 
 from careplan.records.units import MG_PER_MMOL
 from careplan.series import PatientSeries
-from careplan.studies.drift import DAY, KINDS, UNLOGGED, UNTOUCHED, corrupt, judged, measured, rates, sound
-from careplan.therapies.glucose.declaration import GLUCOSE
+from careplan.studies.drift import KINDS, UNLOGGED, UNTOUCHED, corrupt, judged, measured, rates, sound
+from careplan.therapies.glucose.declaration import GLUCOSE, ROWS_A_DAY
 from careplan.world.corpus import usual
 from careplan.world.drift import ALARMS, describe, looks, measure
 from careplan.world.model import Shape, WorldModel
 from careplan.world.personalise import typical
 from tests.evaluation.build import series
 
-ROW = 9 * DAY + 100
+ROW = 9 * ROWS_A_DAY + 100
 
 
 def person(seed: int, count: int = 20) -> PatientSeries:
-    draw, rows = np.random.default_rng(seed), np.arange(count * DAY)
+    draw, rows = np.random.default_rng(seed), np.arange(count * ROWS_A_DAY)
     wander = 3 * pd.Series(draw.normal(0, 8, len(rows))).ewm(span=12).mean().to_numpy()
     level = 140 + (20 + 2 * seed) * np.sin(rows / 40) + wander + draw.normal(0, 2, len(rows))
     bolus = np.where(draw.random(len(rows)) < 0.03, draw.uniform(1, 4, len(rows)), 0.0)
@@ -31,7 +31,7 @@ def person(seed: int, count: int = 20) -> PatientSeries:
 def test_a_recording_is_spoilt_from_the_row_on_and_nowhere_else(kind: str) -> None:
     whole, other = person(1), person(2)
     spoilt = corrupt(whole, kind, ROW, [other], np.random.default_rng(0))
-    assert spoilt is not None and len(spoilt) == ROW + 4 * DAY
+    assert spoilt is not None and len(spoilt) == ROW + 4 * ROWS_A_DAY
     assert np.array_equal(spoilt.values[:ROW], whole.values[:ROW]) and np.array_equal(spoilt.mask[:ROW], whole.mask[:ROW])
     glucose, was = spoilt.column("glucose")[ROW:], whole.column("glucose")[ROW : len(spoilt)]
     if kind == "mmol/L read as mg/dL":
@@ -39,11 +39,11 @@ def test_a_recording_is_spoilt_from_the_row_on_and_nowhere_else(kind: str) -> No
     elif kind == "mg/dL read as mmol/L":
         np.testing.assert_allclose(glucose, was * MG_PER_MMOL, rtol=1e-5)
     elif kind == "stuck sensor":
-        (stuck, rest), (_, recorded) = (np.split(one.reshape(4, DAY), [DAY // 4], axis=1) for one in (glucose, was))
+        (stuck, rest), (_, recorded) = (np.split(one.reshape(4, ROWS_A_DAY), [ROWS_A_DAY // 4], axis=1) for one in (glucose, was))
         assert (np.ptp(stuck, axis=1) <= 2).all() and np.array_equal(rest, recorded)
     elif kind == "another person":
         found = np.flatnonzero(np.isclose(other.column("glucose"), glucose[0]))
-        assert any(np.array_equal(other.values[row : row + 4 * DAY], spoilt.values[ROW:]) for row in found)
+        assert any(np.array_equal(other.values[row : row + 4 * ROWS_A_DAY], spoilt.values[ROW:]) for row in found)
         assert any(other.minute_of_day()[row] == whole.minute_of_day()[ROW] for row in found)
     else:
         assert not spoilt.mask[ROW:, GLUCOSE.index("bolus")].any() and np.array_equal(glucose, was)
@@ -54,10 +54,10 @@ def test_what_would_change_nothing_is_no_case() -> None:
     whole, draw = person(1), np.random.default_rng(0)
     assert corrupt(whole, "another person", ROW, [], draw) is None
     values = whole.values.copy()
-    values[ROW + DAY : ROW + 2 * DAY, GLUCOSE.index("bolus")] = 0
+    values[ROW + ROWS_A_DAY : ROW + 2 * ROWS_A_DAY, GLUCOSE.index("bolus")] = 0
     assert corrupt(replace(whole, values=values), "boluses not logged", ROW, [], draw) is None
     mask = whole.mask.copy()
-    mask[ROW : ROW + DAY // 4, 0] = False
+    mask[ROW : ROW + ROWS_A_DAY // 4, 0] = False
     assert corrupt(replace(whole, mask=mask), "stuck sensor", ROW, [], draw) is None
 
 
@@ -67,7 +67,7 @@ def test_a_recording_begins_and_ends_with_a_reading() -> None:
     mask[:7, 0] = mask[-3:, 0] = False
     part = measured(replace(whole, mask=mask))
     assert part.start == whole.times[7] and len(part) == len(whole) - 10
-    assert judged(part, 0) and not judged(part, len(part) - 4 * DAY + 1)
+    assert judged(part, 0) and not judged(part, len(part) - 4 * ROWS_A_DAY + 1)
     with pytest.raises(ValueError, match="no glucose"):
         measured(replace(whole, mask=np.zeros_like(mask)))
 

@@ -66,8 +66,8 @@ def demo_doses() -> Any:
 
 
 def demo_worklist() -> Any:
-    rows = [asdict(row) for row in worklist(demo()[0])]
-    return [{name: value for name, value in row.items() if name != "therapy"} for row in rows]
+    rows = [asdict(row) for row in worklist(demo()[0]).rows]
+    return [{name: value for name, value in row.items() if name not in ("therapy", "due")} for row in rows]
 
 
 def demo_review_page() -> Any:

@@ -1,10 +1,13 @@
 """Whatever the bytes: a reader gives records, or a `RecordError` that names the file, and nothing else."""
 
+import io
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from openpyxl import Workbook
 
 from careplan.records import READERS, PatientRecord, RecordError, to_series
 from careplan.therapies.glucose.declaration import GLUCOSE
@@ -61,10 +64,40 @@ SOUND = {
     "xdrip": b"DAY;TIME;UDT_CGMS;BG_LEVEL;CH_GR;BOLUS;REMARK\n14.05.2024;19:20;115;;;;\n14.05.2024;19:25;117;;;;\n"
     b"14.05.2024;19:21;;120;;;\n14.05.2024;19:30;;;40;3.5;a note\n",
 }
-SUFFIX = {"fhir": ".json", "nightscout": ".json", "ohio": ".xml", "tidepool": ".json"}
+SOUND["uci"] = b"04-21-1991\t9:09\t58\t100\n04-21-1991\t9:09\t33\t009\n04-22-1991\t19:09\t62\t0Hi\n"
+SUFFIX = {"shanghai": ".xlsx", "fhir": ".json", "nightscout": ".json", "ohio": ".xml", "tidepool": ".json"}
 # xDrip writes SiDiary's format, whose date and time in two columns are a liberty that tables may take, too. The door asks the
 # device formats before the table.
-ALIKE = {"sidiary": {"xdrip"}, "xdrip": {"sidiary"}, "table": {"sidiary", "xdrip"}}
+ALIKE = {"sidiary": {"xdrip"}, "xdrip": {"sidiary"}, "table": {"sidiary", "xdrip", "shanghai"}}
+
+
+def workbook() -> bytes:
+    """A stay of the Shanghai data sets, of two rows."""
+    book, out = Workbook(), io.BytesIO()
+    sheet = book.active
+    assert sheet is not None
+    for row in (
+        [
+            "Date",
+            "CGM (mg / dl)",
+            "CBG (mg / dl)",
+            "Blood Ketone",
+            "Dietary intake",
+            "",
+            "Insulin dose - s.c.",
+            "Non-insulin",
+            "",
+            "",
+        ],
+        [datetime(2021, 7, 30, 8), 151.2, None, None, "Rice 50 g", None, "Novolin R, 5 IU", None, None, None],
+        [datetime(2021, 7, 30, 8, 15), 149.4, 140.4, None, None, None, None, None, 4.0, 0.6],
+    ):
+        sheet.append(row)
+    book.save(out)
+    return out.getvalue()
+
+
+SOUND["shanghai"] = workbook()
 each_reader = pytest.mark.parametrize("name", sorted(READERS))
 
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from careplan.records import PatientRecord, RecordError, read_sidiary, read_xdrip, sidiary, to_series, xdrip
+from careplan.formats import sidiary, xdrip
+from careplan.records import PatientRecord, RecordError, read_sidiary, read_xdrip, to_series
 from careplan.therapies.glucose.declaration import GLUCOSE
 from tests.records.accounting import accounted, at, of, rules
 

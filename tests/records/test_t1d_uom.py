@@ -6,10 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
 
 from careplan.records import PatientRecord, RecordError, read_t1d_uom, to_series
 from careplan.records.units import MG_PER_MMOL
 from careplan.therapies.glucose.declaration import GLUCOSE
+from tests.records.accounting import accounted
 
 
 def write(folder: Path, name: str, text: str, encoding: str = "utf-8") -> None:
@@ -173,3 +176,50 @@ def test_sleep_is_counted(tmp_path: Path) -> None:
     (tmp_path / "UoM7sleep.csv").write_text("calendar_date,start_date_ts\n13/11/2023,12/11/2023 22:00\n")
     [record] = read_t1d_uom(tmp_path)
     assert record.ignored == {"file of sleep": 1} and not record.corrections
+
+
+amounts = st.sampled_from(["7.5", "0", "", "Low", "HI", "x", "-3", "999", "7.5"])
+clocks = st.sampled_from(["13/12/2023 08:00", "13/12/2023 08:05", "14/12/2023 25:00", "31/02/2024 08:00", "13/12/2204 08:00", ""])
+kinds = st.sampled_from(["R", "L"])
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    glucose=st.lists(st.tuples(clocks, amounts), max_size=6),
+    doses=st.lists(st.tuples(clocks, amounts), max_size=6),
+    basal=st.lists(st.tuples(clocks, amounts, kinds), max_size=6),
+    walks=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 900), amounts), max_size=4),
+)
+def test_no_row_vanishes(
+    tmp_path: Path,
+    glucose: list[tuple[str, str]],
+    doses: list[tuple[str, str]],
+    basal: list[tuple[str, str, str]],
+    walks: list[tuple[int, int, str]],
+) -> None:
+    sound = pd.date_range("2023-12-12", periods=40, freq="5min")
+    files = {
+        "Glucose": [f"{t:%d/%m/%Y %H:%M},{5 + place % 7}.5" for place, t in enumerate(sound)]
+        + [",".join(row) for row in glucose],
+        "Bolus": [f"{t:%d/%m/%Y %H:%M},{1 + place}" for place, t in enumerate(sound[:20])] + [",".join(row) for row in doses],
+        "Basal": [f"{t:%d/%m/%Y %H:%M},0.{place + 1},R" for place, t in enumerate(sound[:9])] + [",".join(row) for row in basal],
+        "Activity": [f"13/12/2023 08:00,WALK,900,60,{1_702_300_000 + 900 * place},0,4" for place in range(20)]
+        + [f"13/12/2023 08:00,WALK,900,{active},{1_702_400_000 + 900 * start},0,{met}" for start, active, met in walks],
+    }
+    headers = {
+        "Glucose": "bg_ts,value",
+        "Bolus": "bolus_ts,bolus_dose",
+        "Basal": "basal_ts,basal_dose,insulin_kind",
+        "Activity": "activity_ts,activity_type,duration_s,active_time_s,start_time_s,start_time_offset_s,met",
+    }
+    for kind, rows in files.items():
+        write(tmp_path, f"UoM{kind}7.csv", "\n".join([headers[kind], *rows]) + "\n")
+    try:
+        [record] = read_t1d_uom(tmp_path)
+    except RecordError as error:
+        assert "7.csv" in str(error)
+        return
+    event("read")
+    assert accounted(record) == record.rows_read
+    given_rows = sum(len([row for row in rows if row.strip(",")]) for rows in files.values())
+    assert record.rows_read == given_rows

@@ -165,14 +165,14 @@ def test_what_was_stored_is_read_as_it_was_meant(upgraded: Database) -> None:
     page = review_page(upgraded, "ann")
     assert page.suggestion is not None and page.suggestion.id == 4 and [review.suggestion for review in page.history] == [3]
     assert [decision.value for decision in load_draft(upgraded, 4)] == [0.8]
-    assert {row.patient: row.status for row in worklist(upgraded)}["ann"] == "draft"
+    assert {row.patient: row.status for row in worklist(upgraded).rows}["ann"] == "draft"
 
 
 def test_a_therapy_that_is_not_installed_is_not_readable_here_and_changes_nothing(upgraded: Database) -> None:
     """A course of a therapy from a package that is not here: everybody else works on, and what is theirs stays as it is."""
     with upgraded.write() as session:
         begin_course(session, "ann", "thyroid", group="adult", covariates={"age": 61}, actor=actor())
-    rows = {(row.patient, row.therapy): row for row in worklist(upgraded)}
+    rows = {(row.patient, row.therapy): row for row in worklist(upgraded).rows}
     other = rows["ann", "thyroid"]
     assert other.status == "not readable" and "'thyroid' is not installed" in other.headline and other.metrics is None
     assert rows["ann", "glucose"].status == "draft" and min(rows.values(), key=lambda row: row.urgency) is other

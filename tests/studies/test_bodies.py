@@ -8,12 +8,13 @@ import torch
 
 from careplan.clinic.errors import ClinicError
 from careplan.studies.bodies import evaluate_effects, families_of
-from careplan.studies.training import Virtual, shape_for, simulate
+from careplan.studies.training import Virtual, broadened, simulate
 from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.therapies.glucose.world import open_world
-from careplan.world.corpus import Corpus
-from careplan.world.model import Shape, load_model
+from careplan.world.corpus import Branches, Corpus
+from careplan.world.model import load_model
 from careplan.world.personalise import personalise
+from careplan.world.structure import structured
 from careplan.world.training import Recipe, Training, train
 from cohorts.families import FAMILIES
 
@@ -34,18 +35,36 @@ def test_families_are_those_named_or_those_left_out() -> None:
 
 def test_people_of_several_families_are_trained_on_together(tmp_path: Path) -> None:
     virtual = Virtual(families=("padova", "minimal"), people=1, days=3, branches=4)
-    recordings, branches = simulate(virtual, offset=0)
+    recordings, branches = simulate(virtual, offset=0, exactly=True)
     assert [series.patient.split("-")[0] for series in recordings] == ["adult", "adolescent", "child", *3 * ["minimal"]]
     assert branches.patient.tolist() == [person for person in range(6) for _ in range(4)]
-    assert shape_for(Virtual()) == Shape() and shape_for(virtual).structure and shape_for(virtual).code == 11
-    recipe = Recipe(steps=2, batch=6, branches=6, plans=4, horizon=24)
-    training = Training(GLUCOSE, recipe, Corpus.of(recordings), branches, real=0, shape=shape_for(virtual))
+    first = load_model(GLUCOSE)
+    recipe = replace(broadened(Recipe(steps=4)), batch=6, branches=6, plans=4, horizon=24)
+    assert recipe.steps == 2 and not recipe.encoder
+    wide = structured(first)
+    training = Training(GLUCOSE, recipe, Corpus.of(recordings), branches, real=0, begin=wide)
     model = train(training, tmp_path / "run", say=lambda _: None)
+    before, after = structured(first).state_dict(), model.state_dict()
+    moved = {name for name in after if not torch.equal(before[name], after[name])}
+    assert "dynamics.planned.gain.weight" in moved and not any(name.startswith("encoder") for name in moved)
     model.save(tmp_path, {})
     again = load_model(GLUCOSE, tmp_path)
     assert again.fingerprint() == model.fingerprint() and again.named == 9
     person = personalise(again, recordings[:1], windows=8)[0]
     assert person.mean.shape == (11,) and torch.isfinite(person.covariance).all()
+
+
+def test_half_of_the_futures_trained_on_are_told_as_eaten() -> None:
+    virtual = Virtual(people=2, days=3, branches=8)
+    counted, told = (simulate(virtual, offset=0, exactly=exactly)[1] for exactly in (False, True))
+    carbs = GLUCOSE.index("carbs")
+    assert told.before is not None and torch.equal(told.altered, counted.altered)
+    different = (told.values[..., carbs] != counted.values[..., carbs]).any(1)
+    assert different[::2].float().mean() > 0.5 and not different[1::2].any()
+    others = [column for column in range(len(GLUCOSE.channels)) if column != carbs]
+    assert torch.equal(told.values[..., others], counted.values[..., others])
+    with pytest.raises(ValueError, match="not of others"):
+        Branches.joined([told, counted])
 
 
 def test_the_figures_of_a_family_are_those_of_its_table() -> None:

@@ -44,7 +44,7 @@ def test_a_model_that_answers_nonsense_leaves_basal_bolus(people: Population) ->
     shipped = open_world()
     broken = WorldModel(shipped.model.therapy, shipped.model.shape)
     broken.load_state_dict(shipped.model.state_dict())
-    planner = Planner(world=World(broken.eval(), shipped.card), history=2, particles=2, simulations=8)
+    planner = Planner(world=World(broken.eval(), shipped.card, shipped.reference), history=2, particles=2, simulations=8)
     broken_now = replay(people, _Broken(planner), days=1, seed=5)
     as_set = replay(people, _Seeded(Behaviour.as_set()), days=1, seed=5)
     assert torch.equal(broken_now.bolus, as_set.bolus)

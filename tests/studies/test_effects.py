@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from careplan.studies.effects import DAY, DAYS, HOURS, ROWS, Predicting, Trial, boosting, cohort, judge, logged, make_trial, twin
-from careplan.therapies.glucose.declaration import GLUCOSE
+from careplan.studies.effects import DAYS, HOURS, ROWS, Predicting, Trial, boosting, cohort, judge, logged, make_trial, twin
+from careplan.therapies.glucose.declaration import GLUCOSE, ROWS_A_DAY
 from careplan.world.corpus import Branches
 from careplan.world.model import Shape, WorldModel
 from cohorts.replay import Change
@@ -45,11 +45,11 @@ def test_told_exactly_futures_hold_what_is_eaten_and_histories_what_was_counted(
 
 
 def test_history_ends_before_any_future_parts(trial: Trial) -> None:
-    assert int(trial.branches.row.min()) >= DAYS * DAY
+    assert int(trial.branches.row.min()) >= DAYS * ROWS_A_DAY
     for days in (1, DAYS):
         for series, whole in zip(trial.history(days), trial.recordings, strict=True):
-            assert len(series) == days * DAY
-            assert series.times[-1] == whole.times[DAYS * DAY - 1]
+            assert len(series) == days * ROWS_A_DAY
+            assert series.times[-1] == whole.times[DAYS * ROWS_A_DAY - 1]
 
 
 def test_truth_is_right_nothing_is_all_missed_and_the_opposite_is_wrong(trial: Trial) -> None:

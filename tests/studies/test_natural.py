@@ -11,6 +11,7 @@ from careplan.series import PatientSeries
 from careplan.studies import natural
 from careplan.studies.natural import LEAST, changes, occasions, slopes
 from careplan.therapies.glucose.declaration import GLUCOSE
+from careplan.therapies.glucose.world import WEIGHTS
 from careplan.world.calibration import typical_of
 from careplan.world.model import load_model
 from careplan.world.personalise import Personalisation
@@ -72,7 +73,7 @@ def test_a_suspension_is_basal_that_stops_for_half_an_hour_and_its_usual_goes_on
 
 def test_what_is_seen_is_as_large_as_what_was_done(monkeypatch: pytest.MonkeyPatch) -> None:
     """A record in which a dose does just what the model says, or half of it; and in which quiet hours end higher than a plan."""
-    model, series = load_model(GLUCOSE), record(bolus={LAST + 60: 3.0})
+    model, series = load_model(GLUCOSE, WEIGHTS), record(bolus={LAST + 60: 3.0})
     person, one = typical_of(model, series), found(series)["correction"]
     whole, usual = (natural._levels(model, series, one.rows, person, each) for each in (None, one))
     assert (whole[0, 1:] < usual[0, 1:] - 5).all(), "a bolus lowers"
@@ -95,7 +96,7 @@ def test_what_is_seen_is_as_large_as_what_was_done(monkeypatch: pytest.MonkeyPat
 
 
 def test_each_half_is_judged_by_what_the_other_tells(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, series = load_model(GLUCOSE), record()
+    model, series = load_model(GLUCOSE, WEIGHTS), record()
     told: list[tuple[PatientSeries, Personalisation]] = []
     known = [replace(typical_of(model, series), windows=number) for number in (1, 2)]
     monkeypatch.setattr(natural, "personalise", lambda *_: known)
@@ -125,6 +126,6 @@ def test_slopes_are_told_by_person_with_intervals_and_of_enough_occasions_alone(
 
 
 def test_a_record_without_occasions_tells_nothing() -> None:
-    model, series = load_model(GLUCOSE), record()
+    model, series = load_model(GLUCOSE, WEIGHTS), record()
     with torch.no_grad():
         assert changes(model, series, typical_of(model, series)).empty

@@ -100,7 +100,7 @@ stated = Settings(starts=(0,), blocks={}, single={"tablet": 2.0})
 report = store_records(db, "table", [PatientRecord(patient="eve", zone="UTC", events=events_frame(rows), regimen=stated)])
 assert not report.failed, report.failed
 assert sorted(therapies.installed()) == ["glucose", "sleep"], therapies.installed().keys()
-[row] = worklist(db)
+[row] = worklist(db).rows
 assert (row.therapy, row.status) == ("sleep", "not planned") and row.headline == "35 % of nights under 6 h", row
 assert prescribed(db, "eve").regimen.tablet == 2.0
 regimen = therapies.practice("sleep").regimen(tablet=3.0)

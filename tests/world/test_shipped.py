@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from careplan.therapies.glucose.declaration import GLUCOSE
+from careplan.therapies.glucose.world import WEIGHTS
 from careplan.world.dynamics import State
 from careplan.world.model import load_model
 from careplan.world.question import Question
@@ -14,7 +15,7 @@ HOURS = 4
 @pytest.mark.parametrize("daily", [12.0, 25.0, 40.0, 80.0, 150.0])
 @torch.no_grad()
 def test_a_unit_lowers_by_a_sane_share_of_the_rule_of_1800_in_every_context(daily: float) -> None:
-    model = load_model(GLUCOSE)
+    model = load_model(GLUCOSE, WEIGHTS)
     generator, many, rows = torch.Generator().manual_seed(round(daily)), 256, HOURS * 12
     usual = torch.zeros(len(GLUCOSE.channels) + 1)
     for name, amount in (("glucose", 150.0), ("basal", daily / 48), ("bolus", daily / 2 / 288), ("carbs", 4.5 * daily / 288)):

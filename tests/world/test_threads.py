@@ -4,6 +4,7 @@ import torch
 
 from careplan.studies.effects import cohort
 from careplan.therapies.glucose.declaration import GLUCOSE
+from careplan.therapies.glucose.world import WEIGHTS
 from careplan.world.model import load_model
 from careplan.world.personalise import personalise
 from cohorts.policies import Behaviour
@@ -11,7 +12,7 @@ from cohorts.replay import replay
 
 
 def test_a_personalisation_is_the_same_on_one_thread_and_on_two() -> None:
-    people, model, before = cohort(1, 9001), load_model(GLUCOSE), torch.get_num_threads()
+    people, model, before = cohort(1, 9001), load_model(GLUCOSE, WEIGHTS), torch.get_num_threads()
     lived = replay(people, Behaviour(), days=7, seed=902)
     try:
         found = []

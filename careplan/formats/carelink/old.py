@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
+from careplan.minutes import DAY
 from careplan.records.blocks import Block
 from careplan.records.export import SENSOR, Mask, Told, glucose_values, scaled, unit_of
 from careplan.records.pump import PumpLog
-from careplan.records.settings import DAY, Settings, pump_settings
+from careplan.records.settings import Settings, pump_settings
 from careplan.records.text import normal, numbers
 from careplan.records.units import MG_PER_MMOL
 

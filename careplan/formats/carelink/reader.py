@@ -18,11 +18,11 @@ from careplan.formats.carelink.bolus import boluses
 from careplan.formats.carelink.device_clock import Setting, set_clock_to_utc
 from careplan.records.blocks import SECTION, Block, read_blocks
 from careplan.records.clock import local_times, minutes_of, split_stamps
-from careplan.records.events import PatientRecord, RecordError, Refused
-from careplan.records.export import SENSOR, Mask, Part, Told, add_cells, glucose_values, part_of, read_export, scaled, unit_of
+from careplan.records.events import RecordError
+from careplan.records.export import SENSOR, Mask, Part, Told, add_cells, glucose_values, part_of, reader, scaled, unit_of
 from careplan.records.pump import SECONDS, PumpLog
 from careplan.records.sheet import Sheet
-from careplan.records.text import Source, normal, numbers
+from careplan.records.text import normal, numbers
 
 # Normalised headers, and where the column stands in a header of another language.
 COLUMNS = {
@@ -74,24 +74,6 @@ def recognise(head: str) -> str | None:
     return carelink_old.recognise(lines)
 
 
-def read_carelink(
-    path: Source,
-    *,
-    zone: str | None = None,
-    patient: str | None = None,
-    refused: Refused | None = None,
-    day_first: bool | None = None,
-) -> list[PatientRecord]:
-    """One record a person from CareLink exports of either generation: a file, a folder of them, or a list.
-
-    zone: the patient's clock (UTC where not given, rule "no time zone"). day_first: the order of dates where nothing in the file
-    tells. Raises `RecordError` where a file cannot be trusted; with `refused`, that person is left out and noted there.
-    """
-    return read_export(
-        path, "carelink", lambda file, clock: read_file(file, clock, day_first), zone=zone, patient=patient, refused=refused
-    )
-
-
 def is_header(fields: Sequence[str]) -> bool:
     """Whether a line is a header: many words, and no number among the first, where rows have an index, a date and a time."""
     filled = [field for field in fields if field.strip()]
@@ -121,6 +103,9 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
     add_cells(part, *log.cells(times.max() if len(times) else None))
     repeated_sticks(part.sheet)
     return part
+
+
+read_carelink = reader("carelink", read_file)
 
 
 def is_english(block: Block) -> bool:

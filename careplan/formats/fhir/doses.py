@@ -20,7 +20,7 @@ from careplan.formats.fhir.rows import (
     unit_of,
     when,
 )
-from careplan.records.insulins import find_insulin
+from careplan.records.insulins import find_insulin, known_insulin
 
 
 def medication_rows(resource: Resource, medications: Mapping[str, Resource]) -> Rows:
@@ -116,6 +116,8 @@ def insulin_parts(concept: object) -> list[tuple[str, float]] | str:
     if any(code.startswith(BACKGROUND_ATC) for code in classes):
         return [("long_acting", 1.0)]
     insulin_like = any(code.startswith(INSULIN_ATC) for code in classes) or any("insulin" in name.casefold() for name in names)
+    if insulin_like and names and (insulin := known_insulin(names[0])):
+        return list(insulin.split(1.0))
     return "unknown insulin" if insulin_like else "not insulin"
 
 

@@ -18,16 +18,7 @@ from careplan.formats.fhir.people import People
 from careplan.formats.fhir.rows import Resource, Row, Told, observation_rows, weight_of
 from careplan.formats.fhir.source import Placed, Sources, download, from_files
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused, refusing
-from careplan.records.sheet import (
-    CELLS,
-    Sheet,
-    check_dates,
-    check_ranges,
-    drop_duplicates,
-    drop_unreadable,
-    glucose_unit,
-    one_stream,
-)
+from careplan.records.sheet import CELLS, Sheet, glucose_unit, settle
 from careplan.records.text import Source, check_zone, to_utc
 from careplan.records.web import is_address
 
@@ -180,7 +171,7 @@ def share_out(placed: Iterable[Placed], people: People, patient: str | None) -> 
             if isinstance(one, Row):
                 person.rows.append((each, one))
             else:
-                person.corrections.append(Correction(*one[:2], each.file, each.row, *one[2:]))
+                person.corrections.append(one.at(each.file, each.row))
         if kind == "Observation" and not found:  # nothing but a weight has nothing to tell
             person.weights.append((str(resource.get("effectiveDateTime", "")), weight_of(resource) or 0.0))
     unclaimed = [correction for person in persons.values() if not person.rows for correction in person.corrections]
@@ -209,13 +200,7 @@ def record_of(person: Person, name: str, zone: str | None, source: str) -> Patie
         utc, _ = to_utc(cells["time"][local].dt.tz_localize(None), clock, file=source)
         cells.loc[local, "time"] = utc
     sheet.require(source, f" of {name}")
-    drop_unreadable(sheet)
-    check_dates(sheet)
-    sheet.cells = sheet.cells.sort_values(["time", "file", "row"], kind="stable", ignore_index=True)
-    glucose_unit(sheet)
-    drop_duplicates(sheet)
-    one_stream(sheet)
-    check_ranges(sheet)
+    settle(sheet, repairs=(glucose_unit,))
     sheet.require(source, f" of {name}")
     record = sheet.record(name, clock, rows_read=person.count, files=person.files)
     return replace(record, weight=max(person.weights)[1] if person.weights else None)

@@ -21,7 +21,7 @@ from careplan.formats.fhir.codes import (
     Measured,
     Unit,
 )
-from careplan.records.events import FLAGS, Action
+from careplan.records.events import FLAGS, Action, Correction
 from careplan.records.text import beyond
 
 Resource = dict[str, Any]
@@ -44,6 +44,10 @@ class Told(NamedTuple):
     rule: str
     field: str
     detail: str
+
+    def at(self, file: str, row: int) -> Correction:
+        """As a line of the report, of the resource that stands there."""
+        return Correction(self.action, self.rule, file, row, self.field, self.detail)
 
 
 class Moment(NamedTuple):

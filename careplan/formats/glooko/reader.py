@@ -21,7 +21,7 @@ from careplan.records.clock import local_times, split_stamps
 from careplan.records.events import PatientRecord, RecordError, Refused, refusing
 from careplan.records.export import SENSOR as LIMITS
 from careplan.records.export import Array, Part, Told, clocked, glucose_values, record_of, scaled, unit_of
-from careplan.records.insulins import find_insulin
+from careplan.records.insulins import find_insulin, known_insulin
 from careplan.records.sheet import Sheet, glucose_unit, milliunits
 from careplan.records.text import DELIMITERS, Source, check_zone, find_files, is_missing, numbers, read_text
 
@@ -311,11 +311,13 @@ def injections(table: Table, told: Told) -> None:
         here = np.arange(len(units)) == index
         brand, kind = str(table.texts("name")[index]), str(table.texts("type")[index])
         known = find_insulin(brand) or find_insulin(kind)
+        by_kind = (LONG.search(kind) is None) != (FAST.search(kind) is None)
+        known = known if known is not None or by_kind else known_insulin(brand or kind)
         table.brands[int(table.block.row[index])] = brand
         if known is not None:
             for channel, part in known.split(float(units[index])):
                 told.add(here, channel, name, part)
-        elif (LONG.search(kind) is None) != (FAST.search(kind) is None):
+        elif by_kind:
             told.add(here, "long_acting" if LONG.search(kind) else "bolus", name, units)
         else:
             told.tell(

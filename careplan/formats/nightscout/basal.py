@@ -18,7 +18,8 @@ from careplan.formats.nightscout.profiles import (
     switch_of,
 )
 from careplan.formats.nightscout.values import affirmed, denied, minutes_of, number
-from careplan.records.settings import DAY, Settings
+from careplan.minutes import DAY
+from careplan.records.settings import Settings
 from careplan.records.sheet import CELLS
 
 SILENCE = np.timedelta64(6, "h").astype("timedelta64[ns]")  # nothing recorded for longer: nobody knows what the pump did

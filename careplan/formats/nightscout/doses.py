@@ -8,7 +8,7 @@ import numpy as np
 
 from careplan.formats.nightscout.documents import Account, Document, Placed
 from careplan.formats.nightscout.values import affirmed, filled, minutes_of, number
-from careplan.records.insulins import find_insulin
+from careplan.records.insulins import find_insulin, known_insulin
 
 EXTENDED = 120.0  # minutes that an extended bolus lasts where nothing says how long
 LONG_ACTING = (
@@ -88,6 +88,9 @@ def named_doses(placed: Placed, field: str, name: str, units: object, kind: str,
     """
     document = placed.document
     insulin, amount = find_insulin(name), number(units)
+    of_pump = field == "insulin" and any(filled(document.get(sign)) for sign in PUMP)
+    if insulin is None and not of_pump and kind not in LONG_ACTING:
+        insulin = known_insulin(name)
     if insulin is not None:
         for channel, part in insulin.split(amount) if not np.isnan(amount) else ((insulin.split(1.0)[0][0], amount),):
             flag = automatic(document, "") if channel == "bolus" else ""
@@ -95,7 +98,7 @@ def named_doses(placed: Placed, field: str, name: str, units: object, kind: str,
     elif kind in LONG_ACTING:
         account.change("unknown insulin", placed, field, f"{name!r:.60}: taken to be long-acting, as the treatment says")
         yield Dose(field, "long_acting", amount, str(units), product=name)
-    elif field == "insulin" and any(filled(document.get(sign)) for sign in PUMP):
+    elif of_pump:
         account.change("unknown insulin", placed, "insulinType", f"{name!r:.60}: a pump's, taken to be rapid")
         yield Dose(field, "bolus", amount, str(units), flag=automatic(document, ""), product=name)
     else:

@@ -12,7 +12,8 @@ import pandas as pd
 
 from careplan.formats.nightscout.documents import Account, Document, Placed
 from careplan.formats.nightscout.values import denied, moments, number
-from careplan.records.settings import DAY, Settings, pump_settings
+from careplan.minutes import DAY
+from careplan.records.settings import Settings, pump_settings
 from careplan.records.units import MG_PER_MMOL
 
 Schedule = tuple[tuple[int, float], ...]  # (minutes after midnight, value), the first at 0, increasing

@@ -19,7 +19,7 @@ from careplan.formats.nightscout.entries import censored, entry_cells, error_cod
 from careplan.formats.nightscout.profiles import Profile, carried_profile, profiles_of
 from careplan.formats.nightscout.treatments import basal_treatments, current, treatment_cells
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused, refusing
-from careplan.records.sheet import Sheet, check_dates, check_ranges, drop_duplicates, drop_unreadable, glucose_unit, one_stream
+from careplan.records.sheet import Sheet, check_ranges, glucose_unit, settle
 from careplan.records.text import Source, check_zone
 from careplan.records.web import is_address
 
@@ -98,7 +98,7 @@ def read_site(site: Site, zone: str | None, patient: str, since: pd.Timestamp | 
     sheet = Sheet(cells, account.corrections)
     del cells
     clock = patient_zone(site, profiles, treatments, zone, sheet)
-    clean(sheet)
+    settle(sheet, repairs=(error_codes, glucose_unit, censored), merges=(two_uploaders,))
     timeline = timeline_of(profiles, *basal_treatments(treatments, account), account)
     basal = basal_cells(timeline, sheet.cells["time"], clock, account)
     sheet.cells = pd.concat([sheet.cells.drop(columns="device"), basal.assign(product="")], ignore_index=True)
@@ -110,18 +110,6 @@ def read_site(site: Site, zone: str | None, patient: str, since: pd.Timestamp | 
     account.close()
     record = sheet.record(patient, clock, rows_read=site.rows_read, files=site.files)
     return replace(record, regimen=timeline.regimen, ignored=dict(account.ignored))
-
-
-def clean(sheet: Sheet) -> None:
-    """Drops what cannot be read, is in the wrong unit, is no reading, or was sent twice."""
-    drop_unreadable(sheet)
-    check_dates(sheet)
-    error_codes(sheet)
-    glucose_unit(sheet)
-    censored(sheet)
-    drop_duplicates(sheet)
-    two_uploaders(sheet)
-    one_stream(sheet)
 
 
 def only_since(sheet: Sheet, since: pd.Timestamp, account: Account) -> None:

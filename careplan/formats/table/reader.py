@@ -9,6 +9,7 @@ Either may have patient, zone, weight (kg) and group columns.
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -19,15 +20,11 @@ from careplan.records.events import FLAGS, Correction, PatientRecord, RecordErro
 from careplan.records.head import header_of
 from careplan.records.sheet import (
     Sheet,
-    check_dates,
-    check_ranges,
     column,
-    drop_duplicates,
     drop_short,
-    drop_unreadable,
     glucose_unit,
     milliunits,
-    one_stream,
+    settle,
     silent,
     year_typos,
 )
@@ -104,15 +101,8 @@ def read_patient(name: str, parts: list[Part], zone: str | None) -> PatientRecor
     units = {"mmol/L" if {"glucosemmol", "fingerstickmmol"} & set(rows.cells) else "mg/dL" for rows, _, _ in parts}
     if len(units) > 1:
         raise RecordError("files of one patient have glucose in two units", file=first.file)
-    drop_unreadable(sheet, first.fields["time"])
     year_typos(sheet)
-    check_dates(sheet, first.fields["time"])
-    sheet.cells = sheet.cells.sort_values(["time", "file", "row"], kind="stable", ignore_index=True)
-    milliunits(sheet)
-    glucose_unit(sheet, units.pop())
-    drop_duplicates(sheet)
-    one_stream(sheet)
-    check_ranges(sheet)
+    settle(sheet, first.fields["time"], repairs=(milliunits, partial(glucose_unit, expected=units.pop())))
     sheet.require(first.file, f" for patient {name!r}")
 
     rows_read = sum(len(rows) + len(rows.short) for rows, _, _ in parts)

@@ -19,7 +19,7 @@ ALIASES = {
     **dict.fromkeys(("clock", "timeofday"), "time"),
     **dict.fromkeys(("patientid", "subject", "subjectid", "id", "person"), "patient"),
     **dict.fromkeys(("timezone", "tz"), "zone"),
-    **dict.fromkeys(("glucosemgdl", "bg", "cgm", "sgv", "sensorglucose", "sensorglucosemgdl", "cgmmgdl"), "glucose"),
+    **dict.fromkeys(("glucosemgdl", "bg", "gl", "cgm", "sgv", "sensorglucose", "sensorglucosemgdl", "cgmmgdl"), "glucose"),
     **dict.fromkeys(("glucosemmoll", "bgmmol", "cgmmmol", "sensorglucosemmoll", "cgmmmoll"), "glucosemmol"),
     **dict.fromkeys(("fingerstickmgdl", "smbg", "bgm"), "fingerstick"),
     **dict.fromkeys(("fingerstickmmoll",), "fingerstickmmol"),

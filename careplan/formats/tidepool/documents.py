@@ -8,7 +8,7 @@ import pandas as pd
 
 from careplan.records.channels import INTENSITY
 from careplan.records.events import Correction, join_flags
-from careplan.records.insulins import find_insulin
+from careplan.records.insulins import find_insulin, known_insulin
 from careplan.records.units import MG_PER_MMOL
 
 Document = dict[str, Any]
@@ -189,7 +189,8 @@ def pen(reading: Reading, row: int, document: Document) -> None:
     formulation = document.get("formulation")
     product = brand_of(formulation)
     simple = formulation.get("simple") if isinstance(formulation, dict) else None
-    known = find_insulin(product) if product else None
+    stated = isinstance(simple, dict) and simple.get("actingType") in ACTING
+    known = find_insulin(product) if stated else known_insulin(product)
     if known is not None:
         parts = known.split(units)
     elif isinstance(simple, dict) and simple.get("actingType") in ACTING:

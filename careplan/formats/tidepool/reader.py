@@ -20,7 +20,7 @@ from careplan.formats.tidepool.settings import settings_of
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused, refusing
 from careplan.records.head import XLS, XLSX
 from careplan.records.settings import Settings
-from careplan.records.sheet import CELLS, Sheet, check_dates, check_ranges, drop_duplicates, drop_unreadable, one_stream
+from careplan.records.sheet import CELLS, Sheet, settle
 from careplan.records.text import Source, check_zone, find_files, read_text
 from careplan.records.web import parse_json
 
@@ -163,11 +163,7 @@ def record_of(reading: Reading, name: str, clock: str, rows: int, file: Path, re
     for kind, (count, first) in reading.ignored.items():
         detail = f"{count:,} document{'s' if count > 1 else ''} of no channel"
         sheet.corrections.append(Correction("dropped", kind, file.name, first, "type", detail))
-    drop_unreadable(sheet, "time")
-    check_dates(sheet, "time")
-    drop_duplicates(sheet)
-    one_stream(sheet)
-    check_ranges(sheet)
+    settle(sheet, "time")
     sheet.require(file)
     record = sheet.record(name, clock, rows_read=rows, files=[file.name])
     ignored = {kind: count for kind, (count, _) in reading.ignored.items()}

@@ -6,8 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from careplan.minutes import DAY
 from careplan.series import PatientSeries, Window, split, windows
-from careplan.therapies.glucose.declaration import DAY, GLUCOSE, Regimen
+from careplan.therapies.glucose.bands import LOW
+from careplan.therapies.glucose.declaration import GLUCOSE, Regimen
 from careplan.therapies.glucose.modulation import modulated
 from careplan.therapy import Mandate
 from careplan.world.dynamics import PLAN
@@ -19,7 +21,7 @@ SETTINGS = ("basal", "carb_ratio", "correction_factor")
 MARGIN = 20.0  # mg/dL above target beyond which a correction is taken to be for the level
 ANSWERED = 1.5  # times the standing rate, the most that the level below gives for highs
 NEAR = 3  # integration steps either side within which a bolus belongs to a meal
-LOW, STOPS = 70.0, 100.0  # mg/dL below which carbohydrate without a bolus is eaten for the low, and basal was stopped for one
+STOPS = 100.0  # mg/dL below which basal was stopped for a low; what is eaten without a bolus below `LOW` is for the low
 SINCE = 4  # integration steps after a low within which it is eaten
 FADES = 20.0  # mg/dL from what was recorded, over which an answer to a low is no longer given, or a new one is
 EATS, SUSPENDS = 65.0, 75.0  # mg/dL in a replay, below which people eat for a low, and pumps that do so stop

@@ -9,17 +9,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from careplan.breach import Breach
+from careplan.minutes import DAY
 from careplan.planning.safety import RegimenLine, guard_line
 from careplan.practice import Judged
 from careplan.suggestion import Line, Suggestion
-from careplan.therapies.glucose.declaration import DAY, LIMITS, LINE_LIMITS, Group, Regimen
+from careplan.therapies.glucose.bands import BELOW_54_TARGET, BELOW_70_TARGET, LOW, VERY_LOW
+from careplan.therapies.glucose.declaration import LIMITS, LINE_LIMITS, Group, Regimen
 from careplan.therapies.glucose.rules import rule_told
 from careplan.therapy import LineLimits
 
 Setting = Literal["basal", "carb_ratio", "correction_factor", "long_acting", "bolus", "temp_basal"]
 
-# Consensus targets for adults (% of readings); any breach forbids more insulin in that part of the day.
-BELOW_70_TARGET, BELOW_54_TARGET = 4.0, 1.0
 DANGER = 2.0  # times either target: settings are so strong that they may be cut by more at once
 
 PRESCRIBED: Mapping[str, LineLimits] = {str(setting): limits for setting, limits in LINE_LIMITS.items()}
@@ -47,7 +47,7 @@ class Exposure(NamedTuple):
         """Which target is broken; missing readings close the gate."""
         if not self.readings:
             return Breach("no readings")
-        for share, level, target in ((self.below_54, 54, BELOW_54_TARGET), (self.below_70, 70, BELOW_70_TARGET)):
+        for share, level, target in ((self.below_54, VERY_LOW, BELOW_54_TARGET), (self.below_70, LOW, BELOW_70_TARGET)):
             if share >= target:
                 return Breach("target for lows", numbers={"share": share, "level": level, "target": target})
         return None
@@ -69,7 +69,7 @@ def exposure(glucose: NDArray[np.floating], minute: NDArray[np.floating], start:
     chosen = glucose[inside & np.isfinite(glucose)]
     if not len(chosen):
         return Exposure(0, math.nan, math.nan)
-    return Exposure(len(chosen), 100.0 * float(np.mean(chosen < 70.0)), 100.0 * float(np.mean(chosen < 54.0)))
+    return Exposure(len(chosen), 100.0 * float(np.mean(chosen < LOW)), 100.0 * float(np.mean(chosen < VERY_LOW)))
 
 
 def exposure_at(glucose: NDArray[np.floating], minute: NDArray[np.floating], start: int, end: int) -> Exposure:

@@ -13,12 +13,14 @@ from torch import Tensor
 
 from careplan.clock import Clock, Gate, Watch
 from careplan.effects import Effect, Output
+from careplan.minutes import DAY
 from careplan.records.channels import DEVICE_CHANNELS
 from careplan.rules import Action, Remains
+from careplan.therapies.glucose.bands import BELOW_54_TARGET, BELOW_70_TARGET, LOW, VERY_HIGH, VERY_LOW
 from careplan.therapy import Cost, Hazard, Limits, LineLimits, Pool, Therapy
 
 STEP = 5.0  # minutes
-DAY = 24 * 60
+ROWS_A_DAY = round(DAY / STEP)
 CLOCK = Clock(
     step=STEP,
     interval=15.0,
@@ -96,8 +98,8 @@ GLUCOSE = Therapy(
         Effect(name="carbs", pools=("carbs",), direction=1, usual=200.0, size=720.0),
     ),
     costs=(
-        Cost(name="below_70", below=70.0, budget=0.04),  # consensus: <4 % of time below 70 mg/dL
-        Cost(name="below_54", below=54.0, budget=0.01),  # consensus: <1 % of time below 54 mg/dL
+        Cost(name="below_70", below=LOW, budget=BELOW_70_TARGET / 100),
+        Cost(name="below_54", below=VERY_LOW, budget=BELOW_54_TARGET / 100),
     ),
     clock=CLOCK,
     gate=GATE,
@@ -107,8 +109,8 @@ GLUCOSE = Therapy(
     ),
     watch=WATCH,
     hazards=(
-        Hazard(name="low", side=-1, level=70.0, within=120.0),
-        Hazard(name="high", side=1, level=250.0, within=120.0),
+        Hazard(name="low", side=-1, level=LOW, within=120.0),
+        Hazard(name="high", side=1, level=VERY_HIGH, within=120.0),
     ),
     slowest=15.0,  # continuous sensors; who reads less often reads fingers, and most of the day is unseen
 )

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from careplan.breach import Breach
 from careplan.errors import AskError
+from careplan.minutes import DAY
 from careplan.planning.actions import carried, remaining
 from careplan.planning.planner import OPTIONS, DosePlans
 from careplan.planning.safety import DoseContext
@@ -19,7 +20,7 @@ from careplan.series import PatientSeries, Window, windows
 from careplan.stages import stage
 from careplan.suggestion import Line, Option, Path, Suggestion, Why
 from careplan.therapies.glucose.decisions import exposure
-from careplan.therapies.glucose.declaration import DAY, GLUCOSE, LIMITS, Group, Regimen
+from careplan.therapies.glucose.declaration import GLUCOSE, LIMITS, Group, Regimen
 from careplan.therapies.glucose.dose_search import DECISION, HORIZON, INCREMENT, PARTICLES, Ahead, search_doses
 from careplan.therapies.glucose.evidence import alike
 from careplan.therapies.glucose.explain import Compared, explain, interval, shares

@@ -5,8 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from careplan.minutes import DAY
 from careplan.series import PatientSeries
-from careplan.therapies.glucose.declaration import BLOCKS, DAY, Regimen
+from careplan.therapies.glucose.declaration import BLOCKS, Regimen
 
 # The 500 and 1800 rules for rapid analogues (Davidson et al. 2003; Walsh and Roberts, Pumping Insulin): grams a unit covers
 # and mg/dL it lowers, over the total daily dose. The ranges are LoopKit's guardrails.

@@ -6,16 +6,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from careplan.minutes import DAY
 from careplan.series import PatientSeries, cadence
 from careplan.suggestion import Line, Moment, Part, Pattern, Seen, Side
+from careplan.therapies.glucose.bands import ABOVE_180_TARGET, HIGH, LOW
 from careplan.therapies.glucose.decisions import raises_insulin
-from careplan.therapies.glucose.declaration import DAY
 
 SIDES: Mapping[str, Side] = {"below_54": "low", "below_70": "low", "above_180": "high", "above_250": "high"}
 LEAST = 0.05  # of all that moved the score: what moved it less has no days named
 
-LOW, LOW_MINUTES = 70.0, 15.0  # mg/dL; a part of a day is low after as many minutes as make a hypoglycaemic event
-HIGH, HIGH_SHARE = 180.0, 0.25  # and high where more of it is above than the target allows of a day
+LOW_MINUTES = 15.0  # a part of a day is low after as many minutes as make a hypoglycaemic event
+HIGH_SHARE = ABOVE_180_TARGET / 100  # and high where more of it is above than the target allows of a day
 PRESENT = 0.7  # of the readings due, for a part of a day, or the hours after a moment, to be judged
 
 HOUR = 12  # rows

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from careplan.planning.account import Account
 from careplan.suggestion import Interval, Moment, Part, Pattern, Sureness, Why
+from careplan.therapies.glucose.bands import HIGH, LOW, VERY_HIGH, VERY_LOW, outcomes
 from careplan.therapies.glucose.declaration import BEST, harm
 
 PROPOSED, RUNNER_UP, NO_CHANGE = range(3)  # places of the options
@@ -80,13 +81,13 @@ def layers(levels: Tensor, target: float = BEST) -> dict[str, Tensor]:
     def risk(level: Tensor) -> Tensor:
         return harm(level * (BEST / target))  # as `Therapy.aimed`
 
-    edges = dict(zip((54, 70, 180, 250), risk(levels.new_tensor([54.0, 70.0, 180.0, 250.0])), strict=True))
+    very_low, low, high, very_high = risk(levels.new_tensor([VERY_LOW, LOW, HIGH, VERY_HIGH]))
     return {
-        "below_54": risk(levels.clamp(max=54.0)) - edges[54],
-        "below_70": risk(levels.clamp(54.0, 70.0)) - edges[70],
-        "in_range": risk(levels.clamp(70.0, 180.0)),
-        "above_180": risk(levels.clamp(180.0, 250.0)) - edges[180],
-        "above_250": risk(levels.clamp(min=250.0)) - edges[250],
+        "below_54": risk(levels.clamp(max=VERY_LOW)) - very_low,
+        "below_70": risk(levels.clamp(VERY_LOW, LOW)) - low,
+        "in_range": risk(levels.clamp(LOW, HIGH)),
+        "above_180": risk(levels.clamp(HIGH, VERY_HIGH)) - high,
+        "above_250": risk(levels.clamp(min=VERY_HIGH)) - very_high,
     }
 
 
@@ -99,14 +100,8 @@ def sureness_of(found: Compared, about: int) -> Sureness:
 
 def shares(levels: Tensor) -> dict[str, Tensor]:
     """Outcomes of levels `[..., M]` mg/dL: % of time in each band, and the mean, `[...]` each."""
-    return {
-        "in_range": ((levels >= 70) & (levels <= 180)).float().mean(-1) * 100,
-        "below_70": (levels < 70).float().mean(-1) * 100,
-        "below_54": (levels < 54).float().mean(-1) * 100,
-        "above_180": (levels > 180).float().mean(-1) * 100,
-        "above_250": (levels > 250).float().mean(-1) * 100,
-        "mean": levels.mean(-1),
-    }
+    found = {name: inside.float().mean(-1) * 100 for name, inside in outcomes(levels).items()}
+    return {**found, "mean": levels.mean(-1)}
 
 
 def interval(drawn: Tensor) -> Interval:

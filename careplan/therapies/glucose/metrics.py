@@ -1,7 +1,7 @@
 """Consensus metrics of a glucose recording.
 
-Bands in mg/dL: very low < 54 <= low < 70 <= in range <= 180 < high <= 250 < very high; tight range 70-140 inclusive
-(Battelino 2019; 2023). GMI: Bergenstal 2018. GRI: Klonoff 2023. LBGI and HBGI: Kovatchev 1997. All are clinicians' to own.
+The bands are those of `careplan.therapies.glucose.bands`. GMI: Bergenstal 2018. GRI: Klonoff 2023. LBGI and HBGI: Kovatchev 1997.
+All are clinicians' to own.
 """
 
 import math
@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from careplan.minutes import DAY
 from careplan.series import PatientSeries, cadence
+from careplan.therapies.glucose.bands import HIGH, LOW, TIGHT, VERY_HIGH, VERY_LOW
 
-DAY = 24 * 60
 SUFFICIENT_DAYS, SUFFICIENT_ACTIVE = 14.0, 70.0
 EVENT_MINUTES, PROLONGED_MINUTES = 15.0, 120.0
 
@@ -88,8 +89,8 @@ def glucose_metrics(readings: PatientSeries | ArrayLike, expected: float | None 
     def percent(inside: NDArray[np.bool_]) -> float:
         return 100.0 * float(inside.mean())
 
-    very_low, low = percent(glucose < 54), percent((glucose >= 54) & (glucose < 70))
-    high, very_high = percent((glucose > 180) & (glucose <= 250)), percent(glucose > 250)
+    very_low, low = percent(glucose < VERY_LOW), percent((glucose >= VERY_LOW) & (glucose < LOW))
+    high, very_high = percent((glucose > HIGH) & (glucose <= VERY_HIGH)), percent(glucose > VERY_HIGH)
     mean = float(glucose.mean())
     f = 1.509 * (np.log(np.maximum(glucose, 1.0)) ** 1.084 - 5.381)
     return Metrics(
@@ -100,8 +101,8 @@ def glucose_metrics(readings: PatientSeries | ArrayLike, expected: float | None 
         cv=100.0 * float(glucose.std(ddof=1)) / mean if count > 1 else None,
         very_low=very_low,
         low=low,
-        in_range=percent((glucose >= 70) & (glucose <= 180)),
-        tight_range=percent((glucose >= 70) & (glucose <= 140)),
+        in_range=percent((glucose >= LOW) & (glucose <= HIGH)),
+        tight_range=percent((glucose >= LOW) & (glucose <= TIGHT)),
         high=high,
         very_high=very_high,
         gri=min(100.0, 3.0 * very_low + 2.4 * low + 1.6 * very_high + 0.8 * high),

@@ -7,13 +7,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from careplan.minutes import DAY
 from careplan.practice import Glance
 from careplan.series import PatientSeries, usual_spacing
-from careplan.therapies.glucose.decisions import BELOW_54_TARGET, BELOW_70_TARGET
-from careplan.therapies.glucose.declaration import DAY, GLUCOSE
+from careplan.therapies.glucose.bands import (
+    ABOVE_180_TARGET,
+    ABOVE_250_TARGET,
+    BELOW_54_TARGET,
+    BELOW_70_TARGET,
+    CV_TARGET,
+    IN_RANGE_TARGET,
+)
+from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.therapies.glucose.metrics import Metrics, Profile, daily_metrics, glucose_metrics, profile, sufficient
-
-ABOVE_180_TARGET, ABOVE_250_TARGET, IN_RANGE_TARGET = 25.0, 5.0, 70.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +45,26 @@ def glance(readings: pd.DataFrame) -> Glance:
         sufficient=sufficient(metrics, days),
         urgency=score,
         headline=headline,
+        unmet=unmet(metrics),
     )
+
+
+def unmet(metrics: Metrics) -> tuple[str, ...]:
+    """The consensus targets for adults that are missed; none where nothing was measured."""
+    very_low, low, in_range, high, very_high, cv = (
+        getattr(metrics, name) for name in ("very_low", "low", "in_range", "high", "very_high", "cv")
+    )
+    if not metrics.readings:
+        return ()
+    missed = {
+        "below_54": very_low >= BELOW_54_TARGET,
+        "below_70": low + very_low >= BELOW_70_TARGET,
+        "in_range": in_range <= IN_RANGE_TARGET,
+        "above_180": high + very_high >= ABOVE_180_TARGET,
+        "above_250": very_high >= ABOVE_250_TARGET,
+        "cv": cv is not None and cv > CV_TARGET,
+    }
+    return tuple(name for name, is_missed in missed.items() if is_missed)
 
 
 def glucose_of(readings: pd.DataFrame) -> tuple[float, Metrics]:

@@ -5,11 +5,12 @@ from careplan.therapies.glucose.decisions import caution, judge
 from careplan.therapies.glucose.declaration import GLUCOSE, HOLDS, LIMITS, RECENT, Regimen
 from careplan.therapies.glucose.dosing import doses_of
 from careplan.therapies.glucose.estimates import estimate_regimen, total_daily_dose
+from careplan.therapies.glucose.metrics import Metrics
 from careplan.therapies.glucose.pages import days_of, glance, profile_of
 from careplan.therapies.glucose.regimen import apply_changes, current, listed, stated
 from careplan.therapies.glucose.rules import RULES
 from careplan.therapies.glucose.titration import regimen_of
-from careplan.world.model import WEIGHTS
+from careplan.therapies.glucose.world import WEIGHTS
 
 PRACTICE = Practice(
     therapy=GLUCOSE,
@@ -31,5 +32,6 @@ PRACTICE = Practice(
     profile=profile_of,
     days=days_of,
     weights=WEIGHTS,
+    measures=Metrics,
     rules=RULES,
 )

@@ -5,10 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 from careplan.errors import AskError
+from careplan.minutes import DAY
 from careplan.practice import Change
 from careplan.records.settings import Settings
 from careplan.suggestion import Line
-from careplan.therapies.glucose.declaration import DAY, Regimen
+from careplan.therapies.glucose.declaration import Regimen
 
 BY_BLOCK = ("basal", "carb_ratio", "correction_factor")
 SINGLE = ("target", "delivery", "long_acting", "long_acting_at")

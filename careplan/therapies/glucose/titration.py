@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from careplan.breach import Breach
+from careplan.minutes import DAY
 from careplan.planning.planner import OPTIONS
 from careplan.planning.regimen import RegimenPlans, plan_regimen
 from careplan.planning.safety import RegimenLine
@@ -16,17 +17,16 @@ from careplan.recording import Recording, question
 from careplan.series import PatientSeries
 from careplan.stages import stage
 from careplan.suggestion import Line, Option, Path, Suggestion, Why
+from careplan.therapies.glucose.bands import BELOW_54_TARGET, BELOW_70_TARGET, LOW, VERY_LOW
 from careplan.therapies.glucose.days import SETTINGS, Days, recent_days
 from careplan.therapies.glucose.decisions import (
-    BELOW_54_TARGET,
-    BELOW_70_TARGET,
     INSULIN,
     Exposure,
     Setting,
     exposure,
     exposure_at,
 )
-from careplan.therapies.glucose.declaration import DAY, GLUCOSE, LINE_LIMITS, RECENT, Regimen
+from careplan.therapies.glucose.declaration import GLUCOSE, LINE_LIMITS, RECENT, Regimen
 from careplan.therapies.glucose.evidence import addressed, pattern
 from careplan.therapies.glucose.explain import Compared, explain, interval, shares
 from careplan.therapies.glucose.metrics import glucose_metrics
@@ -289,9 +289,9 @@ def _near(exposed: Exposure) -> Breach | None:
     """Why nothing may give more where the targets for lows were nearly broken."""
     if not exposed.burden > NEAR:
         return None
-    share, level, target = (exposed.below_70, 70, BELOW_70_TARGET)
+    share, level, target = (exposed.below_70, LOW, BELOW_70_TARGET)
     if exposed.below_54 / BELOW_54_TARGET == exposed.burden:
-        share, level, target = (exposed.below_54, 54, BELOW_54_TARGET)
+        share, level, target = (exposed.below_54, VERY_LOW, BELOW_54_TARGET)
     return Breach("near the target for lows", numbers={"share": share, "level": level, "target": target})
 
 

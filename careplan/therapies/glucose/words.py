@@ -1,16 +1,17 @@
 """A suggestion in words: templates filled with its stored numbers, the same for every face. Pure; glucose is mg/dL inside."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
 from typing import NamedTuple
 
 from careplan.breach import Breach
+from careplan.display import Unit
+from careplan.minutes import DAY
 from careplan.records.units import MG_PER_MMOL
 from careplan.suggestion import Interval, Kind, Line, Moment, Part, Pattern, Suggestion
+from careplan.therapies.glucose.bands import HIGH, LOW, VERY_HIGH, VERY_LOW
 from careplan.therapies.glucose.decisions import raises_insulin
-from careplan.therapies.glucose.declaration import DAY
 from careplan.therapies.glucose.evidence import LEAST, SIDES
 from careplan.therapies.glucose.rules import rule_told
 
@@ -58,29 +59,6 @@ OUTCOMES: Mapping[str, str] = {
     "budget below_70": "Beyond the budget below {low}",
     "budget below_54": "Beyond the budget below {very_low}",
 }
-
-
-@dataclass(frozen=True)
-class Unit:
-    """How glucose is shown: `value in mg/dL / per`, with so many decimals."""
-
-    name: str
-    per: float
-    digits: int
-
-    def of(self, glucose: float) -> float:
-        """From mg/dL."""
-        return glucose / self.per
-
-    def back(self, shown: float) -> float:
-        """To mg/dL."""
-        return shown * self.per
-
-    def text(self, glucose: float | None) -> str:
-        return "-" if glucose is None else f"{self.of(glucose):.{self.digits}f}"
-
-    def series(self, values: Iterable[float | None]) -> list[float | None]:
-        return [None if value is None else round(self.of(value), 2) for value in values]
 
 
 MG_DL = Unit("mg/dL", 1.0, 0)
@@ -205,7 +183,7 @@ def sure(suggestion: Suggestion, unit: Unit) -> str:
     if found is None:
         return ""
     subject = "" if suggestion.lines else "the best alternative is "
-    names = {"in_range": "time in range", "below_70": f"below {unit.text(70)}"}
+    names = {"in_range": "time in range", "below_70": f"below {unit.text(LOW)}"}
     effects = [f"{name} {_points(found.effects[key])}" for key, name in names.items() if key in found.effects]
     drawn = "futures drawn for this patient" if suggestion.kind == "doses" else "versions of this patient that fit the recording"
     return "; ".join([f"{subject}better than no change in {found.better} of {found.of} {drawn}", *effects])
@@ -263,7 +241,7 @@ def like_now(suggestion: Suggestion) -> str:
         return ""
     if not found:
         return "no past moment was like this one"
-    low, high = sum(one.lowest < 70 for one in found), sum(one.highest > 180 for one in found)
+    low, high = sum(one.lowest < LOW for one in found), sum(one.highest > HIGH for one in found)
     which = "the one past moment" if len(found) == 1 else f"the {len(found)} past moments"
     given = sorted({min(one.given["bolus"] for one in found), max(one.given["bolus"] for one in found)})
     proposed = round(sum(line.proposed for line in suggestion.lines if line.setting == "bolus" and line.start < 60), 3)
@@ -285,11 +263,11 @@ def moment(one: Moment, unit: Unit) -> str:
 
 
 def risk_of_low(share: float, unit: Unit) -> str:
-    return f"risk of a reading below {unit.text(70)} {AS_USUAL.format(unit.name, 100 * share)}"
+    return f"risk of a reading below {unit.text(LOW)} {AS_USUAL.format(unit.name, 100 * share)}"
 
 
 def risk_of_high(share: float, unit: Unit) -> str:
-    return f"risk of a reading above {unit.text(250)} {AS_USUAL.format(unit.name, 100 * share)}"
+    return f"risk of a reading above {unit.text(VERY_HIGH)} {AS_USUAL.format(unit.name, 100 * share)}"
 
 
 AS_USUAL = "{} within two hours, everyone behaving as usual: {:.0f} %"
@@ -321,10 +299,10 @@ def outcome(name: str, unit: Unit) -> str:
 
 def marks(unit: Unit) -> dict[str, str]:
     return {
-        "very_low": unit.text(54),
-        "low": unit.text(70),
-        "high": unit.text(180),
-        "very_high": unit.text(250),
+        "very_low": unit.text(VERY_LOW),
+        "low": unit.text(LOW),
+        "high": unit.text(HIGH),
+        "very_high": unit.text(VERY_HIGH),
         "unit": unit.name,
     }
 

@@ -5,9 +5,10 @@ from pathlib import Path
 from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.world import loaded
 from careplan.world.loaded import World
-from careplan.world.model import WEIGHTS
+
+WEIGHTS = Path(__file__).parent / "weights"
 
 
 def open_world(folder: Path = WEIGHTS) -> World:
     """The model in `folder`, the shipped one by default; read once."""
-    return loaded.open_world(GLUCOSE, folder)
+    return loaded.open_world(GLUCOSE, folder, WEIGHTS)

@@ -9,10 +9,11 @@ import pytest
 
 from careplan.clinic.decisions import TYPED_REASON, draft_problems, meaning_of
 from careplan.clinic.decisions import problems as all_problems
+from careplan.minutes import DAY
 from careplan.suggestion import Decision, Line
 from careplan.therapies.glucose import decisions
 from careplan.therapies.glucose.decisions import DANGER, INSULIN, Exposure, allowed, exposure, exposure_at
-from careplan.therapies.glucose.declaration import DAY, Regimen
+from careplan.therapies.glucose.declaration import Regimen
 from careplan.therapies.glucose.rules import rule_told
 from tests.clinic.build import line
 from tests.limits_table import DOSES, LINES, LOWS

@@ -22,7 +22,7 @@ def test_the_limits_on_doses_are_those_that_were_read() -> None:
 
 def test_the_limits_on_lines_are_those_that_were_read() -> None:
     assert {name: tuple(asdict(limits).values()) for name, limits in LINE_LIMITS.items()} == {
-        name: (*limits, *limits_table.CAPS, 7.0) for name, limits in limits_table.LINES.items()
+        name: (*limits, *limits_table.CAPS, limits_table.EVIDENCE) for name, limits in limits_table.LINES.items()
     }
 
 

@@ -14,14 +14,16 @@ from careplan.therapies.glucose.dose_search import HORIZON, Ahead, _encoded, _st
 from careplan.therapies.glucose.modulation import modulated
 from careplan.therapies.glucose.world import open_world
 from careplan.therapy import Mandate
-from careplan.world.dynamics import SENSITIVITY
+
+INSULIN = 0  # the place of its strength in a code
 
 
 def test_a_code_that_makes_insulin_weak_is_doubted_by_every_other_particle() -> None:
     typical, code = torch.zeros(2, 8), torch.zeros(2, 4, 8)
-    code[0, :, SENSITIVITY], code[1, :, SENSITIVITY] = -1.0, 1.0
+    code[0, :, INSULIN], code[1, :, INSULIN] = -1.0, 1.0
     doubted = float(torch.tensor(0.5).exp())
-    torch.testing.assert_close(_strength(code, typical), torch.tensor([[1.0, doubted, 1.0, doubted], [1.0, 1.0, 1.0, 1.0]]))
+    expected = torch.tensor([[1.0, doubted, 1.0, doubted], [1.0, 1.0, 1.0, 1.0]])
+    torch.testing.assert_close(_strength(code, typical, INSULIN), expected)
 
 
 @pytest.mark.parametrize("action", [(2.0, 1.0), (0.0, 2.0)])

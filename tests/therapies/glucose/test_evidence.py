@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from careplan.minutes import DAY
 from careplan.series import PatientSeries
 from careplan.suggestion import Part
-from careplan.therapies.glucose.declaration import BLOCKS, DAY, GLUCOSE
+from careplan.therapies.glucose.declaration import BLOCKS, GLUCOSE
 from careplan.therapies.glucose.evidence import AFTER, APART, addressed, alike, pattern
 from tests.clinic.build import line
 from tests.reached import reached, reaches

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from careplan.breach import Breach
+from careplan.minutes import DAY
 from careplan.suggestion import Interval, Moment, Option, Part, Path, Pattern, Seen, Suggestion, Sureness, Why
 from careplan.therapies.glucose import words
-from careplan.therapies.glucose.declaration import DAY
 from careplan.therapies.glucose.words import MG_DL, MMOL_L
 from tests.clinic.build import line, suggestion
 

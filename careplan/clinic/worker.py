@@ -1,0 +1,174 @@
+"""The process that runs jobs, one at a time: `python -m careplan.clinic.worker DATABASE`, kept by whoever asks for plans.
+
+It opens the world model before the first job, so that a plan need not wait for it, and ends with the process that began it.
+"""
+
+import os
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from threading import Event, Lock, Thread
+from time import monotonic, sleep
+
+from careplan import therapies
+from careplan.clinic.courses import course_of
+from careplan.clinic.errors import ClinicError
+from careplan.clinic.jobs import Job, claim, note
+from careplan.clinic.planning import plan_regimens, suggest_doses
+from careplan.errors import AskError
+from careplan.stages import watched
+from careplan.store import Actor, Database, StoreError, existing_database, open_database
+from careplan.world.loaded import World, open_world
+
+LOOK, TELL, BEAT = 0.2, 0.5, 5.0  # seconds: between looks for a job, between what is told of one, between signs of life
+
+Open = Callable[[str], World]
+
+
+class Cancelled(Exception):  # noqa: N818
+    """Somebody asked to stop the job."""
+
+
+@cache
+def world_of(therapy: str) -> World:
+    """The world model that a therapy ships, read once. Raises `ClinicError` where it ships none."""
+    practice = therapies.practice(therapy)
+    if practice.weights is None:
+        raise ClinicError(f"therapy {therapy!r} ships no world model to plan with")
+    return open_world(practice.therapy, practice.weights)
+
+
+def run_next(db: Database, open: Open = world_of) -> Job | None:
+    """Runs the job that has waited longest; None where none waits. Whoever fails is named, and costs nobody else a plan."""
+    claimed = claim(db)
+    if claimed is None:
+        return None
+    job, actor = claimed
+    failed: dict[str, str] = {}
+    try:
+        with _alive(db, job.id), watched(_Progress(db, job)):
+            for done, patient in enumerate(job.patients):
+                _tell(db, job, done=done, doing="", failed=failed)
+                try:
+                    _plan(db, patient, job, actor, open)
+                except AskError as error:
+                    failed[patient] = str(error)
+                except ValueError as error:
+                    failed[patient] = f"{type(error).__name__}: {error}"
+    except Cancelled:
+        note(db, job.id, state="cancelled", failed=failed)
+    except Exception as error:
+        note(db, job.id, state="failed", failed=failed, problem=f"{type(error).__name__}: {error}")
+        traceback.print_exc()
+    else:
+        note(db, job.id, state="done", done=len(job.patients), doing="", failed=failed)
+    return job
+
+
+def work(db: Database, *, parent: int | None = None) -> None:
+    """Runs jobs as they come, until the parent process is gone. Without one, until it is stopped."""
+    for name, found in therapies.installed().items():
+        if found.practice is not None and found.practice.weights is not None:
+            world_of(name)
+    while parent is None or os.getppid() == parent:
+        if run_next(db) is None:
+            sleep(LOOK)
+
+
+@dataclass
+class Worker:
+    """The worker process of one database, begun when it is first needed, and again when it has died."""
+
+    database: str
+    _process: subprocess.Popen[bytes] | None = None
+    _lock: Lock = field(default_factory=Lock)
+
+    def ensure(self) -> None:
+        """Begins the process where none runs."""
+        with self._lock:
+            if self._process is None or self._process.poll() is not None:
+                command = [sys.executable, "-m", "careplan.clinic.worker", str(os.getpid())]
+                root = str(Path(__file__).parents[2])
+                path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
+                given = {**os.environ, "CAREPLAN_DATABASE": self.database, "PYTHONPATH": path}
+                self._process = subprocess.Popen(command, env=given, stdin=subprocess.DEVNULL)
+
+    def stop(self) -> None:
+        """Ends the process at once."""
+        with self._lock:
+            if self._process is not None:
+                self._process.terminate()
+                self._process.wait()
+                self._process = None
+
+
+def _plan(db: Database, patient: str, job: Job, actor: Actor, open: Open) -> None:
+    with db.read() as session:
+        therapy = course_of(session, patient).therapy
+    world = open(therapy)
+    if job.kind == "regimen":
+        plan_regimens(db, [patient], world, actor=actor)
+    else:
+        suggest_doses(db, [patient], world, actor=actor)
+
+
+def _tell(db: Database, job: Job, **changed: object) -> None:
+    if not note(db, job.id, **changed):
+        raise Cancelled
+
+
+@dataclass
+class _Progress:
+    """Tells what is being done, not more often than anybody could read it."""
+
+    db: Database
+    job: Job
+    last: float = 0.0
+
+    def __call__(self, stage: str) -> None:
+        if stage != "store" and monotonic() - self.last >= TELL:
+            self.last = monotonic()
+            _tell(self.db, self.job, doing=stage)
+
+
+@contextmanager
+def _alive(db: Database, job: int) -> Iterator[None]:
+    """Says every few seconds that whoever runs the job is alive."""
+    over = Event()
+
+    def beat() -> None:
+        while not over.wait(BEAT):
+            with suppress(StoreError):  # the work itself will meet it
+                note(db, job)
+
+    thread = Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def main() -> None:
+    """Runs the jobs of the database that the settings name, for the process whose number is the argument."""
+    from careplan.settings import Settings
+
+    existing_database(Settings().database).dispose()  # a worker makes none
+    database = open_database(Settings().database)
+    try:
+        work(database, parent=int(sys.argv[1]) if len(sys.argv) > 1 else None)
+    finally:
+        database.close()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except StoreError as error:
+        sys.exit(f"careplan worker: {error}")

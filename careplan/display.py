@@ -1,0 +1,56 @@
+"""How a level is shown, whatever the therapy: units, and the bands and targets that charts and tables mark. Pure and light."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+
+@dataclass(frozen=True)
+class Unit:
+    """How a level is shown: `value in the therapy's own unit / per`, with so many decimals."""
+
+    name: str
+    per: float
+    digits: int
+
+    def of(self, level: float) -> float:
+        """From the therapy's own unit."""
+        return level / self.per
+
+    def back(self, shown: float) -> float:
+        """To the therapy's own unit."""
+        return shown * self.per
+
+    def text(self, level: float | None) -> str:
+        return "-" if level is None else f"{self.of(level):.{self.digits}f}"
+
+    def series(self, values: Iterable[float | None]) -> list[float | None]:
+        return [None if value is None else round(self.of(value), 2) for value in values]
+
+
+class Band(NamedTuple):
+    """A stretch of the regulated level.
+
+    name: as it is shown; field: as the therapy's summary calls the share of readings in it. low, high: its ends, in the therapy's
+    own unit. far: how far from what is wanted, from -2 (much too low) over 0 to 2 (much too high).
+    """
+
+    name: str
+    field: str
+    low: float
+    high: float
+    far: Literal[-2, -1, 0, 1, 2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marks:
+    """What charts and tables of one therapy mark.
+
+    bands: from the highest to the lowest. targets: % of readings by outcome: fewer where the outcome is below or above a level,
+    more where it is in range. bottom, top: levels that a chart always shows.
+    """
+
+    bands: tuple[Band, ...]
+    targets: Mapping[str, float]
+    bottom: float
+    top: float

@@ -1,0 +1,3 @@
+"""Lengths of time in minutes, the unit of time throughout."""
+
+DAY = 24 * 60

@@ -1,0 +1,317 @@
+"""Every number of a cohort's report, from its tables: each with a 95 % interval over people, overall and by subgroup."""
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from careplan.evaluation.behaviour import fit_behaviour
+from careplan.evaluation.offpolicy import e_value, negative_controls, worth_of
+from careplan.studies.dosing import occasions_of
+from careplan.studies.report import parts
+from careplan.studies.report.judge import BINS
+from careplan.studies.report.plans import LOWS
+from careplan.studies.report.protocol import Protocol
+from careplan.studies.report.work import drawn
+
+SUBGROUPS = ("group", "source", "delivery", "sensor", "doses", "baseline")
+COHORT = ("in_range", "below_70", "mean", "cv", "days")
+PERSON = ["unit", "patient"]
+OURS = "careplan, personal"
+FEW = 10  # people, below which a subgroup's figures are of those people only
+THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.5)  # of the risk, at which a decision curve is told
+Values = NDArray[np.float64]
+Figure = dict[str, Any]
+
+
+def figures(
+    folders: list[Path], plan_folders: list[Path], protocol: Protocol, identity: Mapping[str, Any], columns: pd.DataFrame | None
+) -> Figure:
+    """The whole of `report.json`."""
+    people = parts.whole(folders, "people")
+    left_out = parts.whole(folders, "left_out")
+    found: Figure = {**identity, "flow": flow(people, left_out), "warnings": []}
+    if people.empty:
+        found["warnings"] = ["Nobody could be judged: the reasons are in the flow of people below."]
+        return plain(found)
+    if columns is not None:
+        people = people.merge(columns, on="patient", how="left").fillna({name: "" for name in columns.columns})
+    names = [*SUBGROUPS, *(() if columns is None else (name for name in columns.columns if name != "patient"))]
+    weights = resampled(len(people), protocol)
+    tables = {name: parts.whole(folders, name) for name in ("forecasts", "intervals", "risks", "looks")}
+    found |= {
+        "cohort": {name: summary(people[name].to_numpy(float), weights) for name in COHORT},
+        "forecasts": forecasts(tables["forecasts"], people, weights),
+        "intervals": intervals(tables["intervals"], people, weights),
+        "risks": risks(tables["risks"], people, weights),
+        "looks": looks(tables["looks"]),
+        "subgroups": subgroups(people, tables, names, protocol),
+        "worst": worst(tables["forecasts"], tables["intervals"], people),
+        "plans": plans(parts.whole(plan_folders, "plans"), protocol),
+        "dosing": dosing(folders, people, protocol),
+    }
+    found["warnings"] = warnings(found, people)
+    return plain(found)
+
+
+def flow(people: pd.DataFrame, left_out: pd.DataFrame) -> Figure:
+    """Who was found, judged and left out, by reason; the numbers add up."""
+    reasons = Counter(left_out["reason"]) if len(left_out) else Counter()
+    return {
+        "found": len(people) + len(left_out),
+        "judged": len(people),
+        "left_out": len(left_out),
+        "reasons": dict(sorted(reasons.items())),
+    }
+
+
+def resampled(count: int, protocol: Protocol) -> Values:
+    """How often each person is drawn in each resample, `[R, P]`; the first row is everybody once (Efron 1979)."""
+    random = np.random.default_rng(protocol.seed)
+    drawn_again = random.multinomial(count, np.full(count, 1 / count), size=protocol.resamples)
+    return np.concatenate([np.ones((1, count)), drawn_again]).astype(float)
+
+
+def summary(values: Values, weights: Values) -> Figure:
+    """Mean over the people who have a value, `[P]`, its 95 % interval, and how many they are."""
+    known = np.isfinite(values)
+    if not known.any():
+        return {"mean": None, "low": None, "high": None, "people": 0}
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = weights[:, known] @ values[known] / weights[:, known].sum(1)
+    return {"mean": means[0], **bounds(means[1:]), "people": int(known.sum())}
+
+
+def bounds(drawn_again: Values) -> Figure:
+    """The middle 95 % of a figure over resamples."""
+    known = drawn_again[np.isfinite(drawn_again)]
+    if len(known) < 2:
+        return {"low": None, "high": None}
+    low, high = np.quantile(known, [0.025, 0.975])
+    return {"low": float(low), "high": float(high)}
+
+
+def aligned(table: pd.DataFrame, people: pd.DataFrame, value: str) -> Values:
+    """A table's value by person, `[P]`, NaN for those without one."""
+    return table.set_index(PERSON)[value].reindex(pd.MultiIndex.from_frame(people[PERSON])).to_numpy(float)
+
+
+def forecasts(table: pd.DataFrame, people: pd.DataFrame, weights: Values) -> list[Figure]:
+    """Errors by model and horizon, and ours less each, person by person."""
+    found = []
+    mine = table[table["model"] == OURS]
+    ours = {horizon: aligned(mine[mine["horizon"] == horizon], people, "rmse") for horizon in mine["horizon"].unique()}
+    for (model, horizon), part in table.groupby(["model", "horizon"], sort=False):
+        rmse = aligned(part, people, "rmse")
+        row = {"model": model, "horizon": horizon, "rmse": summary(rmse, weights)}
+        row |= {"mae": summary(aligned(part, people, "mae"), weights)}
+        found.append(row | {"ours_less": summary(ours[horizon] - rmse, weights)})
+    return found
+
+
+def intervals(table: pd.DataFrame, people: pd.DataFrame, weights: Values) -> list[Figure]:
+    """Coverage and width of the 90 % intervals by horizon; the tenth of people whose intervals cover least."""
+    found = []
+    for horizon, part in table.groupby("horizon", sort=True):
+        coverage, width = aligned(part, people, "coverage"), aligned(part, people, "width")
+        decile = float(np.nanquantile(coverage, 0.1))
+        row = {"horizon": horizon, "coverage": summary(coverage, weights), "width": summary(width, weights)}
+        found.append(row | {"worst_decile": decile, "under_80": float(np.nanmean(coverage < 0.8))})
+    return found
+
+
+def risks(table: pd.DataFrame, people: pd.DataFrame, weights: Values) -> list[Figure]:
+    """Each hazard: AUROC, Brier score, calibration by bins, and net benefit (Vickers and Elkin 2006) by threshold."""
+    place = {key: index for index, key in enumerate(map(tuple, people[PERSON].to_numpy()))}
+    middle, found = (np.arange(BINS) + 0.5) / BINS, []
+    for hazard, part in table.groupby("hazard", sort=True) if len(table) else ():
+        counts = np.zeros((len(people), BINS, 2))
+        who = [place[key] for key in map(tuple, part[PERSON].to_numpy())]
+        counts[who, part["bin"], 1] = part["events"]
+        counts[who, part["bin"], 0] = part["n"] - part["events"]
+        drawn_again = np.einsum("rp,pbk->rbk", weights, counts)
+        no, yes = drawn_again[..., 0], drawn_again[..., 1]
+        total = np.maximum(no.sum(1) * yes.sum(1), 1e-9)
+        below = np.cumsum(no, axis=1) - no
+        auroc = (yes * (below + 0.5 * no)).sum(1) / total
+        brier = ((no * middle**2) + yes * (1 - middle) ** 2).sum(1) / drawn_again.sum((1, 2))
+        everyone = no[0] + yes[0]
+        used = everyone > 0
+        found.append(
+            {
+                "hazard": hazard,
+                "moments": int(everyone.sum()),
+                "events": int(yes[0].sum()),
+                "auroc": {"mean": auroc[0], **bounds(auroc[1:])},
+                "brier": {"mean": brier[0], **bounds(brier[1:])},
+                "told": middle[used],
+                "happened": (yes[0] / np.maximum(everyone, 1))[used],
+                "counts": everyone[used].astype(int),
+                "net_benefit": [_net_benefit(no[0], yes[0], middle, threshold) for threshold in THRESHOLDS],
+            }
+        )
+    return found
+
+
+def _net_benefit(no: Values, yes: Values, middle: Values, threshold: float) -> Figure:
+    """Of acting where the risk told is beyond a threshold, beside acting always; acting never is 0."""
+    total, odds, acted = no.sum() + yes.sum(), threshold / (1 - threshold), middle >= threshold
+    ours = (yes[acted].sum() - odds * no[acted].sum()) / total
+    return {"threshold": threshold, "ours": float(ours), "always": float((yes.sum() - odds * no.sum()) / total)}
+
+
+def looks(table: pd.DataFrame) -> Figure:
+    """How often nothing would be suggested, for what, and how forecasts missed in the days after, beside persistence."""
+    if table.empty:
+        return {"looks": 0, "abstained": 0, "reasons": {}}
+    reasons = Counter(reason for told in table["reasons"] for reason in told.split("; ") if reason)
+    found: Figure = {"looks": len(table), "abstained": int(table["abstains"].sum()), "reasons": dict(reasons.most_common())}
+    for name, part in (("when_it_abstains", table[table["abstains"]]), ("when_it_speaks", table[~table["abstains"]])):
+        known = part.dropna(subset=["rmse", "persistence"])
+        found[name] = {
+            "looks": len(known),
+            "rmse": float(known["rmse"].mean()) if len(known) else None,
+            "persistence": float(known["persistence"].mean()) if len(known) else None,
+            "worse_than_persistence": float((known["rmse"] > known["persistence"]).mean()) if len(known) else None,
+        }
+    return found
+
+
+def subgroups(
+    people: pd.DataFrame, tables: Mapping[str, pd.DataFrame], names: list[str], protocol: Protocol
+) -> dict[str, list[Figure]]:
+    """The same figures of each subgroup: people, time in range, error and coverage at each horizon."""
+    found: dict[str, list[Figure]] = {}
+    ours = tables["forecasts"][tables["forecasts"]["model"] == OURS]
+    for name in names:
+        found[name] = []
+        for value, some in people.groupby(name, sort=True):
+            some, weights = some.reset_index(drop=True), resampled(len(some), protocol)
+            row: Figure = {"value": str(value), "people": len(some), "few": len(some) < FEW}
+            row["in_range"] = summary(some["in_range"].to_numpy(float), weights)
+            for horizon in protocol.horizons:
+                errors = aligned(ours[ours["horizon"] == horizon], some, "rmse")
+                covered = aligned(tables["intervals"][tables["intervals"]["horizon"] == horizon], some, "coverage")
+                row[f"rmse_{horizon}"], row[f"coverage_{horizon}"] = summary(errors, weights), summary(covered, weights)
+            found[name].append(row)
+    return found
+
+
+def worst(table: pd.DataFrame, covered: pd.DataFrame, people: pd.DataFrame, count: int = 10) -> list[Figure]:
+    """The people whose hour ahead is missed by most, with who they are."""
+    hour = table[(table["model"] == OURS) & (table["horizon"] == 60)]
+    if hour.empty:
+        return []
+    joined = hour.merge(people, on=PERSON).nlargest(count, "rmse")
+    inside = covered[covered["horizon"] == 60].set_index(PERSON)["coverage"]
+    names = ("unit", "patient", "rmse", "in_range", "below_70", "days", *SUBGROUPS)
+    rows = []
+    for row in joined.to_dict("records"):
+        who: Figure = {name: row[name] for name in names}
+        rows.append(who | {"coverage": float(inside.get((row["unit"], row["patient"]), np.nan))})
+    return rows
+
+
+def plans(table: pd.DataFrame, protocol: Protocol) -> Figure:
+    """What would have been proposed: how often, how far, whether it could be signed, and what came after."""
+    if table.empty:
+        return {"people": 0}
+    spoke = table[~table["abstained"]]
+    more, less = spoke[spoke["direction"] > 0], spoke[spoke["direction"] < 0]
+    changed = spoke[(spoke["real_direction"] != 0) & (spoke["direction"] != 0)]
+    lows = more["week_below_70"].dropna() > LOWS
+    return {
+        "people": len(table),
+        "abstained": int(table["abstained"].sum()),
+        "reasons": dict(Counter(reason for told in table["reasons"] for reason in told.split("; ") if reason).most_common()),
+        "unchanged": int((spoke["lines"] == 0).sum()),
+        "more_insulin": len(more),
+        "less_insulin": len(less),
+        "largest_step": float(spoke["largest"].max()) if len(spoke) else None,
+        "unsignable_lines": int(table["unsignable"].sum()),
+        "more_before_a_week_with_lows": {"of": len(lows), "share": float(lows.mean()) if len(lows) else None},
+        "real_changes": {
+            "of": len(changed),
+            "same_direction": float((changed["direction"] == changed["real_direction"]).mean()) if len(changed) else None,
+        },
+    }
+
+
+def dosing(folders: list[Path], people: pd.DataFrame, protocol: Protocol) -> Figure:
+    """The worth of other doses, as far as the record can tell: behaviour, overlap, estimators, controls."""
+    order = {(unit, name): drawn(unit, name, protocol.seed) for unit, name in people[PERSON].to_numpy()}
+    some = set(sorted(order, key=lambda key: order[key])[: protocol.dosing])
+    tables = [table[[key in some for key in map(tuple, table[PERSON].to_numpy())]] for table in parts.tables_of(folders, "days")]
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["reason", *PERSON])
+    left = table.drop_duplicates([*PERSON, "day"])["reason"] if len(table) else pd.Series(dtype=object)
+    found: Figure = {"days": int((left == "").sum()), "days_left_out": dict(Counter(left[left != ""]).most_common())}
+    occasions = occasions_of(table, PERSON) if len(table) else None
+    if occasions is None or len(occasions.person) < 2 * FEW:
+        return found | {"estimable": False, "why": "fewer than 20 whole days with logged doses of two people or more"}
+    behaviour = fit_behaviour(occasions, seed=protocol.seed)
+    told = behaviour.probability(occasions.dose)
+    deciles = np.histogram(told, bins=10, range=(0, 1))[0] / len(told)
+    spread, worth = float(occasions.value.std()), []
+    for factor in protocol.factors:
+        one = worth_of(occasions, factor, behaviour=behaviour, seed=protocol.seed)
+        estimates = {name: vars(estimate) | {"e_value": e_value(estimate, spread)} for name, estimate in one.estimates.items()}
+        controls = negative_controls(occasions, behaviour, factor, seed=protocol.seed) if one.estimable else ()
+        worth.append(
+            {
+                **{name: value for name, value in vars(one).items() if name != "estimates"},
+                "estimates": estimates,
+                "controls": [{"name": control.name, "passes": control.passes, **vars(control.estimate)} for control in controls],
+            }
+        )
+    return found | {
+        "estimable": any(row["estimable"] for row in worth),
+        "observed": float(occasions.value.mean()),
+        "decisions": len(occasions.dose),
+        "people": len(np.unique(occasions.person)),
+        "spread_of_doses": float(behaviour.spread.mean()),
+        "calibration": deciles,
+        "worth": worth,
+    }
+
+
+def warnings(found: Figure, people: pd.DataFrame) -> list[str]:
+    """What must be read before any number."""
+    told, flowed = [], found["flow"]
+    if flowed["left_out"]:
+        share = flowed["left_out"] / flowed["found"]
+        told.append(f"{flowed['left_out']} of {flowed['found']} ({share:.0%}) were left out; every number is of the others.")
+    if len(people) < FEW:
+        told.append(f"Only {len(people)} people could be judged: intervals over so few are hardly more than a range.")
+    short = int((people["days"] < 7).sum())
+    if short:
+        told.append(f"{short} people have less than a week of record; personalisation has little to go by.")
+    if not found["dosing"]["estimable"]:
+        told.append("What other doses would have been worth cannot be estimated from these records.")
+    failed = [
+        f"{row['factor']:g}: {control['name']}"
+        for row in found["dosing"].get("worth", [])
+        for control in row["controls"]
+        if not control["passes"]
+    ]
+    if failed:
+        told.append(f"Negative controls that are not nothing ({'; '.join(failed)}): do not believe the worth of those doses.")
+    return told
+
+
+def plain(value: Any) -> Any:
+    """Numbers as JSON has them: no numpy, nothing that is not finite, four digits after the point."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [plain(part) for part in value]
+    if isinstance(value, np.bool_):
+        return bool(value)
+    if isinstance(value, np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        return round(float(value), 4) if np.isfinite(value) else None
+    return value
