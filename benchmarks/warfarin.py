@@ -1,12 +1,13 @@
 """How long people on warfarin are in range under careplan, protocols, and Bayesian dosing with the right equations.
 
-`python benchmarks/warfarin.py [--people 60] [--seed 9000] [--weights FOLDER] [--quick] [--json]`. Prints one object: `pttr`, policy ->
-body -> % of days 1 to 90 with an INR of 2 to 3 (the body's true INR, not what was measured); `above_4` and `below_2` the same; `tests`,
-INRs measured in 90 days; `effect_error_7d`, `effect_error_14d`, by body, of a tenth more of the weekly dose 7 and 14 days after it,
-after three INRs (root mean square missed over that of the true effects). Bodies: `hamberg`, whose people differ as the open package
-ReiL draws them, without life: what docs/experiments/warfarin.md compares with others' figures; `hamberg_life`, the whole published
-spread with life; `network_life`, the second body with life, of people of all ancestries. The seed is of people that nothing was
-chosen on: weights are trained on seeds from 100, choices were made on seeds below 1000. `--quick` leaves Bayesian dosing out.
+`python benchmarks/warfarin.py [--people 60] [--seed 9000] [--weights FOLDER] [--quick] [--json]`. Prints one object: `pttr`,
+policy -> body -> % of days 1 to 90 with an INR of 2 to 3 (the body's true INR, not what was measured); `above_4` and `below_2`
+the same; `tests`, INRs measured in 90 days; `effect_error_7d`, `effect_error_14d`, by body, of a tenth more of the weekly dose 7
+and 14 days after it, after three INRs (root mean square missed over that of the true effects). Bodies: `hamberg`, whose people
+differ as the open package ReiL draws them, without life, which docs/experiments/warfarin.md compares with others' figures;
+`hamberg_life`, the whole published spread with life; `network_life`, the second body with life, of people of all ancestries. The
+seed is of people that nothing was chosen on: weights are trained on seeds from 100, choices were made on seeds below 1000.
+`--quick` leaves Bayesian dosing out.
 """
 
 import argparse

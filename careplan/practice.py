@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import pandas as pd
 
 from careplan.breach import RULES, Breach
+from careplan.covariates import Fact
 from careplan.recording import Recording
 from careplan.records.settings import Settings
 from careplan.series import PatientSeries
@@ -119,6 +120,8 @@ class Practice:
     A person decides. judge: what the rules say of a value of a line. caution: what a page warns of beside a suggestion, by the
     recent readings.
 
+    known: what a source says of a patient, as the therapy's covariates; `ValueError` for what cannot be.
+
     rules: what it says of a rule that is broken, by the rule's name, as `careplan.breach.in_words` fills it in.
 
     weights: the folder with the weights of its world model and their card; None where it ships none.
@@ -149,6 +152,7 @@ class Practice:
     weights: Path | None = None
     measures: type[Any] = dict
     rules: Mapping[str, str] = field(default_factory=lambda: RULES)
+    known: Callable[[Mapping[str, Fact]], Mapping[str, Fact]] = dict
 
     @property
     def name(self) -> str:

@@ -29,6 +29,7 @@ def train(
     begin: Annotated[Path | None, typer.Option(help="Weights to take for what the first family gives.")] = None,
     seed: Annotated[int, typer.Option(help="Decides the split, the cohort and the weights.")] = 7,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in OUT.")] = False,
+    therapy: Annotated[str, typer.Option(help="Whose world model; warfarin's is trained on its own virtual people alone.")] = "glucose",
 ) -> None:
     """Train the world model on virtual patients and on recordings. Ctrl-C keeps the last checkpoint; --resume goes on."""
     from careplan.studies.bodies import known_families

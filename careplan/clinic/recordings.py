@@ -1,5 +1,6 @@
 """Recordings read from the store."""
 
+from dataclasses import replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -37,6 +38,7 @@ def read_recording(db: Database, patient: str, therapy: str | None = None, *, ac
         if events.empty:
             raise ClinicError(f"patient {patient!r} has no events in the store")
         series = to_series(PatientRecord(patient=patient, zone=stored.zone, events=events), practice.therapy)
+        series = replace(series, facts=dict(course.covariates))
         regimen = practice.estimate(series) if version is None else codec.load(practice.regimen, version.body)
         return Recording(series, course.group, regimen, _named(version), data, mandate)
 

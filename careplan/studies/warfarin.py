@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from cohorts.warfarin.corpus import FAMILIES, Family, made
 SHAPE = Shape(latent=8, hidden=32, code=6, evidence=4)  # a course has a dozen readings: what they can tell is small
 # Effects are taught by futures that part in dose alone, everything else by how surprising each reading is given those before it.
 RECIPE = Recipe(
-    steps=320, batch=64, branches=64, asked_virtual=(0.0, 0.0), untracked=0.2, latent=0.01, anonymous=0.3, readings=1.0, rate=3e-3
+    steps=140, batch=64, branches=64, asked_virtual=(0.0, 0.0), untracked=0.2, latent=0.01, anonymous=0.3, readings=1.0, rate=3e-3
 )
 ROUNDS = 2  # of estimating how much the codes of people who are known to be alike differ
 SHRUNK = 120  # recordings that this is estimated on
@@ -31,7 +31,7 @@ SHRUNK = 120  # recordings that this is estimated on
 class Virtual:
     """Whom it is trained on: so many people of each family, under a seed."""
 
-    people: int = 100
+    people: int = 50
     seed: int = 100
     families: tuple[Family, ...] = FAMILIES
 
@@ -80,16 +80,11 @@ def populate(model: WorldModel, recordings: Sequence[PatientSeries], rounds: int
 def describe(model: WorldModel) -> dict[str, Any]:
     """What was learned, in numbers that can be read."""
     pools, names = model.dynamics.absorption, [effect.name for effect in WARFARIN.effects]
-    process = 0.0 if model.filter is None else float(model.filter.log_process.exp()[0])
+    process = 0.0 if model.filter is None else float(model.filter.log_process.detach().exp()[0])
     spread = model.code_covariance.diagonal().sqrt()
     return {
-        "half_life_hours": [round(float(tau) / 60 * 0.693, 1) for tau in pools.log_tau.exp()],
+        "half_life_hours": [round(float(tau) / 60 * 0.693, 1) for tau in pools.log_tau.detach().exp()],
         "wander_a_day": round(process * WARFARIN.channel("inr").scale, 4),
         "strength_sd": {name: round(0.5 * float(spread[place]), 3) for place, name in enumerate(names)},
         "code_sd": [round(float(value), 3) for value in spread],
     }
-
-
-def quick(recipe: Recipe = RECIPE, *, steps: int) -> Recipe:
-    """The same recipe in fewer steps."""
-    return replace(recipe, steps=steps)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from careplan.practice import Practice
+from careplan.therapies.warfarin.covariates import known
 from careplan.therapies.warfarin.decisions import caution, judge
 from careplan.therapies.warfarin.declaration import HOLDS, LIMITS, RECENT, WARFARIN
 from careplan.therapies.warfarin.pages import course_of, daily_dose, days_of, glance
@@ -33,4 +34,5 @@ PRACTICE = Practice(
     days=days_of,
     weights=WEIGHTS,
     rules=WORDS,
+    known=known,
 )
