@@ -7,20 +7,23 @@ suggestions are made, what may be signed, how a patient looks at a glance. The c
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import pandas as pd
+from torch import Tensor
 
 from careplan.breach import RULES, Breach
 from careplan.covariates import Fact
+from careplan.display import Marks, Unit
 from careplan.recording import Recording
 from careplan.records.settings import Settings
 from careplan.series import PatientSeries
 from careplan.suggestion import Kind, Line, Suggestion
-from careplan.therapy import Limits, Therapy
+from careplan.therapy import Limits, Mandate, Therapy
 from careplan.world.loaded import World
-from careplan.world.model import load_card
+from careplan.world.model import WorldModel, load_card
 from careplan.world.personalise import Personalisation
 
 
@@ -103,6 +106,81 @@ class Judge(Protocol):
     ) -> Callable[[Line, float], Judged]: ...
 
 
+class ReplayedDays(Protocol):
+    """Recorded stretches of one patient (days, or a week of tablets), ready to be lived again under another regimen.
+
+    rows: of the series, where each of the D stretches begins.
+    """
+
+    @property
+    def rows(self) -> tuple[int, ...]: ...
+
+    def replay(self, multipliers: Tensor, below: Mandate | None = None) -> Tensor:
+        """Regimens, as multipliers `[W, L]` of the lines in force, to the level that each predicts, `[W, P, D, H]`.
+
+        below: the mandate under which the patient's doses are planned too.
+        """
+        ...
+
+
+class ReplayDays(Protocol):
+    """Abducts what happened in the last `count` stretches of a recording; None where too little was recorded."""
+
+    def __call__(
+        self,
+        model: WorldModel,
+        series: PatientSeries,
+        person: Personalisation,
+        regimen: Any,
+        *,
+        count: int = 14,
+        particles: int = 8,
+        seed: int = 0,
+    ) -> ReplayedDays | None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """How a therapy says what it suggests, in one of its units.
+
+    settings: names of the settings of its regimen. said: everything there is to say of a suggestion, each under its heading, in
+    the order to read it. because: why one line is proposed. limits: the rules that bound a suggestion, each once.
+    """
+
+    settings: Mapping[str, str]
+    said: Callable[[Suggestion, Unit], list[tuple[str, str]]]
+    because: Callable[[Line, Suggestion, Unit], str]
+    limits: Callable[[Sequence[Breach], Unit], list[str]]
+
+
+@dataclass(frozen=True, eq=False)
+class Lived:
+    """Virtual people who lived under a policy: the true level `[B, T]` on the therapy's grid, each one's record, and whatever
+    their clinic needs to let them live a stretch again."""
+
+    level: Tensor
+    series: Callable[[int], PatientSeries]
+    truth: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class VirtualClinic:
+    """People with a known truth, to judge policies and predictions by.
+
+    groups: of whom people are drawn. policies: baselines by name, each called for a new one. draw: people of a group, by count
+    and seed. live: days of everybody under a policy, by seed. otherwise: the true level `[E, rows]` of person `[E]` from row
+    `[E]` on, had all treatment from there been multiplied by `[E]`; by 1 it is what happened. every: rows at whose multiples a
+    stretch may begin.
+    """
+
+    groups: tuple[str, ...]
+    policies: Mapping[str, Callable[[], Any]]
+    draw: Callable[[str, int, int], Any]
+    live: Callable[[Any, Any, int, int], Lived]
+    otherwise: Callable[[Lived, Tensor, Tensor, int, Tensor], Tensor]
+    every: int = 1
+
+
 @dataclass(frozen=True, kw_only=True)
 class Practice:
     """One therapy in use.
@@ -115,16 +193,19 @@ class Practice:
     changed; `ValueError` for a change that it cannot take. current: what a line of a suggestion is now. listed: by setting,
     `((start minute, value), ...)`.
 
-    Suggestions. plan_regimen, plan_doses (None where a therapy has no such plans).
+    Suggestions. plan_regimen, plan_doses (None where a therapy has no such plans). replay_days: recorded days lived again under
+    another regimen.
 
     A person decides. judge: what the rules say of a value of a line. caution: what a page warns of beside a suggestion, by the
     recent readings.
 
     known: what a source says of a patient, as the therapy's covariates; `ValueError` for what cannot be.
 
-    rules: what it says of a rule that is broken, by the rule's name, as `careplan.breach.in_words` fills it in.
+    Shown. units: of the regulated level, the therapy's own first. marks: what charts and tables mark. words: how suggestions are
+    said. rules: what it says of a rule that is broken, by the rule's name, as `careplan.breach.in_words` fills it in.
 
-    weights: the folder with the weights of its world model and their card; None where it ships none.
+    weights: the folder with the weights of its world model and their card; None where it ships none. clinic: where its virtual
+    clinic lies, "package.module:NAME"; named and not imported, since virtual people live above the therapies.
 
     At a glance. glance: readings (columns `time`, `value`) -> `Glance`, whose metrics are of the type `measures`. daily_dose: the
     usual amount a day of a recording, None where it does not say. profile, days: what the therapy's charts draw of the recent
@@ -153,10 +234,30 @@ class Practice:
     measures: type[Any] = dict
     rules: Mapping[str, str] = field(default_factory=lambda: RULES)
     known: Callable[[Mapping[str, Fact]], Mapping[str, Fact]] = dict
+    units: tuple[Unit, ...] = ()
+    marks: Marks | None = None
+    words: Words | None = None
+    replay_days: ReplayDays | None = None
+    clinic: str | None = None
 
     @property
     def name(self) -> str:
         return self.therapy.name
+
+    def virtual_clinic(self) -> VirtualClinic | None:
+        """The virtual clinic, read where it lies; None where the therapy has none.
+
+        Raises:
+            ImportError: `clinic` names a module that is not installed.
+            TypeError: What lies there is no `VirtualClinic`.
+        """
+        if self.clinic is None:
+            return None
+        module, _, name = self.clinic.partition(":")
+        found = getattr(import_module(module), name, None)
+        if not isinstance(found, VirtualClinic):
+            raise TypeError(f"{self.name}: {self.clinic} is a {type(found).__name__}, expected a careplan.practice.VirtualClinic")
+        return found
 
     @property
     def card(self) -> Mapping[str, Any] | None:

@@ -168,6 +168,9 @@ class Behaviour:
         return Doses(basal, bolus, long_acting, rescue.round())
 
 
+BasalBolus = Behaviour.as_set  # `BasalBolus()`: basal-bolus to the letter
+
+
 def deliverable(rate: Tensor) -> Tensor:
     """A rate as pumps give it, in steps of 0.025 U/h, `[B]`."""
     return (rate * 40).round() / 40

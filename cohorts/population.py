@@ -1,13 +1,14 @@
 """Virtual people: distinct, plausible, each with the settings a careful clinic would have arrived at, or not quite."""
 
 from dataclasses import dataclass, fields, replace
+from numbers import Integral
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from careplan.therapies.glucose.declaration import BLOCKS, Group, Regimen
-from cohorts import families
+from cohorts import expected, families
 from cohorts.bodies import Body, Equations, advance, long_acting_steady, resting
 from cohorts.drawing import Drawn
 from cohorts.families import Family
@@ -109,6 +110,8 @@ def sample_population(
     Parameters are jointly log-normal. People whose insulin need is absurd, or whom their own settings cannot carry through a
     quiet day of three meals between 60 and 300 mg/dL (type 2: 350), are drawn again.
     """
+    expected.is_a("sample_population: count", count, Integral, "a whole number")
+    expected.is_a("sample_population: seed", seed, Integral, "a whole number")
     if count < 1:
         raise ValueError(f"population of {count}: expected at least one person")
     if group not in COHORTS:
@@ -118,7 +121,7 @@ def sample_population(
         raise ValueError(f"family {family!r} of group {group}: expected one of {known}")
     if not 0 <= mis_set < 2 or not 0 <= pens <= 1:
         raise ValueError(f"mis_set {mis_set}, pens {pens}: expected a spread from 0 to 2, and a share from 0 to 1")
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(int(seed))
     kept: list[Population] = []
     while sum(map(len, kept)) < count:
         many = count + count // 2 + 8

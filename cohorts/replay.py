@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import partial
+from numbers import Integral
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from careplan.series import PatientSeries
 from careplan.therapies.glucose.declaration import GLUCOSE
+from cohorts import expected
 from cohorts.bodies import Body, Inputs, advance
 from cohorts.fused import stepper
 from cohorts.policies import Doses, Omniscient, Policy, Seen, Truth
@@ -117,10 +119,16 @@ class Living:
         copies: int = 1,
     ) -> None:
         """copies: everyone is there so many times, one block of people after the other, and what is drawn is shared by them."""
+        expected.is_a("replay: people", people, Population, "a Population, as `sample_population` draws")
+        expected.policy(policy)
+        expected.is_a("replay: days", days, Integral, "a whole number")
+        expected.is_a("replay: seed", seed, Integral, "a whole number")
+        expected.is_a("replay: life", life, (Life, Scenario, type(None)), "a Life, a Scenario or None")
+        expected.is_a("replay: sensor", sensor, (Sensor, type(None)), "a Sensor or None")
         if days < 1:
             raise ValueError(f"replay of {days} days: expected at least one")
         people.physiology.refuse_unstable()
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(int(seed))
         count, self.rows = len(people), days * ROWS
         if count % copies:
             raise ValueError(f"replay of {count} people in {copies} copies: expected a multiple")
@@ -151,7 +159,9 @@ class Living:
         """What the policy would dose in the next row; asked once a row, since a policy may remember."""
         if isinstance(self._policy, Omniscient):
             self._policy.told(Truth(self.body, self.scenario))
-        return self._policy.decide(self.seen())
+        doses = self._policy.decide(self.seen())
+        expected.is_a(f"{self._policy.name}: what decide returned", doses, Doses, "cohorts.Doses")
+        return doses
 
     def live(self, doses: Doses) -> Row:
         """Five minutes under these doses: rounded as pumps and pens do, and delivered unless the set is blocked. Doses that are
@@ -176,9 +186,7 @@ class Living:
 
     def _check(self, doses: Doses) -> None:
         policy, shape = self._policy.name, self._on_board.shape
-        for name, value in vars(doses).items():
-            if value.shape != shape:
-                raise ValueError(f"{policy}: {name} of shape {tuple(value.shape)}, expected {tuple(shape)}")
+        expected.tensors(policy, vars(doses), shape)
         # The first doses that cannot be are kept, and read back once a day: to read every row would wait for a GPU every row.
         given = torch.stack(tuple(vars(doses).values()))
         self._given = torch.where(self._fine, given, self._given)
@@ -207,6 +215,7 @@ def replay(
     days done and days in all. fuse: compile the step first; branches then agree with what happened to the last digits, not to
     the bit.
     """
+    expected.is_a("replay: start", start, pd.Timestamp, 'a pandas Timestamp, such as pd.Timestamp("2026-01-05", tz="UTC")')
     if start.tzinfo is None or start != start.normalize():
         raise ValueError(f"replay from {start}: expected midnight in a time zone")
     living = Living(people, policy, days=days, seed=seed, life=life, sensor=sensor, fuse=fuse)
@@ -247,6 +256,8 @@ class Change:
     extra: Tensor
 
     def __post_init__(self) -> None:
+        expected.is_a("change: basal", self.basal, Tensor, "a tensor [E]")
+        expected.tensors("change", vars(self), self.basal.shape)
         for name, value in vars(self).items():
             fine = (value >= 0) & (value < torch.inf)
             if not bool(fine.all()):
@@ -264,6 +275,11 @@ def branch(lived: Replay, person: Tensor, row: Tensor, rows: int, change: Change
     Returns the interstitial glucose `[E, rows]` and what the record would hold of the treatment, `[E, rows, C]`. Without a change
     it is what happened, to the bit.
     """
+    expected.is_a("branch: lived", lived, Replay, "a Replay, as `replay` returns")
+    expected.is_a("branch: rows", rows, Integral, "a whole number")
+    expected.is_a("branch: change", change, Change, "a Change, such as Change.none(len(person))")
+    for name, value in (("person", person), ("row", row)):
+        expected.is_a(f"branch: {name}", value, Tensor, "a tensor [E] of whole numbers")
     if bool((row % KEEP != 0).any()) or int(row.min()) < 0 or int(row.max()) + rows > lived.glucose.shape[1]:
         raise ValueError(f"branches start at multiples of {KEEP} rows and end within the replay's {lived.glucose.shape[1]}")
     people = len(lived.people)

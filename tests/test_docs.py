@@ -1,8 +1,12 @@
 """What the documentation points at is there: links, paths of files, and names of the code."""
 
 import ast
+import doctest
 import importlib
 import re
+import subprocess
+import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +21,8 @@ LINK = re.compile(r"\]\(([^)\s#]+)(?:#[\w-]+)?\)")
 # A path as it is written in prose: its first folder is one of the project's, and it ends like a file.
 PATH = re.compile(rf"(?<![\w/.-])((?:{'|'.join(FOLDERS)})/[\w./-]+\.(?:py|md|cpp|json|css|sh))\b")
 NAME = re.compile(r"(?<![\w./])((?:careplan|cohorts)(?:\.[A-Za-z_]\w*)+)(?![\w/]|\.\w)")
+FACES = ("clinic", "evaluation", "interop", "planning", "records", "store", "world")
+DOCTESTED = ("careplan.breach",)
 FENCE = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
 
 
@@ -88,3 +94,49 @@ def test_every_import_of_a_snippet_works(page: Path) -> None:
             elif isinstance(node, ast.Import):
                 for alias in node.names:
                     importlib.import_module(alias.name)
+
+
+# What snippets read: a recording as our table, under the names that pages use. A page that reads an address that is nobody's,
+# or data sets that are not here, is not run.
+ELSEWHERE = (".example", "PATH", "AZT1D/")
+TABLE = "patient,time,channel,value\n" + "\n".join(
+    f"anna,2024-03-{1 + minute // 1440:02d} {minute % 1440 // 60:02d}:{minute % 60:02d},glucose,{120 + minute % 50}"
+    for minute in range(0, 3 * 1440, 5)
+)
+FENCED = [page for page in PAGES if FENCE.search(page.read_text())]
+
+
+@pytest.mark.parametrize("page", FENCED, ids=label)
+def test_every_snippet_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The snippets of a page, one after the other in one namespace, in a folder with a recording under their names."""
+    (tmp_path / "inbox" / "anna").mkdir(parents=True)
+    for name in ("anna.csv", "inbox/anna/anna.csv"):
+        (tmp_path / name).write_text(TABLE)
+    with zipfile.ZipFile(tmp_path / "export.zip", "w") as bundle:
+        bundle.write(tmp_path / "anna.csv", "anna.csv")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": page.stem}
+    for snippet in FENCE.findall(page.read_text()):
+        if not any(word in snippet for word in ELSEWHERE):
+            exec(compile(snippet, label(page), "exec"), names)
+
+
+@pytest.mark.parametrize("face", ["careplan", "cohorts", *(f"careplan.{name}" for name in FACES)])
+def test_a_face_shows_what_it_says_and_nothing_else(face: str) -> None:
+    """In a process of its own, one name at a time, as somebody at a prompt would ask."""
+    module = importlib.import_module(face)
+    names = module.__all__
+    assert names and len(set(names)) == len(names) and module.__doc__
+    kind = "assert not isinstance({0}, types.ModuleType) or not hasattr({0}, '{0}'), 'the module instead of what it holds: {0}'"
+    lines = [f"from {face} import {name}\n{kind.format(name)}" for name in names]
+    checked = "\n".join(["import types", *lines])
+    done = subprocess.run([sys.executable, "-c", checked], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with pytest.raises(AttributeError):
+        module.no_such_name  # noqa: B018
+
+
+@pytest.mark.parametrize("name", DOCTESTED)
+def test_examples_in_docstrings_run(name: str) -> None:
+    found = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    assert found.attempted > 0 and found.failed == 0

@@ -29,7 +29,7 @@ def train(
     begin: Annotated[Path | None, typer.Option(help="Weights to take for what the first family gives.")] = None,
     seed: Annotated[int, typer.Option(help="Decides the split, the cohort and the weights.")] = 7,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in OUT.")] = False,
-    therapy: Annotated[str, typer.Option(help="Whose world model; warfarin's is trained on its own virtual people alone.")] = "glucose",
+    therapy: Annotated[str, typer.Option(help="Whose world model; warfarin's learns from its own virtual people.")] = "glucose",
 ) -> None:
     """Train the world model on virtual patients and on recordings. Ctrl-C keeps the last checkpoint; --resume goes on."""
     from careplan.studies.bodies import known_families
@@ -39,6 +39,14 @@ def train(
 
     if out.exists() and any(out.iterdir()) and not resume:
         raise typer.BadParameter(f"{out} is not empty; name another folder, or --resume", param_hint="OUT")
+    if therapy == "warfarin":
+        from careplan.studies.warfarin import train_warfarin
+
+        if data or family or begin:
+            raise typer.BadParameter("warfarin's model is trained on its own virtual people", param_hint="--therapy")
+        made = train_warfarin(out, resume=resume, say=lambda text: stderr().print(text, soft_wrap=True, highlight=False))
+        stdout().print(f"Wrote {out}/warfarin.safetensors and its card; {made['minutes']} minutes.")
+        return
     card = train_world(
         sources_of(data or []),
         out,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -13,6 +14,7 @@ from careplan.breach import Breach
 from careplan.errors import AskError
 from careplan.minutes import DAY
 from careplan.planning.actions import carried, remaining
+from careplan.planning.explain import Compared, explain, interval
 from careplan.planning.planner import OPTIONS, DosePlans
 from careplan.planning.safety import DoseContext
 from careplan.recording import Recording, question, row_at
@@ -23,7 +25,7 @@ from careplan.therapies.glucose.decisions import exposure
 from careplan.therapies.glucose.declaration import GLUCOSE, LIMITS, Group, Regimen
 from careplan.therapies.glucose.dose_search import DECISION, HORIZON, INCREMENT, PARTICLES, Ahead, search_doses
 from careplan.therapies.glucose.evidence import alike
-from careplan.therapies.glucose.explain import Compared, explain, interval, shares
+from careplan.therapies.glucose.outcomes import layers, shares
 from careplan.therapies.glucose.rules import reasons_told, rule_told
 from careplan.therapy import Limits, Mandate
 from careplan.what_if import apply, parse
@@ -244,7 +246,8 @@ def _why(
         draws=shares(levels),
         changed=bool(plans.changed[index]),
         has_runner_up=bool(plans.has_runner_up[index]),
-        target=(recording.mandate or GLUCOSE.mandate).target,
+        layers=partial(layers, target=(recording.mandate or GLUCOSE.mandate).target),
+        shares=shares,
     )
     ahead, mask = _future(series, row, None, announced)
     eaten = float(np.where(mask, ahead, 0.0)[: round(60 / GLUCOSE.step), GLUCOSE.index("carbs")].sum())

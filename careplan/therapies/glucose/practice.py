@@ -1,6 +1,8 @@
 """The glucose therapy as careplan finds it: its `Practice`."""
 
-from careplan.practice import Practice
+from careplan.practice import Practice, Words
+from careplan.therapies.glucose.bands import MARKS
+from careplan.therapies.glucose.days import recent_days
 from careplan.therapies.glucose.decisions import caution, judge
 from careplan.therapies.glucose.declaration import GLUCOSE, HOLDS, LIMITS, RECENT, Regimen
 from careplan.therapies.glucose.dosing import doses_of
@@ -10,6 +12,7 @@ from careplan.therapies.glucose.pages import days_of, glance, profile_of
 from careplan.therapies.glucose.regimen import apply_changes, current, listed, stated
 from careplan.therapies.glucose.rules import RULES
 from careplan.therapies.glucose.titration import regimen_of
+from careplan.therapies.glucose.words import MG_DL, MMOL_L, SETTINGS, because, limits_in_words, said
 from careplan.therapies.glucose.world import WEIGHTS
 
 PRACTICE = Practice(
@@ -34,4 +37,9 @@ PRACTICE = Practice(
     weights=WEIGHTS,
     measures=Metrics,
     rules=RULES,
+    units=(MG_DL, MMOL_L),
+    marks=MARKS,
+    words=Words(settings=SETTINGS, said=said, because=because, limits=limits_in_words),
+    replay_days=recent_days,
+    clinic="cohorts.clinic:CLINIC",
 )

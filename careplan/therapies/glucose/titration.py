@@ -10,6 +10,7 @@ from torch import Tensor
 
 from careplan.breach import Breach
 from careplan.minutes import DAY
+from careplan.planning.explain import Compared, explain, interval
 from careplan.planning.planner import OPTIONS
 from careplan.planning.regimen import RegimenPlans, plan_regimen
 from careplan.planning.safety import RegimenLine
@@ -28,8 +29,8 @@ from careplan.therapies.glucose.decisions import (
 )
 from careplan.therapies.glucose.declaration import GLUCOSE, LINE_LIMITS, RECENT, Regimen
 from careplan.therapies.glucose.evidence import addressed, pattern
-from careplan.therapies.glucose.explain import Compared, explain, interval, shares
 from careplan.therapies.glucose.metrics import glucose_metrics
+from careplan.therapies.glucose.outcomes import layers, shares
 from careplan.therapies.glucose.rules import reasons_told, told
 from careplan.therapies.glucose.words import clock, signed
 from careplan.therapy import Mandate
@@ -154,6 +155,8 @@ def _why(
         draws=draws,
         changed=bool(plans.changed[0]),
         has_runner_up=bool(plans.has_runner_up[0]),
+        layers=layers,
+        shares=shares,
     )
     measured = np.flatnonzero(series.mask[:, GLUCOSE.index(GLUCOSE.regulated)])
     low_risk = float(world.risk("low", series, [int(measured[-1]) + 1], person)[0])

@@ -7,8 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from careplan.planning.explain import NO_CHANGE, PROPOSED, RUNNER_UP, Compared, explain
 from careplan.therapies.glucose.declaration import GLUCOSE, harm
-from careplan.therapies.glucose.explain import NO_CHANGE, PROPOSED, RUNNER_UP, Compared, explain, layers, shares
+from careplan.therapies.glucose.outcomes import layers, shares
 from careplan.therapy import Mandate
 from tests.planning.test_regimen import PARTS, settings
 from tests.planning.test_regimen import plan as plan_settings
@@ -41,7 +42,7 @@ def test_aimed_elsewhere_the_layers_sum_to_the_risk_that_is_searched() -> None:
 def compared(plans: Any, part: torch.Tensor, spans: list[tuple[int, int]], index: int = 0) -> Compared:
     levels = plans.levels[index]
     changed, runner_up = bool(plans.changed[index]), bool(plans.has_runner_up[index])
-    return Compared(plans.account, index, levels, part, spans, shares(levels), changed, runner_up)
+    return Compared(plans.account, index, levels, part, spans, shares(levels), changed, runner_up, layers, shares)
 
 
 @pytest.mark.parametrize("simulations", [None, 96])
