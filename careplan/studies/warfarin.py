@@ -21,7 +21,7 @@ from cohorts.warfarin.corpus import FAMILIES, Family, made
 SHAPE = Shape(latent=8, hidden=32, code=6, evidence=4)  # a course has a dozen readings: what they can tell is small
 # Effects are taught by futures that part in dose alone, everything else by how surprising each reading is given those before it.
 RECIPE = Recipe(
-    steps=140, batch=64, branches=64, asked_virtual=(0.0, 0.0), untracked=0.2, latent=0.01, anonymous=0.3, readings=1.0, rate=3e-3
+    steps=90, batch=64, branches=64, asked_virtual=(0.0, 0.0), untracked=0.2, latent=0.01, anonymous=0.3, readings=1.0, rate=3e-3
 )
 ROUNDS = 2  # of estimating how much the codes of people who are known to be alike differ
 SHRUNK = 120  # recordings that this is estimated on
@@ -31,7 +31,7 @@ SHRUNK = 120  # recordings that this is estimated on
 class Virtual:
     """Whom it is trained on: so many people of each family, under a seed."""
 
-    people: int = 50
+    people: int = 40
     seed: int = 100
     families: tuple[Family, ...] = FAMILIES
 

@@ -8,11 +8,8 @@ import pandas as pd
 from careplan.practice import Glance
 from careplan.series import PatientSeries
 from careplan.therapies.warfarin.declaration import CEILING, WARFARIN
-from careplan.therapies.warfarin.metrics import TOO_HIGH, Metrics, of_readings
+from careplan.therapies.warfarin.metrics import FAR_BELOW, POOR, TOO_HIGH, Metrics, of_readings
 from careplan.therapies.warfarin.protocols import HIGH, LOW
-
-FAR_BELOW = 1.5  # INR below which a clot is several times as likely (Holbrook 2012)
-POOR = 65.0  # % of time in range below which control is poor (NICE NG196, 2021)
 
 
 @dataclass(frozen=True, kw_only=True)

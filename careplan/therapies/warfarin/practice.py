@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
-from careplan.practice import Practice
+from careplan.practice import Practice, Words
 from careplan.therapies.warfarin.covariates import known
 from careplan.therapies.warfarin.decisions import caution, judge
 from careplan.therapies.warfarin.declaration import HOLDS, LIMITS, RECENT, WARFARIN
+from careplan.therapies.warfarin.metrics import Metrics
 from careplan.therapies.warfarin.pages import course_of, daily_dose, days_of, glance
 from careplan.therapies.warfarin.regimen import Regimen, changed, current, estimate, listed, stated
 from careplan.therapies.warfarin.titration import regimen_of
-from careplan.therapies.warfarin.words import WORDS
+from careplan.therapies.warfarin.words import INR, MARKS, SETTINGS, WORDS, because, limits_in_words, said
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -33,6 +34,11 @@ PRACTICE = Practice(
     profile=course_of,
     days=days_of,
     weights=WEIGHTS,
+    measures=Metrics,
     rules=WORDS,
+    units=(INR,),
+    marks=MARKS,
+    words=Words(settings=SETTINGS, said=said, because=because, limits=limits_in_words),
+    clinic="cohorts.warfarin.clinic:CLINIC",
     known=known,
 )

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from careplan.breach import RULES
-from careplan.suggestion import Option
-from careplan.therapies.warfarin.declaration import CEILING
+from careplan.breach import RULES, Breach, in_words
+from careplan.display import Band, Marks, Unit
+from careplan.suggestion import Line, Option, Suggestion
+from careplan.therapies.warfarin.declaration import CEILING, WARFARIN
+from careplan.therapies.warfarin.metrics import FAR_BELOW, POOR, TOO_HIGH
 from careplan.therapies.warfarin.protocols import HIGH, LOW
 from careplan.therapies.warfarin.regimen import Regimen, tablets, week_of
 from careplan.therapies.warfarin.search import Asked
@@ -17,7 +19,19 @@ OUTCOMES = {
     "mean": "Mean INR",
     "risk": "Risk",
 }
-LEVEL = "INR"
+INR = Unit("INR", 1.0, 1)
+MARKS = Marks(
+    bands=(
+        Band("above 4", "very_high", TOO_HIGH, float("inf"), 2),
+        Band("above the range", "high", HIGH, TOO_HIGH, 1),
+        Band("in range", "in_range", LOW, HIGH, 0),
+        Band("below the range", "low", FAR_BELOW, LOW, -1),
+        Band("below 1.5", "very_low", 0.0, FAR_BELOW, -2),
+    ),
+    targets={"in_range": POOR, **{cost.name: 100.0 * cost.budget for cost in WARFARIN.costs}},
+    bottom=1.0,
+    top=5.0,
+)
 # What the guard's rules mean here.
 WORDS: Mapping[str, str] = {
     **RULES,
@@ -56,3 +70,37 @@ def _state(asked: Asked) -> str:
     where = "in range" if LOW <= asked.last <= HIGH else "above the range" if asked.last > HIGH else "below the range"
     ceiling = f", {CEILING:g} or more" if asked.last >= CEILING else ""
     return f"the last INR is {asked.last:g}, {where}{ceiling}, on day {asked.days} of treatment"
+
+
+def said(suggestion: Suggestion, unit: Unit) -> list[tuple[str, str]]:
+    """Everything there is to say of a suggestion, each under its heading, in the order to read it."""
+    heading = "Why careplan abstains" if suggestion.abstained else "Why"
+    found = [(heading, _sentences(suggestion.reasons))]
+    if suggestion.options:
+        found.append(("Compared", _sentences([_compared(option, unit) for option in suggestion.options])))
+    if suggestion.limits_bound:
+        found.append(("Limits that bound it", _sentences(limits_in_words(suggestion.limits_bound, unit))))
+    return found
+
+
+def because(line: Line, suggestion: Suggestion, unit: Unit) -> str:
+    """Why one line is proposed: the tablets, the evenings, or the day."""
+    return line.why
+
+
+def limits_in_words(bound: Sequence[Breach], unit: Unit) -> list[str]:
+    """The rules that bound a suggestion, each once."""
+    return list(dict.fromkeys(in_words(breach, WORDS).replace("weekly_dose@0: ", "") for breach in bound))
+
+
+def _compared(option: Option, unit: Unit) -> str:
+    outcomes = option.outcomes
+    return (
+        f"{option.name} ({option.does}): {outcomes['in_range'].mid:.0f} % of 28 days in range, "
+        f"{outcomes['above_4'].mid:.1f} % above 4, {outcomes['below_2'].mid:.0f} % below {LOW:g}, "
+        f"mean {unit.text(outcomes['mean'].mid)}"
+    )
+
+
+def _sentences(told: Sequence[str]) -> str:
+    return " ".join(f"{each[:1].upper()}{each[1:]}." for each in told)

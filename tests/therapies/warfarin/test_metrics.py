@@ -16,17 +16,23 @@ def course(*inrs: float, every: float = 7.0) -> dict[str, float | None]:
 
 def test_a_worked_example() -> None:
     """From 1.5 to 3.5 in a line: a quarter below 2, half in range, a quarter above."""
-    assert course(1.5, 3.5) == {"in_range": 50.0, "above_4": 0.0, "below_2": 25.0}
-    assert course(3.0, 5.0)["above_4"] == 50.0
+    assert course(1.5, 3.5) == {"very_low": 0.0, "low": 25.0, "in_range": 50.0, "high": 25.0, "very_high": 0.0}
+    assert course(3.0, 5.0)["very_high"] == 50.0
 
 
-@pytest.mark.parametrize(("inr", "share"), [(2.0, 100.0), (3.0, 100.0), (1.99, 0.0), (3.01, 0.0)])
-def test_the_ends_of_the_range_are_in_it(inr: float, share: float) -> None:
-    assert course(inr, inr)["in_range"] == share
+@pytest.mark.parametrize(
+    ("inr", "band"),
+    [
+        *((1.49, "very_low"), (1.5, "low"), (1.99, "low"), (2.0, "in_range"), (3.0, "in_range")),
+        *((3.01, "high"), (4.0, "high"), (4.01, "very_high")),
+    ],
+)
+def test_every_inr_is_in_one_band(inr: float, band: str) -> None:
+    assert {name: share for name, share in course(inr, inr).items() if share} == {band: 100.0}
 
 
 def test_long_gaps_tell_nothing() -> None:
-    assert rosendaal(np.array([0.0, 57.0]), np.array([2.5, 2.5])) == {"in_range": None, "above_4": None, "below_2": None}
+    assert rosendaal(np.array([0.0, 57.0]), np.array([2.5, 2.5])) ["in_range"] is None
     assert rosendaal(np.array([0.0, 56.0]), np.array([2.5, 2.5]))["in_range"] == 100.0
     assert inr_metrics(np.array([0.0]), np.array([2.5])).in_range is None
     assert inr_metrics(np.zeros(0), np.zeros(0)).readings == 0
