@@ -15,7 +15,7 @@ import pandas as pd
 from careplan.records.events import PatientRecord, RecordError, Refused, events_frame, refusing
 from careplan.records.head import XLS, XLSX, header_of
 from careplan.records.settings import Settings
-from careplan.records.text import Rows, Source, dates, find_files, is_missing, normal, numbers, read_rows
+from careplan.records.text import SPLIT, Rows, Source, dates, find_files, is_missing, normal, numbers, read_rows
 from careplan.records.workbook import as_text, open_workbook, sheet_rows
 
 PATTERNS = ("*.csv", "*.tsv", "*.txt", "*.xlsx", "*.xls", "*.ods")
@@ -96,8 +96,13 @@ def _rows_of(path: Path) -> Rows:
 
 
 def _people(rows: Rows, usual: str, day_first: bool | None) -> Iterator[tuple[str, _Person]]:
-    parsed = dates(list(rows.cells["date"]), file=rows.file, row=rows.row, field=rows.fields["date"], day_first=day_first)
-    date = parsed["time"].dt.normalize().dt.tz_localize(ZONE)
+    texts = [f"{SPLIT.split(str(text).strip(), maxsplit=1)[0]} 00:00" for text in rows.cells["date"]]  # a time of day is not used
+    parsed = dates(texts, file=rows.file, row=rows.row, field=rows.fields["date"], day_first=day_first)
+    if parsed["time"].isna().any():
+        index = int(np.flatnonzero(parsed["time"].isna())[0])
+        said = f"expected a date, found {rows.cells['date'].iloc[index]!r}"
+        raise RecordError(said, file=rows.file, row=int(rows.row[index]), field=rows.fields["date"])
+    date = parsed["time"].dt.tz_localize(ZONE)
     names = rows.cells["patient"].replace("", usual) if "patient" in rows.cells else pd.Series(usual, index=rows.cells.index)
     for name in names.unique():
         mine = (names == name).to_numpy(dtype=bool)
