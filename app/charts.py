@@ -10,8 +10,8 @@ from careplan.display import Unit
 from careplan.minutes import DAY
 from careplan.suggestion import Kind, Option, Path
 from careplan.therapies.glucose.bands import HIGH, LOW, MARKS, VERY_HIGH, VERY_LOW
-from careplan.therapies.glucose.metrics import Profile
 from careplan.therapies.glucose.pages import Day
+from careplan.therapies.glucose.views import Profile
 from careplan.therapies.glucose.words import MINUS, clock
 
 BOTTOM, TOP = MARKS.bottom, MARKS.top

@@ -23,8 +23,8 @@ from careplan.therapies.glucose.bands import (
     VERY_HIGH,
     VERY_LOW,
 )
-from careplan.therapies.glucose.metrics import Metrics
 from careplan.therapies.glucose.pages import Day
+from careplan.therapies.glucose.views import Metrics
 from careplan.therapies.glucose.words import SETTINGS, clock
 
 WIDTH, HEIGHT = 168, 64  # of a thumbnail

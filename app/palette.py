@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from careplan.therapies.glucose.bands import MARKS
-from careplan.therapies.glucose.metrics import Metrics
+from careplan.therapies.glucose.views import Metrics
 
 INK, MUTED, LINE, PAPER = "#1c2733", "#5c6b7a", "#d5dce3", "#ffffff"
 PROPOSED, UNCHANGED, RUNNER_UP = "#1f5a8c", "#7a8794", "#9a5fb0"

@@ -27,7 +27,7 @@ from streamlit.testing.v1 import AppTest
 sys.path[0] = str(Path(__file__).parents[1])  # this file has the name of the package that it measures
 
 from app.access import Reviewer
-from careplan.clinic.jobs import ask, job
+from careplan.clinic.queue import ask, job
 from careplan.clinic.records import store_records
 from careplan.clinic.worker import Worker, run_next, world_of
 from careplan.clinic.worklists import refresh

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from careplan.rules import Side
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +58,7 @@ class Output:
     """
 
     name: str
-    risk: Callable[[Tensor], Tensor]
+    risk: "Callable[[Tensor], Tensor]"
     best: float
     weight: float = 1.0
     returns: float = 0.0

@@ -2,29 +2,46 @@
 
 `careplan.therapy` says what the planner must know; this says what people need: what is prescribed and how it changes, how
 suggestions are made, what may be signed, how a patient looks at a glance. The clinic calls these and knows nothing more.
+A `Practice` is quick to import: what its functions need is loaded when they are called (`careplan.practice.later`).
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
-
-import pandas as pd
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from careplan.breach import RULES, Breach
 from careplan.covariates import Fact
 from careplan.display import Marks, Unit
-from careplan.recording import Recording
 from careplan.records.settings import Settings
-from careplan.series import PatientSeries
 from careplan.suggestion import Kind, Line, Suggestion
 from careplan.therapy import Limits, Mandate, Therapy
-from careplan.world.loaded import World
-from careplan.world.model import WorldModel, load_card
-from careplan.world.personalise import Personalisation
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import Tensor
+
+    from careplan.recording import Recording
+    from careplan.series import PatientSeries
+    from careplan.world.loaded import World
+    from careplan.world.model import WorldModel
+    from careplan.world.personalise import Personalisation
+
+
+def later(module: str, *names: str) -> tuple[Callable[..., Any], ...]:
+    """Functions of a module that is imported when the first of them is called."""
+
+    def function(name: str) -> Callable[..., Any]:
+        def call(*given: Any, **told: Any) -> Any:
+            return getattr(import_module(module), name)(*given, **told)
+
+        return call
+
+    return tuple(function(name) for name in names)
 
 
 class Change(NamedTuple):
@@ -262,4 +279,6 @@ class Practice:
     @property
     def card(self) -> Mapping[str, Any] | None:
         """What is written beside the weights: data, seeds, metrics, limits."""
+        from careplan.world.model import load_card
+
         return None if self.weights is None else load_card(self.therapy, self.weights)

@@ -8,15 +8,15 @@ known by) or `careplan.rules` (what a plan may do and must keep).
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal
 
 from careplan.clock import Clock, Gate, Watch
 from careplan.covariates import Covariate, Fact
 from careplan.effects import Effect, Output
 from careplan.rules import Action, End, Measure, Rule, Side
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Role = Literal["observation", "action", "disturbance"]
 Form = Literal["level", "rate", "impulse", "choice"]
@@ -55,8 +55,10 @@ class Channel:
     per: float = 60.0
     silence: float = 24 * 60.0
 
-    def linked(self, values: Tensor) -> Tensor:
+    def linked(self, values: "Tensor") -> "Tensor":
         """Values `[...]` in the channel's unit -> in its link."""
+        import torch
+
         if self.link == "log":
             return values.clamp(min=max(self.low, 1e-9)).log()
         if self.link == "logit":
@@ -64,8 +66,10 @@ class Channel:
             return torch.logit(share, eps=1e-6)
         return values
 
-    def unlinked(self, linked: Tensor) -> Tensor:
+    def unlinked(self, linked: "Tensor") -> "Tensor":
         """The inverse of `linked`; what it gives is positive under the log, and within `low` and `high` under the logit."""
+        import torch
+
         if self.link == "log":
             return linked.exp()
         if self.link == "logit":
@@ -75,7 +79,11 @@ class Channel:
     @property
     def middle(self) -> float:
         """`center` in the link."""
-        return self.center if self.link == "identity" else float(self.linked(torch.tensor(self.center, dtype=torch.float64)))
+        if self.link == "identity":
+            return self.center
+        import torch
+
+        return float(self.linked(torch.tensor(self.center, dtype=torch.float64)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +165,7 @@ class Cost:
     on: str = ""
     of: Literal["share", "sum"] = "share"
 
-    def rate(self, level: Tensor) -> Tensor:
+    def rate(self, level: "Tensor") -> "Tensor":
         """`[...]` levels -> `[...]` what each spends: 1.0 beyond a threshold; of a sum, how far beyond."""
         if self.of == "sum":
             return (self.below - level).clamp(min=0.0) + (level - self.above).clamp(min=0.0)
@@ -303,7 +311,7 @@ class Therapy:
         """Minutes between rows of a series."""
         return self.clock.step
 
-    def risk(self, level: Tensor) -> Tensor:
+    def risk(self, level: "Tensor") -> "Tensor":
         """The first output's risk, `[...]` levels -> `[...]`."""
         return self.outputs[0].risk(level)
 
@@ -317,11 +325,13 @@ class Therapy:
 
         Levels are taken in proportion to the target; where the best or a target is not above 0, by their distance from it.
         """
+        import torch
+
         first, *others = self.outputs
         positive = first.best > 0 and all(mandate.target > 0 for mandate in mandates)
         moved = torch.tensor([first.best / m.target if positive else first.best - m.target for m in mandates])
 
-        def risk(level: Tensor) -> Tensor:
+        def risk(level: "Tensor") -> "Tensor":
             by = moved.to(level).reshape(-1, *(1,) * (level.ndim - 1))
             return first.risk(level * by if positive else level + by)
 
@@ -356,19 +366,25 @@ class Therapy:
         pooled = {name for pool in self.pools if pool.name in effect.pools for name in pool.channels}
         return [index for index, name in enumerate(self.names) if name in pooled]
 
-    def facts(self, known: Mapping[str, Fact], whose: str = "") -> Tensor:
+    def facts(self, known: Mapping[str, Fact], whose: str = "") -> "Tensor":
         """`[F]` what is known of a patient by covariate, as the model sees it; zeros where unknown.
 
         Raises ValueError for a value that cannot be, naming `whose` and the covariate. Facts that this therapy does not ask for
         are passed over.
         """
+        import torch
+
         whose = f"{whose}: " if whose else ""
         return torch.tensor([number for each in self.covariates for number in each.encoded(known.get(each.name), whose)])
 
-    def center(self) -> Tensor:
+    def center(self) -> "Tensor":
         """`[C]` in each channel's link."""
+        import torch
+
         return torch.tensor([channel.middle for channel in self.channels])
 
-    def scale(self) -> Tensor:
+    def scale(self) -> "Tensor":
         """`[C]` in each channel's link."""
+        import torch
+
         return torch.tensor([channel.scale for channel in self.channels])

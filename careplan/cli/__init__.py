@@ -14,9 +14,20 @@ from careplan.cli import records as cli_records
 from careplan.cli import replay as cli_replay
 from careplan.cli import therapies as cli_therapies
 from careplan.cli import world as cli_world
-from careplan.cli.shell import Json, database_url, print_json, stdout, store, warn
+from careplan.cli.examples import add_examples
+from careplan.cli.shell import Json, Patient, database_url, print_json, stdout, store, warn
 
 USER_ERROR, INTERRUPTED = 1, 130
+FIRST = """careplan: a personalised treatment planner. For research use; not a medical device.
+
+Three things to do first:
+  careplan demo           a virtual clinic: history, suggestions, the app
+  careplan import PATH    recordings of your own; what they are is found by looking
+  careplan app            the worklist and each patient's review
+
+Everything else: careplan --help. Completion of commands and patients in your shell:
+careplan --install-completion.
+"""
 
 
 class Careplan(TyperGroup):
@@ -37,7 +48,6 @@ class Careplan(TyperGroup):
 
 app = typer.Typer(
     cls=Careplan,
-    no_args_is_help=True,
     pretty_exceptions_show_locals=False,  # locals hold patients' data
     help="A personalised treatment planner. For research use; not a medical device.",
 )
@@ -51,7 +61,7 @@ app.add_typer(cli_therapies.app)
 app.add_typer(cli_export.app, name="export")
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def main(
     ctx: typer.Context,
     db: Annotated[
@@ -62,6 +72,8 @@ def main(
     ] = None,
 ) -> None:
     ctx.obj = db
+    if ctx.invoked_subcommand is None:
+        typer.echo(FIRST, nl=False)
 
 
 @app.command()
@@ -79,7 +91,7 @@ def patients(ctx: typer.Context, as_json: Json = False) -> None:
 
 
 @app.command()
-def show(ctx: typer.Context, patient: str, as_json: Json = False) -> None:
+def show(ctx: typer.Context, patient: Patient, as_json: Json = False) -> None:
     """What is stored of one patient: days, gaps, consensus metrics, regimen."""
     from careplan import clinic
     from careplan.cli import console
@@ -105,6 +117,9 @@ def app_command(
     with store(ctx):  # created and migrated before the app needs it
         url = database_url(ctx)
     raise typer.Exit(serve(url, port=port, browser=browser))
+
+
+add_examples(app)
 
 
 def expected_errors() -> tuple[type[Exception], ...]:

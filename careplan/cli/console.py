@@ -4,16 +4,13 @@ import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from careplan.clinic import Verification
-from careplan.clinic.imports import Import
-from careplan.clinic.regimens import Prescribed
-from careplan.clinic.views import ImportReport, Night, PatientSummary
-from careplan.records.look import Looked
 from careplan.therapies.glucose.bands import (
     ABOVE_180_TARGET,
     ABOVE_250_TARGET,
@@ -26,7 +23,14 @@ from careplan.therapies.glucose.bands import (
     VERY_HIGH,
     VERY_LOW,
 )
-from careplan.therapies.glucose.metrics import Metrics
+
+if TYPE_CHECKING:
+    from careplan.clinic import Verification
+    from careplan.clinic.imported import Import
+    from careplan.clinic.regimens import Prescribed
+    from careplan.clinic.views import ImportReport, Night, PatientSummary
+    from careplan.records.look import Looked
+    from careplan.therapies.glucose.views import Metrics
 
 CORRECTION_FIELDS = ("patient", "action", "rule", "file", "row", "field", "detail")
 
@@ -41,7 +45,7 @@ BANDS = (
 )
 
 
-def print_verified(console: Console, result: Verification) -> None:
+def print_verified(console: Console, result: "Verification") -> None:
     """What was recomputed, and the head to note."""
     console.print(
         f"[green]{result.entries:,} entries, {result.rows:,} rows, the events of {result.batches:,} batches: nothing differs.[/] "
@@ -50,7 +54,7 @@ def print_verified(console: Console, result: Verification) -> None:
     )
 
 
-def print_import(console: Console, report: ImportReport) -> None:
+def print_import(console: Console, report: "ImportReport") -> None:
     """What was added, patient by patient, and what it was taken for; then what was dropped or changed, a line a kind."""
     table = Table(title=f"Imported from {report.source}", title_justify="left")
     for name in ("Patient", "Rows read", "Added", "Known", "Dropped", "Changed"):
@@ -81,7 +85,7 @@ def print_import(console: Console, report: ImportReport) -> None:
         console.print(table)
 
 
-def print_imports(console: Console, found: Sequence[Import]) -> None:
+def print_imports(console: Console, found: "Sequence[Import]") -> None:
     """One row an import."""
     if not found:
         console.print("Nothing was imported yet.")
@@ -97,7 +101,7 @@ def print_imports(console: Console, found: Sequence[Import]) -> None:
     console.print(table)
 
 
-def print_look(console: Console, looked: Looked) -> None:
+def print_look(console: Console, looked: "Looked") -> None:
     """What was found in files, record by record: what it was taken for and why, then its local days."""
     for record in looked.records:
         files = ", ".join(record.files[:4]) + (f" and {len(record.files) - 4} more" if len(record.files) > 4 else "")
@@ -125,7 +129,7 @@ def print_look(console: Console, looked: Looked) -> None:
             console.print(f"Dropped or changed: {escape(told)}.\n", highlight=False)
 
 
-def write_corrections(path: Path, report: ImportReport) -> None:
+def write_corrections(path: Path, report: "ImportReport") -> None:
     """Every dropped or changed row as CSV, with `CORRECTION_FIELDS`."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -133,30 +137,39 @@ def write_corrections(path: Path, report: ImportReport) -> None:
         writer.writerows((patient.patient, *correction) for patient in report.patients for correction in patient.corrections)
 
 
-def print_patients(console: Console, patients: list[PatientSummary]) -> None:
+def print_patients(console: Console, patients: "list[PatientSummary]") -> None:
     """One row a patient."""
     if not patients:
-        console.print("No patients yet. Import some: careplan import FORMAT PATH, or try careplan demo.")
+        console.print("No patients yet. Import some: careplan import PATH, or try careplan demo.")
         return
-    table = Table(box=None, padding=(0, 1, 0, 0), caption="Read, 70-180, <70, <54: % of readings, mg/dL. Enough: 14 days, 70 %.")
-    for name in ("Patient", "Group", "Days", "Until", "Read", "70-180", "<70", "<54", "U/day", "Enough"):
-        table.add_column(name, justify="left" if name in ("Patient", "Group", "Until") else "right", no_wrap=True)
+    rows = [("Patient", "Group", "Days", "Until", "Read", "70-180", "<70", "<54", "U/day", "Enough")]
     for patient in patients:
         metrics = patient.metrics
-        below = None if metrics.low is None or metrics.very_low is None else metrics.low + metrics.very_low
-        numbers = (metrics.active, metrics.in_range, below, metrics.very_low, patient.total_daily_dose)
-        table.add_row(
-            escape(patient.patient),
-            patient.group,
-            f"{patient.days:.0f}",
-            f"{patient.last:%Y-%m-%d}" if patient.last else "",
-            *("" if number is None else f"{number:.1f}" for number in numbers),
-            "yes" if patient.sufficient else "no",
-        )
-    console.print(table)
+        below = None if metrics is None or metrics.low is None or metrics.very_low is None else metrics.low + metrics.very_low
+        seen = (None, None, None) if metrics is None else (metrics.active, metrics.in_range, metrics.very_low)
+        numbers = (*seen[:2], below, seen[2], patient.total_daily_dose)
+        active, in_range, low, very_low, dose = ("" if number is None else f"{number:.1f}" for number in numbers)
+        last = f"{patient.last:%Y-%m-%d}" if patient.last else ""
+        enough = "yes" if patient.sufficient else "no"
+        rows.append((patient.patient, patient.group, f"{patient.days:.0f}", last, active, in_range, low, very_low, dose, enough))
+    header, *lines = aligned(rows, left=(0, 1, 3))
+    console.print(header, style="bold", markup=False, highlight=False, soft_wrap=True)
+    console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+    console.print("Read, 70-180, <70, <54: % of readings, mg/dL. Enough: 14 days, 70 % read.", style="dim", highlight=False)
 
 
-def print_summary(console: Console, patient: PatientSummary, prescribed: Prescribed | None) -> None:
+def aligned(rows: Sequence[Sequence[str]], *, left: Sequence[int] = ()) -> list[str]:
+    """A line a row: the columns in `left` begin at one place, the others end at one."""
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    texts = []
+    for row in rows:
+        spaces = [" " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)]
+        each = enumerate(zip(row, spaces, strict=True))
+        texts.append("  ".join(cell + space if place in left else space + cell for place, (cell, space) in each).rstrip())
+    return texts
+
+
+def print_summary(console: Console, patient: "PatientSummary", prescribed: "Prescribed | None") -> None:
     """One patient: what is stored, the consensus metrics with their boundaries, gaps, and what is prescribed."""
     weight = "" if patient.weight is None else f", {patient.weight:.0f} kg"
     console.print(
@@ -187,7 +200,7 @@ def print_summary(console: Console, patient: PatientSummary, prescribed: Prescri
         console.print(regimen_table(prescribed))
 
 
-def print_night(console: Console, night: Night) -> None:
+def print_night(console: Console, night: "Night") -> None:
     """What a run over many patients did, what each stage took, and what bounds it."""
     done = f"{night.changed:,} to change, {night.unchanged:,} not, {night.abstained:,} abstained"
     console.print(
@@ -217,7 +230,7 @@ def by_reason(failed: Mapping[str, str]) -> dict[str, list[str]]:
     return found
 
 
-def metrics_table(metrics: Metrics) -> Table:
+def metrics_table(metrics: "Metrics") -> Table:
     """Consensus metrics beside their targets."""
     table = Table(title=f"{metrics.readings:,} readings, {metrics.active:.1f} % of those expected", title_justify="left")
     table.add_column("Glucose")
@@ -238,7 +251,7 @@ def metrics_table(metrics: Metrics) -> Table:
     return table
 
 
-def regimen_table(prescribed: Prescribed) -> Table:
+def regimen_table(prescribed: "Prescribed") -> Table:
     """What is prescribed, by time block."""
     regimen = prescribed.regimen
     since = f", since {prescribed.valid_from:%Y-%m-%d %H:%M} UTC" if prescribed.valid_from else ""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from careplan.cli.shell import stderr, stdout, store, warn
+from careplan.cli.shell import Patient, stderr, stdout, store, warn
 
 app = typer.Typer(no_args_is_help=True, help="A patient's record for other systems: FHIR, or a table.")
 
@@ -19,7 +19,7 @@ class TableFormat(StrEnum):
 @app.command("fhir")
 def export_fhir(
     ctx: typer.Context,
-    patient: str,
+    patient: Patient,
     suggestion: Annotated[
         int | None, typer.Option(help="A suggestion that goes with it: as proposals, and as orders once it is signed.")
     ] = None,
@@ -59,7 +59,7 @@ def export_fhir(
 @app.command("table")
 def export_table(
     ctx: typer.Context,
-    patient: str,
+    patient: Patient,
     out: Annotated[Path, typer.Argument(help="The file to write.")],
     format: Annotated[TableFormat, typer.Option(help="csv or parquet.")] = TableFormat.CSV,
 ) -> None:

@@ -1,20 +1,35 @@
 """Forecasts and suggestions on the terminal, and forecasts as a page."""
 
+from collections.abc import Mapping
 from pathlib import Path as File
 
 import pandas as pd
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
+from careplan.cli.console import aligned
 from careplan.clinic.views import Forecast
 from careplan.suggestion import Line, Path, Suggestion
 from careplan.therapies.glucose.bands import HIGH, LOW
-from careplan.therapies.glucose.rules import told
-from careplan.therapies.glucose.words import MG_DL, risk_of_high, risk_of_low, said, sentence
+from careplan.therapies.glucose.rules import told as rule
+from careplan.therapies.glucose.words import (
+    MG_DL,
+    SETTINGS,
+    clock,
+    limits_in_words,
+    outcome,
+    risk_of_high,
+    risk_of_low,
+    said,
+    sentence,
+)
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe & Ito: told apart by everyone
 EVERY = 30.0  # minutes between printed rows
+OUTCOMES_SHOWN = 4  # what fits beside an option's name in 80 columns
+IN_ONE_LOOK = ("In short", "How sure", "Risk of a low")
 
 
 def print_forecast(console: Console, forecast: Forecast) -> None:
@@ -72,47 +87,75 @@ def write_forecast(file: File, forecast: Forecast) -> None:
     figure.write_html(file, include_plotlyjs=True)
 
 
-def print_suggestion(console: Console, suggestion: Suggestion, *, brief: bool = False) -> None:
-    """What it would change, what each option is predicted to do, the limits that bound, and why."""
-    number = "" if suggestion.id is None else f"suggestion {suggestion.id}, "
-    console.print(f"\n[bold]{escape(suggestion.patient)}[/] ({number}{suggestion.kind}, at {suggestion.at:%Y-%m-%d %H:%M} UTC)")
+def print_suggestion(console: Console, suggestion: Suggestion, *, brief: bool = False, verbose: bool = False) -> None:
+    """What it would change and what each option is predicted to do, in one look at 80 columns.
+
+    brief: without the options. verbose: with everything behind it, every limit that bound among it.
+    """
+    number = "" if suggestion.id is None else f", suggestion {suggestion.id}"
+    what = "settings for the coming weeks" if suggestion.kind == "regimen" else "doses of the coming hours"
+    console.print(f"\n[bold]{escape(suggestion.patient)}[/]: {what}, {suggestion.at:%Y-%m-%d %H:%M} UTC{number}", highlight=False)
     for banner in suggestion.banners:
-        console.print(f"  [yellow]{escape(banner)}[/]")
+        _indented(console, f"[yellow]{escape(banner)}[/]")
     if suggestion.abstained:
-        console.print("  [yellow]Abstains:[/] " + escape("; ".join(suggestion.reasons)), soft_wrap=True)
+        _indented(console, "[yellow]Abstains:[/] " + escape("; ".join(suggestion.reasons)))
         return
-    if not suggestion.lines:
-        console.print("  No change. " + escape("; ".join(suggestion.reasons)), soft_wrap=True)
+    if suggestion.lines:
+        for text in aligned([_line(line) for line in suggestion.lines], left=(0, 1, 5)):
+            console.print(f"  {text}", markup=False, highlight=False)
     else:
-        for line in suggestion.lines:
-            console.print(f"  {_line(line)}", soft_wrap=True)
-        console.print("  " + escape("; ".join(suggestion.reasons)), soft_wrap=True, style="dim")
+        _indented(console, "No change. " + escape("; ".join(suggestion.reasons)))
+    told = dict(said(suggestion, MG_DL))
     if brief:
-        for name, text in said(suggestion, MG_DL)[:1]:
-            console.print(f"  [bold]{name}.[/] {escape(sentence(text))}", soft_wrap=True, highlight=False)
+        _told(console, {name: text for name, text in told.items() if name == "In short"})
         return
-    table = Table("Option", *(name.replace("_", " ") for name in suggestion.options[0].outcomes))
+    _options(console, suggestion)
+    if verbose:
+        if suggestion.why is None and suggestion.limits_bound:
+            told["Limits that bound it"] = ", ".join(rule(limit) for limit in suggestion.limits_bound)
+        told = {"Reasons": "; ".join(suggestion.reasons), **told} if suggestion.lines else told
+        _told(console, told)
+        return
+    _told(console, {name: text for name, text in told.items() if name in IN_ONE_LOOK})
+    bound = len(limits_in_words(suggestion.limits_bound, MG_DL))
+    limits = f"{bound} limit{'s' if bound > 1 else ''} bound it. " if bound else ""
+    console.print(f"  {limits}What drove it, every limit, the days behind it: --verbose.", style="dim", highlight=False)
+
+
+def _options(console: Console, suggestion: Suggestion) -> None:
+    """What each option is predicted to do, with 90 % intervals."""
+    if not suggestion.options:
+        return
+    names = list(suggestion.options[0].outcomes)[:OUTCOMES_SHOWN]
+    rows = [["", *(outcome(name, MG_DL) for name in names)]]
     for option in suggestion.options:
-        table.add_row(
-            f"{option.name}\n{escape(option.does)}" if suggestion.kind == "doses" else option.name,
-            *(f"{value.mid:.1f} ({value.low:.1f} to {value.high:.1f})" for value in option.outcomes.values()),
-        )
-    console.print(table)
-    if suggestion.why is None and suggestion.limits_bound:
-        bound = ", ".join(told(limit) for limit in suggestion.limits_bound)
-        console.print(f"  Limits that bound: {escape(bound)}", soft_wrap=True)
-    for name, text in said(suggestion, MG_DL):
-        console.print(f"  [bold]{name}.[/] {escape(sentence(text))}", soft_wrap=True, highlight=False)
+        values = (option.outcomes[name] for name in names)
+        cells = (f"{value.mid:.1f} ({value.low:.0f} to {value.high:.0f})" for value in values)
+        rows.append([sentence(option.name).rstrip("."), *cells])
+    console.print()
+    for text in aligned(rows, left=(0,)):
+        console.print(f"  {text}", markup=False, highlight=False)
+    console.print()
 
 
-def _line(line: Line) -> str:
+def _told(console: Console, told: Mapping[str, str]) -> None:
+    for name, text in told.items():
+        _indented(console, f"[bold]{name}.[/] {escape(sentence(text))}")
+
+
+def _indented(console: Console, text: str) -> None:
+    console.print(Padding(text, (0, 0, 0, 2)), highlight=False)
+
+
+def _line(line: Line) -> tuple[str, ...]:
+    """When, what, from, to, in which unit, by how much, and on how many days of evidence."""
+    name = SETTINGS.get(line.setting, line.setting)
     if line.setting in ("bolus", "temp_basal"):
         when = f"in {line.start} min" if line.start else "now"
-        return f"{line.setting.replace('_', ' ')} {line.proposed:g} {line.unit}, {when}"
-    when = f"{line.start // 60:02d}:{line.start % 60:02d}-{line.end // 60:02d}:{line.end % 60:02d}"
-    change = 100 * (line.proposed / line.current - 1)
-    values = f"{line.current:g} to {line.proposed:g} {line.unit} ({change:+.0f} %)"
-    return f"{when} {line.setting.replace('_', ' ')} {values}: {line.why}; {line.days} days of evidence"
+        return when, name, "", "", f"{line.proposed:g}", line.unit, ""
+    change = f"{100 * (line.proposed / line.current - 1):+.0f} %" if line.current else ""
+    when = f"{clock(line.start)}-{clock(line.end)}"
+    return when, name, f"{line.current:g}", "to", f"{line.proposed:g}", line.unit, change
 
 
 def _cell(path: Path, minute: float) -> str:

@@ -30,6 +30,20 @@ def store(ctx: typer.Context) -> Iterator["Database"]:
         database.close()
 
 
+def _names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Patients whose names begin so, for the shell's completion; nobody where there is no such store."""
+    from careplan.clinic import StoreError, patient_names
+
+    try:
+        with store(ctx) as database:
+            return [name for name in patient_names(database) if name.startswith(incomplete)]
+    except StoreError:
+        return []
+
+
+Patient = Annotated[str, typer.Argument(help="The patient's name; `careplan patients` lists them.", autocompletion=_names)]
+
+
 def database_url(ctx: typer.Context) -> str:
     from careplan.settings import Settings
 

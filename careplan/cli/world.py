@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from careplan.cli.shell import Json, Weights, print_json, sources_of, stderr, stdout, store, warn
+from careplan.cli.shell import Json, Patient, Weights, print_json, sources_of, stderr, stdout, store, warn
 
 if TYPE_CHECKING:
     from careplan.clinic.overnight import Asked
@@ -111,7 +111,7 @@ def personalise(ctx: typer.Context, patients: list[str], weights: Weights = None
 @app.command()
 def forecast(
     ctx: typer.Context,
-    patient: str,
+    patient: Patient,
     at: At = None,
     what_if: Annotated[
         list[str] | None, typer.Option(help="Such as 'bolus 4 at 12:30' or 'basal x1.5 from 12:00 to 14:00'; may be repeated.")
@@ -157,6 +157,7 @@ def plan(
         list[str] | None, typer.Option(help="What the patient will do, such as 'carbs 60 at 12:30'; may be repeated.")
     ] = None,
     seed: int = 0,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Everything behind it, every limit that bound among it.")] = False,
     weights: Weights = None,
     as_json: Json = False,
 ) -> None:
@@ -190,7 +191,7 @@ def plan(
         print_json(made)
     else:
         for suggestion in made:
-            plots.print_suggestion(stdout(), suggestion)
+            plots.print_suggestion(stdout(), suggestion, verbose=verbose)
 
 
 def _plan_everyone(ctx: typer.Context, world: "World", asked: "Asked", as_json: bool) -> None:

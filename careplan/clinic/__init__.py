@@ -1,29 +1,55 @@
-"""The use cases. The command line, the app and every other face call these."""
+"""The use cases. The command line, the app and every other face call these.
 
-from careplan.clinic.audits import accept_trail, replace_key, verify_audit
-from careplan.clinic.decisions import meaning_of
-from careplan.clinic.errors import ClinicError, ReviewError, UnknownPatient
-from careplan.clinic.imports import imports, take_back
-from careplan.clinic.incoming import Incoming, arrivals, doubts, read_files, take_in
-from careplan.clinic.jobs import Job, again, ask, cancel, jobs
-from careplan.clinic.pages import audit_trail, dose_page, review_page
-from careplan.clinic.planning import plan_regimens, suggest_doses
-from careplan.clinic.records import (
-    import_records,
-    load_record,
-    load_series,
-    named_format,
-    patient_data_hash,
-    patient_names,
-    save_regimen,
-    store_records,
-)
-from careplan.clinic.regimens import load_regimen, prescribed
-from careplan.clinic.reviews import load_draft, save_draft, sign_review
-from careplan.clinic.suggestions import latest_suggestion, load_suggestion, save_suggestion
-from careplan.clinic.summaries import patients, show
-from careplan.clinic.worklists import worklist
-from careplan.store import Actor, Database, StoreError, Verification, local_account, open_database
+What a name needs is imported when it is asked for: listing patients waits neither for torch nor for data frames.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from careplan.clinic.audits import accept_trail, replace_key, verify_audit
+    from careplan.clinic.decisions import meaning_of
+    from careplan.clinic.errors import ClinicError, ReviewError, UnknownPatient
+    from careplan.clinic.imported import imports, take_back
+    from careplan.clinic.incoming import Incoming, arrivals, doubts, read_files, take_in
+    from careplan.clinic.known import patient_names
+    from careplan.clinic.pages import audit_trail, dose_page, review_page
+    from careplan.clinic.planning import plan_regimens, suggest_doses
+    from careplan.clinic.queue import Job, again, ask, cancel, jobs
+    from careplan.clinic.records import (
+        import_records,
+        load_record,
+        load_series,
+        named_format,
+        patient_data_hash,
+        save_regimen,
+        store_records,
+    )
+    from careplan.clinic.regimens import load_regimen, prescribed
+    from careplan.clinic.reviews import load_draft, save_draft, sign_review
+    from careplan.clinic.suggestions import latest_suggestion, load_suggestion, save_suggestion
+    from careplan.clinic.summaries import patients, show
+    from careplan.clinic.worklists import worklist
+    from careplan.store import Actor, Database, StoreError, Verification, local_account, open_database
+
+_HOME = {
+    **dict.fromkeys(("accept_trail", "replace_key", "verify_audit"), "audits"),
+    "meaning_of": "decisions",
+    **dict.fromkeys(("ClinicError", "ReviewError", "UnknownPatient"), "errors"),
+    **dict.fromkeys(("imports", "take_back"), "imported"),
+    **dict.fromkeys(("Incoming", "arrivals", "doubts", "read_files", "take_in"), "incoming"),
+    **dict.fromkeys(("Job", "again", "ask", "cancel", "jobs"), "queue"),
+    "patient_names": "known",
+    **dict.fromkeys(("audit_trail", "dose_page", "review_page"), "pages"),
+    **dict.fromkeys(("plan_regimens", "suggest_doses"), "planning"),
+    **dict.fromkeys(("import_records", "load_record", "load_series", "named_format", "patient_data_hash"), "records"),
+    **dict.fromkeys(("save_regimen", "store_records"), "records"),
+    **dict.fromkeys(("load_regimen", "prescribed"), "regimens"),
+    **dict.fromkeys(("load_draft", "save_draft", "sign_review"), "reviews"),
+    **dict.fromkeys(("latest_suggestion", "load_suggestion", "save_suggestion"), "suggestions"),
+    **dict.fromkeys(("patients", "show"), "summaries"),
+    "worklist": "worklists",
+}
 
 __all__ = [
     "Actor",
@@ -76,3 +102,10 @@ __all__ = [
     "verify_audit",
     "worklist",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = f"careplan.clinic.{_HOME[name]}" if name in _HOME else "careplan.store"
+    return getattr(import_module(home), name)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -10,9 +10,11 @@ from sqlalchemy.orm import Session
 from careplan import therapies
 from careplan.clinic.errors import ClinicError
 from careplan.practice import Practice
-from careplan.records.events import PatientRecord
 from careplan.store import Actor, append
 from careplan.store.schema import Course
+
+if TYPE_CHECKING:
+    from careplan.records.events import PatientRecord
 
 
 def courses_of(session: Session, patient: str) -> list[Course]:
@@ -40,14 +42,14 @@ def practice_of(session: Session, patient: str, therapy: str | None = None) -> P
     return therapies.practice(course_of(session, patient, therapy).therapy)
 
 
-def therapy_for(record: PatientRecord) -> Practice:
+def therapy_for(record: "PatientRecord") -> Practice:
     """The therapy that a new record is of: the first that regulates what it observes, else the first."""
     channels = set(record.events["channel"])
     working = [found.practice for found in therapies.installed().values() if found.practice is not None]
     return next((practice for practice in working if practice.therapy.regulated in channels), therapies.first())
 
 
-def keep_course(session: Session, record: PatientRecord, therapy: str | None, actor: Actor) -> Course:
+def keep_course(session: Session, record: "PatientRecord", therapy: str | None, actor: Actor) -> Course:
     """The course that a record belongs to, begun where the patient is not treated so yet; with covariates that are new."""
     if therapy is None:
         known = courses_of(session, record.patient)

@@ -12,7 +12,8 @@ class ClinicError(AskError):
 class UnknownPatient(ClinicError):  # noqa: N818
     def __init__(self, patient: str, known: Sequence[str]) -> None:
         listed = ", ".join(known[:10]) + (", ..." if len(known) > 10 else "")
-        super().__init__(f"patient {patient!r} is not in the store; it holds {listed or 'no patients yet'}")
+        held = listed or "no patients yet: careplan import PATH brings some"
+        super().__init__(f"patient {patient!r} is not in the store; it holds {held}")
         self.patient = patient
 
 

@@ -7,13 +7,14 @@ from sqlalchemy import select
 
 from careplan import therapies
 from careplan.clinic.courses import course_of
+from careplan.clinic.glances import summarise
+from careplan.clinic.known import require
 from careplan.clinic.reading import on_record
-from careplan.clinic.records import record_of, require
+from careplan.clinic.records import record_of
 from careplan.clinic.regimens import prescribed
 from careplan.clinic.reviews import recent_readings, reviews_of, work_on
 from careplan.clinic.standing import out_of_date, set_aside
 from careplan.clinic.suggestions import newest
-from careplan.clinic.summaries import summarise
 from careplan.clinic.views import AuditRecord, DosePage, ReviewPage
 from careplan.clinic.worklists import shown_suggestion
 from careplan.practice import Practice

@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 from careplan.clinic import codec
 from careplan.clinic.courses import course_of, practice_of
 from careplan.clinic.errors import ClinicError
+from careplan.clinic.known import current_version, require
 from careplan.clinic.reading import on_record
-from careplan.clinic.records import current_version, require
 from careplan.recording import Recording
 from careplan.records.events import PatientRecord
 from careplan.records.grid import to_series

@@ -14,8 +14,10 @@ from sqlalchemy.orm import Session
 
 from careplan.clinic import codec
 from careplan.clinic.courses import course_of, keep_course, practice_of
-from careplan.clinic.errors import ClinicError, UnknownPatient
+from careplan.clinic.errors import ClinicError
+from careplan.clinic.known import require
 from careplan.clinic.reading import Purpose, on_record
+from careplan.clinic.summaries import GLANCE, glance_of
 from careplan.clinic.views import ImportedPatient, ImportReport
 from careplan.records.events import Correction, PatientRecord
 from careplan.records.grid import to_series
@@ -143,6 +145,7 @@ def _store(
         merged = [each for each in told if each.action == "dropped"]
         regimen, unusable = _stated_regimen(record, course.therapy)
         corrections += _plain([*told, *unusable])
+        glance = _glance(session, replace(record, events=fresh, group=course.group), stored, course.therapy)
         added = add_events(
             session,
             record.patient,
@@ -151,7 +154,7 @@ def _store(
             source=source,
             run=run,
             files=record.files,
-            report={"rows_read": record.rows_read},
+            report={"rows_read": record.rows_read, GLANCE: glance},
             corrections=corrections,
         )
         if regimen is not None:
@@ -167,6 +170,17 @@ def _store(
         source=record.source or source,
         why=record.why,
     )
+
+
+def _glance(session: Session, record: PatientRecord, stored: Patient, therapy: str) -> dict[str, Any] | None:
+    """What is kept of the patient's whole record as it is once this part of it is added; None where nothing of it is new."""
+    before = read_events(session, record.patient)
+    fresh = record.events if before.empty else record.events.loc[new_events(session, record.patient, record.events).index]
+    if fresh.empty:
+        return None
+    events = fresh if before.empty else pd.concat([before, fresh], ignore_index=True)
+    whole = replace(record, events=events.sort_values("time", kind="stable", ignore_index=True), zone=stored.zone)
+    return glance_of(whole, stored.source, practice(therapy))
 
 
 def _plain(corrections: Sequence[Correction]) -> tuple[tuple[str, str, str, int, str, str], ...]:
@@ -245,30 +259,6 @@ def save_regimen(
             session, patient, course.therapy, regimen, source=source, valid_from=when, actor=actor or local_account()
         )
         return version.id
-
-
-def current_version(session: Session, patient: str, therapy: str, at: datetime | None = None) -> RegimenVersion | None:
-    """The regimen version in force under a therapy at a time (now): the latest that holds by then, the newest of equals."""
-    query = select(RegimenVersion).where(
-        RegimenVersion.patient == patient,
-        RegimenVersion.therapy == therapy,
-        RegimenVersion.valid_from <= (at or datetime.now(UTC)),
-    )
-    return session.scalars(query.order_by(RegimenVersion.valid_from.desc(), RegimenVersion.id.desc()).limit(1)).first()
-
-
-def require(session: Session, patient: str) -> Patient:
-    """The stored patient; raises `UnknownPatient`, naming those there are."""
-    found = session.get(Patient, patient)
-    if found is None:
-        raise UnknownPatient(patient, list(session.scalars(select(Patient.id).order_by(Patient.id))))
-    return found
-
-
-def patient_names(db: Database) -> list[str]:
-    """Everyone in the store, by name."""
-    with db.read() as session:
-        return list(session.scalars(select(Patient.id).order_by(Patient.id)))
 
 
 def load_record(

@@ -3,10 +3,13 @@
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from sqlalchemy.orm import Session
+
 from careplan.clinic import codec
 from careplan.clinic.courses import practice_of
-from careplan.clinic.records import add_regimen, current_version, record_of, require
-from careplan.records.grid import to_series
+from careplan.clinic.known import current_version, require
+from careplan.clinic.summaries import kept_estimate
+from careplan.practice import Practice
 from careplan.store import Actor, Database
 
 
@@ -32,13 +35,23 @@ def prescribed(db: Database, patient: str, therapy: str | None = None) -> Prescr
         version = current_version(session, patient, practice.name)
         if version is not None:
             return Prescribed(codec.load(practice.regimen, version.body), version.source, version.valid_from)
-        record = record_of(session, patient, practice.name)
-    estimate = None if record.events.empty else practice.estimate(to_series(record, practice.therapy))
+        estimate = kept_estimate(session, patient, practice)
+        estimate = _estimate(session, patient, practice) if estimate is None else estimate
     return None if estimate is None else Prescribed(estimate, "estimated", None)
+
+
+def _estimate(session: Session, patient: str, practice: Practice) -> Any | None:
+    from careplan.clinic.records import record_of
+    from careplan.records.grid import to_series
+
+    record = record_of(session, patient, practice.name)
+    return None if record.events.empty else practice.estimate(to_series(record, practice.therapy))
 
 
 def keep_estimate(db: Database, patient: str, therapy: str, *, actor: Actor) -> None:
     """Stores the estimate as a version where nothing else is stored, so that a suggestion refers to something that stays."""
+    from careplan.clinic.records import add_regimen, record_of
+
     found = prescribed(db, patient, therapy)
     if found is None or found.valid_from is not None:
         return

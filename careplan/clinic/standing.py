@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from careplan.clinic import codec
 from careplan.clinic.courses import practice_of
-from careplan.clinic.records import current_version
+from careplan.clinic.known import current_version
 from careplan.clinic.suggestions import newest
 from careplan.store import Actor, data_hash, put_on_record, schema, tampered
 from careplan.store.schema import table_of

@@ -11,7 +11,7 @@ from careplan.breach import RULES, Breach
 from careplan.clinic import codec
 from careplan.clinic.courses import course_of
 from careplan.clinic.errors import Altered, ClinicError
-from careplan.clinic.records import require
+from careplan.clinic.known import require
 from careplan.clinic.regimens import keep_estimate
 from careplan.stages import stage
 from careplan.store import Actor, Database, append, local_account, number, schema, tampered

@@ -1,100 +1,120 @@
-"""What is stored of a patient, at a glance."""
+"""What is stored of a patient, at a glance: as it was kept with the last import, or computed anew where there is no such glance.
 
-from datetime import datetime
-from typing import Any
+A glance of the whole record is kept in the report of each import batch, so that a list of hundreds reads a row a patient. It is
+believed while nothing of the patient was taken back; what a course says of the patient is read with it.
+"""
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
-from sqlalchemy import select
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from careplan import therapies
+from careplan.clinic import codec
 from careplan.clinic.courses import course_of
+from careplan.clinic.known import require
 from careplan.clinic.reading import on_record
-from careplan.clinic.records import load_record, require
 from careplan.clinic.views import PatientSummary
 from careplan.practice import Practice
-from careplan.records.events import PatientRecord
-from careplan.records.grid import to_series
-from careplan.series import usual_spacing
 from careplan.store import Database
-from careplan.store.schema import Course, table_of
+from careplan.store.schema import KEPT, Course, ImportBatch, Patient, table_of
 from careplan.therapies import NotInstalledError
 
-GAP = 15.0  # minutes without a reading, or 1.5 of the sensor's usual spacing where that is longer
-GAPS_SHOWN = 10
-MINUTE = 60_000_000_000  # nanoseconds
+if TYPE_CHECKING:
+    from careplan.records.events import PatientRecord
+
+GLANCE = "glance"  # the key of a batch's report
 
 
 def patients(db: Database) -> list[PatientSummary]:
     """Everyone in the store, by name, once a course."""
     with db.read() as session:
-        found = session.scalars(select(Course).order_by(*table_of(Course).primary_key))
-        courses = [(course.patient, course.therapy) for course in found]
-    on_record(db, list(dict.fromkeys(patient for patient, _ in courses)), "summary")
-    return [show(db, *course) for course in courses]
+        courses = list(session.scalars(select(Course).order_by(*table_of(Course).primary_key)))
+        names = list(dict.fromkeys(course.patient for course in courses))
+        sources = {name: source for name, source in session.execute(select(Patient.id, Patient.source))}
+        glances = _kept(session)
+    on_record(db, names, "summary")
+    practices = {therapy: _practice(therapy) for therapy in dict.fromkeys(course.therapy for course in courses)}
+    return [
+        _summary_of(db, course, sources[course.patient], practices[course.therapy], glances.get(course.patient, {}))
+        for course in courses
+    ]
 
 
 def show(db: Database, patient: str, therapy: str | None = None) -> PatientSummary:
     """One patient. therapy: where they have several. Raises `UnknownPatient`, and as `course_of`."""
     with db.read() as session:
         source, course = require(session, patient).source, course_of(session, patient, therapy)
-        therapy = course.therapy
-    record = load_record(db, patient, therapy, purpose="summary")
+        glances = _kept(session, [patient])
+    on_record(db, [patient], "summary")
+    return _summary_of(db, course, source, _practice(course.therapy), glances.get(patient, {}))
+
+
+def kept_estimate(session: Session, patient: str, practice: Practice) -> Any | None:
+    """The regimen estimated from the record when it was last imported, None where there is none or it cannot be believed."""
+    glance = _kept(session, [patient]).get(patient, {})
+    if glance.get("therapy") != practice.name or glance.get("estimate") is None:
+        return None
     try:
-        return summarise(record, source, therapies.practice(therapy))
+        return codec.load(practice.regimen, glance["estimate"])
+    except ValueError:  # kept by another version of the therapy
+        return None
+
+
+def glance_of(record: "PatientRecord", source: str, practice: Practice) -> dict[str, Any] | None:
+    """What an import keeps of a patient's whole record; None where the therapy says no type of its metrics."""
+    from careplan.clinic.glances import summarise
+    from careplan.records.grid import to_series
+
+    if record.events.empty:
+        return None
+    estimate = practice.estimate(to_series(record, practice.therapy))
+    return {
+        "therapy": practice.name,
+        "summary": codec.dump(summarise(record, source, practice)),
+        "estimate": None if estimate is None else codec.dump(estimate),
+    }
+
+
+def _kept(session: Session, only: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
+    """The newest glance of each patient of whom nothing was taken back."""
+    newest = select(func.max(ImportBatch.id)).group_by(ImportBatch.patient).having(func.max(ImportBatch.state) == KEPT)
+    if only is not None:
+        newest = newest.where(ImportBatch.patient.in_(only))
+    rows = session.execute(select(ImportBatch.patient, ImportBatch.report).where(ImportBatch.id.in_(newest)))
+    return {patient: report.get(GLANCE) or {} for patient, report in rows}
+
+
+def _practice(therapy: str) -> Practice | NotInstalledError:
+    """The therapy, or why it is not here."""
+    try:
+        return therapies.practice(therapy)
     except NotInstalledError as error:
-        return unreadable(record, source, therapy, f"not readable here: {error}")
+        return error
 
 
-def unreadable(record: PatientRecord, source: str, therapy: str, problem: str) -> PatientSummary:
-    """A record of a therapy that is not installed here: what is stored, and nothing of what it means."""
-    return _summary(record, source, therapy, days=0.0, metrics=None, sufficient=False, problem=problem)
+def _summary_of(
+    db: Database, course: Course, source: str, practice: Practice | NotInstalledError, glance: dict[str, Any]
+) -> PatientSummary:
+    if isinstance(practice, Practice) and glance.get("therapy") == course.therapy:
+        try:
+            summary = codec.load(PatientSummary, glance["summary"])
+            metrics = codec.load(practice.measures, summary.metrics)
+            now: dict[str, Any] = {"group": course.group, "weight": course.covariates.get("weight"), "source": source}
+            return replace(summary, metrics=metrics, **now)
+        except (ValueError, TypeError):  # kept by another version
+            pass
+    return _computed(db, course, source, practice)
 
 
-def summarise(record: PatientRecord, source: str, practice: Practice) -> PatientSummary:
-    """A record at a glance; days and metrics are those of what the therapy regulates, over the whole recording."""
-    readings = record.events[record.events["channel"] == practice.therapy.regulated]
-    glance, gaps = practice.glance(readings), gaps_of(readings["time"])
-    return _summary(
-        record,
-        source,
-        practice.name,
-        days=glance.days,
-        gaps=gaps[:GAPS_SHOWN],
-        gap_count=len(gaps),
-        metrics=glance.metrics,
-        sufficient=glance.sufficient,
-        total_daily_dose=None if record.events.empty else practice.daily_dose(to_series(record, practice.therapy)),
-    )
+def _computed(db: Database, course: Course, source: str, practice: Practice | NotInstalledError) -> PatientSummary:
+    from careplan.clinic.glances import summarise, unreadable
+    from careplan.clinic.records import record_of
 
-
-def _summary(record: PatientRecord, source: str, therapy: str, **told: Any) -> PatientSummary:
-    events = record.events
-    given: dict[str, Any] = {"gaps": (), "gap_count": 0, "total_daily_dose": None, **told}
-    return PatientSummary(
-        patient=record.patient,
-        group=record.group,
-        zone=record.zone,
-        source=source,
-        weight=record.weight,
-        first=None if events.empty else events["time"].min().to_pydatetime(),
-        last=None if events.empty else events["time"].max().to_pydatetime(),
-        events={str(name): int(count) for name, count in events["channel"].value_counts().sort_index().items()},
-        therapy=therapy,
-        **given,
-    )
-
-
-def gaps_of(times: pd.Series) -> tuple[tuple[datetime, float], ...]:
-    """(start, minutes) of each stretch without a reading, the longest first."""
-    instants = _instants(times)
-    between = np.diff(instants) / MINUTE
-    rows = np.flatnonzero(between > max(GAP, 1.5 * usual_spacing(times)))
-    rows = rows[np.argsort(-between[rows], kind="stable")]
-    return tuple((pd.Timestamp(instants[row] // 1000, unit="us", tz="UTC").to_pydatetime(), float(between[row])) for row in rows)
-
-
-def _instants(times: pd.Series) -> NDArray[np.int64]:
-    """Distinct UTC times in order, in nanoseconds since 1970."""
-    return np.unique(times.astype("int64").to_numpy())
+    with db.read() as session:
+        record = record_of(session, course.patient, course.therapy)
+    if isinstance(practice, NotInstalledError):
+        return unreadable(record, source, course.therapy, f"not readable here: {practice}")
+    return summarise(record, source, practice)

@@ -18,8 +18,8 @@ from time import monotonic, sleep
 from careplan import therapies
 from careplan.clinic.courses import course_of
 from careplan.clinic.errors import ClinicError
-from careplan.clinic.jobs import Job, claim, note
 from careplan.clinic.planning import plan_regimens, suggest_doses
+from careplan.clinic.queue import Job, claim, note
 from careplan.errors import AskError
 from careplan.stages import watched
 from careplan.store import Actor, Database, StoreError, existing_database, open_database

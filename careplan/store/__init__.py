@@ -1,19 +1,38 @@
 """Where records, regimens, suggestions, reviews and the audit trail are kept.
 
-Stands alone: of careplan it knows nothing but the settings that say where the audit key is.
+Stands alone: of careplan it knows nothing but the settings that say where the audit key is. What a name needs is imported when it
+is asked for: a list of patients waits neither for data frames nor for migrations.
 """
 
-from . import schema
-from .actors import Actor, local_account
-from .audit import append, number, put_on_record
-from .backup import accept, backup, restore
-from .checks import tampered
-from .database import Database, existing_database, open_database, place_of, upgrade
-from .errors import StoreError
-from .events import add_events, count_events, data_hash, read_channel, read_events, read_hashed, remove_events
-from .keys import new_key, open_signer
-from .verification import Finding, Verification, verify
-from .verified import last_verified, note_verified
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import schema
+    from .actors import Actor, local_account
+    from .audit import append, number, put_on_record
+    from .backup import accept, restore
+    from .checks import tampered
+    from .database import Database, existing_database, open_database, place_of, upgrade
+    from .errors import StoreError
+    from .events import add_events, count_events, data_hash, read_channel, read_events, read_hashed, remove_events
+    from .keys import new_key, open_signer
+    from .verification import Finding, Verification, verify
+    from .verified import last_verified, note_verified
+
+_HOME = {
+    **dict.fromkeys(("Actor", "local_account"), "actors"),
+    **dict.fromkeys(("append", "number", "put_on_record"), "audit"),
+    **dict.fromkeys(("accept", "restore"), "backup"),
+    "tampered": "checks",
+    **dict.fromkeys(("Database", "existing_database", "open_database", "place_of", "upgrade"), "database"),
+    "StoreError": "errors",
+    **dict.fromkeys(("add_events", "count_events", "data_hash", "read_channel", "read_events"), "events"),
+    **dict.fromkeys(("read_hashed", "remove_events"), "events"),
+    **dict.fromkeys(("new_key", "open_signer"), "keys"),
+    **dict.fromkeys(("Finding", "Verification", "verify"), "verification"),
+    **dict.fromkeys(("last_verified", "note_verified"), "verified"),
+}
 
 __all__ = [
     "Actor",
@@ -24,7 +43,6 @@ __all__ = [
     "accept",
     "add_events",
     "append",
-    "backup",
     "count_events",
     "data_hash",
     "existing_database",
@@ -47,3 +65,11 @@ __all__ = [
     "upgrade",
     "verify",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "schema":
+        return import_module(".schema", __name__)
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)

@@ -9,10 +9,6 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, inspect
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
@@ -140,10 +136,9 @@ def existing_database(url: str) -> Engine:
     try:
         with explained(place), engine.connect() as connection:
             tables, found = inspect(connection).get_table_names(), revision(connection)
-        head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
         if "audit" not in tables and found is None:
             raise StoreError(f"{place}: not a careplan database; it holds {', '.join(tables[:5]) or 'no tables'}")
-        if found is not None and found != head:
+        if found is not None and found != (head := newest()):
             raise StoreError(f"{place}: is at revision {found}, this careplan expects {head}: run `careplan db upgrade`")
     except StoreError:
         engine.dispose()
@@ -153,6 +148,10 @@ def existing_database(url: str) -> Engine:
 
 def upgrade(database: Database) -> tuple[str | None, str]:
     """Migrates to the newest schema in one transaction; returns the revision before and after."""
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
     config = Config()
     config.attributes["notary"] = database.notary
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
@@ -179,9 +178,14 @@ def revision(connection: Connection) -> str | None:
     return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
 
 
+def newest() -> str:
+    """The revision of this version's schema: migrations are files that begin with their number."""
+    return max(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+
+
 def _up_to_date(engine: Engine) -> bool:
     with engine.connect() as connection:
-        return revision(connection) == ScriptDirectory(str(MIGRATIONS)).get_current_head()
+        return revision(connection) == newest()
 
 
 def make_engine(url: str, *, make: bool = True) -> Engine:

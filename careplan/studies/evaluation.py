@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from careplan.clinic.errors import ClinicError
-from careplan.clinic.records import load_series, patient_names
+from careplan.clinic.known import patient_names
+from careplan.clinic.records import load_series
 from careplan.evaluation import fingersticks, intervals
 from careplan.evaluation.forecasts import Predictor, cross_fitted, fit_baselines
 from careplan.evaluation.personalisation import FINE_TUNING, learning_curve
@@ -22,7 +23,7 @@ from careplan.studies import drift
 from careplan.studies.forecasts import ERRORS, score
 from careplan.studies.training import Split, read_sources
 from careplan.therapies.glucose.declaration import GLUCOSE
-from careplan.therapies.glucose.world import WEIGHTS
+from careplan.therapies.glucose.places import WEIGHTS
 from careplan.world.calibration import part
 from careplan.world.corpus import usual
 from careplan.world.drift import Reference, describe, load_reference, looks, measure

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import update
 
 from careplan.clinic import Database, jobs, save_suggestion
-from careplan.clinic.jobs import SILENT, claim
+from careplan.clinic.queue import SILENT, claim
 from careplan.clinic.worker import run_next
 from careplan.store import schema
 

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from app import access, charts
 from careplan.clinic import Database, audit_trail, open_database, review_page
 from careplan.suggestion import Path
-from careplan.therapies.glucose.metrics import Profile
+from careplan.therapies.glucose.views import Profile
 from careplan.therapies.glucose.words import MG_DL, MMOL_L, Unit
 
 from .build import option

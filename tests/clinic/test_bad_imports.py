@@ -7,7 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from careplan.cli import app
-from careplan.clinic.records import import_records, load_record, patient_names
+from careplan.clinic.known import patient_names
+from careplan.clinic.records import import_records, load_record
 from careplan.records import RecordError
 from careplan.store import Database
 from tests.kept import verified

@@ -15,7 +15,8 @@ import pytest
 from sqlalchemy import func, select
 
 from careplan.clinic.errors import ClinicError, UnknownPatient
-from careplan.clinic.records import import_records, load_record, load_series, patient_names, store_records
+from careplan.clinic.known import patient_names
+from careplan.clinic.records import import_records, load_record, load_series, store_records
 from careplan.clinic.regimens import load_regimen, prescribed
 from careplan.records.events import COLUMNS, Correction
 from careplan.records.settings import Settings

@@ -54,7 +54,7 @@ def db(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def patient(db) -> str:
-    from careplan.clinic.records import patient_names
+    from careplan.clinic.known import patient_names
 
     return next(name for name in patient_names(db) if name not in ("an-hour", "no-insulin"))
 
@@ -259,7 +259,7 @@ def test_a_dose_may_not_be_announced(db, world, patient) -> None:
 
 
 def test_regimens_keep_their_caps(db, world, patient) -> None:
-    from careplan.clinic.records import patient_names
+    from careplan.clinic.known import patient_names
 
     planned = plan_regimens(db, [name for name in patient_names(db) if name not in ("an-hour", "no-insulin")], world)
     lines = [line for made in planned for line in made.lines]
@@ -315,7 +315,7 @@ def test_too_little_to_go_on_makes_it_abstain(db, world, name: str, reason: str)
 
 
 def test_many_patients_are_planned_at_once_as_each_alone(db, world, patient) -> None:
-    from careplan.clinic.records import patient_names
+    from careplan.clinic.known import patient_names
 
     names = [name for name in patient_names(db) if name not in ("an-hour", "no-insulin")]
     together = suggest_doses(db, names, world, at=AT)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from careplan.errors import AskError
-from careplan.therapies.glucose.world import WEIGHTS, open_world
+from careplan.therapies.glucose.places import WEIGHTS
+from careplan.therapies.glucose.world import open_world
 
 
 def test_weights_whose_hash_is_not_on_their_card_are_refused_in_words(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def _partition(file: Path) -> str:
 
 
 def _of_database(place: int, address: str) -> list[Unit]:
-    from careplan.clinic.records import patient_names
+    from careplan.clinic.known import patient_names
     from careplan.store import StoreError, existing_database, open_database
 
     try:

@@ -6,10 +6,7 @@ Glucose in mg/dL, insulin in U and U/h, carbohydrate in g, activity in MET. Ever
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import pairwise
-from typing import Any, Literal
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Literal
 
 from careplan.clock import Clock, Gate, Watch
 from careplan.effects import Effect, Output
@@ -18,6 +15,9 @@ from careplan.records.channels import DEVICE_CHANNELS
 from careplan.rules import Action, Remains
 from careplan.therapies.glucose.bands import BELOW_54_TARGET, BELOW_70_TARGET, LOW, VERY_HIGH, VERY_LOW
 from careplan.therapy import Cost, Hazard, Limits, LineLimits, Pool, Therapy
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 STEP = 5.0  # minutes
 ROWS_A_DAY = round(DAY / STEP)
@@ -57,17 +57,19 @@ Group = Literal["adult", "adolescent", "child"]
 Setting = Literal["basal", "carb_ratio", "correction_factor", "long_acting"]
 
 
-def risk(glucose: Tensor) -> Tensor:
+def risk(glucose: "Tensor") -> "Tensor":
     """Blood-glucose risk 10 f^2, f = 1.509 (ln(G)^1.084 - 5.381) (Kovatchev 1997); 0 at 112.5 mg/dL. `[...]` -> `[...]`."""
-    return 10.0 * (1.509 * (torch.log(glucose.clamp(20.0, 600.0)) ** 1.084 - 5.381)) ** 2
+    return 10.0 * (1.509 * (glucose.clamp(20.0, 600.0).log() ** 1.084 - 5.381)) ** 2
 
 
 BEST = 112.5  # mg/dL of no risk
 LOWS = 2.0  # how often risk below the best level counts in a plan; docs/explanation/planner.md has what it buys
 
 
-def harm(glucose: Tensor) -> Tensor:
+def harm(glucose: "Tensor") -> "Tensor":
     """What plans minimise: `risk`, that of lows counted `LOWS` times. `[...]` mg/dL -> `[...]`."""
+    import torch
+
     return risk(glucose) * torch.where(glucose < BEST, LOWS, 1.0)
 
 

@@ -14,43 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 from careplan.minutes import DAY
 from careplan.series import PatientSeries, cadence
 from careplan.therapies.glucose.bands import HIGH, LOW, TIGHT, VERY_HIGH, VERY_LOW
+from careplan.therapies.glucose.views import Metrics, Profile
 
 SUFFICIENT_DAYS, SUFFICIENT_ACTIVE = 14.0, 70.0
 EVENT_MINUTES, PROLONGED_MINUTES = 15.0, 120.0
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Metrics:
-    """Consensus metrics of a recording; percentages of readings. `None` where the data cannot say."""
-
-    readings: int
-    active: float  # % of expected readings present
-    mean: float | None
-    gmi: float | None
-    cv: float | None
-    very_low: float | None
-    low: float | None
-    in_range: float | None
-    tight_range: float | None
-    high: float | None
-    very_high: float | None
-    gri: float | None
-    lbgi: float | None
-    hbgi: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Profile:
-    """AGP-style: percentiles of glucose by minute of the local day, each `[N]`, None where no reading."""
-
-    minute: tuple[int, ...]
-    p5: tuple[float | None, ...]
-    p25: tuple[float | None, ...]
-    p50: tuple[float | None, ...]
-    p75: tuple[float | None, ...]
-    p95: tuple[float | None, ...]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from careplan.therapies.glucose.bands import (
     IN_RANGE_TARGET,
 )
 from careplan.therapies.glucose.declaration import GLUCOSE
-from careplan.therapies.glucose.metrics import Metrics, Profile, daily_metrics, glucose_metrics, profile, sufficient
+from careplan.therapies.glucose.metrics import daily_metrics, glucose_metrics, profile, sufficient
+from careplan.therapies.glucose.views import Metrics, Profile
 
 
 @dataclass(frozen=True, kw_only=True)

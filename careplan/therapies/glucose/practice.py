@@ -1,19 +1,33 @@
-"""The glucose therapy as careplan finds it: its `Practice`."""
+"""The glucose therapy as careplan finds it: its `Practice`. Quick to import: its functions load what they need when called."""
 
-from careplan.practice import Practice, Words
+from typing import TYPE_CHECKING
+
+from careplan.practice import Practice, Words, later
 from careplan.therapies.glucose.bands import MARKS
-from careplan.therapies.glucose.days import recent_days
-from careplan.therapies.glucose.decisions import caution, judge
 from careplan.therapies.glucose.declaration import GLUCOSE, HOLDS, LIMITS, RECENT, Regimen
-from careplan.therapies.glucose.dosing import doses_of
-from careplan.therapies.glucose.estimates import estimate_regimen, total_daily_dose
-from careplan.therapies.glucose.metrics import Metrics
-from careplan.therapies.glucose.pages import days_of, glance, profile_of
+from careplan.therapies.glucose.names import MG_DL, MMOL_L, SETTINGS
+from careplan.therapies.glucose.places import WEIGHTS
 from careplan.therapies.glucose.regimen import apply_changes, current, listed, stated
 from careplan.therapies.glucose.rules import RULES
-from careplan.therapies.glucose.titration import regimen_of
-from careplan.therapies.glucose.words import MG_DL, MMOL_L, SETTINGS, because, limits_in_words, said
-from careplan.therapies.glucose.world import WEIGHTS
+from careplan.therapies.glucose.views import Metrics
+
+if TYPE_CHECKING:
+    from careplan.therapies.glucose.days import recent_days
+    from careplan.therapies.glucose.decisions import caution, judge
+    from careplan.therapies.glucose.dosing import doses_of
+    from careplan.therapies.glucose.estimates import estimate_regimen, total_daily_dose
+    from careplan.therapies.glucose.pages import days_of, glance, profile_of
+    from careplan.therapies.glucose.titration import regimen_of
+    from careplan.therapies.glucose.words import because, limits_in_words, said
+else:
+    HERE = "careplan.therapies.glucose"
+    (recent_days,) = later(f"{HERE}.days", "recent_days")
+    caution, judge = later(f"{HERE}.decisions", "caution", "judge")
+    (doses_of,) = later(f"{HERE}.dosing", "doses_of")
+    estimate_regimen, total_daily_dose = later(f"{HERE}.estimates", "estimate_regimen", "total_daily_dose")
+    days_of, glance, profile_of = later(f"{HERE}.pages", "days_of", "glance", "profile_of")
+    (regimen_of,) = later(f"{HERE}.titration", "regimen_of")
+    because, limits_in_words, said = later(f"{HERE}.words", "because", "limits_in_words", "said")
 
 PRACTICE = Practice(
     therapy=GLUCOSE,

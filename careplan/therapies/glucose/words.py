@@ -8,24 +8,17 @@ from typing import NamedTuple
 from careplan.breach import Breach
 from careplan.display import Unit
 from careplan.minutes import DAY
-from careplan.records.units import MG_PER_MMOL
 from careplan.suggestion import Interval, Kind, Line, Moment, Part, Pattern, Suggestion
 from careplan.therapies.glucose.bands import HIGH, LOW, VERY_HIGH, VERY_LOW
 from careplan.therapies.glucose.decisions import raises_insulin
 from careplan.therapies.glucose.evidence import LEAST, SIDES
+from careplan.therapies.glucose.names import MG_DL as MG_DL
+from careplan.therapies.glucose.names import MMOL_L as MMOL_L
+from careplan.therapies.glucose.names import SETTINGS as SETTINGS
 from careplan.therapies.glucose.rules import rule_told
 
 MINUS = "\N{MINUS SIGN}"
 SHOWN = 4  # drivers told one by one
-
-SETTINGS: Mapping[str, str] = {
-    "basal": "Basal rate",
-    "carb_ratio": "Carb ratio",
-    "correction_factor": "Correction factor",
-    "long_acting": "Long-acting insulin",
-    "bolus": "Bolus",
-    "temp_basal": "Temporary basal",
-}
 
 LIMITS: Mapping[str, str] = {  # of those rules that are said otherwise beside a suggestion
     "max_dose": "the largest bolus allowed",
@@ -59,10 +52,6 @@ OUTCOMES: Mapping[str, str] = {
     "budget below_70": "Beyond the budget below {low}",
     "budget below_54": "Beyond the budget below {very_low}",
 }
-
-
-MG_DL = Unit("mg/dL", 1.0, 0)
-MMOL_L = Unit("mmol/L", MG_PER_MMOL, 1)
 
 
 class Driver(NamedTuple):

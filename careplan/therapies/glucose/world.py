@@ -3,10 +3,9 @@
 from pathlib import Path
 
 from careplan.therapies.glucose.declaration import GLUCOSE
+from careplan.therapies.glucose.places import WEIGHTS
 from careplan.world import loaded
 from careplan.world.loaded import World
-
-WEIGHTS = Path(__file__).parent / "weights"
 
 
 def open_world(folder: Path = WEIGHTS) -> World:

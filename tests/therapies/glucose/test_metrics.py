@@ -22,7 +22,7 @@ from careplan.therapies.glucose.metrics import (
     recorded_days,
     sufficient,
 )
-from careplan.therapies.glucose.metrics import Metrics as ViewsMetrics
+from careplan.therapies.glucose.views import Metrics as ViewsMetrics
 from tests.evaluation.build import series
 from tests.limits_table import BANDS, EVENT, GMI, GRI, GRI_ZONES, PROLONGED, SUFFICIENT
 

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from careplan.clinic.errors import ClinicError
-from careplan.store import Actor, Database, local_account, remove_events
+from careplan.store import Actor, Database, local_account
 from careplan.store.schema import KEPT, ImportBatch
 
 MERGED = ("same dose", "same reading", "overlapping sensor", "rate known")  # rules of `careplan.records.join`
@@ -67,6 +67,8 @@ def take_back(db: Database, run: str, *, reason: str, actor: Actor | None = None
     settings stays a regimen version. Raises `ClinicError` for an unknown name, one that several imports begin with, no reason,
     and an import that is taken back already.
     """
+    from careplan.store import remove_events
+
     if not reason.strip():
         raise ClinicError("expected a reason for taking an import back")
     with db.write() as session:

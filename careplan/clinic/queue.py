@@ -13,7 +13,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from careplan.clinic.errors import ClinicError
-from careplan.clinic.records import require
+from careplan.clinic.known import require
 from careplan.store import Actor, Database, number, schema
 from careplan.suggestion import Kind
 
