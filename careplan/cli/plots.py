@@ -7,11 +7,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from careplan import therapies
+from careplan.breach import in_words
 from careplan.clinic.views import Forecast
+from careplan.practice import Practice
 from careplan.suggestion import Line, Path, Suggestion
 from careplan.therapies.glucose.bands import HIGH, LOW
-from careplan.therapies.glucose.rules import told
-from careplan.therapies.glucose.words import MG_DL, risk_of_high, risk_of_low, said, sentence
+from careplan.therapies.glucose.words import MG_DL, risk_of_high, risk_of_low, sentence
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe & Ito: told apart by everyone
 EVERY = 30.0  # minutes between printed rows
@@ -88,7 +90,7 @@ def print_suggestion(console: Console, suggestion: Suggestion, *, brief: bool = 
             console.print(f"  {_line(line)}", soft_wrap=True)
         console.print("  " + escape("; ".join(suggestion.reasons)), soft_wrap=True, style="dim")
     if brief:
-        for name, text in said(suggestion, MG_DL)[:1]:
+        for name, text in _said(suggestion)[:1]:
             console.print(f"  [bold]{name}.[/] {escape(sentence(text))}", soft_wrap=True, highlight=False)
         return
     table = Table("Option", *(name.replace("_", " ") for name in suggestion.options[0].outcomes))
@@ -99,10 +101,21 @@ def print_suggestion(console: Console, suggestion: Suggestion, *, brief: bool = 
         )
     console.print(table)
     if suggestion.why is None and suggestion.limits_bound:
-        bound = ", ".join(told(limit) for limit in suggestion.limits_bound)
+        rules = _practice(suggestion).rules
+        bound = ", ".join(in_words(limit, rules) for limit in suggestion.limits_bound)
         console.print(f"  Limits that bound: {escape(bound)}", soft_wrap=True)
-    for name, text in said(suggestion, MG_DL):
+    for name, text in _said(suggestion):
         console.print(f"  [bold]{name}.[/] {escape(sentence(text))}", soft_wrap=True, highlight=False)
+
+
+def _practice(suggestion: Suggestion) -> Practice:
+    return therapies.practice(suggestion.therapy) if suggestion.therapy else therapies.first()
+
+
+def _said(suggestion: Suggestion) -> list[tuple[str, str]]:
+    """What its therapy says of a suggestion, in the therapy's own unit."""
+    practice = _practice(suggestion)
+    return [] if practice.words is None else practice.words.said(suggestion, practice.units[0])
 
 
 def _line(line: Line) -> str:
@@ -110,8 +123,8 @@ def _line(line: Line) -> str:
         when = f"in {line.start} min" if line.start else "now"
         return f"{line.setting.replace('_', ' ')} {line.proposed:g} {line.unit}, {when}"
     when = f"{line.start // 60:02d}:{line.start % 60:02d}-{line.end // 60:02d}:{line.end % 60:02d}"
-    change = 100 * (line.proposed / line.current - 1)
-    values = f"{line.current:g} to {line.proposed:g} {line.unit} ({change:+.0f} %)"
+    change = f" ({100 * (line.proposed / line.current - 1):+.0f} %)" if line.current else ""
+    values = f"{line.current:g} to {line.proposed:g} {line.unit}{change}"
     return f"{when} {line.setting.replace('_', ' ')} {values}: {line.why}; {line.days} days of evidence"
 
 

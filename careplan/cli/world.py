@@ -157,6 +157,7 @@ def plan(
         list[str] | None, typer.Option(help="What the patient will do, such as 'carbs 60 at 12:30'; may be repeated.")
     ] = None,
     seed: int = 0,
+    therapy: Annotated[str | None, typer.Option(help="Under which therapy, where it is not the patients' only one.")] = None,
     weights: Weights = None,
     as_json: Json = False,
 ) -> None:
@@ -165,11 +166,10 @@ def plan(
     from careplan.clinic.overnight import Asked
     from careplan.clinic.planning import plan_regimens, suggest_doses
     from careplan.suggestion import Kind
-    from careplan.therapies.glucose.world import open_world
 
     if bool(patients) == everyone:
         raise typer.BadParameter("name patients, or say --all", param_hint="PATIENTS")
-    world = open_world(*([weights] if weights else []))
+    world = _world(ctx, patients or [], therapy, weights)
     if everyone:
         kind: Kind = "regimen" if regimen else "doses"
         _plan_everyone(ctx, world, Asked(kind=kind, at=_time(at), announced=tuple(announce or ()), seed=seed), as_json)
@@ -191,6 +191,23 @@ def plan(
     else:
         for suggestion in made:
             plots.print_suggestion(stdout(), suggestion)
+
+
+def _world(ctx: typer.Context, patients: list[str], therapy: str | None, weights: Path | None) -> "World":
+    """The world model of a therapy: the one that is said, else that of the patients, else the first."""
+    from careplan import therapies
+    from careplan.clinic.summaries import therapies_of
+    from careplan.clinic.worker import world_of
+    from careplan.world.loaded import open_world
+
+    if therapy is None and patients:
+        with store(ctx) as database:
+            found = therapies_of(database, patients)
+        if len(found) != 1:
+            raise typer.BadParameter(f"these patients are treated under {', '.join(found)}: say which", param_hint="--therapy")
+        therapy = found[0]
+    practice = therapies.first() if therapy is None else therapies.practice(therapy)
+    return world_of(practice.name) if weights is None else open_world(practice.therapy, weights)
 
 
 def _plan_everyone(ctx: typer.Context, world: "World", asked: "Asked", as_json: bool) -> None:

@@ -1,5 +1,6 @@
 """What is stored of a patient, at a glance."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 
 from careplan import therapies
-from careplan.clinic.courses import course_of
+from careplan.clinic.courses import course_of, courses_of
 from careplan.clinic.reading import on_record
 from careplan.clinic.records import load_record, require
 from careplan.clinic.views import PatientSummary
@@ -33,6 +34,14 @@ def patients(db: Database) -> list[PatientSummary]:
         courses = [(course.patient, course.therapy) for course in found]
     on_record(db, list(dict.fromkeys(patient for patient, _ in courses)), "summary")
     return [show(db, *course) for course in courses]
+
+
+def therapies_of(db: Database, patients: Sequence[str]) -> list[str]:
+    """The therapies under which patients are treated, by name. Raises `UnknownPatient`."""
+    with db.read() as session:
+        for patient in patients:
+            require(session, patient)
+        return sorted({course.therapy for patient in patients for course in courses_of(session, patient)})
 
 
 def show(db: Database, patient: str, therapy: str | None = None) -> PatientSummary:

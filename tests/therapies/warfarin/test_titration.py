@@ -63,6 +63,15 @@ def test_a_steady_course_in_range_is_left_alone_and_looked_at_less() -> None:
     assert (proposed(suggestion, "next_inr") or 7) >= 7
 
 
+def test_what_is_proposed_in_the_first_fortnight_can_be_signed() -> None:
+    suggestion = plan({0: 1.0, 3: 1.15}, [3.0] * 3)
+    weekly = next(line for line in suggestion.lines if line.setting == "weekly_dose")
+    assert weekly.proposed > 1.2 * weekly.current
+    told = judged(weekly, weekly.proposed, 1.15, starting=True)
+    assert not told.guarded and told.forbidden is None and weekly.lowest <= weekly.proposed <= weekly.highest
+    assert judged(weekly, weekly.proposed, 1.15).guarded
+
+
 @settings(max_examples=8, deadline=None)
 @given(
     st.lists(st.floats(0.9, 9.0), min_size=1, max_size=4),
