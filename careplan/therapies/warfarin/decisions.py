@@ -8,7 +8,7 @@ from careplan.errors import AskError
 from careplan.planning.safety import RegimenLine, guard_line
 from careplan.practice import Judged
 from careplan.suggestion import Line, Suggestion
-from careplan.therapies.warfarin.declaration import CEILING, DANGER, LINE_LIMITS, STARTING
+from careplan.therapies.warfarin.declaration import CEILING, DANGER, LINE_LIMITS, STARTING, STARTS
 from careplan.therapies.warfarin.metrics import TOO_HIGH
 from careplan.therapies.warfarin.protocols import HIGH, LOW
 from careplan.therapies.warfarin.regimen import STRENGTHS, Regimen, increment, week_of
@@ -23,15 +23,19 @@ def judge(
     values = readings.sort_values("time", kind="stable")["value"]
     last = float(values.iloc[-1]) if len(values) else None
     strengths = STRENGTHS if regimen is None else regimen.strengths
+    first = readings["time"].min() if len(values) else None
+    starting = first is None or (pd.Timestamp(suggestion.at) - first).days < STARTS
 
     def judged_of(line: Line, value: float) -> Judged:
-        return judged(line, value, last, strengths)
+        return judged(line, value, last, strengths, starting=starting)
 
     return judged_of
 
 
-def judged(line: Line, value: float, last: float | None, strengths: tuple[float, ...] = STRENGTHS) -> Judged:
-    """What the rules say of a value of a line, by the last INR."""
+def judged(
+    line: Line, value: float, last: float | None, strengths: tuple[float, ...] = STRENGTHS, *, starting: bool = False
+) -> Judged:
+    """What the rules say of a value of a line, by the last INR. starting: within a fortnight of the first INR."""
     if line.setting == "hold":
         caution = f"the last INR is {last:g}, {CEILING:g} or more: no evening is left out" if _high(last) and value < 1 else None
         return Judged(lowest=0.0, highest=7.0, caution=caution)
@@ -39,7 +43,7 @@ def judged(line: Line, value: float, last: float | None, strengths: tuple[float,
         out = last is not None and not LOW <= last <= HIGH
         caution = f"the last INR is {last:g}, out of range: the next is due within {SOON} days" if out and value > SOON else None
         return Judged(lowest=1.0, highest=84.0, caution=caution)
-    limits = LINE_LIMITS["weekly_dose"] if line.current > 0 else STARTING
+    limits = STARTING if starting or line.current <= 0 else LINE_LIMITS["weekly_dose"]
     forbidden = None
     try:
         week_of(value, strengths)
@@ -47,7 +51,8 @@ def judged(line: Line, value: float, last: float | None, strengths: tuple[float,
         forbidden = str(error)
     if value > line.current and _high(last):
         forbidden = f"more warfarin is not allowed: the last INR is {last:g}, {CEILING:g} or more"
-    guarded = () if line.current <= 0 else guard_line(regimen_line(line.current, last, strengths), value).breaches
+    seen = regimen_line(line.current, last, strengths, starting=starting)
+    guarded = guard_line(seen, value).breaches if line.current > 0 else ()
     return Judged(lowest=limits.lowest, highest=limits.highest, guarded=tuple(guarded), forbidden=forbidden)
 
 

@@ -14,12 +14,12 @@ from torch import Tensor
 from careplan.clock import Clock, Gate
 from careplan.covariates import Covariate
 from careplan.effects import Effect, Output
+from careplan.minutes import DAY
 from careplan.rules import Hold
 from careplan.therapies.warfarin.covariates import BOUNDS, CYP2C9, RACES, USUAL, VKORC1
 from careplan.therapies.warfarin.protocols import HIGH, LOW
 from careplan.therapy import Channel, Cost, Hazard, Limits, LineLimits, Pool, Therapy
 
-DAY = 24 * 60.0  # minutes
 WEEK = 7 * DAY
 BEST = math.sqrt(LOW * HIGH)  # INR, the middle of the range on its logarithm
 HALF = 0.5 * math.log(HIGH / LOW)  # of the range, on the logarithm
@@ -117,6 +117,7 @@ LINE_LIMITS: dict[str, LineLimits] = {
         lowest=0.0, highest=7 * MOST_A_DAY, low=7.0, high=70.0, low_ratio=0.8, high_ratio=1.2, per_visit=0.2, least_days=0.0
     ),
 }
+STARTS = 14  # days of treatment in which doses follow every INR
 STARTING = LineLimits(
     lowest=0.0, highest=7 * MOST_A_DAY, low=7.0, high=70.0, low_ratio=0.4, high_ratio=1.7, per_visit=0.7, least_days=0.0
 )

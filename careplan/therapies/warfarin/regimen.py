@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from careplan.errors import AskError
+from careplan.minutes import DAY
 from careplan.practice import Change
 from careplan.records.settings import Settings
 from careplan.series import PatientSeries
@@ -127,7 +128,7 @@ def listed(regimen: Regimen) -> Mapping[str, tuple[tuple[int, float], ...]]:
     """setting -> ((minute of the week, value), ...)"""
     return {
         "weekly_dose": ((0, regimen.weekly),),
-        "evening": tuple((1440 * day, dose) for day, dose in enumerate(regimen.week)),
+        "evening": tuple((DAY * day, dose) for day, dose in enumerate(regimen.week)),
         "hold": ((0, float(regimen.hold)),),
         "next_inr": ((0, float(regimen.next_inr)),),
     }

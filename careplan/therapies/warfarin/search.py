@@ -9,7 +9,7 @@ from torch import Tensor
 from careplan.planning.regimen import RegimenPlans, plan_regimen
 from careplan.therapies.warfarin.courses import Courses
 from careplan.therapies.warfarin.decisions import regimen_line
-from careplan.therapies.warfarin.declaration import CEILING, DANGER, MOST_A_DAY, WARFARIN, risk
+from careplan.therapies.warfarin.declaration import CEILING, DANGER, MOST_A_DAY, STARTS, WARFARIN, risk
 from careplan.therapies.warfarin.metrics import TOO_HIGH
 from careplan.therapies.warfarin.protocols import HIGH, LOW
 
@@ -26,7 +26,6 @@ OUT, FAR = 0.5, 0.12  # the most probable that either may be
 LONGEST = ((4, 2), (8, 3), (12, 4), (21, 7), (35, 14))  # to so many days of treatment, the longest gap
 EVERYBODY = 1.0  # all particles count alike: risk is harm on both sides
 WORTH = 0.02  # less risk than no change that a change must have
-STARTS = 14  # days of treatment in which doses follow every INR
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from careplan.minutes import DAY
 from careplan.recording import Recording, question
 from careplan.series import PatientSeries
 from careplan.stages import stage
@@ -15,7 +16,7 @@ from careplan.suggestion import Interval, Line, Option, Path, Suggestion
 from careplan.therapies.warfarin.courses import Courses, courses_of
 from careplan.therapies.warfarin.covariates import covariates_of
 from careplan.therapies.warfarin.decisions import SOON
-from careplan.therapies.warfarin.declaration import DAY, HIGHEST_INR, LINE_LIMITS, MOST_A_DAY, STARTING, WARFARIN, risk
+from careplan.therapies.warfarin.declaration import DANGER, HIGHEST_INR, LINE_LIMITS, MOST_A_DAY, STARTING, WARFARIN, risk
 from careplan.therapies.warfarin.metrics import TOO_HIGH
 from careplan.therapies.warfarin.protocols import HIGH, LOW, aurora, iwpc_clinical, iwpc_pharmacogenetic
 from careplan.therapies.warfarin.regimen import Regimen, increment, tablets, week_of
@@ -122,7 +123,7 @@ def _told(
         series,
         provenance,
         abstained=False,
-        reasons=why_in_words(asked, regimen, weekly, hold, due, options),
+        reasons=why_in_words(asked, regimen, weekly, hold, due, options, float(found.suits[0])),
         lines=() if unchanged and due == regimen.next_inr else lines,
         options=options,
         limits_bound=found.plans.bound[0],
@@ -183,14 +184,16 @@ def _interval(values: Tensor) -> Interval:
 
 def _lines(regimen: Regimen, asked: Asked, weekly: float, hold: int, due: int, readings: int) -> tuple[Line, ...]:
     """What would change: the weekly dose, evenings left out, the next INR."""
-    limits = LINE_LIMITS["weekly_dose"] if asked.begun else STARTING
-    reference = regimen.weekly or asked.weekly
+    limits = STARTING if asked.starting or not asked.begun else LINE_LIMITS["weekly_dose"]
+    reference, less = regimen.weekly or asked.weekly, limits.per_visit
+    if asked.last is not None and asked.last > TOO_HIGH:
+        less = max(less, limits.against_danger if asked.last >= DANGER else limits.against_harm)
     lines = []
     if weekly != regimen.weekly:
         lines.append(
             Line(
-                key="weekly_dose@0", setting="weekly_dose", start=0, end=int(DAY), unit="mg a week", current=regimen.weekly,
-                proposed=weekly, lowest=max(limits.low, reference * (1 - limits.per_visit)),
+                key="weekly_dose@0", setting="weekly_dose", start=0, end=DAY, unit="mg a week", current=regimen.weekly,
+                proposed=weekly, lowest=max(limits.low, reference * (1 - less)),
                 highest=min(limits.high, reference * (1 + limits.per_visit)), absolute_low=limits.lowest,
                 absolute_high=limits.highest, days=readings, why=tablets(week_of(weekly, regimen.strengths)),
             )
@@ -198,14 +201,14 @@ def _lines(regimen: Regimen, asked: Asked, weekly: float, hold: int, due: int, r
     if hold != regimen.hold:
         lines.append(
             Line(
-                key="hold@0", setting="hold", start=0, end=int(DAY), unit="evenings", current=float(regimen.hold),
+                key="hold@0", setting="hold", start=0, end=DAY, unit="evenings", current=float(regimen.hold),
                 proposed=float(hold), lowest=0.0, highest=4.0, absolute_low=0.0, absolute_high=7.0, days=readings,
                 why=f"no tablet on the first {hold} evenings" if hold else "a tablet every evening again",
             )
         )  # fmt: skip
     lines.append(
         Line(
-            key="next_inr@0", setting="next_inr", start=0, end=int(DAY), unit="days", current=float(regimen.next_inr),
+            key="next_inr@0", setting="next_inr", start=0, end=DAY, unit="days", current=float(regimen.next_inr),
             proposed=float(due), lowest=1.0, highest=float(SOON if _out(asked.last) else 28), absolute_low=1.0,
             absolute_high=84.0, days=readings, why=f"the INR is due in {due} days",
         )

@@ -45,7 +45,7 @@ ANTAGONIST = (
 
 
 def why_in_words(
-    asked: Asked, regimen: Regimen, weekly: float, hold: int, due: int, options: Sequence[Option]
+    asked: Asked, regimen: Regimen, weekly: float, hold: int, due: int, options: Sequence[Option], suits: float
 ) -> tuple[str, ...]:
     """Why the search answers what it does."""
     ours, still = options[0].outcomes, options[1].outcomes
@@ -60,7 +60,11 @@ def why_in_words(
             f"{weekly:g} mg a week ({each}) is predicted to give {ours['in_range'].mid:.0f} % of the next 28 days in range, "
             f"{ours['above_4'].mid:.1f} % above 4; no change {still['in_range'].mid:.0f} and {still['above_4'].mid:.1f} %"
         )
-    told.append(f"the INR is due in {due} days: until then it is hardly expected to leave the range by far")
+    if weekly != suits:
+        told.append(f"in the end about {suits:g} mg a week are expected to suit")
+    calm = asked.last is not None and LOW <= asked.last <= HIGH and not asked.starting
+    until = "until then it is hardly expected to leave the range by far" if calm else "what it says decides how to go on"
+    told.append(f"the INR is due in {due} days: {until}")
     return (*told, ANTAGONIST)
 
 
@@ -74,8 +78,10 @@ def _state(asked: Asked) -> str:
 
 def said(suggestion: Suggestion, unit: Unit) -> list[tuple[str, str]]:
     """Everything there is to say of a suggestion, each under its heading, in the order to read it."""
-    heading = "Why careplan abstains" if suggestion.abstained else "Why"
-    found = [(heading, _sentences(suggestion.reasons))]
+    if suggestion.abstained:
+        return [("Why careplan abstains", _sentences(suggestion.reasons))]
+    found = [("In short", _sentences([each for each in suggestion.reasons if each != ANTAGONIST]))]
+    found.append(("Why it takes days", _sentences([ANTAGONIST])))
     if suggestion.options:
         found.append(("Compared", _sentences([_compared(option, unit) for option in suggestion.options])))
     if suggestion.limits_bound:

@@ -63,6 +63,15 @@ def test_a_steady_course_in_range_is_left_alone_and_looked_at_less() -> None:
     assert (proposed(suggestion, "next_inr") or 7) >= 7
 
 
+def test_what_is_proposed_in_the_first_fortnight_can_be_signed() -> None:
+    suggestion = plan({0: 1.0, 3: 1.15}, [3.0] * 3)
+    weekly = next(line for line in suggestion.lines if line.setting == "weekly_dose")
+    assert weekly.proposed > 1.2 * weekly.current
+    told = judged(weekly, weekly.proposed, 1.15, starting=True)
+    assert not told.guarded and told.forbidden is None and weekly.lowest <= weekly.proposed <= weekly.highest
+    assert judged(weekly, weekly.proposed, 1.15).guarded
+
+
 @settings(max_examples=8, deadline=None)
 @given(
     st.lists(st.floats(0.9, 9.0), min_size=1, max_size=4),
@@ -102,5 +111,5 @@ def test_it_is_said_in_words() -> None:
     suggestion = plan({0: 1.0, 14: 1.5, 28: 1.45}, [4.0] * 28)
     assert PRACTICE.words is not None
     told = dict(PRACTICE.words.said(suggestion, PRACTICE.units[0]))
-    assert "vitamin K" in told["Why"] and "no change (28 mg a week)" in told["Compared"]
+    assert "vitamin K" in told["Why it takes days"] and "mg a week" in told["In short"] and "no change (28 mg a week)" in told["Compared"]
     assert all(PRACTICE.words.because(line, suggestion, PRACTICE.units[0]) for line in suggestion.lines)
