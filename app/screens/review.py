@@ -8,7 +8,7 @@ from app.wording import percent, when
 from careplan.clinic import UnknownPatient, review_page
 from careplan.clinic.views import PatientSummary, Review, ReviewPage
 from careplan.display import Unit
-from careplan.therapies.glucose.metrics import Metrics
+from careplan.therapies.glucose.views import Metrics
 
 
 def draw() -> None:
