@@ -91,6 +91,7 @@ def _course(page: ReviewPage, practice: Practice, unit: Unit) -> go.Figure:
     figure.update_layout(
         height=360,
         margin={"l": 60, "r": 20, "t": 20, "b": 30},
+        xaxis={"anchor": "y2"},
         yaxis={"domain": [0.3, 1], "title": unit.name},
         yaxis2={"domain": [0, 0.22], "title": "mg"},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
