@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.signal import lfilter
 
 from careplan.evaluation.occasions import Occasions
 from careplan.minutes import DAY
@@ -34,17 +35,15 @@ def dosing_table(series: PatientSeries) -> pd.DataFrame:
     decision), dose (log U), reward (points from there to the next decision), state_0 ..., term_0 ...
     """
     names = [f"state_{index}" for index in range(STATE)] + [f"term_{index}" for index in range(TERMS)]
-    table = []
-    for day, rows in enumerate(_days(series)):
-        reason, found = _day(series, rows)
-        if found is None:
-            table.append(pd.DataFrame([{"day": day, "reason": reason}]))
-            continue
-        before, decisions = found
-        part = pd.DataFrame(decisions, columns=["dose", "reward", *names])
-        table.append(part.assign(day=day, reason="", before=before))
-    columns = ["day", "reason", "before", "dose", "reward", *names]
-    return pd.concat(table, ignore_index=True).reindex(columns=columns) if table else pd.DataFrame(columns=columns)
+    told, numbers, minute = [], [], series.minute_of_day()
+    for day, rows in enumerate(_days(series, minute)):
+        reason, found = _day(series, rows, minute)
+        before, decisions = found or (np.nan, np.full((1, 2 + len(names)), np.nan))
+        told += [(day, reason, before)] * len(decisions)
+        numbers.append(decisions)
+    days = pd.DataFrame(told, columns=["day", "reason", "before"])
+    decided = np.concatenate(numbers) if numbers else np.empty((0, 2 + len(names)))
+    return pd.concat([days, pd.DataFrame(decided, columns=["dose", "reward", *names])], axis=1)
 
 
 def occasions_of(table: pd.DataFrame, person: Sequence[str]) -> Occasions | None:
@@ -68,14 +67,13 @@ def occasions_of(table: pd.DataFrame, person: Sequence[str]) -> Occasions | None
     )
 
 
-def _days(series: PatientSeries) -> list[slice]:
+def _days(series: PatientSeries, minute: NDArray[np.float32]) -> list[slice]:
     """Every whole day of a recording."""
-    minute = series.minute_of_day()
     begins = np.flatnonzero((minute >= BEGINS) & (minute < BEGINS + series.therapy.step))
     return [slice(int(row), int(row) + ROWS) for row in begins if row >= BEFORE and row + ROWS <= len(series)]
 
 
-def _day(series: PatientSeries, rows: slice) -> tuple[str, tuple[float, NDArray[np.float64]] | None]:
+def _day(series: PatientSeries, rows: slice, minute: NDArray[np.float32]) -> tuple[str, tuple[float, NDArray[np.float64]] | None]:
     """Why a day is left out, or its reward before the first decision and its decisions `[n, 2 + F]`: log dose, reward, state."""
     therapy = series.therapy
     wide = slice(rows.start - BEFORE, rows.stop)
@@ -98,7 +96,7 @@ def _day(series: PatientSeries, rows: slice) -> tuple[str, tuple[float, NDArray[
     usual = float(np.nanmean(inside))
     edges = np.append(at - BEFORE, ROWS)
     reward = np.array([_share(inside[first:last], usual) for first, last in pairwise(edges)])
-    state = _state(series.minute_of_day()[wide], filled, bolus, carbs, at)
+    state = _state(minute[wide], filled, bolus, carbs, at)
     dose = np.log([bolus[row : row + TOGETHER].sum() for row in at])
     return "", (_share(inside[: edges[0]], usual), np.column_stack([dose, reward, state]))
 
@@ -159,8 +157,5 @@ def _state(
 
 def _remaining(amounts: NDArray[np.float64], minutes: float) -> NDArray[np.float64]:
     """What is left at the start of each row of all that was given before it."""
-    left, found = 0.0, np.zeros(len(amounts))
-    for row, amount in enumerate(amounts):
-        found[row] = left
-        left = (left + amount) * np.exp(-5.0 / minutes)
-    return found
+    kept = float(np.exp(-5.0 / minutes))
+    return np.asarray(lfilter([0.0, kept], [1.0, -kept], amounts))

@@ -179,7 +179,8 @@ def train_world(
         first = _trained(real, alone, recipe, folder / "run", begin=None, resume=resume, say=say)
     model, stages = first, {"recipe": asdict(recipe), "first": first.fingerprint()}
     if len(virtual.families) > 1:
-        wide, several = broadened(recipe), replace(virtual, people=max(virtual.people // 4, 1))
+        wide = broadened(recipe)
+        several = replace(virtual, people=max(virtual.people // 4, 1), days=min(virtual.days, 10))
         model = _trained(real, several, wide, folder / "bodies", begin=structured(first), resume=resume, say=say)
         stages["bodies"] = asdict(wide)
     say("calibrating")

@@ -261,7 +261,7 @@ class WorldModel(nn.Module):
             index = min(round(2 * float(t) / interval), 2 * steps - 1)
             return motion(y, course.at(index), heading[:, index], index // 2)
 
-        minutes = torch.arange(steps + 1, device=inflow.device) * interval
+        minutes = torch.arange(steps + 1, device=inflow.device, dtype=inflow.dtype) * interval
         return self._read(odeint(rate, start, minutes, method="midpoint").transpose(0, 1), minutes, asked.asked, state.doubt)
 
     def _read(self, path: Tensor, minutes: Tensor, asked: Tensor, doubt: Tensor) -> Rollout:

@@ -4,7 +4,7 @@ What a code is judged by is declared: where readings carry a noise, by what each
 (`world.readings`); else by what windows of the recording, asked as plans, lead to.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -16,12 +16,12 @@ from careplan.world.correction import corrections
 from careplan.world.heads import relative
 from careplan.world.model import WorldModel
 from careplan.world.question import Question
+from careplan.world.slopes import slopes
 
 # The residuals of one window, strongly autocorrelated and alike all day, count as this many independent ones, and windows that
 # overlap as no more than what they span.
 INDEPENDENT = 1.5
 FLOOR = 0.12  # smallest residual spread believed, scaled level
-NUDGE = 0.05  # of a number of the code, to see what it changes
 CHUNK = {"cpu": 384, "cuda": 8192}  # rows integrated at once: what fits a cache, and what fills a GPU
 
 
@@ -75,7 +75,7 @@ def expected(model: WorldModel, usual: Tensor) -> Tensor:
 
 @torch.no_grad()
 def personalise(
-    model: WorldModel, recordings: Sequence[PatientSeries], *, windows: int = 96, horizon: int | None = None, iterations: int = 3
+    model: WorldModel, recordings: Sequence[PatientSeries], *, windows: int = 96, horizon: int | None = None, iterations: int = 2
 ) -> list[Personalisation]:
     """The posterior over the code of each recording's patient, and the correction of what is foreseen.
 
@@ -90,7 +90,7 @@ def personalise(
     if all(model.therapy.filtered):
         from careplan.world.readings import by_readings
 
-        return by_readings(model, recordings, iterations=2 * iterations)
+        return by_readings(model, recordings, iterations=3 * iterations)
     clock = model.therapy.clock
     asked = _Asked.of(model, recordings, windows, clock.rows(clock.horizon) if horizon is None else horizon)
     fitted = _fitted(model, asked, iterations)
@@ -140,34 +140,46 @@ class _Asked:
 
     def predict(self, model: WorldModel, code: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
         """Codes `[R, K]` of windows `[R]` -> levels and their offsets at every look, `[R, H]`, `[R, H, 4]`."""
-        levels, offsets, chunk = [], [], CHUNK.get(model.center.device.type, CHUNK["cuda"])
-        for part, index in zip(code.split(chunk), at.split(chunk), strict=True):
-            mine = self.usual[index]
-            window = Window(self.past.values[index], self.past.mask[index], self.past.minute[index])
-            state = model.state(self.z[index], window, mine, part)
-            rollout = model.rollout(state, Question.plan(self.future.values[index], self.future.mask[index], mine, part))
+        levels, offsets = [], []
+        for z, window, plan in self._pieces(model, code, at):
+            rollout = model.rollout(model.state(z, window, plan.usual, plan.code), plan)
             levels.append(rollout.level[:, self.every :: self.every])
             offsets.append(rollout.offsets[:, self.every :: self.every])
         return torch.cat(levels), torch.cat(offsets)
 
+    def slopes(self, model: WorldModel, code: Tensor, at: Tensor) -> Tensor:
+        """How those levels move with each number of the codes, `[K, R, H]`."""
+        parts = [slopes(model, *piece)[..., self.every - 1 :: self.every] for piece in self._pieces(model, code, at)]
+        return torch.cat(parts, 1)
+
+    def _pieces(self, model: WorldModel, code: Tensor, at: Tensor) -> Iterator[tuple[Tensor, Window, Question]]:
+        """Encodings, contexts and plans of windows `[R]`, with codes `[R, K]`, as many at once as `CHUNK` says."""
+        chunk = CHUNK.get(model.center.device.type, CHUNK["cuda"])
+        for part, index in zip(code.split(chunk), at.split(chunk), strict=True):
+            past = Window(self.past.values[index], self.past.mask[index], self.past.minute[index])
+            yield self.z[index], past, Question.plan(self.future.values[index], self.future.mask[index], self.usual[index], part)
+
 
 @dataclass(frozen=True, eq=False)
 class _Fitted:
-    """code `[P, K]`, its covariance `[P, K, K]`; base `[P W, H]`: the levels of the typical patient."""
+    """code `[P, K]`, its covariance `[P, K, K]`; base `[P W, H]`: the levels of the typical patient; levels, offsets `[P W, H]`,
+    `[P W, H, 4]`: of the code."""
 
     code: Tensor
     covariance: Tensor
     base: Tensor
+    levels: Tensor
+    offsets: Tensor
 
 
 def _fitted(model: WorldModel, asked: _Asked, iterations: int) -> _Fitted:
     """The codes that fit the windows best, and their posterior."""
     device, column, count = model.center.device, model.therapy.index(model.therapy.regulated), len(asked.corpus)
-    code_size, patients, truth, per_patient = model.shape.code, asked.patients, asked.truth, asked.per_patient
+    patients, truth, per_patient = asked.patients, asked.truth, asked.per_patient
     everywhere, scale = torch.arange(len(asked), device=device), model.scale[column]
     mean = model.typical(asked.corpus.usual.to(device))
     precision = torch.linalg.inv(model.code_covariance)
-    base, _ = asked.predict(model, mean[patients], everywhere)
+    base, offsets = asked.predict(model, mean[patients], everywhere)
     weight = _weights(asked, ((base - truth) / scale) ** 2 * asked.measured, model.shape.context)
 
     def loss(levels: Tensor, at: Tensor) -> Tensor:
@@ -179,25 +191,23 @@ def _fitted(model: WorldModel, asked: _Asked, iterations: int) -> _Fitted:
     best = loss(base, code)
     damping = torch.full((count,), 1e-2, device=device)
     curvature = precision.expand(count, -1, -1)
-    directions = NUDGE * torch.eye(code_size, device=device)
     for iteration in range(iterations):
         every_other = 2 if iteration == 0 else 1  # the first, rough step is taken from half of the windows
         some = per_patient(everywhere)[:, ::every_other].flatten()
         share = weight[:, ::every_other] * every_other**0.5
-        nudged = (code.unsqueeze(0) + directions.unsqueeze(1))[:, patients[some]].flatten(0, 1)
-        moved, _ = asked.predict(model, nudged, some.repeat(code_size))
-        slopes = (moved.unflatten(0, (code_size, -1)) - levels[some]) / (NUDGE * scale)  # [K, P W, H]
-        jacobian = torch.stack([per_patient(slope) * share for slope in slopes], -1).flatten(1, 2)  # [P, W H, K]
+        moved = asked.slopes(model, code[patients[some]], some) / scale
+        jacobian = torch.stack([per_patient(slope) * share for slope in moved], -1).flatten(1, 2)  # [P, W H, K]
         residual = (per_patient((levels - truth)[some] / scale) * share).flatten(1)
         candidate, curvature = stepped(code, jacobian, residual, mean, precision, damping)
-        proposed, _ = asked.predict(model, candidate[patients], everywhere)
+        proposed, about = asked.predict(model, candidate[patients], everywhere)
         value = loss(proposed, candidate)
         better = value < best
         code = torch.where(better.unsqueeze(1), candidate, code)
-        levels = torch.where(better[patients].unsqueeze(1), proposed, levels)
+        moves = better[patients].unsqueeze(1)
+        levels, offsets = torch.where(moves, proposed, levels), torch.where(moves.unsqueeze(2), about, offsets)
         best = torch.where(better, value, best)
         damping = torch.where(better, damping / 5, damping * 10)
-    return _Fitted(code, torch.linalg.inv(curvature), base)
+    return _Fitted(code, torch.linalg.inv(curvature), base, levels, offsets)
 
 
 def stepped(
@@ -226,8 +236,7 @@ def _described(
     """What is known of each patient, with how well it does on the windows."""
     column, truth, corpus = model.therapy.index(model.therapy.regulated), asked.truth, asked.corpus
     learned = corrections(model, corpus, fitted.code)
-    everywhere = torch.arange(len(asked), device=truth.device)
-    levels, offsets = asked.predict(model, fitted.code[asked.patients], everywhere)
+    levels, offsets = fitted.levels, fitted.offsets
     last = asked.past.values[:, -1, column].unsqueeze(1)
     results = []
     for index, series in enumerate(recordings):

@@ -10,7 +10,8 @@ from careplan.series import PatientSeries, Window
 from careplan.world.corpus import Corpus
 from careplan.world.filter import Filtered, causal
 from careplan.world.model import WorldModel
-from careplan.world.personalise import NUDGE, Personalisation, stepped
+from careplan.world.personalise import Personalisation, stepped
+from careplan.world.slopes import NUDGE
 
 ROUND = 8  # the length of a recording is padded to so many patches, so that few shapes are met
 

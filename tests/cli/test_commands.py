@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from sqlalchemy import text
 from typer.testing import CliRunner, Result
@@ -21,6 +22,7 @@ from careplan.cli import app
 from careplan.records import Format
 from careplan.records.events import Correction, PatientRecord, RecordError
 from careplan.store import open_database
+from careplan.studies import bodies
 
 from ..clinic.build import record
 
@@ -132,6 +134,28 @@ def test_a_bad_request_is_one_clear_error(
     result = run(*arguments)
     assert result.exit_code == code
     assert expected in result.output and "Traceback" not in result.output
+
+
+def test_effects_as_json_keep_their_keys_and_tell_of_every_family(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def judged(world: object, *, family: str, **_: object) -> tuple[pd.DataFrame, dict[str, float]]:
+        figures = {"error": 0.3, "slope": 0.9, "coverage": 0.95, "width": 14.0, "sign_right": 1.0}
+        rows = [
+            {"told": told, "estimator": f"careplan, {days} days", "kind": "all", "hours": hours, "family": family, **figures}
+            for told in (bodies.EXACTLY, bodies.COUNTED)
+            for days in bodies.DAYS
+            for hours in ("all", 1, 2, 4, 8)
+        ]
+        return pd.DataFrame(rows), bodies.headline(pd.DataFrame(rows))
+
+    monkeypatch.setattr(bodies, "evaluate_effects", judged)
+    result = run("evaluate", "effects", "--family", "padova", "--family", "minimal", "--people", "2", "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    kept = {f"effect_{name}_{days}d" for name in ("error", "slope", "coverage", "width", "slope_8h") for days in (1, 14)}
+    kept |= {"effect_error_14d_counted", "effect_error_1d_counted", "sign_right", "sign_right_counted"}
+    assert set(found) == kept | {"families", "people", "seed", "table"}
+    assert set(found["families"]) == {"padova", "minimal"} and all(set(each) == kept for each in found["families"].values())
+    assert found["people"] == 6 and len(found["table"]) == 60
 
 
 def test_a_file_that_cannot_be_trusted_is_one_line_and_changes_nothing(run: Run, reads: Callable[..., None]) -> None:

@@ -2,17 +2,20 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from careplan.clinic.errors import ClinicError
+from careplan.studies import training
 from careplan.studies.bodies import evaluate_effects, families_of
 from careplan.studies.training import Virtual, broadened, simulate
 from careplan.therapies.glucose.declaration import GLUCOSE
+from careplan.therapies.glucose.places import WEIGHTS
 from careplan.therapies.glucose.world import open_world
 from careplan.world.corpus import Branches, Corpus
-from careplan.world.model import load_model
+from careplan.world.model import WorldModel, load_model
 from careplan.world.personalise import personalise
 from careplan.world.structure import structured
 from careplan.world.training import Recipe, Training, train
@@ -38,12 +41,12 @@ def test_people_of_several_families_are_trained_on_together(tmp_path: Path) -> N
     recordings, branches = simulate(virtual, offset=0, exactly=True)
     assert [series.patient.split("-")[0] for series in recordings] == ["adult", "adolescent", "child", *3 * ["minimal"]]
     assert branches.patient.tolist() == [person for person in range(6) for _ in range(4)]
-    first = load_model(GLUCOSE)
+    first = open_world().model
     recipe = replace(broadened(Recipe(steps=4)), batch=6, branches=6, plans=4, horizon=24)
     assert recipe.steps == 2 and not recipe.encoder
     wide = structured(first)
-    training = Training(GLUCOSE, recipe, Corpus.of(recordings), branches, real=0, begin=wide)
-    model = train(training, tmp_path / "run", say=lambda _: None)
+    module = Training(GLUCOSE, recipe, Corpus.of(recordings), branches, real=0, begin=wide)
+    model = train(module, tmp_path / "run", say=lambda _: None)
     before, after = structured(first).state_dict(), model.state_dict()
     moved = {name for name in after if not torch.equal(before[name], after[name])}
     assert "dynamics.planned.gain.weight" in moved and not any(name.startswith("encoder") for name in moved)
@@ -52,6 +55,30 @@ def test_people_of_several_families_are_trained_on_together(tmp_path: Path) -> N
     assert again.fingerprint() == model.fingerprint() and again.named == 9
     person = personalise(again, recordings[:1], windows=8)[0]
     assert person.mean.shape == (11,) and torch.isfinite(person.covariance).all()
+
+
+@pytest.mark.parametrize("begin", [None, WEIGHTS])
+def test_training_goes_on_from_the_first_family_or_from_the_weights_given(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, begin: Path | None
+) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def trained(
+        real: object, virtual: Virtual, recipe: Recipe, folder: Path, *, begin: WorldModel | None, resume: bool, say: object
+    ) -> WorldModel:
+        asked.append((virtual.families, virtual.people, recipe.steps, recipe.encoder, folder.name, begin and begin.named))
+        return begin or open_world().model
+
+    monkeypatch.setattr(training, "_trained", trained)
+    monkeypatch.setattr(training, "_calibrated", lambda *_: {})
+    monkeypatch.setattr(training, "_effects", lambda *_: {})
+    monkeypatch.setattr(training.effects, "make_trial", lambda *_: SimpleNamespace(recordings=()))
+    virtual = Virtual(families=("minimal", "assorted"))
+    card = training.train_world((), tmp_path, recipe=Recipe(), virtual=virtual, begin=begin, say=lambda _: None)
+    first = [] if begin else [(("minimal",), 160, 1500, True, "run", None)]
+    assert asked == [*first, (("minimal", "assorted"), 40, 750, False, "bodies", 9)]
+    assert card["first"] == open_world().model.fingerprint() and card["bodies"]["steps"] == 750
+    assert load_model(GLUCOSE, tmp_path).shape.structure
 
 
 def test_half_of_the_futures_trained_on_are_told_as_eaten() -> None:

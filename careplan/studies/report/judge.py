@@ -51,7 +51,7 @@ def choose(
             left_out.append({"unit": unit, "patient": record.patient, "reason": "not on the grid", "detail": str(error)})
             continue
         begin = judged_from(series, protocol)
-        rows = forecast_rows(series, protocol.horizons, stride=protocol.stride)
+        rows = spaced(series, protocol.horizons, protocol.stride)
         known = np.flatnonzero(series.mask[:, therapy.index(therapy.regulated)])
         days = (known[-1] - known[0] + 1) * therapy.step / DAY if len(known) else 0.0
         if not len(known):
@@ -91,9 +91,16 @@ def judge(world: World, chosen: Sequence[Chosen], protocol: Protocol, beside: Ma
     return {name: pd.concat(parts, ignore_index=True) if parts else pd.DataFrame() for name, parts in rows.items()}
 
 
+def spaced(series: PatientSeries, horizons: Sequence[int], stride: int) -> NDArray[np.int64]:
+    """Rows that can be forecast from, the first of every `stride`: of a slow sensor they lie where it reads."""
+    rows = forecast_rows(series, horizons)
+    _, first = np.unique(rows // stride, return_index=True)
+    return rows[first]
+
+
 def moments(one: Chosen, protocol: Protocol) -> NDArray[np.int64]:
     """`[N]` rows that are forecast from, evenly chosen where there are more than `protocol.most`."""
-    rows = forecast_rows(one.series, protocol.horizons, stride=protocol.stride)
+    rows = spaced(one.series, protocol.horizons, protocol.stride)
     rows = rows[rows >= one.begin]
     return rows if len(rows) <= protocol.most else rows[np.linspace(0, len(rows) - 1, protocol.most).round().astype(int)]
 
@@ -191,7 +198,7 @@ def looks(world: World, one: Chosen, person: Personalisation, protocol: Protocol
     table = []
     for row in range(one.begin, len(one.series), steps(WEEK, step)):
         reasons = reasons_to_abstain(world, one.series, person, row=row)
-        rows = forecast_rows(one.series, (60,), stride=protocol.stride)
+        rows = spaced(one.series, (60,), protocol.stride)
         rows = rows[(rows >= row) & (rows < row + steps(3 * DAY, step))]
         missed = still = np.nan
         if len(rows):

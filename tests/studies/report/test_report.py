@@ -1,8 +1,10 @@
 """A small cohort evaluated whole: numbers that add up, the same bytes again, nobody lost to somebody else's bad record."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -11,7 +13,7 @@ from careplan.interop.tables import table_of
 from careplan.records import PatientRecord
 from careplan.studies.report import Protocol, ProtocolError, evaluate_cohort, read_protocol
 from careplan.studies.report import work as working
-from careplan.studies.report.judge import Chosen, Tables
+from careplan.studies.report.judge import Chosen, Tables, spaced
 from careplan.studies.report.run import in_process
 from careplan.studies.report.sources import units_of
 from careplan.studies.report.work import Baselines, Job, work
@@ -164,3 +166,14 @@ def test_sources_that_are_not_there_are_named() -> None:
         units_of(["nowhere/at/all"])
     with pytest.raises(AskError, match="no database"):
         units_of(["store"])
+
+
+def test_moments_of_a_sensor_that_reads_every_quarter_of_an_hour_are_found() -> None:
+    people = sample_population("adult", 1, 5, pens=0.0)
+    series = replay(people, Behaviour(), days=6, seed=1).series(0)
+    column = series.therapy.index(series.therapy.regulated)
+    for first in range(3):
+        mask = series.mask.copy()
+        mask[np.arange(len(mask)) % 3 != first, column] = False
+        sparse = replace(series, mask=mask, values=np.where(mask, series.values, 0))
+        assert len(spaced(sparse, (30, 60, 120, 240), 6)) > 100

@@ -1,0 +1,113 @@
+"""The tumour simulator keeps the published equation and its quirks; the therapy declared for it says the same."""
+
+import numpy as np
+import pytest
+import torch
+
+from careplan.minutes import DAY
+from careplan.series import Window
+from careplan.therapies.tumour.declaration import DEATH as DECLARED_DEATH
+from careplan.therapies.tumour.declaration import TUMOUR
+from careplan.world.absorption import Absorption, Layout
+from careplan.world.corpus import unknown
+from careplan.world.model import Shape, WorldModel
+from careplan.world.question import Question
+from cohorts.tumour import (
+    CAPACITY,
+    CHEMO,
+    DEATH,
+    GRAY,
+    KEPT,
+    assigned,
+    chosen,
+    diameter,
+    live,
+    live_tested,
+    sample_tumours,
+    volume,
+)
+
+
+def test_spheres_of_thirteen_and_thirty_centimetres() -> None:
+    assert pytest.approx(1150.3465, abs=1e-3) == DEATH == pytest.approx(DECLARED_DEATH, abs=1e-3)
+    assert pytest.approx(14137.17, abs=1e-2) == CAPACITY
+    assert diameter(volume(np.array([0.3, 7.0]))) == pytest.approx([0.3, 7.0])
+
+
+def test_patients_are_as_published() -> None:
+    tumours = sample_tumours(20_000, np.random.default_rng(0))
+    assert (tumours.rho > 0).all() and (tumours.alpha > 0).all()
+    assert tumours.beta == pytest.approx(tumours.alpha / 10)
+    assert diameter(tumours.start).min() >= 0.3 and diameter(tumours.start).max() <= 13.0 + 1e-9
+    mean = {kind: (tumours.alpha[tumours.kind == kind].mean(), tumours.beta_c[tumours.kind == kind].mean()) for kind in (1, 2, 3)}
+    assert mean[3][1] - mean[2][1] == pytest.approx(0.0028, abs=1e-4)
+    assert mean[1][1] == pytest.approx(mean[2][1], abs=1e-4)
+    drawn = tumours.alpha - 0.1 * 0.0398 * (tumours.kind == 1)
+    assert np.corrcoef(drawn, tumours.rho)[0, 1] > 0.5  # 0.87 before both were held above 0
+
+
+def test_a_trajectory_follows_the_equation() -> None:
+    lives = live(sample_tumours(200, np.random.default_rng(1)), 3.0, np.random.default_rng(2))
+    assert not lives.chemo[:, 0].any() and not lives.radio[:, 0].any()
+    for day in range(1, 60):
+        alive = lives.length > day + 1
+        before = lives.volume[alive, day - 1]
+        tumours = chosen(lives.tumours, np.flatnonzero(alive))
+        exact = tumours.grown(
+            before, lives.concentration[alive, day - 1], GRAY * lives.radio[alive, day - 1], np.zeros(len(before))
+        )
+        assert (np.abs(lives.volume[alive, day] - exact) <= 0.06 * before + 1e-12).all()  # six standard deviations of the noise
+        given = KEPT * lives.concentration[:, day - 1] + CHEMO * lives.chemo[:, day]
+        assert lives.concentration[alive, day] == pytest.approx(given[alive])
+
+
+def test_confounding_grows_with_gamma() -> None:
+    large, small = volume(np.full((1, 15), 12.0)), volume(np.full((1, 15), 1.0))
+    assert assigned(large, 0.0) == assigned(small, 0.0) == 0.5
+    assert assigned(large, 4.0) > assigned(large, 2.0) > 0.5 > assigned(small, 2.0) > assigned(small, 4.0)
+
+
+def test_in_test_sets_treatment_follows_the_rows_of_outputs() -> None:
+    lives = live_tested(sample_tumours(60, np.random.default_rng(3)), 4.0, np.random.default_rng(4), options=4)
+    assert lives.chemo[:, 0].any()  # they may be treated on the first day
+    assert (lives.volume <= DEATH).all() and (lives.volume >= 0).all()
+    ended = lives.length < 60
+    last = lives.volume[np.arange(60), lives.length - 1]
+    assert ((last[ended] == 0) | (last[ended] == DEATH)).all()
+
+
+@torch.no_grad()
+def test_the_declared_drug_halves_a_day_as_the_simulator_has_it() -> None:
+    absorption = Absorption(TUMOUR, Layout(TUMOUR, False))
+    pools, code, given = torch.zeros(1, 1), torch.zeros(1, 6), torch.tensor([[1.0 / DAY, 0.0]])
+    rates, acts = absorption.rates(code), []
+    for day in range(4):
+        inflow = given if day == 0 else torch.zeros_like(given)
+        enter = absorption.enter(inflow)
+        leaves, _ = absorption(pools, rates, inflow)
+        midway = pools + 0.5 * DAY * (leaves + enter)
+        leaves, act = absorption(midway, rates, inflow)
+        pools = pools + DAY * (leaves + enter)
+        acts.append(float(act[0, 0]))
+    assert np.array(acts) / acts[0] == pytest.approx([1.0, 0.5, 0.25, 0.125], rel=1e-5)
+
+
+@torch.no_grad()
+def test_more_treatment_never_predicts_a_larger_tumour() -> None:
+    torch.manual_seed(0)
+    model = WorldModel(TUMOUR, Shape(latent=8, hidden=16, code=6, evidence=4))
+    for parameter in model.parameters():
+        parameter += 0.1 * torch.randn_like(parameter)
+    people, rows = 16, model.shape.context
+    values = torch.cat([torch.rand(people, rows, 1) * 500, torch.zeros(people, rows, 2)], -1)
+    past = Window(values, torch.ones_like(values, dtype=torch.bool), torch.zeros(people, rows))
+    usual, code = unknown(TUMOUR).expand(people, -1), torch.randn(people, 6)
+    state = model.state(model.encode(past, usual)[:, -1], past, usual, code)
+    less = torch.cat([torch.zeros(people, 6, 1), 0.5 * torch.rand(people, 6, 2)], -1)
+    more = less + torch.cat([torch.zeros(people, 6, 1), 0.5 * torch.rand(people, 6, 2)], -1)
+    low, high = (
+        model.rollout(state, Question.plan(given, torch.ones_like(given, dtype=torch.bool), usual, code)).level
+        for given in (less, more)
+    )
+    assert (high <= low + 1e-4 * low.abs()).all()
+    assert (high[:, -1] < low[:, -1]).any()
