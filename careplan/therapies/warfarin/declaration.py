@@ -20,22 +20,22 @@ from careplan.therapies.warfarin.covariates import BOUNDS, CYP2C9, RACES, USUAL,
 from careplan.therapies.warfarin.protocols import HIGH, LOW
 from careplan.therapy import Channel, Cost, Hazard, Limits, LineLimits, Pool, Therapy
 
-WEEK = 7 * DAY
+WEEK = 7.0 * DAY
 BEST = math.sqrt(LOW * HIGH)  # INR, the middle of the range on its logarithm
 HALF = 0.5 * math.log(HIGH / LOW)  # of the range, on the logarithm
 EDGE = 0.06  # how sharply leaving the range counts, on the logarithm: a laboratory's error
 HIGHEST_INR = 12.0  # more than a laboratory measures: a Quick percentage, or an error
 
 CLOCK = Clock(
-    step=DAY,
-    interval=DAY,
-    pace=DAY,
+    step=float(DAY),
+    interval=float(DAY),
+    pace=float(DAY),
     span=WEEK,
-    look=DAY,
-    judged=7 * DAY,
-    horizon=14 * DAY,
-    decision=DAY,
-    ahead=28 * DAY,
+    look=float(DAY),
+    judged=7.0 * DAY,
+    horizon=14.0 * DAY,
+    decision=float(DAY),
+    ahead=28.0 * DAY,
     context=28,
     memory=28,
     patch=7,
