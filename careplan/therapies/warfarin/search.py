@@ -59,7 +59,7 @@ class Found:
 def search(courses: Courses, asked: Sequence[Asked]) -> Found:
     """The weekly dose until the next INR with the least risk, and after it what suits in the end; the evenings to leave out; and
     the day on which to look again."""
-    suits = _suits(courses)
+    suits = suiting(courses)
     standing = torch.tensor([each.weekly for each in asked])
     hold = [_least(each) for each in asked]
     due = [min(_longest(each), 7) for each in asked]
@@ -90,7 +90,7 @@ def search(courses: Courses, asked: Sequence[Asked]) -> Found:
     return Found([round(value, 4) for value in weekly.tolist()], hold, gaps, suits, plans)
 
 
-def _suits(courses: Courses) -> Tensor:
+def suiting(courses: Courses) -> Tensor:
     """Mg a week `[B]` with the least risk once it has shown what it does."""
     doses = (WEEKS / 7).clamp(max=MOST_A_DAY)[None, :, None].expand(len(courses), -1, LONG)
     late = courses.levels(doses)[..., LONG // 2 :]

@@ -1,27 +1,21 @@
-"""What the tests of warfarin share: a course as a clinic knows it, and a world model that nothing was learned by."""
-
-from functools import cache
+"""What the tests of warfarin share: a course as a clinic knows it, and the world model that ships."""
 
 import numpy as np
 import pandas as pd
-import torch
 
 from careplan.recording import Recording
 from careplan.series import PatientSeries
-from careplan.studies.warfarin import SHAPE
 from careplan.therapies.warfarin.declaration import WARFARIN
+from careplan.therapies.warfarin.practice import WEIGHTS
 from careplan.therapies.warfarin.regimen import Regimen, estimate
-from careplan.world.loaded import World
-from careplan.world.model import WorldModel
+from careplan.world.loaded import World, open_world
 
 FACTS = {"age": 70.0, "weight": 80.0, "height": 172.0, "race": "white", "cyp2c9": "*1/*1", "vkorc1": "G/A"}
 
 
-@cache
 def world() -> World:
-    """The declared structure with its priors, untrained."""
-    torch.manual_seed(0)
-    return World(WorldModel(WARFARIN, SHAPE).eval(), {"hash": "untrained"})
+    """The world model that ships."""
+    return open_world(WARFARIN, WEIGHTS)
 
 
 def series_of(inrs: dict[int, float], doses: list[float], facts: dict[str, float | str] | None = None) -> PatientSeries:

@@ -56,11 +56,11 @@ def test_a_low_inr_on_a_steady_dose_gets_more_within_a_fifth() -> None:
     assert suggestion.options[0].outcomes["mean"].mid > suggestion.options[1].outcomes["mean"].mid
 
 
-def test_a_steady_course_in_range_is_left_alone_and_looked_at_less() -> None:
+def test_a_steady_course_in_range_is_foreseen_to_stay_so_and_looked_at_less() -> None:
     suggestion = plan({0: 1.0, 14: 2.4, 28: 2.5, 42: 2.45, 56: 2.5}, [5.0] * 56)
-    weekly = proposed(suggestion, "weekly_dose")
-    assert weekly is None or abs(weekly / 35 - 1) < 0.08
-    assert (proposed(suggestion, "next_inr") or 7) >= 7
+    still = suggestion.options[1].path
+    assert all(2.2 < level < 2.9 for level in still.mid) and still.high[6] < 4.0
+    assert (proposed(suggestion, "next_inr") or 7) >= 7 and not proposed(suggestion, "hold")
 
 
 def test_what_is_proposed_in_the_first_fortnight_can_be_signed() -> None:
