@@ -6,13 +6,12 @@ from typing import Any
 import plotly.graph_objects as go
 
 from app.palette import CARBS, COLORS, INK, INSULIN, LINE, MUTED, PROPOSED, RUNNER_UP, UNCHANGED, translucent
-from careplan.display import Unit
+from careplan.display import MINUS, Unit, clock
 from careplan.minutes import DAY
 from careplan.suggestion import Kind, Option, Path
 from careplan.therapies.glucose.bands import HIGH, LOW, MARKS, VERY_HIGH, VERY_LOW
 from careplan.therapies.glucose.pages import Day
 from careplan.therapies.glucose.views import Profile
-from careplan.therapies.glucose.words import MINUS, clock
 
 BOTTOM, TOP = MARKS.bottom, MARKS.top
 CONFIG: dict[str, Any] = {"displayModeBar": False, "responsive": True, "scrollZoom": False}

@@ -7,9 +7,9 @@ from html import escape
 
 from app.palette import BANDS, COLORS, INK, LINE, share
 from app.wording import change, percent, scale
-from careplan.display import Unit
+from careplan.display import Unit, clock
 from careplan.minutes import DAY
-from careplan.suggestion import Line
+from careplan.suggestion import Experiment, Line
 from careplan.therapies.glucose.bands import (
     ABOVE_180_TARGET,
     ABOVE_250_TARGET,
@@ -25,7 +25,7 @@ from careplan.therapies.glucose.bands import (
 )
 from careplan.therapies.glucose.pages import Day
 from careplan.therapies.glucose.views import Metrics
-from careplan.therapies.glucose.words import SETTINGS, clock
+from careplan.therapies.glucose.words import SETTINGS
 
 WIDTH, HEIGHT = 168, 64  # of a thumbnail
 
@@ -52,6 +52,26 @@ def tiles(metrics: Metrics, unit: Unit) -> str:
     cells.append(_tile("Mean", mean, f"GMI {gmi}", False))
     cells.append(_tile("Readings", percent(metrics.active), f"{metrics.readings:,} present", False))
     return f"<div class='cp-tiles'>{''.join(cells)}</div>"
+
+
+def experiments_table(experiments: Sequence[Experiment], unit: Unit) -> str:
+    """Signed changes that were lived with: what each was to do, and what then happened, before and after."""
+    names = {"in_range": "In range", "below_70": f"Below {unit.text(70)}", "mean": f"Mean, {unit.name}"}
+
+    def pair(values: tuple[float, float] | None, name: str) -> str:
+        if values is None:
+            return "-"
+        return " to ".join(unit.text(value) if name == "mean" else f"{value:.1f} %" for value in values)
+
+    rows = [
+        f"<tr><td>{each.since:%Y-%m-%d}</td><td>{escape(each.does)}</td><td>{said}</td>"
+        + "".join(f"<td>{pair(getattr(each.outcomes[name], part), name)}</td>" for name in names)
+        + "</tr>"
+        for each in experiments
+        for said, part in (("predicted", "predicted"), ("lived", "lived"))
+    ]
+    heads = "".join(f"<th>{name}</th>" for name in ("Since", "Changed", "", *names.values()))
+    return f"<div class='cp-scroll'><table class='cp-regimen'><tr>{heads}</tr>{''.join(rows)}</table></div>"
 
 
 def band_bar(metrics: Metrics, unit: Unit) -> str:

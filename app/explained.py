@@ -4,11 +4,11 @@ from html import escape
 
 from app.palette import AGAINST, COLORS, PROPOSED
 from app.wording import percent
-from careplan.display import Unit
+from careplan.display import MINUS, Unit, clock, sentence, signed
 from careplan.suggestion import Part, Pattern, Suggestion
 from careplan.therapies.glucose import words
 from careplan.therapies.glucose.bands import HIGH, LOW
-from careplan.therapies.glucose.words import MINUS, Driver, sentence, signed, stretch
+from careplan.therapies.glucose.words import Driver, stretch
 
 
 def point(suggestion: Suggestion, unit: Unit) -> str:
@@ -123,7 +123,7 @@ def _moments(suggestion: Suggestion, unit: Unit) -> str:
     if not found:
         return said
     rows = "".join(
-        f"<tr><td>{words.dates([one.date])} {words.clock(one.minute)}</td><td>{unit.text(one.level)}</td>"
+        f"<tr><td>{words.dates([one.date])} {clock(one.minute)}</td><td>{unit.text(one.level)}</td>"
         f"<td>{one.given['bolus']:g} U</td><td>{one.given['carbs']:g} g</td>"
         f"<td>{_level(one.lowest, unit)}</td><td>{_level(one.highest, unit)}</td></tr>"
         for one in found

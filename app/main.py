@@ -7,7 +7,7 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from app import access, planning
-from app.screens import audit, cohort, doses, patients, record, review, worklist
+from app.screens import ask, audit, cohort, doses, patients, record, review, worklist
 from careplan.clinic import StoreError
 
 HERE = Path(__file__).parent
@@ -24,6 +24,7 @@ def main() -> None:
         "doses": st.Page(doses.draw, title="Next hours", icon=":material/timeline:", url_path="doses"),
         "record": st.Page(record.draw, title="Record", icon=":material/database:", url_path="record"),
         "cohorts": st.Page(cohort.draw, title="Cohorts", icon=":material/groups:", url_path="cohorts"),
+        "ask": st.Page(ask.draw, title="Ask", icon=":material/chat:", url_path="ask"),
         "audit": st.Page(audit.draw, title="Audit trail", icon=":material/history:", url_path="audit"),
     }
     st.session_state["pages"] = pages

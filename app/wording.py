@@ -6,11 +6,11 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from careplan import therapies
-from careplan.display import Unit
+from careplan.display import MINUS, Unit, clock, signed
 from careplan.minutes import DAY
 from careplan.suggestion import Kind, Line
 from careplan.therapies.glucose.decisions import INSULIN
-from careplan.therapies.glucose.words import MG_DL, MINUS, MMOL_L, SETTINGS, clock, signed, stretch
+from careplan.therapies.glucose.words import MG_DL, MMOL_L, SETTINGS, stretch
 
 UNITS = {unit.name: unit for unit in (MG_DL, MMOL_L)}
 

@@ -24,7 +24,7 @@ from careplan.studies.closed_loop import Planner
 from careplan.studies.visits import accepted
 from careplan.suggestion import Suggestion
 from careplan.therapies.glucose.declaration import GLUCOSE, Regimen
-from careplan.therapies.glucose.titration import suggest_regimen
+from careplan.therapies.glucose.regimen_search import suggest_regimen
 from careplan.therapies.glucose.world import open_world
 from careplan.therapy import Mandate
 from careplan.world.loaded import World
@@ -68,7 +68,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="the object alone")
     asked = parser.parse_args()
     world = open_world()
-    people = visits.cohort(asked.people, asked.seed, mis_set=asked.mis_set, pens=0.0, strong=asked.strong)
+    start = "too strong" if asked.strong else "off by a third"
+    people = visits.cohort(asked.people, asked.seed, mis_set=asked.mis_set, pens=0.0, start=start)
     lived = replay(people, Behaviour(), days=visits.DAYS, seed=asked.seed)
     recordings = [lived.series(index) for index in range(len(people))]
     known = personalise(world.model, recordings)

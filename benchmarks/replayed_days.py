@@ -88,7 +88,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="the object alone")
     asked = parser.parse_args()
     groups = asked.group or ["adult"]
-    them = visits.cohort(asked.people, asked.seed, mis_set=asked.mis_set, pens=asked.pens, strong=asked.strong, groups=groups)
+    start = "too strong" if asked.strong else "off by a third"
+    them = visits.cohort(asked.people, asked.seed, mis_set=asked.mis_set, pens=asked.pens, start=start, groups=groups)
     found = table(compared(open_world(), them, asked.seed + 500))
     if not asked.json:
         print(found.to_string())

@@ -95,7 +95,8 @@ class Gate:
 
     days: recorded. active: % of the expected readings. recent: minutes over which readings and doses are counted. windows: that
     informed the patient's code. strange: of the encoding, about 1 when usual. error_ratio: of the model's error over that of
-    "stays as it is" at `Clock.judged`. dosed: share of the recent rows in which some action is known.
+    "stays as it is" at `Clock.judged`. dosed: share of the recent rows in which some action is known. even: of the level's scale,
+    an error there that is good enough however well "stays as it is" does, since a level that hardly moves is foretold by it.
     """
 
     days: float
@@ -105,3 +106,4 @@ class Gate:
     strange: float
     error_ratio: float
     dosed: float
+    even: float = 0.5

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+MINUS = "\N{MINUS SIGN}"
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -54,3 +56,18 @@ class Marks:
     targets: Mapping[str, float]
     bottom: float
     top: float
+
+
+def clock(minute: float) -> str:
+    """Minutes after midnight as 06:30; the end of the day is 24:00."""
+    return f"{int(minute) // 60:02d}:{int(minute) % 60:02d}"
+
+
+def signed(value: float, digits: int) -> str:
+    return f"{value:+.{digits}f}".replace("-", MINUS)
+
+
+def sentence(text: str) -> str:
+    """With a capital and a full stop."""
+    text = text.strip()
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from careplan.breach import RULES, Breach
 from careplan.covariates import Fact
 from careplan.display import Marks, Unit
-from careplan.records.settings import Settings
-from careplan.suggestion import Kind, Line, Suggestion
+from careplan.records.settings import StatedSettings
+from careplan.suggestion import Experiment, Kind, Line, Suggestion
 from careplan.therapy import Limits, Mandate, Therapy
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
-    from careplan.recording import Recording
+    from careplan.recording import Recording, Signed
     from careplan.series import PatientSeries
     from careplan.world.loaded import World
     from careplan.world.model import WorldModel
@@ -44,7 +44,7 @@ def later(module: str, *names: str) -> tuple[Callable[..., Any], ...]:
     return tuple(function(name) for name in names)
 
 
-class Change(NamedTuple):
+class SettingChange(NamedTuple):
     """One setting of a regimen from `start` to `end` minutes of the local day."""
 
     setting: str
@@ -210,8 +210,8 @@ class Practice:
     changed; `ValueError` for a change that it cannot take. current: what a line of a suggestion is now. listed: by setting,
     `((start minute, value), ...)`.
 
-    Suggestions. plan_regimen, plan_doses (None where a therapy has no such plans). replay_days: recorded days lived again under
-    another regimen.
+    Suggestions. plan_regimen, plan_doses (None where a therapy has no such plans). experiments: signed changes, predicted against
+    lived (None where a therapy does not tell). replay_days: recorded days lived again under another regimen.
 
     A person decides. judge: what the rules say of a value of a line. caution: what a page warns of beside a suggestion, by the
     recent readings.
@@ -234,9 +234,9 @@ class Practice:
     recent: timedelta
     holds: Mapping[Kind, timedelta]
     regimen: type[Any]
-    stated: Callable[[Settings], Any]
+    stated: Callable[[StatedSettings], Any]
     estimate: Callable[[PatientSeries], Any | None]
-    changed: Callable[[Any, Sequence[Change]], Any]
+    changed: Callable[[Any, Sequence[SettingChange]], Any]
     current: Callable[[Any, Line], float]
     listed: Callable[[Any], Mapping[str, tuple[tuple[int, float], ...]]]
     plan_regimen: PlanRegimen | None
@@ -248,6 +248,7 @@ class Practice:
     profile: Callable[[PatientSeries | None], Any]
     days: Callable[[PatientSeries], tuple[Any, ...]]
     weights: Path | None = None
+    experiments: Callable[[PatientSeries, Sequence[Signed]], tuple[Experiment, ...]] | None = None
     measures: type[Any] = dict
     rules: Mapping[str, str] = field(default_factory=lambda: RULES)
     known: Callable[[Mapping[str, Fact]], Mapping[str, Fact]] = dict

@@ -1,6 +1,6 @@
 """One patient as stored, read once: what everything that is computed of a patient begins from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +12,26 @@ from careplan.suggestion import Kind
 from careplan.therapy import Mandate
 
 
+@dataclass(frozen=True, kw_only=True)
+class Signed:
+    """A change of what is prescribed that somebody signed: from when, and the therapy's own regimen before and after.
+
+    predicted: what was said of it then, the middle of each outcome without the change and with it; empty where nothing was.
+    """
+
+    since: pd.Timestamp
+    before: Any
+    after: Any
+    predicted: Mapping[str, tuple[float, float]]
+
+
 @dataclass(frozen=True, eq=False)
 class Recording:
     """What is known of one patient under one therapy.
 
     series: on the therapy's grid. group: of the therapy's groups. regimen: the therapy's own, in force or else estimated, None
     where neither is known. prescribed: which of them that is, in words. data: the hash of the events. mandate: what that regimen,
-    where it came from a suggestion that was signed, hands to the planning of doses.
+    where it came from a suggestion that was signed, hands to the planning of doses. changes: that were signed, the oldest first.
     """
 
     series: PatientSeries
@@ -27,6 +40,7 @@ class Recording:
     prescribed: str
     data: str
     mandate: Mandate | None = None
+    changes: tuple[Signed, ...] = ()
 
     @property
     def patient(self) -> str:

@@ -11,6 +11,7 @@ from careplan.therapy import Mandate
 Verdict = Literal["accept", "edit", "reject"]
 Kind = Literal["regimen", "doses"]
 Side = Literal["low", "high"]
+Source = Literal["model", "guideline"]
 Meaning = Literal["prescribe as proposed", "prescribe with changes", "prescribe no change"]
 MEANINGS: tuple[Meaning, ...] = get_args(Meaning)
 
@@ -148,6 +149,24 @@ class Why:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """Of a signed change: an outcome without it and with it, as predicted then (None where nothing was) and as lived."""
+
+    predicted: tuple[float, float] | None
+    lived: tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A signed change of what is prescribed that was lived with: since when, what it changed in words, and its outcomes by name,
+    in % of readings, the mean in the level's unit."""
+
+    since: datetime
+    does: str
+    outcomes: Mapping[str, Outcome]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Suggestion:
     """What careplan would change, why, and how sure it is. `lines` is empty when it abstains or no change is best."""
 
@@ -166,6 +185,17 @@ class Suggestion:
     mandate: Mandate | None = None  # of a regimen: what it hands to the planning of doses
     why: Why | None = None  # None where it abstains, and for those stored before there was one
     therapy: str = ""  # whose it is; empty: the only one of the patient
+    source: Source = "model"  # who proposes the lines: the guideline where the model cannot say and somebody is in danger
+    experiments: tuple[Experiment, ...] = ()  # of a regimen: the signed changes that it was made from, predicted against lived
+
+
+def predicted(suggestion: Suggestion) -> dict[str, tuple[float, float]]:
+    """What a suggestion says of each outcome without its change and with it; empty where it proposes none of its own."""
+    options = {option.name: option.outcomes for option in suggestion.options}
+    if not {"proposed", "no change"} <= options.keys():
+        return {}
+    still, ours = options["no change"], options["proposed"]
+    return {name: (still[name].mid, ours[name].mid) for name in ours if name in still}
 
 
 @dataclass(frozen=True, kw_only=True)

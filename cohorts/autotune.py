@@ -24,7 +24,7 @@ BEFORE = 3  # hours before a deviation in which the basal rate is to blame
 
 
 @dataclass(frozen=True, eq=False)
-class Settings:
+class TunedSettings:
     """Basal U/h by hour `[24, B]`, carb ratio g/U and correction factor mg/dL/U `[B]`."""
 
     basal: Tensor
@@ -56,7 +56,7 @@ class _Meal:
     insulin: Tensor  # U since then, less what was on board and what the level then asked for
 
 
-def autotuned(current: Settings, reading: Tensor, announced: Tensor, bolus: Tensor, extra: Tensor) -> Settings:
+def autotuned(current: TunedSettings, reading: Tensor, announced: Tensor, bolus: Tensor, extra: Tensor) -> TunedSettings:
     """The settings after a run a night over whole days from midnight, `[T, B]` each: readings before each row mg/dL, g announced
     and U of boluses in it, U of basal beyond or below what is set.
     """
@@ -80,7 +80,14 @@ def _spread(net: Tensor, weight: Tensor) -> Tensor:
 
 
 def _attributed(
-    now: Settings, meal: _Meal, reading: Tensor, announced: Tensor, net: Tensor, on_board: Tensor, activity: Tensor, slope: Tensor
+    now: TunedSettings,
+    meal: _Meal,
+    reading: Tensor,
+    announced: Tensor,
+    net: Tensor,
+    on_board: Tensor,
+    activity: Tensor,
+    slope: Tensor,
 ) -> _Day:
     """A day `[288, B]`, row by row: carbohydrate on board decays by what is seen; what is no meal is of basal or the factor."""
     explained = -ROW * activity * now.factor
@@ -109,12 +116,12 @@ def _attributed(
     return _Day(deviation, explained, alone & of_basal, alone & ~of_basal, carbs, insulin)
 
 
-def _tuned(now: Settings, current: Settings, day: _Day) -> Settings:
+def _tuned(now: TunedSettings, current: TunedSettings, day: _Day) -> TunedSettings:
     """A fifth of the way to what a day asks for, within the caps on the settings in force."""
     asked = torch.where(day.of_factor, 1 + day.deviation / day.explained, torch.nan).nanmedian(0).values
     asked = torch.where(day.of_factor.sum(0) >= FEWEST, now.factor * asked, now.factor)
     ratio = torch.where(day.insulin > 0, day.carbs / day.insulin.clamp(min=1e-6), now.ratio)
-    return Settings(
+    return TunedSettings(
         _basal(now, current, day), _nearer(now.ratio, ratio, current.ratio), _nearer(now.factor, asked, current.factor)
     )
 
@@ -125,7 +132,7 @@ def _nearer(now: Tensor, asked: Tensor, current: Tensor) -> Tensor:
     return now.lerp(asked.maximum(lowest).minimum(highest), SHARE).maximum(lowest).minimum(highest)
 
 
-def _basal(now: Settings, current: Settings, day: _Day) -> Tensor:
+def _basal(now: TunedSettings, current: TunedSettings, day: _Day) -> Tensor:
     """Rates by hour: each hour's deviations blame the hours before it; more is spread evenly, less in proportion."""
     basal, judged = now.basal.clone(), torch.zeros_like(now.basal, dtype=torch.bool)
     off = torch.where(day.of_basal, day.deviation, 0.0).unflatten(0, (24, -1)).sum(1)

@@ -29,7 +29,17 @@ SOME_INSULIN = ("no-insulin", "basal-only", "treat-to-target", "start-basal")  #
 
 
 def named(name: str) -> Policy:
-    """A new policy of that name, or a ValueError that says which there are."""
+    """A new policy by name.
+
+    Args:
+        name: One of `POLICIES`.
+
+    Raises:
+        ValueError: There is none of that name; says which there are.
+
+    >>> named("pid").name
+    'pid'
+    """
     if name not in POLICIES:
         raise ValueError(f"policy {name!r}: expected one of {', '.join(POLICIES)}")
     return POLICIES[name]()

@@ -27,7 +27,7 @@ class Typical:
 
 # After the means of the type 1 simulator's published subjects, ten a group (Kovatchev 2009). Weights, production and p2u are near
 # theirs; Vmx and kp3 are ours, set so that time in range, insulin a day and variability come out as in clinics
-# (docs/explanation/cohorts.md).
+# (docs/experiments/virtual-people.md).
 TYPICAL: dict[Group, Typical] = {
     "adult": Typical(weight=79.0, production=2.5, clearance=0.0137, Vmx=0.046, kp3=0.0090, p2u=0.032, carbs=230.0),
     "adolescent": Typical(weight=52.0, production=3.0, clearance=0.0154, Vmx=0.048, kp3=0.0090, p2u=0.033, carbs=190.0),

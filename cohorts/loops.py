@@ -50,7 +50,7 @@ class Pid:
     u = basal + (1 + feedback) (P + I + D) - feedback * insulin acting beyond basal, U/h, with P = gain / factor * (G - target),
     I its integral over `reset` hours, D = `rise` hours times its slope. So gains follow each person's correction factor; the
     integral and the highest rate follow the daily dose: shares of its half, the usual basal. Suspends below `suspend` mg/dL, now
-    or half an hour on. Settings were tuned as docs/explanation/cohorts.md says.
+    or half an hour on. Settings were tuned as docs/experiments/virtual-people.md says.
     """
 
     name: str = "pid"

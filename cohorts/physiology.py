@@ -3,7 +3,7 @@ two more in people of type 2, for what their beta cells still make.
 
 Equations: Dalla Man, Rizza, Cobelli, "Meal simulation model of the glucose-insulin system", IEEE TBME 54(10), 2007 (DM07),
 with the subcutaneous insulin chain and sensor delay of its type 1 simulator (Kovatchev 2009, J Diabetes Sci Technol 3(1)).
-Secretion is DM07's own, of the normal and the type 2 body; its numbers there are in docs/explanation/cohorts.md.
+Secretion is DM07's own, of the normal and the type 2 body; its numbers there are in docs/experiments/virtual-people.md.
 Not modelled: counter-regulation by glucagon (S2013), intravenous inputs, changes of weight.
 """
 

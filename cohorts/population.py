@@ -104,11 +104,29 @@ class Population:
 def sample_population(
     group: Cohort, count: int, seed: int, *, mis_set: float = 0.0, pens: float = 0.0, family: Family = "padova"
 ) -> Population:
-    """`count` people of one group. mis_set: spread of the logarithm of the error in each setting in force; pens: share on pens,
-    which with type 2 is everybody. family: the equations of their bodies; type 2 has the UVA/Padova model's alone.
+    """People of one group, drawn from a seed.
 
     Parameters are jointly log-normal. People whose insulin need is absurd, or whom their own settings cannot carry through a
     quiet day of three meals between 60 and 300 mg/dL (type 2: 350), are drawn again.
+
+    Args:
+        group: One of `COHORTS`.
+        count: How many people.
+        seed: Of all draws; the same arguments give the same people.
+        mis_set: The spread of the logarithm of the error in each setting in force, from 0 to below 2.
+        pens: The share of people on pens, 0 to 1; with type 2 it is everybody.
+        family: The equations of their bodies; type 2 has the UVA/Padova model's alone.
+
+    Returns:
+        The people at rest under the dose in force, named by group, seed and number.
+
+    Raises:
+        TypeError: `count` or `seed` is not a whole number.
+        ValueError: A group or family that there is not, or a number out of its range.
+
+    >>> people = sample_population("adult", 2, seed=1)
+    >>> people.names, len(people)
+    (('adult-1-001', 'adult-1-002'), 2)
     """
     expected.is_a("sample_population: count", count, Integral, "a whole number")
     expected.is_a("sample_population: seed", seed, Integral, "a whole number")
@@ -142,8 +160,14 @@ def sample_population(
 
 
 def join(populations: list[Population]) -> Population:
-    """Several populations as one. Raises ValueError for people of other equations, or of type 1 beside type 2, whose bodies have
-    other states."""
+    """Several populations as one, in their order.
+
+    Args:
+        populations: At least one, of the same equations.
+
+    Raises:
+        ValueError: People of other equations, or of type 1 beside type 2, whose bodies have other states.
+    """
     kinds = {type(people.physiology) for people in populations}
     if len(kinds) > 1:
         who = "people of type 1 and of type 2" if Secreting in kinds else "people of different families of equations"

@@ -211,9 +211,30 @@ def replay(
     progress: Callable[[int, int], None] | None = None,
     fuse: bool = False,
 ) -> Replay:
-    """`days` days of everyone, closed loop, from midnight. life: how variable it is, or a scenario to live. progress: called with
-    days done and days in all. fuse: compile the step first; branches then agree with what happened to the last digits, not to
-    the bit.
+    """Everyone lives so many days under a policy, closed loop, from midnight.
+
+    Args:
+        people: B people.
+        policy: Decides every five minutes; `cohorts.POLICIES` has some by name.
+        days: At least one.
+        seed: Of lives, sensors and whatever the policy draws, in that order: lives and sensors are alike under all policies.
+        life: How variable life is, or a scenario to live; `Life()` where None.
+        sensor: How readings err; `Sensor()` where None.
+        start: Midnight of the first day, in the zone that people live in.
+        progress: Called with days done and days in all.
+        fuse: Compile the step first. Branches then agree with what happened to the last digits, and not to the bit.
+
+    Returns:
+        What happened, `[B, T]` on the five-minute grid, with the truth.
+
+    Raises:
+        TypeError: An argument of another kind, a policy that cannot decide, or doses that are no tensors.
+        ValueError: Numbers out of range; doses that are negative or not finite, with the policy, the person and the row.
+
+    >>> from cohorts import BasalBolus, sample_population
+    >>> lived = replay(sample_population("adult", 2, seed=1), BasalBolus(), days=1, seed=7)
+    >>> tuple(lived.glucose.shape), lived.series(0).therapy.name
+    ((2, 288), 'glucose')
     """
     expected.is_a("replay: start", start, pd.Timestamp, 'a pandas Timestamp, such as pd.Timestamp("2026-01-05", tz="UTC")')
     if start.tzinfo is None or start != start.normalize():
@@ -270,10 +291,22 @@ class Change:
 
 
 def branch(lived: Replay, person: Tensor, row: Tensor, rows: int, change: Change) -> tuple[Tensor, Tensor]:
-    """From `row` `[E]` (a multiple of `KEEP`) on, person `[E]` lives the same `rows` rows under another treatment, open loop.
+    """The same lives under another treatment, open loop: nobody reacts to what follows.
 
-    Returns the interstitial glucose `[E, rows]` and what the record would hold of the treatment, `[E, rows, C]`. Without a change
-    it is what happened, to the bit.
+    Args:
+        lived: The replay that happened.
+        person: `[E]` whose life each branch is.
+        row: `[E]` where it begins, a multiple of `KEEP`.
+        rows: How many rows it lasts.
+        change: What is given instead, `[E]` each.
+
+    Returns:
+        The interstitial glucose `[E, rows]` mg/dL, and what the record would hold of the treatment `[E, rows, C]`. Without a
+        change it is what happened, to the bit.
+
+    Raises:
+        TypeError: An argument of another kind.
+        ValueError: Rows or persons outside the replay, or numbers of them that differ.
     """
     expected.is_a("branch: lived", lived, Replay, "a Replay, as `replay` returns")
     expected.is_a("branch: rows", rows, Integral, "a whole number")

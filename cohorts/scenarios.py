@@ -189,27 +189,34 @@ def draw_life(people: Population, days: int, life: Life, generator: torch.Genera
         today = slice(day * ROWS, (day + 1) * ROWS)
         activity[today] = torch.where((clock[today] >= start) & (clock[today] < end) & bout, effort, 1.0)
 
-    # A daily rhythm that is each person's own, days that resemble the day before, illness.
-    swing, dawn = life.circadian * people.rhythm[:, 0], people.rhythm[:, 1] / 24
-    rhythm = 1 - swing * torch.cos(2 * math.pi * (clock % ROWS / ROWS - dawn))
-    ill = chance(days, count) < life.illness
-    drift, daily = normal(count), []
-    for _ in range(days):
-        drift = 0.5 * drift + math.sqrt(0.75) * normal(count)
-        daily.append(torch.exp(life.daily * drift))
-    of_day = (torch.stack(daily) * (1 - 0.33 * ill.float())).repeat_interleave(ROWS, 0)
+    sensitivity, ill = _sensitivity(people, days, life, generator)
     effort = activity - 1
     return Scenario(
         eaten.T,
         announced.T,
         activity.T,
         ill.repeat_interleave(ROWS, 0).T,
-        (rhythm * of_day * (1 + _fading(effort * SENSITISED))).T,
+        (sensitivity * (1 + _fading(effort * SENSITISED))).T,
         (1 + UPTAKE * effort).T,
         (pace * food).T,
         _blocked(count, rows, life.occlusion, sets).T,
         life.rounding,
     )
+
+
+def _sensitivity(people: Population, days: int, life: Life, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """The factor on insulin's actions `[T, B]`: a daily rhythm that is each person's own, days that resemble the day before, and
+    illness; and on which days people are ill `[days, B]`."""
+    count, clock = len(people), torch.arange(days * ROWS).unsqueeze(1)
+    swing, dawn = life.circadian * people.rhythm[:, 0], people.rhythm[:, 1] / 24
+    rhythm = 1 - swing * torch.cos(2 * math.pi * (clock % ROWS / ROWS - dawn))
+    ill = torch.rand(days, count, generator=generator) < life.illness
+    drift, daily = torch.randn(count, generator=generator), []
+    for _ in range(days):
+        drift = 0.5 * drift + math.sqrt(0.75) * torch.randn(count, generator=generator)
+        daily.append(torch.exp(life.daily * drift))
+    of_day = (torch.stack(daily) * (1 - 0.33 * ill.float())).repeat_interleave(ROWS, 0)
+    return rhythm * of_day, ill
 
 
 def own_generator(generator: torch.Generator, name: str) -> torch.Generator:

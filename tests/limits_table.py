@@ -50,10 +50,8 @@ BANDS = {
     "very_high": (250.0, 1e9),
 }
 SUFFICIENT = (14.0, 70.0)  # days, % of readings
-EVENT, PROLONGED = 15.0, 120.0  # minutes of a hypoglycaemic event
 GMI = (3.31, 0.02392)  # %, % a mg/dL
 GRI = {"very_low": 3.0, "low": 2.4, "very_high": 1.6, "high": 0.8}
-GRI_ZONES = (20.0, 40.0, 60.0, 80.0)
 MG_PER_MMOL = 18.01559
 
 # For how long a suggestion may be signed (ours): settings a fortnight from when they were made, doses half an hour from when they
@@ -64,5 +62,6 @@ HOLDS = {"regimen": timedelta(days=14), "doses": timedelta(minutes=30)}
 GATE = {
     **{"days": 14.0, "active": 70.0, "recent": 14 * 1440.0, "windows": 20, "strange": 2.0, "error_ratio": 0.95},
     "dosed": 0.3,
+    "even": 0.5,
 }
 COVERAGE = 0.9  # of predictive intervals, ours

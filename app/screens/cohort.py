@@ -8,12 +8,11 @@ import streamlit as st
 from app import access, charts, cohort_charts
 from app.wording import percent
 from careplan.clinic import ClinicError
-from careplan.display import Unit
+from careplan.display import Unit, signed
 from careplan.studies.cohorts import EVERYONE, CohortSummary, Difference, Spread
 from careplan.studies.replay_folder import Arguments, read_manifest, read_person, read_steps, read_summary, replays_in
 from careplan.therapies.glucose.bands import HIGH, LOW, VERY_LOW
 from careplan.therapies.glucose.declaration import ROWS_A_DAY
-from careplan.therapies.glucose.words import signed
 
 LISTED = 200  # people of a group to choose from, beside those who did worst
 SETTINGS = {"basal": ("Basal, U/h", 2), "carb_ratio": ("Carb ratio, g/U", 1), "correction_factor": ("Correction", 0)}

@@ -11,9 +11,8 @@ from app.wording import change, direction, in_words, key_name, line_name, scale,
 from careplan import therapies
 from careplan.clinic import ClinicError, ReviewError, StoreError, meaning_of, save_draft, sign_review
 from careplan.clinic.views import Review
-from careplan.display import Unit
+from careplan.display import Unit, sentence
 from careplan.suggestion import MEANINGS, Decision, Kind, Line, Meaning, Suggestion, Verdict
-from careplan.therapies.glucose.words import sentence
 
 CHOICES: Mapping[Verdict, str] = {"accept": "Accept", "edit": "Edit", "reject": "Reject"}
 PAST: Mapping[Verdict, str] = {"accept": "accepted", "edit": "edited", "reject": "rejected"}

@@ -6,10 +6,9 @@ import streamlit as st
 
 from app import charts, explained
 from app.wording import in_words
-from careplan.display import Unit
+from careplan.display import Unit, sentence
 from careplan.suggestion import Interval, Option, Path, Suggestion
 from careplan.therapies.glucose import words
-from careplan.therapies.glucose.words import sentence
 
 
 def warnings(suggestion: Suggestion) -> None:
@@ -17,6 +16,9 @@ def warnings(suggestion: Suggestion) -> None:
     if suggestion.abstained:
         why = "\n".join(f"- {sentence(reason)}" for reason in suggestion.reasons)
         st.warning(f"**careplan abstains for this patient.**\n\n{why}", icon=":material/front_hand:")
+    if suggestion.source == "guideline":
+        why = "\n".join(f"- {sentence(reason)}" for reason in suggestion.reasons)
+        st.warning(f"**The guideline speaks here, not the model.**\n\n{why}", icon=":material/clinical_notes:")
     for banner in suggestion.banners:
         st.warning(sentence(in_words(banner, suggestion.lines, suggestion.kind)), icon=":material/warning:")
 

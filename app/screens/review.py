@@ -44,6 +44,9 @@ def draw() -> None:
             decide.signed_review(suggestion, signed, unit)
         elif not suggestion.abstained:
             decide.decide(suggestion, page.draft, page.out_of_date, reviewer, unit)
+    if suggestion is not None and suggestion.experiments:
+        st.subheader("What earlier changes did")
+        st.html(drawings.experiments_table(suggestion.experiments, unit))
     decide.history(page.history, page.summary.zone)
     if suggestion is not None:
         proposal.provenance(suggestion)

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from careplan.cli import ask as cli_ask
 from careplan.cli import audit as cli_audit
 from careplan.cli import database as cli_database
 from careplan.cli import evaluate as cli_evaluate
@@ -23,7 +24,7 @@ FIRST = """careplan: a personalised treatment planner. For research use; not a m
 Three things to do first:
   careplan demo           a virtual clinic: history, suggestions, the app
   careplan import PATH    recordings of your own; what they are is found by looking
-  careplan app            the worklist and each patient's review
+  careplan ask QUESTION   in your own words: "Who needs a look?"
 
 Everything else: careplan --help. Completion of commands and patients in your shell:
 careplan --install-completion.
@@ -51,6 +52,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # locals hold patients' data
     help="A personalised treatment planner. For research use; not a medical device.",
 )
+app.add_typer(cli_ask.app)
 app.add_typer(cli_audit.app, name="audit")
 app.add_typer(cli_database.app, name="db")
 app.add_typer(cli_records.app)
@@ -92,17 +94,20 @@ def patients(ctx: typer.Context, as_json: Json = False) -> None:
 
 @app.command()
 def show(ctx: typer.Context, patient: Patient, as_json: Json = False) -> None:
-    """What is stored of one patient: days, gaps, consensus metrics, regimen."""
+    """What is stored of one patient: days, gaps, consensus metrics, regimen, and what signed changes did."""
     from careplan import clinic
     from careplan.cli import console
 
     with store(ctx) as database:
         found = clinic.show(database, patient)
         regimen = clinic.prescribed(database, patient)
+        lived = clinic.lived_changes(database, patient)
     if as_json:
-        print_json(found)
-    else:
-        console.print_summary(stdout(), found, regimen)
+        print_json({**vars(found), "experiments": lived})
+        return
+    console.print_summary(stdout(), found, regimen)
+    if lived:
+        stdout().print(console.experiments_table(lived))
 
 
 @app.command("app")

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from careplan.clinic.regimens import Prescribed
     from careplan.clinic.views import ImportReport, Night, PatientSummary
     from careplan.records.look import Looked
+    from careplan.suggestion import Experiment
     from careplan.therapies.glucose.views import Metrics
 
 CORRECTION_FIELDS = ("patient", "action", "rule", "file", "row", "field", "detail")
@@ -131,10 +132,12 @@ def print_look(console: Console, looked: "Looked") -> None:
 
 def write_corrections(path: Path, report: "ImportReport") -> None:
     """Every dropped or changed row as CSV, with `CORRECTION_FIELDS`."""
+    from careplan.interop.tables import guard
+
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(CORRECTION_FIELDS)
-        writer.writerows((patient.patient, *correction) for patient in report.patients for correction in patient.corrections)
+        writer.writerows(map(guard, (patient.patient, *told)) for patient in report.patients for told in patient.corrections)
 
 
 def print_patients(console: Console, patients: "list[PatientSummary]") -> None:
@@ -198,6 +201,24 @@ def print_summary(console: Console, patient: "PatientSummary", prescribed: "Pres
         console.print("Regimen: none stated, and too little insulin logged to estimate one.")
     else:
         console.print(regimen_table(prescribed))
+
+
+def experiments_table(experiments: "Sequence[Experiment]") -> Table:
+    """Each signed change that was lived with: what it was to do, and what then happened; before and after."""
+    table = Table(title="Signed changes: predicted, and lived", title_justify="left")
+    for name in ("Since (UTC)", "Changed", *(OUTCOMES[name] for name in experiments[0].outcomes)):
+        table.add_column(name)
+    for each in experiments:
+        cells = [
+            f"{'-' if found.predicted is None else '{:.1f} to {:.1f}'.format(*found.predicted)}\n"
+            f"{found.lived[0]:.1f} to {found.lived[1]:.1f}"
+            for found in each.outcomes.values()
+        ]
+        table.add_row(f"{each.since:%Y-%m-%d %H:%M}", escape(each.does), *cells)
+    return table
+
+
+OUTCOMES = {"in_range": "In range, %", "below_70": "< 70 mg/dL, %", "above_180": "> 180 mg/dL, %", "mean": "Mean, mg/dL"}
 
 
 def print_night(console: Console, night: "Night") -> None:

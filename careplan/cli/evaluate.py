@@ -171,29 +171,36 @@ def evaluate_visits(
     lives: Annotated[int | None, typer.Option(help="Decides their lives. Default: as the patients.")] = None,
     mis_set: Annotated[float, typer.Option(help="How far settings are off: spread of the logarithm.")] = 0.3,
     pens: Annotated[float, typer.Option(min=0, max=1, help="The share on pens.")] = 0.3,
-    too_strong: Annotated[
-        bool, typer.Option("--too-strong", help="Basal is 1.25, ratios are 0.75 times what suits; adults by default.")
-    ] = False,
+    start: Annotated[
+        str, typer.Option(help="How settings are off: off by a third, too strong, too weak, mixed by block, or derived.")
+    ] = "off by a third",
+    family: Annotated[str, typer.Option(help="The equations of bodies: padova, minimal, sorensen, assorted.")] = "padova",
     group: Annotated[list[str] | None, typer.Option(help="adult, adolescent or child; may be repeated. Default: all.")] = None,
     weights: Weights = None,
     as_json: Json = False,
 ) -> None:
     """Regimens over visits, from therapy that is mis-set, beside titration, autotune and the truth; the same lives."""
+    from careplan.studies.bodies import known_families
     from careplan.studies.visits import evaluate_visits as evaluate
+    from careplan.studies.visits_judged import STARTS
     from careplan.therapies.glucose.world import open_world
     from cohorts.population import GROUPS
 
-    groups = tuple(group or (("adult",) if too_strong else GROUPS))
+    if start not in STARTS:
+        raise typer.BadParameter(f"{start!r}: expected one of {', '.join(STARTS)}", param_hint="--start")
+    [bodies] = known_families([family])
+    groups = tuple(group or GROUPS)
     if unknown := set(groups) - set(GROUPS):
         raise typer.BadParameter(f"{', '.join(sorted(unknown))}: expected some of {', '.join(GROUPS)}", param_hint="--group")
     with stderr().status("Simulating") as status:
         world = open_world(*([weights] if weights else []))
         asked: dict[str, Any] = {"people": people, "seed": seed, "lives": lives, "mis_set": mis_set, "pens": pens}
-        asked |= {"strong": too_strong, "groups": groups}
+        asked |= {"start": start, "family": bodies, "groups": groups}
         found = evaluate(world, count=visits, say=status.update, **asked)
     summary = found.summary
     if as_json:
-        tables = {name: getattr(found, name).round(3).to_dict("records") for name in ("summary", "too_strong", "losses")}
+        names = ("summary", "too_strong", "losses", "aims", "records")
+        tables = {name: getattr(found, name).round(3).to_dict("records") for name in names}
         counted = {"abstained": found.silent, "refused": found.refused}
         print_json({**asked, "visits": visits, "model": world.fingerprint, **tables, **counted})
         return
@@ -206,6 +213,10 @@ def evaluate_visits(
         figures = (f"{row['in_range']:.1f}", f"{row['below_70']:.1f}", f"{row['below_54']:.2f}", *shares)
         shown.add_row(str(row["reviewer"]), str(row["group"]), str(row["visit"]), *figures)
     stdout().print(shown)
+    held = Table("Aim", "Wanted", "Found", "Met", title=f"What visits are held to: {start}, {bodies}")
+    for row in found.aims.to_dict("records"):
+        held.add_row(row["aim"], row["wanted"], row["found"], {True: "yes", False: "no"}.get(row["met"], "-"))
+    stdout().print(held)
 
 
 @app.command("ablation")

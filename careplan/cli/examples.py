@@ -7,6 +7,7 @@ from typer.models import CommandInfo
 
 EXAMPLES = {
     "app": "careplan app --port 8600",
+    "ask": 'careplan ask "What if azt1d-1 had taken two units less at lunch yesterday?"',
     "audit accept": 'careplan audit accept --reason "restored from the backup of 3 May"',
     "audit new-key": "careplan audit new-key",
     "audit verify": "careplan audit verify --since-last",
@@ -33,6 +34,7 @@ EXAMPLES = {
     "import": "careplan import export.zip --zone Europe/Berlin",
     "imports": "careplan imports --patient azt1d-1",
     "look": "careplan look export.zip",
+    "mcp": "careplan mcp --http --port 8765",
     "patients": "careplan patients",
     "personalise": "careplan personalise azt1d-1",
     "plan": "careplan plan azt1d-1 --regimen",

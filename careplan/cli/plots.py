@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path as File
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
@@ -12,17 +13,15 @@ from rich.table import Table
 from careplan import therapies
 from careplan.cli.console import aligned
 from careplan.clinic.views import Forecast
-from careplan.display import Unit
+from careplan.display import Unit, clock, sentence
 from careplan.practice import Words
 from careplan.suggestion import Line, Path, Suggestion
 from careplan.therapies.glucose.bands import HIGH, LOW
 from careplan.therapies.glucose.words import (
     MG_DL,
-    clock,
     outcome,
     risk_of_high,
     risk_of_low,
-    sentence,
 )
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe & Ito: told apart by everyone
@@ -51,6 +50,23 @@ def print_forecast(console: Console, forecast: Forecast) -> None:
     console.print(sentence(risk_of_low(forecast.low_risk, MG_DL)))
     console.print(sentence(risk_of_high(forecast.high_risk, MG_DL)))
     console.print("Middle of the prediction, and its 90 % interval. For research use; not a medical device.", style="dim")
+
+
+def write_paths(file: File, title: str, unit: str, paths: Mapping[str, Any]) -> None:
+    """Predicted paths, as plain values, with their 90 % intervals: a page that needs no network."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    figure.add_hrect(y0=LOW, y1=HIGH, fillcolor="#009E73", opacity=0.08, line_width=0)
+    for (name, path), colour in zip(paths.items(), COLOURS, strict=False):
+        around, edge = [*path["minutes"], *reversed(path["minutes"])], [*path["high"], *reversed(path["low"])]
+        figure.add_scatter(
+            x=around, y=edge, fill="toself", fillcolor=colour, opacity=0.15, line_width=0, showlegend=False, hoverinfo="skip"
+        )
+        figure.add_scatter(x=path["minutes"], y=path["mid"], mode="lines", name=name, line={"color": colour})
+    told = f"{title}. For research use; not a medical device."
+    figure.update_layout(title=told, xaxis_title="minutes", yaxis_title=unit, template="simple_white")
+    figure.write_html(file, include_plotlyjs=True)
 
 
 def write_forecast(file: File, forecast: Forecast) -> None:
@@ -103,6 +119,9 @@ def print_suggestion(console: Console, suggestion: Suggestion, *, brief: bool = 
         settings = _words(suggestion)[0].settings
         for text in aligned([_line(line, settings) for line in suggestion.lines], left=(0, 1, 5)):
             console.print(f"  {text}", markup=False, highlight=False)
+        if suggestion.source == "guideline":
+            _indented(console, "[yellow]The guideline, not the model:[/] " + escape("; ".join(suggestion.reasons)))
+            return
     else:
         _indented(console, "No change. " + escape("; ".join(suggestion.reasons)))
     words, unit = _words(suggestion)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from careplan.clinic.audits import accept_trail, replace_key, verify_audit
     from careplan.clinic.decisions import meaning_of
     from careplan.clinic.errors import ClinicError, ReviewError, UnknownPatient
+    from careplan.clinic.experiments import lived_changes
     from careplan.clinic.imported import imports, take_back
     from careplan.clinic.incoming import Incoming, arrivals, doubts, read_files, take_in
     from careplan.clinic.known import patient_names
@@ -36,6 +37,7 @@ _HOME = {
     **dict.fromkeys(("accept_trail", "replace_key", "verify_audit"), "audits"),
     "meaning_of": "decisions",
     **dict.fromkeys(("ClinicError", "ReviewError", "UnknownPatient"), "errors"),
+    "lived_changes": "experiments",
     **dict.fromkeys(("imports", "take_back"), "imported"),
     **dict.fromkeys(("Incoming", "arrivals", "doubts", "read_files", "take_in"), "incoming"),
     **dict.fromkeys(("Job", "again", "ask", "cancel", "jobs"), "queue"),
@@ -73,6 +75,7 @@ __all__ = [
     "imports",
     "jobs",
     "latest_suggestion",
+    "lived_changes",
     "load_draft",
     "load_record",
     "load_regimen",

@@ -13,7 +13,7 @@ import pandas as pd
 from careplan.clinic.courses import practice_of
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.known import require
-from careplan.clinic.records import store_records
+from careplan.clinic.records import plain, store_records
 from careplan.clinic.views import ImportedPatient, ImportReport
 from careplan.clinic.worklists import refresh
 from careplan.errors import AskError
@@ -118,13 +118,12 @@ def take_in(db: Database, incoming: Incoming, names: Mapping[int, str], *, actor
 def _arrival(record: PatientRecord, *, known: bool) -> Arrival:
     times = record.events["time"]
     counts = {str(name): int(count) for name, count in record.events["channel"].value_counts().sort_index().items()}
-    told = tuple((str(c.action), str(c.rule), str(c.file), int(c.row), str(c.field), str(c.detail)) for c in record.corrections)
     would = ImportedPatient(
         patient=record.patient,
         rows_read=record.rows_read,
         events_added=counts,
         events_known=0,
-        corrections=told,
+        corrections=plain(record.corrections),
         ignored=dict(record.ignored),
         files=record.files,
         source=record.source,

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from careplan.store import Actor, Database, append, local_account, schema
 
-Purpose = Literal["worklist", "review", "doses", "summary", "record", "planning"]
+Purpose = Literal["worklist", "review", "doses", "summary", "record", "planning", "question", "tool"]
 READ = "read"  # the action
 
 

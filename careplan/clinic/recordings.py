@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from careplan.clinic import codec
 from careplan.clinic.courses import course_of, practice_of
 from careplan.clinic.errors import ClinicError
+from careplan.clinic.experiments import signed_changes
 from careplan.clinic.known import current_version, require
 from careplan.clinic.reading import on_record
 from careplan.recording import Recording
@@ -34,13 +35,14 @@ def read_recording(db: Database, patient: str, therapy: str | None = None, *, ac
             version = current_version(session, patient, course.therapy)
             events, data = read_hashed(session, patient)
             mandate = _handed_down(session, version)
+            changes = signed_changes(session, practice, patient)
         on_record(db, [patient], "planning", actor)
         if events.empty:
             raise ClinicError(f"patient {patient!r} has no events in the store")
         series = to_series(PatientRecord(patient=patient, zone=stored.zone, events=events), practice.therapy)
         series = replace(series, facts=dict(course.covariates))
         regimen = practice.estimate(series) if version is None else codec.load(practice.regimen, version.body)
-        return Recording(series, course.group, regimen, _named(version), data, mandate)
+        return Recording(series, course.group, regimen, _named(version), data, mandate, changes)
 
 
 def _handed_down(session: Session, version: RegimenVersion | None) -> Mandate | None:

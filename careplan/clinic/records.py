@@ -126,7 +126,7 @@ def store_records(
 def _store(
     db: Database, source: str, record: PatientRecord, run: str, therapy: str | None, actor: Actor, merge: bool
 ) -> ImportedPatient:
-    corrections = _plain(record.corrections)
+    corrections = plain(record.corrections)
     with db.write() as session:
         stored = session.get(Patient, record.patient)
         if stored is not None and stored.source != source and not merge:
@@ -144,7 +144,7 @@ def _store(
         fresh, told = _joined(session, record, source, stored.zone)
         merged = [each for each in told if each.action == "dropped"]
         regimen, unusable = _stated_regimen(record, course.therapy)
-        corrections += _plain([*told, *unusable])
+        corrections += plain([*told, *unusable])
         glance = _glance(session, replace(record, events=fresh, group=course.group), stored, course.therapy)
         added = add_events(
             session,
@@ -183,8 +183,9 @@ def _glance(session: Session, record: PatientRecord, stored: Patient, therapy: s
     return glance_of(whole, stored.source, practice(therapy))
 
 
-def _plain(corrections: Sequence[Correction]) -> tuple[tuple[str, str, str, int, str, str], ...]:
-    return tuple((str(c.action), str(c.rule), str(c.file), int(c.row), str(c.field), str(c.detail)) for c in corrections)
+def plain(corrections: Sequence[Correction]) -> tuple[Correction, ...]:
+    """Corrections whose row is Python's own number, as JSON takes it."""
+    return tuple(each._replace(row=int(each.row)) for each in corrections)
 
 
 def _joined(session: Session, record: PatientRecord, source: str, zone: str) -> tuple[pd.DataFrame, Sequence[Correction]]:

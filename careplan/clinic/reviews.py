@@ -16,7 +16,7 @@ from careplan.clinic.standing import decided as drafted
 from careplan.clinic.standing import signed_already, stale
 from careplan.clinic.suggestions import stored
 from careplan.clinic.views import Review
-from careplan.practice import Change, Judged, Practice
+from careplan.practice import Judged, Practice, SettingChange
 from careplan.store import Actor, Database, append, number, read_channel, schema
 from careplan.suggestion import Decision, Kind, Line, Meaning, Suggestion
 
@@ -143,7 +143,7 @@ def _apply(
     version = current_version(session, suggestion.patient, suggestion.therapy)
     if suggestion.kind != "regimen" or not kept or version is None:
         return None
-    changes = [Change(line.setting, line.start, line.end, by_key[line.key].value) for line in kept]
+    changes = [SettingChange(line.setting, line.start, line.end, by_key[line.key].value) for line in kept]
     regimen = practice.changed(codec.load(practice.regimen, version.body), changes)
     now = max(datetime.now(UTC), version.valid_from)
     source = f"suggestion {suggestion.id}"

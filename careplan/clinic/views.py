@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from careplan.records.events import Correction
 from careplan.suggestion import Decision, Kind, Path, Suggestion
 
 Sort = Literal["urgency", "name", "last"]
@@ -142,11 +143,11 @@ class ImportReport:
         found: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
         counts: dict[tuple[str, str, str], int] = {}
         for each in self.patients:
-            for action, rule, file, row, name, detail in each.corrections:
-                key = (action, rule, name)
-                place = f"{file}, row {row}" if row else file
-                found.setdefault(key, []).append((each.patient, f"{place}: {detail}"))
-                counts[key] = counts.get(key, 0) + (each.ignored.get(rule, 1) if action == "dropped" else 1)
+            for told in each.corrections:
+                key = (told.action, told.rule, told.field)
+                place = f"{told.file}, row {told.row}" if told.row else told.file
+                found.setdefault(key, []).append((each.patient, f"{place}: {told.detail}"))
+                counts[key] = counts.get(key, 0) + (each.ignored.get(told.rule, 1) if told.action == "dropped" else 1)
         return tuple(
             CorrectionKind(
                 action=action,
@@ -178,7 +179,7 @@ class ImportedPatient:
     rows_read: int
     events_added: Mapping[str, int]  # by channel
     events_known: int  # already in the store
-    corrections: tuple[tuple[str, str, str, int, str, str], ...]  # action, rule, file, row, field, detail
+    corrections: tuple[Correction, ...]
     ignored: Mapping[str, int] = field(default_factory=dict)  # rows of no channel, by the rule that names their kind
     files: tuple[str, ...] = ()
     source: str = ""

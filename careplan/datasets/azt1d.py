@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from careplan.records.clock import stamped
 from careplan.records.events import PatientRecord, Refused, refusing
 from careplan.records.head import header_of
 from careplan.records.sheet import (
@@ -17,13 +18,13 @@ from careplan.records.sheet import (
     check_dates,
     check_ranges,
     column,
-    drop_short,
     drop_unreadable,
     glucose_unit,
     milliunits,
     silent,
+    tell_left,
 )
-from careplan.records.text import Rows, Source, check_zone, dates, find_files, normal, numbers, read_rows, to_utc
+from careplan.records.text import Rows, Source, check_zone, find_files, normal, numbers, read_rows
 
 FIELDS = {"glucose": "cgm", "basal": "basal", "bolus": "totalbolusinsulindelivered", "carbs": "carbsize"}
 TIME, KIND, FOOD, CORRECTION = "eventdatetime", "bolustype", "fooddelivered", "correctiondelivered"
@@ -62,9 +63,8 @@ def name_of(path: Path) -> str:
 
 
 def read_subject(path: Path, zone: str) -> PatientRecord:
-    rows = read_rows(path, (TIME, *FIELDS.values()), aliases=ALIASES)
-    local = dates(list(rows.cells[TIME]), file=str(path), row=rows.row, field=rows.fields[TIME])["time"]
-    time, _ = to_utc(local, zone, file=path)
+    rows = read_rows(path, (TIME, *FIELDS.values()), column_of=lambda name: ALIASES.get(normal(name), normal(name)))
+    time = stamped(rows, TIME, zone)[0]
 
     parts = [
         column(rows, name, channel, time, limits=(40.0, 400.0) if channel == "glucose" else None)
@@ -74,7 +74,7 @@ def read_subject(path: Path, zone: str) -> PatientRecord:
     sheet = Sheet(
         every[~((every["value"] == 0) & every["channel"].isin(["bolus", "carbs"]))].reset_index(drop=True)
     )  # zeros fill the row
-    drop_short(sheet, rows)
+    tell_left(sheet, rows)
     drop_unreadable(sheet, rows.fields[TIME])
     check_dates(sheet, rows.fields[TIME])
     drop_repeats(sheet, rows, time)
@@ -87,7 +87,7 @@ def read_subject(path: Path, zone: str) -> PatientRecord:
     sheet.cells.loc[sheet.of("basal"), "duration"] = BASAL_MINUTES
     if KIND in rows.cells:
         add_kinds(sheet, rows)
-    record = sheet.record(name_of(path), zone, rows_read=len(rows) + len(rows.short), files=[path.name])
+    record = sheet.record(name_of(path), zone, rows_read=rows.read, files=[path.name])
     return silent(record, ((path.name, int(row)) for row in rows.row))
 
 

@@ -122,7 +122,7 @@ read_ohio = reader("ohio", read_file, pattern="*.xml")
 def local_of(block: Block, name: str, file: Path) -> pd.Series:
     days, clocks = split_stamps(list(block.texts(name)))
     return local_times(
-        days, clocks, file=file, row=int(block.row[0]) if len(block) else 1, field=block.written(name), usual=True, day_first=True
+        days, clocks, file=file, row=int(block.row[0]) if len(block) else 1, field=block.written(name), always=True
     )
 
 
@@ -134,7 +134,7 @@ def minutes_to_end(told: Told, zone: str, file: Path) -> np.ndarray:
 
 def basal(told: dict[str, Told], log: PumpLog, zone: str, file: Path) -> None:
     for kind in ("basal", "temp_basal"):
-        mine, rate = told[kind], numbers(list(told[kind].block.texts("value")))
+        mine, rate = told[kind], numbers(list(told[kind].block.texts("value")), decimal_comma=True)
         bad = ~((rate >= 0) & (rate <= 35.0))
         mine.tell(bad, "out of range", "value")
         if kind == "basal":
@@ -161,9 +161,13 @@ def doses(told: dict[str, Told], zone: str, file: Path) -> None:
     filled = bolus.block.texts("dose") != ""
     bolus.tell(~filled, "no amount", "dose")
     bolus.dose(
-        filled, "bolus", "dose", numbers(list(bolus.block.texts("dose"))), duration=np.where(square & (lasts > 0), lasts, 0.0)
+        filled,
+        "bolus",
+        "dose",
+        numbers(list(bolus.block.texts("dose")), decimal_comma=True),
+        duration=np.where(square & (lasts > 0), lasts, 0.0),
     )
-    grams = numbers(list(bolus.block.texts("bwz_carb_input")))
+    grams = numbers(list(bolus.block.texts("bwz_carb_input")), decimal_comma=True)
     told_of_meal = near(bolus.time, meal.time[amount(meal, "carbs") > 0], pd.Timedelta(minutes=60))
     alone = (grams > 0) & ~told_of_meal
     bolus.tell(
@@ -184,7 +188,7 @@ def doses(told: dict[str, Told], zone: str, file: Path) -> None:
 
 
 def amount(told: Told, name: str) -> np.ndarray:
-    return numbers(list(told.block.texts(name)))
+    return numbers(list(told.block.texts(name)), decimal_comma=True)
 
 
 def near(time: pd.Series, others: pd.Series, within: pd.Timedelta) -> np.ndarray:

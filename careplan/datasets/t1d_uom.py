@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from careplan.records.clock import stamped
 from careplan.records.events import PatientRecord, RecordError, Refused, refusing
 from careplan.records.head import header_of
 from careplan.records.sheet import (
@@ -20,14 +21,14 @@ from careplan.records.sheet import (
     check_ranges,
     column,
     drop_duplicates,
-    drop_short,
     drop_unreadable,
     glucose_unit,
     milliunits,
     one_stream,
+    tell_left,
     year_typos,
 )
-from careplan.records.text import Rows, Source, check_zone, dates, find_files, normal, numbers, read_header, read_rows, to_utc
+from careplan.records.text import Rows, Source, check_zone, find_files, normal, numbers, read_header, read_rows
 from careplan.records.units import MG_PER_MMOL
 
 BESIDE = {
@@ -87,7 +88,7 @@ def read_person(person: str, files: list[Path], zone: str, refused: Refused | No
             sheet, rows = read_file(file, zone)
             whole.cells = pd.concat([whole.cells, sheet.cells], ignore_index=True)
             whole.corrections += sheet.corrections
-            rows_read += len(rows) + len(rows.short)
+            rows_read += rows.read
             named.append(file.name)
     if named:
         with refusing(refused, f"uom-{person}"):
@@ -104,7 +105,7 @@ def read_file(file: Path, zone: str) -> tuple[Sheet, Rows]:
     if kind is None:
         raise RecordError(f"not a T1D-UOM file: expected one of {sorted(KINDS)}, found {rows.header}", file=file, row=1)
     sheet = Sheet(KINDS[kind](rows, zone))
-    drop_short(sheet, rows)
+    tell_left(sheet, rows)
     dated = rows.fields["starttimes" if kind == "activityts" else kind]
     drop_unreadable(sheet, dated)
     year_typos(sheet)
@@ -116,8 +117,7 @@ def read_file(file: Path, zone: str) -> tuple[Sheet, Rows]:
 
 def local_time(rows: Rows, name: str, zone: str) -> pd.Series:
     """UTC times of a column of local DD/MM/YYYY times."""
-    local = dates(list(rows.cells[name]), file=rows.file, row=rows.row, field=rows.fields[name], day_first=True)["time"]
-    return to_utc(local, zone, file=rows.file)[0]
+    return stamped(rows, name, zone, day_first=True)[0]
 
 
 def need(rows: Rows, *names: str) -> None:

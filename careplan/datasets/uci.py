@@ -13,7 +13,7 @@ from careplan.records.blocks import Block, each, where
 from careplan.records.clock import local_times
 from careplan.records.events import RecordError
 from careplan.records.export import Part, Told, clocked, glucose_values, part_of, reader
-from careplan.records.text import numbers, read_text
+from careplan.records.text import LONG, check_lines, numbers, read_text
 
 LINE = re.compile(r"\d{1,2}-\d{1,2}-\d{4}\t *\d{1,2}:\d{1,2}\t\d*\t[^\t]*")
 COLUMNS = ("date", "time", "code", "value")
@@ -60,7 +60,9 @@ read_uci = reader("uci", read_file, pattern="data-*")
 def block_of(file: Path) -> Block:
     """The file's rows; those with more or fewer than four fields are long, or short of a value."""
     rows, lines, long = [], [], []
-    for line, text in enumerate(read_text(file).splitlines(), start=1):
+    whole = read_text(file)
+    check_lines(whole, file)
+    for line, text in enumerate(whole.splitlines(), start=1):
         fields = [field.strip() for field in text.split("\t")]
         if len(fields) > len(COLUMNS):
             long.append(line)
@@ -73,7 +75,7 @@ def block_of(file: Path) -> Block:
         raise RecordError(f"{len(long)} rows have more than {len(COLUMNS)} fields", file=file, row=long[0])
     columns = {name: np.array([*(row[place] for row in rows), None], dtype=object)[:-1] for place, name in enumerate(COLUMNS)}
     named = {name: name for name in COLUMNS}
-    return Block(file, (), named, (0, 1, 2, 3), columns, np.array(lines, dtype=np.int64), "\t", tuple(long))
+    return Block(file, (), named, (0, 1, 2, 3), columns, np.array(lines, dtype=np.int64), "\t", dict.fromkeys(long, LONG))
 
 
 def tell(told: Told) -> None:

@@ -30,9 +30,18 @@ Predictor = Callable[[PatientSeries, Rows], Array]  # rows `[N]` -> levels `[N, 
 def forecast_rows(
     series: PatientSeries, horizons: Sequence[int] = HORIZONS, *, stride: int = 1, history: float = 24 * 60.0
 ) -> Rows:
-    """`[N]` rows to forecast from, every `stride` rows: `history` minutes of recording before them, the level measured now
-    and at every horizon (minutes), and no gap over 15 min between readings in the last two hours (one row more for a sensor
-    that reads every 15 min, which the grid can round to 20)."""
+    """Rows that one may forecast from, the same for every model.
+
+    Args:
+        series: The recording.
+        horizons: Minutes ahead at which the level must be measured.
+        stride: Rows between candidates.
+        history: Minutes of recording that must lie before a row.
+
+    Returns:
+        `[N]` rows with the level measured just before them and at every horizon, and no gap over 15 min between readings in the
+        last two hours (one row more for a sensor that reads every 15 min, which the grid can round to 20).
+    """
     step = series.therapy.step
     known = series.mask[:, series.therapy.index(series.therapy.regulated)]
     ahead = [steps(minutes, step) for minutes in horizons]
@@ -50,7 +59,16 @@ def forecast_rows(
 
 
 def truths(series: PatientSeries, rows: Rows, horizons: Sequence[int] = HORIZONS) -> Array:
-    """`[N, H]` measured levels."""
+    """The levels that were measured.
+
+    Args:
+        series: The recording.
+        rows: `[N]` rows from which forecasts begin.
+        horizons: Minutes ahead.
+
+    Returns:
+        `[N, H]`, NaN where none was measured.
+    """
     level = np.asarray(series.column(series.therapy.regulated), dtype=float)
     ahead = np.array([steps(minutes, series.therapy.step) for minutes in horizons])
     return np.asarray(level[rows[:, None] - 1 + ahead])

@@ -18,7 +18,20 @@ Risk = Callable[[PatientSeries, Rows], Array]  # rows `[N]` -> probability `[N]`
 
 
 def conformal(predict: Predictor, held: Sequence[PatientSeries], horizons: Sequence[int], coverage: float = 0.9) -> Interval:
-    """Split conformal intervals about any predictor (Lei 2018): a constant width a horizon, from errors on people held out."""
+    """Split conformal intervals about any predictor (Lei 2018): a constant width a horizon, from errors on people held out.
+
+    Args:
+        predict: Rows `[N]` of a recording to levels `[N, H]`.
+        held: People on whom the predictor was not fitted.
+        horizons: Minutes ahead.
+        coverage: The share that is to be inside.
+
+    Returns:
+        A function of a recording and rows `[N]` that gives both edges, `[N, H]` each.
+
+    Raises:
+        ValueError: No row of the people held out can be forecast from.
+    """
     errors = []
     for series in held:
         rows = forecast_rows(series, horizons, stride=3)
@@ -102,7 +115,7 @@ def boosted_risk(train: Sequence[PatientSeries], hazard: str, *, stride: int = 6
     return lambda series, rows: np.asarray(model.predict_proba(features(series, rows))[:, 1])
 
 
-def told(risks: Mapping[str, Risk], people: Sequence[PatientSeries], hazard: str, *, stride: int = 3) -> pd.DataFrame:
+def hazard_table(risks: Mapping[str, Risk], people: Sequence[PatientSeries], hazard: str, *, stride: int = 3) -> pd.DataFrame:
     """Each risk of a hazard on the same rows, pooled over people: columns model, n, events, auroc, brier, and the mean predicted
     and observed risk in ten bins of equal size."""
     chosen = [(series, risk_rows(series, hazard, stride=stride)) for series in people]

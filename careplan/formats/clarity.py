@@ -72,7 +72,7 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
         raise RecordError(problem, file=file, row=1, field=block.written(column[GLUCOSE]))
     told, timed, device = tell(block, column, zone, day_first, unit, file)
     part = part_of(file, [told], unit, person=person_of(block, ~timed))
-    rows = part.sheet.cells["row"].map(device).fillna("")
+    rows = part.sheet.cells["row"].map(lambda row: device.get(row, ""))
     drop_second_device(part.sheet, rows, within=WITHIN)
     return part
 

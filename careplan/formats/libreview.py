@@ -195,7 +195,8 @@ def one_sensor(sheet: Sheet, serial: dict[int, str], scans: set[int]) -> None:
     again = np.zeros(len(cells), dtype=bool)
     again[found["place"][found["near"].notna()]] = True
     sheet.drop(again, "scan repeats history")
-    times = sheet.cells["time"][sheet.of("glucose")].sort_values()
-    every_5 = bool((times.diff().dt.total_seconds().median() or 0.0) < 8 * 60.0)
-    close = pd.Timedelta(minutes=2.5) if every_5 else NEAR
-    drop_second_device(sheet, sheet.cells["row"].map(serial).fillna(""), within=close)
+    device = sheet.cells["row"].map(serial).fillna("")
+    readings = sheet.cells[sheet.of("glucose")].assign(device=device).sort_values("time", kind="stable")
+    apart = readings.groupby("device")["time"].diff().dt.total_seconds().median()
+    close = pd.Timedelta(minutes=2.5) if apart < 8 * 60.0 else NEAR
+    drop_second_device(sheet, device, within=close)

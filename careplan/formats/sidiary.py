@@ -46,7 +46,7 @@ def is_header(fields: Sequence[str]) -> bool:
     )
 
 
-def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
+def read_file(file: Path, zone: str, day_first: bool | None, *, always: bool | None = None) -> Part:
     [block, *_] = read_blocks(file, is_header, "SiDiary's fields (DAY, TIME and others)")
     if not len(block):
         raise RecordError("a header and no row", file=file)
@@ -60,6 +60,7 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
         field="DAY",
         day_first=day_first,
         usual=dotted or None,
+        always=always,
     )
     told = clocked(block, local, zone, file, log=log_of(block))
     tell(told)

@@ -15,13 +15,26 @@ import pandas as pd
 from careplan.records.blocks import Block, Texts, each, read_blocks, where
 from careplan.records.clock import local_times, split_stamps, to_utc
 from careplan.records.events import RecordError
-from careplan.records.export import SENSOR, Part, Told, add_cells, clocked, glucose_values, part_of, reader, scaled, unit_of
+from careplan.records.export import (
+    SENSOR,
+    Part,
+    Told,
+    add_cells,
+    clocked,
+    drop_second_device,
+    glucose_values,
+    part_of,
+    reader,
+    scaled,
+    unit_of,
+)
 from careplan.records.pump import PumpLog
 from careplan.records.text import normal, numbers
 
 TIME = "eventdatetime"
 READINGS, IOB, BASAL, BOLUS = "readings", "iob", "basalrate", "insulindelivered"
 KINDS = (BOLUS, BASAL, READINGS, IOB)  # a section is told by the first of these that it has
+WITHIN = pd.Timedelta(seconds=150)  # two pumps show one reading of a sensor that reads every 5 min at most this far apart
 EXTENDED = re.compile(r"extended\D*([\d.]+)\s*%\s*/\s*([\d.]+)", re.IGNORECASE)
 EXTENDED_MINUTES = 120.0  # assumed where no duration is stated: two hours is the pump's default
 
@@ -77,6 +90,8 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
     if not any(len(told.block) for told in tolds):
         raise RecordError("headers and no row", file=file)
     part = part_of(file, tolds, "mg/dL", person=person_of(blocks[0]))
+    shown = {int(row): name for told in tolds for row, name in zip(told.block.row, told.block.texts("serialnumber"), strict=True)}
+    drop_second_device(part.sheet, part.sheet.cells["row"].map(shown).fillna(""), within=WITHIN)
     times = pd.concat([told.time for told in tolds]).dropna()
     add_cells(part, *log.cells(times.max() if len(times) else None))
     return part

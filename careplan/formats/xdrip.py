@@ -15,4 +15,4 @@ def recognise(head: str) -> str | None:
     return None
 
 
-read_xdrip = reader("xdrip", lambda file, clock, _: read_file(file, clock, True))
+read_xdrip = reader("xdrip", lambda file, clock, _: read_file(file, clock, None, always=True))

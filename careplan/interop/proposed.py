@@ -25,7 +25,7 @@ from careplan.interop.resources import (
 )
 from careplan.minutes import DAY
 from careplan.suggestion import Decision, Interval, Line, Option, Suggestion
-from careplan.therapies.glucose.rules import told
+from careplan.therapies.glucose.rules import breach_in_words
 
 ACTIVITY = "http://terminology.hl7.org/CodeSystem/v3-DataOperation"
 ROLE = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
@@ -87,6 +87,7 @@ def proposal_resources(person: Person, suggestion: Suggestion, software: str) ->
 
 def plan_resource(person: Person, suggestion: Suggestion, group: Resource | None, issues: list[Resource]) -> Resource:
     says = "No suggestion" if suggestion.abstained else "Suggested changes" if suggestion.lines else "No change suggested"
+    says += " by the guideline, where the model cannot say," if suggestion.source == "guideline" else ""
     what = {"regimen": "of the insulin regimen", "doses": "of the next doses"}[suggestion.kind]
     notes = [*suggestion.reasons, *suggestion.banners]
     return {
@@ -218,7 +219,7 @@ def issue_resources(person: Person, suggestion: Suggestion) -> list[Resource]:
     """Why it abstained, what it warns of, and the limits that bound it."""
     found = [("abstained", reason) for reason in suggestion.reasons if suggestion.abstained]
     found += [("warning", banner) for banner in suggestion.banners]
-    found += [("guardrail", told(limit)) for limit in suggestion.limits_bound]
+    found += [("guardrail", breach_in_words(limit)) for limit in suggestion.limits_bound]
     return [
         {
             "resourceType": "DetectedIssue",

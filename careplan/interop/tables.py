@@ -56,11 +56,12 @@ def table_of(record: PatientRecord) -> pd.DataFrame:
     return table if record.weight is None else table.assign(weight=record.weight)
 
 
+def guard(cell: object) -> object:
+    """A cell, with an apostrophe before it where it is a text that begins as a formula does."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
+
+
 def guarded(table: pd.DataFrame) -> pd.DataFrame:
     """The table with an apostrophe before each text that begins as a formula does."""
     texts = table.select_dtypes(include=["object", "string"]).columns
-
-    def guard(cell: object) -> object:
-        return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
-
     return table.assign(**{name: table[name].map(guard) for name in texts})

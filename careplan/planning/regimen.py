@@ -21,7 +21,6 @@ from careplan.planning.tree import prior_of, tail_mean
 from careplan.therapy import Therapy
 
 FACTORS = (0.7, 0.8, 0.9, 1.1, 1.2)  # of treatment: a line of which more is less treatment moves by as much the other way
-GRAVE = (0.5, 0.6)  # tried too where a line is in danger
 Evaluate = Callable[[Tensor], Tensor]
 
 
@@ -64,6 +63,7 @@ class RegimenProblem:
     parts: `[M]` the part of the day of each level, or None; costs count for the whole and for each part.
     budget: `[B, Q]`; excess: in risk, for each percent of time that a cost is beyond it, so that what is unsafe goes first.
     direction `[B, L]`; kinds `[L, G]`: which kind of setting each line is; strengthened: of how many kinds a plan may give more.
+    apart: of how many kinds it may move lines; whole `[K]`: candidates that move all kinds as one, with which a plan may begin.
     """
 
     evaluate: Evaluate
@@ -81,6 +81,8 @@ class RegimenProblem:
     direction: Tensor
     kinds: Tensor
     strengthened: int
+    apart: int
+    whole: Tensor
 
     def root(self) -> Expansion:
         """The regimen as it stands."""
@@ -103,6 +105,8 @@ class RegimenProblem:
         untouched = ~((self.table != 1.0).unsqueeze(1) & (multipliers != 1.0).unsqueeze(2)).any(-1)
         more = self._more(multipliers).unsqueeze(2) | self._more(self.table).unsqueeze(1)  # [B, W, K, G]
         few = ~self.raises.unsqueeze(1) | (more.sum(-1) <= self.strengthened)
+        kinds = self._moved(multipliers).unsqueeze(2) | self._moved(self.table).unsqueeze(1)
+        few &= (kinds.sum(-1) <= self.apart) | (self.whole & (count == 0).unsqueeze(-1))
         valid = self.open.unsqueeze(1) & later & untouched & few & (count < self.changes).unsqueeze(-1)
         valid[..., 0] = ~valid[..., 1:].any(-1)  # every node is already the plan that stops there
         return Expansion(
@@ -118,6 +122,10 @@ class RegimenProblem:
     def _more(self, multipliers: Tensor) -> Tensor:
         """Multipliers `[B, W, L]` -> of which kinds they give more `[B, W, G]`."""
         return (((multipliers - 1.0) * self.direction.unsqueeze(1) > 0).unsqueeze(-1) & self.kinds).any(-2)
+
+    def _moved(self, multipliers: Tensor) -> Tensor:
+        """Multipliers `[B, W, L]` -> of which kinds they move lines `[B, W, G]`."""
+        return ((multipliers != 1.0).unsqueeze(-1) & self.kinds).any(-2)
 
     def outcome(self, levels: Tensor) -> Tensor:
         """Levels `[B, W, P, M]` -> minus mean risk, each cost over the whole, and over each part: `[B, W, P, C]`."""
@@ -154,6 +162,7 @@ def plan_regimen(
     excess: float = 0.3,
     changes: int = 3,
     strengthened: int = 1,
+    apart: int | None = None,
     factors: Sequence[float] = FACTORS,
     simulations: int = 64,
 ) -> RegimenPlans:
@@ -165,7 +174,8 @@ def plan_regimen(
     part beyond the budget, nor make one worse that already is. budget, margin: `[B, Q]`, as in `plan_doses`. worth: how much
     less risk than no change a plan must have; penalty: in risk, for each step; excess: for each percent of time beyond a
     budget. changes: the most steps; strengthened: of how many kinds of setting (`RegimenLine.kind`) they may give more, since
-    what each does alone is better known than what they do together.
+    what each does alone is better known than what they do together; apart: of how many kinds they may move lines at all (any),
+    where all together by one factor count as one.
     simulations: of the tree search, beside one evaluation of every single change, from which its prior comes.
 
     Raises ValueError where patients have different numbers of lines. Lines without evidence are left alone.
@@ -175,7 +185,6 @@ def plan_regimen(
         raise ValueError(
             f"plan_regimen: {[len(each) for each in lines]} lines by patient, expected the same number of each, above 0"
         )
-    factors = (*GRAVE, *factors) if any(line.danger for each in lines for line in each) else factors
     proposed, allowed, bound = candidates(lines, factors)
     current = torch.tensor([[line.current for line in each] for each in lines])
     direction = torch.tensor([[line.direction for line in each] for each in lines])
@@ -188,9 +197,10 @@ def plan_regimen(
     raises = ((table - 1.0) * direction.unsqueeze(1) > 0).any(-1)
     place = torch.cat([torch.tensor([-1]), torch.arange(len(members)).repeat_interleave(len(factors))])
     order = place + len(members) * raises.float()
+    everything = members.all(1).repeat_interleave(len(factors))
     is_open = torch.cat([torch.ones(batch, 1, dtype=torch.bool), (moved > 1) | (alone & (moved == 1))], 1)
-    whole = torch.tensor([cost.budget for cost in therapy.costs]).expand(batch, -1) if budget is None else budget
-    whole = torch.nan_to_num(whole if margin is None else whole - margin, nan=-1.0)
+    full = torch.tensor([cost.budget for cost in therapy.costs]).expand(batch, -1) if budget is None else budget
+    whole = torch.nan_to_num(full if margin is None else full - margin, nan=-1.0)
     problem = RegimenProblem(
         evaluate=evaluate,
         therapy=therapy,
@@ -207,13 +217,17 @@ def plan_regimen(
         direction=direction,
         kinds=torch.tensor([[line.kind == kind for kind in dict.fromkeys(each.kind for each in lines[0])] for line in lines[0]]),
         strengthened=strengthened,
+        apart=count if apart is None else apart,
+        whole=torch.cat([torch.zeros(1, dtype=torch.bool), everything]),
     )
     single = problem.outcome(evaluate(table))  # [B, K, P, C]
     costs = len(therapy.costs)
     standing = single[:, 0, :, 1 + costs :].mean(1)
     each_part = torch.maximum(whole.repeat(1, standing.shape[1] // costs), standing + 1e-6)
     allowance = torch.cat([whole, torch.nan_to_num(each_part, nan=-1.0)], 1)
-    problem = replace(problem, logits=prior_of(single, allowance, risk_level))
+    spent = single[:, 0, :, 1 : 1 + costs].mean(1)  # of what is within the budget, nobody is charged for what they have already
+    charged = torch.maximum(whole, torch.minimum(torch.nan_to_num(spent, nan=-1.0), torch.nan_to_num(full, nan=-1.0)))
+    problem = replace(problem, logits=prior_of(single, allowance, risk_level), budget=charged)
     found = search(
         problem, simulations=simulations, depth=changes, budget=allowance, considered=16, risk_level=risk_level, parallel=True
     )

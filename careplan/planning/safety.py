@@ -141,9 +141,20 @@ def guard_doses(
     remaining: Sequence[float],
     interval: float,
 ) -> Guarded:
-    """One patient's plan `[D, 2]` against the hard limits, decision by decision.
+    """One patient's plan against the hard limits, decision by decision.
 
-    on_board, baseline, levels: `[D]` from earlier doses, standing rate, and level held against the floor at each decision.
+    Args:
+        actions: `[D, 2]` the impulse and the multiple of the standing rate at each decision.
+        limits: The patient's.
+        on_board: `[D]` of doses before the plan, at each decision.
+        since_last: Minutes since the last impulse before it.
+        levels: `[D]` what is held against the floor.
+        baseline: `[D]` the standing rate an hour.
+        remaining: `[D]` the share of a dose on board after 0, 1, .. intervals.
+        interval: Minutes between decisions.
+
+    Returns:
+        Every limit that is broken, once for each decision that breaks it, with the numbers found there.
     """
     broken: list[Breach] = []
     given: list[float] = []
@@ -203,7 +214,23 @@ class RegimenLine:
 
 
 def guard_line(line: RegimenLine, proposed: float) -> Guarded:
-    """One proposed value against absolute limits, caps on change, evidence and the rule on lows."""
+    """One proposed value of a line against absolute limits, caps on change, evidence and the rule on lows.
+
+    Args:
+        line: What is prescribed, its limits and the evidence.
+        proposed: The value; the current one always passes.
+
+    Returns:
+        The rules that it breaks, and a recommended range that it leaves although it may.
+
+    >>> from careplan.therapy import LineLimits
+    >>> limits = LineLimits(lowest=0.0, highest=35.0, low=0.05, high=5.0)
+    >>> line = RegimenLine(key="basal@0", current=1.0, direction=1, limits=limits, increment=0.05, days=14, breach=False)
+    >>> guard_line(line, 1.1).allowed
+    True
+    >>> [breach.rule for breach in guard_line(line, 1.5).breaches]
+    ['change in one visit', 'change from the original']
+    """
     if proposed == line.current:
         return Guarded()
     limit, original = line.limits, line.current if line.original is None else line.original

@@ -3,7 +3,7 @@
 import csv
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
 
@@ -12,12 +12,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from careplan.records.events import RecordError
-from careplan.records.text import DELIMITERS, lines_of, normal, read_text
+from careplan.records.text import AGAIN, DELIMITERS, LONG, lines_of, normal, read_text, seems_cut
 
 IsHeader = Callable[[Sequence[str]], bool]
 Texts = NDArray[np.object_]
 SECTION = "-----"  # how a line between two sections begins
-SHORT, KNOWN = 12, 5_000  # texts up to this long that repeat are kept once, among so many
+BRIEF, KNOWN = 12, 5_000  # texts up to this long that repeat are kept once, among so many
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,10 +31,16 @@ class Block:
     columns: Mapping[str, Texts]  # normalised header -> stripped texts [N]
     row: NDArray[np.int64]  # [N] lines of the file, counted from 1
     delimiter: str
-    long: tuple[int, ...] = ()  # rows with more filled fields than the header, left out
+    left: Mapping[int, str] = field(default_factory=dict)  # rows left out, and by which rule
+    cut: int | None = None  # the last row, where it has no end and its last field is shorter than all others of the column
 
     def __len__(self) -> int:
         return len(self.row)
+
+    @property
+    def read(self) -> int:
+        """How many rows there are, with those that are left out."""
+        return len(self.row) + len(self.left)
 
     @property
     def names(self) -> list[str]:
@@ -67,16 +73,16 @@ def read_blocks(
     expected: str,
     *,
     keep: Callable[[int, str], bool] = lambda place, name: True,
-    fallback: str | None = None,
+    fallback: str | None = "cp1252",
 ) -> list[Block]:
     """The blocks of a delimited file: each begins at a line that `is_header`, at the top or after a blank line or one of dashes.
 
     keep: which columns to keep, by place and normalised header. A header that repeats, or is empty, is named by its place.
-    fallback: the encoding of older files that are not UTF-8.
+    A header that stands in its block once more is left out. fallback: the encoding of files that are not UTF-8.
     Raises `RecordError` where there is no such header (expected: what was looked for), or the file ends inside a row.
     """
     text = read_text(path, fallback=fallback)
-    if "\n" not in text:
+    if "\n" not in text.rstrip("\n"):
         text = text.replace("\r", "\n")
     blocks: list[Block] = []
     above: list[tuple[str, ...]] = []
@@ -88,6 +94,8 @@ def read_blocks(
         for fields in reader:
             if not any(fields):
                 may_begin = True
+            elif gathering is not None and gathering.repeats(fields):
+                gathering.left[reader.line_num], may_begin = AGAIN, False
             elif may_begin and is_header(fields):
                 blocks += [gathering.block(path)] if gathering else []
                 gathering, above, may_begin = Gathering(fields, tuple(above), keep, delimiter), [], False
@@ -141,13 +149,18 @@ class Gathering:
         self.get = itemgetter(*self.places, *self.places[:1])  # twice the first: always a tuple
         self.rows: list[tuple[str, ...]] = []
         self.lines: list[int] = []
-        self.long: list[int] = []
+        self.left: dict[int, str] = {}
+        self.cut: int | None = None
         self.shortest, self.last = self.width, self.width
         self.known: dict[str, str] = {}
 
+    def repeats(self, fields: list[str]) -> bool:
+        """Whether a row is the header once more."""
+        return fields[0].strip() == self.header[0] and [text.strip() for text in fields[: self.width]] == self.header
+
     def add(self, fields: list[str], line: int) -> None:
         if len(fields) > self.width and any(fields[self.width :]):
-            self.long.append(line)
+            self.left[line] = LONG
             return
         self.shortest, self.last = min(self.shortest, self.last), len(fields)
         if len(fields) < self.width:
@@ -155,7 +168,7 @@ class Gathering:
         if len(self.known) > KNOWN:
             self.known.clear()
         once = self.known.setdefault
-        self.rows.append(tuple([once(text, text) if len(text) <= SHORT else text for text in self.get(fields)]))
+        self.rows.append(tuple([once(text, text) if len(text) <= BRIEF else text for text in self.get(fields)]))
         self.lines.append(line)
 
     def check_end(self, path: Path) -> None:
@@ -163,11 +176,15 @@ class Gathering:
         if self.last < self.shortest:
             problem = f"the file ends inside a row: {self.last} fields, expected {self.shortest}"
             raise RecordError(problem, file=path, row=self.lines[-1])
+        last_column = [fields[-2] for fields in self.rows]  # after it stands the first again
+        if last_column and seems_cut(last_column):
+            self.cut = self.lines[-1]
 
     def block(self, path: Path) -> Block:
-        if len(self.long) > 0.05 * (len(self.rows) + len(self.long)):
-            problem = f"{len(self.long)} rows have more than {self.width} fields (a decimal comma between commas?)"
-            raise RecordError(problem, file=path, row=self.long[0])
+        long = [line for line, rule in self.left.items() if rule == LONG]
+        if len(long) > 0.05 * (len(self.rows) + len(long)):
+            problem = f"{len(long)} rows have more than {self.width} fields (a decimal comma between commas?)"
+            raise RecordError(problem, file=path, row=long[0])
         columns: dict[str, Texts] = {}
         for index, name in enumerate(self.names):
             columns[name] = np.array([fields[index].strip() for fields in self.rows] + [None], dtype=object)[:-1]
@@ -175,7 +192,7 @@ class Gathering:
         self.known.clear()
         written = {name: self.header[place] for name, place in zip(self.names, self.places, strict=True)}
         lines = np.array(self.lines, dtype=np.int64)
-        return Block(path, self.above, written, tuple(self.places), columns, lines, self.delimiter, tuple(self.long))
+        return Block(path, self.above, written, tuple(self.places), columns, lines, self.delimiter, self.left, self.cut)
 
 
 def each(texts: Texts, function: Callable[[str], object]) -> Texts:

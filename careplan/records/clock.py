@@ -8,12 +8,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from careplan.records.events import RecordError
-from careplan.records.text import check_zone
+from careplan.records.text import Rows, check_zone, dates
 
 DAY = re.compile(r"(\d{1,4})[/.\-](\d{1,2})[/.\-](\d{1,4})")
 CLOCK = re.compile(r"(\d{1,2})[:.](\d{2})(?:[:.](\d{2})(?:[.,]\d+)?)?")
 HALF = re.compile(r"(?P<am>[aA]\.?\s*[mM]\.?|午前|上午|오전)|(?P<pm>[pP]\.?\s*[mM]\.?|午後|下午|오후)")
 DURATION = re.compile(r"(\d+):(\d{1,2})(?::(\d{1,2})(?:[.,]\d+)?)?")
+AROUND = 12  # rows before and after an hour that comes twice which say whether the log runs in order there
 HOUR = pd.Timedelta(hours=1)
 
 Mask = NDArray[np.bool_]
@@ -26,6 +27,7 @@ def split_stamps(stamps: Sequence[str]) -> tuple[list[str], list[str]]:
     days, clocks = [], []
     for stamp in stamps:
         day, _, clock = stamp.partition("T" if stamp[10:11] == "T" else " ")
+        day = day.rstrip(",")
         days.append(once.setdefault(day, day))  # a day's name is kept once
         clocks.append(clock)
     return days, clocks
@@ -41,19 +43,23 @@ def local_times(
     day_first: bool | None = None,
     stamped: str = "",
     usual: bool | None = None,
+    always: bool | None = None,
 ) -> pd.Series:
     """`[N]` naive times from dates `[N]` and times of day `[N]`; NaT where there is none, or no such day or hour.
 
     The order of a date's parts is read from the whole column: a year first is year, month, day; elsewhere a first part above 12
     makes it day first, a second above 12 month first. Where no date tells, `stamped` does, the text that says when the file was
     written (its own parts, or else no date may lie after it), then `day_first`, then the one order under which the column runs
-    one way through time, then `usual`. Where none of them tells, `RecordError` (row and field: for it).
+    one way through time, then `usual`. Where none of them tells, `RecordError` (row and field: for it). always: the order that
+    the format has, whatever a column says.
     """
     code, texts = pd.factorize(np.asarray(days, dtype=object))
     parts = day_parts([str(text) for text in texts])
     seconds = seconds_of_day(clocks)
     short = (parts[:, 0] <= 99) & (parts[:, 0] > 0)
-    if short.any():
+    if always is not None:
+        day_first = always
+    elif short.any():
         first, second = parts[short, 0] > 12, parts[short, 1] > 12
         if first.any() and second.any():
             counts = np.bincount(code[code >= 0], minlength=len(texts))[short]
@@ -185,13 +191,31 @@ def to_utc(local: pd.Series, zone: str, *, file: object, log: Sequence[object] |
             mine = mine[::-1]
             step = -step[::-1]
         inside = twice[mine]
-        if (step[~(inside[1:] & inside[:-1])] < 0).any():
-            continue  # no log in order: a step back says nothing
         day = local.iloc[mine].dt.normalize().to_numpy()
         for date in np.unique(day[inside]):
-            block = mine[inside & (day == date)]
+            places = np.flatnonzero(inside & (day == date))
+            around = slice(max(0, places[0] - AROUND), places[-1] + AROUND)
+            if (step[around][~(inside[1:] & inside[:-1])[around]] < 0).any():
+                continue  # no log in order: a step back says nothing
+            block = mine[places]
             back = np.flatnonzero(np.diff(local.iloc[block].to_numpy()) < np.timedelta64(0, "ns"))
             if len(back) == 1:
                 later[block[back[0] + 1 :]] = True
                 unsure[block] = False
     return first.where(~later, second), skipped, unsure
+
+
+def stamped(
+    rows: Rows, name: str, zone: str, *, day_first: bool | None = None, zones: pd.Series | None = None
+) -> tuple[pd.Series, Mask, Mask]:
+    """UTC of a column `[N]` of dates with times of day, where `[N]` they had no offset and were read on the clock of `zone` (or
+    of each row's, `zones` `[N]`), and where of these the hour came twice and nothing tells which it was."""
+    parsed = dates(list(rows.cells[name]), file=rows.file, row=rows.row, field=rows.fields[name], day_first=day_first)
+    offset = parsed["offset"]
+    utc = (parsed["time"] - pd.to_timedelta(offset.fillna(0.0), unit="m")).dt.tz_localize("UTC").astype("datetime64[ns, UTC]")
+    local, unsure = offset.isna().to_numpy(dtype=bool), np.zeros(len(rows), dtype=bool)
+    clocks = pd.Series(zone, index=parsed.index) if zones is None else zones
+    for clock in clocks.unique():
+        mine = local & (clocks == clock).to_numpy(dtype=bool)
+        utc[mine], _, unsure[mine] = to_utc(parsed["time"][mine], str(clock), file=rows.file)
+    return utc, local, unsure

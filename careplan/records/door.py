@@ -14,7 +14,7 @@ from careplan.formats.glooko import reader as glooko
 from careplan.formats.nightscout import reader as nightscout
 from careplan.formats.table import reader as table
 from careplan.formats.tidepool import reader as tidepool
-from careplan.records.events import Correction, PatientRecord, RecordError, Refused
+from careplan.records.events import Correction, PatientRecord, RecordError, Refused, shown
 from careplan.records.head import head_of, seen
 from careplan.records.join import join_people
 from careplan.records.text import Source, check_zone
@@ -204,7 +204,30 @@ def read_with(kind: Format, source: Source, why: str, options: Options, refused:
     takes = signature(kind.read).parameters
     given = {name: value for name, value in options.items() if value is not None and name in takes}
     records = kind.read(source, refused=refused, **given)
-    return [replace(record, source=kind.name, why=why) for record in records]
+    return [plain(replace(record, source=kind.name, why=why)) for record in records]
+
+
+def plain(record: PatientRecord) -> PatientRecord:
+    """The record with the texts that came with it as they may be shown and kept."""
+    told = tuple(
+        each._replace(rule=shown(each.rule), file=shown(each.file), field=shown(each.field), detail=shown(each.detail))
+        for each in record.corrections
+    )
+    columns = {
+        name: record.events[name].map({text: shown(text) for text in record.events[name].unique()}).astype(object)
+        for name in ("product", "origin")
+        if not all(map(str.isascii, record.events[name].unique()))
+    }
+    ignored = {shown(kind): count for kind, count in record.ignored.items()}
+    return replace(
+        record,
+        patient=shown(record.patient),
+        why=shown(record.why),
+        files=tuple(map(shown, record.files)),
+        corrections=told,
+        ignored=ignored,
+        events=record.events.assign(**columns) if columns else record.events,
+    )
 
 
 def named(records: Sequence[PatientRecord], patient: str | None, source: object) -> list[PatientRecord]:

@@ -1,5 +1,6 @@
 """The canonical events table: what every reader produces and the store keeps."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from careplan.records.settings import Settings
+from careplan.records.settings import StatedSettings
 
 COLUMNS = {
     "time": "datetime64[ns, UTC]",  # when it was measured, or began
@@ -81,11 +82,20 @@ class PatientRecord:
     weight: float | None = None  # kg
     facts: Mapping[str, str | float] = field(default_factory=dict)  # what else is said of the patient, as it is written
     group: str = "adult"  # of the groups that the therapy's limits are by
-    regimen: Settings | None = None  # where the source states one
+    regimen: StatedSettings | None = None  # where the source states one
     files: tuple[str, ...] = field(default=())
     ignored: Mapping[str, int] = field(default_factory=dict)  # rows of no channel, by the rule that names their kind
     source: str = ""  # the format it was read from
     why: str = ""  # what in the files told the format
+
+
+# Half of a character, marks that turn the direction of what follows them, and control characters.
+HIDDEN = re.compile("[\ud800-\udfff\u200e\u200f\u202a-\u202e\u2066-\u2069\x00-\x08\x0b-\x1f\x7f]")
+
+
+def shown(text: str) -> str:
+    """A text from outside as it may be shown and kept: without what hides, or reads as something else than, what is there."""
+    return text if text.isascii() and text.isprintable() else HIDDEN.sub("\ufffd", text)
 
 
 def flagged(flags: pd.Series, word: str) -> NDArray[np.bool_]:

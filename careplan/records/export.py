@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from careplan.records.blocks import Block
 from careplan.records.clock import to_utc
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused, refusing
-from careplan.records.settings import Settings
+from careplan.records.settings import StatedSettings
 from careplan.records.sheet import CELLS, Sheet, glucose_unit, settle
-from careplan.records.text import Source, beyond, check_zone, find_files, numbers
+from careplan.records.text import CUT, OUT_OF_ROOM, Source, beyond, check_zone, find_files, numbers
 from careplan.records.units import MG_PER_MMOL
 
 Mask = NDArray[np.bool_]
@@ -42,9 +42,10 @@ class Told:
         self.used = nowhere.copy()
         self.parts: list[pd.DataFrame] = []
         self.corrections = [
-            Correction("dropped", "long row", self.block.file.name, line, "", "more fields than the header")
-            for line in block.long
+            Correction("dropped", rule, block.file.name, line, "", OUT_OF_ROOM[rule]) for line, rule in block.left.items()
         ]
+        if block.cut is not None:
+            self.corrections.append(Correction("changed", "no line end", block.file.name, block.cut, "", CUT))
         self.ignored: Counter[str] = Counter()
 
     def add(
@@ -205,11 +206,11 @@ class Part:
     person: str = ""  # as the file states it; empty where it does not
     name: str = ""  # what to call them; empty: by the file
     ignored: Counter[str] = field(default_factory=Counter)
-    regimen: Settings | None = None
+    regimen: StatedSettings | None = None
     weight: float | None = None
 
 
-def part_of(file: Path, told: Iterable[Told], unit: str, *, person: str = "", regimen: Settings | None = None) -> Part:
+def part_of(file: Path, told: Iterable[Told], unit: str, *, person: str = "", regimen: StatedSettings | None = None) -> Part:
     """The part of a file from the rows of its blocks; `unit` is the one of its glucose."""
     every = list(told)
     sheets = [each.sheet() for each in every]
@@ -218,7 +219,7 @@ def part_of(file: Path, told: Iterable[Told], unit: str, *, person: str = "", re
     sheet = Sheet(cells, [correction for each in sheets for correction in each.corrections])
     if cells["time"].notna().any():
         glucose_unit(sheet, unit)
-    count = sum(len(each.block) + len(each.block.long) for each in every)
+    count = sum(each.block.read for each in every)
     return Part(file, sheet, count, person, ignored=sum((each.ignored for each in every), Counter()), regimen=regimen)
 
 

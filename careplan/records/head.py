@@ -7,9 +7,10 @@ import re
 from pathlib import Path
 
 from careplan.records.events import RecordError
-from careplan.records.text import DELIMITERS
+from careplan.records.text import DELIMITERS, bare, encoding_of
 from careplan.records.workbook import as_text, open_workbook, sheet_rows
 
+BLANK = re.compile(r"\A(?:[ \t]*\r?\n)+")  # lines above the first that says something
 HEAD = 64 * 1024  # bytes
 FEW = 4  # rows of each sheet of a workbook
 XLSX, XLS, PARQUET = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"PAR1"
@@ -42,12 +43,11 @@ def head_of(path: Path) -> str:
         return workbook_head(path)
     if data.startswith(PARQUET):
         return parquet_head(path)
-    wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
-    text = data.decode("utf-16" if wide else "utf-8-sig", errors="replace")
+    text = bare(data.decode(encoding_of(data), errors="replace"))
     if "\x00" in text or text.count("\ufffd") > len(text) // 20:
         kind = next((words for start, words in KNOWN.items() if data.startswith(start)), f"binary data beginning {data[:4]!r}")
         raise RecordError(f"expected a recording as text, a workbook, a ZIP or Parquet; found {kind}", file=path)
-    return text
+    return BLANK.sub("", text)
 
 
 def workbook_head(path: Path) -> str:

@@ -9,8 +9,8 @@ MOST = 1e4  # of any setting: beyond it what is stated is absurd
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Settings by part of the day, and those that hold all day.
+class StatedSettings:
+    """StatedSettings by part of the day, and those that hold all day.
 
     starts: minutes after local midnight at which each part begins; the first is 0. blocks: by setting, a value a part. single: by
     setting, one number or word.
@@ -28,14 +28,14 @@ def pump_settings(
     carb_ratio: tuple[float, ...],
     correction_factor: tuple[float, ...],
     target: float,
-) -> Settings | None:
+) -> StatedSettings | None:
     """What a pump's profile states, each in its channel's units; None where a setting is absurd. A target that nobody aims at
     counts as not stated."""
     positive = (*carb_ratio, *correction_factor)
     fine = starts[0] == 0 and starts[-1] < DAY and all(0 <= value < MOST for value in basal)
     if not fine or not all(0 < value < MOST for value in positive):
         return None
-    return Settings(
+    return StatedSettings(
         starts=starts,
         blocks={"basal": basal, "carb_ratio": carb_ratio, "correction_factor": correction_factor},
         single={"target": target} if 70.0 <= target <= 200.0 else {},

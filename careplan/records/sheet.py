@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from careplan.records.channels import DEVICE_CHANNELS, channel_of
 from careplan.records.events import COLUMNS, Action, Correction, PatientRecord, RecordError, events_frame, flagged
 from careplan.records.insulins import WEEKLY, as_stated
-from careplan.records.text import Rows, beyond, is_missing, numbers
+from careplan.records.text import CUT, OUT_OF_ROOM, Rows, beyond, is_missing, numbers
 from careplan.records.units import MG_PER_MMOL
 from careplan.therapy import Channel
 
@@ -19,6 +19,7 @@ CELLS = ("file", "row", "field", "raw", "time", "channel", "value", "duration", 
 FIRST_DATE = pd.Timestamp("1980-01-01", tz="UTC")  # no glucose meter kept a dated memory before
 HALF_YEAR, SLACK = pd.Timedelta(days=180), pd.Timedelta(days=2)
 CLOSE = pd.Timedelta(minutes=3)  # no common sensor but those that read every minute reads this often
+SAME_DOSE = pd.Timedelta(minutes=1)  # what two devices log of one dose is this far apart at most
 AGREEMENT = 27.0  # mg/dL
 UNTRUSTED = 0.2  # a file in which more than this share of a channel breaks a rule is refused
 
@@ -156,11 +157,11 @@ def silent(record: PatientRecord, every: Iterable[tuple[str, int]]) -> PatientRe
     return replace(record, ignored={**record.ignored, "nothing in it": count}) if count else record
 
 
-def drop_short(sheet: Sheet, rows: Rows) -> None:
-    """Rule "short row": a row with fewer fields than the header was left out by `read_rows`."""
-    sheet.corrections += [
-        Correction("dropped", "short row", rows.name, line, "", "fewer fields than the header") for line in rows.short
-    ]
+def tell_left(sheet: Sheet, rows: Rows) -> None:
+    """Rules "short row" and "header again": rows that `read_rows` left out. "no line end": the last may be cut short."""
+    sheet.corrections += [Correction("dropped", rule, rows.name, line, "", OUT_OF_ROOM[rule]) for line, rule in rows.left.items()]
+    if rows.cut is not None:
+        sheet.corrections.append(Correction("changed", "no line end", rows.name, rows.cut, "", CUT))
 
 
 def settle(sheet: Sheet, dated: str | None = None, *, repairs: Sequence[Step] = (), merges: Sequence[Step] = ()) -> None:
@@ -259,7 +260,7 @@ def glucose_unit(sheet: Sheet, expected: str = "mg/dL") -> None:
     """Bring glucose to mg/dL. `expected` is what the source says; a day whose readings are in the other unit is a slip.
 
     Rules "mmol/L labelled mg/dL" and the reverse: of at least three readings on a UTC day, 90 % are below 35 mg/dL, or
-    above 35 mmol/L: both are incompatible with life, so the label is wrong.
+    above 35 mmol/L: both are incompatible with life, so the label is wrong. Units that mix within a day: `mixed_units`.
     """
     mine = sheet.of("glucose")
     value = sheet.cells["value"].to_numpy(dtype=float)
@@ -267,12 +268,22 @@ def glucose_unit(sheet: Sheet, expected: str = "mg/dL") -> None:
     wrong = value < 35.0 if expected == "mg/dL" else value > 35.0
     table = pd.DataFrame({"wrong": wrong & mine, "one": mine.astype(int)}).groupby(day, dropna=False).transform("sum")
     slip = mine & wrong & ((table["one"] >= 3) & (table["wrong"] >= 0.9 * table["one"])).to_numpy(dtype=bool)
+    slip |= mixed_units(sheet, mine & ~slip, value, expected)
     if expected == "mmol/L":
         right = mine & ~slip
         sheet.cells.loc[right, "value"] = value[right] * MG_PER_MMOL
         sheet.change(slip, "value", value[slip], "mg/dL labelled mmol/L")
     else:
         sheet.change(slip, "value", value[slip] * MG_PER_MMOL, "mmol/L labelled mg/dL")
+
+
+def mixed_units(sheet: Sheet, mine: Mask, value: NDArray[np.float64], expected: str) -> Mask:
+    """`[N]` a sensor's readings that can only be in the unit that is not stated, where there are at least three of them: 40 and
+    more in mmol/L would be 720 mg/dL, and no sensor shows fractions below 20 mg/dL. What people type may be a slip of a digit."""
+    sensor = mine & ~flagged(sheet.cells["flag"], "fingerstick") & (sheet.cells["flag"] == "").to_numpy(dtype=bool)
+    other = value >= 40.0 if expected == "mmol/L" else (value < 20.0) & (value > 1.0) & (value != np.round(value))
+    found = sensor & other
+    return found if found.sum() >= 3 else np.zeros(len(found), dtype=bool)
 
 
 def year_typos(sheet: Sheet) -> None:
@@ -304,6 +315,26 @@ def repeats(sheet: Sheet, *columns: str, keep: Literal["first", "last"] = "first
     """`[N]` cells that repeat another's channel, time and `columns`; sensors and finger sticks apart."""
     cells = sheet.cells.assign(stick=flagged(sheet.cells["flag"], "fingerstick"))
     return cells.duplicated(["channel", "time", "stick", *columns], keep=keep).to_numpy(dtype=bool)
+
+
+def drop_same_doses(sheet: Sheet) -> None:
+    """Rule "two devices": a dose or meal that another `device` logs too, of the same amount and length within a minute, is one:
+    that of the device with more of them."""
+    again = np.zeros(len(sheet.cells), dtype=bool)
+    for channel in DEVICE_CHANNELS:
+        if channel.form != "impulse":
+            continue
+        mine = sheet.cells[sheet.of(channel.name) & (sheet.cells["device"] != "").to_numpy(dtype=bool)]
+        mine = mine[["time", "value", "duration", "device"]].assign(place=mine.index).sort_values("time", kind="stable")
+        order = list(mine["device"].value_counts().index)
+        for rank, device in enumerate(order[1:], start=1):
+            held = mine[mine["device"].isin(order[:rank]) & ~again[mine["place"]]].drop(columns="device")
+            asked = mine[mine["device"] == device]
+            found = pd.merge_asof(
+                asked, held, on="time", by=["value", "duration"], direction="nearest", tolerance=SAME_DOSE, suffixes=("", "_held")
+            )
+            again[found["place"][found["place_held"].notna()]] = True
+    sheet.drop(again, "two devices")
 
 
 def one_stream(sheet: Sheet) -> None:

@@ -3,8 +3,8 @@
 import csv
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -18,6 +18,12 @@ from careplan.records.events import RecordError
 DECIMAL_COMMA = re.compile(r',"-?\d+,\d{1,2}"')  # in a file that commas separate, quoted
 MISSING = {"", "nan", "na", "n/a", "null", "none", "nat", "-", "--"}
 MOST_BYTES = 256 * 2**20  # of a file: a year of five-minute readings with all else that a pump logs takes 40 MiB
+MOST_LINE = 2**18  # characters of a delimited line: a header of ten thousand columns
+SHORT, LONG, AGAIN = "short row", "long row", "header again"  # rules by which rows are left out
+OUT_OF_ROOM = {SHORT: "fewer fields than the header", LONG: "more fields than the header", AGAIN: "the header once more"}
+CUT = "the file has no end of line, and this value is shorter than all others: perhaps cut short"
+FEW_SHORT = 2  # rows that may be short whatever their share: a total below the table
+SEPARATOR = re.compile(r"\A\ufeff?\"?sep=.\"?[ \t,;]*\r?\n?", re.IGNORECASE)
 DELIMITERS = ",;\t|"
 
 Source = str | Path | Sequence[Path]  # what a reader takes: a file, a folder, or files of its format
@@ -32,10 +38,16 @@ class Rows:
     row: NDArray[np.int64]
     fields: Mapping[str, str]  # normalised header -> as written
     decimal_comma: bool
-    short: tuple[int, ...] = ()  # rows with too few fields, left out
+    left: Mapping[int, str] = field(default_factory=dict)  # rows left out, and by which rule
+    cut: int | None = None  # the last row, where it has no end and its last field is shorter than all others of the column
 
     def __len__(self) -> int:
         return len(self.row)
+
+    @property
+    def read(self) -> int:
+        """How many rows there are, with those that are left out."""
+        return len(self.row) + len(self.left)
 
     @property
     def header(self) -> list[str]:
@@ -57,15 +69,21 @@ def find_files(path: Source, *patterns: str) -> list[Path]:
         return sorted(path, key=natural)
     path = Path(path)
     try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise RecordError("its name is no text: give it another", file=ascii(str(path))) from error
+    try:
         if path.is_dir():
             found = sorted((p for pattern in patterns for p in path.rglob(pattern) if p.is_file()), key=natural)
             if not found:
                 raise RecordError(f"no {' or '.join(patterns)} file in this folder", file=path)
             return found
-        if path.exists():
+        if path.is_file():
             return [path]
-    except OSError as error:
-        raise RecordError(f"cannot be read: {error.strerror}", file=path) from error
+        if path.exists():
+            raise RecordError("expected a file or a folder, found a pipe or a device", file=path)
+    except (OSError, ValueError) as error:
+        raise RecordError(f"cannot be read: {getattr(error, 'strerror', error)}", file=path) from error
     raise RecordError("no such file or folder", file=path)
 
 
@@ -95,14 +113,30 @@ def read_bytes(path: Path) -> bytes:
     return data
 
 
+def encoding_of(data: bytes) -> str:
+    """UTF-16 by its byte order mark, or where every other of the first bytes is 0; else UTF-8."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16"
+    start = data[:400]
+    for encoding, zeros in (("utf-16-le", start[1::2]), ("utf-16-be", start[0::2])):
+        if len(zeros) > 4 and zeros.count(0) > 0.9 * len(zeros):
+            return encoding
+    return "utf-8-sig"
+
+
+def bare(text: str) -> str:
+    """A text whose first line is not the one by which spreadsheets are told the delimiter ("sep=;"); lines keep their numbers."""
+    return SEPARATOR.sub("\n", text, count=1)
+
+
 def read_text(path: Path, *, fallback: str | None = None) -> str:
-    """The file's text (UTF-8, or UTF-16 with a byte order mark); `RecordError` where it is neither, or is empty.
+    """The file's text (UTF-8 or UTF-16); `RecordError` where it is neither, or is empty.
 
     fallback: the encoding that a format's older files have where they are not UTF-8.
     """
     data = read_bytes(path)
     try:
-        text = data.decode("utf-16") if data[:2] in (b"\xff\xfe", b"\xfe\xff") else data.decode("utf-8-sig")
+        text = bare(data.decode(encoding_of(data)))
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         problem = RecordError(f"expected UTF-8 text, found byte 0x{data[error.start]:02x}", file=path, row=line)
@@ -123,10 +157,17 @@ def read_header(path: Path) -> list[str]:
     """The normalised headers of a delimited file, without reading the rest; empty where it is not text."""
     try:
         with path.open(encoding="utf-8-sig") as file:
-            line = file.readline()
+            line = file.readline(MOST_LINE)
     except (OSError, UnicodeDecodeError):
         return []
     return [normal(name) for name in line.split(max(DELIMITERS, key=line.count))]
+
+
+def check_lines(text: str, file: object) -> None:
+    """`RecordError` where a line has more than `MOST_LINE` characters: before it is split."""
+    for line, content in enumerate(text.splitlines(), start=1):
+        if len(content) > MOST_LINE:
+            raise RecordError(f"a line of {len(content):,} characters", file=file, row=line)
 
 
 def lines_of(text: str) -> Iterator[str]:
@@ -134,53 +175,56 @@ def lines_of(text: str) -> Iterator[str]:
     begin = 0
     while begin < len(text):
         end = text.find("\n", begin) + 1 or len(text)
+        if end - begin > MOST_LINE:
+            raise csv.Error(f"a line of {end - begin:,} characters")
         yield text[begin:end]
         begin = end
 
 
-def read_rows(path: Path, required: Iterable[str] = (), *, aliases: Mapping[str, str] | None = None) -> Rows:
-    """Read a delimited file. `required` are normalised headers; `aliases` maps other normalised headers to those.
+def read_rows(path: Path, required: Iterable[str] = (), *, column_of: Callable[[str], str] | None = None) -> Rows:
+    """Read a delimited file. `required` are normalised headers; `column_of` gives the column's name of a
+    header, which is the normalised header where it is not given.
 
     Raises `RecordError` on a missing column (a mislabelled file), rows that do not fit the header, or a file cut short.
     """
     text = read_text(path)
-    if "\n" not in text:
+    if "\n" not in text.rstrip("\n"):
         text = text.replace("\r", "\n")
-    header_line = text.split("\n", 1)[0]
-    delimiter = max(DELIMITERS, key=header_line.count)
+    delimiter = max(DELIMITERS, key=text.lstrip().split("\n", 1)[0].count)
     reader = csv.reader(lines_of(text), delimiter=delimiter)
+    header: list[str] = []
+    lines, body = [], []
+    left: dict[int, str] = {}
     try:
-        header = [name.strip() for name in next(reader)]
-        names = [(aliases or {}).get(normal(name), normal(name)) for name in header]
-        missing = [name for name in required if name not in names]
-        if missing:
-            raise RecordError(f"expected a column {missing[0]!r}, found {header[:20]}", file=path, row=1, field=missing[0])
-        named = [name for name in names if name]
-        if len(set(named)) != len(named):
-            raise RecordError(f"a column repeats in the header: {header[:20]}", file=path, row=1)
-        lines, body = [], []
         for fields in reader:
-            if "".join(fields).strip():
+            if not "".join(fields).strip():
+                continue
+            if not header:
+                header = [name.strip() for name in fields]
+            elif len(fields) >= len(header) and [name.strip() for name in fields[: len(header)]] == header:
+                left[reader.line_num] = AGAIN
+            else:
                 lines.append(reader.line_num)
                 body.append(fields)
     except csv.Error as error:
         raise RecordError(f"not delimited text: {error}", file=path, row=reader.line_num) from error
+    names = [(column_of or normal)(name) for name in header]
+    missing = [name for name in required if name not in names]
+    if missing:
+        raise RecordError(f"expected a column {missing[0]!r}, found {header[:20]}", file=path, row=1, field=missing[0])
+    named = [name for name in names if name]
+    if len(set(named)) != len(named):
+        raise RecordError(f"a column repeats in the header: {header[:20]}", file=path, row=1)
     if not lines:
         raise RecordError("a header and no row", file=path, row=1)
 
     width = max(index for index, name in enumerate(names) if name) + 1 if named else 0
-    short = tuple(line for line, fields in zip(lines, body, strict=True) if len(fields) < width)
-    if lines[-1] in short:
-        raise RecordError(f"the file ends inside a row: {len(body[-1])} fields, expected {width}", file=path, row=lines[-1])
-    if len(short) > 0.05 * len(body):
-        raise RecordError(f"{len(short)} rows have fewer than {width} fields", file=path, row=short[0])
-    for line, fields in zip(lines, body, strict=True):
-        if len(fields) > len(names) and "".join(fields[len(names) :]).strip():
-            raise RecordError(f"{len(fields)} fields, expected {len(names)}", file=path, row=line)
-    if short:
-        lines = [line for line, fields in zip(lines, body, strict=True) if len(fields) >= width]
-        body = [fields for fields in body if len(fields) >= width]
-    columns = zip(*body, strict=False)  # up to the shortest row, which is at least `width` wide
+    ended = text.endswith(("\n", "\r"))
+    check_widths(lines, body, width, len(names), ended, path)
+    left |= {line: SHORT for line, fields in zip(lines, body, strict=True) if len(fields) < width}
+    body = [fields for fields in body if len(fields) >= width]
+    lines = [line for line in lines if line not in left]
+    columns = list(zip(*body, strict=False))  # up to the shortest row, which is at least `width` wide
     cells = pd.DataFrame(
         {name: np.array(list(map(str.strip, texts)), dtype=object) for name, texts in zip(names, columns, strict=False) if name}
     )
@@ -190,8 +234,36 @@ def read_rows(path: Path, required: Iterable[str] = (), *, aliases: Mapping[str,
         np.array(lines, dtype=np.int64),
         dict(zip(names, header, strict=True)),
         delimiter != "," or DECIMAL_COMMA.search(text) is not None,
-        short,
+        left,
+        None if ended or not width or not seems_cut(columns[width - 1]) else lines[-1],
     )
+
+
+def check_widths(lines: Sequence[int], body: Sequence[list[str]], width: int, most: int, ended: bool, path: Path) -> None:
+    """`RecordError` where rows do not fit a header that fills `width` of `most` columns, or the file stops inside one. ended:
+    whether its last line has an end."""
+    short = [line for line, fields in zip(lines, body, strict=True) if len(fields) < width]
+    for line, fields in zip(lines, body, strict=True):
+        if len(fields) > most and "".join(fields[most:]).strip():
+            raise RecordError(f"{len(fields)} fields, expected {most}", file=path, row=line)
+    if short and lines[-1] == short[-1] and (not ended or len(body) < 2 or begins_alike(body[-1], body[-2])):
+        raise RecordError(f"the file ends inside a row: {len(body[-1])} fields, expected {width}", file=path, row=lines[-1])
+    if len(short) > max(FEW_SHORT, 0.05 * len(body)):
+        raise RecordError(f"{len(short)} rows have fewer than {width} fields", file=path, row=short[0])
+    if len(short) == len(lines):
+        raise RecordError(f"no row has the {width} fields of the header", file=path, row=short[0])
+
+
+def begins_alike(fields: Sequence[str], before: Sequence[str]) -> bool:
+    """Whether a row that is short has numbers where the row before has them, so that it is the beginning of one and no total."""
+    pairs = [(one.strip(), other.strip()) for one, other in zip(fields, before, strict=False)]
+    return all(one[:1].isdigit() == other[:1].isdigit() for one, other in pairs if one and other)
+
+
+def seems_cut(texts: Sequence[str]) -> bool:
+    """Whether the last text of a column is shorter than every other that is filled, as a number cut short is."""
+    lengths = [len(text.strip()) for text in texts[:-1] if text.strip()]
+    return bool(lengths) and 0 < len(texts[-1].strip()) < min(lengths)
 
 
 def is_missing(texts: Iterable[str]) -> NDArray[np.bool_]:
@@ -208,22 +280,31 @@ def numbers(texts: Sequence[str], *, decimal_comma: bool = False) -> NDArray[np.
     return np.where(np.isfinite(values), values, np.nan)
 
 
-LIMIT = re.compile(r"(?P<low>low?|<)|(?P<high>hi(?:gh)?|>)")  # the words and signs of what a device could not measure
-NUMBER = re.compile(r"\d+(?:\.\d+)?")
+# The words for what a device could not measure, in the languages that devices are sold in.
+LOWS = (
+    "lo low below niedrig tief unter bajo baja bas basse faible basso bassa baixo baixa laag låg lågt lav lavt matala niski "
+    "niska niskie nízká nízký nízka alacsony düşük низкий низкая низкое низко χαμηλή χαμηλό 低 低值 低値 낮음 נמוך منخفض"
+)
+HIGHS = (
+    "hi high above hoch über alto alta haut haute élevé élevée elevado elevada hoog hög högt høj højt høy høyt korkea wysoki "
+    "wysoka wysokie vysoká vysoký magas yüksek высокий высокая высокое высоко υψηλή υψηλό 高 高值 高値 높음 גבוה مرتفع"
+)
+BEYOND: dict[str, Literal["low", "high"]] = {
+    **dict.fromkeys(LOWS.split(), "low"),
+    **dict.fromkeys(HIGHS.split(), "high"),
+    **dict.fromkeys(("<", "≤", "<="), "low"),
+    **dict.fromkeys((">", "≥", ">="), "high"),
+}
+STATED = re.compile(r"(?P<word>[^\d\s]+?)\s*(?P<limit>\d+(?:\.\d+)?)?")
 
 
 def beyond(text: str) -> tuple[Literal["low", "high"], float] | None:
-    """What "Low", "HI", "<40" or "> 22,2" say: which way, and the limit where they state one, else NaN. None for others."""
-    plain = text.strip().lower().replace(",", ".")
-    sign = LIMIT.match(plain)
-    if sign is None:
+    """What "Low", "HI", "Niedrig", "<40" or "> 22,2" say: which way, and the limit where they state one, else NaN. None for
+    others."""
+    found = STATED.fullmatch(text.strip().casefold().replace(",", "."))
+    if found is None or found["word"] not in BEYOND or (found["limit"] is None and not found["word"].isalpha()):
         return None
-    rest = plain[sign.end() :].strip().lstrip("=").strip()
-    if rest and not NUMBER.fullmatch(rest):
-        return None
-    if not rest and sign[0] in "<>":
-        return None
-    return ("low" if sign["low"] else "high"), float(rest) if rest else np.nan
+    return BEYOND[found["word"]], float(found["limit"]) if found["limit"] else np.nan
 
 
 DAY = re.compile(r"(\d{1,4})[/.\-](\d{1,2})[/.\-](\d{1,4})")
@@ -311,24 +392,3 @@ def check_zone(zone: str, *, file: object) -> ZoneInfo:
         return ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise RecordError(f"no time zone named {zone!r}; expected an IANA name such as 'Europe/London'", file=file) from error
-
-
-def to_utc(local: pd.Series, zone: str, *, file: object) -> tuple[pd.Series, NDArray[np.bool_]]:
-    """Local clock times `[N]` in file order to UTC, and where `[N]` the clock change skipped that time.
-
-    A skipped time is read on the clock before the change. A time that comes twice is the first pass until the file steps
-    back within the hour, the second pass from there on.
-    """
-    check_zone(zone, file=file)
-    first = local.dt.tz_localize(zone, ambiguous=np.ones(len(local), dtype=bool), nonexistent=pd.Timedelta(hours=1))
-    second = local.dt.tz_localize(zone, ambiguous=np.zeros(len(local), dtype=bool), nonexistent=pd.Timedelta(hours=1))
-    skipped = (first.dt.tz_localize(None) != local).to_numpy(dtype=bool) & local.notna().to_numpy(dtype=bool)
-    twice = (first != second).to_numpy(dtype=bool) & local.notna().to_numpy(dtype=bool)
-    utc = first.dt.tz_convert("UTC")
-    if twice.any():
-        times = local[twice]
-        back = times.diff() < pd.Timedelta(minutes=-30)
-        later = back.groupby(times.dt.date).cummax().to_numpy(dtype=bool)
-        rows = np.flatnonzero(twice)[later]
-        utc.iloc[rows] = second.iloc[rows].dt.tz_convert("UTC")
-    return utc.astype("datetime64[ns, UTC]"), skipped

@@ -2,6 +2,7 @@
 
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -82,7 +83,7 @@ def lay_open(file: Path, folder: Path, found: Unpacked, depth: int) -> None:
     try:
         with zipfile.ZipFile(file) as archive:
             extract(archive, file, place, found)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, RuntimeError, EOFError, OSError, ValueError, zlib.error) as error:
         if isinstance(error, RecordError):
             raise
         raise RecordError(f"a damaged ZIP, or one packed in a way that is not read: {error}", file=file) from error
@@ -105,7 +106,7 @@ def is_archive(file: Path) -> bool:
                 return False
         with zipfile.ZipFile(file) as archive:
             return WORKBOOK not in archive.namelist()
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, ValueError):
         return True
     except OSError as error:
         raise RecordError(f"cannot be read: {error.strerror}", file=file) from error

@@ -1,16 +1,22 @@
 """Spreadsheets (xlsx, xls, ods) as rows of text, as if each sheet had been saved as delimited text."""
 
 import io
+import re
+import zipfile
+import zlib
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from careplan.records.events import RecordError
-from careplan.records.text import read_bytes
+from careplan.records.text import MOST_BYTES, read_bytes
 
 if TYPE_CHECKING:
     from python_calamine import CalamineWorkbook
 
+MOST_CELLS = 50_000_000  # a year of a workbook of 40 columns has five
+ROW = re.compile(rb'<row[^>]{0,200}? r="(\d{1,10})"')
+WIDE = re.compile(rb'<c[^>]{0,200}? r="([A-Z]{2,4})\d')
 Cell = int | float | str | bool | time | date | datetime | timedelta
 
 
@@ -19,9 +25,42 @@ def open_workbook(path: Path) -> "CalamineWorkbook":
     from python_calamine import CalamineError, CalamineWorkbook  # only where a workbook is read
 
     try:
-        return CalamineWorkbook.from_filelike(io.BytesIO(read_bytes(path)))
-    except CalamineError as error:
+        data = read_bytes(path)
+        if data.startswith(b"PK"):
+            check_size(data, path)
+        return CalamineWorkbook.from_filelike(io.BytesIO(data))
+    except RecordError:
+        raise
+    except (CalamineError, zipfile.BadZipFile, RuntimeError, EOFError, zlib.error, OSError, ValueError, KeyError) as error:
         raise RecordError(f"not a workbook that can be read: {error}", file=path) from error
+
+
+def check_size(data: bytes, path: Path) -> None:
+    """`RecordError` where a workbook lays open to over `MOST_BYTES`, or names a cell so far out that the sheet has over
+    `MOST_CELLS`: what reads it makes room for every cell up to there."""
+    left = MOST_BYTES
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        for entry in archive.infolist():
+            found = bytearray()
+            with archive.open(entry) as opened:
+                while part := opened.read(2**20):
+                    left -= len(part)
+                    if left < 0:
+                        raise RecordError(f"a workbook that unpacks to over {MOST_BYTES / 2**20:g} MiB", file=path)
+                    found += part
+            if entry.filename.startswith("xl/worksheets/"):
+                rows = max(map(int, ROW.findall(found)), default=1)
+                wide = max((place_of(letters) for letters in WIDE.findall(found)), default=26)
+                if rows * wide > MOST_CELLS:
+                    raise RecordError(f"a sheet of {rows:,} rows and {wide:,} columns", file=path)
+
+
+def place_of(letters: bytes) -> int:
+    """The number of a column by its letters: AA is 27."""
+    number = 0
+    for letter in letters:
+        number = 26 * number + letter - 64
+    return number
 
 
 def sheet_rows(workbook: "CalamineWorkbook", name: str, path: Path, most: int | None = None) -> list[list[Cell]]:

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from careplan.records.units import MG_PER_MMOL
 from careplan.series import PatientSeries
 from careplan.therapies.glucose.declaration import GLUCOSE, ROWS_A_DAY, WATCH
-from careplan.world.drift import ALARMS, Days, Reference, describe, looks, scores
+from careplan.world.drift import ALARMS, DayStatistics, Reference, checkpoints, describe, scores
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation
 
@@ -104,7 +104,7 @@ def sound(
     for number, (series, person) in enumerate(people):
         say(f"Spoiling the recording of {series.patient}")
         first = round(BEGIN * len(series))
-        whole = describe(model, series, person, looks(series))
+        whole = describe(model, series, person, checkpoints(series))
         table += listed(series.patient, UNTOUCHED, 0, whole, first, reference)
         rows = [int(row) for row in whole.ends[whole.logged] if row >= first and judged(series, int(row))]
         for place, kind in enumerate(KINDS):
@@ -112,12 +112,12 @@ def sound(
             for case, row in enumerate(draw.choice(rows, min(times, len(rows)), replace=False) if rows else ()):
                 spoilt = corrupt(series, kind, int(row), others.get(series.patient, ()), draw)
                 if spoilt is not None:
-                    after = describe(model, spoilt, person, looks(spoilt, int(row) + 1))
+                    after = describe(model, spoilt, person, checkpoints(spoilt, int(row) + 1))
                     table += listed(series.patient, kind, case, whole.before(int(row)).then(after), int(row), reference)
     return pd.DataFrame(table, columns=["person", "kind", "case", "hours", *ALARMS])
 
 
-def listed(patient: str, kind: str, case: int, days: Days, begin: int, reference: Reference) -> list[dict[str, object]]:
+def listed(patient: str, kind: str, case: int, days: DayStatistics, begin: int, reference: Reference) -> list[dict[str, object]]:
     """Rows of `sound` for the looks after the row `begin`; those of which nothing can be said are left out."""
     found: list[dict[str, object]] = []
     for end, score, logged in zip(days.ends, scores(GLUCOSE, days, reference), days.logged, strict=True):

@@ -26,7 +26,7 @@ from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.therapies.glucose.places import WEIGHTS
 from careplan.world.calibration import part
 from careplan.world.corpus import usual
-from careplan.world.drift import Reference, describe, load_reference, looks, measure
+from careplan.world.drift import Reference, checkpoints, describe, load_reference, measure
 from careplan.world.forecast import Given, predict
 from careplan.world.loaded import World
 from careplan.world.personalise import Personalisation, personalise, typical
@@ -108,7 +108,7 @@ def evaluate_uncertainty(
 
     for hazard in (one.name for one in GLUCOSE.hazards):
         risks: dict[str, intervals.Risk] = {"careplan": partial(risk, hazard), "boosting": intervals.boosted_risk(train, hazard)}
-        tables[f"{hazard}s"] = intervals.told(risks, judged, hazard, stride=stride)
+        tables[f"{hazard}s"] = intervals.hazard_table(risks, judged, hazard, stride=stride)
     return tables
 
 
@@ -165,7 +165,7 @@ def measure_drift(world: World, recordings: Mapping[str, Mapping[str, PatientSer
     if not people:
         raise ClinicError("drift is measured on the people of the card: give the recordings that the model was trained with")
     known = zip(people, personalised_on(world, people, drift.BEGIN), strict=True)
-    return measure(GLUCOSE, [describe(world.model, series, person, looks(series)) for series, person in known])
+    return measure(GLUCOSE, [describe(world.model, series, person, checkpoints(series)) for series, person in known])
 
 
 def personalised_on(world: World, recordings: Sequence[PatientSeries], share: float) -> list[Personalisation]:

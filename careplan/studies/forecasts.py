@@ -56,8 +56,3 @@ def described(truth: Array, error: Array) -> dict[str, float]:
         row |= {f"{grid.__name__}_{zone.lower()}": share for zone, share in shares(grid(truth, truth + error)).items()}
     return row
 
-
-def mean_over_people(scores: pd.DataFrame) -> pd.DataFrame:
-    """A row a model, in the order given; a column an error and horizon; every person counts the same."""
-    table = scores.pivot_table(index="model", columns="horizon", values=["rmse", "mae"], aggfunc="mean", sort=False)
-    return table.reindex(columns=["rmse", "mae"], level=0)

@@ -54,15 +54,15 @@ def occasions(series: PatientSeries) -> list[Occasions]:
     """Every kind's moments of a recording, each at least `ROWS` after the one before."""
     bolus, basal, carbs = (np.nan_to_num(series.column(name)).astype(float) for name in ("bolus", "basal", "carbs"))
     dosed, ate, rate = bolus >= BOLUS, carbs >= MEAL, _usual_rate(series)
-    alone = _logged(series, "bolus", "carbs") & ~_near(dosed, QUIET, -1) & ~_near(carbs > 0, QUIET, -1)
-    fasting = alone & ~_near(carbs > 0, 0, ROWS)
-    meal = ate & ~_near(dosed, 6, SOON - 1)
+    alone = _logged(series, "bolus", "carbs") & ~_within_rows(dosed, QUIET, -1) & ~_within_rows(carbs > 0, QUIET, -1)
+    fasting = alone & ~_within_rows(carbs > 0, 0, ROWS)
+    meal = ate & ~_within_rows(dosed, 6, SOON - 1)
     stopped = (basal < SHARE * rate) & (rate > 0)
-    begins = stopped & ~_near(stopped, 1, -1) & (_ahead(stopped, SUSPENDED).all(1))
+    begins = stopped & ~_within_rows(stopped, 1, -1) & (_ahead(stopped, SUSPENDED).all(1))
     moments = {
         "correction": dosed & fasting & (_before(series) > HIGH),  # below it a bolus without food is for food that nobody logged
-        "skipped": meal & alone & ~_near(dosed, 0, ROWS),
-        "late": meal & alone & _near(dosed, -SOON, LATE),
+        "skipped": meal & alone & ~_within_rows(dosed, 0, ROWS),
+        "late": meal & alone & _within_rows(dosed, -SOON, LATE),
         "suspension": begins & fasting & _logged(series, "basal"),
     }
     ratio, found = _usual_ratio(bolus, carbs), []
@@ -143,7 +143,7 @@ def _slope(x: Values, y: Values, units: NDArray[Any], generator: np.random.Gener
     return float(over.sum() / under.sum()), float(low), float(high)
 
 
-def _near(flags: Flags, before: int, after: int) -> Flags:
+def _within_rows(flags: Flags, before: int, after: int) -> Flags:
     """Whether one of `flags` `[T]` is set from so many rows before each row to so many after; -1 or less ends before it."""
     total = np.concatenate([[0], np.cumsum(flags)])
     at = np.arange(len(flags))
@@ -161,7 +161,7 @@ def _followed(series: PatientSeries, at: Flags) -> NDArray[np.int64]:
     """Those moments with a day behind, the hours ahead within the recording, a reading just before; apart by `ROWS`."""
     seen = series.mask[:, series.therapy.index(series.therapy.regulated)]
     inside = np.arange(len(at))
-    fine = at & _near(seen, 3, -1) & (inside >= ROWS_A_DAY) & (inside < len(at) - ROWS)
+    fine = at & _within_rows(seen, 3, -1) & (inside >= ROWS_A_DAY) & (inside < len(at) - ROWS)
     rows: list[int] = []
     for row in np.flatnonzero(fine):
         if not rows or row - rows[-1] >= ROWS:
@@ -175,13 +175,14 @@ def _quiet(series: PatientSeries, found: Sequence[Occasions]) -> NDArray[np.int6
     taken = np.zeros(len(series), bool)
     for one in found:
         taken[one.rows] = True
-    return _followed(series, _logged(series, "bolus", "carbs") & ~_near(given, QUIET, ROWS) & ~_near(taken, ROWS, ROWS))
+    quiet = ~_within_rows(given, QUIET, ROWS) & ~_within_rows(taken, ROWS, ROWS)
+    return _followed(series, _logged(series, "bolus", "carbs") & quiet)
 
 
 def _logged(series: PatientSeries, *names: str) -> Flags:
     """Where it is known of these channels what was given, or that nothing was, from three hours before to four after, `[T]`."""
     known = np.all([series.mask[:, series.therapy.index(name)] for name in names], axis=0)
-    return ~_near(~known, QUIET, ROWS)
+    return ~_within_rows(~known, QUIET, ROWS)
 
 
 def _before(series: PatientSeries) -> Values:
@@ -195,7 +196,7 @@ def _before(series: PatientSeries) -> Values:
 
 def _usual_ratio(bolus: Values, carbs: Values) -> float:
     """Carbohydrate that this person gives a unit for, the median over meals dosed in time, g; 0 where they are fewer than 10."""
-    ate = np.flatnonzero((carbs >= MEAL) & _near(bolus >= BOLUS, 3, SOON))
+    ate = np.flatnonzero((carbs >= MEAL) & _within_rows(bolus >= BOLUS, 3, SOON))
     given = np.array([bolus[max(row - 3, 0) : row + SOON + 1].sum() for row in ate])
     return float(np.median(carbs[ate] / given)) if len(ate) >= 10 else 0.0
 

@@ -1,39 +1,49 @@
 """careplan at every visit of virtual people, beside guideline titration, autotune and those who know the truth."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 
 from careplan.clinic import decisions
 from careplan.clinic.errors import ClinicError, ReviewError
-from careplan.practice import Change
+from careplan.practice import SettingChange
+from careplan.recording import Signed
 from careplan.series import PatientSeries
 from careplan.studies import visits_judged as visits
-from careplan.suggestion import Decision, Suggestion
-from careplan.therapies.glucose.decisions import judge
+from careplan.studies.visits_aims import Record, aims, frame
+from careplan.suggestion import Decision, Suggestion, predicted
+from careplan.therapies.glucose.decisions import judge, raises_insulin
 from careplan.therapies.glucose.declaration import GLUCOSE, Group, Regimen
+from careplan.therapies.glucose.lines import recent_part
 from careplan.therapies.glucose.regimen import apply_changes
-from careplan.therapies.glucose.titration import recent_part, suggest_regimen
+from careplan.therapies.glucose.regimen_search import suggest_regimen
 from careplan.world.loaded import World
-from careplan.world.personalise import personalise
+from careplan.world.personalise import Personalisation, personalise
+from cohorts.families import Family
 from cohorts.population import GROUPS
 from cohorts.replay import Replay
+from cohorts.scenarios import ROWS
 
-NAME, UNCHANGED, TITRATION, AUTOTUNE = "careplan", "no change", "titration", "autotune"
+NAME, UNCHANGED, TITRATION, AUTOTUNE, TRUTH = "careplan", "no change", "titration", "autotune", "truth"
 ACCEPTED = "accepted as it was proposed"  # the reason that a value beyond its recommended range needs
 
 
 @dataclass(frozen=True)
 class Visits:
-    """people: a row a reviewer, person and fortnight; summary, too_strong and losses as `evaluation.visits` makes them; silent:
-    how often careplan abstained, by reason; refused: what it proposed that could not be signed as it stands, by reason."""
+    """people: a row a reviewer, person and fortnight; summary, too_strong and losses as `visits_judged` makes them; aims and
+    records as `visits_aims` does; silent: how often careplan abstained, by reason; refused: what it proposed that could not be
+    signed as it stands, by reason."""
 
     people: pd.DataFrame
     summary: pd.DataFrame
     too_strong: pd.DataFrame
     losses: pd.DataFrame
+    aims: pd.DataFrame
+    records: pd.DataFrame
     silent: dict[str, int]
     refused: dict[str, int]
 
@@ -45,36 +55,37 @@ def evaluate_visits(
     count: int = 4,
     seed: int = 0,
     lives: int | None = None,
+    start: str = "off by a third",
+    family: Family = "padova",
     mis_set: float = 0.3,
     pens: float = 0.3,
-    strong: bool = False,
     groups: Sequence[Group] = GROUPS,
     say: Callable[[str], None] = print,
 ) -> Visits:
     """`people` virtual people of every group, `count` visits a fortnight apart, under each reviewer in the same lives.
 
-    lives: the seed of these, by default that of the people. strong: everybody's settings are `visits.STRONG`.
+    lives: the seed of these, by default that of the people. start: of `visits.STARTS`. family: the equations of their bodies.
     Raises `ClinicError` for people the model was trained or reported on.
     """
     if seed in (world.card["virtual"]["seed"], world.card["virtual"]["seed"] + 1):
         raise ClinicError(f"seed {seed} draws the virtual patients that the model was trained or reported on: choose another")
     life = seed if lives is None else lives
-    them = visits.cohort(people, seed, mis_set=mis_set, pens=pens, strong=strong, groups=groups)
-    silent: Counter[str] = Counter()
-    refused: Counter[str] = Counter()
+    them = visits.cohort(people, seed, start=start, mis_set=mis_set, pens=pens, groups=groups, family=family)
+    clinic = Clinic(world, say)
     reviewers: dict[str, visits.Visit] = {
         UNCHANGED: visits.no_change,
         TITRATION: visits.titrate,
         AUTOTUNE: visits.autotune,
-        NAME: planned(world, silent, refused, say),
+        NAME: clinic.visit,
         "truth, 20 % a visit": visits.truth(them, per_visit=0.2),
-        "truth": visits.truth(them),
+        TRUTH: visits.truth(them),
     }
 
     def told(done: int, of: int) -> None:
         say(f"fortnight {done} of {of}")
 
-    lived = visits.live_side_by_side(them, reviewers, visits=count, seed=life, progress=told)
+    begin = visits.first_regimens(them, start, seed)
+    lived = visits.live_side_by_side(them, reviewers, visits=count, seed=life, begin=begin, progress=told)
     tables = [visits.table(*replay, name) for name, replay in lived.items()]
     everyone = pd.concat([visits.against_no_change(table, tables[0]) for table in tables], ignore_index=True)
     return Visits(
@@ -82,30 +93,70 @@ def evaluate_visits(
         summary=visits.summarise(everyone, seed=seed),
         too_strong=visits.too_strong(everyone),
         losses=visits.losses(everyone, NAME, (TITRATION, AUTOTUNE)),
-        silent=dict(silent),
-        refused=dict(refused),
+        aims=aims(
+            everyone, clinic.records, start, ours=NAME, unchanged=UNCHANGED, baseline=TITRATION, suits=TRUTH
+        ),
+        records=frame(clinic.records),
+        silent=dict(clinic.silent),
+        refused=dict(clinic.refused),
     )
 
 
-def planned(world: World, silent: Counter[str], refused: Counter[str], say: Callable[[str], None] = print) -> visits.Visit:
-    """A visit as `careplan plan` makes it of stored patients, every proposed line accepted and signed. silent: counts why it
-    abstained; refused: why what it proposed cannot be signed, so that nothing changes."""
+@dataclass
+class Clinic:
+    """Visits as `careplan plan` makes them of stored patients, every proposed line accepted and signed.
 
-    def visit(lived: Replay, regimens: Sequence[Regimen]) -> Sequence[Regimen]:
+    records: each person at each visit. changes: that were signed, by person. silent: why it abstained; refused: why what it
+    proposed cannot be signed, so that nothing changes.
+    """
+
+    world: World
+    say: Callable[[str], None] = print
+    records: list[Record] = field(default_factory=list)
+    changes: dict[str, list[Signed]] = field(default_factory=dict)
+    silent: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+
+    def visit(self, lived: Replay, regimens: Sequence[Regimen]) -> Sequence[Regimen]:
+        """What is in force from now on."""
         series = [lived.series(index) for index in range(len(regimens))]
-        known, after = personalise(world.model, series), []
+        known, after = personalise(self.world.model, series), []
         for index, (recorded, person, regimen) in enumerate(zip(series, known, regimens, strict=True)):
-            found = suggest_regimen(world, recorded, person, regimen, {})
-            silent.update(found.reasons if found.abstained else ())
-            try:
-                after.append(accepted(regimen, found, recorded, lived.people.groups[index]))
-            except ReviewError as error:
-                refused.update(error.problems)
-                after.append(regimen)
-            say(f"{NAME}: {index + 1} of {len(series)} regimens planned")
+            after.append(self._seen(recorded, person, regimen, lived.people.groups[index]))
+            self.say(f"{NAME}: {index + 1} of {len(series)} regimens planned")
         return after
 
-    return visit
+    def _seen(self, series: PatientSeries, person: Personalisation, regimen: Regimen, group: str) -> Regimen:
+        """One person, and a record of it."""
+        changes = self.changes.setdefault(series.patient, [])
+        found = suggest_regimen(self.world, series, person, regimen, {}, changes=changes)
+        self.silent.update(found.reasons if found.abstained else ())
+        try:
+            after = accepted(regimen, found, series, group)
+        except ReviewError as error:
+            self.refused.update(error.problems)
+            after = regimen
+        expected = predicted(found)
+        if after != regimen:
+            since = series.start + pd.Timedelta(minutes=GLUCOSE.step * len(series))
+            changes.append(Signed(since=since, before=regimen, after=after, predicted=expected))
+        still, then = expected.get("mean", (math.nan, math.nan))
+        level = recent_part(series).column(GLUCOSE.regulated)
+        self.records.append(
+            Record(
+                person=series.patient,
+                visit=len(series) // (visits.DAYS * ROWS),
+                source=found.source,
+                abstained=found.abstained,
+                changed=after != regimen,
+                lowered=any(not raises_insulin(line, line.proposed) for line in found.lines),
+                below_70=100.0 * float((level < 70).sum()) / max(1, int((~np.isnan(level)).sum())),
+                predicted=then - still,
+                nth=len(changes),
+                reasons=found.reasons,
+            )
+        )
+        return after
 
 
 def accepted(regimen: Regimen, found: Suggestion, series: PatientSeries, group: str) -> Regimen:
@@ -118,5 +169,5 @@ def accepted(regimen: Regimen, found: Suggestion, series: PatientSeries, group: 
     decided = [Decision(key=line.key, verdict="accept", value=line.proposed, reason=ACCEPTED) for line in found.lines]
     if problems := decisions.problems(found.lines, decided, judge(found, readings, group, regimen)):
         raise ReviewError(problems)
-    changes = [Change(line.setting, line.start, line.end, line.proposed) for line in found.lines]  # type: ignore[arg-type]
+    changes = [SettingChange(line.setting, line.start, line.end, line.proposed) for line in found.lines]  # type: ignore[arg-type]
     return apply_changes(regimen, changes)

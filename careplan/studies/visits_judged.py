@@ -7,16 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from careplan.minutes import DAY
 from careplan.studies.cohorts import EVERYONE, SETTINGS, bootstrap
 from careplan.therapies.glucose.bands import TARGETS, outcomes
 from careplan.therapies.glucose.declaration import BLOCKS, Group, Regimen
-from cohorts.autotune import Settings, autotuned
+from cohorts.autotune import TunedSettings, autotuned
 from cohorts.bodies import Body
+from cohorts.families import Family
 from cohorts.policies import Behaviour, Doses, Seen
 from cohorts.population import GROUPS, Population, join, sample_population
 from cohorts.replay import START, Drawn, Living, Replay, Row
@@ -27,7 +30,16 @@ DAYS = 14  # between visits
 TOO_STRONG = 10.0  # % of time below 70 mg/dL before the first visit
 AIMS = ("in_range", "below_70", "below_54")  # of the targets, those that a visit is judged by
 MEASURES = ("in_range", "below_70", "below_54", "above_180", "on_target", "reached", "raised", "raised_here")
-STRONG = (1.25, 0.75, 0.75)  # times what suits: basal, carb ratio and correction factor that all give too much
+# Where people begin: basal, carb ratio and correction factor times what suits; None: each off by chance.
+STRONG = (1.25, 0.75, 0.75)
+STARTS: dict[str, tuple[float, float, float] | None] = {
+    "off by a third": None,
+    "too strong": STRONG,
+    "too weak": (0.7, 1.4, 1.4),
+    "mixed by block": (1.0, 1.0, 1.0),
+    "derived": (1.0, 1.0, 1.0),
+}
+MIXED = 0.25  # spread of the logarithm by which each setting is off in each part of the day, mixed by block
 WORSE = {"in_range": -3.0, "below_70": 1.0, "below_54": 0.5}  # % by which an end is worse than another
 BEGINNING = "the beginning"
 
@@ -67,16 +79,43 @@ def settings(regimen: Regimen) -> Tensor:
 
 
 def cohort(
-    count: int, seed: int, *, mis_set: float = 0.3, pens: float = 0.3, strong: bool = False, groups: Sequence[Group] = GROUPS
+    count: int,
+    seed: int,
+    *,
+    start: str = "off by a third",
+    mis_set: float = 0.3,
+    pens: float = 0.3,
+    groups: Sequence[Group] = GROUPS,
+    family: Family = "padova",
 ) -> Population:
-    """`count` people of every group, whose settings are off by a spread `mis_set` of the logarithm; or all `STRONG`."""
+    """`count` people of every group and one family of equations, who begin as `STARTS` says; by default off by a spread
+    `mis_set` of the logarithm."""
     parts = [
-        sample_population(group, count, 10 * seed + k, mis_set=mis_set, pens=pens)
+        sample_population(group, count, 10 * seed + k, mis_set=mis_set, pens=pens, family=family)
         for k, group in enumerate(GROUPS)
         if group in groups
     ]
     people = join(parts)
-    return replace(people, prescribed=torch.tensor(STRONG).expand(len(people), 3)) if strong else people
+    begins = STARTS[start]
+    return people if begins is None else replace(people, prescribed=torch.tensor(begins).expand(len(people), 3))
+
+
+def first_regimens(people: Population, start: str, seed: int) -> list[Regimen]:
+    """What is in force before the first visit. Mixed by block, every setting is off in every part of the day by `MIXED`."""
+    regimens = [people.regimen(index) for index in range(len(people))]
+    if start != "mixed by block":
+        return regimens
+    off = np.exp(np.random.default_rng([seed, 1]).normal(0.0, MIXED, (len(regimens), 3, len(BLOCKS))))
+    return [_mixed(regimen, each) for regimen, each in zip(regimens, off, strict=True)]
+
+
+def _mixed(regimen: Regimen, off: NDArray[np.float64]) -> Regimen:
+    basal, ratio, factor = (
+        tuple(round(value * share, places) for value, share in zip(getattr(regimen, name), each, strict=True))
+        for (name, places), each in zip((("basal", 2), ("carb_ratio", 1), ("correction_factor", 1)), off, strict=True)
+    )
+    pens = float(round(regimen.long_acting * float(off[0].mean())))
+    return replace(regimen, basal=basal, carb_ratio=ratio, correction_factor=factor, long_acting=pens)
 
 
 def live(
@@ -92,13 +131,19 @@ def live_side_by_side(
     *,
     visits: int,
     seed: int,
+    begin: Sequence[Regimen] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, tuple[Replay, list[list[Regimen]]]]:
-    """The same people under each reviewer, in the same lives and behind the same sensors, as `live` returns it of one."""
+    """The same people under each reviewer, in the same lives and behind the same sensors, as `live` returns it of one.
+
+    begin: what is in force before the first visit, by default what the people say.
+    """
     copies = len(reviewers)
     policy = ByBlock(copies=copies)
     living = Living(join([people] * copies), policy, days=DAYS * (visits + 1), seed=seed, copies=copies)
-    regimens = {name: [[people.regimen(index) for index in range(len(people))]] for name in reviewers}
+    first = [people.regimen(index) for index in range(len(people))] if begin is None else list(begin)
+    regimens = {name: [first] for name in reviewers}
+    policy.prescribe(first * copies)
     rows: list[Row] = []
     for number in range(visits + 1):
         with torch.inference_mode():
@@ -150,7 +195,7 @@ def autotune(lived: Replay, regimens: Sequence[Regimen]) -> Sequence[Regimen]:
     ratio and correction factor all day. On pens the basal rate stands for the long-acting dose, as in `titrate`."""
     current = torch.stack([settings(regimen) for regimen in regimens])
     blocks = torch.tensor([sum(start <= 60 * hour for start in BLOCKS) - 1 for hour in range(24)])
-    now = Settings(current[:, blocks, 0].T, current[:, 0, 1], current[:, 0, 2])
+    now = TunedSettings(current[:, blocks, 0].T, current[:, 0, 1], current[:, 0, 2])
     recent = slice(-DAYS * ROWS, None)
     set_rate = now.basal.repeat_interleave(ROWS // 24, 0).repeat(DAYS, 1)
     extra = torch.where(lived.people.pens, 0.0, lived.basal.T[recent] - set_rate) / 12
@@ -202,6 +247,7 @@ def table(lived: Replay, regimens: Sequence[Sequence[Regimen]], reviewer: str) -
     suits = torch.stack([people.basal, people.carb_ratio, people.correction_factor], -1)
     off = torch.stack([torch.stack([settings(each) for each in now]).mean(1) / suits for now in regimens], 1)  # [B, V, 3]
     columns = {name: 100.0 * share.double().mean(-1) for name, share in shares.items()}
+    columns["mean"] = level.double().mean(-1)
     columns |= dict(zip(SETTINGS, off.double().unbind(-1), strict=True))
     count = level.shape[1]
     found = pd.DataFrame({name: column.flatten().numpy() for name, column in columns.items()})

@@ -7,7 +7,7 @@ seldom reach.
 
 import json
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -39,6 +39,7 @@ ALARMS = {
     "doses": "usual doses are not logged",
     "fit": "the model no longer fits this patient",
 }
+FIT = "fit"  # the alarm that is the model's; the others are the recording's
 
 NEAR = 3  # rows at most between readings that are neighbours
 Array = NDArray[np.float64]
@@ -46,7 +47,7 @@ Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Days:
+class DayStatistics:
     """The day (`Watch.day`) before each row `ends` `[N]`: statistics `[N, K]` (see `names`), NaN where too little is known.
 
     still `[N]`: the longest time in minutes over which readings did not change, NaN where there are too few. logged `[N]`:
@@ -58,18 +59,30 @@ class Days:
     still: Array
     logged: NDArray[np.bool_]
 
-    def before(self, row: int) -> "Days":
+    def before(self, row: int) -> "DayStatistics":
         """Those that end there at the latest."""
         chosen = self.ends <= row
-        return Days(self.ends[chosen], self.statistics[chosen], self.still[chosen], self.logged[chosen])
+        return DayStatistics(self.ends[chosen], self.statistics[chosen], self.still[chosen], self.logged[chosen])
 
-    def then(self, later: "Days") -> "Days":
-        return Days(
+    def then(self, later: "DayStatistics") -> "DayStatistics":
+        return DayStatistics(
             np.concatenate([self.ends, later.ends]),
             np.concatenate([self.statistics, later.statistics]),
             np.concatenate([self.still, later.still]),
             np.concatenate([self.logged, later.logged]),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What a change of what is prescribed, from a row of the recording on, is expected to do to the statistics of a day.
+
+    shift: by name (`names`), what is added to a day; doubt: by name, the spread of how far that may be off.
+    """
+
+    row: int
+    shift: Mapping[str, float]
+    doubt: Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,29 +122,32 @@ def names(therapy: Therapy) -> tuple[str, ...]:
     return (*found, "balance", *(f"{kind} {minutes:g}" for kind in ("bias", "error") for minutes in watch_of(therapy).ahead))
 
 
-def looks(series: PatientSeries, begin: int = 0) -> Rows:
+def checkpoints(series: PatientSeries, begin: int = 0) -> Rows:
     """Rows at which a recording is looked at: its end, and every so often before it as far back as the row `begin`."""
     clock, watch = series.therapy.clock, watch_of(series.therapy)
     day, every = clock.rows(watch.day), clock.rows(watch.every)
     return np.arange(len(series), max(begin, day) - 1, -every, dtype=np.int64)[::-1]
 
 
-def describe(model: WorldModel, series: PatientSeries, person: Personalisation, ends: Rows) -> Days:
+def describe(model: WorldModel, series: PatientSeries, person: Personalisation, ends: Rows) -> DayStatistics:
     """The day before each of `ends`. Forecasts are given the record; their residuals are over the edge of their interval."""
     therapy, watch = series.therapy, watch_of(series.therapy)
-    channel, day = therapy.channel(therapy.regulated), therapy.clock.rows(watch.day)
+    regulated, day = therapy.channel(therapy.regulated), therapy.clock.rows(watch.day)
     rows, scores = residuals(model, series, person, int(ends.min()) - day if len(ends) else len(series))
     statistics, still = np.full((len(ends), len(names(therapy))), np.nan), np.full(len(ends), np.nan)
     doses = [therapy.index(channel.name) for channel in therapy.of("action") if channel.form == "impulse"]
     known = series.mask[:, [column for column in doses if series.values[:, column].any()]]
+    readings = series.column(regulated.name)[series.mask[:, therapy.index(regulated.name)]]
+    extremes = (float(readings.min()), float(readings.max())) if len(readings) else (np.nan, np.nan)
     logged = np.array([bool((known[end - day : end].mean(0) >= KNOWN).all()) for end in ends], dtype=bool)
     for index, end in enumerate(ends):
         level = series.column(therapy.regulated)[end - day : end].astype(float)
         at = np.flatnonzero(~np.isnan(level))
         if len(at) < watch.readings:
             continue
-        still[index] = unchanged((at * therapy.step).astype(float), level[at], STILL * channel.scale)
-        log = np.log(np.maximum(level[at], max(channel.low, STILL * channel.scale)))
+        within = STILL * regulated.scale
+        still[index] = unchanged((at * therapy.step).astype(float), level[at], within, extremes)
+        log = np.log(np.maximum(level[at], max(regulated.low, within)))
         near = np.diff(at) <= NEAR
         turns = np.abs(np.diff(log, 2))[near[1:] & near[:-1]]
         found = [log.mean(), log.std(), np.log(1e-3 + np.abs(np.diff(log))[near].mean()) if near.any() else np.nan]
@@ -148,7 +164,7 @@ def describe(model: WorldModel, series: PatientSeries, person: Personalisation, 
         enough = len(of_day) >= watch.forecasts
         erring = (*of_day.mean(0), *np.log((of_day**2).mean(0)) / 2) if enough else [np.nan] * (2 * len(watch.ahead))
         statistics[index] = [*found, *erring]
-    return Days(ends, statistics, still, logged)
+    return DayStatistics(ends, statistics, still, logged)
 
 
 def given(amount: Array, impulse: bool) -> list[float]:
@@ -162,12 +178,18 @@ def given(amount: Array, impulse: bool) -> list[float]:
     return [2.0 * float(np.sqrt(len(doses))), float(np.log(doses.mean())) if len(doses) else np.nan]
 
 
-def unchanged(minutes: Array, level: Array, within: float) -> float:
-    """The longest time in which no two readings `[N]` differ by more than `within`."""
+def unchanged(minutes: Array, level: Array, within: float, extremes: tuple[float, float] = (np.nan, np.nan)) -> float:
+    """The longest time in which no two readings `[N]` differ by more than `within`, those at `extremes` left out: the lowest and
+    the highest that a recording ever holds are where a sensor ends, and it stands there for as long as its wearer is beyond."""
     longest, first = 0.0, 0
     low: deque[int] = deque()
     high: deque[int] = deque()
     for last, value in enumerate(level):
+        if value in extremes:
+            low.clear()
+            high.clear()
+            first = last + 1
+            continue
         while low and level[low[-1]] >= value:
             low.pop()
         while high and level[high[-1]] <= value:
@@ -201,20 +223,34 @@ def residuals(model: WorldModel, series: PatientSeries, person: Personalisation,
     return rows, np.where(series.mask[truth, column], scores, np.nan)
 
 
-def usual(days: Days, spread: Array, therapy: Therapy) -> tuple[Array, Array]:
+def usual(
+    days: DayStatistics, spread: Array, therapy: Therapy, changes: Sequence[Expected] = ()
+) -> tuple[Array, Array]:
     """Median and spread of each statistic in the patient's own earlier days, `[N, K]` each: their own spread as far as many days
-    show it, and that of other people, `spread` `[K]`. NaN with fewer than `Watch.history` days before."""
-    watch = watch_of(therapy)
+    show it, and that of other people, `spread` `[K]`. NaN with fewer than `Watch.history` days before.
+
+    changes: days before a change are taken as they are expected to be after it, and the spread is wider by the doubt of that, as
+    far as days before tell of days after.
+    """
+    watch, kinds = watch_of(therapy), names(therapy)
     day = therapy.clock.rows(watch.day)
     middle, wide = np.full(days.statistics.shape, np.nan), np.full(days.statistics.shape, np.nan)
+    shifts, doubts = (
+        np.array([[getattr(change, part).get(kind, 0.0) for kind in kinds] for change in changes]) for part in ("shift", "doubt")
+    )
+    under = np.array([((days.ends - change.row) / day).clip(0.0, 1.0) for change in changes])  # share of each day, [changes, N]
     for index, end in enumerate(days.ends):
-        before = days.statistics[(days.ends <= end - day) & (days.ends > end - day * (watch.memory + 1))]
+        chosen = (days.ends <= end - day) & (days.ends > end - day * (watch.memory + 1))
+        before, off = days.statistics[chosen], np.zeros(days.statistics.shape[1])
+        if len(changes) and chosen.any():
+            further = under[:, index, None] - under[:, chosen]  # how much more of it this day has than each before, [changes, N]
+            before, off = before + further.T @ shifts, ((further.mean(1)[:, None] * doubts) ** 2).sum(0)
         count = (~np.isnan(before)).sum(0) * watch.every / watch.day
         enough = count >= watch.history
         if enough.any():
             middle[index, enough], own = robust(before[:, enough])
             weight = count[enough] / (count[enough] + PRIOR)
-            wide[index, enough] = np.sqrt(weight * own**2 + (1 - weight) * spread[enough] ** 2)
+            wide[index, enough] = np.sqrt(weight * own**2 + (1 - weight) * spread[enough] ** 2 + off[enough])
     return middle, wide
 
 
@@ -230,7 +266,7 @@ def robust(values: Array) -> tuple[Array, Array]:
     return middle, 1.4826 * median(np.abs(values - middle))
 
 
-def scores(therapy: Therapy, days: Days, reference: Reference) -> Array:
+def scores(therapy: Therapy, days: DayStatistics, reference: Reference, changes: Sequence[Expected] = ()) -> Array:
     """`[N, 5]` one column an alarm, larger is stranger; NaN where nothing can be said.
 
     still: its minutes. unit: the largest distance of level, spread and step. other: how much likelier the day is
@@ -239,7 +275,7 @@ def scores(therapy: Therapy, days: Days, reference: Reference) -> Array:
     of biases and errors.
     """
     kinds, watch = names(therapy), watch_of(therapy)
-    middle, wide = usual(days, np.array([reference.spread[name] for name in kinds]), therapy)
+    middle, wide = usual(days, np.array([reference.spread[name] for name in kinds]), therapy, changes)
     far = (days.statistics - middle) / wide
     counts = [kinds.index(f"{channel.name} count") for channel in therapy.of("action") if channel.form == "impulse"]
     bias, error = ([index for index, kind in enumerate(kinds) if kind.startswith(f"{name} ")] for name in ("bias", "error"))
@@ -271,7 +307,7 @@ def largest(values: Array) -> Array:
     return np.where(np.isinf(found), np.nan, found)
 
 
-def measure(therapy: Therapy, people: Sequence[Days]) -> Reference:
+def measure(therapy: Therapy, people: Sequence[DayStatistics]) -> Reference:
     """The reference of people whose recordings are as they should be: the spread of the median person, where people's medians
     lie, and thresholds that a share `FALSE` of looks exceeds, each alarm an equal part of it but for missing doses, whose is
     `MISSING`; every person counts the same."""
@@ -304,10 +340,12 @@ def alarms(reference: Reference, score: Array) -> tuple[str, ...]:
     return tuple(name for name, value in zip(ALARMS, score, strict=True) if value > reference.threshold[name])
 
 
-def latest(model: WorldModel, series: PatientSeries, person: Personalisation, reference: Reference) -> tuple[str, ...]:
-    """The alarms of the last day of a recording."""
+def latest(
+    model: WorldModel, series: PatientSeries, person: Personalisation, reference: Reference, changes: Sequence[Expected] = ()
+) -> tuple[str, ...]:
+    """The alarms of the last day of a recording. changes: of what was prescribed in it."""
     watch = watch_of(series.therapy)
-    ends = looks(series, len(series) - series.therapy.clock.rows(watch.day) * (watch.memory + 2))
+    ends = checkpoints(series, len(series) - series.therapy.clock.rows(watch.day) * (watch.memory + 2))
     if len(ends) <= watch.history:
         return ()
-    return alarms(reference, scores(series.therapy, describe(model, series, person, ends), reference)[-1])
+    return alarms(reference, scores(series.therapy, describe(model, series, person, ends), reference, changes)[-1])

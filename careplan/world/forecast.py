@@ -145,11 +145,19 @@ def predict(
     horizon: int | None = None,
     at: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Many forecasts of one patient, each from a row of the recording on: minutes ahead `[H]`, levels `[N, H]`, offsets
-    `[N, H, 4]`.
+    """Many forecasts of one patient, whose code is the posterior's mean.
 
-    The patient's code is its posterior mean. horizon: rows ahead, the clock's where None. at: minutes ahead at which to predict,
-    instead of on the grid.
+    Args:
+        model: A trained model.
+        series: The recording.
+        rows: `[N]` rows from which the future begins.
+        person: What is known of the patient.
+        given: What of the future is given: "nothing", a "plan" of ours, or the "record".
+        horizon: Rows ahead, the clock's where None.
+        at: Minutes ahead at which to predict, instead of on the grid.
+
+    Returns:
+        Minutes ahead `[H]`, levels `[N, H]`, and offsets of the predicted spread from them `[N, H, 4]`.
     """
     device, context = model.center.device, model.shape.context
     corpus, clock = Corpus.of([series]), model.therapy.clock

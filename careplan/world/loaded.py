@@ -17,11 +17,11 @@ from careplan.minutes import DAY
 from careplan.series import PatientSeries, cadence, windows
 from careplan.stages import stage
 from careplan.therapy import Therapy
-from careplan.world.drift import ALARMS, Reference, latest, load_reference
+from careplan.world.drift import ALARMS, FIT, Expected, Reference, latest, load_reference
 from careplan.world.forecast import ASKED, Given, predict
 from careplan.world.model import WorldModel, load_card, load_model
 from careplan.world.personalise import Personalisation
-from careplan.world.trust import abstentions, followed, nearest, strangeness, widening
+from careplan.world.trust import Reason, abstentions, followed, in_words, nearest, strangeness, widening
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,19 +98,34 @@ def open_world(therapy: Therapy, folder: Path, usual: Path | None = None) -> Wor
 
 
 def reasons_to_abstain(
-    world: World, series: PatientSeries, person: Personalisation, *, row: int | None = None
+    world: World,
+    series: PatientSeries,
+    person: Personalisation,
+    *,
+    row: int | None = None,
+    changes: Sequence[Expected] = (),
 ) -> tuple[str, ...]:
-    """Why nothing can be suggested at a row of the recording (default: its end); empty when something can."""
+    """Why nothing can be suggested, each with what to do about it, what can be done the soonest first; empty where something can.
+
+    Args:
+        world: The model, and what is usual of a day.
+        series: The recording.
+        person: What is known of the patient.
+        row: Where in the recording, its end where None.
+        changes: What was prescribed anew, and what that was expected to do.
+    """
     with stage("check"):
-        return _reasons_to_abstain(world, series, person, len(series) if row is None else row)
+        return _reasons_to_abstain(world, series, person, len(series) if row is None else row, changes)
 
 
-def _reasons_to_abstain(world: World, series: PatientSeries, person: Personalisation, row: int) -> tuple[str, ...]:
+def _reasons_to_abstain(
+    world: World, series: PatientSeries, person: Personalisation, row: int, changes: Sequence[Expected]
+) -> tuple[str, ...]:
     therapy, clock, gate = world.model.therapy, world.model.therapy.clock, world.model.therapy.gate
     column, per_day, recent_rows = therapy.index(therapy.regulated), DAY / clock.step, clock.rows(gate.recent)
     measured = series.mask[:row, column]
     if not measured.any():
-        return (f"no {therapy.regulated} is recorded",)
+        return in_words([Reason("check the recording", f"no {therapy.regulated} is recorded")])
     span = measured[int(np.flatnonzero(measured)[0]) :]
     recent = span[-recent_rows:]
     until = series.until(row)
@@ -123,7 +138,7 @@ def _reasons_to_abstain(world: World, series: PatientSeries, person: Personalisa
         past = windows(series, ends.tolist(), model.shape.context).to(model.center.device)
         z = model.encode(past, person.usual.to(model.center.device).expand(len(ends), -1))[:, -1]
         strange = float(strangeness(model, z).median())
-    drifted = () if world.reference is None else latest(model, until, person, world.reference)
+    drifted = () if world.reference is None else latest(model, until, person, world.reference, changes)
     reasons = abstentions(
         gate,
         days=len(span) / per_day,
@@ -131,6 +146,11 @@ def _reasons_to_abstain(world: World, series: PatientSeries, person: Personalisa
         dosed=bool(dosed.mean(0).max() > gate.dosed),
         person=person,
         strange=strange,
+        scale=therapy.channel(therapy.regulated).scale,
         judged=clock.judged,
     )
-    return (*reasons, *(f"the latest day: {ALARMS[alarm]}" for alarm in drifted))
+    alarms = [
+        Reason("review without the model" if alarm == FIT else "check the recording", f"the latest day: {ALARMS[alarm]}")
+        for alarm in drifted
+    ]
+    return in_words([*alarms, *reasons])

@@ -304,7 +304,11 @@ class WorldModel(nn.Module):
 
 
 def load_card(therapy: Therapy, folder: Path) -> dict[str, Any]:
-    """The card beside the weights: data, seeds, metrics, calibration."""
+    """What is written beside the weights of a therapy in a folder: data, seeds, metrics, calibration, limits.
+
+    Raises:
+        FileNotFoundError: The folder has no card of this therapy.
+    """
     path = folder / f"{therapy.name}.json"
     if not path.exists():
         raise FileNotFoundError(f"{path}: no card of a trained model; `careplan train` makes one")
@@ -312,7 +316,17 @@ def load_card(therapy: Therapy, folder: Path) -> dict[str, Any]:
 
 
 def load_model(therapy: Therapy, folder: Path, device: str | torch.device = "cpu") -> WorldModel:
-    """The model in a folder, a therapy's own or one that was trained. Raises `ValueError` where weights and card differ."""
+    """The model in a folder, a therapy's own or one that was trained.
+
+    Args:
+        therapy: What it was trained on.
+        folder: Where its weights and their card lie.
+        device: Where it computes.
+
+    Raises:
+        FileNotFoundError: The folder has no model of this therapy.
+        ValueError: The weights are not those that the card tells of.
+    """
     from safetensors.torch import load_file
 
     card = load_card(therapy, folder)

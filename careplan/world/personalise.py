@@ -77,13 +77,21 @@ def expected(model: WorldModel, usual: Tensor) -> Tensor:
 def personalise(
     model: WorldModel, recordings: Sequence[PatientSeries], *, windows: int = 96, horizon: int | None = None, iterations: int = 2
 ) -> list[Personalisation]:
-    """The posterior over the code of each recording's patient, and the correction of what is foreseen.
-
-    windows: spread evenly over a recording, each asked what its recorded plan would do; horizon: rows that they look ahead, the
-    clock's where None. Neither is used where readings carry a noise: every reading counts then.
+    """The posterior over the code of each recording's patient, and the correction of what is foreseen; weights stay frozen.
 
     Minimises the sum of squared scaled residuals plus the prior's Mahalanobis distance (Levenberg-Marquardt, one damping a
     patient); the curvature at the end is the posterior's precision (Laplace).
+
+    Args:
+        model: A trained model.
+        recordings: P recordings, of a patient each.
+        windows: Spread evenly over a recording, each asked what its recorded plan would do.
+        horizon: Rows that they look ahead, the clock's where None. Neither is used where readings carry a noise: every reading
+            counts then.
+        iterations: Of the minimisation.
+
+    Returns:
+        What is known of each patient, in the order of the recordings.
     """
     if not recordings:
         return []

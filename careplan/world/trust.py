@@ -1,6 +1,8 @@
 """Know when not to speak: conformal intervals, out-of-distribution scores and the abstention gate."""
 
 import math
+from collections.abc import Iterable
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -89,29 +91,53 @@ def strangeness(model: WorldModel, z: Tensor) -> Tensor:
     return (torch.einsum("nk,kl,nl->n", away, precision, away) / z.shape[-1]).clamp(min=0).sqrt()
 
 
+# What can be done about a reason, the soonest first.
+Remedy = Literal["check the recording", "record for longer", "review without the model"]
+REMEDIES: tuple[Remedy, ...] = get_args(Remedy)
+
+
+class Reason(NamedTuple):
+    """Why no suggestion can be made, and what to do about it."""
+
+    remedy: Remedy
+    text: str
+
+
+def in_words(reasons: Iterable[Reason]) -> tuple[str, ...]:
+    """Each with what to do about it, what can be done the soonest first."""
+    ordered = sorted(reasons, key=lambda reason: REMEDIES.index(reason.remedy))
+    return tuple(f"{reason.text} ({reason.remedy})" for reason in ordered)
+
+
 def abstentions(
-    gate: Gate, *, days: float, active: float, dosed: bool, person: Personalisation, strange: float, judged: float
-) -> tuple[str, ...]:
-    """Why no suggestion can be made; empty when one can. judged: minutes ahead at which the model must be of use."""
+    gate: Gate, *, days: float, active: float, dosed: bool, person: Personalisation, strange: float, judged: float, scale: float
+) -> tuple[Reason, ...]:
+    """Why no suggestion can be made; empty when one can. judged: minutes ahead at which the model must be of use; scale: of the
+    level, in its unit.
+
+    The model is off where it is no better than "stays as it is", unless its error is small: a level that hardly moves is
+    foretold as well by staying, and says nothing against the model.
+    """
     reasons = []
     if not days >= gate.days:  # written so that NaN closes the gate
-        reasons.append(f"too little data: {days:.1f} days recorded, {gate.days:.0f} needed")
+        reasons.append(Reason("record for longer", f"too little data: {days:.1f} days recorded, {gate.days:.0f} needed"))
     if not active >= gate.active:
-        reasons.append(f"too many gaps: {active:.0f} % of readings present, {gate.active:.0f} % needed")
+        told = f"too many gaps: {active:.0f} % of readings present, {gate.active:.0f} % needed"
+        reasons.append(Reason("record for longer", told))
     if not dosed:
-        reasons.append("no doses are logged: what treatment does to this patient cannot be told")
+        told = "no doses are logged: what treatment does to this patient cannot be told"
+        reasons.append(Reason("check the recording", told))
     if person.windows < gate.windows:
-        reasons.append(f"too few usable stretches to personalise: {person.windows}, {gate.windows} needed")
+        told = f"too few usable stretches to personalise: {person.windows}, {gate.windows} needed"
+        reasons.append(Reason("record for longer", told))
     elif len(person.minutes):
         at = int((person.minutes - judged).abs().argmin())
         error, still = float(person.errors[at, 1]), float(person.persistence[at])
-        if not error < gate.error_ratio * still:
+        if not error < max(gate.error_ratio * still, gate.even * scale):
             ahead = said(judged)
-            reasons.append(
-                f"the model is off for this patient: its error at {ahead} is {error:.3g}, staying as it is {still:.3g}"
-            )
+            told = f"the model is off for this patient: its error at {ahead} is {error:.3g}, staying as it is {still:.3g}"
+            reasons.append(Reason("review without the model", told))
     if not strange <= gate.strange:
-        reasons.append(
-            f"this recording is unlike any the model was trained on (strangeness {strange:.1f}, at most {gate.strange:.1f})"
-        )
+        told = f"this recording is unlike any the model was trained on (strangeness {strange:.1f}, at most {gate.strange:.1f})"
+        reasons.append(Reason("review without the model", told))
     return tuple(reasons)

@@ -9,9 +9,10 @@ from streamlit.testing.v1 import AppTest
 
 from app import access, charts
 from careplan.clinic import Database, audit_trail, open_database, review_page
+from careplan.display import Unit
 from careplan.suggestion import Path
 from careplan.therapies.glucose.views import Profile
-from careplan.therapies.glucose.words import MG_DL, MMOL_L, Unit
+from careplan.therapies.glucose.words import MG_DL, MMOL_L
 
 from .build import option
 from .conftest import ADA, Start, checked, press, shown

@@ -19,7 +19,7 @@ from careplan.clinic.known import patient_names
 from careplan.clinic.records import import_records, load_record, load_series, store_records
 from careplan.clinic.regimens import load_regimen, prescribed
 from careplan.records.events import COLUMNS, Correction
-from careplan.records.settings import Settings
+from careplan.records.settings import StatedSettings
 from careplan.store import Database, StoreError, add_events, local_account, open_database
 from careplan.store.schema import AuditEntry, Base
 
@@ -249,7 +249,7 @@ def test_series_of_what_is_stored(db: Database) -> None:
 
 
 def test_settings_that_cannot_be_a_regimen_are_told_and_the_record_is_kept(db: Database) -> None:
-    told = store_records(db, "table", [replace(record(), regimen=Settings(starts=(0,), blocks={"basal": (1.0,)}))])
+    told = store_records(db, "table", [replace(record(), regimen=StatedSettings(starts=(0,), blocks={"basal": (1.0,)}))])
     [ann] = told.patients
     assert told.failed == {} and sum(ann.events_added.values()) > 0
     rules = [(rule, detail) for _, rule, _, _, _, detail in ann.corrections]

@@ -23,7 +23,8 @@ from careplan.studies.demo import demo_records
 from careplan.therapies.glucose import words
 from careplan.therapies.glucose.days import Days, recent_days
 from careplan.therapies.glucose.declaration import GLUCOSE, LIMITS
-from careplan.therapies.glucose.titration import RAISED, _far_too_high, handed_down, regimen_lines
+from careplan.therapies.glucose.lines import regimen_lines
+from careplan.therapies.glucose.regimen_search import RAISED, _far_too_high, mandate_of
 from careplan.therapies.glucose.world import open_world
 from careplan.world.personalise import Personalisation
 from tests.limits_table import CAPS, EVIDENCE, LINES
@@ -214,7 +215,7 @@ def test_a_regimen_hands_down_the_lows_it_counts_on(db, world, patient) -> None:
 )
 def test_a_regimen_aims_higher_only_where_it_counts_on_more_lows_than_are_allowed(low, raised) -> None:
     plans = SimpleNamespace(below=torch.tensor(low, dtype=torch.float64).expand(1, 3, 8, 2))
-    assert handed_down(plans).target == GLUCOSE.best + raised  # type: ignore[arg-type]
+    assert mandate_of(plans).target == GLUCOSE.best + raised  # type: ignore[arg-type]
 
 
 def test_more_insulin_in_a_regimen_never_raises_a_day(db, world, patient) -> None:

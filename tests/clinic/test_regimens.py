@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from careplan.errors import AskError
 from careplan.minutes import DAY
-from careplan.practice import Change
+from careplan.practice import SettingChange
 from careplan.records.events import PatientRecord, events_frame
 from careplan.records.grid import to_series
 from careplan.therapies.glucose.declaration import BLOCKS, GLUCOSE, Regimen
@@ -69,7 +69,7 @@ def test_half_a_total_is_not_a_total() -> None:
 
 
 def test_a_changed_block_changes_only_itself() -> None:
-    changed = apply_changes(REGIMEN, [Change("basal", BLOCKS[1], BLOCKS[2], 0.5)])
+    changed = apply_changes(REGIMEN, [SettingChange("basal", BLOCKS[1], BLOCKS[2], 0.5)])
     assert changed.basal == (0.8, 0.5, 0.9, 0.7)
     assert (changed.starts, changed.carb_ratio) == (REGIMEN.starts, REGIMEN.carb_ratio)
 
@@ -83,7 +83,7 @@ def test_a_changed_block_changes_only_itself() -> None:
 )
 def test_any_span_changes_there_and_nowhere_else(setting: Any, start: int, length: int, value: float) -> None:
     end = min(DAY, start + length)
-    changed = apply_changes(REGIMEN, [Change(setting, start, end, value)])
+    changed = apply_changes(REGIMEN, [SettingChange(setting, start, end, value)])
     if any(start <= minute < end for minute in range(0, DAY, 7)):
         reached()
     for minute in range(0, DAY, 7):
@@ -94,14 +94,15 @@ def test_any_span_changes_there_and_nowhere_else(setting: Any, start: int, lengt
 
 def test_a_long_acting_dose_changes_and_no_block_does() -> None:
     pen = Regimen(basal=(0.0,) * 4, carb_ratio=(10.0,) * 4, correction_factor=(50.0,) * 4, delivery="pen", long_acting=20.0)
-    changed = apply_changes(pen, [Change("long_acting", 0, DAY, 18.0)])
+    changed = apply_changes(pen, [SettingChange("long_acting", 0, DAY, 18.0)])
     assert (changed.long_acting, changed.starts) == (18.0, pen.starts)
 
 
 @pytest.mark.parametrize(
-    "change", [Change("bolus", 0, DAY, 4.0), Change("basal", 600, 600, 1.0), Change("basal", 0, DAY + 1, 1.0)]
+    "change",
+    [SettingChange("bolus", 0, DAY, 4.0), SettingChange("basal", 600, 600, 1.0), SettingChange("basal", 0, DAY + 1, 1.0)],
 )
-def test_what_is_not_a_change_of_a_regimen_is_refused(change: Change) -> None:
+def test_what_is_not_a_change_of_a_regimen_is_refused(change: SettingChange) -> None:
     with pytest.raises(AskError, match=change.setting):
         apply_changes(REGIMEN, [change])
 

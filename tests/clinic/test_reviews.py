@@ -24,7 +24,7 @@ from careplan.store.schema import AuditEntry
 from careplan.suggestion import MEANINGS, Decision, Line
 from careplan.therapies.glucose import decisions as rules
 from careplan.therapies.glucose.decisions import Exposure
-from careplan.therapies.glucose.titration import _near
+from careplan.therapies.glucose.lines import _near_target
 from careplan.therapy import Mandate
 from tests.reached import reached, reaches
 
@@ -304,4 +304,4 @@ def test_a_part_of_the_day_is_held_to_the_whole_day_where_that_is_graver() -> No
 
 @pytest.mark.parametrize(("lows", "near"), [((1.9, 0.4), False), ((2.1, 0.0), True), ((0.5, 0.6), True), ((math.nan, 0), False)])
 def test_near_a_target_nothing_gives_more(lows: tuple[float, float], near: bool) -> None:
-    assert bool(_near(Exposure(100, *lows))) == near
+    assert bool(_near_target(Exposure(100, *lows))) == near

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from cohorts.autotune import DURATION, LEAST, MOST, PEAK, Settings, autotuned
+from cohorts.autotune import DURATION, LEAST, MOST, PEAK, TunedSettings, autotuned
 from cohorts.insulin import exponential
 from cohorts.policies import Behaviour
 from cohorts.population import Population, sample_population
@@ -16,11 +16,11 @@ from cohorts.scenarios import ROWS, Life
 CALM = Life(meal_time=0, meal_size=0, counting=0, unannounced=0, slow=0, circadian=0, daily=0, exercise=0, illness=0)
 
 
-def even(basal: float = 1.0, ratio: float = 10.0, factor: float = 50.0) -> Settings:
-    return Settings(torch.full((24, 1), basal), torch.tensor([ratio]), torch.tensor([factor]))
+def even(basal: float = 1.0, ratio: float = 10.0, factor: float = 50.0) -> TunedSettings:
+    return TunedSettings(torch.full((24, 1), basal), torch.tensor([ratio]), torch.tensor([factor]))
 
 
-def tuned(reading: Tensor, *, carbs: Tensor | None = None, bolus: Tensor | None = None) -> Settings:
+def tuned(reading: Tensor, *, carbs: Tensor | None = None, bolus: Tensor | None = None) -> TunedSettings:
     none = torch.zeros_like(reading)
     return autotuned(even(), reading, none if carbs is None else carbs, none if bolus is None else bolus, none)
 
@@ -79,11 +79,11 @@ def test_a_rise_while_low_and_a_rise_out_of_nothing_are_no_evidence() -> None:
     assert tuned(sudden).basal.max() <= 1.02
 
 
-def wrong(people: Population, basal: float, ratio: float) -> tuple[Settings, Settings]:
+def wrong(people: Population, basal: float, ratio: float) -> tuple[TunedSettings, TunedSettings]:
     """What two days make of settings that are wrong by so much: those in force, and those after."""
     people = replace(people, prescribed=torch.tensor([basal, ratio, ratio]).expand(len(people), 3))
     lived = replay(people, Behaviour.as_set(), days=2, seed=7, life=CALM)
-    now = Settings(*(part.expand(24, -1) if k == 0 else part for k, part in enumerate(people.settings.unbind(-1))))
+    now = TunedSettings(*(part.expand(24, -1) if k == 0 else part for k, part in enumerate(people.settings.unbind(-1))))
     shown = torch.cat([people.fasting.unsqueeze(0), lived.reading.T[:-1]]).nan_to_num(120.0)
     extra = (lived.basal.T - people.settings[:, 0]) / 12
     return now, autotuned(now, shown, lived.announced.T, lived.bolus.T, extra)

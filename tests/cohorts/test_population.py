@@ -19,7 +19,7 @@ def sampled() -> dict[Group, Population]:
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_a_fortnight_is_that_of_the_clinic(sampled: dict[Group, Population], group: Group) -> None:
-    """Bounds wider than what docs/explanation/cohorts.md reports of a hundred people over fourteen days."""
+    """Bounds wider than what docs/experiments/virtual-people.md reports of a hundred people over fourteen days."""
     people = sampled[group]
     lived = replay(people, Behaviour(), days=2, seed=3)
     inside = ((lived.glucose >= 70) & (lived.glucose <= 180)).float().mean()

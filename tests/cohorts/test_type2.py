@@ -189,7 +189,7 @@ def test_a_cohort_is_plausible_and_seeded(people: Population) -> None:
     assert people.pens.all() and people.regimen(0).delivery == "pen" and set(people.regimen(0).basal) == {0.0}
     assert people.regimen(3).long_acting == float((24 * people.basal[3]).round())
     slow = 24 * people.basal / who.weight
-    assert ((slow > 0.1) & (slow < 1.2)).all() and 0.35 < float(slow.median()) < 0.75  # docs/explanation/cohorts.md
+    assert ((slow > 0.1) & (slow < 1.2)).all() and 0.35 < float(slow.median()) < 0.75  # docs/experiments/virtual-people.md
     assert (who.Gb > 130).all() and 170 < float(who.Gb.median()) < 240
     assert 75 < float(who.weight.median()) < 115 and len(who.beta.unique()) == 10
     assert torch.allclose(people.fasting, torch.full((10,), FASTED), atol=6)  # whole units
@@ -203,7 +203,7 @@ def test_a_dose_too_small_is_where_they_begin() -> None:
 
 
 def test_a_week_is_that_of_the_clinic(people: Population) -> None:
-    """Bounds wider than what docs/explanation/cohorts.md reports."""
+    """Bounds wider than what docs/experiments/virtual-people.md reports."""
     none, basal, boluses = (
         replay(people, named(name), days=4, seed=3).glucose[:, -2 * ROWS :]
         for name in ("no-insulin", "basal-only", "basal-bolus")

@@ -11,7 +11,7 @@ from careplan.series import PatientSeries
 from careplan.studies.drift import KINDS, UNLOGGED, UNTOUCHED, corrupt, judged, measured, rates, sound
 from careplan.therapies.glucose.declaration import GLUCOSE, ROWS_A_DAY
 from careplan.world.corpus import usual
-from careplan.world.drift import ALARMS, describe, looks, measure
+from careplan.world.drift import ALARMS, checkpoints, describe, measure
 from careplan.world.model import Shape, WorldModel
 from careplan.world.personalise import typical
 from tests.evaluation.build import series
@@ -76,7 +76,7 @@ def test_every_way_of_spoiling_is_found_and_the_rest_is_calm() -> None:
     model = WorldModel(GLUCOSE, replace(Shape(), latent=16, hidden=32))
     people = [person(seed, 16) for seed in range(3, 9)]
     known = [(one, typical(model, one.patient, usual(one))) for one in people]
-    reference = measure(GLUCOSE, [describe(model, one, who, looks(one)) for one, who in known[2:]])
+    reference = measure(GLUCOSE, [describe(model, one, who, checkpoints(one)) for one, who in known[2:]])
     stranger = replace(person(20), values=person(20).values * np.array([1.3, 1, 5, 1, 1, 1], np.float32))
     others = {one.patient: [stranger] for one in people}
     table = sound(model, known[:2], reference, others, times=1, say=lambda _: None)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from careplan.evaluation.forecasts import forecast_rows, persistence, truths
-from careplan.evaluation.intervals import adaptive, conformal, cover, happens, risk_rows, told
+from careplan.evaluation.intervals import adaptive, conformal, cover, happens, hazard_table, risk_rows
 from tests.evaluation.build import series
 
 HORIZONS = (30, 60)
@@ -96,7 +96,7 @@ def test_a_risk_that_knows_ranks_above_one_that_guesses() -> None:
     def knows(s, r):
         return happens(s, r, "low").astype(float)
 
-    table = told({"knows": knows, "guesses": guess}, people, "low").set_index("model")
+    table = hazard_table({"knows": knows, "guesses": guess}, people, "low").set_index("model")
     assert table.loc["knows", "auroc"] == 1.0 and table.loc["knows", "brier"] == 0.0
     assert table.loc["guesses", "auroc"] == pytest.approx(0.5, abs=0.1)
     assert table.loc["knows", "observed"][-1] >= table.loc["knows", "observed"][0]

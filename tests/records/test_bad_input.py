@@ -1,6 +1,11 @@
-"""Whatever the bytes: a reader gives records, or a `RecordError` that names the file, and nothing else."""
+"""Whatever the bytes: a reader gives records, or a `RecordError` that names the file, and nothing else.
+
+Each reader meets `CAREPLAN_FUZZ` files (300): noise, and samples spoilt, cut, spliced and with columns swapped. Every night:
+`CAREPLAN_FUZZ=10000 uv run pytest tests/records/test_bad_input.py`.
+"""
 
 import io
+import os
 from datetime import datetime
 from pathlib import Path
 
@@ -12,7 +17,16 @@ from openpyxl import Workbook
 from careplan.records import READERS, PatientRecord, RecordError, to_series
 from careplan.therapies.glucose.declaration import GLUCOSE
 
-MANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+CASES = int(os.environ.get("CAREPLAN_FUZZ", "300"))
+
+
+def share(part: float) -> settings:
+    """So large a part of the cases."""
+    return settings(
+        max_examples=max(1, int(part * CASES)), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    )
+
+
 SOUND = {
     "azt1d": b"EventDateTime,DeviceMode,BolusType,Basal,CorrectionDelivered,TotalBolusInsulinDelivered,FoodDelivered,CarbSize,"
     b"CGM\n2024-01-08 10:00:00,,Standard,0.8,0.0,2.0,2.0,20.0,151\n2024-01-08 10:05:00,,,0.8,,,,,153\n",
@@ -113,7 +127,7 @@ def outcome(name: str, path: Path) -> list[PatientRecord] | RecordError:
 
 
 @each_reader
-@MANY
+@share(0.1)
 @given(noise=st.binary(max_size=300))
 def test_noise(tmp_path: Path, name: str, noise: bytes) -> None:
     path = tmp_path / f"x1{SUFFIX.get(name, '.csv')}"
@@ -128,7 +142,7 @@ edits = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 20), pieces), min_siz
 
 
 @each_reader
-@MANY
+@share(0.5)
 @given(edits=edits)
 def test_a_sound_file_spoilt(tmp_path: Path, name: str, edits: list[tuple[float, int, bytes]]) -> None:
     content = SOUND[name]
@@ -141,12 +155,37 @@ def test_a_sound_file_spoilt(tmp_path: Path, name: str, edits: list[tuple[float,
 
 
 @each_reader
-@MANY
+@share(0.1)
 @given(cut=st.floats(0, 1))
 def test_a_file_cut_short(tmp_path: Path, name: str, cut: float) -> None:
     content = SOUND[name]
     path = tmp_path / f"x1{SUFFIX.get(name, '.csv')}"
     path.write_bytes(content[: int(cut * (len(content) - 2))])
+    outcome(name, path)
+
+
+@each_reader
+@share(0.15)
+@given(pieces=st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=4))
+def test_pieces_put_together(tmp_path: Path, name: str, pieces: list[tuple[float, float]]) -> None:
+    content = SOUND[name]
+    parts = [content[int(min(piece) * len(content)) : int(max(piece) * len(content))] for piece in pieces]
+    path = tmp_path / f"x1{SUFFIX.get(name, '.csv')}"
+    path.write_bytes(b"".join(parts))
+    outcome(name, path)
+
+
+@each_reader
+@share(0.15)
+@given(one=st.integers(0, 40), other=st.integers(0, 40), within=st.booleans())
+def test_columns_and_lines_swapped(tmp_path: Path, name: str, one: int, other: int, within: bool) -> None:
+    """Columns of delimited text; of other files, parts between commas."""
+    lines = [line.split(b",") for line in SOUND[name].split(b"\n")] if within else [SOUND[name].split(b"\n")]
+    for fields in lines:
+        a, b = one % len(fields), other % len(fields)
+        fields[a], fields[b] = fields[b], fields[a]
+    path = tmp_path / f"x1{SUFFIX.get(name, '.csv')}"
+    path.write_bytes(b"\n".join(b",".join(fields) for fields in lines) if within else b"\n".join(lines[0]))
     outcome(name, path)
 
 

@@ -1,6 +1,5 @@
 """careplan at the visits of virtual people."""
 
-from collections import Counter
 from dataclasses import replace
 from unittest.mock import Mock
 
@@ -9,7 +8,7 @@ import pytest
 from careplan.clinic.errors import ClinicError
 from careplan.studies import visits as clinic
 from careplan.studies import visits_judged as visits
-from careplan.studies.visits import AUTOTUNE, NAME, TITRATION, UNCHANGED, evaluate_visits, planned
+from careplan.studies.visits import AUTOTUNE, NAME, TITRATION, UNCHANGED, Clinic, evaluate_visits
 from careplan.therapies.glucose.world import open_world
 from careplan.world.loaded import World
 from tests.clinic.build import line, suggestion
@@ -40,7 +39,7 @@ def test_every_proposed_line_is_accepted(world: World, monkeypatch: pytest.Monke
     lived, (regimens, *_) = visits.live(people, visits.no_change, visits=1, seed=5)
     proposed = suggestion(replace(line("carb_ratio", block=1), proposed=10.5), line("basal", block=3, factor=0.8))
     monkeypatch.setattr(clinic, "suggest_regimen", lambda *parts, **named: proposed)
-    for before, after in zip(regimens, planned(world, Counter(), Counter(), lambda text: None)(lived, regimens), strict=True):
+    for before, after in zip(regimens, Clinic(world, lambda text: None).visit(lived, regimens), strict=True):
         assert after.carb_ratio == (before.carb_ratio[0], 10.5, *before.carb_ratio[2:])
         assert after.basal[:3] == before.basal[:3] and after.basal[3] == proposed.lines[1].proposed
 
@@ -48,11 +47,11 @@ def test_every_proposed_line_is_accepted(world: World, monkeypatch: pytest.Monke
 def test_what_nobody_could_sign_changes_nothing_and_is_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     people = visits.cohort(1, 5, pens=0.0)
     lived, (regimens, *_) = visits.live(people, visits.no_change, visits=1, seed=5)
-    refused: Counter[str] = Counter()
+    seen = Clinic(world, lambda text: None)
     for bad, why in ((line("basal", factor=0.6), "in one visit"), (line("basal", factor=0.9, days=6), "6 days of evidence")):
         monkeypatch.setattr(clinic, "suggest_regimen", Mock(return_value=suggestion(bad)))
-        assert planned(world, Counter(), refused, lambda text: None)(lived, regimens) == regimens
-        assert any(why in reason for reason in refused)
+        assert seen.visit(lived, regimens) == regimens
+        assert any(why in reason for reason in seen.refused)
 
 
 def test_people_of_the_training_are_refused(world: World) -> None:

@@ -132,7 +132,7 @@ def test_reviewers_side_by_side_share_one_life(people: Population, unchanged: tu
 
 
 def test_everybody_too_strong_is_so_in_every_setting() -> None:
-    strong = visits.cohort(2, 5, strong=True, groups=("adult",))
+    strong = visits.cohort(2, 5, start="too strong", groups=("adult",))
     assert set(strong.groups) == {"adult"}
     suits = torch.stack([strong.basal, strong.carb_ratio, strong.correction_factor], -1)
     torch.testing.assert_close(strong.settings / suits, torch.tensor(visits.STRONG).expand(2, 3))

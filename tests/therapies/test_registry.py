@@ -90,13 +90,13 @@ import pandas as pd
 from careplan.clinic import load_series, open_database, patients, prescribed, review_page, save_regimen, store_records, worklist
 from careplan.clinic.planning import regimen_planner
 from careplan.records.events import PatientRecord, events_frame
-from careplan.records.settings import Settings
+from careplan.records.settings import StatedSettings
 from careplan import therapies
 
 db = open_database(sys.argv[1])
 night = lambda day: pd.Timestamp("2024-03-01 07:00", tz="UTC") + pd.Timedelta(days=day)
 rows = [(night(day), "slept", 5.0 + day % 3, 0.0, "", "diary:1") for day in range(20)]
-stated = Settings(starts=(0,), blocks={}, single={"tablet": 2.0})
+stated = StatedSettings(starts=(0,), blocks={}, single={"tablet": 2.0})
 report = store_records(db, "table", [PatientRecord(patient="eve", zone="UTC", events=events_frame(rows), regimen=stated)])
 assert not report.failed, report.failed
 assert sorted(therapies.installed()) == ["glucose", "sleep"], therapies.installed().keys()

@@ -10,13 +10,14 @@ from careplan.series import PatientSeries
 from careplan.world.corpus import usual
 from careplan.world.drift import (
     ALARMS,
-    Days,
+    DayStatistics,
+    Expected,
     Reference,
     alarms,
+    checkpoints,
     describe,
     given,
     latest,
-    looks,
     measure,
     names,
     scores,
@@ -45,8 +46,8 @@ def known(series: PatientSeries) -> Personalisation:
     return typical(MODEL, series.patient, usual(series))
 
 
-def described(series: PatientSeries) -> Days:
-    return describe(MODEL, series, known(series), looks(series))
+def described(series: PatientSeries) -> DayStatistics:
+    return describe(MODEL, series, known(series), checkpoints(series))
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +99,7 @@ def test_people_it_was_measured_on_set_off_as_much_as_was_asked() -> None:
 
 def test_a_strange_day_is_another_person_only_where_people_are_so(reference: Reference) -> None:
     series = days(2)
-    strange = describe(MODEL, spoilt(series, "another"), known(series), looks(series))
+    strange = describe(MODEL, spoilt(series, "another"), known(series), checkpoints(series))
     alike = replace(reference, people={name: (center, 0.3 * apart) for name, (center, apart) in reference.people.items()})
     assert scores(PRESSURE, strange, alike)[-1, 2] < scores(PRESSURE, strange, reference)[-1, 2]
 
@@ -138,7 +139,7 @@ def test_days_without_readings_or_doses_are_not_judged(reference: Reference) -> 
     series = days(6)
     mask = series.mask.copy()
     mask[-DAY:, 0] = False
-    empty = describe(MODEL, replace(series, mask=mask), known(series), looks(series))
+    empty = describe(MODEL, replace(series, mask=mask), known(series), checkpoints(series))
     assert np.isnan(empty.statistics[-1]).all() and np.isnan(empty.still[-1])
     assert latest(MODEL, replace(series, mask=mask), known(series), reference) == ()
 
@@ -146,9 +147,9 @@ def test_days_without_readings_or_doses_are_not_judged(reference: Reference) -> 
 def test_what_comes_later_changes_no_earlier_score(reference: Reference) -> None:
     series, changed = days(7), spoilt(days(7), "larger unit")
     before, after = (
-        scores(PRESSURE, describe(MODEL, one, known(series), looks(one)), reference) for one in (series, changed)
+        scores(PRESSURE, describe(MODEL, one, known(series), checkpoints(one)), reference) for one in (series, changed)
     )
-    until = looks(series) <= len(series) - DAY
+    until = checkpoints(series) <= len(series) - DAY
     np.testing.assert_allclose(before[until], after[until], rtol=1e-4, atol=1e-4)
 
 
@@ -166,3 +167,40 @@ def test_what_was_given_in_a_day() -> None:
     assert given(np.zeros(4), True)[0] == 0 and np.isnan(given(np.zeros(4), True)[1])
     assert np.isnan(given(np.array([1.0, np.nan, np.nan]), False)[0])
     assert len(names(PRESSURE)) == 4 + 1 + 2 + 2 + 1 + 4 and len(ALARMS) == 5
+
+
+def test_a_change_that_was_prescribed_is_not_another_person(reference: Reference) -> None:
+    """Doses cut to a quarter and the level up, as predicted: an alarm where nobody told, none where somebody did."""
+    series = days(3, 16)
+    values, row = series.values.copy(), 15 * DAY
+    values[row:, 2] *= 0.25
+    values[row:, 0] *= 1.7
+    changed = replace(series, values=values)
+    ends = checkpoints(changed)
+    told = describe(MODEL, changed, known(series), ends)
+    shift = {"tablet size": float(np.log(0.25)), "level": float(np.log(1.7)), "step": float(np.log(1.7))}
+    change = Expected(row=row, shift=shift, doubt={name: abs(value) / 2 + 0.1 for name, value in shift.items()})
+    names_of = [name for name in ("unit", "other") if name in alarms(reference, scores(PRESSURE, told, reference)[-1])]
+    assert "unit" in names_of
+    assert "unit" not in alarms(reference, scores(PRESSURE, told, reference, [change])[-1])
+    late = Expected(row=len(series), shift=shift, doubt={})
+    np.testing.assert_array_equal(scores(PRESSURE, told, reference, [late]), scores(PRESSURE, told, reference))
+
+
+def test_somebody_elses_days_are_found_after_a_change_too(reference: Reference) -> None:
+    series, other = days(3, 16), days(4, 16, tablets=20, size=1.0)
+    values = series.values.copy()
+    values[15 * DAY :] = other.values[15 * DAY :]
+    values[15 * DAY :, 0] += 70.0
+    mixed = replace(series, values=values)
+    change = Expected(row=8 * DAY, shift={"level": 0.1}, doubt={"level": 0.05})
+    told = scores(PRESSURE, describe(MODEL, mixed, known(series), checkpoints(mixed)), reference, [change])[-1]
+    assert alarms(reference, told), told
+
+
+def test_a_sensor_at_its_limit_is_not_stuck() -> None:
+    minutes = 5.0 * np.arange(12)
+    level = np.array([200.0, 300.0, *[400.0] * 8, 300.0, 200.0])
+    assert unchanged(minutes, level, 2.0) == 35.0
+    assert unchanged(minutes, level, 2.0, (200.0, 400.0)) == 0.0
+    assert unchanged(minutes, np.where(level == 400.0, 250.0, level), 2.0, (200.0, 400.0)) == 35.0

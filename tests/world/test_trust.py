@@ -18,6 +18,7 @@ from careplan.world.trust import (
     adapted,
     conformal_factor,
     followed,
+    in_words,
     nearest,
     strangeness,
     widening,
@@ -51,15 +52,19 @@ def test_the_gate_asks_for_what_is_written() -> None:
 
 
 def test_all_that_keeps_it_from_speaking_is_said() -> None:
-    assert len(told(days=1.0, active=1.0, dosed=False, windows=1, strange=9.0)) == 5
+    found = told(days=1.0, active=1.0, dosed=False, windows=1, strange=9.0)
+    assert len(found) == 5
+    remedies = [reason[reason.rindex("(") + 1 : -1] for reason in found]
+    assert remedies == ["check the recording", *["record for longer"] * 3, "review without the model"], "the soonest first"
 
 
 def told(
     *, days: float = 14.0, active: float = 70.0, dosed: bool = True, strange: float = 2.0, **changes: Any
 ) -> tuple[str, ...]:
-    return abstentions(
-        GATE, days=days, active=active, dosed=dosed, person=person(**changes), strange=strange, judged=CLOCK.judged
+    found = abstentions(
+        GATE, days=days, active=active, dosed=dosed, person=person(**changes), strange=strange, judged=CLOCK.judged, scale=60.0
     )
+    return in_words(found)
 
 
 def erring(error: float, still: float = 100.0) -> dict[str, Any]:
@@ -86,6 +91,8 @@ def erring(error: float, still: float = 100.0) -> dict[str, Any]:
         (erring(95.1), "the model is off"),
         (erring(NAN), "the model is off"),
         (erring(1.0, NAN), "the model is off"),
+        (erring(29.9, 20.0), None),  # the level hardly moves: half of its scale is a small error
+        (erring(30.0, 20.0), "its error at 2 h is 30, staying as it is 20"),
         ({"minutes": torch.zeros(0), "errors": torch.zeros(0, 2), "persistence": torch.zeros(0)}, None),
         ({"windows": 19, **erring(500.0)}, "too few usable stretches"),
     ],

@@ -13,7 +13,7 @@ from careplan.minutes import DAY
 from careplan.records.blocks import Block
 from careplan.records.export import SENSOR, Mask, Told, glucose_values, scaled, unit_of
 from careplan.records.pump import PumpLog
-from careplan.records.settings import Settings, pump_settings
+from careplan.records.settings import StatedSettings, pump_settings
 from careplan.records.text import normal, numbers
 from careplan.records.units import MG_PER_MMOL
 
@@ -60,7 +60,7 @@ def is_old(block: Block) -> bool:
     return any("=" in text for text in texts)
 
 
-def tell(told: Told, log: PumpLog) -> Settings | None:
+def tell(told: Told, log: PumpLog) -> StatedSettings | None:
     """Every row; returns the settings that the pump had when it was last read."""
     block = told.block
     kind, said = block.texts(block.at(TYPE)), block.texts(block.at(VALUES))
@@ -162,7 +162,7 @@ def others(told: Told, kind: np.ndarray) -> None:
     told.ignore(kind != "", "event of no channel", name)
 
 
-def settings_of(block: Block, kind: np.ndarray, values: list[dict[str, str]], time: pd.Series) -> Settings | None:
+def settings_of(block: Block, kind: np.ndarray, values: list[dict[str, str]], time: pd.Series) -> StatedSettings | None:
     """The regimen of the active pattern, ratios and sensitivities that the pump had when it was last read; None where one is
     missing."""
     current = np.flatnonzero(

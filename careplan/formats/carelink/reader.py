@@ -53,6 +53,7 @@ COLUMNS = {
 }
 ALIASES = {"bolusduration": ("programmedbolusduration",), "alert": ("alarm",)}
 PLACES = {1, 2, *COLUMNS.values(), *carelink_old.PLACES}
+NAMES = (*COLUMNS, *(name for names in ALIASES.values() for name in names))
 RUNS = re.compile(r"normal_pumping|resume|restart", re.IGNORECASE)
 MEAL = re.compile(r"meal:?\s*([\d.,]+)\s*g", re.IGNORECASE)
 INSULIN = re.compile(r"insulin:?\s*([\d.,]+)", re.IGNORECASE)
@@ -81,7 +82,7 @@ def is_header(fields: Sequence[str]) -> bool:
 
 
 def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
-    blocks = read_blocks(file, is_header, "CareLink's header (Index, Date, Time and so on)", keep=wanted, fallback="cp1252")
+    blocks = read_blocks(file, is_header, "CareLink's header (Index, Date, Time and so on)", keep=wanted)
     if not any(len(block) for block in blocks):
         raise RecordError("a header and no row", file=file)
     old = [carelink_old.is_old(block) for block in blocks]
@@ -114,7 +115,7 @@ def is_english(block: Block) -> bool:
 
 
 def wanted(place: int, name: str) -> bool:
-    return place in PLACES
+    return place in PLACES or name.startswith(NAMES)
 
 
 def wall_clocks(blocks: list[Block], file: Path, day_first: bool | None) -> list[pd.Series]:
@@ -122,6 +123,7 @@ def wall_clocks(blocks: list[Block], file: Path, day_first: bool | None) -> list
     days = [block.texts(block.at(1)) for block in blocks]
     clocks = [block.texts(block.at(2)) for block in blocks]
     first = next(int(block.row[0]) for block in blocks if len(block))
+    slashed = any("/" in day for each in days for day in each[:1])
     above = [field for line in blocks[0].above for field in line]
     stamped = next((field for field in reversed(above) if re.match(r"\s*\d{1,4}[/.\-]\d{1,2}[/.\-]\d", field)), "")
     every = local_times(
@@ -132,7 +134,7 @@ def wall_clocks(blocks: list[Block], file: Path, day_first: bool | None) -> list
         field=blocks[0].written(blocks[0].at(1)),
         day_first=day_first,
         stamped=stamped.strip(),
-        usual=False if blocks[0].delimiter == "," else None,  # with commas it is the US that wrote it
+        usual=False if blocks[0].delimiter == "," and slashed else None,  # with commas and slashes it is the US that wrote it
     )
     ends = np.cumsum([0, *map(len, days)])
     return [every.iloc[begin:end].reset_index(drop=True) for begin, end in pairwise(ends)]

@@ -17,9 +17,10 @@ from careplan.formats.fhir.doses import medication_rows
 from careplan.formats.fhir.people import People
 from careplan.formats.fhir.rows import Resource, Row, Told, observation_rows, weight_of
 from careplan.formats.fhir.source import Placed, Sources, download, from_files
+from careplan.records.clock import to_utc
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused, refusing
 from careplan.records.sheet import CELLS, Sheet, glucose_unit, settle
-from careplan.records.text import Source, check_zone, to_utc
+from careplan.records.text import Source, check_zone
 from careplan.records.web import is_address
 
 ABOUT = ("Patient", "Medication", "Device", "DeviceMetric", "Practitioner", "PractitionerRole", "Organization", "Location")
@@ -197,7 +198,7 @@ def record_of(person: Person, name: str, zone: str | None, source: str) -> Patie
         sheet.corrections.append(Correction("changed", "no time zone", first["file"], int(first["row"]), "timezone", detail))
     if local.any():
         sheet.note("changed", "no offset", cells[local], [f"read on the clock of {clock}"] * int(local.sum()))
-        utc, _ = to_utc(cells["time"][local].dt.tz_localize(None), clock, file=source)
+        utc, _, _ = to_utc(cells["time"][local].dt.tz_localize(None), clock, file=source)
         cells.loc[local, "time"] = utc
     sheet.require(source, f" of {name}")
     settle(sheet, repairs=(glucose_unit,))

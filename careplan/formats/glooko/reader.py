@@ -23,7 +23,17 @@ from careplan.records.export import SENSOR as LIMITS
 from careplan.records.export import Array, Part, Told, clocked, glucose_values, record_of, scaled, unit_of
 from careplan.records.insulins import find_insulin, known_insulin
 from careplan.records.sheet import Sheet, glucose_unit, milliunits
-from careplan.records.text import DELIMITERS, Source, check_zone, find_files, is_missing, numbers, read_text
+from careplan.records.text import (
+    DELIMITERS,
+    MOST_LINE,
+    Source,
+    check_lines,
+    check_zone,
+    find_files,
+    is_missing,
+    numbers,
+    read_text,
+)
 
 EXTENDED_MINUTES = 120.0  # assumed: the export does not say how long an extended part lasts; AZT1D's rule
 SENTINELS = {1.0: "low", 2001.0: "high"}  # mg/dL: how Glooko writes what a sensor could not measure
@@ -102,7 +112,7 @@ def stated_name(file: Path) -> str:
     """Whose a file says it is; empty where it does not, or cannot be read (which is told later)."""
     try:
         with file.open(encoding="utf-8-sig", errors="replace") as opened:
-            above = ABOVE.fullmatch(opened.readline().strip().strip('"'))
+            above = ABOVE.fullmatch(opened.readline(MOST_LINE).strip().strip('"'))
     except OSError:
         return ""
     return above["name"].strip() if above else ""
@@ -152,7 +162,7 @@ def read_person(name: str, files: Sequence[Path], zone: str | None, day_first: b
         sheet = rows.sheet()
         sheet.cells["product"] = sheet.cells["row"].map(lambda row, brands=table.brands: brands.get(row, "")).astype(object)
         glucose_unit(sheet, "mg/dL")
-        parts.append(Part(table.file, sheet, len(table.block) + len(table.block.long), ignored=rows.ignored))
+        parts.append(Part(table.file, sheet, table.block.read, ignored=rows.ignored))
     whole = Sheet(
         pd.concat([part.sheet.cells for part in parts], ignore_index=True),
         [correction for part in parts for correction in part.sheet.corrections],
@@ -168,7 +178,9 @@ def read_person(name: str, files: Sequence[Path], zone: str | None, day_first: b
 
 def read_table(file: Path) -> Table:
     """A file's rows; `RecordError` where which table it is, or which column is which, cannot be told."""
-    lines = read_text(file).splitlines()[:2]
+    text = read_text(file)
+    check_lines(text, file)
+    lines = [line for line in text.splitlines()[:20] if line.strip()][:2]
     place = 1 if len(lines) == 2 and not is_timed(split(lines[0])) else 0
     wanted = split(lines[place])
     [block, *_] = read_blocks(file, lambda fields: [text.strip() for text in fields] == wanted, "Glooko's columns")
@@ -207,6 +219,16 @@ def spanned(tables: Sequence[Table]) -> str:
     return str(match["first" if tells else "last"])
 
 
+def receivers(level: Array, flag: np.ndarray) -> tuple[Array, np.ndarray]:
+    """`[N]` values and flags, where 39 and 401 mg/dL are how receivers write "Low" and "High"; a sensor that reads beyond 401 is
+    no such receiver's."""
+    ends = {39.0: ("low", LIMITS[0])} | ({} if (level > 401.5).any() else {401.0: ("high", LIMITS[1])})
+    for sentinel, (word, limit) in ends.items():
+        at = (np.round(level) == sentinel) & (flag == "")
+        level, flag = np.where(at, limit, level), np.where(at, word, flag)
+    return level, flag
+
+
 def glucose(table: Table, told: Told) -> None:
     name = table.name("glucose") or ""
     unit = unit_of(table.block.written(name))
@@ -218,6 +240,8 @@ def glucose(table: Table, told: Told) -> None:
     for sentinel, word in SENTINELS.items():
         at = np.round(level) == sentinel
         level, flag = np.where(at, LIMITS[word == "high"], level), np.where(at, word, flag)
+    if table.kind == "cgm":
+        level, flag = receivers(level, flag)
     if table.kind == "bg":
         flag = np.array([f"fingerstick {word}".strip() for word in flag], dtype=object)
     empty = is_missing(table.texts("glucose"))

@@ -19,7 +19,7 @@ from careplan.formats.nightscout.profiles import (
 )
 from careplan.formats.nightscout.values import affirmed, denied, minutes_of, number
 from careplan.minutes import DAY
-from careplan.records.settings import Settings
+from careplan.records.settings import StatedSettings
 from careplan.records.sheet import CELLS
 
 SILENCE = np.timedelta64(6, "h").astype("timedelta64[ns]")  # nothing recorded for longer: nobody knows what the pump did
@@ -61,7 +61,7 @@ class Timeline:
     schedules: list[Span] = field(default_factory=list)
     overrides: list[Span] = field(default_factory=list)
     temporary: list[Span] = field(default_factory=list)
-    regimen: Settings | None = None  # of the last profile or switch without an end
+    regimen: StatedSettings | None = None  # of the last profile or switch without an end
 
     @property
     def layers(self) -> tuple[list[Span], list[Span], list[Span]]:
@@ -74,7 +74,7 @@ def timeline_of(profiles: Sequence[Profile], treatments: Sequence[Placed], times
     Of temporary rates that begin at the same moment the first counts, as on the site (rule "repeated time").
     """
     timeline = Timeline()
-    stated: list[tuple[np.datetime64, Settings | None]] = []
+    stated: list[tuple[np.datetime64, StatedSettings | None]] = []
     for profile in profiles:
         schedule, start = schedule_of(profile.settings.get("basal")), profile.start.to_datetime64().astype("datetime64[ns]")
         if schedule is None:
@@ -114,7 +114,7 @@ def switched(
     placed: Placed,
     start: np.datetime64,
     profiles: Sequence[Profile],
-    stated: list[tuple[np.datetime64, Settings | None]],
+    stated: list[tuple[np.datetime64, StatedSettings | None]],
     account: Account,
 ) -> None:
     """A profile switch: to the profile it carries or names, scaled and shifted. Without a duration it holds until the next."""

@@ -13,7 +13,7 @@ import pandas as pd
 from careplan.formats.nightscout.documents import Account, Document, Placed
 from careplan.formats.nightscout.values import denied, moments, number
 from careplan.minutes import DAY
-from careplan.records.settings import Settings, pump_settings
+from careplan.records.settings import StatedSettings, pump_settings
 from careplan.records.units import MG_PER_MMOL
 
 Schedule = tuple[tuple[int, float], ...]  # (minutes after midnight, value), the first at 0, increasing
@@ -163,7 +163,7 @@ def at_minute(schedule: Schedule, minute: float) -> float:
     return schedule[max(0, bisect_right([start for start, _ in schedule], minute) - 1)][1]
 
 
-def settings_of(profile: Document, switch: Switch | None = None) -> Settings | None:
+def settings_of(profile: Document, switch: Switch | None = None) -> StatedSettings | None:
     """The regimen a profile states, as a switch changes it, on blocks that hold all of its schedules; nothing where one is
     missing or absurd."""
     by = switch or Switch()

@@ -12,9 +12,11 @@ from careplan.formats.nightscout.entries import MMOL
 from careplan.formats.nightscout.values import denied, filled, minutes_of, moments, number
 from careplan.records.channels import INTENSITY
 from careplan.records.sheet import CELLS
+from careplan.records.text import beyond
 from careplan.records.units import MG_PER_MMOL
 
 STAMPS = ("created_at", "timestamp", "mills", "date")
+METER = (20.0, 600.0)  # mg/dL: what Low and High mean on most blood glucose meters
 LEAST = 20.0  # mg/dL: no meter shows less, so a smaller number is in mmol/L whatever its label
 # How people write how hard it was; the first of these words that a note has counts.
 EFFORT = {
@@ -146,6 +148,11 @@ def finger_sticks(placed: Placed, kind: str, site_units: str, account: Account) 
         return
     if source == "sensor":
         account.drop("sensor's reading", placed, "glucose", f"{raw!r:.20}, which the entries hold")
+        return
+    if isinstance(raw, str) and (said := beyond(raw)):
+        limit = METER[said[0] == "high"] if np.isnan(said[1]) else said[1]
+        mg = limit * MG_PER_MMOL if limit < MMOL and not np.isnan(said[1]) else limit
+        yield Dose("glucose", "glucose", mg, raw, flag=f"fingerstick {said[0]}")
         return
     value = number(raw)
     stated = str(document.get("units") or "").lower() or site_units.lower()

@@ -16,23 +16,25 @@ import pandas as pd
 
 from careplan.formats.table.rows import AMOUNTS, recognise_header, table_rows
 from careplan.records.channels import DEVICE_CHANNELS, channel_of
+from careplan.records.clock import stamped
 from careplan.records.events import FLAGS, Correction, PatientRecord, RecordError, Refused, join_flags, refusing
 from careplan.records.head import header_of
 from careplan.records.sheet import (
     Sheet,
     column,
-    drop_short,
     glucose_unit,
     milliunits,
     settle,
     silent,
+    tell_left,
     year_typos,
 )
-from careplan.records.text import MISSING, Rows, Source, check_zone, dates, find_files, is_missing, numbers, to_utc
+from careplan.records.text import MISSING, Rows, Source, check_zone, find_files, is_missing, numbers
 from careplan.records.units import MG_PER_MMOL
 
 CHANNELS = {channel.name.replace("_", ""): channel.name for channel in DEVICE_CHANNELS}
 PATTERNS = ("*.csv", "*.tsv", "*.txt", "*.xlsx", "*.xls", "*.ods", "*.parquet")
+OTHERS = ("time", "date", "patient", "zone", "weight", "group", "channel", "value", "duration", "flag", "product")
 GROUPS = ("adult", "adolescent", "child")
 
 Part = tuple[Rows, pd.Series, np.ndarray]  # one patient's rows of a file, their times in UTC, and which of those had no offset
@@ -92,7 +94,8 @@ def read_patient(name: str, parts: list[Part], zone: str | None) -> PatientRecor
     first = parts[0][0]
     clock = one_value(parts, "zone") or zone
     for rows, _, _ in parts:
-        drop_short(sheet, rows)
+        tell_left(sheet, rows)
+        tell_strangers(sheet, rows)
     if clock is None:
         clock = "UTC"
         if sheet.cells["local"].any():
@@ -105,7 +108,7 @@ def read_patient(name: str, parts: list[Part], zone: str | None) -> PatientRecor
     settle(sheet, first.fields["time"], repairs=(milliunits, partial(glucose_unit, expected=units.pop())))
     sheet.require(first.file, f" for patient {name!r}")
 
-    rows_read = sum(len(rows) + len(rows.short) for rows, _, _ in parts)
+    rows_read = sum(rows.read for rows, _, _ in parts)
     record = sheet.record(slug(name), clock, rows_read=rows_read, files=dict.fromkeys(rows.name for rows, _, _ in parts))
     record = silent(record, ((rows.name, int(row)) for rows, _, _ in parts for row in rows.row))
     weight = one_value(parts, "weight")
@@ -116,6 +119,16 @@ def read_patient(name: str, parts: list[Part], zone: str | None) -> PatientRecor
     if group not in GROUPS:
         raise RecordError(f"expected one of {', '.join(GROUPS)}, found {group!r}", file=first.file, field="group")
     return PatientRecord(**{**record.__dict__, "weight": kilograms, "group": group})
+
+
+def tell_strangers(sheet: Sheet, rows: Rows) -> None:
+    """Rule "unknown column": a column with something in it that is none of the table's is told, a line each."""
+    for name in set(rows.cells) - {*AMOUNTS, *OTHERS}:
+        filled = np.flatnonzero(~is_missing(rows.cells[name]))
+        if len(filled):
+            detail = f"{len(filled):,} cells of a column that is not read, the first {rows.cells[name].iloc[filled[0]]!r:.60}"
+            first, written = int(rows.row[filled[0]]), rows.fields.get(str(name), str(name))
+            sheet.corrections.append(Correction("dropped", "unknown column", rows.name, first, written, detail))
 
 
 def slug(name: str) -> str:
@@ -203,14 +216,7 @@ def long_cells(rows: Rows, time: pd.Series) -> pd.DataFrame:
 
 def times(rows: Rows, zone: str | None, day_first: bool | None) -> tuple[pd.Series, np.ndarray]:
     """UTC times `[N]`, and which had no offset of their own and were read on the patient's clock."""
-    parsed = dates(list(rows.cells["time"]), file=rows.file, row=rows.row, field=rows.fields["time"], day_first=day_first)
-    offset = parsed["offset"]
-    utc = (parsed["time"] - pd.to_timedelta(offset.fillna(0.0), unit="m")).dt.tz_localize("UTC")
-    local = offset.isna().to_numpy(dtype=bool)
-    clocks = (
-        rows.cells["zone"].replace("", zone or "UTC") if "zone" in rows.cells else pd.Series(zone or "UTC", index=parsed.index)
-    )
-    for clock in clocks.unique():
-        mine = local & (clocks == clock).to_numpy(dtype=bool)
-        utc[mine] = to_utc(parsed["time"][mine], str(clock), file=rows.file)[0]
-    return utc.astype("datetime64[ns, UTC]"), local
+    usual = zone or "UTC"
+    zones = rows.cells["zone"].replace("", usual) if "zone" in rows.cells else None
+    utc, local, _ = stamped(rows, "time", usual, day_first=day_first, zones=zones)
+    return utc, local

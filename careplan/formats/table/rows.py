@@ -31,12 +31,39 @@ ALIASES = {
     **dict.fromkeys(("weightkg",), "weight"),
     **dict.fromkeys(("durationmin", "durationminutes"), "duration"),
 }
+UNIT = re.compile(r"[(\[][^()\[\]]*[)\]]|\b(?:mmol/?l|mg/?dl|units?|grams?)\b", re.IGNORECASE)
 AMOUNTS = ("glucose", "glucosemmol", "fingerstick", "fingerstickmmol", "basal", "bolus", "longacting", "carbs", "activity")
+
+
+# What a header is called without its unit, where the unit or the language says which column it is.
+NAMES = {
+    name: column
+    for column, names in {
+        "glucose": "bg bloodglucose cgm sgv sensorglucose sensor glukose glucose bloodsugar",
+        "fingerstick": "fingerstick smbg bgm meter capillaryglucose",
+        "longacting": "basalinsulin longacting longactinginsulin backgroundinsulin",
+        "bolus": "bolusinsulin bolus rapid rapidinsulin mealinsulin rapidacting rapidactinginsulin",
+        "carbs": "carbs carb carbohydrate carbohydrates kh cho",
+    }.items()
+    for name in names.split()
+}
+
+
+def column_of(header: str) -> str:
+    """The table's own name of a column, by its header: "BG (mmol/L)" is glucosemmol, "Basal insulin" longacting."""
+    name = normal(header)
+    name = ALIASES.get(name, name)
+    if name in AMOUNTS:
+        return name
+    bare = NAMES.get(normal(UNIT.sub("", header)), "")
+    if bare in ("glucose", "fingerstick"):
+        return f"{bare}mmol" if "mmol" in header.lower() else bare
+    return bare or name
 
 
 def recognise_header(header: Sequence[str]) -> str | None:
     """Why a header is the table's: a time, and channels or a column of them; None where it is not."""
-    names = {ALIASES.get(normal(name), normal(name)) for name in header}
+    names = {column_of(name) for name in header}
     if not names & {"time", "date"}:
         return None
     if {"channel", "value"} <= names:
@@ -59,7 +86,7 @@ def table_rows(path: Path) -> list[Rows]:
         return [one_time(read_parquet(path))]
     if start.startswith((XLSX, XLS)):
         return [one_time(rows) for rows in read_workbook(path)]
-    return [one_time(read_rows(path, aliases=ALIASES))]
+    return [one_time(read_rows(path, column_of=column_of))]
 
 
 def one_time(rows: Rows) -> Rows:
@@ -121,7 +148,7 @@ def sheet(file: object, rows: Sequence[Sequence[Cell]]) -> Rows:
 
 def columns(header: Sequence[str], file: object) -> dict[str, tuple[int, str]]:
     """Column names -> where they stand and how they are written; `RecordError` where one repeats."""
-    named = [(ALIASES.get(key := re.sub(r"[^0-9a-z]", "", text.lower()), key), at, text) for at, text in enumerate(header)]
+    named = [(column_of(text), at, text) for at, text in enumerate(header)]
     found = {name: (at, text) for name, at, text in named if name}
     if len(found) != sum(bool(name) for name, _, _ in named):
         raise RecordError(f"a column repeats in the header: {list(header)[:20]}", file=file, row=1)

@@ -12,10 +12,11 @@ from careplan.records.insulins import find_insulin, known_insulin
 from careplan.records.units import MG_PER_MMOL
 
 Document = dict[str, Any]
-Row = tuple[object, ...]  # of `CELLS`, and the product
+Row = tuple[object, ...]  # of `CELLS`, the product and the device
 
 MS = 60_000.0  # milliseconds in a minute
 CENSORED = {39: 40.0, 401: 400.0}  # mg/dL: how receivers write "Low" and "High"
+LEAST, MOST = 20.0, 600.0  # mg/dL: what any device can show
 EXTENDED_MINUTES = 120.0  # assumed where an extended bolus does not say: AZT1D's rule
 EXCHANGE = 15.0  # g of carbohydrate in one of Tidepool's exchanges
 ACTING = {"rapid": "bolus", "short": "bolus", "intermediate": "long_acting", "long": "long_acting"}
@@ -49,8 +50,9 @@ class Reading:
         """One event; `raw` is what the document says under `name`."""
         said = document.get(name)
         raw = str(value if said is None else said)
+        device = str(document.get("deviceId") or "")
         self.cells.append(
-            (self.file, row, name, raw, document.get("time"), channel, value, more.get("duration", 0.0), flag, product)
+            (self.file, row, name, raw, document.get("time"), channel, value, more.get("duration", 0.0), flag, product, device)
         )
 
     def tell(self, row: int, name: str, rule: str, detail: str, *, dropped: bool = True) -> None:
@@ -83,14 +85,22 @@ def glucose(reading: Reading, row: int, document: Document) -> None:
     level = value if value is None or document.get("units") == "mg/dL" else value * MG_PER_MMOL
     bounds = [each for each in annotations(document) if each.get("code") == "bg/out-of-range"]
     if bounds:
-        flag = str(bounds[0].get("value", ""))
-        if value is None:
-            value = number(bounds[0].get("threshold"))
-            level = value if value is None or value > 35.0 else value * MG_PER_MMOL
+        flag = join_flags(str(bounds[0].get("value", "")))
+        limit = number(bounds[0].get("threshold"))
+        if limit is not None and (level is None or not LEAST <= level <= MOST):
+            level = limit if limit > 35.0 else limit * MG_PER_MMOL
         level = level if level is None else CENSORED.get(round(level), level)
+    elif level is not None and document.get("type") == "cbg" and round(level) in CENSORED and not reads_beyond(document):
+        flag = "low" if level < 100.0 else "high"
+        level = CENSORED[round(level)]
     if document.get("type") != "cbg":
         flag = join_flags("fingerstick", flag)
     reading.add(row, document, "value", "glucose", level, flag=flag)
+
+
+def reads_beyond(document: Document) -> bool:
+    """Whether the sensor is one that measures to 500 mg/dL, for which 401 is a reading."""
+    return any(name in str(document.get("deviceId", "")).lower() for name in ("abbott", "libre"))
 
 
 def bolus(reading: Reading, row: int, document: Document) -> None:

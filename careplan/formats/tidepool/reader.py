@@ -19,8 +19,8 @@ from careplan.formats.tidepool.documents import READ, Document, Reading, moment,
 from careplan.formats.tidepool.settings import settings_of
 from careplan.records.events import Correction, PatientRecord, RecordError, Refused, refusing
 from careplan.records.head import XLS, XLSX
-from careplan.records.settings import Settings
-from careplan.records.sheet import CELLS, Sheet, settle
+from careplan.records.settings import StatedSettings
+from careplan.records.sheet import CELLS, Sheet, drop_same_doses, settle
 from careplan.records.text import Source, check_zone, find_files, read_text
 from careplan.records.web import parse_json
 
@@ -73,7 +73,7 @@ def read_person(file: Path, name: str, zone: str | None) -> PatientRecord:
         elif document.get("type") == "pumpSettings":
             settings.append((str(document.get("time")), document))
     settings.sort(key=lambda each: each[0])
-    for row, document in with_embedded(documents):
+    for row, document in with_embedded(current(documents, reading)):
         kind = str(document.get("type") or "no type")
         read = READ.get(kind)
         if read is None:
@@ -106,6 +106,25 @@ def documents_of(file: Path) -> tuple[list[tuple[int, Document]], bool]:
         if not isinstance(document, dict):
             raise RecordError(f"expected a document, found {type(document).__name__}", file=file, row=row)
     return list(enumerate(content, start=1)), True
+
+
+def current(documents: list[tuple[int, Document]], reading: Reading) -> list[tuple[int, Document]]:
+    """The documents that stand. Rules "deleted": one that is marked as deleted or no longer active; "older version": of those of
+    one id the last version counts."""
+    latest: dict[str, tuple[float, int]] = {}
+    for row, document in documents:
+        if "id" in document and "_version" in document:
+            version = number(document["_version"]) or 0.0
+            latest[str(document["id"])] = max(latest.get(str(document["id"]), (-1.0, 0)), (version, row))
+    standing = []
+    for row, document in documents:
+        if document.get("deletedTime") or document.get("_active") is False:
+            reading.tell(row, "type", "deleted", f"{document.get('type')} of {document.get('time')}")
+        elif "_version" in document and latest.get(str(document.get("id")), (0.0, row))[1] != row:
+            reading.tell(row, "_version", "older version", f"{document.get('type')} of {document.get('time')}")
+        else:
+            standing.append((row, document))
+    return standing
 
 
 def with_embedded(documents: list[tuple[int, Document]]) -> Iterable[tuple[int, Document]]:
@@ -153,8 +172,8 @@ def clock_of(reading: Reading, zone: str | None, latest: str, zones: Counter[str
     return clock
 
 
-def record_of(reading: Reading, name: str, clock: str, rows: int, file: Path, regimen: Settings | None) -> PatientRecord:
-    cells = pd.DataFrame(reading.cells, columns=[*CELLS, "product"]).astype({"value": float, "duration": float})
+def record_of(reading: Reading, name: str, clock: str, rows: int, file: Path, regimen: StatedSettings | None) -> PatientRecord:
+    cells = pd.DataFrame(reading.cells, columns=[*CELLS, "product", "device"]).astype({"value": float, "duration": float})
     times = [time if isinstance(time, str) else str(time or "") for time in cells["time"]]
     cells["time"] = pd.to_datetime(pd.Series(times, dtype=object), utc=True, errors="coerce", format="ISO8601").astype(
         "datetime64[ns, UTC]"
@@ -163,7 +182,7 @@ def record_of(reading: Reading, name: str, clock: str, rows: int, file: Path, re
     for kind, (count, first) in reading.ignored.items():
         detail = f"{count:,} document{'s' if count > 1 else ''} of no channel"
         sheet.corrections.append(Correction("dropped", kind, file.name, first, "type", detail))
-    settle(sheet, "time")
+    settle(sheet, "time", merges=(drop_same_doses,))
     sheet.require(file)
     record = sheet.record(name, clock, rows_read=rows, files=[file.name])
     ignored = {kind: count for kind, (count, _) in reading.ignored.items()}

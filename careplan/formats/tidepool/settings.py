@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from careplan.records.settings import Settings, pump_settings
+from careplan.records.settings import StatedSettings, pump_settings
 from careplan.records.units import MG_PER_MMOL
 
 MS = 60_000.0
@@ -11,7 +11,7 @@ HIGHEST_MMOL = 22.0  # mmol/L a unit lowers at the most; a larger number is mg/d
 Schedule = list[tuple[int, float]]  # minutes after midnight, and the value from there
 
 
-def settings_of(settings: Mapping[str, Any], *, mmol: bool) -> Settings | None:
+def settings_of(settings: Mapping[str, Any], *, mmol: bool) -> StatedSettings | None:
     """What is stated by the active schedules; None where one is missing or absurd.
 
     mmol: glucose is in mmol/L, as in the API, where `units.bg` only says what the pump shows. Else `units.bg` is meant.

@@ -18,7 +18,7 @@ from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation
 
 SETTINGS = ("basal", "carb_ratio", "correction_factor")
-MARGIN = 20.0  # mg/dL above target beyond which a correction is taken to be for the level
+FOR_THE_LEVEL = 20.0  # mg/dL above target beyond which a correction is taken to be for the level
 ANSWERED = 1.5  # times the standing rate, the most that the level below gives for highs
 NEAR = 3  # integration steps either side within which a bolus belongs to a meal
 STOPS = 100.0  # mg/dL below which basal was stopped for a low; what is eaten without a bolus below `LOW` is for the low
@@ -91,7 +91,7 @@ class Days:
             before.append(now)
             recorded = self.recorded[:, step]
             above, excess = now - self.target, recorded - self.target
-            fresh = torch.where(excess > MARGIN, (above / excess).clamp(0.0, 2.0), torch.ones_like(above))
+            fresh = torch.where(excess > FOR_THE_LEVEL, (above / excess).clamp(0.0, 2.0), torch.ones_like(above))
             units = self.meal[:, step] / ratio[:, step, None] + self.correction[:, step] * fresh / factor[:, step, None]
             new = ((recorded - now) / FADES).clamp(0.0, 1.0).nan_to_num(0.0)  # how far a low is the replay's own
             if below is None:

@@ -15,7 +15,7 @@ from careplan.practice import Judged
 from careplan.suggestion import Line, Suggestion
 from careplan.therapies.glucose.bands import BELOW_54_TARGET, BELOW_70_TARGET, LOW, VERY_LOW
 from careplan.therapies.glucose.declaration import LIMITS, LINE_LIMITS, Group, Regimen
-from careplan.therapies.glucose.rules import rule_told
+from careplan.therapies.glucose.rules import rule_in_words
 from careplan.therapy import LineLimits
 
 Setting = Literal["basal", "carb_ratio", "correction_factor", "long_acting", "bolus", "temp_basal"]
@@ -119,13 +119,13 @@ def judged(
     breach = exposed.breach if raises_insulin(line, value) else None
     limits = PRESCRIBED.get(line.setting)
     if limits is None:  # a dose was searched for these hours, within their own risk budget
-        caution = f"{rule_told(breach)}: more insulin" if breach else None
+        caution = f"{rule_in_words(breach)}: more insulin" if breach else None
         return Judged(lowest=lowest, highest=highest, caution=caution)
     return Judged(
         lowest=lowest,
         highest=highest,
         guarded=_guarded(line, value, against),
-        forbidden=f"more insulin is not allowed here: {rule_told(breach)}" if breach else None,
+        forbidden=f"more insulin is not allowed here: {rule_in_words(breach)}" if breach else None,
     )
 
 
@@ -144,7 +144,7 @@ def allowed(line: Line, group: Group, regimen: Regimen | None) -> tuple[float, f
 def caution(suggestion: Suggestion, readings: pd.DataFrame) -> str | None:
     """Which target for lows the recent readings miss, beside doses that are suggested."""
     breach = exposure(readings["value"].to_numpy(dtype=np.float64), np.zeros(len(readings))).breach if suggestion.lines else None
-    return None if breach is None else rule_told(breach)
+    return None if breach is None else rule_in_words(breach)
 
 
 def _guarded(line: Line, value: float, exposed: Exposure) -> tuple[Breach, ...]:

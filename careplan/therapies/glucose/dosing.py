@@ -1,6 +1,7 @@
 """Dose suggestions: search the next hours of one patient or many at once."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import cast
@@ -8,6 +9,7 @@ from typing import cast
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from careplan.breach import Breach
@@ -25,15 +27,17 @@ from careplan.therapies.glucose.decisions import exposure
 from careplan.therapies.glucose.declaration import GLUCOSE, LIMITS, Group, Regimen
 from careplan.therapies.glucose.dose_search import DECISION, HORIZON, INCREMENT, PARTICLES, Ahead, search_doses
 from careplan.therapies.glucose.evidence import alike
+from careplan.therapies.glucose.experiments import expected
 from careplan.therapies.glucose.outcomes import layers, shares
-from careplan.therapies.glucose.rules import reasons_told, rule_told
+from careplan.therapies.glucose.rules import reasons_in_words, rule_in_words
 from careplan.therapy import Limits, Mandate
 from careplan.what_if import apply, parse
 from careplan.world.loaded import World, reasons_to_abstain
 from careplan.world.personalise import Personalisation
 
-ON_BOARD = 72  # rows of history whose doses may still act
-SILENT = 288  # rows after the last logged dose in which silence means none was given
+# Minutes: how long a dose may still act; since the last logged dose, in which silence means that none was given; how old a
+# reading may be to be known at all (the guard asks for a fresher one).
+ON_BOARD, SILENT, READ = 6 * 60, DAY, 3 * 60
 
 
 def doses_of(
@@ -56,7 +60,10 @@ def doses_of(
     rows = [_last_row(each) if at is None else row_at(each, at) for each in series]
     planned = [_future(each.series, row, each.regimen, announced) for each, row in zip(recordings, rows, strict=True)]
     bounds = [(limits or {}).get(recording.patient) or LIMITS[cast(Group, recording.group)] for recording in recordings]
-    gates = [reasons_to_abstain(world, each, person, row=row) for each, person, row in zip(series, people, rows, strict=True)]
+    gates = [
+        reasons_to_abstain(world, each.series, person, row=row, changes=expected(each.series, each.changes))
+        for each, person, row in zip(recordings, people, rows, strict=True)
+    ]
     mandates = [recording.mandate or GLUCOSE.mandate for recording in recordings]
     with stage("search"):
         plans = _search(world, series, people, rows, planned, regimens, bounds, mandates, seed, simulations)
@@ -135,48 +142,67 @@ def _future(series: PatientSeries, row: int, regimen: Regimen | None, announced:
     return apply(edits, values, mask, GLUCOSE)
 
 
-def _context(series: Sequence[PatientSeries], rows: Sequence[int], baseline: Tensor) -> DoseContext:
-    """What is known at the moment of planning, as the guardrails need it."""
-    level, age, board, since, decisions = [], [], [], [], baseline.shape[1]
-    for each, row, rate in zip(series, rows, baseline, strict=True):
-        glucose = each.column("glucose")[max(0, row - 36) : row]
-        seen = np.flatnonzero(~np.isnan(glucose))
-        level.append(float(glucose[seen[-1]]) if len(seen) else np.nan)
-        age.append((len(glucose) - 1 - seen[-1]) * GLUCOSE.step if len(seen) else np.nan)
-        bolus, known = _given(each, row)
-        basal = np.nan_to_num(each.column("basal")[max(0, row - ON_BOARD) : row], nan=0.0)
-        above = np.maximum(basal - float(rate[0]), 0.0) * GLUCOSE.step / 60.0
-        amounts = np.zeros(ON_BOARD)
-        amounts[ON_BOARD - len(above) :] += above
-        amounts[ON_BOARD - len(bolus) :] += bolus
-        board.append(amounts if known and bool(torch.isfinite(rate).all()) else np.full(ON_BOARD, np.nan))
-        doses = np.flatnonzero(np.nan_to_num(each.column("bolus")[:row]) > 0)
-        since.append((row - 1 - doses[-1]) * GLUCOSE.step if len(doses) else (np.inf if known else np.nan))
-    ahead = torch.arange(decisions) * DECISION
-    return DoseContext(
-        level=torch.tensor(level, dtype=torch.float32),
-        level_age=torch.tensor(age, dtype=torch.float32),
-        baseline=baseline.float(),
-        on_board=carried(
-            torch.tensor(np.stack(board), dtype=torch.float32), step=GLUCOSE.step, interval=DECISION, decisions=decisions
-        ),
-        since_last=torch.tensor(since, dtype=torch.float32),
-        remaining=remaining(ahead.float()),
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What is known of one patient at the moment of planning; NaN is unknown.
+
+    level: the last reading, mg/dL, `age` minutes ago. doses `[ON_BOARD / step]` U given above the standing rate in each step
+    before. since: minutes since the last bolus, inf if there was none.
+    """
+
+    level: float
+    age: float
+    doses: NDArray[np.float64]
+    since: float
+
+
+def _known(series: PatientSeries, row: int, rate: float) -> Known:
+    """One patient before a row of the recording. rate: the standing basal then, U/h."""
+    step = series.therapy.step
+    rows = round(ON_BOARD / step)
+    first = max(0, row - rows)
+    glucose = series.column("glucose")[max(0, row - round(READ / step)) : row]
+    seen = np.flatnonzero(~np.isnan(glucose))
+    bolus = np.nan_to_num(series.column("bolus")[:row])
+    basal = np.nan_to_num(series.column("basal")[first:row], nan=0.0)
+    doses = np.zeros(rows)
+    doses[rows - (row - first) :] += np.maximum(basal - rate, 0.0) * step / 60.0
+    doses[rows - (row - first) :] += bolus[first:]
+    logged, given = _logged(series, row, first), np.flatnonzero(bolus > 0)
+    return Known(
+        level=float(glucose[seen[-1]]) if len(seen) else np.nan,
+        age=float(len(glucose) - 1 - seen[-1]) * step if len(seen) else np.nan,
+        doses=doses if logged else np.full(rows, np.nan),
+        since=float(row - 1 - given[-1]) * step if len(given) else (np.inf if logged else np.nan),
     )
 
 
-def _given(series: PatientSeries, row: int) -> tuple[np.ndarray, bool]:
-    """Boluses of the last hours `[N]`, and whether they are known: logged, or silence within a day of the last logged one."""
-    column = GLUCOSE.index("bolus")
-    first = max(0, row - ON_BOARD)
-    mask = series.mask[:row, column]
+def _logged(series: PatientSeries, row: int, first: int) -> bool:
+    """Whether the boluses from one row to another are known: logged, or a silence that is not too long."""
+    mask = series.mask[:row, series.therapy.index("bolus")]
     logged = np.flatnonzero(mask)
     if not len(logged):
-        return np.zeros(row - first), False
+        return False
     unknown = np.flatnonzero(~mask[first:row]) + first
-    silent = unknown[unknown > logged[-1]]
-    known = len(unknown) == len(silent) and (not len(silent) or row - 1 - logged[-1] <= SILENT)
-    return np.where(mask[first:row], series.values[first:row, column], 0.0), bool(known)
+    if (unknown < logged[-1]).any():
+        return False
+    return not len(unknown) or bool((row - 1 - logged[-1]) * series.therapy.step <= SILENT)
+
+
+def _context(series: Sequence[PatientSeries], rows: Sequence[int], baseline: Tensor) -> DoseContext:
+    """What is known at the moment of planning, as the guardrails need it. baseline `[B, D]` U/h: the standing rate."""
+    known = [_known(each, row, float(rate[0])) for each, row, rate in zip(series, rows, baseline, strict=True)]
+    whole = torch.isfinite(baseline).all(1, keepdim=True)
+    doses = torch.tensor(np.stack([each.doses for each in known]), dtype=torch.float32).where(whole, torch.nan)
+    decisions = baseline.shape[1]
+    return DoseContext(
+        level=torch.tensor([each.level for each in known], dtype=torch.float32),
+        level_age=torch.tensor([each.age for each in known], dtype=torch.float32),
+        baseline=baseline.float(),
+        on_board=carried(doses, step=GLUCOSE.step, interval=DECISION, decisions=decisions),
+        since_last=torch.tensor([each.since for each in known], dtype=torch.float32),
+        remaining=remaining((torch.arange(decisions) * DECISION).float()),
+    )
 
 
 def _last_row(series: PatientSeries) -> int:
@@ -200,7 +226,7 @@ def _suggestion(
     changed = bool(plans.changed[index]) and not abstained
     shown = ([0] if changed else []) + ([1] if bool(plans.has_runner_up[index]) and not abstained else []) + [2]
     options = () if abstained else tuple(_option(plans, index, option) for option in shown)
-    reasons = (*gate, *reasons_told(plans.reasons[index], plans.refused[index]))
+    reasons = (*gate, *reasons_in_words(plans.reasons[index], plans.refused[index]))
     if not abstained:
         count = int(plans.evaluated[index])
         still, ours = plans.objective[index, 2], plans.objective[index, 0]
@@ -261,10 +287,10 @@ def _option(plans: DosePlans, index: int, option: int) -> Option:
     minutes = tuple(float(minute) for minute in (torch.arange(levels.shape[1]) + 1) * HORIZON / levels.shape[1])
     outcomes = {name: interval(drawn) for name, drawn in shares(levels).items()}
     path = Path(minutes=minutes, mid=tuple(mid.tolist()), low=tuple(low.tolist()), high=tuple(high.tolist()))
-    return Option(name=OPTIONS[option], path=path, outcomes=outcomes, does=_does(plans, index, option))
+    return Option(name=OPTIONS[option], path=path, outcomes=outcomes, does=_described(plans, index, option))
 
 
-def _does(plans: DosePlans, index: int, option: int) -> str:
+def _described(plans: DosePlans, index: int, option: int) -> str:
     """ "5.5 U now, 0.5 U in 30 min, basal x2 from 60 to 90 min"; "as prescribed" where nothing changes."""
     said = []
     for step, (impulse, multiple) in enumerate(plans.actions[index, option].tolist()):
@@ -286,7 +312,7 @@ def _lines(plans: DosePlans, index: int, days: int, lows: Breach | None) -> tupl
     """What is proposed. An edit can only give less: more than was searched and guarded needs a new plan. Where lows already
     miss their target more insulin is beyond what is recommended: signing it needs a typed reason."""
     lines = []
-    caution = f"; {rule_told(lows)}, so more insulin needs a typed reason" if lows else ""
+    caution = f"; {rule_in_words(lows)}, so more insulin needs a typed reason" if lows else ""
     for step, (impulse, multiple) in enumerate(plans.actions[index, 0].tolist()):
         start = round(step * plans.interval)
         if impulse > 0:

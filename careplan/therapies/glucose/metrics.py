@@ -4,8 +4,6 @@ The bands are those of `careplan.therapies.glucose.bands`. GMI: Bergenstal 2018.
 All are clinicians' to own.
 """
 
-import math
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -17,23 +15,10 @@ from careplan.therapies.glucose.bands import HIGH, LOW, TIGHT, VERY_HIGH, VERY_L
 from careplan.therapies.glucose.views import Metrics, Profile
 
 SUFFICIENT_DAYS, SUFFICIENT_ACTIVE = 14.0, 70.0
-EVENT_MINUTES, PROLONGED_MINUTES = 15.0, 120.0
 
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Hypoglycaemia:
-    """At least 15 min below a threshold, over when 15 min at or above it: start in UTC, minutes below, lowest in mg/dL."""
-
-    start: pd.Timestamp
-    minutes: float
-    lowest: float
-
-    @property
-    def prolonged(self) -> bool:
-        """Two hours or more."""
-        return self.minutes >= PROLONGED_MINUTES
 
 
 def glucose_metrics(readings: PatientSeries | ArrayLike, expected: float | None = None) -> Metrics:
@@ -85,23 +70,12 @@ def sufficient(metrics: Metrics, days: float) -> bool:
     return days >= SUFFICIENT_DAYS and metrics.active >= SUFFICIENT_ACTIVE
 
 
-def gri_zone(gri: float) -> str:
-    """A to E: up to 20, 40, 60, 80 and above."""
-    return "ABCDE"[min(4, max(0, math.ceil(gri / 20.0) - 1))]
-
-
 def expected_readings(series: PatientSeries) -> float:
     """How many readings were due between the first and the last, at the series' own cadence."""
     known = np.flatnonzero(series.mask[:, series.therapy.index(series.therapy.regulated)])
     if not len(known):
         return 0.0
     return float(known[-1] - known[0]) * series.therapy.step / cadence(series) + 1.0
-
-
-def recorded_days(series: PatientSeries) -> float:
-    """Days from the first reading to the last."""
-    known = np.flatnonzero(series.mask[:, series.therapy.index(series.therapy.regulated)])
-    return float(known[-1] - known[0] + 1) * series.therapy.step / DAY if len(known) else 0.0
 
 
 def daily_metrics(series: PatientSeries) -> dict[str, Metrics]:
@@ -129,38 +103,3 @@ def profile(series: PatientSeries, *, every: int = 15) -> Profile:
     p5, p25, p50, p75, p95 = columns
     return Profile(minute=tuple(range(0, DAY, every)), p5=p5, p25=p25, p50=p50, p75=p75, p95=p95)
 
-
-def hypoglycaemic_events(series: PatientSeries, *, below: float = 70.0) -> list[Hypoglycaemia]:
-    """Events in order (consensus: at least 15 min below, ended by 15 min at or above).
-
-    A reading stands for the time until the next, at most one cadence; where more than 15 min go unread, the event is over.
-    """
-    level = np.asarray(series.column(series.therapy.regulated), dtype=float)
-    rows = np.flatnonzero(~np.isnan(level))
-    if not len(rows):
-        return []
-    step, held = series.therapy.step, max(cadence(series), series.therapy.step)
-    until = np.append(np.minimum(np.diff(rows) * step, held), held)
-    events: list[Hypoglycaemia] = []
-    start, lasted, above, lowest, last = -1, 0.0, 0.0, np.inf, 0
-
-    def close() -> None:
-        if start >= 0 and lasted >= EVENT_MINUTES:
-            events.append(Hypoglycaemia(series.times[start], float(lasted), float(lowest)))
-
-    for row, minutes in zip(rows, until, strict=True):
-        if start >= 0 and (row - last) * step - held > EVENT_MINUTES:
-            close()
-            start = -1
-        if level[row] < below:
-            if start < 0:
-                start, lasted, lowest = int(row), 0.0, np.inf
-            lasted, above, lowest = lasted + above + minutes, 0.0, min(lowest, level[row])
-        elif start >= 0:
-            above += minutes
-            if above >= EVENT_MINUTES or lasted < EVENT_MINUTES:
-                close()
-                start, above = -1, 0.0
-        last = int(row)
-    close()
-    return events

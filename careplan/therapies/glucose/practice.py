@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from careplan.therapies.glucose.decisions import caution, judge
     from careplan.therapies.glucose.dosing import doses_of
     from careplan.therapies.glucose.estimates import estimate_regimen, total_daily_dose
+    from careplan.therapies.glucose.experiments import experiments
     from careplan.therapies.glucose.pages import days_of, glance, profile_of
-    from careplan.therapies.glucose.titration import regimen_of
+    from careplan.therapies.glucose.regimen_search import regimen_of
     from careplan.therapies.glucose.words import because, limits_in_words, said
 else:
     HERE = "careplan.therapies.glucose"
@@ -25,8 +26,9 @@ else:
     caution, judge = later(f"{HERE}.decisions", "caution", "judge")
     (doses_of,) = later(f"{HERE}.dosing", "doses_of")
     estimate_regimen, total_daily_dose = later(f"{HERE}.estimates", "estimate_regimen", "total_daily_dose")
+    (experiments,) = later(f"{HERE}.experiments", "experiments")
     days_of, glance, profile_of = later(f"{HERE}.pages", "days_of", "glance", "profile_of")
-    (regimen_of,) = later(f"{HERE}.titration", "regimen_of")
+    (regimen_of,) = later(f"{HERE}.regimen_search", "regimen_of")
     because, limits_in_words, said = later(f"{HERE}.words", "because", "limits_in_words", "said")
 
 PRACTICE = Practice(
@@ -49,6 +51,7 @@ PRACTICE = Practice(
     profile=profile_of,
     days=days_of,
     weights=WEIGHTS,
+    experiments=experiments,
     measures=Metrics,
     rules=RULES,
     units=(MG_DL, MMOL_L),

@@ -6,8 +6,8 @@ from typing import Any
 
 from careplan.errors import AskError
 from careplan.minutes import DAY
-from careplan.practice import Change
-from careplan.records.settings import Settings
+from careplan.practice import SettingChange
+from careplan.records.settings import StatedSettings
 from careplan.suggestion import Line
 from careplan.therapies.glucose.declaration import Regimen
 
@@ -15,7 +15,7 @@ BY_BLOCK = ("basal", "carb_ratio", "correction_factor")
 SINGLE = ("target", "delivery", "long_acting", "long_acting_at")
 
 
-def stated(settings: Settings) -> Regimen:
+def stated(settings: StatedSettings) -> Regimen:
     """The regimen that a source states. Raises `ValueError` where a setting is missing, unknown or absurd."""
     blocks, single = dict(settings.blocks), dict(settings.single)
     missing, unknown = set(BY_BLOCK) - blocks.keys(), {*blocks, *single} - {*BY_BLOCK, *SINGLE}
@@ -25,9 +25,9 @@ def stated(settings: Settings) -> Regimen:
     return Regimen(starts=settings.starts, **given)
 
 
-def settings_of(regimen: Regimen) -> Settings:
+def settings_of(regimen: Regimen) -> StatedSettings:
     """A regimen as a source would state it."""
-    return Settings(
+    return StatedSettings(
         starts=regimen.starts,
         blocks={name: getattr(regimen, name) for name in BY_BLOCK},
         single={name: getattr(regimen, name) for name in SINGLE},
@@ -53,7 +53,7 @@ def listed(regimen: Regimen) -> dict[str, tuple[tuple[int, float], ...]]:
     return found
 
 
-def apply_changes(regimen: Regimen, changes: Iterable[Change]) -> Regimen:
+def apply_changes(regimen: Regimen, changes: Iterable[SettingChange]) -> Regimen:
     """A new regimen with each setting changed between its start and end; blocks are split where a change needs it.
 
     Raises `AskError` for a setting a regimen has not, or a span outside the day.

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 
+from careplan import breach as breaches
 from careplan.breach import RULES as PLANNERS
-from careplan.breach import Breach, in_words, rule_in_words
+from careplan.breach import Breach
 
 RULES: Mapping[str, str] = {
     **PLANNERS,
@@ -18,17 +19,17 @@ RULES: Mapping[str, str] = {
 }
 
 
-def told(breach: Breach) -> str:
+def breach_in_words(breach: Breach) -> str:
     """A rule that is broken, and what it is about."""
-    return in_words(breach, RULES)
+    return breaches.in_words(breach, RULES)
 
 
-def rule_told(breach: Breach) -> str:
+def rule_in_words(breach: Breach) -> str:
     """A rule that is broken, without what it is about."""
-    return rule_in_words(breach, RULES)
+    return breaches.rule_in_words(breach, RULES)
 
 
-def reasons_told(reasons: Iterable[Breach], refused: Iterable[Breach], bound: Iterable[Breach] = ()) -> tuple[str, ...]:
+def reasons_in_words(reasons: Iterable[Breach], refused: Iterable[Breach], bound: Iterable[Breach] = ()) -> tuple[str, ...]:
     """Why a plan abstains.
 
     Args:
@@ -36,8 +37,9 @@ def reasons_told(reasons: Iterable[Breach], refused: Iterable[Breach], bound: It
         refused: What the guard has against the proposal.
         bound: The rules that closed every change, told where no line may be changed.
     """
-    closed = "; ".join(told(breach) for breach in bound)
+    closed = "; ".join(breach_in_words(breach) for breach in bound)
+    why = {each: breach_in_words(each) for each in reasons}
     return (
-        *(f"{told(each)}: {closed}" if each.rule == "no open line" and closed else told(each) for each in reasons),
-        *(f"the guard refused the proposal: {told(each)}" for each in refused),
+        *(f"{said}: {closed}" if each.rule == "no open line" and closed else said for each, said in why.items()),
+        *(f"the guard refused the proposal: {breach_in_words(each)}" for each in refused),
     )

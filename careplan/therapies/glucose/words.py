@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from careplan.breach import Breach
-from careplan.display import Unit
+from careplan.display import Unit, clock, signed
 from careplan.minutes import DAY
 from careplan.suggestion import Interval, Kind, Line, Moment, Part, Pattern, Suggestion
 from careplan.therapies.glucose.bands import HIGH, LOW, VERY_HIGH, VERY_LOW
@@ -15,9 +15,8 @@ from careplan.therapies.glucose.evidence import LEAST, SIDES
 from careplan.therapies.glucose.names import MG_DL as MG_DL
 from careplan.therapies.glucose.names import MMOL_L as MMOL_L
 from careplan.therapies.glucose.names import SETTINGS as SETTINGS
-from careplan.therapies.glucose.rules import rule_told
+from careplan.therapies.glucose.rules import rule_in_words
 
-MINUS = "\N{MINUS SIGN}"
 SHOWN = 4  # drivers told one by one
 
 LIMITS: Mapping[str, str] = {  # of those rules that are said otherwise beside a suggestion
@@ -266,7 +265,7 @@ def limits_in_words(bound: Iterable[Breach], unit: Unit) -> list[str]:
     """Each limit once, with the settings it bound: "3 days of evidence, 5 needed (carb ratio from 00:00, 06:00)"."""
     found: dict[str, dict[str, list[str]]] = {}
     for breach in bound:
-        text = LIMITS[breach.rule].format(**marks(unit)) if breach.rule in LIMITS else rule_told(breach)
+        text = LIMITS[breach.rule].format(**marks(unit)) if breach.rule in LIMITS else rule_in_words(breach)
         places = found.setdefault(text, {})
         setting, at, start = breach.key.partition("@")
         if at:
@@ -299,23 +298,8 @@ def marks(unit: Unit) -> dict[str, str]:
 # Times and numbers
 
 
-def clock(minute: float) -> str:
-    """Minutes after midnight as 06:30; the end of the day is 24:00."""
-    return f"{int(minute) // 60:02d}:{int(minute) % 60:02d}"
-
-
 def stretch(start: int, end: int, kind: Kind = "regimen") -> str:
     """Part of a day, or of the hours ahead."""
     if kind == "doses":
         return f"{start / 60:g} to {end / 60:g} h ahead"
     return "all day" if (start, end) == (0, DAY) else f"{clock(start)}-{clock(end)}"
-
-
-def signed(value: float, digits: int) -> str:
-    return f"{value:+.{digits}f}".replace("-", MINUS)
-
-
-def sentence(text: str) -> str:
-    """With a capital and a full stop."""
-    text = text.strip()
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""

@@ -14,7 +14,7 @@ from careplan.suggestion import Decision, Line
 from careplan.therapies.glucose import decisions
 from careplan.therapies.glucose.decisions import DANGER, INSULIN, Exposure, allowed, exposure, exposure_at
 from careplan.therapies.glucose.declaration import Regimen
-from careplan.therapies.glucose.rules import rule_told
+from careplan.therapies.glucose.rules import rule_in_words
 from tests.clinic.build import line
 from tests.limits_table import DOSES, LINES, LOWS
 
@@ -64,7 +64,7 @@ def test_the_targets_for_lows_are_the_consensus() -> None:
 )
 def test_a_target_is_broken_where_it_is_reached(exposed: Exposure, breach: str | None, danger: bool) -> None:
     told = exposed.breach
-    assert told is None if breach is None else told is not None and breach in rule_told(told)
+    assert told is None if breach is None else told is not None and breach in rule_in_words(told)
     assert exposed.danger == danger
     if exposed.readings:
         assert exposed.burden == max(exposed.below_70 / 4, exposed.below_54)

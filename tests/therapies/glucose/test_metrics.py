@@ -2,10 +2,8 @@
 
 import math
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,15 +14,12 @@ from careplan.therapies.glucose.metrics import (
     daily_metrics,
     expected_readings,
     glucose_metrics,
-    gri_zone,
-    hypoglycaemic_events,
     profile,
-    recorded_days,
     sufficient,
 )
 from careplan.therapies.glucose.views import Metrics as ViewsMetrics
 from tests.evaluation.build import series
-from tests.limits_table import BANDS, EVENT, GMI, GRI, GRI_ZONES, PROLONGED, SUFFICIENT
+from tests.limits_table import BANDS, GMI, GRI, SUFFICIENT
 
 
 @pytest.mark.parametrize(
@@ -79,12 +74,11 @@ def test_risk_indices_by_hand() -> None:
     assert both.hbgi == pytest.approx((high.hbgi or 0) / 2)
 
 
-def test_the_glycaemia_risk_index_and_its_zones() -> None:
+def test_the_glycaemia_risk_index() -> None:
     assert glucose_metrics([50] + [100] * 99).gri == pytest.approx(3.0)
     assert glucose_metrics([60] + [100] * 99).gri == pytest.approx(2.4)
     assert glucose_metrics([300] + [100] * 99).gri == pytest.approx(1.6)
     assert glucose_metrics([200] + [100] * 99).gri == pytest.approx(0.8)
-    assert [gri_zone(gri) for gri in (0, 20, 20.1, 40, 60, 80, 80.1, 100)] == list("AABBCDEE")
 
 
 @pytest.mark.parametrize("readings", [[], [np.nan, np.nan]])
@@ -124,7 +118,6 @@ def test_fourteen_days_and_seventy_percent() -> None:
     assert not sufficient(full, 13.9)
     assert sufficient(glucose_metrics(np.full(70, 120.0), expected=100), 14.0)
     assert not sufficient(glucose_metrics(np.full(69, 120.0), expected=100), 14.0)
-    assert recorded_days(series(np.full(288 * 14, 120.0))) == pytest.approx(14.0)
 
 
 def test_days_are_local() -> None:
@@ -151,30 +144,6 @@ def test_profile_percentiles_by_time_of_day() -> None:
         profile(series(level), every=7)
 
 
-def test_hypoglycaemic_events() -> None:
-    level = np.full(288, 110.0)
-    level[10:12] = 60.0  # ten minutes: none
-    level[20:23] = [69.0, 52.0, 69.0]  # fifteen minutes: one
-    level[23:25] = 75.0  # ten minutes above do not end it
-    level[25:27] = 65.0
-    level[60:90] = 65.0  # two and a half hours
-    level[100:103] = 70.0  # exactly 70 is not below
-    events = hypoglycaemic_events(series(level))
-    assert [(event.start, event.minutes, event.lowest, event.prolonged) for event in events] == [
-        (pd.Timestamp("2024-01-08 01:40", tz="UTC"), 35.0, 52.0, False),
-        (pd.Timestamp("2024-01-08 05:00", tz="UTC"), 150.0, 65.0, True),
-    ]
-    assert len(hypoglycaemic_events(series(level), below=54.0)) == 0
-
-
-def test_an_event_does_not_cross_a_gap() -> None:
-    level = np.full(60, np.nan)
-    level[0:3], level[30:33] = 60.0, 60.0
-    events = hypoglycaemic_events(series(level))
-    assert [event.minutes for event in events] == [15.0, 15.0]
-    assert hypoglycaemic_events(series(np.full(10, np.nan))) == []
-
-
 # Every boundary and number against the table of what was read.
 
 
@@ -196,9 +165,6 @@ def test_numbers_as_published() -> None:
     assert found.gmi == pytest.approx(GMI[0] + GMI[1] * level.mean(), abs=1e-12)
     shares = {name: 10.0 * count for name, count in (("very_low", 1), ("low", 1), ("very_high", 1), ("high", 2))}
     assert found.gri == pytest.approx(sum(weight * shares[name] for name, weight in GRI.items()))
-    assert [gri_zone(edge) for edge in GRI_ZONES] == list("ABCD")
-    assert [gri_zone(edge + 0.01) for edge in GRI_ZONES] == list("BCDE")
-    assert gri_zone(0.0) == "A" and gri_zone(130.0) == "E"
     risk = 1.509 * (np.log(level) ** 1.084 - 5.381)
     assert found.lbgi == pytest.approx((10 * np.minimum(risk, 0) ** 2).mean())
     assert found.hbgi == pytest.approx((10 * np.maximum(risk, 0) ** 2).mean())
@@ -239,9 +205,6 @@ def test_the_cadence_is_the_usual_distance_of_readings() -> None:
     assert expected_readings(series([nan, nan])) == 0.0
     assert expected_readings(series([nan, 100.0, nan])) == 1.0
     assert expected_readings(series([nan, 100.0, 100.0, nan, nan, 100.0, 100.0])) == 6.0
-    assert recorded_days(series([nan, nan])) == 0.0
-    assert recorded_days(series([nan, *[100.0] * 144, nan])) == 0.5
-    assert recorded_days(series([nan, 100.0])) == 5.0 / 1440.0
 
 
 def test_a_profile_has_its_percentiles_in_every_block() -> None:
@@ -259,49 +222,7 @@ def test_a_profile_has_its_percentiles_in_every_block() -> None:
             profile(series(level), every=every)
 
 
-def events(*runs: tuple[int, float], every: int = 1, below: float = 70.0) -> list[tuple[float, float, float]]:
-    """Events `(first row, minutes, lowest)` of runs of so many readings at a level; NaN is a gap. `every`: rows a reading."""
-    level = np.concatenate([np.full(count, value) for count, value in runs])
-    rows = np.full(len(level) * every, np.nan)
-    rows[::every] = level
-    found = hypoglycaemic_events(series(rows), below=below)
-    first = pd.Timestamp("2024-01-08", tz="UTC")
-    return [((event.start - first).total_seconds() / 300, event.minutes, event.lowest) for event in found]
-
-
 NONE = math.nan
-
-
-@pytest.mark.parametrize(
-    ("runs", "every", "expected"),
-    [
-        ([(9, 100.0), (2, 60.0), (9, 100.0)], 1, []),  # ten minutes
-        ([(9, 100.0), (3, 60.0), (9, 100.0)], 1, [(9, EVENT, 60.0)]),
-        ([(3, 60.0), (9, 100.0)], 1, [(0, 15, 60.0)]),
-        ([(1, 100.0), (3, 60.0)], 1, [(1, 15, 60.0)]),  # the last reading stands for its cadence
-        ([(9, 100.0), (3, 69.9), (9, 70.0)], 1, [(9, 15, pytest.approx(69.9))]),
-        ([(9, 100.0), (3, 70.0), (9, 100.0)], 1, []),
-        ([(2, 60.0), (1, 100.0), (2, 60.0), (9, 100.0)], 1, []),  # not yet an event when it ended
-        ([(3, 60.0), (2, 100.0), (2, 55.0), (9, 100.0)], 1, [(0, 35, 55.0)]),  # ten minutes above are part of it
-        ([(3, 60.0), (3, 100.0), (3, 55.0), (9, 100.0)], 1, [(0, 15, 60.0), (6, 15, 55.0)]),  # fifteen end it
-        ([(3, 60.0), (2, 100.0), (1, 60.0), (2, 100.0), (1, 60.0), (9, 100.0)], 1, [(0, 45, 60.0)]),
-        ([(3, 50.0), (3, 65.0), (9, 100.0)], 1, [(0, 30, 50.0)]),
-        # Of what went unread: a gap of 15 min beyond a reading's own time is part of it, a longer one ends it.
-        ([(9, 100.0), (3, 60.0), (3, NONE), (3, 60.0), (9, 100.0)], 1, [(9, 30, 60.0)]),
-        ([(9, 100.0), (3, 60.0), (4, NONE), (3, 60.0), (9, 100.0)], 1, [(9, 15, 60.0), (16, 15, 60.0)]),
-        ([(9, 100.0), (2, 60.0), (4, NONE), (2, 60.0), (9, 100.0)], 1, []),
-        ([(9, 100.0), (2, 60.0), (3, NONE), (1, 60.0), (9, 100.0)], 1, [(9, 15, 60.0)]),
-        # A sensor of 15 min: one reading is an event.
-        ([(9, 100.0), (1, 60.0), (9, 100.0)], 3, [(27, 15, 60.0)]),
-        ([(9, 100.0), (1, 60.0), (1, NONE), (1, 60.0), (9, 100.0)], 3, [(27, 30, 60.0)]),
-        ([(9, 100.0), (1, 60.0), (2, NONE), (1, 60.0), (9, 100.0)], 3, [(27, 15, 60.0), (36, 15, 60.0)]),
-        ([(5, NONE)], 1, []),
-        ([(4, NONE), (3, 60.0), (9, 100.0)], 1, [(4, 15, 60.0)]),
-        ([(4, 60.0), (4, 100.0), (2, 60.0), (9, 100.0)], 1, [(0, 20, 60.0)]),
-    ],
-)
-def test_events_at_their_edges(runs: list[tuple[int, float]], every: int, expected: list[Any]) -> None:
-    assert events(*runs, every=every) == expected
 
 
 def test_a_profile_pools_what_is_read_between_two_of_its_minutes() -> None:
@@ -310,11 +231,3 @@ def test_a_profile_pools_what_is_read_between_two_of_its_minutes() -> None:
     assert profile(series(level), every=60).p50[:3] == (None, 90.0, None)
     off = profile(series(level, start="2024-01-08T00:58"), every=60)  # 02:03 and no whole number of steps
     assert off.p50[1:4] == (None, 90.0, None)
-
-
-def test_an_event_is_prolonged_from_two_hours_on() -> None:
-    for count, prolonged in ((24, True), (23, False)):
-        [event] = hypoglycaemic_events(series([100.0] * 9 + [60.0] * count + [100.0] * 9))
-        assert event.minutes == 5.0 * count and event.prolonged is prolonged
-    assert PROLONGED == 120.0
-    assert events((9, 100.0), (3, 54.0), (9, 100.0), (3, 53.9), (9, 100.0), below=54.0) == [(21, 15, pytest.approx(53.9))]

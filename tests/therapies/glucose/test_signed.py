@@ -17,7 +17,7 @@ from careplan.series import PatientSeries
 from careplan.studies.visits import accepted
 from careplan.therapies.glucose.days import SETTINGS
 from careplan.therapies.glucose.declaration import BLOCKS, GLUCOSE, Regimen
-from careplan.therapies.glucose.titration import proposed_lines, recent_part, regimen_lines
+from careplan.therapies.glucose.lines import proposed_lines, recent_part, regimen_lines
 from tests.clinic.build import suggestion
 
 PEOPLE = int(os.environ.get("CAREPLAN_SUGGESTIONS", "60"))

@@ -1,0 +1,178 @@
+"""`careplan ask` and `careplan mcp`: questions in words, and the same questions as tools of other programs."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from careplan.cli.shell import Json, Weights, stderr, stdout, store, warn
+
+if TYPE_CHECKING:
+    from careplan.interop.language.queries import Reading
+    from careplan.store import Database
+
+app = typer.Typer()
+
+
+@app.command()
+def ask(
+    ctx: typer.Context,
+    question: Annotated[
+        str, typer.Argument(help="In English or Japanese, such as 'Where will Anna's glucose be in 2 hours?'")
+    ] = "",
+    query: Annotated[
+        str | None, typer.Option(help="A query as JSON instead of words: what --json printed, corrected, or one of your own.")
+    ] = None,
+    only_read: Annotated[bool, typer.Option("--only-read", help="Show what was understood, and answer nothing.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Write the chart of a forecast or a what-if to this HTML file.")] = None,
+    weights: Weights = None,
+    as_json: Json = False,
+) -> None:
+    """Ask in your own words. What was understood is shown; what is not clear is asked back; no answer decides a dose."""
+    from careplan.interop.language import ask_model, known_in, read
+
+    if bool(question) == (query is not None):
+        raise typer.BadParameter("ask in words, or give --query", param_hint="QUESTION")
+    with store(ctx) as database:
+        known = known_in(database)
+        reading = ask_model(question, read(question, known), known) if query is None else _given(query)
+        if reading.query is None:
+            _ask_back(reading, as_json)
+            return
+        if only_read:
+            _show(reading, None, as_json)
+            return
+        _answer(database, reading, weights, plot, as_json)
+
+
+def _given(query: str) -> "Reading":
+    """A query as JSON, as `--json` prints it: what is beside the query's own fields is left out."""
+    from pydantic import ValidationError
+
+    from careplan.interop.language.queries import QUERY, Reading
+
+    try:
+        body = json.loads(query)
+        body = {name: value for name, value in body.items() if name not in ("question", "understood", "answer", "problem")}
+        return Reading(question=query, query=QUERY.validate_python(body))
+    except (ValidationError, ValueError, AttributeError) as error:
+        raise typer.BadParameter(" ".join(str(error).split())[:300], param_hint="--query") from None
+
+
+def _answer(database: "Database", reading: "Reading", weights: Path | None, plot: Path | None, as_json: bool) -> None:
+    from careplan.errors import AskError
+    from careplan.interop.language.answers import Sources, answer
+
+    def world() -> Any:
+        from careplan.therapies.glucose.world import open_world
+
+        return open_world(*([weights] if weights else []))
+
+    try:
+        with stderr().status("Answering"):
+            found = answer(reading.query, Sources(database, world))
+    except AskError as error:
+        if as_json:
+            typer.echo(json.dumps({**_plain(reading), "problem": str(error)}, indent=2, ensure_ascii=False))
+        else:
+            _show(reading, None, as_json=False)
+        warn(str(error))
+        raise typer.Exit(1) from None
+    if plot is not None:
+        from careplan.cli.plots import write_paths
+
+        if "paths" not in found.figures:
+            raise typer.BadParameter("only a forecast and a what-if have a chart", param_hint="--plot")
+        write_paths(plot, found.understood, found.unit or "", found.figures["paths"])
+    _show(reading, found, as_json)
+
+
+def _ask_back(reading: "Reading", as_json: bool) -> None:
+    if as_json:
+        typer.echo(
+            json.dumps(
+                {"question": reading.question, "asks": reading.asks, "choices": list(reading.choices)},
+                indent=2,
+                ensure_ascii=False,
+            )
+        )
+        return
+    console = stdout()
+    console.print(reading.asks, markup=False, highlight=False)
+    for choice in reading.choices:
+        console.print(f"  {choice}", markup=False, highlight=False)
+
+
+def _plain(reading: "Reading") -> dict[str, Any]:
+    """The query as JSON values, its kind first."""
+    assert reading.query is not None
+    body = reading.query.model_dump(mode="json", exclude_none=True)
+    return {"question": reading.question, **body, "understood": reading.query.said()}
+
+
+def _show(reading: "Reading", found: Any, as_json: bool) -> None:
+    if as_json:
+        answer = {} if found is None else {"answer": found.model_dump(mode="json")}
+        typer.echo(json.dumps({**_plain(reading), **answer}, indent=2, ensure_ascii=False))
+        return
+    console = stdout()
+    assert reading.query is not None
+    console.print(
+        f"Understood: {found.understood if found else reading.query.said()}", style="bold", markup=False, highlight=False
+    )
+    if found is None:
+        return
+    for text in found.text:
+        console.print(text, markup=False, highlight=False)
+    by = f"; model {found.model}" if found.model else ""
+    console.print(
+        f"Based on {'; '.join(found.basis) or 'nothing'}{by}. For research use; not a medical device.",
+        style="dim",
+        highlight=False,
+        markup=False,
+    )
+
+
+@app.command()
+def mcp(
+    ctx: typer.Context,
+    http: Annotated[
+        bool, typer.Option("--http", help="Over HTTP on this machine's loopback, with a token, instead of stdio.")
+    ] = False,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The local port, with --http.")] = 8765,
+    token: Annotated[
+        str | None,
+        typer.Option(envvar="CAREPLAN_MCP_TOKEN", help="What clients must bring, with --http. Default: a new one, printed."),
+    ] = None,
+    weights: Weights = None,
+) -> None:
+    """Serve read-only tools to other programs by the Model Context Protocol, as you, every call on record."""
+    import secrets
+
+    from careplan.errors import AskError
+
+    try:
+        from careplan.interop.language.answers import Sources
+        from careplan.interop.tools import BODY, make_server
+    except ModuleNotFoundError as error:
+        raise AskError(f"{error.name} is not installed: pip install 'careplan[mcp]'") from None
+
+    def world() -> Any:
+        from careplan.therapies.glucose.world import open_world
+
+        return open_world(*([weights] if weights else []))
+
+    with store(ctx) as database:
+        sources = Sources(database, world)
+        if not http:
+            make_server(sources).run("stdio")
+            return
+        secret = token or secrets.token_urlsafe(24)
+        stderr().print(
+            f"http://127.0.0.1:{port}/mcp, Authorization: Bearer {secret if token is None else '(the token given)'}",
+            highlight=False,
+        )
+        make_server(sources, token=secret, port=port).run(
+            "streamable-http", host="127.0.0.1", port=port, max_request_body_size=BODY
+        )

@@ -1,0 +1,154 @@
+"""What a question may read of the store, and nothing else: nothing here keeps, plans, drafts or signs.
+
+Questions in words and tools of other programs go through here; import rules keep them from every use case that changes something.
+"""
+
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import func, select
+
+from careplan import therapies
+from careplan.clinic.courses import course_of, practice_of
+from careplan.clinic.errors import ClinicError
+from careplan.clinic.known import patient_names, require
+from careplan.clinic.reading import READ, on_record
+from careplan.clinic.regimens import Prescribed, prescribed
+from careplan.clinic.summaries import show
+from careplan.clinic.views import PatientSummary, Review, WorklistQuery, WorklistRow
+from careplan.practice import Glance, Practice
+from careplan.store import Actor, Database, append, local_account
+from careplan.store.schema import Event, Patient
+from careplan.suggestion import Suggestion
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from careplan.clinic.views import Forecast
+    from careplan.world.loaded import World
+
+__all__ = ["Database", "everyone", "local_account"]
+
+
+def everyone(db: Database) -> list[str]:
+    """The patients' names."""
+    return patient_names(db)
+
+
+def last_day(db: Database, patient: str) -> date:
+    """The last recorded day on the patient's clock; today for a patient of whom nothing is recorded."""
+    with db.read() as session:
+        zone = ZoneInfo(require(session, patient).zone)
+        last = session.scalar(select(func.max(Event.time)).where(Event.patient == patient))
+    return datetime.fromtimestamp(last / 1e6, zone).date() if last is not None else datetime.now(zone).date()
+
+
+def treated_as(db: Database, patient: str) -> tuple[Practice, str]:
+    """The therapy of a patient and the group whose limits hold. Raises as `course_of`."""
+    with db.read() as session:
+        require(session, patient)
+        return practice_of(session, patient), course_of(session, patient).group
+
+
+def summary(db: Database, patient: str, actor: Actor) -> PatientSummary:
+    """What is stored of a patient, at a glance; the reading is on record."""
+    on_record(db, [patient], "question", actor)
+    return show(db, patient)
+
+
+def readings(db: Database, patient: str, first: date | None, last: date | None, actor: Actor) -> "pd.DataFrame":
+    """Readings of what the therapy regulates on whole local days: `time` on the patient's clock and `value`."""
+    practice, _ = treated_as(db, patient)
+    return given(db, patient, practice.therapy.regulated, first, last, actor)
+
+
+def given(db: Database, patient: str, channel: str, first: date | None, last: date | None, actor: Actor) -> "pd.DataFrame":
+    """Events of a channel on whole local days: `time` on the patient's clock and `value`; the reading is on record."""
+    from careplan.store import read_channel
+
+    on_record(db, [patient], "question", actor)
+    with db.read() as session:
+        zone = ZoneInfo(require(session, patient).zone)
+        start = None if first is None else datetime(first.year, first.month, first.day, tzinfo=zone)
+        found = read_channel(session, patient, channel, start=start)
+    found = found.assign(time=found["time"].dt.tz_convert(str(zone)))
+    if last is None:
+        return found
+    end = datetime(last.year, last.month, last.day, tzinfo=zone) + timedelta(days=1)
+    return found[found["time"] < end].reset_index(drop=True)
+
+
+def glance_over(db: Database, patient: str, first: date | None, last: date | None, actor: Actor) -> Glance:
+    """What the readings of a stretch of days say. Raises `ClinicError` where there are none."""
+    found = readings(db, patient, first, last, actor)
+    if found.empty:
+        raise ClinicError(f"patient {patient!r} has no reading from {first} to {last}")
+    return treated_as(db, patient)[0].glance(found)
+
+
+def in_force(db: Database, patient: str, actor: Actor) -> Prescribed | None:
+    """What is prescribed; the reading is on record."""
+    on_record(db, [patient], "question", actor)
+    return prescribed(db, patient)
+
+
+def decided(db: Database, patient: str, actor: Actor) -> list[tuple[Suggestion, Review | None]]:
+    """The newest suggestion of each kind with the review that a person signed, if one did; the reading is on record."""
+    from careplan.clinic.reviews import reviews_of
+    from careplan.clinic.suggestions import latest
+
+    on_record(db, [patient], "question", actor)
+    found: list[tuple[Suggestion, Review | None]] = []
+    with db.read() as session:
+        require(session, patient)
+        therapy = course_of(session, patient).therapy
+        for kind in ("regimen", "doses"):
+            suggestion = latest(session, patient, kind, therapy)
+            if suggestion is not None:
+                reviews = reviews_of(session, patient, suggestion.kind, therapy)
+                found.append((suggestion, next((each for each in reviews if each.suggestion == suggestion.id), None)))
+    return found
+
+
+def most_urgent(db: Database, count: int, actor: Actor) -> tuple[WorklistRow, ...]:
+    """The head of the worklist; whoever is shown is read on record."""
+    from careplan.clinic.worklists import worklist
+
+    return worklist(db, WorklistQuery(size=count), actor=actor).rows
+
+
+def predicted(
+    db: Database,
+    patient: str,
+    world: "World",
+    actor: Actor,
+    *,
+    at: datetime | None = None,
+    what_if: tuple[str, ...] = (),
+    hours: float = 4.0,
+) -> "Forecast":
+    """`careplan.clinic.forecasts.forecast_patient`, the reading on record as this actor's. at: on the patient's clock."""
+    import pandas as pd
+
+    from careplan.clinic.forecasts import forecast_patient
+
+    on_record(db, [patient], "question", actor)
+    when = None if at is None else pd.Timestamp(at)
+    return forecast_patient(db, patient, world, at=when, what_if=what_if, hours=hours)
+
+
+def card(db: Database, patient: str | None = None) -> dict[str, Any]:
+    """What is written beside the weights in use: of a patient's therapy, or of the first that is installed."""
+    practice = therapies.first() if patient is None else treated_as(db, patient)[0]
+    if practice.card is None:
+        raise ClinicError(f"therapy {practice.name!r} ships no weights")
+    return dict(practice.card)
+
+
+def called(db: Database, tool: str, patient: str | None, actor: Actor) -> None:
+    """Puts one call of a tool on record, as a read by the user it is made for."""
+    with db.read() as session:
+        known = patient is not None and session.get(Patient, patient) is not None
+    with db.write() as session:
+        append(session, actor, READ, patient=patient if known else None, purpose="tool", tool=tool)

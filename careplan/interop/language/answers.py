@@ -1,0 +1,329 @@
+"""Typed queries answered by the engine: figures with their unit, their interval, what they rest on and which model made them.
+
+Nothing here writes: the import rules keep this package from every use case that plans, drafts, signs or prescribes.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from careplan.clinic import asking
+from careplan.clinic.codec import dump
+from careplan.interop.language import predictions
+from careplan.interop.language import queries as asked
+from careplan.interop.language.basis import Answer, Sources
+from careplan.therapies.glucose.bands import HIGH, LOW
+
+__all__ = ["WHO_DECIDES", "Answer", "Sources", "answer"]
+
+SHOWN = ("in_range", "low", "very_low", "high", "very_high", "mean", "cv", "gmi", "readings", "active")
+MOST = 2_000  # person-days that a question may have lived for it; more is a command of its own
+WHO_DECIDES = "careplan decides no dose. What to take is decided by you and the clinician who signs your plan."
+
+
+def answer(query: Any, sources: Sources) -> Answer:
+    """The answer to one of the queries. Raises `AskError` for what the store or the model cannot answer."""
+    return _ANSWERS[query.kind](query, sources)
+
+
+def _compare(query: asked.ComparePeriods, sources: Sources) -> Answer:
+    both = [
+        asking.glance_over(sources.db, query.patient, each.first, each.last, sources.actor)
+        for each in (query.first, query.second)
+    ]
+    first, second = (dump(each.metrics) for each in both)
+    text = []
+    for name in SHOWN[:8]:
+        if first.get(name) is not None and second.get(name) is not None:
+            text.append(f"{_named(name)}: {first[name]:.1f} then {second[name]:.1f} ({second[name] - first[name]:+.1f}).")
+    days = [
+        f"{each.days:.1f} days of readings in {period}" for each, period in zip(both, (query.first, query.second), strict=True)
+    ]
+    few = [
+        f"{period} has too few readings to judge by"
+        for each, period in zip(both, (query.first, query.second), strict=True)
+        if each.days < 1
+    ]
+    return Answer(
+        understood=query.said(), text=(*text, *few), unit="mg/dL", figures={"first": first, "second": second}, basis=tuple(days)
+    )
+
+
+def _named(name: str) -> str:
+    return {
+        "in_range": "In range 70 to 180, %",
+        "low": "54 to 70, %",
+        "very_low": "Below 54, %",
+        "high": "180 to 250, %",
+        "very_high": "Above 250, %",
+        "mean": "Mean, mg/dL",
+        "cv": "Variation, %",
+        "gmi": "GMI, %",
+    }[name]
+
+
+def _why(query: asked.Why, sources: Sources) -> Answer:
+    from careplan.display import clock, sentence
+    from careplan.therapies.glucose.words import MG_DL, because, said
+
+    decided = asking.decided(sources.db, query.patient, sources.actor)
+    if not decided:
+        return _nothing(
+            query.said(), f"There is no suggestion for {query.patient}: careplan plan {query.patient} --regimen makes one."
+        )
+    suggestion = decided[0][0]
+    if suggestion.abstained:
+        return Answer(
+            understood=query.said(),
+            text=suggestion.reasons,
+            abstains=suggestion.reasons,
+            model=suggestion.provenance.get("model"),
+        )
+    lines = [line for line in suggestion.lines if query.setting in (None, line.setting)]
+    lines = [line for line in lines if query.minute is None or line.start <= query.minute < line.end]
+    text = [
+        f"{line.setting.replace('_', ' ')} {clock(line.start)}-{clock(line.end)}, {line.current:g} to {line.proposed:g} "
+        f"{line.unit}: {because(line, suggestion, MG_DL)}"
+        for line in lines
+    ]
+    if not text and (query.setting or query.minute is not None):
+        text.append("No change is proposed there.")
+    told = [f"{name}: {sentence(words)}" for name, words in said(suggestion, MG_DL)]
+    days = tuple(f"{line.days} days of evidence for {line.key}" for line in lines)
+    figures = {"lines": [dump(line) for line in lines], "why": dump(suggestion.why) if suggestion.why else None}
+    return Answer(
+        understood=query.said(), text=(*text, *told), figures=figures, basis=days, model=suggestion.provenance.get("model")
+    )
+
+
+def _who(query: asked.WhoNeedsALook, sources: Sources) -> Answer:
+    rows = asking.most_urgent(sources.db, query.count or 10, sources.actor)
+    text = tuple(f"{row.patient}: {row.headline} ({row.status})." for row in rows)
+    figures = {
+        "patients": [
+            {"patient": row.patient, "urgency": row.urgency, "headline": row.headline, "status": row.status} for row in rows
+        ]
+    }
+    return Answer(
+        understood=query.said(),
+        text=text or ("Nobody is in the store yet.",),
+        figures=figures,
+        basis=("the last days recorded of each",),
+    )
+
+
+def _limits(query: asked.Limits, sources: Sources) -> Answer:
+    from careplan.therapies.glucose.declaration import LINE_LIMITS
+
+    practice, group = asking.treated_as(sources.db, query.patient)
+    limits, lines = dump(practice.limits[group]), {name: dump(each) for name, each in LINE_LIMITS.items()}
+    text = (
+        f"As {group}: at most {limits['max_dose']:g} U at once, {limits['max_on_board']:g} U on board, "
+        f"{limits['max_rate']:g} U/h basal.",
+        f"At least {limits['min_spacing']:g} min between doses, and none below {limits['floor']:g} mg/dL, measured or predicted.",
+        *(
+            f"{name.replace('_', ' ')}: {each['low']:g} to {each['high']:g}, at most {100 * each['per_visit']:.0f} % a visit."
+            for name, each in lines.items()
+        ),
+        "No question changes a limit.",
+    )
+    return Answer(
+        understood=query.said(),
+        text=text,
+        unit="mg/dL",
+        figures={"group": group, "doses": limits, "settings": lines},
+        basis=("the limits of the therapy",),
+    )
+
+
+def _cohort(query: asked.CohortReplay, sources: Sources) -> Answer:
+    from pathlib import Path
+    from tempfile import TemporaryDirectory
+
+    from careplan.studies.replays import arguments_of, run_replay
+
+    arguments = arguments_of(query.populations, query.policies, days=query.days, seed=7)
+    people = sum(int(text.partition(":")[2]) for text in query.populations)
+    given = " ".join([*(f"--population {text}" for text in query.populations), *(f"--policy {text}" for text in query.policies)])
+    command = f"careplan replay {given} --days {query.days} --seed 7 --out cohort"
+    if people * query.days * len(query.policies) > MOST:
+        return _nothing(
+            query.said(), f"{people:,} people for {query.days} days takes a while; run it with: {command}", command=command
+        )
+    with TemporaryDirectory() as folder:
+        summary = dump(run_replay(Path(folder) / "cohort", arguments))
+    return Answer(
+        understood=query.said(),
+        text=(f"The same with: {command}",),
+        unit="mg/dL",
+        figures={"summary": summary},
+        basis=(f"{people} virtual people, seed 7",),
+    )
+
+
+def _summary(query: asked.Summary, sources: Sources) -> Answer:
+    whole = asking.summary(sources.db, query.patient, sources.actor)
+    if query.period is None:
+        metrics, days, enough = whole.metrics, whole.days, whole.sufficient
+    else:
+        glance = asking.glance_over(sources.db, query.patient, query.period.first, query.period.last, sources.actor)
+        metrics, days, enough = glance.metrics, glance.days, glance.sufficient
+    figures = dump(metrics)
+    text = [f"{_named(name)}: {figures[name]:.1f}." for name in SHOWN[:8] if figures.get(name) is not None]
+    if whole.total_daily_dose is not None:
+        text.append(f"Total daily dose: {whole.total_daily_dose:.1f} U.")
+    if not enough:
+        text.append("Too little for a judgement: 14 days with 70 % of readings are needed.")
+    basis = (f"{figures['readings']:,} readings over {days:.1f} days",)
+    return Answer(
+        understood=query.said(),
+        text=tuple(text),
+        unit="mg/dL",
+        figures={**figures, "total_daily_dose": whole.total_daily_dose},
+        basis=basis,
+    )
+
+
+def _plan(query: asked.Plan, sources: Sources) -> Answer:
+    text, figures = [WHO_DECIDES] if query.dose else [], []
+    for suggestion, review in asking.decided(sources.db, query.patient, sources.actor):
+        what = "settings" if suggestion.kind == "regimen" else "doses"
+        if review is None:
+            text.append(f"The {what} proposed as suggestion {suggestion.id} are not reviewed: nobody may act on them.")
+            if query.dose:
+                continue
+        else:
+            when = f"{review.signed:%Y-%m-%d %H:%M} UTC"
+            text.append(f"Suggestion {suggestion.id} was signed by {review.reviewer} at {when}: {review.meaning}.")
+        decisions = {each.key: each for each in review.decisions} if review else {}
+        for line in suggestion.lines:
+            verdict = f", {decisions[line.key].verdict}: {decisions[line.key].value:g}" if line.key in decisions else ""
+            text.append(f"{line.key}: {line.current:g} to {line.proposed:g} {line.unit}{verdict}.")
+        figures.append(
+            {
+                "suggestion": suggestion.id,
+                "kind": suggestion.kind,
+                "signed": None if review is None else review.signed.isoformat(),
+            }
+        )
+    if not figures and not query.dose:
+        text.append(f"There is no suggestion for {query.patient}.")
+    if query.dose and not any(each["signed"] for each in figures):
+        text.append("No plan is signed, so there is nothing to go by here: ask the clinician.")
+    return Answer(understood=query.said(), text=tuple(text), figures={"plans": figures}, basis=("what is on record",))
+
+
+def _regimen(query: asked.RegimenInForce, sources: Sources) -> Answer:
+    found = asking.in_force(sources.db, query.patient, sources.actor)
+    if found is None:
+        return _nothing(query.said(), "No regimen is stated, and too little insulin is logged to estimate one.")
+    practice, _ = asking.treated_as(sources.db, query.patient)
+    listed = practice.listed(found.regimen)
+    text = []
+    for setting, values in listed.items():
+        if query.setting not in (None, setting):
+            continue
+        if query.minute is not None:
+            _, value = max((each for each in values if each[0] <= query.minute), default=values[0])
+            text.append(f"{setting.replace('_', ' ')} at {_clock(query.minute)}: {value:g} {_unit(setting)}.")
+        else:
+            text.append(
+                f"{setting.replace('_', ' ')}: "
+                + ", ".join(f"{_clock(minute)} {value:g}" for minute, value in values)
+                + f" {_unit(setting)}."
+            )
+    figures = {setting: [list(each) for each in values] for setting, values in listed.items()}
+    return Answer(
+        understood=query.said(), text=tuple(text) or ("That setting is not part of it.",), figures=figures, basis=(found.source,)
+    )
+
+
+def _unit(setting: str) -> str:
+    return {"basal": "U/h", "carb_ratio": "g/U", "correction_factor": "mg/dL/U", "long_acting": "U"}.get(setting, "")
+
+
+def _clock(minute: int) -> str:
+    return f"{minute // 60:02d}:{minute % 60:02d}"
+
+
+def _evaluation(query: asked.Evaluation, sources: Sources) -> Answer:
+    card = asking.card(sources.db)
+    report: Any = card.get("report") or {}
+    figures = {"report": report, "split": card.get("split"), "sources": card.get("sources")}
+    text = [
+        f"Model {card['hash']}, trained on {', '.join(map(str, card.get('sources') or ()))} and virtual patients.",
+        str(card.get("limits", "")),
+    ]
+    people: Any = report.get("people") or {}
+    for minutes in ("30", "60", "120", "240"):
+        errors = [each["nothing"][minutes] for each in people.values() if minutes in each.get("nothing", {})]
+        if errors:
+            mean = sum(errors) / len(errors)
+            text.append(f"RMSE {minutes} min ahead: {mean:.1f} mg/dL, the mean over {len(errors)} people not trained on.")
+    return Answer(
+        understood=query.said(),
+        text=tuple(text),
+        unit="mg/dL",
+        figures=figures,
+        basis=("the card beside the weights",),
+        model=str(card["hash"]),
+    )
+
+
+def _episodes(query: asked.Episodes, sources: Sources) -> Answer:
+    first, last = (None, None) if query.period is None else (query.period.first, query.period.last)
+    found = asking.readings(sources.db, query.patient, first, last, sources.actor)
+    low = query.side == "low"
+    bound = (query.below or LOW) if low else (query.above or HIGH)
+    episodes: list[dict[str, Any]] = []
+    before: datetime | None = None
+    for moment, value in zip(found["time"], found["value"], strict=True):
+        beyond = value < bound if low else value > bound
+        if (
+            beyond
+            and before is not None
+            and episodes
+            and episodes[-1]["until"] == before
+            and moment - before <= timedelta(minutes=30)
+        ):
+            pick = min if low else max
+            episodes[-1] |= {"until": moment, "extreme": pick(episodes[-1]["extreme"], float(value))}
+        elif beyond:
+            episodes.append({"from": moment, "until": moment, "extreme": float(value)})
+        before = moment
+    whole = [each for each in episodes if each["until"] - each["from"] >= timedelta(minutes=15)]
+    text = [f"{len(whole)} times for 15 minutes or longer {'below' if low else 'above'} {bound:g} mg/dL."]
+    text += [
+        f"{each['from']:%Y-%m-%d %H:%M} to {each['until']:%H:%M}: {'lowest' if low else 'highest'} {each['extreme']:.0f} mg/dL."
+        for each in whole[-10:]
+    ]
+    figures = [
+        {"from": each["from"].isoformat(), "until": each["until"].isoformat(), "extreme": each["extreme"]} for each in whole
+    ]
+    return Answer(
+        understood=query.said(),
+        text=tuple(text),
+        unit="mg/dL",
+        figures={"episodes": figures},
+        basis=(f"{len(found):,} readings",),
+    )
+
+
+def _nothing(understood: str, why: str, **figures: Any) -> Answer:
+    return Answer(understood=understood, text=(why,), figures=figures, abstains=(why,))
+
+
+_ANSWERS: dict[str, Callable[[Any, Sources], Answer]] = {
+    "forecast": predictions.forecast,
+    "counterfactual": predictions.counterfactual,
+    "compare_periods": _compare,
+    "why": _why,
+    "who_needs_a_look": _who,
+    "limits": _limits,
+    "cohort_replay": _cohort,
+    "summary": _summary,
+    "plan": _plan,
+    "regimen": _regimen,
+    "evaluation": _evaluation,
+    "episodes": _episodes,
+}

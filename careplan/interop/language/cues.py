@@ -1,0 +1,78 @@
+"""What kind of question a text asks, by its words; which kind wins where several fit; and where a text asks twice."""
+
+import re
+
+from careplan.interop.language.wording import WORDS
+
+# A kind is meant where one of its patterns is found in plain text.
+CUES: dict[str, str] = {kind: "|".join(patterns) for kind, patterns in WORDS["cues"].items()}
+# Where both fit, the first is meant: what else stands in the text is what it is about.
+BEATS: dict[str, tuple[str, ...]] = {
+    "cohort_replay": (
+        "compare_periods",
+        "counterfactual",
+        "summary",
+        "forecast",
+        "plan",
+        "dose",
+        "who_needs_a_look",
+        "regimen",
+        "evaluation",
+        "episodes",
+    ),
+    "counterfactual": ("forecast", "regimen", "plan", "dose", "summary", "episodes", "limits", "compare_periods"),
+    "compare_periods": ("summary", "episodes", "forecast", "regimen"),
+    "why": ("regimen", "plan", "dose", "limits", "summary", "episodes", "forecast", "compare_periods"),
+    "who_needs_a_look": ("episodes", "summary", "forecast", "dose", "plan"),
+    "evaluation": ("forecast", "limits", "summary", "compare_periods", "plan", "regimen", "episodes"),
+    "limits": ("regimen", "plan", "dose", "summary", "episodes", "forecast"),
+    "dose": ("plan", "summary", "forecast", "episodes", "regimen"),
+    "forecast": ("summary", "episodes", "regimen"),
+    "episodes": ("summary",),
+    "plan": ("summary", "regimen"),
+    "regimen": ("summary",),
+}
+WRITES = re.compile(
+    r"^(?:please |can you |could you |now )*"
+    r"(?:sign|accept|approve|set|raise|lower|increase|decrease|reduce|change|delete"
+    r"|remove|store|save|prescribe|reject|ignore|give (?:him|her|them|\d)|inject|bolus|start|stop)\b"
+)
+PAST = re.compile(r"\b(?:was|were|had|did|been|went|when)\b")
+FUTURE = re.compile(r"\b(?:will|going to|next|coming|ahead|likely|tonight|risk|forecast|predict\w*|expected?|from now)\b")
+CLAUSES = re.compile(r"\?+\s*|;\s*|\.\s+|,? and (?:then |also )?|,? then ")
+
+
+def kinds(text: str) -> set[str]:
+    """The kinds that a text may be of, once what is only about another is left out."""
+    found = {kind for kind, pattern in CUES.items() if re.search(pattern, text)}
+    if {"forecast", "episodes"} <= found:
+        found.discard("episodes" if FUTURE.search(text) else "forecast")
+    if {"limits", "episodes"} <= found and not re.search(r"\blimits?\b|\bno (?:bolus|insulin|dose)\b", text):
+        found.discard("limits")
+    for kind in list(found):
+        if kind in found:
+            found -= set(BEATS.get(kind, ()))
+    return found
+
+
+def asked(text: str) -> list[set[str]]:
+    """The kinds of each part of a text that asks something by itself: more than one part is more than one question."""
+    parts = [part for part in CLAUSES.split(text) if part and part.strip()]
+    each = [(part, kinds(part)) for part in parts]
+    return [found for part, found in each if found and _asks(part)]
+
+
+def _asks(part: str) -> bool:
+    """Whether a part of a sentence is a question or a wish of its own, rather than more of the one before."""
+    return bool(
+        re.search(
+            r"\b(?:what|why|who|when|where|which|how|is|are|was|were|will|did|does|do|has|have|can|should|tell|show|give|compare|explain"
+            r"|replay|simulate|list|forecast|predict|summari[sz]e|summary|raise|set|lower)\b",
+            part,
+        )
+    )
+
+
+def writes(text: str) -> bool:
+    """Whether a text tells careplan to change something, which no question can."""
+    return any(WRITES.search(part.strip()) for part in CLAUSES.split(text) if part)

@@ -1,0 +1,324 @@
+"""Questions in English and Japanese to typed queries, offline. What is not clear is asked back, never guessed."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from pydantic import ValidationError
+
+from careplan.interop.language import cues, people, times
+from careplan.interop.language.queries import QUERY, Reading
+from careplan.interop.language.wording import COMMON, MONTHS, NUMBERS, WORDS, mended, plain
+from careplan.records.units import MG_PER_MMOL
+from careplan.therapies.glucose.bands import HIGH, LOW
+
+LONGEST = 1000  # characters of a question
+GROUPS = {
+    "adult": r"adults?",
+    "child": r"children|child|kids",
+    "adolescent": r"adolescents?|teenagers?|teens",
+}
+SETTINGS = {
+    "carb_ratio": r"\bcarb(?:ohydrate)? ratios?\b|\bicr\b|\binsulin.to.carb\b",
+    "correction_factor": r"\bcorrection factors?\b|\bisf\b|\bsensitivity\b",
+    "long_acting": r"\blong[- ]acting\b",
+    "basal": r"\bbasal\b(?!-bolus| bolus)",
+}
+MEALS = {"breakfast": r"\bbreakfasts?\b", "lunch": r"\blunch(?:es)?\b", "dinner": r"\bdinners?\b|\bsupper\b"}
+MORE = "(?:more |less |fewer |extra |additional )?"
+AMOUNT = rf"(?<![\d:/.-])(\d+(?:\.\d+)?)\s*{MORE}(units?|iu|u|grams?|g|mg/dl|mmol/l|mmol|mg|ml|%|percent)?(?![\w:/-])"
+LEVEL = r"(?:mg/?dl|mmol(?:/l)?)"
+NOTHING = (
+    r"\bskip\w*|\bhadn't\b|\bnot (?:eaten|taken|had|injected|bolused)\b|\bwithout\b|\boff\b|\bno (?:bolus|carbs|insulin)\b"
+    r"|\bmissed\b|\bforgot\w*"
+)
+WHO = {"who_needs_a_look", "cohort_replay", "evaluation"}  # ask about nobody in particular
+ASKS = {
+    "kind": "What is asked: a forecast, what if, a comparison of two periods, why, who needs a look, limits, a cohort replayed, "
+    "a summary, the plan, what is prescribed, how good the model is, or when glucose was low or high?",
+    "patient": "Which patient is meant?",
+    "several": "Which one first? One patient at a time.",
+    "two": "That is more than one question. Which one first?",
+    "writes": "A question changes nothing: settings and doses are decided, and signed, by a person on the review page.",
+}
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the grammar reads a question against. today: the last recorded day of each patient, on their clock."""
+
+    patients: tuple[str, ...]
+    today: Callable[[str], date]
+    policies: tuple[str, ...] = ()
+
+
+class Unclear(Exception):  # noqa: N818
+    """What has to be asked back, and the choices there are."""
+
+    def __init__(self, asks: str, choices: Sequence[str] = ()) -> None:
+        super().__init__(asks)
+        self.choices = tuple(choices)
+
+
+def read(question: str, known: Known) -> Reading:
+    """A question as a typed query, or what is asked back."""
+    try:
+        query = _query(question, known)
+        return Reading(question=question, query=QUERY.validate_python(query))
+    except Unclear as error:
+        return Reading(question=question, asks=str(error), choices=error.choices)
+    except ValidationError as error:
+        told = "; ".join(str(each["msg"]).removeprefix("Value error, ") for each in error.errors())
+        return Reading(question=question, asks=f"That cannot be asked: {told}.")
+
+
+def _query(question: str, known: Known) -> dict[str, Any]:
+    if len(question) > LONGEST:
+        raise Unclear(f"A question has at most {LONGEST} characters.")
+    named = people.named(question, known.patients)
+    names = [part for patient in known.patients for part in re.split(r"[\s_-]+", patient.lower())]
+    text = mended(plain(named.rest), VOCABULARY, names)
+    if cues.writes(text):
+        raise Unclear(ASKS["writes"])
+    parts = cues.asked(text)
+    if len({frozenset(part) for part in parts}) > 1:
+        raise Unclear(ASKS["two"])
+    found = cues.kinds(text)
+    if not found and _meal_amount(text):
+        found = {"counterfactual"} if "instead" in text else set()
+    if len(found) != 1:
+        raise Unclear(ASKS["two"] if len(found) > 1 and len(parts) > 1 else ASKS["kind"])
+    kind = found.pop()
+    if kind in WHO:
+        if named.patients or named.unclear:
+            raise Unclear(ASKS["two"])
+        return {"kind": kind, **_of_nobody(kind, text, known)}
+    patient = _patient(named, text, known)
+    return {"kind": "plan" if kind == "dose" else kind, "patient": patient, **_details(kind, text, known.today(patient))}
+
+
+def _patient(named: people.Named, text: str, known: Known) -> str:
+    if len(named.patients) > 1:
+        raise Unclear(ASKS["several"], named.patients)
+    if named.unclear:
+        part, fitting = named.unclear[0]
+        raise Unclear(f"Several patients are called {part!r}. Which one is meant?", fitting)
+    strangers = people.strangers(named.rest, [*VOCABULARY, *COMMON, *NUMBERS])
+    if named.patients:
+        return named.patients[0]
+    if strangers:
+        near = [patient for patient in known.patients if patient.lower().startswith(strangers[0].lower()[:2])]
+        raise Unclear(f"Nobody in the store is called {strangers[0]!r}. Which patient is meant?", near or known.patients[:10])
+    if len(known.patients) == 1:
+        return known.patients[0]
+    raise Unclear(ASKS["patient"], known.patients[:10])
+
+
+def _of_nobody(kind: str, text: str, known: Known) -> dict[str, Any]:
+    if kind == "evaluation":
+        return {}
+    if kind == "who_needs_a_look":
+        if not re.search(
+            r"\bwho \w|[a-z]{3,}.*\b(?:patients?|people|worklist|worst|urgent|any)|^(?:patients|worklist|any|the|needs)", text
+        ):
+            raise Unclear(ASKS["kind"])
+        count = re.search(
+            r"(?<![\d.])(\d{1,3})\s+(?:most|worst|patients?|people|urgent)\b|\btop (\d{1,3})\b|\bpatients (\d{1,3}) people\b",
+            text,
+        )
+        return {} if count is None else {"count": int(next(number for number in count.groups() if number))}
+    return _cohort(text, known)
+
+
+def _cohort(text: str, known: Known) -> dict[str, Any]:
+    populations = []
+    for match in re.finditer(r"(?<![-\d.])\b(\d+) (?:virtual )?(?:people with )?(minimal )?(?:type 2|([a-z]+))", text):
+        if "type 2" in match[0]:
+            populations.append((match.start(), f"type2:{match[1]}"))
+            continue
+        for group, pattern in GROUPS.items():
+            if re.fullmatch(pattern, match[3] or ""):
+                populations.append((match.start(), f"{'minimal-' if match[2] else ''}{group}:{match[1]}"))
+    for match in re.finditer(rf"\b({'|'.join(GROUPS.values())}) (\d+) people\b", text):
+        group = next(name for name, pattern in GROUPS.items() if re.fullmatch(pattern, match[1]))
+        populations.append((match.start(), f"{group}:{match[2]}"))
+    if not populations:
+        raise Unclear(
+            "How many people, and of which group?", ("100 adults", "50 adolescents", "50 children", "50 people with type 2")
+        )
+    policies: dict[str, int] = {}
+    for policy in sorted(known.policies, key=len, reverse=True):
+        for match in re.finditer(rf"(?<![\w-]){policy.replace('-', '[- ]')}0?(?![\w-])", text):
+            policies.setdefault(policy, match.start())
+            text = text[: match.start()] + " " * len(match[0]) + text[match.end() :]
+    if not policies:
+        raise Unclear("Under which policy?", known.policies)
+    ordered = tuple(sorted(policies, key=lambda policy: policies[policy]))
+    minutes = times.length_of(text)
+    days = {} if minutes is None else {"days": round(minutes / 1440)}
+    return {"populations": tuple(text for _, text in sorted(populations)), "policies": ordered, **days}
+
+
+def _details(kind: str, text: str, today: date) -> dict[str, Any]:
+    return _READ[kind](text, today) if kind in _READ else {"dose": True} if kind == "dose" else {}
+
+
+def _forecast(text: str, today: date) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    minutes = times.length_of(text)
+    if minutes is not None:
+        found["hours"] = minutes / 60
+    elif "tonight" in text:
+        found["hours"] = 12.0
+    clocks, days = times.clocks(text), times.periods(text, today)
+    if clocks:
+        day = days[0].value.first if days else today
+        found |= {"day": day, "time": clocks[0]}
+    elif days and days[0].value.last < today:
+        raise Unclear("From what time of that day?")
+    side = _side(text)
+    return found | ({"about": side} if side else {})
+
+
+def _side(text: str) -> str | None:
+    if re.search(r"\blows?\b|\bhypo\w*|\bbelow\b|\bunder\b", text):
+        return "low"
+    return "high" if re.search(r"\bhighs?\b|\bhyper\w*|\babove\b|\bover \d", text) else None
+
+
+def _counterfactual(text: str, today: date) -> dict[str, Any]:
+    channel = _channel(text)
+    days = times.periods(text, today)
+    clocks = times.clocks(text)
+    meals = [meal for meal, pattern in MEALS.items() if re.search(pattern, text)]
+    if not days:
+        raise Unclear("On which day?", ("today", "yesterday"))
+    if len(days) > 1 or days[0].value.first != days[0].value.last:
+        raise Unclear("On which day? One day at a time.")
+    found: dict[str, Any] = {"channel": channel, "day": days[0].value.first}
+    if channel == "basal":
+        if len(clocks) != 2:
+            raise Unclear("From what time until what time?")
+        found |= {"time": clocks[0], "until": clocks[1]}
+    elif len(clocks) == 1:
+        found["time"] = clocks[0]
+    elif len(clocks) > 1 or len(meals) != 1:
+        raise Unclear("At which meal, or at what time?", ("breakfast", "lunch", "dinner"))
+    else:
+        found["meal"] = meals[0]
+    return found | _change(_without(text, days), channel)
+
+
+def _channel(text: str) -> str:
+    if re.search(SETTINGS["basal"], text):
+        return "basal"
+    grams = re.search(rf"\d\s*{MORE}g(?:rams?)?\b", text)
+    carbs = re.search(r"\bcarbs?\b|\bcarbohydrates?\b|\b(?:eaten|eat|ate)\b", text)
+    dose = re.search(rf"\d\s*{MORE}(?:units?|iu|u)\b|\bbolus\w*|\binject\w*|\binsulin\b", text)
+    if (grams or carbs) and dose:
+        raise Unclear("Is it the dose or the meal that would have been another? One at a time.")
+    if grams or carbs:
+        return "carbs"
+    if dose:
+        return "bolus"
+    if re.search(r"\bwithout (?:breakfast|lunch|dinner)\b|\bskip\w* (?:breakfast|lunch|dinner)\b", text):
+        return "carbs"
+    raise Unclear("What would have been another: how many units of insulin, or how many grams of carbohydrate?")
+
+
+def _without(text: str, days: Sequence[times.Found]) -> str:
+    for found in days:
+        text = text[: found.start] + " " * (found.end - found.start) + text[found.end :]
+    text = re.sub(r"\binstead of (?:the )?\d+(?:\.\d+)?(?: ?(?:units?|u|grams?|g))?\b", " ", text)
+    text = re.sub(rf"\b\d{{1,2}}{times.TO}\d{{1,2}}\s*(?:am|pm)\b", " ", text)
+    return re.sub(times.CLOCK, " ", text)
+
+
+def _change(text: str, channel: str) -> dict[str, Any]:
+    """What would have been another, of a text without its days and times."""
+    less, more = (
+        re.search(r"\bless\b|\bfewer\b|\blower\b", text),
+        re.search(r"\bmore\b|\bextra\b|\badditional\b|\bhigher\b", text),
+    )
+    if (share := re.search(r"(?<![\d.])(\d{1,3}) ?(?:%|percent\b)", text)) and (less or more):
+        return {"times": round(1 + (-1 if less else 1) * int(share[1]) / 100, 4)}
+    if re.search(rf"\d\s*{LEVEL}\b|%|\bpercent\b", text):
+        raise Unclear("How many units, or how many grams? Doses and meals are not in that unit.")
+    if re.search(times.LENGTH, text):
+        raise Unclear("A dose or a meal cannot be moved in time here. Say how much, and at what time.")
+    amounts = [float(number) for number, _ in re.findall(AMOUNT, text)]
+    if len(set(amounts)) > 1:
+        raise Unclear("One change at a time. Which one?")
+    if amounts and (less or more):
+        return {"change": -amounts[0] if less else amounts[0]}
+    if amounts:
+        return {"to": amounts[0]}
+    if re.search(r"\bhalf\b|\bhalved\b", text):
+        return {"times": 0.5}
+    if re.search(r"\bdoubled?\b|\btwice\b", text):
+        return {"times": 2.0}
+    if re.search(NOTHING, text):
+        return {"to": 0.0}
+    raise Unclear("How much: how many units, or how many grams?")
+
+
+def _compare(text: str, today: date) -> dict[str, Any]:
+    found = [each.value for each in times.periods(text, today)]
+    if len(found) != 2 or max(each.first for each in found) <= min(each.last for each in found):
+        raise Unclear("Which two periods?", ("the last week and the week before", "February and March"))
+    first, second = sorted(found, key=lambda period: (period.first, period.last))
+    return {"first": first, "second": second}
+
+
+def _setting(text: str, today: date) -> dict[str, Any]:
+    named = [setting for setting, pattern in SETTINGS.items() if re.search(pattern, text)]
+    if not named and _side(text) is not None:
+        raise Unclear("careplan says why of a suggestion. When glucose was low or high, and what if, can be asked too.")
+    if len(named) > 1:
+        raise Unclear("Which setting? One at a time.", named)
+    clocks = times.clocks(text)
+    found: dict[str, Any] = {"setting": named[0]} if named else {}
+    return found | ({"minute": 60 * int(clocks[0][:2]) + int(clocks[0][3:])} if clocks else {})
+
+
+def _summary(text: str, today: date) -> dict[str, Any]:
+    found = times.periods(text, today)
+    if len(found) > 1:
+        raise Unclear("Which period? One at a time.")
+    return {"period": found[0].value} if found else {}
+
+
+def _episodes(text: str, today: date) -> dict[str, Any]:
+    found = _summary(text, today)
+    mark = re.search(rf"\b(below|under|above|over) (\d+(?:\.\d+)?)\s*({LEVEL})?", text)
+    side = _side(text) if mark is None else "low" if mark[1] in ("below", "under") else "high"
+    if side is None:
+        raise Unclear("Low or high?", ("low", "high"))
+    if mark is None:
+        return found | {"side": side}
+    level = float(mark[2])
+    if (mark[3] or "").startswith("mmol") or (mark[3] is None and level < 30):
+        level = float(round(level * MG_PER_MMOL))
+    usual = {"low": ("below", LOW), "high": ("above", HIGH)}[side]
+    return found | {"side": side} | ({} if level == usual[1] else {usual[0]: level})
+
+
+def _meal_amount(text: str) -> bool:
+    return bool(re.search(r"\d\s*(?:g|grams?|u|units?)\b", text)) and any(re.search(pattern, text) for pattern in MEALS.values())
+
+
+_READ = {
+    "forecast": _forecast,
+    "counterfactual": _counterfactual,
+    "compare_periods": _compare,
+    "why": _setting,
+    "regimen": _setting,
+    "summary": _summary,
+    "episodes": _episodes,
+}
+_PATTERNS = [cues.WRITES.pattern, *cues.CUES.values(), *SETTINGS.values(), *MEALS.values(), *GROUPS.values()]
+VOCABULARY = frozenset(
+    word for pattern in _PATTERNS for word in re.findall(r"[a-z]{3,}", re.sub(r"\\[a-z]|\(\?[:!<=]*|\w+\\w[*+]", " ", pattern))
+) | frozenset([*times.DAYS, *MONTHS, *NUMBERS, *WORDS["known"].split()])

@@ -1,0 +1,162 @@
+"""Days, stretches of days, times of day and lengths of time in a question that is plain already (`wording.plain`).
+
+Relative days count from the last recorded day: what "yesterday" is follows the recording, not the calendar on the wall.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from careplan.interop.language.queries import Period
+from careplan.interop.language.wording import MONTHS
+from careplan.minutes import DAY
+
+DAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+SHORT_DAYS = {day[:3]: number for number, day in enumerate(DAYS)} | {"tues": 1, "thurs": 3, "thur": 3}
+MONTH = "|".join([*MONTHS, *(month[:3] for month in MONTHS), "sept"])
+ISO = r"\d{4}-\d{2}-\d{2}"
+WEEKDAY = "|".join([*DAYS, *SHORT_DAYS])
+NUMBER = r"\d{1,2}(?:st|nd|rd|th)?"
+NAMED = rf"{ISO}|(?:the )?{NUMBER}(?: of)? (?:{MONTH})\b(?: \d{{4}})?|(?:{MONTH})\.? {NUMBER}\b(?!:)"
+RELATIVE = rf"day before yesterday|yesterday|today|this morning|\d+ days? ago|(?:last |on )?(?:{WEEKDAY})\b"
+ONE = rf"{NAMED}|\d{{1,2}}/\d{{1,2}}\b|{RELATIVE}"
+UNITS = {"minute": 1, "min": 1, "hour": 60, "hr": 60, "h": 60, "day": DAY, "d": DAY, "month": 30 * DAY}
+UNITS |= dict.fromkeys(("week", "wk", "w"), 7 * DAY)
+TO = r"\s*(?:to|until|till|-|through|~)\s*"
+LENGTH = r"(\d+(?:\.\d+)?)\s*(minutes?|mins?|hours?|hrs?|h|days?|d|weeks?|wks?|w|months?)\b"
+CLOCK = r"(?<![\d/-])(\d{1,2})(?::(\d{2}))(?:\s*(am|pm))?\b|(?<![\d/:-])(\d{1,2})\s*(am|pm)\b|\b(am|pm) (\d{1,2}):(\d{2})"
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where something stands in the text, and what it is."""
+
+    start: int
+    end: int
+    value: Period
+    before: bool = False  # it is the stretch before another one
+
+
+def day_of(text: str, today: date) -> date | None:
+    """One day in words, None where it is none that exists."""
+    text = re.sub(r"^(?:the|last|on) ", "", text.strip())
+    if text in ("today", "this morning"):
+        return today
+    if text == "yesterday":
+        return today - timedelta(days=1)
+    if text == "day before yesterday":
+        return today - timedelta(days=2)
+    if match := re.fullmatch(r"(\d+) days? ago", text):
+        return today - timedelta(days=int(match[1]))
+    if text in DAYS or text in SHORT_DAYS:
+        number = DAYS.index(text) if text in DAYS else SHORT_DAYS[text]
+        return today - timedelta(days=(today.weekday() - number) % 7)
+    try:
+        if re.fullmatch(ISO, text):
+            return date.fromisoformat(text)
+        if match := re.fullmatch(r"(\d{1,2})/(\d{1,2})", text):
+            return _past(int(match[1]), int(match[2]), today)
+        if match := re.fullmatch(rf"(\d{{1,2}})(?:st|nd|rd|th)?(?: of)? ({MONTH})(?: (\d{{4}}))?", text):
+            return _past(int(match[1]), _month(match[2]), today, match[3])
+        if match := re.fullmatch(rf"({MONTH})\.? (\d{{1,2}})(?:st|nd|rd|th)?", text):
+            return _past(int(match[2]), _month(match[1]), today)
+    except ValueError:  # 31 February
+        return None
+    return None
+
+
+def _past(day: int, month: int, today: date, year: str | None = None) -> date:
+    """The last such day until today."""
+    if year is not None:
+        return date(int(year), month, day)
+    found = date(today.year, month, day)
+    return found if found <= today else date(today.year - 1, month, day)
+
+
+def _month(name: str) -> int:
+    return next(number for number, month in enumerate(MONTHS, start=1) if month.startswith(name[:3]))
+
+
+def periods(text: str, today: date) -> list[Found]:
+    """The stretches of days in a text, in the order in which they stand; none overlaps another."""
+    taken: list[Found] = []
+    for found in _candidates(text, today):
+        if all(found.end <= other.start or found.start >= other.end for other in taken):
+            taken.append(found)
+    taken.sort(key=lambda found: found.start)
+    for place, found in enumerate(taken):
+        if found.before:
+            other = next((each for each in taken if each is not found and not each.before), None)
+            if other is None:
+                return []
+            length = found.value.last - found.value.first
+            last = other.value.first - timedelta(days=1)
+            taken[place] = Found(found.start, found.end, Period(first=last - length, last=last))
+    return taken
+
+
+def _candidates(text: str, today: date) -> Iterator[Found]:
+    """From the longest way to say a stretch to the shortest."""
+    for match in re.finditer(rf"({ONE}){TO}({ONE})", text):
+        first, last = day_of(match[1], today), day_of(match[2], today)
+        if first is not None and last is not None and first <= last:
+            yield Found(*match.span(), Period(first=first, last=last))
+    for match in re.finditer(rf"\b(\d{{1,2}}){TO}(\d{{1,2}}) ({MONTH})\b", text):
+        first, last = (day_of(f"{match[place]} {match[3]}", today) for place in (1, 2))
+        if first is not None and last is not None and first <= last:
+            yield Found(*match.span(), Period(first=first, last=last))
+    for match in re.finditer(r"\b(?:the )?(?:(\d+) )?(days?|weeks?|months?) (?:before|previous|earlier)\b(?! yesterday)", text):
+        yield Found(*match.span(), _ending(today, match[1], match[2]), before=True)
+    for match in re.finditer(r"\b(?:the )?previous (?:(\d+) )?(days?|weeks?|months?)\b", text):
+        yield Found(*match.span(), _ending(today, match[1], match[2]), before=True)
+    for match in re.finditer(r"\b(?:the )?(?:last|past) (?:(\d+) )?(days?|weeks?|months?|wks?)\b", text):
+        yield Found(*match.span(), _ending(today, match[1], match[2]))
+    for match in re.finditer(r"\bthis (week|month)\b", text):
+        first = today - timedelta(days=today.weekday()) if match[1] == "week" else today.replace(day=1)
+        yield Found(*match.span(), Period(first=first, last=today))
+    for match in re.finditer(r"\blast night\b", text):
+        yield Found(*match.span(), Period(first=today - timedelta(days=1), last=today))
+    for match in re.finditer(ONE, text):
+        day = day_of(match[0], today)
+        if day is not None:
+            yield Found(*match.span(), Period(first=day, last=day))
+    for match in re.finditer(rf"\b({MONTH})\b(?! \d)", text):
+        if match[1] != "may" or re.search(r"\b(?:in|of|with|and|than) $", text[: match.start()]):
+            yield Found(*match.span(), _whole_month(_month(match[1]), today))
+
+
+def _ending(today: date, count: str | None, unit: str) -> Period:
+    length = int(count or 1) * {"d": 1, "w": 7, "m": 30}[unit[0]]
+    return Period(first=today - timedelta(days=length - 1), last=today)
+
+
+def _whole_month(month: int, today: date) -> Period:
+    """The last such month until today, as far as it has gone."""
+    first = _past(1, month, today)
+    following = (first + timedelta(days=31)).replace(day=1)
+    return Period(first=first, last=min(today, following - timedelta(days=1)))
+
+
+def clocks(text: str) -> list[str]:
+    """The times of day in a text, as HH:MM, in their order. "From 2 to 4 am" is two times in the morning."""
+    text = re.sub(rf"\b(\d{{1,2}}){TO}(\d{{1,2}})\s*(am|pm)\b", r"\1 \3 to \2 \3", text)
+    found = []
+    for match in re.finditer(CLOCK, text):
+        hour, minute, half = match[1] or match[4] or match[7], match[2] or match[8] or "00", match[3] or match[5] or match[6]
+        value = int(hour) % 12 + (12 if half == "pm" else 0) if half else int(hour)
+        if value < 24 and int(minute) < 60:
+            found.append(f"{value:02d}:{minute}")
+    if not found and (bare := re.search(r"\bat (\d{1,2})(?= (?:yesterday|today|on)\b|$| ?\?)", text)) and int(bare[1]) < 24:
+        found.append(f"{int(bare[1]):02d}:00")
+    return found
+
+
+def length_of(text: str) -> float | None:
+    """The one length of time in a text, in minutes; None where there is none, or several."""
+    found = {float(match[1]) * _minutes(match[2]) for match in re.finditer(LENGTH, text)}
+    return found.pop() if len(found) == 1 else None
+
+
+def _minutes(unit: str) -> int:
+    return UNITS[unit] if unit in UNITS else UNITS[unit.rstrip("s")]

@@ -1,0 +1,136 @@
+"""Words before grammar: one alphabet, digits for numbers, Japanese as the same English words, slips of the keyboard mended."""
+
+import re
+import tomllib
+import unicodedata
+from collections.abc import Collection
+from pathlib import Path
+
+SIGNS = str.maketrans({"\N{RIGHT SINGLE QUOTATION MARK}": "'", "\N{EN DASH}": "-", "\N{EM DASH}": " - "})
+ONES = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+]
+NUMBERS = {word: number for number, word in enumerate([*ONES, "seventeen", "eighteen", "nineteen"])}
+NUMBERS |= {
+    word: 10 * tens
+    for tens, word in enumerate(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], start=2)
+}
+NUMBERS |= {"dozen": 12}
+KANJI = {digit: number for number, digit in enumerate("〇一二三四五六七八九")} | {"零": 0}
+TENS = {"十": 10, "百": 100, "千": 1000}
+COUNTED = "単位|時間|時|分|週|日|月|人|名|型|回|グラム|件|ヶ月|か月"
+
+WORDS = tomllib.loads(Path(__file__).with_name("words.toml").read_text(encoding="utf-8"))
+JAPANESE = {word: f" {english} " for word, english in sorted(WORDS["japanese"].items(), key=lambda pair: -len(pair[0]))}
+SLIPS: dict[str, str] = WORDS["slips"]
+COMMON = frozenset(WORDS["common"].split())
+
+
+def plain(question: str) -> str:
+    """One alphabet, lower case, spaces between words, Japanese words as English ones and numbers as digits."""
+    text = unicodedata.normalize("NFKC", question).lower().translate(SIGNS)
+    text = re.sub(rf"([〇零一二三四五六七八九十百千]+)(?=\s*(?:{COUNTED}))", lambda match: str(_kanji(match[1])), text)
+    text = re.sub(r"(1[0-2]|[1-9])月(?:(\d+)日)?", lambda match: f" {match[2] or ''} {MONTHS[int(match[1]) - 1]} ", text)
+    text = re.sub(r"(\d+)時(\d+)分", r" \1:\2 ", text)
+    text = re.sub(r"(\d+)時半", r" \1:30 ", text)
+    text = re.sub(r"(\d+)時(?!間)", r" \1:00 ", text)
+    for word, english in JAPANESE.items():
+        text = text.replace(word, english)
+    text = re.sub(r"(\d),(\d{3})\b", r"\1\2", text)
+    text = re.sub("[、。\N{FULLWIDTH QUESTION MARK}\N{FULLWIDTH EXCLAMATION MARK}「」のはをがにでもか]", " ", text)
+    text = re.sub(r"\b(?:a )?half past (\w+)", lambda match: f"{NUMBERS.get(match[1], match[1])}:30", text)
+    text = re.sub(r"\bhalf an? hour\b", "0.5 hours", text)
+    text = re.sub(r"\b(\w+) and a half\b", lambda match: f"{NUMBERS[match[1]]}.5" if match[1] in NUMBERS else match[0], text)
+    text = re.sub(r"\ba (hundred|dozen|thousand)\b", r"one \1", text)
+    text = re.sub(r"\ban? (day|week|month|hour)\b", r"1 \1", text)
+    text = re.sub(r"\bnoon\b", "12:00", text)
+    text = re.sub(r"\bmidnight\b", "00:00", text)
+    return " ".join(re.sub(r"[a-z]+(?:-[a-z]+)?(?: (?:hundred|thousand|dozen))?", _number, text).split())
+
+
+MONTHS = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+]
+
+
+def _number(match: re.Match[str]) -> str:
+    word, _, scale = match[0].partition(" ")
+    first, _, second = word.partition("-")
+    if first not in NUMBERS or (second and second not in NUMBERS):
+        return match[0]
+    number = NUMBERS[first] + (NUMBERS[second] if second else 0)
+    return str(number * {"": 1, "dozen": 12, "hundred": 100, "thousand": 1000}[scale])
+
+
+def _kanji(text: str) -> int:
+    if not set(text) & set(TENS):
+        return int("".join(str(KANJI[digit]) for digit in text))
+    total, digit = 0, 1
+    for sign in text:
+        if sign in TENS:
+            total, digit = total + digit * TENS[sign], 0
+        else:
+            digit = KANJI[sign]
+    return total + (digit if text[-1] not in TENS else 0)
+
+
+def mended(text: str, known: Collection[str], spared: Collection[str]) -> str:
+    """Each word that is not known becomes the one known word that it is a slip away from; names and common words are spared."""
+    words = set(known)
+
+    def mend(match: re.Match[str]) -> str:
+        word = match[0]
+        if word in SLIPS:
+            return SLIPS[word]
+        if len(word) < 3 or word in words or word in COMMON or word in spared:
+            return word
+        near = [other for other in words if _slips(word, other) <= (2 if min(len(word), len(other)) >= 7 else 1)]
+        nearest = [other for other in near if _slips(word, other) == min(_slips(word, each) for each in near)]
+        if len(nearest) > 1:  # singular or plural, as it was typed
+            nearest = [other for other in nearest if other[-1] == word[-1]]
+        return nearest[0] if len(nearest) == 1 and nearest[0][0] == word[0] else word
+
+    return re.sub(r"(?<![\w-])[a-z]+(?![\w-])", mend, text)
+
+
+def _slips(one: str, other: str) -> int:
+    """Letters wrong, missing, too many or swapped with their neighbour; 3 stands for many."""
+    if abs(len(one) - len(other)) > 2:
+        return 3
+    rows = [list(range(len(other) + 1))]
+    for place, letter in enumerate(one, start=1):
+        row = [place]
+        for other_place, other_letter in enumerate(other, start=1):
+            best = min(rows[-1][other_place] + 1, row[-1] + 1, rows[-1][other_place - 1] + (letter != other_letter))
+            if place > 1 and other_place > 1 and letter == other[other_place - 2] and one[place - 2] == other_letter:
+                best = min(best, rows[-2][other_place - 2] + 1)
+            row.append(best)
+        rows.append(row)
+    return min(3, rows[-1][-1])

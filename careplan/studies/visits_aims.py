@@ -1,0 +1,130 @@
+"""What visits are held to, start by start: each aim beside what was found.
+
+A record is one person at one visit: `UNDER` what was proposed by, whether anything changed, what was read before, and what was
+predicted of the mean glucose. What was lived is the change of it from one fortnight to the next less that of the same people in
+the same lives with nothing changed, so that life's own course does not count as an effect.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+
+SILENT = 8.0  # % of readings below 70 mg/dL, with more of which nobody is left without a word
+CHILDREN, LEFT_ALONE = 85.0, 90.0  # % on target after the third visit; % of derived settings left alone
+WORSE, HARM = 1.0, 1.0  # points of time below 70; visits of a hundred that may end so
+LOW, VERY_LOW = 4.0, 4.0  # % below 70 and below 54 mg/dL that a change may not bring
+SLOPE = (0.8, 1.2)  # of lived on predicted effects
+
+
+@dataclass(frozen=True)
+class Record:
+    """One person at one visit. below_70: % of readings of the fortnight before. predicted: the change of mean glucose in mg/dL,
+    NaN where nothing was predicted; nth: of how many signed changes it is."""
+
+    person: str
+    visit: int
+    source: str
+    abstained: bool
+    changed: bool
+    lowered: bool
+    below_70: float
+    predicted: float
+    nth: int
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What is wanted of whom, and what was found. met: None where nobody tells."""
+
+    aim: str
+    wanted: str
+    found: str
+    met: bool | None
+
+
+def aims(
+    people: pd.DataFrame, records: Sequence[Record], start: str, *, ours: str, unchanged: str, baseline: str, suits: str
+) -> pd.DataFrame:
+    """The aims of one start. people: as `visits_judged.table` makes it of every reviewer; the others name some of these."""
+    table = frame(records)
+    means = people.groupby(["reviewer", "visit"])[["in_range", "below_70", "on_target"]].mean()
+    us, them, truth = (means.loc[name] for name in (ours, baseline, suits))
+    last = int(people["visit"].max())
+    found: list[Aim] = []
+    if start == "too strong":
+        behind = (truth["in_range"] - us["in_range"])[1:]
+        found.append(_at_most("below 70 after the first visit, %", us["below_70"][1], 5.0))
+        found.append(_at_most("in range behind the settings that suit, at any visit, points", behind.max(), 5.0))
+        found.append(_at_most("the same after the last visit, points", behind[last], 3.0))
+    elif start == "too weak":
+        ahead = 100.0 * (us["on_target"] - them["on_target"])[1:]
+        found.append(_at_least(f"on target ahead of {baseline}, at every visit, % of people", ahead.min(), 0.0))
+        first = us["in_range"][1] - them["in_range"][1]
+        found.append(_at_least(f"in range ahead of {baseline} after the first visit, points", first, 8.0))
+    elif start == "derived":
+        alone = 100.0 * (1.0 - table[table["visit"] == 1]["changed"].mean())
+        found.append(_at_least("settings left alone at the first visit, %", alone, LEFT_ALONE))
+    mine = people[people["reviewer"] == ours]
+    children = mine[(mine["group"] == "child") & (mine["visit"] == last)]["on_target"]
+    if len(children):
+        found.append(_at_least("children on target after the last visit, %", 100.0 * children.mean(), CHILDREN))
+    found += _harm(mine, table)
+    chosen = lived(table, mine, people[people["reviewer"] == unchanged])
+    found += [_slope(chosen, nth) for nth in (1, 2)]
+    return pd.DataFrame([asdict(aim) for aim in found])
+
+
+def frame(records: Sequence[Record]) -> pd.DataFrame:
+    return pd.DataFrame([asdict(record) for record in records], columns=list(Record.__dataclass_fields__))
+
+
+def lived(table: pd.DataFrame, mine: pd.DataFrame, unchanged: pd.DataFrame) -> pd.DataFrame:
+    """Records of visits at which something changed that was predicted, with what was lived of it."""
+    mean = mine.set_index(["person", "visit"])["mean"] - unchanged.set_index(["person", "visit"])["mean"]
+    chosen = table[table["changed"] & table["predicted"].notna()].copy()
+    at = list(zip(chosen["person"], chosen["visit"], strict=True))
+    chosen["lived"] = [mean[person, visit] - mean[person, visit - 1] for person, visit in at]
+    return chosen
+
+
+def slope(predicted: "pd.Series[float]", seen: "pd.Series[float]") -> float:
+    """Of lived on predicted changes through no change at all; NaN where nothing was predicted."""
+    squares = float((predicted**2).sum())
+    return float((predicted * seen).sum()) / squares if squares > 0 else float("nan")
+
+
+def _harm(mine: pd.DataFrame, table: pd.DataFrame) -> list[Aim]:
+    """Who is worse, or low by far, after a change; and who is left in silence."""
+    wide = mine.set_index(["person", "visit"])
+    changed = table[table["changed"]]
+    after = wide.loc[list(zip(changed["person"], changed["visit"], strict=True))] if len(changed) else wide.iloc[:0]
+    before = wide.loc[list(zip(changed["person"], changed["visit"] - 1, strict=True))] if len(changed) else wide.iloc[:0]
+    low, was = after["below_70"].to_numpy(), before["below_70"].to_numpy()
+    worse = 100.0 * float(((low > LOW) & (low > was + WORSE)).sum()) / max(len(table), 1)
+    far = int(((after["below_54"].to_numpy() > VERY_LOW) & (before["below_54"].to_numpy() <= VERY_LOW)).sum())
+    silent = int(((table["below_70"] > SILENT) & ~table["lowered"]).sum())
+    return [
+        _at_most("visits after which somebody is worse off, of 100", worse, HARM),
+        _at_most("people brought above 4 % below 54 by a change", far, 0),
+        _at_most("visits in silence with more than 8 % below 70", silent, 0),
+    ]
+
+
+def _slope(chosen: pd.DataFrame, nth: int) -> Aim:
+    """Of first changes, and of those after one was lived with."""
+    chosen = chosen[chosen["nth"] == 1 if nth == 1 else chosen["nth"] > 1]
+    found, name = slope(chosen["predicted"], chosen["lived"]), "first" if nth == 1 else "next"
+    met = None if np.isnan(found) else bool(SLOPE[0] <= found <= SLOPE[1])
+    wanted = f"{SLOPE[0]:g} to {SLOPE[1]:g}"
+    return Aim(f"slope of lived on predicted mean glucose, {name} change ({len(chosen)})", wanted, f"{found:.2f}", met)
+
+
+def _at_most(aim: str, found: float, most: float) -> Aim:
+    return Aim(aim, f"at most {most:g}", f"{found:.1f}", bool(found <= most))
+
+
+def _at_least(aim: str, found: float, least: float) -> Aim:
+    return Aim(aim, f"at least {least:g}", f"{found:.1f}", bool(found >= least))

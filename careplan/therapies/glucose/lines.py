@@ -1,0 +1,149 @@
+"""The lines of a regimen: what may change, by which evidence and under which lows, and what a search found, line by line."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import numpy as np
+
+from careplan.breach import Breach
+from careplan.display import clock, signed
+from careplan.minutes import DAY
+from careplan.planning.regimen import RegimenPlans
+from careplan.planning.safety import RegimenLine
+from careplan.series import PatientSeries
+from careplan.suggestion import Line
+from careplan.therapies.glucose.bands import BELOW_54_TARGET, BELOW_70_TARGET, LOW, VERY_LOW
+from careplan.therapies.glucose.days import SETTINGS, Days
+from careplan.therapies.glucose.decisions import (
+    INSULIN,
+    Exposure,
+    Setting,
+    exposure,
+    exposure_at,
+)
+from careplan.therapies.glucose.declaration import GLUCOSE, LINE_LIMITS, RECENT, Regimen
+
+INCREMENT: dict[Setting, float] = {"basal": 0.025, "carb_ratio": 0.5, "correction_factor": 1.0, "long_acting": 0.5}
+UNIT: dict[Setting, str] = {"basal": "U/h", "carb_ratio": "g/U", "correction_factor": "mg/dL/U", "long_acting": "U"}
+NEAR = 0.5  # of the targets for lows: whoever had more than this of them in the last fortnight is given nothing more
+
+
+def recent_part(series: PatientSeries) -> PatientSeries:
+    """The readings by which lows are held against a change, here as when it is signed: `RECENT` before the last one."""
+    last = np.flatnonzero(series.mask[:, GLUCOSE.index(GLUCOSE.regulated)])
+    end = int(last[-1]) + 1 if len(last) else len(series)
+    return series.until(end).since(max(0, end - 1 - round(RECENT / timedelta(minutes=GLUCOSE.step))))
+
+
+def regimen_lines(series: PatientSeries, regimen: Regimen, days: Days) -> list[RegimenLine]:
+    """Every setting by block, in the order `Days.replay` expects, with its evidence and whether lows forbid more insulin."""
+    recent = recent_part(series)
+    glucose, minute = recent.column("glucose"), recent.minute_of_day()
+    ends = [*regimen.starts[1:], DAY]
+    near, lines = _near_target(exposure(glucose, minute)), []
+    alone = int(((days.correction > 0) & (days.meal == 0)).any(1).sum())
+    few, least = None, LINE_LIMITS["correction_factor"].least_days
+    if alone < least:
+        few = Breach("corrections apart from meals", numbers={"days": alone, "needed": least})
+    for setting in SETTINGS:
+        evidence = {"basal": days.basal > 0, "carb_ratio": days.meal > 0, "correction_factor": days.correction > 0}[setting]
+        for block, (start, end) in enumerate(zip(regimen.starts, ends, strict=True)):
+            exposed = exposure_at(glucose, minute, start, end)
+            lines.append(
+                RegimenLine(
+                    key=f"{setting}@{start}",
+                    current=getattr(regimen, setting)[block],
+                    direction=INSULIN[setting],  # type: ignore[index]
+                    limits=LINE_LIMITS[setting],  # type: ignore[index]
+                    increment=INCREMENT[setting],  # type: ignore[index]
+                    days=float((evidence[:, days.block == block].any(1)).sum()),
+                    breach=_breach(exposed),
+                    danger=exposed.danger,
+                    held=near or (few if setting == "correction_factor" else None),
+                )
+            )
+    exposed = exposure(glucose, minute)
+    lines.append(
+        RegimenLine(
+            key="long_acting@0",
+            current=regimen.long_acting,
+            direction=INSULIN["long_acting"],
+            limits=LINE_LIMITS["long_acting"],
+            increment=INCREMENT["long_acting"],
+            days=float(len(days)) if regimen.long_acting > 0 else 0.0,
+            breach=_breach(exposed),
+            danger=exposed.danger,
+            held=near,
+        )
+    )
+    return lines
+
+
+def proposed_lines(plans: RegimenPlans, lines: Sequence[RegimenLine], regimen: Regimen) -> tuple[Line, ...]:
+    """What the search answered, line by line."""
+    return tuple(_line(line, block, value, regimen) for line, block, value in moved(plans, 0, lines, regimen))
+
+
+def does(plans: RegimenPlans, option: int, lines: Sequence[RegimenLine], regimen: Regimen) -> str:
+    """ "basal +9 to +10 % all day, carb ratio +19 % from 06:00, 11:00"; "as prescribed" where nothing changes."""
+    by_setting: dict[str, list[tuple[int, float]]] = {}
+    for line, block, value in moved(plans, option, lines, regimen):
+        by_setting.setdefault(line.key.split("@")[0], []).append((regimen.starts[block], 100 * (value / line.current - 1)))
+    said = []
+    for setting, changes in by_setting.items():
+        least, most = (signed(pick((change for _, change in changes), key=abs), 0) for pick in (min, max))
+        where = "all day" if len(changes) == len(regimen.starts) else f"from {', '.join(clock(start) for start, _ in changes)}"
+        percent = least if least == most else f"{least} to {most}"
+        said.append(f"{setting.replace('_', ' ')} {percent} %{'' if setting == 'long_acting' else f' {where}'}")
+    return ", ".join(said) or "as prescribed"
+
+
+def moved(
+    plans: RegimenPlans, option: int, lines: Sequence[RegimenLine], regimen: Regimen
+) -> list[tuple[RegimenLine, int, float]]:
+    values = plans.values[0, option].tolist()
+    blocks = len(regimen.starts)
+    return [
+        (line, index % blocks, value)
+        for index, (line, value) in enumerate(zip(lines, values, strict=True))
+        if value != line.current
+    ]
+
+
+def _line(line: RegimenLine, block: int, value: float, regimen: Regimen) -> Line:
+    setting: Setting = line.key.split("@")[0]  # type: ignore[assignment]
+    start, end = (0, DAY) if setting == "long_acting" else (regimen.starts[block], [*regimen.starts[1:], DAY][block])
+    limit = line.limits
+    more = (value - line.current) * line.direction > 0
+    cause = "highs" if more else "lows"
+    rescue = limit.against_danger if line.danger else limit.against_harm if line.breach else limit.per_visit
+    return Line(
+        key=line.key,
+        setting=setting,
+        start=start,
+        end=end,
+        unit=UNIT[setting],
+        current=line.current,
+        proposed=value,
+        lowest=max(limit.low, line.current * (1 - (rescue if line.direction > 0 else limit.per_visit))),
+        highest=min(limit.high, line.current * (1 + (rescue if line.direction < 0 else limit.per_visit))),
+        absolute_low=limit.lowest,
+        absolute_high=limit.highest,
+        days=int(line.days),
+        why=f"{'more' if more else 'less'} insulin against {cause}",
+    )
+
+
+def _breach(exposed: Exposure) -> bool | None:
+    """Whether a target for lows is broken, `None` where nothing was measured."""
+    return exposed.breach is not None if exposed.readings else None
+
+
+def _near_target(exposed: Exposure) -> Breach | None:
+    """Why nothing may give more where the targets for lows were nearly broken."""
+    if not exposed.burden > NEAR:
+        return None
+    share, level, target = (exposed.below_70, LOW, BELOW_70_TARGET)
+    if exposed.below_54 / BELOW_54_TARGET == exposed.burden:
+        share, level, target = (exposed.below_54, VERY_LOW, BELOW_54_TARGET)
+    return Breach("near the target for lows", numbers={"share": share, "level": level, "target": target})

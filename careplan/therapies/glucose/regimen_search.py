@@ -1,0 +1,321 @@
+"""Regimen suggestions: search over settings on the patient's own days, under caps, budgets and the abstention gate."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from careplan.breach import Breach
+from careplan.minutes import DAY
+from careplan.planning.explain import Compared, explain, interval
+from careplan.planning.planner import OPTIONS
+from careplan.planning.regimen import RegimenPlans, plan_regimen
+from careplan.planning.safety import RegimenLine
+from careplan.recording import Recording, Signed, question
+from careplan.series import PatientSeries
+from careplan.stages import stage
+from careplan.suggestion import Experiment, Line, Option, Path, Suggestion, Why
+from careplan.therapies.glucose.bands import IN_RANGE_TARGET
+from careplan.therapies.glucose.days import SETTINGS, Days, recent_days
+from careplan.therapies.glucose.decisions import exposure, raises_insulin
+from careplan.therapies.glucose.declaration import GLUCOSE, Regimen
+from careplan.therapies.glucose.evidence import addressed, pattern
+from careplan.therapies.glucose.experiments import Sizes, expected, experiments, sized, sizes_of
+from careplan.therapies.glucose.guideline import lowered, says
+from careplan.therapies.glucose.lines import does, proposed_lines, recent_part, regimen_lines
+from careplan.therapies.glucose.metrics import glucose_metrics
+from careplan.therapies.glucose.outcomes import layers, shares
+from careplan.therapies.glucose.rules import breach_in_words, reasons_in_words
+from careplan.therapy import Mandate
+from careplan.world.loaded import World, reasons_to_abstain
+from careplan.world.personalise import Personalisation
+
+# Of the budgets for time below 70 and 54 mg/dL, kept for a next fortnight that is harder than the last; where the targets for
+# lows are broken over the day a visit is to bring them back to these and no further: docs/explanation/regimens.md.
+RESERVE = {"met": torch.tensor([[0.02, 0.005]]), "broken": torch.tensor([[0.0, 0.0]])}
+# What a percent of time beyond a budget counts, in risk: where the targets for lows are broken over the day, lows come first.
+EXCESS = {"met": 0.3, "broken": 1.0}
+# In risk, what a change must gain: from who is on target as much as life itself moves risk from one fortnight to the next.
+WORTH = {"on target": 0.6, "off": 0.2}
+LIFE = 5.6  # % of readings by which life moves time in range from one fortnight to the next: docs/explanation/regimens.md
+HARDLY_ANY = 0.1  # of the targets for lows: whoever had less, and is off the target in range by more than life, is far too high
+RAISED = 20.0  # mg/dL by which doses aim higher where the regimen itself is predicted to break a target for lows
+DRAWS = 200  # bootstrap draws over days for the outcome intervals
+
+
+def regimen_of(world: World, recording: Recording, person: Personalisation, *, seed: int = 0) -> Suggestion:
+    """One regimen suggestion: lines to change, no change, or why it abstains."""
+    provenance = world.provenance(seed, recording.data, asked=question("regimen", recording.prescribed))
+    return suggest_regimen(
+        world, recording.series, person, recording.regimen, provenance, changes=recording.changes, seed=seed
+    )
+
+
+def suggest_regimen(
+    world: World,
+    series: PatientSeries,
+    person: Personalisation,
+    regimen: Regimen | None,
+    provenance: Mapping[str, str],
+    *,
+    changes: Sequence[Signed] = (),
+    below: Mandate | None = None,
+    seed: int = 0,
+) -> Suggestion:
+    """Search the regimens of one patient; where the model cannot say and lows break their target, what the guideline says.
+
+    changes: that were signed, the oldest first. below: as `Days.replay`, where the patient's doses are planned too.
+    """
+    reasons = list(reasons_to_abstain(world, series, person, changes=expected(series, changes)))
+    if regimen is None:
+        reasons.append("no regimen is prescribed and none can be told from the recording")
+    with stage("encode"):
+        days = None if reasons or regimen is None else recent_days(world.model, series, person, regimen, seed=seed)
+    if not reasons and days is None:
+        reasons.append("no recent day has 70 % of its readings")
+    lived = experiments(series, changes)
+    if reasons or regimen is None or days is None:
+        silent = _suggestion(series, provenance, abstained=True, reasons=tuple(reasons), lived=lived)
+        return _by_guideline(silent, series, regimen)
+    lines = regimen_lines(series, regimen, days)
+    with stage("search"):
+        sizes = sizes_of(world.model, series, person, changes, seed=seed)
+        plans = _searched(series, regimen, days, lines, sizes, below, seed)
+    with stage("explain"):
+        found = _suggestion_of(world, plans, series, person, regimen, days, lines, provenance, seed, lived)
+    return _by_guideline(found, series, regimen)
+
+
+def _searched(
+    series: PatientSeries,
+    regimen: Regimen,
+    days: Days,
+    lines: Sequence[RegimenLine],
+    sizes: Sizes,
+    below: Mandate | None,
+    seed: int,
+) -> RegimenPlans:
+    """The search on the patient's days, under the posterior over the size of effects.
+
+    A plan moves one kind of setting, or all by one factor, before a signed change has told this person's answers apart, and one
+    kind more after each.
+    """
+    parts = len(regimen.starts)
+    replayed = sized(days, parts, sizes, below, seed)
+
+    def evaluate(multipliers: Tensor) -> Tensor:
+        different, place = multipliers[0].unique(dim=0, return_inverse=True)  # what the guard closed is no change
+        return replayed(different).flatten(2)[place].unsqueeze(0).cpu()
+
+    whole_day = [range(first, first + parts) for first in range(0, parts * len(SETTINGS), parts)] + [range(len(lines))]
+    return plan_regimen(
+        evaluate,
+        [lines],
+        GLUCOSE,
+        together=whole_day,
+        parts=days.block.repeat(len(days)).cpu(),
+        margin=RESERVE["broken" if lines[-1].breach else "met"],
+        excess=EXCESS["broken" if lines[-1].breach else "met"],
+        worth=WORTH["on target" if _on_target(recent_part(series)) else "off"],
+        strengthened=len(SETTINGS) if _far_too_high(recent_part(series)) else 1,
+        apart=1 + sizes.changes,
+    )
+
+
+def _by_guideline(found: Suggestion, series: PatientSeries, regimen: Regimen | None) -> Suggestion:
+    """What the model found; where it abstains although lows break their target, or proposes nothing less although they break it
+    by far, what the guideline says."""
+    recent = recent_part(series)
+    lows = exposure(recent.column(GLUCOSE.regulated), recent.minute_of_day())
+    less = any(not raises_insulin(line, line.proposed) for line in found.lines)
+    if less or not (found.abstained or lows.danger):
+        return found
+    lines = () if regimen is None else lowered(recent, regimen, lows)
+    said = says(regimen, lows, lines)
+    if not said:
+        return found
+    if not lines:
+        return replace(found, reasons=(said, *found.reasons))
+    reasons = (said, *found.reasons)
+    spoken = replace(found, abstained=False, source="guideline", reasons=reasons, lines=lines)
+    return replace(spoken, options=(), mandate=None, why=None)
+
+
+def _suggestion_of(
+    world: World,
+    plans: RegimenPlans,
+    series: PatientSeries,
+    person: Personalisation,
+    regimen: Regimen,
+    days: Days,
+    lines: Sequence[RegimenLine],
+    provenance: Mapping[str, str],
+    seed: int,
+    lived: tuple[Experiment, ...],
+) -> Suggestion:
+    """What the search answered, as a suggestion."""
+    levels = plans.levels[0].unflatten(-1, (len(days), -1))  # [3, P, D, H]
+    draws = shares(_drawn(levels, seed))
+    options = tuple(_option(index, levels[index], draws, does(plans, index, lines, regimen)) for index in _shown(plans))
+    changed = bool(plans.changed[0])
+    proposed = proposed_lines(plans, lines, regimen) if changed else ()
+    abstained = bool(plans.abstained[0])
+    return _suggestion(
+        series,
+        provenance,
+        abstained=abstained,
+        reasons=(*_reasons(plans, options, len(days)), *_one_by_one(proposed, regimen, len(lived))),
+        lines=proposed,
+        options=options,
+        limits_bound=(*plans.bound[0], *(Breach(f"budget {name}") for name in plans.pruned[0])),
+        banners=tuple(breach_in_words(breach) for breach in plans.advice[0]),
+        mandate=None if abstained else mandate_of(plans),
+        why=None if abstained else _why(world, plans, series, person, regimen, days, proposed, draws),
+        lived=lived,
+    )
+
+
+def _why(
+    world: World,
+    plans: RegimenPlans,
+    series: PatientSeries,
+    person: Personalisation,
+    regimen: Regimen,
+    days: Days,
+    lines: Sequence[Line],
+    draws: Mapping[str, Tensor],
+) -> Why:
+    """By part of the day; beside it, the days on which what is addressed was seen."""
+    spans = list(zip(regimen.starts, [*regimen.starts[1:], DAY], strict=True))
+    found = Compared(
+        account=plans.account,
+        index=0,
+        levels=plans.levels[0],
+        part=days.block.repeat(len(days)),
+        spans=spans,
+        draws=draws,
+        changed=bool(plans.changed[0]),
+        has_runner_up=bool(plans.has_runner_up[0]),
+        layers=layers,
+        shares=shares,
+    )
+    measured = np.flatnonzero(series.mask[:, GLUCOSE.index(GLUCOSE.regulated)])
+    low_risk = float(world.risk("low", series, [int(measured[-1]) + 1], person)[0])
+    why = explain(found, low_risk=low_risk)
+    recent = series.since(min(days.rows))
+    return replace(why, patterns=tuple(pattern(recent, *about) for about in addressed(why.parts, lines)))
+
+
+def mandate_of(plans: RegimenPlans) -> Mandate:
+    """What the regimen that is proposed hands to the planning of doses: the time low that it counts on itself, of the therapy's
+    budgets all at most and half at least; and a higher target where it counts on more than these allow."""
+    counted = list(zip(plans.below[0, 0].mean(0).tolist(), GLUCOSE.costs, strict=True))
+    raised = RAISED if any(spent > cost.budget for spent, cost in counted) else 0.0
+    budgets = tuple(min(max(spent, cost.budget / 2), cost.budget) for spent, cost in counted)
+    return Mandate(target=GLUCOSE.best + raised, budgets=budgets)
+
+
+def _shown(plans: RegimenPlans) -> list[int]:
+    shown = [0] if bool(plans.changed[0]) else []
+    return shown + ([1] if bool(plans.has_runner_up[0]) else []) + [2]
+
+
+def _drawn(levels: Tensor, seed: int) -> Tensor:
+    """Levels `[3, P, D, H]` -> `[3, DRAWS, D * H]`: a particle, and days drawn again, the same under all three."""
+    _, particles, days, _ = levels.shape
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.randint(days, (DRAWS, days), generator=generator)
+    who = torch.randint(particles, (DRAWS, 1), generator=generator)
+    return levels[:, who, chosen].flatten(2)
+
+
+def _option(index: int, levels: Tensor, draws: Mapping[str, Tensor], does: str) -> Option:
+    """The typical day under one regimen `[P, D, H]`, and its outcomes with intervals over particles and days."""
+    steps = levels.shape[-1]
+    low, mid, high = torch.quantile(levels.flatten(0, 1), torch.tensor([0.05, 0.5, 0.95]), dim=0)
+    minutes = tuple(float(minute) for minute in (np.arange(steps) + 1) * DAY / steps)
+    return Option(
+        name=OPTIONS[index],
+        path=Path(minutes=minutes, mid=tuple(mid.tolist()), low=tuple(low.tolist()), high=tuple(high.tolist())),
+        outcomes={name: interval(drawn[index]) for name, drawn in draws.items()},
+        does=does,
+    )
+
+
+def _far_too_high(recent: PatientSeries) -> bool:
+    """Whether so little is low, and so much not in range, that more of every kind of setting may be given at once."""
+    in_range = glucose_metrics(recent).in_range
+    lows = exposure(recent.column("glucose"), recent.minute_of_day())
+    return lows.burden <= HARDLY_ANY and in_range is not None and in_range < IN_RANGE_TARGET - LIFE
+
+
+def _on_target(recent: PatientSeries) -> bool:
+    """Whether the targets for lows and for time in range are met."""
+    in_range = glucose_metrics(recent).in_range
+    lows = exposure(recent.column("glucose"), recent.minute_of_day())
+    return bool(lows.readings) and lows.breach is None and in_range is not None and in_range > IN_RANGE_TARGET
+
+
+def _reasons(plans: RegimenPlans, options: Sequence[Option], days: int) -> tuple[str, ...]:
+    """Why it answers what it does, in words made from the search's numbers."""
+    if plans.reasons[0] or plans.refused[0]:
+        return reasons_in_words(plans.reasons[0], plans.refused[0], plans.bound[0])
+    still = options[-1].outcomes
+    searched = f"{int(plans.evaluated[0])} regimens compared on {days} of the patient's own days"
+    if not bool(plans.changed[0]):
+        return ("no change within the limits is predicted to be worth making", searched)
+    ours = options[0].outcomes
+
+    def effect(name: str) -> str:
+        return f"{name.replace('_', ' ')} from {still[name].mid:.1f} to {ours[name].mid:.1f} %"
+
+    return ("predicted: " + ", ".join(effect(name) for name in ("in_range", "below_70", "above_180")), searched)
+
+
+def _one_by_one(lines: Sequence[Line], regimen: Regimen, known: int) -> tuple[str, ...]:
+    """In words, why settings move together or one at a time: as many kinds apart as signed changes told apart, and one."""
+    kinds = list(dict.fromkeys(line.setting.replace("_", " ") for line in lines))
+    pens = regimen.delivery == "pen"
+    others = [name for name in ("long acting" if pens else "basal", "carb ratio", "correction factor") if name not in kinds]
+    if not kinds or known >= len(SETTINGS) - 1:
+        return ()
+    if len(kinds) > 1 + known:
+        return (f"{', '.join(kinds)} move together by one factor: the record does not tell apart what each of them does",)
+    return (f"{' and '.join(kinds)} first; {' and '.join(others)} after what that does was seen",) if others else ()
+
+
+def _suggestion(
+    series: PatientSeries,
+    provenance: Mapping[str, str],
+    *,
+    abstained: bool,
+    reasons: tuple[str, ...],
+    lines: tuple[Line, ...] = (),
+    options: tuple[Option, ...] = (),
+    limits_bound: tuple[Breach, ...] = (),
+    banners: tuple[str, ...] = (),
+    mandate: Mandate | None = None,
+    why: Why | None = None,
+    lived: tuple[Experiment, ...] = (),
+) -> Suggestion:
+    return Suggestion(
+        id=None,
+        patient=series.patient,
+        kind="regimen",
+        created=datetime.now(UTC),
+        at=series.times[-1].to_pydatetime(),
+        abstained=abstained,
+        reasons=reasons,
+        lines=lines,
+        options=options,
+        limits_bound=limits_bound,
+        banners=banners,
+        therapy=GLUCOSE.name,
+        provenance=provenance,
+        mandate=mandate,
+        why=why,
+        experiments=lived,
+    )

@@ -1,0 +1,137 @@
+"""Questions are read right or asked back, and none is read wrong; no question decides or stores anything."""
+
+import json
+from collections import Counter
+from datetime import date
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from careplan.interop.language import KINDS, Known, ask_model, read
+from careplan.interop.language.known import POLICIES
+from careplan.interop.language.remote import Remote
+from careplan.studies import replays
+
+from .questions import KNOWN, PATIENTS, questions, table
+
+RIGHT = 0.9  # share of questions read as they were meant, set before the grammar was written
+
+
+def test_the_set_is_what_it_says() -> None:
+    every = list(questions())
+    assert len(every) == 300 == len({asked.question for asked in every})
+    assert Counter(asked.kind for asked in every) == dict.fromkeys(KINDS, 25)
+
+
+def test_questions_are_read_right_or_asked_back() -> None:
+    counts = sum(table().values(), Counter[str]())
+    assert counts["wrong"] == 0
+    assert counts["right"] >= RIGHT * counts.total()
+
+
+def test_policies_are_those_that_can_be_lived_under() -> None:
+    assert set(POLICIES) == set(replays.POLICIES)
+
+
+def test_the_only_patient_need_not_be_named() -> None:
+    alone = Known(("anna",), lambda patient: date(2026, 3, 4), POLICIES)
+    reading = read("How much should I take now?", alone)
+    assert reading.query is not None and (reading.query.kind, reading.query.dose) == ("plan", True)
+    assert read("How is Bob doing?", alone).asks is not None
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "Set Anna's basal to 1.2",
+        "Sign Anna's plan",
+        "Store 20 U for Anna",
+        "Please accept it, and give Anna 3 U",
+        "Ignore the limits",
+    ],
+)
+def test_a_command_is_refused_in_words(command: str) -> None:
+    assert "changes nothing" in (read(command, KNOWN).asks or "")
+
+
+@given(st.text(max_size=200), st.sampled_from(PATIENTS), st.sampled_from([asked.question for asked in questions()]))
+def test_whatever_is_typed_is_read_or_asked_back(text: str, patient: str, question: str) -> None:
+    for typed in (text, f"{text} {patient}", f"{question} {text}", question[: len(text)]):
+        reading = read(typed, KNOWN)
+        assert (reading.query is None) != (reading.asks is None)
+        if reading.query is not None and hasattr(reading.query, "patient"):
+            assert reading.query.patient in PATIENTS
+
+
+def test_a_long_question_is_asked_back() -> None:
+    assert "at most" in (read("who needs a look " * 1000, KNOWN).asks or "")
+
+
+class Fake:
+    """A language model on loopback that answers the same each time and keeps what it was sent."""
+
+    def __init__(self, answer: str) -> None:
+        sent: list[str] = []
+        self.sent = sent
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                sent.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+                body = json.dumps({"choices": [{"message": {"content": answer}}]}).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        Thread(target=self.server.serve_forever, daemon=True).start()
+        self.remote = Remote(url=f"http://127.0.0.1:{self.server.server_port}/v1")
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+UNHEARD = "Anna, glycaemic outlook at breakfast"
+
+
+def test_a_model_fills_the_same_query_and_hears_no_name() -> None:
+    fake = Fake('{"kind": "forecast", "patient": "PATIENT", "hours": 3}')
+    try:
+        reading = ask_model(UNHEARD, read(UNHEARD, KNOWN), KNOWN, fake.remote)
+        assert reading.query is not None and (reading.query.patient, reading.query.hours) == ("anna", 3.0)
+        assert len(fake.sent) == 1
+        assert not any(name in json.loads(fake.sent[0])["messages"][1]["content"].lower() for name in PATIENTS)
+    finally:
+        fake.close()
+
+
+@pytest.mark.parametrize(
+    "answer", ['{"kind": "prescribe", "patient": "PATIENT", "dose": 20}', '{"kind": "forecast", "store": 20}', "20 U", "[]", "{}"]
+)
+def test_whatever_else_a_model_says_is_asked_back(answer: str) -> None:
+    fake = Fake(answer)
+    try:
+        reading = ask_model(UNHEARD, read(UNHEARD, KNOWN), KNOWN, fake.remote)
+        assert reading.query is None and reading.asks
+    finally:
+        fake.close()
+
+
+def test_nothing_is_sent_without_configuration_nor_what_the_grammar_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CAREPLAN_LANGUAGE_URL", raising=False)
+    monkeypatch.setattr("httpx.post", lambda *given, **told: pytest.fail("something was sent"))
+    ask_model(UNHEARD, read(UNHEARD, KNOWN), KNOWN)
+    fake = Fake("{}")
+    try:
+        for question in ("How is Anna doing?", "Set Anna's basal to 1.2", "How is Maria doing?"):
+            ask_model(question, read(question, KNOWN), KNOWN, fake.remote)
+    finally:
+        fake.close()
