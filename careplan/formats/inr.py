@@ -14,7 +14,7 @@ import pandas as pd
 
 from careplan.records.events import PatientRecord, RecordError, Refused, events_frame, refusing
 from careplan.records.head import XLS, XLSX, header_of
-from careplan.records.settings import Settings
+from careplan.records.settings import StatedSettings
 from careplan.records.text import SPLIT, Rows, Source, dates, find_files, is_missing, normal, numbers, read_rows
 from careplan.records.workbook import as_text, open_workbook, sheet_rows
 
@@ -82,7 +82,7 @@ def _rows_of(path: Path) -> Rows:
     with path.open("rb") as file:
         start = file.read(8)
     if not start.startswith((XLSX, XLS)):
-        return read_rows(path, ("date", "inr"), aliases=ALIASES)
+        return read_rows(path, ("date", "inr"), column_of=_named)
     workbook = open_workbook(path)
     for sheet in workbook.sheet_names:
         whole = [[as_text(cell) for cell in row] for row in sheet_rows(workbook, sheet, path)]
@@ -170,7 +170,7 @@ def _of_inr(value: float) -> str:
     return f"an INR of {value:g} is impossible, expected {LOWEST:g} to {HIGHEST:g}{doubt}"
 
 
-def _settings(parts: Sequence[_Person]) -> Settings | None:
+def _settings(parts: Sequence[_Person]) -> StatedSettings | None:
     """The weekly dose that the last row states, with the tablets at hand."""
     stated = [
         (part.date[index], value, part)
@@ -183,7 +183,7 @@ def _settings(parts: Sequence[_Person]) -> Settings | None:
     single: dict[str, float | str] = {"weekly_dose": weekly}
     if strengths := _one_of(parts, "strengths"):
         single["strengths"] = strengths
-    return Settings(starts=(0,), blocks={}, single=single)
+    return StatedSettings(starts=(0,), blocks={}, single=single)
 
 
 def _facts(parts: Sequence[_Person]) -> Mapping[str, str]:

@@ -8,8 +8,8 @@ import numpy as np
 
 from careplan.errors import AskError
 from careplan.minutes import DAY
-from careplan.practice import Change
-from careplan.records.settings import Settings
+from careplan.practice import SettingChange
+from careplan.records.settings import StatedSettings
 from careplan.series import PatientSeries
 from careplan.suggestion import Line
 from careplan.therapies.warfarin.declaration import MOST_A_DAY, WARFARIN
@@ -90,7 +90,7 @@ def tablets(week: tuple[float, ...]) -> str:
     return "; ".join([f"{usual:g} mg", *(f"{', '.join(days)} {dose:g} mg" for dose, days in others.items())])
 
 
-def stated(settings: Settings) -> Regimen:
+def stated(settings: StatedSettings) -> Regimen:
     """The regimen that a source states: `weekly_dose` in mg, and `strengths` as "1, 5"."""
     given = settings.single
     if unknown := {*settings.blocks, *given} - {"weekly_dose", "strengths", "next_inr"}:
@@ -134,7 +134,7 @@ def listed(regimen: Regimen) -> Mapping[str, tuple[tuple[int, float], ...]]:
     }
 
 
-def changed(regimen: Regimen, changes: Iterable[Change]) -> Regimen:
+def changed(regimen: Regimen, changes: Iterable[SettingChange]) -> Regimen:
     """With some settings changed; doses are left out anew only where a change says so. Raises `AskError` for a setting a regimen
     has not, and for a weekly dose that cannot be made of its tablets."""
     made = replace(regimen, hold=0)
@@ -150,7 +150,7 @@ def changed(regimen: Regimen, changes: Iterable[Change]) -> Regimen:
     return made
 
 
-def _whole(change: Change) -> int:
+def _whole(change: SettingChange) -> int:
     if change.value != round(change.value):
         raise AskError(f"{change.setting}: {change.value:g} is not a whole number of days")
     return int(change.value)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from careplan.errors import AskError
-from careplan.practice import Change
-from careplan.records.settings import Settings
+from careplan.practice import SettingChange
+from careplan.records.settings import StatedSettings
 from careplan.series import PatientSeries
 from careplan.therapies.warfarin.declaration import MOST_A_DAY, WARFARIN
 from careplan.therapies.warfarin.regimen import (
@@ -80,28 +80,28 @@ def test_what_cannot_be_a_regimen_is_told(field: str, value: object, said: str) 
 
 
 def test_a_source_states_a_weekly_dose_and_strengths() -> None:
-    found = stated(Settings(starts=(0,), blocks={}, single={"weekly_dose": 35.0, "strengths": "5"}))
+    found = stated(StatedSettings(starts=(0,), blocks={}, single={"weekly_dose": 35.0, "strengths": "5"}))
     assert found == Regimen(week=(5.0,) * 7, strengths=(5.0,))
     with pytest.raises(ValueError, match="cannot be made of halves of 5 mg"):
-        stated(Settings(starts=(0,), blocks={}, single={"weekly_dose": 33.0, "strengths": "5"}))
+        stated(StatedSettings(starts=(0,), blocks={}, single={"weekly_dose": 33.0, "strengths": "5"}))
     with pytest.raises(ValueError, match="weekly_dose is missing"):
-        stated(Settings(starts=(0,), blocks={}))
+        stated(StatedSettings(starts=(0,), blocks={}))
     with pytest.raises(ValueError, match="expected numbers of mg"):
-        stated(Settings(starts=(0,), blocks={}, single={"weekly_dose": 35.0, "strengths": "five"}))
+        stated(StatedSettings(starts=(0,), blocks={}, single={"weekly_dose": 35.0, "strengths": "five"}))
 
 
 def test_changes_leave_evenings_out_only_where_they_say_so() -> None:
     regimen = Regimen(week=(5.0,) * 7, hold=2)
-    more = changed(regimen, [Change("weekly_dose", 0, 1440, 38.5), Change("next_inr", 0, 1440, 14)])
+    more = changed(regimen, [SettingChange("weekly_dose", 0, 1440, 38.5), SettingChange("next_inr", 0, 1440, 14)])
     assert (more.weekly, more.hold, more.next_inr) == (38.5, 0, 14)
-    assert changed(regimen, [Change("hold", 0, 1440, 1)]).hold == 1
+    assert changed(regimen, [SettingChange("hold", 0, 1440, 1)]).hold == 1
     assert listed(more)["evening"][0] == (0, 5.5)
     with pytest.raises(AskError, match="cannot be made of halves"):
-        changed(Regimen(week=(5.0,) * 7, strengths=(5.0,)), [Change("weekly_dose", 0, 1440, 36)])
+        changed(Regimen(week=(5.0,) * 7, strengths=(5.0,)), [SettingChange("weekly_dose", 0, 1440, 36)])
     with pytest.raises(AskError, match="not a whole number of days"):
-        changed(regimen, [Change("next_inr", 0, 1440, 3.5)])
+        changed(regimen, [SettingChange("next_inr", 0, 1440, 3.5)])
     with pytest.raises(AskError, match="'basal' is not a setting"):
-        changed(regimen, [Change("basal", 0, 1440, 3.5)])
+        changed(regimen, [SettingChange("basal", 0, 1440, 3.5)])
 
 
 def series(doses: list[float | None]) -> PatientSeries:
