@@ -5,11 +5,12 @@ import re
 import streamlit as st
 
 from app import access, chart_note, charts, drawings, paper, planning
-from app.screens import choose, decide, proposal, what_if
+from app.screens import choose, course, decide, proposal, what_if
 from app.wording import percent, when
 from careplan.clinic import Actor, UnknownPatient, review_page
 from careplan.clinic.views import PatientSummary, Review, ReviewPage
 from careplan.display import Unit
+from careplan.therapies.glucose.views import Metrics
 
 
 def draw() -> None:
@@ -23,6 +24,9 @@ def draw() -> None:
         st.error(str(error))
         return
     proposal.notices(page.notices)
+    if not isinstance(page.recent, Metrics):
+        course.draw(page, actor)
+        return
     suggestion = page.suggestion
     signed = next((review for review in page.history if suggestion and review.suggestion == suggestion.id), None)
     _heading(page.summary)
