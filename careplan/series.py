@@ -63,7 +63,7 @@ class PatientSeries:
             return (self.therapy.step * np.arange(len(self))).astype(np.float32)
         if cycle <= DAY:
             return self.minute_of_day() if cycle == DAY else self.minute_of_day() % np.float32(cycle)
-        days = np.asarray(self.times.tz_convert(self.zone).dayofweek, dtype=np.float32)
+        days = np.asarray(self.times.tz_convert(self.zone).day_of_week, dtype=np.float32)
         return (days * np.float32(DAY) + self.minute_of_day()) % np.float32(cycle)
 
     def row(self, time: pd.Timestamp) -> int:

@@ -1,5 +1,7 @@
 """Recordings read from the store."""
 
+from dataclasses import replace
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -32,12 +34,13 @@ def read_recording(db: Database, patient: str, therapy: str | None = None, *, ac
             practice = practice_of(session, patient, course.therapy)
             version = current_version(session, patient, course.therapy)
             events, data = read_hashed(session, patient)
-            mandate = _handed_down(session, version)
+            mandate, facts = _handed_down(session, version), dict(course.covariates)
             changes = signed_changes(session, practice, patient)
         on_record(db, [patient], "planning", actor)
         if events.empty:
             raise ClinicError(f"patient {patient!r} has no events in the store")
         series = to_series(PatientRecord(patient=patient, zone=stored.zone, events=events), practice.therapy)
+        series = replace(series, facts=facts)
         regimen = practice.estimate(series) if version is None else codec.load(practice.regimen, version.body)
         return Recording(series, course.group, regimen, _named(version), data, mandate, changes)
 

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from careplan.minutes import HOUR
+from careplan.rules import Remains
 from careplan.therapy import Channel, Therapy
 
 NO_CHANGE = (0.0, 1.0)
@@ -53,15 +55,15 @@ def added(action: Tensor, baseline: Tensor, interval: float) -> Tensor:
 
     A lower rate earns nothing: what was withheld does not make room for a dose.
     """
-    return action[..., 0] + (action[..., 1] - 1.0).clamp(min=0.0) * baseline * (interval / 60.0)
+    return action[..., 0] + (action[..., 1] - 1.0).clamp(min=0.0) * baseline * (interval / HOUR)
 
 
-def remaining(minutes: Tensor, *, peak: float = 75.0, duration: float = 360.0) -> Tensor:
-    """The fraction of an impulse still on board after `minutes` `[...]`: the exponential model of rapid analogues.
+def remaining(minutes: Tensor, remains: Remains) -> Tensor:
+    """The fraction of an impulse still on board after `minutes` `[...]`: the exponential model of LoopKit and oref0.
 
-    Its activity rises to `peak` minutes and ends at `duration` (the exponential model of LoopKit and oref0).
-    Raises ValueError where the peak is not in the first half of the duration.
+    Raises ValueError where the peak of its activity is not in the first half of the duration.
     """
+    peak, duration = remains.peak, remains.duration
     if not 0.0 < 2.0 * peak < duration:
         raise ValueError(f"remaining: peak {peak} min, expected within the first half of the duration {duration} min")
     tau = peak * (1.0 - peak / duration) / (1.0 - 2.0 * peak / duration)
@@ -72,14 +74,12 @@ def remaining(minutes: Tensor, *, peak: float = 75.0, duration: float = 360.0) -
     return (1.0 - scale * (1.0 - a) * shape).clamp(0.0, 1.0)
 
 
-def carried(
-    history: Tensor, *, step: float, interval: float, decisions: int, peak: float = 75.0, duration: float = 360.0
-) -> Tensor:
+def carried(history: Tensor, remains: Remains, *, step: float, interval: float, decisions: int) -> Tensor:
     """On board at each decision of what was given before now: amounts above baseline `[B, H]`, newest last -> `[B, decisions]`.
 
     The newest step counts as just given. NaN, an unknown amount, makes the patient's answer NaN, which closes the gate.
     """
     age = torch.arange(history.shape[1] - 1, -1, -1, dtype=history.dtype, device=history.device) * step
     ahead = torch.arange(decisions, dtype=history.dtype, device=history.device) * interval
-    left = remaining(age.unsqueeze(1) + ahead, peak=peak, duration=duration)
+    left = remaining(age.unsqueeze(1) + ahead, remains)
     return history.clamp(min=0.0) @ left

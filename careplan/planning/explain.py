@@ -14,7 +14,7 @@ PROPOSED, RUNNER_UP, NO_CHANGE = range(3)  # places of the options
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """What the search compared for one patient: the options `planner.OPTIONS`.
+    """What the search compared for one patient: the options `choice.OPTIONS`.
 
     levels `[3, P, M]`; part `[M]`: which of `spans` (start, end in minutes) each level belongs to; draws: outcomes of the
     options by name, `[3, N]` each, a draw being the same future under all three. layers: of levels `[...]` the risk that counts

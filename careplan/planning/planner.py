@@ -9,6 +9,7 @@ from torch import Tensor
 from careplan.breach import Breach
 from careplan.planning.account import Account, account
 from careplan.planning.actions import NO_CHANGE
+from careplan.planning.choice import choose
 from careplan.planning.doses import DoseProblem
 from careplan.planning.model import PlanningModel
 from careplan.planning.safety import DoseContext, bounds_of, closed, guard_doses
@@ -17,13 +18,13 @@ from careplan.planning.tree import tail_mean
 from careplan.stages import stage
 from careplan.therapy import Limits, Therapy
 
-OPTIONS = ("proposed", "runner-up", "no change")
 EXHAUSTIVE_LEAVES = 5_000  # up to this many leaves a patient, every sequence is tried unless simulations are asked for
 
 
 @dataclass(frozen=True, eq=False)
 class DosePlans:
-    """What the search answers for B patients: three options each (`OPTIONS`), D decisions, P particles, M levels a decision.
+    """What the search answers for B patients: three options each (`choice.OPTIONS`), D decisions, P particles, M levels a
+    decision.
 
     actions `[B, 3, D, 2]`; levels `[B, 3, P, D * M]`; risk `[B, 3, P]` mean risk; below `[B, 3, P, Q]` share of time below each
     cost's threshold; violation `[B, 3, Q]` share of particles that go below it at all; objective `[B, 3]` tail mean of risk.
@@ -60,7 +61,7 @@ def plan_doses(
     context: DoseContext,
     table: tuple[Tensor, Tensor],
     *,
-    interval: float = 30.0,
+    interval: float | None = None,
     depth: int = 3,
     budget: Tensor | None = None,
     margin: Tensor | None = None,
@@ -74,14 +75,14 @@ def plan_doses(
 ) -> DosePlans:
     """The best sequence of doses for each of B patients, its runner-up with another first action, and no change.
 
-    state: `[B, P, S]`. context: its D columns are the decisions to the horizon, of which the first `depth` may change something.
-    table: candidates and which exist, from `actions.dose_table`. budget: `[B, Q]` mean share of time below each cost's threshold
-    (the therapy's where None); margin: `[B, Q]` conformal margin taken off it. A plan that gives more treatment must keep within
-    it at every such step by itself, without counting on a later reduction. risk_level: the objective is the mean risk of this
-    share of the worst particles. worth: how much less risk than no change a plan must have. simulations: of a tree search, for
-    many patients or long plans; None tries every sequence where a patient has few enough, else 128. widening: of that search, as
-    `search` says, those candidates first that gain most by themselves. A patient's plan does not depend on who else is in the
-    batch.
+    interval: minutes of a decision, the clock's where None. state: `[B, P, S]`. context: its D columns are the decisions to the
+    horizon, of which the first `depth` may change something. table: candidates and which exist, from `actions.dose_table`.
+    budget: `[B, Q]` mean share of time below each cost's threshold (the therapy's where None); margin: `[B, Q]` conformal margin
+    taken off it. A plan that gives more treatment must keep within it at every such step by itself, without counting on a later
+    reduction. risk_level: the objective is the mean risk of this share of the worst particles. worth: how much less risk than no
+    change a plan must have. simulations: of a tree search, for many patients or long plans; None tries every sequence where a
+    patient has few enough, else 128. widening: of that search, as `search` says, those candidates first that gain most by
+    themselves. A patient's plan does not depend on who else is in the batch.
 
     Raises ValueError where shapes disagree. What is missing or absurd is no error: that patient's gate is closed, and said.
     """
@@ -94,6 +95,7 @@ def plan_doses(
         raise ValueError(f"plan_doses: {decisions} decisions by the baseline rates, but on_board or remaining of another length")
     if not 1 <= depth <= decisions:
         raise ValueError(f"plan_doses: depth {depth}, expected 1 to {decisions}")
+    interval = therapy.clock.decision if interval is None else interval
     reasons = closed(context, limits, therapy)
     bounds = bounds_of(limits, state.device)
     gate = torch.tensor([not told for told in reasons], device=state.device)
@@ -145,21 +147,12 @@ def _answer(
 ) -> DosePlans:
     """Choose among the plans, replay what is chosen, and guard it."""
     batch, decisions = problem.context.baseline.shape
-    rows = torch.arange(batch, device=plans.parent.device)
-    scores = plans.scores(risk_level)
-    nothing = scores[:, 0]
-    node, score = plans.best(risk_level)
-    better = score > nothing + worth
-    node = torch.where(better, node, torch.zeros_like(node))
-    other, second = plans.best(risk_level, excluding=plans.first[rows, node])
-    has_other = torch.isfinite(second)
-    other = torch.where(has_other, other, torch.zeros_like(other))
-    nodes = torch.stack([node, other, torch.zeros_like(node)], dim=1)
-    actions = plans.sequence(nodes, decisions)
+    chosen = choose(plans, risk_level, worth)
+    has_other, actions = chosen.has_other, plans.sequence(chosen.nodes, decisions)
 
     for row in plans.broken.nonzero().flatten().tolist():
         reasons[row].append(Breach("finite"))
-    abstained = torch.tensor([bool(why) for why in reasons], device=rows.device)
+    abstained = torch.tensor([bool(why) for why in reasons], device=actions.device)
     unchanged = actions[:, 2:]
     actions = torch.where(abstained[:, None, None, None], unchanged, actions)
     levels, held = problem.replay(actions)
@@ -193,9 +186,9 @@ def _answer(
         reasons=tuple(map(tuple, reasons)),
         refused=tuple(refused),
         bound=tuple(tuple(Breach(name) for name, hit in bound.items() if hit[row]) for row in range(batch)),
-        pruned=_closed_by_budget(problem, plans, budget),
+        pruned=plans.pruned_by(budget, [cost.name for cost in problem.therapy.costs]),
         evaluated=plans.eligible.sum(1),
-        account=account(scores.gather(1, nodes), risk, {"change": effort}, risk_level=risk_level, worth=worth),
+        account=account(chosen.scores, risk, {"change": effort}, risk_level=risk_level, worth=worth),
     )
 
 
@@ -213,10 +206,3 @@ def _guard(problem: DoseProblem, limits: Limits, actions: Tensor, held: Tensor, 
     )
     return guarded.breaches
 
-
-def _closed_by_budget(problem: DoseProblem, plans: Plans, budget: Tensor) -> tuple[tuple[str, ...], ...]:
-    """The costs whose budget forbade a first action that the hard limits allow, by patient."""
-    refused = (plans.depth == 1) & ~plans.eligible & plans.allowed.gather(1, plans.first)
-    over = (plans.outcome[..., 1:].mean(-2) > budget.unsqueeze(1)) & refused.unsqueeze(-1)
-    costs = problem.therapy.costs
-    return tuple(tuple(cost.name for cost, hit in zip(costs, hits, strict=True) if hit) for hits in over.any(1).tolist())

@@ -8,12 +8,14 @@ Cuts in treatment come before increases along a path, so that an increase may re
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from careplan.breach import Breach
 from careplan.planning.account import Account, account
+from careplan.planning.choice import choose
 from careplan.planning.model import Expansion
 from careplan.planning.safety import RegimenLine, guard_line
 from careplan.planning.search import Plans, search
@@ -84,6 +86,12 @@ class RegimenProblem:
     apart: int
     whole: Tensor
 
+    @cached_property
+    def numbered(self) -> Tensor:
+        """`[B, K, L + 1]` the candidates, each with its place: what a step of the search is."""
+        place = torch.arange(self.table.shape[1], dtype=self.table.dtype).expand(len(self.table), -1)
+        return torch.cat([self.table, place.unsqueeze(-1)], -1)
+
     def root(self) -> Expansion:
         """The regimen as it stands."""
         batch, _, lines = self.table.shape
@@ -93,8 +101,8 @@ class RegimenProblem:
 
     def expand(self, state: Tensor, action: Tensor) -> Expansion:
         """Multiply a line, and evaluate the whole regimen."""
-        multipliers, last, count = state[..., :-2] * action, state[..., -2], state[..., -1]
-        chosen = (action.unsqueeze(2) == self.table.unsqueeze(1)).all(-1).to(torch.uint8).argmax(-1)
+        multipliers, last, count = state[..., :-2] * action[..., :-1], state[..., -2], state[..., -1]
+        chosen = action[..., -1].long()
         last = torch.maximum(last, self.rank.gather(1, chosen))
         return self._look(multipliers, last, count + (chosen > 0), self.raises.gather(1, chosen))
 
@@ -113,7 +121,7 @@ class RegimenProblem:
             state=torch.cat([multipliers, last.unsqueeze(-1), count.unsqueeze(-1)], dim=-1),
             reward=torch.zeros_like(value),
             value=value,
-            table=self.table.unsqueeze(1).expand(-1, last.shape[1], -1, -1),
+            table=self.numbered.unsqueeze(1).expand(-1, last.shape[1], -1, -1),
             valid=valid,
             logits=self.logits.unsqueeze(1).expand_as(valid),
             raises=raises,
@@ -284,15 +292,8 @@ def _answer(
     pruned: tuple[tuple[str, ...], ...],
 ) -> RegimenPlans:
     """Choose among the plans, evaluate what is chosen once more, and guard every line of it."""
-    batch, rows = len(lines), torch.arange(len(lines))
-    scores = plans.scores(risk_level)
-    nothing = scores[:, 0]
-    node, score = plans.best(risk_level)
-    node = torch.where(score > nothing + worth, node, torch.zeros_like(node))
-    other, second = plans.best(risk_level, excluding=plans.first[rows, node])
-    has_other = torch.isfinite(second)
-    nodes = torch.stack([node, torch.where(has_other, other, torch.zeros_like(other)), torch.zeros_like(node)], 1)
-    steps = plans.sequence(nodes, problem.changes)
+    batch, chosen = len(lines), choose(plans, risk_level, worth)
+    has_other, steps = chosen.has_other, plans.sequence(chosen.nodes, problem.changes)[..., :-1]
     multipliers = steps.prod(2)
     reasons: list[list[Breach]] = [[] for _ in range(batch)]
     refused: list[list[Breach]] = [[] for _ in range(batch)]
@@ -343,7 +344,7 @@ def _answer(
         advice=tuple(advice),
         evaluated=plans.eligible.sum(1),
         account=account(
-            scores.gather(1, nodes), risk, {"change": change, **problem.charges(levels)}, risk_level=risk_level, worth=worth
+            chosen.scores, risk, {"change": change, **problem.charges(levels)}, risk_level=risk_level, worth=worth
         ),
     )
 

@@ -5,13 +5,14 @@ Python and by separate code. A number that is missing or absurd closes the gate:
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 
 from careplan.breach import Breach
+from careplan.minutes import HOUR
 from careplan.planning.actions import NO_CHANGE, added, dose_channels
 from careplan.therapy import Limits, LineLimits, Therapy
 
@@ -54,8 +55,11 @@ class DoseContext:
     remaining: Tensor
 
 
-def closed(context: DoseContext, limits: Sequence[Limits], therapy: Therapy, *, max_age: float = 15.0) -> list[list[Breach]]:
+def closed(
+    context: DoseContext, limits: Sequence[Limits], therapy: Therapy, *, max_age: float | None = None
+) -> list[list[Breach]]:
     """Why each patient's gate is closed, so that only no change may be answered; empty where it is open."""
+    max_age = therapy.slowest if max_age is None else max_age
     regulated, (_, rate) = therapy.channel(therapy.regulated), dose_channels(therapy)
     fastest = math.inf if rate is None else rate.high
     found: list[list[Breach]] = []
@@ -113,7 +117,11 @@ def breaches(
 
 def allowed(broken: dict[str, Tensor], actions: Tensor, gate: Tensor) -> Tensor:
     """What may be chosen `[B, W, K]`: what breaks nothing behind an open gate `[B]`, and no change always."""
-    unchanged = (actions[..., 0] == NO_CHANGE[0]) & (actions[..., 1] == NO_CHANGE[1])
+    return allowed_of(broken, (actions[..., 0] == NO_CHANGE[0]) & (actions[..., 1] == NO_CHANGE[1]), gate)
+
+
+def allowed_of(broken: Mapping[str, Tensor], unchanged: Tensor, gate: Tensor) -> Tensor:
+    """`[B, W, K]` what breaks nothing behind an open gate `[B]`, and what is `unchanged` always."""
     free = ~torch.stack(list(broken.values())).any(0)
     return (free & gate[:, None, None]) | unchanged
 
@@ -162,7 +170,7 @@ def guard_doses(
         carried = max(0.0, on_board[step]) + sum(amount * remaining[step - past] for past, amount in enumerate(given))
         extra = 0.0
         if (impulse, multiple) != NO_CHANGE:
-            extra = impulse + max(0.0, multiple - 1.0) * baseline[step] * interval / 60.0
+            extra = impulse + max(0.0, multiple - 1.0) * baseline[step] * interval / HOUR
             checks = {"max_dose": 0.0 <= impulse <= limits.max_dose + 2 * TOLERANCE, "lowest rate": multiple >= 0.0}
             if multiple > 1.0:
                 checks["max_rate"] = multiple * baseline[step] <= limits.max_rate + 2 * TOLERANCE

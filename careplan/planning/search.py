@@ -5,7 +5,7 @@ The oracle for `search(..., parallel=False)` is mctx's `gumbel_muzero_policy`: t
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -72,6 +72,12 @@ class Plans:
             scores = scores.masked_fill(self.first == excluding.unsqueeze(1), -torch.inf)
         score, node = scores.max(1)
         return node, score
+
+    def pruned_by(self, budget: Tensor, names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+        """The costs whose budget `[B, costs]` forbade a first action that the hard limits allow, by patient."""
+        refused = (self.depth == 1) & ~self.eligible & self.allowed.gather(1, self.first)
+        over = (self.outcome[..., 1:].mean(-2) > budget.unsqueeze(1)) & refused.unsqueeze(-1)
+        return tuple(tuple(name for name, hit in zip(names, hits, strict=True) if hit) for hits in over.any(1).tolist())
 
     def sequence(self, node: Tensor, length: int) -> Tensor:
         """The actions of nodes' plans, `[B, X]` -> `[B, X, length, d]`, candidate 0 of the root after their end."""

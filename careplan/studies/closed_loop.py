@@ -10,7 +10,7 @@ from careplan.minutes import DAY
 from careplan.planning.actions import carried, remaining
 from careplan.planning.safety import DoseContext
 from careplan.series import PatientSeries, Window
-from careplan.therapies.glucose.declaration import GLUCOSE, LIMITS, Group
+from careplan.therapies.glucose.declaration import GLUCOSE, LIMITS, RAPID, Group
 from careplan.therapies.glucose.dose_search import DECISION, HORIZON, Ahead, search_doses
 from careplan.therapies.glucose.modulation import modulated
 from careplan.therapies.glucose.world import open_world
@@ -193,9 +193,9 @@ def _context(past: Window, reading: Tensor, since: Tensor, hourly: Tensor) -> Do
         level=reading,
         level_age=torch.zeros_like(reading),
         baseline=hourly,
-        on_board=carried(above, step=STEP, interval=DECISION, decisions=ahead),
+        on_board=carried(above, RAPID, step=STEP, interval=DECISION, decisions=ahead),
         since_last=since,
-        remaining=remaining(torch.arange(ahead) * DECISION),
+        remaining=remaining(torch.arange(ahead) * DECISION, RAPID),
     )
 
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from careplan.planning.actions import MULTIPLES, NO_CHANGE, SHARES, added, carried, dose_channels, dose_table, remaining, sampled
-from careplan.therapies.glucose.declaration import GLUCOSE
+from careplan.rules import Remains
+from careplan.therapies.glucose.declaration import GLUCOSE, RAPID
 
 
 def test_the_grid_of_candidates() -> None:
@@ -99,38 +100,37 @@ def left(minutes: float, peak: float, duration: float) -> float:
 @pytest.mark.parametrize(("peak", "duration"), [(75.0, 360.0), (55.0, 300.0)])
 def test_on_board_is_what_the_published_activity_leaves(peak: float, duration: float) -> None:
     minutes = [0.0, 30.0, 75.0, 180.0, 290.0]
-    found = remaining(torch.tensor(minutes, dtype=torch.float64), peak=peak, duration=duration)
+    found = remaining(torch.tensor(minutes, dtype=torch.float64), Remains(peak=peak, duration=duration))
     assert found.tolist() == pytest.approx([left(value, peak, duration) for value in minutes], abs=1e-5)
-    assert remaining(torch.tensor([duration, duration + 60.0]), peak=peak, duration=duration).tolist() == pytest.approx(
+    assert remaining(torch.tensor([duration, duration + 60.0]), Remains(peak=peak, duration=duration)).tolist() == pytest.approx(
         [0, 0], abs=1e-6
     )
-    assert remaining(torch.tensor([-5.0])).tolist() == [1.0], "what is yet to come is whole"
-    every = remaining(torch.arange(0.0, 600.0))
+    assert remaining(torch.tensor([-5.0]), RAPID).tolist() == [1.0], "what is yet to come is whole"
+    every = remaining(torch.arange(0.0, 600.0), RAPID)
     assert bool(((every >= 0) & (every <= 1)).all()) and bool((every.diff() <= 1e-6).all())
-    assert float(remaining(torch.linspace(359.8, 360.0, 200), peak=65.0).min()) == 0.0, "rounding takes nothing more"
+    nearly = remaining(torch.linspace(359.8, 360.0, 200), Remains(peak=65.0, duration=360.0))
+    assert float(nearly.min()) == 0.0, "rounding takes nothing more"
 
 
-def test_its_defaults_are_those_of_rapid_analogues() -> None:
-    minutes = torch.tensor([20.0, 100.0, 340.0])
-    assert torch.equal(remaining(minutes), remaining(minutes, peak=75.0, duration=360.0))
+def test_what_is_left_depends_on_the_peak_and_the_end() -> None:
     history = torch.tensor([[1.0, 0.0, 2.0]])
     asked = {"step": 5.0, "interval": 30.0, "decisions": 4}
-    assert torch.equal(carried(history, **asked), carried(history, **asked, peak=75.0, duration=360.0))
-    assert not torch.equal(carried(history, **asked), carried(history, **asked, peak=55.0, duration=360.0))
-    assert not torch.equal(carried(history, **asked), carried(history, **asked, peak=75.0, duration=300.0))
+    assert (RAPID.peak, RAPID.duration) == (75.0, 360.0)
+    for other in (Remains(peak=55.0, duration=360.0), Remains(peak=75.0, duration=300.0)):
+        assert not torch.equal(carried(history, RAPID, **asked), carried(history, other, **asked))
 
 
 @pytest.mark.parametrize(("peak", "duration"), [(0.0, 360.0), (-1.0, 360.0), (180.0, 360.0), (200.0, 360.0), (math.nan, 360.0)])
 def test_a_peak_beyond_the_first_half_is_refused(peak: float, duration: float) -> None:
     with pytest.raises(ValueError, match="first half of the duration"):
-        remaining(torch.tensor([10.0]), peak=peak, duration=duration)
+        remaining(torch.tensor([10.0]), Remains(peak=peak, duration=duration))
     for within in (0.5, 179.5):
-        assert 0 < float(remaining(torch.tensor([10.0], dtype=torch.float64), peak=within, duration=360.0)) < 1
+        assert 0 < float(remaining(torch.tensor([10.0], dtype=torch.float64), Remains(peak=within, duration=360.0))) < 1
 
 
 def test_what_is_carried_is_what_each_earlier_dose_leaves_at_each_decision() -> None:
     history = torch.tensor([[3.0, 0.0, 1.0], [-2.0, 0.0, 4.0], [0.0, math.nan, 1.0]], dtype=torch.float64)
-    found = carried(history, step=5.0, interval=30.0, decisions=3)
+    found = carried(history, RAPID, step=5.0, interval=30.0, decisions=3)
     expected = [3 * left(10 + ahead, 75, 360) + left(ahead, 75, 360) for ahead in (0.0, 30.0, 60.0)]
     assert found.shape == (3, 3)
     assert found[0].tolist() == pytest.approx(expected, abs=1e-5)

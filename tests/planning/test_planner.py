@@ -9,7 +9,8 @@ from torch import Tensor
 
 from careplan.breach import Breach, in_words
 from careplan.planning.actions import SHARES, carried, dose_table, remaining, sampled
-from careplan.therapies.glucose.declaration import LIMITS
+from careplan.rules import Remains
+from careplan.therapies.glucose.declaration import LIMITS, RAPID
 from tests.planning.toy import DECISIONS, INTERVAL, bodies, context, plan, table
 
 
@@ -197,20 +198,20 @@ def test_drawn_doses_share_the_grids_table_and_find_what_lies_between() -> None:
 
 
 def test_what_remains_of_a_dose_falls_from_one_to_nothing():
-    left = remaining(torch.arange(0, 400, 5.0))
+    left = remaining(torch.arange(0, 400, 5.0), RAPID)
     assert left[0] == pytest.approx(1.0, abs=1e-6) and left[72:].max() == pytest.approx(0.0, abs=1e-6)
     assert (left[1:] <= left[:-1] + 1e-6).all()
     fall = -(left[1:] - left[:-1])
     assert 70 <= 5 * int(fall.argmax()) <= 80  # activity peaks at 75 minutes
     with pytest.raises(ValueError, match="peak"):
-        remaining(torch.zeros(1), peak=200.0)
+        remaining(torch.zeros(1), Remains(peak=200.0, duration=360.0))
 
 
 def test_what_is_carried_adds_up_over_doses_and_keeps_nan():
     history = torch.zeros(2, 24)
     history[0, 11], history[0, 23], history[1, 5] = 2.0, 1.0, math.nan
-    ahead = carried(history, step=5.0, interval=INTERVAL, decisions=3)
-    expected = [2 * remaining(torch.tensor(60.0 + t)) + remaining(torch.tensor(t)) for t in (0.0, 30.0, 60.0)]
+    ahead = carried(history, RAPID, step=5.0, interval=INTERVAL, decisions=3)
+    expected = [2 * remaining(torch.tensor(60.0 + t), RAPID) + remaining(torch.tensor(t), RAPID) for t in (0.0, 30.0, 60.0)]
     torch.testing.assert_close(ahead[0], torch.stack(expected))
     assert ahead[1].isnan().all()
 

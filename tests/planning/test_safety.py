@@ -15,12 +15,12 @@ from careplan.planning.doses import DoseProblem
 from careplan.planning.planner import plan_doses
 from careplan.planning.safety import Bounds, DoseContext, Guarded, RegimenLine, bounds_of, closed, guard_doses, guard_line
 from careplan.planning.search import Plans, exhaustive, search
-from careplan.therapies.glucose.declaration import GLUCOSE, LINE_LIMITS
+from careplan.therapies.glucose.declaration import GLUCOSE, LINE_LIMITS, RAPID
 from careplan.therapy import Limits
 from tests.reached import reached, reaches
 
 INTERVAL, DECISIONS = 30.0, 4
-LEFT = remaining(torch.arange(DECISIONS) * INTERVAL)
+LEFT = remaining(torch.arange(DECISIONS) * INTERVAL, RAPID)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 from careplan.planning.actions import carried, dose_table, remaining
 from careplan.planning.planner import DosePlans, plan_doses
 from careplan.planning.safety import DoseContext
-from careplan.therapies.glucose.declaration import GLUCOSE, LIMITS
+from careplan.therapies.glucose.declaration import GLUCOSE, LIMITS, RAPID
 from careplan.therapy import Limits
 
 INTERVAL, GRID, DECISIONS = 30.0, 5.0, 8
@@ -62,9 +62,9 @@ def context(levels: list[float], *, history: float = 0.0, **changes: Any) -> Dos
         level=torch.tensor(levels),
         level_age=torch.full((batch,), 3.0),
         baseline=torch.ones(batch, DECISIONS),
-        on_board=carried(given, step=5.0, interval=INTERVAL, decisions=DECISIONS),
+        on_board=carried(given, RAPID, step=5.0, interval=INTERVAL, decisions=DECISIONS),
         since_last=torch.full((batch,), math.inf),
-        remaining=remaining(torch.arange(DECISIONS) * INTERVAL),
+        remaining=remaining(torch.arange(DECISIONS) * INTERVAL, RAPID),
     )
     return replace(known, **changes)
 

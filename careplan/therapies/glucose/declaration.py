@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from careplan.clock import Clock, Gate, Watch
 from careplan.effects import Effect, Output
 from careplan.minutes import DAY
+from careplan.planning.actions import MULTIPLES, SHARES
 from careplan.records.channels import DEVICE_CHANNELS
 from careplan.rules import Action, Remains
 from careplan.therapies.glucose.bands import BELOW_54_TARGET, BELOW_70_TARGET, LOW, VERY_HIGH, VERY_LOW
@@ -49,7 +50,6 @@ WATCH = Watch(
     forecasts=8,
     doses=3.0,
 )
-SHARES = (0.01, 0.02, 0.04, 0.07, 0.11, 0.16, 0.22, 0.30)  # boluses that a plan tries, as shares of a day's insulin
 RAPID = Remains(peak=75.0, duration=360.0)  # rapid analogues, as LoopKit and oref0 count them
 
 Delivery = Literal["pump", "pen"]
@@ -107,7 +107,7 @@ GLUCOSE = Therapy(
     gate=GATE,
     actions=(
         Action(channel="bolus", values=SHARES, of="share", remains=RAPID),
-        Action(channel="basal", values=(0.0, 0.5, 1.5, 2.0), of="multiple"),
+        Action(channel="basal", values=MULTIPLES, of="multiple"),
     ),
     watch=WATCH,
     hazards=(

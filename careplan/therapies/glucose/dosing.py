@@ -16,15 +16,16 @@ from careplan.breach import Breach
 from careplan.errors import AskError
 from careplan.minutes import DAY
 from careplan.planning.actions import carried, remaining
+from careplan.planning.choice import OPTIONS
 from careplan.planning.explain import Compared, explain, interval
-from careplan.planning.planner import OPTIONS, DosePlans
+from careplan.planning.planner import DosePlans
 from careplan.planning.safety import DoseContext
 from careplan.recording import Recording, question, row_at
 from careplan.series import PatientSeries, Window, windows
 from careplan.stages import stage
 from careplan.suggestion import Line, Option, Path, Suggestion, Why
 from careplan.therapies.glucose.decisions import exposure
-from careplan.therapies.glucose.declaration import GLUCOSE, LIMITS, Group, Regimen
+from careplan.therapies.glucose.declaration import GLUCOSE, LIMITS, RAPID, Group, Regimen
 from careplan.therapies.glucose.dose_search import DECISION, HORIZON, INCREMENT, PARTICLES, Ahead, search_doses
 from careplan.therapies.glucose.evidence import alike
 from careplan.therapies.glucose.experiments import expected
@@ -199,9 +200,9 @@ def _context(series: Sequence[PatientSeries], rows: Sequence[int], baseline: Ten
         level=torch.tensor([each.level for each in known], dtype=torch.float32),
         level_age=torch.tensor([each.age for each in known], dtype=torch.float32),
         baseline=baseline.float(),
-        on_board=carried(doses, step=GLUCOSE.step, interval=DECISION, decisions=decisions),
+        on_board=carried(doses, RAPID, step=GLUCOSE.step, interval=DECISION, decisions=decisions),
         since_last=torch.tensor([each.since for each in known], dtype=torch.float32),
-        remaining=remaining((torch.arange(decisions) * DECISION).float()),
+        remaining=remaining((torch.arange(decisions) * DECISION).float(), RAPID),
     )
 
 

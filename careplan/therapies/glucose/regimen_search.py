@@ -10,8 +10,8 @@ from torch import Tensor
 
 from careplan.breach import Breach
 from careplan.minutes import DAY
+from careplan.planning.choice import OPTIONS
 from careplan.planning.explain import Compared, explain, interval
-from careplan.planning.planner import OPTIONS
 from careplan.planning.regimen import RegimenPlans, plan_regimen
 from careplan.planning.safety import RegimenLine
 from careplan.recording import Recording, Signed, question

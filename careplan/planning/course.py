@@ -1,0 +1,368 @@
+"""A course of treatment: any impulses, rates and choices that a therapy declares, searched under its rules, costs and ends."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from careplan.breach import Breach
+from careplan.planning.account import Account, account
+from careplan.planning.choice import choose
+from careplan.planning.menu import Menu
+from careplan.planning.model import Expansion, PlanningModel
+from careplan.planning.objective import by_output, risk_of, spent
+from careplan.planning.rules import Moment, Past, breaches_of, guard_course
+from careplan.planning.safety import allowed_of
+from careplan.planning.search import Backend, Plans, exhaustive, search
+from careplan.planning.tree import prior_of, tail_mean
+from careplan.therapy import Limits
+
+TAIL = 0.2  # the share of particles, the furthest, whose mean level is held against a rule
+EXHAUSTIVE_LEAVES = 5_000  # up to this many leaves a patient, every sequence is tried
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """How a course is searched. depth: decisions that may change something. risk_level: the objective is the mean of this share
+    of the worst particles. worth: how much less risk than no change a plan must have; effort: what each change costs, in risk.
+    simulations: of a tree search; None tries every sequence where there are few enough, else 128."""
+
+    depth: int = 3
+    risk_level: float = 0.5
+    worth: float = 0.05
+    effort: float = 0.01
+    simulations: int | None = None
+    seed: int = 0
+    backend: Backend = "eager"
+
+
+@dataclass(frozen=True, eq=False)
+class CourseProblem:
+    """B patients' courses over D decisions, P particles, Q outputs, A actions. A node's state: the model's `[P, S]`; which end
+    each particle met `[P]`; amounts given `[D, A]`; the decision.
+
+    state: the model's now. level `[B, Q]`: each output as measured or believed now. gate `[B]`: open. table, exists: candidates.
+    """
+
+    model: PlanningModel
+    state: Tensor
+    menu: Menu
+    past: Past
+    level: Tensor
+    gate: Tensor
+    limits: Limits
+    table: Tensor
+    exists: Tensor
+    effort: float
+    prior: Tensor | None = None
+
+    def root(self) -> Expansion:
+        """The present: as it stands to the end, and what may be done now."""
+        model = self.state.unsqueeze(1)
+        ended = model.new_zeros(*model.shape[:3])
+        given = model.new_zeros(len(model), 1, self.menu.decisions, self.table.shape[-1])
+        depth, now = torch.zeros_like(given[..., 0, 0]), self.level.unsqueeze(1)
+        return self._look(model, ended, given, depth, (now, now), None, depth > 0)
+
+    def expand(self, state: Tensor, action: Tensor) -> Expansion:
+        """Take an action, let a decision's time pass, and see what no further change would do."""
+        model, ended, given, depth = self._unpack(state)
+        amounts = self.menu.amounts(action, depth.long())
+        stands = self.menu.amounts(self.menu.unchanged.to(action).expand_as(action), depth.long())
+        here = torch.arange(self.menu.decisions, device=state.device) == depth.unsqueeze(-1)
+        given = given + here.unsqueeze(-1) * amounts.unsqueeze(2)
+        model, levels = self.model.step(model, action)
+        changed = (amounts != stands).any(-1)
+        reward, ended = self._outcome(levels, ended, amounts)
+        reward[..., 0] -= self.effort * changed.unsqueeze(-1)
+        last = torch.stack([each[..., -1] for each in by_output(self.menu.therapy, levels)], -1)  # [B, W, P, Q]
+        now = _tails(last.transpose(-1, -2))
+        return self._look(model, ended, given, depth + 1, now, reward, changed)  # less may harm as more may
+
+    def _look(
+        self,
+        model: Tensor,
+        ended: Tensor,
+        given: Tensor,
+        depth: Tensor,
+        now: tuple[Tensor, Tensor],
+        reward: Tensor | None,
+        changed: Tensor,
+    ) -> Expansion:
+        value, ahead = self._no_change(model, ended, depth)
+        moment = Moment(
+            depth=depth.long(), given=given, low=torch.minimum(now[0], ahead[0]), high=torch.maximum(now[1], ahead[1])
+        )
+        actions = self.table.unsqueeze(1).expand(-1, depth.shape[1], -1, -1)
+        broken = breaches_of(self.limits.rules, self.menu, self.past, moment, actions)
+        unchanged = (actions == self.menu.unchanged.to(actions)).all(-1)
+        later = (depth < self.menu.decisions)[..., None] | unchanged
+        logits = torch.zeros_like(self.table[..., 0]) if self.prior is None else self.prior
+        return Expansion(
+            state=torch.cat([model.flatten(2), ended, given.flatten(2), depth.unsqueeze(-1)], dim=-1),
+            reward=torch.zeros_like(value) if reward is None else reward,
+            value=value,
+            table=actions,
+            valid=allowed_of(broken, unchanged, self.gate) & self.exists.unsqueeze(1) & later,
+            logits=logits.unsqueeze(1).expand(-1, depth.shape[1], -1),
+            raises=changed,
+        )
+
+    def _no_change(self, model: Tensor, ended: Tensor, depth: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """The outcome `[B, W, P, C]` of the rest as it stands, and the tails of each output's lowest and highest level until the
+        next decision, `[B, W, Q]` each."""
+        unchanged = self.menu.unchanged.to(model).expand(*depth.shape, -1)
+        total: Tensor | None = None
+        ahead: tuple[Tensor, Tensor] | None = None
+        for step in range(self.menu.decisions):
+            amounts = self.menu.amounts(unchanged, (depth + step).long())
+            model, levels = self.model.step(model, unchanged)
+            if ahead is None:
+                each = by_output(self.menu.therapy, levels)
+                lowest, highest = (torch.stack([pick(part) for part in each], -2) for pick in (_lowest, _highest))
+                ahead = _tails(lowest)[0], _tails(highest)[1]
+            outcome, ended = self._outcome(levels, ended, amounts)
+            within = (depth + step < self.menu.decisions)[..., None, None]
+            outcome = torch.where(within, outcome, torch.zeros_like(outcome))
+            total = outcome if total is None else total + outcome
+        if total is None or ahead is None:
+            raise ValueError(f"{self.menu.therapy.name}: the future as it stands is shorter than one decision")
+        return total, ahead
+
+    def _outcome(self, levels: Tensor, ended: Tensor, amounts: Tensor) -> tuple[Tensor, Tensor]:
+        """One decision's levels `[B, W, P, Q M]` -> its part of the whole `[B, W, P, C]`: minus risk and burden, then each cost;
+        and which ends were met."""
+        therapy, decisions = self.menu.therapy, self.menu.decisions
+        risk, after = risk_of(therapy, levels, ended)
+        burdens = torch.tensor([action.burden for action in therapy.actions], device=levels.device)
+        reward = -risk.mean(-1) / decisions - (amounts * burdens).sum(-1).unsqueeze(-1)
+        costs = spent(therapy, levels) / torch.tensor(
+            [decisions if cost.of == "share" else 1 for cost in therapy.costs], device=levels.device
+        )
+        outcome = torch.cat([reward.unsqueeze(-1), costs], -1)
+        finite = torch.isfinite(levels).all(-1, keepdim=True)  # a comparison turns NaN into "not beyond": keep it
+        return torch.where(finite, outcome, torch.full_like(outcome, torch.nan)), after
+
+    def _unpack(self, state: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        particles, size = self.state.shape[1:]
+        shape = (self.menu.decisions, self.table.shape[-1])
+        parts = state.split([particles * size, particles, shape[0] * shape[1], 1], dim=-1)  # type: ignore[no-untyped-call]
+        model, ended, given, depth = parts
+        return model.unflatten(-1, (particles, size)), ended, given.unflatten(-1, shape), depth[..., 0]
+
+    def informed(self, budget: Tensor, risk_level: float) -> "CourseProblem":
+        """The same with a prior: what each candidate gains, taken now and nothing after, within a budget `[B, costs]`."""
+        root = self.root()
+        alone = self.expand(root.state.expand(-1, self.table.shape[1], -1), self.table)
+        return replace(self, prior=prior_of(alone.reward + alone.value, budget, risk_level))
+
+    def replay(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Sequences `[B, W, D, A]` -> levels `[B, W, P, D, Q M]`, amounts `[B, W, D, A]`, the lowest and the highest level to be
+        reckoned with at each decision `[B, W, D, Q]`, and the outcome of each decision `[B, W, P, D, C]`."""
+        wide = actions.shape[1]
+        model = self.state.unsqueeze(1).expand(-1, wide, -1, -1)
+        ended = model.new_zeros(*model.shape[:3])
+        now = (self.level.unsqueeze(1).expand(-1, wide, -1),) * 2
+        found: list[list[Tensor]] = [[], [], [], [], []]
+        for step in range(self.menu.decisions):
+            depth = torch.full(model.shape[:2], float(step), device=model.device)
+            _, ahead = self._no_change(model, ended, depth)
+            amounts = self.menu.amounts(actions[:, :, step], depth.long())
+            low, high = torch.minimum(now[0], ahead[0]), torch.maximum(now[1], ahead[1])
+            model, levels = self.model.step(model, actions[:, :, step])
+            outcome, ended = self._outcome(levels, ended, amounts)
+            last = torch.stack([each[..., -1] for each in by_output(self.menu.therapy, levels)], -1)
+            now = _tails(last.transpose(-1, -2))
+            for kept, part in zip(found, (levels, amounts, low, high, outcome), strict=True):
+                kept.append(part)
+        whole, given, lowest, highest, outcomes = found
+        return (
+            torch.stack(whole, 3),
+            torch.stack(given, 2),
+            torch.stack(lowest, 2),
+            torch.stack(highest, 2),
+            torch.stack(outcomes, 3),
+        )
+
+
+def _lowest(levels: Tensor) -> Tensor:
+    return levels.amin(-1)
+
+
+def _highest(levels: Tensor) -> Tensor:
+    return levels.amax(-1)
+
+
+def _tails(levels: Tensor) -> tuple[Tensor, Tensor]:
+    """Levels `[..., Q, P]` -> the mean of the lowest and of the highest particles, `[..., Q]` each."""
+    return tail_mean(levels, TAIL), -tail_mean(-levels, TAIL)
+
+
+@dataclass(frozen=True, eq=False)
+class CoursePlans:
+    """What the search answers for B patients: three options each (`choice.OPTIONS`), D decisions, P particles, Q outputs.
+
+    actions, amounts `[B, 3, D, A]`: as the menu has them, and in the channels' units. levels `[B, 3, P, Q, D M]`; risk `[B, 3,
+    P]` with burdens and ends; spent `[B, 3, P, costs]`. changed, abstained, has_runner_up `[B]`. reasons: why it abstains;
+    refused: the rules by which the guard refused the proposal. bound: rules that forbade a first action; pruned: costs whose
+    budget forbade one. account: what the options were scored by.
+    """
+
+    actions: Tensor
+    amounts: Tensor
+    levels: Tensor
+    risk: Tensor
+    spent: Tensor
+    changed: Tensor
+    abstained: Tensor
+    has_runner_up: Tensor
+    reasons: tuple[tuple[Breach, ...], ...]
+    refused: tuple[tuple[Breach, ...], ...]
+    bound: tuple[tuple[str, ...], ...]
+    pruned: tuple[tuple[str, ...], ...]
+    evaluated: Tensor
+    account: Account
+
+
+@torch.no_grad()
+def plan_course(
+    model: PlanningModel,
+    state: Tensor,
+    menu: Menu,
+    limits: Limits,
+    level: Tensor,
+    history: Tensor,
+    *,
+    budget: Tensor | None = None,
+    how: Search | None = None,
+) -> CoursePlans:
+    """The best sequence of actions for each of B patients, its runner-up with another first action, and no change.
+
+    Args:
+        model: The patients' futures as they stand, which an action moves (`latent.latent_course`).
+        state: `[B, P, S]` where they begin.
+        menu: What may be done, and what stands.
+        limits: Whose rules hold; the same for all patients of a call.
+        level: `[B, Q]` each output now; NaN is unknown, and closes the gate.
+        history: `[B, H, A]` amounts a row before now, newest last; NaN is unknown.
+        budget: `[B, costs]` of the therapy where None.
+        how: The settings of the search.
+
+    Raises:
+        ValueError: The therapy declares no actions, or the future as it stands is shorter than the search.
+    """
+    how, therapy = how or Search(), menu.therapy
+    if not therapy.actions:
+        raise ValueError(f"{therapy.name}: no action is declared, so there is nothing to plan")
+    if not 1 <= how.depth <= menu.decisions:
+        raise ValueError(f"{therapy.name}: a search {how.depth} decisions deep, expected 1 to {menu.decisions}")
+    reasons = _closed(menu, level)
+    gate = torch.tensor([not why for why in reasons], device=state.device)
+    table, exists = (part.to(state.device) for part in menu.candidates())
+    known = torch.where(torch.isfinite(level), level, torch.tensor([output.best for output in therapy.outputs]).to(level))
+    problem = CourseProblem(model, state, menu, Past(history), known, gate, limits, table, exists, how.effort)
+    whole = state.new_tensor([cost.budget for cost in therapy.costs]).expand(len(state), -1) if budget is None else budget
+    # What is beyond a budget as it stands may be mended in steps: a change is pruned where it spends more than both.
+    standing = problem.root().value[:, 0, :, 1:].mean(1)
+    whole = torch.maximum(torch.nan_to_num(whole, nan=-1.0), torch.nan_to_num(standing, nan=-1.0) + 1e-6)
+    return _answer(problem, _searched(problem, whole, how), reasons, whole, how)
+
+
+def _searched(problem: CourseProblem, budget: Tensor, how: Search) -> Plans:
+    """Every plan of interest, evaluated."""
+    candidates = problem.table.shape[1]
+    if how.simulations is None and candidates**how.depth <= EXHAUSTIVE_LEAVES:
+        return exhaustive(problem, depth=how.depth, budget=budget)
+    uniform = torch.rand(candidates, generator=torch.Generator().manual_seed(how.seed)).clamp(1e-9, 1.0 - 1e-7)
+    found = search(
+        problem.informed(budget, how.risk_level),
+        simulations=how.simulations or 128,
+        depth=how.depth,
+        budget=budget,
+        noise=-torch.log(-torch.log(uniform)).to(problem.state).expand(len(budget), -1),
+        risk_level=how.risk_level,
+        parallel=True,
+        backend=how.backend,
+    )
+    return found.plans()
+
+
+def _closed(menu: Menu, level: Tensor) -> list[list[Breach]]:
+    """Why each patient's gate is closed."""
+    told: list[list[Breach]] = []
+    for row in level.tolist():
+        channels = [menu.therapy.channel(output.name) for output in menu.therapy.outputs]
+        wrong = [(c, value) for c, value in zip(channels, row, strict=True) if not c.low <= value <= c.high]
+        told.append([Breach("level", c.name, {"level": value, "low": c.low, "high": c.high}) for c, value in wrong])
+    return told
+
+
+def _answer(problem: CourseProblem, plans: Plans, reasons: list[list[Breach]], budget: Tensor, how: Search) -> CoursePlans:
+    """Choose among the plans, replay what is chosen, and guard it."""
+    menu, batch = problem.menu, len(problem.state)
+    chosen = choose(plans, how.risk_level, how.worth)
+    actions = plans.sequence(chosen.nodes, menu.decisions)
+    has_other = chosen.has_other
+    for row in plans.broken.nonzero().flatten().tolist():
+        reasons[row].append(Breach("finite"))
+    abstained = torch.tensor([bool(why) for why in reasons], device=actions.device)
+    actions = torch.where(abstained[:, None, None, None], actions[:, 2:], actions)
+    levels, amounts, low, high, outcome = problem.replay(actions)
+    refused: list[tuple[Breach, ...]] = [()] * batch
+    for row in range(batch):
+        for option in (1, 0):
+            against = () if reasons[row] else _guarded(problem, row, amounts[row, option], low[row, option], high[row, option])
+            if against:  # the search and the guard disagree: believe the guard
+                for part in (actions, levels, amounts, outcome):
+                    part[row, option] = part[row, 2]
+                has_other[row] = has_other[row] & (option == 0)
+                if option == 0:
+                    refused[row], abstained[row] = against, True
+    whole = outcome.sum(3)
+    changes = (amounts != amounts[:, 2:]).any(-1).sum(-1, keepdim=True)
+    effort = (how.effort * changes).expand_as(whole[..., 0]).to(whole)
+    risk = -whole[..., 0]
+    return CoursePlans(
+        actions=actions,
+        amounts=amounts,
+        levels=torch.stack([part.flatten(3) for part in by_output(menu.therapy, levels)], 3),
+        risk=risk,
+        spent=whole[..., 1:],
+        changed=(amounts[:, 0] != amounts[:, 2]).flatten(1).any(1),
+        abstained=abstained,
+        has_runner_up=has_other & ~abstained,
+        reasons=tuple(map(tuple, reasons)),
+        refused=tuple(refused),
+        bound=tuple(_bound(problem, row) for row in range(batch)),
+        pruned=plans.pruned_by(budget, [cost.name for cost in menu.therapy.costs]),
+        evaluated=plans.eligible.sum(1),
+        account=account(chosen.scores, risk, {"change": effort}, risk_level=how.risk_level, worth=how.worth),
+    )
+
+
+def _guarded(problem: CourseProblem, row: int, amounts: Tensor, low: Tensor, high: Tensor) -> tuple[Breach, ...]:
+    menu = problem.menu
+    return guard_course(
+        problem.limits.rules,
+        [action.channel for action in menu.therapy.actions],
+        [output.name for output in menu.therapy.outputs],
+        amounts=amounts.tolist(),
+        standing=menu.standing[row].tolist(),
+        history=problem.past.history[row].tolist(),
+        low=low.tolist(),
+        high=high.tolist(),
+        lasts=[r or a.of == "multiple" for a, r in zip(menu.therapy.actions, menu.replaces, strict=True)],
+        rows=menu.rows,
+        step=menu.therapy.step,
+    )
+
+
+def _bound(problem: CourseProblem, row: int) -> tuple[str, ...]:
+    """The rules that forbid a candidate now."""
+    now, depth = problem.level.unsqueeze(1), torch.zeros(len(problem.level), 1, device=problem.level.device)
+    model = problem.state.unsqueeze(1)
+    _, ahead = problem._no_change(model, model.new_zeros(*model.shape[:3]), depth)
+    given = model.new_zeros(len(model), 1, problem.menu.decisions, problem.table.shape[-1])
+    moment = Moment(depth=depth.long(), given=given, low=torch.minimum(now, ahead[0]), high=torch.maximum(now, ahead[1]))
+    broken = breaches_of(problem.limits.rules, problem.menu, problem.past, moment, problem.table.unsqueeze(1))
+    return tuple(name for name, hit in broken.items() if bool((hit[row, 0] & problem.exists[row]).any()))
