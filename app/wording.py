@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from careplan import therapies
 from careplan.display import MINUS, Unit, clock, signed
 from careplan.minutes import DAY
 from careplan.suggestion import Kind, Line
@@ -47,7 +48,9 @@ def scale(setting: str, unit: Unit) -> Scale:
         return Scale("\N{MULTIPLICATION SIGN} basal", 1.0, 2, 0.25, least=0)
     if setting == "bolus":
         return Scale("U", 1.0, 2, 0.05, least=0)  # no trailing zero: 5.0 U must not be read as 50 U
-    return Scale("U", 1.0, 1, 0.5)
+    if setting in SETTINGS:
+        return Scale("U", 1.0, 1, 0.5)
+    return Scale("", 1.0, 1, 0.5, least=0)
 
 
 def block(start: int, end: int, kind: Kind = "regimen") -> str:
@@ -58,7 +61,16 @@ def block(start: int, end: int, kind: Kind = "regimen") -> str:
 
 
 def line_name(line: Line, kind: Kind = "regimen") -> str:
+    if line.setting not in SETTINGS:
+        return f"{setting_name(line.setting)}, {line.unit}"
     return f"{SETTINGS[line.setting]}, {block(line.start, line.end, kind)}"
+
+
+def setting_name(setting: str) -> str:
+    """A setting as the therapy that has it calls it."""
+    practices = [found.practice for found in therapies.installed().values() if found.practice is not None]
+    named = (practice.words.settings for practice in practices if practice.words is not None)
+    return next((names[setting] for names in named if setting in names), setting)
 
 
 def in_words(problem: str, lines: Iterable[Line], kind: Kind = "regimen") -> str:
@@ -82,7 +94,7 @@ def change(setting: str, current: float, value: float, unit: Unit) -> str:
 
 def direction(setting: str, current: float, value: float) -> str:
     """What a change means, because a larger carb ratio gives less insulin."""
-    more = (value - current) * INSULIN[setting]
+    more = (value - current) * INSULIN.get(setting, 0)
     return "" if abs(more) < 1e-9 else "more insulin" if more > 0 else "less insulin"
 
 
@@ -106,4 +118,6 @@ def key_name(key: str, kind: Kind = "regimen") -> str:
     setting, _, start = key.partition("@")
     if kind == "doses" and start.isdigit():
         return f"{SETTINGS.get(setting, setting)}, {block(int(start), int(start), kind)}"
-    return f"{SETTINGS.get(setting, setting)}, from {clock(int(start))}" if start.isdigit() else SETTINGS.get(setting, key)
+    if setting not in SETTINGS:
+        return setting_name(setting)
+    return f"{SETTINGS[setting]}, from {clock(int(start))}" if start.isdigit() else SETTINGS.get(setting, key)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from careplan.breach import RULES, Breach
+from careplan.covariates import Fact
 from careplan.display import Marks, Unit
 from careplan.records.settings import StatedSettings
 from careplan.suggestion import Experiment, Kind, Line, Suggestion
@@ -215,6 +216,8 @@ class Practice:
     A person decides. judge: what the rules say of a value of a line. caution: what a page warns of beside a suggestion, by the
     recent readings.
 
+    known: what a source says of a patient, as the therapy's covariates; `ValueError` for what cannot be.
+
     Shown. units: of the regulated level, the therapy's own first. marks: what charts and tables mark. words: how suggestions are
     said. rules: what it says of a rule that is broken, by the rule's name, as `careplan.breach.in_words` fills it in.
 
@@ -248,6 +251,7 @@ class Practice:
     experiments: Callable[[PatientSeries, Sequence[Signed]], tuple[Experiment, ...]] | None = None
     measures: type[Any] = dict
     rules: Mapping[str, str] = field(default_factory=lambda: RULES)
+    known: Callable[[Mapping[str, Fact]], Mapping[str, Fact]] = dict
     units: tuple[Unit, ...] = ()
     marks: Marks | None = None
     words: Words | None = None

@@ -8,11 +8,11 @@ import streamlit as st
 from app import access
 from app.access import Reviewer
 from app.wording import change, direction, in_words, key_name, line_name, scale, when
+from careplan import therapies
 from careplan.clinic import ClinicError, ReviewError, StoreError, meaning_of, save_draft, sign_review
 from careplan.clinic.views import Review
 from careplan.display import Unit, sentence
 from careplan.suggestion import MEANINGS, Decision, Kind, Line, Meaning, Suggestion, Verdict
-from careplan.therapies.glucose.words import because
 
 CHOICES: Mapping[Verdict, str] = {"accept": "Accept", "edit": "Edit", "reject": "Reject"}
 PAST: Mapping[Verdict, str] = {"accept": "accepted", "edit": "edited", "reject": "rejected"}
@@ -51,7 +51,7 @@ def _line(suggestion: Suggestion, line: Line, decided: dict[str, Decision], revi
         what, choice = st.columns([1.6, 1], vertical_alignment="center")
         with what:
             st.markdown(f"**{line_name(line, suggestion.kind)}** &nbsp; {_values(line, suggestion.kind, unit)}")
-            st.caption(sentence(because(line, suggestion, unit)))
+            st.caption(sentence(_because(line, suggestion, unit)))
         with choice:
             st.session_state.setdefault(keys["verdict"], before.verdict if before else None)
             verdict: Verdict | None = st.segmented_control(
@@ -70,6 +70,12 @@ def _line(suggestion: Suggestion, line: Line, decided: dict[str, Decision], revi
                     _edit(line, keys["value"], before, unit, kept)
             st.session_state.setdefault(keys["reason"], before.reason if before else "")
             why.text_input("Reason", key=keys["reason"], placeholder="Why (needed to sign)", **kept)
+
+
+def _because(line: Line, suggestion: Suggestion, unit: Unit) -> str:
+    """Why a line is proposed, as its therapy says it."""
+    practice = therapies.practice(suggestion.therapy) if suggestion.therapy else therapies.first()
+    return line.why if practice.words is None else practice.words.because(line, suggestion, unit)
 
 
 def _values(line: Line, kind: Kind, unit: Unit) -> str:

@@ -3,11 +3,12 @@
 import streamlit as st
 
 from app import access, charts, drawings, planning
-from app.screens import choose, decide, proposal
+from app.screens import choose, course, decide, proposal
 from app.wording import percent, when
 from careplan.clinic import UnknownPatient, review_page
 from careplan.clinic.views import PatientSummary, Review, ReviewPage
 from careplan.display import Unit
+from careplan.therapies.glucose.views import Metrics
 
 
 def draw() -> None:
@@ -23,6 +24,9 @@ def draw() -> None:
         st.error(str(error))
         return
     proposal.notices(page.notices)
+    if not isinstance(page.recent, Metrics):
+        course.draw(page, reviewer)
+        return
     suggestion = page.suggestion
     signed = next((review for review in page.history if suggestion and review.suggestion == suggestion.id), None)
     _heading(page.summary)

@@ -15,6 +15,7 @@ from careplan.clinic.views import Sort, Status, WorklistPage, WorklistQuery, Wor
 from careplan.clinic.worklists import WAITING
 from careplan.display import Unit
 from careplan.therapies.glucose.metrics import SUFFICIENT_DAYS
+from careplan.therapies.glucose.views import Metrics
 
 STATUS: dict[Status, str] = {
     "no data": "No data",
@@ -209,7 +210,7 @@ def _row(row: WorklistRow, open_patient: Callable[[str], None]) -> None:
 
 def _short(row: WorklistRow) -> str:
     """A recording too short to judge says so beside its figures."""
-    if row.metrics is None or not row.metrics.readings or row.days >= SUFFICIENT_DAYS - 0.5:
+    if not isinstance(row.metrics, Metrics) or not row.metrics.readings or row.days >= SUFFICIENT_DAYS - 0.5:
         return ""
     return f"; only {duration(60 * 24 * row.days)} recorded"
 

@@ -113,6 +113,27 @@ def evaluate_uncertainty(
         stdout().print(shown)
 
 
+@app.command("iwpc")
+def evaluate_iwpc(
+    table: Annotated[Path, typer.Argument(help="The IWPC's data set, as text or a workbook; fetch it from the consortium.")],
+    as_json: Json = False,
+) -> None:
+    """Doses of warfarin from covariates alone: on a held-out half, the share within a fifth of the stable dose."""
+    from rich.table import Table
+
+    from careplan.clinic.worker import world_of
+    from careplan.studies.iwpc import judge, read_iwpc
+
+    found = judge(world_of("warfarin").model, read_iwpc(table))
+    if as_json:
+        print_json(found)
+        return
+    shown = Table("Dose by", "People", "Within 20 %", "Mean error, mg a week")
+    for name, row in found.items():
+        shown.add_row(name, f"{row['people']:.0f}", f"{row['within_20']:.1f} %", f"{row['mean_error']:.2f}")
+    stdout().print(shown)
+
+
 @app.command("fingersticks")
 def evaluate_fingersticks(
     ctx: typer.Context,

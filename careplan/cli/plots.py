@@ -10,20 +10,18 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
+from careplan import therapies
 from careplan.cli.console import aligned
 from careplan.clinic.views import Forecast
-from careplan.display import clock, sentence
+from careplan.display import Unit, clock, sentence
+from careplan.practice import Words
 from careplan.suggestion import Line, Path, Suggestion
 from careplan.therapies.glucose.bands import HIGH, LOW
-from careplan.therapies.glucose.rules import breach_in_words
 from careplan.therapies.glucose.words import (
     MG_DL,
-    SETTINGS,
-    limits_in_words,
     outcome,
     risk_of_high,
     risk_of_low,
-    said,
 )
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe & Ito: told apart by everyone
@@ -118,26 +116,28 @@ def print_suggestion(console: Console, suggestion: Suggestion, *, brief: bool = 
         _indented(console, "[yellow]Abstains:[/] " + escape("; ".join(suggestion.reasons)))
         return
     if suggestion.lines:
-        for text in aligned([_line(line) for line in suggestion.lines], left=(0, 1, 5)):
+        settings = _words(suggestion)[0].settings
+        for text in aligned([_line(line, settings) for line in suggestion.lines], left=(0, 1, 5)):
             console.print(f"  {text}", markup=False, highlight=False)
         if suggestion.source == "guideline":
             _indented(console, "[yellow]The guideline, not the model:[/] " + escape("; ".join(suggestion.reasons)))
             return
     else:
         _indented(console, "No change. " + escape("; ".join(suggestion.reasons)))
-    told = dict(said(suggestion, MG_DL))
+    words, unit = _words(suggestion)
+    told = dict(words.said(suggestion, unit))
     if brief:
         _told(console, {name: text for name, text in told.items() if name == "In short"})
         return
     _options(console, suggestion)
     if verbose:
         if suggestion.why is None and suggestion.limits_bound:
-            told["Limits that bound it"] = ", ".join(breach_in_words(limit) for limit in suggestion.limits_bound)
+            told["Limits that bound it"] = ", ".join(words.limits(suggestion.limits_bound, unit))
         told = {"Reasons": "; ".join(suggestion.reasons), **told} if suggestion.lines else told
         _told(console, told)
         return
     _told(console, {name: text for name, text in told.items() if name in IN_ONE_LOOK})
-    bound = len(limits_in_words(suggestion.limits_bound, MG_DL))
+    bound = len(words.limits(suggestion.limits_bound, unit))
     limits = f"{bound} limit{'s' if bound > 1 else ''} bound it. " if bound else ""
     console.print(f"  {limits}What drove it, every limit, the days behind it: --verbose.", style="dim", highlight=False)
 
@@ -147,7 +147,8 @@ def _options(console: Console, suggestion: Suggestion) -> None:
     if not suggestion.options:
         return
     names = list(suggestion.options[0].outcomes)[:OUTCOMES_SHOWN]
-    rows = [["", *(outcome(name, MG_DL) for name in names)]]
+    _, unit = _words(suggestion)
+    rows = [["", *(outcome(name, unit) for name in names)]]
     for option in suggestion.options:
         values = (option.outcomes[name] for name in names)
         cells = (f"{value.mid:.1f} ({value.low:.0f} to {value.high:.0f})" for value in values)
@@ -167,9 +168,24 @@ def _indented(console: Console, text: str) -> None:
     console.print(Padding(text, (0, 0, 0, 2)), highlight=False)
 
 
-def _line(line: Line) -> tuple[str, ...]:
+# Of a therapy that brings no words.
+PLAIN = Words(
+    settings={},
+    said=lambda suggestion, _: [("In short", "; ".join(suggestion.reasons))],
+    because=lambda line, *_: line.why,
+    limits=lambda bound, _: [each.rule for each in bound],
+)
+
+
+def _words(suggestion: Suggestion) -> tuple[Words, Unit]:
+    """How the therapy of a suggestion says it, in the therapy's own unit."""
+    practice = therapies.practice(suggestion.therapy) if suggestion.therapy else therapies.first()
+    return practice.words or PLAIN, practice.units[0] if practice.units else Unit("", 1.0, 1)
+
+
+def _line(line: Line, settings: Mapping[str, str]) -> tuple[str, ...]:
     """When, what, from, to, in which unit, by how much, and on how many days of evidence."""
-    name = SETTINGS.get(line.setting, line.setting)
+    name = settings.get(line.setting, line.setting)
     if line.setting in ("bolus", "temp_basal"):
         when = f"in {line.start} min" if line.start else "now"
         return when, name, "", "", f"{line.proposed:g}", line.unit, ""

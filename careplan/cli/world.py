@@ -29,6 +29,7 @@ def train(
     begin: Annotated[Path | None, typer.Option(help="Weights to take for what the first family gives.")] = None,
     seed: Annotated[int, typer.Option(help="Decides the split, the cohort and the weights.")] = 7,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in OUT.")] = False,
+    therapy: Annotated[str, typer.Option(help="Whose world model; warfarin's learns from its own virtual people.")] = "glucose",
 ) -> None:
     """Train the world model on virtual patients and on recordings. Ctrl-C keeps the last checkpoint; --resume goes on."""
     from careplan.studies.bodies import known_families
@@ -38,6 +39,14 @@ def train(
 
     if out.exists() and any(out.iterdir()) and not resume:
         raise typer.BadParameter(f"{out} is not empty; name another folder, or --resume", param_hint="OUT")
+    if therapy == "warfarin":
+        from careplan.studies.warfarin import train_warfarin
+
+        if data or family or begin:
+            raise typer.BadParameter("warfarin's model is trained on its own virtual people", param_hint="--therapy")
+        made = train_warfarin(out, resume=resume, say=lambda text: stderr().print(text, soft_wrap=True, highlight=False))
+        stdout().print(f"Wrote {out}/warfarin.safetensors and its card; {made['minutes']} minutes.")
+        return
     card = train_world(
         sources_of(data or []),
         out,
@@ -149,6 +158,7 @@ def plan(
     ] = None,
     seed: int = 0,
     verbose: Annotated[bool, typer.Option("--verbose", help="Everything behind it, every limit that bound among it.")] = False,
+    therapy: Annotated[str | None, typer.Option(help="Under which therapy, where it is not the patients' only one.")] = None,
     weights: Weights = None,
     as_json: Json = False,
 ) -> None:
@@ -157,11 +167,10 @@ def plan(
     from careplan.clinic.overnight import Asked
     from careplan.clinic.planning import plan_regimens, suggest_doses
     from careplan.suggestion import Kind
-    from careplan.therapies.glucose.world import open_world
 
     if bool(patients) == everyone:
         raise typer.BadParameter("name patients, or say --all", param_hint="PATIENTS")
-    world = open_world(*([weights] if weights else []))
+    world = _world(ctx, patients or [], therapy, weights)
     if everyone:
         kind: Kind = "regimen" if regimen else "doses"
         _plan_everyone(ctx, world, Asked(kind=kind, at=_time(at), announced=tuple(announce or ()), seed=seed), as_json)
@@ -183,6 +192,23 @@ def plan(
     else:
         for suggestion in made:
             plots.print_suggestion(stdout(), suggestion, verbose=verbose)
+
+
+def _world(ctx: typer.Context, patients: list[str], therapy: str | None, weights: Path | None) -> "World":
+    """The world model of a therapy: the one that is said, else that of the patients, else the first."""
+    from careplan import therapies
+    from careplan.clinic.summaries import therapies_of
+    from careplan.clinic.worker import world_of
+    from careplan.world.loaded import open_world
+
+    if therapy is None and patients:
+        with store(ctx) as database:
+            found = therapies_of(database, patients)
+        if len(found) != 1:
+            raise typer.BadParameter(f"these patients are treated under {', '.join(found)}: say which", param_hint="--therapy")
+        therapy = found[0]
+    practice = therapies.first() if therapy is None else therapies.practice(therapy)
+    return world_of(practice.name) if weights is None else open_world(practice.therapy, weights)
 
 
 def _plan_everyone(ctx: typer.Context, world: "World", asked: "Asked", as_json: bool) -> None:

@@ -51,10 +51,11 @@ def therapy_for(record: "PatientRecord") -> Practice:
 
 def keep_course(session: Session, record: "PatientRecord", therapy: str | None, actor: Actor) -> Course:
     """The course that a record belongs to, begun where the patient is not treated so yet; with covariates that are new."""
-    told = {} if record.weight is None else {"weight": record.weight}
     if therapy is None:
         known = courses_of(session, record.patient)
         therapy = known[0].therapy if len(known) == 1 else therapy_for(record).name
+    told: dict[str, Any] = {} if record.weight is None else {"weight": record.weight}
+    told |= therapies.practice(therapy).known(record.facts) if record.facts else {}
     found = session.get(Course, (record.patient, therapy))
     if found is None:
         return begin_course(session, record.patient, therapy, group=record.group, covariates=told, actor=actor)

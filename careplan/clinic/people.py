@@ -13,7 +13,7 @@ from careplan.series import PatientSeries
 from careplan.stages import stage
 from careplan.store import Database, append, local_account
 from careplan.store.schema import Personalisation as Stored
-from careplan.world.corpus import unknown
+from careplan.world.corpus import stranger
 from careplan.world.loaded import World
 from careplan.world.personalise import Personalisation, personalise, typical
 
@@ -71,8 +71,7 @@ def _infer(world: World, recordings: list[PatientSeries]) -> list[Personalisatio
     column = therapy.index(therapy.regulated)
     usable = [series for series in recordings if series.mask[:, column].sum() > 1]
     people = {person.patient: person for person in personalise(world.model, usable)}
-    nobody = unknown(therapy)
-    return [people.get(series.patient) or typical(world.model, series.patient, nobody) for series in recordings]
+    return [people.get(series.patient) or typical(world.model, series.patient, stranger(series)) for series in recordings]
 
 
 TENSORS = ("mean", "covariance", "usual", "minutes", "errors", "persistence", "scores", "correction", "foreseen")

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from careplan import therapies
 from careplan.clinic import codec
-from careplan.clinic.courses import course_of
+from careplan.clinic.courses import course_of, courses_of
 from careplan.clinic.known import require
 from careplan.clinic.reading import on_record
 from careplan.clinic.views import PatientSummary
@@ -41,6 +41,14 @@ def patients(db: Database) -> list[PatientSummary]:
         _summary_of(db, course, sources[course.patient], practices[course.therapy], glances.get(course.patient, {}))
         for course in courses
     ]
+
+
+def therapies_of(db: Database, patients: Sequence[str]) -> list[str]:
+    """The therapies under which patients are treated, by name. Raises `UnknownPatient`."""
+    with db.read() as session:
+        for patient in patients:
+            require(session, patient)
+        return sorted({course.therapy for patient in patients for course in courses_of(session, patient)})
 
 
 def show(db: Database, patient: str, therapy: str | None = None) -> PatientSummary:

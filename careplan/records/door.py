@@ -7,7 +7,7 @@ from inspect import signature
 from pathlib import Path
 
 from careplan.datasets import azt1d, ohio, shanghai, t1d_uom, uci
-from careplan.formats import clarity, libreview, sidiary, tandem, xdrip
+from careplan.formats import clarity, inr, libreview, sidiary, tandem, xdrip
 from careplan.formats.carelink import reader as carelink
 from careplan.formats.fhir import reader as fhir
 from careplan.formats.glooko import reader as glooko
@@ -47,6 +47,7 @@ FORMATS: tuple[Format, ...] = (
     Format("clarity", clarity.recognise, clarity.read_clarity),
     Format("fhir", fhir.recognise, fhir.read_fhir, site=("metadata", ("CapabilityStatement", "OperationOutcome"))),
     Format("glooko", glooko.recognise, glooko.read_glooko),
+    Format("inr", inr.recognise, inr.read_inr),
     Format("libreview", libreview.recognise, libreview.read_libreview),
     Format(
         "nightscout",

@@ -80,6 +80,7 @@ class PatientRecord:
     corrections: tuple[Correction, ...] = ()
     rows_read: int = 0
     weight: float | None = None  # kg
+    facts: Mapping[str, str | float] = field(default_factory=dict)  # what else is said of the patient, as it is written
     group: str = "adult"  # of the groups that the therapy's limits are by
     regimen: StatedSettings | None = None  # where the source states one
     files: tuple[str, ...] = field(default=())

@@ -83,7 +83,14 @@ class Amounts:
         return torch.where(window.mask, (self.linked_values(values) - center) / scale, torch.zeros_like(values))
 
     def stranger(self, usual: Tensor, center: Tensor, scale: Tensor) -> Tensor:
-        """What tells of a stranger's code, `[B, habits]`: a labile level, or small doses, tell of strong effects."""
+        """What tells of a stranger's code, `[B, habits]`: a labile level, or small doses, tell of strong effects.
+
+        Where every reading has a declared noise, only the covariates do: readings and doses count one by one in the filter, and
+        would count twice.
+        """
+        if all(self.therapy.filtered):
+            unsaid = usual.new_zeros(len(usual), self.habits - self.facts)
+            return torch.cat([unsaid, usual[:, self.channels + self.outputs :]], dim=-1)
         span, parts = self._span(usual), []
         for effect in self.therapy.effects:
             total = span[:, self.therapy.columns(effect)].sum(-1) / effect.usual

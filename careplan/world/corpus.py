@@ -36,9 +36,10 @@ def usual(series: PatientSeries) -> Tensor:
     return torch.cat([torch.from_numpy(np.append(mean, spreads).astype(np.float32)), facts])
 
 
-def unknown(therapy: Therapy) -> Tensor:
-    """What is usual of somebody of whom nothing is known, `[C + Q + F]`."""
-    return torch.cat([torch.zeros(len(therapy.channels) + len(therapy.outputs)), therapy.facts({})])
+def stranger(series: PatientSeries) -> Tensor:
+    """What is usual of somebody of whom nothing but the covariates is known, `[C + Q + F]`."""
+    nothing = torch.zeros(len(series.therapy.channels) + len(series.therapy.outputs))
+    return torch.cat([nothing, series.therapy.facts(series.facts, series.patient)])
 
 
 @dataclass(frozen=True, eq=False)

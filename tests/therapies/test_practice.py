@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from careplan import therapies
+from careplan.minutes import DAY
 from careplan.practice import Practice
 
 PRACTICES = [found.practice for found in therapies.installed().values() if found.practice is not None]
@@ -17,8 +18,9 @@ def test_a_virtual_clinic_keeps_records_of_the_therapy_and_knows_the_truth(pract
     if clinic is None:
         pytest.skip("brings no virtual clinic")
     people = clinic.draw(clinic.groups[0], 3, 5)
-    lived = clinic.live(people, next(iter(clinic.policies.values()))(), 1, 7)
-    again = clinic.live(people, next(iter(clinic.policies.values()))(), 1, 7)
+    days = max(1, round(40 * practice.therapy.step / DAY))  # some rows of any grid
+    lived = clinic.live(people, next(iter(clinic.policies.values()))(), days, 7)
+    again = clinic.live(people, next(iter(clinic.policies.values()))(), days, 7)
     assert torch.equal(lived.level, again.level) and bool(torch.isfinite(lived.level).all())
     for person in range(3):
         series = lived.series(person)

@@ -61,6 +61,17 @@ def covariates_of(stated: Mapping[str, Any]) -> Covariates:
     return Covariates(**found)
 
 
+def known(stated: Mapping[str, Any]) -> dict[str, float | str]:
+    """What a source states of a patient, as the therapy's covariates, and nothing that it does not. Raises as `covariates_of`."""
+    found = covariates_of(stated)
+    said = [name for name, value in stated.items() if not _absent(value)]
+    return {name: _plain(getattr(found, name)) for name in said}
+
+
+def _plain(value: float | str | bool) -> float | str:
+    return ("yes" if value else "no") if isinstance(value, bool) else value
+
+
 def cyp2c9_of(text: str) -> Cyp2c9:
     """ "*2/*1" or "2/1" -> "*1/*2". Raises `AskError` for alleles that the dosing equations do not know."""
     parts = sorted(part.strip().lstrip("*") for part in text.upper().removeprefix("CYP2C9").split("/"))

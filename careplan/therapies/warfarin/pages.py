@@ -1,0 +1,71 @@
+"""A patient at a glance: how urgent, and what a page draws of the course."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from careplan.practice import Glance
+from careplan.series import PatientSeries
+from careplan.therapies.warfarin.declaration import CEILING, WARFARIN
+from careplan.therapies.warfarin.metrics import FAR_BELOW, POOR, TOO_HIGH, Metrics, of_readings
+from careplan.therapies.warfarin.protocols import HIGH, LOW
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """What was measured and taken, by day of the course, `[N]` each; doses None where unknown."""
+
+    dates: tuple[str, ...]
+    inr: tuple[float | None, ...]
+    dose: tuple[float | None, ...]
+
+
+def glance(readings: pd.DataFrame) -> Glance:
+    """What INRs say of a patient. Everything may be planned for from the first tablet on, so nothing is too little."""
+    days, metrics = of_readings(readings)
+    score, headline = urgency(metrics)
+    measured = metrics.readings > 0
+    return Glance(days=days, metrics=metrics, measured=measured, sufficient=measured, urgency=score, headline=headline)
+
+
+def urgency(metrics: Metrics) -> tuple[float, str]:
+    """How soon to look, and why: 300 above the ceiling, 200 above 4 or below 1.5, 100 outside the range or long out of it; plus
+    the share of time out of range, 0 to 100."""
+    if metrics.last is None:
+        return -1.0, "no INR recorded"
+    last, out = metrics.last, 0.0 if metrics.in_range is None else 100.0 - metrics.in_range
+    if last >= CEILING:
+        return 300 + out, f"last INR {last:.1f}: hold, {CEILING:g} or more"
+    if last > TOO_HIGH or last < FAR_BELOW:
+        return 200 + out, f"last INR {last:.1f} ({'above 4' if last > TOO_HIGH else f'below {FAR_BELOW:g}'})"
+    if not LOW <= last <= HIGH:
+        return 100 + out, f"last INR {last:.1f} (range {LOW:g} to {HIGH:g})"
+    if metrics.in_range is not None and metrics.in_range < POOR:
+        return 100 + out, f"{metrics.in_range:.0f} % of time in range (target > {POOR:g} %)"
+    return out, f"last INR {last:.1f}, in range"
+
+
+def course_of(series: PatientSeries | None) -> Course:
+    """The recent course, empty without one."""
+    if series is None:
+        return Course(dates=(), inr=(), dose=())
+    inr, dose = (series.column(name) for name in ("inr", "warfarin"))
+    dates = tuple(series.times.tz_convert(series.zone).strftime("%Y-%m-%d"))
+    return Course(
+        dates=dates,
+        inr=tuple(float(value) if np.isfinite(value) else None for value in inr),
+        dose=tuple(float(value) if np.isfinite(value) else None for value in dose),
+    )
+
+
+def days_of(series: PatientSeries) -> tuple[Course, ...]:
+    """The course is one stretch: there is no day to look into."""
+    return ()
+
+
+def daily_dose(series: PatientSeries) -> float | None:
+    """Mg a day over the last week that is known."""
+    doses = series.column("warfarin")
+    known = doses[np.isfinite(doses)][-7:]
+    return float(known.mean()) if len(known) and WARFARIN else None

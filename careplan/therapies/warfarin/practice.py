@@ -1,0 +1,44 @@
+"""The warfarin therapy as careplan finds it: its `Practice`."""
+
+from pathlib import Path
+
+from careplan.practice import Practice, Words
+from careplan.therapies.warfarin.covariates import known
+from careplan.therapies.warfarin.decisions import caution, judge
+from careplan.therapies.warfarin.declaration import HOLDS, LIMITS, RECENT, WARFARIN
+from careplan.therapies.warfarin.metrics import Metrics
+from careplan.therapies.warfarin.pages import course_of, daily_dose, days_of, glance
+from careplan.therapies.warfarin.regimen import Regimen, changed, current, estimate, listed, stated
+from careplan.therapies.warfarin.titration import regimen_of
+from careplan.therapies.warfarin.words import INR, MARKS, SETTINGS, WORDS, because, limits_in_words, said
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+PRACTICE = Practice(
+    therapy=WARFARIN,
+    limits=LIMITS,
+    recent=RECENT,
+    holds=HOLDS,
+    regimen=Regimen,
+    stated=stated,
+    estimate=estimate,
+    changed=changed,
+    current=current,
+    listed=listed,
+    plan_regimen=regimen_of,
+    plan_doses=None,
+    judge=judge,
+    caution=caution,
+    glance=glance,
+    daily_dose=daily_dose,
+    profile=course_of,
+    days=days_of,
+    weights=WEIGHTS,
+    measures=Metrics,
+    rules=WORDS,
+    units=(INR,),
+    marks=MARKS,
+    words=Words(settings=SETTINGS, said=said, because=because, limits=limits_in_words),
+    clinic="cohorts.warfarin.clinic:CLINIC",
+    known=known,
+)

@@ -1,0 +1,259 @@
+"""Suggestions: a weekly dose, the evenings left out, the day of the next INR; beside no change and what a protocol would do."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from careplan.minutes import DAY
+from careplan.recording import Recording, question
+from careplan.series import PatientSeries
+from careplan.stages import stage
+from careplan.suggestion import Interval, Line, Option, Path, Suggestion
+from careplan.therapies.warfarin.courses import Courses, courses_of
+from careplan.therapies.warfarin.covariates import covariates_of
+from careplan.therapies.warfarin.decisions import SOON
+from careplan.therapies.warfarin.declaration import DANGER, HIGHEST_INR, LINE_LIMITS, MOST_A_DAY, STARTING, WARFARIN, risk
+from careplan.therapies.warfarin.metrics import TOO_HIGH
+from careplan.therapies.warfarin.protocols import HIGH, LOW, aurora, iwpc_clinical, iwpc_pharmacogenetic
+from careplan.therapies.warfarin.regimen import Regimen, increment, tablets, week_of
+from careplan.therapies.warfarin.search import Asked, Found, search
+from careplan.therapies.warfarin.words import why_in_words
+from careplan.world.loaded import World
+from careplan.world.personalise import Personalisation
+
+SHOWN = 28  # days of a path that is shown
+UNTREATED = 1.6  # INR before the first tablet above which something else prolongs it
+LOWEST_INR = 0.7
+ABSURD = 4.0  # times a 90 % interval: an INR so far from what was foreseen is checked, not acted on
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One future that is compared: mg on each evening `[D]`, and what it is in words."""
+
+    name: str
+    does: str
+    doses: Tensor
+
+
+def regimen_of(world: World, recording: Recording, person: Personalisation, *, seed: int = 0) -> Suggestion:
+    """One suggestion: what to change, no change, or why it abstains."""
+    series, regimen = recording.series, recording.regimen
+    provenance = world.provenance(seed, recording.data, asked=question("regimen", recording.prescribed))
+    reasons = reasons_to_abstain(series, person)
+    if reasons or regimen is None:
+        told = reasons or ("no regimen is prescribed and none can be told from the recording",)
+        return _suggestion(series, provenance, abstained=True, reasons=told)
+    asked = asked_of(series, regimen)
+    with stage("encode"):
+        courses = courses_of(world.model, [series], [person], seed=seed)
+    with stage("search"):
+        found = search(courses, [asked])
+    if bool(found.plans.abstained[0]) and asked.begun:
+        told = tuple(f"the search answers nothing: {breach.rule}" for breach in found.plans.reasons[0])
+        return _suggestion(series, provenance, abstained=True, reasons=told)
+    with stage("explain"):
+        return _told(series, regimen, asked, courses, found, provenance)
+
+
+def reasons_to_abstain(series: PatientSeries, person: Personalisation) -> tuple[str, ...]:
+    """Why nothing can be suggested; empty when something can. A course without any INR can begin: covariates are enough."""
+    inr, dose = series.column("inr"), np.nan_to_num(series.column("warfarin"))
+    known = np.flatnonzero(np.isfinite(inr))
+    reasons = []
+    odd = [float(inr[row]) for row in known if not LOWEST_INR <= inr[row] <= HIGHEST_INR]
+    if odd:
+        reasons.append(f"an INR of {odd[0]:g} is impossible ({LOWEST_INR:g} to {HIGHEST_INR:g}): is it a Quick percentage?")
+    taken = np.flatnonzero(dose > 0)
+    first = int(taken[0]) if len(taken) else len(series)
+    before = [float(inr[row]) for row in known if row < first]
+    if before and max(before) > UNTREATED:
+        reasons.append(
+            f"an INR of {max(before):g} before the first tablet on record: tablets are missing, or something else prolongs it"
+        )
+    if len(known) > 1 and len(person.scores) and not float(person.scores.flatten()[-1]) <= ABSURD:
+        reasons.append(
+            f"the last INR, {float(inr[known[-1]]):g}, is nothing like what the tablets on record lead to: check both first"
+        )
+    return tuple(reasons)
+
+
+def asked_of(series: PatientSeries, regimen: Regimen) -> Asked:
+    """What the search asks of a patient."""
+    dose, inr = np.nan_to_num(series.column("warfarin")), series.column("inr")
+    taken, known = np.flatnonzero(dose > 0), inr[np.isfinite(inr)]
+    half = increment(regimen.strengths)
+    begun = regimen.weekly > 0
+    weekly = regimen.weekly if begun else max(half, half * round(starting_dose(series) / half))
+    return Asked(
+        weekly=weekly,
+        days=len(series) - int(taken[0]) if len(taken) else 0,
+        last=float(known[-1]) if len(known) else None,
+        strengths=regimen.strengths,
+        begun=begun,
+    )
+
+
+def starting_dose(series: PatientSeries) -> float:
+    """Mg a week by the IWPC's equation: with genotype where it is known."""
+    known = covariates_of(series.facts)
+    return iwpc_clinical(known) if known.cyp2c9 is None and known.vkorc1 is None else iwpc_pharmacogenetic(known)
+
+
+def _told(
+    series: PatientSeries,
+    regimen: Regimen,
+    asked: Asked,
+    courses: Courses,
+    found: Found,
+    provenance: Mapping[str, str],
+) -> Suggestion:
+    """What the search answered, as a suggestion."""
+    weekly, hold, due = found.weekly[0], found.hold[0], found.due[0]
+    futures = _compared(regimen, asked, weekly, hold, due)
+    levels = courses.levels(torch.stack([each.doses for each in futures]).unsqueeze(0))[0]
+    options = tuple(_option(each, level) for each, level in zip(futures, levels, strict=True))
+    unchanged = weekly == regimen.weekly and hold == regimen.hold
+    lines = _lines(regimen, asked, weekly, hold, due, len(np.flatnonzero(series.mask[:, 0])))
+    return _suggestion(
+        series,
+        provenance,
+        abstained=False,
+        reasons=why_in_words(asked, regimen, weekly, hold, due, options, float(found.suits[0])),
+        lines=() if unchanged and due == regimen.next_inr else lines,
+        options=options,
+        limits_bound=found.plans.bound[0],
+        banners=_banners(series),
+    )
+
+
+def _compared(regimen: Regimen, asked: Asked, weekly: float, hold: int, due: int) -> list[Compared]:
+    """The proposal, no change, and what a protocol does."""
+
+    def course(week: float, left_out: int = 0) -> Tensor:
+        doses = torch.full((SHOWN,), min(MOST_A_DAY, week / 7))
+        doses[:left_out] = 0.0
+        return doses
+
+    half = increment(regimen.strengths)
+    if asked.begun and asked.last is not None:
+        table = aurora(asked.last, asked.days)
+        by, said = max(0.0, half * round(table.factor * regimen.weekly / half)), "Aurora"
+        left_out = table.hold
+    else:
+        by, left_out, said = asked.weekly, 0, "IWPC"
+    standing = f"{regimen.weekly:g} mg a week{_without(regimen.hold)}"
+    return [
+        Compared("proposed", f"{weekly:g} mg a week{_without(hold)}, INR in {due} days", course(weekly, hold)),
+        Compared("no change", standing, course(regimen.weekly, regimen.hold)),
+        Compared("protocol", f"{said}: {by:g} mg a week{_without(left_out)}", course(by, left_out)),
+    ]
+
+
+def _without(evenings: int) -> str:
+    return "" if not evenings else f", the first {'evening' if evenings == 1 else f'{evenings} evenings'} left out"
+
+
+def _option(compared: Compared, levels: Tensor) -> Option:
+    """A future's path and outcomes over particles: levels `[P, D]`."""
+    low, mid, high = torch.quantile(levels, torch.tensor([0.05, 0.5, 0.95]), dim=0)
+    minutes = tuple(DAY * (day + 1) for day in range(levels.shape[1]))
+    shares = {
+        "in_range": 100.0 * ((levels >= LOW) & (levels <= HIGH)).float().mean(1),
+        "above_4": 100.0 * (levels > TOO_HIGH).float().mean(1),
+        "below_2": 100.0 * (levels < LOW).float().mean(1),
+        "mean": levels.mean(1),
+        "risk": risk(levels).mean(1),
+    }
+    return Option(
+        name=compared.name,
+        path=Path(minutes=minutes, mid=tuple(mid.tolist()), low=tuple(low.tolist()), high=tuple(high.tolist())),
+        outcomes={name: _interval(value) for name, value in shares.items()},
+        does=compared.does,
+    )
+
+
+def _interval(values: Tensor) -> Interval:
+    low, high = torch.quantile(values, torch.tensor([0.05, 0.95])).tolist()
+    return Interval(mid=float(values.mean()), low=low, high=high)
+
+
+def _lines(regimen: Regimen, asked: Asked, weekly: float, hold: int, due: int, readings: int) -> tuple[Line, ...]:
+    """What would change: the weekly dose, evenings left out, the next INR."""
+    limits = STARTING if asked.starting or not asked.begun else LINE_LIMITS["weekly_dose"]
+    reference, less = regimen.weekly or asked.weekly, limits.per_visit
+    if asked.last is not None and asked.last > TOO_HIGH:
+        less = max(less, limits.against_danger if asked.last >= DANGER else limits.against_harm)
+    lines = []
+    if weekly != regimen.weekly:
+        lines.append(
+            Line(
+                key="weekly_dose@0", setting="weekly_dose", start=0, end=DAY, unit="mg a week", current=regimen.weekly,
+                proposed=weekly, lowest=max(limits.low, reference * (1 - less)),
+                highest=min(limits.high, reference * (1 + limits.per_visit)), absolute_low=limits.lowest,
+                absolute_high=limits.highest, days=readings, why=tablets(week_of(weekly, regimen.strengths)),
+            )
+        )  # fmt: skip
+    if hold != regimen.hold:
+        lines.append(
+            Line(
+                key="hold@0", setting="hold", start=0, end=DAY, unit="evenings", current=float(regimen.hold),
+                proposed=float(hold), lowest=0.0, highest=4.0, absolute_low=0.0, absolute_high=7.0, days=readings,
+                why=f"no tablet on the first {hold} evenings" if hold else "a tablet every evening again",
+            )
+        )  # fmt: skip
+    lines.append(
+        Line(
+            key="next_inr@0", setting="next_inr", start=0, end=DAY, unit="days", current=float(regimen.next_inr),
+            proposed=float(due), lowest=1.0, highest=float(SOON if _out(asked.last) else 28), absolute_low=1.0,
+            absolute_high=84.0, days=readings, why=f"the INR is due in {due} days",
+        )
+    )  # fmt: skip
+    return tuple(lines)
+
+
+def _out(last: float | None) -> bool:
+    return last is not None and not LOW <= last <= HIGH
+
+
+def _banners(series: PatientSeries) -> tuple[str, ...]:
+    """What must be known first."""
+    found = []
+    if "cyp2c9" not in series.facts and "vkorc1" not in series.facts:
+        found.append("the genotype is not known: the first INRs decide more")
+    for name, effect in (("inhibitor", "raises"), ("inducer", "lowers")):
+        if series.column(name)[-1] == 1:
+            found.append(f"another drug {effect} the INR: the dose must change again when it is stopped")
+    return tuple(found)
+
+
+def _suggestion(
+    series: PatientSeries,
+    provenance: Mapping[str, str],
+    *,
+    abstained: bool,
+    reasons: Sequence[str],
+    lines: tuple[Line, ...] = (),
+    options: tuple[Option, ...] = (),
+    limits_bound: tuple = (),  # type: ignore[type-arg]
+    banners: tuple[str, ...] = (),
+) -> Suggestion:
+    return Suggestion(
+        id=None,
+        patient=series.patient,
+        kind="regimen",
+        created=datetime.now(UTC),
+        at=series.times[-1].to_pydatetime(),
+        abstained=abstained,
+        reasons=tuple(reasons),
+        lines=lines,
+        options=options,
+        limits_bound=limits_bound,
+        banners=banners,
+        therapy=WARFARIN.name,
+        provenance=provenance,
+    )
