@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from careplan import breach
 from careplan.breach import RULES, Breach, in_words, rule_in_words
 from careplan.clinic import codec
-from careplan.therapies.glucose.rules import RULES as OF_GLUCOSE
+from careplan.therapies.glucose.rule_words import RULES as OF_GLUCOSE
 
 anything = st.one_of(st.floats(allow_nan=True, allow_infinity=True), st.integers(-5, 500).map(float))
 

@@ -25,7 +25,7 @@ from careplan.interop.resources import (
 )
 from careplan.minutes import DAY
 from careplan.suggestion import Decision, Interval, Line, Option, Suggestion
-from careplan.therapies.glucose.rules import breach_in_words
+from careplan.therapies.glucose.rule_words import breach_in_words
 
 ACTIVITY = "http://terminology.hl7.org/CodeSystem/v3-DataOperation"
 ROLE = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"

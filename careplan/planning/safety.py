@@ -1,4 +1,4 @@
-"""The guardrails: pure, and used three times: at every node of a search, on its answer, and when a review is signed or exported.
+"""The guardrails: pure, and used at every node of a search, on its answer, and on every setting that is signed or exported.
 
 `breaches` is the vectorised form that a search masks with; `guard_doses` and `guard_line` check an answer again, in plain
 Python and by separate code. A number that is missing or absurd closes the gate: comparisons are written so that NaN fails them.

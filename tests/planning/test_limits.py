@@ -20,7 +20,7 @@ from careplan.planning.safety import (
     guard_doses,
 )
 from careplan.therapies.glucose.declaration import GLUCOSE
-from careplan.therapies.glucose.rules import breach_in_words as told_of
+from careplan.therapies.glucose.rule_words import breach_in_words as told_of
 from careplan.therapy import Limits
 from tests.limits_table import CHANNELS, READING_AGE
 

@@ -15,7 +15,7 @@ from careplan.practice import Judged
 from careplan.suggestion import Line, Suggestion
 from careplan.therapies.glucose.bands import BELOW_54_TARGET, BELOW_70_TARGET, LOW, VERY_LOW
 from careplan.therapies.glucose.declaration import LIMITS, LINE_LIMITS, Group, Regimen
-from careplan.therapies.glucose.rules import rule_in_words
+from careplan.therapies.glucose.rule_words import rule_in_words
 from careplan.therapy import LineLimits
 
 Setting = Literal["basal", "carb_ratio", "correction_factor", "long_acting", "bolus", "temp_basal"]

@@ -30,7 +30,7 @@ from careplan.therapies.glucose.dose_search import DECISION, HORIZON, INCREMENT,
 from careplan.therapies.glucose.evidence import alike
 from careplan.therapies.glucose.experiments import expected
 from careplan.therapies.glucose.outcomes import layers, shares
-from careplan.therapies.glucose.rules import reasons_in_words, rule_in_words
+from careplan.therapies.glucose.rule_words import reasons_in_words, rule_in_words
 from careplan.therapy import Limits, Mandate
 from careplan.what_if import apply, parse
 from careplan.world.loaded import World, reasons_to_abstain

@@ -11,7 +11,7 @@ from careplan.suggestion import Line
 from careplan.therapies.glucose.decisions import INSULIN, Exposure, Setting
 from careplan.therapies.glucose.declaration import LINE_LIMITS, Regimen
 from careplan.therapies.glucose.lines import INCREMENT, UNIT
-from careplan.therapies.glucose.rules import rule_in_words
+from careplan.therapies.glucose.rule_words import rule_in_words
 
 LOWERED = {"broken": 0.1, "danger": 0.2}  # of the dose, where a target for lows is broken, and where by far
 SAYS = "the model cannot say; the guideline would lower {setting} by {percent:.0f} %: {breach}"

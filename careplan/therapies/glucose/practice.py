@@ -9,7 +9,7 @@ from careplan.therapies.glucose.names import MG_DL, MMOL_L, SETTINGS
 from careplan.therapies.glucose.places import WEIGHTS
 from careplan.therapies.glucose.regimen import apply_changes, current, listed, stated
 from careplan.therapies.glucose.rehearsal import rehearse
-from careplan.therapies.glucose.rules import RULES
+from careplan.therapies.glucose.rule_words import RULES
 from careplan.therapies.glucose.views import Metrics
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from careplan.therapies.glucose.guideline import lowered, says
 from careplan.therapies.glucose.lines import does, proposed_lines, recent_part, regimen_lines
 from careplan.therapies.glucose.metrics import glucose_metrics
 from careplan.therapies.glucose.outcomes import layers, shares
-from careplan.therapies.glucose.rules import breach_in_words, reasons_in_words
+from careplan.therapies.glucose.rule_words import breach_in_words, reasons_in_words
 from careplan.therapy import Mandate
 from careplan.world.loaded import World, reasons_to_abstain
 from careplan.world.personalise import Personalisation

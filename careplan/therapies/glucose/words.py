@@ -15,7 +15,7 @@ from careplan.therapies.glucose.evidence import LEAST, SIDES
 from careplan.therapies.glucose.names import MG_DL as MG_DL
 from careplan.therapies.glucose.names import MMOL_L as MMOL_L
 from careplan.therapies.glucose.names import SETTINGS as SETTINGS
-from careplan.therapies.glucose.rules import rule_in_words
+from careplan.therapies.glucose.rule_words import rule_in_words
 
 SHOWN = 4  # drivers told one by one
 

@@ -14,7 +14,7 @@ from careplan.suggestion import Decision, Line
 from careplan.therapies.glucose import decisions
 from careplan.therapies.glucose.decisions import DANGER, INSULIN, Exposure, allowed, exposure, exposure_at
 from careplan.therapies.glucose.declaration import Regimen
-from careplan.therapies.glucose.rules import rule_in_words
+from careplan.therapies.glucose.rule_words import rule_in_words
 from tests.clinic.build import line
 from tests.limits_table import DOSES, LINES, LOWS
 

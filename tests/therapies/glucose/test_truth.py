@@ -23,7 +23,7 @@ from careplan.therapies.glucose import words
 from careplan.therapies.glucose.decisions import BELOW_54_TARGET, BELOW_70_TARGET, Exposure
 from careplan.therapies.glucose.declaration import BLOCKS
 from careplan.therapies.glucose.lines import NEAR, _near_target
-from careplan.therapies.glucose.rules import rule_in_words
+from careplan.therapies.glucose.rule_words import rule_in_words
 from careplan.therapies.glucose.words import MG_DL, MMOL_L
 
 DRAWN = int(os.environ.get("CAREPLAN_SENTENCES", "80"))
