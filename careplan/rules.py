@@ -9,6 +9,10 @@ from typing import Literal
 
 Side = Literal[-1, 1]
 
+# Candidates of doses that have served: shares of a usual amount, and multiples of what stands, beside 1.
+SHARES = (0.01, 0.02, 0.04, 0.07, 0.11, 0.16, 0.22, 0.30)
+MULTIPLES = (0.0, 0.5, 1.5, 2.0)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Hold:

@@ -7,6 +7,7 @@ from typer.models import CommandInfo
 
 EXAMPLES = {
     "app": "careplan app --port 8600",
+    "assign": 'careplan assign north azt1d-1 --reason "moved house"',
     "ask": 'careplan ask "What if azt1d-1 had taken two units less at lunch yesterday?"',
     "audit accept": 'careplan audit accept --reason "restored from the backup of 3 May"',
     "audit new-key": "careplan audit new-key",
@@ -23,6 +24,7 @@ EXAMPLES = {
     "evaluate effects": "careplan evaluate effects --people 8",
     "evaluate fingersticks": "careplan evaluate fingersticks azt1d:AZT1D",
     "evaluate forecasts": "careplan evaluate forecasts azt1d:AZT1D t1d-uom:UoM",
+    "evaluate iwpc": "careplan evaluate iwpc iwpc.csv",
     "evaluate labels": "careplan evaluate labels azt1d:AZT1D --out labels",
     "evaluate natural": "careplan evaluate natural azt1d:AZT1D",
     "evaluate personalisation": "careplan evaluate personalisation azt1d:AZT1D",

@@ -1,8 +1,8 @@
 """What signed reviews changed, and what became of it: predicted against lived."""
 
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -10,14 +10,13 @@ from careplan.clinic import codec
 from careplan.clinic.courses import course_of, practice_of
 from careplan.clinic.errors import Altered
 from careplan.clinic.known import require
-from careplan.clinic.records import record_of
-from careplan.clinic.suggestions import stored
-from careplan.practice import Practice
-from careplan.recording import Signed
-from careplan.records.grid import to_series
 from careplan.store import Database, schema
 from careplan.store.schema import RegimenVersion
 from careplan.suggestion import Experiment, predicted
+
+if TYPE_CHECKING:
+    from careplan.practice import Practice
+    from careplan.recording import Signed
 
 
 def lived_changes(db: Database, patient: str, therapy: str | None = None) -> tuple[Experiment, ...]:
@@ -29,11 +28,14 @@ def lived_changes(db: Database, patient: str, therapy: str | None = None) -> tup
         changes = signed_changes(session, practice, patient)
         if not changes or practice.experiments is None:
             return ()
+        from careplan.clinic.records import record_of  # a patient without signed changes waits for nothing heavy
+        from careplan.records.grid import to_series
+
         record = record_of(session, patient, practice.name)
     return () if record.events.empty else practice.experiments(to_series(record, practice.therapy), changes)
 
 
-def signed_changes(session: Session, practice: Practice, patient: str) -> tuple[Signed, ...]:
+def signed_changes(session: Session, practice: "Practice", patient: str) -> "tuple[Signed, ...]":
     """What signed reviews changed of a patient's regimen, the oldest first. What was predicted is of what was signed as it was
     proposed; of an edited change nothing was."""
     query = select(RegimenVersion).where(RegimenVersion.patient == patient, RegimenVersion.therapy == practice.name)
@@ -43,6 +45,12 @@ def signed_changes(session: Session, practice: Practice, patient: str) -> tuple[
         for review in session.scalars(select(schema.Review).where(schema.Review.patient == patient))
         if review.regimen is not None
     }
+    if not reviews:
+        return ()
+    import pandas as pd
+
+    from careplan.recording import Signed
+
     return tuple(
         Signed(
             since=pd.Timestamp(after.valid_from),
@@ -58,6 +66,8 @@ def signed_changes(session: Session, practice: Practice, patient: str) -> tuple[
 def _predicted(session: Session, review: schema.Review) -> dict[str, tuple[float, float]]:
     if review.meaning != "prescribe as proposed":
         return {}
+    from careplan.clinic.suggestions import stored
+
     try:
         return predicted(stored(session, review.suggestion))
     except Altered:

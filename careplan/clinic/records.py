@@ -19,7 +19,8 @@ from careplan.clinic.known import require
 from careplan.clinic.reading import Purpose, on_record
 from careplan.clinic.summaries import GLANCE, glance_of
 from careplan.clinic.views import ImportedPatient, ImportReport
-from careplan.records.events import Correction, PatientRecord
+from careplan.records.correction import Correction
+from careplan.records.events import PatientRecord
 from careplan.records.grid import to_series
 from careplan.records.join import add_to
 from careplan.series import PatientSeries

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from careplan.records.events import Correction
+from careplan.records.correction import Correction
 from careplan.suggestion import Decision, Kind, Path, Suggestion
 
 Sort = Literal["urgency", "name", "last"]

@@ -14,7 +14,8 @@ import pandas as pd
 
 from careplan.records.blocks import Block, where
 from careplan.records.clock import local_times, split_stamps, to_utc
-from careplan.records.events import Correction, RecordError
+from careplan.records.correction import Correction
+from careplan.records.events import RecordError
 from careplan.records.export import SENSOR, Part, Told, add_cells, clocked, glucose_values, part_of, reader
 from careplan.records.pump import PumpLog
 from careplan.records.text import numbers, read_text

@@ -13,7 +13,8 @@ import numpy as np
 
 from careplan.records.blocks import Block, each
 from careplan.records.clock import local_times, split_stamps
-from careplan.records.events import Correction, RecordError
+from careplan.records.correction import Correction
+from careplan.records.events import RecordError
 from careplan.records.export import Array, Mask, Part, Told, add_cells, clocked, glucose_values, part_of, reader
 from careplan.records.insulins import known_insulin
 from careplan.records.pump import PumpLog

@@ -6,12 +6,10 @@ import torch
 from torch import Tensor
 
 from careplan.minutes import HOUR
-from careplan.rules import Remains
+from careplan.rules import MULTIPLES, SHARES, Remains
 from careplan.therapy import Channel, Therapy
 
 NO_CHANGE = (0.0, 1.0)
-SHARES = (0.01, 0.02, 0.04, 0.07, 0.11, 0.16, 0.22, 0.30)  # impulses as shares of a day's treatment
-MULTIPLES = (0.0, 0.5, 1.5, 2.0)  # of the baseline rate, beside 1
 
 
 def dose_channels(therapy: Therapy) -> tuple[Channel, Channel | None]:

@@ -24,14 +24,16 @@ if TYPE_CHECKING:
     from careplan.formats.tandem import read_tandem
     from careplan.formats.tidepool.reader import read_tidepool
     from careplan.formats.xdrip import read_xdrip
+    from careplan.records.correction import Correction
     from careplan.records.door import FORMATS, READERS, Format, Taken, read
-    from careplan.records.events import Correction, PatientRecord, RecordError, Refused
+    from careplan.records.events import PatientRecord, RecordError, Refused
     from careplan.records.grid import to_series
     from careplan.records.join import add_to, join_people, join_records
 
 _HOME = {
     **dict.fromkeys(("FORMATS", "READERS", "Format", "Taken", "read"), "records.door"),
-    **dict.fromkeys(("Correction", "PatientRecord", "RecordError", "Refused"), "records.events"),
+    "Correction": "records.correction",
+    **dict.fromkeys(("PatientRecord", "RecordError", "Refused"), "records.events"),
     **dict.fromkeys(("add_to", "join_people", "join_records"), "records.join"),
     "to_series": "records.grid",
     **{f"read_{name}": f"datasets.{name}" for name in ("azt1d", "ohio", "shanghai", "t1d_uom", "uci")},

@@ -14,7 +14,8 @@ from careplan.formats.glooko import reader as glooko
 from careplan.formats.nightscout import reader as nightscout
 from careplan.formats.table import reader as table
 from careplan.formats.tidepool import reader as tidepool
-from careplan.records.events import Correction, PatientRecord, RecordError, Refused, shown
+from careplan.records.correction import Correction
+from careplan.records.events import PatientRecord, RecordError, Refused, shown
 from careplan.records.head import head_of, seen
 from careplan.records.join import join_people
 from careplan.records.text import Source, check_zone

@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from careplan.records.correction import Correction
 from careplan.records.settings import StatedSettings
 
 COLUMNS = {
@@ -28,8 +28,6 @@ FLAGS = {
     "fingerstick": "a blood glucose meter's reading, not a sensor's",
     "automatic": "dosed by a pump's algorithm, not by a person",
 }
-
-Action = Literal["dropped", "changed"]
 
 
 class RecordError(ValueError):
@@ -57,17 +55,6 @@ def refusing(refused: Refused | None, patient: str) -> Iterator[None]:
         if refused is None:
             raise
         refused.setdefault(patient, error)
-
-
-class Correction(NamedTuple):
-    """One row that a reader dropped or changed, and by which stated rule."""
-
-    action: Action
-    rule: str
-    file: str
-    row: int
-    field: str
-    detail: str
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from careplan.records.blocks import Block
 from careplan.records.clock import to_utc
-from careplan.records.events import Correction, PatientRecord, RecordError, Refused, refusing
+from careplan.records.correction import Correction
+from careplan.records.events import PatientRecord, RecordError, Refused, refusing
 from careplan.records.settings import StatedSettings
 from careplan.records.sheet import CELLS, Sheet, glucose_unit, settle
 from careplan.records.text import CUT, OUT_OF_ROOM, Source, beyond, check_zone, find_files, numbers

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from careplan.records.channels import DEVICE_CHANNELS
 from careplan.records.clocks import Stretch, moved, stretches, told_of
-from careplan.records.events import Action, Correction, PatientRecord, flagged
+from careplan.records.correction import Action, Correction
+from careplan.records.events import PatientRecord, flagged
 from careplan.records.grid import until
 
 # Who is believed first: what a pump or sensor itself wrote, then what gathers from devices, then what passes it on, then tables.

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from careplan.records.correction import Correction
 from careplan.records.delivery import Stretches, delivered, schedule, stretches
-from careplan.records.events import Correction
 from careplan.records.export import Array, Mask, Told
 from careplan.records.sheet import CELLS
 

@@ -9,7 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from careplan.records.channels import DEVICE_CHANNELS, channel_of
-from careplan.records.events import COLUMNS, Action, Correction, PatientRecord, RecordError, events_frame, flagged
+from careplan.records.correction import Action, Correction
+from careplan.records.events import COLUMNS, PatientRecord, RecordError, events_frame, flagged
 from careplan.records.insulins import WEEKLY, as_stated
 from careplan.records.text import CUT, OUT_OF_ROOM, Rows, beyond, is_missing, numbers
 from careplan.records.units import MG_PER_MMOL

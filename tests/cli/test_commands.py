@@ -20,7 +20,8 @@ from typer.testing import CliRunner, Result
 from careplan import cli
 from careplan.cli import app
 from careplan.records import Format
-from careplan.records.events import Correction, PatientRecord, RecordError
+from careplan.records.correction import Correction
+from careplan.records.events import PatientRecord, RecordError
 from careplan.store import open_database
 from careplan.studies import bodies
 
@@ -75,7 +76,7 @@ def test_import_reports_what_it_did_and_lists_every_correction(run: Run, reads: 
 
 
 def test_a_thousand_duplicates_are_one_line_with_an_example(run: Run, reads: Callable[..., None], tmp_path: Path) -> None:
-    many = tuple(replace(CORRECTION, row=row) for row in range(7, 3894))
+    many = tuple(CORRECTION._replace(row=row) for row in range(7, 3894))
     reads(replace(record(days=1), corrections=many))
     lines = [line for line in run("import", "table", "ann.csv").output.splitlines() if "duplicate" in line]
     assert len(lines) == 1 and "3,887" in lines[0] and "ann.csv, row 7: 2 U at 08:00" in lines[0]

@@ -121,6 +121,7 @@ REFUSED: dict[str, Try] = {
     "suggest_doses": lambda db, whole: suggest_doses(db, ["ann"], open_world()),
     "read_recording": lambda db, whole: read_recording(db, "ann"),
     "open_bench": lambda db, whole: open_bench(db, "ann"),
+    "lived_changes": lambda db, whole: clinic.lived_changes(db, "ann"),
     "another_day": lambda db, whole: another_day(db, "ann", pd.Timestamp("2024-03-02 08:00"), "bolus", 1.0),
 }
 UNNAMED = {  # use cases about no patient that is stored: what they give holds nothing of ann (`test_nothing_is_listed`)

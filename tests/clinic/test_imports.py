@@ -18,7 +18,8 @@ from careplan.clinic.errors import ClinicError, UnknownPatient
 from careplan.clinic.known import patient_names
 from careplan.clinic.records import import_records, load_record, load_series, store_records
 from careplan.clinic.regimens import load_regimen, prescribed
-from careplan.records.events import COLUMNS, Correction
+from careplan.records.correction import Correction
+from careplan.records.events import COLUMNS
 from careplan.records.settings import StatedSettings
 from careplan.store import Database, StoreError, add_events, local_account, open_database
 from careplan.store.schema import AuditEntry, Base

@@ -216,7 +216,7 @@ def test_doses_that_cannot_be_are_refused(people: Population, name: str, wrong: 
     with pytest.raises(ValueError, match=f"wrong: {name} of adult-4-003 at row 281 is {wrong}, expected a finite number"):
         for _ in range(EVENING):
             living.live(living.decide())
-    with pytest.raises(ValueError, match=r"wrong: .* of shape \(3,\), expected \(6,\)"):
+    with pytest.raises(ValueError, match=r"wrong: .* of shape \(3,\), expected a tensor of shape \(6,\)"):
         replay(people, Wrong(0, **{name: torch.zeros(3)}), days=1, seed=1)
 
 

@@ -9,7 +9,6 @@ from careplan.series import Window
 from careplan.therapies.tumour.declaration import DEATH as DECLARED_DEATH
 from careplan.therapies.tumour.declaration import TUMOUR
 from careplan.world.absorption import Absorption, Layout
-from careplan.world.corpus import unknown
 from careplan.world.model import Shape, WorldModel
 from careplan.world.question import Question
 from cohorts.tumour import (
@@ -101,7 +100,7 @@ def test_more_treatment_never_predicts_a_larger_tumour() -> None:
     people, rows = 16, model.shape.context
     values = torch.cat([torch.rand(people, rows, 1) * 500, torch.zeros(people, rows, 2)], -1)
     past = Window(values, torch.ones_like(values, dtype=torch.bool), torch.zeros(people, rows))
-    usual, code = unknown(TUMOUR).expand(people, -1), torch.randn(people, 6)
+    usual, code = torch.cat([torch.zeros(4), TUMOUR.facts({})]).expand(people, -1), torch.randn(people, 6)
     state = model.state(model.encode(past, usual)[:, -1], past, usual, code)
     less = torch.cat([torch.zeros(people, 6, 1), 0.5 * torch.rand(people, 6, 2)], -1)
     more = less + torch.cat([torch.zeros(people, 6, 1), 0.5 * torch.rand(people, 6, 2)], -1)

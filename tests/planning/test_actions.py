@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from careplan.planning.actions import MULTIPLES, NO_CHANGE, SHARES, added, carried, dose_channels, dose_table, remaining, sampled
-from careplan.rules import Remains
+from careplan.planning.actions import NO_CHANGE, added, carried, dose_channels, dose_table, remaining, sampled
+from careplan.rules import MULTIPLES, SHARES, Remains
 from careplan.therapies.glucose.declaration import GLUCOSE, RAPID
 
 

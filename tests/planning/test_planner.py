@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from careplan.breach import Breach, in_words
-from careplan.planning.actions import SHARES, carried, dose_table, remaining, sampled
-from careplan.rules import Remains
+from careplan.planning.actions import carried, dose_table, remaining, sampled
+from careplan.rules import SHARES, Remains
 from careplan.therapies.glucose.declaration import LIMITS, RAPID
 from tests.planning.toy import DECISIONS, INTERVAL, bodies, context, plan, table
 

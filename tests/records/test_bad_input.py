@@ -16,6 +16,7 @@ from openpyxl import Workbook
 
 from careplan.records import READERS, PatientRecord, RecordError, to_series
 from careplan.therapies.glucose.declaration import GLUCOSE
+from careplan.therapies.warfarin.declaration import WARFARIN
 
 CASES = int(os.environ.get("CAREPLAN_FUZZ", "300"))
 
@@ -78,6 +79,7 @@ SOUND = {
     "xdrip": b"DAY;TIME;UDT_CGMS;BG_LEVEL;CH_GR;BOLUS;REMARK\n14.05.2024;19:20;115;;;;\n14.05.2024;19:25;117;;;;\n"
     b"14.05.2024;19:21;;120;;;\n14.05.2024;19:30;;;40;3.5;a note\n",
 }
+SOUND["inr"] = b"date,INR,dose\n2026-03-01,1.0,5\n2026-03-02,,5\n2026-03-03,1.3,7.5\n"
 SOUND["uci"] = b"04-21-1991\t9:09\t58\t100\n04-21-1991\t9:09\t33\t009\n04-22-1991\t19:09\t62\t0Hi\n"
 SUFFIX = {"shanghai": ".xlsx", "fhir": ".json", "nightscout": ".json", "ohio": ".xml", "tidepool": ".json"}
 # xDrip writes SiDiary's format, whose date and time in two columns are a liberty that tables may take, too. The door asks the
@@ -122,7 +124,7 @@ def outcome(name: str, path: Path) -> list[PatientRecord] | RecordError:
         assert path.name in str(error) or path.parent.name in str(error)
         return error
     for record in records:
-        assert len(to_series(record, GLUCOSE))
+        assert len(to_series(record, WARFARIN if name == "inr" else GLUCOSE))
     return records
 
 

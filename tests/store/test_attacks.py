@@ -40,6 +40,7 @@ from ..clinic.build import line, record, suggestion
 from ..kept import DR_ADA, actor
 
 TABLES = [*covered(Base.metadata), *batched(Base.metadata), table_of(AuditEntry)]
+DERIVED = {"job", "worklist"}  # what is to be done, and what is computed: nobody decides by them
 EDITS = [(table, column) for table in TABLES for column in table.columns]
 AUDIT = table_of(AuditEntry)
 
@@ -276,6 +277,7 @@ def test_a_forged_row_is_refused(filled: Database) -> None:
 
 def test_the_covering_follows_the_schema() -> None:
     """So many single edits are tried above: one a column and a deletion a table."""
-    assert len(EDITS) == sum(len(table.columns) for table in Base.metadata.tables.values())
+    tables = {name: table for name, table in Base.metadata.tables.items() if name not in DERIVED}
+    assert len(EDITS) == sum(len(table.columns) for table in tables.values())
     assert len(EDITS) + len(TABLES) >= 56
-    assert {table.name for table in TABLES} == set(Base.metadata.tables)
+    assert {table.name for table in TABLES} == set(tables)

@@ -99,7 +99,7 @@ rows = [(night(day), "slept", 5.0 + day % 3, 0.0, "", "diary:1") for day in rang
 stated = StatedSettings(starts=(0,), blocks={}, single={"tablet": 2.0})
 report = store_records(db, "table", [PatientRecord(patient="eve", zone="UTC", events=events_frame(rows), regimen=stated)])
 assert not report.failed, report.failed
-assert sorted(therapies.installed()) == ["glucose", "sleep"], therapies.installed().keys()
+assert sorted(therapies.installed()) == ["glucose", "sleep", "warfarin"], therapies.installed().keys()
 [row] = worklist(db).rows
 assert (row.therapy, row.status) == ("sleep", "not planned") and row.headline == "35 % of nights under 6 h", row
 assert prescribed(db, "eve").regimen.tablet == 2.0

@@ -143,12 +143,12 @@ def test_the_gate_closes_and_says_why(change: dict[str, float], reason: str) -> 
     minutes = 30.0 * torch.arange(1, 9)
     none = torch.zeros(0)
     person = Personalisation("x", none, none, none, 64, minutes, errors, torch.full((8,), 40.0), torch.zeros(64, 8))
-    fine = {"days": 20.0, "active": 95.0, "dosed": True, "strange": 1.0, "judged": 120.0}
+    fine = {"days": 20.0, "active": 95.0, "dosed": True, "strange": 1.0, "judged": 120.0, "scale": 60.0}
     assert abstentions(GATE, person=person, **fine) == ()  # type: ignore[arg-type]
     reasons = abstentions(GATE, person=person, **(fine | change))  # type: ignore[arg-type]
-    assert len(reasons) == 1 and reason in reasons[0]
+    assert len(reasons) == 1 and reason in reasons[0].text
     worse = Personalisation("x", none, none, none, 64, minutes, errors + 30, torch.full((8,), 40.0), torch.zeros(64, 8))
-    assert "the model is off" in abstentions(GATE, person=worse, **fine)[0]  # type: ignore[arg-type]
+    assert "the model is off" in abstentions(GATE, person=worse, **fine)[0].text  # type: ignore[arg-type]
 
 
 def test_strangeness_is_one_for_the_usual_and_grows() -> None:

@@ -18,7 +18,8 @@ from careplan.formats.fhir.people import People
 from careplan.formats.fhir.rows import Resource, Row, Told, observation_rows, weight_of
 from careplan.formats.fhir.source import Placed, Sources, download, from_files
 from careplan.records.clock import to_utc
-from careplan.records.events import Correction, PatientRecord, RecordError, Refused, refusing
+from careplan.records.correction import Correction
+from careplan.records.events import PatientRecord, RecordError, Refused, refusing
 from careplan.records.sheet import CELLS, Sheet, glucose_unit, settle
 from careplan.records.text import Source, check_zone
 from careplan.records.web import is_address

@@ -21,7 +21,8 @@ from careplan.formats.fhir.codes import (
     Measured,
     Unit,
 )
-from careplan.records.events import FLAGS, Action, Correction
+from careplan.records.correction import Action, Correction
+from careplan.records.events import FLAGS
 from careplan.records.text import beyond
 
 Resource = dict[str, Any]

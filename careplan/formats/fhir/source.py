@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from careplan.formats.fhir.codes import CONTROL, EATEN, GLUCOSE, WEIGHED
-from careplan.records.events import Correction, RecordError
+from careplan.records.correction import Correction
+from careplan.records.events import RecordError
 from careplan.records.text import Source, find_files, read_text
 from careplan.records.web import Answer, Bounds, Web, base_of, parse_json
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from careplan.records.events import Correction, RecordError
+from careplan.records.correction import Correction
+from careplan.records.events import RecordError
 from careplan.records.text import Source, find_files, read_text
 
 Document = dict[str, Any]

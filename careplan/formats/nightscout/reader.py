@@ -18,7 +18,8 @@ from careplan.formats.nightscout.documents import Account, Placed, Site, find_si
 from careplan.formats.nightscout.entries import censored, entry_cells, error_codes, two_uploaders
 from careplan.formats.nightscout.profiles import Profile, carried_profile, profiles_of
 from careplan.formats.nightscout.treatments import basal_treatments, current, treatment_cells
-from careplan.records.events import Correction, PatientRecord, RecordError, Refused, refusing
+from careplan.records.correction import Correction
+from careplan.records.events import PatientRecord, RecordError, Refused, refusing
 from careplan.records.sheet import Sheet, check_ranges, glucose_unit, settle
 from careplan.records.text import Source, check_zone
 from careplan.records.web import is_address

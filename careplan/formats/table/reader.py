@@ -17,7 +17,8 @@ import pandas as pd
 from careplan.formats.table.rows import AMOUNTS, recognise_header, table_rows
 from careplan.records.channels import DEVICE_CHANNELS, channel_of
 from careplan.records.clock import stamped
-from careplan.records.events import FLAGS, Correction, PatientRecord, RecordError, Refused, join_flags, refusing
+from careplan.records.correction import Correction
+from careplan.records.events import FLAGS, PatientRecord, RecordError, Refused, join_flags, refusing
 from careplan.records.head import header_of
 from careplan.records.sheet import (
     Sheet,

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 
 from careplan.records.channels import INTENSITY
-from careplan.records.events import Correction, join_flags
+from careplan.records.correction import Correction
+from careplan.records.events import join_flags
 from careplan.records.insulins import find_insulin, known_insulin
 from careplan.records.units import MG_PER_MMOL
 

@@ -17,7 +17,8 @@ import pandas as pd
 from careplan.formats.tidepool.book import book_documents
 from careplan.formats.tidepool.documents import READ, Document, Reading, moment, number
 from careplan.formats.tidepool.settings import settings_of
-from careplan.records.events import Correction, PatientRecord, RecordError, Refused, refusing
+from careplan.records.correction import Correction
+from careplan.records.events import PatientRecord, RecordError, Refused, refusing
 from careplan.records.head import XLS, XLSX
 from careplan.records.settings import StatedSettings
 from careplan.records.sheet import CELLS, Sheet, drop_same_doses, settle

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from careplan.clock import Clock, Gate, Watch
 from careplan.effects import Effect, Output
 from careplan.minutes import DAY
-from careplan.planning.actions import MULTIPLES, SHARES
 from careplan.records.channels import DEVICE_CHANNELS
-from careplan.rules import Action, Remains
+from careplan.rules import MULTIPLES, SHARES, Action, Remains
 from careplan.therapies.glucose.bands import BELOW_54_TARGET, BELOW_70_TARGET, LOW, VERY_HIGH, VERY_LOW
 from careplan.therapy import Cost, Hazard, Limits, LineLimits, Pool, Therapy
 

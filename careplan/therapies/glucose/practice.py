@@ -8,7 +8,6 @@ from careplan.therapies.glucose.declaration import GLUCOSE, HOLDS, LIMITS, RECEN
 from careplan.therapies.glucose.names import MG_DL, MMOL_L, SETTINGS
 from careplan.therapies.glucose.places import WEIGHTS
 from careplan.therapies.glucose.regimen import apply_changes, current, listed, stated
-from careplan.therapies.glucose.rehearsal import rehearse
 from careplan.therapies.glucose.rule_words import RULES
 from careplan.therapies.glucose.views import Metrics
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from careplan.therapies.glucose.experiments import experiments
     from careplan.therapies.glucose.pages import days_of, glance, profile_of
     from careplan.therapies.glucose.regimen_search import regimen_of
+    from careplan.therapies.glucose.rehearsal import rehearse
     from careplan.therapies.glucose.words import because, limits_in_words, said
 else:
     HERE = "careplan.therapies.glucose"
@@ -30,6 +30,7 @@ else:
     (experiments,) = later(f"{HERE}.experiments", "experiments")
     days_of, glance, profile_of = later(f"{HERE}.pages", "days_of", "glance", "profile_of")
     (regimen_of,) = later(f"{HERE}.regimen_search", "regimen_of")
+    (rehearse,) = later(f"{HERE}.rehearsal", "rehearse")
     because, limits_in_words, said = later(f"{HERE}.words", "because", "limits_in_words", "said")
 
 PRACTICE = Practice(

@@ -27,7 +27,7 @@ def _dies_once(job: Job) -> dict[str, pd.DataFrame]:
 
 def test_a_lost_worker_costs_another_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clusters, "_one_thread", _dies_once)
-    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR", runtime_env={"py_modules": []})
+    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR")
     try:
         jobs = [Job(Unit(str(index), "records", str(tmp_path / "mark")), Protocol(), None, NONE) for index in range(5)]
         found = dict((job.unit.name, tables["people"]["unit"].tolist()) for job, tables in clusters.on_ray("local")(jobs))
