@@ -65,7 +65,7 @@ def record_from(drawn: list[tuple[str, tuple[float, float, str], int]], **whole:
     return PatientRecord(events=events_frame(rows), **given_whole)  # type: ignore[arg-type]
 
 
-@reaches(0.7)
+@reaches(0.5)
 @MANY
 @given(drawn=steps)
 def test_fhir_there_and_back(tmp_path: Path, drawn: list[tuple[str, tuple[float, float, str], int]]) -> None:
