@@ -267,6 +267,8 @@ def glucose_unit(sheet: Sheet, expected: str = "mg/dL") -> None:
     value = sheet.cells["value"].to_numpy(dtype=float)
     day = sheet.cells["time"].dt.floor("D")
     wrong = value < 35.0 if expected == "mg/dL" else value > 35.0
+    flags = sheet.cells["flag"].astype(str)
+    wrong &= ~(flagged(flags, "low") | flagged(flags, "high"))  # a device's limit is in the unit that it says
     table = pd.DataFrame({"wrong": wrong & mine, "one": mine.astype(int)}).groupby(day, dropna=False).transform("sum")
     slip = mine & wrong & ((table["one"] >= 3) & (table["wrong"] >= 0.9 * table["one"])).to_numpy(dtype=bool)
     slip |= mixed_units(sheet, mine & ~slip, value, expected)
