@@ -30,7 +30,7 @@ def test_a_clinician_reviews_a_patient(browser: webdriver.Chrome, address: str, 
     wait(browser, lambda: title(browser) == "Patient ann")
     wait(browser, lambda: len(browser.find_elements(By.CSS_SELECTOR, ".js-plotly-plot .main-svg")) >= 2)
     assert len(browser.find_elements(By.CSS_SELECTOR, ".cp-days img")) == 14
-    assert "Proposed for fewer lows" in visible(browser, ".cp-point").text
+    wait(browser, lambda: "Proposed for fewer lows" in visible(browser, ".cp-point").text)
     wait(browser, lambda: visible(browser, ".cp-why"))
     said = visible(browser, ".cp-why").text
     assert "Fewer lows 06:00-11:00" in said and "3 of 14 3, 5, 9 Mar" in " ".join(said.split())
@@ -49,8 +49,8 @@ def test_a_clinician_reviews_a_patient(browser: webdriver.Chrome, address: str, 
     wait(browser, lambda: title(browser) == "Next hours of patient ann")
     wait(browser, lambda: len(browser.find_elements(By.CSS_SELECTOR, ".js-plotly-plot .main-svg")) >= 1)
     wait(browser, lambda: "Bolus, now" in text(browser))
-    assert "as prescribed" in text(browser)
-    assert "4 Mar 12:05" in visible(browser, ".cp-moments").text
+    wait(browser, lambda: "as prescribed" in text(browser))
+    wait(browser, lambda: "4 Mar 12:05" in visible(browser, ".cp-moments").text)
     click(browser, "Reject")
     wait(browser, lambda: "1 of 2 lines decided" in text(browser))
     assert [decision.verdict for decision in load_draft(db, 4, ADA)] == ["reject"]
@@ -59,7 +59,7 @@ def test_a_clinician_reviews_a_patient(browser: webdriver.Chrome, address: str, 
         click(browser, page)
         wait(browser, lambda heading=heading: title(browser) == heading)
         notice(browser)
-    assert "the trail is whole" in text(browser)
+    wait(browser, lambda: "the trail is whole" in text(browser))
     errors = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
     assert [
         message for message in errors if "_stcore" not in message
