@@ -27,7 +27,8 @@ class DaySeen:
 class RecordSeen:
     """One person's record as it was read.
 
-    source, why: the format and what it was recognised by. flags: events by word of their flag. corrected: rows dropped or changed, by rule.
+    source, why: the format and what it was recognised by. flags: events by word of their flag. corrected: rows dropped or
+    changed, by rule.
     """
 
     patient: str

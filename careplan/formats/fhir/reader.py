@@ -140,7 +140,7 @@ def changed(resource: Resource) -> str:
 
 
 def share_out(placed: Iterable[Placed], people: People, patient: str | None) -> tuple[dict[str, Person], list[Correction]]:
-    """Those of whom something is read, and the corrections of no such person. patient: a name given for everything, which resources
+    """Those of whom something is read, and corrections of others. patient: a name given for everything, which resources
     without a subject take too.
 
     Rules "no subject" and "not read": whose it is cannot be told; a kind of resource that holds nothing we read.
