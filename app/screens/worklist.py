@@ -15,6 +15,7 @@ from careplan.clinic.allowed import DECIDES
 from careplan.clinic.views import Sort, Status, WorklistPage, WorklistQuery, WorklistRow
 from careplan.clinic.worklists import WAITING
 from careplan.display import Unit
+from careplan.therapies.glucose.bands import LOW, VERY_LOW
 from careplan.therapies.glucose.metrics import SUFFICIENT_DAYS
 from careplan.therapies.glucose.views import Metrics
 
@@ -49,10 +50,8 @@ def draw(open_patient: Callable[[str], None]) -> None:
         return
     waiting = sum(page.statuses.get(status, 0) for status in WAITING)
     due = f", {page.due} due for a look after a change" if page.due else ""
-    st.caption(
-        f"{everybody:,} patients, {waiting:,} waiting for a decision{due}. The most urgent first: below 54 mg/dL, below 70, then "
-        "highs; judged on the last 14 days recorded."
-    )
+    people = "1 patient" if everybody == 1 else f"{everybody:,} patients"
+    st.caption(f"{people}, {waiting:,} waiting for a decision{due}. {_order(query, page)}")
     _filter(query, page)
     pages = max(1, -(-page.found // query.size))
     if not page.found:
@@ -64,6 +63,18 @@ def draw(open_patient: Callable[[str], None]) -> None:
         _row(row, open_patient)
     if pages > 1:
         st.number_input(f"Page, of {pages}", 1, pages, min(query.page, pages), key="worklist_page", width=140, on_change=_keep)
+
+
+def _order(query: WorklistQuery, page: WorklistPage) -> str:
+    """What comes first, as far as it is true of those who are shown."""
+    unit = access.unit()
+    first = f"{SORTS[query.sort]}."
+    if query.sort != "urgency" or not any(isinstance(row.metrics, Metrics) for row in page.rows):
+        return first
+    return (
+        f"Most urgent first: of glucose, time below {unit.text(VERY_LOW)} {unit.name}, below {unit.text(LOW)}, then highs, in the "
+        "last 14 days recorded."
+    )
 
 
 def _asked() -> WorklistQuery:
