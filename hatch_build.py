@@ -20,4 +20,4 @@ class CustomBuildHook(BuildHookInterface):
             # Of the machine, and of any Python: the engine is a library in C, loaded by ctypes.
             build_data["pure_python"] = False
             build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
-            build_data["artifacts"] += [f"/careplan/planning/{library.name}" for library in engine["libraries"]()]
+            build_data["artifacts"] += [f"/careplan/planning/compiled/{library.name}" for library in engine["libraries"]()]

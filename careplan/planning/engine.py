@@ -1,4 +1,4 @@
-"""Compiles native.cpp into libraries beside it, and says which of them is the engine of this machine.
+"""Compiles native.cpp into libraries in a folder beside it, and says which of them is the engine of this machine.
 
 The package's build runs this (`hatch_build.py`); `python careplan/planning/engine.py` compiles by hand. Of the standard library
 alone: a build has nothing else, and the source needs a C++ compiler and neither torch's nor Python's headers.
@@ -15,7 +15,8 @@ from pathlib import Path
 
 SOURCE = Path(__file__).with_name("native.cpp")
 FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-Wno-psabi", *(("-fopenmp",) if sys.platform == "linux" else ()))
-PLAIN, FAST = SOURCE.with_name("libnative.so"), SOURCE.with_name("libnative-avx2.so")
+FOLDER = SOURCE.with_name("compiled")  # no package: what walks over modules does not take a library for one
+PLAIN, FAST = FOLDER / "native.so", FOLDER / "native-avx2.so"
 TOLD = 300  # characters of what a compiler that fails says
 
 
@@ -41,7 +42,8 @@ def build() -> None:
     compiler = os.environ.get("CXX") or next(filter(shutil.which, ("c++", "g++", "clang++")), None)
     if compiler is None:
         raise RuntimeError("there is no C++ compiler")
-    with tempfile.TemporaryDirectory(dir=SOURCE.parent, prefix=".native-") as scratch:
+    FOLDER.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=FOLDER) as scratch:
         for library, flags in libraries().items():
             whole = Path(scratch) / library.name
             try:
