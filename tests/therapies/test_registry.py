@@ -18,7 +18,8 @@ SLEEP = '''
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from careplan.clock import Clock, Gate
+from careplan.clock import Clock
+from careplan.gate import Gate
 from careplan.effects import Effect, Output
 from careplan.practice import Glance, Judged, Practice
 from careplan.therapy import Channel, Cost, Limits, Pool, Therapy

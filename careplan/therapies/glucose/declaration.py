@@ -8,8 +8,9 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
-from careplan.clock import Clock, Gate, Watch
+from careplan.clock import Clock
 from careplan.effects import Effect, Output
+from careplan.gate import Gate, Watch
 from careplan.minutes import DAY
 from careplan.records.channels import DEVICE_CHANNELS
 from careplan.rules import MULTIPLES, SHARES, Action, Remains

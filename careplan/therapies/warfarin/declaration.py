@@ -11,9 +11,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from careplan.clock import Clock, Gate
+from careplan.clock import Clock
 from careplan.covariates import Covariate
 from careplan.effects import Effect, Output
+from careplan.gate import Gate
 from careplan.minutes import DAY
 from careplan.rules import Hold
 from careplan.therapies.warfarin.covariates import BOUNDS, CYP2C9, RACES, USUAL, VKORC1
