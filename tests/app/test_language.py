@@ -24,7 +24,9 @@ def marked() -> Iterator[tuple[str, str]]:
         for path in sorted((ROOT / folder).rglob("*.py")):
             source = path.read_text()
             for node in ast.walk(ast.parse(source)) if "careplan.language import" in source else ():
-                if isinstance(node, ast.Call) and getattr(node.func, "id", "") in MARKS and isinstance(node.args[0], ast.Constant):
+                if not (isinstance(node, ast.Call) and getattr(node.func, "id", "") in MARKS):
+                    continue
+                if isinstance(node.args[0], ast.Constant):
                     yield str(node.args[0].value), f"{path.relative_to(ROOT)}:{node.lineno}"
 
 
