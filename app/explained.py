@@ -6,6 +6,7 @@ from app.drawings import scrolled
 from app.palette import AGAINST, COLORS, HIGH_TEXT, PROPOSED
 from app.wording import percent
 from careplan.display import MINUS, Unit, clock, sentence, signed
+from careplan.language import _
 from careplan.suggestion import Part, Pattern, Suggestion
 from careplan.therapies.glucose import words
 from careplan.therapies.glucose.bands import HIGH, LOW
@@ -63,7 +64,7 @@ def table(suggestion: Suggestion, unit: Unit) -> str:
     return scrolled(
         f"<table class='cp-regimen'><thead><tr><td></td>{head}<th>In all</th></tr></thead>"
         f"<tbody>{rows}{row('All', list(parts))}</tbody></table>",
-        "Every part of the gain",
+        _("Every part of the gain"),
     )
 
 
@@ -132,7 +133,7 @@ def _moments(suggestion: Suggestion, unit: Unit) -> str:
     )
     names = ("Then", unit.name, "bolus, 1 h", "carbs, 1 h", "lowest, 4 h", "highest, 4 h")
     head = "".join(f"<th>{name}</th>" for name in names)
-    return said + scrolled(f"<table class='cp-moments'><tr>{head}</tr>{rows}</table>", "Moments like now")
+    return said + scrolled(f"<table class='cp-moments'><tr>{head}</tr>{rows}</table>", _("Moments like now"))
 
 
 def _level(glucose: float, unit: Unit) -> str:
