@@ -36,7 +36,7 @@ PEOPLE = {
     "ada": {"name": "Dr Ada", "roles": ["clinician"], "clinics": ["north"]},
     "eve": {"name": "Dr Eve", "roles": "clinician administrator", "clinics": "south"},
 }
-IDLE = "0.3"  # minutes
+IDLE = "1"  # minutes
 INRS = "patient,date,INR,weekly dose,age,weight\n" + "".join(
     f"vera,2026-03-{day:02},{inr},{dose},71,80\n" for day, inr, dose in ((1, 1.0, 35), (9, 2.1, ""), (20, 3.0, ""), (31, 5.2, ""))
 )
@@ -161,7 +161,7 @@ def every_page(stage: Stage) -> None:
         import_records(db, stage.folder / "inr.csv")
         plan_regimens(db, ["vera"], world_of("warfarin"))
     for path, heading, said in (
-        ("", "Worklist", "7 patients"),
+        ("", "Worklist", "waiting for a decision"),
         ("review?patient=bea", "Patient bea", "abstains"),
         ("review?patient=dan", "Patient dan", "Too little data"),
         ("review?patient=vera", "Patient vera", "INR"),
