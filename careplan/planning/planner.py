@@ -215,4 +215,3 @@ def _guard(problem: DoseProblem, limits: Limits, actions: Tensor, held: Tensor, 
         interval=problem.interval,
     )
     return guarded.breaches
-

@@ -82,9 +82,7 @@ def _described(found: Installed) -> Described:
     if found.practice is None:
         return Described(found.name, found.package, found.version, problem=found.problem)
     therapy = found.practice.therapy
-    observes, does, told = (
-        tuple(f"{channel.name} ({channel.unit})" for channel in therapy.of(role)) for role in ROLES
-    )
+    observes, does, told = (tuple(f"{channel.name} ({channel.unit})" for channel in therapy.of(role)) for role in ROLES)
     card = found.practice.card
     return Described(
         name=found.name,

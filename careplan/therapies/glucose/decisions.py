@@ -84,9 +84,7 @@ def raises_insulin(line: Line, value: float) -> bool:
     return (value - line.current) * INSULIN[line.setting] > 1e-9
 
 
-def judge(
-    suggestion: Suggestion, readings: pd.DataFrame, group: str, regimen: Regimen | None
-) -> Callable[[Line, float], Judged]:
+def judge(suggestion: Suggestion, readings: pd.DataFrame, group: str, regimen: Regimen | None) -> Callable[[Line, float], Judged]:
     """What the rules say of a value of a line, given the recent readings: `time` on the patient's clock, `value` in mg/dL."""
 
     def judged_of(line: Line, value: float) -> Judged:
@@ -106,9 +104,7 @@ def held_against(suggestion: Suggestion, line: Line, readings: pd.DataFrame) -> 
     return exposure(glucose, minute, start, end), exposure_at(glucose, minute, start, end)
 
 
-def judged(
-    line: Line, value: float, exposed: Exposure, against: Exposure, bounds: tuple[float, float] | None = None
-) -> Judged:
+def judged(line: Line, value: float, exposed: Exposure, against: Exposure, bounds: tuple[float, float] | None = None) -> Judged:
     """What the rules say of a value of a line.
 
     exposed: the lows that forbid more insulin. against: what less insulin is meant against, and so how much less is allowed at
