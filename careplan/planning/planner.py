@@ -215,3 +215,4 @@ def _guard(problem: DoseProblem, limits: Limits, actions: Tensor, held: Tensor, 
         interval=problem.interval,
     )
     return guarded.breaches
+

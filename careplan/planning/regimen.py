@@ -341,7 +341,9 @@ def _answer(
         binding=((),) * batch,
         advice=tuple(advice),
         evaluated=plans.eligible.sum(1),
-        account=account(chosen.scores, risk, {"change": change, **problem.charges(levels)}, risk_level=risk_level, worth=worth),
+        account=account(
+            chosen.scores, risk, {"change": change, **problem.charges(levels)}, risk_level=risk_level, worth=worth
+        ),
     )
 
 

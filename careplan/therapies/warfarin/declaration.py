@@ -11,9 +11,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from careplan.clock import Clock, Gate
-from careplan.covariates import Covariate
+from careplan.clock import Clock
+from careplan.covariates import CourseFacts, Covariate
 from careplan.effects import Effect, Output
+from careplan.gate import Gate
 from careplan.minutes import DAY
 from careplan.rules import Hold
 from careplan.therapies.warfarin.covariates import BOUNDS, CYP2C9, RACES, USUAL, VKORC1
@@ -55,26 +56,11 @@ WARFARIN = Therapy(
     channels=(
         # A repeated INR differs by some 6 % (a laboratory by 3, a strip by 8).
         Channel(
-            name="inr",
-            unit="INR",
-            role="observation",
-            form="level",
-            low=0.7,
-            high=HIGHEST_INR,
-            center=1.0,
-            scale=0.35,
-            link="log",
-            noise=0.06,
+            name="inr", unit="INR", role="observation", form="level", low=0.7, high=HIGHEST_INR, center=1.0, scale=0.35,
+            link="log", noise=0.06,
         ),
         Channel(
-            name="warfarin",
-            unit="mg",
-            role="action",
-            form="impulse",
-            low=0.0,
-            high=30.0,
-            scale=5.0,
-            direction=1,
+            name="warfarin", unit="mg", role="action", form="impulse", low=0.0, high=30.0, scale=5.0, direction=1,
             silence=3 * DAY,
         ),
         Channel(name="inhibitor", unit="", role="disturbance", form="choice", low=0.0, high=1.0),
@@ -83,14 +69,7 @@ WARFARIN = Therapy(
     outputs=(
         # Free, the INR falls back to 1 as factors are made again: prothrombin, the slowest, has a half-life of some 60 h.
         Output(
-            name="inr",
-            risk=risk,
-            best=BEST,
-            returns=0.2,
-            bends=(2.0, 3.1),
-            lowest=-1.0,
-            highest=8.0,
-            harm=1,
+            name="inr", risk=risk, best=BEST, returns=0.2, bends=(2.0, 3.1), lowest=-1.0, highest=8.0, harm=1,
         ),
     ),
     pools=(Pool(name="warfarin", channels=("warfarin",), time_constant=45 * 60.0, stages=1, holds=True),),  # S-warfarin, 31 h
@@ -130,6 +109,18 @@ LIMITS: dict[str, Limits] = {
         rules=(Hold(name="ceiling", channels=("warfarin",), on="inr", side=1, level=CEILING),),
     )
 }  # fmt: skip
+
+
+def limits_of(facts: CourseFacts) -> Limits:
+    """The limits on one patient's doses: everybody's, whatever is known of them.
+
+    Raises:
+        ValueError: The group is none of the therapy's.
+    """
+    if facts.group not in LIMITS:
+        raise ValueError(f"{WARFARIN.name}: {facts.group!r} is no group, expected one of {', '.join(LIMITS)}")
+    return LIMITS[facts.group]
+
 
 # Mg a week. Absolute: seven times the most a day. Recommended: what nearly all of the IWPC's people took. A change of 5 to 20 % a
 # visit is what Holbrook 2012 and NPS MedicineWise advise; above 4 less may be given at once, and half from `DANGER` on. In the
