@@ -131,6 +131,9 @@ def treatment_cells(treatments: Sequence[Placed], site_units: str, account: Acco
     owner: list[int] = []
     rest = [placed for placed in treatments if event_kind(placed.document) not in KINDS]
     for index, placed in enumerate(rest):
+        if is_override(placed.document):
+            account.leave_out("override", placed.file, placed.row, repr(str(placed.document.get("notes") or ""))[:40])
+            continue
         before = len(account.corrections)
         given = list(doses_of(placed, site_units, account))
         if not given and len(account.corrections) == before:
@@ -148,6 +151,11 @@ def treatment_cells(treatments: Sequence[Placed], site_units: str, account: Acco
     return frame[[*CELLS, "product"]].astype({"row": "int64", "value": float, "duration": float})
 
 
+def is_override(document: Document) -> bool:
+    """Whether a treatment of the type "Exercise" is an app's override of its settings, and nobody's exercise."""
+    return event_kind(document) == "exercise" and str(document.get("enteredBy") or "").lower() in OVERRIDING
+
+
 def doses_of(placed: Placed, site_units: str, account: Account) -> Iterator[Dose]:
     """Everything one treatment gave or measured."""
     document, kind = placed.document, event_kind(placed.document)
@@ -158,9 +166,7 @@ def doses_of(placed: Placed, site_units: str, account: Account) -> Iterator[Dose
     yield from insulin
     yield from carb_doses(placed, kind, bool(insulin), account)
     yield from finger_sticks(placed, kind, site_units, account)
-    if kind in ("exercise", "activity") and str(document.get("enteredBy") or "").lower() in OVERRIDING:
-        account.leave_out("override", placed.file, placed.row, repr(str(document.get("notes") or ""))[:40])
-    elif kind in ("exercise", "activity"):
+    if kind in ("exercise", "activity"):
         yield from exercise(placed, account)
 
 
