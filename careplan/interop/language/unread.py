@@ -22,7 +22,6 @@ HOLDS = {  # what a query of each kind can hold
     "cohort_replay": {"group", "length", "count", "setting"},
     "summary": {"period", "range"},
     "plan": {"setting", "level"},
-    "dose": {"amount", "level", "meal", "setting", "length", "clock"},
     "regimen": {"clock", "setting"},
     "evaluation": {"length", "level", "amount"},
     "episodes": {"period", "level"},
