@@ -113,6 +113,7 @@ def glucose(reading: Reading, row: int, document: Document) -> None:
         if limit is not None and (level is None or not LEAST <= level <= MOST):
             level = limit if limit > (LOW_MMOL if flag == "low" else HIGH_MMOL) else limit * MG_PER_MMOL
         level = level if level is None else CENSORED.get(round(level), level)
+        level = level if level is None or flag != "low" else max(level, LEAST)  # 1.11 mmol/L is a meter's 20 mg/dL
     elif level is not None and document.get("type") == "cbg" and round(level) in CENSORED and not reads_beyond(document):
         flag = "low" if level < 100.0 else "high"
         level = CENSORED[round(level)]
