@@ -82,7 +82,9 @@ def _described(found: Installed) -> Described:
     if found.practice is None:
         return Described(found.name, found.package, found.version, problem=found.problem)
     therapy = found.practice.therapy
-    observes, does, reported = (tuple(f"{channel.name} ({channel.unit})" for channel in therapy.of(role)) for role in ROLES)
+    observes, does, reported = (
+        tuple(f"{channel.name} ({channel.unit})" for channel in therapy.of(role)) for role in ROLES
+    )
     card = found.practice.card
     return Described(
         name=found.name,

@@ -73,7 +73,9 @@ def doses_of(
         for index, each in enumerate(recordings):
             asked = question("doses", each.prescribed, at=at, announced=announced, simulations=simulations)
             provenance = world.provenance(seed, each.data, asked=asked)
-            made.append(_suggestion(world, plans, index, each, rows[index], people[index], gates[index], provenance, announced))
+            made.append(
+                _suggestion(world, plans, index, each, rows[index], people[index], gates[index], provenance, announced)
+            )
     return made
 
 
@@ -136,7 +138,9 @@ def _future(series: PatientSeries, row: int, regimen: Regimen | None, announced:
         mask[:, GLUCOSE.index("basal")] = True
     edits = [parse(text, therapy=GLUCOSE, at=moment, zone=series.zone, rows=rows) for text in announced]
     if any(GLUCOSE.channel(edit.channel).role == "action" for edit in edits):
-        raise AskError("what is announced to a plan is what the patient will do: meals and activity; doses are what it searches")
+        raise AskError(
+            "what is announced to a plan is what the patient will do: meals and activity; doses are what it searches"
+        )
     return apply(edits, values, mask, GLUCOSE)
 
 

@@ -4,6 +4,7 @@ The bands are those of `careplan.therapies.glucose.bands`. GMI: Bergenstal 2018.
 All are clinicians' to own.
 """
 
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +17,8 @@ from careplan.therapies.glucose.views import Metrics, Profile
 SUFFICIENT_DAYS, SUFFICIENT_ACTIVE = 14.0, 70.0
 
 Array = NDArray[np.float64]
+
+
 
 
 def glucose_metrics(readings: PatientSeries | ArrayLike, expected: float | None = None) -> Metrics:
@@ -99,3 +102,4 @@ def profile(series: PatientSeries, *, every: int = 15) -> Profile:
         columns.append(tuple(float(np.percentile(values, q)) if len(values) else None for values in pooled))
     p5, p25, p50, p75, p95 = columns
     return Profile(minute=tuple(range(0, DAY, every)), p5=p5, p25=p25, p50=p50, p75=p75, p95=p95)
+
