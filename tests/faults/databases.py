@@ -52,6 +52,7 @@ class Work:
     before: Callable[[str], None]
     do: Callable[[str], None]
     rows: dict[str, int]
+    slow: bool = False
 
 
 def _nothing(url: str) -> None:
@@ -125,8 +126,8 @@ WORKS = {
     for work in (
         Work("import", _nothing, _import, NOBODY),
         Work("sign", _suggested, _sign, NOBODY | {"suggestion": 1, "review": 1}),
-        Work("personalise", _import, _personalise, NOBODY | {"personalisation": 3}),
-        Work("plan", _import, _plan, NOBODY | {"personalisation": 3, "suggestion": 3}),
+        Work("personalise", _import, _personalise, NOBODY | {"personalisation": 3}, slow=True),
+        Work("plan", _import, _plan, NOBODY | {"personalisation": 3, "suggestion": 3}, slow=True),
         Work("migrate", _old, _nothing, {"patient": 1, "suggestion": 0, "review": 0}),
         Work("backup", _import, _backup, NOBODY),
     )
