@@ -30,10 +30,10 @@ def test_work_that_is_broken_off_loses_and_doubles_nothing_and_goes_on(place: tu
     other, found = place
     work = databases.WORKS[name]
     most = statements(work, found)
-    assert most > 5
-    databases.try_point(work, other, round(OTHERWISE * most), found)
+    assert most >= 3
+    databases.try_point(work, other, max(1, round(OTHERWISE * most)), found)
     for share in KILLED[: 1 if work.slow else 2]:
-        databases.try_point(work, "kill", round(share * most), found)
+        databases.try_point(work, "kill", max(1, round(share * most)), found)
 
 
 @pytest.mark.parametrize("fault", folders.FAULTS)
