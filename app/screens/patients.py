@@ -40,7 +40,8 @@ def draw() -> None:
     st.header("Bring recordings in")
     st.caption(
         "Exports of sensors, pumps and diaries, also zipped: Clarity, LibreView, Glooko, CareLink, Tandem, Tidepool, Nightscout, "
-        "xDrip, FHIR, or a plain table. What each file is, is found by looking into it; nothing is kept before you say so."
+        "xDrip, FHIR, or a plain table. What each file is, is found by looking into it; nothing is kept before you say so. "
+        "A file may have 200 MB."
     )
     files = st.file_uploader("Files", accept_multiple_files=True, key=f"upload:{st.session_state.get('uploads', 0)}")
     zone = st.selectbox(
