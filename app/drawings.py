@@ -4,7 +4,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from datetime import date
 from html import escape
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from app.palette import BANDS, COLORS, INK, LINE, share
 from app.wording import change, percent, scale, setting_name
@@ -25,8 +25,10 @@ from careplan.therapies.glucose.bands import (
     VERY_HIGH,
     VERY_LOW,
 )
-from careplan.therapies.glucose.pages import Day
 from careplan.therapies.glucose.views import Metrics
+
+if TYPE_CHECKING:
+    from careplan.therapies.glucose.pages import Day
 
 WIDTH, HEIGHT = 168, 64  # of a thumbnail
 
@@ -146,7 +148,7 @@ def mini_bar(metrics: Metrics) -> str:
     return f"<div class='cp-mini'><div class='cp-strip'>{parts}</div>{legend}</div>"
 
 
-def thumbnails(days: Sequence[Day], unit: Unit) -> str:
+def thumbnails(days: "Sequence[Day]", unit: Unit) -> str:
     """Each day as a small curve over the target range; lows stand out."""
     return f"<div class='cp-days'>{''.join(_thumbnail(day, unit) for day in days)}</div>"
 
@@ -193,7 +195,7 @@ def _tile(name: str, value: str, note: str, missed: bool) -> str:
     return f"<div class='{look}'><span>{name}</span><strong>{value}</strong><small>{note}</small></div>"
 
 
-def _thumbnail(day: Day, unit: Unit) -> str:
+def _thumbnail(day: "Day", unit: Unit) -> str:
     points: list[str] = []
     dots: list[str] = []
     broken = True

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import copyfile
 
 import pytest
 from PIL import Image
@@ -38,7 +39,7 @@ PEOPLE = {
     "eve": {"name": "Dr Eve", "roles": "clinician administrator", "clinics": "south"},
 }
 FRAME, FOR_EACH = (840, 540), 1800  # pixels of the picture that moves, and milliseconds of each that it shows
-IDLE = "1"  # minutes
+IDLE = "0.75"  # minutes
 INRS = "patient,date,INR,weekly dose,age,weight\n" + "".join(
     f"vera,2026-03-{day:02},{inr},{dose},71,80\n" for day, inr, dose in ((1, 1.0, 35), (9, 2.1, ""), (20, 3.0, ""), (31, 5.2, ""))
 )
@@ -152,12 +153,12 @@ def signed(stage: Stage) -> None:
 def printed(stage: Stage) -> None:
     """One page of paper, with the decision and its signature."""
     click(stage.browser, "One page (PDF)")
-    paper = stage.folder.parent / "downloads" / f"{PATIENT}.pdf"
+    paper = stage.folder / f"{PATIENT}.pdf"
     wait(stage.browser, lambda: paper.exists() and paper.stat().st_size > 0)
     pages = PdfReader(paper).pages
     assert len(pages) == 1 and "she carries snacks at work" in " ".join(pages[0].extract_text().split())
-    stage.browser.get(paper.as_uri())
-    stage.browser.back()
+    if stage.out is not None:
+        copyfile(paper, stage.out / paper.name)
 
 
 def after_a_change(stage: Stage) -> None:
@@ -264,6 +265,7 @@ def alone(browser: webdriver.Chrome, folder: Path, out: Path | None = None) -> I
     folder.mkdir()
     asked = arguments_of(["adult:2", "child:2"], ["basal-bolus", "behaviour"], days=1, seed=7, mis_set=0.3, pens=0.5)
     run_replay(folder / "replays" / "first", asked)
+    browser.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(folder)})
     with settled_in(folder), serving(folder, free_port()) as address:
         yield Stage(browser, address, folder, out, axe())
 

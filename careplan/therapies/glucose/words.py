@@ -10,8 +10,7 @@ from careplan.display import Unit, clock, signed
 from careplan.minutes import DAY
 from careplan.suggestion import Interval, Kind, Line, Moment, Part, Pattern, Suggestion
 from careplan.therapies.glucose.bands import HIGH, LOW, VERY_HIGH, VERY_LOW
-from careplan.therapies.glucose.decisions import raises_insulin
-from careplan.therapies.glucose.evidence import LEAST, SIDES
+from careplan.therapies.glucose.names import LEAST, SIDES, raises_insulin
 from careplan.therapies.glucose.names import MG_DL as MG_DL
 from careplan.therapies.glucose.names import MMOL_L as MMOL_L
 from careplan.therapies.glucose.names import SETTINGS as SETTINGS
