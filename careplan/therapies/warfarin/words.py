@@ -1,6 +1,7 @@
 """What is said of warfarin, to people: why a dose is proposed, in numbers of the search."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from careplan.breach import RULES, Breach, in_words
 from careplan.display import Band, Marks, Unit
@@ -9,7 +10,9 @@ from careplan.therapies.warfarin.declaration import CEILING, WARFARIN
 from careplan.therapies.warfarin.metrics import FAR_BELOW, POOR, TOO_HIGH
 from careplan.therapies.warfarin.protocols import HIGH, LOW
 from careplan.therapies.warfarin.regimen import Regimen, tablets, week_of
-from careplan.therapies.warfarin.search import Asked
+
+if TYPE_CHECKING:
+    from careplan.therapies.warfarin.search import Asked
 
 SETTINGS = {"weekly_dose": "Weekly dose", "hold": "Evenings left out", "next_inr": "Next INR", "evening": "Evening dose"}
 OUTCOMES = {
@@ -45,7 +48,7 @@ ANTAGONIST = (
 
 
 def why_in_words(
-    asked: Asked, regimen: Regimen, weekly: float, hold: int, due: int, options: Sequence[Option], suits: float
+    asked: "Asked", regimen: Regimen, weekly: float, hold: int, due: int, options: Sequence[Option], suits: float
 ) -> tuple[str, ...]:
     """Why the search answers what it does."""
     ours, still = options[0].outcomes, options[1].outcomes
@@ -68,7 +71,7 @@ def why_in_words(
     return (*told, ANTAGONIST)
 
 
-def _state(asked: Asked) -> str:
+def _state(asked: "Asked") -> str:
     if asked.last is None:
         return "no INR yet: age, weight, genotype and other drugs are all that tells of the dose"
     where = "in range" if LOW <= asked.last <= HIGH else "above the range" if asked.last > HIGH else "below the range"
