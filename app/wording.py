@@ -63,6 +63,19 @@ def block(start: int, end: int, kind: Kind = "regimen") -> str:
     return stretch(start, end)
 
 
+# The options that are compared, by name.
+OPTIONS = (
+    N_("proposed"), N_("no change"), N_("runner-up"), N_("protocol"), N_("as now"), N_("as proposed"), N_("as tried"),
+    N_("as it was given"), N_("what if"), N_("what was"),
+)  # fmt: skip
+
+
+def option_name(name: str) -> str:
+    """A future that is compared, as a heading begins."""
+    said = _(name)
+    return said[:1].upper() + said[1:]
+
+
 def group_name(group: str) -> str:
     """A group of patients, as a heading begins: "Adult"."""
     said = _(group)

@@ -9,11 +9,12 @@ import streamlit as st
 from app import charts, planning
 from app.palette import COLORS, INK, MUTED, PROPOSED, RUNNER_UP, UNCHANGED, translucent
 from app.screens import decide, proposal
-from app.wording import percent, when
+from app.wording import option_name, percent, when
 from careplan import therapies
 from careplan.clinic import Actor
 from careplan.clinic.views import ReviewPage
-from careplan.display import Marks, Unit
+from careplan.display import Marks, Unit, listed
+from careplan.language import _, retold
 from careplan.minutes import DAY
 from careplan.practice import Practice
 from careplan.suggestion import Interval, Suggestion
@@ -30,13 +31,13 @@ def draw(page: ReviewPage, actor: Actor) -> None:
     if suggestion is not None:
         proposal.warnings(suggestion)
     _figures(page, practice)
-    st.subheader("The course")
+    st.subheader(_("The course"))
     st.plotly_chart(_course(page, practice, unit), config=charts.CONFIG, key="course")
-    st.subheader("Regimen in force")
+    st.subheader(_("Regimen in force"))
     st.table(_regimen(page, practice))
     planning.plan(page.summary.patient, "regimen", planned=suggestion is not None)
     if suggestion is None:
-        st.info("No suggestion yet.")
+        st.info(_("No suggestion yet."))
     else:
         _suggested(suggestion, practice, unit)
         if signed is not None:
@@ -50,11 +51,16 @@ def draw(page: ReviewPage, actor: Actor) -> None:
 
 def _heading(page: ReviewPage, practice: Practice) -> None:
     summary = page.summary
-    dose = "" if summary.total_daily_dose is None else f" · {summary.total_daily_dose:.1f} a day"
-    st.caption(
-        f"{practice.name.capitalize()} · {summary.group}{dose} · {summary.days:.0f} days, {when(summary.first, summary.zone)} to "
-        f"{when(summary.last, summary.zone)} ({summary.zone}) · source {summary.source}"
+    dose = "" if summary.total_daily_dose is None else _("{dose:.1f} a day", dose=summary.total_daily_dose)
+    recorded = _(
+        "{days:.0f} days, {first} to {last} ({zone})",
+        days=summary.days,
+        first=when(summary.first, summary.zone),
+        last=when(summary.last, summary.zone),
+        zone=summary.zone,
     )
+    source = _("source {source}", source=_(summary.source))
+    st.caption(listed([_(practice.name.capitalize()), _(summary.group), dose, recorded, source], " · "))
 
 
 def _figures(page: ReviewPage, practice: Practice) -> None:
@@ -63,7 +69,7 @@ def _figures(page: ReviewPage, practice: Practice) -> None:
     if marks is None:
         return
     for column, band in zip(st.columns(len(marks.bands)), marks.bands, strict=True):
-        column.metric(f"{band.name[:1].upper()}{band.name[1:]}", percent(getattr(page.recent, band.field)))
+        column.metric(option_name(band.name), percent(getattr(page.recent, band.field)))
 
 
 def _course(page: ReviewPage, practice: Practice, unit: Unit) -> go.Figure:
@@ -91,7 +97,7 @@ def _course(page: ReviewPage, practice: Practice, unit: Unit) -> go.Figure:
     figure.update_layout(
         height=360,
         margin={"l": 60, "r": 20, "t": 20, "b": 30},
-        xaxis={"anchor": "y2"},
+        xaxis={"anchor": "y2", "tickformat": "%Y-%m-%d"},
         yaxis={"domain": [0.3, 1], "title": unit.name},
         yaxis2={"domain": [0, 0.22], "title": "mg"},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
@@ -109,19 +115,19 @@ def _range(figure: go.Figure, marks: Marks | None, unit: Unit) -> None:
 
 def _regimen(page: ReviewPage, practice: Practice) -> dict[str, list[str]]:
     names = {} if practice.words is None else practice.words.settings
-    rows = {names.get(name, name): ", ".join(f"{value:g}" for _, value in slots) for name, slots in page.regimen.items()}
-    return {"Setting": list(rows), "In force": list(rows.values())}
+    rows = {_(names.get(name, name)): listed(f"{slot[1]:g}" for slot in slots) for name, slots in page.regimen.items()}
+    return {_("Setting"): list(rows), _("In force"): list(rows.values())}
 
 
 def _suggested(suggestion: Suggestion, practice: Practice, unit: Unit) -> None:
     """What is proposed in words, and its effect beside no change."""
     if practice.words is not None and not suggestion.abstained:
-        st.subheader("Proposal")
+        st.subheader(_("Proposal"))
         for heading, text in practice.words.said(suggestion, unit):
-            st.markdown(f"**{heading}.** {text}")
+            st.markdown(_("**{heading}.** {text}", heading=heading, text=text))
     if not suggestion.options:
         return
-    st.subheader("Predicted effect, beside no change")
+    st.subheader(_("Predicted effect, beside no change"))
     figure = go.Figure()
     for option in suggestion.options:
         color, dash = STYLES.get(option.name, (INK, "solid"))
@@ -130,28 +136,28 @@ def _suggested(suggestion: Suggestion, practice: Practice, unit: Unit) -> None:
             figure.add_scatter(x=days, y=unit.series(option.path.high), mode="lines", line={"width": 0}, showlegend=False)
             figure.add_scatter(
                 x=days, y=unit.series(option.path.low), mode="lines", line={"width": 0}, fill="tonexty",
-                fillcolor=translucent(color, 0.18), name="90 % interval",
+                fillcolor=translucent(color, 0.18), name=_("90 % interval"),
             )  # fmt: skip
         line = {"color": color, "dash": dash, "width": 2.5}
-        figure.add_scatter(x=days, y=unit.series(option.path.mid), mode="lines", line=line, name=option.name)
+        figure.add_scatter(x=days, y=unit.series(option.path.mid), mode="lines", line=line, name=_(option.name))
     _range(figure, practice.marks, unit)
     figure.update_layout(
         height=320,
         margin={"l": 60, "r": 20, "t": 20, "b": 40},
-        xaxis={"title": "days from now"},
+        xaxis={"title": _("days from now")},
         yaxis={"title": unit.name},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
     )
     st.plotly_chart(figure, config=charts.CONFIG, key="prediction")
     keys = list(dict.fromkeys(key for option in suggestion.options for key in option.outcomes))
-    shown = {"": [f"{option.name}: {option.does}" for option in suggestion.options]}
+    shown = {"": [_("{name}: {said}", name=_(option.name), said=retold(option.does)) for option in suggestion.options]}
     for key in keys:
-        shown[key.replace("_", " ")] = [_interval(key, option.outcomes.get(key)) for option in suggestion.options]
+        shown[_(key.replace("_", " "))] = [_interval(key, option.outcomes.get(key)) for option in suggestion.options]
     st.table(shown)
 
 
 def _interval(key: str, value: Interval | None) -> str:
     if value is None:
         return "-"
-    sign = "" if key in ("mean", "risk") else " %"
-    return f"{value.mid:.1f}{sign} ({value.low:.1f} to {value.high:.1f})"
+    mid = f"{value.mid:.1f}" if key in ("mean", "risk") else f"{value.mid:.1f} %"
+    return _("{mid} ({low:.1f} to {high:.1f})", mid=mid, low=value.low, high=value.high)
