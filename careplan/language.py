@@ -173,6 +173,28 @@ def _pattern(message: str) -> re.Pattern[str]:
 
 @lru_cache(maxsize=4096)
 def _retold(text: str, language: str, also: tuple[str, ...] = ()) -> str:
+    if (whole := _whole(text, language, also)) is not None:
+        return whole
+    if found := ASIDE.fullmatch(text):
+        told = [_retold(part, language, also) for part in found.groups()]
+        if told != [*found.groups()]:
+            return _spoken(language).gettext(N_("{rule} ({where})")).format(rule=told[0], where=told[1])
+    for between in BETWEEN:
+        parts = text.split(between)
+        for end in range(len(parts) - 1, 0, -1):  # the longest beginning that a message made
+            head, rest = between.join(parts[:end]), between.join(parts[end:])
+            whole, after = _whole(head, language, also), _retold(rest, language, also)
+            if whole is not None or (end == 1 and after != rest):
+                return _spoken(language).gettext(between).join((whole or head, after))
+    return text
+
+
+BETWEEN = (N_("; "), N_(": "), N_(", "), N_(" and "), N_(" or "))
+ASIDE = re.compile(r"(.+) \(([^()]+)\)", re.DOTALL)
+
+
+def _whole(text: str, language: str, also: tuple[str, ...]) -> str | None:
+    """A text that one message made; None where none did."""
     known = _spoken(language).gettext(text) if text else text
     if known != text:
         return known
@@ -180,10 +202,4 @@ def _retold(text: str, language: str, also: tuple[str, ...] = ()) -> str:
     for pattern, said in (*short, *_patterns(language)):
         if found := pattern.fullmatch(text):
             return said.format(**{name: _retold(value, language, also) for name, value in found.groupdict().items()})
-    for between in ("; ", ": ", ", ", " and "):
-        if between in text:
-            parts = text.split(between)
-            told = [_retold(part, language, also) for part in parts]
-            if told != parts:
-                return _spoken(language).gettext(between).join(told)
-    return text
+    return None
