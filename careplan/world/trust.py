@@ -15,6 +15,7 @@ from careplan.world.correction import FORESEEN
 from careplan.world.heads import score_at
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation
+from careplan.world.question import Given
 
 COVERAGE = 0.9
 RATE = 0.08  # how fast the logarithm of a factor follows a patient, a pace of forecasts
@@ -66,13 +67,13 @@ def adapted(start: Tensor, scores: Tensor, paces: float, *, coverage: float = CO
     return torch.tensor(columns, dtype=scores.dtype).T.exp()
 
 
-def followed(person: Personalisation, population: Tensor, asked: int, clock: Clock) -> Tensor:
-    """The factor at the end of a patient's recording `[H]` every look, of a question of foresight: the population's, moved by
+def followed(person: Personalisation, population: Tensor, given: Given, clock: Clock) -> Tensor:
+    """The factor at the end of a patient's recording `[H]` every look, of what is foreseen: the population's, moved by
     what their own days missed at the correction's knots, in proportion between them."""
     if not len(person.foreseen):
         return population
     start = population[[round(minutes / clock.look) - 1 for minutes in clock.knots]]
-    moved = (adapted(start, person.foreseen[FORESEEN.index(asked)], person.every)[-1] / start).log()
+    moved = (adapted(start, person.foreseen[FORESEEN.index(given)], person.every)[-1] / start).log()
     between = np.interp(clock.look * np.arange(1, len(population) + 1), clock.knots, moved.numpy())
     return population * torch.from_numpy(between).exp().to(population.dtype)
 

@@ -23,7 +23,7 @@ def marked() -> Iterator[tuple[str, str]]:
     for folder in ("app", "careplan", "cohorts"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             source = path.read_text()
-            for node in ast.walk(ast.parse(source)) if "careplan.language import" in source else ():
+            for node in ast.walk(ast.parse(source)) if "careplan.language import" in source or "def N_(" in source else ():
                 if not (isinstance(node, ast.Call) and getattr(node.func, "id", "") in MARKS):
                     continue
                 if isinstance(node.args[0], ast.Constant):
