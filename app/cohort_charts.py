@@ -39,7 +39,7 @@ def scaled(measure: str, value: float, unit: Unit) -> float:
 def ranges_figure(outcomes: Sequence[Outcome]) -> go.Figure:
     """A stacked bar a group and policy, very low first; shares of 5 % and more are written in."""
     shown = list(reversed(outcomes))
-    names = [[outcome.group for outcome in shown], [outcome.policy for outcome in shown]]
+    names = [[_(outcome.group) for outcome in shown], [outcome.policy for outcome in shown]]
     figure = go.Figure()
     for band in reversed(BANDS):
         shares = [outcome.spreads[f"true_{band.field}"].mean or 0.0 for outcome in shown]
@@ -64,7 +64,7 @@ def ranges_figure(outcomes: Sequence[Outcome]) -> go.Figure:
 
 def differences_figure(differences: Sequence[Difference], unit: Unit) -> go.Figure:
     """Mean and 95 % interval of each measure by group; where the interval holds no difference it is pale."""
-    groups = list(reversed(dict.fromkeys(row.group for row in differences)))
+    groups = list(reversed(dict.fromkeys(_(row.group) for row in differences)))
     figure = make_subplots(
         rows=2, cols=4, subplot_titles=[measure_title(measure, unit) for measure in MEASURES], vertical_spacing=0.3
     )
@@ -75,13 +75,14 @@ def differences_figure(differences: Sequence[Difference], unit: Unit) -> go.Figu
             certain = low is not None and high is not None and (low > 0 or high < 0)
             color = PROPOSED if certain else MUTED
             between = "" if low is None else _(" ({low:+.2f} to {high:+.2f})", low=low, high=high)
-            said = f"{row.group}: {mean:+.2f}{between}"
+            group = _(row.group)
+            said = f"{group}: {mean:+.2f}{between}"
             hover = {"hovertemplate": said + "<extra></extra>", "showlegend": False}
             if low is not None:
                 figure.add_scatter(
-                    x=[low, high], y=[row.group] * 2, mode="lines", line={"color": color, "width": 2}, **hover, **where
+                    x=[low, high], y=[group] * 2, mode="lines", line={"color": color, "width": 2}, **hover, **where
                 )
-            figure.add_scatter(x=[mean], y=[row.group], mode="markers", marker={"color": color, "size": 8}, **hover, **where)
+            figure.add_scatter(x=[mean], y=[group], mode="markers", marker={"color": color, "size": 8}, **hover, **where)
         figure.add_vline(x=0, line={"color": LINE, "width": 1}, **where)
         figure.update_yaxes(categoryorder="array", categoryarray=groups, showticklabels=place % 4 == 0, **where)
     _look(figure, 130 + 2 * (50 + 22 * len(groups)))

@@ -13,7 +13,7 @@ from careplan.therapies.glucose.decisions import INSULIN
 from careplan.therapies.glucose.words import MG_DL, MMOL_L, SETTINGS, stretch
 
 UNITS = {unit.name: unit for unit in (MG_DL, MMOL_L)}
-GROUPS = (N_("adult"), N_("adolescent"), N_("child"))
+GROUPS = (N_("adult"), N_("adolescent"), N_("child"), N_("all"))
 SOURCES = (N_("table"), N_("estimated"))
 
 

@@ -6,9 +6,14 @@ import streamlit as st
 
 from app import access
 from careplan.clinic import audit_trail, patient_names, verify_audit
-from careplan.language import _
+from careplan.language import N_, _
 
 SHOWN, SHOWN_FINDINGS = 200, 20
+ACTIONS = (  # as the trail has them, for the catalogue
+    N_("patient added"), N_("course begun"), N_("covariates recorded"), N_("imported"), N_("taken back"), N_("regimen added"),
+    N_("read"), N_("suggested"), N_("drafted"), N_("draft set aside"), N_("signed"), N_("clinic changed"), N_("personalised"),
+    N_("trail accepted"), N_("audit key replaced"), N_("trail begun"), N_("sealed"),
+)  # fmt: skip
 
 
 def draw() -> None:
@@ -42,7 +47,7 @@ def draw() -> None:
             _("Entry"): [entry.id for entry in entries],
             _("Time"): [f"{entry.time:%Y-%m-%d %H:%M:%S}" for entry in entries],
             _("Who"): [entry.actor for entry in entries],
-            _("What"): [entry.action for entry in entries],
+            _("What"): [_(entry.action) for entry in entries],
             _("Patient"): [entry.patient or "" for entry in entries],
             _("Detail"): [json.dumps(entry.detail, ensure_ascii=False) if entry.detail else "" for entry in entries],
         },

@@ -106,7 +106,7 @@ def test_abstention_says_why_and_offers_nothing_to_sign(review: Start) -> None:
     text = shown(at)
     assert "abstains" in text
     assert "61 mg/dL" in text
-    assert "Out of distribution" in text
+    assert "2.1 is outside the recommended 0.1 to 1.5" in text
     assert not [button for button in at.button if button.label == "Sign"]
 
 
