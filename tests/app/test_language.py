@@ -87,7 +87,7 @@ def test_a_stored_text_is_told_again_by_the_message_that_it_was_made_from() -> N
     assert retold(text) == text
     with using("ja"):
         assert retold(text) == "54 mg/dL 未満 1.5 %（目標 < 1 %）"
-        assert retold(f"{text}; no change") == "54 mg/dL 未満 1.5 %（目標 < 1 %）。変更なし"
+        assert retold(f"{text}; no change") == "54 mg/dL 未満 1.5 %（目標 < 1 %）／変更なし"
         assert retold("written by a person") == "written by a person" and retold("") == ""
 
 
