@@ -2,6 +2,7 @@
 
 from html import escape
 
+from app.drawings import scrolled
 from app.palette import AGAINST, COLORS, HIGH_TEXT, PROPOSED
 from app.wording import percent
 from careplan.display import MINUS, SEMICOLON, Unit, clock, listed, sentence, signed
@@ -64,9 +65,10 @@ def table(suggestion: Suggestion, unit: Unit) -> str:
     head = "".join(f"<th>{stretch(start, end, suggestion.kind)}</th>" for start, end in spans)
     outcomes = dict.fromkeys(part.outcome for part in parts)
     rows = "".join(row(words.outcome(name, unit), [part for part in parts if part.outcome == name]) for name in outcomes)
-    return (
-        f"<div class='cp-scroll'><table class='cp-regimen'><thead><tr><td></td>{head}<th>{summed}</th></tr></thead>"
-        f"<tbody>{rows}{row(every, list(parts))}</tbody></table></div>"
+    return scrolled(
+        f"<table class='cp-regimen'><thead><tr><td></td>{head}<th>{summed}</th></tr></thead>"
+        f"<tbody>{rows}{row(every, list(parts))}</tbody></table>",
+        _("Every part of the gain"),
     )
 
 
@@ -139,7 +141,7 @@ def _moments(suggestion: Suggestion, unit: Unit) -> str:
     )
     names = (_("Then"), unit.name, _("bolus, 1 h"), _("carbs, 1 h"), _("lowest, 4 h"), _("highest, 4 h"))
     head = "".join(f"<th>{name}</th>" for name in names)
-    return f"{said}<div class='cp-scroll'><table class='cp-moments'><tr>{head}</tr>{rows}</table></div>"
+    return said + scrolled(f"<table class='cp-moments'><tr>{head}</tr>{rows}</table>", _("Moments like now"))
 
 
 def _level(glucose: float, unit: Unit) -> str:

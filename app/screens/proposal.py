@@ -5,7 +5,7 @@ from html import escape
 
 import streamlit as st
 
-from app import charts, explained
+from app import charts, drawings, explained
 from app.wording import in_words, option_name
 from careplan.display import SEMICOLON, Unit, listed, sentence
 from careplan.language import _, retold
@@ -86,7 +86,7 @@ def outcomes_table(options: Sequence[Option], unit: Unit, kind: Kind = "regimen"
         cells = "".join(f"<td>{_interval(key, option.outcomes.get(key), unit)}</td>" for option in options)
         rows.append(f"<tr><th>{title}</th>{cells}</tr>")
     table = f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
-    return f"<div class='cp-scroll'><table class='cp-regimen'>{table}</table></div>"
+    return drawings.scrolled(f"<table class='cp-regimen'>{table}</table>", _("Predicted outcomes"))
 
 
 def _does(option: Option, kind: Kind) -> str:
