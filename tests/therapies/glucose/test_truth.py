@@ -26,7 +26,7 @@ from careplan.therapies.glucose.lines import NEAR, _near_target
 from careplan.therapies.glucose.rule_words import rule_in_words
 from careplan.therapies.glucose.words import MG_DL, MMOL_L
 
-DRAWN = int(os.environ.get("CAREPLAN_SENTENCES", "80"))
+DRAWN = int(os.environ.get("CAREPLAN_SENTENCES", "100"))
 NUMBER = r"[+\N{MINUS SIGN}-]?\d+(?:\.\d+)?"
 SPANS = list(zip(BLOCKS, (*BLOCKS[1:], DAY), strict=True))
 LAYERS = ("below_54", "below_70", "in_range", "above_180", "above_250")
