@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from careplan.clinic.reviews import load_draft, save_draft, sign_review
     from careplan.clinic.suggestions import latest_suggestion, load_suggestion, save_suggestion
     from careplan.clinic.summaries import patients, show
+    from careplan.clinic.targets import sign_targets, targets_in_force
     from careplan.clinic.worklists import worklist
     from careplan.store import Actor, Database, StoreError, Verification, local_account, open_database
 
@@ -50,6 +51,7 @@ _HOME = {
     **dict.fromkeys(("load_draft", "save_draft", "sign_review"), "reviews"),
     **dict.fromkeys(("latest_suggestion", "load_suggestion", "save_suggestion"), "suggestions"),
     **dict.fromkeys(("patients", "show"), "summaries"),
+    **dict.fromkeys(("sign_targets", "targets_in_force"), "targets"),
     "worklist": "worklists",
 }
 
@@ -98,10 +100,12 @@ __all__ = [
     "save_suggestion",
     "show",
     "sign_review",
+    "sign_targets",
     "store_records",
     "suggest_doses",
     "take_back",
     "take_in",
+    "targets_in_force",
     "verify_audit",
     "worklist",
 ]

@@ -21,12 +21,13 @@ from .schema import (
     RegimenVersion,
     Review,
     Suggestion,
+    TargetsVersion,
     WorklistEntry,
     table_of,
 )
 
 CLINIC = "clinic"  # of `Session.info`: the one clinic that the session sees; absent where it sees every one
-OF_A_PATIENT = (Course, ImportBatch, Event, RegimenVersion, Personalisation, Suggestion, Review, WorklistEntry)
+OF_A_PATIENT = (Course, ImportBatch, Event, RegimenVersion, TargetsVersion, Personalisation, Suggestion, Review, WorklistEntry)
 
 
 def only_own(state: ORMExecuteState) -> None:
