@@ -17,9 +17,9 @@ from careplan.records.clock import local_times, minutes_of, passes, split_stamps
 from careplan.records.events import RecordError
 from careplan.records.export import (
     SENSOR,
+    ExportRows,
     Mask,
     Part,
-    Told,
     drop_second_device,
     glucose_values,
     part_of,
@@ -70,19 +70,19 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
     if unit is None:
         problem = "expected mg/dL or mmol/L in the header of glucose"
         raise RecordError(problem, file=file, row=1, field=block.written(column[GLUCOSE]))
-    told, timed, device = tell(block, column, zone, day_first, unit, file)
-    part = part_of(file, [told], unit, person=person_of(block, ~timed))
-    rows = part.sheet.cells["row"].map(lambda row: device.get(row, ""))
-    drop_second_device(part.sheet, rows, within=WITHIN)
+    rows, timed, device = account_for(block, column, zone, day_first, unit, file)
+    part = part_of(file, [rows], unit, person=person_of(block, ~timed))
+    devices = part.sheet.cells["row"].map(lambda row: device.get(row, ""))
+    drop_second_device(part.sheet, devices, within=WITHIN)
     return part
 
 
 read_clarity = reader("clarity", read_file)
 
 
-def tell(
+def account_for(
     block: Block, column: dict[str, str], zone: str, day_first: bool | None, unit: str, file: Path
-) -> tuple[Told, Mask, dict[int, str]]:
+) -> tuple[ExportRows, Mask, dict[int, str]]:
     """The rows, where `[N]` they have a time, and by row which device showed it."""
     texts = {name: block.texts(written) for name, written in column.items()}
     days, clocks = split_stamps(list(texts[TIME]))
@@ -90,8 +90,8 @@ def tell(
     dated = block.written(column[TIME])
     first = int(block.row[np.flatnonzero(timed)[0]]) if timed.any() else 1
     local = local_times(days, clocks, file=file, row=first, field=dated, day_first=day_first)
-    told = on_the_transmitters_clock(block, local, texts[TICKS], texts[TRANSMITTER], texts[DEVICE], zone, file)
-    told.ignore(~timed, "settings", column[KIND])
+    rows = on_the_transmitters_clock(block, local, texts[TICKS], texts[TRANSMITTER], texts[DEVICE], zone, file)
+    rows.ignore(~timed, "settings", column[KIND])
 
     kind = each(texts[KIND], normal)
     name, subkind = column[GLUCOSE], each(texts[SUBKIND], str.lower)
@@ -100,44 +100,44 @@ def tell(
         censored = (texts[GLUCOSE] == "") & (subkind == word)
         reading, flag = np.where(censored, scaled(SENSOR, unit)[place], reading), np.where(censored, word, flag)
     sensor, stick = timed & (kind == "egv"), timed & np.isin(kind, STICKS)
-    told.tell(sensor & (texts[GLUCOSE] == "") & (flag == ""), "no amount", name)
-    told.add(sensor & (texts[GLUCOSE] != ""), "glucose", name, reading, flag=flag)
-    told.add(sensor & (texts[GLUCOSE] == "") & (flag != ""), "glucose", column[SUBKIND], reading, flag=flag)
+    rows.report(sensor & (texts[GLUCOSE] == "") & (flag == ""), "no amount", name)
+    rows.add(sensor & (texts[GLUCOSE] != ""), "glucose", name, reading, flag=flag)
+    rows.add(sensor & (texts[GLUCOSE] == "") & (flag != ""), "glucose", column[SUBKIND], reading, flag=flag)
     sticks = each(flag, lambda word: f"fingerstick {word}".strip())
-    told.tell(stick & (texts[GLUCOSE] == ""), "no amount", name)
-    told.add(stick & (texts[GLUCOSE] != ""), "glucose", name, reading, flag=sticks)
+    rows.report(stick & (texts[GLUCOSE] == ""), "no amount", name)
+    rows.add(stick & (texts[GLUCOSE] != ""), "glucose", name, reading, flag=sticks)
 
-    entries(told, timed, kind, subkind, texts, column)
-    told.ignore(timed & (kind != ""), "event of no channel", column[KIND])
+    entries(rows, timed, kind, subkind, texts, column)
+    rows.ignore(timed & (kind != ""), "event of no channel", column[KIND])
     shown = dict(zip(block.row[sensor].tolist(), texts[DEVICE][sensor], strict=True))
-    return told, timed, shown
+    return rows, timed, shown
 
 
 def entries(
-    told: Told, timed: Mask, kind: np.ndarray, subkind: np.ndarray, texts: dict[str, np.ndarray], column: dict[str, str]
+    rows: ExportRows, timed: Mask, kind: np.ndarray, subkind: np.ndarray, texts: dict[str, np.ndarray], column: dict[str, str]
 ) -> None:
     """What people entered: insulin, carbs and exercise."""
     insulin, units = timed & (kind == "insulin"), numbers(list(texts[INSULIN]), decimal_comma=True)
     name = column[INSULIN]
-    told.tell(insulin & (texts[INSULIN] == ""), "no amount", name)
+    rows.report(insulin & (texts[INSULIN] == ""), "no amount", name)
     insulin &= texts[INSULIN] != ""
     fast = where(subkind, lambda text: "fast" in text or "rapid" in text)
     slow = where(subkind, lambda text: "long" in text)
-    told.dose(insulin & fast & ~slow, "bolus", name, units)
-    told.dose(insulin & slow & ~fast, "long_acting", name, units)
+    rows.dose(insulin & fast & ~slow, "bolus", name, units)
+    rows.dose(insulin & slow & ~fast, "long_acting", name, units)
     unknown = insulin & (fast == slow)
-    told.tell(unknown, "insulin of unknown kind", name, lambda index: f"{texts[INSULIN][index]} U of {texts[SUBKIND][index]!r}")
+    rows.report(unknown, "insulin of unknown kind", name, lambda index: f"{texts[INSULIN][index]} U of {texts[SUBKIND][index]!r}")
 
     eaten, grams = timed & (kind == "carbs"), numbers(list(texts[CARBS]), decimal_comma=True)
     name = column[CARBS]
-    told.tell(eaten & (texts[CARBS] == ""), "no amount", name)
-    told.dose(eaten & (texts[CARBS] != ""), "carbs", name, grams)
+    rows.report(eaten & (texts[CARBS] == ""), "no amount", name)
+    rows.dose(eaten & (texts[CARBS] != ""), "carbs", name, grams)
 
     moved, minutes = timed & (kind == "exercise"), minutes_of(list(texts[DURATION]))
     name = column[DURATION]
-    told.tell(moved & ~(minutes > 0), "no amount", name)
+    rows.report(moved & ~(minutes > 0), "no amount", name)
     met = each(subkind, lambda text: INTENSITY[EXERCISE.get(text, "moderate")]).astype(float)
-    told.add(moved & (minutes > 0), "activity", name, met, duration=minutes)
+    rows.add(moved & (minutes > 0), "activity", name, met, duration=minutes)
 
 
 def person_of(block: Block, settings: Mask) -> str:
@@ -151,7 +151,7 @@ def person_of(block: Block, settings: Mask) -> str:
 
 def on_the_transmitters_clock(
     block: Block, local: pd.Series, ticks: np.ndarray, transmitter: np.ndarray, device: np.ndarray, zone: str, file: Path
-) -> Told:
+) -> ExportRows:
     """Rows on UTC. Where readings have their transmitter's seconds, those tell which pass of an hour that came twice it is,
     whatever the file's order; and, by the rule "device clock", that the device was on another zone's clock.
 
@@ -179,15 +179,15 @@ def on_the_transmitters_clock(
         between(np.flatnonzero(known & (device == shown)), usable, first, second, clock, moved, unsure)
     away = np.abs(moved) >= TRAVEL
     stamps = pd.Series(pd.to_datetime(np.where(known, (clock - moved) * 1e9, np.nan), utc=True)).astype("datetime64[ns, UTC]")
-    told = Told(block, stamps, skipped & ~away, unsure)
-    told.tell(
+    rows = ExportRows(block, stamps, skipped & ~away, unsure)
+    rows.report(
         away,
         "device clock",
         block.column(TIME),
         lambda index: f"the transmitter's seconds say the device was {moved[index] / 3600:+g} h from the zone's clock",
         action="changed",
     )
-    return told
+    return rows
 
 
 def between(

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from careplan.covariates import CourseFacts
 from careplan.minutes import DAY
 from careplan.planning.actions import carried, remaining
 from careplan.planning.safety import DoseContext
 from careplan.series import PatientSeries, Window
-from careplan.therapies.glucose.declaration import GLUCOSE, LIMITS, RAPID, Group
+from careplan.therapies.glucose.declaration import GLUCOSE, RAPID, Group, limits_of
 from careplan.therapies.glucose.dose_search import DECISION, HORIZON, Ahead, search_doses
 from careplan.therapies.glucose.modulation import modulated
 from careplan.therapies.glucose.world import open_world
@@ -73,7 +74,7 @@ class Treated:
             standing=torch.where(pens, 0.0, standing),
             adjustable=~pens,
             increment=torch.where(pens, 0.5, 0.05),
-            limits=[LIMITS[group] for group in groups],
+            limits=[limits_of(CourseFacts(group=group)) for group in groups],
             simulations=simulations,
         )
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from careplan.clock import Watch
+from careplan.gate import Watch
 from careplan.series import PatientSeries
 from careplan.therapy import Therapy
 from careplan.world.calibration import measured_rows

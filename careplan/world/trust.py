@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from careplan.clock import Clock, Gate, said
+from careplan.clock import Clock, said
+from careplan.gate import Gate
 from careplan.world.correction import FORESEEN
 from careplan.world.heads import score_at
 from careplan.world.model import WorldModel

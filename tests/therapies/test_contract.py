@@ -154,6 +154,7 @@ def test_a_reading_lessens_doubt_and_a_gap_adds_to_it() -> None:
     assert float(states[1].doubt) > float(states[0].doubt) > 0
 
 
+@pytest.mark.usefixtures("compiled_engine")
 @pytest.mark.parametrize("name", NAMES)
 def test_native_and_eager_searches_answer_alike(name: str) -> None:
     found = learned(name)

@@ -196,7 +196,7 @@ def basal_cells(timeline: Timeline, recorded: pd.Series, zone: str, account: Acc
 
     recorded: `[N]` when anything was, in UTC. Whichever of profile and profile switch started last holds, on the patient's clock;
     a switch with a duration gives way again. A temporary rate ends with its time or when the next begins, and the one before it
-    does not come back. Documents that change nothing are told (rule "superseded") or, where they end something, named.
+    does not come back. Documents that change nothing are reported (rule "superseded") or, where they end something, named.
     """
     spans = [span for layer in timeline.layers for span in layer]
     ends = clipped(timeline.temporary)
@@ -221,7 +221,7 @@ def basal_cells(timeline: Timeline, recorded: pd.Series, zone: str, account: Acc
     )
     begins = np.flatnonzero(~goes_on[: len(start)])
     start, end, rate, owner = start[begins], end[np.append(begins, len(end))[1:] - 1], rate[begins], owner[begins]
-    tell_unused(timeline, np.unique(owner).tolist(), account)
+    report_unused(timeline, np.unique(owner).tolist(), account)
     texts = {value: f"{value:g}" for value in np.unique(rate).tolist()}
     return pd.DataFrame(
         {
@@ -326,7 +326,7 @@ def in_force(spans: Sequence[Span], ends: Moments, start: Moments) -> tuple[NDAr
     return np.maximum(current, 0), (current >= 0) & (ends[current] > start)
 
 
-def tell_unused(timeline: Timeline, used: Sequence[int], account: Account) -> None:
+def report_unused(timeline: Timeline, used: Sequence[int], account: Account) -> None:
     """What became of the documents that no rate comes from."""
     owners, place = set(used), 0
     for name, layer in (("profile", timeline.schedules), ("override", timeline.overrides), ("", timeline.temporary)):

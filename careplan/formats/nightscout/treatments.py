@@ -81,7 +81,7 @@ def described(document: Document) -> str:
 
 
 def basal_treatments(treatments: Sequence[Placed], account: Account) -> tuple[list[Placed], pd.Series]:
-    """The treatments that change basal, and when, `[N]` in UTC; those without a possible time are told."""
+    """The treatments that change basal, and when, `[N]` in UTC; those without a possible time are reported."""
     mine = [placed for placed in treatments if event_kind(placed.document) in KINDS]
     times = times_of(mine)
     latest = pd.Timestamp.now("UTC") + pd.Timedelta(days=1)
@@ -105,9 +105,9 @@ def treatment_cells(treatments: Sequence[Placed], site_units: str, account: Acco
     owner: list[int] = []
     rest = [placed for placed in treatments if event_kind(placed.document) not in KINDS]
     for index, placed in enumerate(rest):
-        told = len(account.corrections)
+        before = len(account.corrections)
         given = list(doses_of(placed, site_units, account))
-        if not given and len(account.corrections) == told:
+        if not given and len(account.corrections) == before:
             kind = event_kind(placed.document)
             if kind in NOTES or any(word in kind for word in ("bolus", "carb", "check", "injection")):
                 account.ignore(NOTES.get(kind, "nothing given"))

@@ -25,9 +25,9 @@ from careplan.records.sheet import (
     column,
     glucose_unit,
     milliunits,
+    report_left,
     settle,
     silent,
-    tell_left,
     year_typos,
 )
 from careplan.records.text import MISSING, Rows, Source, check_zone, find_files, is_missing, numbers
@@ -95,8 +95,8 @@ def read_patient(name: str, parts: list[Part], zone: str | None) -> PatientRecor
     first = parts[0][0]
     clock = one_value(parts, "zone") or zone
     for rows, _, _ in parts:
-        tell_left(sheet, rows)
-        tell_strangers(sheet, rows)
+        report_left(sheet, rows)
+        report_strangers(sheet, rows)
     if clock is None:
         clock = "UTC"
         if sheet.cells["local"].any():
@@ -122,8 +122,8 @@ def read_patient(name: str, parts: list[Part], zone: str | None) -> PatientRecor
     return PatientRecord(**{**record.__dict__, "weight": kilograms, "group": group})
 
 
-def tell_strangers(sheet: Sheet, rows: Rows) -> None:
-    """Rule "unknown column": a column with something in it that is none of the table's is told, a line each."""
+def report_strangers(sheet: Sheet, rows: Rows) -> None:
+    """Rule "unknown column": a column with something in it that is none of the table's is reported, a line each."""
     for name in set(rows.cells) - {*AMOUNTS, *OTHERS}:
         filled = np.flatnonzero(~is_missing(rows.cells[name]))
         if len(filled):

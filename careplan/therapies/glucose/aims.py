@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from careplan.practice import later
 from careplan.targets import Targets
 from careplan.therapies.glucose.bands import ADULTS, HIGH, LOW, marks_of, most_low
-from careplan.therapies.glucose.declaration import BEST, GLUCOSE, harm
+from careplan.therapies.glucose.declaration import BEST, GLUCOSE, harm, limits_of
 from careplan.therapy import Cost, Limits, Therapy
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def aims(targets: Targets) -> Mapping[str, Any]:
     """The fields of the practice that depend on targets."""
     return {
         "glance": partial(glance, targets=targets),
+        "limits": lambda facts: limits_for(limits_of(facts), targets),
         "judge": partial(judge, targets=targets),
         "caution": partial(caution, targets=targets),
         "days": partial(days_of, targets=targets),

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from careplan.display import Band, Marks
+from careplan.language import N_
 from careplan.targets import Preset, Presets, Targets
 
 VERY_LOW, LOW, TIGHT, HIGH, VERY_HIGH = 54.0, 70.0, 140.0, 180.0, 250.0  # mg/dL
@@ -30,12 +31,12 @@ PREGNANCY = Targets(
 CONSENSUS = "International consensus on time in range (Battelino et al. 2019, Diabetes Care 42, 1593)"
 PRESETS = Presets(
     known=(
-        Preset(targets=ADULTS, whom="Adults, type 1 or 2", source=CONSENSUS),
-        Preset(targets=OLDER, whom="Older, or at high risk of hypoglycaemia", source=CONSENSUS),
-        Preset(targets=PREGNANCY, whom="Pregnancy, type 1", source=CONSENSUS),
+        Preset(targets=ADULTS, whom=N_("Adults, type 1 or 2"), source=CONSENSUS),
+        Preset(targets=OLDER, whom=N_("Older, or at high risk of hypoglycaemia"), source=CONSENSUS),
+        Preset(targets=PREGNANCY, whom=N_("Pregnancy, type 1"), source=CONSENSUS),
         Preset(
             targets=CHILDREN,
-            whom="Children, adolescents and young adults",
+            whom=N_("Children, adolescents and young adults"),
             source="ISPAD consensus guidelines on glycaemic targets (de Bock et al. 2022, Pediatr Diabetes 23, 1270)",
         ),
     ),
@@ -64,11 +65,11 @@ def marks_of(targets: Targets) -> Marks:
     very_low, low, high, very_high = (targets.levels[name] for name in LEVELS)
     return Marks(
         bands=(
-            Band("Very high", "very_high", very_high, 400.0, 2),
-            Band("High", "high", high, very_high, 1),
-            Band("In range", "in_range", low, high, 0),
-            Band("Low", "low", very_low, low, -1),
-            Band("Very low", "very_low", 40.0, very_low, -2),
+            Band(N_("Very high"), "very_high", very_high, 400.0, 2),
+            Band(N_("High"), "high", high, very_high, 1),
+            Band(N_("In range"), "in_range", low, high, 0),
+            Band(N_("Low"), "low", very_low, low, -1),
+            Band(N_("Very low"), "very_low", 40.0, very_low, -2),
         ),
         targets=targets.shares,
         bottom=40.0,

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -27,7 +26,7 @@ from careplan.suggestion import Line, Option, Path, Suggestion, Why
 from careplan.targets import Targets
 from careplan.therapies.glucose.aims import limits_for, same_aims, therapy_for
 from careplan.therapies.glucose.decisions import exposure
-from careplan.therapies.glucose.declaration import GLUCOSE, LIMITS, RAPID, Group, Regimen
+from careplan.therapies.glucose.declaration import GLUCOSE, RAPID, Regimen, limits_of
 from careplan.therapies.glucose.dose_search import DECISION, HORIZON, INCREMENT, PARTICLES, Ahead, search_doses
 from careplan.therapies.glucose.evidence import alike
 from careplan.therapies.glucose.experiments import expected
@@ -57,7 +56,7 @@ def doses_of(
     """The doses of the next hours for each patient from `at` on (default: after the last reading), searched in one batch for
     those whose targets are alike.
 
-    announced: meals and activity to come, such as "carbs 60 at 12:30". limits: by patient; the group's where absent.
+    announced: meals and activity to come, such as "carbs 60 at 12:30". limits: by patient's name; `limits_of` where absent.
     simulations: as `plan_doses`.
     """
     made: dict[int, Suggestion] = {}
@@ -83,9 +82,7 @@ def _doses_alike(
     series, regimens = [recording.series for recording in recordings], [recording.regimen for recording in recordings]
     rows = [_last_row(each) if at is None else row_at(each, at) for each in series]
     planned = [_future(each.series, row, each.regimen, announced) for each, row in zip(recordings, rows, strict=True)]
-    bounds = [
-        limits_for(limits.get(recording.patient) or LIMITS[cast(Group, recording.group)], targets) for recording in recordings
-    ]
+    bounds = [limits_for(limits.get(each.patient) or limits_of(each.facts), targets) for each in recordings]
     therapy = therapy_for(targets)
     gates = [
         reasons_to_abstain(world, each.series, person, row=row, changes=expected(each.series, each.changes))

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from careplan.language import N_
 from careplan.minutes import DAY
 from careplan.practice import Glance
 from careplan.series import PatientSeries, usual_spacing
@@ -15,6 +16,12 @@ from careplan.therapies.glucose.bands import ADULTS, most_low
 from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.therapies.glucose.metrics import daily_metrics, glucose_metrics, profile, sufficient
 from careplan.therapies.glucose.views import Metrics, Profile
+
+# Why somebody is to be looked at.
+BELOW = N_("{share:.1f} % below {level:g} mg/dL (target < {target:g} %)")
+ABOVE = N_("{share:.1f} % above {level:g} mg/dL (target < {target:g} %)")
+IN_RANGE = N_("{share:.1f} % in range (target > {target:g} %)")
+MET = N_("{share:.1f} % in range: targets met")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,20 +84,20 @@ def urgency(metrics: Metrics, targets: Targets = ADULTS) -> tuple[float, str]:
         or metrics.high is None
         or metrics.very_high is None
     ):
-        return -1.0, "no glucose recorded"
+        return -1.0, N_("no glucose recorded")
     risk, in_range, most = metrics.gri or 0.0, metrics.in_range or 0.0, {**targets.shares, **most_low(targets)}
     beyond = (
-        (300, "below_54", metrics.very_low, f"below {targets.levels['very_low']:g} mg/dL"),
-        (200, "below_70", metrics.low + metrics.very_low, f"below {targets.levels['low']:g} mg/dL"),
-        (100, "above_250", metrics.very_high, f"above {targets.levels['very_high']:g} mg/dL"),
-        (100, "above_180", metrics.high + metrics.very_high, f"above {targets.levels['high']:g} mg/dL"),
+        (300, "below_54", metrics.very_low, BELOW, "very_low"),
+        (200, "below_70", metrics.low + metrics.very_low, BELOW, "low"),
+        (100, "above_250", metrics.very_high, ABOVE, "very_high"),
+        (100, "above_180", metrics.high + metrics.very_high, ABOVE, "high"),
     )
-    for score, name, share, where in beyond:
+    for score, name, share, said, edge in beyond:
         if name in most and share >= most[name]:
-            return score + risk, f"{share:.1f} % {where} (target < {most[name]:g} %)"
+            return score + risk, said.format(share=share, level=targets.levels[edge], target=most[name])
     if in_range <= most["in_range"]:
-        return 100 + risk, f"{in_range:.1f} % in range (target > {most['in_range']:g} %)"
-    return risk, f"{in_range:.1f} % in range: targets met"
+        return 100 + risk, IN_RANGE.format(share=in_range, target=most["in_range"])
+    return risk, MET.format(share=in_range)
 
 
 def profile_of(series: PatientSeries | None) -> Profile:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from careplan.display import Band, Marks
+from careplan.language import N_
 from careplan.targets import Preset, Presets, Targets
 from careplan.therapies.warfarin.declaration import WARFARIN, risk_within
 from careplan.therapies.warfarin.metrics import FAR_BELOW, POOR, TOO_HIGH
@@ -23,12 +24,12 @@ PRESETS = Presets(
     known=(
         Preset(
             targets=USUAL,
-            whom="Atrial fibrillation, venous thrombosis, most aortic valves",
+            whom=N_("Atrial fibrillation, venous thrombosis, most aortic valves"),
             source="Holbrook et al. 2012, Chest 141 (2 suppl.), e152S",
         ),
         Preset(
             targets=VALVE,
-            whom="A mechanical mitral valve, or an aortic one at high risk",
+            whom=N_("A mechanical mitral valve, or an aortic one at high risk"),
             source="Whitlock et al. 2012, Chest 141 (2 suppl.), e576S; ACC/AHA 2020 (Otto et al., Circulation 143, e72)",
         ),
     ),

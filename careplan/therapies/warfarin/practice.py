@@ -6,7 +6,7 @@ from careplan.practice import Practice, Words
 from careplan.therapies.warfarin.aims import PRESETS, aims
 from careplan.therapies.warfarin.covariates import known
 from careplan.therapies.warfarin.decisions import caution, judge
-from careplan.therapies.warfarin.declaration import HOLDS, LIMITS, RECENT, WARFARIN
+from careplan.therapies.warfarin.declaration import HOLDS, LIMITS, RECENT, WARFARIN, limits_of
 from careplan.therapies.warfarin.metrics import Metrics
 from careplan.therapies.warfarin.pages import course_of, daily_dose, days_of, glance
 from careplan.therapies.warfarin.regimen import Regimen, changed, current, estimate, listed, stated
@@ -17,7 +17,8 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 PRACTICE = Practice(
     therapy=WARFARIN,
-    limits=LIMITS,
+    groups=tuple(LIMITS),
+    limits=limits_of,
     recent=RECENT,
     holds=HOLDS,
     regimen=Regimen,
