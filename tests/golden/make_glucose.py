@@ -80,7 +80,7 @@ def demo_review_page() -> Any:
 
 def known_since(page: dict[str, Any]) -> None:
     """Takes away what pages say since: it depends on today, or is said elsewhere."""
-    del page["summary"]["therapy"], page["summary"]["problem"], page["out_of_date"], page["notices"]
+    del page["summary"]["therapy"], page["summary"]["problem"], page["out_of_date"], page["notices"], page["targets"]
 
 
 def demo_dose_page() -> Any:
