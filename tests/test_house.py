@@ -19,7 +19,6 @@ TOO_LONG = {
     *("careplan/planning/planner.py:_answer", "careplan/planning/planner.py:plan_doses"),
     *("careplan/planning/regimen.py:_answer", "careplan/planning/regimen.py:plan_regimen"),
     *("careplan/planning/search.py:search", "careplan/planning/tree.py:grow"),
-    "careplan/world/forecast.py:forecast",
     "migrations/versions/0001_first.py:upgrade",
 }
 DECLARATION = "careplan.therapies.glucose.declaration"

@@ -18,6 +18,7 @@ from careplan.therapies.glucose.world import open_world
 from careplan.therapy import Limits, Mandate
 from careplan.world.loaded import World
 from careplan.world.personalise import personalise
+from careplan.world.question import Given
 from cohorts.policies import Behaviour, Doses, Seen
 from cohorts.population import Population
 from cohorts.replay import replay
@@ -68,7 +69,7 @@ class Treated:
             world=world,
             usual=torch.stack([person.usual for person in known]),
             code=torch.stack([person.particles(particles, seed) for person in known]),
-            widen=torch.stack([world.widen(person)["plan"].max() for person in known]),
+            widen=torch.stack([world.widen(person)[Given.PLAN].max() for person in known]),
             values=torch.stack([torch.from_numpy(one.values[-context:]) for one in recordings]),
             mask=torch.stack([torch.from_numpy(one.mask[-context:]) for one in recordings]),
             standing=torch.where(pens, 0.0, standing),

@@ -6,7 +6,7 @@ Gaussian channel of that power; the rate it takes, `|m|^2 / 2` (the divergence f
 besides. The action enters foresight where the evidence of a logged plan does, so its zero is "no evidence".
 
 Where doses are logged both spaces are tied: the action is decoded to what entered the pools, and the evidence that
-`WorldModel.told` reads in the logged plan is drawn to the evidence of the action.
+`WorldModel.recorded_evidence` reads in the logged plan is drawn to the evidence of the action.
 """
 
 from dataclasses import dataclass, replace
@@ -19,8 +19,9 @@ from careplan.series import PatientSeries, Window, split
 from careplan.therapy import Therapy
 from careplan.world import losses
 from careplan.world.corpus import Branches, Corpus
-from careplan.world.dynamics import RECORD, State
+from careplan.world.dynamics import State
 from careplan.world.model import Shape
+from careplan.world.question import Given
 from careplan.world.training import Recipe, Training
 
 RADIUS = 2.0
@@ -110,23 +111,23 @@ class LatentTraining(Training):
             encoded = self.model.encode(bare, kept)
         return self.actions.infer(encoded)
 
-    def told(
+    def evidence(
         self,
         encoded: Tensor,
         state: State,
         whole: Window,
         mask: Tensor,
         usual: Tensor,
-        asked: Tensor,
+        given: Tensor,
         generator: torch.Generator,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        evidence, _ = super().told(encoded, state, whole, mask, usual, asked, generator)
+        evidence, _ = super().evidence(encoded, state, whole, mask, usual, given, generator)
         ties, future = self.ties, split(whole, self.model.shape.context)[1]
         mean = self.inferred(encoded, whole, usual)[:, -(future.values.shape[1] // self.model.shape.patch) :]
         action, every = noisy(mean, generator), evidence.shape[1] // mean.shape[1]
         missed, logged = self.decoded(action, future, usual)
         labelled = logged.flatten(1).any(1)
-        seen = (labelled & (asked == RECORD))[:, None, None].expand_as(evidence)
+        seen = (labelled & (given == Given.RECORD.code))[:, None, None].expand_as(evidence)
         apart = F.mse_loss(evidence, self.actions.evidence(mean, every).detach(), reduction="none")
         terms = {"rate": ties.rate * rate(mean), "decode": ties.decode * missed}
         terms["agree"] = ties.agree * losses.masked_mean(apart, seen)
@@ -185,14 +186,14 @@ class DoseTraining(LatentTraining):
             mask[:, first:, column] |= bare
         return Window(values, mask, whole.minute), terms
 
-    def told(
+    def evidence(
         self,
         encoded: Tensor,
         state: State,
         whole: Window,
         mask: Tensor,
         usual: Tensor,
-        asked: Tensor,
+        given: Tensor,
         generator: torch.Generator,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        return Training.told(self, encoded, state, whole, mask, usual, asked, generator)
+        return Training.evidence(self, encoded, state, whole, mask, usual, given, generator)

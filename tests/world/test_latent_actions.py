@@ -9,10 +9,9 @@ from torch.nn import functional as F
 
 from careplan.series import PatientSeries, split
 from careplan.world.corpus import Branches, Corpus
-from careplan.world.dynamics import RECORD
 from careplan.world.latent_actions import RADIUS, DoseTraining, LatentActions, LatentTraining, Ties, rate, without_doses
 from careplan.world.model import load_model
-from careplan.world.question import Question
+from careplan.world.question import Given, Question
 from careplan.world.training import Recipe
 from tests.world.toy import PRESSURE, SMALL, random_model, recording
 
@@ -70,7 +69,7 @@ def test_the_action_that_tells_nothing_is_no_evidence() -> None:
     actions = LatentActions(SMALL.latent, 2, SMALL.evidence, width=4)
 
     def level(evidence: torch.Tensor | None) -> torch.Tensor:
-        future, asked = (whole.values[:, 96:], whole.mask[:, 96:]), torch.full((2,), RECORD)
+        future, asked = (whole.values[:, 96:], whole.mask[:, 96:]), Given.RECORD.codes(2)
         return model.rollout(state, Question(*future, asked, usual, code, evidence)).level
 
     assert torch.equal(level(actions.evidence(torch.zeros(2, 4, 4), 2)), level(None))

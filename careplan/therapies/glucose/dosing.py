@@ -36,6 +36,7 @@ from careplan.therapy import Limits, Mandate, Therapy
 from careplan.what_if import apply, parse
 from careplan.world.loaded import World, reasons_to_abstain
 from careplan.world.personalise import Personalisation
+from careplan.world.question import Given
 
 # Minutes: how long a dose may still act; since the last logged dose, in which silence means that none was given; how old a
 # reading may be to be known at all (the guard asks for a fresher one).
@@ -129,7 +130,7 @@ def _search(
         past,
         usual,
         torch.stack([person.particles(PARTICLES, seed) for person in people]),
-        torch.stack([world.widen(person)["plan"].max() for person in people]),
+        torch.stack([world.widen(person)[Given.PLAN].max() for person in people]),
         ahead,
         lambda hourly: _context(series, rows, hourly),
         limits,
