@@ -157,7 +157,7 @@ CASES: dict[str, Callable[[], Any]] = {
 def answer(suggestion: Suggestion) -> dict[str, Any]:
     """A suggestion and what is said of it, without when and by which version it was made; of paths, every sixth level."""
     body = asdict(suggestion)
-    del body["id"], body["created"], body["therapy"], body["provenance"]["code"]
+    del body["id"], body["created"], body["therapy"], body["targets"], body["provenance"]["code"]
     for option in body["options"]:
         option["path"] = {name: [*levels[::6]] for name, levels in option["path"].items()}
     for moment in (body["why"] or {}).get("moments") or ():
