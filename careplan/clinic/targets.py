@@ -1,8 +1,8 @@
 """What each patient is treated to: presets of the therapy and custom targets, signed like a regimen and never edited."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -19,7 +19,8 @@ from careplan.store.schema import TargetsVersion
 from careplan.targets import CUSTOM, Preset, Targets
 
 
-class Signed(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Signed:
     """Targets that somebody signed: by whom, since when and why."""
 
     targets: Targets
@@ -29,7 +30,8 @@ class Signed(NamedTuple):
     version: int
 
 
-class InForce(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class InForce:
     """What a patient is treated to. signed: None where that is the default of their group. presets: what else there is.
 
     problem: why what was signed cannot be trusted, None where it can.
@@ -142,4 +144,5 @@ def _asked(practice: Practice, before: InForce, preset: str | None, changed: Map
 
 
 def _signed(row: TargetsVersion) -> Signed:
-    return Signed(codec.load(Targets, row.body), row.signer, row.signed, row.reason, row.id)
+    targets = codec.load(Targets, row.body)
+    return Signed(targets=targets, signer=row.signer, since=row.signed, reason=row.reason, version=row.id)
