@@ -58,7 +58,8 @@ NEAR = pd.Timedelta(minutes=7.5)  # history comes every 15 min at most: a scan t
 
 def recognise(head: str) -> str | None:
     """Why the first lines are those of a LibreView export, or nothing."""
-    for line in head.lstrip("\ufeff").splitlines()[:5]:
+    lines = [] if head.lstrip().startswith(("{", "[")) else head.lstrip("\ufeff").splitlines()[:5]
+    for line in lines:
         fields = max((line.split(delimiter) for delimiter in ",;\t"), key=len)
         if is_header(fields) and (
             unit_of(fields[HISTORIC]) or "mmol" in fields[KETONE].lower() or normal(fields[TYPE]) == "recordtype"

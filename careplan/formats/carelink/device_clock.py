@@ -53,7 +53,7 @@ def behind(local: pd.Series, setting: Setting) -> Mask:
     """`[N]` the rows after a setting. Where it was set back, times come twice: those after the log steps back are the later
     ones."""
     low, high = min(setting.old, setting.new), max(setting.old, setting.new)
-    later = (local >= high).to_numpy(dtype=bool)
+    later = (local >= high).to_numpy(dtype=bool, copy=True)
     twice = np.flatnonzero(((local >= low) & (local < high)).to_numpy(dtype=bool))
     if setting.jump > pd.Timedelta(0) or len(twice) < 2:
         return later

@@ -16,12 +16,12 @@ import pandas as pd
 
 from careplan.formats.glooko.columns import ABOVE, OTHERS, columns_of, is_timed, table_of
 from careplan.records.blocks import Block, read_blocks
-from careplan.records.channels import INTENSITY
+from careplan.records.channels import met_of
 from careplan.records.clock import local_times, split_stamps
 from careplan.records.events import PatientRecord, RecordError, Refused, refusing
 from careplan.records.export import SENSOR as LIMITS
 from careplan.records.export import Array, ExportRows, Part, clocked, glucose_values, record_of, scaled, unit_of
-from careplan.records.insulins import find_insulin, known_insulin
+from careplan.records.insulins import channel_said, find_insulin, known_insulin
 from careplan.records.sheet import Sheet, glucose_unit, milliunits
 from careplan.records.text import (
     DELIMITERS,
@@ -39,13 +39,6 @@ EXTENDED_MINUTES = 120.0  # assumed: the export does not say how long an extende
 SENTINELS = {1.0: "low", 2001.0: "high"}  # mg/dL: how Glooko writes what a sensor could not measure
 ROUNDING = 0.0015  # U: deliveries are rounded to a thousandth
 SUSPENDED = re.compile("suspen|suspend|sospen|unterbr|onderbr|avbr|pausa", re.IGNORECASE)
-LONG = re.compile("long|lang|lunga|larga|basal|langsam|prolung|lente", re.IGNORECASE)
-FAST = re.compile("rapid|fast|short|schnell|kurz|snel|kort|snabb|rapida|bolus|meal", re.IGNORECASE)
-WORDS = {
-    "light": "light low leicht niedrig gering licht laag latt lag leggera bassa ligera baja",
-    "vigorous": "high hard intense vigorous hoch schwer intensiv zwaar hoog intensief hog alta intensa",
-}
-EFFORT = {word: effort for effort, words in WORDS.items() for word in words.split()}
 
 
 def recognise(head: str) -> str | None:
@@ -318,11 +311,7 @@ def carbs(table: Table, rows: ExportRows) -> None:
 
 def exercise(table: Table, rows: ExportRows) -> None:
     minutes, name = table.values("duration"), table.name("duration") or ""
-    words = [
-        text.lower().replace("\u00e4", "a").replace("\u00f6", "o").replace("\u00e5", "a") for text in table.texts("intensity")
-    ]
-    efforts = [next((EFFORT[word] for word in text.split() if word in EFFORT), "moderate") for text in words]
-    met = np.array([INTENSITY[effort] for effort in efforts], dtype=float)
+    met = np.array([met_of(text) for text in table.texts("intensity")], dtype=float)
     rows.add(minutes > 0, "activity", name, met, duration=minutes)
     rows.report(~rows.used, "no amount", name)
 
@@ -335,14 +324,14 @@ def injections(table: Table, rows: ExportRows) -> None:
         here = np.arange(len(units)) == index
         brand, kind = str(table.texts("name")[index]), str(table.texts("type")[index])
         known = find_insulin(brand) or find_insulin(kind)
-        by_kind = (LONG.search(kind) is None) != (FAST.search(kind) is None)
+        by_kind = channel_said(kind)
         known = known if known is not None or by_kind else known_insulin(brand or kind)
         table.brands[int(table.block.row[index])] = brand
         if known is not None:
             for channel, part in known.split(float(units[index])):
                 rows.add(here, channel, name, part)
         elif by_kind:
-            rows.add(here, "long_acting" if LONG.search(kind) else "bolus", name, units)
+            rows.add(here, by_kind, name, units)
         else:
             rows.report(
                 here,

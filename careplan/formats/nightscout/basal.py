@@ -52,6 +52,7 @@ class Span:
     rate: float = np.nan  # U/h
     factor: float = 1.0
     flag: str = ""
+    reported: bool = False  # whether the report has a line on it already
 
 
 @dataclass(eq=False)
@@ -170,10 +171,11 @@ def temporary(placed: Placed, start: np.datetime64, kind: str, account: Account)
     names = [name for name in order if document.get(name) not in (None, "")]
     if lasts <= 0:
         amount = number(document.get(names[0]), 0.0) if names else 0.0
-        if amount != 0.0 and names[0] != "percent":
-            account.drop("no duration", placed, "duration", f"{names[0]} {document[names[0]]!r:.20} for no time")
-            return None
-        return Span(start, start, placed)
+        reported = amount != 0.0 and names[0] != "percent"
+        if reported:
+            detail = f"{names[0]} {document[names[0]]!r:.20} for no time: the end of the rate before, as on the site"
+            account.change("no duration", placed, "duration", detail)
+        return Span(start, start, placed, reported=reported)
     if not names:
         account.drop("no amount", placed, "absolute", f"a temporary rate for {lasts:g} min")
         return None
@@ -331,7 +333,7 @@ def report_unused(timeline: Timeline, used: Sequence[int], account: Account) -> 
     owners, place = set(used), 0
     for name, layer in (("profile", timeline.schedules), ("override", timeline.overrides), ("", timeline.temporary)):
         for span in layer:
-            if place not in owners:
+            if place not in owners and not span.reported:
                 if name == "override" and span.factor == 1.0:
                     account.ignore("override without a scale factor")
                 elif name:

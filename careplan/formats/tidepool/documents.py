@@ -17,6 +17,8 @@ Row = tuple[object, ...]  # of `CELLS`, the product and the device
 
 MS = 60_000.0  # milliseconds in a minute
 CENSORED = {39: 40.0, 401: 400.0}  # mg/dL: how receivers write "Low" and "High"
+LOW_MMOL, HIGH_MMOL = 10.0, 35.0  # a larger limit of "Low" or "High" is in mg/dL
+LATEST = 7e12  # milliseconds: in the year 2191
 LEAST, MOST = 20.0, 600.0  # mg/dL: what any device can show
 EXTENDED_MINUTES = 120.0  # assumed where an extended bolus does not say: AZT1D's rule
 EXCHANGE = 15.0  # g of carbohydrate in one of Tidepool's exchanges
@@ -72,7 +74,7 @@ def number(value: object) -> float | None:
         found = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         return None
-    return found if abs(found) < 1e9 else None
+    return found if abs(found) < LATEST else None
 
 
 def moment(time: object) -> pd.Timestamp:
@@ -80,17 +82,38 @@ def moment(time: object) -> pd.Timestamp:
     return pd.to_datetime(str(time or ""), utc=True, errors="coerce")  # type: ignore[return-value]
 
 
+def time_of(document: Document) -> str:
+    """When a document's event was, in UTC: as it states, by a database's epoch in milliseconds, or else by the device's clock,
+    which is UTC + `timezoneOffset` (min) + `conversionOffset` (ms); empty where nothing tells.
+
+    Source: tidepool.redocly.app/docs/datetime/btutc/timezone.
+    """
+    time = document.get("time")
+    if isinstance(time, dict):
+        time = time.get("$date")
+    if isinstance(time, str) and time:
+        return time
+    if (epoch := number(time)) is not None and abs(epoch) < LATEST:
+        return pd.Timestamp(epoch, unit="ms", tz="UTC").isoformat()
+    shown, offset = moment(document.get("deviceTime")), number(document.get("timezoneOffset"))
+    if offset is None or pd.isna(shown):
+        return ""
+    wrong = number(document.get("conversionOffset")) or 0.0
+    return (shown - pd.Timedelta(minutes=offset) - pd.Timedelta(milliseconds=wrong)).isoformat()
+
+
 def glucose(reading: Reading, row: int, document: Document) -> None:
     """A sensor's reading, a finger stick or a calibration; out of range by its annotation."""
     value, flag = number(document.get("value")), ""
-    level = value if value is None or document.get("units") == "mg/dL" else value * MG_PER_MMOL
+    level = value if value is None or str(document.get("units")).lower() == "mg/dl" else value * MG_PER_MMOL
     bounds = [each for each in annotations(document) if each.get("code") == "bg/out-of-range"]
     if bounds:
         flag = join_flags(str(bounds[0].get("value", "")))
         limit = number(bounds[0].get("threshold"))
         if limit is not None and (level is None or not LEAST <= level <= MOST):
-            level = limit if limit > 35.0 else limit * MG_PER_MMOL
+            level = limit if limit > (LOW_MMOL if flag == "low" else HIGH_MMOL) else limit * MG_PER_MMOL
         level = level if level is None else CENSORED.get(round(level), level)
+        level = level if level is None or flag != "low" else max(level, LEAST)  # 1.11 mmol/L is a meter's 20 mg/dL
     elif level is not None and document.get("type") == "cbg" and round(level) in CENSORED and not reads_beyond(document):
         flag = "low" if level < 100.0 else "high"
         level = CENSORED[round(level)]

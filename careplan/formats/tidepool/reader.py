@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from careplan.formats.tidepool.book import book_documents
-from careplan.formats.tidepool.documents import READ, Document, Reading, moment, number
+from careplan.formats.tidepool.documents import READ, Document, Reading, moment, number, time_of
 from careplan.formats.tidepool.settings import settings_of
 from careplan.records.correction import Correction
 from careplan.records.events import PatientRecord, RecordError, Refused, refusing
@@ -65,6 +65,8 @@ def read_person(file: Path, name: str, zone: str | None) -> PatientRecord:
     settings, zones = [], Counter[str]()
     latest = ("", "")
     for _, document in documents:
+        if not isinstance(document.get("time"), str) or not document["time"]:
+            document["time"] = time_of(document)
         if document.get("type") == "upload":
             made = str(document.get("time") or document.get("computerTime") or "")
             reading.ends[str(document.get("uploadId"))] = moment(made)
