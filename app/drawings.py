@@ -53,6 +53,11 @@ def consensus(metrics: Metrics, unit: Unit, targets: Targets = ADULTS) -> list[C
     return found
 
 
+def scrolled(table: str, name: str) -> str:
+    """A table that is moved sideways where a screen is narrower than it, by keyboard too. name: for those who do not see it."""
+    return f"<div class='cp-scroll' role='region' aria-label='{escape(name)}' tabindex='0'>{table}</div>"
+
+
 def tiles(metrics: Metrics, unit: Unit, targets: Targets = ADULTS) -> str:
     """The consensus metrics beside their targets, each marked where it misses."""
     cells = []
@@ -90,7 +95,7 @@ def experiments_table(experiments: Sequence[Experiment], unit: Unit) -> str:
         for said, part in ((_("predicted"), "predicted"), (_("lived"), "lived"))
     ]
     heads = "".join(f"<th>{name}</th>" for name in (_("Since"), _("Changed"), "", *names.values()))
-    return f"<div class='cp-scroll'><table class='cp-regimen'><tr>{heads}</tr>{''.join(rows)}</table></div>"
+    return scrolled(f"<table class='cp-regimen'><tr>{heads}</tr>{''.join(rows)}</table>", _("What earlier changes did"))
 
 
 def band_bar(metrics: Metrics, unit: Unit, targets: Targets = ADULTS) -> str:
@@ -165,7 +170,7 @@ def regimen_table(regimen: Mapping[str, Sequence[tuple[int, float]]], lines: Seq
             cells.append(_cell(setting, value, changed.get(start), unit))
         rows.append(f"<tr>{title}{''.join(cells)}</tr>")
     table = f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
-    return f"<div class='cp-scroll'><table class='cp-regimen'>{table}</table></div>"
+    return scrolled(f"<table class='cp-regimen'>{table}</table>", _("Regimen"))
 
 
 def _cell(setting: str, value: float, line: Line | None, unit: Unit, note: str = "", span: int = 1) -> str:

@@ -2,9 +2,11 @@
 
 from html import escape
 
+from app.drawings import scrolled
 from app.palette import AGAINST, COLORS, HIGH_TEXT, PROPOSED
 from app.wording import percent
 from careplan.display import MINUS, Unit, clock, sentence, signed
+from careplan.language import _
 from careplan.suggestion import Part, Pattern, Suggestion
 from careplan.targets import Targets
 from careplan.therapies.glucose import words
@@ -61,9 +63,10 @@ def table(suggestion: Suggestion, unit: Unit) -> str:
     outcomes = dict.fromkeys(part.outcome for part in parts)
     titles = {name: words.outcome(name, unit, words.aim(suggestion)) for name in outcomes}
     rows = "".join(row(title, [part for part in parts if part.outcome == name]) for name, title in titles.items())
-    return (
-        f"<div class='cp-scroll'><table class='cp-regimen'><thead><tr><td></td>{head}<th>In all</th></tr></thead>"
-        f"<tbody>{rows}{row('All', list(parts))}</tbody></table></div>"
+    return scrolled(
+        f"<table class='cp-regimen'><thead><tr><td></td>{head}<th>In all</th></tr></thead>"
+        f"<tbody>{rows}{row('All', list(parts))}</tbody></table>",
+        _("Every part of the gain"),
     )
 
 
@@ -133,7 +136,7 @@ def _moments(suggestion: Suggestion, unit: Unit) -> str:
     )
     names = ("Then", unit.name, "bolus, 1 h", "carbs, 1 h", "lowest, 4 h", "highest, 4 h")
     head = "".join(f"<th>{name}</th>" for name in names)
-    return f"{said}<div class='cp-scroll'><table class='cp-moments'><tr>{head}</tr>{rows}</table></div>"
+    return said + scrolled(f"<table class='cp-moments'><tr>{head}</tr>{rows}</table>", _("Moments like now"))
 
 
 def _level(glucose: float, unit: Unit, targets: Targets) -> str:

@@ -5,9 +5,10 @@ from html import escape
 
 import streamlit as st
 
-from app import charts, explained
+from app import charts, drawings, explained
 from app.wording import in_words
 from careplan.display import Unit, sentence
+from careplan.language import _
 from careplan.suggestion import Interval, Kind, Option, Path, Suggestion
 from careplan.targets import Targets
 from careplan.therapies.glucose import words
@@ -87,7 +88,7 @@ def outcomes_table(options: Sequence[Option], unit: Unit, kind: Kind = "regimen"
         cells = "".join(f"<td>{_interval(key, option.outcomes.get(key), unit)}</td>" for option in options)
         rows.append(f"<tr><th>{title}</th>{cells}</tr>")
     table = f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
-    return f"<div class='cp-scroll'><table class='cp-regimen'>{table}</table></div>"
+    return drawings.scrolled(f"<table class='cp-regimen'>{table}</table>", _("Predicted outcomes"))
 
 
 def _does(option: Option, kind: Kind) -> str:

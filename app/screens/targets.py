@@ -9,7 +9,7 @@ from html import escape
 
 import streamlit as st
 
-from app import access, sign_in
+from app import access, drawings, sign_in
 from app.screens import choose
 from app.wording import group_name, outcome_name, when
 from careplan import therapies
@@ -90,7 +90,7 @@ def table(found: InForce, unit: Unit) -> str:
         rows.append(f"<tr><th scope='row'>{title}</th>{cells}</tr>")
     body = "".join(rows)
     whole = f"<thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody>"
-    return f"<div class='cp-scroll'><table class='cp-regimen cp-wraps'>{whole}</table></div>"
+    return drawings.scrolled(f"<table class='cp-regimen cp-wraps'>{whole}</table>", _("Targets"))
 
 
 def _here(place: int) -> str:

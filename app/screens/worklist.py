@@ -14,8 +14,9 @@ from careplan.clinic import worklist
 from careplan.clinic.allowed import DECIDES
 from careplan.clinic.views import Sort, Status, WorklistPage, WorklistQuery, WorklistRow
 from careplan.clinic.worklists import WAITING
-from careplan.display import SEMICOLON, listed
+from careplan.display import SEMICOLON, listed, sentence
 from careplan.language import N_, _, day, number, retold
+from careplan.therapies.glucose.bands import LOW, VERY_LOW
 from careplan.therapies.glucose.metrics import SUFFICIENT_DAYS
 from careplan.therapies.glucose.views import Metrics
 
@@ -53,16 +54,11 @@ def draw(open_patient: Callable[[str], None]) -> None:
         return
     waiting = sum(page.statuses.get(status, 0) for status in WAITING)
     counts = [
-        _("{count} patients", count=number(everybody)),
+        _("1 patient") if everybody == 1 else _("{count} patients", count=number(everybody)),
         _("{count} waiting for a decision", count=number(waiting)),
         _("{count} due for a look after a change", count=number(page.due)) if page.due else "",
     ]
-    st.caption(
-        _(
-            "{counts}. The most urgent first: below 54 mg/dL, below 70, then highs; judged on the last 14 days recorded.",
-            counts=listed(counts),
-        )
-    )
+    st.caption(" ".join((sentence(listed(counts)), _order(query, page))))
     _filter(query, page)
     pages = max(1, -(-page.found // query.size))
     if not page.found:
@@ -75,6 +71,19 @@ def draw(open_patient: Callable[[str], None]) -> None:
     if pages > 1:
         label = _("Page, of {pages}", pages=pages)
         st.number_input(label, 1, pages, min(query.page, pages), key="worklist_page", width=140, on_change=_keep)
+
+
+def _order(query: WorklistQuery, page: WorklistPage) -> str:
+    """What comes first, as far as it is true of those who are shown."""
+    unit = access.unit()
+    if query.sort != "urgency" or not any(isinstance(row.metrics, Metrics) for row in page.rows):
+        return sentence(_(SORTS[query.sort]))
+    return _(
+        "Most urgent first: of glucose, time below {very_low} {unit}, below {low}, then highs, in the last 14 days recorded.",
+        very_low=unit.text(VERY_LOW),
+        low=unit.text(LOW),
+        unit=unit.name,
+    )
 
 
 def _asked() -> WorklistQuery:

@@ -233,6 +233,20 @@ class Review(Base):
     identity: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
+class Source(Base):
+    """An address from which a patient's recordings are read again. token: encrypted, for this patient and address alone
+    (`secrets`); NULL where the address asks for none. last: the newest entry that was read from it.
+    """
+
+    __tablename__ = "source"
+
+    patient: Mapped[str] = mapped_column(ForeignKey("patient.id"), primary_key=True)
+    address: Mapped[str] = mapped_column(primary_key=True)
+    token: Mapped[str | None]
+    added: Mapped[datetime]
+    last: Mapped[datetime | None]
+
+
 class Job(Base):
     """Work that was asked for and goes on without whoever asked. actor: who asked (`Actor.told`). state: "waiting", "running",
     "done", "failed" or "cancelled". done: of the patients, in order; doing: what with the next. failed: patient -> why nothing
