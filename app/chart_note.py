@@ -23,7 +23,7 @@ def note(page: ReviewPage, unit: Unit) -> str:
             value=each.value,
             target=each.target,
         )
-        for each in consensus(page.recent, unit)
+        for each in consensus(page.recent, unit, page.targets)
     ]
     mean = _("mean {level} {unit}", level=unit.text(page.recent.mean), unit=unit.name)
     lines = [

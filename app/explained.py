@@ -8,8 +8,8 @@ from app.wording import percent
 from careplan.display import MINUS, SEMICOLON, Unit, clock, listed, sentence, signed
 from careplan.language import _
 from careplan.suggestion import Part, Pattern, Suggestion
+from careplan.targets import Targets
 from careplan.therapies.glucose import words
-from careplan.therapies.glucose.bands import HIGH, LOW
 from careplan.therapies.glucose.words import Driver, stretch
 
 
@@ -29,6 +29,7 @@ def panel(suggestion: Suggestion, unit: Unit) -> str:
     why = suggestion.why
     if why is None:
         return ""
+    bound = words.limits_in_words(suggestion.limits_bound, unit, words.aim(suggestion))
     rows = [
         (_("What drives it") if suggestion.lines else _("For and against the best alternative"), _drivers(suggestion, unit)),
         (_("Moments like now"), _moments(suggestion, unit)),
@@ -39,7 +40,7 @@ def panel(suggestion: Suggestion, unit: Unit) -> str:
         (_("Runner-up") if suggestion.lines else _("Best alternative"), escape(sentence(words.runner_up(suggestion)))),
         (
             _("Limits that bound it"),
-            escape(sentence(listed(words.limits_in_words(suggestion.limits_bound, unit), SEMICOLON))),
+            escape(sentence(listed(bound, SEMICOLON))),
         ),
     ]
     told = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in rows if text)
@@ -64,7 +65,8 @@ def table(suggestion: Suggestion, unit: Unit) -> str:
     every, summed = _("All"), _("In all")
     head = "".join(f"<th>{stretch(start, end, suggestion.kind)}</th>" for start, end in spans)
     outcomes = dict.fromkeys(part.outcome for part in parts)
-    rows = "".join(row(words.outcome(name, unit), [part for part in parts if part.outcome == name]) for name in outcomes)
+    titles = {name: words.outcome(name, unit, words.aim(suggestion)) for name in outcomes}
+    rows = "".join(row(title, [part for part in parts if part.outcome == name]) for name, title in titles.items())
     return scrolled(
         f"<table class='cp-regimen'><thead><tr><td></td>{head}<th>{summed}</th></tr></thead>"
         f"<tbody>{rows}{row(every, list(parts))}</tbody></table>",
@@ -90,10 +92,11 @@ def _drivers(suggestion: Suggestion, unit: Unit) -> str:
     still = _("no change")
     names = ("", _("against | for"), f"{still} \N{RIGHTWARDS ARROW} {change}", own)
     head = "".join(f"<small>{name}</small>" for name in names)
-    return f"<div class='cp-drivers'>{head}{''.join(_driver(driver, most, unit) for driver in found)}</div>"
+    each = "".join(_driver(driver, most, unit, words.aim(suggestion)) for driver in found)
+    return f"<div class='cp-drivers'>{head}{each}</div>"
 
 
-def _driver(driver: Driver, most: float, unit: Unit) -> str:
+def _driver(driver: Driver, most: float, unit: Unit, targets: Targets) -> str:
     width = 50 * abs(driver.gain) / most
     color = PROPOSED if driver.gain > 0 else AGAINST
     side = "left:50%" if driver.gain > 0 else f"left:{50 - width:.1f}%"
@@ -103,17 +106,17 @@ def _driver(driver: Driver, most: float, unit: Unit) -> str:
     return (
         f"<span>{escape(driver.text[:1].upper() + driver.text[1:])}</span>"
         f"<span class='cp-bar' title='{risk}'>{bar}</span>"
-        f"<span class='n'>{_moved(driver, unit)}</span><span>{seen}</span>"
+        f"<span class='n'>{_moved(driver, unit, targets)}</span><span>{seen}</span>"
     )
 
 
-def _moved(driver: Driver, unit: Unit) -> str:
+def _moved(driver: Driver, unit: Unit, targets: Targets) -> str:
     """From what to what share of that time."""
     if driver.moved is None:
         return ""
     before, after = driver.moved
     digits = 1 if max(before, after) < 10 or round(before) == round(after) else 0
-    name = words.outcome(words.MOVED[driver.about], unit).lower()
+    name = words.outcome(words.MOVED[driver.about], unit, targets).lower()
     return f"{before:.{digits}f} \N{RIGHTWARDS ARROW} <b>{percent(after, digits)}</b> <small>{name}</small>"
 
 
@@ -129,14 +132,14 @@ def _seen(pattern: Pattern, unit: Unit) -> str:
 
 def _moments(suggestion: Suggestion, unit: Unit) -> str:
     """What followed the past moments most like now, each in a row."""
-    found = () if suggestion.why is None else suggestion.why.moments or ()
+    found, aims = () if suggestion.why is None else suggestion.why.moments or (), words.aim(suggestion)
     said = escape(sentence(words.like_now(suggestion)))
     if not found:
         return said
     rows = "".join(
         f"<tr><td>{words.dates([one.date])} {clock(one.minute)}</td><td>{unit.text(one.level)}</td>"
         f"<td>{one.given['bolus']:g} U</td><td>{one.given['carbs']:g} g</td>"
-        f"<td>{_level(one.lowest, unit)}</td><td>{_level(one.highest, unit)}</td></tr>"
+        f"<td>{_level(one.lowest, unit, aims)}</td><td>{_level(one.highest, unit, aims)}</td></tr>"
         for one in found
     )
     names = (_("Then"), unit.name, _("bolus, 1 h"), _("carbs, 1 h"), _("lowest, 4 h"), _("highest, 4 h"))
@@ -144,8 +147,9 @@ def _moments(suggestion: Suggestion, unit: Unit) -> str:
     return said + scrolled(f"<table class='cp-moments'><tr>{head}</tr>{rows}</table>", _("Moments like now"))
 
 
-def _level(glucose: float, unit: Unit) -> str:
-    color = COLORS["low"] if glucose < LOW else HIGH_TEXT if glucose > HIGH else ""
+def _level(glucose: float, unit: Unit, targets: Targets) -> str:
+    low, high = targets.levels["low"], targets.levels["high"]
+    color = COLORS["low"] if glucose < low else HIGH_TEXT if glucose > high else ""
     return f"<b style='color:{color}'>{unit.text(glucose)}</b>" if color else unit.text(glucose)
 
 

@@ -71,7 +71,7 @@ def preferred(locale: str | None) -> str:
 
 def _(message: str, /, **values: Any) -> str:
     """A message in the reader's language, with its placeholders filled."""
-    said = _spoken(current()).gettext(message)
+    said = _spoken(current()).gettext(message) if message else ""  # to gettext the empty message is the catalogue's head
     return said.format(**values) if values else said
 
 

@@ -10,7 +10,9 @@ from app.wording import in_words, option_name
 from careplan.display import SEMICOLON, Unit, listed, sentence
 from careplan.language import _, retold
 from careplan.suggestion import Interval, Kind, Option, Path, Suggestion
+from careplan.targets import Targets
 from careplan.therapies.glucose import words
+from careplan.therapies.glucose.bands import ADULTS
 
 
 def warnings(suggestion: Suggestion) -> None:
@@ -42,8 +44,8 @@ def why(suggestion: Suggestion, unit: Unit) -> None:
     if suggestion.why is None:  # stored before suggestions were explained
         st.markdown(_("**Why.** {why}", why=" ".join(sentence(retold(reason)) for reason in suggestion.reasons)))
         if suggestion.limits_bound:
-            limits = sentence(listed(words.limits_in_words(suggestion.limits_bound, unit), SEMICOLON))
-            st.markdown(_("**Limits that bound it.** {limits}", limits=limits))
+            bound = words.limits_in_words(suggestion.limits_bound, unit, words.aim(suggestion))
+            st.markdown(_("**Limits that bound it.** {limits}", limits=sentence(listed(bound, SEMICOLON))))
         return
     st.html(explained.panel(suggestion, unit))
     with st.expander(_("Every part of the gain, and the days behind it")):
@@ -57,7 +59,7 @@ def why(suggestion: Suggestion, unit: Unit) -> None:
             )
         )
         if suggestion.why.patterns:
-            st.caption(_("Low: 15 minutes below 70 mg/dL in that part of the day. High: more than a quarter of it above 180."))
+            st.caption(_("Low: 15 minutes below range in that part of the day. High: more than a quarter of it above range."))
         st.caption(" ".join(sentence(retold(reason)) for reason in suggestion.reasons))
 
 
@@ -67,22 +69,24 @@ def effect(suggestion: Suggestion, unit: Unit, recorded: Path | None = None) -> 
     left, right = st.columns([1.35, 1], gap="medium")
     with left:
         st.plotly_chart(
-            charts.prediction_figure(suggestion.options, unit, suggestion.kind, recorded), config=charts.CONFIG, key="prediction"
+            charts.prediction_figure(suggestion.options, unit, suggestion.kind, recorded, words.aim(suggestion)),
+            config=charts.CONFIG,
+            key="prediction",
         )
         if recorded is not None and any(minute > 0 for minute in recorded.minutes):
             st.caption(_('Dots are readings; those after "now" came of what was really given and eaten.'))
     with right:
-        st.html(outcomes_table(suggestion.options, unit, suggestion.kind))
+        st.html(outcomes_table(suggestion.options, unit, suggestion.kind, words.aim(suggestion)))
         st.caption(_("Each value with its 90 % interval, by this patient's own model. A prediction, not a promise."))
 
 
-def outcomes_table(options: Sequence[Option], unit: Unit, kind: Kind = "regimen") -> str:
+def outcomes_table(options: Sequence[Option], unit: Unit, kind: Kind = "regimen", targets: Targets = ADULTS) -> str:
     """Every outcome, a row each, under every option, a column each."""
     keys = list(dict.fromkeys(key for option in options for key in option.outcomes))
     head = "".join(f"<th>{option_name(option.name)}{_does(option, kind)}</th>" for option in options)
     rows = []
     for key in keys:
-        title = words.outcome(key, unit)
+        title = words.outcome(key, unit, targets)
         cells = "".join(f"<td>{_interval(key, option.outcomes.get(key), unit)}</td>" for option in options)
         rows.append(f"<tr><th>{title}</th>{cells}</tr>")
     table = f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"

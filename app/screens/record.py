@@ -62,7 +62,7 @@ def _day(page: ReviewPage) -> None:
     chosen = st.selectbox(_("Day"), dates, key="record_day", width=220)
     day = next(day for day in page.days if day.date == chosen)
     unit = access.unit()
-    st.plotly_chart(charts.day_figure(day, unit), config=charts.CONFIG, key="record_chart")
+    st.plotly_chart(charts.day_figure(day, unit, page.targets), config=charts.CONFIG, key="record_chart")
     st.caption(
         _(
             "{share} in range, mean {mean} {unit}; {insulin:.1f} U in {boluses} boluses, {carbs:.0f} g in {meals} meals.",
@@ -75,4 +75,4 @@ def _day(page: ReviewPage) -> None:
             meals=len(day.carbs),
         )
     )
-    what_if.past_day(page.summary.patient, page.summary.zone, day, unit)
+    what_if.past_day(page.summary.patient, page.summary.zone, day, unit, page.targets)

@@ -16,6 +16,7 @@ from careplan.display import Unit, clock, sentence
 from careplan.errors import AskError
 from careplan.language import N_, _, retold
 from careplan.suggestion import Line, Path
+from careplan.targets import Targets
 from careplan.therapies.glucose.pages import Day
 from careplan.therapies.glucose.words import limits_in_words
 
@@ -47,13 +48,13 @@ def settings(page: ReviewPage, newest: int, unit: Unit) -> None:
     options = [each.option for each in tried.values()]
     left, right = st.columns([1.35, 1], gap="medium")
     with left:
-        st.plotly_chart(charts.prediction_figure(options, unit), config=charts.CONFIG, key="tried")
+        st.plotly_chart(charts.prediction_figure(options, unit, targets=page.targets), config=charts.CONFIG, key="tried")
     with right:
-        st.html(proposal.outcomes_table(options, unit))
+        st.html(proposal.outcomes_table(options, unit, targets=page.targets))
         st.caption(
             _("Each value with its 90 % interval, on the same days and versions of this patient. Nothing here is prescribed.")
         )
-    broken = limits_in_words(tried[TRIED].broken, unit)
+    broken = limits_in_words(tried[TRIED].broken, unit, page.targets)
     if broken:
         listed = "".join(f"\n- {sentence(said)}" for said in broken)
         st.warning(_("**Limits that this breaks**\n{limits}", limits=listed), icon=":material/block:")
@@ -104,7 +105,7 @@ def _key(patient: str, line: Line, unit: Unit) -> str:
 
 
 @st.fragment
-def past_day(patient: str, zone: str, day: Day, unit: Unit) -> None:
+def past_day(patient: str, zone: str, day: Day, unit: Unit, targets: Targets) -> None:
     """Another amount of a dose or a meal on a day that was, beside what was."""
     given: list[tuple[str, int, float]] = sorted(
         [*(("bolus", *each) for each in day.boluses), *(("carbs", *each) for each in day.carbs)], key=lambda each: each[1]
@@ -140,7 +141,7 @@ def past_day(patient: str, zone: str, day: Day, unit: Unit) -> None:
     except (AskError, StoreError) as error:
         st.info(_("This cannot be asked: {why}.", why=retold(str(error))), icon=":material/front_hand:")
         return
-    st.plotly_chart(charts.past_figure(paths, unit, minute - int(BEFORE)), config=charts.CONFIG, key="past_chart")
+    st.plotly_chart(charts.past_figure(paths, unit, minute - int(BEFORE), targets), config=charts.CONFIG, key="past_chart")
     st.caption(
         _(
             "Dots are what was. The lines are this patient's model from {start} on: with {was:g} {unit} at {time}, as it was "

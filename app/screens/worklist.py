@@ -9,12 +9,12 @@ import streamlit as st
 
 from app import access, drawings, planning
 from app.palette import COLORS, LINE
-from app.wording import duration, group_name
+from app.wording import duration, group_name, outcome_name
 from careplan.clinic import worklist
 from careplan.clinic.allowed import DECIDES
 from careplan.clinic.views import Sort, Status, WorklistPage, WorklistQuery, WorklistRow
 from careplan.clinic.worklists import WAITING
-from careplan.display import SEMICOLON, Unit, listed, sentence
+from careplan.display import SEMICOLON, listed, sentence
 from careplan.language import N_, _, day, number, retold
 from careplan.therapies.glucose.bands import LOW, VERY_LOW
 from careplan.therapies.glucose.metrics import SUFFICIENT_DAYS
@@ -142,7 +142,6 @@ def _keep() -> None:
 
 
 def _filter(query: WorklistQuery, page: WorklistPage) -> None:
-    unit = access.unit()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.text_input(_("Find a patient"), query.find, key="worklist_find", width=220, on_change=_keep)
         if len(page.groups) > 1:
@@ -152,7 +151,7 @@ def _filter(query: WorklistQuery, page: WorklistPage) -> None:
             list(page.unmet),
             list(query.unmet),
             key="worklist_unmet",
-            format_func=lambda name: target_name(name, unit),
+            format_func=outcome_name,
             placeholder=_("Any"),
             width=240,
             on_change=_keep,
@@ -183,17 +182,6 @@ def _filter(query: WorklistQuery, page: WorklistPage) -> None:
 def _select(label: str, options: list[str], chosen: str | None, key: str, said: Callable[[str], str]) -> None:
     place = options.index(chosen) if chosen in options else None
     st.selectbox(label, options, place, key=key, format_func=said, placeholder=_("Any"), width=160, on_change=_keep)
-
-
-def target_name(name: str, unit: Unit) -> str:
-    """A target by its therapy's name, in words."""
-    if name in ("in_range", "cv"):
-        return {"in_range": _("Time in range"), "cv": _("Variation (CV)")}[name]
-    side, _between, level = name.partition("_")
-    if not level.isdigit() or side not in ("below", "above"):
-        return _(name.replace("_", " ").capitalize())
-    shown = unit.text(float(level))
-    return _("Below {level}", level=shown) if side == "below" else _("Above {level}", level=shown)
 
 
 def _chosen(page: WorklistPage) -> None:

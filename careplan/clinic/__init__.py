@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     )
     from careplan.clinic.suggestions import latest_suggestion, load_suggestion, save_suggestion
     from careplan.clinic.summaries import patients, show
+    from careplan.clinic.targets import sign_targets, targets_in_force
     from careplan.clinic.worklists import worklist
     from careplan.store import Actor, Database, StoreError, Verification, local_account, open_database
 
@@ -63,6 +64,7 @@ _HOME = {
     **dict.fromkeys(("read_site", "site_at", "sources", "take_in_site"), "sites"),
     **dict.fromkeys(("latest_suggestion", "load_suggestion", "save_suggestion"), "suggestions"),
     **dict.fromkeys(("patients", "show"), "summaries"),
+    **dict.fromkeys(("sign_targets", "targets_in_force"), "targets"),
     "worklist": "worklists",
 }
 
@@ -117,6 +119,7 @@ __all__ = [
     "save_suggestion",
     "show",
     "sign_review",
+    "sign_targets",
     "site_at",
     "sources",
     "store_records",
@@ -124,6 +127,7 @@ __all__ = [
     "take_back",
     "take_in",
     "take_in_site",
+    "targets_in_force",
     "verify_audit",
     "worklist",
 ]

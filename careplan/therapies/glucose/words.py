@@ -12,7 +12,8 @@ from careplan.display import SEMICOLON, Unit, clock, listed, signed
 from careplan.language import N_, _, month, retold
 from careplan.minutes import DAY
 from careplan.suggestion import Interval, Kind, Line, Moment, Part, Pattern, Suggestion
-from careplan.therapies.glucose.bands import HIGH, LOW, VERY_HIGH, VERY_LOW
+from careplan.targets import Targets
+from careplan.therapies.glucose.bands import ADULTS, LEVELS, LOW, VERY_HIGH
 from careplan.therapies.glucose.decisions import raises_insulin
 from careplan.therapies.glucose.evidence import LEAST, SIDES
 from careplan.therapies.glucose.names import MG_DL as MG_DL
@@ -119,7 +120,7 @@ def said(suggestion: Suggestion, unit: Unit) -> list[tuple[str, str]]:
         (_("What drove it"), _("{drivers}: {gain} in risk", drivers=moved, gain=gain) if moved else ""),
         (_("How sure"), sure(suggestion, unit)),
         (_("Runner-up"), runner_up(suggestion)),
-        (_("Limits that bound it"), listed(limits_in_words(suggestion.limits_bound, unit), SEMICOLON)),
+        (_("Limits that bound it"), listed(limits_in_words(suggestion.limits_bound, unit, aim(suggestion)), SEMICOLON)),
         (_("Own days"), listed((days(pattern, unit) for pattern in why.patterns), SEMICOLON)),
         (_("Like now"), listed([like_now(suggestion), *(moment(one, unit) for one in why.moments or ())], SEMICOLON)),
         (_("Risk of a low"), "" if why.low_risk is None else risk_of_low(why.low_risk, unit)),
@@ -140,11 +141,12 @@ def headline(suggestion: Suggestion, unit: Unit) -> str:
         more = {} if why.sure is None else {key: why.sure.effects[key].mid for key in PRICES if key in why.sure.effects}
         aims = {**AIMS, **{about: text for about, text in MILDER.items() if more.get(MOVED[about], -1.0) >= 0}}
         wins = [_(aims[about]) for about in sorted(sums, key=lambda about: -sums[about]) if about in aims and sums[about] > 0]
-        price = _both([_price(key, effect, unit) for key, effect in more.items() if effect >= PRICES[key]])
-        aim = _both(wins[:2]) or _("less risk")
+        levels = aim(suggestion).levels
+        price = _both([_price(key, effect, unit, levels) for key, effect in more.items() if effect >= PRICES[key]])
+        goal = _both(wins[:2]) or _("less risk")
         if price:
-            return _("proposed for {aim}, at the price of {price}", aim=aim, price=price)
-        return _("proposed for {aim}", aim=aim)
+            return _("proposed for {aim}, at the price of {price}", aim=goal, price=price)
+        return _("proposed for {aim}", aim=goal)
     if why.runner_up is None:
         return _("no change: nothing else was allowed")
     if why.runner_up <= 0:
@@ -156,11 +158,11 @@ def headline(suggestion: Suggestion, unit: Unit) -> str:
     )
 
 
-def _price(key: str, effect: float, unit: Unit) -> str:
-    points = signed(effect, 1)
-    if key == "below_70":
-        return _("more time below {level} {unit} ({points} points)", level=unit.text(LOW), unit=unit.name, points=points)
-    return _("more time above {level} {unit} ({points} points)", level=unit.text(HIGH), unit=unit.name, points=points)
+def _price(key: str, effect: float, unit: Unit, levels: Mapping[str, float]) -> str:
+    told, edge = N_("more time below {level} {unit} ({points} points)"), "low"
+    if key == "above_180":
+        told, edge = N_("more time above {level} {unit} ({points} points)"), "high"
+    return _(told, level=unit.text(levels[edge]), unit=unit.name, points=signed(effect, 1))
 
 
 def _both(parts: list[str]) -> str:
@@ -182,7 +184,7 @@ def sure(suggestion: Suggestion, unit: Unit) -> str:
     found = None if suggestion.why is None else suggestion.why.sure
     if found is None:
         return ""
-    names = {"in_range": _("time in range"), "below_70": _("below {level}", level=unit.text(LOW))}
+    names = {"in_range": _("time in range"), "below_70": _("below {level}", level=unit.text(aim(suggestion).levels["low"]))}
     effects = [_points(name, found.effects[key]) for key, name in names.items() if key in found.effects]
     better = _(SURE[suggestion.kind == "doses", bool(suggestion.lines)], better=found.better, of=found.of)
     return listed([better, *effects], SEMICOLON)
@@ -254,7 +256,8 @@ def like_now(suggestion: Suggestion) -> str:
         return ""
     if not found:
         return _("no past moment was like this one")
-    low, high = sum(one.lowest < LOW for one in found), sum(one.highest > HIGH for one in found)
+    levels = aim(suggestion).levels
+    low, high = sum(one.lowest < levels["low"] for one in found), sum(one.highest > levels["high"] for one in found)
     given = sorted({min(one.given["bolus"] for one in found), max(one.given["bolus"] for one in found)})
     proposed = round(sum(line.proposed for line in suggestion.lines if line.setting == "bolus" and line.start < 60), 3)
     followed = (
@@ -303,11 +306,11 @@ def risk_of_high(share: float, unit: Unit) -> str:
     )
 
 
-def limits_in_words(bound: Iterable[Breach], unit: Unit) -> list[str]:
+def limits_in_words(bound: Iterable[Breach], unit: Unit, targets: Targets = ADULTS) -> list[str]:
     """Each limit once, with the settings it bound: "3 days of evidence, 5 needed (carb ratio from 00:00, 06:00)"."""
     found: dict[str, dict[str, list[str]]] = {}
     for breach in bound:
-        text = _(LIMITS[breach.rule], **marks(unit)) if breach.rule in LIMITS else rule_in_words(breach)
+        text = _(LIMITS[breach.rule], **marks(unit, targets)) if breach.rule in LIMITS else rule_in_words(breach)
         places = found.setdefault(text, {})
         setting, at, start = breach.key.partition("@")
         if at:
@@ -324,19 +327,18 @@ def limits_in_words(bound: Iterable[Breach], unit: Unit) -> list[str]:
     return said
 
 
-def outcome(name: str, unit: Unit) -> str:
+def aim(suggestion: Suggestion) -> Targets:
+    """What was aimed at when a suggestion was made."""
+    return suggestion.targets or ADULTS
+
+
+def outcome(name: str, unit: Unit, targets: Targets = ADULTS) -> str:
     """An outcome or a charge, as a table names it."""
-    return _(OUTCOMES.get(name, name.replace("_", " ").capitalize()), **marks(unit))
+    return _(OUTCOMES.get(name, name.replace("_", " ").capitalize()), **marks(unit, targets))
 
 
-def marks(unit: Unit) -> dict[str, str]:
-    return {
-        "very_low": unit.text(VERY_LOW),
-        "low": unit.text(LOW),
-        "high": unit.text(HIGH),
-        "very_high": unit.text(VERY_HIGH),
-        "unit": unit.name,
-    }
+def marks(unit: Unit, targets: Targets = ADULTS) -> dict[str, str]:
+    return {**{name: unit.text(targets.levels[name]) for name in LEVELS}, "unit": unit.name}
 
 
 # Times and numbers

@@ -8,9 +8,10 @@ import pandas as pd
 from careplan.language import N_
 from careplan.practice import Glance
 from careplan.series import PatientSeries
+from careplan.targets import Targets
+from careplan.therapies.warfarin.aims import USUAL
 from careplan.therapies.warfarin.declaration import CEILING, WARFARIN
-from careplan.therapies.warfarin.metrics import FAR_BELOW, POOR, TOO_HIGH, Metrics, of_readings
-from careplan.therapies.warfarin.protocols import HIGH, LOW
+from careplan.therapies.warfarin.metrics import FAR_BELOW, TOO_HIGH, Metrics, of_readings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,19 +23,39 @@ class Course:
     dose: tuple[float | None, ...]
 
 
-def glance(readings: pd.DataFrame) -> Glance:
+def glance(readings: pd.DataFrame, targets: Targets = USUAL) -> Glance:
     """What INRs say of a patient. Everything may be planned for from the first tablet on, so nothing is too little."""
-    days, metrics = of_readings(readings)
-    score, headline = urgency(metrics)
+    days, metrics = of_readings(readings, targets.levels["low"], targets.levels["high"])
+    score, headline = urgency(metrics, targets)
     measured = metrics.readings > 0
-    return Glance(days=days, metrics=metrics, measured=measured, sufficient=measured, urgency=score, headline=headline)
+    return Glance(
+        days=days,
+        metrics=metrics,
+        measured=measured,
+        sufficient=measured,
+        urgency=score,
+        headline=headline,
+        unmet=unmet(metrics, targets),
+    )
 
 
-def urgency(metrics: Metrics) -> tuple[float, str]:
+def unmet(metrics: Metrics, targets: Targets = USUAL) -> tuple[str, ...]:
+    """The targets that are missed; none where nothing can be told."""
+    if metrics.in_range is None or metrics.very_high is None:
+        return ()
+    missed = {
+        "in_range": metrics.in_range < targets.shares["in_range"],
+        "above_4": metrics.very_high > targets.shares["above_4"],
+    }
+    return tuple(name for name, is_missed in missed.items() if is_missed)
+
+
+def urgency(metrics: Metrics, targets: Targets = USUAL) -> tuple[float, str]:
     """How soon to look, and why: 300 above the ceiling, 200 above 4 or below 1.5, 100 outside the range or long out of it; plus
     the share of time out of range, 0 to 100."""
     if metrics.last is None:
         return -1.0, N_("no INR recorded")
+    low, high, least = targets.levels["low"], targets.levels["high"], targets.shares["in_range"]
     last, out = metrics.last, 0.0 if metrics.in_range is None else 100.0 - metrics.in_range
     if last >= CEILING:
         return 300 + out, N_("last INR {last:.1f}: hold, {ceiling:g} or more").format(last=last, ceiling=CEILING)
@@ -42,11 +63,11 @@ def urgency(metrics: Metrics) -> tuple[float, str]:
         return 200 + out, N_("last INR {last:.1f} (above {level:g})").format(last=last, level=TOO_HIGH)
     if last < FAR_BELOW:
         return 200 + out, N_("last INR {last:.1f} (below {level:g})").format(last=last, level=FAR_BELOW)
-    if not LOW <= last <= HIGH:
-        return 100 + out, N_("last INR {last:.1f} (range {low:g} to {high:g})").format(last=last, low=LOW, high=HIGH)
-    if metrics.in_range is not None and metrics.in_range < POOR:
+    if not low <= last <= high:
+        return 100 + out, N_("last INR {last:.1f} (range {low:g} to {high:g})").format(last=last, low=low, high=high)
+    if metrics.in_range is not None and metrics.in_range < least:
         told = N_("{share:.0f} % of time in range (target > {target:g} %)")
-        return 100 + out, told.format(share=metrics.in_range, target=POOR)
+        return 100 + out, told.format(share=metrics.in_range, target=least)
     return out, N_("last INR {last:.1f}, in range").format(last=last)
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 from careplan.breach import RULES, Breach, in_words
-from careplan.display import Band, Marks, Unit
+from careplan.display import Unit
 from careplan.language import N_, _, retold
 from careplan.suggestion import Line, Option, Suggestion
-from careplan.therapies.warfarin.declaration import CEILING, WARFARIN
-from careplan.therapies.warfarin.metrics import FAR_BELOW, POOR, TOO_HIGH
+from careplan.targets import Targets
+from careplan.therapies.warfarin.aims import USUAL, marks_of
+from careplan.therapies.warfarin.declaration import CEILING
 from careplan.therapies.warfarin.protocols import HIGH, LOW
 from careplan.therapies.warfarin.regimen import Regimen, tablets, week_of
 from careplan.therapies.warfarin.search import Asked
@@ -27,18 +28,7 @@ OUTCOMES = {
     "risk": "Risk",
 }
 INR = Unit("INR", 1.0, 1)
-MARKS = Marks(
-    bands=(
-        Band(N_("above 4"), "very_high", TOO_HIGH, float("inf"), 2),
-        Band(N_("above the range"), "high", HIGH, TOO_HIGH, 1),
-        Band(N_("in range"), "in_range", LOW, HIGH, 0),
-        Band(N_("below the range"), "low", FAR_BELOW, LOW, -1),
-        Band(N_("below 1.5"), "very_low", 0.0, FAR_BELOW, -2),
-    ),
-    targets={"in_range": POOR, **{cost.name: 100.0 * cost.budget for cost in WARFARIN.costs}},
-    bottom=1.0,
-    top=5.0,
-)
+MARKS = marks_of(USUAL)
 # What the guard's rules mean here.
 WORDS: Mapping[str, str] = {
     **RULES,
@@ -72,11 +62,12 @@ ANTAGONIST = N_(
 
 
 def why_in_words(
-    asked: Asked, regimen: Regimen, weekly: float, hold: int, due: int, options: Sequence[Option], suits: float
+    asked: Asked, regimen: Regimen, weekly: float, hold: int, due: int, options: Sequence[Option], suits: float,
+    targets: Targets = USUAL,
 ) -> tuple[str, ...]:
     """Why the search answers what it does."""
     ours, still = options[0].outcomes, options[1].outcomes
-    told = [_state(asked)]
+    told = [_state(asked, targets)]
     if hold:
         told.append(HOLD.format(evenings=hold) if hold > 1 else HOLD_ONE)
     if weekly == regimen.weekly:
@@ -93,15 +84,17 @@ def why_in_words(
         told.append(predicted)
     if weekly != suits:
         told.append(SUITS.format(suits=suits))
-    calm = asked.last is not None and LOW <= asked.last <= HIGH and not asked.starting
+    low, high = targets.levels["low"], targets.levels["high"]
+    calm = asked.last is not None and low <= asked.last <= high and not asked.starting
     told.append((DUE_CALM if calm else DUE).format(days=due))
     return (*told, ANTAGONIST)
 
 
-def _state(asked: Asked) -> str:
+def _state(asked: Asked, targets: Targets) -> str:
     if asked.last is None:
         return NO_INR
-    where = "in" if LOW <= asked.last <= HIGH else "below" if asked.last < LOW else "above"
+    low, high = targets.levels["low"], targets.levels["high"]
+    where = "in" if low <= asked.last <= high else "below" if asked.last < low else "above"
     told = STATES["ceiling" if asked.last >= CEILING else where]
     return told.format(last=asked.last, day=asked.days, ceiling=CEILING)
 
@@ -113,7 +106,8 @@ def said(suggestion: Suggestion, unit: Unit) -> list[tuple[str, str]]:
     found = [(_("In short"), _sentences([retold(each) for each in suggestion.reasons if each != ANTAGONIST]))]
     found.append((_("Why it takes days"), _sentences([_(ANTAGONIST)])))
     if suggestion.options:
-        found.append((_("Compared"), _sentences([_compared(option, unit) for option in suggestion.options])))
+        low = (suggestion.targets or USUAL).levels["low"]
+        found.append((_("Compared"), _sentences([_compared(option, unit, low) for option in suggestion.options])))
     if suggestion.limits_bound:
         found.append((_("Limits that bound it"), _sentences(limits_in_words(suggestion.limits_bound, unit))))
     return found
@@ -129,7 +123,7 @@ def limits_in_words(bound: Sequence[Breach], unit: Unit) -> list[str]:
     return list(dict.fromkeys(in_words(breach, WORDS).replace("weekly_dose@0: ", "") for breach in bound))
 
 
-def _compared(option: Option, unit: Unit) -> str:
+def _compared(option: Option, unit: Unit, low: float) -> str:
     outcomes = option.outcomes
     return _(
         N_(
@@ -141,7 +135,7 @@ def _compared(option: Option, unit: Unit) -> str:
         in_range=outcomes["in_range"].mid,
         above=outcomes["above_4"].mid,
         below=outcomes["below_2"].mid,
-        low=LOW,
+        low=low,
         mean=unit.text(outcomes["mean"].mid),
     )
 
