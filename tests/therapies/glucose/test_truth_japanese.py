@@ -14,8 +14,8 @@ from careplan.display import Unit
 from careplan.language import using
 from careplan.suggestion import Line, Suggestion
 from careplan.therapies.glucose import words
-from careplan.therapies.glucose.bands import HIGH, LOW
-from careplan.therapies.glucose.decisions import BELOW_54_TARGET, BELOW_70_TARGET, Exposure
+from careplan.therapies.glucose.bands import BELOW_54_TARGET, BELOW_70_TARGET, LOW
+from careplan.therapies.glucose.decisions import Exposure
 from careplan.therapies.glucose.lines import NEAR, _near_target
 from careplan.therapies.glucose.rule_words import rule_in_words
 from careplan.therapies.glucose.words import MG_DL, MMOL_L
@@ -74,7 +74,7 @@ def headline(text: str, made: Suggestion, unit: Unit) -> None:
             assert gains[side] > 0 and effect < 0
         if f"{NAMES[side]}を軽くする" in aims:
             assert gains[side] > 0 and effect >= 0
-        mark, beyond = (unit.text(LOW), "未満") if side == "low" else (unit.text(HIGH), "超")
+        mark, beyond = unit.text(words.aim(made).levels[side]), "未満" if side == "low" else "超"
         found = re.search(rf"{re.escape(mark)} {unit.name} {beyond}の時間が増えます（({NUMBER}) ポイント）", price)
         assert (found is not None) == (effect >= words.PRICES[outcome])
         assert found is None or close(found[1], effect, 1)
@@ -104,7 +104,7 @@ def sure(text: str, made: Suggestion, unit: Unit) -> None:
     found = re.search(r"(\d+) 通りの(?:将来の)?うち (\d+) 通りで、変更なしより良い結果", text)
     assert found and (int(found[1]), int(found[2])) == (made.why.sure.of, made.why.sure.better)
     assert text.startswith("最良の代替案は") == (not made.lines)
-    for name, key in (("目標範囲内時間", "in_range"), (f"{unit.text(LOW)} 未満", "below_70")):
+    for name, key in (("目標範囲内時間", "in_range"), (f"{unit.text(words.aim(made).levels['low'])} 未満", "below_70")):
         effect = made.why.sure.effects[key]
         found = re.search(rf"{re.escape(name)} ({NUMBER}) ポイント（90 %：({NUMBER})～({NUMBER})）", text)
         values = (effect.mid, effect.low, effect.high)
@@ -120,7 +120,7 @@ def runner_up(text: str, made: Suggestion, unit: Unit) -> None:
 
 
 def limits(text: str, made: Suggestion, unit: Unit) -> None:
-    rules = {words.limits_in_words([breach], unit)[0] for breach in made.limits_bound}
+    rules = {words.limits_in_words([breach], unit, words.aim(made))[0] for breach in made.limits_bound}
     rules = {rule.partition("（基礎")[0].partition("（糖質比")[0] for rule in rules}
     assert all(text.count(rule) == 1 for rule in rules), "each limit once"
 
@@ -144,10 +144,10 @@ def like_now(text: str, made: Suggestion, unit: Unit) -> None:
         assert text == "今と似た過去の状況はありません"
         return
     found = re.match(r"今と最も似た過去の (\d+) 回のうち、4 時間以内に低血糖 (\d+) 回、高血糖 (\d+) 回", text)
-    given = [one.given["bolus"] for one in made.why.moments]
+    given, levels = [one.given["bolus"] for one in made.why.moments], words.aim(made).levels
     assert found and int(found[1]) == len(given)
-    assert int(found[2]) == sum(one.lowest < LOW for one in made.why.moments)
-    assert int(found[3]) == sum(one.highest > HIGH for one in made.why.moments)
+    assert int(found[2]) == sum(one.lowest < levels["low"] for one in made.why.moments)
+    assert int(found[3]) == sum(one.highest > levels["high"] for one in made.why.moments)
     proposed = sum(line.proposed for line in made.lines if line.setting == "bolus" and line.start < 60)
     assert ("いずれよりも多い量" in text) == (round(proposed, 3) > max(given))
 
