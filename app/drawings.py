@@ -4,11 +4,11 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from datetime import date
 from html import escape
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from app.palette import BANDS, COLORS, INK, LINE, share
+from app.palette import BANDS, COLORS, FAR, INK, LINE, share
 from app.wording import change, percent, scale
-from careplan.display import Unit, clock
+from careplan.display import Marks, Unit, clock
 from careplan.minutes import DAY
 from careplan.suggestion import Experiment, Line
 from careplan.therapies.glucose.bands import (
@@ -116,19 +116,20 @@ def band_bar(metrics: Metrics, unit: Unit) -> str:
     return f"<div class='cp-bands'><div class='cp-stack'>{parts}</div><table>{rows}</table></div>"
 
 
-def mini_bar(metrics: Metrics) -> str:
-    """The five bands lying down, very low first, as the worklist shows them."""
+def mini_bar(metrics: Any, marks: Marks = MARKS) -> str:
+    """A therapy's bands lying down, the lowest first, as the worklist shows them."""
     if not metrics.readings:
-        return "<div class='cp-mini cp-none'>no glucose</div>"
-    shares = [(band, share(metrics, band.field)) for band in reversed(BANDS)]
+        return "<div class='cp-mini cp-none'>no readings</div>"
+    shares = [(band, share(metrics, band.field)) for band in reversed(marks.bands)]
     parts = "".join(
-        f"<i style='width:{value or 0.0:.2f}%;background:{band.color}' title='{band.name} {percent(value, 1)}'></i>"
+        f"<i style='width:{value or 0.0:.2f}%;background:{FAR[band.far]}' title='{band.name} {percent(value, 1)}'></i>"
         for band, value in shares
     )
-    below = _sum(metrics, "low", "very_low")
+    below = _sum(metrics, *(band.field for band in marks.bands if band.far < 0))
+    wanted = _sum(metrics, *(band.field for band in marks.bands if band.far == 0))
     return (
         f"<div class='cp-mini'><div class='cp-strip'>{parts}</div><div class='cp-legend'><span>below {percent(below, 1)}</span>"
-        f"<span>in range {percent(metrics.in_range)}</span></div></div>"
+        f"<span>in range {percent(wanted)}</span></div></div>"
     )
 
 

@@ -10,6 +10,7 @@ import streamlit as st
 from app import access, drawings, planning
 from app.palette import COLORS, LINE
 from app.wording import duration
+from careplan import therapies
 from careplan.clinic import worklist
 from careplan.clinic.allowed import DECIDES
 from careplan.clinic.views import Sort, Status, WorklistPage, WorklistQuery, WorklistRow
@@ -50,8 +51,8 @@ def draw(open_patient: Callable[[str], None]) -> None:
     waiting = sum(page.statuses.get(status, 0) for status in WAITING)
     due = f", {page.due} due for a look after a change" if page.due else ""
     st.caption(
-        f"{everybody:,} patients, {waiting:,} waiting for a decision{due}. The most urgent first: below 54 mg/dL, below 70, then "
-        "highs; judged on the last 14 days recorded."
+        f"{everybody:,} patients, {waiting:,} waiting for a decision{due}. The most urgent first, as each therapy judges the "
+        "last readings: glucose by what is below 54 mg/dL, below 70, then highs, on the last 14 days recorded."
     )
     _filter(query, page)
     pages = max(1, -(-page.found // query.size))
@@ -198,8 +199,8 @@ def _row(row: WorklistRow, open_patient: Callable[[str], None]) -> None:
             f"<div class='cp-row cp-urgent' style='border-color:{_color(row)}'><b>{escape(row.patient)}</b> "
             f"<span class='cp-quiet'>{escape(row.group)}</span><small>{escape(row.headline)}{_short(row)}</small></div>"
         )
-        if row.metrics is not None:
-            bands.html(drawings.mini_bar(row.metrics))
+        if (bar := _bar(row)) is not None:
+            bands.html(bar)
         last = "-" if row.last is None else f"{row.last:%d %b %Y}"
         due = "<br><small>due after a change</small>" if row.due else ""
         status.html(f"<span class='cp-chip'>{STATUS[row.status]}</span>{due}<br><small>last data {last}</small>")
@@ -211,6 +212,16 @@ def _row(row: WorklistRow, open_patient: Callable[[str], None]) -> None:
             open_patient(row.patient)
 
 
+def _bar(row: WorklistRow) -> str | None:
+    """The share of readings in each band of the row's therapy; None where it draws none."""
+    if isinstance(row.metrics, Metrics):
+        return drawings.mini_bar(row.metrics)
+    known = therapies.installed().get(row.therapy)
+    marks = None if known is None or known.practice is None else known.practice.marks
+    told = [getattr(row.metrics, band.field, None) for band in marks.bands] if marks is not None else [None]
+    return None if marks is None or all(value is None for value in told) else drawings.mini_bar(row.metrics, marks)
+
+
 def _short(row: WorklistRow) -> str:
     """A recording too short to judge says so beside its figures."""
     if not isinstance(row.metrics, Metrics) or not row.metrics.readings or row.days >= SUFFICIENT_DAYS - 0.5:
@@ -219,8 +230,8 @@ def _short(row: WorklistRow) -> str:
 
 
 def _color(row: WorklistRow) -> str:
-    metrics = row.metrics
-    if metrics is None or not metrics.readings or (_short(row) and row.urgency < 200):
+    readings = row.metrics.get("readings") if isinstance(row.metrics, dict) else getattr(row.metrics, "readings", 0)
+    if not readings or (_short(row) and row.urgency < 200):
         return LINE
     if row.urgency >= 300:
         return COLORS["very_low"]

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
@@ -28,11 +27,6 @@ Insulins = Annotated[
 Token = Annotated[str | None, typer.Option(envvar="CAREPLAN_TOKEN", help="A server's access token.")]
 
 
-class Group(StrEnum):
-    ADULT = "adult"
-    ADOLESCENT = "adolescent"
-    CHILD = "child"
-
 
 @app.command("import")
 def import_command(
@@ -42,23 +36,30 @@ def import_command(
     zone: Zone = None,
     token: Token = None,
     patient: Annotated[str | None, typer.Option(help="The patient's name, where all of it is one person's.")] = None,
-    group: Annotated[Group | None, typer.Option(help="Age group of new patients, which sets their dose limits.")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Group of new patients, which sets their dose limits, such as adult, adolescent or child.")
+    ] = None,
     prefer: Annotated[str, typer.Option(help="Sources believed first where several hold the same: glooko,nightscout.")] = "",
     report: Annotated[Path | None, typer.Option(help="Write every dropped or changed row to this CSV file.")] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Add to patients that are already stored from another source.")] = False,
     insulin: Insulins = None,
+    therapy: Annotated[
+        str | None, typer.Option(help="Read tables whose columns are the channels and covariates of this installed therapy.")
+    ] = None,
 ) -> None:
     """Put recordings into the store: what is new of each patient, whole or not at all. Importing again adds nothing."""
     from careplan.cli import console
-    from careplan.clinic import import_records
+    from careplan.clinic import import_declared, import_records
     from careplan.clinic.worklists import refresh
     from careplan.records.insulins import asking
 
     format, sources = _sources(paths, format)
+    if therapy is not None and (format or token or prefer):
+        raise typer.BadParameter("a therapy's own tables have no format, token or preference", param_hint="--therapy")
     if report is not None and not report.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {report.parent}", param_hint="--report")
-    options: dict[str, Any] = {"zone": zone, "token": token, "patient": patient, "group": group and group.value, "merge": merge}
-    options["prefer"] = [name for name in prefer.split(",") if name]
+    options: dict[str, Any] = {"zone": zone, "patient": patient, "group": group, "merge": merge}
+    known = {"format": format, "token": token, "prefer": [name for name in prefer.split(",") if name]}
     kept: list[str] = []
     with store(ctx) as database, stderr().status(f"Reading {', '.join(map(str, sources))}") as status:
 
@@ -68,7 +69,10 @@ def import_command(
 
         try:
             with asking(_asker(insulin or [], status)):
-                result = import_records(database, *sources, format=format, progress=progress, **options)
+                if therapy is not None:
+                    result = import_declared(database, *sources, therapy=therapy, progress=progress, **options)
+                else:
+                    result = import_records(database, *sources, progress=progress, **options, **known)
         except BaseException:
             status.stop()
             stderr().print(_kept(kept), soft_wrap=True, highlight=False)
