@@ -59,7 +59,7 @@ def import_command(
     if report is not None and not report.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {report.parent}", param_hint="--report")
     options: dict[str, Any] = {"zone": zone, "patient": patient, "group": group, "merge": merge}
-    known = {"format": format, "token": token, "prefer": [name for name in prefer.split(",") if name]}
+    known: dict[str, Any] = {"format": format, "token": token, "prefer": [name for name in prefer.split(",") if name]}
     kept: list[str] = []
     with store(ctx) as database, stderr().status(f"Reading {', '.join(map(str, sources))}") as status:
 

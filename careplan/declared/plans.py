@@ -103,11 +103,11 @@ class Planner:
             standing = recording.regimen if isinstance(recording.regimen, Standing) else None
             how = self.search or Search(depth=min(DEPTH, round(therapy.clock.ahead / therapy.clock.decision)))
             how = replace(how, seed=seed, simulations=simulations or how.simulations)
-            asked = therapy if self.kind == "doses" else settled(therapy)
+            therapy = therapy if self.kind == "doses" else settled(therapy)
             how = how if self.kind == "doses" else replace(how, depth=1)
-            plans = planned(world, series, person, limits, standing, how, asked)
+            plans = planned(world, series, person, limits, standing, how, therapy)
         with stage("explain"):
-            return _told(suggestion, asked, plans, series)
+            return _told(suggestion, therapy, plans, series)
 
 
 def settled(therapy: Therapy) -> Therapy:

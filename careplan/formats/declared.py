@@ -5,7 +5,7 @@ optionally `duration` (minutes). Either may have patient, zone and group columns
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -44,9 +44,10 @@ def read_declared(
 ) -> list[PatientRecord]:
     """One record for each patient at a path: delimited text, or a folder of it.
 
-    zone: the clock of times without an offset, where no column says; UTC by default. patient: whose it is, where it is one
-    person's. Raises `RecordError`, naming file, row and field, for a channel that the therapy has not, a value that its channel
-    cannot hold, and a patient of whom two things are said; with `refused`, such a patient is left out and noted there.
+    zone: the clock of times without an offset, where no column says; UTC by default. A date alone is its midnight. patient: whose
+    it is, where it is one person's. Raises `RecordError`, naming file, row and field, for a channel that the therapy has not, a
+    value that its channel cannot hold, and a patient of whom two things are said; with `refused`, such a patient is left out and
+    noted there.
     """
     if zone is not None:
         check_zone(zone, file=path)
@@ -55,6 +56,8 @@ def read_declared(
     people: dict[str, list[Part]] = {}
     for file in find_files(path, *PATTERNS):
         rows = one_time(read_rows(file, column_of=names))
+        dated = rows.cells["time"].where(rows.cells["time"].str.contains(":"), rows.cells["time"] + " 00:00")
+        rows = replace(rows, cells=rows.cells.assign(time=dated))
         if not ({"channel", "value"} <= set(rows.cells) or names.channels.keys() & set(rows.cells)):
             wanted = ", ".join(therapy.names)
             raise RecordError(f"expected columns of {wanted}, or channel and value; found {rows.header}", file=file, row=1)
@@ -86,11 +89,11 @@ def _record(name: str, parts: Sequence[Part], names: _Names, zone: str | None) -
     )
     group, clock = one_value(list(parts), "group"), one_value(list(parts), "zone") or zone or "UTC"
     files = tuple(dict.fromkeys(rows.name for rows, _, _ in parts))
-    given = {} if group is None else {"group": group}
-    return PatientRecord(
+    record = PatientRecord(
         patient=slug(name), zone=clock, events=frame, corrections=strangers, rows_read=sum(rows.read for rows, _, _ in parts),
-        facts={name: value for name, value in told.items() if value}, files=files, **given,
+        facts={name: value for name, value in told.items() if value}, files=files,
     )  # fmt: skip
+    return record if group is None else replace(record, group=group)
 
 
 def _events(rows: Rows, time: pd.Series, names: _Names) -> Iterator[tuple[object, ...]]:
@@ -99,7 +102,7 @@ def _events(rows: Rows, time: pd.Series, names: _Names) -> Iterator[tuple[object
         said = f"expected a time, found {rows.cells['time'].iloc[index]!r}"
         raise RecordError(said, file=rows.file, row=int(rows.row[index]), field=rows.fields["time"])
     if "channel" not in rows.cells:
-        for name in [name for name in rows.cells if name in names.channels]:
+        for name in [str(name) for name in rows.cells if name in names.channels]:
             yield from _column(rows, time, names.channels[name], name, np.arange(len(rows)))
         return
     called = rows.cells["channel"].map(normal)

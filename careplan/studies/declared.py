@@ -91,7 +91,8 @@ def virtual(
     practice: Practice, clinic: VirtualClinic, people: int, rows: int, seed: int
 ) -> tuple[list[PatientSeries], Branches]:
     """Recordings of people of every group, by turns under each policy, and futures of them that part in treatment alone."""
-    therapy, recordings, parts = practice.therapy, [], []
+    therapy, parts = practice.therapy, []
+    recordings: list[PatientSeries] = []
     days = max(1, -(-round(rows * therapy.step) // 1440))
     random = np.random.default_rng((seed, 71))
     pairs = [(group, policy) for group in clinic.groups for policy in clinic.policies]
