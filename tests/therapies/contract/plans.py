@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from careplan.breach import in_words
+from careplan.breach import Breach, in_words
 from careplan.planning.choice import OPTIONS
 from careplan.planning.course import CoursePlans, Search, plan_course
 from careplan.planning.latent import latent_course
@@ -79,7 +79,7 @@ def _suggestion(world: World, recording: Recording, plans: CoursePlans) -> Sugge
         reasons=tuple(reasons),
         lines=tuple(_lines(therapy, plans)),
         options=tuple(_option(name, plans, place, grid) for place, name in enumerate(OPTIONS)),
-        limits_bound=plans.bound[0],
+        limits_bound=tuple(map(Breach, plans.bound[0])),
         banners=(),
         provenance=world.provenance(0, recording.data),
     )
