@@ -7,8 +7,9 @@ from html import escape
 from typing import Any, NamedTuple
 
 from app.palette import BANDS, COLORS, FAR, INK, LINE, share
-from app.wording import change, percent, scale
+from app.wording import change, percent, scale, setting_name
 from careplan.display import Marks, Unit, clock
+from careplan.language import _, number, retold, weekday
 from careplan.minutes import DAY
 from careplan.suggestion import Experiment, Line
 from careplan.therapies.glucose.bands import (
@@ -26,7 +27,6 @@ from careplan.therapies.glucose.bands import (
 )
 from careplan.therapies.glucose.pages import Day
 from careplan.therapies.glucose.views import Metrics
-from careplan.therapies.glucose.words import SETTINGS
 
 WIDTH, HEIGHT = 168, 64  # of a thumbnail
 
@@ -43,13 +43,15 @@ class Consensus(NamedTuple):
 def consensus(metrics: Metrics, unit: Unit) -> list[Consensus]:
     """The metrics that the consensus sets targets for."""
     below, above = _sum(metrics, "low", "very_low"), _sum(metrics, "high", "very_high")
+    very_low, low, high, very_high = (unit.text(mark) for mark in (VERY_LOW, LOW, HIGH, VERY_HIGH))
+    within = _("In range {low}-{high}", low=low, high=high)
     shown = (
-        (f"In range {unit.text(LOW)}-{unit.text(HIGH)}", metrics.in_range, f"> {IN_RANGE_TARGET:g} %", "above", IN_RANGE_TARGET),
-        ("Below " + unit.text(LOW), below, f"< {BELOW_70_TARGET:g} %", "below", BELOW_70_TARGET),
-        ("Below " + unit.text(VERY_LOW), metrics.very_low, f"< {BELOW_54_TARGET:g} %", "below", BELOW_54_TARGET),
-        ("Above " + unit.text(HIGH), above, f"< {ABOVE_180_TARGET:g} %", "below", ABOVE_180_TARGET),
-        ("Above " + unit.text(VERY_HIGH), metrics.very_high, f"< {ABOVE_250_TARGET:g} %", "below", ABOVE_250_TARGET),
-        ("CV", metrics.cv, f"at most {CV_TARGET:g} %", "below", CV_TARGET + 1e-9),
+        (within, metrics.in_range, f"> {IN_RANGE_TARGET:g} %", "above", IN_RANGE_TARGET),
+        (_("Below {level}", level=low), below, f"< {BELOW_70_TARGET:g} %", "below", BELOW_70_TARGET),
+        (_("Below {level}", level=very_low), metrics.very_low, f"< {BELOW_54_TARGET:g} %", "below", BELOW_54_TARGET),
+        (_("Above {level}", level=high), above, f"< {ABOVE_180_TARGET:g} %", "below", ABOVE_180_TARGET),
+        (_("Above {level}", level=very_high), metrics.very_high, f"< {ABOVE_250_TARGET:g} %", "below", ABOVE_250_TARGET),
+        ("CV", metrics.cv, _("at most {level:g} %", level=CV_TARGET), "below", CV_TARGET + 1e-9),
     )
     found = []
     for name, value, target, side, limit in shown:
@@ -62,32 +64,39 @@ def tiles(metrics: Metrics, unit: Unit) -> str:
     """The consensus metrics beside their targets, each marked where it misses."""
     cells = []
     for each in consensus(metrics, unit):
-        off = " <b class='cp-miss'>\N{BLACK UP-POINTING TRIANGLE} off</b>" if each.missed else ""
-        cells.append(_tile(each.name, each.value, f"target {each.target.replace('at most', chr(0x2264))}{off}", each.missed))
+        said = _("target {target}", target=each.target.replace("at most", chr(0x2264)))
+        if each.missed:
+            said += _(" <b class='cp-miss'>\N{BLACK UP-POINTING TRIANGLE} off</b>")
+        cells.append(_tile(each.name, each.value, said, each.missed))
     gmi = "-" if metrics.gmi is None else f"{metrics.gmi:.1f} %"
     mean = "-" if metrics.mean is None else f"{unit.text(metrics.mean)} <small>{unit.name}</small>"
-    cells.append(_tile("Mean", mean, f"GMI {gmi}", False))
-    cells.append(_tile("Readings", percent(metrics.active), f"{metrics.readings:,} present", False))
+    cells.append(_tile(_("Mean"), mean, f"GMI {gmi}", False))
+    cells.append(_tile(_("Readings"), percent(metrics.active), _("{count} present", count=number(metrics.readings)), False))
     return f"<div class='cp-tiles'>{''.join(cells)}</div>"
 
 
 def experiments_table(experiments: Sequence[Experiment], unit: Unit) -> str:
     """Signed changes that were lived with: what each was to do, and what then happened, before and after."""
-    names = {"in_range": "In range", "below_70": f"Below {unit.text(70)}", "mean": f"Mean, {unit.name}"}
+    names = {
+        "in_range": _("In range"),
+        "below_70": _("Below {level}", level=unit.text(LOW)),
+        "mean": _("Mean, {unit}", unit=unit.name),
+    }
 
     def pair(values: tuple[float, float] | None, name: str) -> str:
         if values is None:
             return "-"
-        return " to ".join(unit.text(value) if name == "mean" else f"{value:.1f} %" for value in values)
+        before, after = (unit.text(value) if name == "mean" else f"{value:.1f} %" for value in values)
+        return _("{before} to {after}", before=before, after=after)
 
     rows = [
-        f"<tr><td>{each.since:%Y-%m-%d}</td><td>{escape(each.does)}</td><td>{said}</td>"
+        f"<tr><td>{each.since:%Y-%m-%d}</td><td>{escape(retold(each.does))}</td><td>{said}</td>"
         + "".join(f"<td>{pair(getattr(each.outcomes[name], part), name)}</td>" for name in names)
         + "</tr>"
         for each in experiments
-        for said, part in (("predicted", "predicted"), ("lived", "lived"))
+        for said, part in ((_("predicted"), "predicted"), (_("lived"), "lived"))
     ]
-    heads = "".join(f"<th>{name}</th>" for name in ("Since", "Changed", "", *names.values()))
+    heads = "".join(f"<th>{name}</th>" for name in (_("Since"), _("Changed"), "", *names.values()))
     return f"<div class='cp-scroll'><table class='cp-regimen'><tr>{heads}</tr>{''.join(rows)}</table></div>"
 
 
@@ -95,9 +104,9 @@ def band_bar(metrics: Metrics, unit: Unit) -> str:
     """The stacked five-band bar, very high on top, with the targets beside it."""
     targets = {
         "very_high": f"< {ABOVE_250_TARGET:g} %",
-        "high": f"< {ABOVE_180_TARGET:g} % with very high",
+        "high": _("< {target:g} % with very high", target=ABOVE_180_TARGET),
         "in_range": f"> {IN_RANGE_TARGET:g} %",
-        "low": f"< {BELOW_70_TARGET:g} % with very low",
+        "low": _("< {target:g} % with very low", target=BELOW_70_TARGET),
         "very_low": f"< {BELOW_54_TARGET:g} %",
     }
     ranges = {
@@ -109,7 +118,7 @@ def band_bar(metrics: Metrics, unit: Unit) -> str:
     }
     parts = "".join(f"<i style='flex:{share(metrics, band.field) or 0.0:.2f} 0 0;background:{band.color}'></i>" for band in BANDS)
     rows = "".join(
-        f"<tr><td><i style='background:{band.color}'></i>{band.name}<small>{ranges[band.field]} {unit.name}</small></td>"
+        f"<tr><td><i style='background:{band.color}'></i>{_(band.name)}<small>{ranges[band.field]} {unit.name}</small></td>"
         f"<td class='n'>{percent(share(metrics, band.field), 1)}<small>{targets[band.field]}</small></td></tr>"
         for band in BANDS
     )
@@ -119,18 +128,17 @@ def band_bar(metrics: Metrics, unit: Unit) -> str:
 def mini_bar(metrics: Any, marks: Marks = MARKS) -> str:
     """A therapy's bands lying down, the lowest first, as the worklist shows them."""
     if not metrics.readings:
-        return "<div class='cp-mini cp-none'>no readings</div>"
+        none = _("no readings")
+        return f"<div class='cp-mini cp-none'>{none}</div>"
     shares = [(band, share(metrics, band.field)) for band in reversed(marks.bands)]
     parts = "".join(
-        f"<i style='width:{value or 0.0:.2f}%;background:{FAR[band.far]}' title='{band.name} {percent(value, 1)}'></i>"
+        f"<i style='width:{value or 0.0:.2f}%;background:{FAR[band.far]}' title='{_(band.name)} {percent(value, 1)}'></i>"
         for band, value in shares
     )
-    below = _sum(metrics, *(band.field for band in marks.bands if band.far < 0))
+    below = _("below {share}", share=percent(_sum(metrics, *(band.field for band in marks.bands if band.far < 0)), 1))
     wanted = _sum(metrics, *(band.field for band in marks.bands if band.far == 0))
-    return (
-        f"<div class='cp-mini'><div class='cp-strip'>{parts}</div><div class='cp-legend'><span>below {percent(below, 1)}</span>"
-        f"<span>in range {percent(wanted)}</span></div></div>"
-    )
+    legend = f"<div class='cp-legend'><span>{below}</span><span>{_('in range {share}', share=percent(wanted))}</span></div>"
+    return f"<div class='cp-mini'><div class='cp-strip'>{parts}</div>{legend}</div>"
 
 
 def thumbnails(days: Sequence[Day], unit: Unit) -> str:
@@ -147,11 +155,12 @@ def regimen_table(regimen: Mapping[str, Sequence[tuple[int, float]]], lines: Seq
     for setting, slots in regimen.items():
         shown = scale(setting, unit)
         changed = {line.start: line for line in lines if line.setting == setting}
-        title = f"<th>{escape(SETTINGS.get(setting, setting))}<small>{shown.unit}</small></th>"
+        title = f"<th>{escape(setting_name(setting))}<small>{shown.unit}</small></th>"
         if setting == "long_acting":
             start, value = slots[0]
             line = next(iter(changed.values()), None)
-            rows.append(f"<tr>{title}{_cell(setting, value, line, unit, f' at {clock(start)}', len(starts))}</tr>")
+            cell = _cell(setting, value, line, unit, _(" at {time}", time=clock(start)), len(starts))
+            rows.append(f"<tr>{title}{cell}</tr>")
             continue
         values = dict(slots)
         cells, value = [], next(iter(values.values()))
@@ -198,9 +207,15 @@ def _thumbnail(day: Day, unit: Unit) -> str:
     noon = f"<line x1='{WIDTH / 2}' x2='{WIDTH / 2}' y1='0' y2='{HEIGHT}' stroke='{LINE}'/>"
     path = f"<path d='{''.join(points)}' fill='none' stroke='{INK}' stroke-width='1.3'/>"
     lows = _sum(day.metrics, "low", "very_low")
-    name = f"{date.fromisoformat(day.date):%a %d %b}"
+    name = weekday(date.fromisoformat(day.date))
     low = f" <b>\N{BLACK DOWN-POINTING TRIANGLE}{percent(lows)}</b>" if lows and lows >= 0.5 else ""
-    said = f"{name}: {percent(day.metrics.in_range)} in range, mean {unit.text(day.metrics.mean)} {unit.name}"
+    said = _(
+        "{day}: {share} in range, mean {mean} {unit}",
+        day=name,
+        share=percent(day.metrics.in_range),
+        mean=unit.text(day.metrics.mean),
+        unit=unit.name,
+    )
     # An <img>, because Streamlit strips <svg> out of HTML.
     drawn = (
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {HEIGHT}' preserveAspectRatio='none'>"

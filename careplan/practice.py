@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from careplan.breach import RULES, Breach
-from careplan.covariates import Fact
+from careplan.covariates import CourseFacts, Fact
 from careplan.display import Marks, Unit
 from careplan.records.settings import StatedSettings
 from careplan.suggestion import Experiment, Kind, Line, Option, Suggestion
@@ -97,8 +97,8 @@ class PlanRegimen(Protocol):
 class PlanDoses(Protocol):
     """Suggests the doses of the next hours to many patients at once.
 
-    at: None is after each one's last reading. announced: what the patient will do, in words. limits: by patient; the group's
-    where absent. simulations: of each search.
+    at: None is after each one's last reading. announced: what the patient will do, in words. limits: by patient's name; those of
+    `Practice.limits` where absent. simulations: of each search.
     """
 
     def __call__(
@@ -146,11 +146,12 @@ class Rehearse(Protocol):
 class Judge(Protocol):
     """What the rules say of a value of a line of a suggestion.
 
-    readings: the recent ones, `time` on the patient's clock and `value`. group: the patient's. regimen: what is in force, if any.
+    readings: the recent ones, `time` on the patient's clock and `value`. facts: what the patient's limits are by. regimen: what
+    is in force, if any.
     """
 
     def __call__(
-        self, suggestion: Suggestion, readings: pd.DataFrame, group: str, regimen: Any | None
+        self, suggestion: Suggestion, readings: pd.DataFrame, facts: CourseFacts, regimen: Any | None
     ) -> Callable[[Line, float], Judged]: ...
 
 
@@ -233,7 +234,8 @@ class VirtualClinic:
 class Practice:
     """One therapy in use.
 
-    limits: by group of patients, the first group being everybody's where none is stated. recent: how long readings count for
+    groups: of patients, the first being everybody's where none is stated. limits: on one patient's doses, by group and
+    covariates; `ValueError` for a group that is none of them. recent: how long readings count for
     targets and tables. holds: how long a suggestion of each kind may be signed.
 
     The regimen. regimen: its type, a frozen dataclass of plain values, as it is stored. stated: from what a source states;
@@ -264,7 +266,8 @@ class Practice:
     """
 
     therapy: Therapy
-    limits: Mapping[str, Limits]
+    groups: tuple[str, ...]
+    limits: Callable[[CourseFacts], Limits]
     recent: timedelta
     holds: Mapping[Kind, timedelta]
     regimen: type[Any]

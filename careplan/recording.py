@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from careplan.covariates import CourseFacts
 from careplan.errors import AskError
 from careplan.series import PatientSeries
 from careplan.suggestion import Kind
@@ -45,6 +46,11 @@ class Recording:
     @property
     def patient(self) -> str:
         return self.series.patient
+
+    @property
+    def facts(self) -> CourseFacts:
+        """What the patient's limits are by."""
+        return CourseFacts(group=self.group, covariates=self.series.facts)
 
 
 def question(

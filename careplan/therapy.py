@@ -1,8 +1,8 @@
 """What a disease looks like to the planner: channels, effects, limits and objective, as pure data.
 
 Nothing under `world/` or `planning/` knows which therapy it serves; it reads a `Therapy`. Every word that it reads is here,
-in `careplan.clock` (how time is divided), `careplan.effects` (what treatment does), `careplan.covariates` (what a patient is
-known by) or `careplan.rules` (what a plan may do and must keep).
+in `careplan.clock` (how time is divided), `careplan.gate` (what must hold before anything is suggested), `careplan.effects`
+(what treatment does), `careplan.covariates` (what a patient is known by) or `careplan.rules` (what a plan may do and must keep).
 """
 
 import math
@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from careplan.clock import Clock, Gate, Watch
+from careplan.clock import Clock
 from careplan.covariates import Covariate, Fact
 from careplan.effects import Effect, Output
+from careplan.gate import Gate, Watch
 from careplan.rules import Action, End, Measure, Rule, Side
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from app.screens import choose, course, decide, proposal
 from app.wording import when
 from careplan.clinic import UnknownPatient, dose_page
 from careplan.clinic.views import DosePage
+from careplan.language import N_
 from careplan.suggestion import Suggestion
 from careplan.therapies.glucose.views import Metrics
 
@@ -14,7 +15,7 @@ from careplan.therapies.glucose.views import Metrics
 def draw() -> None:
     actor = access.actor()
     unit = access.unit()
-    patient = choose.patient("Next hours of patient")
+    patient = choose.patient(N_("Next hours of patient {patient}"))
     newest = planning.last(patient, "doses")
     try:
         page = access.remembered(f"doses:{patient}:{newest}", lambda: dose_page(access.database(), patient, actor=actor))

@@ -8,11 +8,12 @@ from app.screens import choose, what_if
 from app.wording import duration, percent, when
 from careplan.clinic import review_page
 from careplan.clinic.views import PatientSummary, ReviewPage
+from careplan.language import N_
 
 
 def draw() -> None:
     actor = access.actor()
-    patient = choose.patient("Record of patient")
+    patient = choose.patient(N_("Record of patient {patient}"))
     page = access.remembered(f"page:{patient}", lambda: review_page(access.database(), patient, actor=actor))
     summary = page.summary
     st.caption(

@@ -125,8 +125,8 @@ def print_look(console: Console, looked: "Looked") -> None:
         table.add_section()
         table.add_row("all", *(f"{count:,}" for count in record.counts.values()))
         console.print(table)
-        if record.told:
-            told = ", ".join(f"{rule} ({count:,})" for rule, count in sorted(record.told.items()))
+        if record.corrected:
+            told = ", ".join(f"{rule} ({count:,})" for rule, count in sorted(record.corrected.items()))
             console.print(f"Dropped or changed: {escape(told)}.\n", highlight=False)
 
 

@@ -72,11 +72,11 @@ def keep_course(session: Session, record: "PatientRecord", therapy: str | None, 
 
 def _group(practice: Practice, stated: str) -> str:
     """The group that limits are by: as it is stated, the first where nothing was. `ClinicError` where it is none of them."""
-    if stated in practice.limits:
+    if stated in practice.groups:
         return stated
     if stated != UNSTATED:
-        raise ClinicError(f"group {stated!r} is none of {practice.name}'s, which are {', '.join(practice.limits)}")
-    return next(iter(practice.limits))
+        raise ClinicError(f"group {stated!r} is none of {practice.name}'s, which are {', '.join(practice.groups)}")
+    return practice.groups[0]
 
 
 def begin_course(

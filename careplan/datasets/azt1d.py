@@ -21,8 +21,8 @@ from careplan.records.sheet import (
     drop_unreadable,
     glucose_unit,
     milliunits,
+    report_left,
     silent,
-    tell_left,
 )
 from careplan.records.text import Rows, Source, check_zone, find_files, normal, numbers, read_rows
 
@@ -74,7 +74,7 @@ def read_subject(path: Path, zone: str) -> PatientRecord:
     sheet = Sheet(
         every[~((every["value"] == 0) & every["channel"].isin(["bolus", "carbs"]))].reset_index(drop=True)
     )  # zeros fill the row
-    tell_left(sheet, rows)
+    report_left(sheet, rows)
     drop_unreadable(sheet, rows.fields[TIME])
     check_dates(sheet, rows.fields[TIME])
     drop_repeats(sheet, rows, time)

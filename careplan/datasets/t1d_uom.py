@@ -25,7 +25,7 @@ from careplan.records.sheet import (
     glucose_unit,
     milliunits,
     one_stream,
-    tell_left,
+    report_left,
     year_typos,
 )
 from careplan.records.text import Rows, Source, check_zone, find_files, normal, numbers, read_header, read_rows
@@ -105,7 +105,7 @@ def read_file(file: Path, zone: str) -> tuple[Sheet, Rows]:
     if kind is None:
         raise RecordError(f"not a T1D-UOM file: expected one of {sorted(KINDS)}, found {rows.header}", file=file, row=1)
     sheet = Sheet(KINDS[kind](rows, zone))
-    tell_left(sheet, rows)
+    report_left(sheet, rows)
     dated = rows.fields["starttimes" if kind == "activityts" else kind]
     drop_unreadable(sheet, dated)
     year_typos(sheet)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from careplan.breach import RULES, Breach, in_words
+from careplan.covariates import CourseFacts
 from careplan.declared import standing
 from careplan.declared.plans import Planner
 from careplan.display import Marks, Unit, sentence
@@ -22,8 +23,9 @@ SPENT, BEYOND = 100.0, 200.0  # of urgency: a cost's budget is spent; the last r
 
 def practice_of(
     therapy: Therapy,
-    limits: Mapping[str, Limits],
+    limits: Mapping[str, Limits] | Callable[[CourseFacts], Limits],
     *,
+    groups: tuple[str, ...] = (),
     plans: Kind,
     recent: timedelta,
     holds: timedelta,
@@ -40,7 +42,9 @@ def practice_of(
 
     Args:
         therapy: With at least one action.
-        limits: By group of patients, the first group being everybody's where none is stated.
+        limits: By group of patients, the first group being everybody's where none is stated; or of one patient, by what is known
+            of them (`ValueError` where that is not enough).
+        groups: Of patients, where limits are not by group alone.
         plans: Whether it plans what should stand, or doses from now on.
         recent: How long readings count at a glance.
         holds: How long a suggestion may be signed.
@@ -52,14 +56,17 @@ def practice_of(
     Raises:
         ValueError: The therapy declares no action, no limits are given, or they say what a course cannot keep.
     """
-    if not therapy.actions or not limits:
-        raise ValueError(f"{therapy.name}: a practice needs actions and limits; there are {len(therapy.actions)}, {len(limits)}")
-    for group in limits.values():
+    groups = tuple(limits) if isinstance(limits, Mapping) else groups
+    if not therapy.actions or not groups:
+        raise ValueError(f"{therapy.name}: a practice needs actions and groups with limits")
+    of = _by_group(limits) if isinstance(limits, Mapping) else limits
+    for group in limits.values() if isinstance(limits, Mapping) else ():
         rules_of(group, therapy)
-    planner, names = Planner(limits, plans), {channel.name: channel.name.replace("_", " ") for channel in therapy.channels}
+    planner, names = Planner(of, plans), {channel.name: channel.name.replace("_", " ") for channel in therapy.channels}
     return Practice(
         therapy=therapy,
-        limits=limits,
+        groups=groups,
+        limits=of,
         recent=recent,
         holds={"regimen": holds, "doses": holds},
         regimen=standing.Standing,
@@ -70,7 +77,7 @@ def practice_of(
         listed=standing.listed,
         plan_regimen=planner.regimen if plans == "regimen" else None,
         plan_doses=planner.doses if plans == "doses" else None,
-        judge=partial(judge, therapy, limits),
+        judge=partial(judge, therapy, of),
         glance=partial(glance, therapy, digits),
         known=partial(known, therapy),
         units=(Unit(therapy.channel(therapy.regulated).unit, 1.0, digits),),
@@ -79,6 +86,17 @@ def practice_of(
         weights=weights,
         clinic=clinic,
     )
+
+
+def _by_group(limits: Mapping[str, Limits]) -> Callable[[CourseFacts], Limits]:
+    """Those of a patient's group; `ValueError` for a group that is none of them."""
+
+    def of(facts: CourseFacts) -> Limits:
+        if facts.group not in limits:
+            raise ValueError(f"group {facts.group!r} is none of {', '.join(limits)}")
+        return limits[facts.group]
+
+    return of
 
 
 def known(therapy: Therapy, facts: Mapping[str, float | str]) -> dict[str, float | str]:
@@ -126,16 +144,16 @@ def _beyond(cost: Cost, level: float) -> bool:
 
 def judge(
     therapy: Therapy,
-    limits: Mapping[str, Limits],
+    limits: Callable[[CourseFacts], Limits],
     suggestion: Suggestion,
     readings: pd.DataFrame,
-    group: str,
+    facts: CourseFacts,
     regimen: standing.Standing | None,
 ) -> Callable[[Line, float], Judged]:
     """What the channel can hold, and what the rules say by the last reading: more, or less, that they forbid nobody can sign."""
     ordered = readings.sort_values("time", kind="stable")["value"]
     last = float(ordered.iloc[-1]) if len(ordered) else None
-    own = limits.get(group, next(iter(limits.values())))
+    own = limits(facts)
     rules = [rule for rule in rules_of(own, therapy) if isinstance(rule, Hold | Keep) and rule.on == therapy.regulated]
 
     def judged(line: Line, value: float) -> Judged:

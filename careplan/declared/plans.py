@@ -1,6 +1,6 @@
 """From a recording to a suggestion: the course search over a therapy's declared actions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -9,11 +9,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from careplan.breach import Breach, in_words
+from careplan.breach import in_words
 from careplan.clock import said
+from careplan.covariates import CourseFacts
 from careplan.declared.standing import Standing
 from careplan.planning.choice import OPTIONS
-from careplan.planning.course import CoursePlans, Search, plan_course
+from careplan.planning.course import CoursePlans, CourseSearch, plan_course
 from careplan.planning.latent import latent_course
 from careplan.planning.looking import next_look
 from careplan.planning.menu import Menu
@@ -32,15 +33,16 @@ DEPTH = 3  # decisions that a search may change, at most
 
 @dataclass(frozen=True)
 class Planner:
-    """Suggests courses of what a therapy declares. limits: by group. kind: settings that stand, or doses from now on."""
+    """Suggests courses of what a therapy declares. limits: by what is known of a patient. kind: settings that stand, or doses
+    from now on."""
 
-    limits: Mapping[str, Limits]
+    limits: Callable[[CourseFacts], Limits]
     kind: Kind
-    search: Search | None = None
+    search: CourseSearch | None = None
 
     def regimen(self, world: World, recording: Recording, person: Personalisation, *, seed: int = 0) -> Suggestion:
         """What should stand from the next decision on."""
-        return self._suggested(world, recording, person, self.limits[self._group(recording)], seed=seed)
+        return self._suggested(world, recording, person, self.limits(recording.facts), seed=seed)
 
     def doses(
         self,
@@ -59,15 +61,11 @@ class Planner:
             raise ValueError(f"{world.model.therapy.name}: announcements are not read: {'; '.join(announced)}")
         made = []
         for recording, person in zip(recordings, people, strict=True):
-            own = (limits or {}).get(recording.patient, self.limits[self._group(recording)])
+            own = (limits or {}).get(recording.patient, self.limits(recording.facts))
             if at is not None:
                 recording = replace(recording, series=recording.series.until(row_at(recording.series, at)))
             made.append(self._suggested(world, recording, person, own, seed=seed, simulations=simulations, at=at))
         return made
-
-    def _group(self, recording: Recording) -> str:
-        """The patient's group; the first where theirs is none of the therapy's."""
-        return recording.group if recording.group in self.limits else next(iter(self.limits))
 
     def _suggested(
         self,
@@ -101,7 +99,7 @@ class Planner:
             return suggestion
         with stage("search"):
             standing = recording.regimen if isinstance(recording.regimen, Standing) else None
-            how = self.search or Search(depth=min(DEPTH, round(therapy.clock.ahead / therapy.clock.decision)))
+            how = self.search or CourseSearch(depth=min(DEPTH, round(therapy.clock.ahead / therapy.clock.decision)))
             how = replace(how, seed=seed, simulations=simulations or how.simulations)
             therapy = therapy if self.kind == "doses" else settled(therapy)
             how = how if self.kind == "doses" else replace(how, depth=1)
@@ -122,7 +120,7 @@ def planned(
     person: Personalisation,
     limits: Limits,
     standing: Standing | None,
-    how: Search,
+    how: CourseSearch,
     therapy: Therapy,
 ) -> CoursePlans:
     """The course for one patient from the end of a recording on. therapy: as it is planned."""
@@ -173,7 +171,7 @@ def _told(suggestion: Suggestion, therapy: Therapy, plans: CoursePlans, series: 
     if therapy.measure is not None:
         gap, _ = next_look(therapy, plans.levels[:, 0], therapy.clock.interval)
         reasons.append(f"measure again in {said(float(gap))}")
-    bound = tuple(Breach(name) for name in dict.fromkeys(plans.bound[0]) if name != "bounds")
+    bound = tuple(breach for breach in plans.bound[0] if breach.rule != "bounds")
     return replace(suggestion, abstained=False, reasons=tuple(reasons), lines=lines, options=kept, limits_bound=bound)
 
 

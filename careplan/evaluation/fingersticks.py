@@ -13,6 +13,7 @@ from careplan.series import PatientSeries
 from careplan.world.forecast import predict
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation
+from careplan.world.question import Given
 
 AHEAD, LEAST = 240, 30  # minutes: the farthest reading looked at, and the shortest time between two
 GAPS = ((0, 60), (60, 120), (120, 240))  # minutes between a reading and the one forecast
@@ -57,7 +58,8 @@ def between_readings(
     moments, which = np.unique(rows, return_inverse=True)
     times = step * torch.arange(1, round(AHEAD / step) + 1, dtype=torch.float64)
     for name, (series, person) in people.items():
-        _, levels, _ = predict(model, series, moments.tolist(), person, given="nothing", horizon=round(AHEAD / step), at=times)
+        horizon = round(AHEAD / step)
+        _, levels, _ = predict(model, series, moments.tolist(), person, given=Given.NOTHING, horizon=horizon, at=times)
         found[name] = levels.numpy()[which, ahead]
     table = []
     for low, high in GAPS:

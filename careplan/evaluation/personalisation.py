@@ -15,9 +15,10 @@ from careplan.evaluation.forecasts import forecast_rows, rms, steps, truths
 from careplan.series import PatientSeries
 from careplan.world.calibration import typical_of
 from careplan.world.corpus import Branches, Corpus
-from careplan.world.forecast import Given, predict
+from careplan.world.forecast import predict
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation, personalise
+from careplan.world.question import Given
 from careplan.world.training import Recipe, Training, train
 
 DAYS = (0, 1, 3, 7, 14, 28)
@@ -50,7 +51,7 @@ def learning_curve(
                 continue
             truth = truths(series, rows, horizons)
             given: Given
-            for given in ("nothing", "record"):
+            for given in (Given.NOTHING, Given.RECORD):
                 minutes, levels, _ = predict(fitted, series, rows.tolist(), person, given=given)
                 at = [int(np.flatnonzero(minutes.numpy() == horizon)[0]) for horizon in horizons]
                 for column, horizon in enumerate(horizons):

@@ -96,7 +96,7 @@ def read(
     format: taken at its word; by default each file's is found by looking. zone: the patient's clock where a source does not
     say. day_first: the order of numeric dates where a file cannot tell. patient: the person's name, where there is one person;
     that person's sources are joined. token: for a server. prefer: sources that are believed first when they are joined.
-    Each record says its `source` and `why`. A file that no format knows is told as a correction ("unknown file") of the first
+    Each record says its `source` and `why`. A file that no format knows is a correction ("unknown file") of the first
     record, or raises where nothing else was read.
 
     Raises `RecordError` for a file that two formats fit, and where a source cannot be read or trusted; with `refused`, what
@@ -151,8 +151,8 @@ def read_found(found: Unpacked, options: Options, refused: Refused | None) -> li
         if refused is not None and Path(each.file).suffix.lower() in RECORDINGS:
             refused[each.file] = RecordError(each.why, file=each.file)
         elif records:
-            told = Correction("dropped", "unknown file", Path(each.file).name, 0, "", each.why)
-            records[0] = replace(records[0], corrections=(*records[0].corrections, told))
+            noted = Correction("dropped", "unknown file", Path(each.file).name, 0, "", each.why)
+            records[0] = replace(records[0], corrections=(*records[0].corrections, noted))
     return records
 
 
@@ -210,7 +210,7 @@ def read_with(kind: Format, source: Source, why: str, options: Options, refused:
 
 def plain(record: PatientRecord) -> PatientRecord:
     """The record with the texts that came with it as they may be shown and kept."""
-    told = tuple(
+    corrections = tuple(
         each._replace(rule=shown(each.rule), file=shown(each.file), field=shown(each.field), detail=shown(each.detail))
         for each in record.corrections
     )
@@ -225,7 +225,7 @@ def plain(record: PatientRecord) -> PatientRecord:
         patient=shown(record.patient),
         why=shown(record.why),
         files=tuple(map(shown, record.files)),
-        corrections=told,
+        corrections=corrections,
         ignored=ignored,
         events=record.events.assign(**columns) if columns else record.events,
     )

@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from careplan.records.channels import DEVICE_CHANNELS
-from careplan.records.clocks import Stretch, moved, stretches, told_of
+from careplan.records.clocks import Stretch, moved, stretches, stretches_in_words
 from careplan.records.correction import Action, Correction
 from careplan.records.events import PatientRecord, flagged
 from careplan.records.grid import until
@@ -61,9 +61,9 @@ def join_records(records: Sequence[PatientRecord], *, prefer: Sequence[str] = ()
     first = ranked[0]
     events, corrections = first.events, list(first.corrections)
     for record in ranked[1:]:
-        fresh, told = add_to(events, record, first.zone)
+        fresh, new = add_to(events, record, first.zone)
         events = pd.concat([events, fresh], ignore_index=True).sort_values(["time", "channel"], kind="stable", ignore_index=True)
-        corrections += [*record.corrections, *told]
+        corrections += [*record.corrections, *new]
     ignored: dict[str, int] = {}
     for record in ranked:
         for kind, count in record.ignored.items():
@@ -88,9 +88,9 @@ def add_to(known: pd.DataFrame, record: PatientRecord, zone: str) -> tuple[pd.Da
     away: list[Stretch] = stretches(known, record.events)
     events = moved(record.events, away)
     file = record.files[0] if record.files else record.source or record.patient
-    told = [Correction("changed", "clock of a source", file, 0, "time", text) for text in told_of(away)]
+    corrections = [Correction("changed", "clock of a source", file, 0, "time", text) for text in stretches_in_words(away)]
     if record.zone != zone:
-        told.append(
+        corrections.append(
             Correction("changed", "two zones", file, 0, "zone", f"its clock is {record.zone}, the joined record's {zone}")
         )
     same: dict[int, Same] = {}
@@ -104,12 +104,14 @@ def add_to(known: pd.DataFrame, record: PatientRecord, zone: str) -> tuple[pd.Da
             found = same_doses(theirs, ours, UNITS[channel.name])
         elif channel.form == "level":
             found = same_readings(theirs, ours)
-            told += disagreement(theirs, ours, file)
+            corrections += disagreement(theirs, ours, file)
         else:
             found, rest = known_rates(theirs, ours)
             for place, (time, duration) in rest.items():
-                told.append(
-                    _told("changed", "rate known", ours.iloc[place], f" U/h: from {time:%H:%M} on, the rate before is known")
+                corrections.append(
+                    _correction(
+                        "changed", "rate known", ours.iloc[place], f" U/h: from {time:%H:%M} on, the rate before is known"
+                    )
                 )
                 later[int(mine[place])] = (time, duration)
         same |= {int(mine[place]): each for place, each in found.items()}
@@ -118,11 +120,11 @@ def add_to(known: pd.DataFrame, record: PatientRecord, zone: str) -> tuple[pd.Da
         times.iloc[list(later)] = [time for time, _ in later.values()]
         lengths.iloc[list(later)] = [length for _, length in later.values()]
         events = events.assign(time=times, duration=lengths)
-    told += [_told("dropped", rule, events.iloc[index], what) for index, (rule, what) in sorted(same.items())]
-    return events.drop(index=events.index[sorted(same)]).reset_index(drop=True), told
+    corrections += [_correction("dropped", rule, events.iloc[index], what) for index, (rule, what) in sorted(same.items())]
+    return events.drop(index=events.index[sorted(same)]).reset_index(drop=True), corrections
 
 
-def _told(action: Action, rule: str, event: pd.Series, what: str) -> Correction:
+def _correction(action: Action, rule: str, event: pd.Series, what: str) -> Correction:
     file, _, line = str(event["origin"]).rpartition(":")
     text = f"{event['time']:%Y-%m-%d %H:%M} UTC {event['channel']} {event['value']:g}{what}"
     return Correction(action, rule, file or line, int(line) if file and line.isdigit() else 0, str(event["channel"]), text)

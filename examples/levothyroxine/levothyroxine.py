@@ -14,10 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from careplan.clock import Clock, Gate
+from careplan.clock import Clock
 from careplan.covariates import Covariate
 from careplan.declared import practice_of
 from careplan.effects import Effect, Output
+from careplan.gate import Gate
 from careplan.practice import Lived, VirtualClinic
 from careplan.rules import Action, Hold, Keep, Measure
 from careplan.series import PatientSeries

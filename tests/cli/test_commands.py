@@ -1,6 +1,7 @@
 """The command line: what it prints, what it refuses, and how it ends."""
 
 import csv
+import errno
 import json
 import os
 import signal
@@ -276,3 +277,13 @@ def test_ctrl_c_says_what_was_kept(tmp_path: Path, run: Run) -> None:
     assert process.returncode == cli.INTERRUPTED, errors
     assert "Kept whole: ann; nothing of any other patient." in errors and "Interrupted." in errors and "Traceback" not in errors
     assert [row["patient"] for row in json.loads(run("patients", "--json").stdout)] == ["ann"]
+
+
+def test_a_disk_that_is_full_while_training_is_one_line_and_keeps_what_there_is(run: Run, tmp_path: Path, monkeypatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "last.ckpt"))
+
+    monkeypatch.setattr("careplan.studies.training.train_world", full)
+    result = run("train", str(tmp_path / "weights"))
+    assert result.exit_code == 1 and "Traceback" not in result.output
+    assert "last.ckpt: No space left on device. The last checkpoint is kept; --resume goes on" in result.output

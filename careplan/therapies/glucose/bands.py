@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from careplan.display import Band, Marks
+from careplan.language import N_
 
 VERY_LOW, LOW, TIGHT, HIGH, VERY_HIGH = 54.0, 70.0, 140.0, 180.0, 250.0  # mg/dL
 
@@ -18,11 +19,11 @@ CV_TARGET = 36.0  # %: variation is stable up to it
 
 MARKS = Marks(
     bands=(
-        Band("Very high", "very_high", VERY_HIGH, 400.0, 2),
-        Band("High", "high", HIGH, VERY_HIGH, 1),
-        Band("In range", "in_range", LOW, HIGH, 0),
-        Band("Low", "low", VERY_LOW, LOW, -1),
-        Band("Very low", "very_low", 40.0, VERY_LOW, -2),
+        Band(N_("Very high"), "very_high", VERY_HIGH, 400.0, 2),
+        Band(N_("High"), "high", HIGH, VERY_HIGH, 1),
+        Band(N_("In range"), "in_range", LOW, HIGH, 0),
+        Band(N_("Low"), "low", VERY_LOW, LOW, -1),
+        Band(N_("Very low"), "very_low", 40.0, VERY_LOW, -2),
     ),
     targets=TARGETS,
     bottom=40.0,

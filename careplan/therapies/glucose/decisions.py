@@ -2,19 +2,20 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from careplan.breach import Breach
+from careplan.covariates import CourseFacts
 from careplan.minutes import DAY
 from careplan.planning.safety import RegimenLine, guard_line
 from careplan.practice import Judged
 from careplan.suggestion import Line, Suggestion
 from careplan.therapies.glucose.bands import BELOW_54_TARGET, BELOW_70_TARGET, LOW, VERY_LOW
-from careplan.therapies.glucose.declaration import LIMITS, LINE_LIMITS, Group, Regimen
+from careplan.therapies.glucose.declaration import LINE_LIMITS, Regimen, limits_of
 from careplan.therapies.glucose.rule_words import rule_in_words
 from careplan.therapy import LineLimits
 
@@ -85,12 +86,12 @@ def raises_insulin(line: Line, value: float) -> bool:
 
 
 def judge(
-    suggestion: Suggestion, readings: pd.DataFrame, group: str, regimen: Regimen | None
+    suggestion: Suggestion, readings: pd.DataFrame, facts: CourseFacts, regimen: Regimen | None
 ) -> Callable[[Line, float], Judged]:
     """What the rules say of a value of a line, given the recent readings: `time` on the patient's clock, `value` in mg/dL."""
 
     def judged_of(line: Line, value: float) -> Judged:
-        return judged(line, value, *held_against(suggestion, line, readings), allowed(line, cast(Group, group), regimen))
+        return judged(line, value, *held_against(suggestion, line, readings), allowed(line, facts, regimen))
 
     return judged_of
 
@@ -115,7 +116,7 @@ def judged(
     once. bounds: what the therapy allows this patient now (`allowed`), whatever limits a line states; the narrowest of any group
     where None.
     """
-    lowest, highest = bounds or allowed(line, "child", None)
+    lowest, highest = bounds or allowed(line, CourseFacts(group="child"), None)
     breach = exposed.breach if raises_insulin(line, value) else None
     limits = PRESCRIBED.get(line.setting)
     if limits is None:  # a dose was searched for these hours, within their own risk budget
@@ -129,12 +130,12 @@ def judged(
     )
 
 
-def allowed(line: Line, group: Group, regimen: Regimen | None) -> tuple[float, float]:
+def allowed(line: Line, facts: CourseFacts, regimen: Regimen | None) -> tuple[float, float]:
     """The lowest and the highest that the therapy lets anybody sign for this patient now: of a setting, of one dose, or of a
     rate as a multiple of what is prescribed."""
     if (limits := PRESCRIBED.get(line.setting)) is not None:
         return limits.lowest, limits.highest
-    doses = LIMITS[group]
+    doses = limits_of(facts)
     if line.setting == "bolus":
         return 0.0, doses.max_dose
     fastest = max(regimen.basal) if regimen is not None else 0.0

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from careplan.planning.actions import dose_table
 from careplan.planning.latent import LatentModel
-from careplan.planning.planner import DosePlans, plan_doses
+from careplan.planning.planner import DosePlans, DoseQuestion, DoseSearch, plan_doses
 from careplan.planning.safety import DoseContext
 from careplan.series import Window
 from careplan.stages import stage
@@ -60,24 +60,21 @@ def search_doses(
     """
     with stage("encode"):
         latent, state, daily, hourly = _encoded(model, past, usual, code, widen, ahead, seed)
-    table = dose_table(daily.cpu(), ahead.increment, ahead.adjustable)
+    candidates, exists = dose_table(daily.cpu(), ahead.increment, ahead.adjustable)
     known = context(hourly.unflatten(1, (round(HORIZON / DECISION), -1)).mean(-1).cpu())
     device = state.device
+    asked = DoseQuestion(
+        state=state,
+        therapy=GLUCOSE if mandates is None else GLUCOSE.aimed(mandates),
+        limits=limits,
+        context=_on(known, device),
+        candidates=candidates.to(device),
+        exists=exists.to(device),
+        interval=DECISION,
+        budget=MARGIN * budgets_of(mandates, len(state)).to(device),
+    )
     with stage("search"):
-        return plan_doses(
-            latent,
-            state,
-            GLUCOSE if mandates is None else GLUCOSE.aimed(mandates),
-            limits,
-            _on(known, device),
-            (table[0].to(device), table[1].to(device)),
-            interval=DECISION,
-            budget=MARGIN * budgets_of(mandates, len(state)).to(device),
-            risk_level=TAIL,
-            simulations=simulations,
-            seed=seed,
-            binding=binding,
-        )
+        return plan_doses(latent, asked, DoseSearch(risk_level=TAIL, simulations=simulations, seed=seed, binding=binding))
 
 
 def budgets_of(mandates: Sequence[Mandate] | None, count: int) -> Tensor:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -25,7 +24,7 @@ from careplan.series import PatientSeries, Window, windows
 from careplan.stages import stage
 from careplan.suggestion import Line, Option, Path, Suggestion, Why
 from careplan.therapies.glucose.decisions import exposure
-from careplan.therapies.glucose.declaration import GLUCOSE, LIMITS, RAPID, Group, Regimen
+from careplan.therapies.glucose.declaration import GLUCOSE, RAPID, Regimen, limits_of
 from careplan.therapies.glucose.dose_search import DECISION, HORIZON, INCREMENT, PARTICLES, Ahead, search_doses
 from careplan.therapies.glucose.evidence import alike
 from careplan.therapies.glucose.experiments import expected
@@ -35,6 +34,7 @@ from careplan.therapy import Limits, Mandate
 from careplan.what_if import apply, parse
 from careplan.world.loaded import World, reasons_to_abstain
 from careplan.world.personalise import Personalisation
+from careplan.world.question import Given
 
 # Minutes: how long a dose may still act; since the last logged dose, in which silence means that none was given; how old a
 # reading may be to be known at all (the guard asks for a fresher one).
@@ -54,13 +54,13 @@ def doses_of(
 ) -> list[Suggestion]:
     """The doses of the next hours for each patient from `at` on (default: after the last reading), searched in one batch.
 
-    announced: meals and activity to come, such as "carbs 60 at 12:30". limits: by patient; the group's where absent.
+    announced: meals and activity to come, such as "carbs 60 at 12:30". limits: by patient's name; `limits_of` where absent.
     simulations: as `plan_doses`.
     """
     series, regimens = [recording.series for recording in recordings], [recording.regimen for recording in recordings]
     rows = [_last_row(each) if at is None else row_at(each, at) for each in series]
     planned = [_future(each.series, row, each.regimen, announced) for each, row in zip(recordings, rows, strict=True)]
-    bounds = [(limits or {}).get(recording.patient) or LIMITS[cast(Group, recording.group)] for recording in recordings]
+    bounds = [(limits or {}).get(recording.patient) or limits_of(recording.facts) for recording in recordings]
     gates = [
         reasons_to_abstain(world, each.series, person, row=row, changes=expected(each.series, each.changes))
         for each, person, row in zip(recordings, people, rows, strict=True)
@@ -105,7 +105,7 @@ def _search(
         past,
         usual,
         torch.stack([person.particles(PARTICLES, seed) for person in people]),
-        torch.stack([world.widen(person)["plan"].max() for person in people]),
+        torch.stack([world.widen(person)[Given.PLAN].max() for person in people]),
         ahead,
         lambda hourly: _context(series, rows, hourly),
         limits,

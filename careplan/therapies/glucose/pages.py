@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from careplan.language import N_
 from careplan.minutes import DAY
 from careplan.practice import Glance
 from careplan.series import PatientSeries, usual_spacing
@@ -16,11 +17,21 @@ from careplan.therapies.glucose.bands import (
     BELOW_54_TARGET,
     BELOW_70_TARGET,
     CV_TARGET,
+    HIGH,
     IN_RANGE_TARGET,
+    LOW,
+    VERY_HIGH,
+    VERY_LOW,
 )
 from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.therapies.glucose.metrics import daily_metrics, glucose_metrics, profile, sufficient
 from careplan.therapies.glucose.views import Metrics, Profile
+
+# Why somebody is to be looked at.
+BELOW = N_("{share:.1f} % below {level:g} mg/dL (target < {target:g} %)")
+ABOVE = N_("{share:.1f} % above {level:g} mg/dL (target < {target:g} %)")
+IN_RANGE = N_("{share:.1f} % in range (target > {target:g} %)")
+MET = N_("{share:.1f} % in range: targets met")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,20 +97,20 @@ def urgency(metrics: Metrics) -> tuple[float, str]:
         or metrics.high is None
         or metrics.very_high is None
     ):
-        return -1.0, "no glucose recorded"
+        return -1.0, N_("no glucose recorded")
     below, above, risk = metrics.low + metrics.very_low, metrics.high + metrics.very_high, metrics.gri or 0.0
     if metrics.very_low >= BELOW_54_TARGET:
-        return 300 + risk, f"{metrics.very_low:.1f} % below 54 mg/dL (target < {BELOW_54_TARGET:g} %)"
+        return 300 + risk, BELOW.format(share=metrics.very_low, level=VERY_LOW, target=BELOW_54_TARGET)
     if below >= BELOW_70_TARGET:
-        return 200 + risk, f"{below:.1f} % below 70 mg/dL (target < {BELOW_70_TARGET:g} %)"
+        return 200 + risk, BELOW.format(share=below, level=LOW, target=BELOW_70_TARGET)
     if metrics.very_high >= ABOVE_250_TARGET:
-        return 100 + risk, f"{metrics.very_high:.1f} % above 250 mg/dL (target < {ABOVE_250_TARGET:g} %)"
+        return 100 + risk, ABOVE.format(share=metrics.very_high, level=VERY_HIGH, target=ABOVE_250_TARGET)
     if above >= ABOVE_180_TARGET:
-        return 100 + risk, f"{above:.1f} % above 180 mg/dL (target < {ABOVE_180_TARGET:g} %)"
+        return 100 + risk, ABOVE.format(share=above, level=HIGH, target=ABOVE_180_TARGET)
     in_range = metrics.in_range or 0.0
     if in_range <= IN_RANGE_TARGET:
-        return 100 + risk, f"{in_range:.1f} % in range (target > {IN_RANGE_TARGET:g} %)"
-    return risk, f"{in_range:.1f} % in range: targets met"
+        return 100 + risk, IN_RANGE.format(share=in_range, target=IN_RANGE_TARGET)
+    return risk, MET.format(share=in_range)
 
 
 def profile_of(series: PatientSeries | None) -> Profile:

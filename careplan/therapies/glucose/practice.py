@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from careplan.practice import Practice, Words, later
 from careplan.therapies.glucose.bands import MARKS
-from careplan.therapies.glucose.declaration import GLUCOSE, HOLDS, LIMITS, RECENT, Regimen
+from careplan.therapies.glucose.declaration import GLUCOSE, HOLDS, LIMITS, RECENT, Regimen, limits_of
 from careplan.therapies.glucose.names import MG_DL, MMOL_L, SETTINGS
 from careplan.therapies.glucose.places import WEIGHTS
 from careplan.therapies.glucose.regimen import apply_changes, current, listed, stated
@@ -35,7 +35,8 @@ else:
 
 PRACTICE = Practice(
     therapy=GLUCOSE,
-    limits={str(group): limits for group, limits in LIMITS.items()},
+    groups=tuple(LIMITS),
+    limits=limits_of,
     recent=RECENT,
     holds=HOLDS,
     regimen=Regimen,

@@ -12,7 +12,7 @@ from careplan.breach import Breach
 from careplan.minutes import DAY
 from careplan.planning.choice import OPTIONS
 from careplan.planning.explain import Compared, explain, interval
-from careplan.planning.regimen import RegimenPlans, plan_regimen
+from careplan.planning.regimen import RegimenPlans, RegimenQuestion, RegimenSearch, plan_regimen
 from careplan.planning.safety import RegimenLine
 from careplan.recording import Recording, Signed, question
 from careplan.series import PatientSeries
@@ -109,19 +109,18 @@ def _searched(
         return replayed(different).flatten(2)[place].unsqueeze(0).cpu()
 
     whole_day = [range(first, first + parts) for first in range(0, parts * len(SETTINGS), parts)] + [range(len(lines))]
-    return plan_regimen(
-        evaluate,
-        [lines],
-        GLUCOSE,
-        together=whole_day,
-        parts=days.block.repeat(len(days)).cpu(),
-        margin=RESERVE["broken" if lines[-1].breach else "met"],
-        excess=EXCESS["broken" if lines[-1].breach else "met"],
+    lows = "broken" if lines[-1].breach else "met"
+    asked = RegimenQuestion(
+        lines=[lines], therapy=GLUCOSE, together=whole_day, parts=days.block.repeat(len(days)).cpu(), margin=RESERVE[lows]
+    )
+    how = RegimenSearch(
+        excess=EXCESS[lows],
         worth=WORTH["on target" if _on_target(recent_part(series)) else "off"],
         strengthened=len(SETTINGS) if _far_too_high(recent_part(series)) else 1,
         apart=1 + sizes.changes,
         binding=below is None,
     )
+    return plan_regimen(evaluate, asked, how)
 
 
 def _by_guideline(found: Suggestion, series: PatientSeries, regimen: Regimen | None) -> Suggestion:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
+from careplan.covariates import CourseFacts
 from careplan.errors import AskError
 from careplan.planning.safety import RegimenLine, guard_line
 from careplan.practice import Judged
@@ -17,7 +18,7 @@ SOON = 14  # days: an INR that is out of range is looked at again before
 
 
 def judge(
-    suggestion: Suggestion, readings: pd.DataFrame, group: str, regimen: Regimen | None
+    suggestion: Suggestion, readings: pd.DataFrame, facts: CourseFacts, regimen: Regimen | None
 ) -> Callable[[Line, float], Judged]:
     """What the rules say of a value of a line, given the recent INRs: `time` on the patient's clock and `value`."""
     values = readings.sort_values("time", kind="stable")["value"]

@@ -11,9 +11,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from careplan.clock import Clock, Gate
-from careplan.covariates import Covariate
+from careplan.clock import Clock
+from careplan.covariates import CourseFacts, Covariate
 from careplan.effects import Effect, Output
+from careplan.gate import Gate
 from careplan.minutes import DAY
 from careplan.rules import Hold
 from careplan.therapies.warfarin.covariates import BOUNDS, CYP2C9, RACES, USUAL, VKORC1
@@ -108,6 +109,18 @@ LIMITS: dict[str, Limits] = {
         rules=(Hold(name="ceiling", channels=("warfarin",), on="inr", side=1, level=CEILING),),
     )
 }  # fmt: skip
+
+
+def limits_of(facts: CourseFacts) -> Limits:
+    """The limits on one patient's doses: everybody's, whatever is known of them.
+
+    Raises:
+        ValueError: The group is none of the therapy's.
+    """
+    if facts.group not in LIMITS:
+        raise ValueError(f"{WARFARIN.name}: {facts.group!r} is no group, expected one of {', '.join(LIMITS)}")
+    return LIMITS[facts.group]
+
 
 # Mg a week. Absolute: seven times the most a day. Recommended: what nearly all of the IWPC's people took. A change of 5 to 20 % a
 # visit is what Holbrook 2012 and NPS MedicineWise advise; above 4 less may be given at once, and half from `DANGER` on. In the

@@ -5,7 +5,7 @@ from pathlib import Path
 from careplan.practice import Practice, Words
 from careplan.therapies.warfarin.covariates import known
 from careplan.therapies.warfarin.decisions import caution, judge
-from careplan.therapies.warfarin.declaration import HOLDS, LIMITS, RECENT, WARFARIN
+from careplan.therapies.warfarin.declaration import HOLDS, LIMITS, RECENT, WARFARIN, limits_of
 from careplan.therapies.warfarin.metrics import Metrics
 from careplan.therapies.warfarin.pages import daily_dose, glance
 from careplan.therapies.warfarin.regimen import Regimen, changed, current, estimate, listed, stated
@@ -16,7 +16,8 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 PRACTICE = Practice(
     therapy=WARFARIN,
-    limits=LIMITS,
+    groups=tuple(LIMITS),
+    limits=limits_of,
     recent=RECENT,
     holds=HOLDS,
     regimen=Regimen,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from careplan.planning.regimen import RegimenPlans, plan_regimen
+from careplan.planning.regimen import RegimenPlans, RegimenQuestion, RegimenSearch, plan_regimen
 from careplan.therapies.warfarin.courses import Courses
 from careplan.therapies.warfarin.decisions import regimen_line
 from careplan.therapies.warfarin.declaration import CEILING, DANGER, MOST_A_DAY, STARTS, WARFARIN, risk
@@ -72,18 +72,16 @@ def search(courses: Courses, asked: Sequence[Asked]) -> Found:
         weekly = standing.unsqueeze(1) * multipliers[..., 0]
         return _levels(courses, weekly, suits, hold, due)
 
-    plans = plan_regimen(
-        evaluate,
-        lines,
-        WARFARIN,
+    how = RegimenSearch(
         risk_level=EVERYBODY,
         worth=WORTH,
         penalty=0.0,
+        excess=0.05,
         changes=1,
         factors=factors,
         simulations=len(factors) + 1,
-        excess=0.05,
     )
+    plans = plan_regimen(evaluate, RegimenQuestion(lines=lines, therapy=WARFARIN), how)
     weekly = plans.values[:, 0, 0]
     hold = _held(courses, weekly, suits, hold, due, asked)
     gaps = _gaps(courses, weekly, hold, asked)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from careplan.breach import Breach
 from careplan.minutes import DAY
 from careplan.recording import Recording, question
 from careplan.series import PatientSeries
@@ -239,7 +240,7 @@ def _suggestion(
     reasons: Sequence[str],
     lines: tuple[Line, ...] = (),
     options: tuple[Option, ...] = (),
-    limits_bound: tuple = (),  # type: ignore[type-arg]
+    limits_bound: tuple[Breach, ...] = (),
     banners: tuple[str, ...] = (),
 ) -> Suggestion:
     return Suggestion(

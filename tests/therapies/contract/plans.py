@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from careplan.breach import Breach, in_words
+from careplan.breach import in_words
 from careplan.planning.choice import OPTIONS
-from careplan.planning.course import CoursePlans, Search, plan_course
+from careplan.planning.course import CoursePlans, CourseSearch, plan_course
 from careplan.planning.latent import latent_course
 from careplan.planning.looking import next_look
 from careplan.recording import Recording
@@ -31,7 +31,7 @@ def planned(
     person: Personalisation,
     limits: Limits,
     *,
-    how: Search | None = None,
+    how: CourseSearch | None = None,
     **changes: Any,
 ) -> CoursePlans:
     """A course for one patient from the end of a recording on: what was given last goes on where it is a rate, or given daily."""
@@ -47,7 +47,7 @@ def planned(
     level = model.natural(course.futures.start.mean(1))
     history = torch.from_numpy(np.where(series.mask[:, columns], series.values[:, columns], np.nan)).unsqueeze(0)
     known = {"level": level, "history": history * course.menu.per_row, **changes}
-    return plan_course(course, state, course.menu, limits, known["level"], known["history"], how=how or Search(depth=2))
+    return plan_course(course, state, course.menu, limits, known["level"], known["history"], how=how or CourseSearch(depth=2))
 
 
 def suggestions(
@@ -79,7 +79,7 @@ def _suggestion(world: World, recording: Recording, plans: CoursePlans) -> Sugge
         reasons=tuple(reasons),
         lines=tuple(_lines(therapy, plans)),
         options=tuple(_option(name, plans, place, grid) for place, name in enumerate(OPTIONS)),
-        limits_bound=tuple(map(Breach, plans.bound[0])),
+        limits_bound=plans.bound[0],
         banners=(),
         provenance=world.provenance(0, recording.data),
     )
