@@ -31,7 +31,7 @@ STYLES = {
 
 def draw(page: ReviewPage, actor: Actor) -> None:
     """Everything of one patient's review."""
-    practice = therapies.practice(page.summary.therapy)
+    practice = therapies.practice(page.summary.therapy).at(page.targets)
     unit, suggestion = unit_of(practice), page.suggestion
     signed = next((review for review in page.history if suggestion and review.suggestion == suggestion.id), None)
     _heading(page, practice)
