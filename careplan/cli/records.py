@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
@@ -28,6 +29,14 @@ Token = Annotated[str | None, typer.Option(envvar="CAREPLAN_TOKEN", help="A serv
 
 
 
+Group = Annotated[
+    str | None, typer.Option(help="Group of new patients, which sets their dose limits, such as adult, adolescent or child.")
+]
+Declared = Annotated[
+    str | None, typer.Option(help="Read tables whose columns are the channels and covariates of this installed therapy.")
+]
+
+
 @app.command("import")
 def import_command(
     ctx: typer.Context,
@@ -42,16 +51,12 @@ def import_command(
     again: Annotated[
         list[str] | None, typer.Option("--again", metavar="PATIENT", help="Read what is new at the addresses kept for a patient.")
     ] = None,
-    group: Annotated[
-        str | None, typer.Option(help="Group of new patients, which sets their dose limits, such as adult, adolescent or child.")
-    ] = None,
+    group: Group = None,
     prefer: Annotated[str, typer.Option(help="Sources believed first where several hold the same: glooko,nightscout.")] = "",
     report: Annotated[Path | None, typer.Option(help="Write every dropped or changed row to this CSV file.")] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Add to patients that are already stored from another source.")] = False,
     insulin: Insulins = None,
-    therapy: Annotated[
-        str | None, typer.Option(help="Read tables whose columns are the channels and covariates of this installed therapy.")
-    ] = None,
+    therapy: Declared = None,
 ) -> None:
     """Put recordings into the store: what is new of each patient, whole or not at all. Importing again adds nothing."""
     from careplan.cli import console
@@ -70,6 +75,7 @@ def import_command(
         raise typer.BadParameter(f"there is no folder {report.parent}", param_hint="--report")
     options: dict[str, Any] = {"zone": zone, "patient": patient, "group": group, "merge": merge}
     known: dict[str, Any] = {"format": format, "token": token, "prefer": [name for name in prefer.split(",") if name]}
+    bring = partial(import_records, **known) if therapy is None else partial(import_declared, therapy=therapy)
     kept: list[str] = []
     with store(ctx) as database, stderr().status(f"Reading {', '.join(map(str, sources))}") as status:
 
@@ -79,10 +85,7 @@ def import_command(
 
         try:
             with asking(_asker(insulin or [], status)):
-                if therapy is not None:
-                    result = import_declared(database, *sources, therapy=therapy, progress=progress, **options)
-                else:
-                    result = import_records(database, *sources, progress=progress, **options, **known)
+                result = bring(database, *sources, progress=progress, **options)
         except BaseException:
             status.stop()
             stderr().print(_kept(kept), soft_wrap=True, highlight=False)

@@ -37,8 +37,7 @@ def practice_of(
     """A therapy in use, of which nothing is said but its declaration.
 
     What stands is the regimen (`Standing`); plans are searched over the declared actions (`planning.course`); what may be
-    signed is what the channels can hold and the rules allow by the last reading; the glance is the last reading and what the
-    costs spend.
+    signed is what the channels hold and the rules allow by the last reading, which with the costs is the glance.
 
     Args:
         therapy: With at least one action.
@@ -56,12 +55,9 @@ def practice_of(
     Raises:
         ValueError: The therapy declares no action, no limits are given, or they say what a course cannot keep.
     """
-    groups = tuple(limits) if isinstance(limits, Mapping) else groups
+    groups, of = (tuple(limits), _by_group(therapy, limits)) if isinstance(limits, Mapping) else (groups, limits)
     if not therapy.actions or not groups:
         raise ValueError(f"{therapy.name}: a practice needs actions and groups with limits")
-    of = _by_group(limits) if isinstance(limits, Mapping) else limits
-    for group in limits.values() if isinstance(limits, Mapping) else ():
-        rules_of(group, therapy)
     planner, names = Planner(of, plans), {channel.name: channel.name.replace("_", " ") for channel in therapy.channels}
     return Practice(
         therapy=therapy,
@@ -88,8 +84,10 @@ def practice_of(
     )
 
 
-def _by_group(limits: Mapping[str, Limits]) -> Callable[[CourseFacts], Limits]:
-    """Those of a patient's group; `ValueError` for a group that is none of them."""
+def _by_group(therapy: Therapy, limits: Mapping[str, Limits]) -> Callable[[CourseFacts], Limits]:
+    """Those of a patient's group; `ValueError` for a group that is none of them, and for limits that a course cannot keep."""
+    for each in limits.values():
+        rules_of(each, therapy)
 
     def of(facts: CourseFacts) -> Limits:
         if facts.group not in limits:
