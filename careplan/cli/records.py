@@ -74,9 +74,8 @@ def import_command(
     if report is not None and not report.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {report.parent}", param_hint="--report")
     options: dict[str, Any] = {"zone": zone, "patient": patient, "group": group, "merge": merge}
-    known: dict[str, Any] = {"format": format, "token": token, "prefer": [name for name in prefer.split(",") if name]}
-    bring = partial(import_records, **known) if therapy is None else partial(import_declared, therapy=therapy)
-    kept: list[str] = []
+    told: dict[str, Any] = {"format": format, "token": token, "prefer": [name for name in prefer.split(",") if name]}
+    bring, kept = partial(import_records, **told) if therapy is None else partial(import_declared, therapy=therapy), list[str]()
     with store(ctx) as database, stderr().status(f"Reading {', '.join(map(str, sources))}") as status:
 
         def progress(done: int, total: int, patient: str) -> None:

@@ -36,13 +36,12 @@ def practice_of(
 ) -> Practice:
     """A therapy in use, of which nothing is said but its declaration.
 
-    What stands is the regimen (`Standing`); plans are searched over the declared actions (`planning.course`); what may be
-    signed is what the channels hold and the rules allow by the last reading, which with the costs is the glance.
+    What stands is the regimen; plans are searched over the declared actions; what the channels hold and the rules allow by the
+    last reading may be signed.
 
     Args:
         therapy: With at least one action.
-        limits: By group of patients, the first group being everybody's where none is stated; or of one patient, by what is known
-            of them (`ValueError` where that is not enough).
+        limits: By group of patients, the first being everybody's where none is stated; or by what is known of one patient.
         groups: Of patients, where limits are not by group alone.
         plans: Whether it plans what should stand, or doses from now on.
         recent: How long readings count at a glance.
