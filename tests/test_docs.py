@@ -96,6 +96,18 @@ def test_every_import_of_a_snippet_works(page: Path) -> None:
                     importlib.import_module(alias.name)
 
 
+BENCHMARKS = sorted((ROOT / "benchmarks").rglob("*.py"))
+
+
+@pytest.mark.parametrize("benchmark", BENCHMARKS, ids=label)
+def test_every_name_that_a_benchmark_imports_is_there(benchmark: Path) -> None:
+    """By name, since what it measures beside us need not be installed."""
+    for node in ast.walk(ast.parse(benchmark.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in FOLDERS:
+            missing = [name.name for name in node.names if not exists(f"{node.module}.{name.name}")]
+            assert missing == [], f"{node.module} has no {missing}"
+
+
 # What snippets read: a recording as our table, under the names that pages use. A page that reads an address that is nobody's,
 # or data sets that are not here, is not run.
 ELSEWHERE = (".example", "PATH", "AZT1D/")

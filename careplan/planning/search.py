@@ -250,6 +250,12 @@ def search(
     return Found(tree, action, tree.edge_visits[:, 0], tree.q[:, 0], allowed)
 
 
+def shared_noise(candidates: int, seed: int, like: Tensor) -> Tensor:
+    """Gumbel noise `[B, K]` for the B trees of `like` `[B, ...]`: the same for every patient, whoever else is in the batch."""
+    uniform = torch.rand(candidates, generator=torch.Generator().manual_seed(seed)).clamp(1e-9, 1.0 - 1e-7)
+    return -torch.log(-torch.log(uniform)).to(like).expand(len(like), -1)
+
+
 def reach(visits: int, depth: int) -> int:
     """A bound on the path through a root edge visited so often: a power of two, so that few lengths are compiled, or `depth`."""
     return min(depth, 1 << visits.bit_length())

@@ -10,6 +10,7 @@ Where doses are logged both spaces are tied: the action is decoded to what enter
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -83,8 +84,8 @@ def without_doses(series: PatientSeries) -> PatientSeries:
     return replace(series, values=series.values * mask, mask=mask)
 
 
-class LatentTraining(Training):
-    """Training in which a window without doses is told by its latent actions, and one with doses ties them to those."""
+class InferringTraining(Training):
+    """Training with latent actions; what they are used for is the subclass's."""
 
     def __init__(
         self,
@@ -111,6 +112,21 @@ class LatentTraining(Training):
             encoded = self.model.encode(bare, kept)
         return self.actions.infer(encoded)
 
+    def decoded(self, action: Tensor, window: Window, usual: Tensor) -> tuple[Tensor, Tensor]:
+        """How far the doses that actions `[B, N, width]` stand for are from those logged, `[]`, and which pools' were, patch by
+        patch, `[B, N, pools]`."""
+        model, patch = self.model, self.model.shape.patch
+        absorption = model.dynamics.absorption
+        inflow = absorption.inflow(model.amounts(window.values, window.mask, usual))
+        known = torch.stack([window.mask[..., columns].any(-1) for columns in absorption.columns], dim=-1)
+        logged = known.unflatten(1, (-1, patch)).all(2)
+        given = inflow.unflatten(1, (-1, patch)).sum(2) * model.therapy.step * 10.0
+        return losses.masked_mean(F.smooth_l1_loss(self.actions.doses(action), given, reduction="none"), logged), logged
+
+
+class LatentTraining(InferringTraining):
+    """A window without doses is foreseen by its latent actions, and one with doses ties them to its doses."""
+
     def evidence(
         self,
         encoded: Tensor,
@@ -133,40 +149,13 @@ class LatentTraining(Training):
         terms["agree"] = ties.agree * losses.masked_mean(apart, seen)
         return torch.where(labelled[:, None, None], evidence, self.actions.evidence(action, every)), terms
 
-    def decoded(self, action: Tensor, window: Window, usual: Tensor) -> tuple[Tensor, Tensor]:
-        """How far the doses that actions `[B, N, width]` stand for are from those logged, `[]`, and which pools' were, patch by
-        patch, `[B, N, pools]`."""
-        model, patch = self.model, self.model.shape.patch
-        absorption = model.dynamics.absorption
-        inflow = absorption.inflow(model.amounts(window.values, window.mask, usual))
-        known = torch.stack([window.mask[..., columns].any(-1) for columns in absorption.columns], dim=-1)
-        logged = known.unflatten(1, (-1, patch)).all(2)
-        given = inflow.unflatten(1, (-1, patch)).sum(2) * model.therapy.step * 10.0
-        return losses.masked_mean(F.smooth_l1_loss(self.actions.doses(action), given, reduction="none"), logged), logged
 
+class DoseTraining(InferringTraining):
+    """A latent action acts as the doses that it is decoded to do: through the pools, before now and after."""
 
-def carry_over(before: Training, after: Training) -> None:
-    """The weights of a run, for another that goes on from it with other people; latent actions where both have them."""
-    after.model.load_state_dict(before.model.state_dict())
-    if isinstance(before, LatentTraining) and isinstance(after, LatentTraining):
-        after.actions.load_state_dict(before.actions.state_dict())
-
-
-class DoseTraining(LatentTraining):
-    """The same, but a latent action acts as the doses that it is decoded to do: through the pools, before now and after."""
-
-    def __init__(
-        self,
-        therapy: Therapy,
-        recipe: Recipe,
-        corpus: Corpus,
-        branches: Branches,
-        *,
-        real: int,
-        shape: Shape | None = None,
-        ties: Ties | None = None,
-    ) -> None:
-        super().__init__(therapy, recipe, corpus, branches, real=real, shape=shape, ties=ties)
+    def __init__(self, *given: Any, **named: Any) -> None:
+        """As `InferringTraining`."""
+        super().__init__(*given, **named)
         nn.init.constant_(self.actions.decode.bias, -1.5)  # about a day's treatment a day
 
     def completed(
@@ -186,14 +175,9 @@ class DoseTraining(LatentTraining):
             mask[:, first:, column] |= bare
         return Window(values, mask, whole.minute), terms
 
-    def evidence(
-        self,
-        encoded: Tensor,
-        state: State,
-        whole: Window,
-        mask: Tensor,
-        usual: Tensor,
-        given: Tensor,
-        generator: torch.Generator,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        return Training.evidence(self, encoded, state, whole, mask, usual, given, generator)
+
+def carry_over(before: Training, after: Training) -> None:
+    """The weights of a run, for another that goes on from it with other people; latent actions where both have them."""
+    after.model.load_state_dict(before.model.state_dict())
+    if isinstance(before, InferringTraining) and isinstance(after, InferringTraining):
+        after.actions.load_state_dict(before.actions.state_dict())

@@ -9,7 +9,16 @@ from torch.nn import functional as F
 
 from careplan.series import PatientSeries, split
 from careplan.world.corpus import Branches, Corpus
-from careplan.world.latent_actions import RADIUS, DoseTraining, LatentActions, LatentTraining, Ties, rate, without_doses
+from careplan.world.latent_actions import (
+    RADIUS,
+    DoseTraining,
+    InferringTraining,
+    LatentActions,
+    LatentTraining,
+    Ties,
+    rate,
+    without_doses,
+)
 from careplan.world.model import load_model
 from careplan.world.question import Given, Question
 from careplan.world.training import Recipe
@@ -18,7 +27,7 @@ from tests.world.toy import PRESSURE, SMALL, random_model, recording
 RECIPE = Recipe(batch=32, horizon=24, virtual=0.0, effects=0.0, unlogged=0.0, seed=3)
 
 
-def training(people: list[PatientSeries], kind: type[LatentTraining] = LatentTraining, width: int = 4) -> LatentTraining:
+def training(people: list[PatientSeries], kind: type[InferringTraining] = LatentTraining, width: int = 4) -> InferringTraining:
     none = torch.zeros(0, dtype=torch.long)
     nothing = Branches(none, none, torch.zeros(0), torch.zeros(0), torch.zeros(0))
     ties = Ties(width=width)
@@ -129,7 +138,7 @@ def test_without_doses_only_the_level_is_left() -> None:
 
 
 @pytest.mark.parametrize(("kind", "width"), [(LatentTraining, 1), (LatentTraining, 6), (DoseTraining, 4)])
-def test_a_step_with_and_without_doses_is_finite(kind: type[LatentTraining], width: int) -> None:
+def test_a_step_with_and_without_doses_is_finite(kind: type[InferringTraining], width: int) -> None:
     module = training([recording(0), without_doses(recording(1))], kind, width)
     loss = module.training_step(torch.tensor(0), 0)
     loss.backward()

@@ -10,7 +10,7 @@ import torch
 
 from careplan.breach import in_words
 from careplan.planning.choice import OPTIONS
-from careplan.planning.course import CoursePlans, Search, plan_course
+from careplan.planning.course import CoursePlans, CourseSearch, plan_course
 from careplan.planning.latent import latent_course
 from careplan.planning.looking import next_look
 from careplan.recording import Recording
@@ -31,7 +31,7 @@ def planned(
     person: Personalisation,
     limits: Limits,
     *,
-    how: Search | None = None,
+    how: CourseSearch | None = None,
     **changes: Any,
 ) -> CoursePlans:
     """A course for one patient from the end of a recording on: what was given last goes on where it is a rate, or given daily."""
@@ -47,7 +47,7 @@ def planned(
     level = model.natural(course.futures.start.mean(1))
     history = torch.from_numpy(np.where(series.mask[:, columns], series.values[:, columns], np.nan)).unsqueeze(0)
     known = {"level": level, "history": history * course.menu.per_row, **changes}
-    return plan_course(course, state, course.menu, limits, known["level"], known["history"], how=how or Search(depth=2))
+    return plan_course(course, state, course.menu, limits, known["level"], known["history"], how=how or CourseSearch(depth=2))
 
 
 def suggestions(
