@@ -7,6 +7,7 @@ from torch import Tensor
 
 from careplan.planning.menu import KEEP, Menu
 from careplan.series import Window
+from careplan.therapy import Therapy
 from careplan.world.futures import Futures, contexts
 from careplan.world.model import WorldModel
 
@@ -114,6 +115,7 @@ def latent_course(
     code: Tensor,
     values: Tensor,
     *,
+    therapy: Therapy | None = None,
     widen: Tensor | None = None,
     seed: int = 0,
 ) -> tuple[LatentCourse, Tensor]:
@@ -127,6 +129,7 @@ def latent_course(
         between
             particles too, by as much as it is in doubt.
         values: The future as it stands, all of it known, `[B, T, C]` for as long as `Clock.ahead`.
+        therapy: As it is planned, where a decision lasts longer than the clock says; the model's own where None.
         widen: `[B]` multiplies the predicted spread; 1 where None.
         seed: Of the draws.
     """
@@ -153,9 +156,9 @@ def latent_course(
         widen=torch.ones(batch, device=device) if widen is None else widen,
         trend=state.trend.unflatten(0, fold),
     )
-    menu = Menu(model.therapy, values, model.daily(usual))
+    menu = Menu(therapy or model.therapy, values, model.daily(usual))
     own, unit = _moved(model, menu, values, usual)
-    steps = round(model.therapy.clock.decision / model.shape.interval)
+    steps = round(menu.therapy.clock.decision / model.shape.interval)
     course = LatentCourse(futures=futures, menu=menu, own=own, other=inflow - own.sum(0), unit=unit, steps=steps)
     return course, course.initial(level, state.pools.unflatten(0, fold))
 
