@@ -8,10 +8,7 @@ from typing import Any, NamedTuple
 
 from app.palette import BANDS, COLORS, FAR, INK, LINE, share
 from app.wording import change, percent, scale, setting_name
-<<<<<<< HEAD
 from careplan import therapies
-=======
->>>>>>> main
 from careplan.display import Marks, Unit, clock
 from careplan.language import _, number, retold, weekday
 from careplan.minutes import DAY

@@ -7,13 +7,8 @@ from careplan.practice import Glance
 from careplan.series import PatientSeries
 from careplan.targets import Targets
 from careplan.therapies.warfarin.aims import USUAL
-<<<<<<< HEAD
-from careplan.therapies.warfarin.declaration import CEILING, WARFARIN
-from careplan.therapies.warfarin.metrics import FAR_BELOW, TOO_HIGH, Metrics, of_readings, rosendaal
-=======
 from careplan.therapies.warfarin.declaration import CEILING
-from careplan.therapies.warfarin.metrics import FAR_BELOW, TOO_HIGH, Metrics, of_readings
->>>>>>> main
+from careplan.therapies.warfarin.metrics import FAR_BELOW, TOO_HIGH, Metrics, of_readings, rosendaal
 
 
 def glance(readings: pd.DataFrame, targets: Targets = USUAL) -> Glance:

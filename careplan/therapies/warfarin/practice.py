@@ -8,11 +8,7 @@ from careplan.therapies.warfarin.covariates import known
 from careplan.therapies.warfarin.decisions import caution, judge
 from careplan.therapies.warfarin.declaration import HOLDS, LIMITS, RECENT, WARFARIN, limits_of
 from careplan.therapies.warfarin.metrics import Metrics
-<<<<<<< HEAD
-from careplan.therapies.warfarin.pages import course_of, daily_dose, days_of, glance, stretches
-=======
-from careplan.therapies.warfarin.pages import daily_dose, glance
->>>>>>> main
+from careplan.therapies.warfarin.pages import daily_dose, glance, stretches
 from careplan.therapies.warfarin.regimen import Regimen, changed, current, estimate, listed, stated
 from careplan.therapies.warfarin.titration import regimen_of
 from careplan.therapies.warfarin.words import INR, MARKS, SETTINGS, WORDS, because, limits_in_words, said
@@ -37,12 +33,7 @@ PRACTICE = Practice(
     caution=caution,
     glance=glance,
     daily_dose=daily_dose,
-<<<<<<< HEAD
-    profile=course_of,
-    days=days_of,
     stretches=stretches,
-=======
->>>>>>> main
     weights=WEIGHTS,
     measures=Metrics,
     rules=WORDS,
