@@ -14,6 +14,15 @@ from careplan.therapies.glucose.words import MG_DL, MMOL_L, SETTINGS, stretch
 
 UNITS = {unit.name: unit for unit in (MG_DL, MMOL_L)}
 GROUPS = (N_("adult"), N_("adolescent"), N_("child"))
+OUTCOMES = {
+    "in_range": N_("Time in range"),
+    "below_70": N_("Below range"),
+    "below_54": N_("Far below range"),
+    "above_180": N_("Above range"),
+    "above_250": N_("Far above range"),
+    "above_4": N_("Above 4"),
+    "cv": N_("Variation (CV)"),
+}
 SOURCES = (N_("table"), N_("estimated"))
 
 
@@ -133,3 +142,8 @@ def key_name(key: str, kind: Kind = "regimen") -> str:
     if setting not in SETTINGS or not start.isdigit():
         return setting_name(setting)
     return _("{setting}, from {time}", setting=setting_name(setting), time=clock(int(start)))
+
+
+def outcome_name(name: str) -> str:
+    """An outcome that patients have a target for, in words: its edge is each patient's own."""
+    return _(OUTCOMES.get(name, name.replace("_", " ").capitalize()))

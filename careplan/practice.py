@@ -8,7 +8,7 @@ A `Practice` is quick to import: what its functions need is loaded when they are
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +19,7 @@ from careplan.covariates import CourseFacts, Fact
 from careplan.display import Marks, Unit
 from careplan.records.settings import StatedSettings
 from careplan.suggestion import Experiment, Kind, Line, Option, Suggestion
+from careplan.targets import Presets, Targets
 from careplan.therapy import Limits, Mandate, Therapy
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ def later(module: str, *names: str) -> tuple[Callable[..., Any], ...]:
     """Functions of a module that is imported when the first of them is called."""
 
     def function(name: str) -> Callable[..., Any]:
-        def call(*given: Any, **told: Any) -> Any:
-            return getattr(import_module(module), name)(*given, **told)
+        def call(*given: Any, **named: Any) -> Any:
+            return getattr(import_module(module), name)(*given, **named)
 
         return call
 
@@ -240,6 +241,9 @@ class Practice:
     changed; `ValueError` for a change that it cannot take. current: what a line of a suggestion is now. listed: by setting,
     `((start minute, value), ...)`.
 
+    Targets. presets: what patients may be treated to. aims: the fields of a practice that depend on what is aimed at, as they are
+    for some targets; None where none does. A recording names its patient's targets to what plans.
+
     Suggestions. plan_regimen, plan_doses, rehearse (None where a therapy has no such plans, or tries no settings). experiments:
     signed changes, predicted against lived (None where a therapy does not tell). replay_days: recorded days lived again under
     another regimen.
@@ -290,6 +294,12 @@ class Practice:
     words: Words | None = None
     replay_days: ReplayDays | None = None
     clinic: str | None = None
+    presets: Presets = field(default_factory=Presets)
+    aims: Callable[[Targets], Mapping[str, Any]] | None = None
+
+    def at(self, targets: Targets) -> Practice:
+        """This practice as it holds for a patient with these targets."""
+        return self if self.aims is None else replace(self, **self.aims(targets))
 
     @property
     def name(self) -> str:

@@ -23,7 +23,7 @@ STYLES = {"proposed": (PROPOSED, "solid"), "no change": (UNCHANGED, "dash"), "pr
 
 def draw(page: ReviewPage, actor: Actor) -> None:
     """Everything of one patient's review."""
-    practice = therapies.practice(page.summary.therapy)
+    practice = therapies.practice(page.summary.therapy).at(page.targets)
     unit, suggestion = practice.units[0], page.suggestion
     signed = next((review for review in page.history if suggestion and review.suggestion == suggestion.id), None)
     _heading(page, practice)

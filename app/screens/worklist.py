@@ -9,13 +9,14 @@ import streamlit as st
 
 from app import access, drawings, planning
 from app.palette import COLORS, LINE
-from app.wording import duration, group_name
+from app.wording import duration, group_name, outcome_name
 from careplan.clinic import worklist
 from careplan.clinic.allowed import DECIDES
 from careplan.clinic.views import Sort, Status, WorklistPage, WorklistQuery, WorklistRow
 from careplan.clinic.worklists import WAITING
-from careplan.display import SEMICOLON, Unit, listed
+from careplan.display import SEMICOLON, listed, sentence
 from careplan.language import N_, _, day, number, retold
+from careplan.therapies.glucose.bands import LOW, VERY_LOW
 from careplan.therapies.glucose.metrics import SUFFICIENT_DAYS
 from careplan.therapies.glucose.views import Metrics
 
@@ -53,16 +54,11 @@ def draw(open_patient: Callable[[str], None]) -> None:
         return
     waiting = sum(page.statuses.get(status, 0) for status in WAITING)
     counts = [
-        _("{count} patients", count=number(everybody)),
+        _("1 patient") if everybody == 1 else _("{count} patients", count=number(everybody)),
         _("{count} waiting for a decision", count=number(waiting)),
         _("{count} due for a look after a change", count=number(page.due)) if page.due else "",
     ]
-    st.caption(
-        _(
-            "{counts}. The most urgent first: below 54 mg/dL, below 70, then highs; judged on the last 14 days recorded.",
-            counts=listed(counts),
-        )
-    )
+    st.caption(" ".join((sentence(listed(counts)), _order(query, page))))
     _filter(query, page)
     pages = max(1, -(-page.found // query.size))
     if not page.found:
@@ -75,6 +71,19 @@ def draw(open_patient: Callable[[str], None]) -> None:
     if pages > 1:
         label = _("Page, of {pages}", pages=pages)
         st.number_input(label, 1, pages, min(query.page, pages), key="worklist_page", width=140, on_change=_keep)
+
+
+def _order(query: WorklistQuery, page: WorklistPage) -> str:
+    """What comes first, as far as it is true of those who are shown."""
+    unit = access.unit()
+    if query.sort != "urgency" or not any(isinstance(row.metrics, Metrics) for row in page.rows):
+        return sentence(_(SORTS[query.sort]))
+    return _(
+        "Most urgent first: of glucose, time below {very_low} {unit}, below {low}, then highs, in the last 14 days recorded.",
+        very_low=unit.text(VERY_LOW),
+        low=unit.text(LOW),
+        unit=unit.name,
+    )
 
 
 def _asked() -> WorklistQuery:
@@ -133,7 +142,6 @@ def _keep() -> None:
 
 
 def _filter(query: WorklistQuery, page: WorklistPage) -> None:
-    unit = access.unit()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.text_input(_("Find a patient"), query.find, key="worklist_find", width=220, on_change=_keep)
         if len(page.groups) > 1:
@@ -143,7 +151,7 @@ def _filter(query: WorklistQuery, page: WorklistPage) -> None:
             list(page.unmet),
             list(query.unmet),
             key="worklist_unmet",
-            format_func=lambda name: target_name(name, unit),
+            format_func=outcome_name,
             placeholder=_("Any"),
             width=240,
             on_change=_keep,
@@ -174,17 +182,6 @@ def _filter(query: WorklistQuery, page: WorklistPage) -> None:
 def _select(label: str, options: list[str], chosen: str | None, key: str, said: Callable[[str], str]) -> None:
     place = options.index(chosen) if chosen in options else None
     st.selectbox(label, options, place, key=key, format_func=said, placeholder=_("Any"), width=160, on_change=_keep)
-
-
-def target_name(name: str, unit: Unit) -> str:
-    """A target by its therapy's name, in words."""
-    if name in ("in_range", "cv"):
-        return {"in_range": _("Time in range"), "cv": _("Variation (CV)")}[name]
-    side, _between, level = name.partition("_")
-    if not level.isdigit() or side not in ("below", "above"):
-        return _(name.replace("_", " ").capitalize())
-    shown = unit.text(float(level))
-    return _("Below {level}", level=shown) if side == "below" else _("Above {level}", level=shown)
 
 
 def _chosen(page: WorklistPage) -> None:

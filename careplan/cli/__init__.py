@@ -14,6 +14,7 @@ from careplan.cli import evaluate as cli_evaluate
 from careplan.cli import export as cli_export
 from careplan.cli import records as cli_records
 from careplan.cli import replay as cli_replay
+from careplan.cli import targets as cli_targets
 from careplan.cli import therapies as cli_therapies
 from careplan.cli import world as cli_world
 from careplan.cli.examples import add_examples
@@ -60,6 +61,7 @@ app.add_typer(cli_records.app)
 app.add_typer(cli_world.app)
 app.add_typer(cli_evaluate.app, name="evaluate")
 app.add_typer(cli_replay.app)
+app.add_typer(cli_targets.app)
 app.add_typer(cli_therapies.app)
 app.add_typer(cli_export.app, name="export")
 
@@ -103,10 +105,11 @@ def show(ctx: typer.Context, patient: Patient, as_json: Json = False) -> None:
         found = clinic.show(database, patient)
         regimen = clinic.prescribed(database, patient)
         lived = clinic.lived_changes(database, patient)
+        targets = clinic.targets_in_force(database, patient).targets
     if as_json:
-        print_json({**vars(found), "experiments": lived})
+        print_json({**vars(found), "experiments": lived, "targets": targets})
         return
-    console.print_summary(stdout(), found, regimen)
+    console.print_summary(stdout(), found, regimen, targets)
     if lived:
         stdout().print(console.experiments_table(lived))
 

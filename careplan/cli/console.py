@@ -11,18 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from careplan.therapies.glucose.bands import (
-    ABOVE_180_TARGET,
-    ABOVE_250_TARGET,
-    BELOW_54_TARGET,
-    BELOW_70_TARGET,
-    HIGH,
-    IN_RANGE_TARGET,
-    LOW,
-    TIGHT,
-    VERY_HIGH,
-    VERY_LOW,
-)
+from careplan.therapies.glucose.bands import ADULTS, LOW, TIGHT
 
 if TYPE_CHECKING:
     from careplan.clinic import Verification
@@ -31,20 +20,10 @@ if TYPE_CHECKING:
     from careplan.clinic.views import ImportReport, Night, PatientSummary
     from careplan.records.look import Looked
     from careplan.suggestion import Experiment
+    from careplan.targets import Targets
     from careplan.therapies.glucose.views import Metrics
 
 CORRECTION_FIELDS = ("patient", "action", "rule", "file", "row", "field", "detail")
-
-# Consensus targets for adults with type 1 diabetes, beside each band's boundaries.
-BANDS = (
-    ("very_low", f"very low, < {VERY_LOW:g} mg/dL", f"< {BELOW_54_TARGET:g} %"),
-    ("low", f"low, {VERY_LOW:g} to < {LOW:g}", f"below {LOW:g} in all: < {BELOW_70_TARGET:g} %"),
-    ("in_range", f"in range, {LOW:g} to {HIGH:g}", f"> {IN_RANGE_TARGET:g} %"),
-    ("tight_range", f"tight range, {LOW:g} to {TIGHT:g}", ""),
-    ("high", f"high, > {HIGH:g} to {VERY_HIGH:g}", f"above {HIGH:g} in all: < {ABOVE_180_TARGET:g} %"),
-    ("very_high", f"very high, > {VERY_HIGH:g}", f"< {ABOVE_250_TARGET:g} %"),
-)
-
 
 def print_verified(console: Console, result: "Verification") -> None:
     """What was recomputed, and the head to note."""
@@ -172,7 +151,9 @@ def aligned(rows: Sequence[Sequence[str]], *, left: Sequence[int] = ()) -> list[
     return texts
 
 
-def print_summary(console: Console, patient: "PatientSummary", prescribed: "Prescribed | None") -> None:
+def print_summary(
+    console: Console, patient: "PatientSummary", prescribed: "Prescribed | None", targets: "Targets" = ADULTS
+) -> None:
     """One patient: what is stored, the consensus metrics with their boundaries, gaps, and what is prescribed."""
     weight = "" if patient.weight is None else f", {patient.weight:.0f} kg"
     console.print(
@@ -189,7 +170,7 @@ def print_summary(console: Console, patient: "PatientSummary", prescribed: "Pres
     enough = "enough" if patient.sufficient else "[yellow]not enough[/]"
     console.print(f"Total daily dose: {dose}. Data: {enough} for a suggestion (14 days, 70 % of readings).", highlight=False)
 
-    console.print(metrics_table(patient.metrics))
+    console.print(metrics_table(patient.metrics, targets))
     if patient.gap_count:
         table = Table(title=f"Gaps in glucose over 15 minutes: {patient.gap_count}; the longest", title_justify="left")
         table.add_column("From (UTC)")
@@ -251,19 +232,37 @@ def by_reason(failed: Mapping[str, str]) -> dict[str, list[str]]:
     return found
 
 
-def metrics_table(metrics: "Metrics") -> Table:
-    """Consensus metrics beside their targets."""
+def bands_of(targets: "Targets") -> tuple[tuple[str, str, str], ...]:
+    """Each band of the metrics with its boundaries and its target."""
+    levels, shares = targets.levels, targets.shares
+    very_low, low, high, very_high = (f"{levels[name]:g}" for name in ("very_low", "low", "high", "very_high"))
+
+    def most(name: str, beyond: str = "") -> str:
+        return f"{beyond}< {shares[name]:g} %" if name in shares else ""
+
+    return (
+        ("very_low", f"very low, < {very_low} mg/dL", most("below_54")),
+        ("low", f"low, {very_low} to < {low}", most("below_70", f"below {low} in all: ")),
+        ("in_range", f"in range, {low} to {high}", f"> {shares['in_range']:g} %"),
+        ("tight_range", f"tight range, {LOW:g} to {TIGHT:g}", ""),
+        ("high", f"high, > {high} to {very_high}", most("above_180", f"above {high} in all: ")),
+        ("very_high", f"very high, > {very_high}", most("above_250")),
+    )
+
+
+def metrics_table(metrics: "Metrics", targets: "Targets" = ADULTS) -> Table:
+    """Consensus metrics beside the patient's targets."""
     table = Table(title=f"{metrics.readings:,} readings, {metrics.active:.1f} % of those expected", title_justify="left")
     table.add_column("Glucose")
     table.add_column("", justify="right")
     table.add_column("Target")
-    for name, boundaries, target in BANDS:
+    for name, boundaries, target in bands_of(targets):
         table.add_row(boundaries, _percent(getattr(metrics, name)), target)
     table.add_section()
     for label, value, target in (
         ("mean, mg/dL", metrics.mean, ""),
         ("GMI, %", metrics.gmi, ""),
-        ("CV, %", metrics.cv, "<= 36 %"),
+        ("CV, %", metrics.cv, f"<= {targets.shares['cv']:g} %" if "cv" in targets.shares else ""),
         ("GRI", metrics.gri, ""),
         ("LBGI", metrics.lbgi, ""),
         ("HBGI", metrics.hbgi, ""),

@@ -44,6 +44,7 @@ EXAMPLES = {
     "show": "careplan show azt1d-1",
     "therapies": "careplan therapies",
     "train": "careplan train my-weights --data azt1d:AZT1D --steps 1500",
+    "targets": 'careplan targets azt1d-1 --preset older --reason "falls at night"',
     "unimport": 'careplan unimport 1f0c2a9b --reason "the wrong person"',
 }
 

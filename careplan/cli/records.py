@@ -37,11 +37,17 @@ class Group(StrEnum):
 @app.command("import")
 def import_command(
     ctx: typer.Context,
-    paths: Paths,
+    paths: Annotated[list[str] | None, typer.Argument(help="As of `careplan look`.")] = None,
     format: Format = None,
     zone: Zone = None,
     token: Token = None,
     patient: Annotated[str | None, typer.Option(help="The patient's name, where all of it is one person's.")] = None,
+    remember: Annotated[
+        bool, typer.Option("--remember", help="Keep a Nightscout address, and its token encrypted, to read it again.")
+    ] = False,
+    again: Annotated[
+        list[str] | None, typer.Option("--again", metavar="PATIENT", help="Read what is new at the addresses kept for a patient.")
+    ] = None,
     group: Annotated[Group | None, typer.Option(help="Age group of new patients, which sets their dose limits.")] = None,
     prefer: Annotated[str, typer.Option(help="Sources believed first where several hold the same: glooko,nightscout.")] = "",
     report: Annotated[Path | None, typer.Option(help="Write every dropped or changed row to this CSV file.")] = None,
@@ -54,7 +60,11 @@ def import_command(
     from careplan.clinic.worklists import refresh
     from careplan.records.insulins import asking
 
-    format, sources = _sources(paths, format)
+    if again:
+        return _again(ctx, again, paths)
+    if remember:
+        return _remember(ctx, paths or [], token, zone, patient)
+    format, sources = _sources(paths or [], format)
     if report is not None and not report.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {report.parent}", param_hint="--report")
     options: dict[str, Any] = {"zone": zone, "token": token, "patient": patient, "group": group and group.value, "merge": merge}
@@ -82,6 +92,45 @@ def import_command(
     if result.failed:
         stderr().print(_kept(kept), soft_wrap=True, highlight=False)
         raise typer.Exit(USER_ERROR)
+
+
+def _again(ctx: typer.Context, patients: list[str], paths: list[str] | None) -> None:
+    """What is new of each patient at the addresses that are kept; one that cannot be read does not stop the others."""
+    from careplan.cli import console
+    from careplan.clinic import read_again
+    from careplan.errors import AskError
+    from careplan.records.events import RecordError
+
+    if paths:
+        raise typer.BadParameter("what is kept for a patient is read: give no path beside it", param_hint="--again")
+    failed = False
+    with store(ctx) as database:
+        for patient in patients:
+            try:
+                console.print_import(stdout(), read_again(database, patient))
+            except (AskError, RecordError) as error:
+                warn(f"{patient}: not read: {error}")
+                failed = True
+    if failed:
+        raise typer.Exit(USER_ERROR)
+
+
+def _remember(ctx: typer.Context, paths: list[str], token: str | None, zone: str | None, patient: str | None) -> None:
+    """A site, read and kept with its address for one patient."""
+    from careplan.cli import console
+    from careplan.clinic import local_account, patient_names, read_site, site_at, take_in_site
+
+    if len(paths) != 1:
+        raise typer.BadParameter("expected one address of a Nightscout site", param_hint="--remember")
+    site = site_at(paths[0], token or "")
+    with store(ctx) as database:
+        incoming = read_site(site, zone=zone)
+        for where, problem in incoming.refused.items():
+            warn(problem if problem.startswith(where) else f"{where}: {problem}")
+            raise typer.Exit(USER_ERROR)
+        name = patient or incoming.records[0].patient
+        add = frozenset({0} if name in patient_names(database) else ())
+        console.print_import(stdout(), take_in_site(database, site, incoming, {0: name}, actor=local_account(), add=add))
 
 
 @app.command("imports")

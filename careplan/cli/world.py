@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from careplan.cli.shell import Json, Patient, Weights, print_json, sources_of, stderr, stdout, store, warn
+from careplan.errors import AskError
 
 if TYPE_CHECKING:
     from careplan.clinic.overnight import Asked
@@ -47,15 +48,19 @@ def train(
         made = train_warfarin(out, resume=resume, say=lambda text: stderr().print(text, soft_wrap=True, highlight=False))
         stdout().print(f"Wrote {out}/warfarin.safetensors and its card; {made['minutes']} minutes.")
         return
-    card = train_world(
-        sources_of(data or []),
-        out,
-        recipe=Recipe(steps=steps, seed=seed),
-        virtual=Virtual(families=known_families(family or FAMILIES[:1]), people=people, seed=seed),
-        begin=begin,
-        resume=resume,
-        say=lambda text: stderr().print(text, soft_wrap=True, highlight=False),
-    )
+    try:
+        card = train_world(
+            sources_of(data or []),
+            out,
+            recipe=Recipe(steps=steps, seed=seed),
+            virtual=Virtual(families=known_families(family or FAMILIES[:1]), people=people, seed=seed),
+            begin=begin,
+            resume=resume,
+            say=lambda text: stderr().print(text, soft_wrap=True, highlight=False),
+        )
+    except OSError as error:
+        problem = error.strerror or str(error)
+        raise AskError(f"{error.filename or out}: {problem}. The last checkpoint is kept; --resume goes on") from error
     stdout().print(f"Wrote {out}/glucose.safetensors and its card; {card['minutes']} minutes.")
 
 

@@ -28,8 +28,20 @@ if TYPE_CHECKING:
     )
     from careplan.clinic.regimens import load_regimen, prescribed
     from careplan.clinic.reviews import load_draft, save_draft, sign_review
+    from careplan.clinic.sites import (
+        Site,
+        Source,
+        forget_source,
+        keep_source,
+        read_again,
+        read_site,
+        site_at,
+        sources,
+        take_in_site,
+    )
     from careplan.clinic.suggestions import latest_suggestion, load_suggestion, save_suggestion
     from careplan.clinic.summaries import patients, show
+    from careplan.clinic.targets import sign_targets, targets_in_force
     from careplan.clinic.worklists import worklist
     from careplan.store import Actor, Database, StoreError, Verification, local_account, open_database
 
@@ -48,8 +60,11 @@ _HOME = {
     **dict.fromkeys(("save_regimen", "store_records"), "records"),
     **dict.fromkeys(("load_regimen", "prescribed"), "regimens"),
     **dict.fromkeys(("load_draft", "save_draft", "sign_review"), "reviews"),
+    **dict.fromkeys(("Site", "Source", "forget_source", "keep_source", "read_again"), "sites"),
+    **dict.fromkeys(("read_site", "site_at", "sources", "take_in_site"), "sites"),
     **dict.fromkeys(("latest_suggestion", "load_suggestion", "save_suggestion"), "suggestions"),
     **dict.fromkeys(("patients", "show"), "summaries"),
+    **dict.fromkeys(("sign_targets", "targets_in_force"), "targets"),
     "worklist": "worklists",
 }
 
@@ -60,6 +75,8 @@ __all__ = [
     "Incoming",
     "Job",
     "ReviewError",
+    "Site",
+    "Source",
     "StoreError",
     "UnknownPatient",
     "Verification",
@@ -71,9 +88,11 @@ __all__ = [
     "cancel",
     "dose_page",
     "doubts",
+    "forget_source",
     "import_records",
     "imports",
     "jobs",
+    "keep_source",
     "latest_suggestion",
     "lived_changes",
     "load_draft",
@@ -90,7 +109,9 @@ __all__ = [
     "patients",
     "plan_regimens",
     "prescribed",
+    "read_again",
     "read_files",
+    "read_site",
     "replace_key",
     "review_page",
     "save_draft",
@@ -98,10 +119,15 @@ __all__ = [
     "save_suggestion",
     "show",
     "sign_review",
+    "sign_targets",
+    "site_at",
+    "sources",
     "store_records",
     "suggest_doses",
     "take_back",
     "take_in",
+    "take_in_site",
+    "targets_in_force",
     "verify_audit",
     "worklist",
 ]

@@ -8,10 +8,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from careplan import therapies
+from careplan.clinic import codec
 from careplan.clinic.errors import ClinicError
+from careplan.clinic.known import current_targets
 from careplan.practice import Practice
 from careplan.store import Actor, append
 from careplan.store.schema import Course
+from careplan.targets import Targets
 
 if TYPE_CHECKING:
     from careplan.records.events import PatientRecord
@@ -38,8 +41,16 @@ def course_of(session: Session, patient: str, therapy: str | None = None) -> Cou
 
 
 def practice_of(session: Session, patient: str, therapy: str | None = None) -> Practice:
-    """The therapy of a course. Raises as `course_of`, and `NotInstalledError` where it is not installed here."""
-    return therapies.practice(course_of(session, patient, therapy).therapy)
+    """The therapy of a course, at the patient's targets. Raises as `course_of`, and `NotInstalledError` where it is not installed
+    here."""
+    course = course_of(session, patient, therapy)
+    return therapies.practice(course.therapy).at(targets_of(session, course))
+
+
+def targets_of(session: Session, course: Course) -> Targets:
+    """What a course aims at: what was signed last, else the default of the patient's group. Raises `NotInstalledError`."""
+    signed = current_targets(session, course.patient, course.therapy)
+    return therapies.practice(course.therapy).presets.of(course.group) if signed is None else codec.load(Targets, signed.body)
 
 
 def therapy_for(record: "PatientRecord") -> Practice:

@@ -119,8 +119,8 @@ def happens(series: PatientSeries, rows: Rows, hazard: str) -> NDArray[np.bool_]
     Returns:
         `[N]` whether any reading in that time is beyond the hazard's level.
     """
-    told = series.therapy.hazard(hazard)
-    side, beyond, within = told.side, told.level, told.within
+    declared = series.therapy.hazard(hazard)
+    side, beyond, within = declared.side, declared.level, declared.within
     level = side * np.asarray(series.column(series.therapy.regulated), dtype=float)
     ahead = rows[:, None] + np.arange(steps(within, series.therapy.step))
     return np.asarray(np.nan_to_num(level[ahead], nan=-np.inf).max(axis=1) > side * beyond)
@@ -128,9 +128,9 @@ def happens(series: PatientSeries, rows: Rows, hazard: str) -> NDArray[np.bool_]
 
 def risk_rows(series: PatientSeries, hazard: str, *, stride: int = 3) -> Rows:
     """Rows to tell the risk at: those that can be forecast from, where the level is not beyond already."""
-    told = series.therapy.hazard(hazard)
-    side, beyond = told.side, told.level
-    rows = forecast_rows(series, (round(told.within),), stride=stride)
+    declared = series.therapy.hazard(hazard)
+    side, beyond = declared.side, declared.level
+    rows = forecast_rows(series, (round(declared.within),), stride=stride)
     level = side * np.asarray(series.column(series.therapy.regulated), dtype=float)
     return rows[level[rows - 1] <= side * beyond]
 

@@ -14,7 +14,7 @@ import numpy as np
 from careplan.records.blocks import Block, Texts, each, read_blocks, where
 from careplan.records.clock import local_times
 from careplan.records.events import RecordError
-from careplan.records.export import SENSOR, Array, ExportRows, Part, clocked, glucose_values, part_of, reader, scaled
+from careplan.records.export import SENSOR, Array, ExportRows, Part, clocked, glucose_values, part_of, reader, receivers, scaled
 from careplan.records.text import normal, numbers
 from careplan.records.units import MG_PER_MMOL
 
@@ -87,6 +87,7 @@ def account_for(rows: ExportRows) -> None:
         rows.report((block.texts(name) != "") & (text == ""), "no amount", name)
         value, flag = glucose_values(text, scaled(limits, unit))
         value = value * (MG_PER_MMOL if unit == "mmol/L" else 1.0)
+        value, flag = receivers(value, flag) if name == "udtcgms" else (value, flag)
         flags = np.array([f"{word} {said}".strip() for said in flag], dtype=object)
         repeats = (name == "bglevelmmol") & (block.texts("bglevel") != "")
         rows.add((text != "") & ~repeats, "glucose", name, value, flag=flags)

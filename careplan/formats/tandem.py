@@ -30,6 +30,7 @@ from careplan.records.export import (
 )
 from careplan.records.pump import PumpLog
 from careplan.records.text import normal, numbers
+from careplan.records.units import MG_PER_MMOL
 
 TIME = "eventdatetime"
 READINGS, IOB, BASAL, BOLUS = "readings", "iob", "basalrate", "insulindelivered"
@@ -114,7 +115,7 @@ def readings(rows: ExportRows, unit: str) -> None:
     kind, text = each(rows.block.texts("description"), normal), rows.block.texts(name)
     value, flag = glucose_values(text, scaled(SENSOR, unit))
     if unit == "mmol/L":
-        value = value * 18.01559
+        value = value * MG_PER_MMOL
     stick = where(kind, lambda word: word in ("bg", "bgm", "smbg"))
     rows.report(text == "", "no amount", name)
     known = (text != "") & (stick | (kind == "egv"))

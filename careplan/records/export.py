@@ -161,6 +161,17 @@ def glucose_values(texts: NDArray[np.object_], limits: tuple[float, float]) -> t
     return value, flag
 
 
+def receivers(level: Array, flag: NDArray[np.object_]) -> tuple[Array, NDArray[np.object_]]:
+    """`[N]` values (mg/dL) and flags, where 37 to 39 and 401 are how receivers and xDrip write "Low" and "High"; a sensor that
+    reads beyond 401 is no such receiver's."""
+    whole = np.round(level)
+    low = (whole >= 37.0) & (whole <= 39.0) & (flag == "")
+    high = (whole == 401.0) & (flag == "") & (not (level > 401.5).any())
+    for at, word, limit in ((low, "low", SENSOR[0]), (high, "high", SENSOR[1])):
+        level, flag = np.where(at, limit, level), np.where(at, word, flag)
+    return level, flag
+
+
 def unit_of(header: str) -> str | None:
     """The unit of glucose that a header names."""
     plain = header.lower()

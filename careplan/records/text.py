@@ -19,8 +19,15 @@ DECIMAL_COMMA = re.compile(r',"-?\d+,\d{1,2}"')  # in a file that commas separat
 MISSING = {"", "nan", "na", "n/a", "null", "none", "nat", "-", "--"}
 MOST_BYTES = 256 * 2**20  # of a file: a year of five-minute readings with all else that a pump logs takes 40 MiB
 MOST_LINE = 2**18  # characters of a delimited line: a header of ten thousand columns
-SHORT, LONG, AGAIN = "short row", "long row", "header again"  # rules by which rows are left out
-OUT_OF_ROOM = {SHORT: "fewer fields than the header", LONG: "more fields than the header", AGAIN: "the header once more"}
+SHORT, LONG, AGAIN, ABOVE, UNITS = "short row", "long row", "header again", "above the header", "units"  # rules: rows left out
+OUT_OF_ROOM = {
+    SHORT: "fewer fields than the header",
+    LONG: "more fields than the header",
+    AGAIN: "the header once more",
+    ABOVE: "a line above the header",
+    UNITS: "a row of units: taken as those of the columns",
+}
+MOST_ABOVE = 20  # lines that may stand above a table's header
 CUT = "the file has no end of line, and this value is shorter than all others: perhaps cut short"
 FEW_SHORT = 2  # rows that may be short whatever their share: a total below the table
 SEPARATOR = re.compile(r"\A\ufeff?\"?sep=.\"?[ \t,;]*\r?\n?", re.IGNORECASE)
@@ -181,33 +188,25 @@ def lines_of(text: str) -> Iterator[str]:
         begin = end
 
 
-def read_rows(path: Path, required: Iterable[str] = (), *, column_of: Callable[[str], str] | None = None) -> Rows:
-    """Read a delimited file. `required` are normalised headers; `column_of` gives the column's name of a
-    header, which is the normalised header where it is not given.
+def read_rows(
+    path: Path,
+    required: Iterable[str] = (),
+    *,
+    column_of: Callable[[str], str] | None = None,
+    is_header: Callable[[Sequence[str]], bool] | None = None,
+    fallback: str | None = None,
+) -> Rows:
+    """Read a delimited file. `required` are normalised headers; `column_of` gives the column's name of a header, which is the
+    normalised header where it is not given. is_header: which of the first lines is the header, where others may stand above it;
+    by default it is the first. fallback: as for `read_text`.
 
     Raises `RecordError` on a missing column (a mislabelled file), rows that do not fit the header, or a file cut short.
     """
-    text = read_text(path)
+    text = read_text(path, fallback=fallback)
     if "\n" not in text.rstrip("\n"):
         text = text.replace("\r", "\n")
-    delimiter = max(DELIMITERS, key=text.lstrip().split("\n", 1)[0].count)
-    reader = csv.reader(lines_of(text), delimiter=delimiter)
-    header: list[str] = []
-    lines, body = [], []
-    left: dict[int, str] = {}
-    try:
-        for fields in reader:
-            if not "".join(fields).strip():
-                continue
-            if not header:
-                header = [name.strip() for name in fields]
-            elif len(fields) >= len(header) and [name.strip() for name in fields[: len(header)]] == header:
-                left[reader.line_num] = AGAIN
-            else:
-                lines.append(reader.line_num)
-                body.append(fields)
-    except csv.Error as error:
-        raise RecordError(f"not delimited text: {error}", file=path, row=reader.line_num) from error
+    above, delimiter = header_place(text, is_header)
+    header, lines, body, left = split_rows(text, delimiter, above, path)
     names = [(column_of or normal)(name) for name in header]
     missing = [name for name in required if name not in names]
     if missing:
@@ -237,6 +236,42 @@ def read_rows(path: Path, required: Iterable[str] = (), *, column_of: Callable[[
         left,
         None if ended or not width or not seems_cut(columns[width - 1]) else lines[-1],
     )
+
+
+def header_place(text: str, is_header: Callable[[Sequence[str]], bool] | None) -> tuple[int, str]:
+    """How many filled lines stand above the header, and the delimiter: the one under which one of the first lines is the header,
+    else the commonest in the first line."""
+    first = [line for line in text[: 1 << 16].splitlines() if line.strip(f"{DELIMITERS} \t")][: MOST_ABOVE + 1]
+    for place, line in enumerate(first) if is_header is not None else ():
+        for delimiter in sorted(DELIMITERS, key=line.count, reverse=True):
+            if is_header is not None and is_header(next(csv.reader([line], delimiter=delimiter), [])):
+                return place, delimiter
+    return 0, max(DELIMITERS, key=text.lstrip().split("\n", 1)[0].count)
+
+
+def split_rows(text: str, delimiter: str, above: int, path: Path) -> tuple[list[str], list[int], list[list[str]], dict[int, str]]:
+    """The header, the rows beneath it with their lines, and which lines are left out, and by which rule. above: how many filled
+    lines stand above the header."""
+    reader = csv.reader(lines_of(text), delimiter=delimiter)
+    header: list[str] = []
+    lines, body = [], []
+    left: dict[int, str] = {}
+    try:
+        for fields in reader:
+            if not "".join(fields).strip():
+                continue
+            if not header and len(left) < above:
+                left[reader.line_num] = ABOVE
+            elif not header:
+                header = [name.strip() for name in fields]
+            elif len(fields) >= len(header) and [name.strip() for name in fields[: len(header)]] == header:
+                left[reader.line_num] = AGAIN
+            else:
+                lines.append(reader.line_num)
+                body.append(fields)
+    except csv.Error as error:
+        raise RecordError(f"not delimited text: {error}", file=path, row=reader.line_num) from error
+    return header, lines, body, left
 
 
 def check_widths(lines: Sequence[int], body: Sequence[list[str]], width: int, most: int, ended: bool, path: Path) -> None:

@@ -349,3 +349,22 @@ def test_stamps_as_spreadsheets_and_programs_write_them(tmp_path: Path, stamps: 
 def test_a_word_that_is_no_month_is_no_date(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="impossible date"):
         read_one(tmp_path, "time,glucose\n18 Foo 2024 08:00,120\n")
+
+
+def test_xdrips_37_to_39_are_low(tmp_path: Path) -> None:
+    rows = "".join(f"18.01.2024;08:{5 * place:02};{value};;;;\n" for place, value in enumerate((120, 38, 39, 41, 401)))
+    record = read_one(tmp_path, "DAY;TIME;UDT_CGMS;BG_LEVEL;CH_GR;BOLUS;REMARK\n" + rows)
+    assert record.source == "xdrip"
+    assert list(record.events["flag"]) == ["", "low", "low", "", "high"]
+
+
+def test_a_carelinks_clock_that_was_set_back(tmp_path: Path) -> None:
+    head = "Index,Date,Time,New Device Time,BG Source,BG Reading (mg/dL),Basal Rate (U/h),Temp Basal Amount,Temp Basal Type,"
+    head += "Temp Basal Duration (h:mm:ss),Bolus Type,Bolus Volume Selected (U),Bolus Volume Delivered (U),Suspend,"
+    head += "Sensor Glucose (mg/dL)\n"
+    logged = ("08:00:00,", "09:00:00,", "09:30:00,2024/03/05 08:30:00", "08:35:00,", "09:00:00,", "10:00:00,")
+    rows = "".join(f"{place},2024/03/05,{clock},,,,,,,,,,,{120 + place}\n" for place, clock in enumerate(logged)).replace(
+        "122", ""
+    )
+    record = read_one(tmp_path, "-------,MiniMed,Pump\n" + head + rows)
+    assert [time[6:] for time, _ in at(record, "glucose")] == ["07:00", "08:00", "08:35", "09:00", "10:00"]

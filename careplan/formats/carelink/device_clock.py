@@ -61,7 +61,10 @@ def behind(local: pd.Series, setting: Setting) -> Mask:
     steps = np.diff(times[~np.isnat(times)])
     if (steps < np.timedelta64(0, "ns")).sum() > (steps > np.timedelta64(0, "ns")).sum():
         twice = twice[::-1]
-    back = np.flatnonzero(np.diff(times[twice]) < -np.timedelta64(abs(setting.jump)) / 2)
+    step = np.diff(times[twice])
+    back = np.flatnonzero(step < np.timedelta64(0, "ns"))
+    if len(back) != 1:
+        back = np.flatnonzero(step < -np.timedelta64(abs(setting.jump)) / 2)
     if len(back) == 1:
         later[twice[back[0] + 1 :]] = True
     return later

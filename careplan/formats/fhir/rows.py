@@ -254,6 +254,8 @@ def quantity_of(part: Resource) -> tuple[float, str, Resource, str]:
         unit = quantity.get("unit") or quantity.get("code") or ""
         written = f"{comparator}{quantity['value']} {unit}".strip()
         return number(quantity["value"]), SIGNS.get(comparator, sign), quantity, written
+    if isinstance(part.get("valueCodeableConcept"), dict):
+        said = named(part["valueCodeableConcept"])
     if isinstance(said, str) and said.strip():
         text = said.strip()
         bound = beyond(text)

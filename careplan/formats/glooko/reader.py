@@ -20,7 +20,7 @@ from careplan.records.channels import met_of
 from careplan.records.clock import local_times, split_stamps
 from careplan.records.events import PatientRecord, RecordError, Refused, refusing
 from careplan.records.export import SENSOR as LIMITS
-from careplan.records.export import Array, ExportRows, Part, clocked, glucose_values, record_of, scaled, unit_of
+from careplan.records.export import Array, ExportRows, Part, clocked, glucose_values, receivers, record_of, scaled, unit_of
 from careplan.records.insulins import channel_said, find_insulin, known_insulin
 from careplan.records.sheet import Sheet, glucose_unit, milliunits
 from careplan.records.text import (
@@ -219,16 +219,6 @@ def spanned(tables: Sequence[Table]) -> str:
     first, last = (re.split(r"[./-]", match[name]) for name in ("first", "last"))
     tells = any(len(part) < 3 and int(part) > 12 for part in first) and not any(len(part) < 3 and int(part) > 12 for part in last)
     return str(match["first" if tells else "last"])
-
-
-def receivers(level: Array, flag: np.ndarray) -> tuple[Array, np.ndarray]:
-    """`[N]` values and flags, where 39 and 401 mg/dL are how receivers write "Low" and "High"; a sensor that reads beyond 401 is
-    no such receiver's."""
-    ends = {39.0: ("low", LIMITS[0])} | ({} if (level > 401.5).any() else {401.0: ("high", LIMITS[1])})
-    for sentinel, (word, limit) in ends.items():
-        at = (np.round(level) == sentinel) & (flag == "")
-        level, flag = np.where(at, limit, level), np.where(at, word, flag)
-    return level, flag
 
 
 def glucose(table: Table, rows: ExportRows) -> None:

@@ -30,13 +30,17 @@ from careplan.records.sheet import (
     silent,
     year_typos,
 )
-from careplan.records.text import MISSING, Rows, Source, check_zone, find_files, is_missing, numbers
+from careplan.records.text import MISSING, MOST_ABOVE, Rows, Source, check_zone, find_files, is_missing, numbers
 from careplan.records.units import MG_PER_MMOL
 
 CHANNELS = {channel.name.replace("_", ""): channel.name for channel in DEVICE_CHANNELS}
 PATTERNS = ("*.csv", "*.tsv", "*.txt", "*.xlsx", "*.xls", "*.ods", "*.parquet")
 OTHERS = ("time", "date", "patient", "zone", "weight", "group", "channel", "value", "duration", "flag", "product")
 GROUPS = ("adult", "adolescent", "child")
+FEW_A_DAY, LARGE_RATE = (
+    3,
+    5.0,
+)  # rates a day and U/h: a pump changes its rate more often, and few people need 120 U of basal a day
 
 Part = tuple[Rows, pd.Series, np.ndarray]  # one patient's rows of a file, their times in UTC, and which of those had no offset
 
@@ -44,9 +48,10 @@ Part = tuple[Rows, pd.Series, np.ndarray]  # one patient's rows of a file, their
 def recognise(head: str) -> str | None:
     """Why a file is such a table, by its first lines (of a workbook, those of each sheet); None where it is not."""
     if "[sheet " not in head:
-        return recognise_header(header_of(head))
-    firsts = [part.split("\n")[1:2] for part in head.split("[sheet ")[1:]]
-    return next((why for first in firsts if first and (why := recognise_header(header_of(first[0])))), None)
+        headers = (header_of(head, line) for line in range(MOST_ABOVE + 1))
+    else:
+        headers = (header_of(line) for line in head.splitlines() if not line.startswith("[sheet "))
+    return next((why for header in headers if (why := recognise_header(header))), None)
 
 
 def read_table(
@@ -168,6 +173,17 @@ def check_columns(rows: Rows) -> None:
         raise RecordError("both glucose and glucose_mmol: expected one of them", file=rows.file, row=1)
 
 
+def check_basal(rows: Rows, cells: pd.DataFrame) -> None:
+    """`RecordError` where a wide table's `basal` holds what are doses of a pen rather than rates of a pump: few a day, and large.
+    Taken for rates they would be hundreds of units a day."""
+    given = cells[(cells["channel"] == "basal") & (cells["value"] > 0)]
+    most = FEW_A_DAY * max(1, cells["time"].dt.normalize().nunique())
+    if 0 < len(given) <= most and given["value"].median() >= LARGE_RATE and "/" not in rows.fields["basal"]:
+        first = given.iloc[0]
+        problem = f"{first['value']:g} U/h? Call a pen's background insulin long_acting, and a pump's rates 'basal (U/h)'"
+        raise RecordError(problem, file=rows.file, row=int(first["row"]), field=rows.fields["basal"])
+
+
 def cells_of(rows: Rows, time: pd.Series, local: np.ndarray) -> pd.DataFrame:
     """Cells of a wide or long table; `local` tells the times that had no offset."""
     if "channel" in rows.cells:
@@ -184,6 +200,7 @@ def cells_of(rows: Rows, time: pd.Series, local: np.ndarray) -> pd.DataFrame:
                 part["flag"] = (part["flag"] + " fingerstick").str.strip()
             parts.append(part)
         cells = pd.concat(parts, ignore_index=True)
+        check_basal(rows, cells)
     return cells.assign(local=local[np.searchsorted(rows.row, cells["row"].to_numpy())])
 
 

@@ -13,7 +13,7 @@ from careplan.planning.safety import DoseContext
 from careplan.series import Window
 from careplan.stages import stage
 from careplan.therapies.glucose.declaration import GLUCOSE
-from careplan.therapy import Limits, Mandate
+from careplan.therapy import Limits, Mandate, Therapy
 from careplan.world.model import WorldModel
 
 DECISION = 30.0  # minutes
@@ -47,6 +47,7 @@ def search_doses(
     limits: Sequence[Limits],
     *,
     mandates: Sequence[Mandate] | None = None,
+    therapy: Therapy = GLUCOSE,
     simulations: int | None = None,
     seed: int = 0,
     binding: bool = False,
@@ -54,8 +55,8 @@ def search_doses(
     """Encode B windows `[B, T, C]`, integrate the context once a particle of the code `[B, P, K]`, and search.
 
     usual `[B, C + 1]`; widen `[B]` multiplies the predicted spread; context: what the guardrails need, from the standing basal
-    rate at each decision `[B, D]` U/h. mandates: what each patient's regimen hands down; the therapy's own where None.
-    simulations, binding: as `plan_doses`.
+    rate at each decision `[B, D]` U/h. mandates: what each patient's regimen hands down; the therapy's own where None. therapy:
+    as it is for the targets of all of them. simulations, binding: as `plan_doses`.
     """
     with stage("encode"):
         latent, state, daily, hourly = _encoded(model, past, usual, code, widen, ahead, seed)
@@ -64,21 +65,21 @@ def search_doses(
     device = state.device
     asked = DoseQuestion(
         state=state,
-        therapy=GLUCOSE if mandates is None else GLUCOSE.aimed(mandates),
+        therapy=therapy if mandates is None else therapy.aimed(mandates),
         limits=limits,
         context=_on(known, device),
         candidates=candidates.to(device),
         exists=exists.to(device),
         interval=DECISION,
-        budget=MARGIN * budgets_of(mandates, len(state)).to(device),
+        budget=MARGIN * budgets_of(mandates or [therapy.mandate] * len(state)).to(device),
     )
     with stage("search"):
         return plan_doses(latent, asked, DoseSearch(risk_level=TAIL, simulations=simulations, seed=seed, binding=binding))
 
 
-def budgets_of(mandates: Sequence[Mandate] | None, count: int) -> Tensor:
-    """`[B, Q]` of the mandates, or of the therapy for `count` patients."""
-    return torch.tensor([mandate.budgets for mandate in mandates or [GLUCOSE.mandate] * count])
+def budgets_of(mandates: Sequence[Mandate]) -> Tensor:
+    """`[B, Q]` of the mandates."""
+    return torch.tensor([mandate.budgets for mandate in mandates])
 
 
 def _encoded(

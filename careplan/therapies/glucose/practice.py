@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 from careplan.practice import Practice, Words, later
-from careplan.therapies.glucose.bands import MARKS
+from careplan.therapies.glucose.aims import aims
+from careplan.therapies.glucose.bands import MARKS, PRESETS
 from careplan.therapies.glucose.declaration import GLUCOSE, HOLDS, LIMITS, RECENT, Regimen, limits_of
 from careplan.therapies.glucose.names import MG_DL, MMOL_L, SETTINGS
 from careplan.therapies.glucose.places import WEIGHTS
@@ -63,4 +64,6 @@ PRACTICE = Practice(
     words=Words(settings=SETTINGS, said=said, because=because, limits=limits_in_words),
     replay_days=recent_days,
     clinic="cohorts.clinic:CLINIC",
+    presets=PRESETS,
+    aims=aims,
 )

@@ -7,9 +7,10 @@ import pandas as pd
 
 from careplan.practice import Glance
 from careplan.series import PatientSeries
+from careplan.targets import Targets
+from careplan.therapies.warfarin.aims import USUAL
 from careplan.therapies.warfarin.declaration import CEILING, WARFARIN
-from careplan.therapies.warfarin.metrics import FAR_BELOW, POOR, TOO_HIGH, Metrics, of_readings
-from careplan.therapies.warfarin.protocols import HIGH, LOW
+from careplan.therapies.warfarin.metrics import FAR_BELOW, TOO_HIGH, Metrics, of_readings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,28 +22,48 @@ class Course:
     dose: tuple[float | None, ...]
 
 
-def glance(readings: pd.DataFrame) -> Glance:
+def glance(readings: pd.DataFrame, targets: Targets = USUAL) -> Glance:
     """What INRs say of a patient. Everything may be planned for from the first tablet on, so nothing is too little."""
-    days, metrics = of_readings(readings)
-    score, headline = urgency(metrics)
+    days, metrics = of_readings(readings, targets.levels["low"], targets.levels["high"])
+    score, headline = urgency(metrics, targets)
     measured = metrics.readings > 0
-    return Glance(days=days, metrics=metrics, measured=measured, sufficient=measured, urgency=score, headline=headline)
+    return Glance(
+        days=days,
+        metrics=metrics,
+        measured=measured,
+        sufficient=measured,
+        urgency=score,
+        headline=headline,
+        unmet=unmet(metrics, targets),
+    )
 
 
-def urgency(metrics: Metrics) -> tuple[float, str]:
+def unmet(metrics: Metrics, targets: Targets = USUAL) -> tuple[str, ...]:
+    """The targets that are missed; none where nothing can be told."""
+    if metrics.in_range is None or metrics.very_high is None:
+        return ()
+    missed = {
+        "in_range": metrics.in_range < targets.shares["in_range"],
+        "above_4": metrics.very_high > targets.shares["above_4"],
+    }
+    return tuple(name for name, is_missed in missed.items() if is_missed)
+
+
+def urgency(metrics: Metrics, targets: Targets = USUAL) -> tuple[float, str]:
     """How soon to look, and why: 300 above the ceiling, 200 above 4 or below 1.5, 100 outside the range or long out of it; plus
     the share of time out of range, 0 to 100."""
     if metrics.last is None:
         return -1.0, "no INR recorded"
+    low, high, least = targets.levels["low"], targets.levels["high"], targets.shares["in_range"]
     last, out = metrics.last, 0.0 if metrics.in_range is None else 100.0 - metrics.in_range
     if last >= CEILING:
         return 300 + out, f"last INR {last:.1f}: hold, {CEILING:g} or more"
     if last > TOO_HIGH or last < FAR_BELOW:
         return 200 + out, f"last INR {last:.1f} ({'above 4' if last > TOO_HIGH else f'below {FAR_BELOW:g}'})"
-    if not LOW <= last <= HIGH:
-        return 100 + out, f"last INR {last:.1f} (range {LOW:g} to {HIGH:g})"
-    if metrics.in_range is not None and metrics.in_range < POOR:
-        return 100 + out, f"{metrics.in_range:.0f} % of time in range (target > {POOR:g} %)"
+    if not low <= last <= high:
+        return 100 + out, f"last INR {last:.1f} (range {low:g} to {high:g})"
+    if metrics.in_range is not None and metrics.in_range < least:
+        return 100 + out, f"{metrics.in_range:.0f} % of time in range (target > {least:g} %)"
     return out, f"last INR {last:.1f}, in range"
 
 

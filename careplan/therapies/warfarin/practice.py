@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from careplan.practice import Practice, Words
+from careplan.therapies.warfarin.aims import PRESETS, aims
 from careplan.therapies.warfarin.covariates import known
 from careplan.therapies.warfarin.decisions import caution, judge
 from careplan.therapies.warfarin.declaration import HOLDS, LIMITS, RECENT, WARFARIN, limits_of
@@ -42,4 +43,6 @@ PRACTICE = Practice(
     words=Words(settings=SETTINGS, said=said, because=because, limits=limits_in_words),
     clinic="cohorts.warfarin.clinic:CLINIC",
     known=known,
+    presets=PRESETS,
+    aims=aims,
 )
