@@ -4,11 +4,11 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from datetime import date
 from html import escape
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from app.palette import BANDS, COLORS, INK, LINE, share
+from app.palette import BANDS, COLORS, FAR, INK, LINE, share
 from app.wording import change, percent, scale, setting_name
-from careplan.display import Unit, clock
+from careplan.display import Marks, Unit, clock
 from careplan.language import _, number, retold, weekday
 from careplan.minutes import DAY
 from careplan.suggestion import Experiment, Line
@@ -126,19 +126,19 @@ def band_bar(metrics: Metrics, unit: Unit, targets: Targets = ADULTS) -> str:
     return f"<div class='cp-bands'><div class='cp-stack'>{parts}</div><table>{rows}</table></div>"
 
 
-def mini_bar(metrics: Metrics) -> str:
-    """The five bands lying down, very low first, as the worklist shows them."""
+def mini_bar(metrics: Any, marks: Marks = MARKS) -> str:
+    """A therapy's bands lying down, the lowest first, as the worklist shows them."""
     if not metrics.readings:
-        none = _("no glucose")
+        none = _("no readings")
         return f"<div class='cp-mini cp-none'>{none}</div>"
-    shares = [(band, share(metrics, band.field)) for band in reversed(BANDS)]
+    shares = [(band, share(metrics, band.field)) for band in reversed(marks.bands)]
     parts = "".join(
-        f"<i style='width:{value or 0.0:.2f}%;background:{band.color}' title='{_(band.name)} {percent(value, 1)}'></i>"
+        f"<i style='width:{value or 0.0:.2f}%;background:{FAR[band.far]}' title='{_(band.name)} {percent(value, 1)}'></i>"
         for band, value in shares
     )
-    below = _("below {share}", share=percent(_sum(metrics, "low", "very_low"), 1))
-    within = _("in range {share}", share=percent(metrics.in_range))
-    legend = f"<div class='cp-legend'><span>{below}</span><span>{within}</span></div>"
+    below = _("below {share}", share=percent(_sum(metrics, *(band.field for band in marks.bands if band.far < 0)), 1))
+    wanted = _sum(metrics, *(band.field for band in marks.bands if band.far == 0))
+    legend = f"<div class='cp-legend'><span>{below}</span><span>{_('in range {share}', share=percent(wanted))}</span></div>"
     return f"<div class='cp-mini'><div class='cp-strip'>{parts}</div>{legend}</div>"
 
 

@@ -45,6 +45,9 @@ def later(module: str, *names: str) -> tuple[Callable[..., Any], ...]:
     return tuple(function(name) for name in names)
 
 
+(course_of,) = later("careplan.course", "course_of")
+
+
 class SettingChange(NamedTuple):
     """One setting of a regimen from `start` to `end` minutes of the local day."""
 
@@ -202,8 +205,8 @@ class Words:
 
 @dataclass(frozen=True, eq=False)
 class Lived:
-    """Virtual people who lived under a policy: the true level `[B, T]` on the therapy's grid, each one's record, and whatever
-    their clinic needs to let them live a stretch again."""
+    """Virtual people who lived under a policy: the true level `[B, T]` (`[B, T, Q]` where there are Q outputs) on the therapy's
+    grid, each one's record, and whatever their clinic needs to let them live a stretch again."""
 
     level: Tensor
     series: Callable[[int], PatientSeries]
@@ -215,9 +218,9 @@ class VirtualClinic:
     """People with a known truth, to judge policies and predictions by.
 
     groups: of whom people are drawn. policies: baselines by name, each called for a new one. draw: people of a group, by count
-    and seed. live: days of everybody under a policy, by seed. otherwise: the true level `[E, rows]` of person `[E]` from row
-    `[E]` on, had all treatment from there been multiplied by `[E]`; by 1 it is what happened. every: rows at whose multiples a
-    stretch may begin.
+    and seed. live: days of everybody under a policy, by seed. otherwise: the true level `[E, rows]` (`[E, rows, Q]` where there
+    are Q outputs) of person `[E]` from row `[E]` on, had all treatment from there been multiplied by `[E]`; by 1 it is what
+    happened. every: rows at whose multiples a stretch may begin.
     """
 
     groups: tuple[str, ...]
@@ -249,7 +252,7 @@ class Practice:
     another regimen.
 
     A person decides. judge: what the rules say of a value of a line. caution: what a page warns of beside a suggestion, by the
-    recent readings.
+    recent readings; nothing where a therapy does not say.
 
     known: what a source says of a patient, as the therapy's covariates; `ValueError` for what cannot be.
 
@@ -261,7 +264,9 @@ class Practice:
 
     At a glance. glance: readings (columns `time`, `value`) -> `Glance`, whose metrics are of the type `measures`. daily_dose: the
     usual amount a day of a recording, None where it does not say. profile, days: what the therapy's charts draw of the recent
-    recording; None draws an empty profile.
+    recording, its course (`careplan.course`) where a therapy brings nothing of its own; None draws an empty profile.
+
+    `careplan.declared.practice_of` makes a whole one from a declaration.
     """
 
     therapy: Therapy
@@ -278,11 +283,11 @@ class Practice:
     plan_regimen: PlanRegimen | None
     plan_doses: PlanDoses | None
     judge: Judge
-    caution: Callable[[Suggestion, pd.DataFrame], str | None]
     glance: Callable[[pd.DataFrame], Glance]
-    daily_dose: Callable[[PatientSeries], float | None]
-    profile: Callable[[PatientSeries | None], Any]
-    days: Callable[[PatientSeries], tuple[Any, ...]]
+    caution: Callable[[Suggestion, pd.DataFrame], str | None] = lambda suggestion, readings: None
+    daily_dose: Callable[[PatientSeries], float | None] = lambda series: None
+    profile: Callable[[PatientSeries | None], Any] = course_of
+    days: Callable[[PatientSeries], tuple[Any, ...]] = lambda series: ()
     weights: Path | None = None
     experiments: Callable[[PatientSeries, Sequence[Signed]], tuple[Experiment, ...]] | None = None
     measures: type[Any] = dict

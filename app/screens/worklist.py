@@ -10,6 +10,7 @@ import streamlit as st
 from app import access, drawings, planning
 from app.palette import COLORS, LINE
 from app.wording import duration, group_name, outcome_name
+from careplan import therapies
 from careplan.clinic import worklist
 from careplan.clinic.allowed import DECIDES
 from careplan.clinic.views import Sort, Status, WorklistPage, WorklistQuery, WorklistRow
@@ -210,8 +211,8 @@ def _row(row: WorklistRow, open_patient: Callable[[str], None]) -> None:
             f"<div class='cp-row cp-urgent' style='border-color:{_color(row)}'><b>{escape(row.patient)}</b> "
             f"<span class='cp-quiet'>{escape(_(row.group))}</span><small>{escape(_headline(row))}</small></div>"
         )
-        if row.metrics is not None:
-            bands.html(drawings.mini_bar(row.metrics))
+        if (bar := _bar(row)) is not None:
+            bands.html(bar)
         last = _("last data {day}", day="-" if row.last is None else day(row.last))
         notes = [_("due after a change")] if row.due else []
         small = "".join(f"<br><small>{each}</small>" for each in [*notes, last])
@@ -227,6 +228,16 @@ def _row(row: WorklistRow, open_patient: Callable[[str], None]) -> None:
             open_patient(row.patient)
 
 
+def _bar(row: WorklistRow) -> str | None:
+    """The share of readings in each band of the row's therapy; None where it draws none."""
+    if isinstance(row.metrics, Metrics):
+        return drawings.mini_bar(row.metrics)
+    known = therapies.installed().get(row.therapy)
+    marks = None if known is None or known.practice is None else known.practice.marks
+    told = [getattr(row.metrics, band.field, None) for band in marks.bands] if marks is not None else [None]
+    return None if marks is None or all(value is None for value in told) else drawings.mini_bar(row.metrics, marks)
+
+
 def _headline(row: WorklistRow) -> str:
     """Why somebody is where they are on the list; a recording too short to judge says so beside its figures."""
     short = _("only {time} recorded", time=duration(60 * 24 * row.days)) if _short(row) else ""
@@ -239,8 +250,8 @@ def _short(row: WorklistRow) -> bool:
 
 
 def _color(row: WorklistRow) -> str:
-    metrics = row.metrics
-    if metrics is None or not metrics.readings or (_short(row) and row.urgency < 200):
+    readings = row.metrics.get("readings") if isinstance(row.metrics, dict) else getattr(row.metrics, "readings", 0)
+    if not readings or (_short(row) and row.urgency < 200):
         return LINE
     if row.urgency >= 300:
         return COLORS["very_low"]

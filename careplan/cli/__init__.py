@@ -83,7 +83,7 @@ def main(
 
 @app.command()
 def patients(ctx: typer.Context, as_json: Json = False) -> None:
-    """Who is in the store: days, metrics, insulin."""
+    """Who is in the store: days recorded, and what the readings of each say."""
     from careplan import clinic
     from careplan.cli import console
 
@@ -97,7 +97,7 @@ def patients(ctx: typer.Context, as_json: Json = False) -> None:
 
 @app.command()
 def show(ctx: typer.Context, patient: Patient, as_json: Json = False) -> None:
-    """What is stored of one patient: days, gaps, consensus metrics, regimen, and what signed changes did."""
+    """What is stored of one patient: days, what the readings say, regimen, and what signed changes did."""
     from careplan import clinic
     from careplan.cli import console
 

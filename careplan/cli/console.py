@@ -124,6 +124,12 @@ def print_patients(console: Console, patients: "list[PatientSummary]") -> None:
     if not patients:
         console.print("No patients yet. Import some: careplan import PATH, or try careplan demo.")
         return
+    others = [patient for patient in patients if not _of_glucose(patient)]
+    patients = [patient for patient in patients if _of_glucose(patient)]
+    if others:
+        _print_others(console, others)
+    if not patients:
+        return
     rows = [("Patient", "Group", "Days", "Until", "Read", "70-180", "<70", "<54", "U/day", "Enough")]
     for patient in patients:
         metrics = patient.metrics
@@ -138,6 +144,32 @@ def print_patients(console: Console, patients: "list[PatientSummary]") -> None:
     console.print(header, style="bold", markup=False, highlight=False, soft_wrap=True)
     console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
     console.print("Read, 70-180, <70, <54: % of readings, mg/dL. Enough: 14 days, 70 % read.", style="dim", highlight=False)
+
+
+def _of_glucose(patient: "PatientSummary") -> bool:
+    """Whether a patient's metrics are those of glucose, or there are none to read."""
+    from careplan.therapies.glucose.views import Metrics
+
+    return patient.metrics is None or isinstance(patient.metrics, Metrics)
+
+
+def _print_others(console: Console, patients: "Sequence[PatientSummary]") -> None:
+    """One row a patient of the other therapies, with what each says of its readings."""
+    rows = [("Patient", "Therapy", "Group", "Days", "Until", "Enough", "Readings")]
+    for patient in patients:
+        last, enough = f"{patient.last:%Y-%m-%d}" if patient.last else "", "yes" if patient.sufficient else "no"
+        told = ", ".join(f"{name} {value}" for name, value in measured(patient.metrics).items())
+        rows.append((patient.patient, patient.therapy, patient.group, f"{patient.days:.0f}", last, enough, told))
+    header, *lines = aligned(rows, left=(0, 1, 2, 4, 6))
+    console.print(header, style="bold", markup=False, highlight=False, soft_wrap=True)
+    console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+
+
+def measured(metrics: object) -> dict[str, str]:
+    """A therapy's own summary of readings, by name: those of its numbers that are known."""
+    told = metrics if isinstance(metrics, Mapping) else getattr(metrics, "__dict__", {})
+    numbers = {name: value for name, value in told.items() if isinstance(value, int | float) and not isinstance(value, bool)}
+    return {name.replace("_", " "): f"{value:.4g}" for name, value in numbers.items()}
 
 
 def aligned(rows: Sequence[Sequence[str]], *, left: Sequence[int] = ()) -> list[str]:
@@ -166,6 +198,9 @@ def print_summary(
     console.print(
         "Events: " + (", ".join(f"{count:,} {name}" for name, count in patient.events.items()) or "none"), highlight=False
     )
+    if not _of_glucose(patient):
+        _print_course(console, patient, prescribed)
+        return
     dose = "not known" if patient.total_daily_dose is None else f"{patient.total_daily_dose:.1f} U"
     enough = "enough" if patient.sufficient else "[yellow]not enough[/]"
     console.print(f"Total daily dose: {dose}. Data: {enough} for a suggestion (14 days, 70 % of readings).", highlight=False)
@@ -182,6 +217,32 @@ def print_summary(
         console.print("Regimen: none stated, and too little insulin logged to estimate one.")
     else:
         console.print(regimen_table(prescribed))
+
+
+def _print_course(console: Console, patient: "PatientSummary", prescribed: "Prescribed | None") -> None:
+    """What another therapy says of readings, and what is in force, by its own names."""
+    from careplan import therapies
+
+    practice = therapies.practice(patient.therapy)
+    channel, settings = practice.therapy.channel(practice.therapy.regulated), practice.words.settings if practice.words else {}
+    table = Table(title=f"{practice.name}: readings of {channel.name}, {channel.unit}".rstrip(", "), title_justify="left")
+    table.add_column("")
+    table.add_column("", justify="right")
+    for name, value in measured(patient.metrics).items():
+        table.add_row(escape(name), value)
+    console.print(table)
+    if not patient.sufficient:
+        console.print("[yellow]not enough[/] for a suggestion.")
+    if prescribed is None:
+        console.print("Regimen: none stated, and none can be told from the record.")
+        return
+    since = f", since {prescribed.valid_from:%Y-%m-%d %H:%M} UTC" if prescribed.valid_from else ""
+    table = Table(title=f"Regimen ({prescribed.source}{since})", title_justify="left")
+    table.add_column("Setting")
+    table.add_column("In force")
+    for name, slots in practice.listed(prescribed.regimen).items():
+        table.add_row(escape(settings.get(name, name)), ", ".join(f"{value:g}" for _, value in slots))
+    console.print(table)
 
 
 def experiments_table(experiments: "Sequence[Experiment]") -> Table:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from careplan.clinic.planning import plan_regimens, suggest_doses
     from careplan.clinic.queue import Job, again, ask, cancel, jobs
     from careplan.clinic.records import (
+        import_declared,
         import_records,
         load_record,
         load_series,
@@ -56,7 +57,8 @@ _HOME = {
     "patient_names": "known",
     **dict.fromkeys(("audit_trail", "dose_page", "review_page"), "pages"),
     **dict.fromkeys(("plan_regimens", "suggest_doses"), "planning"),
-    **dict.fromkeys(("import_records", "load_record", "load_series", "named_format", "patient_data_hash"), "records"),
+    **dict.fromkeys(("import_declared", "import_records", "load_record", "load_series"), "records"),
+    **dict.fromkeys(("named_format", "patient_data_hash"), "records"),
     **dict.fromkeys(("save_regimen", "store_records"), "records"),
     **dict.fromkeys(("load_regimen", "prescribed"), "regimens"),
     **dict.fromkeys(("load_draft", "save_draft", "sign_review"), "reviews"),
@@ -89,6 +91,7 @@ __all__ = [
     "dose_page",
     "doubts",
     "forget_source",
+    "import_declared",
     "import_records",
     "imports",
     "jobs",

@@ -19,6 +19,8 @@ from careplan.targets import Targets
 if TYPE_CHECKING:
     from careplan.records.events import PatientRecord
 
+UNSTATED = "adult"  # the group of a record that states none
+
 
 def courses_of(session: Session, patient: str) -> list[Course]:
     """All courses of a patient, by therapy."""
@@ -66,15 +68,26 @@ def keep_course(session: Session, record: "PatientRecord", therapy: str | None, 
         known = courses_of(session, record.patient)
         therapy = known[0].therapy if len(known) == 1 else therapy_for(record).name
     told: dict[str, Any] = {} if record.weight is None else {"weight": record.weight}
-    told |= therapies.practice(therapy).known(record.facts) if record.facts else {}
+    practice = therapies.practice(therapy)
+    told |= practice.known(record.facts) if record.facts else {}
     found = session.get(Course, (record.patient, therapy))
     if found is None:
-        return begin_course(session, record.patient, therapy, group=record.group, covariates=told, actor=actor)
+        group = _group(practice, record.group)
+        return begin_course(session, record.patient, therapy, group=group, covariates=told, actor=actor)
     new = {name: value for name, value in told.items() if name not in found.covariates}
     if new:
         found.covariates = {**found.covariates, **new}
         append(session, actor, "covariates recorded", patient=record.patient, rows=[found], therapy=therapy, covariates=new)
     return found
+
+
+def _group(practice: Practice, stated: str) -> str:
+    """The group that limits are by: as it is stated, the first where nothing was. `ClinicError` where it is none of them."""
+    if stated in practice.groups:
+        return stated
+    if stated != UNSTATED:
+        raise ClinicError(f"group {stated!r} is none of {practice.name}'s, which are {', '.join(practice.groups)}")
+    return practice.groups[0]
 
 
 def begin_course(

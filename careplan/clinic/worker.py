@@ -39,7 +39,7 @@ def world_of(therapy: str) -> World:
     """The world model that a therapy ships, read once. Raises `ClinicError` where it ships none."""
     practice = therapies.practice(therapy)
     if practice.weights is None:
-        raise ClinicError(f"therapy {therapy!r} ships no world model to plan with")
+        raise ClinicError(f"therapy {therapy!r} ships no world model to plan with: name trained weights")
     return open_world(practice.therapy, practice.weights)
 
 

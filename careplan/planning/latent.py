@@ -9,6 +9,7 @@ from torch import Tensor
 
 from careplan.planning.menu import KEEP, Menu
 from careplan.series import Window
+from careplan.therapy import Therapy
 from careplan.world.futures import Futures, contexts
 from careplan.world.model import WorldModel
 
@@ -124,6 +125,7 @@ def latent_course(
     code: Tensor,
     values: Tensor,
     *,
+    therapy: Therapy | None = None,
     widen: Tensor | None = None,
     seed: int = 0,
 ) -> tuple[LatentCourse, Tensor]:
@@ -135,15 +137,16 @@ def latent_course(
         usual: What is usual of the patients, `[B, C + Q + F]`.
         code: Particles of their codes, `[B, P, K]`, the first the mean.
         values: The future as it stands, all of it known, `[B, T, C]` for as long as `Clock.ahead`.
+        therapy: As it is planned, where a decision lasts longer than the clock says; the model's own where None.
         widen: `[B]` multiplies the predicted spread; 1 where None.
         seed: Of the draws.
     """
     mask = torch.ones_like(values, dtype=torch.bool)
     widen = torch.ones(len(code)) if widen is None else widen
     futures, pools, inflow = latent_futures(model, past, usual, code, Known(values, mask), widen, seed)
-    menu = Menu(model.therapy, values, model.daily(usual))
+    menu = Menu(therapy or model.therapy, values, model.daily(usual))
     own, unit = _moved(model, menu, values, usual)
-    steps = round(model.therapy.clock.decision / model.shape.interval)
+    steps = round(menu.therapy.clock.decision / model.shape.interval)
     course = LatentCourse(futures=futures, menu=menu, own=own, other=inflow - own.sum(0), unit=unit, steps=steps)
     return course, initial(futures, pools)
 

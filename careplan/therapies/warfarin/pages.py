@@ -1,6 +1,4 @@
-"""A patient at a glance: how urgent, and what a page draws of the course."""
-
-from dataclasses import dataclass
+"""A patient at a glance: how urgent, and what is taken a day."""
 
 import numpy as np
 import pandas as pd
@@ -9,17 +7,8 @@ from careplan.practice import Glance
 from careplan.series import PatientSeries
 from careplan.targets import Targets
 from careplan.therapies.warfarin.aims import USUAL
-from careplan.therapies.warfarin.declaration import CEILING, WARFARIN
+from careplan.therapies.warfarin.declaration import CEILING
 from careplan.therapies.warfarin.metrics import FAR_BELOW, TOO_HIGH, Metrics, of_readings
-
-
-@dataclass(frozen=True, kw_only=True)
-class Course:
-    """What was measured and taken, by day of the course, `[N]` each; doses None where unknown."""
-
-    dates: tuple[str, ...]
-    inr: tuple[float | None, ...]
-    dose: tuple[float | None, ...]
 
 
 def glance(readings: pd.DataFrame, targets: Targets = USUAL) -> Glance:
@@ -67,26 +56,8 @@ def urgency(metrics: Metrics, targets: Targets = USUAL) -> tuple[float, str]:
     return out, f"last INR {last:.1f}, in range"
 
 
-def course_of(series: PatientSeries | None) -> Course:
-    """The recent course, empty without one."""
-    if series is None:
-        return Course(dates=(), inr=(), dose=())
-    inr, dose = (series.column(name) for name in ("inr", "warfarin"))
-    dates = tuple(series.times.tz_convert(series.zone).strftime("%Y-%m-%d"))
-    return Course(
-        dates=dates,
-        inr=tuple(float(value) if np.isfinite(value) else None for value in inr),
-        dose=tuple(float(value) if np.isfinite(value) else None for value in dose),
-    )
-
-
-def days_of(series: PatientSeries) -> tuple[Course, ...]:
-    """The course is one stretch: there is no day to look into."""
-    return ()
-
-
 def daily_dose(series: PatientSeries) -> float | None:
     """Mg a day over the last week that is known."""
     doses = series.column("warfarin")
     known = doses[np.isfinite(doses)][-7:]
-    return float(known.mean()) if len(known) and WARFARIN else None
+    return float(known.mean()) if len(known) else None
