@@ -37,8 +37,8 @@ def later(module: str, *names: str) -> tuple[Callable[..., Any], ...]:
     """Functions of a module that is imported when the first of them is called."""
 
     def function(name: str) -> Callable[..., Any]:
-        def call(*given: Any, **told: Any) -> Any:
-            return getattr(import_module(module), name)(*given, **told)
+        def call(*given: Any, **named: Any) -> Any:
+            return getattr(import_module(module), name)(*given, **named)
 
         return call
 
