@@ -21,6 +21,7 @@ OUTCOMES = {
     "above_180": N_("Above range"),
     "above_250": N_("Far above range"),
     "above_4": N_("Above 4"),
+    "below_2": N_("Below range"),
     "cv": N_("Variation (CV)"),
 }
 SOURCES = (N_("table"), N_("estimated"))

@@ -117,6 +117,9 @@ def reasons_to_abstain(
         person: What is known of the patient.
         row: Where in the recording, its end where None.
         changes: What was prescribed anew, and what that was expected to do.
+
+    Returns:
+        The reasons, in words.
     """
     with stage("check"):
         return _reasons_to_abstain(world, series, person, len(series) if row is None else row, changes)

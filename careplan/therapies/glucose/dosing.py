@@ -17,13 +17,13 @@ from careplan.language import N_
 from careplan.minutes import DAY
 from careplan.planning.actions import carried, remaining
 from careplan.planning.choice import OPTIONS
-from careplan.planning.explain import Compared, explain, interval
+from careplan.planning.explain import Compared, explain, interval, path_of
 from careplan.planning.planner import DosePlans
 from careplan.planning.safety import DoseContext
 from careplan.recording import Recording, question, row_at
 from careplan.series import PatientSeries, Window, windows
 from careplan.stages import stage
-from careplan.suggestion import Line, Option, Path, Suggestion, Why
+from careplan.suggestion import Line, Option, Suggestion, Why
 from careplan.targets import Targets
 from careplan.therapies.glucose.aims import limits_for, same_aims, therapy_for
 from careplan.therapies.glucose.decisions import exposure
@@ -323,11 +323,8 @@ def _why(
 
 def _option(plans: DosePlans, index: int, option: int, targets: Targets) -> Option:
     levels = plans.levels[index, option].cpu()  # [P, M]
-    low, mid, high = torch.quantile(levels, torch.tensor([0.05, 0.5, 0.95]), dim=0)
-    minutes = tuple(float(minute) for minute in (torch.arange(levels.shape[1]) + 1) * HORIZON / levels.shape[1])
     outcomes = {name: interval(drawn) for name, drawn in shares(levels, targets).items()}
-    path = Path(minutes=minutes, mid=tuple(mid.tolist()), low=tuple(low.tolist()), high=tuple(high.tolist()))
-    return Option(name=OPTIONS[option], path=path, outcomes=outcomes, does=_described(plans, index, option))
+    return Option(name=OPTIONS[option], path=path_of(levels, HORIZON), outcomes=outcomes, does=_described(plans, index, option))
 
 
 def _described(plans: DosePlans, index: int, option: int) -> str:

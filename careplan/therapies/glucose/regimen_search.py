@@ -13,13 +13,13 @@ from careplan.breach import Breach
 from careplan.language import N_
 from careplan.minutes import DAY
 from careplan.planning.choice import OPTIONS
-from careplan.planning.explain import Compared, explain, interval
+from careplan.planning.explain import Compared, explain, interval, path_of
 from careplan.planning.regimen import RegimenPlans, RegimenQuestion, RegimenSearch, plan_regimen
 from careplan.planning.safety import RegimenLine
 from careplan.recording import Recording, Signed, question
 from careplan.series import PatientSeries
 from careplan.stages import stage
-from careplan.suggestion import Experiment, Line, Option, Path, Suggestion, Why
+from careplan.suggestion import Experiment, Line, Option, Suggestion, Why
 from careplan.targets import Targets
 from careplan.therapies.glucose.aims import therapy_for
 from careplan.therapies.glucose.bands import ADULTS
@@ -250,12 +250,9 @@ def drawn(levels: Tensor, seed: int) -> Tensor:
 
 def option_of(index: int, name: str, levels: Tensor, draws: Mapping[str, Tensor], does: str = "") -> Option:
     """The typical day under one regimen `[P, D, H]`, and its outcomes with intervals over particles and days."""
-    steps = levels.shape[-1]
-    low, mid, high = torch.quantile(levels.flatten(0, 1), torch.tensor([0.05, 0.5, 0.95]), dim=0)
-    minutes = tuple(float(minute) for minute in (np.arange(steps) + 1) * DAY / steps)
     return Option(
         name=name,
-        path=Path(minutes=minutes, mid=tuple(mid.tolist()), low=tuple(low.tolist()), high=tuple(high.tolist())),
+        path=path_of(levels.flatten(0, 1), float(DAY)),
         outcomes={name: interval(drawn[index]) for name, drawn in draws.items()},
         does=does,
     )

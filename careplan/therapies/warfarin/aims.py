@@ -43,11 +43,12 @@ PRESETS = Presets(
 def aims(targets: Targets) -> Mapping[str, Any]:
     """The fields of the practice that depend on targets."""
     from careplan.therapies.warfarin.decisions import judge
-    from careplan.therapies.warfarin.pages import glance
+    from careplan.therapies.warfarin.pages import glance, stretches
 
     return {
         "glance": partial(glance, targets=targets),
         "judge": partial(judge, targets=targets),
+        "stretches": partial(stretches, targets=targets),
         "marks": marks_of(targets),
     }
 

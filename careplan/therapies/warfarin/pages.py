@@ -9,7 +9,7 @@ from careplan.series import PatientSeries
 from careplan.targets import Targets
 from careplan.therapies.warfarin.aims import USUAL
 from careplan.therapies.warfarin.declaration import CEILING
-from careplan.therapies.warfarin.metrics import FAR_BELOW, TOO_HIGH, Metrics, of_readings
+from careplan.therapies.warfarin.metrics import FAR_BELOW, TOO_HIGH, Metrics, of_readings, rosendaal
 
 
 def glance(readings: pd.DataFrame, targets: Targets = USUAL) -> Glance:
@@ -26,6 +26,20 @@ def glance(readings: pd.DataFrame, targets: Targets = USUAL) -> Glance:
         headline=headline,
         unmet=unmet(metrics, targets),
     )
+
+
+def stretches(readings: pd.DataFrame, targets: Targets = USUAL) -> pd.DataFrame:
+    """INRs from one to the next: the days between (`weight`), % of them that count for each outcome, and the mean."""
+    ordered = readings.sort_values("time", kind="stable")
+    day = (ordered["time"] - ordered["time"].min()).dt.total_seconds().to_numpy(dtype=np.float64) / 86400
+    inr, rows = ordered["value"].to_numpy(dtype=np.float64), []
+    for start in range(len(inr) - 1):
+        pair = slice(start, start + 2)
+        share = rosendaal(day[pair], inr[pair], targets.levels["low"], targets.levels["high"])
+        if share["in_range"] is not None:
+            below = (share["very_low"] or 0.0) + (share["low"] or 0.0)
+            rows.append((share["in_range"], share["very_high"], below, inr[pair].mean(), day[start + 1] - day[start]))
+    return pd.DataFrame(rows, columns=["in_range", "above_4", "below_2", "mean", "weight"], dtype=float)
 
 
 def unmet(metrics: Metrics, targets: Targets = USUAL) -> tuple[str, ...]:

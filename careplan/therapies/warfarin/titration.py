@@ -11,10 +11,11 @@ from torch import Tensor
 from careplan.breach import Breach
 from careplan.language import N_
 from careplan.minutes import DAY
+from careplan.planning.explain import interval, path_of
 from careplan.recording import Recording, question
 from careplan.series import PatientSeries
 from careplan.stages import stage
-from careplan.suggestion import Interval, Line, Option, Path, Suggestion
+from careplan.suggestion import Line, Option, Suggestion
 from careplan.targets import Targets
 from careplan.therapies.warfarin.aims import USUAL, risk_for
 from careplan.therapies.warfarin.courses import Courses, courses_of
@@ -181,8 +182,6 @@ def _week(weekly: float, evenings: int) -> str:
 
 def _option(compared: Compared, levels: Tensor, targets: Targets) -> Option:
     """A future's path and outcomes over particles: levels `[P, D]`."""
-    low, mid, high = torch.quantile(levels, torch.tensor([0.05, 0.5, 0.95]), dim=0)
-    minutes = tuple(DAY * (day + 1) for day in range(levels.shape[1]))
     least, most = targets.levels["low"], targets.levels["high"]
     shares = {
         "in_range": 100.0 * ((levels >= least) & (levels <= most)).float().mean(1),
@@ -193,15 +192,10 @@ def _option(compared: Compared, levels: Tensor, targets: Targets) -> Option:
     }
     return Option(
         name=compared.name,
-        path=Path(minutes=minutes, mid=tuple(mid.tolist()), low=tuple(low.tolist()), high=tuple(high.tolist())),
-        outcomes={name: _interval(value) for name, value in shares.items()},
+        path=path_of(levels, float(DAY * levels.shape[1])),
+        outcomes={name: interval(value) for name, value in shares.items()},
         does=compared.does,
     )
-
-
-def _interval(values: Tensor) -> Interval:
-    low, high = torch.quantile(values, torch.tensor([0.05, 0.95])).tolist()
-    return Interval(mid=float(values.mean()), low=low, high=high)
 
 
 def _lines(
