@@ -16,7 +16,8 @@ from careplan.display import listed, sentence
 from careplan.language import _, retold
 
 HERE = Path(__file__).parent
-LATER = ("patients", "review", "doses", "record", "cohort", "ask", "audit")  # the worklist waits for none of them
+# The worklist waits for none of them.
+LATER = ("review", "patients", "doses", "targets", "history", "record", "cohort", "ask", "audit")
 
 
 def main() -> None:
@@ -29,6 +30,8 @@ def main() -> None:
         "patients": st.Page(partial(_screen, "patients"), title=_("Patients"), icon=":material/person_add:", url_path="patients"),
         "review": st.Page(partial(_screen, "review"), title=_("Review"), icon=":material/rule:", url_path="review"),
         "doses": st.Page(partial(_screen, "doses"), title=_("Next hours"), icon=":material/timeline:", url_path="doses"),
+        "targets": st.Page(partial(_screen, "targets"), title=_("Targets"), icon=":material/target:", url_path="targets"),
+        "history": st.Page(partial(_screen, "history"), title=_("History"), icon=":material/manage_history:", url_path="history"),
         "record": st.Page(partial(_screen, "record"), title=_("Record"), icon=":material/database:", url_path="record"),
         "cohorts": st.Page(partial(_screen, "cohort"), title=_("Cohorts"), icon=":material/groups:", url_path="cohorts"),
         "ask": st.Page(partial(_screen, "ask"), title=_("Ask"), icon=":material/chat:", url_path="ask"),
@@ -87,10 +90,10 @@ def _load_others() -> Thread:
     return thread
 
 
-def _open(patient: str) -> None:
-    """Go to a patient's review."""
+def _open(patient: str, page: str = "review") -> None:
+    """Go to a patient's page."""
     st.session_state["patient"] = patient
-    st.switch_page(st.session_state["pages"]["review"])
+    st.switch_page(st.session_state["pages"][page])
 
 
 main()

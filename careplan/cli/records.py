@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
@@ -28,10 +28,13 @@ Insulins = Annotated[
 Token = Annotated[str | None, typer.Option(envvar="CAREPLAN_TOKEN", help="A server's access token.")]
 
 
-class Group(StrEnum):
-    ADULT = "adult"
-    ADOLESCENT = "adolescent"
-    CHILD = "child"
+
+Group = Annotated[
+    str | None, typer.Option(help="Group of new patients, which sets their dose limits, such as adult, adolescent or child.")
+]
+Declared = Annotated[
+    str | None, typer.Option(help="Read tables whose columns are the channels and covariates of this installed therapy.")
+]
 
 
 @app.command("import")
@@ -48,15 +51,16 @@ def import_command(
     again: Annotated[
         list[str] | None, typer.Option("--again", metavar="PATIENT", help="Read what is new at the addresses kept for a patient.")
     ] = None,
-    group: Annotated[Group | None, typer.Option(help="Age group of new patients, which sets their dose limits.")] = None,
+    group: Group = None,
     prefer: Annotated[str, typer.Option(help="Sources believed first where several hold the same: glooko,nightscout.")] = "",
     report: Annotated[Path | None, typer.Option(help="Write every dropped or changed row to this CSV file.")] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Add to patients that are already stored from another source.")] = False,
     insulin: Insulins = None,
+    therapy: Declared = None,
 ) -> None:
     """Put recordings into the store: what is new of each patient, whole or not at all. Importing again adds nothing."""
     from careplan.cli import console
-    from careplan.clinic import import_records
+    from careplan.clinic import import_declared, import_records
     from careplan.clinic.worklists import refresh
     from careplan.records.insulins import asking
 
@@ -65,11 +69,13 @@ def import_command(
     if remember:
         return _remember(ctx, paths or [], token, zone, patient)
     format, sources = _sources(paths or [], format)
+    if therapy is not None and (format or token or prefer):
+        raise typer.BadParameter("a therapy's own tables have no format, token or preference", param_hint="--therapy")
     if report is not None and not report.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {report.parent}", param_hint="--report")
-    options: dict[str, Any] = {"zone": zone, "token": token, "patient": patient, "group": group and group.value, "merge": merge}
-    options["prefer"] = [name for name in prefer.split(",") if name]
-    kept: list[str] = []
+    options: dict[str, Any] = {"zone": zone, "patient": patient, "group": group, "merge": merge}
+    told: dict[str, Any] = {"format": format, "token": token, "prefer": [name for name in prefer.split(",") if name]}
+    bring, kept = partial(import_records, **told) if therapy is None else partial(import_declared, therapy=therapy), list[str]()
     with store(ctx) as database, stderr().status(f"Reading {', '.join(map(str, sources))}") as status:
 
         def progress(done: int, total: int, patient: str) -> None:
@@ -78,7 +84,7 @@ def import_command(
 
         try:
             with asking(_asker(insulin or [], status)):
-                result = import_records(database, *sources, format=format, progress=progress, **options)
+                result = bring(database, *sources, progress=progress, **options)
         except BaseException:
             status.stop()
             stderr().print(_kept(kept), soft_wrap=True, highlight=False)

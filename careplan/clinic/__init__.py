@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from careplan.clinic.incoming import Incoming, arrivals, doubts, read_files, take_in
     from careplan.clinic.known import patient_names
     from careplan.clinic.pages import audit_trail, dose_page, review_page
+    from careplan.clinic.periods import changes, compare_change, compare_periods
     from careplan.clinic.planning import plan_regimens, suggest_doses
     from careplan.clinic.queue import Job, again, ask, cancel, jobs
     from careplan.clinic.records import (
+        import_declared,
         import_records,
         load_record,
         load_series,
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     )
     from careplan.clinic.suggestions import latest_suggestion, load_suggestion, save_suggestion
     from careplan.clinic.summaries import patients, show
+    from careplan.clinic.targets import sign_targets, targets_in_force
+    from careplan.clinic.timelines import timeline
     from careplan.clinic.worklists import worklist
     from careplan.store import Actor, Database, StoreError, Verification, local_account, open_database
 
@@ -55,7 +59,8 @@ _HOME = {
     "patient_names": "known",
     **dict.fromkeys(("audit_trail", "dose_page", "review_page"), "pages"),
     **dict.fromkeys(("plan_regimens", "suggest_doses"), "planning"),
-    **dict.fromkeys(("import_records", "load_record", "load_series", "named_format", "patient_data_hash"), "records"),
+    **dict.fromkeys(("import_declared", "import_records", "load_record", "load_series"), "records"),
+    **dict.fromkeys(("named_format", "patient_data_hash"), "records"),
     **dict.fromkeys(("save_regimen", "store_records"), "records"),
     **dict.fromkeys(("load_regimen", "prescribed"), "regimens"),
     **dict.fromkeys(("load_draft", "save_draft", "sign_review"), "reviews"),
@@ -63,6 +68,9 @@ _HOME = {
     **dict.fromkeys(("read_site", "site_at", "sources", "take_in_site"), "sites"),
     **dict.fromkeys(("latest_suggestion", "load_suggestion", "save_suggestion"), "suggestions"),
     **dict.fromkeys(("patients", "show"), "summaries"),
+    **dict.fromkeys(("sign_targets", "targets_in_force"), "targets"),
+    **dict.fromkeys(("changes", "compare_change", "compare_periods"), "periods"),
+    "timeline": "timelines",
     "worklist": "worklists",
 }
 
@@ -84,9 +92,13 @@ __all__ = [
     "ask",
     "audit_trail",
     "cancel",
+    "changes",
+    "compare_change",
+    "compare_periods",
     "dose_page",
     "doubts",
     "forget_source",
+    "import_declared",
     "import_records",
     "imports",
     "jobs",
@@ -117,6 +129,7 @@ __all__ = [
     "save_suggestion",
     "show",
     "sign_review",
+    "sign_targets",
     "site_at",
     "sources",
     "store_records",
@@ -124,6 +137,8 @@ __all__ = [
     "take_back",
     "take_in",
     "take_in_site",
+    "targets_in_force",
+    "timeline",
     "verify_audit",
     "worklist",
 ]

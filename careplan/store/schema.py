@@ -1,8 +1,8 @@
 """The tables, as SQLAlchemy 2 typed models. Migrations create them; `metadata.create_all` is never used.
 
 Times that people read are `DateTime` in UTC; an event's time is an integer, microseconds since 1970 UTC, because a
-recording has tens of thousands of them. `audit`, `suggestion`, `review` and `regimen` are append-only: triggers refuse to
-change their rows.
+recording has tens of thousands of them. `audit`, `suggestion`, `review`, `regimen` and `targets` are append-only: triggers
+refuse to change their rows.
 
 Every table is covered by the audit trail without being named anywhere: an entry holds a digest of each row it made, changed or
 removed (`seals`). A table whose rows are too many for that declares, under `info`, which column names the row of another table
@@ -155,6 +155,25 @@ class RegimenVersion(Base):
     source: Mapped[str]
     body: Mapped[dict[str, Any]]
     therapy: Mapped[str] = mapped_column(server_default=text("''"))
+
+
+class TargetsVersion(Base):
+    """What a course aims at from when it was signed, until the next. preset: the name of the therapy's, or "custom"; body: the
+    targets as JSON. reason: why. signer, identity: who, as in a `Review`.
+    """
+
+    __tablename__ = "targets"
+    __table_args__ = (Index(None, "patient", "therapy"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    patient: Mapped[str] = mapped_column(ForeignKey("patient.id"))
+    therapy: Mapped[str]
+    signed: Mapped[datetime]
+    signer: Mapped[str]
+    identity: Mapped[dict[str, Any]]
+    preset: Mapped[str]
+    body: Mapped[dict[str, Any]]
+    reason: Mapped[str]
 
 
 class Personalisation(Base):

@@ -118,6 +118,25 @@ def test_patients_and_show_as_text_and_json(run: Run, reads: Callable[..., None]
     assert found["events"] == {"basal": 48, "bolus": 6, "carbs": 6, "glucose": 576}
 
 
+def test_targets_are_shown_and_signed_and_the_metrics_follow(run: Run, reads: Callable[..., None]) -> None:
+    reads(record("ann", days=1))
+    run("import", "table", "x")
+    assert "ann, glucose: adults: Adults, type 1 or 2 (default of group adult)." in run("targets", "ann").output
+    signed = run("targets", "ann", "--preset", "pregnancy", "--reason", "expecting")
+    assert signed.exit_code == 0 and "pregnancy: Pregnancy, type 1 (signed by" in signed.output
+    assert json.loads(run("targets", "ann", "--json").stdout)["targets"]["levels"]["low"] == 63.0
+    assert "in range, 63 to 140" in run("show", "ann").output
+    custom = run("targets", "ann", "--set", "in_range=65", "--set", "above_180=none", "--reason", "step by step")
+    assert "ann, glucose: custom (signed by" in custom.output
+    for given, says in (
+        (("--set", "low=20", "--reason", "x"), "low: 20 is beyond what anybody may aim at, 60 to 110"),
+        (("--preset", "older"), "expected a reason"),
+        (("--set", "low"), "expected NAME=NUMBER"),
+    ):
+        refused = run("targets", "ann", *given)
+        assert refused.exit_code in (1, 2) and says in " ".join(refused.output.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "expected"),
     [
