@@ -245,8 +245,8 @@ def search(
 
 
 def _turns(open_edges: Tensor, considered: int, simulations: int, parallel: bool) -> tuple[list[int], Tensor, list[int]]:
-    """In which turns simulations are run, by the open edges of the roots `[B]`: how many at once, each time; how often the edge to
-    try was visited before, `[simulations, B]`; and the most of that over the batch, for each simulation."""
+    """In which turns simulations are run, by the open edges of the roots `[B]`: how many at once, each time; how often the edge
+    to try was visited before, `[simulations, B]`; and the most of that over the batch, for each simulation."""
     counts = [considered] if parallel else sorted({min(count, considered) for count in open_edges.tolist()})
     alike = widths_of(counts[0], simulations, int(open_edges.max()), parallel)
     visited = torch.tensor([visits_considered(count, simulations) for count in counts], device=open_edges.device)
