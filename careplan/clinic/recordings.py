@@ -37,7 +37,7 @@ def read_recording(db: Database, patient: str, therapy: str | None = None, *, ac
             version = current_version(session, patient, course.therapy)
             events, data = read_hashed(session, patient)
             targets, signed = targets_of(session, course), current_targets(session, patient, course.therapy)
-            mandate, facts = _handed_down(session, version, targets, practice), dict(course.covariates)
+            mandate, facts = _mandate_of(session, version, targets, practice), dict(course.covariates)
             changes = signed_changes(session, practice, patient)
         on_record(db, [patient], "planning", actor)
         if events.empty:
@@ -48,7 +48,7 @@ def read_recording(db: Database, patient: str, therapy: str | None = None, *, ac
         return Recording(series, course.group, regimen, _named(version, signed), data, mandate, changes, targets)
 
 
-def _handed_down(
+def _mandate_of(
     session: Session, version: RegimenVersion | None, targets: Targets, practice: Practice
 ) -> Mandate | None:
     """The mandate of the suggestion whose signed review made this version; None where it was made for other targets."""

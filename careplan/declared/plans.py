@@ -16,7 +16,7 @@ from careplan.declared.standing import Standing
 from careplan.planning.choice import OPTIONS
 from careplan.planning.course import CoursePlans, CourseSearch, plan_course
 from careplan.planning.latent import latent_course
-from careplan.planning.looking import next_look
+from careplan.planning.measuring import next_measurement
 from careplan.planning.menu import Menu
 from careplan.planning.rules import lasting
 from careplan.recording import Recording, question, row_at
@@ -169,7 +169,7 @@ def _told(suggestion: Suggestion, therapy: Therapy, plans: CoursePlans, series: 
         else f"no change is predicted to be better than what stands by as much as a change should be (risk {risk[1]:.3g})"
     )
     if therapy.measure is not None:
-        gap, _ = next_look(therapy, plans.levels[:, 0], therapy.clock.interval)
+        gap, _ = next_measurement(therapy, plans.levels[:, 0], therapy.clock.interval)
         reasons.append(f"measure again in {said(float(gap))}")
     bound = tuple(breach for breach in plans.bound[0] if breach.rule != "bounds")
     return replace(suggestion, abstained=False, reasons=tuple(reasons), lines=lines, options=kept, limits_bound=bound)

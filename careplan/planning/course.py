@@ -249,6 +249,9 @@ def plan_course(
         budget: `[B, costs]` of the therapy where None.
         how: The settings of the search.
 
+    Returns:
+        What is proposed, its runner-up and no change, by patient.
+
     Raises:
         ValueError: The therapy declares no actions, or a limit that no rule can say, or the future as it stands is shorter than
             the search.

@@ -27,7 +27,15 @@ def to_series(record: PatientRecord, therapy: Therapy) -> PatientSeries:
     Rates are averaged over the step where at least half of it is known. A rate with no stated end holds until the next, for as
     long as the channel may be silent at most. A channel may be silent for two steps whatever it says.
 
-    Raises `ValueError` for a record without events, or with a channel the therapy has not.
+    Args:
+        record: One person's events, in UTC.
+        therapy: Whose channels and step the grid has.
+
+    Returns:
+        `[T, C]` values and masks from the first event's step to the last one's.
+
+    Raises:
+        ValueError: A record without events, or with a channel that the therapy has not.
     """
     events = record.events[~beside_sensor(record.events)]
     if events.empty:

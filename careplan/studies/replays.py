@@ -234,8 +234,8 @@ def _seeds(arguments: Arguments, block: Block) -> tuple[int, int]:
 
 
 def _within(progress: Progress | None, done: int, whole: int, block: Block) -> Callable[[int, int], None]:
-    def told(days: int, _: int) -> None:
+    def report(days: int, _: int) -> None:
         if progress is not None:
             progress(done + days * block.count, whole, block.name)
 
-    return told
+    return report

@@ -310,6 +310,13 @@ class WorldModel(nn.Module):
 def load_card(therapy: Therapy, folder: Path) -> dict[str, Any]:
     """What is written beside the weights of a therapy in a folder: data, seeds, metrics, calibration, limits.
 
+    Args:
+        therapy: Whose weights they are.
+        folder: Where they lie.
+
+    Returns:
+        The card, as `WorldModel.save` wrote it.
+
     Raises:
         FileNotFoundError: The folder has no card of this therapy.
     """
@@ -326,6 +333,9 @@ def load_model(therapy: Therapy, folder: Path, device: str | torch.device = "cpu
         therapy: What it was trained on.
         folder: Where its weights and their card lie.
         device: Where it computes.
+
+    Returns:
+        The model, ready to predict.
 
     Raises:
         FileNotFoundError: The folder has no model of this therapy.

@@ -17,7 +17,7 @@ import torch
 from careplan import therapies
 from careplan.clinic import open_database, save_regimen, sign_review, store_records, suggest_doses
 from careplan.planning.course import CoursePlans, CourseSearch
-from careplan.planning.looking import next_look
+from careplan.planning.measuring import next_measurement
 from careplan.planning.rules import rules_of
 from careplan.records.events import PatientRecord, events_frame
 from careplan.rules import Lockout
@@ -238,12 +238,12 @@ def test_when_to_look_next_is_sooner_where_more_can_be_avoided_and_later_where_a
     days = torch.arange(1.0, 29.0)
     sure = torch.full((1, 4, 1, 28), 2.5)
     unsure = 2.5 * torch.exp(torch.tensor([-0.5, -0.2, 0.2, 0.5])[:, None, None] * days / 28).unsqueeze(0)
-    gaps = [float(next_look(therapy, levels, 1440.0)[0]) / 1440 for levels in (sure, unsure)]
+    gaps = [float(next_measurement(therapy, levels, 1440.0)[0]) / 1440 for levels in (sure, unsure)]
     assert gaps[0] == 28 > gaps[1]
     dear = replace(therapy, measure=replace(therapy.measure, cost=100.0))
-    assert float(next_look(dear, unsure, 1440.0)[0]) / 1440 == 28
+    assert float(next_measurement(dear, unsure, 1440.0)[0]) / 1440 == 28
     with pytest.raises(ValueError, match="does not reach the shortest gap"):
-        next_look(therapy, sure[..., :3], 1440.0)
+        next_measurement(therapy, sure[..., :3], 1440.0)
 
 
 @pytest.mark.parametrize("name", NAMES)
