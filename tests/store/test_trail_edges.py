@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time as clock
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -214,6 +215,17 @@ def test_a_row_is_known_by_the_digest_of_all_its_fields() -> None:
     other = seal(table, values | {"zone": "Europe/Paris", "source": "u"}, "made")
     assert differing(found, other) == ["source", "zone"] and differing(found, found) == []
     assert differing(found, seal(table, values, "removed")) == sorted(values)
+
+
+@pytest.mark.skipif(not hasattr(clock, "tzset"), reason="the process's clock cannot be moved")
+def test_a_time_without_a_zone_is_utc_wherever_the_process_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    clock.tzset()
+    try:
+        assert plain(table_of(Patient).c.created, NOW.replace(tzinfo=None)) == "2024-03-01T12:30:00.000005+00:00"
+    finally:
+        monkeypatch.undo()
+        clock.tzset()
 
 
 def test_a_value_is_the_same_from_an_object_and_from_either_database() -> None:
