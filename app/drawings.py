@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from app.palette import BANDS, COLORS, FAR, INK, LINE, share
 from app.wording import change, percent, scale, setting_name
+from careplan import therapies
 from careplan.display import Marks, Unit, clock
 from careplan.language import _, number, retold, weekday
 from careplan.minutes import DAY
@@ -138,8 +139,27 @@ def mini_bar(metrics: Any, marks: Marks = MARKS) -> str:
     )
     below = _("below {share}", share=percent(_sum(metrics, *(band.field for band in marks.bands if band.far < 0)), 1))
     wanted = _sum(metrics, *(band.field for band in marks.bands if band.far == 0))
-    legend = f"<div class='cp-legend'><span>{below}</span><span>{_('in range {share}', share=percent(wanted))}</span></div>"
+    within = _("in range {share}", share=percent(wanted))
+    legend = f"<div class='cp-legend'><span>{below}</span><span>{within}</span></div>"
     return f"<div class='cp-mini'><div class='cp-strip'>{parts}</div>{legend}</div>"
+
+
+def marks_of(therapy: str, targets: Targets) -> Marks | None:
+    """What charts of a therapy mark for somebody with these targets."""
+    return therapies.practice(therapy).at(targets).marks
+
+
+def strip(metrics: Any, marks: Marks | None) -> str:
+    """A therapy's bands lying down with their shares written out, the lowest first; empty where it marks none."""
+    if marks is None:
+        return ""
+    shown = [(band, getattr(metrics, band.field, None) or 0.0) for band in reversed(marks.bands)]
+    parts = "".join(f"<i style='width:{value:.2f}%;background:{FAR[band.far]}'></i>" for band, value in shown)
+    told = "".join(
+        f"<span><i style='background:{FAR[band.far]}'></i>{escape(_(band.name))} <b>{percent(value, 1)}</b></span>"
+        for band, value in shown
+    )
+    return f"<div class='cp-strip'>{parts}</div><div class='cp-legend cp-shares'>{told}</div>"
 
 
 def thumbnails(days: Sequence[Day], unit: Unit, targets: Targets = ADULTS) -> str:

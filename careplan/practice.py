@@ -247,6 +247,9 @@ class Practice:
     Targets. presets: what patients may be treated to. aims: the fields of a practice that depend on what is aimed at, as they are
     for some targets; None where none does. A recording names its patient's targets to what plans.
 
+    Periods. stretches: readings (`time` on the patient's clock, `value`) as stretches that can be drawn anew, a row each:
+    `weight`, and an outcome a column, named as options name it; None where the therapy compares no periods.
+
     Suggestions. plan_regimen, plan_doses, rehearse (None where a therapy has no such plans, or tries no settings). experiments:
     signed changes, predicted against lived (None where a therapy does not tell). replay_days: recorded days lived again under
     another regimen.
@@ -299,6 +302,7 @@ class Practice:
     words: Words | None = None
     replay_days: ReplayDays | None = None
     clinic: str | None = None
+    stretches: Callable[[pd.DataFrame], pd.DataFrame] | None = None
     presets: Presets = field(default_factory=Presets)
     aims: Callable[[Targets], Mapping[str, Any]] | None = None
 

@@ -38,7 +38,7 @@ ASKED = "worklist_asked"  # what was asked last: it outlives another page; the a
 NAMES = ("find", "status", "group", "unmet", "due", "sort", "page")
 
 
-def draw(open_patient: Callable[[str], None]) -> None:
+def draw(open_patient: Callable[[str, str], None]) -> None:
     st.title(_("Worklist"))
     query = _asked()
     page = access.remembered(
@@ -202,7 +202,7 @@ def _choose_all(names: list[str]) -> None:
         st.session_state[f"choose:{name}"] = st.session_state["choose_all"]
 
 
-def _row(row: WorklistRow, open_patient: Callable[[str], None]) -> None:
+def _row(row: WorklistRow, open_patient: Callable[[str, str], None]) -> None:
     with st.container(border=True):
         mark, who, bands, status, action = st.columns(WIDTHS, vertical_alignment="center")
         if access.allowed(DECIDES):
@@ -219,13 +219,13 @@ def _row(row: WorklistRow, open_patient: Callable[[str], None]) -> None:
         status.html(f"<span class='cp-chip'>{_(STATUS[row.status])}</span>{small}")
         waits = row.status in WAITING
         pressed = action.button(
-            _("Review") if waits else _("Open"),
+            _("Review") if waits else _("What became of it") if row.due else _("Open"),
             key=f"open:{row.patient}",
             type="primary" if waits else "secondary",
             width="stretch",
         )
         if pressed:
-            open_patient(row.patient)
+            open_patient(row.patient, "history" if row.due and not waits else "review")
 
 
 def _bar(row: WorklistRow) -> str | None:

@@ -12,6 +12,7 @@ from careplan.cli import audit as cli_audit
 from careplan.cli import database as cli_database
 from careplan.cli import evaluate as cli_evaluate
 from careplan.cli import export as cli_export
+from careplan.cli import history as cli_history
 from careplan.cli import records as cli_records
 from careplan.cli import replay as cli_replay
 from careplan.cli import targets as cli_targets
@@ -62,6 +63,7 @@ app.add_typer(cli_world.app)
 app.add_typer(cli_evaluate.app, name="evaluate")
 app.add_typer(cli_replay.app)
 app.add_typer(cli_targets.app)
+app.add_typer(cli_history.app)
 app.add_typer(cli_therapies.app)
 app.add_typer(cli_export.app, name="export")
 

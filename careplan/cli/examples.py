@@ -33,6 +33,8 @@ EXAMPLES = {
     "export fhir": "careplan export fhir azt1d-1 --out azt1d-1.json",
     "export table": "careplan export table azt1d-1 azt1d-1.csv",
     "forecast": 'careplan forecast azt1d-1 --what-if "bolus 4 at 12:30"',
+    "compare": "careplan compare azt1d-1",
+    "history": "careplan history azt1d-1",
     "import": "careplan import export.zip --zone Europe/Berlin",
     "imports": "careplan imports --patient azt1d-1",
     "look": "careplan look export.zip",

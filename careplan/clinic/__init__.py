@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from careplan.clinic.incoming import Incoming, arrivals, doubts, read_files, take_in
     from careplan.clinic.known import patient_names
     from careplan.clinic.pages import audit_trail, dose_page, review_page
+    from careplan.clinic.periods import changes, compare_change, compare_periods
     from careplan.clinic.planning import plan_regimens, suggest_doses
     from careplan.clinic.queue import Job, again, ask, cancel, jobs
     from careplan.clinic.records import (
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from careplan.clinic.suggestions import latest_suggestion, load_suggestion, save_suggestion
     from careplan.clinic.summaries import patients, show
     from careplan.clinic.targets import sign_targets, targets_in_force
+    from careplan.clinic.timelines import timeline
     from careplan.clinic.worklists import worklist
     from careplan.store import Actor, Database, StoreError, Verification, local_account, open_database
 
@@ -67,6 +69,8 @@ _HOME = {
     **dict.fromkeys(("latest_suggestion", "load_suggestion", "save_suggestion"), "suggestions"),
     **dict.fromkeys(("patients", "show"), "summaries"),
     **dict.fromkeys(("sign_targets", "targets_in_force"), "targets"),
+    **dict.fromkeys(("changes", "compare_change", "compare_periods"), "periods"),
+    "timeline": "timelines",
     "worklist": "worklists",
 }
 
@@ -88,6 +92,9 @@ __all__ = [
     "ask",
     "audit_trail",
     "cancel",
+    "changes",
+    "compare_change",
+    "compare_periods",
     "dose_page",
     "doubts",
     "forget_source",
@@ -131,6 +138,7 @@ __all__ = [
     "take_in",
     "take_in_site",
     "targets_in_force",
+    "timeline",
     "verify_audit",
     "worklist",
 ]

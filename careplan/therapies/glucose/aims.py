@@ -15,11 +15,11 @@ from careplan.therapy import Cost, Limits, Therapy
 if TYPE_CHECKING:
     from careplan.recording import Recording
     from careplan.therapies.glucose.decisions import caution, judge
-    from careplan.therapies.glucose.pages import days_of, glance
+    from careplan.therapies.glucose.pages import days_of, glance, stretches
 else:
     HERE = "careplan.therapies.glucose"
     caution, judge = later(f"{HERE}.decisions", "caution", "judge")
-    days_of, glance = later(f"{HERE}.pages", "days_of", "glance")
+    days_of, glance, stretches = later(f"{HERE}.pages", "days_of", "glance", "stretches")
 
 ABOVE_LOW = 10.0  # mg/dL by which no insulin is added above the low edge, at least: 80 for the consensus's 70
 
@@ -32,6 +32,7 @@ def aims(targets: Targets) -> Mapping[str, Any]:
         "judge": partial(judge, targets=targets),
         "caution": partial(caution, targets=targets),
         "days": partial(days_of, targets=targets),
+        "stretches": partial(stretches, targets=targets),
         "marks": marks_of(targets),
     }
 

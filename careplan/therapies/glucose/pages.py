@@ -12,7 +12,7 @@ from careplan.minutes import DAY
 from careplan.practice import Glance
 from careplan.series import PatientSeries, usual_spacing
 from careplan.targets import Targets
-from careplan.therapies.glucose.bands import ADULTS, most_low
+from careplan.therapies.glucose.bands import ADULTS, most_low, outcomes
 from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.therapies.glucose.metrics import daily_metrics, glucose_metrics, profile, sufficient
 from careplan.therapies.glucose.views import Metrics, Profile
@@ -49,6 +49,14 @@ def glance(readings: pd.DataFrame, targets: Targets = ADULTS) -> Glance:
         headline=headline,
         unmet=unmet(metrics, targets),
     )
+
+
+def stretches(readings: pd.DataFrame, targets: Targets = ADULTS) -> pd.DataFrame:
+    """Readings day by day of the patient's clock: how many (`weight`), % of them that count for each outcome, and their mean."""
+    level = readings["value"].to_numpy(dtype=float)
+    each = pd.DataFrame({name: 100.0 * inside for name, inside in outcomes(level, targets).items()})
+    days = each.assign(mean=level).groupby(readings["time"].dt.date.to_numpy())
+    return days.mean().assign(weight=days.size())
 
 
 def unmet(metrics: Metrics, targets: Targets = ADULTS) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from careplan.therapies.glucose.dosing import doses_of
     from careplan.therapies.glucose.estimates import estimate_regimen, total_daily_dose
     from careplan.therapies.glucose.experiments import experiments
-    from careplan.therapies.glucose.pages import days_of, glance, profile_of
+    from careplan.therapies.glucose.pages import days_of, glance, profile_of, stretches
     from careplan.therapies.glucose.regimen_search import regimen_of
     from careplan.therapies.glucose.rehearsal import rehearse
     from careplan.therapies.glucose.words import because, limits_in_words, said
@@ -29,7 +29,7 @@ else:
     (doses_of,) = later(f"{HERE}.dosing", "doses_of")
     estimate_regimen, total_daily_dose = later(f"{HERE}.estimates", "estimate_regimen", "total_daily_dose")
     (experiments,) = later(f"{HERE}.experiments", "experiments")
-    days_of, glance, profile_of = later(f"{HERE}.pages", "days_of", "glance", "profile_of")
+    days_of, glance, profile_of, stretches = later(f"{HERE}.pages", "days_of", "glance", "profile_of", "stretches")
     (regimen_of,) = later(f"{HERE}.regimen_search", "regimen_of")
     (rehearse,) = later(f"{HERE}.rehearsal", "rehearse")
     because, limits_in_words, said = later(f"{HERE}.words", "because", "limits_in_words", "said")
@@ -54,6 +54,7 @@ PRACTICE = Practice(
     daily_dose=total_daily_dose,
     profile=profile_of,
     days=days_of,
+    stretches=stretches,
     weights=WEIGHTS,
     experiments=experiments,
     measures=Metrics,

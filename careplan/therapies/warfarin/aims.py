@@ -43,11 +43,12 @@ PRESETS = Presets(
 def aims(targets: Targets) -> Mapping[str, Any]:
     """The fields of the practice that depend on targets."""
     from careplan.therapies.warfarin.decisions import judge
-    from careplan.therapies.warfarin.pages import glance
+    from careplan.therapies.warfarin.pages import glance, stretches
 
     return {
         "glance": partial(glance, targets=targets),
         "judge": partial(judge, targets=targets),
+        "stretches": partial(stretches, targets=targets),
         "marks": marks_of(targets),
     }
 
@@ -57,11 +58,11 @@ def marks_of(targets: Targets) -> Marks:
     low, high = targets.levels["low"], targets.levels["high"]
     return Marks(
         bands=(
-            Band("above 4", "very_high", TOO_HIGH, float("inf"), 2),
-            Band("above the range", "high", high, TOO_HIGH, 1),
-            Band("in range", "in_range", low, high, 0),
-            Band("below the range", "low", FAR_BELOW, low, -1),
-            Band("below 1.5", "very_low", 0.0, FAR_BELOW, -2),
+            Band(N_("above 4"), "very_high", TOO_HIGH, float("inf"), 2),
+            Band(N_("above the range"), "high", high, TOO_HIGH, 1),
+            Band(N_("in range"), "in_range", low, high, 0),
+            Band(N_("below the range"), "low", FAR_BELOW, low, -1),
+            Band(N_("below 1.5"), "very_low", 0.0, FAR_BELOW, -2),
         ),
         targets=targets.shares,
         bottom=1.0,

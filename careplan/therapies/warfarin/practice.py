@@ -8,7 +8,7 @@ from careplan.therapies.warfarin.covariates import known
 from careplan.therapies.warfarin.decisions import caution, judge
 from careplan.therapies.warfarin.declaration import HOLDS, LIMITS, RECENT, WARFARIN, limits_of
 from careplan.therapies.warfarin.metrics import Metrics
-from careplan.therapies.warfarin.pages import daily_dose, glance
+from careplan.therapies.warfarin.pages import daily_dose, glance, stretches
 from careplan.therapies.warfarin.regimen import Regimen, changed, current, estimate, listed, stated
 from careplan.therapies.warfarin.titration import regimen_of
 from careplan.therapies.warfarin.words import INR, MARKS, SETTINGS, WORDS, because, limits_in_words, said
@@ -33,6 +33,7 @@ PRACTICE = Practice(
     caution=caution,
     glance=glance,
     daily_dose=daily_dose,
+    stretches=stretches,
     weights=WEIGHTS,
     measures=Metrics,
     rules=WORDS,
