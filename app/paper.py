@@ -19,7 +19,7 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 
-from app.drawings import consensus
+from app.drawings import consensus, written
 from app.palette import BANDS, COLORS, INK, LINE, MUTED, PROPOSED, share
 from app.wording import change, line_name, percent, scale, when
 from careplan.clinic.views import Review, ReviewPage
@@ -158,7 +158,8 @@ def _profile(pen: _Pen, profile: Any, unit: Unit, targets: Targets, box: tuple[f
     for mark in edges:
         canvas.setStrokeColor(HexColor(COLORS["in_range"] if mark in (bottom, top) else LINE))
         canvas.line(x, at(0, mark)[1], x + width, at(0, mark)[1])
-        pen.text(x - 24, at(0, mark)[1] - 3, unit.text(mark), size=7, color=MUTED)
+        if mark in written(targets):
+            pen.text(x - 24, at(0, mark)[1] - 3, unit.text(mark), size=7, color=MUTED)
     for minute in range(0, DAY + 1, 360):
         pen.text(at(minute, BOTTOM)[0] - 10, y - 10, clock(minute), size=7, color=MUTED)
     pen.text(x - 26, y + height + 3, unit.name, size=7, color=MUTED)
