@@ -7,8 +7,7 @@ from typing import Any, Literal, get_args
 
 from sqlalchemy import select
 
-from careplan.clinic.known import require
-from careplan.clinic.reading import on_record
+from careplan.clinic.reading import looked_at
 from careplan.language import N_
 from careplan.store import Actor, Database
 from careplan.store.schema import AuditEntry
@@ -37,9 +36,8 @@ def timeline(db: Database, patient: str, *, actor: Actor | None = None) -> tuple
 
     Drafts, reads and exports change nothing of the patient and are not told. Raises `UnknownPatient`.
     """
-    on_record(db, [patient], "record", actor)
+    looked_at(db, patient, actor)
     with db.read() as session:
-        require(session, patient)
         query = select(AuditEntry).where(AuditEntry.patient == patient, AuditEntry.action.in_(SAID))
         entries = session.scalars(query.order_by(AuditEntry.id.desc()))
         return tuple(_told(entry) for entry in entries if not _of_a_decision(entry))
