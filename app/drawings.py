@@ -140,7 +140,8 @@ def mini_bar(metrics: Any, marks: Marks = MARKS) -> str:
     )
     below = _("below {share}", share=percent(_sum(metrics, *(band.field for band in marks.bands if band.far < 0)), 1))
     wanted = _sum(metrics, *(band.field for band in marks.bands if band.far == 0))
-    legend = f"<div class='cp-legend'><span>{below}</span><span>{_('in range {share}', share=percent(wanted))}</span></div>"
+    within = _("in range {share}", share=percent(wanted))
+    legend = f"<div class='cp-legend'><span>{below}</span><span>{within}</span></div>"
     return f"<div class='cp-mini'><div class='cp-strip'>{parts}</div>{legend}</div>"
 
 

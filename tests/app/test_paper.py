@@ -67,7 +67,7 @@ def test_what_was_decided_is_on_paper_with_its_signature(db: Database) -> None:
 def test_abstention_no_change_and_next_to_nothing_are_told(db: Database, patient: str) -> None:
     page = review_page(db, patient)
     found, text = read(review_pdf(page, MG_DL, by="Dr Ada", now=NOW))
-    told = {"bea": "Careplan abstains: the two-hour error", "cyd": "No change is proposed", "dan": "Settings in force"}[patient]
+    told = {"bea": "Careplan abstains: the model is off", "cyd": "No change is proposed", "dan": "Settings in force"}[patient]
     assert len(found.pages) == 1 and told in text
     assert f"Patient {patient}" in note(page, MG_DL)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from careplan.breach import Breach
 from careplan.covariates import CourseFacts
+from careplan.language import N_
 from careplan.minutes import DAY
 from careplan.planning.safety import RegimenLine, guard_line
 from careplan.practice import Judged
@@ -142,14 +143,17 @@ def judged(
     breach = exposed.breach if raises_insulin(line, value) else None
     limits = PRESCRIBED.get(line.setting)
     if limits is None:  # a dose was searched for these hours, within their own risk budget
-        caution = f"{rule_in_words(breach)}: more insulin" if breach else None
+        caution = CAUTION.format(why=rule_in_words(breach)) if breach else None
         return Judged(lowest=lowest, highest=highest, caution=caution)
     return Judged(
         lowest=lowest,
         highest=highest,
         guarded=_guarded(line, value, against),
-        forbidden=f"more insulin is not allowed here: {rule_in_words(breach)}" if breach else None,
+        forbidden=FORBIDDEN.format(why=rule_in_words(breach)) if breach else None,
     )
+
+
+CAUTION, FORBIDDEN = N_("{why}: more insulin"), N_("more insulin is not allowed here: {why}")
 
 
 def allowed(line: Line, facts: CourseFacts, regimen: Regimen | None) -> tuple[float, float]:
