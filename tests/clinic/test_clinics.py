@@ -142,7 +142,8 @@ REFUSED: dict[str, Try] = {
     "another_day": lambda db, whole: another_day(db, "ann", pd.Timestamp("2024-03-02 08:00"), "bolus", 1.0),
 }
 UNNAMED = {  # use cases about no patient that is stored: what they give holds nothing of ann (`test_nothing_is_listed`)
-    *("accept_trail", "arrivals", "audit_trail", "imports", "import_declared", "import_records", "jobs", "named_format", "open_database"),
+    *("accept_trail", "arrivals", "audit_trail", "imports", "import_records", "jobs", "named_format", "open_database"),
+    "import_declared",
     *("patient_names", "patients", "read_files", "replace_key", "store_records", "take_in", "verify_audit", "worklist"),
     *("local_account", "meaning_of", "read_site", "site_at", "sources", "take_in_site"),
 }
