@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from careplan.therapies.glucose.pages import Day
 
 WIDTH, HEIGHT = 168, 64  # of a thumbnail
+APART = 14.0  # mg/dL between two numbers on an axis, at least
 
 
 class Consensus(NamedTuple):
@@ -144,6 +145,13 @@ def mini_bar(metrics: Any, marks: Marks = MARKS) -> str:
     within = _("in range {share}", share=percent(wanted))
     legend = f"<div class='cp-legend'><span>{below}</span><span>{within}</span></div>"
     return f"<div class='cp-mini'><div class='cp-strip'>{parts}</div>{legend}</div>"
+
+
+def written(targets: Targets) -> set[float]:
+    """The edges whose numbers an axis can write: those of the range, and beside them what is far enough away to be read."""
+    very_low, low, high, very_high = (targets.levels[name] for name in LEVELS)
+    far = {very_low} if low - very_low >= APART else set()
+    return {low, high} | far | ({very_high} if very_high - high >= APART else set())
 
 
 def marks_of(therapy: str, targets: Targets) -> Marks | None:
