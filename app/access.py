@@ -43,12 +43,14 @@ def speak() -> None:
         state["language"] = Settings().language or preferred(st.context.locale)
     elif state.get("language_kept"):
         st.query_params["language"] = state["language"]
-    asking(_spoken)
 
 
 def _spoken() -> str | None:
     """The language of the session that asks; None outside of any."""
     return None if get_script_run_ctx(suppress_warning=True) is None else st.session_state.get("language")
+
+
+asking(_spoken)  # every session of the server has its own
 
 
 def choose_language() -> None:
@@ -132,7 +134,11 @@ def allowed(roles: Sequence[Role]) -> bool:
 
 def clinic() -> str:
     """The clinic that is worked in: of several, the one that was chosen. Ends the run for somebody who is of none."""
-    mine = sorted(actor().clinics or ())
+    mine, me = sorted(actor().clinics or ()), actor()
+    if me.roles is not None and not me.roles:
+        st.error(_("Your sign-in names no role, so nothing is open to you. Whoever runs the clinic's accounts can add one."))
+        st.button(_("Sign off"), on_click=leave)
+        st.stop()
     if not mine:
         st.error(_("Your sign-in names no clinic, so there is nothing to show. Whoever runs the clinic's accounts can add one."))
         st.button(_("Sign off"), on_click=leave)
@@ -207,9 +213,15 @@ def came_back() -> tuple[str, str] | None:
     return activity().back.pop(_identity(actor()), None) if sign_in.configured() and sign_in.fresh() else None
 
 
-@st.fragment(run_every=30)
+LOOKS = 30.0  # seconds at most between two looks whether the person has gone
+
+
 def watch() -> None:
     """Looks now and then whether the person has gone; then clears the screen."""
+    st.fragment(_watch, run_every=min(LOOKS, 60 * activity().minutes / 4))()
+
+
+def _watch() -> None:
     if known() is None:
         forget()
         st.rerun()

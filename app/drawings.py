@@ -4,31 +4,22 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from datetime import date
 from html import escape
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from app.palette import BANDS, COLORS, INK, LINE, share
+from app.palette import BANDS, COLORS, FAR, INK, LINE, share
 from app.wording import change, percent, scale, setting_name
-from careplan.display import Unit, clock
+from careplan import therapies
+from careplan.display import Marks, Unit, clock
 from careplan.language import _, number, retold, weekday
 from careplan.minutes import DAY
 from careplan.suggestion import Experiment, Line
-from careplan.therapies.glucose.bands import (
-    ABOVE_180_TARGET,
-    ABOVE_250_TARGET,
-    BELOW_54_TARGET,
-    BELOW_70_TARGET,
-    CV_TARGET,
-    HIGH,
-    IN_RANGE_TARGET,
-    LOW,
-    MARKS,
-    VERY_HIGH,
-    VERY_LOW,
-)
+from careplan.targets import Targets
+from careplan.therapies.glucose.bands import ADULTS, LEVELS, LOW, MARKS
 from careplan.therapies.glucose.pages import Day
 from careplan.therapies.glucose.views import Metrics
 
 WIDTH, HEIGHT = 168, 64  # of a thumbnail
+APART = 14.0  # mg/dL between two numbers on an axis, at least
 
 
 class Consensus(NamedTuple):
@@ -40,30 +31,39 @@ class Consensus(NamedTuple):
     missed: bool
 
 
-def consensus(metrics: Metrics, unit: Unit) -> list[Consensus]:
-    """The metrics that the consensus sets targets for."""
-    below, above = _sum(metrics, "low", "very_low"), _sum(metrics, "high", "very_high")
-    very_low, low, high, very_high = (unit.text(mark) for mark in (VERY_LOW, LOW, HIGH, VERY_HIGH))
-    within = _("In range {low}-{high}", low=low, high=high)
-    shown = (
-        (within, metrics.in_range, f"> {IN_RANGE_TARGET:g} %", "above", IN_RANGE_TARGET),
-        (_("Below {level}", level=low), below, f"< {BELOW_70_TARGET:g} %", "below", BELOW_70_TARGET),
-        (_("Below {level}", level=very_low), metrics.very_low, f"< {BELOW_54_TARGET:g} %", "below", BELOW_54_TARGET),
-        (_("Above {level}", level=high), above, f"< {ABOVE_180_TARGET:g} %", "below", ABOVE_180_TARGET),
-        (_("Above {level}", level=very_high), metrics.very_high, f"< {ABOVE_250_TARGET:g} %", "below", ABOVE_250_TARGET),
-        ("CV", metrics.cv, _("at most {level:g} %", level=CV_TARGET), "below", CV_TARGET + 1e-9),
+def consensus(metrics: Metrics, unit: Unit, targets: Targets = ADULTS) -> list[Consensus]:
+    """The metrics that the patient has targets for."""
+    below, above, shares = _sum(metrics, "low", "very_low"), _sum(metrics, "high", "very_high"), targets.shares
+    very_low, low, high, very_high = (unit.text(targets.levels[name]) for name in LEVELS)
+    every = (
+        ("in_range", _("In range {low}-{high}", low=low, high=high), metrics.in_range),
+        ("below_70", _("Below {level}", level=low), below),
+        ("below_54", _("Below {level}", level=very_low), metrics.very_low),
+        ("above_180", _("Above {level}", level=high), above),
+        ("above_250", _("Above {level}", level=very_high), metrics.very_high),
+        ("cv", "CV", metrics.cv),
     )
     found = []
-    for name, value, target, side, limit in shown:
-        missed = value is not None and (value <= limit if side == "above" else value >= limit)
+    for key, name, value in every:
+        if key not in shares:
+            continue
+        limit = shares[key]
+        target = {"in_range": f"> {limit:g} %", "cv": _("at most {level:g} %", level=limit)}.get(key, f"< {limit:g} %")
+        over = value is not None and (value > limit if key == "cv" else value >= limit)
+        missed = value is not None and value <= limit if key == "in_range" else over
         found.append(Consensus(name, percent(value, 1 if value is not None and value < 10 else 0), target, missed))
     return found
 
 
-def tiles(metrics: Metrics, unit: Unit) -> str:
+def scrolled(table: str, name: str) -> str:
+    """A table that is moved sideways where a screen is narrower than it, by keyboard too. name: for those who do not see it."""
+    return f"<div class='cp-scroll' role='region' aria-label='{escape(name)}' tabindex='0'>{table}</div>"
+
+
+def tiles(metrics: Metrics, unit: Unit, targets: Targets = ADULTS) -> str:
     """The consensus metrics beside their targets, each marked where it misses."""
     cells = []
-    for each in consensus(metrics, unit):
+    for each in consensus(metrics, unit, targets):
         said = _("target {target}", target=each.target.replace("at most", chr(0x2264)))
         if each.missed:
             said += _(" <b class='cp-miss'>\N{BLACK UP-POINTING TRIANGLE} off</b>")
@@ -97,53 +97,82 @@ def experiments_table(experiments: Sequence[Experiment], unit: Unit) -> str:
         for said, part in ((_("predicted"), "predicted"), (_("lived"), "lived"))
     ]
     heads = "".join(f"<th>{name}</th>" for name in (_("Since"), _("Changed"), "", *names.values()))
-    return f"<div class='cp-scroll'><table class='cp-regimen'><tr>{heads}</tr>{''.join(rows)}</table></div>"
+    return scrolled(f"<table class='cp-regimen'><tr>{heads}</tr>{''.join(rows)}</table>", _("What earlier changes did"))
 
 
-def band_bar(metrics: Metrics, unit: Unit) -> str:
+def band_bar(metrics: Metrics, unit: Unit, targets: Targets = ADULTS) -> str:
     """The stacked five-band bar, very high on top, with the targets beside it."""
-    targets = {
-        "very_high": f"< {ABOVE_250_TARGET:g} %",
-        "high": _("< {target:g} % with very high", target=ABOVE_180_TARGET),
-        "in_range": f"> {IN_RANGE_TARGET:g} %",
-        "low": _("< {target:g} % with very low", target=BELOW_70_TARGET),
-        "very_low": f"< {BELOW_54_TARGET:g} %",
+    shares = targets.shares
+    said = {
+        "very_high": f"< {shares['above_250']:g} %" if "above_250" in shares else "",
+        "high": _("< {target:g} % with very high", target=shares["above_180"]) if "above_180" in shares else "",
+        "in_range": f"> {shares['in_range']:g} %",
+        "low": _("< {target:g} % with very low", target=shares["below_70"]),
+        "very_low": f"< {shares['below_54']:g} %" if "below_54" in shares else "",
     }
+    levels, next_to = targets.levels, unit.per if unit.digits == 0 else unit.per / 10  # the least that can be shown
+    very_low, low, high, very_high = (unit.text(levels[name]) for name in LEVELS)
     ranges = {
-        "very_high": f"> {unit.text(VERY_HIGH)}",
-        "high": f"{unit.text(181 if unit.digits == 0 else 182)}-{unit.text(VERY_HIGH)}",
-        "in_range": f"{unit.text(LOW)}-{unit.text(HIGH)}",
-        "low": f"{unit.text(VERY_LOW)}-{unit.text(69)}",
-        "very_low": f"< {unit.text(VERY_LOW)}",
+        "very_high": f"> {very_high}",
+        "high": f"{unit.text(levels['high'] + next_to)}-{very_high}",
+        "in_range": f"{low}-{high}",
+        "low": f"{very_low}-{unit.text(levels['low'] - next_to)}",
+        "very_low": f"< {very_low}",
     }
     parts = "".join(f"<i style='flex:{share(metrics, band.field) or 0.0:.2f} 0 0;background:{band.color}'></i>" for band in BANDS)
     rows = "".join(
         f"<tr><td><i style='background:{band.color}'></i>{_(band.name)}<small>{ranges[band.field]} {unit.name}</small></td>"
-        f"<td class='n'>{percent(share(metrics, band.field), 1)}<small>{targets[band.field]}</small></td></tr>"
+        f"<td class='n'>{percent(share(metrics, band.field), 1)}<small>{said[band.field]}</small></td></tr>"
         for band in BANDS
     )
     return f"<div class='cp-bands'><div class='cp-stack'>{parts}</div><table>{rows}</table></div>"
 
 
-def mini_bar(metrics: Metrics) -> str:
-    """The five bands lying down, very low first, as the worklist shows them."""
+def mini_bar(metrics: Any, marks: Marks = MARKS) -> str:
+    """A therapy's bands lying down, the lowest first, as the worklist shows them."""
     if not metrics.readings:
-        none = _("no glucose")
+        none = _("no readings")
         return f"<div class='cp-mini cp-none'>{none}</div>"
-    shares = [(band, share(metrics, band.field)) for band in reversed(BANDS)]
+    shares = [(band, share(metrics, band.field)) for band in reversed(marks.bands)]
     parts = "".join(
-        f"<i style='width:{value or 0.0:.2f}%;background:{band.color}' title='{_(band.name)} {percent(value, 1)}'></i>"
+        f"<i style='width:{value or 0.0:.2f}%;background:{FAR[band.far]}' title='{_(band.name)} {percent(value, 1)}'></i>"
         for band, value in shares
     )
-    below = _("below {share}", share=percent(_sum(metrics, "low", "very_low"), 1))
-    within = _("in range {share}", share=percent(metrics.in_range))
+    below = _("below {share}", share=percent(_sum(metrics, *(band.field for band in marks.bands if band.far < 0)), 1))
+    wanted = _sum(metrics, *(band.field for band in marks.bands if band.far == 0))
+    within = _("in range {share}", share=percent(wanted))
     legend = f"<div class='cp-legend'><span>{below}</span><span>{within}</span></div>"
     return f"<div class='cp-mini'><div class='cp-strip'>{parts}</div>{legend}</div>"
 
 
-def thumbnails(days: Sequence[Day], unit: Unit) -> str:
+def written(targets: Targets) -> set[float]:
+    """The edges whose numbers an axis can write: those of the range, and beside them what is far enough away to be read."""
+    very_low, low, high, very_high = (targets.levels[name] for name in LEVELS)
+    far = {very_low} if low - very_low >= APART else set()
+    return {low, high} | far | ({very_high} if very_high - high >= APART else set())
+
+
+def marks_of(therapy: str, targets: Targets) -> Marks | None:
+    """What charts of a therapy mark for somebody with these targets."""
+    return therapies.practice(therapy).at(targets).marks
+
+
+def strip(metrics: Any, marks: Marks | None) -> str:
+    """A therapy's bands lying down with their shares written out, the lowest first; empty where it marks none."""
+    if marks is None:
+        return ""
+    shown = [(band, getattr(metrics, band.field, None) or 0.0) for band in reversed(marks.bands)]
+    parts = "".join(f"<i style='width:{value:.2f}%;background:{FAR[band.far]}'></i>" for band, value in shown)
+    told = "".join(
+        f"<span><i style='background:{FAR[band.far]}'></i>{escape(_(band.name))} <b>{percent(value, 1)}</b></span>"
+        for band, value in shown
+    )
+    return f"<div class='cp-strip'>{parts}</div><div class='cp-legend cp-shares'>{told}</div>"
+
+
+def thumbnails(days: Sequence[Day], unit: Unit, targets: Targets = ADULTS) -> str:
     """Each day as a small curve over the target range; lows stand out."""
-    return f"<div class='cp-days'>{''.join(_thumbnail(day, unit) for day in days)}</div>"
+    return f"<div class='cp-days'>{''.join(_thumbnail(day, unit, targets) for day in days)}</div>"
 
 
 def regimen_table(regimen: Mapping[str, Sequence[tuple[int, float]]], lines: Sequence[Line], unit: Unit) -> str:
@@ -169,7 +198,7 @@ def regimen_table(regimen: Mapping[str, Sequence[tuple[int, float]]], lines: Seq
             cells.append(_cell(setting, value, changed.get(start), unit))
         rows.append(f"<tr>{title}{''.join(cells)}</tr>")
     table = f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
-    return f"<div class='cp-scroll'><table class='cp-regimen'>{table}</table></div>"
+    return scrolled(f"<table class='cp-regimen'>{table}</table>", _("Regimen"))
 
 
 def _cell(setting: str, value: float, line: Line | None, unit: Unit, note: str = "", span: int = 1) -> str:
@@ -188,7 +217,8 @@ def _tile(name: str, value: str, note: str, missed: bool) -> str:
     return f"<div class='{look}'><span>{name}</span><strong>{value}</strong><small>{note}</small></div>"
 
 
-def _thumbnail(day: Day, unit: Unit) -> str:
+def _thumbnail(day: Day, unit: Unit, targets: Targets) -> str:
+    levels = targets.levels
     points: list[str] = []
     dots: list[str] = []
     broken = True
@@ -199,10 +229,10 @@ def _thumbnail(day: Day, unit: Unit) -> str:
         x, y = minute / DAY * WIDTH, _y(glucose)
         points.append(f"{'M' if broken else 'L'}{x:.1f} {y:.1f}")
         broken = False
-        if glucose < LOW:
-            color = COLORS["very_low" if glucose < VERY_LOW else "low"]
+        if glucose < levels["low"]:
+            color = COLORS["very_low" if glucose < levels["very_low"] else "low"]
             dots.append(f"<circle cx='{x:.1f}' cy='{y:.1f}' r='1.7' fill='{color}'/>")
-    green, above, below = COLORS["in_range"], _y(HIGH), _y(LOW)
+    green, above, below = COLORS["in_range"], _y(levels["high"]), _y(levels["low"])
     target = f"<rect x='0' y='{above:.1f}' width='{WIDTH}' height='{below - above:.1f}' fill='{green}' opacity='.16'/>"
     noon = f"<line x1='{WIDTH / 2}' x2='{WIDTH / 2}' y1='0' y2='{HEIGHT}' stroke='{LINE}'/>"
     path = f"<path d='{''.join(points)}' fill='none' stroke='{INK}' stroke-width='1.3'/>"

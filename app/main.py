@@ -7,7 +7,7 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from app import access, planning
-from app.screens import ask, audit, cohort, doses, patients, record, review, worklist
+from app.screens import ask, audit, cohort, doses, history, patients, record, review, targets, worklist
 from careplan.clinic import Actor, StoreError
 from careplan.clinic.allowed import BRINGS_IN, STUDIES, VERIFIES, may
 from careplan.display import listed, sentence
@@ -26,6 +26,8 @@ def main() -> None:
         "patients": st.Page(patients.draw, title=_("Patients"), icon=":material/person_add:", url_path="patients"),
         "review": st.Page(review.draw, title=_("Review"), icon=":material/rule:", url_path="review"),
         "doses": st.Page(doses.draw, title=_("Next hours"), icon=":material/timeline:", url_path="doses"),
+        "targets": st.Page(targets.draw, title=_("Targets"), icon=":material/target:", url_path="targets"),
+        "history": st.Page(history.draw, title=_("History"), icon=":material/manage_history:", url_path="history"),
         "record": st.Page(record.draw, title=_("Record"), icon=":material/database:", url_path="record"),
         "cohorts": st.Page(cohort.draw, title=_("Cohorts"), icon=":material/groups:", url_path="cohorts"),
         "ask": st.Page(ask.draw, title=_("Ask"), icon=":material/chat:", url_path="ask"),
@@ -70,10 +72,10 @@ def _draw(page: StreamlitPage, actor: Actor) -> None:
     page.run()
 
 
-def _open(patient: str) -> None:
-    """Go to a patient's review."""
+def _open(patient: str, page: str = "review") -> None:
+    """Go to a patient's page."""
     st.session_state["patient"] = patient
-    st.switch_page(st.session_state["pages"]["review"])
+    st.switch_page(st.session_state["pages"][page])
 
 
 main()

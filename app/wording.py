@@ -13,7 +13,17 @@ from careplan.therapies.glucose.decisions import INSULIN
 from careplan.therapies.glucose.words import MG_DL, MMOL_L, SETTINGS, stretch
 
 UNITS = {unit.name: unit for unit in (MG_DL, MMOL_L)}
-GROUPS = (N_("adult"), N_("adolescent"), N_("child"))
+GROUPS = (N_("adult"), N_("adolescent"), N_("child"), N_("all"))
+OUTCOMES = {
+    "in_range": N_("Time in range"),
+    "below_70": N_("Below range"),
+    "below_54": N_("Far below range"),
+    "above_180": N_("Above range"),
+    "above_250": N_("Far above range"),
+    "above_4": N_("Above 4"),
+    "below_2": N_("Below range"),
+    "cv": N_("Variation (CV)"),
+}
 SOURCES = (N_("table"), N_("estimated"))
 
 
@@ -61,6 +71,19 @@ def block(start: int, end: int, kind: Kind = "regimen") -> str:
         begins = _("now") if start == 0 else _("in {minutes} min", minutes=start)
         return _("{begins}, for {minutes} min", begins=begins, minutes=end - start) if end > start else begins
     return stretch(start, end)
+
+
+# The options that are compared, by name.
+OPTIONS = (
+    N_("proposed"), N_("no change"), N_("runner-up"), N_("protocol"), N_("as now"), N_("as proposed"), N_("as tried"),
+    N_("as it was given"), N_("what if"), N_("what was"),
+)  # fmt: skip
+
+
+def option_name(name: str) -> str:
+    """A future that is compared, as a heading begins."""
+    said = _(name)
+    return said[:1].upper() + said[1:]
 
 
 def group_name(group: str) -> str:
@@ -133,3 +156,8 @@ def key_name(key: str, kind: Kind = "regimen") -> str:
     if setting not in SETTINGS or not start.isdigit():
         return setting_name(setting)
     return _("{setting}, from {time}", setting=setting_name(setting), time=clock(int(start)))
+
+
+def outcome_name(name: str) -> str:
+    """An outcome that patients have a target for, in words: its edge is each patient's own."""
+    return _(OUTCOMES.get(name, name.replace("_", " ").capitalize()))

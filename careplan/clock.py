@@ -6,7 +6,11 @@ UNITS = ((7 * 24 * 60.0, "weeks"), (24 * 60.0, "days"), (60.0, "h"), (1.0, "min"
 
 
 def said(minutes: float) -> str:
-    """So many minutes in the largest unit of which they are a whole number, seconds where they are of none."""
+    """So many minutes in the largest unit of which they are a whole number, seconds where they are of none.
+
+    >>> said(120.0), said(90.0), said(0.5)
+    ('2 h', '90 min', '30 s')
+    """
     for unit, name in UNITS:
         if minutes >= unit and minutes % unit == 0:
             return f"{minutes / unit:g} {name}"

@@ -38,7 +38,8 @@ class Channel:
     noise: of an observation, the standard deviation of one measurement in its link (with the log: a relative error). The state
     is then what all readings say of it, each by its noise. None: the last reading is the level, as with a sensor.
     per: of a rate, the minutes that its unit counts in (60 of a unit an hour).
-    silence: of an impulse, the minutes without one after which it was not logged rather than not given.
+    silence: of an impulse, the minutes without one after which it was not logged rather than not given; of a rate, the minutes
+    that one holds without another. Two steps at least.
     direction: sign of the effect of more of this channel on the first regulated observation; 0 when it has no fixed sign.
     """
 

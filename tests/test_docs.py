@@ -3,9 +3,11 @@
 import ast
 import doctest
 import importlib
+import inspect
 import re
 import subprocess
 import sys
+import textwrap
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +24,11 @@ LINK = re.compile(r"\]\(([^)\s#]+)(?:#[\w-]+)?\)")
 PATH = re.compile(rf"(?<![\w/.-])((?:{'|'.join(FOLDERS)})/[\w./-]+\.(?:py|md|cpp|json|css|sh))\b")
 NAME = re.compile(r"(?<![\w./])((?:careplan|cohorts)(?:\.[A-Za-z_]\w*)+)(?![\w/]|\.\w)")
 FACES = ("clinic", "evaluation", "interop", "planning", "records", "store", "world")
-DOCTESTED = ("careplan.breach", "careplan.planning.safety", "cohorts.catalogue", "cohorts.population", "cohorts.replay")
+DOCTESTED = (
+    *("careplan.breach", "careplan.clock", "careplan.planning.actions", "careplan.planning.safety", "careplan.world.question"),
+    *("careplan.therapies.glucose.declaration", "cohorts.catalogue", "cohorts.population", "cohorts.replay"),
+)
+SAID_WHOLE = ("careplan.evaluation", "careplan.planning", "careplan.records", "careplan.world", "cohorts")
 FENCE = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
 
 
@@ -151,3 +157,21 @@ def test_a_face_shows_what_it_says_and_nothing_else() -> None:
 def test_examples_in_docstrings_run(name: str) -> None:
     found = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
     assert found.attempted > 0 and found.failed == 0
+
+
+@pytest.mark.parametrize("face", SAID_WHOLE)
+def test_public_functions_say_what_they_take_give_and_raise(face: str) -> None:
+    module, wanting = importlib.import_module(face), []
+    for name in module.__all__:
+        found = getattr(module, name)
+        if not inspect.isfunction(found):
+            continue
+        whole = inspect.unwrap(found)
+        body = ast.walk(ast.parse(textwrap.dedent(inspect.getsource(whole))))
+        wants = {
+            "Args:": len(inspect.signature(whole).parameters) > 0,
+            "Returns:": inspect.signature(whole).return_annotation not in (None, "None"),
+            "Raises:": any(isinstance(node, ast.Raise) and node.exc is not None for node in body),
+        }
+        wanting += [f"{name} {part}" for part, wanted in wants.items() if wanted and part not in (found.__doc__ or "")]
+    assert wanting == []

@@ -9,13 +9,15 @@ import streamlit as st
 
 from app import access, drawings, planning
 from app.palette import COLORS, LINE
-from app.wording import duration, group_name
+from app.wording import duration, group_name, outcome_name
+from careplan import therapies
 from careplan.clinic import worklist
 from careplan.clinic.allowed import DECIDES
 from careplan.clinic.views import Sort, Status, WorklistPage, WorklistQuery, WorklistRow
 from careplan.clinic.worklists import WAITING
-from careplan.display import SEMICOLON, Unit, listed
+from careplan.display import SEMICOLON, listed, sentence
 from careplan.language import N_, _, day, number, retold
+from careplan.therapies.glucose.bands import LOW, VERY_LOW
 from careplan.therapies.glucose.metrics import SUFFICIENT_DAYS
 from careplan.therapies.glucose.views import Metrics
 
@@ -36,7 +38,7 @@ ASKED = "worklist_asked"  # what was asked last: it outlives another page; the a
 NAMES = ("find", "status", "group", "unmet", "due", "sort", "page")
 
 
-def draw(open_patient: Callable[[str], None]) -> None:
+def draw(open_patient: Callable[[str, str], None]) -> None:
     st.title(_("Worklist"))
     query = _asked()
     page = access.remembered(
@@ -53,16 +55,11 @@ def draw(open_patient: Callable[[str], None]) -> None:
         return
     waiting = sum(page.statuses.get(status, 0) for status in WAITING)
     counts = [
-        _("{count} patients", count=number(everybody)),
+        _("1 patient") if everybody == 1 else _("{count} patients", count=number(everybody)),
         _("{count} waiting for a decision", count=number(waiting)),
         _("{count} due for a look after a change", count=number(page.due)) if page.due else "",
     ]
-    st.caption(
-        _(
-            "{counts}. The most urgent first: below 54 mg/dL, below 70, then highs; judged on the last 14 days recorded.",
-            counts=listed(counts),
-        )
-    )
+    st.caption(" ".join((sentence(listed(counts)), _order(query, page))))
     _filter(query, page)
     pages = max(1, -(-page.found // query.size))
     if not page.found:
@@ -75,6 +72,19 @@ def draw(open_patient: Callable[[str], None]) -> None:
     if pages > 1:
         label = _("Page, of {pages}", pages=pages)
         st.number_input(label, 1, pages, min(query.page, pages), key="worklist_page", width=140, on_change=_keep)
+
+
+def _order(query: WorklistQuery, page: WorklistPage) -> str:
+    """What comes first, as far as it is true of those who are shown."""
+    unit = access.unit()
+    if query.sort != "urgency" or not any(isinstance(row.metrics, Metrics) for row in page.rows):
+        return sentence(_(SORTS[query.sort]))
+    return _(
+        "Most urgent first: of glucose, time below {very_low} {unit}, below {low}, then highs, in the last 14 days recorded.",
+        very_low=unit.text(VERY_LOW),
+        low=unit.text(LOW),
+        unit=unit.name,
+    )
 
 
 def _asked() -> WorklistQuery:
@@ -133,7 +143,6 @@ def _keep() -> None:
 
 
 def _filter(query: WorklistQuery, page: WorklistPage) -> None:
-    unit = access.unit()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.text_input(_("Find a patient"), query.find, key="worklist_find", width=220, on_change=_keep)
         if len(page.groups) > 1:
@@ -143,7 +152,7 @@ def _filter(query: WorklistQuery, page: WorklistPage) -> None:
             list(page.unmet),
             list(query.unmet),
             key="worklist_unmet",
-            format_func=lambda name: target_name(name, unit),
+            format_func=outcome_name,
             placeholder=_("Any"),
             width=240,
             on_change=_keep,
@@ -176,17 +185,6 @@ def _select(label: str, options: list[str], chosen: str | None, key: str, said: 
     st.selectbox(label, options, place, key=key, format_func=said, placeholder=_("Any"), width=160, on_change=_keep)
 
 
-def target_name(name: str, unit: Unit) -> str:
-    """A target by its therapy's name, in words."""
-    if name in ("in_range", "cv"):
-        return {"in_range": _("Time in range"), "cv": _("Variation (CV)")}[name]
-    side, _between, level = name.partition("_")
-    if not level.isdigit() or side not in ("below", "above"):
-        return _(name.replace("_", " ").capitalize())
-    shown = unit.text(float(level))
-    return _("Below {level}", level=shown) if side == "below" else _("Above {level}", level=shown)
-
-
 def _chosen(page: WorklistPage) -> None:
     """What to do for those who are chosen on this page."""
     names = [row.patient for row in page.rows]
@@ -204,7 +202,7 @@ def _choose_all(names: list[str]) -> None:
         st.session_state[f"choose:{name}"] = st.session_state["choose_all"]
 
 
-def _row(row: WorklistRow, open_patient: Callable[[str], None]) -> None:
+def _row(row: WorklistRow, open_patient: Callable[[str, str], None]) -> None:
     with st.container(border=True):
         mark, who, bands, status, action = st.columns(WIDTHS, vertical_alignment="center")
         if access.allowed(DECIDES):
@@ -213,21 +211,31 @@ def _row(row: WorklistRow, open_patient: Callable[[str], None]) -> None:
             f"<div class='cp-row cp-urgent' style='border-color:{_color(row)}'><b>{escape(row.patient)}</b> "
             f"<span class='cp-quiet'>{escape(_(row.group))}</span><small>{escape(_headline(row))}</small></div>"
         )
-        if row.metrics is not None:
-            bands.html(drawings.mini_bar(row.metrics))
+        if (bar := _bar(row)) is not None:
+            bands.html(bar)
         last = _("last data {day}", day="-" if row.last is None else day(row.last))
         notes = [_("due after a change")] if row.due else []
         small = "".join(f"<br><small>{each}</small>" for each in [*notes, last])
         status.html(f"<span class='cp-chip'>{_(STATUS[row.status])}</span>{small}")
         waits = row.status in WAITING
         pressed = action.button(
-            _("Review") if waits else _("Open"),
+            _("Review") if waits else _("What became of it") if row.due else _("Open"),
             key=f"open:{row.patient}",
             type="primary" if waits else "secondary",
             width="stretch",
         )
         if pressed:
-            open_patient(row.patient)
+            open_patient(row.patient, "history" if row.due and not waits else "review")
+
+
+def _bar(row: WorklistRow) -> str | None:
+    """The share of readings in each band of the row's therapy; None where it draws none."""
+    if isinstance(row.metrics, Metrics):
+        return drawings.mini_bar(row.metrics)
+    known = therapies.installed().get(row.therapy)
+    marks = None if known is None or known.practice is None else known.practice.marks
+    told = [getattr(row.metrics, band.field, None) for band in marks.bands] if marks is not None else [None]
+    return None if marks is None or all(value is None for value in told) else drawings.mini_bar(row.metrics, marks)
 
 
 def _headline(row: WorklistRow) -> str:
@@ -242,8 +250,8 @@ def _short(row: WorklistRow) -> bool:
 
 
 def _color(row: WorklistRow) -> str:
-    metrics = row.metrics
-    if metrics is None or not metrics.readings or (_short(row) and row.urgency < 200):
+    readings = row.metrics.get("readings") if isinstance(row.metrics, dict) else getattr(row.metrics, "readings", 0)
+    if not readings or (_short(row) and row.urgency < 200):
         return LINE
     if row.urgency >= 300:
         return COLORS["very_low"]

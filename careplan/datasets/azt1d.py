@@ -44,9 +44,18 @@ def recognise(head: str) -> str | None:
 
 
 def read_azt1d(path: Source, *, zone: str = "America/Phoenix", refused: Refused | None = None) -> list[PatientRecord]:
-    """One record for each subject's CSV at `path` (a file or a folder).
+    """One record for each subject's CSV.
 
-    Raises `RecordError` where a file cannot be trusted; with `refused`, that subject is left out and noted there.
+    Args:
+        path: A file or a folder.
+        zone: The clock of the set's people.
+        refused: Takes, by name, what is wrong with a subject whose file cannot be trusted, who is then left out.
+
+    Returns:
+        A record a subject.
+
+    Raises:
+        RecordError: A file cannot be trusted, and there is no `refused`.
     """
     check_zone(zone, file=path)
     records = []

@@ -50,7 +50,16 @@ def recognise(head: str) -> str | None:
 def read_t1d_uom(path: Source, *, zone: str = "Europe/London", refused: Refused | None = None) -> list[PatientRecord]:
     """One record for each person in a folder of the layout, or in one of its files.
 
-    Raises `RecordError` where a file cannot be trusted; with `refused`, that person is left out whole and noted there.
+    Args:
+        path: The folder, or one of its files.
+        zone: The clock of the set's people.
+        refused: Takes, by name, what is wrong with a person whose files cannot be trusted, who is then left out.
+
+    Returns:
+        A record a person.
+
+    Raises:
+        RecordError: A file cannot be trusted, and there is no `refused`.
     """
     check_zone(zone, file=path)
     people: dict[str, list[Path]] = {}

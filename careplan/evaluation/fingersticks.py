@@ -20,7 +20,16 @@ GAPS = ((0, 60), (60, 120), (120, 240))  # minutes between a reading and the one
 
 
 def thinned(series: PatientSeries, per_day: float, seed: int) -> PatientSeries:
-    """The recording with about so many readings a day, at random times at least `LEAST` apart; all else as it was."""
+    """A recording as somebody would have it who reads less often.
+
+    Args:
+        series: The recording.
+        per_day: About how many readings stay a day, at random times at least `LEAST` apart.
+        seed: Of those times.
+
+    Returns:
+        The recording with fewer readings; all else as it was.
+    """
     step, column = series.therapy.step, series.therapy.index(series.therapy.regulated)
     draw, known = np.random.default_rng(seed), np.flatnonzero(series.mask[:, column])
     kept = np.zeros(len(series), dtype=bool)
@@ -50,8 +59,17 @@ def between_readings(
     *,
     begin: int,
 ) -> pd.DataFrame:
-    """RMSE of what is forecast from each reading of a thinned recording for the next, by the minutes between (`GAPS`):
-    columns person, gap, n, persistence, and one of each of `people`: the recording that it knows, and of whom."""
+    """RMSE of what is forecast from each reading of a thinned recording for the next, by the minutes between (`GAPS`).
+
+    Args:
+        model: A trained model.
+        sparse: The thinned recording, whose readings are forecast from and for.
+        people: By name, a recording to forecast from and what is known of its patient.
+        begin: The row before which nothing is judged.
+
+    Returns:
+        Columns person, gap, n, persistence, and one of each of `people`.
+    """
     rows, ahead = pairs(sparse, begin)
     step, level = sparse.therapy.step, sparse.column(sparse.therapy.regulated).astype(float)
     truth, found = level[rows - 1 + ahead], {"persistence": level[rows - 1]}

@@ -142,9 +142,9 @@ def label_curve(
             path.write_text(json.dumps(found, indent=1) + "\n")
         own = pd.DataFrame(found["errors"])
         tables.append(own.assign(**asdict(run), days=found["days"], seconds=found["seconds"]))
-        told = own[own["given"] == Given.RECORD].groupby("horizon")["rmse"].mean()
-        errors_told = " / ".join(f"{told[horizon]:.1f}" for horizon in HORIZONS)
-        say(f"{count} of {len(runs)}  {run.name}  {found['days']:.0f} days  {errors_told} told the doses")
+        known_doses = own[own["given"] == Given.RECORD].groupby("horizon")["rmse"].mean()
+        errors_known = " / ".join(f"{known_doses[horizon]:.1f}" for horizon in HORIZONS)
+        say(f"{count} of {len(runs)}  {run.name}  {found['days']:.0f} days  {errors_known} told the doses")
     return pd.concat(tables, ignore_index=True)
 
 

@@ -11,7 +11,7 @@ from careplan.planning.choice import choose, refused_by
 from careplan.planning.menu import Menu
 from careplan.planning.model import Expansion, PlanningModel
 from careplan.planning.objective import by_output, risk_of, spent
-from careplan.planning.rules import Moment, Past, breaches_of, guard_course
+from careplan.planning.rules import Moment, Past, breaches_of, guard_course, rules_of
 from careplan.planning.safety import allowed_of
 from careplan.planning.search import Backend, Plans, exhaustive, search, shared_noise
 from careplan.planning.tree import prior_of, tail_mean
@@ -242,14 +242,19 @@ def plan_course(
         model: The patients' futures as they stand, which an action moves (`latent.latent_course`).
         state: `[B, P, S]` where they begin.
         menu: What may be done, and what stands.
-        limits: Whose rules hold; the same for all patients of a call.
+        limits: Whose rules hold, and whose largest doses and rates, spacing and floor are rules too (`rules.rules_of`); the
+            same for all patients of a call.
         level: `[B, Q]` each output now; NaN is unknown, and closes the gate.
         history: `[B, H, A]` amounts a row before now, newest last; NaN is unknown.
         budget: `[B, costs]` of the therapy where None.
         how: The settings of the search.
 
+    Returns:
+        What is proposed, its runner-up and no change, by patient.
+
     Raises:
-        ValueError: The therapy declares no actions, or the future as it stands is shorter than the search.
+        ValueError: The therapy declares no actions, or a limit that no rule can say, or the future as it stands is shorter than
+            the search.
     """
     how, therapy = how or CourseSearch(), menu.therapy
     if not therapy.actions:
@@ -259,6 +264,7 @@ def plan_course(
     reasons = _closed(menu, level)
     gate = torch.tensor([not why for why in reasons], device=state.device)
     table, exists = (part.to(state.device) for part in menu.candidates())
+    limits = replace(limits, rules=rules_of(limits, therapy))
     known = torch.where(torch.isfinite(level), level, torch.tensor([output.best for output in therapy.outputs]).to(level))
     problem = CourseProblem(model, state, menu, Past(history), known, gate, limits, table, exists, how.effort)
     whole = state.new_tensor([cost.budget for cost in therapy.costs]).expand(len(state), -1) if budget is None else budget

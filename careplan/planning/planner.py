@@ -127,6 +127,9 @@ def plan_doses(model: PlanningModel, asked: DoseQuestion, how: DoseSearch | None
         asked: Of whom, by what limits and budgets.
         how: The settings of the search.
 
+    Returns:
+        What is proposed, its runner-up and no change, by patient.
+
     Raises:
         ValueError: The search is deeper than the question has decisions.
     """

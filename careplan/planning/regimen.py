@@ -213,6 +213,9 @@ def plan_regimen(evaluate: Evaluate, asked: RegimenQuestion, how: RegimenSearch 
         evaluate: Multipliers `[B, W, L]` -> predicted levels `[B, W, P, M]` under each regimen; may be called with any W.
         asked: Of whom, which lines, by what budgets.
         how: The settings of the search.
+
+    Returns:
+        What is proposed, its runner-up and no change, by patient.
     """
     how, lines, therapy = how or RegimenSearch(), asked.lines, asked.therapy
     moves, costs = moves_of(lines, asked.together, how.factors), len(therapy.costs)

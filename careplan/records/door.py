@@ -93,14 +93,21 @@ def read(
 ) -> list[PatientRecord]:
     """One record for each person in a file, a folder, a ZIP or at a server's address, whatever its formats.
 
-    format: taken at its word; by default each file's is found by looking. zone: the patient's clock where a source does not
-    say. day_first: the order of numeric dates where a file cannot tell. patient: the person's name, where there is one person;
-    that person's sources are joined. token: for a server. prefer: sources that are believed first when they are joined.
-    Each record says its `source` and `why`. A file that no format knows is a correction ("unknown file") of the first
-    record, or raises where nothing else was read.
+    Args:
+        path_or_url: What to read.
+        format: One of `FORMATS`, taken at its word; by default each file's is found by looking.
+        zone: The patient's clock where a source does not say.
+        day_first: The order of numeric dates where a file cannot tell.
+        patient: The person's name, where there is one person; that person's sources are joined.
+        token: For a server.
+        prefer: Sources that are believed first when they are joined.
+        refused: Takes, by person or file, what cannot be read, as long as anything was; without it that raises.
 
-    Raises `RecordError` for a file that two formats fit, and where a source cannot be read or trusted; with `refused`, what
-    cannot is left out and noted there by person (or file), as long as anything was read.
+    Returns:
+        Records that say their `source` and `why`. A file that no format knows is a correction ("unknown file") of the first.
+
+    Raises:
+        RecordError: Two formats fit a file, a source cannot be read or trusted, or nothing was read.
     """
     if zone is not None:
         check_zone(zone, file=path_or_url)

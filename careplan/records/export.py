@@ -247,10 +247,19 @@ def add_cells(part: Part, cells: pd.DataFrame, corrections: Iterable[Correction]
 class Reader(Protocol):
     """A reader of what people download from a device's maker.
 
-    path: a file, a folder of them, or a list. zone: the clock the device was on (UTC where not given, rule "no time zone").
-    day_first: the order of numeric dates where nothing in a file tells. patient: whose all the files are; else files that state
-    the same person are that person's, and others are one person each, named by the file. refused: takes, by name, what is wrong
-    with a person whose files cannot be trusted, who is then left out; without it that raises `RecordError`.
+    Args:
+        path: A file, a folder of them, or a list.
+        zone: The clock the device was on (UTC where not given, rule "no time zone").
+        patient: Whose all the files are; else files that state the same person are that person's, and others are one person each,
+            named by the file.
+        day_first: The order of numeric dates where nothing in a file tells.
+        refused: Takes, by name, what is wrong with a person whose files cannot be trusted, who is then left out.
+
+    Returns:
+        A record a person.
+
+    Raises:
+        RecordError: A file cannot be trusted, and there is no `refused`.
     """
 
     def __call__(

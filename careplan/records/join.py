@@ -40,7 +40,15 @@ Same = tuple[str, str]  # the rule that leaves an event out, and what it is the 
 
 
 def join_people(records: Sequence[PatientRecord], *, prefer: Sequence[str] = ()) -> list[PatientRecord]:
-    """One record a person: those of one name are joined, in the order in which each person first comes."""
+    """One record a person: those of one name are joined.
+
+    Args:
+        records: Of anybody.
+        prefer: Sources believed first, as in `join_records`.
+
+    Returns:
+        In the order in which each person first comes.
+    """
     people: dict[str, list[PatientRecord]] = {}
     for record in records:
         people.setdefault(record.patient, []).append(record)
@@ -48,11 +56,20 @@ def join_people(records: Sequence[PatientRecord], *, prefer: Sequence[str] = ())
 
 
 def join_records(records: Sequence[PatientRecord], *, prefer: Sequence[str] = ()) -> PatientRecord:
-    """The joined record of one person's sources. prefer: sources believed first, before `PRECEDENCE`.
+    """The joined record of one person's sources.
 
     Rule "clock of a source": where doses (or readings) show that a source's clock was away from the others', its events are moved
-    by as much, and each stretch of time is told. Zone, regimen, weight and group are of the first source that states one.
-    Raises `ValueError` for no record, or records of several people.
+    by as much, and each stretch of time is reported. Zone, regimen, weight and group are of the first source that states one.
+
+    Args:
+        records: Of one person.
+        prefer: Sources believed first, before `PRECEDENCE`.
+
+    Returns:
+        One record, whose corrections say what every event that is left out is the same as.
+
+    Raises:
+        ValueError: There is no record, or they are of several people.
     """
     if len({record.patient for record in records}) != 1:
         raise ValueError(f"expected records of one patient, found {sorted({record.patient for record in records})}")
@@ -84,7 +101,16 @@ def join_records(records: Sequence[PatientRecord], *, prefer: Sequence[str] = ()
 
 
 def add_to(known: pd.DataFrame, record: PatientRecord, zone: str) -> tuple[pd.DataFrame, list[Correction]]:
-    """What a record's events add to those known (sorted by time), on the known clock, and what is told of the others."""
+    """What a record adds to events that are known.
+
+    Args:
+        known: The known events, sorted by time.
+        record: Of the same person, of another source.
+        zone: The clock of the known events.
+
+    Returns:
+        The events that are new, on the known clock, and the corrections of the others.
+    """
     away: list[Stretch] = stretches(known, record.events)
     events = moved(record.events, away)
     file = record.files[0] if record.files else record.source or record.patient

@@ -82,11 +82,11 @@ def evaluate_visits(
         TRUTH: visits.truth(them),
     }
 
-    def told(done: int, of: int) -> None:
+    def report(done: int, of: int) -> None:
         say(f"fortnight {done} of {of}")
 
     begin = visits.first_regimens(them, start, seed)
-    lived = visits.live_side_by_side(them, reviewers, visits=count, seed=life, begin=begin, progress=told)
+    lived = visits.live_side_by_side(them, reviewers, visits=count, seed=life, begin=begin, progress=report)
     tables = [visits.table(*replay, name) for name, replay in lived.items()]
     everyone = pd.concat([visits.against_no_change(table, tables[0]) for table in tables], ignore_index=True)
     return Visits(

@@ -83,7 +83,8 @@ def _described(found: Installed) -> Described:
         return Described(found.name, found.package, found.version, problem=found.problem)
     therapy = found.practice.therapy
     observes, does, reported = (
-        tuple(f"{channel.name} ({channel.unit})" for channel in therapy.of(role)) for role in ROLES
+        tuple(f"{channel.name} ({channel.unit})" if channel.unit else channel.name for channel in therapy.of(role))
+        for role in ROLES
     )
     card = found.practice.card
     return Described(

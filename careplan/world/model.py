@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torchdiffeq import odeint
 
+from careplan.files import in_one_move
 from careplan.series import Window
 from careplan.therapy import Therapy
 from careplan.world.absorption import Layout
@@ -289,14 +290,14 @@ class WorldModel(nn.Module):
     # On disk.
 
     def save(self, folder: Path, card: dict[str, Any]) -> None:
-        """Weights as safetensors with their JSON card."""
-        from safetensors.torch import save_file
+        """Weights as safetensors with their JSON card, each in one move. Raises OSError where the disk refuses."""
+        from safetensors.torch import save
 
         folder.mkdir(parents=True, exist_ok=True)
         weights = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
-        save_file(weights, folder / f"{self.therapy.name}.safetensors")
+        in_one_move(folder / f"{self.therapy.name}.safetensors", lambda part: part.write_bytes(save(weights)))
         card = {"therapy": self.therapy.name, "shape": asdict(self.shape), "hash": self.fingerprint(), **card}
-        (folder / f"{self.therapy.name}.json").write_text(json.dumps(card, indent=1) + "\n")
+        in_one_move(folder / f"{self.therapy.name}.json", lambda part: part.write_text(json.dumps(card, indent=1) + "\n"))
 
     def fingerprint(self) -> str:
         """A hash of the weights, stored with every result they produce."""
@@ -308,6 +309,13 @@ class WorldModel(nn.Module):
 
 def load_card(therapy: Therapy, folder: Path) -> dict[str, Any]:
     """What is written beside the weights of a therapy in a folder: data, seeds, metrics, calibration, limits.
+
+    Args:
+        therapy: Whose weights they are.
+        folder: Where they lie.
+
+    Returns:
+        The card, as `WorldModel.save` wrote it.
 
     Raises:
         FileNotFoundError: The folder has no card of this therapy.
@@ -325,6 +333,9 @@ def load_model(therapy: Therapy, folder: Path, device: str | torch.device = "cpu
         therapy: What it was trained on.
         folder: Where its weights and their card lie.
         device: Where it computes.
+
+    Returns:
+        The model, ready to predict.
 
     Raises:
         FileNotFoundError: The folder has no model of this therapy.

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from careplan.clinic import (
     cancel,
     dose_page,
     doubts,
+    forget_source,
     imports,
     jobs,
+    keep_source,
     latest_suggestion,
     load_draft,
     load_record,
@@ -29,12 +32,15 @@ from careplan.clinic import (
     patient_names,
     patients,
     prescribed,
+    read_again,
     review_page,
     save_draft,
     save_regimen,
     save_suggestion,
     show,
     sign_review,
+    site_at,
+    sources,
     store_records,
     take_back,
     take_in,
@@ -81,6 +87,7 @@ def whole(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     save_suggestion(db, suggestion(line()))
     save_draft(db, 1, DECIDED, EVE)
     ask(db, ["ann"], "regimen", actor=EVE)
+    keep_source(db, "ann", site_at("https://ann.example", "secret"))
     yield db
     assert verified(db).problem is None
     if request.param == "sqlite":
@@ -93,6 +100,7 @@ def ours(db: Database) -> str:
 
 
 Try = Callable[[Database, Database], Any]
+DAY_ONE = (datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 3, 2, tzinfo=UTC))
 REFUSED: dict[str, Try] = {
     "again": lambda db, whole: again(db, 1, actor=EVE),
     "ask": lambda db, whole: ask(db, ["ann"], "doses", actor=EVE),
@@ -122,12 +130,22 @@ REFUSED: dict[str, Try] = {
     "read_recording": lambda db, whole: read_recording(db, "ann"),
     "open_bench": lambda db, whole: open_bench(db, "ann"),
     "lived_changes": lambda db, whole: clinic.lived_changes(db, "ann"),
+    "forget_source": lambda db, whole: forget_source(db, "ann", "https://ann.example", actor=EVE),
+    "keep_source": lambda db, whole: keep_source(db, "ann", site_at("https://ann.example", "secret"), actor=EVE),
+    "read_again": lambda db, whole: read_again(db, "ann", actor=EVE),
+    "changes": lambda db, whole: clinic.changes(db, "ann"),
+    "compare_change": lambda db, whole: clinic.compare_change(db, "ann", actor=EVE),
+    "compare_periods": lambda db, whole: clinic.compare_periods(db, "ann", DAY_ONE, DAY_ONE, actor=EVE),
+    "sign_targets": lambda db, whole: clinic.sign_targets(db, "ann", preset="older", reason="mine", actor=EVE),
+    "targets_in_force": lambda db, whole: clinic.targets_in_force(db, "ann"),
+    "timeline": lambda db, whole: clinic.timeline(db, "ann", actor=EVE),
     "another_day": lambda db, whole: another_day(db, "ann", pd.Timestamp("2024-03-02 08:00"), "bolus", 1.0),
 }
 UNNAMED = {  # use cases about no patient that is stored: what they give holds nothing of ann (`test_nothing_is_listed`)
     *("accept_trail", "arrivals", "audit_trail", "imports", "import_records", "jobs", "named_format", "open_database"),
+    "import_declared",
     *("patient_names", "patients", "read_files", "replace_key", "store_records", "take_in", "verify_audit", "worklist"),
-    *("local_account", "meaning_of"),
+    *("local_account", "meaning_of", "read_site", "site_at", "sources", "take_in_site"),
 }
 
 
@@ -156,7 +174,7 @@ def test_nothing_is_listed_found_or_counted(whole: Database) -> None:
     assert jobs(south) == [] and jobs(south, patient="ann") == []
     assert [list(each.events) for each in imports(south)] == [["bob"]]
     assert {entry.patient for entry in audit_trail(south, limit=1000)} <= {"bob", None}
-    assert audit_trail(south, "ann") == []
+    assert audit_trail(south, "ann") == [] and sources(south) == sources(south, "ann") == []
     [arrival] = arrivals(south, Incoming((record("ann", days=1),), {}))
     assert not arrival.known
     with pytest.raises(clinic.UnknownPatient) as refused:
@@ -201,6 +219,7 @@ VIEWER = Actor(kind="identity provider", name="Vic", issuer="i", subject="vic", 
         lambda db: take_back(db, ours(db), reason="why", actor=VIEWER),
         lambda db: take_in(db, Incoming((record("new", days=1),), {}), {0: "new"}, actor=VIEWER, add=frozenset()),
         lambda db: assign(db, ["ann"], THEIRS, reason="why", actor=VIEWER),
+        lambda db: clinic.sign_targets(db, "ann", preset="older", reason="why", actor=VIEWER),
     ],
 )
 def test_a_viewer_looks_and_changes_nothing(whole: Database, work: Callable[[Database], object]) -> None:

@@ -17,8 +17,10 @@ import torch
 from careplan import therapies
 from careplan.clinic import open_database, save_regimen, sign_review, store_records, suggest_doses
 from careplan.planning.course import CoursePlans, CourseSearch
-from careplan.planning.looking import next_look
+from careplan.planning.measuring import next_measurement
+from careplan.planning.rules import rules_of
 from careplan.records.events import PatientRecord, events_frame
+from careplan.rules import Lockout
 from careplan.series import PatientSeries, given_columns, windows
 from careplan.store import Database, append, local_account
 from careplan.store.schema import Course
@@ -179,6 +181,30 @@ def test_a_ceiling_lets_nothing_be_raised_and_a_floor_nothing_be_withheld() -> N
         assert ("ceiling" if level > 4 else "clots") in rules(plans)
 
 
+def test_the_numbers_of_limits_are_rules_of_a_course() -> None:
+    found = learned("thinning")
+    asked = (found.model, found.series[0], found.people[0])
+    low = torch.tensor([[1.6]])  # so low that more is better
+    free = planned(*asked, found.module.LIMITS, level=low)
+    stands = float(free.amounts[0, 2, 0, 0])
+    assert "the largest dose" not in rules(free)
+    tight = planned(*asked, replace(found.module.LIMITS, max_dose=stands / 7), level=low)
+    assert "the largest dose" in rules(tight) and float(tight.amounts[0, 0, 0, 0]) <= stands + 1e-3
+    with pytest.raises(ValueError, match="thinning: a course does not count what is on board; declare a Cap within a time"):
+        planned(*asked, replace(found.module.LIMITS, max_on_board=5.0))
+
+
+def test_rates_spacing_and_a_floor_are_rules_of_a_course() -> None:
+    limits = replace(pressures.LIMITS, max_rate=10.0, floor=60.0, min_spacing=3.0)
+    found = {(type(rule).__name__, rule.channels): rule for rule in rules_of(limits, pressures.PRESSURES)[len(limits.rules) :]}
+    assert set(found) == {("Cap", ("raiser",)), ("Cap", ("slower",)), ("Hold", ("slower",))}
+    assert found["Cap", ("raiser",)].most == pytest.approx(10.0)  # ug in a decision of a minute
+    channels = tuple(replace(each, form="impulse") if each.direction else each for each in growth.GROWTH.channels)
+    single = replace(growth.GROWTH, channels=channels)
+    spaced = [rule for rule in rules_of(replace(growth.LIMITS, min_spacing=600.0), single) if isinstance(rule, Lockout)]
+    assert [rule.channels for rule in spaced] == [("drug",), ("drug",), ("beam",)]
+
+
 def test_what_is_unknown_closes_the_gate_and_what_was_given_counts() -> None:
     found = learned("growth")
     asked = (found.model, found.series[0], found.people[0], found.module.LIMITS)
@@ -212,12 +238,12 @@ def test_when_to_look_next_is_sooner_where_more_can_be_avoided_and_later_where_a
     days = torch.arange(1.0, 29.0)
     sure = torch.full((1, 4, 1, 28), 2.5)
     unsure = 2.5 * torch.exp(torch.tensor([-0.5, -0.2, 0.2, 0.5])[:, None, None] * days / 28).unsqueeze(0)
-    gaps = [float(next_look(therapy, levels, 1440.0)[0]) / 1440 for levels in (sure, unsure)]
+    gaps = [float(next_measurement(therapy, levels, 1440.0)[0]) / 1440 for levels in (sure, unsure)]
     assert gaps[0] == 28 > gaps[1]
     dear = replace(therapy, measure=replace(therapy.measure, cost=100.0))
-    assert float(next_look(dear, unsure, 1440.0)[0]) / 1440 == 28
+    assert float(next_measurement(dear, unsure, 1440.0)[0]) / 1440 == 28
     with pytest.raises(ValueError, match="does not reach the shortest gap"):
-        next_look(therapy, sure[..., :3], 1440.0)
+        next_measurement(therapy, sure[..., :3], 1440.0)
 
 
 @pytest.mark.parametrize("name", NAMES)

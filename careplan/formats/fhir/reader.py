@@ -45,11 +45,19 @@ def read_fhir(
 ) -> list[PatientRecord]:
     """One record for each person in a Bundle, an NDJSON export, a single resource, a folder of them, or on a FHIR server.
 
-    path: files, or the http(s) address of a server ("https://host/fhir"), of one patient on it (".../Patient/123") or of a search
-    (".../Observation?patient=123"). zone: the patients' clock; by default what each Patient states, else UTC. patient: the name
-    in the store, where the source holds one person. token: a bearer token, for an address. People of whom nothing is read have no
-    record. Raises `RecordError` where the source cannot be reached or trusted; with `refused`, a person whose resources cannot be
-    is left out and noted there.
+    Args:
+        path: Files, or the http(s) address of a server ("https://host/fhir"), of one patient on it (".../Patient/123") or of a
+            search (".../Observation?patient=123").
+        zone: The patients' clock; by default what each Patient states, else UTC.
+        patient: The name in the store, where the source holds one person.
+        token: A bearer token, for an address.
+        refused: Takes, by name, what is wrong with a person whose resources cannot be trusted, who is then left out.
+
+    Returns:
+        A record a person; people of whom nothing is read have none.
+
+    Raises:
+        RecordError: The source cannot be reached, or cannot be trusted and there is no `refused`.
     """
     if zone is not None:
         check_zone(zone, file=path)

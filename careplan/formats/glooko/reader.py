@@ -76,9 +76,18 @@ def read_glooko(
 ) -> list[PatientRecord]:
     """One record for each person: the tables in a folder (and the folders in it) under one name.
 
-    patient: whose all of them are, unless they state several names. zone: the patient's clock (UTC where not given, rule "no time
-    zone"). day_first: the order of dates where no table tells. Raises `RecordError` where a file cannot be trusted; with
-    `refused`, that person is left out whole and noted there.
+    Args:
+        path: A table, a folder of one person's, or a folder of such folders.
+        zone: The patient's clock (UTC where not given, rule "no time zone").
+        day_first: The order of dates where no table tells.
+        patient: Whose all of them are, unless they state several names.
+        refused: Takes, by name, what is wrong with a person whose files cannot be trusted, who is then left out whole.
+
+    Returns:
+        A record a person.
+
+    Raises:
+        RecordError: A file cannot be trusted, and there is no `refused`.
     """
     if zone is not None:
         check_zone(zone, file=path)

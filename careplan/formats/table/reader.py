@@ -59,11 +59,20 @@ def recognise(head: str) -> str | None:
 def read_table(
     path: Source, *, zone: str | None = None, day_first: bool | None = None, refused: Refused | None = None
 ) -> list[PatientRecord]:
-    """One record for each patient at `path`: delimited text, a workbook or Parquet, or a folder of them.
+    """One record for each patient in delimited text, a workbook or Parquet, or a folder of them.
 
-    zone: the clock of times that carry no offset, where the table has no zone column; UTC by default. day_first: the order of
-    numeric dates where the file cannot tell. Raises `RecordError` where a file cannot be trusted; with `refused`, a patient whose
-    rows cannot be is left out and noted there, unless a file cannot be read that may hold anyone's rows.
+    Args:
+        path: The files.
+        zone: The clock of times that carry no offset, where the table has no zone column; UTC by default.
+        day_first: The order of numeric dates where the file cannot tell.
+        refused: Takes, by name, what is wrong with a patient whose rows cannot be trusted, who is then left out, unless a file
+            cannot be read that may hold anyone's rows.
+
+    Returns:
+        A record a patient.
+
+    Raises:
+        RecordError: A file cannot be trusted, and there is no `refused`.
     """
     if zone is not None:
         check_zone(zone, file=path)

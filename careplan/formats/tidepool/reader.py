@@ -46,10 +46,19 @@ def recognise(head: str) -> str | None:
 def read_tidepool(
     path: Source, *, zone: str | None = None, patient: str | None = None, refused: Refused | None = None
 ) -> list[PatientRecord]:
-    """One record for each file of the API's JSON (a list, or a document a line) or workbook at `path`, named by the file.
+    """One record for each file of the API's JSON (a list, or a document a line) or workbook, named by the file.
 
-    zone: the patient's clock; by default the latest upload's. patient: whose all the files are. Raises `RecordError` where a
-    file cannot be trusted; with `refused`, that person is left out and noted there.
+    Args:
+        path: The files.
+        zone: The patient's clock; by default the latest upload's.
+        patient: Whose all the files are.
+        refused: Takes, by name, what is wrong with a person whose file cannot be trusted, who is then left out.
+
+    Returns:
+        A record a file.
+
+    Raises:
+        RecordError: A file cannot be trusted, and there is no `refused`.
     """
     if zone is not None:
         check_zone(zone, file=path)

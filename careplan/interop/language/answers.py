@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from careplan.clinic import asking
+from careplan.clinic.allowed import STUDIES, allow
 from careplan.clinic.codec import dump
 from careplan.interop.language import predictions
 from careplan.interop.language import queries as asked
@@ -142,6 +143,7 @@ def _cohort(query: asked.CohortReplay, sources: Sources) -> Answer:
 
     from careplan.studies.replays import arguments_of, run_replay
 
+    allow(sources.actor, STUDIES)
     arguments = arguments_of(query.populations, query.policies, days=query.days, seed=7)
     people = sum(int(text.partition(":")[2]) for text in query.populations)
     given = " ".join([*(f"--population {text}" for text in query.populations), *(f"--policy {text}" for text in query.policies)])

@@ -135,6 +135,9 @@ def limits_of(facts: CourseFacts) -> Limits:
 
     Raises:
         ValueError: The group is none of the therapy's.
+
+    >>> limits_of(CourseFacts(group="adult")).max_dose, limits_of(CourseFacts(group="adult", covariates={"age": 9})).max_dose
+    (17.0, 5.0)
     """
     order: tuple[Group, ...] = ("child", "adolescent", "adult")
     if facts.group not in order:

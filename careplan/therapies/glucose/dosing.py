@@ -1,7 +1,7 @@
 """Dose suggestions: search the next hours of one patient or many at once."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -13,16 +13,19 @@ from torch import Tensor
 
 from careplan.breach import Breach
 from careplan.errors import AskError
+from careplan.language import N_
 from careplan.minutes import DAY
 from careplan.planning.actions import carried, remaining
 from careplan.planning.choice import OPTIONS
-from careplan.planning.explain import Compared, explain, interval
+from careplan.planning.explain import Compared, explain, interval, path_of
 from careplan.planning.planner import DosePlans
 from careplan.planning.safety import DoseContext
 from careplan.recording import Recording, question, row_at
 from careplan.series import PatientSeries, Window, windows
 from careplan.stages import stage
-from careplan.suggestion import Line, Option, Path, Suggestion, Why
+from careplan.suggestion import Line, Option, Suggestion, Why
+from careplan.targets import Targets
+from careplan.therapies.glucose.aims import limits_for, same_aims, therapy_for
 from careplan.therapies.glucose.decisions import exposure
 from careplan.therapies.glucose.declaration import GLUCOSE, RAPID, Regimen, limits_of
 from careplan.therapies.glucose.dose_search import DECISION, HORIZON, INCREMENT, PARTICLES, Ahead, search_doses
@@ -30,7 +33,7 @@ from careplan.therapies.glucose.evidence import alike
 from careplan.therapies.glucose.experiments import expected
 from careplan.therapies.glucose.outcomes import layers, shares
 from careplan.therapies.glucose.rule_words import reasons_in_words, rule_in_words
-from careplan.therapy import Limits, Mandate
+from careplan.therapy import Limits, Mandate, Therapy
 from careplan.what_if import apply, parse
 from careplan.world.loaded import World, reasons_to_abstain
 from careplan.world.personalise import Personalisation
@@ -52,29 +55,51 @@ def doses_of(
     limits: Mapping[str, Limits] | None = None,
     simulations: int | None = None,
 ) -> list[Suggestion]:
-    """The doses of the next hours for each patient from `at` on (default: after the last reading), searched in one batch.
+    """The doses of the next hours for each patient from `at` on (default: after the last reading), searched in one batch for
+    those whose targets are alike.
 
     announced: meals and activity to come, such as "carbs 60 at 12:30". limits: by patient's name; `limits_of` where absent.
     simulations: as `plan_doses`.
     """
+    made: dict[int, Suggestion] = {}
+    for targets, places in same_aims(recordings):
+        mine, theirs = [recordings[place] for place in places], [people[place] for place in places]
+        asked = (targets, at, announced, seed, limits or {}, simulations)
+        made |= dict(zip(places, _doses_alike(world, mine, theirs, *asked), strict=True))
+    return [replace(made[place], targets=recording.targets) for place, recording in enumerate(recordings)]
+
+
+def _doses_alike(
+    world: World,
+    recordings: Sequence[Recording],
+    people: Sequence[Personalisation],
+    targets: Targets,
+    at: pd.Timestamp | None,
+    announced: Sequence[str],
+    seed: int,
+    limits: Mapping[str, Limits],
+    simulations: int | None,
+) -> list[Suggestion]:
+    """`doses_of` for people with the same targets."""
     series, regimens = [recording.series for recording in recordings], [recording.regimen for recording in recordings]
     rows = [_last_row(each) if at is None else row_at(each, at) for each in series]
     planned = [_future(each.series, row, each.regimen, announced) for each, row in zip(recordings, rows, strict=True)]
-    bounds = [(limits or {}).get(recording.patient) or limits_of(recording.facts) for recording in recordings]
+    bounds = [limits_for(limits.get(each.patient) or limits_of(each.facts), targets) for each in recordings]
+    therapy = therapy_for(targets)
     gates = [
         reasons_to_abstain(world, each.series, person, row=row, changes=expected(each.series, each.changes))
         for each, person, row in zip(recordings, people, rows, strict=True)
     ]
-    mandates = [recording.mandate or GLUCOSE.mandate for recording in recordings]
+    mandates = [recording.mandate or therapy.mandate for recording in recordings]
     with stage("search"):
-        plans = _search(world, series, people, rows, planned, regimens, bounds, mandates, seed, simulations)
+        plans = _search(world, series, people, rows, planned, regimens, bounds, mandates, therapy, seed, simulations)
     made = []
     with stage("explain"):
         for index, each in enumerate(recordings):
             asked = question("doses", each.prescribed, at=at, announced=announced, simulations=simulations)
             provenance = world.provenance(seed, each.data, asked=asked)
             made.append(
-                _suggestion(world, plans, index, each, rows[index], people[index], gates[index], provenance, announced)
+                _suggestion(world, plans, index, each, rows[index], people[index], gates[index], provenance, announced, targets)
             )
     return made
 
@@ -88,6 +113,7 @@ def _search(
     regimens: Sequence[Regimen | None],
     limits: Sequence[Limits],
     mandates: Sequence[Mandate],
+    therapy: Therapy,
     seed: int,
     simulations: int | None,
 ) -> DosePlans:
@@ -110,6 +136,7 @@ def _search(
         lambda hourly: _context(series, rows, hourly),
         limits,
         mandates=mandates,
+        therapy=therapy,
         simulations=simulations,
         seed=seed,
         binding=True,
@@ -222,25 +249,29 @@ def _suggestion(
     gate: tuple[str, ...],
     provenance: Mapping[str, str],
     announced: Sequence[str],
+    targets: Targets,
 ) -> Suggestion:
     series = recording.series
     abstained = bool(gate) or bool(plans.abstained[index])
     changed = bool(plans.changed[index]) and not abstained
     shown = ([0] if changed else []) + ([1] if bool(plans.has_runner_up[index]) and not abstained else []) + [2]
-    options = () if abstained else tuple(_option(plans, index, option) for option in shown)
+    options = () if abstained else tuple(_option(plans, index, option, targets) for option in shown)
     reasons = (*gate, *reasons_in_words(plans.reasons[index], plans.refused[index]))
     if not abstained:
         count = int(plans.evaluated[index])
         still, ours = plans.objective[index, 2], plans.objective[index, 0]
         verdict = (
-            f"predicted glycaemia risk from {float(still):.1f} to {float(ours):.1f}"
+            N_("predicted glycaemia risk from {before:.1f} to {after:.1f}").format(before=float(still), after=float(ours))
             if changed
-            else "no dose is predicted to be worth giving"
+            else N_("no dose is predicted to be worth giving")
         )
-        ahead = f"counting on what was announced: {', '.join(announced)}" if announced else "no meal or activity was announced"
-        reasons = (*reasons, verdict, ahead, f"{count} allowed sequences compared")
+        ahead = N_("no meal or activity was announced")
+        if announced:
+            ahead = N_("counting on what was announced: {announced}").format(announced=", ".join(announced))
+        reasons = (*reasons, verdict, ahead, N_("{count} allowed sequences compared").format(count=count))
         if recording.mandate is not None:
-            reasons = (*reasons, f"aiming at {recording.mandate.target:g} mg/dL, as the regimen in force hands down")
+            aim = N_("aiming at {target:g} mg/dL, as the regimen in force hands down")
+            reasons = (*reasons, aim.format(target=recording.mandate.target))
     return Suggestion(
         id=None,
         patient=series.patient,
@@ -249,18 +280,25 @@ def _suggestion(
         at=(series.start + pd.Timedelta(minutes=GLUCOSE.step * row)).to_pydatetime(),
         abstained=abstained,
         reasons=reasons,
-        lines=_lines(plans, index, round(row * GLUCOSE.step / DAY), _lows(series, row)) if changed else (),
+        lines=_lines(plans, index, round(row * GLUCOSE.step / DAY), _lows(series, row, targets)) if changed else (),
         options=options,
         limits_bound=() if abstained else plans.binding[index],
         banners=(),
         therapy=GLUCOSE.name,
         provenance=provenance,
-        why=None if abstained else _why(world, plans, index, recording, row, person, announced),
+        why=None if abstained else _why(world, plans, index, recording, row, person, announced, targets),
     )
 
 
 def _why(
-    world: World, plans: DosePlans, index: int, recording: Recording, row: int, person: Personalisation, announced: Sequence[str]
+    world: World,
+    plans: DosePlans,
+    index: int,
+    recording: Recording,
+    row: int,
+    person: Personalisation,
+    announced: Sequence[str],
+    targets: Targets,
 ) -> Why:
     """By the hour ahead; beside it, past moments like now."""
     series, levels = recording.series, plans.levels[index]
@@ -271,11 +309,11 @@ def _why(
         levels=levels,
         part=torch.arange(levels.shape[-1]) * len(hours) // levels.shape[-1],
         spans=[(60 * hour, 60 * (hour + 1)) for hour in hours],
-        draws=shares(levels),
+        draws=shares(levels, targets),
         changed=bool(plans.changed[index]),
         has_runner_up=bool(plans.has_runner_up[index]),
-        layers=partial(layers, target=(recording.mandate or GLUCOSE.mandate).target),
-        shares=shares,
+        layers=partial(layers, target=(recording.mandate or therapy_for(targets).mandate).target, targets=targets),
+        shares=partial(shares, targets=targets),
     )
     ahead, mask = _future(series, row, None, announced)
     eaten = float(np.where(mask, ahead, 0.0)[: round(60 / GLUCOSE.step), GLUCOSE.index("carbs")].sum())
@@ -283,13 +321,10 @@ def _why(
     return explain(found, low_risk=low_risk, moments=alike(series, row, carbs=eaten))
 
 
-def _option(plans: DosePlans, index: int, option: int) -> Option:
+def _option(plans: DosePlans, index: int, option: int, targets: Targets) -> Option:
     levels = plans.levels[index, option].cpu()  # [P, M]
-    low, mid, high = torch.quantile(levels, torch.tensor([0.05, 0.5, 0.95]), dim=0)
-    minutes = tuple(float(minute) for minute in (torch.arange(levels.shape[1]) + 1) * HORIZON / levels.shape[1])
-    outcomes = {name: interval(drawn) for name, drawn in shares(levels).items()}
-    path = Path(minutes=minutes, mid=tuple(mid.tolist()), low=tuple(low.tolist()), high=tuple(high.tolist()))
-    return Option(name=OPTIONS[option], path=path, outcomes=outcomes, does=_described(plans, index, option))
+    outcomes = {name: interval(drawn) for name, drawn in shares(levels, targets).items()}
+    return Option(name=OPTIONS[option], path=path_of(levels, HORIZON), outcomes=outcomes, does=_described(plans, index, option))
 
 
 def _described(plans: DosePlans, index: int, option: int) -> str:
@@ -304,17 +339,22 @@ def _described(plans: DosePlans, index: int, option: int) -> str:
     return ", ".join(said) or "as prescribed"
 
 
-def _lows(series: PatientSeries, row: int) -> Breach | None:
+ONLY_LESS = N_("an edit can only give less; more needs a new plan")
+LOWS = "; " + N_("{lows}, so more insulin needs a typed reason")
+LESS, MORE = N_("less basal for {minutes:.0f} min"), N_("more basal for {minutes:.0f} min")
+
+
+def _lows(series: PatientSeries, row: int, targets: Targets) -> Breach | None:
     """Which target for lows the readings of the last two weeks miss."""
     first = max(0, row - 14 * DAY // round(GLUCOSE.step))
-    return exposure(series.column(GLUCOSE.regulated)[first:row], series.minute_of_day()[first:row]).breach
+    return exposure(series.column(GLUCOSE.regulated)[first:row], series.minute_of_day()[first:row], targets=targets).breach
 
 
 def _lines(plans: DosePlans, index: int, days: int, lows: Breach | None) -> tuple[Line, ...]:
     """What is proposed. An edit can only give less: more than was searched and guarded needs a new plan. Where lows already
     miss their target more insulin is beyond what is recommended: signing it needs a typed reason."""
     lines = []
-    caution = f"; {rule_in_words(lows)}, so more insulin needs a typed reason" if lows else ""
+    caution = LOWS.format(lows=rule_in_words(lows)) if lows else ""
     for step, (impulse, multiple) in enumerate(plans.actions[index, 0].tolist()):
         start = round(step * plans.interval)
         if impulse > 0:
@@ -332,7 +372,7 @@ def _lines(plans: DosePlans, index: int, days: int, lows: Breach | None) -> tupl
                     absolute_low=0.0,
                     absolute_high=round(impulse, 3),
                     days=days,
-                    why=f"an edit can only give less; more needs a new plan{caution}",
+                    why=ONLY_LESS + caution,
                 )
             )
         if multiple != 1.0:
@@ -350,7 +390,7 @@ def _lines(plans: DosePlans, index: int, days: int, lows: Breach | None) -> tupl
                     absolute_low=0.0,
                     absolute_high=max(multiple, 1.0),
                     days=days,
-                    why=f"{'less' if multiple < 1 else 'more'} basal for {plans.interval:.0f} min" + caution * (multiple > 1),
+                    why=(LESS if multiple < 1 else MORE).format(minutes=plans.interval) + caution * (multiple > 1),
                 )
             )
     return tuple(lines)

@@ -1,7 +1,7 @@
 """Suggestions: a weekly dose, the evenings left out, the day of the next INR; beside no change and what a protocol would do."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -9,17 +9,21 @@ import torch
 from torch import Tensor
 
 from careplan.breach import Breach
+from careplan.language import N_
 from careplan.minutes import DAY
+from careplan.planning.explain import interval, path_of
 from careplan.recording import Recording, question
 from careplan.series import PatientSeries
 from careplan.stages import stage
-from careplan.suggestion import Interval, Line, Option, Path, Suggestion
+from careplan.suggestion import Line, Option, Suggestion
+from careplan.targets import Targets
+from careplan.therapies.warfarin.aims import USUAL, risk_for
 from careplan.therapies.warfarin.courses import Courses, courses_of
 from careplan.therapies.warfarin.covariates import covariates_of
 from careplan.therapies.warfarin.decisions import SOON
-from careplan.therapies.warfarin.declaration import DANGER, HIGHEST_INR, LINE_LIMITS, MOST_A_DAY, STARTING, WARFARIN, risk
+from careplan.therapies.warfarin.declaration import DANGER, HIGHEST_INR, LINE_LIMITS, MOST_A_DAY, STARTING, WARFARIN
 from careplan.therapies.warfarin.metrics import TOO_HIGH
-from careplan.therapies.warfarin.protocols import HIGH, LOW, aurora, iwpc_clinical, iwpc_pharmacogenetic
+from careplan.therapies.warfarin.protocols import aurora, iwpc_clinical, iwpc_pharmacogenetic
 from careplan.therapies.warfarin.regimen import Regimen, increment, tablets, week_of
 from careplan.therapies.warfarin.search import Asked, Found, search
 from careplan.therapies.warfarin.words import why_in_words
@@ -30,6 +34,17 @@ SHOWN = 28  # days of a path that is shown
 UNTREATED = 1.6  # INR before the first tablet above which something else prolongs it
 LOWEST_INR = 0.7
 ABSURD = 4.0  # times a 90 % interval: an INR so far from what was foreseen is checked, not acted on
+
+
+# Why nothing is suggested, what a future is, why a line: as they are stored, in English.
+NOTHING = N_("the search answers nothing: {rule}")
+IMPOSSIBLE = N_("an INR of {inr:g} is impossible ({low:g} to {high:g}): is it a Quick percentage?")
+BEFORE = N_("an INR of {inr:g} before the first tablet on record: tablets are missing, or something else prolongs it")
+STRAY = N_("the last INR, {inr:g}, is nothing like what the tablets on record lead to: check both first")
+WEEK = N_("{weekly:g} mg a week")
+ONE_OUT, SOME_OUT = N_(", the first evening left out"), N_(", the first {evenings:d} evenings left out")
+NO_TABLET, AGAIN = N_("no tablet on the first {evenings:d} evenings"), N_("a tablet every evening again")
+DUE, INR_IN = N_("the INR is due in {days:d} days"), N_("INR in {days:d} days")
 
 
 @dataclass(frozen=True)
@@ -43,22 +58,27 @@ class Compared:
 
 def regimen_of(world: World, recording: Recording, person: Personalisation, *, seed: int = 0) -> Suggestion:
     """One suggestion: what to change, no change, or why it abstains."""
+    targets = recording.targets or USUAL
+    return replace(_suggested(world, recording, person, targets, seed), targets=recording.targets)
+
+
+def _suggested(world: World, recording: Recording, person: Personalisation, targets: Targets, seed: int) -> Suggestion:
     series, regimen = recording.series, recording.regimen
     provenance = world.provenance(seed, recording.data, asked=question("regimen", recording.prescribed))
     reasons = reasons_to_abstain(series, person)
     if reasons or regimen is None:
-        told = reasons or ("no regimen is prescribed and none can be told from the recording",)
+        told = reasons or (N_("no regimen is prescribed and none can be told from the recording"),)
         return _suggestion(series, provenance, abstained=True, reasons=told)
     asked = asked_of(series, regimen)
     with stage("encode"):
         courses = courses_of(world.model, [series], [person], seed=seed)
     with stage("search"):
-        found = search(courses, [asked])
+        found = search(courses, [asked], targets)
     if bool(found.plans.abstained[0]) and asked.begun:
-        told = tuple(f"the search answers nothing: {breach.rule}" for breach in found.plans.reasons[0])
+        told = tuple(NOTHING.format(rule=breach.rule) for breach in found.plans.reasons[0])
         return _suggestion(series, provenance, abstained=True, reasons=told)
     with stage("explain"):
-        return _told(series, regimen, asked, courses, found, provenance)
+        return _told(series, regimen, asked, courses, found, provenance, targets)
 
 
 def reasons_to_abstain(series: PatientSeries, person: Personalisation) -> tuple[str, ...]:
@@ -68,18 +88,14 @@ def reasons_to_abstain(series: PatientSeries, person: Personalisation) -> tuple[
     reasons = []
     odd = [float(inr[row]) for row in known if not LOWEST_INR <= inr[row] <= HIGHEST_INR]
     if odd:
-        reasons.append(f"an INR of {odd[0]:g} is impossible ({LOWEST_INR:g} to {HIGHEST_INR:g}): is it a Quick percentage?")
+        reasons.append(IMPOSSIBLE.format(inr=odd[0], low=LOWEST_INR, high=HIGHEST_INR))
     taken = np.flatnonzero(dose > 0)
     first = int(taken[0]) if len(taken) else len(series)
     before = [float(inr[row]) for row in known if row < first]
     if before and max(before) > UNTREATED:
-        reasons.append(
-            f"an INR of {max(before):g} before the first tablet on record: tablets are missing, or something else prolongs it"
-        )
+        reasons.append(BEFORE.format(inr=max(before)))
     if len(known) > 1 and len(person.scores) and not float(person.scores.flatten()[-1]) <= ABSURD:
-        reasons.append(
-            f"the last INR, {float(inr[known[-1]]):g}, is nothing like what the tablets on record lead to: check both first"
-        )
+        reasons.append(STRAY.format(inr=float(inr[known[-1]])))
     return tuple(reasons)
 
 
@@ -112,19 +128,20 @@ def _told(
     courses: Courses,
     found: Found,
     provenance: Mapping[str, str],
+    targets: Targets,
 ) -> Suggestion:
     """What the search answered, as a suggestion."""
     weekly, hold, due = found.weekly[0], found.hold[0], found.due[0]
-    futures = _compared(regimen, asked, weekly, hold, due)
+    futures = _compared(regimen, asked, weekly, hold, due, targets)
     levels = courses.levels(torch.stack([each.doses for each in futures]).unsqueeze(0))[0]
-    options = tuple(_option(each, level) for each, level in zip(futures, levels, strict=True))
+    options = tuple(_option(each, level, targets) for each, level in zip(futures, levels, strict=True))
     unchanged = weekly == regimen.weekly and hold == regimen.hold
-    lines = _lines(regimen, asked, weekly, hold, due, len(np.flatnonzero(series.mask[:, 0])))
+    lines = _lines(regimen, asked, weekly, hold, due, len(np.flatnonzero(series.mask[:, 0])), targets)
     return _suggestion(
         series,
         provenance,
         abstained=False,
-        reasons=why_in_words(asked, regimen, weekly, hold, due, options, float(found.suits[0])),
+        reasons=why_in_words(asked, regimen, weekly, hold, due, options, float(found.suits[0]), targets),
         lines=() if unchanged and due == regimen.next_inr else lines,
         options=options,
         limits_bound=found.plans.bound[0],
@@ -132,8 +149,10 @@ def _told(
     )
 
 
-def _compared(regimen: Regimen, asked: Asked, weekly: float, hold: int, due: int) -> list[Compared]:
-    """The proposal, no change, and what a protocol does."""
+def _compared(
+    regimen: Regimen, asked: Asked, weekly: float, hold: int, due: int, targets: Targets
+) -> list[Compared]:
+    """The proposal, no change, and what a protocol does, where there is one: Aurora's table is for a range of 2 to 3."""
 
     def course(week: float, left_out: int = 0) -> Tensor:
         doses = torch.full((SHOWN,), min(MOST_A_DAY, week / 7))
@@ -147,43 +166,41 @@ def _compared(regimen: Regimen, asked: Asked, weekly: float, hold: int, due: int
         left_out = table.hold
     else:
         by, left_out, said = asked.weekly, 0, "IWPC"
-    standing = f"{regimen.weekly:g} mg a week{_without(regimen.hold)}"
-    return [
-        Compared("proposed", f"{weekly:g} mg a week{_without(hold)}, INR in {due} days", course(weekly, hold)),
-        Compared("no change", standing, course(regimen.weekly, regimen.hold)),
-        Compared("protocol", f"{said}: {by:g} mg a week{_without(left_out)}", course(by, left_out)),
+    proposed = f"{_week(weekly, hold)}, {INR_IN.format(days=due)}"
+    found = [
+        Compared("proposed", proposed, course(weekly, hold)),
+        Compared("no change", _week(regimen.weekly, regimen.hold), course(regimen.weekly, regimen.hold)),
+        Compared("protocol", f"{said}: {_week(by, left_out)}", course(by, left_out)),
     ]
+    return found if said != "Aurora" or dict(targets.levels) == dict(USUAL.levels) else found[:-1]
 
 
-def _without(evenings: int) -> str:
-    return "" if not evenings else f", the first {'evening' if evenings == 1 else f'{evenings} evenings'} left out"
+def _week(weekly: float, evenings: int) -> str:
+    out = "" if not evenings else ONE_OUT if evenings == 1 else SOME_OUT.format(evenings=evenings)
+    return WEEK.format(weekly=weekly) + out
 
 
-def _option(compared: Compared, levels: Tensor) -> Option:
+def _option(compared: Compared, levels: Tensor, targets: Targets) -> Option:
     """A future's path and outcomes over particles: levels `[P, D]`."""
-    low, mid, high = torch.quantile(levels, torch.tensor([0.05, 0.5, 0.95]), dim=0)
-    minutes = tuple(DAY * (day + 1) for day in range(levels.shape[1]))
+    least, most = targets.levels["low"], targets.levels["high"]
     shares = {
-        "in_range": 100.0 * ((levels >= LOW) & (levels <= HIGH)).float().mean(1),
+        "in_range": 100.0 * ((levels >= least) & (levels <= most)).float().mean(1),
         "above_4": 100.0 * (levels > TOO_HIGH).float().mean(1),
-        "below_2": 100.0 * (levels < LOW).float().mean(1),
+        "below_2": 100.0 * (levels < least).float().mean(1),
         "mean": levels.mean(1),
-        "risk": risk(levels).mean(1),
+        "risk": risk_for(targets)(levels).mean(1),
     }
     return Option(
         name=compared.name,
-        path=Path(minutes=minutes, mid=tuple(mid.tolist()), low=tuple(low.tolist()), high=tuple(high.tolist())),
-        outcomes={name: _interval(value) for name, value in shares.items()},
+        path=path_of(levels, float(DAY * levels.shape[1])),
+        outcomes={name: interval(value) for name, value in shares.items()},
         does=compared.does,
     )
 
 
-def _interval(values: Tensor) -> Interval:
-    low, high = torch.quantile(values, torch.tensor([0.05, 0.95])).tolist()
-    return Interval(mid=float(values.mean()), low=low, high=high)
-
-
-def _lines(regimen: Regimen, asked: Asked, weekly: float, hold: int, due: int, readings: int) -> tuple[Line, ...]:
+def _lines(
+    regimen: Regimen, asked: Asked, weekly: float, hold: int, due: int, readings: int, targets: Targets
+) -> tuple[Line, ...]:
     """What would change: the weekly dose, evenings left out, the next INR."""
     limits = STARTING if asked.starting or not asked.begun else LINE_LIMITS["weekly_dose"]
     reference, less = regimen.weekly or asked.weekly, limits.per_visit
@@ -204,31 +221,33 @@ def _lines(regimen: Regimen, asked: Asked, weekly: float, hold: int, due: int, r
             Line(
                 key="hold@0", setting="hold", start=0, end=DAY, unit="evenings", current=float(regimen.hold),
                 proposed=float(hold), lowest=0.0, highest=4.0, absolute_low=0.0, absolute_high=7.0, days=readings,
-                why=f"no tablet on the first {hold} evenings" if hold else "a tablet every evening again",
+                why=NO_TABLET.format(evenings=hold) if hold else AGAIN,
             )
         )  # fmt: skip
     lines.append(
         Line(
             key="next_inr@0", setting="next_inr", start=0, end=DAY, unit="days", current=float(regimen.next_inr),
-            proposed=float(due), lowest=1.0, highest=float(SOON if _out(asked.last) else 28), absolute_low=1.0,
-            absolute_high=84.0, days=readings, why=f"the INR is due in {due} days",
+            proposed=float(due), lowest=1.0, highest=float(SOON if _out(asked.last, targets) else 28), absolute_low=1.0,
+            absolute_high=84.0, days=readings, why=DUE.format(days=due),
         )
     )  # fmt: skip
     return tuple(lines)
 
 
-def _out(last: float | None) -> bool:
-    return last is not None and not LOW <= last <= HIGH
+def _out(last: float | None, targets: Targets) -> bool:
+    return last is not None and not targets.levels["low"] <= last <= targets.levels["high"]
 
 
 def _banners(series: PatientSeries) -> tuple[str, ...]:
     """What must be known first."""
     found = []
     if "cyp2c9" not in series.facts and "vkorc1" not in series.facts:
-        found.append("the genotype is not known: the first INRs decide more")
-    for name, effect in (("inhibitor", "raises"), ("inducer", "lowers")):
+        found.append(N_("the genotype is not known: the first INRs decide more"))
+    raises = N_("another drug raises the INR: the dose must change again when it is stopped")
+    lowers = N_("another drug lowers the INR: the dose must change again when it is stopped")
+    for name, told in (("inhibitor", raises), ("inducer", lowers)):
         if series.column(name)[-1] == 1:
-            found.append(f"another drug {effect} the INR: the dose must change again when it is stopped")
+            found.append(told)
     return tuple(found)
 
 

@@ -12,7 +12,7 @@ from careplan.breach import in_words
 from careplan.planning.choice import OPTIONS
 from careplan.planning.course import CoursePlans, CourseSearch, plan_course
 from careplan.planning.latent import latent_course
-from careplan.planning.looking import next_look
+from careplan.planning.measuring import next_measurement
 from careplan.recording import Recording
 from careplan.series import PatientSeries, given_columns, windows
 from careplan.suggestion import Interval, Line, Option, Path, Suggestion
@@ -66,7 +66,7 @@ def _suggestion(world: World, recording: Recording, plans: CoursePlans) -> Sugge
     grid = therapy.clock.interval
     reasons = [in_words(breach) for breach in (*plans.reasons[0], *plans.refused[0])]
     if therapy.measure is not None:
-        gap, _ = next_look(therapy, plans.levels[:, 0], grid)
+        gap, _ = next_measurement(therapy, plans.levels[:, 0], grid)
         reasons.append(f"look again in {float(gap) / 1440:g} days")
     made = datetime.now(UTC)
     return Suggestion(

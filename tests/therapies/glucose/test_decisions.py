@@ -13,6 +13,7 @@ from careplan.covariates import CourseFacts
 from careplan.minutes import DAY
 from careplan.suggestion import Decision, Line
 from careplan.therapies.glucose import decisions
+from careplan.therapies.glucose.bands import ADULTS, most_low
 from careplan.therapies.glucose.decisions import DANGER, INSULIN, Exposure, allowed, exposure, exposure_at
 from careplan.therapies.glucose.declaration import LIMITS, Regimen, limits_of
 from careplan.therapies.glucose.rule_words import rule_in_words
@@ -39,7 +40,8 @@ def dose(**changes: Any) -> Line:
 
 
 def test_the_targets_for_lows_are_the_consensus() -> None:
-    assert {70.0: decisions.BELOW_70_TARGET, 54.0: decisions.BELOW_54_TARGET} == LOWS
+    most = most_low(ADULTS)
+    assert {ADULTS.levels["low"]: most["below_70"], ADULTS.levels["very_low"]: most["below_54"]} == LOWS
     assert (DANGER, TYPED_REASON) == (2.0, 10)
     assert INSULIN == {
         "basal": 1,
