@@ -5,6 +5,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from app.drawings import written
 from app.palette import CARBS, COLORS, INK, INSULIN, LINE, MUTED, PROPOSED, RUNNER_UP, TRIED, UNCHANGED, translucent
 from app.wording import option_name
 from careplan.display import MINUS, Unit, clock
@@ -223,7 +224,7 @@ def _figure(unit: Unit, targets: Targets, *, top: float, height: int) -> go.Figu
     figure.update_yaxes(
         range=[unit.of(BOTTOM), unit.of(most)],
         tickvals=[unit.of(mark) for mark in marks],
-        ticktext=[unit.text(mark) for mark in marks],
+        ticktext=[unit.text(mark) if mark in written(targets) else "" for mark in marks],
         title={"text": unit.name, "font": {"color": MUTED, "size": 11}, "standoff": 4},
         showgrid=False,
         zeroline=False,

@@ -1,11 +1,13 @@
 """One page of paper: how a patient has been, what is in force, and what is proposed of it or was decided and signed. A4, PDF.
 
-Drawn on the server by ReportLab with its own fonts, which are embedded; no browser takes part. Glucose comes in mg/dL.
+Drawn on the server by ReportLab with fonts that are embedded; no browser takes part. Glucose comes in mg/dL. The page is in the
+reader's language where a font for it is installed (`careplan[japanese]` brings one), else in English.
 """
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
@@ -14,17 +16,18 @@ from typing import Any
 import reportlab
 from reportlab.lib.colors import HexColor
 from reportlab.lib.pagesizes import A4
+from reportlab.lib.textsplit import wordSplit
 from reportlab.lib.utils import simpleSplit
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 
-from app.drawings import consensus
+from app.drawings import consensus, written
 from app.palette import BANDS, COLORS, INK, LINE, MUTED, PROPOSED, share
 from app.wording import Scale, change, group_name, line_name, percent, scale, setting_name, when
 from careplan.clinic.views import Review, ReviewPage
 from careplan.display import SEMICOLON, Unit, clock, listed, sentence
-from careplan.language import N_, _, retold
+from careplan.language import ENGLISH, N_, _, current, retold, using
 from careplan.minutes import DAY
 from careplan.suggestion import Interval, Line, Suggestion
 from careplan.targets import Targets
@@ -34,7 +37,7 @@ from careplan.therapies.glucose.words import because
 
 MARGIN, SIZE, LEAD = 40.0, 8.5, 11.5
 WIDTH = A4[0] - 2 * MARGIN
-REGULAR, BOLD = "Vera", "VeraBd"
+REGULAR, BOLD, JAPANESE = "Vera", "VeraBd", "IPAexGothic"
 NOTICE = N_("Research use only - not a medical device")
 PLAIN = {"\N{MINUS SIGN}": "-", "\N{EN DASH}": "-", "\N{RIGHTWARDS ARROW}": "to", "\N{MULTIPLICATION SIGN}": "x"}
 BOTTOM, TOP = MARKS.bottom, MARKS.top
@@ -43,9 +46,23 @@ PAST = {"accept": N_("accepted"), "edit": N_("changed"), "reject": N_("rejected"
 
 def review_pdf(page: ReviewPage, unit: Unit, *, by: str, now: datetime | None = None) -> bytes:
     """The report of a review: of its newest suggestion as it was decided, or before it is decided."""
-    now = now or datetime.now(UTC)
-    for name in (REGULAR, BOLD):
-        pdfmetrics.registerFont(TTFont(name, str(Path(reportlab.__file__).parent / "fonts" / f"{name}.ttf")))
+    with using(ENGLISH if japanese_font() is None else current()):
+        return _drawn(page, unit, by, now or datetime.now(UTC))
+
+
+def japanese_font() -> Path | None:
+    """Where a font with Japanese letters lies: IPAex Gothic, of a package that is kept; None where that is not installed."""
+    found = find_spec("matplotlib_fontja")
+    places = () if found is None else found.submodule_search_locations or ()
+    return next((path for place in places if (path := Path(place) / "fonts" / "ipaexg.ttf").exists()), None)
+
+
+def _drawn(page: ReviewPage, unit: Unit, by: str, now: datetime) -> bytes:
+    fonts = {name: Path(reportlab.__file__).parent / "fonts" / f"{name}.ttf" for name in (REGULAR, BOLD)}
+    if current() != ENGLISH and (japanese := japanese_font()) is not None:
+        fonts[JAPANESE] = japanese
+    for name, file in fonts.items():
+        pdfmetrics.registerFont(TTFont(name, str(file)))
     out = BytesIO()
     canvas = Canvas(out, pagesize=A4, invariant=1)
     suggestion = page.suggestion
@@ -72,15 +89,14 @@ class _Pen:
 
     def line(self, text: str, *, size: float = SIZE, bold: bool = False, color: str = INK, x: float = MARGIN) -> None:
         """A text, wrapped; what does not fit above the foot is told at its end."""
-        font = BOLD if bold else REGULAR
-        for part in simpleSplit(_plain(text), font, size, WIDTH - (x - MARGIN)):
+        for part in _wrapped(_plain(text), _font(bold), size, WIDTH - (x - MARGIN)):
             if self.y < MARGIN + 3 * LEAD:
                 return
             self.y -= size * 1.35
-            self.text(x, self.y, part, size=size, font=font, color=color)
+            self.text(x, self.y, part, size=size, bold=bold, color=color)
 
-    def text(self, x: float, y: float, text: str, *, size: float = SIZE, font: str = REGULAR, color: str = INK) -> None:
-        self.canvas.setFont(font, size)
+    def text(self, x: float, y: float, text: str, *, size: float = SIZE, bold: bool = False, color: str = INK) -> None:
+        self.canvas.setFont(_font(bold), size)
         self.canvas.setFillColor(HexColor(color))
         self.canvas.drawString(x, y, _plain(text))
 
@@ -126,7 +142,7 @@ def _typical_day(pen: _Pen, page: ReviewPage, unit: Unit) -> None:
     for each in consensus(page.recent, unit, page.targets):
         y -= LEAD
         pen.text(x, y, each.name, color=INK)
-        pen.text(x + 98, y, each.value, font=BOLD)
+        pen.text(x + 98, y, each.value, bold=True)
         target = _("{target}, off", target=each.target) if each.missed else each.target
         pen.text(x + 134, y, target, color=COLORS["low"] if each.missed else MUTED)
     metrics = page.recent
@@ -174,7 +190,8 @@ def _profile(pen: _Pen, profile: Any, unit: Unit, targets: Targets, box: tuple[f
     for mark in edges:
         canvas.setStrokeColor(HexColor(COLORS["in_range"] if mark in (bottom, top) else LINE))
         canvas.line(x, at(0, mark)[1], x + width, at(0, mark)[1])
-        pen.text(x - 24, at(0, mark)[1] - 3, unit.text(mark), size=7, color=MUTED)
+        if mark in written(targets):
+            pen.text(x - 24, at(0, mark)[1] - 3, unit.text(mark), size=7, color=MUTED)
     for minute in range(0, DAY + 1, 360):
         pen.text(at(minute, BOTTOM)[0] - 10, y - 10, clock(minute), size=7, color=MUTED)
     pen.text(x - 26, y + height + 3, unit.name, size=7, color=MUTED)
@@ -218,7 +235,7 @@ def _settings(pen: _Pen, page: ReviewPage, lines: Sequence[Line], unit: Unit) ->
         for place, start in enumerate(starts if setting != "long_acting" else starts[:1]):
             value, line = values.get(start, value), changed.get(start)
             said = shown.text(value) if line is None else _moved(line, shown)
-            pen.text(first + place * step, pen.y, said, font=REGULAR if line is None else BOLD)
+            pen.text(first + place * step, pen.y, said, bold=line is not None)
 
 
 def _proposed(pen: _Pen, suggestion: Suggestion, unit: Unit) -> None:
@@ -263,7 +280,7 @@ def _decided(pen: _Pen, suggestion: Suggestion, signed: Review, unit: Unit) -> N
 
 
 def _moved(line: Line, shown: Scale) -> str:
-    return _("{low} to {high}", low=shown.text(line.current), high=shown.text(line.proposed))
+    return _("{before} to {after}", before=shown.text(line.current), after=shown.text(line.proposed))
 
 
 def _interval(value: Interval) -> str:
@@ -289,8 +306,21 @@ def careplan_version() -> str:
         return _("from a checkout")
 
 
+def _font(bold: bool) -> str:
+    return (BOLD if bold else REGULAR) if current() == ENGLISH else JAPANESE
+
+
+def _wrapped(text: str, font: str, size: float, width: float) -> list[str]:
+    """A text in lines: between words, or in Japanese, which has no spaces, where its rules allow it."""
+    if font == JAPANESE:
+        return [line for _left, line in wordSplit(text, width, font, size)]
+    return list(simpleSplit(text, font, size, width))
+
+
 def _plain(text: str) -> str:
     """Without the signs that the fonts lack."""
+    if current() != ENGLISH:
+        return text
     for sign, other in PLAIN.items():
         text = text.replace(sign, other)
     return text

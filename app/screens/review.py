@@ -6,7 +6,9 @@ import streamlit as st
 
 from app import access, chart_note, charts, drawings, paper, planning
 from app.screens import choose, course, decide, proposal, what_if
+from app.screens.targets import name_of
 from app.wording import group_name, percent, when
+from careplan import therapies
 from careplan.clinic import Actor, UnknownPatient, review_page
 from careplan.clinic.views import PatientSummary, Review, ReviewPage
 from careplan.display import Unit, listed
@@ -31,6 +33,7 @@ def draw() -> None:
     suggestion = page.suggestion
     signed = next((review for review in page.history if suggestion and review.suggestion == suggestion.id), None)
     _heading(page.summary)
+    st.caption(_("Treated to: {whom}", whom=name_of(page.targets, therapies.practice(page.summary.therapy).presets)))
     _banners(page)
     if suggestion is not None and signed is None:
         proposal.point(suggestion, unit)

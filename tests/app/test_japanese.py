@@ -124,7 +124,7 @@ def test_the_next_hours(db: Database, patient: str) -> None:
     assert left_over(spoken("from app.screens import doses\ndoses.draw()", patient=patient)) == set()
 
 
-@pytest.mark.parametrize("name", ["record", "audit", "ask"])
+@pytest.mark.parametrize("name", ["record", "audit", "ask", "targets", "history"])
 def test_the_other_screens(db: Database, name: str) -> None:
     assert left_over(spoken(f"from app.screens import {name}\n{name}.draw()", patient="ann")) == set()
 

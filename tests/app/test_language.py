@@ -1,6 +1,7 @@
 """Every text that people read is of one catalogue, whole in every language that it is in."""
 
 import ast
+import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -96,3 +97,24 @@ def test_the_worklist_speaks_japanese(start: Start) -> None:
     at.session_state["language"] = "ja"
     text = shown(checked(at.run()))
     assert "患者一覧" in text and "54 mg/dL 未満" in text and "Worklist" not in text
+
+
+SHOWS = re.compile(
+    r"^(title|header|subheader|caption|markdown|info|warning|error|success|button|toggle|checkbox|expander|spinner|metric"
+    r"|selectbox|multiselect|pills|radio|segmented_control|text_input|text_area|number_input|date_input|file_uploader"
+    r"|form_submit_button|download_button)$"
+)
+
+
+def test_no_screen_says_a_text_past_the_catalogue() -> None:
+    """What Streamlit is given to show is no literal of the source, but for signs and numbers."""
+    found = []
+    for path in sorted((ROOT / "app").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and SHOWS.match(node.func.attr) and node.args:
+                text = node.args[0]
+                parts = text.values if isinstance(text, ast.JoinedStr) else [text]
+                said = "".join(str(part.value) for part in parts if isinstance(part, ast.Constant) and part.value is not None)
+                if re.search("[A-Za-z]{3}", re.sub(r":material/\w+:|&nbsp;|</?\w+[^>]*>|careplan|UTC", "", said)):
+                    found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {said[:60]}")
+    assert found == []
