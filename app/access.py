@@ -18,7 +18,7 @@ from app.activity import Activity
 from app.wording import UNITS
 from careplan.clinic import Actor, Database, local_account, open_database
 from careplan.clinic.allowed import Role, may
-from careplan.clinic.worker import Worker
+from careplan.clinic.keeper import Worker
 from careplan.display import Unit
 from careplan.language import LANGUAGES, N_, _, asking, current, preferred
 from careplan.settings import Settings

@@ -4,7 +4,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from datetime import date
 from html import escape
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.palette import BANDS, COLORS, FAR, INK, LINE, share
 from app.wording import change, percent, scale, setting_name
@@ -15,8 +15,10 @@ from careplan.minutes import DAY
 from careplan.suggestion import Experiment, Line
 from careplan.targets import Targets
 from careplan.therapies.glucose.bands import ADULTS, LEVELS, LOW, MARKS
-from careplan.therapies.glucose.pages import Day
 from careplan.therapies.glucose.views import Metrics
+
+if TYPE_CHECKING:
+    from careplan.therapies.glucose.pages import Day
 
 WIDTH, HEIGHT = 168, 64  # of a thumbnail
 APART = 14.0  # mg/dL between two numbers on an axis, at least
@@ -170,7 +172,7 @@ def strip(metrics: Any, marks: Marks | None) -> str:
     return f"<div class='cp-strip'>{parts}</div><div class='cp-legend cp-shares'>{told}</div>"
 
 
-def thumbnails(days: Sequence[Day], unit: Unit, targets: Targets = ADULTS) -> str:
+def thumbnails(days: "Sequence[Day]", unit: Unit, targets: Targets = ADULTS) -> str:
     """Each day as a small curve over the target range; lows stand out."""
     return f"<div class='cp-days'>{''.join(_thumbnail(day, unit, targets) for day in days)}</div>"
 
@@ -217,7 +219,7 @@ def _tile(name: str, value: str, note: str, missed: bool) -> str:
     return f"<div class='{look}'><span>{name}</span><strong>{value}</strong><small>{note}</small></div>"
 
 
-def _thumbnail(day: Day, unit: Unit, targets: Targets) -> str:
+def _thumbnail(day: "Day", unit: Unit, targets: Targets) -> str:
     levels = targets.levels
     points: list[str] = []
     dots: list[str] = []

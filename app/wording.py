@@ -9,7 +9,7 @@ from careplan.display import MINUS, Unit, clock, signed
 from careplan.language import N_, _, retold
 from careplan.minutes import DAY
 from careplan.suggestion import Kind, Line
-from careplan.therapies.glucose.decisions import INSULIN
+from careplan.therapies.glucose.names import INSULIN
 from careplan.therapies.glucose.words import MG_DL, MMOL_L, SETTINGS, stretch
 
 UNITS = {unit.name: unit for unit in (MG_DL, MMOL_L)}

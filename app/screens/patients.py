@@ -45,7 +45,7 @@ def draw() -> None:
         _(
             "Exports of sensors, pumps and diaries, also zipped: Clarity, LibreView, Glooko, CareLink, Tandem, Tidepool, "
             "Nightscout, xDrip, FHIR, or a plain table. What each file is, is found by looking into it; nothing is kept before "
-            "you say so."
+            "you say so. A file may have 200 MB."
         )
     )
     files = st.file_uploader(_("Files"), accept_multiple_files=True, key=f"upload:{st.session_state.get('uploads', 0)}")

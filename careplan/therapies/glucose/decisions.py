@@ -18,6 +18,7 @@ from careplan.suggestion import Line, Suggestion
 from careplan.targets import Targets
 from careplan.therapies.glucose.bands import ADULTS, most_low, outcomes
 from careplan.therapies.glucose.declaration import LINE_LIMITS, Regimen, limits_of
+from careplan.therapies.glucose.names import INSULIN, raises_insulin
 from careplan.therapies.glucose.rule_words import rule_in_words
 from careplan.therapy import LineLimits
 
@@ -26,16 +27,6 @@ Setting = Literal["basal", "carb_ratio", "correction_factor", "long_acting", "bo
 DANGER = 2.0  # times either target: settings are so strong that they may be cut by more at once
 
 PRESCRIBED: Mapping[str, LineLimits] = {str(setting): limits for setting, limits in LINE_LIMITS.items()}
-
-# Whether a larger value means more insulin (1) or less (-1).
-INSULIN: Mapping[str, int] = {
-    "basal": 1,
-    "long_acting": 1,
-    "bolus": 1,
-    "temp_basal": 1,
-    "carb_ratio": -1,
-    "correction_factor": -1,
-}
 
 
 class Exposure(NamedTuple):
@@ -99,11 +90,6 @@ def exposure_at(
     was measured at all, since insulin acts on after it."""
     part, day = exposure(glucose, minute, start, end, targets), exposure(glucose, minute, targets=targets)
     return day if part.readings and day.burden > part.burden and day.breach else part
-
-
-def raises_insulin(line: Line, value: float) -> bool:
-    """Whether deciding on `value` gives more insulin than now."""
-    return (value - line.current) * INSULIN[line.setting] > 1e-9
 
 
 def judge(

@@ -9,9 +9,10 @@ from careplan.minutes import DAY
 from careplan.planning.safety import RegimenLine, guard_line, rounded
 from careplan.series import PatientSeries
 from careplan.suggestion import Line
-from careplan.therapies.glucose.decisions import INSULIN, Exposure, Setting
+from careplan.therapies.glucose.decisions import Exposure, Setting
 from careplan.therapies.glucose.declaration import LINE_LIMITS, Regimen
 from careplan.therapies.glucose.lines import INCREMENT, UNIT
+from careplan.therapies.glucose.names import INSULIN
 from careplan.therapies.glucose.rule_words import rule_in_words
 
 LOWERED = {"broken": 0.1, "danger": 0.2}  # of the dose, where a target for lows is broken, and where by far

@@ -16,14 +16,9 @@ from careplan.suggestion import Line
 from careplan.targets import Targets
 from careplan.therapies.glucose.bands import ADULTS
 from careplan.therapies.glucose.days import SETTINGS, Days
-from careplan.therapies.glucose.decisions import (
-    INSULIN,
-    Exposure,
-    Setting,
-    exposure,
-    exposure_at,
-)
+from careplan.therapies.glucose.decisions import Exposure, Setting, exposure, exposure_at
 from careplan.therapies.glucose.declaration import GLUCOSE, LINE_LIMITS, RECENT, Regimen
+from careplan.therapies.glucose.names import INSULIN
 
 INCREMENT: dict[Setting, float] = {"basal": 0.025, "carb_ratio": 0.5, "correction_factor": 1.0, "long_acting": 0.5}
 UNIT: dict[Setting, str] = {"basal": "U/h", "carb_ratio": "g/U", "correction_factor": "mg/dL/U", "long_acting": "U"}

@@ -24,13 +24,14 @@ from careplan.targets import Targets
 from careplan.therapies.glucose.aims import therapy_for
 from careplan.therapies.glucose.bands import ADULTS
 from careplan.therapies.glucose.days import SETTINGS, Days, recent_days
-from careplan.therapies.glucose.decisions import exposure, raises_insulin
+from careplan.therapies.glucose.decisions import exposure
 from careplan.therapies.glucose.declaration import GLUCOSE, Regimen
 from careplan.therapies.glucose.evidence import addressed, pattern
 from careplan.therapies.glucose.experiments import Sizes, expected, experiments, sized, sizes_of
 from careplan.therapies.glucose.guideline import lowered, says
 from careplan.therapies.glucose.lines import does, proposed_lines, recent_part, regimen_lines
 from careplan.therapies.glucose.metrics import glucose_metrics
+from careplan.therapies.glucose.names import raises_insulin
 from careplan.therapies.glucose.outcomes import layers, shares
 from careplan.therapies.glucose.rule_words import breach_in_words, reasons_in_words
 from careplan.therapy import Mandate

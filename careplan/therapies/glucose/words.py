@@ -14,8 +14,7 @@ from careplan.minutes import DAY
 from careplan.suggestion import Interval, Kind, Line, Moment, Part, Pattern, Suggestion
 from careplan.targets import Targets
 from careplan.therapies.glucose.bands import ADULTS, LEVELS, LOW, VERY_HIGH
-from careplan.therapies.glucose.decisions import raises_insulin
-from careplan.therapies.glucose.evidence import LEAST, SIDES
+from careplan.therapies.glucose.names import LEAST, SIDES, raises_insulin
 from careplan.therapies.glucose.names import MG_DL as MG_DL
 from careplan.therapies.glucose.names import MMOL_L as MMOL_L
 from careplan.therapies.glucose.names import SETTINGS as SETTINGS

@@ -1,6 +1,7 @@
 """What is said of warfarin, to people: why a dose is proposed, in numbers of the search."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from careplan.breach import RULES, Breach, in_words
 from careplan.display import Unit
@@ -11,7 +12,9 @@ from careplan.therapies.warfarin.aims import USUAL, marks_of
 from careplan.therapies.warfarin.declaration import CEILING
 from careplan.therapies.warfarin.protocols import HIGH, LOW
 from careplan.therapies.warfarin.regimen import Regimen, tablets, week_of
-from careplan.therapies.warfarin.search import Asked
+
+if TYPE_CHECKING:
+    from careplan.therapies.warfarin.search import Asked
 
 SETTINGS = {
     "weekly_dose": N_("Weekly dose"),
@@ -62,7 +65,7 @@ ANTAGONIST = N_(
 
 
 def why_in_words(
-    asked: Asked, regimen: Regimen, weekly: float, hold: int, due: int, options: Sequence[Option], suits: float,
+    asked: "Asked", regimen: Regimen, weekly: float, hold: int, due: int, options: Sequence[Option], suits: float,
     targets: Targets = USUAL,
 ) -> tuple[str, ...]:
     """Why the search answers what it does."""
@@ -90,7 +93,7 @@ def why_in_words(
     return (*told, ANTAGONIST)
 
 
-def _state(asked: Asked, targets: Targets) -> str:
+def _state(asked: "Asked", targets: Targets) -> str:
     if asked.last is None:
         return NO_INR
     low, high = targets.levels["low"], targets.levels["high"]
