@@ -118,7 +118,7 @@ def _searched(
         margin=RESERVE["broken" if lines[-1].breach else "met"],
         excess=EXCESS["broken" if lines[-1].breach else "met"],
         worth=WORTH["on target" if _on_target(recent_part(series)) else "off"],
-        strengthened=len(SETTINGS) if _far_too_high(recent_part(series)) else 1,
+        strengthened=len(SETTINGS) if _lows_are_far(recent_part(series)) else 1,
         apart=1 + sizes.changes,
         binding=below is None,
     )
@@ -245,11 +245,9 @@ def option_of(index: int, name: str, levels: Tensor, draws: Mapping[str, Tensor]
     )
 
 
-def _far_too_high(recent: PatientSeries) -> bool:
-    """Whether so little is low, and so much not in range, that more of every kind of setting may be given at once."""
-    in_range = glucose_metrics(recent).in_range
-    lows = exposure(recent.column("glucose"), recent.minute_of_day())
-    return lows.burden <= HARDLY_ANY and in_range is not None and in_range < IN_RANGE_TARGET - LIFE
+def _lows_are_far(recent: PatientSeries) -> bool:
+    """Whether so little is low that more of every kind of setting may be given at once."""
+    return exposure(recent.column("glucose"), recent.minute_of_day()).burden <= HARDLY_ANY
 
 
 def _on_target(recent: PatientSeries) -> bool:
