@@ -38,10 +38,10 @@ from careplan.world.personalise import Personalisation
 RESERVE = {"met": torch.tensor([[0.02, 0.005]]), "broken": torch.tensor([[0.0, 0.0]])}
 # What a percent of time beyond a budget counts, in risk: where the targets for lows are broken over the day, lows come first.
 EXCESS = {"met": 0.3, "broken": 1.0}
-# In risk, what a change must gain: from who is on target as much as life itself moves risk from one fortnight to the next.
-WORTH = {"on target": 0.6, "off": 0.2}
-LIFE = 5.6  # % of readings by which life moves time in range from one fortnight to the next: docs/explanation/regimens.md
-HARDLY_ANY = 0.1  # of the targets for lows: whoever had less, and is off the target in range by more than life, is far too high
+# In risk, what a change must gain: from who is on target as much as life itself moves risk from one fortnight to the next, which
+# is 0.8 to 1.2 in virtual people on target: docs/experiments/visits.md.
+WORTH = {"on target": 1.0, "off": 0.2}
+HARDLY_ANY = 0.1  # of the targets for lows: whoever had less may get more of every kind of setting by one factor
 RAISED = 20.0  # mg/dL by which doses aim higher where the regimen itself is predicted to break a target for lows
 DRAWS = 200  # bootstrap draws over days for the outcome intervals
 
