@@ -11,6 +11,7 @@ from time import time
 from typing import TypeVar, cast
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app import sign_in
 from app.activity import Activity
@@ -19,12 +20,53 @@ from careplan.clinic import Actor, Database, local_account, open_database
 from careplan.clinic.allowed import Role, may
 from careplan.clinic.worker import Worker
 from careplan.display import Unit
+from careplan.language import LANGUAGES, N_, _, asking, current, preferred
 from careplan.settings import Settings
 from careplan.therapies.glucose.words import MG_DL
 
-NOTICE = "Research use only \N{EN DASH} not a medical device"
+NOTICE = N_("Research use only \N{EN DASH} not a medical device")
 
 T = TypeVar("T")
+
+
+def notice() -> str:
+    """What is said on every screen."""
+    return _(NOTICE)
+
+
+def speak() -> None:
+    """Speaks the language that the address names, else the one chosen before, else that of the settings or of the browser."""
+    state, named = st.session_state, st.query_params.get("language")
+    if named in LANGUAGES:
+        state["language"] = named
+    elif "language" not in state:
+        state["language"] = Settings().language or preferred(st.context.locale)
+    elif state.get("language_kept"):
+        st.query_params["language"] = state["language"]
+    asking(_spoken)
+
+
+def _spoken() -> str | None:
+    """The language of the session that asks; None outside of any."""
+    return None if get_script_run_ctx(suppress_warning=True) is None else st.session_state.get("language")
+
+
+def choose_language() -> None:
+    st.segmented_control(
+        _("Language"),
+        list(LANGUAGES),
+        default=current(),
+        format_func=LANGUAGES.__getitem__,
+        key="language_choice",
+        on_change=_keep_language,
+        width="stretch",
+    )
+
+
+def _keep_language() -> None:
+    forget()
+    st.session_state["language"] = st.query_params["language"] = st.session_state["language_choice"] or current()
+    st.session_state["language_kept"] = True
 
 
 def database() -> Database:
@@ -90,10 +132,14 @@ def allowed(roles: Sequence[Role]) -> bool:
 
 def clinic() -> str:
     """The clinic that is worked in: of several, the one that was chosen. Ends the run for somebody who is of none."""
-    mine = sorted(actor().clinics or ())
+    mine, me = sorted(actor().clinics or ()), actor()
+    if me.roles is not None and not me.roles:
+        st.error(_("Your sign-in names no role, so nothing is open to you. Whoever runs the clinic's accounts can add one."))
+        st.button(_("Sign off"), on_click=leave)
+        st.stop()
     if not mine:
-        st.error("Your sign-in names no clinic, so there is nothing to show. Whoever runs the clinic's accounts can add one.")
-        st.button("Sign off", on_click=leave)
+        st.error(_("Your sign-in names no clinic, so there is nothing to show. Whoever runs the clinic's accounts can add one."))
+        st.button(_("Sign off"), on_click=leave)
         st.stop()
     chosen = st.session_state.get("clinic")
     return chosen if chosen in mine else mine[0]
@@ -102,11 +148,11 @@ def clinic() -> str:
 def choose_clinic() -> None:
     """Which clinic, for somebody who works in several; and the mode, for somebody on their own machine."""
     if not sign_in.configured():
-        st.caption(f"**Local mode**: this computer alone, as its account **{local_account().subject}**.")
+        st.caption(_("**Local mode**: this computer alone, as its account **{account}**.", account=local_account().subject))
     elif len(mine := sorted(actor().clinics or ())) > 1:
-        st.selectbox("Clinic", mine, mine.index(clinic()), key="clinic_choice", on_change=_keep_clinic)
+        st.selectbox(_("Clinic"), mine, mine.index(clinic()), key="clinic_choice", on_change=_keep_clinic)
     else:
-        st.caption(f"Clinic: **{clinic()}**")
+        st.caption(_("Clinic: **{clinic}**", clinic=clinic()))
 
 
 def _keep_clinic() -> None:
@@ -131,19 +177,23 @@ def _door() -> None:
     away = sign_in.signed_in() is not None if sign_in.configured() else True
     with st.columns([1, 1.4, 1])[1]:
         st.title("careplan")
-        st.markdown("A personalised treatment planner. It proposes; a person decides.")
+        st.markdown(_("A personalised treatment planner. It proposes; a person decides."))
         if away:
-            st.info(
-                st.session_state.get("left", f"Signed off after {activity().minutes:g} minutes without activity.")
-                + " Drafts are kept."
-            )
+            idle = _("Signed off after {minutes:g} minutes without activity.", minutes=activity().minutes)
+            why = _(st.session_state["left"]) if "left" in st.session_state else idle
+            st.info(_("{why} Drafts are kept.", why=why))
         if sign_in.configured():
-            if st.button("Sign in", type="primary", key="sign_in", icon=":material/login:"):
+            if st.button(_("Sign in"), type="primary", key="sign_in", icon=":material/login:"):
                 sign_in.begin(anew=away)
         else:
             me = local_account().subject
-            st.button(f"Continue as {me}", type="primary", key="continue", on_click=_continue)
-            st.caption(f"Local mode: this page is open to this computer alone, and everything is on record as done by {me}.")
+            st.button(_("Continue as {account}", account=me), type="primary", key="continue", on_click=_continue)
+            st.caption(
+                _(
+                    "Local mode: this page is open to this computer alone, and everything is on record as done by {account}.",
+                    account=me,
+                )
+            )
 
 
 def _continue() -> None:
@@ -161,9 +211,15 @@ def came_back() -> tuple[str, str] | None:
     return activity().back.pop(_identity(actor()), None) if sign_in.configured() and sign_in.fresh() else None
 
 
-@st.fragment(run_every=30)
+LOOKS = 30.0  # seconds at most between two looks whether the person has gone
+
+
 def watch() -> None:
     """Looks now and then whether the person has gone; then clears the screen."""
+    st.fragment(_watch, run_every=min(LOOKS, 60 * activity().minutes / 4))()
+
+
+def _watch() -> None:
     if known() is None:
         forget()
         st.rerun()
@@ -175,7 +231,7 @@ def leave() -> None:
         activity().leave(_identity(found))
     for name in list(st.session_state):
         del st.session_state[name]
-    st.session_state["left"] = "Signed off."
+    st.session_state["left"] = N_("Signed off.")
     if sign_in.configured():
         st.logout()
     else:
@@ -187,7 +243,8 @@ def unit() -> Unit:
 
 
 def choose_unit() -> None:
-    st.segmented_control("Glucose in", list(UNITS), default=unit().name, key="unit_choice", on_change=_keep_unit, width="stretch")
+    label = _("Glucose in")
+    st.segmented_control(label, list(UNITS), default=unit().name, key="unit_choice", on_change=_keep_unit, width="stretch")
 
 
 def _keep_unit() -> None:

@@ -1,14 +1,16 @@
 """What the channels of a recording are called; a channel that is not known here keeps the name its therapy gives it."""
 
+from careplan.language import N_, _
+
 NAMES = {
-    "glucose": "Glucose readings",
-    "basal": "Basal rates",
-    "bolus": "Boluses",
-    "long_acting": "Long-acting doses",
-    "carbs": "Meals (carbohydrate)",
-    "activity": "Activity",
+    "glucose": N_("Glucose readings"),
+    "basal": N_("Basal rates"),
+    "bolus": N_("Boluses"),
+    "long_acting": N_("Long-acting doses"),
+    "carbs": N_("Meals (carbohydrate)"),
+    "activity": N_("Activity"),
 }
 
 
 def channel_name(name: str) -> str:
-    return NAMES.get(name, name.replace("_", " "))
+    return _(NAMES[name]) if name in NAMES else name.replace("_", " ")

@@ -14,7 +14,8 @@ from careplan.therapies.glucose.words import SETTINGS, because, headline
 def note(page: ReviewPage, unit: Unit) -> str:
     """The review as plain text, shorter than a page."""
     summary, suggestion = page.summary, page.suggestion
-    judged = [f"{each.name} {each.value} (target {each.target}{', off' * each.missed})" for each in consensus(page.recent, unit)]
+    found = consensus(page.recent, unit, page.targets)
+    judged = [f"{each.name} {each.value} (target {each.target}{', off' * each.missed})" for each in found]
     lines = [
         f"Patient {summary.patient}: review with careplan {careplan_version()}. {NOTICE}.",
         f"Readings {when(summary.first, summary.zone)} to {when(summary.last, summary.zone)} ({summary.zone}).",

@@ -9,7 +9,8 @@ from app.palette import CARBS, COLORS, INK, INSULIN, LINE, MUTED, PROPOSED, RUNN
 from careplan.display import MINUS, Unit, clock
 from careplan.minutes import DAY
 from careplan.suggestion import Kind, Option, Path
-from careplan.therapies.glucose.bands import HIGH, LOW, MARKS, VERY_HIGH, VERY_LOW
+from careplan.targets import Targets
+from careplan.therapies.glucose.bands import ADULTS, LEVELS, MARKS
 from careplan.therapies.glucose.pages import Day
 from careplan.therapies.glucose.views import Profile
 
@@ -28,9 +29,9 @@ STYLES = {  # drawn from the first to the last, so that what matters most lies o
 BANDED = ("no change", "proposed", "as now", "as tried", "as it was given", "what if")  # their 90 % intervals are drawn
 
 
-def profile_figure(profile: Profile, unit: Unit) -> go.Figure:
+def profile_figure(profile: Profile, unit: Unit, targets: Targets = ADULTS) -> go.Figure:
     """Median, 25-75 % and 5-95 % of glucose by time of day, over the target range."""
-    figure = _figure(unit, top=_highest(profile.p95), height=340)
+    figure = _figure(unit, targets, top=_highest(profile.p95), height=340)
     columns = (profile.minute, profile.p5, profile.p25, profile.p50, profile.p75, profile.p95)
     for index, run in enumerate(_runs(*columns)):
         minute, p5, p25, p50, p75, p95 = run
@@ -52,17 +53,17 @@ def profile_figure(profile: Profile, unit: Unit) -> go.Figure:
     return figure
 
 
-def day_figure(day: Day, unit: Unit) -> go.Figure:
+def day_figure(day: Day, unit: Unit, targets: Targets = ADULTS) -> go.Figure:
     """One day: readings coloured by band, boluses and meals below."""
     readings = [(minute, value) for minute, value in zip(day.minute, day.glucose, strict=True) if value is not None]
-    figure = _figure(unit, top=max((value for _, value in readings), default=0.0), height=360)
+    figure = _figure(unit, targets, top=max((value for _, value in readings), default=0.0), height=360)
     figure.add_scatter(
         x=day.minute,
         y=unit.series(day.glucose),
         mode="lines+markers",
         line={"color": LINE, "width": 1.5},
         connectgaps=False,
-        marker={"size": 5, "color": [MUTED if value is None else _color(value) for value in day.glucose]},
+        marker={"size": 5, "color": [MUTED if value is None else _color(value, targets) for value in day.glucose]},
         name="Glucose",
         customdata=[clock(m) for m in day.minute],
         hovertemplate="%{customdata}  %{y} " + unit.name + "<extra></extra>",
@@ -96,13 +97,19 @@ def day_figure(day: Day, unit: Unit) -> go.Figure:
     return figure
 
 
-def prediction_figure(options: Sequence[Option], unit: Unit, kind: Kind = "regimen", recorded: Path | None = None) -> go.Figure:
+def prediction_figure(
+    options: Sequence[Option],
+    unit: Unit,
+    kind: Kind = "regimen",
+    recorded: Path | None = None,
+    targets: Targets = ADULTS,
+) -> go.Figure:
     """Predicted paths with their 90 % intervals: what is proposed and no change with a band, the runner-up as a line.
 
     recorded: readings before and, where they are known, after the moment planned for, as dots.
     """
     paths = {option.name: option.path for option in options}
-    figure = _figure(unit, top=max((max(path.high, default=0.0) for path in paths.values()), default=0.0), height=340)
+    figure = _figure(unit, targets, top=max((max(path.high, default=0.0) for path in paths.values()), default=0.0), height=340)
     _compare(figure, paths, unit, kind)
     if kind == "regimen":
         _clock_axis(figure)
@@ -126,10 +133,10 @@ def prediction_figure(options: Sequence[Option], unit: Unit, kind: Kind = "regim
     return figure
 
 
-def past_figure(paths: Mapping[str, Path], unit: Unit, start: int) -> go.Figure:
+def past_figure(paths: Mapping[str, Path], unit: Unit, start: int, targets: Targets = ADULTS) -> go.Figure:
     """What was, as dots, beside what the model says of the hours from a minute of the day on, as it was given and otherwise."""
     models = {name: path for name, path in paths.items() if name in STYLES}
-    figure = _figure(unit, top=max(max(path.high, default=0.0) for path in models.values()), height=340)
+    figure = _figure(unit, targets, top=max(max(path.high, default=0.0) for path in models.values()), height=340)
     _compare(figure, models, unit, "doses")
     for was in (path for name, path in paths.items() if name not in STYLES):
         _dots(figure, was, unit, "What was")
@@ -185,7 +192,7 @@ def _path(figure: go.Figure, name: str, path: Path, unit: Unit, kind: Kind) -> N
     )
 
 
-def _figure(unit: Unit, *, top: float, height: int) -> go.Figure:
+def _figure(unit: Unit, targets: Targets, *, top: float, height: int) -> go.Figure:
     """Empty axes over the target range, in one look."""
     most = max(TOP, min(top * 1.05, 420.0))
     figure = go.Figure()
@@ -207,7 +214,7 @@ def _figure(unit: Unit, *, top: float, height: int) -> go.Figure:
             "entrywidth": 0,
         },
     )
-    marks = [VERY_LOW, LOW, HIGH, VERY_HIGH]
+    marks = very_low, low, high, very_high = [targets.levels[name] for name in LEVELS]
     figure.update_yaxes(
         range=[unit.of(BOTTOM), unit.of(most)],
         tickvals=[unit.of(mark) for mark in marks],
@@ -218,13 +225,13 @@ def _figure(unit: Unit, *, top: float, height: int) -> go.Figure:
         fixedrange=True,
     )
     figure.add_hrect(
-        y0=unit.of(LOW), y1=unit.of(HIGH), fillcolor=translucent(COLORS["in_range"], 0.09), line_width=0, layer="below"
+        y0=unit.of(low), y1=unit.of(high), fillcolor=translucent(COLORS["in_range"], 0.09), line_width=0, layer="below"
     )
     for mark, color, width in (
-        (LOW, "in_range", 1.6),
-        (HIGH, "in_range", 1.6),
-        (VERY_LOW, "very_low", 1),
-        (VERY_HIGH, "very_high", 1),
+        (low, "in_range", 1.6),
+        (high, "in_range", 1.6),
+        (very_low, "very_low", 1),
+        (very_high, "very_high", 1),
     ):
         dash = "solid" if color == "in_range" else "dot"
         figure.add_hline(y=unit.of(mark), line={"color": COLORS[color], "width": width, "dash": dash}, layer="below")
@@ -287,11 +294,12 @@ def _highest(values: Sequence[float | None]) -> float:
     return max((value for value in values if value is not None), default=0.0)
 
 
-def _color(glucose: float) -> str:
-    if glucose < VERY_LOW:
+def _color(glucose: float, targets: Targets) -> str:
+    very_low, low, high, very_high = (targets.levels[name] for name in LEVELS)
+    if glucose < very_low:
         return COLORS["very_low"]
-    if glucose < LOW:
+    if glucose < low:
         return COLORS["low"]
-    if glucose <= HIGH:
+    if glucose <= high:
         return COLORS["in_range"]
-    return COLORS["high"] if glucose <= VERY_HIGH else COLORS["very_high"]
+    return COLORS["high"] if glucose <= very_high else COLORS["very_high"]

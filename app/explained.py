@@ -2,12 +2,14 @@
 
 from html import escape
 
+from app.drawings import scrolled
 from app.palette import AGAINST, COLORS, HIGH_TEXT, PROPOSED
 from app.wording import percent
 from careplan.display import MINUS, Unit, clock, sentence, signed
+from careplan.language import _
 from careplan.suggestion import Part, Pattern, Suggestion
+from careplan.targets import Targets
 from careplan.therapies.glucose import words
-from careplan.therapies.glucose.bands import HIGH, LOW
 from careplan.therapies.glucose.words import Driver, stretch
 
 
@@ -27,6 +29,7 @@ def panel(suggestion: Suggestion, unit: Unit) -> str:
     why = suggestion.why
     if why is None:
         return ""
+    bound = words.limits_in_words(suggestion.limits_bound, unit, words.aim(suggestion))
     rows = [
         ("What drives it" if suggestion.lines else "For and against the best alternative", _drivers(suggestion, unit)),
         ("Moments like now", _moments(suggestion, unit)),
@@ -35,7 +38,7 @@ def panel(suggestion: Suggestion, unit: Unit) -> str:
             "" if why.low_risk is None else escape(sentence(words.risk_of_low(why.low_risk, unit))),
         ),
         ("Runner-up" if suggestion.lines else "Best alternative", escape(sentence(words.runner_up(suggestion)))),
-        ("Limits that bound it", escape(sentence("; ".join(words.limits_in_words(suggestion.limits_bound, unit))))),
+        ("Limits that bound it", escape(sentence("; ".join(bound)))),
     ]
     told = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in rows if text)
     return f"<div class='cp-why'><dl>{told}</dl></div>"
@@ -58,10 +61,12 @@ def table(suggestion: Suggestion, unit: Unit) -> str:
 
     head = "".join(f"<th>{stretch(start, end, suggestion.kind)}</th>" for start, end in spans)
     outcomes = dict.fromkeys(part.outcome for part in parts)
-    rows = "".join(row(words.outcome(name, unit), [part for part in parts if part.outcome == name]) for name in outcomes)
-    return (
-        f"<div class='cp-scroll'><table class='cp-regimen'><thead><tr><td></td>{head}<th>In all</th></tr></thead>"
-        f"<tbody>{rows}{row('All', list(parts))}</tbody></table></div>"
+    titles = {name: words.outcome(name, unit, words.aim(suggestion)) for name in outcomes}
+    rows = "".join(row(title, [part for part in parts if part.outcome == name]) for name, title in titles.items())
+    return scrolled(
+        f"<table class='cp-regimen'><thead><tr><td></td>{head}<th>In all</th></tr></thead>"
+        f"<tbody>{rows}{row('All', list(parts))}</tbody></table>",
+        _("Every part of the gain"),
     )
 
 
@@ -82,10 +87,11 @@ def _drivers(suggestion: Suggestion, unit: Unit) -> str:
     own = "own days with it" if any(driver.pattern for driver in found) else ""
     names = ("", "against | for", f"no change \N{RIGHTWARDS ARROW} {change}", own)
     head = "".join(f"<small>{name}</small>" for name in names)
-    return f"<div class='cp-drivers'>{head}{''.join(_driver(driver, most, unit) for driver in found)}</div>"
+    each = "".join(_driver(driver, most, unit, words.aim(suggestion)) for driver in found)
+    return f"<div class='cp-drivers'>{head}{each}</div>"
 
 
-def _driver(driver: Driver, most: float, unit: Unit) -> str:
+def _driver(driver: Driver, most: float, unit: Unit, targets: Targets) -> str:
     width = 50 * abs(driver.gain) / most
     color = PROPOSED if driver.gain > 0 else AGAINST
     side = "left:50%" if driver.gain > 0 else f"left:{50 - width:.1f}%"
@@ -94,17 +100,17 @@ def _driver(driver: Driver, most: float, unit: Unit) -> str:
     return (
         f"<span>{escape(driver.text[:1].upper() + driver.text[1:])}</span>"
         f"<span class='cp-bar' title='{_gain(driver.gain)} in risk'>{bar}</span>"
-        f"<span class='n'>{_moved(driver, unit)}</span><span>{seen}</span>"
+        f"<span class='n'>{_moved(driver, unit, targets)}</span><span>{seen}</span>"
     )
 
 
-def _moved(driver: Driver, unit: Unit) -> str:
+def _moved(driver: Driver, unit: Unit, targets: Targets) -> str:
     """From what to what share of that time."""
     if driver.moved is None:
         return ""
     before, after = driver.moved
     digits = 1 if max(before, after) < 10 or round(before) == round(after) else 0
-    name = words.outcome(words.MOVED[driver.about], unit).lower()
+    name = words.outcome(words.MOVED[driver.about], unit, targets).lower()
     return f"{before:.{digits}f} \N{RIGHTWARDS ARROW} <b>{percent(after, digits)}</b> <small>{name}</small>"
 
 
@@ -118,23 +124,24 @@ def _seen(pattern: Pattern, unit: Unit) -> str:
 
 def _moments(suggestion: Suggestion, unit: Unit) -> str:
     """What followed the past moments most like now, each in a row."""
-    found = () if suggestion.why is None else suggestion.why.moments or ()
+    found, aims = () if suggestion.why is None else suggestion.why.moments or (), words.aim(suggestion)
     said = escape(sentence(words.like_now(suggestion)))
     if not found:
         return said
     rows = "".join(
         f"<tr><td>{words.dates([one.date])} {clock(one.minute)}</td><td>{unit.text(one.level)}</td>"
         f"<td>{one.given['bolus']:g} U</td><td>{one.given['carbs']:g} g</td>"
-        f"<td>{_level(one.lowest, unit)}</td><td>{_level(one.highest, unit)}</td></tr>"
+        f"<td>{_level(one.lowest, unit, aims)}</td><td>{_level(one.highest, unit, aims)}</td></tr>"
         for one in found
     )
     names = ("Then", unit.name, "bolus, 1 h", "carbs, 1 h", "lowest, 4 h", "highest, 4 h")
     head = "".join(f"<th>{name}</th>" for name in names)
-    return f"{said}<div class='cp-scroll'><table class='cp-moments'><tr>{head}</tr>{rows}</table></div>"
+    return said + scrolled(f"<table class='cp-moments'><tr>{head}</tr>{rows}</table>", _("Moments like now"))
 
 
-def _level(glucose: float, unit: Unit) -> str:
-    color = COLORS["low"] if glucose < LOW else HIGH_TEXT if glucose > HIGH else ""
+def _level(glucose: float, unit: Unit, targets: Targets) -> str:
+    low, high = targets.levels["low"], targets.levels["high"]
+    color = COLORS["low"] if glucose < low else HIGH_TEXT if glucose > high else ""
     return f"<b style='color:{color}'>{unit.text(glucose)}</b>" if color else unit.text(glucose)
 
 

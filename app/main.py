@@ -7,9 +7,11 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from app import access, planning
-from app.screens import ask, audit, cohort, doses, patients, record, review, worklist
+from app.screens import ask, audit, cohort, doses, history, patients, record, review, targets, worklist
 from careplan.clinic import Actor, StoreError
 from careplan.clinic.allowed import BRINGS_IN, STUDIES, VERIFIES, may
+from careplan.display import listed, sentence
+from careplan.language import _, retold
 
 HERE = Path(__file__).parent
 
@@ -17,16 +19,19 @@ HERE = Path(__file__).parent
 def main() -> None:
     st.set_page_config(page_title="careplan", page_icon=str(HERE / "icon.svg"), layout="wide")
     st.html(HERE / "style.css")
-    st.html(f"<div class='cp-notice' role='note'>{access.NOTICE}</div>")
+    access.speak()
+    st.html(f"<div class='cp-notice' role='note'>{access.notice()}</div>")
     pages = {
-        "worklist": st.Page(partial(worklist.draw, _open), title="Worklist", icon=":material/list:", default=True),
-        "patients": st.Page(patients.draw, title="Patients", icon=":material/person_add:", url_path="patients"),
-        "review": st.Page(review.draw, title="Review", icon=":material/rule:", url_path="review"),
-        "doses": st.Page(doses.draw, title="Next hours", icon=":material/timeline:", url_path="doses"),
-        "record": st.Page(record.draw, title="Record", icon=":material/database:", url_path="record"),
-        "cohorts": st.Page(cohort.draw, title="Cohorts", icon=":material/groups:", url_path="cohorts"),
-        "ask": st.Page(ask.draw, title="Ask", icon=":material/chat:", url_path="ask"),
-        "audit": st.Page(audit.draw, title="Audit trail", icon=":material/history:", url_path="audit"),
+        "worklist": st.Page(partial(worklist.draw, _open), title=_("Worklist"), icon=":material/list:", default=True),
+        "patients": st.Page(patients.draw, title=_("Patients"), icon=":material/person_add:", url_path="patients"),
+        "review": st.Page(review.draw, title=_("Review"), icon=":material/rule:", url_path="review"),
+        "doses": st.Page(doses.draw, title=_("Next hours"), icon=":material/timeline:", url_path="doses"),
+        "targets": st.Page(targets.draw, title=_("Targets"), icon=":material/target:", url_path="targets"),
+        "history": st.Page(history.draw, title=_("History"), icon=":material/manage_history:", url_path="history"),
+        "record": st.Page(record.draw, title=_("Record"), icon=":material/database:", url_path="record"),
+        "cohorts": st.Page(cohort.draw, title=_("Cohorts"), icon=":material/groups:", url_path="cohorts"),
+        "ask": st.Page(ask.draw, title=_("Ask"), icon=":material/chat:", url_path="ask"),
+        "audit": st.Page(audit.draw, title=_("Audit trail"), icon=":material/history:", url_path="audit"),
     }
     st.session_state["pages"] = pages
     known = access.known()
@@ -45,11 +50,12 @@ def main() -> None:
     try:
         _draw(page, actor)
     except StoreError as error:
-        st.error(
-            f"**The database cannot be used just now.** {error}.\n\nWhat was decided or signed before is kept; a choice that "
+        said = _(
+            "**The database cannot be used just now.** {error}.\n\nWhat was decided or signed before is kept; a choice that "
             "this page did not mark as kept must be made again. Load the page again when the database is back.",
-            icon=":material/cloud_off:",
+            error=retold(str(error)),
         )
+        st.error(said, icon=":material/cloud_off:")
 
 
 def _draw(page: StreamlitPage, actor: Actor) -> None:
@@ -57,18 +63,19 @@ def _draw(page: StreamlitPage, actor: Actor) -> None:
         access.choose_clinic()
         planning.sidebar()
         access.choose_unit()
-        roles = f", {', '.join(sorted(actor.roles))}" if actor.roles else ""
-        st.caption(f"At work: **{actor.name}**{roles}. Signed off after {access.activity().minutes:g} idle minutes.")
-        st.button("Sign off", on_click=access.leave, width="stretch")
-        st.caption(f"{access.NOTICE}.")
+        access.choose_language()
+        who = listed([f"**{actor.name}**", *(_(role) for role in sorted(actor.roles or ()))])
+        st.caption(_("At work: {who}. Signed off after {minutes:g} idle minutes.", who=who, minutes=access.activity().minutes))
+        st.button(_("Sign off"), on_click=access.leave, width="stretch")
+        st.caption(sentence(access.notice()))
     access.watch()
     page.run()
 
 
-def _open(patient: str) -> None:
-    """Go to a patient's review."""
+def _open(patient: str, page: str = "review") -> None:
+    """Go to a patient's page."""
     st.session_state["patient"] = patient
-    st.switch_page(st.session_state["pages"]["review"])
+    st.switch_page(st.session_state["pages"][page])
 
 
 main()

@@ -26,8 +26,9 @@ from careplan.clinic.views import Review, ReviewPage
 from careplan.display import Unit, clock, sentence
 from careplan.minutes import DAY
 from careplan.suggestion import Interval, Line, Suggestion
+from careplan.targets import Targets
 from careplan.therapies.glucose import words
-from careplan.therapies.glucose.bands import HIGH, LOW, MARKS, VERY_HIGH, VERY_LOW
+from careplan.therapies.glucose.bands import LEVELS, MARKS
 from careplan.therapies.glucose.words import SETTINGS, because
 
 MARGIN, SIZE, LEAD = 40.0, 8.5, 11.5
@@ -111,10 +112,10 @@ def _typical_day(pen: _Pen, page: ReviewPage, unit: Unit) -> None:
     """The percentiles by time of day on the left, the metrics with their targets on the right."""
     pen.heading(f"The last {len(page.days)} days, AGP-style")
     top, height, width = pen.y, 150.0, 290.0
-    _profile(pen, page.profile, unit, MARGIN + 28, top - height, width - 28, height - 8)
+    _profile(pen, page.profile, unit, page.targets, (MARGIN + 28, top - height, width - 28, height - 8))
     _bands(pen, page.recent, MARGIN + width + 14, top - height, height - 8)
     x, y = MARGIN + width + 42, top - 8
-    for each in consensus(page.recent, unit):
+    for each in consensus(page.recent, unit, page.targets):
         y -= LEAD
         pen.text(x, y, each.name, color=INK)
         pen.text(x + 98, y, each.value, font=BOLD)
@@ -126,14 +127,16 @@ def _typical_day(pen: _Pen, page: ReviewPage, unit: Unit) -> None:
     pen.y = top - height - 14
 
 
-def _profile(pen: _Pen, profile: Any, unit: Unit, x: float, y: float, width: float, height: float) -> None:
-    canvas = pen.canvas
+def _profile(pen: _Pen, profile: Any, unit: Unit, targets: Targets, box: tuple[float, float, float, float]) -> None:
+    """The percentiles within a box: its left and lower end, its width and height."""
+    canvas, (x, y, width, height) = pen.canvas, box
+    edges = _very_low, bottom, top, _very_high = [targets.levels[name] for name in LEVELS]
 
     def at(minute: float, level: float) -> tuple[float, float]:
         return x + width * minute / DAY, y + height * (min(max(level, BOTTOM), TOP) - BOTTOM) / (TOP - BOTTOM)
 
     canvas.setFillColor(HexColor(COLORS["in_range"]), alpha=0.16)
-    canvas.rect(x, at(0, LOW)[1], width, at(0, HIGH)[1] - at(0, LOW)[1], stroke=0, fill=1)
+    canvas.rect(x, at(0, bottom)[1], width, at(0, top)[1] - at(0, bottom)[1], stroke=0, fill=1)
     for low, high, alpha in (("p5", "p95", 0.18), ("p25", "p75", 0.34)):
         canvas.setFillColor(HexColor(PROPOSED), alpha=alpha)
         for run in _runs(profile.minute, getattr(profile, low), getattr(profile, high)):
@@ -152,8 +155,8 @@ def _profile(pen: _Pen, profile: Any, unit: Unit, x: float, y: float, width: flo
         for one, other in pairwise(points):
             canvas.line(*one, *other)
     canvas.setLineWidth(0.5)
-    for mark in (VERY_LOW, LOW, HIGH, VERY_HIGH):
-        canvas.setStrokeColor(HexColor(COLORS["in_range"] if mark in (LOW, HIGH) else LINE))
+    for mark in edges:
+        canvas.setStrokeColor(HexColor(COLORS["in_range"] if mark in (bottom, top) else LINE))
         canvas.line(x, at(0, mark)[1], x + width, at(0, mark)[1])
         pen.text(x - 24, at(0, mark)[1] - 3, unit.text(mark), size=7, color=MUTED)
     for minute in range(0, DAY + 1, 360):
@@ -217,7 +220,8 @@ def _proposed(pen: _Pen, suggestion: Suggestion, unit: Unit) -> None:
         pen.line(sentence(because(line, suggestion, unit)), x=MARGIN + 10, color=MUTED)
     for option in suggestion.options:
         if option.name in ("proposed", "no change"):
-            told = [f"{words.outcome(key, unit).lower()} {_interval(option.outcomes[key])}" for key in ("in_range", "below_70")]
+            names = {key: words.outcome(key, unit, words.aim(suggestion)).lower() for key in ("in_range", "below_70")}
+            told = [f"{name} {_interval(option.outcomes[key])}" for key, name in names.items()]
             pen.line(f"Predicted, {option.name}: {'; '.join(told)}")
 
 

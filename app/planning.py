@@ -7,21 +7,27 @@ import streamlit as st
 from app import access
 from careplan.clinic import ClinicError, Job, StoreError, again, ask, cancel, jobs
 from careplan.clinic.allowed import DECIDES
+from careplan.language import N_, _, ngettext, retold
 from careplan.suggestion import Kind
 
 EVERY = 1.0  # seconds between looks at a job that runs
 DOING = {
-    "": "starting",
-    "read": "reading the recordings",
-    "personalise": "fitting the model to this patient",
-    "check": "checking whether the model may speak",
-    "encode": "looking at the recent days",
-    "search": "searching for the best change",
-    "guard": "holding it to the limits",
-    "explain": "finding what drives it",
-    "store": "keeping the suggestion",
+    "": N_("starting"),
+    "read": N_("reading the recordings"),
+    "personalise": N_("fitting the model to this patient"),
+    "check": N_("checking whether the model may speak"),
+    "encode": N_("looking at the recent days"),
+    "search": N_("searching for the best change"),
+    "guard": N_("holding it to the limits"),
+    "explain": N_("finding what drives it"),
+    "store": N_("keeping the suggestion"),
 }
-WHAT: dict[Kind, str] = {"regimen": "a regimen", "doses": "the next hours"}
+PLAN: dict[Kind, str] = {"regimen": N_("Plan a regimen"), "doses": N_("Plan the next hours")}
+AGAIN: dict[Kind, str] = {"regimen": N_("Plan a regimen again"), "doses": N_("Plan the next hours again")}
+PLANNING: dict[Kind, str] = {
+    "regimen": N_("Planning a regimen for {who}: {doing}"),
+    "doses": N_("Planning the next hours for {who}: {doing}"),
+}
 
 
 def plan(patient: str, kind: Kind, *, planned: bool) -> None:
@@ -34,7 +40,7 @@ def plan(patient: str, kind: Kind, *, planned: bool) -> None:
         _ended(newest, patient)
     if not access.allowed(DECIDES):
         return
-    label = f"Plan {WHAT[kind]} again" if planned else f"Plan {WHAT[kind]}"
+    label = _(AGAIN[kind] if planned else PLAN[kind])
     if st.button(label, key=f"plan:{kind}", icon=":material/play_arrow:", type="secondary" if planned else "primary"):
         begin([patient], kind)
 
@@ -50,7 +56,7 @@ def begin(patients: Sequence[str], kind: Kind) -> None:
     try:
         ask(access.database(), patients, kind, actor=access.actor())
     except (ClinicError, StoreError) as error:
-        st.error(f"Nothing is planned: {error}", icon=":material/error:")
+        st.error(_("Nothing is planned: {error}", error=retold(str(error))), icon=":material/error:")
         return
     access.worker().ensure()
     st.rerun()
@@ -73,7 +79,8 @@ def _running() -> None:
         st.rerun()
     for job in active:
         _bar(job)
-        if st.button("Cancel", key=f"cancel:{job.id}", help=f"Stop planning for {_people(job)}; what is planned is kept."):
+        stops = _("Stop planning for {who}; what is planned is kept.", who=_people(job))
+        if st.button(_("Cancel"), key=f"cancel:{job.id}", help=stops):
             cancel(access.database(), job.id)
 
 
@@ -83,7 +90,7 @@ def _watch(id: int, patient: str, kind: Kind) -> None:
     try:
         now = next((job for job in jobs(access.database(), patient=patient, kind=kind) if job.id == id), None)
     except StoreError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(retold(str(error)), icon=":material/error:")
         return
     if now is None or not now.active or patient in now.patients[: now.done]:
         access.forget()
@@ -92,11 +99,10 @@ def _watch(id: int, patient: str, kind: Kind) -> None:
 
 
 def _bar(job: Job) -> None:
-    what = f"Planning {WHAT[job.kind]} for {job.next or _people(job)}"
-    doing = "waiting its turn" if job.state == "waiting" else DOING.get(job.doing, job.doing)
-    said = f"{what}: {doing}"
+    doing = _("waiting its turn") if job.state == "waiting" else _(DOING.get(job.doing, job.doing))
+    said = _(PLANNING[job.kind], who=job.next or _people(job), doing=doing)
     if len(job.patients) > 1:
-        said += f" ({job.done} of {len(job.patients)} done)"
+        said += _(" ({done} of {count} done)", done=job.done, count=len(job.patients))
     steps = list(DOING)
     within = steps.index(job.doing) / len(steps) if job.doing in DOING else 0.0
     st.progress(min(1.0, (job.done + within) / len(job.patients)), text=said)
@@ -105,16 +111,17 @@ def _bar(job: Job) -> None:
 def _ended(job: Job, patient: str) -> None:
     """Why nothing was planned, where that is so."""
     if patient in job.failed:
-        st.error(f"**Nothing was planned.** {job.failed[patient]}", icon=":material/error:")
+        st.error(_("**Nothing was planned.** {why}", why=retold(job.failed[patient])), icon=":material/error:")
     elif job.state in ("died", "failed") and patient not in job.patients[: job.done]:
-        st.error(f"**Planning ended early:** {job.problem}. Nothing is lost; it can be started again.", icon=":material/error:")
-        if st.button("Start again", key=f"again:{job.id}", icon=":material/replay:"):
+        said = _("**Planning ended early:** {why}. Nothing is lost; it can be started again.", why=retold(job.problem))
+        st.error(said, icon=":material/error:")
+        if st.button(_("Start again"), key=f"again:{job.id}", icon=":material/replay:"):
             again(access.database(), job.id, actor=access.actor())
             access.worker().ensure()
             st.rerun()
     elif job.state == "cancelled" and patient not in job.patients[: job.done]:
-        st.info("Planning was cancelled.", icon=":material/cancel:")
+        st.info(_("Planning was cancelled."), icon=":material/cancel:")
 
 
 def _people(job: Job) -> str:
-    return job.patients[0] if len(job.patients) == 1 else f"{len(job.patients)} patients"
+    return job.patients[0] if len(job.patients) == 1 else ngettext("{count} patient", "{count} patients", len(job.patients))

@@ -17,6 +17,7 @@ import streamlit as st
 
 from careplan.clinic import Actor
 from careplan.clinic.allowed import ROLES
+from careplan.language import _
 from careplan.settings import Settings
 
 AGAIN = "again"  # the provider's section that asks for the password anew
@@ -64,11 +65,12 @@ def fresh() -> bool:
 def begin(*, anew: bool = False) -> None:
     """Sends the person to the provider; says so where it cannot be reached. anew: asks for the password in any case."""
     if problem := unreachable():
-        st.error(
-            f"**The clinic's sign-in cannot be reached.** {problem} Nothing is lost; try again in a minute, or ask whoever runs "
+        said = _(
+            "**The clinic's sign-in cannot be reached.** {problem} Nothing is lost; try again in a minute, or ask whoever runs "
             "the clinic's accounts.",
-            icon=":material/cloud_off:",
+            problem=problem,
         )
+        st.error(said, icon=":material/cloud_off:")
         return
     if anew:
         st.login(AGAIN)
@@ -82,10 +84,10 @@ def unreachable() -> str | None:
         auth = tomllib.loads(Path(str(Settings().sign_in)).read_text())["auth"]
         answer = httpx.get(auth["server_metadata_url"], timeout=WAIT)
     except (OSError, KeyError, ValueError):
-        return "Its settings cannot be read."
+        return _("Its settings cannot be read.")
     except httpx.HTTPError:
-        return "It does not answer."
-    return None if answer.is_success else f"It answers {answer.status_code}."
+        return _("It does not answer.")
+    return None if answer.is_success else _("It answers {code}.", code=answer.status_code)
 
 
 def _claims() -> Mapping[str, Any]:

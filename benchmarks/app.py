@@ -129,6 +129,7 @@ def main() -> None:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
     with tempfile.TemporaryDirectory() as folder:
         os.environ |= {"CAREPLAN_DATABASE": f"{folder}/clinic.db", "CAREPLAN_AUDIT": f"{folder}/audit"}
+        os.environ["CAREPLAN_IDLE_MINUTES"] = "1440"  # making a large clinic is no reason to sign its user off
         db = open_database(f"{folder}/clinic.db")
         found = {
             name: round(seconds, 3) for name, seconds in measure(db, [int(size) for size in asked.patients.split(",")]).items()

@@ -43,9 +43,9 @@ class Shifted:
     def begin(self, people: Population, rows: int, generator: torch.Generator) -> None:
         self.inner.begin(people, rows, generator)
 
-    def told(self, truth: Truth) -> None:
+    def learn(self, truth: Truth) -> None:
         if isinstance(self.inner, Knowing):
-            self.inner.told(truth)
+            self.inner.learn(truth)
 
     def decide(self, seen: Seen) -> Doses:
         doses = self.inner.decide(seen)
@@ -58,7 +58,7 @@ class Knowing(Behaviour):
 
     name: str = "knowing"
 
-    def told(self, truth: Truth) -> None:
+    def learn(self, truth: Truth) -> None:
         self.truth = truth
 
     def decide(self, seen: Seen) -> Doses:

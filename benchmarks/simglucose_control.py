@@ -32,7 +32,7 @@ from torch import Tensor
 
 from careplan.minutes import DAY
 from careplan.series import PatientSeries
-from careplan.studies.closed_loop import EVERY, Treated
+from careplan.studies.closed_loop import Planner, Treated
 from careplan.therapies.glucose.declaration import GLUCOSE, STEP, Group
 from careplan.therapies.glucose.modulation import SUSPEND
 from careplan.therapies.glucose.world import open_world
@@ -98,7 +98,7 @@ class Ward:
                 self._treated.record({**row, "activity": torch.ones_like(reading)})
         due, given = meal > 0, torch.zeros_like(reading)
         if self._rows.done >= self._next:
-            due, self._next = torch.ones_like(due), (self._rows.done // EVERY + 1) * EVERY
+            due, self._next = torch.ones_like(due), (self._rows.done // Planner.every + 1) * Planner.every
         if bool(due.any()):
             who, now = torch.nonzero(due).flatten(), self._rows.done
             planned = self._treated.plan(who, STEP * now, reading[who], meal[who], self._since[who], seed=now)
@@ -124,8 +124,8 @@ class CareplanController(Controller):  # type: ignore[misc]
 
     def policy(self, observation: Any, reward: float, done: bool, **info: Any) -> Action:
         lasts = float(info["sample_time"])
-        told = torch.tensor([[float(observation.CGM)], [float(info["meal"]) * lasts]])
-        basal, bolus = self._ward.decide((info["time"] - MIDNIGHT) / timedelta(minutes=1), lasts, *told)
+        seen = torch.tensor([[float(observation.CGM)], [float(info["meal"]) * lasts]])
+        basal, bolus = self._ward.decide((info["time"] - MIDNIGHT) / timedelta(minutes=1), lasts, *seen)
         return Action(basal=float(basal) / 60, bolus=float(bolus) / lasts)
 
 
@@ -170,8 +170,8 @@ def together(names: Sequence[str], seed: int, days: int, ward: Ward) -> list[np.
             env.patient._params = SimpleNamespace(**env.patient._params.to_dict())
         lasts = float(last[0].info["sample_time"])
         for sample in range(round(days * DAY / lasts)):
-            told = torch.tensor([[step.observation.CGM, step.info["meal"] * lasts] for step in last]).float()
-            basal, bolus = ward.decide(sample * lasts, lasts, *told.T)
+            seen = torch.tensor([[step.observation.CGM, step.info["meal"] * lasts] for step in last]).float()
+            basal, bolus = ward.decide(sample * lasts, lasts, *seen.T)
             for place, env in enumerate(places):
                 if not last[place].done:
                     last[place] = env.step(Action(basal=float(basal[place]) / 60, bolus=float(bolus[place]) / lasts))

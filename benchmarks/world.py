@@ -21,9 +21,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from careplan.series import Window
 from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.therapies.glucose.places import WEIGHTS
-from careplan.world.dynamics import PLAN
 from careplan.world.model import WorldModel, load_model
-from careplan.world.question import Question
+from careplan.world.question import Given, Question
 
 BATCHES = (1, 32, 1024)
 HOURS = 4
@@ -91,7 +90,7 @@ def work(model: WorldModel, other: Seq2Seq, batch: int, device: torch.device) ->
     past = Window(values[:, :context], mask[:, :context], minute[:, :context])
     usual = torch.cat([values.mean(1), values[..., :1].std(1)], 1)
     code = model.typical(usual)
-    asked = torch.full((batch,), PLAN, device=device)
+    asked = Given.PLAN.codes(batch, device)
     state = model.state(model.encode(past, usual)[:, -1], past, usual, code)
     recent = slice(context - model.shape.memory, context)
     hidden, level = other.encode(values[:, recent], mask[:, recent]), values[:, context - 1, :1]

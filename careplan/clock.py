@@ -6,7 +6,11 @@ UNITS = ((7 * 24 * 60.0, "weeks"), (24 * 60.0, "days"), (60.0, "h"), (1.0, "min"
 
 
 def said(minutes: float) -> str:
-    """So many minutes in the largest unit of which they are a whole number, seconds where they are of none."""
+    """So many minutes in the largest unit of which they are a whole number, seconds where they are of none.
+
+    >>> said(120.0), said(90.0), said(0.5)
+    ('2 h', '90 min', '30 s')
+    """
     for unit, name in UNITS:
         if minutes >= unit and minutes % unit == 0:
             return f"{minutes / unit:g} {name}"
@@ -66,44 +70,3 @@ class Clock:
     def wrapped(self, minute: float) -> float:
         """A minute's place in the cycle; as it is where there is none."""
         return minute if self.cycle is None else minute % self.cycle
-
-
-@dataclass(frozen=True, kw_only=True)
-class Watch:
-    """How a recording is watched for a break in it: stuck sensors, other units, another person, doses no longer logged.
-
-    day: minutes that are described at once; every: between two looks; stride: between the forecasts judged; ahead: the horizons
-    that they are judged at. history: earlier days without which nothing is said; memory: days looked at, at most.
-    readings, forecasts: of a day, without which it is not judged. doses: usual impulses a day, with fewer of which a day without
-    any is less surprising.
-    """
-
-    day: float
-    every: float
-    stride: float
-    ahead: tuple[float, ...]
-    history: int
-    memory: int
-    readings: int
-    forecasts: int
-    doses: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gate:
-    """What must hold before a suggestion is made; each is a setting.
-
-    days: recorded. active: % of the expected readings. recent: minutes over which readings and doses are counted. windows: that
-    informed the patient's code. strange: of the encoding, about 1 when usual. error_ratio: of the model's error over that of
-    "stays as it is" at `Clock.judged`. dosed: share of the recent rows in which some action is known. even: of the level's scale,
-    an error there that is good enough however well "stays as it is" does, since a level that hardly moves is foretold by it.
-    """
-
-    days: float
-    active: float
-    recent: float
-    windows: int
-    strange: float
-    error_ratio: float
-    dosed: float
-    even: float = 0.5

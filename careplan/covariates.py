@@ -1,9 +1,20 @@
 """Facts about a patient that a therapy asks for: pure data."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 Fact = float | str  # a covariate's value
+ADOLESCENT, ADULT = 12, 18  # years of age from which somebody is one
+
+
+@dataclass(frozen=True, kw_only=True)
+class CourseFacts:
+    """What is known of one patient under one therapy, and what their limits are by: the therapy's group that they were put into,
+    and covariates by name (age in years, weight in kg, a genotype)."""
+
+    group: str
+    covariates: Mapping[str, Fact] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

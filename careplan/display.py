@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from careplan.language import N_, _
+
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -68,6 +70,14 @@ def signed(value: float, digits: int) -> str:
 
 
 def sentence(text: str) -> str:
-    """With a capital and a full stop."""
-    text = text.strip()
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""
+    """With a capital and a full stop, or whatever ends a sentence in the reader's language."""
+    text, stop = text.strip(), _(".")
+    return f"{text[:1].upper()}{text[1:].rstrip('.。')}{stop}" if text else ""
+
+
+COMMA, SEMICOLON = N_(", "), N_("; ")
+
+
+def listed(parts: Iterable[str], between: str = COMMA) -> str:
+    """Parts of a sentence after one another; those that say nothing are left out."""
+    return _(between).join(filter(None, parts))

@@ -8,17 +8,18 @@ A `Practice` is quick to import: what its functions need is loaded when they are
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from careplan.breach import RULES, Breach
-from careplan.covariates import Fact
+from careplan.covariates import CourseFacts, Fact
 from careplan.display import Marks, Unit
 from careplan.records.settings import StatedSettings
 from careplan.suggestion import Experiment, Kind, Line, Option, Suggestion
+from careplan.targets import Presets, Targets
 from careplan.therapy import Limits, Mandate, Therapy
 
 if TYPE_CHECKING:
@@ -36,12 +37,15 @@ def later(module: str, *names: str) -> tuple[Callable[..., Any], ...]:
     """Functions of a module that is imported when the first of them is called."""
 
     def function(name: str) -> Callable[..., Any]:
-        def call(*given: Any, **told: Any) -> Any:
-            return getattr(import_module(module), name)(*given, **told)
+        def call(*given: Any, **named: Any) -> Any:
+            return getattr(import_module(module), name)(*given, **named)
 
         return call
 
     return tuple(function(name) for name in names)
+
+
+(course_of,) = later("careplan.course", "course_of")
 
 
 class SettingChange(NamedTuple):
@@ -94,8 +98,8 @@ class PlanRegimen(Protocol):
 class PlanDoses(Protocol):
     """Suggests the doses of the next hours to many patients at once.
 
-    at: None is after each one's last reading. announced: what the patient will do, in words. limits: by patient; the group's
-    where absent. simulations: of each search.
+    at: None is after each one's last reading. announced: what the patient will do, in words. limits: by patient's name; those of
+    `Practice.limits` where absent. simulations: of each search.
     """
 
     def __call__(
@@ -143,11 +147,12 @@ class Rehearse(Protocol):
 class Judge(Protocol):
     """What the rules say of a value of a line of a suggestion.
 
-    readings: the recent ones, `time` on the patient's clock and `value`. group: the patient's. regimen: what is in force, if any.
+    readings: the recent ones, `time` on the patient's clock and `value`. facts: what the patient's limits are by. regimen: what
+    is in force, if any.
     """
 
     def __call__(
-        self, suggestion: Suggestion, readings: pd.DataFrame, group: str, regimen: Any | None
+        self, suggestion: Suggestion, readings: pd.DataFrame, facts: CourseFacts, regimen: Any | None
     ) -> Callable[[Line, float], Judged]: ...
 
 
@@ -200,8 +205,8 @@ class Words:
 
 @dataclass(frozen=True, eq=False)
 class Lived:
-    """Virtual people who lived under a policy: the true level `[B, T]` on the therapy's grid, each one's record, and whatever
-    their clinic needs to let them live a stretch again."""
+    """Virtual people who lived under a policy: the true level `[B, T]` (`[B, T, Q]` where there are Q outputs) on the therapy's
+    grid, each one's record, and whatever their clinic needs to let them live a stretch again."""
 
     level: Tensor
     series: Callable[[int], PatientSeries]
@@ -213,9 +218,9 @@ class VirtualClinic:
     """People with a known truth, to judge policies and predictions by.
 
     groups: of whom people are drawn. policies: baselines by name, each called for a new one. draw: people of a group, by count
-    and seed. live: days of everybody under a policy, by seed. otherwise: the true level `[E, rows]` of person `[E]` from row
-    `[E]` on, had all treatment from there been multiplied by `[E]`; by 1 it is what happened. every: rows at whose multiples a
-    stretch may begin.
+    and seed. live: days of everybody under a policy, by seed. otherwise: the true level `[E, rows]` (`[E, rows, Q]` where there
+    are Q outputs) of person `[E]` from row `[E]` on, had all treatment from there been multiplied by `[E]`; by 1 it is what
+    happened. every: rows at whose multiples a stretch may begin.
     """
 
     groups: tuple[str, ...]
@@ -230,7 +235,8 @@ class VirtualClinic:
 class Practice:
     """One therapy in use.
 
-    limits: by group of patients, the first group being everybody's where none is stated. recent: how long readings count for
+    groups: of patients, the first being everybody's where none is stated. limits: on one patient's doses, by group and
+    covariates; `ValueError` for a group that is none of them. recent: how long readings count for
     targets and tables. holds: how long a suggestion of each kind may be signed.
 
     The regimen. regimen: its type, a frozen dataclass of plain values, as it is stored. stated: from what a source states;
@@ -238,12 +244,18 @@ class Practice:
     changed; `ValueError` for a change that it cannot take. current: what a line of a suggestion is now. listed: by setting,
     `((start minute, value), ...)`.
 
+    Targets. presets: what patients may be treated to. aims: the fields of a practice that depend on what is aimed at, as they are
+    for some targets; None where none does. A recording names its patient's targets to what plans.
+
+    Periods. stretches: readings (`time` on the patient's clock, `value`) as stretches that can be drawn anew, a row each:
+    `weight`, and an outcome a column, named as options name it; None where the therapy compares no periods.
+
     Suggestions. plan_regimen, plan_doses, rehearse (None where a therapy has no such plans, or tries no settings). experiments:
     signed changes, predicted against lived (None where a therapy does not tell). replay_days: recorded days lived again under
     another regimen.
 
     A person decides. judge: what the rules say of a value of a line. caution: what a page warns of beside a suggestion, by the
-    recent readings.
+    recent readings; nothing where a therapy does not say.
 
     known: what a source says of a patient, as the therapy's covariates; `ValueError` for what cannot be.
 
@@ -255,11 +267,14 @@ class Practice:
 
     At a glance. glance: readings (columns `time`, `value`) -> `Glance`, whose metrics are of the type `measures`. daily_dose: the
     usual amount a day of a recording, None where it does not say. profile, days: what the therapy's charts draw of the recent
-    recording; None draws an empty profile.
+    recording, its course (`careplan.course`) where a therapy brings nothing of its own; None draws an empty profile.
+
+    `careplan.declared.practice_of` makes a whole one from a declaration.
     """
 
     therapy: Therapy
-    limits: Mapping[str, Limits]
+    groups: tuple[str, ...]
+    limits: Callable[[CourseFacts], Limits]
     recent: timedelta
     holds: Mapping[Kind, timedelta]
     regimen: type[Any]
@@ -271,11 +286,11 @@ class Practice:
     plan_regimen: PlanRegimen | None
     plan_doses: PlanDoses | None
     judge: Judge
-    caution: Callable[[Suggestion, pd.DataFrame], str | None]
     glance: Callable[[pd.DataFrame], Glance]
-    daily_dose: Callable[[PatientSeries], float | None]
-    profile: Callable[[PatientSeries | None], Any]
-    days: Callable[[PatientSeries], tuple[Any, ...]]
+    caution: Callable[[Suggestion, pd.DataFrame], str | None] = lambda suggestion, readings: None
+    daily_dose: Callable[[PatientSeries], float | None] = lambda series: None
+    profile: Callable[[PatientSeries | None], Any] = course_of
+    days: Callable[[PatientSeries], tuple[Any, ...]] = lambda series: ()
     weights: Path | None = None
     experiments: Callable[[PatientSeries, Sequence[Signed]], tuple[Experiment, ...]] | None = None
     measures: type[Any] = dict
@@ -287,6 +302,13 @@ class Practice:
     words: Words | None = None
     replay_days: ReplayDays | None = None
     clinic: str | None = None
+    stretches: Callable[[pd.DataFrame], pd.DataFrame] | None = None
+    presets: Presets = field(default_factory=Presets)
+    aims: Callable[[Targets], Mapping[str, Any]] | None = None
+
+    def at(self, targets: Targets) -> Practice:
+        """This practice as it holds for a patient with these targets."""
+        return self if self.aims is None else replace(self, **self.aims(targets))
 
     @property
     def name(self) -> str:

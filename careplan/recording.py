@@ -6,9 +6,11 @@ from typing import Any
 
 import pandas as pd
 
+from careplan.covariates import CourseFacts
 from careplan.errors import AskError
 from careplan.series import PatientSeries
 from careplan.suggestion import Kind
+from careplan.targets import Targets
 from careplan.therapy import Mandate
 
 
@@ -17,12 +19,14 @@ class Signed:
     """A change of what is prescribed that somebody signed: from when, and the therapy's own regimen before and after.
 
     predicted: what was said of it then, the middle of each outcome without the change and with it; empty where nothing was.
+    targets: by which those outcomes were told; None: the therapy's own.
     """
 
     since: pd.Timestamp
     before: Any
     after: Any
     predicted: Mapping[str, tuple[float, float]]
+    targets: Targets | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +36,7 @@ class Recording:
     series: on the therapy's grid. group: of the therapy's groups. regimen: the therapy's own, in force or else estimated, None
     where neither is known. prescribed: which of them that is, in words. data: the hash of the events. mandate: what that regimen,
     where it came from a suggestion that was signed, hands to the planning of doses. changes: that were signed, the oldest first.
+    targets: the patient's; None: the therapy's own.
     """
 
     series: PatientSeries
@@ -41,10 +46,16 @@ class Recording:
     data: str
     mandate: Mandate | None = None
     changes: tuple[Signed, ...] = ()
+    targets: Targets | None = None
 
     @property
     def patient(self) -> str:
         return self.series.patient
+
+    @property
+    def facts(self) -> CourseFacts:
+        """What the patient's limits are by."""
+        return CourseFacts(group=self.group, covariates=self.series.facts)
 
 
 def question(

@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -28,6 +29,8 @@ class Settings(BaseSettings):
     sign_in: a TOML file with the settings of the clinic's identity provider, `CAREPLAN_SIGN_IN`; without one the app is in local
         mode, for one person on one machine.
     idle_minutes: without activity after which the app signs a person off, `CAREPLAN_IDLE_MINUTES`.
+    language: in which people are spoken to, `CAREPLAN_LANGUAGE` ("en", "ja"), where nobody chooses one: in the app by default the
+        browser's, at the command line English.
     audit_key: another place of the private key, or the key itself (PEM or base64), `CAREPLAN_AUDIT_KEY`.
     """
 
@@ -38,6 +41,7 @@ class Settings(BaseSettings):
     audit: str | None = None
     sign_in: str | None = None
     idle_minutes: float = 15.0
+    language: Literal["en", "ja"] | None = None
     audit_key: str | None = Field(default=None, repr=False)
 
     def audit_folder(self) -> Path:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal, get_args
 
 from careplan.breach import Breach
+from careplan.targets import Targets
 from careplan.therapy import Mandate
 
 Verdict = Literal["accept", "edit", "reject"]
@@ -187,6 +188,7 @@ class Suggestion:
     therapy: str = ""  # whose it is; empty: the only one of the patient
     source: Source = "model"  # who proposes the lines: the guideline where the model cannot say and somebody is in danger
     experiments: tuple[Experiment, ...] = ()  # of a regimen: the signed changes that it was made from, predicted against lived
+    targets: Targets | None = None  # the patient's when it was made; None: the default of their group
 
 
 def predicted(suggestion: Suggestion) -> dict[str, tuple[float, float]]:

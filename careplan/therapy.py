@@ -1,8 +1,8 @@
 """What a disease looks like to the planner: channels, effects, limits and objective, as pure data.
 
 Nothing under `world/` or `planning/` knows which therapy it serves; it reads a `Therapy`. Every word that it reads is here,
-in `careplan.clock` (how time is divided), `careplan.effects` (what treatment does), `careplan.covariates` (what a patient is
-known by) or `careplan.rules` (what a plan may do and must keep).
+in `careplan.clock` (how time is divided), `careplan.gate` (what must hold before anything is suggested), `careplan.effects`
+(what treatment does), `careplan.covariates` (what a patient is known by) or `careplan.rules` (what a plan may do and must keep).
 """
 
 import math
@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from careplan.clock import Clock, Gate, Watch
+from careplan.clock import Clock
 from careplan.covariates import Covariate, Fact
 from careplan.effects import Effect, Output
+from careplan.gate import Gate, Watch
 from careplan.rules import Action, End, Measure, Rule, Side
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class Channel:
     noise: of an observation, the standard deviation of one measurement in its link (with the log: a relative error). The state
     is then what all readings say of it, each by its noise. None: the last reading is the level, as with a sensor.
     per: of a rate, the minutes that its unit counts in (60 of a unit an hour).
-    silence: of an impulse, the minutes without one after which it was not logged rather than not given.
+    silence: of an impulse, the minutes without one after which it was not logged rather than not given; of a rate, the minutes
+    that one holds without another. Two steps at least.
     direction: sign of the effect of more of this channel on the first regulated observation; 0 when it has no fixed sign.
     """
 

@@ -34,6 +34,9 @@ def named(name: str) -> Policy:
     Args:
         name: One of `POLICIES`.
 
+    Returns:
+        The policy, which has treated nobody yet.
+
     Raises:
         ValueError: There is none of that name; says which there are.
 

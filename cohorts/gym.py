@@ -97,8 +97,8 @@ class ReplayEnv(VectorEnv[Array, Array, Array]):
     def _infos(self, **truth: Tensor) -> dict[str, Any]:
         everyone = np.ones(self.num_envs, bool)
         habitual = torch.stack([self._next.basal, self._next.bolus], 1)
-        told = {name: value.numpy() for name, value in {**truth, "habitual": habitual}.items()}
-        return told | {f"_{name}": everyone for name in told}  # gymnasium's masks of whose infos are there
+        infos = {name: value.numpy() for name, value in {**truth, "habitual": habitual}.items()}
+        return infos | {f"_{name}": everyone for name in infos}  # gymnasium's masks of whose infos are there
 
     def _checked(self, actions: Array) -> Tensor:
         given = np.asarray(actions, np.float32)

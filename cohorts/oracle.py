@@ -50,19 +50,19 @@ class Oracle:
         self._rate = torch.zeros(len(people))
         self._copies = people.physiology[torch.arange(len(people)).repeat_interleave(self.rates * self.boluses)]
 
-    def told(self, truth: Truth) -> None:
+    def learn(self, truth: Truth) -> None:
         self._truth = truth
 
     def decide(self, seen: Seen) -> Doses:
         if self._truth is None:
-            raise ValueError("the oracle was not told the truth: expected `told` before `decide`, as in `cohorts.replay`")
+            raise ValueError("the oracle has not learnt the truth: expected `learn` before `decide`, as in `cohorts.replay`")
         own = self._person.decide(seen)
         bolus = torch.zeros_like(own.bolus)
         due = torch.full_like(bolus, seen.row % self.every == 0, dtype=torch.bool)
         if not self.foresight:
             due |= seen.announced > 0
         if bool(due.any()):
-            rate, planned = self._plan(seen.row, self._truth if self.foresight else _told(self._truth, seen.row))
+            rate, planned = self._plan(seen.row, self._truth if self.foresight else _truth_at(self._truth, seen.row))
             self._rate, bolus = torch.where(due, rate, self._rate), torch.where(due, planned, bolus)
         return replace(own, basal=self._rate, bolus=bolus)
 
@@ -126,7 +126,7 @@ class Twin(Oracle):
 
     def decide(self, seen: Seen) -> Doses:
         if self._truth is None:
-            raise ValueError("the twin was not told the truth: expected `told` before `decide`, as in `cohorts.replay`")
+            raise ValueError("the twin has not learnt the truth: expected `learn` before `decide`, as in `cohorts.replay`")
         who, life, ordinary = self._people.physiology, self._truth.scenario, torch.ones_like(self._usual)
         body = self._truth.body  # at first all are fasting, which is known
         if self._last is not None:
@@ -142,7 +142,7 @@ class Twin(Oracle):
         return doses
 
 
-def _told(truth: Truth, row: int) -> Truth:
+def _truth_at(truth: Truth, row: int) -> Truth:
     """The truth without the future: of food what is announced in this row, and sensitivity as it is now."""
     life = truth.scenario
     coming = torch.zeros_like(life.eaten[:, row:])

@@ -63,9 +63,9 @@ class Policy(Protocol):
 
 @runtime_checkable
 class Omniscient(Protocol):
-    """A policy that is told the truth before it decides each row."""
+    """A policy that learns the truth before it decides each row."""
 
-    def told(self, truth: Truth) -> None:
+    def learn(self, truth: Truth) -> None:
         """Called before each `decide`."""
         ...
 

@@ -165,6 +165,9 @@ def join(populations: list[Population]) -> Population:
     Args:
         populations: At least one, of the same equations.
 
+    Returns:
+        Everybody, as one population.
+
     Raises:
         ValueError: People of other equations, or of type 1 beside type 2, whose bodies have other states.
     """

@@ -158,7 +158,7 @@ class Living:
     def decide(self) -> Doses:
         """What the policy would dose in the next row; asked once a row, since a policy may remember."""
         if isinstance(self._policy, Omniscient):
-            self._policy.told(Truth(self.body, self.scenario))
+            self._policy.learn(Truth(self.body, self.scenario))
         doses = self._policy.decide(self.seen())
         expected.is_a(f"{self._policy.name}: what decide returned", doses, Doses, "cohorts.Doses")
         return doses
@@ -181,8 +181,8 @@ class Living:
         self._on_board = self._on_board * FADE + bolus
         self._since = torch.where(bolus > 0, 0.0, self._since + 5)
         self.row += 1
-        reading, told = torch.where(shown, fresh, torch.nan), said + doses.rescue * self._logged[row]
-        return Row(self.body.glucose(who), reading, basal, bolus, doses.long_acting, delivered, eaten, told)
+        reading, logged_carbs = torch.where(shown, fresh, torch.nan), said + doses.rescue * self._logged[row]
+        return Row(self.body.glucose(who), reading, basal, bolus, doses.long_acting, delivered, eaten, logged_carbs)
 
     def _check(self, doses: Doses) -> None:
         policy, shape = self._policy.name, self._on_board.shape

@@ -55,3 +55,29 @@ def needs_entry(table: str, key: Sequence[str]) -> None:
         f"CREATE CONSTRAINT TRIGGER {table}_needs_entry AFTER INSERT ON {table} DEFERRABLE INITIALLY DEFERRED "
         f"FOR EACH ROW EXECUTE FUNCTION {table}_needs_entry()"
     )
+
+
+def append_only(table: str, keys: Sequence[str]) -> None:
+    """Refuses to change or delete a row. keys: the unique keys by which INSERT OR REPLACE could delete one on SQLite."""
+    if op.get_bind().dialect.name != "sqlite":
+        op.execute(
+            f"CREATE FUNCTION {table}_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN RAISE EXCEPTION '{table} is append-only'; END $$"
+        )
+        op.execute(
+            f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
+            f"FOR EACH STATEMENT EXECUTE FUNCTION {table}_append_only()"
+        )
+        return
+    for verb in ("UPDATE", "DELETE"):
+        op.execute(
+            f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
+            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+        )
+    # INSERT OR REPLACE deletes the old row without firing the DELETE trigger: refuse a key that exists.
+    exists = " OR ".join(f"{key} = NEW.{key}" for key in keys)
+    op.execute(
+        f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} "
+        f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {exists}) "
+        f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: this row exists'); END"
+    )

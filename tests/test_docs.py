@@ -3,9 +3,11 @@
 import ast
 import doctest
 import importlib
+import inspect
 import re
 import subprocess
 import sys
+import textwrap
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +24,11 @@ LINK = re.compile(r"\]\(([^)\s#]+)(?:#[\w-]+)?\)")
 PATH = re.compile(rf"(?<![\w/.-])((?:{'|'.join(FOLDERS)})/[\w./-]+\.(?:py|md|cpp|json|css|sh))\b")
 NAME = re.compile(r"(?<![\w./])((?:careplan|cohorts)(?:\.[A-Za-z_]\w*)+)(?![\w/]|\.\w)")
 FACES = ("clinic", "evaluation", "interop", "planning", "records", "store", "world")
-DOCTESTED = ("careplan.breach", "careplan.planning.safety", "cohorts.catalogue", "cohorts.population", "cohorts.replay")
+DOCTESTED = (
+    *("careplan.breach", "careplan.clock", "careplan.planning.actions", "careplan.planning.safety", "careplan.world.question"),
+    *("careplan.therapies.glucose.declaration", "cohorts.catalogue", "cohorts.population", "cohorts.replay"),
+)
+SAID_WHOLE = ("careplan.evaluation", "careplan.planning", "careplan.records", "careplan.world", "cohorts")
 FENCE = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
 
 
@@ -96,6 +102,18 @@ def test_every_import_of_a_snippet_works(page: Path) -> None:
                     importlib.import_module(alias.name)
 
 
+BENCHMARKS = sorted((ROOT / "benchmarks").rglob("*.py"))
+
+
+@pytest.mark.parametrize("benchmark", BENCHMARKS, ids=label)
+def test_every_name_that_a_benchmark_imports_is_there(benchmark: Path) -> None:
+    """By name, since what it measures beside us need not be installed."""
+    for node in ast.walk(ast.parse(benchmark.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in FOLDERS:
+            missing = [name.name for name in node.names if not exists(f"{node.module}.{name.name}")]
+            assert missing == [], f"{node.module} has no {missing}"
+
+
 # What snippets read: a recording as our table, under the names that pages use. A page that reads an address that is nobody's,
 # or data sets that are not here, is not run.
 ELSEWHERE = (".example", "PATH", "AZT1D/")
@@ -139,3 +157,21 @@ def test_a_face_shows_what_it_says_and_nothing_else() -> None:
 def test_examples_in_docstrings_run(name: str) -> None:
     found = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
     assert found.attempted > 0 and found.failed == 0
+
+
+@pytest.mark.parametrize("face", SAID_WHOLE)
+def test_public_functions_say_what_they_take_give_and_raise(face: str) -> None:
+    module, wanting = importlib.import_module(face), []
+    for name in module.__all__:
+        found = getattr(module, name)
+        if not inspect.isfunction(found):
+            continue
+        whole = inspect.unwrap(found)
+        body = ast.walk(ast.parse(textwrap.dedent(inspect.getsource(whole))))
+        wants = {
+            "Args:": len(inspect.signature(whole).parameters) > 0,
+            "Returns:": inspect.signature(whole).return_annotation not in (None, "None"),
+            "Raises:": any(isinstance(node, ast.Raise) and node.exc is not None for node in body),
+        }
+        wanting += [f"{name} {part}" for part, wanted in wants.items() if wanted and part not in (found.__doc__ or "")]
+    assert wanting == []

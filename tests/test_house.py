@@ -16,10 +16,7 @@ MOST_LINES = 400
 LONGEST_FUNCTION = 60
 LARGEST_SHARE = 0.2
 TOO_LONG = {
-    *("careplan/planning/planner.py:_answer", "careplan/planning/planner.py:plan_doses"),
-    *("careplan/planning/regimen.py:_answer", "careplan/planning/regimen.py:plan_regimen"),
     *("careplan/planning/search.py:search", "careplan/planning/tree.py:grow"),
-    "careplan/world/forecast.py:forecast",
     "migrations/versions/0001_first.py:upgrade",
 }
 DECLARATION = "careplan.therapies.glucose.declaration"

@@ -4,23 +4,27 @@ import streamlit as st
 
 from app import access
 from careplan.clinic import patient_names
+from careplan.language import N_, _
 
 
-def patient(title: str = "Patient") -> str:
+def patient(title: str = N_("Patient {patient}")) -> str:
     """The heading with the patient to choose in it; ends the run where there are none."""
     names = access.remembered("names", lambda: patient_names(access.database()))
     if not names:
         st.info(
-            "There are no patients yet. Bring recordings in on the page Patients, with `careplan import`, or try `careplan demo`."
+            _(
+                "There are no patients yet. Bring recordings in on the page Patients, with `careplan import`, or try "
+                "`careplan demo`."
+            )
         )
         st.stop()
     asked = st.query_params.get("patient") or st.session_state.get("patient")
     if asked is not None and asked not in names:
-        st.error(f"Patient {asked} is not in the store.")
+        st.error(_("Patient {patient} is not in the store.", patient=asked))
         asked = None
     heading, choice = st.columns([3, 1], vertical_alignment="bottom")
     with choice:
-        chosen = st.selectbox("Patient", names, index=names.index(asked) if asked else 0, key="choose_patient")
-    heading.title(f"{title} {chosen}")
+        chosen = st.selectbox(_("Patient"), names, index=names.index(asked) if asked else 0, key="choose_patient")
+    heading.title(_(title, patient=chosen))
     st.session_state["patient"] = st.query_params["patient"] = chosen
     return chosen

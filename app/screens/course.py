@@ -3,6 +3,8 @@
 It draws what the therapy's practice says: its marks, its words, its unit. Nothing here names a therapy.
 """
 
+from itertools import cycle
+
 import plotly.graph_objects as go
 import streamlit as st
 
@@ -12,19 +14,25 @@ from app.screens import decide, proposal
 from app.wording import percent, when
 from careplan import therapies
 from careplan.clinic import Actor
-from careplan.clinic.views import ReviewPage
+from careplan.clinic.views import DosePage, ReviewPage
+from careplan.clock import UNITS
+from careplan.course import Course
 from careplan.display import Marks, Unit
-from careplan.minutes import DAY
 from careplan.practice import Practice
 from careplan.suggestion import Interval, Suggestion
 
-STYLES = {"proposed": (PROPOSED, "solid"), "no change": (UNCHANGED, "dash"), "protocol": (RUNNER_UP, "dot")}
+STYLES = {
+    "proposed": (PROPOSED, "solid"),
+    "no change": (UNCHANGED, "dash"),
+    "protocol": (RUNNER_UP, "dot"),
+    "runner-up": (RUNNER_UP, "dot"),
+}
 
 
 def draw(page: ReviewPage, actor: Actor) -> None:
     """Everything of one patient's review."""
-    practice = therapies.practice(page.summary.therapy)
-    unit, suggestion = practice.units[0], page.suggestion
+    practice = therapies.practice(page.summary.therapy).at(page.targets)
+    unit, suggestion = unit_of(practice), page.suggestion
     signed = next((review for review in page.history if suggestion and review.suggestion == suggestion.id), None)
     _heading(page, practice)
     if suggestion is not None:
@@ -34,9 +42,13 @@ def draw(page: ReviewPage, actor: Actor) -> None:
     st.plotly_chart(_course(page, practice, unit), config=charts.CONFIG, key="course")
     st.subheader("Regimen in force")
     st.table(_regimen(page, practice))
-    planning.plan(page.summary.patient, "regimen", planned=suggestion is not None)
+    if practice.plan_regimen is None:
+        st.info("This therapy plans doses, not settings: see the page Next hours.")
+    else:
+        planning.plan(page.summary.patient, "regimen", planned=suggestion is not None)
     if suggestion is None:
-        st.info("No suggestion yet.")
+        if practice.plan_regimen is not None:
+            st.info("No suggestion yet.")
     else:
         _suggested(suggestion, practice, unit)
         if signed is not None:
@@ -46,6 +58,36 @@ def draw(page: ReviewPage, actor: Actor) -> None:
     decide.history(page.history, page.summary.zone)
     if suggestion is not None:
         proposal.provenance(suggestion)
+
+
+def draw_doses(page: DosePage, actor: Actor) -> None:
+    """The newest suggestion of doses, as the therapy's practice says it, and the decision."""
+    practice, suggestion = therapies.practice(page.summary.therapy), page.suggestion
+    unit = unit_of(practice)
+    if practice.plan_doses is None:
+        st.info("This therapy plans settings, not single doses: see the page Review.")
+        return
+    planning.plan(page.summary.patient, "doses", planned=suggestion is not None)
+    if suggestion is None:
+        st.info("No suggestion yet. One is made from the last reading on; `careplan plan --at TIME` makes it from another.")
+    else:
+        proposal.warnings(suggestion)
+        _suggested(suggestion, practice, unit)
+        signed = next((review for review in page.history if review.suggestion == suggestion.id), None)
+        if signed is not None:
+            decide.signed_review(suggestion, signed, unit)
+        elif not suggestion.abstained:
+            if page.caution:
+                st.warning(f"This needs a typed reason: {page.caution}.", icon=":material/warning:")
+            decide.decide(suggestion, page.draft, page.out_of_date, actor, unit)
+    decide.history(page.history, page.summary.zone, "doses")
+    if suggestion is not None:
+        proposal.provenance(suggestion)
+
+
+def unit_of(practice: Practice) -> Unit:
+    """The unit that a therapy's level is shown in: its first, or its channel's own."""
+    return practice.units[0] if practice.units else Unit(practice.therapy.channel(practice.therapy.regulated).unit, 1.0, 1)
 
 
 def _heading(page: ReviewPage, practice: Practice) -> None:
@@ -63,40 +105,51 @@ def _figures(page: ReviewPage, practice: Practice) -> None:
     if marks is None:
         return
     for column, band in zip(st.columns(len(marks.bands)), marks.bands, strict=True):
-        column.metric(f"{band.name[:1].upper()}{band.name[1:]}", percent(getattr(page.recent, band.field)))
+        column.metric(f"{band.name[:1].upper()}{band.name[1:]}", percent(getattr(page.recent, band.field, None)))
 
 
 def _course(page: ReviewPage, practice: Practice, unit: Unit) -> go.Figure:
-    """Levels as dots and doses as bars below, over the days; the range as a band."""
-    course, figure = page.profile, go.Figure()
-    known = [(date, level) for date, level in zip(course.dates, course.inr, strict=True) if level is not None]
-    figure.add_scatter(
-        x=[date for date, _ in known],
-        y=unit.series([level for _, level in known]),
-        mode="lines+markers",
-        line={"color": MUTED, "width": 1},
-        marker={"size": 8, "color": INK},
-        name=unit.name,
-    )
-    doses = [(date, dose) for date, dose in zip(course.dates, course.dose, strict=True) if dose is not None]
-    figure.add_bar(
-        x=[date for date, _ in doses],
-        y=[dose for _, dose in doses],
-        yaxis="y2",
-        name="mg",
-        marker={"color": PROPOSED},
-        opacity=0.55,
-    )
+    """Levels as dots and doses as bars below, over time; the range as a band."""
+    course: Course = page.profile
+    figure, first = go.Figure(), practice.therapy.regulated
+    for name, values in course.levels.items():
+        known = [(time, level) for time, level in zip(course.times, values, strict=True) if level is not None]
+        levels = [level for _, level in known]
+        figure.add_scatter(
+            x=[time for time, _ in known],
+            y=unit.series(levels) if name == first else levels,
+            mode="lines+markers",
+            line={"color": MUTED, "width": 1, "dash": "solid" if name == first else "dot"},
+            marker={"size": 8 if name == first else 5, "color": INK if name == first else MUTED},
+            name=_named(practice, name),
+        )
+    for (name, values), color in zip(course.doses.items(), cycle((PROPOSED, RUNNER_UP, UNCHANGED, INK)), strict=False):
+        given = [(time, dose) for time, dose in zip(course.times, values, strict=True) if dose is not None]
+        figure.add_bar(
+            x=[time for time, _ in given],
+            y=[dose for _, dose in given],
+            yaxis="y2",
+            name=_named(practice, name),
+            marker={"color": color},
+            opacity=0.55,
+        )
     _range(figure, practice.marks, unit)
+    units = dict.fromkeys(channel.unit for channel in practice.therapy.of("action"))
     figure.update_layout(
         height=360,
         margin={"l": 60, "r": 20, "t": 20, "b": 30},
         xaxis={"anchor": "y2"},
-        yaxis={"domain": [0.3, 1], "title": unit.name},
-        yaxis2={"domain": [0, 0.22], "title": "mg"},
+        yaxis={"domain": [0.3, 1], "title": unit.name or first},
+        yaxis2={"domain": [0, 0.22], "title": ", ".join(units)},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
     )
     return figure
+
+
+def _named(practice: Practice, name: str) -> str:
+    """A channel as its therapy calls it, with its unit."""
+    channel, called = practice.therapy.channel(name), practice.words.settings if practice.words else {}
+    return f"{called.get(name, name.replace('_', ' '))}, {channel.unit}" if channel.unit else called.get(name, name)
 
 
 def _range(figure: go.Figure, marks: Marks | None, unit: Unit) -> None:
@@ -123,9 +176,10 @@ def _suggested(suggestion: Suggestion, practice: Practice, unit: Unit) -> None:
         return
     st.subheader("Predicted effect, beside no change")
     figure = go.Figure()
+    per, ahead = _scale(max(suggestion.options[0].path.minutes, default=0.0))
     for option in suggestion.options:
         color, dash = STYLES.get(option.name, (INK, "solid"))
-        days = [minute / DAY for minute in option.path.minutes]
+        days = [minute / per for minute in option.path.minutes]
         if option.name == "proposed":
             figure.add_scatter(x=days, y=unit.series(option.path.high), mode="lines", line={"width": 0}, showlegend=False)
             figure.add_scatter(
@@ -138,20 +192,25 @@ def _suggested(suggestion: Suggestion, practice: Practice, unit: Unit) -> None:
     figure.update_layout(
         height=320,
         margin={"l": 60, "r": 20, "t": 20, "b": 40},
-        xaxis={"title": "days from now"},
-        yaxis={"title": unit.name},
+        xaxis={"title": f"{ahead} from now"},
+        yaxis={"title": unit.name or practice.therapy.regulated},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
     )
     st.plotly_chart(figure, config=charts.CONFIG, key="prediction")
     keys = list(dict.fromkeys(key for option in suggestion.options for key in option.outcomes))
-    shown = {"": [f"{option.name}: {option.does}" for option in suggestion.options]}
+    shown = {"": [f"{option.name}: {option.does}" if option.does else option.name for option in suggestion.options]}
     for key in keys:
         shown[key.replace("_", " ")] = [_interval(key, option.outcomes.get(key)) for option in suggestion.options]
     st.table(shown)
 
 
+def _scale(minutes: float) -> tuple[float, str]:
+    """The largest unit of time of which a stretch is a few at least: minutes each, and its name."""
+    return next(((unit, name) for unit, name in UNITS if minutes >= 3 * unit), UNITS[-1])
+
+
 def _interval(key: str, value: Interval | None) -> str:
     if value is None:
         return "-"
-    sign = "" if key in ("mean", "risk") else " %"
+    sign = "" if key.split()[0] in ("mean", "risk", "sum") else " %"
     return f"{value.mid:.1f}{sign} ({value.low:.1f} to {value.high:.1f})"

@@ -3,17 +3,19 @@
 import streamlit as st
 
 from app import access, planning
-from app.screens import choose, decide, proposal
+from app.screens import choose, course, decide, proposal
 from app.wording import when
 from careplan.clinic import UnknownPatient, dose_page
 from careplan.clinic.views import DosePage
+from careplan.language import N_
 from careplan.suggestion import Suggestion
+from careplan.therapies.glucose.views import Metrics
 
 
 def draw() -> None:
     actor = access.actor()
     unit = access.unit()
-    patient = choose.patient("Next hours of patient")
+    patient = choose.patient(N_("Next hours of patient {patient}"))
     newest = planning.last(patient, "doses")
     try:
         page = access.remembered(f"doses:{patient}:{newest}", lambda: dose_page(access.database(), patient, actor=actor))
@@ -21,6 +23,9 @@ def draw() -> None:
         st.error(str(error))
         return
     proposal.notices(page.notices)
+    if not isinstance(page.summary.metrics, Metrics | None):
+        course.draw_doses(page, actor)
+        return
     suggestion = page.suggestion
     planning.plan(patient, "doses", planned=suggestion is not None)
     if suggestion is None:

@@ -1,5 +1,6 @@
 """Recordings come in: files are read and shown, questioned, kept; and an import is taken back."""
 
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from zoneinfo import available_timezones
@@ -8,6 +9,7 @@ import streamlit as st
 
 from app import access
 from app.channels import channel_name
+from app.screens import sources
 from app.wording import when
 from careplan.clinic import (
     Actor,
@@ -21,6 +23,7 @@ from careplan.clinic import (
     read_files,
     take_back,
     take_in,
+    take_in_site,
 )
 from careplan.clinic.incoming import Arrival
 from careplan.clinic.views import ImportReport
@@ -59,11 +62,15 @@ def draw() -> None:
                     (folder / (name if not (folder / name).exists() else f"{place}-{name}")).write_bytes(file.getvalue())
                 st.session_state["incoming"] = read_files(folder, zone=zone)
             st.session_state["incoming_of"] = (names, zone)
-        _incoming(st.session_state["incoming"])
+        st.session_state.pop("incoming_site", None)
+        _incoming(st.session_state["incoming"], actor)
+    elif (at_site := sources.ask(zone)) is not None:
+        _incoming(at_site, actor)
+    sources.kept(actor)
     _imports(actor)
 
 
-def _incoming(incoming: Incoming) -> None:
+def _incoming(incoming: Incoming, actor: Actor) -> None:
     """What was read, person by person, with what to do with it."""
     for name, problem in incoming.refused.items():
         st.error(f"**{name}** cannot be read: {problem}", icon=":material/error:")
@@ -88,12 +95,15 @@ def _incoming(incoming: Incoming) -> None:
     )
     if pressed:
         try:
-            st.session_state["kept"] = take_in(access.database(), incoming, names, actor=access.actor(), add=frozenset(add))
+            site = st.session_state.get("incoming_site")
+            take = take_in if site is None else partial(take_in_site, site=site)
+            st.session_state["kept"] = take(access.database(), incoming=incoming, names=names, actor=actor, add=frozenset(add))
         except (ClinicError, StoreError) as error:
             st.error(f"**Nothing was kept.** {error}", icon=":material/error:")
             return
         st.session_state["uploads"] = st.session_state.get("uploads", 0) + 1
-        st.session_state.pop("incoming", None)
+        for name in ("incoming", "incoming_site"):
+            st.session_state.pop(name, None)
         st.session_state.pop("incoming_of", None)
         access.forget()
         st.rerun()

@@ -5,11 +5,14 @@ from html import escape
 
 import streamlit as st
 
-from app import charts, explained
+from app import charts, drawings, explained
 from app.wording import in_words
 from careplan.display import Unit, sentence
+from careplan.language import _
 from careplan.suggestion import Interval, Kind, Option, Path, Suggestion
+from careplan.targets import Targets
 from careplan.therapies.glucose import words
+from careplan.therapies.glucose.bands import ADULTS
 
 
 def warnings(suggestion: Suggestion) -> None:
@@ -41,7 +44,8 @@ def why(suggestion: Suggestion, unit: Unit) -> None:
     if suggestion.why is None:  # stored before suggestions were explained
         st.markdown("**Why.** " + " ".join(sentence(reason) for reason in suggestion.reasons))
         if suggestion.limits_bound:
-            st.markdown("**Limits that bound it.** " + sentence("; ".join(words.limits_in_words(suggestion.limits_bound, unit))))
+            bound = words.limits_in_words(suggestion.limits_bound, unit, words.aim(suggestion))
+            st.markdown("**Limits that bound it.** " + sentence("; ".join(bound)))
         return
     st.html(explained.panel(suggestion, unit))
     with st.expander("Every part of the gain, and the days behind it"):
@@ -53,7 +57,7 @@ def why(suggestion: Suggestion, unit: Unit) -> None:
             "sum to the gain."
         )
         if suggestion.why.patterns:
-            st.caption("Low: 15 minutes below 70 mg/dL in that part of the day. High: more than a quarter of it above 180.")
+            st.caption("Low: 15 minutes below range in that part of the day. High: more than a quarter of it above range.")
         st.caption(" ".join(sentence(reason) for reason in suggestion.reasons))
 
 
@@ -63,26 +67,28 @@ def effect(suggestion: Suggestion, unit: Unit, recorded: Path | None = None) -> 
     left, right = st.columns([1.35, 1], gap="medium")
     with left:
         st.plotly_chart(
-            charts.prediction_figure(suggestion.options, unit, suggestion.kind, recorded), config=charts.CONFIG, key="prediction"
+            charts.prediction_figure(suggestion.options, unit, suggestion.kind, recorded, words.aim(suggestion)),
+            config=charts.CONFIG,
+            key="prediction",
         )
         if recorded is not None and any(minute > 0 for minute in recorded.minutes):
             st.caption('Dots are readings; those after "now" came of what was really given and eaten.')
     with right:
-        st.html(outcomes_table(suggestion.options, unit, suggestion.kind))
+        st.html(outcomes_table(suggestion.options, unit, suggestion.kind, words.aim(suggestion)))
         st.caption("Each value with its 90 % interval, by this patient's own model. A prediction, not a promise.")
 
 
-def outcomes_table(options: Sequence[Option], unit: Unit, kind: Kind = "regimen") -> str:
+def outcomes_table(options: Sequence[Option], unit: Unit, kind: Kind = "regimen", targets: Targets = ADULTS) -> str:
     """Every outcome, a row each, under every option, a column each."""
     keys = list(dict.fromkeys(key for option in options for key in option.outcomes))
     head = "".join(f"<th>{option.name[:1].upper()}{option.name[1:]}{_does(option, kind)}</th>" for option in options)
     rows = []
     for key in keys:
-        title = words.outcome(key, unit)
+        title = words.outcome(key, unit, targets)
         cells = "".join(f"<td>{_interval(key, option.outcomes.get(key), unit)}</td>" for option in options)
         rows.append(f"<tr><th>{title}</th>{cells}</tr>")
     table = f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
-    return f"<div class='cp-scroll'><table class='cp-regimen'>{table}</table></div>"
+    return drawings.scrolled(f"<table class='cp-regimen'>{table}</table>", _("Predicted outcomes"))
 
 
 def _does(option: Option, kind: Kind) -> str:

@@ -8,11 +8,12 @@ from app.screens import choose, what_if
 from app.wording import duration, percent, when
 from careplan.clinic import review_page
 from careplan.clinic.views import PatientSummary, ReviewPage
+from careplan.language import N_
 
 
 def draw() -> None:
     actor = access.actor()
-    patient = choose.patient("Record of patient")
+    patient = choose.patient(N_("Record of patient {patient}"))
     page = access.remembered(f"page:{patient}", lambda: review_page(access.database(), patient, actor=actor))
     summary = page.summary
     st.caption(
@@ -56,10 +57,10 @@ def _day(page: ReviewPage) -> None:
     chosen = st.selectbox("Day", dates, key="record_day", width=220)
     day = next(day for day in page.days if day.date == chosen)
     unit = access.unit()
-    st.plotly_chart(charts.day_figure(day, unit), config=charts.CONFIG, key="record_chart")
+    st.plotly_chart(charts.day_figure(day, unit, page.targets), config=charts.CONFIG, key="record_chart")
     insulin, carbs = sum(units for _, units in day.boluses), sum(grams for _, grams in day.carbs)
     st.caption(
         f"{percent(day.metrics.in_range)} in range, mean {unit.text(day.metrics.mean)} {unit.name}; "
         f"{insulin:.1f} U in {len(day.boluses)} boluses, {carbs:.0f} g in {len(day.carbs)} meals."
     )
-    what_if.past_day(page.summary.patient, page.summary.zone, day, unit)
+    what_if.past_day(page.summary.patient, page.summary.zone, day, unit, page.targets)

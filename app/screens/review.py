@@ -33,7 +33,7 @@ def draw() -> None:
     _banners(page)
     if suggestion is not None and signed is None:
         proposal.point(suggestion, unit)
-    st.html(drawings.tiles(page.recent, unit))
+    st.html(drawings.tiles(page.recent, unit, page.targets))
     _profile(page, unit)
     _days(page, unit)
     _proposal(page, signed, unit)
@@ -80,11 +80,11 @@ def _profile(page: ReviewPage, unit: Unit) -> None:
     with left:
         st.header("A typical day")
         st.caption(f"AGP-style: glucose by time of day over the last {len(page.days)} days. Green: the target range.")
-        st.plotly_chart(charts.profile_figure(page.profile, unit), config=charts.CONFIG, key="profile")
+        st.plotly_chart(charts.profile_figure(page.profile, unit, page.targets), config=charts.CONFIG, key="profile")
     with right:
         st.header("Time in ranges")
         st.caption(f"The last {len(page.days)} days.")
-        st.html(drawings.band_bar(page.recent, unit))
+        st.html(drawings.band_bar(page.recent, unit, page.targets))
 
 
 def _proposal(page: ReviewPage, signed: Review | None, unit: Unit) -> None:
@@ -112,12 +112,12 @@ def _days(page: ReviewPage, unit: Unit) -> None:
         st.info("No day is recorded.")
         return
     st.caption("Midnight to midnight, with the time in range; \N{BLACK DOWN-POINTING TRIANGLE} is the time below target.")
-    st.html(drawings.thumbnails(page.days, unit))
+    st.html(drawings.thumbnails(page.days, unit, page.targets))
     dates = [day.date for day in reversed(page.days)]
     chosen = st.selectbox("Look closely at", dates, key="day", index=None, placeholder="Choose a day", width=220)
     if chosen is not None:
         day = next(day for day in page.days if day.date == chosen)
-        st.plotly_chart(charts.day_figure(day, unit), config=charts.CONFIG, key="day_chart")
+        st.plotly_chart(charts.day_figure(day, unit, page.targets), config=charts.CONFIG, key="day_chart")
 
 
 def _on_paper(page: ReviewPage, actor: Actor, unit: Unit) -> None:

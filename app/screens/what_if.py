@@ -15,6 +15,7 @@ from careplan.clinic.what_ifs import AGAIN, BEFORE, IF, TRIED, Bench, another_da
 from careplan.display import Unit, clock, sentence
 from careplan.errors import AskError
 from careplan.suggestion import Line, Path
+from careplan.targets import Targets
 from careplan.therapies.glucose.pages import Day
 from careplan.therapies.glucose.words import SETTINGS, limits_in_words
 
@@ -39,19 +40,19 @@ def settings(page: ReviewPage, newest: int, unit: Unit) -> None:
         st.info(f"Nothing can be tried for this patient: {error}.", icon=":material/front_hand:")
         return
     proposed = {line.key: line.proposed for line in page.suggestion.lines} if page.suggestion is not None else {}
-    _presets(bench, proposed, unit)
-    values = _moved(bench, unit)
+    _presets(patient, bench, proposed, unit)
+    values = _moved(patient, bench, unit)
     tried = bench.tried(proposed, values)
     options = [each.option for each in tried.values()]
     left, right = st.columns([1.35, 1], gap="medium")
     with left:
-        st.plotly_chart(charts.prediction_figure(options, unit), config=charts.CONFIG, key="tried")
+        st.plotly_chart(charts.prediction_figure(options, unit, targets=page.targets), config=charts.CONFIG, key="tried")
     with right:
-        st.html(proposal.outcomes_table(options, unit))
+        st.html(proposal.outcomes_table(options, unit, targets=page.targets))
         st.caption(
             "Each value with its 90 % interval, on the same days and versions of this patient. Nothing here is prescribed."
         )
-    broken = limits_in_words(tried[TRIED].broken, unit)
+    broken = limits_in_words(tried[TRIED].broken, unit, page.targets)
     if broken:
         listed = "".join(f"\n- {sentence(said)}" for said in broken)
         st.warning(f"**Limits that this breaks**\n{listed}", icon=":material/block:")
@@ -59,20 +60,20 @@ def settings(page: ReviewPage, newest: int, unit: Unit) -> None:
         st.caption(":material/check: Within every limit.")
 
 
-def _presets(bench: Bench, proposed: Mapping[str, float], unit: Unit) -> None:
+def _presets(patient: str, bench: Bench, proposed: Mapping[str, float], unit: Unit) -> None:
     with st.container(horizontal=True):
-        st.button("As now", key="try_now", on_click=_set, args=(bench, {}, unit))
+        st.button("As now", key="try_now", on_click=_set, args=(patient, bench, {}, unit))
         if proposed:
-            st.button("As proposed", key="try_proposed", on_click=_set, args=(bench, proposed, unit))
+            st.button("As proposed", key="try_proposed", on_click=_set, args=(patient, bench, proposed, unit))
 
 
-def _set(bench: Bench, values: Mapping[str, float], unit: Unit) -> None:
+def _set(patient: str, bench: Bench, values: Mapping[str, float], unit: Unit) -> None:
     for line in bench.lines:
         shown = scale(line.setting, unit)
-        st.session_state[_key(line, unit)] = round(shown.of(values.get(line.key, line.current)), shown.digits)
+        st.session_state[_key(patient, line, unit)] = round(shown.of(values.get(line.key, line.current)), shown.digits)
 
 
-def _moved(bench: Bench, unit: Unit) -> dict[str, float]:
+def _moved(patient: str, bench: Bench, unit: Unit) -> dict[str, float]:
     """The lines that are moved, by key; each has a box of its own."""
     values = {}
     for setting, lines in groupby(bench.lines, key=lambda line: line.setting):
@@ -80,7 +81,7 @@ def _moved(bench: Bench, unit: Unit) -> dict[str, float]:
         shown = scale(setting, unit)
         st.markdown(f"**{SETTINGS.get(setting, setting)}**, {shown.unit}")
         for column, line in zip(st.columns(max(4, len(some))), some, strict=False):
-            now, key = round(shown.of(line.current), shown.digits), _key(line, unit)
+            now, key = round(shown.of(line.current), shown.digits), _key(patient, line, unit)
             st.session_state.setdefault(key, now)
             value = column.number_input(
                 f"{SETTINGS.get(setting, setting)} {block(line.start, line.end)}",
@@ -96,12 +97,13 @@ def _moved(bench: Bench, unit: Unit) -> dict[str, float]:
     return values
 
 
-def _key(line: Line, unit: Unit) -> str:
-    return f"tried:{unit.name}:{line.key}"
+def _key(patient: str, line: Line, unit: Unit) -> str:
+    """The box of a line of somebody's: another once another value is in force, which then is what the box begins with."""
+    return f"tried:{unit.name}:{patient}:{line.key}:{line.current:g}"
 
 
 @st.fragment
-def past_day(patient: str, zone: str, day: Day, unit: Unit) -> None:
+def past_day(patient: str, zone: str, day: Day, unit: Unit, targets: Targets) -> None:
     """Another amount of a dose or a meal on a day that was, beside what was."""
     given: list[tuple[str, int, float]] = sorted(
         [*(("bolus", *each) for each in day.boluses), *(("carbs", *each) for each in day.carbs)], key=lambda each: each[1]
@@ -132,7 +134,7 @@ def past_day(patient: str, zone: str, day: Day, unit: Unit) -> None:
     except (AskError, StoreError) as error:
         st.info(f"This cannot be asked: {error}.", icon=":material/front_hand:")
         return
-    st.plotly_chart(charts.past_figure(paths, unit, minute - int(BEFORE)), config=charts.CONFIG, key="past_chart")
+    st.plotly_chart(charts.past_figure(paths, unit, minute - int(BEFORE), targets), config=charts.CONFIG, key="past_chart")
     st.caption(
         f"Dots are what was. The lines are this patient's model from {clock(minute - int(BEFORE))} on: with {was:g} {measure} at "
         f"{clock(minute)}, as it was given, and with {value:g} {measure}; everything else as it was. Bands hold 90 %. "

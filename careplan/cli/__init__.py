@@ -12,8 +12,10 @@ from careplan.cli import audit as cli_audit
 from careplan.cli import database as cli_database
 from careplan.cli import evaluate as cli_evaluate
 from careplan.cli import export as cli_export
+from careplan.cli import history as cli_history
 from careplan.cli import records as cli_records
 from careplan.cli import replay as cli_replay
+from careplan.cli import targets as cli_targets
 from careplan.cli import therapies as cli_therapies
 from careplan.cli import world as cli_world
 from careplan.cli.examples import add_examples
@@ -60,6 +62,8 @@ app.add_typer(cli_records.app)
 app.add_typer(cli_world.app)
 app.add_typer(cli_evaluate.app, name="evaluate")
 app.add_typer(cli_replay.app)
+app.add_typer(cli_targets.app)
+app.add_typer(cli_history.app)
 app.add_typer(cli_therapies.app)
 app.add_typer(cli_export.app, name="export")
 
@@ -81,7 +85,7 @@ def main(
 
 @app.command()
 def patients(ctx: typer.Context, as_json: Json = False) -> None:
-    """Who is in the store: days, metrics, insulin."""
+    """Who is in the store: days recorded, and what the readings of each say."""
     from careplan import clinic
     from careplan.cli import console
 
@@ -95,7 +99,7 @@ def patients(ctx: typer.Context, as_json: Json = False) -> None:
 
 @app.command()
 def show(ctx: typer.Context, patient: Patient, as_json: Json = False) -> None:
-    """What is stored of one patient: days, gaps, consensus metrics, regimen, and what signed changes did."""
+    """What is stored of one patient: days, what the readings say, regimen, and what signed changes did."""
     from careplan import clinic
     from careplan.cli import console
 
@@ -103,10 +107,11 @@ def show(ctx: typer.Context, patient: Patient, as_json: Json = False) -> None:
         found = clinic.show(database, patient)
         regimen = clinic.prescribed(database, patient)
         lived = clinic.lived_changes(database, patient)
+        targets = clinic.targets_in_force(database, patient).targets
     if as_json:
-        print_json({**vars(found), "experiments": lived})
+        print_json({**vars(found), "experiments": lived, "targets": targets})
         return
-    console.print_summary(stdout(), found, regimen)
+    console.print_summary(stdout(), found, regimen, targets)
     if lived:
         stdout().print(console.experiments_table(lived))
 

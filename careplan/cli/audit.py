@@ -49,6 +49,8 @@ def audit_new_key(
     replaced = replace_key(database_url(ctx), lost=lost)
     stdout().print(f"Key {replaced.new} signs from now on, in place of {replaced.old or 'one that is lost'}.", soft_wrap=True)
     stdout().print("Restart what runs with the old key, the app among it.")
+    if replaced.shut:
+        stdout().print(f"The tokens of {replaced.shut} sources do not open with it: give them again.")
 
 
 @app.command("accept")

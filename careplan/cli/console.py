@@ -11,18 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from careplan.therapies.glucose.bands import (
-    ABOVE_180_TARGET,
-    ABOVE_250_TARGET,
-    BELOW_54_TARGET,
-    BELOW_70_TARGET,
-    HIGH,
-    IN_RANGE_TARGET,
-    LOW,
-    TIGHT,
-    VERY_HIGH,
-    VERY_LOW,
-)
+from careplan.therapies.glucose.bands import ADULTS, LOW, TIGHT
 
 if TYPE_CHECKING:
     from careplan.clinic import Verification
@@ -31,20 +20,10 @@ if TYPE_CHECKING:
     from careplan.clinic.views import ImportReport, Night, PatientSummary
     from careplan.records.look import Looked
     from careplan.suggestion import Experiment
+    from careplan.targets import Targets
     from careplan.therapies.glucose.views import Metrics
 
 CORRECTION_FIELDS = ("patient", "action", "rule", "file", "row", "field", "detail")
-
-# Consensus targets for adults with type 1 diabetes, beside each band's boundaries.
-BANDS = (
-    ("very_low", f"very low, < {VERY_LOW:g} mg/dL", f"< {BELOW_54_TARGET:g} %"),
-    ("low", f"low, {VERY_LOW:g} to < {LOW:g}", f"below {LOW:g} in all: < {BELOW_70_TARGET:g} %"),
-    ("in_range", f"in range, {LOW:g} to {HIGH:g}", f"> {IN_RANGE_TARGET:g} %"),
-    ("tight_range", f"tight range, {LOW:g} to {TIGHT:g}", ""),
-    ("high", f"high, > {HIGH:g} to {VERY_HIGH:g}", f"above {HIGH:g} in all: < {ABOVE_180_TARGET:g} %"),
-    ("very_high", f"very high, > {VERY_HIGH:g}", f"< {ABOVE_250_TARGET:g} %"),
-)
-
 
 def print_verified(console: Console, result: "Verification") -> None:
     """What was recomputed, and the head to note."""
@@ -125,8 +104,8 @@ def print_look(console: Console, looked: "Looked") -> None:
         table.add_section()
         table.add_row("all", *(f"{count:,}" for count in record.counts.values()))
         console.print(table)
-        if record.told:
-            told = ", ".join(f"{rule} ({count:,})" for rule, count in sorted(record.told.items()))
+        if record.corrected:
+            told = ", ".join(f"{rule} ({count:,})" for rule, count in sorted(record.corrected.items()))
             console.print(f"Dropped or changed: {escape(told)}.\n", highlight=False)
 
 
@@ -145,6 +124,12 @@ def print_patients(console: Console, patients: "list[PatientSummary]") -> None:
     if not patients:
         console.print("No patients yet. Import some: careplan import PATH, or try careplan demo.")
         return
+    others = [patient for patient in patients if not _of_glucose(patient)]
+    patients = [patient for patient in patients if _of_glucose(patient)]
+    if others:
+        _print_others(console, others)
+    if not patients:
+        return
     rows = [("Patient", "Group", "Days", "Until", "Read", "70-180", "<70", "<54", "U/day", "Enough")]
     for patient in patients:
         metrics = patient.metrics
@@ -161,6 +146,32 @@ def print_patients(console: Console, patients: "list[PatientSummary]") -> None:
     console.print("Read, 70-180, <70, <54: % of readings, mg/dL. Enough: 14 days, 70 % read.", style="dim", highlight=False)
 
 
+def _of_glucose(patient: "PatientSummary") -> bool:
+    """Whether a patient's metrics are those of glucose, or there are none to read."""
+    from careplan.therapies.glucose.views import Metrics
+
+    return patient.metrics is None or isinstance(patient.metrics, Metrics)
+
+
+def _print_others(console: Console, patients: "Sequence[PatientSummary]") -> None:
+    """One row a patient of the other therapies, with what each says of its readings."""
+    rows = [("Patient", "Therapy", "Group", "Days", "Until", "Enough", "Readings")]
+    for patient in patients:
+        last, enough = f"{patient.last:%Y-%m-%d}" if patient.last else "", "yes" if patient.sufficient else "no"
+        told = ", ".join(f"{name} {value}" for name, value in measured(patient.metrics).items())
+        rows.append((patient.patient, patient.therapy, patient.group, f"{patient.days:.0f}", last, enough, told))
+    header, *lines = aligned(rows, left=(0, 1, 2, 4, 6))
+    console.print(header, style="bold", markup=False, highlight=False, soft_wrap=True)
+    console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+
+
+def measured(metrics: object) -> dict[str, str]:
+    """A therapy's own summary of readings, by name: those of its numbers that are known."""
+    told = metrics if isinstance(metrics, Mapping) else getattr(metrics, "__dict__", {})
+    numbers = {name: value for name, value in told.items() if isinstance(value, int | float) and not isinstance(value, bool)}
+    return {name.replace("_", " "): f"{value:.4g}" for name, value in numbers.items()}
+
+
 def aligned(rows: Sequence[Sequence[str]], *, left: Sequence[int] = ()) -> list[str]:
     """A line a row: the columns in `left` begin at one place, the others end at one."""
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
@@ -172,7 +183,9 @@ def aligned(rows: Sequence[Sequence[str]], *, left: Sequence[int] = ()) -> list[
     return texts
 
 
-def print_summary(console: Console, patient: "PatientSummary", prescribed: "Prescribed | None") -> None:
+def print_summary(
+    console: Console, patient: "PatientSummary", prescribed: "Prescribed | None", targets: "Targets" = ADULTS
+) -> None:
     """One patient: what is stored, the consensus metrics with their boundaries, gaps, and what is prescribed."""
     weight = "" if patient.weight is None else f", {patient.weight:.0f} kg"
     console.print(
@@ -185,11 +198,14 @@ def print_summary(console: Console, patient: "PatientSummary", prescribed: "Pres
     console.print(
         "Events: " + (", ".join(f"{count:,} {name}" for name, count in patient.events.items()) or "none"), highlight=False
     )
+    if not _of_glucose(patient):
+        _print_course(console, patient, prescribed)
+        return
     dose = "not known" if patient.total_daily_dose is None else f"{patient.total_daily_dose:.1f} U"
     enough = "enough" if patient.sufficient else "[yellow]not enough[/]"
     console.print(f"Total daily dose: {dose}. Data: {enough} for a suggestion (14 days, 70 % of readings).", highlight=False)
 
-    console.print(metrics_table(patient.metrics))
+    console.print(metrics_table(patient.metrics, targets))
     if patient.gap_count:
         table = Table(title=f"Gaps in glucose over 15 minutes: {patient.gap_count}; the longest", title_justify="left")
         table.add_column("From (UTC)")
@@ -201,6 +217,32 @@ def print_summary(console: Console, patient: "PatientSummary", prescribed: "Pres
         console.print("Regimen: none stated, and too little insulin logged to estimate one.")
     else:
         console.print(regimen_table(prescribed))
+
+
+def _print_course(console: Console, patient: "PatientSummary", prescribed: "Prescribed | None") -> None:
+    """What another therapy says of readings, and what is in force, by its own names."""
+    from careplan import therapies
+
+    practice = therapies.practice(patient.therapy)
+    channel, settings = practice.therapy.channel(practice.therapy.regulated), practice.words.settings if practice.words else {}
+    table = Table(title=f"{practice.name}: readings of {channel.name}, {channel.unit}".rstrip(", "), title_justify="left")
+    table.add_column("")
+    table.add_column("", justify="right")
+    for name, value in measured(patient.metrics).items():
+        table.add_row(escape(name), value)
+    console.print(table)
+    if not patient.sufficient:
+        console.print("[yellow]not enough[/] for a suggestion.")
+    if prescribed is None:
+        console.print("Regimen: none stated, and none can be told from the record.")
+        return
+    since = f", since {prescribed.valid_from:%Y-%m-%d %H:%M} UTC" if prescribed.valid_from else ""
+    table = Table(title=f"Regimen ({prescribed.source}{since})", title_justify="left")
+    table.add_column("Setting")
+    table.add_column("In force")
+    for name, slots in practice.listed(prescribed.regimen).items():
+        table.add_row(escape(settings.get(name, name)), ", ".join(f"{value:g}" for _, value in slots))
+    console.print(table)
 
 
 def experiments_table(experiments: "Sequence[Experiment]") -> Table:
@@ -251,19 +293,37 @@ def by_reason(failed: Mapping[str, str]) -> dict[str, list[str]]:
     return found
 
 
-def metrics_table(metrics: "Metrics") -> Table:
-    """Consensus metrics beside their targets."""
+def bands_of(targets: "Targets") -> tuple[tuple[str, str, str], ...]:
+    """Each band of the metrics with its boundaries and its target."""
+    levels, shares = targets.levels, targets.shares
+    very_low, low, high, very_high = (f"{levels[name]:g}" for name in ("very_low", "low", "high", "very_high"))
+
+    def most(name: str, beyond: str = "") -> str:
+        return f"{beyond}< {shares[name]:g} %" if name in shares else ""
+
+    return (
+        ("very_low", f"very low, < {very_low} mg/dL", most("below_54")),
+        ("low", f"low, {very_low} to < {low}", most("below_70", f"below {low} in all: ")),
+        ("in_range", f"in range, {low} to {high}", f"> {shares['in_range']:g} %"),
+        ("tight_range", f"tight range, {LOW:g} to {TIGHT:g}", ""),
+        ("high", f"high, > {high} to {very_high}", most("above_180", f"above {high} in all: ")),
+        ("very_high", f"very high, > {very_high}", most("above_250")),
+    )
+
+
+def metrics_table(metrics: "Metrics", targets: "Targets" = ADULTS) -> Table:
+    """Consensus metrics beside the patient's targets."""
     table = Table(title=f"{metrics.readings:,} readings, {metrics.active:.1f} % of those expected", title_justify="left")
     table.add_column("Glucose")
     table.add_column("", justify="right")
     table.add_column("Target")
-    for name, boundaries, target in BANDS:
+    for name, boundaries, target in bands_of(targets):
         table.add_row(boundaries, _percent(getattr(metrics, name)), target)
     table.add_section()
     for label, value, target in (
         ("mean, mg/dL", metrics.mean, ""),
         ("GMI, %", metrics.gmi, ""),
-        ("CV, %", metrics.cv, "<= 36 %"),
+        ("CV, %", metrics.cv, f"<= {targets.shares['cv']:g} %" if "cv" in targets.shares else ""),
         ("GRI", metrics.gri, ""),
         ("LBGI", metrics.lbgi, ""),
         ("HBGI", metrics.hbgi, ""),

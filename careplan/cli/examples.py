@@ -33,6 +33,8 @@ EXAMPLES = {
     "export fhir": "careplan export fhir azt1d-1 --out azt1d-1.json",
     "export table": "careplan export table azt1d-1 azt1d-1.csv",
     "forecast": 'careplan forecast azt1d-1 --what-if "bolus 4 at 12:30"',
+    "compare": "careplan compare azt1d-1",
+    "history": "careplan history azt1d-1",
     "import": "careplan import export.zip --zone Europe/Berlin",
     "imports": "careplan imports --patient azt1d-1",
     "look": "careplan look export.zip",
@@ -44,6 +46,7 @@ EXAMPLES = {
     "show": "careplan show azt1d-1",
     "therapies": "careplan therapies",
     "train": "careplan train my-weights --data azt1d:AZT1D --steps 1500",
+    "targets": 'careplan targets azt1d-1 --preset older --reason "falls at night"',
     "unimport": 'careplan unimport 1f0c2a9b --reason "the wrong person"',
 }
 

@@ -13,9 +13,10 @@ from rich.table import Table
 from careplan import therapies
 from careplan.cli.console import aligned
 from careplan.clinic.views import Forecast
+from careplan.clock import said
 from careplan.display import Unit, clock, sentence
 from careplan.practice import Words
-from careplan.suggestion import Line, Path, Suggestion
+from careplan.suggestion import Kind, Line, Path, Suggestion
 from careplan.therapies.glucose.bands import HIGH, LOW
 from careplan.therapies.glucose.words import (
     MG_DL,
@@ -117,7 +118,7 @@ def print_suggestion(console: Console, suggestion: Suggestion, *, brief: bool = 
         return
     if suggestion.lines:
         settings = _words(suggestion)[0].settings
-        for text in aligned([_line(line, settings) for line in suggestion.lines], left=(0, 1, 5)):
+        for text in aligned([_line(line, settings, suggestion.kind) for line in suggestion.lines], left=(0, 1, 5)):
             console.print(f"  {text}", markup=False, highlight=False)
         if suggestion.source == "guideline":
             _indented(console, "[yellow]The guideline, not the model:[/] " + escape("; ".join(suggestion.reasons)))
@@ -183,14 +184,15 @@ def _words(suggestion: Suggestion) -> tuple[Words, Unit]:
     return practice.words or PLAIN, practice.units[0] if practice.units else Unit("", 1.0, 1)
 
 
-def _line(line: Line, settings: Mapping[str, str]) -> tuple[str, ...]:
+def _line(line: Line, settings: Mapping[str, str], kind: Kind) -> tuple[str, ...]:
     """When, what, from, to, in which unit, by how much, and on how many days of evidence."""
     name = settings.get(line.setting, line.setting)
-    if line.setting in ("bolus", "temp_basal"):
-        when = f"in {line.start} min" if line.start else "now"
+    when = f"{clock(line.start)}-{clock(line.end)}"
+    if kind == "doses":
+        when = f"in {said(line.start)}" if line.start else "now"
+    if line.setting in ("bolus", "temp_basal") or (kind == "doses" and not line.current):
         return when, name, "", "", f"{line.proposed:g}", line.unit, ""
     change = f"{100 * (line.proposed / line.current - 1):+.0f} %" if line.current else ""
-    when = f"{clock(line.start)}-{clock(line.end)}"
     return when, name, f"{line.current:g}", "to", f"{line.proposed:g}", line.unit, change
 
 

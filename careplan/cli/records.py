@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
@@ -28,38 +28,54 @@ Insulins = Annotated[
 Token = Annotated[str | None, typer.Option(envvar="CAREPLAN_TOKEN", help="A server's access token.")]
 
 
-class Group(StrEnum):
-    ADULT = "adult"
-    ADOLESCENT = "adolescent"
-    CHILD = "child"
+
+Group = Annotated[
+    str | None, typer.Option(help="Group of new patients, which sets their dose limits, such as adult, adolescent or child.")
+]
+Declared = Annotated[
+    str | None, typer.Option(help="Read tables whose columns are the channels and covariates of this installed therapy.")
+]
 
 
 @app.command("import")
 def import_command(
     ctx: typer.Context,
-    paths: Paths,
+    paths: Annotated[list[str] | None, typer.Argument(help="As of `careplan look`.")] = None,
     format: Format = None,
     zone: Zone = None,
     token: Token = None,
     patient: Annotated[str | None, typer.Option(help="The patient's name, where all of it is one person's.")] = None,
-    group: Annotated[Group | None, typer.Option(help="Age group of new patients, which sets their dose limits.")] = None,
+    remember: Annotated[
+        bool, typer.Option("--remember", help="Keep a Nightscout address, and its token encrypted, to read it again.")
+    ] = False,
+    again: Annotated[
+        list[str] | None, typer.Option("--again", metavar="PATIENT", help="Read what is new at the addresses kept for a patient.")
+    ] = None,
+    group: Group = None,
     prefer: Annotated[str, typer.Option(help="Sources believed first where several hold the same: glooko,nightscout.")] = "",
     report: Annotated[Path | None, typer.Option(help="Write every dropped or changed row to this CSV file.")] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Add to patients that are already stored from another source.")] = False,
     insulin: Insulins = None,
+    therapy: Declared = None,
 ) -> None:
     """Put recordings into the store: what is new of each patient, whole or not at all. Importing again adds nothing."""
     from careplan.cli import console
-    from careplan.clinic import import_records
+    from careplan.clinic import import_declared, import_records
     from careplan.clinic.worklists import refresh
     from careplan.records.insulins import asking
 
-    format, sources = _sources(paths, format)
+    if again:
+        return _again(ctx, again, paths)
+    if remember:
+        return _remember(ctx, paths or [], token, zone, patient)
+    format, sources = _sources(paths or [], format)
+    if therapy is not None and (format or token or prefer):
+        raise typer.BadParameter("a therapy's own tables have no format, token or preference", param_hint="--therapy")
     if report is not None and not report.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {report.parent}", param_hint="--report")
-    options: dict[str, Any] = {"zone": zone, "token": token, "patient": patient, "group": group and group.value, "merge": merge}
-    options["prefer"] = [name for name in prefer.split(",") if name]
-    kept: list[str] = []
+    options: dict[str, Any] = {"zone": zone, "patient": patient, "group": group, "merge": merge}
+    told: dict[str, Any] = {"format": format, "token": token, "prefer": [name for name in prefer.split(",") if name]}
+    bring, kept = partial(import_records, **told) if therapy is None else partial(import_declared, therapy=therapy), list[str]()
     with store(ctx) as database, stderr().status(f"Reading {', '.join(map(str, sources))}") as status:
 
         def progress(done: int, total: int, patient: str) -> None:
@@ -68,7 +84,7 @@ def import_command(
 
         try:
             with asking(_asker(insulin or [], status)):
-                result = import_records(database, *sources, format=format, progress=progress, **options)
+                result = bring(database, *sources, progress=progress, **options)
         except BaseException:
             status.stop()
             stderr().print(_kept(kept), soft_wrap=True, highlight=False)
@@ -82,6 +98,45 @@ def import_command(
     if result.failed:
         stderr().print(_kept(kept), soft_wrap=True, highlight=False)
         raise typer.Exit(USER_ERROR)
+
+
+def _again(ctx: typer.Context, patients: list[str], paths: list[str] | None) -> None:
+    """What is new of each patient at the addresses that are kept; one that cannot be read does not stop the others."""
+    from careplan.cli import console
+    from careplan.clinic import read_again
+    from careplan.errors import AskError
+    from careplan.records.events import RecordError
+
+    if paths:
+        raise typer.BadParameter("what is kept for a patient is read: give no path beside it", param_hint="--again")
+    failed = False
+    with store(ctx) as database:
+        for patient in patients:
+            try:
+                console.print_import(stdout(), read_again(database, patient))
+            except (AskError, RecordError) as error:
+                warn(f"{patient}: not read: {error}")
+                failed = True
+    if failed:
+        raise typer.Exit(USER_ERROR)
+
+
+def _remember(ctx: typer.Context, paths: list[str], token: str | None, zone: str | None, patient: str | None) -> None:
+    """A site, read and kept with its address for one patient."""
+    from careplan.cli import console
+    from careplan.clinic import local_account, patient_names, read_site, site_at, take_in_site
+
+    if len(paths) != 1:
+        raise typer.BadParameter("expected one address of a Nightscout site", param_hint="--remember")
+    site = site_at(paths[0], token or "")
+    with store(ctx) as database:
+        incoming = read_site(site, zone=zone)
+        for where, problem in incoming.refused.items():
+            warn(problem if problem.startswith(where) else f"{where}: {problem}")
+            raise typer.Exit(USER_ERROR)
+        name = patient or incoming.records[0].patient
+        add = frozenset({0} if name in patient_names(database) else ())
+        console.print_import(stdout(), take_in_site(database, site, incoming, {0: name}, actor=local_account(), add=add))
 
 
 @app.command("imports")

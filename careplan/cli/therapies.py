@@ -24,7 +24,7 @@ def list_therapies(as_json: Json = False) -> None:
         if each.problem:
             console.print(f"  [red]broken and left out:[/] {escape(each.problem)}", highlight=False)
             continue
-        lines = (("observes", each.observes), ("does", each.does), ("told of", each.told), ("groups", each.groups))
+        lines = (("observes", each.observes), ("does", each.does), ("told of", each.reported), ("groups", each.groups))
         for name, listed in lines:
             console.print(f"  {name}: {escape(', '.join(listed)) or 'nothing'}", highlight=False)
         console.print(f"  weights: {escape(each.weights or 'none shipped')}", highlight=False)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from careplan.cli.shell import Json, Patient, Weights, print_json, sources_of, stderr, stdout, store, warn
+from careplan.errors import AskError
 
 if TYPE_CHECKING:
     from careplan.clinic.overnight import Asked
@@ -23,13 +24,17 @@ At = Annotated[
 def train(
     out: Annotated[Path, typer.Argument(help="The folder for weights, card and checkpoints.")],
     data: Annotated[list[str] | None, typer.Option(help="Recordings, as FORMAT:PATH; may be repeated.")] = None,
-    steps: Annotated[int, typer.Option(help="Training steps.")] = 1500,
-    people: Annotated[int, typer.Option(help="Virtual patients in each age group of each family.")] = 160,
+    steps: Annotated[int | None, typer.Option(help="Training steps; 1500 of glucose, 150 of an installed therapy.")] = None,
+    people: Annotated[
+        int | None, typer.Option(help="Virtual patients in each group of each family; 160 of glucose, 40 of another therapy.")
+    ] = None,
     family: Annotated[list[str] | None, typer.Option(help="Bodies to train on, such as minimal; may be repeated.")] = None,
     begin: Annotated[Path | None, typer.Option(help="Weights to take for what the first family gives.")] = None,
     seed: Annotated[int, typer.Option(help="Decides the split, the cohort and the weights.")] = 7,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in OUT.")] = False,
-    therapy: Annotated[str, typer.Option(help="Whose world model; warfarin's learns from its own virtual people.")] = "glucose",
+    therapy: Annotated[
+        str, typer.Option(help="Whose world model; all but glucose's learn from their own virtual people.")
+    ] = "glucose",
 ) -> None:
     """Train the world model on virtual patients and on recordings. Ctrl-C keeps the last checkpoint; --resume goes on."""
     from careplan.studies.bodies import known_families
@@ -47,15 +52,34 @@ def train(
         made = train_warfarin(out, resume=resume, say=lambda text: stderr().print(text, soft_wrap=True, highlight=False))
         stdout().print(f"Wrote {out}/warfarin.safetensors and its card; {made['minutes']} minutes.")
         return
-    card = train_world(
-        sources_of(data or []),
-        out,
-        recipe=Recipe(steps=steps, seed=seed),
-        virtual=Virtual(families=known_families(family or FAMILIES[:1]), people=people, seed=seed),
-        begin=begin,
-        resume=resume,
-        say=lambda text: stderr().print(text, soft_wrap=True, highlight=False),
-    )
+    if therapy != "glucose":
+        from dataclasses import replace
+
+        from careplan import therapies
+        from careplan.studies.declared import RECIPE, train_declared
+
+        if data or family or begin:
+            raise typer.BadParameter(f"{therapy}'s model is trained on its own virtual people", param_hint="--therapy")
+        recipe = replace(RECIPE, steps=steps or RECIPE.steps, seed=seed)
+        made = train_declared(
+            therapies.practice(therapy), out, recipe=recipe, people=people or 40, resume=resume,
+            say=lambda text: stderr().print(text, soft_wrap=True, highlight=False),
+        )  # fmt: skip
+        stdout().print(f"Wrote {out}/{therapy}.safetensors and its card; {made['minutes']} minutes.")
+        return
+    try:
+        card = train_world(
+            sources_of(data or []),
+            out,
+            recipe=Recipe(steps=steps or 1500, seed=seed),
+            virtual=Virtual(families=known_families(family or FAMILIES[:1]), people=people or 160, seed=seed),
+            begin=begin,
+            resume=resume,
+            say=lambda text: stderr().print(text, soft_wrap=True, highlight=False),
+        )
+    except OSError as error:
+        problem = error.strerror or str(error)
+        raise AskError(f"{error.filename or out}: {problem}. The last checkpoint is kept; --resume goes on") from error
     stdout().print(f"Wrote {out}/glucose.safetensors and its card; {card['minutes']} minutes.")
 
 
@@ -73,14 +97,20 @@ def calibrate(
 
 
 @app.command()
-def personalise(ctx: typer.Context, patients: list[str], weights: Weights = None, as_json: Json = False) -> None:
+def personalise(
+    ctx: typer.Context,
+    patients: list[str],
+    therapy: Annotated[str | None, typer.Option(help="Under which therapy, where it is not the patients' only one.")] = None,
+    weights: Weights = None,
+    as_json: Json = False,
+) -> None:
     """What the recording tells of each patient: the posterior over the patient code, and what it buys."""
     from rich.table import Table
 
     from careplan.clinic.people import personalised
-    from careplan.therapies.glucose.world import open_world
+    from careplan.clock import said
 
-    world = open_world(*([weights] if weights else []))
+    world = _world(ctx, patients, therapy, weights)
     with store(ctx) as database, stderr().status("Personalising") as status:
         known = personalised(database, patients, world, lambda done, total: status.update(f"Personalised {done} of {total}"))
     rows = [
@@ -98,13 +128,15 @@ def personalise(ctx: typer.Context, patients: list[str], weights: Weights = None
     if as_json:
         print_json(rows)
         return
-    table = Table(
-        "Patient", "Windows", "RMSE at 1 h: typical", "personal", "at 2 h: typical", "personal", "Insulin", "Carbohydrate"
-    )
+    effects = world.model.therapy.effects
+    ahead = max((person.minutes for _, person, _ in known.values()), key=len).tolist()
+    shown = [at for at in (1, 3) if at < len(ahead)] or list(range(len(ahead)))[:1]
+    heads = [text for at in shown for text in (f"RMSE at {said(ahead[at])}: typical", "personal")]
+    table = Table("Patient", "Windows", *heads, *(effect.name.replace("_", " ").capitalize() for effect in effects))
     for patient, (_, person, _) in known.items():
-        errors = [f"{value:.1f}" for value in person.errors[[1, 3]].flatten().tolist()] if person.windows else ["-"] * 4
-        acts = [f"x{value:.2f}" for value in (0.5 * person.mean[:2]).exp().tolist()]
-        table.add_row(patient, str(person.windows), *errors, *acts)
+        errors = [f"{value:.3g}" for value in person.errors[shown].flatten().tolist()] if len(person.errors) else []
+        acts = [f"x{value:.2f}" for value in (0.5 * person.mean[: len(effects)]).exp().tolist()]
+        table.add_row(patient, str(person.windows), *(errors or ["-"] * len(heads)), *acts)
     stdout().print(table)
 
 

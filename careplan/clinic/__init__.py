@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from careplan.clinic.incoming import Incoming, arrivals, doubts, read_files, take_in
     from careplan.clinic.known import patient_names
     from careplan.clinic.pages import audit_trail, dose_page, review_page
+    from careplan.clinic.periods import changes, compare_change, compare_periods
     from careplan.clinic.planning import plan_regimens, suggest_doses
     from careplan.clinic.queue import Job, again, ask, cancel, jobs
     from careplan.clinic.records import (
+        import_declared,
         import_records,
         load_record,
         load_series,
@@ -28,8 +30,21 @@ if TYPE_CHECKING:
     )
     from careplan.clinic.regimens import load_regimen, prescribed
     from careplan.clinic.reviews import load_draft, save_draft, sign_review
+    from careplan.clinic.sites import (
+        Site,
+        Source,
+        forget_source,
+        keep_source,
+        read_again,
+        read_site,
+        site_at,
+        sources,
+        take_in_site,
+    )
     from careplan.clinic.suggestions import latest_suggestion, load_suggestion, save_suggestion
     from careplan.clinic.summaries import patients, show
+    from careplan.clinic.targets import sign_targets, targets_in_force
+    from careplan.clinic.timelines import timeline
     from careplan.clinic.worklists import worklist
     from careplan.store import Actor, Database, StoreError, Verification, local_account, open_database
 
@@ -44,12 +59,18 @@ _HOME = {
     "patient_names": "known",
     **dict.fromkeys(("audit_trail", "dose_page", "review_page"), "pages"),
     **dict.fromkeys(("plan_regimens", "suggest_doses"), "planning"),
-    **dict.fromkeys(("import_records", "load_record", "load_series", "named_format", "patient_data_hash"), "records"),
+    **dict.fromkeys(("import_declared", "import_records", "load_record", "load_series"), "records"),
+    **dict.fromkeys(("named_format", "patient_data_hash"), "records"),
     **dict.fromkeys(("save_regimen", "store_records"), "records"),
     **dict.fromkeys(("load_regimen", "prescribed"), "regimens"),
     **dict.fromkeys(("load_draft", "save_draft", "sign_review"), "reviews"),
+    **dict.fromkeys(("Site", "Source", "forget_source", "keep_source", "read_again"), "sites"),
+    **dict.fromkeys(("read_site", "site_at", "sources", "take_in_site"), "sites"),
     **dict.fromkeys(("latest_suggestion", "load_suggestion", "save_suggestion"), "suggestions"),
     **dict.fromkeys(("patients", "show"), "summaries"),
+    **dict.fromkeys(("sign_targets", "targets_in_force"), "targets"),
+    **dict.fromkeys(("changes", "compare_change", "compare_periods"), "periods"),
+    "timeline": "timelines",
     "worklist": "worklists",
 }
 
@@ -60,6 +81,8 @@ __all__ = [
     "Incoming",
     "Job",
     "ReviewError",
+    "Site",
+    "Source",
     "StoreError",
     "UnknownPatient",
     "Verification",
@@ -69,11 +92,17 @@ __all__ = [
     "ask",
     "audit_trail",
     "cancel",
+    "changes",
+    "compare_change",
+    "compare_periods",
     "dose_page",
     "doubts",
+    "forget_source",
+    "import_declared",
     "import_records",
     "imports",
     "jobs",
+    "keep_source",
     "latest_suggestion",
     "lived_changes",
     "load_draft",
@@ -90,7 +119,9 @@ __all__ = [
     "patients",
     "plan_regimens",
     "prescribed",
+    "read_again",
     "read_files",
+    "read_site",
     "replace_key",
     "review_page",
     "save_draft",
@@ -98,10 +129,16 @@ __all__ = [
     "save_suggestion",
     "show",
     "sign_review",
+    "sign_targets",
+    "site_at",
+    "sources",
     "store_records",
     "suggest_doses",
     "take_back",
     "take_in",
+    "take_in_site",
+    "targets_in_force",
+    "timeline",
     "verify_audit",
     "worklist",
 ]

@@ -9,9 +9,11 @@ from typing import Any, Literal, get_args
 
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.known import require
+from careplan.language import N_
 from careplan.store import Actor, Database, append, local_account
 
 Role = Literal["viewer", "clinician", "researcher", "administrator"]
+NAMES = (N_("viewer"), N_("clinician"), N_("researcher"), N_("administrator"))
 ROLES: tuple[Role, ...] = get_args(Role)
 DECIDES: tuple[Role, ...] = ("clinician",)
 BRINGS_IN: tuple[Role, ...] = ("clinician", "administrator")

@@ -17,6 +17,7 @@ from careplan.clinic.reading import READ, on_record
 from careplan.clinic.regimens import Prescribed, prescribed
 from careplan.clinic.summaries import show
 from careplan.clinic.views import PatientSummary, Review, WorklistQuery, WorklistRow
+from careplan.covariates import CourseFacts
 from careplan.practice import Glance, Practice
 from careplan.store import Actor, Database, append, local_account
 from careplan.store.schema import Event, Patient
@@ -44,11 +45,12 @@ def last_day(db: Database, patient: str) -> date:
     return datetime.fromtimestamp(last / 1e6, zone).date() if last is not None else datetime.now(zone).date()
 
 
-def treated_as(db: Database, patient: str) -> tuple[Practice, str]:
-    """The therapy of a patient and the group whose limits hold. Raises as `course_of`."""
+def treated_as(db: Database, patient: str) -> tuple[Practice, CourseFacts]:
+    """The therapy of a patient and what their limits are by. Raises as `course_of`."""
     with db.read() as session:
         require(session, patient)
-        return practice_of(session, patient), course_of(session, patient).group
+        course = course_of(session, patient)
+        return practice_of(session, patient), CourseFacts(group=course.group, covariates=course.covariates)
 
 
 def summary(db: Database, patient: str, actor: Actor) -> PatientSummary:

@@ -24,10 +24,14 @@ from careplan.store import (
 
 
 class Replaced(NamedTuple):
-    """The fingerprints of an old key (None where it was lost) and of the new one."""
+    """The fingerprints of an old key (None where it was lost) and of the new one.
+
+    shut: how many tokens of sources must be given again.
+    """
 
     old: str | None
     new: str
+    shut: int = 0
 
 
 def verify_audit(url: str, *, expect: str | None = None, since_last: bool = False, folder: Path | None = None) -> Verification:
@@ -59,18 +63,24 @@ def accept_trail(db: Database, reason: str, *, actor: Actor | None = None) -> No
 def replace_key(url: str, *, lost: str | None = None, actor: Actor | None = None) -> Replaced:
     """Signs the database's trail with a new key from now on, on record. lost: why the old key is gone.
 
-    What the old key signed before stays valid, and what it signs later is found. Raises `StoreError`, also where the key is given
+    What the old key signed before stays valid, and what it signs later is found. Tokens of sources are kept under the new key;
+    of a lost key they do not open any more, and must be given again. Raises `StoreError`, also where the key is given
     by a setting and is not careplan's to replace.
     """
+    from careplan.clinic.sites import sources, under_new_key
+
     settings = Settings()
     if settings.audit_key:
         raise StoreError("CAREPLAN_AUDIT_KEY gives the audit key: give another one there; the old one stays trusted")
     folder = settings.audit_folder()
-    old = None if lost is not None else open_signer(folder).fingerprint
+    old = None if lost is not None else open_signer(folder)
+    known = None if old is None else old.fingerprint
     new = new_key(folder, lost=lost)
     db = open_database(url)
     with db.write() as session:
         who = actor or local_account()
-        append(session, who, "audit key replaced", checkpoint=True, old=old, new=new.fingerprint, lost=lost)
+        append(session, who, "audit key replaced", checkpoint=True, old=known, new=new.fingerprint, lost=lost)
+        moved = 0 if old is None else under_new_key(session, old, new, who)
+    shut = sum(source.secret for source in sources(db)) - moved
     db.close()
-    return Replaced(old, new.fingerprint)
+    return Replaced(known, new.fingerprint, shut)

@@ -8,13 +8,18 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from careplan import therapies
+from careplan.clinic import codec
 from careplan.clinic.errors import ClinicError
+from careplan.clinic.known import current_targets
 from careplan.practice import Practice
 from careplan.store import Actor, append
 from careplan.store.schema import Course
+from careplan.targets import Targets
 
 if TYPE_CHECKING:
     from careplan.records.events import PatientRecord
+
+UNSTATED = "adult"  # the group of a record that states none
 
 
 def courses_of(session: Session, patient: str) -> list[Course]:
@@ -38,8 +43,16 @@ def course_of(session: Session, patient: str, therapy: str | None = None) -> Cou
 
 
 def practice_of(session: Session, patient: str, therapy: str | None = None) -> Practice:
-    """The therapy of a course. Raises as `course_of`, and `NotInstalledError` where it is not installed here."""
-    return therapies.practice(course_of(session, patient, therapy).therapy)
+    """The therapy of a course, at the patient's targets. Raises as `course_of`, and `NotInstalledError` where it is not installed
+    here."""
+    course = course_of(session, patient, therapy)
+    return therapies.practice(course.therapy).at(targets_of(session, course))
+
+
+def targets_of(session: Session, course: Course) -> Targets:
+    """What a course aims at: what was signed last, else the default of the patient's group. Raises `NotInstalledError`."""
+    signed = current_targets(session, course.patient, course.therapy)
+    return therapies.practice(course.therapy).presets.of(course.group) if signed is None else codec.load(Targets, signed.body)
 
 
 def therapy_for(record: "PatientRecord") -> Practice:
@@ -55,15 +68,26 @@ def keep_course(session: Session, record: "PatientRecord", therapy: str | None, 
         known = courses_of(session, record.patient)
         therapy = known[0].therapy if len(known) == 1 else therapy_for(record).name
     told: dict[str, Any] = {} if record.weight is None else {"weight": record.weight}
-    told |= therapies.practice(therapy).known(record.facts) if record.facts else {}
+    practice = therapies.practice(therapy)
+    told |= practice.known(record.facts) if record.facts else {}
     found = session.get(Course, (record.patient, therapy))
     if found is None:
-        return begin_course(session, record.patient, therapy, group=record.group, covariates=told, actor=actor)
+        group = _group(practice, record.group)
+        return begin_course(session, record.patient, therapy, group=group, covariates=told, actor=actor)
     new = {name: value for name, value in told.items() if name not in found.covariates}
     if new:
         found.covariates = {**found.covariates, **new}
         append(session, actor, "covariates recorded", patient=record.patient, rows=[found], therapy=therapy, covariates=new)
     return found
+
+
+def _group(practice: Practice, stated: str) -> str:
+    """The group that limits are by: as it is stated, the first where nothing was. `ClinicError` where it is none of them."""
+    if stated in practice.groups:
+        return stated
+    if stated != UNSTATED:
+        raise ClinicError(f"group {stated!r} is none of {practice.name}'s, which are {', '.join(practice.groups)}")
+    return practice.groups[0]
 
 
 def begin_course(

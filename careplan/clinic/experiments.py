@@ -13,6 +13,7 @@ from careplan.clinic.known import require
 from careplan.store import Database, schema
 from careplan.store.schema import RegimenVersion
 from careplan.suggestion import Experiment, predicted
+from careplan.targets import Targets
 
 if TYPE_CHECKING:
     from careplan.practice import Practice
@@ -56,19 +57,21 @@ def signed_changes(session: Session, practice: "Practice", patient: str) -> "tup
             since=pd.Timestamp(after.valid_from),
             before=codec.load(practice.regimen, before.body),
             after=codec.load(practice.regimen, after.body),
-            predicted=_predicted(session, reviews[after.id]),
+            predicted=said,
+            targets=targets,
         )
         for before, after in pairwise(versions)
         if after.id in reviews
+        for said, targets in [_predicted(session, reviews[after.id])]
     )
 
 
-def _predicted(session: Session, review: schema.Review) -> dict[str, tuple[float, float]]:
-    if review.meaning != "prescribe as proposed":
-        return {}
+def _predicted(session: Session, review: schema.Review) -> tuple[dict[str, tuple[float, float]], Targets | None]:
+    """What was said of a change that was signed, and the targets that it was said by."""
     from careplan.clinic.suggestions import stored
 
     try:
-        return predicted(stored(session, review.suggestion))
+        suggestion = stored(session, review.suggestion)
     except Altered:
-        return {}
+        return {}, None
+    return predicted(suggestion) if review.meaning == "prescribe as proposed" else {}, suggestion.targets

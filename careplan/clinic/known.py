@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from careplan.clinic.errors import UnknownPatient
 from careplan.store import Database
-from careplan.store.schema import Patient, RegimenVersion
+from careplan.store.schema import Patient, RegimenVersion, TargetsVersion
 
 
 def require(session: Session, patient: str) -> Patient:
@@ -32,3 +32,9 @@ def current_version(session: Session, patient: str, therapy: str, at: datetime |
         RegimenVersion.valid_from <= (at or datetime.now(UTC)),
     )
     return session.scalars(query.order_by(RegimenVersion.valid_from.desc(), RegimenVersion.id.desc()).limit(1)).first()
+
+
+def current_targets(session: Session, patient: str, therapy: str) -> TargetsVersion | None:
+    """The targets version in force under a therapy; None where nobody signed any."""
+    query = select(TargetsVersion).where(TargetsVersion.patient == patient, TargetsVersion.therapy == therapy)
+    return session.scalars(query.order_by(TargetsVersion.id.desc()).limit(1)).first()

@@ -5,8 +5,7 @@ from datetime import datetime, timedelta
 import pandas as pd
 from sqlalchemy import select
 
-from careplan import therapies
-from careplan.clinic.courses import course_of
+from careplan.clinic.courses import course_of, practice_of, targets_of
 from careplan.clinic.glances import summarise
 from careplan.clinic.known import require
 from careplan.clinic.reading import on_record
@@ -40,6 +39,7 @@ def review_page(db: Database, patient: str, *, therapy: str | None = None, actor
         work = work_on(session, suggestion, actor)
         history = reviews_of(session, patient, "regimen", practice.name)
         recent = practice.glance(recent_readings(session, patient, practice))
+        targets = targets_of(session, course_of(session, patient, practice.name))
     series = None if record.events.empty else recent_series(record, practice)
     return ReviewPage(
         summary=summarise(record, stored.source, practice),
@@ -52,6 +52,7 @@ def review_page(db: Database, patient: str, *, therapy: str | None = None, actor
         history=history,
         out_of_date=late,
         notices=(*altered, *notices),
+        targets=targets,
     )
 
 
@@ -74,6 +75,7 @@ def dose_page(db: Database, patient: str, *, therapy: str | None = None, actor: 
             history=reviews_of(session, patient, "doses", practice.name),
             out_of_date=() if suggestion is None else tuple(out_of_date(session, suggestion)),
             notices=(*altered, *notices),
+            targets=targets_of(session, course_of(session, patient, practice.name)),
         )
 
 
@@ -83,7 +85,7 @@ def _opened(
     """The patient, whose page is opened on record, and their therapy; and messages on drafts that had to be set aside."""
     with db.read() as session:
         require(session, patient)
-        practice = therapies.practice(course_of(session, patient, therapy).therapy)
+        practice = practice_of(session, patient, therapy)
     on_record(db, [patient], "review" if kind == "regimen" else "doses", actor)
     with db.write() as session:
         stored, number = require(session, patient), newest(session, patient, kind, practice.name)

@@ -67,7 +67,7 @@ def regimen_planner(world: World) -> PlanRegimen:
     """What suggests regimens under the therapy of a world model. Raises `ClinicError` where nothing does."""
     practice = therapies.practice(world.model.therapy.name)
     if practice.plan_regimen is None:
-        raise ClinicError(f"therapy {practice.name!r} plans no regimens")
+        raise ClinicError(f"therapy {practice.name!r} plans no regimens, but doses")
     return practice.plan_regimen
 
 
@@ -75,5 +75,5 @@ def dose_planner(world: World) -> PlanDoses:
     """What suggests doses under the therapy of a world model. Raises `ClinicError` where nothing does."""
     practice = therapies.practice(world.model.therapy.name)
     if practice.plan_doses is None:
-        raise ClinicError(f"therapy {practice.name!r} plans no doses")
+        raise ClinicError(f"therapy {practice.name!r} plans no doses, but regimens (--regimen)")
     return practice.plan_doses

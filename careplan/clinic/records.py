@@ -74,6 +74,35 @@ def import_records(
     return replace(report, failed={**{name: str(error) for name, error in refused.items()}, **report.failed})
 
 
+def import_declared(
+    db: Database,
+    *paths: str | Path,
+    therapy: str,
+    zone: str | None = None,
+    patient: str | None = None,
+    group: str | None = None,
+    progress: Progress | None = None,
+    actor: Actor | None = None,
+    merge: bool = False,
+) -> ImportReport:
+    """Reads tables whose columns are the channels and covariates of an installed therapy (`formats.declared`), and keeps what is
+    new of each patient. Options and errors as `import_records`."""
+    from careplan.formats.declared import read_declared
+    from careplan.records import Refused
+
+    refused: Refused = {}
+    declared = practice(therapy).therapy
+    records = [
+        each
+        for path in paths
+        for each in read_declared(Path(path), declared, zone=zone, patient=patient, refused=refused)
+    ]
+    if group is not None:
+        records = [replace(record, group=group) for record in records]
+    report = store_records(db, "declared", records, therapy=therapy, progress=progress, actor=actor, merge=merge)
+    return replace(report, failed={**{name: str(error) for name, error in refused.items()}, **report.failed})
+
+
 def named_format(paths: Sequence[str | Path], format: str | None = None) -> tuple[str | None, tuple[str | Path, ...]]:
     """The format and the paths, where a format's name may stand first: `("azt1d", "folder")`.
 

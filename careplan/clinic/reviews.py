@@ -17,6 +17,7 @@ from careplan.clinic.standing import decided as drafted
 from careplan.clinic.standing import signed_already, stale
 from careplan.clinic.suggestions import stored
 from careplan.clinic.views import Review
+from careplan.covariates import CourseFacts
 from careplan.practice import Judged, Practice, SettingChange
 from careplan.store import Actor, Database, append, number, read_channel, schema
 from careplan.suggestion import Decision, Kind, Line, Meaning, Suggestion
@@ -130,13 +131,14 @@ def recent_readings(session: Session, patient: str, practice: Practice) -> pd.Da
 
 
 def judge_of(session: Session, suggestion: Suggestion) -> Callable[[Line, float], Judged]:
-    """What the therapy's rules say today of a value of a line: by the recent readings, the patient's group, and what is in
-    force."""
+    """What the therapy's rules say today of a value of a line: by the recent readings, what is known of the patient, and what is
+    in force."""
     course = course_of(session, suggestion.patient, suggestion.therapy)
+    facts = CourseFacts(group=course.group, covariates=course.covariates)
     practice = practice_of(session, suggestion.patient, suggestion.therapy)
     version = current_version(session, suggestion.patient, suggestion.therapy)
     regimen = None if version is None else codec.load(practice.regimen, version.body)
-    return practice.judge(suggestion, recent_readings(session, suggestion.patient, practice), course.group, regimen)
+    return practice.judge(suggestion, recent_readings(session, suggestion.patient, practice), facts, regimen)
 
 
 def _apply(

@@ -8,9 +8,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from careplan.clinic import codec
-from careplan.clinic.courses import practice_of
-from careplan.clinic.known import current_version
+from careplan.clinic.courses import course_of, practice_of, targets_of
+from careplan.clinic.known import current_targets, current_version
 from careplan.clinic.suggestions import newest
+from careplan.practice import Practice
 from careplan.store import Actor, data_hash, put_on_record, schema, tampered
 from careplan.store.schema import table_of
 from careplan.store.seals import plain, read_rows, seal
@@ -50,6 +51,7 @@ def out_of_date(session: Session, suggestion: Suggestion, now: datetime | None =
     data = suggestion.provenance.get("data")
     if data is not None and data != data_hash(session, suggestion.patient):
         found.append("the patient's recordings have changed since it was made: plan again")
+    found += _other_targets(session, suggestion, practice)
     if suggestion.kind == "regimen" and suggestion.lines:
         version = current_version(session, suggestion.patient, suggestion.therapy)
         if version is None:
@@ -60,6 +62,17 @@ def out_of_date(session: Session, suggestion: Suggestion, now: datetime | None =
             regimen = codec.load(practice.regimen, version.body)
             found += [_moved(line, practice.current(regimen, line)) for line in suggestion.lines]
     return [problem for problem in found if problem]
+
+
+def _other_targets(session: Session, suggestion: Suggestion, practice: Practice) -> list[str]:
+    """Why the patient's targets forbid to sign a suggestion: it was made for others, or they were changed past careplan."""
+    course = course_of(session, suggestion.patient, suggestion.therapy)
+    signed = current_targets(session, course.patient, course.therapy)
+    if signed is not None and (problem := tampered(session, schema.TargetsVersion, (signed.id,), course.patient)):
+        return [f"the patient's targets, version {signed.id}, were changed past careplan: {problem}"]
+    made_for = suggestion.targets or practice.presets.of(course.group)
+    same = made_for.same(targets_of(session, course))
+    return [] if same else ["the patient's targets have changed since it was made: plan again"]
 
 
 def signed_already(session: Session, suggestion: int) -> str | None:

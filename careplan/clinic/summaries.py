@@ -6,20 +6,20 @@ believed while nothing of the patient was taken back; what a course says of the 
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from careplan import therapies
 from careplan.clinic import codec
-from careplan.clinic.courses import course_of, courses_of
+from careplan.clinic.courses import course_of, courses_of, targets_of
 from careplan.clinic.known import require
 from careplan.clinic.reading import on_record
 from careplan.clinic.views import PatientSummary
 from careplan.practice import Practice
 from careplan.store import Database
-from careplan.store.schema import KEPT, Course, ImportBatch, Patient, table_of
+from careplan.store.schema import KEPT, Course, ImportBatch, Patient, TargetsVersion, table_of
 from careplan.therapies import NotInstalledError
 
 if TYPE_CHECKING:
@@ -35,11 +35,11 @@ def patients(db: Database) -> list[PatientSummary]:
         names = list(dict.fromkeys(course.patient for course in courses))
         sources = {name: source for name, source in session.execute(select(Patient.id, Patient.source))}
         glances = _kept(session)
+        practices = _practices(session, courses)
     on_record(db, names, "summary")
-    practices = {therapy: _practice(therapy) for therapy in dict.fromkeys(course.therapy for course in courses)}
     return [
-        _summary_of(db, course, sources[course.patient], practices[course.therapy], glances.get(course.patient, {}))
-        for course in courses
+        _summary_of(db, course, sources[course.patient], practice, glances.get(course.patient, {}))
+        for course, practice in zip(courses, practices.values(), strict=True)
     ]
 
 
@@ -56,8 +56,9 @@ def show(db: Database, patient: str, therapy: str | None = None) -> PatientSumma
     with db.read() as session:
         source, course = require(session, patient).source, course_of(session, patient, therapy)
         glances = _kept(session, [patient])
+        [practice] = _practices(session, [course]).values()
     on_record(db, [patient], "summary")
-    return _summary_of(db, course, source, _practice(course.therapy), glances.get(patient, {}))
+    return _summary_of(db, course, source, practice, glances.get(patient, {}))
 
 
 def kept_estimate(session: Session, patient: str, practice: Practice) -> Any | None:
@@ -95,21 +96,38 @@ def _kept(session: Session, only: Sequence[str] | None = None) -> dict[str, dict
     return {patient: report.get(GLANCE) or {} for patient, report in rows}
 
 
-def _practice(therapy: str) -> Practice | NotInstalledError:
-    """The therapy, or why it is not here."""
-    try:
-        return therapies.practice(therapy)
-    except NotInstalledError as error:
-        return error
+def _practices(session: Session, courses: Sequence[Course]) -> "dict[tuple[str, str], Found | NotInstalledError]":
+    """The therapy of each course, at its targets, or why it is not here; by patient and therapy."""
+    signed = {(patient, therapy) for patient, therapy in session.execute(select(TargetsVersion.patient, TargetsVersion.therapy))}
+    found: dict[tuple[str, str], Found | NotInstalledError] = {}
+    for course in courses:
+        key = (course.patient, course.therapy)
+        try:
+            practice = therapies.practice(course.therapy)
+            targets = targets_of(session, course) if key in signed else practice.presets.of(course.group)
+        except NotInstalledError as error:
+            found[key] = error
+        else:
+            usual = practice.presets.of("").levels
+            found[key] = Found(practice.at(targets), usual=dict(targets.levels) == dict(usual))
+    return found
+
+
+class Found(NamedTuple):
+    """A therapy at a patient's targets. usual: whether its bands have the edges that a kept glance counts by."""
+
+    practice: Practice
+    usual: bool
 
 
 def _summary_of(
-    db: Database, course: Course, source: str, practice: Practice | NotInstalledError, glance: dict[str, Any]
+    db: Database, course: Course, source: str, found: Found | NotInstalledError, glance: dict[str, Any]
 ) -> PatientSummary:
-    if isinstance(practice, Practice) and glance.get("therapy") == course.therapy:
+    practice = found.practice if isinstance(found, Found) else found
+    if isinstance(found, Found) and found.usual and glance.get("therapy") == course.therapy:
         try:
             summary = codec.load(PatientSummary, glance["summary"])
-            metrics = codec.load(practice.measures, summary.metrics)
+            metrics = codec.load(found.practice.measures, summary.metrics)
             now: dict[str, Any] = {"group": course.group, "weight": course.covariates.get("weight"), "source": source}
             return replace(summary, metrics=metrics, **now)
         except (ValueError, TypeError):  # kept by another version

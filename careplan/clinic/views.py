@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from careplan.records.correction import Correction
 from careplan.suggestion import Decision, Kind, Path, Suggestion
+from careplan.targets import Targets
 
 Sort = Literal["urgency", "name", "last"]
 Status = Literal["not readable", "no data", "not planned", "suggested", "no change", "abstained", "draft", "signed", "altered"]
@@ -109,6 +110,7 @@ class ReviewPage:
     history: tuple[Review, ...]
     out_of_date: tuple[str, ...] = ()  # why the suggestion can no longer be signed, though nobody has
     notices: tuple[str, ...] = ()  # what was set aside or is not shown, because it was changed past careplan or is damaged
+    targets: Targets  # what the patient is treated to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +128,7 @@ class DosePage:
     history: tuple[Review, ...]
     out_of_date: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
+    targets: Targets
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from careplan import therapies
-from careplan.clinic.courses import course_of
+from careplan.clinic.courses import course_of, practice_of
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.forecasts import NO_CHANGE, forecast_patient
 from careplan.clinic.people import people_of
@@ -48,7 +47,7 @@ def open_bench(
     """Everything that trying settings needs, read and computed once. Raises `ClinicError` where this patient's days do not say,
     with the reasons, and where the therapy rehearses nothing."""
     with db.read() as session:
-        practice = therapies.practice(course_of(session, patient, therapy).therapy)
+        practice = practice_of(session, patient, therapy)
     if practice.rehearse is None:
         raise ClinicError(f"therapy {practice.name!r} tries no settings")
     model = world(practice.name)

@@ -25,7 +25,7 @@ from careplan.stages import watched
 from careplan.store import Actor, Database, StoreError, existing_database, open_database
 from careplan.world.loaded import World, open_world
 
-LOOK, TELL, BEAT = 0.2, 0.5, 5.0  # seconds: between looks for a job, between what is told of one, between signs of life
+POLL, REPORT, HEARTBEAT = 0.2, 0.5, 5.0  # seconds: between looks for a job, between what is told of one, between signs of life
 
 Open = Callable[[str], World]
 
@@ -39,7 +39,7 @@ def world_of(therapy: str) -> World:
     """The world model that a therapy ships, read once. Raises `ClinicError` where it ships none."""
     practice = therapies.practice(therapy)
     if practice.weights is None:
-        raise ClinicError(f"therapy {therapy!r} ships no world model to plan with")
+        raise ClinicError(f"therapy {therapy!r} ships no world model to plan with: name trained weights")
     return open_world(practice.therapy, practice.weights)
 
 
@@ -77,7 +77,7 @@ def work(db: Database, *, parent: int | None = None) -> None:
             world_of(name)
     while parent is None or os.getppid() == parent:
         if run_next(db) is None:
-            sleep(LOOK)
+            sleep(POLL)
 
 
 @dataclass
@@ -131,7 +131,7 @@ class _Progress:
     last: float = 0.0
 
     def __call__(self, stage: str) -> None:
-        if stage != "store" and monotonic() - self.last >= TELL:
+        if stage != "store" and monotonic() - self.last >= REPORT:
             self.last = monotonic()
             _tell(self.db, self.job, doing=stage)
 
@@ -142,7 +142,7 @@ def _alive(db: Database, job: int) -> Iterator[None]:
     over = Event()
 
     def beat() -> None:
-        while not over.wait(BEAT):
+        while not over.wait(HEARTBEAT):
             with suppress(StoreError):  # the work itself will meet it
                 note(db, job)
 

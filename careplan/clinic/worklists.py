@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from careplan import therapies
 from careplan.clinic import codec
+from careplan.clinic.courses import targets_of
 from careplan.clinic.errors import Altered
 from careplan.clinic.reading import on_record
 from careplan.clinic.reviews import recent_readings
@@ -116,7 +117,7 @@ def _entry(session: Session, patient: Patient, course: Course) -> WorklistEntry:
     suggestion, altered = shown_suggestion(session, patient.id, "regimen", course.therapy)
     last = session.scalar(select(func.max(schema.Event.time)).where(schema.Event.patient == patient.id))
     try:
-        practice = therapies.practice(course.therapy)
+        practice = therapies.practice(course.therapy).at(targets_of(session, course))
     except NotInstalledError as error:
         glance, status, due = _unreadable(error), "not readable", False
     else:

@@ -21,8 +21,8 @@ from careplan.records.sheet import (
     drop_unreadable,
     glucose_unit,
     milliunits,
+    report_left,
     silent,
-    tell_left,
 )
 from careplan.records.text import Rows, Source, check_zone, find_files, normal, numbers, read_rows
 
@@ -44,9 +44,18 @@ def recognise(head: str) -> str | None:
 
 
 def read_azt1d(path: Source, *, zone: str = "America/Phoenix", refused: Refused | None = None) -> list[PatientRecord]:
-    """One record for each subject's CSV at `path` (a file or a folder).
+    """One record for each subject's CSV.
 
-    Raises `RecordError` where a file cannot be trusted; with `refused`, that subject is left out and noted there.
+    Args:
+        path: A file or a folder.
+        zone: The clock of the set's people.
+        refused: Takes, by name, what is wrong with a subject whose file cannot be trusted, who is then left out.
+
+    Returns:
+        A record a subject.
+
+    Raises:
+        RecordError: A file cannot be trusted, and there is no `refused`.
     """
     check_zone(zone, file=path)
     records = []
@@ -74,7 +83,7 @@ def read_subject(path: Path, zone: str) -> PatientRecord:
     sheet = Sheet(
         every[~((every["value"] == 0) & every["channel"].isin(["bolus", "carbs"]))].reset_index(drop=True)
     )  # zeros fill the row
-    tell_left(sheet, rows)
+    report_left(sheet, rows)
     drop_unreadable(sheet, rows.fields[TIME])
     check_dates(sheet, rows.fields[TIME])
     drop_repeats(sheet, rows, time)

@@ -16,7 +16,7 @@ from careplan.records.blocks import Block, where
 from careplan.records.clock import local_times, split_stamps, to_utc
 from careplan.records.correction import Correction
 from careplan.records.events import RecordError
-from careplan.records.export import SENSOR, Part, Told, add_cells, clocked, glucose_values, part_of, reader
+from careplan.records.export import SENSOR, ExportRows, Part, add_cells, clocked, glucose_values, part_of, reader
 from careplan.records.pump import PumpLog
 from careplan.records.text import numbers, read_text
 
@@ -92,27 +92,27 @@ def parse(file: Path) -> Events:
 
 def read_file(file: Path, zone: str, _: bool | None = None) -> Part:
     events = parse(file)
-    log, told = PumpLog(file.name), {}
+    log, rows = PumpLog(file.name), {}
     for kind in READ:
         block = events.block(kind)
-        told[kind] = clocked(
+        rows[kind] = clocked(
             block, local_of(block, "ts" if kind not in ("temp_basal", "bolus") else "ts_begin", file), zone, file
         )
     for kind, flag in (("glucose_level", ""), ("finger_stick", "fingerstick")):
-        text = told[kind].block.texts("value")
+        text = rows[kind].block.texts("value")
         value, word = glucose_values(text, SENSOR)
-        told[kind].tell(text == "", "no amount", "value")
-        told[kind].add(
+        rows[kind].report(text == "", "no amount", "value")
+        rows[kind].add(
             text != "", "glucose", "value", value, flag=np.array([f"{flag} {said}".strip() for said in word], dtype=object)
         )
-    basal(told, log, zone, file)
-    doses(told, zone, file)
-    part = part_of(file, told.values(), "mg/dL", person=events.person)
+    basal(rows, log, zone, file)
+    doses(rows, zone, file)
+    part = part_of(file, rows.values(), "mg/dL", person=events.person)
     part.name = f"ohio-{events.person}" if re.fullmatch(r"\w+", events.person) else ""
     part.rows_read += events.others.total()
     part.ignored += events.others
     part.sheet.corrections += [not_read(file, kind, count, events.first[kind]) for kind, count in events.others.items()]
-    times = pd.concat([each.time for each in told.values()]).dropna()
+    times = pd.concat([each.time for each in rows.values()]).dropna()
     add_cells(part, *log.cells(times.max() if len(times) else None))
     return part
 
@@ -127,22 +127,22 @@ def local_of(block: Block, name: str, file: Path) -> pd.Series:
     )
 
 
-def minutes_to_end(told: Told, zone: str, file: Path) -> np.ndarray:
+def minutes_to_end(rows: ExportRows, zone: str, file: Path) -> np.ndarray:
     """`[N]` minutes from each event to its `ts_end`; NaN where it has none."""
-    end, _, _ = to_utc(local_of(told.block, "ts_end", file), zone, file=file)
-    return (end - told.time).dt.total_seconds().to_numpy() / 60.0
+    end, _, _ = to_utc(local_of(rows.block, "ts_end", file), zone, file=file)
+    return (end - rows.time).dt.total_seconds().to_numpy() / 60.0
 
 
-def basal(told: dict[str, Told], log: PumpLog, zone: str, file: Path) -> None:
+def basal(rows: dict[str, ExportRows], log: PumpLog, zone: str, file: Path) -> None:
     for kind in ("basal", "temp_basal"):
-        mine, rate = told[kind], numbers(list(told[kind].block.texts("value")), decimal_comma=True)
+        mine, rate = rows[kind], numbers(list(rows[kind].block.texts("value")), decimal_comma=True)
         bad = ~((rate >= 0) & (rate <= 35.0))
-        mine.tell(bad, "out of range", "value")
+        mine.report(bad, "out of range", "value")
         if kind == "basal":
             log.gather(log.changes, mine, ~bad, value=rate)
         else:
             minutes = minutes_to_end(mine, zone, file)
-            mine.tell(~bad & ~(minutes >= 0), "impossible date", "ts_end")
+            mine.report(~bad & ~(minutes >= 0), "impossible date", "ts_end")
             sound = ~bad & (minutes >= 0)
             log.gather(
                 log.temporary,
@@ -154,13 +154,13 @@ def basal(told: dict[str, Told], log: PumpLog, zone: str, file: Path) -> None:
             )
 
 
-def doses(told: dict[str, Told], zone: str, file: Path) -> None:
+def doses(rows: dict[str, ExportRows], zone: str, file: Path) -> None:
     """Boluses (those named square last to their end), meals and exercise."""
-    bolus, meal, exercise = told["bolus"], told["meal"], told["exercise"]
+    bolus, meal, exercise = rows["bolus"], rows["meal"], rows["exercise"]
     square = where(bolus.block.texts("type"), lambda word: "square" in word.lower())
     lasts = minutes_to_end(bolus, zone, file)
     filled = bolus.block.texts("dose") != ""
-    bolus.tell(~filled, "no amount", "dose")
+    bolus.report(~filled, "no amount", "dose")
     bolus.dose(
         filled,
         "bolus",
@@ -171,7 +171,7 @@ def doses(told: dict[str, Told], zone: str, file: Path) -> None:
     grams = numbers(list(bolus.block.texts("bwz_carb_input")), decimal_comma=True)
     told_of_meal = near(bolus.time, meal.time[amount(meal, "carbs") > 0], pd.Timedelta(minutes=60))
     alone = (grams > 0) & ~told_of_meal
-    bolus.tell(
+    bolus.report(
         alone,
         "wizard's carbs",
         "bwz_carb_input",
@@ -180,16 +180,16 @@ def doses(told: dict[str, Told], zone: str, file: Path) -> None:
     )
 
     eaten = meal.block.texts("carbs") != ""
-    meal.tell(~eaten, "no amount", "carbs")
+    meal.report(~eaten, "no amount", "carbs")
     meal.dose(eaten, "carbs", "carbs", amount(meal, "carbs"))
     minutes, intensity = amount(exercise, "duration"), amount(exercise, "intensity")
-    exercise.tell(~(minutes > 0), "no amount", "duration")
+    exercise.report(~(minutes > 0), "no amount", "duration")
     met = np.interp(np.nan_to_num(intensity, nan=5.0), (1.0, 10.0), MET_AT)
     exercise.add(minutes > 0, "activity", "duration", met, duration=minutes)
 
 
-def amount(told: Told, name: str) -> np.ndarray:
-    return numbers(list(told.block.texts(name)), decimal_comma=True)
+def amount(rows: ExportRows, name: str) -> np.ndarray:
+    return numbers(list(rows.block.texts(name)), decimal_comma=True)
 
 
 def near(time: pd.Series, others: pd.Series, within: pd.Timedelta) -> np.ndarray:

@@ -15,7 +15,7 @@ from careplan.records.blocks import Block, each
 from careplan.records.clock import local_times, split_stamps
 from careplan.records.correction import Correction
 from careplan.records.events import RecordError
-from careplan.records.export import Array, Mask, Part, Told, add_cells, clocked, glucose_values, part_of, reader
+from careplan.records.export import Array, ExportRows, Mask, Part, add_cells, clocked, glucose_values, part_of, reader
 from careplan.records.insulins import known_insulin
 from careplan.records.pump import PumpLog
 from careplan.records.text import normal, numbers
@@ -51,13 +51,13 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
     local = local_times(
         days, clocks, file=file, row=int(block.row[0]), field=block.written("date"), day_first=day_first, usual=False
     )
-    told, log = clocked(block, local, zone, file), PumpLog(file.name)
-    glucose(told)
-    injections(told)
-    pump(told, log)
-    said = beside(told)
-    part = part_of(file, [told], "mg/dL")
-    add_cells(part, *log.cells(told.time.max() if told.time.notna().any() else None))
+    rows, log = clocked(block, local, zone, file), PumpLog(file.name)
+    glucose(rows)
+    injections(rows)
+    pump(rows, log)
+    said = beside(rows)
+    part = part_of(file, [rows], "mg/dL")
+    add_cells(part, *log.cells(rows.time.max() if rows.time.notna().any() else None))
     part.sheet.corrections += said
     if match := NAMED.match(file.stem):
         part.person, part.name = match[1], f"shanghai-{match[1]}"
@@ -92,35 +92,35 @@ def written(cell: Cell) -> str:
     return f"{text} 00:00:00" if isinstance(cell, date) and not isinstance(cell, datetime) else " ".join(text.split())
 
 
-def glucose(told: Told) -> None:
+def glucose(rows: ExportRows) -> None:
     """The sensor's readings, censored at the ends of its range, and finger sticks."""
     for name, word in (("cgm", ""), ("cbg", "fingerstick")):
-        text = told.block.texts(name)
+        text = rows.block.texts(name)
         value, flag = glucose_values(text, LIMITS)
         if name == "cgm":
             for beyond, end in ((value <= LIMITS[0], "low"), (value >= LIMITS[1], "high")):
                 flag = np.where((flag == "") & beyond, end, flag)
         flags = np.array([f"{word} {said}".strip() for said in flag], dtype=object)
-        told.add(text != "", "glucose", name, value, flag=flags)
+        rows.add(text != "", "glucose", name, value, flag=flags)
 
 
-def injections(told: Told) -> None:
+def injections(rows: ExportRows) -> None:
     """Injections in words: "insulin glargine, 14 IU, Humulin 70/30, 12 IU" is two. Rules "unknown insulin": a name that no table
     has; "not understood": words that are no name and units; "intravenous": an infusion, which no channel holds."""
-    text = told.block.texts("injected")
+    text = rows.block.texts("injected")
     for index in np.flatnonzero(text != ""):
         here = np.arange(len(text)) == index
         doses = list(doses_in(text[index]))
         if not doses:
-            told.tell(here, "not understood", "injected")
+            rows.report(here, "not understood", "injected")
         for name, units in doses:
             if (insulin := known_insulin(name)) is None:
-                told.tell(here, "unknown insulin", "injected", f"{units:g} U of {name!r}: which is it?")
+                rows.report(here, "unknown insulin", "injected", f"{units:g} U of {name!r}: which is it?")
                 continue
             for channel, part in insulin.split(units):
-                told.add(here, channel, "injected", part, product=insulin.name)
-    infused = told.block.texts("infused")
-    told.tell(infused != "", "intravenous", "infused")
+                rows.add(here, channel, "injected", part, product=insulin.name)
+    infused = rows.block.texts("infused")
+    rows.report(infused != "", "intravenous", "infused")
 
 
 def doses_in(text: str) -> Iterator[tuple[str, float]]:
@@ -135,15 +135,15 @@ def doses_in(text: str) -> Iterator[tuple[str, float]]:
     yield from found
 
 
-def pump(told: Told, log: PumpLog) -> None:
+def pump(rows: ExportRows, log: PumpLog) -> None:
     """The pump's boluses, and its rates, each until the next; "temporarily suspend" is a rate of 0."""
-    text, product = told.block.texts("bolus"), brand(told.block.written("bolus"))
-    told.dose(text != "", "bolus", "bolus", numbers(list(text)), product=product)
-    rates = told.block.texts("basal")
+    text, product = rows.block.texts("bolus"), brand(rows.block.written("bolus"))
+    rows.dose(text != "", "bolus", "bolus", numbers(list(text)), product=product)
+    rates = rows.block.texts("basal")
     rate: Array = np.where(each(rates, lambda said: STOPPED.search(said) is not None).astype(bool), 0.0, numbers(list(rates)))
     sound: Mask = (rate >= 0) & (rate <= 35.0)
-    told.tell((rates != "") & ~sound, "not a number", "basal")
-    log.gather(log.changes, told, sound, value=rate)
+    rows.report((rates != "") & ~sound, "not a number", "basal")
+    log.gather(log.changes, rows, sound, value=rate)
 
 
 def brand(header: str) -> str:
@@ -151,16 +151,16 @@ def brand(header: str) -> str:
     return match[1] if (match := PUMP.search(header)) else ""
 
 
-def beside(told: Told) -> list[Correction]:
+def beside(rows: ExportRows) -> list[Correction]:
     """What stands beside the rest of a row and has no channel, a line a kind: meals in words, tablets, ketones."""
     found = []
     for name, kind in (("meal", "meal in words"), ("tablets", "tablets"), ("ketone", "ketone")):
-        text = told.block.texts(name)
+        text = rows.block.texts(name)
         filled = ~each(text, lambda said: said.lower() in NOTHING).astype(bool)
         if filled.any():
             first = int(np.flatnonzero(filled)[0])
             detail = f"{int(filled.sum()):,} of no channel, the first {text[first]!r:.80}"
-            row = int(told.block.row[first])
-            found.append(Correction("dropped", kind, told.block.file.name, row, told.block.written(name), detail))
-        told.ignore(filled, kind, name)
+            row = int(rows.block.row[first])
+            found.append(Correction("dropped", kind, rows.block.file.name, row, rows.block.written(name), detail))
+        rows.ignore(filled, kind, name)
     return found

@@ -25,7 +25,7 @@ from careplan.records.sheet import (
     glucose_unit,
     milliunits,
     one_stream,
-    tell_left,
+    report_left,
     year_typos,
 )
 from careplan.records.text import Rows, Source, check_zone, find_files, normal, numbers, read_header, read_rows
@@ -50,7 +50,16 @@ def recognise(head: str) -> str | None:
 def read_t1d_uom(path: Source, *, zone: str = "Europe/London", refused: Refused | None = None) -> list[PatientRecord]:
     """One record for each person in a folder of the layout, or in one of its files.
 
-    Raises `RecordError` where a file cannot be trusted; with `refused`, that person is left out whole and noted there.
+    Args:
+        path: The folder, or one of its files.
+        zone: The clock of the set's people.
+        refused: Takes, by name, what is wrong with a person whose files cannot be trusted, who is then left out.
+
+    Returns:
+        A record a person.
+
+    Raises:
+        RecordError: A file cannot be trusted, and there is no `refused`.
     """
     check_zone(zone, file=path)
     people: dict[str, list[Path]] = {}
@@ -105,7 +114,7 @@ def read_file(file: Path, zone: str) -> tuple[Sheet, Rows]:
     if kind is None:
         raise RecordError(f"not a T1D-UOM file: expected one of {sorted(KINDS)}, found {rows.header}", file=file, row=1)
     sheet = Sheet(KINDS[kind](rows, zone))
-    tell_left(sheet, rows)
+    report_left(sheet, rows)
     dated = rows.fields["starttimes" if kind == "activityts" else kind]
     drop_unreadable(sheet, dated)
     year_typos(sheet)

@@ -12,7 +12,7 @@ import numpy as np
 from careplan.records.blocks import Block, each, where
 from careplan.records.clock import local_times
 from careplan.records.events import RecordError
-from careplan.records.export import Part, Told, clocked, glucose_values, part_of, reader
+from careplan.records.export import ExportRows, Part, clocked, glucose_values, part_of, reader
 from careplan.records.text import LONG, check_lines, numbers, read_text
 
 LINE = re.compile(r"\d{1,2}-\d{1,2}-\d{4}\t *\d{1,2}:\d{1,2}\t\d*\t[^\t]*")
@@ -47,9 +47,9 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
         day_first=day_first,
         usual=False,  # the set's description says so
     )
-    told = clocked(block, local, zone, file)
-    tell(told)
-    part = part_of(file, [told], "mg/dL")
+    rows = clocked(block, local, zone, file)
+    account_for(rows)
+    part = part_of(file, [rows], "mg/dL")
     part.name = f"uci-{number[0]}" if (number := re.search(r"\d+", file.stem)) else ""
     return part
 
@@ -78,21 +78,21 @@ def block_of(file: Path) -> Block:
     return Block(file, (), named, (0, 1, 2, 3), columns, np.array(lines, dtype=np.int64), "\t", dict.fromkeys(long, LONG))
 
 
-def tell(told: Told) -> None:
+def account_for(rows: ExportRows) -> None:
     """Every row by its code."""
-    code, text = told.block.texts("code"), told.block.texts("value")
+    code, text = rows.block.texts("code"), rows.block.texts("value")
     value = numbers(list(text))
     for number, (channel, product) in INSULINS.items():
         mine = code == number
-        told.tell(mine & (text == ""), "no amount", "value")
-        told.dose(mine & (text != ""), channel, "value", value, product=product)
+        rows.report(mine & (text == ""), "no amount", "value")
+        rows.dose(mine & (text != ""), channel, "value", value, product=product)
     stick = np.isin(code, GLUCOSE)
     level, flag = glucose_values(each(text, lambda said: PADDED.sub("", said)), METER)
     for beyond, word, limit in ((level < METER[0], "low", METER[0]), (level > METER[1], "high", METER[1])):
         level, flag = np.where(beyond & (level > 0), limit, level), np.where(beyond & (level > 0), word, flag)
-    told.tell(stick & (text == ""), "no amount", "value")
-    told.add(stick & (text != ""), "glucose", "value", level, flag=each(flag, lambda word: f"fingerstick {word}".strip()))
+    rows.report(stick & (text == ""), "no amount", "value")
+    rows.add(stick & (text != ""), "glucose", "value", level, flag=each(flag, lambda word: f"fingerstick {word}".strip()))
     for number, kind in NOTES.items():
-        told.ignore(code == number, kind, "code")
-    told.ignore(where(code, str.isdigit), "undocumented code", "code")
-    told.tell(~told.used, "no code", "code")
+        rows.ignore(code == number, kind, "code")
+    rows.ignore(where(code, str.isdigit), "undocumented code", "code")
+    rows.report(~rows.used, "no code", "code")

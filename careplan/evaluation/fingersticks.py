@@ -13,13 +13,23 @@ from careplan.series import PatientSeries
 from careplan.world.forecast import predict
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation
+from careplan.world.question import Given
 
 AHEAD, LEAST = 240, 30  # minutes: the farthest reading looked at, and the shortest time between two
 GAPS = ((0, 60), (60, 120), (120, 240))  # minutes between a reading and the one forecast
 
 
 def thinned(series: PatientSeries, per_day: float, seed: int) -> PatientSeries:
-    """The recording with about so many readings a day, at random times at least `LEAST` apart; all else as it was."""
+    """A recording as somebody would have it who reads less often.
+
+    Args:
+        series: The recording.
+        per_day: About how many readings stay a day, at random times at least `LEAST` apart.
+        seed: Of those times.
+
+    Returns:
+        The recording with fewer readings; all else as it was.
+    """
     step, column = series.therapy.step, series.therapy.index(series.therapy.regulated)
     draw, known = np.random.default_rng(seed), np.flatnonzero(series.mask[:, column])
     kept = np.zeros(len(series), dtype=bool)
@@ -49,15 +59,25 @@ def between_readings(
     *,
     begin: int,
 ) -> pd.DataFrame:
-    """RMSE of what is forecast from each reading of a thinned recording for the next, by the minutes between (`GAPS`):
-    columns person, gap, n, persistence, and one of each of `people`: the recording that it knows, and of whom."""
+    """RMSE of what is forecast from each reading of a thinned recording for the next, by the minutes between (`GAPS`).
+
+    Args:
+        model: A trained model.
+        sparse: The thinned recording, whose readings are forecast from and for.
+        people: By name, a recording to forecast from and what is known of its patient.
+        begin: The row before which nothing is judged.
+
+    Returns:
+        Columns person, gap, n, persistence, and one of each of `people`.
+    """
     rows, ahead = pairs(sparse, begin)
     step, level = sparse.therapy.step, sparse.column(sparse.therapy.regulated).astype(float)
     truth, found = level[rows - 1 + ahead], {"persistence": level[rows - 1]}
     moments, which = np.unique(rows, return_inverse=True)
     times = step * torch.arange(1, round(AHEAD / step) + 1, dtype=torch.float64)
     for name, (series, person) in people.items():
-        _, levels, _ = predict(model, series, moments.tolist(), person, given="nothing", horizon=round(AHEAD / step), at=times)
+        horizon = round(AHEAD / step)
+        _, levels, _ = predict(model, series, moments.tolist(), person, given=Given.NOTHING, horizon=horizon, at=times)
         found[name] = levels.numpy()[which, ahead]
     table = []
     for low, high in GAPS:

@@ -99,7 +99,16 @@ def features(series: PatientSeries, rows: Rows, future: float = 0.0) -> Array:
 
 
 def persistence(series: PatientSeries, rows: Rows, horizons: Sequence[int] = HORIZONS) -> Array:
-    """`[N, H]` the level stays as it is."""
+    """The level stays as it is.
+
+    Args:
+        series: The recording.
+        rows: `[N]` rows from which forecasts begin.
+        horizons: Minutes ahead.
+
+    Returns:
+        `[N, H]` the last reading before each row.
+    """
     level = np.asarray(series.column(series.therapy.regulated), dtype=float)
     return np.repeat(level[rows - 1, None], len(horizons), axis=1)
 
@@ -114,7 +123,18 @@ def fit_baselines(
 ) -> dict[str, Predictor]:
     """Persistence, ridge and gradient boosting fitted on people's rows, each without and with the next two hours of doses.
 
-    They predict the change of level. Raises `ValueError` when no row of `train` can be forecast from.
+    Args:
+        train: The recordings that they learn from.
+        horizons: Minutes ahead; they predict the change of level until then.
+        stride: Rows between those that they learn from.
+        boosting: Whether gradient boosting is among them, the slowest by far.
+        seed: Of the boosting.
+
+    Returns:
+        Predictors by name.
+
+    Raises:
+        ValueError: No row of `train` can be forecast from.
     """
     rows = [forecast_rows(series, horizons, stride=stride) for series in train]
     pairs = [(series, chosen) for series, chosen in zip(train, rows, strict=True) if len(chosen)]
@@ -150,6 +170,16 @@ def cross_fitted(people: Sequence[PatientSeries], horizons: Sequence[int] = HORI
 
 
 def boosted(inputs: Array, change: Array, seed: int) -> HistGradientBoostingRegressor:
+    """The gradient boosting of the baselines.
+
+    Args:
+        inputs: `[N, F]` the features of rows.
+        change: `[N]` how much the level changes from there.
+        seed: Of the boosting.
+
+    Returns:
+        The fitted model.
+    """
     model = HistGradientBoostingRegressor(
         max_iter=150, learning_rate=0.06, min_samples_leaf=60, l2_regularization=1.0, early_stopping=False, random_state=seed
     )

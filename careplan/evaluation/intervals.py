@@ -45,8 +45,19 @@ def conformal(predict: Predictor, held: Sequence[PatientSeries], horizons: Seque
 
 
 def adaptive(interval: Interval, predict: Predictor, horizons: Sequence[int], *, stride: int = 3) -> Interval:
-    """An interval about a prediction whose edges follow the patient (`trust.adapted`), from as they are at the first row on: at
-    each row, and for each horizon, by what is measured until then of the forecasts from the rows before, `stride` rows apart."""
+    """An interval about a prediction whose edges follow the patient (`trust.adapted`), from as they are at the first row on.
+
+    At each row, and for each horizon, they follow what is measured until then of the forecasts from the rows before.
+
+    Args:
+        interval: The lower and upper bounds to begin with.
+        predict: The middle.
+        horizons: Minutes ahead.
+        stride: Rows between the forecasts that are followed.
+
+    Returns:
+        An interval that narrows or widens along a recording.
+    """
 
     def call(series: PatientSeries, rows: Rows) -> tuple[Array, Array]:
         (low, high), mid, step = interval(series, rows), predict(series, rows), series.therapy.step
@@ -68,8 +79,18 @@ def cover(
     stride: int = 3,
     begin: float = 0.0,
 ) -> pd.DataFrame:
-    """Each interval on the same rows of each person, from the share `begin` of the recording on: columns model, person, horizon,
-    n, coverage, width."""
+    """How often intervals hold what was measured, and how wide they are: each on the same rows of each person.
+
+    Args:
+        intervals: By model.
+        people: The recordings.
+        horizons: Minutes ahead.
+        stride: Rows between forecasts.
+        begin: The share of a recording before which nothing is judged.
+
+    Returns:
+        Columns model, person, horizon, n, coverage, width.
+    """
     table = []
     for series in people:
         rows = forecast_rows(series, horizons, stride=stride)
@@ -88,9 +109,18 @@ def cover(
 
 
 def happens(series: PatientSeries, rows: Rows, hazard: str) -> NDArray[np.bool_]:
-    """`[N]` whether any reading while the hazard is told of is beyond its level."""
-    told = series.therapy.hazard(hazard)
-    side, beyond, within = told.side, told.level, told.within
+    """Whether a hazard of the therapy comes true.
+
+    Args:
+        series: The recording.
+        rows: `[N]` rows, from each of which on the hazard is looked for as long as it is declared.
+        hazard: Its name.
+
+    Returns:
+        `[N]` whether any reading in that time is beyond the hazard's level.
+    """
+    declared = series.therapy.hazard(hazard)
+    side, beyond, within = declared.side, declared.level, declared.within
     level = side * np.asarray(series.column(series.therapy.regulated), dtype=float)
     ahead = rows[:, None] + np.arange(steps(within, series.therapy.step))
     return np.asarray(np.nan_to_num(level[ahead], nan=-np.inf).max(axis=1) > side * beyond)
@@ -98,9 +128,9 @@ def happens(series: PatientSeries, rows: Rows, hazard: str) -> NDArray[np.bool_]
 
 def risk_rows(series: PatientSeries, hazard: str, *, stride: int = 3) -> Rows:
     """Rows to tell the risk at: those that can be forecast from, where the level is not beyond already."""
-    told = series.therapy.hazard(hazard)
-    side, beyond = told.side, told.level
-    rows = forecast_rows(series, (round(told.within),), stride=stride)
+    declared = series.therapy.hazard(hazard)
+    side, beyond = declared.side, declared.level
+    rows = forecast_rows(series, (round(declared.within),), stride=stride)
     level = side * np.asarray(series.column(series.therapy.regulated), dtype=float)
     return rows[level[rows - 1] <= side * beyond]
 

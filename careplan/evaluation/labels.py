@@ -26,9 +26,10 @@ from careplan.minutes import DAY
 from careplan.series import PatientSeries
 from careplan.world.calibration import typical_of
 from careplan.world.corpus import Branches, Corpus
-from careplan.world.forecast import Given, predict
+from careplan.world.forecast import predict
 from careplan.world.latent_actions import DoseTraining, LatentTraining, carry_over, without_doses
 from careplan.world.model import WorldModel
+from careplan.world.question import Given
 from careplan.world.training import Recipe, Training, train
 
 HORIZONS = (60, 120)
@@ -98,7 +99,7 @@ def judge(model: WorldModel, people: Sequence[PatientSeries], *, stride: int) ->
             continue
         truth = truths(series, rows, HORIZONS)
         given: Given
-        for given in ("nothing", "record"):
+        for given in (Given.NOTHING, Given.RECORD):
             ahead = steps(HORIZONS[-1], series.therapy.step)
             minutes, levels, _ = predict(model, series, rows.tolist(), typical_of(model, series), given=given, horizon=ahead)
             for column, horizon in enumerate(HORIZONS):
@@ -141,9 +142,9 @@ def label_curve(
             path.write_text(json.dumps(found, indent=1) + "\n")
         own = pd.DataFrame(found["errors"])
         tables.append(own.assign(**asdict(run), days=found["days"], seconds=found["seconds"]))
-        told = own[own["given"] == "record"].groupby("horizon")["rmse"].mean()
-        errors_told = " / ".join(f"{told[horizon]:.1f}" for horizon in HORIZONS)
-        say(f"{count} of {len(runs)}  {run.name}  {found['days']:.0f} days  {errors_told} told the doses")
+        known_doses = own[own["given"] == Given.RECORD].groupby("horizon")["rmse"].mean()
+        errors_known = " / ".join(f"{known_doses[horizon]:.1f}" for horizon in HORIZONS)
+        say(f"{count} of {len(runs)}  {run.name}  {found['days']:.0f} days  {errors_known} told the doses")
     return pd.concat(tables, ignore_index=True)
 
 
@@ -204,7 +205,7 @@ def worth(curve: pd.DataFrame, arm: str, share: float) -> pd.DataFrame:
     rows = []
     for statistic in ("mean", "median"):
         shown = people.groupby(["given", "horizon", "arm", "share"]).agg(statistic)
-        for given, horizon in product(("nothing", "record"), HORIZONS):
+        for given, horizon in product((Given.NOTHING, Given.RECORD), HORIZONS):
             scratch, reached = shown[given, horizon, "scratch"].sort_index(), float(shown[given, horizon, arm, share])
             best = np.minimum.accumulate(scratch.to_numpy())  # more labels are never worse: some may be left out
             needed = float(np.exp(np.interp(-reached, -best, np.log(scratch.index.to_numpy()))))

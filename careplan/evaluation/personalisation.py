@@ -15,9 +15,10 @@ from careplan.evaluation.forecasts import forecast_rows, rms, steps, truths
 from careplan.series import PatientSeries
 from careplan.world.calibration import typical_of
 from careplan.world.corpus import Branches, Corpus
-from careplan.world.forecast import Given, predict
+from careplan.world.forecast import predict
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation, personalise
+from careplan.world.question import Given
 from careplan.world.training import Recipe, Training, train
 
 DAYS = (0, 1, 3, 7, 14, 28)
@@ -36,8 +37,20 @@ def learning_curve(
     stride: int = 6,
     say: Callable[[str], None] = print,
 ) -> pd.DataFrame:
-    """Each person's last stretch forecast with the `days` before it known: columns person, days, method (code, weights), given,
-    horizon, rmse, seconds that learning took for one person. Longer histories than a recording has are left out."""
+    """Each person's last stretch forecast with some of the days before it known; more days than a recording has are left out.
+
+    Args:
+        model: A trained model.
+        people: The recordings.
+        days: That are known.
+        horizons: Minutes ahead.
+        fine_tuning: How weights are trained beside codes; they are not where None.
+        stride: Rows between forecasts.
+        say: Takes a line of progress.
+
+    Returns:
+        Columns person, days, method (code, weights), given, horizon, rmse, and the seconds that learning took for one person.
+    """
     table = []
     for count in days:
         say(f"Learning from {count} days")
@@ -50,7 +63,7 @@ def learning_curve(
                 continue
             truth = truths(series, rows, horizons)
             given: Given
-            for given in ("nothing", "record"):
+            for given in (Given.NOTHING, Given.RECORD):
                 minutes, levels, _ = predict(fitted, series, rows.tolist(), person, given=given)
                 at = [int(np.flatnonzero(minutes.numpy() == horizon)[0]) for horizon in horizons]
                 for column, horizon in enumerate(horizons):
@@ -96,7 +109,16 @@ def _learned(
 
 
 def fine_tuned(model: WorldModel, history: PatientSeries, recipe: Recipe) -> WorldModel:
-    """All weights trained further on one patient's history, as the typical patient's."""
+    """All weights trained further on one patient's history, as the typical patient's.
+
+    Args:
+        model: The weights to begin with, which stay as they are.
+        history: The patient's recording.
+        recipe: How it is trained.
+
+    Returns:
+        Another model.
+    """
     none = torch.zeros(0, dtype=torch.long)
     nothing = Branches(none, none, torch.zeros(0), torch.zeros(0), torch.zeros(0))
     training = Training(model.therapy, recipe, Corpus.of([history]), nothing, real=1, shape=model.shape)

@@ -2,9 +2,12 @@
 
 The clock is the device's wall clock, without a zone. Rows without a time are settings. Files of the US and of Europe differ in
 the unit of glucose and in the columns of the transmitter, whose seconds tell how far apart two readings are whatever the clock
-did.
+did. In other languages than English the columns stand in the same order, and the format of times in the second's header and the
+unit in glucose's tell where it begins.
 """
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,14 +15,14 @@ import numpy as np
 import pandas as pd
 
 from careplan.records.blocks import Block, each, read_blocks, where
-from careplan.records.channels import INTENSITY
+from careplan.records.channels import met_of
 from careplan.records.clock import local_times, minutes_of, passes, split_stamps, to_utc
 from careplan.records.events import RecordError
 from careplan.records.export import (
     SENSOR,
+    ExportRows,
     Mask,
     Part,
-    Told,
     drop_second_device,
     glucose_values,
     part_of,
@@ -27,7 +30,8 @@ from careplan.records.export import (
     scaled,
     unit_of,
 )
-from careplan.records.text import normal, numbers
+from careplan.records.insulins import channel_said
+from careplan.records.text import DELIMITERS, beyond, normal, numbers
 
 TIME, KIND, SUBKIND, DEVICE = "timestamp", "eventtype", "eventsubtype", "sourcedeviceid"
 GLUCOSE, INSULIN, CARBS, DURATION = "glucosevalue", "insulinvalue", "carbvalue", "duration"
@@ -36,32 +40,54 @@ PERSON = "patientinfo"
 COLUMNS = (TIME, KIND, SUBKIND, DEVICE, GLUCOSE, INSULIN, CARBS, DURATION, TICKS, TRANSMITTER, PERSON)
 WITHIN = pd.Timedelta(seconds=150)  # two devices show one reading of a sensor that reads every 5 min at most this far apart
 TRAVEL = 15 * 60.0  # seconds: the steps in which the clocks of two zones differ
-STICKS = ("calibration", "fastingglucose", "bloodglucose", "fingerstick")
-EXERCISE = {"light": "light", "medium": "moderate", "heavy": "vigorous"}
+SENSOR_KINDS = ("egv", "egw")  # "estimated glucose value"; in other languages it is the kind that most readings are of
+STICK = re.compile("^(?:cal|kal|etal|ijk|fasting|blood|finger)")  # a calibration in many languages, and what else is a meter's
+TIMED = re.compile(r"\(\w{4}-\w{2}-\w{2}T\w{2}:\w{2}:\w{2}\)")  # "(JJJJ-MM-TTThh:mm:ss)": how the header writes the format
+LENGTH = re.compile(r"\(\w{2}:\w{2}:\w{2}\)")
 
 
 def recognise(head: str) -> str | None:
     """Why the first lines are those of a Clarity export, or nothing."""
-    line = normal(head.lstrip("\ufeff").split("\n", 1)[0])
-    if TIME in line and KIND in line and GLUCOSE in line:
-        return "its first line has Clarity's columns (Timestamp, Event Type, Glucose Value)"
+    line = head.lstrip("\ufeff").split("\n", 1)[0]
+    for delimiter in DELIMITERS:
+        fields = line.split(delimiter)
+        if is_english(fields):
+            return "its first line has Clarity's columns (Timestamp, Event Type, Glucose Value)"
+        if (place := by_place(fields)) is not None:
+            return f"its first line has Clarity's columns in their order ({fields[place[TIME]]}, {fields[place[GLUCOSE]]})"
     return None
 
 
 def is_header(fields: Sequence[str]) -> bool:
     names = [normal(field) for field in fields]
-    return any(name.startswith(TIME) for name in names) and KIND in names
+    return (any(name.startswith(TIME) for name in names) and KIND in names) or by_place(fields) is not None
 
 
-def wanted(place: int, name: str) -> bool:
-    return name.startswith(COLUMNS)
+def is_english(fields: Sequence[str]) -> bool:
+    names = [normal(field) for field in fields]
+    return all(any(name.startswith(wanted) for name in names) for wanted in (TIME, KIND, GLUCOSE))
+
+
+def by_place(fields: Sequence[str]) -> dict[str, int] | None:
+    """Where each column stands by the order that all languages share; None where a header is not of it."""
+    time = next((place for place, field in enumerate(fields) if TIMED.search(field)), None)
+    glucose = next((place for place, field in enumerate(fields) if unit_of(field) and "/min" not in field.lower()), None)
+    if time is None or glucose is None or not 4 <= glucose - time <= 6 or len(fields) < glucose + 4:
+        return None
+    if not LENGTH.search(fields[glucose + 3]):
+        return None
+    found = {TIME: time, KIND: time + 1, SUBKIND: time + 2, DEVICE: glucose - 1, GLUCOSE: glucose, INSULIN: glucose + 1}
+    found |= {CARBS: glucose + 2, DURATION: glucose + 3}
+    after = [place for place in range(glucose + 4, len(fields)) if "/min" not in fields[place].lower()]  # but for the rate
+    found |= dict(zip((TICKS, TRANSMITTER), after, strict=False))
+    return found | ({PERSON: time + 3} if time + 3 < glucose - 1 else {})
 
 
 def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
-    [block, *others] = read_blocks(file, is_header, "Clarity's columns Timestamp and Event Type", keep=wanted)
+    [block, *others] = read_blocks(file, is_header, "Clarity's columns Timestamp and Event Type")
     if others:
         raise RecordError("a second header", file=file, row=int(others[0].row[0]) - 1 if len(others[0]) else None)
-    column = {name: block.column(name) for name in COLUMNS}
+    column = columns_of(block)
     if not block.has(column[GLUCOSE]):
         raise RecordError(
             f"expected a column 'Glucose Value', found {list(block.fields.values())}", file=file, row=1, field="Glucose Value"
@@ -70,19 +96,28 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
     if unit is None:
         problem = "expected mg/dL or mmol/L in the header of glucose"
         raise RecordError(problem, file=file, row=1, field=block.written(column[GLUCOSE]))
-    told, timed, device = tell(block, column, zone, day_first, unit, file)
-    part = part_of(file, [told], unit, person=person_of(block, ~timed))
-    rows = part.sheet.cells["row"].map(lambda row: device.get(row, ""))
-    drop_second_device(part.sheet, rows, within=WITHIN)
+    rows, timed, device = account_for(block, column, zone, day_first, unit, file)
+    part = part_of(file, [rows], unit, person=person_of(block, column, ~timed))
+    devices = part.sheet.cells["row"].map(lambda row: device.get(row, ""))
+    drop_second_device(part.sheet, devices, within=WITHIN)
     return part
 
 
 read_clarity = reader("clarity", read_file)
 
 
-def tell(
+def columns_of(block: Block) -> dict[str, str]:
+    """The block's normalised header of each of `COLUMNS`, by its name or else its place; the name where it is not there."""
+    fields = list(block.fields.values())
+    place = None if is_english(fields) else by_place(fields)
+    if place is None:
+        return {name: block.column(name) for name in COLUMNS}
+    return {name: block.names[place[name]] if name in place else name for name in COLUMNS}
+
+
+def account_for(
     block: Block, column: dict[str, str], zone: str, day_first: bool | None, unit: str, file: Path
-) -> tuple[Told, Mask, dict[int, str]]:
+) -> tuple[ExportRows, Mask, dict[int, str]]:
     """The rows, where `[N]` they have a time, and by row which device showed it."""
     texts = {name: block.texts(written) for name, written in column.items()}
     days, clocks = split_stamps(list(texts[TIME]))
@@ -90,68 +125,78 @@ def tell(
     dated = block.written(column[TIME])
     first = int(block.row[np.flatnonzero(timed)[0]]) if timed.any() else 1
     local = local_times(days, clocks, file=file, row=first, field=dated, day_first=day_first)
-    told = on_the_transmitters_clock(block, local, texts[TICKS], texts[TRANSMITTER], texts[DEVICE], zone, file)
-    told.ignore(~timed, "settings", column[KIND])
+    rows = on_the_transmitters_clock(block, local, texts[TICKS], texts[TRANSMITTER], texts[DEVICE], zone, file)
+    rows.ignore(~timed, "settings", column[KIND])
 
-    kind = each(texts[KIND], normal)
-    name, subkind = column[GLUCOSE], each(texts[SUBKIND], str.lower)
+    kind = each(texts[KIND], fold)
+    name, subkind = column[GLUCOSE], each(texts[SUBKIND], fold)
     reading, flag = glucose_values(texts[GLUCOSE], scaled(SENSOR, unit))
+    words = each(texts[SUBKIND], lambda text: (beyond(text) or ("",))[0])
     for place, word in enumerate(("low", "high")):  # the word may stand in the subtype alone
-        censored = (texts[GLUCOSE] == "") & (subkind == word)
+        censored = (texts[GLUCOSE] == "") & (words == word)
         reading, flag = np.where(censored, scaled(SENSOR, unit)[place], reading), np.where(censored, word, flag)
-    sensor, stick = timed & (kind == "egv"), timed & np.isin(kind, STICKS)
-    told.tell(sensor & (texts[GLUCOSE] == "") & (flag == ""), "no amount", name)
-    told.add(sensor & (texts[GLUCOSE] != ""), "glucose", name, reading, flag=flag)
-    told.add(sensor & (texts[GLUCOSE] == "") & (flag != ""), "glucose", column[SUBKIND], reading, flag=flag)
+    stick = timed & where(kind, lambda word: STICK.match(word) is not None)
+    sensor = timed & np.isin(kind, sensor_kinds(kind[timed & ~stick & (texts[GLUCOSE] != "")]))
+    rows.report(sensor & (texts[GLUCOSE] == "") & (flag == ""), "no amount", name)
+    rows.add(sensor & (texts[GLUCOSE] != ""), "glucose", name, reading, flag=flag)
+    rows.add(sensor & (texts[GLUCOSE] == "") & (flag != ""), "glucose", column[SUBKIND], reading, flag=flag)
     sticks = each(flag, lambda word: f"fingerstick {word}".strip())
-    told.tell(stick & (texts[GLUCOSE] == ""), "no amount", name)
-    told.add(stick & (texts[GLUCOSE] != ""), "glucose", name, reading, flag=sticks)
+    rows.report(stick & (texts[GLUCOSE] == ""), "no amount", name)
+    rows.add(stick & (texts[GLUCOSE] != ""), "glucose", name, reading, flag=sticks)
 
-    entries(told, timed, kind, subkind, texts, column)
-    told.ignore(timed & (kind != ""), "event of no channel", column[KIND])
+    entries(rows, timed, kind, subkind, texts, column)
+    rows.ignore(timed & (kind != ""), "event of no channel", column[KIND])
     shown = dict(zip(block.row[sensor].tolist(), texts[DEVICE][sensor], strict=True))
-    return told, timed, shown
+    return rows, timed, shown
 
 
 def entries(
-    told: Told, timed: Mask, kind: np.ndarray, subkind: np.ndarray, texts: dict[str, np.ndarray], column: dict[str, str]
+    rows: ExportRows, timed: Mask, kind: np.ndarray, subkind: np.ndarray, texts: dict[str, np.ndarray], column: dict[str, str]
 ) -> None:
     """What people entered: insulin, carbs and exercise."""
     insulin, units = timed & (kind == "insulin"), numbers(list(texts[INSULIN]), decimal_comma=True)
     name = column[INSULIN]
-    told.tell(insulin & (texts[INSULIN] == ""), "no amount", name)
-    insulin &= texts[INSULIN] != ""
-    fast = where(subkind, lambda text: "fast" in text or "rapid" in text)
-    slow = where(subkind, lambda text: "long" in text)
-    told.dose(insulin & fast & ~slow, "bolus", name, units)
-    told.dose(insulin & slow & ~fast, "long_acting", name, units)
-    unknown = insulin & (fast == slow)
-    told.tell(unknown, "insulin of unknown kind", name, lambda index: f"{texts[INSULIN][index]} U of {texts[SUBKIND][index]!r}")
+    rows.report(insulin & (texts[INSULIN] == ""), "no amount", name)
+    insulin = timed & (texts[INSULIN] != "")
+    acts = each(subkind, lambda text: channel_said(text) or "")
+    for channel in ("bolus", "long_acting"):
+        rows.dose(insulin & (acts == channel), channel, name, units)
+    unknown = insulin & (acts == "")
+    rows.report(unknown, "insulin of unknown kind", name, lambda index: f"{texts[INSULIN][index]} U of {texts[SUBKIND][index]!r}")
 
     eaten, grams = timed & (kind == "carbs"), numbers(list(texts[CARBS]), decimal_comma=True)
     name = column[CARBS]
-    told.tell(eaten & (texts[CARBS] == ""), "no amount", name)
-    told.dose(eaten & (texts[CARBS] != ""), "carbs", name, grams)
+    rows.report(eaten & (texts[CARBS] == ""), "no amount", name)
+    rows.dose(timed & (texts[CARBS] != ""), "carbs", name, grams)
 
-    moved, minutes = timed & (kind == "exercise"), minutes_of(list(texts[DURATION]))
-    name = column[DURATION]
-    told.tell(moved & ~(minutes > 0), "no amount", name)
-    met = each(subkind, lambda text: INTENSITY[EXERCISE.get(text, "moderate")]).astype(float)
-    told.add(moved & (minutes > 0), "activity", name, met, duration=minutes)
+    name, minutes = column[DURATION], minutes_of(list(texts[DURATION]))
+    alone = (texts[GLUCOSE] == "") & (texts[INSULIN] == "") & (texts[CARBS] == "") & (minutes > 0)
+    moved = timed & ((kind == "exercise") | (alone & (not is_english(list(rows.block.fields.values())))))
+    rows.report(moved & ~(minutes > 0), "no amount", name)
+    met = each(subkind, met_of).astype(float)
+    rows.add(moved & (minutes > 0), "activity", name, met, duration=minutes)
 
 
-def person_of(block: Block, settings: Mask) -> str:
-    """Who the settings say it is."""
-    kind, info = block.column(KIND), block.column(PERSON)
-    kinds, said = block.texts(kind), block.texts(info)
-    found = {str(kinds[index]): str(said[index]) for index in np.flatnonzero(settings)}
-    parts = [found.get(name, "") for name in ("FirstName", "LastName", "DateOfBirth")]
-    return "|".join(parts).lower() if any(parts[:2]) else ""
+def fold(text: str) -> str:
+    """A word as compared: lower case, without accents and spaces."""
+    return normal(unicodedata.normalize("NFKD", text)) or text.casefold()
+
+
+def sensor_kinds(kinds: np.ndarray) -> tuple[str, ...]:
+    """What the file calls a sensor's reading, of the kinds of the rows with glucose: a known word, or the commonest."""
+    known = tuple(kind for kind in SENSOR_KINDS if (kinds == kind).any())
+    return known or tuple(pd.Series(kinds).mode()[:1])
+
+
+def person_of(block: Block, column: dict[str, str], settings: Mask) -> str:
+    """Who the settings say it is: the first and last name and the day of birth, in this order; empty where only one is there."""
+    said = [str(text) for text in block.texts(column[PERSON])[settings] if text]
+    return "|".join(said).lower() if len(said) > 1 else ""
 
 
 def on_the_transmitters_clock(
     block: Block, local: pd.Series, ticks: np.ndarray, transmitter: np.ndarray, device: np.ndarray, zone: str, file: Path
-) -> Told:
+) -> ExportRows:
     """Rows on UTC. Where readings have their transmitter's seconds, those tell which pass of an hour that came twice it is,
     whatever the file's order; and, by the rule "device clock", that the device was on another zone's clock.
 
@@ -179,15 +224,15 @@ def on_the_transmitters_clock(
         between(np.flatnonzero(known & (device == shown)), usable, first, second, clock, moved, unsure)
     away = np.abs(moved) >= TRAVEL
     stamps = pd.Series(pd.to_datetime(np.where(known, (clock - moved) * 1e9, np.nan), utc=True)).astype("datetime64[ns, UTC]")
-    told = Told(block, stamps, skipped & ~away, unsure)
-    told.tell(
+    rows = ExportRows(block, stamps, skipped & ~away, unsure)
+    rows.report(
         away,
         "device clock",
         block.column(TIME),
         lambda index: f"the transmitter's seconds say the device was {moved[index] / 3600:+g} h from the zone's clock",
         action="changed",
     )
-    return told
+    return rows
 
 
 def between(

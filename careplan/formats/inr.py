@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from careplan.records.dates import SPLIT, dates, plain
 from careplan.records.events import PatientRecord, RecordError, Refused, events_frame, refusing
 from careplan.records.head import XLS, XLSX, header_of
 from careplan.records.settings import StatedSettings
-from careplan.records.text import SPLIT, Rows, Source, dates, find_files, is_missing, normal, numbers, read_rows
+from careplan.records.text import Rows, Source, find_files, is_missing, normal, numbers, read_rows
 from careplan.records.workbook import as_text, open_workbook, sheet_rows
 
 PATTERNS = ("*.csv", "*.tsv", "*.txt", "*.xlsx", "*.xls", "*.ods")
@@ -96,7 +97,8 @@ def _rows_of(path: Path) -> Rows:
 
 
 def _people(rows: Rows, usual: str, day_first: bool | None) -> Iterator[tuple[str, _Person]]:
-    texts = [f"{SPLIT.split(str(text).strip(), maxsplit=1)[0]} 00:00" for text in rows.cells["date"]]  # a time of day is not used
+    days = plain([str(text).strip() for text in rows.cells["date"]])
+    texts = [f"{SPLIT.split(day, maxsplit=1)[0]} 00:00" for day in days]  # a time of day is not used
     parsed = dates(texts, file=rows.file, row=rows.row, field=rows.fields["date"], day_first=day_first)
     if parsed["time"].isna().any():
         index = int(np.flatnonzero(parsed["time"].isna())[0])

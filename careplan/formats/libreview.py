@@ -14,9 +14,9 @@ from careplan.records.blocks import Block, each, read_blocks, where
 from careplan.records.clock import local_times, split_stamps
 from careplan.records.events import RecordError
 from careplan.records.export import (
+    ExportRows,
     Mask,
     Part,
-    Told,
     clocked,
     drop_second_device,
     glucose_values,
@@ -58,7 +58,8 @@ NEAR = pd.Timedelta(minutes=7.5)  # history comes every 15 min at most: a scan t
 
 def recognise(head: str) -> str | None:
     """Why the first lines are those of a LibreView export, or nothing."""
-    for line in head.lstrip("\ufeff").splitlines()[:5]:
+    lines = [] if head.lstrip().startswith(("{", "[")) else head.lstrip("\ufeff").splitlines()[:5]
+    for line in lines:
         fields = max((line.split(delimiter) for delimiter in ",;\t"), key=len)
         if is_header(fields) and (
             unit_of(fields[HISTORIC]) or "mmol" in fields[KETONE].lower() or normal(fields[TYPE]) == "recordtype"
@@ -86,9 +87,9 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
     stamped = next((field for line in block.above for field in line if any(sign.isdigit() for sign in field)), "")
     local = local_times(days, clocks, file=file, row=first, field=names[TIME], day_first=day_first, stamped=stamped.strip())
     log = [f"{serial}|{kind}" for serial, kind in zip(texts[SERIAL], texts[TYPE], strict=True)]
-    told = clocked(block, local, zone, file, log=log)
-    unit = tell(told, names, texts, file)
-    part = part_of(file, [told], unit, person=person_of(block))
+    rows = clocked(block, local, zone, file, log=log)
+    unit = account_for(rows, names, texts, file)
+    part = part_of(file, [rows], unit, person=person_of(block))
     flag_limits(part.sheet)
     scans = set(block.row[texts[TYPE] == "1"].tolist())
     one_sensor(part.sheet, dict(zip(block.row.tolist(), texts[SERIAL], strict=True)), scans)
@@ -98,11 +99,11 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
 read_libreview = reader("libreview", read_file)
 
 
-def tell(told: Told, names: list[str], texts: list[np.ndarray], file: Path) -> str:
+def account_for(rows: ExportRows, names: list[str], texts: list[np.ndarray], file: Path) -> str:
     """Every row by its record type; returns the unit of glucose."""
     kind = numbers(list(texts[TYPE]))
-    kind[shifted(told, kind, texts, names, file)] = np.nan
-    unit = unit_of(told.block.written(names[HISTORIC])) or unit_by_size(texts)
+    kind[shifted(rows, kind, texts, names, file)] = np.nan
+    unit = unit_of(rows.block.written(names[HISTORIC])) or unit_by_size(texts)
     for number, place in KINDS.items():
         mine = kind == number
         limits = scaled(STRIP_LIMITS if number == 2 else LIMITS, unit)
@@ -111,44 +112,44 @@ def tell(told: Told, names: list[str], texts: list[np.ndarray], file: Path) -> s
             flag = each(flag, lambda word: f"fingerstick {word}".strip())
         if number == 1:
             viewed = mine & where(texts[DEVICE], lambda text: "libre 3" in text.lower())
-            told.tell(viewed, "scan of Libre 3", names[place], lambda index: f"a view of the history: {texts[SCAN][index]!r}")
+            rows.report(viewed, "scan of Libre 3", names[place], lambda index: f"a view of the history: {texts[SCAN][index]!r}")
             mine &= ~viewed
-        told.tell(mine & (texts[place] == ""), "no amount", names[place])
-        told.add(mine & (texts[place] != ""), "glucose", names[place], value, flag=flag)
-    told.ignore(kind == 3, "ketone", names[KETONE])
+        rows.report(mine & (texts[place] == ""), "no amount", names[place])
+        rows.add(mine & (texts[place] != ""), "glucose", names[place], value, flag=flag)
+    rows.ignore(kind == 3, "ketone", names[KETONE])
 
     entered = np.isin(kind, (4, 5, 6))
     amounts = {place: numbers(list(texts[place]), decimal_comma=True) for place in (RAPID, LONG, CARBS, *PARTS)}
     parts = np.nansum([amounts[place] for place in PARTS], axis=0)
     split_only = entered & (texts[RAPID] == "") & (parts > 0)
-    told.add(split_only, "bolus", names[min(PARTS[0], len(names) - 1)], parts)
+    rows.add(split_only, "bolus", names[min(PARTS[0], len(names) - 1)], parts)
     for place, channel in ((RAPID, "bolus"), (LONG, "long_acting"), (CARBS, "carbs")):
-        told.dose(entered & (texts[place] != ""), channel, names[place], amounts[place])
+        rows.dose(entered & (texts[place] != ""), channel, names[place], amounts[place])
     for tick, place in ((RAPID_TICK, RAPID), (LONG_TICK, LONG), (FOOD_TICK, CARBS)):
         only = entered & (texts[tick] != "") & (texts[place] == "")
         if place == RAPID:
             only &= ~split_only
-        told.tell(only, "tick without amount", names[tick])
-    told.tell(entered & (texts[SERVINGS] != "") & (texts[CARBS] == ""), "servings", names[SERVINGS])
-    told.tell(np.isin(kind, (4, 5)) & ~told.used, "no amount", names[TYPE])
-    told.ignore(kind == 6, "note", names[NOTES])
+        rows.report(only, "tick without amount", names[tick])
+    rows.report(entered & (texts[SERVINGS] != "") & (texts[CARBS] == ""), "servings", names[SERVINGS])
+    rows.report(np.isin(kind, (4, 5)) & ~rows.used, "no amount", names[TYPE])
+    rows.ignore(kind == 6, "note", names[NOTES])
     known = np.isin(kind, range(7))
-    told.tell(~known & ~told.used, "unknown record type", names[TYPE])
+    rows.report(~known & ~rows.used, "unknown record type", names[TYPE])
     if (~known).sum() > max(2, 0.2 * len(known)):
-        row = int(told.block.row[np.flatnonzero(~known)[0]])
-        raise RecordError("expected a record type from 0 to 6", file=file, row=row, field=told.block.written(names[TYPE]))
+        row = int(rows.block.row[np.flatnonzero(~known)[0]])
+        raise RecordError("expected a record type from 0 to 6", file=file, row=row, field=rows.block.written(names[TYPE]))
     return unit
 
 
-def shifted(told: Told, kind: np.ndarray, texts: list[np.ndarray], names: list[str], file: Path) -> Mask:
+def shifted(rows: ExportRows, kind: np.ndarray, texts: list[np.ndarray], names: list[str], file: Path) -> Mask:
     """Rule "shifted row": `[N]` a reading that fills another kind's column too, as by a decimal comma between commas."""
     found = np.zeros(len(kind), dtype=bool)
     for number, own in {**KINDS, 3: KETONE}.items():
         others = [texts[place] != "" for place in range(HISTORIC, COLUMNS) if place not in (own, NOTES)]
         found |= (kind == number) & np.any(others, axis=0)
-    told.tell(found, "shifted row", names[TYPE], "a reading fills the column of another kind too")
+    rows.report(found, "shifted row", names[TYPE], "a reading fills the column of another kind too")
     if found.sum() > max(1, 0.05 * len(kind)):
-        row = int(told.block.row[np.flatnonzero(found)[0]])
+        row = int(rows.block.row[np.flatnonzero(found)[0]])
         raise RecordError("readings fill columns of other kinds (a decimal comma between commas?)", file=file, row=row)
     return found
 

@@ -14,7 +14,7 @@ import numpy as np
 from careplan.records.blocks import Block, Texts, each, read_blocks, where
 from careplan.records.clock import local_times
 from careplan.records.events import RecordError
-from careplan.records.export import SENSOR, Array, Part, Told, clocked, glucose_values, part_of, reader, scaled
+from careplan.records.export import SENSOR, Array, ExportRows, Part, clocked, glucose_values, part_of, reader, receivers, scaled
 from careplan.records.text import normal, numbers
 from careplan.records.units import MG_PER_MMOL
 
@@ -62,9 +62,9 @@ def read_file(file: Path, zone: str, day_first: bool | None, *, always: bool | N
         usual=dotted or None,
         always=always,
     )
-    told = clocked(block, local, zone, file, log=log_of(block))
-    tell(told)
-    return part_of(file, [told], "mg/dL")
+    rows = clocked(block, local, zone, file, log=log_of(block))
+    account_for(rows)
+    return part_of(file, [rows], "mg/dL")
 
 
 read_sidiary = reader("sidiary", read_file)
@@ -76,20 +76,21 @@ def log_of(block: Block) -> list[str]:
     return ["sensor" if a else "meter" if b else "entries" for a, b in zip(sensor, meter, strict=True)]
 
 
-def tell(told: Told) -> None:
-    block = told.block
+def account_for(rows: ExportRows) -> None:
+    block = rows.block
     for name, unit, word, limits in (
         ("udtcgms", "mg/dL", "", SENSOR),
         ("bglevel", "mg/dL", "fingerstick", METER),
         ("bglevelmmol", "mmol/L", "fingerstick", METER),
     ):
         text = each(block.texts(name), marked)
-        told.tell((block.texts(name) != "") & (text == ""), "no amount", name)
+        rows.report((block.texts(name) != "") & (text == ""), "no amount", name)
         value, flag = glucose_values(text, scaled(limits, unit))
         value = value * (MG_PER_MMOL if unit == "mmol/L" else 1.0)
+        value, flag = receivers(value, flag) if name == "udtcgms" else (value, flag)
         flags = np.array([f"{word} {said}".strip() for said in flag], dtype=object)
         repeats = (name == "bglevelmmol") & (block.texts("bglevel") != "")
-        told.add((text != "") & ~repeats, "glucose", name, value, flag=flags)
+        rows.add((text != "") & ~repeats, "glucose", name, value, flag=flags)
     for name, channel, share in (
         ("bolus", "bolus", 1.0),
         ("basal", "long_acting", 1.0),
@@ -99,16 +100,16 @@ def tell(told: Told) -> None:
         text = block.texts(name)
         filled = (text != "") & ~((name == "chbekhe") & (block.texts("chgr") != ""))
         amount = amounts(text) * share
-        told.dose(filled, channel, name, amount)
+        rows.dose(filled, channel, name, amount)
         second = filled & where(text, lambda said: said.endswith("*"))
-        told.tell(
+        rows.report(
             second & ~np.isnan(amount), "second insulin", name, "marked with a star: another sort, not named", action="changed"
         )
         if name == "chbekhe":
-            told.tell(filled & (amount > 0), "exchanges", name, f"{EXCHANGE:g} g each", action="changed")
+            rows.report(filled & (amount > 0), "exchanges", name, f"{EXCHANGE:g} g each", action="changed")
     for name, kind in (("ketone", "ketone"), ("bloodpressure", "blood pressure"), ("weight", "weight"), ("remark", "note")):
         for header in [header for header in block.names if header.startswith(name)]:
-            told.ignore(block.texts(header) != "", kind, header)
+            rows.ignore(block.texts(header) != "", kind, header)
 
 
 def marked(text: str) -> str:

@@ -17,8 +17,8 @@ from careplan.records.clock import local_times, split_stamps, to_utc
 from careplan.records.events import RecordError
 from careplan.records.export import (
     SENSOR,
+    ExportRows,
     Part,
-    Told,
     add_cells,
     clocked,
     drop_second_device,
@@ -30,6 +30,7 @@ from careplan.records.export import (
 )
 from careplan.records.pump import PumpLog
 from careplan.records.text import normal, numbers
+from careplan.records.units import MG_PER_MMOL
 
 TIME = "eventdatetime"
 READINGS, IOB, BASAL, BOLUS = "readings", "iob", "basalrate", "insulindelivered"
@@ -72,27 +73,29 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
         field="EventDateTime",
         day_first=day_first,
     )
-    log, tolds, begin = PumpLog(file.name), [], 0
+    log, sections, begin = PumpLog(file.name), [], 0
     for block in blocks:
         local = every.iloc[begin : begin + len(block)].reset_index(drop=True)
         begin += len(block)
-        told = clocked(block, local, zone, file)
+        rows = clocked(block, local, zone, file)
         kind = kind_of(block.names)
         if kind == READINGS:
-            readings(told, unit_of(block.written(block.column(READINGS))) or "mg/dL")
+            readings(rows, unit_of(block.written(block.column(READINGS))) or "mg/dL")
         elif kind == BASAL:
-            rates(told, log)
+            rates(rows, log)
         elif kind == BOLUS:
-            boluses(told, zone, file)
+            boluses(rows, zone, file)
         else:
-            told.ignore(np.ones(len(block), dtype=bool), "insulin on board", block.column(IOB))
-        tolds.append(told)
-    if not any(len(told.block) for told in tolds):
+            rows.ignore(np.ones(len(block), dtype=bool), "insulin on board", block.column(IOB))
+        sections.append(rows)
+    if not any(len(rows.block) for rows in sections):
         raise RecordError("headers and no row", file=file)
-    part = part_of(file, tolds, "mg/dL", person=person_of(blocks[0]))
-    shown = {int(row): name for told in tolds for row, name in zip(told.block.row, told.block.texts("serialnumber"), strict=True)}
+    part = part_of(file, sections, "mg/dL", person=person_of(blocks[0]))
+    shown = {
+        int(row): name for rows in sections for row, name in zip(rows.block.row, rows.block.texts("serialnumber"), strict=True)
+    }
     drop_second_device(part.sheet, part.sheet.cells["row"].map(shown).fillna(""), within=WITHIN)
-    times = pd.concat([told.time for told in tolds]).dropna()
+    times = pd.concat([rows.time for rows in sections]).dropna()
     add_cells(part, *log.cells(times.max() if len(times) else None))
     return part
 
@@ -106,36 +109,36 @@ def person_of(block: Block) -> str:
     return f"{said['patientname']}|{said.get('patientdob', '')}".lower() if said.get("patientname") else ""
 
 
-def readings(told: Told, unit: str) -> None:
+def readings(rows: ExportRows, unit: str) -> None:
     """Sensor readings (EGV) and a meter's (BG)."""
-    name = told.block.column(READINGS)
-    kind, text = each(told.block.texts("description"), normal), told.block.texts(name)
+    name = rows.block.column(READINGS)
+    kind, text = each(rows.block.texts("description"), normal), rows.block.texts(name)
     value, flag = glucose_values(text, scaled(SENSOR, unit))
     if unit == "mmol/L":
-        value = value * 18.01559
+        value = value * MG_PER_MMOL
     stick = where(kind, lambda word: word in ("bg", "bgm", "smbg"))
-    told.tell(text == "", "no amount", name)
+    rows.report(text == "", "no amount", name)
     known = (text != "") & (stick | (kind == "egv"))
-    told.add(known & ~stick, "glucose", name, value, flag=flag)
-    told.add(known & stick, "glucose", name, value, flag=each(flag, lambda word: f"fingerstick {word}".strip()))
-    told.tell(~told.used, "unknown reading", "description")
+    rows.add(known & ~stick, "glucose", name, value, flag=flag)
+    rows.add(known & stick, "glucose", name, value, flag=each(flag, lambda word: f"fingerstick {word}".strip()))
+    rows.report(~rows.used, "unknown reading", "description")
 
 
-def rates(told: Told, log: PumpLog) -> None:
-    name = told.block.column(BASAL)
-    rate = numbers(list(told.block.texts(name)), decimal_comma=True)
+def rates(rows: ExportRows, log: PumpLog) -> None:
+    name = rows.block.column(BASAL)
+    rate = numbers(list(rows.block.texts(name)), decimal_comma=True)
     bad = ~((rate >= 0) & (rate <= 35.0))
-    told.tell(bad, "out of range", name)
-    log.gather(log.changes, told, ~bad, value=rate)
+    rows.report(bad, "out of range", name)
+    log.gather(log.changes, rows, ~bad, value=rate)
 
 
-def boluses(told: Told, zone: str, file: Path) -> None:
+def boluses(rows: ExportRows, zone: str, file: Path) -> None:
     """What was delivered, from when it was asked for; the extended part over its own time; carbs and the meter's reading beside
     it.
 
     Rules "cut short": less was delivered than asked for. "extended bolus": its duration is not stated, and taken to be two hours.
     """
-    block = told.block
+    block = rows.block
     text = {
         name: block.texts(name)
         for name in ("insulindelivered", "bolexinsulindelivered", "bolexsize", "duration", "carbsize", "bg")
@@ -148,36 +151,36 @@ def boluses(told: Told, zone: str, file: Path) -> None:
     now, later = amount["insulindelivered"], amount["bolexinsulindelivered"]
     extended = text["bolexinsulindelivered"] != ""
     promised = where(described, lambda word: EXTENDED.search(word) is not None) & ~extended
-    told.dose(text["insulindelivered"] != "", "bolus", "insulindelivered", now, flag=flag)
+    rows.dose(text["insulindelivered"] != "", "bolus", "insulindelivered", now, flag=flag)
 
-    begins = on_clock(block.texts("bolexstartdatetime"), zone, file).fillna(told.time)
+    begins = on_clock(block.texts("bolexstartdatetime"), zone, file).fillna(rows.time)
     ends = on_clock(block.texts("bolexcompletiondatetime"), zone, file)
     lasted = (ends - begins).dt.total_seconds().to_numpy() / 60.0
     stated = amount["duration"]
     minutes = np.where(lasted > 0, lasted, np.where(stated > 0, stated, EXTENDED_MINUTES))
-    told.dose(extended, "bolus", "bolexinsulindelivered", later, duration=minutes, flag=flag, time=begins)
+    rows.dose(extended, "bolus", "bolexinsulindelivered", later, duration=minutes, flag=flag, time=begins)
     guessed = extended & ~(lasted > 0) & ~(stated > 0)
-    told.tell(
+    rows.report(
         guessed, "extended bolus", "bolexinsulindelivered", f"no duration: taken as {EXTENDED_MINUTES:g} min", action="changed"
     )
-    told.tell(promised, "extended bolus", "description", "no row of the extended part: not counted", action="changed")
+    rows.report(promised, "extended bolus", "description", "no row of the extended part: not counted", action="changed")
 
     given = np.nan_to_num(now) + np.nan_to_num(later)
     short = (text["insulindelivered"] != "") & (given < asked - 0.005)
     status = block.texts("completionstatusdesc")
-    told.tell(
+    rows.report(
         short,
         "cut short",
         "insulindelivered",
         lambda i: f"{given[i]:g} U of {asked[i]:g} asked for ({status[i]})",
         action="changed",
     )
-    told.tell(
+    rows.report(
         (text["insulindelivered"] == "") & ~extended, "not delivered", "insulindelivered", lambda i: f"{asked[i]:g} U asked for"
     )
-    told.add((text["carbsize"] != "") & ~(amount["carbsize"] == 0), "carbs", "carbsize", amount["carbsize"])
+    rows.add((text["carbsize"] != "") & ~(amount["carbsize"] == 0), "carbs", "carbsize", amount["carbsize"])
     stick = (text["bg"] != "") & ~(amount["bg"] == 0)
-    told.tell(
+    rows.report(
         stick,
         "entered glucose",
         "bg",

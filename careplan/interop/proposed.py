@@ -25,17 +25,19 @@ from careplan.interop.resources import (
 )
 from careplan.minutes import DAY
 from careplan.suggestion import Decision, Interval, Line, Option, Suggestion
+from careplan.targets import Targets
+from careplan.therapies.glucose.bands import ADULTS
 from careplan.therapies.glucose.rule_words import breach_in_words
 
 ACTIVITY = "http://terminology.hl7.org/CodeSystem/v3-DataOperation"
 ROLE = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
 PERCENT = ("in_range", "below_70", "below_54", "above_180", "above_250")  # outcomes that are shares of time
-OUTCOMES = {
-    "in_range": "time from 70 to 180 mg/dL",
-    "below_70": "time below 70 mg/dL",
-    "below_54": "time below 54 mg/dL",
-    "above_180": "time above 180 mg/dL",
-    "above_250": "time above 250 mg/dL",
+OUTCOMES = {  # by the edges of the targets that a suggestion was made for
+    "in_range": "time from {low:g} to {high:g} mg/dL",
+    "below_70": "time below {low:g} mg/dL",
+    "below_54": "time below {very_low:g} mg/dL",
+    "above_180": "time above {high:g} mg/dL",
+    "above_250": "time above {very_high:g} mg/dL",
 }
 SETTING_NAMES = {
     "basal": "Basal rate",
@@ -89,7 +91,7 @@ def plan_resource(person: Person, suggestion: Suggestion, group: Resource | None
     says = "No suggestion" if suggestion.abstained else "Suggested changes" if suggestion.lines else "No change suggested"
     says += " by the guideline, where the model cannot say," if suggestion.source == "guideline" else ""
     what = {"regimen": "of the insulin regimen", "doses": "of the next doses"}[suggestion.kind]
-    notes = [*suggestion.reasons, *suggestion.banners]
+    notes = [*suggestion.reasons, *suggestion.banners, *([] if suggestion.targets is None else [aimed_at(suggestion.targets)])]
     return {
         "resourceType": "CarePlan",
         "id": person.id("suggestion", suggestion.id, "CarePlan"),
@@ -106,6 +108,16 @@ def plan_resource(person: Person, suggestion: Suggestion, group: Resource | None
             supportingInfo=[to(issue) for issue in issues],
         ),
     }
+
+
+def aimed_at(targets: Targets) -> str:
+    """What a plan was made for, in words."""
+    shares = {name: share for name, share in targets.shares.items() if name in OUTCOMES}
+    said = (
+        f"{OUTCOMES[name].format(**targets.levels)} {'over' if name == 'in_range' else 'under'} {share:g} %"
+        for name, share in shares.items()
+    )
+    return f"made for the targets {targets.preset!r}: {'; '.join(said)}"
 
 
 def group_resource(
@@ -187,7 +199,7 @@ def clock(minute: int) -> str:
 def risk_resource(person: Person, suggestion: Suggestion) -> Resource | None:
     """The predicted share of time in each range under each future that was compared, as 90 % intervals; None without one."""
     predictions = [
-        prediction(option, outcome, interval)
+        prediction(option, outcome, interval, suggestion.targets or ADULTS)
         for option in suggestion.options
         for outcome, interval in option.outcomes.items()
         if outcome in PERCENT
@@ -205,11 +217,11 @@ def risk_resource(person: Person, suggestion: Suggestion) -> Resource | None:
     }
 
 
-def prediction(option: Option, outcome: str, interval: Interval) -> Resource:
+def prediction(option: Option, outcome: str, interval: Interval, targets: Targets) -> Resource:
     low, high = (min(100.0, max(0.0, bound)) for bound in (interval.low, interval.high))
     share: dict[str, Any] = {"unit": "%", "system": UCUM, "code": "%"}
     return {
-        "outcome": {"text": f"{OUTCOMES[outcome]}, {option.name}"},
+        "outcome": {"text": f"{OUTCOMES[outcome].format(**targets.levels)}, {option.name}"},
         "probabilityRange": {"low": {"value": low, **share}, "high": {"value": high, **share}},
         "rationale": f"{interval.mid:.1f} % of the time is expected; the range holds 90 % of what is predicted.",
     }

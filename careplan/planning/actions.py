@@ -59,7 +59,18 @@ def added(action: Tensor, baseline: Tensor, interval: float) -> Tensor:
 def remaining(minutes: Tensor, remains: Remains) -> Tensor:
     """The fraction of an impulse still on board after `minutes` `[...]`: the exponential model of LoopKit and oref0.
 
-    Raises ValueError where the peak of its activity is not in the first half of the duration.
+    Args:
+        minutes: Since the impulse, `[...]`.
+        remains: The peak of its activity and how long it lasts.
+
+    Returns:
+        `[...]` between 0 and 1.
+
+    Raises:
+        ValueError: The peak of its activity is not in the first half of the duration.
+
+    >>> [round(left, 2) for left in remaining(torch.tensor([0.0, 60.0, 360.0]), Remains(peak=75.0, duration=360.0)).tolist()]
+    [1.0, 0.78, 0.0]
     """
     peak, duration = remains.peak, remains.duration
     if not 0.0 < 2.0 * peak < duration:

@@ -20,7 +20,7 @@ from careplan.planning.tree import tail_mean
 if TYPE_CHECKING:
     from careplan.planning.regimen import RegimenProblem
 
-BEYOND = 0.1  # how much further than the search goes a line is tried: its caps are told of then, too
+BEYOND = 0.1  # how much further than the search goes a line is tried: its caps are named then, too
 CLOSE = 1e-3  # in score: what is not better by more than this is as good
 
 
@@ -47,38 +47,32 @@ def bound_doses(
     )
 
 
-def bound_lines(
-    problem: "RegimenProblem",
-    lines: Sequence[Sequence[RegimenLine]],
-    factors: Sequence[float],
-    multipliers: Tensor,
-    risk_level: float,
-    worth: float,
-) -> tuple[tuple[Breach, ...], ...]:
+def bound_lines(problem: "RegimenProblem", multipliers: Tensor) -> tuple[tuple[Breach, ...], ...]:
     """The rules and the budgets that bind regimens `[B, L]`: each line is moved once more, by each factor and one beyond them."""
-    factors = (min(factors) - BEYOND, *factors, max(factors) + BEYOND)
+    lines, how = problem.asked.lines, problem.how
+    factors = (min(how.factors) - BEYOND, *how.factors, max(how.factors) + BEYOND)
     tries = [_tries(each, factors, chosen) for each, chosen in zip(lines, multipliers.tolist(), strict=True)]
     most = max(map(len, tries))
-    asked = torch.ones(len(lines), 2 + most, multipliers.shape[1])  # no change, the answer, and one step from it
-    asked[:, 1] = multipliers
-    asked[:, 2:] = multipliers.unsqueeze(1)
+    tried = torch.ones(len(lines), 2 + most, multipliers.shape[1])  # no change, the answer, and one step from it
+    tried[:, 1] = multipliers
+    tried[:, 2:] = multipliers.unsqueeze(1)
     for row, some in enumerate(tries):
         for place, (line, value, _) in enumerate(some):
-            asked[row, 2 + place, line] = value
-    outcome = problem.outcome(problem.evaluate(asked))  # [B, W, P, C]
-    scores = tail_mean(outcome[..., 0], risk_level) - problem.penalty * (asked != 1.0).any(-1)
-    better = scores > _better(scores[:, 1], scores[:, 0], worth).unsqueeze(1)
+            tried[row, 2 + place, line] = value
+    outcome = problem.outcome(problem.evaluate(tried))  # [B, W, P, C]
+    scores = tail_mean(outcome[..., 0], how.risk_level) - how.penalty * (tried != 1.0).any(-1)
+    better = scores > _better(scores[:, 1], scores[:, 0], how.worth).unsqueeze(1)
     costs = problem.therapy.costs
     below = outcome[..., 1 : 1 + len(costs)].mean(2)
     over = below > torch.maximum(problem.budget.unsqueeze(1), below[:, :1]) + 1e-6  # a budget that is spent already may stay so
     found = []
     for row, some in enumerate(tries):
-        told: dict[Breach, None] = {}
+        bound: dict[Breach, None] = {}
         for place, (_, _, broken) in enumerate(some, start=2):
             if bool(better[row, place]):
                 spent = [Breach(f"budget {cost.name}") for cost, hit in zip(costs, over[row, place].tolist(), strict=True) if hit]
-                told |= dict.fromkeys(() if broken and spent else broken or spent)  # what breaks both would not be let through
-        found.append(tuple(told))
+                bound |= dict.fromkeys(() if broken and spent else broken or spent)  # what breaks both would not be let through
+        found.append(tuple(bound))
     return tuple(found)
 
 

@@ -1,10 +1,12 @@
 """From the plans that a search evaluated to the three that are shown: proposed, runner-up, no change."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from careplan.breach import Breach
 from careplan.planning.search import Plans
 
 OPTIONS = ("proposed", "runner-up", "no change")
@@ -30,3 +32,25 @@ def choose(plans: Plans, risk_level: float, worth: float) -> Chosen:
     other = torch.where(has_other, other, torch.zeros_like(other))
     nodes = torch.stack([node, other, torch.zeros_like(node)], dim=1)
     return Chosen(nodes, scores.gather(1, nodes), has_other)
+
+
+@dataclass(frozen=True, eq=False)
+class Refused:
+    """What the guard does not let pass, for B patients: where the search and the guard disagree, the guard is believed.
+
+    options `[B, 3]`: which of `OPTIONS` become no change. proposals: by patient, what the guard has against the proposal.
+    """
+
+    options: Tensor
+    proposals: tuple[tuple[Breach, ...], ...]
+
+    def instead(self, part: Tensor) -> Tensor:
+        """A part of the answer `[B, 3, ...]`, with that of no change in place of what is refused."""
+        return torch.where(self.options.view(*self.options.shape, *[1] * (part.ndim - 2)), part[:, 2:], part)
+
+
+def refused_by(guard: Callable[[int, int], tuple[Breach, ...]], batch: int, device: torch.device) -> Refused:
+    """Ask a guard, by patient and option, of what was chosen for B patients."""
+    against = [[guard(row, option) for option in (0, 1)] for row in range(batch)]
+    options = torch.tensor([[*map(bool, each), False] for each in against], dtype=torch.bool, device=device).view(batch, 3)
+    return Refused(options, tuple(proposal for proposal, _ in against))

@@ -7,13 +7,13 @@ from torch import Tensor
 
 from careplan.breach import Breach
 from careplan.planning.account import Account, account
-from careplan.planning.choice import choose
+from careplan.planning.choice import choose, refused_by
 from careplan.planning.menu import Menu
 from careplan.planning.model import Expansion, PlanningModel
 from careplan.planning.objective import by_output, risk_of, spent
-from careplan.planning.rules import Moment, Past, breaches_of, guard_course
+from careplan.planning.rules import Moment, Past, breaches_of, guard_course, rules_of
 from careplan.planning.safety import allowed_of
-from careplan.planning.search import Backend, Plans, exhaustive, search
+from careplan.planning.search import Backend, Plans, exhaustive, search, shared_noise
 from careplan.planning.tree import prior_of, tail_mean
 from careplan.therapy import Limits
 
@@ -22,7 +22,7 @@ EXHAUSTIVE_LEAVES = 5_000  # up to this many leaves a patient, every sequence is
 
 
 @dataclass(frozen=True, kw_only=True)
-class Search:
+class CourseSearch:
     """How a course is searched. depth: decisions that may change something. risk_level: the objective is the mean of this share
     of the worst particles. worth: how much less risk than no change a plan must have; effort: what each change costs, in risk.
     simulations: of a tree search; None tries every sequence where there are few enough, else 128."""
@@ -218,7 +218,7 @@ class CoursePlans:
     has_runner_up: Tensor
     reasons: tuple[tuple[Breach, ...], ...]
     refused: tuple[tuple[Breach, ...], ...]
-    bound: tuple[tuple[str, ...], ...]
+    bound: tuple[tuple[Breach, ...], ...]
     pruned: tuple[tuple[str, ...], ...]
     evaluated: Tensor
     account: Account
@@ -234,7 +234,7 @@ def plan_course(
     history: Tensor,
     *,
     budget: Tensor | None = None,
-    how: Search | None = None,
+    how: CourseSearch | None = None,
 ) -> CoursePlans:
     """The best sequence of actions for each of B patients, its runner-up with another first action, and no change.
 
@@ -242,16 +242,21 @@ def plan_course(
         model: The patients' futures as they stand, which an action moves (`latent.latent_course`).
         state: `[B, P, S]` where they begin.
         menu: What may be done, and what stands.
-        limits: Whose rules hold; the same for all patients of a call.
+        limits: Whose rules hold, and whose largest doses and rates, spacing and floor are rules too (`rules.rules_of`); the
+            same for all patients of a call.
         level: `[B, Q]` each output now; NaN is unknown, and closes the gate.
         history: `[B, H, A]` amounts a row before now, newest last; NaN is unknown.
         budget: `[B, costs]` of the therapy where None.
         how: The settings of the search.
 
+    Returns:
+        What is proposed, its runner-up and no change, by patient.
+
     Raises:
-        ValueError: The therapy declares no actions, or the future as it stands is shorter than the search.
+        ValueError: The therapy declares no actions, or a limit that no rule can say, or the future as it stands is shorter than
+            the search.
     """
-    how, therapy = how or Search(), menu.therapy
+    how, therapy = how or CourseSearch(), menu.therapy
     if not therapy.actions:
         raise ValueError(f"{therapy.name}: no action is declared, so there is nothing to plan")
     if not 1 <= how.depth <= menu.decisions:
@@ -259,6 +264,7 @@ def plan_course(
     reasons = _closed(menu, level)
     gate = torch.tensor([not why for why in reasons], device=state.device)
     table, exists = (part.to(state.device) for part in menu.candidates())
+    limits = replace(limits, rules=rules_of(limits, therapy))
     known = torch.where(torch.isfinite(level), level, torch.tensor([output.best for output in therapy.outputs]).to(level))
     problem = CourseProblem(model, state, menu, Past(history), known, gate, limits, table, exists, how.effort)
     whole = state.new_tensor([cost.budget for cost in therapy.costs]).expand(len(state), -1) if budget is None else budget
@@ -268,18 +274,17 @@ def plan_course(
     return _answer(problem, _searched(problem, whole, how), reasons, whole, how)
 
 
-def _searched(problem: CourseProblem, budget: Tensor, how: Search) -> Plans:
+def _searched(problem: CourseProblem, budget: Tensor, how: CourseSearch) -> Plans:
     """Every plan of interest, evaluated."""
     candidates = problem.table.shape[1]
     if how.simulations is None and candidates**how.depth <= EXHAUSTIVE_LEAVES:
         return exhaustive(problem, depth=how.depth, budget=budget)
-    uniform = torch.rand(candidates, generator=torch.Generator().manual_seed(how.seed)).clamp(1e-9, 1.0 - 1e-7)
     found = search(
         problem.informed(budget, how.risk_level),
         simulations=how.simulations or 128,
         depth=how.depth,
         budget=budget,
-        noise=-torch.log(-torch.log(uniform)).to(problem.state).expand(len(budget), -1),
+        noise=shared_noise(candidates, how.seed, problem.state),
         risk_level=how.risk_level,
         parallel=True,
         backend=how.backend,
@@ -289,35 +294,31 @@ def _searched(problem: CourseProblem, budget: Tensor, how: Search) -> Plans:
 
 def _closed(menu: Menu, level: Tensor) -> list[list[Breach]]:
     """Why each patient's gate is closed."""
-    told: list[list[Breach]] = []
+    found: list[list[Breach]] = []
     for row in level.tolist():
         channels = [menu.therapy.channel(output.name) for output in menu.therapy.outputs]
         wrong = [(c, value) for c, value in zip(channels, row, strict=True) if not c.low <= value <= c.high]
-        told.append([Breach("level", c.name, {"level": value, "low": c.low, "high": c.high}) for c, value in wrong])
-    return told
+        found.append([Breach("level", c.name, {"level": value, "low": c.low, "high": c.high}) for c, value in wrong])
+    return found
 
 
-def _answer(problem: CourseProblem, plans: Plans, reasons: list[list[Breach]], budget: Tensor, how: Search) -> CoursePlans:
+def _answer(problem: CourseProblem, plans: Plans, reasons: list[list[Breach]], budget: Tensor, how: CourseSearch) -> CoursePlans:
     """Choose among the plans, replay what is chosen, and guard it."""
     menu, batch = problem.menu, len(problem.state)
     chosen = choose(plans, how.risk_level, how.worth)
     actions = plans.sequence(chosen.nodes, menu.decisions)
-    has_other = chosen.has_other
     for row in plans.broken.nonzero().flatten().tolist():
         reasons[row].append(Breach("finite"))
-    abstained = torch.tensor([bool(why) for why in reasons], device=actions.device)
-    actions = torch.where(abstained[:, None, None, None], actions[:, 2:], actions)
+    silent = torch.tensor([bool(why) for why in reasons], device=actions.device)
+    actions = torch.where(silent[:, None, None, None], actions[:, 2:], actions)
     levels, amounts, low, high, outcome = problem.replay(actions)
-    refused: list[tuple[Breach, ...]] = [()] * batch
-    for row in range(batch):
-        for option in (1, 0):
-            against = () if reasons[row] else _guarded(problem, row, amounts[row, option], low[row, option], high[row, option])
-            if against:  # the search and the guard disagree: believe the guard
-                for part in (actions, levels, amounts, outcome):
-                    part[row, option] = part[row, 2]
-                has_other[row] = has_other[row] & (option == 0)
-                if option == 0:
-                    refused[row], abstained[row] = against, True
+
+    def guard(row: int, option: int) -> tuple[Breach, ...]:
+        return () if reasons[row] else _guarded(problem, row, amounts[row, option], low[row, option], high[row, option])
+
+    refused = refused_by(guard, batch, actions.device)
+    actions, levels, amounts, outcome = (refused.instead(part) for part in (actions, levels, amounts, outcome))
+    abstained = silent | refused.options[:, 0]
     whole = outcome.sum(3)
     changes = (amounts != amounts[:, 2:]).any(-1).sum(-1, keepdim=True)
     effort = (how.effort * changes).expand_as(whole[..., 0]).to(whole)
@@ -330,9 +331,9 @@ def _answer(problem: CourseProblem, plans: Plans, reasons: list[list[Breach]], b
         spent=whole[..., 1:],
         changed=(amounts[:, 0] != amounts[:, 2]).flatten(1).any(1),
         abstained=abstained,
-        has_runner_up=has_other & ~abstained,
+        has_runner_up=chosen.has_other & ~refused.options[:, 1] & ~abstained,
         reasons=tuple(map(tuple, reasons)),
-        refused=tuple(refused),
+        refused=refused.proposals,
         bound=tuple(_bound(problem, row) for row in range(batch)),
         pruned=plans.pruned_by(budget, [cost.name for cost in menu.therapy.costs]),
         evaluated=plans.eligible.sum(1),
@@ -357,7 +358,7 @@ def _guarded(problem: CourseProblem, row: int, amounts: Tensor, low: Tensor, hig
     )
 
 
-def _bound(problem: CourseProblem, row: int) -> tuple[str, ...]:
+def _bound(problem: CourseProblem, row: int) -> tuple[Breach, ...]:
     """The rules that forbid a candidate now."""
     now, depth = problem.level.unsqueeze(1), torch.zeros(len(problem.level), 1, device=problem.level.device)
     model = problem.state.unsqueeze(1)
@@ -365,4 +366,4 @@ def _bound(problem: CourseProblem, row: int) -> tuple[str, ...]:
     given = model.new_zeros(len(model), 1, problem.menu.decisions, problem.table.shape[-1])
     moment = Moment(depth=depth.long(), given=given, low=torch.minimum(now, ahead[0]), high=torch.maximum(now, ahead[1]))
     broken = breaches_of(problem.limits.rules, problem.menu, problem.past, moment, problem.table.unsqueeze(1))
-    return tuple(name for name, hit in broken.items() if bool((hit[row, 0] & problem.exists[row]).any()))
+    return tuple(Breach(name) for name, hit in broken.items() if bool((hit[row, 0] & problem.exists[row]).any()))

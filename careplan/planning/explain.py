@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from careplan.planning.account import Account
-from careplan.suggestion import Interval, Moment, Part, Pattern, Sureness, Why
+from careplan.suggestion import Interval, Moment, Part, Path, Pattern, Sureness, Why
 
 PROPOSED, RUNNER_UP, NO_CHANGE = range(3)  # places of the options
 
@@ -83,3 +83,11 @@ def interval(drawn: Tensor) -> Interval:
     """The mean of draws `[N]`, and the interval that holds 90 % of them."""
     low, high = torch.quantile(drawn, drawn.new_tensor([0.05, 0.95])).tolist()
     return Interval(mid=float(drawn.mean()), low=low, high=high)
+
+
+def path_of(levels: Tensor, minutes: float) -> Path:
+    """The path of levels `[N, M]` over so many minutes: the middle and the interval that holds 90 % of them, at the end of each
+    of M steps."""
+    low, mid, high = (tuple(part.tolist()) for part in torch.quantile(levels, levels.new_tensor([0.05, 0.5, 0.95]), dim=0))
+    steps = levels.shape[1]
+    return Path(minutes=tuple((step + 1) * minutes / steps for step in range(steps)), mid=mid, low=low, high=high)

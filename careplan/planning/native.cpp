@@ -385,6 +385,7 @@ void step(const Forest &f, const View *grown, int64_t grown_first, int64_t grown
 }
 
 }  // namespace
+extern "C" const char careplan_source[] = CAREPLAN_SOURCE;  // native.py loads no library of another source
 
 // Grow what was expanded (if grown_count), choose `width` root edges (if width), and go down `count` of the paths from `first` on.
 extern "C" void careplan_step(const Forest *f, const View *grown, int64_t grown_first, int64_t grown_count, const float *wanted,

@@ -1,26 +1,21 @@
 """The search's steps with the tree's work in C++ (native.cpp), the model's in torch: on a CPU, in float32.
 
-The source is compiled at first use by the machine's own compiler, without torch's headers, into the user's cache.
+The source is compiled when the package is built (`engine`), not when it runs.
 """
 
 import ctypes
-import hashlib
 import math
 import mmap
-import os
-import shutil
-import subprocess
 import sys
-import tempfile
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from careplan.planning import engine
 from careplan.planning.model import Expansion, Problem
 from careplan.planning.tree import Tree
 
@@ -51,51 +46,21 @@ class _Forest(ctypes.Structure):
 
 @cache
 def library() -> Any:
-    """`careplan_step`, compiled where the cache does not have it. Raises RuntimeError where it cannot be, or what the cache has
-    was not built by this user from this source."""
-    source = Path(__file__).with_suffix(".cpp")
-    compiler = os.environ.get("CXX") or next(filter(shutil.which, ("c++", "g++", "clang++")), None)
-    if compiler is None:
-        raise RuntimeError("no C++ compiler")
-    flags = ["-std=c++17", "-O3", "-fPIC", "-shared", "-Wno-psabi"]
-    flags += ["-mavx2", "-mfma"] if torch.backends.cpu.get_cpu_capability().startswith("AVX") else []
-    flags += ["-fopenmp"] if sys.platform == "linux" else []
-    key = hashlib.sha256(" ".join([compiler, *flags]).encode() + source.read_bytes()).hexdigest()[:16]
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "careplan"
-    made = folder / f"native-{key}.so"
+    """`careplan_step` of the library that was compiled when careplan was installed. Raises RuntimeError where there is none for
+    this machine, or it was not compiled from this source."""
+    made = engine.FAST if torch.backends.cpu.get_cpu_capability().startswith("AVX") else engine.PLAIN
+    if not made.exists():
+        raise RuntimeError("careplan was installed without its compiled engine: have a C++ compiler and install it again")
+    if not engine.current(made):
+        raise RuntimeError(f"{made.name} was not compiled from this source: install careplan again")
     try:
-        if not (made.exists() and made.with_suffix(".sha256").exists()):  # what has no digest is replaced, never run
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=folder) as scratch:  # two processes may compile at once: the last one stays
-                whole = Path(scratch) / made.name
-                subprocess.run([compiler, *flags, str(source), "-o", str(whole)], check=True, capture_output=True, text=True)
-                Path(scratch, "digest").write_text(hashlib.sha256(whole.read_bytes()).hexdigest())
-                for part in (whole, Path(scratch, "digest")):
-                    part.chmod(0o700)  # whatever the umask is
-                Path(scratch, "digest").replace(made.with_suffix(".sha256"))
-                whole.replace(made)
-        if problem := _not_ours(made):
-            raise RuntimeError(f"{made} is not run: {problem}; remove it, and it is built anew")
         step = ctypes.CDLL(str(made)).careplan_step
-    except subprocess.CalledProcessError as error:
-        raise RuntimeError(f"{compiler} failed: {error.stderr.strip()[:300]}") from error
     except OSError as error:
-        raise RuntimeError(str(error)) from error
+        raise RuntimeError(f"{made.name} cannot be loaded: {error}") from error
     pointer, number = ctypes.c_void_p, ctypes.c_int64
     step.argtypes = [pointer, pointer, number, number, pointer, number, number, number, number, pointer, pointer]
     step.restype = None
     return step
-
-
-def _not_ours(made: Path) -> str | None:
-    """Why a library in the cache is not what this user built; None where it is."""
-    noted = made.with_suffix(".sha256")
-    if noted.read_text() != hashlib.sha256(made.read_bytes()).hexdigest():
-        return "it is not what was built from this source"
-    for state in (made.stat(), noted.stat()) if os.name == "posix" else ():
-        if state.st_uid != os.geteuid() or state.st_mode & 0o022:
-            return "it belongs to another user, or others may write to it"
-    return None
 
 
 def why_not(tree: Tree) -> str | None:

@@ -10,11 +10,11 @@ from careplan.breach import Breach
 from careplan.planning.account import Account, account
 from careplan.planning.actions import NO_CHANGE
 from careplan.planning.binding import bound_doses
-from careplan.planning.choice import choose
+from careplan.planning.choice import choose, refused_by
 from careplan.planning.doses import DoseProblem
 from careplan.planning.model import PlanningModel
 from careplan.planning.safety import DoseContext, bounds_of, closed, guard_doses
-from careplan.planning.search import Backend, Plans, exhaustive, search
+from careplan.planning.search import Backend, Plans, exhaustive, search, shared_noise
 from careplan.planning.tree import tail_mean
 from careplan.stages import stage
 from careplan.therapy import Limits, Therapy
@@ -55,94 +55,130 @@ class DosePlans:
     account: Account
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DoseQuestion:
+    """What is asked of the coming hours of B patients.
+
+    state: `[B, P, S]` the model's, now. limits: by patient. context: what is known now; its D columns are the decisions to the
+    horizon. candidates `[B, K, 2]`, of which exists `[B, K]` does: from `actions.dose_table`. interval: minutes of a decision,
+    the clock's where None. budget: `[B, Q]` mean share of time below each cost's threshold, the therapy's where None; margin:
+    `[B, Q]` conformal margin taken off it. A plan that gives more treatment must keep within it at every such step by itself,
+    without counting on a later reduction.
+    """
+
+    state: Tensor
+    therapy: Therapy
+    limits: Sequence[Limits]
+    context: DoseContext
+    candidates: Tensor
+    exists: Tensor
+    interval: float | None = None
+    budget: Tensor | None = None
+    margin: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        batch, decisions = self.context.baseline.shape
+        parts = (self.state, self.limits, self.context.level, self.context.on_board, self.candidates, self.exists)
+        if any(len(part) != batch for part in parts):
+            raise ValueError(f"plan_doses: {batch} patients by the baseline rates, but sizes {tuple(map(len, parts))}")
+        if self.context.on_board.shape[1] != decisions or len(self.context.remaining) != decisions:
+            raise ValueError(
+                f"plan_doses: {decisions} decisions by the baseline rates, but on_board or remaining of another length"
+            )
+
+    def allowance(self) -> Tensor:
+        """`[B, Q]` the budgets less their margins; where one is unknown it allows nothing."""
+        whole = self.state.new_tensor([cost.budget for cost in self.therapy.costs]).expand(len(self.state), -1)
+        whole = whole if self.budget is None else self.budget
+        return torch.nan_to_num(whole if self.margin is None else whole - self.margin, nan=-1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoseSearch:
+    """How doses are searched.
+
+    depth: decisions, the first ones, that may change something. risk_level: the objective is the mean risk of this share of the
+    worst particles. worth: how much less risk than no change a plan must have; effort: what each change costs, in risk.
+    simulations: of a tree search, for many patients or long plans; None tries every sequence where a patient has few enough, else
+    128. widening: of that search, as `search` says, those candidates first that gain most by themselves. binding: find which
+    limits bind.
+    """
+
+    depth: int = 3
+    risk_level: float = 0.5
+    worth: float = 0.1
+    effort: float = 0.02
+    simulations: int | None = None
+    seed: int = 0
+    widening: int | None = None
+    backend: Backend = "eager"
+    binding: bool = False
+
+
 @torch.no_grad()
-def plan_doses(
-    model: PlanningModel,
-    state: Tensor,
-    therapy: Therapy,
-    limits: Sequence[Limits],
-    context: DoseContext,
-    table: tuple[Tensor, Tensor],
-    *,
-    interval: float | None = None,
-    depth: int = 3,
-    budget: Tensor | None = None,
-    margin: Tensor | None = None,
-    risk_level: float = 0.5,
-    worth: float = 0.1,
-    effort: float = 0.02,
-    simulations: int | None = None,
-    seed: int = 0,
-    widening: int | None = None,
-    backend: Backend = "eager",
-    binding: bool = False,
-) -> DosePlans:
+def plan_doses(model: PlanningModel, asked: DoseQuestion, how: DoseSearch | None = None) -> DosePlans:
     """The best sequence of doses for each of B patients, its runner-up with another first action, and no change.
 
-    interval: minutes of a decision, the clock's where None. state: `[B, P, S]`. context: its D columns are the decisions to the
-    horizon, of which the first `depth` may change something. table: candidates and which exist, from `actions.dose_table`.
-    budget: `[B, Q]` mean share of time below each cost's threshold (the therapy's where None); margin: `[B, Q]` conformal margin
-    taken off it. A plan that gives more treatment must keep within it at every such step by itself, without counting on a later
-    reduction. risk_level: the objective is the mean risk of this share of the worst particles. worth: how much less risk than no
-    change a plan must have. simulations: of a tree search, for many patients or long plans; None tries every sequence where a
-    patient has few enough, else 128. widening: of that search, as `search` says, those candidates first that gain most by
-    themselves. binding: find which limits bind. A patient's plan does not depend on who else is in the batch.
+    A patient's plan does not depend on who else is in the batch. What is missing or absurd is no error: that patient's gate is
+    closed, and said.
 
-    Raises ValueError where shapes disagree. What is missing or absurd is no error: that patient's gate is closed, and said.
+    Args:
+        model: The patients' futures.
+        asked: Of whom, by what limits and budgets.
+        how: The settings of the search.
+
+    Returns:
+        What is proposed, its runner-up and no change, by patient.
+
+    Raises:
+        ValueError: The search is deeper than the question has decisions.
     """
-    batch, decisions = context.baseline.shape
-    candidates, exists = table
-    sizes = (len(state), len(limits), len(context.level), len(context.on_board), len(candidates), len(exists))
-    if any(size != batch for size in sizes):
-        raise ValueError(f"plan_doses: {batch} patients by the baseline rates, but sizes {sizes}")
-    if context.on_board.shape[1] != decisions or len(context.remaining) != decisions:
-        raise ValueError(f"plan_doses: {decisions} decisions by the baseline rates, but on_board or remaining of another length")
-    if not 1 <= depth <= decisions:
-        raise ValueError(f"plan_doses: depth {depth}, expected 1 to {decisions}")
-    interval = therapy.clock.decision if interval is None else interval
-    reasons = closed(context, limits, therapy)
-    bounds = bounds_of(limits, state.device)
-    gate = torch.tensor([not told for told in reasons], device=state.device)
+    how = how or DoseSearch()
+    decisions = asked.context.baseline.shape[1]
+    if not 1 <= how.depth <= decisions:
+        raise ValueError(f"plan_doses: depth {how.depth}, expected 1 to {decisions}")
+    reasons = closed(asked.context, asked.limits, asked.therapy)
     problem = DoseProblem(
         model=model,
-        state=state,
-        therapy=therapy,
-        bounds=bounds,
-        context=context,
-        gate=gate,
-        table=candidates,
-        exists=exists,
-        interval=interval,
+        state=asked.state,
+        therapy=asked.therapy,
+        bounds=bounds_of(asked.limits, asked.state.device),
+        context=asked.context,
+        gate=torch.tensor([not why for why in reasons], device=asked.state.device),
+        table=asked.candidates,
+        exists=asked.exists,
+        interval=asked.therapy.clock.decision if asked.interval is None else asked.interval,
         decisions=decisions,
-        effort=effort,
+        effort=how.effort,
     )
-    allowance = state.new_tensor([cost.budget for cost in therapy.costs]).expand(batch, -1) if budget is None else budget
-    allowance = allowance if margin is None else allowance - margin
-    allowance = torch.nan_to_num(allowance, nan=-1.0)  # an unknown budget or margin allows nothing
-    if simulations is None and candidates.shape[1] ** depth <= EXHAUSTIVE_LEAVES:
-        plans = exhaustive(problem, depth=depth, budget=allowance)
-    else:
-        uniform = torch.rand(candidates.shape[1], generator=torch.Generator().manual_seed(seed)).clamp(1e-9, 1.0 - 1e-7)
-        noise = -torch.log(-torch.log(uniform)).to(state).expand(batch, -1)  # the same for every patient of a batch
-        problem = problem.informed(allowance, risk_level, ranked=widening is not None)
-        found = search(
-            problem,
-            simulations=simulations or 128,
-            depth=depth,
-            budget=allowance,
-            noise=noise,
-            risk_level=risk_level,
-            parallel=True,
-            widening=widening,
-            backend=backend,
-        )
-        plans = found.plans()
-    answer = _answer(problem, plans, limits, reasons, allowance, risk_level, worth)
-    if not binding:
+    budget = asked.allowance()
+    problem, plans = _searched(problem, budget, how)
+    answer = _answer(problem, plans, asked.limits, reasons, budget, how)
+    if not how.binding:
         return answer
-    told = bound_doses(problem, answer.account.score[:, 0], allowance, risk_level, worth)
+    bound = bound_doses(problem, answer.account.score[:, 0], budget, how.risk_level, how.worth)
     abstained = answer.abstained.tolist()
-    return replace(answer, binding=tuple(() if closed else each for each, closed in zip(told, abstained, strict=True)))
+    return replace(answer, binding=tuple(() if none else each for each, none in zip(bound, abstained, strict=True)))
+
+
+def _searched(problem: DoseProblem, budget: Tensor, how: DoseSearch) -> tuple[DoseProblem, Plans]:
+    """The problem as it was searched, and every plan of interest, evaluated."""
+    candidates = problem.table.shape[1]
+    if how.simulations is None and candidates**how.depth <= EXHAUSTIVE_LEAVES:
+        return problem, exhaustive(problem, depth=how.depth, budget=budget)
+    problem = problem.informed(budget, how.risk_level, ranked=how.widening is not None)
+    found = search(
+        problem,
+        simulations=how.simulations or 128,
+        depth=how.depth,
+        budget=budget,
+        noise=shared_noise(candidates, how.seed, problem.state),
+        risk_level=how.risk_level,
+        parallel=True,
+        widening=how.widening,
+        backend=how.backend,
+    )
+    return problem, found.plans()
 
 
 def _answer(
@@ -151,32 +187,25 @@ def _answer(
     limits: Sequence[Limits],
     reasons: list[list[Breach]],
     budget: Tensor,
-    risk_level: float,
-    worth: float,
+    how: DoseSearch,
 ) -> DosePlans:
     """Choose among the plans, replay what is chosen, and guard it."""
     batch, decisions = problem.context.baseline.shape
-    chosen = choose(plans, risk_level, worth)
-    has_other, actions = chosen.has_other, plans.sequence(chosen.nodes, decisions)
-
+    chosen = choose(plans, how.risk_level, how.worth)
+    actions = plans.sequence(chosen.nodes, decisions)
     for row in plans.broken.nonzero().flatten().tolist():
         reasons[row].append(Breach("finite"))
-    abstained = torch.tensor([bool(why) for why in reasons], device=actions.device)
-    unchanged = actions[:, 2:]
-    actions = torch.where(abstained[:, None, None, None], unchanged, actions)
+    silent = torch.tensor([bool(why) for why in reasons], device=actions.device)
+    actions = torch.where(silent[:, None, None, None], actions[:, 2:], actions)
     levels, held = problem.replay(actions)
-    refused: list[tuple[Breach, ...]] = [()] * batch
-    for row in range(batch):
-        for option in (1, 0):
-            with stage("guard"):
-                against = () if reasons[row] else _guard(problem, limits[row], actions[row, option], held[row, option], row)
-            if against:  # the search and the guard disagree: believe the guard
-                actions[row, option], levels[row, option] = actions[row, 2], levels[row, 2]
-                has_other[row] = has_other[row] & (option == 0)
-                if option == 0:
-                    refused[row] = against
-                    abstained[row] = True
-    changed = (actions[:, 0] != unchanged[:, 0]).any(-1).any(-1)
+
+    def guard(row: int, option: int) -> tuple[Breach, ...]:
+        with stage("guard"):
+            return () if reasons[row] else _guard(problem, limits[row], actions[row, option], held[row, option], row)
+
+    refused = refused_by(guard, batch, actions.device)
+    actions, levels = refused.instead(actions), refused.instead(levels)
+    abstained = silent | refused.options[:, 0]
     risk = problem.therapy.risk(levels).mean(-1)
     below = torch.stack([cost.rate(levels) for cost in problem.therapy.costs], -1)
     effort = problem.effort * (actions != actions.new_tensor(NO_CHANGE)).any(-1).sum(-1, keepdim=True).expand_as(risk).to(risk)
@@ -188,17 +217,17 @@ def _answer(
         risk=risk,
         below=below.mean(-2),
         violation=below.amax(-2).mean(-2),
-        objective=-tail_mean(-risk, risk_level),
-        changed=changed,
+        objective=-tail_mean(-risk, how.risk_level),
+        changed=(actions[:, 0] != actions[:, 2]).any(-1).any(-1),
         abstained=abstained,
-        has_runner_up=has_other & ~abstained,
+        has_runner_up=chosen.has_other & ~refused.options[:, 1] & ~abstained,
         reasons=tuple(map(tuple, reasons)),
-        refused=tuple(refused),
+        refused=refused.proposals,
         bound=tuple(tuple(Breach(name) for name, hit in bound.items() if hit[row]) for row in range(batch)),
         pruned=plans.pruned_by(budget, [cost.name for cost in problem.therapy.costs]),
         binding=((),) * batch,
         evaluated=plans.eligible.sum(1),
-        account=account(chosen.scores, risk, {"change": effort}, risk_level=risk_level, worth=worth),
+        account=account(chosen.scores, risk, {"change": effort}, risk_level=how.risk_level, worth=how.worth),
     )
 
 
@@ -215,4 +244,3 @@ def _guard(problem: DoseProblem, limits: Limits, actions: Tensor, held: Tensor, 
         interval=problem.interval,
     )
     return guarded.breaches
-

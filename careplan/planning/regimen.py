@@ -15,9 +15,10 @@ from torch import Tensor
 from careplan.breach import Breach
 from careplan.planning.account import Account, account
 from careplan.planning.binding import bound_lines
-from careplan.planning.choice import choose
+from careplan.planning.choice import choose, refused_by
 from careplan.planning.model import Expansion
-from careplan.planning.safety import RegimenLine, guard_line, rounded
+from careplan.planning.moves import Moves, directions, moves_of, value_of
+from careplan.planning.safety import RegimenLine, guard_line
 from careplan.planning.search import Plans, search
 from careplan.planning.tree import prior_of, tail_mean
 from careplan.therapy import Therapy
@@ -59,46 +60,93 @@ class RegimenPlans:
     account: Account
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RegimenQuestion:
+    """What is asked of the coming weeks of B patients.
+
+    lines: L for each patient, in the evaluator's order; those without evidence are left alone. together: places of lines that may
+    also move as one, by the same factor, those that the guard allows. parts: `[M]` the part of the day of each level: an increase
+    may not bring any part beyond the budget, nor make one worse that already is. budget, margin: `[B, Q]`, as in
+    `planner.DoseQuestion`.
+    """
+
+    lines: Sequence[Sequence[RegimenLine]]
+    therapy: Therapy
+    together: Sequence[Sequence[int]] = ()
+    parts: Tensor | None = None
+    budget: Tensor | None = None
+    margin: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        count = len(self.lines[0]) if self.lines else 0
+        if not count or any(len(each) != count for each in self.lines):
+            numbers = [len(each) for each in self.lines]
+            raise ValueError(f"plan_regimen: {numbers} lines by patient, expected the same number of each, above 0")
+
+    def budgets(self) -> tuple[Tensor, Tensor]:
+        """`[B, Q]` each: the budgets less their margins, and whole; where one is unknown it allows nothing."""
+        full = torch.tensor([cost.budget for cost in self.therapy.costs]).expand(len(self.lines), -1)
+        full = full if self.budget is None else self.budget
+        less = full if self.margin is None else full - self.margin
+        return torch.nan_to_num(less, nan=-1.0), torch.nan_to_num(full, nan=-1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegimenSearch:
+    """How a regimen is searched.
+
+    risk_level: the objective is the mean risk of this share of the worst particles. worth: how much less risk than no change a
+    plan must have; penalty: in risk, for each step; excess: for each percent of time beyond a budget, so that what is unsafe goes
+    first. changes: the most steps; strengthened: of how many kinds of setting (`RegimenLine.kind`) they may give more, since what
+    each does alone is better known than what they do together; apart: of how many kinds they may move lines at all (any where
+    None), where all together by one factor count as one. factors: of treatment, that are tried. simulations: of the tree search,
+    beside one evaluation of every single change, from which its prior comes. binding: find which rules and budgets bind, by one
+    more evaluation.
+    """
+
+    risk_level: float = 0.5
+    worth: float = 0.2
+    penalty: float = 0.05
+    excess: float = 0.3
+    changes: int = 3
+    strengthened: int = 1
+    apart: int | None = None
+    factors: Sequence[float] = FACTORS
+    simulations: int = 64
+    binding: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class RegimenProblem:
     """Which lines to change. A node's state: multipliers `[L]`, the rank of the last change, the number of changes.
 
-    table `[B, K, L]`: what each candidate multiplies, candidate 0 nothing; open `[B, K]`: what the guard allows.
-    rank `[B, K]`: cuts first, then by line; raises `[B, K]`. logits `[B, K]`: prior, of each change alone.
-    parts: `[M]` the part of the day of each level, or None; costs count for the whole and for each part.
-    budget: `[B, Q]`; excess: in risk, for each percent of time that a cost is beyond it, so that what is unsafe goes first.
-    direction `[B, L]`; kinds `[L, G]`: which kind of setting each line is; strengthened: of how many kinds a plan may give more.
-    apart: of how many kinds it may move lines; whole `[K]`: candidates that move all kinds as one, with which a plan may begin.
+    logits `[B, K]`: prior, of each change alone. budget: `[B, Q]`; costs count for the whole and for each part. direction
+    `[B, L]`; kinds `[L, G]`: which kind of setting each line is.
     """
 
     evaluate: Evaluate
-    therapy: Therapy
-    table: Tensor
-    open: Tensor
-    rank: Tensor
-    raises: Tensor
+    asked: RegimenQuestion
+    how: RegimenSearch
+    moves: Moves
     logits: Tensor
-    parts: Tensor | None
-    changes: int
-    penalty: float
     budget: Tensor
-    excess: float
     direction: Tensor
     kinds: Tensor
-    strengthened: int
-    apart: int
-    whole: Tensor
+
+    @property
+    def therapy(self) -> Therapy:
+        return self.asked.therapy
 
     @cached_property
     def numbered(self) -> Tensor:
         """`[B, K, L + 1]` the candidates, each with its place: what a step of the search is."""
-        place = torch.arange(self.table.shape[1], dtype=self.table.dtype).expand(len(self.table), -1)
-        return torch.cat([self.table, place.unsqueeze(-1)], -1)
+        place = torch.arange(self.moves.table.shape[1], dtype=self.moves.table.dtype).expand(len(self.moves.table), -1)
+        return torch.cat([self.moves.table, place.unsqueeze(-1)], -1)
 
     def root(self) -> Expansion:
         """The regimen as it stands."""
-        batch, _, lines = self.table.shape
-        multipliers = self.table.new_ones(batch, 1, lines)
+        batch, _, lines = self.moves.table.shape
+        multipliers = self.moves.table.new_ones(batch, 1, lines)
         clock = multipliers.new_zeros(batch, 1)
         return self._look(multipliers, clock - 1.0, clock, clock > 0)
 
@@ -106,19 +154,20 @@ class RegimenProblem:
         """Multiply a line, and evaluate the whole regimen."""
         multipliers, last, count = state[..., :-2] * action[..., :-1], state[..., -2], state[..., -1]
         chosen = action[..., -1].long()
-        last = torch.maximum(last, self.rank.gather(1, chosen))
-        return self._look(multipliers, last, count + (chosen > 0), self.raises.gather(1, chosen))
+        last = torch.maximum(last, self.moves.rank.gather(1, chosen))
+        return self._look(multipliers, last, count + (chosen > 0), self.moves.raises.gather(1, chosen))
 
     def _look(self, multipliers: Tensor, last: Tensor, count: Tensor, raises: Tensor) -> Expansion:
         value = self.judged(multipliers)
-        value[..., 0] -= self.penalty * count.unsqueeze(-1)
-        later = self.rank.unsqueeze(1) > last.unsqueeze(-1)
-        untouched = ~((self.table != 1.0).unsqueeze(1) & (multipliers != 1.0).unsqueeze(2)).any(-1)
-        more = self._more(multipliers).unsqueeze(2) | self._more(self.table).unsqueeze(1)  # [B, W, K, G]
-        few = ~self.raises.unsqueeze(1) | (more.sum(-1) <= self.strengthened)
-        kinds = self._moved(multipliers).unsqueeze(2) | self._moved(self.table).unsqueeze(1)
-        few &= (kinds.sum(-1) <= self.apart) | (self.whole & (count == 0).unsqueeze(-1))
-        valid = self.open.unsqueeze(1) & later & untouched & few & (count < self.changes).unsqueeze(-1)
+        value[..., 0] -= self.how.penalty * count.unsqueeze(-1)
+        later = self.moves.rank.unsqueeze(1) > last.unsqueeze(-1)
+        untouched = ~((self.moves.table != 1.0).unsqueeze(1) & (multipliers != 1.0).unsqueeze(2)).any(-1)
+        more = self._more(multipliers).unsqueeze(2) | self._more(self.moves.table).unsqueeze(1)  # [B, W, K, G]
+        few = ~self.moves.raises.unsqueeze(1) | (more.sum(-1) <= self.how.strengthened)
+        apart = self.kinds.shape[0] if self.how.apart is None else self.how.apart
+        kinds = self._moved(multipliers).unsqueeze(2) | self._moved(self.moves.table).unsqueeze(1)
+        few &= (kinds.sum(-1) <= apart) | (self.moves.whole & (count == 0).unsqueeze(-1))
+        valid = self.moves.open.unsqueeze(1) & later & untouched & few & (count < self.how.changes).unsqueeze(-1)
         valid[..., 0] = ~valid[..., 1:].any(-1)  # every node is already the plan that stops there
         return Expansion(
             state=torch.cat([multipliers, last.unsqueeze(-1), count.unsqueeze(-1)], dim=-1),
@@ -151,8 +200,8 @@ class RegimenProblem:
         rates = [cost.rate(levels) for cost in self.therapy.costs]
         reward = -self.therapy.risk(levels).mean(-1) - torch.stack([*self.charges(levels).values()]).sum(0)
         channels = [reward, *(rate.mean(-1) for rate in rates)]
-        if self.parts is not None:
-            channels += [rate[..., self.parts == part].mean(-1) for part in self.parts.unique() for rate in rates]
+        if self.asked.parts is not None:
+            channels += [rate[..., self.asked.parts == part].mean(-1) for part in self.asked.parts.unique() for rate in rates]
         outcome = torch.stack(channels, -1)
         return torch.where(torch.isfinite(levels).all(-1, keepdim=True), outcome, torch.full_like(outcome, torch.nan))
 
@@ -161,203 +210,129 @@ class RegimenProblem:
         charged = {}
         for cost, allowed in zip(self.therapy.costs, self.budget.T, strict=True):
             over = (cost.rate(levels).mean(-1) - allowed[:, None, None]).clamp(min=0)
-            charged[f"budget {cost.name}"] = self.excess * 100.0 * over
+            charged[f"budget {cost.name}"] = self.how.excess * 100.0 * over
         return charged
 
 
 @torch.no_grad()
-def plan_regimen(
-    evaluate: Evaluate,
-    lines: Sequence[Sequence[RegimenLine]],
-    therapy: Therapy,
-    *,
-    together: Sequence[Sequence[int]] = (),
-    parts: Tensor | None = None,
-    budget: Tensor | None = None,
-    margin: Tensor | None = None,
-    risk_level: float = 0.5,
-    worth: float = 0.2,
-    penalty: float = 0.05,
-    excess: float = 0.3,
-    changes: int = 3,
-    strengthened: int = 1,
-    apart: int | None = None,
-    factors: Sequence[float] = FACTORS,
-    simulations: int = 64,
-    binding: bool = False,
-) -> RegimenPlans:
+def plan_regimen(evaluate: Evaluate, asked: RegimenQuestion, how: RegimenSearch | None = None) -> RegimenPlans:
     """The best few changes to the regimens of B patients, a runner-up with another first change, and no change.
 
-    evaluate: multipliers `[B, W, L]` -> predicted levels `[B, W, P, M]` under each regimen; may be called with any W. lines:
-    L for each patient, in the evaluator's order. together: places of lines that may also move as one, by the same factor, those
-    that the guard allows. parts: `[M]` the part of the day of each level: an increase may not bring any
-    part beyond the budget, nor make one worse that already is. budget, margin: `[B, Q]`, as in `plan_doses`. worth: how much
-    less risk than no change a plan must have; penalty: in risk, for each step; excess: for each percent of time beyond a
-    budget. changes: the most steps; strengthened: of how many kinds of setting (`RegimenLine.kind`) they may give more, since
-    what each does alone is better known than what they do together; apart: of how many kinds they may move lines at all (any),
-    where all together by one factor count as one.
-    simulations: of the tree search, beside one evaluation of every single change, from which its prior comes. binding: find
-    which rules and budgets bind, by one more evaluation.
+    Args:
+        evaluate: Multipliers `[B, W, L]` -> predicted levels `[B, W, P, M]` under each regimen; may be called with any W.
+        asked: Of whom, which lines, by what budgets.
+        how: The settings of the search.
 
-    Raises ValueError where patients have different numbers of lines. Lines without evidence are left alone.
+    Returns:
+        What is proposed, its runner-up and no change, by patient.
     """
-    batch, count = len(lines), len(lines[0]) if lines else 0
-    if not count or any(len(each) != count for each in lines):
-        raise ValueError(
-            f"plan_regimen: {[len(each) for each in lines]} lines by patient, expected the same number of each, above 0"
-        )
-    proposed, allowed, bound = candidates(lines, factors)
-    current = torch.tensor([[line.current for line in each] for each in lines])
-    direction = torch.tensor([[line.direction for line in each] for each in lines])
-    ratio = torch.where(allowed, proposed / current.repeat_interleave(len(factors), 1), torch.ones_like(proposed))
-    members = torch.stack([torch.isin(torch.arange(count), torch.tensor(each)) for each in (*range(count), *together)])
-    moves = torch.where(members[:, None], ratio.unflatten(1, (count, -1)).mT.unsqueeze(1), 1.0).flatten(1, 2)  # [B, K - 1, L]
-    alone = torch.arange(len(members)).repeat_interleave(len(factors)) < count
-    moved = (moves != 1.0).sum(-1)
-    table = torch.cat([moves.new_ones(batch, 1, count), moves], 1)
-    raises = ((table - 1.0) * direction.unsqueeze(1) > 0).any(-1)
-    place = torch.cat([torch.tensor([-1]), torch.arange(len(members)).repeat_interleave(len(factors))])
-    order = place + len(members) * raises.float()
-    everything = members.all(1).repeat_interleave(len(factors))
-    is_open = torch.cat([torch.ones(batch, 1, dtype=torch.bool), (moved > 1) | (alone & (moved == 1))], 1)
-    full = torch.tensor([cost.budget for cost in therapy.costs]).expand(batch, -1) if budget is None else budget
-    whole = torch.nan_to_num(full if margin is None else full - margin, nan=-1.0)
+    how, lines, therapy = how or RegimenSearch(), asked.lines, asked.therapy
+    moves, costs = moves_of(lines, asked.together, how.factors), len(therapy.costs)
+    within, full = asked.budgets()
     problem = RegimenProblem(
         evaluate=evaluate,
-        therapy=therapy,
-        table=table,
-        open=is_open,
-        rank=order,
-        raises=raises,
-        logits=torch.zeros(is_open.shape),
-        parts=parts,
-        changes=changes,
-        penalty=penalty,
-        budget=whole,
-        excess=excess,
-        direction=direction,
+        asked=asked,
+        how=how,
+        moves=moves,
+        logits=torch.zeros(moves.open.shape),
+        budget=within,
+        direction=directions(lines),
         kinds=torch.tensor([[line.kind == kind for kind in dict.fromkeys(each.kind for each in lines[0])] for line in lines[0]]),
-        strengthened=strengthened,
-        apart=count if apart is None else apart,
-        whole=torch.cat([torch.zeros(1, dtype=torch.bool), everything]),
     )
-    single = problem.judged(table)  # [B, K, P, C]
-    costs = len(therapy.costs)
+    single = problem.judged(moves.table)  # [B, K, P, C]
     standing = single[:, 0, :, 1 + costs :].mean(1)
     each_part = torch.maximum(full.repeat(1, standing.shape[1] // costs), standing + 1e-6)
-    allowance = torch.cat([whole, torch.nan_to_num(each_part, nan=-1.0)], 1)
+    allowance = torch.cat([within, torch.nan_to_num(each_part, nan=-1.0)], 1)
     spent = single[:, 0, :, 1 : 1 + costs].mean(1)  # of what is within the budget, nobody is charged for what they have already
-    charged = torch.maximum(whole, torch.minimum(torch.nan_to_num(spent, nan=-1.0), torch.nan_to_num(full, nan=-1.0)))
-    problem = replace(problem, logits=prior_of(single, allowance, risk_level), budget=charged)
+    charged = torch.maximum(within, torch.minimum(torch.nan_to_num(spent, nan=-1.0), full))
+    problem = replace(problem, logits=prior_of(single, allowance, how.risk_level), budget=charged)
     found = search(
-        problem, simulations=simulations, depth=changes, budget=allowance, considered=16, risk_level=risk_level, parallel=True
+        problem,
+        simulations=how.simulations,
+        depth=how.changes,
+        budget=allowance,
+        considered=16,
+        risk_level=how.risk_level,
+        parallel=True,
     )
-    over = (single[:, :, :, 1 : 1 + costs].mean(2) > whole.unsqueeze(1)) & (raises & is_open).unsqueeze(-1)
-    pruned = tuple(tuple(c.name for c, hit in zip(therapy.costs, hits, strict=True) if hit) for hits in over.any(1).tolist())
-    sick = ~torch.isfinite(single).flatten(1).all(1)
-    answer = _answer(problem, found.plans(), lines, whole, risk_level, worth, sick, bound, pruned)
-    if not binding or bool(answer.abstained.all()):
+    answer = _answer(problem, found.plans(), single, within)
+    if not how.binding or bool(answer.abstained.all()):
         return answer
-    told = bound_lines(problem, lines, factors, answer.multipliers[:, 0].float(), risk_level, worth)
+    bound = bound_lines(problem, answer.multipliers[:, 0].float())
     abstained = answer.abstained.tolist()
-    return replace(answer, binding=tuple(() if closed else each for each, closed in zip(told, abstained, strict=True)))
+    return replace(answer, binding=tuple(() if none else each for each, none in zip(bound, abstained, strict=True)))
 
 
-def candidates(
-    lines: Sequence[Sequence[RegimenLine]], factors: Sequence[float]
-) -> tuple[Tensor, Tensor, tuple[tuple[Breach, ...], ...]]:
-    """Each line under each factor, rounded towards the current value: proposed, allowed `[B, L * F]`; the rules that forbid."""
-    proposed, allowed, bound = [], [], []
-    for each in lines:
-        values, fine = [], []
-        broken: list[Breach] = []
-        for line in each:
-            seen = {line.current}
-            for factor in factors:
-                value = rounded(line, factor if line.direction > 0 else 2.0 - factor)
-                guarded = guard_line(line, value)
-                values.append(value)
-                fine.append(guarded.allowed and value not in seen)
-                broken += guarded.breaches
-                seen.add(value)
-        proposed.append(values)
-        allowed.append(fine)
-        bound.append(tuple(dict.fromkeys(broken)))
-    return torch.tensor(proposed), torch.tensor(allowed), tuple(bound)
-
-
-def _answer(
-    problem: RegimenProblem,
-    plans: Plans,
-    lines: Sequence[Sequence[RegimenLine]],
-    budget: Tensor,
-    risk_level: float,
-    worth: float,
-    sick: Tensor,
-    bound: tuple[tuple[Breach, ...], ...],
-    pruned: tuple[tuple[str, ...], ...],
-) -> RegimenPlans:
-    """Choose among the plans, evaluate what is chosen once more, and guard every line of it."""
-    batch, chosen = len(lines), choose(plans, risk_level, worth)
-    has_other, steps = chosen.has_other, plans.sequence(chosen.nodes, problem.changes)[..., :-1]
+def _answer(problem: RegimenProblem, plans: Plans, single: Tensor, budget: Tensor) -> RegimenPlans:
+    """Choose among the plans, guard every line of what is chosen, and evaluate it once more. single `[B, K, P, C]`: the outcome
+    of each change alone."""
+    lines, how, costs, batch = problem.asked.lines, problem.how, problem.therapy.costs, len(problem.asked.lines)
+    chosen = choose(plans, how.risk_level, how.worth)
+    steps = plans.sequence(chosen.nodes, how.changes)[..., :-1]
     multipliers = steps.prod(2)
-    reasons: list[list[Breach]] = [[] for _ in range(batch)]
-    refused: list[list[Breach]] = [[] for _ in range(batch)]
-    advice: list[tuple[Breach, ...]] = []
-    for row in range(batch):
-        if plans.broken[row] or sick[row]:
-            reasons[row].append(Breach("finite"))
-        if not problem.open[row, 1:].any():
-            reasons[row].append(Breach("no open line"))
-        advised: list[Breach] = []
-        for option in (1, 0):
-            for index, line in enumerate(lines[row]):
-                value = _value(line, float(multipliers[row, option, index]))
-                guarded = guard_line(line, value)
-                if not guarded.allowed:
-                    has_other[row] = has_other[row] & (option == 0)
-                    multipliers[row, option] = 1.0
-                    refused[row] += guarded.breaches if option == 0 else ()
-                elif option == 0 and value != line.current:
-                    advised += guarded.advice
-        advice.append(tuple(advised))
-    abstained = torch.tensor([bool(why or against) for why, against in zip(reasons, refused, strict=True)])
+    sick = ~torch.isfinite(single).flatten(1).all(1)
+    reasons = [_silent(bool(plans.broken[row]) or bool(sick[row]), problem.moves.open[row, 1:]) for row in range(batch)]
+    advice: list[tuple[Breach, ...]] = [()] * batch
+
+    def guard(row: int, option: int) -> tuple[Breach, ...]:
+        against, advised = _guarded(lines[row], multipliers[row, option].tolist())
+        if option == 0:
+            advice[row] = advised
+        return against
+
+    refused = refused_by(guard, batch, multipliers.device)
+    multipliers = refused.instead(multipliers)
+    abstained = torch.tensor([bool(why or against) for why, against in zip(reasons, refused.proposals, strict=True)])
     multipliers = torch.where(abstained[:, None, None], torch.ones_like(multipliers), multipliers)
     picked = list(zip(lines, multipliers.tolist(), strict=True))
     levels = problem.evaluate(multipliers)
-    values = torch.tensor(
-        [[[_value(line, m) for line, m in zip(each, option, strict=True)] for option in options] for each, options in picked],
-        dtype=torch.float64,
-    )
+    values = [[[value_of(line, m) for line, m in zip(each, some, strict=True)] for some in options] for each, options in picked]
     risk = problem.therapy.risk(levels).mean(-1)
-    below = torch.stack([cost.rate(levels).mean(-1) for cost in problem.therapy.costs], -1)
-    change = problem.penalty * (steps != 1.0).any(-1).sum(-1, keepdim=True).expand_as(risk).to(risk)
+    below = torch.stack([cost.rate(levels).mean(-1) for cost in costs], -1)
+    change = how.penalty * (steps != 1.0).any(-1).sum(-1, keepdim=True).expand_as(risk).to(risk)
+    charges = {"change": change, **problem.charges(levels)}
     return RegimenPlans(
-        values=values,
+        values=torch.tensor(values, dtype=torch.float64),
         multipliers=multipliers,
         levels=levels,
         risk=risk,
         below=below,
         violation=(below > budget[:, None, None]).to(risk.dtype).mean(2),
-        objective=-tail_mean(-risk, risk_level),
+        objective=-tail_mean(-risk, how.risk_level),
         changed=(multipliers[:, 0] != 1.0).any(-1),
         abstained=abstained,
-        has_runner_up=has_other & ~abstained,
-        reasons=tuple(map(tuple, reasons)),
-        refused=tuple(map(tuple, refused)),
-        bound=bound,
-        pruned=pruned,
+        has_runner_up=chosen.has_other & ~refused.options[:, 1] & ~abstained,
+        reasons=tuple(reasons),
+        refused=refused.proposals,
+        bound=problem.moves.bound,
+        pruned=_pruned(problem, single, budget),
         binding=((),) * batch,
         advice=tuple(advice),
         evaluated=plans.eligible.sum(1),
-        account=account(
-            chosen.scores, risk, {"change": change, **problem.charges(levels)}, risk_level=risk_level, worth=worth
-        ),
+        account=account(chosen.scores, risk, charges, risk_level=how.risk_level, worth=how.worth),
     )
 
 
-def _value(line: RegimenLine, multiplier: float) -> float:
-    """The value behind a multiplier, exact: a whole number of increments."""
-    if multiplier == 1.0:
-        return line.current
-    return round(round(line.current * multiplier / line.increment) * line.increment, 6)
+def _silent(sick: bool, opened: Tensor) -> tuple[Breach, ...]:
+    """Why nothing is answered to one patient, of whose changes some are `opened` `[K - 1]`."""
+    return (*((Breach("finite"),) if sick else ()), *(() if bool(opened.any()) else (Breach("no open line"),)))
+
+
+def _guarded(lines: Sequence[RegimenLine], multipliers: Sequence[float]) -> tuple[tuple[Breach, ...], tuple[Breach, ...]]:
+    """What the guard has against the first line of a regimen that it does not let pass, and what it advises of those before."""
+    advised: list[Breach] = []
+    for line, multiplier in zip(lines, multipliers, strict=True):
+        value = value_of(line, multiplier)
+        guarded = guard_line(line, value)
+        if not guarded.allowed:
+            return guarded.breaches, tuple(advised)
+        if value != line.current:
+            advised += guarded.advice
+    return (), tuple(advised)
+
+
+def _pruned(problem: RegimenProblem, single: Tensor, budget: Tensor) -> tuple[tuple[str, ...], ...]:
+    """The costs whose budget `[B, Q]` closed a single change, by patient."""
+    costs, moves = problem.therapy.costs, problem.moves
+    over = (single[:, :, :, 1 : 1 + len(costs)].mean(2) > budget.unsqueeze(1)) & (moves.raises & moves.open).unsqueeze(-1)
+    return tuple(tuple(cost.name for cost, hit in zip(costs, hits, strict=True) if hit) for hits in over.any(1).tolist())

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from careplan.breach import Breach
 from careplan.planning.menu import Menu
-from careplan.rules import Cap, Exclusive, Hold, Keep, Lockout, Rule
+from careplan.rules import Action, Cap, Exclusive, Hold, Keep, Lockout, Rule
+from careplan.therapy import Channel, Limits, Therapy
 
 TOLERANCE = 1e-4  # in an amount's unit, over float32's sums
 
@@ -46,6 +47,39 @@ class Past:
         age = torch.arange(given.shape[1], 0, -1, dtype=some.dtype, device=some.device)
         last = torch.where(given, age, torch.inf).amin(1) if given.shape[1] else some.new_full((len(some),), math.inf)
         return torch.where(some.isnan().flatten(1).any(1), torch.nan, last)
+
+
+def rules_of(limits: Limits, therapy: Therapy) -> tuple[Rule, ...]:
+    """The rules of limits, and as rules what their numbers say of the actions that a therapy declares: the largest dose and the
+    largest rate, the spacing of single doses, and the floor under which nothing that lowers the first output may be raised.
+
+    Raises:
+        ValueError: What is on board is limited, which a course does not count: a `Cap` within a time says the same.
+    """
+    if math.isfinite(limits.max_on_board):
+        raise ValueError(f"{therapy.name}: a course does not count what is on board; declare a Cap within a time instead")
+    rules, spaced, lowering = list(limits.rules), [], []
+    rows = therapy.clock.rows(therapy.clock.decision)
+    for action in therapy.actions:
+        channel = therapy.channel(action.channel)
+        most = {"impulse": limits.max_dose, "rate": limits.max_rate * therapy.step / channel.per}.get(channel.form)
+        if most is not None:
+            name = f"the largest {'dose' if channel.form == 'impulse' else 'rate'}"
+            whole = most * (rows if lasting(channel, action) else 1)
+            rules.append(Cap(name=name, channels=(channel.name,), most=whole, within=0.0))
+        if channel.form == "impulse" and action.of != "multiple":
+            spaced.append(channel.name)
+        if channel.direction < 0:
+            lowering.append(channel.name)
+    rules += [Lockout(name="spacing", channels=(name,), minutes=limits.min_spacing) for name in spaced if limits.min_spacing > 0]
+    if lowering and limits.floor > therapy.channel(therapy.regulated).low:
+        rules.append(Hold(name="floor", channels=tuple(lowering), on=therapy.regulated, side=-1, level=limits.floor))
+    return tuple(rules)
+
+
+def lasting(channel: Channel, action: Action) -> bool:
+    """Whether what an action gives goes on until somebody changes it: a rate, a choice, a tablet every day."""
+    return action.of == "multiple" or channel.form != "impulse"
 
 
 def broken_by(rule: Rule, menu: Menu, past: Past, moment: Moment, actions: Tensor) -> Tensor:

@@ -204,7 +204,7 @@ def search(
     risk_level: share of the worst particles that a value averages. parallel: advance all survivors of a round at once.
     widening: how many of its candidates, in the table's order, a node below the root tries at first; twice as many whenever its
     visits double (`tree.within`). All of them when None.
-    backend: what grows the trees. `native`: C++, on a CPU, compiled in seconds at first use. `compiled`: `torch.compile` whole
+    backend: what grows the trees. `native`: C++, on a CPU, compiled with the package. `compiled`: `torch.compile` whole
     simulations, the problem's `expand` in them, worth its minutes where `expand` is small and the same number of trees comes
     again. Where they cannot be had, both become eager with a warning. All give the same answers.
     after: what an earlier search of the same patients found, and the root's edge `[B]` that was carried out since: the tree below
@@ -248,6 +248,12 @@ def search(
             used += width
     action = most_visited(tree, noise, start)[0][:, 0]
     return Found(tree, action, tree.edge_visits[:, 0], tree.q[:, 0], allowed)
+
+
+def shared_noise(candidates: int, seed: int, like: Tensor) -> Tensor:
+    """Gumbel noise `[B, K]` for the B trees of `like` `[B, ...]`: the same for every patient, whoever else is in the batch."""
+    uniform = torch.rand(candidates, generator=torch.Generator().manual_seed(seed)).clamp(1e-9, 1.0 - 1e-7)
+    return -torch.log(-torch.log(uniform)).to(like).expand(len(like), -1)
 
 
 def reach(visits: int, depth: int) -> int:

@@ -1,5 +1,8 @@
 """The channels that device exports and tables know, each with its unit and the values that can be true."""
 
+import re
+import unicodedata
+
 from careplan.therapy import Channel
 
 DEVICE_CHANNELS: tuple[Channel, ...] = (
@@ -24,6 +27,18 @@ DEVICE_CHANNELS: tuple[Channel, ...] = (
 # MET of exercise told in words: within light (1.6-2.9), moderate (3.0-5.9) and vigorous (6.0-8.7) of the ACSM's position stand
 # (Garber 2011, doi 10.1249/MSS.0b013e318213fefb).
 INTENSITY = {"light": 2.5, "moderate": 4.5, "vigorous": 7.0}
+# How people and devices say how hard it was, without accents; "moderate" is what nothing says.
+WORDS = {
+    "light": "light mild low leicht niedrig gering licht laag latt lag leggera bassa ligera baja legere leve",
+    "vigorous": "vigorous high hard heavy intense intensiv hoch schwer stark zwaar hoog intensief hog alta intensa",
+}
+EFFORT = {word: effort for effort, words in WORDS.items() for word in words.split()}
+
+
+def met_of(text: str) -> float:
+    """The MET of exercise told in words: by the first word that says how hard it was, else as moderate."""
+    plain = "".join(letter for letter in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(letter))
+    return INTENSITY[next((EFFORT[word] for word in re.findall(r"\w+", plain) if word in EFFORT), "moderate")]
 
 
 def channel_of(name: str) -> Channel:

@@ -7,12 +7,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from careplan.records.dates import DAY, clock_of, dates, plain
 from careplan.records.events import RecordError
-from careplan.records.text import Rows, check_zone, dates
+from careplan.records.text import Rows, check_zone
 
-DAY = re.compile(r"(\d{1,4})[/.\-](\d{1,2})[/.\-](\d{1,4})")
-CLOCK = re.compile(r"(\d{1,2})[:.](\d{2})(?:[:.](\d{2})(?:[.,]\d+)?)?")
-HALF = re.compile(r"(?P<am>[aA]\.?\s*[mM]\.?|午前|上午|오전)|(?P<pm>[pP]\.?\s*[mM]\.?|午後|下午|오후)")
 DURATION = re.compile(r"(\d+):(\d{1,2})(?::(\d{1,2})(?:[.,]\d+)?)?")
 AROUND = 12  # rows before and after an hour that comes twice which say whether the log runs in order there
 HOUR = pd.Timedelta(hours=1)
@@ -25,7 +23,7 @@ def split_stamps(stamps: Sequence[str]) -> tuple[list[str], list[str]]:
     """Dates `[N]` and times of day `[N]` of stamps such as "2024-03-31T01:50:00" or "6/2/20 8:02 PM"."""
     once: dict[str, str] = {}
     days, clocks = [], []
-    for stamp in stamps:
+    for stamp in plain(stamps):
         day, _, clock = stamp.partition("T" if stamp[10:11] == "T" else " ")
         day = day.rstrip(",")
         days.append(once.setdefault(day, day))  # a day's name is kept once
@@ -54,7 +52,7 @@ def local_times(
     the format has, whatever a column says.
     """
     code, texts = pd.factorize(np.asarray(days, dtype=object))
-    parts = day_parts([str(text) for text in texts])
+    parts = day_parts(plain([str(text) for text in texts]))
     seconds = seconds_of_day(clocks)
     short = (parts[:, 0] <= 99) & (parts[:, 0] > 0)
     if always is not None:
@@ -134,20 +132,7 @@ def assemble(parts: NDArray[np.int64], code: NDArray[np.intp], seconds: Array, d
 def seconds_of_day(clocks: Sequence[str]) -> Array:
     """`[N]` seconds since midnight; NaN where the text is no time of day."""
     code, texts = pd.factorize(np.asarray(clocks, dtype=object))
-    return np.append(np.array([clock_seconds(str(text)) for text in texts], dtype=float), np.nan)[code]
-
-
-def clock_seconds(text: str) -> float:
-    half = HALF.search(text)
-    found = CLOCK.fullmatch((text[: half.start()] + text[half.end() :] if half else text).strip())
-    if found is None:
-        return np.nan
-    hour, minute, second = int(found[1]), int(found[2]), int(found[3] or 0)
-    if half:
-        if not 1 <= hour <= 12:
-            return np.nan
-        hour = hour % 12 + (12 if half["pm"] else 0)
-    return 3600.0 * hour + 60.0 * minute + second if hour < 24 and minute < 60 and second < 60 else np.nan
+    return np.append(np.array([clock_of(str(text))[0] for text in texts], dtype=float), np.nan)[code]
 
 
 def minutes_of(texts: Sequence[str]) -> Array:

@@ -71,7 +71,7 @@ def moved(events: pd.DataFrame, away: Sequence[Stretch]) -> pd.DataFrame:
     return events.assign(time=times).sort_values(["time", "channel"], kind="stable", ignore_index=True)
 
 
-def told_of(away: Sequence[Stretch]) -> list[str]:
+def stretches_in_words(away: Sequence[Stretch]) -> list[str]:
     """What is told of a source's clock: travel, or a clock set otherwise, stretch by stretch; and drift."""
     texts = []
     for each in away:

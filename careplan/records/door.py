@@ -93,14 +93,21 @@ def read(
 ) -> list[PatientRecord]:
     """One record for each person in a file, a folder, a ZIP or at a server's address, whatever its formats.
 
-    format: taken at its word; by default each file's is found by looking. zone: the patient's clock where a source does not
-    say. day_first: the order of numeric dates where a file cannot tell. patient: the person's name, where there is one person;
-    that person's sources are joined. token: for a server. prefer: sources that are believed first when they are joined.
-    Each record says its `source` and `why`. A file that no format knows is told as a correction ("unknown file") of the first
-    record, or raises where nothing else was read.
+    Args:
+        path_or_url: What to read.
+        format: One of `FORMATS`, taken at its word; by default each file's is found by looking.
+        zone: The patient's clock where a source does not say.
+        day_first: The order of numeric dates where a file cannot tell.
+        patient: The person's name, where there is one person; that person's sources are joined.
+        token: For a server.
+        prefer: Sources that are believed first when they are joined.
+        refused: Takes, by person or file, what cannot be read, as long as anything was; without it that raises.
 
-    Raises `RecordError` for a file that two formats fit, and where a source cannot be read or trusted; with `refused`, what
-    cannot is left out and noted there by person (or file), as long as anything was read.
+    Returns:
+        Records that say their `source` and `why`. A file that no format knows is a correction ("unknown file") of the first.
+
+    Raises:
+        RecordError: Two formats fit a file, a source cannot be read or trusted, or nothing was read.
     """
     if zone is not None:
         check_zone(zone, file=path_or_url)
@@ -151,8 +158,8 @@ def read_found(found: Unpacked, options: Options, refused: Refused | None) -> li
         if refused is not None and Path(each.file).suffix.lower() in RECORDINGS:
             refused[each.file] = RecordError(each.why, file=each.file)
         elif records:
-            told = Correction("dropped", "unknown file", Path(each.file).name, 0, "", each.why)
-            records[0] = replace(records[0], corrections=(*records[0].corrections, told))
+            noted = Correction("dropped", "unknown file", Path(each.file).name, 0, "", each.why)
+            records[0] = replace(records[0], corrections=(*records[0].corrections, noted))
     return records
 
 
@@ -210,7 +217,7 @@ def read_with(kind: Format, source: Source, why: str, options: Options, refused:
 
 def plain(record: PatientRecord) -> PatientRecord:
     """The record with the texts that came with it as they may be shown and kept."""
-    told = tuple(
+    corrections = tuple(
         each._replace(rule=shown(each.rule), file=shown(each.file), field=shown(each.field), detail=shown(each.detail))
         for each in record.corrections
     )
@@ -225,7 +232,7 @@ def plain(record: PatientRecord) -> PatientRecord:
         patient=shown(record.patient),
         why=shown(record.why),
         files=tuple(map(shown, record.files)),
-        corrections=told,
+        corrections=corrections,
         ignored=ignored,
         events=record.events.assign(**columns) if columns else record.events,
     )

@@ -1,4 +1,4 @@
-"""What device exports share: rows that become events or are told, and files that are one person's.
+"""What device exports share: rows that become events or corrections, and files that are one person's.
 
 Every row of a file ends as an event, as a `Correction`, or among the rows of a named kind that say nothing of any channel;
 those are one `Correction` a kind, with how many there are in `PatientRecord.ignored`.
@@ -30,8 +30,8 @@ Array = NDArray[np.float64]
 SENSOR = (40.0, 400.0)  # mg/dL: what "Low" and "High" mean where a device says no limit
 
 
-class Told:
-    """The rows of a block on their way to a `Sheet`: what became events, what is told, and that nothing is neither.
+class ExportRows:
+    """The rows of a block on their way to a `Sheet`: what became events, what is reported, and that nothing is neither.
 
     time `[N]`: UTC. skipped, unsure `[N]`: times that the clock change skipped, or that came twice with nothing to tell which.
     """
@@ -95,10 +95,10 @@ class Told:
     def dose(self, where: Mask, channel: str, name: str, value: Array, **rest: object) -> None:
         """Impulses of the rows in `where` `[N]`; those of 0 are no dose (rule "nothing given")."""
         nothing = where & (value == 0)
-        self.tell(nothing, "nothing given", name)
+        self.report(nothing, "nothing given", name)
         self.add(where & ~nothing, channel, name, value, **rest)  # type: ignore[arg-type]
 
-    def tell(
+    def report(
         self, where: Mask, rule: str, name: str, detail: str | Callable[[int], str] = "", *, action: str = "dropped"
     ) -> None:
         """A correction for each of the rows in `where` `[N]`; detail: a text, or one from the row's index; else what is
@@ -134,13 +134,13 @@ class Told:
         )
 
     def sheet(self) -> Sheet:
-        """What became events, with what is told of the rest."""
+        """What became events, with the corrections of the rest."""
         for mask, rule, detail in (
             (self.skipped, "skipped hour", "no such time that night: read on the clock before the change"),
             (self.unsure, "repeated hour", "the time came twice that night: taken as the first"),
         ):
             gave = np.isin(self.block.row, np.concatenate([part["row"] for part in self.parts])) if self.parts else mask & False
-            self.tell(mask & gave, rule, "", detail, action="changed")
+            self.report(mask & gave, rule, "", detail, action="changed")
         self.ignore(np.ones(len(self.block), dtype=bool), "nothing in it", "")
         cells = pd.concat(self.parts, ignore_index=True) if self.parts else pd.DataFrame(columns=list(CELLS))
         self.parts = []
@@ -159,6 +159,17 @@ def glucose_values(texts: NDArray[np.object_], limits: tuple[float, float]) -> t
             flag[index] = said[0]
             value[index] = limits[said[0] == "high"] if np.isnan(said[1]) else said[1]
     return value, flag
+
+
+def receivers(level: Array, flag: NDArray[np.object_]) -> tuple[Array, NDArray[np.object_]]:
+    """`[N]` values (mg/dL) and flags, where 37 to 39 and 401 are how receivers and xDrip write "Low" and "High"; a sensor that
+    reads beyond 401 is no such receiver's."""
+    whole = np.round(level)
+    low = (whole >= 37.0) & (whole <= 39.0) & (flag == "")
+    high = (whole == 401.0) & (flag == "") & (not (level > 401.5).any())
+    for at, word, limit in ((low, "low", SENSOR[0]), (high, "high", SENSOR[1])):
+        level, flag = np.where(at, limit, level), np.where(at, word, flag)
+    return level, flag
 
 
 def unit_of(header: str) -> str | None:
@@ -211,9 +222,11 @@ class Part:
     weight: float | None = None
 
 
-def part_of(file: Path, told: Iterable[Told], unit: str, *, person: str = "", regimen: StatedSettings | None = None) -> Part:
+def part_of(
+    file: Path, rows: Iterable[ExportRows], unit: str, *, person: str = "", regimen: StatedSettings | None = None
+) -> Part:
     """The part of a file from the rows of its blocks; `unit` is the one of its glucose."""
-    every = list(told)
+    every = list(rows)
     sheets = [each.sheet() for each in every]
     filled = [sheet.cells for sheet in sheets if len(sheet.cells)] or [sheets[0].cells]
     cells = pd.concat(filled, ignore_index=True) if len(filled) > 1 else filled[0]
@@ -225,7 +238,7 @@ def part_of(file: Path, told: Iterable[Told], unit: str, *, person: str = "", re
 
 
 def add_cells(part: Part, cells: pd.DataFrame, corrections: Iterable[Correction]) -> None:
-    """Cells that were made of several rows together, and what is told of rows that made none."""
+    """Cells that were made of several rows together, and the corrections of rows that made none."""
     if len(cells):
         part.sheet.cells = pd.concat([part.sheet.cells, cells], ignore_index=True) if len(part.sheet.cells) else cells
     part.sheet.corrections += corrections
@@ -234,10 +247,19 @@ def add_cells(part: Part, cells: pd.DataFrame, corrections: Iterable[Correction]
 class Reader(Protocol):
     """A reader of what people download from a device's maker.
 
-    path: a file, a folder of them, or a list. zone: the clock the device was on (UTC where not given, rule "no time zone").
-    day_first: the order of numeric dates where nothing in a file tells. patient: whose all the files are; else files that state
-    the same person are that person's, and others are one person each, named by the file. refused: takes, by name, what is wrong
-    with a person whose files cannot be trusted, who is then left out; without it that raises `RecordError`.
+    Args:
+        path: A file, a folder of them, or a list.
+        zone: The clock the device was on (UTC where not given, rule "no time zone").
+        patient: Whose all the files are; else files that state the same person are that person's, and others are one person each,
+            named by the file.
+        day_first: The order of numeric dates where nothing in a file tells.
+        refused: Takes, by name, what is wrong with a person whose files cannot be trusted, who is then left out.
+
+    Returns:
+        A record a person.
+
+    Raises:
+        RecordError: A file cannot be trusted, and there is no `refused`.
     """
 
     def __call__(
@@ -312,8 +334,8 @@ def record_of(name: str, parts: Sequence[Part], zone: str | None) -> PatientReco
     )
     first = parts[0].file
     if zone is None:
-        told = "the clock of the device is taken to be UTC"
-        sheet.corrections.append(Correction("changed", "no time zone", first.name, 1, "", told))
+        rows = "the clock of the device is taken to be UTC"
+        sheet.corrections.append(Correction("changed", "no time zone", first.name, 1, "", rows))
     settle(sheet)
     sheet.require(first)
     rows_read = sum(part.rows_read for part in parts)
@@ -328,7 +350,7 @@ def record_of(name: str, parts: Sequence[Part], zone: str | None) -> PatientReco
     )
 
 
-def clocked(block: Block, local: pd.Series, zone: str, file: Path, *, log: Sequence[object] | None = None) -> Told:
+def clocked(block: Block, local: pd.Series, zone: str, file: Path, *, log: Sequence[object] | None = None) -> ExportRows:
     """A block's rows on UTC, from its local times `[N]`. log: see `to_utc`."""
     utc, skipped, unsure = to_utc(local, zone, file=file, log=log)
-    return Told(block, utc, skipped, unsure)
+    return ExportRows(block, utc, skipped, unsure)

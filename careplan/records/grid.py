@@ -24,9 +24,18 @@ def to_series(record: PatientRecord, therapy: Therapy) -> PatientSeries:
     interpolated. Finger sticks stand only where no sensor reads within a quarter of an hour.
     Impulses sum into their step, extended ones over the steps they last. A step without one is a known zero between two
     logged impulses no further apart than the channel may be silent, and unknown elsewhere.
-    Rates are averaged over the step where at least half of it is known. A rate with no stated end holds until the next.
+    Rates are averaged over the step where at least half of it is known. A rate with no stated end holds until the next, for as
+    long as the channel may be silent at most. A channel may be silent for two steps whatever it says.
 
-    Raises `ValueError` for a record without events, or with a channel the therapy has not.
+    Args:
+        record: One person's events, in UTC.
+        therapy: Whose channels and step the grid has.
+
+    Returns:
+        `[T, C]` values and masks from the first event's step to the last one's.
+
+    Raises:
+        ValueError: A record without events, or with a channel that the therapy has not.
     """
     events = record.events[~beside_sensor(record.events)]
     if events.empty:
@@ -40,9 +49,11 @@ def to_series(record: PatientRecord, therapy: Therapy) -> PatientSeries:
     frames = {
         channel.name: events[events["channel"] == channel.name].sort_values("time", kind="stable") for channel in therapy.channels
     }
+    # On a grid of weeks, what is logged once a step goes on.
+    silent = {channel.name: max(channel.silence, 2.0 * therapy.step) for channel in therapy.channels}
     minutes = {name: (frame["time"] - start).dt.total_seconds().to_numpy() / 60.0 for name, frame in frames.items()}
     last = {
-        name: until(minutes[name], frame["duration"].to_numpy(), therapy.channel(name).form)
+        name: until(minutes[name], frame["duration"].to_numpy(), therapy.channel(name).form, silent[name])
         for name, frame in frames.items()
         if len(frame)
     }
@@ -61,7 +72,7 @@ def to_series(record: PatientRecord, therapy: Therapy) -> PatientSeries:
         elif channel.form == "rate":
             column, known = rates(begin, last[channel.name], amount, length, therapy.step)
         else:
-            column, known = impulses(begin, last[channel.name], amount, length, therapy.step, channel.silence)
+            column, known = impulses(begin, last[channel.name], amount, length, therapy.step, silent[channel.name])
         values[:, index], mask[:, index] = column, known
 
     return PatientSeries(record.patient, therapy, start, record.zone, values, mask)
@@ -79,13 +90,14 @@ def beside_sensor(events: pd.DataFrame) -> Mask:
     return stick & near["read"].notna().to_numpy(dtype=bool)
 
 
-def until(begin: Array, duration: Array, form: str) -> Array:
-    """`[N]` when each event ends, in the unit of `begin` `[N]` (sorted); rates end at the next at the latest."""
+def until(begin: Array, duration: Array, form: str, most: float = LONGEST_HOLD) -> Array:
+    """`[N]` when each event ends, in the unit of `begin` `[N]` (sorted); rates end at the next at the latest, and where none is
+    stated hold for `most` minutes at most."""
     if form != "rate":
         return begin + np.nan_to_num(duration)
     spacing = np.diff(begin)
     usual = float(np.median(spacing[spacing > 0])) if (spacing > 0).any() else 0.0
-    longest = LONGEST_HOLD if usual > CHANGE_LOG else 3 * usual
+    longest = most if usual > CHANGE_LOG else 3 * usual
     following = np.append(begin[1:], begin[-1] + usual)
     stated = np.where(np.isnan(duration), np.minimum(following, begin + longest), begin + duration)
     return np.minimum(stated, np.append(begin[1:], np.inf))

@@ -12,8 +12,9 @@ from careplan.records.workbook import as_text, open_workbook, sheet_rows
 
 BLANK = re.compile(r"\A(?:[ \t]*\r?\n)+")  # lines above the first that says something
 HEAD = 64 * 1024  # bytes
-FEW = 4  # rows of each sheet of a workbook
+FEW = 12  # rows of each sheet of a workbook
 XLSX, XLS, PARQUET = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"PAR1"
+HTML = re.compile(r"<!doctype html|<html|<table|<head", re.IGNORECASE)
 KNOWN = {
     b"%PDF": "a PDF document",
     b"\x89PNG": "a PNG picture",
@@ -44,8 +45,9 @@ def head_of(path: Path) -> str:
     if data.startswith(PARQUET):
         return parquet_head(path)
     text = bare(data.decode(encoding_of(data), errors="replace"))
-    if "\x00" in text or text.count("\ufffd") > len(text) // 20:
-        kind = next((words for start, words in KNOWN.items() if data.startswith(start)), f"binary data beginning {data[:4]!r}")
+    kind = next((words for start, words in KNOWN.items() if data.startswith(start)), "")
+    if kind or "\x00" in text or text.count("\ufffd") > len(text) // 20:
+        kind = kind or f"binary data beginning {data[:4]!r}"
         raise RecordError(f"expected a recording as text, a workbook, a ZIP or Parquet; found {kind}", file=path)
     return BLANK.sub("", text)
 
@@ -102,13 +104,20 @@ def json_start(head: str) -> list[dict[str, object]]:
 def seen(head: str) -> str:
     """What a file holds that no format knows, in words."""
     text = head.lstrip()
+    if text.startswith("[sheet "):
+        return f"a workbook whose first sheet begins {' | '.join(text.splitlines()[1:4])!r:.120}"
     if text.startswith(("{", "[")):
         keys = sorted({key for each in json_start(head)[:20] for key in each})
-        return f"JSON with the keys {', '.join(keys[:12])}" if keys else f"JSON beginning {text[:60]!r}"
+        empty = "JSON with nothing in it" if text.strip() in ("[]", "{}") else f"JSON beginning {text[:60]!r}"
+        return f"JSON with the keys {', '.join(keys[:12])}" if keys else empty
+    if HTML.match(text):
+        return "a web page (HTML) under another name: export the data again, or save it as a workbook"
     if text.startswith("<"):
         names = re.findall(r"<([A-Za-z_][\w:.-]*)", text)
         return (
             f"XML with the elements {', '.join(dict.fromkeys(names[:200]))[:120]}" if names else f"text beginning {text[:60]!r}"
         )
     fields = header_of(head)
+    if len(fields) > 1 and not any(field[:1].isalpha() for field in fields):
+        return f"a table with no header: its first line is {', '.join(fields[:6])}"
     return f"a table with the columns {', '.join(fields[:12])}" if len(fields) > 1 else f"text beginning {text[:60]!r}"

@@ -38,6 +38,19 @@ MIXED = re.compile(
 )
 
 
+# Words for how an insulin acts, without accents, in the languages of device exports.
+SLOW = re.compile("long|lang|lunga|larga|basal|langsam|prolong|lente|retard")
+FAST_WORDS = re.compile("rapid|fast|short|schnell|kurz|snel|kort|snabb|hurtig|bolus|meal")
+
+
+def channel_said(text: str) -> Literal["bolus", "long_acting"] | None:
+    """The channel of an insulin that is told by how it acts ("Fast-Acting", "Lang wirkend"); None where words say neither, or
+    both."""
+    plain = _plain(text)
+    slow, fast = SLOW.search(plain) is not None, FAST_WORDS.search(plain) is not None
+    return None if slow == fast else "long_acting" if slow else "bolus"
+
+
 @dataclass(frozen=True)
 class Insulin:
     """One insulin, by the name it was found under.

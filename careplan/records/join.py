@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from careplan.records.channels import DEVICE_CHANNELS
-from careplan.records.clocks import Stretch, moved, stretches, told_of
+from careplan.records.clocks import Stretch, moved, stretches, stretches_in_words
 from careplan.records.correction import Action, Correction
 from careplan.records.events import PatientRecord, flagged
 from careplan.records.grid import until
@@ -40,7 +40,15 @@ Same = tuple[str, str]  # the rule that leaves an event out, and what it is the 
 
 
 def join_people(records: Sequence[PatientRecord], *, prefer: Sequence[str] = ()) -> list[PatientRecord]:
-    """One record a person: those of one name are joined, in the order in which each person first comes."""
+    """One record a person: those of one name are joined.
+
+    Args:
+        records: Of anybody.
+        prefer: Sources believed first, as in `join_records`.
+
+    Returns:
+        In the order in which each person first comes.
+    """
     people: dict[str, list[PatientRecord]] = {}
     for record in records:
         people.setdefault(record.patient, []).append(record)
@@ -48,11 +56,20 @@ def join_people(records: Sequence[PatientRecord], *, prefer: Sequence[str] = ())
 
 
 def join_records(records: Sequence[PatientRecord], *, prefer: Sequence[str] = ()) -> PatientRecord:
-    """The joined record of one person's sources. prefer: sources believed first, before `PRECEDENCE`.
+    """The joined record of one person's sources.
 
     Rule "clock of a source": where doses (or readings) show that a source's clock was away from the others', its events are moved
-    by as much, and each stretch of time is told. Zone, regimen, weight and group are of the first source that states one.
-    Raises `ValueError` for no record, or records of several people.
+    by as much, and each stretch of time is reported. Zone, regimen, weight and group are of the first source that states one.
+
+    Args:
+        records: Of one person.
+        prefer: Sources believed first, before `PRECEDENCE`.
+
+    Returns:
+        One record, whose corrections say what every event that is left out is the same as.
+
+    Raises:
+        ValueError: There is no record, or they are of several people.
     """
     if len({record.patient for record in records}) != 1:
         raise ValueError(f"expected records of one patient, found {sorted({record.patient for record in records})}")
@@ -61,9 +78,9 @@ def join_records(records: Sequence[PatientRecord], *, prefer: Sequence[str] = ()
     first = ranked[0]
     events, corrections = first.events, list(first.corrections)
     for record in ranked[1:]:
-        fresh, told = add_to(events, record, first.zone)
+        fresh, new = add_to(events, record, first.zone)
         events = pd.concat([events, fresh], ignore_index=True).sort_values(["time", "channel"], kind="stable", ignore_index=True)
-        corrections += [*record.corrections, *told]
+        corrections += [*record.corrections, *new]
     ignored: dict[str, int] = {}
     for record in ranked:
         for kind, count in record.ignored.items():
@@ -84,13 +101,22 @@ def join_records(records: Sequence[PatientRecord], *, prefer: Sequence[str] = ()
 
 
 def add_to(known: pd.DataFrame, record: PatientRecord, zone: str) -> tuple[pd.DataFrame, list[Correction]]:
-    """What a record's events add to those known (sorted by time), on the known clock, and what is told of the others."""
+    """What a record adds to events that are known.
+
+    Args:
+        known: The known events, sorted by time.
+        record: Of the same person, of another source.
+        zone: The clock of the known events.
+
+    Returns:
+        The events that are new, on the known clock, and the corrections of the others.
+    """
     away: list[Stretch] = stretches(known, record.events)
     events = moved(record.events, away)
     file = record.files[0] if record.files else record.source or record.patient
-    told = [Correction("changed", "clock of a source", file, 0, "time", text) for text in told_of(away)]
+    corrections = [Correction("changed", "clock of a source", file, 0, "time", text) for text in stretches_in_words(away)]
     if record.zone != zone:
-        told.append(
+        corrections.append(
             Correction("changed", "two zones", file, 0, "zone", f"its clock is {record.zone}, the joined record's {zone}")
         )
     same: dict[int, Same] = {}
@@ -104,12 +130,14 @@ def add_to(known: pd.DataFrame, record: PatientRecord, zone: str) -> tuple[pd.Da
             found = same_doses(theirs, ours, UNITS[channel.name])
         elif channel.form == "level":
             found = same_readings(theirs, ours)
-            told += disagreement(theirs, ours, file)
+            corrections += disagreement(theirs, ours, file)
         else:
             found, rest = known_rates(theirs, ours)
             for place, (time, duration) in rest.items():
-                told.append(
-                    _told("changed", "rate known", ours.iloc[place], f" U/h: from {time:%H:%M} on, the rate before is known")
+                corrections.append(
+                    _correction(
+                        "changed", "rate known", ours.iloc[place], f" U/h: from {time:%H:%M} on, the rate before is known"
+                    )
                 )
                 later[int(mine[place])] = (time, duration)
         same |= {int(mine[place]): each for place, each in found.items()}
@@ -118,11 +146,11 @@ def add_to(known: pd.DataFrame, record: PatientRecord, zone: str) -> tuple[pd.Da
         times.iloc[list(later)] = [time for time, _ in later.values()]
         lengths.iloc[list(later)] = [length for _, length in later.values()]
         events = events.assign(time=times, duration=lengths)
-    told += [_told("dropped", rule, events.iloc[index], what) for index, (rule, what) in sorted(same.items())]
-    return events.drop(index=events.index[sorted(same)]).reset_index(drop=True), told
+    corrections += [_correction("dropped", rule, events.iloc[index], what) for index, (rule, what) in sorted(same.items())]
+    return events.drop(index=events.index[sorted(same)]).reset_index(drop=True), corrections
 
 
-def _told(action: Action, rule: str, event: pd.Series, what: str) -> Correction:
+def _correction(action: Action, rule: str, event: pd.Series, what: str) -> Correction:
     file, _, line = str(event["origin"]).rpartition(":")
     text = f"{event['time']:%Y-%m-%d %H:%M} UTC {event['channel']} {event['value']:g}{what}"
     return Correction(action, rule, file or line, int(line) if file and line.isdigit() else 0, str(event["channel"]), text)

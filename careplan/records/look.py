@@ -27,7 +27,8 @@ class DaySeen:
 class RecordSeen:
     """One person's record as it was read.
 
-    source, why: the format and what told it. flags: events by word of their flag. told: rows dropped or changed, by rule.
+    source, why: the format and what it was recognised by. flags: events by word of their flag. corrected: rows dropped or
+    changed, by rule.
     """
 
     patient: str
@@ -40,7 +41,7 @@ class RecordSeen:
     last: datetime | None
     counts: Mapping[str, int]
     flags: Mapping[str, int]
-    told: Mapping[str, int]
+    corrected: Mapping[str, int]
     regimen: bool
     days: tuple[DaySeen, ...]
 
@@ -76,9 +77,9 @@ def seen_of(record: PatientRecord) -> RecordSeen:
     for text, count in events["flag"].value_counts().items():
         for word in str(text).split():
             flags[word] = flags.get(word, 0) + int(count)
-    told: dict[str, int] = {}
+    corrected: dict[str, int] = {}
     for correction in record.corrections:
-        told[correction.rule] = told.get(correction.rule, 0) + record.ignored.get(correction.rule, 1)
+        corrected[correction.rule] = corrected.get(correction.rule, 0) + record.ignored.get(correction.rule, 1)
     times = events["time"]
     return RecordSeen(
         patient=record.patient,
@@ -91,7 +92,7 @@ def seen_of(record: PatientRecord) -> RecordSeen:
         last=times.max().to_pydatetime() if len(times) else None,
         counts=counts,
         flags=flags,
-        told=told,
+        corrected=corrected,
         regimen=record.regimen is not None,
         days=tuple(days_of(events, record.zone)),
     )

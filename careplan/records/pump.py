@@ -7,7 +7,7 @@ import pandas as pd
 
 from careplan.records.correction import Correction
 from careplan.records.delivery import Stretches, delivered, schedule, stretches
-from careplan.records.export import Array, Mask, Told
+from careplan.records.export import Array, ExportRows, Mask
 from careplan.records.sheet import CELLS
 
 SECONDS = 1e9
@@ -24,17 +24,17 @@ class PumpLog:
     automatic: list[pd.Series] = field(default_factory=list)  # times at which an algorithm set the rate
     whole_days: list[pd.DataFrame] = field(default_factory=list)  # start, end of days in which it did, at times not said
 
-    def gather(self, into: list[pd.DataFrame], told: Told, where: Mask, **values: Array | Mask) -> None:
-        """Notes the rows in `where` `[N]`; those without a possible time are told."""
-        dated = told.time.notna().to_numpy(dtype=bool)
-        told.tell(where & ~dated, "impossible date", "")
+    def gather(self, into: list[pd.DataFrame], rows: ExportRows, where: Mask, **values: Array | Mask) -> None:
+        """Notes the rows in `where` `[N]`; those without a possible time are reported."""
+        dated = rows.time.notna().to_numpy(dtype=bool)
+        rows.report(where & ~dated, "impossible date", "")
         index = np.flatnonzero(where & dated)
         if len(index):
             said = {name: value[index] for name, value in values.items()}
             into.append(
-                pd.DataFrame({"time": told.time.iloc[index].reset_index(drop=True), "row": told.block.row[index], **said})
+                pd.DataFrame({"time": rows.time.iloc[index].reset_index(drop=True), "row": rows.block.row[index], **said})
             )
-            told.take(where & dated)
+            rows.take(where & dated)
 
     def cells(self, last: pd.Timestamp | None) -> tuple[pd.DataFrame, list[Correction]]:
         """Basal cells, and by the rules "not in force" and "automatic mode" what is said of rows that never set the rate."""

@@ -77,7 +77,7 @@ class Sheet:
         """`[N]` the cells of one channel."""
         return (self.cells["channel"] == channel).to_numpy(dtype=bool)
 
-    def tell_stated(self) -> None:
+    def report_stated(self) -> None:
         """Rule "insulin as stated": doses of an insulin whose kind somebody said at the import, a line a name."""
         for name, kind in as_stated().items() if "product" in self.cells else ():
             if len(mine := self.cells[self.cells["product"] == name]):
@@ -86,7 +86,7 @@ class Sheet:
 
     def record(self, patient: str, zone: str, *, rows_read: int, files: Iterable[str]) -> PatientRecord:
         """What is left, as a record."""
-        self.tell_stated()
+        self.report_stated()
         cells = self.cells
         if cells.empty:
             return PatientRecord(patient, zone, events_frame(), tuple(self.corrections), rows_read, files=tuple(files))
@@ -158,7 +158,7 @@ def silent(record: PatientRecord, every: Iterable[tuple[str, int]]) -> PatientRe
     return replace(record, ignored={**record.ignored, "nothing in it": count}) if count else record
 
 
-def tell_left(sheet: Sheet, rows: Rows) -> None:
+def report_left(sheet: Sheet, rows: Rows) -> None:
     """Rules "short row" and "header again": rows that `read_rows` left out. "no line end": the last may be cut short."""
     sheet.corrections += [Correction("dropped", rule, rows.name, line, "", OUT_OF_ROOM[rule]) for line, rule in rows.left.items()]
     if rows.cut is not None:

@@ -19,8 +19,15 @@ DECIMAL_COMMA = re.compile(r',"-?\d+,\d{1,2}"')  # in a file that commas separat
 MISSING = {"", "nan", "na", "n/a", "null", "none", "nat", "-", "--"}
 MOST_BYTES = 256 * 2**20  # of a file: a year of five-minute readings with all else that a pump logs takes 40 MiB
 MOST_LINE = 2**18  # characters of a delimited line: a header of ten thousand columns
-SHORT, LONG, AGAIN = "short row", "long row", "header again"  # rules by which rows are left out
-OUT_OF_ROOM = {SHORT: "fewer fields than the header", LONG: "more fields than the header", AGAIN: "the header once more"}
+SHORT, LONG, AGAIN, ABOVE, UNITS = "short row", "long row", "header again", "above the header", "units"  # rules: rows left out
+OUT_OF_ROOM = {
+    SHORT: "fewer fields than the header",
+    LONG: "more fields than the header",
+    AGAIN: "the header once more",
+    ABOVE: "a line above the header",
+    UNITS: "a row of units: taken as those of the columns",
+}
+MOST_ABOVE = 20  # lines that may stand above a table's header
 CUT = "the file has no end of line, and this value is shorter than all others: perhaps cut short"
 FEW_SHORT = 2  # rows that may be short whatever their share: a total below the table
 SEPARATOR = re.compile(r"\A\ufeff?\"?sep=.\"?[ \t,;]*\r?\n?", re.IGNORECASE)
@@ -181,33 +188,25 @@ def lines_of(text: str) -> Iterator[str]:
         begin = end
 
 
-def read_rows(path: Path, required: Iterable[str] = (), *, column_of: Callable[[str], str] | None = None) -> Rows:
-    """Read a delimited file. `required` are normalised headers; `column_of` gives the column's name of a
-    header, which is the normalised header where it is not given.
+def read_rows(
+    path: Path,
+    required: Iterable[str] = (),
+    *,
+    column_of: Callable[[str], str] | None = None,
+    is_header: Callable[[Sequence[str]], bool] | None = None,
+    fallback: str | None = None,
+) -> Rows:
+    """Read a delimited file. `required` are normalised headers; `column_of` gives the column's name of a header, which is the
+    normalised header where it is not given. is_header: which of the first lines is the header, where others may stand above it;
+    by default it is the first. fallback: as for `read_text`.
 
     Raises `RecordError` on a missing column (a mislabelled file), rows that do not fit the header, or a file cut short.
     """
-    text = read_text(path)
+    text = read_text(path, fallback=fallback)
     if "\n" not in text.rstrip("\n"):
         text = text.replace("\r", "\n")
-    delimiter = max(DELIMITERS, key=text.lstrip().split("\n", 1)[0].count)
-    reader = csv.reader(lines_of(text), delimiter=delimiter)
-    header: list[str] = []
-    lines, body = [], []
-    left: dict[int, str] = {}
-    try:
-        for fields in reader:
-            if not "".join(fields).strip():
-                continue
-            if not header:
-                header = [name.strip() for name in fields]
-            elif len(fields) >= len(header) and [name.strip() for name in fields[: len(header)]] == header:
-                left[reader.line_num] = AGAIN
-            else:
-                lines.append(reader.line_num)
-                body.append(fields)
-    except csv.Error as error:
-        raise RecordError(f"not delimited text: {error}", file=path, row=reader.line_num) from error
+    above, delimiter = header_place(text, is_header)
+    header, lines, body, left = split_rows(text, delimiter, above, path)
     names = [(column_of or normal)(name) for name in header]
     missing = [name for name in required if name not in names]
     if missing:
@@ -237,6 +236,42 @@ def read_rows(path: Path, required: Iterable[str] = (), *, column_of: Callable[[
         left,
         None if ended or not width or not seems_cut(columns[width - 1]) else lines[-1],
     )
+
+
+def header_place(text: str, is_header: Callable[[Sequence[str]], bool] | None) -> tuple[int, str]:
+    """How many filled lines stand above the header, and the delimiter: the one under which one of the first lines is the header,
+    else the commonest in the first line."""
+    first = [line for line in text[: 1 << 16].splitlines() if line.strip(f"{DELIMITERS} \t")][: MOST_ABOVE + 1]
+    for place, line in enumerate(first) if is_header is not None else ():
+        for delimiter in sorted(DELIMITERS, key=line.count, reverse=True):
+            if is_header is not None and is_header(next(csv.reader([line], delimiter=delimiter), [])):
+                return place, delimiter
+    return 0, max(DELIMITERS, key=text.lstrip().split("\n", 1)[0].count)
+
+
+def split_rows(text: str, delimiter: str, above: int, path: Path) -> tuple[list[str], list[int], list[list[str]], dict[int, str]]:
+    """The header, the rows beneath it with their lines, and which lines are left out, and by which rule. above: how many filled
+    lines stand above the header."""
+    reader = csv.reader(lines_of(text), delimiter=delimiter)
+    header: list[str] = []
+    lines, body = [], []
+    left: dict[int, str] = {}
+    try:
+        for fields in reader:
+            if not "".join(fields).strip():
+                continue
+            if not header and len(left) < above:
+                left[reader.line_num] = ABOVE
+            elif not header:
+                header = [name.strip() for name in fields]
+            elif len(fields) >= len(header) and [name.strip() for name in fields[: len(header)]] == header:
+                left[reader.line_num] = AGAIN
+            else:
+                lines.append(reader.line_num)
+                body.append(fields)
+    except csv.Error as error:
+        raise RecordError(f"not delimited text: {error}", file=path, row=reader.line_num) from error
+    return header, lines, body, left
 
 
 def check_widths(lines: Sequence[int], body: Sequence[list[str]], width: int, most: int, ended: bool, path: Path) -> None:
@@ -305,85 +340,6 @@ def beyond(text: str) -> tuple[Literal["low", "high"], float] | None:
     if found is None or found["word"] not in BEYOND or (found["limit"] is None and not found["word"].isalpha()):
         return None
     return BEYOND[found["word"]], float(found["limit"]) if found["limit"] else np.nan
-
-
-DAY = re.compile(r"(\d{1,4})[/.\-](\d{1,2})[/.\-](\d{1,4})")
-CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}(?:\.\d{1,9})?)\d*)?\s*([AaPp][Mm])?\s*(Z|[+-]\d{2}:?\d{2})?")
-DATE = re.compile(f"{DAY.pattern}[ T]+{CLOCK.pattern}")
-SPLIT = re.compile(r"[ T]+")
-
-
-def dates(texts: Sequence[str], *, file: str, row: NDArray[np.int64], field: str, day_first: bool | None = None) -> pd.DataFrame:
-    """`[N]` parsed dates: `time` (naive, NaT where impossible or missing) and `offset` (minutes from UTC, NaN where not said).
-
-    The order of day and month is read from the whole column: a first part above 12 makes it DD/MM, a second MM/DD. Where no
-    row tells, `day_first`, or else the order under which the column is in time order; where both or neither are, `RecordError`.
-    Days and times of day are few, so each is read once.
-    """
-    pairs = [SPLIT.split(text, maxsplit=1) for text in texts]
-    day, days = pd.factorize(np.array([pair[0] for pair in pairs], dtype=object))
-    clock, clocks = pd.factorize(np.array([pair[1] if len(pair) > 1 else "" for pair in pairs], dtype=object))
-    del pairs
-    parts, after, offset = [DAY.fullmatch(str(text)) for text in days], *times_of_day([str(text) for text in clocks])
-    counts = np.bincount(day[~np.isnat(after)[clock]], minlength=len(days))  # of rows with a date and a time of day
-    slashed = [
-        (int(m[1]), int(m[2]), int(count)) for m, count in zip(parts, counts, strict=True) if m and len(m[1]) <= 2 and count
-    ]
-    day_evidence = sum(count for first, _, count in slashed if first > 12)
-    month_evidence = sum(count for _, second, count in slashed if second > 12)
-
-    def times(order: bool) -> pd.Series:
-        return pd.Series(midnights(parts, order)[day] + after[clock])
-
-    if slashed and not day_evidence and not month_evidence and day_first is None:
-        orders = {order: times(order).dropna().is_monotonic_increasing for order in (True, False)}
-        same = all(first == second for first, second, _ in slashed)
-        if orders[True] == orders[False] and not same:
-            raise RecordError(
-                "dates may be DD/MM or MM/DD and nothing in the file tells which", file=file, row=int(row[0]), field=field
-            )
-        day_first = orders[True]
-    elif day_evidence or month_evidence:
-        if min(day_evidence, month_evidence) > 0.05 * sum(count for _, _, count in slashed):
-            raise RecordError("dates mix DD/MM and MM/DD", file=file, row=int(row[0]), field=field)
-        day_first = day_evidence > month_evidence
-    time = times(bool(day_first))
-    return pd.DataFrame({"time": time, "offset": np.where(time.isna(), np.nan, offset[clock])})
-
-
-def midnights(parts: Sequence[re.Match[str] | None], day_first: bool) -> NDArray[np.datetime64]:
-    """`[D]` midnight of each day; NaT where there is none."""
-    texts: list[str] = []
-    for m in parts:
-        year, month, day = ("", "", "")
-        if m is not None and len(m[1]) == 4:
-            year, month, day = m[1], m[2], m[3]
-        elif m is not None:
-            day, month = (m[1], m[2]) if day_first else (m[2], m[1])
-            year = m[3] if len(m[3]) == 4 else f"20{m[3]:0>2}"
-        sound = year and 1700 <= int(year) <= 2250  # what a nanosecond clock can hold
-        texts.append(f"{year}-{int(month):02}-{int(day):02}" if sound else "")
-    found = pd.to_datetime(pd.Series(texts, dtype=object), format="%Y-%m-%d", errors="coerce")
-    return found.astype("datetime64[ns]").to_numpy()
-
-
-def times_of_day(texts: Sequence[str]) -> tuple[NDArray[np.timedelta64], NDArray[np.float64]]:
-    """`[C]` how long after midnight (NaT where that is none), and minutes from UTC (NaN where not said)."""
-    after = np.full(len(texts), np.timedelta64("NaT", "ns"))
-    offset = np.full(len(texts), np.nan)
-    for place, text in enumerate(texts):
-        m = CLOCK.fullmatch(text)
-        if m is None:
-            continue
-        hour, minute, second = int(m[1]), int(m[2]), float(m[3] or 0)
-        if m[4]:
-            hour = hour % 12 + (12 if m[4].lower() == "pm" else 0) if 1 <= hour <= 12 else 99
-        if hour < 24 and minute < 60 and second < 60:
-            after[place] = np.timedelta64((hour * 60 + minute) * 60_000_000_000 + round(second * 1e9), "ns")
-        if m[5]:
-            zone = m[5]
-            offset[place] = 0.0 if zone == "Z" else (-1 if zone[0] == "-" else 1) * (int(zone[1:3]) * 60 + int(zone[-2:]))
-    return after, offset
 
 
 def check_zone(zone: str, *, file: object) -> ZoneInfo:

@@ -2,6 +2,7 @@
 followed, so that a token goes to the host it was given for and to no other."""
 
 import json
+import logging
 import socket
 import zlib
 from collections.abc import Iterable, Mapping
@@ -20,6 +21,16 @@ FREE = 2**20  # bytes that may unpack from any few: a short answer is no bomb
 PIECE = 2**16  # bytes unpacked at a time
 PACKINGS = {"gzip": 31, "deflate": 47, "identity": 0, "": 0}  # content encodings, with zlib's window bits
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def _without_query(record: logging.LogRecord) -> bool:
+    """Of a request that is logged, the address without its query, which may hold a token."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(each.copy_with(query=None) if isinstance(each, httpx.URL) else each for each in record.args)
+    return True
+
+
+logging.getLogger("httpx").addFilter(_without_query)
 
 
 @dataclass(frozen=True)

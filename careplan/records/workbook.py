@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 MOST_CELLS = 50_000_000  # a year of a workbook of 40 columns has five
 ROW = re.compile(rb'<row[^>]{0,200}? r="(\d{1,10})"')
 WIDE = re.compile(rb'<c[^>]{0,200}? r="([A-Z]{2,4})\d')
+LOCKED = "EncryptedPackage".encode("utf-16-le")  # the stream in which office programs keep what a password locks
+DOCUMENTS = {
+    b"word/document": "it is a Word document",
+    b"ppt/presentation": "it is a presentation",
+    "WordDocument".encode("utf-16-le"): "it is a Word document",
+}
 Cell = int | float | str | bool | time | date | datetime | timedelta
 
 
@@ -24,15 +30,22 @@ def open_workbook(path: Path) -> "CalamineWorkbook":
     """The workbook; `RecordError` where the file is none, is damaged or is locked by a password."""
     from python_calamine import CalamineError, CalamineWorkbook  # only where a workbook is read
 
+    data = read_bytes(path)
     try:
-        data = read_bytes(path)
         if data.startswith(b"PK"):
             check_size(data, path)
         return CalamineWorkbook.from_filelike(io.BytesIO(data))
     except RecordError:
         raise
     except (CalamineError, zipfile.BadZipFile, RuntimeError, EOFError, zlib.error, OSError, ValueError, KeyError) as error:
-        raise RecordError(f"not a workbook that can be read: {error}", file=path) from error
+        raise RecordError(f"not a workbook that can be read: {reason(data) or error}", file=path) from error
+
+
+def reason(data: bytes) -> str:
+    """Why a file that looks like a workbook is none, where that can be seen in it."""
+    if LOCKED in data:
+        return "it is locked by a password: open it and save it without one"
+    return next((words for part, words in DOCUMENTS.items() if part in data), "")
 
 
 def check_size(data: bytes, path: Path) -> None:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from .database import Database, existing_database, open_database, place_of, upgrade
     from .errors import StoreError
     from .events import add_events, count_events, data_hash, read_channel, read_events, read_hashed, remove_events
-    from .keys import new_key, open_signer
+    from .keys import Signer, new_key, open_signer
+    from .secrets import lock, unlock
     from .tenancy import CLINIC, hidden, visible
     from .verification import Finding, Verification, verify
     from .verified import last_verified, note_verified
@@ -30,7 +31,8 @@ _HOME = {
     "StoreError": "errors",
     **dict.fromkeys(("add_events", "count_events", "data_hash", "read_channel", "read_events"), "events"),
     **dict.fromkeys(("read_hashed", "remove_events"), "events"),
-    **dict.fromkeys(("new_key", "open_signer"), "keys"),
+    **dict.fromkeys(("Signer", "new_key", "open_signer"), "keys"),
+    **dict.fromkeys(("lock", "unlock"), "secrets"),
     **dict.fromkeys(("CLINIC", "hidden", "visible"), "tenancy"),
     **dict.fromkeys(("Finding", "Verification", "verify"), "verification"),
     **dict.fromkeys(("last_verified", "note_verified"), "verified"),
@@ -41,6 +43,7 @@ __all__ = [
     "Actor",
     "Database",
     "Finding",
+    "Signer",
     "StoreError",
     "Verification",
     "accept",
@@ -52,6 +55,7 @@ __all__ = [
     "hidden",
     "last_verified",
     "local_account",
+    "lock",
     "new_key",
     "note_verified",
     "number",
@@ -66,6 +70,7 @@ __all__ = [
     "restore",
     "schema",
     "tampered",
+    "unlock",
     "upgrade",
     "verify",
     "visible",

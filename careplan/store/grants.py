@@ -11,6 +11,7 @@ CHANGED = {
     "import_batch": "UPDATE",
     "personalisation": "UPDATE",
     "draft": "UPDATE, DELETE",
+    "source": "UPDATE, DELETE",
     "event": "DELETE",
     "job": "UPDATE, DELETE",
     "worklist": "UPDATE, DELETE",

@@ -1,8 +1,8 @@
 """The tables, as SQLAlchemy 2 typed models. Migrations create them; `metadata.create_all` is never used.
 
 Times that people read are `DateTime` in UTC; an event's time is an integer, microseconds since 1970 UTC, because a
-recording has tens of thousands of them. `audit`, `suggestion`, `review` and `regimen` are append-only: triggers refuse to
-change their rows.
+recording has tens of thousands of them. `audit`, `suggestion`, `review`, `regimen` and `targets` are append-only: triggers
+refuse to change their rows.
 
 Every table is covered by the audit trail without being named anywhere: an entry holds a digest of each row it made, changed or
 removed (`seals`). A table whose rows are too many for that declares, under `info`, which column names the row of another table
@@ -157,6 +157,25 @@ class RegimenVersion(Base):
     therapy: Mapped[str] = mapped_column(server_default=text("''"))
 
 
+class TargetsVersion(Base):
+    """What a course aims at from when it was signed, until the next. preset: the name of the therapy's, or "custom"; body: the
+    targets as JSON. reason: why. signer, identity: who, as in a `Review`.
+    """
+
+    __tablename__ = "targets"
+    __table_args__ = (Index(None, "patient", "therapy"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    patient: Mapped[str] = mapped_column(ForeignKey("patient.id"))
+    therapy: Mapped[str]
+    signed: Mapped[datetime]
+    signer: Mapped[str]
+    identity: Mapped[dict[str, Any]]
+    preset: Mapped[str]
+    body: Mapped[dict[str, Any]]
+    reason: Mapped[str]
+
+
 class Personalisation(Base):
     """The posterior over one patient's code for one model and one state of the data; recomputed, never edited."""
 
@@ -212,6 +231,20 @@ class Review(Base):
     decisions: Mapped[list[Any]]
     regimen: Mapped[int | None] = mapped_column(ForeignKey("regimen.id"))
     identity: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+
+
+class Source(Base):
+    """An address from which a patient's recordings are read again. token: encrypted, for this patient and address alone
+    (`secrets`); NULL where the address asks for none. last: the newest entry that was read from it.
+    """
+
+    __tablename__ = "source"
+
+    patient: Mapped[str] = mapped_column(ForeignKey("patient.id"), primary_key=True)
+    address: Mapped[str] = mapped_column(primary_key=True)
+    token: Mapped[str | None]
+    added: Mapped[datetime]
+    last: Mapped[datetime | None]
 
 
 class Job(Base):

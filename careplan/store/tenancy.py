@@ -20,13 +20,18 @@ from .schema import (
     Personalisation,
     RegimenVersion,
     Review,
+    Source,
     Suggestion,
+    TargetsVersion,
     WorklistEntry,
     table_of,
 )
 
 CLINIC = "clinic"  # of `Session.info`: the one clinic that the session sees; absent where it sees every one
-OF_A_PATIENT = (Course, ImportBatch, Event, RegimenVersion, Personalisation, Suggestion, Review, WorklistEntry)
+OF_A_PATIENT = (
+    *(Course, ImportBatch, Event, RegimenVersion, TargetsVersion, Personalisation, Suggestion, Review, Source),
+    WorklistEntry,
+)
 
 
 def only_own(state: ORMExecuteState) -> None:

@@ -14,7 +14,7 @@ from .keys import Checkpoint, checkpoints, retired, signed_by, trusted
 from .schema import BATCHED, AuditEntry, Base, table_of
 from .seals import TRAIL, batch_digests, batched, covered, differing, plain, read_rows, seal
 
-APPEND_ONLY = ("audit", "suggestion", "regimen", "review")  # whose rows no entry may change or remove
+APPEND_ONLY = ("audit", "suggestion", "regimen", "review", "targets")  # whose rows no entry may change or remove
 
 Key = tuple[Any, ...]
 

@@ -26,13 +26,13 @@ from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.therapy import Therapy
 from careplan.world import calibration
 from careplan.world.corpus import Branches, Corpus, usual
-from careplan.world.forecast import Given
 from careplan.world.model import Shape, WorldModel
 from careplan.world.personalise import typical
+from careplan.world.question import Given
 from careplan.world.training import Recipe, Training, train
 
 HORIZONS = (60, 120)  # minutes reported
-GIVEN: tuple[Given, ...] = ("nothing", "record")
+GIVEN: tuple[Given, ...] = (Given.NOTHING, Given.RECORD)
 AHEAD = 12  # rows from an encoding to the level that the probe tells
 STRIDE = 12  # rows between forecasts judged
 SHAPE = Shape(interval=30.0).on(GLUCOSE)  # twice the shipped step of the integration: half the cost

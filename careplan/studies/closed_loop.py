@@ -6,17 +6,19 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from careplan.covariates import CourseFacts
 from careplan.minutes import DAY
 from careplan.planning.actions import carried, remaining
 from careplan.planning.safety import DoseContext
 from careplan.series import PatientSeries, Window
-from careplan.therapies.glucose.declaration import GLUCOSE, LIMITS, RAPID, Group
+from careplan.therapies.glucose.declaration import GLUCOSE, RAPID, Group, limits_of
 from careplan.therapies.glucose.dose_search import DECISION, HORIZON, Ahead, search_doses
 from careplan.therapies.glucose.modulation import modulated
 from careplan.therapies.glucose.world import open_world
 from careplan.therapy import Limits, Mandate
 from careplan.world.loaded import World
 from careplan.world.personalise import personalise
+from careplan.world.question import Given
 from cohorts.policies import Behaviour, Doses, Seen
 from cohorts.population import Population
 from cohorts.replay import replay
@@ -67,13 +69,13 @@ class Treated:
             world=world,
             usual=torch.stack([person.usual for person in known]),
             code=torch.stack([person.particles(particles, seed) for person in known]),
-            widen=torch.stack([world.widen(person)["plan"].max() for person in known]),
+            widen=torch.stack([world.widen(person)[Given.PLAN].max() for person in known]),
             values=torch.stack([torch.from_numpy(one.values[-context:]) for one in recordings]),
             mask=torch.stack([torch.from_numpy(one.mask[-context:]) for one in recordings]),
             standing=torch.where(pens, 0.0, standing),
             adjustable=~pens,
             increment=torch.where(pens, 0.5, 0.05),
-            limits=[LIMITS[group] for group in groups],
+            limits=[limits_of(CourseFacts(group=group)) for group in groups],
             simulations=simulations,
         )
 

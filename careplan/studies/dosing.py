@@ -35,13 +35,13 @@ def dosing_table(series: PatientSeries) -> pd.DataFrame:
     decision), dose (log U), reward (points from there to the next decision), state_0 ..., term_0 ...
     """
     names = [f"state_{index}" for index in range(STATE)] + [f"term_{index}" for index in range(TERMS)]
-    told, numbers, minute = [], [], series.minute_of_day()
+    labels, numbers, minute = [], [], series.minute_of_day()
     for day, rows in enumerate(_days(series, minute)):
         reason, found = _day(series, rows, minute)
         before, decisions = found or (np.nan, np.full((1, 2 + len(names)), np.nan))
-        told += [(day, reason, before)] * len(decisions)
+        labels += [(day, reason, before)] * len(decisions)
         numbers.append(decisions)
-    days = pd.DataFrame(told, columns=["day", "reason", "before"])
+    days = pd.DataFrame(labels, columns=["day", "reason", "before"])
     decided = np.concatenate(numbers) if numbers else np.empty((0, 2 + len(names)))
     return pd.concat([days, pd.DataFrame(decided, columns=["dose", "reward", *names])], axis=1)
 

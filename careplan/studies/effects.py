@@ -60,9 +60,9 @@ class Trial:
         """`[E, T, C]` the futures that happened, as a predictor is told them."""
         rows = self.branches.row.unsqueeze(1) + torch.arange(ROWS)
         recorded = torch.stack([torch.from_numpy(series.values) for series in self.recordings])
-        return self._told(recorded[self.branches.patient.unsqueeze(1), rows])
+        return self._futures_with(recorded[self.branches.patient.unsqueeze(1), rows])
 
-    def _told(self, values: Tensor, meals: Tensor | None = None) -> Tensor:
+    def _futures_with(self, values: Tensor, meals: Tensor | None = None) -> Tensor:
         """Futures `[E, T, C]` with the meals that are told, times a factor `[E]`."""
         rows = self.branches.row.unsqueeze(1) + torch.arange(ROWS)
         told = self.announced[self.branches.patient.unsqueeze(1), rows]
@@ -74,7 +74,7 @@ class Trial:
         """The same trial, told what is eaten of the announced meals once futures part, not what was counted."""
         eaten = torch.where(self.lived.announced > 0, self.lived.eaten, 0.0)
         trial = replace(self, announced=eaten)
-        values = trial._told(self.branches.values, self.change.meals)
+        values = trial._futures_with(self.branches.values, self.change.meals)
         return replace(trial, branches=replace(self.branches, values=values, before=trial.before()))
 
     def true(self) -> Array:

@@ -27,12 +27,13 @@ from careplan.therapies.glucose.places import WEIGHTS
 from careplan.world.calibration import part
 from careplan.world.corpus import usual
 from careplan.world.drift import Reference, checkpoints, describe, load_reference, measure
-from careplan.world.forecast import Given, predict
+from careplan.world.forecast import predict
 from careplan.world.loaded import World
 from careplan.world.personalise import Personalisation, personalise, typical
+from careplan.world.question import Given
 
 HORIZONS = (30, 60, 120, 240)
-GIVEN: dict[str, Given] = {"careplan": "nothing", "careplan + plan": "plan", "careplan + recorded plan": "record"}
+GIVEN: dict[str, Given] = {"careplan": Given.NOTHING, "careplan + plan": Given.PLAN, "careplan + recorded plan": Given.RECORD}
 INFERRED = (1, 3, 7, 14)  # days after which a patient is inferred anew, and every 14 from there
 
 
@@ -86,15 +87,15 @@ def evaluate_uncertainty(
 
     def ours(followed: bool, series: PatientSeries, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         person = people[series.patient]
-        minutes, levels, offsets = predict(world.model, series, rows.tolist(), person, given="nothing")
+        minutes, levels, offsets = predict(world.model, series, rows.tolist(), person, given=Given.NOTHING)
         at = [int(np.flatnonzero(minutes.numpy() == horizon)[0]) for horizon in HORIZONS]
-        factors = world.widen(person)["nothing"] if followed else torch.tensor(world.card["conformal"]["nothing"])
+        factors = world.widen(person)[Given.NOTHING] if followed else torch.tensor(world.card["conformal"][Given.NOTHING])
         widen = factors[[horizon // 30 - 1 for horizon in HORIZONS]]
         return (levels[:, at] + widen * offsets[:, at, 0]).numpy(), (levels[:, at] + widen * offsets[:, at, 3]).numpy()
 
     ridge = fit_baselines(train, HORIZONS, boosting=False)["ridge"]
     still = intervals.conformal(ridge, held, HORIZONS)
-    middle = predictor(world, "nothing", {name: [(0, person)] for name, person in people.items()})
+    middle = predictor(world, Given.NOTHING, {name: [(0, person)] for name, person in people.items()})
     beside: dict[str, intervals.Interval] = {
         "careplan": intervals.adaptive(partial(ours, True), middle, HORIZONS, stride=stride),
         "careplan, static": partial(ours, False),

@@ -63,8 +63,8 @@ def read_iwpc(path: Path) -> list[Stable]:
     inducers = [found for start in INDUCERS if (found := _column(frame, start)) is not None]
     people = []
     for row, each in enumerate(frame.to_dict("records")):
-        told = {name: each[str(column)] for name, column in columns.items()}
-        person = _person(told, [each[inducer] for inducer in inducers], zlib.crc32(str(row).encode()) % 2 == 0)
+        stated_row = {name: each[str(column)] for name, column in columns.items()}
+        person = _person(stated_row, [each[inducer] for inducer in inducers], zlib.crc32(str(row).encode()) % 2 == 0)
         people += [] if person is None else [person]
     if not people:
         raise AskError(f"{path}: nobody with a stable dose, an age, a height and a weight")
@@ -114,14 +114,14 @@ def _column(frame: pd.DataFrame, start: str, path: Path | None = None) -> str | 
     return found
 
 
-def _person(told: Mapping[str, object], inducers: Sequence[object], held_out: bool) -> Stable | None:
+def _person(stated_row: Mapping[str, object], inducers: Sequence[object], held_out: bool) -> Stable | None:
     """One row; None where the dose or the body is not known."""
-    dose, height, weight, age = (_number(told[name]) for name in ("dose", "height", "weight", "age"))
+    dose, height, weight, age = (_number(stated_row[name]) for name in ("dose", "height", "weight", "age"))
     if min(dose, height, weight, age) <= 0:
         return None
-    stated: dict[str, object] = {"age": age, "height": height, "weight": weight, "race": _race(str(told["race"]))}
-    stated |= {name: _typed(name, told[name]) for name in ("cyp2c9", "vkorc1")}
-    stated |= {"amiodarone": _number(told["amiodarone"]) == 1, "inducer": any(_number(each) == 1 for each in inducers)}
+    stated: dict[str, object] = {"age": age, "height": height, "weight": weight, "race": _race(str(stated_row["race"]))}
+    stated |= {name: _typed(name, stated_row[name]) for name in ("cyp2c9", "vkorc1")}
+    stated |= {"amiodarone": _number(stated_row["amiodarone"]) == 1, "inducer": any(_number(each) == 1 for each in inducers)}
     try:
         return Stable(covariates_of(stated), known(stated), dose, held_out)
     except AskError:  # beyond what can be of an adult

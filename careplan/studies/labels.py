@@ -38,8 +38,8 @@ def evaluate_labels(
         raise ClinicError("labels are judged on the people of the card: give the recordings that the model was trained with")
     runs = [Run(arm=arm, share=share, seed=seed) for seed in seeds for share in sorted(shares) for arm in arms]
     curve = label_curve(train_on, judged, runs, folder, recipe=recipe, stride=stride, say=say)
-    told = [worth(curve, arm, min(shares)) for arm in arms if arm != "scratch" and "scratch" in arms]
-    return curve, pd.concat(told, ignore_index=True) if told else pd.DataFrame()
+    compared = [worth(curve, arm, min(shares)) for arm in arms if arm != "scratch" and "scratch" in arms]
+    return curve, pd.concat(compared, ignore_index=True) if compared else pd.DataFrame()
 
 
 def people_of(

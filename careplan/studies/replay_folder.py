@@ -5,7 +5,6 @@
 """
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from careplan import files
 from careplan.clinic import codec
 from careplan.clinic.errors import ClinicError
 from careplan.studies.cohorts import CohortSummary
@@ -131,14 +131,11 @@ def write_table(path: Path, table: pa.Table, rows: int) -> None:
 
 
 def in_one_move(path: Path, write: Callable[[Path], object]) -> None:
-    """A file is there whole or not at all, however this ends: written beside its place, then moved."""
-    part = path.with_name(f"{path.name}.part")
+    """A file is there whole or not at all, however this ends. Raises ClinicError where the disk refuses."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(part)
-        os.replace(part, path)
+        files.in_one_move(path, write)
     except OSError as error:
-        part.unlink(missing_ok=True)
         problem = error.strerror or str(error)
         raise ClinicError(f"{path} cannot be written: {problem}. What is finished is kept; the same command goes on") from error
 

@@ -144,7 +144,7 @@ def _begin(folder: Path, arguments: Arguments) -> Manifest:
             raise ClinicError(f"{folder} holds another replay ({'; '.join(different)}); name another folder")
         there = (all(path_of(folder, kind, block).is_file() for kind in ("steps", "people")) for block in kept.blocks)
         return replace(kept, blocks=tuple(block for block, whole in zip(kept.blocks, there, strict=True) if whole))
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and any(path.name != f"{MANIFEST}.part" for path in folder.iterdir()):  # a kill's
         raise ClinicError(f"{folder} is not empty and holds no replay; name another folder")
     write_json(folder / MANIFEST, fresh)
     return fresh
@@ -234,8 +234,8 @@ def _seeds(arguments: Arguments, block: Block) -> tuple[int, int]:
 
 
 def _within(progress: Progress | None, done: int, whole: int, block: Block) -> Callable[[int, int], None]:
-    def told(days: int, _: int) -> None:
+    def report(days: int, _: int) -> None:
         if progress is not None:
             progress(done + days * block.count, whole, block.name)
 
-    return told
+    return report

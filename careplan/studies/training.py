@@ -19,10 +19,10 @@ from careplan.studies import effects
 from careplan.therapies.glucose.declaration import GLUCOSE, ROWS_A_DAY
 from careplan.world import calibration
 from careplan.world.corpus import Branches, Corpus
-from careplan.world.forecast import ASKED
 from careplan.world.loaded import code_version, nearness
 from careplan.world.model import WorldModel, load_card, load_model
 from careplan.world.personalise import Personalisation
+from careplan.world.question import Given
 from careplan.world.structure import structured
 from careplan.world.training import Recipe, Training, train
 from careplan.world.trust import conformal_factor
@@ -262,7 +262,7 @@ def _calibrated(model: WorldModel, held: Sequence[PatientSeries]) -> dict[str, A
     judged = calibration.personal(model, held)
     conformal = {
         given: conformal_factor(torch.cat([calibration.residuals(model, *one, given=given)[1] for one in judged])).tolist()
-        for given in ASKED
+        for given in Given
     }
     return {
         "conformal": conformal,
@@ -286,7 +286,7 @@ def _errors(model: WorldModel, series: PatientSeries) -> dict[str, dict[str, flo
     """Root mean squared error of a person never seen, by what is given of the future and by minutes ahead."""
     person = calibration.typical_of(model, series)
     table: dict[str, dict[str, float]] = {}
-    for given in ASKED:
+    for given in Given:
         residual, _ = calibration.residuals(model, series, person, given=given)
         error = residual.pow(2).nanmean(0).sqrt()
         table[given] = {str(minutes): round(float(error[minutes // 30 - 1]), 2) for minutes in HORIZONS}

@@ -10,6 +10,7 @@ import pandas as pd
 
 from careplan.clinic import decisions
 from careplan.clinic.errors import ClinicError, ReviewError
+from careplan.covariates import CourseFacts
 from careplan.practice import SettingChange
 from careplan.recording import Signed
 from careplan.series import PatientSeries
@@ -81,11 +82,11 @@ def evaluate_visits(
         TRUTH: visits.truth(them),
     }
 
-    def told(done: int, of: int) -> None:
+    def report(done: int, of: int) -> None:
         say(f"fortnight {done} of {of}")
 
     begin = visits.first_regimens(them, start, seed)
-    lived = visits.live_side_by_side(them, reviewers, visits=count, seed=life, begin=begin, progress=told)
+    lived = visits.live_side_by_side(them, reviewers, visits=count, seed=life, begin=begin, progress=report)
     tables = [visits.table(*replay, name) for name, replay in lived.items()]
     everyone = pd.concat([visits.against_no_change(table, tables[0]) for table in tables], ignore_index=True)
     return Visits(
@@ -166,8 +167,9 @@ def accepted(regimen: Regimen, found: Suggestion, series: PatientSeries, group: 
     """
     recent = recent_part(series)
     readings = pd.DataFrame({"time": recent.times.tz_convert(recent.zone), "value": recent.column(GLUCOSE.regulated)}).dropna()
+    facts = CourseFacts(group=group, covariates=series.facts)
     decided = [Decision(key=line.key, verdict="accept", value=line.proposed, reason=ACCEPTED) for line in found.lines]
-    if problems := decisions.problems(found.lines, decided, judge(found, readings, group, regimen)):
+    if problems := decisions.problems(found.lines, decided, judge(found, readings, facts, regimen)):
         raise ReviewError(problems)
     changes = [SettingChange(line.setting, line.start, line.end, line.proposed) for line in found.lines]  # type: ignore[arg-type]
     return apply_changes(regimen, changes)

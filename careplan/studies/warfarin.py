@@ -2,19 +2,18 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from careplan.series import PatientSeries
 from careplan.therapies.warfarin.declaration import WARFARIN
 from careplan.world.corpus import Corpus
 from careplan.world.loaded import code_version
 from careplan.world.model import Shape, WorldModel
-from careplan.world.personalise import expected, personalise
+from careplan.world.population import populate
 from careplan.world.training import Recipe, Training, train
 from cohorts.warfarin.corpus import FAMILIES, Family, made
 
@@ -23,8 +22,7 @@ SHAPE = Shape(latent=8, hidden=32, code=6, evidence=4)  # a course has a dozen r
 RECIPE = Recipe(
     steps=90, batch=64, branches=64, asked_virtual=(0.0, 0.0), untracked=0.2, latent=0.01, anonymous=0.3, readings=1.0, rate=3e-3
 )
-ROUNDS = 2  # of estimating how much the codes of people who are known to be alike differ
-SHRUNK = 120  # recordings that this is estimated on
+SHRUNK = 120  # recordings that the population is estimated on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,17 +62,6 @@ def train_warfarin(
     model.save(folder, card)
     say(json.dumps(card["report"], indent=1))
     return card
-
-
-@torch.no_grad()
-def populate(model: WorldModel, recordings: Sequence[PatientSeries], rounds: int = ROUNDS) -> None:
-    """How much codes differ between people of whom the same is known: empirical Bayes over their posteriors (expectation
-    maximisation, from a wide prior)."""
-    for _ in range(rounds):
-        people = personalise(model, recordings)
-        away = torch.stack([person.mean - expected(model, person.usual) for person in people])
-        within = torch.stack([person.covariance for person in people]).mean(0)
-        model.code_covariance.copy_(away.T @ away / len(away) + within + 1e-3 * torch.eye(len(within)))
 
 
 def describe(model: WorldModel) -> dict[str, Any]:

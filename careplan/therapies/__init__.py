@@ -66,7 +66,7 @@ class Described:
     version: str
     observes: tuple[str, ...] = ()
     does: tuple[str, ...] = ()
-    told: tuple[str, ...] = ()
+    reported: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     weights: str | None = None
     card: Mapping[str, str] = field(default_factory=dict)
@@ -82,8 +82,9 @@ def _described(found: Installed) -> Described:
     if found.practice is None:
         return Described(found.name, found.package, found.version, problem=found.problem)
     therapy = found.practice.therapy
-    observes, does, told = (
-        tuple(f"{channel.name} ({channel.unit})" for channel in therapy.of(role)) for role in ROLES
+    observes, does, reported = (
+        tuple(f"{channel.name} ({channel.unit})" if channel.unit else channel.name for channel in therapy.of(role))
+        for role in ROLES
     )
     card = found.practice.card
     return Described(
@@ -92,8 +93,8 @@ def _described(found: Installed) -> Described:
         version=found.version,
         observes=observes,
         does=does,
-        told=told,
-        groups=tuple(found.practice.limits),
+        reported=reported,
+        groups=found.practice.groups,
         weights=None if card is None else str(card["hash"]),
         card={} if card is None else {name: _brief(card[name]) for name in ("sources", "virtual", "limits") if name in card},
     )

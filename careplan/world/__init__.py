@@ -8,9 +8,11 @@ from careplan.world.forecast import Future, predict
 from careplan.world.loaded import World, open_world, reasons_to_abstain
 from careplan.world.model import Shape, WorldModel, load_card, load_model
 from careplan.world.personalise import Personalisation, personalise
+from careplan.world.question import Given
 
 __all__ = [
     "Future",
+    "Given",
     "Personalisation",
     "Shape",
     "World",

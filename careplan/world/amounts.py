@@ -104,5 +104,5 @@ class Amounts:
             linked = channels[column].linked(level)
             parts.append(torch.where(level != 0, (linked - center[column]) / scale[column], 0.0))
             parts.append(torch.where(spread > 0, spread.clamp(0.1, 4.0).log(), 0.0))
-        told = torch.stack([part.to(usual.dtype) for part in parts], dim=-1)
-        return told if not self.facts else torch.cat([told, usual[:, self.channels + self.outputs :]], dim=-1)
+        known = torch.stack([part.to(usual.dtype) for part in parts], dim=-1)
+        return known if not self.facts else torch.cat([known, usual[:, self.channels + self.outputs :]], dim=-1)

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from careplan.series import PatientSeries
 from careplan.world.corpus import Branches, Corpus, usual
-from careplan.world.forecast import Given, predict
+from careplan.world.forecast import predict
 from careplan.world.heads import relative
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation, personalise, typical
-from careplan.world.question import Question
+from careplan.world.question import Given, Question
 
 # What a difference may be off though the code is known: a share of it, and scaled levels that each pace adds. Chosen on
 # virtual people of three families, not those reported (docs/experiments/bodies.md).

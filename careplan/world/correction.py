@@ -12,13 +12,13 @@ from torch import Tensor
 
 from careplan.series import split
 from careplan.world.corpus import Corpus
-from careplan.world.dynamics import NOTHING, RECORD, State
+from careplan.world.dynamics import State
 from careplan.world.encoder import clock
 from careplan.world.heads import relative
 from careplan.world.model import WorldModel
-from careplan.world.question import Question
+from careplan.world.question import Given, Question
 
-FORESEEN = (NOTHING, RECORD)  # the questions whose answers are corrected
+FORESEEN = (Given.NOTHING, Given.RECORD)  # the questions whose answers are corrected
 ROWS = 672  # residuals of a patient looked at, at most
 FOLDS = 5  # stretches of a recording, each foreseen with what the others tell
 PRIOR = 2000.0  # precision of the prior over the weights, in residuals a look apart; they overlap and err alike
@@ -43,11 +43,11 @@ def features(model: WorldModel, state: State) -> Tensor:
     return (now.unsqueeze(2) * torch.cat([one, circle], dim=1).unsqueeze(1)).flatten(1)
 
 
-def correct(model: WorldModel, state: State, weights: Tensor, asked: int, minutes: Tensor) -> Tensor:
+def correct(model: WorldModel, state: State, weights: Tensor, given: Given, minutes: Tensor) -> Tensor:
     """What to add to the first output's level foreseen from a state, in its unit, `[B, M]` at `minutes` `[M]` ahead; weights
     `[2, F, K]`. Linear between the knots, nothing at 0, the last one's beyond."""
     knots = minutes.new_tensor([0.0, *model.therapy.clock.knots])
-    at = features(model, state) @ weights[FORESEEN.index(asked)].to(state.level)
+    at = features(model, state) @ weights[FORESEEN.index(given)].to(state.level)
     at = torch.cat([torch.zeros_like(at[:, :1]), at], dim=1)
     right = torch.searchsorted(knots, minutes.contiguous()).clamp(1, len(knots) - 1)
     share = ((minutes - knots[right - 1]) / (knots[right] - knots[right - 1])).clamp(0.0, 1.0)
@@ -84,11 +84,11 @@ def corrections(model: WorldModel, corpus: Corpus, codes: Tensor) -> list[Learne
             inputs.append(features(model, state))
             truth = future.values[:, ahead, column]
             missed, offsets = [], []
-            for asked in FORESEEN:
-                mask = future.mask & (asked != NOTHING)
-                told = model.told(state, future.values, mask, usual)
-                question = torch.full((len(chunk),), asked, device=device)
-                rollout = model.rollout(state, Question(future.values, mask, question, usual, code, told))
+            for given in FORESEEN:
+                mask = future.mask & (given is not Given.NOTHING)
+                evidence = model.recorded_evidence(state, future.values, mask, usual)
+                question = Question(future.values, mask, given.codes(len(chunk), device), usual, code, evidence)
+                rollout = model.rollout(state, question)
                 at = [round(minutes / model.shape.interval) for minutes in grid.knots]
                 missed.append((truth - rollout.level[:, at]) / model.scale[column])
                 offsets.append(rollout.offsets[:, at] / model.scale[column])

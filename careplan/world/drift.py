@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from careplan.clock import Watch
+from careplan.gate import Watch
 from careplan.series import PatientSeries
 from careplan.therapy import Therapy
 from careplan.world.calibration import measured_rows
@@ -23,6 +23,7 @@ from careplan.world.forecast import predict
 from careplan.world.heads import relative
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation
+from careplan.world.question import Given
 
 KNOWN = 0.5  # share of a day in which a rate must be logged to be judged
 STILL = 1 / 30  # readings within so much of the level's scale are the same
@@ -216,7 +217,7 @@ def residuals(model: WorldModel, series: PatientSeries, person: Personalisation,
     rows = np.asarray(chosen, dtype=np.int64)
     if not len(rows):
         return rows, np.zeros((0, len(watch.ahead)), np.float32)
-    _, levels, offsets = predict(model, series, chosen, person, given="record", horizon=horizon)
+    _, levels, offsets = predict(model, series, chosen, person, given=Given.RECORD, horizon=horizon)
     at = [round(ahead / model.shape.interval) for ahead in watch.ahead]
     truth = rows[:, None] - 1 + np.array([clock.rows(ahead) for ahead in watch.ahead])
     scores = relative(torch.from_numpy(series.values[truth, column]) - levels[:, at], offsets[:, at]).numpy()

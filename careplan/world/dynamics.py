@@ -32,8 +32,8 @@ from torch.nn import functional as F
 from careplan.therapy import Therapy
 from careplan.world.absorption import Absorption, Layout, Response
 from careplan.world.encoder import clock, places
+from careplan.world.question import Given
 
-NOTHING, PLAN, RECORD = 0, 1, 2  # what is given of the future: nothing, a plan of our own, a record of what was done
 DRIFT, HEADING = 1.2, 3.0  # scaled levels a pace that one of a network's numbers is worth, of the drift and of the trend
 
 
@@ -56,6 +56,10 @@ class State:
     def repeat(self, count: int) -> "State":
         """Each row `count` times in a row."""
         return State(*(part.repeat_interleave(count, 0) for part in vars(self).values()))
+
+    def tiled(self, count: int) -> "State":
+        """All rows, `count` times one after the other."""
+        return State(*(part.repeat(count, *[1] * (part.dim() - 1)) for part in vars(self).values()))
 
     def chosen(self, rows: Tensor | slice) -> "State":
         """Some rows."""
@@ -182,14 +186,14 @@ class Flow(nn.Module):
         lowering = [gain for gain, on, effect in each if on == output and effect.direction < 0]
         return lowering[0] * self.outputs[output].rest if lowering else 0.0
 
-    def course(self, minute: Tensor, code: Tensor, values: Tensor, asked: Tensor, evidence: Tensor | None = None) -> Course:
+    def course(self, minute: Tensor, code: Tensor, values: Tensor, given: Tensor, evidence: Tensor | None = None) -> Course:
         """What is the case at each instant: minute `[B, N]`, code `[B, K]`, disturbances without a direction in scaled values
-        `[B, N, C]`, the question asked `[B]`, and where it is of a record, its evidence `[B, N, E]`."""
-        instants, record = minute.shape[1], (asked == RECORD).to(minute.dtype)
+        `[B, N, C]`, the codes of what is `Given` `[B]`, and where it is a record, its evidence `[B, N, E]`."""
+        instants, record = minute.shape[1], (given == Given.RECORD.code).to(minute.dtype)
         if evidence is None:
             evidence = minute.new_zeros(*minute.shape, self.evidence)
         evidence = evidence * record[:, None, None]
-        still = torch.cat([code, (asked != NOTHING).to(minute.dtype).unsqueeze(-1), record.unsqueeze(-1)], dim=-1)
+        still = torch.cat([code, (given != Given.NOTHING.code).to(minute.dtype).unsqueeze(-1), record.unsqueeze(-1)], dim=-1)
         still = still.unsqueeze(1).expand(-1, instants, -1)
         condition = torch.cat([clock(minute, self.cycle), still, values[..., self.disturbances], evidence], dim=-1)
         return Course(self.drift.modulate(condition), self.situated(condition))
@@ -257,8 +261,8 @@ class Foreseen(Flow):
 
     def _rate(self, output: int, features: Tensor, code: Tensor, level: Tensor, acts: Tensor, frozen: Tensor | None) -> Tensor:
         level = self.bounded(output, level)
-        told = self.out(F.silu(features + self.from_level(bent(level, self.outputs[output].bends)))).unbind(-1)
-        drift, gains = told[output], told[len(self.outputs) :]
+        read = self.out(F.silu(features + self.from_level(bent(level, self.outputs[output].bends)))).unbind(-1)
+        drift, gains = read[output], read[len(self.outputs) :]
         strengths = code[..., self.layout.effects].unbind(-1)
         scaled = [g * torch.exp(0.5 * own + by.clamp(-2.5, 1.5)) for g, own, by in zip(self.gains, strengths, gains, strict=True)]
         log_return = code[..., self.layout.returning.start + output]
@@ -299,9 +303,9 @@ class Planned(Flow):
     def _rate(self, output: int, features: Tensor, code: Tensor, level: Tensor, acts: Tensor, frozen: Tensor | None) -> Tensor:
         level, drift = self.bounded(output, level), features[..., output]
         hidden = features[..., len(self.outputs) :] + self.from_level(bent(level, self.outputs[output].bends))
-        told = self.gain(F.silu(hidden)).clamp(-2.5, 1.5).exp().unbind(-1)
+        factors = self.gain(F.silu(hidden)).clamp(-2.5, 1.5).exp().unbind(-1)
         structure = None if self.layout.structure is None else code[..., self.layout.structure].unbind(-1)
-        gains, stops = self._strengths(output, told, code, level, structure)
+        gains, stops = self._strengths(output, factors, code, level, structure)
         log_return = code[..., self.layout.returning.start + output]
         back = self.returns[output] * torch.exp(log_return if structure else 0.5 * log_return) * level
         rest, share = self.rest[output], DRIFT / self.pace
@@ -310,7 +314,7 @@ class Planned(Flow):
             return self.acted(output, rest - back + share * drift, gains, acts)
         most, soft = self.outputs[output].supply or 0.0, self.outputs[output].softness * rest
         running: Tensor | float = most * torch.exp(0.5 * structure[0]) if structure else most
-        supply = told[len(self.effects) + self.supplied.index(output)]
+        supply = factors[len(self.effects) + self.supplied.index(output)]
         stopped = torch.stack([stop * acts[..., place] for place, stop in stops.items()]).sum(0) if stops else 0.0
         supplied = soft * F.softplus((running * rest * supply - back - stopped) / soft)
         back, supplied, *gains = stopping_gradient(frozen, back, supplied, *gains)
@@ -318,7 +322,7 @@ class Planned(Flow):
         return self.acted(output, used + share * drift + supplied, gains, acts)
 
     def _strengths(
-        self, output: int, told: tuple[Tensor, ...], code: Tensor, level: Tensor, structure: tuple[Tensor, ...] | None
+        self, output: int, factors: tuple[Tensor, ...], code: Tensor, level: Tensor, structure: tuple[Tensor, ...] | None
     ) -> tuple[list[Tensor], dict[int, Tensor]]:
         """The strength of every effect, and by effect of what of it stops the output's supply."""
         gains, stops = [], {}
@@ -326,14 +330,14 @@ class Planned(Flow):
         for place, (effect, gain, own) in enumerate(zip(self.effects, self.gains, strengths, strict=True)):
             whole = gain * torch.exp(0.5 * own)
             if not (effect.stops and output in self.supplied and self.on[place] == output):
-                gains.append(whole * told[place])
+                gains.append(whole * factors[place])
                 continue
             share: Tensor | float = effect.stops
             if structure:
                 share = torch.sigmoid(math.log(effect.stops / (1 - effect.stops)) + structure[1])
                 whole = whole * (1 + 0.5 * structure[2] * self.relative[output] * level).clamp(min=0.1)
-            stop = told[len(self.effects) + len(self.supplied) + self.stopping.index(place)]
-            gains.append((1 - share) * whole * told[place])
+            stop = factors[len(self.effects) + len(self.supplied) + self.stopping.index(place)]
+            gains.append((1 - share) * whole * factors[place])
             stops[place] = share * whole * stop
         return gains, stops
 

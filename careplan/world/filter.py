@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from careplan.series import Window
 from careplan.therapy import Therapy
-from careplan.world.dynamics import PLAN
+from careplan.world.question import Given
 
 if TYPE_CHECKING:
     from careplan.world.model import WorldModel
@@ -58,8 +58,8 @@ class Filter(nn.Module):
         steps = inflow.shape[1]
         read, count = self._readings(model, window)
         halves = torch.arange(2 * steps, device=inflow.device)
-        asked = torch.full((len(code),), PLAN, device=inflow.device)
-        course = flow.course(window.minute[:, :1] + 0.5 * interval * halves, code, future[:, halves // 2], asked)
+        given = Given.PLAN.codes(len(code), inflow.device)
+        course = flow.course(window.minute[:, :1] + 0.5 * interval * halves, code, future[:, halves // 2], given)
         features = flow.features(z[:, halves // 2 * z.shape[1] // steps], course.situation)
         rates, enter = dynamics.absorption.rates(code), dynamics.absorption.enter(inflow)
         level = model.bounded(model.correct(z[:, 0]).unflatten(-1, (2, -1))[..., 1, :])

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -12,15 +11,11 @@ from torch import Tensor
 from careplan.series import PatientSeries, split, windows
 from careplan.world.corpus import Corpus
 from careplan.world.correction import correct
-from careplan.world.dynamics import NOTHING, PLAN, RECORD, scattered
+from careplan.world.dynamics import State, scattered
 from careplan.world.heads import spread_at
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation
-from careplan.world.question import Question
-
-# What is given of the future: nothing, the plan as if we had made it, or the plan as it was seen carried out.
-Given = Literal["nothing", "plan", "record"]
-ASKED: dict[Given, int] = {"nothing": NOTHING, "plan": PLAN, "record": RECORD}
+from careplan.world.question import Given, Question
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,75 +57,101 @@ def forecast(
 ) -> dict[str, Band]:
     """The level after each named future that begins at `row`, from what was recorded before it.
 
-    All futures are as long. widen: conformal factors by question, `[H']` every `Clock.look`, held beyond the last. minutes:
-    ahead, at which to predict, instead of on the grid (`WorldModel.rollout`).
+    Args:
+        model: A trained model.
+        series: The recording.
+        row: From which the futures begin.
+        person: What is known of the patient.
+        futures: By name, all as long.
+        widen: Conformal factors by what is given, `[H']` every `Clock.look`, held beyond the last (`World.widen`).
+        minutes: Ahead, at which to predict, instead of on the grid (`WorldModel.rollout`).
+        particles: Of what is not known of the patient.
+        seed: Of the particles.
     """
-    device, shape = model.center.device, model.shape
-    past = windows(series, [row], shape.context).to(device)
+    now = _present(model, series, row, person, particles, seed)
+    chosen = list(futures.values())
+    recorded = [index for index, one in enumerate(chosen) if one.evidence]
+    given = [Given.PLAN if one.known else Given.NOTHING for one in chosen]
+    if recorded:  # once more, as a record
+        given.append(Given.RECORD)
+        chosen.append(chosen[recorded[0]])
+    at = None if minutes is None else torch.tensor(minutes, device=model.center.device, dtype=torch.float64)
+    rollout = model.rollout(now.state.tiled(len(chosen)), _questions(model, now, chosen, given), at=at)
+    level, offsets = (part.unflatten(0, (len(chosen), particles)) for part in (rollout.level, rollout.offsets))
+    if recorded:  # an edited record: what the record foretells, and the effect of the edit as a plan
+        first, edits = recorded[0], torch.tensor(recorded, device=level.device)
+        level = level.index_copy(0, edits, level[-1] + level[edits] - level[first])
+        offsets = offsets.index_copy(0, edits, offsets[-1:].expand(len(edits), -1, -1, -1))
+    level, offsets = level[: len(futures)], offsets[: len(futures)]
+    given = [Given.RECORD if index in recorded else one for index, one in enumerate(given[: len(futures)])]
+    if len(person.correction):
+        added = [
+            torch.zeros_like(level[0])
+            if one is Given.PLAN
+            else correct(model, now.state, person.correction, one, rollout.minutes)
+            for one in given
+        ]
+        level = level + torch.stack(added)
+    bands = _bands(model, rollout.minutes, level, offsets, [widen[one] for one in given])
+    return dict(zip(futures, bands, strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class _Present:
+    """One patient now, as P particles: states, what is usual `[1, U]`, codes `[P, K]`."""
+
+    state: State
+    usual: Tensor
+    codes: Tensor
+
+
+def _present(model: WorldModel, series: PatientSeries, row: int, person: Personalisation, particles: int, seed: int) -> _Present:
+    device = model.center.device
+    past = windows(series, [row], model.shape.context).to(device)
     usual = person.usual.to(device).unsqueeze(0)
     z = model.encode(past, usual)[:, -1]
     codes = person.particles(particles, seed).to(device)
     many = type(past)(*(part.expand(particles, -1, *part.shape[2:]) for part in (past.values, past.mask, past.minute)))
-    state = scattered(model.state(z.expand(particles, -1), many, usual.expand(particles, -1), codes), seed)
-    names = list(futures)
-    asked = [PLAN if futures[name].known else NOTHING for name in names]
-    recorded = [index for index, name in enumerate(names) if futures[name].evidence]
-    told = None
-    chosen = [futures[name] for name in names]
-    if recorded:  # once more, as a record
-        asked.append(RECORD)
-        chosen.append(chosen[recorded[0]])
-    count = len(chosen)
+    state = model.state(z.expand(particles, -1), many, usual.expand(particles, -1), codes)
+    return _Present(scattered(state, seed), usual, codes)
+
+
+def _questions(model: WorldModel, now: _Present, chosen: Sequence[Future], given: Sequence[Given]) -> Question:
+    """Each future of F asked of every particle, `[F P, T, C]`; where the last is a record, its evidence goes with all of them."""
+    device, particles, count = now.codes.device, len(now.codes), len(chosen)
     values, mask = (torch.from_numpy(np.stack([getattr(one, part) for one in chosen])).to(device) for part in ("values", "mask"))
-    if recorded:
+    evidence = None
+    if given[-1] is Given.RECORD:
         own, there = (part[-1:].expand(particles, -1, -1) for part in (values, mask))
-        told = model.told(state, own, there, usual.expand(particles, -1)).repeat(count, 1, 1)
-    whole = type(state)(*(part.repeat(count, *[1] * (part.dim() - 1)) for part in vars(state).values()))
-    question = Question(
+        evidence = model.recorded_evidence(now.state, own, there, now.usual.expand(particles, -1)).repeat(count, 1, 1)
+    return Question(
         values.repeat_interleave(particles, 0),
         mask.repeat_interleave(particles, 0),
-        torch.tensor(asked, device=device).repeat_interleave(particles),
-        usual.expand(len(whole.z), -1),
-        codes.repeat(count, 1),
-        told,
+        torch.tensor([one.code for one in given], device=device).repeat_interleave(particles),
+        now.usual.expand(count * particles, -1),
+        now.codes.repeat(count, 1),
+        evidence,
     )
-    rollout = model.rollout(
-        whole, question, at=None if minutes is None else torch.tensor(minutes, device=device, dtype=torch.float64)
-    )
-    level, offsets = (part.unflatten(0, (count, particles)) for part in (rollout.level, rollout.offsets))
-    if recorded:  # an edited record: what the record foretells, and the effect of the edit as a plan
-        first, edits = recorded[0], torch.tensor(recorded, device=device)
-        level = level.index_copy(0, edits, level[-1] + level[edits] - level[first])
-        offsets = offsets.index_copy(0, edits, offsets[-1:].expand(len(edits), -1, -1, -1))
-    level, offsets = level[: len(names)], offsets[: len(names)]
-    given: list[Given] = [
-        "record" if index in recorded else "plan" if futures[name].known else "nothing" for index, name in enumerate(names)
-    ]
-    if len(person.correction):
-        added = [
-            torch.zeros_like(level[0]) if one == "plan" else correct(model, state, person.correction, ASKED[one], rollout.minutes)
-            for one in given
-        ]
-        level = level + torch.stack(added)
 
-    # The mixture over what is not known of the patient (particles) and of the future (the predicted spread).
-    normal = torch.special.ndtri(torch.linspace(0.025, 0.975, 20, device=device))
+
+def _bands(model: WorldModel, minutes: Tensor, level: Tensor, offsets: Tensor, widen: Sequence[Tensor]) -> list[Band]:
+    """Levels `[F, P, H]` and offsets `[F, P, H, 4]` -> the band of each future: the mixture over what is not known of the patient
+    (particles) and of the future (the predicted spread), widened by its conformal factors."""
+    normal = torch.special.ndtri(torch.linspace(0.025, 0.975, 20, device=level.device))
     away = spread_at(offsets.unsqueeze(3).expand(-1, -1, -1, len(normal), -1), normal.expand(*level.shape, -1))
     draws = (level.unsqueeze(-1) + away).transpose(1, 2).flatten(2)
-    low, mid, high = torch.quantile(draws, torch.tensor([0.05, 0.5, 0.95], device=device), dim=-1)
+    low, mid, high = torch.quantile(draws, torch.tensor([0.05, 0.5, 0.95], device=level.device), dim=-1)
     regulated = model.therapy.channel(model.therapy.regulated)
-    bands = {}
-    for index, name in enumerate(names):
-        known = widen[given[index]].to(device)
-        factor = known[(rollout.minutes / model.therapy.clock.look).ceil().long().clamp(1, len(known)) - 1]
+    bands = []
+    for index, factors in enumerate(widen):
+        known = factors.to(level.device)
+        factor = known[(minutes / model.therapy.clock.look).ceil().long().clamp(1, len(known)) - 1]
         parts = (
             mid[index],
             mid[index] - factor * (mid[index] - low[index]),
             mid[index] + factor * (high[index] - mid[index]),
         )
-        bands[name] = Band(
-            rollout.minutes.cpu().numpy(), *(part.clamp(regulated.low, regulated.high).cpu().numpy() for part in parts)
-        )
+        bands.append(Band(minutes.cpu().numpy(), *(part.clamp(regulated.low, regulated.high).cpu().numpy() for part in parts)))
     return bands
 
 
@@ -152,14 +173,14 @@ def predict(
         series: The recording.
         rows: `[N]` rows from which the future begins.
         person: What is known of the patient.
-        given: What of the future is given: "nothing", a "plan" of ours, or the "record".
+        given: What of the future is given.
         horizon: Rows ahead, the clock's where None.
         at: Minutes ahead at which to predict, instead of on the grid.
 
     Returns:
         Minutes ahead `[H]`, levels `[N, H]`, and offsets of the predicted spread from them `[N, H, 4]`.
     """
-    device, context = model.center.device, model.shape.context
+    given, device, context = Given(given), model.center.device, model.shape.context
     corpus, clock = Corpus.of([series]), model.therapy.clock
     horizon = clock.rows(clock.horizon) if horizon is None else horizon
     levels, offsets, minutes = [], [], torch.zeros(0)
@@ -168,13 +189,13 @@ def predict(
         past, future = split(corpus.windows(patient, chunk - context, context + horizon).to(device), context)
         usual, code = person.usual.to(device).expand(len(chunk), -1), person.mean.to(device).expand(len(chunk), -1)
         state = model.state(model.encode(past, usual)[:, -1], past, usual, code)
-        asked = torch.full((len(chunk),), ASKED[given], device=device)
-        mask = future.mask & (given != "nothing")
-        told = model.told(state, future.values, mask, usual) if given == "record" else None
-        rollout = model.rollout(state, Question(future.values, mask, asked, usual, code, told), at=at)
+        mask = future.mask & (given is not Given.NOTHING)
+        evidence = model.recorded_evidence(state, future.values, mask, usual) if given is Given.RECORD else None
+        question = Question(future.values, mask, given.codes(len(chunk), device), usual, code, evidence)
+        rollout = model.rollout(state, question, at=at)
         level = rollout.level
-        if given != "plan" and len(person.correction):
-            level = level + correct(model, state, person.correction, ASKED[given], rollout.minutes)
+        if given is not Given.PLAN and len(person.correction):
+            level = level + correct(model, state, person.correction, given, rollout.minutes)
         levels.append(level.cpu())
         offsets.append(rollout.offsets.cpu())
         minutes = rollout.minutes.cpu()

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from careplan.world.dynamics import PLAN
 from careplan.world.heads import spread_at
 from careplan.world.model import WorldModel
+from careplan.world.question import Given
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +75,8 @@ def contexts(model: WorldModel, z: Tensor, minute: Tensor, code: Tensor, future:
     -> features, spread context."""
     flow, interval, steps = model.dynamics.planned, model.shape.interval, future.shape[1]
     halves = torch.arange(2 * steps, device=z.device)
-    asked = torch.full((len(z),), PLAN, device=z.device)
-    course = flow.course(minute.unsqueeze(1) + 0.5 * interval * halves, code, future[:, halves // 2], asked)
+    given = Given.PLAN.codes(len(z), z.device)
+    course = flow.course(minute.unsqueeze(1) + 0.5 * interval * halves, code, future[:, halves // 2], given)
     features, spread = [], []
     for step in range(steps):
         (first, start), (second, middle) = course.at(2 * step), course.at(2 * step + 1)

@@ -33,10 +33,10 @@ class Spread(nn.Module):
     def _one(
         self, place: int, context: Tensor, start: Tensor, level: Tensor, ahead: Tensor, known: Tensor, doubt: Tensor | None
     ) -> Tensor:
-        told = [start, level, ahead, known]
+        inputs = [start, level, ahead, known]
         if self.doubting:
-            told.append(torch.zeros_like(level) if doubt is None else doubt[..., place])
-        hidden = F.silu(context + self.situation(torch.stack(told, dim=-1).detach()))
+            inputs.append(torch.zeros_like(level) if doubt is None else doubt[..., place])
+        hidden = F.silu(context + self.situation(torch.stack(inputs, dim=-1).detach()))
         raw = self.out(hidden)[..., 4 * place : 4 * place + 4] if self.outputs > 1 else self.out(hidden)
         width = F.softplus(raw) * 0.5 * torch.sqrt(ahead + 0.02).unsqueeze(-1)
         inner_low, outer_low, inner_high, outer_high = width.unbind(-1)

@@ -6,10 +6,11 @@ Gaussian channel of that power; the rate it takes, `|m|^2 / 2` (the divergence f
 besides. The action enters foresight where the evidence of a logged plan does, so its zero is "no evidence".
 
 Where doses are logged both spaces are tied: the action is decoded to what entered the pools, and the evidence that
-`WorldModel.told` reads in the logged plan is drawn to the evidence of the action.
+`WorldModel.recorded_evidence` reads in the logged plan is drawn to the evidence of the action.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +20,9 @@ from careplan.series import PatientSeries, Window, split
 from careplan.therapy import Therapy
 from careplan.world import losses
 from careplan.world.corpus import Branches, Corpus
-from careplan.world.dynamics import RECORD, State
+from careplan.world.dynamics import State
 from careplan.world.model import Shape
+from careplan.world.question import Given
 from careplan.world.training import Recipe, Training
 
 RADIUS = 2.0
@@ -82,8 +84,8 @@ def without_doses(series: PatientSeries) -> PatientSeries:
     return replace(series, values=series.values * mask, mask=mask)
 
 
-class LatentTraining(Training):
-    """Training in which a window without doses is told by its latent actions, and one with doses ties them to those."""
+class InferringTraining(Training):
+    """Training with latent actions; what they are used for is the subclass's."""
 
     def __init__(
         self,
@@ -110,28 +112,6 @@ class LatentTraining(Training):
             encoded = self.model.encode(bare, kept)
         return self.actions.infer(encoded)
 
-    def told(
-        self,
-        encoded: Tensor,
-        state: State,
-        whole: Window,
-        mask: Tensor,
-        usual: Tensor,
-        asked: Tensor,
-        generator: torch.Generator,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        evidence, _ = super().told(encoded, state, whole, mask, usual, asked, generator)
-        ties, future = self.ties, split(whole, self.model.shape.context)[1]
-        mean = self.inferred(encoded, whole, usual)[:, -(future.values.shape[1] // self.model.shape.patch) :]
-        action, every = noisy(mean, generator), evidence.shape[1] // mean.shape[1]
-        missed, logged = self.decoded(action, future, usual)
-        labelled = logged.flatten(1).any(1)
-        seen = (labelled & (asked == RECORD))[:, None, None].expand_as(evidence)
-        apart = F.mse_loss(evidence, self.actions.evidence(mean, every).detach(), reduction="none")
-        terms = {"rate": ties.rate * rate(mean), "decode": ties.decode * missed}
-        terms["agree"] = ties.agree * losses.masked_mean(apart, seen)
-        return torch.where(labelled[:, None, None], evidence, self.actions.evidence(action, every)), terms
-
     def decoded(self, action: Tensor, window: Window, usual: Tensor) -> tuple[Tensor, Tensor]:
         """How far the doses that actions `[B, N, width]` stand for are from those logged, `[]`, and which pools' were, patch by
         patch, `[B, N, pools]`."""
@@ -144,28 +124,38 @@ class LatentTraining(Training):
         return losses.masked_mean(F.smooth_l1_loss(self.actions.doses(action), given, reduction="none"), logged), logged
 
 
-def carry_over(before: Training, after: Training) -> None:
-    """The weights of a run, for another that goes on from it with other people; latent actions where both have them."""
-    after.model.load_state_dict(before.model.state_dict())
-    if isinstance(before, LatentTraining) and isinstance(after, LatentTraining):
-        after.actions.load_state_dict(before.actions.state_dict())
+class LatentTraining(InferringTraining):
+    """A window without doses is foreseen by its latent actions, and one with doses ties them to its doses."""
 
-
-class DoseTraining(LatentTraining):
-    """The same, but a latent action acts as the doses that it is decoded to do: through the pools, before now and after."""
-
-    def __init__(
+    def evidence(
         self,
-        therapy: Therapy,
-        recipe: Recipe,
-        corpus: Corpus,
-        branches: Branches,
-        *,
-        real: int,
-        shape: Shape | None = None,
-        ties: Ties | None = None,
-    ) -> None:
-        super().__init__(therapy, recipe, corpus, branches, real=real, shape=shape, ties=ties)
+        encoded: Tensor,
+        state: State,
+        whole: Window,
+        mask: Tensor,
+        usual: Tensor,
+        given: Tensor,
+        generator: torch.Generator,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        evidence, _ = super().evidence(encoded, state, whole, mask, usual, given, generator)
+        ties, future = self.ties, split(whole, self.model.shape.context)[1]
+        mean = self.inferred(encoded, whole, usual)[:, -(future.values.shape[1] // self.model.shape.patch) :]
+        action, every = noisy(mean, generator), evidence.shape[1] // mean.shape[1]
+        missed, logged = self.decoded(action, future, usual)
+        labelled = logged.flatten(1).any(1)
+        seen = (labelled & (given == Given.RECORD.code))[:, None, None].expand_as(evidence)
+        apart = F.mse_loss(evidence, self.actions.evidence(mean, every).detach(), reduction="none")
+        terms = {"rate": ties.rate * rate(mean), "decode": ties.decode * missed}
+        terms["agree"] = ties.agree * losses.masked_mean(apart, seen)
+        return torch.where(labelled[:, None, None], evidence, self.actions.evidence(action, every)), terms
+
+
+class DoseTraining(InferringTraining):
+    """A latent action acts as the doses that it is decoded to do: through the pools, before now and after."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        """As `InferringTraining`."""
+        super().__init__(*given, **named)
         nn.init.constant_(self.actions.decode.bias, -1.5)  # about a day's treatment a day
 
     def completed(
@@ -185,14 +175,9 @@ class DoseTraining(LatentTraining):
             mask[:, first:, column] |= bare
         return Window(values, mask, whole.minute), terms
 
-    def told(
-        self,
-        encoded: Tensor,
-        state: State,
-        whole: Window,
-        mask: Tensor,
-        usual: Tensor,
-        asked: Tensor,
-        generator: torch.Generator,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        return Training.told(self, encoded, state, whole, mask, usual, asked, generator)
+
+def carry_over(before: Training, after: Training) -> None:
+    """The weights of a run, for another that goes on from it with other people; latent actions where both have them."""
+    after.model.load_state_dict(before.model.state_dict())
+    if isinstance(before, InferringTraining) and isinstance(after, InferringTraining):
+        after.actions.load_state_dict(before.actions.state_dict())

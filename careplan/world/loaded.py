@@ -18,9 +18,10 @@ from careplan.series import PatientSeries, cadence, windows
 from careplan.stages import stage
 from careplan.therapy import Therapy
 from careplan.world.drift import ALARMS, FIT, Expected, Reference, latest, load_reference
-from careplan.world.forecast import ASKED, Given, predict
+from careplan.world.forecast import predict
 from careplan.world.model import WorldModel, load_card, load_model
 from careplan.world.personalise import Personalisation
+from careplan.world.question import Given
 from careplan.world.trust import Reason, abstentions, followed, in_words, nearest, strangeness, widening
 
 
@@ -41,10 +42,10 @@ class World:
 
         Those of foresight follow the patient's own days; that of plans, which nobody carried out as such, hardly narrows.
         """
-        usual: dict[Given, Tensor] = {given: torch.tensor(self.card["conformal"][given]) for given in ASKED}
+        usual: dict[Given, Tensor] = {given: torch.tensor(self.card["conformal"][given]) for given in Given}
         clock = self.model.therapy.clock
         return {
-            given: widening(person, factor) if given == "plan" else followed(person, factor, ASKED[given], clock)
+            given: widening(person, factor) if given is Given.PLAN else followed(person, factor, given, clock)
             for given, factor in usual.items()
         }
 
@@ -64,10 +65,10 @@ def nearness(
     model: WorldModel, series: PatientSeries, rows: Sequence[int], person: Personalisation, hazard: str
 ) -> NDArray[np.float64]:
     """`trust.nearest` to the hazard's level while it is told of, `[N]`."""
-    told = model.therapy.hazard(hazard)
-    minutes, levels, offsets = predict(model, series, rows, person, given="nothing")
-    soon = (minutes > 0) & (minutes <= told.within)
-    return nearest(levels[:, soon], offsets[:, soon], told.level, told.side).double().numpy()
+    declared = model.therapy.hazard(hazard)
+    minutes, levels, offsets = predict(model, series, rows, person, given=Given.NOTHING)
+    soon = (minutes > 0) & (minutes <= declared.within)
+    return nearest(levels[:, soon], offsets[:, soon], declared.level, declared.side).double().numpy()
 
 
 def code_version() -> str:
@@ -113,6 +114,9 @@ def reasons_to_abstain(
         person: What is known of the patient.
         row: Where in the recording, its end where None.
         changes: What was prescribed anew, and what that was expected to do.
+
+    Returns:
+        The reasons, in words.
     """
     with stage("check"):
         return _reasons_to_abstain(world, series, person, len(series) if row is None else row, changes)

@@ -10,15 +10,16 @@ import torch
 from torch import Tensor, nn
 from torchdiffeq import odeint
 
+from careplan.files import in_one_move
 from careplan.series import Window
 from careplan.therapy import Therapy
 from careplan.world.absorption import Layout
 from careplan.world.amounts import Amounts
-from careplan.world.dynamics import NOTHING, PLAN, Dynamics, State
+from careplan.world.dynamics import Dynamics, State
 from careplan.world.encoder import Encoder, Evidence
 from careplan.world.filter import Filter
 from careplan.world.heads import Spread
-from careplan.world.question import Question, Rollout
+from careplan.world.question import Given, Question, Rollout
 
 SOLVER = {"method": "dopri5", "rtol": 1e-4, "atol": 1e-6}  # at arbitrary times; scaled levels, shares of a usual amount
 
@@ -174,9 +175,10 @@ class WorldModel(nn.Module):
         )
         minute, doubt = window.minute[:, -1] + self.therapy.step, torch.zeros_like(level)
         if self.filter is not None:
-            told = self.filter(self, z.unsqueeze(1), window, usual, code)
-            level, doubt = (torch.where(self.filter.which, new, old) for new, old in ((told.level, level), (told.doubt, doubt)))
-            trend = torch.where(self.filter.which.unsqueeze(-1), 0.0, trend)
+            filtered = self.filter(self, z.unsqueeze(1), window, usual, code)
+            which = self.filter.which
+            level, doubt = torch.where(which, filtered.level, level), torch.where(which, filtered.doubt, doubt)
+            trend = torch.where(which.unsqueeze(-1), 0.0, trend)
         return State(z, self.bounded(level), pools, minute, trend, doubt)
 
     def bounded(self, level: Tensor) -> Tensor:
@@ -193,8 +195,10 @@ class WorldModel(nn.Module):
         values = torch.where(mask, scaled, torch.zeros_like(values))
         return tuple(part.unflatten(1, (-1, self.group)).mean(2) for part in (inflow, values))  # type: ignore[return-value]
 
-    def told(self, state: State, values: Tensor, mask: Tensor, usual: Tensor) -> Tensor:
-        """The evidence in a recorded future `[B, T, C]`, `[B, H, evidence]`; its levels are not looked at."""
+    def recorded_evidence(self, state: State, values: Tensor, mask: Tensor, usual: Tensor) -> Tensor:
+        """What a recorded future `[B, T, C]` shows beside its doses, since somebody chose them, `[B, H, evidence]`.
+
+        Its levels are not looked at."""
         inflow, future = self.plan(values, mask, usual)
         hidden = torch.ones(len(self.therapy.channels), device=values.device)
         hidden[self.therapy.observed] = 0.0
@@ -207,7 +211,7 @@ class WorldModel(nn.Module):
         at: `[M]` minutes within the future, increasing: the state now and then, by an adaptive solver (`SOLVER`) that stops where
         inflow jumps, instead of on the grid.
         """
-        planned = question.asked == PLAN
+        planned = question.given == Given.PLAN.code
         if planned.all() or not planned.any():
             return self._integrate(bool(planned.all()), state, question, at)
         rows = [torch.nonzero(part).squeeze(1) for part in (planned, ~planned)]
@@ -217,12 +221,12 @@ class WorldModel(nn.Module):
         whole = {name: torch.cat([getattr(part, name) for part in parts])[back] for name in names}
         return Rollout(parts[0].minutes, **whole)
 
-    def _integrate(self, planned: bool, state: State, asked: Question, at: Tensor | None) -> Rollout:
+    def _integrate(self, planned: bool, state: State, question: Question, at: Tensor | None) -> Rollout:
         dynamics, latent, outputs = self.dynamics, self.shape.latent, len(self.therapy.outputs)
-        flow, code, evidence = dynamics.planned if planned else dynamics.foreseen, asked.code, asked.evidence
-        inflow, future = self.plan(asked.values, asked.mask, asked.usual)
+        flow, code, evidence = dynamics.planned if planned else dynamics.foreseen, question.code, question.evidence
+        inflow, future = self.plan(question.values, question.mask, question.usual)
         steps, interval = inflow.shape[1], self.shape.interval
-        rates, pools, frozen = dynamics.absorption.rates(code), state.pools, asked.frozen
+        rates, pools, frozen = dynamics.absorption.rates(code), state.pools, question.frozen
         if frozen is not None:
             rates, pools = (torch.where(frozen.unsqueeze(1), part.detach(), part) for part in (rates, pools))
             frozen = frozen if planned else None
@@ -243,18 +247,18 @@ class WorldModel(nn.Module):
             def anytime(t: Tensor, y: Tensor) -> Tensor:
                 now, step = float(t), min(int(float(t) // interval), steps - 1)
                 hint = None if evidence is None else evidence[:, step : step + 1]
-                course = flow.course(state.minute.unsqueeze(1) + now, code, future[:, step : step + 1], asked.asked, hint)
+                course = flow.course(state.minute.unsqueeze(1) + now, code, future[:, step : step + 1], question.given, hint)
                 return motion(y, course.at(0), dynamics.trend.at(state.trend, now), step)
 
             jumps = interval * torch.arange(1, steps, dtype=times.dtype)
             path = odeint(anytime, start, times, **SOLVER, options={"jump_t": jumps[jumps < times[-1]]})
-            return self._read(path.transpose(0, 1), times.to(inflow), asked.asked, state.doubt)
+            return self._read(path.transpose(0, 1), times.to(inflow), question.given, state.doubt)
 
         # Only the state makes the equation sequential: everything else is known at the start and the middle of every step.
         halves = torch.arange(2 * steps, device=inflow.device)
         clock = state.minute.unsqueeze(1) + 0.5 * interval * halves
         hints = None if evidence is None else evidence[:, halves // 2]
-        course = flow.course(clock, code, future[:, halves // 2], asked.asked, hints)
+        course = flow.course(clock, code, future[:, halves // 2], question.given, hints)
         heading = dynamics.trend.at(state.trend.unsqueeze(1), 0.5 * interval * halves[:, None, None])
 
         def rate(t: Tensor, y: Tensor) -> Tensor:
@@ -262,9 +266,9 @@ class WorldModel(nn.Module):
             return motion(y, course.at(index), heading[:, index], index // 2)
 
         minutes = torch.arange(steps + 1, device=inflow.device, dtype=inflow.dtype) * interval
-        return self._read(odeint(rate, start, minutes, method="midpoint").transpose(0, 1), minutes, asked.asked, state.doubt)
+        return self._read(odeint(rate, start, minutes, method="midpoint").transpose(0, 1), minutes, question.given, state.doubt)
 
-    def _read(self, path: Tensor, minutes: Tensor, asked: Tensor, doubt: Tensor) -> Rollout:
+    def _read(self, path: Tensor, minutes: Tensor, given: Tensor, doubt: Tensor) -> Rollout:
         """Context, levels and pools `[B, H, L + Q + S]` at `minutes` `[H]`, with what is read out of them."""
         latent, outputs = self.shape.latent, len(self.therapy.outputs)
         z, levels, pools = path[..., :latent], path[..., latent : latent + outputs], path[..., latent + outputs :]
@@ -273,7 +277,7 @@ class WorldModel(nn.Module):
             levels[:, :1].expand_as(levels),
             levels,
             minutes.expand(levels.shape[:2]),
-            (asked != NOTHING).to(levels.dtype).unsqueeze(1).expand(levels.shape[:2]),
+            (given != Given.NOTHING.code).to(levels.dtype).unsqueeze(1).expand(levels.shape[:2]),
             doubt.unsqueeze(1).expand_as(levels),
         )
         first, offsets = self.natural_of(0, levels[..., 0]), self.natural_offsets(0, levels[..., 0], spreads[..., 0, :])
@@ -286,14 +290,14 @@ class WorldModel(nn.Module):
     # On disk.
 
     def save(self, folder: Path, card: dict[str, Any]) -> None:
-        """Weights as safetensors with their JSON card."""
-        from safetensors.torch import save_file
+        """Weights as safetensors with their JSON card, each in one move. Raises OSError where the disk refuses."""
+        from safetensors.torch import save
 
         folder.mkdir(parents=True, exist_ok=True)
         weights = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
-        save_file(weights, folder / f"{self.therapy.name}.safetensors")
+        in_one_move(folder / f"{self.therapy.name}.safetensors", lambda part: part.write_bytes(save(weights)))
         card = {"therapy": self.therapy.name, "shape": asdict(self.shape), "hash": self.fingerprint(), **card}
-        (folder / f"{self.therapy.name}.json").write_text(json.dumps(card, indent=1) + "\n")
+        in_one_move(folder / f"{self.therapy.name}.json", lambda part: part.write_text(json.dumps(card, indent=1) + "\n"))
 
     def fingerprint(self) -> str:
         """A hash of the weights, stored with every result they produce."""
@@ -305,6 +309,13 @@ class WorldModel(nn.Module):
 
 def load_card(therapy: Therapy, folder: Path) -> dict[str, Any]:
     """What is written beside the weights of a therapy in a folder: data, seeds, metrics, calibration, limits.
+
+    Args:
+        therapy: Whose weights they are.
+        folder: Where they lie.
+
+    Returns:
+        The card, as `WorldModel.save` wrote it.
 
     Raises:
         FileNotFoundError: The folder has no card of this therapy.
@@ -322,6 +333,9 @@ def load_model(therapy: Therapy, folder: Path, device: str | torch.device = "cpu
         therapy: What it was trained on.
         folder: Where its weights and their card lie.
         device: Where it computes.
+
+    Returns:
+        The model, ready to predict.
 
     Raises:
         FileNotFoundError: The folder has no model of this therapy.

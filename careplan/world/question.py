@@ -1,25 +1,45 @@
 """What is asked of a patient's future, and what is answered."""
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 import torch
 from torch import Tensor
 
-from careplan.world.dynamics import PLAN
+
+class Given(StrEnum):
+    """What is given of a future: nothing but what is usual, a plan as if we had made it, or a record of what was done.
+
+    >>> Given("plan") is Given.PLAN, Given.RECORD.codes(2).tolist()
+    (True, [2, 2])
+    """
+
+    NOTHING = "nothing"
+    PLAN = "plan"
+    RECORD = "record"
+
+    @property
+    def code(self) -> int:
+        """How tensors hold it."""
+        return tuple(Given).index(self)
+
+    def codes(self, count: int, device: torch.device | str = "cpu") -> Tensor:
+        """`[count]` of its code: the same is given of all."""
+        return torch.full((count,), self.code, device=device)
 
 
 @dataclass(frozen=True, eq=False)
 class Question:
     """B futures of doses and disturbances, `[B, T, C]` values where `mask`, `T` rows of the therapy's step.
 
-    asked: `[B]` whether NOTHING is given but what is usual, a PLAN of our own, or a RECORD of what was done. usual, code: of the
-    patients. evidence: `[B, H, E]` what a record tells (`WorldModel.told`). frozen: `[B]` rows that teach nothing about the
-    effects of doses under a plan. The level of the future itself, where given, is not looked at.
+    given: `[B]` codes of what is `Given` of each. usual, code: of the patients. evidence: `[B, H, E]` what a record shows beside
+    its doses (`WorldModel.recorded_evidence`). frozen: `[B]` rows that teach nothing about the effects of doses under a plan. The
+    level of the future itself, where given, is not looked at.
     """
 
     values: Tensor
     mask: Tensor
-    asked: Tensor
+    given: Tensor
     usual: Tensor
     code: Tensor
     evidence: Tensor | None = None
@@ -28,7 +48,7 @@ class Question:
     @classmethod
     def plan(cls, values: Tensor, mask: Tensor, usual: Tensor, code: Tensor) -> "Question":
         """What a plan would do."""
-        return cls(values, mask, torch.full((len(values),), PLAN, device=values.device), usual, code)
+        return cls(values, mask, Given.PLAN.codes(len(values), values.device), usual, code)
 
     def chosen(self, rows: Tensor) -> "Question":
         """Some rows."""

@@ -45,25 +45,25 @@ def by_readings(model: WorldModel, recordings: Sequence[PatientSeries], *, itera
     recorded = _Recorded(window, usual, causal(model, window, usual))
     mean, precision = model.typical(usual), torch.linalg.inv(model.code_covariance)
     code = mean.clone()
-    first = told = recorded.filtered(model, code)
-    best = _loss(told, code - mean, precision)
+    first = filtered = recorded.filtered(model, code)
+    best = _loss(filtered, code - mean, precision)
     damping, directions = torch.full((len(corpus),), 1e-2, device=device), NUDGE * torch.eye(size, device=device)
     for _ in range(iterations):
         moved = recorded.filtered(model, (code.unsqueeze(0) + directions.unsqueeze(1)).flatten(0, 1))
-        slopes = (_residuals(moved, told.variance).unflatten(0, (size, -1)) - _residuals(told, told.variance)) / NUDGE
-        candidate, _ = stepped(code, slopes.permute(1, 2, 0), _residuals(told, told.variance), mean, precision, damping)
+        slopes = (_residuals(moved, filtered.variance).unflatten(0, (size, -1)) - _residuals(filtered, filtered.variance)) / NUDGE
+        candidate, _ = stepped(code, slopes.permute(1, 2, 0), _residuals(filtered, filtered.variance), mean, precision, damping)
         proposed = recorded.filtered(model, candidate)
         value = _loss(proposed, candidate - mean, precision)
         better = value < best
         code = torch.where(better.unsqueeze(1), candidate, code)
-        told = Filtered(*(torch.where(_like(better, new), new, old) for new, old in zip(proposed, told, strict=True)))
+        filtered = Filtered(*(torch.where(_like(better, new), new, old) for new, old in zip(proposed, filtered, strict=True)))
         best, damping = torch.where(better, value, best), torch.where(better, damping / 5, damping * 10)
     moved = recorded.filtered(model, (code.unsqueeze(0) + directions.unsqueeze(1)).flatten(0, 1))
-    slopes = (_residuals(moved, told.variance).unflatten(0, (size, -1)) - _residuals(told, told.variance)) / NUDGE
+    slopes = (_residuals(moved, filtered.variance).unflatten(0, (size, -1)) - _residuals(filtered, filtered.variance)) / NUDGE
     curvature = torch.einsum("kpr,lpr->pkl", slopes, slopes) + precision
     covariance = torch.linalg.inv(curvature)
     return [
-        _described(model, series, corpus.usual[index], code[index].cpu(), covariance[index].cpu(), first, told, index)
+        _described(model, series, corpus.usual[index], code[index].cpu(), covariance[index].cpu(), first, filtered, index)
         for index, series in enumerate(recordings)
     ]
 
@@ -72,15 +72,15 @@ def _like(flag: Tensor, part: Tensor) -> Tensor:
     return flag.reshape(-1, *[1] * (part.ndim - 1))
 
 
-def _residuals(told: Filtered, variance: Tensor) -> Tensor:
+def _residuals(filtered: Filtered, variance: Tensor) -> Tensor:
     """`[N P, R]` what was missed over how large it may be, 0 where nothing was read; variance `[P, T, Q]`."""
-    wide = variance.repeat(len(told.missed) // len(variance), 1, 1)
-    return torch.where(told.seen, told.missed / wide.sqrt(), 0.0).flatten(1)
+    wide = variance.repeat(len(filtered.missed) // len(variance), 1, 1)
+    return torch.where(filtered.seen, filtered.missed / wide.sqrt(), 0.0).flatten(1)
 
 
-def _loss(told: Filtered, away: Tensor, precision: Tensor) -> Tensor:
+def _loss(filtered: Filtered, away: Tensor, precision: Tensor) -> Tensor:
     """`[P]` twice the negative log posterior, but for a constant."""
-    each = torch.where(told.seen, told.missed.pow(2) / told.variance + told.variance.log(), 0.0)
+    each = torch.where(filtered.seen, filtered.missed.pow(2) / filtered.variance + filtered.variance.log(), 0.0)
     return each.flatten(1).sum(1) + torch.einsum("pk,kl,pl->p", away, precision, away)
 
 
@@ -91,22 +91,22 @@ def _described(
     code: Tensor,
     covariance: Tensor,
     first: Filtered,
-    told: Filtered,
+    filtered: Filtered,
     index: int,
 ) -> Personalisation:
     """With how well the next reading was foreseen, in the first output's unit: as the typical patient, and as this one; and how
     well by the last reading before it. The first reading is left out: nothing could foresee it."""
-    seen = told.seen[index, :, 0]
+    seen = filtered.seen[index, :, 0]
     at = torch.nonzero(seen).squeeze(1)[1:]
     column = model.therapy.observed[0]
     rows = (at + 1) * model.group - 1
     truth = torch.from_numpy(series.values[rows.clamp(max=len(series) - 1).numpy(), column]).to(at.device)
     scaled = model.standard(torch.from_numpy(series.values).to(at.device))[rows.clamp(max=len(series) - 1), 0]
-    errors = [(truth - model.natural_of(0, scaled - run.missed[index, at, 0])).pow(2).mean().sqrt() for run in (first, told)]
+    errors = [(truth - model.natural_of(0, scaled - run.missed[index, at, 0])).pow(2).mean().sqrt() for run in (first, filtered)]
     before = torch.cat([truth[:1], truth[:-1]])
     still = (truth[1:] - before[1:]).pow(2).mean().sqrt() if len(truth) > 1 else torch.tensor(torch.inf)
     some = len(at) > 0
-    score = (told.missed[index, at, 0] / (1.6449 * told.variance[index, at, 0].sqrt())).abs().unsqueeze(1)
+    score = (filtered.missed[index, at, 0] / (1.6449 * filtered.variance[index, at, 0].sqrt())).abs().unsqueeze(1)
     return Personalisation(
         patient=series.patient,
         mean=code,

@@ -21,7 +21,7 @@ def slopes(model: WorldModel, z: Tensor, past: Window, plan: Question) -> Tensor
     state, code = model.state(z, past, plan.usual, plan.code), plan.code
     inflow, future = model.plan(plan.values, plan.mask, plan.usual)
     steps, halves = inflow.shape[1], torch.arange(2 * inflow.shape[1], device=code.device)
-    course = flow.course(state.minute.unsqueeze(1) + 0.5 * interval * halves, code, future[:, halves // 2], plan.asked)
+    course = flow.course(state.minute.unsqueeze(1) + 0.5 * interval * halves, code, future[:, halves // 2], plan.given)
     path = []
     for step in range(steps):
         half = z + 0.5 * interval / flow.pace * flow.context_rate(z, course.modulation[:, 2 * step])

@@ -22,10 +22,10 @@ def structured(model: WorldModel) -> WorldModel:
     place, returning, clock = model.named, model.layout.returning, places(model.therapy.clock.cycle)
     moved = slice(clock + returning.start, clock + returning.stop)
     wide = WorldModel(model.therapy, replace(model.shape, code=model.shape.code + STRUCTURE, structure=True))
-    told = {"habits.weight", "habits.bias", "code_covariance"}
+    per_code = {"habits.weight", "habits.bias", "code_covariance"}
     weights = {}
     for name, tensor in model.state_dict().items():
-        if name in told:  # a row for each number of the code
+        if name in per_code:  # a row for each number of the code
             tensor = _inserted(tensor, place, 0)
             tensor[returning] *= 0.5
         if name == "code_covariance":

@@ -16,11 +16,11 @@ from careplan.series import Window, split
 from careplan.therapy import Therapy
 from careplan.world import losses
 from careplan.world.corpus import Branches, Corpus
-from careplan.world.dynamics import NOTHING, PLAN, RECORD, State
+from careplan.world.dynamics import State
 from careplan.world.filter import along
 from careplan.world.futures import Futures, abduct
 from careplan.world.model import Shape, WorldModel
-from careplan.world.question import Question, Rollout
+from careplan.world.question import Given, Question, Rollout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +152,7 @@ class Training(L.LightningModule):
 
     def training_step(self, step: Tensor, _: int) -> Tensor:
         patients, rows, chosen, generator = self._draw(int(step))
-        drawn, terms = self._asked(patients, rows, generator)
+        drawn, terms = self._drawn(patients, rows, generator)
         rollout = self.model.rollout(drawn.state, drawn.question)
         parts = self._levels(rollout, drawn.future)
         parts |= self._representation(rollout, drawn.encoded, generator)
@@ -170,7 +170,7 @@ class Training(L.LightningModule):
 
     # The stages of a step.
 
-    def _asked(self, patients: Tensor, rows: Tensor, generator: torch.Generator) -> tuple["Drawn", dict[str, Tensor]]:
+    def _drawn(self, patients: Tensor, rows: Tensor, generator: torch.Generator) -> tuple["Drawn", dict[str, Tensor]]:
         """The windows of a step with the question that is asked of each, and loss terms of their own.
 
         Three questions: what will happen as usual, what this plan would do, and what will happen where this was seen done.
@@ -188,15 +188,16 @@ class Training(L.LightningModule):
         real, draw = patients < self.real, torch.rand(len(patients), generator=generator).to(self.device)
         virtual = recipe.asked_virtual
         nothing, record = (torch.where(real, own, other) for own, other in zip(recipe.asked, virtual, strict=True))
-        asked = torch.where(draw < nothing, NOTHING, torch.where(draw < nothing + record, RECORD, PLAN))
-        mask = future.mask & (asked != NOTHING)[:, None, None]
+        foreseen = torch.where(draw < nothing, Given.NOTHING.code, Given.RECORD.code)
+        given = torch.where(draw < nothing + record, foreseen, Given.PLAN.code)
+        mask = future.mask & (given != Given.NOTHING.code)[:, None, None]
         # Nobody randomised what was done, so where branched futures teach the effects of doses, recordings do not.
         taught = bool(recipe.effects and len(self.branches))
         if taught:
             code = torch.cat([code[:, : self.named].detach(), code[:, self.named :]], dim=1)
         state = model.state(encoded[:, self.now], past, usual, code)
-        evidence, terms = self.told(encoded, state, whole, mask, usual, asked, generator)
-        question = Question(future.values, mask, asked, usual, code, evidence, torch.full_like(real, taught))
+        evidence, terms = self.evidence(encoded, state, whole, mask, usual, given, generator)
+        question = Question(future.values, mask, given, usual, code, evidence, torch.full_like(real, taught))
         return Drawn(whole, future, encoded, deviation, state, question), completed | terms
 
     def _levels(self, rollout: Rollout, future: Window) -> dict[str, Tensor]:
@@ -232,8 +233,8 @@ class Training(L.LightningModule):
     def _readings(self, drawn: "Drawn") -> Tensor:
         """How surprising each reading of the windows is, given all before it. Teaches drift, process noise, codes, and where no
         branched futures do, effects."""
-        asked = drawn.question
-        return along(self.model, drawn.whole, asked.usual, asked.code).surprise()
+        question = drawn.question
+        return along(self.model, drawn.whole, question.usual, question.code).surprise()
 
     def completed(
         self, encoded: Tensor, whole: Window, usual: Tensor, generator: torch.Generator
@@ -242,19 +243,19 @@ class Training(L.LightningModule):
         encoded `[B, patches, L]` of its memory and what follows."""
         return whole, {}
 
-    def told(
+    def evidence(
         self,
         encoded: Tensor,
         state: State,
         whole: Window,
         mask: Tensor,
         usual: Tensor,
-        asked: Tensor,
+        given: Tensor,
         generator: torch.Generator,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """What the future of a window, as far as it is given, tells of what was not recorded, `[B, H, evidence]`, and loss terms
+        """What the future of a window, as far as it is given, shows of what was not recorded, `[B, H, evidence]`, and loss terms
         of its own (none here)."""
-        return self.model.told(state, split(whole, self.model.shape.context)[1].values, mask, usual), {}
+        return self.model.recorded_evidence(state, split(whole, self.model.shape.context)[1].values, mask, usual), {}
 
     def _effects(self, chosen: Tensor, generator: torch.Generator) -> Tensor:
         """The difference between two futures that differ in treatment alone, along the one that happened: what forces the model
@@ -272,8 +273,8 @@ class Training(L.LightningModule):
         altered, _ = model.plan(branches.values[chosen].to(self.device), future.mask, usual)
         steps, interval = recorded.shape[1], model.shape.interval
         halves = torch.arange(2 * steps, device=self.device)
-        asked = torch.full((len(chosen),), PLAN, device=self.device)
-        course = dynamics.planned.course(future.minute[:, :1] + 0.5 * interval * halves, code, values[:, halves // 2], asked)
+        given = Given.PLAN.codes(len(chosen), self.device)
+        course = dynamics.planned.course(future.minute[:, :1] + 0.5 * interval * halves, code, values[:, halves // 2], given)
         features = dynamics.planned.features(code.new_zeros(1, 1, model.shape.latent), course.situation)
         one = code.new_ones(len(chosen), 1)
         pools = dynamics.absorption.fill(

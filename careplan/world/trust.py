@@ -8,11 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from careplan.clock import Clock, Gate, said
+from careplan.clock import Clock, said
+from careplan.gate import Gate
 from careplan.world.correction import FORESEEN
 from careplan.world.heads import score_at
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation
+from careplan.world.question import Given
 
 COVERAGE = 0.9
 RATE = 0.08  # how fast the logarithm of a factor follows a patient, a pace of forecasts
@@ -64,13 +66,13 @@ def adapted(start: Tensor, scores: Tensor, paces: float, *, coverage: float = CO
     return torch.tensor(columns, dtype=scores.dtype).T.exp()
 
 
-def followed(person: Personalisation, population: Tensor, asked: int, clock: Clock) -> Tensor:
-    """The factor at the end of a patient's recording `[H]` every look, of a question of foresight: the population's, moved by
+def followed(person: Personalisation, population: Tensor, given: Given, clock: Clock) -> Tensor:
+    """The factor at the end of a patient's recording `[H]` every look, of what is foreseen: the population's, moved by
     what their own days missed at the correction's knots, in proportion between them."""
     if not len(person.foreseen):
         return population
     start = population[[round(minutes / clock.look) - 1 for minutes in clock.knots]]
-    moved = (adapted(start, person.foreseen[FORESEEN.index(asked)], person.every)[-1] / start).log()
+    moved = (adapted(start, person.foreseen[FORESEEN.index(given)], person.every)[-1] / start).log()
     between = np.interp(clock.look * np.arange(1, len(population) + 1), clock.knots, moved.numpy())
     return population * torch.from_numpy(between).exp().to(population.dtype)
 
@@ -122,22 +124,22 @@ def abstentions(
     if not days >= gate.days:  # written so that NaN closes the gate
         reasons.append(Reason("record for longer", f"too little data: {days:.1f} days recorded, {gate.days:.0f} needed"))
     if not active >= gate.active:
-        told = f"too many gaps: {active:.0f} % of readings present, {gate.active:.0f} % needed"
-        reasons.append(Reason("record for longer", told))
+        why = f"too many gaps: {active:.0f} % of readings present, {gate.active:.0f} % needed"
+        reasons.append(Reason("record for longer", why))
     if not dosed:
-        told = "no doses are logged: what treatment does to this patient cannot be told"
-        reasons.append(Reason("check the recording", told))
+        why = "no doses are logged: what treatment does to this patient cannot be told"
+        reasons.append(Reason("check the recording", why))
     if person.windows < gate.windows:
-        told = f"too few usable stretches to personalise: {person.windows}, {gate.windows} needed"
-        reasons.append(Reason("record for longer", told))
+        why = f"too few usable stretches to personalise: {person.windows}, {gate.windows} needed"
+        reasons.append(Reason("record for longer", why))
     elif len(person.minutes):
         at = int((person.minutes - judged).abs().argmin())
         error, still = float(person.errors[at, 1]), float(person.persistence[at])
         if not error < max(gate.error_ratio * still, gate.even * scale):
             ahead = said(judged)
-            told = f"the model is off for this patient: its error at {ahead} is {error:.3g}, staying as it is {still:.3g}"
-            reasons.append(Reason("review without the model", told))
+            why = f"the model is off for this patient: its error at {ahead} is {error:.3g}, staying as it is {still:.3g}"
+            reasons.append(Reason("review without the model", why))
     if not strange <= gate.strange:
-        told = f"this recording is unlike any the model was trained on (strangeness {strange:.1f}, at most {gate.strange:.1f})"
-        reasons.append(Reason("review without the model", told))
+        why = f"this recording is unlike any the model was trained on (strangeness {strange:.1f}, at most {gate.strange:.1f})"
+        reasons.append(Reason("review without the model", why))
     return tuple(reasons)

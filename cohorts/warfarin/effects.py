@@ -47,11 +47,11 @@ def effects(model: WorldModel, people: People, body: Body, lived: Lived) -> tupl
                 true.append(body.inr(state))
     recordings = [series_of(trial.clinic, row, name=str(row), days=here) for row in range(len(people))]
     levels = courses_of(model, recordings, personalise(model, recordings)).levels(torch.stack([usual, MORE * usual], 1))
-    told = (levels[:, 1] - levels[:, 0]).mean(1)[:, [day - 1 for day in AFTER]]
+    predicted = (levels[:, 1] - levels[:, 0]).mean(1)[:, [day - 1 for day in AFTER]]
     plain, more = torch.stack(true[:2], 1), torch.stack(true[2:], 1)
-    return more - plain, told
+    return more - plain, predicted
 
 
-def error(true: Tensor, told: Tensor) -> Tensor:
+def error(true: Tensor, predicted: Tensor) -> Tensor:
     """Root mean square missed over root mean square true, of effects `[B, N]`, `[N]`."""
-    return ((told - true).pow(2).mean(0) / true.pow(2).mean(0)).sqrt()
+    return ((predicted - true).pow(2).mean(0) / true.pow(2).mean(0)).sqrt()

@@ -37,12 +37,12 @@ class Life:
 
 @dataclass(frozen=True, eq=False)
 class Lived:
-    """`[B, D]` each: taken and told, whether the tablet was swallowed and what the clinic will hear; supply of vitamin K and
+    """`[B, D]` each: taken and reported, whether the tablet was swallowed and what the clinic will hear; supply of vitamin K and
     clearance, over what is usual; inhibitor, inducer, whether such a drug is taken; noise, what a measured INR is multiplied by;
     late, days by which a visit due that day is late."""
 
     taken: Tensor
-    told: Tensor
+    reported: Tensor
     supply: Tensor
     clears: Tensor
     inhibitor: Tensor
@@ -57,7 +57,7 @@ def live(count: int, days: int, seed: int, life: Life | None = None) -> Lived:
     shape = (count, days)
     careless = random.gamma(1.0, life.missed, (count, 1)).clip(0, 0.5) if life.missed else np.zeros((count, 1))
     missed = random.random(shape) < careless
-    told = ~(missed & (random.random(shape) < life.confessed))
+    reported = ~(missed & (random.random(shape) < life.confessed))
     walk = np.empty(shape)
     walk[:, 0] = random.standard_normal(count)
     kept = np.exp(-1 / 14)  # a fortnight's memory
@@ -74,7 +74,7 @@ def live(count: int, days: int, seed: int, life: Life | None = None) -> Lived:
         (inhibitor if factor < 1 else inducer)[row, first : first + len(rise)] = 1.0
     parts = (
         ~missed,
-        told,
+        reported,
         np.exp(life.diet * walk - life.diet**2 / 2),
         clears,
         inhibitor,

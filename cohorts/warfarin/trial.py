@@ -103,7 +103,7 @@ def run(people: People, body: Body, lived: Lived, policy: Policy, *, days: int =
                 clinic.orders[row].append((day, order))
                 after = day + max(1, order.days)
                 due[row] = after + int(lived.late[row, after]) if after < days else days + 1
-        given[:, day] = plan[:, day] * lived.told[:, day]
+        given[:, day] = plan[:, day] * lived.reported[:, day]
         taken[:, day] = plan[:, day] * lived.taken[:, day]
         state = body.day(state, taken[:, day], lived.clears[:, day], lived.supply[:, day])
     inr[:, days] = body.inr(state)

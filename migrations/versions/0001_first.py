@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from migrations.guards import append_only
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -129,32 +131,5 @@ def upgrade() -> None:
     op.create_index("ix_audit_patient", "audit", ["patient"])
 
     # Alembic's batch mode drops triggers on SQLite: a migration that alters one of these tables creates them again.
-    refuse = _refuse_on_sqlite if op.get_bind().dialect.name == "sqlite" else _refuse_on_postgresql
     for table, keys in APPEND_ONLY.items():
-        refuse(table, keys)
-
-
-def _refuse_on_sqlite(table: str, keys: tuple[str, ...]) -> None:
-    for verb in ("UPDATE", "DELETE"):
-        op.execute(
-            f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
-            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-        )
-    # INSERT OR REPLACE deletes the old row without firing the DELETE trigger: refuse a key that exists.
-    exists = " OR ".join(f"{key} = NEW.{key}" for key in keys)
-    op.execute(
-        f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} "
-        f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {exists}) "
-        f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: this row exists'); END"
-    )
-
-
-def _refuse_on_postgresql(table: str, _: tuple[str, ...]) -> None:
-    op.execute(
-        f"CREATE FUNCTION {table}_append_only() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$ BEGIN RAISE EXCEPTION '{table} is append-only'; END $$"
-    )
-    op.execute(
-        f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
-        f"FOR EACH STATEMENT EXECUTE FUNCTION {table}_append_only()"
-    )
+        append_only(table, keys)

@@ -1,16 +1,27 @@
 """A small clinic in a database, made up for the tests: a patient with lows and a suggestion, and one of each other kind."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from careplan.breach import Breach
-from careplan.clinic import Database, save_suggestion, store_records
+from careplan.clinic import (
+    Database,
+    lived_changes,
+    local_account,
+    reviews,
+    save_suggestion,
+    sign_review,
+    standing,
+    store_records,
+)
 from careplan.minutes import DAY
 from careplan.records.events import PatientRecord, events_frame
-from careplan.suggestion import Interval, Line, Moment, Option, Part, Path, Pattern, Seen, Suggestion, Sureness, Why
+from careplan.suggestion import Decision, Interval, Line, Moment, Option, Part, Path, Pattern, Seen, Suggestion, Sureness, Why
 from careplan.therapies.glucose.declaration import BLOCKS, Regimen
 from careplan.therapies.glucose.regimen import settings_of
 
@@ -44,6 +55,32 @@ def clinic(db: Database) -> None:
     save_suggestion(db, doses("cyd"))
     unknown = ("doses of the last hours are unknown, so what is on board is unknown",)
     save_suggestion(db, doses("bea", lines=(), options=(), abstained=True, reasons=unknown, limits_bound=()))
+
+
+def lived_change(db: Database, patient: str) -> None:
+    """Somebody with lows before noon, whose morning basal was cut on the sixteenth day, and who has lived a fortnight since."""
+    since = START + pd.Timedelta(days=15, hours=1)
+
+    class Then(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
+            return since.to_pydatetime()
+
+    before, after = record(patient, dip=(9, 12, 62), seed=5), record(patient, days=30, seed=5)
+    later = after.events[after.events["time"] > before.events["time"].max()].reset_index(drop=True)
+    store_records(db, "table", [before])
+    cut = line("basal", 1, 0.9)
+    made = save_suggestion(db, suggestion(patient, cut, created=since.to_pydatetime(), why=why()))
+    if made.id is None:
+        raise RuntimeError("a suggestion that is stored has a number")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(reviews, "datetime", Then)
+        patched.setattr(standing, "datetime", Then)
+        accepted = Decision(key=cut.key, verdict="accept", value=cut.proposed)
+        sign_review(db, made.id, [accepted], local_account(), "prescribe as proposed")
+    store_records(db, "table", [replace(after, events=later)])
+    became = lived_changes(db, patient)
+    save_suggestion(db, suggestion(patient, reasons=("every change searched is worse than none",), experiments=became))
 
 
 def record(

@@ -7,6 +7,8 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from careplan.clinic import Database, imports, patient_names
+from tests.loopback import serve
+from tests.records.test_nightscout_site import TOKEN, nightscout
 
 from .conftest import checked, press, shown
 
@@ -82,3 +84,21 @@ def test_an_import_is_taken_back_with_a_reason(db: Database, monkeypatch: pytest
     at = press(checked(at.run()), f"back:{run}")
     assert "Taken back: 12 of eva" in shown(at)
     assert imports(db)[0].state == "taken back"
+
+
+def test_a_site_is_looked_at_kept_and_read_again(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve(nightscout([])) as address:
+        at = uploaded(monkeypatch)
+        at.text_input(key="site_address:0").set_value(address)
+        at.text_input(key="site_token:0").set_value(TOKEN)
+        at = press(at, "Look")
+        assert "144 glucose readings" in shown(at) and "nightscout-127-0-0-1" not in patient_names(db)
+        at.text_input(key="name:0").set_value("Nora")
+        at = press(checked(at.run()), "keep")
+        assert "Nora" in patient_names(db) and f"**Nora** from {address}" in shown(at) and TOKEN not in shown(at)
+        at = press(at, f"again:Nora:{address}")
+        assert "**Nora**: 0 entries kept" in shown(at)
+    at = press(at, f"again:Nora:{address}")
+    assert "**Nora** was not read" in shown(at) and "no answer" in shown(at) and TOKEN not in shown(at)
+    at = press(at, f"forget:Nora:{address}")
+    assert "Sites that are read again" not in shown(at)

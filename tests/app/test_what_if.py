@@ -40,7 +40,7 @@ def test_lines_are_moved_and_what_they_would_do_follows(review: Start, asked: As
     assert not asked.tried  # nothing is computed before it is asked for
     at = checked(at.toggle(key="try:ann").set_value(True).run())
     assert asked.tried[-1][TRIED] == {} and "As tried" in shown(at)
-    at = checked(at.number_input(key="tried:mg/dL:basal@0").set_value(1.2).run())
+    at = checked(at.number_input(key="tried:mg/dL:ann:basal@0:0.8").set_value(1.2).run())
     assert asked.tried[-1][TRIED] == {"basal@0": 1.2} and asked.tried[-1][NOW] == {}
     assert "Limits that this breaks" in shown(at) and "basal rate from 00:00" in shown(at)
     at = checked(next(button for button in at.button if button.key == "try_proposed").click().run())

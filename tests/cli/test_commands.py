@@ -1,6 +1,7 @@
 """The command line: what it prints, what it refuses, and how it ends."""
 
 import csv
+import errno
 import json
 import os
 import signal
@@ -115,6 +116,25 @@ def test_patients_and_show_as_text_and_json(run: Run, reads: Callable[..., None]
     assert "Europe/London" in shown.output and "in range, 70 to 180" in shown.output and "Carb ratio" in shown.output
     found: dict[str, Any] = json.loads(run("show", "ann", "--json").stdout)
     assert found["events"] == {"basal": 48, "bolus": 6, "carbs": 6, "glucose": 576}
+
+
+def test_targets_are_shown_and_signed_and_the_metrics_follow(run: Run, reads: Callable[..., None]) -> None:
+    reads(record("ann", days=1))
+    run("import", "table", "x")
+    assert "ann, glucose: adults: Adults, type 1 or 2 (default of group adult)." in run("targets", "ann").output
+    signed = run("targets", "ann", "--preset", "pregnancy", "--reason", "expecting")
+    assert signed.exit_code == 0 and "pregnancy: Pregnancy, type 1 (signed by" in signed.output
+    assert json.loads(run("targets", "ann", "--json").stdout)["targets"]["levels"]["low"] == 63.0
+    assert "in range, 63 to 140" in run("show", "ann").output
+    custom = run("targets", "ann", "--set", "in_range=65", "--set", "above_180=none", "--reason", "step by step")
+    assert "ann, glucose: custom (signed by" in custom.output
+    for given, says in (
+        (("--set", "low=20", "--reason", "x"), "low: 20 is beyond what anybody may aim at, 60 to 110"),
+        (("--preset", "older"), "expected a reason"),
+        (("--set", "low"), "expected NAME=NUMBER"),
+    ):
+        refused = run("targets", "ann", *given)
+        assert refused.exit_code in (1, 2) and says in " ".join(refused.output.split())
 
 
 @pytest.mark.parametrize(
@@ -276,3 +296,13 @@ def test_ctrl_c_says_what_was_kept(tmp_path: Path, run: Run) -> None:
     assert process.returncode == cli.INTERRUPTED, errors
     assert "Kept whole: ann; nothing of any other patient." in errors and "Interrupted." in errors and "Traceback" not in errors
     assert [row["patient"] for row in json.loads(run("patients", "--json").stdout)] == ["ann"]
+
+
+def test_a_disk_that_is_full_while_training_is_one_line_and_keeps_what_there_is(run: Run, tmp_path: Path, monkeypatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "last.ckpt"))
+
+    monkeypatch.setattr("careplan.studies.training.train_world", full)
+    result = run("train", str(tmp_path / "weights"))
+    assert result.exit_code == 1 and "Traceback" not in result.output
+    assert "last.ckpt: No space left on device. The last checkpoint is kept; --resume goes on" in result.output

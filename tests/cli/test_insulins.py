@@ -31,7 +31,7 @@ def call(*arguments: str, input: str | None = None) -> Result:
 def seen(result: Result) -> tuple[dict[str, int], dict[str, int]]:
     assert result.exit_code == 0, result.output
     [record] = json.loads(result.stdout)["records"]
-    return record["counts"], record["told"]
+    return record["counts"], record["corrected"]
 
 
 def test_without_an_answer_it_is_left_out_and_told(site: Path) -> None:

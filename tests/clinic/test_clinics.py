@@ -17,8 +17,10 @@ from careplan.clinic import (
     cancel,
     dose_page,
     doubts,
+    forget_source,
     imports,
     jobs,
+    keep_source,
     latest_suggestion,
     load_draft,
     load_record,
@@ -29,12 +31,15 @@ from careplan.clinic import (
     patient_names,
     patients,
     prescribed,
+    read_again,
     review_page,
     save_draft,
     save_regimen,
     save_suggestion,
     show,
     sign_review,
+    site_at,
+    sources,
     store_records,
     take_back,
     take_in,
@@ -81,6 +86,7 @@ def whole(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     save_suggestion(db, suggestion(line()))
     save_draft(db, 1, DECIDED, EVE)
     ask(db, ["ann"], "regimen", actor=EVE)
+    keep_source(db, "ann", site_at("https://ann.example", "secret"))
     yield db
     assert verified(db).problem is None
     if request.param == "sqlite":
@@ -122,12 +128,15 @@ REFUSED: dict[str, Try] = {
     "read_recording": lambda db, whole: read_recording(db, "ann"),
     "open_bench": lambda db, whole: open_bench(db, "ann"),
     "lived_changes": lambda db, whole: clinic.lived_changes(db, "ann"),
+    "forget_source": lambda db, whole: forget_source(db, "ann", "https://ann.example", actor=EVE),
+    "keep_source": lambda db, whole: keep_source(db, "ann", site_at("https://ann.example", "secret"), actor=EVE),
+    "read_again": lambda db, whole: read_again(db, "ann", actor=EVE),
     "another_day": lambda db, whole: another_day(db, "ann", pd.Timestamp("2024-03-02 08:00"), "bolus", 1.0),
 }
 UNNAMED = {  # use cases about no patient that is stored: what they give holds nothing of ann (`test_nothing_is_listed`)
     *("accept_trail", "arrivals", "audit_trail", "imports", "import_records", "jobs", "named_format", "open_database"),
     *("patient_names", "patients", "read_files", "replace_key", "store_records", "take_in", "verify_audit", "worklist"),
-    *("local_account", "meaning_of"),
+    *("local_account", "meaning_of", "read_site", "site_at", "sources", "take_in_site"),
 }
 
 
@@ -156,7 +165,7 @@ def test_nothing_is_listed_found_or_counted(whole: Database) -> None:
     assert jobs(south) == [] and jobs(south, patient="ann") == []
     assert [list(each.events) for each in imports(south)] == [["bob"]]
     assert {entry.patient for entry in audit_trail(south, limit=1000)} <= {"bob", None}
-    assert audit_trail(south, "ann") == []
+    assert audit_trail(south, "ann") == [] and sources(south) == sources(south, "ann") == []
     [arrival] = arrivals(south, Incoming((record("ann", days=1),), {}))
     assert not arrival.known
     with pytest.raises(clinic.UnknownPatient) as refused:

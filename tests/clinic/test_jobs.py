@@ -35,7 +35,7 @@ def planned(db: Database, monkeypatch: pytest.MonkeyPatch) -> dict[str, Planned]
             save_suggestion(db, suggestion(patient=patient), actor=actor)
 
     monkeypatch.setattr("careplan.clinic.worker.plan_regimens", plan)
-    monkeypatch.setattr("careplan.clinic.worker.TELL", 0.0)
+    monkeypatch.setattr("careplan.clinic.worker.REPORT", 0.0)
     return doing
 
 

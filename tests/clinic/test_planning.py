@@ -242,16 +242,17 @@ def test_doses_keep_every_limit_and_name_what_bound_them(db, world, patient) -> 
 
 
 def test_doses_are_given_half_of_the_budgets_for_lows(db, world, patient, monkeypatch) -> None:
-    asked = {}
+    seen = []
 
-    def remembered(*arguments, **named):
-        asked.update(named)
-        return plan_doses(*arguments, **named)
+    def remembered(model, asked, how):
+        seen.append((asked, how))
+        return plan_doses(model, asked, how)
 
     monkeypatch.setattr("careplan.therapies.glucose.dose_search.plan_doses", remembered)
     suggest_doses(db, [patient], world, at=AT)
-    torch.testing.assert_close(asked["budget"], torch.tensor([[0.02, 0.005]]))
-    assert asked["risk_level"] == 1.0
+    [(asked, how)] = seen
+    torch.testing.assert_close(asked.budget, torch.tensor([[0.02, 0.005]]))
+    assert how.risk_level == 1.0
 
 
 def test_a_dose_may_not_be_announced(db, world, patient) -> None:

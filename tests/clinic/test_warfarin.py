@@ -59,7 +59,7 @@ def test_she_is_on_the_worklist_and_her_page_shows_the_course(db: Database, tmp_
     assert row.therapy == "warfarin" and row.urgency >= 300 and row.headline == "last INR 5.2: hold, 4.5 or more"
     page = review_page(db, "vera")
     assert page.suggestion is not None and page.suggestion.id == suggestion.id
-    assert page.recent.last == 5.2 and [inr for inr in page.profile.inr if inr] == pytest.approx([1.0, 2.1, 3.0, 5.2])
+    assert page.recent.last == 5.2 and [inr for inr in page.profile.levels["inr"] if inr] == pytest.approx([1.0, 2.1, 3.0, 5.2])
     assert page.regimen["weekly_dose"] == ((0, 35.0),)
 
 

@@ -166,7 +166,7 @@ def test_a_twin_knows_everybodys_body_but_not_how_sensitive_they_are_today() -> 
         policy = begun(kind(every=1, foresight=False), person)
         found = []
         for row, announced in enumerate((60.0, 0.0)):
-            policy.told(Truth(person.body, life))
+            policy.learn(Truth(person.body, life))
             found.append(float(policy.decide(seen(row, 160, 1, announced=announced)).bolus))
         return found
 
@@ -183,7 +183,7 @@ def test_the_twin_of_who_makes_insulin_has_that_too() -> None:
 
 def test_the_oracle_says_that_it_needs_the_truth(people: Population) -> None:
     for policy in (Oracle(), Twin()):
-        with pytest.raises(ValueError, match="not told the truth"):
+        with pytest.raises(ValueError, match="not learnt the truth"):
             begun(policy, people).decide(seen(0, 100, len(people)))
 
 

@@ -80,7 +80,7 @@ def demo_review_page() -> Any:
 
 def known_since(page: dict[str, Any]) -> None:
     """Takes away what pages say since: it depends on today, or is said elsewhere."""
-    del page["summary"]["therapy"], page["summary"]["problem"], page["out_of_date"], page["notices"]
+    del page["summary"]["therapy"], page["summary"]["problem"], page["out_of_date"], page["notices"], page["targets"]
 
 
 def demo_dose_page() -> Any:
@@ -157,7 +157,7 @@ CASES: dict[str, Callable[[], Any]] = {
 def answer(suggestion: Suggestion) -> dict[str, Any]:
     """A suggestion and what is said of it, without when and by which version it was made; of paths, every sixth level."""
     body = asdict(suggestion)
-    del body["id"], body["created"], body["therapy"], body["provenance"]["code"]
+    del body["id"], body["created"], body["therapy"], body["targets"], body["provenance"]["code"]
     for option in body["options"]:
         option["path"] = {name: [*levels[::6]] for name, levels in option["path"].items()}
     for moment in (body["why"] or {}).get("moments") or ():

@@ -33,6 +33,16 @@ def test_questions_are_read_right_or_asked_back() -> None:
     assert counts["right"] >= RIGHT * counts.total()
 
 
+@pytest.mark.parametrize("more", ["after her football match", "on 3 of 7 rainy weekends", "without the cannula", "for the twins"])
+def test_what_the_query_cannot_hold_is_asked_back(more: str) -> None:
+    """A query that left a part of the question out would answer another one; a dose is decided by nobody, whatever it is for."""
+    for asked in questions():
+        reading = read(asked.question, KNOWN)
+        if reading.query is not None and not getattr(reading.query, "dose", False):
+            longer = read(f"{asked.question.rstrip(' ?.!')} {more}?", KNOWN).query
+            assert longer is None or getattr(longer, "dose", False), asked.question
+
+
 def test_policies_are_those_that_can_be_lived_under() -> None:
     assert set(POLICIES) == set(replays.POLICIES)
 

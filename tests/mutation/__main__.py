@@ -30,7 +30,7 @@ from tests.mutation.targets import TARGETS, Target
 ROOT = Path(__file__).parents[2]
 LEAST = 0.95
 PACKAGES = ("careplan", "cohorts", "app", "migrations", "tests")
-ARGUMENTS = ("-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider", "-o", "timeout=0")
+ARGUMENTS = ("-x", "-q", "--no-header", "--tb=no", "--failed-first", "-o", "timeout=0")  # what noticed one may notice the next
 NONE_RUN = 5  # pytest's exit code where there were no tests; any other but 0 is a test, or an import, that failed
 MEMORY = 24 << 30  # bytes of address space
 
@@ -166,8 +166,8 @@ def test(target: Target, copy: Path, *, mutated: bool) -> int:
     sys.dont_write_bytecode = mutated
     os.environ |= {"CAREPLAN_HYPOTHESIS": "mutation"}
     if target.path.endswith(".cpp"):
-        os.environ |= {"PATH": f"{copy / 'quick'}:{os.environ['PATH']}", "XDG_CACHE_HOME": tempfile.mkdtemp(dir=copy)}
-    return int(pytest.main([*ARGUMENTS, *target.tests]))
+        os.environ["PATH"] = f"{copy / 'quick'}:{os.environ['PATH']}"
+    return int(pytest.main([*ARGUMENTS, "-o", f"cache_dir={copy / 'cache'}", *target.tests]))
 
 
 def warm() -> None:

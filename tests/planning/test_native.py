@@ -1,6 +1,6 @@
 """The search's work in C++ gives what it gives in tensors: the same trees, numbers within 1e-5."""
 
-import os
+import re
 import shutil
 import warnings
 from dataclasses import dataclass, fields, replace
@@ -17,7 +17,7 @@ from careplan.planning.search import Found, search
 from careplan.planning.tree import Tree
 from tests.planning.test_search import GOLDEN, invented
 
-pytestmark = pytest.mark.skipif(shutil.which("c++") is None and shutil.which("g++") is None, reason="no C++ compiler")
+pytestmark = [pytest.mark.usefixtures("compiled_engine"), pytest.mark.filterwarnings("error:the search runs eagerly")]
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,49 +178,46 @@ def test_threads_change_nothing() -> None:
     assert_the_same(three, one)
 
 
-@pytest.mark.parametrize("lacking", ["no C\\+\\+ compiler", "failed", "not float32"])
-def test_where_it_cannot_be_had_the_search_runs_eagerly_and_says_so(lacking, monkeypatch, tmp_path):
+def test_the_engine_for_every_processor_answers_as_the_fast_one(monkeypatch):
+    problem = rough(17)
+    fast = search(problem, simulations=40, depth=4, backend="native")
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
+    monkeypatch.setattr(native, "library", native.library.__wrapped__)
+    assert_the_same(search(problem, simulations=40, depth=4, backend="native"), fast)
+
+
+@pytest.mark.parametrize("lacking", ["installed without", "not compiled from this source", "cannot be loaded", "not float32"])
+def test_where_it_cannot_be_had_the_search_runs_eagerly_and_says_so_once(lacking, monkeypatch, tmp_path):
     toy = rough(14)
     if lacking == "not float32":
         toy = replace(toy, **{name: getattr(toy, name).double() for name in ("start", "move", "push", "seen")})
     else:
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        whole, own = native.engine.PLAIN.read_bytes(), native.engine.digest().encode()
+        content = {"not compiled from this source": whole.replace(own, 64 * b"0"), "cannot be loaded": own}.get(lacking)
+        for name in ("PLAIN", "FAST"):
+            other = tmp_path / getattr(native.engine, name).name
+            monkeypatch.setattr(native.engine, name, other)
+            if content is not None:
+                other.write_bytes(content)
         monkeypatch.setattr(native, "library", native.library.__wrapped__)
-        monkeypatch.setenv("CXX", "false") if lacking == "failed" else monkeypatch.setattr(shutil, "which", lambda _: None)
-    with pytest.warns(RuntimeWarning, match=f"runs eagerly: .*{lacking}"):
-        found = search(toy, simulations=12, depth=3, backend="native")
-    assert found.visits.tolist() == search(toy, simulations=12, depth=3).visits.tolist()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("default")
+        found = [search(toy, simulations=12, depth=3, backend="native") for _ in range(2)]
+    assert len(told) == 1 and re.search(f"the search runs eagerly: .*{lacking}", str(told[0].message))
+    assert found[1].visits.tolist() == search(toy, simulations=12, depth=3).visits.tolist()
 
 
-@pytest.mark.skipif(os.name != "posix", reason="POSIX permissions")
-@pytest.mark.parametrize("how", ["replaced", "writable"])
-def test_a_library_in_the_cache_that_was_not_built_here_is_not_run(how, monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    build = native.library.__wrapped__
-    build()
-    [made] = (tmp_path / "careplan").glob("*.so")
-    build()
-    if how == "replaced":
-        (tmp_path / "other").write_bytes(made.read_bytes() + b"\0")
-        (tmp_path / "other").replace(made)  # the one that is loaded stays as it is
-    else:
-        made.chmod(0o777)
-    with pytest.raises(RuntimeError, match=r"is not run: .*; remove it, and it is built anew"):
-        build()
-    made.unlink()
-    build()
-
-
-def test_a_library_in_the_cache_without_a_digest_is_built_anew_and_not_run(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    build = native.library.__wrapped__
-    build()
-    [made] = (tmp_path / "careplan").glob("*.so")
-    made.with_suffix(".sha256").unlink()
-    (tmp_path / "other").write_bytes(b"not a library")
-    (tmp_path / "other").replace(made)
-    build()
-    assert made.with_suffix(".sha256").exists() and made.read_bytes() != b"not a library"
+@pytest.mark.parametrize(
+    ("compiler", "problem"), [(None, "there is no C\\+\\+ compiler"), ("false", "false failed"), ("/none", "/none")]
+)
+def test_a_build_that_fails_says_why_and_leaves_what_was_there(compiler, problem, monkeypatch):
+    before = {library: library.read_bytes() for library in native.engine.libraries()}
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    monkeypatch.delenv("CXX", raising=False) if compiler is None else monkeypatch.setenv("CXX", compiler)
+    with pytest.raises(RuntimeError, match=problem):
+        native.engine.build()
+    assert {library: library.read_bytes() for library in native.engine.libraries()} == before
+    assert set(native.engine.FOLDER.iterdir()) == set(before)
 
 
 def test_a_model_that_answers_in_another_shape_is_refused():

@@ -11,8 +11,8 @@ from hypothesis import settings as examples
 from torch import Tensor
 
 from careplan.breach import Breach
-from careplan.planning.regimen import RegimenPlans, plan_regimen, rounded
-from careplan.planning.safety import RegimenLine, guard_line
+from careplan.planning.regimen import RegimenPlans, RegimenQuestion, RegimenSearch, plan_regimen
+from careplan.planning.safety import RegimenLine, guard_line, rounded
 from careplan.therapies.glucose.declaration import GLUCOSE, LINE_LIMITS
 from tests.reached import reached, reaches
 
@@ -51,7 +51,9 @@ def settings(**changes: object) -> list[RegimenLine]:
 
 
 def plan(start: list[float], lines: list[RegimenLine] | None = None, **options: object) -> RegimenPlans:
-    return plan_regimen(body(start), [lines or settings()], GLUCOSE, parts=PARTS, **options)  # type: ignore[arg-type]
+    asked = {name: options.pop(name) for name in ("together", "budget", "margin") if name in options}
+    question = RegimenQuestion(lines=[lines or settings()], therapy=GLUCOSE, parts=PARTS, **asked)  # type: ignore[arg-type]
+    return plan_regimen(body(start), question, RegimenSearch(**options))  # type: ignore[arg-type]
 
 
 def test_a_high_night_gets_more_basal_there_and_nowhere_else():
@@ -104,8 +106,8 @@ def test_more_of_several_kinds_at_once_is_held_by_those_who_answer_most_strongly
     everything = torch.tensor([[[1.2] * 4 + [0.8] * 4]])
     low = GLUCOSE.costs[0].rate(evaluate(everything)).mean(-1)
     assert low.mean() < GLUCOSE.costs[0].budget, "in the mean over all, everything could be given"
-    together = (*DAY_LONG, range(8))
-    plans = plan_regimen(evaluate, [settings()], GLUCOSE, parts=PARTS, together=together, strengthened=2)
+    asked = RegimenQuestion(lines=[settings()], therapy=GLUCOSE, parts=PARTS, together=(*DAY_LONG, range(8)))
+    plans = plan_regimen(evaluate, asked, RegimenSearch(strengthened=2))
     assert plans.changed[0] and not (plans.multipliers[0, 0] == everything[0, 0]).all()
     worst = plans.below[0, 0, :, 0].topk(8).values.mean()
     kinds = int((plans.multipliers[0, 0, :4] > 1).any()) + int((plans.multipliers[0, 0, 4:] < 1).any())
@@ -197,7 +199,7 @@ def test_an_evaluator_that_gives_nan_makes_only_that_patient_abstain():
         levels[0] = torch.where((multipliers[0, :, 3] != 1.0)[:, None, None], torch.nan, levels[0])
         return levels
 
-    plans = plan_regimen(sick, [settings(), settings()], GLUCOSE)
+    plans = plan_regimen(sick, RegimenQuestion(lines=[settings(), settings()], therapy=GLUCOSE))
     assert plans.abstained.tolist() == [True, False]
     assert plans.changed.tolist() == [False, True]
     assert plans.reasons[0] == (Breach("finite"),)
@@ -236,7 +238,7 @@ def test_unknown_values_and_uneven_patients_are_handled():
     plans = plan([230.0, 112.0, 112.0, 112.0], lines)
     assert plans.multipliers[0, 0, 0] == 1.0
     with pytest.raises(ValueError, match="same number"):
-        plan_regimen(body([112.0] * 4), [settings(), settings()[:3]], GLUCOSE)
+        RegimenQuestion(lines=[settings(), settings()[:3]], therapy=GLUCOSE)
 
 
 values = st.one_of(st.floats(2.0, 30.0, width=32), st.floats(0.0625, 40, width=32), st.sampled_from([0.0, math.nan, -1.0]))
@@ -260,7 +262,7 @@ def test_whatever_the_evaluator_promises_no_line_breaks_a_rule(current, days, br
         wonder = (liar * (multipliers.log() * torch.tensor([1.0] * 4 + [-1.0] * 4)).sum(-1)).abs()
         return (250.0 - wonder).clamp(110.0, 400.0)[..., None, None].expand(*multipliers.shape[:2], 3, 6)
 
-    plans = plan_regimen(evaluate, [lines], GLUCOSE, changes=4, simulations=32)
+    plans = plan_regimen(evaluate, RegimenQuestion(lines=[lines], therapy=GLUCOSE), RegimenSearch(changes=4, simulations=32))
     for option in plans.values[0]:
         changed = [
             (line, value) for line, value in zip(lines, option.tolist(), strict=True) if value != line.current and value == value

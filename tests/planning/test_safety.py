@@ -12,7 +12,7 @@ from torch import Tensor
 from careplan.breach import Breach, in_words
 from careplan.planning.actions import dose_table, remaining
 from careplan.planning.doses import DoseProblem
-from careplan.planning.planner import plan_doses
+from careplan.planning.planner import DoseQuestion, DoseSearch, plan_doses
 from careplan.planning.safety import Bounds, DoseContext, Guarded, RegimenLine, bounds_of, closed, guard_doses, guard_line
 from careplan.planning.search import Plans, exhaustive, search
 from careplan.therapies.glucose.declaration import GLUCOSE, LINE_LIMITS, RAPID
@@ -176,10 +176,18 @@ def test_whatever_is_known_of_a_patient_the_answer_passes_the_guard(patient, dai
         remaining=LEFT,
     )
     state = torch.stack([torch.full((1, 3), 200.0), torch.zeros(1, 3)], -1)
-    candidates = dose_table(one * daily, one * 0.05, one > 0)
-    plans = plan_doses(
-        Liar(noise), state, GLUCOSE, [limits], known, candidates, depth=2, interval=INTERVAL, budget=torch.ones(1, 2)
+    candidates, exists = dose_table(one * daily, one * 0.05, one > 0)
+    asked = DoseQuestion(
+        state=state,
+        therapy=GLUCOSE,
+        limits=[limits],
+        context=known,
+        candidates=candidates,
+        exists=exists,
+        interval=INTERVAL,
+        budget=torch.ones(1, 2),
     )
+    plans = plan_doses(Liar(noise), asked, DoseSearch(depth=2))
     reasons = closed(known, [limits], GLUCOSE)[0]
     assert bool(plans.abstained[0]) == bool(reasons)
     for option in plans.actions[0]:

@@ -191,6 +191,7 @@ class Later(Walk):
         return self.look(whole.state[..., 0] + 1, whole.reward, whole.raises)
 
 
+@pytest.mark.usefixtures("compiled_engine")
 @pytest.mark.parametrize("backend", ["eager", "native"])
 def test_the_tree_below_what_was_carried_out_is_kept_and_continued(backend):
     toy = walk(13, batch=4, depth=4, actions=5)
@@ -220,6 +221,7 @@ def test_the_tree_below_what_was_carried_out_is_kept_and_continued(backend):
     torch.testing.assert_close(plans.outcome[seen][..., 0], gained[seen])
 
 
+@pytest.mark.usefixtures("compiled_engine")
 @pytest.mark.parametrize("backend", ["eager", "native"])
 def test_a_budget_may_be_spent_to_the_last_and_no_further(backend):
     """Each dose costs a quarter, of a budget of a half: two are allowed, and a third is not."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from careplan.planning.actions import carried, dose_table, remaining
-from careplan.planning.planner import DosePlans, plan_doses
+from careplan.planning.planner import DosePlans, DoseQuestion, DoseSearch, plan_doses
 from careplan.planning.safety import DoseContext
 from careplan.therapies.glucose.declaration import GLUCOSE, LIMITS, RAPID
 from careplan.therapy import Limits
@@ -79,7 +79,14 @@ def plan(
     """Plan for bodies at these levels."""
     model, state = bodies(levels, meal=meal)
     model = settings.pop("model", model)
-    candidates = settings.pop("candidates", table(len(levels)))
-    return plan_doses(
-        model, state, GLUCOSE, [limits or LIMITS["adult"]] * len(levels), known or context(levels), candidates, **settings
+    candidates, exists = settings.pop("candidates", table(len(levels)))
+    asked = DoseQuestion(
+        state=state,
+        therapy=GLUCOSE,
+        limits=[limits or LIMITS["adult"]] * len(levels),
+        context=known or context(levels),
+        candidates=candidates,
+        exists=exists,
+        **{name: settings.pop(name) for name in ("budget", "margin") if name in settings},
     )
+    return plan_doses(model, asked, DoseSearch(**settings))

@@ -71,12 +71,14 @@ def test_overlapping_repeated_and_cancelled_rates(tmp_path: Path) -> None:
         at("08:05", "Temp Basal", rate=0.9, duration=30),  # the first of a moment counts
         at("09:00", "Temp Basal", rate=1.5, duration=60),
         at("09:20", "Temp Basal"),
-        at("10:00", "Temp Basal", rate=1.5),
+        at("10:00", "Temp Basal", rate=1.5),  # without a duration: it ends what runs, and here nothing does
+        at("11:00", "Temp Basal", rate=2.0, duration=60),
+        at("11:20", "Temp Basal", rate=1.0, duration=0),
     ]
     record = read(tmp_path, treatments)
-    rates = [rate_at(record, clock) for clock in ("08:00", "08:04", "08:05", "08:34", "08:40", "09:10", "09:20", "10:00")]
-    assert rates == [2.0, 2.0, 0.3, 0.3, 1.0, 1.5, 1.0, 1.0]
-    assert rules(record) == {"repeated time": 1, "no duration": 1}
+    clocks = ("08:00", "08:04", "08:05", "08:34", "08:40", "09:10", "09:20", "10:00", "11:10", "11:20")
+    assert [rate_at(record, clock) for clock in clocks] == [2.0, 2.0, 0.3, 0.3, 1.0, 1.5, 1.0, 1.0, 2.0, 1.0]
+    assert rules(record) == {"repeated time": 1, "no duration": 2}
 
 
 def test_suspensions_and_overrides(tmp_path: Path) -> None:

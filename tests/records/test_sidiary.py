@@ -32,7 +32,8 @@ def test_xdrips_three_blocks(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("\n".join((XDRIP, *rows)) + "\n", encoding="utf-8")
     [record] = read_xdrip(tmp_path / "x.csv", zone="Europe/Berlin")
     assert record.patient == "xdrip-x"
-    assert at(record, "glucose", "") == [("03-05 07:00", 115.0), ("03-05 07:05", 39.0)]
+    assert at(record, "glucose", "") == [("03-05 07:00", 115.0)]
+    assert at(record, "glucose", "low") == [("03-05 07:05", 40.0)]  # xDrip's 39
     assert at(record, "glucose", "fingerstick") == [("03-05 07:01", 120.0)]
     assert at(record, "bolus") == [("03-05 07:02", 3.5)]
     assert at(record, "carbs") == [("03-05 07:02", 40.0)]

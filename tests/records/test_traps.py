@@ -260,3 +260,111 @@ def test_a_column_that_nobody_reads_is_told(tmp_path: Path) -> None:
     assert [round(value) for _, value in at(record, "glucose")] == [121, 128]
     assert (at(record, "bolus"), at(record, "long_acting")) == ([("01-18 10:00", 2.5)], [("01-18 10:00", 14.0)])
     assert rules(record) == {"unknown column": 1}
+
+
+CLARITY = (
+    "Index;Zeitstempel (JJJJ-MM-TTThh:mm:ss);Ereignistyp;Ereignisuntertyp;Patienteninfo;Ger\u00e4teinfo;Quellger\u00e4te-ID;"
+    "Glukosewert (mmol/l);Insulinwert (IE);Kohlenhydratwert (Gramm);Dauer (hh:mm:ss);Glukose\u00e4nderungsrate (mmol/l/min);"
+    "Transmitterzeit (lange ganze Zahl);Transmitter-ID\n1;;Alarm;Hoch;;G7;;10,0;;;00:30:00;;;\n"
+    "2;2024-01-18T08:00:00;EGW;;;;iOS;5,8;;;;;100;8A\n3;2024-01-18T08:05:00;EGW;;;;iOS;Niedrig;;;;;400;8A\n"
+    "4;2024-01-18T08:10:00;EGW;;;;iOS;6,0;;;;;700;8A\n5;2024-01-18T08:12:00;Insulin;Schnell wirkend;;;iOS;;4,5;;;;;\n"
+    "6;2024-01-18T08:13:00;Insulin;Lang wirkend;;;iOS;;18;;;;;\n7;2024-01-18T08:14:00;Kohlenhydrate;;;;iOS;;;45;;;;\n"
+    "8;2024-01-18T08:15:00;Kalibrierung;;;;iOS;6,1;;;;;;\n9;2024-01-18T08:20:00;Bewegung;Leicht;;;iOS;;;;00:30:00;;;\n"
+)
+SPANISH = {  # as public code that reads such files names them
+    "Zeitstempel (JJJJ-MM-TTThh:mm:ss)": "Marca temporal (AAAA-MM-DDThh:mm:ss)",
+    "Ereignistyp": "Tipo de evento",
+    "Glukosewert": "Nivel de glucosa",
+    "EGW": "Niveles estimados de glucosa",
+    "Niedrig": "Bajo",
+    "Schnell wirkend": "De acci\u00f3n r\u00e1pida",
+    "Lang wirkend": "De acci\u00f3n prolongada",
+    "Kalibrierung": "Calibraci\u00f3n",
+    "Leicht": "Ligera",
+}
+
+
+@pytest.mark.parametrize("words", [{}, SPANISH], ids=["German", "Spanish"])
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+def test_clarity_in_other_languages(tmp_path: Path, words: dict[str, str], encoding: str) -> None:
+    text = CLARITY
+    for german, other in words.items():
+        text = text.replace(german, other)
+    record = read_one(tmp_path, text.encode(encoding))
+    assert record.source == "clarity"
+    assert [round(value) for _, value in at(record, "glucose", "")] == [104, 108]
+    assert at(record, "glucose", "low") == [("01-18 08:05", 40.0)]
+    assert [time for time, _ in at(record, "glucose", "fingerstick")] == ["01-18 08:15"]
+    given = {channel: at(record, channel) for channel in ("bolus", "long_acting", "carbs", "activity")}
+    assert [value for ((_, value),) in given.values()] == [4.5, 18.0, 45.0, 2.5]
+    assert accounted(record) == record.rows_read == 9
+
+
+SPELT = {
+    "2024-01-18": [
+        *(
+            "18. Januar 2024",
+            "Thu 18 Jan 2024",
+            "Jan 18, 2024",
+            "18-ene-2024",
+            "18 de janeiro de 2024",
+            "18 janv. 2024",
+            "18.1.24",
+        ),
+        *(
+            "2024\u5e741\u670818\u65e5",
+            "2024\ub144 1\uc6d4 18\uc77c",
+            "2024. 1. 18.",
+            "18 \u044f\u043d\u0432\u0430\u0440\u044f 2024 \u0433.",
+            "45309",
+        ),
+    ],
+    "2023-09-12": ["12-sept-2023", "12 Sep 2023", "12. syyskuuta 2023", "2023. szeptember 12.", "12 wrze\u015bnia 2023"],
+}
+
+
+@pytest.mark.parametrize(("day", "written"), [(day, text) for day, texts in SPELT.items() for text in texts])
+def test_days_in_words_and_numbers(tmp_path: Path, day: str, written: str) -> None:
+    table = read_one(tmp_path, f"date;time;glucose\n{written};08:00;120\n{written};08:05;121\n")
+    libre = read_one(tmp_path, re.sub(r"20-12-2021 (\d\d:\d\d)", rf'"{written} \1"', SOUND["libreview"]))
+    assert {f"{time:%Y-%m-%d}" for record in (table, libre) for time in record.events["time"]} == {day}
+
+
+@pytest.mark.parametrize(
+    "stamps",
+    [
+        ("45309.416666667", "45309.420138889"),
+        ("1705572000", "1705572300"),
+        ("1705572000000", "1705572300000"),
+        ("18.01.2024 10.00", "18.01.2024 10.05"),
+        ("18.01.2024 10:00 Uhr", "18.01.2024 10:05 Uhr"),
+        ("18.01.2024 10:00 a.m.", "18.01.2024 10:05 AM"),
+    ],
+)
+def test_stamps_as_spreadsheets_and_programs_write_them(tmp_path: Path, stamps: tuple[str, str]) -> None:
+    record = read_one(tmp_path, "time,glucose\n" + "".join(f"{stamp},120\n" for stamp in stamps))
+    assert [time for time, _ in at(record, "glucose")] == ["01-18 10:00", "01-18 10:05"]
+
+
+def test_a_word_that_is_no_month_is_no_date(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="impossible date"):
+        read_one(tmp_path, "time,glucose\n18 Foo 2024 08:00,120\n")
+
+
+def test_xdrips_37_to_39_are_low(tmp_path: Path) -> None:
+    rows = "".join(f"18.01.2024;08:{5 * place:02};{value};;;;\n" for place, value in enumerate((120, 38, 39, 41, 401)))
+    record = read_one(tmp_path, "DAY;TIME;UDT_CGMS;BG_LEVEL;CH_GR;BOLUS;REMARK\n" + rows)
+    assert record.source == "xdrip"
+    assert list(record.events["flag"]) == ["", "low", "low", "", "high"]
+
+
+def test_a_carelinks_clock_that_was_set_back(tmp_path: Path) -> None:
+    head = "Index,Date,Time,New Device Time,BG Source,BG Reading (mg/dL),Basal Rate (U/h),Temp Basal Amount,Temp Basal Type,"
+    head += "Temp Basal Duration (h:mm:ss),Bolus Type,Bolus Volume Selected (U),Bolus Volume Delivered (U),Suspend,"
+    head += "Sensor Glucose (mg/dL)\n"
+    logged = ("08:00:00,", "09:00:00,", "09:30:00,2024/03/05 08:30:00", "08:35:00,", "09:00:00,", "10:00:00,")
+    rows = "".join(f"{place},2024/03/05,{clock},,,,,,,,,,,{120 + place}\n" for place, clock in enumerate(logged)).replace(
+        "122", ""
+    )
+    record = read_one(tmp_path, "-------,MiniMed,Pump\n" + head + rows)
+    assert [time[6:] for time, _ in at(record, "glucose")] == ["07:00", "08:00", "08:35", "09:00", "10:00"]

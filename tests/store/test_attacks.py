@@ -32,7 +32,7 @@ from careplan.clinic.suggestions import save_suggestion
 from careplan.settings import Settings
 from careplan.store import Database, Finding, StoreError, append, open_database, verify
 from careplan.store.audit import digest
-from careplan.store.schema import BATCHED, AuditEntry, Base, Personalisation, table_of
+from careplan.store.schema import BATCHED, AuditEntry, Base, Personalisation, Source, table_of
 from careplan.store.seals import TRAIL, batched, covered, read_rows, seal
 from careplan.suggestion import Decision
 
@@ -60,6 +60,8 @@ def fill(db: Database) -> None:
         now = datetime(2024, 3, 2, tzinfo=UTC)
         person = Personalisation(patient="ann", model_hash="m", data_hash="d", created=now, code={"mean": [0.1, None]})
         append(session, actor(), "personalised", patient="ann", rows=[person])
+        source = Source(patient="ann", address="https://ann.example", token="k:c2VjcmV0", added=now, last=now)
+        append(session, actor(), "source kept", patient="ann", rows=[source])
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])

@@ -9,11 +9,12 @@ from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 
 from careplan.clinic.records import load_record, store_records
+from careplan.clinic.targets import sign_targets, targets_in_force
 from careplan.store import Database, add_events, append, read_events
 from careplan.store.schema import Base
 
 from ..clinic.build import record
-from ..kept import actor, patient, verified
+from ..kept import DR_ADA, actor, patient, verified
 from .test_events import table
 
 
@@ -75,3 +76,12 @@ def test_events_come_back_and_are_kept_once(postgresql: Database) -> None:
         assert add_events(session, "p", events, actor=actor(), source="t") == {}
     with postgresql.read() as session:
         assert read_events(session, "p")["value"].tolist() == [2.0, 2.0, 0.1]
+
+
+def test_targets_that_were_signed_stay_as_they_are(postgresql: Database) -> None:
+    store_records(postgresql, "table", [record("ann", days=1)])
+    sign_targets(postgresql, "ann", preset="older", reason="falls", actor=DR_ADA)
+    for statement in ("UPDATE targets SET preset = 'x'", "DELETE FROM targets", "TRUNCATE targets"):
+        with pytest.raises(DatabaseError, match="append-only"), postgresql.write() as session:
+            session.execute(text(statement))
+    assert targets_in_force(postgresql, "ann").targets.preset == "older" and verified(postgresql).problem is None

@@ -16,9 +16,11 @@ import torch
 
 from careplan import therapies
 from careplan.clinic import open_database, save_regimen, sign_review, store_records, suggest_doses
-from careplan.planning.course import Search
-from careplan.planning.looking import next_look
+from careplan.planning.course import CoursePlans, CourseSearch
+from careplan.planning.measuring import next_measurement
+from careplan.planning.rules import rules_of
 from careplan.records.events import PatientRecord, events_frame
+from careplan.rules import Lockout
 from careplan.series import PatientSeries, given_columns, windows
 from careplan.store import Database, append, local_account
 from careplan.store.schema import Course
@@ -154,13 +156,19 @@ def test_a_reading_lessens_doubt_and_a_gap_adds_to_it() -> None:
     assert float(states[1].doubt) > float(states[0].doubt) > 0
 
 
+@pytest.mark.usefixtures("compiled_engine")
 @pytest.mark.parametrize("name", NAMES)
 def test_native_and_eager_searches_answer_alike(name: str) -> None:
     found = learned(name)
     asked = (found.model, found.series[0], found.people[0], found.module.LIMITS)
-    eager, native = (planned(*asked, how=Search(depth=2, simulations=12, backend=each)) for each in ("eager", "native"))
+    eager, native = (planned(*asked, how=CourseSearch(depth=2, simulations=12, backend=each)) for each in ("eager", "native"))
     assert torch.equal(eager.actions, native.actions)
     torch.testing.assert_close(eager.account.score, native.account.score, rtol=1e-5, atol=1e-6)
+
+
+def rules(plans: CoursePlans) -> set[str]:
+    """That forbade the first patient a first action."""
+    return {breach.rule for breach in plans.bound[0]}
 
 
 def test_a_ceiling_lets_nothing_be_raised_and_a_floor_nothing_be_withheld() -> None:
@@ -170,7 +178,31 @@ def test_a_ceiling_lets_nothing_be_raised_and_a_floor_nothing_be_withheld() -> N
         given, stands = plans.amounts[0, :2, 0, 0], plans.amounts[0, 2, 0, 0]
         assert bool((given <= stands).all()) or more
         assert bool((given >= stands).all()) or fewer
-        assert ("ceiling" if level > 4 else "clots") in plans.bound[0]
+        assert ("ceiling" if level > 4 else "clots") in rules(plans)
+
+
+def test_the_numbers_of_limits_are_rules_of_a_course() -> None:
+    found = learned("thinning")
+    asked = (found.model, found.series[0], found.people[0])
+    low = torch.tensor([[1.6]])  # so low that more is better
+    free = planned(*asked, found.module.LIMITS, level=low)
+    stands = float(free.amounts[0, 2, 0, 0])
+    assert "the largest dose" not in rules(free)
+    tight = planned(*asked, replace(found.module.LIMITS, max_dose=stands / 7), level=low)
+    assert "the largest dose" in rules(tight) and float(tight.amounts[0, 0, 0, 0]) <= stands + 1e-3
+    with pytest.raises(ValueError, match="thinning: a course does not count what is on board; declare a Cap within a time"):
+        planned(*asked, replace(found.module.LIMITS, max_on_board=5.0))
+
+
+def test_rates_spacing_and_a_floor_are_rules_of_a_course() -> None:
+    limits = replace(pressures.LIMITS, max_rate=10.0, floor=60.0, min_spacing=3.0)
+    found = {(type(rule).__name__, rule.channels): rule for rule in rules_of(limits, pressures.PRESSURES)[len(limits.rules) :]}
+    assert set(found) == {("Cap", ("raiser",)), ("Cap", ("slower",)), ("Hold", ("slower",))}
+    assert found["Cap", ("raiser",)].most == pytest.approx(10.0)  # ug in a decision of a minute
+    channels = tuple(replace(each, form="impulse") if each.direction else each for each in growth.GROWTH.channels)
+    single = replace(growth.GROWTH, channels=channels)
+    spaced = [rule for rule in rules_of(replace(growth.LIMITS, min_spacing=600.0), single) if isinstance(rule, Lockout)]
+    assert [rule.channels for rule in spaced] == [("drug",), ("drug",), ("beam",)]
 
 
 def test_what_is_unknown_closes_the_gate_and_what_was_given_counts() -> None:
@@ -182,11 +214,11 @@ def test_what_is_unknown_closes_the_gate_and_what_was_given_counts() -> None:
     spent = torch.zeros(1, 30, 2)
     spent[:, :6, 1] = 1.0  # six beams long ago: the cap of the course
     capped = planned(*asked, history=spent)
-    assert "beam in all" in capped.bound[0] and "beam in all" not in free.bound[0]
+    assert "beam in all" in rules(capped) and "beam in all" not in rules(free)
     assert float(capped.amounts[0, 0, :, 1].sum()) == 0
     late = torch.zeros(1, 30, 2)
     late[:, -1, 0] = 1.0  # the drug a day ago, which may not be given again for four
-    assert "between drugs" in planned(*asked, history=late).bound[0]
+    assert "between drugs" in rules(planned(*asked, history=late))
     assert float(planned(*asked, history=late).amounts[0, 0, 0, 0]) == 0
     lost = torch.full((1, 30, 2), float("nan"))
     nothing = planned(*asked, history=lost).amounts[0, 0]
@@ -196,7 +228,7 @@ def test_what_is_unknown_closes_the_gate_and_what_was_given_counts() -> None:
 def test_two_that_may_not_be_given_together_never_are() -> None:
     found = learned("growth")
     for series, person in zip(found.series[:3], found.people, strict=True):
-        plans = planned(found.model, series, person, found.module.LIMITS, how=Search(depth=3, simulations=24))
+        plans = planned(found.model, series, person, found.module.LIMITS, how=CourseSearch(depth=3, simulations=24))
         assert bool(((plans.amounts[0] > 0).sum(-1) <= 1).all())
         assert float(plans.amounts[0, :, :, 1].sum(-1).max()) <= 6.0 + 1e-3
 
@@ -206,12 +238,12 @@ def test_when_to_look_next_is_sooner_where_more_can_be_avoided_and_later_where_a
     days = torch.arange(1.0, 29.0)
     sure = torch.full((1, 4, 1, 28), 2.5)
     unsure = 2.5 * torch.exp(torch.tensor([-0.5, -0.2, 0.2, 0.5])[:, None, None] * days / 28).unsqueeze(0)
-    gaps = [float(next_look(therapy, levels, 1440.0)[0]) / 1440 for levels in (sure, unsure)]
+    gaps = [float(next_measurement(therapy, levels, 1440.0)[0]) / 1440 for levels in (sure, unsure)]
     assert gaps[0] == 28 > gaps[1]
     dear = replace(therapy, measure=replace(therapy.measure, cost=100.0))
-    assert float(next_look(dear, unsure, 1440.0)[0]) / 1440 == 28
+    assert float(next_measurement(dear, unsure, 1440.0)[0]) / 1440 == 28
     with pytest.raises(ValueError, match="does not reach the shortest gap"):
-        next_look(therapy, sure[..., :3], 1440.0)
+        next_measurement(therapy, sure[..., :3], 1440.0)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -268,5 +300,5 @@ def test_a_course_is_planned_reviewed_and_signed_in_the_clinic(
 
 def test_the_chooser_prefers_no_change_to_what_is_not_worth_it() -> None:
     found = learned("growth")
-    plans = planned(found.model, found.series[0], found.people[0], found.module.LIMITS, how=Search(depth=1, worth=1e6))
+    plans = planned(found.model, found.series[0], found.people[0], found.module.LIMITS, how=CourseSearch(depth=1, worth=1e6))
     assert not bool(plans.changed[0]) and torch.equal(plans.actions[0, 0], plans.actions[0, 2])

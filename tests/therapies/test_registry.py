@@ -18,7 +18,8 @@ SLEEP = '''
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from careplan.clock import Clock, Gate
+from careplan.clock import Clock
+from careplan.gate import Gate
 from careplan.effects import Effect, Output
 from careplan.practice import Glance, Judged, Practice
 from careplan.therapy import Channel, Cost, Limits, Pool, Therapy
@@ -64,7 +65,8 @@ PRACTICE = Practice(
         ),
         gate=Gate(days=14.0, active=70.0, recent=20160.0, windows=7, strange=2.0, error_ratio=1.0, dosed=0.0),
     ),
-    limits={"adult": Limits(max_dose=5.0, max_on_board=10.0, min_spacing=1440.0, floor=0.5, max_rate=0.0)},
+    groups=("adult",),
+    limits=lambda facts: Limits(max_dose=5.0, max_on_board=10.0, min_spacing=1440.0, floor=0.5, max_rate=0.0),
     recent=timedelta(days=60),
     holds={"regimen": timedelta(days=30), "doses": timedelta(days=1)},
     regimen=Regimen,
@@ -75,7 +77,7 @@ PRACTICE = Practice(
     listed=lambda regimen: {"tablet": ((0, regimen.tablet),)},
     plan_regimen=None,
     plan_doses=None,
-    judge=lambda suggestion, readings, group, regimen: lambda line, value: Judged(lowest=0.0, highest=5.0),
+    judge=lambda suggestion, readings, facts, regimen: lambda line, value: Judged(lowest=0.0, highest=5.0),
     caution=lambda suggestion, readings: None,
     glance=glance,
     daily_dose=lambda series: None,

@@ -8,13 +8,14 @@ import torch
 
 from careplan.series import split
 from careplan.world.corpus import Corpus, usual
-from careplan.world.dynamics import NOTHING, PLAN, RECORD
 from careplan.world.personalise import typical
-from careplan.world.question import Question, Rollout
+from careplan.world.question import Given, Question, Rollout
 from tests.world.toy import random_model, recording
 
+NOTHING, PLAN, RECORD = (each.code for each in Given)
+
 MODEL, SERIES, HORIZON = random_model(3), recording(3), 48
-ASKED = torch.tensor([PLAN, NOTHING, RECORD, PLAN])
+GIVEN = torch.tensor([PLAN, NOTHING, RECORD, PLAN])
 
 
 @torch.no_grad()
@@ -28,13 +29,13 @@ def rolled(at: list[float] | None, *, tablet: float = 0.0, interval: float = 15.
     future.values[:] = future.values.unflatten(1, (-1, 3)).mean(2).repeat_interleave(3, 1)
     mean, code = person.usual.expand(4, -1), person.mean.expand(4, -1)
     state = MODEL.state(MODEL.encode(past, mean)[:, -1], past, mean, code)
-    mask = future.mask & (ASKED != NOTHING)[:, None, None]
-    told = MODEL.told(state, future.values, mask, mean)
-    told = told.repeat_interleave(round(15.0 / interval), 1)
+    mask = future.mask & (GIVEN != NOTHING)[:, None, None]
+    evidence = MODEL.recorded_evidence(state, future.values, mask, mean)
+    evidence = evidence.repeat_interleave(round(15.0 / interval), 1)
     minutes = None if at is None else torch.tensor(at, dtype=torch.float64)
     model = copy.copy(MODEL)
     model.shape = replace(MODEL.shape, interval=interval)
-    return model.rollout(state, Question(future.values, mask, ASKED, mean, code, told), at=minutes)
+    return model.rollout(state, Question(future.values, mask, GIVEN, mean, code, evidence), at=minutes)
 
 
 def test_on_the_grid_it_is_what_the_grid_says_and_what_a_finer_grid_says_more_nearly() -> None:
@@ -65,7 +66,7 @@ def test_a_time_asked_alone_is_as_it_is_among_others() -> None:
 def test_more_of_a_lowering_dose_never_predicts_a_higher_level() -> None:
     at = [21.0, 33.3, 70.0, 141.4, 239.0]
     less, more = rolled(at), rolled(at, tablet=20.0)
-    planned = ASKED == PLAN
+    planned = GIVEN == PLAN
     assert bool((more.level[planned] <= less.level[planned] + 0.02).all())
     assert bool((more.level[planned, -1] < less.level[planned, -1]).all())
 

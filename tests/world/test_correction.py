@@ -10,8 +10,8 @@ from careplan.series import PatientSeries
 from careplan.world import correction
 from careplan.world.calibration import part, residuals
 from careplan.world.corpus import Corpus
-from careplan.world.forecast import Given
 from careplan.world.personalise import Personalisation, personalise, typical
+from careplan.world.question import Given
 from tests.world.toy import PRESSURE, random_model, recording
 
 DAY = 288
@@ -56,7 +56,7 @@ def test_it_starts_at_nothing_and_is_linear_between_its_knots() -> None:
         state = model.state(model.encode(past, usual)[:, -1], past, usual, code)
         size = correction.features(model, state).shape[1]
         weights = torch.randn(2, size, len(PRESSURE.clock.knots), generator=torch.Generator().manual_seed(1))
-        added = correction.correct(model, state, weights, 0, torch.tensor([0.0, 30.0, 45.0, 60.0, 240.0, 300.0]))
+        added = correction.correct(model, state, weights, Given.NOTHING, torch.tensor([0.0, 30.0, 45.0, 60.0, 240.0, 300.0]))
     assert torch.equal(added[:, 0], torch.zeros(4))
     torch.testing.assert_close(added[:, 2], (added[:, 1] + added[:, 3]) / 2)
     assert torch.equal(added[:, 4], added[:, 5])
@@ -71,7 +71,7 @@ def test_noise_is_hardly_learned() -> None:
     person = personalise(model, [part(series, 0.0, 0.7)], windows=16)[0]
     ahead = part(series, 0.7, 1.0)
     corrected, plain = (
-        float(residuals(model, ahead, one, given="nothing")[0].pow(2).nanmean().sqrt())
+        float(residuals(model, ahead, one, given=Given.NOTHING)[0].pow(2).nanmean().sqrt())
         for one in (person, replace(person, correction=torch.zeros(0)))
     )
     assert corrected < 1.03 * plain
@@ -98,5 +98,5 @@ def test_scores_kept_for_intervals_are_of_days_that_were_not_fitted_to() -> None
     scores, every = person.foreseen, person.every
     assert scores.shape[0] == 2 and scores.shape[2] == len(PRESSURE.clock.knots) and every == 0.5
     assert scores.shape[1] <= 8 * 48 and float(scores.isnan().float().mean()) < 0.3
-    fitted = residuals(model, series, person, given="nothing")[1][:, 3].nanmedian()
+    fitted = residuals(model, series, person, given=Given.NOTHING)[1][:, 3].nanmedian()
     assert float(scores[0, :, 2].nanmedian()) > 0.98 * float(fitted)

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from torchdiffeq import odeint
 
 from careplan.series import Window
-from careplan.world.dynamics import NOTHING, PLAN, RECORD
 from careplan.world.futures import Futures, abduct, contexts
-from careplan.world.question import Question
+from careplan.world.question import Given, Question
 from tests.world.toy import PRESSURE, random_model, recording
+
+NOTHING, PLAN, RECORD = (each.code for each in Given)
 
 
 def batch(model, seed: int, count: int = 4, rows: int = 48):
@@ -48,7 +49,7 @@ def test_more_of_a_dose_never_moves_the_level_the_wrong_way(
     more = values.clone()
     more[:, row : row + (6 if channel == 1 else 1), channel] += amount
     asked = torch.full((len(usual),), question)
-    evidence = model.told(state, values, mask, usual)
+    evidence = model.recorded_evidence(state, values, mask, usual)
     base = model.rollout(state, Question(values, mask, asked, usual, code, evidence))
     other = model.rollout(state, Question(more, mask, asked, usual, code, evidence))
     difference = (other.level - base.level) * PRESSURE.channels[channel].direction
@@ -82,7 +83,7 @@ def test_a_dose_is_neither_lost_nor_made_on_its_way() -> None:
     state, values, mask, usual, code = batch(model, 5)
     values = torch.zeros_like(values)
     values[:, 0, 2] = 6.0
-    asked = torch.full((len(usual),), PLAN)
+    asked = Given.PLAN.codes(len(usual))
     empty = replace(state, pools=torch.zeros_like(state.pools))
     pools = model.rollout(empty, Question(values, mask, asked, usual, code)).pools
     share = 6.0 / model.daily(usual)[:, 2]
@@ -144,7 +145,7 @@ def test_the_future_level_is_not_looked_at() -> None:
     state, values, mask, usual, code = batch(model, 13)
     changed = values.clone()
     changed[..., 0] = 300.0
-    asked = torch.full((len(usual),), PLAN)
+    asked = Given.PLAN.codes(len(usual))
     same = model.rollout(state, Question(changed, mask, asked, usual, code))
     assert torch.equal(same.level, model.rollout(state, Question(values, mask, asked, usual, code)).level)
 
@@ -175,7 +176,7 @@ def test_a_record_is_foreseen_otherwise_than_a_plan_and_teaches_no_effect_where_
 
     def slopes(row: int) -> dict[str, list[float]]:
         model.zero_grad()
-        evidence = model.told(state, values, mask, usual)
+        evidence = model.recorded_evidence(state, values, mask, usual)
         model.rollout(state, Question(values, mask, asked, usual, code, evidence, frozen)).level[row].sum().backward()
         taught = {name: [part.grad for part in parts if part.grad is not None] for name, parts in rates.items()}
         return {name: torch.cat(parts).abs().sum(1).tolist() for name, parts in taught.items() if parts}
@@ -195,7 +196,7 @@ def test_what_a_plan_changes_is_the_same_in_every_context(seed: int, low: float,
     model = random_model(seed)
     state, _, _, usual, code = batch(model, seed)
     flow, walking, acts = model.dynamics.planned, torch.zeros(len(usual), 1, 5), torch.tensor([low, high]).expand(len(usual), 2)
-    situation = flow.course(state.minute.unsqueeze(1), code, walking, torch.full((len(usual),), PLAN)).situation[:, 0]
+    situation = flow.course(state.minute.unsqueeze(1), code, walking, Given.PLAN.codes(len(usual))).situation[:, 0]
 
     def changed(z: torch.Tensor) -> torch.Tensor:
         features = flow.features(z, situation)
@@ -209,7 +210,7 @@ def test_what_a_plan_changes_is_the_same_in_every_context(seed: int, low: float,
 def test_questions_asked_together_are_answered_as_if_alone() -> None:
     model = random_model(29)
     state, values, mask, usual, code = batch(model, 29)
-    asked, evidence = torch.tensor([RECORD, PLAN, NOTHING, PLAN]), model.told(state, values, mask, usual)
+    asked, evidence = torch.tensor([RECORD, PLAN, NOTHING, PLAN]), model.recorded_evidence(state, values, mask, usual)
     together = model.rollout(state, Question(values, mask, asked, usual, code, evidence))
     for row in range(4):
         one = slice(row, row + 1)

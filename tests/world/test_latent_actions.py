@@ -9,17 +9,25 @@ from torch.nn import functional as F
 
 from careplan.series import PatientSeries, split
 from careplan.world.corpus import Branches, Corpus
-from careplan.world.dynamics import RECORD
-from careplan.world.latent_actions import RADIUS, DoseTraining, LatentActions, LatentTraining, Ties, rate, without_doses
+from careplan.world.latent_actions import (
+    RADIUS,
+    DoseTraining,
+    InferringTraining,
+    LatentActions,
+    LatentTraining,
+    Ties,
+    rate,
+    without_doses,
+)
 from careplan.world.model import load_model
-from careplan.world.question import Question
+from careplan.world.question import Given, Question
 from careplan.world.training import Recipe
 from tests.world.toy import PRESSURE, SMALL, random_model, recording
 
 RECIPE = Recipe(batch=32, horizon=24, virtual=0.0, effects=0.0, unlogged=0.0, seed=3)
 
 
-def training(people: list[PatientSeries], kind: type[LatentTraining] = LatentTraining, width: int = 4) -> LatentTraining:
+def training(people: list[PatientSeries], kind: type[InferringTraining] = LatentTraining, width: int = 4) -> InferringTraining:
     none = torch.zeros(0, dtype=torch.long)
     nothing = Branches(none, none, torch.zeros(0), torch.zeros(0), torch.zeros(0))
     ties = Ties(width=width)
@@ -70,7 +78,7 @@ def test_the_action_that_tells_nothing_is_no_evidence() -> None:
     actions = LatentActions(SMALL.latent, 2, SMALL.evidence, width=4)
 
     def level(evidence: torch.Tensor | None) -> torch.Tensor:
-        future, asked = (whole.values[:, 96:], whole.mask[:, 96:]), torch.full((2,), RECORD)
+        future, asked = (whole.values[:, 96:], whole.mask[:, 96:]), Given.RECORD.codes(2)
         return model.rollout(state, Question(*future, asked, usual, code, evidence)).level
 
     assert torch.equal(level(actions.evidence(torch.zeros(2, 4, 4), 2)), level(None))
@@ -130,7 +138,7 @@ def test_without_doses_only_the_level_is_left() -> None:
 
 
 @pytest.mark.parametrize(("kind", "width"), [(LatentTraining, 1), (LatentTraining, 6), (DoseTraining, 4)])
-def test_a_step_with_and_without_doses_is_finite(kind: type[LatentTraining], width: int) -> None:
+def test_a_step_with_and_without_doses_is_finite(kind: type[InferringTraining], width: int) -> None:
     module = training([recording(0), without_doses(recording(1))], kind, width)
     loss = module.training_step(torch.tensor(0), 0)
     loss.backward()

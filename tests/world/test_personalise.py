@@ -8,10 +8,10 @@ import torch
 
 from careplan.therapies.glucose.declaration import CLOCK, GATE
 from careplan.world.corpus import Corpus, usual
-from careplan.world.dynamics import NOTHING, RECORD
-from careplan.world.forecast import ASKED, Future, forecast, predict
+from careplan.world.forecast import Future, forecast, predict
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation, personalise, typical
+from careplan.world.question import Given
 from careplan.world.trust import abstentions, adapted, conformal_factor, followed, strangeness, widening
 from tests.world.toy import PRESSURE, SMALL, random_model, recording
 
@@ -24,7 +24,7 @@ def obeying(model: WorldModel, code: torch.Tensor, seed: int):
     person = Personalisation("x", code, torch.eye(len(code)), usual(series), 0, *[torch.zeros(0)] * 4)
     values, mask = series.values.copy(), series.mask.copy()
     for row in range(96, 900 - 48, 48):
-        _, levels, _ = predict(model, series, [row], person, given="plan")
+        _, levels, _ = predict(model, series, [row], person, given=Given.PLAN)
         steps = torch.nn.functional.interpolate(levels[:, None, 1:], size=48, mode="nearest")[0, 0].numpy()
         values[row : row + 48, 0], mask[row : row + 48, 0] = steps, True
         series = type(series)(series.patient, series.therapy, series.start, series.zone, values, mask)
@@ -73,7 +73,7 @@ def test_intervals_widen_with_doubt_and_with_the_factor() -> None:
     future = {"plan": Future(series.values[300:348], series.mask[300:348])}
     widths = []
     for who, factor in ((sure, 1.0), (person, 1.0), (person, 2.0)):
-        band = forecast(model, series, 300, who, future, widen=dict.fromkeys(ASKED, torch.full((8,), factor)))["plan"]
+        band = forecast(model, series, 300, who, future, widen=dict.fromkeys(Given, torch.full((8,), factor)))["plan"]
         widths.append(float((band.high - band.low)[1:].mean()))
     assert widths[0] <= widths[1] * 1.05 < widths[2]
 
@@ -118,14 +118,14 @@ def test_a_patients_factors_are_the_populations_moved_by_their_own_misses() -> N
         scores = torch.full((2, 200, 4), score)
         return Personalisation("x", none, none, none, 9, none, torch.zeros(0, 2), none, none, none, scores, 0.5)
 
-    narrow, wide = (followed(person(score), population, NOTHING, CLOCK) for score in (0.0, 9.0))
+    narrow, wide = (followed(person(score), population, Given.NOTHING, CLOCK) for score in (0.0, 9.0))
     assert (narrow < population).all() and (wide > 1.5 * population).all()
-    assert torch.equal(followed(replace(person(0.0), foreseen=none), population, NOTHING, CLOCK), population)
+    assert torch.equal(followed(replace(person(0.0), foreseen=none), population, Given.NOTHING, CLOCK), population)
     known = torch.full((2, 200, 4), math.nan)
     known[1, :, 1] = 9.0  # of a record, at an hour
-    moved = followed(replace(person(0.0), foreseen=known), population, RECORD, CLOCK) / population
+    moved = followed(replace(person(0.0), foreseen=known), population, Given.RECORD, CLOCK) / population
     assert moved[1] == moved.max() > 1.5 and moved[0] == 1 and moved[3] == 1 and 1 < float(moved[2]) < float(moved[1])
-    assert torch.equal(followed(replace(person(0.0), foreseen=known), population, NOTHING, CLOCK), population)
+    assert torch.equal(followed(replace(person(0.0), foreseen=known), population, Given.NOTHING, CLOCK), population)
 
 
 @pytest.mark.parametrize(

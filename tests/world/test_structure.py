@@ -7,10 +7,11 @@ from torch.nn import functional as F
 from careplan.series import split
 from careplan.world.absorption import STRUCTURE
 from careplan.world.corpus import Corpus
-from careplan.world.dynamics import NOTHING, PLAN, RECORD
-from careplan.world.question import Question
+from careplan.world.question import Given, Question
 from careplan.world.structure import structured
 from tests.world.toy import random_model, recording
+
+NOTHING, PLAN, RECORD = (each.code for each in Given)
 
 
 @pytest.mark.parametrize("asked", [NOTHING, PLAN, RECORD])

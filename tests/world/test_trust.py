@@ -10,8 +10,8 @@ import torch
 
 from careplan.therapies.glucose.declaration import CLOCK, GATE
 from careplan.world.correction import FORESEEN
-from careplan.world.dynamics import NOTHING, RECORD
 from careplan.world.personalise import Personalisation
+from careplan.world.question import Given
 from careplan.world.trust import (
     COVERAGE,
     abstentions,
@@ -149,7 +149,7 @@ def test_a_miss_widens_and_a_hit_narrows_so_that_nine_in_ten_are_inside() -> Non
 
 
 def test_what_was_missed_of_late_moves_foresight_in_proportion_between_knots() -> None:
-    assert CLOCK.knots == (30, 60, 120, 240) and FORESEEN == (NOTHING, RECORD)
+    assert CLOCK.knots == (30, 60, 120, 240) and FORESEEN == (Given.NOTHING, Given.RECORD)
     population = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0])  # at 30, 60, .. 270 minutes
     missed = torch.full((2, 10, 4), NAN)
     missed[0, :5, 1] = 99.0  # five misses at an hour, of what nothing was asked
@@ -157,19 +157,19 @@ def test_what_was_missed_of_late_moves_foresight_in_proportion_between_knots() -
     who = person(foreseen=missed, every=0.5)
     at_hour = 5 * 0.08 * 0.5 * 0.9
     moved = [0.0, at_hour, at_hour / 2, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
-    found = followed(who, population, NOTHING, CLOCK)
+    found = followed(who, population, Given.NOTHING, CLOCK)
     assert (found / population).log().tolist() == pytest.approx(moved, abs=1e-5)
     at_end = -10 * 0.08 * 0.5 * 0.1
     moved = [0.0, 0.0, 0.0, 0.0, at_end / 4, at_end / 2, 3 * at_end / 4, at_end, at_end]
-    assert (followed(who, population, RECORD, CLOCK) / population).log().tolist() == pytest.approx(moved, abs=1e-5)
-    assert torch.equal(followed(person(), population, NOTHING, CLOCK), population)
+    assert (followed(who, population, Given.RECORD, CLOCK) / population).log().tolist() == pytest.approx(moved, abs=1e-5)
+    assert torch.equal(followed(person(), population, Given.NOTHING, CLOCK), population)
     assert found.dtype == population.dtype
 
 
 def test_a_score_is_held_against_the_factor_at_its_own_knot() -> None:
     population = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])
     for scores, change in (((0.99, 1.9, 3.9, 7.8), -0.1), ((1.01, 2.1, 4.1, 8.2), 0.9)):
-        found = followed(person(foreseen=torch.tensor(scores).expand(2, 1, 4), every=1.0), population, NOTHING, CLOCK)
+        found = followed(person(foreseen=torch.tensor(scores).expand(2, 1, 4), every=1.0), population, Given.NOTHING, CLOCK)
         assert (found / population).log().tolist() == pytest.approx([0.08 * change] * 8, abs=1e-5)
 
 

@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 
 from careplan.records.clock import minutes_of
-from careplan.records.export import Mask, Told
+from careplan.records.export import ExportRows, Mask
 from careplan.records.pump import SECONDS
 from careplan.records.text import numbers
 
 PAIR = pd.Timedelta(hours=12)  # the longest a bolus takes from being chosen to being logged as delivered
 
 
-def boluses(told: Told, name: dict[str, str], text: dict[str, np.ndarray]) -> None:
+def boluses(rows: ExportRows, name: dict[str, str], text: dict[str, np.ndarray]) -> None:
     """A bolus is logged when it is chosen and again when it is done: what was delivered counts, from when it was chosen.
 
     Rules "chosen bolus": the first of the two rows. "not delivered": chosen, and no row says it was given. "cut short": less was
@@ -24,30 +24,32 @@ def boluses(told: Told, name: dict[str, str], text: dict[str, np.ndarray]) -> No
     done, asked = text["bolusvolumedelivered"] != "", (text["bolusvolumeselected"] != "") & (text["bolusvolumedelivered"] == "")
     square = np.array(["square" in kind.lower() for kind in text["bolustype"]], dtype=bool)
     frame = pd.DataFrame(
-        {"time": told.time, "key": pd.Series(bolus_keys(text, square), dtype=object), "place": np.arange(len(done))}
+        {"time": rows.time, "key": pd.Series(bolus_keys(text, square), dtype=object), "place": np.arange(len(done))}
     )
     start, pair = paired(frame, done, asked, square)
     cell = name["bolusvolumedelivered"]
     stated = np.nan_to_num(minutes_of(list(text["bolusduration"])))
     share = np.where((chosen > 0) & (given < chosen), given / np.where(chosen > 0, chosen, 1.0), 1.0)
-    clock = told.time.astype("int64").to_numpy() / SECONDS
+    clock = rows.time.astype("int64").to_numpy() / SECONDS
     began = np.where(start >= 0, clock[np.maximum(start, 0)], np.nan)
     lasted = (clock - began) / 60.0
     logged_late = square & (lasted > 1.0) & ((stated == 0) | (lasted <= stated + 5.0))
     minutes = np.where(square, np.where(logged_late, lasted, stated * share), 0.0)
     began = np.where(np.isnan(began), clock - 60.0 * minutes, began)
-    begin = pd.Series(pd.to_datetime(began * SECONDS, utc=True)).where(told.time.notna())
+    begin = pd.Series(pd.to_datetime(began * SECONDS, utc=True)).where(rows.time.notna())
     auto = np.array(["AUTO" in source.upper() for source in text["bolussource"]], dtype=bool)
-    told.dose(done, "bolus", cell, given, duration=minutes, flag=np.where(auto, "automatic", "").astype(object), time=begin)
+    rows.dose(done, "bolus", cell, given, duration=minutes, flag=np.where(auto, "automatic", "").astype(object), time=begin)
     short = done & (given < chosen)
     reason = text["boluscancellationreason"]
-    told.tell(short, "cut short", cell, lambda i: f"{given[i]:g} U of {chosen[i]:g} chosen {reason[i]}".strip(), action="changed")
+    rows.report(
+        short, "cut short", cell, lambda i: f"{given[i]:g} U of {chosen[i]:g} chosen {reason[i]}".strip(), action="changed"
+    )
     matched = np.zeros(len(done), dtype=bool)
     matched[pair] = True
-    told.tell(
+    rows.report(
         asked & matched, "chosen bolus", name["bolusvolumeselected"], "counted once, by the row that says what was delivered"
     )
-    told.tell(
+    rows.report(
         asked & ~matched,
         "not delivered",
         name["bolusvolumeselected"],

@@ -53,7 +53,7 @@ def behind(local: pd.Series, setting: Setting) -> Mask:
     """`[N]` the rows after a setting. Where it was set back, times come twice: those after the log steps back are the later
     ones."""
     low, high = min(setting.old, setting.new), max(setting.old, setting.new)
-    later = (local >= high).to_numpy(dtype=bool)
+    later = (local >= high).to_numpy(dtype=bool, copy=True)
     twice = np.flatnonzero(((local >= low) & (local < high)).to_numpy(dtype=bool))
     if setting.jump > pd.Timedelta(0) or len(twice) < 2:
         return later
@@ -61,7 +61,10 @@ def behind(local: pd.Series, setting: Setting) -> Mask:
     steps = np.diff(times[~np.isnat(times)])
     if (steps < np.timedelta64(0, "ns")).sum() > (steps > np.timedelta64(0, "ns")).sum():
         twice = twice[::-1]
-    back = np.flatnonzero(np.diff(times[twice]) < -np.timedelta64(abs(setting.jump)) / 2)
+    step = np.diff(times[twice])
+    back = np.flatnonzero(step < np.timedelta64(0, "ns"))
+    if len(back) != 1:
+        back = np.flatnonzero(step < -np.timedelta64(abs(setting.jump)) / 2)
     if len(back) == 1:
         later[twice[back[0] + 1 :]] = True
     return later

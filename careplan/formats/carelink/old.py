@@ -11,7 +11,7 @@ import pandas as pd
 
 from careplan.minutes import DAY
 from careplan.records.blocks import Block
-from careplan.records.export import SENSOR, Mask, Told, glucose_values, scaled, unit_of
+from careplan.records.export import SENSOR, ExportRows, Mask, glucose_values, scaled, unit_of
 from careplan.records.pump import PumpLog
 from careplan.records.settings import StatedSettings, pump_settings
 from careplan.records.text import normal, numbers
@@ -60,9 +60,9 @@ def is_old(block: Block) -> bool:
     return any("=" in text for text in texts)
 
 
-def tell(told: Told, log: PumpLog) -> StatedSettings | None:
+def account_for(rows: ExportRows, log: PumpLog) -> StatedSettings | None:
     """Every row; returns the settings that the pump had when it was last read."""
-    block = told.block
+    block = rows.block
     kind, said = block.texts(block.at(TYPE)), block.texts(block.at(VALUES))
     sensor = np.array([text.startswith("GlucoseSensorData") for text in kind], dtype=bool)
     values: list[dict[str, str]] = [
@@ -72,16 +72,16 @@ def tell(told: Told, log: PumpLog) -> StatedSettings | None:
     def amounts(*keys: str) -> np.ndarray:
         return numbers([next((each[key] for key in keys if key in each), "") for each in values], decimal_comma=True)
 
-    readings(told, kind, sensor, said, amounts("AMOUNT"))
-    doses(told, kind, amounts("AMOUNT"), amounts("PROGRAMMED_AMOUNT"), amounts("DURATION") / 60_000.0, values)
-    basal(told, log, kind, values, amounts)
-    others(told, kind)
-    return settings_of(block, kind, values, told.time)
+    readings(rows, kind, sensor, said, amounts("AMOUNT"))
+    doses(rows, kind, amounts("AMOUNT"), amounts("PROGRAMMED_AMOUNT"), amounts("DURATION") / 60_000.0, values)
+    basal(rows, log, kind, values, amounts)
+    others(rows, kind)
+    return settings_of(block, kind, values, rows.time)
 
 
-def readings(told: Told, kind: np.ndarray, sensor: Mask, said: np.ndarray, amount: np.ndarray) -> None:
+def readings(rows: ExportRows, kind: np.ndarray, sensor: Mask, said: np.ndarray, amount: np.ndarray) -> None:
     """Sensor glucose and finger sticks, from the visible columns (whose header has the unit), else from the values."""
-    block = told.block
+    block = rows.block
     unit = unit_of(block.written(block.at(SENSOR_PLACE))) or "mg/dL"
     limits = scaled(SENSOR, unit)
     shown, flag = glucose_values(block.texts(block.at(SENSOR_PLACE)), limits)
@@ -95,15 +95,15 @@ def readings(told: Told, kind: np.ndarray, sensor: Mask, said: np.ndarray, amoun
         beyond = kind == name
         flag = np.where(beyond, word, flag)
         value = np.where(beyond & np.isnan(value), limits[word == "high"], value)
-    told.tell(sensor & np.isnan(value), "no amount", block.at(VALUES))
-    told.add(sensor & ~np.isnan(value), "glucose", block.at(VALUES), value, flag=flag.astype(object))
+    rows.report(sensor & np.isnan(value), "no amount", block.at(VALUES))
+    rows.add(sensor & ~np.isnan(value), "glucose", block.at(VALUES), value, flag=flag.astype(object))
     stick = np.isin(kind, tuple(STICKS))
     for place in (METER, 29):
         visible = numbers(list(block.texts(block.at(place))), decimal_comma=True)
-        told.add(~np.isnan(visible) & ~told.used & ~sensor, "glucose", block.at(place), visible, flag="fingerstick")
-    rest = stick & ~told.used
-    told.tell(rest & np.isnan(amount), "no amount", block.at(VALUES))
-    told.add(rest & ~np.isnan(amount), "glucose", block.at(VALUES), in_unit(amount, unit), flag="fingerstick")
+        rows.add(~np.isnan(visible) & ~rows.used & ~sensor, "glucose", block.at(place), visible, flag="fingerstick")
+    rest = stick & ~rows.used
+    rows.report(rest & np.isnan(amount), "no amount", block.at(VALUES))
+    rows.add(rest & ~np.isnan(amount), "glucose", block.at(VALUES), in_unit(amount, unit), flag="fingerstick")
 
 
 def in_unit(amount: np.ndarray, unit: str) -> np.ndarray:
@@ -112,18 +112,23 @@ def in_unit(amount: np.ndarray, unit: str) -> np.ndarray:
 
 
 def doses(
-    told: Told, kind: np.ndarray, amount: np.ndarray, programmed: np.ndarray, minutes: np.ndarray, values: list[dict[str, str]]
+    rows: ExportRows,
+    kind: np.ndarray,
+    amount: np.ndarray,
+    programmed: np.ndarray,
+    minutes: np.ndarray,
+    values: list[dict[str, str]],
 ) -> None:
     """Boluses, as delivered over the time stated, and carbs."""
-    name = told.block.at(VALUES)
+    name = rows.block.at(VALUES)
     given = np.isin(kind, ("BolusNormal", "BolusSquare"))
     short = given & (amount < programmed)
     lasts = np.where(kind == "BolusSquare", np.nan_to_num(minutes), 0.0)
-    told.tell(
+    rows.report(
         short & ~np.isnan(amount), "cut short", name, lambda i: f"{amount[i]:g} U of {programmed[i]:g} chosen", action="changed"
     )
-    told.tell(given & np.isnan(amount), "no amount", name)
-    told.dose(given & ~np.isnan(amount), "bolus", name, amount, duration=lasts)
+    rows.report(given & np.isnan(amount), "no amount", name)
+    rows.dose(given & ~np.isnan(amount), "bolus", name, amount, duration=lasts)
 
     wizard = np.isin(kind, ("BolusWizardBolusEstimate", "JournalEntryMealMarker"))
     grams = numbers(
@@ -131,35 +136,37 @@ def doses(
         decimal_comma=True,
     )
     exchanges = np.array(["exch" in each.get("CARB_UNITS", "").lower() for each in values], dtype=bool)
-    told.tell(wizard & exchanges & (grams > 0), "carbs in exchanges", name)
-    told.add(wizard & ~exchanges & (grams > 0), "carbs", name, grams)
-    told.ignore(wizard, "wizard without carbs", name)
-    told.tell(kind == "JournalEntryInsulinMarker", "insulin of unknown kind", name)
+    rows.report(wizard & exchanges & (grams > 0), "carbs in exchanges", name)
+    rows.add(wizard & ~exchanges & (grams > 0), "carbs", name, grams)
+    rows.ignore(wizard, "wizard without carbs", name)
+    rows.report(kind == "JournalEntryInsulinMarker", "insulin of unknown kind", name)
 
 
-def basal(told: Told, log: PumpLog, kind: np.ndarray, values: list[dict[str, str]], amounts: Callable[..., np.ndarray]) -> None:
+def basal(
+    rows: ExportRows, log: PumpLog, kind: np.ndarray, values: list[dict[str, str]], amounts: Callable[..., np.ndarray]
+) -> None:
     """Changes of the rate, temporary rates (a duration of 0 ends one) and stops, for the log."""
     rate, minutes, percent = amounts("RATE"), np.nan_to_num(amounts("DURATION") / 60_000.0), amounts("PERCENT_OF_RATE", "PERCENT")
     starts = kind == "BasalProfileStart"
     bad = starts & ~((rate >= 0) & (rate <= 35.0))
-    told.tell(bad, "out of range", told.block.at(VALUES))
-    log.gather(log.changes, told, starts & ~bad, value=rate)
+    rows.report(bad, "out of range", rows.block.at(VALUES))
+    log.gather(log.changes, rows, starts & ~bad, value=rate)
     share, fixed = kind == "ChangeTempBasalPercent", kind == "ChangeTempBasal"
     value = np.where(share, percent / 100.0, np.where(np.isnan(rate), amounts("AMOUNT"), rate))
     sound = (share | fixed) & (~np.isnan(value) | (minutes == 0))
-    log.gather(log.temporary, told, sound, value=np.nan_to_num(value), share=share, minutes=minutes)
-    told.tell((share | fixed) & ~sound, "temporary rate without an amount", told.block.at(VALUES))
+    log.gather(log.temporary, rows, sound, value=np.nan_to_num(value), share=share, minutes=minutes)
+    rows.report((share | fixed) & ~sound, "temporary rate without an amount", rows.block.at(VALUES))
     stops = np.isin(kind, ("ChangeSuspendEnable", "ChangeSuspendState"))
     state = [each.get("ENABLE", each.get("STATE", "")).lower() for each in values]
-    log.gather(log.stops, told, stops, runs=np.array([each in RUNS for each in state], dtype=bool))
+    log.gather(log.stops, rows, stops, runs=np.array([each in RUNS for each in state], dtype=bool))
 
 
-def others(told: Told, kind: np.ndarray) -> None:
+def others(rows: ExportRows, kind: np.ndarray) -> None:
     """Rows of no channel, by what their kind begins with."""
-    name = told.block.at(TYPE)
+    name = rows.block.at(TYPE)
     for begins, called in KINDS:
-        told.ignore(np.array([text.startswith(begins) for text in kind], dtype=bool), called, name)
-    told.ignore(kind != "", "event of no channel", name)
+        rows.ignore(np.array([text.startswith(begins) for text in kind], dtype=bool), called, name)
+    rows.ignore(kind != "", "event of no channel", name)
 
 
 def settings_of(block: Block, kind: np.ndarray, values: list[dict[str, str]], time: pd.Series) -> StatedSettings | None:

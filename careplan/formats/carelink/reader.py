@@ -19,7 +19,7 @@ from careplan.formats.carelink.device_clock import Setting, set_clock_to_utc
 from careplan.records.blocks import SECTION, Block, read_blocks
 from careplan.records.clock import local_times, minutes_of, split_stamps
 from careplan.records.events import RecordError
-from careplan.records.export import SENSOR, Mask, Part, Told, add_cells, glucose_values, part_of, reader, scaled, unit_of
+from careplan.records.export import SENSOR, ExportRows, Mask, Part, add_cells, glucose_values, part_of, reader, scaled, unit_of
 from careplan.records.pump import SECONDS, PumpLog
 from careplan.records.sheet import Sheet
 from careplan.records.text import normal, numbers
@@ -90,17 +90,17 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
         raise RecordError(f"expected CareLink's columns, found {list(blocks[0].fields.values())[:20]}", file=file)
     locals_ = wall_clocks(blocks, file, day_first)
     log = PumpLog(file.name)
-    tolds, regimen = [], None
+    sections, regimen = [], None
     for block, local, settings, is_old in zip(blocks, locals_, clock_settings(blocks, locals_), old, strict=True):
         latest = max((each.max() for each in locals_ if each.notna().any()), default=pd.Timestamp(0))
-        told = Told(block, *set_clock_to_utc(local, settings, zone, latest=latest, file=file))
+        rows = ExportRows(block, *set_clock_to_utc(local, settings, zone, latest=latest, file=file))
         if is_old:
-            regimen = carelink_old.tell(told, log) or regimen
+            regimen = carelink_old.account_for(rows, log) or regimen
         else:
-            tell(told, log, zone)
-        tolds.append(told)
-    times = pd.concat([told.time for told in tolds]).dropna()
-    part = part_of(file, tolds, unit_in(blocks), person=person_of(blocks[0]), regimen=regimen)
+            account_for(rows, log, zone)
+        sections.append(rows)
+    times = pd.concat([rows.time for rows in sections]).dropna()
+    part = part_of(file, sections, unit_in(blocks), person=person_of(blocks[0]), regimen=regimen)
     add_cells(part, *log.cells(times.max() if len(times) else None))
     repeated_sticks(part.sheet)
     return part
@@ -188,26 +188,26 @@ def person_of(block: Block) -> str:
     return ""
 
 
-def tell(told: Told, log: PumpLog, zone: str) -> None:
+def account_for(rows: ExportRows, log: PumpLog, zone: str) -> None:
     """Every row of a section."""
-    block = told.block
+    block = rows.block
     english = is_english(block)
     name = {key: block.column(key, *ALIASES.get(key, ())) if english else block.at(place) for key, place in COLUMNS.items()}
     text = {key: block.texts(written) for key, written in name.items()}
-    told.tell(text["newdevicetime"] != "", "clock set", name["newdevicetime"], action="changed")
+    rows.report(text["newdevicetime"] != "", "clock set", name["newdevicetime"], action="changed")
 
-    readings(told, name, text)
+    readings(rows, name, text)
     totals = text["bolussource"] == DAY_TOTAL
-    total_days(told, log, totals, numbers(list(text["bolusvolumedelivered"]), decimal_comma=True), text["bolussource"], zone)
-    told.ignore(totals, "daily total", name["bolusvolumedelivered"])
-    boluses(told, name, {key: np.where(totals, "", each) for key, each in text.items()})
-    basal(told, log, text)
+    total_days(rows, log, totals, numbers(list(text["bolusvolumedelivered"]), decimal_comma=True), text["bolussource"], zone)
+    rows.ignore(totals, "daily total", name["bolusvolumedelivered"])
+    boluses(rows, name, {key: np.where(totals, "", each) for key, each in text.items()})
+    basal(rows, log, text)
     looped = ~totals & np.array(["CLOSED_LOOP" in source.upper() for source in text["bolussource"]], dtype=bool)
-    log.automatic.append(told.time[looped & told.time.notna().to_numpy(dtype=bool)])
-    carbs(told, name, text)
+    log.automatic.append(rows.time[looped & rows.time.notna().to_numpy(dtype=bool)])
+    carbs(rows, name, text)
 
-    told.tell(
-        (text["primevolumedelivered"] != "") & ~told.used,
+    rows.report(
+        (text["primevolumedelivered"] != "") & ~rows.used,
         "prime",
         name["primevolumedelivered"],
         lambda i: f"{text['primevolumedelivered'][i]} U to fill the tube",
@@ -219,22 +219,22 @@ def tell(told: Told, log: PumpLog, zone: str) -> None:
         ("isigvalue", "raw signal"),
         ("eventmarker", "marker"),
     ):
-        told.ignore(text[key] != "", kind, name[key])
+        rows.ignore(text[key] != "", kind, name[key])
 
 
-def readings(told: Told, name: dict[str, str], text: dict[str, np.ndarray]) -> None:
+def readings(rows: ExportRows, name: dict[str, str], text: dict[str, np.ndarray]) -> None:
     """Sensor glucose, and finger sticks: a meter's, and those that calibrated the sensor where the row has no other."""
-    limits = scaled(SENSOR, unit_in([told.block]))
+    limits = scaled(SENSOR, unit_in([rows.block]))
     value, flag = glucose_values(text["sensorglucose"], limits)
-    told.add(text["sensorglucose"] != "", "glucose", name["sensorglucose"], value, flag=flag)
+    rows.add(text["sensorglucose"] != "", "glucose", name["sensorglucose"], value, flag=flag)
     for key in ("bgreading", "sensorcalibrationbg"):
         value, flag = glucose_values(text[key], limits)
         sticks = np.array([f"fingerstick {word}".strip() for word in flag], dtype=object)
         alone = text[key] != "" if key == "bgreading" else (text[key] != "") & (text[key] != text["bgreading"])
-        told.add(alone, "glucose", name[key], value, flag=sticks)
+        rows.add(alone, "glucose", name[key], value, flag=sticks)
 
 
-def basal(told: Told, log: PumpLog, text: dict[str, np.ndarray]) -> None:
+def basal(rows: ExportRows, log: PumpLog, text: dict[str, np.ndarray]) -> None:
     """Changes of the rate, temporary rates, and stops, for the log."""
     rate, amount = (numbers(list(text[key]), decimal_comma=True) for key in ("basalrate", "tempbasalamount"))
     kind = np.array([each.lower() for each in text["tempbasaltype"]], dtype=object)
@@ -243,51 +243,51 @@ def basal(told: Told, log: PumpLog, text: dict[str, np.ndarray]) -> None:
     minutes = minutes_of(list(text["tempbasalduration"]))
     over = temporary & ~np.isnan(minutes) & (~np.isnan(amount) | (minutes == 0) | (~percent & ~np.isnan(rate)))
     value = np.where(percent, amount / 100.0, np.where(np.isnan(amount), rate, amount))
-    log.gather(log.temporary, told, over, value=np.nan_to_num(value), share=percent, minutes=np.nan_to_num(minutes))
-    told.tell(temporary & ~over, "temporary rate without an amount", "")
+    log.gather(log.temporary, rows, over, value=np.nan_to_num(value), share=percent, minutes=np.nan_to_num(minutes))
+    rows.report(temporary & ~over, "temporary rate without an amount", "")
     changes = ~np.isnan(rate) & ~(temporary & ~percent)
     bad = (text["basalrate"] != "") & (np.isnan(rate) | (rate < 0) | (rate > 35.0))
-    told.tell(bad, "out of range", "basalrate", lambda i: repr(text["basalrate"][i]))
-    log.gather(log.changes, told, changes & ~bad, value=rate)
+    rows.report(bad, "out of range", "basalrate", lambda i: repr(text["basalrate"][i]))
+    log.gather(log.changes, rows, changes & ~bad, value=rate)
     runs = np.array([bool(RUNS.search(each)) for each in text["suspend"]], dtype=bool)
-    log.gather(log.stops, told, text["suspend"] != "", runs=runs)
+    log.gather(log.stops, rows, text["suspend"] != "", runs=runs)
 
 
-def carbs(told: Told, name: dict[str, str], text: dict[str, np.ndarray]) -> None:
+def carbs(rows: ExportRows, name: dict[str, str], text: dict[str, np.ndarray]) -> None:
     """What was entered for the bolus wizard, and in the log by hand. Rules "not delivered": the wizard's bolus was not taken;
     "carbs in exchanges": the grams of an exchange are not stated; "insulin of unknown kind": typed in, by nobody says what."""
     entered, grams = text["bwzcarbinput"] != "", numbers(list(text["bwzcarbinput"]), decimal_comma=True)
     refused = entered & np.array([normal(status) == "notdelivered" for status in text["bwzstatus"]], dtype=bool)
-    told.tell(
+    rows.report(
         refused, "not delivered", name["bwzcarbinput"], lambda i: f"{text['bwzcarbinput'][i]} g of a bolus that was not given"
     )
     entered &= ~refused
-    exchanges = "exch" in told.block.written(name["bwzcarbinput"]).lower()
+    exchanges = "exch" in rows.block.written(name["bwzcarbinput"]).lower()
     if exchanges:
-        told.tell(entered & (grams > 0), "carbs in exchanges", name["bwzcarbinput"])
-        told.ignore(entered, "wizard without carbs", name["bwzcarbinput"])
+        rows.report(entered & (grams > 0), "carbs in exchanges", name["bwzcarbinput"])
+        rows.ignore(entered, "wizard without carbs", name["bwzcarbinput"])
     else:
-        told.ignore(entered & (grams == 0), "wizard without carbs", name["bwzcarbinput"])
-        told.add(entered & (grams != 0), "carbs", name["bwzcarbinput"], grams)
+        rows.ignore(entered & (grams == 0), "wizard without carbs", name["bwzcarbinput"])
+        rows.add(entered & (grams != 0), "carbs", name["bwzcarbinput"], grams)
     marker = text["eventmarker"]
     for pattern, channel in ((MEAL, "carbs"), (INSULIN, "")):
         found = [pattern.search(each) for each in marker]
         amount = numbers([match[1].rstrip(".,") if match else "" for match in found], decimal_comma=True)
         hit = np.array([match is not None for match in found], dtype=bool)
         if channel:
-            told.dose(hit, channel, name["eventmarker"], amount)
+            rows.dose(hit, channel, name["eventmarker"], amount)
         else:
-            told.tell(hit, "insulin of unknown kind", name["eventmarker"])
+            rows.report(hit, "insulin of unknown kind", name["eventmarker"])
 
 
-def total_days(told: Told, log: PumpLog, totals: Mask, units: np.ndarray, source: np.ndarray, zone: str) -> None:
+def total_days(rows: ExportRows, log: PumpLog, totals: Mask, units: np.ndarray, source: np.ndarray, zone: str) -> None:
     """Days of which only the sum of what the algorithm gave is told: at which rates is unknown. Where each of its small doses is
     told, those say when."""
     if any("AUTO_BASAL" in text for text in source):
         return
-    index = np.flatnonzero(totals & (units > 0) & told.time.notna().to_numpy(dtype=bool))
+    index = np.flatnonzero(totals & (units > 0) & rows.time.notna().to_numpy(dtype=bool))
     if len(index):
-        midnight = told.time.iloc[index].dt.tz_convert(zone).dt.tz_localize(None).dt.normalize()
+        midnight = rows.time.iloc[index].dt.tz_convert(zone).dt.tz_localize(None).dt.normalize()
         bounds = [
             each.dt.tz_localize(zone, ambiguous=True, nonexistent="shift_forward")
             .astype("datetime64[ns, " + zone + "]")

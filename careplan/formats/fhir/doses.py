@@ -89,7 +89,7 @@ def rate_of(dosage: Resource) -> tuple[float, str] | None:
 
 def medication_of(resource: Resource, medications: Mapping[str, Resource]) -> object:
     """The medicine's CodeableConcept, stated, contained or referred to."""
-    if "medicationCodeableConcept" in resource:
+    if resource.get("medicationCodeableConcept"):
         return resource["medicationCodeableConcept"]
     reference = resource.get("medicationReference")
     name = str(reference.get("reference", "")) if isinstance(reference, dict) else ""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Literal
 
+from careplan.covariates import ADOLESCENT, ADULT
 from careplan.formats.fhir.codes import GROUP, PATIENT, ZONE
 from careplan.formats.fhir.rows import Resource, as_list
 from careplan.formats.fhir.source import Placed
@@ -14,7 +15,6 @@ from careplan.records.text import check_zone
 
 Group = Literal["adult", "adolescent", "child"]
 GROUPS: tuple[Group, ...] = ("adult", "adolescent", "child")
-ADOLESCENT, ADULT = 12, 18  # years of age
 PLAIN = re.compile(r"[\w.\-](?:[\w .\-]{0,98}[\w.\-])?")  # a name that is safe to print and to store
 REFERENCE = re.compile(r"(.*?)/?Patient/([A-Za-z0-9.\-]{1,64})")
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from careplan.formats.fhir.doses import medication_rows
 from careplan.formats.fhir.people import People
-from careplan.formats.fhir.rows import Resource, Row, Told, observation_rows, weight_of
+from careplan.formats.fhir.rows import Finding, Resource, Row, observation_rows, weight_of
 from careplan.formats.fhir.source import Placed, Sources, download, from_files
 from careplan.records.clock import to_utc
 from careplan.records.correction import Correction
@@ -46,11 +46,19 @@ def read_fhir(
 ) -> list[PatientRecord]:
     """One record for each person in a Bundle, an NDJSON export, a single resource, a folder of them, or on a FHIR server.
 
-    path: files, or the http(s) address of a server ("https://host/fhir"), of one patient on it (".../Patient/123") or of a search
-    (".../Observation?patient=123"). zone: the patients' clock; by default what each Patient states, else UTC. patient: the name
-    in the store, where the source holds one person. token: a bearer token, for an address. People of whom nothing is read have no
-    record. Raises `RecordError` where the source cannot be reached or trusted; with `refused`, a person whose resources cannot be
-    is left out and noted there.
+    Args:
+        path: Files, or the http(s) address of a server ("https://host/fhir"), of one patient on it (".../Patient/123") or of a
+            search (".../Observation?patient=123").
+        zone: The patients' clock; by default what each Patient states, else UTC.
+        patient: The name in the store, where the source holds one person.
+        token: A bearer token, for an address.
+        refused: Takes, by name, what is wrong with a person whose resources cannot be trusted, who is then left out.
+
+    Returns:
+        A record a person; people of whom nothing is read have none.
+
+    Raises:
+        RecordError: The source cannot be reached, or cannot be trusted and there is no `refused`.
     """
     if zone is not None:
         check_zone(zone, file=path)
@@ -72,8 +80,8 @@ def read_sources(
     if patient is not None and len(persons) > 1:
         raise RecordError(f"{len(persons)} patients cannot all be {patient!r}", file=sources.name)
     if not persons:
-        told = unclaimed or sources.corrections
-        why = f"; the first of {len(told)} left out by the rule {told[0].rule!r} ({told[0].detail})" if told else ""
+        unread = unclaimed or sources.corrections
+        why = f"; the first of {len(unread)} left out by the rule {unread[0].rule!r} ({unread[0].detail})" if unread else ""
         raise RecordError(f"no patient's glucose, insulin or carbs in it{why}", file=sources.name)
     next(iter(persons.values())).corrections[:0] = [*sources.corrections, *unclaimed]
 
@@ -140,7 +148,7 @@ def changed(resource: Resource) -> str:
 
 
 def share_out(placed: Iterable[Placed], people: People, patient: str | None) -> tuple[dict[str, Person], list[Correction]]:
-    """Those of whom something is read, and what is told of no such person. patient: a name given for everything, which resources
+    """Those of whom something is read, and corrections of others. patient: a name given for everything, which resources
     without a subject take too.
 
     Rules "no subject" and "not read": whose it is cannot be told; a kind of resource that holds nothing we read.
@@ -163,9 +171,9 @@ def share_out(placed: Iterable[Placed], people: People, patient: str | None) -> 
         elif kind in ("MedicationAdministration", "MedicationStatement"):
             found = medication_rows(resource, medications)
         else:
-            found = [Told("dropped", "not read", "resourceType", str(kind)[:80])]
+            found = [Finding("dropped", "not read", "resourceType", str(kind)[:80])]
         if key is None and any(isinstance(one, Row) for one in found):
-            found = [Told("dropped", "no subject", "subject", "whose it is cannot be told")]
+            found = [Finding("dropped", "no subject", "subject", "whose it is cannot be told")]
         person = persons.setdefault(key or "", Person())
         person.count += 1
         person.files[each.file] = None
@@ -214,5 +222,5 @@ def grouped(record: PatientRecord, people: People, key: str) -> PatientRecord:
     group, known = people.group_of(key, last)
     if known != "birth" or group == "adult":
         return replace(record, group=group)
-    told = Correction("changed", "group by age", record.files[0], 0, "birthDate", f"{group} at {last:%Y-%m-%d}")
-    return replace(record, group=group, corrections=(*record.corrections, told))
+    noted = Correction("changed", "group by age", record.files[0], 0, "birthDate", f"{group} at {last:%Y-%m-%d}")
+    return replace(record, group=group, corrections=(*record.corrections, noted))

@@ -38,7 +38,7 @@ DATETIME = re.compile(r"(\d{4})-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z|[+-]\d
 DATE_ALONE = re.compile(r"\d{4}(?:-\d\d(?:-\d\d)?)?")
 
 
-class Told(NamedTuple):
+class Finding(NamedTuple):
     """Why a resource, or a part of it, is left out or changed."""
 
     action: Action
@@ -80,11 +80,11 @@ class Meaning(NamedTuple):
 
 
 Codes = tuple[tuple[str, str], ...]
-Rows = list[Row | Told]
+Rows = list[Row | Finding]
 
 
 def dropped(rule: str, field: str, detail: object) -> Rows:
-    return [Told("dropped", rule, field, str(detail)[:200])]
+    return [Finding("dropped", rule, field, str(detail)[:200])]
 
 
 def as_list(value: object) -> list[Resource]:
@@ -234,13 +234,13 @@ def glucose_rows(field: str, part: Resource, resource: Resource, known: Meaning)
         return dropped("no amount", field, absent(part))
     if isnan(value):
         return dropped("not a number", field, written)
-    milligrams, told = in_milligrams(value, stated, known.unit, field, written)
+    milligrams, findings = in_milligrams(value, stated, known.unit, field, written)
     if isnan(milligrams):
-        return told
+        return findings
     if sign and not (milligrams <= BOUNDS["low"] if sign == "low" else milligrams >= BOUNDS["high"]):
         return dropped("bound inside the range", field, written)
     words = {sign, "fingerstick" if known.measured == "fingerstick" else "", *tags(resource)}
-    return [*told, Row(field, written, moment, "glucose", milligrams, 0.0, flags(words))]
+    return [*findings, Row(field, written, moment, "glucose", milligrams, 0.0, flags(words))]
 
 
 def quantity_of(part: Resource) -> tuple[float, str, Resource, str]:
@@ -254,6 +254,8 @@ def quantity_of(part: Resource) -> tuple[float, str, Resource, str]:
         unit = quantity.get("unit") or quantity.get("code") or ""
         written = f"{comparator}{quantity['value']} {unit}".strip()
         return number(quantity["value"]), SIGNS.get(comparator, sign), quantity, written
+    if isinstance(part.get("valueCodeableConcept"), dict):
+        said = named(part["valueCodeableConcept"])
     if isinstance(said, str) and said.strip():
         text = said.strip()
         bound = beyond(text)
@@ -276,15 +278,17 @@ def in_milligrams(value: float, quantity: Resource, expected: Unit, field: str, 
     if known is None:
         if not expected:
             return nan, dropped("no unit", field, written)
-        return value * FACTORS[expected], [Told("changed", "no unit", field, f"{written}: {expected} by its code")]
+        return value * FACTORS[expected], [Finding("changed", "no unit", field, f"{written}: {expected} by its code")]
     scale, stated = known
     by_unit, by_code = value * scale, value * FACTORS[expected]
     fits = [PLAUSIBLE[0] <= one <= PLAUSIBLE[1] for one in (by_unit, by_code)]
     if fits[0] == fits[1]:
         return nan, dropped("unit against code", field, f"{written} under a code of {expected}: either could be meant")
     kept = stated if fits[0] else expected
-    told = Told("changed", "unit against code", field, f"{written} under a code of {expected}: {kept}, the other is no glucose")
-    return by_unit if fits[0] else by_code, [told]
+    finding = Finding(
+        "changed", "unit against code", field, f"{written} under a code of {expected}: {kept}, the other is no glucose"
+    )
+    return by_unit if fits[0] else by_code, [finding]
 
 
 def amount_rows(field: str, part: Resource, resource: Resource, channel: str, units: Mapping[str, float]) -> Rows:

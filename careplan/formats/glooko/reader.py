@@ -16,12 +16,12 @@ import pandas as pd
 
 from careplan.formats.glooko.columns import ABOVE, OTHERS, columns_of, is_timed, table_of
 from careplan.records.blocks import Block, read_blocks
-from careplan.records.channels import INTENSITY
+from careplan.records.channels import met_of
 from careplan.records.clock import local_times, split_stamps
 from careplan.records.events import PatientRecord, RecordError, Refused, refusing
 from careplan.records.export import SENSOR as LIMITS
-from careplan.records.export import Array, Part, Told, clocked, glucose_values, record_of, scaled, unit_of
-from careplan.records.insulins import find_insulin, known_insulin
+from careplan.records.export import Array, ExportRows, Part, clocked, glucose_values, receivers, record_of, scaled, unit_of
+from careplan.records.insulins import channel_said, find_insulin, known_insulin
 from careplan.records.sheet import Sheet, glucose_unit, milliunits
 from careplan.records.text import (
     DELIMITERS,
@@ -39,13 +39,6 @@ EXTENDED_MINUTES = 120.0  # assumed: the export does not say how long an extende
 SENTINELS = {1.0: "low", 2001.0: "high"}  # mg/dL: how Glooko writes what a sensor could not measure
 ROUNDING = 0.0015  # U: deliveries are rounded to a thousandth
 SUSPENDED = re.compile("suspen|suspend|sospen|unterbr|onderbr|avbr|pausa", re.IGNORECASE)
-LONG = re.compile("long|lang|lunga|larga|basal|langsam|prolung|lente", re.IGNORECASE)
-FAST = re.compile("rapid|fast|short|schnell|kurz|snel|kort|snabb|rapida|bolus|meal", re.IGNORECASE)
-WORDS = {
-    "light": "light low leicht niedrig gering licht laag latt lag leggera bassa ligera baja",
-    "vigorous": "high hard intense vigorous hoch schwer intensiv zwaar hoog intensief hog alta intensa",
-}
-EFFORT = {word: effort for effort, words in WORDS.items() for word in words.split()}
 
 
 def recognise(head: str) -> str | None:
@@ -83,9 +76,18 @@ def read_glooko(
 ) -> list[PatientRecord]:
     """One record for each person: the tables in a folder (and the folders in it) under one name.
 
-    patient: whose all of them are, unless they state several names. zone: the patient's clock (UTC where not given, rule "no time
-    zone"). day_first: the order of dates where no table tells. Raises `RecordError` where a file cannot be trusted; with
-    `refused`, that person is left out whole and noted there.
+    Args:
+        path: A table, a folder of one person's, or a folder of such folders.
+        zone: The patient's clock (UTC where not given, rule "no time zone").
+        day_first: The order of dates where no table tells.
+        patient: Whose all of them are, unless they state several names.
+        refused: Takes, by name, what is wrong with a person whose files cannot be trusted, who is then left out whole.
+
+    Returns:
+        A record a person.
+
+    Raises:
+        RecordError: A file cannot be trusted, and there is no `refused`.
     """
     if zone is not None:
         check_zone(zone, file=path)
@@ -109,7 +111,7 @@ def read_glooko(
 
 
 def stated_name(file: Path) -> str:
-    """Whose a file says it is; empty where it does not, or cannot be read (which is told later)."""
+    """Whose a file says it is; empty where it does not, or cannot be read (which is reported later)."""
     try:
         with file.open(encoding="utf-8-sig", errors="replace") as opened:
             above = ABOVE.fullmatch(opened.readline(MOST_LINE).strip().strip('"'))
@@ -150,12 +152,12 @@ class Table:
 
 def read_person(name: str, files: Sequence[Path], zone: str | None, day_first: bool | None) -> PatientRecord:
     tables = [read_table(file) for file in files]
-    told = on_the_clock(tables, zone or "UTC", day_first)
+    clocked_tables = on_the_clock(tables, zone or "UTC", day_first)
     parts = []
-    for table, rows in zip(tables, told, strict=True):
+    for table, rows in zip(tables, clocked_tables, strict=True):
         READ[table.kind](table, rows)
         if table.by_order:
-            rows.tell(
+            rows.report(
                 rows.used & (np.cumsum(rows.used) == 1), "columns by order", table.name("time") or "",
                 f"headers in an unknown language: taken in the order of {table.kind}_data", action="changed",
             )  # fmt: skip
@@ -196,7 +198,7 @@ def read_table(file: Path) -> Table:
     return Table(file, kind, block, *found)
 
 
-def on_the_clock(tables: Sequence[Table], zone: str, day_first: bool | None) -> list[Told]:
+def on_the_clock(tables: Sequence[Table], zone: str, day_first: bool | None) -> list[ExportRows]:
     """Each table's rows on UTC. All of a person's dates are in one order, which any of the tables may tell."""
     stamps = [split_stamps(list(table.texts("time"))) for table in tables]
     days, clocks = ([text for pair in stamps for text in pair[part]] for part in (0, 1))
@@ -219,17 +221,7 @@ def spanned(tables: Sequence[Table]) -> str:
     return str(match["first" if tells else "last"])
 
 
-def receivers(level: Array, flag: np.ndarray) -> tuple[Array, np.ndarray]:
-    """`[N]` values and flags, where 39 and 401 mg/dL are how receivers write "Low" and "High"; a sensor that reads beyond 401 is
-    no such receiver's."""
-    ends = {39.0: ("low", LIMITS[0])} | ({} if (level > 401.5).any() else {401.0: ("high", LIMITS[1])})
-    for sentinel, (word, limit) in ends.items():
-        at = (np.round(level) == sentinel) & (flag == "")
-        level, flag = np.where(at, limit, level), np.where(at, word, flag)
-    return level, flag
-
-
-def glucose(table: Table, told: Told) -> None:
+def glucose(table: Table, rows: ExportRows) -> None:
     name = table.name("glucose") or ""
     unit = unit_of(table.block.written(name))
     if unit is None:
@@ -245,11 +237,11 @@ def glucose(table: Table, told: Told) -> None:
     if table.kind == "bg":
         flag = np.array([f"fingerstick {word}".strip() for word in flag], dtype=object)
     empty = is_missing(table.texts("glucose"))
-    told.tell(empty, "no amount", name)
-    told.add(~empty, "glucose", name, level, flag=flag)
+    rows.report(empty, "no amount", name)
+    rows.add(~empty, "glucose", name, level, flag=flag)
 
 
-def bolus(table: Table, told: Told) -> None:
+def bolus(table: Table, rows: ExportRows) -> None:
     """What was delivered; of an extended bolus the part at once and the rest over two hours (rule "extended bolus").
 
     Rule "contradicting parts": parts that do not add up to what was delivered give way to it.
@@ -263,19 +255,19 @@ def bolus(table: Table, told: Told) -> None:
     stated = np.where(np.isnan(first), total - rest, first)
     odd = np.abs(stated + rest - total) > np.maximum(0.05, 0.02 * np.nan_to_num(total))
     said = [f"{all:g} U delivered, of {one:g} U and {other:g} U" for all, one, other in zip(total, stated, rest, strict=True)]
-    told.tell(odd & (total > 0), "contradicting parts", name, said.__getitem__, action="changed")
+    rows.report(odd & (total > 0), "contradicting parts", name, said.__getitem__, action="changed")
     rest = np.where(odd, np.clip(total - stated, 0.0, rest), rest)
     now = total - rest
     extended = rest > 0
-    told.tell(
+    rows.report(
         extended, "extended bolus", name, lambda i: f"{rest[i]:g} U over {EXTENDED_MINUTES:g} min, assumed", action="changed"
     )
-    told.add(now > 0, "bolus", name, now, flag=flag)
-    told.add(extended, "bolus", table.name("extended") or name, rest, duration=EXTENDED_MINUTES, flag=flag)
-    told.add((carbs > 0) | not_a_number(table, "carbs"), "carbs", table.name("carbs") or "", carbs)
-    told.add(not_a_number(table, "delivered") | (now < 0), "bolus", name, delivered)
-    told.tell(~told.used & (total == 0), "nothing given", name)
-    told.tell(~told.used, "no amount", name)
+    rows.add(now > 0, "bolus", name, now, flag=flag)
+    rows.add(extended, "bolus", table.name("extended") or name, rest, duration=EXTENDED_MINUTES, flag=flag)
+    rows.add((carbs > 0) | not_a_number(table, "carbs"), "carbs", table.name("carbs") or "", carbs)
+    rows.add(not_a_number(table, "delivered") | (now < 0), "bolus", name, delivered)
+    rows.report(~rows.used & (total == 0), "nothing given", name)
+    rows.report(~rows.used, "no amount", name)
 
 
 def not_a_number(table: Table, column: str) -> np.ndarray:
@@ -283,7 +275,7 @@ def not_a_number(table: Table, column: str) -> np.ndarray:
     return ~is_missing(table.texts(column)) & np.isnan(table.values(column))
 
 
-def basal(table: Table, told: Told) -> None:
+def basal(table: Table, rows: ExportRows) -> None:
     """Rates for as long as they lasted. Rule "rate against delivery": where the two disagree, what was delivered counts."""
     rate, minutes, delivered = (table.values(name) for name in ("rate", "duration", "delivered"))
     kinds, name = table.texts("type"), table.name("rate") or table.name("delivered") or ""
@@ -298,36 +290,32 @@ def basal(table: Table, told: Told) -> None:
     flag = np.array(["automatic" if "auto" in kind.lower() else "" for kind in kinds], dtype=object)
     written = {name: ~np.isnan(rate), table.name("delivered") or name: np.isnan(rate) & ~np.isnan(implied)}
     for column, where in written.items():
-        told.add(known & where & ~told.used, "basal", column, found, duration=minutes, flag=flag)
-    told.add(known & ~told.used, "basal", table.name("type") or name, found, duration=minutes, flag=flag)
-    told.tell(wrong & known, "rate against delivery", name, lambda i: f"{rate[i]:g} to {found[i]:g} U/h", action="changed")
-    told.tell(~known & (minutes == 0), "nothing given", table.name("duration") or "")
-    told.add(~told.used & not_a_number(table, "rate"), "basal", name, rate)
-    told.tell(~told.used, "no amount", name)
+        rows.add(known & where & ~rows.used, "basal", column, found, duration=minutes, flag=flag)
+    rows.add(known & ~rows.used, "basal", table.name("type") or name, found, duration=minutes, flag=flag)
+    rows.report(wrong & known, "rate against delivery", name, lambda i: f"{rate[i]:g} to {found[i]:g} U/h", action="changed")
+    rows.report(~known & (minutes == 0), "nothing given", table.name("duration") or "")
+    rows.add(~rows.used & not_a_number(table, "rate"), "basal", name, rate)
+    rows.report(~rows.used, "no amount", name)
 
 
-def carbs(table: Table, told: Told) -> None:
+def carbs(table: Table, rows: ExportRows) -> None:
     name, grams = table.name("carbs") or "", table.values("carbs")
     if "servings" in table.columns:
         several = (grams > 0) & ~np.isin(table.values("servings"), (1.0,)) & ~np.isnan(table.values("servings"))
         texts = table.texts("servings")
-        told.tell(several, "servings", name, lambda i: f"{texts[i]} servings: carbs are taken as written", action="changed")
-    told.dose(~is_missing(table.texts("carbs")), "carbs", name, grams)
-    told.tell(~told.used, "no amount", name)
+        rows.report(several, "servings", name, lambda i: f"{texts[i]} servings: carbs are taken as written", action="changed")
+    rows.dose(~is_missing(table.texts("carbs")), "carbs", name, grams)
+    rows.report(~rows.used, "no amount", name)
 
 
-def exercise(table: Table, told: Told) -> None:
+def exercise(table: Table, rows: ExportRows) -> None:
     minutes, name = table.values("duration"), table.name("duration") or ""
-    words = [
-        text.lower().replace("\u00e4", "a").replace("\u00f6", "o").replace("\u00e5", "a") for text in table.texts("intensity")
-    ]
-    efforts = [next((EFFORT[word] for word in text.split() if word in EFFORT), "moderate") for text in words]
-    met = np.array([INTENSITY[effort] for effort in efforts], dtype=float)
-    told.add(minutes > 0, "activity", name, met, duration=minutes)
-    told.tell(~told.used, "no amount", name)
+    met = np.array([met_of(text) for text in table.texts("intensity")], dtype=float)
+    rows.add(minutes > 0, "activity", name, met, duration=minutes)
+    rows.report(~rows.used, "no amount", name)
 
 
-def injections(table: Table, told: Told) -> None:
+def injections(table: Table, rows: ExportRows) -> None:
     """Pens, by the insulin's name or the kind stated. Rule "unknown insulin": what neither tells is not guessed."""
     column = "value" if "value" in table.columns else "delivered"
     units, name = table.values(column), table.name(column) or ""
@@ -335,28 +323,28 @@ def injections(table: Table, told: Told) -> None:
         here = np.arange(len(units)) == index
         brand, kind = str(table.texts("name")[index]), str(table.texts("type")[index])
         known = find_insulin(brand) or find_insulin(kind)
-        by_kind = (LONG.search(kind) is None) != (FAST.search(kind) is None)
+        by_kind = channel_said(kind)
         known = known if known is not None or by_kind else known_insulin(brand or kind)
         table.brands[int(table.block.row[index])] = brand
         if known is not None:
             for channel, part in known.split(float(units[index])):
-                told.add(here, channel, name, part)
+                rows.add(here, channel, name, part)
         elif by_kind:
-            told.add(here, "long_acting" if LONG.search(kind) else "bolus", name, units)
+            rows.add(here, by_kind, name, units)
         else:
-            told.tell(
+            rows.report(
                 here,
                 "unknown insulin",
                 name,
                 f"{units[index]:g} U of {brand or kind or 'an insulin without a name'!r}: which is it?",
             )
-    told.tell(units == 0, "nothing given", name)
-    told.add(not_a_number(table, column) | (units < 0), "bolus", name, units)
-    told.tell(~told.used, "no amount", name)
+    rows.report(units == 0, "nothing given", name)
+    rows.add(not_a_number(table, column) | (units < 0), "bolus", name, units)
+    rows.report(~rows.used, "no amount", name)
 
 
-def other(table: Table, told: Told) -> None:
-    told.ignore(np.ones(len(table.block), dtype=bool), OTHERS[table.kind], table.name("time") or "")
+def other(table: Table, rows: ExportRows) -> None:
+    rows.ignore(np.ones(len(table.block), dtype=bool), OTHERS[table.kind], table.name("time") or "")
 
 
 READ = {

@@ -52,6 +52,7 @@ class Span:
     rate: float = np.nan  # U/h
     factor: float = 1.0
     flag: str = ""
+    reported: bool = False  # whether the report has a line on it already
 
 
 @dataclass(eq=False)
@@ -170,10 +171,11 @@ def temporary(placed: Placed, start: np.datetime64, kind: str, account: Account)
     names = [name for name in order if document.get(name) not in (None, "")]
     if lasts <= 0:
         amount = number(document.get(names[0]), 0.0) if names else 0.0
-        if amount != 0.0 and names[0] != "percent":
-            account.drop("no duration", placed, "duration", f"{names[0]} {document[names[0]]!r:.20} for no time")
-            return None
-        return Span(start, start, placed)
+        reported = amount != 0.0 and names[0] != "percent"
+        if reported:
+            detail = f"{names[0]} {document[names[0]]!r:.20} for no time: the end of the rate before, as on the site"
+            account.change("no duration", placed, "duration", detail)
+        return Span(start, start, placed, reported=reported)
     if not names:
         account.drop("no amount", placed, "absolute", f"a temporary rate for {lasts:g} min")
         return None
@@ -196,7 +198,7 @@ def basal_cells(timeline: Timeline, recorded: pd.Series, zone: str, account: Acc
 
     recorded: `[N]` when anything was, in UTC. Whichever of profile and profile switch started last holds, on the patient's clock;
     a switch with a duration gives way again. A temporary rate ends with its time or when the next begins, and the one before it
-    does not come back. Documents that change nothing are told (rule "superseded") or, where they end something, named.
+    does not come back. Documents that change nothing are reported (rule "superseded") or, where they end something, named.
     """
     spans = [span for layer in timeline.layers for span in layer]
     ends = clipped(timeline.temporary)
@@ -221,7 +223,7 @@ def basal_cells(timeline: Timeline, recorded: pd.Series, zone: str, account: Acc
     )
     begins = np.flatnonzero(~goes_on[: len(start)])
     start, end, rate, owner = start[begins], end[np.append(begins, len(end))[1:] - 1], rate[begins], owner[begins]
-    tell_unused(timeline, np.unique(owner).tolist(), account)
+    report_unused(timeline, np.unique(owner).tolist(), account)
     texts = {value: f"{value:g}" for value in np.unique(rate).tolist()}
     return pd.DataFrame(
         {
@@ -326,12 +328,12 @@ def in_force(spans: Sequence[Span], ends: Moments, start: Moments) -> tuple[NDAr
     return np.maximum(current, 0), (current >= 0) & (ends[current] > start)
 
 
-def tell_unused(timeline: Timeline, used: Sequence[int], account: Account) -> None:
+def report_unused(timeline: Timeline, used: Sequence[int], account: Account) -> None:
     """What became of the documents that no rate comes from."""
     owners, place = set(used), 0
     for name, layer in (("profile", timeline.schedules), ("override", timeline.overrides), ("", timeline.temporary)):
         for span in layer:
-            if place not in owners:
+            if place not in owners and not span.reported:
                 if name == "override" and span.factor == 1.0:
                     account.ignore("override without a scale factor")
                 elif name:

@@ -79,7 +79,7 @@ class Account:
         self.ignored[kind] += count
 
     def leave_out(self, kind: str, file: str, row: int, example: str = "") -> None:
-        """A document of a kind that is not read, told in one line a kind and file."""
+        """A document of a kind that is not read, reported in one line a kind and file."""
         self.ignored[kind] += 1
         self._kinds.setdefault((file, kind), [row, example, 0])[2] += 1
 

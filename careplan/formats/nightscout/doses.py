@@ -36,6 +36,8 @@ class Dose(NamedTuple):
 def insulin_doses(placed: Placed, kind: str, account: Account) -> Iterator[Dose]:
     """The insulin of a treatment. kind: its type, in lower case without spaces."""
     document = placed.document
+    if affirmed(document.get("isBasalInsulin")):  # AndroidAPS with pens
+        kind = LONG_ACTING[0]
     injections: list[tuple[str, object]] | None = pen_injections(document.get("insulinInjections"))
     if injections is None:
         account.drop("unknown insulin", placed, "insulinInjections", f"{document.get('insulinInjections')!r:.80} cannot be read")
@@ -173,6 +175,8 @@ def carb_doses(placed: Placed, kind: str, gave_insulin: bool, account: Account) 
     document = placed.document
     if not filled(document.get("carbs")):
         return
+    if affirmed(document.get("isFPU")):
+        return account.drop("fat and protein", placed, "carbs", f"{document['carbs']!r:.20} g stand for fat and protein")
     lasts, milliseconds = minutes_of(document)
     own = "carb" in kind or (kind in ("mealbolus", "snackbolus", "<none>", "") and not gave_insulin)
     if milliseconds and own:

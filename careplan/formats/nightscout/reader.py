@@ -55,10 +55,20 @@ def read_nightscout(
 ) -> list[PatientRecord]:
     """Records from a JSON file, a folder of them (or of one folder a patient), or a site's http(s) address.
 
-    zone: the patient's clock; by default the profile's, else UTC. token: an access token or the API secret, for an address.
-    since: the end of the last read; only what is newer comes, and an address is asked for no more than that needs.
-    Raises `RecordError` where the source cannot be reached or trusted; with `refused`, a patient whose files cannot be is left
-    out and noted there.
+    Args:
+        path: The files, or the address.
+        zone: The patient's clock; by default the profile's, else UTC.
+        token: An access token or the API secret, for an address.
+        patient: Whose all the files are.
+        since: The end of the last read; only what is newer comes, and an address is asked for no more than that needs.
+        client: That asks the site, instead of one of our own.
+        refused: Takes, by name, what is wrong with a patient whose files cannot be trusted, who is then left out.
+
+    Returns:
+        A record a patient.
+
+    Raises:
+        RecordError: The source cannot be reached, or cannot be trusted and there is no `refused`.
     """
     if zone is not None:
         check_zone(zone, file=path)

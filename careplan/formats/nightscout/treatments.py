@@ -1,6 +1,6 @@
 """Nightscout's treatments: doses, meals, finger sticks and exercise as cells; everything else named."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from careplan.formats.nightscout.documents import Account, Document, Placed
 from careplan.formats.nightscout.doses import Dose, carb_doses, insulin_doses
 from careplan.formats.nightscout.entries import MMOL
 from careplan.formats.nightscout.values import denied, filled, minutes_of, moments, number
-from careplan.records.channels import INTENSITY
+from careplan.records.channels import met_of
 from careplan.records.sheet import CELLS
 from careplan.records.text import beyond
 from careplan.records.units import MG_PER_MMOL
@@ -18,11 +18,7 @@ from careplan.records.units import MG_PER_MMOL
 STAMPS = ("created_at", "timestamp", "mills", "date")
 METER = (20.0, 600.0)  # mg/dL: what Low and High mean on most blood glucose meters
 LEAST = 20.0  # mg/dL: no meter shows less, so a smaller number is in mmol/L whatever its label
-# How people write how hard it was; the first of these words that a note has counts.
-EFFORT = {
-    **{"light": "light", "mild": "light", "moderate": "moderate"},
-    **{"vigorous": "vigorous", "intense": "vigorous", "hard": "vigorous"},
-}
+OVERRIDING = ("trio", "iaps", "freeaps x")  # apps that upload what they call an override as the type "Exercise"
 # Types of treatments that give no dose, meal or reading, as their kinds in a report.
 NOTES = {
     **{"note": "note", "announcement": "note", "question": "note", "<none>": "note", "": "note", "d.a.d.alert": "note"},
@@ -44,30 +40,60 @@ def current(treatments: Sequence[Placed], account: Account) -> list[Placed]:
     Rule "older version": of those with one identity the last changed counts, or the last in the files. Rule "deleted": AndroidAPS
     sends a deleted document again, marked `isValid: false`.
     """
-    latest: dict[object, tuple[float, Placed]] = {}
+    standing = list(treatments)
+    for identity in IDENTITIES:
+        standing = latest(standing, identity, account)
+    kept = []
+    for placed in standing:
+        if "isValid" in placed.document and denied(placed.document["isValid"]):
+            account.drop("deleted", placed, "isValid", f"{described(placed.document)} marked as deleted")
+        else:
+            kept.append(placed)
+    return kept
+
+
+def latest(treatments: Sequence[Placed], identity: Callable[[Document], object], account: Account) -> list[Placed]:
+    """Of the treatments that share an identity, the last version; those without one all stand."""
+    last: dict[object, tuple[float, Placed]] = {}
     names = [identity(placed.document) for placed in treatments]
     for name, placed in zip(names, treatments, strict=True):
         changed = number(placed.document.get("srvModified"), 0.0)
-        if name is not None and (name not in latest or changed >= latest[name][0]):
-            latest[name] = changed, placed
+        if name is not None and (name not in last or changed >= last[name][0]):
+            last[name] = changed, placed
     standing = []
     for name, placed in zip(names, treatments, strict=True):
-        if name is not None and latest[name][1] is not placed:
+        if name is not None and last[name][1] is not placed:
             account.drop("older version", placed, "identifier", f"{described(placed.document)} was written again")
-        elif "isValid" in placed.document and denied(placed.document["isValid"]):
-            account.drop("deleted", placed, "isValid", f"{described(placed.document)} marked as deleted")
         else:
             standing.append(placed)
     return standing
 
 
-def identity(document: Document) -> object:
-    """What two versions of one document share: the uploader's identifier, or the database's with the type and the time."""
-    if filled(document.get("identifier")):
-        return str(document["identifier"])
-    if filled(document.get("_id")):
-        return str(document["_id"]), str(document.get("eventType")), str(document.get("created_at", document.get("date")))
-    return None
+def given(name: str) -> Callable[[Document], object]:
+    """The identity that an uploader states in a field."""
+    return lambda document: str(document[name]) if filled(document.get(name)) else None
+
+
+def of_pump(document: Document) -> object:
+    """The pump's own number of a delivery, with the pump, the day and what was delivered: pumps number each kind by itself, a
+    combo bolus's two parts alike, and begin again."""
+    if not filled(document.get("pumpId")):
+        return None
+    kind = event_kind(document)
+    what = kind if kind in KINDS or kind == "combobolus" else (filled(document.get("insulin")), filled(document.get("carbs")))
+    day = str(document.get("created_at") or "")[:10]
+    return str(document["pumpId"]), str(document.get("pumpType")), str(document.get("pumpSerial")), what, day
+
+
+def of_database(document: Document) -> object:
+    """The database's identifier, with the type and the time: files may repeat a document."""
+    if not filled(document.get("_id")):
+        return None
+    return str(document["_id"]), str(document.get("eventType")), str(document.get("created_at", document.get("date")))
+
+
+# What two versions of one document may share: the identifier of AndroidAPS 3, Loop's, the pump's number, the database's.
+IDENTITIES = (given("identifier"), given("syncIdentifier"), of_pump, of_database)
 
 
 def described(document: Document) -> str:
@@ -81,7 +107,7 @@ def described(document: Document) -> str:
 
 
 def basal_treatments(treatments: Sequence[Placed], account: Account) -> tuple[list[Placed], pd.Series]:
-    """The treatments that change basal, and when, `[N]` in UTC; those without a possible time are told."""
+    """The treatments that change basal, and when, `[N]` in UTC; those without a possible time are reported."""
     mine = [placed for placed in treatments if event_kind(placed.document) in KINDS]
     times = times_of(mine)
     latest = pd.Timestamp.now("UTC") + pd.Timedelta(days=1)
@@ -105,9 +131,12 @@ def treatment_cells(treatments: Sequence[Placed], site_units: str, account: Acco
     owner: list[int] = []
     rest = [placed for placed in treatments if event_kind(placed.document) not in KINDS]
     for index, placed in enumerate(rest):
-        told = len(account.corrections)
+        if is_override(placed.document):
+            account.leave_out("override", placed.file, placed.row, repr(str(placed.document.get("notes") or ""))[:40])
+            continue
+        before = len(account.corrections)
         given = list(doses_of(placed, site_units, account))
-        if not given and len(account.corrections) == told:
+        if not given and len(account.corrections) == before:
             kind = event_kind(placed.document)
             if kind in NOTES or any(word in kind for word in ("bolus", "carb", "check", "injection")):
                 account.ignore(NOTES.get(kind, "nothing given"))
@@ -120,6 +149,11 @@ def treatment_cells(treatments: Sequence[Placed], site_units: str, account: Acco
         file=[rest[index].file for index in owner], row=[rest[index].row for index in owner], time=times
     )
     return frame[[*CELLS, "product"]].astype({"row": "int64", "value": float, "duration": float})
+
+
+def is_override(document: Document) -> bool:
+    """Whether a treatment of the type "Exercise" is an app's override of its settings, and nobody's exercise."""
+    return event_kind(document) == "exercise" and str(document.get("enteredBy") or "").lower() in OVERRIDING
 
 
 def doses_of(placed: Placed, site_units: str, account: Account) -> Iterator[Dose]:
@@ -174,7 +208,6 @@ def exercise(placed: Placed, account: Account) -> Iterator[Dose]:
     if lasts <= 0:
         account.drop("no duration", placed, "duration", f"exercise {str(document.get('notes') or '')!r:.40}")
         return
-    notes = str(document.get("intensity") or document.get("notes") or "").lower()
-    found = INTENSITY[next((effort for word, effort in EFFORT.items() if word in notes.split()), "moderate")]
+    found = met_of(str(document.get("intensity") or document.get("notes") or ""))
     account.change("exercise", placed, "duration", f"{lasts:g} min taken as {found:g} MET")
     yield Dose("duration", "activity", found, f"{lasts:g}", lasts)

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from careplan.records.dates import DATE, dates
 from careplan.records.events import RecordError
-from careplan.records.text import DATE, dates
 
 LONGEST = 7 * 24 * 60.0  # minutes: a longer "duration" is in milliseconds
 NO_MOMENT = np.datetime64("NaT", "ns")

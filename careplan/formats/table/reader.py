@@ -25,18 +25,22 @@ from careplan.records.sheet import (
     column,
     glucose_unit,
     milliunits,
+    report_left,
     settle,
     silent,
-    tell_left,
     year_typos,
 )
-from careplan.records.text import MISSING, Rows, Source, check_zone, find_files, is_missing, numbers
+from careplan.records.text import MISSING, MOST_ABOVE, Rows, Source, check_zone, find_files, is_missing, numbers
 from careplan.records.units import MG_PER_MMOL
 
 CHANNELS = {channel.name.replace("_", ""): channel.name for channel in DEVICE_CHANNELS}
 PATTERNS = ("*.csv", "*.tsv", "*.txt", "*.xlsx", "*.xls", "*.ods", "*.parquet")
 OTHERS = ("time", "date", "patient", "zone", "weight", "group", "channel", "value", "duration", "flag", "product")
 GROUPS = ("adult", "adolescent", "child")
+FEW_A_DAY, LARGE_RATE = (
+    3,
+    5.0,
+)  # rates a day and U/h: a pump changes its rate more often, and few people need 120 U of basal a day
 
 Part = tuple[Rows, pd.Series, np.ndarray]  # one patient's rows of a file, their times in UTC, and which of those had no offset
 
@@ -44,19 +48,29 @@ Part = tuple[Rows, pd.Series, np.ndarray]  # one patient's rows of a file, their
 def recognise(head: str) -> str | None:
     """Why a file is such a table, by its first lines (of a workbook, those of each sheet); None where it is not."""
     if "[sheet " not in head:
-        return recognise_header(header_of(head))
-    firsts = [part.split("\n")[1:2] for part in head.split("[sheet ")[1:]]
-    return next((why for first in firsts if first and (why := recognise_header(header_of(first[0])))), None)
+        headers = (header_of(head, line) for line in range(MOST_ABOVE + 1))
+    else:
+        headers = (header_of(line) for line in head.splitlines() if not line.startswith("[sheet "))
+    return next((why for header in headers if (why := recognise_header(header))), None)
 
 
 def read_table(
     path: Source, *, zone: str | None = None, day_first: bool | None = None, refused: Refused | None = None
 ) -> list[PatientRecord]:
-    """One record for each patient at `path`: delimited text, a workbook or Parquet, or a folder of them.
+    """One record for each patient in delimited text, a workbook or Parquet, or a folder of them.
 
-    zone: the clock of times that carry no offset, where the table has no zone column; UTC by default. day_first: the order of
-    numeric dates where the file cannot tell. Raises `RecordError` where a file cannot be trusted; with `refused`, a patient whose
-    rows cannot be is left out and noted there, unless a file cannot be read that may hold anyone's rows.
+    Args:
+        path: The files.
+        zone: The clock of times that carry no offset, where the table has no zone column; UTC by default.
+        day_first: The order of numeric dates where the file cannot tell.
+        refused: Takes, by name, what is wrong with a patient whose rows cannot be trusted, who is then left out, unless a file
+            cannot be read that may hold anyone's rows.
+
+    Returns:
+        A record a patient.
+
+    Raises:
+        RecordError: A file cannot be trusted, and there is no `refused`.
     """
     if zone is not None:
         check_zone(zone, file=path)
@@ -95,8 +109,8 @@ def read_patient(name: str, parts: list[Part], zone: str | None) -> PatientRecor
     first = parts[0][0]
     clock = one_value(parts, "zone") or zone
     for rows, _, _ in parts:
-        tell_left(sheet, rows)
-        tell_strangers(sheet, rows)
+        report_left(sheet, rows)
+        report_strangers(sheet, rows)
     if clock is None:
         clock = "UTC"
         if sheet.cells["local"].any():
@@ -122,8 +136,8 @@ def read_patient(name: str, parts: list[Part], zone: str | None) -> PatientRecor
     return PatientRecord(**{**record.__dict__, "weight": kilograms, "group": group})
 
 
-def tell_strangers(sheet: Sheet, rows: Rows) -> None:
-    """Rule "unknown column": a column with something in it that is none of the table's is told, a line each."""
+def report_strangers(sheet: Sheet, rows: Rows) -> None:
+    """Rule "unknown column": a column with something in it that is none of the table's is reported, a line each."""
     for name in set(rows.cells) - {*AMOUNTS, *OTHERS}:
         filled = np.flatnonzero(~is_missing(rows.cells[name]))
         if len(filled):
@@ -159,6 +173,17 @@ def check_columns(rows: Rows) -> None:
         raise RecordError("both glucose and glucose_mmol: expected one of them", file=rows.file, row=1)
 
 
+def check_basal(rows: Rows, cells: pd.DataFrame) -> None:
+    """`RecordError` where a wide table's `basal` holds what are doses of a pen rather than rates of a pump: few a day, and large.
+    Taken for rates they would be hundreds of units a day."""
+    given = cells[(cells["channel"] == "basal") & (cells["value"] > 0)]
+    most = FEW_A_DAY * max(1, cells["time"].dt.normalize().nunique())
+    if 0 < len(given) <= most and given["value"].median() >= LARGE_RATE and "/" not in rows.fields["basal"]:
+        first = given.iloc[0]
+        problem = f"{first['value']:g} U/h? Call a pen's background insulin long_acting, and a pump's rates 'basal (U/h)'"
+        raise RecordError(problem, file=rows.file, row=int(first["row"]), field=rows.fields["basal"])
+
+
 def cells_of(rows: Rows, time: pd.Series, local: np.ndarray) -> pd.DataFrame:
     """Cells of a wide or long table; `local` tells the times that had no offset."""
     if "channel" in rows.cells:
@@ -175,6 +200,7 @@ def cells_of(rows: Rows, time: pd.Series, local: np.ndarray) -> pd.DataFrame:
                 part["flag"] = (part["flag"] + " fingerstick").str.strip()
             parts.append(part)
         cells = pd.concat(parts, ignore_index=True)
+        check_basal(rows, cells)
     return cells.assign(local=local[np.searchsorted(rows.row, cells["row"].to_numpy())])
 
 

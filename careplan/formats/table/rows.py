@@ -1,6 +1,7 @@
 """Our table's files (delimited text, a workbook, Parquet) as rows of text under the table's own column names."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import pandas as pd
 
 from careplan.records.events import RecordError
 from careplan.records.head import PARQUET, XLS, XLSX
-from careplan.records.text import Rows, normal, read_rows
+from careplan.records.text import ABOVE, MOST_ABOVE, UNITS, Rows, normal, read_rows
 from careplan.records.workbook import Cell, as_text, open_workbook, sheet_rows
 
 ALIASES = {
@@ -31,22 +32,36 @@ ALIASES = {
     **dict.fromkeys(("weightkg",), "weight"),
     **dict.fromkeys(("durationmin", "durationminutes"), "duration"),
 }
-UNIT = re.compile(r"[(\[][^()\[\]]*[)\]]|\b(?:mmol/?l|mg/?dl|units?|grams?)\b", re.IGNORECASE)
+UNIT = re.compile(r"[(\[](?P<unit>[^()\[\]]*)[)\]]|\b(?:mmol/?l|mg/?dl|units?|grams?)\b", re.IGNORECASE)
 AMOUNTS = ("glucose", "glucosemmol", "fingerstick", "fingerstickmmol", "basal", "bolus", "longacting", "carbs", "activity")
+DOSE = frozenset(("u", "units", "unit", "ie", "iu", "ui", "e", "einheiten"))  # of a dose; a rate has "/h" as well
+NO_GRAMS = frozenset(("be", "ke", "khe", "bu", "exchanges", "exchange", "portions", "servings", "raciones", "kcal"))
 
-
-# What a header is called without its unit, where the unit or the language says which column it is.
+# What a header is called without its unit and accents, where the unit or the language says which column it is: English, German,
+# French, Spanish, Italian, Dutch.
 NAMES = {
     name: column
     for column, names in {
-        "glucose": "bg bloodglucose cgm sgv sensorglucose sensor glukose glucose bloodsugar",
+        "time": "zeitstempel datumuhrzeit zeitpunkt horodatage fechahora",
+        "date": "datum fecha data",
+        "timeofday": "uhrzeit zeit hora heure ora tijd",
+        "glucose": "bg bloodglucose cgm sgv sensorglucose sensor glukose glucose bloodsugar blutzucker bz glukosewert glycemie "
+        "glucemia glicemia bloedglucose bloedsuiker",
         "fingerstick": "fingerstick smbg bgm meter capillaryglucose",
-        "longacting": "basalinsulin longacting longactinginsulin backgroundinsulin",
-        "bolus": "bolusinsulin bolus rapid rapidinsulin mealinsulin rapidacting rapidactinginsulin",
-        "carbs": "carbs carb carbohydrate carbohydrates kh cho",
+        "longacting": "basalinsulin longacting longactinginsulin backgroundinsulin langzeitinsulin insulinelente insulinalenta "
+        "insulinabasal langwerkendeinsuline",
+        "bolus": "bolusinsulin bolus rapid rapidinsulin mealinsulin rapidacting rapidactinginsulin mahlzeiteninsulin "
+        "insulinerapide insulinarapida",
+        "carbs": "carbs carb carbohydrate carbohydrates kh cho kohlenhydrate glucides carbohidratos hidratos carboidrati "
+        "koolhydraten",
     }.items()
     for name in names.split()
 }
+CELL = re.compile(r"(?P<amount>[<>]?\s*[\d.,]+)\s*(?P<unit>mg/dl|mmol/l|u|ie|iu|e|units?|g|grams?)\.?", re.IGNORECASE)
+IS_UNIT = re.compile(
+    r"\W*(?:mg/dl|mmol/l|u|ie|iu|e|units?|g|gr|grams?|u/h|ie/h|e/h|met|min|kg|utc|hh:mm(?::ss)?|[dmyjat./-]{8,10})\W*",
+    re.IGNORECASE,
+)
 
 
 def column_of(header: str) -> str:
@@ -55,10 +70,16 @@ def column_of(header: str) -> str:
     name = ALIASES.get(name, name)
     if name in AMOUNTS:
         return name
-    bare = NAMES.get(normal(UNIT.sub("", header)), "")
+    stated = UNIT.search(header)
+    unit = normal(stated["unit"] or "") if stated else ""
+    bare = NAMES.get(normal(unicodedata.normalize("NFKD", UNIT.sub("", header))), "")
     if bare in ("glucose", "fingerstick"):
         return f"{bare}mmol" if "mmol" in header.lower() else bare
-    return bare or name
+    if normal(UNIT.sub("", header)) == "basal" and unit in DOSE:
+        return "longacting"
+    if bare == "carbs" and unit in NO_GRAMS:
+        return name
+    return "time" if bare == "timeofday" else bare or name
 
 
 def recognise_header(header: Sequence[str]) -> str | None:
@@ -85,8 +106,43 @@ def table_rows(path: Path) -> list[Rows]:
     if start.startswith(PARQUET) or path.suffix.lower() == ".parquet":
         return [one_time(read_parquet(path))]
     if start.startswith((XLSX, XLS)):
-        return [one_time(rows) for rows in read_workbook(path)]
-    return [one_time(read_rows(path, column_of=column_of))]
+        return [one_time(bare_cells(with_units(rows))) for rows in read_workbook(path)]
+    rows = read_rows(path, column_of=column_of, is_header=is_header, fallback="cp1252")
+    return [one_time(bare_cells(with_units(rows)))]
+
+
+def is_header(fields: Sequence[str]) -> bool:
+    return recognise_header(fields) is not None
+
+
+def with_units(rows: Rows) -> Rows:
+    """The rows without a first one that holds nothing but the columns' units, which are taken as if they stood in the header."""
+    said = {str(name): str(rows.cells[name].iloc[0]) for name in rows.cells}
+    if not any(said.values()) or not all(IS_UNIT.fullmatch(text) for text in said.values() if text):
+        return rows
+    named = {name: column_of(f"{rows.fields[name]} ({unit})") if unit else name for name, unit in said.items()}
+    if len(set(named.values())) < len(named):
+        return rows
+    cells = rows.cells.iloc[1:].rename(columns=named).reset_index(drop=True)
+    fields = {named.get(name, name): text for name, text in rows.fields.items()}
+    return replace(rows, cells=cells, row=rows.row[1:], fields=fields, left={**rows.left, int(rows.row[0]): UNITS})
+
+
+def bare_cells(rows: Rows) -> Rows:
+    """The rows with amounts that state their unit ("120 mg/dL", "2 U") as numbers, where a column states one unit throughout."""
+    cells, fields = rows.cells, dict(rows.fields)
+    for name in [str(name) for name in cells if name in AMOUNTS]:
+        texts = list(cells[name])
+        found = [CELL.fullmatch(text) if text and not text[-1].isdigit() else None for text in texts]
+        units = {match["unit"].lower() for match in found if match}
+        plain = [text for text, match in zip(texts, found, strict=True) if match is None and text[:1].isdigit()]
+        if len(units) != 1 or plain:
+            continue
+        now = column_of(f"{name.removesuffix('mmol')} ({units.pop()})")
+        bare = [match["amount"] if match else text for text, match in zip(texts, found, strict=True)]
+        cells = cells.drop(columns=name).assign(**{now: bare})
+        fields[now] = fields.pop(name)
+    return rows if cells is rows.cells else replace(rows, cells=cells, fields=fields)
 
 
 def one_time(rows: Rows) -> Rows:
@@ -128,22 +184,31 @@ def read_workbook(path: Path) -> list[Rows]:
     """The sheets of a workbook that are tables, as rows of text; rows count as the workbook numbers them."""
     workbook = open_workbook(path)
     sheets = {name: sheet_rows(workbook, name, path) for name in workbook.sheet_names}
-    tables = {name: rows for name, rows in sheets.items() if rows and recognise_header([as_text(cell) for cell in rows[0]])}
+    tables = {name: place for name, rows in sheets.items() if (place := header_row(rows)) is not None}
     if not tables:
         found = {name: [as_text(cell) for cell in rows[0]][:10] for name, rows in sheets.items() if rows}
         raise RecordError(f"no sheet has a header with a time and a channel; found {found}", file=path, row=1)
     alone = len(sheets) == 1
-    return [sheet(path if alone else f"{path}[{name}]", rows) for name, rows in tables.items()]
+    return [sheet(path if alone else f"{path}[{name}]", sheets[name], place) for name, place in tables.items()]
 
 
-def sheet(file: object, rows: Sequence[Sequence[Cell]]) -> Rows:
-    fields = columns([as_text(cell) for cell in rows[0]], file)
-    body = [(line, row) for line, row in enumerate(rows[1:], start=2) if any(cell != "" for cell in row)]
+def header_row(rows: Sequence[Sequence[Cell]]) -> int | None:
+    """Which of a sheet's first rows is the header; None where none is."""
+    return next((at for at, row in enumerate(rows[: MOST_ABOVE + 1]) if is_header([as_text(cell) for cell in row])), None)
+
+
+def sheet(file: object, rows: Sequence[Sequence[Cell]], place: int) -> Rows:
+    """The rows beneath the header, which is the row at `place`."""
+    fields = columns([as_text(cell) for cell in rows[place]], file)
+    filled = [(line, row) for line, row in enumerate(rows, start=1) if line != place + 1 and any(cell != "" for cell in row)]
+    left = {line: ABOVE for line, _ in filled if line <= place}
+    body = [(line, row) for line, row in filled if line > place]
     if not body:
-        raise RecordError("a header and no row", file=file, row=1)
+        raise RecordError("a header and no row", file=file, row=place + 1)
     cells = {name: [as_text(row[at]) for _, row in body] for name, (at, _) in fields.items()}
     lines = np.array([line for line, _ in body], dtype=np.int64)
-    return Rows(str(file), pd.DataFrame(cells, dtype=object), lines, {name: text for name, (_, text) in fields.items()}, True)
+    written = {name: text for name, (_, text) in fields.items()}
+    return Rows(str(file), pd.DataFrame(cells, dtype=object), lines, written, True, left)
 
 
 def columns(header: Sequence[str], file: object) -> dict[str, tuple[int, str]]:

@@ -1,4 +1,4 @@
-"""What each of Tidepool's documents says of a channel: events, a told correction, or a counted kind of no channel."""
+"""What each of Tidepool's documents says of a channel: events, a correction, or a counted kind of no channel."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +17,8 @@ Row = tuple[object, ...]  # of `CELLS`, the product and the device
 
 MS = 60_000.0  # milliseconds in a minute
 CENSORED = {39: 40.0, 401: 400.0}  # mg/dL: how receivers write "Low" and "High"
+LOW_MMOL, HIGH_MMOL = 10.0, 35.0  # a larger limit of "Low" or "High" is in mg/dL
+LATEST = 7e12  # milliseconds: in the year 2191
 LEAST, MOST = 20.0, 600.0  # mg/dL: what any device can show
 EXTENDED_MINUTES = 120.0  # assumed where an extended bolus does not say: AZT1D's rule
 EXCHANGE = 15.0  # g of carbohydrate in one of Tidepool's exchanges
@@ -27,12 +29,12 @@ UNITS = {"milliseconds": 1 / MS, "seconds": 1 / 60.0, "minutes": 1.0, "hours": 6
 
 @dataclass(eq=False)
 class Reading:
-    """The documents of one file on their way to events; every one ends in `cells`, in `told`, or counted in `ignored`."""
+    """The documents of one file on their way to events; every one ends in `cells`, in `corrections`, or counted in `ignored`."""
 
     file: str
     mmol: bool  # whether the documents' glucose is in mmol/L whatever they say of their settings
     cells: list[Row] = field(default_factory=list)
-    told: list[Correction] = field(default_factory=list)
+    corrections: list[Correction] = field(default_factory=list)
     ignored: dict[str, tuple[int, int]] = field(default_factory=dict)  # kind -> how many, and the row of the first
     ends: dict[str, pd.Timestamp] = field(default_factory=dict)  # upload -> when it was made
 
@@ -56,8 +58,8 @@ class Reading:
             (self.file, row, name, raw, document.get("time"), channel, value, more.get("duration", 0.0), flag, product, device)
         )
 
-    def tell(self, row: int, name: str, rule: str, detail: str, *, dropped: bool = True) -> None:
-        self.told.append(Correction("dropped" if dropped else "changed", rule, self.file, row, name, detail))
+    def report(self, row: int, name: str, rule: str, detail: str, *, dropped: bool = True) -> None:
+        self.corrections.append(Correction("dropped" if dropped else "changed", rule, self.file, row, name, detail))
 
     def ignore(self, row: int, kind: str) -> None:
         count, first = self.ignored.get(kind, (0, row))
@@ -72,7 +74,7 @@ def number(value: object) -> float | None:
         found = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         return None
-    return found if abs(found) < 1e9 else None
+    return found if abs(found) < LATEST else None
 
 
 def moment(time: object) -> pd.Timestamp:
@@ -80,17 +82,38 @@ def moment(time: object) -> pd.Timestamp:
     return pd.to_datetime(str(time or ""), utc=True, errors="coerce")  # type: ignore[return-value]
 
 
+def time_of(document: Document) -> str:
+    """When a document's event was, in UTC: as it states, by a database's epoch in milliseconds, or else by the device's clock,
+    which is UTC + `timezoneOffset` (min) + `conversionOffset` (ms); empty where nothing tells.
+
+    Source: tidepool.redocly.app/docs/datetime/btutc/timezone.
+    """
+    time = document.get("time")
+    if isinstance(time, dict):
+        time = time.get("$date")
+    if isinstance(time, str) and time:
+        return time
+    if (epoch := number(time)) is not None and abs(epoch) < LATEST:
+        return pd.Timestamp(epoch, unit="ms", tz="UTC").isoformat()
+    shown, offset = moment(document.get("deviceTime")), number(document.get("timezoneOffset"))
+    if offset is None or pd.isna(shown):
+        return ""
+    wrong = number(document.get("conversionOffset")) or 0.0
+    return (shown - pd.Timedelta(minutes=offset) - pd.Timedelta(milliseconds=wrong)).isoformat()
+
+
 def glucose(reading: Reading, row: int, document: Document) -> None:
     """A sensor's reading, a finger stick or a calibration; out of range by its annotation."""
     value, flag = number(document.get("value")), ""
-    level = value if value is None or document.get("units") == "mg/dL" else value * MG_PER_MMOL
+    level = value if value is None or str(document.get("units")).lower() == "mg/dl" else value * MG_PER_MMOL
     bounds = [each for each in annotations(document) if each.get("code") == "bg/out-of-range"]
     if bounds:
         flag = join_flags(str(bounds[0].get("value", "")))
         limit = number(bounds[0].get("threshold"))
         if limit is not None and (level is None or not LEAST <= level <= MOST):
-            level = limit if limit > 35.0 else limit * MG_PER_MMOL
+            level = limit if limit > (LOW_MMOL if flag == "low" else HIGH_MMOL) else limit * MG_PER_MMOL
         level = level if level is None else CENSORED.get(round(level), level)
+        level = level if level is None or flag != "low" else max(level, LEAST)  # 1.11 mmol/L is a meter's 20 mg/dL
     elif level is not None and document.get("type") == "cbg" and round(level) in CENSORED and not reads_beyond(document):
         flag = "low" if level < 100.0 else "high"
         level = CENSORED[round(level)]
@@ -107,10 +130,10 @@ def reads_beyond(document: Document) -> bool:
 def bolus(reading: Reading, row: int, document: Document) -> None:
     normal, extended = number(document.get("normal")), number(document.get("extended"))
     if normal is None and extended is None:
-        reading.tell(row, "normal", "no amount", f"bolus {document.get('subType')!r} without normal and extended")
+        reading.report(row, "normal", "no amount", f"bolus {document.get('subType')!r} without normal and extended")
         return
     if not normal and not extended:
-        reading.tell(
+        reading.report(
             row, "normal", "nothing given", f"0 U of {document.get('expectedNormal') or document.get('expectedExtended') or 0} U"
         )
         return
@@ -122,7 +145,7 @@ def bolus(reading: Reading, row: int, document: Document) -> None:
     if extended:
         length = number(document.get("duration"))
         if not length or length < 0:
-            reading.tell(
+            reading.report(
                 row, "duration", "extended bolus", f"{extended:g} U over {EXTENDED_MINUTES:g} min, assumed", dropped=False
             )
             length = EXTENDED_MINUTES * MS
@@ -139,19 +162,19 @@ def basal(reading: Reading, row: int, document: Document) -> None:
     if rate is None and isinstance(suppressed, dict) and number(document.get("percent")) is not None:
         rate = (number(document.get("percent")) or 0.0) * (number(suppressed.get("rate")) or 0.0)
     if rate is None:
-        reading.tell(row, "rate", "no amount", f"basal {delivery!r} without a rate")
+        reading.report(row, "rate", "no amount", f"basal {delivery!r} without a rate")
         return
     if length == 0:
-        reading.tell(row, "duration", "nothing given", f"{rate:g} U/h for no time")
+        reading.report(row, "duration", "nothing given", f"{rate:g} U/h for no time")
         return
     if any(str(each.get("code", "")).endswith("fabricated-from-schedule") for each in annotations(document)):
         end = reading.ends.get(str(document.get("uploadId")), moment(None))
         left = (end - moment(document.get("time"))).total_seconds() * 1000.0
         if not left > 0:
-            reading.tell(row, "rate", "fabricated basal", f"{rate:g} U/h made up from the schedule, no upload to end it")
+            reading.report(row, "rate", "fabricated basal", f"{rate:g} U/h made up from the schedule, no upload to end it")
             return
         if length is None or left < length:
-            reading.tell(
+            reading.report(
                 row, "duration", "fabricated basal", f"{rate:g} U/h made up from the schedule: to the upload", dropped=False
             )
             length = left
@@ -170,7 +193,7 @@ def wizard(reading: Reading, row: int, document: Document) -> None:
         reading.ignore(row, "wizard without carbs")
         return
     if document.get("carbUnits") == "exchanges":
-        reading.tell(row, "carbInput", "exchanges to g", f"{carbs:g} exchanges of {EXCHANGE:g} g", dropped=False)
+        reading.report(row, "carbInput", "exchanges to g", f"{carbs:g} exchanges of {EXCHANGE:g} g", dropped=False)
         carbs *= EXCHANGE
     reading.add(row, document, "carbInput", "carbs", carbs)
 
@@ -180,9 +203,9 @@ def food(reading: Reading, row: int, document: Document) -> None:
     part = nutrition.get("carbohydrate") if isinstance(nutrition, dict) else None
     carbs = number(part.get("net", part.get("total"))) if isinstance(part, dict) else None
     if carbs is None:
-        reading.tell(row, "nutrition", "no amount", f"food {document.get('name') or ''!r} without carbohydrate")
+        reading.report(row, "nutrition", "no amount", f"food {document.get('name') or ''!r} without carbohydrate")
     elif carbs == 0:
-        reading.tell(row, "nutrition", "nothing given", "0 g")
+        reading.report(row, "nutrition", "nothing given", "0 g")
     else:
         reading.add(row, document, "nutrition", "carbs", carbs)
 
@@ -192,10 +215,10 @@ def pen(reading: Reading, row: int, document: Document) -> None:
     dose = document.get("dose")
     units = number(dose.get("total")) if isinstance(dose, dict) else None
     if units is None:
-        reading.tell(row, "dose", "no amount", "an injection without a total")
+        reading.report(row, "dose", "no amount", "an injection without a total")
         return
     if units == 0:
-        reading.tell(row, "dose", "nothing given", "0 U")
+        reading.report(row, "dose", "nothing given", "0 U")
         return
     formulation = document.get("formulation")
     product = brand_of(formulation)
@@ -207,7 +230,7 @@ def pen(reading: Reading, row: int, document: Document) -> None:
     elif isinstance(simple, dict) and simple.get("actingType") in ACTING:
         parts = ((ACTING[str(simple["actingType"])], units),)
     else:
-        reading.tell(
+        reading.report(
             row, "formulation", "unknown insulin", f"{units:g} U of {product or 'an insulin without a name'!r}: which is it?"
         )
         return
@@ -229,7 +252,7 @@ def activity(reading: Reading, row: int, document: Document) -> None:
     amount = number(length.get("value")) if isinstance(length, dict) else number(length)
     scale = UNITS.get(str(length.get("units")), 0.0) if isinstance(length, dict) else 1.0 / MS
     if not amount or amount < 0 or not scale:
-        reading.tell(row, "duration", "no amount", f"exercise {document.get('name') or ''!r} without a length")
+        reading.report(row, "duration", "no amount", f"exercise {document.get('name') or ''!r} without a length")
         return
     met = INTENSITY[EFFORT.get(str(document.get("reportedIntensity")), "moderate")]
     reading.add(row, document, "duration", "activity", met, duration=amount * scale)

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from careplan.formats.tidepool.book import book_documents
-from careplan.formats.tidepool.documents import READ, Document, Reading, moment, number
+from careplan.formats.tidepool.documents import READ, Document, Reading, moment, number, time_of
 from careplan.formats.tidepool.settings import settings_of
 from careplan.records.correction import Correction
 from careplan.records.events import PatientRecord, RecordError, Refused, refusing
@@ -44,10 +44,19 @@ def recognise(head: str) -> str | None:
 def read_tidepool(
     path: Source, *, zone: str | None = None, patient: str | None = None, refused: Refused | None = None
 ) -> list[PatientRecord]:
-    """One record for each file of the API's JSON (a list, or a document a line) or workbook at `path`, named by the file.
+    """One record for each file of the API's JSON (a list, or a document a line) or workbook, named by the file.
 
-    zone: the patient's clock; by default the latest upload's. patient: whose all the files are. Raises `RecordError` where a
-    file cannot be trusted; with `refused`, that person is left out and noted there.
+    Args:
+        path: The files.
+        zone: The patient's clock; by default the latest upload's.
+        patient: Whose all the files are.
+        refused: Takes, by name, what is wrong with a person whose file cannot be trusted, who is then left out.
+
+    Returns:
+        A record a file.
+
+    Raises:
+        RecordError: A file cannot be trusted, and there is no `refused`.
     """
     if zone is not None:
         check_zone(zone, file=path)
@@ -65,6 +74,8 @@ def read_person(file: Path, name: str, zone: str | None) -> PatientRecord:
     settings, zones = [], Counter[str]()
     latest = ("", "")
     for _, document in documents:
+        if not isinstance(document.get("time"), str) or not document["time"]:
+            document["time"] = time_of(document)
         if document.get("type") == "upload":
             made = str(document.get("time") or document.get("computerTime") or "")
             reading.ends[str(document.get("uploadId"))] = moment(made)
@@ -120,9 +131,9 @@ def current(documents: list[tuple[int, Document]], reading: Reading) -> list[tup
     standing = []
     for row, document in documents:
         if document.get("deletedTime") or document.get("_active") is False:
-            reading.tell(row, "type", "deleted", f"{document.get('type')} of {document.get('time')}")
+            reading.report(row, "type", "deleted", f"{document.get('type')} of {document.get('time')}")
         elif "_version" in document and latest.get(str(document.get("id")), (0.0, row))[1] != row:
-            reading.tell(row, "_version", "older version", f"{document.get('type')} of {document.get('time')}")
+            reading.report(row, "_version", "older version", f"{document.get('type')} of {document.get('time')}")
         else:
             standing.append((row, document))
     return standing
@@ -145,7 +156,7 @@ def quoted(reading: Reading, documents: list[tuple[int, Document]]) -> None:
         detail = (
             f"{len(rows):,} documents hold what is nested in them as text: carbs, annotations and settings in there are not read"
         )
-        reading.tell(rows[0], "", "nested as text", detail, dropped=False)
+        reading.report(rows[0], "", "nested as text", detail, dropped=False)
 
 
 def clock_of(reading: Reading, zone: str | None, latest: str, zones: Counter[str], documents: list[tuple[int, Document]]) -> str:
@@ -156,9 +167,9 @@ def clock_of(reading: Reading, zone: str | None, latest: str, zones: Counter[str
         try:
             check_zone(latest, file=reading.file)
             if len(zones) > 1:
-                told = ", ".join(f"{name} ({count})" for name, count in zones.most_common())
-                reading.tell(
-                    1, "timezone", "several time zones", f"uploads were made in {told}; the latest is the clock", dropped=False
+                named = ", ".join(f"{name} ({count})" for name, count in zones.most_common())
+                reading.report(
+                    1, "timezone", "several time zones", f"uploads were made in {named}; the latest is the clock", dropped=False
                 )
             return latest
         except RecordError:
@@ -167,7 +178,7 @@ def clock_of(reading: Reading, zone: str | None, latest: str, zones: Counter[str
     usual = next((number(offset) for offset, _ in offsets.most_common() if number(offset) is not None), 0.0) or 0.0
     hours = round(usual / 60.0)
     clock = f"Etc/GMT{-hours:+d}" if hours and usual % 60 == 0 and -12 <= hours <= 14 else "UTC"
-    reading.tell(
+    reading.report(
         1, "timezone", "no time zone", f"the patient's clock is taken to be {clock}, by the documents' offsets", dropped=False
     )
     return clock
@@ -179,7 +190,7 @@ def record_of(reading: Reading, name: str, clock: str, rows: int, file: Path, re
     cells["time"] = pd.to_datetime(pd.Series(times, dtype=object), utc=True, errors="coerce", format="ISO8601").astype(
         "datetime64[ns, UTC]"
     )
-    sheet = Sheet(cells, reading.told)
+    sheet = Sheet(cells, reading.corrections)
     for kind, (count, first) in reading.ignored.items():
         detail = f"{count:,} document{'s' if count > 1 else ''} of no channel"
         sheet.corrections.append(Correction("dropped", kind, file.name, first, "type", detail))

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from careplan.clinic import asking
+from careplan.clinic.allowed import STUDIES, allow
 from careplan.clinic.codec import dump
 from careplan.interop.language import predictions
 from careplan.interop.language import queries as asked
@@ -115,10 +116,10 @@ def _who(query: asked.WhoNeedsALook, sources: Sources) -> Answer:
 def _limits(query: asked.Limits, sources: Sources) -> Answer:
     from careplan.therapies.glucose.declaration import LINE_LIMITS
 
-    practice, group = asking.treated_as(sources.db, query.patient)
-    limits, lines = dump(practice.limits[group]), {name: dump(each) for name, each in LINE_LIMITS.items()}
+    practice, facts = asking.treated_as(sources.db, query.patient)
+    limits, lines = dump(practice.limits(facts)), {name: dump(each) for name, each in LINE_LIMITS.items()}
     text = (
-        f"As {group}: at most {limits['max_dose']:g} U at once, {limits['max_on_board']:g} U on board, "
+        f"As {facts.group}: at most {limits['max_dose']:g} U at once, {limits['max_on_board']:g} U on board, "
         f"{limits['max_rate']:g} U/h basal.",
         f"At least {limits['min_spacing']:g} min between doses, and none below {limits['floor']:g} mg/dL, measured or predicted.",
         *(
@@ -131,7 +132,7 @@ def _limits(query: asked.Limits, sources: Sources) -> Answer:
         understood=query.said(),
         text=text,
         unit="mg/dL",
-        figures={"group": group, "doses": limits, "settings": lines},
+        figures={"group": facts.group, "doses": limits, "settings": lines},
         basis=("the limits of the therapy",),
     )
 
@@ -142,6 +143,7 @@ def _cohort(query: asked.CohortReplay, sources: Sources) -> Answer:
 
     from careplan.studies.replays import arguments_of, run_replay
 
+    allow(sources.actor, STUDIES)
     arguments = arguments_of(query.populations, query.policies, days=query.days, seed=7)
     people = sum(int(text.partition(":")[2]) for text in query.populations)
     given = " ".join([*(f"--population {text}" for text in query.populations), *(f"--policy {text}" for text in query.policies)])

@@ -10,10 +10,12 @@ from pydantic import ValidationError
 
 from careplan.interop.language import cues, people, times
 from careplan.interop.language.queries import QUERY, Reading
+from careplan.interop.language.unread import Cues, unread
 from careplan.interop.language.wording import COMMON, MONTHS, NUMBERS, WORDS, mended, plain
 from careplan.records.units import MG_PER_MMOL
 from careplan.therapies.glucose.bands import HIGH, LOW
 
+ANY_DAY = date(2000, 1, 1)  # for questions about nobody, which hold no day
 LONGEST = 1000  # characters of a question
 GROUPS = {
     "adult": r"adults?",
@@ -94,9 +96,22 @@ def _query(question: str, known: Known) -> dict[str, Any]:
     if kind in WHO:
         if named.patients or named.unclear:
             raise Unclear(ASKS["two"])
-        return {"kind": kind, **_of_nobody(kind, text, known)}
+        query = {"kind": kind, **_of_nobody(kind, text, known)}
+        return _whole(query, unread(kind, text, ANY_DAY, TELLING, known.policies))
     patient = _patient(named, text, known)
-    return {"kind": "plan" if kind == "dose" else kind, "patient": patient, **_details(kind, text, known.today(patient))}
+    today = known.today(patient)
+    if kind == "dose":  # whatever it is for, the answer is who decides
+        return {"kind": "plan", "patient": patient, "dose": True}
+    query = {"kind": kind, "patient": patient, **_details(kind, text, today)}
+    return _whole(query, unread(kind, text, today, TELLING))
+
+
+def _whole(query: dict[str, Any], left: Sequence[str]) -> dict[str, Any]:
+    """The query, where it holds all that was said."""
+    if left:
+        said = QUERY.validate_python(query).said()
+        raise Unclear(f"Understood was {said}. This is not part of that: {', '.join(map(repr, left))}. What is asked?")
+    return query
 
 
 def _patient(named: people.Named, text: str, known: Known) -> str:
@@ -162,7 +177,7 @@ def _cohort(text: str, known: Known) -> dict[str, Any]:
 
 
 def _details(kind: str, text: str, today: date) -> dict[str, Any]:
-    return _READ[kind](text, today) if kind in _READ else {"dose": True} if kind == "dose" else {}
+    return _READ[kind](text, today) if kind in _READ else {}
 
 
 def _forecast(text: str, today: date) -> dict[str, Any]:
@@ -292,6 +307,8 @@ def _summary(text: str, today: date) -> dict[str, Any]:
 
 def _episodes(text: str, today: date) -> dict[str, Any]:
     found = _summary(text, today)
+    if re.search(r"\blows?\b|\bhypo", text) and re.search(r"\bhighs?\b|\bhyper", text):
+        raise Unclear("Low or high? One at a time.", ("low", "high"))
     mark = re.search(rf"\b(below|under|above|over) (\d+(?:\.\d+)?)\s*({LEVEL})?", text)
     side = _side(text) if mark is None else "low" if mark[1] in ("below", "under") else "high"
     if side is None:
@@ -322,3 +339,4 @@ _PATTERNS = [cues.WRITES.pattern, *cues.CUES.values(), *SETTINGS.values(), *MEAL
 VOCABULARY = frozenset(
     word for pattern in _PATTERNS for word in re.findall(r"[a-z]{3,}", re.sub(r"\\[a-z]|\(\?[:!<=]*|\w+\\w[*+]", " ", pattern))
 ) | frozenset([*times.DAYS, *MONTHS, *NUMBERS, *WORDS["known"].split()])
+TELLING = Cues((*_PATTERNS, NOTHING, r"halved|doubled?|twice|regression|validated|persistence"), VOCABULARY)

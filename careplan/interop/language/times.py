@@ -19,7 +19,7 @@ ISO = r"\d{4}-\d{2}-\d{2}"
 WEEKDAY = "|".join([*DAYS, *SHORT_DAYS])
 NUMBER = r"\d{1,2}(?:st|nd|rd|th)?"
 NAMED = rf"{ISO}|(?:the )?{NUMBER}(?: of)? (?:{MONTH})\b(?: \d{{4}})?|(?:{MONTH})\.? {NUMBER}\b(?!:)"
-RELATIVE = rf"day before yesterday|yesterday|today|this morning|\d+ days? ago|(?:last |on )?(?:{WEEKDAY})\b"
+RELATIVE = rf"day before yesterday|yesterday|today|this morning|\d+ days? ago|\b(?:last |on )?(?:{WEEKDAY})\b"
 ONE = rf"{NAMED}|\d{{1,2}}/\d{{1,2}}\b|{RELATIVE}"
 UNITS = {"minute": 1, "min": 1, "hour": 60, "hr": 60, "h": 60, "day": DAY, "d": DAY, "month": 30 * DAY}
 UNITS |= dict.fromkeys(("week", "wk", "w"), 7 * DAY)
@@ -108,9 +108,11 @@ def _candidates(text: str, today: date) -> Iterator[Found]:
             yield Found(*match.span(), Period(first=first, last=last))
     for match in re.finditer(r"\b(?:the )?(?:(\d+) )?(days?|weeks?|months?) (?:before|previous|earlier)\b(?! yesterday)", text):
         yield Found(*match.span(), _ending(today, match[1], match[2]), before=True)
-    for match in re.finditer(r"\b(?:the )?previous (?:(\d+) )?(days?|weeks?|months?)\b", text):
+    for match in re.finditer(r"\b(?:the )?(?:previous|(?<=the )before) (?:(\d+) )?(days?|weeks?|months?)\b", text):
         yield Found(*match.span(), _ending(today, match[1], match[2]), before=True)
-    for match in re.finditer(r"\b(?:the )?(?:last|past) (?:(\d+) )?(days?|weeks?|months?|wks?)\b", text):
+    for match in re.finditer(
+        r"\b(?:the |these )?(?:last|past|most recent|this (?=\d)) ?(?:(\d+) )?(days?|weeks?|months?|wks?)\b", text
+    ):
         yield Found(*match.span(), _ending(today, match[1], match[2]))
     for match in re.finditer(r"\bthis (week|month)\b", text):
         first = today - timedelta(days=today.weekday()) if match[1] == "week" else today.replace(day=1)

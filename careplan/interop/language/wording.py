@@ -6,6 +6,9 @@ import unicodedata
 from collections.abc import Collection
 from pathlib import Path
 
+from rapidfuzz import process
+from rapidfuzz.distance import OSA
+
 SIGNS = str.maketrans({"\N{RIGHT SINGLE QUOTATION MARK}": "'", "\N{EN DASH}": "-", "\N{EM DASH}": " - "})
 ONES = [
     "zero",
@@ -111,8 +114,10 @@ def mended(text: str, known: Collection[str], spared: Collection[str]) -> str:
             return SLIPS[word]
         if len(word) < 3 or word in words or word in COMMON or word in spared:
             return word
-        near = [other for other in words if _slips(word, other) <= (2 if min(len(word), len(other)) >= 7 else 1)]
-        nearest = [other for other in near if _slips(word, other) == min(_slips(word, each) for each in near)]
+        near = {
+            other: many for other, many in slips(word, words, 2).items() if many <= (2 if min(len(word), len(other)) >= 7 else 1)
+        }
+        nearest = [other for other, many in near.items() if many == min(near.values())]
         if len(nearest) > 1:  # singular or plural, as it was typed
             nearest = [other for other in nearest if other[-1] == word[-1]]
         return nearest[0] if len(nearest) == 1 and nearest[0][0] == word[0] else word
@@ -120,17 +125,8 @@ def mended(text: str, known: Collection[str], spared: Collection[str]) -> str:
     return re.sub(r"(?<![\w-])[a-z]+(?![\w-])", mend, text)
 
 
-def _slips(one: str, other: str) -> int:
-    """Letters wrong, missing, too many or swapped with their neighbour; 3 stands for many."""
-    if abs(len(one) - len(other)) > 2:
-        return 3
-    rows = [list(range(len(other) + 1))]
-    for place, letter in enumerate(one, start=1):
-        row = [place]
-        for other_place, other_letter in enumerate(other, start=1):
-            best = min(rows[-1][other_place] + 1, row[-1] + 1, rows[-1][other_place - 1] + (letter != other_letter))
-            if place > 1 and other_place > 1 and letter == other[other_place - 2] and one[place - 2] == other_letter:
-                best = min(best, rows[-2][other_place - 2] + 1)
-            row.append(best)
-        rows.append(row)
-    return min(3, rows[-1][-1])
+def slips(word: str, words: Collection[str], most: int) -> dict[str, int]:
+    """The words at most so many slips away, and how many: a letter wrong, missing, too many, or swapped with the next."""
+    return {
+        other: int(many) for other, many, _ in process.extract(word, words, scorer=OSA.distance, score_cutoff=most, limit=None)
+    }

@@ -21,6 +21,7 @@ from careplan.therapy import Therapy
 from careplan.world.forecast import predict
 from careplan.world.loaded import World, reasons_to_abstain
 from careplan.world.personalise import Personalisation, personalise, typical
+from careplan.world.question import Given
 
 WEEK = 7 * DAY
 BINS = 50  # of a predicted risk, from 0 to 1
@@ -155,9 +156,9 @@ def errors(one: Chosen, rows: NDArray[np.int64], protocol: Protocol, found: Mapp
 
 def covered(world: World, one: Chosen, rows: NDArray[np.int64], person: Personalisation, protocol: Protocol) -> pd.DataFrame:
     """Coverage and width of the 90 % intervals about the personal forecast, told nothing, by horizon."""
-    minutes, levels, offsets = predict(world.model, one.series, rows.tolist(), person, given="nothing")
+    minutes, levels, offsets = predict(world.model, one.series, rows.tolist(), person, given=Given.NOTHING)
     at = [int(np.flatnonzero(minutes.numpy() == horizon)[0]) for horizon in protocol.horizons]
-    factor = world.widen(person)["nothing"][[horizon // 30 - 1 for horizon in protocol.horizons]]
+    factor = world.widen(person)[Given.NOTHING][[horizon // 30 - 1 for horizon in protocol.horizons]]
     low, high = (levels[:, at] + factor * offsets[:, at, edge] for edge in (0, 3))
     truth = truths(one.series, rows, protocol.horizons)
     inside = (truth >= low.numpy()) & (truth <= high.numpy())
@@ -202,7 +203,7 @@ def looks(world: World, one: Chosen, person: Personalisation, protocol: Protocol
         rows = rows[(rows >= row) & (rows < row + steps(3 * DAY, step))]
         missed = still = np.nan
         if len(rows):
-            minutes, levels, _ = predict(world.model, one.series, rows.tolist(), person, given="nothing")
+            minutes, levels, _ = predict(world.model, one.series, rows.tolist(), person, given=Given.NOTHING)
             at = int(np.flatnonzero(minutes.numpy() == 60)[0])
             truth = truths(one.series, rows, (60,))[:, 0]
             missed, still = rms(levels[:, at].numpy() - truth), rms(level[rows - 1] - truth)

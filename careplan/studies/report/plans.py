@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from careplan.covariates import CourseFacts
 from careplan.minutes import DAY
 from careplan.recording import Recording
 from careplan.series import PatientSeries
@@ -71,7 +72,8 @@ def signable(suggestion: Suggestion, one: Chosen) -> dict[str, Any]:
     known = ~np.isnan(level)
     readings = pd.DataFrame({"time": history.times[known].tz_convert(history.zone), "value": level[known].astype(float)})
     recent = readings[readings["time"] > history.times[-1] - brought.recent]
-    judged = brought.judge(suggestion, recent, one.record.group, brought.estimate(history))
+    facts = CourseFacts(group=one.record.group, covariates=history.facts)
+    judged = brought.judge(suggestion, recent, facts, brought.estimate(history))
     verdicts = [judged(line, line.proposed) for line in suggestion.lines]
     return {"unsignable": sum(bool(verdict.forbidden or verdict.guarded) for verdict in verdicts)}
 

@@ -79,8 +79,8 @@ def evaluate_cohort(
     keys = {job.unit.name: _key(identity, digests[job.unit.name], *(job.planned or ())) for job in plan_jobs}
     plan_folders = _spread_out(plan_jobs, out / "plans", keys, spread, say)
 
-    told = {**identity, "sources": list(sources), "card": world.card.get("limits", "")}
-    found = figures(folders, plan_folders, protocol, told, _columns(columns))
+    header = {**identity, "sources": list(sources), "card": world.card.get("limits", "")}
+    found = figures(folders, plan_folders, protocol, header, _columns(columns))
     _write(out, folders, plan_folders, found)
     flow = found["flow"]
     return Finished(

@@ -36,14 +36,14 @@ class Unit:
 
     def digest(self) -> str:
         """Of what is read: names, sizes and times of change of files; the hash of each patient's events of a database."""
-        told = [self.kind, self.path, self.format, *self.patients, self.patient]
+        identity = [self.kind, self.path, self.format, *self.patients, self.patient]
         if self.kind == "store":
-            told += _stored_digest(self)
+            identity += _stored_digest(self)
         else:
             for file in _files(Path(self.path)):
                 state = file.stat()
-                told.append(f"{file.name} {state.st_size} {state.st_mtime_ns}")
-        return hashlib.sha256("\n".join(told).encode()).hexdigest()
+                identity.append(f"{file.name} {state.st_size} {state.st_mtime_ns}")
+        return hashlib.sha256("\n".join(identity).encode()).hexdigest()
 
 
 def units_of(sources: Sequence[str], database: str | None = None) -> list[Unit]:

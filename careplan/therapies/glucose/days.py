@@ -12,10 +12,10 @@ from careplan.therapies.glucose.bands import LOW
 from careplan.therapies.glucose.declaration import GLUCOSE, Regimen
 from careplan.therapies.glucose.modulation import modulated
 from careplan.therapy import Mandate
-from careplan.world.dynamics import PLAN
 from careplan.world.futures import Futures, abduct
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation
+from careplan.world.question import Given
 
 SETTINGS = ("basal", "carb_ratio", "correction_factor")
 FOR_THE_LEVEL = 20.0  # mg/dL above target beyond which a correction is taken to be for the level
@@ -202,7 +202,7 @@ def _foreseen(
     flat_code, halves = code.flatten(0, 1), torch.arange(2 * steps, device=device)
     clock = future.minute[:, :1].repeat_interleave(particles, 0) + 0.5 * interval * halves
     disturbed = plan[:, halves // 2].repeat_interleave(particles, 0)
-    course = dynamics.planned.course(clock, flat_code, disturbed, torch.full((days * particles,), PLAN, device=device))
+    course = dynamics.planned.course(clock, flat_code, disturbed, Given.PLAN.codes(days * particles, device))
     z = encoded[:, halves // 2 // every].repeat_interleave(particles, 0)
     features = dynamics.planned.features(z, course.situation).unflatten(1, (steps, 2))
     spread = model.spread.context(z[:, ::2])

@@ -2,19 +2,21 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from careplan.breach import Breach
+from careplan.covariates import CourseFacts
 from careplan.minutes import DAY
 from careplan.planning.safety import RegimenLine, guard_line
 from careplan.practice import Judged
 from careplan.suggestion import Line, Suggestion
-from careplan.therapies.glucose.bands import BELOW_54_TARGET, BELOW_70_TARGET, LOW, VERY_LOW
-from careplan.therapies.glucose.declaration import LIMITS, LINE_LIMITS, Group, Regimen
+from careplan.targets import Targets
+from careplan.therapies.glucose.bands import ADULTS, most_low, outcomes
+from careplan.therapies.glucose.declaration import LINE_LIMITS, Regimen, limits_of
 from careplan.therapies.glucose.rule_words import rule_in_words
 from careplan.therapy import LineLimits
 
@@ -36,26 +38,35 @@ INSULIN: Mapping[str, int] = {
 
 
 class Exposure(NamedTuple):
-    """Hypoglycaemia in one part of the day: readings, and % of them below 70 and 54 mg/dL."""
+    """Hypoglycaemia in one part of the day: readings, and % of them below the range and below the lowest edge of the targets that
+    they are held against."""
 
     readings: int
     below_70: float
     below_54: float
+    targets: Targets = ADULTS
 
     @property
     def breach(self) -> Breach | None:
         """Which target is broken; missing readings close the gate."""
         if not self.readings:
             return Breach("no readings")
-        for share, level, target in ((self.below_54, VERY_LOW, BELOW_54_TARGET), (self.below_70, LOW, BELOW_70_TARGET)):
-            if share >= target:
-                return Breach("target for lows", numbers={"share": share, "level": level, "target": target})
-        return None
+        return next((Breach("target for lows", numbers=each) for each in self.held if each["share"] >= each["target"]), None)
+
+    @property
+    def held(self) -> tuple[Mapping[str, float], ...]:
+        """The share of readings, the level below which they lie and the target, of the lowest edge and of the range's."""
+        levels, most = self.targets.levels, most_low(self.targets)
+        return (
+            {"share": self.below_54, "level": levels["very_low"], "target": most["below_54"]},
+            {"share": self.below_70, "level": levels["low"], "target": most["below_70"]},
+        )
 
     @property
     def burden(self) -> float:
         """Of the targets, how many times the one that is used most; NaN where nothing was measured."""
-        return max(self.below_70 / BELOW_70_TARGET, self.below_54 / BELOW_54_TARGET)
+        very_low, low = (each["share"] / each["target"] for each in self.held)
+        return max(low, very_low)
 
     @property
     def danger(self) -> bool:
@@ -63,19 +74,29 @@ class Exposure(NamedTuple):
         return self.burden >= DANGER
 
 
-def exposure(glucose: NDArray[np.floating], minute: NDArray[np.floating], start: int = 0, end: int = DAY) -> Exposure:
+def exposure(
+    glucose: NDArray[np.floating],
+    minute: NDArray[np.floating],
+    start: int = 0,
+    end: int = DAY,
+    targets: Targets = ADULTS,
+) -> Exposure:
     """Of readings `[N]` mg/dL at minutes `[N]` of the day, those from `start` up to `end`, past midnight if `end` is earlier."""
     inside = (minute >= start) & (minute < end) if start < end else (minute >= start) | (minute < end)
     chosen = glucose[inside & np.isfinite(glucose)]
     if not len(chosen):
-        return Exposure(0, math.nan, math.nan)
-    return Exposure(len(chosen), 100.0 * float(np.mean(chosen < LOW)), 100.0 * float(np.mean(chosen < VERY_LOW)))
+        return Exposure(0, math.nan, math.nan, targets)
+    below = outcomes(chosen, targets)
+    low, very_low = (100.0 * float(np.mean(below[name])) for name in ("below_70", "below_54"))
+    return Exposure(len(chosen), low, very_low, targets)
 
 
-def exposure_at(glucose: NDArray[np.floating], minute: NDArray[np.floating], start: int, end: int) -> Exposure:
+def exposure_at(
+    glucose: NDArray[np.floating], minute: NDArray[np.floating], start: int, end: int, targets: Targets = ADULTS
+) -> Exposure:
     """What a plan holds against a setting in one part of the day: that part, or the whole day where that is graver and the part
     was measured at all, since insulin acts on after it."""
-    part, day = exposure(glucose, minute, start, end), exposure(glucose, minute)
+    part, day = exposure(glucose, minute, start, end, targets), exposure(glucose, minute, targets=targets)
     return day if part.readings and day.burden > part.burden and day.breach else part
 
 
@@ -85,17 +106,19 @@ def raises_insulin(line: Line, value: float) -> bool:
 
 
 def judge(
-    suggestion: Suggestion, readings: pd.DataFrame, group: str, regimen: Regimen | None
+    suggestion: Suggestion, readings: pd.DataFrame, facts: CourseFacts, regimen: Regimen | None, targets: Targets = ADULTS
 ) -> Callable[[Line, float], Judged]:
     """What the rules say of a value of a line, given the recent readings: `time` on the patient's clock, `value` in mg/dL."""
 
     def judged_of(line: Line, value: float) -> Judged:
-        return judged(line, value, *held_against(suggestion, line, readings), allowed(line, cast(Group, group), regimen))
+        return judged(line, value, *held_against(suggestion, line, readings, targets), allowed(line, facts, regimen))
 
     return judged_of
 
 
-def held_against(suggestion: Suggestion, line: Line, readings: pd.DataFrame) -> tuple[Exposure, Exposure]:
+def held_against(
+    suggestion: Suggestion, line: Line, readings: pd.DataFrame, targets: Targets = ADULTS
+) -> tuple[Exposure, Exposure]:
     """The lows in a line's part of the day, and the graver of those and the whole day's (`exposure_at`); the whole day for doses
     and long-acting insulin."""
     local = readings["time"].dt
@@ -103,7 +126,7 @@ def held_against(suggestion: Suggestion, line: Line, readings: pd.DataFrame) -> 
     glucose = readings["value"].to_numpy(dtype=np.float64)
     all_day = suggestion.kind == "doses" or line.setting == "long_acting"
     start, end = (0, DAY) if all_day else (line.start, line.end)
-    return exposure(glucose, minute, start, end), exposure_at(glucose, minute, start, end)
+    return exposure(glucose, minute, start, end, targets), exposure_at(glucose, minute, start, end, targets)
 
 
 def judged(
@@ -115,7 +138,7 @@ def judged(
     once. bounds: what the therapy allows this patient now (`allowed`), whatever limits a line states; the narrowest of any group
     where None.
     """
-    lowest, highest = bounds or allowed(line, "child", None)
+    lowest, highest = bounds or allowed(line, CourseFacts(group="child"), None)
     breach = exposed.breach if raises_insulin(line, value) else None
     limits = PRESCRIBED.get(line.setting)
     if limits is None:  # a dose was searched for these hours, within their own risk budget
@@ -129,21 +152,22 @@ def judged(
     )
 
 
-def allowed(line: Line, group: Group, regimen: Regimen | None) -> tuple[float, float]:
+def allowed(line: Line, facts: CourseFacts, regimen: Regimen | None) -> tuple[float, float]:
     """The lowest and the highest that the therapy lets anybody sign for this patient now: of a setting, of one dose, or of a
     rate as a multiple of what is prescribed."""
     if (limits := PRESCRIBED.get(line.setting)) is not None:
         return limits.lowest, limits.highest
-    doses = LIMITS[group]
+    doses = limits_of(facts)
     if line.setting == "bolus":
         return 0.0, doses.max_dose
     fastest = max(regimen.basal) if regimen is not None else 0.0
     return 0.0, min(doses.max_rate_ratio, doses.max_rate / fastest if fastest > 0 else doses.max_rate_ratio)
 
 
-def caution(suggestion: Suggestion, readings: pd.DataFrame) -> str | None:
+def caution(suggestion: Suggestion, readings: pd.DataFrame, targets: Targets = ADULTS) -> str | None:
     """Which target for lows the recent readings miss, beside doses that are suggested."""
-    breach = exposure(readings["value"].to_numpy(dtype=np.float64), np.zeros(len(readings))).breach if suggestion.lines else None
+    glucose = readings["value"].to_numpy(dtype=np.float64)
+    breach = exposure(glucose, np.zeros(len(readings)), targets=targets).breach if suggestion.lines else None
     return None if breach is None else rule_in_words(breach)
 
 

@@ -3,13 +3,16 @@
 Glucose in mg/dL, insulin in U and U/h, carbohydrate in g, activity in MET. Every constant is a default that the clinician owns.
 """
 
+import math
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
-from careplan.clock import Clock, Gate, Watch
+from careplan.clock import Clock
+from careplan.covariates import ADOLESCENT, ADULT, CourseFacts
 from careplan.effects import Effect, Output
+from careplan.gate import Gate, Watch
 from careplan.minutes import DAY
 from careplan.records.channels import DEVICE_CHANNELS
 from careplan.rules import MULTIPLES, SHARES, Action, Remains
@@ -122,6 +125,27 @@ LIMITS: dict[Group, Limits] = {
     "adolescent": Limits(max_dose=10.0, max_on_board=13.0, min_spacing=30.0, floor=80.0, max_rate=6.0),
     "child": Limits(max_dose=5.0, max_on_board=7.0, min_spacing=30.0, floor=80.0, max_rate=3.0),
 }
+
+
+def limits_of(facts: CourseFacts) -> Limits:
+    """The limits on one patient's doses: their group's, or where their age is known and says that they are younger, that age's.
+
+    Args:
+        facts: The group and, where it is known, the covariate "age" in years.
+
+    Raises:
+        ValueError: The group is none of the therapy's.
+
+    >>> limits_of(CourseFacts(group="adult")).max_dose, limits_of(CourseFacts(group="adult", covariates={"age": 9})).max_dose
+    (17.0, 5.0)
+    """
+    order: tuple[Group, ...] = ("child", "adolescent", "adult")
+    if facts.group not in order:
+        raise ValueError(f"{GLUCOSE.name}: {facts.group!r} is no group, expected one of {', '.join(LIMITS)}")
+    age = float(facts.covariates.get("age", math.nan))
+    by_age = 0 if age < ADOLESCENT else 1 if age < ADULT else 2
+    return LIMITS[order[min(order.index(facts.group), by_age)]]
+
 
 # Absolute limits of the ratios are LoopKit's guardrails, of basal and long-acting their channels' bounds; the recommended carb
 # ratio is LoopKit's, the other recommended ranges are ours. Caps on change are oref0 autotune's. See docs/reference/clinical.md.

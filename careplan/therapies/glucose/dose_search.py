@@ -7,14 +7,13 @@ import torch
 from torch import Tensor
 
 from careplan.planning.actions import dose_table
-from careplan.planning.latent import LatentModel
-from careplan.planning.planner import DosePlans, plan_doses
+from careplan.planning.latent import Known, LatentModel, initial, latent_futures
+from careplan.planning.planner import DosePlans, DoseQuestion, DoseSearch, plan_doses
 from careplan.planning.safety import DoseContext
 from careplan.series import Window
 from careplan.stages import stage
 from careplan.therapies.glucose.declaration import GLUCOSE
-from careplan.therapy import Limits, Mandate
-from careplan.world.futures import Futures, contexts
+from careplan.therapy import Limits, Mandate, Therapy
 from careplan.world.model import WorldModel
 
 DECISION = 30.0  # minutes
@@ -48,6 +47,7 @@ def search_doses(
     limits: Sequence[Limits],
     *,
     mandates: Sequence[Mandate] | None = None,
+    therapy: Therapy = GLUCOSE,
     simulations: int | None = None,
     seed: int = 0,
     binding: bool = False,
@@ -55,34 +55,31 @@ def search_doses(
     """Encode B windows `[B, T, C]`, integrate the context once a particle of the code `[B, P, K]`, and search.
 
     usual `[B, C + 1]`; widen `[B]` multiplies the predicted spread; context: what the guardrails need, from the standing basal
-    rate at each decision `[B, D]` U/h. mandates: what each patient's regimen hands down; the therapy's own where None.
-    simulations, binding: as `plan_doses`.
+    rate at each decision `[B, D]` U/h. mandates: what each patient's regimen hands down; the therapy's own where None. therapy:
+    as it is for the targets of all of them. simulations, binding: as `plan_doses`.
     """
     with stage("encode"):
         latent, state, daily, hourly = _encoded(model, past, usual, code, widen, ahead, seed)
-    table = dose_table(daily.cpu(), ahead.increment, ahead.adjustable)
+    candidates, exists = dose_table(daily.cpu(), ahead.increment, ahead.adjustable)
     known = context(hourly.unflatten(1, (round(HORIZON / DECISION), -1)).mean(-1).cpu())
     device = state.device
+    asked = DoseQuestion(
+        state=state,
+        therapy=therapy if mandates is None else therapy.aimed(mandates),
+        limits=limits,
+        context=_on(known, device),
+        candidates=candidates.to(device),
+        exists=exists.to(device),
+        interval=DECISION,
+        budget=MARGIN * budgets_of(mandates or [therapy.mandate] * len(state)).to(device),
+    )
     with stage("search"):
-        return plan_doses(
-            latent,
-            state,
-            GLUCOSE if mandates is None else GLUCOSE.aimed(mandates),
-            limits,
-            _on(known, device),
-            (table[0].to(device), table[1].to(device)),
-            interval=DECISION,
-            budget=MARGIN * budgets_of(mandates, len(state)).to(device),
-            risk_level=TAIL,
-            simulations=simulations,
-            seed=seed,
-            binding=binding,
-        )
+        return plan_doses(latent, asked, DoseSearch(risk_level=TAIL, simulations=simulations, seed=seed, binding=binding))
 
 
-def budgets_of(mandates: Sequence[Mandate] | None, count: int) -> Tensor:
-    """`[B, Q]` of the mandates, or of the therapy for `count` patients."""
-    return torch.tensor([mandate.budgets for mandate in mandates or [GLUCOSE.mandate] * count])
+def budgets_of(mandates: Sequence[Mandate]) -> Tensor:
+    """`[B, Q]` of the mandates."""
+    return torch.tensor([mandate.budgets for mandate in mandates])
 
 
 def _encoded(
@@ -90,31 +87,10 @@ def _encoded(
 ) -> tuple[LatentModel, Tensor, Tensor, Tensor]:
     """What is searched and where it begins `[B, P, S]`; U of bolus that count as a day's `[B]`; the standing basal rate along the
     integration `[B, H]`."""
-    shape, (batch, particles) = model.shape, code.shape[:2]
-    device = model.center.device
-    past, usual, code, widen = past.to(device), usual.to(device), code.to(device), widen.to(device)
+    shape, device = model.shape, model.center.device
+    futures, pools, inflow = latent_futures(model, past, usual, code, Known(ahead.values, ahead.mask), widen, seed)
+    usual, code = usual.to(device), code.to(device)
     values, mask = ahead.values.to(device), ahead.mask.to(device)
-    z = model.encode(past, usual)[:, -1].repeat_interleave(particles, 0)
-    many = Window(*(part.repeat_interleave(particles, 0) for part in (past.values, past.mask, past.minute)))
-    flat, mean = code.flatten(0, 1), usual.repeat_interleave(particles, 0)
-    state = model.state(z, many, mean, flat)
-    inflow, future = model.plan(values, mask, usual)
-    features, spread = contexts(model, state.z, state.minute, flat, future.repeat_interleave(particles, 0))
-    fold = (batch, particles)
-    level = state.level.unflatten(0, fold)
-    order = torch.randperm(particles, generator=torch.Generator().manual_seed(seed))
-    score = torch.special.ndtri((torch.arange(particles) + 0.5) / particles)[order].to(device)
-    futures = Futures(
-        model=model,
-        features=features.unflatten(0, fold),
-        spread=spread.unflatten(0, fold),
-        code=code,
-        rates=model.dynamics.absorption.rates(flat).unflatten(0, fold),
-        start=level,
-        score=score,
-        widen=widen,
-        trend=state.trend.unflatten(0, fold),
-    )
     basal, bolus = GLUCOSE.index("basal"), GLUCOSE.index("bolus")
     pool = next(index for index, item in enumerate(GLUCOSE.pools) if "bolus" in item.channels)
     into = torch.nn.functional.one_hot(torch.tensor(pool), len(GLUCOSE.pools)).to(device)
@@ -130,7 +106,7 @@ def _encoded(
         steps=round(DECISION / shape.interval),
         strength=_strength(code, model.typical(usual), model.layout.effect("insulin")),
     )
-    return latent, latent.initial(level, state.pools.unflatten(0, fold)), daily, hourly
+    return latent, initial(futures, pools), daily, hourly
 
 
 def _strength(code: Tensor, typical: Tensor, place: int) -> Tensor:

@@ -1,10 +1,9 @@
 """Dose suggestions: search the next hours of one patient or many at once."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -17,24 +16,27 @@ from careplan.errors import AskError
 from careplan.minutes import DAY
 from careplan.planning.actions import carried, remaining
 from careplan.planning.choice import OPTIONS
-from careplan.planning.explain import Compared, explain, interval
+from careplan.planning.explain import Compared, explain, interval, path_of
 from careplan.planning.planner import DosePlans
 from careplan.planning.safety import DoseContext
 from careplan.recording import Recording, question, row_at
 from careplan.series import PatientSeries, Window, windows
 from careplan.stages import stage
-from careplan.suggestion import Line, Option, Path, Suggestion, Why
+from careplan.suggestion import Line, Option, Suggestion, Why
+from careplan.targets import Targets
+from careplan.therapies.glucose.aims import limits_for, same_aims, therapy_for
 from careplan.therapies.glucose.decisions import exposure
-from careplan.therapies.glucose.declaration import GLUCOSE, LIMITS, RAPID, Group, Regimen
+from careplan.therapies.glucose.declaration import GLUCOSE, RAPID, Regimen, limits_of
 from careplan.therapies.glucose.dose_search import DECISION, HORIZON, INCREMENT, PARTICLES, Ahead, search_doses
 from careplan.therapies.glucose.evidence import alike
 from careplan.therapies.glucose.experiments import expected
 from careplan.therapies.glucose.outcomes import layers, shares
 from careplan.therapies.glucose.rule_words import reasons_in_words, rule_in_words
-from careplan.therapy import Limits, Mandate
+from careplan.therapy import Limits, Mandate, Therapy
 from careplan.what_if import apply, parse
 from careplan.world.loaded import World, reasons_to_abstain
 from careplan.world.personalise import Personalisation
+from careplan.world.question import Given
 
 # Minutes: how long a dose may still act; since the last logged dose, in which silence means that none was given; how old a
 # reading may be to be known at all (the guard asks for a fresher one).
@@ -52,29 +54,51 @@ def doses_of(
     limits: Mapping[str, Limits] | None = None,
     simulations: int | None = None,
 ) -> list[Suggestion]:
-    """The doses of the next hours for each patient from `at` on (default: after the last reading), searched in one batch.
+    """The doses of the next hours for each patient from `at` on (default: after the last reading), searched in one batch for
+    those whose targets are alike.
 
-    announced: meals and activity to come, such as "carbs 60 at 12:30". limits: by patient; the group's where absent.
+    announced: meals and activity to come, such as "carbs 60 at 12:30". limits: by patient's name; `limits_of` where absent.
     simulations: as `plan_doses`.
     """
+    made: dict[int, Suggestion] = {}
+    for targets, places in same_aims(recordings):
+        mine, theirs = [recordings[place] for place in places], [people[place] for place in places]
+        asked = (targets, at, announced, seed, limits or {}, simulations)
+        made |= dict(zip(places, _doses_alike(world, mine, theirs, *asked), strict=True))
+    return [replace(made[place], targets=recording.targets) for place, recording in enumerate(recordings)]
+
+
+def _doses_alike(
+    world: World,
+    recordings: Sequence[Recording],
+    people: Sequence[Personalisation],
+    targets: Targets,
+    at: pd.Timestamp | None,
+    announced: Sequence[str],
+    seed: int,
+    limits: Mapping[str, Limits],
+    simulations: int | None,
+) -> list[Suggestion]:
+    """`doses_of` for people with the same targets."""
     series, regimens = [recording.series for recording in recordings], [recording.regimen for recording in recordings]
     rows = [_last_row(each) if at is None else row_at(each, at) for each in series]
     planned = [_future(each.series, row, each.regimen, announced) for each, row in zip(recordings, rows, strict=True)]
-    bounds = [(limits or {}).get(recording.patient) or LIMITS[cast(Group, recording.group)] for recording in recordings]
+    bounds = [limits_for(limits.get(each.patient) or limits_of(each.facts), targets) for each in recordings]
+    therapy = therapy_for(targets)
     gates = [
         reasons_to_abstain(world, each.series, person, row=row, changes=expected(each.series, each.changes))
         for each, person, row in zip(recordings, people, rows, strict=True)
     ]
-    mandates = [recording.mandate or GLUCOSE.mandate for recording in recordings]
+    mandates = [recording.mandate or therapy.mandate for recording in recordings]
     with stage("search"):
-        plans = _search(world, series, people, rows, planned, regimens, bounds, mandates, seed, simulations)
+        plans = _search(world, series, people, rows, planned, regimens, bounds, mandates, therapy, seed, simulations)
     made = []
     with stage("explain"):
         for index, each in enumerate(recordings):
             asked = question("doses", each.prescribed, at=at, announced=announced, simulations=simulations)
             provenance = world.provenance(seed, each.data, asked=asked)
             made.append(
-                _suggestion(world, plans, index, each, rows[index], people[index], gates[index], provenance, announced)
+                _suggestion(world, plans, index, each, rows[index], people[index], gates[index], provenance, announced, targets)
             )
     return made
 
@@ -88,6 +112,7 @@ def _search(
     regimens: Sequence[Regimen | None],
     limits: Sequence[Limits],
     mandates: Sequence[Mandate],
+    therapy: Therapy,
     seed: int,
     simulations: int | None,
 ) -> DosePlans:
@@ -105,11 +130,12 @@ def _search(
         past,
         usual,
         torch.stack([person.particles(PARTICLES, seed) for person in people]),
-        torch.stack([world.widen(person)["plan"].max() for person in people]),
+        torch.stack([world.widen(person)[Given.PLAN].max() for person in people]),
         ahead,
         lambda hourly: _context(series, rows, hourly),
         limits,
         mandates=mandates,
+        therapy=therapy,
         simulations=simulations,
         seed=seed,
         binding=True,
@@ -222,12 +248,13 @@ def _suggestion(
     gate: tuple[str, ...],
     provenance: Mapping[str, str],
     announced: Sequence[str],
+    targets: Targets,
 ) -> Suggestion:
     series = recording.series
     abstained = bool(gate) or bool(plans.abstained[index])
     changed = bool(plans.changed[index]) and not abstained
     shown = ([0] if changed else []) + ([1] if bool(plans.has_runner_up[index]) and not abstained else []) + [2]
-    options = () if abstained else tuple(_option(plans, index, option) for option in shown)
+    options = () if abstained else tuple(_option(plans, index, option, targets) for option in shown)
     reasons = (*gate, *reasons_in_words(plans.reasons[index], plans.refused[index]))
     if not abstained:
         count = int(plans.evaluated[index])
@@ -249,18 +276,25 @@ def _suggestion(
         at=(series.start + pd.Timedelta(minutes=GLUCOSE.step * row)).to_pydatetime(),
         abstained=abstained,
         reasons=reasons,
-        lines=_lines(plans, index, round(row * GLUCOSE.step / DAY), _lows(series, row)) if changed else (),
+        lines=_lines(plans, index, round(row * GLUCOSE.step / DAY), _lows(series, row, targets)) if changed else (),
         options=options,
         limits_bound=() if abstained else plans.binding[index],
         banners=(),
         therapy=GLUCOSE.name,
         provenance=provenance,
-        why=None if abstained else _why(world, plans, index, recording, row, person, announced),
+        why=None if abstained else _why(world, plans, index, recording, row, person, announced, targets),
     )
 
 
 def _why(
-    world: World, plans: DosePlans, index: int, recording: Recording, row: int, person: Personalisation, announced: Sequence[str]
+    world: World,
+    plans: DosePlans,
+    index: int,
+    recording: Recording,
+    row: int,
+    person: Personalisation,
+    announced: Sequence[str],
+    targets: Targets,
 ) -> Why:
     """By the hour ahead; beside it, past moments like now."""
     series, levels = recording.series, plans.levels[index]
@@ -271,11 +305,11 @@ def _why(
         levels=levels,
         part=torch.arange(levels.shape[-1]) * len(hours) // levels.shape[-1],
         spans=[(60 * hour, 60 * (hour + 1)) for hour in hours],
-        draws=shares(levels),
+        draws=shares(levels, targets),
         changed=bool(plans.changed[index]),
         has_runner_up=bool(plans.has_runner_up[index]),
-        layers=partial(layers, target=(recording.mandate or GLUCOSE.mandate).target),
-        shares=shares,
+        layers=partial(layers, target=(recording.mandate or therapy_for(targets).mandate).target, targets=targets),
+        shares=partial(shares, targets=targets),
     )
     ahead, mask = _future(series, row, None, announced)
     eaten = float(np.where(mask, ahead, 0.0)[: round(60 / GLUCOSE.step), GLUCOSE.index("carbs")].sum())
@@ -283,13 +317,10 @@ def _why(
     return explain(found, low_risk=low_risk, moments=alike(series, row, carbs=eaten))
 
 
-def _option(plans: DosePlans, index: int, option: int) -> Option:
+def _option(plans: DosePlans, index: int, option: int, targets: Targets) -> Option:
     levels = plans.levels[index, option].cpu()  # [P, M]
-    low, mid, high = torch.quantile(levels, torch.tensor([0.05, 0.5, 0.95]), dim=0)
-    minutes = tuple(float(minute) for minute in (torch.arange(levels.shape[1]) + 1) * HORIZON / levels.shape[1])
-    outcomes = {name: interval(drawn) for name, drawn in shares(levels).items()}
-    path = Path(minutes=minutes, mid=tuple(mid.tolist()), low=tuple(low.tolist()), high=tuple(high.tolist()))
-    return Option(name=OPTIONS[option], path=path, outcomes=outcomes, does=_described(plans, index, option))
+    outcomes = {name: interval(drawn) for name, drawn in shares(levels, targets).items()}
+    return Option(name=OPTIONS[option], path=path_of(levels, HORIZON), outcomes=outcomes, does=_described(plans, index, option))
 
 
 def _described(plans: DosePlans, index: int, option: int) -> str:
@@ -304,10 +335,10 @@ def _described(plans: DosePlans, index: int, option: int) -> str:
     return ", ".join(said) or "as prescribed"
 
 
-def _lows(series: PatientSeries, row: int) -> Breach | None:
+def _lows(series: PatientSeries, row: int, targets: Targets) -> Breach | None:
     """Which target for lows the readings of the last two weeks miss."""
     first = max(0, row - 14 * DAY // round(GLUCOSE.step))
-    return exposure(series.column(GLUCOSE.regulated)[first:row], series.minute_of_day()[first:row]).breach
+    return exposure(series.column(GLUCOSE.regulated)[first:row], series.minute_of_day()[first:row], targets=targets).breach
 
 
 def _lines(plans: DosePlans, index: int, days: int, lows: Breach | None) -> tuple[Line, ...]:

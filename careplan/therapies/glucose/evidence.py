@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 from careplan.minutes import DAY
 from careplan.series import PatientSeries, cadence
 from careplan.suggestion import Line, Moment, Part, Pattern, Seen, Side
-from careplan.therapies.glucose.bands import ABOVE_180_TARGET, HIGH, LOW
+from careplan.targets import Targets
+from careplan.therapies.glucose.bands import ABOVE_180_TARGET, ADULTS
 from careplan.therapies.glucose.decisions import raises_insulin
 
 SIDES: Mapping[str, Side] = {"below_54": "low", "below_70": "low", "above_180": "high", "above_250": "high"}
 LEAST = 0.05  # of all that moved the score: what moved it less has no days named
 
 LOW_MINUTES = 15.0  # a part of a day is low after as many minutes as make a hypoglycaemic event
-HIGH_SHARE = ABOVE_180_TARGET / 100  # and high where more of it is above than the target allows of a day
+HIGH_SHARE = ABOVE_180_TARGET / 100  # and high where more of it is above than the adults' target allows of a day
 PRESENT = 0.7  # of the readings due, for a part of a day, or the hours after a moment, to be judged
 
 HOUR = 12  # rows
@@ -44,7 +45,7 @@ def addressed(parts: Sequence[Part], lines: Sequence[Line]) -> list[tuple[Side, 
     return list(dict.fromkeys([*drove, *sides])) if lines else []
 
 
-def pattern(series: PatientSeries, side: Side, start: int, end: int) -> Pattern:
+def pattern(series: PatientSeries, side: Side, start: int, end: int, targets: Targets = ADULTS) -> Pattern:
     """The local days of a recording on which glucose was low, or high, between two minutes of the day, the oldest first."""
     glucose, minute = series.column(series.therapy.regulated), series.minute_of_day()
     inside = (minute >= start) & (minute < end) & ~np.isnan(glucose)
@@ -58,7 +59,7 @@ def pattern(series: PatientSeries, side: Side, start: int, end: int) -> Pattern:
             continue
         judged += 1
         levels = glucose[here]
-        beyond = levels < LOW if side == "low" else levels > HIGH
+        beyond = levels < targets.levels["low"] if side == "low" else levels > targets.levels["high"]
         minutes = float(beyond.mean()) * (end - start)
         if minutes < LOW_MINUTES if side == "low" else minutes <= HIGH_SHARE * (end - start):
             continue

@@ -18,7 +18,8 @@ from torch import Tensor
 from careplan.recording import Signed
 from careplan.series import PatientSeries
 from careplan.suggestion import Experiment, Outcome
-from careplan.therapies.glucose.bands import outcomes
+from careplan.targets import Targets
+from careplan.therapies.glucose.bands import ADULTS, outcomes
 from careplan.therapies.glucose.days import SETTINGS, Days, recent_days
 from careplan.therapies.glucose.declaration import GLUCOSE, RECENT, Regimen
 from careplan.therapy import Mandate
@@ -121,11 +122,11 @@ def experiments(series: PatientSeries, changes: Sequence[Signed]) -> tuple[Exper
             since=change.since.to_pydatetime(),
             does=does(change.before, change.after),
             outcomes={
-                name: Outcome(predicted=change.predicted.get(name), lived=(_outcomes(before)[name], _outcomes(after)[name]))
-                for name in OUTCOMES
+                name: Outcome(predicted=change.predicted.get(name), lived=(without[name], then[name])) for name in OUTCOMES
             },
         )
         for change, before, after in _lived_through(series, changes)
+        for without, then in [(_outcomes(before, change.targets or ADULTS), _outcomes(after, change.targets or ADULTS))]
     )
 
 
@@ -222,7 +223,8 @@ def _by_part(series: PatientSeries, regimen: Regimen) -> np.ndarray:
     return np.array([level[each].mean() if each.any() else np.nan for each in inside])
 
 
-def _outcomes(series: PatientSeries) -> Mapping[str, float]:
+def _outcomes(series: PatientSeries, targets: Targets) -> Mapping[str, float]:
     """`OUTCOMES` of the last fortnight of a recording, % of readings, and mg/dL."""
     level = pd.Series(_recent(series).column(GLUCOSE.regulated)).dropna().to_numpy(dtype=float)
-    return {**{name: 100.0 * float(share.mean()) for name, share in outcomes(level).items()}, "mean": float(level.mean())}
+    shares = {name: 100.0 * float(share.mean()) for name, share in outcomes(level, targets).items()}
+    return {**shares, "mean": float(level.mean())}

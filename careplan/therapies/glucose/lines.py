@@ -12,7 +12,8 @@ from careplan.planning.regimen import RegimenPlans
 from careplan.planning.safety import RegimenLine
 from careplan.series import PatientSeries
 from careplan.suggestion import Line
-from careplan.therapies.glucose.bands import BELOW_54_TARGET, BELOW_70_TARGET, LOW, VERY_LOW
+from careplan.targets import Targets
+from careplan.therapies.glucose.bands import ADULTS
 from careplan.therapies.glucose.days import SETTINGS, Days
 from careplan.therapies.glucose.decisions import (
     INSULIN,
@@ -35,12 +36,12 @@ def recent_part(series: PatientSeries) -> PatientSeries:
     return series.until(end).since(max(0, end - 1 - round(RECENT / timedelta(minutes=GLUCOSE.step))))
 
 
-def regimen_lines(series: PatientSeries, regimen: Regimen, days: Days) -> list[RegimenLine]:
+def regimen_lines(series: PatientSeries, regimen: Regimen, days: Days, targets: Targets = ADULTS) -> list[RegimenLine]:
     """Every setting by block, in the order `Days.replay` expects, with its evidence and whether lows forbid more insulin."""
     recent = recent_part(series)
     glucose, minute = recent.column("glucose"), recent.minute_of_day()
     ends = [*regimen.starts[1:], DAY]
-    near, lines = _near_target(exposure(glucose, minute)), []
+    near, lines = _near_target(exposure(glucose, minute, targets=targets)), []
     alone = int(((days.correction > 0) & (days.meal == 0)).any(1).sum())
     few, least = None, LINE_LIMITS["correction_factor"].least_days
     if alone < least:
@@ -48,7 +49,7 @@ def regimen_lines(series: PatientSeries, regimen: Regimen, days: Days) -> list[R
     for setting in SETTINGS:
         evidence = {"basal": days.basal > 0, "carb_ratio": days.meal > 0, "correction_factor": days.correction > 0}[setting]
         for block, (start, end) in enumerate(zip(regimen.starts, ends, strict=True)):
-            exposed = exposure_at(glucose, minute, start, end)
+            exposed = exposure_at(glucose, minute, start, end, targets)
             lines.append(
                 RegimenLine(
                     key=f"{setting}@{start}",
@@ -62,7 +63,7 @@ def regimen_lines(series: PatientSeries, regimen: Regimen, days: Days) -> list[R
                     held=near or (few if setting == "correction_factor" else None),
                 )
             )
-    exposed = exposure(glucose, minute)
+    exposed = exposure(glucose, minute, targets=targets)
     lines.append(
         RegimenLine(
             key="long_acting@0",
@@ -144,7 +145,5 @@ def _near_target(exposed: Exposure) -> Breach | None:
     """Why nothing may give more where the targets for lows were nearly broken."""
     if not NEAR < exposed.burden < 1.0:  # what breaks a target says so itself
         return None
-    share, level, target = (exposed.below_70, LOW, BELOW_70_TARGET)
-    if exposed.below_54 / BELOW_54_TARGET == exposed.burden:
-        share, level, target = (exposed.below_54, VERY_LOW, BELOW_54_TARGET)
-    return Breach("near the target for lows", numbers={"share": share, "level": level, "target": target})
+    nearest = max(exposed.held, key=lambda each: each["share"] / each["target"])
+    return Breach("near the target for lows", numbers=nearest)

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from careplan.minutes import DAY
 from careplan.series import PatientSeries, cadence
-from careplan.therapies.glucose.bands import HIGH, LOW, TIGHT, VERY_HIGH, VERY_LOW
+from careplan.targets import Targets
+from careplan.therapies.glucose.bands import ADULTS, HIGH, LEVELS, LOW, TIGHT, VERY_HIGH, VERY_LOW
 from careplan.therapies.glucose.views import Metrics, Profile
 
 SUFFICIENT_DAYS, SUFFICIENT_ACTIVE = 14.0, 70.0
@@ -19,13 +20,14 @@ SUFFICIENT_DAYS, SUFFICIENT_ACTIVE = 14.0, 70.0
 Array = NDArray[np.float64]
 
 
-
-
-def glucose_metrics(readings: PatientSeries | ArrayLike, expected: float | None = None) -> Metrics:
+def glucose_metrics(
+    readings: PatientSeries | ArrayLike, expected: float | None = None, targets: Targets = ADULTS
+) -> Metrics:
     """Metrics of a series, or of readings `[N]` in mg/dL (NaN: none) of which `expected` were due.
 
     Censored readings count in their band: give them the sensor's limit. Without `expected`, a series is held against its own
-    cadence between its first and its last reading, and an array against its own length.
+    cadence between its first and its last reading, and an array against its own length. targets: whose edges the bands have; the
+    tight range, the GRI and the risk indices are defined by the consensus's own.
     """
     if isinstance(readings, PatientSeries):
         every = np.asarray(readings.column(readings.therapy.regulated), dtype=float)
@@ -43,8 +45,13 @@ def glucose_metrics(readings: PatientSeries | ArrayLike, expected: float | None 
     def percent(inside: NDArray[np.bool_]) -> float:
         return 100.0 * float(inside.mean())
 
-    very_low, low = percent(glucose < VERY_LOW), percent((glucose >= VERY_LOW) & (glucose < LOW))
-    high, very_high = percent((glucose > HIGH) & (glucose <= VERY_HIGH)), percent(glucose > VERY_HIGH)
+    def banded(very_low: float, low: float, high: float, very_high: float) -> tuple[float, float, float, float]:
+        below, above = (glucose >= very_low) & (glucose < low), (glucose > high) & (glucose <= very_high)
+        return percent(glucose < very_low), percent(below), percent(above), percent(glucose > very_high)
+
+    levels = [targets.levels[name] for name in LEVELS]
+    very_low, low, high, very_high = banded(*levels)
+    far_low, near_low, near_high, far_high = banded(VERY_LOW, LOW, HIGH, VERY_HIGH)
     mean = float(glucose.mean())
     f = 1.509 * (np.log(np.maximum(glucose, 1.0)) ** 1.084 - 5.381)
     return Metrics(
@@ -55,11 +62,11 @@ def glucose_metrics(readings: PatientSeries | ArrayLike, expected: float | None 
         cv=100.0 * float(glucose.std(ddof=1)) / mean if count > 1 else None,
         very_low=very_low,
         low=low,
-        in_range=percent((glucose >= LOW) & (glucose <= HIGH)),
+        in_range=percent((glucose >= levels[1]) & (glucose <= levels[2])),
         tight_range=percent((glucose >= LOW) & (glucose <= TIGHT)),
         high=high,
         very_high=very_high,
-        gri=min(100.0, 3.0 * very_low + 2.4 * low + 1.6 * very_high + 0.8 * high),
+        gri=min(100.0, 3.0 * far_low + 2.4 * near_low + 1.6 * far_high + 0.8 * near_high),
         lbgi=float(np.where(f < 0, 10.0 * f**2, 0.0).mean()),
         hbgi=float(np.where(f > 0, 10.0 * f**2, 0.0).mean()),
     )
@@ -78,13 +85,13 @@ def expected_readings(series: PatientSeries) -> float:
     return float(known[-1] - known[0]) * series.therapy.step / cadence(series) + 1.0
 
 
-def daily_metrics(series: PatientSeries) -> dict[str, Metrics]:
+def daily_metrics(series: PatientSeries, targets: Targets = ADULTS) -> dict[str, Metrics]:
     """Metrics of each local day (ISO date) that the series touches; a whole day's readings are due of each."""
     local = series.times.tz_convert(series.zone)
     level = np.asarray(series.column(series.therapy.regulated), dtype=float)
     due = DAY / cadence(series)
     return {
-        f"{day:%Y-%m-%d}": glucose_metrics(level[rows], due)
+        f"{day:%Y-%m-%d}": glucose_metrics(level[rows], due, targets)
         for day, rows in pd.Series(local).groupby(local.floor("D")).indices.items()
     }
 

@@ -7,20 +7,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from careplan.language import N_
 from careplan.minutes import DAY
 from careplan.practice import Glance
 from careplan.series import PatientSeries, usual_spacing
-from careplan.therapies.glucose.bands import (
-    ABOVE_180_TARGET,
-    ABOVE_250_TARGET,
-    BELOW_54_TARGET,
-    BELOW_70_TARGET,
-    CV_TARGET,
-    IN_RANGE_TARGET,
-)
+from careplan.targets import Targets
+from careplan.therapies.glucose.bands import ADULTS, most_low, outcomes
 from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.therapies.glucose.metrics import daily_metrics, glucose_metrics, profile, sufficient
 from careplan.therapies.glucose.views import Metrics, Profile
+
+# Why somebody is to be looked at.
+BELOW = N_("{share:.1f} % below {level:g} mg/dL (target < {target:g} %)")
+ABOVE = N_("{share:.1f} % above {level:g} mg/dL (target < {target:g} %)")
+IN_RANGE = N_("{share:.1f} % in range (target > {target:g} %)")
+MET = N_("{share:.1f} % in range: targets met")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +36,10 @@ class Day:
     metrics: Metrics
 
 
-def glance(readings: pd.DataFrame) -> Glance:
+def glance(readings: pd.DataFrame, targets: Targets = ADULTS) -> Glance:
     """What readings in mg/dL, with their times, say of a patient."""
-    days, metrics = glucose_of(readings)
-    score, headline = urgency(metrics)
+    days, metrics = glucose_of(readings, targets)
+    score, headline = urgency(metrics, targets)
     return Glance(
         days=days,
         metrics=metrics,
@@ -46,39 +47,44 @@ def glance(readings: pd.DataFrame) -> Glance:
         sufficient=sufficient(metrics, days),
         urgency=score,
         headline=headline,
-        unmet=unmet(metrics),
+        unmet=unmet(metrics, targets),
     )
 
 
-def unmet(metrics: Metrics) -> tuple[str, ...]:
-    """The consensus targets for adults that are missed; none where nothing was measured."""
-    very_low, low, in_range, high, very_high, cv = (
-        getattr(metrics, name) for name in ("very_low", "low", "in_range", "high", "very_high", "cv")
+def stretches(readings: pd.DataFrame, targets: Targets = ADULTS) -> pd.DataFrame:
+    """Readings day by day of the patient's clock: how many (`weight`), % of them that count for each outcome, and their mean."""
+    level = readings["value"].to_numpy(dtype=float)
+    each = pd.DataFrame({name: 100.0 * inside for name, inside in outcomes(level, targets).items()})
+    days = each.assign(mean=level).groupby(readings["time"].dt.date.to_numpy())
+    return days.mean().assign(weight=days.size())
+
+
+def unmet(metrics: Metrics, targets: Targets = ADULTS) -> tuple[str, ...]:
+    """The targets that are missed; none where nothing was measured."""
+    very_low, low, in_range, high, very_high = (
+        getattr(metrics, name) for name in ("very_low", "low", "in_range", "high", "very_high")
     )
     if not metrics.readings:
         return ()
-    missed = {
-        "below_54": very_low >= BELOW_54_TARGET,
-        "below_70": low + very_low >= BELOW_70_TARGET,
-        "in_range": in_range <= IN_RANGE_TARGET,
-        "above_180": high + very_high >= ABOVE_180_TARGET,
-        "above_250": very_high >= ABOVE_250_TARGET,
-        "cv": cv is not None and cv > CV_TARGET,
-    }
-    return tuple(name for name, is_missed in missed.items() if is_missed)
+    beyond = {"below_54": very_low, "below_70": low + very_low, "above_180": high + very_high, "above_250": very_high}
+    missed = {name: name in targets.shares and share >= targets.shares[name] for name, share in beyond.items()}
+    missed["in_range"] = in_range <= targets.shares["in_range"]
+    missed["cv"] = metrics.cv is not None and metrics.cv > targets.shares.get("cv", metrics.cv)
+    return tuple(name for name in ADULTS.shares if missed[name])
 
 
-def glucose_of(readings: pd.DataFrame) -> tuple[float, Metrics]:
+def glucose_of(readings: pd.DataFrame, targets: Targets = ADULTS) -> tuple[float, Metrics]:
     """Days covered, from the first reading to the end of the last, and the consensus metrics, of canonical glucose events."""
     times = readings["time"]
     spacing = min(usual_spacing(times), GLUCOSE.slowest)
     minutes = 0.0 if times.empty else (times.max() - times.min()) / timedelta(minutes=1) + spacing
     expected = minutes / spacing if spacing else len(readings)
-    return minutes / DAY, glucose_metrics(readings["value"].to_numpy(), expected)
+    return minutes / DAY, glucose_metrics(readings["value"].to_numpy(), expected, targets)
 
 
-def urgency(metrics: Metrics) -> tuple[float, str]:
-    """How soon to look, and why: 300 for too much below 54 mg/dL, 200 below 70, 100 for highs; plus the GRI, 0 to 100."""
+def urgency(metrics: Metrics, targets: Targets = ADULTS) -> tuple[float, str]:
+    """How soon to look, and why: 300 for too much below the lowest edge, 200 below the range, 100 for highs; plus the GRI, 0 to
+    100."""
     if (
         not metrics.readings
         or metrics.very_low is None
@@ -86,20 +92,20 @@ def urgency(metrics: Metrics) -> tuple[float, str]:
         or metrics.high is None
         or metrics.very_high is None
     ):
-        return -1.0, "no glucose recorded"
-    below, above, risk = metrics.low + metrics.very_low, metrics.high + metrics.very_high, metrics.gri or 0.0
-    if metrics.very_low >= BELOW_54_TARGET:
-        return 300 + risk, f"{metrics.very_low:.1f} % below 54 mg/dL (target < {BELOW_54_TARGET:g} %)"
-    if below >= BELOW_70_TARGET:
-        return 200 + risk, f"{below:.1f} % below 70 mg/dL (target < {BELOW_70_TARGET:g} %)"
-    if metrics.very_high >= ABOVE_250_TARGET:
-        return 100 + risk, f"{metrics.very_high:.1f} % above 250 mg/dL (target < {ABOVE_250_TARGET:g} %)"
-    if above >= ABOVE_180_TARGET:
-        return 100 + risk, f"{above:.1f} % above 180 mg/dL (target < {ABOVE_180_TARGET:g} %)"
-    in_range = metrics.in_range or 0.0
-    if in_range <= IN_RANGE_TARGET:
-        return 100 + risk, f"{in_range:.1f} % in range (target > {IN_RANGE_TARGET:g} %)"
-    return risk, f"{in_range:.1f} % in range: targets met"
+        return -1.0, N_("no glucose recorded")
+    risk, in_range, most = metrics.gri or 0.0, metrics.in_range or 0.0, {**targets.shares, **most_low(targets)}
+    beyond = (
+        (300, "below_54", metrics.very_low, BELOW, "very_low"),
+        (200, "below_70", metrics.low + metrics.very_low, BELOW, "low"),
+        (100, "above_250", metrics.very_high, ABOVE, "very_high"),
+        (100, "above_180", metrics.high + metrics.very_high, ABOVE, "high"),
+    )
+    for score, name, share, said, edge in beyond:
+        if name in most and share >= most[name]:
+            return score + risk, said.format(share=share, level=targets.levels[edge], target=most[name])
+    if in_range <= most["in_range"]:
+        return 100 + risk, IN_RANGE.format(share=in_range, target=most["in_range"])
+    return risk, MET.format(share=in_range)
 
 
 def profile_of(series: PatientSeries | None) -> Profile:
@@ -113,10 +119,11 @@ def no_profile() -> Profile:
     return Profile(minute=(0,), p5=none, p25=none, p50=none, p75=none, p95=none)
 
 
-def days_of(series: PatientSeries) -> tuple[Day, ...]:
+def days_of(series: PatientSeries, targets: Targets = ADULTS) -> tuple[Day, ...]:
     """Each local day of a recording, the oldest first."""
     date = series.times.tz_convert(series.zone).strftime("%Y-%m-%d").to_numpy()
-    return tuple(_day(series, name, np.flatnonzero(date == name), metrics) for name, metrics in daily_metrics(series).items())
+    each = daily_metrics(series, targets)
+    return tuple(_day(series, name, np.flatnonzero(date == name), metrics) for name, metrics in each.items())
 
 
 def _day(series: PatientSeries, date: str, rows: NDArray[np.int64], metrics: Metrics) -> Day:

@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING
 
 from careplan.practice import Practice, Words, later
-from careplan.therapies.glucose.bands import MARKS
-from careplan.therapies.glucose.declaration import GLUCOSE, HOLDS, LIMITS, RECENT, Regimen
+from careplan.therapies.glucose.aims import aims
+from careplan.therapies.glucose.bands import MARKS, PRESETS
+from careplan.therapies.glucose.declaration import GLUCOSE, HOLDS, LIMITS, RECENT, Regimen, limits_of
 from careplan.therapies.glucose.names import MG_DL, MMOL_L, SETTINGS
 from careplan.therapies.glucose.places import WEIGHTS
 from careplan.therapies.glucose.regimen import apply_changes, current, listed, stated
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from careplan.therapies.glucose.dosing import doses_of
     from careplan.therapies.glucose.estimates import estimate_regimen, total_daily_dose
     from careplan.therapies.glucose.experiments import experiments
-    from careplan.therapies.glucose.pages import days_of, glance, profile_of
+    from careplan.therapies.glucose.pages import days_of, glance, profile_of, stretches
     from careplan.therapies.glucose.regimen_search import regimen_of
     from careplan.therapies.glucose.rehearsal import rehearse
     from careplan.therapies.glucose.words import because, limits_in_words, said
@@ -28,14 +29,15 @@ else:
     (doses_of,) = later(f"{HERE}.dosing", "doses_of")
     estimate_regimen, total_daily_dose = later(f"{HERE}.estimates", "estimate_regimen", "total_daily_dose")
     (experiments,) = later(f"{HERE}.experiments", "experiments")
-    days_of, glance, profile_of = later(f"{HERE}.pages", "days_of", "glance", "profile_of")
+    days_of, glance, profile_of, stretches = later(f"{HERE}.pages", "days_of", "glance", "profile_of", "stretches")
     (regimen_of,) = later(f"{HERE}.regimen_search", "regimen_of")
     (rehearse,) = later(f"{HERE}.rehearsal", "rehearse")
     because, limits_in_words, said = later(f"{HERE}.words", "because", "limits_in_words", "said")
 
 PRACTICE = Practice(
     therapy=GLUCOSE,
-    limits={str(group): limits for group, limits in LIMITS.items()},
+    groups=tuple(LIMITS),
+    limits=limits_of,
     recent=RECENT,
     holds=HOLDS,
     regimen=Regimen,
@@ -52,6 +54,7 @@ PRACTICE = Practice(
     daily_dose=total_daily_dose,
     profile=profile_of,
     days=days_of,
+    stretches=stretches,
     weights=WEIGHTS,
     experiments=experiments,
     measures=Metrics,
@@ -62,4 +65,6 @@ PRACTICE = Practice(
     words=Words(settings=SETTINGS, said=said, because=because, limits=limits_in_words),
     replay_days=recent_days,
     clinic="cohorts.clinic:CLINIC",
+    presets=PRESETS,
+    aims=aims,
 )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,14 +12,16 @@ from torch import Tensor
 from careplan.breach import Breach
 from careplan.minutes import DAY
 from careplan.planning.choice import OPTIONS
-from careplan.planning.explain import Compared, explain, interval
-from careplan.planning.regimen import RegimenPlans, plan_regimen
+from careplan.planning.explain import Compared, explain, interval, path_of
+from careplan.planning.regimen import RegimenPlans, RegimenQuestion, RegimenSearch, plan_regimen
 from careplan.planning.safety import RegimenLine
 from careplan.recording import Recording, Signed, question
 from careplan.series import PatientSeries
 from careplan.stages import stage
-from careplan.suggestion import Experiment, Line, Option, Path, Suggestion, Why
-from careplan.therapies.glucose.bands import IN_RANGE_TARGET
+from careplan.suggestion import Experiment, Line, Option, Suggestion, Why
+from careplan.targets import Targets
+from careplan.therapies.glucose.aims import therapy_for
+from careplan.therapies.glucose.bands import ADULTS
 from careplan.therapies.glucose.days import SETTINGS, Days, recent_days
 from careplan.therapies.glucose.decisions import exposure, raises_insulin
 from careplan.therapies.glucose.declaration import GLUCOSE, Regimen
@@ -33,9 +36,9 @@ from careplan.therapy import Mandate
 from careplan.world.loaded import World, reasons_to_abstain
 from careplan.world.personalise import Personalisation
 
-# Of the budgets for time below 70 and 54 mg/dL, kept for a next fortnight that is harder than the last; where the targets for
-# lows are broken over the day a visit is to bring them back to these and no further: docs/explanation/regimens.md.
-RESERVE = {"met": torch.tensor([[0.02, 0.005]]), "broken": torch.tensor([[0.0, 0.0]])}
+# Share of the budgets for lows that is kept for a next fortnight that is harder than the last; where the targets for lows are
+# broken over the day a visit is to bring them back to these and no further: docs/explanation/regimens.md.
+RESERVE = {"met": 0.5, "broken": 0.0}
 # What a percent of time beyond a budget counts, in risk: where the targets for lows are broken over the day, lows come first.
 EXCESS = {"met": 0.3, "broken": 1.0}
 # In risk, what a change must gain: from who is on target as much as life itself moves risk from one fortnight to the next, which
@@ -49,7 +52,11 @@ DRAWS = 200  # bootstrap draws over days for the outcome intervals
 def regimen_of(world: World, recording: Recording, person: Personalisation, *, seed: int = 0) -> Suggestion:
     """One regimen suggestion: lines to change, no change, or why it abstains."""
     provenance = world.provenance(seed, recording.data, asked=question("regimen", recording.prescribed))
-    return suggest_regimen(world, recording.series, person, recording.regimen, provenance, changes=recording.changes, seed=seed)
+    targets = recording.targets or ADULTS
+    made = suggest_regimen(
+        world, recording.series, person, recording.regimen, provenance, changes=recording.changes, targets=targets, seed=seed
+    )
+    return replace(made, targets=recording.targets)
 
 
 def suggest_regimen(
@@ -61,6 +68,7 @@ def suggest_regimen(
     *,
     changes: Sequence[Signed] = (),
     below: Mandate | None = None,
+    targets: Targets = ADULTS,
     seed: int = 0,
 ) -> Suggestion:
     """Search the regimens of one patient; where the model cannot say and lows break their target, what the guideline says.
@@ -77,14 +85,14 @@ def suggest_regimen(
     lived = experiments(series, changes)
     if reasons or regimen is None or days is None:
         silent = _suggestion(series, provenance, abstained=True, reasons=tuple(reasons), lived=lived)
-        return _by_guideline(silent, series, regimen)
-    lines = regimen_lines(series, regimen, days)
+        return _by_guideline(silent, series, regimen, targets)
+    lines = regimen_lines(series, regimen, days, targets)
     with stage("search"):
         sizes = sizes_of(world.model, series, person, changes, seed=seed)
-        plans = _searched(series, regimen, days, lines, sizes, below, seed)
+        plans = _searched(series, regimen, days, lines, sizes, below, targets, seed)
     with stage("explain"):
-        found = _suggestion_of(world, plans, series, person, regimen, days, lines, provenance, seed, lived)
-    return _by_guideline(found, series, regimen)
+        found = _suggestion_of(world, plans, series, person, regimen, days, lines, provenance, seed, lived, targets)
+    return _by_guideline(found, series, regimen, targets)
 
 
 def _searched(
@@ -94,6 +102,7 @@ def _searched(
     lines: Sequence[RegimenLine],
     sizes: Sizes,
     below: Mandate | None,
+    targets: Targets,
     seed: int,
 ) -> RegimenPlans:
     """The search on the patient's days, under the posterior over the size of effects.
@@ -101,7 +110,8 @@ def _searched(
     A plan moves one kind of setting, or all by one factor, before a signed change has told this person's answers apart, and one
     kind more after each.
     """
-    parts = len(regimen.starts)
+    parts, therapy = len(regimen.starts), therapy_for(targets)
+    recent, lows = recent_part(series), "broken" if lines[-1].breach else "met"
     replayed = sized(days, parts, sizes, below, seed)
 
     def evaluate(multipliers: Tensor) -> Tensor:
@@ -109,26 +119,28 @@ def _searched(
         return replayed(different).flatten(2)[place].unsqueeze(0).cpu()
 
     whole_day = [range(first, first + parts) for first in range(0, parts * len(SETTINGS), parts)] + [range(len(lines))]
-    return plan_regimen(
-        evaluate,
-        [lines],
-        GLUCOSE,
+    asked = RegimenQuestion(
+        lines=[lines],
+        therapy=therapy,
         together=whole_day,
         parts=days.block.repeat(len(days)).cpu(),
-        margin=RESERVE["broken" if lines[-1].breach else "met"],
-        excess=EXCESS["broken" if lines[-1].breach else "met"],
-        worth=WORTH["on target" if _on_target(recent_part(series)) else "off"],
-        strengthened=len(SETTINGS) if _lows_are_far(recent_part(series)) else 1,
+        margin=RESERVE[lows] * torch.tensor([[cost.budget for cost in therapy.costs]]),
+    )
+    how = RegimenSearch(
+        excess=EXCESS[lows],
+        worth=WORTH["on target" if _on_target(recent, targets) else "off"],
+        strengthened=len(SETTINGS) if _lows_are_far(recent, targets) else 1,
         apart=1 + sizes.changes,
         binding=below is None,
     )
+    return plan_regimen(evaluate, asked, how)
 
 
-def _by_guideline(found: Suggestion, series: PatientSeries, regimen: Regimen | None) -> Suggestion:
+def _by_guideline(found: Suggestion, series: PatientSeries, regimen: Regimen | None, targets: Targets) -> Suggestion:
     """What the model found; where it abstains although lows break their target, or proposes nothing less although they break it
     by far, what the guideline says."""
     recent = recent_part(series)
-    lows = exposure(recent.column(GLUCOSE.regulated), recent.minute_of_day())
+    lows = exposure(recent.column(GLUCOSE.regulated), recent.minute_of_day(), targets=targets)
     less = any(not raises_insulin(line, line.proposed) for line in found.lines)
     if less or not (found.abstained or lows.danger):
         return found
@@ -154,10 +166,11 @@ def _suggestion_of(
     provenance: Mapping[str, str],
     seed: int,
     lived: tuple[Experiment, ...],
+    targets: Targets,
 ) -> Suggestion:
     """What the search answered, as a suggestion."""
     levels = plans.levels[0].unflatten(-1, (len(days), -1))  # [3, P, D, H]
-    draws = shares(drawn(levels, seed))
+    draws = shares(drawn(levels, seed), targets)
     said = {index: does(plans, index, lines, regimen) for index in _shown(plans)}
     options = tuple(option_of(index, OPTIONS[index], levels[index], draws, text) for index, text in said.items())
     changed = bool(plans.changed[0])
@@ -167,13 +180,13 @@ def _suggestion_of(
         series,
         provenance,
         abstained=abstained,
-        reasons=(*_reasons(plans, options, len(days)), *_one_by_one(proposed, regimen, len(lived))),
+        reasons=(*_reasons(plans, options, len(days), targets), *_one_by_one(proposed, regimen, len(lived))),
         lines=proposed,
         options=options,
         limits_bound=plans.binding[0],
         banners=tuple(breach_in_words(breach) for breach in plans.advice[0]),
-        mandate=None if abstained else mandate_of(plans),
-        why=None if abstained else _why(world, plans, series, person, regimen, days, proposed, draws),
+        mandate=None if abstained else mandate_of(plans, targets),
+        why=None if abstained else _why(world, plans, series, person, regimen, days, proposed, draws, targets),
         lived=lived,
     )
 
@@ -187,6 +200,7 @@ def _why(
     days: Days,
     lines: Sequence[Line],
     draws: Mapping[str, Tensor],
+    targets: Targets,
 ) -> Why:
     """By part of the day; beside it, the days on which what is addressed was seen."""
     spans = list(zip(regimen.starts, [*regimen.starts[1:], DAY], strict=True))
@@ -199,23 +213,24 @@ def _why(
         draws=draws,
         changed=bool(plans.changed[0]),
         has_runner_up=bool(plans.has_runner_up[0]),
-        layers=layers,
-        shares=shares,
+        layers=partial(layers, target=therapy_for(targets).best, targets=targets),
+        shares=partial(shares, targets=targets),
     )
     measured = np.flatnonzero(series.mask[:, GLUCOSE.index(GLUCOSE.regulated)])
     low_risk = float(world.risk("low", series, [int(measured[-1]) + 1], person)[0])
     why = explain(found, low_risk=low_risk)
     recent = series.since(min(days.rows))
-    return replace(why, patterns=tuple(pattern(recent, *about) for about in addressed(why.parts, lines)))
+    return replace(why, patterns=tuple(pattern(recent, *about, targets) for about in addressed(why.parts, lines)))
 
 
-def mandate_of(plans: RegimenPlans) -> Mandate:
+def mandate_of(plans: RegimenPlans, targets: Targets = ADULTS) -> Mandate:
     """What the regimen that is proposed hands to the planning of doses: the time low that it counts on itself, of the therapy's
     budgets all at most and half at least; and a higher target where it counts on more than these allow."""
-    counted = list(zip(plans.below[0, 0].mean(0).tolist(), GLUCOSE.costs, strict=True))
+    therapy = therapy_for(targets)
+    counted = list(zip(plans.below[0, 0].mean(0).tolist(), therapy.costs, strict=True))
     raised = RAISED if any(spent > cost.budget for spent, cost in counted) else 0.0
     budgets = tuple(min(max(spent, cost.budget / 2), cost.budget) for spent, cost in counted)
-    return Mandate(target=GLUCOSE.best + raised, budgets=budgets)
+    return Mandate(target=therapy.best + raised, budgets=budgets)
 
 
 def _shown(plans: RegimenPlans) -> list[int]:
@@ -234,30 +249,27 @@ def drawn(levels: Tensor, seed: int) -> Tensor:
 
 def option_of(index: int, name: str, levels: Tensor, draws: Mapping[str, Tensor], does: str = "") -> Option:
     """The typical day under one regimen `[P, D, H]`, and its outcomes with intervals over particles and days."""
-    steps = levels.shape[-1]
-    low, mid, high = torch.quantile(levels.flatten(0, 1), torch.tensor([0.05, 0.5, 0.95]), dim=0)
-    minutes = tuple(float(minute) for minute in (np.arange(steps) + 1) * DAY / steps)
     return Option(
         name=name,
-        path=Path(minutes=minutes, mid=tuple(mid.tolist()), low=tuple(low.tolist()), high=tuple(high.tolist())),
+        path=path_of(levels.flatten(0, 1), float(DAY)),
         outcomes={name: interval(drawn[index]) for name, drawn in draws.items()},
         does=does,
     )
 
 
-def _lows_are_far(recent: PatientSeries) -> bool:
+def _lows_are_far(recent: PatientSeries, targets: Targets = ADULTS) -> bool:
     """Whether so little is low that more of every kind of setting may be given at once."""
-    return exposure(recent.column("glucose"), recent.minute_of_day()).burden <= HARDLY_ANY
+    return exposure(recent.column("glucose"), recent.minute_of_day(), targets=targets).burden <= HARDLY_ANY
 
 
-def _on_target(recent: PatientSeries) -> bool:
+def _on_target(recent: PatientSeries, targets: Targets) -> bool:
     """Whether the targets for lows and for time in range are met."""
-    in_range = glucose_metrics(recent).in_range
-    lows = exposure(recent.column("glucose"), recent.minute_of_day())
-    return bool(lows.readings) and lows.breach is None and in_range is not None and in_range > IN_RANGE_TARGET
+    in_range = glucose_metrics(recent, targets=targets).in_range
+    lows = exposure(recent.column("glucose"), recent.minute_of_day(), targets=targets)
+    return bool(lows.readings) and lows.breach is None and in_range is not None and in_range > targets.shares["in_range"]
 
 
-def _reasons(plans: RegimenPlans, options: Sequence[Option], days: int) -> tuple[str, ...]:
+def _reasons(plans: RegimenPlans, options: Sequence[Option], days: int, targets: Targets) -> tuple[str, ...]:
     """Why it answers what it does, in words made from the search's numbers."""
     if plans.reasons[0] or plans.refused[0]:
         return reasons_in_words(plans.reasons[0], plans.refused[0], plans.bound[0])
@@ -266,11 +278,10 @@ def _reasons(plans: RegimenPlans, options: Sequence[Option], days: int) -> tuple
     if not bool(plans.changed[0]):
         return ("no change within the limits is predicted to be worth making", searched)
     ours = options[0].outcomes
-
-    def effect(name: str) -> str:
-        return f"{name.replace('_', ' ')} from {still[name].mid:.1f} to {ours[name].mid:.1f} %"
-
-    return ("predicted: " + ", ".join(effect(name) for name in ("in_range", "below_70", "above_180")), searched)
+    low, high = targets.levels["low"], targets.levels["high"]
+    names = {"in_range": "in range", "below_70": f"below {low:g}", "above_180": f"above {high:g}"}
+    effects = (f"{said} from {still[name].mid:.1f} to {ours[name].mid:.1f} %" for name, said in names.items())
+    return (f"predicted: {', '.join(effects)}", searched)
 
 
 def _one_by_one(lines: Sequence[Line], regimen: Regimen, known: int) -> tuple[str, ...]:

@@ -11,8 +11,11 @@ from careplan.planning.safety import RegimenLine, guard_line
 from careplan.practice import Rehearsed
 from careplan.recording import Recording
 from careplan.suggestion import Line
+from careplan.targets import Targets
+from careplan.therapies.glucose.aims import therapy_for
+from careplan.therapies.glucose.bands import ADULTS
 from careplan.therapies.glucose.days import Days, recent_days
-from careplan.therapies.glucose.declaration import GLUCOSE, Regimen
+from careplan.therapies.glucose.declaration import Regimen
 from careplan.therapies.glucose.lines import as_line, regimen_lines
 from careplan.therapies.glucose.outcomes import shares
 from careplan.therapies.glucose.regimen_search import drawn, option_of
@@ -29,6 +32,7 @@ class Rehearsal:
     guarded: tuple[RegimenLine, ...]
     lines: tuple[Line, ...]
     seed: int
+    targets: Targets = ADULTS
 
     def __call__(self, named: Mapping[str, Mapping[str, float]]) -> dict[str, Rehearsed]:
         """Each regimen by name, given as the lines that it changes: the typical day, outcomes with 90 % intervals over particles
@@ -37,7 +41,7 @@ class Rehearsal:
             [[_times(line, values.get(line.key, line.current)) for line in self.guarded] for values in named.values()]
         )
         levels = self.days.replay(multipliers).cpu()  # [N, P, D, H]
-        draws = shares(drawn(levels, self.seed))
+        draws = shares(drawn(levels, self.seed), self.targets)
         return {
             name: Rehearsed(option_of(place, name, levels[place], draws), self._broken(values, levels[place]))
             for place, (name, values) in enumerate(named.items())
@@ -50,7 +54,7 @@ class Rehearsal:
             if line.key in values:
                 verdict = guard_line(line, values[line.key])
                 found += [*verdict.breaches, *verdict.advice]
-        over = [cost.name for cost in GLUCOSE.costs if float(cost.rate(levels).mean()) > cost.budget]
+        over = [cost.name for cost in therapy_for(self.targets).costs if float(cost.rate(levels).mean()) > cost.budget]
         return (*found, *(Breach(f"budget {name}") for name in over))
 
 
@@ -63,10 +67,11 @@ def rehearse(world: World, recording: Recording, person: Personalisation, *, see
     days = None if reasons or regimen is None else recent_days(world.model, series, person, regimen, seed=seed)
     if days is None or regimen is None:
         return tuple(map(str, reasons)) or ("no recent day has 70 % of its readings",)
-    guarded = tuple(regimen_lines(series, regimen, days))
+    targets = recording.targets or ADULTS
+    guarded = tuple(regimen_lines(series, regimen, days, targets))
     blocks = len(regimen.starts)
     lines = tuple(as_line(line, index % blocks, line.current, regimen) for index, line in enumerate(guarded) if line.current > 0)
-    return Rehearsal(days, regimen, guarded, lines, seed)
+    return Rehearsal(days, regimen, guarded, lines, seed, targets)
 
 
 def _times(line: RegimenLine, value: float) -> float:

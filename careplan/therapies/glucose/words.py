@@ -9,7 +9,8 @@ from careplan.breach import Breach
 from careplan.display import Unit, clock, signed
 from careplan.minutes import DAY
 from careplan.suggestion import Interval, Kind, Line, Moment, Part, Pattern, Suggestion
-from careplan.therapies.glucose.bands import HIGH, LOW, VERY_HIGH, VERY_LOW
+from careplan.targets import Targets
+from careplan.therapies.glucose.bands import ADULTS, LEVELS, LOW, VERY_HIGH
 from careplan.therapies.glucose.decisions import raises_insulin
 from careplan.therapies.glucose.evidence import LEAST, SIDES
 from careplan.therapies.glucose.names import MG_DL as MG_DL
@@ -131,7 +132,7 @@ def said(suggestion: Suggestion, unit: Unit) -> list[tuple[str, str]]:
         ("What drove it", f"{moved}: {signed(sum(part.gain for part in why.parts), 2)} in risk" if moved else ""),
         ("How sure", sure(suggestion, unit)),
         ("Runner-up", runner_up(suggestion)),
-        ("Limits that bound it", "; ".join(limits_in_words(suggestion.limits_bound, unit))),
+        ("Limits that bound it", "; ".join(limits_in_words(suggestion.limits_bound, unit, aim(suggestion)))),
         ("Own days", "; ".join(days(pattern, unit) for pattern in why.patterns)),
         ("Like now", "; ".join([like_now(suggestion), *(moment(one, unit) for one in why.moments or ())])),
         ("Risk of a low", "" if why.low_risk is None else risk_of_low(why.low_risk, unit)),
@@ -153,7 +154,7 @@ def headline(suggestion: Suggestion, unit: Unit) -> str:
         aims = {**AIMS, **{about: f"milder {about}s" for about in ("low", "high") if more.get(MOVED[about], -1.0) >= 0}}
         wins = [aims[about] for about in sorted(sums, key=lambda about: -sums[about]) if about in aims and sums[about] > 0][:2]
         price = [
-            f"more time {outcome(key, unit).lower()} {unit.name} ({signed(effect, 1)} points)"
+            f"more time {outcome(key, unit, aim(suggestion)).lower()} {unit.name} ({signed(effect, 1)} points)"
             for key, effect in more.items()
             if effect >= PRICES[key]
         ]
@@ -176,7 +177,7 @@ def sure(suggestion: Suggestion, unit: Unit) -> str:
     if found is None:
         return ""
     subject = "" if suggestion.lines else "the best alternative is "
-    names = {"in_range": "time in range", "below_70": f"below {unit.text(LOW)}"}
+    names = {"in_range": "time in range", "below_70": f"below {unit.text(aim(suggestion).levels['low'])}"}
     effects = [f"{name} {_points(found.effects[key])}" for key, name in names.items() if key in found.effects]
     drawn = "futures drawn for this patient" if suggestion.kind == "doses" else "versions of this patient that fit the recording"
     return "; ".join([f"{subject}better than no change in {found.better} of {found.of} {drawn}", *effects])
@@ -234,7 +235,8 @@ def like_now(suggestion: Suggestion) -> str:
         return ""
     if not found:
         return "no past moment was like this one"
-    low, high = sum(one.lowest < LOW for one in found), sum(one.highest > HIGH for one in found)
+    levels = aim(suggestion).levels
+    low, high = sum(one.lowest < levels["low"] for one in found), sum(one.highest > levels["high"] for one in found)
     which = "the one past moment" if len(found) == 1 else f"the {len(found)} past moments"
     given = sorted({min(one.given["bolus"] for one in found), max(one.given["bolus"] for one in found)})
     proposed = round(sum(line.proposed for line in suggestion.lines if line.setting == "bolus" and line.start < 60), 3)
@@ -266,11 +268,11 @@ def risk_of_high(share: float, unit: Unit) -> str:
 AS_USUAL = "{} within two hours, everyone behaving as usual: {:.0f} %"
 
 
-def limits_in_words(bound: Iterable[Breach], unit: Unit) -> list[str]:
+def limits_in_words(bound: Iterable[Breach], unit: Unit, targets: Targets = ADULTS) -> list[str]:
     """Each limit once, with the settings it bound: "3 days of evidence, 5 needed (carb ratio from 00:00, 06:00)"."""
     found: dict[str, dict[str, list[str]]] = {}
     for breach in bound:
-        text = LIMITS[breach.rule].format(**marks(unit)) if breach.rule in LIMITS else rule_in_words(breach)
+        text = LIMITS[breach.rule].format(**marks(unit, targets)) if breach.rule in LIMITS else rule_in_words(breach)
         places = found.setdefault(text, {})
         setting, at, start = breach.key.partition("@")
         if at:
@@ -285,19 +287,18 @@ def limits_in_words(bound: Iterable[Breach], unit: Unit) -> list[str]:
     return said
 
 
-def outcome(name: str, unit: Unit) -> str:
+def aim(suggestion: Suggestion) -> Targets:
+    """What was aimed at when a suggestion was made."""
+    return suggestion.targets or ADULTS
+
+
+def outcome(name: str, unit: Unit, targets: Targets = ADULTS) -> str:
     """An outcome or a charge, as a table names it."""
-    return OUTCOMES.get(name, name.replace("_", " ").capitalize()).format(**marks(unit))
+    return OUTCOMES.get(name, name.replace("_", " ").capitalize()).format(**marks(unit, targets))
 
 
-def marks(unit: Unit) -> dict[str, str]:
-    return {
-        "very_low": unit.text(VERY_LOW),
-        "low": unit.text(LOW),
-        "high": unit.text(HIGH),
-        "very_high": unit.text(VERY_HIGH),
-        "unit": unit.name,
-    }
+def marks(unit: Unit, targets: Targets = ADULTS) -> dict[str, str]:
+    return {**{name: unit.text(targets.levels[name]) for name in LEVELS}, "unit": unit.name}
 
 
 # Times and numbers

@@ -8,9 +8,10 @@ halves a day, which an integration by the midpoint of steps of a day gives of a 
 import torch
 from torch import Tensor
 
-from careplan.clock import Clock, Gate
+from careplan.clock import Clock
 from careplan.covariates import Covariate
 from careplan.effects import Effect, Output
+from careplan.gate import Gate
 from careplan.minutes import DAY
 from careplan.rules import Action, Cap, End
 from careplan.therapy import Channel, Limits, Pool, Therapy

@@ -4,20 +4,22 @@ from collections.abc import Callable
 
 import pandas as pd
 
+from careplan.covariates import CourseFacts
 from careplan.errors import AskError
 from careplan.planning.safety import RegimenLine, guard_line
 from careplan.practice import Judged
 from careplan.suggestion import Line, Suggestion
+from careplan.targets import Targets
+from careplan.therapies.warfarin.aims import USUAL
 from careplan.therapies.warfarin.declaration import CEILING, DANGER, LINE_LIMITS, STARTING, STARTS
 from careplan.therapies.warfarin.metrics import TOO_HIGH
-from careplan.therapies.warfarin.protocols import HIGH, LOW
 from careplan.therapies.warfarin.regimen import STRENGTHS, Regimen, increment, week_of
 
 SOON = 14  # days: an INR that is out of range is looked at again before
 
 
 def judge(
-    suggestion: Suggestion, readings: pd.DataFrame, group: str, regimen: Regimen | None
+    suggestion: Suggestion, readings: pd.DataFrame, facts: CourseFacts, regimen: Regimen | None, targets: Targets = USUAL
 ) -> Callable[[Line, float], Judged]:
     """What the rules say of a value of a line, given the recent INRs: `time` on the patient's clock and `value`."""
     values = readings.sort_values("time", kind="stable")["value"]
@@ -27,20 +29,26 @@ def judge(
     starting = first is None or (pd.Timestamp(suggestion.at) - first).days < STARTS
 
     def judged_of(line: Line, value: float) -> Judged:
-        return judged(line, value, last, strengths, starting=starting)
+        return judged(line, value, last, strengths, starting=starting, targets=targets)
 
     return judged_of
 
 
 def judged(
-    line: Line, value: float, last: float | None, strengths: tuple[float, ...] = STRENGTHS, *, starting: bool = False
+    line: Line,
+    value: float,
+    last: float | None,
+    strengths: tuple[float, ...] = STRENGTHS,
+    *,
+    starting: bool = False,
+    targets: Targets = USUAL,
 ) -> Judged:
     """What the rules say of a value of a line, by the last INR. starting: within a fortnight of the first INR."""
     if line.setting == "hold":
         caution = f"the last INR is {last:g}, {CEILING:g} or more: no evening is left out" if _high(last) and value < 1 else None
         return Judged(lowest=0.0, highest=7.0, caution=caution)
     if line.setting == "next_inr":
-        out = last is not None and not LOW <= last <= HIGH
+        out = last is not None and not targets.levels["low"] <= last <= targets.levels["high"]
         caution = f"the last INR is {last:g}, out of range: the next is due within {SOON} days" if out and value > SOON else None
         return Judged(lowest=1.0, highest=84.0, caution=caution)
     limits = STARTING if starting or line.current <= 0 else LINE_LIMITS["weekly_dose"]

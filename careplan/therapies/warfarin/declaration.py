@@ -11,9 +11,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from careplan.clock import Clock, Gate
-from careplan.covariates import Covariate
+from careplan.clock import Clock
+from careplan.covariates import CourseFacts, Covariate
 from careplan.effects import Effect, Output
+from careplan.gate import Gate
 from careplan.minutes import DAY
 from careplan.rules import Hold
 from careplan.therapies.warfarin.covariates import BOUNDS, CYP2C9, RACES, USUAL, VKORC1
@@ -22,7 +23,6 @@ from careplan.therapy import Channel, Cost, Hazard, Limits, LineLimits, Pool, Th
 
 WEEK = 7.0 * DAY
 BEST = math.sqrt(LOW * HIGH)  # INR, the middle of the range on its logarithm
-HALF = 0.5 * math.log(HIGH / LOW)  # of the range, on the logarithm
 EDGE = 0.06  # how sharply leaving the range counts, on the logarithm: a laboratory's error
 HIGHEST_INR = 12.0  # more than a laboratory measures: a Quick percentage, or an error
 
@@ -44,9 +44,15 @@ GATE = Gate(days=0.0, active=0.0, recent=WEEK, windows=0, strange=3.0, error_rat
 
 
 def risk(inr: Tensor) -> Tensor:
-    """What plans minimise: time outside the range, with soft edges, and how far from `BEST` on the logarithm. `[...]`."""
-    away = (inr.clamp(min=0.5, max=20.0) / BEST).log().abs()
-    outside = torch.sigmoid((away - HALF) / EDGE) - 1 / (1 + math.exp(HALF / EDGE))
+    """What plans minimise where the range is 2 to 3, as `risk_within`. `[...]`."""
+    return risk_within(inr, LOW, HIGH)
+
+
+def risk_within(inr: Tensor, low: float, high: float) -> Tensor:
+    """Time outside a range, with soft edges, and how far from its middle on the logarithm. `[...]`."""
+    best, half = math.sqrt(low * high), 0.5 * math.log(high / low)
+    away = (inr.clamp(min=0.5, max=20.0) / best).log().abs()
+    outside = torch.sigmoid((away - half) / EDGE) - 1 / (1 + math.exp(half / EDGE))
     return 10.0 * (outside + 2.0 * away**2)
 
 
@@ -108,6 +114,18 @@ LIMITS: dict[str, Limits] = {
         rules=(Hold(name="ceiling", channels=("warfarin",), on="inr", side=1, level=CEILING),),
     )
 }  # fmt: skip
+
+
+def limits_of(facts: CourseFacts) -> Limits:
+    """The limits on one patient's doses: everybody's, whatever is known of them.
+
+    Raises:
+        ValueError: The group is none of the therapy's.
+    """
+    if facts.group not in LIMITS:
+        raise ValueError(f"{WARFARIN.name}: {facts.group!r} is no group, expected one of {', '.join(LIMITS)}")
+    return LIMITS[facts.group]
+
 
 # Mg a week. Absolute: seven times the most a day. Recommended: what nearly all of the IWPC's people took. A change of 5 to 20 % a
 # visit is what Holbrook 2012 and NPS MedicineWise advise; above 4 less may be given at once, and half from `DANGER` on. In the

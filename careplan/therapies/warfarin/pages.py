@@ -1,71 +1,77 @@
-"""A patient at a glance: how urgent, and what a page draws of the course."""
-
-from dataclasses import dataclass
+"""A patient at a glance: how urgent, and what is taken a day."""
 
 import numpy as np
 import pandas as pd
 
 from careplan.practice import Glance
 from careplan.series import PatientSeries
-from careplan.therapies.warfarin.declaration import CEILING, WARFARIN
-from careplan.therapies.warfarin.metrics import FAR_BELOW, POOR, TOO_HIGH, Metrics, of_readings
-from careplan.therapies.warfarin.protocols import HIGH, LOW
+from careplan.targets import Targets
+from careplan.therapies.warfarin.aims import USUAL
+from careplan.therapies.warfarin.declaration import CEILING
+from careplan.therapies.warfarin.metrics import FAR_BELOW, TOO_HIGH, Metrics, of_readings, rosendaal
 
 
-@dataclass(frozen=True, kw_only=True)
-class Course:
-    """What was measured and taken, by day of the course, `[N]` each; doses None where unknown."""
-
-    dates: tuple[str, ...]
-    inr: tuple[float | None, ...]
-    dose: tuple[float | None, ...]
-
-
-def glance(readings: pd.DataFrame) -> Glance:
+def glance(readings: pd.DataFrame, targets: Targets = USUAL) -> Glance:
     """What INRs say of a patient. Everything may be planned for from the first tablet on, so nothing is too little."""
-    days, metrics = of_readings(readings)
-    score, headline = urgency(metrics)
+    days, metrics = of_readings(readings, targets.levels["low"], targets.levels["high"])
+    score, headline = urgency(metrics, targets)
     measured = metrics.readings > 0
-    return Glance(days=days, metrics=metrics, measured=measured, sufficient=measured, urgency=score, headline=headline)
+    return Glance(
+        days=days,
+        metrics=metrics,
+        measured=measured,
+        sufficient=measured,
+        urgency=score,
+        headline=headline,
+        unmet=unmet(metrics, targets),
+    )
 
 
-def urgency(metrics: Metrics) -> tuple[float, str]:
+def stretches(readings: pd.DataFrame, targets: Targets = USUAL) -> pd.DataFrame:
+    """INRs from one to the next: the days between (`weight`), % of them that count for each outcome, and the mean."""
+    ordered = readings.sort_values("time", kind="stable")
+    day = (ordered["time"] - ordered["time"].min()).dt.total_seconds().to_numpy(dtype=np.float64) / 86400
+    inr, rows = ordered["value"].to_numpy(dtype=np.float64), []
+    for start in range(len(inr) - 1):
+        pair = slice(start, start + 2)
+        share = rosendaal(day[pair], inr[pair], targets.levels["low"], targets.levels["high"])
+        if share["in_range"] is not None:
+            below = (share["very_low"] or 0.0) + (share["low"] or 0.0)
+            rows.append((share["in_range"], share["very_high"], below, inr[pair].mean(), day[start + 1] - day[start]))
+    return pd.DataFrame(rows, columns=["in_range", "above_4", "below_2", "mean", "weight"], dtype=float)
+
+
+def unmet(metrics: Metrics, targets: Targets = USUAL) -> tuple[str, ...]:
+    """The targets that are missed; none where nothing can be told."""
+    if metrics.in_range is None or metrics.very_high is None:
+        return ()
+    missed = {
+        "in_range": metrics.in_range < targets.shares["in_range"],
+        "above_4": metrics.very_high > targets.shares["above_4"],
+    }
+    return tuple(name for name, is_missed in missed.items() if is_missed)
+
+
+def urgency(metrics: Metrics, targets: Targets = USUAL) -> tuple[float, str]:
     """How soon to look, and why: 300 above the ceiling, 200 above 4 or below 1.5, 100 outside the range or long out of it; plus
     the share of time out of range, 0 to 100."""
     if metrics.last is None:
         return -1.0, "no INR recorded"
+    low, high, least = targets.levels["low"], targets.levels["high"], targets.shares["in_range"]
     last, out = metrics.last, 0.0 if metrics.in_range is None else 100.0 - metrics.in_range
     if last >= CEILING:
         return 300 + out, f"last INR {last:.1f}: hold, {CEILING:g} or more"
     if last > TOO_HIGH or last < FAR_BELOW:
         return 200 + out, f"last INR {last:.1f} ({'above 4' if last > TOO_HIGH else f'below {FAR_BELOW:g}'})"
-    if not LOW <= last <= HIGH:
-        return 100 + out, f"last INR {last:.1f} (range {LOW:g} to {HIGH:g})"
-    if metrics.in_range is not None and metrics.in_range < POOR:
-        return 100 + out, f"{metrics.in_range:.0f} % of time in range (target > {POOR:g} %)"
+    if not low <= last <= high:
+        return 100 + out, f"last INR {last:.1f} (range {low:g} to {high:g})"
+    if metrics.in_range is not None and metrics.in_range < least:
+        return 100 + out, f"{metrics.in_range:.0f} % of time in range (target > {least:g} %)"
     return out, f"last INR {last:.1f}, in range"
-
-
-def course_of(series: PatientSeries | None) -> Course:
-    """The recent course, empty without one."""
-    if series is None:
-        return Course(dates=(), inr=(), dose=())
-    inr, dose = (series.column(name) for name in ("inr", "warfarin"))
-    dates = tuple(series.times.tz_convert(series.zone).strftime("%Y-%m-%d"))
-    return Course(
-        dates=dates,
-        inr=tuple(float(value) if np.isfinite(value) else None for value in inr),
-        dose=tuple(float(value) if np.isfinite(value) else None for value in dose),
-    )
-
-
-def days_of(series: PatientSeries) -> tuple[Course, ...]:
-    """The course is one stretch: there is no day to look into."""
-    return ()
 
 
 def daily_dose(series: PatientSeries) -> float | None:
     """Mg a day over the last week that is known."""
     doses = series.column("warfarin")
     known = doses[np.isfinite(doses)][-7:]
-    return float(known.mean()) if len(known) and WARFARIN else None
+    return float(known.mean()) if len(known) else None

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from careplan.practice import Practice, Words
+from careplan.therapies.warfarin.aims import PRESETS, aims
 from careplan.therapies.warfarin.covariates import known
 from careplan.therapies.warfarin.decisions import caution, judge
-from careplan.therapies.warfarin.declaration import HOLDS, LIMITS, RECENT, WARFARIN
+from careplan.therapies.warfarin.declaration import HOLDS, LIMITS, RECENT, WARFARIN, limits_of
 from careplan.therapies.warfarin.metrics import Metrics
-from careplan.therapies.warfarin.pages import course_of, daily_dose, days_of, glance
+from careplan.therapies.warfarin.pages import daily_dose, glance, stretches
 from careplan.therapies.warfarin.regimen import Regimen, changed, current, estimate, listed, stated
 from careplan.therapies.warfarin.titration import regimen_of
 from careplan.therapies.warfarin.words import INR, MARKS, SETTINGS, WORDS, because, limits_in_words, said
@@ -16,7 +17,8 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 PRACTICE = Practice(
     therapy=WARFARIN,
-    limits=LIMITS,
+    groups=tuple(LIMITS),
+    limits=limits_of,
     recent=RECENT,
     holds=HOLDS,
     regimen=Regimen,
@@ -31,8 +33,7 @@ PRACTICE = Practice(
     caution=caution,
     glance=glance,
     daily_dose=daily_dose,
-    profile=course_of,
-    days=days_of,
+    stretches=stretches,
     weights=WEIGHTS,
     measures=Metrics,
     rules=WORDS,
@@ -41,4 +42,6 @@ PRACTICE = Practice(
     words=Words(settings=SETTINGS, said=said, because=because, limits=limits_in_words),
     clinic="cohorts.warfarin.clinic:CLINIC",
     known=known,
+    presets=PRESETS,
+    aims=aims,
 )

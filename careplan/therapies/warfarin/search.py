@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from careplan.planning.regimen import RegimenPlans, plan_regimen
+from careplan.planning.regimen import RegimenPlans, RegimenQuestion, RegimenSearch, plan_regimen
+from careplan.targets import Targets
+from careplan.therapies.warfarin.aims import USUAL, risk_for, therapy_for
 from careplan.therapies.warfarin.courses import Courses
 from careplan.therapies.warfarin.decisions import regimen_line
-from careplan.therapies.warfarin.declaration import CEILING, DANGER, MOST_A_DAY, STARTS, WARFARIN, risk
+from careplan.therapies.warfarin.declaration import CEILING, DANGER, MOST_A_DAY, STARTS
 from careplan.therapies.warfarin.metrics import TOO_HIGH
-from careplan.therapies.warfarin.protocols import HIGH, LOW
 
 FACTORS = (0.8, 0.85, 0.9, 0.93, 0.96, 1.04, 1.07, 1.1, 1.15, 1.2)  # of the weekly dose
 LESS = (0.5, 0.6, 0.7)  # tried too where the INR is above 4
@@ -21,7 +22,7 @@ LONG = 28  # days after which a weekly dose has shown what it does
 BEYOND = 10  # days looked at after the next INR
 # Days to the next INR, of which the longest is chosen before which the INR is hardly out of range or far out of it.
 GAPS = (2, 3, 4, 5, 7, 10, 14, 21, 28)
-FAR_LOW, FAR_HIGH = 1.7, 3.5  # INR far out of range
+FAR_LOW, FAR_HIGH = 0.3, 0.5  # INR below and above the range that is far out of it
 OUT, FAR = 0.5, 0.12  # the most probable that either may be
 LONGEST = ((4, 2), (8, 3), (12, 4), (21, 7), (35, 14))  # to so many days of treatment, the longest gap
 EVERYBODY = 1.0  # all particles count alike: risk is harm on both sides
@@ -56,13 +57,13 @@ class Found:
     plans: RegimenPlans
 
 
-def search(courses: Courses, asked: Sequence[Asked]) -> Found:
+def search(courses: Courses, asked: Sequence[Asked], targets: Targets = USUAL) -> Found:
     """The weekly dose until the next INR with the least risk, and after it what suits in the end; the evenings to leave out; and
-    the day on which to look again."""
-    suits = suiting(courses)
+    the day on which to look again. targets: of all of them."""
+    suits = suiting(courses, targets)
     standing = torch.tensor([each.weekly for each in asked])
     hold = [_least(each) for each in asked]
-    due = [min(_longest(each), 7) for each in asked]
+    due = [min(_longest(each, targets), 7) for each in asked]
     lines = [[regimen_line(each.weekly, each.last, each.strengths, starting=each.starting)] for each in asked]
     less = LESS if any((one.last or 0.0) > TOO_HIGH for one in asked) else ()
     wide = WIDE if any(one.starting for one in asked) else ()
@@ -72,29 +73,27 @@ def search(courses: Courses, asked: Sequence[Asked]) -> Found:
         weekly = standing.unsqueeze(1) * multipliers[..., 0]
         return _levels(courses, weekly, suits, hold, due)
 
-    plans = plan_regimen(
-        evaluate,
-        lines,
-        WARFARIN,
+    how = RegimenSearch(
         risk_level=EVERYBODY,
         worth=WORTH,
         penalty=0.0,
+        excess=0.05,
         changes=1,
         factors=factors,
         simulations=len(factors) + 1,
-        excess=0.05,
     )
+    plans = plan_regimen(evaluate, RegimenQuestion(lines=lines, therapy=therapy_for(targets)), how)
     weekly = plans.values[:, 0, 0]
-    hold = _held(courses, weekly, suits, hold, due, asked)
-    gaps = _gaps(courses, weekly, hold, asked)
+    hold = _held(courses, weekly, suits, hold, due, asked, targets)
+    gaps = _gaps(courses, weekly, hold, asked, targets)
     return Found([round(value, 4) for value in weekly.tolist()], hold, gaps, suits, plans)
 
 
-def suiting(courses: Courses) -> Tensor:
+def suiting(courses: Courses, targets: Targets = USUAL) -> Tensor:
     """Mg a week `[B]` with the least risk once it has shown what it does."""
     doses = (WEEKS / 7).clamp(max=MOST_A_DAY)[None, :, None].expand(len(courses), -1, LONG)
     late = courses.levels(doses)[..., LONG // 2 :]
-    return WEEKS[risk(late).mean((2, 3)).argmin(1)]
+    return WEEKS[risk_for(targets)(late).mean((2, 3)).argmin(1)]
 
 
 def _levels(courses: Courses, weekly: Tensor, suits: Tensor, hold: Sequence[int], due: Sequence[int]) -> Tensor:
@@ -114,39 +113,47 @@ def _least(asked: Asked) -> int:
 
 
 def _held(
-    courses: Courses, weekly: Tensor, suits: Tensor, least: Sequence[int], due: Sequence[int], asked: Sequence[Asked]
+    courses: Courses,
+    weekly: Tensor,
+    suits: Tensor,
+    least: Sequence[int],
+    due: Sequence[int],
+    asked: Sequence[Asked],
+    targets: Targets,
 ) -> list[int]:
     """Evenings to leave out: what must be, or one or two more where that is less risk; none where the INR is not high."""
     risks = []
     for more in range(3):
         hold = [must + more for must in least]
         levels = _levels(courses, weekly.unsqueeze(1), suits, hold, due)[:, 0]
-        risks.append(risk(levels).mean((1, 2)))
+        risks.append(risk_for(targets)(levels).mean((1, 2)))
     best = torch.stack(risks, 1)
     best[:, 1:] += 0.1  # for the evenings themselves
-    chosen = best.argmin(1).tolist()
-    return [must + (extra if (one.last or 0.0) > HIGH else 0) for must, extra, one in zip(least, chosen, asked, strict=True)]
+    chosen, high = best.argmin(1).tolist(), targets.levels["high"]
+    return [must + (extra if (one.last or 0.0) > high else 0) for must, extra, one in zip(least, chosen, asked, strict=True)]
 
 
-def _gaps(courses: Courses, weekly: Tensor, hold: Sequence[int], asked: Sequence[Asked]) -> list[int]:
+def _gaps(courses: Courses, weekly: Tensor, hold: Sequence[int], asked: Sequence[Asked], targets: Targets) -> list[int]:
     """Days to the next INR of each patient."""
     day = torch.arange(max(GAPS))
     evening = (weekly / 7)[:, None, None].expand(-1, 1, max(GAPS))
     evening = torch.where((day[None] < torch.tensor(hold).unsqueeze(1)).unsqueeze(1), 0.0, evening)
     levels = courses.levels(evening.clamp(max=MOST_A_DAY))[:, 0]
-    out = ((levels < LOW) | (levels > HIGH)).float().mean(1)
-    far = ((levels < FAR_LOW) | (levels > FAR_HIGH)).float().mean(1)
+    low, high = targets.levels["low"], targets.levels["high"]
+    out = ((levels < low) | (levels > high)).float().mean(1)
+    far = ((levels < low - FAR_LOW) | (levels > high + FAR_HIGH)).float().mean(1)
     found = []
     for row, one in enumerate(asked):
         calm = [gap for gap in GAPS if bool((out[row, gap // 2 : gap] <= OUT).all() and (far[row, gap // 2 : gap] <= FAR).all())]
         soonest = 2 if hold[row] else 3 if one.starting else 7
         if one.days < 4:
             soonest = 2
-        found.append(min(max([*calm, soonest]), _longest(one)) if not hold[row] else min(max(hold[row] + 1, 2), 4))
+        found.append(min(max([*calm, soonest]), _longest(one, targets)) if not hold[row] else min(max(hold[row] + 1, 2), 4))
     return found
 
 
-def _longest(asked: Asked) -> int:
+def _longest(asked: Asked, targets: Targets) -> int:
     """The longest gap at this stage of treatment, and a week where the last INR is out of range."""
     stage = next((gap for days, gap in LONGEST if asked.days < days), max(GAPS))
-    return stage if asked.last is None or asked.starting or LOW <= asked.last <= HIGH else min(stage, 7)
+    calm = asked.last is None or targets.levels["low"] <= asked.last <= targets.levels["high"]
+    return stage if calm or asked.starting else min(stage, 7)

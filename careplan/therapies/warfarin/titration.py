@@ -1,24 +1,28 @@
 """Suggestions: a weekly dose, the evenings left out, the day of the next INR; beside no change and what a protocol would do."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from careplan.breach import Breach
 from careplan.minutes import DAY
+from careplan.planning.explain import interval, path_of
 from careplan.recording import Recording, question
 from careplan.series import PatientSeries
 from careplan.stages import stage
-from careplan.suggestion import Interval, Line, Option, Path, Suggestion
+from careplan.suggestion import Line, Option, Suggestion
+from careplan.targets import Targets
+from careplan.therapies.warfarin.aims import USUAL, risk_for
 from careplan.therapies.warfarin.courses import Courses, courses_of
 from careplan.therapies.warfarin.covariates import covariates_of
 from careplan.therapies.warfarin.decisions import SOON
-from careplan.therapies.warfarin.declaration import DANGER, HIGHEST_INR, LINE_LIMITS, MOST_A_DAY, STARTING, WARFARIN, risk
+from careplan.therapies.warfarin.declaration import DANGER, HIGHEST_INR, LINE_LIMITS, MOST_A_DAY, STARTING, WARFARIN
 from careplan.therapies.warfarin.metrics import TOO_HIGH
-from careplan.therapies.warfarin.protocols import HIGH, LOW, aurora, iwpc_clinical, iwpc_pharmacogenetic
+from careplan.therapies.warfarin.protocols import aurora, iwpc_clinical, iwpc_pharmacogenetic
 from careplan.therapies.warfarin.regimen import Regimen, increment, tablets, week_of
 from careplan.therapies.warfarin.search import Asked, Found, search
 from careplan.therapies.warfarin.words import why_in_words
@@ -42,6 +46,11 @@ class Compared:
 
 def regimen_of(world: World, recording: Recording, person: Personalisation, *, seed: int = 0) -> Suggestion:
     """One suggestion: what to change, no change, or why it abstains."""
+    targets = recording.targets or USUAL
+    return replace(_suggested(world, recording, person, targets, seed), targets=recording.targets)
+
+
+def _suggested(world: World, recording: Recording, person: Personalisation, targets: Targets, seed: int) -> Suggestion:
     series, regimen = recording.series, recording.regimen
     provenance = world.provenance(seed, recording.data, asked=question("regimen", recording.prescribed))
     reasons = reasons_to_abstain(series, person)
@@ -52,12 +61,12 @@ def regimen_of(world: World, recording: Recording, person: Personalisation, *, s
     with stage("encode"):
         courses = courses_of(world.model, [series], [person], seed=seed)
     with stage("search"):
-        found = search(courses, [asked])
+        found = search(courses, [asked], targets)
     if bool(found.plans.abstained[0]) and asked.begun:
         told = tuple(f"the search answers nothing: {breach.rule}" for breach in found.plans.reasons[0])
         return _suggestion(series, provenance, abstained=True, reasons=told)
     with stage("explain"):
-        return _told(series, regimen, asked, courses, found, provenance)
+        return _told(series, regimen, asked, courses, found, provenance, targets)
 
 
 def reasons_to_abstain(series: PatientSeries, person: Personalisation) -> tuple[str, ...]:
@@ -111,19 +120,20 @@ def _told(
     courses: Courses,
     found: Found,
     provenance: Mapping[str, str],
+    targets: Targets,
 ) -> Suggestion:
     """What the search answered, as a suggestion."""
     weekly, hold, due = found.weekly[0], found.hold[0], found.due[0]
-    futures = _compared(regimen, asked, weekly, hold, due)
+    futures = _compared(regimen, asked, weekly, hold, due, targets)
     levels = courses.levels(torch.stack([each.doses for each in futures]).unsqueeze(0))[0]
-    options = tuple(_option(each, level) for each, level in zip(futures, levels, strict=True))
+    options = tuple(_option(each, level, targets) for each, level in zip(futures, levels, strict=True))
     unchanged = weekly == regimen.weekly and hold == regimen.hold
-    lines = _lines(regimen, asked, weekly, hold, due, len(np.flatnonzero(series.mask[:, 0])))
+    lines = _lines(regimen, asked, weekly, hold, due, len(np.flatnonzero(series.mask[:, 0])), targets)
     return _suggestion(
         series,
         provenance,
         abstained=False,
-        reasons=why_in_words(asked, regimen, weekly, hold, due, options, float(found.suits[0])),
+        reasons=why_in_words(asked, regimen, weekly, hold, due, options, float(found.suits[0]), targets),
         lines=() if unchanged and due == regimen.next_inr else lines,
         options=options,
         limits_bound=found.plans.bound[0],
@@ -131,8 +141,10 @@ def _told(
     )
 
 
-def _compared(regimen: Regimen, asked: Asked, weekly: float, hold: int, due: int) -> list[Compared]:
-    """The proposal, no change, and what a protocol does."""
+def _compared(
+    regimen: Regimen, asked: Asked, weekly: float, hold: int, due: int, targets: Targets
+) -> list[Compared]:
+    """The proposal, no change, and what a protocol does, where there is one: Aurora's table is for a range of 2 to 3."""
 
     def course(week: float, left_out: int = 0) -> Tensor:
         doses = torch.full((SHOWN,), min(MOST_A_DAY, week / 7))
@@ -147,42 +159,39 @@ def _compared(regimen: Regimen, asked: Asked, weekly: float, hold: int, due: int
     else:
         by, left_out, said = asked.weekly, 0, "IWPC"
     standing = f"{regimen.weekly:g} mg a week{_without(regimen.hold)}"
-    return [
+    found = [
         Compared("proposed", f"{weekly:g} mg a week{_without(hold)}, INR in {due} days", course(weekly, hold)),
         Compared("no change", standing, course(regimen.weekly, regimen.hold)),
         Compared("protocol", f"{said}: {by:g} mg a week{_without(left_out)}", course(by, left_out)),
     ]
+    return found if said != "Aurora" or dict(targets.levels) == dict(USUAL.levels) else found[:-1]
 
 
 def _without(evenings: int) -> str:
     return "" if not evenings else f", the first {'evening' if evenings == 1 else f'{evenings} evenings'} left out"
 
 
-def _option(compared: Compared, levels: Tensor) -> Option:
+def _option(compared: Compared, levels: Tensor, targets: Targets) -> Option:
     """A future's path and outcomes over particles: levels `[P, D]`."""
-    low, mid, high = torch.quantile(levels, torch.tensor([0.05, 0.5, 0.95]), dim=0)
-    minutes = tuple(DAY * (day + 1) for day in range(levels.shape[1]))
+    least, most = targets.levels["low"], targets.levels["high"]
     shares = {
-        "in_range": 100.0 * ((levels >= LOW) & (levels <= HIGH)).float().mean(1),
+        "in_range": 100.0 * ((levels >= least) & (levels <= most)).float().mean(1),
         "above_4": 100.0 * (levels > TOO_HIGH).float().mean(1),
-        "below_2": 100.0 * (levels < LOW).float().mean(1),
+        "below_2": 100.0 * (levels < least).float().mean(1),
         "mean": levels.mean(1),
-        "risk": risk(levels).mean(1),
+        "risk": risk_for(targets)(levels).mean(1),
     }
     return Option(
         name=compared.name,
-        path=Path(minutes=minutes, mid=tuple(mid.tolist()), low=tuple(low.tolist()), high=tuple(high.tolist())),
-        outcomes={name: _interval(value) for name, value in shares.items()},
+        path=path_of(levels, float(DAY * levels.shape[1])),
+        outcomes={name: interval(value) for name, value in shares.items()},
         does=compared.does,
     )
 
 
-def _interval(values: Tensor) -> Interval:
-    low, high = torch.quantile(values, torch.tensor([0.05, 0.95])).tolist()
-    return Interval(mid=float(values.mean()), low=low, high=high)
-
-
-def _lines(regimen: Regimen, asked: Asked, weekly: float, hold: int, due: int, readings: int) -> tuple[Line, ...]:
+def _lines(
+    regimen: Regimen, asked: Asked, weekly: float, hold: int, due: int, readings: int, targets: Targets
+) -> tuple[Line, ...]:
     """What would change: the weekly dose, evenings left out, the next INR."""
     limits = STARTING if asked.starting or not asked.begun else LINE_LIMITS["weekly_dose"]
     reference, less = regimen.weekly or asked.weekly, limits.per_visit
@@ -209,15 +218,15 @@ def _lines(regimen: Regimen, asked: Asked, weekly: float, hold: int, due: int, r
     lines.append(
         Line(
             key="next_inr@0", setting="next_inr", start=0, end=DAY, unit="days", current=float(regimen.next_inr),
-            proposed=float(due), lowest=1.0, highest=float(SOON if _out(asked.last) else 28), absolute_low=1.0,
+            proposed=float(due), lowest=1.0, highest=float(SOON if _out(asked.last, targets) else 28), absolute_low=1.0,
             absolute_high=84.0, days=readings, why=f"the INR is due in {due} days",
         )
     )  # fmt: skip
     return tuple(lines)
 
 
-def _out(last: float | None) -> bool:
-    return last is not None and not LOW <= last <= HIGH
+def _out(last: float | None, targets: Targets) -> bool:
+    return last is not None and not targets.levels["low"] <= last <= targets.levels["high"]
 
 
 def _banners(series: PatientSeries) -> tuple[str, ...]:
@@ -239,7 +248,7 @@ def _suggestion(
     reasons: Sequence[str],
     lines: tuple[Line, ...] = (),
     options: tuple[Option, ...] = (),
-    limits_bound: tuple = (),  # type: ignore[type-arg]
+    limits_bound: tuple[Breach, ...] = (),
     banners: tuple[str, ...] = (),
 ) -> Suggestion:
     return Suggestion(

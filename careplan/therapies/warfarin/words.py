@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from careplan.breach import RULES, Breach, in_words
-from careplan.display import Band, Marks, Unit
+from careplan.display import Unit
 from careplan.suggestion import Line, Option, Suggestion
-from careplan.therapies.warfarin.declaration import CEILING, WARFARIN
-from careplan.therapies.warfarin.metrics import FAR_BELOW, POOR, TOO_HIGH
+from careplan.targets import Targets
+from careplan.therapies.warfarin.aims import USUAL, marks_of
+from careplan.therapies.warfarin.declaration import CEILING
 from careplan.therapies.warfarin.protocols import HIGH, LOW
 from careplan.therapies.warfarin.regimen import Regimen, tablets, week_of
 from careplan.therapies.warfarin.search import Asked
@@ -20,18 +21,7 @@ OUTCOMES = {
     "risk": "Risk",
 }
 INR = Unit("INR", 1.0, 1)
-MARKS = Marks(
-    bands=(
-        Band("above 4", "very_high", TOO_HIGH, float("inf"), 2),
-        Band("above the range", "high", HIGH, TOO_HIGH, 1),
-        Band("in range", "in_range", LOW, HIGH, 0),
-        Band("below the range", "low", FAR_BELOW, LOW, -1),
-        Band("below 1.5", "very_low", 0.0, FAR_BELOW, -2),
-    ),
-    targets={"in_range": POOR, **{cost.name: 100.0 * cost.budget for cost in WARFARIN.costs}},
-    bottom=1.0,
-    top=5.0,
-)
+MARKS = marks_of(USUAL)
 # What the guard's rules mean here.
 WORDS: Mapping[str, str] = {
     **RULES,
@@ -45,11 +35,12 @@ ANTAGONIST = (
 
 
 def why_in_words(
-    asked: Asked, regimen: Regimen, weekly: float, hold: int, due: int, options: Sequence[Option], suits: float
+    asked: Asked, regimen: Regimen, weekly: float, hold: int, due: int, options: Sequence[Option], suits: float,
+    targets: Targets = USUAL,
 ) -> tuple[str, ...]:
     """Why the search answers what it does."""
     ours, still = options[0].outcomes, options[1].outcomes
-    told = [_state(asked)]
+    told = [_state(asked, targets)]
     if hold:
         told.append(f"no tablet on {hold} evening{'s' if hold > 1 else ''}: the INR falls by itself as factors are made again")
     if weekly == regimen.weekly:
@@ -62,16 +53,18 @@ def why_in_words(
         )
     if weekly != suits:
         told.append(f"in the end about {suits:g} mg a week are expected to suit")
-    calm = asked.last is not None and LOW <= asked.last <= HIGH and not asked.starting
+    low, high = targets.levels["low"], targets.levels["high"]
+    calm = asked.last is not None and low <= asked.last <= high and not asked.starting
     until = "until then it is hardly expected to leave the range by far" if calm else "what it says decides how to go on"
     told.append(f"the INR is due in {due} days: {until}")
     return (*told, ANTAGONIST)
 
 
-def _state(asked: Asked) -> str:
+def _state(asked: Asked, targets: Targets) -> str:
     if asked.last is None:
         return "no INR yet: age, weight, genotype and other drugs are all that tells of the dose"
-    where = "in range" if LOW <= asked.last <= HIGH else "above the range" if asked.last > HIGH else "below the range"
+    low, high = targets.levels["low"], targets.levels["high"]
+    where = "in range" if low <= asked.last <= high else "above the range" if asked.last > high else "below the range"
     ceiling = f", {CEILING:g} or more" if asked.last >= CEILING else ""
     return f"the last INR is {asked.last:g}, {where}{ceiling}, on day {asked.days} of treatment"
 
@@ -83,7 +76,8 @@ def said(suggestion: Suggestion, unit: Unit) -> list[tuple[str, str]]:
     found = [("In short", _sentences([each for each in suggestion.reasons if each != ANTAGONIST]))]
     found.append(("Why it takes days", _sentences([ANTAGONIST])))
     if suggestion.options:
-        found.append(("Compared", _sentences([_compared(option, unit) for option in suggestion.options])))
+        low = (suggestion.targets or USUAL).levels["low"]
+        found.append(("Compared", _sentences([_compared(option, unit, low) for option in suggestion.options])))
     if suggestion.limits_bound:
         found.append(("Limits that bound it", _sentences(limits_in_words(suggestion.limits_bound, unit))))
     return found
@@ -99,11 +93,11 @@ def limits_in_words(bound: Sequence[Breach], unit: Unit) -> list[str]:
     return list(dict.fromkeys(in_words(breach, WORDS).replace("weekly_dose@0: ", "") for breach in bound))
 
 
-def _compared(option: Option, unit: Unit) -> str:
+def _compared(option: Option, unit: Unit, low: float) -> str:
     outcomes = option.outcomes
     return (
         f"{option.name} ({option.does}): {outcomes['in_range'].mid:.0f} % of 28 days in range, "
-        f"{outcomes['above_4'].mid:.1f} % above 4, {outcomes['below_2'].mid:.0f} % below {LOW:g}, "
+        f"{outcomes['above_4'].mid:.1f} % above 4, {outcomes['below_2'].mid:.0f} % below {low:g}, "
         f"mean {unit.text(outcomes['mean'].mid)}"
     )
 

@@ -13,7 +13,7 @@ from cohorts.warfarin.trial import MOST, Clinic, Order, run
 
 def test_a_life_without_life_is_still() -> None:
     lived = live(20, 90, 1, Life.none())
-    assert lived.taken.all() and lived.told.all() and (lived.clears == 1).all() and (lived.supply == 1).all()
+    assert lived.taken.all() and lived.reported.all() and (lived.clears == 1).all() and (lived.supply == 1).all()
     assert not lived.late.any() and not lived.inhibitor.any()
 
 
@@ -21,7 +21,7 @@ def test_life_is_as_it_says_and_the_same_under_a_seed() -> None:
     lived, again = live(2000, 90, 3), live(2000, 90, 3)
     assert all(torch.equal(getattr(lived, name), getattr(again, name)) for name in vars(lived))
     assert float((1 - lived.taken).mean()) == pytest.approx(0.06, abs=0.01)
-    assert ((lived.told == 0) <= (lived.taken == 0)).all()  # nobody tells of a tablet that was taken
+    assert ((lived.reported == 0) <= (lived.taken == 0)).all()  # nobody tells of a tablet that was taken
     assert float(lived.supply.log().std()) == pytest.approx(0.25, abs=0.02)
     drugged = (lived.inhibitor + lived.inducer).any(1)
     assert float(drugged.float().mean()) == pytest.approx(0.25, abs=0.04)

@@ -93,7 +93,8 @@ def practice(therapy: Therapy, limits: Limits, plan_doses: Any, *, holds: timede
 
     fields: dict[str, Any] = {
         "therapy": therapy,
-        "limits": {"everybody": limits},
+        "groups": ("everybody",),
+        "limits": lambda facts: limits,
         "recent": timedelta(days=60),
         "holds": {"regimen": holds, "doses": holds},
         "regimen": Plan,
@@ -104,7 +105,7 @@ def practice(therapy: Therapy, limits: Limits, plan_doses: Any, *, holds: timede
         "listed": lambda regimen: {},
         "plan_regimen": None,
         "plan_doses": plan_doses,
-        "judge": lambda suggestion, readings, group, regimen: (
+        "judge": lambda suggestion, readings, facts, regimen: (
             lambda line, value: Judged(lowest=line.absolute_low, highest=line.absolute_high)
         ),
         "caution": lambda suggestion, readings: None,

@@ -4,9 +4,10 @@ from datetime import timedelta
 
 import numpy as np
 
-from careplan.clock import Clock, Gate
+from careplan.clock import Clock
 from careplan.covariates import Covariate
 from careplan.effects import Effect, Output
+from careplan.gate import Gate
 from careplan.rules import Action, Cap, End, Exclusive, Lockout
 from careplan.therapy import Channel, Cost, Limits, Pool, Therapy
 from tests.therapies.contract.build import Array, People

@@ -10,9 +10,9 @@ import torch
 
 from careplan.breach import in_words
 from careplan.planning.choice import OPTIONS
-from careplan.planning.course import CoursePlans, Search, plan_course
+from careplan.planning.course import CoursePlans, CourseSearch, plan_course
 from careplan.planning.latent import latent_course
-from careplan.planning.looking import next_look
+from careplan.planning.measuring import next_measurement
 from careplan.recording import Recording
 from careplan.series import PatientSeries, given_columns, windows
 from careplan.suggestion import Interval, Line, Option, Path, Suggestion
@@ -31,7 +31,7 @@ def planned(
     person: Personalisation,
     limits: Limits,
     *,
-    how: Search | None = None,
+    how: CourseSearch | None = None,
     **changes: Any,
 ) -> CoursePlans:
     """A course for one patient from the end of a recording on: what was given last goes on where it is a rate, or given daily."""
@@ -47,7 +47,7 @@ def planned(
     level = model.natural(course.futures.start.mean(1))
     history = torch.from_numpy(np.where(series.mask[:, columns], series.values[:, columns], np.nan)).unsqueeze(0)
     known = {"level": level, "history": history * course.menu.per_row, **changes}
-    return plan_course(course, state, course.menu, limits, known["level"], known["history"], how=how or Search(depth=2))
+    return plan_course(course, state, course.menu, limits, known["level"], known["history"], how=how or CourseSearch(depth=2))
 
 
 def suggestions(
@@ -66,7 +66,7 @@ def _suggestion(world: World, recording: Recording, plans: CoursePlans) -> Sugge
     grid = therapy.clock.interval
     reasons = [in_words(breach) for breach in (*plans.reasons[0], *plans.refused[0])]
     if therapy.measure is not None:
-        gap, _ = next_look(therapy, plans.levels[:, 0], grid)
+        gap, _ = next_measurement(therapy, plans.levels[:, 0], grid)
         reasons.append(f"look again in {float(gap) / 1440:g} days")
     made = datetime.now(UTC)
     return Suggestion(

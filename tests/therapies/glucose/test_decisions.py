@@ -9,11 +9,13 @@ import pytest
 
 from careplan.clinic.decisions import TYPED_REASON, draft_problems, meaning_of
 from careplan.clinic.decisions import problems as all_problems
+from careplan.covariates import CourseFacts
 from careplan.minutes import DAY
 from careplan.suggestion import Decision, Line
 from careplan.therapies.glucose import decisions
+from careplan.therapies.glucose.bands import ADULTS, most_low
 from careplan.therapies.glucose.decisions import DANGER, INSULIN, Exposure, allowed, exposure, exposure_at
-from careplan.therapies.glucose.declaration import Regimen
+from careplan.therapies.glucose.declaration import LIMITS, Regimen, limits_of
 from careplan.therapies.glucose.rule_words import rule_in_words
 from tests.clinic.build import line
 from tests.limits_table import DOSES, LINES, LOWS
@@ -38,7 +40,8 @@ def dose(**changes: Any) -> Line:
 
 
 def test_the_targets_for_lows_are_the_consensus() -> None:
-    assert {70.0: decisions.BELOW_70_TARGET, 54.0: decisions.BELOW_54_TARGET} == LOWS
+    most = most_low(ADULTS)
+    assert {ADULTS.levels["low"]: most["below_70"], ADULTS.levels["very_low"]: most["below_54"]} == LOWS
     assert (DANGER, TYPED_REASON) == (2.0, 10)
     assert INSULIN == {
         "basal": 1,
@@ -198,15 +201,31 @@ def test_the_absolute_limits_are_the_narrower_of_the_lines_own_and_the_settings(
 @pytest.mark.parametrize("group", sorted(DOSES))
 def test_what_the_therapy_allows_a_patient_now(group: Any) -> None:
     bolus, _, _, _, rate, times = DOSES[group]
-    assert allowed(dose(), group, None) == (0.0, bolus)
+    facts = CourseFacts(group=group)
+    assert allowed(dose(), facts, None) == (0.0, bolus)
     for setting, (lowest, highest, _, _) in LINES.items():
-        assert allowed(replace(line(), setting=setting), group, None) == (lowest, highest)  # type: ignore[arg-type]
+        assert allowed(replace(line(), setting=setting), facts, None) == (lowest, highest)  # type: ignore[arg-type]
     temporary = replace(line(), setting="temp_basal")
     regimen = Regimen(basal=(0.2, 0.5, 0.4, 0.3), carb_ratio=(10.0,) * 4, correction_factor=(50.0,) * 4)
-    assert allowed(temporary, group, None) == (0.0, times)
-    assert allowed(temporary, group, regimen) == (0.0, times), "four times the fastest is below the largest rate"
-    assert allowed(temporary, group, replace(regimen, basal=(0.2, 5.0, 0.4, 0.3))) == (0.0, rate / 5.0)
-    assert allowed(temporary, group, replace(regimen, basal=(0.0,) * 4)) == (0.0, times)
+    assert allowed(temporary, facts, None) == (0.0, times)
+    assert allowed(temporary, facts, regimen) == (0.0, times), "four times the fastest is below the largest rate"
+    assert allowed(temporary, facts, replace(regimen, basal=(0.2, 5.0, 0.4, 0.3))) == (0.0, rate / 5.0)
+    assert allowed(temporary, facts, replace(regimen, basal=(0.0,) * 4)) == (0.0, times)
+
+
+@pytest.mark.parametrize(
+    ("group", "age", "holds"),
+    [("adult", 11.9, "child"), ("adult", 12, "adolescent"), ("adolescent", 40, "adolescent"), ("child", 18, "child"),
+     ("adult", 18, "adult"), ("adult", None, "adult")],
+)  # fmt: skip
+def test_somebody_younger_than_their_group_has_the_limits_of_their_age(group: str, age: float | None, holds: Any) -> None:
+    facts = CourseFacts(group=group, covariates={} if age is None else {"age": age})
+    assert limits_of(facts) == LIMITS[holds] and allowed(dose(), facts, None) == (0.0, LIMITS[holds].max_dose)
+
+
+def test_a_group_that_the_therapy_does_not_have_is_an_error() -> None:
+    with pytest.raises(ValueError, match="'elder' is no group, expected one of adult, adolescent, child"):
+        limits_of(CourseFacts(group="elder"))
 
 
 def test_a_stored_line_cannot_widen_what_the_therapy_allows() -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
-from careplan.planning.regimen import RegimenPlans, plan_regimen
+from careplan.planning.regimen import RegimenPlans, RegimenQuestion, RegimenSearch, plan_regimen
 from careplan.series import PatientSeries
 from careplan.studies.visits import accepted
 from careplan.therapies.glucose.days import SETTINGS
@@ -83,7 +83,8 @@ def answered(lines: Any, draw: np.random.Generator) -> RegimenPlans:
 
     count = len(BLOCKS)
     together = [range(first, first + count) for first in range(0, count * len(SETTINGS), count)] + [range(len(lines))]
-    return plan_regimen(evaluate, [lines], GLUCOSE, together=together, parts=torch.arange(8) // 2, strengthened=3, simulations=16)
+    asked = RegimenQuestion(lines=[lines], therapy=GLUCOSE, together=together, parts=torch.arange(8) // 2)
+    return plan_regimen(evaluate, asked, RegimenSearch(strengthened=3, simulations=16))
 
 
 @pytest.mark.timeout(1800)

@@ -7,7 +7,7 @@ from careplan.planning.objective import risk_of
 from careplan.therapy import Therapy
 
 
-def next_look(therapy: Therapy, levels: Tensor, grid: float) -> tuple[Tensor, Tensor]:
+def next_measurement(therapy: Therapy, levels: Tensor, grid: float) -> tuple[Tensor, Tensor]:
     """When to measure next: predicted levels `[B, P, Q, M]`, `grid` minutes apart -> the gap that costs least, `[B]` minutes, and
     what each declared gap costs, `[B, G]` risk a minute.
 

@@ -1,0 +1,99 @@
+"""What a question says and its typed query does not hold. A query that leaves out "after exercise" answers another question.
+
+Every number, day, meal, setting and word of content must have gone into the query; what is common to all questions may stand
+beside it.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import date
+from typing import NamedTuple
+
+from careplan.interop.language import times
+from careplan.interop.language.wording import COMMON, NUMBERS, WORDS, slips
+
+HOLDS = {  # what a query of each kind can hold
+    "forecast": {"period", "clock", "length", "level"},
+    "counterfactual": {"period", "clock", "amount", "meal", "setting", "level"},
+    "compare_periods": {"period", "level"},
+    "why": {"clock", "setting", "level"},
+    "who_needs_a_look": {"count"},
+    "limits": {"setting"},
+    "cohort_replay": {"group", "length", "count", "setting"},
+    "summary": {"period", "range"},
+    "plan": {"setting", "level"},
+    "regimen": {"clock", "setting"},
+    "evaluation": {"length", "level", "amount"},
+    "episodes": {"period", "level"},
+}
+SLOTS = {
+    "length": times.LENGTH,
+    "clock": times.CLOCK,
+    "level": r"(?<![\d.])\d+(?:\.\d+)?\s*(?:mg/?dl|mmol(?:/l)?)\b|\b(?:below|under|above|over) \d+(?:\.\d+)?(?![\w.])",
+    "range": r"(?<![\d.])(?:3\.9 ?(?:-|to) ?10(?:\.0)?|70 ?(?:-|to) ?180)(?! ?\d)",
+    "amount": r"(?<![\d.])\d+(?:\.\d+)?\s*(?:units?|iu|u/h|u|grams?|g|%|percent)?(?![\w.])",
+    "count": r"(?<![\d.])\d+(?![\w.])",
+    "meal": r"\b(?:breakfasts?|lunch(?:es)?|dinners?|supper)\b",
+    "setting": r"\bbasal(?: rates?)?\b|\bcarb(?:ohydrate)? ratios?\b|\bicr\b|\bisf\b|\bcorrection factors?\b|\blong[- ]acting\b",
+    "group": r"\b(?:minimal )?(?:adults?|children|child|kids|adolescents?|teenagers?|teens)\b|\btype 2\b",
+}
+VISIT = re.compile(r"\b(?:in|per|each|every) (?:1 |a )?visits?\b")
+NOW = re.compile(r"^(?:today|this morning)$")
+BEARING = frozenset(WORDS["bearing"].split())  # words that would make it another question
+BESIDE = (COMMON | frozenset(WORDS["beside"].split()) | frozenset(NUMBERS) | frozenset(WORDS["known"].split())) - BEARING
+ENDINGS = (
+    ("", ""),
+    ("s", ""),
+    ("es", ""),
+    ("ed", ""),
+    ("d", ""),
+    ("ing", ""),
+    ("ing", "e"),
+    ("ly", ""),
+    ("al", "e"),
+    ("ation", ""),
+)
+
+
+class Cues(NamedTuple):
+    """What tells of which kind a question is: patterns, and the words in them."""
+
+    patterns: Sequence[str]
+    words: frozenset[str]
+
+
+WORD = re.compile(r"\d+(?:[.:]\d+)?|[a-z]+(?:[-'][a-z]+)*")
+
+
+def unread(kind: str, text: str, today: date, cues: Cues, policies: tuple[str, ...] = ()) -> list[str]:
+    """Words of a plain text, without names, that no query of its kind holds. cues: what tells of which kind a question is."""
+    holds = HOLDS[kind]
+    for policy in sorted(policies if kind == "cohort_replay" else (), key=len, reverse=True):
+        text = re.sub(rf"(?<![\w-]){policy.replace('-', '[- ]')}0?(?![\w-])", " ", text)
+    for found in sorted(times.periods(text, today), key=lambda found: -found.start):
+        if "period" in holds or NOW.match(text[found.start : found.end].strip()):
+            text = text[: found.start] + " " + text[found.end :]
+    if kind == "limits":
+        text = VISIT.sub(" ", text)
+    for slot, pattern in SLOTS.items():
+        if slot in holds:
+            text = re.sub(pattern, " ", text)
+    elsewhere = [pattern for slot, pattern in SLOTS.items() if slot in ("meal", "setting", "group") and slot not in holds]
+    dated = [text[found.start : found.end] for found in times.periods(text, today)]
+    asking = [match[0] for pattern in elsewhere for match in re.finditer(pattern, text)]
+    return [*dated, *asking, *(word for word in WORD.findall(text) if _bears(word.removesuffix("'s"), cues))]
+
+
+def _bears(word: str, cues: Cues) -> bool:
+    """Whether a word makes it another question than what is common to all questions, and what their kinds are told by, would."""
+    if word[0].isdigit() or word in BEARING:
+        return True
+    stems = {word.removesuffix(ending) + letter for ending, letter in ENDINGS if word.endswith(ending)}
+    if (
+        len(word) < 2
+        or stems & BESIDE
+        or stems & set(cues.words)
+        or any(re.fullmatch(pattern, word) for pattern in cues.patterns)
+    ):
+        return False
+    return len(word) < 3 or not any(word[0] == other[0] for other in slips(word, BESIDE, 1))

@@ -1,0 +1,84 @@
+"""What people of whom the same is known have in common, and how far they differ: estimated from recordings, weights at rest."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from careplan.series import PatientSeries, Window
+from careplan.world.corpus import Corpus
+from careplan.world.filter import Filter, causal
+from careplan.world.model import WorldModel
+from careplan.world.personalise import expected, personalise
+
+ROUNDS = 4  # of expectation and maximisation
+WANDERS = torch.linspace(-2.0, 1.0, 13)  # logarithms of what the process noise is tried at, over what it was
+LEAST = 1e-3  # variance of a number of the code between people
+TOGETHER = 200  # recordings taken at once
+
+
+@torch.no_grad()
+def populate(
+    model: WorldModel, recordings: Sequence[PatientSeries], *, rounds: int = ROUNDS, windows: int = 24, seed: int = 0
+) -> None:
+    """How much codes differ between people, how far levels wander unforeseen, and where encodings lie, into the model.
+
+    Empirical Bayes by expectation and maximisation: each round infers everybody's code as it stands, then takes the prior's
+    covariance from those codes and what is left in doubt of each, and, where readings carry a noise, the process noise under
+    which they are least surprising with a code drawn for everybody (stochastic EM: Celeux and Diebolt 1985). Gradients cannot do
+    this: a spread of codes and a noise enter the loss as scales, which a short training hardly moves from where they began.
+
+    Args:
+        model: A trained model.
+        recordings: Of people who are alike to those that it will meet, some dozens at least.
+        rounds: Of expectation and maximisation, from a wide prior.
+        windows: Of each recording, where readings carry no noise.
+        seed: Of the codes that are drawn.
+
+    Raises:
+        ValueError: There is no recording.
+    """
+    if not recordings:
+        raise ValueError(f"{model.therapy.name}: no recording to estimate the population from")
+    model.eval()
+    generator = torch.Generator().manual_seed(seed)
+    model.code_covariance.copy_(torch.eye(len(model.code_covariance)))
+    for turn in range(rounds):
+        people = personalise(model, recordings, windows=windows)
+        mean = torch.stack([person.mean for person in people])
+        within = torch.stack([person.covariance for person in people])
+        away = torch.stack([person.mean - expected(model, person.usual) for person in people])
+        if model.filter is not None:
+            # At first by the likeliest codes: a doubt that a noise far too large leaves would keep it so for many rounds.
+            normal = torch.randn(*mean.shape, 1, generator=generator) * (2 * turn >= rounds)
+            drawn = mean + (torch.linalg.cholesky(within) @ normal).squeeze(-1)
+            model.filter.log_process.copy_(_wanders(model, model.filter, recordings, drawn))
+        between = away.T @ away / len(away) + within.mean(0) + LEAST * torch.eye(mean.shape[1])
+        model.code_covariance.copy_(between.to(model.code_covariance))
+    _, z = _encoded(model, Corpus.of(recordings))
+    ends = z.flatten(0, 1)
+    model.z_mean.copy_(ends.mean(0))
+    model.z_covariance.copy_(torch.cov(ends.T) + LEAST * torch.eye(ends.shape[1], device=ends.device))
+
+
+def _wanders(model: WorldModel, filtering: Filter, recordings: Sequence[PatientSeries], codes: Tensor) -> Tensor:
+    """The logarithm of the process noise of each output `[Q]` under which readings surprise least, by codes `[P, K]`."""
+    begin, lost = filtering.log_process.clone(), torch.zeros(len(WANDERS), len(model.therapy.outputs))
+    for first in range(0, len(recordings), TOGETHER):
+        corpus = Corpus.of(recordings[first : first + TOGETHER])
+        window, z = _encoded(model, corpus)
+        usual, code = corpus.usual.to(z), codes[first : first + TOGETHER].to(z)
+        for place, more in enumerate(WANDERS):
+            filtering.log_process.copy_(begin + more)
+            told = filtering(model, z, window, usual, code)
+            each = told.variance.log() + told.missed.pow(2) / told.variance
+            lost[place] += (each * told.seen).sum((0, 1)).cpu()
+    return begin + WANDERS.to(begin)[lost.argmin(0).to(begin.device)]
+
+
+def _encoded(model: WorldModel, corpus: Corpus) -> tuple[Window, Tensor]:
+    """Whole recordings of one length, padded at their ends as unknown, and the encodings before each patch `[P, N, L]`."""
+    patch, device = model.shape.patch, model.center.device
+    rows = -(-int(corpus.length.max()) // patch) * patch
+    window = corpus.windows(torch.arange(len(corpus)), torch.zeros(len(corpus), dtype=torch.long), rows).to(device)
+    return window, causal(model, window, corpus.usual.to(device))

@@ -1,0 +1,80 @@
+"""A therapy that is a declaration and a virtual clinic alone, from the command line to a signature on a screen."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+from typer.testing import CliRunner
+
+from careplan import therapies
+from careplan.cli import app
+from careplan.clinic import Database, plan_regimens
+from careplan.clinic.worker import world_of
+from careplan.studies.declared import RECIPE, train_declared
+from careplan.world.model import load_model
+
+from ..therapies.plugin import NAME, installed, shipping, table
+from .conftest import ADA, Start, checked, press, shown
+
+GLUCOSE = ("glucose", "insulin", "mg/dl", "carb", "bolus")
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Path]]:
+    """The example's module while it is installed, and weights that a few steps have trained."""
+    folder = tmp_path_factory.mktemp("example")
+    with installed(folder / "packages") as module:
+        recipe = replace(RECIPE, steps=12, batch=8, branches=8)
+        card = train_declared(therapies.practice(NAME), folder / "weights", people=6, recipe=recipe, say=lambda _: None)
+        assert card["virtual"]["groups"] == ("adult",) and len(card["report"]["wander"]) == 1
+        yield module, folder / "weights"
+
+
+def run(*arguments: str, code: int = 0) -> str:
+    done = CliRunner().invoke(app, list(arguments))
+    assert done.exit_code == code, (done.output, done.exception)
+    return " ".join(done.output.split())
+
+
+def test_training_learns_how_far_levels_wander_and_people_differ(example: tuple[Any, Path]) -> None:
+    model = load_model(therapies.practice(NAME).therapy, example[1])
+    assert model.filter is not None and float(model.filter.log_process.detach().exp()[0]) < 0.09, "it began at 0.1"
+    assert not torch.allclose(model.code_covariance, torch.eye(len(model.code_covariance)), atol=0.05)
+    assert float(model.z_covariance.diagonal().min()) > 0
+
+
+def test_a_declared_therapy_goes_from_a_table_to_a_signature(
+    example: tuple[Any, Path], db: Database, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, weights = example
+    file = tmp_path / "people.csv"
+    file.write_text(table(module, 2, 60, 5))
+    assert "60 tablet, 10 tsh" in run("import", str(file), "--therapy", NAME)
+    assert f"thea0 {NAME} adult" in run("patients")
+    told = run("show", "thea0")
+    assert "tablet" in told and "readings" in told and not any(word in told.lower() for word in GLUCOSE), told
+    assert "plans no doses, but regimens" in run("plan", "thea0", "--weights", str(weights), code=1)
+    told = run("plan", "thea0", "--regimen", "--weights", str(weights))
+    assert "Abstains" not in told and "In short" in told and not any(word in told.lower() for word in GLUCOSE), told
+    assert "Tablet" in run("personalise", "thea0", "--weights", str(weights))
+    shipping(monkeypatch, weights)
+    made = {each.patient: each for each in plan_regimens(db, ["thea0", "thea1"], world_of(NAME))}
+    at = press(start(), "open:thea0")
+    text = shown(at)
+    assert "Levothyroxine" in text and "Predicted effect" in "".join(each.value for each in at.subheader)
+    assert not any(word in text.lower() for word in GLUCOSE), text
+    signed = decided(at, made["thea0"].id, [line.key for line in made["thea0"].lines])
+    assert "Signed" in shown(signed) and not any(word in shown(signed).lower() for word in GLUCOSE)
+
+
+def decided(at: AppTest, suggestion: int | None, keys: list[str]) -> AppTest:
+    """Every line accepted, and signed."""
+    for key in keys:
+        at.button_group(key=f"verdict:{suggestion}:{key}").set_value("accept")
+    at = checked(at.run())
+    at.text_input(key="sign_name").set_value(ADA.name)
+    return press(at, "Sign")

@@ -1,0 +1,48 @@
+"""The stories are played, and every page that they come by holds what it must (`tests/app/stage.py`)."""
+
+from collections.abc import Iterator
+
+import pytest
+from selenium import webdriver
+
+from .driven import absent, chromium
+from .stage import Stage, axe
+from .stories import IN_A_CLINIC, STORIES, Story, alone, in_a_clinic
+
+PAGES = {"Worklist", "Patients", "Patient", "Next hours of", "Record of", "Cohorts", "Ask", "Audit trail", "careplan"}
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    with chromium(tmp_path_factory.mktemp("browser")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def machine(browser: webdriver.Chrome, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with alone(browser, tmp_path_factory.mktemp("alone") / "app") as stage:
+        yield stage
+
+
+@pytest.fixture(scope="module")
+def house(browser: webdriver.Chrome, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with in_a_clinic(browser, tmp_path_factory.mktemp("clinic") / "app") as stage:
+        yield stage
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
+def test_on_ones_own_machine(machine: Stage, story: Story) -> None:
+    story(machine)
+
+
+@pytest.mark.parametrize("story", IN_A_CLINIC, ids=lambda story: story.__name__)
+def test_in_a_clinic(house: Stage, story: Story) -> None:
+    story(house)
+
+
+def test_no_page_was_passed_by_and_each_holds_what_it_must(machine: Stage, house: Stage) -> None:
+    assert machine.seen | house.seen >= PAGES
+    assert [*machine.wrong, *house.wrong] == []
+    if axe() is None:
+        absent("CAREPLAN_AXE does not name axe-core")

@@ -1,0 +1,44 @@
+"""What is estimated of a population: how far levels wander and people differ."""
+
+import numpy as np
+import pytest
+import torch
+
+from careplan.series import PatientSeries
+from careplan.world.model import Shape, WorldModel
+from careplan.world.population import populate
+from tests.therapies.contract import thinning
+from tests.therapies.contract.build import recorded
+
+COUNT, ROWS = 24, 56
+
+
+def people(wander: float, seed: int) -> list[PatientSeries]:
+    """Of equal strength, whose levels wander by so much a day in the logarithm, read every day."""
+    random = np.random.default_rng(seed)
+    found = thinning.people(COUNT, seed)
+    doses = thinning.doses(COUNT, ROWS, seed)
+    kept = 1.0 - thinning.RETURNS
+    walk = np.zeros((COUNT, ROWS, 1), np.float32)
+    for row in range(1, ROWS):
+        walk[:, row] = kept * walk[:, row - 1] + random.normal(0, wander, (COUNT, 1))
+    noise = walk + random.normal(0, 0.03, walk.shape)
+    measured = np.ones((COUNT, ROWS), dtype=bool)
+    return recorded(thinning.THINNING, found, doses, measured, noise=noise.astype(np.float32))
+
+
+def test_levels_that_wander_more_are_found_to_wander_more() -> None:
+    found = []
+    for wander in (0.01, 0.12):
+        torch.manual_seed(0)
+        model = WorldModel(thinning.THINNING, Shape(latent=4, hidden=8, code=9, evidence=2))
+        populate(model, people(wander, 1), rounds=2)
+        assert model.filter is not None
+        found.append(float(model.filter.log_process.detach().exp()[0]) * thinning.THINNING.channels[0].scale)
+    assert found[1] > 1.8 * found[0] and 0.06 < found[1] < 0.24, found
+
+
+def test_nobody_says_nothing_of_a_population() -> None:
+    model = WorldModel(thinning.THINNING, Shape(latent=4, hidden=8, code=9, evidence=2))
+    with pytest.raises(ValueError, match="no recording to estimate the population from"):
+        populate(model, [])
