@@ -18,7 +18,7 @@ from app.activity import Activity
 from app.wording import UNITS
 from careplan.clinic import Actor, Database, local_account, open_database
 from careplan.clinic.allowed import Role, may
-from careplan.clinic.worker import Worker
+from careplan.clinic.keeper import Worker
 from careplan.display import Unit
 from careplan.language import LANGUAGES, N_, _, asking, current, preferred
 from careplan.settings import Settings
@@ -43,12 +43,14 @@ def speak() -> None:
         state["language"] = Settings().language or preferred(st.context.locale)
     elif state.get("language_kept"):
         st.query_params["language"] = state["language"]
-    asking(_spoken)
 
 
 def _spoken() -> str | None:
     """The language of the session that asks; None outside of any."""
     return None if get_script_run_ctx(suppress_warning=True) is None else st.session_state.get("language")
+
+
+asking(_spoken)  # every session of the server has its own
 
 
 def choose_language() -> None:

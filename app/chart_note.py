@@ -5,49 +5,92 @@ from io import StringIO
 
 from app.drawings import consensus
 from app.paper import NOTICE, PAST, careplan_version
-from app.wording import change, line_name, scale, when
-from careplan.clinic.views import ReviewPage
-from careplan.display import Unit, clock, sentence
-from careplan.therapies.glucose.words import SETTINGS, because, headline
+from app.wording import change, line_name, scale, setting_name, when
+from careplan.clinic.views import Review, ReviewPage
+from careplan.display import SEMICOLON, Unit, clock, listed, sentence
+from careplan.language import N_, _, retold
+from careplan.suggestion import Decision, Line, Suggestion
+from careplan.therapies.glucose.words import because, headline
 
 
 def note(page: ReviewPage, unit: Unit) -> str:
     """The review as plain text, shorter than a page."""
     summary, suggestion = page.summary, page.suggestion
-    found = consensus(page.recent, unit, page.targets)
-    judged = [f"{each.name} {each.value} (target {each.target}{', off' * each.missed})" for each in found]
+    judged = [
+        _(
+            OFF if each.missed else MET,
+            name=each.name,
+            value=each.value,
+            target=each.target,
+        )
+        for each in consensus(page.recent, unit, page.targets)
+    ]
+    mean = _("mean {level} {unit}", level=unit.text(page.recent.mean), unit=unit.name)
     lines = [
-        f"Patient {summary.patient}: review with careplan {careplan_version()}. {NOTICE}.",
-        f"Readings {when(summary.first, summary.zone)} to {when(summary.last, summary.zone)} ({summary.zone}).",
-        f"Last {len(page.days)} days: {'; '.join(judged)}; mean {unit.text(page.recent.mean)} {unit.name}.",
+        _(
+            "Patient {patient}: review with careplan {version}. {notice}.",
+            patient=summary.patient,
+            version=careplan_version(),
+            notice=_(NOTICE),
+        ),
+        _(
+            "Readings {first} to {last} ({zone}).",
+            first=when(summary.first, summary.zone),
+            last=when(summary.last, summary.zone),
+            zone=summary.zone,
+        ),
+        _("Last {days} days: {metrics}.", days=len(page.days), metrics=listed([*judged, mean], SEMICOLON)),
     ]
     for setting, slots in page.regimen.items():
         shown = scale(setting, unit)
-        values = ", ".join(f"{clock(start)} {shown.text(value)}" for start, value in slots)
-        lines.append(f"{SETTINGS.get(setting, setting)}, {shown.unit}: {values}.")
+        values = listed(f"{clock(start)} {shown.text(value)}" for start, value in slots)
+        lines.append(_("{setting}, {unit}: {values}.", setting=setting_name(setting), unit=shown.unit, values=values))
     if suggestion is None:
-        return "\n".join([*lines, "No suggestion was made."])
+        return "\n".join([*lines, _("No suggestion was made.")])
     signed = next((review for review in page.history if review.suggestion == suggestion.id), None)
+    return "\n".join([*lines, *_suggested(suggestion, signed, unit)])
+
+
+OFF, MET = N_("{name} {value} (target {target}, off)"), N_("{name} {value} (target {target})")
+
+
+def _suggested(suggestion: Suggestion, signed: Review | None, unit: Unit) -> list[str]:
+    """What is proposed, line by line with its reason and what was decided of it, and the signature."""
     by_key = {} if signed is None else {decision.key: decision for decision in signed.decisions}
     if suggestion.abstained:
-        lines += [sentence(f"careplan abstains: {reason}") for reason in suggestion.reasons]
+        lines = [sentence(_("careplan abstains: {why}", why=retold(reason))) for reason in suggestion.reasons]
     elif not suggestion.lines:
-        lines.append("No change is proposed.")
+        lines = [_("No change is proposed.")]
     else:
-        lines.append(sentence(f"Suggestion {suggestion.id}: {headline(suggestion, unit)}"))
-    for line in suggestion.lines:
-        shown, decision = scale(line.setting, unit), by_key.get(line.key)
-        said = f"- {line_name(line)}: {shown.text(line.current)} -> {shown.text(line.proposed)} {shown.unit} "
-        said += f"({change(line.setting, line.current, line.proposed, unit)}). {sentence(because(line, suggestion, unit))}"
-        if decision is not None:
-            reason = f", because {decision.reason}" if decision.reason else ""
-            said += f" {PAST[decision.verdict].capitalize()}: {shown.text(decision.value)} {shown.unit}{reason}."
-        lines.append(said)
+        told = _("Suggestion {suggestion}: {said}", suggestion=suggestion.id, said=headline(suggestion, unit))
+        lines = [sentence(told)]
+    lines += [_line(line, suggestion, by_key.get(line.key), unit) for line in suggestion.lines]
     if signed is not None:
-        lines.append(f'Signed: {signed.reviewer}, {when(signed.signed, "UTC")} UTC: "{signed.meaning}".')
+        told = N_('Signed: {reviewer}, {time} UTC: "{meaning}".')
+        lines.append(_(told, reviewer=signed.reviewer, time=when(signed.signed, "UTC"), meaning=_(signed.meaning)))
     elif suggestion.lines:
-        lines.append("Not decided.")
-    return "\n".join(lines)
+        lines.append(_("Not decided."))
+    return lines
+
+
+def _line(line: Line, suggestion: Suggestion, decision: Decision | None, unit: Unit) -> str:
+    shown = scale(line.setting, unit)
+    said = _(
+        "- {line}: {current} -> {proposed} {unit} ({change}). {why}",
+        line=line_name(line),
+        current=shown.text(line.current),
+        proposed=shown.text(line.proposed),
+        unit=shown.unit,
+        change=change(line.setting, line.current, line.proposed, unit),
+        why=sentence(because(line, suggestion, unit)),
+    )
+    if decision is None:
+        return said
+    verdict, value = _(PAST[decision.verdict]).capitalize(), shown.text(decision.value)
+    if decision.reason:
+        told = N_(" {verdict}: {value} {unit}, because {reason}.")
+        return said + _(told, verdict=verdict, value=value, unit=shown.unit, reason=decision.reason)
+    return said + _(" {verdict}: {value} {unit}.", verdict=verdict, value=value, unit=shown.unit)
 
 
 def days_csv(page: ReviewPage, unit: Unit) -> str:

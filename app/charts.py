@@ -5,8 +5,11 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from app.drawings import written
 from app.palette import CARBS, COLORS, INK, INSULIN, LINE, MUTED, PROPOSED, RUNNER_UP, TRIED, UNCHANGED, translucent
+from app.wording import option_name
 from careplan.display import MINUS, Unit, clock
+from careplan.language import _
 from careplan.minutes import DAY
 from careplan.suggestion import Kind, Option, Path
 from careplan.targets import Targets
@@ -43,11 +46,11 @@ def profile_figure(profile: Profile, unit: Unit, targets: Targets = ADULTS) -> g
             y=unit.series(p50),
             mode="lines",
             line={"color": PROPOSED, "width": 3},
-            name="Median",
+            name=_("Median"),
             legendgroup="Median",
             showlegend=first,
             customdata=[clock(m) for m in minute],
-            hovertemplate="%{customdata}  median %{y}<extra></extra>",
+            hovertemplate="%{customdata}  " + _("median") + " %{y}<extra></extra>",
         )
     _clock_axis(figure)
     return figure
@@ -64,14 +67,14 @@ def day_figure(day: Day, unit: Unit, targets: Targets = ADULTS) -> go.Figure:
         line={"color": LINE, "width": 1.5},
         connectgaps=False,
         marker={"size": 5, "color": [MUTED if value is None else _color(value, targets) for value in day.glucose]},
-        name="Glucose",
+        name=_("Glucose"),
         customdata=[clock(m) for m in day.minute],
         hovertemplate="%{customdata}  %{y} " + unit.name + "<extra></extra>",
         showlegend=False,
     )
     marks = (
-        (day.boluses, "Bolus", "U", INSULIN, "triangle-down", 0.11, ".3g"),
-        (day.carbs, "Carbohydrate", "g", CARBS, "diamond", 0.03, ".0f"),
+        (day.boluses, _("Bolus"), "U", INSULIN, "triangle-down", 0.11, ".3g"),
+        (day.carbs, _("Carbohydrate"), "g", CARBS, "diamond", 0.03, ".0f"),
     )
     for given, name, amount, color, symbol, height, digits in marks:
         if given:
@@ -117,13 +120,13 @@ def prediction_figure(
     first = 0
     if recorded is not None and recorded.minutes:
         first = -180
-        _dots(figure, recorded, unit, "Recorded")
+        _dots(figure, recorded, unit, _("Recorded"))
         figure.add_vline(x=0, line={"color": MUTED, "width": 1})
     last = max((path.minutes[-1] for path in paths.values() if path.minutes), default=240.0)
     ticks = list(range(first, int(last) + 1, 60))
     figure.update_xaxes(
         tickvals=ticks,
-        ticktext=[f"{tick // 60:+d} h".replace("-", MINUS) if tick else "now" for tick in ticks],
+        ticktext=[_("{hours} h", hours=f"{tick // 60:+d}".replace("-", MINUS)) if tick else _("now") for tick in ticks],
         range=[first, last],
         showgrid=False,
         zeroline=False,
@@ -139,7 +142,7 @@ def past_figure(paths: Mapping[str, Path], unit: Unit, start: int, targets: Targ
     figure = _figure(unit, targets, top=max(max(path.high, default=0.0) for path in models.values()), height=340)
     _compare(figure, models, unit, "doses")
     for was in (path for name, path in paths.items() if name not in STYLES):
-        _dots(figure, was, unit, "What was")
+        _dots(figure, was, unit, option_name("what was"))
     last = max(path.minutes[-1] for path in models.values())
     ticks = list(range(-(start % 60) % 60, int(last) + 1, 60))
     figure.update_xaxes(
@@ -159,8 +162,9 @@ def _compare(figure: go.Figure, paths: Mapping[str, Path], unit: Unit, kind: Kin
     ordered = sorted(paths, key=lambda name: [*STYLES].index(name) if name in STYLES else -1)
     for name in ordered:
         if name in BANDED:
-            path, (color, _, _) = paths[name], STYLES[name]
-            _between(figure, path.minutes, path.low, path.high, unit, translucent(color, 0.18), f"{name}, 90 % interval", False)
+            path, color = paths[name], STYLES[name][0]
+            interval = _("{name}, 90 % interval", name=_(name))
+            _between(figure, path.minutes, path.low, path.high, unit, translucent(color, 0.18), interval, False)
     for name in ordered:
         _path(figure, name, paths[name], unit, kind)
     figure.update_layout(legend={"traceorder": "reversed"})
@@ -173,22 +177,24 @@ def _dots(figure: go.Figure, recorded: Path, unit: Unit, name: str) -> None:
         mode="markers",
         marker={"color": INK, "size": 4},
         name=name,
-        hovertemplate=f"%{{x:.0f}} min  {name.lower()} %{{y}}<extra></extra>",
+        hovertemplate=_("{minutes} min", minutes="%{x:.0f}") + f"  {name.lower()} %{{y}}<extra></extra>",
     )
 
 
 def _path(figure: go.Figure, name: str, path: Path, unit: Unit, kind: Kind) -> None:
     color, dash, width = STYLES.get(name, (INK, "solid", 1.5))
-    times = [clock(m) if kind == "regimen" else f"+{m:.0f} min" for m in path.minutes]
-    bounds = [f"{unit.text(low)} to {unit.text(high)}" for low, high in zip(path.low, path.high, strict=True)]
+    times = [clock(m) if kind == "regimen" else _("+{minutes:.0f} min", minutes=m) for m in path.minutes]
+    bounds = [
+        _("{low} to {high}", low=unit.text(low), high=unit.text(high)) for low, high in zip(path.low, path.high, strict=True)
+    ]
     figure.add_scatter(
         x=path.minutes,
         y=unit.series(path.mid),
         mode="lines",
         line={"color": color, "dash": dash, "width": width},
-        name=name[:1].upper() + name[1:],
+        name=option_name(name),
         customdata=list(zip(times, bounds, strict=True)),
-        hovertemplate=f"%{{customdata[0]}}  {name} %{{y}} (90 %: %{{customdata[1]}})<extra></extra>",
+        hovertemplate=f"%{{customdata[0]}}  {_(name)} %{{y}} (90 %: %{{customdata[1]}})<extra></extra>",
     )
 
 
@@ -218,7 +224,7 @@ def _figure(unit: Unit, targets: Targets, *, top: float, height: int) -> go.Figu
     figure.update_yaxes(
         range=[unit.of(BOTTOM), unit.of(most)],
         tickvals=[unit.of(mark) for mark in marks],
-        ticktext=[unit.text(mark) for mark in marks],
+        ticktext=[unit.text(mark) if mark in written(targets) else "" for mark in marks],
         title={"text": unit.name, "font": {"color": MUTED, "size": 11}, "standoff": 4},
         showgrid=False,
         zeroline=False,

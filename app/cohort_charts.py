@@ -8,26 +8,27 @@ from plotly.subplots import make_subplots
 
 from app.palette import BANDS, CARBS, COLORS, INK, LINE, MUTED, PROPOSED, RUNNER_UP, translucent
 from careplan.display import Unit
+from careplan.language import N_, _
 from careplan.studies.cohorts import Difference, Outcome
 from careplan.therapies.glucose.bands import HIGH, LOW, VERY_LOW
 
 POLICIES = (PROPOSED, "#c2571a", RUNNER_UP, "#2c7d5b", "#8a6d1f", "#4a4a4a")  # a line each, in the order of the replay
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 MEASURES = {  # title, and whether it is a glucose level
-    "true_in_range": ("In range, %", False),
-    "true_below_70": ("Below {low}, %", False),
-    "true_very_low": ("Below {very_low}, %", False),
-    "true_above_180": ("Above {high}, %", False),
-    "true_mean": ("Mean, {unit}", True),
+    "true_in_range": (N_("In range, %"), False),
+    "true_below_70": (N_("Below {low}, %"), False),
+    "true_very_low": (N_("Below {very_low}, %"), False),
+    "true_above_180": (N_("Above {high}, %"), False),
+    "true_mean": (N_("Mean, {unit}"), True),
     "true_cv": ("CV, %", False),
     "true_gri": ("GRI", False),
-    "insulin": ("Insulin, U/day", False),
+    "insulin": (N_("Insulin, U/day"), False),
 }
 
 
 def measure_title(measure: str, unit: Unit) -> str:
     names = {"low": unit.text(LOW), "very_low": unit.text(VERY_LOW), "high": unit.text(HIGH), "unit": unit.name}
-    return MEASURES[measure][0].format(**names)
+    return _(MEASURES[measure][0], **names)
 
 
 def scaled(measure: str, value: float, unit: Unit) -> float:
@@ -38,7 +39,7 @@ def scaled(measure: str, value: float, unit: Unit) -> float:
 def ranges_figure(outcomes: Sequence[Outcome]) -> go.Figure:
     """A stacked bar a group and policy, very low first; shares of 5 % and more are written in."""
     shown = list(reversed(outcomes))
-    names = [[outcome.group for outcome in shown], [outcome.policy for outcome in shown]]
+    names = [[_(outcome.group) for outcome in shown], [outcome.policy for outcome in shown]]
     figure = go.Figure()
     for band in reversed(BANDS):
         shares = [outcome.spreads[f"true_{band.field}"].mean or 0.0 for outcome in shown]
@@ -46,13 +47,13 @@ def ranges_figure(outcomes: Sequence[Outcome]) -> go.Figure:
             y=names,
             x=shares,
             orientation="h",
-            name=band.name,
+            name=_(band.name),
             marker={"color": band.color},
             text=[f"{share:.0f}" if share >= 5 else "" for share in shares],
             textposition="inside",
             insidetextanchor="middle",
             textangle=0,
-            hovertemplate="%{y}: %{x:.1f} % " + band.name.lower() + "<extra></extra>",
+            hovertemplate="%{y}: %{x:.1f} % " + _(band.name).lower() + "<extra></extra>",
         )
     _look(figure, 90 + 34 * len(shown))
     figure.update_layout(barmode="stack", bargap=0.25)
@@ -63,7 +64,7 @@ def ranges_figure(outcomes: Sequence[Outcome]) -> go.Figure:
 
 def differences_figure(differences: Sequence[Difference], unit: Unit) -> go.Figure:
     """Mean and 95 % interval of each measure by group; where the interval holds no difference it is pale."""
-    groups = list(reversed(dict.fromkeys(row.group for row in differences)))
+    groups = list(reversed(dict.fromkeys(_(row.group) for row in differences)))
     figure = make_subplots(
         rows=2, cols=4, subplot_titles=[measure_title(measure, unit) for measure in MEASURES], vertical_spacing=0.3
     )
@@ -73,13 +74,15 @@ def differences_figure(differences: Sequence[Difference], unit: Unit) -> go.Figu
             mean, low, high = (None if value is None else scaled(measure, value, unit) for value in (row.mean, row.low, row.high))
             certain = low is not None and high is not None and (low > 0 or high < 0)
             color = PROPOSED if certain else MUTED
-            said = f"{row.group}: {mean:+.2f}" + ("" if low is None else f" ({low:+.2f} to {high:+.2f})")
+            between = "" if low is None else _(" ({low:+.2f} to {high:+.2f})", low=low, high=high)
+            group = _(row.group)
+            said = f"{group}: {mean:+.2f}{between}"
             hover = {"hovertemplate": said + "<extra></extra>", "showlegend": False}
             if low is not None:
                 figure.add_scatter(
-                    x=[low, high], y=[row.group] * 2, mode="lines", line={"color": color, "width": 2}, **hover, **where
+                    x=[low, high], y=[group] * 2, mode="lines", line={"color": color, "width": 2}, **hover, **where
                 )
-            figure.add_scatter(x=[mean], y=[row.group], mode="markers", marker={"color": color, "size": 8}, **hover, **where)
+            figure.add_scatter(x=[mean], y=[group], mode="markers", marker={"color": color, "size": 8}, **hover, **where)
         figure.add_vline(x=0, line={"color": LINE, "width": 1}, **where)
         figure.update_yaxes(categoryorder="array", categoryarray=groups, showticklabels=place % 4 == 0, **where)
     _look(figure, 130 + 2 * (50 + 22 * len(groups)))
@@ -103,7 +106,7 @@ def day_figure(steps: pd.DataFrame, unit: Unit) -> go.Figure:
             mode="lines",
             name=policy,
             line={"color": color, "width": 2, "dash": DASHES[place % len(DASHES)]},
-            hovertemplate=f"%{{x|%H:%M}}  true %{{y}}, {policy}<extra></extra>",
+            hovertemplate="%{x|%H:%M}  " + _("true {level}, {policy}", level="%{y}", policy=policy) + "<extra></extra>",
             row=1,
             col=1,
         )
@@ -111,9 +114,9 @@ def day_figure(steps: pd.DataFrame, unit: Unit) -> go.Figure:
             **common,
             y=unit.series(None if pd.isna(value) else value for value in rows["reading"]),
             mode="markers",
-            name=f"{policy}, readings",
+            name=_("{policy}, readings", policy=policy),
             marker={"color": color, "size": 3, "opacity": 0.55},
-            hovertemplate=f"%{{x|%H:%M}}  read %{{y}}, {policy}<extra></extra>",
+            hovertemplate="%{x|%H:%M}  " + _("read {level}, {policy}", level="%{y}", policy=policy) + "<extra></extra>",
             row=1,
             col=1,
         )
@@ -121,14 +124,14 @@ def day_figure(steps: pd.DataFrame, unit: Unit) -> go.Figure:
     target = {"y0": unit.of(LOW), "y1": unit.of(HIGH), "fillcolor": translucent(COLORS["in_range"], 0.12)}
     figure.add_hrect(**target, line_width=0, layer="below", row=1, col=1)
     meals = first[(first["eaten"] > 0) | (first["announced"] > 0)]
-    _marks(figure, meals, "eaten", "eaten (announced), g", CARBS, "diamond", None)
+    _marks(figure, meals, "eaten", _("eaten (announced), g"), CARBS, "diamond", None)
     figure.add_scatter(
         x=first["time"],
         y=first["sensitivity"],
         mode="lines",
         line={"color": INK, "width": 1.5},
         showlegend=False,
-        hovertemplate="%{x|%H:%M}  sensitivity x%{y:.2f}<extra></extra>",
+        hovertemplate="%{x|%H:%M}  " + _("sensitivity x{times}", times="%{y:.2f}") + "<extra></extra>",
         row=3,
         col=1,
     )
@@ -137,7 +140,7 @@ def day_figure(steps: pd.DataFrame, unit: Unit) -> go.Figure:
     _look(figure, 480)
     figure.update_yaxes(showgrid=False, zeroline=False, fixedrange=True)
     figure.update_yaxes(title={"text": unit.name}, row=1, col=1)
-    figure.update_yaxes(title={"text": "insulin acts x"}, row=3, col=1)
+    figure.update_yaxes(title={"text": _("insulin acts x")}, row=3, col=1)
     figure.update_xaxes(showgrid=False, tickformat="%H:%M", fixedrange=True)
     return figure.update_layout(margin={"l": 110})
 

@@ -4,7 +4,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from datetime import date
 from html import escape
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.palette import BANDS, COLORS, FAR, INK, LINE, share
 from app.wording import change, percent, scale, setting_name
@@ -15,10 +15,13 @@ from careplan.minutes import DAY
 from careplan.suggestion import Experiment, Line
 from careplan.targets import Targets
 from careplan.therapies.glucose.bands import ADULTS, LEVELS, LOW, MARKS
-from careplan.therapies.glucose.pages import Day
 from careplan.therapies.glucose.views import Metrics
 
+if TYPE_CHECKING:
+    from careplan.therapies.glucose.pages import Day
+
 WIDTH, HEIGHT = 168, 64  # of a thumbnail
+APART = 14.0  # mg/dL between two numbers on an axis, at least
 
 
 class Consensus(NamedTuple):
@@ -139,8 +142,16 @@ def mini_bar(metrics: Any, marks: Marks = MARKS) -> str:
     )
     below = _("below {share}", share=percent(_sum(metrics, *(band.field for band in marks.bands if band.far < 0)), 1))
     wanted = _sum(metrics, *(band.field for band in marks.bands if band.far == 0))
-    legend = f"<div class='cp-legend'><span>{below}</span><span>{_('in range {share}', share=percent(wanted))}</span></div>"
+    within = _("in range {share}", share=percent(wanted))
+    legend = f"<div class='cp-legend'><span>{below}</span><span>{within}</span></div>"
     return f"<div class='cp-mini'><div class='cp-strip'>{parts}</div>{legend}</div>"
+
+
+def written(targets: Targets) -> set[float]:
+    """The edges whose numbers an axis can write: those of the range, and beside them what is far enough away to be read."""
+    very_low, low, high, very_high = (targets.levels[name] for name in LEVELS)
+    far = {very_low} if low - very_low >= APART else set()
+    return {low, high} | far | ({very_high} if very_high - high >= APART else set())
 
 
 def marks_of(therapy: str, targets: Targets) -> Marks | None:
@@ -161,7 +172,7 @@ def strip(metrics: Any, marks: Marks | None) -> str:
     return f"<div class='cp-strip'>{parts}</div><div class='cp-legend cp-shares'>{told}</div>"
 
 
-def thumbnails(days: Sequence[Day], unit: Unit, targets: Targets = ADULTS) -> str:
+def thumbnails(days: "Sequence[Day]", unit: Unit, targets: Targets = ADULTS) -> str:
     """Each day as a small curve over the target range; lows stand out."""
     return f"<div class='cp-days'>{''.join(_thumbnail(day, unit, targets) for day in days)}</div>"
 
@@ -208,7 +219,7 @@ def _tile(name: str, value: str, note: str, missed: bool) -> str:
     return f"<div class='{look}'><span>{name}</span><strong>{value}</strong><small>{note}</small></div>"
 
 
-def _thumbnail(day: Day, unit: Unit, targets: Targets) -> str:
+def _thumbnail(day: "Day", unit: Unit, targets: Targets) -> str:
     levels = targets.levels
     points: list[str] = []
     dots: list[str] = []

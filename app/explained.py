@@ -5,7 +5,7 @@ from html import escape
 from app.drawings import scrolled
 from app.palette import AGAINST, COLORS, HIGH_TEXT, PROPOSED
 from app.wording import percent
-from careplan.display import MINUS, Unit, clock, sentence, signed
+from careplan.display import MINUS, SEMICOLON, Unit, clock, listed, sentence, signed
 from careplan.language import _
 from careplan.suggestion import Part, Pattern, Suggestion
 from careplan.targets import Targets
@@ -31,14 +31,17 @@ def panel(suggestion: Suggestion, unit: Unit) -> str:
         return ""
     bound = words.limits_in_words(suggestion.limits_bound, unit, words.aim(suggestion))
     rows = [
-        ("What drives it" if suggestion.lines else "For and against the best alternative", _drivers(suggestion, unit)),
-        ("Moments like now", _moments(suggestion, unit)),
+        (_("What drives it") if suggestion.lines else _("For and against the best alternative"), _drivers(suggestion, unit)),
+        (_("Moments like now"), _moments(suggestion, unit)),
         (
-            "Two hours ahead" if suggestion.kind == "doses" else "After the last reading",
+            _("Two hours ahead") if suggestion.kind == "doses" else _("After the last reading"),
             "" if why.low_risk is None else escape(sentence(words.risk_of_low(why.low_risk, unit))),
         ),
-        ("Runner-up" if suggestion.lines else "Best alternative", escape(sentence(words.runner_up(suggestion)))),
-        ("Limits that bound it", escape(sentence("; ".join(bound)))),
+        (_("Runner-up") if suggestion.lines else _("Best alternative"), escape(sentence(words.runner_up(suggestion)))),
+        (
+            _("Limits that bound it"),
+            escape(sentence(listed(bound, SEMICOLON))),
+        ),
     ]
     told = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in rows if text)
     return f"<div class='cp-why'><dl>{told}</dl></div>"
@@ -59,13 +62,14 @@ def table(suggestion: Suggestion, unit: Unit) -> str:
         cells = "".join(f"<td>{_gain(sum(gains)) if gains else ''}</td>" for gains in by_span)
         return f"<tr><th>{title}</th>{cells}<td><b>{_gain(sum(part.gain for part in chosen))}</b></td></tr>"
 
+    every, summed = _("All"), _("In all")
     head = "".join(f"<th>{stretch(start, end, suggestion.kind)}</th>" for start, end in spans)
     outcomes = dict.fromkeys(part.outcome for part in parts)
     titles = {name: words.outcome(name, unit, words.aim(suggestion)) for name in outcomes}
     rows = "".join(row(title, [part for part in parts if part.outcome == name]) for name, title in titles.items())
     return scrolled(
-        f"<table class='cp-regimen'><thead><tr><td></td>{head}<th>In all</th></tr></thead>"
-        f"<tbody>{rows}{row('All', list(parts))}</tbody></table>",
+        f"<table class='cp-regimen'><thead><tr><td></td>{head}<th>{summed}</th></tr></thead>"
+        f"<tbody>{rows}{row(every, list(parts))}</tbody></table>",
         _("Every part of the gain"),
     )
 
@@ -83,9 +87,10 @@ def _drivers(suggestion: Suggestion, unit: Unit) -> str:
     most = max((abs(driver.gain) for driver in found), default=0.0)
     if not most:
         return ""
-    change = "proposed" if suggestion.lines else "alternative"
-    own = "own days with it" if any(driver.pattern for driver in found) else ""
-    names = ("", "against | for", f"no change \N{RIGHTWARDS ARROW} {change}", own)
+    change = _("proposed") if suggestion.lines else _("alternative")
+    own = _("own days with it") if any(driver.pattern for driver in found) else ""
+    still = _("no change")
+    names = ("", _("against | for"), f"{still} \N{RIGHTWARDS ARROW} {change}", own)
     head = "".join(f"<small>{name}</small>" for name in names)
     each = "".join(_driver(driver, most, unit, words.aim(suggestion)) for driver in found)
     return f"<div class='cp-drivers'>{head}{each}</div>"
@@ -97,9 +102,10 @@ def _driver(driver: Driver, most: float, unit: Unit, targets: Targets) -> str:
     side = "left:50%" if driver.gain > 0 else f"left:{50 - width:.1f}%"
     bar = f"<i style='{side};width:{width:.1f}%;background:{color}'></i>"
     seen = "" if driver.pattern is None else _seen(driver.pattern, unit)
+    risk = _("{gain} in risk", gain=_gain(driver.gain))
     return (
         f"<span>{escape(driver.text[:1].upper() + driver.text[1:])}</span>"
-        f"<span class='cp-bar' title='{_gain(driver.gain)} in risk'>{bar}</span>"
+        f"<span class='cp-bar' title='{risk}'>{bar}</span>"
         f"<span class='n'>{_moved(driver, unit, targets)}</span><span>{seen}</span>"
     )
 
@@ -117,9 +123,11 @@ def _moved(driver: Driver, unit: Unit, targets: Targets) -> str:
 def _seen(pattern: Pattern, unit: Unit) -> str:
     """How many of the patient's days show it, and which."""
     if not pattern.seen:
-        return f"<small>{f'none of {pattern.days}' if pattern.days else 'none with enough readings'}</small>"
+        none = _("none of {days}", days=pattern.days) if pattern.days else _("none with enough readings")
+        return f"<small>{none}</small>"
     dates, told = words.dates(one.date for one in pattern.seen), escape(words.days(pattern, unit))
-    return f"<b>{len(pattern.seen)} of {pattern.days}</b> <small title='{told}'>{dates}</small>"
+    count = _("{seen} of {days}", seen=len(pattern.seen), days=pattern.days)
+    return f"<b>{count}</b> <small title='{told}'>{dates}</small>"
 
 
 def _moments(suggestion: Suggestion, unit: Unit) -> str:
@@ -134,7 +142,7 @@ def _moments(suggestion: Suggestion, unit: Unit) -> str:
         f"<td>{_level(one.lowest, unit, aims)}</td><td>{_level(one.highest, unit, aims)}</td></tr>"
         for one in found
     )
-    names = ("Then", unit.name, "bolus, 1 h", "carbs, 1 h", "lowest, 4 h", "highest, 4 h")
+    names = (_("Then"), unit.name, _("bolus, 1 h"), _("carbs, 1 h"), _("lowest, 4 h"), _("highest, 4 h"))
     head = "".join(f"<th>{name}</th>" for name in names)
     return said + scrolled(f"<table class='cp-moments'><tr>{head}</tr>{rows}</table>", _("Moments like now"))
 

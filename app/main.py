@@ -1,19 +1,23 @@
 """The clinician's app: `careplan app`, or `streamlit run app/main.py`. Screens only draw; `careplan.clinic` does the work."""
 
 from functools import partial
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from app import access, planning
-from app.screens import ask, audit, cohort, doses, history, patients, record, review, targets, worklist
+from app.screens import worklist
 from careplan.clinic import Actor, StoreError
 from careplan.clinic.allowed import BRINGS_IN, STUDIES, VERIFIES, may
 from careplan.display import listed, sentence
 from careplan.language import _, retold
 
 HERE = Path(__file__).parent
+# The worklist waits for none of them.
+LATER = ("review", "patients", "doses", "targets", "history", "record", "cohort", "ask", "audit")
 
 
 def main() -> None:
@@ -23,15 +27,15 @@ def main() -> None:
     st.html(f"<div class='cp-notice' role='note'>{access.notice()}</div>")
     pages = {
         "worklist": st.Page(partial(worklist.draw, _open), title=_("Worklist"), icon=":material/list:", default=True),
-        "patients": st.Page(patients.draw, title=_("Patients"), icon=":material/person_add:", url_path="patients"),
-        "review": st.Page(review.draw, title=_("Review"), icon=":material/rule:", url_path="review"),
-        "doses": st.Page(doses.draw, title=_("Next hours"), icon=":material/timeline:", url_path="doses"),
-        "targets": st.Page(targets.draw, title=_("Targets"), icon=":material/target:", url_path="targets"),
-        "history": st.Page(history.draw, title=_("History"), icon=":material/manage_history:", url_path="history"),
-        "record": st.Page(record.draw, title=_("Record"), icon=":material/database:", url_path="record"),
-        "cohorts": st.Page(cohort.draw, title=_("Cohorts"), icon=":material/groups:", url_path="cohorts"),
-        "ask": st.Page(ask.draw, title=_("Ask"), icon=":material/chat:", url_path="ask"),
-        "audit": st.Page(audit.draw, title=_("Audit trail"), icon=":material/history:", url_path="audit"),
+        "patients": st.Page(partial(_screen, "patients"), title=_("Patients"), icon=":material/person_add:", url_path="patients"),
+        "review": st.Page(partial(_screen, "review"), title=_("Review"), icon=":material/rule:", url_path="review"),
+        "doses": st.Page(partial(_screen, "doses"), title=_("Next hours"), icon=":material/timeline:", url_path="doses"),
+        "targets": st.Page(partial(_screen, "targets"), title=_("Targets"), icon=":material/target:", url_path="targets"),
+        "history": st.Page(partial(_screen, "history"), title=_("History"), icon=":material/manage_history:", url_path="history"),
+        "record": st.Page(partial(_screen, "record"), title=_("Record"), icon=":material/database:", url_path="record"),
+        "cohorts": st.Page(partial(_screen, "cohort"), title=_("Cohorts"), icon=":material/groups:", url_path="cohorts"),
+        "ask": st.Page(partial(_screen, "ask"), title=_("Ask"), icon=":material/chat:", url_path="ask"),
+        "audit": st.Page(partial(_screen, "audit"), title=_("Audit trail"), icon=":material/history:", url_path="audit"),
     }
     st.session_state["pages"] = pages
     known = access.known()
@@ -70,6 +74,20 @@ def _draw(page: StreamlitPage, actor: Actor) -> None:
         st.caption(sentence(access.notice()))
     access.watch()
     page.run()
+    _load_others()
+
+
+def _screen(name: str) -> None:
+    """Draws a page, whose module is loaded when it is first opened, if it is not by then."""
+    import_module(f"app.screens.{name}").draw()
+
+
+@st.cache_resource(show_spinner=False)
+def _load_others() -> Thread:
+    """Loads the other pages, once for the process, while the first one is read."""
+    thread = Thread(target=lambda: [import_module(f"app.screens.{name}") for name in LATER], daemon=True)
+    thread.start()
+    return thread
 
 
 def _open(patient: str, page: str = "review") -> None:

@@ -9,11 +9,11 @@ from careplan.display import MINUS, Unit, clock, signed
 from careplan.language import N_, _, retold
 from careplan.minutes import DAY
 from careplan.suggestion import Kind, Line
-from careplan.therapies.glucose.decisions import INSULIN
+from careplan.therapies.glucose.names import INSULIN
 from careplan.therapies.glucose.words import MG_DL, MMOL_L, SETTINGS, stretch
 
 UNITS = {unit.name: unit for unit in (MG_DL, MMOL_L)}
-GROUPS = (N_("adult"), N_("adolescent"), N_("child"))
+GROUPS = (N_("adult"), N_("adolescent"), N_("child"), N_("all"))
 OUTCOMES = {
     "in_range": N_("Time in range"),
     "below_70": N_("Below range"),
@@ -71,6 +71,19 @@ def block(start: int, end: int, kind: Kind = "regimen") -> str:
         begins = _("now") if start == 0 else _("in {minutes} min", minutes=start)
         return _("{begins}, for {minutes} min", begins=begins, minutes=end - start) if end > start else begins
     return stretch(start, end)
+
+
+# The options that are compared, by name.
+OPTIONS = (
+    N_("proposed"), N_("no change"), N_("runner-up"), N_("protocol"), N_("as now"), N_("as proposed"), N_("as tried"),
+    N_("as it was given"), N_("what if"), N_("what was"),
+)  # fmt: skip
+
+
+def option_name(name: str) -> str:
+    """A future that is compared, as a heading begins."""
+    said = _(name)
+    return said[:1].upper() + said[1:]
 
 
 def group_name(group: str) -> str:

@@ -5,28 +5,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from careplan.language import N_, _, retold
+
 # The rules of the planner in words, by name. A therapy has its own for what it adds or says better.
 RULES: Mapping[str, str] = {
     # of a setting
-    "current value": "current value {current:g}, expected above 0",
-    "original value": "original value {original:g}, expected above 0",
-    "evidence": "{days:g} days of evidence, {needed:g} needed",
-    "absolute limits": "beyond the absolute limits {lowest:g} to {highest:g}",
-    "change in one visit": "more than {most:.0%} in one visit",
-    "change from the original": "beyond {low:g} to {high:g} times the original {original:g}",
-    "low-level target": "more treatment where the low-level target is broken or unknown",
-    "recommended range": "{proposed:g} is outside the recommended {low:g} to {high:g}",
+    "current value": N_("current value {current:g}, expected above 0"),
+    "original value": N_("original value {original:g}, expected above 0"),
+    "evidence": N_("{days:g} days of evidence, {needed:g} needed"),
+    "absolute limits": N_("beyond the absolute limits {lowest:g} to {highest:g}"),
+    "change in one visit": N_("more than {most:.0%} in one visit"),
+    "change from the original": N_("beyond {low:g} to {high:g} times the original {original:g}"),
+    "low-level target": N_("more treatment where the low-level target is broken or unknown"),
+    "recommended range": N_("{proposed:g} is outside the recommended {low:g} to {high:g}"),
     # of what is known at the moment of planning
-    "level": "{level:g}, expected {low:g} to {high:g}",
-    "age": "measured {minutes:g} min ago, expected at most {most:g}",
-    "baseline rate": "baseline rate {rate:g}, expected 0 to {most:g}",
-    "on board": "doses of the last hours are unknown, so what is on board is unknown",
-    "last dose": "the time of the last dose is unknown",
-    "limit": "limit {limit:g}, expected a number from 0 up",
-    "floor within range": "limit {limit:g}, expected between {low:g} and {high:g}",
+    "level": N_("{level:g}, expected {low:g} to {high:g}"),
+    "age": N_("measured {minutes:g} min ago, expected at most {most:g}"),
+    "baseline rate": N_("baseline rate {rate:g}, expected 0 to {most:g}"),
+    "on board": N_("doses of the last hours are unknown, so what is on board is unknown"),
+    "last dose": N_("the time of the last dose is unknown"),
+    "limit": N_("limit {limit:g}, expected a number from 0 up"),
+    "floor within range": N_("limit {limit:g}, expected between {low:g} and {high:g}"),
     # of an answer
-    "finite": "the model's prediction is not finite",
-    "no open line": "no line may be changed",
+    "finite": N_("the model's prediction is not finite"),
+    "no open line": N_("no line may be changed"),
 }
 
 
@@ -53,7 +55,7 @@ class _Unknown:
     """A number that a rule speaks of and that is not known."""
 
     def __format__(self, spec: str) -> str:
-        return "unknown"
+        return _("unknown")
 
 
 class _Numbers(dict[str, Any]):
@@ -75,9 +77,9 @@ def rule_in_words(breach: Breach, rules: Mapping[str, str] = RULES) -> str:
     """
     template = rules.get(breach.rule, RULES.get(breach.rule))
     if template is not None:
-        return template.format_map(_Numbers(breach.numbers))
+        return _(template).format_map(_Numbers(breach.numbers))
     numbers = ", ".join(f"{name} {value:g}" for name, value in breach.numbers.items())
-    return f"{breach.rule} ({numbers})" if numbers else breach.rule
+    return f"{breach.rule} ({numbers})" if numbers else retold(breach.rule)
 
 
 def in_words(breach: Breach, rules: Mapping[str, str] = RULES) -> str:

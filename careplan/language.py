@@ -71,7 +71,7 @@ def preferred(locale: str | None) -> str:
 
 def _(message: str, /, **values: Any) -> str:
     """A message in the reader's language, with its placeholders filled."""
-    said = _spoken(current()).gettext(message)
+    said = _spoken(current()).gettext(message) if message else ""  # to gettext the empty message is the catalogue's head
     return said.format(**values) if values else said
 
 
@@ -85,11 +85,16 @@ def N_(message: str) -> str:  # noqa: N802, gettext's own name
     return message
 
 
-def retold(text: str) -> str:
+def retold(text: str, *also: str) -> str:
     """A text that was made in English, in the reader's language: by the message that it was made from, found by its pattern. A
-    text of several parts is retold part by part; one that no message made stays as it is."""
+    text of several parts is retold part by part; one that no message made stays as it is.
+
+    Args:
+        text: What was made.
+        also: Messages with too few letters of their own to be told from any text, of which this may have been made.
+    """
     language = current()
-    return text if language == ENGLISH else _retold(text, language)
+    return text if language == ENGLISH else _retold(text, language, also)
 
 
 def number(value: float, digits: int = 0) -> str:
@@ -167,17 +172,34 @@ def _pattern(message: str) -> re.Pattern[str]:
 
 
 @lru_cache(maxsize=4096)
-def _retold(text: str, language: str) -> str:
+def _retold(text: str, language: str, also: tuple[str, ...] = ()) -> str:
+    if (whole := _whole(text, language, also)) is not None:
+        return whole
+    if found := ASIDE.fullmatch(text):
+        told = [_retold(part, language, also) for part in found.groups()]
+        if told != [*found.groups()]:
+            return _spoken(language).gettext(N_("{rule} ({where})")).format(rule=told[0], where=told[1])
+    for between in BETWEEN:
+        parts = text.split(between)
+        for end in range(len(parts) - 1, 0, -1):  # the longest beginning that a message made
+            head, rest = between.join(parts[:end]), between.join(parts[end:])
+            whole, after = _whole(head, language, also), _retold(rest, language, also)
+            if whole is not None or (end == 1 and after != rest):
+                return _spoken(language).gettext(between).join((whole or head, after))
+    return text
+
+
+BETWEEN = (N_("; "), N_(": "), N_(", "), N_(" and "), N_(" or "))
+ASIDE = re.compile(r"(.+) \(([^()]+)\)", re.DOTALL)
+
+
+def _whole(text: str, language: str, also: tuple[str, ...]) -> str | None:
+    """A text that one message made; None where none did."""
     known = _spoken(language).gettext(text) if text else text
     if known != text:
         return known
-    for pattern, said in _patterns(language):
+    short = [(_pattern(message), PLACEHOLDER.sub(r"{\1}", _spoken(language).gettext(message))) for message in also]
+    for pattern, said in (*short, *_patterns(language)):
         if found := pattern.fullmatch(text):
-            return said.format(**{name: _retold(value, language) for name, value in found.groupdict().items()})
-    for between in ("; ", ": ", ", "):
-        if between in text:
-            parts = text.split(between)
-            told = [_retold(part, language) for part in parts]
-            if told != parts:
-                return _spoken(language).gettext(between).join(told)
-    return text
+            return said.format(**{name: _retold(value, language, also) for name, value in found.groupdict().items()})
+    return None

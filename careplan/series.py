@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from careplan.covariates import Fact
 from careplan.minutes import DAY
 from careplan.therapy import Therapy
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,14 +107,14 @@ def usual_spacing(times: pd.Series) -> float:
 class Window:
     """A batch of equally long pieces: values `[B, T, C]`, mask `[B, T, C]`, minute of the cycle `[B, T]`."""
 
-    values: Tensor
-    mask: Tensor
-    minute: Tensor
+    values: "Tensor"
+    mask: "Tensor"
+    minute: "Tensor"
 
     def __len__(self) -> int:
         return len(self.values)
 
-    def to(self, device: torch.device | str) -> "Window":
+    def to(self, device: "torch.device | str") -> "Window":
         return Window(self.values.to(device), self.mask.to(device), self.minute.to(device))
 
 
@@ -134,6 +137,8 @@ def windows(series: PatientSeries, ends: Sequence[int], length: int) -> Window:
     minute = minute if cycle is None else minute % cycle
     minute[before : before + len(series)] = own
     rows = np.asarray(ends)[:, None] - length + np.arange(length) + before
+    import torch  # a recording is read and shown without tensors
+
     return Window(torch.from_numpy(values[rows]), torch.from_numpy(mask[rows]), torch.from_numpy(minute[rows].astype(np.float32)))
 
 

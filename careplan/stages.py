@@ -7,8 +7,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from time import perf_counter, process_time
 
-import torch
-
 try:
     import resource
 except ImportError:  # on Windows
@@ -26,7 +24,8 @@ class Stages:
 
     def turn(self) -> None:
         """Charge what has passed to the stage that is on now."""
-        if torch.cuda.is_initialized():
+        torch = sys.modules.get("torch")  # a page that plans nothing waits for no tensors
+        if torch is not None and torch.cuda.is_initialized():
             torch.cuda.synchronize()  # else a stage would be charged for the one before it
         now = perf_counter(), process_time()
         if self._inside:

@@ -8,49 +8,51 @@ from pydantic import ValidationError
 
 from app import access, charts
 from app.palette import PROPOSED, RUNNER_UP, UNCHANGED
+from careplan.display import SEMICOLON, listed
 from careplan.errors import AskError
 from careplan.interop.language import QUERY, ask_model, known_in, read
 from careplan.interop.language.answers import Answer, Sources, answer
+from careplan.language import N_, _, retold
 from careplan.therapies.glucose.world import open_world
 
 EXAMPLES = (
-    "Who needs a look?",
-    "Where will NAME's level be in two hours?",
-    "What if NAME had taken two units less at lunch yesterday?",
-    "Compare NAME's last week with the week before",
+    N_("Who needs a look?"),
+    N_("Where will NAME's level be in two hours?"),
+    N_("What if NAME had taken two units less at lunch yesterday?"),
+    N_("Compare NAME's last week with the week before"),
 )
 
 
 def draw() -> None:
     actor = access.actor()
-    st.title("Ask")
-    question = st.text_input("Your question, in English or Japanese", key="question")
+    st.title(_("Ask"))
+    question = st.text_input(_("Your question, in English or Japanese"), key="question")
     if not question:
-        st.caption("Such as: " + " · ".join(EXAMPLES))
+        st.caption(_("Such as: {examples}", examples=" · ".join(_(example) for example in EXAMPLES)))
         return
     known = known_in(access.database())
     reading = ask_model(question, read(question, known), known)
     if reading.query is None:
-        st.info(reading.asks)
+        st.info(retold(reading.asks or ""))
         for choice in reading.choices:
             st.caption(choice)
         return
     query = _corrected(reading.query)
     if query is None:
         return
-    st.markdown(f"**Understood:** {query.said()}")
-    if st.button("Answer", type="primary", key="answer"):
+    st.markdown(_("**Understood:** {question}", question=retold(query.said())))
+    if st.button(_("Answer"), type="primary", key="answer"):
         try:
-            with st.spinner("Answering"):
+            with st.spinner(_("Answering")):
                 _show(answer(query, Sources(access.database(), open_world, actor)))
         except AskError as error:
-            st.error(str(error))
+            st.error(retold(str(error)))
 
 
 def _corrected(query: Any) -> Any | None:
     """The query, as it is or as the reader puts it."""
-    with st.expander("Correct what was understood"):
-        text = st.text_area("As a query", query.model_dump_json(indent=2, exclude_none=True), height=220, key="query")
+    with st.expander(_("Correct what was understood")):
+        text = st.text_area(_("As a query"), query.model_dump_json(indent=2, exclude_none=True), height=220, key="query")
     try:
         return QUERY.validate_json(text)
     except ValidationError as error:
@@ -59,17 +61,17 @@ def _corrected(query: Any) -> Any | None:
 
 
 def _show(found: Answer) -> None:
-    st.subheader(found.understood)
+    st.subheader(retold(found.understood))
     for text in found.text:
-        st.markdown(text)
+        st.markdown(retold(text))
     paths = found.figures.get("paths")
     if paths:
         figure = go.Figure()
         for (name, path), colour in zip(paths.items(), (PROPOSED, UNCHANGED, RUNNER_UP), strict=False):
             figure.add_scatter(x=path["minutes"], y=path["high"], line={"width": 0}, showlegend=False, hoverinfo="skip")
             figure.add_scatter(x=path["minutes"], y=path["low"], fill="tonexty", line={"width": 0}, opacity=0.3, showlegend=False)
-            figure.add_scatter(x=path["minutes"], y=path["mid"], name=name, line={"color": colour})
-        figure.update_layout(xaxis_title="minutes", yaxis_title=found.unit, template="simple_white")
+            figure.add_scatter(x=path["minutes"], y=path["mid"], name=retold(name), line={"color": colour})
+        figure.update_layout(xaxis_title=_("minutes"), yaxis_title=found.unit, template="simple_white")
         st.plotly_chart(figure, config=charts.CONFIG, key="asked")
-    by = f" · model {found.model}" if found.model else ""
-    st.caption(f"Based on {'; '.join(found.basis) or 'nothing'}{by}")
+    basis = _("Based on {basis}", basis=listed((retold(each) for each in found.basis), SEMICOLON) or _("nothing"))
+    st.caption(listed([basis, _("model {model}", model=found.model) if found.model else ""], " · "))

@@ -8,7 +8,10 @@ from careplan.language import N_, _
 
 
 def patient(title: str = N_("Patient {patient}")) -> str:
-    """The heading with the patient to choose in it; ends the run where there are none."""
+    """The heading with the patient to choose in it; ends the run where there are none.
+
+    Somebody who is asked for and is not here is never taken for another: then whoever reads chooses.
+    """
     names = access.remembered("names", lambda: patient_names(access.database()))
     if not names:
         st.info(
@@ -19,12 +22,15 @@ def patient(title: str = N_("Patient {patient}")) -> str:
         )
         st.stop()
     asked = st.query_params.get("patient") or st.session_state.get("patient")
-    if asked is not None and asked not in names:
+    index: int | None = 0 if asked is None else names.index(asked) if asked in names else None
+    if index is None:
         st.error(_("Patient {patient} is not in the store.", patient=asked))
-        asked = None
     heading, choice = st.columns([3, 1], vertical_alignment="bottom")
     with choice:
-        chosen = st.selectbox(_("Patient"), names, index=names.index(asked) if asked else 0, key="choose_patient")
+        chosen = st.selectbox(_("Patient"), names, index, key="choose_patient", placeholder=_("Choose a patient"))
+    if chosen is None:
+        heading.title(_("Choose a patient"))
+        st.stop()
     heading.title(_(title, patient=chosen))
     st.session_state["patient"] = st.query_params["patient"] = chosen
     return chosen

@@ -11,16 +11,23 @@ import streamlit as st
 from app import charts, planning
 from app.palette import COLORS, INK, MUTED, PROPOSED, RUNNER_UP, UNCHANGED, translucent
 from app.screens import decide, proposal
-from app.wording import percent, when
+from app.wording import option_name, percent, when
 from careplan import therapies
 from careplan.clinic import Actor
 from careplan.clinic.views import DosePage, ReviewPage
 from careplan.clock import UNITS
 from careplan.course import Course
-from careplan.display import Marks, Unit
+from careplan.display import Marks, Unit, listed
+from careplan.language import N_, _, retold
 from careplan.practice import Practice
 from careplan.suggestion import Interval, Suggestion
 
+AHEAD = {
+    "weeks": N_("weeks from now"),
+    "days": N_("days from now"),
+    "h": N_("h from now"),
+    "min": N_("min from now"),
+}
 STYLES = {
     "proposed": (PROPOSED, "solid"),
     "no change": (UNCHANGED, "dash"),
@@ -38,17 +45,17 @@ def draw(page: ReviewPage, actor: Actor) -> None:
     if suggestion is not None:
         proposal.warnings(suggestion)
     _figures(page, practice)
-    st.subheader("The course")
+    st.subheader(_("The course"))
     st.plotly_chart(_course(page, practice, unit), config=charts.CONFIG, key="course")
-    st.subheader("Regimen in force")
+    st.subheader(_("Regimen in force"))
     st.table(_regimen(page, practice))
     if practice.plan_regimen is None:
-        st.info("This therapy plans doses, not settings: see the page Next hours.")
+        st.info(_("This therapy plans doses, not settings: see the page Next hours."))
     else:
         planning.plan(page.summary.patient, "regimen", planned=suggestion is not None)
     if suggestion is None:
         if practice.plan_regimen is not None:
-            st.info("No suggestion yet.")
+            st.info(_("No suggestion yet."))
     else:
         _suggested(suggestion, practice, unit)
         if signed is not None:
@@ -65,11 +72,11 @@ def draw_doses(page: DosePage, actor: Actor) -> None:
     practice, suggestion = therapies.practice(page.summary.therapy), page.suggestion
     unit = unit_of(practice)
     if practice.plan_doses is None:
-        st.info("This therapy plans settings, not single doses: see the page Review.")
+        st.info(_("This therapy plans settings, not single doses: see the page Review."))
         return
     planning.plan(page.summary.patient, "doses", planned=suggestion is not None)
     if suggestion is None:
-        st.info("No suggestion yet. One is made from the last reading on; `careplan plan --at TIME` makes it from another.")
+        st.info(_("No suggestion yet. One is made from the last reading on; `careplan plan --at TIME` makes it from another."))
     else:
         proposal.warnings(suggestion)
         _suggested(suggestion, practice, unit)
@@ -78,7 +85,7 @@ def draw_doses(page: DosePage, actor: Actor) -> None:
             decide.signed_review(suggestion, signed, unit)
         elif not suggestion.abstained:
             if page.caution:
-                st.warning(f"This needs a typed reason: {page.caution}.", icon=":material/warning:")
+                st.warning(_("This needs a typed reason: {why}.", why=retold(page.caution)), icon=":material/warning:")
             decide.decide(suggestion, page.draft, page.out_of_date, actor, unit)
     decide.history(page.history, page.summary.zone, "doses")
     if suggestion is not None:
@@ -92,11 +99,16 @@ def unit_of(practice: Practice) -> Unit:
 
 def _heading(page: ReviewPage, practice: Practice) -> None:
     summary = page.summary
-    dose = "" if summary.total_daily_dose is None else f" · {summary.total_daily_dose:.1f} a day"
-    st.caption(
-        f"{practice.name.capitalize()} · {summary.group}{dose} · {summary.days:.0f} days, {when(summary.first, summary.zone)} to "
-        f"{when(summary.last, summary.zone)} ({summary.zone}) · source {summary.source}"
+    dose = "" if summary.total_daily_dose is None else _("{dose:.1f} a day", dose=summary.total_daily_dose)
+    recorded = _(
+        "{days:.0f} days, {first} to {last} ({zone})",
+        days=summary.days,
+        first=when(summary.first, summary.zone),
+        last=when(summary.last, summary.zone),
+        zone=summary.zone,
     )
+    source = _("source {source}", source=_(summary.source))
+    st.caption(listed([_(practice.name.capitalize()), _(summary.group), dose, recorded, source], " · "))
 
 
 def _figures(page: ReviewPage, practice: Practice) -> None:
@@ -105,7 +117,7 @@ def _figures(page: ReviewPage, practice: Practice) -> None:
     if marks is None:
         return
     for column, band in zip(st.columns(len(marks.bands)), marks.bands, strict=True):
-        column.metric(f"{band.name[:1].upper()}{band.name[1:]}", percent(getattr(page.recent, band.field, None)))
+        column.metric(option_name(band.name), percent(getattr(page.recent, band.field, None)))
 
 
 def _course(page: ReviewPage, practice: Practice, unit: Unit) -> go.Figure:
@@ -138,9 +150,9 @@ def _course(page: ReviewPage, practice: Practice, unit: Unit) -> go.Figure:
     figure.update_layout(
         height=360,
         margin={"l": 60, "r": 20, "t": 20, "b": 30},
-        xaxis={"anchor": "y2"},
+        xaxis={"anchor": "y2", "tickformat": "%Y-%m-%d"},
         yaxis={"domain": [0.3, 1], "title": unit.name or first},
-        yaxis2={"domain": [0, 0.22], "title": ", ".join(units)},
+        yaxis2={"domain": [0, 0.22], "title": listed(units)},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
     )
     return figure
@@ -149,7 +161,8 @@ def _course(page: ReviewPage, practice: Practice, unit: Unit) -> go.Figure:
 def _named(practice: Practice, name: str) -> str:
     """A channel as its therapy calls it, with its unit."""
     channel, called = practice.therapy.channel(name), practice.words.settings if practice.words else {}
-    return f"{called.get(name, name.replace('_', ' '))}, {channel.unit}" if channel.unit else called.get(name, name)
+    said = _(called.get(name, name.replace("_", " ")))
+    return _("{setting}, {where}", setting=said, where=channel.unit) if channel.unit else said
 
 
 def _range(figure: go.Figure, marks: Marks | None, unit: Unit) -> None:
@@ -162,19 +175,19 @@ def _range(figure: go.Figure, marks: Marks | None, unit: Unit) -> None:
 
 def _regimen(page: ReviewPage, practice: Practice) -> dict[str, list[str]]:
     names = {} if practice.words is None else practice.words.settings
-    rows = {names.get(name, name): ", ".join(f"{value:g}" for _, value in slots) for name, slots in page.regimen.items()}
-    return {"Setting": list(rows), "In force": list(rows.values())}
+    rows = {_(names.get(name, name)): listed(f"{slot[1]:g}" for slot in slots) for name, slots in page.regimen.items()}
+    return {_("Setting"): list(rows), _("In force"): list(rows.values())}
 
 
 def _suggested(suggestion: Suggestion, practice: Practice, unit: Unit) -> None:
     """What is proposed in words, and its effect beside no change."""
     if practice.words is not None and not suggestion.abstained:
-        st.subheader("Proposal")
+        st.subheader(_("Proposal"))
         for heading, text in practice.words.said(suggestion, unit):
-            st.markdown(f"**{heading}.** {text}")
+            st.markdown(_("**{heading}.** {text}", heading=heading, text=text))
     if not suggestion.options:
         return
-    st.subheader("Predicted effect, beside no change")
+    st.subheader(_("Predicted effect, beside no change"))
     figure = go.Figure()
     per, ahead = _scale(max(suggestion.options[0].path.minutes, default=0.0))
     for option in suggestion.options:
@@ -184,23 +197,29 @@ def _suggested(suggestion: Suggestion, practice: Practice, unit: Unit) -> None:
             figure.add_scatter(x=days, y=unit.series(option.path.high), mode="lines", line={"width": 0}, showlegend=False)
             figure.add_scatter(
                 x=days, y=unit.series(option.path.low), mode="lines", line={"width": 0}, fill="tonexty",
-                fillcolor=translucent(color, 0.18), name="90 % interval",
+                fillcolor=translucent(color, 0.18), name=_("90 % interval"),
             )  # fmt: skip
         line = {"color": color, "dash": dash, "width": 2.5}
-        figure.add_scatter(x=days, y=unit.series(option.path.mid), mode="lines", line=line, name=option.name)
+        figure.add_scatter(x=days, y=unit.series(option.path.mid), mode="lines", line=line, name=_(option.name))
     _range(figure, practice.marks, unit)
     figure.update_layout(
         height=320,
         margin={"l": 60, "r": 20, "t": 20, "b": 40},
-        xaxis={"title": f"{ahead} from now"},
+        xaxis={"title": _(AHEAD[ahead])},
         yaxis={"title": unit.name or practice.therapy.regulated},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
     )
     st.plotly_chart(figure, config=charts.CONFIG, key="prediction")
     keys = list(dict.fromkeys(key for option in suggestion.options for key in option.outcomes))
-    shown = {"": [f"{option.name}: {option.does}" if option.does else option.name for option in suggestion.options]}
+    said = N_("{name}: {said}")
+    shown = {
+        "": [
+            _(said, name=_(option.name), said=retold(option.does)) if option.does else _(option.name)
+            for option in suggestion.options
+        ]
+    }
     for key in keys:
-        shown[key.replace("_", " ")] = [_interval(key, option.outcomes.get(key)) for option in suggestion.options]
+        shown[_(key.replace("_", " "))] = [_interval(key, option.outcomes.get(key)) for option in suggestion.options]
     st.table(shown)
 
 
@@ -212,5 +231,5 @@ def _scale(minutes: float) -> tuple[float, str]:
 def _interval(key: str, value: Interval | None) -> str:
     if value is None:
         return "-"
-    sign = "" if key.split()[0] in ("mean", "risk", "sum") else " %"
-    return f"{value.mid:.1f}{sign} ({value.low:.1f} to {value.high:.1f})"
+    mid = f"{value.mid:.1f}" if key.split()[0] in ("mean", "risk", "sum") else f"{value.mid:.1f} %"
+    return _("{mid} ({low:.1f} to {high:.1f})", mid=mid, low=value.low, high=value.high)

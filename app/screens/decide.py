@@ -6,42 +6,45 @@ from typing import Any
 import streamlit as st
 
 from app import access, sign_in
-from app.wording import change, direction, in_words, key_name, line_name, scale, when
+from app.wording import Scale, change, direction, in_words, key_name, line_name, scale, when
 from careplan import therapies
 from careplan.clinic import Actor, ClinicError, ReviewError, StoreError, meaning_of, save_draft, sign_review
 from careplan.clinic.allowed import DECIDES
 from careplan.clinic.views import Review
-from careplan.display import Unit, sentence
+from careplan.display import SEMICOLON, Unit, listed, sentence
+from careplan.language import N_, _, retold
 from careplan.suggestion import MEANINGS, Decision, Kind, Line, Meaning, Suggestion, Verdict
 
-CHOICES: Mapping[Verdict, str] = {"accept": "Accept", "edit": "Edit", "reject": "Reject"}
-PAST: Mapping[Verdict, str] = {"accept": "accepted", "edit": "edited", "reject": "rejected"}
+CHOICES: Mapping[Verdict, str] = {"accept": N_("Accept"), "edit": N_("Edit"), "reject": N_("Reject")}
+PAST: Mapping[Verdict, str] = {"accept": N_("accepted"), "edit": N_("edited"), "reject": N_("rejected")}
+SAID = (N_("prescribe as proposed"), N_("prescribe with changes"), N_("prescribe no change"))  # `MEANINGS`, for the catalogue
 
 
 @st.fragment
 def decide(suggestion: Suggestion, draft: tuple[Decision, ...], out_of_date: tuple[str, ...], actor: Actor, unit: Unit) -> None:
     """Every line with its choice, then the signature; neither where it is out of date. `draft`: where a session left off."""
     if out_of_date:
-        listed = "".join(f"\n- {sentence(reason)}" for reason in out_of_date)
-        st.warning(f"**Out of date: this suggestion cannot be signed.**\n{listed}", icon=":material/history:")
+        told = "".join(f"\n- {sentence(in_words(reason, suggestion.lines, suggestion.kind))}" for reason in out_of_date)
+        st.warning(_("**Out of date: this suggestion cannot be signed.**\n{why}", why=told), icon=":material/history:")
         for line in suggestion.lines:
             st.markdown(f"- **{line_name(line, suggestion.kind)}** &nbsp; {_values(line, suggestion.kind, unit)}")
         return
     decided = access.remembered(f"decided:{suggestion.id}", lambda: {decision.key: decision for decision in draft})
     if suggestion.lines:
-        st.header("Your decision")
-        st.caption("Every choice is kept as a draft at once; nothing is prescribed until you sign.")
+        st.header(_("Your decision"))
+        st.caption(_("Every choice is kept as a draft at once; nothing is prescribed until you sign."))
     if not access.allowed(DECIDES):
-        st.caption("Deciding takes the role of clinician.")
+        st.caption(_("Deciding takes the role of clinician."))
         for line in suggestion.lines:
             st.markdown(f"- **{line_name(line, suggestion.kind)}** &nbsp; {_values(line, suggestion.kind, unit)}")
         return
     for line in suggestion.lines:
         _line(suggestion, line, decided, actor, unit)
     if problem := st.session_state.get("unsaved"):
-        st.error(f"The draft was not kept: {problem}", icon=":material/error:")
+        st.error(_("The draft was not kept: {problem}", problem=retold(problem)), icon=":material/error:")
     elif decided:
-        st.caption(f":material/check: Draft kept: {len(decided)} of {len(suggestion.lines)} lines decided.")
+        count, lines = len(decided), len(suggestion.lines)
+        st.caption(_(":material/check: Draft kept: {count} of {lines} lines decided.", count=count, lines=lines))
     _sign(suggestion, decided, actor, unit)
 
 
@@ -58,9 +61,9 @@ def _line(suggestion: Suggestion, line: Line, decided: dict[str, Decision], acto
         with choice:
             st.session_state.setdefault(keys["verdict"], before.verdict if before else None)
             verdict: Verdict | None = st.segmented_control(
-                f"Decision on {line_name(line, suggestion.kind)}",
+                _("Decision on {line}", line=line_name(line, suggestion.kind)),
                 list(CHOICES),
-                format_func=lambda choice: CHOICES[choice],
+                format_func=lambda choice: _(CHOICES[choice]),
                 key=keys["verdict"],
                 label_visibility="collapsed",
                 width="stretch",
@@ -72,13 +75,13 @@ def _line(suggestion: Suggestion, line: Line, decided: dict[str, Decision], acto
                 with value:
                     _edit(line, keys["value"], before, unit, kept)
             st.session_state.setdefault(keys["reason"], before.reason if before else "")
-            why.text_input("Reason", key=keys["reason"], placeholder="Why (needed to sign)", **kept)
+            why.text_input(_("Reason"), key=keys["reason"], placeholder=_("Why (needed to sign)"), **kept)
 
 
 def _because(line: Line, suggestion: Suggestion, unit: Unit) -> str:
     """Why a line is proposed, as its therapy says it."""
     practice = therapies.practice(suggestion.therapy) if suggestion.therapy else therapies.first()
-    return line.why if practice.words is None else practice.words.because(line, suggestion, unit)
+    return retold(line.why) if practice.words is None else practice.words.because(line, suggestion, unit)
 
 
 def _values(line: Line, kind: Kind, unit: Unit) -> str:
@@ -88,7 +91,7 @@ def _values(line: Line, kind: Kind, unit: Unit) -> str:
     meaning = direction(line.setting, line.current, line.proposed)
     difference = change(line.setting, line.current, line.proposed, unit)
     values = f"{shown.text(line.current)} → **{shown.text(line.proposed)}** {shown.unit}"
-    return f"{values} &nbsp; {difference}{meaning and ', ' + meaning}"
+    return f"{values} &nbsp; {listed([difference, meaning])}"
 
 
 def _asks(line: Line, verdict: Verdict) -> bool:
@@ -101,22 +104,28 @@ def _edit(line: Line, key: str, before: Decision | None, unit: Unit, kept: dict[
     start = before.value if before is not None and before.verdict == "edit" else line.proposed
     st.session_state.setdefault(key, round(shown.of(start), shown.digits))
     value = st.number_input(
-        f"Value, {shown.unit}",
+        _("Value, {unit}", unit=shown.unit),
         min_value=shown.of(line.absolute_low) - 1e-9,
         max_value=shown.of(line.absolute_high) + 1e-9,
         step=shown.step,
         format=f"%.{shown.digits}f",
         key=key,
-        help=f"Nobody can sign beyond {shown.text(line.absolute_low)} to {shown.text(line.absolute_high)} {shown.unit}.",
+        help=_("Nobody can sign beyond {range}.", range=_range(line.absolute_low, line.absolute_high, shown)),
         **kept,
     )
-    recommended = f"{shown.text(line.lowest)} to {shown.text(line.highest)} {shown.unit}"
+    recommended = _range(line.lowest, line.highest, shown)
     if line.lowest > line.highest:
-        st.warning("No value near the current one is within the recommended range: signing needs a typed reason.")
+        st.warning(_("No value near the current one is within the recommended range: signing needs a typed reason."))
     elif shown.of(line.lowest) - 1e-6 <= value <= shown.of(line.highest) + 1e-6:
-        st.caption(f"{change(line.setting, line.current, shown.back(value), unit)} from now. Recommended: {recommended}.")
+        moved = change(line.setting, line.current, shown.back(value), unit)
+        st.caption(_("{change} from now. Recommended: {range}.", change=moved, range=recommended))
     else:
-        st.warning(f"Beyond the recommended {recommended}: signing this needs a typed reason.", icon=":material/warning:")
+        said = _("Beyond the recommended {range}: signing this needs a typed reason.", range=recommended)
+        st.warning(said, icon=":material/warning:")
+
+
+def _range(low: float, high: float, shown: Scale) -> str:
+    return _("{low} to {high} {unit}", low=shown.text(low), high=shown.text(high), unit=shown.unit)
 
 
 def _keep(
@@ -141,36 +150,39 @@ def _keep(
 
 
 def _sign(suggestion: Suggestion, decided: Mapping[str, Decision], actor: Actor, unit: Unit) -> None:
-    left = len(suggestion.lines) - len(decided)
+    left, lines = len(suggestion.lines) - len(decided), len(suggestion.lines)
+    undecided = _("**Signature.** {left} of {lines} lines are still to decide.", left=left, lines=lines)
     if sign_in.configured() and not sign_in.fresh():
-        st.markdown(f"**Signature.** {left} of {len(suggestion.lines)} lines are still to decide." if left else "**Signature.**")
-        st.caption("To sign, confirm who you are: you are asked for your password once more, and come back here.")
-        if st.button("Confirm who you are", key="confirm", icon=":material/login:", disabled=left > 0):
+        st.markdown(undecided if left else _("**Signature.**"))
+        st.caption(_("To sign, confirm who you are: you are asked for your password once more, and come back here."))
+        if st.button(_("Confirm who you are"), key="confirm", icon=":material/login:", disabled=left > 0):
             access.come_back("review" if suggestion.kind == "regimen" else "doses", suggestion.patient)
             sign_in.begin(anew=True)
         return
     follows = meaning_of(suggestion.lines, tuple(decided.values()))
     with st.form("sign", border=True):
-        st.markdown(
-            f"**Signature.** {left} of {len(suggestion.lines)} lines are still to decide."
-            if left
-            else f"**Signature.** {_statement(suggestion, decided, unit)}"
-        )
+        stated = _("**Signature.** {statement}", statement=_statement(suggestion, decided, unit))
+        st.markdown(undecided if left else stated)
         meaning = st.selectbox(
-            "This signature means", MEANINGS, index=MEANINGS.index(follows), key=f"meaning:{suggestion.id}:{follows}", width=320
+            _("This signature means"),
+            MEANINGS,
+            index=MEANINGS.index(follows),
+            format_func=_,
+            key=f"meaning:{suggestion.id}:{follows}",
+            width=320,
         )
         name = actor.name
         if not sign_in.configured():
-            name = st.text_input("Type your name to sign", key="sign_name", placeholder=actor.name, width=320)
-        pressed = st.form_submit_button("Sign", type="primary", disabled=left > 0)
+            name = st.text_input(_("Type your name to sign"), key="sign_name", placeholder=actor.name, width=320)
+        pressed = st.form_submit_button(_("Sign"), type="primary", disabled=left > 0)
     if pressed:
         st.session_state["refused"] = _try(suggestion, decided, actor, meaning, name)
         if not st.session_state["refused"]:
             access.forget()
             st.rerun()
     if refused := st.session_state.get("refused"):
-        listed = "\n".join(f"- {in_words(problem, suggestion.lines, suggestion.kind)}" for problem in refused)
-        st.error(f"**Not signed.**\n\n{listed}", icon=":material/block:")
+        told = "\n".join(f"- {in_words(problem, suggestion.lines, suggestion.kind)}" for problem in refused)
+        st.error(_("**Not signed.**\n\n{why}", why=told), icon=":material/block:")
 
 
 def _statement(suggestion: Suggestion, decided: Mapping[str, Decision], unit: Unit) -> str:
@@ -180,18 +192,29 @@ def _statement(suggestion: Suggestion, decided: Mapping[str, Decision], unit: Un
         decision = decided.get(line.key)
         if decision is not None and decision.verdict != "reject":
             shown = scale(line.setting, unit)
-            prescribed.append(f"{line_name(line, suggestion.kind)}: {shown.text(decision.value)} {shown.unit}")
-    doses = f" for the hours after {suggestion.at:%Y-%m-%d %H:%M} UTC" if suggestion.kind == "doses" else ""
-    reviewed = (
-        f"I have reviewed the recordings of patient {suggestion.patient} and suggestion {suggestion.id}{doses}, and I prescribe"
+            value = f"{shown.text(decision.value)} {shown.unit}"
+            prescribed.append(_("{name}: {said}", name=line_name(line, suggestion.kind), said=value))
+    statement = (
+        N_(
+            "I have reviewed the recordings of patient {patient} and suggestion {suggestion} for the hours after {time} UTC, and "
+            "I prescribe {what}."
+        )
+        if suggestion.kind == "doses"
+        else N_("I have reviewed the recordings of patient {patient} and suggestion {suggestion}, and I prescribe {what}.")
     )
-    return f"{reviewed} {'; '.join(prescribed)}." if prescribed else f"{reviewed} no change."
+    return _(
+        statement,
+        patient=suggestion.patient,
+        suggestion=suggestion.id,
+        time=f"{suggestion.at:%Y-%m-%d %H:%M}",
+        what=listed(prescribed, SEMICOLON) or _("no change"),
+    )
 
 
 def _try(suggestion: Suggestion, decided: Mapping[str, Decision], actor: Actor, meaning: Meaning, name: str) -> tuple[str, ...]:
     """Signs, or says why not."""
     if " ".join(name.split()).casefold() != actor.name.casefold():
-        return (f"the name typed is not {actor.name}, as whom you are at work",)
+        return (N_("the name typed is not {name}, as whom you are at work").format(name=actor.name),)
     try:
         sign_review(access.database(), _id(suggestion), tuple(decided.values()), actor, meaning)
     except ReviewError as error:
@@ -203,22 +226,37 @@ def _try(suggestion: Suggestion, decided: Mapping[str, Decision], actor: Actor, 
 
 def signed_review(suggestion: Suggestion, review: Review, unit: Unit) -> None:
     """What was decided, as the database has it."""
-    st.header("Signed")
-    st.success(f"{review.reviewer}, {when(review.signed, 'UTC')} UTC: “{review.meaning}”", icon=":material/verified:")
+    st.header(_("Signed"))
+    said = _(
+        "{reviewer}, {time} UTC: “{meaning}”",
+        reviewer=review.reviewer,
+        time=when(review.signed, "UTC"),
+        meaning=_(review.meaning),
+    )
+    st.success(said, icon=":material/verified:")
     by_key = {decision.key: decision for decision in review.decisions}
+    told = (
+        N_("- {line}: **{verdict}**; was {current}, proposed {proposed}, prescribed **{value} {unit}**.")
+        if suggestion.kind == "regimen"
+        else N_("- {line}: **{verdict}**; proposed {proposed}, prescribed **{value} {unit}**.")
+    )
     for line in suggestion.lines:
         decision, shown = by_key[line.key], scale(line.setting, unit)
-        reason = f" Reason: {decision.reason}" if decision.reason else ""
-        st.markdown(
-            f"- {line_name(line, suggestion.kind)}: **{PAST[decision.verdict]}**; "
-            + (f"was {shown.text(line.current)}, " if suggestion.kind == "regimen" else "")
-            + f"proposed {shown.text(line.proposed)}, prescribed **{shown.text(decision.value)} {shown.unit}**.{reason}"
+        said = _(
+            told,
+            line=line_name(line, suggestion.kind),
+            verdict=_(PAST[decision.verdict]),
+            current=shown.text(line.current),
+            proposed=shown.text(line.proposed),
+            value=shown.text(decision.value),
+            unit=shown.unit,
         )
+        st.markdown(said + (_(" Reason: {reason}", reason=decision.reason) if decision.reason else ""))
 
 
 def _id(suggestion: Suggestion) -> int:
     if suggestion.id is None:
-        raise ClinicError("a suggestion that is not stored cannot be decided")
+        raise ClinicError(N_("a suggestion that is not stored cannot be decided"))
     return suggestion.id
 
 
@@ -226,10 +264,11 @@ def history(reviews: tuple[Review, ...], zone: str, kind: Kind = "regimen") -> N
     """Reviews signed earlier, the newest first."""
     if not reviews:
         return
-    st.header("Signed reviews")
+    st.header(_("Signed reviews"))
     for review in reviews:
         with st.expander(f"{when(review.signed, zone)}, {review.reviewer}"):
-            st.markdown(f"> {review.meaning}")
+            st.markdown(f"> {_(review.meaning)}")
             for decision in review.decisions:
-                reason = f": {decision.reason}" if decision.reason else ""
-                st.markdown(f"- {key_name(decision.key, kind)}: **{PAST[decision.verdict]}** at {decision.value:g}{reason}")
+                line, verdict = key_name(decision.key, kind), _(PAST[decision.verdict])
+                said = _("- {line}: **{verdict}** at {value:g}", line=line, verdict=verdict, value=decision.value)
+                st.markdown(_("{name}: {said}", name=said, said=decision.reason) if decision.reason else said)

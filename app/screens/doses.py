@@ -7,7 +7,7 @@ from app.screens import choose, course, decide, proposal
 from app.wording import when
 from careplan.clinic import UnknownPatient, dose_page
 from careplan.clinic.views import DosePage
-from careplan.language import N_
+from careplan.language import N_, _, retold
 from careplan.suggestion import Suggestion
 from careplan.therapies.glucose.views import Metrics
 
@@ -20,7 +20,7 @@ def draw() -> None:
     try:
         page = access.remembered(f"doses:{patient}:{newest}", lambda: dose_page(access.database(), patient, actor=actor))
     except UnknownPatient as error:
-        st.error(str(error))
+        st.error(retold(str(error)))
         return
     proposal.notices(page.notices)
     if not isinstance(page.summary.metrics, Metrics | None):
@@ -29,13 +29,15 @@ def draw() -> None:
     suggestion = page.suggestion
     planning.plan(patient, "doses", planned=suggestion is not None)
     if suggestion is None:
-        st.info("No dose suggestion yet. One is made from the last reading on; `careplan plan --at TIME` makes it from another.")
+        st.info(
+            _("No dose suggestion yet. One is made from the last reading on; `careplan plan --at TIME` makes it from another.")
+        )
     else:
         _moment(page, suggestion)
         proposal.warnings(suggestion)
         if not suggestion.abstained:
             if not suggestion.lines:
-                st.info("careplan proposes no dose beyond what is prescribed.")
+                st.info(_("careplan proposes no dose beyond what is prescribed."))
             proposal.point(suggestion, unit)
             proposal.why(suggestion, unit)
             proposal.effect(suggestion, unit, page.recorded)
@@ -44,7 +46,8 @@ def draw() -> None:
             decide.signed_review(suggestion, signed, unit)
         elif not suggestion.abstained:
             if page.caution:
-                st.warning(f"More insulin needs a typed reason: {page.caution}.", icon=":material/warning:")
+                said = _("More insulin needs a typed reason: {why}.", why=retold(page.caution))
+                st.warning(said, icon=":material/warning:")
             decide.decide(suggestion, page.draft, page.out_of_date, actor, unit)
     decide.history(page.history, page.summary.zone, "doses")
     if suggestion is not None:
@@ -53,4 +56,5 @@ def draw() -> None:
 
 def _moment(page: DosePage, suggestion: Suggestion) -> None:
     zone = page.summary.zone
-    st.caption(f'"Now" is {when(suggestion.at, zone)} ({zone}); planned {when(suggestion.created, zone)}.')
+    now, planned = when(suggestion.at, zone), when(suggestion.created, zone)
+    st.caption(_('"Now" is {now} ({zone}); planned {planned}.', now=now, zone=zone, planned=planned))

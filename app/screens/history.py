@@ -207,15 +207,18 @@ def _change(value: Interval | None, level: bool, unit: Unit) -> str:
     mid, low, high = (
         signed(unit.of(each), unit.digits) if level else signed(each, 1) for each in (value.mid, value.low, value.high)
     )
+    if low == high and not mid.strip("+0.\N{MINUS SIGN}"):
+        return "0"
     spread = _("{low} to {high}", low=low, high=high) if value.low < value.high else ""
-    return f"<b>{mid}</b>{'' if level else ' %'}<small>{spread}</small>"
+    points = "" if level else f" {_('points')}"
+    return f"<b>{mid}</b>{points}<small>{spread}</small>"
 
 
 def _verdict(verdict: Verdict | None) -> str:
     if verdict is None:
         return "\N{EN DASH}"
     said, sign = VERDICTS[verdict]
-    look = {"as predicted": "cp-true", "not told apart": "cp-quiet"}.get(verdict, "cp-miss")
+    look = {"as predicted": "cp-true", "the other way": "cp-miss"}.get(verdict, "cp-quiet")
     return f"<span class='{look}'>{sign} {_(said)}</span>"
 
 

@@ -27,34 +27,40 @@ from careplan.clinic import (
 )
 from careplan.clinic.incoming import Arrival
 from careplan.clinic.views import ImportReport
+from careplan.display import listed
+from careplan.language import N_, _, moment, number, retold
 
-NEW, ADD, LEAVE = "Add as a new patient", "Add to a patient who is here", "Leave out"
+NEW, ADD, LEAVE = N_("Add as a new patient"), N_("Add to a patient who is here"), N_("Leave out")
+STATES = (N_("taken back"), N_("kept"))
 SHOWN = 30  # imports listed
 
 
 def draw() -> None:
     actor = access.actor()
-    st.title("Patients")
+    st.title(_("Patients"))
     if done := st.session_state.pop("kept", None):
         _kept(done)
-    st.header("Bring recordings in")
+    st.header(_("Bring recordings in"))
     st.caption(
-        "Exports of sensors, pumps and diaries, also zipped: Clarity, LibreView, Glooko, CareLink, Tandem, Tidepool, Nightscout, "
-        "xDrip, FHIR, or a plain table. What each file is, is found by looking into it; nothing is kept before you say so."
+        _(
+            "Exports of sensors, pumps and diaries, also zipped: Clarity, LibreView, Glooko, CareLink, Tandem, Tidepool, "
+            "Nightscout, xDrip, FHIR, or a plain table. What each file is, is found by looking into it; nothing is kept before "
+            "you say so. A file may have 200 MB."
+        )
     )
-    files = st.file_uploader("Files", accept_multiple_files=True, key=f"upload:{st.session_state.get('uploads', 0)}")
+    files = st.file_uploader(_("Files"), accept_multiple_files=True, key=f"upload:{st.session_state.get('uploads', 0)}")
     zone = st.selectbox(
-        "Time zone of files that do not say",
+        _("Time zone of files that do not say"),
         sorted(available_timezones()),
         index=None,
-        placeholder="Only needed where the report says so",
+        placeholder=_("Only needed where the report says so"),
         key="upload_zone",
         width=360,
     )
     if files:
         names = tuple((file.file_id, file.name) for file in files)
         if st.session_state.get("incoming_of") != (names, zone):
-            with st.spinner("Reading the files"), TemporaryDirectory() as scratch:
+            with st.spinner(_("Reading the files")), TemporaryDirectory() as scratch:
                 folder = Path(scratch) / "upload"
                 folder.mkdir()
                 for place, file in enumerate(files):
@@ -73,7 +79,7 @@ def draw() -> None:
 def _incoming(incoming: Incoming, actor: Actor) -> None:
     """What was read, person by person, with what to do with it."""
     for name, problem in incoming.refused.items():
-        st.error(f"**{name}** cannot be read: {problem}", icon=":material/error:")
+        st.error(_("**{file}** cannot be read: {problem}", file=name, problem=retold(problem)), icon=":material/error:")
     if not incoming.records:
         return
     here = patient_names(access.database())
@@ -86,8 +92,9 @@ def _incoming(incoming: Incoming, actor: Actor) -> None:
         if chosen is not None:
             names[place] = chosen[0]
             add |= {place} if chosen[1] else set()
+    some = _("Keep {count} of {all}", count=len(names), all=len(incoming.records))
     pressed = st.button(
-        f"Keep {len(names)} of {len(incoming.records)}" if len(incoming.records) > 1 else "Keep",
+        some if len(incoming.records) > 1 else _("Keep"),
         type="primary",
         disabled=not names,
         key="keep",
@@ -99,7 +106,7 @@ def _incoming(incoming: Incoming, actor: Actor) -> None:
             take = take_in if site is None else partial(take_in_site, site=site)
             st.session_state["kept"] = take(access.database(), incoming=incoming, names=names, actor=actor, add=frozenset(add))
         except (ClinicError, StoreError) as error:
-            st.error(f"**Nothing was kept.** {error}", icon=":material/error:")
+            st.error(_("**Nothing was kept.** {why}", why=retold(str(error))), icon=":material/error:")
             return
         st.session_state["uploads"] = st.session_state.get("uploads", 0) + 1
         for name in ("incoming", "incoming_site"):
@@ -112,28 +119,41 @@ def _incoming(incoming: Incoming, actor: Actor) -> None:
 def _arrival(arrival: Arrival) -> None:
     [person] = arrival.report.patients
     st.markdown(f"### {arrival.name}")
-    st.caption(
-        f"{', '.join(person.files) or person.source}: {person.source}{person.why and f', because {person.why}'}. "
-        f"{person.rows_read:,} rows, {when(arrival.first, arrival.zone)} to {when(arrival.last, arrival.zone)} ({arrival.zone})."
+    what = _(person.source)
+    if person.why:
+        what = _("{source}, because {why}", source=what, why=retold(person.why))
+    said = _(
+        "{files}: {what}. {rows} rows, {first} to {last} ({zone}).",
+        files=listed(person.files) or _(person.source),
+        what=what,
+        rows=number(person.rows_read),
+        first=when(arrival.first, arrival.zone),
+        last=when(arrival.last, arrival.zone),
+        zone=arrival.zone,
     )
+    st.caption(said)
     if not arrival.clock:
-        st.warning(
-            f"The files do not say which time zone their clock is in; it is taken as {arrival.zone}. Choose one above where "
-            "that is wrong: times of day would be off.",
-            icon=":material/schedule:",
+        said = _(
+            "The files do not say which time zone their clock is in; it is taken as {zone}. Choose one above where that is "
+            "wrong: times of day would be off.",
+            zone=arrival.zone,
         )
-    counts = [f"{count:,} {channel_name(name).lower()}" for name, count in arrival.events.items()]
-    st.markdown(f"Comes in: {', '.join(counts) or 'nothing'}.")
+        st.warning(said, icon=":material/schedule:")
+    counts = [
+        _("{count} {what}", count=number(count), what=channel_name(name).lower()) for name, count in arrival.events.items()
+    ]
+    st.markdown(_("Comes in: {what}.", what=listed(counts) or _("nothing")))
     kinds = arrival.report.kinds
     if kinds:
-        with st.expander(f"Dropped or changed: {sum(kind.rows for kind in kinds):,} rows, by {len(kinds)} rules"):
+        rows = number(sum(kind.rows for kind in kinds))
+        with st.expander(_("Dropped or changed: {rows} rows, by {rules} rules", rows=rows, rules=len(kinds))):
             st.dataframe(
                 {
-                    "What": [kind.action for kind in kinds],
-                    "Why": [kind.rule for kind in kinds],
-                    "Field": [kind.field for kind in kinds],
-                    "Rows": [kind.rows for kind in kinds],
-                    "For example": [kind.example for kind in kinds],
+                    _("What"): [_(kind.action) for kind in kinds],
+                    _("Why"): [retold(kind.rule) for kind in kinds],
+                    _("Field"): [kind.field for kind in kinds],
+                    _("Rows"): [kind.rows for kind in kinds],
+                    _("For example"): [kind.example for kind in kinds],
                 },
                 hide_index=True,
             )
@@ -143,8 +163,9 @@ def _chosen(incoming: Incoming, place: int, arrival: Arrival, here: list[str]) -
     """The name to keep a record under, and whether it is added to somebody; None where it is left out."""
     ways = [NEW, ADD, LEAVE] if here else [NEW, LEAVE]
     way = st.radio(
-        f"What to do with {arrival.name}",
+        _("What to do with {name}", name=arrival.name),
         ways,
+        format_func=_,
         index=ways.index(ADD) if arrival.known else 0,
         key=f"way:{place}",
         horizontal=True,
@@ -153,20 +174,22 @@ def _chosen(incoming: Incoming, place: int, arrival: Arrival, here: list[str]) -
     if way == LEAVE:
         return None
     if way == NEW:
-        name = st.text_input("Name of the new patient", value=arrival.name, key=f"name:{place}", width=320).strip()
+        name = st.text_input(_("Name of the new patient"), value=arrival.name, key=f"name:{place}", width=320).strip()
         if name in here:
-            st.warning(f"{name} is here already. Add the files to them, or give another name.", icon=":material/warning:")
+            said = _("{name} is here already. Add the files to them, or give another name.", name=name)
+            st.warning(said, icon=":material/warning:")
             return None
         return (name, False) if name else None
     known = here.index(arrival.name) if arrival.known else None
-    patient = st.selectbox("Patient", here, index=known, key=f"patient:{place}", placeholder="Choose a patient", width=320)
+    asks = _("Choose a patient")
+    patient = st.selectbox(_("Patient"), here, index=known, key=f"patient:{place}", placeholder=asks, width=320)
     if patient is None:
         return None
     found = doubts(access.database(), incoming, place, patient)
     if found:
-        listed = "".join(f"\n- {doubt}" for doubt in found)
-        st.warning(f"**Is this the same person?**\n{listed}", icon=":material/person_alert:")
-        if not st.checkbox(f"Yes, this is {patient}", key=f"sure:{place}:{patient}"):
+        told = "".join(f"\n- {retold(doubt)}" for doubt in found)
+        st.warning(_("**Is this the same person?**\n{doubts}", doubts=told), icon=":material/person_alert:")
+        if not st.checkbox(_("Yes, this is {patient}", patient=patient), key=f"sure:{place}:{patient}"):
             return None
     return patient, True
 
@@ -174,37 +197,43 @@ def _chosen(incoming: Incoming, place: int, arrival: Arrival, here: list[str]) -
 def _kept(report: ImportReport) -> None:
     """What an import did."""
     for person in report.patients:
-        added = sum(person.events_added.values())
-        known = f"; {person.events_known:,} were here already" if person.events_known else ""
-        st.success(f"**{person.patient}**: {added:,} entries kept{known}.", icon=":material/download_done:")
+        added, known = number(sum(person.events_added.values())), number(person.events_known)
+        said = _("**{patient}**: {count} entries kept.", patient=person.patient, count=added)
+        if person.events_known:
+            told = N_("**{patient}**: {count} entries kept; {known} were here already.")
+            said = _(told, patient=person.patient, count=added, known=known)
+        st.success(said, icon=":material/download_done:")
     for name, problem in report.failed.items():
-        st.error(f"**{name}** was not kept: {problem}", icon=":material/error:")
+        st.error(_("**{file}** was not kept: {problem}", file=name, problem=retold(problem)), icon=":material/error:")
 
 
 def _imports(actor: Actor) -> None:
     found = imports(access.database())
     if not found:
         return
-    st.header("Imports")
+    st.header(_("Imports"))
     if told := st.session_state.pop("taken_back", None):
         st.success(told, icon=":material/undo:")
-    st.caption("The newest first. Taking an import back removes what it added; that it was there stays on record.")
+    st.caption(_("The newest first. Taking an import back removes what it added; that it was there stays on record."))
     for each in found[:SHOWN]:
-        people = ", ".join(f"{name} ({count:,})" for name, count in each.events.items())
-        state = "" if each.state == "kept" else f" · {each.state}"
-        with st.expander(f"{each.created:%d %b %Y %H:%M} UTC · {people}{state}"):
-            st.markdown(f"{', '.join(each.files) or 'no file named'} · {', '.join(each.sources)} · `{each.run[:8]}`")
+        people = listed(f"{name} ({number(count)})" for name, count in each.events.items())
+        state = "" if each.state == "kept" else f" · {_(each.state)}"
+        with st.expander(f"{moment(each.created)} UTC · {people}{state}"):
+            files, sources = listed(each.files) or _("no file named"), listed(_(source) for source in each.sources)
+            st.markdown(f"{files} · {sources} · `{each.run[:8]}`")
             if each.state == "taken back":
                 continue
-            reason = st.text_input("Why it is taken back", key=f"why:{each.run}")
-            if st.button("Take back", key=f"back:{each.run}", disabled=not reason.strip(), icon=":material/undo:"):
+            reason = st.text_input(_("Why it is taken back"), key=f"why:{each.run}")
+            if st.button(_("Take back"), key=f"back:{each.run}", disabled=not reason.strip(), icon=":material/undo:"):
                 try:
                     done = take_back(access.database(), each.run, reason=reason, actor=actor)
                 except (ClinicError, StoreError) as error:
-                    st.error(str(error), icon=":material/error:")
+                    st.error(retold(str(error)), icon=":material/error:")
                     continue
-                more = f" Others held some of them too; bring in again: {', '.join(done.again)}." if done.again else ""
-                counts = ", ".join(f"{count:,} of {name}" for name, count in done.events.items())
-                st.session_state["taken_back"] = f"Taken back: {counts}.{more}"
+                counts = listed(_("{count} of {name}", count=number(count), name=name) for name, count in done.events.items())
+                said = _("Taken back: {counts}.", counts=counts)
+                if done.again:
+                    said += _(" Others held some of them too; bring in again: {names}.", names=listed(done.again))
+                st.session_state["taken_back"] = said
                 access.forget()
                 st.rerun()

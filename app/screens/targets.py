@@ -16,7 +16,7 @@ from careplan import therapies
 from careplan.clinic import ClinicError, StoreError, sign_targets, targets_in_force
 from careplan.clinic.allowed import DECIDES
 from careplan.clinic.targets import InForce
-from careplan.display import Unit
+from careplan.display import SEMICOLON, Unit, listed
 from careplan.language import N_, _, retold
 from careplan.targets import CUSTOM, Presets, Targets
 
@@ -45,7 +45,7 @@ def draw() -> None:
     _in_force(found)
     st.html(table(found, unit))
     sources = dict.fromkeys(each.source for each in found.presets)
-    st.caption(_("Sources: {sources}.", sources="; ".join(sources)))
+    st.caption(_("Sources: {sources}.", sources=listed(sources, SEMICOLON)))
     if access.allowed(DECIDES):
         _other(found, presets, unit)
     else:
@@ -94,7 +94,8 @@ def table(found: InForce, unit: Unit) -> str:
 
 
 def _here(place: int) -> str:
-    return f"<small>{_('in force')}</small>" if place == 0 else ""
+    said = _("in force")
+    return f"<small>{said}</small>" if place == 0 else ""
 
 
 def _marked(place: int) -> str:

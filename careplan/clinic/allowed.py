@@ -33,7 +33,8 @@ def may(actor: Actor, roles: Sequence[Role]) -> bool:
 def allow(actor: Actor | None, roles: Sequence[Role]) -> None:
     """Raises `Forbidden` where the actor has none of the roles. None is the machine's account."""
     if actor is not None and not may(actor, roles):
-        raise Forbidden(f"{actor.name} may not do this: it takes the role of {' or '.join(roles)}")
+        told = N_("{who} may not do this: it takes the role of {roles}")
+        raise Forbidden(told.format(who=actor.name, roles=" or ".join(roles)))
 
 
 def assign(db: Database, patients: Sequence[str], clinic: str, *, reason: str, actor: Actor | None = None) -> None:

@@ -4,18 +4,34 @@ import math
 from collections.abc import Callable, Sequence
 
 from careplan.breach import rule_in_words
+from careplan.language import N_
 from careplan.practice import Judged
 from careplan.suggestion import Decision, Line, Meaning
 
 TYPED_REASON = 10  # characters at least, where a value is beyond its recommended range
+
+# Why a line cannot be signed as it is decided; its key stands before.
+TWICE = N_("decided twice")
+NO_LINE = N_("the suggestion has no such line")
+UNDECIDED = N_("not decided")
+REJECTED = N_("a rejection needs a reason")
+KEEPS = N_("a rejected line keeps {value:g} {unit}")
+NO_NUMBER = N_("{value} is not a number")
+ACCEPTED = N_("an accepted line is {proposed:g} {unit}, not {value:g}; edit it instead")
+EDITED = N_("an edit needs a reason")
+BEYOND = N_("{value:g} {unit} is beyond the absolute limits {low:g} to {high:g}, which nobody can sign")
+UNUSUAL = N_("beyond the recommended {low:g} to {high:g}")
+GUARDED = N_("the proposal is {why}: edit or reject it")
+TYPE = N_("{value:g} {unit} is {why}: type a reason of at least {count} characters")
+NEEDS = N_("{why} needs a reason of at least {count} characters")
 
 
 def draft_problems(lines: Sequence[Line], decisions: Sequence[Decision]) -> list[str]:
     """What no draft may hold: a line decided twice, or a line that the suggestion has not."""
     keys = [decision.key for decision in decisions]
     known = {line.key for line in lines}
-    problems = [f"{key}: decided twice" for key in sorted({key for key in keys if keys.count(key) > 1})]
-    return problems + [f"{key}: the suggestion has no such line" for key in keys if key not in known]
+    problems = [f"{key}: {TWICE}" for key in sorted({key for key in keys if keys.count(key) > 1})]
+    return problems + [f"{key}: {NO_LINE}" for key in keys if key not in known]
 
 
 def problems(lines: Sequence[Line], decisions: Sequence[Decision], judge: Callable[[Line, float], Judged]) -> list[str]:
@@ -24,7 +40,7 @@ def problems(lines: Sequence[Line], decisions: Sequence[Decision], judge: Callab
     by_key = {decision.key: decision for decision in decisions}
     for line in lines:
         decision = by_key.get(line.key)
-        found += [f"{line.key}: not decided"] if decision is None else _line_problems(line, decision, judge)
+        found += [f"{line.key}: {UNDECIDED}"] if decision is None else _line_problems(line, decision, judge)
     return found
 
 
@@ -40,31 +56,31 @@ def meaning_of(lines: Sequence[Line], decisions: Sequence[Decision]) -> Meaning:
 def _line_problems(line: Line, decision: Decision, judge: Callable[[Line, float], Judged]) -> list[str]:
     key, value, reason = line.key, decision.value, decision.reason.strip()
     if decision.verdict == "reject":
-        found = [] if reason else [f"{key}: a rejection needs a reason"]
-        return found if _same(value, line.current) else [*found, f"{key}: a rejected line keeps {line.current:g} {line.unit}"]
+        found = [] if reason else [f"{key}: {REJECTED}"]
+        return found if _same(value, line.current) else [*found, f"{key}: {KEEPS.format(value=line.current, unit=line.unit)}"]
     if not math.isfinite(value):
-        return [f"{key}: {value} is not a number"]
+        return [f"{key}: {NO_NUMBER.format(value=value)}"]
 
     found = []
     if decision.verdict == "accept" and not _same(value, line.proposed):
-        found.append(f"{key}: an accepted line is {line.proposed:g} {line.unit}, not {value:g}; edit it instead")
+        found.append(f"{key}: {ACCEPTED.format(proposed=line.proposed, unit=line.unit, value=value)}")
     if decision.verdict == "edit" and not reason:
-        found.append(f"{key}: an edit needs a reason")
+        found.append(f"{key}: {EDITED}")
     judged = judge(line, value)
     low, high = max(line.absolute_low, judged.lowest), min(line.absolute_high, judged.highest)
     if not low <= value <= high:
-        return [*found, f"{key}: {value:g} {line.unit} is beyond the absolute limits {low:g} to {high:g}, which nobody can sign"]
-    unusual = [] if line.lowest <= value <= line.highest else [f"beyond the recommended {line.lowest:g} to {line.highest:g}"]
+        return [*found, f"{key}: {BEYOND.format(value=value, unit=line.unit, low=low, high=high)}"]
+    unusual = [] if line.lowest <= value <= line.highest else [UNUSUAL.format(low=line.lowest, high=line.highest)]
     guarded = [rule_in_words(breach) for breach in judged.guarded]
     if decision.verdict == "accept" and guarded:
-        found.append(f"{key}: the proposal is {'; '.join(guarded)}: edit or reject it")
+        found.append(f"{key}: {GUARDED.format(why='; '.join(guarded))}")
     elif (unusual or guarded) and len(reason) < TYPED_REASON:
         told = "; ".join([*unusual, *guarded])
-        found.append(f"{key}: {value:g} {line.unit} is {told}: type a reason of at least {TYPED_REASON} characters")
+        found.append(f"{key}: {TYPE.format(value=value, unit=line.unit, why=told, count=TYPED_REASON)}")
     if judged.forbidden:
         found.append(f"{key}: {judged.forbidden}")
     elif judged.caution and len(reason) < TYPED_REASON:
-        found.append(f"{key}: {judged.caution} needs a reason of at least {TYPED_REASON} characters")
+        found.append(f"{key}: {NEEDS.format(why=judged.caution, count=TYPED_REASON)}")
     return found
 
 

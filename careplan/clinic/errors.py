@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from careplan.errors import AskError
+from careplan.language import N_
 
 
 class ClinicError(AskError):
@@ -12,8 +13,8 @@ class ClinicError(AskError):
 class UnknownPatient(ClinicError):  # noqa: N818
     def __init__(self, patient: str, known: Sequence[str]) -> None:
         listed = ", ".join(known[:10]) + (", ..." if len(known) > 10 else "")
-        held = listed or "no patients yet: careplan import PATH brings some"
-        super().__init__(f"patient {patient!r} is not in the store; it holds {held}")
+        held = listed or N_("no patients yet: careplan import PATH brings some")
+        super().__init__(N_("patient {patient} is not in the store; it holds {held}").format(patient=repr(patient), held=held))
         self.patient = patient
 
 

@@ -18,6 +18,7 @@ from careplan.clinic.records import plain, store_records
 from careplan.clinic.views import ImportedPatient, ImportReport
 from careplan.clinic.worklists import refresh
 from careplan.errors import AskError
+from careplan.language import N_
 from careplan.records.events import PatientRecord
 from careplan.store import Actor, Database, read_channel, schema
 
@@ -82,13 +83,16 @@ def doubts(db: Database, incoming: Incoming, place: int, patient: str) -> list[s
         regulated = practice_of(session, patient).therapy.regulated
         mine = read_channel(session, patient, regulated)
     if record.patient != patient:
-        found.append(f"the files are of {record.patient!r}, not of {patient!r}")
+        told = N_("the files are of {person}, not of {patient}")
+        found.append(told.format(person=repr(record.patient), patient=repr(patient)))
     if record.zone != stored.zone:
-        found.append(f"the files' clock is that of {record.zone}, the patient's is that of {stored.zone}")
+        told = N_("the files' clock is that of {zone}, the patient's is that of {stored}")
+        found.append(told.format(zone=record.zone, stored=stored.zone))
     theirs = record.events[record.events["channel"] == regulated][["time", "value"]]
     both, differ = _compared(mine, theirs)
     if both >= ENOUGH and differ > both / 4:
-        found.append(f"{differ:,} of {both:,} readings at the same times differ by more than {100 * DIFFERS:g} %")
+        told = N_("{differ} of {both} readings at the same times differ by more than {percent:g} %")
+        found.append(told.format(differ=f"{differ:,}", both=f"{both:,}", percent=100 * DIFFERS))
     return found
 
 
@@ -104,14 +108,16 @@ def take_in(db: Database, incoming: Incoming, names: Mapping[int, str], *, actor
             name = " ".join(name.split())
             there = session.get(schema.Patient, name) is not None
             if not name:
-                raise ClinicError("a new patient needs a name")
+                raise ClinicError(N_("a new patient needs a name"))
             if there and place not in add:
-                raise ClinicError(f"patient {name!r} is in the store already: add the files to them, or give another name")
+                told = N_("patient {patient} is in the store already: add the files to them, or give another name")
+                raise ClinicError(told.format(patient=repr(name)))
             if not there and place in add:
                 require(session, name)
             chosen.append(replace(incoming.records[place], patient=name))
     if twice := {record.patient for record in chosen if [each.patient for each in chosen].count(record.patient) > 1}:
-        raise ClinicError(f"{', '.join(sorted(twice))}: two records cannot be kept under one name at once")
+        told = N_("two records cannot be kept under one name at once")
+        raise ClinicError(f"{', '.join(sorted(twice))}: {told}")
     report = store_records(db, "", chosen, actor=actor, merge=True)
     refresh(db, [person.patient for person in report.patients])
     return report

@@ -19,7 +19,7 @@ from careplan.clinic import codec
 from careplan.clinic.courses import course_of, targets_of
 from careplan.clinic.errors import Altered, ClinicError
 from careplan.clinic.known import require
-from careplan.clinic.reading import on_record
+from careplan.clinic.reading import looked_at
 from careplan.store import Actor, Database, read_channel, schema
 from careplan.store.schema import RegimenVersion
 from careplan.suggestion import Interval, Suggestion
@@ -105,9 +105,8 @@ def compare_change(
 
     Raises `ClinicError` where there is no such change or no readings on a side of it; `UnknownPatient`; and as `course_of`.
     """
-    on_record(db, [patient], "record", actor)
+    looked_at(db, patient, actor)
     with db.read() as session:
-        require(session, patient)
         course = course_of(session, patient, therapy)
         found, practice = _changes(session, patient, course.therapy), therapies.practice(course.therapy)
         readings = _readings(session, patient, practice)
@@ -135,9 +134,8 @@ def compare_periods(
 ) -> Comparison:
     """Any two periods, each from a time up to another. Raises `ClinicError` for a period without readings, and as
     `compare_change`."""
-    on_record(db, [patient], "record", actor)
+    looked_at(db, patient, actor)
     with db.read() as session:
-        require(session, patient)
         course = course_of(session, patient, therapy)
         targets = targets_of(session, course)
         practice = therapies.practice(course.therapy).at(targets)

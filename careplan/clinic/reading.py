@@ -7,6 +7,7 @@ from typing import Literal
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from careplan.clinic.known import require
 from careplan.store import Actor, Database, append, local_account, schema
 
 Purpose = Literal["worklist", "review", "doses", "summary", "record", "planning", "question", "tool"]
@@ -22,6 +23,13 @@ def on_record(db: Database, patients: Sequence[str], purpose: Purpose, actor: Ac
     with db.write() as session:  # looked again, since another may have said it meanwhile
         for patient in _unsaid(session, patients, purpose, actor):
             append(session, actor, READ, patient=patient, purpose=purpose)
+
+
+def looked_at(db: Database, patient: str, actor: Actor | None = None) -> None:
+    """Says that one patient's record is read. Raises `UnknownPatient`, and then says nothing."""
+    with db.read() as session:
+        require(session, patient)
+    on_record(db, [patient], "record", actor)
 
 
 def _unsaid(session: Session, patients: Sequence[str], purpose: Purpose, actor: Actor) -> list[str]:

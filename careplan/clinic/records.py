@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pandas as pd
@@ -21,13 +21,13 @@ from careplan.clinic.summaries import GLANCE, glance_of
 from careplan.clinic.views import ImportedPatient, ImportReport
 from careplan.records.correction import Correction
 from careplan.records.events import PatientRecord
-from careplan.records.grid import to_series
-from careplan.records.join import add_to
-from careplan.series import PatientSeries
 from careplan.store import CLINIC, Actor, Database, add_events, append, data_hash, hidden, local_account, number, read_events
 from careplan.store.events import new_events
 from careplan.store.schema import KEPT, ImportBatch, Patient, RegimenVersion
 from careplan.therapies import practice
+
+if TYPE_CHECKING:
+    from careplan.series import PatientSeries
 
 Progress = Callable[[int, int, str], None]  # done, total, the patient just kept
 
@@ -228,6 +228,8 @@ def _joined(session: Session, record: PatientRecord, source: str, zone: str) -> 
     )
     if record.events.empty or session.execute(others.limit(1)).first() is None:
         return record.events, ()
+    from careplan.records.join import add_to  # only where there is something to join
+
     unknown = record.events.loc[new_events(session, record.patient, record.events).index].reset_index(drop=True)
     fresh, told = add_to(read_events(session, record.patient), replace(record, events=unknown), zone)
     return fresh, told
@@ -320,8 +322,10 @@ def record_of(session: Session, patient: str, therapy: str | None = None) -> Pat
     )
 
 
-def load_series(db: Database, patient: str, therapy: str | None = None) -> PatientSeries:
+def load_series(db: Database, patient: str, therapy: str | None = None) -> "PatientSeries":
     """A patient's recording on the grid of their therapy. Raises `UnknownPatient`, and `ClinicError` without events."""
+    from careplan.records.grid import to_series  # with the tensors that it is made of
+
     record = load_record(db, patient, therapy)
     if record.events.empty:
         raise ClinicError(f"patient {patient!r} has no events in the store")

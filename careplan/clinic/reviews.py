@@ -18,6 +18,7 @@ from careplan.clinic.standing import signed_already, stale
 from careplan.clinic.suggestions import stored
 from careplan.clinic.views import Review
 from careplan.covariates import CourseFacts
+from careplan.language import N_
 from careplan.practice import Judged, Practice, SettingChange
 from careplan.store import Actor, Database, append, number, read_channel, schema
 from careplan.suggestion import Decision, Kind, Line, Meaning, Suggestion
@@ -59,7 +60,8 @@ def sign_review(db: Database, suggestion: int, decided: Sequence[Decision], revi
         practice = practice_of(session, found.patient, found.therapy)
         problems = [*stale(session, found), *decisions.problems(found.lines, decided, judge_of(session, found))]
         if meaning != (means := decisions.meaning_of(found.lines, decided)):
-            problems.append(f"the meaning {meaning!r} does not follow from the decisions, which mean {means!r}")
+            told = N_("the meaning {meaning} does not follow from the decisions, which mean {means}")
+            problems.append(told.format(meaning=repr(meaning), means=repr(means)))
         if problems:
             raise ReviewError(problems)
 

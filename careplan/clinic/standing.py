@@ -11,6 +11,7 @@ from careplan.clinic import codec
 from careplan.clinic.courses import course_of, practice_of, targets_of
 from careplan.clinic.known import current_targets, current_version
 from careplan.clinic.suggestions import newest
+from careplan.language import N_
 from careplan.practice import Practice
 from careplan.store import Actor, data_hash, put_on_record, schema, tampered
 from careplan.store.schema import table_of
@@ -33,10 +34,10 @@ def stale(session: Session, suggestion: Suggestion) -> list[str]:
     """Why this suggestion can no longer be signed: signed already, nothing to sign, replaced, or out of date."""
     found = [signed] if suggestion.id is not None and (signed := signed_already(session, suggestion.id)) else []
     if suggestion.abstained:
-        found.append("careplan abstained: there is nothing to sign")
+        found.append(N_("careplan abstained: there is nothing to sign"))
     number = newest(session, suggestion.patient, suggestion.kind, suggestion.therapy)
     if number is not None and number != suggestion.id:
-        found.append(f"suggestion {number} has replaced this one")
+        found.append(N_("suggestion {number} has replaced this one").format(number=number))
     return found + out_of_date(session, suggestion)
 
 
@@ -46,18 +47,21 @@ def out_of_date(session: Session, suggestion: Suggestion, now: datetime | None =
     now, found, holds = now or datetime.now(UTC), [], practice.holds[suggestion.kind]
     since = suggestion.at if suggestion.kind == "doses" else suggestion.created
     if now - since > holds:
-        began = "begins" if suggestion.kind == "doses" else "was made"
-        found.append(f"it {began} at {since:%Y-%m-%d %H:%M} UTC and holds for {_said(holds)}: plan again")
+        began = N_("it begins at {time} UTC and holds for {holds}: plan again")
+        made = N_("it was made at {time} UTC and holds for {holds}: plan again")
+        told = began if suggestion.kind == "doses" else made
+        found.append(told.format(time=f"{since:%Y-%m-%d %H:%M}", holds=_said(holds)))
     data = suggestion.provenance.get("data")
     if data is not None and data != data_hash(session, suggestion.patient):
-        found.append("the patient's recordings have changed since it was made: plan again")
+        found.append(N_("the patient's recordings have changed since it was made: plan again"))
     found += _other_targets(session, suggestion, practice)
     if suggestion.kind == "regimen" and suggestion.lines:
         version = current_version(session, suggestion.patient, suggestion.therapy)
         if version is None:
-            found.append("there is no regimen in force to change")
+            found.append(N_("there is no regimen in force to change"))
         elif problem := tampered(session, schema.RegimenVersion, (version.id,), suggestion.patient):
-            found.append(f"the regimen in force, version {version.id}, was changed past careplan: {problem}")
+            told = N_("the regimen in force, version {version}, was changed past careplan: {problem}")
+            found.append(told.format(version=version.id, problem=problem))
         else:
             regimen = codec.load(practice.regimen, version.body)
             found += [_moved(line, practice.current(regimen, line)) for line in suggestion.lines]
@@ -69,15 +73,17 @@ def _other_targets(session: Session, suggestion: Suggestion, practice: Practice)
     course = course_of(session, suggestion.patient, suggestion.therapy)
     signed = current_targets(session, course.patient, course.therapy)
     if signed is not None and (problem := tampered(session, schema.TargetsVersion, (signed.id,), course.patient)):
-        return [f"the patient's targets, version {signed.id}, were changed past careplan: {problem}"]
+        told = N_("the patient's targets, version {version}, were changed past careplan: {problem}")
+        return [told.format(version=signed.id, problem=problem)]
     made_for = suggestion.targets or practice.presets.of(course.group)
     same = made_for.same(targets_of(session, course))
-    return [] if same else ["the patient's targets have changed since it was made: plan again"]
+    return [] if same else [N_("the patient's targets have changed since it was made: plan again")]
 
 
 def signed_already(session: Session, suggestion: int) -> str | None:
     row = session.scalars(select(schema.Review).where(schema.Review.suggestion == suggestion)).first()
-    return None if row is None else f"already signed by {row.reviewer} at {row.signed:%Y-%m-%d %H:%M} UTC"
+    told = N_("already signed by {reviewer} at {time} UTC")
+    return None if row is None else told.format(reviewer=row.reviewer, time=f"{row.signed:%Y-%m-%d %H:%M}")
 
 
 def works(session: Session, suggestion: int, patient: str) -> list[Work]:
@@ -108,7 +114,8 @@ def set_aside(session: Session, suggestion: int, patient: str, actor: Actor) -> 
         put_on_record(session, actor, "draft set aside", [removed], patient=patient, **kept)
         this = (table.c.suggestion == suggestion) & (table.c.reviewer == work.reviewer)
         session.connection().execute(table.delete().where(this))
-        told.append(f"The draft of {work.reviewer} is damaged and was set aside: {work.damage}. It is kept in the audit trail.")
+        said = N_("The draft of {reviewer} is damaged and was set aside: {damage}. It is kept in the audit trail.")
+        told.append(said.format(reviewer=work.reviewer, damage=work.damage))
     return tuple(told)
 
 
@@ -120,8 +127,9 @@ def decided(session: Session, suggestion: int, patient: str, reviewer: Actor | N
 
 def _moved(line: Line, now: float) -> str:
     same = np.isclose(now, line.current, rtol=SAME, atol=SAME / 2)
-    return "" if same else f"{line.key}: the regimen is now {now:g} {line.unit}, no longer {line.current:g}"
+    told = N_("the regimen is now {now:g} {unit}, no longer {before:g}").format(now=now, unit=line.unit, before=line.current)
+    return "" if same else f"{line.key}: {told}"
 
 
 def _said(time: timedelta) -> str:
-    return f"{time.days} days" if time.days else f"{time.seconds // 60} minutes"
+    return N_("{days} days").format(days=time.days) if time.days else N_("{minutes} minutes").format(minutes=time.seconds // 60)

@@ -7,8 +7,7 @@ from typing import Any, Literal, get_args
 
 from sqlalchemy import select
 
-from careplan.clinic.known import require
-from careplan.clinic.reading import on_record
+from careplan.clinic.reading import looked_at
 from careplan.language import N_
 from careplan.store import Actor, Database
 from careplan.store.schema import AuditEntry
@@ -37,11 +36,16 @@ def timeline(db: Database, patient: str, *, actor: Actor | None = None) -> tuple
 
     Drafts, reads and exports change nothing of the patient and are not told. Raises `UnknownPatient`.
     """
-    on_record(db, [patient], "record", actor)
+    looked_at(db, patient, actor)
     with db.read() as session:
-        require(session, patient)
         query = select(AuditEntry).where(AuditEntry.patient == patient, AuditEntry.action.in_(SAID))
-        return tuple(_told(entry) for entry in session.scalars(query.order_by(AuditEntry.id.desc())))
+        entries = session.scalars(query.order_by(AuditEntry.id.desc()))
+        return tuple(_told(entry) for entry in entries if not _of_a_decision(entry))
+
+
+def _of_a_decision(entry: AuditEntry) -> bool:
+    """Whether an entry is of a regimen that a decision made, which tells of it itself."""
+    return entry.action == "regimen added" and str(entry.detail.get("source")).startswith("suggestion ")
 
 
 def _told(entry: AuditEntry) -> Happening:
@@ -60,7 +64,9 @@ def _told(entry: AuditEntry) -> Happening:
 
 IMPORTED = N_("recordings came in from {source}: {count} entries")
 TAKEN_BACK = N_("an import was taken back: {reason}")
-REGIMEN = N_("regimen {source}")
+STATED = N_("regimen as the source states it")
+ESTIMATED = N_("regimen estimated from the record")
+SAVED = N_("regimen from {source}")
 PROPOSED = N_("suggestion {number}: {count} lines proposed")
 UNCHANGED = N_("suggestion {number}: no change proposed")
 ABSTAINED = N_("suggestion {number}: careplan abstained")
@@ -80,6 +86,11 @@ def _filled(template: str, *names: str) -> Callable[[Mapping[str, Any]], str]:
 def _imported(detail: Mapping[str, Any]) -> str:
     added = detail.get("events_added") or {}
     return IMPORTED.format(source=detail.get("source") or "-", count=sum(added.values()))
+
+
+def _regimen(detail: Mapping[str, Any]) -> str:
+    source = str(detail.get("source"))
+    return {"stated": STATED, "estimated": ESTIMATED}.get(source, SAVED).format(source=source)
 
 
 def _suggested(detail: Mapping[str, Any]) -> str:
@@ -108,7 +119,7 @@ DECISIONS = {"accepted": "accept", "edited": "edit", "rejected": "reject"}
 SAID: Mapping[str, tuple[Happened, Callable[[Mapping[str, Any]], str], str]] = {
     "imported": ("recordings", _imported, ""),
     "taken back": ("recordings", _filled(TAKEN_BACK, "reason"), ""),
-    "regimen added": ("regimen", _filled(REGIMEN, "source"), "regimen"),
+    "regimen added": ("regimen", _regimen, "regimen"),
     "suggested": ("proposal", _suggested, "suggestion"),
     "signed": ("decision", _decided, "regimen"),
     "targets signed": ("targets", _targets, ""),

@@ -4,15 +4,13 @@ It opens the world model before the first job, so that a plan need not wait for 
 """
 
 import os
-import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from threading import Event, Lock, Thread
+from threading import Event, Thread
 from time import monotonic, sleep
 
 from careplan import therapies
@@ -78,33 +76,6 @@ def work(db: Database, *, parent: int | None = None) -> None:
     while parent is None or os.getppid() == parent:
         if run_next(db) is None:
             sleep(POLL)
-
-
-@dataclass
-class Worker:
-    """The worker process of one database, begun when it is first needed, and again when it has died."""
-
-    database: str
-    _process: subprocess.Popen[bytes] | None = None
-    _lock: Lock = field(default_factory=Lock)
-
-    def ensure(self) -> None:
-        """Begins the process where none runs."""
-        with self._lock:
-            if self._process is None or self._process.poll() is not None:
-                command = [sys.executable, "-m", "careplan.clinic.worker", str(os.getpid())]
-                root = str(Path(__file__).parents[2])
-                path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
-                given = {**os.environ, "CAREPLAN_DATABASE": self.database, "PYTHONPATH": path}
-                self._process = subprocess.Popen(command, env=given, stdin=subprocess.DEVNULL)
-
-    def stop(self) -> None:
-        """Ends the process at once."""
-        with self._lock:
-            if self._process is not None:
-                self._process.terminate()
-                self._process.wait()
-                self._process = None
 
 
 def _plan(db: Database, patient: str, job: Job, actor: Actor, open: Open) -> None:

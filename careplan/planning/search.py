@@ -224,14 +224,8 @@ def search(
     noise = torch.zeros_like(tree.q[:, 0]) if noise is None else noise
     if budget is None:
         budget = torch.full((batch, root.value.shape[-1] - 1), torch.inf, device=noise.device)
-    considered = min(considered, candidates)
-    open_edges = tree.valid[:, 0].sum(1)
-    counts = [considered] if parallel else sorted({min(count, considered) for count in open_edges.tolist()})
-    alike = widths_of(counts[0], simulations, int(open_edges.max()), parallel)
-    widths = alike if len(counts) == 1 else [1] * simulations
-    visited = torch.tensor([visits_considered(count, simulations) for count in counts])
-    row = torch.bucketize(open_edges.clamp(max=considered), torch.tensor(counts, device=noise.device))
-    wanted = visited.to(noise)[row].T.contiguous()  # [simulations, B]
+    widths, wanted, most = _turns(tree.valid[:, 0].sum(1), min(considered, candidates), simulations, parallel)
+    wanted = wanted.to(noise)
     start, rules = tree.edge_visits[:, 0], (budget, discount, risk_level, widening)
     missing = native.why_not(tree) if backend == "native" else None
     if missing is not None:
@@ -241,13 +235,24 @@ def search(
     else:
         step = fall_back(simulate) if backend == "compiled" else simulate
         slots = torch.arange(simulations, device=noise.device) + tree.visits.shape[1] - 1
-        tree, most, used = with_room(tree, simulations), visited.amax(0).tolist(), 0
+        tree, used = with_room(tree, simulations), 0
         for width in widths:
             far = depth if after else reach(most[used], depth)
             step(problem, tree, noise, start, wanted[used], slots[used : used + width], far, *rules)
             used += width
     action = most_visited(tree, noise, start)[0][:, 0]
     return Found(tree, action, tree.edge_visits[:, 0], tree.q[:, 0], allowed)
+
+
+def _turns(open_edges: Tensor, considered: int, simulations: int, parallel: bool) -> tuple[list[int], Tensor, list[int]]:
+    """In which turns simulations are run, by the open edges of the roots `[B]`: how many at once, each time; how often the edge
+    to try was visited before, `[simulations, B]`; and the most of that over the batch, for each simulation."""
+    counts = [considered] if parallel else sorted({min(count, considered) for count in open_edges.tolist()})
+    alike = widths_of(counts[0], simulations, int(open_edges.max()), parallel)
+    visited = torch.tensor([visits_considered(count, simulations) for count in counts], device=open_edges.device)
+    row = torch.bucketize(open_edges.clamp(max=considered), torch.tensor(counts, device=open_edges.device))
+    widths = alike if len(counts) == 1 else [1] * simulations
+    return widths, visited[row].T.contiguous(), visited.amax(0).tolist()
 
 
 def shared_noise(candidates: int, seed: int, like: Tensor) -> Tensor:

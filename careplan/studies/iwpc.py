@@ -24,17 +24,18 @@ from careplan.world.corpus import stranger
 from careplan.world.model import WorldModel
 from careplan.world.personalise import typical
 
-# By what a column's name begins with, in the consortium's table.
+# By what a column's name begins with in the consortium's table, whatever its spaces; the first that is there.
 COLUMNS = {
-    "race": "Race (OMB)",
-    "age": "Age",
-    "height": "Height",
-    "weight": "Weight",
-    "amiodarone": "Amiodarone",
-    "cyp2c9": "Cyp2C9 genotypes",
-    "vkorc1": "VKORC1 genotype: -1639",
-    "dose": "Therapeutic Dose of Warfarin",
+    "race": ("Race (OMB)",),
+    "age": ("Age",),
+    "height": ("Height",),
+    "weight": ("Weight",),
+    "amiodarone": ("Amiodarone",),
+    "cyp2c9": ("CYP2C9 consensus", "Cyp2C9 genotypes"),
+    "vkorc1": ("VKORC1 -1639 consensus", "VKORC1 genotype: -1639"),
+    "dose": ("Therapeutic Dose of Warfarin",),
 }
+STABLE = "Subject Reached Stable Dose"  # 0 where the dose is not one
 INDUCERS = ("Carbamazepine", "Phenytoin", "Rifampin")
 NEAR = 0.2  # a dose within a fifth of the stable one, as the consortium counts
 TOGETHER = 64  # people rolled out at once
@@ -59,10 +60,13 @@ def read_iwpc(path: Path) -> list[Stable]:
         frame = pd.read_excel(path, engine="calamine") if path.suffix.lower() in (".xls", ".xlsx") else pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise AskError(f"{path}: cannot be read as a table: {error}") from error
-    columns = {name: _column(frame, start, path) for name, start in COLUMNS.items()}
-    inducers = [found for start in INDUCERS if (found := _column(frame, start)) is not None]
+    columns = {name: _column(frame, starts, path) for name, starts in COLUMNS.items()}
+    inducers = [found for start in INDUCERS if (found := _column(frame, (start,))) is not None]
+    stable = _column(frame, (STABLE,))
     people = []
     for row, each in enumerate(frame.to_dict("records")):
+        if stable is not None and _number(each[stable]) == 0:
+            continue
         stated_row = {name: each[str(column)] for name, column in columns.items()}
         person = _person(stated_row, [each[inducer] for inducer in inducers], zlib.crc32(str(row).encode()) % 2 == 0)
         people += [] if person is None else [person]
@@ -107,11 +111,12 @@ def _suits(model: WorldModel, people: Sequence[Stable]) -> "np.ndarray[tuple[int
         return suiting(courses_of(model, recordings, strangers)).double().numpy()
 
 
-def _column(frame: pd.DataFrame, start: str, path: Path | None = None) -> str | None:
-    found = next((str(name) for name in frame.columns if str(name).lower().startswith(start.lower())), None)
-    if found is None and path is not None:
-        raise AskError(f"{path}: no column begins with {start!r}; it has {', '.join(map(str, frame.columns[:8]))} and others")
-    return found
+def _column(frame: pd.DataFrame, starts: Sequence[str], path: Path | None = None) -> str | None:
+    plain = {" ".join(str(name).lower().split()): str(name) for name in frame.columns}
+    found = [name for start in starts for text, name in plain.items() if text.startswith(start.lower())]
+    if not found and path is not None:
+        raise AskError(f"{path}: no column begins with {starts[0]!r}; it has {', '.join(map(str, frame.columns[:8]))} and others")
+    return found[0] if found else None
 
 
 def _person(stated_row: Mapping[str, object], inducers: Sequence[object], held_out: bool) -> Stable | None:

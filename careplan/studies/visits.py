@@ -17,9 +17,10 @@ from careplan.series import PatientSeries
 from careplan.studies import visits_judged as visits
 from careplan.studies.visits_aims import Record, aims, frame
 from careplan.suggestion import Decision, Suggestion, predicted
-from careplan.therapies.glucose.decisions import judge, raises_insulin
+from careplan.therapies.glucose.decisions import judge
 from careplan.therapies.glucose.declaration import GLUCOSE, Group, Regimen
 from careplan.therapies.glucose.lines import recent_part
+from careplan.therapies.glucose.names import raises_insulin
 from careplan.therapies.glucose.regimen import apply_changes
 from careplan.therapies.glucose.regimen_search import suggest_regimen
 from careplan.world.loaded import World

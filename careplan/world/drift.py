@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from careplan.gate import Watch
+from careplan.language import N_
 from careplan.series import PatientSeries
 from careplan.therapy import Therapy
 from careplan.world.calibration import measured_rows
@@ -34,11 +35,11 @@ MISSING = 0.75  # of their usual number (its root), with less missing no log has
 LEAST = {"count": 1.0, "size": 0.2, "rate": 0.1}
 
 ALARMS = {
-    "still": "readings do not change for hours (a stuck sensor?)",
-    "unit": "readings are not in this patient's usual range (another unit?)",
-    "other": "the days are unlike this patient's (another person's data?)",
-    "doses": "usual doses are not logged",
-    "fit": "the model no longer fits this patient",
+    "still": N_("readings do not change for hours (a stuck sensor?)"),
+    "unit": N_("readings are not in this patient's usual range (another unit?)"),
+    "other": N_("the days are unlike this patient's (another person's data?)"),
+    "doses": N_("usual doses are not logged"),
+    "fit": N_("the model no longer fits this patient"),
 }
 FIT = "fit"  # the alarm that is the model's; the others are the recording's
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from careplan.errors import AskError
+from careplan.language import N_
 from careplan.minutes import DAY
 from careplan.series import PatientSeries, cadence, windows
 from careplan.stages import stage
@@ -23,6 +24,8 @@ from careplan.world.model import WorldModel, load_card, load_model
 from careplan.world.personalise import Personalisation
 from careplan.world.question import Given
 from careplan.world.trust import Reason, abstentions, followed, in_words, nearest, strangeness, widening
+
+LATEST = N_("the latest day: {alarm}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +132,7 @@ def _reasons_to_abstain(
     column, per_day, recent_rows = therapy.index(therapy.regulated), DAY / clock.step, clock.rows(gate.recent)
     measured = series.mask[:row, column]
     if not measured.any():
-        return in_words([Reason("check the recording", f"no {therapy.regulated} is recorded")])
+        return in_words([Reason("check the recording", N_("no {channel} is recorded").format(channel=therapy.regulated))])
     span = measured[int(np.flatnonzero(measured)[0]) :]
     recent = span[-recent_rows:]
     until = series.until(row)
@@ -154,7 +157,7 @@ def _reasons_to_abstain(
         judged=clock.judged,
     )
     alarms = [
-        Reason("review without the model" if alarm == FIT else "check the recording", f"the latest day: {ALARMS[alarm]}")
+        Reason("review without the model" if alarm == FIT else "check the recording", LATEST.format(alarm=ALARMS[alarm]))
         for alarm in drifted
     ]
     return in_words([*alarms, *reasons])

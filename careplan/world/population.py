@@ -19,7 +19,13 @@ TOGETHER = 200  # recordings taken at once
 
 @torch.no_grad()
 def populate(
-    model: WorldModel, recordings: Sequence[PatientSeries], *, rounds: int = ROUNDS, windows: int = 24, seed: int = 0
+    model: WorldModel,
+    recordings: Sequence[PatientSeries],
+    *,
+    rounds: int = ROUNDS,
+    noise: bool = True,
+    windows: int = 24,
+    seed: int = 0,
 ) -> None:
     """How much codes differ between people, how far levels wander unforeseen, and where encodings lie, into the model.
 
@@ -32,6 +38,7 @@ def populate(
         model: A trained model.
         recordings: Of people who are alike to those that it will meet, some dozens at least.
         rounds: Of expectation and maximisation, from a wide prior.
+        noise: Whether the process noise is estimated too.
         windows: Of each recording, where readings carry no noise.
         seed: Of the codes that are drawn.
 
@@ -48,7 +55,7 @@ def populate(
         mean = torch.stack([person.mean for person in people])
         within = torch.stack([person.covariance for person in people])
         away = torch.stack([person.mean - expected(model, person.usual) for person in people])
-        if model.filter is not None:
+        if model.filter is not None and noise:
             # At first by the likeliest codes: a doubt that a noise far too large leaves would keep it so for many rounds.
             normal = torch.randn(*mean.shape, 1, generator=generator) * (2 * turn >= rounds)
             drawn = mean + (torch.linalg.cholesky(within) @ normal).squeeze(-1)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from careplan.clock import Clock, said
 from careplan.gate import Gate
+from careplan.language import N_
 from careplan.world.correction import FORESEEN
 from careplan.world.heads import score_at
 from careplan.world.model import WorldModel
@@ -108,7 +109,18 @@ class Reason(NamedTuple):
 def in_words(reasons: Iterable[Reason]) -> tuple[str, ...]:
     """Each with what to do about it, what can be done the soonest first."""
     ordered = sorted(reasons, key=lambda reason: REMEDIES.index(reason.remedy))
-    return tuple(f"{reason.text} ({reason.remedy})" for reason in ordered)
+    return tuple(REASON.format(reason=reason.text, remedy=reason.remedy) for reason in ordered)
+
+
+# What is stored of a reason, in English; `careplan.language.retold` says it in the reader's language.
+REASON = N_("{reason} ({remedy})")
+SAID_OF = (N_("check the recording"), N_("record for longer"), N_("review without the model"))
+DAYS = N_("too little data: {days:.1f} days recorded, {needed:.0f} needed")
+GAPS = N_("too many gaps: {active:.0f} % of readings present, {needed:.0f} % needed")
+NO_DOSES = N_("no doses are logged: what treatment does to this patient cannot be told")
+WINDOWS = N_("too few usable stretches to personalise: {windows}, {needed} needed")
+OFF = N_("the model is off for this patient: its error at {ahead} is {error:.3g}, staying as it is {still:.3g}")
+STRANGE = N_("this recording is unlike any the model was trained on (strangeness {strange:.1f}, at most {most:.1f})")
 
 
 def abstentions(
@@ -122,24 +134,18 @@ def abstentions(
     """
     reasons = []
     if not days >= gate.days:  # written so that NaN closes the gate
-        reasons.append(Reason("record for longer", f"too little data: {days:.1f} days recorded, {gate.days:.0f} needed"))
+        reasons.append(Reason("record for longer", DAYS.format(days=days, needed=gate.days)))
     if not active >= gate.active:
-        why = f"too many gaps: {active:.0f} % of readings present, {gate.active:.0f} % needed"
-        reasons.append(Reason("record for longer", why))
+        reasons.append(Reason("record for longer", GAPS.format(active=active, needed=gate.active)))
     if not dosed:
-        why = "no doses are logged: what treatment does to this patient cannot be told"
-        reasons.append(Reason("check the recording", why))
+        reasons.append(Reason("check the recording", NO_DOSES))
     if person.windows < gate.windows:
-        why = f"too few usable stretches to personalise: {person.windows}, {gate.windows} needed"
-        reasons.append(Reason("record for longer", why))
+        reasons.append(Reason("record for longer", WINDOWS.format(windows=person.windows, needed=gate.windows)))
     elif len(person.minutes):
         at = int((person.minutes - judged).abs().argmin())
         error, still = float(person.errors[at, 1]), float(person.persistence[at])
         if not error < max(gate.error_ratio * still, gate.even * scale):
-            ahead = said(judged)
-            why = f"the model is off for this patient: its error at {ahead} is {error:.3g}, staying as it is {still:.3g}"
-            reasons.append(Reason("review without the model", why))
+            reasons.append(Reason("review without the model", OFF.format(ahead=said(judged), error=error, still=still)))
     if not strange <= gate.strange:
-        why = f"this recording is unlike any the model was trained on (strangeness {strange:.1f}, at most {gate.strange:.1f})"
-        reasons.append(Reason("review without the model", why))
+        reasons.append(Reason("review without the model", STRANGE.format(strange=strange, most=gate.strange)))
     return tuple(reasons)

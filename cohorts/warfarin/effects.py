@@ -32,7 +32,8 @@ class _Equation:
 def effects(model: WorldModel, people: People, body: Body, lived: Lived) -> tuple[Tensor, Tensor]:
     """By how much a tenth more of the weekly dose raises the INR after `AFTER` days: truly, and as predicted, `[B, 2]` each.
 
-    People take what the IWPC's equation says; the dose is changed, or not, after the third INR.
+    People take what the IWPC's equation says; the dose is changed, or not, after the third INR. What is predicted is the
+    particles' median, as on pages: the tails of a Gaussian over codes are longer than those of bodies.
     """
     trial = run(people, body, lived, _Equation(), days=LOOKS[-1] + AFTER[-1])
     here, ahead = LOOKS[-1], AFTER[-1]
@@ -47,7 +48,7 @@ def effects(model: WorldModel, people: People, body: Body, lived: Lived) -> tupl
                 true.append(body.inr(state))
     recordings = [series_of(trial.clinic, row, name=str(row), days=here) for row in range(len(people))]
     levels = courses_of(model, recordings, personalise(model, recordings)).levels(torch.stack([usual, MORE * usual], 1))
-    predicted = (levels[:, 1] - levels[:, 0]).mean(1)[:, [day - 1 for day in AFTER]]
+    predicted = (levels[:, 1] - levels[:, 0]).median(1).values[:, [day - 1 for day in AFTER]]
     plain, more = torch.stack(true[:2], 1), torch.stack(true[2:], 1)
     return more - plain, predicted
 

@@ -46,11 +46,11 @@ def clinic(db: Database) -> None:
         raise RuntimeError(str(report.failed))
     lines = (line("basal", 1, 0.9), line("carb_ratio", 1, 1.1), line("correction_factor", 2, 1.2))
     save_suggestion(db, suggestion("ann", *lines, why=why()))
-    off = ("the two-hour error on this patient's own days is 61 mg/dL, staying as it is 48",)
-    save_suggestion(
-        db, suggestion("bea", abstained=True, reasons=off, options=(), banners=("Out of distribution: very high doses",))
-    )
-    save_suggestion(db, suggestion("cyd", reasons=("every change searched is worse than none",), limits_bound=()))
+    off = ("the model is off for this patient: its error at 2 h is 61, staying as it is 48 (review without the model)",)
+    advice = ("basal@360: 2.1 is outside the recommended 0.1 to 1.5",)
+    save_suggestion(db, suggestion("bea", abstained=True, reasons=off, options=(), banners=advice))
+    none = ("no change within the limits is predicted to be worth making",)
+    save_suggestion(db, suggestion("cyd", reasons=none, limits_bound=()))
     save_suggestion(db, doses("ann", at=datetime.now(UTC)))
     save_suggestion(db, doses("cyd"))
     unknown = ("doses of the last hours are unknown, so what is on board is unknown",)
@@ -145,7 +145,7 @@ def line(setting: Any, block: int, factor: float, **changes: Any) -> Line:
         "absolute_low": current * 0.5,
         "absolute_high": current * 2.0,
         "days": 13,
-        "why": "glucose fell below 70 mg/dL between 09:00 and 12:00 on 8 of 15 days",
+        "why": "less insulin against lows",
         **changes,
     }
     return Line(**given)
@@ -158,9 +158,12 @@ def suggestion(patient: str, *lines: Line, **changes: Any) -> Suggestion:
         "created": datetime.now(UTC),
         "at": datetime(2024, 3, 16, tzinfo=UTC),
         "abstained": False,
-        "reasons": ("less time below 70 mg/dL in the morning", "time in range is kept"),
+        "reasons": (
+            "predicted: in range from 69.0 to 71.0 %, below 70 from 6.4 to 2.1 %, above 180 from 24.6 to 26.9 %",
+            "96 regimens compared on 13 of the patient's own days",
+        ),
         "options": (option("proposed", 0, 71, 2.1), option("no change", -14, 69, 6.4), option("runner-up", -5, 70, 3.5)),
-        "limits_bound": (Breach("at most 20 % a visit (correction factor 11:00-17:00)"),),
+        "limits_bound": (Breach("change in one visit", "correction_factor@660", {"most": 0.2}),),
         "banners": (),
         "provenance": {"seed": "7", "model": "0f3a", "version": "0.1.0"},
         **changes,
@@ -191,7 +194,8 @@ def why(**changes: Any) -> Why:
 
 def doses(patient: str, **changes: Any) -> Suggestion:
     """5.5 U now and half the basal for 30 min in an hour, planned for noon of the fourteenth day."""
-    common: dict[str, Any] = {"current": 0.0, "lowest": 0.0, "absolute_low": 0.0, "days": 14, "why": "an edit can only give less"}
+    why_so = "an edit can only give less; more needs a new plan"
+    common: dict[str, Any] = {"current": 0.0, "lowest": 0.0, "absolute_low": 0.0, "days": 14, "why": why_so}
     bolus = Line(key="bolus@0", setting="bolus", start=0, end=0, unit="U", proposed=5.5, highest=5.5, absolute_high=5.5, **common)
     basal = Line(
         key="temp_basal@60",
@@ -219,7 +223,7 @@ def doses(patient: str, **changes: Any) -> Suggestion:
         "at": datetime(2024, 3, 14, 12, tzinfo=UTC),
         "lines": (bolus, basal),
         "options": tuple(options),
-        "reasons": ("predicted risk 16.0 to 9.8",),
+        "reasons": ("predicted glycaemia risk from 16.0 to 9.8", "no meal or activity was announced"),
         "limits_bound": (Breach("max_on_board"), Breach("budget below_70")),
         **changes,
     }

@@ -36,7 +36,7 @@ def db(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     shutil.copytree(made.parent / "audit", tmp_path / "audit")
     monkeypatch.setenv("CAREPLAN_AUDIT", str(tmp_path / "audit"))
     monkeypatch.setenv("CAREPLAN_DATABASE", str(path))
-    monkeypatch.setattr("careplan.clinic.worker.Worker.ensure", lambda worker: None)  # tests run jobs themselves
+    monkeypatch.setattr("careplan.clinic.keeper.Worker.ensure", lambda worker: None)  # tests run jobs themselves
     database = open_database(str(path))
     yield database
     database.close()

@@ -36,7 +36,7 @@ def free_port() -> int:
 
 @contextmanager
 def chromium(folder: Path) -> Iterator[webdriver.Chrome]:
-    """A browser with a profile and downloads in a folder; skips where none is installed, which CI refuses."""
+    """A browser with a profile in a folder; skips where none is installed, which CI refuses."""
     program, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if program is None or driver is None:
         absent("chromium and chromedriver are not installed")
@@ -44,7 +44,6 @@ def chromium(folder: Path) -> Iterator[webdriver.Chrome]:
     options.binary_location = str(program)
     for flag in (*FLAGS, f"--user-data-dir={folder / 'profile'}"):
         options.add_argument(flag)
-    options.add_experimental_option("prefs", {"download.default_directory": str(folder / "downloads")})
     found = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
     try:
         yield found

@@ -35,6 +35,10 @@ return Math.max(...pages.filter(Boolean).map(each => each.scrollWidth - each.cli
 HEIGHT = """
 return Math.max(...['stMain', 'stSidebarContent'].map(id => document.querySelector(`[data-testid=${id}]`)?.scrollHeight ?? 0));
 """
+TO_HEADING = """
+const headings = [...document.querySelectorAll('h1, h2, h3')];
+(headings.find(each => arguments[0] && each.innerText.startsWith(arguments[0])) ?? headings[0])?.scrollIntoView({block: 'start'});
+"""
 FOLDS = 768  # pixels below which the menu lies over the page until it is folded
 FOLD = """
 const button = document.querySelector('[data-testid=stSidebarCollapseButton] button');
@@ -62,11 +66,14 @@ class Stage:
     seen: set[str] = field(default_factory=set)
     shots: int = 0
 
-    def show(self, name: str) -> None:
-        """The page as it is, with a picture of it for a desk and for a phone, held to what every page must hold."""
+    def show(self, name: str, about: str = "") -> None:
+        """The page as it is, with a picture of it for a desk and for a phone, held to what every page must hold.
+
+        about: the heading at which the picture of one screen begins, which is taken besides.
+        """
         self.shots += 1
         self.rest()
-        self.seen |= {each.text.split(" patient ")[0] for each in self.browser.find_elements(By.TAG_NAME, "h1") if each.text}
+        self.seen |= {each.text for each in self.browser.find_elements(By.TAG_NAME, "h1") if each.text}
         for size, kind in ((WIDE, None), (PHONE, "-phone"), (USUAL, "")):
             with self.sized(*size):
                 if (over := self.browser.execute_script(WIDER)) > 0:
@@ -74,6 +81,10 @@ class Stage:
                 if kind is not None:
                     self.wrong += [f"{name} at {size[0]} pixels: {each}" for each in self.barriers()]
                     self.picture(f"{self.shots:02d}-{name}{kind}", size[0])
+        if self.out is not None:
+            with self.sized(*USUAL):
+                self.browser.execute_script(TO_HEADING, about)
+                self.shoot(f"{self.shots:02d}-{name}-view")
 
     def rest(self) -> None:
         """Until the app has drawn all it has to draw."""
@@ -99,8 +110,13 @@ class Stage:
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         settled(lambda: self.browser.execute_script(HEIGHT))
-        shot = self.browser.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})
-        (self.out / f"{name}.png").write_bytes(b64decode(shot["data"]))
+        self.shoot(name)
+
+    def shoot(self, name: str) -> None:
+        """What is on the screen."""
+        if self.out is not None:
+            shot = self.browser.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})
+            (self.out / f"{name}.png").write_bytes(b64decode(shot["data"]))
 
     def barriers(self) -> list[str]:
         """What axe-core finds that keeps people out, in words."""

@@ -8,11 +8,13 @@ their own machine, from an empty database on, followed by a look at every other 
 import argparse
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import copyfile
 
 import pytest
+from PIL import Image
 from pypdf import PdfReader
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -36,7 +38,8 @@ PEOPLE = {
     "ada": {"name": "Dr Ada", "roles": ["clinician"], "clinics": ["north"]},
     "eve": {"name": "Dr Eve", "roles": "clinician administrator", "clinics": "south"},
 }
-IDLE = "1"  # minutes
+FRAME, FOR_EACH = (840, 540), 1800  # pixels of the picture that moves, and milliseconds of each that it shows
+IDLE = "0.75"  # minutes
 INRS = "patient,date,INR,weekly dose,age,weight\n" + "".join(
     f"vera,2026-03-{day:02},{inr},{dose},71,80\n" for day, inr, dose in ((1, 1.0, 35), (9, 2.1, ""), (20, 3.0, ""), (31, 5.2, ""))
 )
@@ -50,6 +53,21 @@ def first_start(stage: Stage) -> None:
     wait(stage.browser, lambda: "There are no patients yet" in text(stage.browser))
     assert "Local mode" in page_text(stage.browser)
     stage.show("first-start")
+
+
+def refused(stage: Stage) -> None:
+    """A file that is far too large and a letter by the name of a table are told of, and nothing of them is kept."""
+    (stage.folder / "letter.csv").write_bytes(b"%PDF-1.7\n1 0 obj")
+    with (stage.folder / "large.csv").open("wb") as file:
+        file.truncate(300 * 2**20)
+    stage.browser.get(f"{stage.address}/patients")
+    box = wait(stage.browser, lambda: stage.browser.find_element(By.CSS_SELECTOR, "input[type=file]"))
+    box.send_keys("\n".join(str(stage.folder / name) for name in ("letter.csv", "large.csv")))
+    wait(stage.browser, lambda: "File must be 200.0MB or smaller" in text(stage.browser))
+    wait(stage.browser, lambda: "letter.csv cannot be read" in text(stage.browser))
+    stage.show("refused")
+    stage.browser.get(stage.address)
+    wait(stage.browser, lambda: "There are no patients yet" in text(stage.browser))
 
 
 def brought_in(stage: Stage) -> None:
@@ -95,7 +113,7 @@ def what_if(stage: Stage) -> None:
     box.send_keys("0.9", Keys.ENTER)
     wait(stage.browser, lambda: "As tried" in text(stage.browser))
     assert before != visible(stage.browser, "input[aria-label^='Basal rate']").get_attribute("value")
-    stage.show("what-if")
+    stage.show("what-if", about="What if")
 
 
 def edited(stage: Stage) -> None:
@@ -116,7 +134,7 @@ def edited(stage: Stage) -> None:
         stage.tab_to("Accept")
         stage.press(Keys.SPACE)
         wait(stage.browser, lambda done=done: f"{done} of {lines} lines decided" in text(stage.browser))
-    stage.show("edit")
+    stage.show("edit", about="Your decision")
 
 
 def signed(stage: Stage) -> None:
@@ -129,18 +147,18 @@ def signed(stage: Stage) -> None:
     stage.tab_to("Sign")
     stage.press(Keys.ENTER)
     wait(stage.browser, lambda: f"{account}, " in text(stage.browser) and "prescribe with changes" in text(stage.browser))
-    stage.show("signed")
+    stage.show("signed", about="Signed")
 
 
 def printed(stage: Stage) -> None:
     """One page of paper, with the decision and its signature."""
     click(stage.browser, "One page (PDF)")
-    paper = stage.folder.parent / "downloads" / f"{PATIENT}.pdf"
+    paper = stage.folder / f"{PATIENT}.pdf"
     wait(stage.browser, lambda: paper.exists() and paper.stat().st_size > 0)
     pages = PdfReader(paper).pages
     assert len(pages) == 1 and "she carries snacks at work" in " ".join(pages[0].extract_text().split())
-    stage.browser.get(paper.as_uri())
-    stage.browser.back()
+    if stage.out is not None:
+        copyfile(paper, stage.out / paper.name)
 
 
 def after_a_change(stage: Stage) -> None:
@@ -151,7 +169,7 @@ def after_a_change(stage: Stage) -> None:
     stage.browser.get(f"{stage.address}/review?patient=eli")
     wait(stage.browser, lambda: title(stage.browser) == "Patient eli")
     wait(stage.browser, lambda: "What earlier changes did" in text(stage.browser))
-    stage.show("after-a-change")
+    stage.show("after-a-change", about="What earlier changes did")
 
 
 def every_page(stage: Stage) -> None:
@@ -199,11 +217,14 @@ def idle(stage: Stage) -> None:
     wait(stage.browser, lambda: "Signed off after" in page_text(stage.browser))
     stage.browser.back()
     wait(stage.browser, lambda: "Sign in" in page_text(stage.browser))
-    assert "bea" not in page_text(stage.browser).split()
+    assert "Patient ann" not in page_text(stage.browser) and "bea" not in page_text(stage.browser).split()
     stage.show("idle")
 
 
-STORIES: tuple[Story, ...] = (first_start, brought_in, planned, what_if, edited, signed, printed, after_a_change, every_page)
+STORIES: tuple[Story, ...] = (
+    *(first_start, refused, brought_in, planned, what_if, edited, signed, printed),
+    *(after_a_change, every_page),
+)
 IN_A_CLINIC: tuple[Story, ...] = (other_clinic, idle)
 
 
@@ -244,6 +265,7 @@ def alone(browser: webdriver.Chrome, folder: Path, out: Path | None = None) -> I
     folder.mkdir()
     asked = arguments_of(["adult:2", "child:2"], ["basal-bolus", "behaviour"], days=1, seed=7, mis_set=0.3, pens=0.5)
     run_replay(folder / "replays" / "first", asked)
+    browser.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(folder)})
     with settled_in(folder), serving(folder, free_port()) as address:
         yield Stage(browser, address, folder, out, axe())
 
@@ -282,6 +304,13 @@ def main() -> None:
                     story(stage)
                 shots = stage.shots
                 print(*stage.wrong, sep="\n")
+    film([*sorted(out.glob("*-view.png"))], out / "stories.webp")
+
+
+def film(pictures: Sequence[Path], to: Path) -> None:
+    """Joins pictures of one size to one that moves."""
+    frames = [Image.open(picture).convert("RGB").resize(FRAME, Image.Resampling.LANCZOS) for picture in pictures]
+    frames[0].save(to, save_all=True, append_images=frames[1:], duration=FOR_EACH, loop=0, quality=70, method=6)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """A person decides: accept, edit, reject; drafts outlive the session; signing follows the rules."""
 
+from pathlib import Path
+
 import pytest
 
 from careplan.clinic import (
@@ -161,6 +163,18 @@ def test_what_another_replaced_meanwhile_is_not_signed_over(review: Start, db: D
     sign(second)
     assert "already signed by" in shown(sign(first))
     assert len(review_page(db, "ann").history) == 1
+
+
+def test_a_choice_that_the_database_did_not_take_is_told_and_made_again(review: Start, db: Database) -> None:
+    at = review()
+    name = str(db.engine.url.database)
+    Path(name).rename(f"{name}.away")
+    at = choose(at, {BASAL: "accept"})
+    assert "The draft was not kept" in shown(at) or "cannot be used just now" in shown(at)
+    Path(f"{name}.away").rename(name)
+    assert load_draft(db, 1, ADA) == ()
+    at = choose(review(), {BASAL: "accept"})
+    assert "1 of 3 lines decided" in shown(at) and len(load_draft(db, 1, ADA)) == 1
 
 
 def test_the_draft_of_another_is_taken_up(review: Start, db: Database) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ from typer.testing import CliRunner
 
 from careplan import therapies
 from careplan.cli import app
-from careplan.clinic import Database, plan_regimens
+from careplan.clinic import Database, plan_regimens, suggest_doses
 from careplan.clinic.worker import world_of
+from careplan.declared import practice_of
 from careplan.studies.declared import RECIPE, train_declared
 from careplan.world.model import load_model
 
 from ..therapies.plugin import NAME, installed, shipping, table
 from .conftest import ADA, Start, checked, press, shown
+from .test_doses import doses
 
 GLUCOSE = ("glucose", "insulin", "mg/dl", "carb", "bolus")
 
@@ -78,3 +81,22 @@ def decided(at: AppTest, suggestion: int | None, keys: list[str]) -> AppTest:
     at = checked(at.run())
     at.text_input(key="sign_name").set_value(ADA.name)
     return press(at, "Sign")
+
+
+def test_a_therapy_that_plans_doses_is_shown_on_the_next_hours(
+    example: tuple[Any, Path], db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, weights = example
+    planning = practice_of(
+        module.THERAPY, {"adult": module.LIMITS}, plans="doses", recent=timedelta(days=730), holds=timedelta(days=30)
+    )
+    monkeypatch.setattr(module, "PRACTICE", replace(planning, weights=weights))
+    therapies._load.cache_clear()
+    file = tmp_path / "people.csv"
+    file.write_text(table(module, 1, 60, 8))
+    run("import", str(file), "--therapy", NAME)
+    [made] = suggest_doses(db, ["thea0"], world_of(NAME))
+    assert {option.name for option in made.options} >= {"proposed", "no change"} and made.kind == "doses"
+    text = shown(doses("thea0"))
+    assert not any(word in text.lower() for word in GLUCOSE), text
+    assert "In short" in text and "tablet" in text.lower()

@@ -64,7 +64,7 @@ def test_before_and_after_with_what_was_predicted(changed: Database) -> None:
     assert "Basal rate, 06:00: 1.00 \N{RIGHTWARDS ARROW} <b>1.10</b> U/h" in text
     assert "\N{CHECK MARK} as predicted" in text and "<b>\N{MINUS SIGN}20</b>" in text
     assert "Intervals: the 5 days before and 14 after" in text
-    assert "targets adults to older: falls" in text and "suggestion" in text and ADA.name in text
+    assert "targets adults to older: falls" in text and "regimen as the source states it" in text and ADA.name in text
 
 
 def test_any_two_periods_can_be_chosen(changed: Database) -> None:

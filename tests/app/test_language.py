@@ -1,6 +1,7 @@
 """Every text that people read is of one catalogue, whole in every language that it is in."""
 
 import ast
+import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -23,7 +24,7 @@ def marked() -> Iterator[tuple[str, str]]:
     for folder in ("app", "careplan", "cohorts"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             source = path.read_text()
-            for node in ast.walk(ast.parse(source)) if "careplan.language import" in source else ():
+            for node in ast.walk(ast.parse(source)) if "careplan.language import" in source or "def N_(" in source else ():
                 if not (isinstance(node, ast.Call) and getattr(node.func, "id", "") in MARKS):
                     continue
                 if isinstance(node.args[0], ast.Constant):
@@ -73,7 +74,7 @@ def test_numbers_and_dates_are_the_readers() -> None:
 def test_a_language_is_of_whoever_is_spoken_to() -> None:
     assert language.current() == "en" and _("Low") == "Low"
     with using("ja"):
-        assert _("Low") == "低い"
+        assert (_("Low"), _("")) == ("低い", "")
         with using("en"):
             assert _("Low") == "Low"
     with pytest.raises(ValueError, match="expected one of en, ja"), using("xx"):
@@ -87,7 +88,7 @@ def test_a_stored_text_is_told_again_by_the_message_that_it_was_made_from() -> N
     assert retold(text) == text
     with using("ja"):
         assert retold(text) == "54 mg/dL 未満 1.5 %（目標 < 1 %）"
-        assert retold(f"{text}; no change") == "54 mg/dL 未満 1.5 %（目標 < 1 %）。変更なし"
+        assert retold(f"{text}; no change") == "54 mg/dL 未満 1.5 %（目標 < 1 %）／変更なし"
         assert retold("written by a person") == "written by a person" and retold("") == ""
 
 
@@ -96,3 +97,24 @@ def test_the_worklist_speaks_japanese(start: Start) -> None:
     at.session_state["language"] = "ja"
     text = shown(checked(at.run()))
     assert "患者一覧" in text and "54 mg/dL 未満" in text and "Worklist" not in text
+
+
+SHOWS = re.compile(
+    r"^(title|header|subheader|caption|markdown|info|warning|error|success|button|toggle|checkbox|expander|spinner|metric"
+    r"|selectbox|multiselect|pills|radio|segmented_control|text_input|text_area|number_input|date_input|file_uploader"
+    r"|form_submit_button|download_button)$"
+)
+
+
+def test_no_screen_says_a_text_past_the_catalogue() -> None:
+    """What Streamlit is given to show is no literal of the source, but for signs and numbers."""
+    found = []
+    for path in sorted((ROOT / "app").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and SHOWS.match(node.func.attr) and node.args:
+                text = node.args[0]
+                parts = text.values if isinstance(text, ast.JoinedStr) else [text]
+                said = "".join(str(part.value) for part in parts if isinstance(part, ast.Constant) and part.value is not None)
+                if re.search("[A-Za-z]{3}", re.sub(r":material/\w+:|&nbsp;|</?\w+[^>]*>|careplan|UTC", "", said)):
+                    found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {said[:60]}")
+    assert found == []

@@ -11,6 +11,7 @@ from app.chart_note import days_csv, note, settings_csv
 from app.paper import NOTICE, review_pdf
 from careplan.clinic import Database, review_page, sign_review
 from careplan.display import Unit
+from careplan.language import using
 from careplan.suggestion import Decision
 from careplan.therapies.glucose.words import MG_DL, MMOL_L
 
@@ -67,7 +68,7 @@ def test_what_was_decided_is_on_paper_with_its_signature(db: Database) -> None:
 def test_abstention_no_change_and_next_to_nothing_are_told(db: Database, patient: str) -> None:
     page = review_page(db, patient)
     found, text = read(review_pdf(page, MG_DL, by="Dr Ada", now=NOW))
-    told = {"bea": "Careplan abstains: the two-hour error", "cyd": "No change is proposed", "dan": "Settings in force"}[patient]
+    told = {"bea": "Careplan abstains: the model is off", "cyd": "No change is proposed", "dan": "Settings in force"}[patient]
     assert len(found.pages) == 1 and told in text
     assert f"Patient {patient}" in note(page, MG_DL)
 
@@ -86,3 +87,21 @@ def test_tables_are_csv(db: Database) -> None:
     assert float(days[0]["in range %"]) == pytest.approx(page.days[0].metrics.in_range, abs=0.05)
     settings = list(csv.DictReader(StringIO(settings_csv(page, MMOL_L))))
     assert {"setting": "basal", "unit": "U/h", "from": "06:00", "in force": "1.00", "proposed": "0.90"} in settings
+
+
+def test_the_page_is_japanese_with_its_letters_embedded(db: Database) -> None:
+    page = review_page(db, "ann")
+    with using("ja"):
+        body = review_pdf(page, MG_DL, by="Dr Ada", now=NOW)
+    found, text = read(body)
+    assert len(found.pages) == 1 and "患者 ann" in text and "1.00 → 0.90" in text and "2026年1月2日 03:04" in text
+    fonts = [font.get_object() for font in found.pages[0]["/Resources"]["/Font"].values()]  # type: ignore[index]
+    [used] = [font for font in fonts if "IPAex" in str(font["/BaseFont"])]
+    assert "/FontFile2" in used["/FontDescriptor"]
+
+
+def test_without_the_font_the_page_is_english(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.paper.japanese_font", lambda: None)
+    with using("ja"):
+        body = review_pdf(review_page(db, "ann"), MG_DL, by="Dr Ada", now=NOW)
+    assert "Patient ann" in read(body)[1]

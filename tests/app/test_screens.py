@@ -74,7 +74,7 @@ def test_the_review_shows_current_against_proposed(review: Start) -> None:
     assert "\N{MINUS SIGN}0.10 U/h (\N{MINUS SIGN}10 %)" in text
     assert "less insulin" in text
     assert "13 days of evidence" in text
-    assert "At most 20 % a visit" in text
+    assert "More than 20% in one visit" in text
 
 
 def test_the_point_comes_first_then_what_drives_it_and_the_days(review: Start) -> None:
@@ -92,7 +92,7 @@ def test_the_point_comes_first_then_what_drives_it_and_the_days(review: Start) -
 
 def test_a_suggestion_from_before_explanations_is_shown_as_it_was(review: Start) -> None:
     text = shown(review("cyd"))
-    assert "**Why.** Every change searched is worse than none." in text
+    assert "**Why.** No change within the limits is predicted to be worth making." in text
     assert "class='cp-point'" not in text and "class='cp-drivers'" not in text
 
 
@@ -105,8 +105,8 @@ def test_abstention_says_why_and_offers_nothing_to_sign(review: Start) -> None:
     at = review("bea")
     text = shown(at)
     assert "abstains" in text
-    assert "61 mg/dL" in text
-    assert "Out of distribution" in text
+    assert "is 61, staying as it is 48" in text
+    assert "2.1 is outside the recommended 0.1 to 1.5" in text
     assert not [button for button in at.button if button.label == "Sign"]
 
 

@@ -9,7 +9,7 @@ from .driven import absent, chromium
 from .stage import Stage, axe
 from .stories import IN_A_CLINIC, STORIES, Story, alone, in_a_clinic
 
-PAGES = {"Worklist", "Patients", "Patient", "Next hours of", "Record of", "Cohorts", "Ask", "Audit trail", "careplan"}
+PAGES = ("Worklist", "Patients", "Patient ", "Next hours of", "Record of", "Cohorts", "Ask", "Audit trail", "careplan")
 pytestmark = pytest.mark.timeout(600)
 
 
@@ -42,7 +42,8 @@ def test_in_a_clinic(house: Stage, story: Story) -> None:
 
 
 def test_no_page_was_passed_by_and_each_holds_what_it_must(machine: Stage, house: Stage) -> None:
-    assert machine.seen | house.seen >= PAGES
+    seen = machine.seen | house.seen
+    assert [page for page in PAGES if not any(title.startswith(page) for title in seen)] == []
     assert [*machine.wrong, *house.wrong] == []
     if axe() is None:
         absent("CAREPLAN_AXE does not name axe-core")

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,7 @@ def ours(db: Database) -> str:
 
 
 Try = Callable[[Database, Database], Any]
+DAY_ONE = (datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 3, 2, tzinfo=UTC))
 REFUSED: dict[str, Try] = {
     "again": lambda db, whole: again(db, 1, actor=EVE),
     "ask": lambda db, whole: ask(db, ["ann"], "doses", actor=EVE),
@@ -131,10 +133,17 @@ REFUSED: dict[str, Try] = {
     "forget_source": lambda db, whole: forget_source(db, "ann", "https://ann.example", actor=EVE),
     "keep_source": lambda db, whole: keep_source(db, "ann", site_at("https://ann.example", "secret"), actor=EVE),
     "read_again": lambda db, whole: read_again(db, "ann", actor=EVE),
+    "changes": lambda db, whole: clinic.changes(db, "ann"),
+    "compare_change": lambda db, whole: clinic.compare_change(db, "ann", actor=EVE),
+    "compare_periods": lambda db, whole: clinic.compare_periods(db, "ann", DAY_ONE, DAY_ONE, actor=EVE),
+    "sign_targets": lambda db, whole: clinic.sign_targets(db, "ann", preset="older", reason="mine", actor=EVE),
+    "targets_in_force": lambda db, whole: clinic.targets_in_force(db, "ann"),
+    "timeline": lambda db, whole: clinic.timeline(db, "ann", actor=EVE),
     "another_day": lambda db, whole: another_day(db, "ann", pd.Timestamp("2024-03-02 08:00"), "bolus", 1.0),
 }
 UNNAMED = {  # use cases about no patient that is stored: what they give holds nothing of ann (`test_nothing_is_listed`)
     *("accept_trail", "arrivals", "audit_trail", "imports", "import_records", "jobs", "named_format", "open_database"),
+    "import_declared",
     *("patient_names", "patients", "read_files", "replace_key", "store_records", "take_in", "verify_audit", "worklist"),
     *("local_account", "meaning_of", "read_site", "site_at", "sources", "take_in_site"),
 }
@@ -210,6 +219,7 @@ VIEWER = Actor(kind="identity provider", name="Vic", issuer="i", subject="vic", 
         lambda db: take_back(db, ours(db), reason="why", actor=VIEWER),
         lambda db: take_in(db, Incoming((record("new", days=1),), {}), {0: "new"}, actor=VIEWER, add=frozenset()),
         lambda db: assign(db, ["ann"], THEIRS, reason="why", actor=VIEWER),
+        lambda db: clinic.sign_targets(db, "ann", preset="older", reason="why", actor=VIEWER),
     ],
 )
 def test_a_viewer_looks_and_changes_nothing(whole: Database, work: Callable[[Database], object]) -> None:

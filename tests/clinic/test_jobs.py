@@ -10,8 +10,9 @@ from sqlalchemy import update
 
 from careplan.clinic import ClinicError, UnknownPatient, jobs, latest_suggestion, save_suggestion, store_records
 from careplan.clinic import jobs as list_jobs
+from careplan.clinic.keeper import Worker
 from careplan.clinic.queue import DIED, SILENT, Job, again, ask, cancel, claim, job
-from careplan.clinic.worker import Worker, run_next
+from careplan.clinic.worker import run_next
 from careplan.stages import stage
 from careplan.store import Actor, Database, schema
 

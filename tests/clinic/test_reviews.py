@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from datetime import UTC, datetime
+from threading import Barrier, Thread
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,14 @@ from sqlalchemy import select
 
 from careplan.clinic import decisions
 from careplan.clinic.errors import ClinicError, ReviewError
+from careplan.clinic.pages import review_page
 from careplan.clinic.recordings import read_recording
 from careplan.clinic.records import save_regimen, store_records
 from careplan.clinic.regimens import prescribed
 from careplan.clinic.reviews import load_draft, save_draft, sign_review
 from careplan.clinic.suggestions import latest_suggestion, load_suggestion, save_suggestion
 from careplan.minutes import DAY
-from careplan.store import Database
+from careplan.store import Actor, Database
 from careplan.store.schema import AuditEntry
 from careplan.suggestion import MEANINGS, Decision, Line
 from careplan.therapies.glucose import decisions as rules
@@ -233,6 +235,27 @@ def test_a_suggestion_is_signed_once(db: Database) -> None:
     ):
         with pytest.raises(ReviewError, match="already signed by Dr Ada"):
             again()
+
+
+def test_of_two_who_sign_at_once_one_signs_and_the_other_is_told(db: Database) -> None:
+    number = kept(db, line())
+    both, said = Barrier(2), dict[str, str]()
+
+    def sign(who: Actor) -> None:
+        both.wait()
+        try:
+            sign_review(db, number, [accept(line())], who, MEANING)
+        except ReviewError as error:
+            said[who.name] = str(error)
+
+    threads = [Thread(target=sign, args=(who,)) for who in (DR_ADA, DR_BEA)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    [(late, why)] = said.items()
+    [review] = review_page(db, "ann").history
+    assert {review.reviewer, late} == {"Dr Ada", "Dr Bea"} and f"already signed by {review.reviewer}" in why
 
 
 def test_an_old_suggestion_cannot_be_signed(db: Database) -> None:

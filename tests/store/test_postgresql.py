@@ -11,7 +11,8 @@ from sqlalchemy.exc import DatabaseError
 from careplan.clinic.records import load_record, store_records
 from careplan.clinic.targets import sign_targets, targets_in_force
 from careplan.store import Database, add_events, append, read_events
-from careplan.store.schema import Base
+from careplan.store.schema import Base, Patient, table_of
+from careplan.store.seals import read_rows
 
 from ..clinic.build import record
 from ..kept import DR_ADA, actor, patient, verified
@@ -31,6 +32,14 @@ def test_the_trail_refuses_to_be_edited(postgresql: Database, statement: str) ->
     with pytest.raises(DatabaseError, match="append-only"), postgresql.write() as session:
         session.execute(text(statement))
     assert (verified(postgresql).entries, verified(postgresql).problem) == (2, None)
+
+
+def test_a_row_is_read_by_its_key_as_the_database_holds_it(postgresql: Database) -> None:
+    with postgresql.write() as session:
+        append(session, actor(), "added", rows=[patient("p"), patient("q")])
+    with postgresql.engine.connect() as connection:
+        [row] = read_rows(connection, table_of(Patient), [("q",)])
+        assert row["id"] == "q" and [each["id"] for each in read_rows(connection, table_of(Patient))] == ["p", "q"]
 
 
 def test_writers_at_once_keep_one_chain(postgresql: Database) -> None:

@@ -2,18 +2,19 @@
 
 import hashlib
 import json
+import time as clock
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, create_engine, select, update
 
 from careplan.settings import Settings
 from careplan.store import Database, Finding, append, audit, number, open_database, verify
 from careplan.store.audit import BEHIND, GENESIS, digest
 from careplan.store.keys import open_signer
 from careplan.store.schema import BATCHED, AuditEntry, Base, Draft, Event, Patient, RegimenVersion, table_of
-from careplan.store.seals import batched, covered, differing, digests, plain, seal, unstorable
+from careplan.store.seals import batch_digests, batched, covered, differing, digests, plain, seal, unstorable
 
 from ..kept import actor, patient, verified
 
@@ -216,6 +217,17 @@ def test_a_row_is_known_by_the_digest_of_all_its_fields() -> None:
     assert differing(found, seal(table, values, "removed")) == sorted(values)
 
 
+@pytest.mark.skipif(not hasattr(clock, "tzset"), reason="the process's clock cannot be moved")
+def test_a_time_without_a_zone_is_utc_wherever_the_process_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    clock.tzset()
+    try:
+        assert plain(table_of(Patient).c.created, NOW.replace(tzinfo=None)) == "2024-03-01T12:30:00.000005+00:00"
+    finally:
+        monkeypatch.undo()
+        clock.tzset()
+
+
 def test_a_value_is_the_same_from_an_object_and_from_either_database() -> None:
     time, weight = table_of(Patient).c.created, table_of(Event).c.value
     body = table_of(RegimenVersion).c.body
@@ -244,6 +256,31 @@ def test_rows_of_a_batch_are_known_by_their_order_within_each_part() -> None:
     assert found[1]["bolus"] == hashlib.sha256(written.encode()).hexdigest()
     assert digests(table, [[rows[3], rows[0]], [rows[2], rows[1]]]) == found, "interleaved, and in two parts"
     assert digests(table, [[rows[1], rows[0], rows[2], rows[3]]]) != found
+
+
+def test_only_the_batches_that_are_asked_for_are_told() -> None:
+    engine, table = create_engine("sqlite://"), table_of(Event)
+    values: dict[str, Any] = {
+        "patient": "p",
+        "channel": "bolus",
+        "value": 1.0,
+        "duration": 0.0,
+        "repeat": 0,
+        "flag": "",
+        "origin": "",
+    }
+    with engine.connect() as connection:
+        table.create(connection)
+        connection.execute(table.insert(), [values | {"time": batch, "batch": batch} for batch in (1, 2, 3)])
+        every, some = batch_digests(connection, table), batch_digests(connection, table, [1, 3])
+        assert sorted(every) == [1, 2, 3] and some == {batch: every[batch] for batch in (1, 3)}
+
+
+def test_the_order_of_keys_within_a_column_is_no_content() -> None:
+    table = table_of(RegimenVersion)
+    values = {column.name: NOW if column.name in ("valid_from", "created") else 1 for column in table.columns}
+    one, other = (seal(table, values | {"body": body}, "made") for body in ({"a": {"b": 1, "c": 2}}, '{"a": {"c": 2, "b": 1}}'))
+    assert one == other
 
 
 def test_every_table_is_covered_but_the_trail_batches_and_what_is_derived() -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from careplan.breach import Breach
 from careplan.covariates import CourseFacts
+from careplan.language import N_
 from careplan.minutes import DAY
 from careplan.planning.safety import RegimenLine, guard_line
 from careplan.practice import Judged
@@ -17,6 +18,7 @@ from careplan.suggestion import Line, Suggestion
 from careplan.targets import Targets
 from careplan.therapies.glucose.bands import ADULTS, most_low, outcomes
 from careplan.therapies.glucose.declaration import LINE_LIMITS, Regimen, limits_of
+from careplan.therapies.glucose.names import INSULIN, raises_insulin
 from careplan.therapies.glucose.rule_words import rule_in_words
 from careplan.therapy import LineLimits
 
@@ -25,16 +27,6 @@ Setting = Literal["basal", "carb_ratio", "correction_factor", "long_acting", "bo
 DANGER = 2.0  # times either target: settings are so strong that they may be cut by more at once
 
 PRESCRIBED: Mapping[str, LineLimits] = {str(setting): limits for setting, limits in LINE_LIMITS.items()}
-
-# Whether a larger value means more insulin (1) or less (-1).
-INSULIN: Mapping[str, int] = {
-    "basal": 1,
-    "long_acting": 1,
-    "bolus": 1,
-    "temp_basal": 1,
-    "carb_ratio": -1,
-    "correction_factor": -1,
-}
 
 
 class Exposure(NamedTuple):
@@ -100,11 +92,6 @@ def exposure_at(
     return day if part.readings and day.burden > part.burden and day.breach else part
 
 
-def raises_insulin(line: Line, value: float) -> bool:
-    """Whether deciding on `value` gives more insulin than now."""
-    return (value - line.current) * INSULIN[line.setting] > 1e-9
-
-
 def judge(
     suggestion: Suggestion, readings: pd.DataFrame, facts: CourseFacts, regimen: Regimen | None, targets: Targets = ADULTS
 ) -> Callable[[Line, float], Judged]:
@@ -142,14 +129,17 @@ def judged(
     breach = exposed.breach if raises_insulin(line, value) else None
     limits = PRESCRIBED.get(line.setting)
     if limits is None:  # a dose was searched for these hours, within their own risk budget
-        caution = f"{rule_in_words(breach)}: more insulin" if breach else None
+        caution = CAUTION.format(why=rule_in_words(breach)) if breach else None
         return Judged(lowest=lowest, highest=highest, caution=caution)
     return Judged(
         lowest=lowest,
         highest=highest,
         guarded=_guarded(line, value, against),
-        forbidden=f"more insulin is not allowed here: {rule_in_words(breach)}" if breach else None,
+        forbidden=FORBIDDEN.format(why=rule_in_words(breach)) if breach else None,
     )
+
+
+CAUTION, FORBIDDEN = N_("{why}: more insulin"), N_("more insulin is not allowed here: {why}")
 
 
 def allowed(line: Line, facts: CourseFacts, regimen: Regimen | None) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from careplan.breach import Breach
 from careplan.errors import AskError
+from careplan.language import N_
 from careplan.minutes import DAY
 from careplan.planning.actions import carried, remaining
 from careplan.planning.choice import OPTIONS
@@ -260,14 +261,17 @@ def _suggestion(
         count = int(plans.evaluated[index])
         still, ours = plans.objective[index, 2], plans.objective[index, 0]
         verdict = (
-            f"predicted glycaemia risk from {float(still):.1f} to {float(ours):.1f}"
+            N_("predicted glycaemia risk from {before:.1f} to {after:.1f}").format(before=float(still), after=float(ours))
             if changed
-            else "no dose is predicted to be worth giving"
+            else N_("no dose is predicted to be worth giving")
         )
-        ahead = f"counting on what was announced: {', '.join(announced)}" if announced else "no meal or activity was announced"
-        reasons = (*reasons, verdict, ahead, f"{count} allowed sequences compared")
+        ahead = N_("no meal or activity was announced")
+        if announced:
+            ahead = N_("counting on what was announced: {announced}").format(announced=", ".join(announced))
+        reasons = (*reasons, verdict, ahead, N_("{count} allowed sequences compared").format(count=count))
         if recording.mandate is not None:
-            reasons = (*reasons, f"aiming at {recording.mandate.target:g} mg/dL, as the regimen in force hands down")
+            aim = N_("aiming at {target:g} mg/dL, as the regimen in force hands down")
+            reasons = (*reasons, aim.format(target=recording.mandate.target))
     return Suggestion(
         id=None,
         patient=series.patient,
@@ -335,6 +339,11 @@ def _described(plans: DosePlans, index: int, option: int) -> str:
     return ", ".join(said) or "as prescribed"
 
 
+ONLY_LESS = N_("an edit can only give less; more needs a new plan")
+LOWS = "; " + N_("{lows}, so more insulin needs a typed reason")
+LESS, MORE = N_("less basal for {minutes:.0f} min"), N_("more basal for {minutes:.0f} min")
+
+
 def _lows(series: PatientSeries, row: int, targets: Targets) -> Breach | None:
     """Which target for lows the readings of the last two weeks miss."""
     first = max(0, row - 14 * DAY // round(GLUCOSE.step))
@@ -345,7 +354,7 @@ def _lines(plans: DosePlans, index: int, days: int, lows: Breach | None) -> tupl
     """What is proposed. An edit can only give less: more than was searched and guarded needs a new plan. Where lows already
     miss their target more insulin is beyond what is recommended: signing it needs a typed reason."""
     lines = []
-    caution = f"; {rule_in_words(lows)}, so more insulin needs a typed reason" if lows else ""
+    caution = LOWS.format(lows=rule_in_words(lows)) if lows else ""
     for step, (impulse, multiple) in enumerate(plans.actions[index, 0].tolist()):
         start = round(step * plans.interval)
         if impulse > 0:
@@ -363,7 +372,7 @@ def _lines(plans: DosePlans, index: int, days: int, lows: Breach | None) -> tupl
                     absolute_low=0.0,
                     absolute_high=round(impulse, 3),
                     days=days,
-                    why=f"an edit can only give less; more needs a new plan{caution}",
+                    why=ONLY_LESS + caution,
                 )
             )
         if multiple != 1.0:
@@ -381,7 +390,7 @@ def _lines(plans: DosePlans, index: int, days: int, lows: Breach | None) -> tupl
                     absolute_low=0.0,
                     absolute_high=max(multiple, 1.0),
                     days=days,
-                    why=f"{'less' if multiple < 1 else 'more'} basal for {plans.interval:.0f} min" + caution * (multiple > 1),
+                    why=(LESS if multiple < 1 else MORE).format(minutes=plans.interval) + caution * (multiple > 1),
                 )
             )
     return tuple(lines)

@@ -1,6 +1,6 @@
 """The patient's own days: those that show a pattern, and past moments like this one. Pure: a recording in, dates out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,10 +11,7 @@ from careplan.series import PatientSeries, cadence
 from careplan.suggestion import Line, Moment, Part, Pattern, Seen, Side
 from careplan.targets import Targets
 from careplan.therapies.glucose.bands import ABOVE_180_TARGET, ADULTS
-from careplan.therapies.glucose.decisions import raises_insulin
-
-SIDES: Mapping[str, Side] = {"below_54": "low", "below_70": "low", "above_180": "high", "above_250": "high"}
-LEAST = 0.05  # of all that moved the score: what moved it less has no days named
+from careplan.therapies.glucose.names import LEAST, SIDES, raises_insulin
 
 LOW_MINUTES = 15.0  # a part of a day is low after as many minutes as make a hypoglycaemic event
 HIGH_SHARE = ABOVE_180_TARGET / 100  # and high where more of it is above than the adults' target allows of a day

@@ -4,17 +4,22 @@ ADA Standards of Care in Diabetes, section 9 (figure 9.4): for hypoglycaemia det
 lower the dose by 10 to 20 %.
 """
 
+from careplan.language import N_
 from careplan.minutes import DAY
 from careplan.planning.safety import RegimenLine, guard_line, rounded
 from careplan.series import PatientSeries
 from careplan.suggestion import Line
-from careplan.therapies.glucose.decisions import INSULIN, Exposure, Setting
+from careplan.therapies.glucose.decisions import Exposure, Setting
 from careplan.therapies.glucose.declaration import LINE_LIMITS, Regimen
 from careplan.therapies.glucose.lines import INCREMENT, UNIT
+from careplan.therapies.glucose.names import INSULIN
 from careplan.therapies.glucose.rule_words import rule_in_words
 
 LOWERED = {"broken": 0.1, "danger": 0.2}  # of the dose, where a target for lows is broken, and where by far
-SAYS = "the model cannot say; the guideline would lower {setting} by {percent:.0f} %: {breach}"
+SAYS = N_("the model cannot say; the guideline would lower {setting} by {percent:.0f} %: {breach}")
+NO_LINE = N_("no line is proposed, since none could be signed")
+BASAL = N_("basal insulin")
+LESS = N_("{share:.0%} less insulin against lows, by the guideline")
 
 
 def lowered(recent: PatientSeries, regimen: Regimen, exposed: Exposure) -> tuple[Line, ...]:
@@ -55,10 +60,10 @@ def says(regimen: Regimen | None, exposed: Exposure, lines: tuple[Line, ...]) ->
     """What the guideline says, in words; empty where it has nothing to say."""
     if not exposed.readings or exposed.breach is None:
         return ""
-    setting = "basal insulin" if regimen is None else setting_of(regimen).replace("_", " ")
+    setting = BASAL if regimen is None else setting_of(regimen).replace("_", " ")
     percent = 100.0 * LOWERED["danger" if exposed.danger else "broken"]
     said = SAYS.format(setting=setting, percent=percent, breach=rule_in_words(exposed.breach))
-    return said if lines else f"{said}; no line is proposed, since none could be signed"
+    return said if lines else f"{said}; {NO_LINE}"
 
 
 def _days(recent: PatientSeries) -> float:
@@ -84,5 +89,5 @@ def _line(line: RegimenLine, setting: Setting, start: int, end: int, value: floa
         absolute_low=limit.lowest,
         absolute_high=limit.highest,
         days=int(line.days),
-        why=f"{share:.0%} less insulin against lows, by the guideline",
+        why=LESS.format(share=share),
     )

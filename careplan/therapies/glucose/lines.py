@@ -7,6 +7,7 @@ import numpy as np
 
 from careplan.breach import Breach
 from careplan.display import clock, signed
+from careplan.language import N_
 from careplan.minutes import DAY
 from careplan.planning.regimen import RegimenPlans
 from careplan.planning.safety import RegimenLine
@@ -15,14 +16,9 @@ from careplan.suggestion import Line
 from careplan.targets import Targets
 from careplan.therapies.glucose.bands import ADULTS
 from careplan.therapies.glucose.days import SETTINGS, Days
-from careplan.therapies.glucose.decisions import (
-    INSULIN,
-    Exposure,
-    Setting,
-    exposure,
-    exposure_at,
-)
+from careplan.therapies.glucose.decisions import Exposure, Setting, exposure, exposure_at
 from careplan.therapies.glucose.declaration import GLUCOSE, LINE_LIMITS, RECENT, Regimen
+from careplan.therapies.glucose.names import INSULIN
 
 INCREMENT: dict[Setting, float] = {"basal": 0.025, "carb_ratio": 0.5, "correction_factor": 1.0, "long_acting": 0.5}
 UNIT: dict[Setting, str] = {"basal": "U/h", "carb_ratio": "g/U", "correction_factor": "mg/dL/U", "long_acting": "U"}
@@ -117,7 +113,6 @@ def as_line(line: RegimenLine, block: int, value: float, regimen: Regimen) -> Li
     start, end = (0, DAY) if setting == "long_acting" else (regimen.starts[block], [*regimen.starts[1:], DAY][block])
     limit = line.limits
     more = (value - line.current) * line.direction > 0
-    cause = "highs" if more else "lows"
     rescue = limit.against_danger if line.danger else limit.against_harm if line.breach else limit.per_visit
     return Line(
         key=line.key,
@@ -132,7 +127,7 @@ def as_line(line: RegimenLine, block: int, value: float, regimen: Regimen) -> Li
         absolute_low=limit.lowest,
         absolute_high=limit.highest,
         days=int(line.days),
-        why=f"{'more' if more else 'less'} insulin against {cause}",
+        why=N_("more insulin against highs") if more else N_("less insulin against lows"),
     )
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from careplan.breach import Breach
+from careplan.language import N_
 from careplan.minutes import DAY
 from careplan.planning.choice import OPTIONS
 from careplan.planning.explain import Compared, explain, interval, path_of
@@ -23,13 +24,14 @@ from careplan.targets import Targets
 from careplan.therapies.glucose.aims import therapy_for
 from careplan.therapies.glucose.bands import ADULTS
 from careplan.therapies.glucose.days import SETTINGS, Days, recent_days
-from careplan.therapies.glucose.decisions import exposure, raises_insulin
+from careplan.therapies.glucose.decisions import exposure
 from careplan.therapies.glucose.declaration import GLUCOSE, Regimen
 from careplan.therapies.glucose.evidence import addressed, pattern
 from careplan.therapies.glucose.experiments import Sizes, expected, experiments, sized, sizes_of
 from careplan.therapies.glucose.guideline import lowered, says
 from careplan.therapies.glucose.lines import does, proposed_lines, recent_part, regimen_lines
 from careplan.therapies.glucose.metrics import glucose_metrics
+from careplan.therapies.glucose.names import raises_insulin
 from careplan.therapies.glucose.outcomes import layers, shares
 from careplan.therapies.glucose.rule_words import breach_in_words, reasons_in_words
 from careplan.therapy import Mandate
@@ -77,11 +79,11 @@ def suggest_regimen(
     """
     reasons = list(reasons_to_abstain(world, series, person, changes=expected(series, changes)))
     if regimen is None:
-        reasons.append("no regimen is prescribed and none can be told from the recording")
+        reasons.append(N_("no regimen is prescribed and none can be told from the recording"))
     with stage("encode"):
         days = None if reasons or regimen is None else recent_days(world.model, series, person, regimen, seed=seed)
     if not reasons and days is None:
-        reasons.append("no recent day has 70 % of its readings")
+        reasons.append(N_("no recent day has 70 % of its readings"))
     lived = experiments(series, changes)
     if reasons or regimen is None or days is None:
         silent = _suggestion(series, provenance, abstained=True, reasons=tuple(reasons), lived=lived)
@@ -274,14 +276,25 @@ def _reasons(plans: RegimenPlans, options: Sequence[Option], days: int, targets:
     if plans.reasons[0] or plans.refused[0]:
         return reasons_in_words(plans.reasons[0], plans.refused[0], plans.bound[0])
     still = options[-1].outcomes
-    searched = f"{int(plans.evaluated[0])} regimens compared on {days} of the patient's own days"
+    searched = SEARCHED.format(count=int(plans.evaluated[0]), days=days)
     if not bool(plans.changed[0]):
-        return ("no change within the limits is predicted to be worth making", searched)
+        return (N_("no change within the limits is predicted to be worth making"), searched)
     ours = options[0].outcomes
-    low, high = targets.levels["low"], targets.levels["high"]
-    names = {"in_range": "in range", "below_70": f"below {low:g}", "above_180": f"above {high:g}"}
-    effects = (f"{said} from {still[name].mid:.1f} to {ours[name].mid:.1f} %" for name, said in names.items())
-    return (f"predicted: {', '.join(effects)}", searched)
+    moved = {
+        f"{name}_{when}": found[name].mid
+        for name in ("in_range", "below_70", "above_180")
+        for when, found in (("before", still), ("after", ours))
+    }
+    return (PREDICTED.format(**moved, low=targets.levels["low"], high=targets.levels["high"]), searched)
+
+
+SEARCHED = N_("{count} regimens compared on {days} of the patient's own days")
+PREDICTED = N_(
+    "predicted: in range from {in_range_before:.1f} to {in_range_after:.1f} %, below {low:g} from {below_70_before:.1f} to "
+    "{below_70_after:.1f} %, above {high:g} from {above_180_before:.1f} to {above_180_after:.1f} %"
+)
+TOGETHER = N_("{kinds} move together by one factor: the record does not tell apart what each of them does")
+ONE_FIRST = N_("{kinds} first; {others} after what that does was seen")
 
 
 def _one_by_one(lines: Sequence[Line], regimen: Regimen, known: int) -> tuple[str, ...]:
@@ -292,8 +305,8 @@ def _one_by_one(lines: Sequence[Line], regimen: Regimen, known: int) -> tuple[st
     if not kinds or known >= len(SETTINGS) - 1:
         return ()
     if len(kinds) > 1 + known:
-        return (f"{', '.join(kinds)} move together by one factor: the record does not tell apart what each of them does",)
-    return (f"{' and '.join(kinds)} first; {' and '.join(others)} after what that does was seen",) if others else ()
+        return (TOGETHER.format(kinds=", ".join(kinds)),)
+    return (ONE_FIRST.format(kinds=" and ".join(kinds), others=" and ".join(others)),) if others else ()
 
 
 def _suggestion(

@@ -5,17 +5,18 @@ from collections.abc import Iterable, Mapping
 from careplan import breach as breaches
 from careplan.breach import RULES as PLANNERS
 from careplan.breach import Breach
+from careplan.language import N_, _
 
 RULES: Mapping[str, str] = {
     **PLANNERS,
-    "level": "{level:g} mg/dL, expected {low:g} to {high:g}",
-    "floor within range": "limit {limit:g}, expected between {low:g} and {high:g} mg/dL",
-    "target for lows": "{share:.1f} % of readings are below {level:g} mg/dL (target under {target:g} %)",
-    "no readings": "there are no recent readings to tell",
-    "near the target for lows": (
+    "level": N_("{level:g} mg/dL, expected {low:g} to {high:g}"),
+    "floor within range": N_("limit {limit:g}, expected between {low:g} and {high:g} mg/dL"),
+    "target for lows": N_("{share:.1f} % of readings are below {level:g} mg/dL (target under {target:g} %)"),
+    "no readings": N_("there are no recent readings to tell"),
+    "near the target for lows": N_(
         "more treatment: {share:.1f} % of readings were below {level:g} mg/dL, near the target of {target:g} %"
     ),
-    "corrections apart from meals": ("more treatment: {days:g} days with a correction apart from meals, {needed:g} needed"),
+    "corrections apart from meals": N_("more treatment: {days:g} days with a correction apart from meals, {needed:g} needed"),
 }
 
 
@@ -41,5 +42,5 @@ def reasons_in_words(reasons: Iterable[Breach], refused: Iterable[Breach], bound
     why = {each: breach_in_words(each) for each in reasons}
     return (
         *(f"{said}: {closed}" if each.rule == "no open line" and closed else said for each, said in why.items()),
-        *(f"the guard refused the proposal: {breach_in_words(each)}" for each in refused),
+        *(_("the guard refused the proposal: {why}", why=breach_in_words(each)) for each in refused),
     )

@@ -1,56 +1,40 @@
 """A suggestion in words: templates filled with its stored numbers, the same for every face. Pure; glucose is mg/dL inside."""
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import date
+from functools import reduce
 from itertools import groupby
 from typing import NamedTuple
 
 from careplan.breach import Breach
-from careplan.display import Unit, clock, signed
+from careplan.display import SEMICOLON, Unit, clock, listed, signed
+from careplan.language import N_, _, month, retold
 from careplan.minutes import DAY
 from careplan.suggestion import Interval, Kind, Line, Moment, Part, Pattern, Suggestion
 from careplan.targets import Targets
 from careplan.therapies.glucose.bands import ADULTS, LEVELS, LOW, VERY_HIGH
-from careplan.therapies.glucose.decisions import raises_insulin
-from careplan.therapies.glucose.evidence import LEAST, SIDES
+from careplan.therapies.glucose.names import LEAST, SIDES, raises_insulin
 from careplan.therapies.glucose.names import MG_DL as MG_DL
 from careplan.therapies.glucose.names import MMOL_L as MMOL_L
 from careplan.therapies.glucose.names import SETTINGS as SETTINGS
+from careplan.therapies.glucose.phrases import AIMS, DOES, DRIVERS, LIMITS, MILDER, OF_SETTINGS, SURE
 from careplan.therapies.glucose.rule_words import rule_in_words
 
 SHOWN = 4  # drivers told one by one
-
-LIMITS: Mapping[str, str] = {  # of those rules that are said otherwise beside a suggestion
-    "max_dose": "the largest bolus allowed",
-    "max_on_board": "the most insulin on board allowed",
-    "min_spacing": "the least time between boluses",
-    "floor": "glucose too low for more insulin",
-    "max_rate": "the highest basal rate allowed",
-    "max_rate_ratio": "the highest temporary basal allowed",
-    "budget below_70": "the budget for time below {low} {unit}",
-    "budget below_54": "the budget for time below {very_low} {unit}",
-    "low-level target": "more insulin where lows already miss their target",
-}
-
-AIMS = {
-    "low": "fewer lows",
-    "high": "fewer highs",
-    "in_range": "glucose nearer the middle of the range",
-    "budget": "lows within budget",
-}
 MOVED = {"low": "below_70", "budget": "below_70", "high": "above_180", "in_range": "in_range"}
 PRICES = {"below_70": 0.5, "above_180": 1.0}  # % points of time from which an effect is a price to name
 OUTCOMES: Mapping[str, str] = {
-    "in_range": "In range",
-    "below_70": "Below {low}",
-    "below_54": "Below {very_low}",
-    "above_180": "Above {high}",
-    "above_250": "Above {very_high}",
-    "mean": "Mean",
-    "risk": "Mean risk",
-    "change": "Cost of a change",
-    "budget below_70": "Beyond the budget below {low}",
-    "budget below_54": "Beyond the budget below {very_low}",
+    "in_range": N_("In range"),
+    "below_70": N_("Below {low}"),
+    "below_54": N_("Below {very_low}"),
+    "above_180": N_("Above {high}"),
+    "above_250": N_("Above {very_high}"),
+    "mean": N_("Mean"),
+    "risk": N_("Mean risk"),
+    "change": N_("Cost of a change"),
+    "budget below_70": N_("Beyond the budget below {low}"),
+    "budget below_54": N_("Beyond the budget below {very_low}"),
 }
 
 
@@ -85,7 +69,7 @@ def drivers(suggestion: Suggestion) -> list[Driver]:
         for key, gain in told
     ]
     rest = sum(gain for _, gain in ordered[len(told) :])
-    return [*found, Driver("rest", rest, "everything else", None, None)] if len(ordered) > len(told) else found
+    return [*found, Driver("rest", rest, _("everything else"), None, None)] if len(ordered) > len(told) else found
 
 
 def _moved(parts: list[Part]) -> tuple[float, float] | None:
@@ -104,11 +88,13 @@ def _driver(about: str, start: int, end: int, gain: float, moved: tuple[float, f
     if about in ("low", "high"):
         as_said = moved is None or (moved[1] < moved[0] if better else moved[1] > moved[0])
         word = ("fewer" if better else "more") if as_said else ("milder" if better else "graver")
-        return f"{word} {about}s {stretch(start, end, kind)}"
+        return _(DRIVERS[word, about], where=stretch(start, end, kind))
+    nearer, further = _("glucose nearer the middle of the range"), _("glucose further from the middle of the range")
+    less, more = _("less time beyond the budgets for lows"), _("more time beyond the budgets for lows")
     return {
-        "in_range": f"glucose {'nearer' if better else 'further from'} the middle of the range",
-        "budget": f"{'less' if better else 'more'} time beyond the budgets for lows",
-        "change": "the cost of a change",
+        "in_range": nearer if better else further,
+        "budget": less if better else more,
+        "change": _("the cost of a change"),
     }[about]
 
 
@@ -126,16 +112,17 @@ def said(suggestion: Suggestion, unit: Unit) -> list[tuple[str, str]]:
     why = suggestion.why
     if why is None:
         return []
-    moved = "; ".join(f"{driver.text} {signed(driver.gain, 2)}" for driver in drivers(suggestion))
+    moved = listed((f"{driver.text} {signed(driver.gain, 2)}" for driver in drivers(suggestion)), SEMICOLON)
+    gain = signed(sum(part.gain for part in why.parts), 2)
     found = [
-        ("In short", headline(suggestion, unit)),
-        ("What drove it", f"{moved}: {signed(sum(part.gain for part in why.parts), 2)} in risk" if moved else ""),
-        ("How sure", sure(suggestion, unit)),
-        ("Runner-up", runner_up(suggestion)),
-        ("Limits that bound it", "; ".join(limits_in_words(suggestion.limits_bound, unit, aim(suggestion)))),
-        ("Own days", "; ".join(days(pattern, unit) for pattern in why.patterns)),
-        ("Like now", "; ".join([like_now(suggestion), *(moment(one, unit) for one in why.moments or ())])),
-        ("Risk of a low", "" if why.low_risk is None else risk_of_low(why.low_risk, unit)),
+        (_("In short"), headline(suggestion, unit)),
+        (_("What drove it"), _("{drivers}: {gain} in risk", drivers=moved, gain=gain) if moved else ""),
+        (_("How sure"), sure(suggestion, unit)),
+        (_("Runner-up"), runner_up(suggestion)),
+        (_("Limits that bound it"), listed(limits_in_words(suggestion.limits_bound, unit, aim(suggestion)), SEMICOLON)),
+        (_("Own days"), listed((days(pattern, unit) for pattern in why.patterns), SEMICOLON)),
+        (_("Like now"), listed([like_now(suggestion), *(moment(one, unit) for one in why.moments or ())], SEMICOLON)),
+        (_("Risk of a low"), "" if why.low_risk is None else risk_of_low(why.low_risk, unit)),
     ]
     return [(name, text) for name, text in found if text]
 
@@ -151,24 +138,44 @@ def headline(suggestion: Suggestion, unit: Unit) -> str:
             about = "low" if part.outcome.startswith("budget ") else SIDES.get(part.outcome, part.outcome)
             sums[about] = sums.get(about, 0.0) + part.gain
         more = {} if why.sure is None else {key: why.sure.effects[key].mid for key in PRICES if key in why.sure.effects}
-        aims = {**AIMS, **{about: f"milder {about}s" for about in ("low", "high") if more.get(MOVED[about], -1.0) >= 0}}
-        wins = [aims[about] for about in sorted(sums, key=lambda about: -sums[about]) if about in aims and sums[about] > 0][:2]
-        price = [
-            f"more time {outcome(key, unit, aim(suggestion)).lower()} {unit.name} ({signed(effect, 1)} points)"
-            for key, effect in more.items()
-            if effect >= PRICES[key]
-        ]
-        return f"proposed for {' and '.join(wins) or 'less risk'}" + (f", at the price of {' and '.join(price)}" if price else "")
+        aims = {**AIMS, **{about: text for about, text in MILDER.items() if more.get(MOVED[about], -1.0) >= 0}}
+        wins = [_(aims[about]) for about in sorted(sums, key=lambda about: -sums[about]) if about in aims and sums[about] > 0]
+        levels = aim(suggestion).levels
+        price = _both([_price(key, effect, unit, levels) for key, effect in more.items() if effect >= PRICES[key]])
+        goal = _both(wins[:2]) or _("less risk")
+        if price:
+            return _("proposed for {aim}, at the price of {price}", aim=goal, price=price)
+        return _("proposed for {aim}", aim=goal)
     if why.runner_up is None:
-        return "no change: nothing else was allowed"
+        return _("no change: nothing else was allowed")
     if why.runner_up <= 0:
-        return "no change: the best alternative is predicted to be worse"
-    return f"no change: the best alternative would gain {why.runner_up:.2f} in risk, where a change must gain {why.worth:g}"
+        return _("no change: the best alternative is predicted to be worse")
+    return _(
+        "no change: the best alternative would gain {gain:.2f} in risk, where a change must gain {worth:g}",
+        gain=why.runner_up,
+        worth=why.worth,
+    )
+
+
+def _price(key: str, effect: float, unit: Unit, levels: Mapping[str, float]) -> str:
+    told, edge = N_("more time below {level} {unit} ({points} points)"), "low"
+    if key == "above_180":
+        told, edge = N_("more time above {level} {unit} ({points} points)"), "high"
+    return _(told, level=unit.text(levels[edge]), unit=unit.name, points=signed(effect, 1))
+
+
+def _both(parts: list[str]) -> str:
+    return reduce(lambda one, other: _("{one} and {other}", one=one, other=other), parts) if parts else ""
 
 
 def does(suggestion: Suggestion, option: str = "proposed") -> str:
     """What an option gives or changes."""
-    return next((one.does for one in suggestion.options if one.name == option), "")
+    return next((does_again(one.does) for one in suggestion.options if one.name == option), "")
+
+
+def does_again(text: str) -> str:
+    """What an option does, as it is stored, in the reader's language."""
+    return listed(retold(part, *DOES, *OF_SETTINGS) for part in re.split(r", (?=[a-z]|[\d.]+ U )", text))
 
 
 def sure(suggestion: Suggestion, unit: Unit) -> str:
@@ -176,15 +183,15 @@ def sure(suggestion: Suggestion, unit: Unit) -> str:
     found = None if suggestion.why is None else suggestion.why.sure
     if found is None:
         return ""
-    subject = "" if suggestion.lines else "the best alternative is "
-    names = {"in_range": "time in range", "below_70": f"below {unit.text(aim(suggestion).levels['low'])}"}
-    effects = [f"{name} {_points(found.effects[key])}" for key, name in names.items() if key in found.effects]
-    drawn = "futures drawn for this patient" if suggestion.kind == "doses" else "versions of this patient that fit the recording"
-    return "; ".join([f"{subject}better than no change in {found.better} of {found.of} {drawn}", *effects])
+    names = {"in_range": _("time in range"), "below_70": _("below {level}", level=unit.text(aim(suggestion).levels["low"]))}
+    effects = [_points(name, found.effects[key]) for key, name in names.items() if key in found.effects]
+    better = _(SURE[suggestion.kind == "doses", bool(suggestion.lines)], better=found.better, of=found.of)
+    return listed([better, *effects], SEMICOLON)
 
 
-def _points(effect: Interval) -> str:
-    return f"{signed(effect.mid, 1)} points (90 %: {signed(effect.low, 1)} to {signed(effect.high, 1)})"
+def _points(name: str, effect: Interval) -> str:
+    mid, low, high = (signed(value, 1) for value in (effect.mid, effect.low, effect.high))
+    return _("{name} {mid} points (90 %: {low} to {high})", name=name, mid=mid, low=low, high=high)
 
 
 def runner_up(suggestion: Suggestion) -> str:
@@ -192,40 +199,53 @@ def runner_up(suggestion: Suggestion) -> str:
     option = next((one for one in suggestion.options if one.name == "runner-up"), None)
     if suggestion.why is None or suggestion.why.runner_up is None or option is None:
         return ""
-    names = {"in_range": "in range", "below_70": "low"}
-    given = ", ".join(f"{option.outcomes[key].mid:.1f} % {name}" for key, name in names.items() if key in option.outcomes)
-    beside = f", this {signed(suggestion.why.gain, 2)}" if suggestion.lines else ""
-    return "; ".join(filter(None, (option.does, given, f"it gains {signed(suggestion.why.runner_up, 2)}{beside}")))
+    names = {"in_range": N_("{share:.1f} % in range"), "below_70": N_("{share:.1f} % low")}
+    given = listed(_(name, share=option.outcomes[key].mid) for key, name in names.items() if key in option.outcomes)
+    gain, own = signed(suggestion.why.runner_up, 2), signed(suggestion.why.gain, 2)
+    gains = _("it gains {gain}, this {own}", gain=gain, own=own) if suggestion.lines else _("it gains {gain}", gain=gain)
+    return listed([does_again(option.does), given, gains], SEMICOLON)
 
 
 def days(pattern: Pattern, unit: Unit) -> str:
     """The patient's own days with a pattern, by date, and the worst of them."""
-    where = f"{pattern.side} {stretch(pattern.start, pattern.end)}"
+    low, where = pattern.side == "low", stretch(pattern.start, pattern.end)
     if not pattern.days:
-        return f"{where}: no day has enough readings to tell"
+        unknown = N_("low {where}: no day has enough readings to tell"), N_("high {where}: no day has enough readings to tell")
+        return _(unknown[0 if low else 1], where=where)
     if not pattern.seen:
-        return f"{where} on none of {pattern.days} days"
-    pick = min if pattern.side == "low" else max
-    worst = pick(pattern.seen, key=lambda one: one.level)
-    extreme = "lowest" if pattern.side == "low" else "highest"
-    most = f"{extreme} {unit.text(worst.level)} at {clock(worst.minute)} on {dates([worst.date])}"
-    return f"{where} on {len(pattern.seen)} of {pattern.days} days: {dates(one.date for one in pattern.seen)} ({most})"
+        none = N_("low {where} on none of {days} days"), N_("high {where} on none of {days} days")
+        return _(none[0 if low else 1], where=where, days=pattern.days)
+    worst = (min if low else max)(pattern.seen, key=lambda one: one.level)
+    return _(
+        N_("low {where} on {seen} of {days} days: {dates} (lowest {level} at {time} on {date})")
+        if low
+        else N_("high {where} on {seen} of {days} days: {dates} (highest {level} at {time} on {date})"),
+        where=where,
+        seen=len(pattern.seen),
+        days=pattern.days,
+        dates=dates(one.date for one in pattern.seen),
+        level=unit.text(worst.level),
+        time=clock(worst.minute),
+        date=dates([worst.date]),
+    )
 
 
 def dates(days: Iterable[str]) -> str:
     """ISO dates as "3, 5, 9 May, 1 Jun"."""
     parsed = sorted(date.fromisoformat(day) for day in days)
-    months = [(month, [str(day.day) for day in group]) for month, group in groupby(parsed, key=lambda day: f"{day:%b}")]
-    return ", ".join(f"{', '.join(numbers)} {month}" for month, numbers in months)
+    months = [(name, [str(day.day) for day in group]) for name, group in groupby(parsed, key=month)]
+    return listed(_("{days} {month}", days=listed(numbers), month=name) for name, numbers in months)
 
 
 def because(line: Line, suggestion: Suggestion, unit: Unit) -> str:
     """Why one line is proposed, with the patient's own days where they are stored."""
     if suggestion.kind == "doses":
-        return line.why
+        return retold(line.why)
     pattern = pattern_of(suggestion, "high" if raises_insulin(line, line.proposed) else "low", line.start, line.end)
-    seen = f": {days(pattern, unit)}" if pattern else ""
-    return f"{line.why}{seen}. {line.days} days of evidence"
+    why = retold(line.why)
+    if pattern is None:
+        return _("{why}. {days} days of evidence", why=why, days=line.days)
+    return _("{why}: {seen}. {days} days of evidence", why=why, seen=days(pattern, unit), days=line.days)
 
 
 def like_now(suggestion: Suggestion) -> str:
@@ -234,56 +254,75 @@ def like_now(suggestion: Suggestion) -> str:
     if found is None:
         return ""
     if not found:
-        return "no past moment was like this one"
+        return _("no past moment was like this one")
     levels = aim(suggestion).levels
     low, high = sum(one.lowest < levels["low"] for one in found), sum(one.highest > levels["high"] for one in found)
-    which = "the one past moment" if len(found) == 1 else f"the {len(found)} past moments"
     given = sorted({min(one.given["bolus"] for one in found), max(one.given["bolus"] for one in found)})
     proposed = round(sum(line.proposed for line in suggestion.lines if line.setting == "bolus" and line.start < 60), 3)
-    more = ", more than at any of them" if proposed > given[-1] else ""
-    then = " to ".join(f"{units:g}" for units in given)
-    return (
-        f"of {which} most like this, {low} had a low and {high} a high within four hours; "
-        f"{then} U were given in the hour then, {proposed:g} U are proposed for this one{more}"
+    followed = (
+        N_("of the one past moment most like this, {low} had a low and {high} a high within four hours")
+        if len(found) == 1
+        else N_("of the {count} past moments most like this, {low} had a low and {high} a high within four hours")
     )
+    then = f"{given[0]:g}" if len(given) == 1 else _("{least:g} to {most:g}", least=given[0], most=given[-1])
+    beside = (
+        N_("{then} U were given in the hour then, {proposed:g} U are proposed for this one, more than at any of them")
+        if proposed > given[-1]
+        else N_("{then} U were given in the hour then, {proposed:g} U are proposed for this one")
+    )
+    return listed([_(followed, count=len(found), low=low, high=high), _(beside, then=then, proposed=proposed)], SEMICOLON)
 
 
 def moment(one: Moment, unit: Unit) -> str:
     bolus, carbs = one.given["bolus"], one.given["carbs"]
-    given = " and ".join(filter(None, (f"{bolus:g} U" if bolus else "", f"{carbs:g} g" if carbs else "")))
-    return (
-        f"{dates([one.date])} {clock(one.minute)} at {unit.text(one.level)}: {given or 'nothing'} within the hour, "
-        f"then {unit.text(one.lowest)} to {unit.text(one.highest)}"
+    given = _both([f"{bolus:g} U"] * bool(bolus) + [f"{carbs:g} g"] * bool(carbs))
+    return _(
+        "{date} {time} at {level}: {given} within the hour, then {lowest} to {highest}",
+        date=dates([one.date]),
+        time=clock(one.minute),
+        level=unit.text(one.level),
+        given=given or _("nothing"),
+        lowest=unit.text(one.lowest),
+        highest=unit.text(one.highest),
     )
 
 
 def risk_of_low(share: float, unit: Unit) -> str:
-    return f"risk of a reading below {unit.text(LOW)} {AS_USUAL.format(unit.name, 100 * share)}"
+    return _(
+        "risk of a reading below {level} {unit} within two hours, everyone behaving as usual: {share:.0f} %",
+        level=unit.text(LOW),
+        unit=unit.name,
+        share=100 * share,
+    )
 
 
 def risk_of_high(share: float, unit: Unit) -> str:
-    return f"risk of a reading above {unit.text(VERY_HIGH)} {AS_USUAL.format(unit.name, 100 * share)}"
-
-
-AS_USUAL = "{} within two hours, everyone behaving as usual: {:.0f} %"
+    return _(
+        "risk of a reading above {level} {unit} within two hours, everyone behaving as usual: {share:.0f} %",
+        level=unit.text(VERY_HIGH),
+        unit=unit.name,
+        share=100 * share,
+    )
 
 
 def limits_in_words(bound: Iterable[Breach], unit: Unit, targets: Targets = ADULTS) -> list[str]:
     """Each limit once, with the settings it bound: "3 days of evidence, 5 needed (carb ratio from 00:00, 06:00)"."""
     found: dict[str, dict[str, list[str]]] = {}
     for breach in bound:
-        text = LIMITS[breach.rule].format(**marks(unit, targets)) if breach.rule in LIMITS else rule_in_words(breach)
+        text = _(LIMITS[breach.rule], **marks(unit, targets)) if breach.rule in LIMITS else rule_in_words(breach)
         places = found.setdefault(text, {})
         setting, at, start = breach.key.partition("@")
         if at:
-            places.setdefault(SETTINGS.get(setting, setting).lower(), []).append(clock(int(start)))
+            places.setdefault(_(SETTINGS.get(setting, setting)).lower(), []).append(clock(int(start)))
     said = []
     for rule, places in found.items():
         alike: dict[str, list[str]] = {}
         for setting, starts in places.items():
-            alike.setdefault(", ".join(starts), []).append(setting)
-        where = "; ".join(f"{', '.join(settings)} from {starts}" for starts, settings in alike.items())
-        said.append(f"{rule} ({where})" if where else rule)
+            alike.setdefault(listed(starts), []).append(setting)
+        where = listed(
+            (_("{settings} from {times}", settings=listed(some), times=starts) for starts, some in alike.items()), SEMICOLON
+        )
+        said.append(_("{rule} ({where})", rule=rule, where=where) if where else rule)
     return said
 
 
@@ -294,7 +333,7 @@ def aim(suggestion: Suggestion) -> Targets:
 
 def outcome(name: str, unit: Unit, targets: Targets = ADULTS) -> str:
     """An outcome or a charge, as a table names it."""
-    return OUTCOMES.get(name, name.replace("_", " ").capitalize()).format(**marks(unit, targets))
+    return _(OUTCOMES.get(name, name.replace("_", " ").capitalize()), **marks(unit, targets))
 
 
 def marks(unit: Unit, targets: Targets = ADULTS) -> dict[str, str]:
@@ -307,5 +346,5 @@ def marks(unit: Unit, targets: Targets = ADULTS) -> dict[str, str]:
 def stretch(start: int, end: int, kind: Kind = "regimen") -> str:
     """Part of a day, or of the hours ahead."""
     if kind == "doses":
-        return f"{start / 60:g} to {end / 60:g} h ahead"
-    return "all day" if (start, end) == (0, DAY) else f"{clock(start)}-{clock(end)}"
+        return _("{start:g} to {end:g} h ahead", start=start / 60, end=end / 60)
+    return _("all day") if (start, end) == (0, DAY) else f"{clock(start)}-{clock(end)}"

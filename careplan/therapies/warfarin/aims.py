@@ -58,11 +58,11 @@ def marks_of(targets: Targets) -> Marks:
     low, high = targets.levels["low"], targets.levels["high"]
     return Marks(
         bands=(
-            Band("above 4", "very_high", TOO_HIGH, float("inf"), 2),
-            Band("above the range", "high", high, TOO_HIGH, 1),
-            Band("in range", "in_range", low, high, 0),
-            Band("below the range", "low", FAR_BELOW, low, -1),
-            Band("below 1.5", "very_low", 0.0, FAR_BELOW, -2),
+            Band(N_("above 4"), "very_high", TOO_HIGH, float("inf"), 2),
+            Band(N_("above the range"), "high", high, TOO_HIGH, 1),
+            Band(N_("in range"), "in_range", low, high, 0),
+            Band(N_("below the range"), "low", FAR_BELOW, low, -1),
+            Band(N_("below 1.5"), "very_low", 0.0, FAR_BELOW, -2),
         ),
         targets=targets.shares,
         bottom=1.0,

@@ -6,6 +6,7 @@ import pandas as pd
 
 from careplan.covariates import CourseFacts
 from careplan.errors import AskError
+from careplan.language import N_
 from careplan.planning.safety import RegimenLine, guard_line
 from careplan.practice import Judged
 from careplan.suggestion import Line, Suggestion
@@ -16,6 +17,11 @@ from careplan.therapies.warfarin.metrics import TOO_HIGH
 from careplan.therapies.warfarin.regimen import STRENGTHS, Regimen, increment, week_of
 
 SOON = 14  # days: an INR that is out of range is looked at again before
+
+NO_EVENING = N_("the last INR is {last:g}, {ceiling:g} or more: no evening is left out")
+LATE = N_("the last INR is {last:g}, out of range: the next is due within {days} days")
+FORBIDDEN = N_("more warfarin is not allowed: the last INR is {last:g}, {ceiling:g} or more")
+HIGH_INR = N_("the last INR is {last:g}, {ceiling:g} or more")
 
 
 def judge(
@@ -45,11 +51,12 @@ def judged(
 ) -> Judged:
     """What the rules say of a value of a line, by the last INR. starting: within a fortnight of the first INR."""
     if line.setting == "hold":
-        caution = f"the last INR is {last:g}, {CEILING:g} or more: no evening is left out" if _high(last) and value < 1 else None
+        none_left_out = _high(last) and value < 1
+        caution = NO_EVENING.format(last=last, ceiling=CEILING) if none_left_out else None
         return Judged(lowest=0.0, highest=7.0, caution=caution)
     if line.setting == "next_inr":
         out = last is not None and not targets.levels["low"] <= last <= targets.levels["high"]
-        caution = f"the last INR is {last:g}, out of range: the next is due within {SOON} days" if out and value > SOON else None
+        caution = LATE.format(last=last, days=SOON) if out and value > SOON else None
         return Judged(lowest=1.0, highest=84.0, caution=caution)
     limits = STARTING if starting or line.current <= 0 else LINE_LIMITS["weekly_dose"]
     forbidden = None
@@ -58,7 +65,7 @@ def judged(
     except AskError as error:
         forbidden = str(error)
     if value > line.current and _high(last):
-        forbidden = f"more warfarin is not allowed: the last INR is {last:g}, {CEILING:g} or more"
+        forbidden = FORBIDDEN.format(last=last, ceiling=CEILING)
     seen = regimen_line(line.current, last, strengths, starting=starting)
     guarded = guard_line(seen, value).breaches if line.current > 0 else ()
     return Judged(lowest=limits.lowest, highest=limits.highest, guarded=tuple(guarded), forbidden=forbidden)
@@ -86,7 +93,7 @@ def caution(suggestion: Suggestion, readings: pd.DataFrame) -> str | None:
     """What the last INR warns of."""
     values = readings.sort_values("time", kind="stable")["value"]
     last = float(values.iloc[-1]) if len(values) else None
-    return f"the last INR is {last:g}, {CEILING:g} or more" if suggestion.lines and _high(last) else None
+    return HIGH_INR.format(last=last, ceiling=CEILING) if suggestion.lines and _high(last) else None
 
 
 def _high(last: float | None) -> bool:

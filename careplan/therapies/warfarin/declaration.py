@@ -6,10 +6,7 @@ clinician owns; docs/reference/clinical.md has their sources.
 
 import math
 from datetime import timedelta
-from typing import Literal
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal
 
 from careplan.clock import Clock
 from careplan.covariates import CourseFacts, Covariate
@@ -20,6 +17,9 @@ from careplan.rules import Hold
 from careplan.therapies.warfarin.covariates import BOUNDS, CYP2C9, RACES, USUAL, VKORC1
 from careplan.therapies.warfarin.protocols import HIGH, LOW
 from careplan.therapy import Channel, Cost, Hazard, Limits, LineLimits, Pool, Therapy
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WEEK = 7.0 * DAY
 BEST = math.sqrt(LOW * HIGH)  # INR, the middle of the range on its logarithm
@@ -43,16 +43,16 @@ CLOCK = Clock(
 GATE = Gate(days=0.0, active=0.0, recent=WEEK, windows=0, strange=3.0, error_ratio=math.inf, dosed=0.0)
 
 
-def risk(inr: Tensor) -> Tensor:
+def risk(inr: "Tensor") -> "Tensor":
     """What plans minimise where the range is 2 to 3, as `risk_within`. `[...]`."""
     return risk_within(inr, LOW, HIGH)
 
 
-def risk_within(inr: Tensor, low: float, high: float) -> Tensor:
+def risk_within(inr: "Tensor", low: float, high: float) -> "Tensor":
     """Time outside a range, with soft edges, and how far from its middle on the logarithm. `[...]`."""
     best, half = math.sqrt(low * high), 0.5 * math.log(high / low)
     away = (inr.clamp(min=0.5, max=20.0) / best).log().abs()
-    outside = torch.sigmoid((away - half) / EDGE) - 1 / (1 + math.exp(half / EDGE))
+    outside = ((away - half) / EDGE).sigmoid() - 1 / (1 + math.exp(half / EDGE))
     return 10.0 * (outside + 2.0 * away**2)
 
 

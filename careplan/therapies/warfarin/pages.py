@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from careplan.language import N_
 from careplan.practice import Glance
 from careplan.series import PatientSeries
 from careplan.targets import Targets
@@ -56,18 +57,21 @@ def urgency(metrics: Metrics, targets: Targets = USUAL) -> tuple[float, str]:
     """How soon to look, and why: 300 above the ceiling, 200 above 4 or below 1.5, 100 outside the range or long out of it; plus
     the share of time out of range, 0 to 100."""
     if metrics.last is None:
-        return -1.0, "no INR recorded"
+        return -1.0, N_("no INR recorded")
     low, high, least = targets.levels["low"], targets.levels["high"], targets.shares["in_range"]
     last, out = metrics.last, 0.0 if metrics.in_range is None else 100.0 - metrics.in_range
     if last >= CEILING:
-        return 300 + out, f"last INR {last:.1f}: hold, {CEILING:g} or more"
-    if last > TOO_HIGH or last < FAR_BELOW:
-        return 200 + out, f"last INR {last:.1f} ({'above 4' if last > TOO_HIGH else f'below {FAR_BELOW:g}'})"
+        return 300 + out, N_("last INR {last:.1f}: hold, {ceiling:g} or more").format(last=last, ceiling=CEILING)
+    if last > TOO_HIGH:
+        return 200 + out, N_("last INR {last:.1f} (above {level:g})").format(last=last, level=TOO_HIGH)
+    if last < FAR_BELOW:
+        return 200 + out, N_("last INR {last:.1f} (below {level:g})").format(last=last, level=FAR_BELOW)
     if not low <= last <= high:
-        return 100 + out, f"last INR {last:.1f} (range {low:g} to {high:g})"
+        return 100 + out, N_("last INR {last:.1f} (range {low:g} to {high:g})").format(last=last, low=low, high=high)
     if metrics.in_range is not None and metrics.in_range < least:
-        return 100 + out, f"{metrics.in_range:.0f} % of time in range (target > {least:g} %)"
-    return out, f"last INR {last:.1f}, in range"
+        told = N_("{share:.0f} % of time in range (target > {target:g} %)")
+        return 100 + out, told.format(share=metrics.in_range, target=least)
+    return out, N_("last INR {last:.1f}, in range").format(last=last)
 
 
 def daily_dose(series: PatientSeries) -> float | None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from careplan.breach import Breach
+from careplan.language import N_
 from careplan.minutes import DAY
 from careplan.planning.explain import interval, path_of
 from careplan.recording import Recording, question
@@ -35,6 +36,17 @@ LOWEST_INR = 0.7
 ABSURD = 4.0  # times a 90 % interval: an INR so far from what was foreseen is checked, not acted on
 
 
+# Why nothing is suggested, what a future is, why a line: as they are stored, in English.
+NOTHING = N_("the search answers nothing: {rule}")
+IMPOSSIBLE = N_("an INR of {inr:g} is impossible ({low:g} to {high:g}): is it a Quick percentage?")
+BEFORE = N_("an INR of {inr:g} before the first tablet on record: tablets are missing, or something else prolongs it")
+STRAY = N_("the last INR, {inr:g}, is nothing like what the tablets on record lead to: check both first")
+WEEK = N_("{weekly:g} mg a week")
+ONE_OUT, SOME_OUT = N_(", the first evening left out"), N_(", the first {evenings:d} evenings left out")
+NO_TABLET, AGAIN = N_("no tablet on the first {evenings:d} evenings"), N_("a tablet every evening again")
+DUE, INR_IN = N_("the INR is due in {days:d} days"), N_("INR in {days:d} days")
+
+
 @dataclass(frozen=True)
 class Compared:
     """One future that is compared: mg on each evening `[D]`, and what it is in words."""
@@ -55,7 +67,7 @@ def _suggested(world: World, recording: Recording, person: Personalisation, targ
     provenance = world.provenance(seed, recording.data, asked=question("regimen", recording.prescribed))
     reasons = reasons_to_abstain(series, person)
     if reasons or regimen is None:
-        told = reasons or ("no regimen is prescribed and none can be told from the recording",)
+        told = reasons or (N_("no regimen is prescribed and none can be told from the recording"),)
         return _suggestion(series, provenance, abstained=True, reasons=told)
     asked = asked_of(series, regimen)
     with stage("encode"):
@@ -63,7 +75,7 @@ def _suggested(world: World, recording: Recording, person: Personalisation, targ
     with stage("search"):
         found = search(courses, [asked], targets)
     if bool(found.plans.abstained[0]) and asked.begun:
-        told = tuple(f"the search answers nothing: {breach.rule}" for breach in found.plans.reasons[0])
+        told = tuple(NOTHING.format(rule=breach.rule) for breach in found.plans.reasons[0])
         return _suggestion(series, provenance, abstained=True, reasons=told)
     with stage("explain"):
         return _told(series, regimen, asked, courses, found, provenance, targets)
@@ -76,18 +88,14 @@ def reasons_to_abstain(series: PatientSeries, person: Personalisation) -> tuple[
     reasons = []
     odd = [float(inr[row]) for row in known if not LOWEST_INR <= inr[row] <= HIGHEST_INR]
     if odd:
-        reasons.append(f"an INR of {odd[0]:g} is impossible ({LOWEST_INR:g} to {HIGHEST_INR:g}): is it a Quick percentage?")
+        reasons.append(IMPOSSIBLE.format(inr=odd[0], low=LOWEST_INR, high=HIGHEST_INR))
     taken = np.flatnonzero(dose > 0)
     first = int(taken[0]) if len(taken) else len(series)
     before = [float(inr[row]) for row in known if row < first]
     if before and max(before) > UNTREATED:
-        reasons.append(
-            f"an INR of {max(before):g} before the first tablet on record: tablets are missing, or something else prolongs it"
-        )
+        reasons.append(BEFORE.format(inr=max(before)))
     if len(known) > 1 and len(person.scores) and not float(person.scores.flatten()[-1]) <= ABSURD:
-        reasons.append(
-            f"the last INR, {float(inr[known[-1]]):g}, is nothing like what the tablets on record lead to: check both first"
-        )
+        reasons.append(STRAY.format(inr=float(inr[known[-1]])))
     return tuple(reasons)
 
 
@@ -158,17 +166,18 @@ def _compared(
         left_out = table.hold
     else:
         by, left_out, said = asked.weekly, 0, "IWPC"
-    standing = f"{regimen.weekly:g} mg a week{_without(regimen.hold)}"
+    proposed = f"{_week(weekly, hold)}, {INR_IN.format(days=due)}"
     found = [
-        Compared("proposed", f"{weekly:g} mg a week{_without(hold)}, INR in {due} days", course(weekly, hold)),
-        Compared("no change", standing, course(regimen.weekly, regimen.hold)),
-        Compared("protocol", f"{said}: {by:g} mg a week{_without(left_out)}", course(by, left_out)),
+        Compared("proposed", proposed, course(weekly, hold)),
+        Compared("no change", _week(regimen.weekly, regimen.hold), course(regimen.weekly, regimen.hold)),
+        Compared("protocol", f"{said}: {_week(by, left_out)}", course(by, left_out)),
     ]
     return found if said != "Aurora" or dict(targets.levels) == dict(USUAL.levels) else found[:-1]
 
 
-def _without(evenings: int) -> str:
-    return "" if not evenings else f", the first {'evening' if evenings == 1 else f'{evenings} evenings'} left out"
+def _week(weekly: float, evenings: int) -> str:
+    out = "" if not evenings else ONE_OUT if evenings == 1 else SOME_OUT.format(evenings=evenings)
+    return WEEK.format(weekly=weekly) + out
 
 
 def _option(compared: Compared, levels: Tensor, targets: Targets) -> Option:
@@ -212,14 +221,14 @@ def _lines(
             Line(
                 key="hold@0", setting="hold", start=0, end=DAY, unit="evenings", current=float(regimen.hold),
                 proposed=float(hold), lowest=0.0, highest=4.0, absolute_low=0.0, absolute_high=7.0, days=readings,
-                why=f"no tablet on the first {hold} evenings" if hold else "a tablet every evening again",
+                why=NO_TABLET.format(evenings=hold) if hold else AGAIN,
             )
         )  # fmt: skip
     lines.append(
         Line(
             key="next_inr@0", setting="next_inr", start=0, end=DAY, unit="days", current=float(regimen.next_inr),
             proposed=float(due), lowest=1.0, highest=float(SOON if _out(asked.last, targets) else 28), absolute_low=1.0,
-            absolute_high=84.0, days=readings, why=f"the INR is due in {due} days",
+            absolute_high=84.0, days=readings, why=DUE.format(days=due),
         )
     )  # fmt: skip
     return tuple(lines)
@@ -233,10 +242,12 @@ def _banners(series: PatientSeries) -> tuple[str, ...]:
     """What must be known first."""
     found = []
     if "cyp2c9" not in series.facts and "vkorc1" not in series.facts:
-        found.append("the genotype is not known: the first INRs decide more")
-    for name, effect in (("inhibitor", "raises"), ("inducer", "lowers")):
+        found.append(N_("the genotype is not known: the first INRs decide more"))
+    raises = N_("another drug raises the INR: the dose must change again when it is stopped")
+    lowers = N_("another drug lowers the INR: the dose must change again when it is stopped")
+    for name, told in (("inhibitor", raises), ("inducer", lowers)):
         if series.column(name)[-1] == 1:
-            found.append(f"another drug {effect} the INR: the dose must change again when it is stopped")
+            found.append(told)
     return tuple(found)
 
 

@@ -20,13 +20,14 @@ from careplan.display import Unit
 from careplan.minutes import DAY
 from careplan.suggestion import Interval, Line, Moment, Option, Part, Path, Pattern, Seen, Suggestion, Sureness, Why
 from careplan.therapies.glucose import words
-from careplan.therapies.glucose.decisions import BELOW_54_TARGET, BELOW_70_TARGET, Exposure
+from careplan.therapies.glucose.bands import BELOW_54_TARGET, BELOW_70_TARGET, OLDER, PREGNANCY
+from careplan.therapies.glucose.decisions import Exposure
 from careplan.therapies.glucose.declaration import BLOCKS
 from careplan.therapies.glucose.lines import NEAR, _near_target
 from careplan.therapies.glucose.rule_words import rule_in_words
 from careplan.therapies.glucose.words import MG_DL, MMOL_L
 
-DRAWN = int(os.environ.get("CAREPLAN_SENTENCES", "80"))
+DRAWN = int(os.environ.get("CAREPLAN_SENTENCES", "100"))
 NUMBER = r"[+\N{MINUS SIGN}-]?\d+(?:\.\d+)?"
 SPANS = list(zip(BLOCKS, (*BLOCKS[1:], DAY), strict=True))
 LAYERS = ("below_54", "below_70", "in_range", "above_180", "above_250")
@@ -149,6 +150,7 @@ def suggestions(draw: st.DrawFn) -> Suggestion:
         banners=(),
         provenance={},
         why=why,
+        targets=draw(st.sampled_from((None, OLDER, PREGNANCY))),
     )
 
 
@@ -213,7 +215,7 @@ def headline(text: str, made: Suggestion, unit: Unit) -> None:
     if "nearer the middle" in aims:
         assert sums["in_range"] > 0
     for side, outcome in (("below", "below_70"), ("above", "above_180")):
-        mark = unit.text(70 if side == "below" else 180)
+        mark = unit.text(words.aim(made).levels["low" if side == "below" else "high"])
         found = re.search(rf"more time {side} {re.escape(mark)} {re.escape(unit.name)} \(({NUMBER}) points\)", price)
         effect = why.sure.effects[outcome].mid
         assert (found is not None) == (effect >= words.PRICES[outcome])
@@ -243,7 +245,7 @@ def sure(text: str, made: Suggestion, unit: Unit) -> None:
     found = re.search(r"better than no change in (\d+) of (\d+)", text)
     assert found and (int(found[1]), int(found[2])) == (made.why.sure.better, made.why.sure.of)
     assert text.startswith("the best alternative is") == (not made.lines)
-    for name, key in (("time in range", "in_range"), (f"below {unit.text(70)}", "below_70")):
+    for name, key in (("time in range", "in_range"), (f"below {unit.text(words.aim(made).levels['low'])}", "below_70")):
         effect = made.why.sure.effects[key]
         found = re.search(rf"{re.escape(name)} ({NUMBER}) points \(90 %: ({NUMBER}) to ({NUMBER})\)", text)
         assert found and all(
@@ -259,7 +261,7 @@ def runner_up(text: str, made: Suggestion, unit: Unit) -> None:
 
 
 def limits(text: str, made: Suggestion, unit: Unit) -> None:
-    rules = {words.limits_in_words([breach], unit)[0].partition(" (")[0] for breach in made.limits_bound}
+    rules = {words.limits_in_words([breach], unit, words.aim(made))[0].partition(" (")[0] for breach in made.limits_bound}
     assert all(text.count(rule) == 1 for rule in rules), "each limit once"
 
 
@@ -285,8 +287,8 @@ def like_now(text: str, made: Suggestion, unit: Unit) -> None:
     found = re.match(r"of the (?:one|(\d+)) past moments? most like this, (\d+) had a low and (\d+) a high", text)
     given = [one.given["bolus"] for one in made.why.moments]
     assert found and int(found[1] or 1) == len(given)
-    assert int(found[2]) == sum(one.lowest < 70 for one in made.why.moments)
-    assert int(found[3]) == sum(one.highest > 180 for one in made.why.moments)
+    assert int(found[2]) == sum(one.lowest < words.aim(made).levels["low"] for one in made.why.moments)
+    assert int(found[3]) == sum(one.highest > words.aim(made).levels["high"] for one in made.why.moments)
     proposed = sum(line.proposed for line in made.lines if line.setting == "bolus" and line.start < 60)
     assert ("more than at any of them" in text) == (round(proposed, 3) > max(given))
 

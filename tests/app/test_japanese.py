@@ -1,0 +1,143 @@
+"""Every screen in Japanese: no English is left but names, units and identifiers."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf.json_format import MessageToDict
+from streamlit.testing.v1 import AppTest
+
+from careplan.clinic import Database
+from careplan.language import using
+
+from .conftest import ADA, MAIN, checked, press
+from .test_cohort import made as replay  # noqa: F401, a fixture
+from .test_patients import TABLE, Upload
+from .test_what_if import Asked, asked  # noqa: F401, a fixture
+
+# What stays as it is: units, abbreviations that Japanese clinics use, the product and its commands, formats, identifiers.
+KEPT = {
+    *("mg", "dL", "mmol", "kg", "INR", "GMI", "AGP", "TIR", "UTC", "CSV", "PDF", "zip", "csv", "FHIR"),
+    *("careplan", "Clarity", "LibreView", "Glooko", "CareLink", "Tandem", "Tidepool", "Nightscout", "xDrip"),
+    *("ann", "bea", "cyd", "dan", "eva", "NAME", "seed", "model", "version", "English", ADA.subject),
+}
+SHOWN = {"label", "body", "help", "placeholder", "options", "text", "caption", "alt", "title"}
+MARKUP = re.compile(  # and code, and what the audit trail has as JSON
+    r"`[^`]*`|:material/\w+:|data:image[^'\"]*|&nbsp;|<style.*?</style>|(class|style|role)='[^']*'|</?\w+|\b\w+='"
+    r"|[\w./]+\.csv|\{\".*",
+    re.S,
+)
+
+
+def texts(value: Any, key: str = "") -> Iterator[str]:
+    """The strings of an element that a reader sees."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from texts(inner, name)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from texts(inner, key)
+    elif isinstance(value, str) and key in SHOWN:
+        yield value
+
+
+def drawn(spec: Any, key: str = "") -> Iterator[str]:
+    """The texts of a Plotly figure."""
+    if isinstance(spec, dict):
+        for name, inner in spec.items():
+            yield from drawn(inner, name)
+    elif isinstance(spec, list):
+        for inner in spec:
+            yield from drawn(inner, key)
+    elif isinstance(spec, str) and key in {"name", "text", "ticktext", "hovertemplate", "ticksuffix", "customdata"}:
+        yield re.sub(r"%\{[^}]*\}|<extra></extra>", "", spec)
+
+
+def seen(at: AppTest) -> Iterator[str]:
+    for block in (at.main, at.sidebar):
+        for element in block:
+            proto = getattr(element, "proto", None)
+            if hasattr(element, "value") and hasattr(element.value, "columns"):  # a table
+                yield from map(str, element.value.columns)
+                yield from (str(value) for column in element.value for value in element.value[column] if isinstance(value, str))
+            elif element.type == "plotly_chart":
+                yield from drawn(json.loads(element.proto.spec))
+            elif proto is not None:
+                yield from texts(MessageToDict(proto))
+
+
+def left_over(at: AppTest, *kept: str) -> set[str]:
+    """English words, with the texts they are in."""
+    found = set()
+    for text in seen(at):
+        words = set(re.findall(r"(?<![\w/-])[A-Za-z]{3,}(?![\w/-])", MARKUP.sub(" ", text))) - KEPT - {*kept}
+        if words:
+            found.add(f"{' '.join(sorted(words))}: {text[:300]}")
+    return found
+
+
+def spoken(program: str, **state: object) -> AppTest:
+    at = AppTest.from_string(program, default_timeout=60)
+    at.session_state["language"] = "ja"
+    for name, value in state.items():
+        at.session_state[name] = value
+    return checked(at.run())
+
+
+@pytest.fixture(autouse=True)
+def outside() -> Iterator[None]:
+    """AppTest asks what an option is called outside of the session's run."""
+    with using("ja"):
+        yield
+
+
+@pytest.fixture
+def japanese(db: Database) -> AppTest:
+    at = AppTest.from_file(str(MAIN), default_timeout=60)
+    at.session_state["language"] = "ja"
+    return checked(at.run())
+
+
+def test_the_worklist(japanese: AppTest) -> None:
+    assert japanese.title[0].value == "患者一覧"
+    assert left_over(japanese) == set()
+
+
+@pytest.mark.parametrize("patient", ["ann", "bea", "cyd", "dan"])
+def test_the_review(japanese: AppTest, patient: str) -> None:
+    at = press(japanese, f"open:{patient}")
+    assert left_over(at) == set()
+    assert {"典型的な 1 日", "印刷とカルテへの記載"} <= {header.value for header in at.header}
+
+
+def test_trying_settings(japanese: AppTest, asked: Asked) -> None:  # noqa: F811
+    at = checked(press(japanese, "open:ann").toggle(key="try:ann").set_value(True).run())
+    at = checked(at.number_input(key="tried:mg/dL:basal@0").set_value(1.2).run())
+    assert asked.tried and left_over(at) == set()
+
+
+@pytest.mark.parametrize("patient", ["ann", "bea", "cyd", "dan"])
+def test_the_next_hours(db: Database, patient: str) -> None:
+    assert left_over(spoken("from app.screens import doses\ndoses.draw()", patient=patient)) == set()
+
+
+@pytest.mark.parametrize("name", ["record", "audit", "ask", "targets", "history"])
+def test_the_other_screens(db: Database, name: str) -> None:
+    assert left_over(spoken(f"from app.screens import {name}\n{name}.draw()", patient="ann")) == set()
+
+
+def test_recordings_come_in(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamlit.file_uploader", lambda *_, **__: [Upload("eva.csv", TABLE.encode())])
+    monkeypatch.setattr("app.screens.patients.available_timezones", lambda: {"UTC"})
+    at = spoken("from app.screens import patients\npatients.draw()")
+    reader_says = ("its", "header", "has", "time", "and", "glucose", "zone", "row", "read")
+    assert left_over(at, *reader_says) == set()
+
+
+def test_a_cohort(replay: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    monkeypatch.setenv("CAREPLAN_REPLAYS", str(replay.parent))
+    at = spoken("from app.screens import cohort\ncohort.draw()")
+    assert left_over(at, "basal-bolus", "behaviour", "usual", "first", "GRI") == set()
