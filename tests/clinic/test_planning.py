@@ -282,7 +282,7 @@ def test_only_who_is_hardly_ever_low_is_given_more_of_everything() -> None:
         return PatientSeries("p", GLUCOSE, pd.Timestamp("2026-01-05", tz="UTC"), "UTC", values, values > 0)
 
     assert _lows_are_far(series(150, 250, 250)) and _lows_are_far(series(150, 150, 250))
-    assert not _lows_are_far(series(*[250] * 99, 60)) and not _lows_are_far(series(*[150] * 999, 50))
+    assert not _lows_are_far(series(*[250] * 99, 60)) and not _lows_are_far(series(*[150] * 499, 50))
 
 
 def test_a_suggestion_is_explained_by_the_search_and_a_reload_says_the_same(db, world, patient) -> None:
