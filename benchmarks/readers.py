@@ -22,6 +22,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from readers_exports import EXPORTS
 from readers_files import WRITERS
 
 BEGIN = datetime(2023, 1, 1, tzinfo=UTC)
@@ -94,7 +95,8 @@ def table(folder: Path, days: int) -> Path:
 
 GENERATORS: dict[str, Generator] = {"nightscout": nightscout, "table": table}
 GENERATORS |= {
-    name: lambda folder, days, writer=writer: writer(folder, glucose(days), boluses(days)) for name, writer in WRITERS.items()
+    name: lambda folder, days, writer=writer: writer(folder, glucose(days), boluses(days))
+    for name, writer in (WRITERS | EXPORTS).items()
 }
 
 

@@ -168,7 +168,7 @@ class Gathering:
         if len(self.known) > KNOWN:
             self.known.clear()
         once = self.known.setdefault
-        self.rows.append(tuple([once(text, text) if len(text) <= BRIEF else text for text in self.get(fields)]))
+        self.rows.append(tuple([once(text, text) if text and len(text) <= BRIEF else text for text in self.get(fields)]))
         self.lines.append(line)
 
     def check_end(self, path: Path) -> None:
@@ -187,7 +187,11 @@ class Gathering:
             raise RecordError(problem, file=path, row=long[0])
         columns: dict[str, Texts] = {}
         for index, name in enumerate(self.names):
-            columns[name] = np.array([fields[index].strip() for fields in self.rows] + [None], dtype=object)[:-1]
+            texts = [fields[index] for fields in self.rows]
+            if any(texts):
+                columns[name] = np.array([text.strip() if text else text for text in texts] + [None], dtype=object)[:-1]
+            else:
+                columns[name] = np.full(len(texts), "", dtype=object)
         self.rows.clear()
         self.known.clear()
         written = {name: self.header[place] for name, place in zip(self.names, self.places, strict=True)}

@@ -21,9 +21,9 @@ OCLOCK = re.compile(r"\s*(?:uhr|h)\.?$", re.IGNORECASE)
 
 # Languages that devices are sold in, and whose names of months are read.
 LANGUAGES = "en de es fr it pt nl sv nb da fi pl cs sk hu tr ru uk el ja zh ko he ar ro bg ca is et lv lt sl"
-SPELT = re.compile(
-    r"[^\W\d_]{3}|[年년]|^\d{1,4}\.\s+\d|^\d{4,13}(?:[.,]\d+)?(?:\s|$)", re.MULTILINE
-)  # dates that are not plain numbers
+PLAIN_LETTERS = frozenset("TZtzAaPpMm")  # of an ISO date and of AM and PM
+OTHER = re.compile(r"\d{1,4}\.\s+\d|\d{4,13}(?:[.,]\d+)?(?:\s|$)")  # parts apart, or a number that counts days or seconds
+FIRST = 100  # stamps of a column that tell whether it is of such
 ASIAN = re.compile(r"(\d{4})\s*[年년]\s*(\d{1,2})\s*[月월]\s*(\d{1,2})\s*[日일]?")
 SPACED = re.compile(r"(\d{1,4})\.\s+(\d{1,2})\.\s+(\d{1,4})\.?(?=\s|$)")
 _WORD = r"(?P<month>[^\W\d_]{3,})\.?,?"
@@ -44,7 +44,8 @@ SECONDS = (6e8, 8e9)  # the years 1989 to 2223, in seconds since 1970; a thousan
 def plain(stamps: Sequence[str]) -> list[str]:
     """`[N]` dates, with a time of day or without, in numbers: a month in words by its number, a spreadsheet's day number and an
     epoch as the date they mean. What is none of these stays as it is."""
-    if not SPELT.search("\n".join(stamps)):
+    letters = {letter for letter in set().union(*stamps) if letter.isalpha()} - PLAIN_LETTERS
+    if not letters and not any(OTHER.match(text) for text in stamps[:FIRST]):
         return list(stamps)
     once: dict[str, str] = {}
     return [once[text] if text in once else once.setdefault(text, numeric(text)) for text in stamps]
@@ -109,9 +110,9 @@ def dates(texts: Sequence[str], *, file: str, row: NDArray[np.int64], field: str
     row tells, `day_first`, or else the order under which the column is in time order; where both or neither are, `RecordError`.
     Days and times of day are few, so each is read once.
     """
-    pairs = [SPLIT.split(text, maxsplit=1) for text in plain(texts)]
+    pairs = [text.replace("T", " ", 1).partition(" ") for text in plain(texts)]
     day, days = pd.factorize(np.array([pair[0] for pair in pairs], dtype=object))
-    clock, clocks = pd.factorize(np.array([pair[1] if len(pair) > 1 else "" for pair in pairs], dtype=object))
+    clock, clocks = pd.factorize(np.array([pair[2].lstrip() for pair in pairs], dtype=object))
     del pairs
     parts, after, offset = [DAY.fullmatch(str(text)) for text in days], *times_of_day([str(text) for text in clocks])
     counts = np.bincount(day[~np.isnat(after)[clock]], minlength=len(days))  # of rows with a date and a time of day

@@ -111,6 +111,13 @@ def shared(texts: pd.Series, order: NDArray[np.int64]) -> NDArray[np.object_]:
     return np.array([*values, ""], dtype=object)[codes[order]]
 
 
+def cells_of(rows: Sequence[tuple[object, ...]], names: Sequence[str]) -> pd.DataFrame:
+    """Cells from a tuple each, whose parts are in the order of `names`: made column by column, of the types that they have."""
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
+    made = {name: pd.Series(np.array(column, dtype=object)) for name, column in zip(names, columns, strict=True)}
+    return pd.DataFrame(made, columns=list(names), dtype=object).astype({"row": "int64", "value": float, "duration": float})
+
+
 def describe(cells: pd.DataFrame) -> list[str]:
     """One line a cell: when, and what was written."""
     return [

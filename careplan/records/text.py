@@ -225,7 +225,8 @@ def read_rows(
     lines = [line for line in lines if line not in left]
     columns = list(zip(*body, strict=False))  # up to the shortest row, which is at least `width` wide
     cells = pd.DataFrame(
-        {name: np.array(list(map(str.strip, texts)), dtype=object) for name, texts in zip(names, columns, strict=False) if name}
+        {name: np.array(list(map(str.strip, texts)), dtype=object) for name, texts in zip(names, columns, strict=False) if name},
+        dtype=object,
     )
     return Rows(
         str(path),
@@ -264,7 +265,7 @@ def split_rows(text: str, delimiter: str, above: int, path: Path) -> tuple[list[
                 left[reader.line_num] = ABOVE
             elif not header:
                 header = [name.strip() for name in fields]
-            elif len(fields) >= len(header) and [name.strip() for name in fields[: len(header)]] == header:
+            elif fields[0].strip() == header[0] and [name.strip() for name in fields[: len(header)]] == header:
                 left[reader.line_num] = AGAIN
             else:
                 lines.append(reader.line_num)

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import httpx
+import orjson
 
 from careplan.records.events import RecordError
 
@@ -61,6 +62,10 @@ class Answer:
 
 def parse_json(text: str | bytes, where: object) -> Any:
     """JSON from outside; `RecordError`, naming the line, where it is none, holds NaN, or is nested too deeply."""
+    try:
+        return orjson.loads(text)  # several times as fast, and as strict; what it refuses, Python's own says why
+    except orjson.JSONDecodeError:
+        pass
     try:
         return json.loads(text, parse_constant=_no_constant)
     except json.JSONDecodeError as error:

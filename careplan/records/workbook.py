@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from python_calamine import CalamineWorkbook
 
 MOST_CELLS = 50_000_000  # a year of a workbook of 40 columns has five
-ROW = re.compile(rb'<row[^>]{0,200}? r="(\d{1,10})"')
-WIDE = re.compile(rb'<c[^>]{0,200}? r="([A-Z]{2,4})\d')
+PLACE = re.compile(rb'r="(?:(\d{1,10})"|([A-Z]{2,4})\d)')  # of a row, and of a cell beyond column Z
 LOCKED = "EncryptedPackage".encode("utf-16-le")  # the stream in which office programs keep what a password locks
 DOCUMENTS = {
     b"word/document": "it is a Word document",
@@ -62,8 +61,9 @@ def check_size(data: bytes, path: Path) -> None:
                         raise RecordError(f"a workbook that unpacks to over {MOST_BYTES / 2**20:g} MiB", file=path)
                     found += part
             if entry.filename.startswith("xl/worksheets/"):
-                rows = max(map(int, ROW.findall(found)), default=1)
-                wide = max((place_of(letters) for letters in WIDE.findall(found)), default=26)
+                places = PLACE.findall(found)
+                rows = max((int(row) for row, _ in places if row), default=1)
+                wide = max((place_of(letters) for letters in {letters for _, letters in places if letters}), default=26)
                 if rows * wide > MOST_CELLS:
                     raise RecordError(f"a sheet of {rows:,} rows and {wide:,} columns", file=path)
 

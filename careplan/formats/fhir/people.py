@@ -46,6 +46,8 @@ class People:
             return None
         text, logical = reference.get("reference"), reference.get("identifier")
         if isinstance(text, str) and text:
+            if text in self.keys:
+                return self.keys[text]
             text = text.split("/_history/")[0]
             if text in self.keys:
                 return self.keys[text]

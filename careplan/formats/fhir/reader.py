@@ -4,10 +4,8 @@ docs/reference/fhir.md has the codes, the rules and what is not read. Every reso
 those that only say who and with what (`ABOUT`) and a patient's weight, which goes into the record.
 """
 
-import gc
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -20,6 +18,7 @@ from careplan.formats.fhir.source import Placed, Sources, download, from_files
 from careplan.records.clock import to_utc
 from careplan.records.correction import Correction
 from careplan.records.events import PatientRecord, RecordError, Refused, refusing
+from careplan.records.garbage import few_collections
 from careplan.records.sheet import CELLS, Sheet, glucose_unit, settle
 from careplan.records.text import Source, check_zone
 from careplan.records.web import is_address
@@ -98,18 +97,6 @@ def read_sources(
     return records
 
 
-@contextmanager
-def few_collections() -> Iterator[None]:
-    """Keeps Python from looking for cycles again and again among the millions of values of a large document, which has none."""
-    paused = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if paused:
-            gc.enable()
-
-
 @dataclass
 class Person:
     """What a source says of one person, row by row."""
@@ -125,16 +112,17 @@ def newest(sources: Sources) -> list[Placed]:
     """The resources, one of each id and server: rule "duplicate" leaves out all but the last changed, or the last read. What only
     says who and with what may come several times."""
     last: dict[tuple[str, str], Placed] = {}
-    for each in sources.placed:
-        if each.resource.get("id") and each.resource["resourceType"] not in ABOUT:
-            key = (str(each.resource["resourceType"]), each.url or str(each.resource["id"]))
-            if key not in last or changed(each.resource) >= changed(last[key].resource):
+    named = [bool(each.resource.get("id")) and each.resource["resourceType"] not in ABOUT for each in sources.placed]
+    for each, has_name in zip(sources.placed, named, strict=True):
+        if has_name:
+            key = (each.resource["resourceType"], each.url or str(each.resource["id"]))
+            before = last.setdefault(key, each)
+            if before is not each and changed(each.resource) >= changed(before.resource):
                 last[key] = each
-    kept = {(each.file, each.row) for each in last.values()}
+    kept = {id(each) for each in last.values()}
     placed = []
-    for each in sources.placed:
-        named = each.resource.get("id") and each.resource["resourceType"] not in ABOUT
-        if named and (each.file, each.row) not in kept:
+    for each, has_name in zip(sources.placed, named, strict=True):
+        if has_name and id(each) not in kept:
             detail = f"{each.resource['resourceType']}/{each.resource['id']}"
             sources.corrections.append(Correction("dropped", "duplicate", each.file, each.row, "id", detail))
         else:
@@ -190,16 +178,22 @@ def share_out(placed: Iterable[Placed], people: People, patient: str | None) -> 
 
 def record_of(person: Person, name: str, zone: str | None, source: str) -> PatientRecord:
     """The canonical record of one person. Rules "no offset" and "no time zone": times and people without a stated clock."""
+    at, rows = zip(*person.rows, strict=True)
+    said = dict(zip(Row._fields, zip(*rows, strict=True), strict=True))
+    times = np.array([moment.microseconds or 0 for moment in said["time"]], dtype="datetime64[us]").astype("datetime64[ns]")
+    texts = {name: np.array(said[name], dtype=object) for name in ("field", "raw", "channel", "flag", "product")}
+    texts["file"] = np.array([each.file for each in at], dtype=object)
     cells = pd.DataFrame(
-        [(at.file, at.row, *row[:2], None, *row[3:]) for at, row in person.rows],
-        columns=[*CELLS, "product"],
-    ).astype({"value": float, "duration": float})
-    moments = [row.time for _, row in person.rows]
-    cells["time"] = pd.Series(
-        pd.to_datetime(np.array([moment.microseconds or 0 for moment in moments], dtype="datetime64[us]")), dtype="datetime64[ns]"
-    ).dt.tz_localize("UTC")
+        {
+            **{name: pd.Series(column, dtype=object) for name, column in texts.items()},
+            "row": np.array([each.row for each in at], dtype=np.int64),
+            "time": pd.Series(times).dt.tz_localize("UTC"),
+            "value": np.array(said["value"], dtype=float),
+            "duration": np.array(said["duration"], dtype=float),
+        }
+    )[[*CELLS, "product"]]
     sheet = Sheet(cells, person.corrections)
-    local = np.array([not moment.named for moment in moments], dtype=bool)
+    local = np.array([not row.time.named for row in rows], dtype=bool)
     clock = zone or "UTC"
     if zone is None and len(cells):
         first = cells.iloc[0]

@@ -33,7 +33,6 @@ FACTORS = {"mg/dL": 1.0, "mmol/L": GLUCOSE_UNITS["mmol/l"][0]}
 BOUNDS = {"low": 70.0, "high": 250.0}  # mg/dL: "below 180" bounds nothing that a device could not measure
 PLAUSIBLE = (20.0, 600.0)  # mg/dL
 SIGNS = {"<": "low", "<=": "low", ">": "high", ">=": "high"}
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DATETIME = re.compile(r"(\d{4})-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d:\d\d)?")
 DATE_ALONE = re.compile(r"\d{4}(?:-\d\d(?:-\d\d)?)?")
 
@@ -89,8 +88,8 @@ def dropped(rule: str, field: str, detail: object) -> Rows:
 
 def as_list(value: object) -> list[Resource]:
     """The objects of a list, or of what should have been one."""
-    if isinstance(value, list):
-        return [item for item in value if isinstance(item, dict)]
+    if type(value) is list:
+        return value if all([type(item) is dict for item in value]) else [item for item in value if isinstance(item, dict)]
     return [value] if isinstance(value, dict) else []
 
 
@@ -98,7 +97,8 @@ def codes_of(concept: object) -> Codes:
     """`(system, code)` of a CodeableConcept, the system by its usual name."""
     if not isinstance(concept, dict):
         return ()
-    return tuple((usual(str(coding.get("system", ""))), str(coding.get("code", ""))) for coding in as_list(concept.get("coding")))
+    codings = as_list(concept.get("coding"))
+    return tuple([(usual(str(coding.get("system", ""))), str(coding.get("code", ""))) for coding in codings])
 
 
 @lru_cache(maxsize=1024)
@@ -139,8 +139,8 @@ def clock_of(text: object) -> Moment:
         moment = datetime.fromisoformat(str(text))
     except ValueError:
         return Moment(None)
-    since = (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment) - EPOCH
-    return Moment((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds, match[2] is not None)
+    named = moment.tzinfo is not None
+    return Moment(round((moment if named else moment.replace(tzinfo=UTC)).timestamp() * 1e6), named)
 
 
 def when(resource: Resource) -> tuple[Moment, float] | Rows:
@@ -155,8 +155,8 @@ def when(resource: Resource) -> tuple[Moment, float] | Rows:
         if end.microseconds is None or end.named != start.named or end.microseconds < start.microseconds:
             return dropped("impossible date", "effectivePeriod", f"{period['start']} to {period['end']}")
         return start, (end.microseconds - start.microseconds) / 60e6
-    field = next((name for name in ("effectiveDateTime", "effectiveInstant") if resource.get(name)), None)
-    if field is None:
+    field = "effectiveDateTime" if resource.get("effectiveDateTime") else "effectiveInstant"
+    if not resource.get(field):
         return dropped("no time", "effectiveDateTime", "no moment is stated")
     moment = clock_of(resource[field])
     return timeless(field, resource[field]) if moment.microseconds is None else (moment, 0.0)
@@ -169,6 +169,8 @@ def timeless(field: str, text: object) -> Rows:
 
 def number(value: object) -> float:
     """A finite number, or text that is one; NaN for anything else."""
+    if type(value) is float and isfinite(value):
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return nan
     try:
@@ -180,11 +182,12 @@ def number(value: object) -> float:
 
 def unit_of(quantity: Resource, units: Mapping[str, Any]) -> tuple[Any, str]:
     """What the unit is by a table, None where it is not in it, and the unit as written, empty where there is none."""
-    written = [str(quantity[name]) for name in ("code", "unit") if quantity.get(name)]
-    for text in written:
-        if (plain := plain_unit(text)) in units:
-            return units[plain], written[0]
-    return None, written[0] if written else ""
+    code, unit = quantity.get("code"), quantity.get("unit")
+    written = str(code or unit or "")
+    for text in (code, unit):
+        if text and (plain := plain_unit(str(text))) in units:
+            return units[plain], written
+    return None, written
 
 
 @lru_cache(maxsize=1024)
@@ -239,7 +242,7 @@ def glucose_rows(field: str, part: Resource, resource: Resource, known: Meaning)
         return findings
     if sign and not (milligrams <= BOUNDS["low"] if sign == "low" else milligrams >= BOUNDS["high"]):
         return dropped("bound inside the range", field, written)
-    words = {sign, "fingerstick" if known.measured == "fingerstick" else "", *tags(resource)}
+    words = [sign, "fingerstick" if known.measured == "fingerstick" else "", *tags(resource)]
     return [*findings, Row(field, written, moment, "glucose", milligrams, 0.0, flags(words))]
 
 
@@ -325,8 +328,8 @@ def tags(resource: Resource) -> Iterator[str]:
 
 
 def flags(words: Iterable[str]) -> str:
-    every = set(words) - {""}
-    return " ".join(word for word in FLAGS if word in every) if every else ""
+    every = {word for word in words if word}
+    return " ".join([word for word in FLAGS if word in every]) if every else ""
 
 
 def weight_of(resource: Resource) -> float | None:

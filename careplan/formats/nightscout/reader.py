@@ -20,6 +20,7 @@ from careplan.formats.nightscout.profiles import Profile, carried_profile, profi
 from careplan.formats.nightscout.treatments import basal_treatments, current, treatment_cells
 from careplan.records.correction import Correction
 from careplan.records.events import PatientRecord, RecordError, Refused, refusing
+from careplan.records.garbage import few_collections
 from careplan.records.sheet import Sheet, check_ranges, glucose_unit, settle
 from careplan.records.text import Source, check_zone
 from careplan.records.web import is_address
@@ -43,6 +44,7 @@ def recognise(head: str) -> str | None:
     return None
 
 
+@few_collections()
 def read_nightscout(
     path: Source,
     *,

@@ -19,6 +19,7 @@ from careplan.records.channels import DEVICE_CHANNELS, channel_of
 from careplan.records.clock import stamped
 from careplan.records.correction import Correction
 from careplan.records.events import FLAGS, PatientRecord, RecordError, Refused, join_flags, refusing
+from careplan.records.garbage import few_collections
 from careplan.records.head import header_of
 from careplan.records.sheet import (
     Sheet,
@@ -54,6 +55,7 @@ def recognise(head: str) -> str | None:
     return next((why for header in headers if (why := recognise_header(header))), None)
 
 
+@few_collections()
 def read_table(
     path: Source, *, zone: str | None = None, day_first: bool | None = None, refused: Refused | None = None
 ) -> list[PatientRecord]:

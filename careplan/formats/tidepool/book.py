@@ -7,6 +7,7 @@ annotations and what else is nested as JSON text. A pump's settings are sheets o
 
 import json
 import re
+from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ def book_documents(path: Path) -> list[tuple[int, Document]]:
         if DATED not in header:
             continue
         fields = [(place, NAMES.get(text, key_of(text))) for place, text in enumerate(header) if text not in UNUSED]
+        nests = [field for _, field in fields if field in NESTED]
         for line, row in enumerate(rows[1:], start=2):
             document: Document = {field: row[place] for place, field in fields if row[place] != ""}
             if not document:
@@ -69,7 +71,7 @@ def book_documents(path: Path) -> list[tuple[int, Document]]:
                 add_block(settings.setdefault(when, row_of), kind, document)
                 found.append((line, row_of))
             else:
-                found.append((line, as_document(document, kind)))
+                found.append((line, as_document(document, kind, nests)))
     if not found:
         raise RecordError(f"no sheet with a column {DATED!r} and a row; found {', '.join(workbook.sheet_names[:12])}", file=path)
     return found
@@ -81,15 +83,15 @@ def key_of(header: str) -> str:
     return "".join(word if place else word[:1].lower() + word[1:] for place, word in enumerate(words))
 
 
-def as_document(document: Document, kind: str) -> Document:
-    """A row in the API's units and forms."""
+def as_document(document: Document, kind: str, nests: Sequence[str]) -> Document:
+    """A row in the API's units and forms. nests: the fields of its sheet that hold what the API nests."""
     document["time"] = stamp(document.get("time"))
     length = document.get("duration")
     if kind in IN_MINUTES and isinstance(length, (int, float)):
         document["duration"] = length * 60_000.0
     elif kind == "physicalActivity" and length is not None:
         document["duration"] = {"units": "days", "value": days(length)}
-    for name in NESTED:
+    for name in nests:
         if isinstance(document.get(name), str):
             document[name] = nested(str(document[name]))
     return document
@@ -104,6 +106,8 @@ def nested(text: str) -> object:
 
 def stamp(cell: object) -> str:
     """A time of a workbook, which is in UTC, as the API writes it."""
+    if isinstance(cell, datetime) and not cell.microsecond:
+        return f"{cell.isoformat()}.000Z"
     if isinstance(cell, datetime):
         return (cell + timedelta(milliseconds=0.5)).isoformat(timespec="milliseconds") + "Z"
     if isinstance(cell, date):

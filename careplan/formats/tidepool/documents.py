@@ -281,4 +281,6 @@ READ: dict[str, Callable[[Reading, int, Document], None]] = {
 
 def annotations(document: Document) -> list[Document]:
     found = document.get("annotations")
-    return [each for each in found if isinstance(each, dict)] if found and isinstance(found, list) else []
+    if not found:
+        return []
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []

@@ -19,15 +19,16 @@ from careplan.formats.tidepool.documents import READ, Document, Reading, moment,
 from careplan.formats.tidepool.settings import settings_of
 from careplan.records.correction import Correction
 from careplan.records.events import PatientRecord, RecordError, Refused, refusing
+from careplan.records.garbage import few_collections
 from careplan.records.head import XLS, XLSX
 from careplan.records.settings import StatedSettings
-from careplan.records.sheet import CELLS, Sheet, drop_same_doses, settle
+from careplan.records.sheet import CELLS, Sheet, cells_of, drop_same_doses, settle
 from careplan.records.text import Source, check_zone, find_files, read_text
 from careplan.records.web import parse_json
 
 TYPES = "cbg|smbg|basal|bolus|wizard|food|insulin|physicalActivity|pumpSettings|cgmSettings|deviceEvent|upload|bloodKetone"
 TYPED = re.compile(rf'"type"\s*:\s*"(?:{TYPES})"')
-NESTED = ("payload", "annotations", "suppressed", "nutrition", "recommended")  # objects or lists where a document is whole
+NESTED = frozenset(("payload", "annotations", "suppressed", "nutrition", "recommended"))  # where a document is whole
 COMMON = re.compile(r'"(?:timezoneOffset|uploadId|deviceId|deviceTime)"\s*:')
 
 
@@ -41,6 +42,7 @@ def recognise(head: str) -> str | None:
     return f"it is JSON with {kind[0]} and {COMMON.findall(head)[0]}" if kind else None
 
 
+@few_collections()
 def read_tidepool(
     path: Source, *, zone: str | None = None, patient: str | None = None, refused: Refused | None = None
 ) -> list[PatientRecord]:
@@ -151,7 +153,8 @@ def with_embedded(documents: list[tuple[int, Document]]) -> Iterable[tuple[int, 
 
 def quoted(reading: Reading, documents: list[tuple[int, Document]]) -> None:
     """Rule "nested as text": some exports write what stands within a document as text in single quotes, which is not read."""
-    rows = [row for row, document in documents if any(isinstance(document.get(name), str) for name in NESTED)]
+    nesting = [(row, document) for row, document in documents if not NESTED.isdisjoint(document)]
+    rows = [row for row, document in nesting if any(isinstance(document.get(name), str) for name in NESTED)]
     if rows:
         detail = (
             f"{len(rows):,} documents hold what is nested in them as text: carbs, annotations and settings in there are not read"
@@ -185,7 +188,7 @@ def clock_of(reading: Reading, zone: str | None, latest: str, zones: Counter[str
 
 
 def record_of(reading: Reading, name: str, clock: str, rows: int, file: Path, regimen: StatedSettings | None) -> PatientRecord:
-    cells = pd.DataFrame(reading.cells, columns=[*CELLS, "product", "device"]).astype({"value": float, "duration": float})
+    cells = cells_of(reading.cells, [*CELLS, "product", "device"])
     times = [time if isinstance(time, str) else str(time or "") for time in cells["time"]]
     cells["time"] = pd.to_datetime(pd.Series(times, dtype=object), utc=True, errors="coerce", format="ISO8601").astype(
         "datetime64[ns, UTC]"
