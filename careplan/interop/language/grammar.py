@@ -84,7 +84,10 @@ def _query(question: str, known: Known) -> dict[str, Any]:
     text = mended(plain(named.rest), VOCABULARY, names)
     if cues.writes(text):
         raise Unclear(ASKS["writes"])
-    parts = cues.asked(text)
+    named_together = "|".join(policy.replace("-", "[- ]") for policy in known.policies) or "-"
+    if (dated := times.either_order(text)) is not None:
+        raise Unclear(f"Which day is {dated}? Write the month as a word.")
+    parts = cues.asked(re.sub(rf"\b({named_together}) and (?=(?:{named_together})\b)", r"\1, ", text))
     if len({frozenset(part) for part in parts}) > 1:
         raise Unclear(ASKS["two"])
     found = cues.kinds(text)
@@ -188,6 +191,8 @@ def _forecast(text: str, today: date) -> dict[str, Any]:
     elif "tonight" in text:
         found["hours"] = 12.0
     clocks, days = times.clocks(text), times.periods(text, today)
+    if clocks and not days and re.search(r"\bwill\b|\bgoing to\b", text):
+        raise Unclear("How many hours after the last reading?", ("1", "2", "4"))
     if clocks:
         day = days[0].value.first if days else today
         found |= {"day": day, "time": clocks[0]}
@@ -205,7 +210,7 @@ def _side(text: str) -> str | None:
 
 def _counterfactual(text: str, today: date) -> dict[str, Any]:
     channel = _channel(text)
-    days = times.periods(text, today)
+    days = times.periods(re.sub(r"\blast night\b", "yesterday", text), today)
     clocks = times.clocks(text)
     meals = [meal for meal, pattern in MEALS.items() if re.search(pattern, text)]
     if not days:
@@ -318,6 +323,8 @@ def _episodes(text: str, today: date) -> dict[str, Any]:
     level = float(mark[2])
     if (mark[3] or "").startswith("mmol") or (mark[3] is None and level < 30):
         level = float(round(level * MG_PER_MMOL))
+    if not 30 <= level <= 600:
+        raise Unclear(f"Glucose is not {mark[1]} {mark[2]} {mark[3] or 'mg/dL'}. Which level, in mg/dL or mmol/L?")
     usual = {"low": ("below", LOW), "high": ("above", HIGH)}[side]
     return found | {"side": side} | ({} if level == usual[1] else {usual[0]: level})
 

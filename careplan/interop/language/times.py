@@ -66,6 +66,12 @@ def day_of(text: str, today: date) -> date | None:
     return None
 
 
+def either_order(text: str) -> str | None:
+    """A date in numbers that may be day and month or month and day; None where there is none."""
+    found = re.finditer(r"(?<![\d/.-])(\d{1,2})/(\d{1,2})(?![\d/.-])", text)
+    return next((each[0] for each in found if each[1] != each[2] and max(int(each[1]), int(each[2])) <= 12), None)
+
+
 def _past(day: int, month: int, today: date, year: str | None = None) -> date:
     """The last such day until today."""
     if year is not None:

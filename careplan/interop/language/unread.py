@@ -17,7 +17,7 @@ HOLDS = {  # what a query of each kind can hold
     "counterfactual": {"period", "clock", "amount", "meal", "setting", "level"},
     "compare_periods": {"period", "level"},
     "why": {"clock", "setting", "level"},
-    "who_needs_a_look": {"count"},
+    "who_needs_a_look": set(),
     "limits": {"setting"},
     "cohort_replay": {"group", "length", "count", "setting"},
     "summary": {"period", "range"},
@@ -34,9 +34,11 @@ SLOTS = {
     "amount": r"(?<![\d.])\d+(?:\.\d+)?\s*(?:units?|iu|u/h|u|grams?|g|%|percent)?(?![\w.])",
     "count": r"(?<![\d.])\d+(?![\w.])",
     "meal": r"\b(?:breakfasts?|lunch(?:es)?|dinners?|supper)\b",
-    "setting": r"\bbasal(?: rates?)?\b|\bcarb(?:ohydrate)? ratios?\b|\bicr\b|\bisf\b|\bcorrection factors?\b|\blong[- ]acting\b",
+    "setting": r"\binsulin.to.carb(?: ratios?)?\b|\bbasal(?: rates?)?\b|\bcarb(?:ohydrate)? ratios?\b|\bicr\b|\bisf\b"
+    r"|\bcorrection factors?\b|\blong[- ]acting\b",
     "group": r"\b(?:minimal )?(?:adults?|children|child|kids|adolescents?|teenagers?|teens)\b|\btype 2\b",
 }
+COUNTED = re.compile(r"\b(?:top )?\d{1,3} (?:most|worst|patients?|people|urgent)\b|\btop \d{1,3}\b|\bpatients \d{1,3} people\b")
 VISIT = re.compile(r"\b(?:in|per|each|every) (?:1 |a )?visits?\b")
 NOW = re.compile(r"^(?:today|this morning)$")
 BEARING = frozenset(WORDS["bearing"].split())  # words that would make it another question
@@ -62,7 +64,7 @@ class Cues(NamedTuple):
     words: frozenset[str]
 
 
-WORD = re.compile(r"\d+(?:[.:]\d+)?|[a-z]+(?:[-'][a-z]+)*")
+WORD = re.compile(r"\d+(?:[.:]\d+)?|[a-z]+(?:[-'][a-z]+)*|[\u30a1-\u30fa\u30fc\u4e00-\u9fff]+")  # and Japanese words of content
 
 
 def unread(kind: str, text: str, today: date, cues: Cues, policies: tuple[str, ...] = ()) -> list[str]:
@@ -73,8 +75,8 @@ def unread(kind: str, text: str, today: date, cues: Cues, policies: tuple[str, .
     for found in sorted(times.periods(text, today), key=lambda found: -found.start):
         if "period" in holds or NOW.match(text[found.start : found.end].strip()):
             text = text[: found.start] + " " + text[found.end :]
-    if kind == "limits":
-        text = VISIT.sub(" ", text)
+    own = {"limits": VISIT, "who_needs_a_look": COUNTED}
+    text = own[kind].sub(" ", text) if kind in own else text
     for slot, pattern in SLOTS.items():
         if slot in holds:
             text = re.sub(pattern, " ", text)
@@ -96,4 +98,5 @@ def _bears(word: str, cues: Cues) -> bool:
         or any(re.fullmatch(pattern, word) for pattern in cues.patterns)
     ):
         return False
-    return len(word) < 3 or not any(word[0] == other[0] for other in slips(word, BESIDE, 1))
+    likely = (other for other in slips(word, BESIDE, 1) if other[0] == word[0])  # a short word is too near to too many
+    return not any(len(word) > 4 or sorted(word) == sorted(other) for other in likely)

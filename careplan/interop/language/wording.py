@@ -62,6 +62,9 @@ def plain(question: str) -> str:
     text = re.sub(r"\b(\w+) and a half\b", lambda match: f"{NUMBERS[match[1]]}.5" if match[1] in NUMBERS else match[0], text)
     text = re.sub(r"\ba (hundred|dozen|thousand)\b", r"one \1", text)
     text = re.sub(r"\ban? (day|week|month|hour)\b", r"1 \1", text)
+    text = re.sub(r"\b(?:a )?fortnight\b", "2 weeks", text)
+    text = re.sub(r"'ll\b", " will", text)
+    text = re.sub(r"\b(\w+) (?:o'clock )?in the (morning|afternoon|evening)\b", _hour, text)
     text = re.sub(r"\bnoon\b", "12:00", text)
     text = re.sub(r"\bmidnight\b", "00:00", text)
     return " ".join(re.sub(r"[a-z]+(?:-[a-z]+)?(?: (?:hundred|thousand|dozen))?", _number, text).split())
@@ -81,6 +84,11 @@ MONTHS = [
     "november",
     "december",
 ]
+
+
+def _hour(match: re.Match[str]) -> str:
+    hour = NUMBERS.get(match[1], match[1])
+    return f"{hour} {'am' if match[2] == 'morning' else 'pm'}" if str(hour).isdigit() else match[0]
 
 
 def _number(match: re.Match[str]) -> str:
@@ -105,7 +113,10 @@ def _kanji(text: str) -> int:
 
 
 def mended(text: str, known: Collection[str], spared: Collection[str]) -> str:
-    """Each word that is not known becomes the one known word that it is a slip away from; names and common words are spared."""
+    """Each word that is not known becomes the one known word that it is a slip away from; names and common words are spared.
+
+    Another letter in a word of four makes too many other words: there only letters too many, missing or swapped are slips.
+    """
     words = set(known)
 
     def mend(match: re.Match[str]) -> str:
@@ -117,6 +128,8 @@ def mended(text: str, known: Collection[str], spared: Collection[str]) -> str:
         near = {
             other: many for other, many in slips(word, words, 2).items() if many <= (2 if min(len(word), len(other)) >= 7 else 1)
         }
+        if len(word) <= 4:
+            near = {other: many for other, many in near.items() if len(other) != len(word) or sorted(other) == sorted(word)}
         nearest = [other for other, many in near.items() if many == min(near.values())]
         if len(nearest) > 1:  # singular or plural, as it was typed
             nearest = [other for other in nearest if other[-1] == word[-1]]
