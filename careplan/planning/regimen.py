@@ -23,6 +23,7 @@ from careplan.planning.search import Plans, search
 from careplan.planning.tree import prior_of, tail_mean
 from careplan.therapy import Therapy
 
+STRONGEST = 0.25  # the share of particles, those with the most of a cost, that plans which give more of several kinds are held by
 FACTORS = (0.7, 0.8, 0.9, 1.1, 1.2)  # of treatment: a line of which more is less treatment moves by as much the other way
 Evaluate = Callable[[Tensor], Tensor]
 
@@ -157,7 +158,7 @@ class RegimenProblem:
         return self._look(multipliers, last, count + (chosen > 0), self.moves.raises.gather(1, chosen))
 
     def _look(self, multipliers: Tensor, last: Tensor, count: Tensor, raises: Tensor) -> Expansion:
-        value = self.outcome(self.evaluate(multipliers))
+        value = self.judged(multipliers)
         value[..., 0] -= self.how.penalty * count.unsqueeze(-1)
         later = self.moves.rank.unsqueeze(1) > last.unsqueeze(-1)
         untouched = ~((self.moves.table != 1.0).unsqueeze(1) & (multipliers != 1.0).unsqueeze(2)).any(-1)
@@ -185,6 +186,14 @@ class RegimenProblem:
     def _moved(self, multipliers: Tensor) -> Tensor:
         """Multipliers `[B, W, L]` -> of which kinds they move lines `[B, W, G]`."""
         return ((multipliers != 1.0).unsqueeze(-1) & self.kinds).any(-2)
+
+    def judged(self, multipliers: Tensor) -> Tensor:
+        """The outcome of regimens `[B, W, L]`. Of those that give more of several kinds at once, costs are what they are in the
+        particles that answer most strongly, since what the kinds do together is known the least."""
+        found = self.outcome(self.evaluate(multipliers))
+        several = (self._more(multipliers).sum(-1) > 1)[..., None, None]
+        strongest = -tail_mean(-found[..., 1:].transpose(-1, -2), STRONGEST).unsqueeze(-2)
+        return torch.cat([found[..., :1], torch.where(several, strongest, found[..., 1:])], -1)
 
     def outcome(self, levels: Tensor) -> Tensor:
         """Levels `[B, W, P, M]` -> minus mean risk, each cost over the whole, and over each part: `[B, W, P, C]`."""
@@ -230,9 +239,9 @@ def plan_regimen(evaluate: Evaluate, asked: RegimenQuestion, how: RegimenSearch 
         direction=directions(lines),
         kinds=torch.tensor([[line.kind == kind for kind in dict.fromkeys(each.kind for each in lines[0])] for line in lines[0]]),
     )
-    single = problem.outcome(evaluate(moves.table))  # [B, K, P, C]
+    single = problem.judged(moves.table)  # [B, K, P, C]
     standing = single[:, 0, :, 1 + costs :].mean(1)
-    each_part = torch.maximum(within.repeat(1, standing.shape[1] // costs), standing + 1e-6)
+    each_part = torch.maximum(full.repeat(1, standing.shape[1] // costs), standing + 1e-6)
     allowance = torch.cat([within, torch.nan_to_num(each_part, nan=-1.0)], 1)
     spent = single[:, 0, :, 1 : 1 + costs].mean(1)  # of what is within the budget, nobody is charged for what they have already
     charged = torch.maximum(within, torch.minimum(torch.nan_to_num(spent, nan=-1.0), full))

@@ -15,9 +15,9 @@ from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation, personalise, typical
 from careplan.world.question import Given, Question
 
-# What a difference may be off though the code is known: a share of it, and scaled levels that the day adds. Chosen on
+# What a difference may be off though the code is known: a share of it, and scaled levels that each pace adds. Chosen on
 # virtual people of three families, not those reported (docs/experiments/bodies.md).
-UNSAID, UNSEEN = 0.2, 0.05
+UNSAID, UNSEEN = 0.25, 0.0125
 
 
 def part(series: PatientSeries, begin: float, end: float) -> PatientSeries:
@@ -93,7 +93,8 @@ def effect_doubt(model: WorldModel, corpus: Corpus, branches: Branches, people: 
     usual, mean = (torch.stack([getattr(person, part) for person in people]) for part in ("usual", "mean"))
     roots = torch.linalg.cholesky(torch.stack([person.covariance for person in people]))
     middle = _differences(model, corpus, branches, mean, usual)
-    squared = (UNSAID * middle) ** 2 + (UNSEEN * float(model.scale[model.therapy.observed[0]])) ** 2
+    ahead = model.shape.interval / model.therapy.clock.pace * torch.arange(1, middle.shape[1] + 1, device=middle.device)
+    squared = (UNSAID * middle) ** 2 + (UNSEEN * float(model.scale[model.therapy.observed[0]]) * ahead) ** 2
     for column in roots.unbind(-1):
         squared = squared + (_differences(model, corpus, branches, mean + column, usual) - middle) ** 2
     return squared.sqrt()

@@ -184,13 +184,15 @@ def every_page(stage: Stage) -> None:
         ("review?patient=dan", "Patient dan", "Too little data"),
         ("review?patient=vera", "Patient vera", "INR"),
         ("doses?patient=ann", "Next hours of patient ann", "as prescribed"),
+        ("targets?patient=ann", "Targets", ""),
+        ("history?patient=ann", "History", ""),
         ("record?patient=ann", "Record of patient ann", "What is recorded"),
         ("cohorts", "Cohorts", "Time in ranges"),
         ("ask", "Ask", "Such as"),
         ("audit", "Audit trail", "the trail is whole"),
     ):
         stage.browser.get(f"{stage.address}/{path}")
-        wait(stage.browser, lambda heading=heading: title(stage.browser) == heading)
+        wait(stage.browser, lambda heading=heading: title(stage.browser).startswith(heading))
         wait(stage.browser, lambda said=said: said in text(stage.browser))
         stage.show(heading.lower().replace(" ", "-"))
 

@@ -92,11 +92,12 @@ def test_a_stored_text_is_told_again_by_the_message_that_it_was_made_from() -> N
         assert retold("written by a person") == "written by a person" and retold("") == ""
 
 
-def test_the_worklist_speaks_japanese(start: Start) -> None:
+def test_the_language_is_chosen_in_the_sidebar_and_kept_in_the_address(start: Start) -> None:
     at = start()
-    at.session_state["language"] = "ja"
+    at.button_group(key="language_choice").set_value("ja")
     text = shown(checked(at.run()))
     assert "患者一覧" in text and "54 mg/dL 未満" in text and "Worklist" not in text
+    assert at.query_params["language"] in ("ja", ["ja"])
 
 
 SHOWS = re.compile(

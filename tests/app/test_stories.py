@@ -9,7 +9,19 @@ from .driven import absent, chromium
 from .stage import Stage, axe
 from .stories import IN_A_CLINIC, STORIES, Story, alone, in_a_clinic
 
-PAGES = ("Worklist", "Patients", "Patient ", "Next hours of", "Record of", "Cohorts", "Ask", "Audit trail", "careplan")
+PAGES = (
+    "Worklist",
+    "Patients",
+    "Patient ",
+    "Next hours of",
+    "Targets",
+    "History",
+    "Record of",
+    "Cohorts",
+    "Ask",
+    "Audit trail",
+    "careplan",
+)
 pytestmark = pytest.mark.timeout(600)
 
 

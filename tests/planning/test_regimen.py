@@ -94,6 +94,26 @@ def test_no_more_kinds_of_setting_give_more_than_asked():
         assert int(basal.any()) + int(ratio.any()) == kinds
 
 
+def test_more_of_several_kinds_at_once_is_held_by_those_who_answer_most_strongly():
+    strength = torch.full((32, 1), 0.5)
+    strength[0] = 1.8  # one of 32 answers more than three times as strongly as the others
+
+    def evaluate(multipliers: Tensor) -> Tensor:
+        basal, ratio = multipliers.log().unflatten(-1, (2, 4)).unbind(-2)
+        moved = (60.0 * ratio - 120.0 * basal)[..., PARTS].unsqueeze(-2) * strength
+        return 130.0 + 15.0 * torch.sin(torch.arange(48) * 2.1) + moved
+
+    everything = torch.tensor([[[1.2] * 4 + [0.8] * 4]])
+    low = GLUCOSE.costs[0].rate(evaluate(everything)).mean(-1)
+    assert low.mean() < GLUCOSE.costs[0].budget, "in the mean over all, everything could be given"
+    asked = RegimenQuestion(lines=[settings()], therapy=GLUCOSE, parts=PARTS, together=(*DAY_LONG, range(8)))
+    plans = plan_regimen(evaluate, asked, RegimenSearch(strengthened=2))
+    assert plans.changed[0] and not (plans.multipliers[0, 0] == everything[0, 0]).all()
+    worst = plans.below[0, 0, :, 0].topk(8).values.mean()
+    kinds = int((plans.multipliers[0, 0, :4] > 1).any()) + int((plans.multipliers[0, 0, 4:] < 1).any())
+    assert kinds == 1 or worst <= GLUCOSE.costs[0].budget
+
+
 def test_kinds_of_setting_move_apart_as_far_as_is_asked_and_all_together_as_one():
     everything = (*DAY_LONG, range(8))
     lows = [replace(line, breach=True) for line in settings()]

@@ -6,8 +6,22 @@ import numpy as np
 import pytest
 import torch
 
-from careplan.studies.effects import DAYS, HOURS, ROWS, Predicting, Trial, boosting, cohort, judge, logged, make_trial, twin
+from careplan.studies.effects import (
+    DAYS,
+    HOURS,
+    NORMAL,
+    ROWS,
+    Predicting,
+    Trial,
+    boosting,
+    cohort,
+    judge,
+    logged,
+    make_trial,
+    twin,
+)
 from careplan.therapies.glucose.declaration import GLUCOSE, ROWS_A_DAY
+from careplan.world.calibration import UNSEEN
 from careplan.world.corpus import Branches
 from careplan.world.model import Shape, WorldModel
 from cohorts.replay import Change
@@ -82,6 +96,7 @@ def test_doubt_grows_with_what_is_not_known_of_a_person(trial: Trial) -> None:
     known, unknown = predicting.half_width(trial, DAYS), predicting.half_width(trial, 0)
     assert known.shape == predicting(trial, DAYS).shape == (len(trial.branches), len(HOURS))
     assert (known > 0).all() and known.mean() < unknown.mean()
+    assert (known >= 0.999 * NORMAL * UNSEEN * 60.0 * np.array(HOURS)).all(), "what is not seen of a day grows with the hours"
 
 
 def test_bodies_of_another_family_are_judged_alike() -> None:
