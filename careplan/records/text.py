@@ -244,6 +244,8 @@ def header_place(text: str, is_header: Callable[[Sequence[str]], bool] | None) -
     else the commonest in the first line."""
     first = [line for line in text[: 1 << 16].splitlines() if line.strip(f"{DELIMITERS} \t")][: MOST_ABOVE + 1]
     for place, line in enumerate(first) if is_header is not None else ():
+        if line.startswith("-----"):
+            break  # sections follow: a device's export, not a table
         for delimiter in sorted(DELIMITERS, key=line.count, reverse=True):
             if is_header is not None and is_header(next(csv.reader([line], delimiter=delimiter), [])):
                 return place, delimiter
