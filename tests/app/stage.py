@@ -16,8 +16,9 @@ from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
 
-from .driven import wait
+from .driven import visible, wait
 
 USUAL, WIDE, PHONE = (1400, 900), (1920, 1080), (390, 844)
 TALLEST = 6000  # pixels of a picture
@@ -89,6 +90,16 @@ class Stage:
     def rest(self) -> None:
         """Until the app has drawn all it has to draw."""
         wait(self.browser, lambda: self.browser.execute_script(AT_REST))
+
+    def field(self, label: str) -> WebElement:
+        """The visible field whose label begins so. A page comes piece by piece: it is there, and all the page is drawn."""
+
+        def found() -> WebElement:
+            return visible(self.browser, f"input[aria-label^='{label}']")
+
+        wait(self.browser, found)
+        self.rest()
+        return wait(self.browser, found)
 
     @contextmanager
     def sized(self, width: int, height: int) -> Iterator[None]:

@@ -78,7 +78,7 @@ def brought_in(stage: Stage) -> None:
     box = wait(stage.browser, lambda: stage.browser.find_element(By.CSS_SELECTOR, "input[type=file]"))
     box.send_keys(str(export(record, stage.folder / "anna.zip")))
     wait(stage.browser, lambda: "Comes in:" in text(stage.browser))
-    name = stage.browser.find_element(By.CSS_SELECTOR, "input[aria-label='Name of the new patient']")
+    name = stage.field("Name of the new patient")
     name.send_keys(Keys.CONTROL, "a")
     name.send_keys(PATIENT, Keys.ENTER)
     stage.show("import")
@@ -107,23 +107,23 @@ def what_if(stage: Stage) -> None:
     stage.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", label)
     label.click()
     wait(stage.browser, lambda: "Carb ratio" in text(stage.browser) and "As proposed" in text(stage.browser))
-    box = wait(stage.browser, lambda: visible(stage.browser, "input[aria-label^='Basal rate']"))
+    box = stage.field("Basal rate")
     before = box.get_attribute("value")
     box.send_keys(Keys.CONTROL, "a")
     box.send_keys("0.9", Keys.ENTER)
     wait(stage.browser, lambda: "As tried" in text(stage.browser))
-    assert before != visible(stage.browser, "input[aria-label^='Basal rate']").get_attribute("value")
+    assert before != stage.field("Basal rate").get_attribute("value")
     stage.show("what-if", about="What if")
 
 
 def edited(stage: Stage) -> None:
     """By keyboard alone: the first line is edited with a reason, the others are accepted."""
+    stage.rest()
     lines = decisions(stage)
     stage.browser.execute_script("document.activeElement.blur()")
     stage.tab_to("Accept")
     stage.press(Keys.ARROW_RIGHT, Keys.SPACE)
-    wait(stage.browser, lambda: stage.browser.find_element(By.CSS_SELECTOR, "input[aria-label='Reason']"))
-    stage.rest()
+    stage.field("Reason")
     stage.tab_to("Value, U/h")
     stage.press(Keys.ARROW_UP)
     stage.tab_to("Reason")
@@ -139,9 +139,7 @@ def edited(stage: Stage) -> None:
 
 def signed(stage: Stage) -> None:
     """By keyboard alone: a name is typed, and it is signed."""
-    account = stage.browser.find_element(By.CSS_SELECTOR, "input[aria-label='Type your name to sign']").get_attribute(
-        "placeholder"
-    )
+    account = stage.field("Type your name to sign").get_attribute("placeholder")
     stage.tab_to("Type your name to sign")
     stage.press(str(account))
     stage.tab_to("Sign")
@@ -216,7 +214,7 @@ def idle(stage: Stage) -> None:
     come_in(stage, "ada")
     click(stage.browser, "Review")
     wait(stage.browser, lambda: title(stage.browser) == "Patient ann")
-    wait(stage.browser, lambda: "Signed off after" in page_text(stage.browser))
+    wait(stage.browser, lambda: f"Signed off after {IDLE} minutes without activity" in page_text(stage.browser))
     stage.browser.back()
     wait(stage.browser, lambda: "Sign in" in page_text(stage.browser))
     assert "Patient ann" not in page_text(stage.browser) and "bea" not in page_text(stage.browser).split()
@@ -228,6 +226,12 @@ STORIES: tuple[Story, ...] = (
     *(after_a_change, every_page),
 )
 IN_A_CLINIC: tuple[Story, ...] = (other_clinic, idle)
+AFTER: dict[Story, Story] = {  # the story that leaves behind what another begins with
+    **{brought_in: first_start, planned: brought_in},
+    **{what_if: planned, edited: planned, signed: edited, printed: signed},
+    every_page: after_a_change,
+    idle: other_clinic,
+}
 
 
 def decisions(stage: Stage) -> int:
