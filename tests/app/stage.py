@@ -80,6 +80,7 @@ class Stage:
                 if (over := self.browser.execute_script(WIDER)) > 0:
                     self.wrong.append(f"{name} at {size[0]} pixels: {over} pixels too wide")
                 if kind is not None:
+                    self.rest()  # what was asked for before it was shown may be drawn anew only now, and what is stale fades
                     self.wrong += [f"{name} at {size[0]} pixels: {each}" for each in self.barriers()]
                     self.picture(f"{self.shots:02d}-{name}{kind}", size[0])
         if self.out is not None:
