@@ -25,6 +25,7 @@ from careplan.store import Actor, Database
 from careplan.store.schema import AuditEntry
 from careplan.suggestion import MEANINGS, Decision, Line
 from careplan.therapies.glucose import decisions as rules
+from careplan.therapies.glucose.bands import ADULTS
 from careplan.therapies.glucose.decisions import Exposure
 from careplan.therapies.glucose.lines import _near_target
 from careplan.therapy import Mandate
@@ -118,8 +119,8 @@ def decided(draw: st.DrawFn) -> tuple[Line, Decision, Exposure]:
     spoilt = draw(st.sampled_from(["value", "lows", *[""] * 4]))
     value = draw(st.floats(allow_nan=True, allow_infinity=True) if spoilt == "value" else near[verdict])
     reason = draw(st.sampled_from(["", "a reason long enough", "a reason long enough"]))
-    few = st.builds(Exposure, st.integers(1, 5), st.floats(0, 3.9), st.floats(0, 0.9))
-    lows = st.builds(Exposure, st.integers(0, 5), st.floats(0, 100), st.floats(0, 100))
+    few = st.builds(Exposure, st.integers(1, 5), st.floats(0, 3.9), st.floats(0, 0.9), st.just(ADULTS))
+    lows = st.builds(Exposure, st.integers(0, 5), st.floats(0, 100), st.floats(0, 100), st.just(ADULTS))
     exposed = draw(lows if spoilt == "lows" else few)
     return of, Decision(key=of.key, verdict=verdict, value=value, reason=reason), exposed
 

@@ -18,6 +18,11 @@ TARGETS = {
     "native": Target("careplan/planning/native.cpp", ("tests/planning/test_native.py", "tests/planning/test_search.py")),
     "glucose": Target("careplan/therapies/glucose/declaration.py", ("tests/therapies/glucose/test_declaration.py",)),
     "decisions": Target("careplan/therapies/glucose/decisions.py", ("tests/therapies/glucose/test_decisions.py",)),
+    "names": Target(
+        "careplan/therapies/glucose/names.py",
+        ("tests/therapies/glucose/test_names.py",),
+        only=("SETTINGS", "INSULIN", "raises_insulin"),
+    ),
     "verdicts": Target("careplan/clinic/decisions.py", ("tests/therapies/glucose/test_decisions.py",)),
     "reviews": Target(
         "careplan/clinic/reviews.py",

@@ -29,6 +29,7 @@ from sqlalchemy import (
 from careplan.clinic.records import store_records
 from careplan.clinic.reviews import save_draft, sign_review
 from careplan.clinic.suggestions import save_suggestion
+from careplan.clinic.targets import sign_targets
 from careplan.settings import Settings
 from careplan.store import Database, Finding, StoreError, append, open_database, verify
 from careplan.store.audit import digest
@@ -56,6 +57,7 @@ def fill(db: Database) -> None:
             sign_review(db, number, [decided], DR_ADA, "prescribe as proposed")
         else:
             save_draft(db, number, [decided], DR_ADA)
+    sign_targets(db, "ann", preset="older", reason="falls", actor=DR_ADA)
     with db.write() as session:
         now = datetime(2024, 3, 2, tzinfo=UTC)
         person = Personalisation(patient="ann", model_hash="m", data_hash="d", created=now, code={"mean": [0.1, None]})
@@ -184,9 +186,10 @@ def test_the_newest_entries_deleted_are_found_without_a_noted_head(filled: Datab
 
 
 def test_the_newest_entry_deleted_with_its_row_is_found(filled: Database, attacked: Connection) -> None:
-    newest = entries(attacked)[-1]["id"]
-    attacked.execute(delete(AUDIT).where(AUDIT.c.id == newest))
-    attacked.execute(delete(table_of(Personalisation)))
+    newest = entries(attacked)[-1]
+    [row] = newest["rows"]
+    attacked.execute(delete(AUDIT).where(AUDIT.c.id == newest["id"]))
+    attacked.execute(delete(Base.metadata.tables[row["table"]]))
     [finding] = found(filled, attacked)
     assert "entries were cut off" in finding.problem
 
@@ -263,7 +266,7 @@ def test_another_database_in_the_place_of_one_that_was_signed_is_found_and_not_w
 
 def test_a_forged_row_is_refused(filled: Database) -> None:
     """The triggers of either database refuse a row that is in no entry of its transaction."""
-    for name in ("review", "regimen", "suggestion", "patient", "import_batch", "personalisation", "draft"):
+    for name in ("review", "regimen", "suggestion", "patient", "import_batch", "personalisation", "draft", "targets"):
         table = Base.metadata.tables[name]
         with filled.engine.connect() as connection:
             row = dict(connection.execute(select(table).limit(1)).mappings().one())

@@ -96,23 +96,6 @@ def test_a_part_is_held_to_the_day_only_where_the_day_is_graver() -> None:
     assert exposure_at(some, minute, 0, 360) == Exposure(72, 0.0, 0.0)
 
 
-@pytest.mark.parametrize(
-    ("setting", "value", "more"),
-    [
-        ("basal", 0.5e-9, False),
-        ("basal", 1e-9, False),
-        ("basal", 5e-9, True),
-        ("basal", -0.1, False),
-        ("carb_ratio", -5e-9, True),
-        ("carb_ratio", 0.1, False),
-        ("correction_factor", -0.1, True),
-        ("temp_basal", 0.1, True),
-    ],
-)
-def test_more_insulin(setting: str, value: float, more: bool) -> None:
-    assert decisions.raises_insulin(replace(line(), setting=setting, current=0.0), value) == more  # type: ignore[arg-type]
-
-
 def test_a_draft_holds_each_line_of_the_suggestion_once() -> None:
     of, other = line(), line(block=2)
     assert draft_problems([of, other], [edit(of, 1.0), edit(other, 1.0)]) == []

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from careplan.series import PatientSeries
 from careplan.studies.visits import accepted
 from careplan.therapies.glucose import regimen_search
+from careplan.therapies.glucose.bands import ADULTS
 from careplan.therapies.glucose.decisions import exposure
 from careplan.therapies.glucose.declaration import GLUCOSE, LINE_LIMITS, Regimen
 from careplan.therapies.glucose.guideline import LOWERED, lowered, says
@@ -30,7 +31,7 @@ def recording(low: float, days: int = 14, *, level: float = 62.0) -> PatientSeri
 
 def spoken(series: PatientSeries, regimen: Regimen | None = REGIMEN, **found: Any) -> Any:
     silent = {"abstained": True, "reasons": ("the model is off",), "options": (), **found}
-    return regimen_search._by_guideline(suggestion(**silent), series, regimen)
+    return regimen_search._by_guideline(suggestion(**silent), series, regimen, ADULTS)
 
 
 @pytest.mark.parametrize(("low", "share"), [(0.03, 0.0), (0.05, 0.1), (0.2, 0.2)])
