@@ -17,6 +17,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import Any, Literal
 from unittest.mock import patch
 
@@ -113,11 +114,23 @@ def _child(work: Work, folder: Path, fault: Fault | None, at: int, there: Connec
     os._exit(0)
 
 
+@contextmanager
+def no_program() -> Iterator[None]:
+    """A process begun meanwhile runs no program of this one first: pages that other tests draw leave theirs there."""
+    program = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = program
+
+
 def apart(work: Work, folder: Path, fault: Fault | None = None, at: int = 0) -> tuple[int | None, int]:
     """Runs the work in a process of its own, which breaks off; returns its exit code and how many operations it came to."""
     here, there = FORK.Pipe(duplex=False)
     process = (CLEAN if work.clean else FORK).Process(target=_child, args=(work, folder, fault, at, there))
-    process.start()
+    with no_program():
+        process.start()
     process.join(120)
     return process.exitcode, here.recv() if here.poll() else 0
 
