@@ -32,6 +32,19 @@ BEATS: dict[str, tuple[str, ...]] = {
     "plan": ("summary", "regimen"),
     "regimen": ("summary",),
 }
+# What a question names, by the word that a query has for it.
+GROUPS = {
+    "adult": r"adults?",
+    "child": r"children|child|kids",
+    "adolescent": r"adolescents?|teenagers?|teens",
+}
+SETTINGS = {
+    "carb_ratio": r"\bcarb(?:ohydrate)? ratios?\b|\bicr\b|\binsulin.to.carb\b",
+    "correction_factor": r"\bcorrection factors?\b|\bisf\b|\bsensitivity\b",
+    "long_acting": r"\blong[- ]acting\b",
+    "basal": r"\bbasal\b(?!-bolus| bolus)",
+}
+MEALS = {"breakfast": r"\bbreakfasts?\b", "lunch": r"\blunch(?:es)?\b", "dinner": r"\bdinners?\b|\bsupper\b"}
 WRITES = re.compile(
     r"^(?:please |can you |could you |now )*"
     r"(?:sign|accept|approve|set|raise|lower|increase|decrease|reduce|change|delete"

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from careplan.interop.language import cues, people, times
+from careplan.interop.language.cues import GROUPS, MEALS, SETTINGS
 from careplan.interop.language.queries import QUERY, Reading
 from careplan.interop.language.unread import Cues, unread
 from careplan.interop.language.wording import COMMON, MONTHS, NUMBERS, WORDS, mended, plain
@@ -17,18 +18,6 @@ from careplan.therapies.glucose.bands import HIGH, LOW
 
 ANY_DAY = date(2000, 1, 1)  # for questions about nobody, which hold no day
 LONGEST = 1000  # characters of a question
-GROUPS = {
-    "adult": r"adults?",
-    "child": r"children|child|kids",
-    "adolescent": r"adolescents?|teenagers?|teens",
-}
-SETTINGS = {
-    "carb_ratio": r"\bcarb(?:ohydrate)? ratios?\b|\bicr\b|\binsulin.to.carb\b",
-    "correction_factor": r"\bcorrection factors?\b|\bisf\b|\bsensitivity\b",
-    "long_acting": r"\blong[- ]acting\b",
-    "basal": r"\bbasal\b(?!-bolus| bolus)",
-}
-MEALS = {"breakfast": r"\bbreakfasts?\b", "lunch": r"\blunch(?:es)?\b", "dinner": r"\bdinners?\b|\bsupper\b"}
 MORE = "(?:more |less |fewer |extra |additional )?"
 AMOUNT = rf"(?<![\d:/.-])(\d+(?:\.\d+)?)\s*{MORE}(units?|iu|u|grams?|g|mg/dl|mmol/l|mmol|mg|ml|%|percent)?(?![\w:/-])"
 LEVEL = r"(?:mg/?dl|mmol(?:/l)?)"

@@ -10,6 +10,7 @@ from datetime import date
 from typing import NamedTuple
 
 from careplan.interop.language import times
+from careplan.interop.language.cues import GROUPS, MEALS, SETTINGS
 from careplan.interop.language.wording import COMMON, NUMBERS, WORDS, slips
 
 HOLDS = {  # what a query of each kind can hold
@@ -33,10 +34,9 @@ SLOTS = {
     "range": r"(?<![\d.])(?:3\.9 ?(?:-|to) ?10(?:\.0)?|70 ?(?:-|to) ?180)(?! ?\d)",
     "amount": r"(?<![\d.])\d+(?:\.\d+)?\s*(?:units?|iu|u/h|u|grams?|g|%|percent)?(?![\w.])",
     "count": r"(?<![\d.])\d+(?![\w.])",
-    "meal": r"\b(?:breakfasts?|lunch(?:es)?|dinners?|supper)\b",
-    "setting": r"\binsulin.to.carb(?: ratios?)?\b|\bbasal(?: rates?)?\b|\bcarb(?:ohydrate)? ratios?\b|\bicr\b|\bisf\b"
-    r"|\bcorrection factors?\b|\blong[- ]acting\b",
-    "group": r"\b(?:minimal )?(?:adults?|children|child|kids|adolescents?|teenagers?|teens)\b|\btype 2\b",
+    "meal": "|".join(MEALS.values()),
+    "setting": rf"(?:{'|'.join(SETTINGS.values())})(?: rat(?:e|io)s?\b)?",
+    "group": rf"\b(?:minimal )?(?:{'|'.join(GROUPS.values())})\b|\btype 2\b",
 }
 COUNTED = re.compile(r"\b(?:top )?\d{1,3} (?:most|worst|patients?|people|urgent)\b|\btop \d{1,3}\b|\bpatients \d{1,3} people\b")
 VISIT = re.compile(r"\b(?:in|per|each|every) (?:1 |a )?visits?\b")
@@ -91,12 +91,7 @@ def _bears(word: str, cues: Cues) -> bool:
     if word[0].isdigit() or word in BEARING:
         return True
     stems = {word.removesuffix(ending) + letter for ending, letter in ENDINGS if word.endswith(ending)}
-    if (
-        len(word) < 2
-        or stems & BESIDE
-        or stems & set(cues.words)
-        or any(re.fullmatch(pattern, word) for pattern in cues.patterns)
-    ):
+    if len(word) < 2 or stems & BESIDE or stems & cues.words or any(re.fullmatch(pattern, word) for pattern in cues.patterns):
         return False
     likely = (other for other in slips(word, BESIDE, 1) if other[0] == word[0])  # a short word is too near to too many
     return not any(len(word) > 4 or sorted(word) == sorted(other) for other in likely)
