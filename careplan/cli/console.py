@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 CORRECTION_FIELDS = ("patient", "action", "rule", "file", "row", "field", "detail")
 
+
 def print_verified(console: Console, result: "Verification") -> None:
     """What was recomputed, and the head to note."""
     console.print(

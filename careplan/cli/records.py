@@ -28,7 +28,6 @@ Insulins = Annotated[
 Token = Annotated[str | None, typer.Option(envvar="CAREPLAN_TOKEN", help="A server's access token.")]
 
 
-
 Group = Annotated[
     str | None, typer.Option(help="Group of new patients, which sets their dose limits, such as adult, adolescent or child.")
 ]

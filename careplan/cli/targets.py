@@ -72,3 +72,5 @@ def _print(found: "InForce") -> None:
         unit = "" if name in found.targets.levels else ", %"
         table.add_row(f"{name}{unit}", *("-" if value is None else f"{value:g}" for value in values))
     console.print(table)
+    note = "Shares are of time beyond the levels of their own column; an outcome keeps its name wherever its level lies."
+    console.print(note, style="dim", highlight=False)
