@@ -139,9 +139,7 @@ def _arrival(arrival: Arrival) -> None:
             zone=arrival.zone,
         )
         st.warning(said, icon=":material/schedule:")
-    counts = [
-        _("{count} {what}", count=number(count), what=channel_name(name).lower()) for name, count in arrival.events.items()
-    ]
+    counts = [_("{count} {what}", count=number(count), what=channel_name(name).lower()) for name, count in arrival.events.items()]
     st.markdown(_("Comes in: {what}.", what=listed(counts) or _("nothing")))
     kinds = arrival.report.kinds
     if kinds:

@@ -107,7 +107,8 @@ def _value(targets: Targets, name: str, unit: Unit) -> str:
         return f"{unit.text(targets.levels[name])} {unit.name}"
     if name not in targets.shares:
         return "<small>\N{EN DASH}</small>"
-    return f"{'>' if name == 'in_range' else '<'} {targets.shares[name]:g} %"
+    sign = {"in_range": ">", "cv": "\N{LESS-THAN OR EQUAL TO}"}.get(name, "<")
+    return f"{sign} {targets.shares[name]:g} %"
 
 
 def _other(found: InForce, presets: Presets, unit: Unit) -> None:
