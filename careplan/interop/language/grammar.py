@@ -232,7 +232,7 @@ def _channel(text: str) -> str:
         return "carbs"
     if dose:
         return "bolus"
-    if re.search(r"\bwithout (?:breakfast|lunch|dinner)\b|\bskip\w* (?:breakfast|lunch|dinner)\b", text):
+    if re.search(r"\b(?:without|skip\w*) (?:breakfast|lunch|dinner)\b|\b(?:breakfast|lunch|dinner) skipped\b", text):
         return "carbs"
     raise Unclear("What would have been another: how many units of insulin, or how many grams of carbohydrate?")
 
@@ -251,8 +251,11 @@ def _change(text: str, channel: str) -> dict[str, Any]:
         re.search(r"\bless\b|\bfewer\b|\blower\b", text),
         re.search(r"\bmore\b|\bextra\b|\badditional\b|\bhigher\b", text),
     )
-    if (share := re.search(r"(?<![\d.])(\d{1,3}) ?(?:%|percent\b)", text)) and (less or more):
+    share = re.search(r"(?<![\d.])(\d{1,3}) ?(?:%|percent\b)", text)
+    if share and (less or more):
         return {"times": round(1 + (-1 if less else 1) * int(share[1]) / 100, 4)}
+    if share and re.search(r"(?:%|percent) (?:of (?:the |his |her |their )?)?(?:usual |normal )?(?:basal|bolus|dose)\b", text):
+        return {"times": int(share[1]) / 100}
     if re.search(rf"\d\s*{LEVEL}\b|%|\bpercent\b", text):
         raise Unclear("How many units, or how many grams? Doses and meals are not in that unit.")
     if re.search(times.LENGTH, text):
