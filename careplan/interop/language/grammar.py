@@ -14,7 +14,6 @@ from careplan.interop.language.queries import QUERY, Reading
 from careplan.interop.language.unread import Cues, unread
 from careplan.interop.language.wording import COMMON, MONTHS, NUMBERS, WORDS, mended, plain
 from careplan.records.units import MG_PER_MMOL
-from careplan.therapies.glucose.bands import HIGH, LOW
 
 ANY_DAY = date(2000, 1, 1)  # for questions about nobody, which hold no day
 LONGEST = 1000  # characters of a question
@@ -317,8 +316,7 @@ def _episodes(text: str, today: date) -> dict[str, Any]:
         level = float(round(level * MG_PER_MMOL))
     if not 30 <= level <= 600:
         raise Unclear(f"Glucose is not {mark[1]} {mark[2]} {mark[3] or 'mg/dL'}. Which level, in mg/dL or mmol/L?")
-    usual = {"low": ("below", LOW), "high": ("above", HIGH)}[side]
-    return found | {"side": side} | ({} if level == usual[1] else {usual[0]: level})
+    return found | {"side": side, "below" if side == "low" else "above": level}
 
 
 def _meal_amount(text: str) -> bool:
