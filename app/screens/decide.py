@@ -40,6 +40,10 @@ def decide(suggestion: Suggestion, draft: tuple[Decision, ...], out_of_date: tup
         return
     for line in suggestion.lines:
         _line(suggestion, line, draft, actor, unit)
+    left = [line for line in suggestion.lines if line.key not in decided and not _asks(line, "accept")]
+    if len(left) > 1:
+        label = _("Accept the {count} lines left as proposed", count=len(left))
+        st.button(label, key="accept_left", icon=":material/done_all:", on_click=_accept, args=(suggestion, left, draft, actor))
     if problem := st.session_state.get("unsaved"):
         st.error(_("The draft was not kept: {problem}", problem=retold(problem)), icon=":material/error:")
     elif decided:
@@ -148,6 +152,21 @@ def _keep(
     try:
         decided = _decided(suggestion, draft, actor)
         _choose(line, keys, decided, unit)
+        save_draft(access.database(), _id(suggestion), tuple(decided.values()), actor)
+    except (ClinicError, StoreError) as error:
+        st.session_state["unsaved"] = str(error)
+
+
+def _accept(suggestion: Suggestion, left: list[Line], draft: tuple[Decision, ...], actor: Actor) -> None:
+    """The lines that nobody decided are accepted as proposed: into the database at once."""
+    st.session_state.pop("unsaved", None)
+    st.session_state.pop("refused", None)
+    try:
+        decided = _decided(suggestion, draft, actor)
+        for line in left:
+            if line.key not in decided:
+                decided[line.key] = Decision(key=line.key, verdict="accept", value=line.proposed)
+                st.session_state[f"verdict:{suggestion.id}:{line.key}"] = "accept"
         save_draft(access.database(), _id(suggestion), tuple(decided.values()), actor)
     except (ClinicError, StoreError) as error:
         st.session_state["unsaved"] = str(error)
