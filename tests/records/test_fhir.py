@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -274,6 +275,6 @@ def test_sampled_data_has_an_origin_a_factor_and_limits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"dimensions": 2}, {"period": 0}, {"factor": "x"}, {"data": ""}])
-def test_sampled_data_that_cannot_be_read_is_told(tmp_path: Path, wrong: dict[str, object]) -> None:
-    record = read(tmp_path, reading(), {**sampled("120 121"), "valueSampledData": {**sampled("120")["valueSampledData"], **wrong}})
+def test_sampled_data_that_cannot_be_read_is_told(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    record = read(tmp_path, reading(), sampled(**{"data": "120 121", **wrong}))
     assert len(events(record)) == 1 and rules(record)["sampled data"] == 1
