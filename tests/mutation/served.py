@@ -1,8 +1,8 @@
 """Many mutants against tests that are imported and collected once.
 
-A process imports a target's tests and waits. For each mutant it forks, and puts the mutated bodies in place of the functions that
+A process runs a target's tests as they are. For each mutant it forks, and puts the mutated bodies in place of the functions that
 are loaded; the tests run there, those first that noticed the mutants before. What survives so is not yet known to survive: what
-was computed when the modules were imported was computed by the source as it is. Only what is noticed so is known.
+was computed when the modules were imported, or is kept of the first run, is of the source as it is. What is noticed is known.
 """
 
 import gc
@@ -73,16 +73,18 @@ class Server:
         if session.testsfailed or not session.items:
             raise SystemExit(f"the tests of {self.path.name} cannot be imported, or there are none")
         items, kills, near = list(session.items), Counter[str](), dict[bytes, Counter[str]]()
-        functions = [each for each in gc.get_objects() if isinstance(each, FunctionType) and _of(each, self.path)]
+        # Once here: what is imported late, and what is kept of a first run, is there for all.
+        begun = time.process_time()
+        failed = _first_failure(session, items)
+        seconds = time.process_time() - begun
+        # Once backwards: tests that lean on one another would notice what is not there.
+        if failed is None and self.mutants:
+            failed, _ = self.attempt(session, items[::-1], {}, 60 + 4 * seconds)
+        if failed is not None:
+            raise SystemExit(f"{failed} fails without any mutant")
         gc.collect()
+        functions = [each for each in gc.get_objects() if isinstance(each, FunctionType) and _of(each, self.path)]
         gc.freeze()
-        seconds = 0.0
-        # Also backwards: tests that lean on one another would notice what is not there.
-        for order in (items, items[::-1]):
-            noticed, spent = self.attempt(session, order, {}, 1800.0)
-            seconds = max(seconds, spent)
-            if noticed is not None:
-                raise SystemExit(f"{noticed} fails without any mutant")
         for mutant in self.mutants:
             code = compile(mutant.source, mutant.path, "exec"), compile(mutant.mutated, mutant.path, "exec")
             if imported(code[0]) != imported(code[1]):
@@ -133,10 +135,17 @@ def _run(
     resource.setrlimit(resource.RLIMIT_CPU, (int(limit) + 1, int(limit) + 10))
     for function, code in loaded.items():
         function.__code__ = code
+    failed = _first_failure(session, order)
+    if failed is not None:
+        os.write(writer, json.dumps({"failed": failed}).encode())
+    session.config.hook.pytest_sessionfinish(session=session, exitstatus=int(failed is not None))
+    return int(failed is not None)
+
+
+def _first_failure(session: pytest.Session, order: Sequence[pytest.Item]) -> str | None:
+    """Runs tests in their order until one fails, which is named."""
     for item, following in zip(order, [*order[1:], None], strict=True):
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         if session.testsfailed:
-            os.write(writer, json.dumps({"failed": item.nodeid}).encode())
-            break
-    session.config.hook.pytest_sessionfinish(session=session, exitstatus=int(session.testsfailed > 0))
-    return int(session.testsfailed > 0)
+            return item.nodeid
+    return None
