@@ -6,6 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from careplan.evaluation.forecasts import Predictor
 from careplan.records import Refused
@@ -23,6 +24,11 @@ class Baselines:
 
     fitted: tuple[dict[str, Predictor], dict[str, Predictor]]
     people: tuple[frozenset[tuple[str, str]], frozenset[tuple[str, str]]]
+
+    @classmethod
+    def none(cls) -> "Baselines":
+        """For work that compares with none."""
+        return cls(({}, {}), (frozenset(), frozenset()))
 
     def of(self, unit: str, patient: str) -> int:
         """Which of the two somebody is judged by: the one they are not in, or else one by name."""
@@ -50,7 +56,17 @@ def drawn(unit: str, patient: str, seed: int) -> str:
 
 
 def work(job: Job) -> Tables:
-    """The tables of a unit; those of plans where the job says for whom."""
+    """The tables of a unit; those of plans where the job says for whom. With one thread, wherever it is done: arithmetic in
+    another order would not be equal to the bit."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _work(job)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _work(job: Job) -> Tables:
     world = open_world(*([job.weights] if job.weights else []))
     refused: Refused = {}
     records = read_unit(job.unit, refused)
@@ -60,7 +76,8 @@ def work(job: Job) -> Tables:
     for name, error in refused.items():
         left_out.append({"unit": job.unit.name, "patient": name, "reason": "cannot be read", "detail": str(error)})
     if job.planned is not None:
-        return {"plans": spared(chosen, lambda some: {"plans": judge_plans(world, some)}, []).get("plans", pd.DataFrame())}
+        factors = job.protocol.factors
+        return {"plans": pd.DataFrame(), **spared(chosen, lambda some: {"plans": judge_plans(world, some, factors)}, [])}
     tables = spared(chosen, lambda some: _judged(world, some, job), left_out)
     return {**{name: tables.get(name, pd.DataFrame()) for name in TABLES}, "left_out": pd.DataFrame(left_out)}
 

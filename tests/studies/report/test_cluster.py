@@ -12,11 +12,11 @@ from careplan.studies.report import cluster as clusters
 from careplan.studies.report.sources import Unit
 from careplan.studies.report.work import Baselines, Job
 
-NONE = Baselines(({}, {}), (frozenset(), frozenset()))
+NONE = Baselines.none()
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
 
 
-def _dies_once(job: Job) -> dict[str, pd.DataFrame]:
+def _dies_once(job: Job, _: Baselines) -> dict[str, pd.DataFrame]:
     """A unit's work whose worker is lost the first time that somebody takes it up."""
     mark = Path(job.unit.path)
     if job.unit.name == "2" and not mark.exists():
@@ -26,7 +26,7 @@ def _dies_once(job: Job) -> dict[str, pd.DataFrame]:
 
 
 def test_a_lost_worker_costs_another_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clusters, "_one_thread", _dies_once)
+    monkeypatch.setattr(clusters, "_job", _dies_once)
     ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR")
     try:
         jobs = [Job(Unit(str(index), "records", str(tmp_path / "mark")), Protocol(), None, NONE) for index in range(5)]
