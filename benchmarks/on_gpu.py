@@ -2,8 +2,9 @@
 
     python benchmarks/on_gpu.py [--small] [--simulated N] [--searched N] ... [--out FILE] --json
 
-It runs where torch finds a GPU, and on a CPU with --small, to see that it runs; each size of `Sizes` is an option. Seconds end when the device has finished; each
-figure is the median of three rounds after one that warms up, but for those that take minutes, which are measured once.
+It runs where torch finds a GPU, and on a CPU with --small, to see that it runs; each size of `Sizes` is an option. Seconds end
+when the device has finished; each figure is the median of three rounds after one that warms up, but for those that take minutes,
+which are measured once.
 """
 
 import argparse
