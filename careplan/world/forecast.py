@@ -16,6 +16,7 @@ from careplan.world.heads import spread_at
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation
 from careplan.world.question import Given, Question
+from careplan.world.stretches import encoded_along
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,6 +165,7 @@ def predict(
     given: Given,
     horizon: int | None = None,
     at: Tensor | None = None,
+    along: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Many forecasts of one patient, whose code is the posterior's mean.
 
@@ -175,11 +177,12 @@ def predict(
         given: What of the future is given.
         horizon: Rows ahead, the clock's where None.
         at: Minutes ahead at which to predict, instead of on the grid.
+        along: Whether the recording is encoded along, for less where rows are many (`stretches.encoded_along`).
 
     Returns:
         Minutes ahead `[H]`, levels `[N, H]`, and offsets of the predicted spread from them `[N, H, 4]`.
     """
-    return predict_each(model, series, rows, [(person, given)], horizon=horizon, at=at)[0]
+    return predict_each(model, series, rows, [(person, given)], horizon=horizon, at=at, along=along)[0]
 
 
 @torch.no_grad()
@@ -191,6 +194,7 @@ def predict_each(
     *,
     horizon: int | None = None,
     at: Tensor | None = None,
+    along: bool = False,
 ) -> list[tuple[Tensor, Tensor, Tensor]]:
     """`predict` of the same moments for several pairs of what is known of the patient, the same being `usual` in all of them, and
     what is given; what the pairs share is computed once."""
@@ -202,7 +206,7 @@ def predict_each(
         patient = torch.zeros_like(chunk)
         past, future = split(corpus.windows(patient, chunk - context, context + horizon).to(device), context)
         usual = asked[0][0].usual.to(device).expand(len(chunk), -1)
-        z = model.encode(past, usual)[:, -1]
+        z = encoded_along(model, corpus, 0, chunk) if along else model.encode(past, usual)[:, -1]
         codes = {key: person.mean.to(device).expand(len(chunk), -1) for key, person in people.items()}
         states = {key: model.state(z, past, usual, code) for key, code in codes.items()}
         for (person, given), parts in zip(asked, found, strict=True):
