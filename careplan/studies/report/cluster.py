@@ -28,8 +28,7 @@ def on_ray(address: str) -> Spread:
         if not waiting:
             return
         _connect(ray, address)
-        distinct = {id(job.baselines): job.baselines for job in waiting}
-        shared = {key: ray.put(baselines) for key, baselines in distinct.items()}
+        beside = ray.put(waiting[0].baselines)  # the same of all: sent to each machine once, not with every job
         remote = ray.remote(num_cpus=1, max_retries=RETRIES)(_job)
         most = AHEAD * max(1, _cores(ray))
         running: dict[Any, Job] = {}
@@ -37,8 +36,7 @@ def on_ray(address: str) -> Spread:
             while waiting or running:
                 while waiting and len(running) < most:
                     job = waiting.pop(0)
-                    sent = replace(job, baselines=Baselines.none())
-                    running[remote.remote(sent, shared[id(job.baselines)])] = job
+                    running[remote.remote(replace(job, baselines=None), beside)] = job
                 (finished, *_), _rest = ray.wait(list(running), num_returns=1)
                 yield running.pop(finished), ray.get(finished)
         finally:
@@ -60,10 +58,10 @@ def _connect(ray: Any, address: str) -> None:
             ray.init(include_dashboard=False, logging_level="ERROR")
         else:
             ray.init(address=address, logging_level="ERROR")
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except Exception as error:  # Ray raises a bare one where this machine is too busy to begin
         raise AskError(f"--ray {address}: no cluster answers: {error}") from error
 
 
-def _job(job: Job, baselines: Baselines) -> Tables:
-    """A unit's tables; its baselines are sent to each machine once."""
+def _job(job: Job, baselines: Baselines | None) -> Tables:
+    """A unit's tables, from a job without its baselines and these."""
     return work(replace(job, baselines=baselines))

@@ -78,7 +78,7 @@ def evaluate_cohort(
     planned = _planned(parts.whole(folders, "people"), protocol)
 
     def planning(missing: Sequence[Unit]) -> list[Job]:
-        return [Job(unit, protocol, weights, Baselines.none(), planned[unit.name]) for unit in missing]
+        return [Job(unit, protocol, weights, planned=planned[unit.name]) for unit in missing]
 
     some = [unit for unit in units if unit.name in planned]
     keys = {unit.name: _key(identity, digests[unit.name], *planned[unit.name]) for unit in some}

@@ -25,11 +25,6 @@ class Baselines:
     fitted: tuple[dict[str, Predictor], dict[str, Predictor]]
     people: tuple[frozenset[tuple[str, str]], frozenset[tuple[str, str]]]
 
-    @classmethod
-    def none(cls) -> "Baselines":
-        """For work that compares with none."""
-        return cls(({}, {}), (frozenset(), frozenset()))
-
     def of(self, unit: str, patient: str) -> int:
         """Which of the two somebody is judged by: the one they are not in, or else one by name."""
         inside = [(unit, patient) in some for some in self.people]
@@ -40,13 +35,14 @@ class Baselines:
 class Job:
     """One unit to judge.
 
-    weights: a folder; the shipped ones where None. planned: what would be proposed to these people, in place of judging.
+    weights: a folder; the shipped ones where None. baselines: that people are judged beside; None for planning. planned: what
+    would be proposed to these people, in place of judging.
     """
 
     unit: Unit
     protocol: Protocol
     weights: Path | None
-    baselines: Baselines
+    baselines: Baselines | None = None
     planned: tuple[str, ...] | None = None
 
 
@@ -83,10 +79,13 @@ def _work(job: Job) -> Tables:
 
 
 def _judged(world: World, chosen: Sequence[Chosen], job: Job) -> Tables:
+    beside = job.baselines
+    if beside is None:
+        return judge(world, chosen, job.protocol, {})
     parts = [
-        judge(world, some, job.protocol, job.baselines.fitted[which])
+        judge(world, some, job.protocol, beside.fitted[which])
         for which in (0, 1)
-        if (some := [one for one in chosen if job.baselines.of(one.unit, one.record.patient) == which])
+        if (some := [one for one in chosen if beside.of(one.unit, one.record.patient) == which])
     ]
     return joined(parts)
 
