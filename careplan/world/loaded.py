@@ -52,9 +52,7 @@ class World:
             for given, factor in usual.items()
         }
 
-    def risk(
-        self, hazard: str, series: PatientSeries, rows: Sequence[int], person: Personalisation
-    ) -> NDArray[np.float64]:
+    def risk(self, hazard: str, series: PatientSeries, rows: Sequence[int], person: Personalisation) -> NDArray[np.float64]:
         """The probability of one of the therapy's hazards after each row, nothing being given of the future, `[N]`."""
         return self.risk_of(hazard, *predict(self.model, series, rows, person, given=Given.NOTHING))
 
