@@ -36,7 +36,7 @@ START = pd.Timestamp("2026-01-05", tz="UTC")
 AHEAD = 5  # days of treatment after the factual one
 OPTIONS = 10  # sequences of them
 BATCH = 256  # recordings personalised at once
-PARTICLES = 8  # of each posterior
+PARTICLES = 64  # of each posterior
 POPULATION = 120  # recordings that the population is estimated on
 EVEN = 2e-3  # of the chance of the largest tumour's moment, that every other has beside what its volume adds
 RECIPE = Recipe(

@@ -243,6 +243,8 @@ class Therapy:
         for output in self.outputs:
             if output.name not in names or self.channel(output.name).role != "observation":
                 raise ValueError(f"{self.name}: regulated channel {output.name!r} is not an observation of {names}")
+            if output.compounds and self.channel(output.name).link != "log":
+                raise ValueError(f"{self.name}: {output.name!r} compounds, which a level with the log link alone can")
         first = self.channel(self.regulated)
         if self.clock.knots and (first.link != "identity" or first.noise is not None):
             raise ValueError(f"{self.name}: knots correct a level as it is read, not {self.regulated} by its link or its noise")

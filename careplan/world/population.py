@@ -15,6 +15,7 @@ ROUNDS = 4  # of expectation and maximisation
 WANDERS = torch.linspace(-2.0, 1.0, 13)  # logarithms of what the process noise is tried at, over what it was
 LEAST = 1e-3  # variance of a number of the code between people
 TOGETHER = 200  # recordings taken at once
+DRAWN = 64  # codes of each posterior
 
 
 @torch.no_grad()
@@ -27,10 +28,11 @@ def populate(
     windows: int = 24,
     seed: int = 0,
 ) -> None:
-    """How much codes differ between people, how far levels wander unforeseen, and where encodings lie, into the model.
+    """What code people have on the whole, how much codes differ between people, how far levels wander unforeseen, and where
+    encodings lie, into the model.
 
-    Empirical Bayes by expectation and maximisation: each round infers everybody's code as it stands, then takes the prior's
-    covariance from those codes and what is left in doubt of each, and, where readings carry a noise, the process noise under
+    Empirical Bayes by expectation and maximisation: each round draws from what is known of everybody's code, then takes the
+    prior's mean and covariance from what was drawn and, where readings carry a noise, the process noise under
     which they are least surprising with a code drawn for everybody (stochastic EM: Celeux and Diebolt 1985). Gradients cannot do
     this: a spread of codes and a noise enter the loss as scales, which a short training hardly moves from where they began.
 
@@ -48,20 +50,19 @@ def populate(
     if not recordings:
         raise ValueError(f"{model.therapy.name}: no recording to estimate the population from")
     model.eval()
-    generator = torch.Generator().manual_seed(seed)
     model.code_covariance.copy_(torch.eye(len(model.code_covariance)))
     for turn in range(rounds):
         people = personalise(model, recordings, windows=windows)
-        mean = torch.stack([person.mean for person in people])
-        within = torch.stack([person.covariance for person in people])
-        away = torch.stack([person.mean - expected(model, person.usual) for person in people])
+        usual = torch.stack([expected(model, person.usual) for person in people])
+        codes = torch.stack([person.particles(DRAWN, seed=seed + turn) for person in people])
         if model.filter is not None and noise:
             # At first by the likeliest codes: a doubt that a noise far too large leaves would keep it so for many rounds.
-            normal = torch.randn(*mean.shape, 1, generator=generator) * (2 * turn >= rounds)
-            drawn = mean + (torch.linalg.cholesky(within) @ normal).squeeze(-1)
+            likeliest = torch.stack([person.mean for person in people])
+            drawn = likeliest if 2 * turn < rounds else codes[:, DRAWN // 2]
             model.filter.log_process.copy_(_wanders(model, model.filter, recordings, drawn))
-        between = away.T @ away / len(away) + within.mean(0) + LEAST * torch.eye(mean.shape[1])
-        model.code_covariance.copy_(between.to(model.code_covariance))
+        away = (codes - usual.unsqueeze(1)).flatten(0, 1)
+        model.habits.bias += away.mean(0).to(model.habits.bias)
+        model.code_covariance.copy_((torch.cov(away.T) + LEAST * torch.eye(away.shape[1])).to(model.code_covariance))
     _, z = _encoded(model, Corpus.of(recordings))
     ends = z.flatten(0, 1)
     model.z_mean.copy_(ends.mean(0))
