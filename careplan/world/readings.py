@@ -75,9 +75,9 @@ def by_readings(model: WorldModel, recordings: Sequence[PatientSeries], *, itera
 def _sampled(model: WorldModel, recorded: _Recorded, mean: Tensor, code: Tensor, covariance: Tensor) -> Tensor:
     """Codes of each posterior `[P, S, K]`, which count alike.
 
-    Importance sampling with a mixture (Hesterberg 1995): few readings leave a posterior near the prior, and many near the Gaussian
-    at its mode `code` `[P, K]` with `covariance` `[P, K, K]`, so half of the draws are of each, the latter `WIDER`. The draws are
-    the same for everybody, so that nobody's depend on who is inferred beside them.
+    Importance sampling with a mixture (Hesterberg 1995): few readings leave a posterior near the prior, and many near the
+    Gaussian at its mode `code` `[P, K]` with `covariance` `[P, K, K]`, so half of the draws are of each, the latter `WIDER`. The
+    draws are the same for everybody, so that nobody's depend on who is inferred beside them.
     """
     prior = torch.distributions.MultivariateNormal(mean, model.code_covariance)
     near = torch.distributions.MultivariateNormal(code, WIDER**2 * 0.5 * (covariance + covariance.mT))
