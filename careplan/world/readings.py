@@ -14,7 +14,7 @@ from careplan.world.personalise import Personalisation, stepped
 from careplan.world.slopes import NUDGE
 
 DRAWN = 64  # codes of either kind that a posterior is weighed with, and of the sample that is taken of them
-WIDER = 1.5  # times the Gaussian's spread: a posterior's tails may be longer
+WIDER = 1.25  # times the Gaussian's spread: a posterior's tails may be longer
 TOGETHER = 4096  # rows filtered at once, of what is drawn
 
 
