@@ -26,11 +26,12 @@ def model() -> WorldModel:
 
 def test_what_no_reading_tells_of_stays_as_the_prior_has_it() -> None:
     told, free = slice(0, 1), slice(model().named, SHAPE.code)  # an untrained network hears no free number
-    for person in personalise(model(), people(1, every=4)):
-        assert person.sample.shape == (64, SHAPE.code) and torch.isfinite(person.sample).all()
-        assert person.sample[:, told].std() < 0.5 < person.sample[:, free].std(0).min()
-        assert person.sample[:, free].mean(0).abs().max() < 0.4
-        assert (person.sample[:, told].mean() - person.mean[told]).abs() < 0.5
+    found = personalise(model(), people(1, every=4))
+    sample = torch.stack([person.sample for person in found])
+    assert sample.shape == (COUNT, 64, SHAPE.code) and torch.isfinite(sample).all()
+    assert sample[..., told].std(1).max() < 0.8
+    assert (sample[..., told].mean(1) - torch.stack([person.mean[told] for person in found])).abs().max() < 1.2  # it is skewed
+    assert 0.85 < sample[..., free].std(1).mean() < 1.15 and sample[..., free].mean((0, 1)).abs().max() < 0.35
 
 
 def test_a_sample_is_a_patient_s_own() -> None:
