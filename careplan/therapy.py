@@ -214,6 +214,8 @@ class Therapy:
     of them at once. measure: when to look next, where that is a choice. ends: ends that absorb.
     gate: what must hold before anything is suggested. watch: how a recording is watched for breaks; None where it is not.
     slowest: minutes between readings of the slowest way to measure: rarer readings count as readings that are missing.
+    sampled: of readings with a noise, whether what is known of a patient's code is a weighed sample of the posterior, and not the
+    Gaussian at its mode: where plans follow the first few readings, which leave it far from one.
     """
 
     name: str
@@ -233,6 +235,7 @@ class Therapy:
     watch: Watch | None = None
     hazards: tuple[Hazard, ...] = ()
     slowest: float = math.inf
+    sampled: bool = False
 
     def __post_init__(self) -> None:
         names = self.names

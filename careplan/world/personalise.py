@@ -35,7 +35,7 @@ class Personalisation:
     predicted spread, for conformal intervals. correction: weights of what is added to foresight, empty where nothing is
     (`correction.correct`). foreseen: `[2, R, K]` such scores of foresight at the correction's knots, in order of time, `every`
     paces apart, each of a correction fitted without the days around it (`trust.adapted`). sample: `[S, K]` codes of the posterior
-    itself, which count alike, where readings carry a noise; empty where the Gaussian stands for it.
+    itself, which count alike, where the therapy asks for it; empty where the Gaussian stands for it.
     """
 
     patient: str

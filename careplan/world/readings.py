@@ -64,11 +64,13 @@ def by_readings(model: WorldModel, recordings: Sequence[PatientSeries], *, itera
     slopes = (_residuals(moved, filtered.variance).unflatten(0, (size, -1)) - _residuals(filtered, filtered.variance)) / NUDGE
     curvature = torch.einsum("kpr,lpr->pkl", slopes, slopes) + precision
     covariance = torch.linalg.inv(curvature)
-    sample = _sampled(model, recorded, mean, code, covariance).cpu()
     described = [
         _described(model, series, corpus.usual[index], code[index].cpu(), covariance[index].cpu(), first, filtered, index)
         for index, series in enumerate(recordings)
     ]
+    if not model.therapy.sampled:
+        return described
+    sample = _sampled(model, recorded, mean, code, covariance).cpu()
     return [replace(person, sample=codes) for person, codes in zip(described, sample, strict=True)]
 
 

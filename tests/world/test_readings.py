@@ -1,5 +1,7 @@
 """The posterior by few readings: near the prior with few, near its mode with many, and nobody's depends on who is beside."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -8,6 +10,7 @@ from careplan.world.personalise import personalise
 from tests.therapies.contract import thinning
 from tests.therapies.contract.build import recorded
 
+SAMPLED = replace(thinning.THINNING, sampled=True)
 COUNT, ROWS, SHAPE = 6, 56, Shape(latent=4, hidden=8, code=9, evidence=2)
 
 
@@ -16,12 +19,12 @@ def people(seed: int, every: int):
     measured = np.zeros((COUNT, ROWS), dtype=bool)
     measured[:, ::every] = True
     noise = np.random.default_rng(seed).normal(0, 0.02, (COUNT, ROWS, 1)).astype(np.float32)
-    return recorded(thinning.THINNING, thinning.people(COUNT, seed), thinning.doses(COUNT, ROWS, seed), measured, noise=noise)
+    return recorded(SAMPLED, thinning.people(COUNT, seed), thinning.doses(COUNT, ROWS, seed), measured, noise=noise)
 
 
 def model() -> WorldModel:
     torch.manual_seed(0)
-    return WorldModel(thinning.THINNING, SHAPE).eval()
+    return WorldModel(SAMPLED, SHAPE).eval()
 
 
 def test_what_no_reading_tells_of_stays_as_the_prior_has_it() -> None:

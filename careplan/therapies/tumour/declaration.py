@@ -78,6 +78,7 @@ TUMOUR = Therapy(
     before="nothing",
     actions=(Action(channel="chemo", values=(0.0, 1.0)), Action(channel="radio", values=(0.0, 1.0))),
     combined=True,
+    sampled=True,
     ends=(End(name="death", on="volume", side=1, level=DEATH, risk=2.0),),
 )
 
