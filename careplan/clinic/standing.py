@@ -31,8 +31,8 @@ class Work(NamedTuple):
 
 
 def stale(session: Session, suggestion: Suggestion) -> list[str]:
-    """Why this suggestion can no longer be signed: signed already, nothing to sign, replaced, about a record that was changed past
-    careplan, or out of date."""
+    """Why this suggestion can no longer be signed: signed already, nothing to sign, replaced, about a record that was changed
+    past careplan, or out of date."""
     found = [signed] if suggestion.id is not None and (signed := signed_already(session, suggestion.id)) else []
     if suggestion.abstained:
         found.append(N_("careplan abstained: there is nothing to sign"))
