@@ -40,8 +40,7 @@ def tampered_record(session: Session, patient: str) -> str | None:
         keys = [tuple(key) for key in connection.execute(select(*table.primary_key).where(column == patient))]
         for row in read_rows(connection, table, keys):
             key = tuple(row[part.name] for part in table.primary_key)
-            entry, known = newest.get((table.name, key), (None, None))
-            if problem := _differs(session, table, row, entry, known):
+            if problem := _differs(session, table, row, *newest.get((table.name, key), (None, None))):
                 return f"{table.name} {' '.join(map(str, key))}: {problem}"
             if kind is ImportBatch:
                 batches[row["id"]] = plain(table.c.digest, row["digest"])
