@@ -53,7 +53,6 @@ TARGETS = {
         only=("_walk", "_entry", "_intact", "_covers", "_names_a_row", "_compare", "_compare_batches", "_count"),
     ),
     "checks": Target("careplan/store/checks.py", ("tests/clinic/test_signing.py", "tests/store/test_hand_edits.py")),
-    "guards": Target("careplan/store/guards.py", ("tests/store/test_hand_edits.py",), only=("broken_guards", "guards")),
     "shape": Target("careplan/store/shape.py", ("tests/store/test_hand_edits.py",)),
     "trust": Target("careplan/world/trust.py", ("tests/world/test_trust.py",)),
     "metrics": Target("careplan/therapies/glucose/metrics.py", ("tests/therapies/glucose/test_metrics.py",)),
