@@ -79,7 +79,6 @@ def populate(
     model.z_covariance.copy_(torch.cov(ends.T) + LEAST * torch.eye(ends.shape[1], device=ends.device))
 
 
-<<<<<<< HEAD
 def among_bodies(layout: Layout, covariance: Tensor) -> Tensor:
     """How far codes differ between people of any body, `[K, K]`, from how far they differ between those of one family of
     equations: the numbers that have a meaning are wider by `STRENGTHS` and `COURSE`, as alike as before."""
@@ -87,13 +86,13 @@ def among_bodies(layout: Layout, covariance: Tensor) -> Tensor:
     factors[: layout.named] = COURSE
     factors[layout.effects] = STRENGTHS
     return factors * covariance * factors.unsqueeze(1)
-=======
+
+
 def _moments(person: Personalisation) -> tuple[Tensor, Tensor]:
     """The mean `[K]` and covariance `[K, K]` of what is known of a code."""
     if not len(person.sample):
         return person.mean, person.covariance
     return person.sample.mean(0), torch.cov(person.sample.T, correction=0)
->>>>>>> main
 
 
 def _wanders(model: WorldModel, filtering: Filter, recordings: Sequence[PatientSeries], codes: Tensor) -> Tensor:
