@@ -59,14 +59,14 @@ def look(
     *,
     format: str | None = None,
     zone: str | None = None,
+    day_first: bool | None = None,
     token: str | None = None,
     patient: str | None = None,
 ) -> Looked:
     """What is in the files, folders, ZIPs or servers, as `read` finds it. Raises `RecordError` where nothing can be read."""
     refused: Refused = {}
-    records = [
-        record for path in paths for record in read(path, format=format, zone=zone, token=token, patient=patient, refused=refused)
-    ]
+    options = {"format": format, "zone": zone, "token": token, "patient": patient}
+    records = [record for path in paths for record in read(path, day_first=day_first, refused=refused, **options)]
     return Looked(records=tuple(map(seen_of, records)), failed={name: str(problem) for name, problem in refused.items()})
 
 

@@ -84,7 +84,7 @@ def from_files(path: Source) -> Sources:
     """The resources of a file or a folder of .json, .ndjson and .jsonl files. Raises `RecordError` where a file is no FHIR; in a
     folder, a JSON file of something else (the manifest of a bulk export) is reported by the rule "not FHIR"."""
     files = find_files(path, "*.json", "*.ndjson", "*.jsonl")
-    found = Sources(str(path) if isinstance(path, str | Path) else str(files[0].parent))
+    found = Sources(str(path) if isinstance(path, str | Path) else str(files[0] if len(files) == 1 else files[0].parent))
     for file in files:
         if len(files) == 1:
             take_file(found, file)
