@@ -142,7 +142,7 @@ class ExportRows:
         cells = assembled(self.parts) if self.parts else pd.DataFrame(columns=list(CELLS))
         self.parts = []
         cells["time"] = pd.to_datetime(cells["time"], utc=True).astype("datetime64[ns, UTC]")
-        return Sheet(cells.astype({"value": float, "duration": float}, copy=False), self.corrections)
+        return Sheet(cells.astype({"value": float, "duration": float}), self.corrections)
 
 
 def assembled(parts: Sequence[dict[str, Any]]) -> pd.DataFrame:
@@ -153,7 +153,7 @@ def assembled(parts: Sequence[dict[str, Any]]) -> pd.DataFrame:
         found = [part[name] for part in parts]
         if name in (*REPEATED, "product"):
             codes, texts = pd.factorize(np.array(found, dtype=object))
-            repeated = pd.Categorical.from_codes(np.repeat(codes, lengths), texts)
+            repeated = pd.Categorical.from_codes(np.repeat(codes, lengths), pd.Index(texts))
             columns[name] = repeated.astype(object) if name == "product" else repeated
         else:
             columns[name] = pd.concat(found, ignore_index=True) if name == "time" else np.concatenate(found)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -65,8 +66,8 @@ def look(
 ) -> Looked:
     """What is in the files, folders, ZIPs or servers, as `read` finds it. Raises `RecordError` where nothing can be read."""
     refused: Refused = {}
-    options = {"format": format, "zone": zone, "token": token, "patient": patient}
-    records = [record for path in paths for record in read(path, day_first=day_first, refused=refused, **options)]
+    told = partial(read, format=format, zone=zone, day_first=day_first, token=token, patient=patient, refused=refused)
+    records = [record for path in paths for record in told(path)]
     return Looked(records=tuple(map(seen_of, records)), failed={name: str(problem) for name, problem in refused.items()})
 
 
