@@ -142,7 +142,7 @@ def extract(archive: zipfile.ZipFile, file: Path, place: Path, found: Unpacked) 
             write_out(source, place / inside, entry.compress_size, found, file)
 
 
-def write_out(source: IO[bytes], target: Path, packed: int, found: Unpacked, file: Path) -> None:
+def write_out(source: IO[bytes] | gzip.GzipFile, target: Path, packed: int, found: Unpacked, file: Path) -> None:
     """Writes what unpacks from `packed` bytes of an archive to a file."""
     target.parent.mkdir(parents=True, exist_ok=True)
     size = 0

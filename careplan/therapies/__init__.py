@@ -3,9 +3,11 @@
 A package beside careplan adds one by an entry point named as its therapy is. Whatever is wrong with one costs none of the others.
 """
 
+import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -106,8 +108,21 @@ def _brief(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _found() -> dict[str, EntryPoint]:
+def _found() -> Mapping[str, EntryPoint]:
     """By name, of two under one name the one of careplan itself, else the first."""
+    return _found_in(tuple((place, _changed(place)) for place in sys.path))
+
+
+def _changed(place: str) -> int:
+    try:
+        return os.stat(place or os.curdir).st_mtime_ns
+    except OSError:
+        return 0
+
+
+@lru_cache(maxsize=1)  # every installed package is read for it: what takes tens of milliseconds is asked for at each patient
+def _found_in(places: tuple[tuple[str, int], ...]) -> Mapping[str, EntryPoint]:
+    """What is found on a path, read again once a package comes or goes. places: each with when it changed last."""
     points = sorted(entry_points(group=GROUP), key=lambda point: (point.name, _package(point)[0] != "careplan", point.value))
     return {point.name: point for point in reversed(points)}
 
