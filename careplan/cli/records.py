@@ -32,6 +32,9 @@ Insulins = Annotated[
 Token = Annotated[str | None, typer.Option(envvar="CAREPLAN_TOKEN", help="A server's access token.")]
 
 
+Remember = Annotated[
+    bool, typer.Option("--remember", help="Keep a Nightscout address, and its token encrypted, to read it again.")
+]
 Group = Annotated[
     str | None, typer.Option(help="Group of new patients, which sets their dose limits, such as adult, adolescent or child.")
 ]
@@ -49,9 +52,7 @@ def import_command(
     day_first: DayFirst = None,
     token: Token = None,
     patient: Annotated[str | None, typer.Option(help="The patient's name, where all of it is one person's.")] = None,
-    remember: Annotated[
-        bool, typer.Option("--remember", help="Keep a Nightscout address, and its token encrypted, to read it again.")
-    ] = False,
+    remember: Remember = False,
     again: Annotated[
         list[str] | None, typer.Option("--again", metavar="PATIENT", help="Read what is new at the addresses kept for a patient.")
     ] = None,
