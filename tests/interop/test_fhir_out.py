@@ -14,6 +14,7 @@ from careplan.clinic.errors import UnknownPatient
 from careplan.interop import ExportError, fhir_bundle
 from careplan.interop.checks import problems
 from careplan.suggestion import Decision, Suggestion
+from careplan.therapies import practice
 from tests.clinic import build
 from tests.interop.conftest import LINES
 from tests.kept import actor
@@ -156,8 +157,10 @@ def test_the_summary_is_what_the_metrics_say(db: Database) -> None:
     assert panel["effectivePeriod"] == {"start": "2024-03-01", "end": "2024-03-04"}
 
 
-def test_the_targets_are_goals_of_the_plan(db: Database, proposed: Suggestion) -> None:
-    bundle = fhir_bundle(db, proposed.patient, suggestion=proposed.id)
+def test_the_targets_are_goals_of_the_plan(db: Database) -> None:
+    targets = practice("glucose").presets.of("adult")
+    made = save_suggestion(db, replace(build.suggestion(build.line()), targets=targets))
+    bundle = fhir_bundle(db, made.patient, suggestion=made.id)
     goals = {goal["description"]["text"]: goal for goal in of_kind(bundle, "Goal")}
     in_range, below = goals["time from 70 to 180 mg/dL over 70 %"], goals["time below 54 mg/dL under 1 %"]
     assert in_range["lifecycleStatus"] == "proposed"  # of the group: nobody signed them
