@@ -128,7 +128,7 @@ def predicted(
     *,
     at: datetime | None = None,
     what_if: tuple[str, ...] = (),
-    hours: float = 4.0,
+    ahead: float | None = None,
 ) -> "Forecast":
     """`careplan.clinic.forecasts.forecast_patient`, the reading on record as this actor's. at: on the patient's clock."""
     import pandas as pd
@@ -137,7 +137,7 @@ def predicted(
 
     on_record(db, [patient], "question", actor)
     when = None if at is None else pd.Timestamp(at)
-    return forecast_patient(db, patient, world, at=when, what_if=what_if, hours=hours)
+    return forecast_patient(db, patient, world, at=when, what_if=what_if, ahead=ahead)
 
 
 def card(db: Database, patient: str | None = None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pandas as pd
 from careplan.breach import RULES, Breach, in_words
 from careplan.covariates import CourseFacts
 from careplan.declared import standing
-from careplan.declared.plans import Planner
+from careplan.declared.plans import Planner, as_it_stands
 from careplan.display import Marks, Unit, sentence
 from careplan.planning.rules import rules_of
 from careplan.practice import Glance, Judged, Practice, Words
@@ -72,6 +72,7 @@ def practice_of(
         listed=standing.listed,
         plan_regimen=planner.regimen if plans == "regimen" else None,
         plan_doses=planner.doses if plans == "doses" else None,
+        carried_on=as_it_stands,
         judge=partial(judge, therapy, of),
         glance=partial(glance, therapy, digits),
         known=partial(known, therapy),
