@@ -15,13 +15,14 @@ from careplan.clinic.errors import ClinicError
 from careplan.clinic.known import patient_names, require
 from careplan.clinic.reading import READ, on_record
 from careplan.clinic.regimens import Prescribed, prescribed
-from careplan.clinic.summaries import show
+from careplan.clinic.summaries import show, therapies_of
 from careplan.clinic.views import PatientSummary, Review, WorklistQuery, WorklistRow
 from careplan.covariates import CourseFacts
 from careplan.practice import Glance, Practice
 from careplan.store import Actor, Database, append, local_account
 from careplan.store.schema import Event, Patient
 from careplan.suggestion import Suggestion
+from careplan.therapy import Therapy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +52,11 @@ def treated_as(db: Database, patient: str) -> tuple[Practice, CourseFacts]:
         require(session, patient)
         course = course_of(session, patient)
         return practice_of(session, patient), CourseFacts(group=course.group, covariates=course.covariates)
+
+
+def spoken_of(db: Database, patient: str, own: str) -> Practice | None:
+    """The practice of a patient who is not treated under the therapy `own`; None for one who is. Raises as `treated_as`."""
+    return None if own in therapies_of(db, [patient]) else treated_as(db, patient)[0]
 
 
 def summary(db: Database, patient: str, actor: Actor) -> PatientSummary:
@@ -138,6 +144,13 @@ def predicted(
     on_record(db, [patient], "question", actor)
     when = None if at is None else pd.Timestamp(at)
     return forecast_patient(db, patient, world, at=when, what_if=what_if, ahead=ahead)
+
+
+def farthest(therapy: Therapy) -> float:
+    """Minutes that a forecast reaches at most."""
+    from careplan.clinic.forecasts import FARTHEST
+
+    return FARTHEST * therapy.clock.horizon
 
 
 def card(db: Database, patient: str | None = None) -> dict[str, Any]:

@@ -65,7 +65,8 @@ def _forecast(query: asked.Forecast, sources: Sources, practice: Practice) -> An
 def _limits(query: asked.Limits, sources: Sources, practice: Practice) -> Answer:
     _, facts = asking.treated_as(sources.db, query.patient)
     limits = practice.limits(facts)
-    text = (f"As {facts.group}, under {practice.name}:", *limits_in_words(limits, practice.therapy), "No question changes a limit.")
+    told = limits_in_words(limits, practice.therapy)
+    text = (f"As {facts.group}, under {practice.name}:", *told, "No question changes a limit.")
     figures = {"group": facts.group, "doses": _finite(dump(limits))}
     return Answer(
         understood=query.said(), text=text, unit=unit_of(practice).name, figures=figures, basis=("the limits of the therapy",)
