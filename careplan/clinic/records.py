@@ -93,9 +93,7 @@ def import_declared(
     refused: Refused = {}
     declared = practice(therapy).therapy
     records = [
-        each
-        for path in paths
-        for each in read_declared(Path(path), declared, zone=zone, patient=patient, refused=refused)
+        each for path in paths for each in read_declared(Path(path), declared, zone=zone, patient=patient, refused=refused)
     ]
     if group is not None:
         records = [replace(record, group=group) for record in records]

@@ -72,6 +72,7 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
         row=first,
         field="EventDateTime",
         day_first=day_first,
+        stamped=next((line[1].strip() for line in blocks[0].above if len(line) > 1 and "generated" in line[0].lower()), ""),
     )
     log, sections, begin = PumpLog(file.name), [], 0
     for block in blocks:

@@ -165,9 +165,7 @@ def _future(series: PatientSeries, row: int, regimen: Regimen | None, announced:
         mask[:, GLUCOSE.index("basal")] = True
     edits = [parse(text, therapy=GLUCOSE, at=moment, zone=series.zone, rows=rows) for text in announced]
     if any(GLUCOSE.channel(edit.channel).role == "action" for edit in edits):
-        raise AskError(
-            "what is announced to a plan is what the patient will do: meals and activity; doses are what it searches"
-        )
+        raise AskError("what is announced to a plan is what the patient will do: meals and activity; doses are what it searches")
     return apply(edits, values, mask, GLUCOSE)
 
 

@@ -149,9 +149,7 @@ def _told(
     )
 
 
-def _compared(
-    regimen: Regimen, asked: Asked, weekly: float, hold: int, due: int, targets: Targets
-) -> list[Compared]:
+def _compared(regimen: Regimen, asked: Asked, weekly: float, hold: int, due: int, targets: Targets) -> list[Compared]:
     """The proposal, no change, and what a protocol does, where there is one: Aurora's table is for a range of 2 to 3."""
 
     def course(week: float, left_out: int = 0) -> Tensor:
