@@ -94,7 +94,6 @@ def train_declared(
     return card
 
 
-<<<<<<< HEAD
 def conformal(model: WorldModel, practice: Practice, clinic: VirtualClinic, people: int, rows: int, seed: int) -> list[float]:
     """What widens the interval of a plan, every look, so that nine true levels in ten are inside: by virtual people drawn anew,
     each known by all of a recording but the last horizon, who were given in that what they were given."""
@@ -115,8 +114,6 @@ def conformal(model: WorldModel, practice: Practice, clinic: VirtualClinic, peop
     return [round(float(factor), 3) for factor in conformal_factor(torch.stack(scores).double())]
 
 
-=======
->>>>>>> main
 def virtual(practice: Practice, clinic: VirtualClinic, people: int, rows: int, seed: int) -> tuple[list[PatientSeries], Branches]:
     """Recordings of people of every group, by turns under each policy, and futures of them that part in treatment alone."""
     therapy, parts = practice.therapy, []
