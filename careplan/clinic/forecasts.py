@@ -17,6 +17,7 @@ from careplan.recording import Recording, row_at
 from careplan.series import PatientSeries
 from careplan.store import Actor, Database
 from careplan.suggestion import Path
+from careplan.therapy import Therapy
 from careplan.what_if import apply, parse
 from careplan.world.forecast import Band, Future, forecast
 from careplan.world.loaded import World
@@ -66,24 +67,8 @@ def forecast_patient(
         planned = _carried_on(recording, row, person.usual, planned)
     futures = {EXPECTED: Future(planned.values, planned.mask, known=False)} if foresees else {}
     futures[NO_CHANGE] = planned
-    edits = [parse(text, therapy=therapy, at=moment, zone=series.zone, rows=rows) for text in what_if]
-    for text, edit in zip(what_if, edits, strict=True):
-        futures[text] = Future(*apply([edit], planned.values, planned.mask, therapy), evidence=planned.evidence)
-    if len(what_if) > 1:
-        futures["all together"] = Future(*apply(edits, planned.values, planned.mask, therapy), evidence=planned.evidence)
+    futures |= _edited(what_if, planned, therapy, moment, series.zone)
     bands = forecast(world.model, series, row, person, futures, widen=world.widen(person), minutes=minutes, seed=seed)
-    banners = []
-    if not recorded:
-        goes_on = "the usual rates" if foresees else "what stands"
-        banners.append(f"nothing is recorded after this time: 'no change' is {goes_on} and nothing given at once")
-    if not person.windows:
-        banners.append("too little is recorded to personalise: this is the typical patient")
-    if level.noise is None and not series.mask[max(0, row - 3) : row, column].any():
-        banners.append(f"no reading in the last {3 * therapy.step:g} minutes: the level now is inferred")
-    if level.noise is not None and (since := row - 1 - int(measured[measured < row].max(initial=-1))):
-        banners.append(f"the last reading was {said(since * therapy.step)} before: the level now is inferred")
-    if not world.calibrated:
-        banners.append("intervals are the model's own: nobody held out has told how wide they must be")
     risks = {name: _risk(world, name, series, row, person) for name in ("low", "high")}
     history = BEFORE if level.noise is None else therapy.clock.context
     return Forecast(
@@ -95,7 +80,7 @@ def forecast_patient(
         low_risk=risks["low"],
         high_risk=risks["high"],
         observed=_recorded(series, row, min(row + rows, len(series)), row) if recorded else None,
-        banners=tuple(banners),
+        banners=_banners(world, series, row, person, recorded),
         provenance=world.provenance(seed, recording.data),
     )
 
@@ -112,6 +97,37 @@ def _until(clock: Clock, ahead: float | None, minutes: Sequence[float] | None) -
     if not 0 < ahead <= farthest:
         raise ClinicError(f"a forecast reaches {said(farthest)} ahead at most, not {said(ahead)}")
     return ahead, None
+
+
+def _edited(what_if: Sequence[str], planned: Future, therapy: Therapy, moment: pd.Timestamp, zone: str) -> dict[str, Future]:
+    """The future with each edit made, and with all of them where there are several."""
+    edits = [parse(text, therapy=therapy, at=moment, zone=zone, rows=len(planned.values)) for text in what_if]
+    asked = {text: [edit] for text, edit in zip(what_if, edits, strict=True)} | (
+        {"all together": edits} if len(edits) > 1 else {}
+    )
+    return {
+        text: Future(*apply(each, planned.values, planned.mask, therapy), evidence=planned.evidence)
+        for text, each in asked.items()
+    }
+
+
+def _banners(world: World, series: PatientSeries, row: int, person: Personalisation, recorded: bool) -> tuple[str, ...]:
+    """What whoever reads a forecast should know of it first."""
+    therapy, banners = series.therapy, []
+    measured = series.mask[:row, therapy.index(therapy.regulated)]
+    since = len(measured) - 1 - int(np.flatnonzero(measured).max(initial=-1))  # rows
+    if not recorded:
+        goes_on = "the usual rates" if therapies.practice(therapy.name).carried_on is None else "what stands"
+        banners.append(f"nothing is recorded after this time: 'no change' is {goes_on} and nothing given at once")
+    if not person.windows:
+        banners.append("too little is recorded to personalise: this is the typical patient")
+    if therapy.channel(therapy.regulated).noise is None and since >= 3:
+        banners.append(f"no reading in the last {3 * therapy.step:g} minutes: the level now is inferred")
+    elif therapy.channel(therapy.regulated).noise is not None and since:
+        banners.append(f"no reading in the last {said(since * therapy.step)}: the level now is inferred")
+    if not world.calibrated:
+        banners.append("intervals are the model's own: nobody held out has told how wide they must be")
+    return tuple(banners)
 
 
 def _risk(world: World, name: str, series: PatientSeries, row: int, person: Personalisation) -> float | None:

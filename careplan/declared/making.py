@@ -36,8 +36,7 @@ def practice_of(
 ) -> Practice:
     """A therapy in use, of which nothing is said but its declaration.
 
-    What stands is the regimen; plans are searched over the declared actions; what the channels hold and the rules allow by the
-    last reading may be signed.
+    What stands is the regimen; plans are searched over the actions; what channels hold and rules allow now may be signed.
 
     Args:
         therapy: With at least one action.

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from careplan.records.events import PatientRecord, flagged
 from careplan.series import PatientSeries
-from careplan.therapy import Therapy
+from careplan.therapy import Channel, Therapy
 
 CHANGE_LOG = 15.0  # minutes: rates further apart than this are changes that hold until the next; closer ones are samples
 LONGEST_HOLD = 24 * 60.0  # minutes a rate change holds without another
@@ -52,15 +52,11 @@ def to_series(record: PatientRecord, therapy: Therapy) -> PatientSeries:
     frames = {
         channel.name: events[events["channel"] == channel.name].sort_values("time", kind="stable") for channel in therapy.channels
     }
-    # On a grid of weeks, what is logged once a step goes on.
-    silent = {channel.name: max(channel.silence, 2.0 * therapy.step) for channel in therapy.channels}
     minutes = {name: (frame["time"] - start).dt.total_seconds().to_numpy() / 60.0 for name, frame in frames.items()}
     latest = max(float(each.max()) for each in minutes.values() if len(each))
     over = (latest // therapy.step + 1) * therapy.step
     last = {
-        name: held(minutes[name], frame["duration"].to_numpy(), over, silent[name])
-        if therapy.channel(name).stands
-        else until(minutes[name], frame["duration"].to_numpy(), therapy.channel(name).form, silent[name])
+        name: _ends(therapy.channel(name), minutes[name], frame["duration"].to_numpy(), over, therapy.step)
         for name, frame in frames.items()
         if len(frame)
     }
@@ -73,19 +69,36 @@ def to_series(record: PatientRecord, therapy: Therapy) -> PatientSeries:
         if channel.name not in last:
             continue
         begin, amount = minutes[channel.name], frames[channel.name]["value"].to_numpy()
-        if channel.form == "level":
-            column, known = levels(begin, amount, length, therapy.step)
-        elif channel.form == "rate":
-            column, known = rates(begin, last[channel.name], amount, length, therapy.step)
-        elif channel.stands:
-            column, known = choices(begin, last[channel.name], amount, length, therapy.step)
-        else:
-            column, known = impulses(begin, last[channel.name], amount, length, therapy.step, silent[channel.name])
-            if channel.charted:
-                known[int(begin[-1] // therapy.step) : int(min(begin[-1] + silent[channel.name], over) // therapy.step)] = True
+        column, known = _column(channel, begin, last[channel.name], amount, length, therapy.step)
+        if channel.form == "impulse" and channel.charted:
+            until_then = min(begin[-1] + _silence(channel, therapy.step), over)
+            known[int(begin[-1] // therapy.step) : int(until_then // therapy.step)] = True
         values[:, index], mask[:, index] = column, known
 
     return PatientSeries(record.patient, therapy, start, record.zone, values, mask)
+
+
+def _silence(channel: Channel, step: float) -> float:
+    """Minutes: on a grid of weeks, what is logged once a step goes on."""
+    return max(channel.silence, 2.0 * step)
+
+
+def _ends(channel: Channel, begin: Array, duration: Array, over: float, step: float) -> Array:
+    """`[N]` when each event of a channel ends, in minutes; over: when the record does."""
+    if channel.stands:
+        return held(begin, duration, over, _silence(channel, step))
+    return until(begin, duration, channel.form, _silence(channel, step))
+
+
+def _column(channel: Channel, begin: Array, end: Array, value: Array, length: int, step: float) -> tuple[Array, Mask]:
+    """One channel's events on the grid, `[T]`, and where it is known."""
+    if channel.form == "level":
+        return levels(begin, value, length, step)
+    if channel.form == "rate":
+        return rates(begin, end, value, length, step)
+    if channel.stands:
+        return choices(begin, end, value, length, step)
+    return impulses(begin, end, value, length, step, _silence(channel, step))
 
 
 def beside_sensor(events: pd.DataFrame) -> Mask:
