@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import func, select
 
 from careplan import therapies
-from careplan.clinic.courses import course_of, practice_of
+from careplan.clinic.courses import course_of, practice_of, targets_of
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.known import patient_names, require
 from careplan.clinic.reading import READ, on_record
@@ -22,6 +22,7 @@ from careplan.practice import Glance, Practice
 from careplan.store import Actor, Database, append, local_account
 from careplan.store.schema import Event, Patient
 from careplan.suggestion import Suggestion
+from careplan.targets import Targets
 from careplan.therapy import Therapy
 
 if TYPE_CHECKING:
@@ -57,6 +58,13 @@ def treated_as(db: Database, patient: str) -> tuple[Practice, CourseFacts]:
 def spoken_of(db: Database, patient: str, own: str) -> Practice | None:
     """The practice of a patient who is not treated under the therapy `own`; None for one who is. Raises as `treated_as`."""
     return None if own in therapies_of(db, [patient]) else treated_as(db, patient)[0]
+
+
+def aims(db: Database, patient: str) -> Targets:
+    """What a patient is treated to. Raises as `course_of`."""
+    with db.read() as session:
+        require(session, patient)
+        return targets_of(session, course_of(session, patient))
 
 
 def summary(db: Database, patient: str, actor: Actor) -> PatientSummary:

@@ -1,7 +1,7 @@
 """Every number of a cohort's report, from its tables: each with a 95 % interval over people, overall and by subgroup."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +10,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from careplan.evaluation.behaviour import fit_behaviour
-from careplan.evaluation.offpolicy import e_value, negative_controls, worth_of
+from careplan.evaluation.offpolicy import Estimate, e_value, jackknife, negative_controls, worth_of
 from careplan.studies.dosing import occasions_of
 from careplan.studies.report import parts
+from careplan.studies.report.brief import brief
 from careplan.studies.report.judge import BINS
-from careplan.studies.report.plans import LOWS
+from careplan.studies.report.plans import LOWS, worth_column
 from careplan.studies.report.protocol import Protocol
 from careplan.studies.report.work import drawn
 
-SUBGROUPS = ("group", "source", "delivery", "sensor", "doses", "baseline")
+SEEN = {"train": "trained on", "calibration": "calibrated on"}
+NEVER = "never seen"
+SUBGROUPS = ("seen", "group", "source", "delivery", "sensor", "doses", "baseline")
 COHORT = ("in_range", "below_70", "mean", "cv", "days")
 PERSON = ["unit", "patient"]
 OURS = "careplan, personal"
@@ -29,20 +32,27 @@ Figure = dict[str, Any]
 
 
 def figures(
-    folders: list[Path], plan_folders: list[Path], protocol: Protocol, identity: Mapping[str, Any], columns: pd.DataFrame | None
+    folders: list[Path],
+    plan_folders: list[Path],
+    protocol: Protocol,
+    identity: Mapping[str, Any],
+    columns: pd.DataFrame | None,
+    split: Mapping[str, Sequence[str]],
 ) -> Figure:
-    """The whole of `report.json`."""
+    """The whole of `report.json`. split: the people whom the model was trained and calibrated on, as its card names them."""
     people = parts.whole(folders, "people")
     left_out = parts.whole(folders, "left_out")
     found: Figure = {**identity, "flow": flow(people, left_out), "warnings": []}
     if people.empty:
         found["warnings"] = ["Nobody could be judged: the reasons are in the flow of people below."]
         return plain(found)
+    people["seen"] = [seen(name, split) for name in people["patient"]]
     if columns is not None:
         people = people.merge(columns, on="patient", how="left").fillna({name: "" for name in columns.columns})
     names = [*SUBGROUPS, *(() if columns is None else (name for name in columns.columns if name != "patient"))]
     weights = resampled(len(people), protocol)
     tables = {name: parts.whole(folders, name) for name in ("forecasts", "intervals", "risks", "looks")}
+    planned = parts.whole(plan_folders, "plans")
     found |= {
         "cohort": {name: summary(people[name].to_numpy(float), weights) for name in COHORT},
         "forecasts": forecasts(tables["forecasts"], people, weights),
@@ -51,11 +61,17 @@ def figures(
         "looks": looks(tables["looks"]),
         "subgroups": subgroups(people, tables, names, protocol),
         "worst": worst(tables["forecasts"], tables["intervals"], people),
-        "plans": plans(parts.whole(plan_folders, "plans"), protocol),
-        "dosing": dosing(folders, people, protocol),
+        "plans": plans(planned, protocol),
+        "dosing": dosing(folders, people, planned, protocol),
     }
     found["warnings"] = warnings(found, people)
+    found["brief"] = brief(found)
     return plain(found)
+
+
+def seen(patient: str, split: Mapping[str, Sequence[str]]) -> str:
+    """Whether the model knows somebody from its training."""
+    return next((said for part, said in SEEN.items() if patient in split.get(part, ())), NEVER)
 
 
 def flow(people: pd.DataFrame, left_out: pd.DataFrame) -> Figure:
@@ -135,9 +151,9 @@ def risks(table: pd.DataFrame, people: pd.DataFrame, weights: Values) -> list[Fi
         counts[who, part["bin"], 0] = part["n"] - part["events"]
         drawn_again = np.einsum("rp,pbk->rbk", weights, counts)
         no, yes = drawn_again[..., 0], drawn_again[..., 1]
-        total = np.maximum(no.sum(1) * yes.sum(1), 1e-9)
+        total = no.sum(1) * yes.sum(1)
         below = np.cumsum(no, axis=1) - no
-        auroc = (yes * (below + 0.5 * no)).sum(1) / total
+        auroc = np.where(total > 0, (yes * (below + 0.5 * no)).sum(1) / np.maximum(total, 1.0), np.nan)
         brier = ((no * middle**2) + yes * (1 - middle) ** 2).sum(1) / drawn_again.sum((1, 2))
         everyone = no[0] + yes[0]
         used = everyone > 0
@@ -241,8 +257,9 @@ def plans(table: pd.DataFrame, protocol: Protocol) -> Figure:
     }
 
 
-def dosing(folders: list[Path], people: pd.DataFrame, protocol: Protocol) -> Figure:
-    """The worth of other doses, as far as the record can tell: behaviour, overlap, estimators, controls."""
+def dosing(folders: list[Path], people: pd.DataFrame, planned: pd.DataFrame, protocol: Protocol) -> Figure:
+    """The worth of other doses, as far as the record can tell: behaviour, overlap, estimators, controls; and where it can, what
+    the world model says by replaying the days of those who were planned for."""
     order = {(unit, name): drawn(unit, name, protocol.seed) for unit, name in people[PERSON].to_numpy()}
     some = set(sorted(order, key=lambda key: order[key])[: protocol.dosing])
     tables = [table[[key in some for key in map(tuple, table[PERSON].to_numpy())]] for table in parts.tables_of(folders, "days")]
@@ -258,7 +275,11 @@ def dosing(folders: list[Path], people: pd.DataFrame, protocol: Protocol) -> Fig
     spread, worth = float(occasions.value.std()), []
     for factor in protocol.factors:
         one = worth_of(occasions, factor, behaviour=behaviour, seed=protocol.seed)
-        estimates = {name: vars(estimate) | {"e_value": e_value(estimate, spread)} for name, estimate in one.estimates.items()}
+        replayed = by_replay(planned, factor) if one.estimable else {}
+        estimates = {
+            name: vars(estimate) | {"e_value": e_value(estimate, spread)}
+            for name, estimate in (one.estimates | replayed).items()
+        }
         controls = negative_controls(occasions, behaviour, factor, seed=protocol.seed) if one.estimable else ()
         worth.append(
             {
@@ -278,12 +299,27 @@ def dosing(folders: list[Path], people: pd.DataFrame, protocol: Protocol) -> Fig
     }
 
 
+def by_replay(planned: pd.DataFrame, factor: float) -> dict[str, Estimate]:
+    """The direct method by the world model, over the people of the table who have a value; nothing of fewer than two."""
+    column = worth_column(factor)
+    own = planned[column].dropna().to_numpy(float) if column in planned else np.empty(0)
+    if len(own) < 2:
+        return {}
+    return {"world_model": jackknife(np.arange(len(own)), lambda keep: float(own[keep].mean()))}
+
+
 def warnings(found: Figure, people: pd.DataFrame) -> list[str]:
     """What must be read before any number."""
     told, flowed = [], found["flow"]
     if flowed["left_out"]:
         share = flowed["left_out"] / flowed["found"]
         told.append(f"{flowed['left_out']} of {flowed['found']} ({share:.0%}) were left out; every number is of the others.")
+    known = int((people["seen"] != NEVER).sum())
+    if known:
+        told.append(
+            f"The model was trained or calibrated on {known} of the {len(people)} people judged, which flatters figures of all: "
+            "read those of the others, under subgroups."
+        )
     if len(people) < FEW:
         told.append(f"Only {len(people)} people could be judged: intervals over so few are hardly more than a range.")
     short = int((people["days"] < 7).sum())

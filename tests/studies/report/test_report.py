@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 
 from careplan.errors import AskError
+from careplan.evaluation.forecasts import spaced
 from careplan.interop.tables import table_of
 from careplan.records import PatientRecord
 from careplan.studies.report import Protocol, ProtocolError, evaluate_cohort, read_protocol
 from careplan.studies.report import work as working
-from careplan.studies.report.judge import Chosen, Tables, spaced
+from careplan.studies.report.judge import Chosen, Tables
 from careplan.studies.report.run import in_process
 from careplan.studies.report.sources import units_of
 from careplan.studies.report.work import Baselines, Job, work
@@ -76,11 +77,14 @@ def test_it_judges_people_whom_no_card_names_beside_baselines(report: Path) -> N
     assert sum(row["people"] for row in found["subgroups"]["delivery"]) == PEOPLE
     assert found["plans"]["people"] == 1 and found["plans"]["unsignable_lines"] == 0
     assert found["dosing"]["days"] > 0
+    assert pd.read_parquet(report / "plans.parquet")["worth_0.9"].between(-20, 20).all()
 
 
 def test_the_page_needs_nothing_else(report: Path) -> None:
     page = (report / "report.html").read_text()
     assert "Would careplan be right" in page and "What this does not show" in page
+    asked = [answer["question"] for answer in json.loads((report / "report.json").read_text())["brief"]]
+    assert len(asked) == 6 and page.index(asked[0]) < page.index(asked[-1]) < page.index("Who was judged")
     for part in ("<script src", "<link", "@import"):
         assert part not in page
 

@@ -58,7 +58,7 @@ def patterns(draw: st.DrawFn) -> Pattern:
 
 @st.composite
 def lines(draw: st.DrawFn, kind: str) -> tuple[Line, ...]:
-    common = {"lowest": 0.0, "highest": 100.0, "absolute_low": 0.0, "absolute_high": 500.0, "days": draw(st.integers(7, 14))}
+    common = {"lowest": 0.0, "highest": 100.0, "absolute_low": 0.0, "absolute_high": 500.0, "days": draw(st.integers(1, 14))}
     if kind == "doses":
         units = draw(st.floats(0.05, 15)) if draw(st.booleans()) else 0.0
         rate = draw(st.sampled_from((0.0, 0.5, 1.0, 2.0)))
@@ -158,7 +158,9 @@ def suggestions(draw: st.DrawFn) -> Suggestion:
 def breaches(draw: st.DrawFn) -> Breach:
     rule = draw(st.sampled_from(("evidence", "change in one visit", "low-level target", "budget below_70", "max_dose", "floor")))
     key = f"{draw(st.sampled_from(('basal', 'carb_ratio')))}@{draw(st.sampled_from(BLOCKS))}"
-    numbers = {"evidence": {"days": 3.0, "needed": 7.0}, "change in one visit": {"most": 0.2}}.get(rule, {})
+    numbers = {"evidence": {"days": float(draw(st.integers(0, 3))), "needed": 7.0}, "change in one visit": {"most": 0.2}}.get(
+        rule, {}
+    )
     return Breach(rule, key if numbers or rule == "low-level target" else "", numbers)
 
 
@@ -212,8 +214,12 @@ def headline(text: str, made: Suggestion, unit: Unit) -> None:
             assert sums[side] > 0 and why.sure.effects[outcome].mid < 0
         if f"milder {side}s" in aims:
             assert sums[side] > 0 and why.sure.effects[outcome].mid >= 0
+    within = why.sure.effects["in_range"].mid
     if "nearer the middle" in aims:
-        assert sums["in_range"] > 0
+        assert sums["in_range"] > 0 and within >= 0
+    found = re.search(rf"less time in range \(({NUMBER}) points\)", price)
+    assert (found is not None) == (within <= -words.LESS_IN_RANGE)
+    assert found is None or close(found[1], within, 1)
     for side, outcome in (("below", "below_70"), ("above", "above_180")):
         mark = unit.text(words.aim(made).levels["low" if side == "below" else "high"])
         found = re.search(rf"more time {side} {re.escape(mark)} {re.escape(unit.name)} \(({NUMBER}) points\)", price)
@@ -263,6 +269,11 @@ def runner_up(text: str, made: Suggestion, unit: Unit) -> None:
 def limits(text: str, made: Suggestion, unit: Unit) -> None:
     rules = {words.limits_in_words([breach], unit, words.aim(made))[0].partition(" (")[0] for breach in made.limits_bound}
     assert all(text.count(rule) == 1 for rule in rules), "each limit once"
+    assert not re.search(r"\b1 days\b", text)
+
+
+def counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def own_days(text: str, made: Suggestion, unit: Unit) -> None:
@@ -270,10 +281,12 @@ def own_days(text: str, made: Suggestion, unit: Unit) -> None:
     for told, pattern in zip(text.split("; "), made.why.patterns, strict=True):
         if not pattern.days:
             assert told.endswith("no day has enough readings to tell")
-        elif not pattern.seen:
-            assert told.endswith(f"on none of {pattern.days} days")
+            continue
+        many = counted(pattern.days, "day")
+        if not pattern.seen:
+            assert told.endswith(f"on none of {many}")
         else:
-            assert f"on {len(pattern.seen)} of {pattern.days} days" in told
+            assert f"on {len(pattern.seen)} of {many}:" in told
             worst = (min if pattern.side == "low" else max)(one.level for one in pattern.seen)
             extreme = "lowest" if pattern.side == "low" else "highest"
             assert f"({extreme} {unit.text(worst)} at" in told
@@ -299,10 +312,17 @@ def risk(text: str, made: Suggestion, unit: Unit) -> None:
     assert found and close(found[1], 100 * made.why.low_risk, 0)
 
 
+def together(text: str, made: Suggestion, unit: Unit) -> None:
+    kinds = {line.setting for line in made.lines}
+    assert made.kind == "regimen" and len(kinds) > 1
+    assert all(words.SETTINGS[kind].lower() in text for kind in kinds)
+
+
 READERS: dict[str, Callable[[str, Suggestion, Unit], None]] = {
     "In short": headline,
     "What drove it": drove,
     "How sure": sure,
+    "Together": together,
     "Runner-up": runner_up,
     "Limits that bound it": limits,
     "Own days": own_days,
@@ -316,7 +336,8 @@ def because(text: str, line: Line, made: Suggestion, unit: Unit) -> None:
         return
     more = (line.proposed > line.current) == (line.setting == "basal")
     assert text.startswith("more insulin against highs" if more else "less insulin against lows")
-    assert f"{line.days} days of evidence" in text
+    assert text.endswith(f". {counted(line.days, 'day')} of evidence")
+    assert ("on none of" in text) == ("though there were none in these hours" in text)
 
 
 def moved(text: str, line: Line) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 
 from app import explained, wording
 from careplan.display import Unit
-from careplan.language import using
+from careplan.language import _, using
 from careplan.suggestion import Line, Suggestion
 from careplan.therapies.glucose import words
 from careplan.therapies.glucose.bands import BELOW_54_TARGET, BELOW_70_TARGET, LOW
@@ -78,8 +78,12 @@ def headline(text: str, made: Suggestion, unit: Unit) -> None:
         found = re.search(rf"{re.escape(mark)} {unit.name} {beyond}の時間が増えます（({NUMBER}) ポイント）", price)
         assert (found is not None) == (effect >= words.PRICES[outcome])
         assert found is None or close(found[1], effect, 1)
+    within = why.sure.effects["in_range"].mid
     if "範囲の中央に近づける" in aims:
-        assert gains["in_range"] > 0
+        assert gains["in_range"] > 0 and within >= 0
+    found = re.search(rf"目標範囲内の時間が減ります（({NUMBER}) ポイント）", price)
+    assert (found is not None) == (within <= -words.LESS_IN_RANGE)
+    assert found is None or close(found[1], within, 1)
 
 
 def drove(text: str, made: Suggestion, unit: Unit) -> None:
@@ -158,10 +162,18 @@ def risk(text: str, made: Suggestion, unit: Unit) -> None:
     assert found and close(found[1], 100 * made.why.low_risk, 0)
 
 
+def together(text: str, made: Suggestion, unit: Unit) -> None:
+    kinds = {line.setting for line in made.lines}
+    assert made.kind == "regimen" and len(kinds) > 1
+    with using("ja"):
+        assert text.startswith("、".join(_(words.SETTINGS[kind]) for kind in dict.fromkeys(line.setting for line in made.lines)))
+
+
 READERS: dict[str, Callable[[str, Suggestion, Unit], None]] = {
     "要点": headline,
     "根拠": drove,
     "確からしさ": sure,
+    "同時の変更": together,
     "次点案": runner_up,
     "適用された制限": limits,
     "患者自身の日々": own_days,
