@@ -60,11 +60,6 @@ class Channel:
     silence: float = 24 * 60.0
     charted: bool | None = None
 
-    @property
-    def stands(self) -> bool:
-        """Whether one value in a record stands until the next."""
-        return bool(self.charted) if self.form == "choice" else self.form == "rate" and self.charted is not False
-
     def linked(self, values: "Tensor") -> "Tensor":
         """Values `[...]` in the channel's unit -> in its link."""
         import torch

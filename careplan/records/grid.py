@@ -25,7 +25,7 @@ def to_series(record: PatientRecord, therapy: Therapy) -> PatientSeries:
     Impulses sum into their step, extended ones over the steps they last. A step without one is a known zero between two
     logged impulses no further apart than the channel may be silent, and, of one that is charted, as long after the last; else
     unknown.
-    Rates are averaged over the step where at least half of it is known. What stands (`Channel.stands`), a rate or a choice, holds
+    Rates are averaged over the step where at least half of it is known. What stands (`stands`), a rate or a choice, holds
     where no end is stated until the next or to the end of the record, for as long as the channel may be silent at most; a choice
     is then what stands at the end of a step. A rate that is logged in samples ends as `until` says. A channel may be silent for
     two steps whatever it says.
@@ -78,6 +78,11 @@ def to_series(record: PatientRecord, therapy: Therapy) -> PatientSeries:
     return PatientSeries(record.patient, therapy, start, record.zone, values, mask)
 
 
+def stands(channel: Channel) -> bool:
+    """Whether one value of a channel in a record stands until the next."""
+    return bool(channel.charted) if channel.form == "choice" else channel.form == "rate" and channel.charted is not False
+
+
 def _silence(channel: Channel, step: float) -> float:
     """Minutes: on a grid of weeks, what is logged once a step goes on."""
     return max(channel.silence, 2.0 * step)
@@ -85,7 +90,7 @@ def _silence(channel: Channel, step: float) -> float:
 
 def _ends(channel: Channel, begin: Array, duration: Array, over: float, step: float) -> Array:
     """`[N]` when each event of a channel ends, in minutes; over: when the record does."""
-    if channel.stands:
+    if stands(channel):
         return held(begin, duration, over, _silence(channel, step))
     return until(begin, duration, channel.form, _silence(channel, step))
 
@@ -96,7 +101,7 @@ def _column(channel: Channel, begin: Array, end: Array, value: Array, length: in
         return levels(begin, value, length, step)
     if channel.form == "rate":
         return rates(begin, end, value, length, step)
-    if channel.stands:
+    if stands(channel):
         return choices(begin, end, value, length, step)
     return impulses(begin, end, value, length, step, _silence(channel, step))
 
