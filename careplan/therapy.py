@@ -38,8 +38,10 @@ class Channel:
     noise: of an observation, the standard deviation of one measurement in its link (with the log: a relative error). The state
     is then what all readings say of it, each by its noise. None: the last reading is the level, as with a sensor.
     per: of a rate, the minutes that its unit counts in (60 of a unit an hour).
-    silence: of an impulse, the minutes without one after which it was not logged rather than not given; of a rate, the minutes
-    that one holds without another. Two steps at least.
+    silence: of an impulse, the minutes without one after which it was not logged rather than not given; of what stands, the
+    minutes that it holds without another. Two steps at least.
+    charted: whether all of it is logged, as on a ward's chart, until the record ends: a rate or a choice stands until the next,
+    and an impulse not logged was not given. Else rates are samples, and a choice is for its row. None: rates are charted.
     direction: sign of the effect of more of this channel on the first regulated observation; 0 when it has no fixed sign.
     """
 
@@ -56,6 +58,7 @@ class Channel:
     direction: Literal[-1, 0, 1] = 0
     per: float = 60.0
     silence: float = 24 * 60.0
+    charted: bool | None = None
 
     def linked(self, values: "Tensor") -> "Tensor":
         """Values `[...]` in the channel's unit -> in its link."""
@@ -214,6 +217,8 @@ class Therapy:
     of them at once. measure: when to look next, where that is a choice. ends: ends that absorb.
     gate: what must hold before anything is suggested. watch: how a recording is watched for breaks; None where it is not.
     slowest: minutes between readings of the slowest way to measure: rarer readings count as readings that are missing.
+    sampled: of readings with a noise, whether what is known of a patient's code is a weighed sample of the posterior, and not the
+    Gaussian at its mode: where plans follow the first few readings, which leave it far from one.
     """
 
     name: str
@@ -233,6 +238,7 @@ class Therapy:
     watch: Watch | None = None
     hazards: tuple[Hazard, ...] = ()
     slowest: float = math.inf
+    sampled: bool = False
 
     def __post_init__(self) -> None:
         names = self.names
@@ -243,6 +249,8 @@ class Therapy:
         for output in self.outputs:
             if output.name not in names or self.channel(output.name).role != "observation":
                 raise ValueError(f"{self.name}: regulated channel {output.name!r} is not an observation of {names}")
+            if output.compounds and self.channel(output.name).link != "log":
+                raise ValueError(f"{self.name}: {output.name!r} compounds, which a level with the log link alone can")
         first = self.channel(self.regulated)
         if self.clock.knots and (first.link != "identity" or first.noise is not None):
             raise ValueError(f"{self.name}: knots correct a level as it is read, not {self.regulated} by its link or its noise")
