@@ -241,8 +241,8 @@ def why(mutant: Mutant, excuses: dict[tuple[str, str, str], str]) -> str | None:
 
 def table(found: dict[str, Results], excuses: dict[tuple[str, str, str], str]) -> str:
     lines = [
-        "| target | mutants | run | noticed | % of those run | equivalent | other survivors |",
-        "|---|---|---|---|---|---|---|",
+        "| target | mutants | run | noticed | % of those run | % without equivalents | equivalent | other survivors |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     total: Counter[str] = Counter()
     for name, results in found.items():
@@ -260,8 +260,8 @@ def table(found: dict[str, Results], excuses: dict[tuple[str, str, str], str]) -
 
 
 def row(name: str, counts: Counter[str]) -> str:
-    share = 100 * counts["noticed"] / max(1, counts["run"])
-    parts = (counts["mutants"], counts["run"], counts["noticed"], f"{share:.1f}", counts["same"], counts["other"])
+    shares = (f"{100 * counts['noticed'] / of:.1f}" if of > 0 else "" for of in (counts["run"], counts["run"] - counts["same"]))
+    parts = (counts["mutants"], counts["run"], counts["noticed"], *shares, counts["same"], counts["other"])
     return f"| {name} | {' | '.join(str(part) for part in parts)} |"
 
 
