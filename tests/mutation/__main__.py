@@ -241,7 +241,7 @@ def why(mutant: Mutant, excuses: dict[tuple[str, str, str], str]) -> str | None:
 
 def table(found: dict[str, Results], excuses: dict[tuple[str, str, str], str]) -> str:
     lines = [
-        "| target | mutants | run | noticed | % of those run | % without equivalents | equivalent | other survivors |",
+        "| target | mutants | run | noticed | % noticed | % without equivalents | equivalent | other survivors |",
         "|---|---|---|---|---|---|---|---|",
     ]
     total: Counter[str] = Counter()
@@ -260,7 +260,9 @@ def table(found: dict[str, Results], excuses: dict[tuple[str, str, str], str]) -
 
 
 def row(name: str, counts: Counter[str]) -> str:
-    shares = (f"{100 * counts['noticed'] / of:.1f}" if of > 0 else "" for of in (counts["run"], counts["run"] - counts["same"]))
+    # While some are still to be tried there is no share: those that are noticed are known first.
+    tried = counts["run"] if counts["run"] == counts["mutants"] else 0
+    shares = (f"{100 * counts['noticed'] / of:.1f}" if of > 0 else "" for of in (tried, tried - counts["same"]))
     parts = (counts["mutants"], counts["run"], counts["noticed"], *shares, counts["same"], counts["other"])
     return f"| {name} | {' | '.join(str(part) for part in parts)} |"
 
