@@ -8,12 +8,12 @@ from pydantic import ValidationError
 
 from app import access, charts
 from app.palette import PROPOSED, RUNNER_UP, UNCHANGED
+from careplan.clinic.worker import world_of
 from careplan.display import SEMICOLON, listed
 from careplan.errors import AskError
 from careplan.interop.language import QUERY, ask_model, known_in, read
 from careplan.interop.language.answers import Answer, Sources, answer
 from careplan.language import N_, _, retold
-from careplan.therapies.glucose.world import open_world
 
 EXAMPLES = (
     N_("Who needs a look?"),
@@ -27,10 +27,13 @@ def draw() -> None:
     actor = access.actor()
     st.title(_("Ask"))
     question = st.text_input(_("Your question, in English or Japanese"), key="question")
-    if not question:
-        st.caption(_("Such as: {examples}", examples=" · ".join(_(example) for example in EXAMPLES)))
-        return
     known = known_in(access.database())
+    if not question:
+        st.caption(_("Such as:"))
+        for place, example in enumerate(EXAMPLES):
+            filled = _(example).replace("NAME", next(iter(known.patients), "NAME"))
+            st.button(filled, key=f"example:{place}", type="tertiary", on_click=_ask, args=(filled,))
+        return
     reading = ask_model(question, read(question, known), known)
     if reading.query is None:
         st.info(retold(reading.asks or ""))
@@ -44,9 +47,13 @@ def draw() -> None:
     if st.button(_("Answer"), type="primary", key="answer"):
         try:
             with st.spinner(_("Answering")):
-                _show(answer(query, Sources(access.database(), open_world, actor)))
+                _show(answer(query, Sources(access.database(), world_of, actor)))
         except AskError as error:
             st.error(retold(str(error)))
+
+
+def _ask(question: str) -> None:
+    st.session_state["question"] = question
 
 
 def _corrected(query: Any) -> Any | None:
