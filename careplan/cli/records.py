@@ -21,6 +21,10 @@ USER_ERROR = 1
 Paths = Annotated[list[str], typer.Argument(help="Files, folders, ZIPs or servers' addresses; a format's name may stand first.")]
 Format = Annotated[str | None, typer.Option(help="What the files are; by default each is looked at.")]
 Zone = Annotated[str | None, typer.Option(help="The patients' time zone, such as Europe/London, where the source does not say.")]
+DayFirst = Annotated[
+    bool | None,
+    typer.Option("--day-first/--month-first", help="The order of dates such as 03/05/2024, where nothing in a file tells."),
+]
 Insulins = Annotated[
     list[str] | None,
     typer.Option("--insulin", help="What an insulin that no table has is, as NAME=long; asked for at a terminal."),
@@ -28,6 +32,9 @@ Insulins = Annotated[
 Token = Annotated[str | None, typer.Option(envvar="CAREPLAN_TOKEN", help="A server's access token.")]
 
 
+Remember = Annotated[
+    bool, typer.Option("--remember", help="Keep a Nightscout address, and its token encrypted, to read it again.")
+]
 Group = Annotated[
     str | None, typer.Option(help="Group of new patients, which sets their dose limits, such as adult, adolescent or child.")
 ]
@@ -42,11 +49,10 @@ def import_command(
     paths: Annotated[list[str] | None, typer.Argument(help="As of `careplan look`.")] = None,
     format: Format = None,
     zone: Zone = None,
+    day_first: DayFirst = None,
     token: Token = None,
     patient: Annotated[str | None, typer.Option(help="The patient's name, where all of it is one person's.")] = None,
-    remember: Annotated[
-        bool, typer.Option("--remember", help="Keep a Nightscout address, and its token encrypted, to read it again.")
-    ] = False,
+    remember: Remember = False,
     again: Annotated[
         list[str] | None, typer.Option("--again", metavar="PATIENT", help="Read what is new at the addresses kept for a patient.")
     ] = None,
@@ -72,7 +78,7 @@ def import_command(
         raise typer.BadParameter("a therapy's own tables have no format, token or preference", param_hint="--therapy")
     if report is not None and not report.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {report.parent}", param_hint="--report")
-    options: dict[str, Any] = {"zone": zone, "patient": patient, "group": group, "merge": merge}
+    options: dict[str, Any] = {"zone": zone, "day_first": day_first, "patient": patient, "group": group, "merge": merge}
     told: dict[str, Any] = {"format": format, "token": token, "prefer": [name for name in prefer.split(",") if name]}
     bring, kept = partial(import_records, **told) if therapy is None else partial(import_declared, therapy=therapy), list[str]()
     with store(ctx) as database, stderr().status(f"Reading {', '.join(map(str, sources))}") as status:
@@ -178,6 +184,7 @@ def look(
     paths: Paths,
     format: Format = None,
     zone: Zone = None,
+    day_first: DayFirst = None,
     token: Token = None,
     patient: Annotated[str | None, typer.Option(help="The patient's name, where all of it is one person's.")] = None,
     insulin: Insulins = None,
@@ -190,7 +197,7 @@ def look(
 
     format, sources = _sources(paths, format)
     with asking(_asker(insulin or [])):
-        found = look_at(sources, format=format, zone=zone, token=token, patient=patient)
+        found = look_at(sources, format=format, zone=zone, day_first=day_first, token=token, patient=patient)
     if as_json:
         print_json(found)
     else:

@@ -37,6 +37,7 @@ def import_records(
     *paths: str | Path,
     format: str | None = None,
     zone: str | None = None,
+    day_first: bool | None = None,
     token: str | None = None,
     patient: str | None = None,
     group: str | None = None,
@@ -49,9 +50,9 @@ def import_records(
     """Reads the patients at the paths, finding each file's format by looking, and keeps what is new of each.
 
     paths: files, folders, ZIPs or addresses; a format's name may stand before them. format: what all of them are. zone: the clock
-    of sources that do not say. token: for a server. patient: whose they are, where they are one person's. group: of patients that
-    are new, whatever the source says. therapy: as `store_records`. prefer: sources in the order in which they are believed where
-    they hold the same.
+    of sources that do not say. day_first: the order of numeric dates where nothing in a file tells. token: for a server. patient:
+    whose they are, where they are one person's. group: of patients that are new, whatever the source says. therapy: as
+    `store_records`. prefer: sources in the order in which they are believed where they hold the same.
     A patient whose files cannot be trusted is left out and told of in `failed`. Raises `RecordError` (nothing kept) where there
     is nothing to read or whose rows they are cannot be told, `ClinicError` for an unknown format or one that takes no such
     option, and `StoreError` when the store cannot be written (patients before that one are kept).
@@ -62,11 +63,8 @@ def import_records(
     if format is not None and token is not None and "token" not in signature(READERS[format]).parameters:
         raise ClinicError(f"format {format!r} takes no token")
     refused: Refused = {}
-    found = [
-        record
-        for path in paths
-        for record in read(path, format=format, zone=zone, token=token, patient=patient, prefer=prefer, refused=refused)
-    ]
+    options = {"format": format, "zone": zone, "token": token, "patient": patient}
+    found = [record for path in paths for record in read(path, prefer=prefer, refused=refused, day_first=day_first, **options)]
     records = join_people(found, prefer=prefer)
     if group is not None:
         records = [replace(record, group=group) for record in records]
@@ -79,6 +77,7 @@ def import_declared(
     *paths: str | Path,
     therapy: str,
     zone: str | None = None,
+    day_first: bool | None = None,
     patient: str | None = None,
     group: str | None = None,
     progress: Progress | None = None,
@@ -93,7 +92,9 @@ def import_declared(
     refused: Refused = {}
     declared = practice(therapy).therapy
     records = [
-        each for path in paths for each in read_declared(Path(path), declared, zone=zone, patient=patient, refused=refused)
+        each
+        for path in paths
+        for each in read_declared(Path(path), declared, zone=zone, day_first=day_first, patient=patient, refused=refused)
     ]
     if group is not None:
         records = [replace(record, group=group) for record in records]
