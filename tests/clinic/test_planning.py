@@ -188,7 +188,7 @@ def test_what_was_done_for_a_low_is_not_done_where_no_low_comes(db, world, patie
 def test_where_doses_are_planned_too_a_regimen_need_do_less(db, world, patient) -> None:
     _, _, days, lines = days_of(db, world, patient, count=3, particles=2)
     table = torch.ones(3, lines)
-    table[1, :4], table[2, :4] = 1.5, 0.5  # basal too strong, too weak
+    table[1, :4], table[2, :4] = 3.0, 0.5  # basal too strong, too weak
     mandate = GLUCOSE.mandate
     alone, under = days.replay(table), days.replay(table, mandate)
     higher = days.replay(table, replace(mandate, target=150.0))
