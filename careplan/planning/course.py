@@ -11,9 +11,9 @@ from careplan.planning.choice import choose, refused_by
 from careplan.planning.menu import Menu
 from careplan.planning.model import Expansion, PlanningModel
 from careplan.planning.objective import by_output, risk_of, spent
-from careplan.planning.rules import Moment, Past, breaches_of, guard_course, rules_of
+from careplan.planning.rules import Moment, Past, PlannedCourse, breaches_of, guard_course, rules_of
 from careplan.planning.safety import allowed_of
-from careplan.planning.search import Backend, Plans, exhaustive, search, shared_noise
+from careplan.planning.search import Backend, Plans, TreeSearch, exhaustive, search, shared_noise
 from careplan.planning.tree import prior_of, tail_mean
 from careplan.therapy import Limits
 
@@ -279,16 +279,15 @@ def _searched(problem: CourseProblem, budget: Tensor, how: CourseSearch) -> Plan
     candidates = problem.table.shape[1]
     if how.simulations is None and candidates**how.depth <= EXHAUSTIVE_LEAVES:
         return exhaustive(problem, depth=how.depth, budget=budget)
-    found = search(
-        problem.informed(budget, how.risk_level),
+    settings = TreeSearch(
         simulations=how.simulations or 128,
         depth=how.depth,
-        budget=budget,
-        noise=shared_noise(candidates, how.seed, problem.state),
         risk_level=how.risk_level,
         parallel=True,
         backend=how.backend,
     )
+    problem = problem.informed(budget, how.risk_level)
+    found = search(problem, settings, budget=budget, noise=shared_noise(candidates, how.seed, problem.state))
     return found.plans()
 
 
@@ -343,10 +342,9 @@ def _answer(problem: CourseProblem, plans: Plans, reasons: list[list[Breach]], b
 
 def _guarded(problem: CourseProblem, row: int, amounts: Tensor, low: Tensor, high: Tensor) -> tuple[Breach, ...]:
     menu = problem.menu
-    return guard_course(
-        problem.limits.rules,
-        [action.channel for action in menu.therapy.actions],
-        [output.name for output in menu.therapy.outputs],
+    plan = PlannedCourse(
+        channels=[action.channel for action in menu.therapy.actions],
+        outputs=[output.name for output in menu.therapy.outputs],
         amounts=amounts.tolist(),
         standing=menu.standing[row].tolist(),
         history=problem.past.history[row].tolist(),
@@ -356,6 +354,7 @@ def _guarded(problem: CourseProblem, row: int, amounts: Tensor, low: Tensor, hig
         rows=menu.rows,
         step=menu.therapy.step,
     )
+    return guard_course(problem.limits.rules, plan)
 
 
 def _bound(problem: CourseProblem, row: int) -> tuple[Breach, ...]:

@@ -14,7 +14,7 @@ from careplan.planning.choice import choose, refused_by
 from careplan.planning.doses import DoseProblem
 from careplan.planning.model import PlanningModel
 from careplan.planning.safety import DoseContext, bounds_of, closed, guard_doses
-from careplan.planning.search import Backend, Plans, exhaustive, search, shared_noise
+from careplan.planning.search import Backend, Plans, TreeSearch, exhaustive, search, shared_noise
 from careplan.planning.tree import tail_mean
 from careplan.stages import stage
 from careplan.therapy import Limits, Therapy
@@ -167,17 +167,15 @@ def _searched(problem: DoseProblem, budget: Tensor, how: DoseSearch) -> tuple[Do
     if how.simulations is None and candidates**how.depth <= EXHAUSTIVE_LEAVES:
         return problem, exhaustive(problem, depth=how.depth, budget=budget)
     problem = problem.informed(budget, how.risk_level, ranked=how.widening is not None)
-    found = search(
-        problem,
+    settings = TreeSearch(
         simulations=how.simulations or 128,
         depth=how.depth,
-        budget=budget,
-        noise=shared_noise(candidates, how.seed, problem.state),
         risk_level=how.risk_level,
         parallel=True,
         widening=how.widening,
         backend=how.backend,
     )
+    found = search(problem, settings, budget=budget, noise=shared_noise(candidates, how.seed, problem.state))
     return problem, found.plans()
 
 

@@ -19,7 +19,7 @@ from careplan.planning.choice import choose, refused_by
 from careplan.planning.model import Expansion
 from careplan.planning.moves import Moves, directions, moves_of, value_of
 from careplan.planning.safety import RegimenLine, guard_line
-from careplan.planning.search import Plans, search
+from careplan.planning.search import Plans, TreeSearch, search
 from careplan.planning.tree import prior_of, tail_mean
 from careplan.therapy import Therapy
 
@@ -246,15 +246,8 @@ def plan_regimen(evaluate: Evaluate, asked: RegimenQuestion, how: RegimenSearch 
     spent = single[:, 0, :, 1 : 1 + costs].mean(1)  # of what is within the budget, nobody is charged for what they have already
     charged = torch.maximum(within, torch.minimum(torch.nan_to_num(spent, nan=-1.0), full))
     problem = replace(problem, logits=prior_of(single, allowance, how.risk_level), budget=charged)
-    found = search(
-        problem,
-        simulations=how.simulations,
-        depth=how.changes,
-        budget=allowance,
-        considered=16,
-        risk_level=how.risk_level,
-        parallel=True,
-    )
+    settings = TreeSearch(simulations=how.simulations, depth=how.changes, risk_level=how.risk_level, parallel=True)
+    found = search(problem, settings, budget=allowance)
     answer = _answer(problem, found.plans(), single, within)
     if not how.binding or bool(answer.abstained.all()):
         return answer

@@ -14,7 +14,7 @@ from careplan.planning.actions import dose_table, remaining
 from careplan.planning.doses import DoseProblem
 from careplan.planning.planner import DoseQuestion, DoseSearch, plan_doses
 from careplan.planning.safety import Bounds, DoseContext, Guarded, RegimenLine, bounds_of, closed, guard_doses, guard_line
-from careplan.planning.search import Plans, exhaustive, search
+from careplan.planning.search import Plans, TreeSearch, exhaustive, search
 from careplan.therapies.glucose.declaration import GLUCOSE, LINE_LIMITS, RAPID
 from careplan.therapy import Limits
 from tests.reached import reached, reaches
@@ -123,7 +123,7 @@ def test_no_allowed_plan_of_a_million_nodes_breaks_a_hard_limit():
 @pytest.mark.parametrize("parallel", [False, True])
 def test_no_plan_of_a_tree_search_breaks_a_hard_limit(parallel):
     problem = problem_of(1000, 256, noise=20.0)
-    sequences, eligible = allowed_sequences(search(problem, simulations=128, depth=4, parallel=parallel).plans())
+    sequences, eligible = allowed_sequences(search(problem, TreeSearch(simulations=128, depth=4, parallel=parallel)).plans())
     assert eligible.sum() > 10_000
     assert not (broken_limits(problem, sequences) & eligible).any()
 
