@@ -163,9 +163,8 @@ def forecast(
 
     world = open_world(*([weights] if weights else []))
     with store(ctx) as database:
-        found = forecast_patient(
-            database, patient, world, at=_time(at), what_if=what_if or [], hours=hours, minutes=_minutes(minutes)
-        )
+        ahead = _minutes(minutes) or 60.0 * hours
+        found = forecast_patient(database, patient, world, at=_time(at), what_if=what_if or [], ahead=ahead)
     if plot is not None:
         plots.write_forecast(plot, found)
     if as_json:

@@ -137,7 +137,7 @@ def predicted(
 
     on_record(db, [patient], "question", actor)
     when = None if at is None else pd.Timestamp(at)
-    return forecast_patient(db, patient, world, at=when, what_if=what_if, hours=hours)
+    return forecast_patient(db, patient, world, at=when, what_if=what_if, ahead=60.0 * hours)
 
 
 def card(db: Database, patient: str | None = None) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from careplan.recording import row_at
 from careplan.series import PatientSeries
 from careplan.store import Actor, Database
 from careplan.suggestion import Path
-from careplan.what_if import apply, parse
-from careplan.world.forecast import Band, Future, forecast
+from careplan.therapy import Therapy
+from careplan.what_if import Edit, apply, parse
+from careplan.world.forecast import Band, ForecastQuestion, Future, forecast
 from careplan.world.loaded import World
 
 EXPECTED, NO_CHANGE = "expected", "no change"
@@ -28,17 +29,28 @@ def forecast_patient(
     *,
     at: pd.Timestamp | None = None,
     what_if: Sequence[str] = (),
-    hours: float = 4.0,
-    minutes: Sequence[float] | None = None,
+    ahead: float | Sequence[float] = 240.0,
     seed: int = 0,
     actor: Actor | None = None,
 ) -> Forecast:
     """The predicted level of one patient from `at` (default: after the last reading), with 90 % intervals.
 
     "expected": everyone behaves as usual. "no change": the doses and meals recorded after `at`, or, after the end of the
-    recording, the usual rates and nothing else. Each what-if edits "no change". minutes: ahead, at which to predict, instead of
-    every quarter of an hour for so many hours. Raises `ClinicError` for a time outside the recording, or a what-if that cannot be
-    read.
+    recording, the usual rates and nothing else. Each what-if edits "no change".
+
+    Args:
+        db: The clinic's database.
+        patient: Whose future it is.
+        world: The world model of their therapy.
+        at: From when, in the patient's zone where it has none.
+        what_if: Such as "bolus 4 at 12:30".
+        ahead: Minutes ahead that are predicted, on the model's grid; or the minutes ahead at which to predict.
+        seed: Of the particles.
+        actor: Who asks; nothing is put on record where None.
+
+    Raises:
+        ClinicError: Nothing is recorded to begin from, or minutes ahead are out of range.
+        AskError: The time is outside the recording, or a what-if cannot be read.
     """
     series, person, digest = personalised(db, [patient], world, actor=actor)[patient]
     therapy = world.model.therapy
@@ -47,21 +59,14 @@ def forecast_patient(
     if not len(measured):
         raise ClinicError(f"patient {patient}: no {therapy.regulated} is recorded, so there is nothing to forecast from")
     row = int(measured[-1]) + 1 if at is None else row_at(series, at)
-    if minutes is not None:
-        minutes = sorted({float(one) for one in minutes})
-        if not minutes or not 0 < minutes[0] <= minutes[-1] <= FARTHEST:
-            raise ClinicError(f"minutes to predict at lie above 0, at most {FARTHEST:g}: {minutes}")
-    every = world.model.shape.interval
-    rows = math.ceil((hours * 60 if minutes is None else minutes[-1]) / every) * round(every / therapy.step)
+    minutes, every = None if isinstance(ahead, int | float) else _minutes(ahead), world.model.shape.interval
+    farthest = ahead if isinstance(ahead, int | float) else max(ahead)
+    rows = math.ceil(farthest / every) * round(every / therapy.step)
     moment = series.start + pd.Timedelta(minutes=therapy.step * row)
     planned, recorded = _future(series, row, rows)
-    futures = {EXPECTED: Future(planned.values, planned.mask, known=False), NO_CHANGE: planned}
-    edits = [parse(text, therapy=therapy, at=moment, zone=series.zone, rows=rows) for text in what_if]
-    for text, edit in zip(what_if, edits, strict=True):
-        futures[text] = Future(*apply([edit], planned.values, planned.mask, therapy), evidence=planned.evidence)
-    if len(what_if) > 1:
-        futures["all together"] = Future(*apply(edits, planned.values, planned.mask, therapy), evidence=planned.evidence)
-    bands = forecast(world.model, series, row, person, futures, widen=world.widen(person), minutes=minutes, seed=seed)
+    edits = [(text, parse(text, therapy=therapy, at=moment, zone=series.zone, rows=rows)) for text in what_if]
+    asked = ForecastQuestion(row=row, futures=_futures(planned, edits, therapy), minutes=minutes)
+    bands = forecast(world.model, series, person, asked, widen=world.widen(person), seed=seed)
     banners = []
     if not recorded:
         banners.append("nothing is recorded after this time: 'no change' is the usual rates and nothing given at once")
@@ -103,6 +108,25 @@ def _future(series: PatientSeries, row: int, rows: int) -> tuple[Future, bool]:
         if channel.form == "impulse" and (not there or series.mask[:, index].any()):
             mask[there:, index] = True
     return Future(values, mask, evidence=there == rows), there > 0
+
+
+def _futures(planned: Future, edits: Sequence[tuple[str, Edit]], therapy: Therapy) -> dict[str, Future]:
+    """The futures by name: what is expected, no change, each edit of that, and all of them together where there are several."""
+    values, mask = planned.values, planned.mask
+    futures = {EXPECTED: Future(values, mask, known=False), NO_CHANGE: planned}
+    for text, edit in edits:
+        futures[text] = Future(*apply([edit], values, mask, therapy), evidence=planned.evidence)
+    if len(edits) > 1:
+        futures["all together"] = Future(*apply([edit for _, edit in edits], values, mask, therapy), evidence=planned.evidence)
+    return futures
+
+
+def _minutes(ahead: Sequence[float]) -> list[float]:
+    """The minutes ahead at which to predict, in order."""
+    minutes = sorted({float(one) for one in ahead})
+    if not minutes or not 0 < minutes[0] <= minutes[-1] <= FARTHEST:
+        raise ClinicError(f"minutes to predict at lie above 0, at most {FARTHEST:g}: {minutes}")
+    return minutes
 
 
 def _recorded(series: PatientSeries, start: int, end: int, zero: int) -> Path:

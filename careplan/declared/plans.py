@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
@@ -19,7 +18,7 @@ from careplan.planning.latent import latent_course
 from careplan.planning.measuring import next_measurement
 from careplan.planning.menu import Menu
 from careplan.planning.rules import lasting
-from careplan.recording import Recording, question, row_at
+from careplan.recording import Recording, abstaining, question, row_at
 from careplan.series import PatientSeries, given_columns, windows
 from careplan.stages import stage
 from careplan.suggestion import Interval, Kind, Line, Option, Path, Suggestion
@@ -80,21 +79,9 @@ class Planner:
     ) -> Suggestion:
         series, therapy = recording.series, world.model.therapy
         asked = question(self.kind, recording.prescribed, at=at, simulations=simulations)
-        suggestion = Suggestion(
-            id=None,
-            patient=recording.patient,
-            kind=self.kind,
-            created=datetime.now(UTC),
-            at=(series.times[-1] + pd.Timedelta(minutes=therapy.step)).to_pydatetime(),
-            abstained=True,
-            reasons=reasons_to_abstain(world, series, person),
-            lines=(),
-            options=(),
-            limits_bound=(),
-            banners=(),
-            provenance=world.provenance(seed, recording.data, asked=asked),
-            therapy=therapy.name,
-        )
+        end = (series.times[-1] + pd.Timedelta(minutes=therapy.step)).to_pydatetime()
+        provenance = world.provenance(seed, recording.data, asked=asked)
+        suggestion = abstaining(series, self.kind, provenance, reasons_to_abstain(world, series, person), at=end)
         if suggestion.reasons:
             return suggestion
         with stage("search"):

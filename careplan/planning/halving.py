@@ -116,9 +116,7 @@ def root_scores(tree: Tree, noise: Tensor) -> Tensor:
     return torch.where(logits > CLOSED, score, torch.full_like(score, -torch.inf))
 
 
-def most_visited(
-    tree: Tree, noise: Tensor, start: Tensor, wanted: Tensor | None = None, width: int = 1
-) -> tuple[Tensor, Tensor]:
+def most_visited(tree: Tree, noise: Tensor, start: Tensor, wanted: Tensor | None = None, width: int = 1) -> tuple[Tensor, Tensor]:
     """The `width` best root edges of those visited `wanted` `[B]` times since `start` `[B, K]`, or nearest to that; of the most
     visited when None. The first of equals goes first.
 

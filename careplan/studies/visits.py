@@ -22,7 +22,7 @@ from careplan.therapies.glucose.declaration import GLUCOSE, Group, Regimen
 from careplan.therapies.glucose.lines import recent_part
 from careplan.therapies.glucose.names import raises_insulin
 from careplan.therapies.glucose.regimen import apply_changes
-from careplan.therapies.glucose.regimen_search import suggest_regimen
+from careplan.therapies.glucose.regimen_search import Case, suggest_regimen
 from careplan.world.loaded import World
 from careplan.world.personalise import Personalisation, personalise
 from cohorts.families import Family
@@ -131,7 +131,7 @@ class Clinic:
     def _seen(self, series: PatientSeries, person: Personalisation, regimen: Regimen, group: str) -> Regimen:
         """One person, and a record of it."""
         changes = self.changes.setdefault(series.patient, [])
-        found = suggest_regimen(self.world, series, person, regimen, {}, changes=changes)
+        found = suggest_regimen(self.world, Case(series=series, person=person, regimen=regimen, changes=changes), {})
         self.silent.update(found.reasons if found.abstained else ())
         try:
             after = accepted(regimen, found, series, group)

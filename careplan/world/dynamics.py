@@ -24,6 +24,7 @@ a higher level at any later time, whatever the weights; neither does less of a r
 
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -342,6 +343,22 @@ class Planned(Flow):
         return gains, stops
 
 
+class StepInputs(NamedTuple):
+    """What levels and pools follow during one integration step.
+
+    code `[..., K]` and rates `[..., S]`: of the patient. inflow `[..., pools]` and enter `[..., S]`: what is given, by pool and
+    by stage. features: what the rate needs of the context, at the start and the middle of the step; heading: the trend at both,
+    none when None.
+    """
+
+    code: Tensor
+    rates: Tensor
+    inflow: Tensor
+    enter: Tensor
+    features: tuple[Tensor, Tensor]
+    heading: tuple[Tensor, Tensor] | None = None
+
+
 class Dynamics(nn.Module):
     """Pools, trend, and the two flows: under a plan of our own, and as foreseen."""
 
@@ -357,24 +374,9 @@ class Dynamics(nn.Module):
         self.planned = Planned(therapy, layout, **sizes)
         self.foreseen = Foreseen(therapy, layout, **sizes)
 
-    def advance(
-        self,
-        level: Tensor,
-        pools: Tensor,
-        code: Tensor,
-        rates: Tensor,
-        inflow: Tensor,
-        enter: Tensor,
-        features: tuple[Tensor, Tensor],
-        half: float,
-        heading: tuple[Tensor, Tensor] | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """One integration step of `2 * half` minutes (midpoint) of levels `[..., Q]` and pools `[..., S]` under a plan.
-
-        inflow `[..., pools]`, enter `[..., S]`: what is given, by pool and by stage. features, heading: what the rate needs of
-        the context, and the trend, at the start and the middle of the step.
-        """
-        flow = self.planned
+    def advance(self, level: Tensor, pools: Tensor, given: StepInputs, half: float) -> tuple[Tensor, Tensor]:
+        """One integration step of `2 * half` minutes (midpoint) of levels `[..., Q]` and pools `[..., S]` under a plan."""
+        flow, (code, rates, inflow, enter, features, heading) = self.planned, given
         leaves, acts = self.absorption(pools, rates, inflow)
         rate = flow.level_rate(features[0], code, level, acts)
         midway = level + half * (rate if heading is None else rate + heading[0])

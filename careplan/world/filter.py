@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from careplan.series import Window
 from careplan.therapy import Therapy
+from careplan.world.dynamics import StepInputs
 from careplan.world.question import Given
 
 if TYPE_CHECKING:
@@ -69,16 +70,9 @@ class Filter(nn.Module):
         grows = (2.0 * self.log_process).exp() * interval / model.therapy.clock.pace
         missed, variances = [], []
         for step in range(steps):
-            level, pools = dynamics.advance(
-                level,
-                pools,
-                code,
-                rates,
-                inflow[:, step],
-                enter[:, step],
-                (features[:, 2 * step], features[:, 2 * step + 1]),
-                0.5 * interval,
-            )
+            both = (features[:, 2 * step], features[:, 2 * step + 1])
+            inputs = StepInputs(code=code, rates=rates, inflow=inflow[:, step], enter=enter[:, step], features=both)
+            level, pools = dynamics.advance(level, pools, inputs, 0.5 * interval)
             level, variance = model.bounded(level), kept * variance + grows
             of_reading = variance + self.noise**2 / count[:, step].clamp(min=1.0)
             gain = torch.where(count[:, step] > 0, variance / of_reading, 0.0)

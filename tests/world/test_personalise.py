@@ -8,7 +8,7 @@ import torch
 
 from careplan.therapies.glucose.declaration import CLOCK, GATE
 from careplan.world.corpus import Corpus, usual
-from careplan.world.forecast import Future, forecast, predict
+from careplan.world.forecast import ForecastQuestion, Future, forecast, predict
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation, personalise, typical
 from careplan.world.question import Given
@@ -70,10 +70,11 @@ def test_intervals_widen_with_doubt_and_with_the_factor() -> None:
     model, series = random_model(5), recording(7)
     person = typical(model, "nobody", usual(series))
     sure = Personalisation("x", person.mean, 1e-6 * torch.eye(SMALL.code), person.usual, 0, *[torch.zeros(0)] * 4)
-    future = {"plan": Future(series.values[300:348], series.mask[300:348])}
+    future = Future(series.values[300:348], series.mask[300:348])
+    asked = ForecastQuestion(row=300, futures={"plan": future})
     widths = []
     for who, factor in ((sure, 1.0), (person, 1.0), (person, 2.0)):
-        band = forecast(model, series, 300, who, future, widen=dict.fromkeys(Given, torch.full((8,), factor)))["plan"]
+        band = forecast(model, series, who, asked, widen=dict.fromkeys(Given, torch.full((8,), factor)))["plan"]
         widths.append(float((band.high - band.low)[1:].mean()))
     assert widths[0] <= widths[1] * 1.05 < widths[2]
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,8 +21,6 @@ from careplan.therapies.glucose.declaration import LINE_LIMITS, Regimen, limits_
 from careplan.therapies.glucose.names import INSULIN, raises_insulin
 from careplan.therapies.glucose.rule_words import rule_in_words
 from careplan.therapy import LineLimits
-
-Setting = Literal["basal", "carb_ratio", "correction_factor", "long_acting", "bolus", "temp_basal"]
 
 DANGER = 2.0  # times either target: settings are so strong that they may be cut by more at once
 

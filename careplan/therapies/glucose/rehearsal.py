@@ -69,8 +69,7 @@ def rehearse(world: World, recording: Recording, person: Personalisation, *, see
         return tuple(map(str, reasons)) or ("no recent day has 70 % of its readings",)
     targets = recording.targets or ADULTS
     guarded = tuple(regimen_lines(series, regimen, days, targets))
-    blocks = len(regimen.starts)
-    lines = tuple(as_line(line, index % blocks, line.current, regimen) for index, line in enumerate(guarded) if line.current > 0)
+    lines = tuple(as_line(line, line.current, regimen) for line in guarded if line.current > 0)
     return Rehearsal(days, regimen, guarded, lines, seed, targets)
 
 
