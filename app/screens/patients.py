@@ -25,7 +25,7 @@ from careplan.clinic import (
     take_in,
     take_in_site,
 )
-from careplan.clinic.incoming import Arrival
+from careplan.clinic.import_preview import Arrival
 from careplan.clinic.views import ImportReport
 from careplan.display import listed
 from careplan.language import N_, _, moment, number, retold

@@ -1,10 +1,9 @@
 """Recordings: `careplan import`, and `careplan look` at what is in a file without keeping it."""
 
 import sys
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+from typing import TYPE_CHECKING, Annotated, NoReturn, cast, get_args
 
 import typer
 
@@ -59,7 +58,7 @@ def import_command(
 ) -> None:
     """Put recordings into the store: what is new of each patient, whole or not at all. Importing again adds nothing."""
     from careplan.cli import console
-    from careplan.clinic import import_declared, import_records
+    from careplan.clinic import ImportOptions, import_declared, import_records
     from careplan.clinic.worklists import refresh
     from careplan.records.insulins import asking
 
@@ -72,9 +71,11 @@ def import_command(
         raise typer.BadParameter("a therapy's own tables have no format, token or preference", param_hint="--therapy")
     if report is not None and not report.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {report.parent}", param_hint="--report")
-    options: dict[str, Any] = {"zone": zone, "patient": patient, "group": group, "merge": merge}
-    told: dict[str, Any] = {"format": format, "token": token, "prefer": [name for name in prefer.split(",") if name]}
-    bring, kept = partial(import_records, **told) if therapy is None else partial(import_declared, therapy=therapy), list[str]()
+    preferred = [name for name in prefer.split(",") if name]
+    how = ImportOptions(
+        format=format, zone=zone, token=token, patient=patient, prefer=preferred, group=group, therapy=therapy, merge=merge
+    )
+    bring, kept = import_records if therapy is None else import_declared, list[str]()
     with store(ctx) as database, stderr().status(f"Reading {', '.join(map(str, sources))}") as status:
 
         def progress(done: int, total: int, patient: str) -> None:
@@ -83,7 +84,7 @@ def import_command(
 
         try:
             with asking(_asker(insulin or [], status)):
-                result = bring(database, *sources, progress=progress, **options)
+                result = bring(database, *sources, how=how, progress=progress)
         except BaseException:
             status.stop()
             stderr().print(_kept(kept), soft_wrap=True, highlight=False)
@@ -92,11 +93,16 @@ def import_command(
     console.print_import(stdout(), result)
     if report is not None:
         console.write_corrections(report, result)
-    for name, problem in result.failed.items():
-        warn(f"{name}: not imported: {problem}")
     if result.failed:
-        stderr().print(_kept(kept), soft_wrap=True, highlight=False)
-        raise typer.Exit(USER_ERROR)
+        _fail(result.failed, kept)
+
+
+def _fail(failed: Mapping[str, str], kept: list[str]) -> NoReturn:
+    """Name who was not imported, and who was, and end."""
+    for name, problem in failed.items():
+        warn(f"{name}: not imported: {problem}")
+    stderr().print(_kept(kept), soft_wrap=True, highlight=False)
+    raise typer.Exit(USER_ERROR)
 
 
 def _again(ctx: typer.Context, patients: list[str], paths: list[str] | None) -> None:

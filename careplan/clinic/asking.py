@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import func, select
 
 from careplan import therapies
+from careplan.clinic.access_log import READ, on_record
 from careplan.clinic.courses import course_of, practice_of
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.known import patient_names, require
-from careplan.clinic.reading import READ, on_record
 from careplan.clinic.regimens import Prescribed, prescribed
 from careplan.clinic.summaries import show
 from careplan.clinic.views import PatientSummary, Review, WorklistQuery, WorklistRow

@@ -67,13 +67,6 @@ def forecast_patient(
     edits = [(text, parse(text, therapy=therapy, at=moment, zone=series.zone, rows=rows)) for text in what_if]
     asked = ForecastQuestion(row=row, futures=_futures(planned, edits, therapy), minutes=minutes)
     bands = forecast(world.model, series, person, asked, widen=world.widen(person), seed=seed)
-    banners = []
-    if not recorded:
-        banners.append("nothing is recorded after this time: 'no change' is the usual rates and nothing given at once")
-    if not person.windows:
-        banners.append("too little is recorded to personalise: this is the typical patient")
-    if not series.mask[max(0, row - 3) : row, column].any():
-        banners.append("no reading in the last 15 minutes: the level now is inferred")
     return Forecast(
         patient=patient,
         at=moment.to_pydatetime(),
@@ -83,7 +76,7 @@ def forecast_patient(
         low_risk=float(world.risk("low", series, [row], person)[0]),
         high_risk=float(world.risk("high", series, [row], person)[0]),
         observed=_recorded(series, row, min(row + rows, len(series)), row) if recorded else None,
-        banners=tuple(banners),
+        banners=_banners(series, row, recorded=recorded, personal=bool(person.windows)),
         provenance=world.provenance(seed, digest),
     )
 
@@ -119,6 +112,18 @@ def _futures(planned: Future, edits: Sequence[tuple[str, Edit]], therapy: Therap
     if len(edits) > 1:
         futures["all together"] = Future(*apply([edit for _, edit in edits], values, mask, therapy), evidence=planned.evidence)
     return futures
+
+
+def _banners(series: PatientSeries, row: int, *, recorded: bool, personal: bool) -> tuple[str, ...]:
+    """What must be known of a forecast. recorded: whether anything is after it; personal: whether its model was personalised."""
+    banners = []
+    if not recorded:
+        banners.append("nothing is recorded after this time: 'no change' is the usual rates and nothing given at once")
+    if not personal:
+        banners.append("too little is recorded to personalise: this is the typical patient")
+    if not series.mask[max(0, row - 3) : row, series.therapy.index(series.therapy.regulated)].any():
+        banners.append("no reading in the last 15 minutes: the level now is inferred")
+    return tuple(banners)
 
 
 def _minutes(ahead: Sequence[float]) -> list[float]:

@@ -5,14 +5,14 @@ from datetime import datetime, timedelta
 import pandas as pd
 from sqlalchemy import select
 
+from careplan.clinic.access_log import on_record
 from careplan.clinic.courses import course_of, practice_of, targets_of
 from careplan.clinic.glances import summarise
 from careplan.clinic.known import require
-from careplan.clinic.reading import on_record
-from careplan.clinic.records import record_of
 from careplan.clinic.regimens import prescribed
 from careplan.clinic.reviews import recent_readings, reviews_of, work_on
 from careplan.clinic.standing import out_of_date, set_aside
+from careplan.clinic.stored_records import record_of
 from careplan.clinic.suggestions import newest
 from careplan.clinic.views import AuditRecord, DosePage, ReviewPage
 from careplan.clinic.worklists import shown_suggestion

@@ -16,10 +16,10 @@ from sqlalchemy.orm import Session
 
 from careplan import therapies
 from careplan.clinic import codec
+from careplan.clinic.access_log import looked_at
 from careplan.clinic.courses import course_of, targets_of
 from careplan.clinic.errors import Altered, ClinicError
 from careplan.clinic.known import require
-from careplan.clinic.reading import looked_at
 from careplan.store import Actor, Database, read_channel, schema
 from careplan.store.schema import RegimenVersion
 from careplan.suggestion import Interval, Suggestion

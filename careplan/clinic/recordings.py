@@ -6,11 +6,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from careplan.clinic import codec
+from careplan.clinic.access_log import on_record
 from careplan.clinic.courses import course_of, practice_of, targets_of
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.experiments import signed_changes
 from careplan.clinic.known import current_targets, current_version, require
-from careplan.clinic.reading import on_record
 from careplan.practice import Practice
 from careplan.recording import Recording
 from careplan.records.events import PatientRecord

@@ -12,7 +12,7 @@ from careplan.clinic.allowed import DECIDES, allow
 from careplan.clinic.courses import course_of, practice_of
 from careplan.clinic.errors import ReviewError
 from careplan.clinic.known import current_version, require
-from careplan.clinic.records import add_regimen
+from careplan.clinic.regimens import add_regimen
 from careplan.clinic.standing import decided as drafted
 from careplan.clinic.standing import signed_already, stale
 from careplan.clinic.suggestions import stored

@@ -17,9 +17,9 @@ from sqlalchemy.orm import Session
 from careplan.clinic.allowed import BRINGS_IN, allow
 from careplan.clinic.courses import practice_of
 from careplan.clinic.errors import ClinicError
-from careplan.clinic.incoming import Incoming, take_in
+from careplan.clinic.import_preview import Incoming, take_in
+from careplan.clinic.importing import store_records
 from careplan.clinic.known import require
-from careplan.clinic.records import store_records
 from careplan.clinic.views import ImportReport
 from careplan.clinic.worklists import refresh
 from careplan.records.events import PatientRecord

@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 
 from careplan import therapies
 from careplan.clinic import codec
+from careplan.clinic.access_log import on_record
 from careplan.clinic.courses import course_of, courses_of, targets_of
 from careplan.clinic.known import require
-from careplan.clinic.reading import on_record
 from careplan.clinic.views import PatientSummary
 from careplan.practice import Practice
 from careplan.store import Database
@@ -137,7 +137,7 @@ def _summary_of(
 
 def _computed(db: Database, course: Course, source: str, practice: Practice | NotInstalledError) -> PatientSummary:
     from careplan.clinic.glances import summarise, unreadable
-    from careplan.clinic.records import record_of
+    from careplan.clinic.stored_records import record_of
 
     with db.read() as session:
         record = record_of(session, course.patient, course.therapy)

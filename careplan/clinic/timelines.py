@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from sqlalchemy import select
 
-from careplan.clinic.reading import looked_at
+from careplan.clinic.access_log import looked_at
 from careplan.language import N_
 from careplan.store import Actor, Database
 from careplan.store.schema import AuditEntry

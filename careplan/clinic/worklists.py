@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 
 from careplan import therapies
 from careplan.clinic import codec
+from careplan.clinic.access_log import on_record
 from careplan.clinic.courses import targets_of
 from careplan.clinic.errors import Altered
-from careplan.clinic.reading import on_record
 from careplan.clinic.reviews import recent_readings
 from careplan.clinic.suggestions import latest
 from careplan.clinic.views import Status, WorklistPage, WorklistQuery, WorklistRow

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from careplan.records.blocks import Block, Texts, each, read_blocks, where
-from careplan.records.clock import local_times, split_stamps, to_utc
+from careplan.records.clock import DateOrder, local_times, split_stamps, to_utc
 from careplan.records.events import RecordError
 from careplan.records.export import (
     SENSOR,
@@ -68,10 +68,10 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
     every = local_times(
         [day for days, _ in stamps for day in days],
         [clock for _, clocks in stamps for clock in clocks],
+        DateOrder(day_first=day_first),
         file=file,
         row=first,
         field="EventDateTime",
-        day_first=day_first,
     )
     log, sections, begin = PumpLog(file.name), [], 0
     for block in blocks:
@@ -192,5 +192,5 @@ def boluses(rows: ExportRows, zone: str, file: Path) -> None:
 def on_clock(stamps: Texts, zone: str, file: Path) -> pd.Series:
     """UTC of a column of times that may be empty."""
     days, clocks = split_stamps(list(stamps))
-    local = local_times(days, clocks, file=file, row=1, field="", usual=False)
+    local = local_times(days, clocks, DateOrder(usual=False), file=file, row=1, field="")
     return to_utc(local, zone, file=file)[0]

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from careplan.clinic import decisions
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.known import require
-from careplan.clinic.records import load_record
 from careplan.clinic.reviews import judge_of, reviews_of
+from careplan.clinic.stored_records import load_record
 from careplan.clinic.suggestions import stored
 from careplan.clinic.views import Review
 from careplan.interop.checks import problems

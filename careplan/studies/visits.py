@@ -50,29 +50,45 @@ class Visits:
     refused: dict[str, int]
 
 
-def evaluate_visits(
-    world: World,
-    *,
-    people: int,
-    count: int = 4,
-    seed: int = 0,
-    lives: int | None = None,
-    start: str = "off by a third",
-    family: Family = "padova",
-    mis_set: float = 0.3,
-    pens: float = 0.3,
-    groups: Sequence[Group] = GROUPS,
-    say: Callable[[str], None] = print,
-) -> Visits:
-    """`people` virtual people of every group, `count` visits a fortnight apart, under each reviewer in the same lives.
+@dataclass(frozen=True, kw_only=True)
+class VisitsQuestion:
+    """Of which virtual people, and over how many visits a fortnight apart.
 
-    lives: the seed of these, by default that of the people. start: of `visits.STARTS`. family: the equations of their bodies.
-    Raises `ClinicError` for people the model was trained or reported on.
+    people: in every group; seed: draws them. lives: the seed of their lives, by default that of the people. start: how settings
+    are off, of `visits_judged.STARTS`; mis_set: how far, the spread of the logarithm. family: the equations of their bodies.
+    pens: the share who use pens.
     """
+
+    people: int
+    count: int = 4
+    seed: int = 0
+    lives: int | None = None
+    start: str = "off by a third"
+    family: Family = "padova"
+    mis_set: float = 0.3
+    pens: float = 0.3
+    groups: Sequence[Group] = GROUPS
+
+
+def evaluate_visits(world: World, asked: VisitsQuestion, *, say: Callable[[str], None] = print) -> Visits:
+    """Virtual people at their visits, under each reviewer in the same lives.
+
+    Raises:
+        ClinicError: The model was trained or reported on these people.
+    """
+    seed, start = asked.seed, asked.start
     if seed in (world.card["virtual"]["seed"], world.card["virtual"]["seed"] + 1):
         raise ClinicError(f"seed {seed} draws the virtual patients that the model was trained or reported on: choose another")
-    life = seed if lives is None else lives
-    them = visits.cohort(people, seed, start=start, mis_set=mis_set, pens=pens, groups=groups, family=family)
+    life = seed if asked.lives is None else asked.lives
+    them = visits.cohort(
+        asked.people,
+        seed,
+        start=start,
+        mis_set=asked.mis_set,
+        pens=asked.pens,
+        groups=asked.groups,
+        family=asked.family,
+    )
     clinic = Clinic(world, say)
     reviewers: dict[str, visits.Visit] = {
         UNCHANGED: visits.no_change,
@@ -87,7 +103,7 @@ def evaluate_visits(
         say(f"fortnight {done} of {of}")
 
     begin = visits.first_regimens(them, start, seed)
-    lived = visits.live_side_by_side(them, reviewers, visits=count, seed=life, begin=begin, progress=report)
+    lived = visits.live_side_by_side(them, reviewers, visits=asked.count, seed=life, begin=begin, progress=report)
     tables = [visits.table(*replay, name) for name, replay in lived.items()]
     everyone = pd.concat([visits.against_no_change(table, tables[0]) for table in tables], ignore_index=True)
     return Visits(

@@ -48,7 +48,7 @@ from careplan.clinic import (
 )
 from careplan.clinic.allowed import Forbidden, assign, may
 from careplan.clinic.forecasts import forecast_patient
-from careplan.clinic.incoming import Incoming
+from careplan.clinic.import_preview import Incoming
 from careplan.clinic.overnight import Asked, plan_everyone
 from careplan.clinic.people import personalised
 from careplan.clinic.planning import plan_regimens, suggest_doses

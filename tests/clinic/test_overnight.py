@@ -21,10 +21,11 @@ from careplan.cli import app
 from careplan.clinic import overnight, suggestions
 from careplan.clinic.courses import begin_course
 from careplan.clinic.errors import ClinicError
+from careplan.clinic.importing import store_records
 from careplan.clinic.known import patient_names
 from careplan.clinic.overnight import STAGES, Asked, plan_everyone, spared
 from careplan.clinic.people import personalised
-from careplan.clinic.records import save_regimen, store_records
+from careplan.clinic.regimens import save_regimen
 from careplan.clinic.suggestions import latest_suggestion
 from careplan.store import Database, StoreError, accept, append, open_database
 from careplan.store.schema import Patient

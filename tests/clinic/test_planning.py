@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from careplan.clinic.forecasts import NO_CHANGE, forecast_patient
+from careplan.clinic.importing import store_records
 from careplan.clinic.people import personalised
 from careplan.clinic.planning import plan_regimens, suggest_doses
-from careplan.clinic.records import load_series, store_records
 from careplan.clinic.regimens import load_regimen
+from careplan.clinic.stored_records import load_series
 from careplan.clinic.suggestions import load_suggestion
 from careplan.errors import AskError
 from careplan.planning.planner import plan_doses

@@ -10,8 +10,8 @@ import pytest
 
 from careplan.clinic import standing
 from careplan.clinic.errors import ReviewError
-from careplan.clinic.records import save_regimen, store_records
-from careplan.clinic.regimens import prescribed
+from careplan.clinic.importing import store_records
+from careplan.clinic.regimens import prescribed, save_regimen
 from careplan.clinic.reviews import load_draft, recent_readings, reviews_of, save_draft, sign_review, work_on
 from careplan.clinic.suggestions import load_suggestion, save_suggestion
 from careplan.records.events import PatientRecord, events_frame

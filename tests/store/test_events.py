@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from careplan.store import Database, add_events, append, count_events, data_hash, open_database, read_channel, read_events
+from careplan.store import Batch, Database, add_events, append, count_events, data_hash, open_database, read_channel, read_events
 from careplan.store.schema import ImportBatch, Patient
 
 from ..kept import actor, patient
@@ -38,9 +38,8 @@ def store(db: Database, events: pd.DataFrame) -> dict[str, int]:
     with db.write() as session:
         if session.get(Patient, "p") is None:
             append(session, actor(), "patient added", rows=[patient()])
-        return add_events(
-            session, "p", events, actor=actor(), source="t", corrections=[("dropped", "rule", "f", 1, "value", "why")]
-        )
+        batch = Batch(source="t", corrections=[("dropped", "rule", "f", 1, "value", "why")])
+        return add_events(session, "p", events, batch, actor=actor())
 
 
 def stored(db: Database) -> pd.DataFrame:

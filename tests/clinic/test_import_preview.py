@@ -16,7 +16,7 @@ from careplan.clinic import (
     store_records,
     take_in,
 )
-from careplan.clinic.incoming import Incoming
+from careplan.clinic.import_preview import Incoming
 from careplan.store import Actor, Database
 
 from .build import record
