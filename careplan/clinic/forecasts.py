@@ -43,7 +43,7 @@ def forecast_patient(
         patient: Whose future it is.
         world: The world model of their therapy.
         at: From when, in the patient's zone where it has none.
-        what_if: Such as "bolus 4 at 12:30".
+        what_if: Edits of "no change", as `careplan.what_if` reads them.
         ahead: Minutes ahead that are predicted, on the model's grid; or the minutes ahead at which to predict.
         seed: Of the particles.
         actor: Who asks; nothing is put on record where None.
