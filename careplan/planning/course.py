@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from careplan.breach import Breach
-from careplan.planning.account import Account, account
-from careplan.planning.choice import choose, refused_by
+from careplan.planning.account import account
+from careplan.planning.choice import Answer, choose, refused_by
 from careplan.planning.menu import Menu
 from careplan.planning.model import Expansion, PlanningModel
 from careplan.planning.objective import by_output, risk_of, spent
@@ -198,30 +198,18 @@ def _tails(levels: Tensor) -> tuple[Tensor, Tensor]:
     return tail_mean(levels, TAIL), -tail_mean(-levels, TAIL)
 
 
-@dataclass(frozen=True, eq=False)
-class CoursePlans:
-    """What the search answers for B patients: three options each (`choice.OPTIONS`), D decisions, P particles, Q outputs.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CoursePlans(Answer):
+    """The answer in actions: D decisions of A actions, Q outputs. Its risk counts burdens and ends.
 
-    actions, amounts `[B, 3, D, A]`: as the menu has them, and in the channels' units. levels `[B, 3, P, Q, D M]`; risk `[B, 3,
-    P]` with burdens and ends; spent `[B, 3, P, costs]`. changed, abstained, has_runner_up `[B]`. reasons: why it abstains;
-    refused: the rules by which the guard refused the proposal. bound: rules that forbade a first action; pruned: costs whose
-    budget forbade one. account: what the options were scored by.
+    actions, amounts `[B, 3, D, A]`: as the menu has them, and in the channels' units. levels `[B, 3, P, Q, D M]`; spent
+    `[B, 3, P, costs]`.
     """
 
     actions: Tensor
     amounts: Tensor
     levels: Tensor
-    risk: Tensor
     spent: Tensor
-    changed: Tensor
-    abstained: Tensor
-    has_runner_up: Tensor
-    reasons: tuple[tuple[Breach, ...], ...]
-    refused: tuple[tuple[Breach, ...], ...]
-    bound: tuple[tuple[Breach, ...], ...]
-    pruned: tuple[tuple[str, ...], ...]
-    evaluated: Tensor
-    account: Account
 
 
 @torch.no_grad()

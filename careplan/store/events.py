@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from .actors import Actor
@@ -161,16 +161,6 @@ def read_channel(session: Session, patient: str, channel: str, *, start: datetim
     rows = session.connection().execute(query.order_by(Event.time)).all()
     time, value = zip(*rows, strict=True) if rows else ((), ())
     return pd.DataFrame({"time": _instants(time), "value": np.array(value, dtype=np.float64)})
-
-
-def count_events(session: Session, patient: str) -> dict[str, tuple[int, datetime, datetime]]:
-    """By channel: how many events, the first and the last time (UTC)."""
-    require_visible(session, patient)
-    query = select(Event.channel, func.count(), func.min(Event.time), func.max(Event.time)).where(Event.patient == patient)
-    return {
-        channel: (count, _time(first), _time(last))
-        for channel, count, first, last in session.execute(query.group_by(Event.channel).order_by(Event.channel))
-    }
 
 
 def data_hash(session: Session, patient: str) -> str:
