@@ -5,7 +5,7 @@ from dataclasses import dataclass
 UNITS = ((7 * 24 * 60.0, "weeks"), (24 * 60.0, "days"), (60.0, "h"), (1.0, "min"))  # minutes each
 
 
-def said(minutes: float) -> str:
+def duration_in_words(minutes: float) -> str:
     """So many minutes in the largest unit of which they are a whole number, seconds where they are of none.
 
     >>> said(120.0), said(90.0), said(0.5)

@@ -13,7 +13,7 @@ from rich.table import Table
 from careplan import therapies
 from careplan.cli.console import aligned
 from careplan.clinic.views import Forecast
-from careplan.clock import said
+from careplan.clock import duration_in_words
 from careplan.display import Unit, clock, sentence
 from careplan.practice import Words
 from careplan.suggestion import Kind, Line, Path, Suggestion
@@ -189,7 +189,7 @@ def _line(line: Line, settings: Mapping[str, str], kind: Kind) -> tuple[str, ...
     name = settings.get(line.setting, line.setting)
     when = f"{clock(line.start)}-{clock(line.end)}"
     if kind == "doses":
-        when = f"in {said(line.start)}" if line.start else "now"
+        when = f"in {duration_in_words(line.start)}" if line.start else "now"
     if line.setting in ("bolus", "temp_basal") or (kind == "doses" and not line.current):
         return when, name, "", "", f"{line.proposed:g}", line.unit, ""
     change = f"{100 * (line.proposed / line.current - 1):+.0f} %" if line.current else ""

@@ -129,7 +129,7 @@ def _again(ctx: typer.Context, patients: list[str], paths: list[str] | None) -> 
 def _remember(ctx: typer.Context, paths: list[str], token: str | None, zone: str | None, patient: str | None) -> None:
     """A site, read and kept with its address for one patient."""
     from careplan.cli import console
-    from careplan.clinic import local_account, patient_names, read_site, site_at, take_in_site
+    from careplan.clinic import import_site, local_account, patient_names, read_site, site_at
 
     if len(paths) != 1:
         raise typer.BadParameter("expected one address of a Nightscout site", param_hint="--remember")
@@ -141,7 +141,7 @@ def _remember(ctx: typer.Context, paths: list[str], token: str | None, zone: str
             raise typer.Exit(USER_ERROR)
         name = patient or incoming.records[0].patient
         add = frozenset({0} if name in patient_names(database) else ())
-        console.print_import(stdout(), take_in_site(database, site, incoming, {0: name}, actor=local_account(), add=add))
+        console.print_import(stdout(), import_site(database, site, incoming, {0: name}, actor=local_account(), add=add))
 
 
 @app.command("imports")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
-from careplan.clinic.access_log import Purpose, on_record
+from careplan.clinic.access_log import Purpose, log_access
 from careplan.clinic.courses import course_of, practice_of
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.known import require
@@ -24,7 +24,7 @@ def load_record(
     """
     with db.read() as session:
         found = record_of(session, patient, therapy)
-    on_record(db, [patient], purpose, actor)
+    log_access(db, [patient], purpose, actor)
     return found
 
 

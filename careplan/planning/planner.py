@@ -9,11 +9,11 @@ from torch import Tensor
 from careplan.breach import Breach
 from careplan.planning.account import account
 from careplan.planning.actions import NO_CHANGE
-from careplan.planning.binding import bound_doses
+from careplan.planning.binding import limits_binding_doses
 from careplan.planning.choice import Answer, choose, refused_by
 from careplan.planning.doses import DoseProblem
 from careplan.planning.model import PlanningModel
-from careplan.planning.safety import DoseContext, bounds_of, closed, guard_doses
+from careplan.planning.safety import DoseContext, bounds_of, guard_doses, reasons_gate_is_closed
 from careplan.planning.search import Backend, Plans, TreeSearch, exhaustive, search, shared_noise
 from careplan.planning.tree import tail_mean
 from careplan.stages import stage
@@ -121,7 +121,7 @@ def plan_doses(model: PlanningModel, asked: DoseQuestion, how: DoseSearch | None
     decisions = asked.context.baseline.shape[1]
     if not 1 <= how.depth <= decisions:
         raise ValueError(f"plan_doses: depth {how.depth}, expected 1 to {decisions}")
-    reasons = closed(asked.context, asked.limits, asked.therapy)
+    reasons = reasons_gate_is_closed(asked.context, asked.limits, asked.therapy)
     problem = DoseProblem(
         model=model,
         state=asked.state,
@@ -140,7 +140,7 @@ def plan_doses(model: PlanningModel, asked: DoseQuestion, how: DoseSearch | None
     answer = _answer(problem, plans, asked.limits, reasons, budget, how)
     if not how.binding:
         return answer
-    bound = bound_doses(problem, answer.account.score[:, 0], budget, how.risk_level, how.worth)
+    bound = limits_binding_doses(problem, answer.account.score[:, 0], budget, how.risk_level, how.worth)
     abstained = answer.abstained.tolist()
     return replace(answer, binding=tuple(() if none else each for each, none in zip(bound, abstained, strict=True)))
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from careplan.breach import Breach
 from careplan.planning.account import account
-from careplan.planning.binding import bound_lines
+from careplan.planning.binding import limits_binding_lines
 from careplan.planning.choice import Answer, choose, refused_by
 from careplan.planning.model import Expansion
 from careplan.planning.moves import Moves, directions, moves_of, value_of
@@ -237,7 +237,7 @@ def plan_regimen(evaluate: Evaluate, asked: RegimenQuestion, how: RegimenSearch 
     answer = _answer(problem, found.plans(), single, within)
     if not how.binding or bool(answer.abstained.all()):
         return answer
-    bound = bound_lines(problem, answer.multipliers[:, 0].float())
+    bound = limits_binding_lines(problem, answer.multipliers[:, 0].float())
     abstained = answer.abstained.tolist()
     return replace(answer, binding=tuple(() if none else each for each, none in zip(bound, abstained, strict=True)))
 

@@ -65,7 +65,7 @@ def rules_of(limits: Limits, therapy: Therapy) -> tuple[Rule, ...]:
         most = {"impulse": limits.max_dose, "rate": limits.max_rate * therapy.step / channel.per}.get(channel.form)
         if most is not None:
             name = f"the largest {'dose' if channel.form == 'impulse' else 'rate'}"
-            whole = most * (rows if lasting(channel, action) else 1)
+            whole = most * (rows if lasts(channel, action) else 1)
             rules.append(Cap(name=name, channels=(channel.name,), most=whole, within=0.0))
         if channel.form == "impulse" and action.of != "multiple":
             spaced.append(channel.name)
@@ -77,7 +77,7 @@ def rules_of(limits: Limits, therapy: Therapy) -> tuple[Rule, ...]:
     return tuple(rules)
 
 
-def lasting(channel: Channel, action: Action) -> bool:
+def lasts(channel: Channel, action: Action) -> bool:
     """Whether what an action gives goes on until somebody changes it: a rate, a choice, a tablet every day."""
     return action.of == "multiple" or channel.form != "impulse"
 

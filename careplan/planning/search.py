@@ -126,7 +126,7 @@ class TreeSearch:
     simulations: leaves that each tree grows. depth: the longest path. considered: root candidates that halving begins with.
     risk_level: share of the worst particles that a value averages. parallel: advance all survivors of a round at once.
     widening: how many of its candidates, in the table's order, a node below the root tries at first; twice as many whenever its
-    visits double (`tree.within`). All of them when None.
+    visits double (`tree.widened`). All of them when None.
     backend: what grows the trees. `native`: C++, on a CPU, compiled with the package. `compiled`: `torch.compile` whole
     simulations, the problem's `expand` in them, worth its minutes where `expand` is small and the same number of trees comes
     again. Where they cannot be had, both become eager with a warning. All give the same answers.

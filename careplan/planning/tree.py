@@ -73,7 +73,7 @@ class Scoring:
     """How returns are added up and compared.
 
     budget `[B, C - 1]`: bounds on the mean cost of a plan. discount: of a step. risk_level: share of the worst particles that a
-    value averages. widening: as `within`.
+    value averages. widening: as `widened`.
     """
 
     budget: Tensor
@@ -227,7 +227,7 @@ def completed_q(raw: Tensor, q: Tensor, visits: Tensor, logits: Tensor) -> Tenso
     return (VISIT_OFFSET + visits.amax(-1, keepdim=True)) * VALUE_SCALE * scaled
 
 
-def within(logits: Tensor, count: Tensor, widening: int | None) -> Tensor:
+def widened(logits: Tensor, count: Tensor, widening: int | None) -> Tensor:
     """Logits `[..., K]` of a node that was passed `count` `[...]` times, those closed that it may not try yet.
 
     Progressive widening in stages (Coulom 2007): it may try the first `widening` of its open edges, and twice as many whenever
@@ -297,7 +297,7 @@ def grow(tree: Tree, path: Descent, new: Expansion, scoring: Scoring) -> None:
     visits = torch.where(taken, seen[..., 1:, None], tree.edge_visits[every, inner])
     closed = taken & (last[..., 1:] & leaf.pruned.unsqueeze(-1)).unsqueeze(-1)
     logits = torch.where(closed, torch.full_like(q, CLOSED), tree.logits[every, inner])
-    best = best_edge(tree.raw[every, inner], q, visits, within(logits, seen[..., :-1] - 1.0, scoring.widening))
+    best = best_edge(tree.raw[every, inner], q, visits, widened(logits, seen[..., :-1] - 1.0, scoring.widening))
     child = torch.where(best == edges, below[..., 1:], tree.child[every, inner, best])
     child = torch.where(on[..., 1:], child, 0)
 
@@ -345,7 +345,7 @@ def _hang(tree: Tree, path: Descent, new: Expansion, leaf: _Leaf, scoring: Scori
     rows, trash = rows_of(tree, path.leaf), tree.visits.shape[1] - 1
     at, above = (rows, path.leaf), (rows, path.parent)
     open_edges = masked(new.logits, new.valid)
-    first = within(open_edges, open_edges.new_zeros(()), scoring.widening).argmax(-1, keepdim=True)
+    first = widened(open_edges, open_edges.new_zeros(()), scoring.widening).argmax(-1, keepdim=True)
     hung = (rows, torch.where(path.leaf < trash, path.parent, trash), path.edge)
     was = tree.logits[hung]
     for store, part in (

@@ -13,7 +13,7 @@ from careplan.planning.safety import DoseContext
 from careplan.series import PatientSeries, Window
 from careplan.therapies.glucose.declaration import GLUCOSE, RAPID, Group, limits_of
 from careplan.therapies.glucose.dose_search import DECISION, HORIZON, Ahead, Constraints, Patients, search_doses
-from careplan.therapies.glucose.modulation import modulated
+from careplan.therapies.glucose.modulation import modulated_rate
 from careplan.therapies.glucose.world import open_world
 from careplan.therapy import Limits, Mandate
 from careplan.world.loaded import World
@@ -174,7 +174,7 @@ class Planner:
             bolus[who], self._multiple[who], self._trusted[who] = planned
         bolus = torch.where(self._trusted, bolus, own.bolus)
         rate = treated.standing * torch.where(self._trusted, self._multiple, 1.0)
-        basal = rate * modulated(seen.reading, treated.left)
+        basal = rate * modulated_rate(seen.reading, treated.left)
         unknown = torch.full_like(basal, torch.nan)
         self._last = {
             "bolus": bolus,

@@ -19,7 +19,7 @@ from careplan.studies.visits_aims import Record, aims, frame
 from careplan.suggestion import Decision, Suggestion, predicted
 from careplan.therapies.glucose.decisions import judge
 from careplan.therapies.glucose.declaration import GLUCOSE, Group, Regimen
-from careplan.therapies.glucose.lines import recent_part
+from careplan.therapies.glucose.lines import recent_readings
 from careplan.therapies.glucose.names import raises_insulin
 from careplan.therapies.glucose.regimen import apply_changes
 from careplan.therapies.glucose.regimen_search import Case, suggest_regimen
@@ -159,7 +159,7 @@ class Clinic:
             since = series.start + pd.Timedelta(minutes=GLUCOSE.step * len(series))
             changes.append(Signed(since=since, before=regimen, after=after, predicted=expected))
         still, then = expected.get("mean", (math.nan, math.nan))
-        level = recent_part(series).column(GLUCOSE.regulated)
+        level = recent_readings(series).column(GLUCOSE.regulated)
         self.records.append(
             Record(
                 person=series.patient,
@@ -182,7 +182,7 @@ def accepted(regimen: Regimen, found: Suggestion, series: PatientSeries, group: 
 
     Raises `ReviewError` with every reason why nobody could sign that.
     """
-    recent = recent_part(series)
+    recent = recent_readings(series)
     readings = pd.DataFrame({"time": recent.times.tz_convert(recent.zone), "value": recent.column(GLUCOSE.regulated)}).dropna()
     facts = CourseFacts(group=group, covariates=series.facts)
     decided = [Decision(key=line.key, verdict="accept", value=line.proposed, reason=ACCEPTED) for line in found.lines]

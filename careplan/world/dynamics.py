@@ -67,7 +67,7 @@ class State:
         return State(*(part[rows] for part in vars(self).values()))
 
 
-def scattered(state: State, seed: int) -> State:
+def as_particles(state: State, seed: int) -> State:
     """The same states `[P]` as particles: each level drawn from what is believed of it, the first as it is believed most.
 
     Where readings carry no declared noise nothing moves.
@@ -234,7 +234,7 @@ class Flow(nn.Module):
         return rate
 
 
-def bent(level: Tensor, bends: tuple[float, float]) -> Tensor:
+def bent_level(level: Tensor, bends: tuple[float, float]) -> Tensor:
     """A level `[...]` as networks see it, with bends where it is low and where it is high: `[..., 3]`."""
     return torch.stack([level, F.relu(bends[0] - level), F.relu(level - bends[1])], dim=-1)
 
@@ -262,7 +262,7 @@ class Foreseen(Flow):
 
     def _rate(self, output: int, features: Tensor, code: Tensor, level: Tensor, acts: Tensor, frozen: Tensor | None) -> Tensor:
         level = self.bounded(output, level)
-        read = self.out(F.silu(features + self.from_level(bent(level, self.outputs[output].bends)))).unbind(-1)
+        read = self.out(F.silu(features + self.from_level(bent_level(level, self.outputs[output].bends)))).unbind(-1)
         drift, gains = read[output], read[len(self.outputs) :]
         strengths = code[..., self.layout.effects].unbind(-1)
         scaled = [g * torch.exp(0.5 * own + by.clamp(-2.5, 1.5)) for g, own, by in zip(self.gains, strengths, gains, strict=True)]
@@ -303,7 +303,7 @@ class Planned(Flow):
 
     def _rate(self, output: int, features: Tensor, code: Tensor, level: Tensor, acts: Tensor, frozen: Tensor | None) -> Tensor:
         level, drift = self.bounded(output, level), features[..., output]
-        hidden = features[..., len(self.outputs) :] + self.from_level(bent(level, self.outputs[output].bends))
+        hidden = features[..., len(self.outputs) :] + self.from_level(bent_level(level, self.outputs[output].bends))
         factors = self.gain(F.silu(hidden)).clamp(-2.5, 1.5).exp().unbind(-1)
         structure = None if self.layout.structure is None else code[..., self.layout.structure].unbind(-1)
         gains, stops = self._strengths(output, factors, code, level, structure)

@@ -90,15 +90,15 @@ class Filter(nn.Module):
         return levels / count.clamp(min=1.0), count
 
 
-def along(model: "WorldModel", window: Window, usual: Tensor, code: Tensor) -> Filtered:
+def filter_recording(model: "WorldModel", window: Window, usual: Tensor, code: Tensor) -> Filtered:
     """The filter along a whole recording `[B, T, C]`, T a whole number of patches, each patch read with the context that its past
     alone tells. Raises ValueError where no output has a declared noise."""
     if model.filter is None:
         raise ValueError(f"{model.therapy.name}: no observation has a declared noise")
-    return model.filter(model, causal(model, window, usual), window, usual, code)
+    return model.filter(model, causal_encoding(model, window, usual), window, usual, code)
 
 
-def causal(model: "WorldModel", window: Window, usual: Tensor) -> Tensor:
+def causal_encoding(model: "WorldModel", window: Window, usual: Tensor) -> Tensor:
     """`[B, T / patch, L]` the encoding of what came before each patch of a window, the first of which nothing came before."""
     patch, pad = model.shape.patch, torch.nn.functional.pad
     early = window.minute[:, :patch] - patch * model.therapy.step

@@ -11,7 +11,7 @@ from torch import Tensor
 from careplan.series import PatientSeries, split, windows
 from careplan.world.corpus import Corpus
 from careplan.world.correction import correct
-from careplan.world.dynamics import State, scattered
+from careplan.world.dynamics import State, as_particles
 from careplan.world.heads import spread_at
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation
@@ -120,7 +120,7 @@ def _present(model: WorldModel, series: PatientSeries, row: int, person: Persona
     codes = person.particles(particles, seed).to(device)
     many = type(past)(*(part.expand(particles, -1, *part.shape[2:]) for part in (past.values, past.mask, past.minute)))
     state = model.state(z.expand(particles, -1), many, usual.expand(particles, -1), codes)
-    return _Present(scattered(state, seed), usual, codes)
+    return _Present(as_particles(state, seed), usual, codes)
 
 
 def _questions(model: WorldModel, now: _Present, chosen: Sequence[Future], given: Sequence[Given]) -> Question:

@@ -23,7 +23,7 @@ from careplan.world.forecast import predict
 from careplan.world.model import WorldModel, load_card, load_model
 from careplan.world.personalise import Personalisation
 from careplan.world.question import Given
-from careplan.world.trust import Reason, abstentions, followed, in_words, nearest, strangeness, widening
+from careplan.world.trust import Reason, abstentions, factor_after_recording, in_words, nearness_to_level, strangeness, widening
 
 LATEST = N_("the latest day: {alarm}")
 
@@ -48,7 +48,7 @@ class World:
         usual: dict[Given, Tensor] = {given: torch.tensor(self.card["conformal"][given]) for given in Given}
         clock = self.model.therapy.clock
         return {
-            given: widening(person, factor) if given is Given.PLAN else followed(person, factor, given, clock)
+            given: widening(person, factor) if given is Given.PLAN else factor_after_recording(person, factor, given, clock)
             for given, factor in usual.items()
         }
 
@@ -67,11 +67,11 @@ class World:
 def nearness(
     model: WorldModel, series: PatientSeries, rows: Sequence[int], person: Personalisation, hazard: str
 ) -> NDArray[np.float64]:
-    """`trust.nearest` to the hazard's level while it is told of, `[N]`."""
+    """`trust.nearness_to_level` to the hazard's level while it is told of, `[N]`."""
     declared = model.therapy.hazard(hazard)
     minutes, levels, offsets = predict(model, series, rows, person, given=Given.NOTHING)
     soon = (minutes > 0) & (minutes <= declared.within)
-    return nearest(levels[:, soon], offsets[:, soon], declared.level, declared.side).double().numpy()
+    return nearness_to_level(levels[:, soon], offsets[:, soon], declared.level, declared.side).double().numpy()
 
 
 def code_version() -> str:

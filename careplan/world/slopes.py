@@ -12,7 +12,7 @@ from careplan.world.question import Question
 NUDGE = 0.05  # of a number of the code, for finite differences
 
 
-def slopes(model: WorldModel, z: Tensor, past: Window, plan: Question) -> Tensor:
+def code_slopes(model: WorldModel, z: Tensor, past: Window, plan: Question) -> Tensor:
     """How the first output's level, in its unit, moves with each number of the code, `[K, R, H]` after every integration step.
 
     z: `[R, L]` the encodings of `past`. The context keeps the course that the code itself gives it, and the levels now are held,

@@ -12,7 +12,7 @@ from careplan.world.forecast import ForecastQuestion, Future, forecast, predict
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation, personalise, typical
 from careplan.world.question import Given
-from careplan.world.trust import abstentions, adapted, conformal_factor, followed, strangeness, widening
+from careplan.world.trust import abstentions, adapted, conformal_factor, factor_after_recording, strangeness, widening
 from tests.world.toy import PRESSURE, SMALL, random_model, recording
 
 DRUG = 0  # the place of its strength in a code
@@ -119,14 +119,14 @@ def test_a_patients_factors_are_the_populations_moved_by_their_own_misses() -> N
         scores = torch.full((2, 200, 4), score)
         return Personalisation("x", none, none, none, 9, none, torch.zeros(0, 2), none, none, none, scores, 0.5)
 
-    narrow, wide = (followed(person(score), population, Given.NOTHING, CLOCK) for score in (0.0, 9.0))
+    narrow, wide = (factor_after_recording(person(score), population, Given.NOTHING, CLOCK) for score in (0.0, 9.0))
     assert (narrow < population).all() and (wide > 1.5 * population).all()
-    assert torch.equal(followed(replace(person(0.0), foreseen=none), population, Given.NOTHING, CLOCK), population)
+    assert torch.equal(factor_after_recording(replace(person(0.0), foreseen=none), population, Given.NOTHING, CLOCK), population)
     known = torch.full((2, 200, 4), math.nan)
     known[1, :, 1] = 9.0  # of a record, at an hour
-    moved = followed(replace(person(0.0), foreseen=known), population, Given.RECORD, CLOCK) / population
+    moved = factor_after_recording(replace(person(0.0), foreseen=known), population, Given.RECORD, CLOCK) / population
     assert moved[1] == moved.max() > 1.5 and moved[0] == 1 and moved[3] == 1 and 1 < float(moved[2]) < float(moved[1])
-    assert torch.equal(followed(replace(person(0.0), foreseen=known), population, Given.NOTHING, CLOCK), population)
+    assert torch.equal(factor_after_recording(replace(person(0.0), foreseen=known), population, Given.NOTHING, CLOCK), population)
 
 
 @pytest.mark.parametrize(

@@ -14,4 +14,4 @@ POLICIES = (  # the names in `careplan.studies.replays`, without waiting for it;
 
 def known_in(db: Database) -> Known:
     """The patients of a store, each one's last recorded day looked up when it is needed."""
-    return Known(tuple(asking.everyone(db)), cache(lambda patient: asking.last_day(db, patient)), POLICIES)
+    return Known(tuple(asking.all_patients(db)), cache(lambda patient: asking.last_day(db, patient)), POLICIES)

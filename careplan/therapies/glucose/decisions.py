@@ -96,12 +96,12 @@ def judge(
     """What the rules say of a value of a line, given the recent readings: `time` on the patient's clock, `value` in mg/dL."""
 
     def judged_of(line: Line, value: float) -> Judged:
-        return judged(line, value, *held_against(suggestion, line, readings, targets), allowed(line, facts, regimen))
+        return judged(line, value, *lows_against(suggestion, line, readings, targets), allowed(line, facts, regimen))
 
     return judged_of
 
 
-def held_against(
+def lows_against(
     suggestion: Suggestion, line: Line, readings: pd.DataFrame, targets: Targets = ADULTS
 ) -> tuple[Exposure, Exposure]:
     """The lows in a line's part of the day, and the graver of those and the whole day's (`exposure_at`); the whole day for doses

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from careplan.planning.actions import dose_table
-from careplan.planning.latent import Known, LatentModel, initial, latent_futures
+from careplan.planning.latent import Known, LatentModel, initial_state, latent_futures
 from careplan.planning.planner import DosePlans, DoseQuestion, DoseSearch, plan_doses
 from careplan.planning.safety import DoseContext
 from careplan.series import Window
@@ -121,7 +121,7 @@ def _encoded(model: WorldModel, patients: Patients, ahead: Ahead, seed: int) -> 
         steps=round(DECISION / shape.interval),
         strength=_strength(code, model.typical(usual), model.layout.effect("insulin")),
     )
-    return latent, initial(futures, pools), daily, hourly
+    return latent, initial_state(futures, pools), daily, hourly
 
 
 def _strength(code: Tensor, typical: Tensor, place: int) -> Tensor:

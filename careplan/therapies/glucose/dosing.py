@@ -38,9 +38,9 @@ from careplan.therapies.glucose.dose_search import (
     Patients,
     search_doses,
 )
-from careplan.therapies.glucose.evidence import alike
-from careplan.therapies.glucose.experiments import expected
-from careplan.therapies.glucose.outcomes import layers, shares
+from careplan.therapies.glucose.evidence import similar_moments
+from careplan.therapies.glucose.experiments import expected_statistics
+from careplan.therapies.glucose.outcomes import risk_by_outcome, time_by_outcome
 from careplan.therapies.glucose.rule_words import reasons_in_words
 from careplan.therapy import Limits
 from careplan.what_if import apply, parse
@@ -108,7 +108,7 @@ def _case(world: World, recording: Recording, person: Personalisation, asked: _A
     series = recording.series
     row = _last_row(series) if asked.at is None else row_at(series, asked.at)
     bounds = limits_for(limits.get(recording.patient) or limits_of(recording.facts), asked.targets)
-    gate = reasons_to_abstain(world, series, person, row=row, changes=expected(series, recording.changes))
+    gate = reasons_to_abstain(world, series, person, row=row, changes=expected_statistics(series, recording.changes))
     return _Case(recording, person, row, bounds, gate)
 
 
@@ -295,21 +295,21 @@ def _why(world: World, plans: DosePlans, index: int, case: _Case, asked: _Asked)
         levels=levels,
         part=torch.arange(levels.shape[-1]) * len(hours) // levels.shape[-1],
         spans=[(60 * hour, 60 * (hour + 1)) for hour in hours],
-        draws=shares(levels, targets),
+        draws=time_by_outcome(levels, targets),
         changed=bool(plans.changed[index]),
         has_runner_up=bool(plans.has_runner_up[index]),
-        layers=partial(layers, target=(recording.mandate or therapy_for(targets).mandate).target, targets=targets),
-        shares=partial(shares, targets=targets),
+        layers=partial(risk_by_outcome, target=(recording.mandate or therapy_for(targets).mandate).target, targets=targets),
+        shares=partial(time_by_outcome, targets=targets),
     )
     ahead, mask = _future(series, row, None, asked.announced)
     eaten = float(np.where(mask, ahead, 0.0)[: round(60 / GLUCOSE.step), GLUCOSE.index("carbs")].sum())
     low_risk = float(world.risk("low", series, [row], case.person)[0])
-    return explain(found, low_risk=low_risk, moments=alike(series, row, carbs=eaten))
+    return explain(found, low_risk=low_risk, moments=similar_moments(series, row, carbs=eaten))
 
 
 def _option(plans: DosePlans, index: int, option: int, targets: Targets) -> Option:
     levels = plans.levels[index, option].cpu()  # [P, M]
-    outcomes = {name: interval(drawn) for name, drawn in shares(levels, targets).items()}
+    outcomes = {name: interval(drawn) for name, drawn in time_by_outcome(levels, targets).items()}
     return Option(
         name=OPTIONS[option], path=path_of(levels, HORIZON), outcomes=outcomes, does=doses_in_words(plans, index, option)
     )

@@ -25,7 +25,7 @@ UNIT: dict[Setting, str] = {"basal": "U/h", "carb_ratio": "g/U", "correction_fac
 NEAR = 0.5  # of the targets for lows: whoever had more than this of them in the last fortnight is given nothing more
 
 
-def recent_part(series: PatientSeries) -> PatientSeries:
+def recent_readings(series: PatientSeries) -> PatientSeries:
     """The readings by which lows are held against a change, here as when it is signed: `RECENT` before the last one."""
     last = np.flatnonzero(series.mask[:, GLUCOSE.index(GLUCOSE.regulated)])
     end = int(last[-1]) + 1 if len(last) else len(series)
@@ -34,7 +34,7 @@ def recent_part(series: PatientSeries) -> PatientSeries:
 
 def regimen_lines(series: PatientSeries, regimen: Regimen, days: Days, targets: Targets = ADULTS) -> list[RegimenLine]:
     """Every setting by block, in the order `Days.replay` expects, with its evidence and whether lows forbid more insulin."""
-    recent = recent_part(series)
+    recent = recent_readings(series)
     glucose, minute = recent.column("glucose"), recent.minute_of_day()
     whole_day = exposure(glucose, minute, targets=targets)
     near, lines = _near_target(whole_day), []

@@ -24,13 +24,13 @@ from careplan.therapies.glucose.bands import ADULTS
 from careplan.therapies.glucose.days import SETTINGS, Days, recent_days
 from careplan.therapies.glucose.decisions import exposure
 from careplan.therapies.glucose.declaration import GLUCOSE, Regimen
-from careplan.therapies.glucose.evidence import addressed, pattern
-from careplan.therapies.glucose.experiments import Sizes, expected, experiments, sized, sizes_of
+from careplan.therapies.glucose.evidence import outcomes_addressed, pattern_on_days
+from careplan.therapies.glucose.experiments import Sizes, expected_statistics, experiments, sizes_of, with_effect_sizes
 from careplan.therapies.glucose.guideline import guideline_in_words, guideline_lines
-from careplan.therapies.glucose.lines import changes_in_words, proposed_lines, recent_part, regimen_lines
+from careplan.therapies.glucose.lines import changes_in_words, proposed_lines, recent_readings, regimen_lines
 from careplan.therapies.glucose.metrics import glucose_metrics
 from careplan.therapies.glucose.names import raises_insulin
-from careplan.therapies.glucose.outcomes import layers, shares
+from careplan.therapies.glucose.outcomes import risk_by_outcome, time_by_outcome
 from careplan.therapies.glucose.rule_words import breach_in_words, reasons_in_words
 from careplan.therapy import Mandate
 from careplan.world.loaded import World, reasons_to_abstain
@@ -88,7 +88,7 @@ def regimen_of(world: World, recording: Recording, person: Personalisation, *, s
 def suggest_regimen(world: World, case: Case, provenance: Mapping[str, str], *, seed: int = 0) -> Suggestion:
     """Search the regimens of one patient; where the model cannot say and lows break their target, what the guideline says."""
     series, regimen = case.series, case.regimen
-    reasons = list(reasons_to_abstain(world, series, case.person, changes=expected(series, case.changes)))
+    reasons = list(reasons_to_abstain(world, series, case.person, changes=expected_statistics(series, case.changes)))
     if regimen is None:
         reasons.append(N_("no regimen is prescribed and none can be told from the recording"))
     with stage("encode"):
@@ -114,8 +114,8 @@ def _plans(case: Case, regimen: Regimen, days: Days, lines: Sequence[RegimenLine
     kind more after each.
     """
     parts, therapy = len(regimen.starts), therapy_for(case.targets)
-    recent, lows = recent_part(case.series), "broken" if lines[-1].breach else "met"
-    replayed = sized(days, parts, sizes, case.below, seed)
+    recent, lows = recent_readings(case.series), "broken" if lines[-1].breach else "met"
+    replayed = with_effect_sizes(days, parts, sizes, case.below, seed)
 
     def evaluate(multipliers: Tensor) -> Tensor:
         different, place = multipliers[0].unique(dim=0, return_inverse=True)  # what the guard closed is no change
@@ -142,7 +142,7 @@ def _plans(case: Case, regimen: Regimen, days: Days, lines: Sequence[RegimenLine
 def _by_guideline(found: Suggestion, case: Case) -> Suggestion:
     """What the model found; where it abstains although lows break their target, or proposes nothing less although they break it
     by far, what the guideline says."""
-    recent, regimen = recent_part(case.series), case.regimen
+    recent, regimen = recent_readings(case.series), case.regimen
     lows = exposure(recent.column(GLUCOSE.regulated), recent.minute_of_day(), targets=case.targets)
     less = any(not raises_insulin(line, line.proposed) for line in found.lines)
     if less or not (found.abstained or lows.danger):
@@ -162,7 +162,7 @@ def _filled(silent: Suggestion, world: World, case: Case, found: _Searched, seed
     """The suggestion with what the search answered."""
     plans, regimen, days, targets = found.plans, found.regimen, found.days, case.targets
     levels = plans.levels[0].unflatten(-1, (len(days), -1))  # [3, P, D, H]
-    draws = shares(drawn(levels, seed), targets)
+    draws = time_by_outcome(drawn(levels, seed), targets)
     said = {index: changes_in_words(plans, index, found.lines, regimen) for index in _shown(plans)}
     options = tuple(option_of(index, OPTIONS[index], levels[index], draws, text) for index, text in said.items())
     proposed = proposed_lines(plans, found.lines, regimen) if bool(plans.changed[0]) else ()
@@ -192,14 +192,15 @@ def _why(world: World, case: Case, found: _Searched, lines: Sequence[Line], draw
         draws=draws,
         changed=bool(plans.changed[0]),
         has_runner_up=bool(plans.has_runner_up[0]),
-        layers=partial(layers, target=therapy_for(targets).best, targets=targets),
-        shares=partial(shares, targets=targets),
+        layers=partial(risk_by_outcome, target=therapy_for(targets).best, targets=targets),
+        shares=partial(time_by_outcome, targets=targets),
     )
     measured = np.flatnonzero(series.mask[:, GLUCOSE.index(GLUCOSE.regulated)])
     low_risk = float(world.risk("low", series, [int(measured[-1]) + 1], case.person)[0])
     why = explain(compared, low_risk=low_risk)
     recent = series.since(min(days.rows))
-    return replace(why, patterns=tuple(pattern(recent, *about, targets) for about in addressed(why.parts, lines)))
+    about = outcomes_addressed(why.parts, lines)
+    return replace(why, patterns=tuple(pattern_on_days(recent, *each, targets) for each in about))
 
 
 def mandate_of(plans: RegimenPlans, targets: Targets = ADULTS) -> Mandate:

@@ -17,7 +17,7 @@ from careplan.therapies.glucose.bands import ADULTS
 from careplan.therapies.glucose.days import Days, recent_days
 from careplan.therapies.glucose.declaration import Regimen
 from careplan.therapies.glucose.lines import as_line, regimen_lines
-from careplan.therapies.glucose.outcomes import shares
+from careplan.therapies.glucose.outcomes import time_by_outcome
 from careplan.therapies.glucose.regimen_search import drawn, option_of
 from careplan.world.loaded import World, reasons_to_abstain
 from careplan.world.personalise import Personalisation
@@ -41,7 +41,7 @@ class Rehearsal:
             [[_times(line, values.get(line.key, line.current)) for line in self.guarded] for values in named.values()]
         )
         levels = self.days.replay(multipliers).cpu()  # [N, P, D, H]
-        draws = shares(drawn(levels, self.seed), self.targets)
+        draws = time_by_outcome(drawn(levels, self.seed), self.targets)
         return {
             name: Rehearsed(option_of(place, name, levels[place], draws), self._broken(values, levels[place]))
             for place, (name, values) in enumerate(named.items())

@@ -11,7 +11,7 @@ from careplan.series import Window
 from careplan.studies.closed_loop import _context
 from careplan.therapies.glucose.declaration import GLUCOSE, LIMITS
 from careplan.therapies.glucose.dose_search import HORIZON, Ahead, Constraints, Patients, _encoded, _strength, search_doses
-from careplan.therapies.glucose.modulation import modulated
+from careplan.therapies.glucose.modulation import modulated_rate
 from careplan.therapies.glucose.world import open_world
 from careplan.therapy import Mandate
 
@@ -89,12 +89,12 @@ def test_a_stricter_budget_is_never_planned_for_more_lows() -> None:
 
 def test_the_rate_is_modulated_towards_the_target_and_stops_as_everybodys_does_without_one() -> None:
     level = torch.tensor([60.0, 74.0, 76.0, 95.0, GLUCOSE.best, 300.0])
-    assert modulated(level, None).tolist() == [0, 0, 1, 1, 1, 1]
-    usual = modulated(level, [GLUCOSE.mandate] * 6)
+    assert modulated_rate(level, None).tolist() == [0, 0, 1, 1, 1, 1]
+    usual = modulated_rate(level, [GLUCOSE.mandate] * 6)
     assert usual[:2].sum() == 0 and 0 < usual[2] < usual[3] < 1 and usual[4:].tolist() == [1, 1]
-    assert float(modulated(level, [GLUCOSE.mandate] * 6, most=1.5)[-1]) == 1.5
+    assert float(modulated_rate(level, [GLUCOSE.mandate] * 6, most=1.5)[-1]) == 1.5
     for less in (replace(GLUCOSE.mandate, target=140.0), GLUCOSE.mandate.after((0.03, 0.0))):
-        stricter = modulated(level, [less] * 6)
+        stricter = modulated_rate(level, [less] * 6)
         assert (stricter <= usual).all() and stricter[3] < usual[3]
 
 
