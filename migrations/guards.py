@@ -7,6 +7,8 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 from alembic import op
 
+from careplan.store import guards
+
 
 @contextmanager
 def editable(table: str) -> Iterator[None]:
@@ -27,57 +29,13 @@ def editable(table: str) -> Iterator[None]:
 
 
 def needs_entry(table: str, key: Sequence[str]) -> None:
-    """Refuses a row that the newest entry of the audit trail does not name, on PostgreSQL one of this very transaction.
-
-    key: the columns of the primary key. SQLite looks before each row: the entry comes first. PostgreSQL looks when the
-    transaction is committed.
-    """
-    if op.get_bind().dialect.name == "sqlite":
-        values = ", ".join(f'NEW."{column}"' for column in key)
-        op.execute(
-            f"CREATE TRIGGER {table}_needs_entry BEFORE INSERT ON {table} WHEN NOT EXISTS ("
-            f"SELECT 1 FROM audit, json_each(audit.rows) AS named WHERE audit.id = (SELECT max(id) FROM audit) "
-            f"AND json_extract(named.value, '$.table') = '{table}' "
-            f"AND json_extract(named.value, '$.key') = json_array({values})) "
-            f"BEGIN SELECT RAISE(ABORT, '{table}: this row is not in the newest entry of the audit trail'); END"
-        )
-        return
-    values = ", ".join(f'NEW."{column}"' for column in key)
-    op.execute(
-        f"CREATE FUNCTION {table}_needs_entry() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-        f"IF NOT EXISTS (SELECT 1 FROM audit, json_array_elements(audit.rows) AS named "
-        f"WHERE audit.xmin::text = (txid_current() % 4294967296)::text AND named->>'table' = '{table}' "
-        f"AND (named->'key')::jsonb = jsonb_build_array({values})) "
-        f"THEN RAISE EXCEPTION '{table}: no entry of the audit trail in this transaction names this row'; END IF; "
-        f"RETURN NULL; END $$"
-    )
-    op.execute(
-        f"CREATE CONSTRAINT TRIGGER {table}_needs_entry AFTER INSERT ON {table} DEFERRABLE INITIALLY DEFERRED "
-        f"FOR EACH ROW EXECUTE FUNCTION {table}_needs_entry()"
-    )
+    """Refuses a row that the newest entry of the audit trail does not name. key: the columns of the primary key."""
+    for statement in guards.needs_entry(op.get_bind().dialect.name, table, key).statements:
+        op.execute(statement)
 
 
 def append_only(table: str, keys: Sequence[str]) -> None:
     """Refuses to change or delete a row. keys: the unique keys by which INSERT OR REPLACE could delete one on SQLite."""
-    if op.get_bind().dialect.name != "sqlite":
-        op.execute(
-            f"CREATE FUNCTION {table}_append_only() RETURNS trigger LANGUAGE plpgsql AS "
-            f"$$ BEGIN RAISE EXCEPTION '{table} is append-only'; END $$"
-        )
-        op.execute(
-            f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
-            f"FOR EACH STATEMENT EXECUTE FUNCTION {table}_append_only()"
-        )
-        return
-    for verb in ("UPDATE", "DELETE"):
-        op.execute(
-            f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
-            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-        )
-    # INSERT OR REPLACE deletes the old row without firing the DELETE trigger: refuse a key that exists.
-    exists = " OR ".join(f"{key} = NEW.{key}" for key in keys)
-    op.execute(
-        f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} "
-        f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {exists}) "
-        f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: this row exists'); END"
-    )
+    for guard in guards.append_only(op.get_bind().dialect.name, table, keys):
+        for statement in guard.statements:
+            op.execute(statement)

@@ -101,6 +101,25 @@ def test_the_table_of_where_to_change_what_names_what_its_files_define() -> None
         assert [name for name in names if not re.search(rf"^(?: *(?:def|class) )?{name}\b", code, re.M)] == [], row
 
 
+def test_every_attack_names_a_test_that_there_is() -> None:
+    """Of each table of the page of threats whose last column is of tests: in the file of the row, else of the table, else of
+    `test_attacks`."""
+    rows, file = 0, ""
+    for line in (ROOT / "docs" / "reference" / "threats.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+        named = re.findall(r"`(tests/[\w/]+\.py)`", cells[-1])
+        if re.match(r"\| what is done [^|]*\|", line):
+            file = named[0] if named else "tests/store/test_attacks.py"
+        elif not line.startswith("|"):
+            file = ""
+        elif file and not line.startswith("|---"):
+            rows += 1
+            tests = re.findall(r"`(test_\w+)`", cells[-1])
+            there = (ROOT / (named[0] if named else file)).read_text()
+            assert tests and all(f"def {name}(" in there for name in tests), line
+    assert rows > 25
+
+
 @pytest.mark.parametrize("page", PAGES, ids=label)
 def test_every_import_of_a_snippet_works(page: Path) -> None:
     for snippet in FENCE.findall(page.read_text()):

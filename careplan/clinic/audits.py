@@ -38,8 +38,8 @@ def verify_audit(url: str, *, expect: str | None = None, since_last: bool = Fals
     """Recomputes the audit trail of the database at an address or a path, and every row that it covers. Makes and writes nothing.
 
     expect: a head noted elsewhere, which must still be in the trail. since_last: only what came after the last time that nothing
-    was found. folder: of the trusted keys and the checkpoints, where not the settings' own. Raises `StoreError` where there is
-    no such database.
+    was found, and of what was there then only that it is as much. folder: of the trusted keys and the checkpoints, where not the
+    settings' own. Raises `StoreError` where there is no such database.
     """
     folder, engine = folder or Settings().audit_folder(), existing_database(url)
     try:

@@ -273,9 +273,7 @@ def _period(practice: "Practice", readings: "pd.DataFrame", side: Side, table: "
     )
 
 
-def _differences(
-    before: "pd.DataFrame", after: "pd.DataFrame", predicted: Mapping[str, Interval]
-) -> tuple[Difference, ...]:
+def _differences(before: "pd.DataFrame", after: "pd.DataFrame", predicted: Mapping[str, Interval]) -> tuple[Difference, ...]:
     """Of each outcome that the stretches tell, with intervals by drawing the stretches of both periods anew."""
     import numpy as np
 

@@ -1,7 +1,8 @@
 """Planning that goes on by itself: asked for on one page, run by a worker, looked at from any other.
 
-A job is a row of the store, so that it outlives a reload, another page and whoever asked. A worker says every few seconds that it
-is alive; a running job whose worker has gone silent has died, and can be started again.
+A job is a row of the store, so that it outlives a reload, another page and whoever asked. Who asked for it is on record: a worker
+plans in nobody's name without that entry. It says every few seconds that it is alive; a running job whose worker has gone silent
+has died, and can be started again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,13 +16,14 @@ from sqlalchemy.orm import Session
 from careplan.clinic.allowed import DECIDES, allow
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.known import require
-from careplan.store import Actor, Database, number, schema, visible
+from careplan.store import Actor, Database, append, forged, number, schema, visible
 from careplan.suggestion import Kind
 
 State = Literal["waiting", "running", "done", "failed", "cancelled", "died"]
 ACTIVE: tuple[State, ...] = ("waiting", "running")
 SILENT = timedelta(seconds=20)  # a worker that was not heard of for so long has died
 KEPT = timedelta(days=14)  # a finished job is forgotten then
+ASKED = "planning asked for"  # the action of the entry
 DIED = "the program that was planning stopped before it was done"
 
 
@@ -81,7 +83,8 @@ def ask(db: Database, patients: Sequence[str], kind: Kind, *, actor: Actor) -> J
             beat=now,
             cancel=False,
         )
-        session.add(number(session, row))
+        _on_record(session, number(session, row), actor)
+        session.add(row)
         session.flush()
         return _view(row)
 
@@ -124,7 +127,8 @@ def ask_again(db: Database, id: int, *, actor: Actor) -> Job:
 
 
 def claim_next(db: Database) -> tuple[Job, Actor] | None:
-    """The job that has waited longest, now running and ours, and who asked for it; None where none waits."""
+    """The job that has waited longest, now running and ours, and who asked for it; None where none waits, or the one that does
+    is not as it was asked for on record: that has failed then."""
     with db.read() as session:
         if not session.scalar(select(schema.Job.id).where(schema.Job.state == "waiting").limit(1)):
             return None
@@ -132,7 +136,11 @@ def claim_next(db: Database) -> tuple[Job, Actor] | None:
         row = session.scalar(select(schema.Job).where(schema.Job.state == "waiting").order_by(schema.Job.id).limit(1))
         if row is None:
             return None
-        row.state, row.beat = "running", datetime.now(UTC)
+        row.beat = datetime.now(UTC)
+        if problem := _forged(session, row):
+            row.state, row.problem = "failed", f"nothing is planned: {problem}"
+            return None
+        row.state = "running"
         return _view(row), Actor(**row.actor)
 
 
@@ -143,6 +151,26 @@ def note_progress(db: Database, id: int, **changed: Any) -> bool:
         session.execute(mine.values(beat=datetime.now(UTC), **changed))
         found = session.execute(select(schema.Job.state, schema.Job.cancel).where(schema.Job.id == id)).first()
         return found is not None and found.state not in ("cancelled", "failed") and not found.cancel
+
+
+def _on_record(session: Session, row: schema.Job, actor: Actor) -> None:
+    [patient, *others] = row.patients
+    append(session, actor, ASKED, patient=None if others else patient, **_asked(row))
+
+
+def _asked(row: schema.Job) -> dict[str, Any]:
+    """What of a job is on record: all that its worker does not write."""
+    return {"job": row.id, "kind": row.kind, "patients": list(row.patients), "asked": row.asked.isoformat()}
+
+
+def _forged(session: Session, row: schema.Job) -> str | None:
+    """Why a job is not one that its actor asked for, in words; None where it is."""
+    query = select(schema.AuditEntry).where(schema.AuditEntry.action == ASKED).order_by(schema.AuditEntry.id.desc())
+    entry = session.scalars(query.where(schema.AuditEntry.detail["job"].as_integer() == row.id)).first()
+    if entry is None or entry.detail != _asked(row) or {"name": entry.actor, **(entry.identity or {})} != row.actor:
+        return "no entry of the audit trail says that this was asked for"
+    problem = forged(session, entry)
+    return None if problem is None else f"entry {entry.id} of the audit trail, which says that this was asked for, {problem}"
 
 
 def _active(session: Session) -> list[Job]:

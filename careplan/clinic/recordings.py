@@ -48,9 +48,7 @@ def read_recording(db: Database, patient: str, therapy: str | None = None, *, ac
         return Recording(series, course.group, regimen, _named(version, signed), data, mandate, changes, targets)
 
 
-def _mandate_of(
-    session: Session, version: RegimenVersion | None, targets: Targets, practice: Practice
-) -> Mandate | None:
+def _mandate_of(session: Session, version: RegimenVersion | None, targets: Targets, practice: Practice) -> Mandate | None:
     """The mandate of the suggestion whose signed review made this version; None where it was made for other targets."""
     if version is None:
         return None

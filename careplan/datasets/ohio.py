@@ -117,7 +117,7 @@ def read_file(file: Path, zone: str, _: bool | None = None) -> Part:
     return part
 
 
-read_ohio = reader("ohio", read_file, pattern="*.xml")
+read_ohio = reader("ohio", read_file, patterns=("*.xml",))
 
 
 def local_of(block: Block, name: str, file: Path) -> pd.Series:

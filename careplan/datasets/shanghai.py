@@ -69,7 +69,7 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
     return part
 
 
-read_shanghai = reader("shanghai", read_file, pattern="*_*_*.xls*", home="Asia/Shanghai")
+read_shanghai = reader("shanghai", read_file, patterns=("*_*_*.xls*",), home="Asia/Shanghai")
 
 
 def block_of(file: Path) -> Block:

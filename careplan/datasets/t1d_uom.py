@@ -14,7 +14,7 @@ import pandas as pd
 
 from careplan.records.clock import stamped
 from careplan.records.events import PatientRecord, RecordError, Refused, refusing
-from careplan.records.head import header_of
+from careplan.records.head import head_of, header_of
 from careplan.records.sheet import (
     Sheet,
     check_dates,
@@ -28,7 +28,7 @@ from careplan.records.sheet import (
     report_left,
     year_typos,
 )
-from careplan.records.text import Rows, Source, check_zone, find_files, normal, numbers, read_header, read_rows
+from careplan.records.text import Rows, Source, check_zone, find_files, normal, numbers, read_rows
 from careplan.records.units import MG_PER_MMOL
 
 BESIDE = {
@@ -91,7 +91,7 @@ def read_person(person: str, files: list[Path], zone: str, refused: Refused | No
     whole = Sheet(pd.DataFrame())
     rows_read, named = 0, []
     for file in files:
-        if SLEEP & set(read_header(file)):
+        if SLEEP & set(map(normal, header_of(head_of(file)))):
             continue
         with refusing(refused, f"uom-{person}"):
             sheet, rows = read_file(file, zone)

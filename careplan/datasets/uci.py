@@ -53,7 +53,7 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
     return part
 
 
-read_uci = reader("uci", read_file, pattern="data-*")
+read_uci = reader("uci", read_file, patterns=("data-*",))
 
 
 def block_of(file: Path) -> Block:

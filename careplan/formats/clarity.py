@@ -31,7 +31,8 @@ from careplan.records.export import (
     unit_of,
 )
 from careplan.records.insulins import channel_said
-from careplan.records.text import DELIMITERS, beyond, normal, numbers
+from careplan.records.raw import DELIMITERS
+from careplan.records.text import beyond, normal, numbers
 
 TIME, KIND, SUBKIND, DEVICE = "timestamp", "eventtype", "eventsubtype", "sourcedeviceid"
 GLUCOSE, INSULIN, CARBS, DURATION = "glucosevalue", "insulinvalue", "carbvalue", "duration"

@@ -14,7 +14,8 @@ import pandas as pd
 
 from careplan.records.dates import SPLIT, dates, plain
 from careplan.records.events import PatientRecord, RecordError, Refused, events_frame, refusing
-from careplan.records.head import XLS, XLSX, header_of
+from careplan.records.head import header_of
+from careplan.records.raw import XLS, XLSX
 from careplan.records.settings import StatedSettings
 from careplan.records.text import Rows, Source, find_files, is_missing, normal, numbers, read_rows
 from careplan.records.workbook import as_text, open_workbook, sheet_rows

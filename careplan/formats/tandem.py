@@ -65,10 +65,11 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
     blocks = read_blocks(file, is_header, "a section of t:connect's (EventDateTime with Readings, BasalRate or InsulinDelivered)")
     stamps = [split_stamps(list(block.texts(block.column(TIME)))) for block in blocks]
     first = next((int(block.row[0]) for block in blocks if len(block)), 1)
+    generated = next((line[1].strip() for line in blocks[0].above if len(line) > 1 and "generated" in line[0].lower()), "")
     every = local_times(
         [day for days, _ in stamps for day in days],
         [clock for _, clocks in stamps for clock in clocks],
-        DateOrder(day_first=day_first),
+        DateOrder(day_first=day_first, stamped=generated),
         file=file,
         row=first,
         field="EventDateTime",

@@ -32,9 +32,7 @@ def directions(lines: Sequence[Sequence[RegimenLine]]) -> Tensor:
     return torch.tensor([[line.direction for line in each] for each in lines])
 
 
-def moves_of(
-    lines: Sequence[Sequence[RegimenLine]], together: Sequence[Sequence[int]], factors: Sequence[float]
-) -> Moves:
+def moves_of(lines: Sequence[Sequence[RegimenLine]], together: Sequence[Sequence[int]], factors: Sequence[float]) -> Moves:
     """Every line alone, and the lines of which places are given together, by every factor."""
     count = len(lines[0])
     proposed, allowed, bound = candidates(lines, factors)

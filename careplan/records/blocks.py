@@ -12,7 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from careplan.records.events import RecordError
-from careplan.records.text import AGAIN, DELIMITERS, LONG, lines_of, normal, read_text, seems_cut
+from careplan.records.raw import DELIMITERS, lines_of
+from careplan.records.text import AGAIN, LONG, normal, read_text, seems_cut
 
 IsHeader = Callable[[Sequence[str]], bool]
 Texts = NDArray[np.object_]

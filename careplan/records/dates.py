@@ -176,7 +176,9 @@ def clock_of(text: str) -> tuple[float, float]:
     hour, minute, second = int(found[1]), int(found[2]), float((found[3] or "0").replace(",", "."))
     if half:
         hour = hour % 12 + (12 if half["pm"] else 0) if 1 <= hour <= 12 else 99
-    seconds = 3600.0 * hour + 60.0 * minute + second if hour < 24 and minute < 60 and second < 60 else np.nan
+    seconds = 3600.0 * hour + 60.0 * minute + second
+    if not (minute < 60 and second < 60 and (hour < 24 or seconds == 86_400.0)):  # 24:00 ends a day
+        seconds = np.nan
     if not (zone := found[4]):
         return seconds, np.nan
     return seconds, 0.0 if zone == "Z" else (-1 if zone[0] == "-" else 1) * (int(zone[1:3]) * 60.0 + int(zone[-2:]))

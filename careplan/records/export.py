@@ -274,7 +274,11 @@ class Reader(Protocol):
 
 
 def reader(
-    format: str, read_file: Callable[[Path, str, bool | None], Part], *, pattern: str = "*.csv", home: str | None = None
+    format: str,
+    read_file: Callable[[Path, str, bool | None], Part],
+    *,
+    patterns: Sequence[str] = ("*.csv", "*.xlsx"),
+    home: str | None = None,
 ) -> Reader:
     """The reader of a format by what reads one of its files, given the clock's zone and the order of its dates.
 
@@ -293,7 +297,7 @@ def reader(
         if zone is not None:
             check_zone(zone, file=path)
         people: dict[str, list[Part]] = {}
-        for file in find_files(path, pattern):
+        for file in find_files(path, *patterns):
             with refusing(refused, patient or patient_name(format, file)):
                 part = read_file(file, zone or "UTC", day_first)
                 people.setdefault(part.person or str(file), []).append(part)

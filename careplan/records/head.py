@@ -1,25 +1,22 @@
 """The first lines of any file as text, for recognising its format, and what was seen where nothing knows it."""
 
 import csv
-import io
 import json
 import re
 from pathlib import Path
 
 from careplan.records.events import RecordError
-from careplan.records.text import DELIMITERS, bare, encoding_of
-from careplan.records.workbook import as_text, open_workbook, sheet_rows
+from careplan.records.raw import DELIMITERS, PARQUET, XLS, XLSX, bare, encoding_of
+from careplan.records.workbook import delimited, filled_sheets, open_workbook
 
 BLANK = re.compile(r"\A(?:[ \t]*\r?\n)+")  # lines above the first that says something
 HEAD = 64 * 1024  # bytes
 FEW = 12  # rows of each sheet of a workbook
-XLSX, XLS, PARQUET = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"PAR1"
 HTML = re.compile(r"<!doctype html|<html|<table|<head", re.IGNORECASE)
 KNOWN = {
     b"%PDF": "a PDF document",
     b"\x89PNG": "a PNG picture",
     b"\xff\xd8\xff": "a JPEG picture",
-    b"\x1f\x8b": "a gzip archive",
     b"SQLite format 3": "an SQLite database",
     b"Rar!": "a RAR archive",
     b"7z\xbc\xaf": "a 7-Zip archive",
@@ -29,9 +26,9 @@ KNOWN = {
 def head_of(path: Path) -> str:
     """The file's first 64 KiB as text.
 
-    A workbook's is a line `[sheet NAME]` and the first rows, as comma separated text, for each sheet; a Parquet file's is its
-    columns as a header line. Text in an unknown encoding comes with replacement characters. Raises `RecordError` for a file that
-    is empty, cannot be read, or holds something other than text.
+    A workbook's is the first rows of its sheet as comma separated text, of several sheets each after a line `[sheet NAME]`; a
+    Parquet file's is its columns as a header line. Text in an unknown encoding comes with replacement characters. Raises
+    `RecordError` for a file that is empty, cannot be read, or holds something other than text.
     """
     try:
         with path.open("rb") as file:
@@ -53,14 +50,10 @@ def head_of(path: Path) -> str:
 
 
 def workbook_head(path: Path) -> str:
-    workbook = open_workbook(path)
-    out = io.StringIO()
-    for name in workbook.sheet_names:
-        out.write(f"[sheet {name}]\n")
-        csv.writer(out, lineterminator="\n").writerows(
-            [as_text(cell) for cell in row] for row in sheet_rows(workbook, name, path, FEW)
-        )
-    return out.getvalue()[:HEAD]
+    sheets = filled_sheets(open_workbook(path), path, FEW)
+    if len(sheets) == 1:
+        return delimited(next(iter(sheets.values())))[:HEAD]
+    return "".join(f"[sheet {name}]\n{delimited(rows)}" for name, rows in sheets.items())[:HEAD]
 
 
 def parquet_head(path: Path) -> str:

@@ -42,12 +42,11 @@ class PumpLog:
         noted = pd.concat([each["row"] for each in (changes, temporary, stops)])
         if not len(noted) or last is None:
             return pd.DataFrame(columns=list(CELLS)), []
-        end = last.value / SECONDS
-        base = schedule(seconds(changes), values(changes), rows(changes), end)
         began = seconds(temporary)
-        over = stretches(
-            began, began + values(temporary, "minutes") * 60.0, values(temporary), rows(temporary), mask(temporary, "share")
-        )
+        ends = began + values(temporary, "minutes") * 60.0
+        end = max(last.value / SECONDS, float(ends.max(initial=-np.inf)) + 1.0)  # the schedule comes back after a temporary rate
+        base = schedule(seconds(changes), values(changes), rows(changes), end)
+        over = stretches(began, ends, values(temporary), rows(temporary), mask(temporary, "share"))
         unknown = self.unknown(seconds(changes), end)
         found = delivered(base, over, stopped(stops, end), unknown, end)
         frame = pd.DataFrame(

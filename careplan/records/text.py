@@ -2,8 +2,7 @@
 
 import csv
 import re
-import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -14,11 +13,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from careplan.records.events import RecordError
+from careplan.records.raw import DELIMITERS, MOST_LINE, XLS, XLSX, bare, encoding_of, lines_of, read_bytes
+from careplan.records.workbook import workbook_text
 
 DECIMAL_COMMA = re.compile(r',"-?\d+,\d{1,2}"')  # in a file that commas separate, quoted
 MISSING = {"", "nan", "na", "n/a", "null", "none", "nat", "-", "--"}
-MOST_BYTES = 256 * 2**20  # of a file: a year of five-minute readings with all else that a pump logs takes 40 MiB
-MOST_LINE = 2**18  # characters of a delimited line: a header of ten thousand columns
 SHORT, LONG, AGAIN, ABOVE, UNITS = "short row", "long row", "header again", "above the header", "units"  # rules: rows left out
 OUT_OF_ROOM = {
     SHORT: "fewer fields than the header",
@@ -30,8 +29,6 @@ OUT_OF_ROOM = {
 MOST_ABOVE = 20  # lines that may stand above a table's header
 CUT = "the file has no end of line, and this value is shorter than all others: perhaps cut short"
 FEW_SHORT = 2  # rows that may be short whatever their share: a total below the table
-SEPARATOR = re.compile(r"\A\ufeff?\"?sep=.\"?[ \t,;]*\r?\n?", re.IGNORECASE)
-DELIMITERS = ",;\t|"
 
 Source = str | Path | Sequence[Path]  # what a reader takes: a file, a folder, or files of its format
 
@@ -104,44 +101,15 @@ def normal(header: str) -> str:
     return re.sub(r"[^0-9a-z]", "", header.lower())
 
 
-def read_bytes(path: Path) -> bytes:
-    """The bytes of a file; `RecordError` where it cannot be read, is empty, a pipe or a device, or has over `MOST_BYTES`."""
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise RecordError("expected a file, found a folder, a pipe or a device", file=path)
-        if status.st_size > MOST_BYTES:
-            raise RecordError(f"{status.st_size / 2**20:,.0f} MiB; no recording has over {MOST_BYTES / 2**20:g}", file=path)
-        data = path.read_bytes()
-    except OSError as error:
-        raise RecordError(f"cannot be read: {error.strerror}", file=path) from error
-    if not data.strip():
-        raise RecordError("the file is empty", file=path)
-    return data
-
-
-def encoding_of(data: bytes) -> str:
-    """UTF-16 by its byte order mark, or where every other of the first bytes is 0; else UTF-8."""
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return "utf-16"
-    start = data[:400]
-    for encoding, zeros in (("utf-16-le", start[1::2]), ("utf-16-be", start[0::2])):
-        if len(zeros) > 4 and zeros.count(0) > 0.9 * len(zeros):
-            return encoding
-    return "utf-8-sig"
-
-
-def bare(text: str) -> str:
-    """A text whose first line is not the one by which spreadsheets are told the delimiter ("sep=;"); lines keep their numbers."""
-    return SEPARATOR.sub("\n", text, count=1)
-
-
 def read_text(path: Path, *, fallback: str | None = None) -> str:
-    """The file's text (UTF-8 or UTF-16); `RecordError` where it is neither, or is empty.
+    """The file's text (UTF-8 or UTF-16), a workbook's as if its sheet had been saved as text; `RecordError` where it is none of
+    these, or is empty.
 
     fallback: the encoding that a format's older files have where they are not UTF-8.
     """
     data = read_bytes(path)
+    if data.startswith((XLSX, XLS)):
+        return workbook_text(path)
     try:
         text = bare(data.decode(encoding_of(data)))
     except UnicodeDecodeError as error:
@@ -150,7 +118,7 @@ def read_text(path: Path, *, fallback: str | None = None) -> str:
         if fallback is None:
             raise problem from error
         try:
-            text = data.decode(fallback)
+            text = bare(data.decode(fallback))
         except UnicodeDecodeError:
             raise problem from error
     if not text.strip():
@@ -160,32 +128,11 @@ def read_text(path: Path, *, fallback: str | None = None) -> str:
     return text
 
 
-def read_header(path: Path) -> list[str]:
-    """The normalised headers of a delimited file, without reading the rest; empty where it is not text."""
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            line = file.readline(MOST_LINE)
-    except (OSError, UnicodeDecodeError):
-        return []
-    return [normal(name) for name in line.split(max(DELIMITERS, key=line.count))]
-
-
 def check_lines(text: str, file: object) -> None:
     """`RecordError` where a line has more than `MOST_LINE` characters: before it is split."""
     for line, content in enumerate(text.splitlines(), start=1):
         if len(content) > MOST_LINE:
             raise RecordError(f"a line of {len(content):,} characters", file=file, row=line)
-
-
-def lines_of(text: str) -> Iterator[str]:
-    """The lines with their ends, without a copy of the whole."""
-    begin = 0
-    while begin < len(text):
-        end = text.find("\n", begin) + 1 or len(text)
-        if end - begin > MOST_LINE:
-            raise csv.Error(f"a line of {end - begin:,} characters")
-        yield text[begin:end]
-        begin = end
 
 
 def read_rows(

@@ -1,5 +1,6 @@
 """From what a person hands over (a file, a folder, a ZIP, a ZIP in a folder) to the files in it."""
 
+import gzip
 import shutil
 import zipfile
 import zlib
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
+from typing import IO
 
 from careplan.records.events import RecordError
 from careplan.records.text import find_files, natural
@@ -18,6 +20,7 @@ MOST_RATIO = 200  # text of recordings packs 5 to 50 times; a ZIP bomb a thousan
 RATIO_FROM = 32 * 1024**2  # bytes: a small file may pack as well as it likes
 MOST_NESTED = 3  # ZIPs in ZIPs
 CHUNK = 1024**2
+GZIP, ZIP = b"\x1f\x8b", (b"PK\x03\x04", b"PK\x05\x06")
 WORKBOOK = "[Content_Types].xml"  # the entry that every Office Open XML file begins with
 
 
@@ -81,8 +84,12 @@ def lay_open(file: Path, folder: Path, found: Unpacked, depth: int) -> None:
     place = folder / str(len(found.places)) / file.stem
     found.places[str(place)] = str(file)
     try:
-        with zipfile.ZipFile(file) as archive:
-            extract(archive, file, place, found)
+        if starts(file, 2) == GZIP:
+            with gzip.open(file) as one:
+                write_out(one, place / file.stem, file.stat().st_size, found, file)
+        else:
+            with zipfile.ZipFile(file) as archive:
+                extract(archive, file, place, found)
     except (zipfile.BadZipFile, RuntimeError, EOFError, OSError, ValueError, zlib.error) as error:
         if isinstance(error, RecordError):
             raise
@@ -99,17 +106,23 @@ def zipped(path: str | Path) -> bool:
 
 
 def is_archive(file: Path) -> bool:
-    """Whether a file is a ZIP that holds files of its own: an xlsx is one file to a person."""
+    """Whether a file is a gzip, or a ZIP that holds files of its own: an xlsx is one file to a person."""
     try:
-        with file.open("rb") as opened:
-            if opened.read(4) not in (b"PK\x03\x04", b"PK\x05\x06"):
-                return False
+        start = starts(file, 4)
+        if start not in ZIP:
+            return start.startswith(GZIP)
         with zipfile.ZipFile(file) as archive:
             return WORKBOOK not in archive.namelist()
     except (zipfile.BadZipFile, ValueError):
         return True
     except OSError as error:
         raise RecordError(f"cannot be read: {error.strerror}", file=file) from error
+
+
+def starts(file: Path, length: int) -> bytes:
+    """The first bytes of a file."""
+    with file.open("rb") as opened:
+        return opened.read(length)
 
 
 def extract(archive: zipfile.ZipFile, file: Path, place: Path, found: Unpacked) -> None:
@@ -125,14 +138,19 @@ def extract(archive: zipfile.ZipFile, file: Path, place: Path, found: Unpacked) 
             continue
         if entry.flag_bits & 1:
             raise RecordError("a ZIP locked by a password: unlock it first", file=file)
-        target = place / inside
-        target.parent.mkdir(parents=True, exist_ok=True)
-        size = 0
-        with archive.open(entry) as source, target.open("wb") as kept:
-            while part := source.read(CHUNK):
-                size += len(part)
-                found.budget -= len(part)
-                if found.budget < 0 or (size > RATIO_FROM and size > MOST_RATIO * max(entry.compress_size, 1)):
-                    shutil.rmtree(place)
-                    raise RecordError(f"a ZIP that unpacks to more than any recording: {entry.filename!r}", file=file)
-                kept.write(part)
+        with archive.open(entry) as source:
+            write_out(source, place / inside, entry.compress_size, found, file)
+
+
+def write_out(source: IO[bytes] | gzip.GzipFile, target: Path, packed: int, found: Unpacked, file: Path) -> None:
+    """Writes what unpacks from `packed` bytes of an archive to a file."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    size = 0
+    with target.open("wb") as kept:
+        while part := source.read(CHUNK):
+            size += len(part)
+            found.budget -= len(part)
+            if found.budget < 0 or (size > RATIO_FROM and size > MOST_RATIO * max(packed, 1)):
+                shutil.rmtree(target.parent)
+                raise RecordError(f"a ZIP that unpacks to more than any recording: {target.name!r}", file=file)
+            kept.write(part)

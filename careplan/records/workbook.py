@@ -1,21 +1,25 @@
 """Spreadsheets (xlsx, xls, ods) as rows of text, as if each sheet had been saved as delimited text."""
 
+import csv
 import io
 import re
 import zipfile
 import zlib
+from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from careplan.records.events import RecordError
-from careplan.records.text import MOST_BYTES, read_bytes
+from careplan.records.raw import MOST_BYTES, read_bytes
 
 if TYPE_CHECKING:
     from python_calamine import CalamineWorkbook
 
 MOST_CELLS = 50_000_000  # a year of a workbook of 40 columns has five
 PLACE = re.compile(rb'r="(?:(\d{1,10})"|([A-Z]{2,4})\d)')  # of a row, and of a cell beyond column Z
+# A day and a month in either order, with a time of day or without.
+DAY = re.compile(r"\s*(\d{1,2})[/.\-](\d{1,2})[/.\-]\d{2,4}(?:[ T]+[\d:]+(?:\s*[AaPp]\.?\s*[Mm]\.?)?)?\s*")
 LOCKED = "EncryptedPackage".encode("utf-16-le")  # the stream in which office programs keep what a password locks
 DOCUMENTS = {
     b"word/document": "it is a Word document",
@@ -84,6 +88,59 @@ def sheet_rows(workbook: "CalamineWorkbook", name: str, path: Path, most: int | 
         return workbook.get_sheet_by_name(name).to_python(skip_empty_area=False, nrows=most)
     except CalamineError as error:
         raise RecordError(f"sheet {name!r} cannot be read: {error}", file=path) from error
+
+
+def filled_sheets(workbook: "CalamineWorkbook", path: Path, most: int | None = None) -> dict[str, list[list[Cell]]]:
+    """The rows of the sheets that a person sees and that hold anything. most: rows to read of each."""
+    from python_calamine import SheetVisibleEnum
+
+    seen = [each.name for each in workbook.sheets_metadata if each.visible == SheetVisibleEnum.Visible]
+    sheets = {name: sheet_rows(workbook, name, path, most) for name in seen}
+    return {name: rows for name, rows in sheets.items() if any(cell != "" for row in rows for cell in row)}
+
+
+def workbook_text(path: Path) -> str:
+    """A workbook's one sheet as a spreadsheet saves it as comma separated text; `RecordError` where it has several."""
+    sheets = filled_sheets(open_workbook(path), path)
+    if len(sheets) != 1:
+        raise RecordError(f"expected a workbook of one sheet, found {list(sheets)[:12]}: save each as a file", file=path)
+    [rows] = sheets.values()
+    check_days(rows, path)
+    return delimited(rows)
+
+
+def delimited(rows: Sequence[Sequence[Cell]]) -> str:
+    """Rows of a sheet as comma separated text."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(zip(*map(column_texts, zip(*rows, strict=True)), strict=True))
+    return out.getvalue()
+
+
+def column_texts(cells: Sequence[Cell]) -> list[str]:
+    """The cells of a column as text. Where one of its dates has a time of day, each has: midnight is no date alone."""
+    times = {cell.time() if isinstance(cell, datetime) else time() for cell in cells if isinstance(cell, date)}
+    if times == {time()}:
+        cells = [cell.date() if isinstance(cell, datetime) else cell for cell in cells]
+    elif times:
+        cells = [datetime(cell.year, cell.month, cell.day) if type(cell) is date else cell for cell in cells]
+    return [as_text(cell) for cell in cells]
+
+
+def check_days(rows: Sequence[Sequence[Cell]], path: object) -> None:
+    """`RecordError` where a spreadsheet took a column's dates for others as far as it could (5 March for 3 May), and left as text
+    those whose day is above 12."""
+    for column in zip(*rows, strict=True):
+        dated = [cell for cell in column if isinstance(cell, date)]
+        if not dated or any(cell.day > 12 for cell in dated):
+            continue
+        left = [
+            (row, match) for row, cell in enumerate(column, start=1) if isinstance(cell, str) and (match := DAY.fullmatch(cell))
+        ]
+        for row, match in left:
+            above = sum(cell != "" for cell in rows[row - 1]) <= 2  # a label and when the export was made
+            if max(int(match[1]), int(match[2])) > 12 and not above:
+                problem = f"the spreadsheet changed dates on opening, but not {match[0]!r}: open the original export as text only"
+                raise RecordError(problem, file=path, row=row)
 
 
 def as_text(cell: Cell) -> str:

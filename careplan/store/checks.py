@@ -24,18 +24,26 @@ def tampered(session: Session, kind: type[Base], key: tuple[Any, ...], patient: 
     entry, known = _newest(session, table.name, key, patient)
     if entry is None or known is None:
         return "no entry of the audit trail made it"
-    notary = session.info.get(NOTARY)
-    keys = {} if notary is None else trusted(notary.signer.folder)
-    if digest(entry) != entry.hash:
-        return f"entry {entry.id} of the audit trail, which made it, was changed"
-    if keys and signed_by(keys, entry.key, entry.hash, entry.signature) is False:
-        return f"entry {entry.id} of the audit trail, which made it, is forged, or signed by a key that is not trusted here"
+    if problem := forged(session, entry):
+        return f"entry {entry.id} of the audit trail, which made it, {problem}"
     now = seal(table, row, "made")
     return (
         None
         if now["digest"] == known.get("digest")
         else f"it differs from entry {entry.id} in {', '.join(differing(known, now))}"
     )
+
+
+def forged(session: Session, entry: AuditEntry) -> str | None:
+    """Why an entry is not one that careplan wrote, in words; None where it is. One without a signature is of nobody, where the
+    database has a notary: whatever names rows or an identity has been signed since there were any."""
+    notary = session.info.get(NOTARY)
+    keys = {} if notary is None else trusted(notary.signer.folder)
+    if digest(entry) != entry.hash:
+        return "was changed"
+    if keys and not signed_by(keys, entry.key, entry.hash, entry.signature):
+        return "is forged, or signed by a key that is not trusted here"
+    return None
 
 
 def _newest(

@@ -152,7 +152,9 @@ def existing_database(url: str) -> Engine:
             tables, found = inspect(connection).get_table_names(), revision(connection)
         if "audit" not in tables and found is None:
             raise StoreError(f"{place}: not a careplan database; it holds {', '.join(tables[:5]) or 'no tables'}")
-        if found is not None and found != (head := newest()):
+        if found is None:
+            raise StoreError(f"{place}: its revision is gone: somebody emptied alembic_version past careplan")
+        if found != (head := newest()):
             raise StoreError(f"{place}: is at revision {found}, this careplan expects {head}: run `careplan db upgrade`")
     except StoreError:
         engine.dispose()

@@ -92,8 +92,8 @@ def open_signer(folder: Path, key: str | None = None) -> Signer:
         if text is None:
             if not path.exists():
                 _make(folder, path)
-            if os.name == "posix" and path.stat().st_mode & 0o077:
-                raise StoreError(f"{path}: others than its owner may read the audit key: chmod 600 it, and make a new one")
+            if problem := exposed(folder):
+                raise StoreError(problem)
             text = path.read_text()
         signer = Signer(folder, _read(text, str(path) if not key else "CAREPLAN_AUDIT_KEY"))
         if signer.fingerprint not in trusted(folder):
@@ -103,6 +103,14 @@ def open_signer(folder: Path, key: str | None = None) -> Signer:
     except OSError as error:
         raise StoreError(f"{error.filename or folder}: the audit key cannot be read or made ({error.strerror})") from error
     return signer
+
+
+def exposed(folder: Path) -> str | None:
+    """That others may read a folder's key, and sign with it; None where they may not, or it lies elsewhere."""
+    path = folder / KEY
+    if os.name != "posix" or not path.exists() or not path.stat().st_mode & 0o077:
+        return None
+    return f"{path}: others than its owner may read the audit key: chmod 600 it, and make a new one"
 
 
 def default_signer() -> Signer:
@@ -136,7 +144,7 @@ def trusted(folder: Path) -> dict[str, Ed25519PublicKey]:
     path, found = folder / TRUSTED, {}
     if not path.exists():
         return {}
-    for number, line in enumerate(path.read_text().split(), start=1):
+    for number, line in enumerate(path.read_text(errors="replace").split(), start=1):
         try:
             found[fingerprint(line)] = Ed25519PublicKey.from_public_bytes(base64.b64decode(line))
         except ValueError as error:
@@ -171,7 +179,7 @@ def last_checkpoint(folder: Path, database: str, place: str) -> Checkpoint | Non
 
 def _lines(folder: Path) -> list[tuple[int, str]]:
     path = folder / CHECKPOINTS
-    return list(enumerate(path.read_text().splitlines(), start=1)) if path.exists() else []
+    return list(enumerate(path.read_text(errors="replace").splitlines(), start=1)) if path.exists() else []
 
 
 def _checked(text: str, keys: Mapping[str, Ed25519PublicKey]) -> Checkpoint:

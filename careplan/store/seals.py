@@ -98,8 +98,11 @@ def digests(table: Table, parts: Iterable[Sequence[tuple[Any, ...]]]) -> dict[An
 
 
 def canonical(value: Any) -> str:
-    """Canonical JSON of plain values."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=repr)
+    """Canonical JSON of plain values; of what is nested deeper than careplan could have written, a text that says so."""
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=repr)
+    except RecursionError:
+        return '"nested too deep"'
 
 
 def plain(column: Column[Any], value: Any) -> Any:
@@ -115,8 +118,8 @@ def plain(column: Column[Any], value: Any) -> Any:
             time = datetime.fromisoformat(value) if isinstance(value, str) else value
             return (time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)).isoformat(timespec="microseconds")
         if isinstance(kind, Float):
-            return float(value)
-    except (ValueError, TypeError, AttributeError):
+            return value if isinstance(value, str | bytes) else float(value)
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return value
     return value
 

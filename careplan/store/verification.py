@@ -1,20 +1,22 @@
 """Recomputes everything that the audit trail covers, and names what differs."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Table, inspect
+from sqlalchemy import Connection, Table, func, select
 
 from .audit import DIFFERED, GENESIS, SEALED, digest
-from .keys import Checkpoint, checkpoints, retired, signed_by, trusted
+from .guards import APPEND_ONLY, broken_guards
+from .keys import Checkpoint, checkpoints, exposed, retired, signed_by, trusted
 from .schema import BATCHED, AuditEntry, Base, table_of
 from .seals import TRAIL, batch_digests, batched, covered, differing, plain, read_rows, seal
-
-APPEND_ONLY = ("audit", "suggestion", "regimen", "review", "targets")  # whose rows no entry may change or remove
+from .shape import damage, lost_keys, missing, readable
 
 Key = tuple[Any, ...]
 
@@ -53,9 +55,19 @@ class Verification:
     problem: str | None = None
 
 
+class Since(NamedTuple):
+    """Up to where a database was verified before: the number and the hash of the newest entry, and by table how many rows there
+    were."""
+
+    entry: int
+    head: str
+    rows: Mapping[str, int] = MappingProxyType({})
+
+
 @dataclass
 class Walk:
-    """What the entries say, as far as they were walked. seals: the newest of each live row, with the entry that made it."""
+    """What the entries say, as far as they were walked. seals: the newest of each live row, with the entry that made it. ops: by
+    table and what was done, how many rows."""
 
     number: int = 0
     head: str = GENESIS
@@ -66,6 +78,7 @@ class Walk:
     heads: dict[int, str] = field(default_factory=dict)
     seals: dict[tuple[str, Key], tuple[Mapping[str, Any], int]] = field(default_factory=dict)
     gone: set[tuple[str, Key]] = field(default_factory=set)
+    ops: Counter[tuple[str, str]] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
 
     def find(self, problem: str, **told: Any) -> None:
@@ -78,7 +91,7 @@ def verify(
     *,
     place: str = "",
     expect: str | None = None,
-    since: tuple[int, str] | None = None,
+    since: Since | None = None,
 ) -> Verification:
     """Recomputes the trail and every row that it covers, in a scan of each table.
 
@@ -86,24 +99,51 @@ def verify(
     address, as checkpoints name it. expect: a head noted elsewhere, which must still be in the trail. since: a number and the
     hash of an entry that was verified before: only later entries and the rows that they cover are recomputed.
     """
-    missing = _missing(connection)
-    if any(finding.table == TRAIL for finding in missing):
-        return _told(Walk(findings=missing), 0, 0, 0)
-    walk = _walk(connection, folder, since)
-    walk.findings += missing
+    lacking = [Finding(table=table, problem=problem, fields=fields) for table, problem, fields in missing(connection)]
+    if any(finding.table == TRAIL for finding in lacking):
+        return _told(Walk(findings=lacking), 0, 0, 0)
+    walk = readable(connection, lambda: _walk(connection, folder, since), lambda: None)
+    if isinstance(walk, str):
+        return _told(Walk(findings=[Finding(table=TRAIL, problem=walk)]), 0, 0, 0)
+    walk.findings += lacking
+    if folder is not None and (problem := exposed(folder)):
+        walk.find(problem)
     signed = 0 if folder is None else _hold_to_checkpoints(walk, connection, folder, place, since)
     if expect is not None and expect != GENESIS and expect not in walk.heads.values():
         walk.find(f"the noted head {expect} is not in the trail: entries were cut off or rewritten")
-    broken = {finding.table for finding in missing}
-    rows = batches = 0
-    for table in covered(Base.metadata):
-        if table.name not in broken:
-            rows += _compare(connection, table, walk, whole=since is None)
-    for table in batched(Base.metadata):
-        if table.name not in broken:
-            batches += _compare_batches(connection, table, walk, whole=since is None)
-    walk.findings += _missing_triggers(connection)
+    broken = {finding.table for finding in lacking}
+    whole = [table for table in Base.metadata.sorted_tables if table.name not in broken]
+    apart = batched(Base.metadata)
+    rows = sum(_scan(connection, table, walk, _compare, since) for table in covered(Base.metadata) if table in whole)
+    batches = sum(_scan(connection, table, walk, _compare_batches, since) for table in apart if table in whole)
+    for table, problem in broken_guards(connection):
+        walk.find(problem, table=table)
+    if not lacking:
+        for table, problem, fields in lost_keys(connection):
+            walk.find(problem, table=table, fields=fields)
+    if since is not None:
+        _count(connection, [table for table in [*covered(Base.metadata), *apart] if table in whole], walk, since)
+    else:
+        for problem in damage(connection):
+            walk.find(problem, table="database")
     return _told(walk, rows, batches, signed)
+
+
+Compare = Callable[[Connection, Table, Walk, bool], int]
+
+
+def _scan(connection: Connection, table: Table, walk: Walk, compare: Compare, since: Since | None) -> int:
+    """How many of a table's rows or batches were compared; a table that cannot be read is a finding of its own."""
+    before = len(walk.findings)
+
+    def undo() -> None:
+        del walk.findings[before:]
+
+    found = readable(connection, lambda: compare(connection, table, walk, since is None), undo)
+    if isinstance(found, str):
+        walk.find(found, table=table.name)
+        return 0
+    return found
 
 
 def _told(walk: Walk, rows: int, batches: int, signed: int) -> Verification:
@@ -119,48 +159,16 @@ def _told(walk: Walk, rows: int, batches: int, signed: int) -> Verification:
     )
 
 
-def _missing(connection: Connection) -> list[Finding]:
-    """Tables and columns that are not there, and triggers that keep the record and are not."""
-    found, tables = [], inspect(connection)
-    names = set(tables.get_table_names())
-    for table in Base.metadata.sorted_tables:
-        if table.name not in names:
-            found.append(Finding(table=table.name, problem="the table is missing"))
-            continue
-        there = {column["name"] for column in tables.get_columns(table.name)}
-        if lacking := sorted({*table.columns.keys()} - there):
-            found.append(Finding(table=table.name, problem="the table lacks columns", fields=tuple(lacking)))
-    return found
-
-
-def _missing_triggers(connection: Connection) -> list[Finding]:
-    """The triggers that keep the record and are not there, or are disabled."""
-    sqlite = connection.dialect.name == "sqlite"
-    query = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
-    if not sqlite:
-        query = "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'D'"
-    there = {row[0] for row in connection.exec_driver_sql(query)}
-    wanted = {f"{table.name}_needs_entry": table.name for table in covered(Base.metadata)}
-    for name in APPEND_ONLY:
-        own = [f"{name}_no_{verb}" for verb in ("update", "delete", "replace")] if sqlite else [f"{name}_append_only"]
-        wanted |= dict.fromkeys(own, name)
-    return [
-        Finding(table=table, problem=f"its trigger {name} is missing or disabled: rows can be written past the trail")
-        for name, table in sorted(wanted.items())
-        if name not in there
-    ]
-
-
-def _walk(connection: Connection, folder: Path | None, since: tuple[int, str] | None) -> Walk:
+def _walk(connection: Connection, folder: Path | None, since: Since | None) -> Walk:
     """The trail, entry by entry: numbers, hashes, signatures, times and what each covers."""
     table, walk = table_of(AuditEntry), Walk()
     keys, replaced = ({}, {}) if folder is None else (trusted(folder), retired(folder))
     if since is not None:
-        walk.number, walk.head = since
-        before = next(read_rows(connection, table, [(since[0],)]), None)
-        if before is None or before["hash"] != since[1]:
-            walk.find(f"entry {since[0]} is not what was verified before: entries were cut off or rewritten", entry=since[0])
-        walk.heads[since[0]] = since[1]
+        number = walk.number = since.entry
+        walk.head = walk.heads[number] = since.head
+        before = next(read_rows(connection, table, [(number,)]), None)
+        if before is None or before["hash"] != since.head:
+            walk.find(f"entry {number} is not what was verified before: entries were cut off or rewritten", entry=number)
         walk.signed = before is not None and before["signature"] is not None
     for row in _entries(connection, walk.number):
         entry = _entry(row)
@@ -175,7 +183,7 @@ def _walk(connection: Connection, folder: Path | None, since: tuple[int, str] | 
             walk.find(f"entry {entry.id} was changed: its hash does not match", entry=entry.id)
         elif (signed := signed_by(keys, entry.key, entry.hash, entry.signature)) is False and keys:
             walk.find(f"entry {entry.id} is not signed by a trusted key: it was forged or rewritten", entry=entry.id)
-        elif signed is None and walk.signed and keys:
+        elif signed is None and (walk.signed or entry.identity is not None or entry.rows is not None) and keys:
             walk.find(f"entry {entry.id} is not signed: it was forged", entry=entry.id)
         time = str(plain(table.c.time, row["time"]))
         if time > replaced.get(entry.key or "", "~"):
@@ -213,18 +221,19 @@ def _entry(row: Mapping[str, Any]) -> AuditEntry | None:
 def _intact(entry: AuditEntry) -> bool:
     try:
         return digest(entry) == entry.hash
-    except (TypeError, ValueError, AttributeError):
+    except (TypeError, ValueError, AttributeError, RecursionError):
         return False
 
 
 def _covers(walk: Walk, entry: AuditEntry, *, known: bool) -> None:
     """Takes note of the rows an entry made, changed, removed or found. known: whether every entry before was walked too."""
     differed = entry.detail.get(DIFFERED, []) if entry.action == SEALED and isinstance(entry.detail, dict) else []
-    for each in differed:
+    for each in filter(_names_a_row, differed if isinstance(differed, list) else []):
         problem = f"was changed or forged before a migration sealed it in entry {entry.id}"
-        walk.find(problem, table=each["table"], key=tuple(each["key"]), fields=tuple(each["fields"]), entry=entry.id)
-    for each in entry.rows if isinstance(entry.rows, list) else []:
-        name, op = (each["table"], tuple(each["key"])), each["op"]
+        walk.find(problem, table=each["table"], key=tuple(each["key"]), fields=tuple(each.get("fields", ())), entry=entry.id)
+    for each in filter(_names_a_row, entry.rows if isinstance(entry.rows, list) else []):
+        name, op = (each["table"], tuple(each["key"])), each.get("op")
+        walk.ops[each["table"], str(op)] += 1
         told = {"table": name[0], "key": name[1], "patient": entry.patient, "entry": entry.id}
         if op == "made" and name in walk.seals:
             walk.find(f"entry {entry.id} made this row anew: the first was deleted past the trail", **told)
@@ -240,7 +249,14 @@ def _covers(walk: Walk, entry: AuditEntry, *, known: bool) -> None:
             walk.gone.discard(name)
 
 
-def _compare(connection: Connection, table: Table, walk: Walk, *, whole: bool) -> int:
+def _names_a_row(each: Any) -> bool:
+    """Whether what an entry says of a row can be read: in one that was edited it may be anything, and its hash tells of that."""
+    if not isinstance(each, dict) or not isinstance(each.get("table"), str) or not isinstance(each.get("key"), list):
+        return False
+    return not any(isinstance(part, dict | list) for part in each["key"]) and isinstance(each.get("fields", {}), dict | list)
+
+
+def _compare(connection: Connection, table: Table, walk: Walk, whole: bool) -> int:
     """Each row of a table with its seal, each seal with its row; returns how many rows."""
     seals = {key: found for (name, key), found in walk.seals.items() if name == table.name}
     key_names, count, seen = [column.name for column in table.primary_key.columns], 0, set()
@@ -248,8 +264,10 @@ def _compare(connection: Connection, table: Table, walk: Walk, *, whole: bool) -
     for row in read_rows(connection, table, None if whole else [*seals, *gone]):
         key = tuple(row[name] for name in key_names)
         count += 1
-        seen.add(key)
         told = {"table": table.name, "key": key, "patient": _patient(row)}
+        if key in seen:
+            walk.find("is there more than once", **told)
+        seen.add(key)
         if key not in seals:
             walk.find("no entry of the audit trail made this row: it was forged", **told)
             continue
@@ -269,7 +287,7 @@ def _compare(connection: Connection, table: Table, walk: Walk, *, whole: bool) -
     return count
 
 
-def _compare_batches(connection: Connection, table: Table, walk: Walk, *, whole: bool) -> int:
+def _compare_batches(connection: Connection, table: Table, walk: Walk, whole: bool) -> int:
     """The rows of each batch with the digest that the batch's own row holds; returns how many batches were compared."""
     of, part = table.info[BATCHED]
     holder = next(iter(table.c[of].foreign_keys)).column.table
@@ -289,12 +307,37 @@ def _compare_batches(connection: Connection, table: Table, walk: Walk, *, whole:
     return len(held)
 
 
+def _count(connection: Connection, tables: Sequence[Table], walk: Walk, since: Since) -> None:
+    """That there are as many rows as before, and those that entries since have made: one that was added or deleted past them."""
+    for table in tables:
+        told, holder = table.name, None
+        if BATCHED in table.info:
+            of, _ = table.info[BATCHED]
+            told = holder = next(iter(table.c[of].foreign_keys)).column.table.name
+        if table.name not in since.rows or walk.ops[told, "sealed"] or (holder and walk.ops[holder, "changed"]):
+            continue  # sealed anew by a migration, or with batches that were taken back: only verifying all of it can tell
+        grown = walk.ops[told, "made"] - walk.ops[told, "removed"]
+        if holder is not None:
+            made = [int(key[0]) for name, key in walk.seals if name == holder]
+            within = select(func.count()).select_from(table).where(table.c[of].in_(made))
+            grown = connection.scalar(within) or 0
+        more = count(connection, table) - since.rows[table.name] - grown
+        if more:
+            which = f"{abs(more)} rows {'more' if more > 0 else 'fewer'}"
+            walk.find(f"has {which} than the entries since {since.entry} tell of: verify all of it", table=table.name)
+
+
+def count(connection: Connection, table: Table) -> int:
+    """How many rows a table has."""
+    return connection.scalar(select(func.count()).select_from(table)) or 0
+
+
 def _patient(row: Mapping[str, Any]) -> str | None:
     found = row.get("patient")
     return None if found is None else str(found)
 
 
-def _hold_to_checkpoints(walk: Walk, connection: Connection, folder: Path, place: str, since: tuple[int, str] | None) -> int:
+def _hold_to_checkpoints(walk: Walk, connection: Connection, folder: Path, place: str, since: Since | None) -> int:
     """Every signed head of this database is in its trail; returns how many were compared."""
     first = next(read_rows(connection, table_of(AuditEntry), [(1,)]), {}).get("hash", "")
     lines: list[Checkpoint] = []
@@ -313,7 +356,7 @@ def _hold_to_checkpoints(walk: Walk, connection: Connection, folder: Path, place
         walk.find(f"no checkpoint of this database is in {folder}: nothing outside the database vouches for it")
     compared = 0
     for line in ours:
-        if since is not None and line.entries < since[0]:
+        if since is not None and line.entries < since.entry:
             continue
         compared += 1
         if (head := walk.heads.get(line.entries)) != line.head:

@@ -107,9 +107,7 @@ def summarise(people: pd.DataFrame, *, seed: int) -> CohortSummary:
     groups = list(dict.fromkeys(people["group"]))
     groups += [EVERYONE] if len(groups) > 1 else []
     parts = {group: people if group == EVERYONE else people[people["group"] == group] for group in groups}
-    outcomes = [
-        _outcome(policy, group, part[part["policy"] == policy]) for group, part in parts.items() for policy in policies
-    ]
+    outcomes = [_outcome(policy, group, part[part["policy"] == policy]) for group, part in parts.items() for policy in policies]
     differences = [
         found
         for group, part in parts.items()

@@ -87,9 +87,7 @@ def train_declared(
     return card
 
 
-def virtual(
-    practice: Practice, clinic: VirtualClinic, people: int, rows: int, seed: int
-) -> tuple[list[PatientSeries], Branches]:
+def virtual(practice: Practice, clinic: VirtualClinic, people: int, rows: int, seed: int) -> tuple[list[PatientSeries], Branches]:
     """Recordings of people of every group, by turns under each policy, and futures of them that part in treatment alone."""
     therapy, parts = practice.therapy, []
     recordings: list[PatientSeries] = []

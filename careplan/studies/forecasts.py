@@ -55,4 +55,3 @@ def described(truth: Array, error: Array) -> dict[str, float]:
     for grid in (clarke, parkes):
         row |= {f"{grid.__name__}_{zone.lower()}": share for zone, share in shares(grid(truth, truth + error)).items()}
     return row
-

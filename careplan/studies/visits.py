@@ -111,9 +111,7 @@ def evaluate_visits(world: World, asked: VisitsQuestion, *, say: Callable[[str],
         summary=visits.summarise(everyone, seed=seed),
         too_strong=visits.too_strong(everyone),
         losses=visits.losses(everyone, NAME, (TITRATION, AUTOTUNE)),
-        aims=aims(
-            everyone, clinic.records, start, ours=NAME, unchanged=UNCHANGED, baseline=TITRATION, suits=TRUTH
-        ),
+        aims=aims(everyone, clinic.records, start, ours=NAME, unchanged=UNCHANGED, baseline=TITRATION, suits=TRUTH),
         records=frame(clinic.records),
         silent=dict(clinic.silent),
         refused=dict(clinic.refused),

@@ -3,9 +3,10 @@
 A package beside careplan adds one by an entry point named as its therapy is. Whatever is wrong with one costs none of the others.
 """
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -107,7 +108,13 @@ def _brief(value: Any) -> str:
 
 
 def _found() -> dict[str, EntryPoint]:
-    """By name, of two under one name the one of careplan itself, else the first."""
+    """By name, of two under one name the one of careplan itself, else the first; looked for again where the path changes, as to
+    look takes longer than most of what asks."""
+    return _on_path(tuple(sys.path))
+
+
+@lru_cache(maxsize=8)
+def _on_path(_: tuple[str, ...]) -> dict[str, EntryPoint]:
     points = sorted(entry_points(group=GROUP), key=lambda point: (point.name, _package(point)[0] != "careplan", point.value))
     return {point.name: point for point in reversed(points)}
 

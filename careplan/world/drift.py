@@ -225,9 +225,7 @@ def residuals(model: WorldModel, series: PatientSeries, person: Personalisation,
     return rows, np.where(series.mask[truth, column], scores, np.nan)
 
 
-def usual(
-    days: DayStatistics, spread: Array, therapy: Therapy, changes: Sequence[Expected] = ()
-) -> tuple[Array, Array]:
+def usual(days: DayStatistics, spread: Array, therapy: Therapy, changes: Sequence[Expected] = ()) -> tuple[Array, Array]:
     """Median and spread of each statistic in the patient's own earlier days, `[N, K]` each: their own spread as far as many days
     show it, and that of other people, `spread` `[K]`. NaN with fewer than `Watch.history` days before.
 

@@ -362,9 +362,7 @@ class StepInputs(NamedTuple):
 class Dynamics(nn.Module):
     """Pools, trend, and the two flows: under a plan of our own, and as foreseen."""
 
-    def __init__(
-        self, therapy: Therapy, layout: Layout, *, latent: int, hidden: int, code: int, evidence: int
-    ) -> None:
+    def __init__(self, therapy: Therapy, layout: Layout, *, latent: int, hidden: int, code: int, evidence: int) -> None:
         super().__init__()
         if code < layout.named:
             raise ValueError(f"{therapy.name}: a code of {code} numbers, of which {layout.named} have a meaning")

@@ -52,9 +52,7 @@ class World:
             for given, factor in usual.items()
         }
 
-    def risk(
-        self, hazard: str, series: PatientSeries, rows: Sequence[int], person: Personalisation
-    ) -> NDArray[np.float64]:
+    def risk(self, hazard: str, series: PatientSeries, rows: Sequence[int], person: Personalisation) -> NDArray[np.float64]:
         """The probability of one of the therapy's hazards after each row, nothing being given of the future, `[N]`."""
         fitted = self.card["hazard"][hazard]
         odds = fitted["intercept"] + fitted["slope"] * nearness(self.model, series, rows, person, hazard)

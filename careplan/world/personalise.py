@@ -238,9 +238,7 @@ def _weights(asked: _Asked, squared: Tensor, context: int) -> Tensor:
     return asked.per_patient(asked.measured).float() / noise.unsqueeze(1) * believed
 
 
-def _described(
-    model: WorldModel, asked: _Asked, fitted: _Fitted, recordings: Sequence[PatientSeries]
-) -> list[Personalisation]:
+def _described(model: WorldModel, asked: _Asked, fitted: _Fitted, recordings: Sequence[PatientSeries]) -> list[Personalisation]:
     """What is known of each patient, with how well it does on the windows."""
     column, truth, corpus = model.therapy.index(model.therapy.regulated), asked.truth, asked.corpus
     learned = corrections(model, corpus, fitted.code)

@@ -1,5 +1,6 @@
 """Planning that goes on by itself: asked for, run, cancelled, died and begun again."""
 
+import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -161,3 +162,30 @@ def test_a_worker_plans_in_a_process_of_its_own_and_is_begun_again_when_it_died(
         assert found is not None and found.abstained  # three days are too little
     finally:
         worker.stop()
+
+
+@pytest.mark.parametrize("what", ["inserted", "its actor", "its patients", "its kind", "its entry without a signature"])
+def test_nothing_is_planned_in_the_name_of_somebody_who_did_not_ask(db: Database, planned: dict[str, Planned], what: str) -> None:
+    asked = ask(db, ["ann"], "regimen", actor=ADA)
+    eve = {**ADA.told, "subject": "eve"}
+    changed = {
+        "inserted": "UPDATE job SET id = 9",
+        "its actor": f"UPDATE job SET actor = '{json.dumps(eve)}'",
+        "its patients": 'UPDATE job SET patients = \'["ann", "bob"]\'',
+        "its kind": "UPDATE job SET kind = 'doses'",
+        "its entry without a signature": "UPDATE audit SET key = NULL, signature = NULL",
+    }
+    with db.engine.begin() as connection:
+        connection.exec_driver_sql("DROP TRIGGER audit_no_update")
+        connection.exec_driver_sql(changed[what])
+    assert run(db) is None
+    now = job(db, 9 if what == "inserted" else asked.id)
+    assert now.state == "failed" and ("no entry of the audit trail" in now.problem or "is forged" in now.problem)
+    assert latest_suggestion(db, "ann") is None and run(db) is None
+
+
+def test_that_planning_was_asked_for_is_on_record(db: Database, planned: dict[str, Planned]) -> None:
+    ask(db, ["ann", "bob"], "regimen", actor=ADA)
+    with db.read() as session:
+        [entry] = session.query(schema.AuditEntry).filter_by(action="planning asked for").all()
+        assert (entry.actor, entry.identity, entry.detail["patients"]) == ("Ada", ADA.identity, ["ann", "bob"])

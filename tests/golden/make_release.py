@@ -25,8 +25,7 @@ def main() -> None:
     from careplan.clinic.world import open_world
     from careplan.glucose import Regimen
 
-    from careplan.clinic.importing import ImportOptions, import_records
-    from careplan.clinic.regimens import save_regimen
+    from careplan.clinic.records import import_records, save_regimen
     from careplan.clinic.reviews import save_draft, sign_review
     from careplan.clinic.suggestions import save_suggestion
     from careplan.clinic.views import Decision, Interval, Line, Moment, Option, Path, Suggestion, Why
@@ -36,7 +35,7 @@ def main() -> None:
     (folder / "table.csv").write_text(TABLE)
     db = open_database(str(folder / "release.db"))
     run_demo(db, open_world(), people=2, days=1, seed=3, say=lambda text: None)
-    import_records(db, "table", folder / "table.csv", how=ImportOptions(zone="Europe/London"), actor="clinic")
+    import_records(db, "table", folder / "table.csv", zone="Europe/London", actor="clinic")
     regimen = Regimen(basal=(0.8, 1.0, 0.9, 0.7), carb_ratio=(10.0,) * 4, correction_factor=(50.0,) * 4)
     save_regimen(db, "ann", regimen, actor="clinic")
     moment = Moment(date="2024-03-01", minute=485, level=152.0, bolus=4.5, carbs=45.0, lowest=61.0, highest=152.0)

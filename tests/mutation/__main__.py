@@ -22,15 +22,20 @@ import tempfile
 import time
 import tomllib
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.mutation.mutants import Mutant, mutants
+from tests.mutation.served import Server
 from tests.mutation.targets import TARGETS, Target
 
 ROOT = Path(__file__).parents[2]
 LEAST = 0.95
 PACKAGES = ("careplan", "cohorts", "app", "migrations", "tests")
 ARGUMENTS = ("-x", "-q", "--no-header", "--tb=no", "--failed-first", "-o", "timeout=0")  # what noticed one may notice the next
+ALONE = ("-q", "--no-header", "--tb=no", "-p", "no:cacheprovider", "-o", "timeout=0")
 NONE_RUN = 5  # pytest's exit code where there were no tests; any other but 0 is a test, or an import, that failed
 MEMORY = 24 << 30  # bytes of address space
 
@@ -74,22 +79,53 @@ def run(name: str, target: Target, *, afresh: bool, kept: bool) -> Results:
     found = {(row["mutant"], row["within"]): row["noticed"] for row in rows if kept or row["noticed"] or row["tests"] == tests}
     every = mutants(ROOT, target.path, target.only)
     left = [] if kept else [mutant for mutant in every if key(mutant) not in found]
+
+    def keep(mutant: Mutant, noticed: bool, told: str, seconds: float) -> None:
+        row = {"mutant": mutant.name, "within": key(mutant)[1], "noticed": noticed, "tests": tests}
+        with file.open("a") as out:
+            out.write(json.dumps(row) + "\n")
+        os.write(screen, f"{name}, line {mutant.line}, {seconds:.1f} s, {told}: {mutant.becomes[:100]}\n".encode())
+
     if left:
+        screen = os.dup(1)
         with tempfile.TemporaryDirectory(prefix="careplan-mutation-") as folder:
-            copy = Path(folder)
+            copy = Path(folder).resolve()
             copy_tree(copy)
-            limit = 20 + 4 * baseline(name, target, copy)
-            for place, mutant in enumerate(left, 1):
+            if target.path.endswith(".py"):
+                serve(target, copy, left, keep)
+                found |= {
+                    (row["mutant"], row["within"]): True
+                    for row in map(json.loads, file.read_text().splitlines())
+                    if row["noticed"]
+                }
+                left = [mutant for mutant in left if key(mutant) not in found]
+            limit = 20 + 4 * baseline(name, target, copy) if left else 0.0
+            for mutant in left:
                 code, seconds = attempt(mutant, target, copy, limit)
                 found[key(mutant)] = code != 0
-                told = "out of time" if code is None else "noticed" if code else "SURVIVED"
-                row = {"mutant": mutant.name, "within": key(mutant)[1], "noticed": code != 0, "tests": tests}
-                with file.open("a") as out:
-                    out.write(json.dumps(row) + "\n")
-                print(
-                    f"{name} {place}/{len(left)}, line {mutant.line}, {told}, {seconds:.1f} s: {mutant.becomes[:100]}", flush=True
-                )
+                keep(mutant, code != 0, "out of time" if code is None else "noticed" if code else "SURVIVED", seconds)
+        os.close(screen)
     return [(mutant, found.get(key(mutant))) for mutant in every]
+
+
+def serve(target: Target, copy: Path, left: list[Mutant], keep: Callable[[Mutant, bool, str, float], None]) -> None:
+    """Tries mutants in a process that imports the tests once; what is noticed so is kept, and the rest is to be tried alone."""
+
+    def told(mutant: Mutant, noticed: str | None, seconds: float) -> None:
+        if noticed is not None:
+            keep(mutant, True, noticed.rpartition("/")[2], seconds)
+
+    child = os.fork()
+    if child == 0:
+        server = Server(copy / target.path, left, told)
+        prepare(target, copy)
+        pytest.main([*ALONE, f"--basetemp={copy / 'scratch'}", *target.tests], plugins=[server])
+        os._exit(int(server.failed is not None))
+    _, status = os.waitpid(child, 0)
+    if status != 0:
+        raise SystemExit(
+            f"{target.path}: {' '.join(target.tests)} fail without any mutant:\n{(copy / 'out.txt').read_text()[-2000:]}"
+        )
 
 
 def key(mutant: Mutant) -> tuple[str, str]:
@@ -151,9 +187,14 @@ def attempt(mutant: Mutant | None, target: Target, copy: Path, limit: float) -> 
 
 def test(target: Target, copy: Path, *, mutated: bool) -> int:
     """Runs the tests in this process, of which nothing is kept but what the first run compiled of unchanged files."""
-    import pytest
-
     os.setsid()
+    prepare(target, copy)
+    sys.dont_write_bytecode = mutated
+    return int(pytest.main([*ARGUMENTS, "-o", f"cache_dir={copy / 'cache'}", *target.tests]))
+
+
+def prepare(target: Target, copy: Path) -> None:
+    """Makes this process one that works on the copy and on nothing of the tree."""
     os.chdir(copy)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -163,11 +204,9 @@ def test(target: Target, copy: Path, *, mutated: bool) -> int:
     for name in [name for name in sys.modules if name.partition(".")[0] in PACKAGES]:
         del sys.modules[name]
     sys.path[:] = [str(copy), *(part for part in sys.path if part and Path(part).resolve() != ROOT)]
-    sys.dont_write_bytecode = mutated
     os.environ |= {"CAREPLAN_HYPOTHESIS": "mutation"}
     if target.path.endswith(".cpp"):
         os.environ["PATH"] = f"{copy / 'quick'}:{os.environ['PATH']}"
-    return int(pytest.main([*ARGUMENTS, "-o", f"cache_dir={copy / 'cache'}", *target.tests]))
 
 
 def warm() -> None:
@@ -175,13 +214,12 @@ def warm() -> None:
     import hypothesis
     import numpy
     import pandas
-    import pytest
     import sqlalchemy.orm
     import torch
 
     torch.set_num_threads(1)
     torch.testing.assert_close(torch.zeros(1), torch.zeros(1))  # imports much at its first call
-    assert all((hypothesis, numpy, pandas, pytest, sqlalchemy.orm))
+    assert all((hypothesis, numpy, pandas, sqlalchemy.orm))
     gc.collect()
     gc.freeze()  # what is collected in a run's process is its own
 

@@ -7,6 +7,7 @@ import pytest
 
 from tests.mutation.__main__ import ROOT, equivalents, why
 from tests.mutation.mutants import mutants
+from tests.mutation.served import bodies, imported
 from tests.mutation.targets import TARGETS
 
 SOURCE = '''
@@ -90,3 +91,15 @@ def test_every_excuse_is_of_a_mutant_that_there_is() -> None:
     }
     assert sorted(set(excuses) - used) == []
     assert all(len(reason) > 20 for reason in excuses.values())
+
+
+def test_only_a_change_within_a_function_is_put_in_place_of_it() -> None:
+    """A constant, a default, a field of a class and a comprehension of a module are computed when it is imported."""
+    kept = "class Kept:", "    most = 7", "    def held(self, x=3):", "        return [y > 0 for y in x]"
+    before = "\n".join(("TOP = 5", *kept, "ALL = [n > 1 for n in ()]"))
+    code = compile(before, "one.py", "exec")
+    for was, becomes in (("TOP = 5", "TOP = 6"), ("most = 7", "most = 8"), ("x=3", "x=4"), ("n > 1", "n >= 1")):
+        assert imported(compile(before.replace(was, becomes), "one.py", "exec")) != imported(code)
+    after = compile(before.replace("y > 0", "y >= 0"), "one.py", "exec")
+    assert imported(after) == imported(code)
+    assert [(one.co_qualname, one != other) for one, other in bodies(code, after)] == [("Kept.held", True)]

@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from careplan.formats.fhir.reader import read_fhir, recognise
 from careplan.records.events import RecordError, Refused
-from tests.records.fhir_build import PATIENT, Resource, bundle, coded, events, read, reading, rules, write
+from tests.records.fhir_build import PATIENT, UCUM, Resource, bundle, coded, events, read, reading, rules, write
 
 
 def test_the_shared_case(data: Path) -> None:
@@ -250,3 +251,30 @@ def test_recognise() -> None:
     assert recognise(json.dumps(reading()) + "\n" + json.dumps(reading()))
     assert recognise('[{"type": "sgv", "sgv": 100}]') is None
     assert recognise('time,glucose\n2024-01-01 00:00,"""resourceType"": ""Bundle"""') is None
+
+
+def sampled(data: str, code: str = "99504-3", unit: str = "mg/dL", **more: object) -> Resource:
+    said = {"origin": {"value": 0, "unit": unit, "system": UCUM, "code": unit}, "period": 300_000, "dimensions": 1, "data": data}
+    return reading(code=code, valueQuantity=None, valueSampledData={**said, **more})
+
+
+def test_sampled_data_is_a_reading_a_point(tmp_path: Path) -> None:
+    record = read(tmp_path, sampled("120 121 E 123 L U"))
+    assert [event[:3] + event[4:] for event in events(record)] == [
+        ("08:00", "glucose", 120.0, ""), ("08:05", "glucose", 121.0, ""), ("08:15", "glucose", 123.0, ""),
+        ("08:20", "glucose", 40.0, "low"), ("08:25", "glucose", 400.0, "high"),
+    ]  # fmt: skip
+    assert rules(record)["sampled data"] == 1
+
+
+def test_sampled_data_has_an_origin_a_factor_and_limits(tmp_path: Path) -> None:
+    mmol = sampled("50 60 L", "105272-9", "mmol/L", factor=0.1, lowerLimit=2.2, origin={"value": 1, "code": "mmol/L"})
+    by_r5 = sampled("110", period=None, interval=5, intervalUnit="min", origin={"value": 0, "code": "mg/dL"})
+    found = events(read(tmp_path, mmol, {**by_r5, "effectiveDateTime": "2024-05-02T09:00:00Z"}))
+    assert [round(value, 1) for _, _, value, *_ in found] == [108.1, 126.1, 39.6, 110.0]
+
+
+@pytest.mark.parametrize("wrong", [{"dimensions": 2}, {"period": 0}, {"factor": "x"}, {"data": ""}])
+def test_sampled_data_that_cannot_be_read_is_told(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    record = read(tmp_path, reading(), sampled(**{"data": "120 121", **wrong}))
+    assert len(events(record)) == 1 and rules(record)["sampled data"] == 1

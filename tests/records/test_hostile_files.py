@@ -14,7 +14,7 @@ from careplan.formats.table.reader import read_table
 from careplan.interop.tables import guarded
 from careplan.records import READERS, RecordError, read
 from careplan.records.events import shown
-from careplan.records.text import MOST_BYTES
+from careplan.records.raw import MOST_BYTES
 from tests.records.test_bad_input import SOUND, SUFFIX
 
 DELIMITED = sorted(set(READERS) - {"fhir", "nightscout", "ohio", "shanghai", "tidepool"})

@@ -36,6 +36,13 @@ def test_a_switch_by_name_and_impossible_ones(tmp_path: Path) -> None:
     assert rules(record) == {"impossible profile switch": 2}
 
 
+def test_the_profile_in_force_that_androidaps_notes(tmp_path: Path) -> None:
+    profile = {**SETTINGS, "basal": [{"time": "00:00", "value": 1.4}]}
+    note = at("08:00", "Note", profileJson=json.dumps(profile), originalProfileName="Day", originalPercentage=140)
+    record = read(tmp_path, [note, {**note, "created_at": "2024-03-05T09:00:00Z", "originalDuration": 1_800_000}])
+    assert [rate_at(record, clock) for clock in ("07:55", "08:00", "09:15", "09:35")] == [1.0, 1.4, 1.4, 1.4]
+
+
 def test_shifts_wrap_around_midnight() -> None:
     blocks = [{"time": "00:00", "value": 1}, {"time": "23:00", "value": 2}]
     assert schedule_of(blocks, 2) == ((0, 1.0), (60, 2.0), (120, 1.0))

@@ -28,6 +28,9 @@ WRAPPINGS = {
             for each in entries
         ]
     ),
+    "lines by tabs": lambda entries: "".join(
+        f'"2024-03-05T00:{5 * n:02}:00.000Z"\t{each["date"]}\t120\t"Flat"\t"share2"\n' for n, each in enumerate(entries)
+    ),
     "the mongo shell": lambda entries: "\n".join(
         f'{{"_id": ObjectId("65e6"), "type": "sgv", "sgv": NumberInt(120), "date": NumberLong({each["date"]})}}'
         for each in entries

@@ -36,6 +36,16 @@ def read(folder: Path, *events: Element, zone: str = "UTC") -> PatientRecord:
     return record
 
 
+def test_the_schedule_comes_back_after_the_last_temporary_rate(tmp_path: Path) -> None:
+    record = read(
+        tmp_path,
+        ("glucose_level", {"ts": ts("08:00"), "value": 120}),
+        ("basal", {"ts": ts("00:00"), "value": 0.9}),
+        ("temp_basal", {"ts_begin": ts("08:20"), "ts_end": ts("08:50"), "value": 0.0}),
+    )
+    assert spans(record, "basal") == [("03-05 00:00", 0.9, 500.0), ("03-05 08:20", 0.0, 30.0), ("03-05 08:50", 0.9, -1.0)]
+
+
 def test_every_kind_of_event(tmp_path: Path) -> None:
     record = read(
         tmp_path,

@@ -1,7 +1,9 @@
 """Tables as people keep them in spreadsheets, and what is brought instead of a recording: read as meant, or refused in words."""
 
+import gzip
 import io
 import zipfile
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import openpyxl
@@ -122,3 +124,39 @@ def test_what_systems_leave_in_folders_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(zipped(**{"__MACOSX/._log.csv": "\x00", "inner/log.csv": PLAIN}))
     [record] = read(tmp_path, zone="UTC")
     assert at(record, "glucose") == READINGS
+
+
+def test_a_workbooks_midnight_is_no_date_alone(tmp_path: Path) -> None:
+    rows = [["time", "glucose"], *([datetime(2024, 1, 17, 23, 55) + timedelta(minutes=5 * at), 120 + at] for at in range(3))]
+    found = at(one(tmp_path, book(Data=rows), "x.xlsx"), "glucose")
+    assert found == [("01-17 23:55", 120.0), ("01-18 00:00", 121.0), ("01-18 00:05", 122.0)]
+
+
+def test_24_oclock_ends_a_day(tmp_path: Path) -> None:
+    found = at(one(tmp_path, "time,glucose\n2024-01-17 23:55,120\n2024-01-17 24:00,121\n2024-01-18 00:05,122\n"), "glucose")
+    assert found == [("01-17 23:55", 120.0), ("01-18 00:00", 121.0), ("01-18 00:05", 122.0)]
+
+
+def test_days_that_a_spreadsheet_took_for_others_are_refused(tmp_path: Path) -> None:
+    rows = [["time", "glucose", "bolus"], [datetime(2024, 5, 3, 10), 120, 1], ["25/03/2024 10:05", 121, 1]]
+    with pytest.raises(RecordError, match="row 3: the spreadsheet changed dates on opening, but not '25/03/2024 10:05'"):
+        one(tmp_path, book(Data=rows), "x.xlsx")
+
+
+@pytest.mark.parametrize(("mmol", "read_so"), [("6.7", True), ("7.9", False)])
+def test_glucose_in_both_units(tmp_path: Path, mmol: str, read_so: bool) -> None:
+    text = f"time,glucose (mg/dL),glucose (mmol/L)\n2024-01-18 10:00,120,{mmol}\n2024-01-18 10:05,121,6.7\n"
+    if read_so:
+        assert at(one(tmp_path, text), "glucose") == READINGS
+    else:
+        with pytest.raises(RecordError, match="glucose in two units, which differ"):
+            one(tmp_path, text)
+
+
+def test_a_documents_identifier_is_nobodys_name(tmp_path: Path) -> None:
+    rows = [f"5f{place},{120 + place},{1705572000000 + 300_000 * place},sgv" for place in range(2)]
+    assert at(one(tmp_path, "_id,sgv,date,type\n" + "\n".join(rows) + "\n"), "glucose") == READINGS
+
+
+def test_a_gzip_is_one_file(tmp_path: Path) -> None:
+    assert at(one(tmp_path, gzip.compress(PLAIN.encode()), "x.csv.gz"), "glucose") == READINGS

@@ -113,7 +113,7 @@ def test_dates_that_could_be_either(tmp_path: Path) -> None:
         ("time,channel,value,duration\n2024-01-08 08:00,bolus,1,-5\n", "row 2, field 'duration'"),
         ("time,glucose,zone\n2024-01-08 08:00,100,Mars/Base\n", "no time zone named 'Mars/Base'"),
         ("time,glucose,zone\n2024-01-08 08:00,100,UTC\n2024-01-08 08:05,100,Asia/Tokyo\n", "two values"),
-        ("time,glucose,glucose_mmol\n2024-01-08 08:00,100,5\n", "both glucose and glucose_mmol"),
+        ("time,glucose,glucose_mmol\n2024-01-08 08:00,100,5\n", "glucose in two units"),
         ("time,glucose,weight\n2024-01-08 08:00,100,9000\n", "weight in kg"),
         ("time,glucose,group\n2024-01-08 08:00,100,horse\n", "expected one of adult"),
         ("time,glucose,glucose\n2024-01-08 08:00,100,100\n", "repeats"),

@@ -5,8 +5,10 @@ import io
 import json
 import re
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
+import openpyxl
 import pytest
 
 from careplan.records import PatientRecord, RecordError, read
@@ -53,6 +55,30 @@ def redelimited(text: str, delimiter: str) -> str:
     return out.getvalue()
 
 
+def quoted(text: str) -> str:
+    """As a spreadsheet saves what it kept in one column."""
+    out = io.StringIO()
+    csv.writer(out).writerows([line] for line in text.splitlines())
+    return out.getvalue()
+
+
+def workbook(text: str, *, dated: bool = False) -> bytes:
+    """As a spreadsheet keeps it: numbers, and dates where it knew them for such."""
+    book, out = openpyxl.Workbook(), io.BytesIO()
+    for row in csv.reader(io.StringIO(text)):
+        book.active.append([typed(field, dated) for field in row])
+    book.save(out)
+    return out.getvalue()
+
+
+def typed(field: str, dated: bool) -> object:
+    if re.fullmatch(r"-?\d+(?:\.\d+)?", field):
+        return float(field)
+    if dated and re.fullmatch(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(?::\d\d)?", field):
+        return datetime.fromisoformat(field)
+    return field or None
+
+
 def header_line(text: str) -> str:
     return max(text.splitlines()[:2], key=lambda line: line.count(","))
 
@@ -67,6 +93,10 @@ SAME: dict[str, Spoil] = {
     "quoted decimal commas": lambda text: redelimited(text, ","),
     "a line that names the delimiter": lambda text: "sep=;\n" + redelimited(text, ";"),
     "blank lines above": lambda text: "\n\n" + text,
+    "each line in quotes": quoted,
+    "a workbook": workbook,
+    "a workbook with dates": lambda text: workbook(text, dated=True),
+    "blank bytes at the end": lambda text: text.encode() + bytes(64),
     "columns without a name": lambda text: text.replace("\n", ",,\n"),
 }
 TOLD: dict[str, tuple[Spoil, str]] = {

@@ -30,9 +30,9 @@ def test_migrations_create_what_the_models_declare(db: Database) -> None:
 def test_every_append_only_table_has_its_triggers(db: Database) -> None:
     with db.engine.connect() as connection:
         names = set(connection.scalars(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")))
-    expected = {
-        f"{table}_no_{verb}" for table in APPEND_ONLY for verb in ("update", "delete", "replace")
-    } | {f"{table.name}_needs_entry" for table in covered(Base.metadata)}
+    expected = {f"{table}_no_{verb}" for table in APPEND_ONLY for verb in ("update", "delete", "replace")} | {
+        f"{table.name}_needs_entry" for table in covered(Base.metadata)
+    }
     assert names == expected
 
 

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from careplan.formats.fhir.doses import medication_rows
+from careplan.formats.fhir.observations import observation_rows, weight_of
 from careplan.formats.fhir.people import People
-from careplan.formats.fhir.rows import Finding, Resource, Row, observation_rows, weight_of
+from careplan.formats.fhir.rows import Finding, Resource, Row
 from careplan.formats.fhir.source import Placed, Sources, download, from_files
 from careplan.records.clock import to_utc
 from careplan.records.correction import Correction

@@ -8,7 +8,6 @@ from math import isfinite, isnan, nan
 from typing import Any, NamedTuple
 
 from careplan.formats.fhir.codes import (
-    CARB_UNITS,
     CONTROL,
     EATEN,
     FLAG,
@@ -17,7 +16,6 @@ from careplan.formats.fhir.codes import (
     SUMMARIES,
     SYSTEMS,
     WEIGHED,
-    WEIGHT_UNITS,
     Measured,
     Unit,
 )
@@ -30,7 +28,6 @@ FINAL = ("final", "amended", "corrected")
 WITHDRAWN = ("entered-in-error", "cancelled")
 LIMITS = {"low": 40.0, "high": 400.0}  # mg/dL: what "Low" and "High" mean where they give no number
 FACTORS = {"mg/dL": 1.0, "mmol/L": GLUCOSE_UNITS["mmol/l"][0]}
-BOUNDS = {"low": 70.0, "high": 250.0}  # mg/dL: "below 180" bounds nothing that a device could not measure
 PLAUSIBLE = (20.0, 600.0)  # mg/dL
 SIGNS = {"<": "low", "<=": "low", ">": "high", ">=": "high"}
 DATETIME = re.compile(r"(\d{4})-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d:\d\d)?")
@@ -195,57 +192,6 @@ def plain_unit(text: str) -> str:
     return re.sub(r"\s+", "", text.casefold())
 
 
-def observation_rows(resource: Resource) -> Rows:
-    """The rows of an Observation: its own value, and those of its components that are coded as one."""
-    own = meaning(codes_of(resource.get("code")))
-    parts = [("value", resource, own)] if own else []
-    if "component" in resource:
-        components = ((part, meaning(codes_of(part.get("code")))) for part in as_list(resource["component"]))
-        parts += [("component", part, known) for part, known in components if known]
-    if not parts:
-        return dropped("unknown code", "code", named(resource.get("code")))
-    status = str(resource.get("status", "none"))
-    if status not in FINAL:
-        return dropped("withdrawn" if status in WITHDRAWN else "not final", "status", status)
-    if own and own.kind in ("summary", "control solution"):
-        return dropped(own.kind, "code", named(resource.get("code")))
-    found: Rows = []
-    for field, part, known in parts:
-        if known.kind == "glucose":
-            found += glucose_rows(field, part, resource, known)
-        elif known.kind == "carbs":
-            found += amount_rows(field, part, resource, "carbs", CARB_UNITS)
-        elif known.kind == "weight":
-            found += [] if weight_of(part) else dropped("no amount", field, "weight")
-        else:
-            found += dropped(known.kind, field, named(part.get("code")))
-    return found
-
-
-def glucose_rows(field: str, part: Resource, resource: Resource, known: Meaning) -> Rows:
-    """A reading in mg/dL. Rules "no unit" and "unit against code": docs/reference/fhir.md."""
-    if known.measured == "fluid" and any(code == "laboratory" for _, code in categories(resource)):
-        return dropped("body fluid", "category", named(part.get("code")))
-    time = when(resource)
-    if isinstance(time, list):
-        return time
-    moment, lasts = time
-    if not lasts <= 0:
-        return dropped("no single time", "effectivePeriod", f"{lasts:g} minutes")
-    value, sign, stated, written = quantity_of(part)
-    if not written:
-        return dropped("no amount", field, absent(part))
-    if isnan(value):
-        return dropped("not a number", field, written)
-    milligrams, findings = in_milligrams(value, stated, known.unit, field, written)
-    if isnan(milligrams):
-        return findings
-    if sign and not (milligrams <= BOUNDS["low"] if sign == "low" else milligrams >= BOUNDS["high"]):
-        return dropped("bound inside the range", field, written)
-    words = [sign, "fingerstick" if known.measured == "fingerstick" else "", *tags(resource)]
-    return [*findings, Row(field, written, moment, "glucose", milligrams, 0.0, flags(words))]
-
-
 def quantity_of(part: Resource) -> tuple[float, str, Resource, str]:
     """The number, "low" or "high" where it is a bound, the Quantity, and all as written (empty where there is none)."""
     quantity, said, sign = part.get("valueQuantity"), part.get("valueString"), ""
@@ -294,22 +240,6 @@ def in_milligrams(value: float, quantity: Resource, expected: Unit, field: str, 
     return by_unit if fits[0] else by_code, [finding]
 
 
-def amount_rows(field: str, part: Resource, resource: Resource, channel: str, units: Mapping[str, float]) -> Rows:
-    """An amount eaten."""
-    time = when(resource)
-    if isinstance(time, list):
-        return time
-    value, sign, stated, written = quantity_of(part)
-    if not written:
-        return dropped("no amount", field, absent(part))
-    if isnan(value) or sign:
-        return dropped("not a number", field, written)
-    scale, unit = unit_of(stated, units)
-    if scale is None:
-        return dropped("unknown unit" if unit else "no unit", field, written)
-    return [Row(field, written, time[0], channel, value * scale, 0.0 if isnan(time[1]) else time[1], flags(tags(resource)))]
-
-
 def absent(part: Resource) -> str:
     reason = part.get("dataAbsentReason")
     return f"absent: {named(reason)}" if isinstance(reason, dict) else "no value is stated"
@@ -330,11 +260,3 @@ def tags(resource: Resource) -> Iterator[str]:
 def flags(words: Iterable[str]) -> str:
     every = {word for word in words if word}
     return " ".join([word for word in FLAGS if word in every]) if every else ""
-
-
-def weight_of(resource: Resource) -> float | None:
-    """The weight in kg, where an Observation is one and says so soundly."""
-    value, sign, quantity, _ = quantity_of(resource)
-    scale, _ = unit_of(quantity, WEIGHT_UNITS)
-    kilograms = nan if scale is None or sign else value * scale
-    return float(kilograms) if 1 <= kilograms <= 500 else None

@@ -21,11 +21,11 @@ from careplan.records.clock import DateOrder, local_times, split_stamps
 from careplan.records.events import PatientRecord, RecordError, Refused, refusing
 from careplan.records.export import SENSOR as LIMITS
 from careplan.records.export import Array, ExportRows, Part, clocked, glucose_values, receivers, record_of, scaled, unit_of
+from careplan.records.head import head_of
 from careplan.records.insulins import channel_said, find_insulin, known_insulin
+from careplan.records.raw import DELIMITERS
 from careplan.records.sheet import Sheet, glucose_unit, milliunits
 from careplan.records.text import (
-    DELIMITERS,
-    MOST_LINE,
     Source,
     check_lines,
     check_zone,
@@ -92,7 +92,7 @@ def read_glooko(
     if zone is not None:
         check_zone(zone, file=path)
     people: dict[tuple[Path, str], list[Path]] = {}
-    for file in find_files(path, "*.csv"):
+    for file in find_files(path, "*.csv", "*.xlsx"):
         stated = stated_name(file)
         folder = next((place for place in file.parents if (place, stated) in people), file.parent)
         for inner in [key for key in people if key[1] == stated and folder in key[0].parents]:
@@ -113,9 +113,8 @@ def read_glooko(
 def stated_name(file: Path) -> str:
     """Whose a file says it is; empty where it does not, or cannot be read (which is reported later)."""
     try:
-        with file.open(encoding="utf-8-sig", errors="replace") as opened:
-            above = ABOVE.fullmatch(opened.readline(MOST_LINE).strip().strip('"'))
-    except OSError:
+        above = ABOVE.fullmatch(head_of(file).split("\n", 1)[0].strip(' \t\r,;"'))
+    except RecordError:
         return ""
     return above["name"].strip() if above else ""
 

@@ -31,14 +31,16 @@ TEMPORARY = frozenset(("tempbasal", "tempbasalstart", "tempbasalend"))
 SUSPEND = frozenset(("suspendpump", "pumpsuspend", "basalsuspension", "suspendbasal"))
 RESUME = frozenset(("resumepump", "pumpresume", "basalresume", "resumebasal"))
 SWITCH, OVERRIDE = "profileswitch", frozenset(("temporaryoverride", "temporaryoverridecancel"))
+EFFECTIVE = {"profileJson", "originalProfileName"}  # what only that note has; its profile is scaled and shifted already
 KINDS = TEMPORARY | SUSPEND | RESUME | OVERRIDE | {SWITCH}
 
 Moments = NDArray[np.datetime64]
 
 
 def event_kind(document: Document) -> str:
-    """A treatment's type as compared: lower case without spaces."""
-    return str(document.get("eventType") or "").lower().replace(" ", "").replace("_", "")
+    """A treatment's type as compared: lower case without spaces. What AndroidAPS 3 notes of the profile in force is a switch."""
+    kind = str(document.get("eventType") or "").lower().replace(" ", "").replace("_", "")
+    return SWITCH if kind == "note" and document.keys() >= EFFECTIVE else kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +135,7 @@ def switched(
     if schedule is None:
         return account.drop("unreadable profile", placed, "profileJson", f"no basal schedule in {settings.get('basal')!r:.60}")
     lasts, milliseconds = minutes_of(document)
+    lasts = max(lasts, number(document.get("originalDuration"), 0.0) / 60_000.0 if document.keys() >= EFFECTIVE else 0.0)
     if milliseconds:
         account.change("duration in milliseconds", placed, "duration", f"{document.get('duration')!r:.20} to {lasts:g} min")
     end = until(start, lasts) if lasts > 0 else FOREVER

@@ -1,7 +1,8 @@
 """Nightscout's documents out of files, whatever wrapped them, told apart by what they hold.
 
 Read are a list of documents or one, a full export with a key for each collection, the answer of the API v3, and what
-`mongoexport` and the mongo shell write: a document a line, `{"$numberLong": "1"}` for a number, `NumberLong(1)`.
+`mongoexport` and the mongo shell write: a document a line, `{"$numberLong": "1"}` for a number, `NumberLong(1)`; and entries as a
+site answers them to who asks for no JSON: a line each, by tabs.
 """
 
 import json
@@ -19,7 +20,7 @@ from careplan.records.events import RecordError
 from careplan.records.text import Source, find_files, read_text
 
 Document = dict[str, Any]
-PATTERNS = ("*.json", "*.jsonl", "*.ndjson")
+PATTERNS = ("*.json", "*.jsonl", "*.ndjson", "*.tsv")
 COLLECTIONS = {
     **{"entries": "entries", "sgvs": "entries", "mbgs": "entries", "cals": "entries", "treatments": "treatments"},
     **{"profile": "profiles", "profiles": "profiles", "devicestatus": "devicestatus", "food": "food", "activity": "activity"},
@@ -32,6 +33,8 @@ FOODS = frozenset(("food", "quickpick"))
 ENTRY_TYPES = frozenset(("sgv", "mbg", "cal", "rawbg"))
 # What is kept of an entry: a year has a hundred thousand of them.
 ENTRY_FIELDS = ("type", "sgv", "mbg", "mgdl", "date", "mills", "dateString", "sysTime", "device", "isValid", "units")
+TABBED = ("dateString", "date", "sgv", "direction", "device")
+TABBED_LINE = re.compile(r'"?\d{4}-\d\d-\d\dT[\d:.]+[^\t]*\t\d{12,13}(?:\.\d+)?\t"?[^\t]*(?:\t[^\t]*){0,2}')
 SHELL = re.compile(
     r"\b(?:ObjectId|ISODate|NumberLong|NumberInt|NumberDecimal|Timestamp)\(\s*(\"[^\"]*\"|'[^']*'|-?[\d.]*)[^)]*\)"
 )
@@ -173,13 +176,25 @@ def site_of(files: Sequence[Path]) -> Site:
     """The documents of one patient's files. Raises `RecordError` where a file is not JSON or none is Nightscout's."""
     site = Site(site_name(files), str(files[0] if len(files) == 1 else files[0].parent))
     for file in files:
-        values = parse(read_text(file), file)
+        text = read_text(file)
+        values = tabbed(text, file) if TABBED_LINE.match(text) else parse(text, file)
+        del text
         for collection, label, documents in lists_of(values, file):
             site.add(label, documents, collection or COLLECTIONS.get(file.stem.lower(), ""))
         site.files.append(file.name)
     if not site.known and site.rows_read:
         raise RecordError(f"expected Nightscout entries, treatments or profiles, found {seen(site)}", file=site.source, row=1)
     return site
+
+
+def tabbed(text: str, file: Path) -> list[object]:
+    """The entries of lines without a header: a date, its epoch, the reading, its direction and the device, by tabs."""
+    found: list[object] = []
+    for row, line in enumerate(text.splitlines(), start=1):
+        if line and not TABBED_LINE.fullmatch(line):
+            raise RecordError("expected a date, an epoch and a reading, by tabs", file=file, row=row)
+        found.append({**dict(zip(TABBED, (field.strip('"') for field in line.split("\t")), strict=False)), "type": "sgv"})
+    return [found]
 
 
 def seen(site: Site) -> str:

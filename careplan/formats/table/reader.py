@@ -80,7 +80,7 @@ def read_table(
     broken: Refused = {}
     for file in find_files(path, *PATTERNS):
         with refusing(None if refused is None else broken, slug(file.stem)):
-            for rows in table_rows(file):
+            for rows in map(in_one_unit, table_rows(file)):
                 check_columns(rows)
                 for name, part in by_person(rows, file.stem, zone, day_first):
                     people.setdefault(name, []).append(part)
@@ -172,7 +172,19 @@ def check_columns(rows: Rows) -> None:
         wanted = ", ".join(channel.name for channel in DEVICE_CHANNELS)
         raise RecordError(f"expected a column of {wanted}, or channel and value; found {rows.header}", file=rows.file, row=1)
     if present & {"glucose", "fingerstick"} and present & {"glucosemmol", "fingerstickmmol"}:
-        raise RecordError("both glucose and glucose_mmol: expected one of them", file=rows.file, row=1)
+        raise RecordError("glucose in two units, which differ: leave one of the columns out", file=rows.file, row=1)
+
+
+def in_one_unit(rows: Rows) -> Rows:
+    """The rows without glucose in mmol/L where the column in mg/dL says the same in every row."""
+    cells = rows.cells
+    for name in ("glucose", "fingerstick"):
+        if {name, f"{name}mmol"} <= set(cells):
+            mg, mmol = (numbers(list(cells[each]), decimal_comma=rows.decimal_comma) for each in (name, f"{name}mmol"))
+            same = np.abs(mg - mmol * MG_PER_MMOL) <= 1.5  # a tenth of a mmol/L is 1.8 mg/dL
+            if (same | (is_missing(cells[f"{name}mmol"]) & ~np.isnan(mg)) | (np.isnan(mg) & np.isnan(mmol))).all():
+                cells = cells.drop(columns=f"{name}mmol")
+    return rows if cells is rows.cells else replace(rows, cells=cells)
 
 
 def check_basal(rows: Rows, cells: pd.DataFrame) -> None:

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from careplan.records.events import RecordError
-from careplan.records.head import PARQUET, XLS, XLSX
+from careplan.records.raw import PARQUET, XLS, XLSX
 from careplan.records.text import ABOVE, MOST_ABOVE, UNITS, Rows, normal, read_rows
-from careplan.records.workbook import Cell, as_text, open_workbook, sheet_rows
+from careplan.records.workbook import Cell, as_text, check_days, column_texts, open_workbook, sheet_rows
 
 ALIASES = {
     **dict.fromkeys(("timestamp", "datetime", "dateandtime", "localtime"), "time"),
@@ -46,7 +46,7 @@ NAMES = {
         "date": "datum fecha data",
         "timeofday": "uhrzeit zeit hora heure ora tijd",
         "glucose": "bg bloodglucose cgm sgv sensorglucose sensor glukose glucose bloodsugar blutzucker bz glukosewert glycemie "
-        "glucemia glicemia bloedglucose bloedsuiker",
+        "glucemia glicemia glucosa glucosio glicose glukoz bloedglucose bloedsuiker blodsukker blodsocker glukos verensokeri",
         "fingerstick": "fingerstick smbg bgm meter capillaryglucose",
         "longacting": "basalinsulin longacting longactinginsulin backgroundinsulin langzeitinsulin insulinelente insulinalenta "
         "insulinabasal langwerkendeinsuline",
@@ -66,7 +66,7 @@ IS_UNIT = re.compile(
 
 def column_of(header: str) -> str:
     """The table's own name of a column, by its header: "BG (mmol/L)" is glucosemmol, "Basal insulin" longacting."""
-    name = normal(header)
+    name = normal(header) if header.strip() != "_id" else "databaseid"  # MongoDB's, of a document: nobody's name
     name = ALIASES.get(name, name)
     if name in AMOUNTS:
         return name
@@ -200,12 +200,13 @@ def header_row(rows: Sequence[Sequence[Cell]]) -> int | None:
 def sheet(file: object, rows: Sequence[Sequence[Cell]], place: int) -> Rows:
     """The rows beneath the header, which is the row at `place`."""
     fields = columns([as_text(cell) for cell in rows[place]], file)
+    check_days(rows, file)
     filled = [(line, row) for line, row in enumerate(rows, start=1) if line != place + 1 and any(cell != "" for cell in row)]
     left = {line: ABOVE for line, _ in filled if line <= place}
     body = [(line, row) for line, row in filled if line > place]
     if not body:
         raise RecordError("a header and no row", file=file, row=place + 1)
-    cells = {name: [as_text(row[at]) for _, row in body] for name, (at, _) in fields.items()}
+    cells = {name: column_texts([row[at] for _, row in body]) for name, (at, _) in fields.items()}
     lines = np.array([line for line, _ in body], dtype=np.int64)
     written = {name: text for name, (_, text) in fields.items()}
     return Rows(str(file), pd.DataFrame(cells, dtype=object), lines, written, True, left)

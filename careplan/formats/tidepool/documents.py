@@ -71,7 +71,7 @@ def number(value: object) -> float | None:
     if isinstance(value, bool) or value is None:
         return None
     try:
-        found = float(value)  # type: ignore[arg-type]
+        found = float(value.replace(",", ".") if isinstance(value, str) else value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         return None
     return found if abs(found) < LATEST else None

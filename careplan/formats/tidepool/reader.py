@@ -20,7 +20,7 @@ from careplan.formats.tidepool.settings import settings_of
 from careplan.records.correction import Correction
 from careplan.records.events import PatientRecord, RecordError, Refused, refusing
 from careplan.records.garbage import few_collections
-from careplan.records.head import XLS, XLSX
+from careplan.records.raw import XLS, XLSX
 from careplan.records.settings import StatedSettings
 from careplan.records.sheet import CELLS, Sheet, cells_of, drop_same_doses, settle
 from careplan.records.text import Source, check_zone, find_files, read_text

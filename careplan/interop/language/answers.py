@@ -29,8 +29,7 @@ def answer(query: Any, sources: Sources) -> Answer:
 
 def _compare(query: asked.ComparePeriods, sources: Sources) -> Answer:
     both = [
-        asking.glance_of(sources.db, query.patient, each.first, each.last, sources.actor)
-        for each in (query.first, query.second)
+        asking.glance_of(sources.db, query.patient, each.first, each.last, sources.actor) for each in (query.first, query.second)
     ]
     first, second = (dump(each.metrics) for each in both)
     text = []

@@ -114,9 +114,7 @@ def lows_against(
     return exposure(glucose, minute, start, end, targets), exposure_at(glucose, minute, start, end, targets)
 
 
-def judged(
-    line: Line, value: float, exposed: Exposure, against: Exposure, bounds: tuple[float, float] | None = None
-) -> Judged:
+def judged(line: Line, value: float, exposed: Exposure, against: Exposure, bounds: tuple[float, float] | None = None) -> Judged:
     """What the rules say of a value of a line.
 
     exposed: the lows that forbid more insulin. against: what less insulin is meant against, and so how much less is allowed at

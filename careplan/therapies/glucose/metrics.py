@@ -4,7 +4,6 @@ The bands are those of `careplan.therapies.glucose.bands`. GMI: Bergenstal 2018.
 All are clinicians' to own.
 """
 
-
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
@@ -20,9 +19,7 @@ SUFFICIENT_DAYS, SUFFICIENT_ACTIVE = 14.0, 70.0
 Array = NDArray[np.float64]
 
 
-def glucose_metrics(
-    readings: PatientSeries | ArrayLike, expected: float | None = None, targets: Targets = ADULTS
-) -> Metrics:
+def glucose_metrics(readings: PatientSeries | ArrayLike, expected: float | None = None, targets: Targets = ADULTS) -> Metrics:
     """Metrics of a series, or of readings `[N]` in mg/dL (NaN: none) of which `expected` were due.
 
     Censored readings count in their band: give them the sensor's limit. Without `expected`, a series is held against its own
@@ -109,4 +106,3 @@ def profile(series: PatientSeries, *, every: int = 15) -> Profile:
         columns.append(tuple(float(np.percentile(values, q)) if len(values) else None for values in pooled))
     p5, p25, p50, p75, p95 = columns
     return Profile(minute=tuple(range(0, DAY, every)), p5=p5, p25=p25, p50=p50, p75=p75, p95=p95)
-

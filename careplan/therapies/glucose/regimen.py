@@ -43,10 +43,7 @@ def current(regimen: Regimen, line: Line) -> float:
 
 def listed(regimen: Regimen) -> dict[str, tuple[tuple[int, float], ...]]:
     """setting -> ((start minute, value), ...)"""
-    found = {
-        name: tuple(zip(regimen.starts, getattr(regimen, name), strict=True))
-        for name in BY_BLOCK
-    }
+    found = {name: tuple(zip(regimen.starts, getattr(regimen, name), strict=True)) for name in BY_BLOCK}
     if regimen.delivery == "pen":
         found["long_acting"] = ((regimen.long_acting_at, regimen.long_acting),)
         del found["basal"]
@@ -65,8 +62,7 @@ def apply_changes(regimen: Regimen, changes: Iterable[SettingChange]) -> Regimen
     bounds = {*regimen.starts, *(c.start for c in changes), *(c.end for c in changes if c.end < DAY)}
     starts = tuple(sorted(bounds)) if any(c.setting != "long_acting" for c in changes) else regimen.starts
     values: dict[str, list[float]] = {
-        name: [getattr(regimen, name)[regimen.block(start)] for start in starts]
-        for name in BY_BLOCK
+        name: [getattr(regimen, name)[regimen.block(start)] for start in starts] for name in BY_BLOCK
     }
     long_acting = regimen.long_acting
     for change in changes:

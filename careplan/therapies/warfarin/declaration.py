@@ -61,11 +61,26 @@ WARFARIN = Therapy(
     channels=(
         # A repeated INR differs by some 6 % (a laboratory by 3, a strip by 8).
         Channel(
-            name="inr", unit="INR", role="observation", form="level", low=0.7, high=HIGHEST_INR, center=1.0, scale=0.35,
-            link="log", noise=0.06,
+            name="inr",
+            unit="INR",
+            role="observation",
+            form="level",
+            low=0.7,
+            high=HIGHEST_INR,
+            center=1.0,
+            scale=0.35,
+            link="log",
+            noise=0.06,
         ),
         Channel(
-            name="warfarin", unit="mg", role="action", form="impulse", low=0.0, high=30.0, scale=5.0, direction=1,
+            name="warfarin",
+            unit="mg",
+            role="action",
+            form="impulse",
+            low=0.0,
+            high=30.0,
+            scale=5.0,
+            direction=1,
             silence=3 * DAY,
         ),
         Channel(name="inhibitor", unit="", role="disturbance", form="choice", low=0.0, high=1.0),
@@ -74,7 +89,14 @@ WARFARIN = Therapy(
     outputs=(
         # Free, the INR falls back to 1 as factors are made again: prothrombin, the slowest, has a half-life of some 60 h.
         Output(
-            name="inr", risk=risk, best=BEST, returns=0.2, bends=(2.0, 3.1), lowest=-1.0, highest=8.0, harm=1,
+            name="inr",
+            risk=risk,
+            best=BEST,
+            returns=0.2,
+            bends=(2.0, 3.1),
+            lowest=-1.0,
+            highest=8.0,
+            harm=1,
         ),
     ),
     pools=(Pool(name="warfarin", channels=("warfarin",), time_constant=45 * 60.0, stages=1, holds=True),),  # S-warfarin, 31 h

@@ -65,7 +65,13 @@ ANTAGONIST = N_(
 
 
 def why_in_words(
-    asked: "Asked", regimen: Regimen, weekly: float, hold: int, due: int, options: Sequence[Option], suits: float,
+    asked: "Asked",
+    regimen: Regimen,
+    weekly: float,
+    hold: int,
+    due: int,
+    options: Sequence[Option],
+    suits: float,
     targets: Targets = USUAL,
 ) -> tuple[str, ...]:
     """Why the search answers what it does."""

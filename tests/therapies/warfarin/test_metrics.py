@@ -32,7 +32,7 @@ def test_every_inr_is_in_one_band(inr: float, band: str) -> None:
 
 
 def test_long_gaps_tell_nothing() -> None:
-    assert rosendaal(np.array([0.0, 57.0]), np.array([2.5, 2.5])) ["in_range"] is None
+    assert rosendaal(np.array([0.0, 57.0]), np.array([2.5, 2.5]))["in_range"] is None
     assert rosendaal(np.array([0.0, 56.0]), np.array([2.5, 2.5]))["in_range"] == 100.0
     assert inr_metrics(np.array([0.0]), np.array([2.5])).in_range is None
     assert inr_metrics(np.zeros(0), np.zeros(0)).readings == 0
