@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from careplan.clinic.importing import store_records
 from sqlalchemy import select
 
 from careplan.clinic import ReviewError, latest_suggestion, sign_review, verify_audit
+from careplan.clinic.importing import store_records
 from careplan.settings import Settings
 from careplan.store import Database, StoreError, Verification, open_database, tampered, verify
 from careplan.store.audit import digest
