@@ -1,6 +1,6 @@
 """Is the worth of other doses told rightly? Off-policy estimators on virtual cohorts whose true answer is known by living it.
 
-    python benchmarks/offpolicy.py --cohorts 100 --people 30 --json
+    python benchmarks/offpolicy.py --cohorts 100 --people 30 [--behaviour NAME]... [--world] --json
 
 Cohorts live under behaviour policies that are confounded by what people see; the truth is the same people's day under doses
 that are shifted, closed loop, less their day as it is. One behaviour knows what no record holds, one shift has no overlap: there
@@ -9,7 +9,7 @@ the estimators must be seen to fail, or the report to refuse.
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,9 +17,12 @@ import pandas as pd
 import torch
 
 from careplan.evaluation.behaviour import fit_behaviour
-from careplan.evaluation.offpolicy import worth_of
-from careplan.studies.dosing import BEGINS, dosing_table, occasions_of
+from careplan.evaluation.offpolicy import Estimate, jackknife, worth_of
+from careplan.series import PatientSeries
+from careplan.studies.dosing import BEGINS, dosing_table, occasions_of, replayed_worth
 from careplan.therapies.glucose.bands import HIGH, LOW
+from careplan.therapies.glucose.world import open_world
+from careplan.world.personalise import personalise
 from cohorts.policies import Behaviour, Doses, Policy, Seen, Truth
 from cohorts.population import Population, sample_population
 from cohorts.replay import replay
@@ -90,10 +93,34 @@ def truth(make: Callable[[], Behaviour], life: Life, factor: float, *, people: i
     return float(np.nanmean(changed)), float(np.nanstd(changed) / len(changed) ** 0.5)
 
 
-def proof(cohorts: int, people: int, truths: int, seed: int, say: Callable[[str], None]) -> list[dict[str, object]]:
+def by_replay(recordings: Sequence[PatientSeries], factors: Sequence[float]) -> dict[float, Estimate]:
+    """The worth of each factor in a cohort by the world model alone, personalised on the same days."""
+    world = open_world()
+    known = personalise(world.model, recordings)
+    each = [replayed_worth(world, series, person, factors) for series, person in zip(recordings, known, strict=True)]
+    changed = np.array([one for one in each if one is not None])
+    index = np.arange(len(changed))
+    return {
+        factor: jackknife(index, lambda keep, own=changed[:, place]: float(own[keep].mean()))  # type: ignore[misc]
+        for place, factor in enumerate(factors)
+    }
+
+
+def proof(
+    cohorts: int,
+    people: int,
+    truths: int,
+    seed: int,
+    say: Callable[[str], None],
+    *,
+    behaviours: Sequence[str] = tuple(BEHAVIOURS),
+    world: bool = False,
+) -> list[dict[str, object]]:
     """A row a behaviour, factor and estimator: truth, mean estimate, bias, RMSE, coverage, width, and how often it refused."""
     table = []
     for place, (name, (make, life)) in enumerate(BEHAVIOURS.items()):
+        if name not in behaviours:
+            continue
         say(f"{name}: living {cohorts * people} people for {DAYS} days")
         everyone = sample_population("adult", cohorts * people, seed + place, mis_set=0.2, pens=0.0)
         lived = replay(everyone, make(), days=DAYS, seed=seed + place, life=life)
@@ -101,10 +128,9 @@ def proof(cohorts: int, people: int, truths: int, seed: int, say: Callable[[str]
         true = {factor: truth(make, life, factor, people=truths, seed=seed + 100 + place) for factor in factors}
         found: list[dict[str, object]] = []
         for cohort in range(cohorts):
-            days = [
-                dosing_table(lived.series(index)).assign(patient=everyone.names[index])
-                for index in range(cohort * people, (cohort + 1) * people)
-            ]
+            recordings = [lived.series(index) for index in range(cohort * people, (cohort + 1) * people)]
+            days = [dosing_table(series).assign(patient=series.patient) for series in recordings]
+            replayed = by_replay(recordings, factors) if world else {}
             occasions = occasions_of(pd.concat(days, ignore_index=True), ["patient"])
             if occasions is None:
                 continue
@@ -112,7 +138,8 @@ def proof(cohorts: int, people: int, truths: int, seed: int, say: Callable[[str]
             for factor in factors:
                 one = worth_of(occasions, factor, behaviour=behaviour)
                 row = {"behaviour": name, "factor": factor, "refused": not one.estimable}
-                found += [row | {"estimator": each, **vars(estimate)} for each, estimate in one.estimates.items()]
+                estimates = one.estimates | ({"world_model": replayed[factor]} if world else {})
+                found += [row | {"estimator": each, **vars(estimate)} for each, estimate in estimates.items()]
             say(f"{name}: {cohort + 1} of {cohorts}")
         for (factor, estimator), rows in pd.DataFrame(found).groupby(["factor", "estimator"], sort=False):
             table.append(judged(name, factor, estimator, rows, *true[factor]))
@@ -143,11 +170,21 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=30)
     parser.add_argument("--truths", type=int, default=4000, help="people who live for the truth")
     parser.add_argument("--seed", type=int, default=5200)
+    parser.add_argument("--behaviour", action="append", choices=BEHAVIOURS, help="may be repeated; by default all")
+    parser.add_argument("--world", action="store_true", help="the direct method by the world model too")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     import sys
 
-    table = proof(asked.cohorts, asked.people, asked.truths, asked.seed, lambda text: print(text, file=sys.stderr))
+    table = proof(
+        asked.cohorts,
+        asked.people,
+        asked.truths,
+        asked.seed,
+        lambda text: print(text, file=sys.stderr),
+        behaviours=asked.behaviour or tuple(BEHAVIOURS),
+        world=asked.world,
+    )
     print(json.dumps(table, indent=1) if asked.json else pd.DataFrame(table).to_string(index=False))
 
 

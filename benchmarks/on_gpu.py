@@ -1,9 +1,10 @@
 """Every figure that careplan claims of a GPU, in one go and under ten minutes: simulate, search, personalise, train.
 
-    python benchmarks/on_gpu.py [--small] --json
+    python benchmarks/on_gpu.py [--small] [--simulated N] [--searched N] ... [--out FILE] --json
 
-It runs where torch finds a GPU, and on a CPU with --small, to see that it runs. Seconds end when the device has finished; each
-figure is the median of three rounds after one that warms up, but for those that take minutes, which are measured once.
+It runs where torch finds a GPU, and on a CPU with --small, to see that it runs; each size of `Sizes` is an option. Seconds end
+when the device has finished; each figure is the median of three rounds after one that warms up, but for those that take minutes,
+which are measured once.
 """
 
 import argparse
@@ -11,7 +12,8 @@ import json
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,14 +30,15 @@ from cohorts.policies import Behaviour
 from cohorts.population import sample_population
 from cohorts.replay import replay
 
-DIFFERENT, DAYS = 200, 14  # people who differ, of each of whom so many days are known
+DAYS = 14  # that are known of each person
 ROWS = 288  # five-minute rows of a simulated day
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """How much is asked."""
+    """How much is asked. different: people who are simulated for personalisation and training, each as often as it takes."""
 
+    different: int = 200
     simulated: int = 1_000_000
     searched: int = 10_000
     simulations: int = 128
@@ -44,7 +47,7 @@ class Sizes:
     rounds: int = 3
 
 
-SMALL = Sizes(simulated=200, searched=24, simulations=8, personalised=4, steps=1, rounds=1)
+SMALL = Sizes(different=4, simulated=200, searched=24, simulations=8, personalised=4, steps=1, rounds=1)
 
 
 def device() -> torch.device:
@@ -82,16 +85,16 @@ def simulated(sizes: Sizes) -> dict[str, Any]:
     return {"people": sizes.simulated, "seconds_a_day": round(took, 3), "patient_days_a_second": round(sizes.simulated / took)}
 
 
-def recordings() -> list[PatientSeries]:
+def recordings(count: int) -> list[PatientSeries]:
     """People who differ, and what was recorded of them."""
-    lived = replay(sample_population("adult", DIFFERENT, 2), Behaviour(), days=DAYS, seed=2)
-    return [lived.series(place) for place in range(DIFFERENT)]
+    lived = replay(sample_population("adult", count, 2), Behaviour(), days=DAYS, seed=2)
+    return [lived.series(place) for place in range(count)]
 
 
 def inferred(sizes: Sizes, people: list[PatientSeries]) -> dict[str, Any]:
     """Codes of many patients from a fortnight each."""
     world, most = open_world(), 500
-    everyone = [replace(people[at % DIFFERENT], patient=f"p{at}") for at in range(sizes.personalised)]
+    everyone = [replace(people[at % len(people)], patient=f"p{at}") for at in range(sizes.personalised)]
     personalise(world.model, everyone[:2])
     began = time.perf_counter()
     for first in range(0, len(everyone), most):
@@ -121,10 +124,14 @@ def taught(sizes: Sizes, people: list[PatientSeries]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--small", action="store_true", help="so little that a CPU does it")
+    for each in fields(Sizes):
+        parser.add_argument(f"--{each.name}", type=int, help="how many; by default as --small says or not")
+    parser.add_argument("--out", type=Path, help="a file for the object too")
     parser.add_argument("--json", action="store_true", help="one object, on one line")
     asked = parser.parse_args()
-    sizes = SMALL if asked.small else Sizes()
-    people = recordings()
+    given = {each.name: value for each in fields(Sizes) if (value := getattr(asked, each.name)) is not None}
+    sizes = replace(SMALL if asked.small else Sizes(), **given)
+    people = recordings(sizes.different)
     found: dict[str, Any] = {
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "asked": asdict(sizes),
@@ -133,7 +140,10 @@ def main() -> None:
         "personalise": inferred(sizes, people),
         "train": taught(sizes, people),
     }
-    print(json.dumps(found, indent=None if asked.json else 1))
+    text = json.dumps(found, indent=None if asked.json else 1)
+    if asked.out:
+        asked.out.write_text(text + "\n")
+    print(text)
 
 
 if __name__ == "__main__":

@@ -5,13 +5,18 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-from careplan.evaluation.occasions import Occasions
+from careplan.evaluation.occasions import Occasions, Values
 from careplan.minutes import DAY
 from careplan.series import PatientSeries, cadence
 from careplan.therapies.glucose.bands import HIGH, LOW
+from careplan.therapies.glucose.days import recent_days
+from careplan.therapies.glucose.estimates import estimate_regimen
+from careplan.world.loaded import World
+from careplan.world.personalise import Personalisation
 
 BEGINS = 4 * 60  # minute of the local day at which an episode begins: the fewest doses act across it
 ROWS = 288  # five-minute rows of an episode, a day
@@ -65,6 +70,20 @@ def occasions_of(table: pd.DataFrame, person: Sequence[str]) -> Occasions | None
         reward=kept["reward"].to_numpy(float),
         before=kept["before"].to_numpy(float)[first],
     )
+
+
+def replayed_worth(world: World, series: PatientSeries, person: Personalisation, factors: Sequence[float]) -> Values | None:
+    """What each factor on every bolus changes in a person's time in range, points `[F]`, by replaying their last days in the
+    world model: the direct method. None where no regimen or no day can be told from the recording."""
+    regimen = estimate_regimen(series)
+    days = None if regimen is None else recent_days(world.model, series, person, regimen)
+    if regimen is None or days is None:
+        return None
+    blocks = len(regimen.starts)
+    settings = [[1.0] * blocks + [1.0 / factor] * (2 * blocks) + [1.0] for factor in (1.0, *factors)]
+    level = days.replay(torch.tensor(settings))
+    inside = 100.0 * ((level >= LOW) & (level <= HIGH)).double().mean((1, 2, 3))
+    return np.asarray((inside[1:] - inside[0]).cpu())
 
 
 def _days(series: PatientSeries, minute: NDArray[np.float32]) -> list[slice]:

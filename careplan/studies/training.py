@@ -19,6 +19,7 @@ from careplan.studies import effects
 from careplan.therapies.glucose.declaration import GLUCOSE, ROWS_A_DAY
 from careplan.world import calibration
 from careplan.world.corpus import Branches, Corpus
+from careplan.world.forecast import predict
 from careplan.world.loaded import code_version, nearness
 from careplan.world.model import WorldModel, load_card, load_model
 from careplan.world.personalise import Personalisation
@@ -276,7 +277,8 @@ def _hazard(model: WorldModel, judged: Sequence[tuple[PatientSeries, Personalisa
     for series, person in judged:
         rows = risk_rows(series, hazard)
         if len(rows):
-            scores.append(nearness(model, series, rows.tolist(), person, hazard))
+            foreseen = predict(model, series, rows.tolist(), person, given=Given.NOTHING)
+            scores.append(nearness(model, *foreseen, hazard))
             truth.append(happens(series, rows, hazard))
     fitted = LogisticRegression().fit(np.concatenate(scores)[:, None], np.concatenate(truth))
     return {"intercept": float(fitted.intercept_[0]), "slope": float(fitted.coef_[0, 0])}

@@ -85,8 +85,9 @@ def corrections(model: WorldModel, corpus: Corpus, codes: Tensor) -> list[Learne
             truth = future.values[:, ahead, column]
             missed, offsets = [], []
             for given in FORESEEN:
-                mask = future.mask & (given is not Given.NOTHING)
-                evidence = model.recorded_evidence(state, future.values, mask, usual)
+                mask, evidence = future.mask & (given is not Given.NOTHING), None
+                if given is Given.RECORD:
+                    evidence = model.recorded_evidence(state, future.values, mask, usual)
                 question = Question(future.values, mask, given.codes(len(chunk), device), usual, code, evidence)
                 rollout = model.rollout(state, question)
                 at = [round(minutes / model.shape.interval) for minutes in grid.knots]

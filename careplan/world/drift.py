@@ -183,15 +183,26 @@ def given(amount: Array, impulse: bool) -> list[float]:
 def unchanged(minutes: Array, level: Array, within: float, extremes: tuple[float, float] = (np.nan, np.nan)) -> float:
     """The longest time in which no two readings `[N]` differ by more than `within`, those at `extremes` left out: the lowest and
     the highest that a recording ever holds are where a sensor ends, and it stands there for as long as its wearer is beyond."""
+    if not len(level):
+        return 0.0
+    ends = np.isin(level, extremes)
+    parted = np.flatnonzero((np.abs(np.diff(level)) > within) | ends[1:] | ends[:-1]) + 1
+    first, last = np.append(0, parted), np.append(parted, len(level))  # stretches without a larger step between neighbours
+    lasts, longest = minutes[last - 1] - minutes[first], 0.0
+    for place in np.argsort(-lasts, kind="stable"):
+        if lasts[place] <= longest:
+            break
+        some = slice(first[place], last[place])
+        longest = max(longest, _unchanged(minutes[some], level[some], within))
+    return longest
+
+
+def _unchanged(minutes: Array, level: Array, within: float) -> float:
+    """The same of one stretch, by its last reading in turn."""
     longest, first = 0.0, 0
     low: deque[int] = deque()
     high: deque[int] = deque()
     for last, value in enumerate(level):
-        if value in extremes:
-            low.clear()
-            high.clear()
-            first = last + 1
-            continue
         while low and level[low[-1]] >= value:
             low.pop()
         while high and level[high[-1]] <= value:
@@ -218,19 +229,21 @@ def residuals(model: WorldModel, series: PatientSeries, person: Personalisation,
     rows = np.asarray(chosen, dtype=np.int64)
     if not len(rows):
         return rows, np.zeros((0, len(watch.ahead)), np.float32)
-    _, levels, offsets = predict(model, series, chosen, person, given=Given.RECORD, horizon=horizon)
+    _, levels, offsets = predict(model, series, chosen, person, given=Given.RECORD, horizon=horizon, along=True)
     at = [round(ahead / model.shape.interval) for ahead in watch.ahead]
     truth = rows[:, None] - 1 + np.array([clock.rows(ahead) for ahead in watch.ahead])
     scores = relative_residual(torch.from_numpy(series.values[truth, column]) - levels[:, at], offsets[:, at]).numpy()
     return rows, np.where(series.mask[truth, column], scores, np.nan)
 
 
-def usual(days: DayStatistics, spread: Array, therapy: Therapy, changes: Sequence[Expected] = ()) -> tuple[Array, Array]:
+def usual(
+    days: DayStatistics, spread: Array, therapy: Therapy, changes: Sequence[Expected] = (), *, last: int | None = None
+) -> tuple[Array, Array]:
     """Median and spread of each statistic in the patient's own earlier days, `[N, K]` each: their own spread as far as many days
     show it, and that of other people, `spread` `[K]`. NaN with fewer than `Watch.history` days before.
 
-    changes: days before a change are taken as they are expected to be after it, and the spread is wider by the doubt of that, as
-    far as days before tell of days after.
+    last: of so many days at the end alone, NaN before. changes: days before a change are taken as they are expected to be after
+    it, and the spread is wider by the doubt of that, as far as days before tell of days after.
     """
     watch, kinds = watch_of(therapy), names(therapy)
     day = therapy.clock.rows(watch.day)
@@ -239,7 +252,8 @@ def usual(days: DayStatistics, spread: Array, therapy: Therapy, changes: Sequenc
         np.array([[getattr(change, part).get(kind, 0.0) for kind in kinds] for change in changes]) for part in ("shift", "doubt")
     )
     under = np.array([((days.ends - change.row) / day).clip(0.0, 1.0) for change in changes])  # share of each day, [changes, N]
-    for index, end in enumerate(days.ends):
+    for index in range(len(days.ends))[slice(None) if last is None else slice(-last, None)]:
+        end = days.ends[index]
         chosen = (days.ends <= end - day) & (days.ends > end - day * (watch.memory + 1))
         before, off = days.statistics[chosen], np.zeros(days.statistics.shape[1])
         if len(changes) and chosen.any():
@@ -266,8 +280,10 @@ def robust(values: Array) -> tuple[Array, Array]:
     return middle, 1.4826 * median(np.abs(values - middle))
 
 
-def scores(therapy: Therapy, days: DayStatistics, reference: Reference, changes: Sequence[Expected] = ()) -> Array:
-    """`[N, 5]` one column an alarm, larger is stranger; NaN where nothing can be said.
+def scores(
+    therapy: Therapy, days: DayStatistics, reference: Reference, changes: Sequence[Expected] = (), *, last: int | None = None
+) -> Array:
+    """`[N, 5]` one column an alarm, larger is stranger; NaN where nothing can be said. last: of so many days at the end alone.
 
     still: its minutes. unit: the largest distance of level, spread and step. other: how much likelier the day is
     as one of other people than as one of this patient, the statistics taken as independent and as Student's t with 3 degrees of
@@ -275,7 +291,7 @@ def scores(therapy: Therapy, days: DayStatistics, reference: Reference, changes:
     of biases and errors.
     """
     kinds, watch = names(therapy), watch_of(therapy)
-    middle, wide = usual(days, np.array([reference.spread[name] for name in kinds]), therapy, changes)
+    middle, wide = usual(days, np.array([reference.spread[name] for name in kinds]), therapy, changes, last=last)
     far = (days.statistics - middle) / wide
     counts = [kinds.index(f"{channel.name} count") for channel in therapy.of("action") if channel.form == "impulse"]
     bias, error = ([index for index, kind in enumerate(kinds) if kind.startswith(f"{name} ")] for name in ("bias", "error"))
@@ -348,4 +364,4 @@ def latest(
     ends = checkpoints(series, len(series) - series.therapy.clock.rows(watch.day) * (watch.memory + 2))
     if len(ends) <= watch.history:
         return ()
-    return alarms(reference, scores(series.therapy, describe(model, series, person, ends), reference, changes)[-1])
+    return alarms(reference, scores(series.therapy, describe(model, series, person, ends), reference, changes, last=1)[-1])

@@ -16,6 +16,7 @@ from careplan.world.heads import spread_at
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation
 from careplan.world.question import Given, Question
+from careplan.world.stretches import encoded_along
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +163,6 @@ def _bands(model: WorldModel, minutes: Tensor, level: Tensor, offsets: Tensor, w
     return bands
 
 
-@torch.no_grad()
 def predict(
     model: WorldModel,
     series: PatientSeries,
@@ -172,6 +172,7 @@ def predict(
     given: Given,
     horizon: int | None = None,
     at: Tensor | None = None,
+    along: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Many forecasts of one patient, whose code is the posterior's mean.
 
@@ -183,27 +184,45 @@ def predict(
         given: What of the future is given.
         horizon: Rows ahead, the clock's where None.
         at: Minutes ahead at which to predict, instead of on the grid.
+        along: Whether the recording is encoded along, for less where rows are many (`stretches.encoded_along`).
 
     Returns:
         Minutes ahead `[H]`, levels `[N, H]`, and offsets of the predicted spread from them `[N, H, 4]`.
     """
-    given, device, context = Given(given), model.center.device, model.shape.context
-    corpus, clock = Corpus.of([series]), model.therapy.clock
-    horizon = clock.rows(clock.horizon) if horizon is None else horizon
-    levels, offsets, minutes = [], [], torch.zeros(0)
+    return predict_each(model, series, rows, [(person, given)], horizon=horizon, at=at, along=along)[0]
+
+
+@torch.no_grad()
+def predict_each(
+    model: WorldModel,
+    series: PatientSeries,
+    rows: Sequence[int],
+    asked: Sequence[tuple[Personalisation, Given]],
+    *,
+    horizon: int | None = None,
+    at: Tensor | None = None,
+    along: bool = False,
+) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """`predict` of the same moments for several pairs of what is known of the patient, the same being `usual` in all of them, and
+    what is given; what the pairs share is computed once."""
+    device, context, clock = model.center.device, model.shape.context, model.therapy.clock
+    corpus, horizon = Corpus.of([series]), clock.rows(clock.horizon) if horizon is None else horizon
+    people = {id(person): person for person, _ in asked}
+    found: list[list[tuple[Tensor, Tensor, Tensor]]] = [[] for _ in asked]
     for chunk in torch.as_tensor(rows, dtype=torch.long).split(1024):
         patient = torch.zeros_like(chunk)
         past, future = split(corpus.windows(patient, chunk - context, context + horizon).to(device), context)
-        usual, code = person.usual.to(device).expand(len(chunk), -1), person.mean.to(device).expand(len(chunk), -1)
-        state = model.state(model.encode(past, usual)[:, -1], past, usual, code)
-        mask = future.mask & (given is not Given.NOTHING)
-        evidence = model.recorded_evidence(state, future.values, mask, usual) if given is Given.RECORD else None
-        question = Question(future.values, mask, given.codes(len(chunk), device), usual, code, evidence)
-        rollout = model.rollout(state, question, at=at)
-        level = rollout.level
-        if given is not Given.PLAN and len(person.correction):
-            level = level + correct(model, state, person.correction, given, rollout.minutes)
-        levels.append(level.cpu())
-        offsets.append(rollout.offsets.cpu())
-        minutes = rollout.minutes.cpu()
-    return minutes, torch.cat(levels), torch.cat(offsets)
+        usual = asked[0][0].usual.to(device).expand(len(chunk), -1)
+        z = encoded_along(model, corpus, 0, chunk) if along else model.encode(past, usual)[:, -1]
+        codes = {key: person.mean.to(device).expand(len(chunk), -1) for key, person in people.items()}
+        states = {key: model.state(z, past, usual, code) for key, code in codes.items()}
+        for (person, given), parts in zip(asked, found, strict=True):
+            state, code, mask = states[id(person)], codes[id(person)], future.mask & (given is not Given.NOTHING)
+            evidence = model.recorded_evidence(state, future.values, mask, usual) if given is Given.RECORD else None
+            question = Question(future.values, mask, given.codes(len(chunk), device), usual, code, evidence)
+            rollout = model.rollout(state, question, at=at)
+            level = rollout.level
+            if given is not Given.PLAN and len(person.correction):
+                level = level + correct(model, state, person.correction, given, rollout.minutes)
+            parts.append((rollout.minutes.cpu(), level.cpu(), rollout.offsets.cpu()))
+    return [(parts[-1][0], torch.cat([part[1] for part in parts]), torch.cat([part[2] for part in parts])) for parts in found]

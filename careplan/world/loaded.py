@@ -54,20 +54,21 @@ class World:
 
     def risk(self, hazard: str, series: PatientSeries, rows: Sequence[int], person: Personalisation) -> NDArray[np.float64]:
         """The probability of one of the therapy's hazards after each row, nothing being given of the future, `[N]`."""
+        return self.risk_of(hazard, *predict(self.model, series, rows, person, given=Given.NOTHING))
+
+    def risk_of(self, hazard: str, minutes: Tensor, levels: Tensor, offsets: Tensor) -> NDArray[np.float64]:
+        """The same of what was foreseen with nothing given (`predict`), `[N]`."""
         fitted = self.card["hazard"][hazard]
-        odds = fitted["intercept"] + fitted["slope"] * nearness(self.model, series, rows, person, hazard)
+        odds = fitted["intercept"] + fitted["slope"] * nearness(self.model, minutes, levels, offsets, hazard)
         return np.asarray(1.0 / (1.0 + np.exp(-odds)))
 
     def provenance(self, seed: int, data: str, **asked: str) -> dict[str, str]:
         return {"seed": str(seed), "code": code_version(), "model": self.fingerprint, "data": data, **asked}
 
 
-def nearness(
-    model: WorldModel, series: PatientSeries, rows: Sequence[int], person: Personalisation, hazard: str
-) -> NDArray[np.float64]:
-    """`trust.nearness_to_level` to the hazard's level while it is told of, `[N]`."""
+def nearness(model: WorldModel, minutes: Tensor, levels: Tensor, offsets: Tensor, hazard: str) -> NDArray[np.float64]:
+    """`trust.nearness_to_level` of what is foreseen to the hazard's level while it is told of, `[N]`."""
     declared = model.therapy.hazard(hazard)
-    minutes, levels, offsets = predict(model, series, rows, person, given=Given.NOTHING)
     soon = (minutes > 0) & (minutes <= declared.within)
     return nearness_to_level(levels[:, soon], offsets[:, soon], declared.level, declared.side).double().numpy()
 

@@ -1,12 +1,13 @@
 """The work of a cohort spread over a Ray cluster; the same tables as in one process, in whatever order they are done."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from careplan.errors import AskError
 from careplan.studies.report.judge import Tables
 from careplan.studies.report.run import Spread
-from careplan.studies.report.work import Job, work
+from careplan.studies.report.work import Baselines, Job, work
 
 RETRIES = 3  # of a unit whose worker is lost
 AHEAD = 2  # units waiting for each core, so that memory does not grow with the cohort
@@ -27,14 +28,15 @@ def on_ray(address: str) -> Spread:
         if not waiting:
             return
         _connect(ray, address)
-        remote = ray.remote(num_cpus=1, max_retries=RETRIES)(_one_thread)
+        beside = ray.put(waiting[0].baselines)  # the same of all: sent to each machine once, not with every job
+        remote = ray.remote(num_cpus=1, max_retries=RETRIES)(_job)
         most = AHEAD * max(1, _cores(ray))
         running: dict[Any, Job] = {}
         try:
             while waiting or running:
                 while waiting and len(running) < most:
                     job = waiting.pop(0)
-                    running[remote.remote(job)] = job
+                    running[remote.remote(replace(job, baselines=None), beside)] = job
                 (finished, *_), _rest = ray.wait(list(running), num_returns=1)
                 yield running.pop(finished), ray.get(finished)
         finally:
@@ -56,13 +58,10 @@ def _connect(ray: Any, address: str) -> None:
             ray.init(include_dashboard=False, logging_level="ERROR")
         else:
             ray.init(address=address, logging_level="ERROR")
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except Exception as error:  # Ray raises a bare one where this machine is too busy to begin
         raise AskError(f"--ray {address}: no cluster answers: {error}") from error
 
 
-def _one_thread(job: Job) -> Tables:
-    """A unit's tables, with one thread: arithmetic in another order would not be equal to the bit."""
-    import torch
-
-    torch.set_num_threads(1)
-    return work(job)
+def _job(job: Job, baselines: Baselines | None) -> Tables:
+    """A unit's tables, from a job without its baselines and these."""
+    return work(replace(job, baselines=baselines))

@@ -10,11 +10,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from careplan.evaluation.behaviour import fit_behaviour
-from careplan.evaluation.offpolicy import e_value, negative_controls, worth_of
+from careplan.evaluation.offpolicy import Estimate, e_value, jackknife, negative_controls, worth_of
 from careplan.studies.dosing import occasions_of
 from careplan.studies.report import parts
+from careplan.studies.report.brief import brief
 from careplan.studies.report.judge import BINS
-from careplan.studies.report.plans import LOWS
+from careplan.studies.report.plans import LOWS, worth_column
 from careplan.studies.report.protocol import Protocol
 from careplan.studies.report.work import drawn
 
@@ -43,6 +44,7 @@ def figures(
     names = [*SUBGROUPS, *(() if columns is None else (name for name in columns.columns if name != "patient"))]
     weights = resampled(len(people), protocol)
     tables = {name: parts.whole(folders, name) for name in ("forecasts", "intervals", "risks", "looks")}
+    planned = parts.whole(plan_folders, "plans")
     found |= {
         "cohort": {name: summary(people[name].to_numpy(float), weights) for name in COHORT},
         "forecasts": forecasts(tables["forecasts"], people, weights),
@@ -51,10 +53,11 @@ def figures(
         "looks": looks(tables["looks"]),
         "subgroups": subgroups(people, tables, names, protocol),
         "worst": worst(tables["forecasts"], tables["intervals"], people),
-        "plans": plans(parts.whole(plan_folders, "plans"), protocol),
-        "dosing": dosing(folders, people, protocol),
+        "plans": plans(planned, protocol),
+        "dosing": dosing(folders, people, planned, protocol),
     }
     found["warnings"] = warnings(found, people)
+    found["brief"] = brief(found)
     return plain(found)
 
 
@@ -241,8 +244,9 @@ def plans(table: pd.DataFrame, protocol: Protocol) -> Figure:
     }
 
 
-def dosing(folders: list[Path], people: pd.DataFrame, protocol: Protocol) -> Figure:
-    """The worth of other doses, as far as the record can tell: behaviour, overlap, estimators, controls."""
+def dosing(folders: list[Path], people: pd.DataFrame, planned: pd.DataFrame, protocol: Protocol) -> Figure:
+    """The worth of other doses, as far as the record can tell: behaviour, overlap, estimators, controls; and where it can, what
+    the world model says by replaying the days of those who were planned for."""
     order = {(unit, name): drawn(unit, name, protocol.seed) for unit, name in people[PERSON].to_numpy()}
     some = set(sorted(order, key=lambda key: order[key])[: protocol.dosing])
     tables = [table[[key in some for key in map(tuple, table[PERSON].to_numpy())]] for table in parts.tables_of(folders, "days")]
@@ -258,7 +262,11 @@ def dosing(folders: list[Path], people: pd.DataFrame, protocol: Protocol) -> Fig
     spread, worth = float(occasions.value.std()), []
     for factor in protocol.factors:
         one = worth_of(occasions, factor, behaviour=behaviour, seed=protocol.seed)
-        estimates = {name: vars(estimate) | {"e_value": e_value(estimate, spread)} for name, estimate in one.estimates.items()}
+        replayed = by_replay(planned, factor) if one.estimable else {}
+        estimates = {
+            name: vars(estimate) | {"e_value": e_value(estimate, spread)}
+            for name, estimate in (one.estimates | replayed).items()
+        }
         controls = negative_controls(occasions, behaviour, factor, seed=protocol.seed) if one.estimable else ()
         worth.append(
             {
@@ -276,6 +284,15 @@ def dosing(folders: list[Path], people: pd.DataFrame, protocol: Protocol) -> Fig
         "calibration": deciles,
         "worth": worth,
     }
+
+
+def by_replay(planned: pd.DataFrame, factor: float) -> dict[str, Estimate]:
+    """The direct method by the world model, over the people of the table who have a value; nothing of fewer than two."""
+    column = worth_column(factor)
+    own = planned[column].dropna().to_numpy(float) if column in planned else np.empty(0)
+    if len(own) < 2:
+        return {}
+    return {"world_model": jackknife(np.arange(len(own)), lambda keep: float(own[keep].mean()))}
 
 
 def warnings(found: Figure, people: pd.DataFrame) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from torch import Tensor
 
 from careplan.evaluation.forecasts import Predictor, forecast_rows, rms, steps, truths
 from careplan.evaluation.intervals import happens
@@ -18,7 +19,7 @@ from careplan.studies.evaluation import GIVEN, delivery
 from careplan.studies.report.protocol import Protocol
 from careplan.therapies.glucose.metrics import glucose_metrics
 from careplan.therapy import Therapy
-from careplan.world.forecast import predict
+from careplan.world.forecast import predict, predict_each
 from careplan.world.loaded import World, reasons_to_abstain
 from careplan.world.personalise import Personalisation, personalise, typical
 from careplan.world.question import Given
@@ -28,6 +29,7 @@ BINS = 50  # of a predicted risk, from 0 to 1
 LOGGED = 0.3  # share of the days with a dose, above which doses are called logged
 TABLES = ("people", "windows", "forecasts", "intervals", "risks", "looks", "days", "left_out")
 Tables = dict[str, pd.DataFrame]
+Foreseen = tuple[Tensor, Tensor, Tensor]  # minutes, levels and offsets, as `predict` gives them
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,11 +83,11 @@ def judge(world: World, chosen: Sequence[Chosen], protocol: Protocol, beside: Ma
     for one, person in zip(chosen, people, strict=True):
         who = {"unit": one.unit, "patient": one.record.patient}
         at = moments(one, protocol)
-        found = forecast(world, one, at, person, protocol, beside)
-        rows["windows"].append(windows(world, one, at, person, protocol, found).assign(**who))
+        found, foreseen = forecast(world, one, at, person, protocol, beside)
+        rows["windows"].append(windows(one, at, protocol, found).assign(**who))
         rows["forecasts"].append(errors(one, at, protocol, found).assign(**who))
-        rows["intervals"].append(covered(world, one, at, person, protocol).assign(**who))
-        rows["risks"].append(risks(world, one, at, person).assign(**who))
+        rows["intervals"].append(covered(world, one, at, person, protocol, foreseen).assign(**who))
+        rows["risks"].append(risks(world, one, at, foreseen).assign(**who))
         rows["looks"].append(looks(world, one, person, protocol).assign(**who))
         rows["days"].append(dosing_table(one.series).assign(**who))
         rows["people"].append(pd.DataFrame([who | described(one, len(at))]))
@@ -113,25 +115,29 @@ def forecast(
     person: Personalisation,
     protocol: Protocol,
     beside: Mapping[str, Predictor],
-) -> dict[str, NDArray[np.float64]]:
-    """Levels `[N, H]` by model: careplan, of a stranger and personal, told nothing, the plan and the record; the baselines."""
+) -> tuple[dict[str, NDArray[np.float64]], Foreseen]:
+    """Levels `[N, H]` by model: careplan, of a stranger and personal, told nothing, the plan and the record; the baselines. And
+    what is foreseen of the person, told nothing."""
     stranger = typical(world.model, one.record.patient, person.usual)
     found = {name: np.asarray(model(one.series, rows), dtype=float) for name, model in beside.items()}
-    for who, known in (("careplan", stranger), ("careplan, personal", person)):
-        for name, given in GIVEN.items():
-            minutes, levels, _ = predict(world.model, one.series, rows.tolist(), known, given=given)
-            at = [int(np.flatnonzero(minutes.numpy() == horizon)[0]) for horizon in protocol.horizons]
-            found[name.replace("careplan", who)] = levels[:, at].double().numpy()
-    return found
+    asked = {
+        name.replace("careplan", who): (known, given)
+        for who, known in (("careplan", stranger), ("careplan, personal", person))
+        for name, given in GIVEN.items()
+    }
+    answers = dict(zip(asked, predict_each(world.model, one.series, rows.tolist(), list(asked.values())), strict=True))
+    for name, (minutes, levels, _) in answers.items():
+        found[name] = levels[:, places(minutes, protocol.horizons)].double().numpy()
+    return found, answers["careplan, personal"]
+
+
+def places(minutes: Tensor, horizons: Sequence[int]) -> list[int]:
+    """Where the horizons lie among the minutes of a forecast."""
+    return [int(np.flatnonzero(minutes.numpy() == horizon)[0]) for horizon in horizons]
 
 
 def windows(
-    world: World,
-    one: Chosen,
-    rows: NDArray[np.int64],
-    person: Personalisation,
-    protocol: Protocol,
-    found: Mapping[str, NDArray[np.float64]],
+    one: Chosen, rows: NDArray[np.int64], protocol: Protocol, found: Mapping[str, NDArray[np.float64]]
 ) -> pd.DataFrame:
     """A row a moment: time, level, and truth and the personal forecast at each horizon, told nothing."""
     truth, ours = truths(one.series, rows, protocol.horizons), found["careplan, personal"]
@@ -154,10 +160,12 @@ def errors(one: Chosen, rows: NDArray[np.int64], protocol: Protocol, found: Mapp
     return pd.DataFrame(table)
 
 
-def covered(world: World, one: Chosen, rows: NDArray[np.int64], person: Personalisation, protocol: Protocol) -> pd.DataFrame:
+def covered(
+    world: World, one: Chosen, rows: NDArray[np.int64], person: Personalisation, protocol: Protocol, foreseen: Foreseen
+) -> pd.DataFrame:
     """Coverage and width of the 90 % intervals about the personal forecast, told nothing, by horizon."""
-    minutes, levels, offsets = predict(world.model, one.series, rows.tolist(), person, given=Given.NOTHING)
-    at = [int(np.flatnonzero(minutes.numpy() == horizon)[0]) for horizon in protocol.horizons]
+    minutes, levels, offsets = foreseen
+    at = places(minutes, protocol.horizons)
     factor = world.widen(person)[Given.NOTHING][[horizon // 30 - 1 for horizon in protocol.horizons]]
     low, high = (levels[:, at] + factor * offsets[:, at, edge] for edge in (0, 3))
     truth = truths(one.series, rows, protocol.horizons)
@@ -173,16 +181,17 @@ def covered(world: World, one: Chosen, rows: NDArray[np.int64], person: Personal
     )
 
 
-def risks(world: World, one: Chosen, rows: NDArray[np.int64], person: Personalisation) -> pd.DataFrame:
+def risks(world: World, one: Chosen, rows: NDArray[np.int64], foreseen: Foreseen) -> pd.DataFrame:
     """How often each hazard came true, by bins of the risk that was told where the level was not beyond already: hazard, bin, n,
     events."""
     level, table = one.series.column(one.series.therapy.regulated).astype(float), []
     for hazard in one.series.therapy.hazards:
-        whole = rows[rows + steps(hazard.within, one.series.therapy.step) <= len(one.series)]
-        fine = whole[hazard.side * level[whole - 1] <= hazard.side * hazard.level]
+        whole = rows + steps(hazard.within, one.series.therapy.step) <= len(one.series)
+        still = whole & (hazard.side * level[rows - 1] <= hazard.side * hazard.level)
+        fine = rows[still]
         if not len(fine):
             continue
-        told = world.risk(hazard.name, one.series, fine.tolist(), person)
+        told = world.risk_of(hazard.name, *foreseen)[still]
         true = happens(one.series, fine, hazard.name)
         which = np.minimum((told * BINS).astype(int), BINS - 1)
         counts, events = np.bincount(which, minlength=BINS), np.bincount(which, true, BINS)
@@ -196,17 +205,16 @@ def looks(world: World, one: Chosen, person: Personalisation, protocol: Protocol
     forecasts missed, at an hour, beside persistence."""
     step = one.series.therapy.step
     level = one.series.column(one.series.therapy.regulated).astype(float)
-    table = []
+    possible, table = spaced(one.series, (60,), protocol.stride), []
     for row in range(one.begin, len(one.series), steps(WEEK, step)):
         reasons = reasons_to_abstain(world, one.series, person, row=row)
-        rows = spaced(one.series, (60,), protocol.stride)
-        rows = rows[(rows >= row) & (rows < row + steps(3 * DAY, step))]
+        rows = possible[(possible >= row) & (possible < row + steps(3 * DAY, step))]
         missed = still = np.nan
         if len(rows):
-            minutes, levels, _ = predict(world.model, one.series, rows.tolist(), person, given=Given.NOTHING)
-            at = int(np.flatnonzero(minutes.numpy() == 60)[0])
+            hour = steps(60, step)
+            _, levels, _ = predict(world.model, one.series, rows.tolist(), person, given=Given.NOTHING, horizon=hour)
             truth = truths(one.series, rows, (60,))[:, 0]
-            missed, still = rms(levels[:, at].numpy() - truth), rms(level[rows - 1] - truth)
+            missed, still = rms(levels[:, -1].numpy() - truth), rms(level[rows - 1] - truth)
         kinds = sorted({reason.split(":")[0] for reason in reasons})
         table.append({"row": row, "abstains": bool(reasons), "reasons": "; ".join(kinds), "rmse": missed, "persistence": still})
     return pd.DataFrame(table)

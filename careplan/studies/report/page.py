@@ -105,14 +105,14 @@ def _calibration(rows: list[dict[str, Any]]) -> go.Figure:
 def _worth(rows: list[dict[str, Any]]) -> go.Figure:
     """What a shift of every dose is estimated to change, by estimator."""
     figure = go.Figure()
-    names = ("naive", "weighted", "fitted_q", "doubly_robust")
+    names = ("naive", "weighted", "fitted_q", "doubly_robust", "world_model")
     for place, name in enumerate(names):
         some = [row for row in rows if name in row["estimates"]]
         if some:
             mid = [row["estimates"][name]["difference"] for row in some]
             half = [row["estimates"][name]["high"] - row["estimates"][name]["difference"] for row in some]
             figure.add_scatter(
-                x=[row["factor"] + 0.006 * (place - 1.5) for row in some],
+                x=[row["factor"] + 0.006 * (place - 2) for row in some],
                 y=mid,
                 error_y={"type": "data", "array": half, "thickness": 1},
                 mode="markers",

@@ -10,6 +10,7 @@ from careplan.covariates import CourseFacts
 from careplan.minutes import DAY
 from careplan.recording import Recording
 from careplan.series import PatientSeries
+from careplan.studies.dosing import replayed_worth
 from careplan.studies.report.judge import Chosen
 from careplan.suggestion import Line, Suggestion
 from careplan.therapies import practice
@@ -24,8 +25,9 @@ LOWS = TARGETS["below_70"]  # % of a week below 70 mg/dL, the consensus target t
 SAME_WAY = {"basal": 1, "long_acting": 1, "carb_ratio": -1, "correction_factor": -1}  # more insulin: the setting up, or down
 
 
-def judge_plans(world: World, chosen: Sequence[Chosen]) -> pd.DataFrame:
-    """A row a person: what is proposed from the days before the cut, and what the days after it were like."""
+def judge_plans(world: World, chosen: Sequence[Chosen], factors: Sequence[float] = ()) -> pd.DataFrame:
+    """A row a person: what is proposed from the days before the cut, what the days after it were like, and what each factor on
+    every bolus would have been worth in the days before, by replaying them."""
     people = personalise(world.model, [one.series.until(one.begin) for one in chosen])
     table = []
     for one, person in zip(chosen, people, strict=True):
@@ -37,8 +39,16 @@ def judge_plans(world: World, chosen: Sequence[Chosen]) -> pd.DataFrame:
             continue
         suggestion = plan(world, Recording(history, one.record.group, regimen, "estimated", ""), person)
         row: dict[str, Any] = {"unit": one.unit, "patient": one.record.patient, "estimated": regimen is not None}
+        replayed = replayed_worth(world, history, person, factors)
+        if replayed is not None:
+            row |= {worth_column(factor): float(value) for factor, value in zip(factors, replayed, strict=True)}
         table.append(row | proposed(suggestion) | signable(suggestion, one) | afterwards(one.series, one.begin))
     return pd.DataFrame(table)
+
+
+def worth_column(factor: float) -> str:
+    """The column of the worth of a factor, points of time in range."""
+    return f"worth_{factor:g}"
 
 
 def proposed(suggestion: Suggestion) -> dict[str, Any]:

@@ -69,15 +69,20 @@ def evaluate_cohort(
     identity = {"protocol": asdict(protocol), "model": world.fingerprint, "code": code_version()}
     digests = {unit.name: _key(identity, unit.digest()) for unit in units}
     say(f"{len(units)} parts of a cohort")
-    baselines = _baselines(world, units, protocol, say)
-    jobs = [Job(unit, protocol, weights, baselines) for unit in units]
-    folders = _spread_out(jobs, out / "parts", digests, spread, say)
 
-    people = parts.whole(folders, "people")
-    planned = _planned(people, protocol)
-    plan_jobs = [Job(unit, protocol, weights, baselines, planned[unit.name]) for unit in units if unit.name in planned]
-    keys = {job.unit.name: _key(identity, digests[job.unit.name], *(job.planned or ())) for job in plan_jobs}
-    plan_folders = _spread_out(plan_jobs, out / "plans", keys, spread, say)
+    def judging(missing: Sequence[Unit]) -> list[Job]:
+        baselines = _baselines(world, units, protocol, say)
+        return [Job(unit, protocol, weights, baselines) for unit in missing]
+
+    folders = _spread_out(units, out / "parts", digests, judging, spread, say)
+    planned = _planned(parts.whole(folders, "people"), protocol)
+
+    def planning(missing: Sequence[Unit]) -> list[Job]:
+        return [Job(unit, protocol, weights, planned=planned[unit.name]) for unit in missing]
+
+    some = [unit for unit in units if unit.name in planned]
+    keys = {unit.name: _key(identity, digests[unit.name], *planned[unit.name]) for unit in some}
+    plan_folders = _spread_out(some, out / "plans", keys, planning, spread, say)
 
     header = {**identity, "sources": list(sources), "card": world.card.get("limits", "")}
     found = figures(folders, plan_folders, protocol, header, _columns(columns))
@@ -93,14 +98,19 @@ def _key(identity: dict[str, Any], *more: str) -> str:
 
 
 def _spread_out(
-    jobs: Sequence[Job], folder: Path, keys: dict[str, str], spread: Spread, say: Callable[[str], None]
+    units: Sequence[Unit],
+    folder: Path,
+    keys: dict[str, str],
+    jobs: Callable[[Sequence[Unit]], list[Job]],
+    spread: Spread,
+    say: Callable[[str], None],
 ) -> list[Path]:
-    """The folders of every unit's tables, in order; those that are not there yet are made."""
-    places = {job.unit.name: folder / f"{index:06d}" for index, job in enumerate(jobs)}
-    missing = [job for job in jobs if not parts.done(places[job.unit.name], keys[job.unit.name])]
-    for count, (job, tables) in enumerate(spread(missing), len(jobs) - len(missing) + 1):
+    """The folders of every unit's tables, in order; those that are not there yet are made, by `jobs` of these units."""
+    places = {unit.name: folder / f"{index:06d}" for index, unit in enumerate(units)}
+    missing = [unit for unit in units if not parts.done(places[unit.name], keys[unit.name])]
+    for count, (job, tables) in enumerate(spread(jobs(missing) if missing else []), len(units) - len(missing) + 1):
         parts.keep(places[job.unit.name], keys[job.unit.name], tables)
-        say(f"{folder.name}: {count} of {len(jobs)}")
+        say(f"{folder.name}: {count} of {len(units)}")
     return list(places.values())
 
 

@@ -6,6 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from careplan.evaluation.forecasts import Predictor
 from careplan.records import Refused
@@ -34,13 +35,14 @@ class Baselines:
 class Job:
     """One unit to judge.
 
-    weights: a folder; the shipped ones where None. planned: what would be proposed to these people, in place of judging.
+    weights: a folder; the shipped ones where None. baselines: that people are judged beside; None for planning. planned: what
+    would be proposed to these people, in place of judging.
     """
 
     unit: Unit
     protocol: Protocol
     weights: Path | None
-    baselines: Baselines
+    baselines: Baselines | None = None
     planned: tuple[str, ...] | None = None
 
 
@@ -50,7 +52,17 @@ def drawn(unit: str, patient: str, seed: int) -> str:
 
 
 def work(job: Job) -> Tables:
-    """The tables of a unit; those of plans where the job says for whom."""
+    """The tables of a unit; those of plans where the job says for whom. With one thread, wherever it is done: arithmetic in
+    another order would not be equal to the bit."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _work(job)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _work(job: Job) -> Tables:
     world = open_world(*([job.weights] if job.weights else []))
     refused: Refused = {}
     records = read_unit(job.unit, refused)
@@ -60,16 +72,20 @@ def work(job: Job) -> Tables:
     for name, error in refused.items():
         left_out.append({"unit": job.unit.name, "patient": name, "reason": "cannot be read", "detail": str(error)})
     if job.planned is not None:
-        return {"plans": spared(chosen, lambda some: {"plans": judge_plans(world, some)}, []).get("plans", pd.DataFrame())}
+        factors = job.protocol.factors
+        return {"plans": pd.DataFrame(), **spared(chosen, lambda some: {"plans": judge_plans(world, some, factors)}, [])}
     tables = spared(chosen, lambda some: _judged(world, some, job), left_out)
     return {**{name: tables.get(name, pd.DataFrame()) for name in TABLES}, "left_out": pd.DataFrame(left_out)}
 
 
 def _judged(world: World, chosen: Sequence[Chosen], job: Job) -> Tables:
+    beside = job.baselines
+    if beside is None:
+        return judge(world, chosen, job.protocol, {})
     parts = [
-        judge(world, some, job.protocol, job.baselines.fitted[which])
+        judge(world, some, job.protocol, beside.fitted[which])
         for which in (0, 1)
-        if (some := [one for one in chosen if job.baselines.of(one.unit, one.record.patient) == which])
+        if (some := [one for one in chosen if beside.of(one.unit, one.record.patient) == which])
     ]
     return joined(parts)
 

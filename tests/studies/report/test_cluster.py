@@ -1,37 +1,22 @@
 """The same tables from a real Ray of two workers, one of which is killed in the middle."""
 
-import os
-import signal
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
-from careplan.studies.report import Protocol
 from careplan.studies.report import cluster as clusters
-from careplan.studies.report.sources import Unit
-from careplan.studies.report.work import Baselines, Job
+from tests.studies.report.dying import Errand, Part, dies_once
 
-NONE = Baselines(({}, {}), (frozenset(), frozenset()))
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
 
 
-def _dies_once(job: Job) -> dict[str, pd.DataFrame]:
-    """A unit's work whose worker is lost the first time that somebody takes it up."""
-    mark = Path(job.unit.path)
-    if job.unit.name == "2" and not mark.exists():
-        mark.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return {"people": pd.DataFrame({"unit": [job.unit.name]})}
-
-
 def test_a_lost_worker_costs_another_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clusters, "_one_thread", _dies_once)
-    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR")
+    monkeypatch.setattr(clusters, "_job", dies_once)
+    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR", object_store_memory=100 * 2**20)
     try:
-        jobs = [Job(Unit(str(index), "records", str(tmp_path / "mark")), Protocol(), None, NONE) for index in range(5)]
-        found = dict((job.unit.name, tables["people"]["unit"].tolist()) for job, tables in clusters.on_ray("local")(jobs))
+        jobs = [Errand(Part(str(index)), tmp_path / "mark", "baselines") for index in range(5)]
+        found = dict((job.unit.name, tables["people"]) for job, tables in clusters.on_ray("local")(jobs))  # type: ignore[arg-type]
     finally:
         ray.shutdown()
-    assert found == {str(index): [str(index)] for index in range(5)}
+    assert found == {str(index): [str(index), "baselines"] for index in range(5)}
     assert (tmp_path / "mark").exists()

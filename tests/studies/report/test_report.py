@@ -76,11 +76,14 @@ def test_it_judges_people_whom_no_card_names_beside_baselines(report: Path) -> N
     assert sum(row["people"] for row in found["subgroups"]["delivery"]) == PEOPLE
     assert found["plans"]["people"] == 1 and found["plans"]["unsignable_lines"] == 0
     assert found["dosing"]["days"] > 0
+    assert pd.read_parquet(report / "plans.parquet")["worth_0.9"].between(-20, 20).all()
 
 
 def test_the_page_needs_nothing_else(report: Path) -> None:
     page = (report / "report.html").read_text()
     assert "Would careplan be right" in page and "What this does not show" in page
+    asked = [answer["question"] for answer in json.loads((report / "report.json").read_text())["brief"]]
+    assert len(asked) == 6 and page.index(asked[0]) < page.index(asked[-1]) < page.index("Who was judged")
     for part in ("<script src", "<link", "@import"):
         assert part not in page
 
