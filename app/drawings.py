@@ -140,7 +140,7 @@ def mini_bar(metrics: Any, marks: Marks = MARKS) -> str:
         f"<i style='width:{value or 0.0:.2f}%;background:{FAR[band.far]}' title='{_(band.name)} {percent(value, 1)}'></i>"
         for band, value in shares
     )
-    below = _("below {share}", share=percent(_sum(metrics, *(band.field for band in marks.bands if band.far < 0)), 1))
+    below = _("below range {share}", share=percent(_sum(metrics, *(band.field for band in marks.bands if band.far < 0)), 1))
     wanted = _sum(metrics, *(band.field for band in marks.bands if band.far == 0))
     within = _("in range {share}", share=percent(wanted))
     legend = f"<div class='cp-legend'><span>{below}</span><span>{within}</span></div>"

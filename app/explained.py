@@ -5,6 +5,7 @@ from html import escape
 from app.drawings import scrolled
 from app.palette import AGAINST, COLORS, HIGH_TEXT, PROPOSED
 from app.wording import percent
+from careplan.breach import Breach
 from careplan.display import MINUS, SEMICOLON, Unit, clock, listed, sentence, signed
 from careplan.language import _
 from careplan.suggestion import Part, Pattern, Suggestion
@@ -25,14 +26,17 @@ def point(suggestion: Suggestion, unit: Unit) -> str:
 
 
 def panel(suggestion: Suggestion, unit: Unit) -> str:
-    """What drives it, on which days, the runner-up and the limits: each on a line of its own."""
+    """What drives it, on which days, the runner-up and the limits by name: each on a line of its own."""
     why = suggestion.why
     if why is None:
         return ""
-    bound = words.limits_in_words(suggestion.limits_bound, unit, words.aim(suggestion))
+    bound = words.limits_in_words(
+        (Breach(one.rule, "", one.numbers) for one in suggestion.limits_bound), unit, words.aim(suggestion)
+    )
     rows = [
         (_("What drives it") if suggestion.lines else _("For and against the best alternative"), _drivers(suggestion, unit)),
         (_("Moments like now"), _moments(suggestion, unit)),
+        (_("Together"), escape(sentence(words.together(suggestion)))),
         (
             _("Two hours ahead") if suggestion.kind == "doses" else _("After the last reading"),
             "" if why.low_risk is None else escape(sentence(words.risk_of_low(why.low_risk, unit))),
@@ -45,6 +49,13 @@ def panel(suggestion: Suggestion, unit: Unit) -> str:
     ]
     told = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in rows if text)
     return f"<div class='cp-why'><dl>{told}</dl></div>"
+
+
+def limits(suggestion: Suggestion, unit: Unit) -> str:
+    """Every limit that bound it, with the settings where it did."""
+    bound = words.limits_in_words(suggestion.limits_bound, unit, words.aim(suggestion))
+    told = "".join(f"<li>{escape(sentence(each))}</li>" for each in bound)
+    return f"<p><b>{_('Limits that bound it')}</b></p><ul class='cp-said'>{told}</ul>" if bound else ""
 
 
 def table(suggestion: Suggestion, unit: Unit) -> str:

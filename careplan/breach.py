@@ -31,6 +31,12 @@ RULES: Mapping[str, str] = {
     "no open line": N_("no line may be changed"),
 }
 
+# Of the same rules where the number counted, "days", is one.
+OF_ONE: Mapping[str, str] = {
+    "evidence": N_("{days:g} day of evidence, {needed:g} needed"),
+    "corrections apart from meals": N_("more treatment: {days:g} day with a correction apart from meals, {needed:g} needed"),
+}
+
 
 @dataclass(frozen=True)
 class Breach:
@@ -76,6 +82,8 @@ def rule_in_words(breach: Breach, rules: Mapping[str, str] = RULES) -> str:
     'max_dose (impulse 12)'
     """
     template = rules.get(breach.rule, RULES.get(breach.rule))
+    if breach.numbers.get("days") == 1:
+        template = OF_ONE.get(breach.rule, template)
     if template is not None:
         return _(template).format_map(_Numbers(breach.numbers))
     numbers = ", ".join(f"{name} {value:g}" for name, value in breach.numbers.items())

@@ -8,7 +8,7 @@ import streamlit as st
 from app import access, sign_in
 from app.wording import Scale, change, direction, in_words, key_name, line_name, scale, when
 from careplan import therapies
-from careplan.clinic import Actor, ClinicError, ReviewError, StoreError, meaning_of, save_draft, sign_review
+from careplan.clinic import Actor, ClinicError, ReviewError, StoreError, load_draft, meaning_of, save_draft, sign_review
 from careplan.clinic.allowed import DECIDES
 from careplan.clinic.views import Review
 from careplan.display import SEMICOLON, Unit, listed, sentence
@@ -29,7 +29,7 @@ def decide(suggestion: Suggestion, draft: tuple[Decision, ...], out_of_date: tup
         for line in suggestion.lines:
             st.markdown(f"- **{line_name(line, suggestion.kind)}** &nbsp; {_values(line, suggestion.kind, unit)}")
         return
-    decided = access.remembered(f"decided:{suggestion.id}", lambda: {decision.key: decision for decision in draft})
+    decided = _decided(suggestion, draft, actor)
     if suggestion.lines:
         st.header(_("Your decision"))
         st.caption(_("Every choice is kept as a draft at once; nothing is prescribed until you sign."))
@@ -39,7 +39,11 @@ def decide(suggestion: Suggestion, draft: tuple[Decision, ...], out_of_date: tup
             st.markdown(f"- **{line_name(line, suggestion.kind)}** &nbsp; {_values(line, suggestion.kind, unit)}")
         return
     for line in suggestion.lines:
-        _line(suggestion, line, decided, actor, unit)
+        _line(suggestion, line, draft, actor, unit)
+    left = [line for line in suggestion.lines if line.key not in decided and not _asks(line, "accept")]
+    if len(left) > 1:
+        label = _("Accept the {count} lines left as proposed", count=len(left))
+        st.button(label, key="accept_left", icon=":material/done_all:", on_click=_accept, args=(suggestion, left, draft, actor))
     if problem := st.session_state.get("unsaved"):
         st.error(_("The draft was not kept: {problem}", problem=retold(problem)), icon=":material/error:")
     elif decided:
@@ -48,11 +52,22 @@ def decide(suggestion: Suggestion, draft: tuple[Decision, ...], out_of_date: tup
     _sign(suggestion, decided, actor, unit)
 
 
-def _line(suggestion: Suggestion, line: Line, decided: dict[str, Decision], actor: Actor, unit: Unit) -> None:
+def _decided(suggestion: Suggestion, draft: tuple[Decision, ...], actor: Actor) -> dict[str, Decision]:
+    """The decisions so far, by line. Whoever draws or changes a line asks for them here at that moment: a run may be broken off
+    after they were read anew and before the line was drawn again. draft: of another reviewer, where this one has none."""
+
+    def load() -> dict[str, Decision]:
+        mine = load_draft(access.database(), _id(suggestion), actor)
+        return {decision.key: decision for decision in mine or draft}
+
+    return access.remembered(f"decided:{suggestion.id}", load)
+
+
+def _line(suggestion: Suggestion, line: Line, draft: tuple[Decision, ...], actor: Actor, unit: Unit) -> None:
     name = f"{suggestion.id}:{line.key}"
-    before = decided.get(line.key)
+    before = _decided(suggestion, draft, actor).get(line.key)
     keys = {"verdict": f"verdict:{name}", "value": f"value:{unit.name}:{name}", "reason": f"reason:{name}"}
-    kept: dict[str, Any] = {"on_change": _keep, "args": (suggestion, line, keys, decided, actor, unit)}
+    kept: dict[str, Any] = {"on_change": _keep, "args": (suggestion, line, keys, draft, actor, unit)}
     with st.container(border=True):
         what, choice = st.columns([1.6, 1], vertical_alignment="center")
         with what:
@@ -129,9 +144,36 @@ def _range(low: float, high: float, shown: Scale) -> str:
 
 
 def _keep(
-    suggestion: Suggestion, line: Line, keys: Mapping[str, str], decided: dict[str, Decision], actor: Actor, unit: Unit
+    suggestion: Suggestion, line: Line, keys: Mapping[str, str], draft: tuple[Decision, ...], actor: Actor, unit: Unit
 ) -> None:
     """A choice was made: into the database at once."""
+    st.session_state.pop("unsaved", None)
+    st.session_state.pop("refused", None)
+    try:
+        decided = _decided(suggestion, draft, actor)
+        _choose(line, keys, decided, unit)
+        save_draft(access.database(), _id(suggestion), tuple(decided.values()), actor)
+    except (ClinicError, StoreError) as error:
+        st.session_state["unsaved"] = str(error)
+
+
+def _accept(suggestion: Suggestion, left: list[Line], draft: tuple[Decision, ...], actor: Actor) -> None:
+    """The lines that nobody decided are accepted as proposed: into the database at once."""
+    st.session_state.pop("unsaved", None)
+    st.session_state.pop("refused", None)
+    try:
+        decided = _decided(suggestion, draft, actor)
+        for line in left:
+            if line.key not in decided:
+                decided[line.key] = Decision(key=line.key, verdict="accept", value=line.proposed)
+                st.session_state[f"verdict:{suggestion.id}:{line.key}"] = "accept"
+        save_draft(access.database(), _id(suggestion), tuple(decided.values()), actor)
+    except (ClinicError, StoreError) as error:
+        st.session_state["unsaved"] = str(error)
+
+
+def _choose(line: Line, keys: Mapping[str, str], decided: dict[str, Decision], unit: Unit) -> None:
+    """What the fields of a line say now, among the decisions."""
     verdict = st.session_state.get(keys["verdict"])
     if verdict is None:
         decided.pop(line.key, None)
@@ -141,12 +183,6 @@ def _keep(
         value = {"accept": line.proposed, "reject": line.current, "edit": edited}[verdict]
         reason = st.session_state.get(keys["reason"], "").strip() if _asks(line, verdict) else ""
         decided[line.key] = Decision(key=line.key, verdict=verdict, value=value, reason=reason)
-    st.session_state.pop("unsaved", None)
-    st.session_state.pop("refused", None)
-    try:
-        save_draft(access.database(), _id(suggestion), tuple(decided.values()), actor)
-    except (ClinicError, StoreError) as error:
-        st.session_state["unsaved"] = str(error)
 
 
 def _sign(suggestion: Suggestion, decided: Mapping[str, Decision], actor: Actor, unit: Unit) -> None:

@@ -156,7 +156,11 @@ def _moved(change: Change, unit: Unit) -> str:
 
 def _period(name: str, period: Period, found: Comparison, unit: Unit, zone: str) -> str:
     """A period's days, and the share of time in each band."""
-    span = _("{start} to {end}", start=when(period.start, zone), end=when(period.end, zone))
+    start, end = (each.astimezone(ZoneInfo(zone)) for each in (period.start, period.end))
+    if start.time() == end.time() == time():  # whole days, the last one included
+        span = _("{start} to {end}", start=day(start), end=day(end - timedelta(days=1)))
+    else:
+        span = _("{start} to {end}", start=when(period.start, zone), end=when(period.end, zone))
     days = _("{days:.0f} days recorded", days=period.days)
     return (
         f"<div class='cp-period'><b>{name}</b> <small>{span}; {days}</small>"

@@ -48,7 +48,8 @@ def why(suggestion: Suggestion, unit: Unit) -> None:
             st.markdown(_("**Limits that bound it.** {limits}", limits=sentence(listed(bound, SEMICOLON))))
         return
     st.html(explained.panel(suggestion, unit))
-    with st.expander(_("Every part of the gain, and the days behind it")):
+    with st.expander(_("Every part of the gain, the days behind it, and where each limit bound")):
+        st.html(explained.limits(suggestion, unit))
         if suggestion.why.parts:
             st.html(explained.table(suggestion, unit) + explained.days(suggestion, unit))
         st.caption(

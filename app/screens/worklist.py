@@ -80,7 +80,7 @@ def _order(query: WorklistQuery, page: WorklistPage) -> str:
     if query.sort != "urgency" or not any(isinstance(row.metrics, Metrics) for row in page.rows):
         return sentence(_(SORTS[query.sort]))
     return _(
-        "Most urgent first: of glucose, time below {very_low} {unit}, below {low}, then highs, in the last 14 days recorded.",
+        "Most urgent first: by time below {very_low} {unit}, then below {low}, then highs, over the last 14 days recorded.",
         very_low=unit.text(VERY_LOW),
         low=unit.text(LOW),
         unit=unit.name,

@@ -131,7 +131,7 @@ def print_patients(console: Console, patients: "list[PatientSummary]") -> None:
         _print_others(console, others)
     if not patients:
         return
-    rows = [("Patient", "Group", "Days", "Until", "Read", "70-180", "<70", "<54", "U/day", "Enough")]
+    rows = [("Patient", "Group", "Days", "Until", "Read", "In range", "Below", "Far below", "U/day", "Enough")]
     for patient in patients:
         metrics = patient.metrics
         below = None if metrics is None or metrics.low is None or metrics.very_low is None else metrics.low + metrics.very_low
@@ -144,7 +144,8 @@ def print_patients(console: Console, patients: "list[PatientSummary]") -> None:
     header, *lines = aligned(rows, left=(0, 1, 3))
     console.print(header, style="bold", markup=False, highlight=False, soft_wrap=True)
     console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
-    console.print("Read, 70-180, <70, <54: % of readings, mg/dL. Enough: 14 days, 70 % read.", style="dim", highlight=False)
+    told = "Read, in range, below, far below: % of readings; 70-180, <70, <54 mg/dL where no other targets are signed."
+    console.print(f"{told} Enough: 14 days, 70 % read.", style="dim", highlight=False)
 
 
 def _of_glucose(patient: "PatientSummary") -> bool:

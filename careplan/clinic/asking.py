@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from careplan import therapies
 from careplan.clinic.access_log import READ, log_access
-from careplan.clinic.courses import course_of, practice_of
+from careplan.clinic.courses import course_of, practice_of, targets_of
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.known import patient_names, require
 from careplan.clinic.regimens import Prescribed, prescribed
@@ -22,6 +22,7 @@ from careplan.practice import Glance, Practice
 from careplan.store import Actor, Database, append, local_account
 from careplan.store.schema import Event, Patient
 from careplan.suggestion import Suggestion
+from careplan.targets import Targets
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +52,13 @@ def practice_and_facts(db: Database, patient: str) -> tuple[Practice, CourseFact
         require(session, patient)
         course = course_of(session, patient)
         return practice_of(session, patient), CourseFacts(group=course.group, covariates=course.covariates)
+
+
+def aims(db: Database, patient: str) -> Targets:
+    """What a patient is treated to. Raises as `course_of`."""
+    with db.read() as session:
+        require(session, patient)
+        return targets_of(session, course_of(session, patient))
 
 
 def summary(db: Database, patient: str, actor: Actor) -> PatientSummary:

@@ -11,7 +11,7 @@ from careplan.clinic.views import PatientSummary
 from careplan.practice import Practice
 from careplan.records.events import PatientRecord
 from careplan.records.grid import to_series
-from careplan.series import usual_spacing
+from careplan.series import PatientSeries, usual_spacing
 
 GAP = 15.0  # minutes without a reading, or 1.5 of the sensor's usual spacing where that is longer
 GAPS_SHOWN = 10
@@ -23,8 +23,13 @@ def unreadable(record: PatientRecord, source: str, therapy: str, problem: str) -
     return _summary(record, source, therapy, days=0.0, metrics=None, sufficient=False, problem=problem)
 
 
-def summarise(record: PatientRecord, source: str, practice: Practice) -> PatientSummary:
-    """A record at a glance; days and metrics are those of what the therapy regulates, over the whole recording."""
+def summarise(record: PatientRecord, source: str, practice: Practice, series: PatientSeries | None = None) -> PatientSummary:
+    """A record at a glance; days and metrics are those of what the therapy regulates, over the whole recording.
+
+    series: the record on the therapy's grid, where it is there already.
+    """
+    if series is None and not record.events.empty:
+        series = to_series(record, practice.therapy)
     readings = record.events[record.events["channel"] == practice.therapy.regulated]
     glance, gaps = practice.glance(readings), gaps_of(readings["time"])
     return _summary(
@@ -36,7 +41,7 @@ def summarise(record: PatientRecord, source: str, practice: Practice) -> Patient
         gap_count=len(gaps),
         metrics=glance.metrics,
         sufficient=glance.sufficient,
-        total_daily_dose=None if record.events.empty else practice.daily_dose(to_series(record, practice.therapy)),
+        total_daily_dose=None if series is None else practice.daily_dose(series),
     )
 
 

@@ -79,10 +79,11 @@ def glance_of(record: "PatientRecord", source: str, practice: Practice) -> dict[
 
     if record.events.empty:
         return None
-    estimate = practice.estimate(to_series(record, practice.therapy))
+    series = to_series(record, practice.therapy)
+    estimate = practice.estimate(series)
     return {
         "therapy": practice.name,
-        "summary": codec.dump(summarise(record, source, practice)),
+        "summary": codec.dump(summarise(record, source, practice, series)),
         "estimate": None if estimate is None else codec.dump(estimate),
     }
 

@@ -82,10 +82,9 @@ def _stale(db: Database, patients: Sequence[str] | None) -> list[tuple[str, str]
     with db.read() as session:
         found = session.execute(select(Course.patient, Course.therapy).outerjoin(entry, key).where(entry.patient.is_(None)))
         due = [(patient, therapy) for patient, therapy in found]
-        old = session.execute(select(entry.patient, entry.therapy).where(or_(entry.stale, entry.urgency == UNREADABLE)))
-        readable = {name for name, one in therapies.installed().items() if one.practice is not None}
-        stale = session.scalars(select(entry.patient).where(entry.stale)).all()
-        due += [(patient, therapy) for patient, therapy in old if patient in set(stale) or therapy in readable]
+        readable = [name for name, one in therapies.installed().items() if one.practice is not None]
+        again = or_(entry.stale, (entry.urgency == UNREADABLE) & entry.therapy.in_(readable))
+        due += [(patient, therapy) for patient, therapy in session.execute(select(entry.patient, entry.therapy).where(again))]
     wanted = None if patients is None else set(patients)
     return [course for course in due if wanted is None or course[0] in wanted]
 

@@ -58,6 +58,22 @@ def forecast_rows(
     return rows[keep]
 
 
+def spaced(series: PatientSeries, horizons: Sequence[int] = HORIZONS, stride: int = 1) -> Rows:
+    """Rows that one may forecast from, the first of every `stride`: of a slow sensor they lie where it reads.
+
+    Args:
+        series: The recording.
+        horizons: Minutes ahead at which the level must be measured.
+        stride: Rows, of which at most one is chosen.
+
+    Returns:
+        `[N]` rows.
+    """
+    rows = forecast_rows(series, horizons)
+    _, first = np.unique(rows // stride, return_index=True)
+    return np.asarray(rows[first])
+
+
 def truths(series: PatientSeries, rows: Rows, horizons: Sequence[int] = HORIZONS) -> Array:
     """The levels that were measured.
 
@@ -136,7 +152,7 @@ def fit_baselines(
     Raises:
         ValueError: No row of `train` can be forecast from.
     """
-    rows = [forecast_rows(series, horizons, stride=stride) for series in train]
+    rows = [spaced(series, horizons, stride) for series in train]
     pairs = [(series, chosen) for series, chosen in zip(train, rows, strict=True) if len(chosen)]
     if not pairs:
         raise ValueError("fit_baselines: no row of these recordings can be forecast from")

@@ -3,6 +3,7 @@
 A package beside careplan adds one by an entry point named as its therapy is. Whatever is wrong with one costs none of the others.
 """
 
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -107,14 +108,21 @@ def _brief(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _found() -> dict[str, EntryPoint]:
-    """By name, of two under one name the one of careplan itself, else the first; looked for again where the path changes, as to
-    look takes longer than most of what asks."""
-    return _on_path(tuple(sys.path))
+def _found() -> Mapping[str, EntryPoint]:
+    """By name, of two under one name the one of careplan itself, else the first."""
+    return _found_in(tuple((place, _changed(place)) for place in sys.path))
 
 
-@lru_cache(maxsize=8)
-def _on_path(_: tuple[str, ...]) -> dict[str, EntryPoint]:
+def _changed(place: str) -> int:
+    try:
+        return os.stat(place or os.curdir).st_mtime_ns
+    except OSError:
+        return 0
+
+
+@lru_cache(maxsize=1)  # every installed package is read for it: what takes tens of milliseconds is asked for at each patient
+def _found_in(places: tuple[tuple[str, int], ...]) -> Mapping[str, EntryPoint]:
+    """What is found on a path, read again once a package comes or goes. places: each with when it changed last."""
     points = sorted(entry_points(group=GROUP), key=lambda point: (point.name, _package(point)[0] != "careplan", point.value))
     return {point.name: point for point in reversed(points)}
 

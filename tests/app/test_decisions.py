@@ -65,6 +65,24 @@ def test_a_choice_can_be_taken_back(review: Start, db: Database) -> None:
     assert kept(db) == {}
 
 
+def test_a_choice_in_a_run_that_was_broken_off_is_not_lost(review: Start, db: Database) -> None:
+    """The page read the decisions anew and was broken off before it drew its lines: these still belong to the run before."""
+    at = choose(review(), {BASAL: "accept"})
+    at.session_state["remembered"]["decided:1"] = dict(at.session_state["remembered"]["decided:1"])
+    at = choose(at, {RATIO: "accept"})
+    at = choose(at, {FACTOR: "accept"})
+    assert set(kept(db)) == {BASAL, RATIO, FACTOR}
+    assert "3 of 3 lines decided" in shown(at)
+
+
+def test_the_lines_left_are_accepted_at_once_and_what_was_decided_stays(review: Start, db: Database) -> None:
+    at = say(choose(review(), {RATIO: "reject"}), f"reason:1:{RATIO}", "she carries snacks now")
+    at = press(at, "accept_left")
+    assert {key: each.verdict for key, each in kept(db).items()} == {BASAL: "accept", RATIO: "reject", FACTOR: "accept"}
+    assert kept(db)[RATIO].reason == "she carries snacks now" and kept(db)[BASAL].value == 0.9
+    assert at.button_group(key=f"verdict:1:{BASAL}").value == "accept" and "accept_left" not in {each.key for each in at.button}
+
+
 def test_a_reload_loses_nothing(review: Start) -> None:
     at = choose(review(), {BASAL: "accept", RATIO: "edit"})
     at = checked(at.number_input(key=f"value:mg/dL:1:{RATIO}").set_value(9.5).run())

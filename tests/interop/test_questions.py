@@ -33,7 +33,13 @@ def test_questions_are_read_right_or_asked_back() -> None:
     assert counts["right"] >= RIGHT * counts.total()
 
 
-@pytest.mark.parametrize("more", ["after her football match", "on 3 of 7 rainy weekends", "without the cannula", "for the twins"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        *("after her football match", "on 3 of 7 rainy weekends", "without the cannula", "for the twins"),
+        *("if supper is skipped", "unless it is raised", "in the nights"),
+    ],
+)
 def test_what_the_query_cannot_hold_is_asked_back(more: str) -> None:
     """A query that left a part of the question out would answer another one; a dose is decided by nobody, whatever it is for."""
     for asked in questions():

@@ -3,7 +3,7 @@
 Nothing here writes: the import rules keep this package from every use case that plans, drafts, signs or prescribes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,7 +13,7 @@ from careplan.clinic.codec import dump
 from careplan.interop.language import predictions
 from careplan.interop.language import queries as asked
 from careplan.interop.language.basis import Answer, Sources
-from careplan.therapies.glucose.bands import HIGH, LOW
+from careplan.therapies.glucose.bands import LEVELS
 
 __all__ = ["WHO_DECIDES", "Answer", "Sources", "answer"]
 
@@ -32,10 +32,11 @@ def _compare(query: asked.ComparePeriods, sources: Sources) -> Answer:
         asking.glance_of(sources.db, query.patient, each.first, each.last, sources.actor) for each in (query.first, query.second)
     ]
     first, second = (dump(each.metrics) for each in both)
+    levels = asking.aims(sources.db, query.patient).levels
     text = []
     for name in SHOWN[:8]:
         if first.get(name) is not None and second.get(name) is not None:
-            text.append(f"{_named(name)}: {first[name]:.1f} then {second[name]:.1f} ({second[name] - first[name]:+.1f}).")
+            text.append(f"{_named(name, levels)}: {first[name]:.1f} then {second[name]:.1f} ({second[name] - first[name]:+.1f}).")
     days = [
         f"{each.days:.1f} days of readings in {period}" for each, period in zip(both, (query.first, query.second), strict=True)
     ]
@@ -49,13 +50,15 @@ def _compare(query: asked.ComparePeriods, sources: Sources) -> Answer:
     )
 
 
-def _named(name: str) -> str:
+def _named(name: str, levels: Mapping[str, float]) -> str:
+    """A figure in words. levels: the edges of the patient's bands, mg/dL."""
+    very_low, low, high, very_high = (f"{levels[edge]:g}" for edge in LEVELS)
     return {
-        "in_range": "In range 70 to 180, %",
-        "low": "54 to 70, %",
-        "very_low": "Below 54, %",
-        "high": "180 to 250, %",
-        "very_high": "Above 250, %",
+        "in_range": f"In range {low} to {high}, %",
+        "low": f"{very_low} to {low}, %",
+        "very_low": f"Below {very_low}, %",
+        "high": f"{high} to {very_high}, %",
+        "very_high": f"Above {very_high}, %",
         "mean": "Mean, mg/dL",
         "cv": "Variation, %",
         "gmi": "GMI, %",
@@ -169,8 +172,8 @@ def _summary(query: asked.Summary, sources: Sources) -> Answer:
     else:
         glance = asking.glance_of(sources.db, query.patient, query.period.first, query.period.last, sources.actor)
         metrics, days, enough = glance.metrics, glance.days, glance.sufficient
-    figures = dump(metrics)
-    text = [f"{_named(name)}: {figures[name]:.1f}." for name in SHOWN[:8] if figures.get(name) is not None]
+    figures, levels = dump(metrics), asking.aims(sources.db, query.patient).levels
+    text = [f"{_named(name, levels)}: {figures[name]:.1f}." for name in SHOWN[:8] if figures.get(name) is not None]
     if whole.total_daily_dose is not None:
         text.append(f"Total daily dose: {whole.total_daily_dose:.1f} U.")
     if not enough:
@@ -275,7 +278,8 @@ def _episodes(query: asked.Episodes, sources: Sources) -> Answer:
     first, last = (None, None) if query.period is None else (query.period.first, query.period.last)
     found = asking.readings(sources.db, query.patient, first, last, sources.actor)
     low = query.side == "low"
-    bound = (query.below or LOW) if low else (query.above or HIGH)
+    levels = asking.aims(sources.db, query.patient).levels
+    bound = (query.below or levels["low"]) if low else (query.above or levels["high"])
     episodes: list[dict[str, Any]] = []
     before: datetime | None = None
     for moment, value in zip(found["time"], found["value"], strict=True):

@@ -6,6 +6,8 @@ from careplan.interop.language.wording import WORDS
 
 # A kind is meant where one of its patterns is found in plain text.
 CUES: dict[str, str] = {kind: "|".join(patterns) for kind, patterns in WORDS["cues"].items()}
+# Those that stand together, without the words between that the others reach over.
+ALONE = {kind: "|".join(each for each in patterns if ".*" not in each) for kind, patterns in WORDS["cues"].items()}
 # Where both fit, the first is meant: what else stands in the text is what it is about.
 BEATS: dict[str, tuple[str, ...]] = {
     "cohort_replay": (
@@ -42,7 +44,7 @@ SETTINGS = {
     "carb_ratio": r"\bcarb(?:ohydrate)? ratios?\b|\bicr\b|\binsulin.to.carb\b",
     "correction_factor": r"\bcorrection factors?\b|\bisf\b|\bsensitivity\b",
     "long_acting": r"\blong[- ]acting\b",
-    "basal": r"\bbasal\b(?!-bolus| bolus)",
+    "basal": r"\bbasal\b(?!-bolus| bolus)|\b(?:programmed|pump|infusion) rates?\b",
 }
 MEALS = {"breakfast": r"\bbreakfasts?\b", "lunch": r"\blunch(?:es)?\b", "dinner": r"\bdinners?\b|\bsupper\b"}
 WRITES = re.compile(
@@ -51,13 +53,16 @@ WRITES = re.compile(
     r"|remove|store|save|prescribe|reject|ignore|give (?:him|her|them|\d)|inject|bolus|start|stop)\b"
 )
 PAST = re.compile(r"\b(?:was|were|had|did|been|went|when)\b")
-FUTURE = re.compile(r"\b(?:will|going to|next|coming|ahead|likely|tonight|risk|forecast|predict\w*|expected?|from now)\b")
+DONE = re.compile(r"\b(?:did|was|were|had|has|been|used|yesterday|is on)\b|\bwould\b.*\bhave\b")
+FUTURE = re.compile(r"\b(?:will|going to|next|coming|ahead|likely|tonight|risk|odds|forecast|predict\w*|expected?|from now)\b")
 CLAUSES = re.compile(r"\?+\s*|;\s*|\.\s+|,? and (?:then |also )?|,? then ")
 
 
 def kinds(text: str) -> set[str]:
     """The kinds that a text may be of, once what is only about another is left out."""
     found = {kind for kind, pattern in CUES.items() if re.search(pattern, text)}
+    if DONE.search(text):  # what was given is nothing to decide
+        found.discard("dose")
     if {"forecast", "episodes"} <= found:
         found.discard("episodes" if FUTURE.search(text) else "forecast")
     if {"limits", "episodes"} <= found and not re.search(r"\blimits?\b|\bno (?:bolus|insulin|dose)\b", text):

@@ -14,7 +14,6 @@ from careplan.interop.language.queries import QUERY, Reading
 from careplan.interop.language.unread import Cues, unread
 from careplan.interop.language.wording import COMMON, MONTHS, NUMBERS, WORDS, mended, plain
 from careplan.records.units import MG_PER_MMOL
-from careplan.therapies.glucose.bands import HIGH, LOW
 
 ANY_DAY = date(2000, 1, 1)  # for questions about nobody, which hold no day
 LONGEST = 1000  # characters of a question
@@ -232,7 +231,7 @@ def _channel(text: str) -> str:
         return "carbs"
     if dose:
         return "bolus"
-    if re.search(r"\bwithout (?:breakfast|lunch|dinner)\b|\bskip\w* (?:breakfast|lunch|dinner)\b", text):
+    if re.search(r"\b(?:without|skip\w*) (?:breakfast|lunch|dinner)\b|\b(?:breakfast|lunch|dinner) skipped\b", text):
         return "carbs"
     raise Unclear("What would have been another: how many units of insulin, or how many grams of carbohydrate?")
 
@@ -251,8 +250,11 @@ def _change(text: str, channel: str) -> dict[str, Any]:
         re.search(r"\bless\b|\bfewer\b|\blower\b", text),
         re.search(r"\bmore\b|\bextra\b|\badditional\b|\bhigher\b", text),
     )
-    if (share := re.search(r"(?<![\d.])(\d{1,3}) ?(?:%|percent\b)", text)) and (less or more):
+    share = re.search(r"(?<![\d.])(\d{1,3}) ?(?:%|percent\b)", text)
+    if share and (less or more):
         return {"times": round(1 + (-1 if less else 1) * int(share[1]) / 100, 4)}
+    if share and re.search(r"(?:%|percent) (?:of (?:the |his |her |their )?)?(?:usual |normal )?(?:basal|bolus|dose)\b", text):
+        return {"times": int(share[1]) / 100}
     if re.search(rf"\d\s*{LEVEL}\b|%|\bpercent\b", text):
         raise Unclear("How many units, or how many grams? Doses and meals are not in that unit.")
     if re.search(times.LENGTH, text):
@@ -314,8 +316,7 @@ def _episodes(text: str, today: date) -> dict[str, Any]:
         level = float(round(level * MG_PER_MMOL))
     if not 30 <= level <= 600:
         raise Unclear(f"Glucose is not {mark[1]} {mark[2]} {mark[3] or 'mg/dL'}. Which level, in mg/dL or mmol/L?")
-    usual = {"low": ("below", LOW), "high": ("above", HIGH)}[side]
-    return found | {"side": side} | ({} if level == usual[1] else {usual[0]: level})
+    return found | {"side": side, "below" if side == "low" else "above": level}
 
 
 def _meal_amount(text: str) -> bool:

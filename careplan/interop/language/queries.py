@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from careplan.minutes import DAY
-from careplan.therapies.glucose.bands import HIGH, LOW
 
 Clock = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="HH:MM on the patient's clock")]
 Meal = Literal["breakfast", "lunch", "dinner"]
@@ -192,7 +191,7 @@ class Evaluation(Strict):
 
 
 class Episodes(Strict):
-    """When a patient was low or high. below, above: the threshold in mg/dL, where another than 70 and 180 was named."""
+    """When a patient was low or high. below, above: the threshold in mg/dL that was named; else the patient's targets say."""
 
     kind: Literal["episodes"] = "episodes"
     patient: str
@@ -202,8 +201,10 @@ class Episodes(Strict):
     above: float | None = None
 
     def said(self) -> str:
-        bound = f"below {self.below or LOW:g}" if self.side == "low" else f"above {self.above or HIGH:g}"
-        return f"{self.patient}: glucose {bound} mg/dL in {self.period or 'the whole recording'}"
+        level = self.below if self.side == "low" else self.above
+        side = "below" if self.side == "low" else "above"
+        bound = f"{side} the patient's range" if level is None else f"{side} {level:g} mg/dL"
+        return f"{self.patient}: glucose {bound} in {self.period or 'the whole recording'}"
 
 
 Query = Annotated[

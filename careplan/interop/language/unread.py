@@ -10,7 +10,7 @@ from datetime import date
 from typing import NamedTuple
 
 from careplan.interop.language import times
-from careplan.interop.language.cues import GROUPS, MEALS, SETTINGS
+from careplan.interop.language.cues import ALONE, GROUPS, MEALS, SETTINGS
 from careplan.interop.language.wording import COMMON, NUMBERS, WORDS, slips
 
 HOLDS = {  # what a query of each kind can hold
@@ -20,12 +20,24 @@ HOLDS = {  # what a query of each kind can hold
     "why": {"clock", "setting", "level"},
     "who_needs_a_look": set(),
     "limits": {"setting"},
-    "cohort_replay": {"group", "length", "count", "setting"},
+    "cohort_replay": {"group", "length", "count"},
     "summary": {"period", "range"},
     "plan": {"setting", "level"},
     "regimen": {"clock", "setting"},
     "evaluation": {"length", "level", "amount"},
     "episodes": {"period", "level"},
+}
+ABOUT = {  # words of what topics may stand in a question of each kind, beside what its query holds
+    "forecast": {"mood"},
+    "counterfactual": {"share", "treatment", "change", "mood"},
+    "compare_periods": {"change"},
+    "why": {"treatment", "change", "mood"},
+    "who_needs_a_look": {"mood"},
+    "limits": {"treatment", "change"},
+    "cohort_replay": {"mood"},
+    "plan": {"treatment", "change", "mood"},
+    "regimen": {"treatment"},
+    "evaluation": {"mood"},
 }
 SLOTS = {
     "length": times.LENGTH,
@@ -40,8 +52,14 @@ SLOTS = {
 }
 COUNTED = re.compile(r"\b(?:top )?\d{1,3} (?:most|worst|patients?|people|urgent)\b|\btop \d{1,3}\b|\bpatients \d{1,3} people\b")
 VISIT = re.compile(r"\b(?:in|per|each|every) (?:1 |a )?visits?\b")
+GIVEN = r"(?:bolus|insulin|carbs|breakfast|lunch|dinner)"
+NONE = re.compile(
+    rf"\b(?:without|skip\w*) (?:(?:the|a|any|his|her|their|\d+:\d+|correction|breakfast|lunch|dinner) )*{GIVEN}\b"
+    rf"|\b{GIVEN} (?:eaten )?skip\w*|\bate\b|\beaten(?: \S+)? skip\w*"
+)
 NOW = re.compile(r"^(?:today|this morning)$")
 BEARING = frozenset(WORDS["bearing"].split())  # words that would make it another question
+TOPICS = {topic: frozenset(words.split()) for topic, words in WORDS["topics"].items()}
 BESIDE = (COMMON | frozenset(WORDS["beside"].split()) | frozenset(NUMBERS) | frozenset(WORDS["known"].split())) - BEARING
 ENDINGS = (
     ("", ""),
@@ -75,22 +93,27 @@ def unread(kind: str, text: str, today: date, cues: Cues, policies: tuple[str, .
     for found in sorted(times.periods(text, today), key=lambda found: -found.start):
         if "period" in holds or NOW.match(text[found.start : found.end].strip()):
             text = text[: found.start] + " " + text[found.end :]
-    own = {"limits": VISIT, "who_needs_a_look": COUNTED}
+    own = {"limits": VISIT, "who_needs_a_look": COUNTED, "counterfactual": NONE}
     text = own[kind].sub(" ", text) if kind in own else text
     for slot, pattern in SLOTS.items():
         if slot in holds:
             text = re.sub(pattern, " ", text)
+    text = re.sub(ALONE[kind], " ", text)
     elsewhere = [pattern for slot, pattern in SLOTS.items() if slot in ("meal", "setting", "group") and slot not in holds]
     dated = [text[found.start : found.end] for found in times.periods(text, today)]
     asking = [match[0] for pattern in elsewhere for match in re.finditer(pattern, text)]
-    return [*dated, *asking, *(word for word in WORD.findall(text) if _bears(word.removesuffix("'s"), cues))]
+    about = frozenset[str]().union(*(words for topic, words in TOPICS.items() if topic not in ABOUT.get(kind, ())))
+    return [*dated, *asking, *(word for word in WORD.findall(text) if _bears(word.removesuffix("'s"), about, cues))]
 
 
-def _bears(word: str, cues: Cues) -> bool:
-    """Whether a word makes it another question than what is common to all questions, and what their kinds are told by, would."""
-    if word[0].isdigit() or word in BEARING:
-        return True
+def _bears(word: str, about: frozenset[str], cues: Cues) -> bool:
+    """Whether a word makes it another question than what is common to all questions, and what their kinds are told by, would.
+
+    about: words of topics that a question of this kind has not.
+    """
     stems = {word.removesuffix(ending) + letter for ending, letter in ENDINGS if word.endswith(ending)}
+    if word[0].isdigit() or word in BEARING or stems & about:
+        return True
     if len(word) < 2 or stems & BESIDE or stems & cues.words or any(re.fullmatch(pattern, word) for pattern in cues.patterns):
         return False
     likely = (other for other in slips(word, BESIDE, 1) if other[0] == word[0])  # a short word is too near to too many

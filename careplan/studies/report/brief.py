@@ -7,6 +7,7 @@ SIMPLE = ("ridge", "boosting")  # what is fitted to these very people
 HOUR = 60  # minutes ahead at which it is judged in short
 HELD, NEARLY, WORST = (0.87, 0.93), (0.85, 0.95), 0.8  # of readings inside a 90 % interval; in the tenth of people with fewest
 TELLS, SOMETIMES = 0.8, 0.7  # AUROC, its interval's lower end
+EVENTS = 20  # moments before a low or a high, below which a warning of it is not judged
 SPOKE = (0.1, 0.25)  # share of looks at which it spoke and then missed by more than no change would have
 FEW = 10  # proposals, below which nothing is said of safety
 BEFORE_LOWS = 0.1  # share of increases before a week with too many lows
@@ -35,13 +36,10 @@ def right(found: dict[str, Any]) -> Answer:
         return Answer(question, UNKNOWN, "No forecast of an hour could be judged.")
     beaten = {name: (rows[name]["ours_less"]["high"] or 0.0) < 0 for name in ("persistence", *SIMPLE) if name in rows}
     verdict = YES if all(beaten.values()) and len(beaten) > 1 else PARTLY if beaten.get("persistence") else NO
-    beside = [f"saying that nothing changes by {rows['persistence']['rmse']['mean']:.1f}"]
-    beside += [f"{name} by {rows[name]['rmse']['mean']:.1f}" for name in SIMPLE if name in rows]
-    return Answer(
-        question,
-        verdict,
-        f"An hour ahead it misses by {rows[OURS]['rmse']['mean']:.1f} mg/dL; {', '.join(beside)}. Each person counts the same.",
-    )
+    simple = " and ".join(f"{rows[name]['rmse']['mean']:.1f} ({name})" for name in SIMPLE if name in rows)
+    text = f"An hour ahead it misses by {rows[OURS]['rmse']['mean']:.1f} mg/dL. Saying that nothing changes misses by "
+    text += f"{rows['persistence']['rmse']['mean']:.1f}" + (f", simple statistics by {simple}." if simple else ".")
+    return Answer(question, verdict, text)
 
 
 def sure(found: dict[str, Any]) -> Answer:
@@ -63,11 +61,11 @@ def sure(found: dict[str, Any]) -> Answer:
 
 
 def warns(found: dict[str, Any]) -> Answer:
-    """By the lower ends of the AUROC of every hazard."""
+    """By the lower ends of the AUROC of every hazard that came true at `EVENTS` moments or more."""
     question = "Does it warn of lows and highs?"
-    rows = [row for row in found["risks"] if row["events"] and row["auroc"]["mean"] is not None]
+    rows = [row for row in found["risks"] if row["events"] >= EVENTS]
     if not rows:
-        return Answer(question, UNKNOWN, "Nobody went low or high at a moment that was judged.")
+        return Answer(question, UNKNOWN, f"Neither lows nor highs came at {EVENTS} of the moments judged.")
     least = min(row["auroc"]["mean"] if row["auroc"]["low"] is None else row["auroc"]["low"] for row in rows)
     told = "; ".join(f"of {row['hazard']}s {100 * row['auroc']['mean']:.0f} times of 100" for row in rows)
     return Answer(
@@ -110,12 +108,16 @@ def safe(found: dict[str, Any]) -> Answer:
 
 
 def useful(found: dict[str, Any]) -> Answer:
-    """Only where records overlap and no negative control fails is anything said of what other doses would have been worth."""
+    """Only where records overlap, no negative control fails and no estimator contradicts another, by whole intervals, is anything
+    said of what other doses would have been worth."""
     worth, question = found["dosing"].get("worth", []), "Would other doses have been better?"
     told = [row for row in worth if row["estimable"] and all(control["passes"] for control in row["controls"])]
     if not told:
         why = "no policy asked about has enough overlap with how people dosed, or a negative control fails" if worth else ""
         return Answer(question, UNKNOWN, f"These records cannot tell: {why or found['dosing'].get('why', 'no doses')}.")
+    told = [row for row in told if not contradicted(row["estimates"])]
+    if not told:
+        return Answer(question, UNKNOWN, "It cannot be told: estimators are sure of opposite directions.")
     best = max(told, key=lambda row: row["estimates"]["fitted_q"]["difference"])
     one = best["estimates"]["fitted_q"]
     verdict = YES if one["low"] > 0 else NO if one["high"] < 0 else PARTLY
@@ -125,3 +127,9 @@ def useful(found: dict[str, Any]) -> Answer:
         f"Of the factors that can be judged, {best['factor']:g} on every bolus would have changed time in range by most: "
         f"{one['difference']:+.1f} points ({one['low']:+.1f} to {one['high']:+.1f}).",
     )
+
+
+def contradicted(estimates: dict[str, dict[str, float]]) -> bool:
+    """Whether two estimators that adjust for what was dosed for are sure of opposite directions."""
+    sure = [one for name, one in estimates.items() if name != "naive" and one["low"] * one["high"] > 0]
+    return any(one["difference"] > 0 for one in sure) and any(one["difference"] < 0 for one in sure)

@@ -1,7 +1,7 @@
 """Every number of a cohort's report, from its tables: each with a 95 % interval over people, overall and by subgroup."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,9 @@ from careplan.studies.report.plans import LOWS, worth_column
 from careplan.studies.report.protocol import Protocol
 from careplan.studies.report.work import drawn
 
-SUBGROUPS = ("group", "source", "delivery", "sensor", "doses", "baseline")
+SEEN = {"train": "trained on", "calibration": "calibrated on"}
+NEVER = "never seen"
+SUBGROUPS = ("seen", "group", "source", "delivery", "sensor", "doses", "baseline")
 COHORT = ("in_range", "below_70", "mean", "cv", "days")
 PERSON = ["unit", "patient"]
 OURS = "careplan, personal"
@@ -30,15 +32,21 @@ Figure = dict[str, Any]
 
 
 def figures(
-    folders: list[Path], plan_folders: list[Path], protocol: Protocol, identity: Mapping[str, Any], columns: pd.DataFrame | None
+    folders: list[Path],
+    plan_folders: list[Path],
+    protocol: Protocol,
+    identity: Mapping[str, Any],
+    columns: pd.DataFrame | None,
+    split: Mapping[str, Sequence[str]],
 ) -> Figure:
-    """The whole of `report.json`."""
+    """The whole of `report.json`. split: the people whom the model was trained and calibrated on, as its card names them."""
     people = parts.whole(folders, "people")
     left_out = parts.whole(folders, "left_out")
     found: Figure = {**identity, "flow": flow(people, left_out), "warnings": []}
     if people.empty:
         found["warnings"] = ["Nobody could be judged: the reasons are in the flow of people below."]
         return plain(found)
+    people["seen"] = [seen(name, split) for name in people["patient"]]
     if columns is not None:
         people = people.merge(columns, on="patient", how="left").fillna({name: "" for name in columns.columns})
     names = [*SUBGROUPS, *(() if columns is None else (name for name in columns.columns if name != "patient"))]
@@ -59,6 +67,11 @@ def figures(
     found["warnings"] = warnings(found, people)
     found["brief"] = brief(found)
     return plain(found)
+
+
+def seen(patient: str, split: Mapping[str, Sequence[str]]) -> str:
+    """Whether the model knows somebody from its training."""
+    return next((said for part, said in SEEN.items() if patient in split.get(part, ())), NEVER)
 
 
 def flow(people: pd.DataFrame, left_out: pd.DataFrame) -> Figure:
@@ -138,9 +151,9 @@ def risks(table: pd.DataFrame, people: pd.DataFrame, weights: Values) -> list[Fi
         counts[who, part["bin"], 0] = part["n"] - part["events"]
         drawn_again = np.einsum("rp,pbk->rbk", weights, counts)
         no, yes = drawn_again[..., 0], drawn_again[..., 1]
-        total = np.maximum(no.sum(1) * yes.sum(1), 1e-9)
+        total = no.sum(1) * yes.sum(1)
         below = np.cumsum(no, axis=1) - no
-        auroc = (yes * (below + 0.5 * no)).sum(1) / total
+        auroc = np.where(total > 0, (yes * (below + 0.5 * no)).sum(1) / np.maximum(total, 1.0), np.nan)
         brier = ((no * middle**2) + yes * (1 - middle) ** 2).sum(1) / drawn_again.sum((1, 2))
         everyone = no[0] + yes[0]
         used = everyone > 0
@@ -301,6 +314,12 @@ def warnings(found: Figure, people: pd.DataFrame) -> list[str]:
     if flowed["left_out"]:
         share = flowed["left_out"] / flowed["found"]
         told.append(f"{flowed['left_out']} of {flowed['found']} ({share:.0%}) were left out; every number is of the others.")
+    known = int((people["seen"] != NEVER).sum())
+    if known:
+        told.append(
+            f"The model was trained or calibrated on {known} of the {len(people)} people judged, which flatters figures of all: "
+            "read those of the others, under subgroups."
+        )
     if len(people) < FEW:
         told.append(f"Only {len(people)} people could be judged: intervals over so few are hardly more than a range.")
     short = int((people["days"] < 7).sum())

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor
 
-from careplan.evaluation.forecasts import Predictor, forecast_rows, rms, steps, truths
+from careplan.evaluation.forecasts import Predictor, rms, spaced, steps, truths
 from careplan.evaluation.intervals import happens
 from careplan.minutes import DAY
 from careplan.records import PatientRecord, to_series
@@ -92,13 +92,6 @@ def judge(world: World, chosen: Sequence[Chosen], protocol: Protocol, beside: Ma
         rows["days"].append(dosing_table(one.series).assign(**who))
         rows["people"].append(pd.DataFrame([who | described(one, len(at))]))
     return {name: pd.concat(parts, ignore_index=True) if parts else pd.DataFrame() for name, parts in rows.items()}
-
-
-def spaced(series: PatientSeries, horizons: Sequence[int], stride: int) -> NDArray[np.int64]:
-    """Rows that can be forecast from, the first of every `stride`: of a slow sensor they lie where it reads."""
-    rows = forecast_rows(series, horizons)
-    _, first = np.unique(rows // stride, return_index=True)
-    return rows[first]
 
 
 def moments(one: Chosen, protocol: Protocol) -> NDArray[np.int64]:

@@ -85,7 +85,7 @@ def evaluate_cohort(
     plan_folders = _spread_out(some, out / "plans", keys, planning, spread, say)
 
     header = {**identity, "sources": list(sources), "card": world.card.get("limits", "")}
-    found = figures(folders, plan_folders, protocol, header, _columns(columns))
+    found = figures(folders, plan_folders, protocol, header, _columns(columns), world.card.get("split", {}))
     _write(out, folders, plan_folders, found)
     flow = found["flow"]
     return Finished(

@@ -76,7 +76,7 @@ def daily_insulin(series: PatientSeries) -> DailyInsulin:
     steps = DAY / series.therapy.step
     basal, long_acting, bolus = (series.column(name).astype(np.float64) for name in ("basal", "long_acting", "bolus"))
     local = series.times.tz_convert(series.zone)
-    day = np.unique(local.strftime("%Y-%m-%d"), return_inverse=True)[1]
+    day = np.unique(local.tz_localize(None).normalize(), return_inverse=True)[1]
     doses = np.bincount(day, weights=np.nan_to_num(long_acting))
     boluses = np.bincount(day, weights=np.nan_to_num(bolus))[np.bincount(day, weights=np.isfinite(bolus)) >= WHOLE_DAY * steps]
     return DailyInsulin(

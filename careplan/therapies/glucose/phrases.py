@@ -16,6 +16,19 @@ LIMITS: Mapping[str, str] = {  # of those rules that are said otherwise beside a
     "low-level target": N_("more insulin where lows already miss their target"),
 }
 
+OUTCOMES: Mapping[str, str] = {
+    "in_range": N_("In range"),
+    "below_70": N_("Below {low}"),
+    "below_54": N_("Below {very_low}"),
+    "above_180": N_("Above {high}"),
+    "above_250": N_("Above {very_high}"),
+    "mean": N_("Mean"),
+    "risk": N_("Mean risk"),
+    "change": N_("Cost of a change"),
+    "budget below_70": N_("Beyond the budget below {low}"),
+    "budget below_54": N_("Beyond the budget below {very_low}"),
+}
+
 AIMS = {
     "low": N_("fewer lows"),
     "high": N_("fewer highs"),

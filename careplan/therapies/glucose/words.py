@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from careplan.breach import Breach
 from careplan.display import SEMICOLON, Unit, clock, listed, signed
-from careplan.language import N_, _, month, retold
+from careplan.language import N_, _, month, ngettext, retold
 from careplan.minutes import DAY
 from careplan.suggestion import Interval, Kind, Line, Moment, Part, Pattern, Suggestion
 from careplan.targets import Targets
@@ -18,24 +18,15 @@ from careplan.therapies.glucose.names import LEAST, SIDES, raises_insulin
 from careplan.therapies.glucose.names import MG_DL as MG_DL
 from careplan.therapies.glucose.names import MMOL_L as MMOL_L
 from careplan.therapies.glucose.names import SETTINGS as SETTINGS
-from careplan.therapies.glucose.phrases import AIMS, DOES, DRIVERS, LIMITS, MILDER, OF_SETTINGS, SURE
+from careplan.therapies.glucose.phrases import AIMS, DOES, DRIVERS, LIMITS, MILDER, OF_SETTINGS, OUTCOMES, SURE
 from careplan.therapies.glucose.rule_words import rule_in_words
 
 SHOWN = 4  # drivers told one by one
 MOVED = {"low": "below_70", "budget": "below_70", "high": "above_180", "in_range": "in_range"}
 PRICES = {"below_70": 0.5, "above_180": 1.0}  # % points of time from which an effect is a price to name
-OUTCOMES: Mapping[str, str] = {
-    "in_range": N_("In range"),
-    "below_70": N_("Below {low}"),
-    "below_54": N_("Below {very_low}"),
-    "above_180": N_("Above {high}"),
-    "above_250": N_("Above {very_high}"),
-    "mean": N_("Mean"),
-    "risk": N_("Mean risk"),
-    "change": N_("Cost of a change"),
-    "budget below_70": N_("Beyond the budget below {low}"),
-    "budget below_54": N_("Beyond the budget below {very_low}"),
-}
+LESS_IN_RANGE = 1.0  # the same of what is lost in range
+
+CHANGE = re.compile(r"(basal|carb ratio|correction factor|long acting) (.+?) %(?:( all day)| from (.+))?")  # as `DOES` says it
 
 
 class Driver(NamedTuple):
@@ -118,6 +109,7 @@ def said(suggestion: Suggestion, unit: Unit) -> list[tuple[str, str]]:
         (_("In short"), headline(suggestion, unit)),
         (_("What drove it"), _("{drivers}: {gain} in risk", drivers=moved, gain=gain) if moved else ""),
         (_("How sure"), sureness_in_words(suggestion, unit)),
+        (_("Together"), together(suggestion)),
         (_("Runner-up"), runner_up(suggestion)),
         (_("Limits that bound it"), listed(limits_in_words(suggestion.limits_bound, unit, aim(suggestion)), SEMICOLON)),
         (_("Own days"), listed((days(pattern, unit) for pattern in why.patterns), SEMICOLON)),
@@ -139,9 +131,14 @@ def headline(suggestion: Suggestion, unit: Unit) -> str:
             sums[about] = sums.get(about, 0.0) + part.gain
         more = {} if why.sure is None else {key: why.sure.effects[key].mid for key in PRICES if key in why.sure.effects}
         aims = {**AIMS, **{about: text for about, text in MILDER.items() if more.get(MOVED[about], -1.0) >= 0}}
+        within = 0.0 if why.sure is None or "in_range" not in why.sure.effects else why.sure.effects["in_range"].mid
+        if within < 0:  # nobody would call it nearer the middle of the range
+            del aims["in_range"]
         wins = [_(aims[about]) for about in sorted(sums, key=lambda about: -sums[about]) if about in aims and sums[about] > 0]
         levels = aim(suggestion).levels
-        price = _both([_price(key, effect, unit, levels) for key, effect in more.items() if effect >= PRICES[key]])
+        prices = [_price(key, effect, unit, levels) for key, effect in more.items() if effect >= PRICES[key]]
+        prices += [_("less time in range ({points} points)", points=signed(within, 1))] if within <= -LESS_IN_RANGE else []
+        price = _both(prices)
         goal = _both(wins[:2]) or _("less risk")
         if price:
             return _("proposed for {aim}, at the price of {price}", aim=goal, price=price)
@@ -175,7 +172,16 @@ def option_in_words(suggestion: Suggestion, option: str = "proposed") -> str:
 
 def option_retold(text: str) -> str:
     """What an option does, as it is stored, in the reader's language."""
-    return listed(retold(part, *DOES, *OF_SETTINGS) for part in re.split(r", (?=[a-z]|[\d.]+ U )", text))
+    return listed(_part(part) for part in re.split(r", (?=[a-z]|[\d.]+ U )", text))
+
+
+def _part(text: str) -> str:
+    """A dose, or how a setting changes: its name may be two words, so it is found by its name."""
+    if (found := CHANGE.fullmatch(text)) is None:
+        return retold(text, *DOES)
+    setting, percent, everywhere, starts = found.groups()
+    told = DOES[0] if everywhere else DOES[1] if starts else DOES[2]
+    return _(told, setting=_(setting), percent=retold(percent, *OF_SETTINGS), times=starts)
 
 
 def sureness_in_words(suggestion: Suggestion, unit: Unit) -> str:
@@ -208,21 +214,39 @@ def runner_up(suggestion: Suggestion) -> str:
 
 def days(pattern: Pattern, unit: Unit) -> str:
     """The patient's own days with a pattern, by date, and the worst of them."""
-    low, where = pattern.side == "low", time_span(pattern.start, pattern.end)
+    low, whole = pattern.side == "low", (pattern.start, pattern.end) == (0, DAY)
+    where = _("at some time of the day") if whole else time_span(pattern.start, pattern.end)
     if not pattern.days:
         unknown = N_("low {where}: no day has enough readings to tell"), N_("high {where}: no day has enough readings to tell")
         return _(unknown[0 if low else 1], where=where)
+    count = pattern.days
     if not pattern.seen:
-        none = N_("low {where} on none of {days} days"), N_("high {where} on none of {days} days")
-        return _(none[0 if low else 1], where=where, days=pattern.days)
+        if low:
+            return ngettext("low {where} on none of {count} day", "low {where} on none of {count} days", count, where=where)
+        return ngettext("high {where} on none of {count} day", "high {where} on none of {count} days", count, where=where)
     worst = (min if low else max)(pattern.seen, key=lambda one: one.level)
-    return _(
-        N_("low {where} on {seen} of {days} days: {dates} (lowest {level} at {time} on {date})")
+    told = (
+        ngettext(
+            "low {where} on {seen} of {count} day",
+            "low {where} on {seen} of {count} days",
+            count,
+            where=where,
+            seen=len(pattern.seen),
+        )
         if low
-        else N_("high {where} on {seen} of {days} days: {dates} (highest {level} at {time} on {date})"),
-        where=where,
-        seen=len(pattern.seen),
-        days=pattern.days,
+        else ngettext(
+            "high {where} on {seen} of {count} day",
+            "high {where} on {seen} of {count} days",
+            count,
+            where=where,
+            seen=len(pattern.seen),
+        )
+    )
+    return _(
+        N_("{told}: {dates} (lowest {level} at {time} on {date})")
+        if low
+        else N_("{told}: {dates} (highest {level} at {time} on {date})"),
+        told=told,
         dates=dates_in_words(one.date for one in pattern.seen),
         level=unit.text(worst.level),
         time=clock(worst.minute),
@@ -242,10 +266,26 @@ def because(line: Line, suggestion: Suggestion, unit: Unit) -> str:
     if suggestion.kind == "doses":
         return retold(line.why)
     pattern = pattern_of(suggestion, "high" if raises_insulin(line, line.proposed) else "low", line.start, line.end)
-    why = retold(line.why)
+    why, evidence = retold(line.why), ngettext("{count} day of evidence", "{count} days of evidence", line.days)
     if pattern is None:
-        return _("{why}. {days} days of evidence", why=why, days=line.days)
-    return _("{why}: {seen}. {days} days of evidence", why=why, seen=days(pattern, unit), days=line.days)
+        return _("{why}. {evidence}", why=why, evidence=evidence)
+    if pattern.days and not pattern.seen:  # they are predicted, or lie in other hours that the setting reaches
+        return _(
+            "{why}, though there were none in these hours: {seen}. {evidence}",
+            why=why,
+            seen=days(pattern, unit),
+            evidence=evidence,
+        )
+    return _("{why}: {seen}. {evidence}", why=why, seen=days(pattern, unit), evidence=evidence)
+
+
+def together(suggestion: Suggestion) -> str:
+    """That several kinds of setting change at once, and what that costs who judges what follows; empty of one kind."""
+    kinds = list(dict.fromkeys(line.setting for line in suggestion.lines))
+    if suggestion.kind != "regimen" or len(kinds) < 2:
+        return ""
+    names = reduce(lambda one, other: _("{one} and {other}", one=one, other=other), [_(SETTINGS[kind]).lower() for kind in kinds])
+    return _("{settings} change together, so what follows cannot be put down to one of them", settings=names)
 
 
 def moments_in_words(suggestion: Suggestion) -> str:

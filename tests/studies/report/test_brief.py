@@ -19,7 +19,7 @@ def found() -> dict[str, Any]:
             for name, less in models.items()
         ],
         "intervals": [{"horizon": 60, "coverage": {"mean": 0.9}, "worst_decile": 0.82}],
-        "risks": [{"hazard": "low", "events": 9, "auroc": {"mean": 0.9, "low": 0.85, "high": 0.95}}],
+        "risks": [{"hazard": "low", "events": 90, "auroc": {"mean": 0.9, "low": 0.85, "high": 0.95}}],
         "looks": {"looks": 60, "abstained": 10, "reasons": {"no doses": 10}, "when_it_speaks": spoke, "when_it_abstains": spoke},
         "plans": {
             "people": 30,
@@ -54,7 +54,7 @@ def test_all_is_well() -> None:
         (1, ("intervals", 0, "coverage", "mean"), 0.8, NO),
         (2, ("risks", 0, "auroc", "low"), 0.75, PARTLY),
         (2, ("risks", 0, "auroc", "low"), 0.6, NO),
-        (2, ("risks", 0, "events"), 0, UNKNOWN),
+        (2, ("risks", 0, "events"), 19, UNKNOWN),
         (3, ("looks", "when_it_speaks", "worse_than_persistence"), 0.5, NO),
         (3, ("looks", "looks"), 0, UNKNOWN),
         (4, ("plans", "unsignable_lines"), 1, NO),
@@ -62,6 +62,8 @@ def test_all_is_well() -> None:
         (4, ("plans", "more_insulin"), 1, UNKNOWN),
         (5, ("dosing", "worth", 0, "controls", 0, "passes"), False, UNKNOWN),
         (5, ("dosing", "worth", 0, "estimable"), False, UNKNOWN),
+        (5, ("dosing", "worth", 0, "estimates", "world_model"), {"difference": -2.0, "low": -3.0, "high": -1.0}, UNKNOWN),
+        (5, ("dosing", "worth", 0, "estimates", "world_model"), {"difference": -2.0, "low": -5.0, "high": 1.0}, YES),
         (5, ("dosing", "worth", 0, "estimates", "fitted_q", "low"), -1.0, PARTLY),
     ],
 )

@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 
 from careplan.errors import AskError
+from careplan.evaluation.forecasts import spaced
 from careplan.interop.tables import table_of
 from careplan.records import PatientRecord
 from careplan.studies.report import Protocol, ProtocolError, evaluate_cohort, read_protocol
 from careplan.studies.report import work as working
-from careplan.studies.report.judge import Chosen, Tables, spaced
+from careplan.studies.report.judge import Chosen, Tables
 from careplan.studies.report.run import in_process
 from careplan.studies.report.sources import units_of
 from careplan.studies.report.work import Baselines, Job, work

@@ -39,7 +39,7 @@ def patterns(draw: st.DrawFn) -> Pattern:
 
 @st.composite
 def lines(draw: st.DrawFn, kind: str) -> tuple[Line, ...]:
-    common = {"lowest": 0.0, "highest": 100.0, "absolute_low": 0.0, "absolute_high": 500.0, "days": draw(st.integers(7, 14))}
+    common = {"lowest": 0.0, "highest": 100.0, "absolute_low": 0.0, "absolute_high": 500.0, "days": draw(st.integers(1, 14))}
     if kind == "doses":
         units = draw(st.floats(0.05, 15)) if draw(st.booleans()) else 0.0
         rate = draw(st.sampled_from((0.0, 0.5, 1.0, 2.0)))
@@ -139,5 +139,7 @@ def suggestions(draw: st.DrawFn) -> Suggestion:
 def breaches(draw: st.DrawFn) -> Breach:
     rule = draw(st.sampled_from(("evidence", "change in one visit", "low-level target", "budget below_70", "max_dose", "floor")))
     key = f"{draw(st.sampled_from(('basal', 'carb_ratio')))}@{draw(st.sampled_from(BLOCKS))}"
-    numbers = {"evidence": {"days": 3.0, "needed": 7.0}, "change in one visit": {"most": 0.2}}.get(rule, {})
+    numbers = {"evidence": {"days": float(draw(st.integers(0, 3))), "needed": 7.0}, "change in one visit": {"most": 0.2}}.get(
+        rule, {}
+    )
     return Breach(rule, key if numbers or rule == "low-level target" else "", numbers)

@@ -23,6 +23,7 @@ class Sentences:
     milder: Mapping[Side, str]
     middle: str
     more_time: Callable[[Side, str, str], str]  # side, level, unit -> pattern: points
+    less_in_range: str  # pattern: points
     total: str  # pattern: drivers, sum
     each_gain: str  # pattern
     better: Callable[[Side], str]  # pattern
@@ -54,6 +55,10 @@ class Sentences:
     broken: str  # pattern: percent, level, target
 
 
+def _days(count: int) -> str:
+    return f"{count} day{'' if count == 1 else 's'}"
+
+
 ENGLISH = Sentences(
     headings=(
         "In short",
@@ -64,6 +69,7 @@ ENGLISH = Sentences(
         "Own days",
         "Like now",
         "Risk of a low",
+        "Together",
     ),
     no_change="no change",
     too_little=rf"would gain ({NUMBER}) in risk, where a change must gain ({NUMBER})",
@@ -74,6 +80,7 @@ ENGLISH = Sentences(
     milder={"low": "milder lows", "high": "milder highs"},
     middle="nearer the middle",
     more_time=lambda side, level, unit: rf"more time {_BEYOND[side]} {level} {unit} \(({NUMBER}) points\)",
+    less_in_range=rf"less time in range \(({NUMBER}) points\)",
     total=rf"^(.*): ({NUMBER}) in risk$",
     each_gain=rf"({NUMBER})(?:;|$)",
     better=lambda side: rf"^(?:fewer|milder) {side}s",
@@ -91,7 +98,7 @@ ENGLISH = Sentences(
     between="; ",
     own_days={"low": "low", "high": "high"},
     too_few_readings="no day has enough readings to tell",
-    seen=lambda count, days: f"on {count or 'none'} of {days} days",
+    seen=lambda count, days: f"on {count or 'none'} of {_days(days)}{':' if count else ''}",
     extreme=lambda side, level: f"({'lowest' if side == 'low' else 'highest'} {level} at",
     no_moment="no past moment was like this one",
     moments=r"of the (?:one|(\d+)) past moments? most like this, (\d+) had a low and (\d+) a high",
@@ -100,14 +107,24 @@ ENGLISH = Sentences(
     more_insulin="more insulin",
     less_insulin="less insulin",
     against={True: "more insulin against highs", False: "less insulin against lows"},
-    evidence=lambda days: f"{days} days of evidence",
+    evidence=lambda days: f". {_days(days)} of evidence",
     near=rf"({NUMBER}) % of readings were below (54|70) mg/dL, near the target of ({NUMBER}) %",
     broken=rf"({NUMBER}) % of readings are below (54|70) mg/dL \(target under ({NUMBER}) %\)",
 )
 _BEYOND: Mapping[Side, str] = {"low": "below", "high": "above"}
 _SIDES: Mapping[Side, str] = {"low": "低血糖", "high": "高血糖"}
 JAPANESE = Sentences(
-    headings=("要点", "根拠", "確からしさ", "次点案", "適用された制限", "患者自身の日々", "今と似た状況", "低血糖のリスク"),
+    headings=(
+        "要点",
+        "根拠",
+        "確からしさ",
+        "次点案",
+        "適用された制限",
+        "患者自身の日々",
+        "今と似た状況",
+        "低血糖のリスク",
+        "同時の変更",
+    ),
     no_change="変更なし",
     too_little=rf"リスクの改善は ({NUMBER}) で、変更に必要な ({NUMBER}) に達しません",
     nothing_else="ほかに許容される案がありません",
@@ -119,6 +136,7 @@ JAPANESE = Sentences(
     more_time=lambda side, level, unit: (
         rf"{level} {unit} {'未満' if side == 'low' else '超'}の時間が増えます（({NUMBER}) ポイント）"
     ),
+    less_in_range=rf"目標範囲内の時間が減ります（({NUMBER}) ポイント）",
     total=rf"^(.*)：リスク ({NUMBER})$",
     each_gain=rf" ({NUMBER})(?:／|$)",
     better=lambda side: rf"{_SIDES[side]}が(?:減る|軽くなる)$",

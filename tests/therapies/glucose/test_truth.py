@@ -16,7 +16,7 @@ from hypothesis import given, settings
 
 from app import explained, wording
 from careplan.display import Unit
-from careplan.language import using
+from careplan.language import _, using
 from careplan.suggestion import Line, Side, Suggestion
 from careplan.therapies.glucose import words
 from careplan.therapies.glucose.bands import BELOW_54_TARGET, BELOW_70_TARGET, LOW
@@ -52,6 +52,7 @@ def test_every_sentence_agrees_with_its_numbers(language: str, made: Suggestion,
         assert len({text for _, text in said}) == len(said), "nothing is said twice"
         for name, text in said:
             readers[name](text, made, unit, words_of)
+            assert not re.search(r"\b1 days\b", text)
             assert language == "en" or set(re.findall(r"[A-Za-z]{2,}", text)) <= {"mg", "dL", "mmol"}, text
         for line in made.lines:
             because(words.because(line, made, unit), line, made, words_of)
@@ -93,8 +94,12 @@ def headline(text: str, made: Suggestion, unit: Unit, of: Sentences) -> None:
         found = re.search(of.more_time(aimed, re.escape(level), re.escape(unit.name)), price)
         assert (found is not None) == (effect >= words.PRICES[outcome])
         assert found is None or close(found[1], effect, 1)
+    within = why.sure.effects["in_range"].mid
     if of.middle in aims:
-        assert gains["in_range"] > 0
+        assert gains["in_range"] > 0 and within >= 0
+    found = re.search(of.less_in_range, price)
+    assert (found is not None) == (within <= -words.LESS_IN_RANGE)
+    assert found is None or close(found[1], within, 1)
 
 
 def drove(text: str, made: Suggestion, unit: Unit, of: Sentences) -> None:
@@ -176,8 +181,14 @@ def risk(text: str, made: Suggestion, unit: Unit, of: Sentences) -> None:
     assert found and close(found[1], 100 * made.why.low_risk, 0)
 
 
+def together(text: str, made: Suggestion, unit: Unit, of: Sentences) -> None:
+    kinds = {line.setting for line in made.lines}
+    assert made.kind == "regimen" and len(kinds) > 1
+    assert all(_(words.SETTINGS[kind]).lower() in text for kind in kinds)
+
+
 Reader = Callable[[str, Suggestion, Unit, Sentences], None]
-READERS: tuple[Reader, ...] = (headline, drove, sure, runner_up, limits, own_days, like_now, risk)  # by heading
+READERS: tuple[Reader, ...] = (headline, drove, sure, runner_up, limits, own_days, like_now, risk, together)  # by heading
 
 
 def because(text: str, line: Line, made: Suggestion, of: Sentences) -> None:
@@ -185,6 +196,7 @@ def because(text: str, line: Line, made: Suggestion, of: Sentences) -> None:
         return
     assert text.startswith(of.against[(line.proposed > line.current) == (line.setting == "basal")])
     assert of.evidence(line.days) in text
+    assert ("on none of" in text) == ("though there were none in these hours" in text)
 
 
 def moved(text: str, line: Line, of: Sentences) -> None:

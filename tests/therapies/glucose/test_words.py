@@ -80,10 +80,10 @@ def test_the_drivers_with_the_rest_sum_to_the_gain_and_lows_have_their_days() ->
     [
         (low(), "low 00:00-06:00 on none of 13 days"),
         (low(days=0), "low 00:00-06:00: no day has enough readings to tell"),
-        (low("2024-05-03", days=1), "low 00:00-06:00 on 1 of 1 days: 3 May (lowest 61 at 03:20 on 3 May)"),
+        (low("2024-05-03", days=1), "low 00:00-06:00 on 1 of 1 day: 3 May (lowest 61 at 03:20 on 3 May)"),
         (
             Pattern(side="high", start=0, end=DAY, days=2, seen=seen("2024-05-03", "2024-05-04", level=301.0)),
-            "high all day on 2 of 2 days: 3, 4 May (highest 301 at 03:20 on 3 May)",
+            "high at some time of the day on 2 of 2 days: 3, 4 May (highest 301 at 03:20 on 3 May)",
         ),
     ],
 )
