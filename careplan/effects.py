@@ -53,6 +53,9 @@ class Output:
     the first lowering effect, given all the time, hold the level where it is (an upward pull that treatment stands against).
     supply: what the body itself supplies over what a level at rest needs of it, softness: how gradually that runs out over the
     same; None where nothing of that kind is stopped by treatment (`Effect.stops`).
+    compounds: minutes in which everything that acts on a level with the log link adds up as shares of that level before it
+    compounds, as an equation in steps has it: over so long the level goes to (1 + growth - kill) times itself, and what nobody
+    foresees adds there too. 0 where everything adds in the logarithm, at every instant.
     bends: scaled levels beyond which the networks see the level anew, below and above.
     lowest, highest: scaled levels outside are not predicted. harm: the side that harms more, which plans are pessimistic about.
     """
@@ -65,6 +68,7 @@ class Output:
     rest: float = 0.0
     supply: float | None = None
     softness: float = 0.75
+    compounds: float = 0.0
     bends: tuple[float, float] = (-0.8, 1.0)
     lowest: float = -3.0
     highest: float = 8.0

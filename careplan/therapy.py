@@ -214,6 +214,8 @@ class Therapy:
     of them at once. measure: when to look next, where that is a choice. ends: ends that absorb.
     gate: what must hold before anything is suggested. watch: how a recording is watched for breaks; None where it is not.
     slowest: minutes between readings of the slowest way to measure: rarer readings count as readings that are missing.
+    sampled: of readings with a noise, whether what is known of a patient's code is a weighed sample of the posterior, and not the
+    Gaussian at its mode: where plans follow the first few readings, which leave it far from one.
     """
 
     name: str
@@ -233,6 +235,7 @@ class Therapy:
     watch: Watch | None = None
     hazards: tuple[Hazard, ...] = ()
     slowest: float = math.inf
+    sampled: bool = False
 
     def __post_init__(self) -> None:
         names = self.names
@@ -243,6 +246,8 @@ class Therapy:
         for output in self.outputs:
             if output.name not in names or self.channel(output.name).role != "observation":
                 raise ValueError(f"{self.name}: regulated channel {output.name!r} is not an observation of {names}")
+            if output.compounds and self.channel(output.name).link != "log":
+                raise ValueError(f"{self.name}: {output.name!r} compounds, which a level with the log link alone can")
         first = self.channel(self.regulated)
         if self.clock.knots and (first.link != "identity" or first.noise is not None):
             raise ValueError(f"{self.name}: knots correct a level as it is read, not {self.regulated} by its link or its noise")

@@ -80,7 +80,7 @@ def _infer(world: World, recordings: list[PatientSeries]) -> list[Personalisatio
     return [people.get(series.patient) or typical(world.model, series.patient, stranger(series)) for series in recordings]
 
 
-TENSORS = ("mean", "covariance", "usual", "minutes", "errors", "persistence", "scores", "correction", "foreseen")
+TENSORS = ("mean", "covariance", "usual", "minutes", "errors", "persistence", "scores", "correction", "foreseen", "sample")
 NUMBERS = ("windows", "every")
 
 

@@ -13,7 +13,7 @@ from careplan.clinic.known import current_targets, current_version
 from careplan.clinic.suggestions import newest
 from careplan.language import N_
 from careplan.practice import Practice
-from careplan.store import Actor, data_hash, put_on_record, schema, tampered
+from careplan.store import Actor, data_hash, put_on_record, schema, tampered, tampered_record
 from careplan.store.schema import table_of
 from careplan.store.seals import plain, read_rows, seal
 from careplan.suggestion import Decision, Line, Suggestion
@@ -31,13 +31,16 @@ class StoredDraft(NamedTuple):
 
 
 def stale(session: Session, suggestion: Suggestion) -> list[str]:
-    """Why this suggestion can no longer be signed: signed already, nothing to sign, replaced, or out of date."""
+    """Why this suggestion can no longer be signed: signed already, nothing to sign, replaced, about a record that was changed
+    past careplan, or out of date."""
     found = [signed] if suggestion.id is not None and (signed := signed_already(session, suggestion.id)) else []
     if suggestion.abstained:
         found.append(N_("careplan abstained: there is nothing to sign"))
     number = newest(session, suggestion.patient, suggestion.kind, suggestion.therapy)
     if number is not None and number != suggestion.id:
         found.append(N_("suggestion {number} has replaced this one").format(number=number))
+    if problem := tampered_record(session, suggestion.patient):
+        found.append(N_("what is on record of the patient was changed past careplan: {problem}").format(problem=problem))
     return found + out_of_date(session, suggestion)
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .actors import Actor, local_account
     from .audit import append, number, put_on_record
     from .backup import accept, restore
-    from .checks import forged, tampered
+    from .checks import forged, tampered, tampered_record
     from .database import Database, existing_database, open_database, place_of, upgrade
     from .errors import StoreError
     from .events import Batch, add_events, data_hash, read_channel, read_events, read_hashed, remove_events
@@ -26,7 +26,7 @@ _HOME = {
     **dict.fromkeys(("Actor", "local_account"), "actors"),
     **dict.fromkeys(("append", "number", "put_on_record"), "audit"),
     **dict.fromkeys(("accept", "restore"), "backup"),
-    **dict.fromkeys(("forged", "tampered"), "checks"),
+    **dict.fromkeys(("forged", "tampered", "tampered_record"), "checks"),
     **dict.fromkeys(("Database", "existing_database", "open_database", "place_of", "upgrade"), "database"),
     "StoreError": "errors",
     **dict.fromkeys(("Batch", "add_events", "data_hash", "read_channel", "read_events"), "events"),
@@ -71,6 +71,7 @@ __all__ = [
     "restore",
     "schema",
     "tampered",
+    "tampered_record",
     "unlock",
     "upgrade",
     "verify",

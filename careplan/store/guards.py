@@ -29,7 +29,7 @@ def needs_entry(dialect: str, table: str, key: Sequence[str]) -> Guard:
     """Refuses a row that the newest entry of the audit trail does not name, on PostgreSQL one of this very transaction.
 
     key: the columns of the primary key. SQLite looks before each row: the entry comes first. PostgreSQL looks when the
-    transaction is committed.
+    transaction is committed, in the schema that it is in: a temporary table of its name would come first.
     """
     name, values = f"{table}_needs_entry", ", ".join(f'NEW."{column}"' for column in key)
     if dialect == "sqlite":
@@ -42,7 +42,7 @@ def needs_entry(dialect: str, table: str, key: Sequence[str]) -> Guard:
         )
         return Guard(name, table, text, (text,))
     text = (
-        f" BEGIN IF NOT EXISTS (SELECT 1 FROM audit, json_array_elements(audit.rows) AS named "
+        f" BEGIN IF NOT EXISTS (SELECT 1 FROM public.audit, json_array_elements(audit.rows) AS named "
         f"WHERE audit.xmin::text = (txid_current() % 4294967296)::text AND named->>'table' = '{table}' "
         f"AND (named->'key')::jsonb = jsonb_build_array({values})) "
         f"THEN RAISE EXCEPTION '{table}: no entry of the audit trail in this transaction names this row'; END IF; "

@@ -22,7 +22,7 @@ SHAPE = Shape(latent=8, hidden=32, code=6, evidence=4)  # a course has a dozen r
 RECIPE = Recipe(
     steps=90, batch=64, branches=64, asked_virtual=(0.0, 0.0), untracked=0.2, latent=0.01, anonymous=0.3, readings=1.0, rate=3e-3
 )
-ROUNDS = 2  # of estimating how much people differ; how far an INR wanders stays as trained (docs/experiments/warfarin.md)
+ROUNDS = 2  # of estimating how much people differ; all else stays as trained (docs/experiments/warfarin.md)
 SHRUNK = 120  # recordings that the population is estimated on
 
 
@@ -49,7 +49,7 @@ def train_warfarin(
     say(f"{len(cohort.recordings)} virtual people, {len(cohort.branches)} branched futures")
     training = Training(WARFARIN, recipe, Corpus.of(cohort.recordings), cohort.branches, real=0, shape=SHAPE)
     model = train(training, folder / "run", resume=resume, say=say)
-    populate(model, cohort.recordings[:: max(1, len(cohort.recordings) // SHRUNK)], rounds=ROUNDS, noise=False)
+    populate(model, cohort.recordings[:: max(1, len(cohort.recordings) // SHRUNK)], rounds=ROUNDS, noise=False, mean=False)
     card = {
         "code": code_version(),
         "torch": torch.__version__,

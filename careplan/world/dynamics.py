@@ -35,6 +35,7 @@ from careplan.world.absorption import Absorption, Layout, Response
 from careplan.world.encoder import clock, places
 from careplan.world.question import Given
 
+LEFT = 1e-3  # of a level that compounds, whatever acts on it
 DRIFT, HEADING = 1.2, 3.0  # scaled levels a pace that one of a network's numbers is worth, of the drift and of the trend
 
 
@@ -179,6 +180,8 @@ class Flow(nn.Module):
         self.gains = [effect.size / scale for effect, scale in zip(therapy.effects, scales, strict=True)]
         self.rest = [self._rest(place) / therapy.clock.span for place in range(len(therapy.outputs))]
         self.returns = [output.returns / therapy.clock.pace for output in therapy.outputs]
+        # Of each output, the scaled levels that its rate is worth in the time over which it compounds.
+        self.compounding = [therapy.channel(output.name).scale * output.compounds for output in therapy.outputs]
         self.response = Response(therapy, layout)
 
     def _rest(self, output: int) -> float:
@@ -227,11 +230,12 @@ class Flow(nn.Module):
         return level.clamp(self.outputs[output].lowest, self.outputs[output].highest)
 
     def acted(self, output: int, rate: Tensor, gains: list[Tensor], acts: Tensor) -> Tensor:
-        """A rate with what acts on its output, by the strengths `[B]` of all effects."""
+        """A rate with what acts on its output, by the strengths `[B]` of all effects, as it compounds."""
         for effect, on, gain, act in zip(self.effects, self.on, gains, acts.unbind(-1), strict=True):
             if on == output:
                 rate = rate - gain * act if effect.direction < 0 else rate + gain * act
-        return rate
+        over = self.compounding[output]
+        return rate if not over else (1.0 + over * rate).clamp(min=LEFT).log() / over
 
 
 def bent_level(level: Tensor, bends: tuple[float, float]) -> Tensor:

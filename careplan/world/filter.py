@@ -43,12 +43,17 @@ class Filter(nn.Module):
 
     noise: Tensor
     which: Tensor
+    compounds: Tensor
+    scale: Tensor
 
     def __init__(self, therapy: Therapy) -> None:
         super().__init__()
         channels = [therapy.channel(output.name) for output in therapy.outputs]
         self.log_process = nn.Parameter(torch.full((len(channels),), math.log(PROCESS)))
         self.register_buffer("noise", torch.tensor([(c.noise or 0.0) / c.scale for c in channels]), persistent=False)
+        self.compounding = any(output.compounds for output in therapy.outputs)
+        self.register_buffer("compounds", torch.tensor([output.compounds > 0 for output in therapy.outputs]), persistent=False)
+        self.register_buffer("scale", torch.tensor([c.scale for c in channels]), persistent=False)
         self.register_buffer("which", torch.tensor(therapy.filtered), persistent=False)
 
     def forward(self, model: "WorldModel", z: Tensor, window: Window, usual: Tensor, code: Tensor) -> Filtered:
@@ -70,10 +75,12 @@ class Filter(nn.Module):
         grows = (2.0 * self.log_process).exp() * interval / model.therapy.clock.pace
         missed, variances = [], []
         for step in range(steps):
+            begin = level
             both = (features[:, 2 * step], features[:, 2 * step + 1])
             inputs = StepInputs(code=code, rates=rates, inflow=inflow[:, step], enter=enter[:, step], features=both)
             level, pools = dynamics.advance(level, pools, inputs, 0.5 * interval)
-            level, variance = model.bounded(level), kept * variance + grows
+            grown = grows if not self.compounding else grows * self._grown(level - begin)
+            level, variance = model.bounded(level), kept * variance + grown
             of_reading = variance + self.noise**2 / count[:, step].clamp(min=1.0)
             gain = torch.where(count[:, step] > 0, variance / of_reading, 0.0)
             away = torch.where(count[:, step] > 0, read[:, step] - level, 0.0)
@@ -81,6 +88,11 @@ class Filter(nn.Module):
             variances.append(of_reading)
             level, variance = level + gain * away, (1.0 - gain) * variance
         return Filtered(level, variance.sqrt(), torch.stack(missed, 1), torch.stack(variances, 1), count > 0)
+
+    def _grown(self, moved: Tensor) -> Tensor:
+        """How much more the process counts in the logarithm, by how far a step moved the levels `[B, Q]`, scaled: where an output
+        compounds, what nobody foresees adds to the share that is left of it, and counts the more the less that is."""
+        return torch.where(self.compounds, (-2.0 * self.scale * moved).exp(), 1.0)
 
     def _readings(self, model: "WorldModel", window: Window) -> tuple[Tensor, Tensor]:
         """The mean of the readings in each integration step, scaled, and how many there are, `[B, N, Q]` each."""

@@ -34,7 +34,8 @@ class Personalisation:
     typical patient and of this one. persistence: `[H]` the same for "stays as it is". scores: `[N, H]` residuals over the
     predicted spread, for conformal intervals. correction: weights of what is added to foresight, empty where nothing is
     (`correction.correct`). foreseen: `[2, R, K]` such scores of foresight at the correction's knots, in order of time, `every`
-    paces apart, each of a correction fitted without the days around it (`trust.adapted`).
+    paces apart, each of a correction fitted without the days around it (`trust.adapted`). sample: `[S, K]` codes of the posterior
+    itself, which count alike, where the therapy asks for it; empty where the Gaussian stands for it.
     """
 
     patient: str
@@ -49,10 +50,14 @@ class Personalisation:
     correction: Tensor = field(default_factory=lambda: torch.zeros(0))
     foreseen: Tensor = field(default_factory=lambda: torch.zeros(0))
     every: float = 0.5
+    sample: Tensor = field(default_factory=lambda: torch.zeros(0))
 
     def particles(self, count: int, seed: int = 0) -> Tensor:
-        """`[count, K]` draws in antithetic pairs, the first the mean itself."""
+        """`[count, K]` draws: of the sample, evenly over it; else of the Gaussian, in antithetic pairs, the first its mean."""
         generator = torch.Generator().manual_seed(seed)
+        if len(self.sample):
+            first = torch.rand(1, generator=generator)
+            return self.sample[((torch.arange(count) + first) * (len(self.sample) / count)).long() % len(self.sample)]
         normal = torch.randn((count + 1) // 2, len(self.mean), generator=generator)
         draws = torch.cat([normal, -normal])[:count] @ torch.linalg.cholesky(self.covariance).T
         draws[0] = 0.0

@@ -9,7 +9,7 @@ from careplan.series import PatientSeries, Window
 from careplan.world.corpus import Corpus
 from careplan.world.filter import Filter, causal_encoding
 from careplan.world.model import WorldModel
-from careplan.world.personalise import expected, personalise
+from careplan.world.personalise import Personalisation, expected, personalise
 
 ROUNDS = 4  # of expectation and maximisation
 WANDERS = torch.linspace(-2.0, 1.0, 13)  # logarithms of what the process noise is tried at, over what it was
@@ -24,21 +24,25 @@ def populate(
     *,
     rounds: int = ROUNDS,
     noise: bool = True,
+    mean: bool = True,
     windows: int = 24,
     seed: int = 0,
 ) -> None:
-    """How much codes differ between people, how far levels wander unforeseen, and where encodings lie, into the model.
+    """What code people have on the whole, how much codes differ between people, how far levels wander unforeseen, and where
+    encodings lie, into the model.
 
     Empirical Bayes by expectation and maximisation: each round infers everybody's code as it stands, then takes the prior's
-    covariance from those codes and what is left in doubt of each, and, where readings carry a noise, the process noise under
-    which they are least surprising with a code drawn for everybody (stochastic EM: Celeux and Diebolt 1985). Gradients cannot do
-    this: a spread of codes and a noise enter the loss as scales, which a short training hardly moves from where they began.
+    mean and covariance from those codes and what is left in doubt of each, and, where readings carry a noise, the process noise
+    under which they are least surprising with a code drawn for everybody (stochastic EM: Celeux and Diebolt 1985). Gradients
+    cannot do this: a spread of codes and a noise enter the loss as scales, which a short training hardly moves from where they
+    began.
 
     Args:
         model: A trained model.
         recordings: Of people who are alike to those that it will meet, some dozens at least.
         rounds: Of expectation and maximisation, from a wide prior.
         noise: Whether the process noise is estimated too.
+        mean: Whether the code of somebody of whom nothing is known is, too; else it stays as it was trained.
         windows: Of each recording, where readings carry no noise.
         seed: Of the codes that are drawn.
 
@@ -48,24 +52,34 @@ def populate(
     if not recordings:
         raise ValueError(f"{model.therapy.name}: no recording to estimate the population from")
     model.eval()
-    generator = torch.Generator().manual_seed(seed)
     model.code_covariance.copy_(torch.eye(len(model.code_covariance)))
     for turn in range(rounds):
         people = personalise(model, recordings, windows=windows)
-        mean = torch.stack([person.mean for person in people])
-        within = torch.stack([person.covariance for person in people])
-        away = torch.stack([person.mean - expected(model, person.usual) for person in people])
+        middles, within = (torch.stack(part) for part in zip(*map(_moments, people), strict=True))
         if model.filter is not None and noise:
             # At first by the likeliest codes: a doubt that a noise far too large leaves would keep it so for many rounds.
-            normal = torch.randn(*mean.shape, 1, generator=generator) * (2 * turn >= rounds)
-            drawn = mean + (torch.linalg.cholesky(within) @ normal).squeeze(-1)
-            model.filter.log_process.copy_(_wanders(model, model.filter, recordings, drawn))
-        between = away.T @ away / len(away) + within.mean(0) + LEAST * torch.eye(mean.shape[1])
+            seeds = range(seed + turn * len(people), seed + (turn + 1) * len(people))
+            likeliest = 2 * turn < rounds
+            drawn = [p.mean if likeliest else p.particles(2, seed=own)[1] for p, own in zip(people, seeds, strict=True)]
+            model.filter.log_process.copy_(_wanders(model, model.filter, recordings, torch.stack(drawn)))
+        away = middles - torch.stack([expected(model, person.usual) for person in people])
+        if mean:
+            shift = away.mean(0)
+            model.habits.bias.add_(shift.to(model.habits.bias))
+            away = away - shift
+        between = away.T @ away / len(away) + within.mean(0) + LEAST * torch.eye(away.shape[1])
         model.code_covariance.copy_(between.to(model.code_covariance))
     _, z = _encoded(model, Corpus.of(recordings))
     ends = z.flatten(0, 1)
     model.z_mean.copy_(ends.mean(0))
     model.z_covariance.copy_(torch.cov(ends.T) + LEAST * torch.eye(ends.shape[1], device=ends.device))
+
+
+def _moments(person: Personalisation) -> tuple[Tensor, Tensor]:
+    """The mean `[K]` and covariance `[K, K]` of what is known of a code."""
+    if not len(person.sample):
+        return person.mean, person.covariance
+    return person.sample.mean(0), torch.cov(person.sample.T, correction=0)
 
 
 def _wanders(model: WorldModel, filtering: Filter, recordings: Sequence[PatientSeries], codes: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """The posterior over a patient's code from few and noisy readings, each judged by what the filter foresaw of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -13,7 +13,9 @@ from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation, stepped
 from careplan.world.slopes import NUDGE
 
-ROUND = 8  # the length of a recording is padded to so many patches, so that few shapes are met
+DRAWN = 64  # codes of either kind that a posterior is weighed with, and of the sample that is taken of them
+WIDER = 1.25  # times the Gaussian's spread: a posterior's tails may be longer
+TOGETHER = 4096  # rows filtered at once, of what is drawn
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +40,8 @@ class _Recorded:
 def posterior_from_readings(model: WorldModel, recordings: Sequence[PatientSeries], *, iterations: int) -> list[Personalisation]:
     """The posterior over each patient's code: all readings, each over what it may be off given all before it, and the prior."""
     corpus, device, size = Corpus.of(recordings), model.center.device, model.shape.code
-    whole = model.shape.patch * ROUND
-    length = -(-int(corpus.length.max()) // whole) * whole
+    patch = model.shape.patch
+    length = -(-int(corpus.length.max()) // patch) * patch
     window = corpus.windows(torch.arange(len(corpus)), torch.zeros(len(corpus), dtype=torch.long), length).to(device)
     usual = corpus.usual.to(device)
     recorded = _Recorded(window, usual, causal_encoding(model, window, usual))
@@ -62,10 +64,50 @@ def posterior_from_readings(model: WorldModel, recordings: Sequence[PatientSerie
     slopes = (_residuals(moved, filtered.variance).unflatten(0, (size, -1)) - _residuals(filtered, filtered.variance)) / NUDGE
     curvature = torch.einsum("kpr,lpr->pkl", slopes, slopes) + precision
     covariance = torch.linalg.inv(curvature)
-    return [
+    described = [
         _described(model, series, corpus.usual[index], code[index].cpu(), covariance[index].cpu(), first, filtered, index)
         for index, series in enumerate(recordings)
     ]
+    if not model.therapy.sampled:
+        return described
+    sample = _sampled(model, recorded, mean, code, covariance).cpu()
+    return [replace(person, sample=codes) for person, codes in zip(described, sample, strict=True)]
+
+
+def _sampled(model: WorldModel, recorded: _Recorded, mean: Tensor, code: Tensor, covariance: Tensor) -> Tensor:
+    """Codes of each posterior `[P, S, K]`, which count alike.
+
+    Importance sampling with a mixture (Hesterberg 1995): few readings leave a posterior near the prior, and many near the
+    Gaussian at its mode `code` `[P, K]` with `covariance` `[P, K, K]`, so half of the draws are of each, the latter `WIDER`. The
+    draws are the same for everybody, so that nobody's depend on who is inferred beside them.
+    """
+    prior = torch.distributions.MultivariateNormal(mean, model.code_covariance)
+    near = torch.distributions.MultivariateNormal(code, WIDER**2 * 0.5 * (covariance + covariance.mT))
+    normal = _normals(2 * code.shape[1]).to(code).unflatten(1, (2, 1, -1))
+    draws = torch.cat(
+        [mid.loc + torch.einsum("pkl,jpl->jpk", mid.scale_tril, normal[:, place].expand(-1, len(code), -1))
+         for place, mid in enumerate((prior, near))]
+    )  # fmt: skip
+    precision, lost = torch.linalg.inv(model.code_covariance), []
+    for some in draws.split(max(1, TOGETHER // len(code))):
+        filtered = recorded.filtered(model, some.flatten(0, 1))
+        repeated = mean.repeat(len(some), 1)
+        lost.append(_loss(filtered, some.flatten(0, 1) - repeated, precision).unflatten(0, (len(some), -1)))
+    proposed = torch.logaddexp(prior.log_prob(draws), near.log_prob(draws))
+    weight = torch.softmax(-0.5 * torch.cat(lost) - proposed, 0).T.contiguous()  # [P, 2 DRAWN]
+    places = (torch.arange(DRAWN, device=code.device) + 0.5) / DRAWN
+    chosen = torch.searchsorted(weight.cumsum(1), places.expand(len(code), -1).contiguous()).clamp(max=2 * DRAWN - 1)
+    return draws.transpose(0, 1).gather(1, chosen.unsqueeze(2).expand(-1, -1, code.shape[1]))
+
+
+def _normals(size: int) -> Tensor:
+    """`[DRAWN, size]` draws of standard normals, evenly spread (Sobol), of mean 0 and covariance 1 exactly: what no reading tells
+    of then stays as the prior has it."""
+    even = torch.quasirandom.SobolEngine(size, scramble=True, seed=0).draw(DRAWN).double().clamp(1e-6, 1 - 1e-6)
+    normal = torch.special.ndtri(even)
+    normal = normal - normal.mean(0)
+    whole = torch.linalg.cholesky(normal.T @ normal / DRAWN)
+    return torch.linalg.solve_triangular(whole, normal.T, upper=False).T
 
 
 def _like(flag: Tensor, part: Tensor) -> Tensor:

@@ -185,6 +185,25 @@ def test_a_suggestion_about_a_regimen_that_was_edited_past_careplan_is_not_signe
         sign_review(db, number, [accept(line())], DR_ADA, MEANING)
 
 
+@pytest.mark.parametrize(
+    ("statement", "problem"),
+    [
+        ("UPDATE course SET \"group\" = 'adult'", "course ann glucose: it differs from entry 3 in group"),
+        ("UPDATE course SET covariates = '{\"weight\": 200}'", "course ann glucose: it differs from entry 3 in covariates"),
+        ("UPDATE patient SET zone = 'Asia/Tokyo'", "patient ann: it differs from entry 2 in zone"),
+        ("UPDATE import_batch SET digest = '{}'", "import_batch 1: it differs from entry 4 in digest"),
+        ("UPDATE event SET value = 180 WHERE value < 130", "events of batch 1 differ from its digest"),
+        ("DELETE FROM event WHERE value < 130", "events of batch 1 differ from its digest"),
+    ],
+)
+def test_what_limits_and_rules_are_read_from_is_as_it_was_put_on_record(db: Database, statement: str, problem: str) -> None:
+    """Limits come from the group, the guard from the readings: whoever edits those could have anything signed."""
+    number = kept(db, line(), group="child")
+    edit(db, statement)
+    with pytest.raises(ReviewError, match=f"what is on record of the patient was changed past careplan: {problem}"):
+        sign_review(db, number, [accept(line())], DR_ADA, MEANING)
+
+
 def test_a_regimen_holds_from_its_time_on_and_not_before(db: Database) -> None:
     store_records(db, "table", [record()])
     later = replace(REGIMEN, basal=(2.0, 2.0, 2.0, 2.0))

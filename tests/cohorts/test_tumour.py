@@ -1,5 +1,7 @@
 """The tumour simulator keeps the published equation and its quirks; the therapy declared for it says the same."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from careplan.series import Window
 from careplan.therapies.tumour.declaration import DEATH as DECLARED_DEATH
 from careplan.therapies.tumour.declaration import TUMOUR
 from careplan.world.absorption import Absorption, Layout
+from careplan.world.dynamics import State
 from careplan.world.model import Shape, WorldModel
 from careplan.world.question import Question
 from cohorts.tumour import (
@@ -17,6 +20,7 @@ from cohorts.tumour import (
     DEATH,
     GRAY,
     KEPT,
+    Tumours,
     assigned,
     chosen,
     diameter,
@@ -89,6 +93,31 @@ def test_the_declared_drug_halves_a_day_as_the_simulator_has_it() -> None:
         pools = pools + DAY * (leaves + enter)
         acts.append(float(act[0, 0]))
     assert np.array(acts) / acts[0] == pytest.approx([1.0, 0.5, 0.25, 0.125], rel=1e-5)
+
+
+@torch.no_grad()
+def test_a_day_of_the_typical_patient_is_the_equation_s() -> None:
+    model = WorldModel(TUMOUR, Shape(latent=8, hidden=16, code=6, evidence=4))
+    cm3, each = np.array([2.0, 200.0, 900.0]).repeat(4), np.array([(0, 0), (0, 1), (1, 0), (1, 1)], dtype=np.float32)
+    given = torch.from_numpy(np.tile(each, (3, 1))).unsqueeze(1)
+    level = model.standard(torch.from_numpy(cm3).float().unsqueeze(1).expand(-1, 3))
+    count = len(cm3)
+    empty = torch.zeros(count, 1)
+    state = State(torch.zeros(count, 8), level, empty, empty[:, 0], torch.zeros(count, 1, 2), empty)
+    values = torch.cat([torch.zeros(count, 1, 1), given], -1)
+    usual = torch.cat([torch.zeros(4), TUMOUR.facts({})]).expand(count, -1)
+    question = Question.plan(values, torch.ones_like(values, dtype=torch.bool), usual, torch.zeros(count, 6))
+    predicted = model.rollout(state, question).level[:, 1].numpy()
+    alpha = np.full(count, 0.42 / 2.4)
+    typical = Tumours(np.full(count, 2), cm3, np.full(count, 0.0062), alpha, alpha / 10, np.full(count, 0.145 / CHEMO))
+    exact = typical.grown(cm3, CHEMO * given[:, 0, 0].numpy(), GRAY * given[:, 0, 1].numpy(), np.zeros(count))
+    assert predicted == pytest.approx(exact, rel=5e-3)  # growth is taken at the middle of the day
+
+
+def test_a_level_without_the_log_link_cannot_compound() -> None:
+    plain = replace(TUMOUR.channels[0], link="identity")
+    with pytest.raises(ValueError, match="tumour: 'volume' compounds, which a level with the log link alone can"):
+        replace(TUMOUR, channels=(plain, *TUMOUR.channels[1:]))
 
 
 @torch.no_grad()

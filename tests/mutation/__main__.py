@@ -22,13 +22,13 @@ import tempfile
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.mutation.mutants import Mutant, mutants
-from tests.mutation.served import Server
+from tests.mutation.served import Server, replaceable
 from tests.mutation.targets import TARGETS, Target
 
 ROOT = Path(__file__).parents[2]
@@ -92,13 +92,13 @@ def run(name: str, target: Target, *, afresh: bool, kept: bool) -> Results:
             copy = Path(folder).resolve()
             copy_tree(copy)
             if target.path.endswith(".py"):
-                serve(target, copy, left, keep)
-                found |= {
-                    (row["mutant"], row["within"]): True
-                    for row in map(json.loads, file.read_text().splitlines())
-                    if row["noticed"]
-                }
-                left = [mutant for mutant in left if key(mutant) not in found]
+                for some in (target.tests[:1], target.tests[1:]):  # those that are quick, and then the others
+                    within = [mutant for mutant in left if replaceable(mutant)]
+                    if some and within:
+                        serve(target, some, copy, within, keep)
+                    rows = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+                    found |= {(row["mutant"], row["within"]): True for row in rows if row["noticed"]}
+                    left = [mutant for mutant in left if key(mutant) not in found]
             limit = 20 + 4 * baseline(name, target, copy) if left else 0.0
             for mutant in left:
                 code, seconds = attempt(mutant, target, copy, limit)
@@ -108,7 +108,9 @@ def run(name: str, target: Target, *, afresh: bool, kept: bool) -> Results:
     return [(mutant, found.get(key(mutant))) for mutant in every]
 
 
-def serve(target: Target, copy: Path, left: list[Mutant], keep: Callable[[Mutant, bool, str, float], None]) -> None:
+def serve(
+    target: Target, tests: Sequence[str], copy: Path, left: list[Mutant], keep: Callable[[Mutant, bool, str, float], None]
+) -> None:
     """Tries mutants in a process that imports the tests once; what is noticed so is kept, and the rest is to be tried alone."""
 
     def told(mutant: Mutant, noticed: str | None, seconds: float) -> None:
@@ -119,13 +121,11 @@ def serve(target: Target, copy: Path, left: list[Mutant], keep: Callable[[Mutant
     if child == 0:
         server = Server(copy / target.path, left, told)
         prepare(target, copy)
-        pytest.main([*ALONE, f"--basetemp={copy / 'scratch'}", *target.tests], plugins=[server])
+        pytest.main([*ALONE, f"--basetemp={copy / 'scratch'}", *tests], plugins=[server])
         os._exit(int(server.failed is not None))
     _, status = os.waitpid(child, 0)
     if status != 0:
-        raise SystemExit(
-            f"{target.path}: {' '.join(target.tests)} fail without any mutant:\n{(copy / 'out.txt').read_text()[-2000:]}"
-        )
+        raise SystemExit(f"{target.path}: {' '.join(tests)} fail without any mutant:\n{(copy / 'out.txt').read_text()[-2000:]}")
 
 
 def key(mutant: Mutant) -> tuple[str, str]:

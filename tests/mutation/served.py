@@ -46,6 +46,16 @@ def bodies(before: CodeType, after: CodeType) -> Iterator[tuple[CodeType, CodeTy
                 yield one, other
 
 
+def replaceable(mutant: Mutant) -> bool:
+    """Whether a mutant changes nothing but bodies of functions."""
+    before, after = _codes(mutant)
+    return imported(before) == imported(after)
+
+
+def _codes(mutant: Mutant) -> tuple[CodeType, CodeType]:
+    return compile(mutant.source, mutant.path, "exec"), compile(mutant.mutated, mutant.path, "exec")
+
+
 def _is_class(code: CodeType) -> bool:
     return {"__module__", "__qualname__"} <= set(code.co_names)
 
@@ -77,19 +87,13 @@ class Server:
         begun = time.process_time()
         failed = _first_failure(session, items)
         seconds = time.process_time() - begun
-        # Once backwards: tests that lean on one another would notice what is not there.
-        if failed is None and self.mutants:
-            failed, _ = self.attempt(session, items[::-1], {}, 60 + 4 * seconds)
         if failed is not None:
             raise SystemExit(f"{failed} fails without any mutant")
         gc.collect()
         functions = [each for each in gc.get_objects() if isinstance(each, FunctionType) and _of(each, self.path)]
         gc.freeze()
         for mutant in self.mutants:
-            code = compile(mutant.source, mutant.path, "exec"), compile(mutant.mutated, mutant.path, "exec")
-            if imported(code[0]) != imported(code[1]):
-                continue
-            changed = dict(bodies(*code))
+            changed = dict(bodies(*_codes(mutant)))
             loaded = {each: changed[each.__code__] for each in functions if each.__code__ in changed}
             here = near.setdefault(mutant.within, Counter())
             first = dict.fromkeys(name for tally in (here, kills) for name, _ in tally.most_common(FIRST))
@@ -100,6 +104,11 @@ class Server:
                 kills[noticed] += 1
                 here[noticed] += 1
             self.told(mutant, noticed, spent)
+        # Those that noticed, by themselves and the other way round: a test that leans on another notices what is not there.
+        alone = [item for item in reversed(items) if kills[item.nodeid]]
+        failed, _ = self.attempt(session, alone, {}, 5 + 4 * seconds)
+        if failed is not None:
+            raise SystemExit(f"{failed} fails without any mutant where the tests before it do not run: run this target --afresh")
 
     def attempt(
         self, session: pytest.Session, order: Sequence[pytest.Item], loaded: dict[FunctionType, CodeType], limit: float
@@ -144,7 +153,7 @@ def _run(
 
 def _first_failure(session: pytest.Session, order: Sequence[pytest.Item]) -> str | None:
     """Runs tests in their order until one fails, which is named."""
-    for item, following in zip(order, [*order[1:], None], strict=True):
+    for item, following in zip(order, [*order[1:], *([None] if order else [])], strict=True):
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         if session.testsfailed:
             return item.nodeid

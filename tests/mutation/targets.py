@@ -44,9 +44,15 @@ TARGETS = {
     ),
     "chain": Target(
         "careplan/store/verification.py",
-        ("tests/store/test_trail_edges.py", "tests/store/test_audit.py", "tests/store/test_attacks.py"),
-        only=("_walk", "_entry", "_intact", "_covers", "_compare", "_compare_batches"),
+        (
+            "tests/store/test_hand_edits.py",
+            "tests/store/test_trail_edges.py",
+            "tests/store/test_audit.py",
+            "tests/store/test_attacks.py",
+        ),
+        only=("_walk", "_entry", "_intact", "_covers", "_names_a_row", "_compare", "_compare_batches", "_count"),
     ),
+    "checks": Target("careplan/store/checks.py", ("tests/clinic/test_signing.py", "tests/store/test_hand_edits.py")),
     "trust": Target("careplan/world/trust.py", ("tests/world/test_trust.py",)),
     "metrics": Target("careplan/therapies/glucose/metrics.py", ("tests/therapies/glucose/test_metrics.py",)),
     "grid": Target("careplan/records/grid.py", ("tests/records/test_grid_edges.py", "tests/records/test_grid.py")),

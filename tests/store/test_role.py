@@ -91,6 +91,17 @@ def test_the_role_cannot_write_without_an_entry_in_the_same_transaction(applicat
     assert verified(application).problem is None
 
 
+def test_a_temporary_table_in_the_place_of_the_trail_vouches_for_nothing(application: Database) -> None:
+    """A role may make temporary tables, and their names come before those of the schema."""
+    work(application)
+    with pytest.raises(DatabaseError, match="in this transaction"), application.engine.begin() as connection:
+        connection.execute(text("CREATE TEMPORARY TABLE audit AS SELECT * FROM public.audit LIMIT 0"))
+        named = '[{"table": "regimen", "key": [99], "op": "made"}]'
+        connection.execute(text("INSERT INTO audit (id, rows) VALUES (1, :rows)"), {"rows": named})
+        connection.execute(text(FORGED[1]))
+    assert verified(application).problem is None
+
+
 def test_an_entry_of_an_earlier_transaction_does_not_do(application: Database, postgresql: Database) -> None:
     """A row that an entry names, but which was written later."""
     work(application)

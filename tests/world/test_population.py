@@ -6,6 +6,7 @@ import torch
 
 from careplan.series import PatientSeries
 from careplan.world.model import Shape, WorldModel
+from careplan.world.personalise import personalise
 from careplan.world.population import populate
 from tests.therapies.contract import thinning
 from tests.therapies.contract.build import recorded
@@ -36,6 +37,16 @@ def test_levels_that_wander_more_are_found_to_wander_more() -> None:
         assert model.filter is not None
         found.append(float(model.filter.log_process.detach().exp()[0]) * thinning.THINNING.channels[0].scale)
     assert found[1] > 1.8 * found[0] and 0.06 < found[1] < 0.24, found
+
+
+def test_the_mean_is_the_population_s() -> None:
+    torch.manual_seed(0)
+    model = WorldModel(thinning.THINNING, Shape(latent=4, hidden=8, code=9, evidence=2))
+    series = people(0.02, 2)
+    before = torch.stack([person.mean for person in personalise(model, series)])[:, 0].mean()
+    populate(model, series, rounds=2)
+    shift = float(model.habits.bias.detach()[0])
+    assert shift * float(before) > 0 and abs(shift) > 0.5 * abs(float(before)), (shift, before)
 
 
 def test_nobody_says_nothing_of_a_population() -> None:

@@ -1,8 +1,8 @@
 """A tumour's volume under two treatments, as the counterfactual benchmark has it; its numbers are means over its patients.
 
-The equation (`cohorts.tumour`) is additive in the logarithm of the volume, to first order in a day's change: growth that slows
-towards a capacity, a drug that kills by its concentration, and rays that kill as they are given. Days are steps: concentration
-halves a day, which an integration by the midpoint of steps of a day gives of a time constant of one day exactly.
+The equation (`cohorts.tumour`) is one in steps: growth that slows towards a capacity, a drug that kills by its concentration, and
+rays that kill as they are given add up as shares of the volume, which compounds a day. Concentration halves a day, which an
+integration by the midpoint of steps of a day gives of a time constant of one day exactly.
 """
 
 import torch
@@ -44,14 +44,19 @@ TUMOUR = Therapy(
         Channel(name="chemo", unit="doses", role="action", form="impulse", low=0.0, high=1.0, direction=-1, silence=1e9),
         Channel(name="radio", unit="doses", role="action", form="impulse", low=0.0, high=1.0, direction=-1, silence=1e9),
     ),
-    outputs=(Output(name="volume", risk=risk, best=1e-9, returns=0.006, lowest=-17.0, highest=0.5, bends=(-5.0, -2.0), harm=1),),
+    outputs=(
+        Output(
+            name="volume", risk=risk, best=1e-9, returns=0.0062, compounds=DAY, lowest=-17.0, highest=0.5, bends=(-5.0, -2.0),
+            harm=1,
+        ),
+    ),
     pools=(
         Pool(name="drug", channels=("chemo",), time_constant=DAY, stages=1, holds=True),
         Pool(name="rays", channels=("radio",), time_constant=DAY, stages=0),
     ),
     effects=(
-        Effect(name="drug", pools=("drug",), direction=-1, usual=1.0, size=0.28),
-        Effect(name="rays", pools=("rays",), direction=-1, usual=1.0, size=0.30, with_="drug", together=0.2),
+        Effect(name="drug", pools=("drug",), direction=-1, usual=1.0, size=0.29),
+        Effect(name="rays", pools=("rays",), direction=-1, usual=1.0, size=0.42),
     ),
     costs=(),
     clock=Clock(
@@ -73,6 +78,7 @@ TUMOUR = Therapy(
     before="nothing",
     actions=(Action(channel="chemo", values=(0.0, 1.0)), Action(channel="radio", values=(0.0, 1.0))),
     combined=True,
+    sampled=True,
     ends=(End(name="death", on="volume", side=1, level=DEATH, risk=2.0),),
 )
 
