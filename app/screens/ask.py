@@ -27,10 +27,13 @@ def draw() -> None:
     actor = access.actor()
     st.title(_("Ask"))
     question = st.text_input(_("Your question, in English or Japanese"), key="question")
-    if not question:
-        st.caption(_("Such as: {examples}", examples=" · ".join(_(example) for example in EXAMPLES)))
-        return
     known = known_in(access.database())
+    if not question:
+        st.caption(_("Such as:"))
+        for place, example in enumerate(EXAMPLES):
+            filled = _(example).replace("NAME", next(iter(known.patients), "NAME"))
+            st.button(filled, key=f"example:{place}", type="tertiary", on_click=_ask, args=(filled,))
+        return
     reading = ask_model(question, read(question, known), known)
     if reading.query is None:
         st.info(retold(reading.asks or ""))
@@ -47,6 +50,10 @@ def draw() -> None:
                 _show(answer(query, Sources(access.database(), open_world, actor)))
         except AskError as error:
             st.error(retold(str(error)))
+
+
+def _ask(question: str) -> None:
+    st.session_state["question"] = question
 
 
 def _corrected(query: Any) -> Any | None:

@@ -79,7 +79,15 @@ def _ranges(summary: CohortSummary) -> None:
             }
         )
     st.dataframe(rows, hide_index=True)
-    st.caption(_("True glucose, mean over people; in the table mean [5th to 95th percentile of people]."))
+    st.caption(
+        _(
+            "True glucose, mean over people; in the table mean [5th to 95th percentile of people]. In range is {low} to {high} "
+            "{unit} for everybody: virtual people have no targets of their own.",
+            low=unit.text(LOW),
+            high=unit.text(HIGH),
+            unit=unit.name,
+        )
+    )
 
 
 def _differences(summary: CohortSummary, arguments: Arguments) -> None:

@@ -28,7 +28,7 @@ from careplan.clinic import (
 from careplan.clinic.import_preview import PreviewedPerson
 from careplan.clinic.views import ImportReport
 from careplan.display import listed
-from careplan.language import N_, _, moment, number, retold
+from careplan.language import ENGLISH, N_, _, current, moment, number, retold
 
 NEW, ADD, LEAVE = N_("Add as a new patient"), N_("Add to a patient who is here"), N_("Leave out")
 STATES = (N_("taken back"), N_("kept"))
@@ -76,10 +76,18 @@ def draw() -> None:
     _imports(actor)
 
 
+def _why(problem: str) -> str:
+    """Why a file cannot be read; where the reader of its format has no words in the language, that they are English is said."""
+    told = retold(problem)
+    if told != problem or current() == ENGLISH:
+        return told
+    return _("{problem} (in English, as its reader says it)", problem=problem)
+
+
 def _incoming(incoming: PreviewedFiles, actor: Actor) -> None:
     """What was read, person by person, with what to do with it."""
     for name, problem in incoming.refused.items():
-        st.error(_("**{file}** cannot be read: {problem}", file=name, problem=retold(problem)), icon=":material/error:")
+        st.error(_("**{file}** cannot be read: {problem}", file=name, problem=_why(problem)), icon=":material/error:")
     if not incoming.records:
         return
     here = patient_names(access.database())

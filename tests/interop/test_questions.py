@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.screens.ask import EXAMPLES
 from careplan.interop.language import KINDS, Known, ask_model, read
 from careplan.interop.language.known import POLICIES
 from careplan.interop.language.remote import Remote
+from careplan.language import LANGUAGES, _, using
 from careplan.studies import replays
 
 from .questions import KNOWN, PATIENTS, questions, table
@@ -47,6 +49,16 @@ def test_what_the_query_cannot_hold_is_asked_back(more: str) -> None:
         if reading.query is not None and not getattr(reading.query, "dose", False):
             longer = read(f"{asked.question.rstrip(' ?.!')} {more}?", KNOWN).query
             assert longer is None or getattr(longer, "dose", False), asked.question
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_what_the_page_gives_as_an_example_is_understood(example: str, language: str) -> None:
+    with using(language):
+        question = _(example).replace("NAME", "anna")
+    with using("en"):
+        meant = read(example.replace("NAME", "anna"), KNOWN).query
+    assert meant is not None and read(question, KNOWN).query == meant
 
 
 def test_policies_are_those_that_can_be_lived_under() -> None:
