@@ -26,6 +26,7 @@ COHORT = ("in_range", "below_70", "mean", "cv", "days")
 PERSON = ["unit", "patient"]
 OURS = "careplan, personal"
 FEW = 10  # people, below which a subgroup's figures are of those people only
+REPAIRED = 0.1  # rows changed or dropped as they were read, of a person's readings, above which the report says so
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.5)  # of the risk, at which a decision curve is told
 Values = NDArray[np.float64]
 Figure = dict[str, Any]
@@ -322,6 +323,13 @@ def warnings(found: Figure, people: pd.DataFrame) -> list[str]:
         )
     if len(people) < FEW:
         told.append(f"Only {len(people)} people could be judged: intervals over so few are hardly more than a range.")
+    repaired = people[people["corrections"] > REPAIRED * people["readings"]].sort_values("corrections", ascending=False)
+    if len(repaired):
+        first = repaired.iloc[0]
+        told.append(
+            f"{len(repaired)} people's records were changed or dropped in part as they were read (most: {first['patient']}, "
+            f"{first['corrections']} rows): see whether a column changes its unit or meaning, with `careplan import --report`."
+        )
     short = int((people["days"] < 7).sum())
     if short:
         told.append(f"{short} people have less than a week of record; personalisation has little to go by.")

@@ -230,6 +230,7 @@ def described(one: Chosen, moments: int) -> dict[str, Any]:
         "baseline": "below 50 % in range" if within < 50 else "50-70 % in range" if within < 70 else "above 70 % in range",
         "days": round(len(series) * series.therapy.step / DAY, 2),
         "moments": moments,
+        "readings": int(series.mask[:, series.therapy.index(series.therapy.regulated)].sum()),
         "corrections": len(one.record.corrections),
         "in_range": metrics.in_range,
         "below_70": None if metrics.low is None or metrics.very_low is None else metrics.low + metrics.very_low,

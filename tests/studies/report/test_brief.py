@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from careplan.studies.report.brief import NO, PARTLY, UNKNOWN, YES, brief
+from careplan.studies.report.figures import NEVER, warnings
 
 
 def found() -> dict[str, Any]:
@@ -74,3 +76,19 @@ def test_one_figure_changes_one_verdict(place: int, path: tuple[str | int, ...],
         part = part[step]
     part[path[-1]] = value
     assert verdicts(report) == [expected if index == place else YES for index in range(6)]
+
+
+def test_what_was_repaired_as_it_was_read_and_whom_the_model_knows_are_said_first() -> None:
+    report = {"flow": {"left_out": 0, "found": 12}, "dosing": {"estimable": True}}
+    people = pd.DataFrame(
+        {
+            "patient": [f"p{place}" for place in range(12)],
+            "days": 20.0,
+            "readings": 1000,
+            "corrections": [0, 100, 101, *[5] * 9],
+            "seen": [*["trained on"] * 3, *[NEVER] * 9],
+        }
+    )
+    told = warnings(report, people)
+    assert len(told) == 2 and "3 of the 12" in told[0]
+    assert told[1].startswith("1 people") and "p2, 101 rows" in told[1]
