@@ -1,8 +1,9 @@
 """How long it takes to recompute everything that is on record: `python benchmarks/audit.py [PATIENTS] [DAYS] [DATABASE]`.
 
-Fills a database (kept for the next run where DATABASE is given) with a reading every five minutes, an hourly basal rate, three
-meals and three boluses a day for each patient, a regimen, a suggestion and a signed review, for the first by the use cases and
-for the others with the same rows and entries, and verifies it on one core: whole, and since the last time.
+Fills a database (where DATABASE is given kept for the next run, its key in DATABASE.audit) with a reading every five minutes,
+an hourly basal rate, three meals and three boluses a day for each patient, a regimen, a suggestion and a signed review, for the
+first by the use cases and for the others with the same rows and entries, and verifies it on one core: whole, and since the last
+time.
 """
 
 import os
@@ -14,7 +15,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 scratch = Path(mkdtemp(prefix="careplan-audit-"))
-os.environ.setdefault("CAREPLAN_AUDIT", str(scratch / "audit"))
+os.environ.setdefault("CAREPLAN_AUDIT", f"{sys.argv[3]}.audit" if len(sys.argv) > 3 else str(scratch / "audit"))
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session

@@ -1,5 +1,6 @@
 """How a therapy divides time: pure data, everything in minutes (a step of ten seconds is a sixth)."""
 
+import re
 from dataclasses import dataclass
 
 UNITS = ((7 * 24 * 60.0, "weeks"), (24 * 60.0, "days"), (60.0, "h"), (1.0, "min"))  # minutes each
@@ -15,6 +16,20 @@ def duration_in_words(minutes: float) -> str:
         if minutes >= unit and minutes % unit == 0:
             return f"{minutes / unit:g} {name}"
     return f"{60.0 * minutes:g} s" if minutes < 1 else f"{minutes:g} min"
+
+
+def minutes_of(text: str) -> float:
+    """So many minutes, in the words of `said`. Raises `ValueError` for what is no length of time above 0.
+
+    >>> minutes_of("2 h"), minutes_of("1 week"), minutes_of("30s")
+    (120.0, 10080.0, 0.5)
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", text.lower())
+    units = {name.rstrip("s"): unit for unit, name in UNITS} | {"hour": 60.0, "minute": 1.0, "s": 1 / 60}
+    unit = None if found is None else units.get(found[2]) or units.get(found[2].rstrip("s"))
+    if found is None or unit is None or float(found[1]) <= 0:
+        raise ValueError(f"{text!r} is no length of time such as {', '.join(repr(f'2 {name}') for _, name in UNITS)}")
+    return float(found[1]) * unit
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -250,6 +250,10 @@ class Practice:
     Periods. stretches: readings (`time` on the patient's clock, `value`) as stretches that can be drawn anew, a row each:
     `weight`, and an outcome a column, named as options name it; None where the therapy compares no periods.
 
+    Forecasts. carried_on: what goes on by itself for so many rows after a recording (`[rows, C]` in the channels' units, of the
+    usual amounts `[C + ...]` and the regimen), for a model that is asked what a plan would do and no more; None where it also
+    foresees what everyone will do.
+
     Suggestions. plan_regimen, plan_doses, rehearse (None where a therapy has no such plans, or tries no settings). experiments:
     signed changes, predicted against lived (None where a therapy does not tell). replay_days: recorded days lived again under
     another regimen.
@@ -303,6 +307,7 @@ class Practice:
     replay_days: ReplayDays | None = None
     clinic: str | None = None
     stretches: Callable[[pd.DataFrame], pd.DataFrame] | None = None
+    carried_on: Callable[[PatientSeries, Tensor, Any | None, int], Tensor] | None = None
     presets: Presets = field(default_factory=Presets)
     aims: Callable[[Targets], Mapping[str, Any]] | None = None
 

@@ -38,8 +38,10 @@ class Channel:
     noise: of an observation, the standard deviation of one measurement in its link (with the log: a relative error). The state
     is then what all readings say of it, each by its noise. None: the last reading is the level, as with a sensor.
     per: of a rate, the minutes that its unit counts in (60 of a unit an hour).
-    silence: of an impulse, the minutes without one after which it was not logged rather than not given; of a rate, the minutes
-    that one holds without another. Two steps at least.
+    silence: of an impulse, the minutes without one after which it was not logged rather than not given; of what stands, the
+    minutes that it holds without another. Two steps at least.
+    charted: whether all of it is logged, as on a ward's chart, until the record ends: a rate or a choice stands until the next,
+    and an impulse not logged was not given. Else rates are samples, and a choice is for its row. None: rates are charted.
     direction: sign of the effect of more of this channel on the first regulated observation; 0 when it has no fixed sign.
     """
 
@@ -56,6 +58,7 @@ class Channel:
     direction: Literal[-1, 0, 1] = 0
     per: float = 60.0
     silence: float = 24 * 60.0
+    charted: bool | None = None
 
     def linked(self, values: "Tensor") -> "Tensor":
         """Values `[...]` in the channel's unit -> in its link."""

@@ -1,5 +1,6 @@
 """What if: edits to a planned or recorded future, in words a person types. A word never decides a dose; it asks a question."""
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -12,9 +13,11 @@ from careplan.therapy import Therapy
 
 NEAR = 15.0  # minutes within which an edit replaces the recorded impulses rather than adding one
 
-IMPULSE = re.compile(r"^\s*(?P<channel>\w+)\s+(?P<value>\d+(?:\.\d+)?)\s*\w*\s+at\s+(?P<at>\d{1,2}:\d{2})\s*$", re.IGNORECASE)
+TIME = r"(?:\d{4}-\d{2}-\d{2}[ T])?\d{1,2}:\d{2}"
+AMOUNT = r"(?P<value>\d+(?:\.\d+)?)"
+IMPULSE = re.compile(rf"^\s*(?P<channel>\w+)\s+{AMOUNT}\s*\w*\s+at\s+(?P<at>{TIME})\s*$", re.IGNORECASE)
 RATE = re.compile(
-    r"^\s*(?P<channel>\w+)\s+(?P<times>x?)\s*(?P<value>\d+(?:\.\d+)?)\s*(?:[A-Za-z]\S*)?\s+from\s+(?P<at>\d{1,2}:\d{2})\s+to\s+(?P<to>\d{1,2}:\d{2})\s*$",
+    rf"^\s*(?P<channel>\w+)\s+(?P<times>x?)\s*{AMOUNT}\s*(?:[A-Za-z]\S*)?(?:\s+from\s+(?P<at>{TIME})\s+to\s+(?P<to>{TIME}))?\s*$",
     re.IGNORECASE,
 )
 
@@ -32,9 +35,11 @@ class Edit:
 
 
 def parse(text: str, *, therapy: Therapy, at: pd.Timestamp, zone: str, rows: int) -> Edit:
-    """`NAME 4 at 12:30` of an impulse, `NAME 0.5 from 12:00 to 14:00` or `NAME x1.5 from 12:00 to 14:00` of a rate.
+    """`NAME 4 at 12:30` of an impulse, `NAME 0.5 from 12:00 to 14:00` of a rate or a choice, `NAME x1.5 from 12:00 to 14:00` of
+    any; without from and to it is for as long as the future lasts.
 
-    Clock times are the patient's, at or after `at`. `AskError` says what of the edit is wrong.
+    Clock times are the patient's, at or after `at`, the first such where no date stands before. `AskError` says what of the edit
+    is wrong.
     """
     match = IMPULSE.match(text) or RATE.match(text)
     if match is None:
@@ -44,16 +49,18 @@ def parse(text: str, *, therapy: Therapy, at: pd.Timestamp, zone: str, rows: int
         given = [channel.name for channel in therapy.channels if channel.role != "observation"]
         raise AskError(f"what-if {text!r}: {name!r} is not one of {', '.join(given)}")
     channel = therapy.channel(name)
-    rated = match.re is RATE
-    if rated == (channel.form == "impulse"):
+    rated, multiply = match.re is RATE, match.re is RATE and bool(match["times"])
+    if not multiply and rated == (channel.form == "impulse"):
         raise AskError(
             f"what-if {text!r}: {name} is {'given at once: say at HH:MM' if rated else 'a rate: say from HH:MM to HH:MM'}"
         )
-    multiply = rated and bool(match["times"])
+    if multiply and channel.form == "choice":
+        raise AskError(f"what-if {text!r}: {name} is chosen, not multiplied")
     if not multiply and not channel.low <= value <= channel.high:
         raise AskError(f"what-if {text!r}: {value:g} {channel.unit} is outside {channel.low:g}..{channel.high:g}")
-    start = _row(text, match["at"], therapy, at, zone, rows)
-    end = _row(text, match["to"], therapy, at, zone, rows + 1) if rated else start + 1
+    throughout = rated and match["at"] is None
+    start = 0 if throughout else _row(text, match["at"], therapy, at, zone, rows)
+    end = rows if throughout else _row(text, match["to"], therapy, at, zone, rows + 1) if rated else start + 1
     if end <= start:
         raise AskError(f"what-if {text!r}: ends before it begins")
     return Edit(channel=name, value=value, start=start, end=end, multiply=multiply)
@@ -66,7 +73,7 @@ def apply(
     values, mask = values.copy(), mask.copy()
     for edit in edits:
         column = therapy.index(edit.channel)
-        if therapy.channel(edit.channel).form == "impulse":
+        if therapy.channel(edit.channel).form == "impulse" and not edit.multiply:
             reach = int(NEAR // therapy.step)
             values[max(0, edit.start - reach) : edit.start + reach + 1, column] = 0.0
         rows = slice(edit.start, edit.end)
@@ -85,15 +92,21 @@ def _examples(therapy: Therapy) -> list[str]:
 
 
 def _row(text: str, clock: str, therapy: Therapy, at: pd.Timestamp, zone: str, rows: int) -> int:
-    hour, minute = (int(part) for part in clock.split(":"))
+    *day, time = re.split(r"[ Tt]", clock)
+    hour, minute = (int(part) for part in time.split(":"))
     if hour > 23 or minute > 59:
         raise AskError(f"what-if {text!r}: {clock} is not a time of day")
     local = at.tz_convert(zone)
-    moment = local.normalize() + pd.Timedelta(hours=hour, minutes=minute)
-    if moment < local:
+    try:
+        midnight = pd.Timestamp(day[0]).tz_localize(zone) if day else local.normalize()
+    except ValueError:
+        raise AskError(f"what-if {text!r}: {day[0]} is not a day") from None
+    moment = midnight + pd.Timedelta(hours=hour, minutes=minute)
+    if moment < local and not day:
         moment += pd.Timedelta(days=1)
-    row = int((moment - local) / pd.Timedelta(minutes=therapy.step))
-    if row >= rows:
+    row = math.floor((moment - local) / pd.Timedelta(minutes=therapy.step))
+    if not 0 <= row < rows:
         last = local + pd.Timedelta(minutes=therapy.step * (rows - 1))
-        raise AskError(f"what-if {text!r}: {clock} is not between {local:%H:%M} and {last:%H:%M}, the hours forecast")
+        shown = "%Y-%m-%d %H:%M" if day or last - local > pd.Timedelta(days=1) else "%H:%M"
+        raise AskError(f"what-if {text!r}: {clock} is not between {local:{shown}} and {last:{shown}}, the hours forecast")
     return row

@@ -8,12 +8,12 @@ from pydantic import ValidationError
 
 from app import access, charts
 from app.palette import PROPOSED, RUNNER_UP, UNCHANGED
+from careplan.clinic.worker import world_of
 from careplan.display import SEMICOLON, listed
 from careplan.errors import AskError
 from careplan.interop.language import QUERY, ask_model, known_in, read
 from careplan.interop.language.answers import Answer, Sources, answer
 from careplan.language import N_, _, retold
-from careplan.therapies.glucose.world import open_world
 
 EXAMPLES = (
     N_("Who needs a look?"),
@@ -47,7 +47,7 @@ def draw() -> None:
     if st.button(_("Answer"), type="primary", key="answer"):
         try:
             with st.spinner(_("Answering")):
-                _show(answer(query, Sources(access.database(), open_world, actor)))
+                _show(answer(query, Sources(access.database(), world_of, actor)))
         except AskError as error:
             st.error(retold(str(error)))
 

@@ -9,8 +9,11 @@ import typer
 from careplan.cli.shell import Json, Weights, stderr, stdout, store, warn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from careplan.interop.language.queries import Reading
     from careplan.store import Database
+    from careplan.world.loaded import World
 
 app = typer.Typer()
 
@@ -60,18 +63,26 @@ def _given(query: str) -> "Reading":
         raise typer.BadParameter(" ".join(str(error).split())[:300], param_hint="--query") from None
 
 
+def _worlds(weights: Path | None) -> "Callable[[str], World]":
+    """The world model of a therapy by name: that of a folder where one is given."""
+
+    def world(therapy: str) -> "World":
+        from careplan import therapies
+        from careplan.clinic.worker import world_of
+        from careplan.world.loaded import open_world
+
+        return world_of(therapy) if weights is None else open_world(therapies.practice(therapy).therapy, weights)
+
+    return world
+
+
 def _answer(database: "Database", reading: "Reading", weights: Path | None, plot: Path | None, as_json: bool) -> None:
     from careplan.errors import AskError
     from careplan.interop.language.answers import Sources, answer
 
-    def world() -> Any:
-        from careplan.therapies.glucose.world import open_world
-
-        return open_world(*([weights] if weights else []))
-
     try:
         with stderr().status("Answering"):
-            found = answer(reading.query, Sources(database, world))
+            found = answer(reading.query, Sources(database, _worlds(weights)))
     except AskError as error:
         if as_json:
             typer.echo(json.dumps({**_plain(reading), "problem": str(error)}, indent=2, ensure_ascii=False))
@@ -81,10 +92,16 @@ def _answer(database: "Database", reading: "Reading", weights: Path | None, plot
         raise typer.Exit(1) from None
     if plot is not None:
         from careplan.cli.plots import write_paths
+        from careplan.clinic.asking import treated_as
+        from careplan.interop.language.queries import Counterfactual, Forecast
+        from careplan.suggestion import Path as Predicted
 
         if "paths" not in found.figures:
             raise typer.BadParameter("only a forecast and a what-if have a chart", param_hint="--plot")
-        write_paths(plot, found.understood, found.unit or "", found.figures["paths"])
+        paths = {name: Predicted(**path) for name, path in found.figures["paths"].items()}
+        assert isinstance(reading.query, Forecast | Counterfactual)
+        practice = treated_as(database, reading.query.patient)[0]
+        write_paths(plot, found.understood, practice, paths)
     _show(reading, found, as_json)
 
 
@@ -158,13 +175,8 @@ def mcp(
     except ModuleNotFoundError as error:
         raise AskError(f"{error.name} is not installed: pip install 'careplan[mcp]'") from None
 
-    def world() -> Any:
-        from careplan.therapies.glucose.world import open_world
-
-        return open_world(*([weights] if weights else []))
-
     with store(ctx) as database:
-        sources = Sources(database, world)
+        sources = Sources(database, _worlds(weights))
         if not http:
             make_server(sources).run("stdio")
             return

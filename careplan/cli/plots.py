@@ -15,25 +15,18 @@ from careplan.cli.console import aligned
 from careplan.clinic.views import Forecast
 from careplan.clock import duration_in_words
 from careplan.display import Unit, clock, sentence
-from careplan.practice import Words
-from careplan.suggestion import Kind, Line, Path, Suggestion
-from careplan.therapies.glucose.bands import HIGH, LOW
-from careplan.therapies.glucose.words import (
-    MG_DL,
-    outcome,
-    risk_of_high,
-    risk_of_low,
-)
+from careplan.practice import Practice, Words
+from careplan.suggestion import Interval, Kind, Line, Path, Suggestion
+from careplan.therapies.glucose.words import outcome
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe & Ito: told apart by everyone
-EVERY = 30.0  # minutes between printed rows
 OUTCOMES_SHOWN = 4  # what fits beside an option's name in 80 columns
 IN_ONE_LOOK = ("In short", "How sure", "Risk of a low")
 
 
-def print_forecast(console: Console, forecast: Forecast) -> None:
-    """Every half hour, or at few minutes all: each future's prediction and interval, and what happened."""
-    zone_time = pd.Timestamp(forecast.at)
+def print_forecast(console: Console, forecast: Forecast, practice: Practice) -> None:
+    """Every look of the therapy's clock, or at few minutes all: each future's prediction and interval, and what happened."""
+    zone_time, clock, unit = pd.Timestamp(forecast.at), practice.therapy.clock, unit_of(practice)
     table = Table(title=f"{escape(forecast.patient)} from {zone_time:%Y-%m-%d %H:%M} UTC, {forecast.unit}", title_justify="left")
     table.add_column("In")
     for name in forecast.paths:
@@ -41,66 +34,66 @@ def print_forecast(console: Console, forecast: Forecast) -> None:
     if forecast.observed is not None:
         table.add_column("happened")
     minutes = [minute for minute in next(iter(forecast.paths.values())).minutes if minute]
-    for minute in minutes if len(minutes) <= 8 else [minute for minute in minutes if minute % EVERY == 0]:
-        cells = [_cell(path, minute) for path in forecast.paths.values()]
-        happened = [] if forecast.observed is None else [_at(forecast.observed, minute)]
-        table.add_row(f"{minute:g} min", *cells, *happened)
+    for minute in minutes if len(minutes) <= 8 else [minute for minute in minutes if minute % clock.look == 0]:
+        cells = [_cell(path, minute, unit) for path in forecast.paths.values()]
+        happened = [] if forecast.observed is None else [_at(forecast.observed, minute, unit, clock.step)]
+        table.add_row(said(minute), *cells, *happened)
     for banner in forecast.banners:
         console.print(f"[yellow]{escape(banner)}[/]")
     console.print(table)
-    console.print(sentence(risk_of_low(forecast.low_risk, MG_DL)))
-    console.print(sentence(risk_of_high(forecast.high_risk, MG_DL)))
+    for name, share in (("low", forecast.low_risk), ("high", forecast.high_risk)):
+        if share is not None:
+            hazard = practice.therapy.hazard(name)
+            beyond = f"{'below' if hazard.side < 0 else 'above'} {unit.text(hazard.level)} {unit.name}"
+            within = f"within {said(hazard.within)}, everyone behaving as usual"
+            console.print(f"Risk of a reading {beyond} {within}: {100 * share:.0f} %.", highlight=False)
     console.print("Middle of the prediction, and its 90 % interval. For research use; not a medical device.", style="dim")
 
 
-def write_paths(file: File, title: str, unit: str, paths: Mapping[str, Any]) -> None:
-    """Predicted paths, as plain values, with their 90 % intervals: a page that needs no network."""
-    import plotly.graph_objects as go
+def unit_of(practice: Practice) -> Unit:
+    """The first unit that a therapy's level is shown in."""
+    return practice.units[0] if practice.units else Unit(practice.therapy.channel(practice.therapy.regulated).unit, 1.0, 1)
 
-    figure = go.Figure()
-    figure.add_hrect(y0=LOW, y1=HIGH, fillcolor="#009E73", opacity=0.08, line_width=0)
-    for (name, path), colour in zip(paths.items(), COLOURS, strict=False):
-        around, edge = [*path["minutes"], *reversed(path["minutes"])], [*path["high"], *reversed(path["low"])]
-        figure.add_scatter(
-            x=around, y=edge, fill="toself", fillcolor=colour, opacity=0.15, line_width=0, showlegend=False, hoverinfo="skip"
-        )
-        figure.add_scatter(x=path["minutes"], y=path["mid"], mode="lines", name=name, line={"color": colour})
-    told = f"{title}. For research use; not a medical device."
-    figure.update_layout(title=told, xaxis_title="minutes", yaxis_title=unit, template="simple_white")
+
+def write_paths(file: File, title: str, practice: Practice, paths: Mapping[str, Path]) -> None:
+    """Predicted paths with their 90 % intervals: a page that needs no network."""
+    _figure(f"{title}. For research use; not a medical device.", practice, paths).write_html(file, include_plotlyjs=True)
+
+
+def write_forecast(file: File, forecast: Forecast, practice: Practice) -> None:
+    """A forecast with what was recorded before, and what happened where it is known, as such a page."""
+    title = f"{forecast.patient}, from {pd.Timestamp(forecast.at):%Y-%m-%d %H:%M} UTC. For research use; not a medical device."
+    figure, (per, _) = _figure(title, practice, forecast.paths), _axis(forecast.paths)
+    for name, seen, symbol in (("recorded", forecast.history, "circle"), ("happened", forecast.observed, "circle-open")):
+        if seen is not None:
+            marker, minutes = {"color": "#444", "symbol": symbol}, [minute / per for minute in seen.minutes]
+            figure.add_scatter(x=minutes, y=seen.mid, mode="markers", name=name, marker=marker)
     figure.write_html(file, include_plotlyjs=True)
 
 
-def write_forecast(file: File, forecast: Forecast) -> None:
-    """The same as a page that needs no network."""
+def _figure(title: str, practice: Practice, paths: Mapping[str, Path]) -> Any:
+    """Each path with its interval, and the band that is aimed at where the therapy marks one."""
     import plotly.graph_objects as go
 
-    figure = go.Figure()
-    figure.add_hrect(y0=LOW, y1=HIGH, fillcolor="#009E73", opacity=0.08, line_width=0)
-    figure.add_scatter(
-        x=forecast.history.minutes, y=forecast.history.mid, mode="markers", name="recorded", marker={"color": "#444"}
-    )
-    for (name, path), colour in zip(forecast.paths.items(), COLOURS * len(forecast.paths), strict=False):
-        around = [*path.minutes, *reversed(path.minutes)]
-        edge = [*path.high, *reversed(path.low)]
+    figure, (per, axis) = go.Figure(), _axis(paths)
+    for band in () if practice.marks is None else practice.marks.bands:
+        if band.far == 0:
+            figure.add_hrect(y0=band.low, y1=band.high, fillcolor="#009E73", opacity=0.08, line_width=0)
+    for (name, path), colour in zip(paths.items(), COLOURS * len(paths), strict=False):
+        minutes = [minute / per for minute in path.minutes]
+        around, edge = [*minutes, *reversed(minutes)], [*path.high, *reversed(path.low)]
         figure.add_scatter(
             x=around, y=edge, fill="toself", fillcolor=colour, opacity=0.15, line_width=0, showlegend=False, hoverinfo="skip"
         )
-        figure.add_scatter(x=path.minutes, y=path.mid, mode="lines", name=name, line={"color": colour})
-    if forecast.observed is not None:
-        figure.add_scatter(
-            x=forecast.observed.minutes,
-            y=forecast.observed.mid,
-            mode="markers",
-            name="happened",
-            marker={"color": "#444", "symbol": "circle-open"},
-        )
-    figure.update_layout(
-        title=f"{forecast.patient}, from {pd.Timestamp(forecast.at):%Y-%m-%d %H:%M} UTC. For research use; not a medical device.",
-        xaxis_title="minutes",
-        yaxis_title=forecast.unit,
-        template="simple_white",
-    )
-    figure.write_html(file, include_plotlyjs=True)
+        figure.add_scatter(x=minutes, y=path.mid, mode="lines", name=name, line={"color": colour})
+    figure.update_layout(title=title, xaxis_title=axis, yaxis_title=unit_of(practice).name, template="simple_white")
+    return figure
+
+
+def _axis(paths: Mapping[str, Path]) -> tuple[float, str]:
+    """What minutes are divided by so that they are read at a glance, and what they are then."""
+    longest = max((max(path.minutes, default=0.0) for path in paths.values()), default=0.0)
+    return (1440.0, "days") if longest > 2 * 1440 else (60.0, "hours") if longest > 720 else (1.0, "minutes")
 
 
 def print_suggestion(console: Console, suggestion: Suggestion, *, brief: bool = False, verbose: bool = False) -> None:
@@ -109,7 +102,9 @@ def print_suggestion(console: Console, suggestion: Suggestion, *, brief: bool = 
     brief: without the options. verbose: with everything behind it, every limit that bound among it.
     """
     number = "" if suggestion.id is None else f", suggestion {suggestion.id}"
-    what = "settings for the coming weeks" if suggestion.kind == "regimen" else "doses of the coming hours"
+    practice = therapies.practice(suggestion.therapy) if suggestion.therapy else therapies.first()
+    ahead = said(practice.therapy.clock.ahead)
+    what = "settings for the coming weeks" if suggestion.kind == "regimen" else f"doses of the next {ahead}"
     console.print(f"\n[bold]{escape(suggestion.patient)}[/]: {what}, {suggestion.at:%Y-%m-%d %H:%M} UTC{number}", highlight=False)
     for banner in suggestion.banners:
         _indented(console, f"[yellow]{escape(banner)}[/]")
@@ -148,16 +143,22 @@ def _options(console: Console, suggestion: Suggestion) -> None:
     if not suggestion.options:
         return
     names = list(suggestion.options[0].outcomes)[:OUTCOMES_SHOWN]
-    _, unit = _words(suggestion)
-    rows = [["", *(outcome(name, unit) for name in names)]]
+    practice = therapies.practice(suggestion.therapy) if suggestion.therapy else therapies.first()
+    shares, unit = {cost.name for cost in practice.therapy.costs if cost.of == "share"}, unit_of(practice)
+    rows = [["", *(outcome(name, unit) + ", %" * (name in shares) for name in names)]]
     for option in suggestion.options:
-        values = (option.outcomes[name] for name in names)
-        cells = (f"{value.mid:.1f} ({value.low:.0f} to {value.high:.0f})" for value in values)
+        cells = (_outcome(option.outcomes[name], unit if name.startswith("mean") else None) for name in names)
         rows.append([sentence(option.name).rstrip("."), *cells])
     console.print()
     for text in aligned(rows, left=(0,)):
         console.print(f"  {text}", markup=False, highlight=False)
     console.print()
+
+
+def _outcome(value: Interval, unit: Unit | None) -> str:
+    """With as many decimals as the unit of a level says, if it is one: one more where it has none."""
+    edge = 0 if unit is None else unit.digits
+    return f"{value.mid:.{max(1, edge)}f} ({value.low:.{edge}f} to {value.high:.{edge}f})"
 
 
 def _told(console: Console, told: Mapping[str, str]) -> None:
@@ -181,7 +182,7 @@ PLAIN = Words(
 def _words(suggestion: Suggestion) -> tuple[Words, Unit]:
     """How the therapy of a suggestion says it, in the therapy's own unit."""
     practice = therapies.practice(suggestion.therapy) if suggestion.therapy else therapies.first()
-    return practice.words or PLAIN, practice.units[0] if practice.units else Unit("", 1.0, 1)
+    return practice.words or PLAIN, unit_of(practice)
 
 
 def _line(line: Line, settings: Mapping[str, str], kind: Kind) -> tuple[str, ...]:
@@ -196,11 +197,11 @@ def _line(line: Line, settings: Mapping[str, str], kind: Kind) -> tuple[str, ...
     return when, name, f"{line.current:g}", "to", f"{line.proposed:g}", line.unit, change
 
 
-def _cell(path: Path, minute: float) -> str:
+def _cell(path: Path, minute: float, unit: Unit) -> str:
     index = path.minutes.index(minute)
-    return f"{path.mid[index]:.0f} ({path.low[index]:.0f} to {path.high[index]:.0f})"
+    return f"{unit.text(path.mid[index])} ({unit.text(path.low[index])} to {unit.text(path.high[index])})"
 
 
-def _at(path: Path, minute: float) -> str:
-    near = [level for when, level in zip(path.minutes, path.mid, strict=True) if abs(when - minute) <= 5]
-    return f"{near[0]:.0f}" if near else ""
+def _at(path: Path, minute: float, unit: Unit, near: float) -> str:
+    found = [level for when, level in zip(path.minutes, path.mid, strict=True) if abs(when - minute) <= near]
+    return unit.text(found[0]) if found else ""

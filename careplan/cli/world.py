@@ -146,31 +146,36 @@ def forecast(
     patient: Patient,
     at: At = None,
     what_if: Annotated[
-        list[str] | None, typer.Option(help="Such as 'bolus 4 at 12:30' or 'basal x1.5 from 12:00 to 14:00'; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Such as 'bolus 4 at 12:30', 'basal x1.5 from 12:00 to 14:00' or 'basal x1.5'; may be repeated."),
     ] = None,
-    hours: Annotated[float, typer.Option(min=0.5, max=12.0)] = 4.0,
+    ahead: Annotated[
+        str | None, typer.Option(help="How far, such as '4 h' or '6 weeks'. Default: as far as the therapy's model learns to.")
+    ] = None,
     minutes: Annotated[
         str | None, typer.Option(help="Predict at these minutes ahead instead, whatever they are, such as 17,95.5.")
     ] = None,
     plot: Annotated[Path | None, typer.Option(help="Write the plot to this HTML file.")] = None,
+    therapy: Annotated[str | None, typer.Option(help="Under which therapy, where it is not the patient's only one.")] = None,
     weights: Weights = None,
     as_json: Json = False,
 ) -> None:
-    """The predicted glucose with a 90 % interval: expected, no change, each what-if, and what happened where it is known."""
+    """The predicted level with a 90 % interval: expected, no change, each what-if, and what happened where it is known."""
+    from careplan import therapies
     from careplan.cli import plots
     from careplan.clinic.forecasts import forecast_patient
-    from careplan.therapies.glucose.world import open_world
 
-    world = open_world(*([weights] if weights else []))
+    world = _world(ctx, [patient], therapy, weights)
+    practice = therapies.practice(world.model.therapy.name)
     with store(ctx) as database:
-        ahead = _minutes(minutes) or 60.0 * hours
-        found = forecast_patient(database, patient, world, at=_time(at), what_if=what_if or [], ahead=ahead)
+        until = _minutes(minutes) or _length(ahead)
+        found = forecast_patient(database, patient, world, at=_time(at), what_if=what_if or [], ahead=until)
     if plot is not None:
-        plots.write_forecast(plot, found)
+        plots.write_forecast(plot, found, practice)
     if as_json:
         print_json(found)
     else:
-        plots.print_forecast(stdout(), found)
+        plots.print_forecast(stdout(), found, practice)
 
 
 @app.command()
@@ -303,6 +308,15 @@ def _minutes(text: str | None) -> list[float] | None:
         return None if text is None else [float(part) for part in text.split(",")]
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not minutes such as 17,95.5", param_hint="--minutes") from None
+
+
+def _length(text: str | None) -> float | None:
+    from careplan.clock import minutes_of
+
+    try:
+        return None if text is None else minutes_of(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--ahead") from None
 
 
 def _time(text: str | None):  # type: ignore[no-untyped-def]

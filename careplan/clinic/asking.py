@@ -15,7 +15,7 @@ from careplan.clinic.courses import course_of, practice_of, targets_of
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.known import patient_names, require
 from careplan.clinic.regimens import Prescribed, prescribed
-from careplan.clinic.summaries import show
+from careplan.clinic.summaries import show, therapies_of
 from careplan.clinic.views import PatientSummary, Review, WorklistQuery, WorklistRow
 from careplan.covariates import CourseFacts
 from careplan.practice import Glance, Practice
@@ -23,6 +23,7 @@ from careplan.store import Actor, Database, append, local_account
 from careplan.store.schema import Event, Patient
 from careplan.suggestion import Suggestion
 from careplan.targets import Targets
+from careplan.therapy import Therapy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,6 +53,11 @@ def practice_and_facts(db: Database, patient: str) -> tuple[Practice, CourseFact
         require(session, patient)
         course = course_of(session, patient)
         return practice_of(session, patient), CourseFacts(group=course.group, covariates=course.covariates)
+
+
+def spoken_of(db: Database, patient: str, own: str) -> Practice | None:
+    """The practice of a patient who is not treated under the therapy `own`; None for one who is. Raises as `treated_as`."""
+    return None if own in therapies_of(db, [patient]) else treated_as(db, patient)[0]
 
 
 def aims(db: Database, patient: str) -> Targets:
@@ -136,7 +142,7 @@ def forecast_of(
     *,
     at: datetime | None = None,
     what_if: tuple[str, ...] = (),
-    hours: float = 4.0,
+    ahead: float | None = None,
 ) -> "Forecast":
     """`careplan.clinic.forecasts.forecast_patient`, the reading on record as this actor's. at: on the patient's clock."""
     import pandas as pd
@@ -145,7 +151,14 @@ def forecast_of(
 
     log_access(db, [patient], "question", actor)
     when = None if at is None else pd.Timestamp(at)
-    return forecast_patient(db, patient, world, at=when, what_if=what_if, ahead=60.0 * hours)
+    return forecast_patient(db, patient, world, at=when, what_if=what_if, ahead=ahead)
+
+
+def farthest(therapy: Therapy) -> float:
+    """Minutes that a forecast reaches at most."""
+    from careplan.clinic.forecasts import FARTHEST
+
+    return FARTHEST * therapy.clock.horizon
 
 
 def model_card(db: Database, patient: str | None = None) -> dict[str, Any]:

@@ -5,21 +5,27 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 
+from careplan import therapies
 from careplan.clinic.errors import ClinicError
-from careplan.clinic.people import personalised
+from careplan.clinic.people import people_of
+from careplan.clinic.recordings import read_recording
 from careplan.clinic.views import Forecast
-from careplan.recording import row_at
+from careplan.clock import Clock, said
+from careplan.recording import Recording, row_at
 from careplan.series import PatientSeries
 from careplan.store import Actor, Database
 from careplan.suggestion import Path
 from careplan.therapy import Therapy
-from careplan.what_if import Edit, apply, parse
+from careplan.what_if import apply, parse
 from careplan.world.forecast import Band, ForecastQuestion, Future, forecast
 from careplan.world.loaded import World
+from careplan.world.personalise import Personalisation
 
 EXPECTED, NO_CHANGE = "expected", "no change"
-FARTHEST = 12 * 60.0  # minutes ahead
+FARTHEST = 3  # times the clock's horizon, which is what a model learns to predict
+BEFORE = 36  # rows of history beside a forecast; all that the model reads, where a reading is one of few
 
 
 def forecast_patient(
@@ -29,56 +35,106 @@ def forecast_patient(
     *,
     at: pd.Timestamp | None = None,
     what_if: Sequence[str] = (),
-    ahead: float | Sequence[float] = 240.0,
+    ahead: float | Sequence[float] | None = None,
     seed: int = 0,
     actor: Actor | None = None,
 ) -> Forecast:
     """The predicted level of one patient from `at` (default: after the last reading), with 90 % intervals.
 
-    "expected": everyone behaves as usual. "no change": the doses and meals recorded after `at`, or, after the end of the
-    recording, the usual rates and nothing else. Each what-if edits "no change".
-
-    Args:
-        db: The clinic's database.
-        patient: Whose future it is.
-        world: The world model of their therapy.
-        at: From when, in the patient's zone where it has none.
-        what_if: Edits of "no change", as `careplan.what_if` reads them.
-        ahead: Minutes ahead that are predicted, on the model's grid; or the minutes ahead at which to predict.
-        seed: Of the particles.
-        actor: Who asks; nothing is put on record where None.
+    "expected": everyone behaves as usual; told where the therapy's model foresees that (`Practice.carried_on`). "no change": the
+    doses and meals recorded after `at`, or, after the end of the recording, what stands and nothing else. Each what-if edits "no
+    change". ahead: minutes that are predicted, on the model's grid, the clock's horizon where None; or the minutes at which to
+    predict.
 
     Raises:
-        ClinicError: Nothing is recorded to begin from, or minutes ahead are out of range.
-        AskError: The time is outside the recording, or a what-if cannot be read.
+        ClinicError: A time outside the recording, one too far ahead, or a what-if that cannot be read.
     """
-    series, person, digest = personalised(db, [patient], world, actor=actor)[patient]
+    recording = read_recording(db, patient, world.model.therapy.name, actor=actor)
+    series, person = recording.series, people_of(db, [recording], world)[patient]
     therapy = world.model.therapy
-    column = therapy.index(therapy.regulated)
+    column, level = therapy.index(therapy.regulated), therapy.channel(therapy.regulated)
     measured = np.flatnonzero(series.mask[:, column])
     if not len(measured):
         raise ClinicError(f"patient {patient}: no {therapy.regulated} is recorded, so there is nothing to forecast from")
     row = int(measured[-1]) + 1 if at is None else row_at(series, at)
-    minutes, every = None if isinstance(ahead, int | float) else _minutes(ahead), world.model.shape.interval
-    farthest = ahead if isinstance(ahead, int | float) else max(ahead)
-    rows = math.ceil(farthest / every) * round(every / therapy.step)
+    farthest, minutes = _until(therapy.clock, ahead)
+    every = world.model.shape.interval
+    rows = math.ceil(farthest / every - 1e-9) * round(every / therapy.step)
     moment = series.start + pd.Timedelta(minutes=therapy.step * row)
     planned, recorded = _future(series, row, rows)
-    edits = [(text, parse(text, therapy=therapy, at=moment, zone=series.zone, rows=rows)) for text in what_if]
-    asked = ForecastQuestion(row=row, futures=_futures(planned, edits, therapy), minutes=minutes)
+    foresees = therapies.practice(therapy.name).carried_on is None
+    if not foresees:
+        planned = _carried_on(recording, row, person.usual, planned)
+    futures = {EXPECTED: Future(planned.values, planned.mask, known=False)} if foresees else {}
+    futures[NO_CHANGE] = planned
+    futures |= _edited(what_if, planned, therapy, moment, series.zone)
+    asked = ForecastQuestion(row=row, futures=futures, minutes=minutes)
     bands = forecast(world.model, series, person, asked, widen=world.widen(person), seed=seed)
+    risks = {name: _risk(world, name, series, row, person) for name in ("low", "high")}
+    history = BEFORE if level.noise is None else therapy.clock.context
     return Forecast(
         patient=patient,
         at=moment.to_pydatetime(),
-        unit=therapy.channel(therapy.regulated).unit,
-        history=_recorded(series, max(0, row - 36), row, row),
+        unit=level.unit,
+        history=_recorded(series, max(0, row - history), row, row),
         paths={name: path(band) for name, band in bands.items()},
-        low_risk=float(world.risk("low", series, [row], person)[0]),
-        high_risk=float(world.risk("high", series, [row], person)[0]),
+        low_risk=risks["low"],
+        high_risk=risks["high"],
         observed=_recorded(series, row, min(row + rows, len(series)), row) if recorded else None,
-        banners=_banners(series, row, recorded=recorded, personal=bool(person.windows)),
-        provenance=world.provenance(seed, digest),
+        banners=_banners(world, series, row, person, recorded),
+        provenance=world.provenance(seed, recording.data),
     )
+
+
+def _until(clock: Clock, ahead: float | Sequence[float] | None) -> tuple[float, list[float] | None]:
+    """How far to predict, and at which minutes where some are named. Raises `ClinicError` for what is not ahead, or too far."""
+    farthest = FARTHEST * clock.horizon
+    if ahead is not None and not isinstance(ahead, int | float):
+        asked = sorted({float(one) for one in ahead})
+        if not asked or not 0 < asked[0] <= asked[-1] <= farthest:
+            raise ClinicError(f"minutes to predict at lie above 0, at most {farthest:g}: {asked}")
+        return asked[-1], asked
+    ahead = clock.horizon if ahead is None else ahead
+    if not 0 < ahead <= farthest:
+        raise ClinicError(f"a forecast reaches {said(farthest)} ahead at most, not {said(ahead)}")
+    return ahead, None
+
+
+def _edited(what_if: Sequence[str], planned: Future, therapy: Therapy, moment: pd.Timestamp, zone: str) -> dict[str, Future]:
+    """The future with each edit made, and with all of them where there are several."""
+    edits = [parse(text, therapy=therapy, at=moment, zone=zone, rows=len(planned.values)) for text in what_if]
+    asked = {text: [edit] for text, edit in zip(what_if, edits, strict=True)} | (
+        {"all together": edits} if len(edits) > 1 else {}
+    )
+    return {
+        text: Future(*apply(each, planned.values, planned.mask, therapy), evidence=planned.evidence)
+        for text, each in asked.items()
+    }
+
+
+def _banners(world: World, series: PatientSeries, row: int, person: Personalisation, recorded: bool) -> tuple[str, ...]:
+    """What whoever reads a forecast should know of it first."""
+    therapy, banners = series.therapy, []
+    measured = series.mask[:row, therapy.index(therapy.regulated)]
+    since = len(measured) - 1 - int(np.flatnonzero(measured).max(initial=-1))  # rows
+    if not recorded:
+        goes_on = "the usual rates" if therapies.practice(therapy.name).carried_on is None else "what stands"
+        banners.append(f"nothing is recorded after this time: 'no change' is {goes_on} and nothing given at once")
+    if not person.windows:
+        banners.append("too little is recorded to personalise: this is the typical patient")
+    if therapy.channel(therapy.regulated).noise is None and since >= 3:
+        banners.append(f"no reading in the last {3 * therapy.step:g} minutes: the level now is inferred")
+    elif therapy.channel(therapy.regulated).noise is not None and since:
+        banners.append(f"no reading in the last {said(since * therapy.step)}: the level now is inferred")
+    if not world.calibrated:
+        banners.append("intervals are the model's own: nobody held out has told how wide they must be")
+    return tuple(banners)
+
+
+def _risk(world: World, name: str, series: PatientSeries, row: int, person: Personalisation) -> float | None:
+    """The probability of one of the therapy's hazards, None where it declares none of that name, or nothing tells of it."""
+    told = name in world.card.get("hazard", ()) and any(hazard.name == name for hazard in world.model.therapy.hazards)
+    return float(world.risk(name, series, [row], person)[0]) if told else None
 
 
 def path(band: Band) -> Path:
@@ -103,35 +159,16 @@ def _future(series: PatientSeries, row: int, rows: int) -> tuple[Future, bool]:
     return Future(values, mask, evidence=there == rows), there > 0
 
 
-def _futures(planned: Future, edits: Sequence[tuple[str, Edit]], therapy: Therapy) -> dict[str, Future]:
-    """The futures by name: what is expected, no change, each edit of that, and all of them together where there are several."""
-    values, mask = planned.values, planned.mask
-    futures = {EXPECTED: Future(values, mask, known=False), NO_CHANGE: planned}
-    for text, edit in edits:
-        futures[text] = Future(*apply([edit], values, mask, therapy), evidence=planned.evidence)
-    if len(edits) > 1:
-        futures["all together"] = Future(*apply([edit for _, edit in edits], values, mask, therapy), evidence=planned.evidence)
-    return futures
-
-
-def _banners(series: PatientSeries, row: int, *, recorded: bool, personal: bool) -> tuple[str, ...]:
-    """What must be known of a forecast. recorded: whether anything is after it; personal: whether its model was personalised."""
-    banners = []
-    if not recorded:
-        banners.append("nothing is recorded after this time: 'no change' is the usual rates and nothing given at once")
-    if not personal:
-        banners.append("too little is recorded to personalise: this is the typical patient")
-    if not series.mask[max(0, row - 3) : row, series.therapy.index(series.therapy.regulated)].any():
-        banners.append("no reading in the last 15 minutes: the level now is inferred")
-    return tuple(banners)
-
-
-def _minutes(ahead: Sequence[float]) -> list[float]:
-    """The minutes ahead at which to predict, in order."""
-    minutes = sorted({float(one) for one in ahead})
-    if not minutes or not 0 < minutes[0] <= minutes[-1] <= FARTHEST:
-        raise ClinicError(f"minutes to predict at lie above 0, at most {FARTHEST:g}: {minutes}")
-    return minutes
+def _carried_on(recording: Recording, row: int, usual: Tensor, known: Future) -> Future:
+    """A future in which what is not recorded goes on as it stood at its beginning."""
+    series, rows = recording.series.until(row), len(known.values)
+    carried_on = therapies.practice(series.therapy.name).carried_on
+    assert carried_on is not None
+    stands = carried_on(series, usual, recording.regimen, rows).numpy()
+    mask = known.mask.copy()
+    mask[:, [place for place, channel in enumerate(series.therapy.channels) if channel.role != "observation"]] = True
+    logged = known.mask & (np.arange(rows) < len(recording.series) - row)[:, None]
+    return Future(np.where(logged, known.values, stands).astype(np.float32), mask)
 
 
 def _recorded(series: PatientSeries, start: int, end: int, zero: int) -> Path:

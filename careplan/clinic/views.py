@@ -193,7 +193,8 @@ class ImportedPatient:
 class Forecast:
     """Predicted paths from `at`: what is expected, no change, and each what-if; and what happened, where it is known.
 
-    low_risk, high_risk: the probabilities of the therapy's hazards, everyone behaving as usual.
+    low_risk, high_risk: the probabilities of the therapy's hazards of that name, everyone behaving as usual; None where it has
+    none.
     """
 
     patient: str
@@ -201,8 +202,8 @@ class Forecast:
     unit: str
     history: Path  # the readings of the hours before, minutes <= 0
     paths: Mapping[str, Path]
-    low_risk: float
-    high_risk: float
+    low_risk: float | None
+    high_risk: float | None
     observed: Path | None
     banners: tuple[str, ...]
     provenance: Mapping[str, str]

@@ -78,6 +78,6 @@ def another_day(
     with db.read() as session:
         name = course_of(session, patient, therapy).therapy
     asked, start = f"{channel} {value:g} at {at:%H:%M}", at - pd.Timedelta(minutes=BEFORE)
-    found = forecast_patient(db, patient, world(name), at=start, what_if=[asked], ahead=60.0 * HOURS, actor=actor)
+    found = forecast_patient(db, patient, world(name), at=start, what_if=[asked], ahead=HOURS * 60, actor=actor)
     was = {} if found.observed is None else {WAS: found.observed}
     return {**was, AGAIN: found.paths[NO_CHANGE], IF: found.paths[asked]}

@@ -10,7 +10,7 @@ import pandas as pd
 from careplan.breach import RULES, Breach, in_words
 from careplan.covariates import CourseFacts
 from careplan.declared import standing
-from careplan.declared.plans import Planner
+from careplan.declared.plans import Planner, as_it_stands
 from careplan.display import Marks, Unit, sentence
 from careplan.planning.rules import rules_of
 from careplan.practice import Glance, Judged, Practice, Words
@@ -36,8 +36,7 @@ def practice_of(
 ) -> Practice:
     """A therapy in use, of which nothing is said but its declaration.
 
-    What stands is the regimen; plans are searched over the declared actions; what the channels hold and the rules allow by the
-    last reading may be signed.
+    What stands is the regimen; plans are searched over the actions; what channels hold and rules allow now may be signed.
 
     Args:
         therapy: With at least one action.
@@ -72,6 +71,7 @@ def practice_of(
         listed=standing.listed,
         plan_regimen=planner.regimen if plans == "regimen" else None,
         plan_doses=planner.doses if plans == "doses" else None,
+        carried_on=as_it_stands,
         judge=partial(judge, therapy, of),
         glance=partial(glance, therapy, digits),
         known=partial(known, therapy),

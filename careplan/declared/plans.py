@@ -11,7 +11,7 @@ from torch import Tensor
 from careplan.breach import in_words
 from careplan.clock import duration_in_words
 from careplan.covariates import CourseFacts
-from careplan.declared.standing import Standing
+from careplan.declared.standing import Standing, given_in
 from careplan.planning.choice import OPTIONS
 from careplan.planning.course import CoursePlans, CourseSearch, plan_course
 from careplan.planning.latent import latent_course
@@ -114,7 +114,8 @@ def planned(
     model, device = world.model, world.model.center.device
     usual, code = person.usual.unsqueeze(0).to(device), person.particles(PARTICLES, seed=how.seed).unsqueeze(0).to(device)
     past = windows(series, [len(series)], model.shape.context).to(device)
-    values = as_it_stands(series, person.usual, standing).to(device)
+    rows = series.therapy.clock.rows(series.therapy.clock.ahead)
+    values = as_it_stands(series, person.usual, standing, rows).unsqueeze(0).to(device)
     course, state = latent_course(model, past, usual, code, values, therapy=therapy, seed=how.seed)
     columns = given_columns(therapy)
     history = torch.from_numpy(np.where(series.mask[:, columns], series.values[:, columns], np.nan))
@@ -124,17 +125,21 @@ def planned(
     return plan_course(course, state, course.menu, limits, level, given, how=how)
 
 
-def as_it_stands(series: PatientSeries, usual: Tensor, standing: Standing | None) -> Tensor:
-    """The future `[1, T, C]` for as long as a plan looks: what stands goes on, as do the last rates and choices of a recording;
-    what the patient takes in single amounts comes as is usual; nothing else is given."""
+def as_it_stands(series: PatientSeries, usual: Tensor, standing: Standing | None, rows: int) -> Tensor:
+    """The future `[rows, C]`: what stands goes on, single doses in the rows of the cycle in which they are given (`given_in`), as
+    do the last rates and choices of a recording; what the patient takes in single amounts comes as is usual; nothing else is
+    given."""
     therapy = series.therapy
-    values = torch.zeros(1, therapy.clock.rows(therapy.clock.ahead), len(therapy.channels))
+    values = torch.zeros(rows, len(therapy.channels))
     regimen = () if standing is None else standing.names
     for place, channel in enumerate(therapy.channels):
         known = series.column(channel.name)
         known = known[np.isfinite(known)]
         if standing is not None and channel.name in regimen:
             values[..., place] = standing.of(channel.name)
+            if channel.form == "impulse":
+                given = given_in(series, channel.name)
+                values[..., place] *= torch.from_numpy(given[(len(series) + np.arange(rows)) % len(given)])
         elif channel.role != "observation" and channel.form != "impulse" and len(known):
             values[..., place] = float(known[-1])
         elif channel.role == "disturbance":

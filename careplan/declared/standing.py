@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from careplan.planning.rules import lasts
 from careplan.practice import SettingChange
@@ -57,16 +58,35 @@ def stated(therapy: Therapy, settings: StatedSettings) -> Standing:
         raise ValueError(f"regimen: expected numbers: {error}") from None
 
 
+def given_in(series: PatientSeries, name: str) -> NDArray[np.bool_]:
+    """In which rows of the cycle, counted from the start of the recording, single doses of a channel are given (three evenings a
+    week): of the last two decisions, where at least half had one. All, where nothing repeats or none was given."""
+    clock = series.therapy.clock
+    cycle = 1 if clock.cycle is None else clock.rows(clock.cycle)
+    column = series.column(name)
+    recent = np.arange(max(0, len(column) - max(2 * clock.rows(clock.decision), 2 * cycle)), len(column))
+    known = recent[np.isfinite(column[recent])]
+    times, given = (np.bincount(rows % cycle, minlength=cycle) for rows in (known, known[column[known] > 0]))
+    found = (given > 0) & (2 * given >= times)
+    return found if found.any() else np.ones(cycle, dtype=bool)
+
+
 def estimate(therapy: Therapy, series: PatientSeries) -> Standing | None:
-    """What stands by the recording: of a rate or a choice its last known value, of doses in every row the median of those of the
-    last decision; None where something of it was never recorded."""
+    """What stands by the recording: of a rate or a choice its last known value, of single doses the median of the last
+    decision's, in the rows of the cycle in which they are given (`given_in`); None where something of it was never recorded."""
     rows, found = therapy.clock.rows(therapy.clock.decision), {}
     for name in names_of(therapy):
         column = series.column(name)
         known = column[np.isfinite(column)]
         if not len(known):
             return None
-        found[name] = float(known[-1] if therapy.channel(name).form != "impulse" else np.median(known[-rows:]))
+        if therapy.channel(name).form != "impulse":
+            found[name] = float(known[-1])
+            continue
+        given = given_in(series, name)
+        due = column[given[np.arange(len(column)) % len(given)]]
+        due = due[np.isfinite(due)]
+        found[name] = float(np.median(due[-max(1, round(rows * given.mean())) :])) if len(due) else 0.0
     return checked(therapy, found)
 
 

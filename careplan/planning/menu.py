@@ -86,13 +86,15 @@ class Menu:
         return table, ~same.tril(-1).any(2)
 
     def _own(self, place: int) -> Tensor:
-        """`[B, V]` the candidates of one action, rounded down to what can be given."""
+        """`[B, V]` the candidates of one action, rounded down to what can be given: of a multiple, of the largest that stands."""
         action = self.therapy.actions[place]
         values = torch.tensor(action.values, dtype=self.values.dtype).expand(len(self.values), -1)
         if action.of == "share":
             values = values * self.counted[:, self.columns[place], None].cpu()
-        if action.increment and action.of != "multiple":
-            values = torch.floor(values / action.increment + 1e-4) * action.increment
+        if action.increment:
+            stands = self.values[..., self.columns[place]].amax(1, keepdim=True).cpu() if action.of == "multiple" else 1.0
+            steps = torch.floor(values * stands / action.increment + 1e-4)
+            values = torch.nan_to_num(steps * action.increment / stands, nan=action.stands)  # of nothing, nothing changes
         return values
 
     def amounts(self, action: Tensor, depth: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from careplan.therapy import Channel
 
 DEVICE_CHANNELS: tuple[Channel, ...] = (
     Channel(name="glucose", unit="mg/dL", role="observation", form="level", low=20, high=600, center=140, scale=60),
-    Channel(name="basal", unit="U/h", role="action", form="rate", low=0, high=35, scale=1.0, direction=-1),
+    Channel(name="basal", unit="U/h", role="action", form="rate", low=0, high=35, scale=1.0, direction=-1, charted=False),
     Channel(name="bolus", unit="U", role="action", form="impulse", low=0, high=60, scale=2.0, direction=-1),
     Channel(
         name="long_acting",
@@ -21,7 +21,7 @@ DEVICE_CHANNELS: tuple[Channel, ...] = (
         silence=36 * 60.0,  # given once a day
     ),
     Channel(name="carbs", unit="g", role="disturbance", form="impulse", low=0, high=400, scale=20.0, direction=1),
-    Channel(name="activity", unit="MET", role="disturbance", form="rate", low=0, high=25, center=1.0, scale=3.0),
+    Channel(name="activity", unit="MET", role="disturbance", form="rate", low=0, high=25, center=1.0, scale=3.0, charted=False),
 )
 
 # MET of exercise told in words: within light (1.6-2.9), moderate (3.0-5.9) and vigorous (6.0-8.7) of the ACSM's position stand

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from careplan.records.events import PatientRecord, flagged
 from careplan.series import PatientSeries
-from careplan.therapy import Therapy
+from careplan.therapy import Channel, Therapy
 
 CHANGE_LOG = 15.0  # minutes: rates further apart than this are changes that hold until the next; closer ones are samples
 LONGEST_HOLD = 24 * 60.0  # minutes a rate change holds without another
@@ -23,9 +23,12 @@ def to_series(record: PatientRecord, therapy: Therapy) -> PatientSeries:
     nearby empty, with those between that are nearer there, and readings that still share a step are averaged. Nothing is
     interpolated. Finger sticks stand only where no sensor reads within a quarter of an hour.
     Impulses sum into their step, extended ones over the steps they last. A step without one is a known zero between two
-    logged impulses no further apart than the channel may be silent, and unknown elsewhere.
-    Rates are averaged over the step where at least half of it is known. A rate with no stated end holds until the next, for as
-    long as the channel may be silent at most. A channel may be silent for two steps whatever it says.
+    logged impulses no further apart than the channel may be silent, and, of one that is charted, as long after the last; else
+    unknown.
+    Rates are averaged over the step where at least half of it is known. What stands (`stands`), a rate or a choice, holds
+    where no end is stated until the next or to the end of the record, for as long as the channel may be silent at most; a choice
+    is then what stands at the end of a step. A rate that is logged in samples ends as `until` says. A channel may be silent for
+    two steps whatever it says.
 
     Args:
         record: One person's events, in UTC.
@@ -49,16 +52,15 @@ def to_series(record: PatientRecord, therapy: Therapy) -> PatientSeries:
     frames = {
         channel.name: events[events["channel"] == channel.name].sort_values("time", kind="stable") for channel in therapy.channels
     }
-    # On a grid of weeks, what is logged once a step goes on.
-    silent = {channel.name: max(channel.silence, 2.0 * therapy.step) for channel in therapy.channels}
     minutes = {name: (frame["time"] - start).dt.total_seconds().to_numpy() / 60.0 for name, frame in frames.items()}
+    latest = max(float(each.max()) for each in minutes.values() if len(each))
+    over = (latest // therapy.step + 1) * therapy.step
     last = {
-        name: until(minutes[name], frame["duration"].to_numpy(), therapy.channel(name).form, silent[name])
+        name: _ends(therapy.channel(name), minutes[name], frame["duration"].to_numpy(), over, therapy.step)
         for name, frame in frames.items()
         if len(frame)
     }
     end = max(float(ends.max()) for ends in last.values())
-    latest = max(float(minutes[name].max()) for name in last)
     length = max(int(latest // therapy.step) + 1, int(np.ceil(end / therapy.step)))
 
     values = np.zeros((length, len(therapy.channels)), dtype=np.float32)
@@ -67,15 +69,41 @@ def to_series(record: PatientRecord, therapy: Therapy) -> PatientSeries:
         if channel.name not in last:
             continue
         begin, amount = minutes[channel.name], frames[channel.name]["value"].to_numpy()
-        if channel.form == "level":
-            column, known = levels(begin, amount, length, therapy.step)
-        elif channel.form == "rate":
-            column, known = rates(begin, last[channel.name], amount, length, therapy.step)
-        else:
-            column, known = impulses(begin, last[channel.name], amount, length, therapy.step, silent[channel.name])
+        column, known = _column(channel, begin, last[channel.name], amount, length, therapy.step)
+        if channel.form == "impulse" and channel.charted:
+            until_then = min(begin[-1] + _silence(channel, therapy.step), over)
+            known[int(begin[-1] // therapy.step) : int(until_then // therapy.step)] = True
         values[:, index], mask[:, index] = column, known
 
     return PatientSeries(record.patient, therapy, start, record.zone, values, mask)
+
+
+def stands(channel: Channel) -> bool:
+    """Whether one value of a channel in a record stands until the next."""
+    return bool(channel.charted) if channel.form == "choice" else channel.form == "rate" and channel.charted is not False
+
+
+def _silence(channel: Channel, step: float) -> float:
+    """Minutes: on a grid of weeks, what is logged once a step goes on."""
+    return max(channel.silence, 2.0 * step)
+
+
+def _ends(channel: Channel, begin: Array, duration: Array, over: float, step: float) -> Array:
+    """`[N]` when each event of a channel ends, in minutes; over: when the record does."""
+    if stands(channel):
+        return held(begin, duration, over, _silence(channel, step))
+    return until(begin, duration, channel.form, _silence(channel, step))
+
+
+def _column(channel: Channel, begin: Array, end: Array, value: Array, length: int, step: float) -> tuple[Array, Mask]:
+    """One channel's events on the grid, `[T]`, and where it is known."""
+    if channel.form == "level":
+        return levels(begin, value, length, step)
+    if channel.form == "rate":
+        return rates(begin, end, value, length, step)
+    if stands(channel):
+        return choices(begin, end, value, length, step)
+    return impulses(begin, end, value, length, step, _silence(channel, step))
 
 
 def beside_sensor(events: pd.DataFrame) -> Mask:
@@ -101,6 +129,23 @@ def until(begin: Array, duration: Array, form: str, most: float = LONGEST_HOLD) 
     following = np.append(begin[1:], begin[-1] + usual)
     stated = np.where(np.isnan(duration), np.minimum(following, begin + longest), begin + duration)
     return np.minimum(stated, np.append(begin[1:], np.inf))
+
+
+def held(begin: Array, duration: Array, over: float, most: float) -> Array:
+    """`[N]` when each of what stands ends, in the unit of `begin` `[N]` (sorted): as stated, else `most` minutes later or when
+    the record is over; at the next at the latest. A duration of 0 states no end."""
+    stated = np.isfinite(duration) & (duration > 0)
+    ends = np.where(stated, begin + duration, np.minimum(begin + most, over))
+    return np.minimum(ends, np.append(begin[1:], np.inf))
+
+
+def choices(begin: Array, end: Array, value: Array, length: int, step: float) -> tuple[Array, Mask]:
+    """Choices `[N]` that stand from `begin` to `end` `[N]` without overlap -> what stands last in each step `[T]`."""
+    column, mask = np.zeros(length), np.zeros(length, dtype=bool)
+    for first, last, chosen in zip(begin, end, value, strict=True):
+        rows = slice(int(first // step), int(np.ceil(last / step)))
+        column[rows], mask[rows] = chosen, True
+    return column, mask
 
 
 def levels(begin: Array, value: Array, length: int, step: float) -> tuple[Array, Mask]:

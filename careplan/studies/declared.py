@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import cycle
 from pathlib import Path
@@ -17,16 +17,21 @@ from careplan.series import PatientSeries, given_columns
 from careplan.therapy import Therapy
 from careplan.world.absorption import Layout
 from careplan.world.corpus import Branches, Corpus
+from careplan.world.forecast import Future, forecast
 from careplan.world.loaded import code_version
-from careplan.world.model import Shape
+from careplan.world.model import Shape, WorldModel
+from careplan.world.personalise import personalise
 from careplan.world.population import populate
+from careplan.world.question import Given
 from careplan.world.training import Recipe, Training, train
+from careplan.world.trust import conformal_factor
 
 FREE = 2  # numbers of the code without a meaning
 SHAPE = Shape(latent=8, hidden=32, evidence=4)
 RECIPE = Recipe(steps=150, batch=64, branches=64, asked_virtual=(0.0, 0.0), untracked=0.2, anonymous=0.3, readings=1.0, rate=5e-3)
 EACH = 6  # branched futures a person
 FACTORS = (0.4, 0.6, 0.8, 1.25, 1.5, 2.0)  # of all treatment, in a branched future
+HELD_OUT, APART = 40, 50_000  # people that intervals are calibrated on, and how far their seeds lie from those of the training
 POPULATION = 160  # recordings that the population is estimated on
 
 
@@ -68,12 +73,14 @@ def train_declared(
     training = Training(therapy, recipe, corpus, branches, real=0, shape=shape)
     model = train(training, folder / "run", resume=resume, say=say)
     populate(model, recordings[:: max(1, len(recordings) // POPULATION)])
+    factors = conformal(model.eval(), practice, clinic, min(people, HELD_OUT), rows, seed + APART)
     card = {
         "code": code_version(),
         "torch": torch.__version__,
         "recipe": asdict(recipe),
         "virtual": {"groups": clinic.groups, "policies": tuple(clinic.policies), "people": people, "rows": rows, "seed": seed},
         "sources": [],
+        "conformal": {given.value: factors for given in Given},
         "report": {
             "time_constants": [round(float(tau), 2) for tau in model.dynamics.absorption.log_tau.detach().exp()],
             "code_sd": [round(float(value), 3) for value in model.code_covariance.diagonal().sqrt()],
@@ -87,21 +94,54 @@ def train_declared(
     return card
 
 
+def conformal(model: WorldModel, practice: Practice, clinic: VirtualClinic, people: int, rows: int, seed: int) -> list[float]:
+    """What widens the interval of a plan, every look, so that nine true levels in ten are inside: by virtual people drawn anew,
+    each known by all of a recording but the last horizon, who were given in that what they were given."""
+    clock, scores = model.therapy.clock, []
+    ahead, looks = clock.rows(clock.horizon), round(clock.horizon / clock.look)
+    for lived, own in _recordings(practice.therapy, clinic, people, rows, seed):
+        cut = min(len(series) for series in own) - ahead
+        known = personalise(model, [series.until(cut) for series in own])
+        for who, (series, person) in enumerate(zip(own, known, strict=True)):
+            given = Future(series.values[cut : cut + ahead], series.mask[cut : cut + ahead])
+            band = forecast(model, series, cut, person, {"": given}, widen=dict.fromkeys(Given, torch.ones(looks)))[""]
+            at = [int(np.flatnonzero(np.isclose(band.minutes, clock.look * (look + 1)))[0]) for look in range(looks)]
+            truth = lived.level[who].reshape(lived.level.shape[1], -1)[:, 0]
+            true = truth[[cut + clock.rows(clock.look * (look + 1)) - 1 for look in range(looks)]].numpy()
+            mid, low, high = band.mid[at], band.low[at], band.high[at]
+            edge = np.where(true > mid, high - mid, mid - low)
+            scores.append(torch.from_numpy(np.abs(true - mid) / np.maximum(edge, 1e-9)))
+    return [round(float(factor), 3) for factor in conformal_factor(torch.stack(scores).double())]
+
+
 def virtual(practice: Practice, clinic: VirtualClinic, people: int, rows: int, seed: int) -> tuple[list[PatientSeries], Branches]:
     """Recordings of people of every group, by turns under each policy, and futures of them that part in treatment alone."""
     therapy, parts = practice.therapy, []
     recordings: list[PatientSeries] = []
-    days = max(1, -(-round(rows * therapy.step) // 1440))
     random = np.random.default_rng((seed, 71))
+    for lived, own in _recordings(therapy, clinic, people, rows, seed):
+        parts.append(_branches(therapy, clinic, lived, own, len(recordings), random))
+        recordings += own
+    return recordings, Branches.joined(parts)
+
+
+def _recordings(
+    therapy: Therapy, clinic: VirtualClinic, people: int, rows: int, seed: int
+) -> Iterator[tuple[Lived, list[PatientSeries]]]:
+    """People of every group under each policy by turns, with a recording each."""
+    days = max(1, -(-round(rows * therapy.step) // 1440))
     pairs = [(group, policy) for group in clinic.groups for policy in clinic.policies]
     each = max(1, people // max(1, len(clinic.policies)))
     for place, (group, policy) in enumerate(pairs):
         drawn = clinic.draw(group, each, seed + place)
         lived = clinic.live(drawn, clinic.policies[policy](), days, seed + place)
         own = [replace(lived.series(who), patient=f"{group} {policy} {seed + place}-{who}") for who in range(each)]
-        parts.append(_branches(therapy, clinic, lived, own, len(recordings), random))
-        recordings += own
-    return recordings, Branches.joined(parts)
+        short = min(map(len, own)) - therapy.clock.rows(therapy.clock.horizon)
+        if short < 1:
+            raise AskError(
+                f"{therapy.name}: its virtual people live {min(map(len, own))} rows, no longer than the clock's horizon"
+            )
+        yield lived, own
 
 
 def _branches(

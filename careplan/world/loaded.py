@@ -43,14 +43,21 @@ class World:
     def widen(self, person: Personalisation) -> dict[Given, Tensor]:
         """Conformal factors every look for one patient by what is given of the future, `[H]` each.
 
-        Those of foresight follow the patient's own days; that of plans, which nobody carried out as such, hardly narrows.
+        Those of foresight follow the patient's own days; that of plans, which nobody carried out as such, hardly narrows. Without
+        calibration those of the population are 1.
         """
-        usual: dict[Given, Tensor] = {given: torch.tensor(self.card["conformal"][given]) for given in Given}
         clock = self.model.therapy.clock
+        own = self.card.get("conformal", dict.fromkeys(Given, [1.0] * round(clock.horizon / clock.look)))
+        usual: dict[Given, Tensor] = {given: torch.tensor(own[given]) for given in Given}
         return {
             given: widening(person, factor) if given is Given.PLAN else factor_after_recording(person, factor, given, clock)
             for given, factor in usual.items()
         }
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether people held out have told how wide intervals must be."""
+        return "conformal" in self.card
 
     def risk(self, hazard: str, series: PatientSeries, rows: Sequence[int], person: Personalisation) -> NDArray[np.float64]:
         """The probability of one of the therapy's hazards after each row, nothing being given of the future, `[N]`."""

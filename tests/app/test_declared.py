@@ -1,5 +1,6 @@
 """A therapy that is a declaration and a virtual clinic alone, from the command line to a signature on a screen."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -34,6 +35,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Pat
         recipe = replace(RECIPE, steps=12, batch=8, branches=8)
         card = train_declared(therapies.practice(NAME), folder / "weights", people=6, recipe=recipe, say=lambda _: None)
         assert card["virtual"]["groups"] == ("adult",) and len(card["report"]["wander"]) == 1
+        assert len(card["conformal"]["plan"]) == 12 and min(card["conformal"]["plan"]) > 0, "a factor a week"
         yield module, folder / "weights"
 
 
@@ -64,7 +66,9 @@ def test_a_declared_therapy_goes_from_a_table_to_a_signature(
     told = run("plan", "thea0", "--regimen", "--weights", str(weights))
     assert "Abstains" not in told and "In short" in told and not any(word in told.lower() for word in GLUCOSE), told
     assert "Tablet" in run("personalise", "thea0", "--weights", str(weights))
+    foretold(tmp_path, weights)
     shipping(monkeypatch, weights)
+    answered()
     made = {each.patient: each for each in plan_regimens(db, ["thea0", "thea1"], world_of(NAME))}
     at = press(start(), "open:thea0")
     text = shown(at)
@@ -72,6 +76,36 @@ def test_a_declared_therapy_goes_from_a_table_to_a_signature(
     assert not any(word in text.lower() for word in GLUCOSE), text
     signed = decided(at, made["thea0"].id, [line.key for line in made["thea0"].lines])
     assert "Signed" in shown(signed) and not any(word in shown(signed).lower() for word in GLUCOSE)
+
+
+def foretold(folder: Path, weights: Path) -> None:
+    """A forecast in weeks, of what stands and of more of it, which lowers the level at every one."""
+    asked = ("forecast", "thea0", "--weights", str(weights))
+    told = run(*asked, "--what-if", "tablet x1.5", "--plot", str(folder / "tsh.html"))
+    assert "mIU/L" in told and "12 weeks" in told and not any(word in told.lower() for word in GLUCOSE), told
+    assert "nobody held out" not in told and "days" in (folder / "tsh.html").read_text()
+    paths = json.loads(run(*asked, "--what-if", "tablet x1.5", "--json"))["paths"]
+    assert list(paths) == ["no change", "tablet x1.5"], "the model is not asked what it never learned: what people will do"
+    assert all(more < same for more, same in zip(paths["tablet x1.5"]["mid"][1:], paths["no change"]["mid"][1:], strict=True))
+    told = run(*asked, "--what-if", "tablet 50 from 2025-01-01 08:00 to 2026-12-01 08:00", code=1)
+    assert "2025-01-01 08:00 is not between" in told and "the hours forecast" in told
+    assert "reaches 36 weeks ahead at most" in run(*asked, "--ahead", "40 weeks", code=1)
+    assert "no length of time" in run(*asked, "--ahead", "soon", code=2)
+
+
+def answered() -> None:
+    """Questions about somebody of another therapy: in its words, or refused."""
+    told = run("ask", "Where will thea0's TSH be in 6 weeks?")
+    assert "In 6 weeks, as it stands:" in told and "mIU/L" in told, told
+    told = run("ask", "What are the limits of thea0?")
+    assert "tablet: at most 250 ug/day" in told and "no more tablet than stands while tsh is below 0.4 mIU/L" in told, told
+    assert "In short" in run("ask", "Why is that suggested for thea0?")
+    assert "last tsh" in run("ask", "Who needs a look?")
+    assert "readings:" in run("ask", "Give me a summary of thea0").lower()
+    assert "tablet:" in run("ask", "What is prescribed for thea0?")
+    told = run("ask", "Compare thea0's last week with the week before")
+    assert "thea0 is treated under levothyroxine: this kind of question is not answered there" in told, told
+    assert not any(word in told.lower() for word in ("mg/dl", "insulin"))
 
 
 def decided(at: AppTest, suggestion: int | None, keys: list[str]) -> AppTest:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from careplan.cli import app
 from careplan.clinic import audit_trail, codec, open_database, save_suggestion, sign_review, store_records, suggest_doses
+from careplan.clinic.worker import world_of
 from careplan.errors import AskError
 from careplan.interop.language import KINDS, QUERY
 from careplan.interop.language.answers import WHO_DECIDES, Answer, Sources, answer
@@ -58,7 +59,7 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
 
 
 def ask(db: Database, kind: str, **given: Any) -> Answer:
-    return answer(QUERY.validate_python({"kind": kind, **ASKED[kind], **given}), Sources(db, open_world, NURSE))
+    return answer(QUERY.validate_python({"kind": kind, **ASKED[kind], **given}), Sources(db, world_of, NURSE))
 
 
 def kept(db: Database) -> dict[str, list[Any]]:

@@ -15,6 +15,7 @@ from mcp import Client, StdioServerParameters
 from mcp.server.mcpserver.exceptions import ToolError
 
 from careplan.clinic import audit_trail, open_database, save_suggestion, store_records
+from careplan.clinic.worker import world_of
 from careplan.interop.language.answers import Sources
 from careplan.interop.tools import OneToken, Pace, make_server
 from careplan.store import Actor, Database
@@ -40,7 +41,7 @@ def db(tmp_path: Path) -> Iterator[Database]:
 
 def calls(db: Database, *wanted: tuple[str, dict[str, Any]], pace: Pace | None = None) -> list[Any]:
     async def run() -> list[Any]:
-        async with Client(make_server(Sources(db, open_world, USER), pace=pace)) as client:
+        async with Client(make_server(Sources(db, world_of, USER), pace=pace)) as client:
             return [await client.call_tool(name, given) for name, given in wanted]
 
     return anyio.run(run)
@@ -48,7 +49,7 @@ def calls(db: Database, *wanted: tuple[str, dict[str, Any]], pace: Pace | None =
 
 def test_tools_are_read_only_and_say_what_they_return(db: Database) -> None:
     async def run() -> Any:
-        async with Client(make_server(Sources(db, open_world, USER))) as client:
+        async with Client(make_server(Sources(db, world_of, USER))) as client:
             return await client.list_tools(), await client.list_resource_templates()
 
     tools, resources = anyio.run(run)
@@ -78,7 +79,7 @@ def test_calls_are_answered_with_units_and_on_record_as_the_users(db: Database) 
 
 def test_a_resource_is_a_patients(db: Database) -> None:
     async def run() -> Any:
-        async with Client(make_server(Sources(db, open_world, USER))) as client:
+        async with Client(make_server(Sources(db, world_of, USER))) as client:
             return await client.read_resource("careplan://patient/ann/regimen")
 
     body = json.loads(anyio.run(run).contents[0].text)
@@ -89,7 +90,7 @@ def test_a_resource_is_a_patients(db: Database) -> None:
     ("tool", "given", "told"),
     [
         ("patient_summary", {"patient": "eve"}, "'eve' is not in the store"),
-        ("forecast", {"patient": "ann", "hours": 99}, "less than or equal to 12"),
+        ("forecast", {"patient": "ann", "hours": 99}, "reaches 12 h ahead at most"),
         ("what_if", {"patient": "ann", "channel": "bolus", "day": "2024-03-14", "meal": "lunch"}, "one of to, change and times"),
         ("patient_summary", {"patient": "x" * 10_000_000}, "at most 200 characters"),
         ("cohort_replay", {"populations": ["adult:100"], "policies": ["magic"]}, "expected one of"),

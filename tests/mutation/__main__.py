@@ -241,8 +241,8 @@ def why(mutant: Mutant, excuses: dict[tuple[str, str, str], str]) -> str | None:
 
 def table(found: dict[str, Results], excuses: dict[tuple[str, str, str], str]) -> str:
     lines = [
-        "| target | mutants | run | noticed | % of those run | equivalent | other survivors |",
-        "|---|---|---|---|---|---|---|",
+        "| target | mutants | run | noticed | % noticed | % without equivalents | equivalent | other survivors |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     total: Counter[str] = Counter()
     for name, results in found.items():
@@ -260,8 +260,10 @@ def table(found: dict[str, Results], excuses: dict[tuple[str, str, str], str]) -
 
 
 def row(name: str, counts: Counter[str]) -> str:
-    share = 100 * counts["noticed"] / max(1, counts["run"])
-    parts = (counts["mutants"], counts["run"], counts["noticed"], f"{share:.1f}", counts["same"], counts["other"])
+    # While some are still to be tried there is no share: those that are noticed are known first.
+    tried = counts["run"] if counts["run"] == counts["mutants"] else 0
+    shares = (f"{100 * counts['noticed'] / of:.1f}" if of > 0 else "" for of in (tried, tried - counts["same"]))
+    parts = (counts["mutants"], counts["run"], counts["noticed"], *shares, counts["same"], counts["other"])
     return f"| {name} | {' | '.join(str(part) for part in parts)} |"
 
 

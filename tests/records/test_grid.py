@@ -1,5 +1,7 @@
 """From events to the grid: nothing made up, nothing lost, nothing counted twice."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,10 +12,14 @@ from careplan.records import PatientRecord, to_series
 from careplan.records.events import events_frame
 from careplan.series import PatientSeries
 from careplan.therapies.glucose.declaration import GLUCOSE
+from careplan.therapy import Channel
+from tests.therapies.contract.pressures import PRESSURES
+from tests.therapies.contract.thinning import THINNING
 
 FIRST = pd.Timestamp("2024-01-08 00:00", tz="UTC")
 CASES = settings(max_examples=60, deadline=None)
 GLUCOSE_, BASAL, BOLUS, LONG, CARBS = range(5)
+RAISER = PRESSURES.index("raiser")
 
 
 def record(*rows: tuple[float, str, float, float], zone: str = "UTC") -> PatientRecord:
@@ -71,6 +77,27 @@ def test_a_rate_with_no_end_holds_until_the_next() -> None:
     days = to_series(record((0, "basal", 1.0, np.nan), (3 * 1440, "basal", 2.0, np.nan)), GLUCOSE)
     assert series.mask[:24, BASAL].all()
     assert known(days, BASAL)[287:289] == [287, 3 * 288]  # for a day at most
+
+
+@pytest.mark.parametrize("changes", [((0, 4.0),), ((0, 4.0), (3, 8.0)), ((0, 4.0), (3, 8.0), (9.9, 6.0))])
+def test_a_charted_rate_stands_until_the_next_and_to_the_end_of_the_record(changes: tuple[tuple[float, float], ...]) -> None:
+    rows = [(minute, "raiser", value, np.nan) for minute, value in changes]
+    series = to_series(record((0, "pressure", 80.0, 0.0), *rows, (9.9, "pressure", 82.0, 0.0)), PRESSURES)
+    assert len(series) == 60, "the last rate adds nothing after the last event"
+    assert series.mask[:, RAISER].all(), "steps of ten seconds, and minutes between changes are no samples"
+    stands = [[value for minute, value in changes if minute <= at][-1] for at in (0.0, 2.9, 3.0, 9.7)]
+    assert series.values[[0, 17, 18, 58], RAISER].tolist() == stands
+
+
+def test_what_is_charted_is_known_until_the_record_ends() -> None:
+    weekly = replace(THINNING.channel("tablet"), charted=True, silence=5 * 1440.0)
+    on = Channel(name="on", unit="", role="disturbance", form="choice", low=0, high=1, charted=True, silence=1e9)
+    charted = replace(THINNING, channels=(THINNING.channels[0], weekly, on))
+    day = 1440.0
+    rows = ((0, "tablet", 5.0, 0.0), (2 * day, "on", 1.0, 0.0), (6 * day, "on", 0.0, 0.0), (9 * day, "ratio", 2.0, 0.0))
+    series = to_series(record(*rows), charted)
+    assert known(series, 1) == [0, 1, 2, 3, 4] and series.values[:, 1].tolist() == [5.0, *[0.0] * 9]
+    assert known(series, 2) == list(range(2, 10)) and series.values[2:, 2].tolist() == [1.0] * 4 + [0.0] * 4
 
 
 def test_a_sampled_rate_does_not_bridge_a_gap() -> None:

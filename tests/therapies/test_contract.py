@@ -11,13 +11,19 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from careplan import therapies
 from careplan.clinic import open_database, save_regimen, sign_review, store_records, suggest_doses
+from careplan.declared.plans import as_it_stands
+from careplan.declared.standing import estimate
 from careplan.planning.course import CoursePlans, CourseSearch
 from careplan.planning.measuring import next_measurement
+from careplan.planning.menu import Menu
 from careplan.planning.rules import rules_of
 from careplan.records.events import PatientRecord, events_frame
 from careplan.rules import Lockout
@@ -192,6 +198,30 @@ def test_the_numbers_of_limits_are_rules_of_a_course() -> None:
     assert "the largest dose" in rules(tight) and float(tight.amounts[0, 0, 0, 0]) <= stands + 1e-3
     with pytest.raises(ValueError, match="thinning: a course does not count what is on board; declare a Cap within a time"):
         planned(*asked, replace(found.module.LIMITS, max_on_board=5.0))
+
+
+def test_multiples_of_what_stands_are_rounded_to_what_can_be_given() -> None:
+    therapy = replace(thinning.THINNING, actions=(replace(thinning.THINNING.actions[0], increment=1.0),))
+    values = torch.zeros(2, 28, 2)
+    values[0, :, 1] = 5.0  # mg every day; the other takes nothing
+    table, exists = Menu(therapy, values, torch.zeros(2, 2)).candidates()
+    given = (table[..., 0] * 5.0)[0][exists[0]]
+    assert given.sort().values.tolist() == pytest.approx([0.0, 2.0, 4.0, 5.0, 6.0, 7.0]), "5.5 and 4.5 mg cannot be given"
+    assert exists[1].sum() == 1, "of nothing there is no multiple"
+
+
+@settings(max_examples=40, deadline=None)
+@given(days=st.sets(st.integers(0, 6), min_size=1), dose=st.sampled_from([1.0, 4.0, 12.5]), weeks=st.integers(3, 6))
+def test_single_doses_stand_in_their_rows_of_the_cycle(days: set[int], dose: float, weeks: int) -> None:
+    """A dose on some days of the week goes on, on those days; three a week are not taken for none."""
+    rows = 7 * weeks + 2
+    given = np.array([dose if row % 7 in days else 0.0 for row in range(rows + 28)], np.float32)
+    values = np.stack([np.full(rows, 2.0), given[:rows]], 1).astype(np.float32)
+    start = pd.Timestamp("2026-01-05", tz="UTC")
+    series = PatientSeries("ann", thinning.THINNING, start, "UTC", values, np.ones(values.shape, dtype=bool))
+    standing = estimate(thinning.THINNING, series)
+    assert standing is not None and standing.of("tablet") == dose
+    assert as_it_stands(series, torch.zeros(8), standing, 28)[:, 1].tolist() == given[rows:].tolist()
 
 
 def test_rates_spacing_and_a_floor_are_rules_of_a_course() -> None:

@@ -146,6 +146,11 @@ def test_the_therapy_of_careplan_itself_is_found_as_any_other() -> None:
     assert therapies.first() is therapies.practice("glucose")
 
 
+def test_a_package_whose_name_comes_earlier_is_nobodys_therapy_unasked(folder: Path) -> None:
+    package(folder, "asleep", SLEEP.replace('name="sleep"', 'name="asleep"'))
+    assert next(iter(therapies.installed())) == "asleep" and therapies.first().name == "glucose"
+
+
 def test_a_package_in_a_folder_adds_a_therapy(tmp_path: Path, folder: Path) -> None:
     """In a process of its own, with nothing but the folder on its path: stored, listed, prescribed, read."""
     package(folder, "sleep", SLEEP)

@@ -10,21 +10,26 @@ from typing import Any
 from careplan.clinic import asking
 from careplan.clinic.allowed import STUDIES, allow
 from careplan.clinic.codec import dump
-from careplan.interop.language import predictions
+from careplan.interop.language import declared, predictions
 from careplan.interop.language import queries as asked
 from careplan.interop.language.basis import Answer, Sources
 from careplan.therapies.glucose.bands import LEVELS
+from careplan.therapies.glucose.declaration import GLUCOSE
 
 __all__ = ["WHO_DECIDES", "Answer", "Sources", "answer"]
 
+ABOUT_NOBODY = ("who_needs_a_look", "cohort_replay", "evaluation")
 SHOWN = ("in_range", "low", "very_low", "high", "very_high", "mean", "cv", "gmi", "readings", "active")
 MOST = 2_000  # person-days that a question may have lived for it; more is a command of its own
 WHO_DECIDES = "careplan decides no dose. What to take is decided by you and the clinician who signs your plan."
 
 
 def answer(query: Any, sources: Sources) -> Answer:
-    """The answer to one of the queries. Raises `AskError` for what the store or the model cannot answer."""
-    return _ANSWERS[query.kind](query, sources)
+    """The answer to one of the queries, in the words of the patient's therapy. Raises `AskError` for what the store or the model
+    cannot answer."""
+    practice = None if query.kind in ABOUT_NOBODY else asking.spoken_of(sources.db, query.patient, GLUCOSE.name)
+    found = None if practice is None else declared.answer(query, sources, practice)
+    return _ANSWERS[query.kind](query, sources) if found is None else found
 
 
 def _compare(query: asked.ComparePeriods, sources: Sources) -> Answer:

@@ -25,7 +25,7 @@ class Answer(Strict):
 
 
 class Sources:
-    """What answers are made from: the store, who asks, and the world model once one is needed."""
+    """What answers are made from: the store, who asks, and the world model of a therapy, by name, once one is needed."""
 
-    def __init__(self, db: Database, world: Callable[[], World], actor: Actor | None = None) -> None:
+    def __init__(self, db: Database, world: Callable[[str], World], actor: Actor | None = None) -> None:
         self.db, self.actor, self.open_world = db, actor or local_account(), world

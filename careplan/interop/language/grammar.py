@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from careplan.clock import said
 from careplan.interop.language import cues, people, times
 from careplan.interop.language.cues import GROUPS, MEALS, SETTINGS
 from careplan.interop.language.queries import QUERY, Reading
@@ -16,6 +17,7 @@ from careplan.interop.language.wording import COMMON, MONTHS, NUMBERS, WORDS, me
 from careplan.records.units import MG_PER_MMOL
 
 ANY_DAY = date(2000, 1, 1)  # for questions about nobody, which hold no day
+LONGEST_AHEAD = 720.0  # minutes that a forecast reaches, where a therapy does not say
 LONGEST = 1000  # characters of a question
 MORE = "(?:more |less |fewer |extra |additional )?"
 AMOUNT = rf"(?<![\d:/.-])(\d+(?:\.\d+)?)\s*{MORE}(units?|iu|u|grams?|g|mg/dl|mmol/l|mmol|mg|ml|%|percent)?(?![\w:/-])"
@@ -37,11 +39,17 @@ ASKS = {
 
 @dataclass(frozen=True)
 class Known:
-    """What the grammar reads a question against. today: the last recorded day of each patient, on their clock."""
+    """What the grammar reads a question against.
+
+    today: the last recorded day of each patient, on their clock. policies: of cohorts. terms: the words of the therapy of a
+    patient whose therapy is not the one that the grammar knows by heart. reach: minutes that a forecast of a patient's can reach.
+    """
 
     patients: tuple[str, ...]
     today: Callable[[str], date]
     policies: tuple[str, ...] = ()
+    terms: Callable[[str], frozenset[str]] = lambda patient: frozenset()
+    reach: Callable[[str], float] = lambda patient: LONGEST_AHEAD
 
 
 class Unclear(Exception):  # noqa: N818
@@ -69,6 +77,7 @@ def _query(question: str, known: Known) -> dict[str, Any]:
         raise Unclear(f"A question has at most {LONGEST} characters.")
     named = people.named(question, known.patients)
     names = [part for patient in known.patients for part in re.split(r"[\s_-]+", patient.lower())]
+    names += [term for patient in named.patients for term in known.terms(patient)]
     text = mended(plain(named.rest), VOCABULARY, names)
     if cues.writes(text):
         raise Unclear(ASKS["writes"])
@@ -94,7 +103,9 @@ def _query(question: str, known: Known) -> dict[str, Any]:
     if kind == "dose":  # whatever it is for, the answer is who decides
         return {"kind": "plan", "patient": patient, "dose": True}
     query = {"kind": kind, "patient": patient, **_details(kind, text, today)}
-    return _whole(query, unread(kind, text, today, TELLING))
+    if 60.0 * query.get("hours", 0.0) > known.reach(patient):
+        raise Unclear(f"That cannot be asked: a forecast reaches {said(known.reach(patient))} ahead at most.")
+    return _whole(query, unread(kind, text, today, TELLING._replace(words=TELLING.words | known.terms(patient))))
 
 
 def _whole(query: dict[str, Any], left: Sequence[str]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from careplan.clinic.errors import ClinicError
 from careplan.clinic.views import Forecast as Predicted
 from careplan.interop.language import queries as asked
 from careplan.interop.language.basis import Answer, Sources
+from careplan.therapies.glucose.declaration import GLUCOSE
 
 MEALS = {"breakfast": (5, 11), "lunch": (11, 16), "dinner": (16, 23)}  # hours of the local day
 NEAR = timedelta(minutes=15)  # how far from a stated time a recorded dose is still the one that is meant
@@ -16,11 +17,14 @@ NEAR = timedelta(minutes=15)  # how far from a stated time a recorded dose is st
 
 def forecast(query: asked.Forecast, sources: Sources) -> Answer:
     at = None if query.day is None or query.time is None else datetime.combine(query.day, time.fromisoformat(query.time))
-    found = asking.forecast_of(sources.db, query.patient, sources.open_world(), sources.actor, at=at, hours=query.hours)
+    found = asking.forecast_of(
+        sources.db, query.patient, sources.open_world(GLUCOSE.name), sources.actor, at=at, ahead=60 * query.hours
+    )
     path = found.paths["expected"]
     text = [f"In {query.hours:g} h: {path.mid[-1]:.0f} {found.unit}, 90 % interval {path.low[-1]:.0f} to {path.high[-1]:.0f}."]
     if query.about is not None:
         risk = found.low_risk if query.about == "low" else found.high_risk
+        assert risk is not None, "both are declared"
         text.insert(0, f"The risk of a {query.about} within two hours is {100 * risk:.0f} %, everyone behaving as usual.")
     return _predicted(query.said(), text, found, ("expected",))
 
@@ -44,7 +48,7 @@ def counterfactual(query: asked.Counterfactual, sources: Sources) -> Answer:
     end = when if query.until is None else datetime.combine(query.day, time.fromisoformat(query.until))
     hours = min(12.0, 4.0 + (end - when) / timedelta(hours=1))
     found = asking.forecast_of(
-        sources.db, query.patient, sources.open_world(), sources.actor, at=start, what_if=(what_if,), hours=hours
+        sources.db, query.patient, sources.open_world(GLUCOSE.name), sources.actor, at=start, what_if=(what_if,), ahead=60 * hours
     )
     changed, same = found.paths[what_if], found.paths["no change"]
     text = []

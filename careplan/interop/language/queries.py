@@ -44,7 +44,7 @@ class Forecast(Strict):
 
     kind: Literal["forecast"] = "forecast"
     patient: str
-    hours: Annotated[float, Field(gt=0, le=12)] = 4.0
+    hours: Annotated[float, Field(gt=0)] = 4.0
     day: date | None = None
     time: Clock | None = None
     about: Side | None = None

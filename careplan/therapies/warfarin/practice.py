@@ -9,7 +9,7 @@ from careplan.therapies.warfarin.covariates import known
 from careplan.therapies.warfarin.declaration import HOLDS, LIMITS, RECENT, WARFARIN, limits_of
 from careplan.therapies.warfarin.metrics import Metrics
 from careplan.therapies.warfarin.pages import daily_dose, glance, stretches
-from careplan.therapies.warfarin.regimen import Regimen, changed, current, estimate, listed, stated
+from careplan.therapies.warfarin.regimen import Regimen, carried_on, changed, current, estimate, listed, stated
 from careplan.therapies.warfarin.words import INR, MARKS, SETTINGS, WORDS, because, limits_in_words, said
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ PRACTICE = Practice(
     glance=glance,
     daily_dose=daily_dose,
     stretches=stretches,
+    carried_on=carried_on,
     weights=WEIGHTS,
     measures=Metrics,
     rules=WORDS,

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from careplan.records.settings import StatedSettings
 from careplan.series import PatientSeries
 from careplan.suggestion import Line
 from careplan.therapies.warfarin.declaration import MOST_A_DAY, WARFARIN
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 STRENGTHS = (1.0, 3.0, 5.0)  # mg of the tablets at hand, where nobody said: those of the British National Formulary
@@ -117,6 +121,22 @@ def estimate(series: PatientSeries) -> Regimen:
     last = doses[known][-len(DAYS) :]
     weekly = half * round(float(np.mean(last)) * len(DAYS) / half)
     return Regimen(week=week_of(min(weekly, MOST_A_DAY * len(DAYS))))
+
+
+def carried_on(series: PatientSeries, usual: "Tensor", regimen: Regimen | None, rows: int) -> "Tensor":
+    """`[rows, C]` The evenings of the week, those that are left out first, with what is taken beside them now."""
+    import torch
+
+    values = torch.zeros(rows, len(WARFARIN.channels))
+    week = (0.0,) * len(DAYS) if regimen is None else regimen.week
+    first = (series.times[-1].tz_convert(series.zone).weekday() + 1) % len(DAYS)
+    evenings = [week[(first + row) % len(DAYS)] if regimen is None or row >= regimen.hold else 0.0 for row in range(rows)]
+    for channel in WARFARIN.of("disturbance"):
+        known = series.column(channel.name)
+        known = known[np.isfinite(known)]
+        values[:, WARFARIN.index(channel.name)] = float(known[-1]) if len(known) else 0.0
+    values[:, WARFARIN.index("warfarin")] = torch.tensor(evenings)
+    return values
 
 
 def current(regimen: Regimen, line: Line) -> float:

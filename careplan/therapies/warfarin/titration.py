@@ -40,7 +40,7 @@ IMPOSSIBLE = N_("an INR of {inr:g} is impossible ({low:g} to {high:g}): is it a 
 BEFORE = N_("an INR of {inr:g} before the first tablet on record: tablets are missing, or something else prolongs it")
 STRAY = N_("the last INR, {inr:g}, is nothing like what the tablets on record lead to: check both first")
 WEEK = N_("{weekly:g} mg a week")
-ONE_OUT, SOME_OUT = N_(", the first evening left out"), N_(", the first {evenings:d} evenings left out")
+ONE_OUT, SOME_OUT = N_("the first evening left out"), N_("the first {evenings:d} evenings left out")
 NO_TABLET, AGAIN = N_("no tablet on the first {evenings:d} evenings"), N_("a tablet every evening again")
 DUE, INR_IN = N_("the INR is due in {days:d} days"), N_("INR in {days:d} days")
 
@@ -171,7 +171,7 @@ def _compared(regimen: Regimen, asked: Asked, weekly: float, hold: int, due: int
 
 
 def _week(weekly: float, evenings: int) -> str:
-    out = "" if not evenings else ONE_OUT if evenings == 1 else SOME_OUT.format(evenings=evenings)
+    out = "" if not evenings else f", {ONE_OUT if evenings == 1 else SOME_OUT.format(evenings=evenings)}"
     return WEEK.format(weekly=weekly) + out
 
 
