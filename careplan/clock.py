@@ -19,7 +19,7 @@ def duration_in_words(minutes: float) -> str:
 
 
 def minutes_of(text: str) -> float:
-    """So many minutes, in the words of `said`. Raises `ValueError` for what is no length of time above 0.
+    """So many minutes, in the words of `duration_in_words`. Raises `ValueError` for what is no length of time above 0.
 
     >>> minutes_of("2 h"), minutes_of("1 week"), minutes_of("30s")
     (120.0, 10080.0, 0.5)

@@ -56,8 +56,9 @@ def practice_and_facts(db: Database, patient: str) -> tuple[Practice, CourseFact
 
 
 def spoken_of(db: Database, patient: str, own: str) -> Practice | None:
-    """The practice of a patient who is not treated under the therapy `own`; None for one who is. Raises as `treated_as`."""
-    return None if own in therapies_of(db, [patient]) else treated_as(db, patient)[0]
+    """The practice of a patient who is not treated under the therapy `own`; None for one who is. Raises as
+    `practice_and_facts`."""
+    return None if own in therapies_of(db, [patient]) else practice_and_facts(db, patient)[0]
 
 
 def aims(db: Database, patient: str) -> Targets:

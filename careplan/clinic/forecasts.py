@@ -12,7 +12,7 @@ from careplan.clinic.errors import ClinicError
 from careplan.clinic.people import people_of
 from careplan.clinic.recordings import read_recording
 from careplan.clinic.views import Forecast
-from careplan.clock import Clock, said
+from careplan.clock import Clock, duration_in_words
 from careplan.recording import Recording, row_at
 from careplan.series import PatientSeries
 from careplan.store import Actor, Database
@@ -96,7 +96,7 @@ def _until(clock: Clock, ahead: float | Sequence[float] | None) -> tuple[float, 
         return asked[-1], asked
     ahead = clock.horizon if ahead is None else ahead
     if not 0 < ahead <= farthest:
-        raise ClinicError(f"a forecast reaches {said(farthest)} ahead at most, not {said(ahead)}")
+        raise ClinicError(f"a forecast reaches {duration_in_words(farthest)} ahead at most, not {duration_in_words(ahead)}")
     return ahead, None
 
 
@@ -125,7 +125,7 @@ def _banners(world: World, series: PatientSeries, row: int, person: Personalisat
     if therapy.channel(therapy.regulated).noise is None and since >= 3:
         banners.append(f"no reading in the last {3 * therapy.step:g} minutes: the level now is inferred")
     elif therapy.channel(therapy.regulated).noise is not None and since:
-        banners.append(f"no reading in the last {said(since * therapy.step)}: the level now is inferred")
+        banners.append(f"no reading in the last {duration_in_words(since * therapy.step)}: the level now is inferred")
     if not world.calibrated:
         banners.append("intervals are the model's own: nobody held out has told how wide they must be")
     return tuple(banners)
