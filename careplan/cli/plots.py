@@ -121,7 +121,7 @@ def print_suggestion(console: Console, suggestion: Suggestion, *, brief: bool = 
     else:
         _indented(console, "No change. " + escape("; ".join(suggestion.reasons)))
     words, unit = _words(suggestion)
-    told = dict(words.duration_in_words(suggestion, unit))
+    told = dict(words.said(suggestion, unit))
     if brief:
         _told(console, {name: text for name, text in told.items() if name == "In short"})
         return

@@ -42,8 +42,9 @@ def _forecast(query: asked.Forecast, sources: Sources, practice: Practice) -> An
     found = asking.forecast_of(sources.db, query.patient, world, sources.actor, at=at, ahead=ahead)
     [(name, path)], unit = found.paths.items() if len(found.paths) == 1 else list(found.paths.items())[:1], unit_of(practice)
     start = "the last reading" if at is None else f"{at:%Y-%m-%d %H:%M}"
+    length = duration_in_words(ahead)
     text = [
-        f"In {duration_in_words(ahead)}, {'as it stands' if name == 'no change' else name}: {unit.text(path.mid[-1])} {unit.name}, "
+        f"In {length}, {'as it stands' if name == 'no change' else name}: {unit.text(path.mid[-1])} {unit.name}, "
         f"90 % interval {unit.text(path.low[-1])} to {unit.text(path.high[-1])}."
     ]
     risk = {"low": found.low_risk, "high": found.high_risk}.get(query.about or "")
