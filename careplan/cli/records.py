@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn, cast, get_args
 
@@ -20,6 +21,10 @@ USER_ERROR = 1
 Paths = Annotated[list[str], typer.Argument(help="Files, folders, ZIPs or servers' addresses; a format's name may stand first.")]
 Format = Annotated[str | None, typer.Option(help="What the files are; by default each is looked at.")]
 Zone = Annotated[str | None, typer.Option(help="The patients' time zone, such as Europe/London, where the source does not say.")]
+DayFirst = Annotated[
+    bool | None,
+    typer.Option("--day-first/--month-first", help="The order of dates such as 03/05/2024, where nothing in a file tells."),
+]
 Insulins = Annotated[
     list[str] | None,
     typer.Option("--insulin", help="What an insulin that no table has is, as NAME=long; asked for at a terminal."),
@@ -27,6 +32,9 @@ Insulins = Annotated[
 Token = Annotated[str | None, typer.Option(envvar="CAREPLAN_TOKEN", help="A server's access token.")]
 
 
+Remember = Annotated[
+    bool, typer.Option("--remember", help="Keep a Nightscout address, and its token encrypted, to read it again.")
+]
 Group = Annotated[
     str | None, typer.Option(help="Group of new patients, which sets their dose limits, such as adult, adolescent or child.")
 ]
@@ -41,11 +49,10 @@ def import_command(
     paths: Annotated[list[str] | None, typer.Argument(help="As of `careplan look`.")] = None,
     format: Format = None,
     zone: Zone = None,
+    day_first: DayFirst = None,
     token: Token = None,
     patient: Annotated[str | None, typer.Option(help="The patient's name, where all of it is one person's.")] = None,
-    remember: Annotated[
-        bool, typer.Option("--remember", help="Keep a Nightscout address, and its token encrypted, to read it again.")
-    ] = False,
+    remember: Remember = False,
     again: Annotated[
         list[str] | None, typer.Option("--again", metavar="PATIENT", help="Read what is new at the addresses kept for a patient.")
     ] = None,
@@ -71,10 +78,10 @@ def import_command(
         raise typer.BadParameter("a therapy's own tables have no format, token or preference", param_hint="--therapy")
     if report is not None and not report.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {report.parent}", param_hint="--report")
-    preferred = [name for name in prefer.split(",") if name]
     how = ImportOptions(
-        format=format, zone=zone, token=token, patient=patient, prefer=preferred, group=group, therapy=therapy, merge=merge
+        format=format, zone=zone, day_first=day_first, token=token, patient=patient, group=group, therapy=therapy, merge=merge
     )
+    how = replace(how, prefer=[name for name in prefer.split(",") if name])
     bring, kept = import_records if therapy is None else import_declared, list[str]()
     with store(ctx) as database, stderr().status(f"Reading {', '.join(map(str, sources))}") as status:
 
@@ -184,6 +191,7 @@ def look(
     paths: Paths,
     format: Format = None,
     zone: Zone = None,
+    day_first: DayFirst = None,
     token: Token = None,
     patient: Annotated[str | None, typer.Option(help="The patient's name, where all of it is one person's.")] = None,
     insulin: Insulins = None,
@@ -196,7 +204,7 @@ def look(
 
     format, sources = _sources(paths, format)
     with asking(_asker(insulin or [])):
-        found = look_at(sources, format=format, zone=zone, token=token, patient=patient)
+        found = look_at(sources, format=format, zone=zone, day_first=day_first, token=token, patient=patient)
     if as_json:
         print_json(found)
     else:

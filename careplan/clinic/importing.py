@@ -35,13 +35,15 @@ Progress = Callable[[int, int, str], None]  # done, total, the patient just kept
 class ImportOptions:
     """How files are read, and how what they hold is kept.
 
-    format: what all of them are; found by looking where None. zone: the clock of sources that do not say. token: for a server.
+    format: what all of them are; found by looking where None. zone: the clock of sources that do not say. day_first: of
+    dates that do not say the order of their parts. token: for a server.
     patient: whose they are, where they are one person's. prefer: sources in the order in which they are believed where they hold
     the same. group: of patients that are new, whatever the source says. therapy, merge: as `store_records`.
     """
 
     format: str | None = None
     zone: str | None = None
+    day_first: bool | None = None
     token: str | None = None
     patient: str | None = None
     prefer: Sequence[str] = ()
@@ -82,7 +84,13 @@ def import_records(
     if format is not None and how.token is not None and "token" not in signature(READERS[format]).parameters:
         raise ClinicError(f"format {format!r} takes no token")
     refused: Refused = {}
-    reading: dict[str, Any] = {"zone": how.zone, "token": how.token, "patient": how.patient, "prefer": how.prefer}
+    reading: dict[str, Any] = {
+        "zone": how.zone,
+        "day_first": how.day_first,
+        "token": how.token,
+        "patient": how.patient,
+        "prefer": how.prefer,
+    }
     found = [record for path in paths for record in read(path, format=format, refused=refused, **reading)]
     report = _kept(db, format or "", join_people(found, prefer=how.prefer), how, progress, actor)
     return replace(report, failed={**{name: str(error) for name, error in refused.items()}, **report.failed})
@@ -107,7 +115,9 @@ def import_declared(
     records = [
         each
         for path in paths
-        for each in read_declared(Path(path), declared, zone=how.zone, patient=how.patient, refused=refused)
+        for each in read_declared(
+            Path(path), declared, zone=how.zone, day_first=how.day_first, patient=how.patient, refused=refused
+        )
     ]
     report = _kept(db, "declared", records, how, progress, actor)
     return replace(report, failed={**{name: str(error) for name, error in refused.items()}, **report.failed})

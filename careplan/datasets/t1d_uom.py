@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from careplan.records.clock import stamped
+from careplan.records.correction import Correction
 from careplan.records.events import PatientRecord, RecordError, Refused, refusing
 from careplan.records.head import head_of, header_of
 from careplan.records.sheet import (
@@ -28,7 +29,7 @@ from careplan.records.sheet import (
     report_left,
     year_typos,
 )
-from careplan.records.text import Rows, Source, check_zone, find_files, normal, numbers, read_rows
+from careplan.records.text import Rows, Source, check_zone, find_files, normal, numbers, read_rows, read_text
 from careplan.records.units import MG_PER_MMOL
 
 BESIDE = {
@@ -67,31 +68,33 @@ def read_t1d_uom(path: Source, *, zone: str = "Europe/London", refused: Refused 
         match = re.search(r"\d+", file.stem)
         people.setdefault(match[0] if match else file.stem.lower(), []).append(file)
     sheets = {person: read_person(person, files, zone, refused) for person, files in people.items()}
-    drop_strangers(
-        [sheet for sheet, _, _ in sheets.values()]
-    )  # readable files of a person left out tell whose readings are whose
+    drop_strangers([sheet for sheet, *_ in sheets.values()])  # readable files of a person left out tell whose readings are whose
     records = []
-    for person, (sheet, rows_read, files) in sheets.items():
+    for person, (sheet, rows_read, files, asleep) in sheets.items():
         if not files or f"uom-{person}" in (refused or ()):
             continue
         with refusing(refused, f"uom-{person}"):
             one_stream(sheet)
             check_ranges(sheet)
             sheet.require(people[person][0])
-            asleep = len(people[person]) - len(files)  # files of sleep, which has no channel
             record = sheet.record(f"uom-{person}", zone, rows_read=rows_read, files=files)
-            records.append(replace(record, ignored={"file of sleep": asleep} if asleep else {}))
+            records.append(replace(record, ignored={"sleep": asleep} if asleep else {}))
     if not records and not refused:
         raise RecordError("no file of glucose, insulin, meals or activity", file=path)
     return records
 
 
-def read_person(person: str, files: list[Path], zone: str, refused: Refused | None) -> tuple[Sheet, int, list[str]]:
-    """All of one person's files on one sheet, with the rows read and the files that have a channel."""
+def read_person(person: str, files: list[Path], zone: str, refused: Refused | None) -> tuple[Sheet, int, list[str], int]:
+    """All of one person's files on one sheet, with the rows read, the files that have a channel, and the rows of sleep, which has
+    none."""
     whole = Sheet(pd.DataFrame())
-    rows_read, named = 0, []
+    rows_read, named, asleep = 0, [], 0
     for file in files:
         if SLEEP & set(map(normal, header_of(head_of(file)))):
+            count = sum(bool(line.strip(" ,")) for line in read_text(file).splitlines()) - 1
+            if count:
+                whole.corrections.append(Correction("dropped", "sleep", file.name, 2, "", f"{count:,} rows of no channel"))
+            rows_read, asleep = rows_read + count, asleep + count
             continue
         with refusing(refused, f"uom-{person}"):
             sheet, rows = read_file(file, zone)
@@ -105,7 +108,7 @@ def read_person(person: str, files: list[Path], zone: str, refused: Refused | No
             milliunits(whole)
             glucose_unit(whole, "mmol/L")
             drop_duplicates(whole)
-    return whole, rows_read, named
+    return whole, rows_read, named, asleep
 
 
 def read_file(file: Path, zone: str) -> tuple[Sheet, Rows]:

@@ -23,6 +23,7 @@ from careplan.records.export import (
     ExportRows,
     Mask,
     Part,
+    beside,
     drop_second_device,
     glucose_values,
     part_of,
@@ -97,10 +98,9 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
     if unit is None:
         problem = "expected mg/dL or mmol/L in the header of glucose"
         raise RecordError(problem, file=file, row=1, field=block.written(column[GLUCOSE]))
-    rows, timed, device = account_for(block, column, zone, day_first, unit, file)
+    rows, timed = account_for(block, column, zone, day_first, unit, file)
     part = part_of(file, [rows], unit, person=person_of(block, column, ~timed))
-    devices = part.sheet.cells["row"].map(lambda row: device.get(row, ""))
-    drop_second_device(part.sheet, devices, within=WITHIN)
+    drop_second_device(part.sheet, beside(part.sheet, block, column[DEVICE]), within=WITHIN)
     return part
 
 
@@ -118,14 +118,15 @@ def columns_of(block: Block) -> dict[str, str]:
 
 def account_for(
     block: Block, column: dict[str, str], zone: str, day_first: bool | None, unit: str, file: Path
-) -> tuple[ExportRows, Mask, dict[int, str]]:
-    """The rows, where `[N]` they have a time, and by row which device showed it."""
+) -> tuple[ExportRows, Mask]:
+    """The rows, and where `[N]` they have a time."""
     texts = {name: block.texts(written) for name, written in column.items()}
     days, clocks = split_stamps(list(texts[TIME]))
     timed = texts[TIME] != ""
     dated = block.written(column[TIME])
     first = int(block.row[np.flatnonzero(timed)[0]]) if timed.any() else 1
     local = local_times(days, clocks, DateOrder(day_first=day_first), file=file, row=first, field=dated)
+    del days, clocks
     rows = on_the_transmitters_clock(block, local, texts[TICKS], texts[TRANSMITTER], texts[DEVICE], zone, file)
     rows.ignore(~timed, "settings", column[KIND])
 
@@ -147,8 +148,7 @@ def account_for(
 
     entries(rows, timed, kind, subkind, texts, column)
     rows.ignore(timed & (kind != ""), "event of no channel", column[KIND])
-    shown = dict(zip(block.row[sensor].tolist(), texts[DEVICE][sensor], strict=True))
-    return rows, timed, shown
+    return rows, timed
 
 
 def entries(
@@ -209,6 +209,7 @@ def on_the_transmitters_clock(
     seconds, known = numbers(list(ticks), decimal_comma=True), local.notna().to_numpy(dtype=bool)
     usable = ~np.isnan(seconds) & known
     first, second = (utc.astype("int64").to_numpy() / 1e9 for utc in (early, late))
+    del early, late
     clock, moved = utc.astype("int64").to_numpy() / 1e9, np.zeros(len(local))
     code = pd.factorize(transmitter)[0]
     for one in np.unique(code[usable]):

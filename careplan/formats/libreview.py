@@ -17,6 +17,7 @@ from careplan.records.export import (
     ExportRows,
     Mask,
     Part,
+    beside,
     clocked,
     drop_second_device,
     glucose_values,
@@ -87,13 +88,14 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
     stamped = next((field for line in block.above for field in line if any(sign.isdigit() for sign in field)), "")
     order = DateOrder(day_first=day_first, stamped=stamped.strip())
     local = local_times(days, clocks, order, file=file, row=first, field=names[TIME])
+    del days, clocks
     log = [f"{serial}|{kind}" for serial, kind in zip(texts[SERIAL], texts[TYPE], strict=True)]
     rows = clocked(block, local, zone, file, log=log)
     unit = account_for(rows, names, texts, file)
     part = part_of(file, [rows], unit, person=person_of(block))
     flag_limits(part.sheet)
-    scans = set(block.row[texts[TYPE] == "1"].tolist())
-    one_sensor(part.sheet, dict(zip(block.row.tolist(), texts[SERIAL], strict=True)), scans)
+    del rows, texts, local, log
+    one_sensor(part.sheet, block)
     return part
 
 
@@ -183,11 +185,11 @@ def flag_limits(sheet: Sheet) -> None:
     cells.loc[absurd, "value"] = np.where(stick, STRIP_LIMITS[0], LIMITS[0])[absurd]
 
 
-def one_sensor(sheet: Sheet, serial: dict[int, str], scans: set[int]) -> None:
+def one_sensor(sheet: Sheet, block: Block) -> None:
     """Rule "scan repeats history": a scan within 7.5 min of a reading of the history shows the same sensor, and counts only
     where the history has a gap. Rule "two devices": the history that a phone and a reader both kept counts once."""
     cells = sheet.cells
-    scan = cells["row"].isin(scans).to_numpy(dtype=bool) & sheet.of("glucose")
+    scan = (beside(sheet, block, block.names[TYPE]) == "1").to_numpy(dtype=bool) & sheet.of("glucose")
     stick = cells["flag"].str.contains("fingerstick").to_numpy(dtype=bool)
     dated = cells["time"].notna().to_numpy(dtype=bool)
     history = sheet.of("glucose") & ~scan & ~stick & dated
@@ -197,7 +199,7 @@ def one_sensor(sheet: Sheet, serial: dict[int, str], scans: set[int]) -> None:
     again = np.zeros(len(cells), dtype=bool)
     again[found["place"][found["near"].notna()]] = True
     sheet.drop(again, "scan repeats history")
-    device = sheet.cells["row"].map(serial).fillna("")
+    device = beside(sheet, block, block.names[SERIAL])
     readings = sheet.cells[sheet.of("glucose")].assign(device=device).sort_values("time", kind="stable")
     apart = readings.groupby("device")["time"].diff().dt.total_seconds().median()
     close = pd.Timedelta(minutes=2.5) if apart < 8 * 60.0 else NEAR

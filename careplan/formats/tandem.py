@@ -74,6 +74,7 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
         row=first,
         field="EventDateTime",
     )
+    del stamps
     log, sections, begin = PumpLog(file.name), [], 0
     for block in blocks:
         local = every.iloc[begin : begin + len(block)].reset_index(drop=True)
@@ -92,10 +93,9 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
     if not any(len(rows.block) for rows in sections):
         raise RecordError("headers and no row", file=file)
     part = part_of(file, sections, "mg/dL", person=person_of(blocks[0]))
-    shown = {
-        int(row): name for rows in sections for row, name in zip(rows.block.row, rows.block.texts("serialnumber"), strict=True)
-    }
-    drop_second_device(part.sheet, part.sheet.cells["row"].map(shown).fillna(""), within=WITHIN)
+    serial = np.concatenate([block.texts("serialnumber") for block in blocks])
+    places = np.searchsorted(np.concatenate([block.row for block in blocks]), part.sheet.cells["row"].to_numpy(dtype=np.int64))
+    drop_second_device(part.sheet, pd.Series(serial[places], dtype=object), within=WITHIN)
     times = pd.concat([rows.time for rows in sections]).dropna()
     add_cells(part, *log.cells(times.max() if len(times) else None))
     return part

@@ -48,6 +48,7 @@ BINDINGS = {  # path -> the codes that may stand there
     "CarePlan.intent": "proposal plan order option",
     "RequestGroup.status": REQUESTED,
     "RequestGroup.intent": REQUEST_INTENT,
+    "Goal.lifecycleStatus": "proposed planned accepted active on-hold completed cancelled entered-in-error rejected",
     "Provenance.entity.role": "derivation revision quotation source removal",
 }
 NESTED_BINDINGS = {  # element, wherever it stands
@@ -64,6 +65,7 @@ REQUIRED = {  # resource -> elements that must be there; of `a|b` one
     "MedicationRequest": "id status intent medicationCodeableConcept subject dosageInstruction",
     "RiskAssessment": "id status subject",
     "DetectedIssue": "id status",
+    "Goal": "id lifecycleStatus description subject",
     "Provenance": "id target recorded agent",
 }
 CODED = {  # profile of the guide -> LOINC code, unit of its value ("": it has none)

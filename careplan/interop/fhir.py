@@ -9,16 +9,19 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from careplan.clinic import decisions
+from careplan.clinic.courses import course_of, targets_of
 from careplan.clinic.errors import ClinicError
-from careplan.clinic.known import require
+from careplan.clinic.known import current_targets, require
 from careplan.clinic.reviews import judge_of, reviews_of
 from careplan.clinic.stored_records import load_record
 from careplan.clinic.suggestions import stored
 from careplan.clinic.views import Review
+from careplan.interop.aims import goal_resources
 from careplan.interop.checks import problems
 from careplan.interop.observed import WRITERS, event_resources, patient_resource, summary_resources
 from careplan.interop.proposed import order_resources, proposal_resources
 from careplan.interop.resources import Person, Resource, bundle
+from careplan.interop.resources import to as to_resource
 from careplan.records.events import PatientRecord
 from careplan.store import Actor, Database, append, local_account
 from careplan.suggestion import Suggestion
@@ -53,14 +56,20 @@ def fhir_bundle(
     record = load_record(db, patient, THERAPY, actor=actor)
     with db.read() as session:
         person = Person(patient, seed_of(session, patient), record.zone, subject)
+        course = course_of(session, patient, THERAPY)
+        targets = targets_of(session, course)
+        goals = goal_resources(person, targets, signed=current_targets(session, patient, THERAPY) is not None)
         planned = [] if suggestion is None else planned_resources(session, person, suggestion)
+        if suggestion is not None and (made_for := stored(session, suggestion).targets) is not None and made_for.same(targets):
+            aims = {"goal": [to_resource(goal) for goal in goals]}
+            planned = [{**each, **aims} if each["resourceType"] == "CarePlan" else each for each in planned]
     if days is not None and len(record.events):
         recent = record.events["time"] > record.events["time"].max() - timedelta(days=days)
         record = replace(record, events=record.events[recent].reset_index(drop=True))
     for channel, count in record.events["channel"].value_counts().items():
         if note is not None and channel not in WRITERS:
             note(f"{count:,} events of {channel} have no place in FHIR and are left out")
-    made = record_bundle(person, record, planned)
+    made = record_bundle(person, record, [*goals, *planned])
     if wrong := problems(made):
         raise ExportError(f"patient {patient!r} cannot be exported as FHIR: {'; '.join(wrong[:5])}")
     note_export(db, patient, actor, format="fhir", suggestion=suggestion, resources=len(made["entry"]), to=to)

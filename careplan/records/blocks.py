@@ -18,6 +18,7 @@ from careplan.records.text import AGAIN, LONG, normal, read_text, seems_cut
 IsHeader = Callable[[Sequence[str]], bool]
 Texts = NDArray[np.object_]
 SECTION = "-----"  # how a line between two sections begins
+TOGETHER = 4096  # rows that are moved into the columns at a time
 BRIEF, KNOWN = 12, 5_000  # texts up to this long that repeat are kept once, among so many
 
 
@@ -65,7 +66,7 @@ class Block:
 
     def texts(self, name: str) -> Texts:
         """`[N]` a column's texts; empty where the column is not there."""
-        return self.columns[name] if name in self.columns else np.full(len(self), "", dtype=object)
+        return self.columns[name] if name in self.columns else empty(len(self))
 
 
 def read_blocks(
@@ -148,7 +149,8 @@ class Gathering:
         self.header = [name.strip() for name in header]
         self.above, self.width, self.delimiter = above, len(header), delimiter
         self.get = itemgetter(*self.places, *self.places[:1])  # twice the first: always a tuple
-        self.rows: list[tuple[str, ...]] = []
+        self.rows: list[tuple[str, ...]] = []  # the last of them, on their way into the columns
+        self.columns: list[list[Texts]] = [[] for _ in self.places]
         self.lines: list[int] = []
         self.left: dict[int, str] = {}
         self.cut: int | None = None
@@ -171,33 +173,48 @@ class Gathering:
         once = self.known.setdefault
         self.rows.append(tuple([once(text, text) if text and len(text) <= BRIEF else text for text in self.get(fields)]))
         self.lines.append(line)
+        if len(self.rows) == TOGETHER:
+            self.gather()
+
+    def gather(self) -> None:
+        """Moves the rows into the columns: of a wide file most fields are empty, and a tuple a row is most of what is held."""
+        for index, pieces in enumerate(self.columns):
+            texts = [fields[index] for fields in self.rows]
+            if any(texts):
+                pieces.append(np.array([text.strip() if text else text for text in texts] + [None], dtype=object)[:-1])
+            else:
+                pieces.append(empty(len(texts)))
+        self.rows.clear()
 
     def check_end(self, path: Path) -> None:
         """`RecordError` where the last row, which has no line end, has fewer fields than every other."""
         if self.last < self.shortest:
             problem = f"the file ends inside a row: {self.last} fields, expected {self.shortest}"
             raise RecordError(problem, file=path, row=self.lines[-1])
-        last_column = [fields[-2] for fields in self.rows]  # after it stands the first again
-        if last_column and seems_cut(last_column):
+        self.gather()
+        if self.lines and self.columns and seems_cut(np.concatenate(self.columns[-1]).tolist()):
             self.cut = self.lines[-1]
 
     def block(self, path: Path) -> Block:
         long = [line for line, rule in self.left.items() if rule == LONG]
-        if len(long) > 0.05 * (len(self.rows) + len(long)):
+        if len(long) > 0.05 * (len(self.lines) + len(long)):
             problem = f"{len(long)} rows have more than {self.width} fields (a decimal comma between commas?)"
             raise RecordError(problem, file=path, row=long[0])
-        columns: dict[str, Texts] = {}
-        for index, name in enumerate(self.names):
-            texts = [fields[index] for fields in self.rows]
-            if any(texts):
-                columns[name] = np.array([text.strip() if text else text for text in texts] + [None], dtype=object)[:-1]
-            else:
-                columns[name] = np.full(len(texts), "", dtype=object)
-        self.rows.clear()
+        self.gather()
         self.known.clear()
+        columns: dict[str, Texts] = {}
+        for name, pieces in zip(self.names, self.columns, strict=True):
+            filled = any(each.strides[0] for each in pieces)
+            columns[name] = np.concatenate(pieces) if filled else empty(len(self.lines))
+            pieces.clear()
         written = {name: self.header[place] for name, place in zip(self.names, self.places, strict=True)}
         lines = np.array(self.lines, dtype=np.int64)
         return Block(path, self.above, written, tuple(self.places), columns, lines, self.delimiter, self.left, self.cut)
+
+
+def empty(length: int) -> Texts:
+    """`[N]` empty texts, held once: not to be written to."""
+    return np.broadcast_to(np.array("", dtype=object), (length,))
 
 
 def each(texts: Texts, function: Callable[[str], object]) -> Texts:

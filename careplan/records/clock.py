@@ -27,8 +27,8 @@ def split_stamps(stamps: Sequence[str]) -> tuple[list[str], list[str]]:
     for stamp in plain(stamps):
         day, _, clock = stamp.partition("T" if stamp[10:11] == "T" else " ")
         day = day.rstrip(",")
-        days.append(once.setdefault(day, day))  # a day's name is kept once
-        clocks.append(clock)
+        days.append(once.setdefault(day, day))  # a day's name is kept once, and so is a time of day
+        clocks.append(once.setdefault(clock, clock))
     return days, clocks
 
 
@@ -62,6 +62,9 @@ def local_times(
     code, texts = pd.factorize(np.asarray(days, dtype=object))
     parts = day_parts(plain([str(text) for text in texts]))
     seconds = seconds_of_day(clocks)
+    filled = [str(text) for text in texts if str(text).strip()]
+    if field and filled and not parts.any():
+        raise RecordError(f"expected dates, found {filled[0]!r:.60}", file=file, row=row, field=field)
     short = (parts[:, 0] <= 99) & (parts[:, 0] > 0)
     day_first = order.day_first
     if order.always is not None:
@@ -80,7 +83,8 @@ def local_times(
             day_first = order.usual if found is None else found
             if day_first is None:
                 problem = (
-                    f"dates such as {texts[np.flatnonzero(short)[0]]!r} may be day first or month first, and nothing tells which"
+                    f"dates such as {texts[np.flatnonzero(short)[0]]!r} may be day first or month first, and nothing tells: "
+                    "say --day-first or --month-first"
                 )
                 raise RecordError(problem, file=file, row=row, field=field)
     return pd.Series(assemble(parts, code, seconds, bool(day_first)))

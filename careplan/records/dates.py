@@ -129,9 +129,8 @@ def dates(texts: Sequence[str], *, file: str, row: NDArray[np.int64], field: str
         orders = {order: times(order).dropna().is_monotonic_increasing for order in (True, False)}
         same = all(first == second for first, second, _ in slashed)
         if orders[True] == orders[False] and not same:
-            raise RecordError(
-                "dates may be DD/MM or MM/DD and nothing in the file tells which", file=file, row=int(row[0]), field=field
-            )
+            problem = "dates may be DD/MM or MM/DD and nothing in the file tells which: say --day-first or --month-first"
+            raise RecordError(problem, file=file, row=int(row[0]), field=field)
         day_first = orders[True]
     elif day_evidence or month_evidence:
         if min(day_evidence, month_evidence) > 0.05 * sum(count for _, _, count in slashed):

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from careplan.records.clock import to_utc
 from careplan.records.correction import Correction
 from careplan.records.events import PatientRecord, RecordError, Refused, refusing
 from careplan.records.settings import StatedSettings
-from careplan.records.sheet import CELLS, Sheet, glucose_unit, settle
+from careplan.records.sheet import CELLS, REPEATED, Sheet, glucose_unit, settle
 from careplan.records.text import CUT, OUT_OF_ROOM, Source, beyond, check_zone, find_files, numbers
 from careplan.records.units import MG_PER_MMOL
 
@@ -41,7 +41,7 @@ class ExportRows:
         nowhere = np.zeros(len(block), dtype=bool)
         self.skipped, self.unsure = nowhere if skipped is None else skipped, nowhere if unsure is None else unsure
         self.used = nowhere.copy()
-        self.parts: list[pd.DataFrame] = []
+        self.parts: list[dict[str, Any]] = []  # columns of cells; one text for all of a part where it has but one
         self.corrections = [
             Correction("dropped", rule, block.file.name, line, "", OUT_OF_ROOM[rule]) for line, rule in block.left.items()
         ]
@@ -70,22 +70,19 @@ class ExportRows:
             return
         self.used[index] = True
         length = len(self.block)
-        named = {"product": product} if product else {}
         self.parts.append(
-            pd.DataFrame(
-                {
-                    "file": self.block.file.name,
-                    "row": self.block.row[index],
-                    "field": self.block.written(name),
-                    "raw": self.block.texts(name)[index],
-                    "time": (self.time if time is None else time).iloc[index].reset_index(drop=True),
-                    "channel": channel,
-                    "value": np.broadcast_to(np.asarray(value, dtype=float), (length,))[index],
-                    "duration": np.broadcast_to(np.asarray(duration, dtype=float), (length,))[index],
-                    "flag": np.broadcast_to(np.asarray(flag, dtype=object), (length,))[index],
-                    **named,
-                }
-            )
+            {
+                "file": self.block.file.name,
+                "row": self.block.row[index],
+                "field": self.block.written(name),
+                "raw": self.block.texts(name)[index],
+                "time": (self.time if time is None else time).iloc[index],
+                "channel": channel,
+                "value": np.broadcast_to(np.asarray(value, dtype=float), (length,))[index],
+                "duration": np.broadcast_to(np.asarray(duration, dtype=float), (length,))[index],
+                "flag": np.broadcast_to(np.asarray(flag, dtype=object), (length,))[index],
+                "product": product,
+            }
         )
 
     def take(self, where: Mask) -> None:
@@ -142,12 +139,25 @@ class ExportRows:
             gave = np.isin(self.block.row, np.concatenate([part["row"] for part in self.parts])) if self.parts else mask & False
             self.report(mask & gave, rule, "", detail, action="changed")
         self.ignore(np.ones(len(self.block), dtype=bool), "nothing in it", "")
-        cells = pd.concat(self.parts, ignore_index=True) if self.parts else pd.DataFrame(columns=list(CELLS))
+        cells = assembled(self.parts) if self.parts else pd.DataFrame(columns=list(CELLS))
         self.parts = []
-        if "product" in cells:
-            cells["product"] = cells["product"].fillna("").astype(object)
         cells["time"] = pd.to_datetime(cells["time"], utc=True).astype("datetime64[ns, UTC]")
         return Sheet(cells.astype({"value": float, "duration": float}), self.corrections)
+
+
+def assembled(parts: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """The cells of all parts. What is one text for all of a part is held as a number a row."""
+    lengths = [len(part["row"]) for part in parts]
+    columns: dict[str, Any] = {}
+    for name in (*CELLS, *(("product",) if any(part["product"] for part in parts) else ())):
+        found = [part[name] for part in parts]
+        if name in (*REPEATED, "product"):
+            codes, texts = pd.factorize(np.array(found, dtype=object))
+            repeated = pd.Categorical.from_codes(np.repeat(codes, lengths), pd.Index(texts))
+            columns[name] = repeated.astype(object) if name == "product" else repeated
+        else:
+            columns[name] = pd.concat(found, ignore_index=True) if name == "time" else np.concatenate(found)
+    return pd.DataFrame(columns, copy=False)
 
 
 def glucose_values(texts: NDArray[np.object_], limits: tuple[float, float]) -> tuple[Array, NDArray[np.object_]]:
@@ -184,11 +194,18 @@ def scaled(limits: tuple[float, float], unit: str) -> tuple[float, float]:
     return limits[0] / scale, limits[1] / scale
 
 
+def beside(sheet: Sheet, block: Block, name: str) -> pd.Series:
+    """What a column of the block says in the row of each of the sheet's cells, all of which are the block's."""
+    return pd.Series(block.texts(name)[np.searchsorted(block.row, sheet.cells["row"].to_numpy(dtype=np.int64))], dtype=object)
+
+
 def drop_second_device(sheet: Sheet, device: pd.Series, *, within: pd.Timedelta) -> None:
     """Rule "two devices": a sensor's reading that another device shows too, the one with more readings, counts once.
 
     device: which one showed each cell, by the sheet's index; empty where not said. within: how far apart the two are at most.
     """
+    if device[device != ""].nunique() < 2:
+        return
     cells = sheet.cells
     sensor = (
         sheet.of("glucose")

@@ -113,4 +113,5 @@ def seen(head: str) -> str:
     fields = header_of(head)
     if len(fields) > 1 and not any(field[:1].isalpha() for field in fields):
         return f"a table with no header: its first line is {', '.join(fields[:6])}"
-    return f"a table with the columns {', '.join(fields[:12])}" if len(fields) > 1 else f"text beginning {text[:60]!r}"
+    wanted = "; careplan's own has a time and a channel or several"
+    return f"a table with the columns {', '.join(fields[:12])}{wanted}" if len(fields) > 1 else f"text beginning {text[:60]!r}"

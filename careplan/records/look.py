@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -59,14 +60,14 @@ def look(
     *,
     format: str | None = None,
     zone: str | None = None,
+    day_first: bool | None = None,
     token: str | None = None,
     patient: str | None = None,
 ) -> Looked:
     """What is in the files, folders, ZIPs or servers, as `read` finds it. Raises `RecordError` where nothing can be read."""
     refused: Refused = {}
-    records = [
-        record for path in paths for record in read(path, format=format, zone=zone, token=token, patient=patient, refused=refused)
-    ]
+    told = partial(read, format=format, zone=zone, day_first=day_first, token=token, patient=patient, refused=refused)
+    records = [record for path in paths for record in told(path)]
     return Looked(records=tuple(map(seen_of, records)), failed={name: str(problem) for name, problem in refused.items()})
 
 

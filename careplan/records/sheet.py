@@ -17,6 +17,7 @@ from careplan.records.units import MG_PER_MMOL
 from careplan.therapy import Channel
 
 CELLS = ("file", "row", "field", "raw", "time", "channel", "value", "duration", "flag")  # and perhaps "product"
+REPEATED = ("file", "field", "channel")  # columns of few different texts: held and compared as numbers
 FIRST_DATE = pd.Timestamp("1980-01-01", tz="UTC")  # no glucose meter kept a dated memory before
 HALF_YEAR, SLACK = pd.Timedelta(days=180), pd.Timedelta(days=2)
 CLOSE = pd.Timedelta(minutes=3)  # no common sensor but those that read every minute reads this often
@@ -181,6 +182,7 @@ def settle(sheet: Sheet, dated: str | None = None, *, repairs: Sequence[Step] = 
     """
     drop_unreadable(sheet, dated)
     check_dates(sheet, dated)
+    sheet.cells = sheet.cells.astype(dict.fromkeys(REPEATED, "category"))
     sheet.cells = sheet.cells.sort_values(["time", "file", "row"], kind="stable", ignore_index=True)
     for step in (*repairs, drop_duplicates, *merges, one_stream, check_ranges):
         step(sheet)

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from python_calamine import CalamineWorkbook
 
 MOST_CELLS = 50_000_000  # a year of a workbook of 40 columns has five
-PLACE = re.compile(rb'r="(?:(\d{1,10})"|([A-Z]{2,4})\d)')  # of a row, and of a cell beyond column Z
+ROW, FAR = re.compile(rb' r="(\d{1,10})"'), re.compile(rb' r="([A-Z]{2,4})\d')  # a row, and a cell beyond column Z
+LONGEST_PLACE = 20  # bytes of such a place, which two pieces may share
 # A day and a month in either order, with a time of day or without.
 DAY = re.compile(r"\s*(\d{1,2})[/.\-](\d{1,2})[/.\-]\d{2,4}(?:[ T]+[\d:]+(?:\s*[AaPp]\.?\s*[Mm]\.?)?)?\s*")
 LOCKED = "EncryptedPackage".encode("utf-16-le")  # the stream in which office programs keep what a password locks
@@ -57,19 +58,18 @@ def check_size(data: bytes, path: Path) -> None:
     left = MOST_BYTES
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         for entry in archive.infolist():
-            found = bytearray()
+            rows, wide, rest, sheet = 1, 26, b"", entry.filename.startswith("xl/worksheets/")
             with archive.open(entry) as opened:
                 while part := opened.read(2**20):
                     left -= len(part)
                     if left < 0:
                         raise RecordError(f"a workbook that unpacks to over {MOST_BYTES / 2**20:g} MiB", file=path)
-                    found += part
-            if entry.filename.startswith("xl/worksheets/"):
-                places = PLACE.findall(found)
-                rows = max((int(row) for row, _ in places if row), default=1)
-                wide = max((place_of(letters) for letters in {letters for _, letters in places if letters}), default=26)
-                if rows * wide > MOST_CELLS:
-                    raise RecordError(f"a sheet of {rows:,} rows and {wide:,} columns", file=path)
+                    if sheet:
+                        part, rest = rest + part, part[-LONGEST_PLACE:]
+                        rows = max(rows, *map(int, ROW.findall(part)), 0)
+                        wide = max(wide, *map(place_of, set(FAR.findall(part))), 0)
+            if rows * wide > MOST_CELLS:
+                raise RecordError(f"a sheet of {rows:,} rows and {wide:,} columns", file=path)
 
 
 def place_of(letters: bytes) -> int:

@@ -23,6 +23,7 @@ from careplan.world.forecast import predict
 from careplan.world.loaded import code_version, nearness
 from careplan.world.model import WorldModel, load_card, load_model
 from careplan.world.personalise import Personalisation
+from careplan.world.population import among_bodies
 from careplan.world.question import Given
 from careplan.world.structure import with_structure
 from careplan.world.training import Recipe, Training, train
@@ -232,7 +233,9 @@ def _trained(
 def describe(model: WorldModel, training: Training, corpus: Corpus) -> None:
     """What is usual across the training patients: the prior over codes, and where encodings lie."""
     codes = training.deviation(torch.arange(len(corpus)))  # the typical patient is the one whose deviation was withheld
-    model.code_covariance.copy_(codes.T @ codes / len(codes) + 1e-3 * torch.eye(codes.shape[1]))
+    between = codes.T @ codes / len(codes) + 1e-3 * torch.eye(codes.shape[1])
+    # One family of equations does not show how far bodies differ; several do, and the structure is the person's own then.
+    model.code_covariance.copy_(between if model.layout.own_structure else among_bodies(model.layout, between))
     generator = torch.Generator().manual_seed(0)
     real, count = training.real, len(corpus)
     people = torch.randint(max(real, 1), (1024,), generator=generator)

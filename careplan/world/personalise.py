@@ -203,7 +203,7 @@ def _fitted(model: WorldModel, asked: _Asked, iterations: int) -> _Fitted:
     code, levels = mean.clone(), base
     best = loss(base, code)
     damping = torch.full((count,), 1e-2, device=device)
-    curvature = precision.expand(count, -1, -1)
+    curvature, apart = precision.expand(count, -1, -1), _between_days(model, asked)
     for iteration in range(iterations):
         every_other = 2 if iteration == 0 else 1  # the first, rough step is taken from half of the windows
         some = per_patient(everywhere)[:, ::every_other].flatten()
@@ -211,7 +211,7 @@ def _fitted(model: WorldModel, asked: _Asked, iterations: int) -> _Fitted:
         moved = asked.slopes(model, code[patients[some]], some) / scale
         jacobian = torch.stack([per_patient(slope) * share for slope in moved], -1).flatten(1, 2)  # [P, W H, K]
         residual = (per_patient((levels - truth)[some] / scale) * share).flatten(1)
-        candidate, curvature = stepped(code, jacobian, residual, mean, precision, damping)
+        candidate, curvature = stepped(code, jacobian, residual, mean, precision, damping, apart)
         proposed, about = asked.predict(model, candidate[patients], everywhere)
         value = loss(proposed, candidate)
         better = value < best
@@ -224,14 +224,41 @@ def _fitted(model: WorldModel, asked: _Asked, iterations: int) -> _Fitted:
 
 
 def stepped(
-    code: Tensor, jacobian: Tensor, residual: Tensor, mean: Tensor, precision: Tensor, damping: Tensor
+    code: Tensor,
+    jacobian: Tensor,
+    residual: Tensor,
+    mean: Tensor,
+    precision: Tensor,
+    damping: Tensor,
+    apart: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """One damped Gauss-Newton step of codes `[P, K]` from weighted residuals `[P, R]` and their slopes `[P, R, K]`, under a prior
-    of `mean` `[P, K]` and `precision` `[K, K]`; damping `[P]`. Returns the codes and the curvature `[P, K, K]`."""
-    gradient = torch.einsum("prk,pr->pk", jacobian, residual) + (code - mean) @ precision
-    curvature = torch.einsum("prk,prl->pkl", jacobian, jacobian) + precision
+    of `mean` `[P, K]` and `precision` `[K, K]`; damping `[P]`. Returns the codes and the curvature `[P, K, K]`.
+
+    apart: `[P, K, K]` how far the code that a record shows lies from the person's own, a covariance: what the record tells is
+    then told with that doubt, to first order.
+    """
+    gradient = torch.einsum("prk,pr->pk", jacobian, residual)
+    told = torch.einsum("prk,prl->pkl", jacobian, jacobian)
+    if apart is not None:  # (told^-1 + apart)^-1, where told has no inverse too
+        doubted = torch.eye(told.shape[-1], device=told.device) + told @ apart
+        gradient, told = torch.linalg.solve(doubted, gradient), torch.linalg.solve(doubted, told)
+    gradient, curvature = gradient + (code - mean) @ precision, (told + told.mT) / 2 + precision
     damped = curvature + damping[:, None, None] * torch.diag_embed(curvature.diagonal(dim1=1, dim2=2))
     return code - torch.linalg.solve(damped, gradient), curvature
+
+
+def _between_days(model: WorldModel, asked: _Asked) -> Tensor | None:
+    """How far the mean code of the days recorded lies from the person's own, `[P, K, K]`; None where nothing repeats.
+
+    What doses do differs from one day of a person to the next about as much as between people (docs/experiments/bodies.md).
+    """
+    cycle = model.therapy.clock.cycle
+    if cycle is None:
+        return None
+    named = (torch.arange(len(model.code_covariance)) < model.named).to(model.code_covariance)
+    days = asked.corpus.length.to(named) * model.therapy.step / cycle
+    return named * model.code_covariance * named.unsqueeze(1) / days.clamp(min=1e-3)[:, None, None]
 
 
 def _weights(asked: _Asked, squared: Tensor, context: int) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from careplan.series import PatientSeries, Window
+from careplan.world.absorption import Layout
 from careplan.world.corpus import Corpus
 from careplan.world.filter import Filter, causal_encoding
 from careplan.world.model import WorldModel
@@ -15,6 +16,9 @@ ROUNDS = 4  # of expectation and maximisation
 WANDERS = torch.linspace(-2.0, 1.0, 13)  # logarithms of what the process noise is tried at, over what it was
 LEAST = 1e-3  # variance of a number of the code between people
 TOGETHER = 200  # recordings taken at once
+# How much further bodies of any kind differ than those of one family of equations, times standard deviations: of the numbers of
+# a code that say how strongly doses act, and of those that say when they act and for how long (docs/experiments/bodies.md).
+STRENGTHS, COURSE = 1.3, 2.0
 
 
 @torch.no_grad()
@@ -73,6 +77,15 @@ def populate(
     ends = z.flatten(0, 1)
     model.z_mean.copy_(ends.mean(0))
     model.z_covariance.copy_(torch.cov(ends.T) + LEAST * torch.eye(ends.shape[1], device=ends.device))
+
+
+def among_bodies(layout: Layout, covariance: Tensor) -> Tensor:
+    """How far codes differ between people of any body, `[K, K]`, from how far they differ between those of one family of
+    equations: the numbers that have a meaning are wider by `STRENGTHS` and `COURSE`, as alike as before."""
+    factors = torch.ones(len(covariance)).to(covariance)
+    factors[: layout.named] = COURSE
+    factors[layout.effects] = STRENGTHS
+    return factors * covariance * factors.unsqueeze(1)
 
 
 def _moments(person: Personalisation) -> tuple[Tensor, Tensor]:

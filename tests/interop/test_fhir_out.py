@@ -14,6 +14,7 @@ from careplan.clinic.errors import UnknownPatient
 from careplan.interop import ExportError, fhir_bundle
 from careplan.interop.checks import problems
 from careplan.suggestion import Decision, Suggestion
+from careplan.therapies import practice
 from tests.clinic import build
 from tests.interop.conftest import LINES
 from tests.kept import actor
@@ -38,7 +39,7 @@ def test_every_resource_is_valid(db: Database, signed: Suggestion) -> None:
     kinds = Counter(entry["resource"]["resourceType"] for entry in bundle["entry"])
     assert set(kinds) == {
         *("Patient", "Observation", "MedicationAdministration", "CarePlan", "RequestGroup", "MedicationRequest"),
-        *("RiskAssessment", "DetectedIssue", "Provenance"),
+        *("RiskAssessment", "DetectedIssue", "Provenance", "Goal"),
     }
     for entry in bundle["entry"]:
         get_fhir_model_class(entry["resource"]["resourceType"]).model_validate(entry["resource"])
@@ -154,6 +155,21 @@ def test_the_summary_is_what_the_metrics_say(db: Database) -> None:
     assert shares["97510-2"] == pytest.approx(100 * ((glucose >= 70) & (glucose <= 180)).mean(), abs=0.005)
     assert sum(shares.values()) == pytest.approx(100.0, abs=0.03)
     assert panel["effectivePeriod"] == {"start": "2024-03-01", "end": "2024-03-04"}
+
+
+def test_the_targets_are_goals_of_the_plan(db: Database) -> None:
+    targets = practice("glucose").presets.of("adult")
+    made = save_suggestion(db, replace(build.suggestion(build.line()), targets=targets))
+    bundle = fhir_bundle(db, made.patient, suggestion=made.id)
+    goals = {goal["description"]["text"]: goal for goal in of_kind(bundle, "Goal")}
+    in_range, below = goals["time from 70 to 180 mg/dL over 70 %"], goals["time below 54 mg/dL under 1 %"]
+    assert in_range["lifecycleStatus"] == "proposed"  # of the group: nobody signed them
+    assert in_range["target"][0]["measure"]["coding"][0]["code"] == "97510-2"
+    assert in_range["target"][0]["detailRange"]["low"]["value"] == 70
+    assert below["target"][0]["measure"]["coding"][0]["code"] == "104642-4"
+    assert below["target"][0]["detailRange"]["high"]["value"] == 1
+    [plan] = of_kind(bundle, "CarePlan")
+    assert {each["reference"] for each in plan["goal"]} == {f"urn:uuid:{goal['id']}" for goal in goals.values()}
 
 
 def test_a_proposal_is_a_draft_and_no_order(db: Database, proposed: Suggestion) -> None:

@@ -158,5 +158,11 @@ def test_a_documents_identifier_is_nobodys_name(tmp_path: Path) -> None:
     assert at(one(tmp_path, "_id,sgv,date,type\n" + "\n".join(rows) + "\n"), "glucose") == READINGS
 
 
+def test_a_number_a_row_is_nobodys_name(tmp_path: Path) -> None:
+    rows = [f"{place},2024-01-18 10:0{place},120" for place in range(5)]
+    with pytest.raises(RecordError, match="field 'id': names another patient in each of 5 rows"):
+        one(tmp_path, "id,time,glucose\n" + "\n".join(rows) + "\n")
+
+
 def test_a_gzip_is_one_file(tmp_path: Path) -> None:
     assert at(one(tmp_path, gzip.compress(PLAIN.encode()), "x.csv.gz"), "glucose") == READINGS

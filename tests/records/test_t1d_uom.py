@@ -60,8 +60,9 @@ def test_a_person_from_all_kinds(tmp_path: Path) -> None:
     assert np.isnan(events(record, "basal")["duration"].iloc[0])
     assert events(record, "carbs")["value"].tolist() == [43.0]
     assert events(record, "activity")[["value", "duration"]].values.tolist() == [[4.0, 5.0], [1.0, 10.0]]
-    assert record.rows_read == 9  # sleep is not read
-    assert [(c.action, c.rule, c.row) for c in record.corrections] == [("dropped", "no amount", 3)]  # nuts, but how many?
+    assert record.rows_read == 10
+    nuts, sleep = record.corrections  # how many nuts is not said, and sleep has no channel
+    assert [(c.action, c.rule, c.row) for c in (nuts, sleep)] == [("dropped", "no amount", 3), ("dropped", "sleep", 2)]
 
 
 def test_british_clock_change(tmp_path: Path) -> None:
@@ -163,8 +164,7 @@ def test_the_real_people(data: Path) -> None:
     assert rules(records["uom-2301"])["overlapping stream"] > 6_000
     for record in records.values():
         assert record.events["time"].dt.year.isin([2023, 2024]).all()
-        dropped = Counter(c.action for c in record.corrections)["dropped"]
-        assert record.rows_read == len(record.events) + dropped
+        assert record.rows_read == accounted(record)
         series = to_series(record, GLUCOSE)
         for channel in ("bolus", "carbs", "long_acting"):
             total = series.values[:, series.therapy.index(channel)].sum()
@@ -175,7 +175,8 @@ def test_sleep_is_counted(tmp_path: Path) -> None:
     (tmp_path / "UoMGlucose7.csv").write_text("bg_ts,value\n13/11/2023 00:01,4.9\n13/11/2023 00:06,5.0\n")
     (tmp_path / "UoM7sleep.csv").write_text("calendar_date,start_date_ts\n13/11/2023,12/11/2023 22:00\n")
     [record] = read_t1d_uom(tmp_path)
-    assert record.ignored == {"file of sleep": 1} and not record.corrections
+    assert record.ignored == {"sleep": 1} and [c.rule for c in record.corrections] == ["sleep"]
+    assert accounted(record) == record.rows_read == 3
 
 
 amounts = st.sampled_from(["7.5", "0", "", "Low", "HI", "x", "-3", "999", "7.5"])
@@ -189,6 +190,7 @@ kinds = st.sampled_from(["R", "L"])
     doses=st.lists(st.tuples(clocks, amounts), max_size=6),
     basal=st.lists(st.tuples(clocks, amounts, kinds), max_size=6),
     walks=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 900), amounts), max_size=4),
+    nights=st.integers(0, 3),
 )
 def test_no_row_vanishes(
     tmp_path: Path,
@@ -196,6 +198,7 @@ def test_no_row_vanishes(
     doses: list[tuple[str, str]],
     basal: list[tuple[str, str, str]],
     walks: list[tuple[int, int, str]],
+    nights: int,
 ) -> None:
     sound = pd.date_range("2023-12-12", periods=40, freq="5min")
     files = {
@@ -212,6 +215,7 @@ def test_no_row_vanishes(
         "Basal": "basal_ts,basal_dose,insulin_kind",
         "Activity": "activity_ts,activity_type,duration_s,active_time_s,start_time_s,start_time_offset_s,met",
     }
+    files["Sleep"], headers["Sleep"] = [f"13/12/2023,{night},22" for night in range(nights)], "calendar_date,start_date_ts,level"
     for kind, rows in files.items():
         write(tmp_path, f"UoM{kind}7.csv", "\n".join([headers[kind], *rows]) + "\n")
     try:

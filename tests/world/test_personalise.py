@@ -10,7 +10,7 @@ from careplan.therapies.glucose.declaration import CLOCK, GATE
 from careplan.world.corpus import Corpus, usual
 from careplan.world.forecast import ForecastQuestion, Future, forecast, predict
 from careplan.world.model import WorldModel
-from careplan.world.personalise import Personalisation, personalise, typical
+from careplan.world.personalise import Personalisation, personalise, stepped, typical
 from careplan.world.question import Given
 from careplan.world.trust import abstentions, adapted, conformal_factor, factor_after_recording, strangeness, widening
 from tests.world.toy import PRESSURE, SMALL, random_model, recording
@@ -55,6 +55,17 @@ def test_a_recording_of_an_hour_leaves_the_prior() -> None:
     person = personalise(model, [short], windows=8)[0]
     torch.testing.assert_close(person.covariance, model.code_covariance, rtol=0.2, atol=0.05)
     assert torch.isfinite(person.mean).all()
+
+
+def test_one_day_tells_of_a_person_no_more_than_days_are_alike() -> None:
+    """However sure the windows of a day are, the person's own code stays as uncertain as one day lies from it."""
+    prior, apart = torch.eye(2), torch.diag(torch.tensor([1.0, 0.25])).unsqueeze(0)
+    jacobian, residual, none = 1e3 * torch.eye(2).unsqueeze(0), torch.tensor([[-1e3, -1e3]]), torch.zeros(1)  # seen: 1, 1
+    code, curvature = stepped(torch.zeros(1, 2), jacobian, residual, torch.zeros(2), prior, none, apart)
+    torch.testing.assert_close(code, torch.tensor([[0.5, 0.8]]), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(curvature, torch.diag(torch.tensor([2.0, 5.0])).unsqueeze(0), rtol=1e-4, atol=1e-4)
+    code, _ = stepped(torch.zeros(1, 2), jacobian, residual, torch.zeros(2), prior, none)
+    torch.testing.assert_close(code, torch.ones(1, 2), rtol=1e-4, atol=1e-4)
 
 
 def test_particles_are_seeded_and_spread_as_the_posterior() -> None:

@@ -5,9 +5,11 @@ import pytest
 import torch
 
 from careplan.series import PatientSeries
+from careplan.therapies.glucose.declaration import GLUCOSE
+from careplan.world.absorption import Layout
 from careplan.world.model import Shape, WorldModel
 from careplan.world.personalise import personalise
-from careplan.world.population import populate
+from careplan.world.population import COURSE, STRENGTHS, among_bodies, populate
 from tests.therapies.contract import thinning
 from tests.therapies.contract.build import recorded
 
@@ -53,3 +55,15 @@ def test_nobody_says_nothing_of_a_population() -> None:
     model = WorldModel(thinning.THINNING, Shape(latent=4, hidden=8, code=9, evidence=2))
     with pytest.raises(ValueError, match="no recording to estimate the population from"):
         populate(model, [])
+
+
+def test_bodies_of_any_kind_differ_further_than_those_of_one_family_and_as_alike() -> None:
+    layout = Layout(GLUCOSE, own_structure=False)
+    root = torch.randn(8, 8, generator=torch.Generator().manual_seed(0))
+    one = root @ root.T
+    wide = among_bodies(layout, one)
+    further = (wide.diagonal() / one.diagonal()).sqrt()
+    expected = torch.tensor([STRENGTHS] * 2 + [COURSE] * 4 + [1.0] * 2)
+    torch.testing.assert_close(further, expected)
+    alike = [each / torch.outer(each.diagonal(), each.diagonal()).sqrt() for each in (one, wide)]
+    torch.testing.assert_close(*alike)

@@ -17,11 +17,10 @@ from careplan.formats.fhir.rows import (
     absent,
     as_list,
     categories,
-    codes_of,
     dropped,
     flags,
     in_milligrams,
-    meaning,
+    meaning_of,
     named,
     number,
     quantity_of,
@@ -38,10 +37,10 @@ POINTS = 100_000  # of one resource: a year of five-minute readings
 
 def observation_rows(resource: Resource) -> Rows:
     """The rows of an Observation: its own value, and those of its components that are coded as one."""
-    own = meaning(codes_of(resource.get("code")))
+    own = meaning_of(resource.get("code"))
     parts = [("value", resource, own)] if own else []
     if "component" in resource:
-        components = ((part, meaning(codes_of(part.get("code")))) for part in as_list(resource["component"]))
+        components = ((part, meaning_of(part.get("code"))) for part in as_list(resource["component"]))
         parts += [("component", part, known) for part, known in components if known]
     if not parts:
         return dropped("unknown code", "code", named(resource.get("code")))
@@ -86,8 +85,9 @@ def glucose_rows(field: str, part: Resource, resource: Resource, known: Meaning)
         return findings
     if sign and not (milligrams <= BOUNDS["low"] if sign == "low" else milligrams >= BOUNDS["high"]):
         return dropped("bound inside the range", field, written)
-    words = [sign, "fingerstick" if known.measured == "fingerstick" else "", *tags(resource)]
-    return [*findings, Row(field, written, moment, "glucose", milligrams, 0.0, flags(words))]
+    stick = "fingerstick" if known.measured == "fingerstick" else ""
+    flag = flags([sign, stick, *tags(resource)]) if "meta" in resource or sign else stick
+    return [*findings, Row(field, written, moment, "glucose", milligrams, 0.0, flag)]
 
 
 def sampled_rows(data: Resource, start: Moment, known: Meaning, words: list[str]) -> Iterator[Row | Finding]:

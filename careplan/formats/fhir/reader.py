@@ -163,7 +163,9 @@ def share_out(placed: Iterable[Placed], people: People, patient: str | None) -> 
             found = [Finding("dropped", "not read", "resourceType", str(kind)[:80])]
         if key is None and any(isinstance(one, Row) for one in found):
             found = [Finding("dropped", "no subject", "subject", "whose it is cannot be told")]
-        person = persons.setdefault(key or "", Person())
+        person = persons.get(key or "")
+        if person is None:
+            person = persons[key or ""] = Person()
         person.count += 1
         person.files[each.file] = None
         for one in found:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from math import isfinite, isnan, nan
 from typing import Any, NamedTuple
@@ -31,6 +31,7 @@ FACTORS = {"mg/dL": 1.0, "mmol/L": GLUCOSE_UNITS["mmol/l"][0]}
 PLAUSIBLE = (20.0, 600.0)  # mg/dL
 SIGNS = {"<": "low", "<=": "low", ">": "high", ">=": "high"}
 DATETIME = re.compile(r"(\d{4})-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d:\d\d)?")
+EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 DATE_ALONE = re.compile(r"\d{4}(?:-\d\d(?:-\d\d)?)?")
 
 
@@ -119,6 +120,21 @@ def meaning(codes: Codes) -> Meaning | None:
     return None
 
 
+def meaning_of(concept: object) -> Meaning | None:
+    """What a CodeableConcept is about; None for what is not read."""
+    codings = concept.get("coding") if isinstance(concept, dict) else None
+    if type(codings) is list and len(codings) == 1 and type(codings[0]) is dict:
+        system, code = codings[0].get("system"), codings[0].get("code")
+        if type(system) is str and type(code) is str:  # as nearly all are
+            return meaning_alone(system, code)
+    return meaning(codes_of(concept))
+
+
+@lru_cache(maxsize=1024)
+def meaning_alone(system: str, code: str) -> Meaning | None:
+    return meaning(((usual(system), code),))
+
+
 def named(concept: object) -> str:
     """A CodeableConcept in words, for a report."""
     if not isinstance(concept, dict):
@@ -137,7 +153,7 @@ def clock_of(text: object) -> Moment:
     except ValueError:
         return Moment(None)
     named = moment.tzinfo is not None
-    return Moment(round((moment if named else moment.replace(tzinfo=UTC)).timestamp() * 1e6), named)
+    return Moment(((moment if named else moment.replace(tzinfo=UTC)) - EPOCH) // MICROSECOND, named)
 
 
 def when(resource: Resource) -> tuple[Moment, float] | Rows:
@@ -181,9 +197,10 @@ def unit_of(quantity: Resource, units: Mapping[str, Any]) -> tuple[Any, str]:
     """What the unit is by a table, None where it is not in it, and the unit as written, empty where there is none."""
     code, unit = quantity.get("code"), quantity.get("unit")
     written = str(code or unit or "")
-    for text in (code, unit):
-        if text and (plain := plain_unit(str(text))) in units:
-            return units[plain], written
+    if code and (plain := plain_unit(str(code))) in units:
+        return units[plain], written
+    if unit and (plain := plain_unit(str(unit))) in units:
+        return units[plain], written
     return None, written
 
 

@@ -1,10 +1,13 @@
 """FHIR resources from where they are kept: Bundles, NDJSON exports and single resources in files, or a server, page by page."""
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
+
+import orjson
 
 from careplan.formats.fhir.codes import CONTROL, EATEN, GLUCOSE, WEIGHED
 from careplan.records.correction import Correction
@@ -17,6 +20,7 @@ PAGE = 1000  # resources a request
 PAGES = 5000
 BOUNDS = Bounds()  # a page of a thousand readings takes some 0.7 MiB
 OPTIONAL = ("MedicationAdministration", "MedicationStatement")  # which many servers do not offer
+LINE_END, LINE = "\n", re.compile(r"[^\n]*\n|[^\n]+")
 ABSENT = (400, 403, 404, 405, 410, 501)
 
 
@@ -52,8 +56,11 @@ class Sources:
             for entry in entries:
                 self._enter(entry, file, rows)
         else:
-            self.rows += 1
-            self.placed.append(Placed(file, next(rows), content, ""))
+            self.add(file, next(rows), content)
+
+    def add(self, file: str, row: int, resource: Resource, url: str = "") -> None:
+        self.rows += 1
+        self.placed.append(Placed(file, row, resource, url))
 
     def _enter(self, entry: object, file: str, rows: Iterator[int]) -> None:
         """One entry of a Bundle. Rules "deleted" and "no resource": a deletion, an answer and an empty entry hold none."""
@@ -62,11 +69,11 @@ class Sources:
             self.take(resource, file, rows)
             return
         row = next(rows)
-        self.rows += 1
         if isinstance(entry, dict) and isinstance(resource, dict) and isinstance(resource.get("resourceType"), str):
             url = entry.get("fullUrl")
-            self.placed.append(Placed(file, row, resource, url if isinstance(url, str) else ""))
+            self.add(file, row, resource, url if isinstance(url, str) else "")
             return
+        self.rows += 1
         request = entry.get("request") if isinstance(entry, dict) else None
         deleted = isinstance(request, dict) and request.get("method") == "DELETE"
         detail = str(request.get("url", ""))[:120] if isinstance(request, dict) else "the entry holds no resource"
@@ -77,7 +84,7 @@ def from_files(path: Source) -> Sources:
     """The resources of a file or a folder of .json, .ndjson and .jsonl files. Raises `RecordError` where a file is no FHIR; in a
     folder, a JSON file of something else (the manifest of a bulk export) is reported by the rule "not FHIR"."""
     files = find_files(path, "*.json", "*.ndjson", "*.jsonl")
-    found = Sources(str(path) if isinstance(path, str | Path) else str(files[0].parent))
+    found = Sources(str(path) if isinstance(path, str | Path) else str(files[0] if len(files) == 1 else files[0].parent))
     for file in files:
         if len(files) == 1:
             take_file(found, file)
@@ -103,21 +110,39 @@ def take_file(found: Sources, file: Path) -> None:
     """Adds what one file holds: one JSON value, or NDJSON, a resource a line."""
     text = read_text(file)
     try:
-        lines = [(1, parse_json(text, file))]
+        lines: Iterable[tuple[int, object]] = [(1, parse_json(text, file))]
     except RecordError as whole:
-        lines = [(row, line) for row, line in enumerate(text.split("\n"), start=1) if line.strip()]
-        if len(lines) < 2 or not lines[0][1].rstrip().endswith("}"):
+        first = next(line[0].strip() for line in LINE.finditer(text) if line[0].strip())
+        if len(first) >= len(text.strip()) or not first.endswith("}"):
             raise whole from None
-        lines = [(row, _line(line, file, row)) for row, line in lines]
-    if len(lines) == 1 and isinstance(lines[0][1], list):  # resources in a plain list
-        lines = list(enumerate(lines[0][1], start=1))
+        lines = resources_a_line(text, file)
+    else:
+        [(_, one)] = lines
+        if isinstance(one, list):  # resources in a plain list
+            lines = enumerate(one, start=1)
+        del text
     for row, content in lines:
+        kind = content.get("resourceType") if isinstance(content, dict) else None
+        if isinstance(content, dict) and isinstance(kind, str) and kind != "Bundle":
+            found.add(file.name, row, content)
+            continue
+        counted = kind == "Bundle"
         try:
-            counted = isinstance(content, dict) and content.get("resourceType") == "Bundle"
             found.take(content, file.name, iter(range(1, 10**9)) if counted else iter((row,)))
         except RecordError as error:
             raise NotFhirError(error.problem, file=file, row=row, field=error.field) from None
-        note_more(found, content, file.name)
+        if counted:
+            note_more(found, content, file.name)
+
+
+def resources_a_line(text: str, file: Path) -> Iterable[tuple[int, object]]:
+    """The line and the value of each line of NDJSON. Raises `RecordError`, naming the line, where one is no JSON."""
+    try:  # all at once is half as slow; blank lines and errors are for one by one
+        first = 1 + text[: len(text) - len(text.lstrip())].count(LINE_END)
+        return enumerate(orjson.loads(f"[{text.strip().replace(LINE_END, ',')}]"), start=first)
+    except orjson.JSONDecodeError:
+        every = enumerate(LINE.finditer(text), start=1)
+        return ((row, _line(line[0], file, row)) for row, line in every if not line[0].isspace())
 
 
 def _line(line: str, file: Path, row: int) -> object:

@@ -43,6 +43,8 @@ FEW_A_DAY, LARGE_RATE = (
     5.0,
 )  # rates a day and U/h: a pump changes its rate more often, and few people need 120 U of basal a day
 
+ROWS_OF_A_PERSON = 5  # from so many rows on somebody has two
+
 Part = tuple[Rows, pd.Series, np.ndarray]  # one patient's rows of a file, their times in UTC, and which of those had no offset
 
 
@@ -100,6 +102,9 @@ def by_person(rows: Rows, usual: str, zone: str | None, day_first: bool | None) 
     """The rows of each person in a file, by name: `usual` where the table does not say."""
     time, local = times(rows, zone, day_first)
     names = rows.cells["patient"].replace("", usual) if "patient" in rows.cells else pd.Series(usual, index=time.index)
+    if len(names) >= ROWS_OF_A_PERSON and names.is_unique:
+        problem = f"names another patient in each of {len(names):,} rows: leave the column out if it numbers the rows"
+        raise RecordError(problem, file=rows.file, row=int(rows.row[0]), field=rows.fields.get("patient", "patient"))
     for name in names.unique():
         mine = (names == name).to_numpy(dtype=bool)
         own = replace(rows, cells=rows.cells[mine].reset_index(drop=True), row=rows.row[mine])

@@ -16,6 +16,7 @@ Document = dict[str, Any]
 Row = tuple[object, ...]  # of `CELLS`, the product and the device
 
 MS = 60_000.0  # milliseconds in a minute
+MASS = ("mg/dL", "mg/dl", "mg/DL", "MG/DL")  # how the unit of a concentration by mass is written
 CENSORED = {39: 40.0, 401: 400.0}  # mg/dL: how receivers write "Low" and "High"
 LOW_MMOL, HIGH_MMOL = 10.0, 35.0  # a larger limit of "Low" or "High" is in mg/dL
 LATEST = 7e12  # milliseconds: in the year 2191
@@ -51,12 +52,11 @@ class Reading:
         **more: float,
     ) -> None:
         """One event; `raw` is what the document says under `name`."""
-        said = document.get(name)
+        get = document.get
+        said, device = get(name), get("deviceId") or ""
+        lasts = more["duration"] if more else 0.0
         raw = str(value if said is None else said)
-        device = str(document.get("deviceId") or "")
-        self.cells.append(
-            (self.file, row, name, raw, document.get("time"), channel, value, more.get("duration", 0.0), flag, product, device)
-        )
+        self.cells.append((self.file, row, name, raw, get("time"), channel, value, lasts, flag, product, str(device)))
 
     def report(self, row: int, name: str, rule: str, detail: str, *, dropped: bool = True) -> None:
         self.corrections.append(Correction("dropped" if dropped else "changed", rule, self.file, row, name, detail))
@@ -68,6 +68,8 @@ class Reading:
 
 def number(value: object) -> float | None:
     """A number however it is written; None where there is none."""
+    if type(value) is float and -LATEST < value < LATEST:
+        return value
     if isinstance(value, bool) or value is None:
         return None
     try:
@@ -105,8 +107,10 @@ def time_of(document: Document) -> str:
 def glucose(reading: Reading, row: int, document: Document) -> None:
     """A sensor's reading, a finger stick or a calibration; out of range by its annotation."""
     value, flag = number(document.get("value")), ""
-    level = value if value is None or str(document.get("units")).lower() == "mg/dl" else value * MG_PER_MMOL
-    bounds = [each for each in annotations(document) if each.get("code") == "bg/out-of-range"]
+    level = value if value is None or document.get("units") in MASS else value * MG_PER_MMOL
+    bounds = (
+        [each for each in annotations(document) if each.get("code") == "bg/out-of-range"] if "annotations" in document else []
+    )
     if bounds:
         flag = join_flags(str(bounds[0].get("value", "")))
         limit = number(bounds[0].get("threshold"))

@@ -284,7 +284,8 @@ def together(suggestion: Suggestion) -> str:
     kinds = list(dict.fromkeys(line.setting for line in suggestion.lines))
     if suggestion.kind != "regimen" or len(kinds) < 2:
         return ""
-    names = reduce(lambda one, other: _("{one} and {other}", one=one, other=other), [_(SETTINGS[kind]).lower() for kind in kinds])
+    *others, last = [_(SETTINGS[kind]).lower() for kind in kinds]
+    names = _("{one} and {other}", one=listed(others), other=last)
     return _("{settings} change together, so what follows cannot be put down to one of them", settings=names)
 
 
