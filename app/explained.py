@@ -11,7 +11,7 @@ from careplan.language import _
 from careplan.suggestion import Part, Pattern, Suggestion
 from careplan.targets import Targets
 from careplan.therapies.glucose import words
-from careplan.therapies.glucose.words import Driver, stretch
+from careplan.therapies.glucose.words import Driver, time_span
 
 
 def point(suggestion: Suggestion, unit: Unit) -> str:
@@ -19,8 +19,8 @@ def point(suggestion: Suggestion, unit: Unit) -> str:
     text = words.headline(suggestion, unit)
     if not text:
         return ""
-    does = words.does(suggestion) if suggestion.lines else ""
-    sure = words.sure(suggestion, unit)
+    does = words.option_in_words(suggestion) if suggestion.lines else ""
+    sure = words.sureness_in_words(suggestion, unit)
     first = f"<b>{escape(sentence(does))}</b>" if does else ""
     return f"<div class='cp-point'>{first}<span>{escape(sentence(text))}</span><small>{escape(sentence(sure))}</small></div>"
 
@@ -74,7 +74,7 @@ def table(suggestion: Suggestion, unit: Unit) -> str:
         return f"<tr><th>{title}</th>{cells}<td><b>{_gain(sum(part.gain for part in chosen))}</b></td></tr>"
 
     every, summed = _("All"), _("In all")
-    head = "".join(f"<th>{stretch(start, end, suggestion.kind)}</th>" for start, end in spans)
+    head = "".join(f"<th>{time_span(start, end, suggestion.kind)}</th>" for start, end in spans)
     outcomes = dict.fromkeys(part.outcome for part in parts)
     titles = {name: words.outcome(name, unit, words.aim(suggestion)) for name in outcomes}
     rows = "".join(row(title, [part for part in parts if part.outcome == name]) for name, title in titles.items())
@@ -136,7 +136,7 @@ def _seen(pattern: Pattern, unit: Unit) -> str:
     if not pattern.seen:
         none = _("none of {days}", days=pattern.days) if pattern.days else _("none with enough readings")
         return f"<small>{none}</small>"
-    dates, told = words.dates(one.date for one in pattern.seen), escape(words.days(pattern, unit))
+    dates, told = words.dates_in_words(one.date for one in pattern.seen), escape(words.days(pattern, unit))
     count = _("{seen} of {days}", seen=len(pattern.seen), days=pattern.days)
     return f"<b>{count}</b> <small title='{told}'>{dates}</small>"
 
@@ -144,11 +144,11 @@ def _seen(pattern: Pattern, unit: Unit) -> str:
 def _moments(suggestion: Suggestion, unit: Unit) -> str:
     """What followed the past moments most like now, each in a row."""
     found, aims = () if suggestion.why is None else suggestion.why.moments or (), words.aim(suggestion)
-    said = escape(sentence(words.like_now(suggestion)))
+    said = escape(sentence(words.moments_in_words(suggestion)))
     if not found:
         return said
     rows = "".join(
-        f"<tr><td>{words.dates([one.date])} {clock(one.minute)}</td><td>{unit.text(one.level)}</td>"
+        f"<tr><td>{words.dates_in_words([one.date])} {clock(one.minute)}</td><td>{unit.text(one.level)}</td>"
         f"<td>{one.given['bolus']:g} U</td><td>{one.given['carbs']:g} g</td>"
         f"<td>{_level(one.lowest, unit, aims)}</td><td>{_level(one.highest, unit, aims)}</td></tr>"
         for one in found

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app import access
-from careplan.clinic import ClinicError, Job, StoreError, again, ask, cancel, jobs
+from careplan.clinic import ClinicError, Job, StoreError, ask, ask_again, cancel, jobs
 from careplan.clinic.allowed import DECIDES
 from careplan.language import N_, _, ngettext, retold
 from careplan.suggestion import Kind
@@ -116,7 +116,7 @@ def _ended(job: Job, patient: str) -> None:
         said = _("**Planning ended early:** {why}. Nothing is lost; it can be started again.", why=retold(job.problem))
         st.error(said, icon=":material/error:")
         if st.button(_("Start again"), key=f"again:{job.id}", icon=":material/replay:"):
-            again(access.database(), job.id, actor=access.actor())
+            ask_again(access.database(), job.id, actor=access.actor())
             access.worker().ensure()
             st.rerun()
     elif job.state == "cancelled" and patient not in job.patients[: job.done]:

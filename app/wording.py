@@ -10,7 +10,7 @@ from careplan.language import N_, _, retold
 from careplan.minutes import DAY
 from careplan.suggestion import Kind, Line
 from careplan.therapies.glucose.names import INSULIN
-from careplan.therapies.glucose.words import MG_DL, MMOL_L, SETTINGS, stretch
+from careplan.therapies.glucose.words import MG_DL, MMOL_L, SETTINGS, time_span
 
 UNITS = {unit.name: unit for unit in (MG_DL, MMOL_L)}
 GROUPS = (N_("adult"), N_("adolescent"), N_("child"), N_("all"))
@@ -70,7 +70,7 @@ def block(start: int, end: int, kind: Kind = "regimen") -> str:
     if kind == "doses":
         begins = _("now") if start == 0 else _("in {minutes} min", minutes=start)
         return _("{begins}, for {minutes} min", begins=begins, minutes=end - start) if end > start else begins
-    return stretch(start, end)
+    return time_span(start, end)
 
 
 # The options that are compared, by name.

@@ -26,9 +26,9 @@ from streamlit.testing.v1 import AppTest
 
 sys.path[0] = str(Path(__file__).parents[1])  # this file has the name of the package that it measures
 
+from careplan.clinic.importing import store_records
 from careplan.clinic.keeper import Worker
 from careplan.clinic.queue import ask, job
-from careplan.clinic.records import store_records
 from careplan.clinic.what_ifs import open_bench
 from careplan.clinic.worker import run_next, world_of
 from careplan.clinic.worklists import refresh

@@ -2,7 +2,7 @@
 
 `python benchmarks/hierarchy.py [--people 8] [--days 4] [--seed 71] [--mis-set 0.3] [--strong] [--json]`: people on
 pumps live a fortnight by their settings; careplan proposes a regimen from it, once for people who dose by themselves and once
-for those whose doses it plans (`suggest_regimen(below=)`: the response of the level below is in the search); then they live on,
+for those whose doses it plans (`Case.below`: the response of the level below is in the search); then they live on,
 the same days for all, by these settings, with and without planned doses, with and without the mandate. Means over people of
 shares of time in true glucose, and what each adds to planned doses alone, with 95 % intervals over people (bootstrap). One JSON
 object on the last line. A setting that differs by part of the day enters as its mean over the day.
@@ -24,7 +24,7 @@ from careplan.studies.closed_loop import Planner
 from careplan.studies.visits import accepted
 from careplan.suggestion import Suggestion
 from careplan.therapies.glucose.declaration import GLUCOSE, Regimen
-from careplan.therapies.glucose.regimen_search import suggest_regimen
+from careplan.therapies.glucose.regimen_search import Case, suggest_regimen
 from careplan.therapies.glucose.world import open_world
 from careplan.therapy import Mandate
 from careplan.world.loaded import World
@@ -39,7 +39,7 @@ def proposed(
 ) -> tuple[Population, list[Mandate], list[Suggestion]]:
     """People with the settings that are proposed to them, and what these hand down: the therapy's own where it abstains."""
     found = [
-        suggest_regimen(world, series, person, people.regimen(index), {}, below=below)
+        suggest_regimen(world, Case(series=series, person=person, regimen=people.regimen(index), below=below), {})
         for index, (series, person) in enumerate(zip(recordings, known, strict=True))
     ]
     signed = [

@@ -17,9 +17,9 @@ from pathlib import Path
 import torch
 
 from careplan.clinic import codec
+from careplan.clinic.importing import store_records
 from careplan.clinic.known import patient_names
 from careplan.clinic.overnight import Asked, plan_everyone
-from careplan.clinic.records import store_records
 from careplan.clinic.views import Night
 from careplan.store import Database, open_database
 from careplan.studies.demo import demo_records

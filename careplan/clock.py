@@ -6,10 +6,10 @@ from dataclasses import dataclass
 UNITS = ((7 * 24 * 60.0, "weeks"), (24 * 60.0, "days"), (60.0, "h"), (1.0, "min"))  # minutes each
 
 
-def said(minutes: float) -> str:
+def duration_in_words(minutes: float) -> str:
     """So many minutes in the largest unit of which they are a whole number, seconds where they are of none.
 
-    >>> said(120.0), said(90.0), said(0.5)
+    >>> duration_in_words(120.0), duration_in_words(90.0), duration_in_words(0.5)
     ('2 h', '90 min', '30 s')
     """
     for unit, name in UNITS:
@@ -19,7 +19,7 @@ def said(minutes: float) -> str:
 
 
 def minutes_of(text: str) -> float:
-    """So many minutes, in the words of `said`. Raises `ValueError` for what is no length of time above 0.
+    """So many minutes, in the words of `duration_in_words`. Raises `ValueError` for what is no length of time above 0.
 
     >>> minutes_of("2 h"), minutes_of("1 week"), minutes_of("30s")
     (120.0, 10080.0, 0.5)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
@@ -9,7 +10,7 @@ import pandas as pd
 from careplan.covariates import CourseFacts
 from careplan.errors import AskError
 from careplan.series import PatientSeries
-from careplan.suggestion import Kind
+from careplan.suggestion import Kind, Suggestion
 from careplan.targets import Targets
 from careplan.therapy import Mandate
 
@@ -71,6 +72,28 @@ def question(
     ahead = f", announced {'; '.join(announced)}" if announced else ""
     effort = "" if simulations is None else f"; {simulations} simulations"
     return f"{kind} {when}{ahead}; regimen {prescribed}{effort}"
+
+
+def abstaining(
+    series: PatientSeries, kind: Kind, provenance: Mapping[str, str], reasons: Sequence[str], *, at: datetime | None = None
+) -> Suggestion:
+    """A suggestion made now that proposes nothing, for these reasons: what a therapy begins from, and fills in where it can say
+    more. at: of what time it is, the last row of the recording where None."""
+    return Suggestion(
+        id=None,
+        patient=series.patient,
+        kind=kind,
+        created=datetime.now(UTC),
+        at=series.times[-1].to_pydatetime() if at is None else at,
+        abstained=True,
+        reasons=tuple(reasons),
+        lines=(),
+        options=(),
+        limits_bound=(),
+        banners=(),
+        therapy=series.therapy.name,
+        provenance=provenance,
+    )
 
 
 def row_at(series: PatientSeries, at: pd.Timestamp) -> int:

@@ -89,6 +89,18 @@ def test_every_name_of_the_code_is_there(page: Path) -> None:
     assert sorted(name for name in names if not exists(name)) == []
 
 
+def test_the_table_of_where_to_change_what_names_what_its_files_define() -> None:
+    page = (ROOT / "docs/explanation/architecture.md").read_text()
+    table = page.partition("## Where to change what\n")[2].partition("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 15
+    for row in rows:
+        quoted = re.findall(r"`([^`]+)`", row)
+        code = "\n".join((ROOT / name).read_text() for name in quoted if name.endswith(".py"))
+        names = [name for name in quoted if name.isidentifier()]
+        assert [name for name in names if not re.search(rf"^(?: *(?:def|class) )?{name}\b", code, re.M)] == [], row
+
+
 def test_every_attack_names_a_test_that_there_is() -> None:
     """Of each table of the page of threats whose last column is of tests: in the file of the row, else of the table, else of
     `test_attacks`."""

@@ -15,8 +15,12 @@ SOURCES = ("careplan", "cohorts", "app", "migrations")
 MOST_LINES = 400
 LONGEST_FUNCTION = 60
 LARGEST_SHARE = 0.2
+MOST_PARAMETERS = 8
+MANY_PARAMETERS = {
+    "careplan/declared/making.py:practice_of",  # the optional fields of a practice
+    "cohorts/replay.py:replay",  # the independent settings of a virtual day, each with a usual value
+}
 TOO_LONG = {
-    "careplan/planning/tree.py:grow",
     "migrations/versions/0001_first.py:upgrade",
 }
 DECLARATION = "careplan.therapies.glucose.declaration"
@@ -132,6 +136,25 @@ def test_functions_fit_a_screen() -> None:
                 if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= LONGEST_FUNCTION:
                     found[f"{path.relative_to(ROOT)}:{node.name}"] = (node.end_lineno or 0) - node.lineno + 1
     assert found.keys() <= TOO_LONG, {name: lines for name, lines in found.items() if name not in TOO_LONG}
+
+
+def parameters(function: ast.FunctionDef) -> int:
+    given = function.args
+    named = [each.arg for each in (*given.posonlyargs, *given.args, *given.kwonlyargs) if each.arg not in ("self", "cls")]
+    return len(named) + (given.vararg is not None) + (given.kwarg is not None)
+
+
+def test_public_functions_take_few_parameters() -> None:
+    """Beyond so many, what is asked is an object with named fields. A command's parameters are the options that people type."""
+    found = {}
+    for folder in SOURCES:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            tree, name = ast.parse(path.read_text()), path.relative_to(ROOT)
+            bodies = [tree.body, *(node.body for node in tree.body if isinstance(node, ast.ClassDef))]
+            for node in (node for body in bodies for node in body if isinstance(node, ast.FunctionDef)):
+                if parameters(node) > MOST_PARAMETERS and not node.name.startswith("_") and "cli" not in name.parts:
+                    found[f"{name}:{node.name}"] = parameters(node)
+    assert found.keys() == MANY_PARAMETERS, found
 
 
 def test_nothing_names_a_package_registry_or_this_machine() -> None:

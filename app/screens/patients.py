@@ -14,18 +14,18 @@ from app.wording import when
 from careplan.clinic import (
     Actor,
     ClinicError,
-    Incoming,
+    PreviewedFiles,
     StoreError,
-    arrivals,
-    doubts,
+    import_previewed,
+    import_site,
     imports,
+    mismatches,
     patient_names,
+    previewed_people,
     read_files,
     take_back,
-    take_in,
-    take_in_site,
 )
-from careplan.clinic.incoming import Arrival
+from careplan.clinic.import_preview import PreviewedPerson
 from careplan.clinic.views import ImportReport
 from careplan.display import listed
 from careplan.language import ENGLISH, N_, _, current, moment, number, retold
@@ -84,7 +84,7 @@ def _why(problem: str) -> str:
     return _("{problem} (in English, as its reader says it)", problem=problem)
 
 
-def _incoming(incoming: Incoming, actor: Actor) -> None:
+def _incoming(incoming: PreviewedFiles, actor: Actor) -> None:
     """What was read, person by person, with what to do with it."""
     for name, problem in incoming.refused.items():
         st.error(_("**{file}** cannot be read: {problem}", file=name, problem=_why(problem)), icon=":material/error:")
@@ -93,7 +93,7 @@ def _incoming(incoming: Incoming, actor: Actor) -> None:
     here = patient_names(access.database())
     names: dict[int, str] = {}
     add: set[int] = set()
-    for place, arrival in enumerate(arrivals(access.database(), incoming)):
+    for place, arrival in enumerate(previewed_people(access.database(), incoming)):
         with st.container(border=True):
             _arrival(arrival)
             chosen = _chosen(incoming, place, arrival, here)
@@ -111,7 +111,7 @@ def _incoming(incoming: Incoming, actor: Actor) -> None:
     if pressed:
         try:
             site = st.session_state.get("incoming_site")
-            take = take_in if site is None else partial(take_in_site, site=site)
+            take = import_previewed if site is None else partial(import_site, site=site)
             st.session_state["kept"] = take(access.database(), incoming=incoming, names=names, actor=actor, add=frozenset(add))
         except (ClinicError, StoreError) as error:
             st.error(_("**Nothing was kept.** {why}", why=retold(str(error))), icon=":material/error:")
@@ -124,7 +124,7 @@ def _incoming(incoming: Incoming, actor: Actor) -> None:
         st.rerun()
 
 
-def _arrival(arrival: Arrival) -> None:
+def _arrival(arrival: PreviewedPerson) -> None:
     [person] = arrival.report.patients
     st.markdown(f"### {arrival.name}")
     what = _(person.source)
@@ -165,7 +165,7 @@ def _arrival(arrival: Arrival) -> None:
             )
 
 
-def _chosen(incoming: Incoming, place: int, arrival: Arrival, here: list[str]) -> tuple[str, bool] | None:
+def _chosen(incoming: PreviewedFiles, place: int, arrival: PreviewedPerson, here: list[str]) -> tuple[str, bool] | None:
     """The name to keep a record under, and whether it is added to somebody; None where it is left out."""
     ways = [NEW, ADD, LEAVE] if here else [NEW, LEAVE]
     way = st.radio(
@@ -191,7 +191,7 @@ def _chosen(incoming: Incoming, place: int, arrival: Arrival, here: list[str]) -
     patient = st.selectbox(_("Patient"), here, index=known, key=f"patient:{place}", placeholder=asks, width=320)
     if patient is None:
         return None
-    found = doubts(access.database(), incoming, place, patient)
+    found = mismatches(access.database(), incoming, place, patient)
     if found:
         told = "".join(f"\n- {retold(doubt)}" for doubt in found)
         st.warning(_("**Is this the same person?**\n{doubts}", doubts=told), icon=":material/person_alert:")

@@ -96,7 +96,7 @@ def outcomes_table(options: Sequence[Option], unit: Unit, kind: Kind = "regimen"
 
 def _does(option: Option, kind: Kind) -> str:
     """Doses in a word; the settings of a regimen stand elsewhere."""
-    return f"<small>{escape(words.does_again(option.does))}</small>" if option.does and kind == "doses" else ""
+    return f"<small>{escape(words.option_retold(option.does))}</small>" if option.does and kind == "doses" else ""
 
 
 def _interval(key: str, value: Interval | None, unit: Unit) -> str:

@@ -7,7 +7,7 @@ from app.wording import when
 from careplan.clinic import (
     Actor,
     ClinicError,
-    Incoming,
+    PreviewedFiles,
     Site,
     StoreError,
     forget_source,
@@ -20,7 +20,7 @@ from careplan.errors import AskError
 from careplan.language import _, number
 
 
-def ask(zone: str | None) -> Incoming | None:
+def ask(zone: str | None) -> PreviewedFiles | None:
     """What is at a site that somebody names, to be kept or not; None before one is named."""
     state = st.session_state
     with st.expander(_("Or read from a Nightscout site"), expanded="incoming_site" in state), st.form("site", border=False):

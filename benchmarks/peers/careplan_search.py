@@ -16,7 +16,7 @@ import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from careplan.planning.model import Expansion  # noqa: E402
-from careplan.planning.search import search  # noqa: E402
+from careplan.planning.search import TreeSearch, search  # noqa: E402
 
 BACKEND = sys.argv[1]
 OWN = "native" if BACKEND == "fused" else BACKEND  # of the search
@@ -90,14 +90,14 @@ def prepare(settings: dict[str, Any]) -> dict[str, Callable[[], Any]]:
 
     @torch.no_grad()
     def plan(problem: Invented | Overheard, backend: str) -> list[Any]:
-        found = search(
-            problem,
+        how = TreeSearch(
             simulations=settings["simulations"],
             depth=settings["depth"],
             considered=CONSIDERED,
             discount=DISCOUNT,
             backend=backend,
         )
+        found = search(problem, how)
         return [found.action.tolist(), found.visits.int().tolist()]
 
     plan(heard, "eager" if BACKEND == "compiled" else OWN)

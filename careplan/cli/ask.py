@@ -92,7 +92,7 @@ def _answer(database: "Database", reading: "Reading", weights: Path | None, plot
         raise typer.Exit(1) from None
     if plot is not None:
         from careplan.cli.plots import write_paths
-        from careplan.clinic.asking import treated_as
+        from careplan.clinic.asking import practice_and_facts
         from careplan.interop.language.queries import Counterfactual, Forecast
         from careplan.suggestion import Path as Predicted
 
@@ -100,7 +100,7 @@ def _answer(database: "Database", reading: "Reading", weights: Path | None, plot
             raise typer.BadParameter("only a forecast and a what-if have a chart", param_hint="--plot")
         paths = {name: Predicted(**path) for name, path in found.figures["paths"].items()}
         assert isinstance(reading.query, Forecast | Counterfactual)
-        practice = treated_as(database, reading.query.patient)[0]
+        practice = practice_and_facts(database, reading.query.patient)[0]
         write_paths(plot, found.understood, practice, paths)
     _show(reading, found, as_json)
 

@@ -15,7 +15,7 @@ from careplan.therapies.glucose.bands import ADULTS, LOW, TIGHT
 
 if TYPE_CHECKING:
     from careplan.clinic import Verification
-    from careplan.clinic.imported import Import
+    from careplan.clinic.import_history import Import
     from careplan.clinic.regimens import Prescribed
     from careplan.clinic.views import ImportReport, Night, PatientSummary
     from careplan.records.look import Looked

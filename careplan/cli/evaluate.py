@@ -181,6 +181,7 @@ def evaluate_visits(
 ) -> None:
     """Regimens over visits, from therapy that is mis-set, beside titration, autotune and the truth; the same lives."""
     from careplan.studies.bodies import known_families
+    from careplan.studies.visits import VisitsQuestion
     from careplan.studies.visits import evaluate_visits as evaluate
     from careplan.studies.visits_judged import STARTS
     from careplan.therapies.glucose.world import open_world
@@ -196,7 +197,7 @@ def evaluate_visits(
         world = open_world(*([weights] if weights else []))
         asked: dict[str, Any] = {"people": people, "seed": seed, "lives": lives, "mis_set": mis_set, "pens": pens}
         asked |= {"start": start, "family": bodies, "groups": groups}
-        found = evaluate(world, count=visits, say=status.update, **asked)
+        found = evaluate(world, VisitsQuestion(count=visits, **asked), say=status.update)
     summary = found.summary
     if as_json:
         names = ("summary", "too_strong", "losses", "aims", "records")

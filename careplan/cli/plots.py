@@ -13,7 +13,7 @@ from rich.table import Table
 from careplan import therapies
 from careplan.cli.console import aligned
 from careplan.clinic.views import Forecast
-from careplan.clock import said
+from careplan.clock import duration_in_words
 from careplan.display import Unit, clock, sentence
 from careplan.practice import Practice, Words
 from careplan.suggestion import Interval, Kind, Line, Path, Suggestion
@@ -37,7 +37,7 @@ def print_forecast(console: Console, forecast: Forecast, practice: Practice) -> 
     for minute in minutes if len(minutes) <= 8 else [minute for minute in minutes if minute % clock.look == 0]:
         cells = [_cell(path, minute, unit) for path in forecast.paths.values()]
         happened = [] if forecast.observed is None else [_at(forecast.observed, minute, unit, clock.step)]
-        table.add_row(said(minute), *cells, *happened)
+        table.add_row(duration_in_words(minute), *cells, *happened)
     for banner in forecast.banners:
         console.print(f"[yellow]{escape(banner)}[/]")
     console.print(table)
@@ -45,7 +45,7 @@ def print_forecast(console: Console, forecast: Forecast, practice: Practice) -> 
         if share is not None:
             hazard = practice.therapy.hazard(name)
             beyond = f"{'below' if hazard.side < 0 else 'above'} {unit.text(hazard.level)} {unit.name}"
-            within = f"within {said(hazard.within)}, everyone behaving as usual"
+            within = f"within {duration_in_words(hazard.within)}, everyone behaving as usual"
             console.print(f"Risk of a reading {beyond} {within}: {100 * share:.0f} %.", highlight=False)
     console.print("Middle of the prediction, and its 90 % interval. For research use; not a medical device.", style="dim")
 
@@ -103,7 +103,7 @@ def print_suggestion(console: Console, suggestion: Suggestion, *, brief: bool = 
     """
     number = "" if suggestion.id is None else f", suggestion {suggestion.id}"
     practice = therapies.practice(suggestion.therapy) if suggestion.therapy else therapies.first()
-    ahead = said(practice.therapy.clock.ahead)
+    ahead = duration_in_words(practice.therapy.clock.ahead)
     what = "settings for the coming weeks" if suggestion.kind == "regimen" else f"doses of the next {ahead}"
     console.print(f"\n[bold]{escape(suggestion.patient)}[/]: {what}, {suggestion.at:%Y-%m-%d %H:%M} UTC{number}", highlight=False)
     for banner in suggestion.banners:
@@ -190,7 +190,7 @@ def _line(line: Line, settings: Mapping[str, str], kind: Kind) -> tuple[str, ...
     name = settings.get(line.setting, line.setting)
     when = f"{clock(line.start)}-{clock(line.end)}"
     if kind == "doses":
-        when = f"in {said(line.start)}" if line.start else "now"
+        when = f"in {duration_in_words(line.start)}" if line.start else "now"
     if line.setting in ("bolus", "temp_basal") or (kind == "doses" and not line.current):
         return when, name, "", "", f"{line.proposed:g}", line.unit, ""
     change = f"{100 * (line.proposed / line.current - 1):+.0f} %" if line.current else ""

@@ -1,10 +1,10 @@
 """Recordings: `careplan import`, and `careplan look` at what is in a file without keeping it."""
 
 import sys
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+from typing import TYPE_CHECKING, Annotated, NoReturn, cast, get_args
 
 import typer
 
@@ -65,7 +65,7 @@ def import_command(
 ) -> None:
     """Put recordings into the store: what is new of each patient, whole or not at all. Importing again adds nothing."""
     from careplan.cli import console
-    from careplan.clinic import import_declared, import_records
+    from careplan.clinic import ImportOptions, import_declared, import_records
     from careplan.clinic.worklists import refresh
     from careplan.records.insulins import asking
 
@@ -78,9 +78,11 @@ def import_command(
         raise typer.BadParameter("a therapy's own tables have no format, token or preference", param_hint="--therapy")
     if report is not None and not report.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {report.parent}", param_hint="--report")
-    options: dict[str, Any] = {"zone": zone, "day_first": day_first, "patient": patient, "group": group, "merge": merge}
-    told: dict[str, Any] = {"format": format, "token": token, "prefer": [name for name in prefer.split(",") if name]}
-    bring, kept = partial(import_records, **told) if therapy is None else partial(import_declared, therapy=therapy), list[str]()
+    how = ImportOptions(
+        format=format, zone=zone, day_first=day_first, token=token, patient=patient, group=group, therapy=therapy, merge=merge
+    )
+    how = replace(how, prefer=[name for name in prefer.split(",") if name])
+    bring, kept = import_records if therapy is None else import_declared, list[str]()
     with store(ctx) as database, stderr().status(f"Reading {', '.join(map(str, sources))}") as status:
 
         def progress(done: int, total: int, patient: str) -> None:
@@ -89,7 +91,7 @@ def import_command(
 
         try:
             with asking(_asker(insulin or [], status)):
-                result = bring(database, *sources, progress=progress, **options)
+                result = bring(database, *sources, how=how, progress=progress)
         except BaseException:
             status.stop()
             stderr().print(_kept(kept), soft_wrap=True, highlight=False)
@@ -98,11 +100,16 @@ def import_command(
     console.print_import(stdout(), result)
     if report is not None:
         console.write_corrections(report, result)
-    for name, problem in result.failed.items():
-        warn(f"{name}: not imported: {problem}")
     if result.failed:
-        stderr().print(_kept(kept), soft_wrap=True, highlight=False)
-        raise typer.Exit(USER_ERROR)
+        _fail(result.failed, kept)
+
+
+def _fail(failed: Mapping[str, str], kept: list[str]) -> NoReturn:
+    """Name who was not imported, and who was, and end."""
+    for name, problem in failed.items():
+        warn(f"{name}: not imported: {problem}")
+    stderr().print(_kept(kept), soft_wrap=True, highlight=False)
+    raise typer.Exit(USER_ERROR)
 
 
 def _again(ctx: typer.Context, patients: list[str], paths: list[str] | None) -> None:
@@ -129,7 +136,7 @@ def _again(ctx: typer.Context, patients: list[str], paths: list[str] | None) -> 
 def _remember(ctx: typer.Context, paths: list[str], token: str | None, zone: str | None, patient: str | None) -> None:
     """A site, read and kept with its address for one patient."""
     from careplan.cli import console
-    from careplan.clinic import local_account, patient_names, read_site, site_at, take_in_site
+    from careplan.clinic import import_site, local_account, patient_names, read_site, site_at
 
     if len(paths) != 1:
         raise typer.BadParameter("expected one address of a Nightscout site", param_hint="--remember")
@@ -141,7 +148,7 @@ def _remember(ctx: typer.Context, paths: list[str], token: str | None, zone: str
             raise typer.Exit(USER_ERROR)
         name = patient or incoming.records[0].patient
         add = frozenset({0} if name in patient_names(database) else ())
-        console.print_import(stdout(), take_in_site(database, site, incoming, {0: name}, actor=local_account(), add=add))
+        console.print_import(stdout(), import_site(database, site, incoming, {0: name}, actor=local_account(), add=add))
 
 
 @app.command("imports")

@@ -108,7 +108,7 @@ def personalise(
     from rich.table import Table
 
     from careplan.clinic.people import personalised
-    from careplan.clock import said
+    from careplan.clock import duration_in_words
 
     world = _world(ctx, patients, therapy, weights)
     with store(ctx) as database, stderr().status("Personalising") as status:
@@ -131,7 +131,7 @@ def personalise(
     effects = world.model.therapy.effects
     ahead = max((person.minutes for _, person, _ in known.values()), key=len).tolist()
     shown = [at for at in (1, 3) if at < len(ahead)] or list(range(len(ahead)))[:1]
-    heads = [text for at in shown for text in (f"RMSE at {said(ahead[at])}: typical", "personal")]
+    heads = [text for at in shown for text in (f"RMSE at {duration_in_words(ahead[at])}: typical", "personal")]
     table = Table("Patient", "Windows", *heads, *(effect.name.replace("_", " ").capitalize() for effect in effects))
     for patient, (_, person, _) in known.items():
         errors = [f"{value:.3g}" for value in person.errors[shown].flatten().tolist()] if len(person.errors) else []
@@ -168,9 +168,8 @@ def forecast(
     world = _world(ctx, [patient], therapy, weights)
     practice = therapies.practice(world.model.therapy.name)
     with store(ctx) as database:
-        found = forecast_patient(
-            database, patient, world, at=_time(at), what_if=what_if or [], ahead=_length(ahead), minutes=_minutes(minutes)
-        )
+        until = _minutes(minutes) or _length(ahead)
+        found = forecast_patient(database, patient, world, at=_time(at), what_if=what_if or [], ahead=until)
     if plot is not None:
         plots.write_forecast(plot, found, practice)
     if as_json:

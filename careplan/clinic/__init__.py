@@ -11,36 +11,28 @@ if TYPE_CHECKING:
     from careplan.clinic.decisions import meaning_of
     from careplan.clinic.errors import ClinicError, ReviewError, UnknownPatient
     from careplan.clinic.experiments import lived_changes
-    from careplan.clinic.imported import imports, take_back
-    from careplan.clinic.incoming import Incoming, arrivals, doubts, read_files, take_in
+    from careplan.clinic.import_history import imports, take_back
+    from careplan.clinic.import_preview import PreviewedFiles, import_previewed, mismatches, previewed_people, read_files
+    from careplan.clinic.importing import ImportOptions, import_declared, import_records, named_format, store_records
     from careplan.clinic.known import patient_names
     from careplan.clinic.pages import audit_trail, dose_page, review_page
     from careplan.clinic.periods import changes, compare_change, compare_periods
     from careplan.clinic.planning import plan_regimens, suggest_doses
-    from careplan.clinic.queue import Job, again, ask, cancel, jobs
-    from careplan.clinic.records import (
-        import_declared,
-        import_records,
-        load_record,
-        load_series,
-        named_format,
-        patient_data_hash,
-        save_regimen,
-        store_records,
-    )
-    from careplan.clinic.regimens import load_regimen, prescribed
+    from careplan.clinic.queue import Job, ask, ask_again, cancel, jobs
+    from careplan.clinic.regimens import load_regimen, prescribed, save_regimen
     from careplan.clinic.reviews import load_draft, save_draft, sign_review
     from careplan.clinic.sites import (
         Site,
         Source,
         forget_source,
+        import_site,
         keep_source,
         read_again,
         read_site,
         site_at,
         sources,
-        take_in_site,
     )
+    from careplan.clinic.stored_records import load_record, load_series, patient_data_hash
     from careplan.clinic.suggestions import latest_suggestion, load_suggestion, save_suggestion
     from careplan.clinic.summaries import patients, show
     from careplan.clinic.targets import sign_targets, targets_in_force
@@ -53,19 +45,18 @@ _HOME = {
     "meaning_of": "decisions",
     **dict.fromkeys(("ClinicError", "ReviewError", "UnknownPatient"), "errors"),
     "lived_changes": "experiments",
-    **dict.fromkeys(("imports", "take_back"), "imported"),
-    **dict.fromkeys(("Incoming", "arrivals", "doubts", "read_files", "take_in"), "incoming"),
-    **dict.fromkeys(("Job", "again", "ask", "cancel", "jobs"), "queue"),
+    **dict.fromkeys(("imports", "take_back"), "import_history"),
+    **dict.fromkeys(("PreviewedFiles", "previewed_people", "mismatches", "read_files", "import_previewed"), "import_preview"),
+    **dict.fromkeys(("Job", "ask_again", "ask", "cancel", "jobs"), "queue"),
     "patient_names": "known",
     **dict.fromkeys(("audit_trail", "dose_page", "review_page"), "pages"),
     **dict.fromkeys(("plan_regimens", "suggest_doses"), "planning"),
-    **dict.fromkeys(("import_declared", "import_records", "load_record", "load_series"), "records"),
-    **dict.fromkeys(("named_format", "patient_data_hash"), "records"),
-    **dict.fromkeys(("save_regimen", "store_records"), "records"),
-    **dict.fromkeys(("load_regimen", "prescribed"), "regimens"),
+    **dict.fromkeys(("ImportOptions", "import_declared", "import_records", "named_format", "store_records"), "importing"),
+    **dict.fromkeys(("load_record", "load_series", "patient_data_hash"), "stored_records"),
+    **dict.fromkeys(("load_regimen", "prescribed", "save_regimen"), "regimens"),
     **dict.fromkeys(("load_draft", "save_draft", "sign_review"), "reviews"),
     **dict.fromkeys(("Site", "Source", "forget_source", "keep_source", "read_again"), "sites"),
-    **dict.fromkeys(("read_site", "site_at", "sources", "take_in_site"), "sites"),
+    **dict.fromkeys(("read_site", "site_at", "sources", "import_site"), "sites"),
     **dict.fromkeys(("latest_suggestion", "load_suggestion", "save_suggestion"), "suggestions"),
     **dict.fromkeys(("patients", "show"), "summaries"),
     **dict.fromkeys(("sign_targets", "targets_in_force"), "targets"),
@@ -78,8 +69,9 @@ __all__ = [
     "Actor",
     "ClinicError",
     "Database",
-    "Incoming",
+    "ImportOptions",
     "Job",
+    "PreviewedFiles",
     "ReviewError",
     "Site",
     "Source",
@@ -87,19 +79,19 @@ __all__ = [
     "UnknownPatient",
     "Verification",
     "accept_trail",
-    "again",
-    "arrivals",
     "ask",
+    "ask_again",
     "audit_trail",
     "cancel",
     "changes",
     "compare_change",
     "compare_periods",
     "dose_page",
-    "doubts",
     "forget_source",
     "import_declared",
+    "import_previewed",
     "import_records",
+    "import_site",
     "imports",
     "jobs",
     "keep_source",
@@ -112,6 +104,7 @@ __all__ = [
     "load_suggestion",
     "local_account",
     "meaning_of",
+    "mismatches",
     "named_format",
     "open_database",
     "patient_data_hash",
@@ -119,6 +112,7 @@ __all__ = [
     "patients",
     "plan_regimens",
     "prescribed",
+    "previewed_people",
     "read_again",
     "read_files",
     "read_site",
@@ -135,8 +129,6 @@ __all__ = [
     "store_records",
     "suggest_doses",
     "take_back",
-    "take_in",
-    "take_in_site",
     "targets_in_force",
     "timeline",
     "verify_audit",

@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import func, select
 
 from careplan import therapies
+from careplan.clinic.access_log import READ, log_access
 from careplan.clinic.courses import course_of, practice_of, targets_of
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.known import patient_names, require
-from careplan.clinic.reading import READ, on_record
 from careplan.clinic.regimens import Prescribed, prescribed
 from careplan.clinic.summaries import show, therapies_of
 from careplan.clinic.views import PatientSummary, Review, WorklistQuery, WorklistRow
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from careplan.clinic.views import Forecast
     from careplan.world.loaded import World
 
-__all__ = ["Database", "everyone", "local_account"]
+__all__ = ["Database", "all_patients", "local_account"]
 
 
-def everyone(db: Database) -> list[str]:
+def all_patients(db: Database) -> list[str]:
     """The patients' names."""
     return patient_names(db)
 
@@ -47,7 +47,7 @@ def last_day(db: Database, patient: str) -> date:
     return datetime.fromtimestamp(last / 1e6, zone).date() if last is not None else datetime.now(zone).date()
 
 
-def treated_as(db: Database, patient: str) -> tuple[Practice, CourseFacts]:
+def practice_and_facts(db: Database, patient: str) -> tuple[Practice, CourseFacts]:
     """The therapy of a patient and what their limits are by. Raises as `course_of`."""
     with db.read() as session:
         require(session, patient)
@@ -56,8 +56,9 @@ def treated_as(db: Database, patient: str) -> tuple[Practice, CourseFacts]:
 
 
 def spoken_of(db: Database, patient: str, own: str) -> Practice | None:
-    """The practice of a patient who is not treated under the therapy `own`; None for one who is. Raises as `treated_as`."""
-    return None if own in therapies_of(db, [patient]) else treated_as(db, patient)[0]
+    """The practice of a patient who is not treated under the therapy `own`; None for one who is. Raises as
+    `practice_and_facts`."""
+    return None if own in therapies_of(db, [patient]) else practice_and_facts(db, patient)[0]
 
 
 def aims(db: Database, patient: str) -> Targets:
@@ -69,21 +70,21 @@ def aims(db: Database, patient: str) -> Targets:
 
 def summary(db: Database, patient: str, actor: Actor) -> PatientSummary:
     """What is stored of a patient, at a glance; the reading is on record."""
-    on_record(db, [patient], "question", actor)
+    log_access(db, [patient], "question", actor)
     return show(db, patient)
 
 
 def readings(db: Database, patient: str, first: date | None, last: date | None, actor: Actor) -> "pd.DataFrame":
     """Readings of what the therapy regulates on whole local days: `time` on the patient's clock and `value`."""
-    practice, _ = treated_as(db, patient)
-    return given(db, patient, practice.therapy.regulated, first, last, actor)
+    practice, _ = practice_and_facts(db, patient)
+    return events_of(db, patient, practice.therapy.regulated, first, last, actor)
 
 
-def given(db: Database, patient: str, channel: str, first: date | None, last: date | None, actor: Actor) -> "pd.DataFrame":
+def events_of(db: Database, patient: str, channel: str, first: date | None, last: date | None, actor: Actor) -> "pd.DataFrame":
     """Events of a channel on whole local days: `time` on the patient's clock and `value`; the reading is on record."""
     from careplan.store import read_channel
 
-    on_record(db, [patient], "question", actor)
+    log_access(db, [patient], "question", actor)
     with db.read() as session:
         zone = ZoneInfo(require(session, patient).zone)
         start = None if first is None else datetime(first.year, first.month, first.day, tzinfo=zone)
@@ -95,26 +96,26 @@ def given(db: Database, patient: str, channel: str, first: date | None, last: da
     return found[found["time"] < end].reset_index(drop=True)
 
 
-def glance_over(db: Database, patient: str, first: date | None, last: date | None, actor: Actor) -> Glance:
+def glance_of(db: Database, patient: str, first: date | None, last: date | None, actor: Actor) -> Glance:
     """What the readings of a stretch of days say. Raises `ClinicError` where there are none."""
     found = readings(db, patient, first, last, actor)
     if found.empty:
         raise ClinicError(f"patient {patient!r} has no reading from {first} to {last}")
-    return treated_as(db, patient)[0].glance(found)
+    return practice_and_facts(db, patient)[0].glance(found)
 
 
 def in_force(db: Database, patient: str, actor: Actor) -> Prescribed | None:
     """What is prescribed; the reading is on record."""
-    on_record(db, [patient], "question", actor)
+    log_access(db, [patient], "question", actor)
     return prescribed(db, patient)
 
 
-def decided(db: Database, patient: str, actor: Actor) -> list[tuple[Suggestion, Review | None]]:
+def suggestions_with_reviews(db: Database, patient: str, actor: Actor) -> list[tuple[Suggestion, Review | None]]:
     """The newest suggestion of each kind with the review that a person signed, if one did; the reading is on record."""
     from careplan.clinic.reviews import reviews_of
     from careplan.clinic.suggestions import latest
 
-    on_record(db, [patient], "question", actor)
+    log_access(db, [patient], "question", actor)
     found: list[tuple[Suggestion, Review | None]] = []
     with db.read() as session:
         require(session, patient)
@@ -134,7 +135,7 @@ def most_urgent(db: Database, count: int, actor: Actor) -> tuple[WorklistRow, ..
     return worklist(db, WorklistQuery(size=count), actor=actor).rows
 
 
-def predicted(
+def forecast_of(
     db: Database,
     patient: str,
     world: "World",
@@ -149,7 +150,7 @@ def predicted(
 
     from careplan.clinic.forecasts import forecast_patient
 
-    on_record(db, [patient], "question", actor)
+    log_access(db, [patient], "question", actor)
     when = None if at is None else pd.Timestamp(at)
     return forecast_patient(db, patient, world, at=when, what_if=what_if, ahead=ahead)
 
@@ -161,15 +162,15 @@ def farthest(therapy: Therapy) -> float:
     return FARTHEST * therapy.clock.horizon
 
 
-def card(db: Database, patient: str | None = None) -> dict[str, Any]:
+def model_card(db: Database, patient: str | None = None) -> dict[str, Any]:
     """What is written beside the weights in use: of a patient's therapy, or of the first that is installed."""
-    practice = therapies.first() if patient is None else treated_as(db, patient)[0]
+    practice = therapies.first() if patient is None else practice_and_facts(db, patient)[0]
     if practice.card is None:
         raise ClinicError(f"therapy {practice.name!r} ships no weights")
     return dict(practice.card)
 
 
-def called(db: Database, tool: str, patient: str | None, actor: Actor) -> None:
+def log_tool_call(db: Database, tool: str, patient: str | None, actor: Actor) -> None:
     """Puts one call of a tool on record, as a read by the user it is made for."""
     with db.read() as session:
         known = patient is not None and session.get(Patient, patient) is not None

@@ -29,7 +29,7 @@ def lived_changes(db: Database, patient: str, therapy: str | None = None) -> tup
         changes = signed_changes(session, practice, patient)
         if not changes or practice.experiments is None:
             return ()
-        from careplan.clinic.records import record_of  # a patient without signed changes waits for nothing heavy
+        from careplan.clinic.stored_records import record_of  # a patient without signed changes waits for nothing heavy
         from careplan.records.grid import to_series
 
         record = record_of(session, patient, practice.name)

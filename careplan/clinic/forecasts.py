@@ -12,14 +12,14 @@ from careplan.clinic.errors import ClinicError
 from careplan.clinic.people import people_of
 from careplan.clinic.recordings import read_recording
 from careplan.clinic.views import Forecast
-from careplan.clock import Clock, said
+from careplan.clock import Clock, duration_in_words
 from careplan.recording import Recording, row_at
 from careplan.series import PatientSeries
 from careplan.store import Actor, Database
 from careplan.suggestion import Path
 from careplan.therapy import Therapy
 from careplan.what_if import apply, parse
-from careplan.world.forecast import Band, Future, forecast
+from careplan.world.forecast import Band, ForecastQuestion, Future, forecast
 from careplan.world.loaded import World
 from careplan.world.personalise import Personalisation
 
@@ -35,8 +35,7 @@ def forecast_patient(
     *,
     at: pd.Timestamp | None = None,
     what_if: Sequence[str] = (),
-    ahead: float | None = None,
-    minutes: Sequence[float] | None = None,
+    ahead: float | Sequence[float] | None = None,
     seed: int = 0,
     actor: Actor | None = None,
 ) -> Forecast:
@@ -44,7 +43,8 @@ def forecast_patient(
 
     "expected": everyone behaves as usual; told where the therapy's model foresees that (`Practice.carried_on`). "no change": the
     doses and meals recorded after `at`, or, after the end of the recording, what stands and nothing else. Each what-if edits "no
-    change". ahead: minutes, the clock's horizon where None. minutes: ahead, at which to predict, instead of on the grid.
+    change". ahead: minutes that are predicted, on the model's grid, the clock's horizon where None; or the minutes at which to
+    predict.
 
     Raises:
         ClinicError: A time outside the recording, one too far ahead, or a what-if that cannot be read.
@@ -57,9 +57,9 @@ def forecast_patient(
     if not len(measured):
         raise ClinicError(f"patient {patient}: no {therapy.regulated} is recorded, so there is nothing to forecast from")
     row = int(measured[-1]) + 1 if at is None else row_at(series, at)
-    ahead, minutes = _until(therapy.clock, ahead, minutes)
+    farthest, minutes = _until(therapy.clock, ahead)
     every = world.model.shape.interval
-    rows = math.ceil(ahead / every - 1e-9) * round(every / therapy.step)
+    rows = math.ceil(farthest / every - 1e-9) * round(every / therapy.step)
     moment = series.start + pd.Timedelta(minutes=therapy.step * row)
     planned, recorded = _future(series, row, rows)
     foresees = therapies.practice(therapy.name).carried_on is None
@@ -68,7 +68,8 @@ def forecast_patient(
     futures = {EXPECTED: Future(planned.values, planned.mask, known=False)} if foresees else {}
     futures[NO_CHANGE] = planned
     futures |= _edited(what_if, planned, therapy, moment, series.zone)
-    bands = forecast(world.model, series, row, person, futures, widen=world.widen(person), minutes=minutes, seed=seed)
+    asked = ForecastQuestion(row=row, futures=futures, minutes=minutes)
+    bands = forecast(world.model, series, person, asked, widen=world.widen(person), seed=seed)
     risks = {name: _risk(world, name, series, row, person) for name in ("low", "high")}
     history = BEFORE if level.noise is None else therapy.clock.context
     return Forecast(
@@ -85,17 +86,17 @@ def forecast_patient(
     )
 
 
-def _until(clock: Clock, ahead: float | None, minutes: Sequence[float] | None) -> tuple[float, list[float] | None]:
+def _until(clock: Clock, ahead: float | Sequence[float] | None) -> tuple[float, list[float] | None]:
     """How far to predict, and at which minutes where some are named. Raises `ClinicError` for what is not ahead, or too far."""
     farthest = FARTHEST * clock.horizon
-    if minutes is not None:
-        asked = sorted({float(one) for one in minutes})
+    if ahead is not None and not isinstance(ahead, int | float):
+        asked = sorted({float(one) for one in ahead})
         if not asked or not 0 < asked[0] <= asked[-1] <= farthest:
             raise ClinicError(f"minutes to predict at lie above 0, at most {farthest:g}: {asked}")
         return asked[-1], asked
     ahead = clock.horizon if ahead is None else ahead
     if not 0 < ahead <= farthest:
-        raise ClinicError(f"a forecast reaches {said(farthest)} ahead at most, not {said(ahead)}")
+        raise ClinicError(f"a forecast reaches {duration_in_words(farthest)} ahead at most, not {duration_in_words(ahead)}")
     return ahead, None
 
 
@@ -124,7 +125,7 @@ def _banners(world: World, series: PatientSeries, row: int, person: Personalisat
     if therapy.channel(therapy.regulated).noise is None and since >= 3:
         banners.append(f"no reading in the last {3 * therapy.step:g} minutes: the level now is inferred")
     elif therapy.channel(therapy.regulated).noise is not None and since:
-        banners.append(f"no reading in the last {said(since * therapy.step)}: the level now is inferred")
+        banners.append(f"no reading in the last {duration_in_words(since * therapy.step)}: the level now is inferred")
     if not world.calibrated:
         banners.append("intervals are the model's own: nobody held out has told how wide they must be")
     return tuple(banners)

@@ -97,15 +97,17 @@ def _plan_block(db: Database, patients: Sequence[str], world: World, asked: Aske
     tally.skipped += len(patients) - len(due)
     read: dict[str, Recording] = {}
     for patient in due:
-        read |= spared({patient: patient}, lambda some: [read_recording(db, each, therapy) for each in some], tally.failed)
+        read |= leaving_out_failures(
+            {patient: patient}, lambda some: [read_recording(db, each, therapy) for each in some], tally.failed
+        )
     people = stored_people(db, list(read.values()), world)
     missing = {patient: recording for patient, recording in read.items() if patient not in people}
-    fresh = spared(missing, lambda some: list(infer_people(db, some, world).values()), tally.failed)
+    fresh = leaving_out_failures(missing, lambda some: list(infer_people(db, some, world).values()), tally.failed)
     tally.personalised += len(fresh)
     people |= fresh
     known = {patient: (recording, people[patient]) for patient, recording in read.items() if patient in people}
-    made = spared(known, partial(asked.answer, world), tally.failed)
-    for kept in spared(made, partial(save_suggestions, db), tally.failed).values():
+    made = leaving_out_failures(known, partial(asked.answer, world), tally.failed)
+    for kept in leaving_out_failures(made, partial(save_suggestions, db), tally.failed).values():
         tally.outcomes["abstained" if kept.abstained else "changed" if kept.lines else "unchanged"] += 1
     with stage("store"):
         refresh(db, due)
@@ -125,7 +127,7 @@ def _unanswered(db: Database, patients: Sequence[str], world: World, asked: Aske
     return due
 
 
-def spared(items: Mapping[str, T], work: Callable[[list[T]], Iterable[R]], failed: dict[str, str]) -> dict[str, R]:
+def leaving_out_failures(items: Mapping[str, T], work: Callable[[list[T]], Iterable[R]], failed: dict[str, str]) -> dict[str, R]:
     """`work` on all at once; where it fails, on each half, until whoever it fails on is alone, named in `failed` and left out.
 
     What is wrong with the store is nobody's in particular, and is raised.
@@ -142,7 +144,7 @@ def spared(items: Mapping[str, T], work: Callable[[list[T]], Iterable[R]], faile
             failed[pairs[0][0]] = str(error) if isinstance(error, ClinicError) else f"{type(error).__name__}: {error}"
             return {}
         half = len(pairs) // 2
-        return spared(dict(pairs[:half]), work, failed) | spared(dict(pairs[half:]), work, failed)
+        return leaving_out_failures(dict(pairs[:half]), work, failed) | leaving_out_failures(dict(pairs[half:]), work, failed)
 
 
 def _night(asked: Asked, patients: int, block: int, tally: Tally, stages: Stages, seconds: float) -> Night:

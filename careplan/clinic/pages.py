@@ -5,14 +5,14 @@ from datetime import datetime, timedelta
 import pandas as pd
 from sqlalchemy import select
 
+from careplan.clinic.access_log import log_access
 from careplan.clinic.courses import course_of, practice_of, targets_of
 from careplan.clinic.glances import summarise
 from careplan.clinic.known import require
-from careplan.clinic.reading import on_record
-from careplan.clinic.records import record_of
 from careplan.clinic.regimens import prescribed
-from careplan.clinic.reviews import recent_readings, reviews_of, work_on
-from careplan.clinic.standing import out_of_date, set_aside
+from careplan.clinic.reviews import draft_of, recent_readings, reviews_of
+from careplan.clinic.standing import out_of_date, set_aside_damaged
+from careplan.clinic.stored_records import record_of
 from careplan.clinic.suggestions import newest
 from careplan.clinic.views import AuditRecord, DosePage, ReviewPage
 from careplan.clinic.worklists import shown_suggestion
@@ -36,7 +36,7 @@ def review_page(db: Database, patient: str, *, therapy: str | None = None, actor
         record = record_of(session, patient, practice.name)
         suggestion, altered = shown_suggestion(session, patient, "regimen", practice.name)
         late = () if suggestion is None else tuple(out_of_date(session, suggestion))
-        work = work_on(session, suggestion, actor)
+        work = draft_of(session, suggestion, actor)
         history = reviews_of(session, patient, "regimen", practice.name)
         recent = practice.glance(recent_readings(session, patient, practice))
         targets = targets_of(session, course_of(session, patient, practice.name))
@@ -71,7 +71,7 @@ def dose_page(db: Database, patient: str, *, therapy: str | None = None, actor: 
             suggestion=suggestion,
             recorded=_around(record, practice.therapy.regulated, None if suggestion is None else suggestion.at),
             caution=caution,
-            draft=work_on(session, suggestion, actor),
+            draft=draft_of(session, suggestion, actor),
             history=reviews_of(session, patient, "doses", practice.name),
             out_of_date=() if suggestion is None else tuple(out_of_date(session, suggestion)),
             notices=(*altered, *notices),
@@ -86,10 +86,10 @@ def _opened(
     with db.read() as session:
         require(session, patient)
         practice = practice_of(session, patient, therapy)
-    on_record(db, [patient], "review" if kind == "regimen" else "doses", actor)
+    log_access(db, [patient], "review" if kind == "regimen" else "doses", actor)
     with db.write() as session:
         stored, number = require(session, patient), newest(session, patient, kind, practice.name)
-        return stored, practice, () if number is None else set_aside(session, number, patient, actor)
+        return stored, practice, () if number is None else set_aside_damaged(session, number, patient, actor)
 
 
 def audit_trail(db: Database, patient: str | None = None, *, limit: int = 200) -> list[AuditRecord]:

@@ -16,10 +16,10 @@ from sqlalchemy.orm import Session
 
 from careplan import therapies
 from careplan.clinic import codec
+from careplan.clinic.access_log import log_record_view
 from careplan.clinic.courses import course_of, targets_of
 from careplan.clinic.errors import Altered, ClinicError
 from careplan.clinic.known import require
-from careplan.clinic.reading import looked_at
 from careplan.store import Actor, Database, read_channel, schema
 from careplan.store.schema import RegimenVersion
 from careplan.suggestion import Interval, Suggestion
@@ -105,7 +105,7 @@ def compare_change(
 
     Raises `ClinicError` where there is no such change or no readings on a side of it; `UnknownPatient`; and as `course_of`.
     """
-    looked_at(db, patient, actor)
+    log_record_view(db, patient, actor)
     with db.read() as session:
         course = course_of(session, patient, therapy)
         found, practice = _changes(session, patient, course.therapy), therapies.practice(course.therapy)
@@ -134,7 +134,7 @@ def compare_periods(
 ) -> Comparison:
     """Any two periods, each from a time up to another. Raises `ClinicError` for a period without readings, and as
     `compare_change`."""
-    looked_at(db, patient, actor)
+    log_record_view(db, patient, actor)
     with db.read() as session:
         course = course_of(session, patient, therapy)
         targets = targets_of(session, course)

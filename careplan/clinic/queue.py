@@ -115,7 +115,7 @@ def cancel(db: Database, id: int) -> None:
         row.cancel = True
 
 
-def again(db: Database, id: int, *, actor: Actor) -> Job:
+def ask_again(db: Database, id: int, *, actor: Actor) -> Job:
     """Asks anew for those whom a job that died, failed or was cancelled has not planned for. Raises as `ask`."""
     before = job(db, id)
     left = [*before.failed, *before.patients[before.done :]]
@@ -126,7 +126,7 @@ def again(db: Database, id: int, *, actor: Actor) -> Job:
     return ask(db, left, before.kind, actor=actor)
 
 
-def claim(db: Database) -> tuple[Job, Actor] | None:
+def claim_next(db: Database) -> tuple[Job, Actor] | None:
     """The job that has waited longest, now running and ours, and who asked for it; None where none waits, or the one that does
     is not as it was asked for on record: that has failed then."""
     with db.read() as session:
@@ -144,7 +144,7 @@ def claim(db: Database) -> tuple[Job, Actor] | None:
         return _view(row), Actor(**row.actor)
 
 
-def note(db: Database, id: int, **changed: Any) -> bool:
+def note_progress(db: Database, id: int, **changed: Any) -> bool:
     """Writes how far a running job is, and that its worker is alive; returns whether it may go on: nobody asked to cancel it."""
     with db.write() as session:
         mine = update(schema.Job).where(schema.Job.id == id, schema.Job.state == "running")

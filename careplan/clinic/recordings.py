@@ -6,11 +6,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from careplan.clinic import codec
+from careplan.clinic.access_log import log_access
 from careplan.clinic.courses import course_of, practice_of, targets_of
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.experiments import signed_changes
 from careplan.clinic.known import current_targets, current_version, require
-from careplan.clinic.reading import on_record
 from careplan.practice import Practice
 from careplan.recording import Recording
 from careplan.records.events import PatientRecord
@@ -39,7 +39,7 @@ def read_recording(db: Database, patient: str, therapy: str | None = None, *, ac
             targets, signed = targets_of(session, course), current_targets(session, patient, course.therapy)
             mandate, facts = _mandate_of(session, version, targets, practice), dict(course.covariates)
             changes = signed_changes(session, practice, patient)
-        on_record(db, [patient], "planning", actor)
+        log_access(db, [patient], "planning", actor)
         if events.empty:
             raise ClinicError(f"patient {patient!r} has no events in the store")
         series = to_series(PatientRecord(patient=patient, zone=stored.zone, events=events), practice.therapy)

@@ -1,16 +1,17 @@
 """What is prescribed: stored versions, and the estimate where no source states one."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
 from careplan.clinic import codec
-from careplan.clinic.courses import practice_of
+from careplan.clinic.courses import course_of, practice_of
 from careplan.clinic.known import current_version, require
 from careplan.clinic.summaries import kept_estimate
 from careplan.practice import Practice
-from careplan.store import Actor, Database
+from careplan.store import Actor, Database, append, local_account, number
+from careplan.store.schema import RegimenVersion
 
 
 class Prescribed(NamedTuple):
@@ -41,7 +42,7 @@ def prescribed(db: Database, patient: str, therapy: str | None = None) -> Prescr
 
 
 def _estimate(session: Session, patient: str, practice: Practice) -> Any | None:
-    from careplan.clinic.records import record_of
+    from careplan.clinic.stored_records import record_of
     from careplan.records.grid import to_series
 
     record = record_of(session, patient, practice.name)
@@ -50,7 +51,7 @@ def _estimate(session: Session, patient: str, practice: Practice) -> Any | None:
 
 def keep_estimate(db: Database, patient: str, therapy: str, *, actor: Actor) -> None:
     """Stores the estimate as a version where nothing else is stored, so that a suggestion refers to something that stays."""
-    from careplan.clinic.records import add_regimen, record_of
+    from careplan.clinic.stored_records import record_of
 
     found = prescribed(db, patient, therapy)
     if found is None or found.valid_from is not None:
@@ -59,3 +60,43 @@ def keep_estimate(db: Database, patient: str, therapy: str, *, actor: Actor) -> 
         last = record_of(session, patient, therapy).events["time"].max().to_pydatetime()
         if current_version(session, patient, therapy) is None:
             add_regimen(session, patient, therapy, found.regimen, source="estimated", valid_from=last, actor=actor)
+
+
+def add_regimen(
+    session: Session, patient: str, therapy: str, regimen: Any, *, source: str, valid_from: datetime, actor: Actor
+) -> RegimenVersion:
+    """A new version within a transaction, audited. Versions are never edited."""
+    version = RegimenVersion(
+        patient=patient,
+        therapy=therapy,
+        valid_from=valid_from,
+        created=datetime.now(UTC),
+        source=source,
+        body=codec.dump(regimen),
+    )
+    number(session, version)
+    append(session, actor, "regimen added", patient=patient, rows=[version], regimen=version.id, source=source, body=version.body)
+    return version
+
+
+def save_regimen(
+    db: Database,
+    patient: str,
+    regimen: Any,
+    *,
+    therapy: str | None = None,
+    source: str = "stated",
+    valid_from: datetime | None = None,
+    actor: Actor | None = None,
+) -> int:
+    """Prescribes a regimen from a time on (now); returns its version. therapy: where the patient has several.
+
+    Raises `UnknownPatient`, and as `course_of`.
+    """
+    with db.write() as session:
+        require(session, patient)
+        course, when = course_of(session, patient, therapy), valid_from or datetime.now(UTC)
+        version = add_regimen(
+            session, patient, course.therapy, regimen, source=source, valid_from=when, actor=actor or local_account()
+        )
+        return version.id

@@ -12,8 +12,8 @@ from careplan.clinic.allowed import DECIDES, allow
 from careplan.clinic.courses import course_of, practice_of
 from careplan.clinic.errors import ReviewError
 from careplan.clinic.known import current_version, require
-from careplan.clinic.records import add_regimen
-from careplan.clinic.standing import decided as drafted
+from careplan.clinic.regimens import add_regimen
+from careplan.clinic.standing import drafted_decisions as drafted
 from careplan.clinic.standing import signed_already, stale
 from careplan.clinic.suggestions import stored
 from careplan.clinic.views import Review
@@ -102,7 +102,7 @@ def reviews_of(session: Session, patient: str, kind: Kind, therapy: str) -> tupl
     return tuple(review_view(row) for row in session.scalars(query))
 
 
-def work_on(session: Session, suggestion: Suggestion | None, reviewer: Actor) -> tuple[Decision, ...]:
+def draft_of(session: Session, suggestion: Suggestion | None, reviewer: Actor) -> tuple[Decision, ...]:
     """The reviewer's draft of a suggestion, else anyone's newest."""
     if suggestion is None or suggestion.id is None:
         return ()

@@ -17,9 +17,9 @@ from sqlalchemy.orm import Session
 from careplan.clinic.allowed import BRINGS_IN, allow
 from careplan.clinic.courses import practice_of
 from careplan.clinic.errors import ClinicError
-from careplan.clinic.incoming import Incoming, take_in
+from careplan.clinic.import_preview import PreviewedFiles, import_previewed
+from careplan.clinic.importing import store_records
 from careplan.clinic.known import require
-from careplan.clinic.records import store_records
 from careplan.clinic.views import ImportReport
 from careplan.clinic.worklists import refresh
 from careplan.records.events import PatientRecord
@@ -60,22 +60,22 @@ def site_at(address: str, token: str = "") -> Site:
     return Site(base, token.strip() or next(iter(parse_qs(urlsplit(address.strip()).query).get("token", [])), ""))
 
 
-def read_site(site: Site, *, zone: str | None = None) -> Incoming:
+def read_site(site: Site, *, zone: str | None = None) -> PreviewedFiles:
     """All that is at a site, to be shown and questioned as files are; nothing is kept. What cannot be read is in `refused`."""
     from careplan.records.events import RecordError
 
     try:
         records = _read(site, zone, None, None)
     except RecordError as error:
-        return Incoming((), MappingProxyType({site.address: str(error)}))
-    return Incoming((*records,), MappingProxyType({}))
+        return PreviewedFiles((), MappingProxyType({site.address: str(error)}))
+    return PreviewedFiles((*records,), MappingProxyType({}))
 
 
-def take_in_site(
-    db: Database, site: Site, incoming: Incoming, names: Mapping[int, str], *, actor: Actor, add: frozenset[int]
+def import_site(
+    db: Database, site: Site, incoming: PreviewedFiles, names: Mapping[int, str], *, actor: Actor, add: frozenset[int]
 ) -> ImportReport:
-    """As `take_in`, and keeps the site as a source of whoever it was taken in for."""
-    report = take_in(db, incoming, names, actor=actor, add=add)
+    """As `import_previewed`, and keeps the site as a source of each patient whose records were kept."""
+    report = import_previewed(db, incoming, names, actor=actor, add=add)
     for place, name in names.items():
         patient = " ".join(name.split())
         if patient not in report.failed:

@@ -21,7 +21,7 @@ from careplan.suggestion import Decision, Line, Suggestion
 SAME = 0.01  # a line's current value may be rounded: this much of it
 
 
-class Work(NamedTuple):
+class StoredDraft(NamedTuple):
     """What a draft holds, whose it is, and why it cannot be used, if it is damaged."""
 
     decisions: tuple[Decision, ...]
@@ -89,7 +89,7 @@ def signed_already(session: Session, suggestion: int) -> str | None:
     return None if row is None else told.format(reviewer=row.reviewer, time=f"{row.signed:%Y-%m-%d %H:%M}")
 
 
-def works(session: Session, suggestion: int, patient: str) -> list[Work]:
+def stored_drafts(session: Session, suggestion: int, patient: str) -> list[StoredDraft]:
     """Every draft of a suggestion, the newest first, read without trusting it."""
     table, keys = table_of(schema.Draft), select(schema.Draft.suggestion, schema.Draft.reviewer)
     found = []
@@ -101,14 +101,14 @@ def works(session: Session, suggestion: int, patient: str) -> list[Work]:
             decisions = tuple(codec.load(Decision, body) for body in plain(table.c.decisions, row["decisions"]))
         except (ValueError, TypeError) as error:
             damage = damage or f"it cannot be read ({' '.join(str(error).split())[:120]})"
-        found.append(Work(decisions, row["reviewer"], str(plain(table.c.updated, row["updated"])), damage))
+        found.append(StoredDraft(decisions, row["reviewer"], str(plain(table.c.updated, row["updated"])), damage))
     return sorted(found, key=lambda work: work.updated, reverse=True)
 
 
-def set_aside(session: Session, suggestion: int, patient: str, actor: Actor) -> tuple[str, ...]:
+def set_aside_damaged(session: Session, suggestion: int, patient: str, actor: Actor) -> tuple[str, ...]:
     """Moves damaged drafts of a suggestion out of the way, into the entry that says so; returns a message each."""
     told, table = [], table_of(schema.Draft)
-    for work in works(session, suggestion, patient):
+    for work in stored_drafts(session, suggestion, patient):
         if work.damage is None:
             continue
         [row] = read_rows(session.connection(), table, [(suggestion, work.reviewer)])
@@ -122,9 +122,9 @@ def set_aside(session: Session, suggestion: int, patient: str, actor: Actor) -> 
     return tuple(told)
 
 
-def decided(session: Session, suggestion: int, patient: str, reviewer: Actor | None = None) -> tuple[Decision, ...]:
+def drafted_decisions(session: Session, suggestion: int, patient: str, reviewer: Actor | None = None) -> tuple[Decision, ...]:
     """The decisions of the reviewer's draft, or without a reviewer of anyone's newest; damaged ones are passed over."""
-    whole = [work for work in works(session, suggestion, patient) if work.damage is None]
+    whole = [work for work in stored_drafts(session, suggestion, patient) if work.damage is None]
     return next((work.decisions for work in whole if reviewer is None or work.reviewer == str(reviewer)), ())
 
 

@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 
 from careplan import therapies
 from careplan.clinic import codec
+from careplan.clinic.access_log import log_access
 from careplan.clinic.courses import course_of, courses_of, targets_of
 from careplan.clinic.known import require
-from careplan.clinic.reading import on_record
 from careplan.clinic.views import PatientSummary
 from careplan.practice import Practice
 from careplan.store import Database
@@ -36,7 +36,7 @@ def patients(db: Database) -> list[PatientSummary]:
         sources = {name: source for name, source in session.execute(select(Patient.id, Patient.source))}
         glances = _kept(session)
         practices = _practices(session, courses)
-    on_record(db, names, "summary")
+    log_access(db, names, "summary")
     return [
         _summary_of(db, course, sources[course.patient], practice, glances.get(course.patient, {}))
         for course, practice in zip(courses, practices.values(), strict=True)
@@ -57,7 +57,7 @@ def show(db: Database, patient: str, therapy: str | None = None) -> PatientSumma
         source, course = require(session, patient).source, course_of(session, patient, therapy)
         glances = _kept(session, [patient])
         [practice] = _practices(session, [course]).values()
-    on_record(db, [patient], "summary")
+    log_access(db, [patient], "summary")
     return _summary_of(db, course, source, practice, glances.get(patient, {}))
 
 
@@ -138,7 +138,7 @@ def _summary_of(
 
 def _computed(db: Database, course: Course, source: str, practice: Practice | NotInstalledError) -> PatientSummary:
     from careplan.clinic.glances import summarise, unreadable
-    from careplan.clinic.records import record_of
+    from careplan.clinic.stored_records import record_of
 
     with db.read() as session:
         record = record_of(session, course.patient, course.therapy)

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from sqlalchemy import select
 
-from careplan.clinic.reading import looked_at
+from careplan.clinic.access_log import log_record_view
 from careplan.language import N_
 from careplan.store import Actor, Database
 from careplan.store.schema import AuditEntry
@@ -36,7 +36,7 @@ def timeline(db: Database, patient: str, *, actor: Actor | None = None) -> tuple
 
     Drafts, reads and exports change nothing of the patient and are not told. Raises `UnknownPatient`.
     """
-    looked_at(db, patient, actor)
+    log_record_view(db, patient, actor)
     with db.read() as session:
         query = select(AuditEntry).where(AuditEntry.patient == patient, AuditEntry.action.in_(SAID))
         entries = session.scalars(query.order_by(AuditEntry.id.desc()))

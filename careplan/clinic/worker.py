@@ -17,7 +17,7 @@ from careplan import therapies
 from careplan.clinic.courses import course_of
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.planning import plan_regimens, suggest_doses
-from careplan.clinic.queue import Job, claim, note
+from careplan.clinic.queue import Job, claim_next, note_progress
 from careplan.errors import AskError
 from careplan.stages import watched
 from careplan.store import Actor, Database, StoreError, existing_database, open_database
@@ -43,7 +43,7 @@ def world_of(therapy: str) -> World:
 
 def run_next(db: Database, open: Open = world_of) -> Job | None:
     """Runs the job that has waited longest; None where none waits. Whoever fails is named, and costs nobody else a plan."""
-    claimed = claim(db)
+    claimed = claim_next(db)
     if claimed is None:
         return None
     job, actor = claimed
@@ -59,12 +59,12 @@ def run_next(db: Database, open: Open = world_of) -> Job | None:
                 except ValueError as error:
                     failed[patient] = f"{type(error).__name__}: {error}"
     except Cancelled:
-        note(db, job.id, state="cancelled", failed=failed)
+        note_progress(db, job.id, state="cancelled", failed=failed)
     except Exception as error:
-        note(db, job.id, state="failed", failed=failed, problem=f"{type(error).__name__}: {error}")
+        note_progress(db, job.id, state="failed", failed=failed, problem=f"{type(error).__name__}: {error}")
         traceback.print_exc()
     else:
-        note(db, job.id, state="done", done=len(job.patients), doing="", failed=failed)
+        note_progress(db, job.id, state="done", done=len(job.patients), doing="", failed=failed)
     return job
 
 
@@ -89,7 +89,7 @@ def _plan(db: Database, patient: str, job: Job, actor: Actor, open: Open) -> Non
 
 
 def _tell(db: Database, job: Job, **changed: object) -> None:
-    if not note(db, job.id, **changed):
+    if not note_progress(db, job.id, **changed):
         raise Cancelled
 
 
@@ -115,7 +115,7 @@ def _alive(db: Database, job: int) -> Iterator[None]:
     def beat() -> None:
         while not over.wait(HEARTBEAT):
             with suppress(StoreError):  # the work itself will meet it
-                note(db, job)
+                note_progress(db, job)
 
     thread = Thread(target=beat, daemon=True)
     thread.start()

@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 
 from careplan import therapies
 from careplan.clinic import codec
+from careplan.clinic.access_log import log_access
 from careplan.clinic.courses import targets_of
 from careplan.clinic.errors import Altered
-from careplan.clinic.reading import on_record
 from careplan.clinic.reviews import recent_readings
 from careplan.clinic.suggestions import latest
 from careplan.clinic.views import Status, WorklistPage, WorklistQuery, WorklistRow
@@ -51,7 +51,7 @@ def worklist(db: Database, query: WorklistQuery | None = None, *, actor: Actor |
         first = (max(1, query.page) - 1) * query.size
         shown = session.scalars(select(entry).where(*wanted).order_by(*_order(query)).offset(first).limit(query.size)).all()
         rows = tuple(_row(session, each) for each in shown)
-    on_record(db, [row.patient for row in rows], "worklist", actor)
+    log_access(db, [row.patient for row in rows], "worklist", actor)
     return WorklistPage(rows=rows, found=found, statuses=statuses, groups=groups, unmet=unmet, due=due)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from careplan.records.blocks import Block, where
-from careplan.records.clock import local_times, split_stamps, to_utc
+from careplan.records.clock import DateOrder, local_times, split_stamps, to_utc
 from careplan.records.correction import Correction
 from careplan.records.events import RecordError
 from careplan.records.export import SENSOR, ExportRows, Part, add_cells, clocked, glucose_values, part_of, reader
@@ -123,7 +123,7 @@ read_ohio = reader("ohio", read_file, patterns=("*.xml",))
 def local_of(block: Block, name: str, file: Path) -> pd.Series:
     days, clocks = split_stamps(list(block.texts(name)))
     return local_times(
-        days, clocks, file=file, row=int(block.row[0]) if len(block) else 1, field=block.written(name), always=True
+        days, clocks, DateOrder(always=True), file=file, row=int(block.row[0]) if len(block) else 1, field=block.written(name)
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from careplan.records.blocks import Block, each
-from careplan.records.clock import local_times, split_stamps
+from careplan.records.clock import DateOrder, local_times, split_stamps
 from careplan.records.correction import Correction
 from careplan.records.events import RecordError
 from careplan.records.export import Array, ExportRows, Mask, Part, add_cells, clocked, glucose_values, part_of, reader
@@ -49,7 +49,12 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
     block = block_of(file)
     days, clocks = split_stamps(list(block.texts("date")))
     local = local_times(
-        days, clocks, file=file, row=int(block.row[0]), field=block.written("date"), day_first=day_first, usual=False
+        days,
+        clocks,
+        DateOrder(day_first=day_first, usual=False),
+        file=file,
+        row=int(block.row[0]),
+        field=block.written("date"),
     )
     rows, log = clocked(block, local, zone, file), PumpLog(file.name)
     glucose(rows)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from careplan.records.blocks import Block, each, where
-from careplan.records.clock import local_times
+from careplan.records.clock import DateOrder, local_times
 from careplan.records.events import RecordError
 from careplan.records.export import ExportRows, Part, clocked, glucose_values, part_of, reader
 from careplan.records.text import LONG, check_lines, numbers, read_text
@@ -41,11 +41,10 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
     local = local_times(
         list(block.texts("date")),
         list(block.texts("time")),
+        DateOrder(day_first=day_first, usual=False),  # the set's description says so
         file=file,
         row=int(block.row[0]),
         field="date",
-        day_first=day_first,
-        usual=False,  # the set's description says so
     )
     rows = clocked(block, local, zone, file)
     account_for(rows)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from careplan.breach import in_words
-from careplan.clock import said
+from careplan.clock import duration_in_words
 from careplan.covariates import CourseFacts
 from careplan.declared.standing import Standing, given_in
 from careplan.planning.choice import OPTIONS
@@ -18,8 +17,8 @@ from careplan.planning.course import CoursePlans, CourseSearch, plan_course
 from careplan.planning.latent import latent_course
 from careplan.planning.measuring import next_measurement
 from careplan.planning.menu import Menu
-from careplan.planning.rules import lasting
-from careplan.recording import Recording, question, row_at
+from careplan.planning.rules import lasts
+from careplan.recording import Recording, abstaining, question, row_at
 from careplan.series import PatientSeries, given_columns, windows
 from careplan.stages import stage
 from careplan.suggestion import Interval, Kind, Line, Option, Path, Suggestion
@@ -80,21 +79,9 @@ class Planner:
     ) -> Suggestion:
         series, therapy = recording.series, world.model.therapy
         asked = question(self.kind, recording.prescribed, at=at, simulations=simulations)
-        suggestion = Suggestion(
-            id=None,
-            patient=recording.patient,
-            kind=self.kind,
-            created=datetime.now(UTC),
-            at=(series.times[-1] + pd.Timedelta(minutes=therapy.step)).to_pydatetime(),
-            abstained=True,
-            reasons=reasons_to_abstain(world, series, person),
-            lines=(),
-            options=(),
-            limits_bound=(),
-            banners=(),
-            provenance=world.provenance(seed, recording.data, asked=asked),
-            therapy=therapy.name,
-        )
+        end = (series.times[-1] + pd.Timedelta(minutes=therapy.step)).to_pydatetime()
+        provenance = world.provenance(seed, recording.data, asked=asked)
+        suggestion = abstaining(series, self.kind, provenance, reasons_to_abstain(world, series, person), at=end)
         if suggestion.reasons:
             return suggestion
         with stage("search"):
@@ -167,15 +154,15 @@ def _told(suggestion: Suggestion, therapy: Therapy, plans: CoursePlans, series: 
     lines = lines_of(suggestion.kind, therapy, plans, int(series.mask[:, therapy.observed].any(1).sum()))
     options = tuple(_option(name, place, therapy, plans, lines) for place, name in enumerate(OPTIONS))
     kept = tuple(each for each in options if each.name != "runner-up" or bool(plans.has_runner_up[0]))
-    risk = [float(plans.risk[0, place].mean()) for place in (0, 2)]
+    risk, ahead = [float(plans.risk[0, place].mean()) for place in (0, 2)], duration_in_words(therapy.clock.ahead)
     reasons.append(
-        f"the risk of the next {said(therapy.clock.ahead)} is predicted to be {risk[0]:.3g}, without a change {risk[1]:.3g}"
+        f"the risk of the next {ahead} is predicted to be {risk[0]:.3g}, without a change {risk[1]:.3g}"
         if lines
         else f"no change is predicted to be better than what stands by as much as a change should be (risk {risk[1]:.3g})"
     )
     if therapy.measure is not None:
         gap, _ = next_measurement(therapy, plans.levels[:, 0], therapy.clock.interval)
-        reasons.append(f"measure again in {said(float(gap))}")
+        reasons.append(f"measure again in {duration_in_words(float(gap))}")
     bound = tuple(breach for breach in plans.bound[0] if breach.rule != "bounds")
     return replace(suggestion, abstained=False, reasons=tuple(reasons), lines=lines, options=kept, limits_bound=bound)
 
@@ -213,7 +200,7 @@ def lines_of(kind: Kind, therapy: Therapy, plans: CoursePlans, readings: int) ->
 def in_units(therapy: Therapy) -> Tensor:
     """`[A]` what an amount of a decision is divided by, so that it is in its channel's unit."""
     menu = Menu(therapy, torch.zeros(1, 0, len(therapy.channels)), torch.zeros(1, 0))
-    each = [menu.rows if lasting(therapy.channel(a.channel), a) else 1 for a in therapy.actions]
+    each = [menu.rows if lasts(therapy.channel(a.channel), a) else 1 for a in therapy.actions]
     return menu.per_row * torch.tensor(each)
 
 

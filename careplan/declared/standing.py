@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from careplan.planning.rules import lasting
+from careplan.planning.rules import lasts
 from careplan.practice import SettingChange
 from careplan.records.settings import StatedSettings
 from careplan.series import PatientSeries
@@ -33,7 +33,7 @@ class Standing:
 
 def names_of(therapy: Therapy) -> tuple[str, ...]:
     """The channels of what stands."""
-    return tuple(action.channel for action in therapy.actions if lasting(therapy.channel(action.channel), action))
+    return tuple(action.channel for action in therapy.actions if lasts(therapy.channel(action.channel), action))
 
 
 def checked(therapy: Therapy, values: Mapping[str, float]) -> Standing:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from careplan.records.blocks import Block, each, read_blocks, where
 from careplan.records.channels import met_of
-from careplan.records.clock import local_times, minutes_of, passes, split_stamps, to_utc
+from careplan.records.clock import DateOrder, local_times, minutes_of, passes, split_stamps, to_utc
 from careplan.records.events import RecordError
 from careplan.records.export import (
     SENSOR,
@@ -125,7 +125,7 @@ def account_for(
     timed = texts[TIME] != ""
     dated = block.written(column[TIME])
     first = int(block.row[np.flatnonzero(timed)[0]]) if timed.any() else 1
-    local = local_times(days, clocks, file=file, row=first, field=dated, day_first=day_first)
+    local = local_times(days, clocks, DateOrder(day_first=day_first), file=file, row=first, field=dated)
     del days, clocks
     rows = on_the_transmitters_clock(block, local, texts[TICKS], texts[TRANSMITTER], texts[DEVICE], zone, file)
     rows.ignore(~timed, "settings", column[KIND])

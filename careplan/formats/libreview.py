@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from careplan.records.blocks import Block, each, read_blocks, where
-from careplan.records.clock import local_times, split_stamps
+from careplan.records.clock import DateOrder, local_times, split_stamps
 from careplan.records.events import RecordError
 from careplan.records.export import (
     ExportRows,
@@ -86,7 +86,8 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
     days, clocks = split_stamps(list(texts[TIME]))
     first = int(block.row[0])
     stamped = next((field for line in block.above for field in line if any(sign.isdigit() for sign in field)), "")
-    local = local_times(days, clocks, file=file, row=first, field=names[TIME], day_first=day_first, stamped=stamped.strip())
+    order = DateOrder(day_first=day_first, stamped=stamped.strip())
+    local = local_times(days, clocks, order, file=file, row=first, field=names[TIME])
     del days, clocks
     log = [f"{serial}|{kind}" for serial, kind in zip(texts[SERIAL], texts[TYPE], strict=True)]
     rows = clocked(block, local, zone, file, log=log)

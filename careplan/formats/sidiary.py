@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from careplan.records.blocks import Block, Texts, each, read_blocks, where
-from careplan.records.clock import local_times
+from careplan.records.clock import DateOrder, local_times
 from careplan.records.events import RecordError
 from careplan.records.export import SENSOR, Array, ExportRows, Part, clocked, glucose_values, part_of, reader, receivers, scaled
 from careplan.records.text import normal, numbers
@@ -55,12 +55,10 @@ def read_file(file: Path, zone: str, day_first: bool | None, *, always: bool | N
     local = local_times(
         list(days),
         list(block.texts("time")),
+        DateOrder(day_first=day_first, usual=dotted or None, always=always),
         file=file,
         row=int(block.row[0]),
         field="DAY",
-        day_first=day_first,
-        usual=dotted or None,
-        always=always,
     )
     rows = clocked(block, local, zone, file, log=log_of(block))
     account_for(rows)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from careplan.records.blocks import Block, Texts, each, read_blocks, where
-from careplan.records.clock import local_times, split_stamps, to_utc
+from careplan.records.clock import DateOrder, local_times, split_stamps, to_utc
 from careplan.records.events import RecordError
 from careplan.records.export import (
     SENSOR,
@@ -65,14 +65,14 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
     blocks = read_blocks(file, is_header, "a section of t:connect's (EventDateTime with Readings, BasalRate or InsulinDelivered)")
     stamps = [split_stamps(list(block.texts(block.column(TIME)))) for block in blocks]
     first = next((int(block.row[0]) for block in blocks if len(block)), 1)
+    generated = next((line[1].strip() for line in blocks[0].above if len(line) > 1 and "generated" in line[0].lower()), "")
     every = local_times(
         [day for days, _ in stamps for day in days],
         [clock for _, clocks in stamps for clock in clocks],
+        DateOrder(day_first=day_first, stamped=generated),
         file=file,
         row=first,
         field="EventDateTime",
-        day_first=day_first,
-        stamped=next((line[1].strip() for line in blocks[0].above if len(line) > 1 and "generated" in line[0].lower()), ""),
     )
     del stamps
     log, sections, begin = PumpLog(file.name), [], 0
@@ -193,5 +193,5 @@ def boluses(rows: ExportRows, zone: str, file: Path) -> None:
 def on_clock(stamps: Texts, zone: str, file: Path) -> pd.Series:
     """UTC of a column of times that may be empty."""
     days, clocks = split_stamps(list(stamps))
-    local = local_times(days, clocks, file=file, row=1, field="", usual=False)
+    local = local_times(days, clocks, DateOrder(usual=False), file=file, row=1, field="")
     return to_utc(local, zone, file=file)[0]

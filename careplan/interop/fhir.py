@@ -12,8 +12,8 @@ from careplan.clinic import decisions
 from careplan.clinic.courses import course_of, targets_of
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.known import current_targets, require
-from careplan.clinic.records import load_record
 from careplan.clinic.reviews import judge_of, reviews_of
+from careplan.clinic.stored_records import load_record
 from careplan.clinic.suggestions import stored
 from careplan.clinic.views import Review
 from careplan.interop.aims import goal_resources

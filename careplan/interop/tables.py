@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from careplan.clinic.records import load_record
+from careplan.clinic.stored_records import load_record
 from careplan.interop.fhir import ExportError, note_export
 from careplan.records.events import PatientRecord
 from careplan.store import Actor, Database

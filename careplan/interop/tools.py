@@ -110,7 +110,7 @@ class _Calls:
 
         def recorded() -> Any:
             try:
-                asking.called(self.sources.db, tool, patient, self.sources.actor)
+                asking.log_tool_call(self.sources.db, tool, patient, self.sources.actor)
                 return work()
             except ValidationError as error:
                 raise ToolError("; ".join(str(each["msg"]) for each in error.errors())) from None
@@ -128,7 +128,7 @@ def _add_reads(server: MCPServer, call: _Calls) -> None:
     async def list_patients() -> Patients:
         """Who is in the store."""
         found: Patients = await call.run(
-            "list_patients", None, lambda: Patients(patients=tuple(asking.everyone(call.sources.db)))
+            "list_patients", None, lambda: Patients(patients=tuple(asking.all_patients(call.sources.db)))
         )
         return found
 

@@ -20,12 +20,6 @@ def dose_channels(therapy: Therapy) -> tuple[Channel, Channel | None]:
     return forms["impulse"][0], next(iter(forms["rate"]), None)
 
 
-def sampled(count: int, seed: int = 0) -> tuple[float, ...]:
-    """`count` more shares for `dose_table`, between the least and the largest of `SHARES`, evenly in the logarithm."""
-    drawn = torch.rand(count, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return tuple((SHARES[0] * (SHARES[-1] / SHARES[0]) ** drawn).tolist())
-
-
 def dose_table(
     daily: Tensor, increment: Tensor, adjustable: Tensor, *, shares: tuple[float, ...] = SHARES
 ) -> tuple[Tensor, Tensor]:
@@ -33,8 +27,8 @@ def dose_table(
 
     daily: `[B]` a day's treatment. increment: `[B]` what the patient can deliver; impulses are rounded down to it.
     adjustable: `[B]` bool, whether the rate can be changed for a while (a pump can, a pen cannot).
-    Impulses come with the rate as it stands and other rates without an impulse; sequences combine them. shares: of impulses, a
-    grid, draws (`sampled`) or both; of equal impulses the first exists.
+    Impulses come with the rate as it stands and other rates without an impulse; sequences combine them. shares: of a day, that
+    impulses are; of equal impulses the first exists.
     """
     share, step = torch.tensor(shares, dtype=daily.dtype, device=daily.device), increment.unsqueeze(1)
     impulse = torch.floor(daily.unsqueeze(1) * share / step + 1e-4) * step

@@ -24,7 +24,7 @@ BEYOND = 0.1  # how much further than the search goes a line is tried: its caps 
 CLOSE = 1e-3  # in score: what is not better by more than this is as good
 
 
-def bound_doses(
+def limits_binding_doses(
     problem: DoseProblem, score: Tensor, budget: Tensor, risk_level: float, worth: float
 ) -> tuple[tuple[Breach, ...], ...]:
     """The hard limits and the budgets `[B, Q]` that bind answers of a score `[B]`, no change having the score of the root."""
@@ -47,7 +47,7 @@ def bound_doses(
     )
 
 
-def bound_lines(problem: "RegimenProblem", multipliers: Tensor) -> tuple[tuple[Breach, ...], ...]:
+def limits_binding_lines(problem: "RegimenProblem", multipliers: Tensor) -> tuple[tuple[Breach, ...], ...]:
     """The rules and the budgets that bind regimens `[B, L]`: each line is moved once more, by each factor and one beyond them."""
     lines, how = problem.asked.lines, problem.how
     factors = (min(how.factors) - BEYOND, *how.factors, max(how.factors) + BEYOND)

@@ -7,9 +7,32 @@ import torch
 from torch import Tensor
 
 from careplan.breach import Breach
+from careplan.planning.account import Account
 from careplan.planning.search import Plans
 
 OPTIONS = ("proposed", "runner-up", "no change")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Answer:
+    """What every search tells of B patients, whatever it searched: three options each (`OPTIONS`), P particles.
+
+    risk `[B, 3, P]`: the mean risk. changed, abstained, has_runner_up `[B]`. reasons: why it abstains; refused: what the guard
+    has against the proposal, where it did not let it pass. bound: hard limits and rules that forbade a first action. pruned:
+    costs whose budget forbade one. evaluated `[B]`: plans that were allowed and compared. account: what the options were scored
+    by; it says nothing of those who abstain.
+    """
+
+    risk: Tensor
+    changed: Tensor
+    abstained: Tensor
+    has_runner_up: Tensor
+    reasons: tuple[tuple[Breach, ...], ...]
+    refused: tuple[tuple[Breach, ...], ...]
+    bound: tuple[tuple[Breach, ...], ...]
+    pruned: tuple[tuple[str, ...], ...]
+    evaluated: Tensor
+    account: Account
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from careplan.breach import Breach
-from careplan.planning.account import Account, account
-from careplan.planning.choice import choose, refused_by
+from careplan.planning.account import account
+from careplan.planning.choice import Answer, choose, refused_by
 from careplan.planning.menu import Menu
 from careplan.planning.model import Expansion, PlanningModel
 from careplan.planning.objective import by_output, risk_of, spent
-from careplan.planning.rules import Moment, Past, breaches_of, guard_course, rules_of
+from careplan.planning.rules import Moment, Past, PlannedCourse, breaches_of, guard_course, rules_of
 from careplan.planning.safety import allowed_of
-from careplan.planning.search import Backend, Plans, exhaustive, search, shared_noise
+from careplan.planning.search import Backend, Plans, TreeSearch, exhaustive, search, shared_noise
 from careplan.planning.tree import prior_of, tail_mean
 from careplan.therapy import Limits
 
@@ -198,30 +198,18 @@ def _tails(levels: Tensor) -> tuple[Tensor, Tensor]:
     return tail_mean(levels, TAIL), -tail_mean(-levels, TAIL)
 
 
-@dataclass(frozen=True, eq=False)
-class CoursePlans:
-    """What the search answers for B patients: three options each (`choice.OPTIONS`), D decisions, P particles, Q outputs.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CoursePlans(Answer):
+    """The answer in actions: D decisions of A actions, Q outputs. Its risk counts burdens and ends.
 
-    actions, amounts `[B, 3, D, A]`: as the menu has them, and in the channels' units. levels `[B, 3, P, Q, D M]`; risk `[B, 3,
-    P]` with burdens and ends; spent `[B, 3, P, costs]`. changed, abstained, has_runner_up `[B]`. reasons: why it abstains;
-    refused: the rules by which the guard refused the proposal. bound: rules that forbade a first action; pruned: costs whose
-    budget forbade one. account: what the options were scored by.
+    actions, amounts `[B, 3, D, A]`: as the menu has them, and in the channels' units. levels `[B, 3, P, Q, D M]`; spent
+    `[B, 3, P, costs]`.
     """
 
     actions: Tensor
     amounts: Tensor
     levels: Tensor
-    risk: Tensor
     spent: Tensor
-    changed: Tensor
-    abstained: Tensor
-    has_runner_up: Tensor
-    reasons: tuple[tuple[Breach, ...], ...]
-    refused: tuple[tuple[Breach, ...], ...]
-    bound: tuple[tuple[Breach, ...], ...]
-    pruned: tuple[tuple[str, ...], ...]
-    evaluated: Tensor
-    account: Account
 
 
 @torch.no_grad()
@@ -279,16 +267,15 @@ def _searched(problem: CourseProblem, budget: Tensor, how: CourseSearch) -> Plan
     candidates = problem.table.shape[1]
     if how.simulations is None and candidates**how.depth <= EXHAUSTIVE_LEAVES:
         return exhaustive(problem, depth=how.depth, budget=budget)
-    found = search(
-        problem.informed(budget, how.risk_level),
+    settings = TreeSearch(
         simulations=how.simulations or 128,
         depth=how.depth,
-        budget=budget,
-        noise=shared_noise(candidates, how.seed, problem.state),
         risk_level=how.risk_level,
         parallel=True,
         backend=how.backend,
     )
+    problem = problem.informed(budget, how.risk_level)
+    found = search(problem, settings, budget=budget, noise=shared_noise(candidates, how.seed, problem.state))
     return found.plans()
 
 
@@ -343,10 +330,9 @@ def _answer(problem: CourseProblem, plans: Plans, reasons: list[list[Breach]], b
 
 def _guarded(problem: CourseProblem, row: int, amounts: Tensor, low: Tensor, high: Tensor) -> tuple[Breach, ...]:
     menu = problem.menu
-    return guard_course(
-        problem.limits.rules,
-        [action.channel for action in menu.therapy.actions],
-        [output.name for output in menu.therapy.outputs],
+    plan = PlannedCourse(
+        channels=[action.channel for action in menu.therapy.actions],
+        outputs=[output.name for output in menu.therapy.outputs],
         amounts=amounts.tolist(),
         standing=menu.standing[row].tolist(),
         history=problem.past.history[row].tolist(),
@@ -356,6 +342,7 @@ def _guarded(problem: CourseProblem, row: int, amounts: Tensor, low: Tensor, hig
         rows=menu.rows,
         step=menu.therapy.step,
     )
+    return guard_course(problem.limits.rules, plan)
 
 
 def _bound(problem: CourseProblem, row: int) -> tuple[Breach, ...]:

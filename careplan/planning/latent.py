@@ -14,7 +14,7 @@ from careplan.world.futures import Futures, contexts
 from careplan.world.model import WorldModel
 
 
-def initial(futures: Futures, pools: Tensor) -> Tensor:
+def initial_state(futures: Futures, pools: Tensor) -> Tensor:
     """Where the search begins, `[B, P, Q + S + 1]`: levels now `[B, P, Q]`, pools `[B, P, S]`, and the clock."""
     return torch.cat([futures.start, pools, torch.zeros_like(futures.start[..., :1])], dim=-1)
 
@@ -148,7 +148,7 @@ def latent_course(
     own, unit = _moved(model, menu, values, usual)
     steps = round(menu.therapy.clock.decision / model.shape.interval)
     course = LatentCourse(futures=futures, menu=menu, own=own, other=inflow - own.sum(0), unit=unit, steps=steps)
-    return course, initial(futures, pools)
+    return course, initial_state(futures, pools)
 
 
 class Known(NamedTuple):

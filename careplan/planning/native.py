@@ -16,8 +16,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from careplan.planning import engine
+from careplan.planning.halving import Halving
 from careplan.planning.model import Expansion, Problem
-from careplan.planning.tree import Tree
+from careplan.planning.tree import Scoring, Tree
 
 LANES, MOST_EDGES = 8, 256  # native.cpp pads edges to whole vectors, and has room on its stack for so many
 NUMBERS = ("raw", "visits")  # the words of a record, in native.cpp's order
@@ -116,41 +117,27 @@ def pack(tree: Tree, nodes: int) -> tuple[Tree, Tensor, int]:
     return Tree(**stores), records, edges_at
 
 
-def grown(
-    problem: Problem,
-    tree: Tree,
-    noise: Tensor,
-    start: Tensor,
-    wanted: Tensor,
-    widths: list[int],
-    depth: int,
-    budget: Tensor,
-    discount: float,
-    risk_level: float,
-    widening: int | None = None,
-) -> Tree:
-    """The trees after all simulations, `widths` at once in turn.
-
-    start, wanted: those of a turn go through root edges visited `wanted` `[N, B]` times since they had `start` `[B, K]` visits.
-    """
+def grown(problem: Problem, tree: Tree, halving: Halving, scoring: Scoring, depth: int) -> Tree:
+    """The trees after all simulations, which run turn by turn."""
     step, used = library(), tree.visits.shape[1] - 1
-    tree, records, edges_at = pack(tree, len(wanted))
+    tree, records, edges_at = pack(tree, len(halving.wanted))
     (batch, _, edges, action), table, shapes = tree.table.shape, tree.table, _shapes(tree)
-    embedding, wide = tree.state.shape[-1], max(widths)
-    noise, start, wanted, budget = (part.to(torch.float32) for part in (noise, start, wanted, budget))
+    embedding, wide = tree.state.shape[-1], max(halving.widths)
+    given = (halving.noise, halving.start, halving.wanted, scoring.budget)
+    noise, start, wanted, budget = (part.to(torch.float32) for part in given)
     noise, start = (pad(part.expand(batch, edges), (0, -edges % LANES)).contiguous() for part in (noise, start))
     wanted, budget = wanted.contiguous(), budget.expand(batch, tree.value.shape[3] - 1).contiguous()
     paths = torch.empty(wide, batch, depth + 3, dtype=torch.int32)
     forest = _Forest(
         *(store.data_ptr() for store in (records, tree.state, table, noise, start, budget, paths)),
         *(batch, records.shape[-1], edges_at, edges, embedding, action),
-        *(*tree.value.shape[2:], wide, depth, torch.get_num_threads(), *table.stride()[:2], widening or 0),
-        *(discount, risk_level),
+        *(*tree.value.shape[2:], wide, depth, torch.get_num_threads(), *table.stride()[:2], scoring.widening or 0),
+        *(scoring.discount, scoring.risk_level),
     )
     at, line = ctypes.byref(forest), wanted.stride(0) * wanted.element_size()
     most, done, last, parts, new = max(1, ROWS_AT_ONCE // batch), 0, (0, 0), None, None
     rooms = [[torch.empty(batch * min(most, wide), size) for size in (embedding, action)] for _ in range(2)]
-    for width in widths:
+    for width in halving.widths:
         for first in range(0, width, most):
             count = min(most, width - first)
             state, taken = (room[: batch * count].unflatten(0, (batch, count)) for room in rooms[0])

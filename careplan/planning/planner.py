@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from careplan.breach import Breach
-from careplan.planning.account import Account, account
+from careplan.planning.account import account
 from careplan.planning.actions import NO_CHANGE
-from careplan.planning.binding import bound_doses
-from careplan.planning.choice import choose, refused_by
+from careplan.planning.binding import limits_binding_doses
+from careplan.planning.choice import Answer, choose, refused_by
 from careplan.planning.doses import DoseProblem
 from careplan.planning.model import PlanningModel
-from careplan.planning.safety import DoseContext, bounds_of, closed, guard_doses
-from careplan.planning.search import Backend, Plans, exhaustive, search, shared_noise
+from careplan.planning.safety import DoseContext, bounds_of, guard_doses, reasons_gate_is_closed
+from careplan.planning.search import Backend, Plans, TreeSearch, exhaustive, search, shared_noise
 from careplan.planning.tree import tail_mean
 from careplan.stages import stage
 from careplan.therapy import Limits, Therapy
@@ -22,37 +22,21 @@ from careplan.therapy import Limits, Therapy
 EXHAUSTIVE_LEAVES = 5_000  # up to this many leaves a patient, every sequence is tried unless simulations are asked for
 
 
-@dataclass(frozen=True, eq=False)
-class DosePlans:
-    """What the search answers for B patients: three options each (`choice.OPTIONS`), D decisions, P particles, M levels a
-    decision.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DosePlans(Answer):
+    """The answer in doses: D decisions of `interval` minutes, M levels a decision, Q costs.
 
-    actions `[B, 3, D, 2]`; levels `[B, 3, P, D * M]`; risk `[B, 3, P]` mean risk; below `[B, 3, P, Q]` share of time below each
-    cost's threshold; violation `[B, 3, Q]` share of particles that go below it at all; objective `[B, 3]` tail mean of risk.
-    changed, abstained, has_runner_up `[B]`. reasons: why it abstains; refused: what the guard has against the proposal, where it
-    did not let it pass. bound: hard limits that forbade a first action. pruned: costs whose budget forbade one. evaluated `[B]`:
-    plans that were allowed and compared. binding: the hard limits and the budgets that a better plan would break; empty where
-    nobody asked, and where it abstains. A prediction is NaN where the model's is. account: what the options were scored by; it
-    says nothing of those who abstain.
+    actions `[B, 3, D, 2]`; levels `[B, 3, P, D * M]`; below `[B, 3, P, Q]` share of time below each cost's threshold; objective
+    `[B, 3]` tail mean of risk. binding: the hard limits and the budgets that a better plan would break; empty where nobody asked,
+    and where it abstains. A prediction is NaN where the model's is.
     """
 
     interval: float
     actions: Tensor
     levels: Tensor
-    risk: Tensor
     below: Tensor
-    violation: Tensor
     objective: Tensor
-    changed: Tensor
-    abstained: Tensor
-    has_runner_up: Tensor
-    reasons: tuple[tuple[Breach, ...], ...]
-    refused: tuple[tuple[Breach, ...], ...]
-    bound: tuple[tuple[Breach, ...], ...]
-    pruned: tuple[tuple[str, ...], ...]
     binding: tuple[tuple[Breach, ...], ...]
-    evaluated: Tensor
-    account: Account
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -137,7 +121,7 @@ def plan_doses(model: PlanningModel, asked: DoseQuestion, how: DoseSearch | None
     decisions = asked.context.baseline.shape[1]
     if not 1 <= how.depth <= decisions:
         raise ValueError(f"plan_doses: depth {how.depth}, expected 1 to {decisions}")
-    reasons = closed(asked.context, asked.limits, asked.therapy)
+    reasons = reasons_gate_is_closed(asked.context, asked.limits, asked.therapy)
     problem = DoseProblem(
         model=model,
         state=asked.state,
@@ -156,7 +140,7 @@ def plan_doses(model: PlanningModel, asked: DoseQuestion, how: DoseSearch | None
     answer = _answer(problem, plans, asked.limits, reasons, budget, how)
     if not how.binding:
         return answer
-    bound = bound_doses(problem, answer.account.score[:, 0], budget, how.risk_level, how.worth)
+    bound = limits_binding_doses(problem, answer.account.score[:, 0], budget, how.risk_level, how.worth)
     abstained = answer.abstained.tolist()
     return replace(answer, binding=tuple(() if none else each for each, none in zip(bound, abstained, strict=True)))
 
@@ -167,17 +151,15 @@ def _searched(problem: DoseProblem, budget: Tensor, how: DoseSearch) -> tuple[Do
     if how.simulations is None and candidates**how.depth <= EXHAUSTIVE_LEAVES:
         return problem, exhaustive(problem, depth=how.depth, budget=budget)
     problem = problem.informed(budget, how.risk_level, ranked=how.widening is not None)
-    found = search(
-        problem,
+    settings = TreeSearch(
         simulations=how.simulations or 128,
         depth=how.depth,
-        budget=budget,
-        noise=shared_noise(candidates, how.seed, problem.state),
         risk_level=how.risk_level,
         parallel=True,
         widening=how.widening,
         backend=how.backend,
     )
+    found = search(problem, settings, budget=budget, noise=shared_noise(candidates, how.seed, problem.state))
     return problem, found.plans()
 
 
@@ -216,7 +198,6 @@ def _answer(
         levels=levels,
         risk=risk,
         below=below.mean(-2),
-        violation=below.amax(-2).mean(-2),
         objective=-tail_mean(-risk, how.risk_level),
         changed=(actions[:, 0] != actions[:, 2]).any(-1).any(-1),
         abstained=abstained,

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from careplan.breach import Breach
-from careplan.planning.account import Account, account
-from careplan.planning.binding import bound_lines
-from careplan.planning.choice import choose, refused_by
+from careplan.planning.account import account
+from careplan.planning.binding import limits_binding_lines
+from careplan.planning.choice import Answer, choose, refused_by
 from careplan.planning.model import Expansion
 from careplan.planning.moves import Moves, directions, moves_of, value_of
 from careplan.planning.safety import RegimenLine, guard_line
-from careplan.planning.search import Plans, search
+from careplan.planning.search import Plans, TreeSearch, search
 from careplan.planning.tree import prior_of, tail_mean
 from careplan.therapy import Therapy
 
@@ -28,36 +28,22 @@ FACTORS = (0.7, 0.8, 0.9, 1.1, 1.2)  # of treatment: a line of which more is les
 Evaluate = Callable[[Tensor], Tensor]
 
 
-@dataclass(frozen=True, eq=False)
-class RegimenPlans:
-    """What the search answers for B patients: proposed, runner-up and no change; L lines, P particles, M levels.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RegimenPlans(Answer):
+    """The answer in settings: L lines, M levels, Q costs.
 
-    values, multipliers `[B, 3, L]`; levels `[B, 3, P, M]`; risk `[B, 3, P]`; below `[B, 3, P, Q]`; violation `[B, 3, Q]` share of
-    particles beyond a cost's budget; objective `[B, 3]`; changed, abstained, has_runner_up, evaluated `[B]`.
-    reasons: why it abstains; refused: what the guard has against the proposal, where it did not let it pass.
-    bound: the rules that closed a change. pruned: costs whose budget closed a single change. binding: the rules and the budgets
-    that a better regimen would break; empty where nobody asked, and where it abstains. advice: values beyond the recommended
-    range. account: what the options were scored by; it says nothing of those who abstain.
+    values, multipliers `[B, 3, L]`; levels `[B, 3, P, M]`; below `[B, 3, P, Q]`; objective `[B, 3]`. binding: the rules and the
+    budgets that a better regimen would break; empty where nobody asked, and where it abstains. advice: values beyond the
+    recommended range.
     """
 
     values: Tensor
     multipliers: Tensor
     levels: Tensor
-    risk: Tensor
     below: Tensor
-    violation: Tensor
     objective: Tensor
-    changed: Tensor
-    abstained: Tensor
-    has_runner_up: Tensor
-    reasons: tuple[tuple[Breach, ...], ...]
-    refused: tuple[tuple[Breach, ...], ...]
-    bound: tuple[tuple[Breach, ...], ...]
-    pruned: tuple[tuple[str, ...], ...]
     binding: tuple[tuple[Breach, ...], ...]
     advice: tuple[tuple[Breach, ...], ...]
-    evaluated: Tensor
-    account: Account
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -246,19 +232,12 @@ def plan_regimen(evaluate: Evaluate, asked: RegimenQuestion, how: RegimenSearch 
     spent = single[:, 0, :, 1 : 1 + costs].mean(1)  # of what is within the budget, nobody is charged for what they have already
     charged = torch.maximum(within, torch.minimum(torch.nan_to_num(spent, nan=-1.0), full))
     problem = replace(problem, logits=prior_of(single, allowance, how.risk_level), budget=charged)
-    found = search(
-        problem,
-        simulations=how.simulations,
-        depth=how.changes,
-        budget=allowance,
-        considered=16,
-        risk_level=how.risk_level,
-        parallel=True,
-    )
+    settings = TreeSearch(simulations=how.simulations, depth=how.changes, risk_level=how.risk_level, parallel=True)
+    found = search(problem, settings, budget=allowance)
     answer = _answer(problem, found.plans(), single, within)
     if not how.binding or bool(answer.abstained.all()):
         return answer
-    bound = bound_lines(problem, answer.multipliers[:, 0].float())
+    bound = limits_binding_lines(problem, answer.multipliers[:, 0].float())
     abstained = answer.abstained.tolist()
     return replace(answer, binding=tuple(() if none else each for each, none in zip(bound, abstained, strict=True)))
 
@@ -297,7 +276,6 @@ def _answer(problem: RegimenProblem, plans: Plans, single: Tensor, budget: Tenso
         levels=levels,
         risk=risk,
         below=below,
-        violation=(below > budget[:, None, None]).to(risk.dtype).mean(2),
         objective=-tail_mean(-risk, how.risk_level),
         changed=(multipliers[:, 0] != 1.0).any(-1),
         abstained=abstained,

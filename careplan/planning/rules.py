@@ -65,7 +65,7 @@ def rules_of(limits: Limits, therapy: Therapy) -> tuple[Rule, ...]:
         most = {"impulse": limits.max_dose, "rate": limits.max_rate * therapy.step / channel.per}.get(channel.form)
         if most is not None:
             name = f"the largest {'dose' if channel.form == 'impulse' else 'rate'}"
-            whole = most * (rows if lasting(channel, action) else 1)
+            whole = most * (rows if lasts(channel, action) else 1)
             rules.append(Cap(name=name, channels=(channel.name,), most=whole, within=0.0))
         if channel.form == "impulse" and action.of != "multiple":
             spaced.append(channel.name)
@@ -77,7 +77,7 @@ def rules_of(limits: Limits, therapy: Therapy) -> tuple[Rule, ...]:
     return tuple(rules)
 
 
-def lasting(channel: Channel, action: Action) -> bool:
+def lasts(channel: Channel, action: Action) -> bool:
     """Whether what an action gives goes on until somebody changes it: a rate, a choice, a tablet every day."""
     return action.of == "multiple" or channel.form != "impulse"
 
@@ -136,80 +136,89 @@ def _outside(menu: Menu, moment: Moment, actions: Tensor) -> Tensor:
     return outside
 
 
-def guard_course(
-    rules: Sequence[Rule],
-    names: Sequence[str],
-    outputs: Sequence[str],
-    *,
-    amounts: Sequence[Sequence[float]],
-    standing: Sequence[Sequence[float]],
-    history: Sequence[Sequence[float]],
-    low: Sequence[Sequence[float]],
-    high: Sequence[Sequence[float]],
-    lasts: Sequence[bool],
-    rows: int,
-    step: float,
-) -> tuple[Breach, ...]:
-    """One patient's plan against the rules, decision by decision.
+@dataclass(frozen=True, kw_only=True)
+class PlannedCourse:
+    """One patient's plan of D decisions, in plain numbers, as the guard reads it.
 
-    names: the actions' channels. amounts, standing: `[D, A]` what each decision gives, and as it stands. history: `[H, A]`
-    amounts a row before now. low, high: `[D, Q]` of each output at each decision. lasts: `[A]` whether a giving lasts for all of
-    a decision's rows, of which there are `rows`, each of `step` minutes. A decision that gives what stands breaks nothing.
+    channels: of the A actions; outputs: names of the Q outputs. amounts, standing: `[D, A]` what each decision gives, and as it
+    stands. history: `[H, A]` amounts a row before now, newest last. low, high: `[D, Q]` of each output at each decision. lasts:
+    `[A]` whether a giving lasts for all of a decision's rows, of which there are `rows`, each of `step` minutes.
     """
+
+    channels: Sequence[str]
+    outputs: Sequence[str]
+    amounts: Sequence[Sequence[float]]
+    standing: Sequence[Sequence[float]]
+    history: Sequence[Sequence[float]]
+    low: Sequence[Sequence[float]]
+    high: Sequence[Sequence[float]]
+    lasts: Sequence[bool]
+    rows: int
+    step: float
+
+    def unchanged(self, decision: int) -> bool:
+        """Whether a decision gives what stands."""
+        pairs = zip(self.amounts[decision], self.standing[decision], strict=True)
+        return all(abs(one - other) <= TOLERANCE for one, other in pairs)
+
+
+def guard_course(rules: Sequence[Rule], plan: PlannedCourse) -> tuple[Breach, ...]:
+    """One patient's plan against the rules, decision by decision. A decision that gives what stands breaks nothing."""
     broken: list[Breach] = []
     for rule in rules:
-        places = [place for place, name in enumerate(names) if name in rule.channels]
-        for decision, (given, stands) in enumerate(zip(amounts, standing, strict=True)):
-            if all(abs(one - other) <= TOLERANCE for one, other in zip(given, stands, strict=True)):
-                continue
-            numbers: dict[str, float] = {}
-            if isinstance(rule, Hold | Keep):
-                sign = 1.0 if isinstance(rule, Hold) else -1.0
-                moved = any(sign * (given[place] - stands[place]) > 2 * TOLERANCE for place in places)
-                level = (low if rule.side < 0 else high)[decision][outputs.index(rule.on)]
-                wrong, numbers = moved and not rule.side * (level - rule.level) <= 0, {"level": level, "limit": rule.level}
-            elif isinstance(rule, Exclusive):
-                wrong = sum(given[place] > TOLERANCE for place in places) > 1
-            elif isinstance(rule, Cap):
-                back = math.inf if math.isinf(rule.within) else rule.within / step
-                total = sum(given[place] for place in places)
-                for past in range(decision):
-                    if (decision - past) * rows < back:
-                        total += sum(amounts[past][place] for place in places)
-                for ago, row in enumerate(reversed(history), start=1):
-                    if math.isinf(back) or ago + decision * rows <= round(back):
-                        total += sum(row[place] for place in places)
-                wrong = any(given[place] > TOLERANCE for place in places) and not total <= rule.most + 2 * TOLERANCE
-                numbers = {"total": total, "most": rule.most}
-            else:
-                wrong = any(given[place] > TOLERANCE for place in places) and not (
-                    _gap(rule, places, amounts, history, decision, lasts, rows) * step >= rule.minutes - 2 * TOLERANCE
-                )
-                numbers = {"minutes": rule.minutes}
-            if wrong:
-                broken.append(Breach(rule.name, numbers=numbers))
+        places = [place for place, name in enumerate(plan.channels) if name in rule.channels]
+        for decision in range(len(plan.amounts)):
+            breach = None if plan.unchanged(decision) else _breach(rule, plan, decision, places)
+            broken += [] if breach is None else [breach]
     return tuple(broken)
 
 
-def _gap(
-    rule: Lockout,
-    places: Sequence[int],
-    amounts: Sequence[Sequence[float]],
-    history: Sequence[Sequence[float]],
-    decision: int,
-    lasts: Sequence[bool],
-    rows: int,
-) -> float:
-    """Rows from the last giving of what a lock-out bears on to a decision; NaN where some of the past is unknown."""
-    if any(math.isnan(row[place]) for row in history for place in places):
+def _breach(rule: Rule, plan: PlannedCourse, decision: int, places: Sequence[int]) -> Breach | None:
+    """What one decision breaks of a rule that bears on some actions."""
+    given, stands = plan.amounts[decision], plan.standing[decision]
+    gives = any(given[place] > TOLERANCE for place in places)
+    if isinstance(rule, Hold | Keep):
+        sign = 1.0 if isinstance(rule, Hold) else -1.0
+        moved = any(sign * (given[place] - stands[place]) > 2 * TOLERANCE for place in places)
+        level = (plan.low if rule.side < 0 else plan.high)[decision][plan.outputs.index(rule.on)]
+        wrong, numbers = moved and not rule.side * (level - rule.level) <= 0, {"level": level, "limit": rule.level}
+    elif isinstance(rule, Exclusive):
+        wrong, numbers = sum(given[place] > TOLERANCE for place in places) > 1, {}
+    elif isinstance(rule, Cap):
+        total = _total(rule, plan, decision, places)
+        wrong, numbers = gives and not total <= rule.most + 2 * TOLERANCE, {"total": total, "most": rule.most}
+    else:
+        gap = _gap(plan, decision, places) * plan.step
+        wrong, numbers = gives and not gap >= rule.minutes - 2 * TOLERANCE, {"minutes": rule.minutes}
+    return Breach(rule.name, numbers=numbers) if wrong else None
+
+
+def _total(rule: Cap, plan: PlannedCourse, decision: int, places: Sequence[int]) -> float:
+    """What some actions give by a decision, and gave within the time of a cap before it."""
+    back = math.inf if math.isinf(rule.within) else rule.within / plan.step
+    total = sum(plan.amounts[decision][place] for place in places)
+    for past in range(decision):
+        if (decision - past) * plan.rows < back:
+            total += sum(plan.amounts[past][place] for place in places)
+    for ago, row in enumerate(reversed(plan.history), start=1):
+        if math.isinf(back) or ago + decision * plan.rows <= round(back):
+            total += sum(row[place] for place in places)
+    return total
+
+
+def _gap(plan: PlannedCourse, decision: int, places: Sequence[int]) -> float:
+    """Rows from the last giving of some actions to a decision; NaN where some of the past is unknown."""
+    if any(math.isnan(row[place]) for row in plan.history for place in places):
         return math.nan
     gaps = [math.inf]
     for past in range(decision):
         gaps += [
-            (decision - past) * rows - (rows - 1 if lasts[place] else 0) for place in places if amounts[past][place] > TOLERANCE
+            (decision - past) * plan.rows - (plan.rows - 1 if plan.lasts[place] else 0)
+            for place in places
+            if plan.amounts[past][place] > TOLERANCE
         ]
-    for ago, row in enumerate(reversed(history), start=1):
+    for ago, row in enumerate(reversed(plan.history), start=1):
         if any(row[place] > 0 for place in places):
-            gaps.append(ago + decision * rows)
+            gaps.append(ago + decision * plan.rows)
             break
     return min(gaps)

@@ -55,7 +55,7 @@ class DoseContext:
     remaining: Tensor
 
 
-def closed(
+def reasons_gate_is_closed(
     context: DoseContext, limits: Sequence[Limits], therapy: Therapy, *, max_age: float | None = None
 ) -> list[list[Breach]]:
     """Why each patient's gate is closed, so that only no change may be answered; empty where it is open."""

@@ -1,24 +1,23 @@
 """Search: Gumbel sequential halving at the root, one simulation or one round at a time, and exhaustive where the tree is small.
 
-The oracle for `search(..., parallel=False)` is mctx's `gumbel_muzero_policy`: the same visits, values and action (tests/golden).
+The oracle for a search that is not `parallel` is mctx's `gumbel_muzero_policy`: the same visits, values, action (tests/golden).
 """
 
-import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from careplan.planning import native
+from careplan.planning.halving import Turn, halve, most_visited
 from careplan.planning.model import Expansion, Problem
 from careplan.planning.tree import (
     CLOSED,
+    Scoring,
     Tree,
-    completed_q,
     descend,
     first_edges,
     grow,
@@ -120,137 +119,84 @@ class Found:
         )
 
 
-@cache
-def sweeps(considered: int, simulations: int) -> tuple[tuple[int, bool], ...]:
-    """Sequential halving (Karnin et al. 2013): how many root edges each sweep visits once, and whether it begins a round.
+@dataclass(frozen=True, kw_only=True)
+class TreeSearch:
+    """The settings of a tree search.
 
-    All that a sweep visits were visited once by each sweep before. The last sweep is cut to what is left of the simulations.
+    simulations: leaves that each tree grows. depth: the longest path. considered: root candidates that halving begins with.
+    risk_level: share of the worst particles that a value averages. parallel: advance all survivors of a round at once.
+    widening: how many of its candidates, in the table's order, a node below the root tries at first; twice as many whenever its
+    visits double (`tree.widened`). All of them when None.
+    backend: what grows the trees. `native`: C++, on a CPU, compiled with the package. `compiled`: `torch.compile` whole
+    simulations, the problem's `expand` in them, worth its minutes where `expand` is small and the same number of trees comes
+    again. Where they cannot be had, both become eager with a warning. All give the same answers.
+
+    Raises:
+        ValueError: A setting is out of its range.
     """
-    plan: list[tuple[int, bool]] = []
-    width, left = considered, simulations
-    while left > 0:
-        repeats = max(1, simulations // (max(1, math.ceil(math.log2(considered))) * width))
-        for repeat in range(repeats if left else 0):
-            plan.append((min(width, left), repeat == 0))
-            left -= plan[-1][0]
-            if not left:
-                break
-        width = max(min(2, considered), width // 2)
-    return tuple(plan)
 
+    simulations: int
+    depth: int
+    considered: int = 16
+    risk_level: float = 1.0
+    discount: float = 1.0
+    parallel: bool = False
+    widening: int | None = None
+    backend: Backend = "eager"
 
-@cache
-def visits_considered(considered: int, simulations: int) -> tuple[int, ...]:
-    """For each simulation, how often the root edge to try next was visited."""
-    widths = [width for width, _ in sweeps(max(considered, 1), simulations)]
-    return tuple(visits for visits, width in enumerate(widths) for _ in range(width))
-
-
-def widths_of(considered: int, simulations: int, candidates: int, parallel: bool) -> list[int]:
-    """How many simulations are run at once, in turn.
-
-    The edges of a sweep share nothing but the root, so a sweep is one step where it is known beforehand which they are: where it
-    visits those of the last one, or all `candidates`. `parallel` chooses them all when a round begins instead of one by one.
-    """
-    known = [(width, parallel or not begins or width == candidates) for width, begins in sweeps(considered, simulations)]
-    return [step for width, at_once in known for step in ([width] if at_once else [1] * width)]
-
-
-def root_scores(tree: Tree, noise: Tensor) -> Tensor:
-    """`[B, K]` Gumbel noise + logits + completed q at the root, -inf where closed."""
-    logits = tree.logits[:, 0]
-    visits = torch.where(logits > CLOSED, tree.edge_visits[:, 0], torch.zeros_like(logits))
-    q = completed_q(tree.raw[:, 0], tree.q[:, 0], visits, logits)
-    score = (noise + logits - logits.amax(-1, keepdim=True) + q).clamp(min=-1e9)
-    return torch.where(logits > CLOSED, score, torch.full_like(score, -torch.inf))
-
-
-def most_visited(tree: Tree, noise: Tensor, start: Tensor, wanted: Tensor | None = None, width: int = 1) -> tuple[Tensor, Tensor]:
-    """The `width` best root edges of those visited `wanted` `[B]` times since `start` `[B, K]`, or nearest to that; of the most
-    visited when None. The first of equals goes first.
-
-    Returns edges `[B, width]` and which of them are still allowed.
-    """
-    visits, still = tree.edge_visits[:, 0] - start, tree.logits[:, 0] > CLOSED
-    if wanted is None:
-        wanted = torch.where(still, visits, torch.zeros_like(visits)).amax(-1)
-    scores = root_scores(tree, noise) - 1e12 * (visits - wanted.unsqueeze(1)).abs()
-    ranked = scores.argmax(-1, keepdim=True) if width == 1 else scores.sort(dim=-1, descending=True, stable=True).indices
-    edges = ranked[:, :width]
-    return edges, still.gather(1, edges)
+    def __post_init__(self) -> None:
+        if self.simulations < 1 or self.depth < 1 or not 0.0 < self.discount <= 1.0 or not 0.0 < self.risk_level <= 1.0:
+            numbers = f"simulations {self.simulations}, depth {self.depth}, discount {self.discount}"
+            raise ValueError(f"search: {numbers}, risk_level {self.risk_level}")
+        if self.widening is not None and self.widening < 1:
+            raise ValueError(f"search: widening {self.widening}, expected 1 or more candidates at first")
 
 
 def search(
     problem: Problem,
+    how: TreeSearch,
     *,
-    simulations: int,
-    depth: int,
     budget: Tensor | None = None,
-    considered: int = 16,
     noise: Tensor | None = None,
-    risk_level: float = 1.0,
-    discount: float = 1.0,
-    parallel: bool = False,
-    widening: int | None = None,
-    backend: Backend = "eager",
     after: tuple[Found, Tensor] | None = None,
 ) -> Found:
     """Gumbel tree search of one tree a patient.
 
-    depth: the longest path. budget: `[B, C - 1]` bounds on mean costs, already lowered by whatever margin they need.
-    considered: root candidates that halving begins with. noise: `[B, K]` Gumbel noise, 0 when None.
-    risk_level: share of the worst particles that a value averages. parallel: advance all survivors of a round at once.
-    widening: how many of its candidates, in the table's order, a node below the root tries at first; twice as many whenever its
-    visits double (`tree.within`). All of them when None.
-    backend: what grows the trees. `native`: C++, on a CPU, compiled with the package. `compiled`: `torch.compile` whole
-    simulations, the problem's `expand` in them, worth its minutes where `expand` is small and the same number of trees comes
-    again. Where they cannot be had, both become eager with a warning. All give the same answers.
-    after: what an earlier search of the same patients found, and the root's edge `[B]` that was carried out since: the tree below
-    it is kept, and the simulations are added to it. The problem's root is then the present, a step later, and the budget what is
-    left of it; where that edge was not visited (or is -1, none was carried out) the tree is new.
+    Args:
+        problem: What is searched.
+        how: The settings of the search.
+        budget: `[B, C - 1]` bounds on mean costs, already lowered by whatever margin they need; none when None.
+        noise: `[B, K]` Gumbel noise, 0 when None.
+        after: What an earlier search of the same patients found, and the root's edge `[B]` that was carried out since: the tree
+            below it is kept, and the simulations are added to it. The problem's root is then the present, a step later, and the
+            budget what is left of it; where that edge was not visited (or is -1, none was carried out) the tree is new.
+
+    Returns:
+        The trees, and the action that sequential halving settles on.
     """
-    if simulations < 1 or depth < 1 or not 0.0 < discount <= 1.0 or not 0.0 < risk_level <= 1.0:
-        raise ValueError(f"search: simulations {simulations}, depth {depth}, discount {discount}, risk_level {risk_level}")
-    if widening is not None and widening < 1:
-        raise ValueError(f"search: widening {widening}, expected 1 or more candidates at first")
     root = problem.root()
     allowed = root.valid[:, 0]
-    batch, candidates = allowed.shape
-    tree = plant(root, risk_level)
+    tree = plant(root, how.risk_level)
     if after is not None:
-        tree = subtree(after[0].tree, after[1], tree, discount)
+        tree = subtree(after[0].tree, after[1], tree, how.discount)
     noise = torch.zeros_like(tree.q[:, 0]) if noise is None else noise
     if budget is None:
-        budget = torch.full((batch, root.value.shape[-1] - 1), torch.inf, device=noise.device)
-    widths, wanted, most = _turns(tree.valid[:, 0].sum(1), min(considered, candidates), simulations, parallel)
-    wanted = wanted.to(noise)
-    start, rules = tree.edge_visits[:, 0], (budget, discount, risk_level, widening)
-    missing = native.why_not(tree) if backend == "native" else None
+        budget = torch.full((len(allowed), root.value.shape[-1] - 1), torch.inf, device=noise.device)
+    halving = halve(tree, noise, min(how.considered, allowed.shape[1]), how.simulations, how.parallel)
+    scoring = Scoring(budget, how.discount, how.risk_level, how.widening)
+    missing = native.why_not(tree) if how.backend == "native" else None
     if missing is not None:
         warnings.warn(f"the search runs eagerly: {missing}", RuntimeWarning, stacklevel=2)
-    if backend == "native" and missing is None:
-        tree = native.grown(problem, tree, noise, start, wanted, widths, depth, *rules)
+    if how.backend == "native" and missing is None:
+        tree = native.grown(problem, tree, halving, scoring, how.depth)
     else:
-        step = fall_back(simulate) if backend == "compiled" else simulate
-        slots = torch.arange(simulations, device=noise.device) + tree.visits.shape[1] - 1
-        tree, used = with_room(tree, simulations), 0
-        for width in widths:
-            far = depth if after else reach(most[used], depth)
-            step(problem, tree, noise, start, wanted[used], slots[used : used + width], far, *rules)
-            used += width
-    action = most_visited(tree, noise, start)[0][:, 0]
+        step = fall_back(simulate) if how.backend == "compiled" else simulate
+        first = tree.visits.shape[1] - 1
+        tree = with_room(tree, how.simulations)
+        for turn in halving.turns(first, how.depth, whole=after is not None):
+            step(problem, tree, turn, scoring)
+    action = most_visited(tree, noise, halving.start)[0][:, 0]
     return Found(tree, action, tree.edge_visits[:, 0], tree.q[:, 0], allowed)
-
-
-def _turns(open_edges: Tensor, considered: int, simulations: int, parallel: bool) -> tuple[list[int], Tensor, list[int]]:
-    """In which turns simulations are run, by the open edges of the roots `[B]`: how many at once, each time; how often the edge
-    to try was visited before, `[simulations, B]`; and the most of that over the batch, for each simulation."""
-    counts = [considered] if parallel else sorted({min(count, considered) for count in open_edges.tolist()})
-    alike = widths_of(counts[0], simulations, int(open_edges.max()), parallel)
-    visited = torch.tensor([visits_considered(count, simulations) for count in counts], device=open_edges.device)
-    row = torch.bucketize(open_edges.clamp(max=considered), torch.tensor(counts, device=open_edges.device))
-    widths = alike if len(counts) == 1 else [1] * simulations
-    return widths, visited[row].T.contiguous(), visited.amax(0).tolist()
 
 
 def shared_noise(candidates: int, seed: int, like: Tensor) -> Tensor:
@@ -259,30 +205,13 @@ def shared_noise(candidates: int, seed: int, like: Tensor) -> Tensor:
     return -torch.log(-torch.log(uniform)).to(like).expand(len(like), -1)
 
 
-def reach(visits: int, depth: int) -> int:
-    """A bound on the path through a root edge visited so often: a power of two, so that few lengths are compiled, or `depth`."""
-    return min(depth, 1 << visits.bit_length())
-
-
-def simulate(
-    problem: Problem,
-    tree: Tree,
-    noise: Tensor,
-    start: Tensor,
-    wanted: Tensor,
-    slots: Tensor,
-    depth: int,
-    budget: Tensor,
-    discount: float,
-    risk_level: float,
-    widening: int | None,
-) -> None:
-    """W simulations, to be hung at `slots` `[W]`, through the best root edges of those visited `wanted` `[B]` times."""
-    first, active = most_visited(tree, noise, start, wanted, len(slots))
-    path = descend(tree, first, active, slots, depth)
+def simulate(problem: Problem, tree: Tree, turn: Turn, scoring: Scoring) -> None:
+    """The simulations of one turn, hung at its slots."""
+    first, active = most_visited(tree, turn.noise, turn.start, turn.wanted, len(turn.slots))
+    path = descend(tree, first, active, turn.slots, turn.depth)
     at = (rows_of(tree, first), path.parent)
     new = problem.expand(tree.state[at], tree.table[(*at, path.edge)])
-    grow(tree, path, new, budget, discount, risk_level, widening)
+    grow(tree, path, new, scoring)
 
 
 def fall_back(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -68,6 +68,37 @@ class Descent:
     leaf: Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class Scoring:
+    """How returns are added up and compared.
+
+    budget `[B, C - 1]`: bounds on the mean cost of a plan. discount: of a step. risk_level: share of the worst particles that a
+    value averages. widening: as `widened`.
+    """
+
+    budget: Tensor
+    discount: float
+    risk_level: float
+    widening: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Leaf:
+    """What W expanded leaves bring to B trees.
+
+    depth `[B, W]`. reward, value, plan `[B, W, P, C]`: of the step in, of the rest without change, and of the whole plan;
+    otherwise: the parent's outcome of no change. finite, pruned `[B, W]`: whether its numbers are, and whether its edge closes.
+    """
+
+    depth: Tensor
+    reward: Tensor
+    value: Tensor
+    plan: Tensor
+    otherwise: Tensor
+    finite: Tensor
+    pruned: Tensor
+
+
 def tail_mean(values: Tensor, level: float) -> Tensor:
     """The mean of the worst (lowest) share `level` of particles, CVaR: `[..., P]` -> `[...]`; `level` 1 is the mean."""
     if level >= 1.0 or values.shape[-1] == 1:
@@ -196,7 +227,7 @@ def completed_q(raw: Tensor, q: Tensor, visits: Tensor, logits: Tensor) -> Tenso
     return (VISIT_OFFSET + visits.amax(-1, keepdim=True)) * VALUE_SCALE * scaled
 
 
-def within(logits: Tensor, count: Tensor, widening: int | None) -> Tensor:
+def widened(logits: Tensor, count: Tensor, widening: int | None) -> Tensor:
     """Logits `[..., K]` of a node that was passed `count` `[...]` times, those closed that it may not try yet.
 
     Progressive widening in stages (Coulom 2007): it may try the first `widening` of its open edges, and twice as many whenever
@@ -239,78 +270,38 @@ def descend(tree: Tree, first: Tensor, active: Tensor, slots: Tensor, depth: int
     return Descent(path, edges, parent, edge, leaf)
 
 
-def grow(
-    tree: Tree, path: Descent, new: Expansion, budget: Tensor, discount: float, risk_level: float, widening: int | None = None
-) -> None:
+def grow(tree: Tree, path: Descent, new: Expansion, scoring: Scoring) -> None:
     """Hang the expanded leaves into the trees, back their outcomes up, and re-score the paths. Writes in place.
 
-    widening: as `within`. budget: `[B, C - 1]` bounds on the mean cost of a plan. A leaf that gives more treatment and exceeds
-    one is pruned: its edge closes, and its parent learns the outcome of no change instead, since the dose would not be given.
+    A leaf that gives more treatment and exceeds a budget is pruned: its edge closes, and its parent learns the outcome of no
+    change instead, since the dose would not be given.
     """
     rows, trash = rows_of(tree, path.leaf), tree.visits.shape[1] - 1
-    at, above, every = (rows, path.leaf), (rows, path.parent), rows.unsqueeze(-1)
-    on = path.nodes != trash
-    finite = torch.isfinite(new.reward).flatten(2).all(-1) & torch.isfinite(new.value).flatten(2).all(-1)
-    keep = finite[..., None, None]
-    reward = torch.where(keep, new.reward, torch.zeros_like(new.reward))
-    value = torch.where(keep, new.value, torch.zeros_like(new.value))
-    depth = on.sum(-1)
-    earlier = discount ** depth.to(value.dtype)[..., None, None]
-    otherwise = tree.value[above]
-    before = tree.plan[above] - earlier / discount * otherwise
-    plan = before + earlier / discount * reward + earlier * value
-    over = (plan[..., 1:].mean(-2) > budget.unsqueeze(1)).any(-1)
-    pruned = (new.raises & over) | ~finite
+    every, on = rows.unsqueeze(-1), path.nodes != trash
+    leaf = _judged(tree, path, new, scoring, on)
 
-    # What each step of the paths leads to: the next node, or at the end the leaf; and the returns from there and from here.
+    # What each step of the paths leads to: the next node, or at the end the leaf.
     below = torch.cat([path.nodes[..., 1:], torch.full_like(path.nodes[..., :1], trash)], dim=-1)
     last = on & (below == trash)
     below = torch.where(last, path.leaf.unsqueeze(-1), below)
-    step_in = torch.where(last[..., None, None], reward.unsqueeze(2), tree.reward[every, below])
-    ending = torch.where(pruned[..., None, None], otherwise, reward + discount * value)
-    here, there = [torch.zeros_like(value)], []
-    for step in reversed(range(path.nodes.shape[2])):
-        ends = last[..., step, None, None]
-        there.append(torch.where(ends, value, here[-1]))
-        returned = torch.where(ends, ending, step_in[:, :, step] + discount * here[-1])
-        here.append(torch.where(on[..., step, None, None], returned, torch.zeros_like(returned)))
-    total = tree.total[every, below] + torch.stack(there[::-1], 2)
+    step_in = torch.where(last[..., None, None], leaf.reward.unsqueeze(2), tree.reward[every, below])
+    total = tree.total[every, below] + _returns(leaf, step_in, on, last, scoring.discount)
     seen = tree.visits[every, below] + 1.0
-    outcome = step_in[..., 0] + discount * total[..., 0] / seen.unsqueeze(-1)
-    value_of_edge = tail_mean(outcome, risk_level)
+    outcome = step_in[..., 0] + scoring.discount * total[..., 0] / seen.unsqueeze(-1)
+    value_of_edge = tail_mean(outcome, scoring.risk_level)
 
     # Below the root the edges are scored anew.
     inner, edges = path.nodes[..., 1:], path.edges[..., 1:]
     taken = torch.arange(tree.q.shape[-1], device=edges.device) == edges.unsqueeze(-1)
     q = torch.where(taken, value_of_edge[..., 1:, None], tree.q[every, inner])
     visits = torch.where(taken, seen[..., 1:, None], tree.edge_visits[every, inner])
-    closed = taken & (last[..., 1:] & pruned.unsqueeze(-1)).unsqueeze(-1)
+    closed = taken & (last[..., 1:] & leaf.pruned.unsqueeze(-1)).unsqueeze(-1)
     logits = torch.where(closed, torch.full_like(q, CLOSED), tree.logits[every, inner])
-    best = best_edge(tree.raw[every, inner], q, visits, within(logits, seen[..., :-1] - 1.0, widening))
+    best = best_edge(tree.raw[every, inner], q, visits, widened(logits, seen[..., :-1] - 1.0, scoring.widening))
     child = torch.where(best == edges, below[..., 1:], tree.child[every, inner, best])
     child = torch.where(on[..., 1:], child, 0)
 
-    open_edges = masked(new.logits, new.valid)
-    first = within(open_edges, open_edges.new_zeros(()), widening).argmax(-1, keepdim=True)
-    hung = (rows, torch.where(path.leaf < trash, path.parent, trash), path.edge)
-    was = tree.logits[hung]
-    for store, leaf in (
-        (tree.state, new.state),
-        (tree.table, new.table),
-        (tree.depth, depth),
-        (tree.parent, path.parent),
-        (tree.edge, path.edge),
-        (tree.reward, reward),
-        (tree.value, value),
-        (tree.plan, plan),
-        (tree.raw, tail_mean(value[..., 0], risk_level)),
-        (tree.eligible, tree.eligible[above] & ~pruned),
-        (tree.broken, ~finite),
-        (tree.logits, open_edges),
-    ):
-        store[at] = leaf
-    tree.logits[hung] = torch.where(pruned, torch.full_like(was, CLOSED), was)
-    tree.child[hung] = path.leaf
+    first = _hang(tree, path, new, leaf, scoring)
     tree.edge_visits[every, path.nodes, path.edges] = seen
     tree.q[every, path.nodes, path.edges] = value_of_edge
     touched = torch.cat([inner, path.leaf.unsqueeze(-1)], dim=-1)
@@ -318,3 +309,60 @@ def grow(
     tree.total[every, below] = total
     tree.best[every, touched] = torch.cat([best, first], dim=-1)
     tree.next[every, touched] = torch.cat([child, torch.zeros_like(path.leaf).unsqueeze(-1)], dim=-1)
+
+
+def _judged(tree: Tree, path: Descent, new: Expansion, scoring: Scoring, on: Tensor) -> _Leaf:
+    """The leaves' outcomes, 0 where they are not finite, and which of them are pruned. on: `[B, W, D]` steps that were taken."""
+    finite = torch.isfinite(new.reward).flatten(2).all(-1) & torch.isfinite(new.value).flatten(2).all(-1)
+    keep = finite[..., None, None]
+    reward = torch.where(keep, new.reward, torch.zeros_like(new.reward))
+    value = torch.where(keep, new.value, torch.zeros_like(new.value))
+    depth, discount = on.sum(-1), scoring.discount
+    above = (rows_of(tree, path.leaf), path.parent)
+    earlier = discount ** depth.to(value.dtype)[..., None, None]
+    otherwise = tree.value[above]
+    before = tree.plan[above] - earlier / discount * otherwise
+    plan = before + earlier / discount * reward + earlier * value
+    over = (plan[..., 1:].mean(-2) > scoring.budget.unsqueeze(1)).any(-1)
+    return _Leaf(depth, reward, value, plan, otherwise, finite, (new.raises & over) | ~finite)
+
+
+def _returns(leaf: _Leaf, step_in: Tensor, on: Tensor, last: Tensor, discount: float) -> Tensor:
+    """`[B, W, D, P, C]` the return from where each step of the paths leads. step_in: its reward; on, last `[B, W, D]`: whether it
+    was taken, and whether it ends in the leaf."""
+    ending = torch.where(leaf.pruned[..., None, None], leaf.otherwise, leaf.reward + discount * leaf.value)
+    here, there = torch.zeros_like(leaf.value), []
+    for step in reversed(range(on.shape[2])):
+        ends = last[..., step, None, None]
+        there.append(torch.where(ends, leaf.value, here))
+        returned = torch.where(ends, ending, step_in[:, :, step] + discount * here)
+        here = torch.where(on[..., step, None, None], returned, torch.zeros_like(returned))
+    return torch.stack(there[::-1], 2)
+
+
+def _hang(tree: Tree, path: Descent, new: Expansion, leaf: _Leaf, scoring: Scoring) -> Tensor:
+    """Write the leaves into their rows and their parents' edges; the edge `[B, W, 1]` that each tries first."""
+    rows, trash = rows_of(tree, path.leaf), tree.visits.shape[1] - 1
+    at, above = (rows, path.leaf), (rows, path.parent)
+    open_edges = masked(new.logits, new.valid)
+    first = widened(open_edges, open_edges.new_zeros(()), scoring.widening).argmax(-1, keepdim=True)
+    hung = (rows, torch.where(path.leaf < trash, path.parent, trash), path.edge)
+    was = tree.logits[hung]
+    for store, part in (
+        (tree.state, new.state),
+        (tree.table, new.table),
+        (tree.depth, leaf.depth),
+        (tree.parent, path.parent),
+        (tree.edge, path.edge),
+        (tree.reward, leaf.reward),
+        (tree.value, leaf.value),
+        (tree.plan, leaf.plan),
+        (tree.raw, tail_mean(leaf.value[..., 0], scoring.risk_level)),
+        (tree.eligible, tree.eligible[above] & ~leaf.pruned),
+        (tree.broken, ~leaf.finite),
+        (tree.logits, open_edges),
+    ):
+        store[at] = part
+    tree.logits[hung] = torch.where(leaf.pruned, torch.full_like(was, CLOSED), was)
+    tree.child[hung] = path.leaf
+    return first

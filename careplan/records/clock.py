@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -31,25 +32,32 @@ def split_stamps(stamps: Sequence[str]) -> tuple[list[str], list[str]]:
     return days, clocks
 
 
+@dataclass(frozen=True, kw_only=True)
+class DateOrder:
+    """What tells whether the day or the month comes first in a column's dates, where the dates themselves do not.
+
+    stamped: the text that says when the file was written: its own parts, or else no date may lie after it. day_first: as
+    somebody asked. usual: the order where nothing else tells. always: the order that the format has, whatever a column says.
+    """
+
+    day_first: bool | None = None
+    stamped: str = ""
+    usual: bool | None = None
+    always: bool | None = None
+
+
+UNTOLD = DateOrder()
+
+
 def local_times(
-    days: Sequence[str],
-    clocks: Sequence[str],
-    *,
-    file: object,
-    row: int,
-    field: str,
-    day_first: bool | None = None,
-    stamped: str = "",
-    usual: bool | None = None,
-    always: bool | None = None,
+    days: Sequence[str], clocks: Sequence[str], order: DateOrder = UNTOLD, *, file: object, row: int, field: str
 ) -> pd.Series:
     """`[N]` naive times from dates `[N]` and times of day `[N]`; NaT where there is none, or no such day or hour.
 
     The order of a date's parts is read from the whole column: a year first is year, month, day; elsewhere a first part above 12
-    makes it day first, a second above 12 month first. Where no date tells, `stamped` does, the text that says when the file was
-    written (its own parts, or else no date may lie after it), then `day_first`, then the one order under which the column runs
-    one way through time, then `usual`. Where none of them tells, `RecordError` (row and field: for it). always: the order that
-    the format has, whatever a column says.
+    makes it day first, a second above 12 month first. Where no date tells, `order.stamped` does, then `order.day_first`, then the
+    one order under which the column runs one way through time, then `order.usual`. Where none of them tells, `RecordError` (row
+    and field: for it).
     """
     code, texts = pd.factorize(np.asarray(days, dtype=object))
     parts = day_parts(plain([str(text) for text in texts]))
@@ -58,8 +66,9 @@ def local_times(
     if field and filled and not parts.any():
         raise RecordError(f"expected dates, found {filled[0]!r:.60}", file=file, row=row, field=field)
     short = (parts[:, 0] <= 99) & (parts[:, 0] > 0)
-    if always is not None:
-        day_first = always
+    day_first = order.day_first
+    if order.always is not None:
+        day_first = order.always
     elif short.any():
         first, second = parts[short, 0] > 12, parts[short, 1] > 12
         if first.any() and second.any():
@@ -70,8 +79,8 @@ def local_times(
         elif first.any() or second.any():
             day_first = bool(first.any())
         else:
-            found = order_of(parts, code, seconds, day_first, stamped)
-            day_first = usual if found is None else found
+            found = order_of(parts, code, seconds, day_first, order.stamped)
+            day_first = order.usual if found is None else found
             if day_first is None:
                 problem = (
                     f"dates such as {texts[np.flatnonzero(short)[0]]!r} may be day first or month first, and nothing tells: "

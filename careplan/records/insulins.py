@@ -64,11 +64,6 @@ class Insulin:
     source: str
 
     @property
-    def premixed(self) -> bool:
-        """Whether a dose counts in parts."""
-        return len(self.parts) > 1
-
-    @property
     def weekly(self) -> bool:
         """Whether one dose is meant to last a week."""
         return self.parts[0][0] == "weekly"

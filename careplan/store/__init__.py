@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .checks import forged, tampered, tampered_record
     from .database import Database, existing_database, open_database, place_of, upgrade
     from .errors import StoreError
-    from .events import add_events, count_events, data_hash, read_channel, read_events, read_hashed, remove_events
+    from .events import Batch, add_events, data_hash, read_channel, read_events, read_hashed, remove_events
     from .keys import Signer, new_key, open_signer
     from .secrets import lock, unlock
     from .tenancy import CLINIC, hidden, visible
@@ -29,7 +29,7 @@ _HOME = {
     **dict.fromkeys(("forged", "tampered", "tampered_record"), "checks"),
     **dict.fromkeys(("Database", "existing_database", "open_database", "place_of", "upgrade"), "database"),
     "StoreError": "errors",
-    **dict.fromkeys(("add_events", "count_events", "data_hash", "read_channel", "read_events"), "events"),
+    **dict.fromkeys(("Batch", "add_events", "data_hash", "read_channel", "read_events"), "events"),
     **dict.fromkeys(("read_hashed", "remove_events"), "events"),
     **dict.fromkeys(("Signer", "new_key", "open_signer"), "keys"),
     **dict.fromkeys(("lock", "unlock"), "secrets"),
@@ -41,6 +41,7 @@ _HOME = {
 __all__ = [
     "CLINIC",
     "Actor",
+    "Batch",
     "Database",
     "Finding",
     "Signer",
@@ -49,7 +50,6 @@ __all__ = [
     "accept",
     "add_events",
     "append",
-    "count_events",
     "data_hash",
     "existing_database",
     "forged",

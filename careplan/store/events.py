@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from .actors import Actor
@@ -21,42 +22,45 @@ KEYED = tuple(getattr(Event, name) for name in KEY)  # the order in which they l
 HASHED = (Event.channel, Event.time, Event.value, Event.duration, Event.flag)
 
 
-def add_events(
-    session: Session,
-    patient: str,
-    events: pd.DataFrame,
-    *,
-    actor: Actor,
-    source: str,
-    run: str | None = None,
-    files: Sequence[str] = (),
-    report: Mapping[str, Any] | None = None,
-    corrections: Sequence[Sequence[Any]] = (),
-) -> dict[str, int]:
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Where one patient's part of an import is from, and what was seen of it.
+
+    run: names the import that this is a part of. report: figures of what was read. corrections: of rows, a tuple each.
+    """
+
+    source: str
+    run: str | None = None
+    files: Sequence[str] = ()
+    report: Mapping[str, Any] = field(default_factory=dict)
+    corrections: Sequence[Sequence[Any]] = ()
+
+
+def add_events(session: Session, patient: str, events: pd.DataFrame, batch: Batch, *, actor: Actor) -> dict[str, int]:
     """Adds what is new of a canonical table, as one audited import batch; returns how many by channel. Nothing new, no batch.
 
-    events: columns time (UTC), channel, value, duration (minutes, NaN until the next), flag, origin, and product where known.
-    run: names the import that this batch is one patient's part of. The caller holds the write transaction and has added the
-    patient. Raises `ValueError` for a value that is not finite.
+    events: columns time (UTC), channel, value, duration (minutes, NaN until the next), flag, origin, and product where known. The
+    caller holds the write transaction and has added the patient. Raises `ValueError` for a value that is not finite.
     """
     fresh = new_events(session, patient, events)
     added = {str(channel): int(count) for channel, count in fresh["channel"].value_counts().sort_index().items()}
     if added:
-        batch = ImportBatch(
+        files = list(batch.files)
+        row = ImportBatch(
             patient=patient,
-            source=source,
+            source=batch.source,
             created=datetime.now(UTC),
-            files=list(files),
-            report={"events_added": added, "events_known": len(events) - len(fresh), **(report or {})},
-            corrections=[list(correction) for correction in corrections],
-            run=run,
+            files=files,
+            report={"events_added": added, "events_known": len(events) - len(fresh), **batch.report},
+            corrections=[list(correction) for correction in batch.corrections],
+            run=batch.run,
             state=KEPT,
         )
         table = table_of(Event)
         names = [column.name for column in table.columns]
-        rows = fresh.assign(patient=patient, batch=number(session, batch).id).sort_values(KEY, kind="stable")[names]
-        batch.digest = digests(table, [list(rows.itertuples(index=False, name=None))])[batch.id]
-        append(session, actor, "imported", patient=patient, rows=[batch], source=source, files=list(files), events_added=added)
+        rows = fresh.assign(patient=patient, batch=number(session, row).id).sort_values(KEY, kind="stable")[names]
+        row.digest = digests(table, [list(rows.itertuples(index=False, name=None))])[row.id]
+        append(session, actor, "imported", patient=patient, rows=[row], source=batch.source, files=files, events_added=added)
         session.connection().execute(insert(Event), cast(list[dict[str, Any]], rows.to_dict("records")))
     return added
 
@@ -157,16 +161,6 @@ def read_channel(session: Session, patient: str, channel: str, *, start: datetim
     rows = session.connection().execute(query.order_by(Event.time)).all()
     time, value = zip(*rows, strict=True) if rows else ((), ())
     return pd.DataFrame({"time": _instants(time), "value": np.array(value, dtype=np.float64)})
-
-
-def count_events(session: Session, patient: str) -> dict[str, tuple[int, datetime, datetime]]:
-    """By channel: how many events, the first and the last time (UTC)."""
-    require_visible(session, patient)
-    query = select(Event.channel, func.count(), func.min(Event.time), func.max(Event.time)).where(Event.patient == patient)
-    return {
-        channel: (count, _time(first), _time(last))
-        for channel, count, first, last in session.execute(query.group_by(Event.channel).order_by(Event.channel))
-    }
 
 
 def data_hash(session: Session, patient: str) -> str:

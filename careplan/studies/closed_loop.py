@@ -12,8 +12,8 @@ from careplan.planning.actions import carried, remaining
 from careplan.planning.safety import DoseContext
 from careplan.series import PatientSeries, Window
 from careplan.therapies.glucose.declaration import GLUCOSE, RAPID, Group, limits_of
-from careplan.therapies.glucose.dose_search import DECISION, HORIZON, Ahead, search_doses
-from careplan.therapies.glucose.modulation import modulated
+from careplan.therapies.glucose.dose_search import DECISION, HORIZON, Ahead, Constraints, Patients, search_doses
+from careplan.therapies.glucose.modulation import modulated_rate
 from careplan.therapies.glucose.world import open_world
 from careplan.therapy import Limits, Mandate
 from careplan.world.loaded import World
@@ -103,14 +103,13 @@ class Treated:
         values[:, 0, GLUCOSE.index("carbs")] = announced
         plans = search_doses(
             self.world.model,
-            past,
-            self.usual[who],
-            self.code[who],
-            self.widen[who],
+            Patients(past, self.usual[who], self.code[who], self.widen[who]),
             Ahead(values, mask, self.increment[who], self.adjustable[who]),
-            lambda hourly: _context(past, level, since, hourly),
-            [self.limits[index] for index in who.tolist()],
-            mandates=self.mandates and [self.mandates[index] for index in who.tolist()],
+            Constraints(
+                context=lambda hourly: _context(past, level, since, hourly),
+                limits=[self.limits[index] for index in who.tolist()],
+                mandates=self.mandates and [self.mandates[index] for index in who.tolist()],
+            ),
             simulations=self.simulations,
             seed=seed,
         )
@@ -175,7 +174,7 @@ class Planner:
             bolus[who], self._multiple[who], self._trusted[who] = planned
         bolus = torch.where(self._trusted, bolus, own.bolus)
         rate = treated.standing * torch.where(self._trusted, self._multiple, 1.0)
-        basal = rate * modulated(seen.reading, treated.left)
+        basal = rate * modulated_rate(seen.reading, treated.left)
         unknown = torch.full_like(basal, torch.nan)
         self._last = {
             "bolus": bolus,

@@ -17,7 +17,7 @@ from careplan.series import PatientSeries, given_columns
 from careplan.therapy import Therapy
 from careplan.world.absorption import Layout
 from careplan.world.corpus import Branches, Corpus
-from careplan.world.forecast import Future, forecast
+from careplan.world.forecast import ForecastQuestion, Future, forecast
 from careplan.world.loaded import code_version
 from careplan.world.model import Shape, WorldModel
 from careplan.world.personalise import personalise
@@ -104,7 +104,8 @@ def conformal(model: WorldModel, practice: Practice, clinic: VirtualClinic, peop
         known = personalise(model, [series.until(cut) for series in own])
         for who, (series, person) in enumerate(zip(own, known, strict=True)):
             given = Future(series.values[cut : cut + ahead], series.mask[cut : cut + ahead])
-            band = forecast(model, series, cut, person, {"": given}, widen=dict.fromkeys(Given, torch.ones(looks)))[""]
+            asked = ForecastQuestion(row=cut, futures={"": given})
+            band = forecast(model, series, person, asked, widen=dict.fromkeys(Given, torch.ones(looks)))[""]
             at = [int(np.flatnonzero(np.isclose(band.minutes, clock.look * (look + 1)))[0]) for look in range(looks)]
             truth = lived.level[who].reshape(lived.level.shape[1], -1)[:, 0]
             true = truth[[cut + clock.rows(clock.look * (look + 1)) - 1 for look in range(looks)]].numpy()

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pandas as pd
 
+from careplan.clinic.importing import store_records
 from careplan.clinic.known import patient_names
 from careplan.clinic.people import personalised
 from careplan.clinic.planning import plan_regimens
-from careplan.clinic.records import store_records
 from careplan.records.events import PatientRecord
 from careplan.store import Database
 from careplan.suggestion import Suggestion

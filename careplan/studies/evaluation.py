@@ -13,7 +13,7 @@ from torch import Tensor
 
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.known import patient_names
-from careplan.clinic.records import load_series
+from careplan.clinic.stored_records import load_series
 from careplan.evaluation import fingersticks, intervals
 from careplan.evaluation.forecasts import Predictor, cross_fitted, fit_baselines
 from careplan.evaluation.personalisation import FINE_TUNING, learning_curve

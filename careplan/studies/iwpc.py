@@ -19,7 +19,7 @@ from careplan.therapies.warfarin.courses import courses_of
 from careplan.therapies.warfarin.covariates import Covariates, covariates_of, known
 from careplan.therapies.warfarin.declaration import WARFARIN
 from careplan.therapies.warfarin.protocols import iwpc_clinical, iwpc_pharmacogenetic
-from careplan.therapies.warfarin.search import suiting
+from careplan.therapies.warfarin.search import settled_dose
 from careplan.world.corpus import stranger
 from careplan.world.model import WorldModel
 from careplan.world.personalise import typical
@@ -108,7 +108,7 @@ def _suits(model: WorldModel, people: Sequence[Stable]) -> "np.ndarray[tuple[int
     ]
     strangers = [typical(model, series.patient, stranger(series)) for series in recordings]
     with torch.no_grad():
-        return suiting(courses_of(model, recordings, strangers)).double().numpy()
+        return settled_dose(courses_of(model, recordings, strangers)).double().numpy()
 
 
 def _column(frame: pd.DataFrame, starts: Sequence[str], path: Path | None = None) -> str | None:

@@ -25,7 +25,7 @@ from careplan.world.model import WorldModel, load_card, load_model
 from careplan.world.personalise import Personalisation
 from careplan.world.population import among_bodies
 from careplan.world.question import Given
-from careplan.world.structure import structured
+from careplan.world.structure import with_structure
 from careplan.world.training import Recipe, Training, train
 from careplan.world.trust import conformal_factor
 from cohorts.families import Family
@@ -183,7 +183,7 @@ def train_world(
     if len(virtual.families) > 1:
         wide = broadened(recipe)
         several = replace(virtual, people=max(virtual.people // 4, 1), days=min(virtual.days, 10))
-        model = _trained(real, several, wide, folder / "bodies", begin=structured(first), resume=resume, say=say)
+        model = _trained(real, several, wide, folder / "bodies", begin=with_structure(first), resume=resume, say=say)
         stages["bodies"] = asdict(wide)
     say("calibrating")
     held = [everyone[name] for name in split.calibration]

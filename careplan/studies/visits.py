@@ -19,10 +19,10 @@ from careplan.studies.visits_aims import Record, aims, frame
 from careplan.suggestion import Decision, Suggestion, predicted
 from careplan.therapies.glucose.decisions import judge
 from careplan.therapies.glucose.declaration import GLUCOSE, Group, Regimen
-from careplan.therapies.glucose.lines import recent_part
+from careplan.therapies.glucose.lines import recent_readings
 from careplan.therapies.glucose.names import raises_insulin
 from careplan.therapies.glucose.regimen import apply_changes
-from careplan.therapies.glucose.regimen_search import suggest_regimen
+from careplan.therapies.glucose.regimen_search import Case, suggest_regimen
 from careplan.world.loaded import World
 from careplan.world.personalise import Personalisation, personalise
 from cohorts.families import Family
@@ -50,29 +50,45 @@ class Visits:
     refused: dict[str, int]
 
 
-def evaluate_visits(
-    world: World,
-    *,
-    people: int,
-    count: int = 4,
-    seed: int = 0,
-    lives: int | None = None,
-    start: str = "off by a third",
-    family: Family = "padova",
-    mis_set: float = 0.3,
-    pens: float = 0.3,
-    groups: Sequence[Group] = GROUPS,
-    say: Callable[[str], None] = print,
-) -> Visits:
-    """`people` virtual people of every group, `count` visits a fortnight apart, under each reviewer in the same lives.
+@dataclass(frozen=True, kw_only=True)
+class VisitsQuestion:
+    """Of which virtual people, and over how many visits a fortnight apart.
 
-    lives: the seed of these, by default that of the people. start: of `visits.STARTS`. family: the equations of their bodies.
-    Raises `ClinicError` for people the model was trained or reported on.
+    people: in every group; seed: draws them. lives: the seed of their lives, by default that of the people. start: how settings
+    are off, of `visits_judged.STARTS`; mis_set: how far, the spread of the logarithm. family: the equations of their bodies.
+    pens: the share who use pens.
     """
+
+    people: int
+    count: int = 4
+    seed: int = 0
+    lives: int | None = None
+    start: str = "off by a third"
+    family: Family = "padova"
+    mis_set: float = 0.3
+    pens: float = 0.3
+    groups: Sequence[Group] = GROUPS
+
+
+def evaluate_visits(world: World, asked: VisitsQuestion, *, say: Callable[[str], None] = print) -> Visits:
+    """Virtual people at their visits, under each reviewer in the same lives.
+
+    Raises:
+        ClinicError: The model was trained or reported on these people.
+    """
+    seed, start = asked.seed, asked.start
     if seed in (world.card["virtual"]["seed"], world.card["virtual"]["seed"] + 1):
         raise ClinicError(f"seed {seed} draws the virtual patients that the model was trained or reported on: choose another")
-    life = seed if lives is None else lives
-    them = visits.cohort(people, seed, start=start, mis_set=mis_set, pens=pens, groups=groups, family=family)
+    life = seed if asked.lives is None else asked.lives
+    them = visits.cohort(
+        asked.people,
+        seed,
+        start=start,
+        mis_set=asked.mis_set,
+        pens=asked.pens,
+        groups=asked.groups,
+        family=asked.family,
+    )
     clinic = Clinic(world, say)
     reviewers: dict[str, visits.Visit] = {
         UNCHANGED: visits.no_change,
@@ -87,7 +103,7 @@ def evaluate_visits(
         say(f"fortnight {done} of {of}")
 
     begin = visits.first_regimens(them, start, seed)
-    lived = visits.live_side_by_side(them, reviewers, visits=count, seed=life, begin=begin, progress=report)
+    lived = visits.live_side_by_side(them, reviewers, visits=asked.count, seed=life, begin=begin, progress=report)
     tables = [visits.table(*replay, name) for name, replay in lived.items()]
     everyone = pd.concat([visits.against_no_change(table, tables[0]) for table in tables], ignore_index=True)
     return Visits(
@@ -129,7 +145,7 @@ class Clinic:
     def _seen(self, series: PatientSeries, person: Personalisation, regimen: Regimen, group: str) -> Regimen:
         """One person, and a record of it."""
         changes = self.changes.setdefault(series.patient, [])
-        found = suggest_regimen(self.world, series, person, regimen, {}, changes=changes)
+        found = suggest_regimen(self.world, Case(series=series, person=person, regimen=regimen, changes=changes), {})
         self.silent.update(found.reasons if found.abstained else ())
         try:
             after = accepted(regimen, found, series, group)
@@ -141,7 +157,7 @@ class Clinic:
             since = series.start + pd.Timedelta(minutes=GLUCOSE.step * len(series))
             changes.append(Signed(since=since, before=regimen, after=after, predicted=expected))
         still, then = expected.get("mean", (math.nan, math.nan))
-        level = recent_part(series).column(GLUCOSE.regulated)
+        level = recent_readings(series).column(GLUCOSE.regulated)
         self.records.append(
             Record(
                 person=series.patient,
@@ -164,7 +180,7 @@ def accepted(regimen: Regimen, found: Suggestion, series: PatientSeries, group: 
 
     Raises `ReviewError` with every reason why nobody could sign that.
     """
-    recent = recent_part(series)
+    recent = recent_readings(series)
     readings = pd.DataFrame({"time": recent.times.tz_convert(recent.zone), "value": recent.column(GLUCOSE.regulated)}).dropna()
     facts = CourseFacts(group=group, covariates=series.facts)
     decided = [Decision(key=line.key, verdict="accept", value=line.proposed, reason=ACCEPTED) for line in found.lines]

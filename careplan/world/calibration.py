@@ -10,7 +10,7 @@ from torch import Tensor
 from careplan.series import PatientSeries
 from careplan.world.corpus import Branches, Corpus, usual
 from careplan.world.forecast import predict
-from careplan.world.heads import relative
+from careplan.world.heads import relative_residual
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation, personalise, typical
 from careplan.world.question import Given, Question
@@ -61,7 +61,7 @@ def residuals(
     ahead = np.asarray(rows)[:, None] - 1 + every * np.arange(1, len(at) + 1)
     truth, seen = torch.from_numpy(series.values[ahead, column]), torch.from_numpy(series.mask[ahead, column])
     residual = torch.where(seen, truth - levels[:, at], torch.nan)
-    return residual, relative(residual, offsets[:, at])
+    return residual, relative_residual(residual, offsets[:, at])
 
 
 def personal(

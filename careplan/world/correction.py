@@ -14,7 +14,7 @@ from careplan.series import split
 from careplan.world.corpus import Corpus
 from careplan.world.dynamics import State
 from careplan.world.encoder import clock
-from careplan.world.heads import relative
+from careplan.world.heads import relative_residual
 from careplan.world.model import WorldModel
 from careplan.world.question import Given, Question
 
@@ -108,7 +108,7 @@ def corrections(model: WorldModel, corpus: Corpus, codes: Tensor) -> list[Learne
             ],
             1,
         )
-        scores = relative(residual - foreseen, torch.cat(edges, 1)).where(known, torch.nan)
+        scores = relative_residual(residual - foreseen, torch.cat(edges, 1)).where(known, torch.nan)
         learned = Learned(_solve(left, right).float().cpu(), scores.float().cpu(), spacing * model.therapy.step / grid.pace)
         found.append(learned)
     return found

@@ -21,7 +21,7 @@ from careplan.series import PatientSeries
 from careplan.therapy import Therapy
 from careplan.world.calibration import measured_rows
 from careplan.world.forecast import predict
-from careplan.world.heads import relative
+from careplan.world.heads import relative_residual
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation
 from careplan.world.question import Given
@@ -232,7 +232,7 @@ def residuals(model: WorldModel, series: PatientSeries, person: Personalisation,
     _, levels, offsets = predict(model, series, chosen, person, given=Given.RECORD, horizon=horizon, along=True)
     at = [round(ahead / model.shape.interval) for ahead in watch.ahead]
     truth = rows[:, None] - 1 + np.array([clock.rows(ahead) for ahead in watch.ahead])
-    scores = relative(torch.from_numpy(series.values[truth, column]) - levels[:, at], offsets[:, at]).numpy()
+    scores = relative_residual(torch.from_numpy(series.values[truth, column]) - levels[:, at], offsets[:, at]).numpy()
     return rows, np.where(series.mask[truth, column], scores, np.nan)
 
 

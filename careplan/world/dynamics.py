@@ -24,6 +24,7 @@ a higher level at any later time, whatever the weights; neither does less of a r
 
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -67,7 +68,7 @@ class State:
         return State(*(part[rows] for part in vars(self).values()))
 
 
-def scattered(state: State, seed: int) -> State:
+def as_particles(state: State, seed: int) -> State:
     """The same states `[P]` as particles: each level drawn from what is believed of it, the first as it is believed most.
 
     Where readings carry no declared noise nothing moves.
@@ -237,7 +238,7 @@ class Flow(nn.Module):
         return rate if not over else (1.0 + over * rate).clamp(min=LEFT).log() / over
 
 
-def bent(level: Tensor, bends: tuple[float, float]) -> Tensor:
+def bent_level(level: Tensor, bends: tuple[float, float]) -> Tensor:
     """A level `[...]` as networks see it, with bends where it is low and where it is high: `[..., 3]`."""
     return torch.stack([level, F.relu(bends[0] - level), F.relu(level - bends[1])], dim=-1)
 
@@ -265,7 +266,7 @@ class Foreseen(Flow):
 
     def _rate(self, output: int, features: Tensor, code: Tensor, level: Tensor, acts: Tensor, frozen: Tensor | None) -> Tensor:
         level = self.bounded(output, level)
-        read = self.out(F.silu(features + self.from_level(bent(level, self.outputs[output].bends)))).unbind(-1)
+        read = self.out(F.silu(features + self.from_level(bent_level(level, self.outputs[output].bends)))).unbind(-1)
         drift, gains = read[output], read[len(self.outputs) :]
         strengths = code[..., self.layout.effects].unbind(-1)
         scaled = [g * torch.exp(0.5 * own + by.clamp(-2.5, 1.5)) for g, own, by in zip(self.gains, strengths, gains, strict=True)]
@@ -306,7 +307,7 @@ class Planned(Flow):
 
     def _rate(self, output: int, features: Tensor, code: Tensor, level: Tensor, acts: Tensor, frozen: Tensor | None) -> Tensor:
         level, drift = self.bounded(output, level), features[..., output]
-        hidden = features[..., len(self.outputs) :] + self.from_level(bent(level, self.outputs[output].bends))
+        hidden = features[..., len(self.outputs) :] + self.from_level(bent_level(level, self.outputs[output].bends))
         factors = self.gain(F.silu(hidden)).clamp(-2.5, 1.5).exp().unbind(-1)
         structure = None if self.layout.structure is None else code[..., self.layout.structure].unbind(-1)
         gains, stops = self._strengths(output, factors, code, level, structure)
@@ -346,6 +347,22 @@ class Planned(Flow):
         return gains, stops
 
 
+class StepInputs(NamedTuple):
+    """What levels and pools follow during one integration step.
+
+    code `[..., K]` and rates `[..., S]`: of the patient. inflow `[..., pools]` and enter `[..., S]`: what is given, by pool and
+    by stage. features: what the rate needs of the context, at the start and the middle of the step; heading: the trend at both,
+    none when None.
+    """
+
+    code: Tensor
+    rates: Tensor
+    inflow: Tensor
+    enter: Tensor
+    features: tuple[Tensor, Tensor]
+    heading: tuple[Tensor, Tensor] | None = None
+
+
 class Dynamics(nn.Module):
     """Pools, trend, and the two flows: under a plan of our own, and as foreseen."""
 
@@ -359,24 +376,9 @@ class Dynamics(nn.Module):
         self.planned = Planned(therapy, layout, **sizes)
         self.foreseen = Foreseen(therapy, layout, **sizes)
 
-    def advance(
-        self,
-        level: Tensor,
-        pools: Tensor,
-        code: Tensor,
-        rates: Tensor,
-        inflow: Tensor,
-        enter: Tensor,
-        features: tuple[Tensor, Tensor],
-        half: float,
-        heading: tuple[Tensor, Tensor] | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """One integration step of `2 * half` minutes (midpoint) of levels `[..., Q]` and pools `[..., S]` under a plan.
-
-        inflow `[..., pools]`, enter `[..., S]`: what is given, by pool and by stage. features, heading: what the rate needs of
-        the context, and the trend, at the start and the middle of the step.
-        """
-        flow = self.planned
+    def advance(self, level: Tensor, pools: Tensor, given: StepInputs, half: float) -> tuple[Tensor, Tensor]:
+        """One integration step of `2 * half` minutes (midpoint) of levels `[..., Q]` and pools `[..., S]` under a plan."""
+        flow, (code, rates, inflow, enter, features, heading) = self.planned, given
         leaves, acts = self.absorption(pools, rates, inflow)
         rate = flow.level_rate(features[0], code, level, acts)
         midway = level + half * (rate if heading is None else rate + heading[0])

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from careplan.series import Window
 from careplan.therapy import Therapy
+from careplan.world.dynamics import StepInputs
 from careplan.world.question import Given
 
 if TYPE_CHECKING:
@@ -75,16 +76,9 @@ class Filter(nn.Module):
         missed, variances = [], []
         for step in range(steps):
             begin = level
-            level, pools = dynamics.advance(
-                level,
-                pools,
-                code,
-                rates,
-                inflow[:, step],
-                enter[:, step],
-                (features[:, 2 * step], features[:, 2 * step + 1]),
-                0.5 * interval,
-            )
+            both = (features[:, 2 * step], features[:, 2 * step + 1])
+            inputs = StepInputs(code=code, rates=rates, inflow=inflow[:, step], enter=enter[:, step], features=both)
+            level, pools = dynamics.advance(level, pools, inputs, 0.5 * interval)
             grown = grows if not self.compounding else grows * self._grown(level - begin)
             level, variance = model.bounded(level), kept * variance + grown
             of_reading = variance + self.noise**2 / count[:, step].clamp(min=1.0)
@@ -108,15 +102,15 @@ class Filter(nn.Module):
         return levels / count.clamp(min=1.0), count
 
 
-def along(model: "WorldModel", window: Window, usual: Tensor, code: Tensor) -> Filtered:
+def filter_recording(model: "WorldModel", window: Window, usual: Tensor, code: Tensor) -> Filtered:
     """The filter along a whole recording `[B, T, C]`, T a whole number of patches, each patch read with the context that its past
     alone tells. Raises ValueError where no output has a declared noise."""
     if model.filter is None:
         raise ValueError(f"{model.therapy.name}: no observation has a declared noise")
-    return model.filter(model, causal(model, window, usual), window, usual, code)
+    return model.filter(model, causal_encoding(model, window, usual), window, usual, code)
 
 
-def causal(model: "WorldModel", window: Window, usual: Tensor) -> Tensor:
+def causal_encoding(model: "WorldModel", window: Window, usual: Tensor) -> Tensor:
     """`[B, T / patch, L]` the encoding of what came before each patch of a window, the first of which nothing came before."""
     patch, pad = model.shape.patch, torch.nn.functional.pad
     early = window.minute[:, :patch] - patch * model.therapy.step

@@ -11,7 +11,7 @@ from torch import Tensor
 from careplan.series import PatientSeries, split, windows
 from careplan.world.corpus import Corpus
 from careplan.world.correction import correct
-from careplan.world.dynamics import State, scattered
+from careplan.world.dynamics import State, as_particles
 from careplan.world.heads import spread_at
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation
@@ -33,6 +33,16 @@ class Future:
     evidence: bool = False
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ForecastQuestion:
+    """What is asked of one patient's future: futures by name, all as long, that begin at a row of the recording. minutes: ahead,
+    at which to predict, instead of on the grid (`WorldModel.rollout`)."""
+
+    row: int
+    futures: Mapping[str, Future]
+    minutes: Sequence[float] | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Band:
     """minutes `[H]` ahead; the predicted level and its 90 % interval, `[H]` each, in the level's unit."""
@@ -47,29 +57,26 @@ class Band:
 def forecast(
     model: WorldModel,
     series: PatientSeries,
-    row: int,
     person: Personalisation,
-    futures: Mapping[str, Future],
+    asked: ForecastQuestion,
     *,
     widen: Mapping[Given, Tensor],
-    minutes: Sequence[float] | None = None,
     particles: int = 16,
     seed: int = 0,
 ) -> dict[str, Band]:
-    """The level after each named future that begins at `row`, from what was recorded before it.
+    """The level after each future that is asked about, from what was recorded before it.
 
     Args:
         model: A trained model.
         series: The recording.
-        row: From which the futures begin.
         person: What is known of the patient.
-        futures: By name, all as long.
+        asked: The futures, and where they begin.
         widen: Conformal factors by what is given, `[H']` every `Clock.look`, held beyond the last (`World.widen`).
-        minutes: Ahead, at which to predict, instead of on the grid (`WorldModel.rollout`).
         particles: Of what is not known of the patient.
         seed: Of the particles.
     """
-    now = _present(model, series, row, person, particles, seed)
+    futures, minutes = asked.futures, asked.minutes
+    now = _present(model, series, asked.row, person, particles, seed)
     chosen = list(futures.values())
     recorded = [index for index, one in enumerate(chosen) if one.evidence]
     given = [Given.PLAN if one.known else Given.NOTHING for one in chosen]
@@ -114,7 +121,7 @@ def _present(model: WorldModel, series: PatientSeries, row: int, person: Persona
     codes = person.particles(particles, seed).to(device)
     many = type(past)(*(part.expand(particles, -1, *part.shape[2:]) for part in (past.values, past.mask, past.minute)))
     state = model.state(z.expand(particles, -1), many, usual.expand(particles, -1), codes)
-    return _Present(scattered(state, seed), usual, codes)
+    return _Present(as_particles(state, seed), usual, codes)
 
 
 def _questions(model: WorldModel, now: _Present, chosen: Sequence[Future], given: Sequence[Given]) -> Question:

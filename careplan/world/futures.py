@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from careplan.world.dynamics import StepInputs
 from careplan.world.heads import spread_at
 from careplan.world.model import WorldModel
 from careplan.world.question import Given
@@ -43,17 +44,15 @@ class Futures:
         minutes = torch.as_tensor(step, device=level.device).reshape(-1, 1, 1) * (2 * half)
         trend, at = self.trend[rows], dynamics.trend.at
         now, middle = self.features[rows, :, step].unbind(-2)
-        level, pools = dynamics.advance(
-            level,
-            pools,
-            self.code[rows],
-            self.rates[rows],
-            inflow,
-            dynamics.absorption.enter(inflow),
-            (now, middle),
-            half,
-            (at(trend, minutes.unsqueeze(-1)), at(trend, (minutes + half).unsqueeze(-1))),
+        given = StepInputs(
+            code=self.code[rows],
+            rates=self.rates[rows],
+            inflow=inflow,
+            enter=dynamics.absorption.enter(inflow),
+            features=(now, middle),
+            heading=(at(trend, minutes.unsqueeze(-1)), at(trend, (minutes + half).unsqueeze(-1))),
         )
+        level, pools = dynamics.advance(level, pools, given, half)
         if self.forcing is not None:
             level = level + self.forcing[rows, :, step]
         return level, pools

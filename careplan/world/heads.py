@@ -66,6 +66,6 @@ def score_at(offsets: Tensor, away: Tensor) -> Tensor:
     return knots[place - 1] + share * (knots[place] - knots[place - 1])
 
 
-def relative(residual: Tensor, offsets: Tensor) -> Tensor:
+def relative_residual(residual: Tensor, offsets: Tensor) -> Tensor:
     """How far a residual `[...]` lies towards the edge of its 90 % interval, offsets `[..., 4]`: 1 at the edge."""
     return torch.where(residual < 0, residual / offsets[..., 0], residual / offsets[..., 3])

@@ -23,7 +23,7 @@ from careplan.world.forecast import predict
 from careplan.world.model import WorldModel, load_card, load_model
 from careplan.world.personalise import Personalisation
 from careplan.world.question import Given
-from careplan.world.trust import Reason, abstentions, followed, in_words, nearest, strangeness, widening
+from careplan.world.trust import Reason, abstentions, factor_after_recording, in_words, nearness_to_level, strangeness, widening
 
 LATEST = N_("the latest day: {alarm}")
 
@@ -50,7 +50,7 @@ class World:
         own = self.card.get("conformal", dict.fromkeys(Given, [1.0] * round(clock.horizon / clock.look)))
         usual: dict[Given, Tensor] = {given: torch.tensor(own[given]) for given in Given}
         return {
-            given: widening(person, factor) if given is Given.PLAN else followed(person, factor, given, clock)
+            given: widening(person, factor) if given is Given.PLAN else factor_after_recording(person, factor, given, clock)
             for given, factor in usual.items()
         }
 
@@ -74,10 +74,10 @@ class World:
 
 
 def nearness(model: WorldModel, minutes: Tensor, levels: Tensor, offsets: Tensor, hazard: str) -> NDArray[np.float64]:
-    """`trust.nearest` of what is foreseen to the hazard's level while it is told of, `[N]`."""
+    """`trust.nearness_to_level` of what is foreseen to the hazard's level while it is told of, `[N]`."""
     declared = model.therapy.hazard(hazard)
     soon = (minutes > 0) & (minutes <= declared.within)
-    return nearest(levels[:, soon], offsets[:, soon], declared.level, declared.side).double().numpy()
+    return nearness_to_level(levels[:, soon], offsets[:, soon], declared.level, declared.side).double().numpy()
 
 
 def code_version() -> str:

@@ -13,10 +13,10 @@ from torch import Tensor
 from careplan.series import PatientSeries, Window, split
 from careplan.world.corpus import Corpus
 from careplan.world.correction import corrections
-from careplan.world.heads import relative
+from careplan.world.heads import relative_residual
 from careplan.world.model import WorldModel
 from careplan.world.question import Question
-from careplan.world.slopes import slopes
+from careplan.world.slopes import code_slopes
 
 # The residuals of one window, strongly autocorrelated and alike all day, count as this many independent ones, and windows that
 # overlap as no more than what they span.
@@ -101,9 +101,9 @@ def personalise(
     if not recordings:
         return []
     if all(model.therapy.filtered):
-        from careplan.world.readings import by_readings
+        from careplan.world.readings import posterior_from_readings
 
-        return by_readings(model, recordings, iterations=3 * iterations)
+        return posterior_from_readings(model, recordings, iterations=3 * iterations)
     clock = model.therapy.clock
     asked = _Asked.of(model, recordings, windows, clock.rows(clock.horizon) if horizon is None else horizon)
     fitted = _fitted(model, asked, iterations)
@@ -162,7 +162,7 @@ class _Asked:
 
     def slopes(self, model: WorldModel, code: Tensor, at: Tensor) -> Tensor:
         """How those levels move with each number of the codes, `[K, R, H]`."""
-        parts = [slopes(model, *piece)[..., self.every - 1 :: self.every] for piece in self._pieces(model, code, at)]
+        parts = [code_slopes(model, *piece)[..., self.every - 1 :: self.every] for piece in self._pieces(model, code, at)]
         return torch.cat(parts, 1)
 
     def _pieces(self, model: WorldModel, code: Tensor, at: Tensor) -> Iterator[tuple[Tensor, Window, Question]]:
@@ -285,7 +285,7 @@ def _described(model: WorldModel, asked: _Asked, fitted: _Fitted, recordings: Se
             error = (prediction[mine] - truth[mine]) ** 2 * mask
             return (error.sum(0) / mask.sum(0).clamp(min=1)).sqrt()
 
-        scores = torch.where(mask, relative((truth - levels)[mine], offsets[mine]), torch.nan)
+        scores = torch.where(mask, relative_residual((truth - levels)[mine], offsets[mine]), torch.nan)
         results.append(
             Personalisation(
                 patient=series.patient,

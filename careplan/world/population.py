@@ -8,7 +8,7 @@ from torch import Tensor
 from careplan.series import PatientSeries, Window
 from careplan.world.absorption import Layout
 from careplan.world.corpus import Corpus
-from careplan.world.filter import Filter, causal
+from careplan.world.filter import Filter, causal_encoding
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation, expected, personalise
 
@@ -115,4 +115,4 @@ def _encoded(model: WorldModel, corpus: Corpus) -> tuple[Window, Tensor]:
     patch, device = model.shape.patch, model.center.device
     rows = -(-int(corpus.length.max()) // patch) * patch
     window = corpus.windows(torch.arange(len(corpus)), torch.zeros(len(corpus), dtype=torch.long), rows).to(device)
-    return window, causal(model, window, corpus.usual.to(device))
+    return window, causal_encoding(model, window, corpus.usual.to(device))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from careplan.series import PatientSeries, Window
 from careplan.world.corpus import Corpus
-from careplan.world.filter import Filtered, causal
+from careplan.world.filter import Filtered, causal_encoding
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation, stepped
 from careplan.world.slopes import NUDGE
@@ -37,14 +37,14 @@ class _Recorded:
 
 
 @torch.no_grad()
-def by_readings(model: WorldModel, recordings: Sequence[PatientSeries], *, iterations: int) -> list[Personalisation]:
+def posterior_from_readings(model: WorldModel, recordings: Sequence[PatientSeries], *, iterations: int) -> list[Personalisation]:
     """The posterior over each patient's code: all readings, each over what it may be off given all before it, and the prior."""
     corpus, device, size = Corpus.of(recordings), model.center.device, model.shape.code
     patch = model.shape.patch
     length = -(-int(corpus.length.max()) // patch) * patch
     window = corpus.windows(torch.arange(len(corpus)), torch.zeros(len(corpus), dtype=torch.long), length).to(device)
     usual = corpus.usual.to(device)
-    recorded = _Recorded(window, usual, causal(model, window, usual))
+    recorded = _Recorded(window, usual, causal_encoding(model, window, usual))
     mean, precision = model.typical(usual), torch.linalg.inv(model.code_covariance)
     code = mean.clone()
     first = filtered = recorded.filtered(model, code)

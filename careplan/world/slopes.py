@@ -5,13 +5,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from careplan.series import Window
+from careplan.world.dynamics import StepInputs
 from careplan.world.model import WorldModel
 from careplan.world.question import Question
 
 NUDGE = 0.05  # of a number of the code, for finite differences
 
 
-def slopes(model: WorldModel, z: Tensor, past: Window, plan: Question) -> Tensor:
+def code_slopes(model: WorldModel, z: Tensor, past: Window, plan: Question) -> Tensor:
     """How the first output's level, in its unit, moves with each number of the code, `[K, R, H]` after every integration step.
 
     z: `[R, L]` the encodings of `past`. The context keeps the course that the code itself gives it, and the levels now are held,
@@ -38,17 +39,15 @@ def slopes(model: WorldModel, z: Tensor, past: Window, plan: Question) -> Tensor
     for step in range(steps):
         given = inflow[:, step].unsqueeze(1)
         ahead = [dynamics.trend.at(heading, (step + part) * interval) for part in (0.0, 0.5)]
-        level, pools = dynamics.advance(
-            level,
-            pools,
-            codes,
-            rates,
-            given,
-            dynamics.absorption.enter(given),
-            (features[:, :, 2 * step], features[:, :, 2 * step + 1]),
-            interval / 2,
-            (ahead[0], ahead[1]),
+        inputs = StepInputs(
+            code=codes,
+            rates=rates,
+            inflow=given,
+            enter=dynamics.absorption.enter(given),
+            features=(features[:, :, 2 * step], features[:, :, 2 * step + 1]),
+            heading=(ahead[0], ahead[1]),
         )
+        level, pools = dynamics.advance(level, pools, inputs, interval / 2)
         levels.append(model.natural_of(0, level[..., 0]))
     found = torch.stack(levels, -1)  # [R, 1 + K, H]
     return ((found[:, 1:] - found[:, :1]) / NUDGE).transpose(0, 1)

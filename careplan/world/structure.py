@@ -10,7 +10,7 @@ from careplan.world.encoder import places
 from careplan.world.model import WorldModel
 
 
-def structured(model: WorldModel) -> WorldModel:
+def with_structure(model: WorldModel) -> WorldModel:
     """The same weights with `STRUCTURE` more named numbers of the code: 0 in whom nothing is known, who is predicted as before.
     The number of the return is half of what it was, as it stands for the whole logarithm (`absorption.STRUCTURE`).
 

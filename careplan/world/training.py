@@ -17,7 +17,7 @@ from careplan.therapy import Therapy
 from careplan.world import losses
 from careplan.world.corpus import Branches, Corpus
 from careplan.world.dynamics import State
-from careplan.world.filter import along
+from careplan.world.filter import filter_recording
 from careplan.world.futures import Futures, abduct
 from careplan.world.model import Shape, WorldModel
 from careplan.world.question import Given, Question, Rollout
@@ -234,7 +234,7 @@ class Training(L.LightningModule):
         """How surprising each reading of the windows is, given all before it. Teaches drift, process noise, codes, and where no
         branched futures do, effects."""
         question = drawn.question
-        return along(self.model, drawn.whole, question.usual, question.code).surprise()
+        return filter_recording(self.model, drawn.whole, question.usual, question.code).surprise()
 
     def completed(
         self, encoded: Tensor, whole: Window, usual: Tensor, generator: torch.Generator

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from careplan.clock import Clock, said
+from careplan.clock import Clock, duration_in_words
 from careplan.gate import Gate
 from careplan.language import N_
 from careplan.world.correction import FORESEEN
@@ -67,7 +67,7 @@ def adapted(start: Tensor, scores: Tensor, paces: float, *, coverage: float = CO
     return torch.tensor(columns, dtype=scores.dtype).T.exp()
 
 
-def followed(person: Personalisation, population: Tensor, given: Given, clock: Clock) -> Tensor:
+def factor_after_recording(person: Personalisation, population: Tensor, given: Given, clock: Clock) -> Tensor:
     """The factor at the end of a patient's recording `[H]` every look, of what is foreseen: the population's, moved by
     what their own days missed at the correction's knots, in proportion between them."""
     if not len(person.foreseen):
@@ -78,7 +78,7 @@ def followed(person: Personalisation, population: Tensor, given: Given, clock: C
     return population * torch.from_numpy(between).exp().to(population.dtype)
 
 
-def nearest(levels: Tensor, offsets: Tensor, beyond: float, side: int = -1) -> Tensor:
+def nearness_to_level(levels: Tensor, offsets: Tensor, beyond: float, side: int = -1) -> Tensor:
     """How near predicted levels `[N, H]`, their offsets `[N, H, 4]` beside them, come to a level below (side -1) or above (1):
     the standard normal score of the likeliest moment, `[N]`. Moments are not independent: what it means in probability is learned
     from people held out.
@@ -145,7 +145,9 @@ def abstentions(
         at = int((person.minutes - judged).abs().argmin())
         error, still = float(person.errors[at, 1]), float(person.persistence[at])
         if not error < max(gate.error_ratio * still, gate.even * scale):
-            reasons.append(Reason("review without the model", OFF.format(ahead=said(judged), error=error, still=still)))
+            reasons.append(
+                Reason("review without the model", OFF.format(ahead=duration_in_words(judged), error=error, still=still))
+            )
     if not strange <= gate.strange:
         reasons.append(Reason("review without the model", STRANGE.format(strange=strange, most=gate.strange)))
     return tuple(reasons)

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import update
 
 from careplan.clinic import Database, jobs, save_suggestion
-from careplan.clinic.queue import SILENT, claim
+from careplan.clinic.queue import SILENT, claim_next
 from careplan.clinic.worker import run_next
 from careplan.store import schema
 
@@ -49,7 +49,7 @@ def test_a_plan_goes_on_through_a_reload_and_another_page(review: Start, start: 
 
 def test_a_job_that_died_says_so_and_is_started_again(review: Start, db: Database) -> None:
     press(review("dan"), "plan:regimen")
-    claim(db)
+    claim_next(db)
     with db.write() as session:
         session.execute(update(schema.Job).values(beat=datetime.now(UTC) - 2 * SILENT))
     at = review("dan")

@@ -268,8 +268,8 @@ from tests.clinic.build import record
 def reader(path, refused):
     return [record("ann", days=1), record("bob", days=1)]
 careplan.records.door.FORMATS = (careplan.records.Format("table", lambda head: None, reader),)
-from careplan.clinic import records
-original, calls = records.add_events, []
+from careplan.clinic import importing
+original, calls = importing.add_events, []
 def add_events(*given, **told):
     calls.append(1)
     added = original(*given, **told)
@@ -277,7 +277,7 @@ def add_events(*given, **told):
         print("second", flush=True)
         time.sleep(60)
     return added
-records.add_events = add_events
+importing.add_events = add_events
 from careplan.cli import app
 app(["--db", sys.argv[1], "import", "table", "x"])
 """

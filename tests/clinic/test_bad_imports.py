@@ -7,8 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from careplan.cli import app
+from careplan.clinic.importing import ImportOptions, import_records
 from careplan.clinic.known import patient_names
-from careplan.clinic.records import import_records, load_record
+from careplan.clinic.stored_records import load_record
 from careplan.records import RecordError
 from careplan.store import Database
 from tests.kept import verified
@@ -127,7 +128,7 @@ def test_a_bad_row_of_one_patient_of_a_table_leaves_the_others(db: Database, tmp
     ]
     rows[4] = "bob,2024-03-01T08:05,potassium,4"
     path.write_text("patient,time,channel,value\n" + "\n".join(rows) + "\n")
-    report = import_records(db, "table", path, zone="UTC")
+    report = import_records(db, "table", path, how=ImportOptions(zone="UTC"))
     assert patient_names(db) == ["ann", "cid"]
     assert "clinic.csv, row 6, field 'channel': expected a channel of" in report.failed["bob"]
 

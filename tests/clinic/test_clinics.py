@@ -11,14 +11,13 @@ import pytest
 
 from careplan import clinic
 from careplan.clinic import (
-    again,
-    arrivals,
     ask,
+    ask_again,
     audit_trail,
     cancel,
     dose_page,
-    doubts,
     forget_source,
+    import_previewed,
     imports,
     jobs,
     keep_source,
@@ -28,10 +27,12 @@ from careplan.clinic import (
     load_regimen,
     load_series,
     load_suggestion,
+    mismatches,
     patient_data_hash,
     patient_names,
     patients,
     prescribed,
+    previewed_people,
     read_again,
     review_page,
     save_draft,
@@ -43,12 +44,11 @@ from careplan.clinic import (
     sources,
     store_records,
     take_back,
-    take_in,
     worklist,
 )
 from careplan.clinic.allowed import Forbidden, assign, may
 from careplan.clinic.forecasts import forecast_patient
-from careplan.clinic.incoming import Incoming
+from careplan.clinic.import_preview import PreviewedFiles
 from careplan.clinic.overnight import Asked, plan_everyone
 from careplan.clinic.people import personalised
 from careplan.clinic.planning import plan_regimens, suggest_doses
@@ -102,11 +102,11 @@ def ours(db: Database) -> str:
 Try = Callable[[Database, Database], Any]
 DAY_ONE = (datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 3, 2, tzinfo=UTC))
 REFUSED: dict[str, Try] = {
-    "again": lambda db, whole: again(db, 1, actor=EVE),
+    "ask_again": lambda db, whole: ask_again(db, 1, actor=EVE),
     "ask": lambda db, whole: ask(db, ["ann"], "doses", actor=EVE),
     "cancel": lambda db, whole: cancel(db, 1),
     "dose_page": lambda db, whole: dose_page(db, "ann", actor=EVE),
-    "doubts": lambda db, whole: doubts(db, Incoming((record("x", days=1),), {}), 0, "ann"),
+    "mismatches": lambda db, whole: mismatches(db, PreviewedFiles((record("x", days=1),), {}), 0, "ann"),
     "latest_suggestion": lambda db, whole: latest_suggestion(db, "ann"),
     "load_draft": lambda db, whole: load_draft(db, 1, EVE),
     "load_record": lambda db, whole: load_record(db, "ann"),
@@ -142,10 +142,10 @@ REFUSED: dict[str, Try] = {
     "another_day": lambda db, whole: another_day(db, "ann", pd.Timestamp("2024-03-02 08:00"), "bolus", 1.0),
 }
 UNNAMED = {  # use cases about no patient that is stored: what they give holds nothing of ann (`test_nothing_is_listed`)
-    *("accept_trail", "arrivals", "audit_trail", "imports", "import_records", "jobs", "named_format", "open_database"),
+    *("accept_trail", "previewed_people", "audit_trail", "imports", "import_records", "jobs", "named_format", "open_database"),
     "import_declared",
-    *("patient_names", "patients", "read_files", "replace_key", "store_records", "take_in", "verify_audit", "worklist"),
-    *("local_account", "meaning_of", "read_site", "site_at", "sources", "take_in_site"),
+    *("patient_names", "patients", "read_files", "replace_key", "store_records", "import_previewed", "verify_audit", "worklist"),
+    *("local_account", "meaning_of", "read_site", "site_at", "sources", "import_site"),
 }
 
 
@@ -175,7 +175,7 @@ def test_nothing_is_listed_found_or_counted(whole: Database) -> None:
     assert [list(each.events) for each in imports(south)] == [["bob"]]
     assert {entry.patient for entry in audit_trail(south, limit=1000)} <= {"bob", None}
     assert audit_trail(south, "ann") == [] and sources(south) == sources(south, "ann") == []
-    [arrival] = arrivals(south, Incoming((record("ann", days=1),), {}))
+    [arrival] = previewed_people(south, PreviewedFiles((record("ann", days=1),), {}))
     assert not arrival.known
     with pytest.raises(clinic.UnknownPatient) as refused:
         show(south, "ann")
@@ -190,7 +190,7 @@ def test_a_night_plans_for_nobody_else(whole: Database) -> None:
 def test_a_name_that_another_clinic_has_cannot_be_added_and_joins_nothing(whole: Database) -> None:
     south = whole.of(THEIRS)
     before = len(load_record(whole, "ann").events)
-    report = take_in(south, Incoming((record("ann", days=3),), {}), {0: "ann"}, actor=EVE, add=frozenset())
+    report = import_previewed(south, PreviewedFiles((record("ann", days=3),), {}), {0: "ann"}, actor=EVE, add=frozenset())
     assert "cannot be added under this name" in report.failed["ann"]
     assert "cannot be added" in store_records(south, "table", [record("ann", days=3)], merge=True).failed["ann"]
     assert len(load_record(whole, "ann").events) == before
@@ -217,7 +217,7 @@ VIEWER = Actor(kind="identity provider", name="Vic", issuer="i", subject="vic", 
         lambda db: sign_review(db, 1, DECIDED, VIEWER, "prescribe as proposed"),
         lambda db: ask(db, ["ann"], "doses", actor=VIEWER),
         lambda db: take_back(db, ours(db), reason="why", actor=VIEWER),
-        lambda db: take_in(db, Incoming((record("new", days=1),), {}), {0: "new"}, actor=VIEWER, add=frozenset()),
+        lambda db: import_previewed(db, PreviewedFiles((record("new", days=1),), {}), {0: "new"}, actor=VIEWER, add=frozenset()),
         lambda db: assign(db, ["ann"], THEIRS, reason="why", actor=VIEWER),
         lambda db: clinic.sign_targets(db, "ann", preset="older", reason="why", actor=VIEWER),
     ],

@@ -10,8 +10,8 @@ from app import drawings
 from careplan.cli import console
 from careplan.clinic import reviews
 from careplan.clinic.experiments import lived_changes
+from careplan.clinic.importing import store_records
 from careplan.clinic.recordings import read_recording
-from careplan.clinic.records import store_records
 from careplan.clinic.reviews import sign_review
 from careplan.clinic.suggestions import save_suggestion
 from careplan.store import Database, local_account

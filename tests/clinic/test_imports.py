@@ -15,9 +15,10 @@ import pytest
 from sqlalchemy import func, select
 
 from careplan.clinic.errors import ClinicError, UnknownPatient
+from careplan.clinic.importing import ImportOptions, import_records, store_records
 from careplan.clinic.known import patient_names
-from careplan.clinic.records import import_records, load_record, load_series, store_records
 from careplan.clinic.regimens import load_regimen, prescribed
+from careplan.clinic.stored_records import load_record, load_series
 from careplan.records.correction import Correction
 from careplan.records.events import COLUMNS
 from careplan.records.settings import StatedSettings
@@ -100,7 +101,7 @@ def test_an_unknown_format_and_an_unknown_patient_say_what_there_is(db: Database
     with pytest.raises(ClinicError, match="expected one of azt1d"):
         import_records(db, "excel", tmp_path)
     with pytest.raises(ClinicError, match="'excel' is not one of azt1d"):
-        import_records(db, tmp_path, format="excel")
+        import_records(db, tmp_path, how=ImportOptions(format="excel"))
     store_records(db, "table", [record(days=1)])
     with pytest.raises(UnknownPatient, match="'eve' is not in the store; it holds ann"):
         load_series(db, "eve")
@@ -132,12 +133,13 @@ def test_ctrl_c_leaves_that_patient_out_and_the_earlier_ones_in(db: Database, mo
 
     def after_first(done: int, *_: object) -> None:
         if done == 1:
-            monkeypatch.setattr("careplan.clinic.records.add_events", interrupted)  # after the events went in, before the commit
+            # after the events went in, before the commit
+            monkeypatch.setattr("careplan.clinic.importing.add_events", interrupted)
 
     with pytest.raises(KeyboardInterrupt):
         store_records(db, "table", [record("ann", days=1), record("bob", days=1)], progress=after_first)
     assert patient_names(db) == ["ann"]
-    monkeypatch.setattr("careplan.clinic.records.add_events", whole)
+    monkeypatch.setattr("careplan.clinic.importing.add_events", whole)
     store_records(db, "table", [record("ann", days=1), record("bob", days=1)])
     assert len(load_record(db, "bob").events) == len(record("bob", days=1).events)
 
@@ -163,7 +165,7 @@ def test_a_full_disk_leaves_the_store_as_it_was(db: Database) -> None:
 CHILD = """
 import sys
 sys.path.insert(0, {root!r})
-from careplan.clinic.records import store_records
+from careplan.clinic.importing import store_records
 from careplan.store import open_database
 from tests.clinic.build import record
 people = [record(name, days=2) for name in ("ann", "bob", "cid")]
@@ -200,13 +202,13 @@ def test_two_processes_importing_at_once_keep_everything_once(db: Database) -> N
 
 def test_a_killed_import_leaves_nothing_of_its_patient(db: Database) -> None:
     action = (
-        "from careplan.clinic import records\n"
-        "whole = records.add_events\n"
+        "from careplan.clinic import importing\n"
+        "whole = importing.add_events\n"
         "def hang(*given, **told):\n"
         "    whole(*given, **told)\n"
         "    print('inside', flush=True)\n"
         "    import time; time.sleep(60)\n"
-        "records.add_events = hang\n"
+        "importing.add_events = hang\n"
         "store_records(database, 'table', people)"
     )
     process = child(db, action)
@@ -235,11 +237,11 @@ def test_a_real_recording_twice(db: Database, format: str, place: str) -> None:
 def test_the_readers_options_and_the_age_group(db: Database, tmp_path: Path) -> None:
     path = tmp_path / "kim.csv"
     path.write_text("patient,time,channel,value\nkim,2024-03-01T08:00,glucose,100\nkim,2024-03-01T08:05,glucose,101\n")
-    assert import_records(db, "table", path, zone="Europe/London", group="child").failed == {}
+    assert import_records(db, "table", path, how=ImportOptions(zone="Europe/London", group="child")).failed == {}
     found = load_record(db, "kim")
     assert (found.group, found.zone) == ("child", "Europe/London")
     with pytest.raises(ClinicError, match="'table' takes no token"):
-        import_records(db, "table", path, token="secret")
+        import_records(db, "table", path, how=ImportOptions(token="secret"))
 
 
 def test_series_of_what_is_stored(db: Database) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import update
 from careplan.clinic import ClinicError, UnknownPatient, jobs, latest_suggestion, save_suggestion, store_records
 from careplan.clinic import jobs as list_jobs
 from careplan.clinic.keeper import Worker
-from careplan.clinic.queue import DIED, SILENT, Job, again, ask, cancel, claim, job
+from careplan.clinic.queue import DIED, SILENT, Job, ask, ask_again, cancel, claim_next, job
 from careplan.clinic.worker import run_next
 from careplan.stages import stage
 from careplan.store import Actor, Database, schema
@@ -75,7 +75,7 @@ def test_who_fails_is_named_and_costs_nobody_else_a_plan(db: Database, planned: 
     now = job(db, asked.id)
     assert (now.state, now.failed) == ("done", {"ann": "patient 'ann' has no events in the store"})
     assert latest_suggestion(db, "ann") is None and latest_suggestion(db, "bob") is not None
-    assert again(db, asked.id, actor=ADA).patients == ("ann",)
+    assert ask_again(db, asked.id, actor=ADA).patients == ("ann",)
 
 
 def test_a_bug_ends_the_job_and_says_so(db: Database, planned: dict[str, Planned]) -> None:
@@ -87,7 +87,7 @@ def test_a_bug_ends_the_job_and_says_so(db: Database, planned: dict[str, Planned
     run(db)
     now = job(db, asked.id)
     assert now.state == "failed" and "out of memory" in now.problem
-    assert again(db, asked.id, actor=ADA).patients == ("ann", "bob")
+    assert ask_again(db, asked.id, actor=ADA).patients == ("ann", "bob")
 
 
 def test_cancelling_keeps_what_is_planned_and_stops_at_the_next_step(db: Database, planned: dict[str, Planned]) -> None:
@@ -117,13 +117,13 @@ def test_the_same_is_not_planned_twice_at_once(db: Database, planned: dict[str, 
 
 def test_a_job_whose_worker_is_silent_has_died_and_is_begun_again(db: Database, planned: dict[str, Planned]) -> None:
     asked = ask(db, ["ann", "bob"], "regimen", actor=ADA)
-    claimed = claim(db)
-    assert claimed is not None and claim(db) is None and job(db, asked.id).state == "running"
+    claimed = claim_next(db)
+    assert claimed is not None and claim_next(db) is None and job(db, asked.id).state == "running"
     with db.write() as session:
         session.execute(update(schema.Job).values(beat=datetime.now(UTC) - 2 * SILENT, done=1))
     died = job(db, asked.id)
     assert (died.state, died.active, died.problem) == ("died", False, DIED)
-    anew = again(db, asked.id, actor=ADA)
+    anew = ask_again(db, asked.id, actor=ADA)
     assert anew.patients == ("bob",) and job(db, asked.id).state == "failed"
     run(db)
     assert job(db, anew.id).state == "done"

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from careplan.clinic import ClinicError, Database, imports, load_record, take_back
-from careplan.clinic.records import import_records, store_records
+from careplan.clinic.importing import ImportOptions, import_records, store_records
 from careplan.records.events import PatientRecord
 from careplan.store.schema import AuditEntry, Event, ImportBatch
 from tests.clinic.build import record
@@ -81,7 +81,7 @@ def test_one_import_of_several_sources_of_one_person(db: Database, tmp_path: Pat
         '[{"eventType": "Meal Bolus", "created_at": "2024-03-05T07:01:00Z", "insulin": 4, "carbs": 40},'
         ' {"eventType": "Correction Bolus", "created_at": "2024-03-05T18:00:00Z", "insulin": 2}]'
     )
-    report = import_records(db, folder, patient="kim", zone="Europe/Berlin")
+    report = import_records(db, folder, how=ImportOptions(patient="kim", zone="Europe/Berlin"))
     assert report.failed == {} and report.source == "glooko + nightscout"
     events = load_record(db, "kim").events
     assert events[events["channel"] == "bolus"]["value"].tolist() == [4.0, 1.5, 2.0]

@@ -21,10 +21,11 @@ from careplan.cli import app
 from careplan.clinic import overnight, suggestions
 from careplan.clinic.courses import begin_course
 from careplan.clinic.errors import ClinicError
+from careplan.clinic.importing import store_records
 from careplan.clinic.known import patient_names
-from careplan.clinic.overnight import STAGES, Asked, plan_everyone, spared
+from careplan.clinic.overnight import STAGES, Asked, leaving_out_failures, plan_everyone
 from careplan.clinic.people import personalised
-from careplan.clinic.records import save_regimen, store_records
+from careplan.clinic.regimens import save_regimen
 from careplan.clinic.suggestions import latest_suggestion
 from careplan.store import Database, StoreError, accept, append, open_database
 from careplan.store.schema import Patient
@@ -192,7 +193,7 @@ def test_what_is_wrong_with_the_store_is_nobodys_in_particular() -> None:
         raise StoreError("no space")
 
     with pytest.raises(StoreError):
-        spared({"ann": "ann"}, full, {})
+        leaving_out_failures({"ann": "ann"}, full, {})
 
 
 def test_who_fails_is_found_by_halves() -> None:
@@ -205,7 +206,7 @@ def test_who_fails_is_found_by_halves() -> None:
         return [10 * each for each in some]
 
     failed: dict[str, str] = {}
-    found = spared({str(each): each for each in range(8)}, work, failed)
+    found = leaving_out_failures({str(each): each for each in range(8)}, work, failed)
     assert found == {str(each): 10 * each for each in range(8) if each != 5} and failed == {"5": "five"}
     assert len(batches) == 7
 

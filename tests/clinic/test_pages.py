@@ -9,8 +9,8 @@ import pytest
 
 from careplan.clinic import codec
 from careplan.clinic.errors import UnknownPatient
+from careplan.clinic.importing import store_records
 from careplan.clinic.pages import audit_trail, review_page
-from careplan.clinic.records import store_records
 from careplan.clinic.reviews import save_draft, sign_review
 from careplan.clinic.suggestions import save_suggestion
 from careplan.clinic.summaries import patients, show

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from careplan.clinic.forecasts import NO_CHANGE, forecast_patient
+from careplan.clinic.importing import store_records
 from careplan.clinic.people import personalised
 from careplan.clinic.planning import plan_regimens, suggest_doses
-from careplan.clinic.records import load_series, store_records
 from careplan.clinic.regimens import load_regimen
+from careplan.clinic.stored_records import load_series
 from careplan.clinic.suggestions import load_suggestion
 from careplan.errors import AskError
 from careplan.planning.planner import plan_doses
@@ -81,13 +82,13 @@ def test_a_forecast_has_its_interval_and_what_happened(db, world, patient) -> No
 
 def test_a_forecast_at_any_minutes_is_the_same_forecast(db, world, patient) -> None:
     grid = forecast_patient(db, patient, world, at=AT)
-    found = forecast_patient(db, patient, world, at=AT, minutes=[95.5, 17, 60])
+    found = forecast_patient(db, patient, world, at=AT, ahead=[95.5, 17, 60])
     for name, path in found.paths.items():
         assert path.minutes == (0, 17, 60, 95.5)
         assert path.mid[2] == pytest.approx(grid.paths[name].mid[grid.paths[name].minutes.index(60)], abs=2)
     assert 0 < found.high_risk < 1 and found.high_risk == grid.high_risk
     with pytest.raises(AskError, match="above 0"):
-        forecast_patient(db, patient, world, at=AT, minutes=[0, 30])
+        forecast_patient(db, patient, world, at=AT, ahead=[0, 30])
 
 
 def test_what_was_inferred_before_scores_were_kept_is_inferred_again(db, world, patient) -> None:

@@ -14,10 +14,10 @@ from sqlalchemy import select
 
 from careplan.clinic import decisions
 from careplan.clinic.errors import ClinicError, ReviewError
+from careplan.clinic.importing import store_records
 from careplan.clinic.pages import review_page
 from careplan.clinic.recordings import read_recording
-from careplan.clinic.records import save_regimen, store_records
-from careplan.clinic.regimens import prescribed
+from careplan.clinic.regimens import prescribed, save_regimen
 from careplan.clinic.reviews import load_draft, save_draft, sign_review
 from careplan.clinic.suggestions import latest_suggestion, load_suggestion, save_suggestion
 from careplan.minutes import DAY

@@ -10,10 +10,11 @@ from sqlalchemy import text
 
 from careplan.clinic import codec
 from careplan.clinic.errors import Altered, ReviewError
+from careplan.clinic.importing import store_records
 from careplan.clinic.pages import dose_page, review_page
-from careplan.clinic.records import patient_data_hash, save_regimen, store_records
-from careplan.clinic.regimens import prescribed
+from careplan.clinic.regimens import prescribed, save_regimen
 from careplan.clinic.reviews import save_draft, sign_review
+from careplan.clinic.stored_records import patient_data_hash
 from careplan.clinic.suggestions import load_suggestion, save_suggestion
 from careplan.clinic.worklists import worklist
 from careplan.store import Database

@@ -10,14 +10,14 @@ import pytest
 
 from careplan.clinic import standing
 from careplan.clinic.errors import ReviewError
-from careplan.clinic.records import save_regimen, store_records
-from careplan.clinic.regimens import prescribed
-from careplan.clinic.reviews import load_draft, recent_readings, reviews_of, save_draft, sign_review, work_on
+from careplan.clinic.importing import store_records
+from careplan.clinic.regimens import prescribed, save_regimen
+from careplan.clinic.reviews import draft_of, load_draft, recent_readings, reviews_of, save_draft, sign_review
 from careplan.clinic.suggestions import load_suggestion, save_suggestion
 from careplan.records.events import PatientRecord, events_frame
 from careplan.store import Database, data_hash
 from careplan.suggestion import MEANINGS, Decision, Line
-from careplan.therapies.glucose.decisions import Exposure, held_against
+from careplan.therapies.glucose.decisions import Exposure, lows_against
 from careplan.therapies.glucose.declaration import Regimen
 from careplan.therapies.glucose.practice import PRACTICE
 from careplan.therapies.glucose.regimen import current, settings_of
@@ -54,7 +54,7 @@ def exposed(db: Database, of: Line, **changes: Any) -> Exposure:
     day_too = changes.pop("day_too", False)
     with db.read() as session:
         readings = recent_readings(session, "ann", PRACTICE)
-    return held_against(suggestion(of, **changes), of, readings)[int(day_too)]
+    return lows_against(suggestion(of, **changes), of, readings)[int(day_too)]
 
 
 # Which readings.
@@ -234,7 +234,7 @@ def test_a_reviewer_goes_on_with_their_own_draft_or_with_the_newest(db: Database
 
     def work(reviewer: Any) -> tuple[Decision, ...]:
         with db.read() as session:
-            return work_on(session, found, reviewer)
+            return draft_of(session, found, reviewer)
 
     assert work(DR_ADA) == () == load_draft(db, number)
     save_draft(db, number, [accept(line())], DR_ADA)
@@ -245,7 +245,7 @@ def test_a_reviewer_goes_on_with_their_own_draft_or_with_the_newest(db: Database
     other = save_suggestion(db, suggestion(line())).id
     assert other is not None and load_draft(db, other) == ()
     with db.read() as session:
-        assert work_on(session, None, DR_ADA) == work_on(session, suggestion(line()), DR_ADA) == ()
+        assert draft_of(session, None, DR_ADA) == draft_of(session, suggestion(line()), DR_ADA) == ()
 
 
 def test_a_draft_holds_no_line_twice(db: Database) -> None:

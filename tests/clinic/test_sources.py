@@ -16,6 +16,7 @@ from careplan.clinic import (
     ClinicError,
     audit_trail,
     forget_source,
+    import_site,
     keep_source,
     load_record,
     load_series,
@@ -25,7 +26,6 @@ from careplan.clinic import (
     replace_key,
     site_at,
     sources,
-    take_in_site,
 )
 from careplan.clinic.allowed import Forbidden
 from careplan.interop import export_table, fhir_bundle
@@ -56,7 +56,7 @@ def kept(db: Database, address: str) -> str:
     incoming = read_site(site)
     assert [record.patient for record in incoming.records] and incoming.refused == {}
     assert patient_names(db) == [] and TOKEN not in repr((site, incoming)) and site.address == address
-    take_in_site(db, site, incoming, {0: "Anna"}, actor=ADA, add=frozenset())
+    import_site(db, site, incoming, {0: "Anna"}, actor=ADA, add=frozenset())
     return address
 
 

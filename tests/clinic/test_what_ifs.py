@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from careplan.clinic import ClinicError
-from careplan.clinic.records import load_series, store_records
+from careplan.clinic.importing import store_records
+from careplan.clinic.stored_records import load_series
 from careplan.clinic.what_ifs import AGAIN, IF, NOW, PROPOSED, TRIED, WAS, another_day, open_bench
 from careplan.errors import AskError
 from careplan.store import Database, open_database

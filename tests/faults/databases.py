@@ -24,8 +24,8 @@ from sqlalchemy.exc import DatabaseError
 
 from careplan.clinic import overnight, verify_audit
 from careplan.clinic.errors import ReviewError
+from careplan.clinic.importing import store_records
 from careplan.clinic.people import personalised
-from careplan.clinic.records import store_records
 from careplan.clinic.reviews import sign_review
 from careplan.clinic.suggestions import save_suggestion
 from careplan.clinic.views import Decision

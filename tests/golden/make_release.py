@@ -22,10 +22,10 @@ ann,2024-03-01 08:15,150,0.8,,,70
 
 def main() -> None:
     from careplan.clinic.demo import run_demo
+    from careplan.clinic.records import import_records, save_regimen
     from careplan.clinic.world import open_world
     from careplan.glucose import Regimen
 
-    from careplan.clinic.records import import_records, save_regimen
     from careplan.clinic.reviews import save_draft, sign_review
     from careplan.clinic.suggestions import save_suggestion
     from careplan.clinic.views import Decision, Interval, Line, Moment, Option, Path, Suggestion, Why

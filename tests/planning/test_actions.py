@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from careplan.planning.actions import NO_CHANGE, added, carried, dose_channels, dose_table, remaining, sampled
+from careplan.planning.actions import NO_CHANGE, added, carried, dose_channels, dose_table, remaining
 from careplan.rules import MULTIPLES, SHARES, Remains
 from careplan.therapies.glucose.declaration import GLUCOSE, RAPID
 
@@ -28,15 +28,6 @@ def test_the_first_impulse_and_the_first_rate_are_what_a_plan_doses() -> None:
     none = tuple(channel for channel in channels if channel.name != "bolus")
     with pytest.raises(ValueError, match="no action is an impulse"):
         dose_channels(replace(pen, channels=none, pools=pen.pools[1:], effects=pen.effects[1:], actions=()))
-
-
-def test_sampled_shares_lie_between_the_least_and_the_largest_evenly_in_the_logarithm() -> None:
-    shares = sampled(4000)
-    assert len(shares) == 4000 and min(shares) >= SHARES[0] and max(shares) <= SHARES[-1]
-    assert min(shares) < 0.0101 and max(shares) > 0.298
-    below = sum(share < math.sqrt(SHARES[0] * SHARES[-1]) for share in shares)
-    assert below == pytest.approx(2000, abs=130)  # four standard deviations
-    assert sampled(3) == sampled(3, seed=0) == shares[:3] and sampled(3, seed=1) != sampled(3)
 
 
 def one(value: float, count: int = 1) -> torch.Tensor:

@@ -16,8 +16,8 @@ from careplan.planning.safety import (
     allowed,
     bounds_of,
     breaches,
-    closed,
     guard_doses,
+    reasons_gate_is_closed,
 )
 from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.therapies.glucose.rule_words import breach_in_words as told_of
@@ -68,22 +68,22 @@ def context(**changes: Any) -> DoseContext:
     ],
 )
 def test_the_gate_at_its_edges(changes: dict[str, Any], reason: str | None) -> None:
-    told = [told_of(breach) for breach in closed(context(**changes), [LIMITS], GLUCOSE)[0]]
+    told = [told_of(breach) for breach in reasons_gate_is_closed(context(**changes), [LIMITS], GLUCOSE)[0]]
     assert (len(told), reason in told[0] if reason and told else True) == (0 if reason is None else 1, True), told
 
 
 @pytest.mark.parametrize("name", [item.name for item in fields(Bounds)])
 def test_a_limit_that_is_missing_or_absurd_closes_the_gate(name: str) -> None:
     for value in (None, NAN, INF, -0.1):
-        [told] = closed(context(), [replace(LIMITS, **{name: value})], GLUCOSE)
+        [told] = reasons_gate_is_closed(context(), [replace(LIMITS, **{name: value})], GLUCOSE)
         assert ("limit", name) in [(breach.rule, breach.key) for breach in told]
     if name != "floor":
-        assert closed(context(), [replace(LIMITS, **{name: 0.0})], GLUCOSE) == [[]]
+        assert reasons_gate_is_closed(context(), [replace(LIMITS, **{name: 0.0})], GLUCOSE) == [[]]
 
 
 @pytest.mark.parametrize(("floor", "opens"), [(LOW, False), (LOW + 0.5, True), (HIGH - 0.5, True), (HIGH, False)])
 def test_a_floor_lies_within_what_can_be_measured(floor: float, opens: bool) -> None:
-    [told] = closed(context(), [replace(LIMITS, floor=floor)], GLUCOSE)
+    [told] = reasons_gate_is_closed(context(), [replace(LIMITS, floor=floor)], GLUCOSE)
     assert [(breach.rule, breach.key) for breach in told] == ([] if opens else [("floor within range", "floor")])
 
 
@@ -91,16 +91,16 @@ def test_each_patient_has_a_gate_and_all_its_reasons_are_told() -> None:
     known, other = context(), context(level=NAN, since_last=NAN)
     pairs = {item.name: torch.cat([getattr(known, item.name), getattr(other, item.name)]) for item in fields(DoseContext)}
     known = DoseContext(**pairs)
-    first, second = closed(known, [LIMITS, LIMITS], GLUCOSE)
+    first, second = reasons_gate_is_closed(known, [LIMITS, LIMITS], GLUCOSE)
     assert first == [] and len(second) == 2
-    assert closed(context(level_age=20.0), [LIMITS], GLUCOSE, max_age=20.0) == [[]]
+    assert reasons_gate_is_closed(context(level_age=20.0), [LIMITS], GLUCOSE, max_age=20.0) == [[]]
 
 
 def test_without_a_rate_any_baseline_is_possible() -> None:
     pens = tuple(channel for channel in GLUCOSE.channels if channel.name != "basal")
     pools = tuple(replace(pool, channels=pool.channels[-1:]) for pool in GLUCOSE.pools)
     therapy = replace(GLUCOSE, channels=pens, pools=pools, actions=GLUCOSE.actions[:1])
-    assert closed(context(baseline=[FASTEST + 1, 0.0]), [LIMITS], therapy) == [[]]
+    assert reasons_gate_is_closed(context(baseline=[FASTEST + 1, 0.0]), [LIMITS], therapy) == [[]]
 
 
 # The mask of a search: what an action `(impulse, multiple)` would break.

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from careplan.planning import native
 from careplan.planning.model import Expansion
-from careplan.planning.search import Found, search
+from careplan.planning.search import Found, TreeSearch, search
 from careplan.planning.tree import Tree
 from tests.planning.test_search import GOLDEN, invented
 
@@ -106,14 +106,15 @@ SETTINGS = {
 def test_the_same_tree_as_eager(name: str, parallel: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     problem, settings = SETTINGS[name]
     asked = {"simulations": 60, "depth": 5, "parallel": parallel} | settings
-    if "budget" in settings:
-        asked["budget"] = torch.full((len(problem.start), problem.channels - 1), settings["budget"])
+    budget = asked.pop("budget", None)
+    if budget is not None:
+        budget = torch.full((len(problem.start), problem.channels - 1), budget)
     noise = torch.randn(len(problem.start), len(problem.push), generator=torch.Generator().manual_seed(0))
     monkeypatch.setattr(native, "ROWS_AT_ONCE", 5 * len(problem.start))  # so that wide turns are cut
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        ours = search(problem, noise=noise, backend="native", **asked)
-    theirs = search(problem, noise=noise, **asked)
+        ours = search(problem, TreeSearch(**asked, backend="native"), noise=noise, budget=budget)
+    theirs = search(problem, TreeSearch(**asked), noise=noise, budget=budget)
     assert_the_same(ours, theirs)
     if "budget" in settings:
         assert theirs.plans().pruned.any() and (theirs.visits > 1).any()
@@ -122,7 +123,7 @@ def test_the_same_tree_as_eager(name: str, parallel: bool, monkeypatch: pytest.M
 @pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: f"{case['simulations']} simulations")
 def test_the_same_as_mctx(case):
     settings = {name: case[name] for name in ("simulations", "considered", "depth", "discount")}
-    found = search(invented(case), noise=torch.tensor(case["noise"]), backend="native", **settings)
+    found = search(invented(case), TreeSearch(**settings, backend="native"), noise=torch.tensor(case["noise"]))
     assert found.visits.int().tolist() == case["visits"]
     assert found.action.tolist() == case["action"]
     seen = torch.tensor(case["visits"]) > 0
@@ -155,24 +156,25 @@ class Tabled(Rough):
 @pytest.mark.parametrize("late", [99, 11, 0])
 def test_a_table_is_kept_once_while_all_nodes_share_it(late: int) -> None:
     problem = Tabled(**vars(rough(16)), late=late)
-    ours, theirs = (search(problem, simulations=50, depth=5, considered=8, backend=backend) for backend in ("native", "eager"))
+    how = [TreeSearch(simulations=50, depth=5, considered=8, backend=backend) for backend in ("native", "eager")]
+    ours, theirs = (search(problem, each) for each in how)
     assert_the_same(ours, theirs)
     assert (ours.tree.table.stride(1) == 0) == (late == 99)
     if late == 11:
         assert (theirs.tree.table[:, 1:50, -1, 0].amin(1) < theirs.tree.table[:, 1:50, -1, 0].amax(1)).all()  # some have another
     kept = [
-        search(problem, simulations=30, depth=5, after=(found, found.action), backend=backend)
-        for found, backend in ((ours, "native"), (theirs, "eager"))
+        search(problem, replace(each, simulations=30, considered=16), after=(found, found.action))
+        for found, each in zip((ours, theirs), how, strict=True)
     ]
     assert_the_same(*kept)
 
 
 def test_threads_change_nothing() -> None:
     problem, threads = rough(13, batch=40), torch.get_num_threads()
-    one = search(problem, simulations=40, depth=4, backend="native")
+    one = search(problem, TreeSearch(simulations=40, depth=4, backend="native"))
     try:
         torch.set_num_threads(3)
-        three = search(problem, simulations=40, depth=4, backend="native")
+        three = search(problem, TreeSearch(simulations=40, depth=4, backend="native"))
     finally:
         torch.set_num_threads(threads)
     assert_the_same(three, one)
@@ -180,10 +182,10 @@ def test_threads_change_nothing() -> None:
 
 def test_the_engine_for_every_processor_answers_as_the_fast_one(monkeypatch):
     problem = rough(17)
-    fast = search(problem, simulations=40, depth=4, backend="native")
+    fast = search(problem, TreeSearch(simulations=40, depth=4, backend="native"))
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
     monkeypatch.setattr(native, "library", native.library.__wrapped__)
-    assert_the_same(search(problem, simulations=40, depth=4, backend="native"), fast)
+    assert_the_same(search(problem, TreeSearch(simulations=40, depth=4, backend="native")), fast)
 
 
 @pytest.mark.parametrize("lacking", ["installed without", "not compiled from this source", "cannot be loaded", "not float32"])
@@ -202,9 +204,9 @@ def test_where_it_cannot_be_had_the_search_runs_eagerly_and_says_so_once(lacking
         monkeypatch.setattr(native, "library", native.library.__wrapped__)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("default")
-        found = [search(toy, simulations=12, depth=3, backend="native") for _ in range(2)]
+        found = [search(toy, TreeSearch(simulations=12, depth=3, backend="native")) for _ in range(2)]
     assert len(told) == 1 and re.search(f"the search runs eagerly: .*{lacking}", str(told[0].message))
-    assert found[1].visits.tolist() == search(toy, simulations=12, depth=3).visits.tolist()
+    assert found[1].visits.tolist() == search(toy, TreeSearch(simulations=12, depth=3)).visits.tolist()
 
 
 @pytest.mark.parametrize(
@@ -227,13 +229,14 @@ def test_a_model_that_answers_in_another_shape_is_refused():
             return replace(whole, logits=whole.logits[..., 1:])
 
     with pytest.raises(ValueError, match=r"logits is torch\.float32 \[19, 1, 12\]"):
-        search(Short(**vars(rough(15))), simulations=4, depth=2, considered=1, backend="native")
+        search(Short(**vars(rough(15))), TreeSearch(simulations=4, depth=2, considered=1, backend="native"))
 
 
 @pytest.mark.parametrize("backend", ["eager", "native"])
 def test_a_node_widens_in_stages_and_never_to_what_is_closed(backend: str) -> None:
     problem = rough(21, edges=21, shut=0.4)
-    tree = search(problem, simulations=150, depth=6, parallel=True, widening=2, backend=backend).tree  # type: ignore[arg-type]
+    how = TreeSearch(simulations=150, depth=6, parallel=True, widening=2, backend=backend)  # type: ignore[arg-type]
+    tree = search(problem, how).tree
     tried, is_open = tree.edge_visits[:, 1:-1], tree.valid[:, 1:-1]
     assert not tried[~is_open].any()
     widest = torch.where(tried > 0, is_open.cumsum(-1), 0).amax(-1)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from careplan.breach import Breach, in_words
-from careplan.planning.actions import carried, dose_table, remaining, sampled
+from careplan.planning.actions import carried, dose_table, remaining
 from careplan.rules import SHARES, Remains
 from careplan.therapies.glucose.declaration import LIMITS, RAPID
 from tests.planning.toy import DECISIONS, INTERVAL, bodies, context, plan, table
@@ -184,8 +184,8 @@ def test_candidates_round_down_and_do_not_repeat():
 
 def test_drawn_doses_share_the_grids_table_and_find_what_lies_between() -> None:
     levels = torch.linspace(150.0, 320.0, 12).tolist()
-    shares = SHARES + sampled(16, seed=1)
-    assert all(SHARES[0] <= share <= SHARES[-1] for share in shares)
+    drawn = torch.rand(16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    shares = SHARES + tuple((SHARES[0] * (SHARES[-1] / SHARES[0]) ** drawn).tolist())
     doses, exists = dose_table(torch.full((12,), 40.0), torch.full((12,), 0.5), torch.ones(12, dtype=torch.bool), shares=shares)
     amounts = [row[kept].tolist() for row, kept in zip(doses[..., 0], exists & (doses[..., 0] > 0), strict=True)]
     assert all(len(set(row)) == len(row) for row in amounts)  # half a unit apart many are equal: one of each

@@ -13,8 +13,17 @@ from careplan.breach import Breach, in_words
 from careplan.planning.actions import dose_table, remaining
 from careplan.planning.doses import DoseProblem
 from careplan.planning.planner import DoseQuestion, DoseSearch, plan_doses
-from careplan.planning.safety import Bounds, DoseContext, Guarded, RegimenLine, bounds_of, closed, guard_doses, guard_line
-from careplan.planning.search import Plans, exhaustive, search
+from careplan.planning.safety import (
+    Bounds,
+    DoseContext,
+    Guarded,
+    RegimenLine,
+    bounds_of,
+    guard_doses,
+    guard_line,
+    reasons_gate_is_closed,
+)
+from careplan.planning.search import Plans, TreeSearch, exhaustive, search
 from careplan.therapies.glucose.declaration import GLUCOSE, LINE_LIMITS, RAPID
 from careplan.therapy import Limits
 from tests.reached import reached, reaches
@@ -71,7 +80,7 @@ def random_case(seed: int, batch: int) -> tuple[list[Limits], DoseContext, tuple
 
 def problem_of(seed: int, batch: int, noise: float) -> DoseProblem:
     limits, known, (candidates, exists), states = random_case(seed, batch)
-    gate = torch.tensor([not reasons for reasons in closed(known, limits, GLUCOSE)])
+    gate = torch.tensor([not reasons for reasons in reasons_gate_is_closed(known, limits, GLUCOSE)])
     return DoseProblem(Liar(noise), states, GLUCOSE, bounds_of(limits), known, gate, candidates, exists, INTERVAL, DECISIONS, 0.0)
 
 
@@ -123,7 +132,7 @@ def test_no_allowed_plan_of_a_million_nodes_breaks_a_hard_limit():
 @pytest.mark.parametrize("parallel", [False, True])
 def test_no_plan_of_a_tree_search_breaks_a_hard_limit(parallel):
     problem = problem_of(1000, 256, noise=20.0)
-    sequences, eligible = allowed_sequences(search(problem, simulations=128, depth=4, parallel=parallel).plans())
+    sequences, eligible = allowed_sequences(search(problem, TreeSearch(simulations=128, depth=4, parallel=parallel)).plans())
     assert eligible.sum() > 10_000
     assert not (broken_limits(problem, sequences) & eligible).any()
 
@@ -188,7 +197,7 @@ def test_whatever_is_known_of_a_patient_the_answer_passes_the_guard(patient, dai
         budget=torch.ones(1, 2),
     )
     plans = plan_doses(Liar(noise), asked, DoseSearch(depth=2))
-    reasons = closed(known, [limits], GLUCOSE)[0]
+    reasons = reasons_gate_is_closed(known, [limits], GLUCOSE)[0]
     assert bool(plans.abstained[0]) == bool(reasons)
     for option in plans.actions[0]:
         if not ((option[:, 0] == 0) & (option[:, 1] == 1)).all():

@@ -3,15 +3,16 @@
 import itertools
 import json
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from careplan.planning.halving import visits_considered, widths_of
 from careplan.planning.model import Expansion
-from careplan.planning.search import exhaustive, search, visits_considered, widths_of
+from careplan.planning.search import TreeSearch, exhaustive, search
 from careplan.planning.tree import tail_mean
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "mctx.json").read_text())
@@ -56,7 +57,7 @@ def invented(case: dict[str, list[object]]) -> Invented:
 @pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: f"{case['simulations']} simulations")
 def test_same_visits_values_and_action_as_mctx(case):
     settings = {name: case[name] for name in ("simulations", "considered", "depth", "discount")}
-    found = search(invented(case), noise=torch.tensor(case["noise"]), **settings)
+    found = search(invented(case), TreeSearch(**settings), noise=torch.tensor(case["noise"]))
     assert found.visits.int().tolist() == case["visits"]
     seen = torch.tensor(case["visits"]) > 0
     torch.testing.assert_close(found.q[seen], torch.tensor(case["q"])[seen], atol=1e-5, rtol=0)
@@ -134,7 +135,8 @@ def test_exhaustive_search_finds_the_best_sequence_within_budget(risk_level):
 @pytest.mark.parametrize("parallel", [False, True])
 def test_no_plan_of_a_tree_search_exceeds_a_budget_and_every_plan_is_what_its_actions_give(parallel):
     toy, budget = walk(11, batch=4, depth=4, actions=6), 0.6
-    found = search(toy, simulations=60, depth=4, budget=torch.full((4, 1), budget), risk_level=0.5, parallel=parallel)
+    how = TreeSearch(simulations=60, depth=4, risk_level=0.5, parallel=parallel)
+    found = search(toy, how, budget=torch.full((4, 1), budget))
     plans = found.plans()
     assert plans.pruned.any()
     nodes = torch.arange(plans.parent.shape[1]).expand(4, -1)
@@ -150,8 +152,8 @@ def test_no_plan_of_a_tree_search_exceeds_a_budget_and_every_plan_is_what_its_ac
 def test_rounds_spend_the_same_visits_as_one_simulation_at_a_time():
     toy = walk(5, batch=6, depth=4, actions=16, particles=1)
     budget = torch.full((6, 1), torch.inf)
-    one = search(toy, simulations=64, depth=4, budget=budget)
-    many = search(toy, simulations=64, depth=4, budget=budget, parallel=True)
+    one = search(toy, TreeSearch(simulations=64, depth=4), budget=budget)
+    many = search(toy, TreeSearch(simulations=64, depth=4, parallel=True), budget=budget)
     assert one.visits.sort(-1).values.tolist() == many.visits.sort(-1).values.tolist()
     assert (one.action == many.action).float().mean() >= 0.5
 
@@ -166,7 +168,7 @@ def test_rounds_use_every_simulation(considered, simulations):
 def test_a_pruned_dose_leaves_its_parent_the_value_of_no_change():
     toy = walk(3, batch=1, depth=2, actions=2, particles=1)
     toy.reward[:, :, 1], toy.cost[:, :, 1] = 100.0, 5.0  # promises wonders, breaks the budget
-    found = search(toy, simulations=8, depth=2, budget=torch.ones(1, 1))
+    found = search(toy, TreeSearch(simulations=8, depth=2), budget=torch.ones(1, 1))
     assert found.action.tolist() == [0]
     assert float(found.q[0, 0]) == 0.0  # the second step's wonders are not counted either
     assert not found.tree.valid[0, 0, 1]
@@ -176,7 +178,7 @@ def test_a_pruned_dose_leaves_its_parent_the_value_of_no_change():
 def test_numbers_that_are_not_finite_do_not_spread(parallel):
     toy = walk(9, batch=2, depth=3, actions=4)
     toy.reward[0, :, 2] = torch.nan
-    plans = search(toy, simulations=20, depth=3, parallel=parallel).plans()
+    plans = search(toy, TreeSearch(simulations=20, depth=3, parallel=parallel)).plans()
     assert plans.broken.tolist() == [True, False]
     assert torch.isfinite(plans.outcome).all()
     assert not plans.eligible[0, plans.first[0] == 2].any()
@@ -196,20 +198,21 @@ class Later(Walk):
 def test_the_tree_below_what_was_carried_out_is_kept_and_continued(backend):
     toy = walk(13, batch=4, depth=4, actions=5)
     later = Later(toy.reward, toy.cost, toy.raises)
-    asked = {"budget": torch.full((4, 1), 2.0), "discount": 0.9, "risk_level": 0.5, "backend": backend}
-    found = search(toy, simulations=40, depth=4, **asked)
+    budget = torch.full((4, 1), 2.0)
+    how = TreeSearch(simulations=40, depth=4, discount=0.9, risk_level=0.5, backend=backend)
+    found = search(toy, how, budget=budget)
     edge = found.visits.argmax(1)
     edge[3] = -1  # nothing was carried out
     rows = torch.arange(3)
     node = found.tree.child[rows, 0, edge[:3]].long()
-    more = search(later, simulations=1, depth=3, considered=1, after=(found, edge), **asked)
+    more = search(later, replace(how, simulations=1, depth=3, considered=1), after=(found, edge), budget=budget)
     before, now = found.tree.edge_visits[rows, node], more.visits[:3]
     assert (now - before).sum(1).tolist() == [1.0] * 3 and (before.sum(1) > 2).all()
     untouched = now == before
     assert torch.equal(more.q[:3][untouched], found.tree.q[rows, node][untouched])
     assert more.visits[3].sum() == 1.0
 
-    more = search(later, simulations=30, depth=3, after=(found, edge), **asked)
+    more = search(later, replace(how, simulations=30, depth=3), after=(found, edge), budget=budget)
     assert (more.visits.sum(1) - 30.0).tolist() == [*before.sum(1).tolist(), 0.0]
     plans = more.plans()
     seen = plans.depth > 0
@@ -227,7 +230,7 @@ def test_a_budget_may_be_spent_to_the_last_and_no_further(backend):
     """Each dose costs a quarter, of a budget of a half: two are allowed, and a third is not."""
     gain, cost = (torch.tensor(pair).view(1, 1, 2, 1).expand(1, 3, 2, 1).clone() for pair in ([0.0, 1.0], [0.0, 0.25]))
     toy = Walk(gain, cost, torch.tensor([False, True]))
-    plans = search(toy, simulations=30, depth=3, budget=torch.full((1, 1), 0.5), backend=backend).plans()
+    plans = search(toy, TreeSearch(simulations=30, depth=3, backend=backend), budget=torch.full((1, 1), 0.5)).plans()
     spent = plans.outcome[..., 1].mean(-1)
     assert float(spent[plans.eligible].max()) == 0.5 and float(spent.max()) == 0.75
 
@@ -250,13 +253,13 @@ def test_what_cannot_be_compiled_runs_eagerly_and_says_so(monkeypatch):
     monkeypatch.setattr(torch, "compile", broken)
     toy = walk(2)
     with pytest.warns(RuntimeWarning, match="runs eagerly: no compiler"):
-        found = search(toy, simulations=12, depth=3, backend="compiled")
+        found = search(toy, TreeSearch(simulations=12, depth=3, backend="compiled"))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert found.visits.tolist() == search(toy, simulations=12, depth=3).visits.tolist()
+        assert found.visits.tolist() == search(toy, TreeSearch(simulations=12, depth=3)).visits.tolist()
 
 
 @pytest.mark.parametrize("setting", [{"simulations": 0}, {"depth": 0}, {"discount": 0.0}, {"risk_level": 2.0}, {"widening": 0}])
 def test_settings_out_of_range_are_refused(setting):
     with pytest.raises(ValueError, match=next(iter(setting))):
-        search(walk(1), **{"simulations": 4, "depth": 2, **setting})
+        TreeSearch(**{"simulations": 4, "depth": 2, **setting})

@@ -26,7 +26,7 @@ from sqlalchemy import (
     update,
 )
 
-from careplan.clinic.records import store_records
+from careplan.clinic.importing import store_records
 from careplan.clinic.reviews import save_draft, sign_review
 from careplan.clinic.suggestions import save_suggestion
 from careplan.clinic.targets import sign_targets

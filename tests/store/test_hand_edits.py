@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from careplan.clinic import ReviewError, latest_suggestion, sign_review, verify_audit
-from careplan.clinic.records import store_records
+from careplan.clinic.importing import store_records
 from careplan.settings import Settings
 from careplan.store import Database, StoreError, Verification, open_database, tampered, verify
 from careplan.store.audit import digest

@@ -8,9 +8,10 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 
-from careplan.clinic.records import load_record, store_records
+from careplan.clinic.importing import store_records
+from careplan.clinic.stored_records import load_record
 from careplan.clinic.targets import sign_targets, targets_in_force
-from careplan.store import Database, add_events, append, read_events
+from careplan.store import Batch, Database, add_events, append, read_events
 from careplan.store.schema import Base, Patient, table_of
 from careplan.store.seals import read_rows
 
@@ -80,9 +81,9 @@ def test_events_come_back_and_are_kept_once(postgresql: Database) -> None:
     events = table([(0, "bolus", 2.0, 0.0), (0, "bolus", 2.0, 0.0), (5, "basal", 0.1, float("nan"))])
     with postgresql.write() as session:
         append(session, actor(), "patient added", rows=[patient()])
-        assert add_events(session, "p", events, actor=actor(), source="t") == {"basal": 1, "bolus": 2}
+        assert add_events(session, "p", events, Batch(source="t"), actor=actor()) == {"basal": 1, "bolus": 2}
     with postgresql.write() as session:
-        assert add_events(session, "p", events, actor=actor(), source="t") == {}
+        assert add_events(session, "p", events, Batch(source="t"), actor=actor()) == {}
     with postgresql.read() as session:
         assert read_events(session, "p")["value"].tolist() == [2.0, 2.0, 0.1]
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 
-from careplan.clinic.records import store_records
+from careplan.clinic.importing import store_records
 from careplan.clinic.reviews import load_draft, save_draft, sign_review
 from careplan.clinic.suggestions import save_suggestion
 from careplan.store import Database, StoreError, open_database

@@ -9,7 +9,8 @@ from alembic.config import Config
 from sqlalchemy import select, text
 
 from careplan.clinic import verify_audit
-from careplan.clinic.records import load_record, store_records
+from careplan.clinic.importing import store_records
+from careplan.clinic.stored_records import load_record
 from careplan.store import Database, Finding, open_database, remove_events, verify
 from careplan.store.database import MIGRATIONS, make_engine
 from careplan.store.schema import TAKEN_BACK, AuditEntry, ImportBatch

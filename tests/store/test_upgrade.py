@@ -27,8 +27,9 @@ from careplan.clinic import (
 from careplan.clinic.courses import begin_course
 from careplan.clinic.planning import plan_regimens
 from careplan.clinic.recordings import read_recording
-from careplan.clinic.records import load_series, save_regimen
+from careplan.clinic.regimens import save_regimen
 from careplan.clinic.reviews import load_draft
+from careplan.clinic.stored_records import load_series
 from careplan.errors import AskError
 from careplan.store import Database, open_database
 from careplan.store.database import MIGRATIONS, make_engine

@@ -17,7 +17,7 @@ from careplan.therapies.glucose.world import open_world
 from careplan.world.corpus import Branches, Corpus
 from careplan.world.model import WorldModel, load_model
 from careplan.world.personalise import personalise
-from careplan.world.structure import structured
+from careplan.world.structure import with_structure
 from careplan.world.training import Recipe, Training, train
 from cohorts.families import FAMILIES
 
@@ -44,10 +44,10 @@ def test_people_of_several_families_are_trained_on_together(tmp_path: Path) -> N
     first = open_world().model
     recipe = replace(broadened(Recipe(steps=4)), batch=6, branches=6, plans=4, horizon=24)
     assert recipe.steps == 2 and not recipe.encoder
-    wide = structured(first)
+    wide = with_structure(first)
     module = Training(GLUCOSE, recipe, Corpus.of(recordings), branches, real=0, begin=wide)
     model = train(module, tmp_path / "run", say=lambda _: None)
-    before, after = structured(first).state_dict(), model.state_dict()
+    before, after = with_structure(first).state_dict(), model.state_dict()
     moved = {name for name in after if not torch.equal(before[name], after[name])}
     assert "dynamics.planned.gain.weight" in moved and not any(name.startswith("encoder") for name in moved)
     model.save(tmp_path, {})

@@ -8,7 +8,7 @@ import pytest
 from careplan.clinic.errors import ClinicError
 from careplan.studies import visits as clinic
 from careplan.studies import visits_judged as visits
-from careplan.studies.visits import AUTOTUNE, NAME, TITRATION, UNCHANGED, Clinic, evaluate_visits
+from careplan.studies.visits import AUTOTUNE, NAME, TITRATION, UNCHANGED, Clinic, VisitsQuestion, evaluate_visits
 from careplan.therapies.glucose.world import open_world
 from careplan.world.loaded import World
 from tests.clinic.build import line, suggestion
@@ -25,7 +25,7 @@ def world() -> World:
 
 
 def test_with_a_day_of_data_it_abstains_and_nothing_changes(world: World) -> None:
-    found = evaluate_visits(world, people=1, count=1, seed=5, say=lambda text: None)
+    found = evaluate_visits(world, VisitsQuestion(people=1, count=1, seed=5), say=lambda text: None)
     by_name = dict(tuple(found.people.drop(columns="raised_here").groupby("reviewer")))
     ours, unchanged = (by_name[name].drop(columns="reviewer").reset_index(drop=True) for name in (NAME, UNCHANGED))
     assert ours.equals(unchanged)
@@ -56,4 +56,4 @@ def test_what_nobody_could_sign_changes_nothing_and_is_counted(world: World, mon
 
 def test_people_of_the_training_are_refused(world: World) -> None:
     with pytest.raises(ClinicError, match="choose another"):
-        evaluate_visits(world, people=1, seed=world.card["virtual"]["seed"])
+        evaluate_visits(world, VisitsQuestion(people=1, seed=world.card["virtual"]["seed"]))

@@ -9,7 +9,7 @@ from careplan.therapies.glucose import aims as glucose
 from careplan.therapies.glucose.bands import ADULTS, CHILDREN, OLDER, PREGNANCY
 from careplan.therapies.glucose.decisions import exposure
 from careplan.therapies.glucose.declaration import BEST, GLUCOSE, LIMITS
-from careplan.therapies.glucose.outcomes import layers, shares
+from careplan.therapies.glucose.outcomes import risk_by_outcome, time_by_outcome
 from careplan.therapies.warfarin import aims as warfarin
 from careplan.therapies.warfarin.declaration import WARFARIN
 
@@ -34,9 +34,9 @@ def test_in_a_pregnancy_the_least_risk_lies_lower() -> None:
     aimed = therapy.aimed([therapy.mandate])
     torch.testing.assert_close(aimed.risk(level[None])[0], therapy.risk(level), atol=1e-4, rtol=1e-4)
     assert [cost.below for cost in therapy.costs] == [63.0, 54.0]
-    told = layers(level, therapy.best, PREGNANCY)
+    told = risk_by_outcome(level, therapy.best, PREGNANCY)
     torch.testing.assert_close(sum(told.values()), therapy.risk(level), atol=1e-3, rtol=1e-4)
-    assert float(shares(level[None], PREGNANCY)["in_range"][0]) == pytest.approx(100 * 155 / 280)
+    assert float(time_by_outcome(level[None], PREGNANCY)["in_range"][0]) == pytest.approx(100 * 155 / 280)
 
 
 def test_a_higher_low_edge_lifts_the_floor_and_a_lower_one_moves_it_nowhere() -> None:

@@ -34,7 +34,7 @@ from careplan.suggestion import Decision, Suggestion
 from careplan.therapy import Therapy
 from careplan.world.calibration import effects, sign_right
 from careplan.world.corpus import Corpus
-from careplan.world.filter import along
+from careplan.world.filter import filter_recording
 from careplan.world.loaded import World
 from careplan.world.model import WorldModel, load_model
 from careplan.world.personalise import Personalisation, personalise
@@ -147,7 +147,7 @@ def test_a_reading_lessens_doubt_and_a_gap_adds_to_it() -> None:
     series, person = found.series[0], found.people[0]
     corpus = Corpus.of([series])
     window = corpus.windows(torch.tensor([0]), torch.tensor([0]), 56)
-    told = along(found.model, window, person.usual.unsqueeze(0), person.mean.unsqueeze(0))
+    told = filter_recording(found.model, window, person.usual.unsqueeze(0), person.mean.unsqueeze(0))
     variance, seen = told.variance[0, :, 0], told.seen[0, :, 0]
     assert int(seen.sum()) == 8
     after = torch.nonzero(seen).squeeze(1)[1]

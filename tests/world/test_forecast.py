@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from careplan.world.corpus import usual
-from careplan.world.forecast import Future, forecast
+from careplan.world.forecast import ForecastQuestion, Future, forecast
 from careplan.world.personalise import typical
 from careplan.world.question import Given
 from tests.world.toy import random_model, recording
@@ -28,7 +28,8 @@ def mids(chosen: dict[str, Future]) -> dict[str, np.ndarray]:
         for part in (model.spread.out.weight, model.spread.out.bias):
             part.zero_()  # equal offsets either way: the middle is the level itself
     person = typical(model, "one", usual(series))
-    bands = forecast(model, series, ROW, person, chosen, widen=dict.fromkeys(Given, torch.ones(8)), particles=1)
+    asked = ForecastQuestion(row=ROW, futures=chosen)
+    bands = forecast(model, series, person, asked, widen=dict.fromkeys(Given, torch.ones(8)), particles=1)
     return {name: band.mid for name, band in bands.items()}
 
 

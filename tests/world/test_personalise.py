@@ -8,11 +8,11 @@ import torch
 
 from careplan.therapies.glucose.declaration import CLOCK, GATE
 from careplan.world.corpus import Corpus, usual
-from careplan.world.forecast import Future, forecast, predict
+from careplan.world.forecast import ForecastQuestion, Future, forecast, predict
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation, personalise, stepped, typical
 from careplan.world.question import Given
-from careplan.world.trust import abstentions, adapted, conformal_factor, followed, strangeness, widening
+from careplan.world.trust import abstentions, adapted, conformal_factor, factor_after_recording, strangeness, widening
 from tests.world.toy import PRESSURE, SMALL, random_model, recording
 
 DRUG = 0  # the place of its strength in a code
@@ -81,10 +81,11 @@ def test_intervals_widen_with_doubt_and_with_the_factor() -> None:
     model, series = random_model(5), recording(7)
     person = typical(model, "nobody", usual(series))
     sure = Personalisation("x", person.mean, 1e-6 * torch.eye(SMALL.code), person.usual, 0, *[torch.zeros(0)] * 4)
-    future = {"plan": Future(series.values[300:348], series.mask[300:348])}
+    future = Future(series.values[300:348], series.mask[300:348])
+    asked = ForecastQuestion(row=300, futures={"plan": future})
     widths = []
     for who, factor in ((sure, 1.0), (person, 1.0), (person, 2.0)):
-        band = forecast(model, series, 300, who, future, widen=dict.fromkeys(Given, torch.full((8,), factor)))["plan"]
+        band = forecast(model, series, who, asked, widen=dict.fromkeys(Given, torch.full((8,), factor)))["plan"]
         widths.append(float((band.high - band.low)[1:].mean()))
     assert widths[0] <= widths[1] * 1.05 < widths[2]
 
@@ -129,14 +130,14 @@ def test_a_patients_factors_are_the_populations_moved_by_their_own_misses() -> N
         scores = torch.full((2, 200, 4), score)
         return Personalisation("x", none, none, none, 9, none, torch.zeros(0, 2), none, none, none, scores, 0.5)
 
-    narrow, wide = (followed(person(score), population, Given.NOTHING, CLOCK) for score in (0.0, 9.0))
+    narrow, wide = (factor_after_recording(person(score), population, Given.NOTHING, CLOCK) for score in (0.0, 9.0))
     assert (narrow < population).all() and (wide > 1.5 * population).all()
-    assert torch.equal(followed(replace(person(0.0), foreseen=none), population, Given.NOTHING, CLOCK), population)
+    assert torch.equal(factor_after_recording(replace(person(0.0), foreseen=none), population, Given.NOTHING, CLOCK), population)
     known = torch.full((2, 200, 4), math.nan)
     known[1, :, 1] = 9.0  # of a record, at an hour
-    moved = followed(replace(person(0.0), foreseen=known), population, Given.RECORD, CLOCK) / population
+    moved = factor_after_recording(replace(person(0.0), foreseen=known), population, Given.RECORD, CLOCK) / population
     assert moved[1] == moved.max() > 1.5 and moved[0] == 1 and moved[3] == 1 and 1 < float(moved[2]) < float(moved[1])
-    assert torch.equal(followed(replace(person(0.0), foreseen=known), population, Given.NOTHING, CLOCK), population)
+    assert torch.equal(factor_after_recording(replace(person(0.0), foreseen=known), population, Given.NOTHING, CLOCK), population)
 
 
 @pytest.mark.parametrize(

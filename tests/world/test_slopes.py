@@ -5,7 +5,7 @@ import torch
 from careplan.series import split
 from careplan.world.corpus import Corpus
 from careplan.world.question import Question
-from careplan.world.slopes import NUDGE, slopes
+from careplan.world.slopes import NUDGE, code_slopes
 from tests.world.toy import random_model, recording
 
 
@@ -26,8 +26,8 @@ def test_slopes_are_those_of_the_whole_model_but_for_the_context_they_hold() -> 
         nudged = code + NUDGE * torch.eye(model.shape.code)[:, None]
         return torch.stack([(levels(own) - levels(code)) / NUDGE for own in nudged])
 
-    held, free = slopes(model, z, past, plan), whole()
+    held, free = code_slopes(model, z, past, plan), whole()
     assert float((held - free).norm() / free.norm()) < 0.3, "most of what the code moves is not by way of the context"
     condition = model.dynamics.planned.condition
     model.dynamics.planned.drift.modulate.weight[:, condition.clock : condition.clock + condition.code] = 0.0
-    torch.testing.assert_close(slopes(model, z, past, plan), whole(), rtol=2e-3, atol=0.05)
+    torch.testing.assert_close(code_slopes(model, z, past, plan), whole(), rtol=2e-3, atol=0.05)

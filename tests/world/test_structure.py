@@ -8,7 +8,7 @@ from careplan.series import split
 from careplan.world.absorption import STRUCTURE
 from careplan.world.corpus import Corpus
 from careplan.world.question import Given, Question
-from careplan.world.structure import structured
+from careplan.world.structure import with_structure
 from tests.world.toy import random_model, recording
 
 NOTHING, PLAN, RECORD = (each.code for each in Given)
@@ -18,7 +18,7 @@ NOTHING, PLAN, RECORD = (each.code for each in Given)
 @torch.no_grad()
 def test_who_has_the_usual_structure_is_predicted_as_before(asked: int) -> None:
     model = random_model(seed=5)
-    wide, place, returning = structured(model), model.named, model.layout.returning
+    wide, place, returning = with_structure(model), model.named, model.layout.returning
     assert wide.named == model.named + STRUCTURE and wide.shape.code == model.shape.code + STRUCTURE
     corpus, patients = Corpus.of([recording(1), recording(2)]), torch.tensor([0, 1, 1])
     past, future = split(corpus.windows(patients, torch.tensor([100, 200, 310]), 144), 96)
@@ -48,4 +48,4 @@ def test_who_has_the_usual_structure_is_predicted_as_before(asked: int) -> None:
 
 def test_a_structured_model_is_not_structured_again() -> None:
     with pytest.raises(ValueError, match="already"):
-        structured(structured(random_model(seed=5)))
+        with_structure(with_structure(random_model(seed=5)))

@@ -17,9 +17,9 @@ from careplan.world.trust import (
     abstentions,
     adapted,
     conformal_factor,
-    followed,
+    factor_after_recording,
     in_words,
-    nearest,
+    nearness_to_level,
     strangeness,
     widening,
 )
@@ -157,19 +157,23 @@ def test_what_was_missed_of_late_moves_foresight_in_proportion_between_knots() -
     who = person(foreseen=missed, every=0.5)
     at_hour = 5 * 0.08 * 0.5 * 0.9
     moved = [0.0, at_hour, at_hour / 2, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
-    found = followed(who, population, Given.NOTHING, CLOCK)
+    found = factor_after_recording(who, population, Given.NOTHING, CLOCK)
     assert (found / population).log().tolist() == pytest.approx(moved, abs=1e-5)
     at_end = -10 * 0.08 * 0.5 * 0.1
     moved = [0.0, 0.0, 0.0, 0.0, at_end / 4, at_end / 2, 3 * at_end / 4, at_end, at_end]
-    assert (followed(who, population, Given.RECORD, CLOCK) / population).log().tolist() == pytest.approx(moved, abs=1e-5)
-    assert torch.equal(followed(person(), population, Given.NOTHING, CLOCK), population)
+    assert (factor_after_recording(who, population, Given.RECORD, CLOCK) / population).log().tolist() == pytest.approx(
+        moved, abs=1e-5
+    )
+    assert torch.equal(factor_after_recording(person(), population, Given.NOTHING, CLOCK), population)
     assert found.dtype == population.dtype
 
 
 def test_a_score_is_held_against_the_factor_at_its_own_knot() -> None:
     population = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])
     for scores, change in (((0.99, 1.9, 3.9, 7.8), -0.1), ((1.01, 2.1, 4.1, 8.2), 0.9)):
-        found = followed(person(foreseen=torch.tensor(scores).expand(2, 1, 4), every=1.0), population, Given.NOTHING, CLOCK)
+        found = factor_after_recording(
+            person(foreseen=torch.tensor(scores).expand(2, 1, 4), every=1.0), population, Given.NOTHING, CLOCK
+        )
         assert (found / population).log().tolist() == pytest.approx([0.08 * change] * 8, abs=1e-5)
 
 
@@ -178,9 +182,9 @@ def test_how_near_a_level_comes_in_standard_scores() -> None:
     offsets = torch.tensor([-1.6449, -0.6745, 0.6745, 1.6449]) * 10.0
     levels = torch.tensor([[100.0, 90.0, 120.0], [60.0, 200.0, 240.0]])
     spread = offsets.expand(2, 3, 4)
-    assert nearest(levels, spread, 70.0).tolist() == pytest.approx([-2.0, 1.0], abs=1e-3)
-    assert nearest(levels, spread, 70.0, side=-1).tolist() == pytest.approx([-2.0, 1.0], abs=1e-3)
-    assert nearest(levels, spread, 250.0, side=1).tolist() == pytest.approx([-13.0, -1.0], abs=1e-3)
+    assert nearness_to_level(levels, spread, 70.0).tolist() == pytest.approx([-2.0, 1.0], abs=1e-3)
+    assert nearness_to_level(levels, spread, 70.0, side=-1).tolist() == pytest.approx([-2.0, 1.0], abs=1e-3)
+    assert nearness_to_level(levels, spread, 250.0, side=1).tolist() == pytest.approx([-13.0, -1.0], abs=1e-3)
 
 
 def test_strangeness_is_the_root_mean_squared_distance_from_what_was_trained_on() -> None:

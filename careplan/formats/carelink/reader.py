@@ -17,7 +17,7 @@ from careplan.formats.carelink import old as carelink_old
 from careplan.formats.carelink.bolus import boluses
 from careplan.formats.carelink.device_clock import Setting, set_clock_to_utc
 from careplan.records.blocks import SECTION, Block, read_blocks
-from careplan.records.clock import local_times, minutes_of, split_stamps
+from careplan.records.clock import DateOrder, local_times, minutes_of, split_stamps
 from careplan.records.events import RecordError
 from careplan.records.export import SENSOR, ExportRows, Mask, Part, add_cells, glucose_values, part_of, reader, scaled, unit_of
 from careplan.records.pump import SECONDS, PumpLog
@@ -126,15 +126,14 @@ def wall_clocks(blocks: list[Block], file: Path, day_first: bool | None) -> list
     slashed = any("/" in day for each in days for day in each[:1])
     above = [field for line in blocks[0].above for field in line]
     stamped = next((field for field in reversed(above) if re.match(r"\s*\d{1,4}[/.\-]\d{1,2}[/.\-]\d", field)), "")
+    usual = False if blocks[0].delimiter == "," and slashed else None  # with commas and slashes it is the US that wrote it
     every = local_times(
         list(np.concatenate(days)),
         list(np.concatenate(clocks)),
+        DateOrder(day_first=day_first, stamped=stamped.strip(), usual=usual),
         file=file,
         row=first,
         field=blocks[0].written(blocks[0].at(1)),
-        day_first=day_first,
-        stamped=stamped.strip(),
-        usual=False if blocks[0].delimiter == "," and slashed else None,  # with commas and slashes it is the US that wrote it
     )
     ends = np.cumsum([0, *map(len, days)])
     return [every.iloc[begin:end].reset_index(drop=True) for begin, end in pairwise(ends)]
@@ -164,7 +163,8 @@ def read_setting(text: str, old: pd.Timestamp) -> pd.Timestamp | None:
     days, clocks = split_stamps([text])
     if not clocks[0]:
         return None
-    read = [local_times(days, clocks, file="", row=0, field="", day_first=order, usual=order)[0] for order in (True, False)]
+    orders = [DateOrder(day_first=first, usual=first) for first in (True, False)]
+    read = [local_times(days, clocks, order, file="", row=0, field="")[0] for order in orders]
     dated = [time for time in read if not pd.isna(time)]
     return min(dated, key=lambda time: abs(time - old)) if dated and not pd.isna(old) else None
 

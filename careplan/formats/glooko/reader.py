@@ -17,7 +17,7 @@ import pandas as pd
 from careplan.formats.glooko.columns import ABOVE, OTHERS, columns_of, is_timed, table_of
 from careplan.records.blocks import Block, read_blocks
 from careplan.records.channels import met_of
-from careplan.records.clock import local_times, split_stamps
+from careplan.records.clock import DateOrder, local_times, split_stamps
 from careplan.records.events import PatientRecord, RecordError, Refused, refusing
 from careplan.records.export import SENSOR as LIMITS
 from careplan.records.export import Array, ExportRows, Part, clocked, glucose_values, receivers, record_of, scaled, unit_of
@@ -201,7 +201,8 @@ def on_the_clock(tables: Sequence[Table], zone: str, day_first: bool | None) -> 
     """Each table's rows on UTC. All of a person's dates are in one order, which any of the tables may tell."""
     stamps = [split_stamps(list(table.texts("time"))) for table in tables]
     days, clocks = ([text for pair in stamps for text in pair[part]] for part in (0, 1))
-    local = local_times(days, clocks, file=tables[0].file, row=3, field="time", day_first=day_first, stamped=spanned(tables))
+    order = DateOrder(day_first=day_first, stamped=spanned(tables))
+    local = local_times(days, clocks, order, file=tables[0].file, row=3, field="time")
     edges = np.cumsum([0, *(len(pair[0]) for pair in stamps)])
     return [
         clocked(table.block, local.iloc[first:last].reset_index(drop=True), zone, table.file)

@@ -34,8 +34,7 @@ def answer(query: Any, sources: Sources) -> Answer:
 
 def _compare(query: asked.ComparePeriods, sources: Sources) -> Answer:
     both = [
-        asking.glance_over(sources.db, query.patient, each.first, each.last, sources.actor)
-        for each in (query.first, query.second)
+        asking.glance_of(sources.db, query.patient, each.first, each.last, sources.actor) for each in (query.first, query.second)
     ]
     first, second = (dump(each.metrics) for each in both)
     levels = asking.aims(sources.db, query.patient).levels
@@ -75,7 +74,7 @@ def _why(query: asked.Why, sources: Sources) -> Answer:
     from careplan.display import clock, sentence
     from careplan.therapies.glucose.words import MG_DL, because, said
 
-    decided = asking.decided(sources.db, query.patient, sources.actor)
+    decided = asking.suggestions_with_reviews(sources.db, query.patient, sources.actor)
     if not decided:
         return _nothing(
             query.said(), f"There is no suggestion for {query.patient}: careplan plan {query.patient} --regimen makes one."
@@ -124,7 +123,7 @@ def _who(query: asked.WhoNeedsALook, sources: Sources) -> Answer:
 def _limits(query: asked.Limits, sources: Sources) -> Answer:
     from careplan.therapies.glucose.declaration import LINE_LIMITS
 
-    practice, facts = asking.treated_as(sources.db, query.patient)
+    practice, facts = asking.practice_and_facts(sources.db, query.patient)
     limits, lines = dump(practice.limits(facts)), {name: dump(each) for name, each in LINE_LIMITS.items()}
     text = (
         f"As {facts.group}: at most {limits['max_dose']:g} U at once, {limits['max_on_board']:g} U on board, "
@@ -176,7 +175,7 @@ def _summary(query: asked.Summary, sources: Sources) -> Answer:
     if query.period is None:
         metrics, days, enough = whole.metrics, whole.days, whole.sufficient
     else:
-        glance = asking.glance_over(sources.db, query.patient, query.period.first, query.period.last, sources.actor)
+        glance = asking.glance_of(sources.db, query.patient, query.period.first, query.period.last, sources.actor)
         metrics, days, enough = glance.metrics, glance.days, glance.sufficient
     figures, levels = dump(metrics), asking.aims(sources.db, query.patient).levels
     text = [f"{_named(name, levels)}: {figures[name]:.1f}." for name in SHOWN[:8] if figures.get(name) is not None]
@@ -196,7 +195,7 @@ def _summary(query: asked.Summary, sources: Sources) -> Answer:
 
 def _plan(query: asked.Plan, sources: Sources) -> Answer:
     text, figures = [WHO_DECIDES] if query.dose else [], []
-    for suggestion, review in asking.decided(sources.db, query.patient, sources.actor):
+    for suggestion, review in asking.suggestions_with_reviews(sources.db, query.patient, sources.actor):
         what = "settings" if suggestion.kind == "regimen" else "doses"
         if review is None:
             text.append(f"The {what} proposed as suggestion {suggestion.id} are not reviewed: nobody may act on them.")
@@ -227,7 +226,7 @@ def _regimen(query: asked.RegimenInForce, sources: Sources) -> Answer:
     found = asking.in_force(sources.db, query.patient, sources.actor)
     if found is None:
         return _nothing(query.said(), "No regimen is stated, and too little insulin is logged to estimate one.")
-    practice, _ = asking.treated_as(sources.db, query.patient)
+    practice, _ = asking.practice_and_facts(sources.db, query.patient)
     listed = practice.listed(found.regimen)
     text = []
     for setting, values in listed.items():
@@ -257,7 +256,7 @@ def _clock(minute: int) -> str:
 
 
 def _evaluation(query: asked.Evaluation, sources: Sources) -> Answer:
-    card = asking.card(sources.db)
+    card = asking.model_card(sources.db)
     report: Any = card.get("report") or {}
     figures = {"report": report, "split": card.get("split"), "sources": card.get("sources")}
     text = [

@@ -8,7 +8,7 @@ from typing import Any
 
 from careplan.clinic import asking
 from careplan.clinic.codec import dump
-from careplan.clock import said
+from careplan.clock import duration_in_words
 from careplan.display import Unit, clock, sentence
 from careplan.interop.language import queries as asked
 from careplan.interop.language.basis import Answer, Sources
@@ -39,11 +39,12 @@ def _forecast(query: asked.Forecast, sources: Sources, practice: Practice) -> An
     at = None if query.day is None or query.time is None else datetime.combine(query.day, time.fromisoformat(query.time))
     ahead = 60.0 * query.hours if "hours" in query.model_fields_set else practice.therapy.clock.horizon
     world = sources.open_world(practice.name)
-    found = asking.predicted(sources.db, query.patient, world, sources.actor, at=at, ahead=ahead)
+    found = asking.forecast_of(sources.db, query.patient, world, sources.actor, at=at, ahead=ahead)
     [(name, path)], unit = found.paths.items() if len(found.paths) == 1 else list(found.paths.items())[:1], unit_of(practice)
     start = "the last reading" if at is None else f"{at:%Y-%m-%d %H:%M}"
+    length = duration_in_words(ahead)
     text = [
-        f"In {said(ahead)}, {'as it stands' if name == 'no change' else name}: {unit.text(path.mid[-1])} {unit.name}, "
+        f"In {length}, {'as it stands' if name == 'no change' else name}: {unit.text(path.mid[-1])} {unit.name}, "
         f"90 % interval {unit.text(path.low[-1])} to {unit.text(path.high[-1])}."
     ]
     risk = {"low": found.low_risk, "high": found.high_risk}.get(query.about or "")
@@ -53,7 +54,7 @@ def _forecast(query: asked.Forecast, sources: Sources, practice: Practice) -> An
             f"The risk of a {query.about} is {100 * risk:.0f} %, everyone behaving as usual.",
         )  # fmt: skip
     return Answer(
-        understood=f"{query.patient}: forecast of {practice.therapy.regulated} {said(ahead)} from {start}",
+        understood=f"{query.patient}: forecast of {practice.therapy.regulated} {duration_in_words(ahead)} from {start}",
         text=(*text, *(sentence(banner) for banner in found.banners)),
         unit=found.unit,
         figures={"at": found.at.isoformat(), "paths": {name: dump(path)}},
@@ -63,7 +64,7 @@ def _forecast(query: asked.Forecast, sources: Sources, practice: Practice) -> An
 
 
 def _limits(query: asked.Limits, sources: Sources, practice: Practice) -> Answer:
-    _, facts = asking.treated_as(sources.db, query.patient)
+    _, facts = asking.practice_and_facts(sources.db, query.patient)
     limits = practice.limits(facts)
     told = limits_in_words(limits, practice.therapy)
     text = (f"As {facts.group}, under {practice.name}:", *told, "No question changes a limit.")
@@ -81,7 +82,7 @@ def limits_in_words(limits: Limits, therapy: Therapy) -> list[str]:
         if most is not None and math.isfinite(most):
             found.append(f"{_named(action.name)}: at most {most:g} {action.unit}{' at once' * (action.form == 'impulse')}.")
     if limits.min_spacing > 0:
-        found.append(f"At least {said(limits.min_spacing)} between single doses.")
+        found.append(f"At least {duration_in_words(limits.min_spacing)} between single doses.")
     level = therapy.channel(therapy.regulated)
     if limits.floor > level.low:
         found.append(f"No more of what lowers {_named(level.name)} below {limits.floor:g} {level.unit}, measured or predicted.")
@@ -95,10 +96,10 @@ def _rule(rule: Rule, therapy: Therapy) -> str:
         beyond = f"{_named(rule.on)} is {'below' if rule.side < 0 else 'above'} {rule.level:g} {therapy.channel(rule.on).unit}"
         return f"no {'more' if isinstance(rule, Hold) else 'less'} {what} than stands while {beyond}, measured or predicted"
     if isinstance(rule, Cap):
-        within = f"within {said(rule.within)}" if math.isfinite(rule.within) else "over the course"
+        within = f"within {duration_in_words(rule.within)}" if math.isfinite(rule.within) else "over the course"
         return f"at most {rule.most:g} {unit} of {what} {within}"
     if isinstance(rule, Lockout):
-        return f"at least {said(rule.minutes)} from one {what} to the next"
+        return f"at least {duration_in_words(rule.minutes)} from one {what} to the next"
     assert isinstance(rule, Exclusive)
     return f"at most one of {what} at a time"
 
@@ -115,7 +116,7 @@ def _finite(values: Any) -> Any:
 
 
 def _why(query: asked.Why, sources: Sources, practice: Practice) -> Answer:
-    decided, unit = asking.decided(sources.db, query.patient, sources.actor), unit_of(practice)
+    decided, unit = asking.suggestions_with_reviews(sources.db, query.patient, sources.actor), unit_of(practice)
     if not decided:
         kind = " --regimen" if practice.plan_doses is None else ""
         why = f"There is no suggestion for {query.patient}: careplan plan {query.patient}{kind} makes one."
@@ -140,7 +141,7 @@ def _summary(query: asked.Summary, sources: Sources, practice: Practice) -> Answ
         whole = asking.summary(sources.db, query.patient, sources.actor)
         metrics, days, headline = whole.metrics, whole.days, ""
     else:
-        glance = asking.glance_over(sources.db, query.patient, query.period.first, query.period.last, sources.actor)
+        glance = asking.glance_of(sources.db, query.patient, query.period.first, query.period.last, sources.actor)
         metrics, days, headline = glance.metrics, glance.days, sentence(glance.headline)
     figures = dump(metrics)
     shares = {cost.name for cost in practice.therapy.costs if cost.of == "share"}

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from careplan.clock import said
+from careplan.clock import duration_in_words
 from careplan.interop.language import cues, people, times
 from careplan.interop.language.cues import GROUPS, MEALS, SETTINGS
 from careplan.interop.language.queries import QUERY, Reading
@@ -104,7 +104,7 @@ def _query(question: str, known: Known) -> dict[str, Any]:
         return {"kind": "plan", "patient": patient, "dose": True}
     query = {"kind": kind, "patient": patient, **_details(kind, text, today)}
     if 60.0 * query.get("hours", 0.0) > known.reach(patient):
-        raise Unclear(f"That cannot be asked: a forecast reaches {said(known.reach(patient))} ahead at most.")
+        raise Unclear(f"That cannot be asked: a forecast reaches {duration_in_words(known.reach(patient))} ahead at most.")
     return _whole(query, unread(kind, text, today, TELLING._replace(words=TELLING.words | known.terms(patient))))
 
 

@@ -32,4 +32,4 @@ def known_in(db: Database) -> Known:
         return asking.farthest(therapy(patient) or GLUCOSE)
 
     today = cache(lambda patient: asking.last_day(db, patient))
-    return Known(tuple(asking.everyone(db)), today, POLICIES, terms, reach)
+    return Known(tuple(asking.all_patients(db)), today, POLICIES, terms, reach)

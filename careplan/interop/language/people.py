@@ -5,7 +5,6 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-PRONOUNS = re.compile(r"\b(?:i|me|my|mine|she|he|her|his|him|they|their|them)\b")
 SHORTEST = 3  # letters of a part of a name that may stand for it
 
 

@@ -17,7 +17,7 @@ NEAR = timedelta(minutes=15)  # how far from a stated time a recorded dose is st
 
 def forecast(query: asked.Forecast, sources: Sources) -> Answer:
     at = None if query.day is None or query.time is None else datetime.combine(query.day, time.fromisoformat(query.time))
-    found = asking.predicted(
+    found = asking.forecast_of(
         sources.db, query.patient, sources.open_world(GLUCOSE.name), sources.actor, at=at, ahead=60 * query.hours
     )
     path = found.paths["expected"]
@@ -47,7 +47,7 @@ def counterfactual(query: asked.Counterfactual, sources: Sources) -> Answer:
     start = when - timedelta(minutes=5)
     end = when if query.until is None else datetime.combine(query.day, time.fromisoformat(query.until))
     hours = min(12.0, 4.0 + (end - when) / timedelta(hours=1))
-    found = asking.predicted(
+    found = asking.forecast_of(
         sources.db, query.patient, sources.open_world(GLUCOSE.name), sources.actor, at=start, what_if=(what_if,), ahead=60 * hours
     )
     changed, same = found.paths[what_if], found.paths["no change"]
@@ -77,7 +77,7 @@ def resolved(query: asked.Counterfactual, sources: Sources) -> tuple[datetime, f
         words = f"basal {became} from {query.time} to {query.until}"
         when = datetime.combine(query.day, time.fromisoformat(query.time or "00:00"))
         return when, None, words, f"{query.patient}, basal from {query.time} to {query.until} on {day}: {became}"
-    events = asking.given(sources.db, query.patient, query.channel, query.day, query.day, sources.actor)
+    events = asking.events_of(sources.db, query.patient, query.channel, query.day, query.day, sources.actor)
     moments = [
         (moment.to_pydatetime().replace(tzinfo=None), float(value))
         for moment, value in zip(events["time"], events["value"], strict=True)

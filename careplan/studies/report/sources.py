@@ -144,7 +144,7 @@ def read_unit(unit: Unit, refused: Refused) -> list[PatientRecord]:
 
 
 def _read_store(unit: Unit) -> Iterator[PatientRecord]:
-    from careplan.clinic.records import load_record
+    from careplan.clinic.stored_records import load_record
     from careplan.store import open_database
 
     database = open_database(unit.path)

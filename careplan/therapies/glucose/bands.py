@@ -16,7 +16,7 @@ VERY_LOW, LOW, TIGHT, HIGH, VERY_HIGH = 54.0, 70.0, 140.0, 180.0, 250.0  # mg/dL
 
 # % of readings: fewer than these below and above, more than that in range.
 TARGETS: Mapping[str, float] = {"below_54": 1.0, "below_70": 4.0, "in_range": 70.0, "above_180": 25.0, "above_250": 5.0}
-BELOW_54_TARGET, BELOW_70_TARGET, IN_RANGE_TARGET, ABOVE_180_TARGET, ABOVE_250_TARGET = TARGETS.values()
+BELOW_54_TARGET, BELOW_70_TARGET, ABOVE_180_TARGET = (TARGETS[name] for name in ("below_54", "below_70", "above_180"))
 CV_TARGET = 36.0  # %: variation is stable up to it
 
 LEVELS: Mapping[str, float] = {"very_low": VERY_LOW, "low": LOW, "high": HIGH, "very_high": VERY_HIGH}

@@ -10,7 +10,7 @@ from careplan.minutes import DAY
 from careplan.series import PatientSeries, Window, split, windows
 from careplan.therapies.glucose.bands import LOW
 from careplan.therapies.glucose.declaration import GLUCOSE, Regimen
-from careplan.therapies.glucose.modulation import modulated
+from careplan.therapies.glucose.modulation import modulated_rate
 from careplan.therapy import Mandate
 from careplan.world.futures import Futures, abduct
 from careplan.world.model import WorldModel
@@ -98,7 +98,7 @@ class Days:
                 rate = self.standing[step].lerp(self.basal[:, step], torch.where(stopped[:, step], _still(now, recorded), 1.0))
                 rate = torch.where((now < SUSPENDS) & suspends, rate * (1.0 - new), rate)
             else:
-                rate = self.standing[step] * modulated(now.unsqueeze(0), [below], most=ANSWERED)[0]
+                rate = self.standing[step] * modulated_rate(now.unsqueeze(0), [below], most=ANSWERED)[0]
             treated = self.treats[:, step] * _still(torch.stack(before[-SINCE - 1 :]).amin(0), lows[:, step])
             uneaten = uneaten + self.treats[:, step] - treated
             kept, hungry = uneaten.clamp(max=portion), (now < EATS) & (treated == 0)

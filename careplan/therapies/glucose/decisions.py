@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,8 +21,6 @@ from careplan.therapies.glucose.declaration import LINE_LIMITS, Regimen, limits_
 from careplan.therapies.glucose.names import INSULIN, raises_insulin
 from careplan.therapies.glucose.rule_words import rule_in_words
 from careplan.therapy import LineLimits
-
-Setting = Literal["basal", "carb_ratio", "correction_factor", "long_acting", "bolus", "temp_basal"]
 
 DANGER = 2.0  # times either target: settings are so strong that they may be cut by more at once
 
@@ -98,12 +96,12 @@ def judge(
     """What the rules say of a value of a line, given the recent readings: `time` on the patient's clock, `value` in mg/dL."""
 
     def judged_of(line: Line, value: float) -> Judged:
-        return judged(line, value, *held_against(suggestion, line, readings, targets), allowed(line, facts, regimen))
+        return judged(line, value, *lows_against(suggestion, line, readings, targets), allowed(line, facts, regimen))
 
     return judged_of
 
 
-def held_against(
+def lows_against(
     suggestion: Suggestion, line: Line, readings: pd.DataFrame, targets: Targets = ADULTS
 ) -> tuple[Exposure, Exposure]:
     """The lows in a line's part of the day, and the graver of those and the whole day's (`exposure_at`); the whole day for doses

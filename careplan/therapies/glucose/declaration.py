@@ -192,6 +192,11 @@ class Regimen:
             if not all(value == value and (value > 0 if positive else value >= 0) and value < 1e4 for value in values):
                 raise ValueError(f"regimen: {name} must be {'positive' if positive else 'non-negative'} and finite: {values}")
 
+    @property
+    def spans(self) -> tuple[tuple[int, int], ...]:
+        """From which minute to which of the local day each block goes."""
+        return tuple(zip(self.starts, (*self.starts[1:], DAY), strict=True))
+
     def block(self, minute: int) -> int:
         """The block that holds a minute of the local day."""
         return max(index for index, start in enumerate(self.starts) if start <= minute % DAY)

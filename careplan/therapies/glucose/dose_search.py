@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from careplan.planning.actions import dose_table
-from careplan.planning.latent import Known, LatentModel, initial, latent_futures
+from careplan.planning.latent import Known, LatentModel, initial_state, latent_futures
 from careplan.planning.planner import DosePlans, DoseQuestion, DoseSearch, plan_doses
 from careplan.planning.safety import DoseContext
 from careplan.series import Window
@@ -35,38 +35,54 @@ class Ahead:
     adjustable: Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class Patients:
+    """What is known of B patients now: what was recorded, windows `[B, T, C]`; what is usual, `[B, C + 1]`; particles of the
+    code, `[B, P, K]`; and by how much the predicted spread is multiplied, `[B]`."""
+
+    past: Window
+    usual: Tensor
+    code: Tensor
+    widen: Tensor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Constraints:
+    """What the doses of B patients keep to.
+
+    context: what the guardrails need, from the standing basal rate at each decision `[B, D]` U/h. limits: by patient. mandates:
+    what each patient's regimen hands down; the therapy's own where None. therapy: as it is for the targets of all of them.
+    """
+
+    context: Callable[[Tensor], DoseContext]
+    limits: Sequence[Limits]
+    mandates: Sequence[Mandate] | None = None
+    therapy: Therapy = GLUCOSE
+
+
 @torch.no_grad()
 def search_doses(
     model: WorldModel,
-    past: Window,
-    usual: Tensor,
-    code: Tensor,
-    widen: Tensor,
+    patients: Patients,
     ahead: Ahead,
-    context: Callable[[Tensor], DoseContext],
-    limits: Sequence[Limits],
+    within: Constraints,
     *,
-    mandates: Sequence[Mandate] | None = None,
-    therapy: Therapy = GLUCOSE,
     simulations: int | None = None,
     seed: int = 0,
     binding: bool = False,
 ) -> DosePlans:
-    """Encode B windows `[B, T, C]`, integrate the context once a particle of the code `[B, P, K]`, and search.
-
-    usual `[B, C + 1]`; widen `[B]` multiplies the predicted spread; context: what the guardrails need, from the standing basal
-    rate at each decision `[B, D]` U/h. mandates: what each patient's regimen hands down; the therapy's own where None. therapy:
-    as it is for the targets of all of them. simulations, binding: as `plan_doses`.
-    """
+    """Encode what was recorded, integrate the context once a particle of the code, and search. simulations, binding: as
+    `plan_doses`."""
+    therapy, mandates = within.therapy, within.mandates
     with stage("encode"):
-        latent, state, daily, hourly = _encoded(model, past, usual, code, widen, ahead, seed)
+        latent, state, daily, hourly = _encoded(model, patients, ahead, seed)
     candidates, exists = dose_table(daily.cpu(), ahead.increment, ahead.adjustable)
-    known = context(hourly.unflatten(1, (round(HORIZON / DECISION), -1)).mean(-1).cpu())
+    known = within.context(hourly.unflatten(1, (round(HORIZON / DECISION), -1)).mean(-1).cpu())
     device = state.device
     asked = DoseQuestion(
         state=state,
         therapy=therapy if mandates is None else therapy.aimed(mandates),
-        limits=limits,
+        limits=within.limits,
         context=_on(known, device),
         candidates=candidates.to(device),
         exists=exists.to(device),
@@ -82,13 +98,12 @@ def budgets_of(mandates: Sequence[Mandate]) -> Tensor:
     return torch.tensor([mandate.budgets for mandate in mandates])
 
 
-def _encoded(
-    model: WorldModel, past: Window, usual: Tensor, code: Tensor, widen: Tensor, ahead: Ahead, seed: int
-) -> tuple[LatentModel, Tensor, Tensor, Tensor]:
+def _encoded(model: WorldModel, patients: Patients, ahead: Ahead, seed: int) -> tuple[LatentModel, Tensor, Tensor, Tensor]:
     """What is searched and where it begins `[B, P, S]`; U of bolus that count as a day's `[B]`; the standing basal rate along the
     integration `[B, H]`."""
     shape, device = model.shape, model.center.device
-    futures, pools, inflow = latent_futures(model, past, usual, code, Known(ahead.values, ahead.mask), widen, seed)
+    usual, code, known = patients.usual, patients.code, Known(ahead.values, ahead.mask)
+    futures, pools, inflow = latent_futures(model, patients.past, usual, code, known, patients.widen, seed)
     usual, code = usual.to(device), code.to(device)
     values, mask = ahead.values.to(device), ahead.mask.to(device)
     basal, bolus = GLUCOSE.index("basal"), GLUCOSE.index("bolus")
@@ -106,7 +121,7 @@ def _encoded(
         steps=round(DECISION / shape.interval),
         strength=_strength(code, model.typical(usual), model.layout.effect("insulin")),
     )
-    return latent, initial(futures, pools), daily, hourly
+    return latent, initial_state(futures, pools), daily, hourly
 
 
 def _strength(code: Tensor, typical: Tensor, place: int) -> Tensor:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 
 import numpy as np
@@ -20,20 +19,30 @@ from careplan.planning.choice import OPTIONS
 from careplan.planning.explain import Compared, explain, interval, path_of
 from careplan.planning.planner import DosePlans
 from careplan.planning.safety import DoseContext
-from careplan.recording import Recording, question, row_at
+from careplan.recording import Recording, abstaining, question, row_at
 from careplan.series import PatientSeries, Window, windows
 from careplan.stages import stage
-from careplan.suggestion import Line, Option, Suggestion, Why
+from careplan.suggestion import Option, Suggestion, Why
 from careplan.targets import Targets
 from careplan.therapies.glucose.aims import limits_for, same_aims, therapy_for
 from careplan.therapies.glucose.decisions import exposure
 from careplan.therapies.glucose.declaration import GLUCOSE, RAPID, Regimen, limits_of
-from careplan.therapies.glucose.dose_search import DECISION, HORIZON, INCREMENT, PARTICLES, Ahead, search_doses
-from careplan.therapies.glucose.evidence import alike
-from careplan.therapies.glucose.experiments import expected
-from careplan.therapies.glucose.outcomes import layers, shares
-from careplan.therapies.glucose.rule_words import reasons_in_words, rule_in_words
-from careplan.therapy import Limits, Mandate, Therapy
+from careplan.therapies.glucose.dose_lines import dose_lines, doses_in_words
+from careplan.therapies.glucose.dose_search import (
+    DECISION,
+    HORIZON,
+    INCREMENT,
+    PARTICLES,
+    Ahead,
+    Constraints,
+    Patients,
+    search_doses,
+)
+from careplan.therapies.glucose.evidence import similar_moments
+from careplan.therapies.glucose.experiments import expected_statistics
+from careplan.therapies.glucose.outcomes import risk_by_outcome, time_by_outcome
+from careplan.therapies.glucose.rule_words import reasons_in_words
+from careplan.therapy import Limits
 from careplan.what_if import apply, parse
 from careplan.world.loaded import World, reasons_to_abstain
 from careplan.world.personalise import Personalisation
@@ -42,6 +51,32 @@ from careplan.world.question import Given
 # Minutes: how long a dose may still act; since the last logged dose, in which silence means that none was given; how old a
 # reading may be to be known at all (the guard asks for a fresher one).
 ON_BOARD, SILENT, READ = 6 * 60, DAY, 3 * 60
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Asked:
+    """What is asked of all of them: from when, with which meals and activity announced, for which targets, by which search."""
+
+    at: pd.Timestamp | None
+    announced: Sequence[str]
+    targets: Targets
+    seed: int
+    simulations: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Case:
+    """One patient at the moment of planning: the row from which is planned, the limits on doses, and why nothing is suggested."""
+
+    recording: Recording
+    person: Personalisation
+    row: int
+    limits: Limits
+    gate: tuple[str, ...]
+
+    @property
+    def series(self) -> PatientSeries:
+        return self.recording.series
 
 
 def doses_of(
@@ -63,84 +98,62 @@ def doses_of(
     """
     made: dict[int, Suggestion] = {}
     for targets, places in same_aims(recordings):
-        mine, theirs = [recordings[place] for place in places], [people[place] for place in places]
-        asked = (targets, at, announced, seed, limits or {}, simulations)
-        made |= dict(zip(places, _doses_alike(world, mine, theirs, *asked), strict=True))
+        asked = _Asked(at=at, announced=announced, targets=targets, seed=seed, simulations=simulations)
+        cases = [_case(world, recordings[place], people[place], asked, limits or {}) for place in places]
+        made |= dict(zip(places, _suggested(world, cases, asked), strict=True))
     return [replace(made[place], targets=recording.targets) for place, recording in enumerate(recordings)]
 
 
-def _doses_alike(
-    world: World,
-    recordings: Sequence[Recording],
-    people: Sequence[Personalisation],
-    targets: Targets,
-    at: pd.Timestamp | None,
-    announced: Sequence[str],
-    seed: int,
-    limits: Mapping[str, Limits],
-    simulations: int | None,
-) -> list[Suggestion]:
+def _case(world: World, recording: Recording, person: Personalisation, asked: _Asked, limits: Mapping[str, Limits]) -> _Case:
+    series = recording.series
+    row = _last_row(series) if asked.at is None else row_at(series, asked.at)
+    bounds = limits_for(limits.get(recording.patient) or limits_of(recording.facts), asked.targets)
+    gate = reasons_to_abstain(world, series, person, row=row, changes=expected_statistics(series, recording.changes))
+    return _Case(recording, person, row, bounds, gate)
+
+
+def _suggested(world: World, cases: Sequence[_Case], asked: _Asked) -> list[Suggestion]:
     """`doses_of` for people with the same targets."""
-    series, regimens = [recording.series for recording in recordings], [recording.regimen for recording in recordings]
-    rows = [_last_row(each) if at is None else row_at(each, at) for each in series]
-    planned = [_future(each.series, row, each.regimen, announced) for each, row in zip(recordings, rows, strict=True)]
-    bounds = [limits_for(limits.get(each.patient) or limits_of(each.facts), targets) for each in recordings]
-    therapy = therapy_for(targets)
-    gates = [
-        reasons_to_abstain(world, each.series, person, row=row, changes=expected(each.series, each.changes))
-        for each, person, row in zip(recordings, people, rows, strict=True)
-    ]
-    mandates = [recording.mandate or therapy.mandate for recording in recordings]
     with stage("search"):
-        plans = _search(world, series, people, rows, planned, regimens, bounds, mandates, therapy, seed, simulations)
+        plans = _plans(world, cases, asked)
     made = []
     with stage("explain"):
-        for index, each in enumerate(recordings):
-            asked = question("doses", each.prescribed, at=at, announced=announced, simulations=simulations)
-            provenance = world.provenance(seed, each.data, asked=asked)
-            made.append(
-                _suggestion(world, plans, index, each, rows[index], people[index], gates[index], provenance, announced, targets)
-            )
+        for index, case in enumerate(cases):
+            recording = case.recording
+            said = question("doses", recording.prescribed, at=asked.at, announced=asked.announced, simulations=asked.simulations)
+            moment = (case.series.start + pd.Timedelta(minutes=GLUCOSE.step * case.row)).to_pydatetime()
+            provenance = world.provenance(asked.seed, recording.data, asked=said)
+            reasons = (*case.gate, *reasons_in_words(plans.reasons[index], plans.refused[index]))
+            silent = abstaining(case.series, "doses", provenance, reasons, at=moment)
+            made.append(_filled(silent, world, plans, index, case, asked))
     return made
 
 
-def _search(
-    world: World,
-    series: Sequence[PatientSeries],
-    people: Sequence[Personalisation],
-    rows: Sequence[int],
-    planned: Sequence[tuple[np.ndarray, np.ndarray]],
-    regimens: Sequence[Regimen | None],
-    limits: Sequence[Limits],
-    mandates: Sequence[Mandate],
-    therapy: Therapy,
-    seed: int,
-    simulations: int | None,
-) -> DosePlans:
+def _plans(world: World, cases: Sequence[_Case], asked: _Asked) -> DosePlans:
     """Gather what is recorded and prescribed, and search."""
-    past = _stack([windows(each, [row], world.model.shape.context) for each, row in zip(series, rows, strict=True)])
-    usual = torch.stack([person.usual for person in people])
+    context, people = world.model.shape.context, [case.person for case in cases]
+    regimens = [case.recording.regimen for case in cases]
+    planned = [_future(case.series, case.row, case.recording.regimen, asked.announced) for case in cases]
+    patients = Patients(
+        past=_stack([windows(case.series, [case.row], context) for case in cases]),
+        usual=torch.stack([person.usual for person in people]),
+        code=torch.stack([person.particles(PARTICLES, asked.seed) for person in people]),
+        widen=torch.stack([world.widen(person)[Given.PLAN].max() for person in people]),
+    )
     ahead = Ahead(
         values=torch.stack([torch.from_numpy(part) for part, _ in planned]),
         mask=torch.stack([torch.from_numpy(part) for _, part in planned]),
         increment=torch.tensor([INCREMENT[regimen.delivery if regimen else "pen"] for regimen in regimens]),
         adjustable=torch.tensor([bool(regimen and regimen.delivery == "pump") for regimen in regimens]),
     )
-    return search_doses(
-        world.model,
-        past,
-        usual,
-        torch.stack([person.particles(PARTICLES, seed) for person in people]),
-        torch.stack([world.widen(person)[Given.PLAN].max() for person in people]),
-        ahead,
-        lambda hourly: _context(series, rows, hourly),
-        limits,
-        mandates=mandates,
+    therapy = therapy_for(asked.targets)
+    within = Constraints(
+        context=lambda hourly: _context(cases, hourly),
+        limits=[case.limits for case in cases],
+        mandates=[case.recording.mandate or therapy.mandate for case in cases],
         therapy=therapy,
-        simulations=simulations,
-        seed=seed,
-        binding=True,
     )
+    return search_doses(world.model, patients, ahead, within, simulations=asked.simulations, seed=asked.seed, binding=True)
 
 
 def _stack(parts: Sequence[Window]) -> Window:
@@ -216,9 +229,9 @@ def _logged(series: PatientSeries, row: int, first: int) -> bool:
     return not len(unknown) or bool((row - 1 - logged[-1]) * series.therapy.step <= SILENT)
 
 
-def _context(series: Sequence[PatientSeries], rows: Sequence[int], baseline: Tensor) -> DoseContext:
+def _context(cases: Sequence[_Case], baseline: Tensor) -> DoseContext:
     """What is known at the moment of planning, as the guardrails need it. baseline `[B, D]` U/h: the standing rate."""
-    known = [_known(each, row, float(rate[0])) for each, row, rate in zip(series, rows, baseline, strict=True)]
+    known = [_known(case.series, case.row, float(rate[0])) for case, rate in zip(cases, baseline, strict=True)]
     whole = torch.isfinite(baseline).all(1, keepdim=True)
     doses = torch.tensor(np.stack([each.doses for each in known]), dtype=torch.float32).where(whole, torch.nan)
     decisions = baseline.shape[1]
@@ -237,158 +250,72 @@ def _last_row(series: PatientSeries) -> int:
     return int(measured[-1]) + 1 if len(measured) else len(series)
 
 
-def _suggestion(
-    world: World,
-    plans: DosePlans,
-    index: int,
-    recording: Recording,
-    row: int,
-    person: Personalisation,
-    gate: tuple[str, ...],
-    provenance: Mapping[str, str],
-    announced: Sequence[str],
-    targets: Targets,
-) -> Suggestion:
-    series = recording.series
-    abstained = bool(gate) or bool(plans.abstained[index])
-    changed = bool(plans.changed[index]) and not abstained
-    shown = ([0] if changed else []) + ([1] if bool(plans.has_runner_up[index]) and not abstained else []) + [2]
-    options = () if abstained else tuple(_option(plans, index, option, targets) for option in shown)
-    reasons = (*gate, *reasons_in_words(plans.reasons[index], plans.refused[index]))
-    if not abstained:
-        count = int(plans.evaluated[index])
-        still, ours = plans.objective[index, 2], plans.objective[index, 0]
-        verdict = (
-            N_("predicted glycaemia risk from {before:.1f} to {after:.1f}").format(before=float(still), after=float(ours))
-            if changed
-            else N_("no dose is predicted to be worth giving")
-        )
-        ahead = N_("no meal or activity was announced")
-        if announced:
-            ahead = N_("counting on what was announced: {announced}").format(announced=", ".join(announced))
-        reasons = (*reasons, verdict, ahead, N_("{count} allowed sequences compared").format(count=count))
-        if recording.mandate is not None:
-            aim = N_("aiming at {target:g} mg/dL, as the regimen in force hands down")
-            reasons = (*reasons, aim.format(target=recording.mandate.target))
-    return Suggestion(
-        id=None,
-        patient=series.patient,
-        kind="doses",
-        created=datetime.now(UTC),
-        at=(series.start + pd.Timedelta(minutes=GLUCOSE.step * row)).to_pydatetime(),
-        abstained=abstained,
-        reasons=reasons,
-        lines=_lines(plans, index, round(row * GLUCOSE.step / DAY), _lows(series, row, targets)) if changed else (),
-        options=options,
-        limits_bound=() if abstained else plans.binding[index],
-        banners=(),
-        therapy=GLUCOSE.name,
-        provenance=provenance,
-        why=None if abstained else _why(world, plans, index, recording, row, person, announced, targets),
+def _filled(silent: Suggestion, world: World, plans: DosePlans, index: int, case: _Case, asked: _Asked) -> Suggestion:
+    """The suggestion with what the search answered, where it answered."""
+    if case.gate or bool(plans.abstained[index]):
+        return silent
+    changed, series = bool(plans.changed[index]), case.series
+    shown = ([0] if changed else []) + ([1] if bool(plans.has_runner_up[index]) else []) + [2]
+    lows = _lows(series, case.row, asked.targets) if changed else None
+    return replace(
+        silent,
+        abstained=False,
+        reasons=(*silent.reasons, *_reasons(plans, index, case.recording, asked.announced)),
+        lines=dose_lines(plans, index, round(case.row * GLUCOSE.step / DAY), lows) if changed else (),
+        options=tuple(_option(plans, index, option, asked.targets) for option in shown),
+        limits_bound=plans.binding[index],
+        why=_why(world, plans, index, case, asked),
     )
 
 
-def _why(
-    world: World,
-    plans: DosePlans,
-    index: int,
-    recording: Recording,
-    row: int,
-    person: Personalisation,
-    announced: Sequence[str],
-    targets: Targets,
-) -> Why:
+def _reasons(plans: DosePlans, index: int, recording: Recording, announced: Sequence[str]) -> tuple[str, ...]:
+    """Why it answers what it does, in words."""
+    still, ours = float(plans.objective[index, 2]), float(plans.objective[index, 0])
+    if bool(plans.changed[index]):
+        verdict = N_("predicted glycaemia risk from {before:.1f} to {after:.1f}").format(before=still, after=ours)
+    else:
+        verdict = N_("no dose is predicted to be worth giving")
+    ahead = N_("no meal or activity was announced")
+    if announced:
+        ahead = N_("counting on what was announced: {announced}").format(announced=", ".join(announced))
+    reasons = [verdict, ahead, N_("{count} allowed sequences compared").format(count=int(plans.evaluated[index]))]
+    if recording.mandate is not None:
+        aim = N_("aiming at {target:g} mg/dL, as the regimen in force hands down")
+        reasons.append(aim.format(target=recording.mandate.target))
+    return tuple(reasons)
+
+
+def _why(world: World, plans: DosePlans, index: int, case: _Case, asked: _Asked) -> Why:
     """By the hour ahead; beside it, past moments like now."""
-    series, levels = recording.series, plans.levels[index]
-    hours = range(round(HORIZON / 60))
+    recording, series, row, targets = case.recording, case.series, case.row, asked.targets
+    levels, hours = plans.levels[index], range(round(HORIZON / 60))
     found = Compared(
         account=plans.account,
         index=index,
         levels=levels,
         part=torch.arange(levels.shape[-1]) * len(hours) // levels.shape[-1],
         spans=[(60 * hour, 60 * (hour + 1)) for hour in hours],
-        draws=shares(levels, targets),
+        draws=time_by_outcome(levels, targets),
         changed=bool(plans.changed[index]),
         has_runner_up=bool(plans.has_runner_up[index]),
-        layers=partial(layers, target=(recording.mandate or therapy_for(targets).mandate).target, targets=targets),
-        shares=partial(shares, targets=targets),
+        layers=partial(risk_by_outcome, target=(recording.mandate or therapy_for(targets).mandate).target, targets=targets),
+        shares=partial(time_by_outcome, targets=targets),
     )
-    ahead, mask = _future(series, row, None, announced)
+    ahead, mask = _future(series, row, None, asked.announced)
     eaten = float(np.where(mask, ahead, 0.0)[: round(60 / GLUCOSE.step), GLUCOSE.index("carbs")].sum())
-    low_risk = float(world.risk("low", series, [row], person)[0])
-    return explain(found, low_risk=low_risk, moments=alike(series, row, carbs=eaten))
+    low_risk = float(world.risk("low", series, [row], case.person)[0])
+    return explain(found, low_risk=low_risk, moments=similar_moments(series, row, carbs=eaten))
 
 
 def _option(plans: DosePlans, index: int, option: int, targets: Targets) -> Option:
     levels = plans.levels[index, option].cpu()  # [P, M]
-    outcomes = {name: interval(drawn) for name, drawn in shares(levels, targets).items()}
-    return Option(name=OPTIONS[option], path=path_of(levels, HORIZON), outcomes=outcomes, does=_described(plans, index, option))
-
-
-def _described(plans: DosePlans, index: int, option: int) -> str:
-    """ "5.5 U now, 0.5 U in 30 min, basal x2 from 60 to 90 min"; "as prescribed" where nothing changes."""
-    said = []
-    for step, (impulse, multiple) in enumerate(plans.actions[index, option].tolist()):
-        start = round(step * plans.interval)
-        if impulse > 0:
-            said.append(f"{round(impulse, 3):g} U {f'in {start} min' if start else 'now'}")
-        if multiple != 1.0:
-            said.append(f"basal x{multiple:g} from {f'{start}' if start else 'now'} to {start + plans.interval:.0f} min")
-    return ", ".join(said) or "as prescribed"
-
-
-ONLY_LESS = N_("an edit can only give less; more needs a new plan")
-LOWS = "; " + N_("{lows}, so more insulin needs a typed reason")
-LESS, MORE = N_("less basal for {minutes:.0f} min"), N_("more basal for {minutes:.0f} min")
+    outcomes = {name: interval(drawn) for name, drawn in time_by_outcome(levels, targets).items()}
+    return Option(
+        name=OPTIONS[option], path=path_of(levels, HORIZON), outcomes=outcomes, does=doses_in_words(plans, index, option)
+    )
 
 
 def _lows(series: PatientSeries, row: int, targets: Targets) -> Breach | None:
     """Which target for lows the readings of the last two weeks miss."""
     first = max(0, row - 14 * DAY // round(GLUCOSE.step))
     return exposure(series.column(GLUCOSE.regulated)[first:row], series.minute_of_day()[first:row], targets=targets).breach
-
-
-def _lines(plans: DosePlans, index: int, days: int, lows: Breach | None) -> tuple[Line, ...]:
-    """What is proposed. An edit can only give less: more than was searched and guarded needs a new plan. Where lows already
-    miss their target more insulin is beyond what is recommended: signing it needs a typed reason."""
-    lines = []
-    caution = LOWS.format(lows=rule_in_words(lows)) if lows else ""
-    for step, (impulse, multiple) in enumerate(plans.actions[index, 0].tolist()):
-        start = round(step * plans.interval)
-        if impulse > 0:
-            lines.append(
-                Line(
-                    key=f"bolus@{start}",
-                    setting="bolus",
-                    start=start,
-                    end=start,
-                    unit="U",
-                    current=0.0,
-                    proposed=round(impulse, 3),
-                    lowest=0.0,
-                    highest=0.0 if lows else round(impulse, 3),
-                    absolute_low=0.0,
-                    absolute_high=round(impulse, 3),
-                    days=days,
-                    why=ONLY_LESS + caution,
-                )
-            )
-        if multiple != 1.0:
-            lines.append(
-                Line(
-                    key=f"temp_basal@{start}",
-                    setting="temp_basal",
-                    start=start,
-                    end=start + round(plans.interval),
-                    unit="x basal",
-                    current=1.0,
-                    proposed=multiple,
-                    lowest=0.0,
-                    highest=1.0 if lows else max(multiple, 1.0),
-                    absolute_low=0.0,
-                    absolute_high=max(multiple, 1.0),
-                    days=days,
-                    why=(LESS if multiple < 1 else MORE).format(minutes=plans.interval) + caution * (multiple > 1),
-                )
-            )
-    return tuple(lines)

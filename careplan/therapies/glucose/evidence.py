@@ -25,7 +25,7 @@ UNITS = np.array([20.0, 15.0, 120.0, 20.0, 20.0])
 BOARD = 0.05  # of a day's insulin: what still is alike of boluses on board
 
 
-def addressed(parts: Sequence[Part], lines: Sequence[Line]) -> list[tuple[Side, int, int]]:
+def outcomes_addressed(parts: Sequence[Part], lines: Sequence[Line]) -> list[tuple[Side, int, int]]:
     """The lows and highs that a change is about, and where: of what drove it, the most first, then of each line."""
     gains: dict[tuple[Side, int, int], float] = {}
     side: Side | None
@@ -42,7 +42,7 @@ def addressed(parts: Sequence[Part], lines: Sequence[Line]) -> list[tuple[Side, 
     return list(dict.fromkeys([*drove, *sides])) if lines else []
 
 
-def pattern(series: PatientSeries, side: Side, start: int, end: int, targets: Targets = ADULTS) -> Pattern:
+def pattern_on_days(series: PatientSeries, side: Side, start: int, end: int, targets: Targets = ADULTS) -> Pattern:
     """The local days of a recording on which glucose was low, or high, between two minutes of the day, the oldest first."""
     glucose, minute = series.column(series.therapy.regulated), series.minute_of_day()
     inside = (minute >= start) & (minute < end) & ~np.isnan(glucose)
@@ -65,7 +65,7 @@ def pattern(series: PatientSeries, side: Side, start: int, end: int, targets: Ta
     return Pattern(side=side, start=start, end=end, days=judged, seen=tuple(seen))
 
 
-def alike(series: PatientSeries, row: int, *, carbs: float = 0.0, count: int = 5) -> tuple[Moment, ...]:
+def similar_moments(series: PatientSeries, row: int, *, carbs: float = 0.0, count: int = 5) -> tuple[Moment, ...]:
     """The past moments most like the one that begins at `row`, the likest first, and what came after each.
 
     Alike in level, in where it was heading, in the time of day, in boluses on board, in what was just eaten and, within the hour,

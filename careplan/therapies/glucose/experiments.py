@@ -92,7 +92,9 @@ def sizes_of(
     return found
 
 
-def sized(days: Days, parts: int, sizes: Sizes, below: Mandate | None = None, seed: int = 0) -> Callable[[Tensor], Tensor]:
+def with_effect_sizes(
+    days: Days, parts: int, sizes: Sizes, below: Mandate | None = None, seed: int = 0
+) -> Callable[[Tensor], Tensor]:
     """A replay `[W, L]` -> `[W, P, D, H]` in which each particle also has its own size of effects: what a regimen changes is
     multiplied by it, that of several settings by as much as each of them moves the level alone."""
     nothing = torch.ones(1, parts * len(SETTINGS) + 1)
@@ -120,7 +122,7 @@ def experiments(series: PatientSeries, changes: Sequence[Signed]) -> tuple[Exper
     return tuple(
         Experiment(
             since=change.since.to_pydatetime(),
-            does=does(change.before, change.after),
+            does=change_in_words(change.before, change.after),
             outcomes={
                 name: Outcome(predicted=change.predicted.get(name), lived=(without[name], then[name])) for name in OUTCOMES
             },
@@ -130,14 +132,14 @@ def experiments(series: PatientSeries, changes: Sequence[Signed]) -> tuple[Exper
     )
 
 
-def expected(series: PatientSeries, changes: Sequence[Signed]) -> tuple[Expected, ...]:
+def expected_statistics(series: PatientSeries, changes: Sequence[Signed]) -> tuple[Expected, ...]:
     """What each signed change is expected to do to the statistics of a day: the rate and the sizes of doses by what was
     prescribed, the level by what was predicted, each off by `DOUBT` of itself; where nothing was predicted the level is as
     uncertain as doses changed. A level that moves also spreads and wanders otherwise."""
     return tuple(_expected(series, change) for change in changes)
 
 
-def does(before: Regimen, after: Regimen) -> str:
+def change_in_words(before: Regimen, after: Regimen) -> str:
     """ "basal -20 %, carb ratio +12 %": the mean over the parts of the day that both know."""
     moved = {name: math.expm1(change) for name, change in _changed(before, after).items()}
     return ", ".join(f"{name.replace('_', ' ')} {100 * share:+.0f} %" for name, share in moved.items() if abs(share) >= 0.005)

@@ -14,7 +14,7 @@ from careplan.therapy import Mandate
 SUSPEND = 75.0  # mg/dL
 
 
-def modulated(level: Tensor, mandates: Sequence[Mandate] | None, *, most: float = 1.0) -> Tensor:
+def modulated_rate(level: Tensor, mandates: Sequence[Mandate] | None, *, most: float = 1.0) -> Tensor:
     """The multiple of the standing rate at levels `[B, ...]` mg/dL of as many patients as there are mandates: none at the level
     where it stops, one at the target, in between in proportion, up to `most` above. It stops half way to the target where
     nothing is left of a budget."""

@@ -7,7 +7,7 @@ from careplan.therapies.glucose.bands import ADULTS, LEVELS, outcomes
 from careplan.therapies.glucose.declaration import BEST, harm
 
 
-def layers(levels: Tensor, target: float = BEST, targets: Targets = ADULTS) -> dict[str, Tensor]:
+def risk_by_outcome(levels: Tensor, target: float = BEST, targets: Targets = ADULTS) -> dict[str, Tensor]:
     """The risk of each level `[...]` mg/dL, least at the target, cut at the edges of the bands: what it has beyond each edge
     counts for that outcome.
 
@@ -28,7 +28,7 @@ def layers(levels: Tensor, target: float = BEST, targets: Targets = ADULTS) -> d
     }
 
 
-def shares(levels: Tensor, targets: Targets = ADULTS) -> dict[str, Tensor]:
+def time_by_outcome(levels: Tensor, targets: Targets = ADULTS) -> dict[str, Tensor]:
     """Outcomes of levels `[..., M]` mg/dL: % of time in each band, and the mean, `[...]` each."""
     found = {name: inside.float().mean(-1) * 100 for name, inside in outcomes(levels, targets).items()}
     return {**found, "mean": levels.mean(-1)}

@@ -1,38 +1,36 @@
 """Regimen suggestions: search over settings on the patient's own days, under caps, budgets and the abstention gate."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from careplan.breach import Breach
 from careplan.language import N_
 from careplan.minutes import DAY
 from careplan.planning.choice import OPTIONS
 from careplan.planning.explain import Compared, explain, interval, path_of
 from careplan.planning.regimen import RegimenPlans, RegimenQuestion, RegimenSearch, plan_regimen
 from careplan.planning.safety import RegimenLine
-from careplan.recording import Recording, Signed, question
+from careplan.recording import Recording, Signed, abstaining, question
 from careplan.series import PatientSeries
 from careplan.stages import stage
-from careplan.suggestion import Experiment, Line, Option, Suggestion, Why
+from careplan.suggestion import Line, Option, Suggestion, Why
 from careplan.targets import Targets
 from careplan.therapies.glucose.aims import therapy_for
 from careplan.therapies.glucose.bands import ADULTS
 from careplan.therapies.glucose.days import SETTINGS, Days, recent_days
 from careplan.therapies.glucose.decisions import exposure
 from careplan.therapies.glucose.declaration import GLUCOSE, Regimen
-from careplan.therapies.glucose.evidence import addressed, pattern
-from careplan.therapies.glucose.experiments import Sizes, expected, experiments, sized, sizes_of
-from careplan.therapies.glucose.guideline import lowered, says
-from careplan.therapies.glucose.lines import does, proposed_lines, recent_part, regimen_lines
+from careplan.therapies.glucose.evidence import outcomes_addressed, pattern_on_days
+from careplan.therapies.glucose.experiments import Sizes, expected_statistics, experiments, sizes_of, with_effect_sizes
+from careplan.therapies.glucose.guideline import guideline_in_words, guideline_lines
+from careplan.therapies.glucose.lines import changes_in_words, proposed_lines, recent_readings, regimen_lines
 from careplan.therapies.glucose.metrics import glucose_metrics
 from careplan.therapies.glucose.names import raises_insulin
-from careplan.therapies.glucose.outcomes import layers, shares
+from careplan.therapies.glucose.outcomes import risk_by_outcome, time_by_outcome
 from careplan.therapies.glucose.rule_words import breach_in_words, reasons_in_words
 from careplan.therapy import Mandate
 from careplan.world.loaded import World, reasons_to_abstain
@@ -51,70 +49,73 @@ RAISED = 20.0  # mg/dL by which doses aim higher where the regimen itself is pre
 DRAWS = 200  # bootstrap draws over days for the outcome intervals
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Case:
+    """One patient whose regimen is planned: the recording, what is known of their body, the settings in force, and the changes
+    that were signed, the oldest first. below: as `Days.replay`, where the patient's doses are planned too."""
+
+    series: PatientSeries
+    person: Personalisation
+    regimen: Regimen | None
+    changes: Sequence[Signed] = ()
+    below: Mandate | None = None
+    targets: Targets = ADULTS
+
+
+@dataclass(frozen=True, eq=False)
+class _Searched:
+    """What was searched for a patient, the days it was searched on, and what was found."""
+
+    regimen: Regimen
+    days: Days
+    lines: Sequence[RegimenLine]
+    plans: RegimenPlans
+
+
 def regimen_of(world: World, recording: Recording, person: Personalisation, *, seed: int = 0) -> Suggestion:
     """One regimen suggestion: lines to change, no change, or why it abstains."""
     provenance = world.provenance(seed, recording.data, asked=question("regimen", recording.prescribed))
-    targets = recording.targets or ADULTS
-    made = suggest_regimen(
-        world, recording.series, person, recording.regimen, provenance, changes=recording.changes, targets=targets, seed=seed
+    case = Case(
+        series=recording.series,
+        person=person,
+        regimen=recording.regimen,
+        changes=recording.changes,
+        targets=recording.targets or ADULTS,
     )
-    return replace(made, targets=recording.targets)
+    return replace(suggest_regimen(world, case, provenance, seed=seed), targets=recording.targets)
 
 
-def suggest_regimen(
-    world: World,
-    series: PatientSeries,
-    person: Personalisation,
-    regimen: Regimen | None,
-    provenance: Mapping[str, str],
-    *,
-    changes: Sequence[Signed] = (),
-    below: Mandate | None = None,
-    targets: Targets = ADULTS,
-    seed: int = 0,
-) -> Suggestion:
-    """Search the regimens of one patient; where the model cannot say and lows break their target, what the guideline says.
-
-    changes: that were signed, the oldest first. below: as `Days.replay`, where the patient's doses are planned too.
-    """
-    reasons = list(reasons_to_abstain(world, series, person, changes=expected(series, changes)))
+def suggest_regimen(world: World, case: Case, provenance: Mapping[str, str], *, seed: int = 0) -> Suggestion:
+    """Search the regimens of one patient; where the model cannot say and lows break their target, what the guideline says."""
+    series, regimen = case.series, case.regimen
+    reasons = list(reasons_to_abstain(world, series, case.person, changes=expected_statistics(series, case.changes)))
     if regimen is None:
         reasons.append(N_("no regimen is prescribed and none can be told from the recording"))
     with stage("encode"):
-        days = None if reasons or regimen is None else recent_days(world.model, series, person, regimen, seed=seed)
+        days = None if reasons or regimen is None else recent_days(world.model, series, case.person, regimen, seed=seed)
     if not reasons and days is None:
         reasons.append(N_("no recent day has 70 % of its readings"))
-    lived = experiments(series, changes)
+    silent = abstaining(series, "regimen", provenance, reasons)
+    silent = replace(silent, experiments=experiments(series, case.changes))
     if reasons or regimen is None or days is None:
-        silent = _suggestion(series, provenance, abstained=True, reasons=tuple(reasons), lived=lived)
-        return _by_guideline(silent, series, regimen, targets)
-    lines = regimen_lines(series, regimen, days, targets)
+        return _by_guideline(silent, case)
+    lines = regimen_lines(series, regimen, days, case.targets)
     with stage("search"):
-        sizes = sizes_of(world.model, series, person, changes, seed=seed)
-        plans = _searched(series, regimen, days, lines, sizes, below, targets, seed)
+        sizes = sizes_of(world.model, series, case.person, case.changes, seed=seed)
+        found = _Searched(regimen, days, lines, _plans(case, regimen, days, lines, sizes, seed))
     with stage("explain"):
-        found = _suggestion_of(world, plans, series, person, regimen, days, lines, provenance, seed, lived, targets)
-    return _by_guideline(found, series, regimen, targets)
+        return _by_guideline(_filled(silent, world, case, found, seed), case)
 
 
-def _searched(
-    series: PatientSeries,
-    regimen: Regimen,
-    days: Days,
-    lines: Sequence[RegimenLine],
-    sizes: Sizes,
-    below: Mandate | None,
-    targets: Targets,
-    seed: int,
-) -> RegimenPlans:
+def _plans(case: Case, regimen: Regimen, days: Days, lines: Sequence[RegimenLine], sizes: Sizes, seed: int) -> RegimenPlans:
     """The search on the patient's days, under the posterior over the size of effects.
 
     A plan moves one kind of setting, or all by one factor, before a signed change has told this person's answers apart, and one
     kind more after each.
     """
-    parts, therapy = len(regimen.starts), therapy_for(targets)
-    recent, lows = recent_part(series), "broken" if lines[-1].breach else "met"
-    replayed = sized(days, parts, sizes, below, seed)
+    parts, therapy = len(regimen.starts), therapy_for(case.targets)
+    recent, lows = recent_readings(case.series), "broken" if lines[-1].breach else "met"
+    replayed = with_effect_sizes(days, parts, sizes, case.below, seed)
 
     def evaluate(multipliers: Tensor) -> Tensor:
         different, place = multipliers[0].unique(dim=0, return_inverse=True)  # what the guard closed is no change
@@ -130,24 +131,24 @@ def _searched(
     )
     how = RegimenSearch(
         excess=EXCESS[lows],
-        worth=WORTH["on target" if _on_target(recent, targets) else "off"],
-        strengthened=len(SETTINGS) if _lows_are_far(recent, targets) else 1,
+        worth=WORTH["on target" if _on_target(recent, case.targets) else "off"],
+        strengthened=len(SETTINGS) if _lows_are_far(recent, case.targets) else 1,
         apart=1 + sizes.changes,
-        binding=below is None,
+        binding=case.below is None,
     )
     return plan_regimen(evaluate, asked, how)
 
 
-def _by_guideline(found: Suggestion, series: PatientSeries, regimen: Regimen | None, targets: Targets) -> Suggestion:
+def _by_guideline(found: Suggestion, case: Case) -> Suggestion:
     """What the model found; where it abstains although lows break their target, or proposes nothing less although they break it
     by far, what the guideline says."""
-    recent = recent_part(series)
-    lows = exposure(recent.column(GLUCOSE.regulated), recent.minute_of_day(), targets=targets)
+    recent, regimen = recent_readings(case.series), case.regimen
+    lows = exposure(recent.column(GLUCOSE.regulated), recent.minute_of_day(), targets=case.targets)
     less = any(not raises_insulin(line, line.proposed) for line in found.lines)
     if less or not (found.abstained or lows.danger):
         return found
-    lines = () if regimen is None else lowered(recent, regimen, lows)
-    said = says(regimen, lows, lines)
+    lines = () if regimen is None else guideline_lines(recent, regimen, lows)
+    said = guideline_in_words(regimen, lows, lines)
     if not said:
         return found
     if not lines:
@@ -157,72 +158,49 @@ def _by_guideline(found: Suggestion, series: PatientSeries, regimen: Regimen | N
     return replace(spoken, options=(), mandate=None, why=None)
 
 
-def _suggestion_of(
-    world: World,
-    plans: RegimenPlans,
-    series: PatientSeries,
-    person: Personalisation,
-    regimen: Regimen,
-    days: Days,
-    lines: Sequence[RegimenLine],
-    provenance: Mapping[str, str],
-    seed: int,
-    lived: tuple[Experiment, ...],
-    targets: Targets,
-) -> Suggestion:
-    """What the search answered, as a suggestion."""
+def _filled(silent: Suggestion, world: World, case: Case, found: _Searched, seed: int) -> Suggestion:
+    """The suggestion with what the search answered."""
+    plans, regimen, days, targets = found.plans, found.regimen, found.days, case.targets
     levels = plans.levels[0].unflatten(-1, (len(days), -1))  # [3, P, D, H]
-    draws = shares(drawn(levels, seed), targets)
-    said = {index: does(plans, index, lines, regimen) for index in _shown(plans)}
+    draws = time_by_outcome(drawn(levels, seed), targets)
+    said = {index: changes_in_words(plans, index, found.lines, regimen) for index in _shown(plans)}
     options = tuple(option_of(index, OPTIONS[index], levels[index], draws, text) for index, text in said.items())
-    changed = bool(plans.changed[0])
-    proposed = proposed_lines(plans, lines, regimen) if changed else ()
-    abstained = bool(plans.abstained[0])
-    return _suggestion(
-        series,
-        provenance,
+    proposed = proposed_lines(plans, found.lines, regimen) if bool(plans.changed[0]) else ()
+    abstained, known = bool(plans.abstained[0]), len(silent.experiments)
+    return replace(
+        silent,
         abstained=abstained,
-        reasons=(*_reasons(plans, options, len(days), targets), *_one_by_one(proposed, regimen, len(lived))),
+        reasons=(*_reasons(plans, options, len(days), targets), *_one_by_one(proposed, regimen, known)),
         lines=proposed,
         options=options,
         limits_bound=plans.binding[0],
         banners=tuple(breach_in_words(breach) for breach in plans.advice[0]),
         mandate=None if abstained else mandate_of(plans, targets),
-        why=None if abstained else _why(world, plans, series, person, regimen, days, proposed, draws, targets),
-        lived=lived,
+        why=None if abstained else _why(world, case, found, proposed, draws),
     )
 
 
-def _why(
-    world: World,
-    plans: RegimenPlans,
-    series: PatientSeries,
-    person: Personalisation,
-    regimen: Regimen,
-    days: Days,
-    lines: Sequence[Line],
-    draws: Mapping[str, Tensor],
-    targets: Targets,
-) -> Why:
+def _why(world: World, case: Case, found: _Searched, lines: Sequence[Line], draws: Mapping[str, Tensor]) -> Why:
     """By part of the day; beside it, the days on which what is addressed was seen."""
-    spans = list(zip(regimen.starts, [*regimen.starts[1:], DAY], strict=True))
-    found = Compared(
+    plans, days, series, targets = found.plans, found.days, case.series, case.targets
+    compared = Compared(
         account=plans.account,
         index=0,
         levels=plans.levels[0],
         part=days.block.repeat(len(days)),
-        spans=spans,
+        spans=found.regimen.spans,
         draws=draws,
         changed=bool(plans.changed[0]),
         has_runner_up=bool(plans.has_runner_up[0]),
-        layers=partial(layers, target=therapy_for(targets).best, targets=targets),
-        shares=partial(shares, targets=targets),
+        layers=partial(risk_by_outcome, target=therapy_for(targets).best, targets=targets),
+        shares=partial(time_by_outcome, targets=targets),
     )
     measured = np.flatnonzero(series.mask[:, GLUCOSE.index(GLUCOSE.regulated)])
-    low_risk = float(world.risk("low", series, [int(measured[-1]) + 1], person)[0])
-    why = explain(found, low_risk=low_risk)
+    low_risk = float(world.risk("low", series, [int(measured[-1]) + 1], case.person)[0])
+    why = explain(compared, low_risk=low_risk)
     recent = series.since(min(days.rows))
-    return replace(why, patterns=tuple(pattern(recent, *about, targets) for about in addressed(why.parts, lines)))
+    about = outcomes_addressed(why.parts, lines)
+    return replace(why, patterns=tuple(pattern_on_days(recent, *each, targets) for each in about))
 
 
 def mandate_of(plans: RegimenPlans, targets: Targets = ADULTS) -> Mandate:
@@ -307,37 +285,3 @@ def _one_by_one(lines: Sequence[Line], regimen: Regimen, known: int) -> tuple[st
     if len(kinds) > 1 + known:
         return (TOGETHER.format(kinds=", ".join(kinds)),)
     return (ONE_FIRST.format(kinds=" and ".join(kinds), others=" and ".join(others)),) if others else ()
-
-
-def _suggestion(
-    series: PatientSeries,
-    provenance: Mapping[str, str],
-    *,
-    abstained: bool,
-    reasons: tuple[str, ...],
-    lines: tuple[Line, ...] = (),
-    options: tuple[Option, ...] = (),
-    limits_bound: tuple[Breach, ...] = (),
-    banners: tuple[str, ...] = (),
-    mandate: Mandate | None = None,
-    why: Why | None = None,
-    lived: tuple[Experiment, ...] = (),
-) -> Suggestion:
-    return Suggestion(
-        id=None,
-        patient=series.patient,
-        kind="regimen",
-        created=datetime.now(UTC),
-        at=series.times[-1].to_pydatetime(),
-        abstained=abstained,
-        reasons=reasons,
-        lines=lines,
-        options=options,
-        limits_bound=limits_bound,
-        banners=banners,
-        therapy=GLUCOSE.name,
-        provenance=provenance,
-        mandate=mandate,
-        why=why,
-        experiments=lived,
-    )

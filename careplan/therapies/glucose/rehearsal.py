@@ -17,7 +17,7 @@ from careplan.therapies.glucose.bands import ADULTS
 from careplan.therapies.glucose.days import Days, recent_days
 from careplan.therapies.glucose.declaration import Regimen
 from careplan.therapies.glucose.lines import as_line, regimen_lines
-from careplan.therapies.glucose.outcomes import shares
+from careplan.therapies.glucose.outcomes import time_by_outcome
 from careplan.therapies.glucose.regimen_search import drawn, option_of
 from careplan.world.loaded import World, reasons_to_abstain
 from careplan.world.personalise import Personalisation
@@ -41,7 +41,7 @@ class Rehearsal:
             [[_times(line, values.get(line.key, line.current)) for line in self.guarded] for values in named.values()]
         )
         levels = self.days.replay(multipliers).cpu()  # [N, P, D, H]
-        draws = shares(drawn(levels, self.seed), self.targets)
+        draws = time_by_outcome(drawn(levels, self.seed), self.targets)
         return {
             name: Rehearsed(option_of(place, name, levels[place], draws), self._broken(values, levels[place]))
             for place, (name, values) in enumerate(named.items())
@@ -69,8 +69,7 @@ def rehearse(world: World, recording: Recording, person: Personalisation, *, see
         return tuple(map(str, reasons)) or ("no recent day has 70 % of its readings",)
     targets = recording.targets or ADULTS
     guarded = tuple(regimen_lines(series, regimen, days, targets))
-    blocks = len(regimen.starts)
-    lines = tuple(as_line(line, index % blocks, line.current, regimen) for index, line in enumerate(guarded) if line.current > 0)
+    lines = tuple(as_line(line, line.current, regimen) for line in guarded if line.current > 0)
     return Rehearsal(days, regimen, guarded, lines, seed, targets)
 
 

@@ -79,7 +79,7 @@ def _driver(about: str, start: int, end: int, gain: float, moved: tuple[float, f
     if about in ("low", "high"):
         as_said = moved is None or (moved[1] < moved[0] if better else moved[1] > moved[0])
         word = ("fewer" if better else "more") if as_said else ("milder" if better else "graver")
-        return _(DRIVERS[word, about], where=stretch(start, end, kind))
+        return _(DRIVERS[word, about], where=time_span(start, end, kind))
     nearer, further = _("glucose nearer the middle of the range"), _("glucose further from the middle of the range")
     less, more = _("less time beyond the budgets for lows"), _("more time beyond the budgets for lows")
     return {
@@ -108,12 +108,12 @@ def said(suggestion: Suggestion, unit: Unit) -> list[tuple[str, str]]:
     found = [
         (_("In short"), headline(suggestion, unit)),
         (_("What drove it"), _("{drivers}: {gain} in risk", drivers=moved, gain=gain) if moved else ""),
-        (_("How sure"), sure(suggestion, unit)),
+        (_("How sure"), sureness_in_words(suggestion, unit)),
         (_("Together"), together(suggestion)),
         (_("Runner-up"), runner_up(suggestion)),
         (_("Limits that bound it"), listed(limits_in_words(suggestion.limits_bound, unit, aim(suggestion)), SEMICOLON)),
         (_("Own days"), listed((days(pattern, unit) for pattern in why.patterns), SEMICOLON)),
-        (_("Like now"), listed([like_now(suggestion), *(moment(one, unit) for one in why.moments or ())], SEMICOLON)),
+        (_("Like now"), listed([moments_in_words(suggestion), *(moment(one, unit) for one in why.moments or ())], SEMICOLON)),
         (_("Risk of a low"), "" if why.low_risk is None else risk_of_low(why.low_risk, unit)),
     ]
     return [(name, text) for name, text in found if text]
@@ -165,12 +165,12 @@ def _both(parts: list[str]) -> str:
     return reduce(lambda one, other: _("{one} and {other}", one=one, other=other), parts) if parts else ""
 
 
-def does(suggestion: Suggestion, option: str = "proposed") -> str:
+def option_in_words(suggestion: Suggestion, option: str = "proposed") -> str:
     """What an option gives or changes."""
-    return next((does_again(one.does) for one in suggestion.options if one.name == option), "")
+    return next((option_retold(one.does) for one in suggestion.options if one.name == option), "")
 
 
-def does_again(text: str) -> str:
+def option_retold(text: str) -> str:
     """What an option does, as it is stored, in the reader's language."""
     return listed(_part(part) for part in re.split(r", (?=[a-z]|[\d.]+ U )", text))
 
@@ -184,7 +184,7 @@ def _part(text: str) -> str:
     return _(told, setting=_(setting), percent=retold(percent, *OF_SETTINGS), times=starts)
 
 
-def sure(suggestion: Suggestion, unit: Unit) -> str:
+def sureness_in_words(suggestion: Suggestion, unit: Unit) -> str:
     """In how many particles it is better (for doses each is also a draw of what may come), and its effect, 90 % interval."""
     found = None if suggestion.why is None else suggestion.why.sure
     if found is None:
@@ -209,13 +209,13 @@ def runner_up(suggestion: Suggestion) -> str:
     given = listed(_(name, share=option.outcomes[key].mid) for key, name in names.items() if key in option.outcomes)
     gain, own = signed(suggestion.why.runner_up, 2), signed(suggestion.why.gain, 2)
     gains = _("it gains {gain}, this {own}", gain=gain, own=own) if suggestion.lines else _("it gains {gain}", gain=gain)
-    return listed([does_again(option.does), given, gains], SEMICOLON)
+    return listed([option_retold(option.does), given, gains], SEMICOLON)
 
 
 def days(pattern: Pattern, unit: Unit) -> str:
     """The patient's own days with a pattern, by date, and the worst of them."""
     low, whole = pattern.side == "low", (pattern.start, pattern.end) == (0, DAY)
-    where = _("at some time of the day") if whole else stretch(pattern.start, pattern.end)
+    where = _("at some time of the day") if whole else time_span(pattern.start, pattern.end)
     if not pattern.days:
         unknown = N_("low {where}: no day has enough readings to tell"), N_("high {where}: no day has enough readings to tell")
         return _(unknown[0 if low else 1], where=where)
@@ -247,14 +247,14 @@ def days(pattern: Pattern, unit: Unit) -> str:
         if low
         else N_("{told}: {dates} (highest {level} at {time} on {date})"),
         told=told,
-        dates=dates(one.date for one in pattern.seen),
+        dates=dates_in_words(one.date for one in pattern.seen),
         level=unit.text(worst.level),
         time=clock(worst.minute),
-        date=dates([worst.date]),
+        date=dates_in_words([worst.date]),
     )
 
 
-def dates(days: Iterable[str]) -> str:
+def dates_in_words(days: Iterable[str]) -> str:
     """ISO dates as "3, 5, 9 May, 1 Jun"."""
     parsed = sorted(date.fromisoformat(day) for day in days)
     months = [(name, [str(day.day) for day in group]) for name, group in groupby(parsed, key=month)]
@@ -289,7 +289,7 @@ def together(suggestion: Suggestion) -> str:
     return _("{settings} change together, so what follows cannot be put down to one of them", settings=names)
 
 
-def like_now(suggestion: Suggestion) -> str:
+def moments_in_words(suggestion: Suggestion) -> str:
     """What followed the past moments most like this one, and what was given then beside what is proposed."""
     found = None if suggestion.why is None else suggestion.why.moments
     if found is None:
@@ -319,7 +319,7 @@ def moment(one: Moment, unit: Unit) -> str:
     given = _both([f"{bolus:g} U"] * bool(bolus) + [f"{carbs:g} g"] * bool(carbs))
     return _(
         "{date} {time} at {level}: {given} within the hour, then {lowest} to {highest}",
-        date=dates([one.date]),
+        date=dates_in_words([one.date]),
         time=clock(one.minute),
         level=unit.text(one.level),
         given=given or _("nothing"),
@@ -384,7 +384,7 @@ def marks(unit: Unit, targets: Targets = ADULTS) -> dict[str, str]:
 # Times and numbers
 
 
-def stretch(start: int, end: int, kind: Kind = "regimen") -> str:
+def time_span(start: int, end: int, kind: Kind = "regimen") -> str:
     """Part of a day, or of the hours ahead."""
     if kind == "doses":
         return _("{start:g} to {end:g} h ahead", start=start / 60, end=end / 60)

@@ -26,7 +26,7 @@ FAR_LOW, FAR_HIGH = 0.3, 0.5  # INR below and above the range that is far out of
 OUT, FAR = 0.5, 0.12  # the most probable that either may be
 LONGEST = ((4, 2), (8, 3), (12, 4), (21, 7), (35, 14))  # to so many days of treatment, the longest gap
 EVERYBODY = 1.0  # all particles count alike: risk is harm on both sides
-WORTH = 0.15  # less risk than no change that a change must have
+WORTH = 0.02  # less risk than no change that a change must have
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class Found:
 def search(courses: Courses, asked: Sequence[Asked], targets: Targets = USUAL) -> Found:
     """The weekly dose until the next INR with the least risk, and after it what suits in the end; the evenings to leave out; and
     the day on which to look again. targets: of all of them."""
-    suits = suiting(courses, targets)
+    suits = settled_dose(courses, targets)
     standing = torch.tensor([each.weekly for each in asked])
     hold = [_least(each) for each in asked]
     due = [min(_longest(each, targets), 7) for each in asked]
@@ -89,7 +89,7 @@ def search(courses: Courses, asked: Sequence[Asked], targets: Targets = USUAL) -
     return Found([round(value, 4) for value in weekly.tolist()], hold, gaps, suits, plans)
 
 
-def suiting(courses: Courses, targets: Targets = USUAL) -> Tensor:
+def settled_dose(courses: Courses, targets: Targets = USUAL) -> Tensor:
     """Mg a week `[B]` with the least risk once it has shown what it does."""
     doses = (WEEKS / 7).clamp(max=MOST_A_DAY)[None, :, None].expand(len(courses), -1, LONG)
     late = courses.levels(doses)[..., LONG // 2 :]

@@ -1,18 +1,16 @@
 """Suggestions: a weekly dose, the evenings left out, the day of the next INR; beside no change and what a protocol would do."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from careplan.breach import Breach
 from careplan.language import N_
 from careplan.minutes import DAY
 from careplan.planning.explain import interval, path_of
-from careplan.recording import Recording, question
+from careplan.recording import Recording, abstaining, question
 from careplan.series import PatientSeries
 from careplan.stages import stage
 from careplan.suggestion import Line, Option, Suggestion
@@ -21,7 +19,7 @@ from careplan.therapies.warfarin.aims import USUAL, risk_for
 from careplan.therapies.warfarin.courses import Courses, courses_of
 from careplan.therapies.warfarin.covariates import covariates_of
 from careplan.therapies.warfarin.decisions import SOON
-from careplan.therapies.warfarin.declaration import DANGER, HIGHEST_INR, LINE_LIMITS, MOST_A_DAY, STARTING, WARFARIN
+from careplan.therapies.warfarin.declaration import DANGER, HIGHEST_INR, LINE_LIMITS, MOST_A_DAY, STARTING
 from careplan.therapies.warfarin.metrics import TOO_HIGH
 from careplan.therapies.warfarin.protocols import aurora, iwpc_clinical, iwpc_pharmacogenetic
 from careplan.therapies.warfarin.regimen import Regimen, increment, tablets, week_of
@@ -68,7 +66,7 @@ def _suggested(world: World, recording: Recording, person: Personalisation, targ
     reasons = reasons_to_abstain(series, person)
     if reasons or regimen is None:
         told = reasons or (N_("no regimen is prescribed and none can be told from the recording"),)
-        return _suggestion(series, provenance, abstained=True, reasons=told)
+        return abstaining(series, "regimen", provenance, told)
     asked = asked_of(series, regimen)
     with stage("encode"):
         courses = courses_of(world.model, [series], [person], seed=seed)
@@ -76,7 +74,7 @@ def _suggested(world: World, recording: Recording, person: Personalisation, targ
         found = search(courses, [asked], targets)
     if bool(found.plans.abstained[0]) and asked.begun:
         told = tuple(NOTHING.format(rule=breach.rule) for breach in found.plans.reasons[0])
-        return _suggestion(series, provenance, abstained=True, reasons=told)
+        return abstaining(series, "regimen", provenance, told)
     with stage("explain"):
         return _told(series, regimen, asked, courses, found, provenance, targets)
 
@@ -137,11 +135,10 @@ def _told(
     options = tuple(_option(each, level, targets) for each, level in zip(futures, levels, strict=True))
     unchanged = weekly == regimen.weekly and hold == regimen.hold
     lines = _lines(regimen, asked, weekly, hold, due, len(np.flatnonzero(series.mask[:, 0])), targets)
-    return _suggestion(
-        series,
-        provenance,
+    return replace(
+        abstaining(series, "regimen", provenance, ()),
         abstained=False,
-        reasons=why_in_words(asked, regimen, weekly, hold, due, options, float(found.suits[0]), targets),
+        reasons=tuple(why_in_words(asked, regimen, weekly, hold, due, options, float(found.suits[0]), targets)),
         lines=() if unchanged and due == regimen.next_inr else lines,
         options=options,
         limits_bound=found.plans.bound[0],
@@ -247,31 +244,3 @@ def _banners(series: PatientSeries) -> tuple[str, ...]:
         if series.column(name)[-1] == 1:
             found.append(told)
     return tuple(found)
-
-
-def _suggestion(
-    series: PatientSeries,
-    provenance: Mapping[str, str],
-    *,
-    abstained: bool,
-    reasons: Sequence[str],
-    lines: tuple[Line, ...] = (),
-    options: tuple[Option, ...] = (),
-    limits_bound: tuple[Breach, ...] = (),
-    banners: tuple[str, ...] = (),
-) -> Suggestion:
-    return Suggestion(
-        id=None,
-        patient=series.patient,
-        kind="regimen",
-        created=datetime.now(UTC),
-        at=series.times[-1].to_pydatetime(),
-        abstained=abstained,
-        reasons=tuple(reasons),
-        lines=lines,
-        options=options,
-        limits_bound=limits_bound,
-        banners=banners,
-        therapy=WARFARIN.name,
-        provenance=provenance,
-    )

@@ -10,8 +10,8 @@ from careplan.planning.actions import NO_CHANGE
 from careplan.series import Window
 from careplan.studies.closed_loop import _context
 from careplan.therapies.glucose.declaration import GLUCOSE, LIMITS
-from careplan.therapies.glucose.dose_search import HORIZON, Ahead, _encoded, _strength, search_doses
-from careplan.therapies.glucose.modulation import modulated
+from careplan.therapies.glucose.dose_search import HORIZON, Ahead, Constraints, Patients, _encoded, _strength, search_doses
+from careplan.therapies.glucose.modulation import modulated_rate
 from careplan.therapies.glucose.world import open_world
 from careplan.therapy import Mandate
 
@@ -39,7 +39,7 @@ def test_doubt_makes_more_insulin_lower_and_less_insulin_no_safer(action: tuple[
     usual = torch.cat([values.mean(1), torch.tensor([[40.0]])], 1)
     with torch.no_grad():
         code = model.typical(usual).unsqueeze(1).expand(-1, 2, -1)
-        believing, state, _, _ = _encoded(model, past, usual, code, torch.ones(1), prescribed, 0)
+        believing, state, _, _ = _encoded(model, Patients(past, usual, code, torch.ones(1)), prescribed, 0)
         doubting = replace(believing, strength=torch.tensor([[1.0, 1.6]]))
         for given, lower in ((action, True), (NO_CHANGE, False), ((0.0, 0.5), False)):
             treated = torch.tensor([[given]])
@@ -63,14 +63,9 @@ def given(mandate: Mandate | None, level: float = 240.0) -> tuple[float, float, 
     known = partial(_context, past, torch.tensor([level]), torch.tensor([300.0]))
     plans = search_doses(
         model,
-        past,
-        usual,
-        model.typical(usual).unsqueeze(1).expand(-1, 8, -1),
-        torch.ones(1),
+        Patients(past, usual, model.typical(usual).unsqueeze(1).expand(-1, 8, -1), torch.ones(1)),
         Ahead(ahead, torch.ones_like(ahead, dtype=torch.bool), torch.tensor([0.05]), torch.tensor([True])),
-        known,
-        [LIMITS["adult"]],
-        mandates=None if mandate is None else [mandate],
+        Constraints(context=known, limits=[LIMITS["adult"]], mandates=None if mandate is None else [mandate]),
         simulations=64,
     )
     units = plans.actions[0, 0, :, 0].sum() + 0.4 * (plans.actions[0, 0, :, 1] - 1).sum()
@@ -94,12 +89,12 @@ def test_a_stricter_budget_is_never_planned_for_more_lows() -> None:
 
 def test_the_rate_is_modulated_towards_the_target_and_stops_as_everybodys_does_without_one() -> None:
     level = torch.tensor([60.0, 74.0, 76.0, 95.0, GLUCOSE.best, 300.0])
-    assert modulated(level, None).tolist() == [0, 0, 1, 1, 1, 1]
-    usual = modulated(level, [GLUCOSE.mandate] * 6)
+    assert modulated_rate(level, None).tolist() == [0, 0, 1, 1, 1, 1]
+    usual = modulated_rate(level, [GLUCOSE.mandate] * 6)
     assert usual[:2].sum() == 0 and 0 < usual[2] < usual[3] < 1 and usual[4:].tolist() == [1, 1]
-    assert float(modulated(level, [GLUCOSE.mandate] * 6, most=1.5)[-1]) == 1.5
+    assert float(modulated_rate(level, [GLUCOSE.mandate] * 6, most=1.5)[-1]) == 1.5
     for less in (replace(GLUCOSE.mandate, target=140.0), GLUCOSE.mandate.after((0.03, 0.0))):
-        stricter = modulated(level, [less] * 6)
+        stricter = modulated_rate(level, [less] * 6)
         assert (stricter <= usual).all() and stricter[3] < usual[3]
 
 

@@ -10,7 +10,7 @@ from careplan.minutes import DAY
 from careplan.series import PatientSeries
 from careplan.suggestion import Part
 from careplan.therapies.glucose.declaration import BLOCKS, GLUCOSE
-from careplan.therapies.glucose.evidence import AFTER, APART, addressed, alike, pattern
+from careplan.therapies.glucose.evidence import AFTER, APART, outcomes_addressed, pattern_on_days, similar_moments
 from tests.clinic.build import line
 from tests.reached import reached, reaches
 
@@ -38,7 +38,7 @@ def test_the_days_named_are_the_days_with_the_pattern(data: st.DataObject) -> No
     glucose = np.repeat(random.choice(level, days * PER_DAY // 4), 4)  # twenty minutes at a level
     start, end = data.draw(st.sampled_from([*zip(BLOCKS, (*BLOCKS[1:], DAY), strict=True), (0, DAY)]))
     for side in ("low", "high"):
-        found = pattern(series(glucose, zone=zone), side, start, end)
+        found = pattern_on_days(series(glucose, zone=zone), side, start, end)
         for index in range(days):
             date = f"{pd.Timestamp('2024-03-01') + pd.Timedelta(days=index):%Y-%m-%d}"
             part = glucose[index * PER_DAY + start // 5 : index * PER_DAY + end // 5]
@@ -63,13 +63,13 @@ def test_a_fifteen_minute_sensor_is_judged_by_its_own_cadence() -> None:
     glucose = np.full(2 * PER_DAY, np.nan)
     glucose[::3] = 120.0
     glucose[24:30:3] = 60.0  # 02:00 to 02:15 of the first day
-    found = pattern(series(glucose), "low", 0, 360)
+    found = pattern_on_days(series(glucose), "low", 0, 360)
     assert (found.days, [one.date for one in found.seen]) == (2, ["2024-03-01"])
     assert found.seen[0].minute == 120
 
 
 def test_nothing_recorded_names_no_day() -> None:
-    found = pattern(series(np.full(PER_DAY, np.nan)), "low", 0, 360)
+    found = pattern_on_days(series(np.full(PER_DAY, np.nan)), "low", 0, 360)
     assert (found.days, found.seen) == (0, ())
 
 
@@ -82,8 +82,8 @@ def test_what_drove_a_change_and_each_line_have_their_days() -> None:
         Part(outcome="above_180", start=660, end=1020, gain=0.01),
         Part(outcome="change", start=0, end=DAY, gain=-0.1),
     ]
-    assert addressed(parts, [line("basal", 0, 0.9)]) == [("low", 0, DAY), ("high", 360, 660), ("low", 0, 360)]
-    assert addressed(parts, []) == []
+    assert outcomes_addressed(parts, [line("basal", 0, 0.9)]) == [("low", 0, DAY), ("high", 360, 660), ("low", 0, 360)]
+    assert outcomes_addressed(parts, []) == []
 
 
 def test_moments_like_now_are_found_and_what_came_of_them() -> None:
@@ -96,12 +96,12 @@ def test_moments_like_now_are_found_and_what_came_of_them() -> None:
         bolus[noon], carbs[noon + 2] = 4.0, 60.0
     recording = series(glucose, bolus=bolus, carbs=carbs)
     now = 8 * PER_DAY + PER_DAY // 2
-    found = alike(recording, now, carbs=60.0)
+    found = similar_moments(recording, now, carbs=60.0)
     assert sorted(one.date for one in found[:4]) == ["2024-03-01", "2024-03-03", "2024-03-05", "2024-03-07"]
     for one in found[:4]:
         assert (one.minute, one.given) == (720, {"bolus": 4.0, "carbs": 60.0})
         assert (one.level, one.lowest, one.highest) == pytest.approx((150.0, 60.0, 150.0))
-    flat = alike(recording, now - 60)
+    flat = similar_moments(recording, now - 60)
     assert flat and all(one.level == 100.0 for one in flat)
 
 
@@ -113,7 +113,7 @@ def test_moments_are_past_apart_and_do_not_hear_of_what_came_later(seed: int, ro
     glucose = 140 + 40 * np.sin(np.arange(3 * PER_DAY) / 40) + random.normal(0, 5, 3 * PER_DAY)
     glucose[random.random(len(glucose)) < 0.05] = np.nan
     recording = series(glucose)
-    found = alike(recording, row)
+    found = similar_moments(recording, row)
     rows = [((pd.Timestamp(one.date) - pd.Timestamp("2024-03-01")).days * DAY + one.minute) // 5 for one in found]
     if len(rows) > 1:
         reached()
@@ -121,10 +121,10 @@ def test_moments_are_past_apart_and_do_not_hear_of_what_came_later(seed: int, ro
     assert all(abs(one - other) >= APART for one in rows for other in rows if one != other)
     later = glucose.copy()
     later[row:] = 40.0
-    assert alike(series(later), row) == found
+    assert similar_moments(series(later), row) == found
 
 
 def test_without_a_reading_now_nothing_is_like_it() -> None:
     glucose = np.full(3 * PER_DAY, 100.0)
     glucose[-12:] = np.nan
-    assert alike(series(glucose), len(glucose)) == ()
+    assert similar_moments(series(glucose), len(glucose)) == ()

@@ -11,7 +11,7 @@ import torch
 from careplan.recording import Signed
 from careplan.series import PatientSeries
 from careplan.therapies.glucose.declaration import GLUCOSE
-from careplan.therapies.glucose.experiments import Sizes, _each_alone, does, expected, experiments
+from careplan.therapies.glucose.experiments import Sizes, _each_alone, change_in_words, expected_statistics, experiments
 from tests.clinic.build import REGIMEN
 
 ROWS = 288
@@ -78,11 +78,11 @@ def test_fortnights_end_where_the_next_change_begins() -> None:
 
 
 def test_days_after_a_change_are_expected_as_it_was_prescribed_and_predicted() -> None:
-    [found] = expected(recording(), [change()])
+    [found] = expected_statistics(recording(), [change()])
     assert found.row == 14 * ROWS
     assert found.shift["basal rate"] == pytest.approx(math.log(0.8))
     assert found.shift["level"] == pytest.approx(math.log(1.2)) and found.doubt["level"] > 0
-    [untold] = expected(recording(), [change(predicted={})])
+    [untold] = expected_statistics(recording(), [change(predicted={})])
     assert untold.shift["level"] == 0.0 and untold.doubt["level"] == pytest.approx(0.5 * -math.log(0.8))
 
 
@@ -91,4 +91,4 @@ def test_each_setting_alone_is_what_a_replay_multiplies() -> None:
     found = _each_alone(REGIMEN, after)
     assert found.shape == (4, 13) and torch.equal(found[0], torch.ones(13)) and torch.equal(found[3], torch.ones(13))
     assert torch.allclose(found[1, :4], torch.tensor(0.8)) and torch.equal(found[1, 4:], torch.ones(9))
-    assert torch.allclose(found[2, 4:8], torch.tensor(1.1)) and does(REGIMEN, REGIMEN) == ""
+    assert torch.allclose(found[2, 4:8], torch.tensor(1.1)) and change_in_words(REGIMEN, REGIMEN) == ""

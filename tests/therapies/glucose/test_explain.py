@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from careplan.planning.explain import NO_CHANGE, PROPOSED, RUNNER_UP, Compared, explain
 from careplan.therapies.glucose.declaration import GLUCOSE, harm
-from careplan.therapies.glucose.outcomes import layers, shares
+from careplan.therapies.glucose.outcomes import risk_by_outcome, time_by_outcome
 from careplan.therapy import Mandate
 from tests.planning.test_regimen import PARTS, settings
 from tests.planning.test_regimen import plan as plan_settings
@@ -21,28 +21,32 @@ LEVELS = st.lists(st.floats(20, 600), min_size=1, max_size=20)
 @given(LEVELS)
 def test_the_layers_of_risk_sum_to_it(levels: list[float]) -> None:
     level = torch.tensor(levels, dtype=torch.float64)
-    torch.testing.assert_close(sum(layers(level).values()), harm(level), atol=1e-9, rtol=0)
+    torch.testing.assert_close(sum(risk_by_outcome(level).values()), harm(level), atol=1e-9, rtol=0)
 
 
 @given(LEVELS, st.floats(0, 1))
 def test_no_layer_grows_as_a_level_nears_the_best(levels: list[float], share: float) -> None:
     level = torch.tensor(levels, dtype=torch.float64)
     nearer = level + share * (112.5 - level)
-    for before, after in zip(layers(level).values(), layers(nearer).values(), strict=True):
+    for before, after in zip(risk_by_outcome(level).values(), risk_by_outcome(nearer).values(), strict=True):
         assert (after <= before + 1e-4).all()  # 112.5 is the best to within its digits
 
 
 def test_aimed_elsewhere_the_layers_sum_to_the_risk_that_is_searched() -> None:
     level = torch.tensor([[40.0, 65.0, 110.0, 132.5, 200.0, 300.0]], dtype=torch.float64)
     risk = GLUCOSE.aimed([Mandate(target=132.5, budgets=(0.04, 0.01))]).risk
-    torch.testing.assert_close(sum(layers(level, 132.5).values()), risk(level), atol=1e-4, rtol=0)  # its scale is a float32
+    torch.testing.assert_close(
+        sum(risk_by_outcome(level, 132.5).values()), risk(level), atol=1e-4, rtol=0
+    )  # its scale is a float32
     assert float(risk(level)[0, 3]) == pytest.approx(0.0, abs=1e-4)
 
 
 def compared(plans: Any, part: torch.Tensor, spans: list[tuple[int, int]], index: int = 0) -> Compared:
     levels = plans.levels[index]
     changed, runner_up = bool(plans.changed[index]), bool(plans.has_runner_up[index])
-    return Compared(plans.account, index, levels, part, spans, shares(levels), changed, runner_up, layers, shares)
+    return Compared(
+        plans.account, index, levels, part, spans, time_by_outcome(levels), changed, runner_up, risk_by_outcome, time_by_outcome
+    )
 
 
 @pytest.mark.parametrize("simulations", [None, 96])

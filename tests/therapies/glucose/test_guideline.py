@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from careplan.series import PatientSeries
 from careplan.studies.visits import accepted
 from careplan.therapies.glucose import regimen_search
-from careplan.therapies.glucose.bands import ADULTS
 from careplan.therapies.glucose.decisions import exposure
 from careplan.therapies.glucose.declaration import GLUCOSE, LINE_LIMITS, Regimen
-from careplan.therapies.glucose.guideline import LOWERED, lowered, says
+from careplan.therapies.glucose.guideline import LOWERED, guideline_in_words, guideline_lines
 from tests.clinic.build import REGIMEN, suggestion
 
 ROWS = 288
@@ -31,7 +30,8 @@ def recording(low: float, days: int = 14, *, level: float = 62.0) -> PatientSeri
 
 def spoken(series: PatientSeries, regimen: Regimen | None = REGIMEN, **found: Any) -> Any:
     silent = {"abstained": True, "reasons": ("the model is off",), "options": (), **found}
-    return regimen_search._by_guideline(suggestion(**silent), series, regimen, ADULTS)
+    case = regimen_search.Case(series=series, person=None, regimen=regimen)  # type: ignore[arg-type]
+    return regimen_search._by_guideline(suggestion(**silent), case)
 
 
 @pytest.mark.parametrize(("low", "share"), [(0.03, 0.0), (0.05, 0.1), (0.2, 0.2)])
@@ -89,9 +89,9 @@ def test_it_never_gives_more_nor_cuts_beyond_its_own_caps(
     )
     series = recording(low, days, level=level)
     lows = exposure(series.column("glucose"), series.minute_of_day())
-    lines = lowered(series, regimen, lows)
+    lines = guideline_lines(series, regimen, lows)
     assert not lines or lows.breach is not None
-    assert bool(says(regimen, lows, lines)) == (lows.breach is not None)
+    assert bool(guideline_in_words(regimen, lows, lines)) == (lows.breach is not None)
     for line in lines:
         most = LOWERED["danger" if lows.danger else "broken"] * line.current + 1e-6
         less = line.proposed > line.current if line.setting == "carb_ratio" else line.proposed < line.current

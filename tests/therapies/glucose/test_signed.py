@@ -17,7 +17,7 @@ from careplan.series import PatientSeries
 from careplan.studies.visits import accepted
 from careplan.therapies.glucose.days import SETTINGS
 from careplan.therapies.glucose.declaration import BLOCKS, GLUCOSE, Regimen
-from careplan.therapies.glucose.lines import proposed_lines, recent_part, regimen_lines
+from careplan.therapies.glucose.lines import proposed_lines, recent_readings, regimen_lines
 from tests.clinic.build import suggestion
 
 PEOPLE = int(os.environ.get("CAREPLAN_SUGGESTIONS", "60"))
@@ -102,6 +102,6 @@ def test_whatever_is_proposed_can_be_signed_as_it_stands() -> None:
 def test_readings_of_the_same_fortnight_count_when_it_is_planned_and_when_it_is_signed() -> None:
     series, *_ = somebody(3)
     long = PatientSeries("ann", GLUCOSE, series.start, "UTC", np.tile(series.values, (4, 1)), np.tile(series.mask, (4, 1)))
-    recent = recent_part(long)
+    recent = recent_readings(long)
     known = recent.times[recent.mask[:, 0]]
     assert recent.times[-1] == known[-1] and recent.times[-1] - recent.times[0] == pd.Timedelta(days=14)

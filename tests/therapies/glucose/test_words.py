@@ -145,9 +145,9 @@ def test_moments_like_now_in_every_number(moments: tuple[Moment, ...], proposed:
     bolus = replace(line(), key="bolus@0", setting="bolus", start=0, end=0, unit="U", current=0.0, proposed=proposed)
     later = replace(bolus, key="bolus@60", start=60, end=60)  # beyond the hour, so it does not count
     made = replace(explained(why=why(moments=moments)), kind="doses", lines=(bolus, later))
-    assert words.like_now(made) == text
+    assert words.moments_in_words(made) == text
     assert words.moment(MOMENT, MG_DL) == "4 Mar 12:05 at 164: 3.5 U and 60 g within the hour, then 62 to 212"
-    assert words.like_now(explained()) == ""
+    assert words.moments_in_words(explained()) == ""
 
 
 def test_limits_of_several_settings_at_the_same_times_are_said_once() -> None:

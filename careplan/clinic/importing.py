@@ -1,7 +1,7 @@
-"""Records into the store and out of it."""
+"""Files and records into the store: read, joined to what is stored, and kept."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from inspect import signature
 from pathlib import Path
@@ -13,93 +13,127 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from careplan.clinic import codec
-from careplan.clinic.courses import course_of, keep_course, practice_of
+from careplan.clinic.courses import keep_course
 from careplan.clinic.errors import ClinicError
-from careplan.clinic.known import require
-from careplan.clinic.reading import Purpose, on_record
+from careplan.clinic.regimens import add_regimen
 from careplan.clinic.summaries import GLANCE, glance_of
 from careplan.clinic.views import ImportedPatient, ImportReport
 from careplan.records.correction import Correction
 from careplan.records.events import PatientRecord
-from careplan.store import CLINIC, Actor, Database, add_events, append, data_hash, hidden, local_account, number, read_events
+from careplan.store import CLINIC, Actor, Batch, Database, add_events, append, hidden, local_account, read_events
 from careplan.store.events import new_events
 from careplan.store.schema import KEPT, ImportBatch, Patient, RegimenVersion
 from careplan.therapies import practice
 
 if TYPE_CHECKING:
-    from careplan.series import PatientSeries
+    pass
 
 Progress = Callable[[int, int, str], None]  # done, total, the patient just kept
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportOptions:
+    """How files are read, and how what they hold is kept.
+
+    format: what all of them are; found by looking where None. zone: the clock of sources that do not say. day_first: of
+    dates that do not say the order of their parts. token: for a server.
+    patient: whose they are, where they are one person's. prefer: sources in the order in which they are believed where they hold
+    the same. group: of patients that are new, whatever the source says. therapy, merge: as `store_records`.
+    """
+
+    format: str | None = None
+    zone: str | None = None
+    day_first: bool | None = None
+    token: str | None = None
+    patient: str | None = None
+    prefer: Sequence[str] = ()
+    group: str | None = None
+    therapy: str | None = None
+    merge: bool = False
+
+
+BY_LOOKING = ImportOptions()
 
 
 def import_records(
     db: Database,
     *paths: str | Path,
-    format: str | None = None,
-    zone: str | None = None,
-    day_first: bool | None = None,
-    token: str | None = None,
-    patient: str | None = None,
-    group: str | None = None,
-    therapy: str | None = None,
-    prefer: Sequence[str] = (),
+    how: ImportOptions = BY_LOOKING,
     progress: Progress | None = None,
     actor: Actor | None = None,
-    merge: bool = False,
 ) -> ImportReport:
     """Reads the patients at the paths, finding each file's format by looking, and keeps what is new of each.
 
-    paths: files, folders, ZIPs or addresses; a format's name may stand before them. format: what all of them are. zone: the clock
-    of sources that do not say. day_first: the order of numeric dates where nothing in a file tells. token: for a server. patient:
-    whose they are, where they are one person's. group: of patients that are new, whatever the source says. therapy: as
-    `store_records`. prefer: sources in the order in which they are believed where they hold the same.
-    A patient whose files cannot be trusted is left out and told of in `failed`. Raises `RecordError` (nothing kept) where there
-    is nothing to read or whose rows they are cannot be told, `ClinicError` for an unknown format or one that takes no such
-    option, and `StoreError` when the store cannot be written (patients before that one are kept).
+    A patient whose files cannot be trusted is left out, and named in `failed`.
+
+    Args:
+        db: The clinic's database.
+        paths: Files, folders, ZIPs or addresses; a format's name may stand before them.
+        how: How they are read and kept.
+        progress: Called after each patient who was kept.
+        actor: Who imports; this machine's account where None.
+
+    Raises:
+        RecordError: There is nothing to read, or whose rows they are cannot be told; nothing is kept.
+        ClinicError: The format is unknown, or takes no token.
+        StoreError: The store cannot be written; patients before that one are kept.
     """
     from careplan.records import READERS, Refused, join_people, read
 
-    format, paths = named_format(paths, format)
-    if format is not None and token is not None and "token" not in signature(READERS[format]).parameters:
+    format, paths = named_format(paths, how.format)
+    if format is not None and how.token is not None and "token" not in signature(READERS[format]).parameters:
         raise ClinicError(f"format {format!r} takes no token")
     refused: Refused = {}
-    options = {"format": format, "zone": zone, "token": token, "patient": patient}
-    found = [record for path in paths for record in read(path, prefer=prefer, refused=refused, day_first=day_first, **options)]
-    records = join_people(found, prefer=prefer)
-    if group is not None:
-        records = [replace(record, group=group) for record in records]
-    report = store_records(db, format or "", records, therapy=therapy, progress=progress, actor=actor, merge=merge)
+    reading: dict[str, Any] = {
+        "zone": how.zone,
+        "day_first": how.day_first,
+        "token": how.token,
+        "patient": how.patient,
+        "prefer": how.prefer,
+    }
+    found = [record for path in paths for record in read(path, format=format, refused=refused, **reading)]
+    report = _kept(db, format or "", join_people(found, prefer=how.prefer), how, progress, actor)
     return replace(report, failed={**{name: str(error) for name, error in refused.items()}, **report.failed})
 
 
 def import_declared(
     db: Database,
     *paths: str | Path,
-    therapy: str,
-    zone: str | None = None,
-    day_first: bool | None = None,
-    patient: str | None = None,
-    group: str | None = None,
+    how: ImportOptions,
     progress: Progress | None = None,
     actor: Actor | None = None,
-    merge: bool = False,
 ) -> ImportReport:
     """Reads tables whose columns are the channels and covariates of an installed therapy (`formats.declared`), and keeps what is
-    new of each patient. Options and errors as `import_records`."""
+    new of each patient. how: names that therapy; tables have no format, token or preference. Errors as `import_records`."""
     from careplan.formats.declared import read_declared
     from careplan.records import Refused
 
+    if how.therapy is None:
+        raise ClinicError("expected the therapy whose tables these are")
     refused: Refused = {}
-    declared = practice(therapy).therapy
+    declared = practice(how.therapy).therapy
     records = [
         each
         for path in paths
-        for each in read_declared(Path(path), declared, zone=zone, day_first=day_first, patient=patient, refused=refused)
+        for each in read_declared(
+            Path(path), declared, zone=how.zone, day_first=how.day_first, patient=how.patient, refused=refused
+        )
     ]
-    if group is not None:
-        records = [replace(record, group=group) for record in records]
-    report = store_records(db, "declared", records, therapy=therapy, progress=progress, actor=actor, merge=merge)
+    report = _kept(db, "declared", records, how, progress, actor)
     return replace(report, failed={**{name: str(error) for name, error in refused.items()}, **report.failed})
+
+
+def _kept(
+    db: Database,
+    source: str,
+    records: Sequence[PatientRecord],
+    how: ImportOptions,
+    progress: Progress | None,
+    actor: Actor | None,
+) -> ImportReport:
+    if how.group is not None:
+        records = [replace(record, group=how.group) for record in records]
+    return store_records(db, source, records, therapy=how.therapy, progress=progress, actor=actor, merge=how.merge)
 
 
 def named_format(paths: Sequence[str | Path], format: str | None = None) -> tuple[str | None, tuple[str | Path, ...]]:
@@ -178,17 +212,9 @@ def _store(
         regimen, unusable = _stated_regimen(record, course.therapy)
         corrections += plain([*told, *unusable])
         glance = _glance(session, replace(record, events=fresh, group=course.group), stored, course.therapy)
-        added = add_events(
-            session,
-            record.patient,
-            fresh,
-            actor=actor,
-            source=source,
-            run=run,
-            files=record.files,
-            report={"rows_read": record.rows_read, GLANCE: glance},
-            corrections=corrections,
-        )
+        report = {"rows_read": record.rows_read, GLANCE: glance}
+        batch = Batch(source=source, run=run, files=record.files, report=report, corrections=corrections)
+        added = add_events(session, record.patient, fresh, batch, actor=actor)
         if regimen is not None:
             _add_stated_regimen(session, record, course.therapy, regimen, actor)
     return ImportedPatient(
@@ -254,86 +280,3 @@ def _add_stated_regimen(session: Session, record: PatientRecord, therapy: str, r
     bodies = list(session.scalars(before))
     if codec.dump(regimen) not in bodies:
         add_regimen(session, record.patient, therapy, regimen, source="stated", valid_from=valid_from, actor=actor)
-
-
-def add_regimen(
-    session: Session, patient: str, therapy: str, regimen: Any, *, source: str, valid_from: datetime, actor: Actor
-) -> RegimenVersion:
-    """A new version within a transaction, audited. Versions are never edited."""
-    version = RegimenVersion(
-        patient=patient,
-        therapy=therapy,
-        valid_from=valid_from,
-        created=datetime.now(UTC),
-        source=source,
-        body=codec.dump(regimen),
-    )
-    number(session, version)
-    append(session, actor, "regimen added", patient=patient, rows=[version], regimen=version.id, source=source, body=version.body)
-    return version
-
-
-def save_regimen(
-    db: Database,
-    patient: str,
-    regimen: Any,
-    *,
-    therapy: str | None = None,
-    source: str = "stated",
-    valid_from: datetime | None = None,
-    actor: Actor | None = None,
-) -> int:
-    """Prescribes a regimen from a time on (now); returns its version. therapy: where the patient has several.
-
-    Raises `UnknownPatient`, and as `course_of`.
-    """
-    with db.write() as session:
-        require(session, patient)
-        course, when = course_of(session, patient, therapy), valid_from or datetime.now(UTC)
-        version = add_regimen(
-            session, patient, course.therapy, regimen, source=source, valid_from=when, actor=actor or local_account()
-        )
-        return version.id
-
-
-def load_record(
-    db: Database, patient: str, therapy: str | None = None, *, purpose: Purpose = "record", actor: Actor | None = None
-) -> PatientRecord:
-    """All events of a patient, with the group and the covariates of a course; this is on record.
-
-    Raises `UnknownPatient`, and as `course_of`.
-    """
-    with db.read() as session:
-        found = record_of(session, patient, therapy)
-    on_record(db, [patient], purpose, actor)
-    return found
-
-
-def record_of(session: Session, patient: str, therapy: str | None = None) -> PatientRecord:
-    """What `load_record` gives, for a use case that has put its reading on record itself."""
-    stored, course = require(session, patient), course_of(session, patient, therapy)
-    return PatientRecord(
-        patient=patient,
-        zone=stored.zone,
-        events=read_events(session, patient),
-        weight=course.covariates.get("weight"),
-        group=course.group,
-    )
-
-
-def load_series(db: Database, patient: str, therapy: str | None = None) -> "PatientSeries":
-    """A patient's recording on the grid of their therapy. Raises `UnknownPatient`, and `ClinicError` without events."""
-    from careplan.records.grid import to_series  # with the tensors that it is made of
-
-    record = load_record(db, patient, therapy)
-    if record.events.empty:
-        raise ClinicError(f"patient {patient!r} has no events in the store")
-    with db.read() as session:
-        return to_series(record, practice_of(session, patient, therapy).therapy)
-
-
-def patient_data_hash(db: Database, patient: str) -> str:
-    """Changes whenever the patient's events do; the key under which a personalisation is kept."""
-    with db.read() as session:
-        require(session, patient)
-        return data_hash(session, patient)

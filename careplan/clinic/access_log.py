@@ -14,7 +14,7 @@ Purpose = Literal["worklist", "review", "doses", "summary", "record", "planning"
 READ = "read"  # the action
 
 
-def on_record(db: Database, patients: Sequence[str], purpose: Purpose, actor: Actor | None = None) -> None:
+def log_access(db: Database, patients: Sequence[str], purpose: Purpose, actor: Actor | None = None) -> None:
     """Says that these patients are read, where it is not said of today already. actor: this machine's account where None."""
     actor = actor or local_account()
     with db.read() as session:
@@ -25,11 +25,11 @@ def on_record(db: Database, patients: Sequence[str], purpose: Purpose, actor: Ac
             append(session, actor, READ, patient=patient, purpose=purpose)
 
 
-def looked_at(db: Database, patient: str, actor: Actor | None = None) -> None:
+def log_record_view(db: Database, patient: str, actor: Actor | None = None) -> None:
     """Says that one patient's record is read. Raises `UnknownPatient`, and then says nothing."""
     with db.read() as session:
         require(session, patient)
-    on_record(db, [patient], "record", actor)
+    log_access(db, [patient], "record", actor)
 
 
 def _unsaid(session: Session, patients: Sequence[str], purpose: Purpose, actor: Actor) -> list[str]:

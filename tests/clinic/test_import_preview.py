@@ -8,15 +8,15 @@ import pytest
 from careplan.clinic import (
     ClinicError,
     UnknownPatient,
-    arrivals,
-    doubts,
+    import_previewed,
     imports,
+    mismatches,
     patient_names,
+    previewed_people,
     read_files,
     store_records,
-    take_in,
 )
-from careplan.clinic.incoming import Incoming
+from careplan.clinic.import_preview import PreviewedFiles
 from careplan.store import Actor, Database
 
 from .build import record
@@ -29,13 +29,13 @@ def test_files_are_shown_before_anything_is_kept(db: Database, tmp_path: Path) -
     (tmp_path / "ann.csv").write_text(TABLE)
     (tmp_path / "letter.csv").write_bytes(b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n")
     incoming = read_files(tmp_path, zone="Europe/Berlin")
-    [arrival] = arrivals(db, incoming)
+    [arrival] = previewed_people(db, incoming)
     assert (arrival.name, arrival.zone, arrival.events, arrival.known) == ("ann", "Europe/Berlin", {"glucose": 3}, False)
     assert any(kind.action == "dropped" for kind in arrival.report.kinds)
     [(name, why)] = incoming.refused.items()
     assert name == "letter.csv" and "PDF" in why and str(tmp_path) not in why
     assert patient_names(db) == []
-    report = take_in(db, incoming, {0: "Ann  B"}, actor=ADA, add=frozenset())
+    report = import_previewed(db, incoming, {0: "Ann  B"}, actor=ADA, add=frozenset())
     assert report.failed == {} and patient_names(db) == ["Ann B"]
     [kept] = imports(db)
     assert kept.events == {"Ann B": 3}
@@ -56,25 +56,25 @@ def test_another_name_clock_or_readings_raise_a_doubt(db: Database) -> None:
     mine = record("ann", days=2)
     store_records(db, "table", [mine])
     other = replace(record("bob", days=2, level=220.0), zone="Europe/Berlin")
-    incoming = Incoming((mine, other, record("ann", days=2, seed=0)), {})
-    assert doubts(db, incoming, 0, "ann") == []
-    name, zone, readings = doubts(db, incoming, 1, "ann")
+    incoming = PreviewedFiles((mine, other, record("ann", days=2, seed=0)), {})
+    assert mismatches(db, incoming, 0, "ann") == []
+    name, zone, readings = mismatches(db, incoming, 1, "ann")
     assert "'bob'" in name and "Europe/Berlin" in zone and "576 readings" in readings
     with pytest.raises(UnknownPatient):
-        doubts(db, incoming, 1, "eve")
+        mismatches(db, incoming, 1, "eve")
 
 
 def test_a_name_that_is_taken_is_not_joined_by_accident(db: Database) -> None:
     store_records(db, "table", [record("ann", days=1)])
-    incoming = Incoming((record("ann", days=2), record("bob", days=1)), {})
+    incoming = PreviewedFiles((record("ann", days=2), record("bob", days=1)), {})
     with pytest.raises(ClinicError, match="already"):
-        take_in(db, incoming, {0: "ann"}, actor=ADA, add=frozenset())
+        import_previewed(db, incoming, {0: "ann"}, actor=ADA, add=frozenset())
     with pytest.raises(ClinicError, match="name"):
-        take_in(db, incoming, {0: " "}, actor=ADA, add=frozenset())
+        import_previewed(db, incoming, {0: " "}, actor=ADA, add=frozenset())
     with pytest.raises(ClinicError, match="two records"):
-        take_in(db, incoming, {0: "cyd", 1: "cyd"}, actor=ADA, add=frozenset())
+        import_previewed(db, incoming, {0: "cyd", 1: "cyd"}, actor=ADA, add=frozenset())
     assert patient_names(db) == ["ann"]
-    report = take_in(db, incoming, {0: "ann", 1: "bob"}, actor=ADA, add=frozenset({0}))
+    report = import_previewed(db, incoming, {0: "ann", 1: "bob"}, actor=ADA, add=frozenset({0}))
     [ann, bob] = report.patients
     assert 280 < ann.events_added["glucose"] <= 288  # the second day, but for readings that are within the first
     assert bob.patient == "bob" and patient_names(db) == ["ann", "bob"]

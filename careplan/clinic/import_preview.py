@@ -13,8 +13,8 @@ import pandas as pd
 from careplan.clinic.allowed import BRINGS_IN, allow
 from careplan.clinic.courses import practice_of
 from careplan.clinic.errors import ClinicError
+from careplan.clinic.importing import plain, store_records
 from careplan.clinic.known import require
-from careplan.clinic.records import plain, store_records
 from careplan.clinic.views import ImportedPatient, ImportReport
 from careplan.clinic.worklists import refresh
 from careplan.errors import AskError
@@ -27,7 +27,7 @@ ENOUGH = 12  # readings of one time that tell whether two sources are of one per
 
 
 @dataclass(frozen=True)
-class Incoming:
+class PreviewedFiles:
     """What was read of some files. records: a person each; refused: file or person -> why nothing of it can be kept."""
 
     records: tuple[PatientRecord, ...] = field(repr=False)
@@ -35,7 +35,7 @@ class Incoming:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arrival:
+class PreviewedPerson:
     """One person of what was read. name: as the files have it. report: what an import would say of it. known: whether the store
     has somebody of that name. clock: whether the files say what zone their clock is in.
     """
@@ -50,7 +50,7 @@ class Arrival:
     known: bool
 
 
-def read_files(folder: Path, *, zone: str | None = None) -> Incoming:
+def read_files(folder: Path, *, zone: str | None = None) -> PreviewedFiles:
     """Reads the files of a folder, finding each one's format by looking; nothing is kept. zone: the clock of files that do not
     say. What cannot be read is in `refused`, in words.
     """
@@ -63,16 +63,16 @@ def read_files(folder: Path, *, zone: str | None = None) -> Incoming:
         whole = error if isinstance(error, RecordError) else RecordError(str(error), file=folder)
         found, broken = [], {Path(whole.file).name: whole, **broken}
     refused = {Path(name).name: str(error).replace(f"{folder}/", "") for name, error in broken.items()}
-    return Incoming(tuple(found), MappingProxyType(refused))
+    return PreviewedFiles(tuple(found), MappingProxyType(refused))
 
 
-def arrivals(db: Database, incoming: Incoming) -> list[Arrival]:
+def previewed_people(db: Database, incoming: PreviewedFiles) -> list[PreviewedPerson]:
     """Each person of what was read, as it would be kept."""
     with db.read() as session:
         return [_arrival(record, known=session.get(schema.Patient, record.patient) is not None) for record in incoming.records]
 
 
-def doubts(db: Database, incoming: Incoming, place: int, patient: str) -> list[str]:
+def mismatches(db: Database, incoming: PreviewedFiles, place: int, patient: str) -> list[str]:
     """Why the record at a place may not be the stored patient's: another name, another clock, other readings at the same times.
 
     Readings that agree are told, too. Raises `UnknownPatient`.
@@ -96,7 +96,9 @@ def doubts(db: Database, incoming: Incoming, place: int, patient: str) -> list[s
     return found
 
 
-def take_in(db: Database, incoming: Incoming, names: Mapping[int, str], *, actor: Actor, add: frozenset[int]) -> ImportReport:
+def import_previewed(
+    db: Database, incoming: PreviewedFiles, names: Mapping[int, str], *, actor: Actor, add: frozenset[int]
+) -> ImportReport:
     """Keeps the records at the places that `names` gives a patient's name, each whole or not at all; one import in all.
 
     add: the places that are added to a patient who is stored already; the others are new, and fail where somebody has the name.
@@ -123,7 +125,7 @@ def take_in(db: Database, incoming: Incoming, names: Mapping[int, str], *, actor
     return report
 
 
-def _arrival(record: PatientRecord, *, known: bool) -> Arrival:
+def _arrival(record: PatientRecord, *, known: bool) -> PreviewedPerson:
     times = record.events["time"]
     counts = {str(name): int(count) for name, count in record.events["channel"].value_counts().sort_index().items()}
     would = ImportedPatient(
@@ -137,7 +139,7 @@ def _arrival(record: PatientRecord, *, known: bool) -> Arrival:
         source=record.source,
         why=record.why,
     )
-    return Arrival(
+    return PreviewedPerson(
         name=record.patient,
         zone=record.zone,
         clock=all(c.rule != "no time zone" for c in record.corrections),
