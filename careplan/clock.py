@@ -9,7 +9,7 @@ UNITS = ((7 * 24 * 60.0, "weeks"), (24 * 60.0, "days"), (60.0, "h"), (1.0, "min"
 def duration_in_words(minutes: float) -> str:
     """So many minutes in the largest unit of which they are a whole number, seconds where they are of none.
 
-    >>> said(120.0), said(90.0), said(0.5)
+    >>> duration_in_words(120.0), duration_in_words(90.0), duration_in_words(0.5)
     ('2 h', '90 min', '30 s')
     """
     for unit, name in UNITS:

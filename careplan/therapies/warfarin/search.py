@@ -26,7 +26,7 @@ FAR_LOW, FAR_HIGH = 0.3, 0.5  # INR below and above the range that is far out of
 OUT, FAR = 0.5, 0.12  # the most probable that either may be
 LONGEST = ((4, 2), (8, 3), (12, 4), (21, 7), (35, 14))  # to so many days of treatment, the longest gap
 EVERYBODY = 1.0  # all particles count alike: risk is harm on both sides
-WORTH = 0.15  # less risk than no change that a change must have
+WORTH = 0.02  # less risk than no change that a change must have
 
 
 @dataclass(frozen=True, kw_only=True)
