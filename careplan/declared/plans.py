@@ -122,6 +122,10 @@ def planned(
     order = [columns.index(therapy.index(action.channel)) for action in therapy.actions]
     given = history[:, order].unsqueeze(0).to(device) * course.menu.per_row.to(device)
     level = model.natural(course.futures.start.mean(1))
+    often = in_units(therapy, series) / (course.menu.per_row * course.menu.rows)  # its doses, of its rows
+    single = [lasts(therapy.channel(a.channel), a) and therapy.channel(a.channel).form == "impulse" for a in therapy.actions]
+    least = min((share for share, own in zip(often.tolist(), single, strict=True) if own), default=1.0)
+    limits = replace(limits, max_dose=limits.max_dose * least)
     return plan_course(course, state, course.menu, limits, level, given, how=how)
 
 
@@ -151,7 +155,7 @@ def _told(suggestion: Suggestion, therapy: Therapy, plans: CoursePlans, series: 
     reasons = [in_words(breach) for breach in (*plans.reasons[0], *plans.refused[0])]
     if bool(plans.abstained[0]):
         return replace(suggestion, reasons=tuple(reasons or ["the search answers nothing"]))
-    lines = lines_of(suggestion.kind, therapy, plans, int(series.mask[:, therapy.observed].any(1).sum()))
+    lines = lines_of(suggestion.kind, therapy, plans, series)
     options = tuple(_option(name, place, therapy, plans, lines) for place, name in enumerate(OPTIONS))
     kept = tuple(each for each in options if each.name != "runner-up" or bool(plans.has_runner_up[0]))
     risk, ahead = [float(plans.risk[0, place].mean()) for place in (0, 2)], duration_in_words(therapy.clock.ahead)
@@ -167,9 +171,10 @@ def _told(suggestion: Suggestion, therapy: Therapy, plans: CoursePlans, series: 
     return replace(suggestion, abstained=False, reasons=tuple(reasons), lines=lines, options=kept, limits_bound=bound)
 
 
-def lines_of(kind: Kind, therapy: Therapy, plans: CoursePlans, readings: int) -> tuple[Line, ...]:
+def lines_of(kind: Kind, therapy: Therapy, plans: CoursePlans, series: PatientSeries) -> tuple[Line, ...]:
     """What is proposed otherwise than it stands: of a regimen what should stand now, else a line for each decision and action."""
-    shown = plans.amounts[0, [0, 2]] / in_units(therapy)
+    readings = int(series.mask[:, therapy.observed].any(1).sum())
+    shown = plans.amounts[0, [0, 2]] / in_units(therapy, series)
     found, minutes = [], therapy.clock.decision
     for decision, (given, stands) in enumerate(zip(*shown.tolist(), strict=True)):
         for action, amount, current in zip(therapy.actions, given, stands, strict=True):
@@ -197,10 +202,16 @@ def lines_of(kind: Kind, therapy: Therapy, plans: CoursePlans, readings: int) ->
     return tuple(found)
 
 
-def in_units(therapy: Therapy) -> Tensor:
-    """`[A]` what an amount of a decision is divided by, so that it is in its channel's unit."""
-    menu = Menu(therapy, torch.zeros(1, 0, len(therapy.channels)), torch.zeros(1, 0))
-    each = [menu.rows if lasts(therapy.channel(a.channel), a) else 1 for a in therapy.actions]
+def in_units(therapy: Therapy, series: PatientSeries) -> Tensor:
+    """`[A]` what an amount of a decision is divided by, so that it is in its channel's unit, and of single doses is one dose."""
+    menu = Menu(therapy=therapy, values=torch.zeros(1, 0, len(therapy.channels)), counted=torch.zeros(1, 0))
+    each = []
+    for action in therapy.actions:
+        channel, count = therapy.channel(action.channel), 1
+        if lasts(channel, action):
+            given = given_in(series, channel.name) if channel.form == "impulse" else np.ones(1, dtype=bool)
+            count = max(1, int(given[(len(series) + np.arange(menu.rows)) % len(given)].sum()))
+        each.append(count)
     return menu.per_row * torch.tensor(each)
 
 
