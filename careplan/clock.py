@@ -9,12 +9,12 @@ UNITS = ((7 * 24 * 60.0, "weeks"), (24 * 60.0, "days"), (60.0, "h"), (1.0, "min"
 def duration_in_words(minutes: float) -> str:
     """So many minutes in the largest unit of which they are a whole number, seconds where they are of none.
 
-    >>> duration_in_words(120.0), duration_in_words(90.0), duration_in_words(0.5)
-    ('2 h', '90 min', '30 s')
+    >>> duration_in_words(120.0), duration_in_words(90.0), duration_in_words(0.5), duration_in_words(1440.0)
+    ('2 h', '90 min', '30 s', '1 day')
     """
     for unit, name in UNITS:
         if minutes >= unit and minutes % unit == 0:
-            return f"{minutes / unit:g} {name}"
+            return f"{minutes / unit:g} {name.rstrip('s') if minutes == unit else name}"
     return f"{60.0 * minutes:g} s" if minutes < 1 else f"{minutes:g} min"
 
 

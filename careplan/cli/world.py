@@ -187,7 +187,10 @@ def plan(
     ] = False,
     at: At = None,
     regimen: Annotated[
-        bool, typer.Option("--regimen", help="Suggest settings for the coming weeks, not doses for the coming hours.")
+        bool,
+        typer.Option(
+            "--regimen", help="Settings for the coming weeks, not doses for the coming hours; the default without doses."
+        ),
     ] = False,
     announce: Annotated[
         list[str] | None, typer.Option(help="What the patient will do, such as 'carbs 60 at 12:30'; may be repeated.")
@@ -203,10 +206,12 @@ def plan(
     from careplan.clinic.overnight import Asked
     from careplan.clinic.planning import plan_regimens, suggest_doses
     from careplan.suggestion import Kind
+    from careplan.therapies import practice
 
     if bool(patients) == everyone:
         raise typer.BadParameter("name patients, or say --all", param_hint="PATIENTS")
     world = _world(ctx, patients or [], therapy, weights)
+    regimen = regimen or practice(world.model.therapy.name).plan_doses is None
     if everyone:
         kind: Kind = "regimen" if regimen else "doses"
         _plan_everyone(ctx, world, Asked(kind=kind, at=_time(at), announced=tuple(announce or ()), seed=seed), as_json)

@@ -62,8 +62,7 @@ def test_a_declared_therapy_goes_from_a_table_to_a_signature(
     assert f"thea0 {NAME} adult" in run("patients")
     told = run("show", "thea0")
     assert "tablet" in told and "readings" in told and not any(word in told.lower() for word in GLUCOSE), told
-    assert "plans no doses, but regimens" in run("plan", "thea0", "--weights", str(weights), code=1)
-    told = run("plan", "thea0", "--regimen", "--weights", str(weights))
+    told = run("plan", "thea0", "--weights", str(weights))
     assert "Abstains" not in told and "In short" in told and not any(word in told.lower() for word in GLUCOSE), told
     assert "Tablet" in run("personalise", "thea0", "--weights", str(weights))
     foretold(tmp_path, weights)
