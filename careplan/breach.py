@@ -26,6 +26,14 @@ RULES: Mapping[str, str] = {
     "last dose": N_("the time of the last dose is unknown"),
     "limit": N_("limit {limit:g}, expected a number from 0 up"),
     "floor within range": N_("limit {limit:g}, expected between {low:g} and {high:g}"),
+    # of a dose
+    "max_dose": N_("a dose above the largest allowed"),
+    "lowest rate": N_("a rate below 0"),
+    "max_rate": N_("a rate above the highest allowed"),
+    "max_rate_ratio": N_("a rate that is too many times the baseline"),
+    "min_spacing": N_("a dose too soon after the last"),
+    "max_on_board": N_("more on board than allowed"),
+    "floor": N_("more treatment at a level that is too low for it"),
     # of an answer
     "finite": N_("the model's prediction is not finite"),
     "no open line": N_("no line may be changed"),
@@ -78,14 +86,16 @@ def rule_in_words(breach: Breach, rules: Mapping[str, str] = RULES) -> str:
 
     >>> rule_in_words(Breach("evidence", "basal@360", {"days": 3, "needed": 5}))
     '3 days of evidence, 5 needed'
-    >>> rule_in_words(Breach("max_dose", "", {"impulse": 12.0}))
-    'max_dose (impulse 12)'
+    >>> rule_in_words(Breach("a rule without words", "", {"impulse": 12.0}))
+    'a rule without words (impulse 12)'
     """
     template = rules.get(breach.rule, RULES.get(breach.rule))
     if breach.numbers.get("days") == 1:
         template = OF_ONE.get(breach.rule, template)
     if template is not None:
-        return _(template).format_map(_Numbers(breach.numbers))
+        said = _(template).format_map(_Numbers(breach.numbers))
+        ahead = breach.numbers.get("minutes ahead")
+        return said if ahead is None else _("{rule}, {minutes:g} min from now", rule=said, minutes=ahead)
     numbers = ", ".join(f"{name} {value:g}" for name, value in breach.numbers.items())
     return f"{breach.rule} ({numbers})" if numbers else retold(breach.rule)
 

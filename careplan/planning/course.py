@@ -10,15 +10,12 @@ from careplan.planning.account import account
 from careplan.planning.choice import Answer, choose, refused_by
 from careplan.planning.menu import Menu
 from careplan.planning.model import Expansion, PlanningModel
-from careplan.planning.objective import by_output, risk_of, spent
+from careplan.planning.objective import RULE_SHARE, by_output, risk_of, spent
 from careplan.planning.rules import Moment, Past, PlannedCourse, breaches_of, guard_course, rules_of
 from careplan.planning.safety import allowed_of
-from careplan.planning.search import Backend, Plans, TreeSearch, exhaustive, search, shared_noise
+from careplan.planning.search import EXHAUSTIVE_LEAVES, Backend, Plans, TreeSearch, exhaustive, search, shared_noise
 from careplan.planning.tree import prior_of, tail_mean
 from careplan.therapy import Limits
-
-TAIL = 0.2  # the share of particles, the furthest, whose mean level is held against a rule
-EXHAUSTIVE_LEAVES = 5_000  # up to this many leaves a patient, every sequence is tried
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,7 +192,7 @@ def _highest(levels: Tensor) -> Tensor:
 
 def _tails(levels: Tensor) -> tuple[Tensor, Tensor]:
     """Levels `[..., Q, P]` -> the mean of the lowest and of the highest particles, `[..., Q]` each."""
-    return tail_mean(levels, TAIL), -tail_mean(-levels, TAIL)
+    return tail_mean(levels, RULE_SHARE), -tail_mean(-levels, RULE_SHARE)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -7,11 +7,10 @@ from torch import Tensor
 
 from careplan.planning.actions import NO_CHANGE, added
 from careplan.planning.model import Expansion, PlanningModel
+from careplan.planning.objective import RULE_SHARE
 from careplan.planning.safety import Bounds, DoseContext, allowed, breaches
 from careplan.planning.tree import prior_of, tail_mean
 from careplan.therapy import Therapy
-
-TAIL = 0.2  # the share of particles, the lowest, whose mean level is held against the floor
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +55,7 @@ class DoseProblem:
         changed = (action != action.new_tensor(NO_CHANGE)).any(-1)
         reward = self._outcome(levels)
         reward[..., 0] -= self.effort * changed.unsqueeze(-1)
-        return self._look(model, given, depth + 1, since, tail_mean(levels[..., -1], TAIL), reward, amount > 0)
+        return self._look(model, given, depth + 1, since, tail_mean(levels[..., -1], RULE_SHARE), reward, amount > 0)
 
     def _look(
         self, model: Tensor, given: Tensor, depth: Tensor, since: Tensor, level: Tensor, reward: Tensor | None, raises: Tensor
@@ -122,7 +121,7 @@ class DoseProblem:
         for step in range(self.decisions):
             model, levels = self.model.step(model, unchanged)
             if step == 0:
-                ahead = tail_mean(levels.amin(-1), TAIL)
+                ahead = tail_mean(levels.amin(-1), RULE_SHARE)
             within = (depth + step < self.decisions)[..., None, None]
             outcome = self._outcome(levels)
             total = total + torch.where(within, outcome, torch.zeros_like(outcome))
@@ -156,9 +155,9 @@ class DoseProblem:
         now, levels, held = self.context.level.unsqueeze(1).expand(-1, wide), [], []
         unchanged = actions.new_tensor(NO_CHANGE).expand(actions.shape[0], wide, 2)
         for step in range(self.decisions):
-            ahead = tail_mean(self.model.step(model, unchanged)[1].amin(-1), TAIL)
+            ahead = tail_mean(self.model.step(model, unchanged)[1].amin(-1), RULE_SHARE)
             held.append(torch.minimum(now, ahead))
             model, found = self.model.step(model, actions[:, :, step])
-            now = tail_mean(found[..., -1], TAIL)
+            now = tail_mean(found[..., -1], RULE_SHARE)
             levels.append(found)
         return torch.cat(levels, -1), torch.stack(held, -1)

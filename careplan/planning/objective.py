@@ -5,6 +5,8 @@ from torch import Tensor
 
 from careplan.therapy import Therapy
 
+RULE_SHARE = 0.2  # of particles, the furthest ones: their mean level is held against a floor or a rule
+
 
 def by_output(therapy: Therapy, levels: Tensor) -> list[Tensor]:
     """Levels `[..., Q M]`, in blocks by output -> `[..., M]` of each."""

@@ -14,12 +14,10 @@ from careplan.planning.choice import Answer, choose, refused_by
 from careplan.planning.doses import DoseProblem
 from careplan.planning.model import PlanningModel
 from careplan.planning.safety import DoseContext, bounds_of, guard_doses, reasons_gate_is_closed
-from careplan.planning.search import Backend, Plans, TreeSearch, exhaustive, search, shared_noise
+from careplan.planning.search import EXHAUSTIVE_LEAVES, Backend, Plans, TreeSearch, exhaustive, search, shared_noise
 from careplan.planning.tree import tail_mean
 from careplan.stages import stage
 from careplan.therapy import Limits, Therapy
-
-EXHAUSTIVE_LEAVES = 5_000  # up to this many leaves a patient, every sequence is tried unless simulations are asked for
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

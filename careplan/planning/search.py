@@ -36,6 +36,7 @@ IN_PLACE: dict[str, str | int | bool | Callable[..., Any]] = {
     "assert_indirect_indexing": False,
     "size_asserts": False,
 }
+EXHAUSTIVE_LEAVES = 5_000  # up to this many leaves a patient, every sequence is tried unless simulations are asked for
 GRAPHS = 64  # compiled at most: about seven for each number of trees
 ROWS_AT_ONCE = 65_536  # rows (patients x futures) a model is asked for at once by the exhaustive search
 

@@ -15,9 +15,10 @@ from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation, personalise, typical
 from careplan.world.question import Given, Question
 
-# What a difference may be off though the code is known: a share of it, and scaled levels that each pace adds. Chosen on
-# virtual people of three families, not those reported (docs/experiments/bodies.md).
-UNSAID, UNSEEN = 0.25, 0.0125
+# How far the effect of a dose may be off though the code is known: a share of it, and scaled levels that each pace adds. Effects
+# are judged with it (`careplan evaluate effects`). Chosen on virtual people of three families (docs/experiments/bodies.md).
+DOUBT_SHARE = 0.25
+DOUBT_GROWTH = 0.0125
 
 
 def part(series: PatientSeries, begin: float, end: float) -> PatientSeries:
@@ -94,7 +95,7 @@ def effect_doubt(model: WorldModel, corpus: Corpus, branches: Branches, people: 
     roots = torch.linalg.cholesky(torch.stack([person.covariance for person in people]))
     middle = _differences(model, corpus, branches, mean, usual)
     ahead = model.shape.interval / model.therapy.clock.pace * torch.arange(1, middle.shape[1] + 1, device=middle.device)
-    squared = (UNSAID * middle) ** 2 + (UNSEEN * float(model.scale[model.therapy.observed[0]]) * ahead) ** 2
+    squared = (DOUBT_SHARE * middle) ** 2 + (DOUBT_GROWTH * float(model.scale[model.therapy.observed[0]]) * ahead) ** 2
     for column in roots.unbind(-1):
         squared = squared + (_differences(model, corpus, branches, mean + column, usual) - middle) ** 2
     return squared.sqrt()

@@ -6,7 +6,7 @@ import secrets
 import sqlalchemy as sa
 from alembic import context, op
 
-from careplan.store.sealing import seal_everything
+from careplan.store.reseal import seal_everything
 from migrations.guards import needs_entry
 
 revision = "0003"

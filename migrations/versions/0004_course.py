@@ -7,7 +7,7 @@ import json
 import sqlalchemy as sa
 from alembic import context, op
 
-from careplan.store.sealing import seal_everything
+from careplan.store.reseal import seal_everything
 from migrations.guards import editable, needs_entry
 
 revision = "0004"

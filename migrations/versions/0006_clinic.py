@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import context, op
 
-from careplan.store.sealing import seal_everything
+from careplan.store.reseal import seal_everything
 
 revision = "0006"
 down_revision = "0005"

@@ -313,4 +313,4 @@ def test_a_limit_broken_twice_is_told_with_each_moment() -> None:
     verdict = checked([(0.0, 2.6), (0.0, 2.6)], baseline=[0.1, 0.1])
     assert rules(verdict) == ("max_rate_ratio",) * 2
     assert [breach.numbers["minutes ahead"] for breach in verdict.breaches] == [0, 30]
-    assert in_words(verdict.breaches[1]).startswith("max_rate_ratio (impulse 0, multiple of the rate 2.6, minutes ahead 30")
+    assert in_words(verdict.breaches[1]) == "a rate that is too many times the baseline, 30 min from now"

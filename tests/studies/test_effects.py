@@ -21,7 +21,7 @@ from careplan.studies.effects import (
     twin,
 )
 from careplan.therapies.glucose.declaration import GLUCOSE, ROWS_A_DAY
-from careplan.world.calibration import UNSEEN
+from careplan.world.calibration import DOUBT_GROWTH
 from careplan.world.corpus import Branches
 from careplan.world.model import Shape, WorldModel
 from cohorts.replay import Change
@@ -96,7 +96,7 @@ def test_doubt_grows_with_what_is_not_known_of_a_person(trial: Trial) -> None:
     known, unknown = predicting.half_width(trial, DAYS), predicting.half_width(trial, 0)
     assert known.shape == predicting(trial, DAYS).shape == (len(trial.branches), len(HOURS))
     assert (known > 0).all() and known.mean() < unknown.mean()
-    assert (known >= 0.999 * NORMAL * UNSEEN * 60.0 * np.array(HOURS)).all(), "what is not seen of a day grows with the hours"
+    assert (known >= 0.999 * NORMAL * DOUBT_GROWTH * 60.0 * np.array(HOURS)).all(), "it grows with the hours"
 
 
 def test_bodies_of_another_family_are_judged_alike() -> None:

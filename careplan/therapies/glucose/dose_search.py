@@ -21,7 +21,7 @@ HORIZON = 240.0  # minutes
 PARTICLES = 16
 INCREMENT = {"pump": 0.05, "pen": 1.0}  # U
 MARGIN = 0.5  # of the budgets for lows, what one plan may spend: the next one spends anew
-TAIL = 1.0  # every particle counts: the worst half would be the high ones, and lows would weigh nothing
+RISK_LEVEL = 1.0  # every particle counts: the worst half would be the high ones, and lows would weigh nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,7 @@ def search_doses(
         budget=MARGIN * budgets_of(mandates or [therapy.mandate] * len(state)).to(device),
     )
     with stage("search"):
-        return plan_doses(latent, asked, DoseSearch(risk_level=TAIL, simulations=simulations, seed=seed, binding=binding))
+        return plan_doses(latent, asked, DoseSearch(risk_level=RISK_LEVEL, simulations=simulations, seed=seed, binding=binding))
 
 
 def budgets_of(mandates: Sequence[Mandate]) -> Tensor:

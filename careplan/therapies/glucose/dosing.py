@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 
 import numpy as np
@@ -26,7 +27,7 @@ from careplan.suggestion import Option, Suggestion, Why
 from careplan.targets import Targets
 from careplan.therapies.glucose.aims import limits_for, same_aims, therapy_for
 from careplan.therapies.glucose.decisions import exposure
-from careplan.therapies.glucose.declaration import GLUCOSE, RAPID, Regimen, limits_of
+from careplan.therapies.glucose.declaration import GLUCOSE, RAPID, RECENT, Regimen, limits_of
 from careplan.therapies.glucose.dose_lines import dose_lines, doses_in_words
 from careplan.therapies.glucose.dose_search import (
     DECISION,
@@ -317,5 +318,5 @@ def _option(plans: DosePlans, index: int, option: int, targets: Targets) -> Opti
 
 def _lows(series: PatientSeries, row: int, targets: Targets) -> Breach | None:
     """Which target for lows the readings of the last two weeks miss."""
-    first = max(0, row - 14 * DAY // round(GLUCOSE.step))
+    first = max(0, row - round(RECENT / timedelta(minutes=GLUCOSE.step)))
     return exposure(series.column(GLUCOSE.regulated)[first:row], series.minute_of_day()[first:row], targets=targets).breach

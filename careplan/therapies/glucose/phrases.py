@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from careplan.language import N_
 
-LIMITS: Mapping[str, str] = {  # of those rules that are said otherwise beside a suggestion
+LIMIT_WORDS: Mapping[str, str] = {  # of those rules that are said otherwise beside a suggestion
     "max_dose": N_("the largest bolus allowed"),
     "max_on_board": N_("the most insulin on board allowed"),
     "min_spacing": N_("the least time between boluses"),

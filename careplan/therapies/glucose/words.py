@@ -18,7 +18,7 @@ from careplan.therapies.glucose.names import LEAST, SIDES, raises_insulin
 from careplan.therapies.glucose.names import MG_DL as MG_DL
 from careplan.therapies.glucose.names import MMOL_L as MMOL_L
 from careplan.therapies.glucose.names import SETTINGS as SETTINGS
-from careplan.therapies.glucose.phrases import AIMS, DOES, DRIVERS, LIMITS, MILDER, OF_SETTINGS, OUTCOMES, SURE
+from careplan.therapies.glucose.phrases import AIMS, DOES, DRIVERS, LIMIT_WORDS, MILDER, OF_SETTINGS, OUTCOMES, SURE
 from careplan.therapies.glucose.rule_words import rule_in_words
 
 SHOWN = 4  # drivers told one by one
@@ -350,7 +350,7 @@ def limits_in_words(bound: Iterable[Breach], unit: Unit, targets: Targets = ADUL
     """Each limit once, with the settings it bound: "3 days of evidence, 5 needed (carb ratio from 00:00, 06:00)"."""
     found: dict[str, dict[str, list[str]]] = {}
     for breach in bound:
-        text = _(LIMITS[breach.rule], **marks(unit, targets)) if breach.rule in LIMITS else rule_in_words(breach)
+        text = _(LIMIT_WORDS[breach.rule], **marks(unit, targets)) if breach.rule in LIMIT_WORDS else rule_in_words(breach)
         places = found.setdefault(text, {})
         setting, at, start = breach.key.partition("@")
         if at:

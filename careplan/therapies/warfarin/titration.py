@@ -63,7 +63,7 @@ def regimen_of(world: World, recording: Recording, person: Personalisation, *, s
 def _suggested(world: World, recording: Recording, person: Personalisation, targets: Targets, seed: int) -> Suggestion:
     series, regimen = recording.series, recording.regimen
     provenance = world.provenance(seed, recording.data, asked=question("regimen", recording.prescribed))
-    reasons = reasons_to_abstain(series, person)
+    reasons = reasons_for_silence(series, person)
     if reasons or regimen is None:
         told = reasons or (N_("no regimen is prescribed and none can be told from the recording"),)
         return abstaining(series, "regimen", provenance, told)
@@ -79,7 +79,7 @@ def _suggested(world: World, recording: Recording, person: Personalisation, targ
         return _told(series, regimen, asked, courses, found, provenance, targets)
 
 
-def reasons_to_abstain(series: PatientSeries, person: Personalisation) -> tuple[str, ...]:
+def reasons_for_silence(series: PatientSeries, person: Personalisation) -> tuple[str, ...]:
     """Why nothing can be suggested; empty when something can. A course without any INR can begin: covariates are enough."""
     inr, dose = series.column("inr"), np.nan_to_num(series.column("warfarin"))
     known = np.flatnonzero(np.isfinite(inr))

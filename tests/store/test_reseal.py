@@ -13,8 +13,8 @@ from careplan.clinic.importing import store_records
 from careplan.clinic.stored_records import load_record
 from careplan.store import Database, Finding, open_database, remove_events, verify
 from careplan.store.database import MIGRATIONS, make_engine
+from careplan.store.reseal import seal_everything
 from careplan.store.schema import TAKEN_BACK, AuditEntry, ImportBatch
-from careplan.store.sealing import seal_everything
 
 from ..clinic.build import record
 from ..kept import DR_ADA, verified
