@@ -33,12 +33,8 @@ NOTHING = {"", "data not available", "未记录", "not available", "none", "/"}
 
 def recognise(head: str) -> str | None:
     """Why a workbook is one of these, by the first line of its first sheet; None where it is not."""
-    lines = head.splitlines()[:2]
-    if len(lines) < 2 or not lines[0].startswith("[sheet "):
-        return None
-    return (
-        "its columns are those of the Shanghai data sets (CGM, CBG, Dietary intake)" if is_header(lines[1].split(",")) else None
-    )
+    header = next((line for line in head.splitlines()[:2] if not line.startswith("[sheet ")), "")
+    return "its columns are those of the Shanghai data sets (CGM, CBG, Dietary intake)" if is_header(header.split(",")) else None
 
 
 def is_header(fields: list[str]) -> bool:

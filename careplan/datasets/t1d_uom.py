@@ -90,13 +90,13 @@ def read_person(person: str, files: list[Path], zone: str, refused: Refused | No
     whole = Sheet(pd.DataFrame())
     rows_read, named, asleep = 0, [], 0
     for file in files:
-        if SLEEP & set(map(normal, header_of(head_of(file)))):
-            count = sum(bool(line.strip(" ,")) for line in read_text(file).splitlines()) - 1
-            if count:
-                whole.corrections.append(Correction("dropped", "sleep", file.name, 2, "", f"{count:,} rows of no channel"))
-            rows_read, asleep = rows_read + count, asleep + count
-            continue
         with refusing(refused, f"uom-{person}"):
+            if SLEEP & set(map(normal, header_of(head_of(file)))):
+                count = sum(bool(line.strip(" ,")) for line in read_text(file).splitlines()) - 1
+                if count:
+                    whole.corrections.append(Correction("dropped", "sleep", file.name, 2, "", f"{count:,} rows of no channel"))
+                rows_read, asleep = rows_read + count, asleep + count
+                continue
             sheet, rows = read_file(file, zone)
             whole.cells = pd.concat([whole.cells, sheet.cells], ignore_index=True)
             whole.corrections += sheet.corrections

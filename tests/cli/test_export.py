@@ -35,7 +35,7 @@ def test_a_bundle_to_a_file_and_to_standard_output(run: Run, tmp_path: Path) -> 
     path = tmp_path / "ann.json"
     result = run("fhir", "ann", "--out", str(path))
     assert result.exit_code == 0, result.output
-    assert result.output.startswith("327 resources of ann in ")
+    assert result.output.startswith("332 resources of ann in ")
     [again] = read_fhir(path)
     assert (again.patient, again.zone, len(again.events)) == ("ann", "Europe/Berlin", 318)
     printed = json.loads(run("fhir", "ann", "--days", "0.5").stdout)
@@ -50,7 +50,7 @@ def test_a_bundle_to_a_server(run: Run) -> None:
         for _ in range(2):
             result = run("fhir", "ann", "--to", f"{address}/fhir", CAREPLAN_FHIR_TOKEN="secret")
             assert result.exit_code == 0, result.output
-            assert "327 resources of ann are on the server." in result.output
+            assert "332 resources of ann are on the server." in result.output
         assert set(server.versions.values()) == {1}
         assert run("fhir", "ann", "--to", address, "--out", "x").exit_code == 2
 

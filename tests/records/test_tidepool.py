@@ -238,6 +238,8 @@ def test_the_workbook_says_the_same(tmp_path: Path) -> None:
     assert record.regimen is not None
     assert record.regimen.starts == (0, 360)
     assert (record.regimen.blocks["basal"], record.regimen.blocks["correction_factor"]) == ((0.8, 1.0), (50, 50))
+    [alone] = read(workbook(tmp_path / "bea.xlsx", CGM=whole["CGM"]))
+    assert alone.source == "tidepool" and events(alone, "glucose")[0] == (119, 0, ""), "a workbook of one sheet"
 
 
 numbers = st.none() | st.sampled_from([0, 1.5, -2, 1e12, "3", "x", True]) | st.floats(0, 50, allow_nan=False)

@@ -36,7 +36,7 @@ def error(series: PatientSeries, person: Personalisation, given: Given) -> float
     return float(residuals(random_model(1), series, person, given=given)[0].pow(2).nanmean().sqrt())
 
 
-@pytest.mark.parametrize("given", ["nothing", "record"])
+@pytest.mark.parametrize("given", [Given.NOTHING, Given.RECORD])
 def test_what_a_person_repeats_is_foreseen(known: tuple[PatientSeries, Personalisation], given: Given) -> None:
     ahead, person = known
     assert error(ahead, person, given) < 0.85 * error(ahead, replace(person, correction=torch.zeros(0)), given)
@@ -44,7 +44,7 @@ def test_what_a_person_repeats_is_foreseen(known: tuple[PatientSeries, Personali
 
 def test_a_plan_is_not_corrected(known: tuple[PatientSeries, Personalisation]) -> None:
     ahead, person = known
-    assert error(ahead, person, "plan") == error(ahead, replace(person, correction=torch.zeros(0)), "plan")
+    assert error(ahead, person, Given.PLAN) == error(ahead, replace(person, correction=torch.zeros(0)), Given.PLAN)
 
 
 def test_it_starts_at_nothing_and_is_linear_between_its_knots() -> None:

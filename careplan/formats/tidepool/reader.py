@@ -34,8 +34,9 @@ COMMON = re.compile(r'"(?:timezoneOffset|uploadId|deviceId|deviceTime)"\s*:')
 
 def recognise(head: str) -> str | None:
     """Why a file is Tidepool's, by its first lines (of a workbook, those of each sheet); None where it is not."""
-    if head.startswith("[sheet "):
-        return "a sheet has the columns Zulu Time and Tidepool Data Type" if "Zulu Time" in head and "Tidepool" in head else None
+    headers = [line for line in head.splitlines() if "Zulu Time" in line and "Tidepool Data Type" in line]
+    if headers and not head.lstrip().startswith("{"):
+        return "a sheet has the columns Zulu Time and Tidepool Data Type"
     if not head.lstrip().startswith(("{", "[")) or not COMMON.search(head):
         return None
     kind = TYPED.search(head)

@@ -67,12 +67,14 @@ class _Asked:
 
 @dataclass(frozen=True, eq=False)
 class _Case:
-    """One patient at the moment of planning: the row from which is planned, the limits on doses, and why nothing is suggested."""
+    """One patient at the moment of planning: the row from which is planned, the limits on doses, the hours ahead as prescribed and
+    announced (`_future`), and why nothing is suggested."""
 
     recording: Recording
     person: Personalisation
     row: int
     limits: Limits
+    future: tuple[np.ndarray, np.ndarray]
     gate: tuple[str, ...]
 
     @property
@@ -109,8 +111,9 @@ def _case(world: World, recording: Recording, person: Personalisation, asked: _A
     series = recording.series
     row = _last_row(series) if asked.at is None else row_at(series, asked.at)
     bounds = limits_for(limits.get(recording.patient) or limits_of(recording.facts), asked.targets)
+    future = _future(series, row, recording.regimen, asked.announced)
     gate = reasons_to_abstain(world, series, person, row=row, changes=expected_statistics(series, recording.changes))
-    return _Case(recording, person, row, bounds, gate)
+    return _Case(recording, person, row, bounds, future, gate)
 
 
 def _suggested(world: World, cases: Sequence[_Case], asked: _Asked) -> list[Suggestion]:
@@ -134,7 +137,7 @@ def _plans(world: World, cases: Sequence[_Case], asked: _Asked) -> DosePlans:
     """Gather what is recorded and prescribed, and search."""
     context, people = world.model.shape.context, [case.person for case in cases]
     regimens = [case.recording.regimen for case in cases]
-    planned = [_future(case.series, case.row, case.recording.regimen, asked.announced) for case in cases]
+    planned = [case.future for case in cases]
     patients = Patients(
         past=_stack([windows(case.series, [case.row], context) for case in cases]),
         usual=torch.stack([person.usual for person in people]),
