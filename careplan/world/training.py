@@ -359,7 +359,9 @@ class Report(L.Callback):
 
 
 def train(training: Training, folder: Path, *, resume: bool = False, say: Callable[[str], None] = print) -> WorldModel:
-    """Run to the end of the recipe; checkpoints in `folder`, from which `resume` goes on. Ctrl-C keeps the last checkpoint."""
+    """Run to the end of the recipe; checkpoints in `folder`, from which `resume` goes on. Ctrl-C keeps the last checkpoint.
+    Raises `KeyboardInterrupt` once the checkpoint is written where a person stopped it.
+    """
     L.seed_everything(training.recipe.seed, verbose=False)
     folder.mkdir(parents=True, exist_ok=True)
     last = folder / "last.ckpt"
