@@ -47,7 +47,7 @@ def dose_table(
 def added(action: Tensor, baseline: Tensor, interval: float) -> Tensor:
     """The amount an action `[..., 2]` gives above a baseline rate an hour `[...]` within an interval of minutes; never below 0.
 
-    A lower rate earns nothing: what was withheld does not make room for a dose.
+    A lower rate counts as 0: an amount that was withheld does not make room for a dose.
     """
     return action[..., 0] + (action[..., 1] - 1.0).clamp(min=0.0) * baseline * (interval / HOUR)
 

@@ -131,8 +131,9 @@ class Training(L.LightningModule):
         return patients, rows, chosen, generator
 
     def deviation(self, patients: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """How far patients `[B]` are from what their usual amounts tell of the code; with a generator, as if the share that stays
-        anonymous were not, `[B, K]`."""
+        """The deviation of patients' `[B]` codes from those that their usual amounts predict; with a generator, as if the share
+        that stays anonymous were not, `[B, K]`.
+        """
         own = self.codes(patients)
         if generator is not None:
             own = own * (torch.rand(len(patients), 1, generator=generator).to(own) >= self.recipe.anonymous)
