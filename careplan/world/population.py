@@ -83,7 +83,9 @@ def populate(
 
 def among_bodies(layout: Layout, covariance: Tensor) -> Tensor:
     """How far codes differ between people of any body, `[K, K]`, from how far they differ between those of one family of
-    equations: the numbers that have a meaning are wider by `STRENGTHS` and `COURSE`, as alike as before."""
+    equations: the spread of the numbers that have a meaning is multiplied by `STRENGTHS` and `COURSE`, and correlations stay the
+    same.
+    """
     factors = torch.ones(len(covariance)).to(covariance)
     factors[: layout.named] = COURSE
     factors[layout.effects] = STRENGTHS
