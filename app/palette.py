@@ -8,7 +8,7 @@ from typing import NamedTuple
 from careplan.therapies.glucose.bands import MARKS
 from careplan.therapies.glucose.views import Metrics
 
-INK, MUTED, LINE, PAPER = "#1c2733", "#5c6b7a", "#d5dce3", "#ffffff"
+INK, MUTED, LINE = "#1c2733", "#5c6b7a", "#d5dce3"
 PROPOSED, UNCHANGED, RUNNER_UP, TRIED = "#1f5a8c", "#7a8794", "#9a5fb0", "#b3542a"
 AGAINST = "#b3722a"  # what speaks against a change
 HIGH_TEXT = "#8f5b07"  # of "very high", dark enough for text

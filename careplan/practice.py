@@ -20,7 +20,7 @@ from careplan.display import Marks, Unit
 from careplan.records.settings import StatedSettings
 from careplan.suggestion import Experiment, Kind, Line, Option, Suggestion
 from careplan.targets import Presets, Targets
-from careplan.therapy import Limits, Mandate, Therapy
+from careplan.therapy import Limits, Therapy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from careplan.recording import Recording, Signed
     from careplan.series import PatientSeries
     from careplan.world.loaded import World
-    from careplan.world.model import WorldModel
     from careplan.world.personalise import Personalisation
 
 
@@ -156,39 +155,6 @@ class Judge(Protocol):
     ) -> Callable[[Line, float], Judged]: ...
 
 
-class ReplayedDays(Protocol):
-    """Recorded stretches of one patient (days, or a week of tablets), ready to be lived again under another regimen.
-
-    rows: of the series, where each of the D stretches begins.
-    """
-
-    @property
-    def rows(self) -> tuple[int, ...]: ...
-
-    def replay(self, multipliers: Tensor, below: Mandate | None = None) -> Tensor:
-        """Regimens, as multipliers `[W, L]` of the lines in force, to the level that each predicts, `[W, P, D, H]`.
-
-        below: the mandate under which the patient's doses are planned too.
-        """
-        ...
-
-
-class ReplayDays(Protocol):
-    """Abducts what happened in the last `count` stretches of a recording; None where too little was recorded."""
-
-    def __call__(
-        self,
-        model: WorldModel,
-        series: PatientSeries,
-        person: Personalisation,
-        regimen: Any,
-        *,
-        count: int = 14,
-        particles: int = 8,
-        seed: int = 0,
-    ) -> ReplayedDays | None: ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class Words:
     """How a therapy says what it suggests, in one of its units.
@@ -255,8 +221,7 @@ class Practice:
     foresees what everyone will do.
 
     Suggestions. plan_regimen, plan_doses, rehearse (None where a therapy has no such plans, or tries no settings). experiments:
-    signed changes, predicted against lived (None where a therapy does not tell). replay_days: recorded days lived again under
-    another regimen.
+    signed changes, predicted against lived (None where a therapy does not tell).
 
     A person decides. judge: what the rules say of a value of a line. caution: what a page warns of beside a suggestion, by the
     recent readings; nothing where a therapy does not say.
@@ -304,7 +269,6 @@ class Practice:
     units: tuple[Unit, ...] = ()
     marks: Marks | None = None
     words: Words | None = None
-    replay_days: ReplayDays | None = None
     clinic: str | None = None
     stretches: Callable[[pd.DataFrame], pd.DataFrame] | None = None
     carried_on: Callable[[PatientSeries, Tensor, Any | None, int], Tensor] | None = None

@@ -97,7 +97,7 @@ def abstaining(
 
 
 def row_at(series: PatientSeries, at: pd.Timestamp) -> int:
-    """The row that begins at a time, in the patient's zone where it has none; `AskError` outside the recording."""
+    """The row that begins at a time, in the patient's zone where it has none; raises `AskError` outside the recording."""
     moment = at.tz_localize(series.zone) if at.tzinfo is None else at
     end = series.times[-1] + pd.Timedelta(minutes=series.therapy.step)
     if not series.start < moment <= end:

@@ -70,7 +70,7 @@ class PatientSeries:
         return (days * np.float32(DAY) + self.minute_of_day()) % np.float32(cycle)
 
     def row(self, time: pd.Timestamp) -> int:
-        """The row whose step holds `time`; `IndexError` when the recording does not."""
+        """The row whose step holds `time`; raises `IndexError` when the recording does not."""
         row = int((time - self.start) // pd.Timedelta(minutes=self.therapy.step))
         if not 0 <= row < len(self):
             raise IndexError(f"series of {self.patient}: {time} is outside {self.times[0]} .. {self.times[-1]}")

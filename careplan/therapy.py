@@ -352,7 +352,7 @@ class Therapy:
         return tuple(channel.name for channel in self.channels)
 
     def index(self, name: str) -> int:
-        """The column of a channel; `KeyError` when there is none."""
+        """The column of a channel; raises `KeyError` when there is none."""
         try:
             return self.names.index(name)
         except ValueError:
@@ -362,7 +362,7 @@ class Therapy:
         return self.channels[self.index(name)]
 
     def hazard(self, name: str) -> Hazard:
-        """The hazard of a name; `KeyError` when there is none."""
+        """The hazard of a name; raises `KeyError` when there is none."""
         found = {hazard.name: hazard for hazard in self.hazards}
         if name not in found:
             raise KeyError(f"{self.name} has no hazard {name!r}; it has {tuple(found)}")

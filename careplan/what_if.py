@@ -38,8 +38,8 @@ def parse(text: str, *, therapy: Therapy, at: pd.Timestamp, zone: str, rows: int
     """`NAME 4 at 12:30` of an impulse, `NAME 0.5 from 12:00 to 14:00` of a rate or a choice, `NAME x1.5 from 12:00 to 14:00` of
     any; without from and to it is for as long as the future lasts.
 
-    Clock times are the patient's, at or after `at`, the first such where no date stands before. `AskError` says what of the edit
-    is wrong.
+    Clock times are the patient's, at or after `at`, the first such where no date stands before. Raises `AskError`,
+    which says what of the edit is wrong.
     """
     match = IMPULSE.match(text) or RATE.match(text)
     if match is None:

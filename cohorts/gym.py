@@ -62,7 +62,9 @@ class ReplayEnv(VectorEnv[Array, Array, Array]):
         self._living: Living | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
-        """The first observation `[B, 5]`. seed: one for everyone; options: none are known."""
+        """The first observation `[B, 5]`. seed: one for everyone; options: none are known. Raises `ValueError` where the seed is
+        not one whole number or options are given.
+        """
         if not (seed is None or isinstance(seed, int | np.integer)) or options:
             raise ValueError(f"seed {seed!r}, options {options!r}: expected one whole number or None, and no options")
         super().reset(seed=seed)
@@ -71,7 +73,9 @@ class ReplayEnv(VectorEnv[Array, Array, Array]):
         return self._observed(self._living), self._infos()
 
     def step(self, actions: Array) -> tuple[Array, Array, Array, Array, dict[str, Any]]:
-        """Five minutes under `actions` `[B, 2]`: observation `[B, 5]`, reward, terminated, truncated `[B]` each, infos."""
+        """Five minutes under `actions` `[B, 2]`: observation `[B, 5]`, reward, terminated, truncated `[B]` each, infos. Raises
+        `gymnasium.error.ResetNeeded` before the first `reset`.
+        """
         living = self._living
         if living is None:
             raise gymnasium.error.ResetNeeded("step before reset")

@@ -11,6 +11,8 @@ def exponential(minutes: Tensor, peak: float, duration: float) -> tuple[Tensor, 
 
     The exponential curve of oref0 and Loop: activity rises to its peak and falls to none at the end of the duration, both in
     minutes (oref0 documentation, "Understanding insulin on board (IOB) calculations"). peak: below half the duration.
+
+    Raises `ValueError` where the peak is not above 0 and below half the duration.
     """
     if not 0 < peak < duration / 2:
         raise ValueError(f"insulin curve: peak {peak}, expected above 0 and below half the duration {duration}")

@@ -54,6 +54,7 @@ class Oracle:
         self._truth = truth
 
     def decide(self, seen: Seen) -> Doses:
+        """The doses of the next five minutes. Raises `ValueError` before `learn` was called."""
         if self._truth is None:
             raise ValueError("the oracle has not learnt the truth: expected `learn` before `decide`, as in `cohorts.replay`")
         own = self._person.decide(seen)
@@ -125,6 +126,7 @@ class Twin(Oracle):
         self._usual = draw_life(people, -(-rows // ROWS), by_hour, torch.Generator().manual_seed(0)).sensitivity[:, :rows]
 
     def decide(self, seen: Seen) -> Doses:
+        """The doses of the next five minutes. Raises `ValueError` before `learn` was called."""
         if self._truth is None:
             raise ValueError("the twin has not learnt the truth: expected `learn` before `decide`, as in `cohorts.replay`")
         who, life, ordinary = self._people.physiology, self._truth.scenario, torch.ones_like(self._usual)

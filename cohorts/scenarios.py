@@ -129,7 +129,9 @@ class Meal:
 
 
 def scheduled(count: int, days: int, meals: Sequence[Meal]) -> Scenario:
-    """`count` people who all eat these meals and whose days are otherwise alike; meals that overlap are refused."""
+    """`count` people who all eat these meals and whose days are otherwise alike; meals that overlap are refused. Raises
+    `ValueError` where meals overlap, or one does not end within the days.
+    """
     rows = days * ROWS
     eaten, announced = torch.zeros(count, rows), torch.zeros(count, rows)
     ordered, before = sorted(meals, key=lambda meal: meal.minute), 0

@@ -77,6 +77,7 @@ class TreatToTarget:
         refuse(self, above=("every", "step", "high", "most"))
 
     def begin(self, people: Population, rows: int, generator: torch.Generator) -> None:
+        """Begins the treatment of these people. Raises `ValueError` where they are not of type 2."""
         if not isinstance(people.physiology, Secreting):
             raise ValueError(f"{self.name}: expected people of type 2, who make insulin at meals")
         self.person.begin(people, rows, generator)

@@ -157,6 +157,45 @@ def test_public_functions_take_few_parameters() -> None:
     assert found.keys() == MANY_PARAMETERS, found
 
 
+def raised(function: ast.FunctionDef) -> list[ast.Raise]:
+    """The errors that a function raises itself: nothing of a function within it, and no error that it only passes on."""
+    found, rest = [], list[ast.AST](function.body)
+    while rest:
+        node = rest.pop()
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Lambda)):
+            continue
+        if isinstance(node, ast.Raise) and node.exc is not None and "NotImplementedError" not in ast.unparse(node.exc):
+            found.append(node)
+        rest.extend(ast.iter_child_nodes(node))
+    return found
+
+
+def public_functions(node: ast.AST) -> Iterator[ast.FunctionDef]:
+    """Those of a module and of its public classes, whatever branch they are defined in; none within another function."""
+    for each in ast.iter_child_nodes(node):
+        if isinstance(each, ast.FunctionDef):
+            if not each.name.startswith("_"):
+                yield each
+        elif not (isinstance(each, ast.ClassDef) and each.name.startswith("_")):
+            yield from public_functions(each)
+
+
+def test_public_functions_say_what_they_raise() -> None:
+    """A command's errors are the one line that a person reads, so commands are left out."""
+    silent, count = [], 0
+    for folder in ("careplan", "cohorts", "app"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            name = path.relative_to(ROOT)
+            if "cli" in name.parts:
+                continue
+            for function in filter(raised, public_functions(ast.parse(path.read_text()))):
+                count += 1
+                if not re.search(r"\braises?\b", ast.get_docstring(function) or "", re.I):
+                    silent.append(f"{name}:{function.lineno}: {function.name}")
+    assert count > 200
+    assert silent == []
+
+
 def test_nothing_names_a_package_registry_or_this_machine() -> None:
     registries = r"pypi\.org|pythonhosted|/simple\b|index-url|find-links|npmjs|deb\.debian"
     address = re.compile(registries + r"|/work/(?:main|shared)|/opt/", re.I)

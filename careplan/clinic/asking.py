@@ -163,7 +163,9 @@ def farthest(therapy: Therapy) -> float:
 
 
 def model_card(db: Database, patient: str | None = None) -> dict[str, Any]:
-    """What is written beside the weights in use: of a patient's therapy, or of the first that is installed."""
+    """What is written beside the weights in use: of a patient's therapy, or of the first that is installed. Raises `ClinicError`
+    where that therapy ships no weights.
+    """
     practice = therapies.first() if patient is None else practice_and_facts(db, patient)[0]
     if practice.card is None:
         raise ClinicError(f"therapy {practice.name!r} ships no weights")

@@ -102,6 +102,8 @@ def import_previewed(
     """Keeps the records at the places that `names` gives a patient's name, each whole or not at all; one import in all.
 
     add: the places that are added to a patient who is stored already; the others are new, and fail where somebody has the name.
+
+    Raises `ClinicError` where a new patient has no name or one that somebody has, or two places are given the same name.
     """
     allow(actor, BRINGS_IN)
     chosen: list[PatientRecord] = []

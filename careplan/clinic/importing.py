@@ -104,7 +104,9 @@ def import_declared(
     actor: Actor | None = None,
 ) -> ImportReport:
     """Reads tables whose columns are the channels and covariates of an installed therapy (`formats.declared`), and keeps what is
-    new of each patient. how: names that therapy; tables have no format, token or preference. Errors as `import_records`."""
+    new of each patient. how: names that therapy; tables have no format, token or preference. Errors as `import_records`.
+    Raises `ClinicError` where no therapy is named, too.
+    """
     from careplan.formats.declared import read_declared
     from careplan.records import Refused
 

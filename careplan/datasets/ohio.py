@@ -46,6 +46,7 @@ class Events:
         self.first: dict[str, int] = {}
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
+        """Takes an element's beginning. Raises `RecordError` where the root is not OhioT1DM's."""
         self.depth += 1
         if self.depth == 1:
             if name != "patient":
@@ -74,7 +75,9 @@ class Events:
 
 
 def parse(file: Path) -> Events:
-    """The file's events. A document type is refused: with it come entities, which can be made to grow without end."""
+    """The file's events. A document type is refused: with it come entities, which can be made to grow without end. Raises
+    `RecordError` where the file is not XML.
+    """
     text = read_text(file)
     events, parser = Events(file), expat.ParserCreate()
 

@@ -69,7 +69,7 @@ read_shanghai = reader("shanghai", read_file, patterns=("*_*_*.xls*",), home="As
 
 
 def block_of(file: Path) -> Block:
-    """The rows of the first sheet."""
+    """The rows of the first sheet. Raises `RecordError` where the header is another or no row follows it."""
     workbook = open_workbook(file)
     cells = sheet_rows(workbook, workbook.sheet_names[0], file)
     header = [as_text(cell) for cell in cells[0]] if cells else []

@@ -112,6 +112,7 @@ def read_person(person: str, files: list[Path], zone: str, refused: Refused | No
 
 
 def read_file(file: Path, zone: str) -> tuple[Sheet, Rows]:
+    """The cells of one file, and its rows as they are read. Raises `RecordError` where its header is none of T1D-UOM's."""
     rows = read_rows(file)
     kind = next((name for name in KINDS if name in rows.cells), None)
     if kind is None:
@@ -133,6 +134,7 @@ def local_time(rows: Rows, name: str, zone: str) -> pd.Series:
 
 
 def need(rows: Rows, *names: str) -> None:
+    """Raises `RecordError` where a column is missing."""
     for name in names:
         if name not in rows.cells:
             raise RecordError(f"expected a column {name!r}, found {rows.header}", file=rows.file, row=1, field=name)
@@ -149,6 +151,7 @@ def bolus(rows: Rows, zone: str) -> pd.DataFrame:
 
 
 def basal(rows: Rows, zone: str) -> pd.DataFrame:
+    """The basal rates and long-acting doses. Raises `RecordError` where a row is neither."""
     need(rows, "basaldose", "insulinkind")
     cells = column(rows, "basaldose", "basal", local_time(rows, "basalts", zone), blank=True)
     kind = cells["row"].map(dict(zip(rows.row, rows.cells["insulinkind"].str.upper(), strict=True)))

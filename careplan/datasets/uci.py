@@ -57,7 +57,9 @@ read_uci = reader("uci", read_file, patterns=("data-*",))
 
 
 def block_of(file: Path) -> Block:
-    """The file's rows; those with more or fewer than four fields are long, or short of a value."""
+    """The file's rows; those with more or fewer than four fields are long, or short of a value. Raises `RecordError` where no
+    line has the four fields, or many have more.
+    """
     rows, lines, long = [], [], []
     whole = read_text(file)
     check_lines(whole, file)

@@ -55,7 +55,7 @@ class Planner:
         limits: Mapping[str, Limits] | None = None,
         simulations: int | None = None,
     ) -> list[Suggestion]:
-        """What to give at each of the next decisions."""
+        """What to give at each of the next decisions. Raises `ValueError` where announcements are made, which are not read."""
         if announced:
             raise ValueError(f"{world.model.therapy.name}: announcements are not read: {'; '.join(announced)}")
         made = []

@@ -37,7 +37,7 @@ def names_of(therapy: Therapy) -> tuple[str, ...]:
 
 
 def checked(therapy: Therapy, values: Mapping[str, float]) -> Standing:
-    """What stands, `ValueError` where it cannot: a name that is none of it, a value that its channel cannot hold."""
+    """What stands; raises `ValueError` where it cannot: a name that is none of it, a value that its channel cannot hold."""
     names = names_of(therapy)
     if unknown := sorted(set(values) - set(names)):
         raise ValueError(f"regimen: {unknown} are no settings of {therapy.name}, which are {', '.join(names) or 'none'}")
@@ -49,7 +49,9 @@ def checked(therapy: Therapy, values: Mapping[str, float]) -> Standing:
 
 
 def stated(therapy: Therapy, settings: StatedSettings) -> Standing:
-    """What a source states, a number each by the name of its channel."""
+    """What a source states, a number each by the name of its channel. Raises `ValueError` where one is no number or is stated by
+    parts of the day.
+    """
     if settings.blocks:
         raise ValueError(f"regimen: {sorted(settings.blocks)} by parts of the day, which {therapy.name} does not have")
     try:

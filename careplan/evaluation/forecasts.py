@@ -214,7 +214,7 @@ def rms(error: Array) -> float:
 
 
 def steps(minutes: float, step: float) -> int:
-    """Whole rows in so many minutes; `ValueError` when the grid does not divide them."""
+    """Whole rows in so many minutes; raises `ValueError` when the grid does not divide them."""
     count = round(minutes / step)
     if abs(count * step - minutes) > 1e-9:
         raise ValueError(f"{minutes:g} min is not a whole number of {step:g}-min rows")

@@ -86,6 +86,9 @@ def by_place(fields: Sequence[str]) -> dict[str, int] | None:
 
 
 def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
+    """What one file holds. Raises `RecordError` where a second header stands in it, the column of glucose is missing or its unit
+    is not stated.
+    """
     [block, *others] = read_blocks(file, is_header, "Clarity's columns Timestamp and Event Type")
     if others:
         raise RecordError("a second header", file=file, row=int(others[0].row[0]) - 1 if len(others[0]) else None)

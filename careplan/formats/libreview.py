@@ -75,6 +75,7 @@ def is_header(fields: Sequence[str]) -> bool:
 
 
 def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
+    """What one file holds. Raises `RecordError` where a second header stands in it or no row follows the header."""
     blocks = read_blocks(file, is_header, "LibreView's header (device, serial number, time, record type and so on)")
     if len(blocks) > 1:
         raise RecordError("a second header", file=file)
@@ -103,7 +104,7 @@ read_libreview = reader("libreview", read_file)
 
 
 def account_for(rows: ExportRows, names: list[str], texts: list[np.ndarray], file: Path) -> str:
-    """Every row by its record type; returns the unit of glucose."""
+    """Takes every row by its record type; returns the unit of glucose. Raises `RecordError` where many types are unknown."""
     kind = numbers(list(texts[TYPE]))
     kind[shifted(rows, kind, texts, names, file)] = np.nan
     unit = unit_of(rows.block.written(names[HISTORIC])) or unit_by_size(texts)
@@ -145,7 +146,9 @@ def account_for(rows: ExportRows, names: list[str], texts: list[np.ndarray], fil
 
 
 def shifted(rows: ExportRows, kind: np.ndarray, texts: list[np.ndarray], names: list[str], file: Path) -> Mask:
-    """Rule "shifted row": `[N]` a reading that fills another kind's column too, as by a decimal comma between commas."""
+    """Rule "shifted row": `[N]` a reading that fills another kind's column too, as by a decimal comma between commas. Raises
+    `RecordError` where so many are shifted that the file must have decimal commas between commas.
+    """
     found = np.zeros(len(kind), dtype=bool)
     for number, own in {**KINDS, 3: KETONE}.items():
         others = [texts[place] != "" for place in range(HISTORIC, COLUMNS) if place not in (own, NOTES)]

@@ -47,6 +47,7 @@ def is_header(fields: Sequence[str]) -> bool:
 
 
 def read_file(file: Path, zone: str, day_first: bool | None, *, always: bool | None = None) -> Part:
+    """What one file holds. Raises `RecordError` where no row follows the header."""
     [block, *_] = read_blocks(file, is_header, "SiDiary's fields (DAY, TIME and others)")
     if not len(block):
         raise RecordError("a header and no row", file=file)

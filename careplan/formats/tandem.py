@@ -62,6 +62,7 @@ def kind_of(names: Sequence[str]) -> str | None:
 
 
 def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
+    """What the tables of one file hold. Raises `RecordError` where no row follows any header."""
     blocks = read_blocks(file, is_header, "a section of t:connect's (EventDateTime with Readings, BasalRate or InsulinDelivered)")
     stamps = [split_stamps(list(block.texts(block.column(TIME)))) for block in blocks]
     first = next((int(block.row[0]) for block in blocks if len(block)), 1)

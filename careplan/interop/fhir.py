@@ -88,7 +88,9 @@ def seed_of(session: Session, patient: str) -> str:
 
 
 def planned_resources(session: Session, person: Person, number: int) -> list[Resource]:
-    """The proposals of a suggestion, and the orders of its signed review. The limits are asked again before either leaves."""
+    """The proposals of a suggestion, and the orders of its signed review. The limits are asked again before either leaves. Raises
+    `ExportError` where the suggestion is another patient's or of a therapy that FHIR is not written for, or breaks a limit.
+    """
     suggestion = stored(session, number)
     if suggestion.patient != person.name:
         raise ExportError(f"suggestion {number} is for patient {suggestion.patient!r}, not {person.name!r}")

@@ -1,4 +1,4 @@
-"""What an answer was scored by, so that it can be explained from the search's own numbers."""
+"""The terms of an answer's score, so that it can be explained by the search's own numbers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -13,7 +13,9 @@ NO_CHANGE = (0.0, 1.0)
 
 
 def dose_channels(therapy: Therapy) -> tuple[Channel, Channel | None]:
-    """The impulse that a plan gives and the rate that it scales (`None` without one): the therapy's first action of each form."""
+    """The impulse that a plan gives and the rate that it scales (`None` without one): the therapy's first action of each form.
+    Raises `ValueError` where no action is an impulse.
+    """
     forms = {form: [channel for channel in therapy.of("action") if channel.form == form] for form in ("impulse", "rate")}
     if not forms["impulse"]:
         raise ValueError(f"{therapy.name}: no action is an impulse, so there is no dose to plan")
@@ -45,7 +47,7 @@ def dose_table(
 def added(action: Tensor, baseline: Tensor, interval: float) -> Tensor:
     """The amount an action `[..., 2]` gives above a baseline rate an hour `[...]` within an interval of minutes; never below 0.
 
-    A lower rate earns nothing: what was withheld does not make room for a dose.
+    A lower rate counts as 0: an amount that was withheld does not make room for a dose.
     """
     return action[..., 0] + (action[..., 1] - 1.0).clamp(min=0.0) * baseline * (interval / HOUR)
 

@@ -17,10 +17,10 @@ OPTIONS = ("proposed", "runner-up", "no change")
 class Answer:
     """What every search tells of B patients, whatever it searched: three options each (`OPTIONS`), P particles.
 
-    risk `[B, 3, P]`: the mean risk. changed, abstained, has_runner_up `[B]`. reasons: why it abstains; refused: what the guard
-    has against the proposal, where it did not let it pass. bound: hard limits and rules that forbade a first action. pruned:
-    costs whose budget forbade one. evaluated `[B]`: plans that were allowed and compared. account: what the options were scored
-    by; it says nothing of those who abstain.
+    risk `[B, 3, P]`: the mean risk. changed, abstained, has_runner_up `[B]`. reasons: why it abstains; refused: the guard's
+    objections to a proposal that it did not let pass. bound: hard limits and rules that forbade a first action. pruned: costs
+    whose budget forbade one. evaluated `[B]`: plans that were allowed and compared. account: what the options were scored by; it
+    says nothing of those who abstain.
     """
 
     risk: Tensor
@@ -59,7 +59,7 @@ def choose(plans: Plans, risk_level: float, worth: float) -> Chosen:
 
 @dataclass(frozen=True, eq=False)
 class Refused:
-    """What the guard does not let pass, for B patients: where the search and the guard disagree, the guard is believed.
+    """What the guard does not let pass, for B patients: where the search and the guard disagree, the guard decides.
 
     options `[B, 3]`: which of `OPTIONS` become no change. proposals: by patient, what the guard has against the proposal.
     """

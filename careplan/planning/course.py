@@ -154,8 +154,9 @@ class CourseProblem:
         return replace(self, prior=prior_of(alone.reward + alone.value, budget, risk_level))
 
     def replay(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Sequences `[B, W, D, A]` -> levels `[B, W, P, D, Q M]`, amounts `[B, W, D, A]`, the lowest and the highest level to be
-        reckoned with at each decision `[B, W, D, Q]`, and the outcome of each decision `[B, W, P, D, C]`."""
+        """Sequences `[B, W, D, A]` -> levels `[B, W, P, D, Q M]`, amounts `[B, W, D, A]`, the lowest and the highest level that
+        the rules compare at each decision `[B, W, D, Q]`, and the outcome of each decision `[B, W, P, D, C]`.
+        """
         wide = actions.shape[1]
         model = self.state.unsqueeze(1).expand(-1, wide, -1, -1)
         ended = model.new_zeros(*model.shape[:3])

@@ -17,9 +17,8 @@ from careplan.therapy import Therapy
 class DoseProblem:
     """B patients' doses over D decisions. A node's state: the model's; amounts given `[D]`; depth; minutes since an impulse.
 
-    The model's state `[B, P, S]` is opaque, so what is on board is kept here. gate `[B]`: open.
-    table `[B, K, 2]` of candidates, of which exists `[B, K]` does.
-    effort: what each decision that changes something must be worth, in risk.
+    The model's state `[B, P, S]` is opaque, so what is on board is kept here. gate `[B]`: whether it is open. table `[B, K, 2]`
+    of candidates, of which exists `[B, K]` does. effort: what each decision that changes something must be worth, in risk.
     """
 
     model: PlanningModel

@@ -11,10 +11,10 @@ def next_measurement(therapy: Therapy, levels: Tensor, grid: float) -> tuple[Ten
     """When to measure next: predicted levels `[B, P, Q, M]`, `grid` minutes apart -> the gap that costs least, `[B]` minutes, and
     what each declared gap costs, `[B, G]` risk a minute.
 
-    A look costs; not looking costs what could have been avoided had it been known which of the particles is true: the mean over
-    particles of their risk less the risk of the particle that does best, so that what nobody can avoid does not count. Of the
-    gaps, the one with the least cost a minute (renewal reward: Barlow and Proschan 1965, ch. 4). Gaps beyond the prediction are
-    left out.
+    A measurement has a cost. Not measuring costs the risk that could have been avoided had it been known which of the particles
+    is true: the mean over particles of their risk less the risk of the particle that does best, so that what nobody can avoid
+    does not count. Of the gaps, the one with the least cost a minute (renewal reward: Barlow and Proschan 1965, ch. 4). Gaps
+    beyond the prediction are left out.
 
     Raises:
         ValueError: The therapy does not say that measuring is a choice, or nothing reaches its shortest gap.

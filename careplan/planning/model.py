@@ -46,5 +46,7 @@ class Problem(Protocol):
         ...
 
     def expand(self, state: Tensor, action: Tensor) -> Expansion:
-        """Take an action `[B, W, d]` in each of W states `[B, W, E]` a tree. Both are lent: whoever keeps them keeps a copy."""
+        """Take an action `[B, W, d]` in each of W states `[B, W, E]` a tree. Both tensors may be overwritten later, so a problem
+        that keeps them must copy them.
+        """
         ...

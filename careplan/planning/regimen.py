@@ -1,8 +1,8 @@
 """A regimen for the coming weeks: search over which lines to change, by the same machinery that plans doses.
 
-A plan takes a few steps: each changes a line, or lines that may move together, by a capped factor, and no line twice. Its
-worth is what a given evaluator makes of the whole regimen.
-Cuts in treatment come before increases along a path, so that an increase may rest on a cut but never the other way round.
+A plan takes a few steps: each changes a line, or lines that may move together, by a capped factor, and no line twice. It is
+scored by the levels that a given evaluator predicts under the whole regimen. Cuts in treatment come before increases along a
+path, so that an increase may rest on a cut but never the other way round.
 """
 
 from collections.abc import Callable, Sequence
@@ -292,7 +292,7 @@ def _answer(problem: RegimenProblem, plans: Plans, single: Tensor, budget: Tenso
 
 
 def _silent(sick: bool, opened: Tensor) -> tuple[Breach, ...]:
-    """Why nothing is answered to one patient, of whose changes some are `opened` `[K - 1]`."""
+    """Why the search abstains for one patient, of whose changes some are `opened` `[K - 1]`."""
     return (*((Breach("finite"),) if sick else ()), *(() if bool(opened.any()) else (Breach("no open line"),)))
 
 

@@ -20,7 +20,8 @@ class Moment:
     """Where W nodes stand in each of B trees. depth `[B, W]`: the decision; given `[B, W, D, A]` amounts given in the plan so
     far.
 
-    low, high `[B, W, Q]`: the lowest and the highest of each output that is to be reckoned with, now and until the next decision.
+    low, high `[B, W, Q]`: the lowest and the highest value of each output that the rules compare, now and until the next
+    decision.
     """
 
     depth: Tensor

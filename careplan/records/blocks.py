@@ -187,7 +187,7 @@ class Gathering:
         self.rows.clear()
 
     def check_end(self, path: Path) -> None:
-        """`RecordError` where the last row, which has no line end, has fewer fields than every other."""
+        """Raises `RecordError` where the last row, which has no line end, has fewer fields than every other."""
         if self.last < self.shortest:
             problem = f"the file ends inside a row: {self.last} fields, expected {self.shortest}"
             raise RecordError(problem, file=path, row=self.lines[-1])
@@ -196,6 +196,7 @@ class Gathering:
             self.cut = self.lines[-1]
 
     def block(self, path: Path) -> Block:
+        """The rows as a table of text. Raises `RecordError` where many rows have more fields than the header."""
         long = [line for line, rule in self.left.items() if rule == LONG]
         if len(long) > 0.05 * (len(self.lines) + len(long)):
             problem = f"{len(long)} rows have more than {self.width} fields (a decimal comma between commas?)"

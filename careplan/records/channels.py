@@ -42,7 +42,7 @@ def met_of(text: str) -> float:
 
 
 def channel_of(name: str) -> Channel:
-    """A channel by name; `KeyError` where there is none."""
+    """A channel by name; raises `KeyError` where there is none."""
     found = {channel.name: channel for channel in DEVICE_CHANNELS}
     if name not in found:
         raise KeyError(f"no channel {name!r}; there are {tuple(found)}")

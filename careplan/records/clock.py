@@ -56,8 +56,10 @@ def local_times(
 
     The order of a date's parts is read from the whole column: a year first is year, month, day; elsewhere a first part above 12
     makes it day first, a second above 12 month first. Where no date tells, `order.stamped` does, then `order.day_first`, then the
-    one order under which the column runs one way through time, then `order.usual`. Where none of them tells, `RecordError` (row
-    and field: for it).
+    one order under which the column runs one way through time, then `order.usual`. row and
+    field: what the error names.
+
+    Raises `RecordError` where nothing in the column is a date, its dates mix two orders, or no evidence tells the order.
     """
     code, texts = pd.factorize(np.asarray(days, dtype=object))
     parts = day_parts(plain([str(text) for text in texts]))

@@ -107,8 +107,10 @@ def dates(texts: Sequence[str], *, file: str, row: NDArray[np.int64], field: str
     """`[N]` parsed dates: `time` (naive, NaT where impossible or missing) and `offset` (minutes from UTC, NaN where not said).
 
     The order of day and month is read from the whole column: a first part above 12 makes it DD/MM, a second MM/DD. Where no
-    row tells, `day_first`, or else the order under which the column is in time order; where both or neither are, `RecordError`.
+    row tells, `day_first`, or else the order under which the column is in time order.
     Days and times of day are few, so each is read once.
+
+    Raises `RecordError` where dates mix two orders, or no evidence tells the order.
     """
     pairs = [text.replace("T", " ", 1).partition(" ") for text in plain(texts)]
     day, days = pd.factorize(np.array([pair[0] for pair in pairs], dtype=object))

@@ -134,7 +134,9 @@ def read(
 
 
 def read_found(found: Unpacked, options: Options, refused: Refused | None) -> list[PatientRecord]:
-    """The records of every file whose format is found, with what is told of the others."""
+    """The records of every file whose format is found, with what is told of the others. Raises `RecordError` where no file has a
+    format that is known.
+    """
     groups, taken = sort_out(found)
     strangers = [each for each in taken if not each.format]
     if not groups:
@@ -200,7 +202,7 @@ def recognise(head: str) -> dict[str, str]:
 
 
 def format_named(name: str) -> Format:
-    """The format of a name; `RecordError` where there is none."""
+    """The format of a name; raises `RecordError` where there is none."""
     for kind in FORMATS:
         if kind.name == name:
             return kind
@@ -239,7 +241,7 @@ def plain(record: PatientRecord) -> PatientRecord:
 
 
 def named(records: Sequence[PatientRecord], patient: str | None, source: object) -> list[PatientRecord]:
-    """The records under the name given, if one is: `RecordError` where one source holds several people."""
+    """The records under the name given, if one is; raises `RecordError` where one source holds several people."""
     if patient is None:
         return list(records)
     people = {record.patient for record in records if record.patient != patient}
@@ -251,7 +253,7 @@ def named(records: Sequence[PatientRecord], patient: str | None, source: object)
 
 
 def at_address(url: str) -> Format:
-    """The format of the server at an address, by its answer; `RecordError` where it is none that is known."""
+    """The format of the server at an address, by its answer; raises `RecordError` where it is none that is known."""
     base = re.sub(r"/(?:Patient|Observation|MedicationAdministration)(?:[/?].*)?$", "", base_of(url))
     answers = []
     with Web(base, bounds=Bounds(size=8 * 2**20, seconds=30.0, wait=15.0)) as web:

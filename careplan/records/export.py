@@ -327,7 +327,9 @@ def reader(
 def records_of(
     people: dict[str, list[Part]], format: str, path: Source, zone: str | None, patient: str | None, refused: Refused | None
 ) -> list[PatientRecord]:
-    """The record of each person from the parts that are theirs."""
+    """The record of each person from the parts that are theirs. Raises `RecordError` where several people are given one
+    name.
+    """
     if patient is not None and len(people) > 1:
         stated = [parts for parts in people.values() if parts[0].person]
         if len(stated) > 1:

@@ -57,6 +57,7 @@ def workbook_head(path: Path) -> str:
 
 
 def parquet_head(path: Path) -> str:
+    """The first rows of a Parquet file as text. Raises `RecordError` where it is none."""
     import pyarrow.parquet as pq
 
     try:

@@ -18,7 +18,9 @@ FIRST = 100  # lines that tell whether each is one quoted field
 
 
 def read_bytes(path: Path) -> bytes:
-    """The bytes of a file; `RecordError` where it cannot be read, is empty, a pipe or a device, or has over `MOST_BYTES`."""
+    """The bytes of a file; raises `RecordError` where it cannot be read, is empty, a pipe or a device, or has over
+    `MOST_BYTES`.
+    """
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -72,7 +74,7 @@ def is_one_column(text: str) -> bool:
 
 
 def lines_of(text: str) -> Iterator[str]:
-    """The lines with their ends, without a copy of the whole."""
+    """The lines with their ends, without a copy of the whole. Raises `csv.Error` where a line is longer than any row."""
     begin = 0
     while begin < len(text):
         end = text.find("\n", begin) + 1 or len(text)

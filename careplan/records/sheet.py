@@ -45,7 +45,7 @@ class Sheet:
         ]
 
     def require(self, file: object, whose: str = "") -> None:
-        """`RecordError` where no cell is left, with the first that was dropped and why."""
+        """Raises `RecordError` where no cell is left, with the first that was dropped and why."""
         if len(self.cells):
             return
         gone = [each for each in self.corrections if each.action == "dropped"]

@@ -65,7 +65,7 @@ class Rows:
 
 
 def find_files(path: Source, *patterns: str) -> list[Path]:
-    """The file itself, or those in a folder and below that match one of the patterns; `RecordError` when there is none.
+    """The file itself, or those in a folder and below that match one of the patterns; raises `RecordError` when there is none.
 
     Several files are taken as they are: whoever lists them has looked into them.
     """
@@ -102,8 +102,8 @@ def normal(header: str) -> str:
 
 
 def read_text(path: Path, *, fallback: str | None = None) -> str:
-    """The file's text (UTF-8 or UTF-16), a workbook's as if its sheet had been saved as text; `RecordError` where it is none of
-    these, or is empty.
+    """The file's text (UTF-8 or UTF-16), a workbook's as if its sheet had been saved as text; raises `RecordError` where it
+    is none of these, or is empty.
 
     fallback: the encoding that a format's older files have where they are not UTF-8.
     """
@@ -129,7 +129,7 @@ def read_text(path: Path, *, fallback: str | None = None) -> str:
 
 
 def check_lines(text: str, file: object) -> None:
-    """`RecordError` where a line has more than `MOST_LINE` characters: before it is split."""
+    """Raises `RecordError` where a line has more than `MOST_LINE` characters: before it is split."""
     for line, content in enumerate(text.splitlines(), start=1):
         if len(content) > MOST_LINE:
             raise RecordError(f"a line of {len(content):,} characters", file=file, row=line)
@@ -201,7 +201,8 @@ def header_place(text: str, is_header: Callable[[Sequence[str]], bool] | None) -
 
 def split_rows(text: str, delimiter: str, above: int, path: Path) -> tuple[list[str], list[int], list[list[str]], dict[int, str]]:
     """The header, the rows beneath it with their lines, and which lines are left out, and by which rule. above: how many filled
-    lines stand above the header."""
+    lines stand above the header. Raises `RecordError` where the text is not delimited.
+    """
     reader = csv.reader(lines_of(text), delimiter=delimiter)
     header: list[str] = []
     lines, body = [], []
@@ -225,8 +226,9 @@ def split_rows(text: str, delimiter: str, above: int, path: Path) -> tuple[list[
 
 
 def check_widths(lines: Sequence[int], body: Sequence[list[str]], width: int, most: int, ended: bool, path: Path) -> None:
-    """`RecordError` where rows do not fit a header that fills `width` of `most` columns, or the file stops inside one. ended:
-    whether its last line has an end."""
+    """Raises `RecordError` where rows do not fit a header that fills `width` of `most` columns, or the file stops inside one.
+    ended: whether its last line has an end.
+    """
     short = [line for line, fields in zip(lines, body, strict=True) if len(fields) < width]
     for line, fields in zip(lines, body, strict=True):
         if len(fields) > most and "".join(fields[most:]).strip():
@@ -293,7 +295,7 @@ def beyond(text: str) -> tuple[Literal["low", "high"], float] | None:
 
 
 def check_zone(zone: str, *, file: object) -> ZoneInfo:
-    """The zone; `RecordError` when there is none of that name."""
+    """The zone; raises `RecordError` when there is none of that name."""
     try:
         return ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:

@@ -49,7 +49,7 @@ class Unpacked:
 def unpacked(path: str | Path) -> Iterator[Unpacked]:
     """The files at `path`, those of ZIPs laid open for as long as the context lasts.
 
-    Hidden files and those that operating systems leave in folders are passed over. A ZIP is refused (`RecordError`) when it is
+    Hidden files and those that operating systems leave in folders are passed over. Raises `RecordError` where a ZIP is
     damaged, locked by a password, holds a path that leads out of it, or more than `MOST_FILES`, `MOST_BYTES` or `MOST_RATIO`.
     """
     with TemporaryDirectory(prefix="careplan-") as folder:
@@ -75,7 +75,9 @@ def clutter(parts: tuple[str, ...]) -> bool:
 
 
 def lay_open(file: Path, folder: Path, found: Unpacked, depth: int) -> None:
-    """Adds a file, or the files of a ZIP, to what was found."""
+    """Adds a file, or the files of a ZIP, to what was found. Raises `RecordError` where a ZIP is damaged, or lies too deep within
+    others.
+    """
     if not is_archive(file):
         found.files.append(file)
         return
@@ -106,7 +108,9 @@ def zipped(path: str | Path) -> bool:
 
 
 def is_archive(file: Path) -> bool:
-    """Whether a file is a gzip, or a ZIP that holds files of its own: an xlsx is one file to a person."""
+    """Whether a file is a gzip, or a ZIP that holds files of its own: an xlsx is one file to a person. Raises `RecordError` where
+    the file cannot be read.
+    """
     try:
         start = starts(file, 4)
         if start not in ZIP:
@@ -126,7 +130,9 @@ def starts(file: Path, length: int) -> bytes:
 
 
 def extract(archive: zipfile.ZipFile, file: Path, place: Path, found: Unpacked) -> None:
-    """Writes the ZIP's files below `place`, counting what comes out rather than trusting what the ZIP says of itself."""
+    """Writes the ZIP's files below `place`, counting what comes out rather than trusting what the ZIP says of itself. Raises
+    `RecordError` where it has too many files, a path that leads out of it, or a password.
+    """
     entries = [entry for entry in archive.infolist() if not entry.is_dir()]
     if len(entries) + len(found.files) > MOST_FILES:
         raise RecordError(f"more than {MOST_FILES} files in a ZIP", file=file)
@@ -143,7 +149,9 @@ def extract(archive: zipfile.ZipFile, file: Path, place: Path, found: Unpacked) 
 
 
 def write_out(source: IO[bytes] | gzip.GzipFile, target: Path, packed: int, found: Unpacked, file: Path) -> None:
-    """Writes what unpacks from `packed` bytes of an archive to a file."""
+    """Writes what unpacks from `packed` bytes of an archive to a file. Raises `RecordError` where that is more than any
+    recording.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     size = 0
     with target.open("wb") as kept:

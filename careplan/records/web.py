@@ -61,7 +61,7 @@ class Answer:
 
 
 def parse_json(text: str | bytes, where: object) -> Any:
-    """JSON from outside; `RecordError`, naming the line, where it is none, holds NaN, or is nested too deeply."""
+    """JSON from outside; raises `RecordError`, naming the line, where it is none, holds NaN, or is nested too deeply."""
     try:
         return orjson.loads(text)  # several times as fast, and as strict; what it refuses, Python's own says why
     except orjson.JSONDecodeError:
@@ -86,7 +86,7 @@ def is_address(path: object) -> bool:
 
 
 def base_of(url: str) -> str:
-    """The address without a user's name, query and fragment; `RecordError` where it is no http or https address."""
+    """The address without a user's name, query and fragment; raises `RecordError` where it is no http or https address."""
     parts = urlsplit(url)
     if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
         raise RecordError("expected an http or https address", file=parts._replace(query="", fragment="").geturl())
@@ -216,7 +216,9 @@ class Web:
 
 
 def pieces(unpack: "zlib._Decompress", chunk: bytes, where: str) -> Iterable[bytes]:
-    """What a packed chunk unpacks to, `PIECE` bytes at a time, so that a bomb is seen before it bursts."""
+    """What a packed chunk unpacks to, `PIECE` bytes at a time, so that a bomb is seen before it bursts. Raises `RecordError`
+    where a chunk cannot be unpacked.
+    """
     try:
         while chunk:
             yield unpack.decompress(chunk, PIECE)

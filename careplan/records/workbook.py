@@ -31,7 +31,7 @@ Cell = int | float | str | bool | time | date | datetime | timedelta
 
 
 def open_workbook(path: Path) -> "CalamineWorkbook":
-    """The workbook; `RecordError` where the file is none, is damaged or is locked by a password."""
+    """The workbook; raises `RecordError` where the file is none, is damaged or is locked by a password."""
     from python_calamine import CalamineError, CalamineWorkbook  # only where a workbook is read
 
     data = read_bytes(path)
@@ -53,8 +53,9 @@ def reason(data: bytes) -> str:
 
 
 def check_size(data: bytes, path: Path) -> None:
-    """`RecordError` where a workbook lays open to over `MOST_BYTES`, or names a cell so far out that the sheet has over
-    `MOST_CELLS`: what reads it makes room for every cell up to there."""
+    """Raises `RecordError` where a workbook lays open to over `MOST_BYTES`, or names a cell so far out that the sheet has over
+    `MOST_CELLS`: what reads it makes room for every cell up to there.
+    """
     left = MOST_BYTES
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         for entry in archive.infolist():
@@ -81,7 +82,9 @@ def place_of(letters: bytes) -> int:
 
 
 def sheet_rows(workbook: "CalamineWorkbook", name: str, path: Path, most: int | None = None) -> list[list[Cell]]:
-    """The rows of a sheet, from its first line, with the types that the workbook gives its cells. most: rows to read."""
+    """The rows of a sheet, from its first line, with the types that the workbook gives its cells. most: rows to read. Raises
+    `RecordError` where the sheet cannot be read.
+    """
     from python_calamine import CalamineError
 
     try:
@@ -100,7 +103,7 @@ def filled_sheets(workbook: "CalamineWorkbook", path: Path, most: int | None = N
 
 
 def workbook_text(path: Path) -> str:
-    """A workbook's one sheet as a spreadsheet saves it as comma separated text; `RecordError` where it has several."""
+    """A workbook's one sheet as a spreadsheet saves it as comma separated text; raises `RecordError` where it has several."""
     sheets = filled_sheets(open_workbook(path), path)
     if len(sheets) != 1:
         raise RecordError(f"expected a workbook of one sheet, found {list(sheets)[:12]}: save each as a file", file=path)
@@ -127,8 +130,9 @@ def column_texts(cells: Sequence[Cell]) -> list[str]:
 
 
 def check_days(rows: Sequence[Sequence[Cell]], path: object) -> None:
-    """`RecordError` where a spreadsheet took a column's dates for others as far as it could (5 March for 3 May), and left as text
-    those whose day is above 12."""
+    """Raises `RecordError` where a spreadsheet took a column's dates for others as far as it could (5 March for 3 May), and left
+    as text those whose day is above 12.
+    """
     for column in zip(*rows, strict=True):
         dated = [cell for cell in column if isinstance(cell, date)]
         if not dated or any(cell.day > 12 for cell in dated):

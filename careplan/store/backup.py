@@ -94,7 +94,9 @@ def _verified(engine: Engine, signer: Signer, place: str, reason: str | None) ->
 
 
 def accept(database: Database, reason: str) -> None:
-    """Signs the trail as it is, though it lacks or contradicts what was signed before: a person vouches for it, on record."""
+    """Signs the trail as it is, though it lacks or contradicts what was signed before: a person vouches for it, on record. Raises
+    `StoreError` for a database in memory, of which nothing outside keeps a record.
+    """
     if database.notary is None:
         raise StoreError(f"{database.url}: is in memory, and nothing outside vouches for it")
     with explained(database.url), database.engine.connect() as connection:

@@ -163,7 +163,9 @@ def existing_database(url: str) -> Engine:
 
 
 def upgrade(database: Database) -> tuple[str | None, str]:
-    """Migrates to the newest schema in one transaction; returns the revision before and after."""
+    """Migrates to the newest schema in one transaction; returns the revision before and after. Raises `StoreError` where the
+    database is not careplan's, or a newer careplan made it.
+    """
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError
@@ -266,7 +268,9 @@ def _begin_sqlite(connection: Connection) -> None:
 
 @contextmanager
 def explained(url: str) -> Iterator[None]:
-    """Says what went wrong with the database in words; programming errors pass through."""
+    """Raises `StoreError`, which says in words what went wrong, in place of the database's own error; programming errors pass
+    through.
+    """
     try:
         yield
     except DatabaseError as error:

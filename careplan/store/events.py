@@ -76,7 +76,9 @@ def remove_events(session: Session, batch: ImportBatch, *, actor: Actor, reason:
 
 
 def new_events(session: Session, patient: str, events: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a canonical table that the store does not hold yet, as rows of the `event` table."""
+    """The rows of a canonical table that the store does not hold yet, as rows of the `event` table. Raises `ValueError` where a
+    value is not finite.
+    """
     table = pd.DataFrame(
         {
             "channel": events["channel"],

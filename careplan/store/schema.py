@@ -52,6 +52,7 @@ class UTCDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """The time as the database keeps it. Raises `ValueError` where it has no time zone."""
         if value is not None and value.tzinfo is None:
             raise ValueError(f"time {value} has no time zone")
         return None if value is None else value.astimezone(UTC)

@@ -124,7 +124,9 @@ def evaluate_ablation(
     recipe: Recipe,
     say: Callable[[str], None] = print,
 ) -> list[dict[str, Any]]:
-    """Every variant with every seed, one file each in `out`; what is there already is not run again. All that `out` holds."""
+    """Every variant with every seed, one file each in `out`; what is there already is not run again. All that `out` holds. Raises
+    `ClinicError` where a variant is unknown, or `out` holds results of other settings or data.
+    """
     if unknown := set(variants) - set(VARIANTS):
         raise ClinicError(f"no variant {', '.join(sorted(unknown))}: there are {', '.join(VARIANTS)}")
     out.mkdir(parents=True, exist_ok=True)

@@ -48,6 +48,8 @@ def evaluate_effects(
 
     Everybody predicts twice: told the treatments as they are given (`told` "exactly", the headline), and with meals as people
     count them ("as counted"), which bounds what anybody can predict of them. The intervals judged are those told exactly.
+
+    Raises `ClinicError` where the seed draws people that the model was trained or reported on.
     """
     if seed in (world.card["virtual"]["seed"], world.card["virtual"]["seed"] + 1):
         raise ClinicError(f"seed {seed} draws the virtual patients that the model was trained or reported on: choose another")

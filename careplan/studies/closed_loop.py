@@ -140,6 +140,7 @@ class Planner:
     _person: Behaviour = field(default_factory=Behaviour.as_set, repr=False)
 
     def begin(self, people: Population, rows: int, generator: torch.Generator) -> None:
+        """Begins the treatment of these people. Raises `ValueError` where any of them make insulin."""
         if "type2" in people.groups:
             raise ValueError(f"{self.name}: its world model has never seen people who make insulin, as those of type 2 do")
         self._person.begin(people, rows, generator)

@@ -119,7 +119,9 @@ def summarise(people: pd.DataFrame, *, seed: int) -> CohortSummary:
 
 
 def compare(people: pd.DataFrame, policy: str, against: str, *, group: str, seed: int) -> list[Difference]:
-    """`policy` less `against`, person by person, on each of `COMPARED`."""
+    """`policy` less `against`, person by person, on each of `COMPARED`. Raises `ValueError` where the two policies did not treat
+    the same people.
+    """
     ours, theirs = (
         people[people["policy"] == name].set_index("person")[list(COMPARED)].sort_index() for name in (policy, against)
     )

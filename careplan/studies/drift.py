@@ -56,7 +56,7 @@ def corrupt(series: PatientSeries, kind: str, row: int, others: Sequence[Patient
 
 
 def measured(series: PatientSeries) -> PatientSeries:
-    """The recording from its first reading to its last."""
+    """The recording from its first reading to its last. Raises `ValueError` where there is no reading."""
     known = np.flatnonzero(series.mask[:, GLUCOSE.index(GLUCOSE.regulated)])
     if not len(known):
         raise ValueError(f"{series.patient}: no glucose is recorded")

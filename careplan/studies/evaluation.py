@@ -46,6 +46,8 @@ def evaluate_forecasts(
     people, in turns), and all are judged on those it never saw; with `everyone`, on those its intervals were calibrated on too.
     "careplan" knows of these people the day before each forecast and what was usual until then; "careplan, personal" has the
     code inferred from what was recorded before, `INFERRED` anew.
+
+    Raises `ClinicError` where nobody is left to judge.
     """
     trained = set(world.card["split"]["train"])
     tables = []
@@ -76,7 +78,9 @@ def evaluate_uncertainty(
 ) -> dict[str, pd.DataFrame]:
     """Intervals and hazards on people held out (to report on, or those it was calibrated on), each person's last two fifths,
     personalised on what came before; beside them a conformalised ridge and boosted classifiers fitted on the training people.
-    Intervals with and without following the person through that stretch: "static" has the card's factors alone."""
+    Intervals with and without following the person through that stretch: "static" has the card's factors alone. Raises
+    `ClinicError` where none of the recordings are of the people of the card.
+    """
     split, share = world.card["split"], 0.6
     everyone = {name: series for people in read_sources(sources).values() for name, series in people.items()}
     train, held, test = ([everyone[name] for name in split[part] if name in everyone] for part in Split.__annotations__)
@@ -122,7 +126,9 @@ def evaluate_fingersticks(
     seed: int = 0,
 ) -> pd.DataFrame:
     """Forecasts at arbitrary times between the readings of recordings thinned to finger-sticks: last two fifths of each,
-    personalised on what came before, thinned too. Beside them, what all readings would have told: "every reading"."""
+    personalised on what came before, thinned too. Beside them, what all readings would have told: "every reading". Raises
+    `ClinicError` where nobody is left to judge.
+    """
     tables, share = [], 0.6
     for source, people in recordings.items():
         whole = [drift.measured(series) for series in unseen(world, people, everyone)]
@@ -147,7 +153,9 @@ def evaluate_drift(
     say: Callable[[str], None] = print,
 ) -> pd.DataFrame:
     """How often the alarms sound when the last stretch of a recording was spoilt, and when not, in people that nothing was
-    measured on; a person is known by what came before. Another person's days are taken from the same source."""
+    measured on; a person is known by what came before. Another person's days are taken from the same source. Raises
+    `ClinicError` where nobody is left to judge.
+    """
     test, others = [], {}
     for people in recordings.values():
         for series in unseen(world, people, everyone):
@@ -160,7 +168,9 @@ def evaluate_drift(
 
 
 def measure_drift(world: World, recordings: Mapping[str, Mapping[str, PatientSeries]]) -> Reference:
-    """What is usual of the days of the people that the model was trained and its intervals calibrated on."""
+    """What is usual of the days of the people that the model was trained and its intervals calibrated on. Raises `ClinicError`
+    where none of the recordings are of the people of the card.
+    """
     names = {*world.card["split"]["train"], *world.card["split"]["calibration"]}
     people = [drift.measured(series) for part in recordings.values() for name, series in part.items() if name in names]
     if not people:
@@ -193,7 +203,7 @@ def evaluate_personalisation(
     everyone: bool = False,
     say: Callable[[str], None] = print,
 ) -> pd.DataFrame:
-    """`learning_curve` of everybody the model never saw."""
+    """`learning_curve` of everybody the model never saw. Raises `ClinicError` where nobody is left to judge."""
     people = {source: unseen(world, found, everyone) for source, found in recordings.items()}
     if not any(people.values()):
         raise ClinicError(NOBODY)

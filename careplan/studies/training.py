@@ -249,7 +249,9 @@ def describe(model: WorldModel, training: Training, corpus: Corpus) -> None:
 
 
 def calibrate_world(sources: Sequence[tuple[str, str]], folder: Path) -> dict[str, Any]:
-    """Calibrate a trained model again, on the people of its card, and write what comes to the card; the weights stay."""
+    """Calibrate a trained model again, on the people of its card, and write what comes to the card; the weights stay. Raises
+    `ClinicError` where recordings that the model was trained with are missing.
+    """
     model, card = load_model(GLUCOSE, folder), load_card(GLUCOSE, folder)
     everyone = {name: series for people in read_sources(sources).values() for name, series in people.items()}
     names = card["split"]["calibration"]

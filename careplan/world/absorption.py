@@ -60,7 +60,7 @@ class Layout:
         return self.halves.stop + STRUCTURE * self.own_structure
 
     def effect(self, name: str) -> int:
-        """The place of an effect's strength; `KeyError` where there is none of that name."""
+        """The place of an effect's strength; raises `KeyError` where there is none of that name."""
         names = [effect.name for effect in self.therapy.effects]
         if name not in names:
             raise KeyError(f"{self.therapy.name} has no effect {name!r}; it has {names}")

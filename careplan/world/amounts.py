@@ -1,4 +1,4 @@
-"""What a patient received, in numbers that mean the same in everybody: shares of a usual amount, scaled values, habits."""
+"""What a patient received, in numbers that are comparable between patients: shares of a usual amount, scaled values, habits."""
 
 from functools import cached_property
 
@@ -27,8 +27,10 @@ class Amounts:
 
     @property
     def habits(self) -> int:
-        """How many numbers tell of a stranger's code: by effect whether its total is known and how large it is; whether there is
-        a rate; by output where it lies and how far it spreads; the covariates."""
+        """How many numbers predict the code of a stranger (a patient of whom only usual amounts are known): by effect whether its
+        total is known and how large it is; whether there is a rate; by output where it lies and how far it spreads; the
+        covariates.
+        """
         return 2 * len(self.therapy.effects) + 1 + 2 * self.outputs + self.facts
 
     @cached_property
@@ -83,7 +85,7 @@ class Amounts:
         return torch.where(window.mask, (self.linked_values(values) - center) / scale, torch.zeros_like(values))
 
     def stranger(self, usual: Tensor, center: Tensor, scale: Tensor) -> Tensor:
-        """What tells of a stranger's code, `[B, habits]`: a labile level, or small doses, tell of strong effects.
+        """The numbers that predict a stranger's code, `[B, habits]`: a labile level, or small doses, suggest strong effects.
 
         Where every reading has a declared noise, only the covariates do: readings and doses count one by one in the filter, and
         would count twice.

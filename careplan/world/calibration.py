@@ -68,7 +68,7 @@ def residuals(
 def personal(
     model: WorldModel, recordings: Sequence[PatientSeries], *, share: float = 0.6
 ) -> list[tuple[PatientSeries, Personalisation]]:
-    """Each recording's last stretch, with what the first `share` of it told of the patient."""
+    """Each recording's last stretch, with the personalisation that was learned on the first `share` of it."""
     people = personalise(model, [part(series, 0.0, share) for series in recordings])
     return [(part(series, share, 1.0), person) for series, person in zip(recordings, people, strict=True)]
 

@@ -37,7 +37,7 @@ def usual(series: PatientSeries) -> Tensor:
 
 
 def stranger(series: PatientSeries) -> Tensor:
-    """What is usual of somebody of whom nothing but the covariates is known, `[C + Q + F]`."""
+    """The usual amounts `[C + Q + F]` of a patient of whom only the covariates are known: 0 but for those."""
     nothing = torch.zeros(len(series.therapy.channels) + len(series.therapy.outputs))
     return torch.cat([nothing, series.therapy.facts(series.facts, series.patient)])
 

@@ -1,8 +1,8 @@
 """What a patient's own days show that the code is too small to hold: a Bayesian linear correction of what is foreseen.
 
 In closed form, a ridge regression of this patient's residuals on the state that they were foreseen from. Only foresight is
-corrected (nothing given, or a record seen): there the habits of a person count. What a plan of ours would do is not: whoever
-always eats and doses at one hour would teach it a rise that comes without the meal.
+corrected (nothing given, or a record seen): there the habits of a person count. The prediction of a plan is not: from a patient
+who always eats and doses at one hour it would learn a rise that happens even without the meal.
 """
 
 from typing import NamedTuple

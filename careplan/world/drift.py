@@ -1,4 +1,5 @@
-"""Whether the latest day of a recording is still this patient's, measured and logged as the days before it.
+"""Whether the latest day of a recording is still this patient's, and is measured and logged in the same way as the days before
+it.
 
 A day is described by a few statistics, each compared with the patient's own earlier days in units of how much days of one
 person differ, and with those of other people. Five scores are made of them; each is an alarm above what days of usual people
@@ -89,8 +90,9 @@ class Expected:
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """What is usual: how much each statistic differs between days of one person, where it lies and how much it differs between
-    days of different people, and what each score seldom exceeds."""
+    """The reference of ordinary days: how much each statistic differs between days of one person, where it lies and how much it
+    differs between days of different people, and what each score seldom exceeds.
+    """
 
     spread: dict[str, float]
     people: dict[str, tuple[float, float]]

@@ -69,7 +69,7 @@ class State:
 
 
 def as_particles(state: State, seed: int) -> State:
-    """The same states `[P]` as particles: each level drawn from what is believed of it, the first as it is believed most.
+    """The same states `[P]` as particles: each level drawn from its distribution, that of the first particle being the mean.
 
     Where readings carry no declared noise nothing moves.
     """
@@ -151,7 +151,7 @@ class Condition:
         return self.clock + self.code + self.FLAGS + self.disturbances + self.evidence
 
     def causes(self, named: int) -> list[int]:
-        """Of what the effects of doses may depend on: the clock, the first `named` numbers of the code, the disturbances."""
+        """What the effects of doses may depend on: the clock, the first `named` numbers of the code, the disturbances."""
         others = self.clock + self.code + self.FLAGS
         return [*range(self.clock + named), *range(others, others + self.disturbances)]
 
@@ -159,8 +159,8 @@ class Condition:
 class Flow(nn.Module):
     """The right-hand sides of context and levels. Time in minutes; amounts as shares of a usual amount.
 
-    Every output has an equation of its own, so that each stays monotone in what acts on it; a network that speaks of several is
-    asked once for each, with that one's level.
+    Every output has an equation of its own, so that each stays monotone in what acts on it; a network that serves several outputs
+    is evaluated once for each, with that output's level.
     """
 
     def __init__(self, therapy: Therapy, layout: Layout, *, latent: int, hidden: int, code: int, evidence: int) -> None:
@@ -249,7 +249,7 @@ def stopping_gradient(frozen: Tensor | None, *parts: Tensor) -> tuple[Tensor, ..
 
 
 class Foreseen(Flow):
-    """As things usually go: what doses foretell depends on everything."""
+    """The flow of forecasts: how doses predict the level depends on the whole condition and the context."""
 
     def __init__(self, therapy: Therapy, layout: Layout, *, latent: int, hidden: int, code: int, evidence: int) -> None:
         super().__init__(therapy, layout, latent=latent, hidden=hidden, code=code, evidence=evidence)
@@ -277,8 +277,9 @@ class Foreseen(Flow):
 
 
 class Planned(Flow):
-    """Under a plan of our own: what doses do depends on clock, disturbances, level, and those numbers of the code that have a
-    meaning; on the context depends the drift alone, which every treatment shares."""
+    """The flow under a plan: the effect of doses depends on the clock, the disturbances, the level, and those numbers of the code
+    that have a meaning. The context moves the drift alone, which is the same under every treatment.
+    """
 
     WIDTH = 32  # of the gains
 

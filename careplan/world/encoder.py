@@ -50,10 +50,11 @@ class Encoder(nn.Module):
 
 
 class Evidence(nn.Module):
-    """What a recorded plan tells of what was not recorded: people and pumps dose for what they feel, see and are about to eat.
+    """What a recorded plan shows of events that were not recorded: people and pumps dose for what they feel, see and are about to
+    eat.
 
-    Read both ways along the plan, beginning from the state: the same dose tells more where it was not expected. It belongs to the
-    plan as recorded, and never carries the effect of a dose. A plan of our own making is evidence of nothing.
+    The plan is read forwards and backwards, beginning from the state: the same dose says more where it was not expected. Evidence
+    belongs to the plan as recorded, and never carries the effect of a dose. A plan that the search makes is no evidence.
     """
 
     def __init__(self, inputs: int, state: int, width: int, *, hidden: int = 64) -> None:

@@ -1,7 +1,7 @@
-"""The state from few and noisy readings: each moves what is believed of it by as much as it can be trusted.
+"""The state from few and noisy readings: each reading updates the estimate in proportion to its precision.
 
-An extended Kalman filter of every output apart, along a recording whose doses are known. Between readings the equation of a plan
-moves the level, and the doubt about it grows by a rate that is learned and shrinks as the level returns by itself.
+An extended Kalman filter for each output by itself, along a recording whose doses are known. Between readings the equation of a
+plan moves the level, and the doubt about it grows by a rate that is learned and shrinks as the level returns by itself.
 """
 
 import math

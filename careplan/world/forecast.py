@@ -23,8 +23,9 @@ from careplan.world.stretches import encoded_along
 class Future:
     """What is given and done from now on, `[T, C]` values where `mask`.
 
-    known: whether it holds everything that will happen. evidence: whether it was, or edits, a future that was recorded: the
-    first of one forecast that says so is the record; the others have its forecast and, as plans, the effect of what they change.
+    known: whether it holds everything that will happen. evidence: whether it is, or edits, a recorded future. The first such
+    future of a forecast is the record; each other one is predicted as the record's forecast plus the effect that its changes have
+    under a plan.
     """
 
     values: NDArray[np.float32]
@@ -184,7 +185,7 @@ def predict(
         given: What of the future is given.
         horizon: Rows ahead, the clock's where None.
         at: Minutes ahead at which to predict, instead of on the grid.
-        along: Whether the recording is encoded along, for less where rows are many (`stretches.encoded_along`).
+        along: Whether to encode the recording once along its length, which costs less for many rows (`stretches.encoded_along`).
 
     Returns:
         Minutes ahead `[H]`, levels `[N, H]`, and offsets of the predicted spread from them `[N, H, 4]`.

@@ -1,6 +1,7 @@
-"""Futures that share a patient and a context and differ in treatment: what a search steps through, and what a day replayed is.
+"""Futures that share a patient and a context and differ in treatment, as in a search or in a replayed day.
 
-The context does not hear of doses, so it is integrated once a particle; only the level and the pools move with the treatment.
+The context does not depend on doses, so it is integrated once for each particle; only the level and the pools move with the
+treatment.
 """
 
 from dataclasses import dataclass, replace

@@ -30,7 +30,7 @@ RADIUS = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class Ties:
-    """Numbers a latent action has, and weights of its loss terms."""
+    """The size of a latent action, and the weights of its loss terms."""
 
     width: int = 4
     rate: float = 0.01  # the price of a nat
@@ -66,7 +66,7 @@ def rate(mean: Tensor) -> Tensor:
 
 
 def noisy(mean: Tensor, generator: torch.Generator) -> Tensor:
-    """What arrives of actions that were sent."""
+    """Actions after the noise of the channel."""
     return mean + torch.randn(mean.shape, generator=generator).to(mean)
 
 

@@ -1,4 +1,4 @@
-"""The world model in use: the shipped weights or a trained folder, its card, and when it must not speak."""
+"""The world model in use: the shipped weights or a trained folder, its card, and when it must abstain."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ LATEST = N_("the latest day: {alarm}")
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """A trained model and its card. reference: what is usual of a day, without which no alarm of drift sounds."""
+    """A trained model and its card. reference: the statistics of ordinary days, without which there are no alarms of drift."""
 
     model: WorldModel
     card: Mapping[str, Any]
@@ -43,8 +43,8 @@ class World:
     def widen(self, person: Personalisation) -> dict[Given, Tensor]:
         """Conformal factors every look for one patient by what is given of the future, `[H]` each.
 
-        Those of foresight follow the patient's own days; that of plans, which nobody carried out as such, hardly narrows. Without
-        calibration those of the population are 1.
+        The factors of forecasts follow the patient's own days. Those of plans hardly narrow, since no plan was carried out as
+        such. Without calibration the population's factors are 1.
         """
         clock = self.model.therapy.clock
         own = self.card.get("conformal", dict.fromkeys(Given, [1.0] * round(clock.horizon / clock.look)))
@@ -74,7 +74,7 @@ class World:
 
 
 def nearness(model: WorldModel, minutes: Tensor, levels: Tensor, offsets: Tensor, hazard: str) -> NDArray[np.float64]:
-    """`trust.nearness_to_level` of what is foreseen to the hazard's level while it is told of, `[N]`."""
+    """`trust.nearness_to_level` of the forecast to the hazard's level, within the time that the hazard is declared for, `[N]`."""
     declared = model.therapy.hazard(hazard)
     soon = (minutes > 0) & (minutes <= declared.within)
     return nearness_to_level(levels[:, soon], offsets[:, soon], declared.level, declared.side).double().numpy()
@@ -94,7 +94,7 @@ def open_world(therapy: Therapy, folder: Path, usual: Path | None = None) -> Wor
     Args:
         therapy: The therapy that the model was trained on.
         folder: Where its weights and their card lie.
-        usual: Where what is usual of a day lies, if not beside the weights.
+        usual: Where the reference of drift lies, if not beside the weights.
 
     Raises `AskError` where there is none, or its weights are not those that its card tells of.
     """
@@ -118,7 +118,7 @@ def reasons_to_abstain(
     """Why nothing can be suggested, each with what to do about it, what can be done the soonest first; empty where something can.
 
     Args:
-        world: The model, and what is usual of a day.
+        world: The model, with the reference of drift.
         series: The recording.
         person: What is known of the patient.
         row: Where in the recording, its end where None.

@@ -57,8 +57,8 @@ class Shape:
 class WorldModel(nn.Module):
     """Encoder, dynamics and heads of one therapy.
 
-    usual: `[B, C + Q + F]`, what is usual of a patient (`Amounts`); it stands in where a channel is unknown, tells how large a
-    usual amount is, and what code to expect (`typical`). code: `[B, K]`, the patient code.
+    usual: `[B, C + Q + F]`, a patient's usual amounts (`Amounts`). They replace a channel that is unknown, set the size of a
+    usual amount, and predict the code (`typical`). code: `[B, K]`, the patient code.
     """
 
     center: Tensor
@@ -113,7 +113,7 @@ class WorldModel(nn.Module):
         return self.received.counted(usual)
 
     def typical(self, usual: Tensor) -> Tensor:
-        """The code of somebody of whom only what is usual is known, `[B, K]`."""
+        """The code of a patient of whom only the usual amounts are known, `[B, K]`."""
         return self.habits(self.received.stranger(usual, self.center, self.scale))
 
     def amounts(self, values: Tensor, mask: Tensor, usual: Tensor) -> Tensor:
@@ -159,7 +159,8 @@ class WorldModel(nn.Module):
     def state(self, z: Tensor, window: Window, usual: Tensor, code: Tensor) -> State:
         """The whole state at the end of a window, from its encoding `[B, L]`.
 
-        Each level is its last reading, as fresh as the clock asks for, or what all readings say where they have a declared noise.
+        Each level is its last reading, if that is as recent as the clock asks for; where readings have a declared noise, it is
+        the filter's estimate from all of them.
         """
         columns, fresh = self.therapy.observed, self.therapy.clock.fresh
         recent, known = window.values[:, -fresh:, columns], window.mask[:, -fresh:, columns]
@@ -196,7 +197,7 @@ class WorldModel(nn.Module):
         return tuple(part.unflatten(1, (-1, self.group)).mean(2) for part in (inflow, values))  # type: ignore[return-value]
 
     def recorded_evidence(self, state: State, values: Tensor, mask: Tensor, usual: Tensor) -> Tensor:
-        """What a recorded future `[B, T, C]` shows beside its doses, since somebody chose them, `[B, H, evidence]`.
+        """What the choice of doses in a recorded future `[B, T, C]` shows of events that were not logged, `[B, H, evidence]`.
 
         Its levels are not looked at."""
         inflow, future = self.plan(values, mask, usual)

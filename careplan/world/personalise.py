@@ -65,7 +65,7 @@ class Personalisation:
 
 
 def typical(model: WorldModel, patient: str, usual: Tensor) -> Personalisation:
-    """The prior: what is known of somebody of whom nothing is known but what is usual `[C + Q + F]`."""
+    """The prior of a patient of whom only the usual amounts `[C + Q + F]` are known."""
     none = torch.zeros(0)
     return Personalisation(
         patient, expected(model, usual), model.code_covariance.cpu(), usual, 0, none, torch.zeros(0, 2), none, torch.zeros(0, 0)
@@ -74,7 +74,7 @@ def typical(model: WorldModel, patient: str, usual: Tensor) -> Personalisation:
 
 @torch.no_grad()
 def expected(model: WorldModel, usual: Tensor) -> Tensor:
-    """The code `[K]` that what is usual `[C + Q + F]` lets expect."""
+    """The code `[K]` that the model expects of a patient with the usual amounts `[C + Q + F]`."""
     return model.typical(usual.to(model.center.device).unsqueeze(0)).squeeze(0).cpu()
 
 
@@ -90,9 +90,9 @@ def personalise(
     Args:
         model: A trained model.
         recordings: P recordings, of a patient each.
-        windows: Spread evenly over a recording, each asked what its recorded plan would do.
-        horizon: Rows that they look ahead, the clock's where None. Neither is used where readings carry a noise: every reading
-            counts then.
+        windows: How many windows, spread evenly over each recording; the model predicts each under its recorded plan.
+        horizon: Rows that each window predicts; the clock's horizon where None. `windows` and `horizon` are not used where
+            readings have a declared noise, since every reading counts then.
         iterations: Of the minimisation.
 
     Returns:

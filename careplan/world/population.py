@@ -1,4 +1,6 @@
-"""What people of whom the same is known have in common, and how far they differ: estimated from recordings, weights at rest."""
+"""The distribution of patient codes over people, estimated from recordings with frozen weights: their mean and how far they
+differ.
+"""
 
 from collections.abc import Sequence
 
@@ -32,8 +34,8 @@ def populate(
     windows: int = 24,
     seed: int = 0,
 ) -> None:
-    """What code people have on the whole, how much codes differ between people, how far levels wander unforeseen, and where
-    encodings lie, into the model.
+    """Estimates the mean patient code, how much codes differ between people, the process noise of the levels, and the
+    distribution of encodings, and writes them into the model.
 
     Empirical Bayes by expectation and maximisation: each round infers everybody's code as it stands, then takes the prior's
     mean and covariance from those codes and what is left in doubt of each, and, where readings carry a noise, the process noise
@@ -43,10 +45,10 @@ def populate(
 
     Args:
         model: A trained model.
-        recordings: Of people who are alike to those that it will meet, some dozens at least.
+        recordings: Of people like those for whom the model will be used; some dozens at least.
         rounds: Of expectation and maximisation, from a wide prior.
         noise: Whether the process noise is estimated too.
-        mean: Whether the code of somebody of whom nothing is known is, too; else it stays as it was trained.
+        mean: Whether the mean code is estimated too; else it stays as it was trained.
         windows: Of each recording, where readings carry no noise.
         seed: Of the codes that are drawn.
 
@@ -81,7 +83,9 @@ def populate(
 
 def among_bodies(layout: Layout, covariance: Tensor) -> Tensor:
     """How far codes differ between people of any body, `[K, K]`, from how far they differ between those of one family of
-    equations: the numbers that have a meaning are wider by `STRENGTHS` and `COURSE`, as alike as before."""
+    equations: the spread of the numbers that have a meaning is multiplied by `STRENGTHS` and `COURSE`, and correlations stay the
+    same.
+    """
     factors = torch.ones(len(covariance)).to(covariance)
     factors[: layout.named] = COURSE
     factors[layout.effects] = STRENGTHS

@@ -8,7 +8,8 @@ from torch import Tensor
 
 
 class Given(StrEnum):
-    """What is given of a future: nothing but what is usual, a plan as if we had made it, or a record of what was done.
+    """What is given of a future: nothing (usual amounts are assumed), a plan as if careplan had made it, or a record of what was
+    done.
 
     >>> Given("plan") is Given.PLAN, Given.RECORD.codes(2).tolist()
     (True, [2, 2])

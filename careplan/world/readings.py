@@ -1,4 +1,4 @@
-"""The posterior over a patient's code from few and noisy readings, each judged by what the filter foresaw of it."""
+"""The posterior over a patient's code from few and noisy readings, each compared with the filter's prediction of it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -38,7 +38,9 @@ class _Recorded:
 
 @torch.no_grad()
 def posterior_from_readings(model: WorldModel, recordings: Sequence[PatientSeries], *, iterations: int) -> list[Personalisation]:
-    """The posterior over each patient's code: all readings, each over what it may be off given all before it, and the prior."""
+    """The posterior over each patient's code, from the prior and all readings, each weighted by its predicted spread given all
+    before it.
+    """
     corpus, device, size = Corpus.of(recordings), model.center.device, model.shape.code
     patch = model.shape.patch
     length = -(-int(corpus.length.max()) // patch) * patch

@@ -1,4 +1,4 @@
-"""How what a plan leads to moves with the code, for less than asking the whole model of each of its numbers."""
+"""The derivatives of a plan's predicted levels by the numbers of the code, at less cost than the whole model for each number."""
 
 import torch
 from torch import Tensor

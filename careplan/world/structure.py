@@ -1,4 +1,4 @@
-"""From a model of one structure of body to one in which the structure is each person's own."""
+"""Turns a model with one body structure for everybody into one in which each person has a structure of their own."""
 
 from dataclasses import replace
 

@@ -131,8 +131,9 @@ class Training(L.LightningModule):
         return patients, rows, chosen, generator
 
     def deviation(self, patients: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """How far patients `[B]` are from what their usual amounts tell of the code; with a generator, as if the share that stays
-        anonymous were not, `[B, K]`."""
+        """The deviation of patients' `[B]` codes from those that their usual amounts predict; with a generator, as if the share
+        that stays anonymous were not, `[B, K]`.
+        """
         own = self.codes(patients)
         if generator is not None:
             own = own * (torch.rand(len(patients), 1, generator=generator).to(own) >= self.recipe.anonymous)
@@ -140,8 +141,9 @@ class Training(L.LightningModule):
         return own + (patients >= self.real).unsqueeze(1) * apart
 
     def _unlogged(self, whole: Window, usual: Tensor, real: Tensor, generator: torch.Generator) -> tuple[Window, Tensor]:
-        """Some windows of people as if a channel of doses or disturbances had never been logged: many do not log everything. Some
-        of virtual patients as if nobody had tracked what has no direction (activity)."""
+        """Hides channels of doses or disturbances in some windows of people, as if they had never been logged, since many people
+        do not log everything; and in some windows of virtual patients the channels without a direction (activity).
+        """
         careless = torch.rand(len(usual), 1, generator=generator).to(self.device) < self.recipe.unlogged * real.unsqueeze(1)
         hide = careless & (torch.rand(usual.shape, generator=generator).to(self.device) < 0.5)
         untracked = (torch.rand(len(usual), generator=generator).to(self.device) < self.recipe.untracked) & ~real
@@ -173,7 +175,7 @@ class Training(L.LightningModule):
     def _drawn(self, patients: Tensor, rows: Tensor, generator: torch.Generator) -> tuple["Drawn", dict[str, Tensor]]:
         """The windows of a step with the question that is asked of each, and loss terms of their own.
 
-        Three questions: what will happen as usual, what this plan would do, and what will happen where this was seen done.
+        Three questions: what will happen as usual, what this plan would do, and what will happen given that this was recorded.
         Virtual patients mostly teach what plans do, recordings of people what is to be foreseen.
         """
         recipe, model, context = self.recipe, self.model, self.model.shape.context
@@ -359,7 +361,9 @@ class Report(L.Callback):
 
 
 def train(training: Training, folder: Path, *, resume: bool = False, say: Callable[[str], None] = print) -> WorldModel:
-    """Run to the end of the recipe; checkpoints in `folder`, from which `resume` goes on. Ctrl-C keeps the last checkpoint."""
+    """Run to the end of the recipe; checkpoints in `folder`, from which `resume` goes on. Ctrl-C keeps the last checkpoint.
+    Raises `KeyboardInterrupt` once the checkpoint is written where a person stopped it.
+    """
     L.seed_everything(training.recipe.seed, verbose=False)
     folder.mkdir(parents=True, exist_ok=True)
     last = folder / "last.ckpt"

@@ -1,4 +1,4 @@
-"""Know when not to speak: conformal intervals, out-of-distribution scores and the abstention gate."""
+"""When the model must abstain: conformal intervals, out-of-distribution scores and the abstention gate."""
 
 import math
 from collections.abc import Iterable
@@ -54,8 +54,8 @@ def adapted(start: Tensor, scores: Tensor, paces: float, *, coverage: float = CO
     """Factors `[N + 1, H]` from `start` `[H]` on, after each of the scores `[N, H]` (NaN unmeasured) of forecasts `paces` apart.
 
     Adaptive conformal inference (Gibbs and Candès 2021, eq. 2) on the logarithm of the factor itself (as the quantile tracker of
-    Angelopoulos, Candès and Tibshirani 2023): each miss widens and each hit narrows, so much that in the long run `coverage` of
-    what comes is inside, whatever the patient does.
+    Angelopoulos, Candès and Tibshirani 2023): each miss widens and each hit narrows, by such steps that in the long run the share
+    `coverage` of measurements lies inside, whatever the patient does.
     """
     columns = []
     for first, column in zip(start.log().tolist(), scores.T.tolist(), strict=True):
@@ -129,8 +129,8 @@ def abstentions(
     """Why no suggestion can be made; empty when one can. judged: minutes ahead at which the model must be of use; scale: of the
     level, in its unit.
 
-    The model is off where it is no better than "stays as it is", unless its error is small: a level that hardly moves is
-    foretold as well by staying, and says nothing against the model.
+    The model is wrong for a patient where it is no better than "stays as it is", unless its error is small: a level that hardly
+    moves is predicted as well by no change, which is no evidence against the model.
     """
     reasons = []
     if not days >= gate.days:  # written so that NaN closes the gate

@@ -19,7 +19,7 @@ from careplan.records.units import MG_PER_MMOL
 
 RAW_TYPE, DUTCH_TYPE = "rawtype", "onbewerkttype"
 WIDTH = 39
-NEW_TIME, METER, TEMPORARY, PERCENT, TEMPORARY_MINUTES, SENSOR_PLACE, TYPE, VALUES, ID = 4, 5, 7, 8, 9, 30, 33, 34, 35
+NEW_TIME, METER, SENSOR_PLACE, TYPE, VALUES, ID = 4, 5, 30, 33, 34, 35
 PLACES = {0, 1, 2, NEW_TIME, METER, 29, SENSOR_PLACE, TYPE, VALUES, ID}
 VALUE = re.compile(r"(\w+)=(.*?)(?=,\s*\w+=|$)")
 STICKS = {"CalBGForPH", "BGReceived", "BGCapturedOnPump", "SensorCalBG", "BGLinkMeter", "BGParadigmLink", "BGMeter"}

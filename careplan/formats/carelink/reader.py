@@ -82,6 +82,7 @@ def is_header(fields: Sequence[str]) -> bool:
 
 
 def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
+    """What one file holds. Raises `RecordError` where there is no row or the columns are not CareLink's."""
     blocks = read_blocks(file, is_header, "CareLink's header (Index, Date, Time and so on)", keep=wanted)
     if not any(len(block) for block in blocks):
         raise RecordError("a header and no row", file=file)

@@ -69,7 +69,9 @@ def read_fhir(
 def read_sources(
     path: Source, zone: str | None, patient: str | None, token: str | None, refused: Refused | None
 ) -> list[PatientRecord]:
-    """`read_fhir`, with the arguments checked."""
+    """`read_fhir`, with the arguments checked. Raises `RecordError` where several patients are to have one name, or nothing of
+    theirs is glucose, insulin or carbs.
+    """
     sources = download(path, token) if isinstance(path, str) and is_address(path) else from_files(path)
     placed = newest(sources)
     people = People()

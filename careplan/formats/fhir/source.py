@@ -107,7 +107,9 @@ class NotFhirError(RecordError):
 
 
 def take_file(found: Sources, file: Path) -> None:
-    """Adds what one file holds: one JSON value, or NDJSON, a resource a line."""
+    """Adds what one file holds: one JSON value, or NDJSON, a resource a line. Raises `RecordError` where a line is not JSON, and
+    `NotFhirError` where it is not FHIR.
+    """
     text = read_text(file)
     try:
         lines: Iterable[tuple[int, object]] = [(1, parse_json(text, file))]
@@ -226,7 +228,7 @@ def take_pages(found: Sources, web: Web, search: str, params: dict[str, str], *,
 
 
 def checked(answer: Answer) -> Resource:
-    """The resource in a good answer; `RecordError` with what the server says is wrong otherwise."""
+    """The resource in a good answer; raises `RecordError` with what the server says is wrong otherwise."""
     if answer.status in (401, 403):
         raise RecordError("access refused: give a token that may read", file=answer.where)
     if answer.status != 200:

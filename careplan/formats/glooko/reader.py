@@ -178,7 +178,7 @@ def read_person(name: str, files: Sequence[Path], zone: str | None, day_first: b
 
 
 def read_table(file: Path) -> Table:
-    """A file's rows; `RecordError` where which table it is, or which column is which, cannot be told."""
+    """A file's rows; raises `RecordError` where which table it is, or which column is which, cannot be told."""
     text = read_text(file)
     check_lines(text, file)
     lines = [line for line in text.splitlines()[:20] if line.strip()][:2]
@@ -222,6 +222,7 @@ def spanned(tables: Sequence[Table]) -> str:
 
 
 def glucose(table: Table, rows: ExportRows) -> None:
+    """Adds the readings of a table to its rows. Raises `RecordError` where the header does not state the unit."""
     name = table.name("glucose") or ""
     unit = unit_of(table.block.written(name))
     if unit is None:

@@ -66,7 +66,9 @@ class Asker:
             self.headers["api-secret"] = hashlib.sha1(token.encode()).hexdigest()
 
     def one(self, collection: str, **query: str) -> list[Document]:
-        """The documents of one answer."""
+        """The documents of one answer. Raises `RecordError` where the server refuses or fails, or answers with anything but a
+        list of documents.
+        """
         address = f"{self.web.base}/api/v1/{collection}.json"
         answer = self.web.get(address, params={**query, **self.given}, headers=self.headers)
         if answer.status in (401, 403):
@@ -83,7 +85,9 @@ class Asker:
         return found
 
     def pages(self, collection: str, key: str, begin: str | None) -> list[Document]:
-        """Back in time until nothing older comes; a page that adds nothing ends it too."""
+        """Back in time until nothing older comes; a page that adds nothing ends it too. Raises `RecordError` where there are more
+        pages than any site has.
+        """
         every: dict[Any, Document] = {}
         before: object = None
         for _ in range(PAGES):

@@ -188,7 +188,9 @@ def site_of(files: Sequence[Path]) -> Site:
 
 
 def tabbed(text: str, file: Path) -> list[object]:
-    """The entries of lines without a header: a date, its epoch, the reading, its direction and the device, by tabs."""
+    """The entries of lines without a header: a date, its epoch, the reading, its direction and the device, by tabs. Raises
+    `RecordError` where a line is not of this form.
+    """
     found: list[object] = []
     for row, line in enumerate(text.splitlines(), start=1):
         if line and not TABBED_LINE.fullmatch(line):
@@ -203,7 +205,9 @@ def seen(site: Site) -> str:
 
 
 def lists_of(values: Sequence[object], file: Path) -> Iterator[tuple[str, str, Sequence[object]]]:
-    """`(collection or "", file's label, documents)` of every list in the JSON values of a file."""
+    """`(collection or "", file's label, documents)` of every list in the JSON values of a file. Raises `RecordError` where a
+    value is not a list of documents.
+    """
     if len(values) > 1:  # a document a line
         yield "", file.name, [each for value in values for each in (value if isinstance(value, list) else [value])]
         return

@@ -99,7 +99,9 @@ def patient_name(site: str) -> str:
 
 
 def read_site(site: Site, zone: str | None, patient: str, since: pd.Timestamp | None = None) -> PatientRecord:
-    """One patient's record from their documents, which are let go of as they are read."""
+    """One patient's record from their documents, which are let go of as they are read. Raises `RecordError` where there is no
+    glucose, insulin or carbs.
+    """
     account = site.account
     profiles = profiles_of(site.profiles, account)
     treatments = current(site.treatments, account)

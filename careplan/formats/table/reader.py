@@ -99,7 +99,9 @@ def read_table(
 
 
 def by_person(rows: Rows, usual: str, zone: str | None, day_first: bool | None) -> Iterator[tuple[str, Part]]:
-    """The rows of each person in a file, by name: `usual` where the table does not say."""
+    """The rows of each person in a file, by name: `usual` where the table does not say. Raises `RecordError` where every
+    row of many names another patient.
+    """
     time, local = times(rows, zone, day_first)
     names = rows.cells["patient"].replace("", usual) if "patient" in rows.cells else pd.Series(usual, index=time.index)
     if len(names) >= ROWS_OF_A_PERSON and names.is_unique:
@@ -112,6 +114,9 @@ def by_person(rows: Rows, usual: str, zone: str | None, day_first: bool | None) 
 
 
 def read_patient(name: str, parts: list[Part], zone: str | None) -> PatientRecord:
+    """The record of one patient from the rows of all files. Raises `RecordError` where glucose has two units, the weight is no
+    number of kilograms or the group is unknown.
+    """
     sheet = Sheet(pd.concat([cells_of(*part) for part in parts], ignore_index=True))
     first = parts[0][0]
     clock = one_value(parts, "zone") or zone
@@ -159,7 +164,7 @@ def slug(name: str) -> str:
 
 
 def one_value(parts: list[Part], name: str) -> str | None:
-    """What a column says of one patient, where it says anything; `RecordError` where it says two things."""
+    """What a column says of one patient, where it says anything; raises `RecordError` where it says two things."""
     found = {str(value): rows for rows, _, _ in parts if name in rows.cells for value in rows.cells[name].unique() if value}
     if len(found) > 1:
         raise RecordError(f"one patient has two values: {sorted(found)[:2]}", file=parts[0][0].file, field=name)
@@ -167,6 +172,7 @@ def one_value(parts: list[Part], name: str) -> str | None:
 
 
 def check_columns(rows: Rows) -> None:
+    """Raises `RecordError` where a file has no column of a channel, `channel` without `value`, or glucose in two units."""
     present = set(rows.cells)
     if "channel" in present:
         if "value" not in present:
@@ -193,8 +199,9 @@ def in_one_unit(rows: Rows) -> Rows:
 
 
 def check_basal(rows: Rows, cells: pd.DataFrame) -> None:
-    """`RecordError` where a wide table's `basal` holds what are doses of a pen rather than rates of a pump: few a day, and large.
-    Taken for rates they would be hundreds of units a day."""
+    """Raises `RecordError` where a wide table's `basal` holds what are doses of a pen rather than rates of a pump: few a day, and
+    large. Taken for rates they would be hundreds of units a day.
+    """
     given = cells[(cells["channel"] == "basal") & (cells["value"] > 0)]
     most = FEW_A_DAY * max(1, cells["time"].dt.normalize().nunique())
     if 0 < len(given) <= most and given["value"].median() >= LARGE_RATE and "/" not in rows.fields["basal"]:
@@ -224,6 +231,7 @@ def cells_of(rows: Rows, time: pd.Series, local: np.ndarray) -> pd.DataFrame:
 
 
 def long_cells(rows: Rows, time: pd.Series) -> pd.DataFrame:
+    """The cells of a long table, one a row. Raises `RecordError` where a channel, a duration or a flag is not understood."""
     cells = column(rows, "value", "glucose", time, limits=(40.0, 400.0), blank=True)
     at = dict(zip(rows.row, range(len(rows)), strict=True))
     index = [at[row] for row in cells["row"]]

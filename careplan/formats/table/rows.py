@@ -146,7 +146,7 @@ def bare_cells(rows: Rows) -> Rows:
 
 
 def one_time(rows: Rows) -> Rows:
-    """Date and time of day in two columns are one time."""
+    """Date and time of day in two columns are one time. Raises `RecordError` where there is no column of times."""
     if "date" not in rows.cells and "time" not in rows.cells:
         raise RecordError(f"expected a column 'time', found {rows.header}", file=rows.file, row=1, field="time")
     if "date" not in rows.cells:
@@ -160,7 +160,7 @@ def one_time(rows: Rows) -> Rows:
 
 
 def read_parquet(path: Path) -> Rows:
-    """A Parquet file as rows of text; rows count from 1."""
+    """A Parquet file as rows of text; rows count from 1. Raises `RecordError` where the file is not Parquet or has no row."""
     try:
         frame = pd.read_parquet(path)
     except Exception as error:  # pyarrow raises many kinds for a file that is none, or is cut short
@@ -181,7 +181,9 @@ def texts(column: pd.Series) -> list[str]:
 
 
 def read_workbook(path: Path) -> list[Rows]:
-    """The sheets of a workbook that are tables, as rows of text; rows count as the workbook numbers them."""
+    """The sheets of a workbook that are tables, as rows of text; rows count as the workbook numbers them. Raises `RecordError`
+    where no sheet is a table.
+    """
     workbook = open_workbook(path)
     sheets = {name: sheet_rows(workbook, name, path) for name in workbook.sheet_names}
     tables = {name: place for name, rows in sheets.items() if (place := header_row(rows)) is not None}
@@ -198,7 +200,7 @@ def header_row(rows: Sequence[Sequence[Cell]]) -> int | None:
 
 
 def sheet(file: object, rows: Sequence[Sequence[Cell]], place: int) -> Rows:
-    """The rows beneath the header, which is the row at `place`."""
+    """The rows beneath the header, which is the row at `place`. Raises `RecordError` where there is none."""
     fields = columns([as_text(cell) for cell in rows[place]], file)
     check_days(rows, file)
     filled = [(line, row) for line, row in enumerate(rows, start=1) if line != place + 1 and any(cell != "" for cell in row)]
@@ -213,7 +215,7 @@ def sheet(file: object, rows: Sequence[Sequence[Cell]], place: int) -> Rows:
 
 
 def columns(header: Sequence[str], file: object) -> dict[str, tuple[int, str]]:
-    """Column names -> where they stand and how they are written; `RecordError` where one repeats."""
+    """Column names -> where they stand and how they are written; raises `RecordError` where one repeats."""
     named = [(column_of(text), at, text) for at, text in enumerate(header)]
     found = {name: (at, text) for name, at, text in named if name}
     if len(found) != sum(bool(name) for name, _, _ in named):

@@ -46,7 +46,7 @@ SETTINGS = {
 
 
 def book_documents(path: Path) -> list[tuple[int, Document]]:
-    """The documents of every sheet with the row each stands in; `RecordError` where no sheet is Tidepool's.
+    """The documents of every sheet with the row each stands in; raises `RecordError` where no sheet is Tidepool's.
 
     All the blocks of a pump's settings of one time are in the document of the first of their rows.
     """

@@ -102,7 +102,9 @@ def read_person(file: Path, name: str, zone: str | None) -> PatientRecord:
 
 
 def documents_of(file: Path) -> tuple[list[tuple[int, Document]], bool]:
-    """The documents with the row each stands in, and whether their settings are in mmol/L whatever they say."""
+    """The documents with the row each stands in, and whether their settings are in mmol/L whatever they say. Raises `RecordError`
+    where the file is not a list of documents.
+    """
     with file.open("rb") as opened:
         start = opened.read(8)
     if start.startswith((XLSX, XLS)):

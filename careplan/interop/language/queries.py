@@ -31,6 +31,7 @@ class Period(Strict):
 
     @model_validator(mode="after")
     def ordered(self) -> "Period":
+        """The period; raises `ValueError` where it ends before it begins."""
         if self.last < self.first:
             raise ValueError(f"a period from {self.first} to {self.last} ends before it begins")
         return self
@@ -71,6 +72,7 @@ class Counterfactual(Strict):
 
     @model_validator(mode="after")
     def whole(self) -> "Counterfactual":
+        """The counterfactual; raises `ValueError` where it has no change or several, or no time to which the change applies."""
         if sum(value is not None for value in (self.to, self.change, self.times)) != 1:
             raise ValueError("a counterfactual has one of to, change and times")
         if self.time is None and self.meal is None:
@@ -239,6 +241,7 @@ class Reading(Strict):
 
     @model_validator(mode="after")
     def one_of_both(self) -> "Reading":
+        """The answer; raises `ValueError` where it is both understood and asked back, or neither."""
         if (self.query is None) == (self.asks is None):
             raise ValueError("a question is either understood or asked back")
         return self

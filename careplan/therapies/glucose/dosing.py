@@ -67,8 +67,8 @@ class _Asked:
 
 @dataclass(frozen=True, eq=False)
 class _Case:
-    """One patient at the moment of planning: the row from which is planned, the limits on doses, the hours ahead as prescribed and
-    announced (`_future`), and why nothing is suggested."""
+    """One patient at the moment of planning: the row from which is planned, the limits on doses, the hours ahead as prescribed
+    and announced (`_future`), and why nothing is suggested."""
 
     recording: Recording
     person: Personalisation

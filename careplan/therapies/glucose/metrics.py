@@ -94,7 +94,9 @@ def daily_metrics(series: PatientSeries, targets: Targets = ADULTS) -> dict[str,
 
 
 def profile(series: PatientSeries, *, every: int = 15) -> Profile:
-    """Percentiles 5, 25, 50, 75 and 95 of all readings in each `every` minutes of the local day (linear interpolation)."""
+    """Percentiles 5, 25, 50, 75 and 95 of all readings in each `every` minutes of the local day (linear interpolation). Raises
+    `ValueError` where `every` does not divide a day.
+    """
     if every <= 0 or DAY % every:
         raise ValueError(f"profile: {every} minutes do not divide a day")
     level = np.asarray(series.column(series.therapy.regulated), dtype=float)

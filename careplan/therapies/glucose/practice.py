@@ -13,7 +13,6 @@ from careplan.therapies.glucose.rule_words import RULES
 from careplan.therapies.glucose.views import Metrics
 
 if TYPE_CHECKING:
-    from careplan.therapies.glucose.days import recent_days
     from careplan.therapies.glucose.decisions import caution, judge
     from careplan.therapies.glucose.dosing import doses_of
     from careplan.therapies.glucose.estimates import estimate_regimen, total_daily_dose
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from careplan.therapies.glucose.words import because, limits_in_words, said
 else:
     HERE = "careplan.therapies.glucose"
-    (recent_days,) = later(f"{HERE}.days", "recent_days")
     caution, judge = later(f"{HERE}.decisions", "caution", "judge")
     (doses_of,) = later(f"{HERE}.dosing", "doses_of")
     estimate_regimen, total_daily_dose = later(f"{HERE}.estimates", "estimate_regimen", "total_daily_dose")
@@ -63,7 +61,6 @@ PRACTICE = Practice(
     units=(MG_DL, MMOL_L),
     marks=MARKS,
     words=Words(settings=SETTINGS, said=said, because=because, limits=limits_in_words),
-    replay_days=recent_days,
     clinic="cohorts.clinic:CLINIC",
     presets=PRESETS,
     aims=aims,

@@ -95,7 +95,9 @@ def tablets(week: tuple[float, ...]) -> str:
 
 
 def stated(settings: StatedSettings) -> Regimen:
-    """The regimen that a source states: `weekly_dose` in mg, and `strengths` as "1, 5"."""
+    """The regimen that a source states: `weekly_dose` in mg, and `strengths` as "1, 5". Raises `ValueError` where a setting is
+    unknown, the weekly dose is missing, or a value is not a number of mg.
+    """
     given = settings.single
     if unknown := {*settings.blocks, *given} - {"weekly_dose", "strengths", "next_inr"}:
         raise ValueError(f"regimen: settings {sorted(unknown)} are unknown")
