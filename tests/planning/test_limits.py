@@ -81,6 +81,18 @@ def test_a_limit_that_is_missing_or_absurd_closes_the_gate(name: str) -> None:
         assert reasons_gate_is_closed(context(), [replace(LIMITS, **{name: 0.0})], GLUCOSE) == [[]]
 
 
+def test_why_the_gate_is_closed_tells_what_was_found_and_what_is_expected() -> None:
+    limits = replace(LIMITS, floor=LOW, max_dose=-1.0)
+    [told] = reasons_gate_is_closed(context(level=700.0, level_age=20.0, baseline=[1.0, FASTEST + 1.0]), [limits], GLUCOSE)
+    assert [(each.rule, each.key, dict(each.numbers)) for each in told] == [
+        ("level", "glucose", {"level": 700.0, "low": LOW, "high": HIGH}),
+        ("age", "glucose", {"minutes": 20.0, "most": READING_AGE}),
+        ("baseline rate", "", {"rate": FASTEST + 1.0, "most": FASTEST}),
+        ("limit", "max_dose", {"limit": -1.0}),
+        ("floor within range", "floor", {"limit": LOW, "low": LOW, "high": HIGH}),
+    ]
+
+
 @pytest.mark.parametrize(("floor", "opens"), [(LOW, False), (LOW + 0.5, True), (HIGH - 0.5, True), (HIGH, False)])
 def test_a_floor_lies_within_what_can_be_measured(floor: float, opens: bool) -> None:
     [told] = reasons_gate_is_closed(context(), [replace(LIMITS, floor=floor)], GLUCOSE)

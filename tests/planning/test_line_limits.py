@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from careplan.breach import Breach, in_words
-from careplan.planning.safety import Guarded, RegimenLine, guard_line
+from careplan.planning.safety import Guarded, RegimenLine, guard_line, rounded
 from careplan.therapies.glucose.declaration import LINE_LIMITS
 from careplan.therapy import LineLimits
 from tests.limits_table import CAPS, EVIDENCE, LINES
@@ -129,3 +129,49 @@ def test_the_limits_of_each_setting_at_their_edges(setting: str) -> None:
         guarded = guard_line(line(limits=LINE_LIMITS[setting], current=(value or 1.0) * 1.01), value)  # type: ignore[index]
         assert ("absolute limits" in [breach.rule for breach in guarded.breaches]) is not absolute
         assert (guarded.advice == ()) == recommended
+
+
+@pytest.mark.parametrize(
+    ("current", "increment", "factor", "expected"),
+    [
+        (10.0, 0.5, 1.13, 11.0),  # down to the step below, towards the current value
+        (10.0, 0.5, 0.87, 9.0),  # up to the step above
+        (3.0, 0.1, 1.1, 3.3),  # 3.3000000000000003 is 33 steps
+        (0.7, 0.1, 1.3, 0.9),  # 9.1 steps
+        (1.0, 0.1, 0.7, 0.7),  # 6.999999999999999 steps
+        (1.1, 0.11, 1.1, 1.21),  # 11.000000000000002 steps
+        (1.2, 0.05, 1.25, 1.5),
+        (0.6, 0.5, 1.1, 0.6),  # 0.5 would be less than now
+        (0.6, 0.5, 0.9, 0.6),  # 1.0 would be more than now
+        (0.5, 0.5, 1.5, 0.5),
+        (0.5, 0.5, 1.05, 0.5),
+        (0.5, 0.5, 2.0, 1.0),
+        (30.0, 2.5, 1.09, 32.5),
+        (1 / 3, 1e-7, 1.2, 0.4),  # to six places
+        (0.123457, 1e-7, 1.0000081, 0.123458),
+        (10.0, 0.5, 1.0, 10.0),
+    ],
+)
+def test_a_line_is_rounded_to_its_increment_and_never_across_its_current_value(
+    current: float, increment: float, factor: float, expected: float
+) -> None:
+    assert rounded(line(current=current, increment=increment), factor) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(("current", "increment"), [(NAN, 0.5), (INF, 0.5), (10.0, 0.0), (10.0, -1.0), (10.0, NAN), (NAN, 0.0)])
+def test_what_cannot_be_rounded_is_unknown(current: float, increment: float) -> None:
+    assert math.isnan(rounded(line(current=current, increment=increment), 1.1))
+
+
+def test_a_breach_of_a_line_tells_what_was_found_and_what_is_allowed() -> None:
+    limits = LineLimits(lowest=0.5, highest=3.0, low=0.6, high=2.0, low_ratio=0.7, high_ratio=1.3, per_visit=0.2, least_days=7)
+    guarded = guard_line(line(current=1.0, original=1.1, days=3.0, limits=limits), 4.0)
+    assert {breach.rule: dict(breach.numbers) for breach in guarded.breaches} == {
+        "evidence": {"days": 3.0, "needed": 7},
+        "absolute limits": {"lowest": 0.5, "highest": 3.0},
+        "change in one visit": {"most": 0.2},
+        "change from the original": {"low": 0.7, "high": 1.3, "original": 1.1},
+    }
+    assert [(each.rule, each.key, dict(each.numbers)) for each in guarded.advice] == [
+        ("recommended range", "basal@0", {"proposed": 4.0, "low": 0.6, "high": 2.0})
+    ]
