@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from careplan.covariates import CourseFacts
 from careplan.records.units import MG_PER_MMOL
 from careplan.therapies.glucose import declaration as glucose
 from careplan.therapies.glucose.declaration import GLUCOSE, LIMITS, LINE_LIMITS, Regimen, harm, risk
@@ -133,3 +134,48 @@ def test_the_block_of_a_minute(minute: int, block: int) -> None:
 def test_scaling_changes_one_value() -> None:
     assert USUAL.scaled("basal", 2, 1.5) == replace(USUAL, basal=(0.8, 1.0, 0.9 * 1.5, 0.7))
     assert USUAL.basal == (0.8, 1.0, 0.9, 0.7)
+
+
+def test_what_must_be_known_and_how_long_a_suggestion_holds_are_those_of_the_table() -> None:
+    assert {name: getattr(glucose.GATE, name) for name in limits_table.GATE} == limits_table.GATE
+    assert glucose.HOLDS == limits_table.HOLDS
+    assert glucose.RECENT.days == limits_table.SUFFICIENT[0], "targets are judged on as many days as are sufficient"
+
+
+@pytest.mark.parametrize(
+    ("group", "age", "counts_as"),
+    [
+        ("adult", math.nan, "adult"),
+        ("adult", 18.0, "adult"),
+        ("adult", 17.9, "adolescent"),
+        ("adult", 12.0, "adolescent"),
+        ("adult", 11.9, "child"),
+        ("adolescent", 40.0, "adolescent"),
+        ("adolescent", 11.9, "child"),
+        ("child", 40.0, "child"),
+        ("child", 3.0, "child"),
+    ],
+)
+def test_whoever_is_younger_than_their_group_has_the_limits_of_their_age(group: str, age: float, counts_as: str) -> None:
+    facts = CourseFacts(group=group, covariates={} if math.isnan(age) else {"age": age})
+    assert glucose.limits_of(facts) == LIMITS[counts_as]  # type: ignore[index]
+
+
+def test_a_group_that_there_is_none_of_has_no_limits() -> None:
+    with pytest.raises(ValueError, match="'elder' is no group, expected one of adult, adolescent, child"):
+        glucose.limits_of(CourseFacts(group="elder"))
+
+
+def test_each_block_ends_where_the_next_begins() -> None:
+    regimen = Regimen(starts=(0, 360, 1020), basal=(1.0, 0.8, 0.9), carb_ratio=(10.0,) * 3, correction_factor=(40.0,) * 3)
+    assert regimen.spans == ((0, 360), (360, 1020), (1020, 1440))
+
+
+def test_what_the_shipped_weights_and_the_alarms_were_made_for() -> None:
+    clock, watch = GLUCOSE.clock, glucose.WATCH
+    assert (clock.pace, clock.knots, clock.judged, glucose.ROWS_A_DAY) == (60.0, (30.0, 60.0, 120.0, 240.0), 120.0, 288)
+    assert (watch.day, watch.every, watch.stride, watch.ahead) == (1440, 360.0, 60.0, (60.0, 120.0))
+    assert (watch.history, watch.memory, watch.readings, watch.forecasts, watch.doses) == (7, 28, 48, 8, 3.0)
+    assert (glucose.RAPID.peak, glucose.RAPID.duration) == (75.0, 360.0), "LoopKit and oref0, rapid analogues"
+    [output] = GLUCOSE.outputs
+    assert (output.returns, output.rest, output.supply, output.softness) == (0.144, 0.5, 2.5, 0.75)
