@@ -2,9 +2,11 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from careplan.clinic.decisions import TYPED_REASON, draft_problems, meaning_of
@@ -301,3 +303,56 @@ def test_a_setting_needs_a_week_of_evidence() -> None:
     assert "6 days of evidence, 7 needed" in found(line(days=6), ACCEPTED)[0]
     assert "6 days of evidence" in found(line(days=6), edit(line(days=6), 0.9, SHORT))[0]
     assert found(line(days=6), edit(line(days=6), 0.9, ENOUGH)) == []
+
+
+def readings_of(**low_at: float) -> pd.DataFrame:
+    """A fortnight of a reading every five minutes at 120 mg/dL, with 60 in the hour that begins at `hour` and `minute`."""
+    times = pd.date_range("2026-03-01", periods=14 * 288, freq="5min", tz="UTC")
+    minute = times.hour * 60 + times.minute
+    begin = 60 * low_at.get("hour", 0.0) + low_at.get("minute", 0.0)
+    return pd.DataFrame({"time": times, "value": np.where((minute >= begin) & (minute < begin + 60), 60.0, 120.0)})
+
+
+def asked(kind: str, lines: tuple[Line, ...] = (line(),)) -> Any:
+    return SimpleNamespace(kind=kind, lines=lines)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "whole_day"),
+    [
+        ("regimen", {}, False),
+        ("regimen", {"setting": "long_acting", "key": "long_acting@0"}, True),
+        ("doses", {}, True),
+        ("doses", {"setting": "long_acting"}, True),
+    ],
+)
+def test_lows_count_where_a_setting_acts_and_those_of_the_whole_day_for_doses(
+    kind: str, changes: dict[str, Any], whole_day: bool
+) -> None:
+    of = replace(line(), start=6 * 60, end=9 * 60, **changes)
+    within, _ = decisions.lows_against(asked(kind), of, readings_of(hour=7, minute=30))
+    assert within.below_70 == pytest.approx(100 / 24 if whole_day else 100 / 3, rel=1e-6)
+    outside, against = decisions.lows_against(asked(kind), of, readings_of(hour=12))
+    assert outside.below_70 == pytest.approx(100 / 24 if whole_day else 0.0) and against.below_70 == pytest.approx(100 / 24)
+
+
+def test_readings_at_midnight_count_in_a_day_from_its_first_minute() -> None:
+    of = replace(line(), setting="long_acting", start=0, end=DAY)
+    midnight = readings_of().assign(value=lambda found: np.where(found["time"].dt.strftime("%H:%M") == "00:00", 60.0, 120.0))
+    assert decisions.lows_against(asked("regimen"), of, midnight)[0].below_70 == pytest.approx(100 / 288)
+
+
+def test_lows_are_told_beside_doses_that_are_suggested_and_beside_nothing_else() -> None:
+    low, calm = readings_of(hour=3), readings_of().assign(value=120.0)
+    said = decisions.caution(asked("doses"), low)
+    assert said is not None and said.startswith("4.2 % of readings are below 70 mg/dL")
+    assert decisions.caution(asked("doses"), calm) is None
+    assert decisions.caution(asked("doses", lines=()), low) is None
+
+
+@pytest.mark.parametrize(("basal", "highest"), [(0.5, 4.0), (5.0, 2.0), (1.0, 4.0), (0.0, 4.0)])
+def test_a_rate_is_bounded_by_its_multiple_and_by_the_largest_rate(basal: float, highest: float) -> None:
+    of = replace(line(), key="temp_basal@0", setting="temp_basal")
+    regimen = Regimen(starts=(0,), basal=(basal,), carb_ratio=(10.0,), correction_factor=(40.0,))
+    assert allowed(of, CourseFacts(group="adult"), regimen) == (0.0, highest)
+    assert allowed(of, CourseFacts(group="adult"), None) == (0.0, 4.0)
