@@ -13,6 +13,7 @@ RULES: Mapping[str, str] = {
     "current value": N_("current value {current:g}, expected above 0"),
     "original value": N_("original value {original:g}, expected above 0"),
     "evidence": N_("{days:g} days of evidence, {needed:g} needed"),
+    "evidence of one day": N_("{days:g} day of evidence, {needed:g} needed"),
     "absolute limits": N_("beyond the absolute limits {lowest:g} to {highest:g}"),
     "change in one visit": N_("more than {most:.0%} in one visit"),
     "change from the original": N_("beyond {low:g} to {high:g} times the original {original:g}"),
@@ -37,12 +38,6 @@ RULES: Mapping[str, str] = {
     # of an answer
     "finite": N_("the model's prediction is not finite"),
     "no open line": N_("no line may be changed"),
-}
-
-# Of the same rules where the number counted, "days", is one.
-OF_ONE: Mapping[str, str] = {
-    "evidence": N_("{days:g} day of evidence, {needed:g} needed"),
-    "corrections apart from meals": N_("more treatment: {days:g} day with a correction apart from meals, {needed:g} needed"),
 }
 
 
@@ -91,7 +86,8 @@ def rule_in_words(breach: Breach, rules: Mapping[str, str] = RULES) -> str:
     """
     template = rules.get(breach.rule, RULES.get(breach.rule))
     if breach.numbers.get("days") == 1:
-        template = OF_ONE.get(breach.rule, template)
+        one = f"{breach.rule} of one day"
+        template = rules.get(one, RULES.get(one, template))
     if template is not None:
         said = _(template).format_map(_Numbers(breach.numbers))
         ahead = breach.numbers.get("minutes ahead")

@@ -17,6 +17,9 @@ RULES: Mapping[str, str] = {
         "more treatment: {share:.1f} % of readings were below {level:g} mg/dL, near the target of {target:g} %"
     ),
     "corrections apart from meals": N_("more treatment: {days:g} days with a correction apart from meals, {needed:g} needed"),
+    "corrections apart from meals of one day": N_(
+        "more treatment: {days:g} day with a correction apart from meals, {needed:g} needed"
+    ),
 }
 
 
