@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from careplan.breach import Breach
-from careplan.planning.account import account
 from careplan.planning.choice import Answer, choose, refused_by
 from careplan.planning.menu import Menu
 from careplan.planning.model import Expansion, PlanningModel
 from careplan.planning.objective import RULE_SHARE, by_output, risk_of, spent
 from careplan.planning.rules import Moment, Past, PlannedCourse, breaches_of, guard_course, rules_of
 from careplan.planning.safety import allowed_of
+from careplan.planning.score_terms import score_terms
 from careplan.planning.search import EXHAUSTIVE_LEAVES, Backend, Plans, TreeSearch, exhaustive, search, shared_noise
 from careplan.planning.tree import prior_of, tail_mean
 from careplan.therapy import Limits
@@ -322,7 +322,7 @@ def _answer(problem: CourseProblem, plans: Plans, reasons: list[list[Breach]], b
         bound=tuple(_bound(problem, row) for row in range(batch)),
         pruned=plans.pruned_by(budget, [cost.name for cost in menu.therapy.costs]),
         evaluated=plans.eligible.sum(1),
-        account=account(chosen.scores, risk, {"change": effort}, risk_level=how.risk_level, worth=how.worth),
+        terms=score_terms(chosen.scores, risk, {"change": effort}, risk_level=how.risk_level, worth=how.worth),
     )
 
 

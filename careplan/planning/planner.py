@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from careplan.breach import Breach
-from careplan.planning.account import account
 from careplan.planning.actions import NO_CHANGE
 from careplan.planning.binding import limits_binding_doses
 from careplan.planning.choice import Answer, choose, refused_by
 from careplan.planning.doses import DoseProblem
 from careplan.planning.model import PlanningModel
 from careplan.planning.safety import DoseContext, bounds_of, guard_doses, reasons_gate_is_closed
+from careplan.planning.score_terms import score_terms
 from careplan.planning.search import EXHAUSTIVE_LEAVES, Backend, Plans, TreeSearch, exhaustive, search, shared_noise
 from careplan.planning.tree import tail_mean
 from careplan.stages import stage
@@ -138,7 +138,7 @@ def plan_doses(model: PlanningModel, asked: DoseQuestion, how: DoseSearch | None
     answer = _answer(problem, plans, asked.limits, reasons, budget, how)
     if not how.binding:
         return answer
-    bound = limits_binding_doses(problem, answer.account.score[:, 0], budget, how.risk_level, how.worth)
+    bound = limits_binding_doses(problem, answer.terms.score[:, 0], budget, how.risk_level, how.worth)
     abstained = answer.abstained.tolist()
     return replace(answer, binding=tuple(() if none else each for each, none in zip(bound, abstained, strict=True)))
 
@@ -206,7 +206,7 @@ def _answer(
         pruned=plans.pruned_by(budget, [cost.name for cost in problem.therapy.costs]),
         binding=((),) * batch,
         evaluated=plans.eligible.sum(1),
-        account=account(chosen.scores, risk, {"change": effort}, risk_level=how.risk_level, worth=how.worth),
+        terms=score_terms(chosen.scores, risk, {"change": effort}, risk_level=how.risk_level, worth=how.worth),
     )
 
 

@@ -23,7 +23,7 @@ from careplan.studies import drift
 from careplan.studies.forecasts import ERRORS, score
 from careplan.studies.training import Split, read_sources
 from careplan.therapies.glucose.declaration import GLUCOSE
-from careplan.therapies.glucose.places import WEIGHTS
+from careplan.therapies.glucose.weights_folder import WEIGHTS
 from careplan.world.calibration import part
 from careplan.world.corpus import usual
 from careplan.world.drift import Reference, checkpoints, describe, load_reference, measure

@@ -294,7 +294,7 @@ def _why(world: World, plans: DosePlans, index: int, case: _Case, asked: _Asked)
     recording, series, row, targets = case.recording, case.series, case.row, asked.targets
     levels, hours = plans.levels[index], range(round(HORIZON / 60))
     found = Compared(
-        account=plans.account,
+        terms=plans.terms,
         index=index,
         levels=levels,
         part=torch.arange(levels.shape[-1]) * len(hours) // levels.shape[-1],
