@@ -71,7 +71,8 @@ def differences_figure(differences: Sequence[Difference], unit: Unit) -> go.Figu
     for place, measure in enumerate(MEASURES):
         where = {"row": place // 4 + 1, "col": place % 4 + 1}
         for row in (found for found in differences if found.measure == measure):
-            mean, low, high = (None if value is None else scaled(measure, value, unit) for value in (row.mean, row.low, row.high))
+            mean = scaled(measure, row.mean, unit)
+            low, high = (None if value is None else scaled(measure, value, unit) for value in (row.low, row.high))
             certain = low is not None and high is not None and (low > 0 or high < 0)
             color = PROPOSED if certain else MUTED
             between = "" if low is None or high is None else _(" ({low} to {high})", low=signed(low, 2), high=signed(high, 2))
