@@ -12,7 +12,7 @@ from app.palette import COLORS, LINE
 from app.wording import duration, group_name, outcome_name
 from careplan import therapies
 from careplan.clinic import worklist
-from careplan.clinic.allowed import DECIDES
+from careplan.clinic.roles import DECIDES
 from careplan.clinic.views import Sort, Status, WorklistPage, WorklistQuery, WorklistRow
 from careplan.clinic.worklists import WAITING
 from careplan.display import SEMICOLON, listed, sentence

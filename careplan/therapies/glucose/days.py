@@ -217,7 +217,7 @@ def _foreseen(
         rates=dynamics.absorption.rates(flat_code).unflatten(0, fold),
         start=level,
         score=torch.zeros(particles, device=device),
-        widen=torch.ones(days, device=device),
+        interval_factor=torch.ones(days, device=device),
         trend=torch.zeros(days, particles, 1, 2, device=device),  # the forcing holds what it would have told
     )
     return futures, level, pools
