@@ -321,6 +321,18 @@ def test_less_than_nothing_on_board_makes_no_room() -> None:
     assert rules(checked([(5.0, 1.0)], on_board=[-3.0], limits=replace(LIMITS, max_on_board=4.0))) == ("max_on_board",)
 
 
+def test_a_broken_limit_tells_the_dose_and_what_was_found_at_its_moment() -> None:
+    known = {"on_board": [0.5, 0.25], "levels": [150.0, 120.0]}
+    verdict = checked([(2.0, 1.0), (6.0, 1.5)], limits=replace(LIMITS, min_spacing=0.0), **known)
+    assert dict(verdict.breaches[0].numbers) == {
+        "impulse": 6.0,
+        "multiple of the rate": 1.5,
+        "minutes ahead": 30.0,
+        "on board": 0.25 + 2.0 * 0.5,
+        "level": 120.0,
+    }
+
+
 def test_a_limit_broken_twice_is_told_with_each_moment() -> None:
     verdict = checked([(0.0, 2.6), (0.0, 2.6)], baseline=[0.1, 0.1])
     assert rules(verdict) == ("max_rate_ratio",) * 2
