@@ -27,9 +27,9 @@ KEPT = {
     *("ann", "bea", "cyd", "dan", "eva", "NAME", "vera", "seed", "model", "version", "English", ADA.subject),
 }
 SHOWN = {"label", "body", "help", "placeholder", "options", "text", "caption", "alt", "title"}
-MARKUP = re.compile(  # and code, and what the audit trail has as JSON
+MARKUP = re.compile(  # and code
     r"`[^`]*`|:material/\w+:|data:image[^'\"]*|&nbsp;|<style.*?</style>|(class|style|role|scope)='[^']*'|</?\w+|\b\w+='"
-    r"|[\w./]+\.csv|\{\".*",
+    r"|[\w./]+\.csv",
     re.S,
 )
 
