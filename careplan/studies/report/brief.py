@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+from careplan.display import signed
+
 OURS = "careplan, personal"
 SIMPLE = ("ridge", "boosting")  # what is fitted to these very people
 HOUR = 60  # minutes ahead at which it is judged in short
@@ -125,7 +127,7 @@ def useful(found: dict[str, Any]) -> Answer:
         question,
         verdict,
         f"Of the factors that can be judged, {best['factor']:g} on every bolus would have changed time in range by most: "
-        f"{one['difference']:+.1f} points ({one['low']:+.1f} to {one['high']:+.1f}).",
+        f"{signed(one['difference'], 1)} points ({signed(one['low'], 1)} to {signed(one['high'], 1)}).",
     )
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from careplan.evaluation.behaviour import fit_behaviour
 from careplan.evaluation.offpolicy import Estimate, e_value, jackknife, negative_controls, worth_of
-from careplan.studies.dosing import occasions_of
+from careplan.studies.dosing import occasions_of, with_meals
 from careplan.studies.report import parts
 from careplan.studies.report.brief import brief
 from careplan.studies.report.judge import BINS
@@ -26,6 +26,7 @@ COHORT = ("in_range", "below_70", "mean", "cv", "days")
 PERSON = ["unit", "patient"]
 OURS = "careplan, personal"
 FEW = 10  # people, below which a subgroup's figures are of those people only
+MEALS = 0.1  # share of the boluses beside which carbohydrate is logged, below which the worth of other doses is not estimated
 REPAIRED = 0.1  # rows changed or dropped as they were read, of a person's readings, above which the report says so
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.5)  # of the risk, at which a decision curve is told
 Values = NDArray[np.float64]
@@ -53,7 +54,7 @@ def figures(
     names = [*SUBGROUPS, *(() if columns is None else (name for name in columns.columns if name != "patient"))]
     weights = resampled(len(people), protocol)
     tables = {name: parts.whole(folders, name) for name in ("forecasts", "intervals", "risks", "looks")}
-    planned = parts.whole(plan_folders, "plans")
+    planned, unplanned = (parts.whole(plan_folders, name) for name in ("plans", "left_out"))
     found |= {
         "cohort": {name: summary(people[name].to_numpy(float), weights) for name in COHORT},
         "forecasts": forecasts(tables["forecasts"], people, weights),
@@ -62,7 +63,7 @@ def figures(
         "looks": looks(tables["looks"]),
         "subgroups": subgroups(people, tables, names, protocol),
         "worst": worst(tables["forecasts"], tables["intervals"], people),
-        "plans": plans(planned, protocol),
+        "plans": plans(planned) | {"failed": len(unplanned)},
         "dosing": dosing(folders, people, planned, protocol),
     }
     found["warnings"] = warnings(found, people)
@@ -233,7 +234,7 @@ def worst(table: pd.DataFrame, covered: pd.DataFrame, people: pd.DataFrame, coun
     return rows
 
 
-def plans(table: pd.DataFrame, protocol: Protocol) -> Figure:
+def plans(table: pd.DataFrame) -> Figure:
     """What would have been proposed: how often, how far, whether it could be signed, and what came after."""
     if table.empty:
         return {"people": 0}
@@ -270,6 +271,8 @@ def dosing(folders: list[Path], people: pd.DataFrame, planned: pd.DataFrame, pro
     occasions = occasions_of(table, PERSON) if len(table) else None
     if occasions is None or len(occasions.person) < 2 * FEW:
         return found | {"estimable": False, "why": "fewer than 20 whole days with logged doses of two people or more"}
+    if with_meals(table) < MEALS:
+        return found | {"estimable": False, "why": "meals are not logged beside the doses, and people dose for what they eat"}
     behaviour = fit_behaviour(occasions, seed=protocol.seed)
     told = behaviour.probability(occasions.dose)
     deciles = np.histogram(told, bins=10, range=(0, 1))[0] / len(told)
@@ -278,8 +281,7 @@ def dosing(folders: list[Path], people: pd.DataFrame, planned: pd.DataFrame, pro
         one = worth_of(occasions, factor, behaviour=behaviour, seed=protocol.seed)
         replayed = by_replay(planned, factor) if one.estimable else {}
         estimates = {
-            name: vars(estimate) | {"e_value": e_value(estimate, spread)}
-            for name, estimate in (one.estimates | replayed).items()
+            name: vars(estimate) | {"e_value": e_value(estimate, spread)} for name, estimate in (one.estimates | replayed).items()
         }
         controls = negative_controls(occasions, behaviour, factor, seed=protocol.seed) if one.estimable else ()
         worth.append(
@@ -333,8 +335,17 @@ def warnings(found: Figure, people: pd.DataFrame) -> list[str]:
     short = int((people["days"] < 7).sum())
     if short:
         told.append(f"{short} people have less than a week of record; personalisation has little to go by.")
+    if found["plans"]["failed"]:
+        told.append(f"Planning failed for {found['plans']['failed']} people drawn for it; what is proposed is of the others.")
+    names = people["patient"].nunique()
+    if names < len(people):
+        told.append(
+            f"{len(people)} people bear {names} names: a name in two parts of the sources is counted as two people, each with a "
+            "part of the record."
+        )
     if not found["dosing"]["estimable"]:
-        told.append("What other doses would have been worth cannot be estimated from these records.")
+        why = found["dosing"].get("why", "no policy asked about has enough overlap with how people dosed")
+        told.append(f"What other doses would have been worth cannot be estimated from these records: {why}.")
     failed = [
         f"{row['factor']:g}: {control['name']}"
         for row in found["dosing"].get("worth", [])
@@ -357,5 +368,5 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.integer):
         return int(value)
     if isinstance(value, float | np.floating):
-        return round(float(value), 4) if np.isfinite(value) else None
+        return round(float(value), 4) + 0.0 if np.isfinite(value) else None  # no -0.0
     return value

@@ -159,7 +159,7 @@ def covered(
     """Coverage and width of the 90 % intervals about the personal forecast, told nothing, by horizon."""
     minutes, levels, offsets = foreseen
     at = places(minutes, protocol.horizons)
-    factor = world.widen(person)[Given.NOTHING][[horizon // 30 - 1 for horizon in protocol.horizons]]
+    factor = world.interval_factors(person)[Given.NOTHING][[horizon // 30 - 1 for horizon in protocol.horizons]]
     low, high = (levels[:, at] + factor * offsets[:, at, edge] for edge in (0, 3))
     truth = truths(one.series, rows, protocol.horizons)
     inside = (truth >= low.numpy()) & (truth <= high.numpy())

@@ -166,9 +166,10 @@ def _write(out: Path, folders: list[Path], plan_folders: list[Path], found: dict
     """The report, its numbers, and the tables of all units, each in one file where they are of people."""
     try:
         for name, where in (("people", folders), ("left_out", folders), ("forecasts", folders), ("plans", plan_folders)):
-            table = parts.whole(where, name)
+            table, path = parts.whole(where, name), out / f"{name}.parquet"
+            path.unlink(missing_ok=True)  # of another protocol, perhaps
             if len(table):
-                table.to_parquet(out / f"{name}.parquet", index=False)
+                table.to_parquet(path, index=False)
         (out / "report.json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         (out / "report.html").write_text(page(found), encoding="utf-8")
     except OSError as error:

@@ -130,7 +130,7 @@ def judged(line: Line, value: float, exposed: Exposure, against: Exposure, bound
     return Judged(
         lowest=lowest,
         highest=highest,
-        guarded=_guarded(line, value, against),
+        guarded=_guarded(line, value, against, limits),
         forbidden=FORBIDDEN.format(why=rule_in_words(breach)) if breach else None,
     )
 
@@ -157,11 +157,8 @@ def caution(suggestion: Suggestion, readings: pd.DataFrame, targets: Targets = A
     return None if breach is None else rule_in_words(breach)
 
 
-def _guarded(line: Line, value: float, exposed: Exposure) -> tuple[Breach, ...]:
+def _guarded(line: Line, value: float, exposed: Exposure, limits: LineLimits) -> tuple[Breach, ...]:
     """What the planner's own guardrail says of a value, once more; more insulin despite lows is judged apart."""
-    limits = PRESCRIBED.get(line.setting)
-    if limits is None:
-        return ()
     breach = bool(exposed.readings) and exposed.breach is not None and not raises_insulin(line, value)
     again = RegimenLine(
         key=line.key,

@@ -356,3 +356,9 @@ def test_a_rate_is_bounded_by_its_multiple_and_by_the_largest_rate(basal: float,
     regimen = Regimen(starts=(0,), basal=(basal,), carb_ratio=(10.0,), correction_factor=(40.0,))
     assert signable_bounds(of, CourseFacts(group="adult"), regimen) == (0.0, highest)
     assert signable_bounds(of, CourseFacts(group="adult"), None) == (0.0, 4.0)
+
+
+def test_a_childs_rate_is_bounded_below_its_multiple_where_less_than_a_unit_an_hour_is_prescribed() -> None:
+    of = replace(line(), key="temp_basal@0", setting="temp_basal")
+    regimen = Regimen(starts=(0,), basal=(0.8,), carb_ratio=(10.0,), correction_factor=(40.0,))
+    assert signable_bounds(of, CourseFacts(group="child"), regimen) == (0.0, pytest.approx(3.75))
