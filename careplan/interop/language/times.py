@@ -116,12 +116,12 @@ def _candidates(text: str, today: date) -> Iterator[Found]:
             yield Found(*match.span(), Period(first=first, last=today))
     for match in re.finditer(rf"\bbetween (\d{{1,2}}|{ONE}) and ({ONE})", text):
         last = day_of(match[2], today)
-        first = last.replace(day=int(match[1])) if last and match[1].isdigit() else day_of(match[1], today)
+        first = _in_month_of(last, int(match[1])) if match[1].isdigit() else day_of(match[1], today)
         if first is not None and last is not None and first <= last:
             yield Found(*match.span(), Period(first=first, last=last))
     for match in re.finditer(rf"\blast weeks? (?:on )?({WEEKDAY})\b|\b({WEEKDAY}) (?:of )?last week\b", text):
-        day = _week_of(today - timedelta(days=7)).first + timedelta(days=_weekday(match[1] or match[2]))
-        yield Found(*match.span(), Period(first=day, last=day))
+        there = _week_of(today - timedelta(days=7)).first + timedelta(days=_weekday(match[1] or match[2]))
+        yield Found(*match.span(), Period(first=there, last=there))
     for match in re.finditer(r"\b(?:the )?(last|past|before)? ?weekends?( before)?\b", text):
         if match[1] or match[2]:
             saturday = today - timedelta(days=(today.weekday() - 5) % 7 or 7)
@@ -173,6 +173,14 @@ def _week_of(day: date) -> Period:
     """The week of a day, from Monday on."""
     monday = day - timedelta(days=day.weekday())
     return Period(first=monday, last=monday + timedelta(days=6))
+
+
+def _in_month_of(day: date | None, number: int) -> date | None:
+    """The day of that number in the same month, None where it has none."""
+    try:
+        return None if day is None else day.replace(day=number)
+    except ValueError:
+        return None
 
 
 def _weekday(name: str) -> int:
