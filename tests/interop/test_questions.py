@@ -40,7 +40,7 @@ def test_questions_are_read_right_or_asked_back() -> None:
     "more",
     [
         *("after her football match", "on 3 of 7 rainy weekends", "without the cannula", "for the twins"),
-        *("if supper is skipped", "unless it is raised", "in the nights", "hardly ever", "but never until March", "above 210"),
+        *("if supper is skipped", "unless it is raised", "in the nights", "hardly ever", "but never until March"),
     ],
 )
 def test_what_the_query_cannot_hold_is_asked_back(more: str) -> None:
@@ -181,6 +181,8 @@ ELSEWHERE = Known(("adult-9-004", "child-9-001", "ben k.", "田中"), lambda pat
         "Will ben k. be above 180 by 9 pm?",
         "What is the carb ratio of ben k. going up to?",
         "田中さんの低血糖は月曜日まで?",
+        "When was ben k. low yesterday above 210?",
+        "What if ben k. had not eaten dinner yesterday above 210?",
     ],
 )
 def test_a_negation_an_end_and_an_hour_that_may_be_two_are_asked_back(question: str) -> None:

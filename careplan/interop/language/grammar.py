@@ -272,6 +272,7 @@ def _without(text: str, days: Sequence[times.Found]) -> str:
         text = text[: found.start] + " " * (found.end - found.start) + text[found.end :]
     text = re.sub(r"\binstead of (?:the )?\d+(?:\.\d+)?(?: ?(?:units?|u|grams?|g))?\b", " ", text)
     text = re.sub(rf"\b\d{{1,2}}{times.TO}\d{{1,2}}\s*(?:am|pm)\b", " ", text)
+    text = re.sub(rf"\b(?:below|under|above|over) \d+(?:\.\d+)?(?: ?{LEVEL})?", " ", text)  # what came of it, not what was given
     return re.sub(times.CLOCK, " ", text)
 
 
@@ -343,7 +344,7 @@ def _episodes(text: str, today: date) -> dict[str, Any]:
         raise Unclear("Which level? One at a time.")
     mark = marks[0] if marks else None
     side = _side(text) if mark is None else "low" if mark[1] in ("below", "under") else "high"
-    if side is None:
+    if side is None or side != (_side(re.sub(r"\b(?:below|under|above|over) \d", " ", text)) or side):
         raise Unclear("Low or high?", ("low", "high"))
     if mark is None:
         return found | {"side": side}
