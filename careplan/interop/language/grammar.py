@@ -18,6 +18,7 @@ from careplan.records.units import MG_PER_MMOL
 
 ANY_DAY = date(2000, 1, 1)  # for questions about nobody, which hold no day
 LONGEST_AHEAD = 720.0  # minutes that a forecast reaches, where a therapy does not say
+TOLD = (30, 60, 120, 240)  # minutes ahead of which the card of the weights tells the error
 LONGEST = 1000  # characters of a question
 MORE = "(?:more |less |fewer |extra |additional )?"
 AMOUNT = rf"(?<![\d:/.-])(\d+(?:\.\d+)?)\s*{MORE}(units?|iu|u|grams?|g|mg/dl|mmol/l|mmol|mg|ml|%|percent)?(?![\w:/-])"
@@ -75,10 +76,12 @@ def read(question: str, known: Known) -> Reading:
 def _query(question: str, known: Known) -> dict[str, Any]:
     if len(question) > LONGEST:
         raise Unclear(f"A question has at most {LONGEST} characters.")
-    named = people.named(question, known.patients)
+    named = people.named(question, known.patients, WORDS_OF_QUESTIONS)
     names = [part for patient in known.patients for part in re.split(r"[\s_-]+", patient.lower())]
     names += [term for patient in named.patients for term in known.terms(patient)]
     text = mended(plain(named.rest), VOCABULARY, names)
+    if named.patients:  # "has anyone signed it" is about the patient
+        text = cues.ANYBODY.sub("somebody", text)
     if cues.writes(text):
         raise Unclear(ASKS["writes"])
     named_together = "|".join(policy.replace("-", "[- ]") for policy in known.policies) or "-"
@@ -88,10 +91,12 @@ def _query(question: str, known: Known) -> dict[str, Any]:
     if len({frozenset(part) for part in parts}) > 1:
         raise Unclear(ASKS["two"])
     found = cues.kinds(text)
-    if not found and _meal_amount(text):
-        found = {"counterfactual"} if "instead" in text else set()
+    if not found and _meal_amount(text) and re.search(r"\binstead\b|\bless\b|\bfewer\b|\bmore\b", text):
+        found = {"counterfactual"}
     if len(found) != 1:
         raise Unclear(ASKS["two"] if len(found) > 1 and len(parts) > 1 else ASKS["kind"])
+    if any(part and part != found for part in parts):
+        raise Unclear(ASKS["two"])
     kind = found.pop()
     if kind in WHO:
         if named.patients or named.unclear:
@@ -135,14 +140,19 @@ def _patient(named: people.Named, text: str, known: Known) -> str:
 
 def _of_nobody(kind: str, text: str, known: Known) -> dict[str, Any]:
     if kind == "evaluation":
+        if times.lengths(text) - set(TOLD):
+            raise Unclear(f"The card tells of errors {', '.join(map(str, TOLD))} minutes ahead.")
         return {}
     if kind == "who_needs_a_look":
         if not re.search(
-            r"\bwho \w|[a-z]{3,}.*\b(?:patients?|people|worklist|worst|urgent|any)|^(?:patients|worklist|any|the|needs)", text
+            r"\bwho \w|[a-z]{3,}.*\b(?:patients?|people|worklist|worst|urgent|any)"
+            r"|\burgency\b|^(?:patients|top \d|worklist|any|the|needs)",
+            text,
         ):
             raise Unclear(ASKS["kind"])
         count = re.search(
-            r"(?<![\d.])(\d{1,3})\s+(?:most|worst|patients?|people|urgent)\b|\btop (\d{1,3})\b|\bpatients (\d{1,3}) people\b",
+            r"(?<![\d.])(\d{1,3})\s+(?:most|worst|patients?|people|urgent)\b|\btop (\d{1,3})\b"
+            r"|\b(\d{1,3}) at most\b|\bpatients (\d{1,3}) people\b",
             text,
         )
         return {} if count is None else {"count": int(next(number for number in count.groups() if number))}
@@ -151,7 +161,9 @@ def _of_nobody(kind: str, text: str, known: Known) -> dict[str, Any]:
 
 def _cohort(text: str, known: Known) -> dict[str, Any]:
     populations = []
-    for match in re.finditer(r"(?<![-\d.])\b(\d+) (?:virtual )?(?:people with )?(minimal )?(?:type 2|([a-z]+))", text):
+    for match in re.finditer(
+        r"(?<![-\d.])\b(\d+) (?:virtual |simulated? )?(?:people with )?(minimal )?(?:type 2|([a-z]+))", text
+    ):
         if "type 2" in match[0]:
             populations.append((match.start(), f"type2:{match[1]}"))
             continue
@@ -173,7 +185,7 @@ def _cohort(text: str, known: Known) -> dict[str, Any]:
     if not policies:
         raise Unclear("Under which policy?", known.policies)
     ordered = tuple(sorted(policies, key=lambda policy: policies[policy]))
-    minutes = times.length_of(text)
+    minutes = _length(text)
     days = {} if minutes is None else {"days": round(minutes / 1440)}
     return {"populations": tuple(text for _, text in sorted(populations)), "policies": ordered, **days}
 
@@ -184,13 +196,13 @@ def _details(kind: str, text: str, today: date) -> dict[str, Any]:
 
 def _forecast(text: str, today: date) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    minutes = times.length_of(text)
+    minutes = _length(text)
     if minutes is not None:
         found["hours"] = minutes / 60
     elif "tonight" in text:
         found["hours"] = 12.0
     clocks, days = times.clocks(text), times.periods(text, today)
-    if clocks and not days and re.search(r"\bwill\b|\bgoing to\b", text):
+    if clocks and cues.AHEAD.search(text) and all(each.value.last >= today for each in days):
         raise Unclear("How many hours after the last reading?", ("1", "2", "4"))
     if clocks:
         day = days[0].value.first if days else today
@@ -199,6 +211,14 @@ def _forecast(text: str, today: date) -> dict[str, Any]:
         raise Unclear("From what time of that day?")
     side = _side(text)
     return found | ({"about": side} if side else {})
+
+
+def _length(text: str) -> float | None:
+    """Minutes, where a length of time is named."""
+    found = times.lengths(text)
+    if len(found) > 1:
+        raise Unclear("How long? One length of time.")
+    return found.pop() if found else None
 
 
 def _side(text: str) -> str | None:
@@ -235,7 +255,7 @@ def _channel(text: str) -> str:
         return "basal"
     grams = re.search(rf"\d\s*{MORE}g(?:rams?)?\b", text)
     carbs = re.search(r"\bcarbs?\b|\bcarbohydrates?\b|\b(?:eaten|eat|ate)\b", text)
-    dose = re.search(rf"\d\s*{MORE}(?:units?|iu|u)\b|\bbolus\w*|\binject\w*|\binsulin\b", text)
+    dose = re.search(rf"\d\s*{MORE}(?:units?|iu|u)\b|\bbolus\w*|\binject\w*|\binsulin\b|\bdoses?\b|\bcorrections?\b", text)
     if (grams or carbs) and dose:
         raise Unclear("Is it the dose or the meal that would have been another? One at a time.")
     if grams or carbs:
@@ -252,6 +272,7 @@ def _without(text: str, days: Sequence[times.Found]) -> str:
         text = text[: found.start] + " " * (found.end - found.start) + text[found.end :]
     text = re.sub(r"\binstead of (?:the )?\d+(?:\.\d+)?(?: ?(?:units?|u|grams?|g))?\b", " ", text)
     text = re.sub(rf"\b\d{{1,2}}{times.TO}\d{{1,2}}\s*(?:am|pm)\b", " ", text)
+    text = re.sub(rf"\b(?:below|under|above|over) \d+(?:\.\d+)?(?: ?{LEVEL})?", " ", text)  # what came of it, not what was given
     return re.sub(times.CLOCK, " ", text)
 
 
@@ -271,7 +292,7 @@ def _change(text: str, channel: str) -> dict[str, Any]:
     if re.search(times.LENGTH, text):
         raise Unclear("A dose or a meal cannot be moved in time here. Say how much, and at what time.")
     amounts = [float(number) for number, _ in re.findall(AMOUNT, text)]
-    if len(set(amounts)) > 1:
+    if len(amounts) > 1 or (amounts and re.search(r"\bhalf\b|\bhalved\b|\bdoubl\w+|\btwice\b", text)):
         raise Unclear("One change at a time. Which one?")
     if amounts and (less or more):
         return {"change": -amounts[0] if less else amounts[0]}
@@ -279,7 +300,7 @@ def _change(text: str, channel: str) -> dict[str, Any]:
         return {"to": amounts[0]}
     if re.search(r"\bhalf\b|\bhalved\b", text):
         return {"times": 0.5}
-    if re.search(r"\bdoubled?\b|\btwice\b", text):
+    if re.search(r"\bdoubl(?:ed?|ing)\b|\btwice\b", text):
         return {"times": 2.0}
     if re.search(NOTHING, text):
         return {"to": 0.0}
@@ -300,6 +321,8 @@ def _setting(text: str, today: date) -> dict[str, Any]:
         raise Unclear("careplan says why of a suggestion. When glucose was low or high, and what if, can be asked too.")
     if len(named) > 1:
         raise Unclear("Which setting? One at a time.", named)
+    if re.search(times.TWELVE, text):
+        raise Unclear("Morning or evening? Write the time as 05:30 or 17:30.")
     clocks = times.clocks(text)
     found: dict[str, Any] = {"setting": named[0]} if named else {}
     return found | ({"minute": 60 * int(clocks[0][:2]) + int(clocks[0][3:])} if clocks else {})
@@ -316,9 +339,12 @@ def _episodes(text: str, today: date) -> dict[str, Any]:
     found = _summary(text, today)
     if re.search(r"\blows?\b|\bhypo", text) and re.search(r"\bhighs?\b|\bhyper", text):
         raise Unclear("Low or high? One at a time.", ("low", "high"))
-    mark = re.search(rf"\b(below|under|above|over) (\d+(?:\.\d+)?)\s*({LEVEL})?", text)
+    marks = list(re.finditer(rf"\b(below|under|above|over) (\d+(?:\.\d+)?)\s*({LEVEL})?", text))
+    if len(marks) > 1:
+        raise Unclear("Which level? One at a time.")
+    mark = marks[0] if marks else None
     side = _side(text) if mark is None else "low" if mark[1] in ("below", "under") else "high"
-    if side is None:
+    if side is None or side != (_side(re.sub(r"\b(?:below|under|above|over) \d", " ", text)) or side):
         raise Unclear("Low or high?", ("low", "high"))
     if mark is None:
         return found | {"side": side}
@@ -347,4 +373,5 @@ _PATTERNS = [cues.WRITES.pattern, *cues.CUES.values(), *SETTINGS.values(), *MEAL
 VOCABULARY = frozenset(
     word for pattern in _PATTERNS for word in re.findall(r"[a-z]{3,}", re.sub(r"\\[a-z]|\(\?[:!<=]*|\w+\\w[*+]", " ", pattern))
 ) | frozenset([*times.DAYS, *MONTHS, *NUMBERS, *WORDS["known"].split()])
-TELLING = Cues((*_PATTERNS, NOTHING, r"halved|doubled?|twice|regression|validated|persistence"), VOCABULARY)
+WORDS_OF_QUESTIONS = VOCABULARY | {word.removesuffix("s") for word in VOCABULARY}  # of which no part of a name may be one
+TELLING = Cues((*_PATTERNS, NOTHING, r"halved|doubl(?:ed?|ing)|twice|regression|validated|persistence"), VOCABULARY)
