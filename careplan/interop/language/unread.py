@@ -117,6 +117,9 @@ def unread(kind: str, text: str, today: date, cues: Cues, policies: tuple[str, .
     own = {"limits": VISIT, "who_needs_a_look": COUNTED, "counterfactual": NONE, "why": UNCHANGED, "compare_periods": SINCE}
     text = own[kind].sub(" ", text) if kind in own else text
     text = NOT_GIVEN.sub(" ", text) if kind == "counterfactual" else text
+    if "edge" in holds:  # any other level is none of what is told, nor is it an amount
+        text = re.sub(SLOTS["edge"], " ", text)
+        bounds += [match[0] for match in re.finditer(SLOTS["level"], text)]
     for slot, pattern in SLOTS.items():
         if slot in holds:
             text = re.sub(pattern, " ", text)
