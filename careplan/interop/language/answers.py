@@ -14,7 +14,8 @@ from careplan.display import signed
 from careplan.interop.language import declared, predictions
 from careplan.interop.language import queries as asked
 from careplan.interop.language.basis import Answer, Sources
-from careplan.language import N_
+from careplan.language import N_, _
+from careplan.suggestion import Line
 from careplan.therapies.glucose.bands import LEVELS
 from careplan.therapies.glucose.declaration import GLUCOSE
 
@@ -27,6 +28,12 @@ WHO_DECIDES = N_("careplan decides no dose. What to take is decided by you and t
 THEN = N_("{name}: {before:.1f}, then {after:.1f}, a change of {change}.")
 DAYS_IN = N_("{days:.1f} days of readings in {period}")
 TOO_FEW = N_("{period} has too few readings to judge by")
+STATUS = {
+    "no data": N_("no data"), "not planned": N_("not planned"), "suggested": N_("to review"), "no change": N_("no change"),
+    "abstained": N_("abstained"), "draft": N_("draft"), "signed": N_("signed"), "altered": N_("changed past careplan"),
+    "not readable": N_("not readable here"),
+}  # fmt: skip
+VERDICTS, OF_BASAL = (N_("accept"), N_("edit"), N_("reject")), N_("x basal")
 BETWEEN = N_("Time from {low} to {high}, %")
 NO_SUGGESTION = N_("There is no suggestion for {patient}: careplan plan {patient} --regimen makes one.")
 LINE = N_("{setting} from {start} to {end}, now {current:g}, proposed {proposed:g} {unit}: {why}")
@@ -134,7 +141,7 @@ def _why(query: asked.Why, sources: Sources) -> Answer:
 
 def _who(query: asked.WhoNeedsALook, sources: Sources) -> Answer:
     rows = asking.most_urgent(sources.db, query.count or 10, sources.actor)
-    text = tuple(LOOK.format(patient=row.patient, headline=row.headline, status=row.status) for row in rows)
+    text = tuple(LOOK.format(patient=row.patient, headline=row.headline, status=_(STATUS[row.status])) for row in rows)
     figures = {
         "patients": [
             {"patient": row.patient, "urgency": row.urgency, "headline": row.headline, "status": row.status} for row in rows
@@ -231,12 +238,12 @@ def _plan(query: asked.Plan, sources: Sources) -> Answer:
             text.append(SIGNED.format(number=suggestion.id, who=review.reviewer, when=when, meaning=review.meaning))
         decisions = {each.key: each for each in review.decisions} if review else {}
         for line in suggestion.lines:
-            told = {"line": line.key, "current": line.current, "proposed": line.proposed, "unit": line.unit}
+            told = {"line": _line(line, what), "current": line.current, "proposed": line.proposed, "unit": _(line.unit)}
             decided = decisions.get(line.key)
             text.append(
                 PROPOSED.format(**told)
                 if decided is None
-                else DECIDED.format(**told, verdict=decided.verdict, value=decided.value)
+                else DECIDED.format(**told, verdict=_(decided.verdict), value=decided.value)
             )
         figures.append(
             {
@@ -256,14 +263,14 @@ def _regimen(query: asked.RegimenInForce, sources: Sources) -> Answer:
     found = asking.in_force(sources.db, query.patient, sources.actor)
     if found is None:
         return _nothing(query.said(), N_("No regimen is stated, and too little insulin is logged to estimate one."))
-    practice, _ = asking.practice_and_facts(sources.db, query.patient)
+    practice, _facts = asking.practice_and_facts(sources.db, query.patient)
     listed = practice.listed(found.regimen)
     text = []
     for setting, values in listed.items():
         if query.setting not in (None, setting):
             continue
         if query.minute is not None:
-            _, value = max((each for each in values if each[0] <= query.minute), default=values[0])
+            _minute, value = max((each for each in values if each[0] <= query.minute), default=values[0])
             text.append(f"{_setting(setting)}: {_clock(query.minute)} {value:g} {_unit(setting)}.")
         else:
             text.append(
@@ -278,6 +285,16 @@ def _regimen(query: asked.RegimenInForce, sources: Sources) -> Answer:
         figures=figures,
         basis=(found.source,),
     )
+
+
+def _line(line: Line, what: str) -> str:
+    """A line of a suggestion in words: settings by their time of day, doses by when they are given."""
+    from careplan.display import clock
+
+    name = _(_setting(line.setting))
+    if what == "settings":
+        return _("{setting}, from {time}", setting=name, time=clock(line.start))
+    return name if line.start == 0 else _("{setting} in {minutes} min", setting=name, minutes=line.start)
 
 
 def _setting(name: str) -> str:
