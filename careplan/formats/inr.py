@@ -122,7 +122,8 @@ def _record(name: str, parts: Sequence[_Person]) -> PatientRecord:
     for _, same in twice.groupby(["time", "channel"]):
         if same["value"].nunique() > 1:
             file, _, row = str(same["origin"].iloc[-1]).rpartition(":")
-            raise RecordError(f"two values of {same['channel'].iloc[0]} on one day", file=file, row=int(row))
+            channel = str(same["channel"].iloc[0])
+            raise RecordError(f"two values of {channel} on one day", file=file, row=int(row), field=channel)
     return PatientRecord(
         patient=name,
         zone=ZONE,
