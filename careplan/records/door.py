@@ -34,12 +34,14 @@ class Format:
     recognise: the first 64 KiB of a file as text (`head_of`) -> why it is of this format, in words; None where it is not.
     read: a file, a folder or a list of files -> a record a person; keywords among zone, day_first, token, patient, refused.
     site: for a format that is also read from a server, a path below its address and words of which its answer there has one.
+    therapy: whose channels it holds.
     """
 
     name: str
     recognise: Recognise
     read: Callable[..., list[PatientRecord]]
     site: tuple[str, tuple[str, ...]] | None = None
+    therapy: str = "glucose"
 
 
 FORMATS: tuple[Format, ...] = (
@@ -48,7 +50,7 @@ FORMATS: tuple[Format, ...] = (
     Format("clarity", clarity.recognise, clarity.read_clarity),
     Format("fhir", fhir.recognise, fhir.read_fhir, site=("metadata", ("CapabilityStatement", "OperationOutcome"))),
     Format("glooko", glooko.recognise, glooko.read_glooko),
-    Format("inr", inr.recognise, inr.read_inr),
+    Format("inr", inr.recognise, inr.read_inr, therapy="warfarin"),
     Format("libreview", libreview.recognise, libreview.read_libreview),
     Format(
         "nightscout",
@@ -190,6 +192,14 @@ def sort_out(found: Unpacked) -> tuple[dict[Format, list[Path]], list[Taken]]:
             groups.setdefault(format_named(name), []).append(file)
             taken.append(Taken(found.name(file), name, why))
     return groups, taken
+
+
+def is_of(path: Path, therapy: str) -> bool:
+    """Whether what is at a path is of formats that hold a therapy's channels, so that `read` takes it; other tables of it are
+    known by the names of its channels. Raises `RecordError` where there is nothing at the path, or two formats fit."""
+    with unpacked(path) as found:
+        groups, _ = sort_out(found)
+    return bool(groups) and all(kind.therapy == therapy for kind in groups)
 
 
 def recognise(head: str) -> dict[str, str]:

@@ -182,6 +182,18 @@ def silent(record: PatientRecord, every: Iterable[tuple[str, int]]) -> PatientRe
     return replace(record, ignored={**record.ignored, "nothing in it": count}) if count else record
 
 
+def unread(rows: Rows, known: Iterable[str]) -> list[Correction]:
+    """Rule "unknown column": a column with something in it that is none of the known ones, a line each."""
+    found = []
+    for name in [str(name) for name in rows.cells if name not in set(known)]:
+        filled = np.flatnonzero(~is_missing(rows.cells[name]))
+        if len(filled):
+            detail = f"{len(filled):,} cells of a column that is not read, the first {rows.cells[name].iloc[filled[0]]!r:.60}"
+            written = rows.fields.get(name, name)
+            found.append(Correction("dropped", "unknown column", rows.name, int(rows.row[filled[0]]), written, detail))
+    return found
+
+
 def report_left(sheet: Sheet, rows: Rows) -> None:
     """Rules "short row" and "header again": rows that `read_rows` left out. "no line end": the last may be cut short."""
     sheet.corrections += [Correction("dropped", rule, rows.name, line, "", OUT_OF_ROOM[rule]) for line, rule in rows.left.items()]

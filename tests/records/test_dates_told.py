@@ -14,9 +14,9 @@ CLARITY = (
     "Glucose Value (mg/dL),Insulin Value (u),Carb Value (grams),Duration (hh:mm:ss)"
 )
 LIBRE = (
-    "Device,Serial Number,Device Timestamp,Record Type,Historic Glucose mg/dL,Scan Glucose mg/dL,Non-numeric Rapid-Acting Insulin,"
-    "Rapid-Acting Insulin (units),Non-numeric Food,Carbohydrates (grams),Carbohydrates (servings),Non-numeric Long-Acting Insulin,"
-    "Long-Acting Insulin (units),Notes,Strip Glucose mg/dL,Ketone mmol/L"
+    "Device,Serial Number,Device Timestamp,Record Type,Historic Glucose mg/dL,Scan Glucose mg/dL,"
+    "Non-numeric Rapid-Acting Insulin,Rapid-Acting Insulin (units),Non-numeric Food,Carbohydrates (grams),"
+    "Carbohydrates (servings),Non-numeric Long-Acting Insulin,Long-Acting Insulin (units),Notes,Strip Glucose mg/dL,Ketone mmol/L"
 )
 
 

@@ -30,6 +30,7 @@ from careplan.records.sheet import (
     report_left,
     settle,
     silent,
+    unread,
     year_typos,
 )
 from careplan.records.stamps import stamps_in
@@ -127,7 +128,7 @@ def read_patient(name: str, parts: list[Part], zone: str | None) -> PatientRecor
     clock = stated.text if stated else zone
     for rows, _, _ in parts:
         report_left(sheet, rows)
-        report_strangers(sheet, rows)
+        sheet.corrections += unread(rows, (*AMOUNTS, *OTHERS))
     if clock is None:
         clock = "UTC"
         if sheet.cells["local"].any():
@@ -150,16 +151,6 @@ def read_patient(name: str, parts: list[Part], zone: str | None) -> PatientRecor
     if group and group.text not in GROUPS:
         raise group.wrong(f"expected one of {', '.join(GROUPS)}, found {group.text!r}")
     return replace(record, weight=kilograms, group=group.text if group else GROUPS[0])
-
-
-def report_strangers(sheet: Sheet, rows: Rows) -> None:
-    """Rule "unknown column": a column with something in it that is none of the table's is reported, a line each."""
-    for name in set(rows.cells) - {*AMOUNTS, *OTHERS}:
-        filled = np.flatnonzero(~is_missing(rows.cells[name]))
-        if len(filled):
-            detail = f"{len(filled):,} cells of a column that is not read, the first {rows.cells[name].iloc[filled[0]]!r:.60}"
-            first, written = int(rows.row[filled[0]]), rows.fields.get(str(name), str(name))
-            sheet.corrections.append(Correction("dropped", "unknown column", rows.name, first, written, detail))
 
 
 def slug(name: str) -> str:
