@@ -39,7 +39,7 @@ Group = Annotated[
     str | None, typer.Option(help="Group of new patients, which sets their dose limits, such as adult, adolescent or child.")
 ]
 Declared = Annotated[
-    str | None, typer.Option(help="Read what is of this installed therapy, also tables with its channels and covariates as columns.")
+    str | None, typer.Option(help="Read what is of this installed therapy, also tables of its channels and covariates.")
 ]
 
 
