@@ -17,8 +17,8 @@ from app import sign_in
 from app.activity import Activity
 from app.wording import UNITS
 from careplan.clinic import Actor, Database, local_account, open_database
-from careplan.clinic.allowed import Role, may
 from careplan.clinic.keeper import Worker
+from careplan.clinic.roles import Role, may
 from careplan.display import Unit
 from careplan.language import LANGUAGES, N_, _, asking, current, preferred
 from careplan.settings import Settings

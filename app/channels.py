@@ -1,5 +1,6 @@
-"""What the channels of a recording are called; a channel that is not known here keeps the name its therapy gives it."""
+"""What the channels of a recording are called; a channel that is not known here has the name its therapy gives it."""
 
+from app.wording import setting_name
 from careplan.language import N_, _
 
 NAMES = {
@@ -13,4 +14,4 @@ NAMES = {
 
 
 def channel_name(name: str) -> str:
-    return _(NAMES[name]) if name in NAMES else name.replace("_", " ")
+    return _(NAMES[name]) if name in NAMES else setting_name(name)

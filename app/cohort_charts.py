@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from app.palette import BANDS, CARBS, COLORS, INK, LINE, MUTED, PROPOSED, RUNNER_UP, translucent
-from careplan.display import Unit
+from careplan.display import Unit, signed
 from careplan.language import N_, _
 from careplan.studies.cohorts import Difference, Outcome
 from careplan.therapies.glucose.bands import HIGH, LOW, VERY_LOW
@@ -71,12 +71,13 @@ def differences_figure(differences: Sequence[Difference], unit: Unit) -> go.Figu
     for place, measure in enumerate(MEASURES):
         where = {"row": place // 4 + 1, "col": place % 4 + 1}
         for row in (found for found in differences if found.measure == measure):
-            mean, low, high = (None if value is None else scaled(measure, value, unit) for value in (row.mean, row.low, row.high))
+            mean = scaled(measure, row.mean, unit)
+            low, high = (None if value is None else scaled(measure, value, unit) for value in (row.low, row.high))
             certain = low is not None and high is not None and (low > 0 or high < 0)
             color = PROPOSED if certain else MUTED
-            between = "" if low is None else _(" ({low:+.2f} to {high:+.2f})", low=low, high=high)
+            between = "" if low is None or high is None else _(" ({low} to {high})", low=signed(low, 2), high=signed(high, 2))
             group = _(row.group)
-            said = f"{group}: {mean:+.2f}{between}"
+            said = f"{group}: {signed(mean, 2)}{between}"
             hover = {"hovertemplate": said + "<extra></extra>", "showlegend": False}
             if low is not None:
                 figure.add_scatter(

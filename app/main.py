@@ -11,7 +11,7 @@ from streamlit.navigation.page import StreamlitPage
 from app import access, planning
 from app.screens import worklist
 from careplan.clinic import Actor, StoreError
-from careplan.clinic.allowed import BRINGS_IN, STUDIES, VERIFIES, may
+from careplan.clinic.roles import BRINGS_IN, STUDIES, VERIFIES, may
 from careplan.display import listed, sentence
 from careplan.language import _, retold
 

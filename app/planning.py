@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import access
 from careplan.clinic import ClinicError, Job, StoreError, ask, ask_again, cancel, jobs
-from careplan.clinic.allowed import DECIDES
+from careplan.clinic.roles import DECIDES
 from careplan.language import N_, _, ngettext, retold
 from careplan.suggestion import Kind
 

@@ -16,7 +16,7 @@ import httpx
 import streamlit as st
 
 from careplan.clinic import Actor
-from careplan.clinic.allowed import ROLES
+from careplan.clinic.roles import ROLES
 from careplan.language import _
 from careplan.settings import Settings
 

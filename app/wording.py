@@ -23,8 +23,10 @@ OUTCOMES = {
     "above_4": N_("Above 4"),
     "below_2": N_("Below range"),
     "cv": N_("Variation (CV)"),
+    "mean": N_("Mean"),
+    "risk": N_("Risk"),
 }
-SOURCES = (N_("table"), N_("estimated"))
+SOURCES = (N_("table"), N_("inr"), N_("estimated"))
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def setting_name(setting: str) -> str:
     """A setting as the therapy that has it calls it."""
     practices = [found.practice for found in therapies.installed().values() if found.practice is not None]
     named = (practice.words.settings for practice in practices if practice.words is not None)
-    return next((_(names[setting]) for names in named if setting in names), setting)
+    return next((_(names[setting]) for names in named if setting in names), _(setting.replace("_", " ")))
 
 
 def in_words(problem: str, lines: Iterable[Line], kind: Kind = "regimen") -> str:

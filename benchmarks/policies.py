@@ -1,11 +1,11 @@
 """How virtual people fare under each policy, in true glucose.
 
 `python benchmarks/policies.py [--people 20] [--days 7] [--policies a,b] [--mis-set 0.0] [--pens 0.0] [--last 0]
-[--against a] [--seeds PEOPLE LIVES] [--json]`: by policy and group, the mean over people of each share of time, the
-same people and lives for every policy. --last: only the last so many days count. --against: also how much more of each
-share that policy has than every other, person by person: the mean with its 95 % interval over people (bootstrap), and
-the ten people it does worst by. --tune: PID gains instead, on other people, the best by `worth`. One JSON object on the
-last line.
+[--against a] [--seeds PEOPLE LIVES] [--family padova] [--json]`: by policy and group, the mean over people of each share
+of time, the same people and lives for every policy. --last: only the last so many days count. --against: also how much more
+of each share that policy has than every other, person by person: the mean with its 95 % interval over people (bootstrap),
+and the ten people it does worst by. --family: of whose equations the bodies are (`cohorts.families`). --tune: PID gains
+instead, on other people, the best by `worth`. One JSON object on the last line.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import torch
 
 from careplan.studies.replays import POLICIES
 from cohorts.catalogue import SOME_INSULIN
+from cohorts.families import FAMILIES
 from cohorts.loops import Pid
 from cohorts.policies import Policy
 from cohorts.population import GROUPS, Population, join, sample_population
@@ -94,6 +95,7 @@ def main() -> None:
     parser.add_argument("--last", type=int, default=0)
     parser.add_argument("--against")
     parser.add_argument("--seeds", type=int, nargs=2, default=JUDGED, help="of people and of their lives")
+    parser.add_argument("--family", choices=FAMILIES, default="padova")
     parser.add_argument("--tune", action="store_true")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
@@ -101,7 +103,7 @@ def main() -> None:
     seed, life = TUNED if asked.tune else asked.seeds
     people = join(
         [
-            sample_population(group, asked.people, seed * 10 + place, mis_set=asked.mis_set, pens=asked.pens)
+            sample_population(group, asked.people, seed * 10 + place, mis_set=asked.mis_set, pens=asked.pens, family=asked.family)
             for place, group in enumerate(GROUPS)
         ]
     )
@@ -118,7 +120,7 @@ def main() -> None:
     best = {"best": max(found, key=lambda name: worth(found[name]))} if asked.tune else {}
     ours = lived.get(asked.against, {})
     pairs = {name: compared(people, ours, theirs) for name, theirs in lived.items() if ours and name != asked.against}
-    about = {"people": asked.people, "days": asked.days, "seeds": [seed, life]}
+    about = {"people": asked.people, "days": asked.days, "seeds": [seed, life], "family": asked.family}
     print(json.dumps({**about, "policies": found, "against": pairs, **best}))
 
 

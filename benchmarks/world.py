@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from careplan.series import Window
 from careplan.therapies.glucose.declaration import GLUCOSE
-from careplan.therapies.glucose.places import WEIGHTS
+from careplan.therapies.glucose.weights_folder import WEIGHTS
 from careplan.world.model import WorldModel, load_model
 from careplan.world.question import Given, Question
 

@@ -66,7 +66,9 @@ def clock(minute: float) -> str:
 
 
 def signed(value: float, digits: int) -> str:
-    return f"{value:+.{digits}f}".replace("-", MINUS)
+    """With its sign; what is nothing at the precision shown has none."""
+    text = f"{value:+.{digits}f}"
+    return text.replace("-", MINUS) if float(text) else text[1:]
 
 
 def sentence(text: str) -> str:

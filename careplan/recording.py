@@ -9,10 +9,18 @@ import pandas as pd
 
 from careplan.covariates import CourseFacts
 from careplan.errors import AskError
+from careplan.language import N_
 from careplan.series import PatientSeries
 from careplan.suggestion import Kind, Suggestion
 from careplan.targets import Targets
 from careplan.therapy import Mandate
+
+AFTER_LAST = N_("{kind} after the last reading; regimen {prescribed}")
+AT = N_("{kind} at {moment}; regimen {prescribed}")
+LAST_READING = N_("the last reading")
+SIMULATIONS = N_("{count} simulations")
+KINDS = (N_("regimen"), N_("doses"))
+VERSION = N_("version {number}")  # of a regimen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,10 +76,12 @@ def question(
     simulations: int | None = None,
 ) -> str:
     """What a suggestion answers, in words that are the same whenever the same is asked of the same prescription."""
-    when = "after the last reading" if at is None else f"at {at.isoformat()}"
     ahead = f", announced {'; '.join(announced)}" if announced else ""
-    effort = "" if simulations is None else f"; {simulations} simulations"
-    return f"{kind} {when}{ahead}; regimen {prescribed}{effort}"
+    effort = "" if simulations is None else f"; {SIMULATIONS.format(count=simulations)}"
+    if at is None and not ahead:
+        return AFTER_LAST.format(kind=kind, prescribed=prescribed) + effort
+    moment = (LAST_READING if at is None else at.isoformat()) + ahead
+    return AT.format(kind=kind, moment=moment, prescribed=prescribed) + effort
 
 
 def abstaining(

@@ -113,7 +113,7 @@ class Pool:
 class Limits:
     """Hard limits on one patient's doses. They mask actions at every node of a search and are checked again on its answer.
 
-    max_dose: the largest single impulse, in its unit. `None` closes the gate: no dose at all.
+    max_dose: the largest single impulse, in its unit. `None`: no dose at all may be planned.
     max_on_board: impulses plus rate above baseline not yet absorbed, after the dose.
     min_spacing: minutes between impulses.
     floor: no impulse, and no rate above baseline, while the measured or predicted level is below it.

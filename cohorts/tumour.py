@@ -9,11 +9,14 @@ C[t]: chemotherapy's concentration, halved a day, 5.0 more where it is given; d[
 given the more often the larger the tumour was in the fortnight before: gamma is how much more, and confounds.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.stats import truncnorm
+from torch import Tensor
 
 Values = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -107,8 +110,12 @@ def sample_tumours(count: int, random: np.random.Generator) -> Tumours:
     return Tumours(kind, volume(start), drawn[:count, 1], alpha, alpha / ALPHA_BETA, beta_c + 0.1 * BETA_C[0] * (kind == 3))
 
 
-def live(tumours: Tumours, gamma: float, random: np.random.Generator, *, days: int = DAYS) -> Lives:
-    """Trajectories under the confounded assignment, as the training sets have them: no treatment on the first day."""
+Treat = Callable[[Lives, Flags], Flags]  # what happened until today's volume, and `[2, B]` the confounded assignment: given
+
+
+def live(tumours: Tumours, gamma: float, random: np.random.Generator, *, days: int = DAYS, treat: Treat | None = None) -> Lives:
+    """Trajectories under the confounded assignment, as the training sets have them, or under another policy, by which chance is
+    the same: no treatment on the first day."""
     draws = _Draws.of(len(tumours), days, random)
     cm3, given = np.zeros((len(tumours), days)), np.zeros((2, len(tumours), days), dtype=bool)
     concentration, length = np.zeros_like(cm3), np.full(len(tumours), days)
@@ -118,7 +125,11 @@ def live(tumours: Tumours, gamma: float, random: np.random.Generator, *, days: i
         grown = tumours.grown(cm3[:, day - 1], concentration[:, day - 1], GRAY * given[1, :, day - 1], draws.noise[:, day])
         ends, cm3[:, day] = _ended(np.where(alive, grown, cm3[:, day - 1]), draws.cure[:, day])
         probability = assigned(cm3[:, max(day - WINDOW, 0) : day], gamma)
-        given[:, :, day] = (draws.chance[:, :, day] < probability) & alive
+        assigns = draws.chance[:, :, day] < probability
+        if treat is not None:
+            before = (given[0, :, :day], given[1, :, :day], concentration[:, :day])
+            assigns = treat(Lives(tumours, cm3[:, : day + 1], *before, np.minimum(length, day + 1)), assigns)
+        given[:, :, day] = assigns & alive
         concentration[:, day] = KEPT * concentration[:, day - 1] + CHEMO * given[0, :, day]
         length[alive & ends] = day + 1
         alive &= ~ends
@@ -182,6 +193,23 @@ def assigned(recent: Values, gamma: float) -> Values:
     """`[B]` the probability of either treatment, by the volumes of the days before `[B, W]`."""
     mean = diameter(np.maximum(recent, 0.0)).mean(1)
     return np.asarray(1 / (1 + np.exp(-gamma / 13.0 * (mean - 6.5))))
+
+
+@dataclass(frozen=True, eq=False)
+class TrueEquation:
+    """The future of B patients without its noise, as a search asks for it (`careplan.planning.model.PlanningModel`): a state is a
+    volume and a concentration."""
+
+    tumours: Tumours
+
+    def step(self, state: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+        """A day: state `[B, W, 1, 2]`, action `[B, W, 2]` -> next state, volume `[B, W, 1, 1]`."""
+        chemo, radio = action.unsqueeze(2).double().unbind(-1)
+        volume, concentration = state.double().unbind(-1)
+        concentration = KEPT * concentration + CHEMO * chemo
+        parts = (volume.numpy(), concentration.numpy(), GRAY * radio.numpy(), np.zeros(volume.shape))
+        volume = torch.from_numpy(self.tumours.grown(*parts)).clamp(1e-3 / DENSITY, 2 * DEATH)
+        return torch.stack([volume, concentration], -1).float(), volume.unsqueeze(-1).float()
 
 
 def chosen(tumours: Tumours, rows: NDArray[np.int64]) -> Tumours:

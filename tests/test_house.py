@@ -218,7 +218,7 @@ def test_no_data_and_no_pickle_is_in_the_house() -> None:
 BANDS_AT = {54.0, 180.0}
 OTHER_THINGS = (
     "careplan/therapies/glucose/bands.py",
-    "careplan/therapies/glucose/zones.py",
+    "careplan/therapies/glucose/error_grids.py",
     "cohorts/assorted.py",
     "cohorts/padova.py",
 )

@@ -11,7 +11,7 @@ import streamlit as st
 from app import charts, planning
 from app.palette import COLORS, INK, MUTED, PROPOSED, RUNNER_UP, UNCHANGED, translucent
 from app.screens import decide, proposal
-from app.wording import option_name, percent, when
+from app.wording import option_name, outcome_name, percent, when
 from careplan import therapies
 from careplan.clinic import Actor
 from careplan.clinic.views import DosePage, ReviewPage
@@ -219,7 +219,7 @@ def _suggested(suggestion: Suggestion, practice: Practice, unit: Unit) -> None:
         ]
     }
     for key in keys:
-        shown[_(key.replace("_", " "))] = [_interval(key, option.outcomes.get(key)) for option in suggestion.options]
+        shown[outcome_name(key)] = [_interval(key, option.outcomes.get(key)) for option in suggestion.options]
     st.table(shown)
 
 

@@ -9,7 +9,7 @@ from app import access, sign_in
 from app.wording import Scale, change, direction, in_words, key_name, line_name, scale, when
 from careplan import therapies
 from careplan.clinic import Actor, ClinicError, ReviewError, StoreError, load_draft, meaning_of, save_draft, sign_review
-from careplan.clinic.allowed import DECIDES
+from careplan.clinic.roles import DECIDES
 from careplan.clinic.views import Review
 from careplan.display import SEMICOLON, Unit, listed, sentence
 from careplan.language import N_, _, retold

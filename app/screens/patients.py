@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import access
 from app.channels import channel_name
-from app.screens import sources
+from app.screens import sites
 from app.wording import when
 from careplan.clinic import (
     Actor,
@@ -70,9 +70,9 @@ def draw() -> None:
             st.session_state["incoming_of"] = (names, zone)
         st.session_state.pop("incoming_site", None)
         _incoming(st.session_state["incoming"], actor)
-    elif (at_site := sources.ask(zone)) is not None:
+    elif (at_site := sites.ask(zone)) is not None:
         _incoming(at_site, actor)
-    sources.kept(actor)
+    sites.kept(actor)
     _imports(actor)
 
 

@@ -8,11 +8,20 @@ import streamlit as st
 from app import charts, drawings, explained
 from app.wording import in_words, option_name
 from careplan.display import SEMICOLON, Unit, listed, sentence
-from careplan.language import _, retold
+from careplan.language import N_, _, retold
 from careplan.suggestion import Interval, Kind, Option, Path, Suggestion
 from careplan.targets import Targets
 from careplan.therapies.glucose import words
 from careplan.therapies.glucose.bands import ADULTS
+
+MADE_OF = {  # what a suggestion names as its origin
+    "asked": N_("What was asked"),
+    "model": N_("Model"),
+    "data": N_("Data"),
+    "code": N_("careplan version"),
+    "seed": N_("Seed of random numbers"),
+    "limits": N_("Limits"),
+}
 
 
 def warnings(suggestion: Suggestion) -> None:
@@ -113,5 +122,7 @@ def _interval(key: str, value: Interval | None, unit: Unit) -> str:
 
 
 def provenance(suggestion: Suggestion) -> None:
+    made = suggestion.provenance
     with st.expander(_("How this suggestion was made")):
-        st.table({"": list(suggestion.provenance), _("value"): [str(value) for value in suggestion.provenance.values()]})
+        names = [_(MADE_OF.get(name, name)) for name in made]
+        st.table({"": names, _("Value"): [retold(str(value)) for value in made.values()]})

@@ -1,4 +1,4 @@
-"""What is stored of one patient: channels, gaps, each day."""
+"""What is stored of one patient: channels; of glucose its gaps and each day too."""
 
 import streamlit as st
 
@@ -9,6 +9,7 @@ from app.wording import duration, percent, when
 from careplan.clinic import review_page
 from careplan.clinic.views import PatientSummary, ReviewPage
 from careplan.language import N_, _, number
+from careplan.therapies.glucose.views import Metrics
 
 
 def draw() -> None:
@@ -16,16 +17,17 @@ def draw() -> None:
     patient = choose.patient(N_("Record of patient {patient}"))
     page = access.remembered(f"page:{patient}", lambda: review_page(access.database(), patient, actor=actor))
     summary = page.summary
+    in_days = isinstance(summary.metrics, Metrics)
     st.caption(
         _(
-            "Source {source} · {first} to {last} ({zone}) · {days:.1f} days · {share} of expected readings",
+            "Source {source} · {first} to {last} ({zone}) · {days:.1f} days",
             source=_(summary.source),
             first=when(summary.first, summary.zone),
             last=when(summary.last, summary.zone),
             zone=summary.zone,
             days=summary.days,
-            share=percent(summary.metrics.active),
         )
+        + (_(" · {share} of expected readings", share=percent(summary.metrics.active)) if in_days else "")
     )
     left, right = st.columns(2, gap="large")
     with left:
@@ -36,9 +38,10 @@ def draw() -> None:
         ]
         counts = [number(summary.events[name]) for name in names]
         st.table({_("Channel"): [channel_name(name) for name in names], _("Entries"): counts})
-    with right:
-        _gaps(summary)
-    _day(page)
+    if in_days:
+        with right:
+            _gaps(summary)
+        _day(page)
 
 
 def _gaps(summary: PatientSummary) -> None:

@@ -14,7 +14,7 @@ from app.screens import choose
 from app.wording import group_name, outcome_name, when
 from careplan import therapies
 from careplan.clinic import ClinicError, StoreError, sign_targets, targets_in_force
-from careplan.clinic.allowed import DECIDES
+from careplan.clinic.roles import DECIDES
 from careplan.clinic.targets import InForce
 from careplan.display import SEMICOLON, Unit, listed
 from careplan.language import N_, _, retold

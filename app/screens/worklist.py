@@ -12,13 +12,13 @@ from app.palette import COLORS, LINE
 from app.wording import duration, group_name, outcome_name
 from careplan import therapies
 from careplan.clinic import worklist
-from careplan.clinic.allowed import DECIDES
+from careplan.clinic.roles import DECIDES
 from careplan.clinic.views import Sort, Status, WorklistPage, WorklistQuery, WorklistRow
 from careplan.clinic.worklists import WAITING
 from careplan.display import SEMICOLON, listed, sentence
 from careplan.language import N_, _, day, number, retold
 from careplan.therapies.glucose.bands import LOW, VERY_LOW
-from careplan.therapies.glucose.metrics import SUFFICIENT_DAYS
+from careplan.therapies.glucose.declaration import GATE
 from careplan.therapies.glucose.views import Metrics
 
 STATUS: dict[Status, str] = {
@@ -246,7 +246,7 @@ def _headline(row: WorklistRow) -> str:
 
 def _short(row: WorklistRow) -> bool:
     """Whether a recording is too short to judge."""
-    return isinstance(row.metrics, Metrics) and row.metrics.readings > 0 and row.days < SUFFICIENT_DAYS - 0.5
+    return isinstance(row.metrics, Metrics) and row.metrics.readings > 0 and row.days < GATE.days - 0.5
 
 
 def _color(row: WorklistRow) -> str:

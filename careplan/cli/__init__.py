@@ -146,7 +146,7 @@ def assign_command(
     reason: Annotated[str, typer.Option(help="Why; it goes on record.")],
 ) -> None:
     """Move patients to a clinic: from then on nobody of another clinic sees them."""
-    from careplan.clinic.allowed import assign
+    from careplan.clinic.roles import assign
 
     with store(ctx) as database:
         assign(database, patients, clinic, reason=reason)

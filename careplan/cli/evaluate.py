@@ -174,7 +174,7 @@ def evaluate_visits(
     start: Annotated[
         str, typer.Option(help="How settings are off: off by a third, too strong, too weak, mixed by block, or derived.")
     ] = "off by a third",
-    family: Annotated[str, typer.Option(help="The equations of bodies: padova, minimal, sorensen, assorted.")] = "padova",
+    family: Annotated[str, typer.Option(help="Whose equations the bodies have, as of `careplan train`.")] = "padova",
     group: Annotated[list[str] | None, typer.Option(help="adult, adolescent or child; may be repeated. Default: all.")] = None,
     weights: Weights = None,
     as_json: Json = False,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from careplan.cli.shell import Json, Patient, print_json, stdout, store
+from careplan.display import signed
 
 if TYPE_CHECKING:
     from careplan.clinic.periods import Comparison
@@ -107,4 +108,5 @@ def _print(found: "Comparison") -> None:
 def _interval(value: "Interval | None") -> str:
     if value is None:
         return "-"
-    return f"{value.mid:+.1f}" + (f" ({value.low:+.1f} to {value.high:+.1f})" if value.low < value.high else "")
+    mid, low, high = (signed(each, 1) for each in (value.mid, value.low, value.high))
+    return mid + (f" ({low} to {high})" if value.low < value.high else "")

@@ -7,6 +7,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from careplan.display import signed
 from careplan.studies.cohorts import CohortSummary, Outcome, Spread
 from careplan.studies.replay_folder import in_one_move, read_manifest, read_people, read_steps
 from careplan.therapies.glucose.bands import HIGH, LOW
@@ -183,4 +184,4 @@ def _spread(spread: Spread, digits: int) -> str:
 
 
 def _interval(mean: float, low: float | None, high: float | None) -> str:
-    return f"{mean:+.2f}" + ("" if low is None or high is None else f"\n({low:+.2f} to {high:+.2f})")
+    return signed(mean, 2) + ("" if low is None or high is None else f"\n({signed(low, 2)} to {signed(high, 2)})")

@@ -55,7 +55,7 @@ def targets_of(session: Session, course: Course) -> Targets:
     return therapies.practice(course.therapy).presets.of(course.group) if signed is None else codec.load(Targets, signed.body)
 
 
-def therapy_for(record: "PatientRecord") -> Practice:
+def practice_for(record: "PatientRecord") -> Practice:
     """The therapy that a new record is of: the first that regulates what it observes, else the first."""
     channels = set(record.events["channel"])
     working = [found.practice for found in therapies.installed().values() if found.practice is not None]
@@ -66,7 +66,7 @@ def keep_course(session: Session, record: "PatientRecord", therapy: str | None, 
     """The course that a record belongs to, begun where the patient is not treated so yet; with covariates that are new."""
     if therapy is None:
         known = courses_of(session, record.patient)
-        therapy = known[0].therapy if len(known) == 1 else therapy_for(record).name
+        therapy = known[0].therapy if len(known) == 1 else practice_for(record).name
     told: dict[str, Any] = {} if record.weight is None else {"weight": record.weight}
     practice = therapies.practice(therapy)
     told |= practice.known(record.facts) if record.facts else {}

@@ -69,7 +69,7 @@ def forecast_patient(
     futures[NO_CHANGE] = planned
     futures |= _edited(what_if, planned, therapy, moment, series.zone)
     asked = ForecastQuestion(row=row, futures=futures, minutes=minutes)
-    bands = forecast(world.model, series, person, asked, widen=world.widen(person), seed=seed)
+    bands = forecast(world.model, series, person, asked, factors=world.interval_factors(person), seed=seed)
     risks = {name: _risk(world, name, series, row, person) for name in ("low", "high")}
     history = BEFORE if level.noise is None else therapy.clock.context
     return Forecast(

@@ -7,8 +7,8 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from careplan.clinic.allowed import BRINGS_IN, allow
 from careplan.clinic.errors import ClinicError
+from careplan.clinic.roles import BRINGS_IN, allow
 from careplan.store import Actor, Database, local_account
 from careplan.store.schema import KEPT, ImportBatch
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from careplan.clinic.allowed import BRINGS_IN, allow
 from careplan.clinic.courses import practice_of
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.importing import plain, store_records
 from careplan.clinic.known import require
+from careplan.clinic.roles import BRINGS_IN, allow
 from careplan.clinic.views import ImportedPatient, ImportReport
 from careplan.clinic.worklists import refresh
 from careplan.errors import AskError

@@ -13,9 +13,9 @@ from typing import Any, Literal, cast
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from careplan.clinic.allowed import DECIDES, allow
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.known import require
+from careplan.clinic.roles import DECIDES, allow
 from careplan.store import Actor, Database, append, forged, number, schema, visible
 from careplan.suggestion import Kind
 

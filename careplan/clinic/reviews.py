@@ -8,11 +8,11 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from careplan.clinic import codec, decisions
-from careplan.clinic.allowed import DECIDES, allow
 from careplan.clinic.courses import course_of, practice_of
 from careplan.clinic.errors import ReviewError
 from careplan.clinic.known import current_version, require
 from careplan.clinic.regimens import add_regimen
+from careplan.clinic.roles import DECIDES, allow
 from careplan.clinic.standing import drafted_decisions as drafted
 from careplan.clinic.standing import signed_already, stale
 from careplan.clinic.suggestions import stored

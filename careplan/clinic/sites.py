@@ -14,12 +14,12 @@ import pandas as pd
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from careplan.clinic.allowed import BRINGS_IN, allow
 from careplan.clinic.courses import practice_of
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.import_preview import PreviewedFiles, import_previewed
 from careplan.clinic.importing import store_records
 from careplan.clinic.known import require
+from careplan.clinic.roles import BRINGS_IN, allow
 from careplan.clinic.views import ImportReport
 from careplan.clinic.worklists import refresh
 from careplan.records.events import PatientRecord

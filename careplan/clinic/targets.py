@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session
 
 from careplan import therapies
 from careplan.clinic import codec
-from careplan.clinic.allowed import DECIDES, allow
 from careplan.clinic.courses import course_of, targets_of
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.known import current_targets, require
+from careplan.clinic.roles import DECIDES, allow
 from careplan.practice import Practice
 from careplan.store import Actor, Database, append, local_account, number, tampered
 from careplan.store.schema import TargetsVersion

@@ -80,7 +80,8 @@ def _added_up(occasions: Occasions, train: NDArray[np.bool_]) -> Values:
     for one in np.unique(person):
         own = person == one
         mine, missed = x[own & train], y[own & train] - x[own & train] @ everybody
-        penalty = SHRINK * np.diag((x[train] ** 2).mean(0))
+        size = (x[train] ** 2).mean(0)
+        penalty = SHRINK * np.diag(np.where(size > 0, size, 1.0))  # a term that is nowhere has no factor
         found[own] = terms[own] @ (everybody + np.linalg.solve(mine.T @ mine + penalty, mine.T @ missed))
     return np.log(np.maximum(found, LEAST_DOSE))
 

@@ -17,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from careplan.series import PatientSeries, cadence
+from careplan.world.corpus import LOGGED
 
 HORIZONS = (30, 60, 120)  # minutes
 LEVEL_HISTORY, DOSE_HISTORY, KNOWN_FUTURE, BIN = 120.0, 240.0, 120.0, 15.0  # minutes
@@ -92,7 +93,8 @@ def truths(series: PatientSeries, rows: Rows, horizons: Sequence[int] = HORIZONS
 
 def features(series: PatientSeries, rows: Rows, future: float = 0.0) -> Array:
     """`[N, F]`: the level now, two hours of it less that, four hours of every dose and disturbance in 15 min, the time of day;
-    and of the next `future` minutes too. What is unknown counts as the patient's usual rate."""
+    and of the next `future` minutes too. What is unknown counts as the patient's usual rate, which is 0 of doses that are known
+    only where one was given."""
     therapy, step = series.therapy, series.therapy.step
     level = pd.Series(series.column(therapy.regulated), dtype=float).ffill().to_numpy()
     back = rows[:, None] - 1 - np.arange(steps(LEVEL_HISTORY, step))
@@ -100,6 +102,7 @@ def features(series: PatientSeries, rows: Rows, future: float = 0.0) -> Array:
     angle = 2 * np.pi * series.minute_of_day()[rows - 1, None] / (24 * 60)
     parts = [now, np.nan_to_num(level[back[:, 1:]] - now), np.sin(angle), np.cos(angle)]
 
+    readings = series.mask[:, therapy.index(therapy.regulated)].sum()
     per = steps(BIN, step)
     first = -steps(DOSE_HISTORY, step)
     last = steps(future, step)
@@ -107,7 +110,9 @@ def features(series: PatientSeries, rows: Rows, future: float = 0.0) -> Array:
         if channel.role == "observation" or channel.direction == 0:
             continue
         column = np.asarray(series.column(channel.name), dtype=float)
-        usual = np.nanmean(column) if not np.isnan(column).all() else 0.0
+        logged = (~np.isnan(column)).sum()
+        alone = channel.form == "impulse" and logged < LOGGED * readings
+        usual = np.nanmean(column) if logged and not alone else 0.0
         total = np.concatenate([[0.0], np.cumsum(np.where(np.isnan(column), usual, column))])
         edges = np.clip(rows[:, None] + np.arange(first, last + 1, per), 0, len(column))
         parts.append(np.diff(total[edges], axis=1))

@@ -82,7 +82,7 @@ def remaining(minutes: Tensor, remains: Remains) -> Tensor:
 def carried(history: Tensor, remains: Remains, *, step: float, interval: float, decisions: int) -> Tensor:
     """On board at each decision of what was given before now: amounts above baseline `[B, H]`, newest last -> `[B, decisions]`.
 
-    The newest step counts as just given. NaN, an unknown amount, makes the patient's answer NaN, which closes the gate.
+    The newest step counts as just given. NaN, an unknown amount, makes the patient's answer NaN: nothing may be changed.
     """
     age = torch.arange(history.shape[1] - 1, -1, -1, dtype=history.dtype, device=history.device) * step
     ahead = torch.arange(decisions, dtype=history.dtype, device=history.device) * interval

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from careplan.breach import Breach
-from careplan.planning.account import Account
+from careplan.planning.score_terms import ScoreTerms
 from careplan.planning.search import Plans
 
 OPTIONS = ("proposed", "runner-up", "no change")
@@ -19,7 +19,7 @@ class Answer:
 
     risk `[B, 3, P]`: the mean risk. changed, abstained, has_runner_up `[B]`. reasons: why it abstains; refused: the guard's
     objections to a proposal that it did not let pass. bound: hard limits and rules that forbade a first action. pruned: costs
-    whose budget forbade one. evaluated `[B]`: plans that were allowed and compared. account: what the options were scored by; it
+    whose budget forbade one. evaluated `[B]`: plans that were allowed and compared. terms: what the options were scored by; it
     says nothing of those who abstain.
     """
 
@@ -32,7 +32,7 @@ class Answer:
     bound: tuple[tuple[Breach, ...], ...]
     pruned: tuple[tuple[str, ...], ...]
     evaluated: Tensor
-    account: Account
+    terms: ScoreTerms
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from careplan.breach import Breach
-from careplan.planning.account import account
 from careplan.planning.choice import Answer, choose, refused_by
 from careplan.planning.menu import Menu
 from careplan.planning.model import Expansion, PlanningModel
 from careplan.planning.objective import RULE_SHARE, by_output, risk_of, spent
 from careplan.planning.rules import Moment, Past, PlannedCourse, breaches_of, guard_course, rules_of
 from careplan.planning.safety import allowed_of
+from careplan.planning.score_terms import score_terms
 from careplan.planning.search import EXHAUSTIVE_LEAVES, Backend, Plans, TreeSearch, exhaustive, search, shared_noise
 from careplan.planning.tree import prior_of, tail_mean
 from careplan.therapy import Limits
@@ -38,7 +38,8 @@ class CourseProblem:
     """B patients' courses over D decisions, P particles, Q outputs, A actions. A node's state: the model's `[P, S]`; which end
     each particle met `[P]`; amounts given `[D, A]`; the decision.
 
-    state: the model's now. level `[B, Q]`: each output as measured or believed now. gate `[B]`: open. table, exists: candidates.
+    state: the model's now. level `[B, Q]`: each output as measured or believed now. may_change `[B]`: whose
+    course may be changed at all. table, exists: candidates.
     """
 
     model: PlanningModel
@@ -46,7 +47,7 @@ class CourseProblem:
     menu: Menu
     past: Past
     level: Tensor
-    gate: Tensor
+    may_change: Tensor
     limits: Limits
     table: Tensor
     exists: Tensor
@@ -100,7 +101,7 @@ class CourseProblem:
             reward=torch.zeros_like(value) if reward is None else reward,
             value=value,
             table=actions,
-            valid=allowed_of(broken, unchanged, self.gate) & self.exists.unsqueeze(1) & later,
+            valid=allowed_of(broken, unchanged, self.may_change) & self.exists.unsqueeze(1) & later,
             logits=logits.unsqueeze(1).expand(-1, depth.shape[1], -1),
             raises=changed,
         )
@@ -230,7 +231,7 @@ def plan_course(
         menu: What may be done, and what stands.
         limits: Whose rules hold, and whose largest doses and rates, spacing and floor are rules too (`rules.rules_of`); the
             same for all patients of a call.
-        level: `[B, Q]` each output now; NaN is unknown, and closes the gate.
+        level: `[B, Q]` each output now; NaN is unknown, and then nothing may be changed.
         history: `[B, H, A]` amounts a row before now, newest last; NaN is unknown.
         budget: `[B, costs]` of the therapy where None.
         how: The settings of the search.
@@ -247,12 +248,12 @@ def plan_course(
         raise ValueError(f"{therapy.name}: no action is declared, so there is nothing to plan")
     if not 1 <= how.depth <= menu.decisions:
         raise ValueError(f"{therapy.name}: a search {how.depth} decisions deep, expected 1 to {menu.decisions}")
-    reasons = _closed(menu, level)
-    gate = torch.tensor([not why for why in reasons], device=state.device)
+    reasons = _reasons_to_change_nothing(menu, level)
+    may_change = torch.tensor([not why for why in reasons], device=state.device)
     table, exists = (part.to(state.device) for part in menu.candidates())
     limits = replace(limits, rules=rules_of(limits, therapy))
     known = torch.where(torch.isfinite(level), level, torch.tensor([output.best for output in therapy.outputs]).to(level))
-    problem = CourseProblem(model, state, menu, Past(history), known, gate, limits, table, exists, how.effort)
+    problem = CourseProblem(model, state, menu, Past(history), known, may_change, limits, table, exists, how.effort)
     whole = state.new_tensor([cost.budget for cost in therapy.costs]).expand(len(state), -1) if budget is None else budget
     # What is beyond a budget as it stands may be mended in steps: a change is pruned where it spends more than both.
     standing = problem.root().value[:, 0, :, 1:].mean(1)
@@ -277,8 +278,8 @@ def _searched(problem: CourseProblem, budget: Tensor, how: CourseSearch) -> Plan
     return found.plans()
 
 
-def _closed(menu: Menu, level: Tensor) -> list[list[Breach]]:
-    """Why each patient's gate is closed."""
+def _reasons_to_change_nothing(menu: Menu, level: Tensor) -> list[list[Breach]]:
+    """Why only no change may be answered, for each patient."""
     found: list[list[Breach]] = []
     for row in level.tolist():
         channels = [menu.therapy.channel(output.name) for output in menu.therapy.outputs]
@@ -322,7 +323,7 @@ def _answer(problem: CourseProblem, plans: Plans, reasons: list[list[Breach]], b
         bound=tuple(_bound(problem, row) for row in range(batch)),
         pruned=plans.pruned_by(budget, [cost.name for cost in menu.therapy.costs]),
         evaluated=plans.eligible.sum(1),
-        account=account(chosen.scores, risk, {"change": effort}, risk_level=how.risk_level, worth=how.worth),
+        terms=score_terms(chosen.scores, risk, {"change": effort}, risk_level=how.risk_level, worth=how.worth),
     )
 
 

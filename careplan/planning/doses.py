@@ -17,8 +17,9 @@ from careplan.therapy import Therapy
 class DoseProblem:
     """B patients' doses over D decisions. A node's state: the model's; amounts given `[D]`; depth; minutes since an impulse.
 
-    The model's state `[B, P, S]` is opaque, so what is on board is kept here. gate `[B]`: whether it is open. table `[B, K, 2]`
-    of candidates, of which exists `[B, K]` does. effort: what each decision that changes something must be worth, in risk.
+    The model's state `[B, P, S]` is opaque, so what is on board is kept here. may_change `[B]`: whose doses may be changed at
+    all. table `[B, K, 2]` of candidates, of which exists `[B, K]` does. decision: minutes of each. effort: what each decision
+    that changes something must be worth, in risk.
     """
 
     model: PlanningModel
@@ -26,10 +27,10 @@ class DoseProblem:
     therapy: Therapy
     bounds: Bounds
     context: DoseContext
-    gate: Tensor
+    may_change: Tensor
     table: Tensor
     exists: Tensor
-    interval: float
+    decision: float
     decisions: int
     effort: float
     prior: Tensor | None = None  # [B, K]
@@ -43,13 +44,13 @@ class DoseProblem:
         return self._look(model, given, clock, since, self.context.level.unsqueeze(1), None, given[..., 0] > 0)
 
     def expand(self, state: Tensor, action: Tensor) -> Expansion:
-        """Give doses, let an interval pass, and see what no further change would do."""
+        """Give doses, let a decision's time pass, and see what no further change would do."""
         model, given, depth, since = self._unpack(state)
         baseline = self._at(self.context.baseline, depth)
-        amount = added(action, baseline, self.interval)
+        amount = added(action, baseline, self.decision)
         here = torch.arange(self.decisions, device=state.device) == depth.unsqueeze(-1)
         given = given + here * amount.unsqueeze(-1)
-        since = torch.where(action[..., 0] > 0.0, torch.zeros_like(since), since) + self.interval
+        since = torch.where(action[..., 0] > 0.0, torch.zeros_like(since), since) + self.decision
         model, levels = self.model.step(model, action)
         changed = (action != action.new_tensor(NO_CHANGE)).any(-1)
         reward = self._outcome(levels)
@@ -67,7 +68,7 @@ class DoseProblem:
             reward=torch.zeros_like(value) if reward is None else reward,
             value=value,
             table=actions,
-            valid=allowed(broken, actions, self.gate) & self.exists.unsqueeze(1),
+            valid=allowed(broken, actions, self.may_change) & self.exists.unsqueeze(1),
             logits=(torch.zeros_like(self.table[..., 0]) if self.prior is None else self.prior).unsqueeze(1).expand(-1, wide, -1),
             raises=raises,
         )
@@ -82,14 +83,14 @@ class DoseProblem:
             level=level,
             baseline=self._at(self.context.baseline, depth),
             actions=actions,
-            interval=self.interval,
+            interval=self.decision,
         )
         return broken, actions
 
     def informed(self, budget: Tensor, risk_level: float, *, ranked: bool = False) -> "DoseProblem":
         """The same problem with a prior: what each candidate gains, given now and nothing after, within a budget `[B, Q]`.
 
-        ranked: and with its candidates after no change in the order of that prior, as widening wants them.
+        ranked: and with its candidates after no change in the order of that prior, as progressive widening wants them.
         """
         root, wide = self.root(), self.table.shape[1]
         alone = self.expand(root.state.expand(-1, wide, -1), self.table)
@@ -114,7 +115,7 @@ class DoseProblem:
         return {name: mask[:, 0] for name, mask in broken.items()}
 
     def _no_change(self, model: Tensor, depth: Tensor) -> tuple[Tensor, Tensor]:
-        """The outcome `[B, W, P, C]` of no change to the horizon; the tail of the next interval's lowest level `[B, W]`."""
+        """The outcome `[B, W, P, C]` of no change to the horizon; the tail of the next decision's lowest level `[B, W]`."""
         unchanged = model.new_tensor(NO_CHANGE).expand(*depth.shape, 2)
         total, ahead = torch.zeros((), device=model.device), torch.zeros_like(depth)
         for step in range(self.decisions):

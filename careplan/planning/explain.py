@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from careplan.planning.account import Account
+from careplan.planning.score_terms import ScoreTerms
 from careplan.suggestion import Interval, Moment, Part, Path, Pattern, Sureness, Why
 
 PROPOSED, RUNNER_UP, NO_CHANGE = range(3)  # places of the options
@@ -22,7 +22,7 @@ class Compared:
     outcome `[...]`.
     """
 
-    account: Account
+    terms: ScoreTerms
     index: int
     levels: Tensor
     part: Tensor
@@ -38,12 +38,12 @@ def explain(
     found: Compared, *, low_risk: float | None, patterns: tuple[Pattern, ...] = (), moments: tuple[Moment, ...] | None = None
 ) -> Why:
     """The proposal against no change; where no change is best, the runner-up against it."""
-    score = found.account.score[found.index].tolist()
+    score = found.terms.score[found.index].tolist()
     about = PROPOSED if found.changed else RUNNER_UP if found.has_runner_up else None
     return Why(
         gain=score[PROPOSED] - score[NO_CHANGE] if found.changed else 0.0,
         runner_up=score[RUNNER_UP] - score[NO_CHANGE] if found.has_runner_up else None,
-        worth=found.account.worth,
+        worth=found.terms.worth,
         parts=() if about is None else parts_of(found, about),
         sure=None if about is None else sureness_of(found, about),
         low_risk=low_risk,
@@ -55,7 +55,7 @@ def explain(
 def parts_of(found: Compared, about: int) -> tuple[Part, ...]:
     """The gain in score of an option over no change, by outcome and span, and by charge over the whole; sums to it exactly."""
     pair = [about, NO_CHANGE]
-    levels, weights = found.levels[pair].cpu().double(), found.account.weights[found.index, pair].cpu().double()
+    levels, weights = found.levels[pair].cpu().double(), found.terms.weights[found.index, pair].cpu().double()
     parts = []
     for outcome, share in found.layers(levels).items():
         for span, (start, end) in enumerate(found.spans):
@@ -65,7 +65,7 @@ def parts_of(found: Compared, about: int) -> tuple[Part, ...]:
             parts.append(Part(outcome=outcome, start=start, end=end, gain=before - after, before=now, after=then))
     whole = (found.spans[0][0], found.spans[-1][1])
     everywhere = {f"budget {name}": time.mean(-1).tolist() for name, time in found.shares(levels).items()}
-    for charge, amounts in found.account.charges.items():
+    for charge, amounts in found.terms.charges.items():
         after, before = (weights * amounts[found.index, pair].cpu()).sum(-1).tolist()
         then, now = everywhere.get(charge, (None, None))
         parts.append(Part(outcome=charge, start=whole[0], end=whole[1], gain=before - after, before=now, after=then))
@@ -74,7 +74,7 @@ def parts_of(found: Compared, about: int) -> tuple[Part, ...]:
 
 def sureness_of(found: Compared, about: int) -> Sureness:
     """In how many particles of the patient's posterior an option scores better than no change, and its effect on each outcome."""
-    each = found.account.total()[found.index]
+    each = found.terms.total()[found.index]
     effects = {name: interval(drawn[about] - drawn[NO_CHANGE]) for name, drawn in found.draws.items()}
     return Sureness(better=int((each[about] < each[NO_CHANGE]).sum()), of=each.shape[1], effects=effects)
 

@@ -126,7 +126,7 @@ def latent_course(
     values: Tensor,
     *,
     therapy: Therapy | None = None,
-    widen: Tensor | None = None,
+    interval_factor: Tensor | None = None,
     seed: int = 0,
 ) -> tuple[LatentCourse, Tensor]:
     """The futures of B patients, P particles each, and where they begin `[B, P, S]`.
@@ -138,12 +138,12 @@ def latent_course(
         code: Particles of their codes, `[B, P, K]`, the first the mean.
         values: The future as it stands, all of it known, `[B, T, C]` for as long as `Clock.ahead`.
         therapy: As it is planned, where a decision lasts longer than the clock says; the model's own where None.
-        widen: `[B]` multiplies the predicted spread; 1 where None.
+        interval_factor: `[B]` multiplies the predicted spread; 1 where None.
         seed: Of the draws.
     """
     mask = torch.ones_like(values, dtype=torch.bool)
-    widen = torch.ones(len(code)) if widen is None else widen
-    futures, pools, inflow = latent_futures(model, past, usual, code, Known(values, mask), widen, seed)
+    interval_factor = torch.ones(len(code)) if interval_factor is None else interval_factor
+    futures, pools, inflow = latent_futures(model, past, usual, code, Known(values, mask), interval_factor, seed)
     menu = Menu(therapy or model.therapy, values, model.daily(usual))
     own, unit = _moved(model, menu, values, usual)
     steps = round(menu.therapy.clock.decision / model.shape.interval)
@@ -159,7 +159,7 @@ class Known(NamedTuple):
 
 
 def latent_futures(
-    model: WorldModel, past: Window, usual: Tensor, code: Tensor, ahead: Known, widen: Tensor, seed: int
+    model: WorldModel, past: Window, usual: Tensor, code: Tensor, ahead: Known, interval_factor: Tensor, seed: int
 ) -> tuple[Futures, Tensor, Tensor]:
     """The futures of B patients, P particles each, with their pools now `[B, P, S]` and what enters them as it stands
     `[B, H, pools]`; arguments as of `latent_course`.
@@ -187,7 +187,7 @@ def latent_futures(
         rates=model.dynamics.absorption.rates(flat).unflatten(0, fold),
         start=model.bounded(level).unflatten(0, fold),
         score=score,
-        widen=widen.to(device),
+        interval_factor=interval_factor.to(device),
         trend=state.trend.unflatten(0, fold),
     )
     return futures, state.pools.unflatten(0, fold), inflow

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from careplan.breach import Breach
-from careplan.planning.account import account
 from careplan.planning.actions import NO_CHANGE
 from careplan.planning.binding import limits_binding_doses
 from careplan.planning.choice import Answer, choose, refused_by
 from careplan.planning.doses import DoseProblem
 from careplan.planning.model import PlanningModel
-from careplan.planning.safety import DoseContext, bounds_of, guard_doses, reasons_gate_is_closed
+from careplan.planning.safety import DoseContext, bounds_of, guard_doses, reasons_to_change_nothing
+from careplan.planning.score_terms import score_terms
 from careplan.planning.search import EXHAUSTIVE_LEAVES, Backend, Plans, TreeSearch, exhaustive, search, shared_noise
 from careplan.planning.tree import tail_mean
 from careplan.stages import stage
@@ -22,14 +22,14 @@ from careplan.therapy import Limits, Therapy
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DosePlans(Answer):
-    """The answer in doses: D decisions of `interval` minutes, M levels a decision, Q costs.
+    """The answer in doses: D decisions of `decision` minutes, M levels a decision, Q costs.
 
     actions `[B, 3, D, 2]`; levels `[B, 3, P, D * M]`; below `[B, 3, P, Q]` share of time below each cost's threshold; objective
     `[B, 3]` tail mean of risk. binding: the hard limits and the budgets that a better plan would break; empty where nobody asked,
     and where it abstains. A prediction is NaN where the model's is.
     """
 
-    interval: float
+    decision: float
     actions: Tensor
     levels: Tensor
     below: Tensor
@@ -42,10 +42,9 @@ class DoseQuestion:
     """What is asked of the coming hours of B patients.
 
     state: `[B, P, S]` the model's, now. limits: by patient. context: what is known now; its D columns are the decisions to the
-    horizon. candidates `[B, K, 2]`, of which exists `[B, K]` does: from `actions.dose_table`. interval: minutes of a decision,
-    the clock's where None. budget: `[B, Q]` mean share of time below each cost's threshold, the therapy's where None; margin:
-    `[B, Q]` conformal margin taken off it. A plan that gives more treatment must keep within it at every such step by itself,
-    without counting on a later reduction.
+    horizon. candidates `[B, K, 2]`, of which exists `[B, K]` does: from `actions.dose_table`. budget: `[B, Q]` mean share of
+    time below each cost's threshold, the therapy's where None; margin: `[B, Q]` what is taken off it. A plan that gives more
+    treatment must keep within it at every such step by itself, without counting on a later reduction.
     """
 
     state: Tensor
@@ -54,7 +53,6 @@ class DoseQuestion:
     context: DoseContext
     candidates: Tensor
     exists: Tensor
-    interval: float | None = None
     budget: Tensor | None = None
     margin: Tensor | None = None
 
@@ -101,8 +99,8 @@ class DoseSearch:
 def plan_doses(model: PlanningModel, asked: DoseQuestion, how: DoseSearch | None = None) -> DosePlans:
     """The best sequence of doses for each of B patients, its runner-up with another first action, and no change.
 
-    A patient's plan does not depend on who else is in the batch. What is missing or absurd is no error: that patient's gate is
-    closed, and said.
+    A patient's plan does not depend on who else is in the batch. What is missing or absurd is no error: that patient's
+    doses stay as they are, and why is said.
 
     Args:
         model: The patients' futures.
@@ -119,17 +117,17 @@ def plan_doses(model: PlanningModel, asked: DoseQuestion, how: DoseSearch | None
     decisions = asked.context.baseline.shape[1]
     if not 1 <= how.depth <= decisions:
         raise ValueError(f"plan_doses: depth {how.depth}, expected 1 to {decisions}")
-    reasons = reasons_gate_is_closed(asked.context, asked.limits, asked.therapy)
+    reasons = reasons_to_change_nothing(asked.context, asked.limits, asked.therapy)
     problem = DoseProblem(
         model=model,
         state=asked.state,
         therapy=asked.therapy,
         bounds=bounds_of(asked.limits, asked.state.device),
         context=asked.context,
-        gate=torch.tensor([not why for why in reasons], device=asked.state.device),
+        may_change=torch.tensor([not why for why in reasons], device=asked.state.device),
         table=asked.candidates,
         exists=asked.exists,
-        interval=asked.therapy.clock.decision if asked.interval is None else asked.interval,
+        decision=asked.therapy.clock.decision,
         decisions=decisions,
         effort=how.effort,
     )
@@ -138,7 +136,7 @@ def plan_doses(model: PlanningModel, asked: DoseQuestion, how: DoseSearch | None
     answer = _answer(problem, plans, asked.limits, reasons, budget, how)
     if not how.binding:
         return answer
-    bound = limits_binding_doses(problem, answer.account.score[:, 0], budget, how.risk_level, how.worth)
+    bound = limits_binding_doses(problem, answer.terms.score[:, 0], budget, how.risk_level, how.worth)
     abstained = answer.abstained.tolist()
     return replace(answer, binding=tuple(() if none else each for each, none in zip(bound, abstained, strict=True)))
 
@@ -191,7 +189,7 @@ def _answer(
     effort = problem.effort * (actions != actions.new_tensor(NO_CHANGE)).any(-1).sum(-1, keepdim=True).expand_as(risk).to(risk)
     bound = {name: hit.tolist() for name, hit in problem.bound_now().items()}
     return DosePlans(
-        interval=problem.interval,
+        decision=problem.decision,
         actions=actions,
         levels=levels,
         risk=risk,
@@ -206,7 +204,7 @@ def _answer(
         pruned=plans.pruned_by(budget, [cost.name for cost in problem.therapy.costs]),
         binding=((),) * batch,
         evaluated=plans.eligible.sum(1),
-        account=account(chosen.scores, risk, {"change": effort}, risk_level=how.risk_level, worth=how.worth),
+        terms=score_terms(chosen.scores, risk, {"change": effort}, risk_level=how.risk_level, worth=how.worth),
     )
 
 
@@ -220,6 +218,6 @@ def _guard(problem: DoseProblem, limits: Limits, actions: Tensor, held: Tensor, 
         levels=held.tolist(),
         baseline=context.baseline[row].tolist(),
         remaining=context.remaining.tolist(),
-        interval=problem.interval,
+        interval=problem.decision,
     )
     return guarded.breaches

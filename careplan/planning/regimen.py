@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from careplan.breach import Breach
-from careplan.planning.account import account
 from careplan.planning.binding import limits_binding_lines
 from careplan.planning.choice import Answer, choose, refused_by
 from careplan.planning.model import Expansion
 from careplan.planning.moves import Moves, directions, moves_of, value_of
 from careplan.planning.safety import RegimenLine, guard_line
+from careplan.planning.score_terms import score_terms
 from careplan.planning.search import Plans, TreeSearch, search
 from careplan.planning.tree import prior_of, tail_mean
 from careplan.therapy import Therapy
@@ -287,7 +287,7 @@ def _answer(problem: RegimenProblem, plans: Plans, single: Tensor, budget: Tenso
         binding=((),) * batch,
         advice=tuple(advice),
         evaluated=plans.eligible.sum(1),
-        account=account(chosen.scores, risk, charges, risk_level=how.risk_level, worth=how.worth),
+        terms=score_terms(chosen.scores, risk, charges, risk_level=how.risk_level, worth=how.worth),
     )
 
 

@@ -1,7 +1,8 @@
 """The guardrails: pure, and used at every node of a search, on its answer, and on every setting that is signed or exported.
 
 `breaches` is the vectorised form that a search masks with; `guard_doses` and `guard_line` check an answer again, in plain
-Python and by separate code. A number that is missing or absurd closes the gate: comparisons are written so that NaN fails them.
+Python and by separate code. Where a number is missing or absurd nothing may be changed: comparisons are written so that NaN
+fails them.
 """
 
 import math
@@ -40,7 +41,8 @@ def bounds_of(limits: Sequence[Limits], device: torch.device | str = "cpu") -> B
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DoseContext:
-    """What is known of B patients at the moment of planning, D decisions ahead. NaN is unknown, and closes the gate.
+    """What is known of B patients at the moment of planning, D decisions ahead. NaN is unknown, and then nothing may be
+    changed.
 
     level `[B]`: the last measurement, level_age `[B]` minutes ago. baseline `[B, D]`: the standing hourly rate at each decision.
     on_board `[B, D]`: of what was given before now (`actions.carried`). since_last `[B]`: minutes since an impulse, inf if none.
@@ -55,10 +57,10 @@ class DoseContext:
     remaining: Tensor
 
 
-def reasons_gate_is_closed(
+def reasons_to_change_nothing(
     context: DoseContext, limits: Sequence[Limits], therapy: Therapy, *, max_age: float | None = None
 ) -> list[list[Breach]]:
-    """Why each patient's gate is closed, so that only no change may be answered; empty where it is open."""
+    """Why only no change may be answered, for each patient; empty where changes may be."""
     max_age = therapy.slowest if max_age is None else max_age
     regulated, (_, rate) = therapy.channel(therapy.regulated), dose_channels(therapy)
     fastest = math.inf if rate is None else rate.high
@@ -115,15 +117,15 @@ def breaches(
     }
 
 
-def allowed(broken: dict[str, Tensor], actions: Tensor, gate: Tensor) -> Tensor:
-    """What may be chosen `[B, W, K]`: what breaks nothing behind an open gate `[B]`, and no change always."""
-    return allowed_of(broken, (actions[..., 0] == NO_CHANGE[0]) & (actions[..., 1] == NO_CHANGE[1]), gate)
+def allowed(broken: dict[str, Tensor], actions: Tensor, may_change: Tensor) -> Tensor:
+    """What may be chosen `[B, W, K]`: what breaks nothing, of whoever `may_change` `[B]`, and no change always."""
+    return allowed_of(broken, (actions[..., 0] == NO_CHANGE[0]) & (actions[..., 1] == NO_CHANGE[1]), may_change)
 
 
-def allowed_of(broken: Mapping[str, Tensor], unchanged: Tensor, gate: Tensor) -> Tensor:
-    """`[B, W, K]` what breaks nothing behind an open gate `[B]`, and what is `unchanged` always."""
+def allowed_of(broken: Mapping[str, Tensor], unchanged: Tensor, may_change: Tensor) -> Tensor:
+    """`[B, W, K]` what breaks nothing, of whoever `may_change` `[B]`, and what is `unchanged` always."""
     free = ~torch.stack(list(broken.values())).any(0)
-    return (free & gate[:, None, None]) | unchanged
+    return (free & may_change[:, None, None]) | unchanged
 
 
 @dataclass(frozen=True)

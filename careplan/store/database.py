@@ -242,7 +242,8 @@ def _take_turn(connection: Connection) -> None:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, allow_nan=False)
+    """Letters as they are: SQLite's triggers compare keys as text, and SQLite escapes none."""
+    return json.dumps(value, allow_nan=False, ensure_ascii=False)
 
 
 def _configure_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, MetaData, UniqueConstraint
+from sqlalchemy import Connection, MetaData
 
-from .schema import Base
+from .schema import Base, keys_of
 from .seals import TRAIL, covered
 
 APPEND_ONLY = (TRAIL, "suggestion", "regimen", "review", "targets")  # whose rows no entry may change or remove
@@ -76,9 +76,7 @@ def guards(dialect: str, metadata: MetaData = Base.metadata) -> list[Guard]:
     """Every trigger that the newest schema has."""
     found = [needs_entry(dialect, table.name, [column.name for column in table.primary_key]) for table in covered(metadata)]
     for name in APPEND_ONLY:
-        table = metadata.tables[name]
-        unique = [next(iter(each.columns)).name for each in table.constraints if isinstance(each, UniqueConstraint)]
-        found += append_only(dialect, name, [*(column.name for column in table.primary_key), *unique])
+        found += append_only(dialect, name, [column for key in keys_of(metadata.tables[name]) for column in key])
     return found
 
 

@@ -323,3 +323,9 @@ class AuditEntry(Base):
     rows: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
     key: Mapped[str | None]
     signature: Mapped[str | None]
+
+
+def keys_of(table: Table) -> list[tuple[str, ...]]:
+    """The keys by which each row of a table is there once: the primary key, then those declared unique."""
+    unique = [each for each in table.constraints if isinstance(each, UniqueConstraint)]
+    return [tuple(column.name for column in each.columns) for each in (table.primary_key, *unique)]

@@ -4,11 +4,11 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table, UniqueConstraint, inspect
+from sqlalchemy import Connection, inspect
 from sqlalchemy.engine.reflection import Inspector
 from sqlalchemy.exc import DatabaseError
 
-from .schema import Base
+from .schema import Base, keys_of
 
 UNREADABLE = (sqlite3.DatabaseError, DatabaseError)  # what a damaged file raises: the scans ask the driver itself
 
@@ -30,7 +30,7 @@ def lost_keys(connection: Connection) -> Iterator[tuple[str, str, tuple[str, ...
     """By table, that it has lost a key by which each row is there once."""
     there = inspect(connection)
     for table in Base.metadata.sorted_tables:
-        for key in _keys(table) - _unique(there, table.name):
+        for key in {*keys_of(table)} - _unique(there, table.name):
             yield table.name, "the table has lost a key, so that a row may be there more than once", key
 
 
@@ -65,11 +65,6 @@ def readable(connection: Connection, read: Callable[[], Found], undo: Callable[[
         return f"cannot be read: {_reason(error)}"
     finally:
         driver.text_factory = str
-
-
-def _keys(table: Table) -> set[tuple[str, ...]]:
-    unique = [each for each in table.constraints if isinstance(each, UniqueConstraint)]
-    return {tuple(column.name for column in each.columns) for each in (table.primary_key, *unique)}
 
 
 def _unique(there: Inspector, name: str) -> set[tuple[str, ...]]:

@@ -11,8 +11,8 @@ from careplan.minutes import DAY
 from careplan.planning.actions import carried, remaining
 from careplan.planning.safety import DoseContext
 from careplan.series import PatientSeries, Window
-from careplan.therapies.glucose.declaration import GLUCOSE, RAPID, Group, limits_of
-from careplan.therapies.glucose.dose_search import DECISION, HORIZON, Ahead, Constraints, Patients, search_doses
+from careplan.therapies.glucose.declaration import CLOCK, GLUCOSE, RAPID, Group, limits_of
+from careplan.therapies.glucose.dose_search import Ahead, Constraints, Patients, search_doses
 from careplan.therapies.glucose.modulation import modulated_rate
 from careplan.therapies.glucose.world import open_world
 from careplan.therapy import Limits, Mandate
@@ -32,14 +32,14 @@ class Treated:
     """B patients under the planner: what is known of them, and what was last seen and given. A simulator tells `record` what
     passed in each row, and asks `plan`.
 
-    usual `[B, C + 1]`, code `[B, P, K]`, widen `[B]` as `search_doses`; values, mask: the last rows `[B, T, C]`; standing `[B]`
-    U/h, what is prescribed as basal rate, 0 on pens; adjustable `[B]`: pumps; increment `[B]` U of bolus.
+    usual `[B, C + 1]`, code `[B, P, K]`, interval_factor `[B]` as `search_doses`; values, mask: the last rows `[B, T, C]`;
+    standing `[B]` U/h, what is prescribed as basal rate, 0 on pens; adjustable `[B]`: pumps; increment `[B]` U of bolus.
     """
 
     world: World
     usual: Tensor
     code: Tensor
-    widen: Tensor
+    interval_factor: Tensor
     values: Tensor
     mask: Tensor
     standing: Tensor
@@ -69,7 +69,7 @@ class Treated:
             world=world,
             usual=torch.stack([person.usual for person in known]),
             code=torch.stack([person.particles(particles, seed) for person in known]),
-            widen=torch.stack([world.widen(person)[Given.PLAN].max() for person in known]),
+            interval_factor=torch.stack([world.interval_factors(person)[Given.PLAN].max() for person in known]),
             values=torch.stack([torch.from_numpy(one.values[-context:]) for one in recordings]),
             mask=torch.stack([torch.from_numpy(one.mask[-context:]) for one in recordings]),
             standing=torch.where(pens, 0.0, standing),
@@ -92,7 +92,7 @@ class Treated:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """What people `who` `[N]` are to get from this minute of the day on: the bolus U, the multiple of the standing rate, and
         whether the plan is to be trusted, `[N]` each. level mg/dL, announced g, minutes since a bolus, `[N]` each."""
-        count, rows = len(who), round(HORIZON / STEP)
+        count, rows = len(who), round(CLOCK.ahead / STEP)
         clock = (minute + STEP * torch.arange(-self.values.shape[1], 0)).remainder(DAY).float()
         past = Window(self.values[who], self.mask[who], clock.expand(count, -1))
         values = torch.zeros(count, rows, len(GLUCOSE.channels))
@@ -103,7 +103,7 @@ class Treated:
         values[:, 0, GLUCOSE.index("carbs")] = announced
         plans = search_doses(
             self.world.model,
-            Patients(past, self.usual[who], self.code[who], self.widen[who]),
+            Patients(past, self.usual[who], self.code[who], self.interval_factor[who]),
             Ahead(values, mask, self.increment[who], self.adjustable[who]),
             Constraints(
                 context=lambda hourly: _context(past, level, since, hourly),
@@ -126,8 +126,10 @@ class Planner:
     """Plans for everyone in one batch every ten minutes, for whoever announces a meal at once, and gives what is to be given now.
 
     Before a replay everyone lives `history` days as they behave, on which the world model is personalised. Basal is the set rate
-    times the multiple of the last plan. Whoever's gate is closed lives basal-bolus to the letter until a plan opens it. A pump
-    stops below 75 mg/dL and people treat lows, as under any policy.
+    times the multiple of the last plan. Whoever's plan may change nothing, since what is known of them is missing or absurd,
+    lives basal-bolus to the letter until one may. A pump stops below 75 mg/dL and people treat lows, as under any policy.
+
+    It searches with fewer particles than `careplan plan` and by a tree of `simulations`, and pens give half units.
     """
 
     world: World = field(default_factory=open_world)
@@ -195,9 +197,9 @@ def _context(past: Window, reading: Tensor, since: Tensor, hourly: Tensor) -> Do
         level=reading,
         level_age=torch.zeros_like(reading),
         baseline=hourly,
-        on_board=carried(above, RAPID, step=STEP, interval=DECISION, decisions=ahead),
+        on_board=carried(above, RAPID, step=STEP, interval=CLOCK.decision, decisions=ahead),
         since_last=since,
-        remaining=remaining(torch.arange(ahead) * DECISION, RAPID),
+        remaining=remaining(torch.arange(ahead) * CLOCK.decision, RAPID),
     )
 
 

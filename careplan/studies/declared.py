@@ -105,7 +105,7 @@ def conformal(model: WorldModel, practice: Practice, clinic: VirtualClinic, peop
         for who, (series, person) in enumerate(zip(own, known, strict=True)):
             given = Future(series.values[cut : cut + ahead], series.mask[cut : cut + ahead])
             asked = ForecastQuestion(row=cut, futures={"": given})
-            band = forecast(model, series, person, asked, widen=dict.fromkeys(Given, torch.ones(looks)))[""]
+            band = forecast(model, series, person, asked, factors=dict.fromkeys(Given, torch.ones(looks)))[""]
             at = [int(np.flatnonzero(np.isclose(band.minutes, clock.look * (look + 1)))[0]) for look in range(looks)]
             truth = lived.level[who].reshape(lived.level.shape[1], -1)[:, 0]
             true = truth[[cut + clock.rows(clock.look * (look + 1)) - 1 for look in range(looks)]].numpy()

@@ -72,6 +72,12 @@ def occasions_of(table: pd.DataFrame, person: Sequence[str]) -> Occasions | None
     )
 
 
+def with_meals(table: pd.DataFrame) -> float:
+    """The share of the decisions of a table beside which carbohydrate is logged; 0 without a decision."""
+    meals = table.loc[table["reason"] == "", "term_0"]
+    return float((meals > 0).mean()) if len(meals) else 0.0
+
+
 def replayed_worth(world: World, series: PatientSeries, person: Personalisation, factors: Sequence[float]) -> Values | None:
     """What each factor on every bolus changes in a person's time in range, points `[F]`, by replaying their last days in the
     world model: the direct method. None where no regimen or no day can be told from the recording."""

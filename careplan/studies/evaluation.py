@@ -23,7 +23,7 @@ from careplan.studies import drift
 from careplan.studies.forecasts import ERRORS, score
 from careplan.studies.training import Split, read_sources
 from careplan.therapies.glucose.declaration import GLUCOSE
-from careplan.therapies.glucose.places import WEIGHTS
+from careplan.therapies.glucose.weights_folder import WEIGHTS
 from careplan.world.calibration import part
 from careplan.world.corpus import usual
 from careplan.world.drift import Reference, checkpoints, describe, load_reference, measure
@@ -90,12 +90,12 @@ def evaluate_uncertainty(
     people = {series.patient: person for series, person in zip(judged, personalised_on(world, judged, share), strict=True)}
 
     def ours(followed: bool, series: PatientSeries, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        person = people[series.patient]
-        minutes, levels, offsets = predict(world.model, series, rows.tolist(), person, given=Given.NOTHING)
+        person, given = people[series.patient], Given.NOTHING
+        minutes, levels, offsets = predict(world.model, series, rows.tolist(), person, given=given)
         at = [int(np.flatnonzero(minutes.numpy() == horizon)[0]) for horizon in HORIZONS]
-        factors = world.widen(person)[Given.NOTHING] if followed else torch.tensor(world.card["conformal"][Given.NOTHING])
-        widen = factors[[horizon // 30 - 1 for horizon in HORIZONS]]
-        return (levels[:, at] + widen * offsets[:, at, 0]).numpy(), (levels[:, at] + widen * offsets[:, at, 3]).numpy()
+        factors = world.interval_factors(person)[given] if followed else torch.tensor(world.card["conformal"][given])
+        factor = factors[[horizon // 30 - 1 for horizon in HORIZONS]]
+        return (levels[:, at] + factor * offsets[:, at, 0]).numpy(), (levels[:, at] + factor * offsets[:, at, 3]).numpy()
 
     ridge = fit_baselines(train, HORIZONS, boosting=False)["ridge"]
     still = intervals.conformal(ridge, held, HORIZONS)

@@ -8,7 +8,7 @@ import pandas as pd
 from careplan.evaluation.forecasts import HORIZONS, Array, Predictor, forecast_rows, rms, truths
 from careplan.series import PatientSeries
 from careplan.therapies.glucose.bands import outcomes
-from careplan.therapies.glucose.zones import ZONES, clarke, parkes, shares
+from careplan.therapies.glucose.error_grids import ZONES, clarke, parkes, shares
 
 ERRORS = (
     *("rmse", "mae", "rmse_low", "rmse_in_range", "rmse_high"),

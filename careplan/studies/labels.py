@@ -11,7 +11,7 @@ from careplan.evaluation.labels import ARMS, RECIPE, Run, label_curve, logged, w
 from careplan.series import PatientSeries
 from careplan.studies.training import read_sources
 from careplan.therapies.glucose.declaration import GLUCOSE
-from careplan.therapies.glucose.places import WEIGHTS
+from careplan.therapies.glucose.weights_folder import WEIGHTS
 from careplan.world.model import load_card
 from careplan.world.training import Recipe
 

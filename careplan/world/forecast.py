@@ -61,7 +61,7 @@ def forecast(
     person: Personalisation,
     asked: ForecastQuestion,
     *,
-    widen: Mapping[Given, Tensor],
+    factors: Mapping[Given, Tensor],
     particles: int = 16,
     seed: int = 0,
 ) -> dict[str, Band]:
@@ -72,7 +72,7 @@ def forecast(
         series: The recording.
         person: What is known of the patient.
         asked: The futures, and where they begin.
-        widen: Conformal factors by what is given, `[H']` every `Clock.look`, held beyond the last (`World.widen`).
+        factors: Conformal factors by what is given, `[H']` every `Clock.look`, held beyond the last (`World.interval_factors`).
         particles: Of what is not known of the patient.
         seed: Of the particles.
     """
@@ -101,7 +101,7 @@ def forecast(
             for one in given
         ]
         level = level + torch.stack(added)
-    bands = _bands(model, rollout.minutes, level, offsets, [widen[one] for one in given])
+    bands = _bands(model, rollout.minutes, level, offsets, [factors[one] for one in given])
     return dict(zip(futures, bands, strict=True))
 
 
@@ -143,7 +143,7 @@ def _questions(model: WorldModel, now: _Present, chosen: Sequence[Future], given
     )
 
 
-def _bands(model: WorldModel, minutes: Tensor, level: Tensor, offsets: Tensor, widen: Sequence[Tensor]) -> list[Band]:
+def _bands(model: WorldModel, minutes: Tensor, level: Tensor, offsets: Tensor, factors: Sequence[Tensor]) -> list[Band]:
     """Levels `[F, P, H]` and offsets `[F, P, H, 4]` -> the band of each future: the mixture over what is not known of the patient
     (particles) and of the future (the predicted spread), widened by its conformal factors."""
     normal = torch.special.ndtri(torch.linspace(0.025, 0.975, 20, device=level.device))
@@ -152,8 +152,8 @@ def _bands(model: WorldModel, minutes: Tensor, level: Tensor, offsets: Tensor, w
     low, mid, high = torch.quantile(draws, torch.tensor([0.05, 0.5, 0.95], device=level.device), dim=-1)
     regulated = model.therapy.channel(model.therapy.regulated)
     bands = []
-    for index, factors in enumerate(widen):
-        known = factors.to(level.device)
+    for index, own in enumerate(factors):
+        known = own.to(level.device)
         factor = known[(minutes / model.therapy.clock.look).ceil().long().clamp(1, len(known)) - 1]
         parts = (
             mid[index],

@@ -21,7 +21,7 @@ class Futures:
 
     features: `[R, P, H, 2, hidden]` what the levels' rates need at the start and the middle of each step.
     spread: `[R, P, H, hidden]`; code `[R, P, K]`; rates `[R, P, S]` at which the pools empty.
-    score: `[P]` the standard normal score at which each particle reads the predicted spread; widen `[R]` multiplies it.
+    score: `[P]` the standard normal score at which each particle reads the predicted spread; interval_factor `[R]` multiplies it.
     start: `[R, P, Q]` the levels at the beginning (scaled).
     trend: `[R, P, Q, 2]` where they were heading. forcing: `[R, P, H, Q]` what was measured beyond what was predicted.
     """
@@ -33,7 +33,7 @@ class Futures:
     rates: Tensor
     start: Tensor
     score: Tensor
-    widen: Tensor
+    interval_factor: Tensor
     trend: Tensor
     forcing: Tensor | None = None
 
@@ -66,7 +66,7 @@ class Futures:
         minutes = (elapsed * model.shape.interval).reshape(-1, 1).expand(level.shape[:2])
         known = torch.ones_like(minutes)
         offsets = model.spread(self.spread[rows, :, step], self.start[rows], level, minutes, known)
-        away = spread_at(offsets, self.score.unsqueeze(-1).expand(level.shape)) * self.widen[rows].reshape(-1, 1, 1)
+        away = spread_at(offsets, self.score.unsqueeze(-1).expand(level.shape)) * self.interval_factor[rows].reshape(-1, 1, 1)
         return model.natural(level + away)
 
 

@@ -23,7 +23,15 @@ from careplan.world.forecast import predict
 from careplan.world.model import WorldModel, load_card, load_model
 from careplan.world.personalise import Personalisation
 from careplan.world.question import Given
-from careplan.world.trust import Reason, abstentions, factor_after_recording, in_words, nearness_to_level, strangeness, widening
+from careplan.world.trust import (
+    Reason,
+    abstentions,
+    factor_after_recording,
+    factor_for_plans,
+    in_words,
+    nearness_to_level,
+    strangeness,
+)
 
 LATEST = N_("the latest day: {alarm}")
 
@@ -40,18 +48,18 @@ class World:
     def fingerprint(self) -> str:
         return str(self.card["hash"])
 
-    def widen(self, person: Personalisation) -> dict[Given, Tensor]:
+    def interval_factors(self, person: Personalisation) -> dict[Given, Tensor]:
         """Conformal factors every look for one patient by what is given of the future, `[H]` each.
 
         The factors of forecasts follow the patient's own days. Those of plans hardly narrow, since no plan was carried out as
         such. Without calibration the population's factors are 1.
         """
         clock = self.model.therapy.clock
-        own = self.card.get("conformal", dict.fromkeys(Given, [1.0] * round(clock.horizon / clock.look)))
-        usual: dict[Given, Tensor] = {given: torch.tensor(own[given]) for given in Given}
+        population = self.card.get("conformal", dict.fromkeys(Given, [1.0] * round(clock.horizon / clock.look)))
+        usual: dict[Given, Tensor] = {given: torch.tensor(population[given]) for given in Given}
         return {
-            given: widening(person, factor) if given is Given.PLAN else factor_after_recording(person, factor, given, clock)
-            for given, factor in usual.items()
+            given: factor_for_plans(person, own) if given is Given.PLAN else factor_after_recording(person, own, given, clock)
+            for given, own in usual.items()
         }
 
     @property

@@ -293,7 +293,7 @@ class Training(L.LightningModule):
             rates=dynamics.absorption.rates(code).unsqueeze(1),
             start=level,
             score=one[0],
-            widen=one[:, 0],
+            interval_factor=one[:, 0],
             trend=code.new_zeros(len(chosen), 1, outputs, 2),
         )
         futures = abduct(futures, level, pools, recorded, truth, torch.ones_like(truth, dtype=torch.bool))

@@ -37,7 +37,7 @@ def conformal_factor(scores: Tensor, coverage: float = COVERAGE) -> Tensor:
     return torch.stack(factors)
 
 
-def widening(person: Personalisation, population: Tensor, *, prior: float = 60.0) -> Tensor:
+def factor_for_plans(person: Personalisation, population: Tensor, *, prior: float = 60.0) -> Tensor:
     """The factor for one patient `[H]`: the population's, moved towards the patient's own as windows accumulate.
 
     The patient's own residuals were also fitted to, so they may widen the interval at once but narrow it only slowly.

@@ -21,7 +21,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from careplan.clinic import Database, import_records, open_database, plan_regimens
-from careplan.clinic.allowed import assign
+from careplan.clinic.roles import assign
 from careplan.clinic.worker import world_of
 from careplan.studies.demo import demo_records
 from careplan.studies.replays import arguments_of, run_replay

@@ -10,8 +10,10 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 from streamlit.testing.v1 import AppTest
 
-from careplan.clinic import Database
-from careplan.language import using
+from careplan.clinic import Database, import_records, plan_regimens
+from careplan.language import _, using
+from careplan.suggestion import Suggestion
+from tests.therapies.warfarin.build import world
 
 from .conftest import ADA, MAIN, checked, press
 from .test_cohort import made as replay  # noqa: F401, a fixture
@@ -20,9 +22,9 @@ from .test_what_if import Asked, asked  # noqa: F401, a fixture
 
 # What stays as it is: units, abbreviations that Japanese clinics use, the product and its commands, formats, identifiers.
 KEPT = {
-    *("mg", "dL", "mmol", "kg", "INR", "GMI", "AGP", "TIR", "UTC", "CSV", "PDF", "zip", "csv", "FHIR"),
-    *("careplan", "Clarity", "LibreView", "Glooko", "CareLink", "Tandem", "Tidepool", "Nightscout", "xDrip"),
-    *("ann", "bea", "cyd", "dan", "eva", "NAME", "seed", "model", "version", "English", ADA.subject),
+    *("mg", "dL", "mmol", "kg", "INR", "VII", "GMI", "AGP", "TIR", "UTC", "CSV", "PDF", "zip", "csv", "FHIR"),
+    *("careplan", "Aurora", "Clarity", "LibreView", "Glooko", "CareLink", "Tandem", "Tidepool", "Nightscout", "xDrip"),
+    *("ann", "bea", "cyd", "dan", "eva", "NAME", "vera", "seed", "model", "version", "English", ADA.subject),
 }
 SHOWN = {"label", "body", "help", "placeholder", "options", "text", "caption", "alt", "title"}
 MARKUP = re.compile(  # and code, and what the audit trail has as JSON
@@ -147,3 +149,38 @@ def test_a_cohort(replay: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noq
     monkeypatch.setenv("CAREPLAN_REPLAYS", str(replay.parent))
     at = spoken("from app.screens import cohort\ncohort.draw()")
     assert left_over(at, "basal-bolus", "behaviour", "usual", "first", "GRI") == set()
+
+
+WARFARIN = (
+    "patient,date,INR,weekly dose,age,weight,cyp2c9,vkorc1\n"
+    "vera,2026-03-01,1.0,35,71,80,*1/*2,G/A\nvera,2026-03-09,1.7,,,,,\nvera,2026-03-20,3.0,,,,,\nvera,2026-03-31,{last},,,,,\n"
+)
+
+
+@pytest.fixture
+def treated(request: pytest.FixtureRequest, db: Database, tmp_path: Path) -> Suggestion:
+    """Somebody treated with warfarin, whose last INR is too high, in range or far too low, with a suggestion."""
+    file = tmp_path / "inr.csv"
+    file.write_text(WARFARIN.format(last=request.param))
+    assert not import_records(db, file).failed
+    with using("en"):
+        return plan_regimens(db, ["vera"], world())[0]
+
+
+@pytest.mark.parametrize("treated", ["5.2", "2.4", "1.3"], indirect=True)
+def test_a_course_of_warfarin(treated: Suggestion, japanese: AppTest) -> None:
+    at = press(japanese, "open:vera")
+    assert left_over(at) == set()
+    for line in treated.lines:
+        at.button_group(key=f"verdict:{treated.id}:{line.key}").set_value("accept")
+    at = checked(at.run())
+    at.text_input(key="sign_name").set_value(ADA.name)
+    at = press(at, _("Sign"))
+    assert any(header.value == _("Signed") for header in at.header) and left_over(at) == set()
+
+
+@pytest.mark.parametrize("treated", ["5.2"], indirect=True)
+def test_the_other_screens_of_warfarin(treated: Suggestion) -> None:
+    for name in ("doses", "record", "audit", "history", "targets"):
+        left = left_over(spoken(f"from app.screens import {name}\n{name}.draw()", patient="vera"))
+        assert [each for each in left if "出典" not in each] == [], name

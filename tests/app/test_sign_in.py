@@ -12,7 +12,7 @@ from selenium.webdriver.common.by import By
 from app import sign_in
 from app.activity import Activity
 from careplan.clinic import Database, review_page
-from careplan.clinic.allowed import assign
+from careplan.clinic.roles import assign
 
 from .conftest import ADA
 from .driven import click, free_port, page_text, serving, text, title, wait

@@ -46,13 +46,13 @@ from careplan.clinic import (
     take_back,
     worklist,
 )
-from careplan.clinic.allowed import Forbidden, assign, may
 from careplan.clinic.forecasts import forecast_patient
 from careplan.clinic.import_preview import PreviewedFiles
 from careplan.clinic.overnight import Asked, plan_everyone
 from careplan.clinic.people import personalised
 from careplan.clinic.planning import plan_regimens, suggest_doses
 from careplan.clinic.recordings import read_recording
+from careplan.clinic.roles import Forbidden, assign, may
 from careplan.clinic.views import WorklistQuery
 from careplan.clinic.what_ifs import another_day, open_bench
 from careplan.store import Actor, Database, StoreError, open_database, read_events

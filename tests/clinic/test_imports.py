@@ -52,6 +52,13 @@ def test_what_went_in_comes_out(db: Database) -> None:
     assert report.patients[0].events_added == {"basal": 360, "bolus": 45, "carbs": 45, "glucose": 4320}
 
 
+@pytest.mark.parametrize("name", ["田中", "Renée O'Neil", 'a "b" \\ c', "Ἀσκληπιός", "e\u0301 \u200d x"])
+def test_a_patient_is_called_as_they_are(db: Database, name: str) -> None:
+    report = store_records(db, "table", [record(name, days=1)])
+    assert report.failed == {} and patient_names(db) == [name]
+    assert verified(db).problem is None
+
+
 def test_importing_twice_adds_nothing(db: Database) -> None:
     store_records(db, "table", [record()])
     before = contents(db)

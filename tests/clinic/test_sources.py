@@ -27,7 +27,7 @@ from careplan.clinic import (
     site_at,
     sources,
 )
-from careplan.clinic.allowed import Forbidden
+from careplan.clinic.roles import Forbidden
 from careplan.interop import export_table, fhir_bundle
 from careplan.records import RecordError
 from careplan.records.grid import to_series

@@ -23,8 +23,8 @@ from careplan.clinic import (
     targets_in_force,
     worklist,
 )
-from careplan.clinic.allowed import Forbidden
 from careplan.clinic.recordings import identity, read_recording
+from careplan.clinic.roles import Forbidden
 from careplan.store import Database, open_database
 from careplan.suggestion import Decision
 from careplan.targets import CUSTOM, Targets

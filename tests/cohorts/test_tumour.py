@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from careplan.minutes import DAY
+from careplan.planning.course import CourseSearch, plan_course
+from careplan.planning.menu import Menu
 from careplan.series import Window
+from careplan.therapies.tumour.declaration import CELL, GIVEN, LIMITS, TUMOUR, risk
 from careplan.therapies.tumour.declaration import DEATH as DECLARED_DEATH
-from careplan.therapies.tumour.declaration import TUMOUR
 from careplan.world.absorption import Absorption, Layout
 from careplan.world.dynamics import State
 from careplan.world.model import Shape, WorldModel
@@ -20,6 +22,9 @@ from cohorts.tumour import (
     DEATH,
     GRAY,
     KEPT,
+    Flags,
+    Lives,
+    TrueEquation,
     Tumours,
     assigned,
     chosen,
@@ -62,6 +67,46 @@ def test_a_trajectory_follows_the_equation() -> None:
         assert (np.abs(lives.volume[alive, day] - exact) <= 0.06 * before + 1e-12).all()  # six standard deviations of the noise
         given = KEPT * lives.concentration[:, day - 1] + CHEMO * lives.chemo[:, day]
         assert lives.concentration[alive, day] == pytest.approx(given[alive])
+
+
+def test_another_policy_lives_with_the_same_chance() -> None:
+    tumours = sample_tumours(50, np.random.default_rng(1))
+    seen = []
+
+    def stopped(lives: Lives, factual: Flags) -> Flags:
+        seen.append((lives.volume.shape[1], lives.chemo.shape[1], int(lives.length.max())))
+        return factual if lives.volume.shape[1] <= 20 else np.zeros_like(factual)
+
+    factual, other = (live(tumours, 2.0, np.random.default_rng(2), treat=treat) for treat in (None, stopped))
+    assert seen == [(day + 1, day, day + 1) for day in range(1, 60)]  # nobody sees what has not happened
+    assert (other.volume[:, :21] == factual.volume[:, :21]).all()
+    assert (other.chemo[:, :20] == factual.chemo[:, :20]).all() and not other.chemo[:, 20:].any()
+    assert other.volume[:, -1].mean() > factual.volume[:, -1].mean()
+
+
+def test_an_oracle_plans_within_the_cap_and_for_cure() -> None:
+    few = sample_tumours(6, np.random.default_rng(3))
+    curable = replace(few, alpha=np.full(6, 0.33), beta=np.full(6, 0.033))  # a day of both treatments kills all
+    history = torch.zeros(6, 20, 2)
+    history[:, : int(GIVEN), 1] = 1.0
+    history[:3, 0, 1] = 0.0  # three have one radiotherapy left, three none
+    state = torch.tensor([100.0, 10.0]).expand(6, 1, 2)  # much chemotherapy on board
+    menu = Menu(TUMOUR, torch.zeros(6, 14, 3), torch.zeros(6, 3))
+    how = CourseSearch(worth=0.0, effort=0.002)
+    plans = plan_course(TrueEquation(curable), state, menu, LIMITS, state[:, 0, :1], history, how=how)
+    given = plans.amounts[:, 0]
+    assert given[..., 1].sum(1).tolist() == [1, 1, 1, 0, 0, 0]
+    assert not plans.abstained.any() and given[..., 0].sum(1).min() > 0
+    least = plans.levels[:, 0, 0, 0].amin(-1)
+    assert least[:3].max() < CELL < least[3:].min()
+
+
+def test_a_share_of_the_cells_counts_as_much_of_a_small_tumour() -> None:
+    level = torch.tensor([CELL, 1e-6, 1e-7, 100.0, 10.0, DEATH], dtype=torch.float64)
+    of = risk(level)
+    assert of[0] == 0.0 and float(of[-1]) == pytest.approx(1.0, abs=1e-6)
+    assert float(of[1] - of[2]) == pytest.approx(float(of[3] - of[4]))
+    assert risk(torch.tensor([0.0])) == 0.0
 
 
 def test_confounding_grows_with_gamma() -> None:

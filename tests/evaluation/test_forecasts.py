@@ -86,6 +86,13 @@ def test_features_add_up_doses_in_their_quarter_hour() -> None:
     assert sorted(both[np.isin(both, [2.0, 5.0])]) == [2.0, 5.0]
 
 
+def test_a_dose_written_down_once_is_not_a_dose_in_every_row() -> None:
+    level, long_acting = np.full(3 * DAY, 120.0), np.full(3 * DAY, np.nan)
+    long_acting[600] = 20.0
+    assert features(series(level, long_acting=long_acting), np.array([500, 640])).max(1).tolist() == [120.0, 120.0]
+    assert (features(series(level, long_acting=long_acting), np.array([640])) == 20.0).sum() == 1
+
+
 @pytest.fixture(scope="module")
 def scores() -> pd.DataFrame:
     predictors = fit_baselines([person(seed) for seed in range(4)], (30, 60), stride=2)

@@ -1,5 +1,7 @@
 """Off-policy estimators where arithmetic gives the truth: people dose by what they see, outcomes are linear in the dose."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -61,6 +63,12 @@ def test_a_factor_of_one_changes_nothing() -> None:
     worth = worth_of(lived(), 1.0)
     assert worth.effective == pytest.approx(worth.episodes)
     assert worth.estimates["weighted"].difference == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_term_that_is_nowhere_changes_nothing() -> None:
+    occasions = lived()
+    nowhere = replace(occasions, terms=np.column_stack([occasions.terms, np.zeros(len(occasions.dose))]))
+    assert fit_behaviour(nowhere).mean == pytest.approx(fit_behaviour(occasions).mean)
 
 
 def test_the_behaviour_policy_is_calibrated_out_of_fold() -> None:

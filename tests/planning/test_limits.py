@@ -1,4 +1,4 @@
-"""The guardrails of doses at their edges, both sides: the gate, the mask of a search, and the second check of its answer."""
+"""The guardrails of doses at their edges: what must be known, the mask of a search, and the second check of its answer."""
 
 import math
 from dataclasses import fields, replace
@@ -17,7 +17,7 @@ from careplan.planning.safety import (
     bounds_of,
     breaches,
     guard_doses,
-    reasons_gate_is_closed,
+    reasons_to_change_nothing,
 )
 from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.therapies.glucose.rule_words import breach_in_words as told_of
@@ -36,7 +36,7 @@ def context(**changes: Any) -> DoseContext:
     return DoseContext(**{name: torch.tensor([value]) for name, value in known.items()}, remaining=torch.tensor([1.0, 0.5]))
 
 
-# The gate.
+# What must be known before anything is changed.
 
 
 @pytest.mark.parametrize(
@@ -68,22 +68,22 @@ def context(**changes: Any) -> DoseContext:
     ],
 )
 def test_the_gate_at_its_edges(changes: dict[str, Any], reason: str | None) -> None:
-    told = [told_of(breach) for breach in reasons_gate_is_closed(context(**changes), [LIMITS], GLUCOSE)[0]]
+    told = [told_of(breach) for breach in reasons_to_change_nothing(context(**changes), [LIMITS], GLUCOSE)[0]]
     assert (len(told), reason in told[0] if reason and told else True) == (0 if reason is None else 1, True), told
 
 
 @pytest.mark.parametrize("name", [item.name for item in fields(Bounds)])
 def test_a_limit_that_is_missing_or_absurd_closes_the_gate(name: str) -> None:
     for value in (None, NAN, INF, -0.1):
-        [told] = reasons_gate_is_closed(context(), [replace(LIMITS, **{name: value})], GLUCOSE)
+        [told] = reasons_to_change_nothing(context(), [replace(LIMITS, **{name: value})], GLUCOSE)
         assert ("limit", name) in [(breach.rule, breach.key) for breach in told]
     if name != "floor":
-        assert reasons_gate_is_closed(context(), [replace(LIMITS, **{name: 0.0})], GLUCOSE) == [[]]
+        assert reasons_to_change_nothing(context(), [replace(LIMITS, **{name: 0.0})], GLUCOSE) == [[]]
 
 
-def test_why_the_gate_is_closed_tells_what_was_found_and_what_is_expected() -> None:
+def test_why_nothing_may_be_changed_tells_what_was_found_and_what_is_expected() -> None:
     limits = replace(LIMITS, floor=LOW, max_dose=-1.0)
-    [told] = reasons_gate_is_closed(context(level=700.0, level_age=20.0, baseline=[1.0, FASTEST + 1.0]), [limits], GLUCOSE)
+    [told] = reasons_to_change_nothing(context(level=700.0, level_age=20.0, baseline=[1.0, FASTEST + 1.0]), [limits], GLUCOSE)
     assert [(each.rule, each.key, dict(each.numbers)) for each in told] == [
         ("level", "glucose", {"level": 700.0, "low": LOW, "high": HIGH}),
         ("age", "glucose", {"minutes": 20.0, "most": READING_AGE}),
@@ -95,7 +95,7 @@ def test_why_the_gate_is_closed_tells_what_was_found_and_what_is_expected() -> N
 
 @pytest.mark.parametrize(("floor", "opens"), [(LOW, False), (LOW + 0.5, True), (HIGH - 0.5, True), (HIGH, False)])
 def test_a_floor_lies_within_what_can_be_measured(floor: float, opens: bool) -> None:
-    [told] = reasons_gate_is_closed(context(), [replace(LIMITS, floor=floor)], GLUCOSE)
+    [told] = reasons_to_change_nothing(context(), [replace(LIMITS, floor=floor)], GLUCOSE)
     assert [(breach.rule, breach.key) for breach in told] == ([] if opens else [("floor within range", "floor")])
 
 
@@ -103,16 +103,16 @@ def test_each_patient_has_a_gate_and_all_its_reasons_are_told() -> None:
     known, other = context(), context(level=NAN, since_last=NAN)
     pairs = {item.name: torch.cat([getattr(known, item.name), getattr(other, item.name)]) for item in fields(DoseContext)}
     known = DoseContext(**pairs)
-    first, second = reasons_gate_is_closed(known, [LIMITS, LIMITS], GLUCOSE)
+    first, second = reasons_to_change_nothing(known, [LIMITS, LIMITS], GLUCOSE)
     assert first == [] and len(second) == 2
-    assert reasons_gate_is_closed(context(level_age=20.0), [LIMITS], GLUCOSE, max_age=20.0) == [[]]
+    assert reasons_to_change_nothing(context(level_age=20.0), [LIMITS], GLUCOSE, max_age=20.0) == [[]]
 
 
 def test_without_a_rate_any_baseline_is_possible() -> None:
     pens = tuple(channel for channel in GLUCOSE.channels if channel.name != "basal")
     pools = tuple(replace(pool, channels=pool.channels[-1:]) for pool in GLUCOSE.pools)
     therapy = replace(GLUCOSE, channels=pens, pools=pools, actions=GLUCOSE.actions[:1])
-    assert reasons_gate_is_closed(context(baseline=[FASTEST + 1, 0.0]), [LIMITS], therapy) == [[]]
+    assert reasons_to_change_nothing(context(baseline=[FASTEST + 1, 0.0]), [LIMITS], therapy) == [[]]
 
 
 # The mask of a search: what an action `(impulse, multiple)` would break.
@@ -319,6 +319,18 @@ def test_no_limit_on_rates_forbids_a_bolus_at_the_rate_in_force() -> None:
 
 def test_less_than_nothing_on_board_makes_no_room() -> None:
     assert rules(checked([(5.0, 1.0)], on_board=[-3.0], limits=replace(LIMITS, max_on_board=4.0))) == ("max_on_board",)
+
+
+def test_a_broken_limit_tells_the_dose_and_what_was_found_at_its_moment() -> None:
+    known = {"on_board": [0.5, 0.25], "levels": [150.0, 120.0]}
+    verdict = checked([(2.0, 1.0), (6.0, 1.5)], limits=replace(LIMITS, min_spacing=0.0), **known)
+    assert dict(verdict.breaches[0].numbers) == {
+        "impulse": 6.0,
+        "multiple of the rate": 1.5,
+        "minutes ahead": 30.0,
+        "on board": 0.25 + 2.0 * 0.5,
+        "level": 120.0,
+    }
 
 
 def test_a_limit_broken_twice_is_told_with_each_moment() -> None:

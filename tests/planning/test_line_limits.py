@@ -149,7 +149,11 @@ def test_the_limits_of_each_setting_at_their_edges(setting: str) -> None:
         (30.0, 2.5, 1.09, 32.5),
         (1 / 3, 1e-7, 1.2, 0.4),  # to six places
         (0.123457, 1e-7, 1.0000081, 0.123458),
+        (1.0, 1 / 3, 1.5, 1.333333),  # four thirds to six places
+        (1.0, 1.0, 1.999995, 1.0),  # five millionths of a step below two steps
+        (2.0, 1.0, 0.5000025, 2.0),  # five millionths of a step above one step
         (10.0, 0.5, 1.0, 10.0),
+        (1.02, 0.05, 1.0, 1.02),  # between two steps
     ],
 )
 def test_a_line_is_rounded_to_its_increment_and_never_across_its_current_value(

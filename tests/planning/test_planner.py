@@ -153,14 +153,14 @@ def test_a_model_that_gives_nan_makes_only_that_patient_abstain(simulations):
         ({"since_last": torch.tensor([math.nan])}, "time of the last dose is unknown"),
     ],
 )
-def test_missing_or_absurd_inputs_close_the_gate(change, reason):
+def test_missing_or_absurd_inputs_change_nothing(change, reason):
     plans = plan([280.0], known=context([280.0], **change))
     assert plans.abstained[0] and not plans.changed[0]
     assert any(reason in in_words(breach) for breach in plans.reasons[0])
 
 
 @pytest.mark.parametrize("change", [{"max_dose": None}, {"max_on_board": math.nan}, {"floor": 5.0}, {"max_rate": -1.0}])
-def test_missing_or_absurd_limits_close_the_gate(change):
+def test_missing_or_absurd_limits_change_nothing(change):
     plans = plan([280.0], limits=replace(LIMITS["adult"], **change))
     assert plans.abstained[0] and not plans.changed[0]
     assert next(iter(change)) == plans.reasons[0][0].key

@@ -21,7 +21,7 @@ from careplan.planning.safety import (
     bounds_of,
     guard_doses,
     guard_line,
-    reasons_gate_is_closed,
+    reasons_to_change_nothing,
 )
 from careplan.planning.search import Plans, TreeSearch, exhaustive, search
 from careplan.therapies.glucose.declaration import GLUCOSE, LINE_LIMITS, RAPID
@@ -80,8 +80,9 @@ def random_case(seed: int, batch: int) -> tuple[list[Limits], DoseContext, tuple
 
 def problem_of(seed: int, batch: int, noise: float) -> DoseProblem:
     limits, known, (candidates, exists), states = random_case(seed, batch)
-    gate = torch.tensor([not reasons for reasons in reasons_gate_is_closed(known, limits, GLUCOSE)])
-    return DoseProblem(Liar(noise), states, GLUCOSE, bounds_of(limits), known, gate, candidates, exists, INTERVAL, DECISIONS, 0.0)
+    may_change = torch.tensor([not reasons for reasons in reasons_to_change_nothing(known, limits, GLUCOSE)])
+    asked = (states, GLUCOSE, bounds_of(limits), known, may_change, candidates, exists)
+    return DoseProblem(Liar(noise), *asked, INTERVAL, DECISIONS, 0.0)
 
 
 def broken_limits(problem: DoseProblem, sequences: Tensor) -> Tensor:
@@ -101,7 +102,7 @@ def broken_limits(problem: DoseProblem, sequences: Tensor) -> Tensor:
             amount * problem.context.remaining[step - past].double() for past, amount in enumerate(excess)
         )
         more = (dose > 0) | (multiple > 1)
-        bad |= changes & ~problem.gate[:, None]
+        bad |= changes & ~problem.may_change[:, None]
         bad |= (dose < 0) | (multiple < 0) | (dose > limit["max_dose"] + 1e-3)
         bad |= more & (carried > limit["max_on_board"] + 1e-3)
         bad |= (dose > 0) & (last < limit["min_spacing"])
@@ -146,7 +147,7 @@ def test_the_check_itself_finds_what_is_forbidden():
 
 
 numbers = st.one_of(st.floats(-1e3, 1e3, width=32), st.sampled_from([math.nan, math.inf, -math.inf, 0.0]))
-SOUND = {  # what is known of a patient whose gate is open
+SOUND = {  # what is known of a patient whose doses may be changed
     "max_dose": st.floats(0.5, 30, width=32),
     "max_on_board": st.floats(0.5, 30, width=32),
     "min_spacing": st.floats(0, 90),
@@ -193,11 +194,10 @@ def test_whatever_is_known_of_a_patient_the_answer_passes_the_guard(patient, dai
         context=known,
         candidates=candidates,
         exists=exists,
-        interval=INTERVAL,
         budget=torch.ones(1, 2),
     )
     plans = plan_doses(Liar(noise), asked, DoseSearch(depth=2))
-    reasons = reasons_gate_is_closed(known, [limits], GLUCOSE)[0]
+    reasons = reasons_to_change_nothing(known, [limits], GLUCOSE)[0]
     assert bool(plans.abstained[0]) == bool(reasons)
     for option in plans.actions[0]:
         if not ((option[:, 0] == 0) & (option[:, 1] == 1)).all():

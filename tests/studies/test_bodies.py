@@ -12,7 +12,7 @@ from careplan.studies import training
 from careplan.studies.bodies import evaluate_effects, families_of
 from careplan.studies.training import Virtual, broadened, simulate
 from careplan.therapies.glucose.declaration import GLUCOSE
-from careplan.therapies.glucose.places import WEIGHTS
+from careplan.therapies.glucose.weights_folder import WEIGHTS
 from careplan.therapies.glucose.world import open_world
 from careplan.world.corpus import Branches, Corpus
 from careplan.world.model import WorldModel, load_model

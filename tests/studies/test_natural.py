@@ -11,7 +11,7 @@ from careplan.series import PatientSeries
 from careplan.studies import natural
 from careplan.studies.natural import LEAST, changes, occasions, slopes
 from careplan.therapies.glucose.declaration import GLUCOSE
-from careplan.therapies.glucose.places import WEIGHTS
+from careplan.therapies.glucose.weights_folder import WEIGHTS
 from careplan.world.calibration import typical_of
 from careplan.world.model import load_model
 from careplan.world.personalise import Personalisation

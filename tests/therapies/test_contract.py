@@ -169,7 +169,7 @@ def test_native_and_eager_searches_answer_alike(name: str) -> None:
     asked = (found.model, found.series[0], found.people[0], found.module.LIMITS)
     eager, native = (planned(*asked, how=CourseSearch(depth=2, simulations=12, backend=each)) for each in ("eager", "native"))
     assert torch.equal(eager.actions, native.actions)
-    torch.testing.assert_close(eager.account.score, native.account.score, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(eager.terms.score, native.terms.score, rtol=1e-5, atol=1e-6)
 
 
 def rules(plans: CoursePlans) -> set[str]:

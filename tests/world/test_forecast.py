@@ -29,7 +29,7 @@ def mids(chosen: dict[str, Future]) -> dict[str, np.ndarray]:
             part.zero_()  # equal offsets either way: the middle is the level itself
     person = typical(model, "one", usual(series))
     asked = ForecastQuestion(row=ROW, futures=chosen)
-    bands = forecast(model, series, person, asked, widen=dict.fromkeys(Given, torch.ones(8)), particles=1)
+    bands = forecast(model, series, person, asked, factors=dict.fromkeys(Given, torch.ones(8)), particles=1)
     return {name: band.mid for name, band in bands.items()}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from careplan.errors import AskError
-from careplan.therapies.glucose.places import WEIGHTS
+from careplan.therapies.glucose.weights_folder import WEIGHTS
 from careplan.therapies.glucose.world import open_world
 
 

@@ -12,7 +12,7 @@ from careplan.world.forecast import ForecastQuestion, Future, forecast, predict
 from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation, personalise, stepped, typical
 from careplan.world.question import Given
-from careplan.world.trust import abstentions, adapted, conformal_factor, factor_after_recording, strangeness, widening
+from careplan.world.trust import abstentions, adapted, conformal_factor, factor_after_recording, factor_for_plans, strangeness
 from tests.world.toy import PRESSURE, SMALL, random_model, recording
 
 DRUG = 0  # the place of its strength in a code
@@ -85,7 +85,7 @@ def test_intervals_widen_with_doubt_and_with_the_factor() -> None:
     asked = ForecastQuestion(row=300, futures={"plan": future})
     widths = []
     for who, factor in ((sure, 1.0), (person, 1.0), (person, 2.0)):
-        band = forecast(model, series, who, asked, widen=dict.fromkeys(Given, torch.full((8,), factor)))["plan"]
+        band = forecast(model, series, who, asked, factors=dict.fromkeys(Given, torch.full((8,), factor)))["plan"]
         widths.append(float((band.high - band.low)[1:].mean()))
     assert widths[0] <= widths[1] * 1.05 < widths[2]
 
@@ -107,9 +107,9 @@ def test_a_patients_own_scores_widen_at_once_and_narrow_slowly() -> None:
     def person(score: float, windows: int) -> Personalisation:
         return Personalisation("x", none, none, none, windows, none, torch.zeros(0, 2), none, torch.full((windows, 2), score))
 
-    assert (widening(person(3.0, 60), population) > 1.5).all()
-    assert (widening(person(0.1, 600), population) >= 0.85).all()
-    assert torch.equal(widening(person(1.0, 0), population), population)
+    assert (factor_for_plans(person(3.0, 60), population) > 1.5).all()
+    assert (factor_for_plans(person(0.1, 600), population) >= 0.85).all()
+    assert torch.equal(factor_for_plans(person(1.0, 0), population), population)
 
 
 def test_a_factor_follows_what_the_patient_does() -> None:

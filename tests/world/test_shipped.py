@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from careplan.therapies.glucose.declaration import GLUCOSE
-from careplan.therapies.glucose.places import WEIGHTS
+from careplan.therapies.glucose.weights_folder import WEIGHTS
 from careplan.world.dynamics import State
 from careplan.world.model import load_model
 from careplan.world.question import Question

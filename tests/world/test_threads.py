@@ -4,7 +4,7 @@ import torch
 
 from careplan.studies.effects import cohort
 from careplan.therapies.glucose.declaration import GLUCOSE
-from careplan.therapies.glucose.places import WEIGHTS
+from careplan.therapies.glucose.weights_folder import WEIGHTS
 from careplan.world.model import load_model
 from careplan.world.personalise import personalise
 from cohorts.policies import Behaviour

@@ -18,10 +18,10 @@ from careplan.world.trust import (
     adapted,
     conformal_factor,
     factor_after_recording,
+    factor_for_plans,
     in_words,
     nearness_to_level,
     strangeness,
-    widening,
 )
 from tests import limits_table
 
@@ -130,8 +130,8 @@ def test_the_factor_is_the_conformal_quantile() -> None:
 )
 def test_a_patients_own_errors_move_the_factor(own: float, windows: int, population: float, factor: float) -> None:
     who = person(scores=torch.full((30, 2), own), windows=windows)
-    assert widening(who, torch.full((2,), population)).tolist() == pytest.approx([factor] * 2)
-    assert widening(replace(who, scores=torch.zeros(0, 2)), torch.full((2,), population)).tolist() == pytest.approx(
+    assert factor_for_plans(who, torch.full((2,), population)).tolist() == pytest.approx([factor] * 2)
+    assert factor_for_plans(replace(who, scores=torch.zeros(0, 2)), torch.full((2,), population)).tolist() == pytest.approx(
         [population] * 2
     )
 

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from careplan.clinic import asking
-from careplan.clinic.allowed import STUDIES, allow
 from careplan.clinic.codec import dump
+from careplan.clinic.roles import STUDIES, allow
 from careplan.interop.language import declared, predictions
 from careplan.interop.language import queries as asked
 from careplan.interop.language.basis import Answer, Sources

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from careplan.evaluation.behaviour import fit_behaviour
 from careplan.evaluation.offpolicy import Estimate, e_value, jackknife, negative_controls, worth_of
-from careplan.studies.dosing import occasions_of
+from careplan.studies.dosing import occasions_of, with_meals
 from careplan.studies.report import parts
 from careplan.studies.report.brief import brief
 from careplan.studies.report.judge import BINS
@@ -26,6 +26,7 @@ COHORT = ("in_range", "below_70", "mean", "cv", "days")
 PERSON = ["unit", "patient"]
 OURS = "careplan, personal"
 FEW = 10  # people, below which a subgroup's figures are of those people only
+MEALS = 0.1  # share of the boluses beside which carbohydrate is logged, below which the worth of other doses is not estimated
 REPAIRED = 0.1  # rows changed or dropped as they were read, of a person's readings, above which the report says so
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.5)  # of the risk, at which a decision curve is told
 Values = NDArray[np.float64]
@@ -45,7 +46,7 @@ def figures(
     left_out = parts.whole(folders, "left_out")
     found: Figure = {**identity, "flow": flow(people, left_out), "warnings": []}
     if people.empty:
-        found["warnings"] = ["Nobody could be judged: the reasons are in the flow of people below."]
+        found["warnings"] = [f"Nobody of the {len(left_out)} people found could be judged: {counted(found['flow']['reasons'])}."]
         return plain(found)
     people["seen"] = [seen(name, split) for name in people["patient"]]
     if columns is not None:
@@ -53,7 +54,7 @@ def figures(
     names = [*SUBGROUPS, *(() if columns is None else (name for name in columns.columns if name != "patient"))]
     weights = resampled(len(people), protocol)
     tables = {name: parts.whole(folders, name) for name in ("forecasts", "intervals", "risks", "looks")}
-    planned = parts.whole(plan_folders, "plans")
+    planned, unplanned = (parts.whole(plan_folders, name) for name in ("plans", "left_out"))
     found |= {
         "cohort": {name: summary(people[name].to_numpy(float), weights) for name in COHORT},
         "forecasts": forecasts(tables["forecasts"], people, weights),
@@ -62,7 +63,7 @@ def figures(
         "looks": looks(tables["looks"]),
         "subgroups": subgroups(people, tables, names, protocol),
         "worst": worst(tables["forecasts"], tables["intervals"], people),
-        "plans": plans(planned, protocol),
+        "plans": plans(planned) | {"failed": len(unplanned)},
         "dosing": dosing(folders, people, planned, protocol),
     }
     found["warnings"] = warnings(found, people)
@@ -84,6 +85,11 @@ def flow(people: pd.DataFrame, left_out: pd.DataFrame) -> Figure:
         "left_out": len(left_out),
         "reasons": dict(sorted(reasons.items())),
     }
+
+
+def counted(reasons: Mapping[str, int]) -> str:
+    """How many people there are of each reason, in words."""
+    return ", ".join(f"{reason} {count}" for reason, count in reasons.items())
 
 
 def resampled(count: int, protocol: Protocol) -> Values:
@@ -233,7 +239,7 @@ def worst(table: pd.DataFrame, covered: pd.DataFrame, people: pd.DataFrame, coun
     return rows
 
 
-def plans(table: pd.DataFrame, protocol: Protocol) -> Figure:
+def plans(table: pd.DataFrame) -> Figure:
     """What would have been proposed: how often, how far, whether it could be signed, and what came after."""
     if table.empty:
         return {"people": 0}
@@ -270,6 +276,8 @@ def dosing(folders: list[Path], people: pd.DataFrame, planned: pd.DataFrame, pro
     occasions = occasions_of(table, PERSON) if len(table) else None
     if occasions is None or len(occasions.person) < 2 * FEW:
         return found | {"estimable": False, "why": "fewer than 20 whole days with logged doses of two people or more"}
+    if with_meals(table) < MEALS:
+        return found | {"estimable": False, "why": "meals are not logged beside the doses, and people dose for what they eat"}
     behaviour = fit_behaviour(occasions, seed=protocol.seed)
     told = behaviour.probability(occasions.dose)
     deciles = np.histogram(told, bins=10, range=(0, 1))[0] / len(told)
@@ -278,8 +286,7 @@ def dosing(folders: list[Path], people: pd.DataFrame, planned: pd.DataFrame, pro
         one = worth_of(occasions, factor, behaviour=behaviour, seed=protocol.seed)
         replayed = by_replay(planned, factor) if one.estimable else {}
         estimates = {
-            name: vars(estimate) | {"e_value": e_value(estimate, spread)}
-            for name, estimate in (one.estimates | replayed).items()
+            name: vars(estimate) | {"e_value": e_value(estimate, spread)} for name, estimate in (one.estimates | replayed).items()
         }
         controls = negative_controls(occasions, behaviour, factor, seed=protocol.seed) if one.estimable else ()
         worth.append(
@@ -313,8 +320,8 @@ def warnings(found: Figure, people: pd.DataFrame) -> list[str]:
     """What must be read before any number."""
     told, flowed = [], found["flow"]
     if flowed["left_out"]:
-        share = flowed["left_out"] / flowed["found"]
-        told.append(f"{flowed['left_out']} of {flowed['found']} ({share:.0%}) were left out; every number is of the others.")
+        out, total, why = flowed["left_out"], flowed["found"], counted(flowed["reasons"])
+        told.append(f"{out} of {total} ({out / total:.0%}) were left out ({why}); every number is of the others.")
     known = int((people["seen"] != NEVER).sum())
     if known:
         told.append(
@@ -333,8 +340,17 @@ def warnings(found: Figure, people: pd.DataFrame) -> list[str]:
     short = int((people["days"] < 7).sum())
     if short:
         told.append(f"{short} people have less than a week of record; personalisation has little to go by.")
+    if found["plans"]["failed"]:
+        told.append(f"Planning failed for {found['plans']['failed']} people drawn for it; what is proposed is of the others.")
+    names = people["patient"].nunique()
+    if names < len(people):
+        told.append(
+            f"{len(people)} people bear {names} names: a name in two parts of the sources is counted as two people, each with a "
+            "part of the record."
+        )
     if not found["dosing"]["estimable"]:
-        told.append("What other doses would have been worth cannot be estimated from these records.")
+        why = found["dosing"].get("why", "no policy asked about has enough overlap with how people dosed")
+        told.append(f"What other doses would have been worth cannot be estimated from these records: {why}.")
     failed = [
         f"{row['factor']:g}: {control['name']}"
         for row in found["dosing"].get("worth", [])
@@ -357,5 +373,5 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.integer):
         return int(value)
     if isinstance(value, float | np.floating):
-        return round(float(value), 4) if np.isfinite(value) else None
+        return round(float(value), 4) + 0.0 if np.isfinite(value) else None  # no -0.0
     return value

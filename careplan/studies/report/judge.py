@@ -60,7 +60,7 @@ def choose(
         if not len(known):
             reason, detail = f"no {therapy.regulated}", ""
         elif days < protocol.least:
-            reason, detail = f"under {protocol.least:g} days", f"{days:.1f} days"
+            reason, detail = f"under {protocol.least:g} days", f"{days:.2f} days"
         elif not (rows >= begin).any():
             reason, detail = "no moment to forecast from", "readings are too sparse or too gappy in the part that is judged"
         else:
@@ -159,7 +159,7 @@ def covered(
     """Coverage and width of the 90 % intervals about the personal forecast, told nothing, by horizon."""
     minutes, levels, offsets = foreseen
     at = places(minutes, protocol.horizons)
-    factor = world.widen(person)[Given.NOTHING][[horizon // 30 - 1 for horizon in protocol.horizons]]
+    factor = world.interval_factors(person)[Given.NOTHING][[horizon // 30 - 1 for horizon in protocol.horizons]]
     low, high = (levels[:, at] + factor * offsets[:, at, edge] for edge in (0, 3))
     truth = truths(one.series, rows, protocol.horizons)
     inside = (truth >= low.numpy()) & (truth <= high.numpy())

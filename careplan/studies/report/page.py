@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, select_autoescape
 from plotly.offline import get_plotlyjs
@@ -23,6 +24,7 @@ def page(found: dict[str, Any]) -> str:
         loader=PackageLoader("careplan.studies.report"), autoescape=select_autoescape(), trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["span"] = span
+    environment.filters["number"] = number
     environment.filters["percent"] = percent
     drawn = {} if "forecasts" not in found else {name: _html(name, figure) for name, figure in _figures(found).items()}
     return environment.get_template("report.html.j2").render(found=found, drawn=drawn, plotly=get_plotlyjs(), shown=SHOWN)
@@ -33,13 +35,18 @@ def span(figure: dict[str, Any] | None, digits: int = 1, times: float = 1.0) -> 
     if not figure or figure.get("mean") is None:
         return UNKNOWN
     low, high = figure.get("low"), figure.get("high")
-    mid = f"{times * figure['mean']:.{digits}f}"
-    return mid if low is None or high is None else f"{mid} ({times * low:.{digits}f} to {times * high:.{digits}f})"
+    mid = number(times * figure["mean"], digits)
+    return mid if low is None or high is None else f"{mid} ({number(times * low, digits)} to {number(times * high, digits)})"
 
 
-def percent(value: float | None) -> str:
+def number(value: float | None, digits: int = 1) -> str:
+    """A number with so many digits after the point, without the sign of a nought."""
+    return UNKNOWN if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
+
+
+def percent(value: float | None, digits: int = 1) -> str:
     """A share as a percentage."""
-    return UNKNOWN if value is None else f"{100 * value:.1f} %"
+    return UNKNOWN if value is None else f"{100 * value:.{digits}f} %"
 
 
 def _html(name: str, figure: go.Figure) -> str:
@@ -86,13 +93,14 @@ def _covered(rows: list[dict[str, Any]]) -> list[tuple[float, float]]:
 
 
 def _calibration(rows: list[dict[str, Any]]) -> go.Figure:
-    """How often a risk that was told came true."""
+    """How often a risk that was told came true, by tenths of the risk."""
     figure = go.Figure()
     for place, row in enumerate(rows):
-        size = [6 + 14 * (count / max(row["counts"])) ** 0.5 for count in row["counts"]]
+        counts, told, happened = _tenths(row)
+        size = [6 + 14 * (count / max(counts)) ** 0.5 for count in counts]
         figure.add_scatter(
-            x=row["told"],
-            y=row["happened"],
+            x=told,
+            y=happened,
             mode="lines+markers",
             marker={"size": size, "color": COLOURS[place]},
             line={"color": COLOURS[place], "width": 1},
@@ -100,6 +108,16 @@ def _calibration(rows: list[dict[str, Any]]) -> go.Figure:
         )
     figure.add_shape(type="line", x0=0, y0=0, x1=1, y1=1, line={"dash": "dot", "color": "#666666"})
     return figure.update_layout(xaxis_title="risk told", yaxis_title="share that came true")
+
+
+def _tenths(row: dict[str, Any]) -> tuple[list[int], list[float], list[float]]:
+    """Moments, mean risk told and share that came true in each tenth of the risk that has moments."""
+    told, count = np.array(row["told"]), np.array(row["counts"])
+    tenth = (10 * told).astype(int)
+    total = np.bincount(tenth, count)
+    used = total > 0
+    mean, share = (np.bincount(tenth, count * values)[used] / total[used] for values in (told, np.array(row["happened"])))
+    return total[used].astype(int).tolist(), mean.tolist(), share.tolist()
 
 
 def _worth(rows: list[dict[str, Any]]) -> go.Figure:

@@ -5,7 +5,7 @@ patients of a database, or else the whole path. A person's record lies in one un
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -72,17 +72,33 @@ def units_of(sources: Sequence[str], database: str | None = None) -> list[Unit]:
 def _of_path(place: int, path: Path, format: str) -> list[Unit]:
     """A data set's files, a folder's subfolders where it holds nothing else, or the path itself."""
     if path.is_dir() and not format:
-        parquet = [file for file in sorted(path.rglob("*.parquet")) if not file.name.startswith((".", "_"))]
-        if parquet:
-            return [
-                Unit(f"{place}/{file.relative_to(path)}", "parquet", str(file), "table", patient=_partition(file))
-                for file in parquet
-            ]
+        if _holds(path, {".parquet"}):
+            return list(_beside_parquet(place, path, path))
         children = [child for child in sorted(path.iterdir()) if not child.name.startswith(".")]
         apart = bool(children) and all(child.is_dir() or child.suffix.lower() == ".zip" for child in children)
         if apart and not _data_set(path):
             return [Unit(f"{place}/{child.name}", "records", str(child)) for child in children]
     return [Unit(f"{place}/{path.name}", "records", str(path), format)]
+
+
+def _beside_parquet(place: int, root: Path, folder: Path) -> Iterator[Unit]:
+    """Each Parquet file below a folder, and what lies beside them: every other recording, and every folder without Parquet."""
+    for child in sorted(folder.iterdir()):
+        name = f"{place}/{child.relative_to(root)}"
+        if child.name.startswith((".", "_")):
+            continue
+        if child.is_dir() and _holds(child, {".parquet"}):
+            yield from _beside_parquet(place, root, child)
+        elif child.suffix == ".parquet":
+            yield Unit(name, "parquet", str(child), "table", patient=_partition(child))
+        elif _holds(child, RECORDINGS):
+            yield Unit(name, "records", str(child))
+
+
+def _holds(path: Path, suffixes: Set[str]) -> bool:
+    """Whether a file, or one in a folder, has one of these endings."""
+    files = [path] if path.is_file() else path.rglob("*")
+    return any(file.suffix.lower() in suffixes and not file.name.startswith((".", "_")) and file.is_file() for file in files)
 
 
 def _data_set(path: Path) -> bool:

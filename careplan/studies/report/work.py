@@ -72,8 +72,9 @@ def _work(job: Job) -> Tables:
     for name, error in refused.items():
         left_out.append({"unit": job.unit.name, "patient": name, "reason": "cannot be read", "detail": str(error)})
     if job.planned is not None:
-        factors = job.protocol.factors
-        return {"plans": pd.DataFrame(), **spared(chosen, lambda some: {"plans": judge_plans(world, some, factors)}, [])}
+        factors, failed = job.protocol.factors, list[dict[str, str]]()
+        proposed = spared(chosen, lambda some: {"plans": judge_plans(world, some, factors)}, failed)
+        return {"plans": pd.DataFrame(), **proposed, "left_out": pd.DataFrame(failed)}
     tables = spared(chosen, lambda some: _judged(world, some, job), left_out)
     return {**{name: tables.get(name, pd.DataFrame()) for name in TABLES}, "left_out": pd.DataFrame(left_out)}
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from careplan.minutes import DAY
 from careplan.series import PatientSeries, Window, split, windows
 from careplan.therapies.glucose.bands import LOW
-from careplan.therapies.glucose.declaration import GLUCOSE, Regimen
+from careplan.therapies.glucose.declaration import GLUCOSE, RECENT, Regimen
 from careplan.therapies.glucose.modulation import modulated_rate
 from careplan.therapy import Mandate
 from careplan.world.futures import Futures, abduct
@@ -136,7 +136,7 @@ def recent_days(
     person: Personalisation,
     regimen: Regimen,
     *,
-    count: int = 14,
+    count: int = RECENT.days,
     particles: int = 8,
     seed: int = 0,
 ) -> Days | None:
@@ -217,7 +217,7 @@ def _foreseen(
         rates=dynamics.absorption.rates(flat_code).unflatten(0, fold),
         start=level,
         score=torch.zeros(particles, device=device),
-        widen=torch.ones(days, device=device),
+        interval_factor=torch.ones(days, device=device),
         trend=torch.zeros(days, particles, 1, 2, device=device),  # the forcing holds what it would have told
     )
     return futures, level, pools

@@ -38,7 +38,7 @@ class Exposure(NamedTuple):
 
     @property
     def breach(self) -> Breach | None:
-        """Which target is broken; missing readings close the gate."""
+        """Which target is broken; missing readings count as a breach."""
         if not self.readings:
             return Breach("no readings")
         return next((Breach("target for lows", numbers=each) for each in self.held if each["share"] >= each["target"]), None)
@@ -96,7 +96,7 @@ def judge(
     """What the rules say of a value of a line, given the recent readings: `time` on the patient's clock, `value` in mg/dL."""
 
     def judged_of(line: Line, value: float) -> Judged:
-        return judged(line, value, *lows_against(suggestion, line, readings, targets), allowed(line, facts, regimen))
+        return judged(line, value, *lows_against(suggestion, line, readings, targets), signable_bounds(line, facts, regimen))
 
     return judged_of
 
@@ -118,10 +118,10 @@ def judged(line: Line, value: float, exposed: Exposure, against: Exposure, bound
     """What the rules say of a value of a line.
 
     exposed: the lows that forbid more insulin. against: what less insulin is meant against, and so how much less is allowed at
-    once. bounds: what the therapy allows this patient now (`allowed`), whatever limits a line states; the narrowest of any group
-    where None.
+    once. bounds: what the therapy allows this patient now (`signable_bounds`), whatever limits a line states; the narrowest of
+    any group where None.
     """
-    lowest, highest = bounds or allowed(line, CourseFacts(group="child"), None)
+    lowest, highest = bounds or signable_bounds(line, CourseFacts(group="child"), None)
     breach = exposed.breach if raises_insulin(line, value) else None
     limits = PRESCRIBED.get(line.setting)
     if limits is None:  # a dose was searched for these hours, within their own risk budget
@@ -130,7 +130,7 @@ def judged(line: Line, value: float, exposed: Exposure, against: Exposure, bound
     return Judged(
         lowest=lowest,
         highest=highest,
-        guarded=_guarded(line, value, against),
+        guarded=_guarded(line, value, against, limits),
         forbidden=FORBIDDEN.format(why=rule_in_words(breach)) if breach else None,
     )
 
@@ -138,7 +138,7 @@ def judged(line: Line, value: float, exposed: Exposure, against: Exposure, bound
 CAUTION, FORBIDDEN = N_("{why}: more insulin"), N_("more insulin is not allowed here: {why}")
 
 
-def allowed(line: Line, facts: CourseFacts, regimen: Regimen | None) -> tuple[float, float]:
+def signable_bounds(line: Line, facts: CourseFacts, regimen: Regimen | None) -> tuple[float, float]:
     """The lowest and the highest that the therapy lets anybody sign for this patient now: of a setting, of one dose, or of a
     rate as a multiple of what is prescribed."""
     if (limits := PRESCRIBED.get(line.setting)) is not None:
@@ -157,11 +157,8 @@ def caution(suggestion: Suggestion, readings: pd.DataFrame, targets: Targets = A
     return None if breach is None else rule_in_words(breach)
 
 
-def _guarded(line: Line, value: float, exposed: Exposure) -> tuple[Breach, ...]:
+def _guarded(line: Line, value: float, exposed: Exposure, limits: LineLimits) -> tuple[Breach, ...]:
     """What the planner's own guardrail says of a value, once more; more insulin despite lows is judged apart."""
-    limits = PRESCRIBED.get(line.setting)
-    if limits is None:
-        return ()
     breach = bool(exposed.readings) and exposed.breach is not None and not raises_insulin(line, value)
     again = RegimenLine(
         key=line.key,

@@ -40,7 +40,8 @@ CLOCK = Clock(
     memory=144,
     patch=6,
 )
-GATE = Gate(days=14.0, active=70.0, recent=14.0 * DAY, windows=20, strange=2.0, error_ratio=0.95, dosed=0.3)
+RECENT = timedelta(days=14)  # up to the last reading: what tells of targets, when a regimen is planned and when it is signed
+GATE = Gate(days=14.0, active=70.0, recent=RECENT / timedelta(minutes=1), windows=20, strange=2.0, error_ratio=0.95, dosed=0.3)
 WATCH = Watch(
     day=DAY,
     every=6 * 60.0,
@@ -148,15 +149,19 @@ def limits_of(facts: CourseFacts) -> Limits:
 
 
 # Absolute limits of the ratios are LoopKit's guardrails, of basal and long-acting their channels' bounds; the recommended carb
-# ratio is LoopKit's, the other recommended ranges are ours. Caps on change are oref0 autotune's. See docs/reference/clinical.md.
+# ratio is LoopKit's, the other recommended ranges are ours. See docs/reference/clinical.md.
+RANGES: dict[Setting, dict[str, float]] = {
+    "basal": {"lowest": 0.0, "highest": 35.0, "low": 0.05, "high": 5.0},
+    "carb_ratio": {"lowest": 2.0, "highest": 150.0, "low": 4.0, "high": 28.0},
+    "correction_factor": {"lowest": 10.0, "highest": 500.0, "low": 16.0, "high": 400.0},
+    "long_acting": {"lowest": 0.0, "highest": 150.0, "low": 1.0, "high": 80.0},
+}
+# How far any of them may move: from the original and at a visit as oref0 autotune's caps; against lows further, which is ours.
+CHANGES = {"low_ratio": 0.7, "high_ratio": 1.2, "per_visit": 0.2, "against_harm": 0.3, "against_danger": 0.5}
 LINE_LIMITS: dict[Setting, LineLimits] = {
-    "basal": LineLimits(lowest=0.0, highest=35.0, low=0.05, high=5.0),
-    "carb_ratio": LineLimits(lowest=2.0, highest=150.0, low=4.0, high=28.0),
-    "correction_factor": LineLimits(lowest=10.0, highest=500.0, low=16.0, high=400.0),
-    "long_acting": LineLimits(lowest=0.0, highest=150.0, low=1.0, high=80.0),
+    setting: LineLimits(**limits, **CHANGES, least_days=7.0) for setting, limits in RANGES.items()
 }
 
-RECENT = timedelta(days=14)  # up to the last reading: what tells of targets, when a regimen is planned and when it is signed
 # For how long a suggestion may be signed: settings from when it was made, doses from the moment that they begin at.
 HOLDS: dict[Literal["regimen", "doses"], timedelta] = {"regimen": timedelta(days=14), "doses": timedelta(minutes=30)}
 

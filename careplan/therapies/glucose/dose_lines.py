@@ -15,11 +15,11 @@ def doses_in_words(plans: DosePlans, index: int, option: int) -> str:
     """ "5.5 U now, 0.5 U in 30 min, basal x2 from 60 to 90 min"; "as prescribed" where nothing changes."""
     said = []
     for step, (impulse, multiple) in enumerate(plans.actions[index, option].tolist()):
-        start = round(step * plans.interval)
+        start = round(step * plans.decision)
         if impulse > 0:
             said.append(f"{round(impulse, 3):g} U {f'in {start} min' if start else 'now'}")
         if multiple != 1.0:
-            said.append(f"basal x{multiple:g} from {f'{start}' if start else 'now'} to {start + plans.interval:.0f} min")
+            said.append(f"basal x{multiple:g} from {f'{start}' if start else 'now'} to {start + plans.decision:.0f} min")
     return ", ".join(said) or "as prescribed"
 
 
@@ -29,7 +29,7 @@ def dose_lines(plans: DosePlans, index: int, days: int, lows: Breach | None) -> 
     lines = []
     caution = LOWS.format(lows=rule_in_words(lows)) if lows else ""
     for step, (impulse, multiple) in enumerate(plans.actions[index, 0].tolist()):
-        start = round(step * plans.interval)
+        start = round(step * plans.decision)
         if impulse > 0:
             lines.append(
                 Line(
@@ -54,7 +54,7 @@ def dose_lines(plans: DosePlans, index: int, days: int, lows: Breach | None) -> 
                     key=f"temp_basal@{start}",
                     setting="temp_basal",
                     start=start,
-                    end=start + round(plans.interval),
+                    end=start + round(plans.decision),
                     unit="x basal",
                     current=1.0,
                     proposed=multiple,
@@ -63,7 +63,7 @@ def dose_lines(plans: DosePlans, index: int, days: int, lows: Breach | None) -> 
                     absolute_low=0.0,
                     absolute_high=max(multiple, 1.0),
                     days=days,
-                    why=(LESS if multiple < 1 else MORE).format(minutes=plans.interval) + caution * (multiple > 1),
+                    why=(LESS if multiple < 1 else MORE).format(minutes=plans.decision) + caution * (multiple > 1),
                 )
             )
     return tuple(lines)

@@ -12,15 +12,13 @@ from careplan.planning.planner import DosePlans, DoseQuestion, DoseSearch, plan_
 from careplan.planning.safety import DoseContext
 from careplan.series import Window
 from careplan.stages import stage
-from careplan.therapies.glucose.declaration import GLUCOSE
+from careplan.therapies.glucose.declaration import CLOCK, GLUCOSE
 from careplan.therapy import Limits, Mandate, Therapy
 from careplan.world.model import WorldModel
 
-DECISION = 30.0  # minutes
-HORIZON = 240.0  # minutes
 PARTICLES = 16
 INCREMENT = {"pump": 0.05, "pen": 1.0}  # U
-MARGIN = 0.5  # of the budgets for lows, what one plan may spend: the next one spends anew
+SHARE_OF_BUDGET = 0.5  # of what may be spent on lows, for one plan: the next one spends anew
 RISK_LEVEL = 1.0  # every particle counts: the worst half would be the high ones, and lows would weigh nothing
 
 
@@ -43,7 +41,7 @@ class Patients:
     past: Window
     usual: Tensor
     code: Tensor
-    widen: Tensor
+    interval_factor: Tensor
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -77,7 +75,7 @@ def search_doses(
     with stage("encode"):
         latent, state, daily, hourly = _encoded(model, patients, ahead, seed)
     candidates, exists = dose_table(daily.cpu(), ahead.increment, ahead.adjustable)
-    known = within.context(hourly.unflatten(1, (round(HORIZON / DECISION), -1)).mean(-1).cpu())
+    known = within.context(hourly.unflatten(1, (round(CLOCK.ahead / CLOCK.decision), -1)).mean(-1).cpu())
     device = state.device
     asked = DoseQuestion(
         state=state,
@@ -86,8 +84,7 @@ def search_doses(
         context=_on(known, device),
         candidates=candidates.to(device),
         exists=exists.to(device),
-        interval=DECISION,
-        budget=MARGIN * budgets_of(mandates or [therapy.mandate] * len(state)).to(device),
+        budget=SHARE_OF_BUDGET * budgets_of(mandates or [therapy.mandate] * len(state)).to(device),
     )
     with stage("search"):
         return plan_doses(latent, asked, DoseSearch(risk_level=RISK_LEVEL, simulations=simulations, seed=seed, binding=binding))
@@ -103,7 +100,7 @@ def _encoded(model: WorldModel, patients: Patients, ahead: Ahead, seed: int) -> 
     integration `[B, H]`."""
     shape, device = model.shape, model.center.device
     usual, code, known = patients.usual, patients.code, Known(ahead.values, ahead.mask)
-    futures, pools, inflow = latent_futures(model, patients.past, usual, code, known, patients.widen, seed)
+    futures, pools, inflow = latent_futures(model, patients.past, usual, code, known, patients.interval_factor, seed)
     usual, code = usual.to(device), code.to(device)
     values, mask = ahead.values.to(device), ahead.mask.to(device)
     basal, bolus = GLUCOSE.index("basal"), GLUCOSE.index("bolus")
@@ -118,7 +115,7 @@ def _encoded(model: WorldModel, patients: Patients, ahead: Ahead, seed: int) -> 
         rate=rate,
         other=inflow - rate,
         unit=into / (daily.unsqueeze(1) * shape.interval),
-        steps=round(DECISION / shape.interval),
+        steps=round(CLOCK.decision / shape.interval),
         strength=_strength(code, model.typical(usual), model.layout.effect("insulin")),
     )
     return latent, initial_state(futures, pools), daily, hourly

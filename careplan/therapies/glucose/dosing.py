@@ -27,11 +27,9 @@ from careplan.suggestion import Option, Suggestion, Why
 from careplan.targets import Targets
 from careplan.therapies.glucose.aims import limits_for, same_aims, therapy_for
 from careplan.therapies.glucose.decisions import exposure
-from careplan.therapies.glucose.declaration import GLUCOSE, RAPID, RECENT, Regimen, limits_of
+from careplan.therapies.glucose.declaration import CLOCK, GLUCOSE, RAPID, RECENT, Regimen, limits_of
 from careplan.therapies.glucose.dose_lines import dose_lines, doses_in_words
 from careplan.therapies.glucose.dose_search import (
-    DECISION,
-    HORIZON,
     INCREMENT,
     PARTICLES,
     Ahead,
@@ -75,7 +73,7 @@ class _Case:
     row: int
     limits: Limits
     future: tuple[np.ndarray, np.ndarray]
-    gate: tuple[str, ...]
+    reasons: tuple[str, ...]
 
     @property
     def series(self) -> PatientSeries:
@@ -112,8 +110,8 @@ def _case(world: World, recording: Recording, person: Personalisation, asked: _A
     row = _last_row(series) if asked.at is None else row_at(series, asked.at)
     bounds = limits_for(limits.get(recording.patient) or limits_of(recording.facts), asked.targets)
     future = _future(series, row, recording.regimen, asked.announced)
-    gate = reasons_to_abstain(world, series, person, row=row, changes=expected_statistics(series, recording.changes))
-    return _Case(recording, person, row, bounds, future, gate)
+    reasons = reasons_to_abstain(world, series, person, row=row, changes=expected_statistics(series, recording.changes))
+    return _Case(recording, person, row, bounds, future, reasons)
 
 
 def _suggested(world: World, cases: Sequence[_Case], asked: _Asked) -> list[Suggestion]:
@@ -127,7 +125,7 @@ def _suggested(world: World, cases: Sequence[_Case], asked: _Asked) -> list[Sugg
             said = question("doses", recording.prescribed, at=asked.at, announced=asked.announced, simulations=asked.simulations)
             moment = (case.series.start + pd.Timedelta(minutes=GLUCOSE.step * case.row)).to_pydatetime()
             provenance = world.provenance(asked.seed, recording.data, asked=said)
-            reasons = (*case.gate, *reasons_in_words(plans.reasons[index], plans.refused[index]))
+            reasons = (*case.reasons, *reasons_in_words(plans.reasons[index], plans.refused[index]))
             silent = abstaining(case.series, "doses", provenance, reasons, at=moment)
             made.append(_filled(silent, world, plans, index, case, asked))
     return made
@@ -142,7 +140,7 @@ def _plans(world: World, cases: Sequence[_Case], asked: _Asked) -> DosePlans:
         past=_stack([windows(case.series, [case.row], context) for case in cases]),
         usual=torch.stack([person.usual for person in people]),
         code=torch.stack([person.particles(PARTICLES, asked.seed) for person in people]),
-        widen=torch.stack([world.widen(person)[Given.PLAN].max() for person in people]),
+        interval_factor=torch.stack([world.interval_factors(person)[Given.PLAN].max() for person in people]),
     )
     ahead = Ahead(
         values=torch.stack([torch.from_numpy(part) for part, _ in planned]),
@@ -166,7 +164,7 @@ def _stack(parts: Sequence[Window]) -> Window:
 
 def _future(series: PatientSeries, row: int, regimen: Regimen | None, announced: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """The hours ahead as prescribed: the regimen's basal, no bolus, and the meals that were announced; `[T, C]` and its mask."""
-    rows = round(HORIZON / GLUCOSE.step)
+    rows = round(CLOCK.ahead / GLUCOSE.step)
     values = np.zeros((rows, len(GLUCOSE.channels)), np.float32)
     mask = np.zeros_like(values, dtype=bool)
     moment = series.start + pd.Timedelta(minutes=GLUCOSE.step * row)
@@ -243,9 +241,9 @@ def _context(cases: Sequence[_Case], baseline: Tensor) -> DoseContext:
         level=torch.tensor([each.level for each in known], dtype=torch.float32),
         level_age=torch.tensor([each.age for each in known], dtype=torch.float32),
         baseline=baseline.float(),
-        on_board=carried(doses, RAPID, step=GLUCOSE.step, interval=DECISION, decisions=decisions),
+        on_board=carried(doses, RAPID, step=GLUCOSE.step, interval=CLOCK.decision, decisions=decisions),
         since_last=torch.tensor([each.since for each in known], dtype=torch.float32),
-        remaining=remaining((torch.arange(decisions) * DECISION).float(), RAPID),
+        remaining=remaining((torch.arange(decisions) * CLOCK.decision).float(), RAPID),
     )
 
 
@@ -256,7 +254,7 @@ def _last_row(series: PatientSeries) -> int:
 
 def _filled(silent: Suggestion, world: World, plans: DosePlans, index: int, case: _Case, asked: _Asked) -> Suggestion:
     """The suggestion with what the search answered, where it answered."""
-    if case.gate or bool(plans.abstained[index]):
+    if case.reasons or bool(plans.abstained[index]):
         return silent
     changed, series = bool(plans.changed[index]), case.series
     shown = ([0] if changed else []) + ([1] if bool(plans.has_runner_up[index]) else []) + [2]
@@ -292,9 +290,9 @@ def _reasons(plans: DosePlans, index: int, recording: Recording, announced: Sequ
 def _why(world: World, plans: DosePlans, index: int, case: _Case, asked: _Asked) -> Why:
     """By the hour ahead; beside it, past moments like now."""
     recording, series, row, targets = case.recording, case.series, case.row, asked.targets
-    levels, hours = plans.levels[index], range(round(HORIZON / 60))
+    levels, hours = plans.levels[index], range(round(CLOCK.ahead / 60))
     found = Compared(
-        account=plans.account,
+        terms=plans.terms,
         index=index,
         levels=levels,
         part=torch.arange(levels.shape[-1]) * len(hours) // levels.shape[-1],
@@ -315,7 +313,7 @@ def _option(plans: DosePlans, index: int, option: int, targets: Targets) -> Opti
     levels = plans.levels[index, option].cpu()  # [P, M]
     outcomes = {name: interval(drawn) for name, drawn in time_by_outcome(levels, targets).items()}
     return Option(
-        name=OPTIONS[option], path=path_of(levels, HORIZON), outcomes=outcomes, does=doses_in_words(plans, index, option)
+        name=OPTIONS[option], path=path_of(levels, CLOCK.ahead), outcomes=outcomes, does=doses_in_words(plans, index, option)
     )
 
 

@@ -12,9 +12,8 @@ from careplan.minutes import DAY
 from careplan.series import PatientSeries, cadence
 from careplan.targets import Targets
 from careplan.therapies.glucose.bands import ADULTS, HIGH, LEVELS, LOW, TIGHT, VERY_HIGH, VERY_LOW
+from careplan.therapies.glucose.declaration import GATE
 from careplan.therapies.glucose.views import Metrics, Profile
-
-SUFFICIENT_DAYS, SUFFICIENT_ACTIVE = 14.0, 70.0
 
 Array = NDArray[np.float64]
 
@@ -70,8 +69,8 @@ def glucose_metrics(readings: PatientSeries | ArrayLike, expected: float | None 
 
 
 def sufficient(metrics: Metrics, days: float) -> bool:
-    """Whether a recording of so many days may be interpreted: 14 days with 70 % of the readings."""
-    return days >= SUFFICIENT_DAYS and metrics.active >= SUFFICIENT_ACTIVE
+    """Whether a recording of so many days may be interpreted: as many days with as much of the readings as a plan takes."""
+    return days >= GATE.days and metrics.active >= GATE.active
 
 
 def expected_readings(series: PatientSeries) -> float:

@@ -7,10 +7,10 @@ from careplan.therapies.glucose.aims import aims
 from careplan.therapies.glucose.bands import MARKS, PRESETS
 from careplan.therapies.glucose.declaration import GLUCOSE, HOLDS, LIMITS, RECENT, Regimen, limits_of
 from careplan.therapies.glucose.names import MG_DL, MMOL_L, SETTINGS
-from careplan.therapies.glucose.places import WEIGHTS
 from careplan.therapies.glucose.regimen import apply_changes, current, listed, stated
 from careplan.therapies.glucose.rule_words import RULES
 from careplan.therapies.glucose.views import Metrics
+from careplan.therapies.glucose.weights_folder import WEIGHTS
 
 if TYPE_CHECKING:
     from careplan.therapies.glucose.decisions import caution, judge

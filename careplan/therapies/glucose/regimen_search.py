@@ -184,7 +184,7 @@ def _why(world: World, case: Case, found: _Searched, lines: Sequence[Line], draw
     """By part of the day; beside it, the days on which what is addressed was seen."""
     plans, days, series, targets = found.plans, found.days, case.series, case.targets
     compared = Compared(
-        account=plans.account,
+        terms=plans.terms,
         index=0,
         levels=plans.levels[0],
         part=days.block.repeat(len(days)),

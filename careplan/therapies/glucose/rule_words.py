@@ -37,7 +37,7 @@ def reasons_in_words(reasons: Iterable[Breach], refused: Iterable[Breach], bound
     """Why a plan abstains.
 
     Args:
-        reasons: What closed the gate.
+        reasons: Why only no change may be answered.
         refused: What the guard has against the proposal.
         bound: The rules that closed every change, told where no line may be changed.
     """

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from careplan.therapies.glucose.declaration import GLUCOSE
-from careplan.therapies.glucose.places import WEIGHTS
+from careplan.therapies.glucose.weights_folder import WEIGHTS
 from careplan.world import loaded
 from careplan.world.loaded import World
 

@@ -5,6 +5,8 @@ rays that kill as they are given add up as shares of the volume, which compounds
 integration by the midpoint of steps of a day gives of a time constant of one day exactly.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -17,12 +19,14 @@ from careplan.rules import Action, Cap, End
 from careplan.therapy import Channel, Limits, Pool, Therapy
 
 CAPACITY, DEATH = 14137.17, 1150.3465  # cm3 of spheres of 30 and 13 cm
-GIVEN = 30.0  # of either treatment in a course, at most: a cumulative cap as courses have, not the benchmark's
+CELL = 1 / 5.8e8  # cm3 of one cell
+GIVEN = 15.0  # of either treatment in a course, at most: a cumulative cap as courses have, not the benchmark's
 
 
 def risk(level: Tensor) -> Tensor:
-    """`[...]` cm3 -> `[...]` 0 without a tumour, 1 where it kills: the share of that diameter."""
-    return (level.clamp(min=0.0) / DEATH) ** (1 / 3)
+    """`[...]` cm3 -> `[...]` 0 of one cell, 1 where it kills, by its logarithm: a treatment kills a share of the cells, and is
+    worth as much when few are left, which is what cures."""
+    return (level.clamp(min=CELL) / CELL).log() / math.log(DEATH / CELL)
 
 
 TUMOUR = Therapy(
@@ -46,7 +50,7 @@ TUMOUR = Therapy(
     ),
     outputs=(
         Output(
-            name="volume", risk=risk, best=1e-9, returns=0.0062, compounds=DAY, lowest=-17.0, highest=0.5, bends=(-5.0, -2.0),
+            name="volume", risk=risk, best=CELL, returns=0.0062, compounds=DAY, lowest=-17.0, highest=0.5, bends=(-5.0, -2.0),
             harm=1,
         ),
     ),
@@ -79,7 +83,10 @@ TUMOUR = Therapy(
     actions=(Action(channel="chemo", values=(0.0, 1.0)), Action(channel="radio", values=(0.0, 1.0))),
     combined=True,
     sampled=True,
-    ends=(End(name="death", on="volume", side=1, level=DEATH, risk=2.0),),
+    ends=(
+        End(name="death", on="volume", side=1, level=DEATH, risk=2.0),
+        End(name="cure", on="volume", side=-1, level=CELL, risk=0.0),
+    ),
 )
 
 LIMITS = Limits(

@@ -21,6 +21,10 @@ SETTINGS = {
     "hold": N_("Evenings left out"),
     "next_inr": N_("Next INR"),
     "evening": N_("Evening dose"),
+    "inr": N_("INR"),
+    "warfarin": N_("Warfarin"),
+    "inhibitor": N_("Drug that slows its breakdown"),
+    "inducer": N_("Drug that speeds its breakdown"),
 }
 UNITS = (N_("mg a week"), N_("evenings"), N_("days"))  # of lines
 OUTCOMES = {

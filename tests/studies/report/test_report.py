@@ -1,6 +1,9 @@
 """A small cohort evaluated whole: numbers that add up, the same bytes again, nobody lost to somebody else's bad record."""
 
+import errno
 import json
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +15,12 @@ from careplan.errors import AskError
 from careplan.evaluation.forecasts import spaced
 from careplan.interop.tables import table_of
 from careplan.records import PatientRecord
-from careplan.studies.report import Protocol, ProtocolError, evaluate_cohort, read_protocol
+from careplan.studies.report import Protocol, ProtocolError, evaluate_cohort, parts, read_protocol
 from careplan.studies.report import work as working
 from careplan.studies.report.judge import Chosen, Tables
+from careplan.studies.report.page import number, page
 from careplan.studies.report.run import in_process
-from careplan.studies.report.sources import units_of
+from careplan.studies.report.sources import read_unit, units_of
 from careplan.studies.report.work import Baselines, Job, work
 from cohorts.policies import Behaviour
 from cohorts.population import sample_population
@@ -62,7 +66,7 @@ def test_the_numbers_of_the_flow_add_up(report: Path) -> None:
     left_out = pd.read_parquet(report / "left_out.parquet")
     assert set(left_out["reason"]) == set(flow["reasons"])
     assert left_out.loc[left_out["reason"] == "cannot be read", "detail"].str.contains("part.parquet").all()
-    assert any("2 of 6" in warning for warning in found["warnings"])
+    assert "2 of 6 (33%) were left out (cannot be read 1, under 3 days 1)" in found["warnings"][0]
 
 
 def test_it_judges_people_whom_no_card_names_beside_baselines(report: Path) -> None:
@@ -136,11 +140,66 @@ def test_whoever_it_fails_on_is_left_out_alone(data: Path, monkeypatch: pytest.M
     assert "a poisoned record" in tables["left_out"]["detail"].iloc[0]
 
 
+def test_planning_that_fails_is_said(data: Path, report: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> pd.DataFrame:
+        raise RuntimeError("no plan")
+
+    monkeypatch.setattr(working, "judge_plans", fails)
+    shutil.copytree(report / "parts", tmp_path / "parts")
+    finished = evaluate_cohort([str(data)], tmp_path, protocol=PROTOCOL, say=lambda _: None)
+    assert any("Planning failed for 1 people" in warning for warning in finished.warnings)
+    assert json.loads((tmp_path / "report.json").read_text())["plans"] == {"people": 0, "failed": 1}
+
+
+def test_what_nothing_is_known_of_is_not_printed(report: Path) -> None:
+    found = json.loads((report / "report.json").read_text())
+    nothing = {"looks": 0, "rmse": None, "persistence": None, "worse_than_persistence": None}
+    found["looks"]["when_it_speaks"] = nothing
+    found["plans"] |= {"largest_step": None, "more_before_a_week_with_lows": {"of": 0, "share": None}}
+    found["dosing"] = {"days": 0, "days_left_out": {}, "estimable": False, "why": "nobody doses"}
+    body = page(found).split("</script>", 1)[1]
+    text = re.sub(r"<script.*?</script>", "", body, flags=re.DOTALL)
+    assert "nobody doses" in text
+    assert not re.search(r"\b(None|nan|NaN|inf)\b|-0\.0+\b|% %", text)
+    assert number(-0.01) == "0.0" and number(-0.06) == "-0.1"
+
+
+def test_what_lies_beside_parquet_files_is_read_too(data: Path, tmp_path: Path) -> None:
+    one, other, *_ = sorted(data.iterdir())
+    shutil.copytree(one, tmp_path / "north" / one.name)
+    (tmp_path / "south").mkdir()
+    pd.read_parquet(other / "part.parquet").to_csv(tmp_path / "south" / "anna.csv", index=False)
+    (tmp_path / "notes.txt").write_text("nothing to read")
+    (tmp_path / "_SUCCESS").touch()
+    names = [record.patient for unit in units_of([str(tmp_path)]) for record in read_unit(unit, {})]
+    assert names == [one.name.removeprefix("patient="), "anna"]
+
+
+def test_a_disk_that_fills_leaves_no_half_of_a_file(tmp_path: Path) -> None:
+    def fills(path: Path) -> None:
+        path.write_text("half of")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    report = tmp_path / "report.html"
+    report.write_text("what was there")
+    with pytest.raises(OSError, match="No space left"):
+        parts.write(report, fills)
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"] and report.read_text() == "what was there"
+    table = pd.DataFrame({"n": [1]})
+    (tmp_path / "parts").write_text("no folder can be made here")
+    with pytest.raises(AskError, match="what is done is kept"):
+        parts.keep(tmp_path / "parts" / "000000", "key", {"people": table})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["parts", "report.html"]
+
+
 def test_nobody_who_qualifies_is_said_first(data: Path, tmp_path: Path) -> None:
     protocol = Protocol(least=30.0)
+    (tmp_path / "people.parquet").write_bytes(b"of another protocol")
     finished = evaluate_cohort([str(data)], tmp_path, protocol=protocol, say=lambda _: None)
     assert finished.judged == 0 and finished.warnings
-    assert "Nobody could be judged" in (tmp_path / "report.html").read_text()
+    assert not (tmp_path / "people.parquet").exists()
+    assert finished.warnings == ("Nobody of the 6 people found could be judged: cannot be read 1, under 30 days 5.",)
+    assert finished.warnings[0] in (tmp_path / "report.html").read_text()
 
 
 def test_columns_of_the_users_make_subgroups_and_bad_ones_are_named(data: Path, report: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from careplan.minutes import DAY
 from careplan.suggestion import Decision, Line
 from careplan.therapies.glucose import decisions
 from careplan.therapies.glucose.bands import ADULTS, most_low
-from careplan.therapies.glucose.decisions import DANGER, INSULIN, Exposure, allowed, exposure, exposure_at
+from careplan.therapies.glucose.decisions import DANGER, INSULIN, Exposure, exposure, exposure_at, signable_bounds
 from careplan.therapies.glucose.declaration import LIMITS, Regimen, limits_of
 from careplan.therapies.glucose.rule_words import rule_in_words
 from tests.clinic.build import line
@@ -187,15 +187,15 @@ def test_the_absolute_limits_are_the_narrower_of_the_lines_own_and_the_settings(
 def test_what_the_therapy_allows_a_patient_now(group: Any) -> None:
     bolus, _, _, _, rate, times = DOSES[group]
     facts = CourseFacts(group=group)
-    assert allowed(dose(), facts, None) == (0.0, bolus)
+    assert signable_bounds(dose(), facts, None) == (0.0, bolus)
     for setting, (lowest, highest, _, _) in LINES.items():
-        assert allowed(replace(line(), setting=setting), facts, None) == (lowest, highest)  # type: ignore[arg-type]
+        assert signable_bounds(replace(line(), setting=setting), facts, None) == (lowest, highest)  # type: ignore[arg-type]
     temporary = replace(line(), setting="temp_basal")
     regimen = Regimen(basal=(0.2, 0.5, 0.4, 0.3), carb_ratio=(10.0,) * 4, correction_factor=(50.0,) * 4)
-    assert allowed(temporary, facts, None) == (0.0, times)
-    assert allowed(temporary, facts, regimen) == (0.0, times), "four times the fastest is below the largest rate"
-    assert allowed(temporary, facts, replace(regimen, basal=(0.2, 5.0, 0.4, 0.3))) == (0.0, rate / 5.0)
-    assert allowed(temporary, facts, replace(regimen, basal=(0.0,) * 4)) == (0.0, times)
+    assert signable_bounds(temporary, facts, None) == (0.0, times)
+    assert signable_bounds(temporary, facts, regimen) == (0.0, times), "four times the fastest is below the largest rate"
+    assert signable_bounds(temporary, facts, replace(regimen, basal=(0.2, 5.0, 0.4, 0.3))) == (0.0, rate / 5.0)
+    assert signable_bounds(temporary, facts, replace(regimen, basal=(0.0,) * 4)) == (0.0, times)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_what_the_therapy_allows_a_patient_now(group: Any) -> None:
 )  # fmt: skip
 def test_somebody_younger_than_their_group_has_the_limits_of_their_age(group: str, age: float | None, holds: Any) -> None:
     facts = CourseFacts(group=group, covariates={} if age is None else {"age": age})
-    assert limits_of(facts) == LIMITS[holds] and allowed(dose(), facts, None) == (0.0, LIMITS[holds].max_dose)
+    assert limits_of(facts) == LIMITS[holds] and signable_bounds(dose(), facts, None) == (0.0, LIMITS[holds].max_dose)
 
 
 def test_a_group_that_the_therapy_does_not_have_is_an_error() -> None:
@@ -354,5 +354,11 @@ def test_lows_are_told_beside_doses_that_are_suggested_and_beside_nothing_else()
 def test_a_rate_is_bounded_by_its_multiple_and_by_the_largest_rate(basal: float, highest: float) -> None:
     of = replace(line(), key="temp_basal@0", setting="temp_basal")
     regimen = Regimen(starts=(0,), basal=(basal,), carb_ratio=(10.0,), correction_factor=(40.0,))
-    assert allowed(of, CourseFacts(group="adult"), regimen) == (0.0, highest)
-    assert allowed(of, CourseFacts(group="adult"), None) == (0.0, 4.0)
+    assert signable_bounds(of, CourseFacts(group="adult"), regimen) == (0.0, highest)
+    assert signable_bounds(of, CourseFacts(group="adult"), None) == (0.0, 4.0)
+
+
+def test_a_childs_rate_is_bounded_below_its_multiple_where_less_than_a_unit_an_hour_is_prescribed() -> None:
+    of = replace(line(), key="temp_basal@0", setting="temp_basal")
+    regimen = Regimen(starts=(0,), basal=(0.8,), carb_ratio=(10.0,), correction_factor=(40.0,))
+    assert signable_bounds(of, CourseFacts(group="child"), regimen) == (0.0, pytest.approx(3.75))

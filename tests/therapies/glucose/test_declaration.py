@@ -174,6 +174,8 @@ def test_each_block_ends_where_the_next_begins() -> None:
 def test_what_the_shipped_weights_and_the_alarms_were_made_for() -> None:
     clock, watch = GLUCOSE.clock, glucose.WATCH
     assert (clock.pace, clock.knots, clock.judged, glucose.ROWS_A_DAY) == (60.0, (30.0, 60.0, 120.0, 240.0), 120.0, 288)
+    assert (clock.decision, clock.ahead, clock.context) == (30.0, 240.0, 288), "half hours of four hours, after a day"
+    assert [effect.stops for effect in GLUCOSE.effects] == [0.43, 0.0]
     assert (watch.day, watch.every, watch.stride, watch.ahead) == (1440, 360.0, 60.0, (60.0, 120.0))
     assert (watch.history, watch.memory, watch.readings, watch.forecasts, watch.doses) == (7, 28, 48, 8, 3.0)
     assert (glucose.RAPID.peak, glucose.RAPID.duration) == (75.0, 360.0), "LoopKit and oref0, rapid analogues"

@@ -9,8 +9,8 @@ import torch
 from careplan.planning.actions import NO_CHANGE
 from careplan.series import Window
 from careplan.studies.closed_loop import _context
-from careplan.therapies.glucose.declaration import GLUCOSE, LIMITS
-from careplan.therapies.glucose.dose_search import HORIZON, Ahead, Constraints, Patients, _encoded, _strength, search_doses
+from careplan.therapies.glucose.declaration import CLOCK, GLUCOSE, LIMITS
+from careplan.therapies.glucose.dose_search import Ahead, Constraints, Patients, _encoded, _strength, search_doses
 from careplan.therapies.glucose.modulation import modulated_rate
 from careplan.therapies.glucose.world import open_world
 from careplan.therapy import Mandate
@@ -28,7 +28,7 @@ def test_a_code_that_makes_insulin_weak_is_doubted_by_every_other_particle() -> 
 
 @pytest.mark.parametrize("action", [(2.0, 1.0), (0.0, 2.0)])
 def test_doubt_makes_more_insulin_lower_and_less_insulin_no_safer(action: tuple[float, float]) -> None:
-    model, rows, channels = open_world().model, round(HORIZON / GLUCOSE.step), len(GLUCOSE.channels)
+    model, rows, channels = open_world().model, round(CLOCK.ahead / GLUCOSE.step), len(GLUCOSE.channels)
     values = torch.zeros(1, model.shape.context, channels)
     values[..., GLUCOSE.index("glucose")], values[..., GLUCOSE.index("basal")] = 180.0, 0.8
     clock = GLUCOSE.step * torch.arange(model.shape.context).float().unsqueeze(0)
@@ -52,7 +52,7 @@ def test_doubt_makes_more_insulin_lower_and_less_insulin_no_safer(action: tuple[
 
 def given(mandate: Mandate | None, level: float = 240.0) -> tuple[float, float, float]:
     """U of bolus and extra basal in the next hour and a half, the mean level, and the share below 70 mg/dL, as planned."""
-    model, rows, channels = open_world().model, round(HORIZON / GLUCOSE.step), len(GLUCOSE.channels)
+    model, rows, channels = open_world().model, round(CLOCK.ahead / GLUCOSE.step), len(GLUCOSE.channels)
     values = torch.zeros(1, model.shape.context, channels)
     values[..., GLUCOSE.index("glucose")], values[..., GLUCOSE.index("basal")] = level, 0.8
     clock = GLUCOSE.step * torch.arange(model.shape.context).float().unsqueeze(0)

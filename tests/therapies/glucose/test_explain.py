@@ -45,7 +45,7 @@ def compared(plans: Any, part: torch.Tensor, spans: list[tuple[int, int]], index
     levels = plans.levels[index]
     changed, runner_up = bool(plans.changed[index]), bool(plans.has_runner_up[index])
     return Compared(
-        plans.account, index, levels, part, spans, time_by_outcome(levels), changed, runner_up, risk_by_outcome, time_by_outcome
+        plans.terms, index, levels, part, spans, time_by_outcome(levels), changed, runner_up, risk_by_outcome, time_by_outcome
     )
 
 
@@ -56,7 +56,7 @@ def test_the_parts_of_doses_sum_to_the_gain_of_the_search(simulations: int | Non
     many = plans.levels.shape[-1]
     found = compared(plans, torch.arange(many) * 4 // many, [(60 * hour, 60 * (hour + 1)) for hour in range(4)])
     why = explain(found, low_risk=0.1)
-    score = plans.account.score[0]
+    score = plans.terms.score[0]
     about = PROPOSED if found.changed else RUNNER_UP
     assert sum(part.gain for part in why.parts) == pytest.approx(float(score[about] - score[NO_CHANGE]), abs=5e-3)
     assert why.gain == pytest.approx(float(score[PROPOSED] - score[NO_CHANGE]), abs=1e-6)
@@ -71,7 +71,7 @@ def test_the_parts_of_settings_sum_to_the_gain_and_lie_where_it_is(start: list[f
     plans = plan_settings(start, settings(), margin=torch.tensor([[0.02, 0.005]]))
     spans = [(0, 360), (360, 660), (660, 1020), (1020, 1440)]
     why = explain(compared(plans, PARTS, spans), low_risk=None)
-    score = plans.account.score[0]
+    score = plans.terms.score[0]
     assert sum(part.gain for part in why.parts) == pytest.approx(float(score[PROPOSED] - score[NO_CHANGE]), abs=5e-3)
     if start[0] == 200.0:  # the night alone is high, and it alone gains
         gains = {(part.outcome, part.start): part.gain for part in why.parts}
@@ -87,7 +87,7 @@ def test_sureness_counts_particles_by_their_whole_score() -> None:
     plans = plan_doses([260.0])
     found = compared(plans, torch.zeros(plans.levels.shape[-1], dtype=torch.long), [(0, 240)])
     sure = explain(found, low_risk=None).sure
-    total = plans.account.total()[0]
+    total = plans.terms.total()[0]
     assert sure is not None and sure.of == total.shape[1]
     assert sure.better == int((total[PROPOSED] < total[NO_CHANGE]).sum()) > 0
     effect = sure.effects["mean"]

@@ -10,7 +10,7 @@ from careplan.planning.tree import tail_weights
 
 
 @dataclass(frozen=True, eq=False)
-class Account:
+class ScoreTerms:
     """B patients, O options, P particles. Score = -(weights * (mean risk + what is charged beside it)).sum(-1).
 
     score `[B, O]`: as the search had it. weights, risk `[B, O, P]`: a particle's weight in the tail mean, and its mean risk.
@@ -28,7 +28,7 @@ class Account:
         return self.risk + torch.stack([*self.charges.values()]).sum(0)
 
 
-def account(score: Tensor, risk: Tensor, charges: Mapping[str, Tensor], *, risk_level: float, worth: float) -> Account:
-    """The account behind scores `[B, O]` from mean risk `[B, O, P]` and charges by name, `[B, O, P]` each."""
-    plain = Account(score, torch.ones_like(risk), risk, charges, worth)
+def score_terms(score: Tensor, risk: Tensor, charges: Mapping[str, Tensor], *, risk_level: float, worth: float) -> ScoreTerms:
+    """The terms of scores `[B, O]` from mean risk `[B, O, P]` and charges by name, `[B, O, P]` each."""
+    plain = ScoreTerms(score, torch.ones_like(risk), risk, charges, worth)
     return replace(plain, weights=tail_weights(-plain.total(), risk_level))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from careplan.therapies.glucose.zones import ZONES, clarke, parkes, shares
+from careplan.therapies.glucose.error_grids import ZONES, clarke, parkes, shares
 
 LEVELS = st.floats(20, 600)
 
