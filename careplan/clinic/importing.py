@@ -120,7 +120,7 @@ def import_declared(
     records = [
         each
         for path in map(Path, paths)
-        for each in (read(path, **reading) if is_of(path, declared.name) else read_declared(path, declared, **reading))
+        for each in (read(path, **reading) if is_of(path, declared) else read_declared(path, declared, **reading))
     ]
     report = _kept(db, "declared", records, how, progress, actor)
     return replace(report, failed={**{name: str(error) for name, error in refused.items()}, **report.failed})
