@@ -11,7 +11,7 @@ HELD, NEARLY, WORST = (0.87, 0.93), (0.85, 0.95), 0.8  # of readings inside a 90
 TELLS, SOMETIMES = 0.8, 0.7  # AUROC, its interval's lower end
 EVENTS = 20  # moments before a low or a high, below which a warning of it is not judged
 SPOKE = (0.1, 0.25)  # share of looks at which it spoke and then missed by more than no change would have
-FEW = 10  # proposals, below which nothing is said of safety
+FEW = 10  # proposals, below which nothing is said of safety; looks at which it spoke, below which nothing of its silence
 BEFORE_LOWS = 0.1  # share of increases before a week with too many lows
 YES, PARTLY, NO, UNKNOWN = "yes", "in part", "no", "cannot be said"
 
@@ -79,7 +79,7 @@ def warns(found: dict[str, Any]) -> Answer:
 
 def silent(found: dict[str, Any]) -> Answer:
     """By how often it speaks where forecasts of the days after then miss by more than no change would (`SPOKE`), and by whether
-    they miss so more seldom than where it is silent."""
+    they miss so more seldom than where it is silent; from `FEW` looks on at which it spoke."""
     looks, question = found["looks"], "Is it silent where it should be?"
     if not looks["looks"]:
         return Answer(question, UNKNOWN, "No week could be looked at.")
@@ -90,6 +90,8 @@ def silent(found: dict[str, Any]) -> Answer:
         return Answer(question, UNKNOWN, f"{text} It never spoke, so nothing is said of when it does.")
     text += f" In the days after, it missed by more than no change would have at {100 * speaks:.0f} % of looks where it spoke"
     text += "." if abstains is None else f" and at {100 * abstains:.0f} % where it was silent."
+    if looks["when_it_speaks"]["looks"] < FEW:
+        return Answer(question, UNKNOWN, f"{text} It spoke too seldom to be judged.")
     verdict = YES if speaks <= SPOKE[0] and (abstains is None or speaks <= abstains) else PARTLY if speaks <= SPOKE[1] else NO
     return Answer(question, verdict, text)
 

@@ -46,7 +46,7 @@ def figures(
     left_out = parts.whole(folders, "left_out")
     found: Figure = {**identity, "flow": flow(people, left_out), "warnings": []}
     if people.empty:
-        found["warnings"] = ["Nobody could be judged: the reasons are in the flow of people below."]
+        found["warnings"] = [f"Nobody of the {len(left_out)} people found could be judged: {counted(found['flow']['reasons'])}."]
         return plain(found)
     people["seen"] = [seen(name, split) for name in people["patient"]]
     if columns is not None:
@@ -85,6 +85,11 @@ def flow(people: pd.DataFrame, left_out: pd.DataFrame) -> Figure:
         "left_out": len(left_out),
         "reasons": dict(sorted(reasons.items())),
     }
+
+
+def counted(reasons: Mapping[str, int]) -> str:
+    """How many people there are of each reason, in words."""
+    return ", ".join(f"{reason} {count}" for reason, count in reasons.items())
 
 
 def resampled(count: int, protocol: Protocol) -> Values:
@@ -315,8 +320,8 @@ def warnings(found: Figure, people: pd.DataFrame) -> list[str]:
     """What must be read before any number."""
     told, flowed = [], found["flow"]
     if flowed["left_out"]:
-        share = flowed["left_out"] / flowed["found"]
-        told.append(f"{flowed['left_out']} of {flowed['found']} ({share:.0%}) were left out; every number is of the others.")
+        out, total, why = flowed["left_out"], flowed["found"], counted(flowed["reasons"])
+        told.append(f"{out} of {total} ({out / total:.0%}) were left out ({why}); every number is of the others.")
     known = int((people["seen"] != NEVER).sum())
     if known:
         told.append(

@@ -60,7 +60,7 @@ def choose(
         if not len(known):
             reason, detail = f"no {therapy.regulated}", ""
         elif days < protocol.least:
-            reason, detail = f"under {protocol.least:g} days", f"{days:.1f} days"
+            reason, detail = f"under {protocol.least:g} days", f"{days:.2f} days"
         elif not (rows >= begin).any():
             reason, detail = "no moment to forecast from", "readings are too sparse or too gappy in the part that is judged"
         else:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -32,7 +32,18 @@ def keep(folder: Path, key: str, tables: Tables) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         making.rename(folder)
     except OSError as error:
+        shutil.rmtree(making, ignore_errors=True)
         raise AskError(f"{folder}: cannot be written: {error.strerror or error}; what is done is kept, run it again") from error
+
+
+def write(path: Path, writing: Callable[[Path], object]) -> None:
+    """A file by what writes one to a path, whole or not at all. Raises `OSError` where there is no room or no right to write."""
+    making = path.with_name(path.name + ".making")
+    try:
+        writing(making)
+        making.replace(path)
+    finally:
+        making.unlink(missing_ok=True)
 
 
 def tables_of(folders: list[Path], name: str) -> Iterator[pd.DataFrame]:

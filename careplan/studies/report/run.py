@@ -163,14 +163,15 @@ def _columns(path: Path | None) -> pd.DataFrame | None:
 
 
 def _write(out: Path, folders: list[Path], plan_folders: list[Path], found: dict[str, Any]) -> None:
-    """The report, its numbers, and the tables of all units, each in one file where they are of people."""
+    """The report, its numbers, and the tables of all units, each in one file where they are of people; each file whole."""
     try:
         for name, where in (("people", folders), ("left_out", folders), ("forecasts", folders), ("plans", plan_folders)):
             table, path = parts.whole(where, name), out / f"{name}.parquet"
             path.unlink(missing_ok=True)  # of another protocol, perhaps
             if len(table):
-                table.to_parquet(path, index=False)
-        (out / "report.json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        (out / "report.html").write_text(page(found), encoding="utf-8")
+                parts.write(path, partial(table.to_parquet, index=False))
+        numbers = json.dumps(found, indent=1, allow_nan=False) + "\n"
+        parts.write(out / "report.json", partial(Path.write_text, data=numbers, encoding="utf-8"))
+        parts.write(out / "report.html", partial(Path.write_text, data=page(found), encoding="utf-8"))
     except OSError as error:
         raise AskError(f"{out}: cannot be written: {error.strerror or error}; what is done is kept, run it again") from error

@@ -59,6 +59,7 @@ def test_all_is_well() -> None:
         (2, ("risks", 0, "events"), 19, UNKNOWN),
         (3, ("looks", "when_it_speaks", "worse_than_persistence"), 0.5, NO),
         (3, ("looks", "looks"), 0, UNKNOWN),
+        (3, ("looks", "when_it_speaks", "looks"), 9, UNKNOWN),
         (4, ("plans", "unsignable_lines"), 1, NO),
         (4, ("plans", "more_before_a_week_with_lows", "share"), 0.5, NO),
         (4, ("plans", "more_insulin"), 1, UNKNOWN),
@@ -79,7 +80,7 @@ def test_one_figure_changes_one_verdict(place: int, path: tuple[str | int, ...],
 
 
 def test_what_was_repaired_as_it_was_read_and_whom_the_model_knows_are_said_first() -> None:
-    report = {"flow": {"left_out": 0, "found": 12}, "dosing": {"estimable": True}}
+    report = {"flow": {"left_out": 0, "found": 12}, "plans": {"failed": 0}, "dosing": {"estimable": True}}
     people = pd.DataFrame(
         {
             "patient": [f"p{place}" for place in range(12)],
@@ -92,3 +93,21 @@ def test_what_was_repaired_as_it_was_read_and_whom_the_model_knows_are_said_firs
     told = warnings(report, people)
     assert len(told) == 2 and "3 of the 12" in told[0]
     assert told[1].startswith("1 people") and "p2, 101 rows" in told[1]
+
+
+def test_a_name_in_two_parts_and_why_nothing_is_told_of_doses_are_said_first() -> None:
+    report = {
+        "flow": {"left_out": 3, "found": 15, "reasons": {"cannot be read": 1, "under 3 days": 2}},
+        "plans": {"failed": 2},
+        "dosing": {"estimable": False, "why": "meals are not logged"},
+    }
+    names = ["p0", *(f"p{place}" for place in range(11))]
+    people = pd.DataFrame({"patient": names, "days": 20.0, "readings": 1000, "corrections": 0, "seen": NEVER})
+    told = " ".join(warnings(report, people))
+    for part in (
+        "3 of 15 (20%) were left out (cannot be read 1, under 3 days 2)",
+        "12 people bear 11 names",
+        "failed for 2 people",
+    ):
+        assert part in told
+    assert "meals are not logged" in told

@@ -1,5 +1,6 @@
 """A small cohort evaluated whole: numbers that add up, the same bytes again, nobody lost to somebody else's bad record."""
 
+import errno
 import json
 import re
 import shutil
@@ -14,7 +15,7 @@ from careplan.errors import AskError
 from careplan.evaluation.forecasts import spaced
 from careplan.interop.tables import table_of
 from careplan.records import PatientRecord
-from careplan.studies.report import Protocol, ProtocolError, evaluate_cohort, read_protocol
+from careplan.studies.report import Protocol, ProtocolError, evaluate_cohort, parts, read_protocol
 from careplan.studies.report import work as working
 from careplan.studies.report.judge import Chosen, Tables
 from careplan.studies.report.page import number, page
@@ -65,7 +66,7 @@ def test_the_numbers_of_the_flow_add_up(report: Path) -> None:
     left_out = pd.read_parquet(report / "left_out.parquet")
     assert set(left_out["reason"]) == set(flow["reasons"])
     assert left_out.loc[left_out["reason"] == "cannot be read", "detail"].str.contains("part.parquet").all()
-    assert any("2 of 6" in warning for warning in found["warnings"])
+    assert "2 of 6 (33%) were left out (cannot be read 1, under 3 days 1)" in found["warnings"][0]
 
 
 def test_it_judges_people_whom_no_card_names_beside_baselines(report: Path) -> None:
@@ -174,13 +175,31 @@ def test_what_lies_beside_parquet_files_is_read_too(data: Path, tmp_path: Path) 
     assert names == [one.name.removeprefix("patient="), "anna"]
 
 
+def test_a_disk_that_fills_leaves_no_half_of_a_file(tmp_path: Path) -> None:
+    def fills(path: Path) -> None:
+        path.write_text("half of")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    report = tmp_path / "report.html"
+    report.write_text("what was there")
+    with pytest.raises(OSError, match="No space left"):
+        parts.write(report, fills)
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"] and report.read_text() == "what was there"
+    table = pd.DataFrame({"n": [1]})
+    (tmp_path / "parts").write_text("no folder can be made here")
+    with pytest.raises(AskError, match="what is done is kept"):
+        parts.keep(tmp_path / "parts" / "000000", "key", {"people": table})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["parts", "report.html"]
+
+
 def test_nobody_who_qualifies_is_said_first(data: Path, tmp_path: Path) -> None:
     protocol = Protocol(least=30.0)
     (tmp_path / "people.parquet").write_bytes(b"of another protocol")
     finished = evaluate_cohort([str(data)], tmp_path, protocol=protocol, say=lambda _: None)
     assert finished.judged == 0 and finished.warnings
     assert not (tmp_path / "people.parquet").exists()
-    assert "Nobody could be judged" in (tmp_path / "report.html").read_text()
+    assert finished.warnings == ("Nobody of the 6 people found could be judged: cannot be read 1, under 30 days 5.",)
+    assert finished.warnings[0] in (tmp_path / "report.html").read_text()
 
 
 def test_columns_of_the_users_make_subgroups_and_bad_ones_are_named(data: Path, report: Path, tmp_path: Path) -> None:
