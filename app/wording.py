@@ -26,6 +26,7 @@ OUTCOMES = {
     "mean": N_("Mean"),
     "risk": N_("Risk"),
 }
+THERAPIES = (N_("glucose"), N_("warfarin"))
 SOURCES = (N_("table"), N_("inr"), N_("estimated"))
 
 

@@ -1,5 +1,6 @@
 """How a level is shown, whatever the therapy: units, and the bands and targets that charts and tables mark. Pure and light."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -58,6 +59,11 @@ class Marks:
     targets: Mapping[str, float]
     bottom: float
     top: float
+
+
+def is_percent(outcome: str) -> bool:
+    """Whether an outcome of an option is told in percent: all are but means, sums and the risk."""
+    return re.split("[ _]", outcome)[0] not in ("mean", "sum", "risk")
 
 
 def clock(minute: float) -> str:

@@ -38,7 +38,7 @@ def draw() -> None:
     if reading.query is None:
         st.info(retold(reading.asks or ""))
         for choice in reading.choices:
-            st.caption(choice)
+            st.caption(retold(choice))
         return
     query = _corrected(reading.query)
     if query is None:

@@ -1,14 +1,26 @@
 """Who did what: the newest entries of the audit trail, and whether its chain is whole."""
 
-import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import streamlit as st
 
 from app import access
-from careplan.clinic import audit_trail, patient_names, verify_audit
-from careplan.language import N_, _
+from careplan.clinic import audit_trail, happened, patient_names, verify_audit
+from careplan.clinic.views import AuditRecord
+from careplan.display import COMMA, SEMICOLON, listed
+from careplan.language import N_, _, retold
 
 SHOWN, SHOWN_FINDINGS = 200, 20
+LISTED = 5  # of what an entry lists
+NAMES = {  # what entries keep beside, as the trail has it
+    "patients": N_("patients"), "purpose": N_("for"), "source": N_("Source"), "files": N_("Files"), "reason": N_("Reason"),
+    "therapy": N_("Therapy"), "group": N_("Group"), "suggestion": N_("Suggestion"), "regimen": N_("Regimen"),
+    "address": N_("Address"), "tool": N_("Tool"), "model": N_("Model"), "tables": N_("Tables"), "key": N_("Key"),
+    "note": N_("Note"), "revision": N_("Version of the tables"), "database": N_("Database"),
+}  # fmt: skip
+NOTE = N_("what was there when this was written; whether it was changed before cannot be told")
+PURPOSES = (N_("review"), N_("planning"), N_("record"), N_("question"), N_("summary"), N_("worklist"), N_("tool"))
 ACTIONS = (  # as the trail has them, for the catalogue
     N_("patient added"), N_("course begun"), N_("covariates recorded"), N_("imported"), N_("taken back"), N_("regimen added"),
     N_("read"), N_("suggested"), N_("drafted"), N_("draft set aside"), N_("signed"), N_("clinic changed"), N_("personalised"),
@@ -49,7 +61,7 @@ def draw() -> None:
             _("Who"): [entry.actor for entry in entries],
             _("What"): [_(entry.action) for entry in entries],
             _("Patient"): [entry.patient or "" for entry in entries],
-            _("Detail"): [json.dumps(entry.detail, ensure_ascii=False) if entry.detail else "" for entry in entries],
+            _("Detail"): [detail_in_words(entry) for entry in entries],
         },
         hide_index=True,
         height=560,
@@ -59,3 +71,19 @@ def draw() -> None:
             _("Detail"): st.column_config.TextColumn(width="large"),
         },
     )
+
+
+def detail_in_words(entry: AuditRecord) -> str:
+    """What an entry tells beside who, when and what: as the history tells it, else by the names it was kept under."""
+    told = happened(entry)
+    return retold(told) if told else _in_words(entry.detail)
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        named = ((NAMES.get(name, name.replace("_", " ")), _in_words(inner)) for name, inner in value.items())
+        return listed((_("{name}: {said}", name=_(name), said=said) for name, said in named if said), SEMICOLON)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        more = _(" and {count} more", count=len(value) - LISTED) if len(value) > LISTED else ""
+        return listed(map(_in_words, value[:LISTED]), COMMA) + more
+    return "" if value is None else retold(str(value))

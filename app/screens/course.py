@@ -17,7 +17,7 @@ from careplan.clinic import Actor
 from careplan.clinic.views import DosePage, ReviewPage
 from careplan.clock import UNITS
 from careplan.course import Course
-from careplan.display import Marks, Unit, listed
+from careplan.display import Marks, Unit, is_percent, listed
 from careplan.language import N_, _, retold
 from careplan.practice import Practice
 from careplan.suggestion import Interval, Suggestion
@@ -76,7 +76,7 @@ def draw_doses(page: DosePage, actor: Actor) -> None:
         return
     planning.plan(page.summary.patient, "doses", planned=suggestion is not None)
     if suggestion is None:
-        st.info(_("No suggestion yet. One is made from the last reading on; `careplan plan --at TIME` makes it from another."))
+        st.info(_("No doses are suggested yet. **Plan the next hours** searches for them, from the last reading on."))
     else:
         proposal.warnings(suggestion)
         _suggested(suggestion, practice, unit)
@@ -231,5 +231,5 @@ def _scale(minutes: float) -> tuple[float, str]:
 def _interval(key: str, value: Interval | None) -> str:
     if value is None:
         return "-"
-    mid = f"{value.mid:.1f}" if key.split()[0] in ("mean", "risk", "sum") else f"{value.mid:.1f} %"
+    mid = f"{value.mid:.1f} %" if is_percent(key) else f"{value.mid:.1f}"
     return _("{mid} ({low:.1f} to {high:.1f})", mid=mid, low=value.low, high=value.high)

@@ -30,7 +30,7 @@ def draw() -> None:
     planning.plan(patient, "doses", planned=suggestion is not None)
     if suggestion is None:
         st.info(
-            _("No dose suggestion yet. One is made from the last reading on; `careplan plan --at TIME` makes it from another.")
+            _("No doses are suggested yet. **Plan the next hours** searches for them, from the last reading on.")
         )
     else:
         _moment(page, suggestion)

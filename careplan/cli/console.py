@@ -160,18 +160,23 @@ def _print_others(console: Console, patients: "Sequence[PatientSummary]") -> Non
     rows = [("Patient", "Therapy", "Group", "Days", "Until", "Enough", "Readings")]
     for patient in patients:
         last, enough = f"{patient.last:%Y-%m-%d}" if patient.last else "", "yes" if patient.sufficient else "no"
-        told = ", ".join(f"{name} {value}" for name, value in measured(patient.metrics).items())
+        told = ", ".join(f"{name} {value}" for name, value in measured(patient.metrics, patient.therapy).items())
         rows.append((patient.patient, patient.therapy, patient.group, f"{patient.days:.0f}", last, enough, told))
     header, *lines = aligned(rows, left=(0, 1, 2, 4, 6))
     console.print(header, style="bold", markup=False, highlight=False, soft_wrap=True)
     console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
 
 
-def measured(metrics: object) -> dict[str, str]:
-    """A therapy's own summary of readings, by name: those of its numbers that are known."""
+def measured(metrics: object, therapy: str) -> dict[str, str]:
+    """A therapy's own summary of readings, by name: those of its numbers that are known, shares of time in percent."""
+    from careplan import therapies
+
+    practice = therapies.practice(therapy)
+    shares = {cost.name for cost in practice.therapy.costs if cost.of == "share"} | {"in_range"}
+    shares |= {band.field for band in practice.marks.bands} if practice.marks else set()
     told = metrics if isinstance(metrics, Mapping) else getattr(metrics, "__dict__", {})
     numbers = {name: value for name, value in told.items() if isinstance(value, int | float) and not isinstance(value, bool)}
-    return {name.replace("_", " "): f"{value:.4g}" for name, value in numbers.items()}
+    return {name.replace("_", " "): f"{value:.4g}{' %' * (name in shares)}" for name, value in numbers.items()}
 
 
 def aligned(rows: Sequence[Sequence[str]], *, left: Sequence[int] = ()) -> list[str]:
@@ -230,7 +235,7 @@ def _print_course(console: Console, patient: "PatientSummary", prescribed: "Pres
     table = Table(title=f"{practice.name}: readings of {channel.name}, {channel.unit}".rstrip(", "), title_justify="left")
     table.add_column("")
     table.add_column("", justify="right")
-    for name, value in measured(patient.metrics).items():
+    for name, value in measured(patient.metrics, patient.therapy).items():
         table.add_row(escape(name), value)
     console.print(table)
     if not patient.sufficient:

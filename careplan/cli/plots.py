@@ -14,7 +14,7 @@ from careplan import therapies
 from careplan.cli.console import aligned
 from careplan.clinic.views import Forecast
 from careplan.clock import duration_in_words
-from careplan.display import Unit, clock, sentence
+from careplan.display import Unit, clock, is_percent, sentence
 from careplan.practice import Practice, Words
 from careplan.suggestion import Interval, Kind, Line, Path, Suggestion
 from careplan.therapies.glucose.words import outcome
@@ -143,9 +143,8 @@ def _options(console: Console, suggestion: Suggestion) -> None:
     if not suggestion.options:
         return
     names = list(suggestion.options[0].outcomes)[:OUTCOMES_SHOWN]
-    practice = therapies.practice(suggestion.therapy) if suggestion.therapy else therapies.first()
-    shares, unit = {cost.name for cost in practice.therapy.costs if cost.of == "share"}, unit_of(practice)
-    rows = [["", *(outcome(name, unit) + ", %" * (name in shares) for name in names)]]
+    unit = unit_of(therapies.practice(suggestion.therapy) if suggestion.therapy else therapies.first())
+    rows = [["", *(outcome(name, unit) + ", %" * is_percent(name) for name in names)]]
     for option in suggestion.options:
         cells = (_outcome(option.outcomes[name], unit if name.startswith("mean") else None) for name in names)
         rows.append([sentence(option.name).rstrip("."), *cells])

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from careplan.clinic.suggestions import latest_suggestion, load_suggestion, save_suggestion
     from careplan.clinic.summaries import patients, show
     from careplan.clinic.targets import sign_targets, targets_in_force
-    from careplan.clinic.timelines import timeline
+    from careplan.clinic.timelines import happened, timeline
     from careplan.clinic.worklists import worklist
     from careplan.store import Actor, Database, StoreError, Verification, local_account, open_database
 
@@ -61,6 +61,7 @@ _HOME = {
     **dict.fromkeys(("patients", "show"), "summaries"),
     **dict.fromkeys(("sign_targets", "targets_in_force"), "targets"),
     **dict.fromkeys(("changes", "compare_change", "compare_periods"), "periods"),
+    "happened": "timelines",
     "timeline": "timelines",
     "worklist": "worklists",
 }
@@ -88,6 +89,7 @@ __all__ = [
     "compare_periods",
     "dose_page",
     "forget_source",
+    "happened",
     "import_declared",
     "import_previewed",
     "import_records",

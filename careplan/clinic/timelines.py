@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 from sqlalchemy import select
 
 from careplan.clinic.access_log import log_record_view
+from careplan.clinic.views import AuditRecord
 from careplan.language import N_
 from careplan.store import Actor, Database
 from careplan.store.schema import AuditEntry
@@ -41,6 +42,13 @@ def timeline(db: Database, patient: str, *, actor: Actor | None = None) -> tuple
         query = select(AuditEntry).where(AuditEntry.patient == patient, AuditEntry.action.in_(SAID))
         entries = session.scalars(query.order_by(AuditEntry.id.desc()))
         return tuple(_told(entry) for entry in entries if not _of_a_decision(entry))
+
+
+def happened(entry: AuditRecord) -> str | None:
+    """What an entry of the audit trail tells in words, in English; None where a history does not tell of such entries."""
+    if entry.action not in SAID or not isinstance(entry.detail, Mapping):
+        return None
+    return SAID[entry.action][1](entry.detail)
 
 
 def _of_a_decision(entry: AuditEntry) -> bool:

@@ -27,9 +27,9 @@ KEPT = {
     *("ann", "bea", "cyd", "dan", "eva", "NAME", "vera", "seed", "model", "version", "English", ADA.subject),
 }
 SHOWN = {"label", "body", "help", "placeholder", "options", "text", "caption", "alt", "title"}
-MARKUP = re.compile(  # and code, and what the audit trail has as JSON
+MARKUP = re.compile(  # and code
     r"`[^`]*`|:material/\w+:|data:image[^'\"]*|&nbsp;|<style.*?</style>|(class|style|role|scope)='[^']*'|</?\w+|\b\w+='"
-    r"|[\w./]+\.csv|\{\".*",
+    r"|[\w./]+\.csv",
     re.S,
 )
 
@@ -184,3 +184,29 @@ def test_the_other_screens_of_warfarin(treated: Suggestion) -> None:
     for name in ("doses", "record", "audit", "history", "targets"):
         left = left_over(spoken(f"from app.screens import {name}\n{name}.draw()", patient="vera"))
         assert [each for each in left if "出典" not in each] == [], name
+
+
+QUESTIONS = {  # each kind that is answered without a world model, and what is asked back
+    "annさんの調子はどうですか": "記録全体 の要約",
+    "annさんの基礎レートは": "処方の内容",
+    "annさんの制限は": "適用される制限",
+    "annさんの提案の理由は": "提案の理由",
+    "annさんの計画を見せて": "人が確認した計画",
+    "annさんは今何単位打てばいいですか": "careplan は投与量を決めません",
+    "annさんの低血糖はいつですか": "目標範囲未満の血糖",
+    "誰を見るべきですか": "優先度の高い 10 人",
+    "annさんの3月10日と3月12日を比べて": "の比較",
+    "予測の精度はどのくらいですか": "使用中のモデルの精度",
+}
+ASKED_BACK = ("2時間後の血糖は", "zoltanさんの調子はどうですか", "annさんの調子と予測は", "天気は")
+
+
+@pytest.mark.parametrize("question", [*QUESTIONS, *ASKED_BACK])
+def test_a_question_is_answered_in_japanese(db: Database, question: str) -> None:
+    at = spoken("from app.screens import ask\nask.draw()", question=question)
+    if question in QUESTIONS:
+        at = checked(at.button(key="answer").click().run())
+        assert QUESTIONS[question] in "".join(each.value for each in at.subheader), "understood and answered"
+    reader_says = (*re.findall("[a-z]+", question), "kind", "patient", "RMSE", "adult")
+    named = {each for each in left_over(at, *reader_says) if not each.startswith("Research")}
+    assert named == set()

@@ -116,7 +116,7 @@ def test_a_dose_is_never_decided(tmp_path: Path) -> None:
         sign_review(database, made.id or 0, [decision], NURSE, "prescribe as proposed")
         signed = ask(database, "plan")
         assert signed.text[0] == WHO_DECIDES and any("signed by nurse" in told for told in signed.text)
-        assert any("basal@360: 1 to 0.9 U/h, accept: 0.9" in told for told in signed.text)
+        assert any("Basal rate, from 06:00: now 1, proposed 0.9 U/h, decided: accept, 0.9" in told for told in signed.text)
     finally:
         database.close()
 

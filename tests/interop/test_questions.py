@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from app.screens.ask import EXAMPLES
 from careplan.interop.language import KINDS, Known, ask_model, read
 from careplan.interop.language.known import POLICIES
+from careplan.interop.language.queries import Period
 from careplan.interop.language.remote import Remote
 from careplan.language import LANGUAGES, _, using
 from careplan.studies import replays
@@ -39,7 +40,7 @@ def test_questions_are_read_right_or_asked_back() -> None:
     "more",
     [
         *("after her football match", "on 3 of 7 rainy weekends", "without the cannula", "for the twins"),
-        *("if supper is skipped", "unless it is raised", "in the nights"),
+        *("if supper is skipped", "unless it is raised", "in the nights", "hardly ever", "but never until March"),
     ],
 )
 def test_what_the_query_cannot_hold_is_asked_back(more: str) -> None:
@@ -163,3 +164,44 @@ def test_nothing_is_sent_without_configuration_nor_what_the_grammar_reads(monkey
             ask_model(question, read(question, KNOWN), KNOWN, fake.remote)
     finally:
         fake.close()
+
+
+ELSEWHERE = Known(("adult-9-004", "child-9-001", "ben k.", "田中"), lambda patient: date(2026, 11, 20), POLICIES)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Who does not need a look?",
+        "Which patients are never low?",
+        "How is ben k. not doing?",
+        "When was ben k. low until Monday?",
+        "How was ben k. from Tuesday?",
+        "What is the basal of ben k. at half past five?",
+        "Will ben k. be above 180 by 9 pm?",
+        "What is the carb ratio of ben k. going up to?",
+        "田中さんの低血糖は月曜日まで?",
+        "When was ben k. low yesterday above 210?",
+        "What if ben k. had not eaten dinner yesterday above 210?",
+    ],
+)
+def test_a_negation_an_end_and_an_hour_that_may_be_two_are_asked_back(question: str) -> None:
+    assert read(question, ELSEWHERE).query is None
+
+
+@pytest.mark.parametrize(
+    ("question", "meant"),
+    [
+        ("Run 50 virtual adults on basal-bolus and oref for two weeks", {"populations": ("adult:50",)}),
+        ("List ben k.'s hypos below 54 since Monday", {"period": Period(first=date(2026, 11, 16), last=date(2026, 11, 20))}),
+        ("先月の田中さんのまとめ", {"period": Period(first=date(2026, 10, 1), last=date(2026, 10, 31))}),
+        ("Is ben k. better this week than last week?", {"first": Period(first=date(2026, 11, 9), last=date(2026, 11, 15))}),
+        ("ben k.: last weekend vs the weekend before", {"second": Period(first=date(2026, 11, 14), last=date(2026, 11, 15))}),
+        ("田中さんが昨日の昼食で二単位半少なく打ってたら", {"change": -2.5}),
+        ("child-9-001の今日の午前1時から4時まで、基礎を2割減らしていたら?", {"times": 0.8, "until": "04:00"}),
+        ("Has anyone signed ben k.'s plan yet?", {"kind": "plan"}),
+    ],
+)
+def test_how_people_say_it(question: str, meant: dict[str, Any]) -> None:
+    query = read(question, ELSEWHERE).query
+    assert query is not None and {name: getattr(query, name) for name in meant} == meant

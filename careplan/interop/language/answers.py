@@ -10,9 +10,12 @@ from typing import Any
 from careplan.clinic import asking
 from careplan.clinic.codec import dump
 from careplan.clinic.roles import STUDIES, allow
+from careplan.display import signed
 from careplan.interop.language import declared, predictions
 from careplan.interop.language import queries as asked
 from careplan.interop.language.basis import Answer, Sources
+from careplan.language import N_, _
+from careplan.suggestion import Line
 from careplan.therapies.glucose.bands import LEVELS
 from careplan.therapies.glucose.declaration import GLUCOSE
 
@@ -21,7 +24,39 @@ __all__ = ["WHO_DECIDES", "Answer", "Sources", "answer"]
 ABOUT_NOBODY = ("who_needs_a_look", "cohort_replay", "evaluation")
 SHOWN = ("in_range", "low", "very_low", "high", "very_high", "mean", "cv", "gmi", "readings", "active")
 MOST = 2_000  # person-days that a question may have lived for it; more is a command of its own
-WHO_DECIDES = "careplan decides no dose. What to take is decided by you and the clinician who signs your plan."
+WHO_DECIDES = N_("careplan decides no dose. What to take is decided by you and the clinician who signs your plan.")
+THEN = N_("{name}: {before:.1f}, then {after:.1f}, a change of {change}.")
+DAYS_IN = N_("{days:.1f} days of readings in {period}")
+TOO_FEW = N_("{period} has too few readings to judge by")
+STATUS = {
+    "no data": N_("no data"), "not planned": N_("not planned"), "suggested": N_("to review"), "no change": N_("no change"),
+    "abstained": N_("abstained"), "draft": N_("draft"), "signed": N_("signed"), "altered": N_("changed past careplan"),
+    "not readable": N_("not readable here"),
+}  # fmt: skip
+VERDICTS, OF_BASAL = (N_("accept"), N_("edit"), N_("reject")), N_("x basal")
+BETWEEN = N_("Time from {low} to {high}, %")
+NO_SUGGESTION = N_("There is no suggestion for {patient}: careplan plan {patient} --regimen makes one.")
+LINE = N_("{setting} from {start} to {end}, now {current:g}, proposed {proposed:g} {unit}: {why}")
+EVIDENCE = N_("{days} days of evidence for {line}")
+LOOK = N_("{patient}: {headline} (status: {status}).")
+AT_MOST = N_("As {group}: at most {max_dose:g} U at once, {max_on_board:g} U on board, {max_rate:g} U/h basal.")
+AT_LEAST = N_("At least {min_spacing:g} min between doses, and none below {floor:g} mg/dL, measured or predicted.")
+A_VISIT = N_("{setting}: {low:g} to {high:g}, at most {share:.0f} % a visit.")
+NO_LIMIT, OF_THERAPY = N_("No question changes a limit."), N_("the limits of the therapy")
+TAKES = N_("{people:,} people for {days} days takes a while; run it with: {command}")
+OVER = N_("{count:,} readings over {days:.1f} days")
+UNREVIEWED = {
+    "settings": N_("The settings proposed as suggestion {number} are not reviewed: nobody may act on them."),
+    "doses": N_("The doses proposed as suggestion {number} are not reviewed: nobody may act on them."),
+}
+SIGNED = N_("Suggestion {number} was signed by {who} at {when}: {meaning}.")
+PROPOSED = N_("{line}: now {current:g}, proposed {proposed:g} {unit}.")
+DECIDED = N_("{line}: now {current:g}, proposed {proposed:g} {unit}, decided: {verdict}, {value:g}.")
+TRAINED = N_("Model {model}, trained on {sources} and virtual patients.")
+ERROR = N_("RMSE {minutes} min ahead: {error:.1f} mg/dL, the mean over {people} people not trained on.")
+BELOW = N_("{count} times for 15 minutes or longer below {level:g} mg/dL.")
+ABOVE = N_("{count} times for 15 minutes or longer above {level:g} mg/dL.")
+LOWEST, HIGHEST = N_("{start} to {end}: lowest {level:.0f} mg/dL."), N_("{start} to {end}: highest {level:.0f} mg/dL.")
 
 
 def answer(query: Any, sources: Sources) -> Answer:
@@ -41,15 +76,10 @@ def _compare(query: asked.ComparePeriods, sources: Sources) -> Answer:
     text = []
     for name in SHOWN[:8]:
         if first.get(name) is not None and second.get(name) is not None:
-            text.append(f"{_named(name, levels)}: {first[name]:.1f} then {second[name]:.1f} ({second[name] - first[name]:+.1f}).")
-    days = [
-        f"{each.days:.1f} days of readings in {period}" for each, period in zip(both, (query.first, query.second), strict=True)
-    ]
-    few = [
-        f"{period} has too few readings to judge by"
-        for each, period in zip(both, (query.first, query.second), strict=True)
-        if each.days < 1
-    ]
+            moved = signed(second[name] - first[name], 1)
+            text.append(THEN.format(name=_named(name, levels), before=first[name], after=second[name], change=moved))
+    days = [DAYS_IN.format(days=each.days, period=period) for each, period in zip(both, (query.first, query.second), strict=True)]
+    few = [TOO_FEW.format(period=period) for each, period in zip(both, (query.first, query.second), strict=True) if each.days < 1]
     return Answer(
         understood=query.said(), text=(*text, *few), unit="mg/dL", figures={"first": first, "second": second}, basis=tuple(days)
     )
@@ -59,14 +89,14 @@ def _named(name: str, levels: Mapping[str, float]) -> str:
     """A figure in words. levels: the edges of the patient's bands, mg/dL."""
     very_low, low, high, very_high = (f"{levels[edge]:g}" for edge in LEVELS)
     return {
-        "in_range": f"In range {low} to {high}, %",
-        "low": f"{very_low} to {low}, %",
-        "very_low": f"Below {very_low}, %",
-        "high": f"{high} to {very_high}, %",
-        "very_high": f"Above {very_high}, %",
-        "mean": "Mean, mg/dL",
-        "cv": "Variation, %",
-        "gmi": "GMI, %",
+        "in_range": N_("In range {low} to {high}, %").format(low=low, high=high),
+        "low": BETWEEN.format(low=very_low, high=low),
+        "very_low": N_("Time below {level}, %").format(level=very_low),
+        "high": BETWEEN.format(low=high, high=very_high),
+        "very_high": N_("Time above {level}, %").format(level=very_high),
+        "mean": N_("Mean, mg/dL"),
+        "cv": N_("Variation, %"),
+        "gmi": N_("GMI, %"),
     }[name]
 
 
@@ -76,9 +106,7 @@ def _why(query: asked.Why, sources: Sources) -> Answer:
 
     decided = asking.suggestions_with_reviews(sources.db, query.patient, sources.actor)
     if not decided:
-        return _nothing(
-            query.said(), f"There is no suggestion for {query.patient}: careplan plan {query.patient} --regimen makes one."
-        )
+        return _nothing(query.said(), NO_SUGGESTION.format(patient=query.patient))
     suggestion = decided[0][0]
     if suggestion.abstained:
         return Answer(
@@ -90,14 +118,21 @@ def _why(query: asked.Why, sources: Sources) -> Answer:
     lines = [line for line in suggestion.lines if query.setting in (None, line.setting)]
     lines = [line for line in lines if query.minute is None or line.start <= query.minute < line.end]
     text = [
-        f"{line.setting.replace('_', ' ')} {clock(line.start)}-{clock(line.end)}, {line.current:g} to {line.proposed:g} "
-        f"{line.unit}: {because(line, suggestion, MG_DL)}"
+        LINE.format(
+            setting=_setting(line.setting),
+            start=clock(line.start),
+            end=clock(line.end),
+            current=line.current,
+            proposed=line.proposed,
+            unit=line.unit,
+            why=because(line, suggestion, MG_DL),
+        )
         for line in lines
     ]
     if not text and (query.setting or query.minute is not None):
-        text.append("No change is proposed there.")
+        text.append(N_("No change is proposed there."))
     told = [f"{name}: {sentence(words)}" for name, words in said(suggestion, MG_DL)]
-    days = tuple(f"{line.days} days of evidence for {line.key}" for line in lines)
+    days = tuple(EVIDENCE.format(days=line.days, line=_setting(line.setting)) for line in lines)
     figures = {"lines": [dump(line) for line in lines], "why": dump(suggestion.why) if suggestion.why else None}
     return Answer(
         understood=query.said(), text=(*text, *told), figures=figures, basis=days, model=suggestion.provenance.get("model")
@@ -106,7 +141,7 @@ def _why(query: asked.Why, sources: Sources) -> Answer:
 
 def _who(query: asked.WhoNeedsALook, sources: Sources) -> Answer:
     rows = asking.most_urgent(sources.db, query.count or 10, sources.actor)
-    text = tuple(f"{row.patient}: {row.headline} ({row.status})." for row in rows)
+    text = tuple(LOOK.format(patient=row.patient, headline=row.headline, status=_(STATUS[row.status])) for row in rows)
     figures = {
         "patients": [
             {"patient": row.patient, "urgency": row.urgency, "headline": row.headline, "status": row.status} for row in rows
@@ -114,9 +149,9 @@ def _who(query: asked.WhoNeedsALook, sources: Sources) -> Answer:
     }
     return Answer(
         understood=query.said(),
-        text=text or ("Nobody is in the store yet.",),
+        text=text or (N_("Nobody is in the store yet."),),
         figures=figures,
-        basis=("the last days recorded of each",),
+        basis=(N_("the last days recorded of each"),),
     )
 
 
@@ -126,21 +161,20 @@ def _limits(query: asked.Limits, sources: Sources) -> Answer:
     practice, facts = asking.practice_and_facts(sources.db, query.patient)
     limits, lines = dump(practice.limits(facts)), {name: dump(each) for name, each in LINE_LIMITS.items()}
     text = (
-        f"As {facts.group}: at most {limits['max_dose']:g} U at once, {limits['max_on_board']:g} U on board, "
-        f"{limits['max_rate']:g} U/h basal.",
-        f"At least {limits['min_spacing']:g} min between doses, and none below {limits['floor']:g} mg/dL, measured or predicted.",
+        AT_MOST.format(group=facts.group, **limits),
+        AT_LEAST.format(**limits),
         *(
-            f"{name.replace('_', ' ')}: {each['low']:g} to {each['high']:g}, at most {100 * each['per_visit']:.0f} % a visit."
+            A_VISIT.format(setting=_setting(name), low=each["low"], high=each["high"], share=100 * each["per_visit"])
             for name, each in lines.items()
         ),
-        "No question changes a limit.",
+        NO_LIMIT,
     )
     return Answer(
         understood=query.said(),
         text=text,
         unit="mg/dL",
         figures={"group": facts.group, "doses": limits, "settings": lines},
-        basis=("the limits of the therapy",),
+        basis=(OF_THERAPY,),
     )
 
 
@@ -156,17 +190,15 @@ def _cohort(query: asked.CohortReplay, sources: Sources) -> Answer:
     given = " ".join([*(f"--population {text}" for text in query.populations), *(f"--policy {text}" for text in query.policies)])
     command = f"careplan replay {given} --days {query.days} --seed 7 --out cohort"
     if people * query.days * len(query.policies) > MOST:
-        return _nothing(
-            query.said(), f"{people:,} people for {query.days} days takes a while; run it with: {command}", command=command
-        )
+        return _nothing(query.said(), TAKES.format(people=people, days=query.days, command=command), command=command)
     with TemporaryDirectory() as folder:
         summary = dump(run_replay(Path(folder) / "cohort", arguments))
     return Answer(
         understood=query.said(),
-        text=(f"The same with: {command}",),
+        text=(N_("The same with: {command}").format(command=command),),
         unit="mg/dL",
         figures={"summary": summary},
-        basis=(f"{people} virtual people, seed 7",),
+        basis=(N_("{people} virtual people, seed 7").format(people=people),),
     )
 
 
@@ -180,10 +212,10 @@ def _summary(query: asked.Summary, sources: Sources) -> Answer:
     figures, levels = dump(metrics), asking.aims(sources.db, query.patient).levels
     text = [f"{_named(name, levels)}: {figures[name]:.1f}." for name in SHOWN[:8] if figures.get(name) is not None]
     if whole.total_daily_dose is not None:
-        text.append(f"Total daily dose: {whole.total_daily_dose:.1f} U.")
+        text.append(N_("Total daily dose: {dose:.1f} U.").format(dose=whole.total_daily_dose))
     if not enough:
-        text.append("Too little for a judgement: 14 days with 70 % of readings are needed.")
-    basis = (f"{figures['readings']:,} readings over {days:.1f} days",)
+        text.append(N_("Too little for a judgement: 14 days with 70 % of readings are needed."))
+    basis = (OVER.format(count=figures["readings"], days=days),)
     return Answer(
         understood=query.said(),
         text=tuple(text),
@@ -198,16 +230,21 @@ def _plan(query: asked.Plan, sources: Sources) -> Answer:
     for suggestion, review in asking.suggestions_with_reviews(sources.db, query.patient, sources.actor):
         what = "settings" if suggestion.kind == "regimen" else "doses"
         if review is None:
-            text.append(f"The {what} proposed as suggestion {suggestion.id} are not reviewed: nobody may act on them.")
+            text.append(UNREVIEWED[what].format(number=suggestion.id))
             if query.dose:
                 continue
         else:
             when = f"{review.signed:%Y-%m-%d %H:%M} UTC"
-            text.append(f"Suggestion {suggestion.id} was signed by {review.reviewer} at {when}: {review.meaning}.")
+            text.append(SIGNED.format(number=suggestion.id, who=review.reviewer, when=when, meaning=review.meaning))
         decisions = {each.key: each for each in review.decisions} if review else {}
         for line in suggestion.lines:
-            verdict = f", {decisions[line.key].verdict}: {decisions[line.key].value:g}" if line.key in decisions else ""
-            text.append(f"{line.key}: {line.current:g} to {line.proposed:g} {line.unit}{verdict}.")
+            told = {"line": _line(line, what), "current": line.current, "proposed": line.proposed, "unit": _(line.unit)}
+            decided = decisions.get(line.key)
+            text.append(
+                PROPOSED.format(**told)
+                if decided is None
+                else DECIDED.format(**told, verdict=_(decided.verdict), value=decided.value)
+            )
         figures.append(
             {
                 "suggestion": suggestion.id,
@@ -216,35 +253,55 @@ def _plan(query: asked.Plan, sources: Sources) -> Answer:
             }
         )
     if not figures and not query.dose:
-        text.append(f"There is no suggestion for {query.patient}.")
+        text.append(N_("There is no suggestion for {patient}.").format(patient=query.patient))
     if query.dose and not any(each["signed"] for each in figures):
-        text.append("No plan is signed, so there is nothing to go by here: ask the clinician.")
-    return Answer(understood=query.said(), text=tuple(text), figures={"plans": figures}, basis=("what is on record",))
+        text.append(N_("No plan is signed, so there is nothing to go by here: ask the clinician."))
+    return Answer(understood=query.said(), text=tuple(text), figures={"plans": figures}, basis=(N_("what is on record"),))
 
 
 def _regimen(query: asked.RegimenInForce, sources: Sources) -> Answer:
     found = asking.in_force(sources.db, query.patient, sources.actor)
     if found is None:
-        return _nothing(query.said(), "No regimen is stated, and too little insulin is logged to estimate one.")
-    practice, _ = asking.practice_and_facts(sources.db, query.patient)
+        return _nothing(query.said(), N_("No regimen is stated, and too little insulin is logged to estimate one."))
+    practice, _facts = asking.practice_and_facts(sources.db, query.patient)
     listed = practice.listed(found.regimen)
     text = []
     for setting, values in listed.items():
         if query.setting not in (None, setting):
             continue
         if query.minute is not None:
-            _, value = max((each for each in values if each[0] <= query.minute), default=values[0])
-            text.append(f"{setting.replace('_', ' ')} at {_clock(query.minute)}: {value:g} {_unit(setting)}.")
+            _minute, value = max((each for each in values if each[0] <= query.minute), default=values[0])
+            text.append(f"{_setting(setting)}: {_clock(query.minute)} {value:g} {_unit(setting)}.")
         else:
             text.append(
-                f"{setting.replace('_', ' ')}: "
+                f"{_setting(setting)}: "
                 + ", ".join(f"{_clock(minute)} {value:g}" for minute, value in values)
                 + f" {_unit(setting)}."
             )
     figures = {setting: [list(each) for each in values] for setting, values in listed.items()}
     return Answer(
-        understood=query.said(), text=tuple(text) or ("That setting is not part of it.",), figures=figures, basis=(found.source,)
+        understood=query.said(),
+        text=tuple(text) or (N_("That setting is not part of it."),),
+        figures=figures,
+        basis=(found.source,),
     )
+
+
+def _line(line: Line, what: str) -> str:
+    """A line of a suggestion in words: settings by their time of day, doses by when they are given."""
+    from careplan.display import clock
+
+    name = _(_setting(line.setting))
+    if what == "settings":
+        return _("{setting}, from {time}", setting=name, time=clock(line.start))
+    return name if line.start == 0 else _("{setting} in {minutes} min", setting=name, minutes=line.start)
+
+
+def _setting(name: str) -> str:
+    """A setting in words, in English."""
+    from careplan.therapies.glucose.words import SETTINGS
+
+    return SETTINGS.get(name, name.replace("_", " "))
 
 
 def _unit(setting: str) -> str:
@@ -260,7 +317,7 @@ def _evaluation(query: asked.Evaluation, sources: Sources) -> Answer:
     report: Any = card.get("report") or {}
     figures = {"report": report, "split": card.get("split"), "sources": card.get("sources")}
     text = [
-        f"Model {card['hash']}, trained on {', '.join(map(str, card.get('sources') or ()))} and virtual patients.",
+        TRAINED.format(model=card["hash"], sources=", ".join(map(str, card.get("sources") or ()))),
         str(card.get("limits", "")),
     ]
     people: Any = report.get("people") or {}
@@ -268,13 +325,13 @@ def _evaluation(query: asked.Evaluation, sources: Sources) -> Answer:
         errors = [each["nothing"][minutes] for each in people.values() if minutes in each.get("nothing", {})]
         if errors:
             mean = sum(errors) / len(errors)
-            text.append(f"RMSE {minutes} min ahead: {mean:.1f} mg/dL, the mean over {len(errors)} people not trained on.")
+            text.append(ERROR.format(minutes=minutes, error=mean, people=len(errors)))
     return Answer(
         understood=query.said(),
         text=tuple(text),
         unit="mg/dL",
         figures=figures,
-        basis=("the card beside the weights",),
+        basis=(N_("the card beside the weights"),),
         model=str(card["hash"]),
     )
 
@@ -302,9 +359,11 @@ def _episodes(query: asked.Episodes, sources: Sources) -> Answer:
             episodes.append({"from": moment, "until": moment, "extreme": float(value)})
         before = moment
     whole = [each for each in episodes if each["until"] - each["from"] >= timedelta(minutes=15)]
-    text = [f"{len(whole)} times for 15 minutes or longer {'below' if low else 'above'} {bound:g} mg/dL."]
+    text = [(BELOW if low else ABOVE).format(count=len(whole), level=bound)]
     text += [
-        f"{each['from']:%Y-%m-%d %H:%M} to {each['until']:%H:%M}: {'lowest' if low else 'highest'} {each['extreme']:.0f} mg/dL."
+        (LOWEST if low else HIGHEST).format(
+            start=f"{each['from']:%Y-%m-%d %H:%M}", end=f"{each['until']:%H:%M}", level=each["extreme"]
+        )
         for each in whole[-10:]
     ]
     figures = [
@@ -315,7 +374,7 @@ def _episodes(query: asked.Episodes, sources: Sources) -> Answer:
         text=tuple(text),
         unit="mg/dL",
         figures={"episodes": figures},
-        basis=(f"{len(found):,} readings",),
+        basis=(N_("{count:,} readings").format(count=len(found)),),
     )
 
 

@@ -25,7 +25,7 @@ BEATS: dict[str, tuple[str, ...]] = {
     "counterfactual": ("forecast", "regimen", "plan", "dose", "summary", "episodes", "limits", "compare_periods"),
     "compare_periods": ("summary", "episodes", "forecast", "regimen"),
     "why": ("regimen", "plan", "dose", "limits", "summary", "episodes", "forecast", "compare_periods"),
-    "who_needs_a_look": ("episodes", "summary", "forecast", "dose", "plan"),
+    "who_needs_a_look": ("episodes", "summary", "forecast", "dose", "plan", "limits"),
     "evaluation": ("forecast", "limits", "summary", "compare_periods", "plan", "regimen", "episodes"),
     "limits": ("regimen", "plan", "dose", "summary", "episodes", "forecast"),
     "dose": ("plan", "summary", "forecast", "episodes", "regimen"),
@@ -52,9 +52,13 @@ WRITES = re.compile(
     r"(?:sign|accept|approve|set|raise|lower|increase|decrease|reduce|change|delete"
     r"|remove|store|save|prescribe|reject|ignore|give (?:him|her|them|\d)|inject|bolus|start|stop)\b"
 )
-PAST = re.compile(r"\b(?:was|were|had|did|been|went|when)\b")
+ANYBODY = re.compile(r"\bany(?:one|body)\b")
 DONE = re.compile(r"\b(?:did|was|were|had|has|been|used|yesterday|is on)\b|\bwould\b.*\bhave\b")
 FUTURE = re.compile(r"\b(?:will|going to|next|coming|ahead|likely|tonight|risk|odds|forecast|predict\w*|expected?|from now)\b")
+AHEAD = re.compile(
+    r"^(?!.*\b(?:did|would|was|were|had|from \d|starting|standing|at the time)\b)"
+    r".*\b(?:will|going to|likely|tonight|risk|odds|by \d)"
+)
 CLAUSES = re.compile(r"\?+\s*|;\s*|\.\s+|,? and (?:then |also )?|,? then ")
 
 

@@ -14,10 +14,12 @@ from careplan.interop.language.cues import GROUPS, MEALS, SETTINGS
 from careplan.interop.language.queries import QUERY, Reading
 from careplan.interop.language.unread import Cues, unread
 from careplan.interop.language.wording import COMMON, MONTHS, NUMBERS, WORDS, mended, plain
+from careplan.language import N_, _
 from careplan.records.units import MG_PER_MMOL
 
 ANY_DAY = date(2000, 1, 1)  # for questions about nobody, which hold no day
 LONGEST_AHEAD = 720.0  # minutes that a forecast reaches, where a therapy does not say
+TOLD = (30, 60, 120, 240)  # minutes ahead of which the card of the weights tells the error
 LONGEST = 1000  # characters of a question
 MORE = "(?:more |less |fewer |extra |additional )?"
 AMOUNT = rf"(?<![\d:/.-])(\d+(?:\.\d+)?)\s*{MORE}(units?|iu|u|grams?|g|mg/dl|mmol/l|mmol|mg|ml|%|percent)?(?![\w:/-])"
@@ -26,14 +28,17 @@ NOTHING = (
     r"\bskip\w*|\bhadn't\b|\bnot (?:eaten|taken|had|injected|bolused)\b|\bwithout\b|\boff\b|\bno (?:bolus|carbs|insulin)\b"
     r"|\bmissed\b|\bforgot\w*"
 )
+LEFT = N_("Understood was {said}. This is not part of that: {left}. What is asked?")
 WHO = {"who_needs_a_look", "cohort_replay", "evaluation"}  # ask about nobody in particular
 ASKS = {
-    "kind": "What is asked: a forecast, what if, a comparison of two periods, why, who needs a look, limits, a cohort replayed, "
-    "a summary, the plan, what is prescribed, how good the model is, or when glucose was low or high?",
-    "patient": "Which patient is meant?",
-    "several": "Which one first? One patient at a time.",
-    "two": "That is more than one question. Which one first?",
-    "writes": "A question changes nothing: settings and doses are decided, and signed, by a person on the review page.",
+    "kind": N_(
+        "What is asked: a forecast, what if, a comparison of two periods, why, who needs a look, limits, a cohort replayed, "
+        "a summary, the plan, what is prescribed, how good the model is, or when glucose was low or high?"
+    ),
+    "patient": N_("Which patient is meant?"),
+    "several": N_("Which one first? One patient at a time."),
+    "two": N_("That is more than one question. Which one first?"),
+    "writes": N_("A question changes nothing: settings and doses are decided, and signed, by a person on the review page."),
 }
 
 
@@ -69,33 +74,37 @@ def read(question: str, known: Known) -> Reading:
         return Reading(question=question, asks=str(error), choices=error.choices)
     except ValidationError as error:
         told = "; ".join(str(each["msg"]).removeprefix("Value error, ") for each in error.errors())
-        return Reading(question=question, asks=f"That cannot be asked: {told}.")
+        return Reading(question=question, asks=_("That cannot be asked: {told}.", told=told))
 
 
 def _query(question: str, known: Known) -> dict[str, Any]:
     if len(question) > LONGEST:
-        raise Unclear(f"A question has at most {LONGEST} characters.")
-    named = people.named(question, known.patients)
+        raise Unclear(_("A question has at most {count} characters.", count=LONGEST))
+    named = people.named(question, known.patients, WORDS_OF_QUESTIONS)
     names = [part for patient in known.patients for part in re.split(r"[\s_-]+", patient.lower())]
     names += [term for patient in named.patients for term in known.terms(patient)]
     text = mended(plain(named.rest), VOCABULARY, names)
+    if named.patients:  # "has anyone signed it" is about the patient
+        text = cues.ANYBODY.sub("somebody", text)
     if cues.writes(text):
-        raise Unclear(ASKS["writes"])
+        raise Unclear(_(ASKS["writes"]))
     named_together = "|".join(policy.replace("-", "[- ]") for policy in known.policies) or "-"
     if (dated := times.either_order(text)) is not None:
-        raise Unclear(f"Which day is {dated}? Write the month as a word.")
+        raise Unclear(_("Which day is {day}? Write the month as a word.", day=dated))
     parts = cues.asked(re.sub(rf"\b({named_together}) and (?=(?:{named_together})\b)", r"\1, ", text))
     if len({frozenset(part) for part in parts}) > 1:
-        raise Unclear(ASKS["two"])
+        raise Unclear(_(ASKS["two"]))
     found = cues.kinds(text)
-    if not found and _meal_amount(text):
-        found = {"counterfactual"} if "instead" in text else set()
+    if not found and _meal_amount(text) and re.search(r"\binstead\b|\bless\b|\bfewer\b|\bmore\b", text):
+        found = {"counterfactual"}
     if len(found) != 1:
-        raise Unclear(ASKS["two"] if len(found) > 1 and len(parts) > 1 else ASKS["kind"])
+        raise Unclear(_(ASKS["two"]) if len(found) > 1 and len(parts) > 1 else _(ASKS["kind"]))
+    if any(part and part != found for part in parts):
+        raise Unclear(_(ASKS["two"]))
     kind = found.pop()
     if kind in WHO:
         if named.patients or named.unclear:
-            raise Unclear(ASKS["two"])
+            raise Unclear(_(ASKS["two"]))
         query = {"kind": kind, **_of_nobody(kind, text, known)}
         return _whole(query, unread(kind, text, ANY_DAY, TELLING, known.policies))
     patient = _patient(named, text, known)
@@ -104,7 +113,9 @@ def _query(question: str, known: Known) -> dict[str, Any]:
         return {"kind": "plan", "patient": patient, "dose": True}
     query = {"kind": kind, "patient": patient, **_details(kind, text, today)}
     if 60.0 * query.get("hours", 0.0) > known.reach(patient):
-        raise Unclear(f"That cannot be asked: a forecast reaches {duration_in_words(known.reach(patient))} ahead at most.")
+        raise Unclear(
+            _("That cannot be asked: a forecast reaches {length} ahead at most.", length=duration_in_words(known.reach(patient)))
+        )
     return _whole(query, unread(kind, text, today, TELLING._replace(words=TELLING.words | known.terms(patient))))
 
 
@@ -112,37 +123,45 @@ def _whole(query: dict[str, Any], left: Sequence[str]) -> dict[str, Any]:
     """The query, where it holds all that was said."""
     if left:
         said = QUERY.validate_python(query).said()
-        raise Unclear(f"Understood was {said}. This is not part of that: {', '.join(map(repr, left))}. What is asked?")
+        raise Unclear(_(LEFT, said=said, left=", ".join(map(repr, left))))
     return query
 
 
 def _patient(named: people.Named, text: str, known: Known) -> str:
     if len(named.patients) > 1:
-        raise Unclear(ASKS["several"], named.patients)
+        raise Unclear(_(ASKS["several"]), named.patients)
     if named.unclear:
         part, fitting = named.unclear[0]
-        raise Unclear(f"Several patients are called {part!r}. Which one is meant?", fitting)
+        raise Unclear(_("Several patients are called {name}. Which one is meant?", name=repr(part)), fitting)
     strangers = people.strangers(named.rest, [*VOCABULARY, *COMMON, *NUMBERS])
     if named.patients:
         return named.patients[0]
     if strangers:
         near = [patient for patient in known.patients if patient.lower().startswith(strangers[0].lower()[:2])]
-        raise Unclear(f"Nobody in the store is called {strangers[0]!r}. Which patient is meant?", near or known.patients[:10])
+        raise Unclear(
+            _("Nobody in the store is called {name}. Which patient is meant?", name=repr(strangers[0])),
+            near or known.patients[:10],
+        )
     if len(known.patients) == 1:
         return known.patients[0]
-    raise Unclear(ASKS["patient"], known.patients[:10])
+    raise Unclear(_(ASKS["patient"]), known.patients[:10])
 
 
 def _of_nobody(kind: str, text: str, known: Known) -> dict[str, Any]:
     if kind == "evaluation":
+        if times.lengths(text) - set(TOLD):
+            raise Unclear(_("The card tells of errors {minutes} minutes ahead.", minutes=", ".join(map(str, TOLD))))
         return {}
     if kind == "who_needs_a_look":
         if not re.search(
-            r"\bwho \w|[a-z]{3,}.*\b(?:patients?|people|worklist|worst|urgent|any)|^(?:patients|worklist|any|the|needs)", text
+            r"\bwho \w|[a-z]{3,}.*\b(?:patients?|people|worklist|worst|urgent|any)"
+            r"|\burgency\b|^(?:patients|top \d|worklist|any|the|needs)",
+            text,
         ):
-            raise Unclear(ASKS["kind"])
+            raise Unclear(_(ASKS["kind"]))
         count = re.search(
-            r"(?<![\d.])(\d{1,3})\s+(?:most|worst|patients?|people|urgent)\b|\btop (\d{1,3})\b|\bpatients (\d{1,3}) people\b",
+            r"(?<![\d.])(\d{1,3})\s+(?:most|worst|patients?|people|urgent)\b|\btop (\d{1,3})\b"
+            r"|\b(\d{1,3}) at most\b|\bpatients (\d{1,3}) people\b",
             text,
         )
         return {} if count is None else {"count": int(next(number for number in count.groups() if number))}
@@ -151,7 +170,9 @@ def _of_nobody(kind: str, text: str, known: Known) -> dict[str, Any]:
 
 def _cohort(text: str, known: Known) -> dict[str, Any]:
     populations = []
-    for match in re.finditer(r"(?<![-\d.])\b(\d+) (?:virtual )?(?:people with )?(minimal )?(?:type 2|([a-z]+))", text):
+    for match in re.finditer(
+        r"(?<![-\d.])\b(\d+) (?:virtual |simulated? )?(?:people with )?(minimal )?(?:type 2|([a-z]+))", text
+    ):
         if "type 2" in match[0]:
             populations.append((match.start(), f"type2:{match[1]}"))
             continue
@@ -163,7 +184,7 @@ def _cohort(text: str, known: Known) -> dict[str, Any]:
         populations.append((match.start(), f"{group}:{match[2]}"))
     if not populations:
         raise Unclear(
-            "How many people, and of which group?", ("100 adults", "50 adolescents", "50 children", "50 people with type 2")
+            _("How many people, and of which group?"), ("100 adults", "50 adolescents", "50 children", "50 people with type 2")
         )
     policies: dict[str, int] = {}
     for policy in sorted(known.policies, key=len, reverse=True):
@@ -171,9 +192,9 @@ def _cohort(text: str, known: Known) -> dict[str, Any]:
             policies.setdefault(policy, match.start())
             text = text[: match.start()] + " " * len(match[0]) + text[match.end() :]
     if not policies:
-        raise Unclear("Under which policy?", known.policies)
+        raise Unclear(_("Under which policy?"), known.policies)
     ordered = tuple(sorted(policies, key=lambda policy: policies[policy]))
-    minutes = times.length_of(text)
+    minutes = _length(text)
     days = {} if minutes is None else {"days": round(minutes / 1440)}
     return {"populations": tuple(text for _, text in sorted(populations)), "policies": ordered, **days}
 
@@ -184,21 +205,29 @@ def _details(kind: str, text: str, today: date) -> dict[str, Any]:
 
 def _forecast(text: str, today: date) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    minutes = times.length_of(text)
+    minutes = _length(text)
     if minutes is not None:
         found["hours"] = minutes / 60
     elif "tonight" in text:
         found["hours"] = 12.0
     clocks, days = times.clocks(text), times.periods(text, today)
-    if clocks and not days and re.search(r"\bwill\b|\bgoing to\b", text):
-        raise Unclear("How many hours after the last reading?", ("1", "2", "4"))
+    if clocks and cues.AHEAD.search(text) and all(each.value.last >= today for each in days):
+        raise Unclear(_("How many hours after the last reading?"), ("1", "2", "4"))
     if clocks:
         day = days[0].value.first if days else today
         found |= {"day": day, "time": clocks[0]}
     elif days and days[0].value.last < today:
-        raise Unclear("From what time of that day?")
+        raise Unclear(_("From what time of that day?"))
     side = _side(text)
     return found | ({"about": side} if side else {})
+
+
+def _length(text: str) -> float | None:
+    """Minutes, where a length of time is named."""
+    found = times.lengths(text)
+    if len(found) > 1:
+        raise Unclear(_("How long? One length of time."))
+    return found.pop() if found else None
 
 
 def _side(text: str) -> str | None:
@@ -213,18 +242,18 @@ def _counterfactual(text: str, today: date) -> dict[str, Any]:
     clocks = times.clocks(text)
     meals = [meal for meal, pattern in MEALS.items() if re.search(pattern, text)]
     if not days:
-        raise Unclear("On which day?", ("today", "yesterday"))
+        raise Unclear(_("On which day?"), ("today", "yesterday"))
     if len(days) > 1 or days[0].value.first != days[0].value.last:
-        raise Unclear("On which day? One day at a time.")
+        raise Unclear(_("On which day? One day at a time."))
     found: dict[str, Any] = {"channel": channel, "day": days[0].value.first}
     if channel == "basal":
         if len(clocks) != 2:
-            raise Unclear("From what time until what time?")
+            raise Unclear(_("From what time until what time?"))
         found |= {"time": clocks[0], "until": clocks[1]}
     elif len(clocks) == 1:
         found["time"] = clocks[0]
     elif len(clocks) > 1 or len(meals) != 1:
-        raise Unclear("At which meal, or at what time?", ("breakfast", "lunch", "dinner"))
+        raise Unclear(_("At which meal, or at what time?"), ("breakfast", "lunch", "dinner"))
     else:
         found["meal"] = meals[0]
     return found | _change(_without(text, days), channel)
@@ -235,16 +264,16 @@ def _channel(text: str) -> str:
         return "basal"
     grams = re.search(rf"\d\s*{MORE}g(?:rams?)?\b", text)
     carbs = re.search(r"\bcarbs?\b|\bcarbohydrates?\b|\b(?:eaten|eat|ate)\b", text)
-    dose = re.search(rf"\d\s*{MORE}(?:units?|iu|u)\b|\bbolus\w*|\binject\w*|\binsulin\b", text)
+    dose = re.search(rf"\d\s*{MORE}(?:units?|iu|u)\b|\bbolus\w*|\binject\w*|\binsulin\b|\bdoses?\b|\bcorrections?\b", text)
     if (grams or carbs) and dose:
-        raise Unclear("Is it the dose or the meal that would have been another? One at a time.")
+        raise Unclear(_("Is it the dose or the meal that would have been another? One at a time."))
     if grams or carbs:
         return "carbs"
     if dose:
         return "bolus"
     if re.search(r"\b(?:without|skip\w*) (?:breakfast|lunch|dinner)\b|\b(?:breakfast|lunch|dinner) skipped\b", text):
         return "carbs"
-    raise Unclear("What would have been another: how many units of insulin, or how many grams of carbohydrate?")
+    raise Unclear(_("What would have been another: how many units of insulin, or how many grams of carbohydrate?"))
 
 
 def _without(text: str, days: Sequence[times.Found]) -> str:
@@ -252,6 +281,7 @@ def _without(text: str, days: Sequence[times.Found]) -> str:
         text = text[: found.start] + " " * (found.end - found.start) + text[found.end :]
     text = re.sub(r"\binstead of (?:the )?\d+(?:\.\d+)?(?: ?(?:units?|u|grams?|g))?\b", " ", text)
     text = re.sub(rf"\b\d{{1,2}}{times.TO}\d{{1,2}}\s*(?:am|pm)\b", " ", text)
+    text = re.sub(rf"\b(?:below|under|above|over) \d+(?:\.\d+)?(?: ?{LEVEL})?", " ", text)  # what came of it, not what was given
     return re.sub(times.CLOCK, " ", text)
 
 
@@ -267,29 +297,29 @@ def _change(text: str, channel: str) -> dict[str, Any]:
     if share and re.search(r"(?:%|percent) (?:of (?:the |his |her |their )?)?(?:usual |normal )?(?:basal|bolus|dose)\b", text):
         return {"times": int(share[1]) / 100}
     if re.search(rf"\d\s*{LEVEL}\b|%|\bpercent\b", text):
-        raise Unclear("How many units, or how many grams? Doses and meals are not in that unit.")
+        raise Unclear(_("How many units, or how many grams? Doses and meals are not in that unit."))
     if re.search(times.LENGTH, text):
-        raise Unclear("A dose or a meal cannot be moved in time here. Say how much, and at what time.")
+        raise Unclear(_("A dose or a meal cannot be moved in time here. Say how much, and at what time."))
     amounts = [float(number) for number, _ in re.findall(AMOUNT, text)]
-    if len(set(amounts)) > 1:
-        raise Unclear("One change at a time. Which one?")
+    if len(amounts) > 1 or (amounts and re.search(r"\bhalf\b|\bhalved\b|\bdoubl\w+|\btwice\b", text)):
+        raise Unclear(_("One change at a time. Which one?"))
     if amounts and (less or more):
         return {"change": -amounts[0] if less else amounts[0]}
     if amounts:
         return {"to": amounts[0]}
     if re.search(r"\bhalf\b|\bhalved\b", text):
         return {"times": 0.5}
-    if re.search(r"\bdoubled?\b|\btwice\b", text):
+    if re.search(r"\bdoubl(?:ed?|ing)\b|\btwice\b", text):
         return {"times": 2.0}
     if re.search(NOTHING, text):
         return {"to": 0.0}
-    raise Unclear("How much: how many units, or how many grams?")
+    raise Unclear(_("How much: how many units, or how many grams?"))
 
 
 def _compare(text: str, today: date) -> dict[str, Any]:
     found = [each.value for each in times.periods(text, today)]
     if len(found) != 2 or max(each.first for each in found) <= min(each.last for each in found):
-        raise Unclear("Which two periods?", ("the last week and the week before", "February and March"))
+        raise Unclear(_("Which two periods?"), ("the last week and the week before", "February and March"))
     first, second = sorted(found, key=lambda period: (period.first, period.last))
     return {"first": first, "second": second}
 
@@ -297,9 +327,11 @@ def _compare(text: str, today: date) -> dict[str, Any]:
 def _setting(text: str, today: date) -> dict[str, Any]:
     named = [setting for setting, pattern in SETTINGS.items() if re.search(pattern, text)]
     if not named and _side(text) is not None:
-        raise Unclear("careplan says why of a suggestion. When glucose was low or high, and what if, can be asked too.")
+        raise Unclear(_("careplan says why of a suggestion. When glucose was low or high, and what if, can be asked too."))
     if len(named) > 1:
-        raise Unclear("Which setting? One at a time.", named)
+        raise Unclear(_("Which setting? One at a time."), named)
+    if re.search(times.TWELVE, text):
+        raise Unclear(_("Morning or evening? Write the time as 05:30 or 17:30."))
     clocks = times.clocks(text)
     found: dict[str, Any] = {"setting": named[0]} if named else {}
     return found | ({"minute": 60 * int(clocks[0][:2]) + int(clocks[0][3:])} if clocks else {})
@@ -308,25 +340,30 @@ def _setting(text: str, today: date) -> dict[str, Any]:
 def _summary(text: str, today: date) -> dict[str, Any]:
     found = times.periods(text, today)
     if len(found) > 1:
-        raise Unclear("Which period? One at a time.")
+        raise Unclear(_("Which period? One at a time."))
     return {"period": found[0].value} if found else {}
 
 
 def _episodes(text: str, today: date) -> dict[str, Any]:
     found = _summary(text, today)
     if re.search(r"\blows?\b|\bhypo", text) and re.search(r"\bhighs?\b|\bhyper", text):
-        raise Unclear("Low or high? One at a time.", ("low", "high"))
-    mark = re.search(rf"\b(below|under|above|over) (\d+(?:\.\d+)?)\s*({LEVEL})?", text)
+        raise Unclear(_("Low or high? One at a time."), ("low", "high"))
+    marks = list(re.finditer(rf"\b(below|under|above|over) (\d+(?:\.\d+)?)\s*({LEVEL})?", text))
+    if len(marks) > 1:
+        raise Unclear(_("Which level? One at a time."))
+    mark = marks[0] if marks else None
     side = _side(text) if mark is None else "low" if mark[1] in ("below", "under") else "high"
-    if side is None:
-        raise Unclear("Low or high?", ("low", "high"))
+    if side is None or side != (_side(re.sub(r"\b(?:below|under|above|over) \d", " ", text)) or side):
+        raise Unclear(_("Low or high?"), ("low", "high"))
     if mark is None:
         return found | {"side": side}
     level = float(mark[2])
     if (mark[3] or "").startswith("mmol") or (mark[3] is None and level < 30):
         level = float(round(level * MG_PER_MMOL))
     if not 30 <= level <= 600:
-        raise Unclear(f"Glucose is not {mark[1]} {mark[2]} {mark[3] or 'mg/dL'}. Which level, in mg/dL or mmol/L?")
+        raise Unclear(
+            _("Glucose does not reach {level} {unit}. Which level, in mg/dL or mmol/L?", level=mark[2], unit=mark[3] or "mg/dL")
+        )
     return found | {"side": side, "below" if side == "low" else "above": level}
 
 
@@ -347,4 +384,5 @@ _PATTERNS = [cues.WRITES.pattern, *cues.CUES.values(), *SETTINGS.values(), *MEAL
 VOCABULARY = frozenset(
     word for pattern in _PATTERNS for word in re.findall(r"[a-z]{3,}", re.sub(r"\\[a-z]|\(\?[:!<=]*|\w+\\w[*+]", " ", pattern))
 ) | frozenset([*times.DAYS, *MONTHS, *NUMBERS, *WORDS["known"].split()])
-TELLING = Cues((*_PATTERNS, NOTHING, r"halved|doubled?|twice|regression|validated|persistence"), VOCABULARY)
+WORDS_OF_QUESTIONS = VOCABULARY | {word.removesuffix("s") for word in VOCABULARY}  # of which no part of a name may be one
+TELLING = Cues((*_PATTERNS, NOTHING, r"halved|doubl(?:ed?|ing)|twice|regression|validated|persistence"), VOCABULARY)

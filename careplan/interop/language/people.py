@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 SHORTEST = 3  # letters of a part of a name that may stand for it
@@ -17,8 +17,8 @@ class Named:
     unclear: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
-def named(question: str, patients: Sequence[str]) -> Named:
-    """Takes names out of a question: whole ones first, then parts that fit only one patient."""
+def named(question: str, patients: Sequence[str], common: Collection[str] = ()) -> Named:
+    """Takes names out of a question: whole ones first, then parts that fit only one patient and are not common words."""
     text = unicodedata.normalize("NFKC", question).replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
     found: list[tuple[int, str]] = []
     for patient in sorted(patients, key=len, reverse=True):
@@ -28,7 +28,7 @@ def named(question: str, patients: Sequence[str]) -> Named:
         text = re.sub(_whole(words), lambda match: " " * (len(match[0])), text, flags=re.I)
     unclear: dict[str, tuple[str, ...]] = {}
     for part in sorted({part for patient in patients for part in re.split(r"[\s_-]+", patient.lower())}, key=len, reverse=True):
-        if len(part) < SHORTEST or part.isdigit():
+        if len(part) < SHORTEST or part.isdigit() or part in common:
             continue
         having = tuple(patient for patient in patients if part in re.split(r"[\s_-]+", patient.lower()))
         for match in re.finditer(_whole(re.escape(part)), text, re.I):

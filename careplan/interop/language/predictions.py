@@ -7,11 +7,22 @@ from careplan.clinic import asking
 from careplan.clinic.codec import dump
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.views import Forecast as Predicted
+from careplan.display import signed
 from careplan.interop.language import queries as asked
 from careplan.interop.language.basis import Answer, Sources
+from careplan.language import ENGLISH, N_, _, current
+from careplan.language import day as dated
 from careplan.therapies.glucose.declaration import GLUCOSE
 
 MEALS = {"breakfast": (5, 11), "lunch": (11, 16), "dinner": (16, 23)}  # hours of the local day
+AFTER = N_("In {hours:g} h: {level:.0f} {unit}, 90 % interval {low:.0f} to {high:.0f}.")
+RISK = {
+    "low": N_("The risk of a low within two hours is {risk:.0f} %, everyone behaving as usual."),
+    "high": N_("The risk of a high within two hours is {risk:.0f} %, everyone behaving as usual."),
+}
+UNTIL, HOLD = N_("the recording until {moment} UTC, personalised"), N_("intervals hold 90 % of what comes")
+CHANGED = N_("After {hours} h: {level:.0f} {unit} (90 % interval {low:.0f} to {high:.0f}), {moved} against what was done.")
+BASAL = N_("{patient}, basal from {start} to {end} on {day}: {became}")
 NEAR = timedelta(minutes=15)  # how far from a stated time a recorded dose is still the one that is meant
 
 
@@ -21,11 +32,11 @@ def forecast(query: asked.Forecast, sources: Sources) -> Answer:
         sources.db, query.patient, sources.open_world(GLUCOSE.name), sources.actor, at=at, ahead=60 * query.hours
     )
     path = found.paths["expected"]
-    text = [f"In {query.hours:g} h: {path.mid[-1]:.0f} {found.unit}, 90 % interval {path.low[-1]:.0f} to {path.high[-1]:.0f}."]
+    text = [AFTER.format(hours=query.hours, level=path.mid[-1], unit=found.unit, low=path.low[-1], high=path.high[-1])]
     if query.about is not None:
         risk = found.low_risk if query.about == "low" else found.high_risk
         assert risk is not None, "both are declared"
-        text.insert(0, f"The risk of a {query.about} within two hours is {100 * risk:.0f} %, everyone behaving as usual.")
+        text.insert(0, RISK[query.about].format(risk=100 * risk))
     return _predicted(query.said(), text, found, ("expected",))
 
 
@@ -37,7 +48,7 @@ def _predicted(understood: str, text: list[str], found: Predicted, names: tuple[
         text=(*text, *(f"{banner[:1].upper()}{banner[1:]}." for banner in found.banners)),
         unit=found.unit,
         figures={"at": found.at.isoformat(), "paths": paths, **risks, **more},
-        basis=(f"the recording until {found.at:%Y-%m-%d %H:%M} UTC, personalised", "intervals hold 90 % of what comes"),
+        basis=(UNTIL.format(moment=f"{found.at:%Y-%m-%d %H:%M}"), HOLD),
         model=found.provenance.get("model"),
     )
 
@@ -55,11 +66,9 @@ def counterfactual(query: asked.Counterfactual, sources: Sources) -> Answer:
     for ahead in (60, 120, 240):
         place = min(range(len(same.minutes)), key=lambda index: abs(same.minutes[index] - ahead))
         moved = changed.mid[place] - same.mid[place]
-        interval = f"90 % interval {changed.low[place]:.0f} to {changed.high[place]:.0f}"
-        text.append(
-            f"After {ahead // 60} h: {changed.mid[place]:.0f} {found.unit} ({interval}), {moved:+.0f} against what was done."
-        )
-    text.append("A prediction of the model, not a measurement: nobody lived that day.")
+        level = {"level": changed.mid[place], "low": changed.low[place], "high": changed.high[place], "unit": found.unit}
+        text.append(CHANGED.format(hours=ahead // 60, **level, moved=signed(moved, 0)))
+    text.append(N_("A prediction of the model, not a measurement: nobody lived that day."))
     return _predicted(said, text, found, (what_if, "no change"), was=was, observed=dump(found.observed))
 
 
@@ -69,14 +78,15 @@ def resolved(query: asked.Counterfactual, sources: Sources) -> tuple[datetime, f
     Raises `ClinicError` where nothing is recorded that could have been another.
     """
     unit = {"bolus": "U", "carbs": "g", "basal": "U/h"}[query.channel]
-    day = f"{query.day.day} {query.day:%B %Y}"
+    day = f"{query.day.day} {query.day:%B %Y}" if current() == ENGLISH else dated(query.day)
     if query.until is not None:
         became = f"x{query.times:g}" if query.times is not None else f"{query.to:g}" if query.to is not None else ""
         if not became:
             raise ClinicError("a basal rate is set or multiplied: say to what, or by how much")
         words = f"basal {became} from {query.time} to {query.until}"
         when = datetime.combine(query.day, time.fromisoformat(query.time or "00:00"))
-        return when, None, words, f"{query.patient}, basal from {query.time} to {query.until} on {day}: {became}"
+        said = BASAL.format(patient=query.patient, start=query.time, end=query.until, day=day, became=became)
+        return when, None, words, said
     events = asking.events_of(sources.db, query.patient, query.channel, query.day, query.day, sources.actor)
     moments = [
         (moment.to_pydatetime().replace(tzinfo=None), float(value))
@@ -100,5 +110,14 @@ def resolved(query: asked.Counterfactual, sources: Sources) -> tuple[datetime, f
             f"{query.channel} at {when:%H:%M} on {day} was {was:g} {unit}: "
             f"there are no {-(query.change or 0):g} {unit} to take away"
         )
-    said = f"{query.patient}, {query.channel} at {when:%H:%M} on {day}: {was:.1f} -> {wanted:.1f} {unit}"
+    said = _(
+        "{patient}, {channel} at {time} on {day}: {was:.1f} -> {wanted:.1f} {unit}",
+        patient=query.patient,
+        channel=_(query.channel),
+        time=f"{when:%H:%M}",
+        day=day,
+        was=was,
+        wanted=wanted,
+        unit=unit,
+    )
     return when, was, f"{query.channel} {wanted:g} at {when:%H:%M}", said

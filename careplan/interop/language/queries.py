@@ -8,7 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
+from careplan.language import N_, _
 from careplan.minutes import DAY
+
+CHANNELS = (N_("bolus"), N_("carbs"), N_("basal"))
+MEALS = (N_("breakfast"), N_("lunch"), N_("dinner"))
 
 Clock = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="HH:MM on the patient's clock")]
 Meal = Literal["breakfast", "lunch", "dinner"]
@@ -37,7 +41,7 @@ class Period(Strict):
         return self
 
     def __str__(self) -> str:
-        return f"{self.first}" if self.first == self.last else f"{self.first} to {self.last}"
+        return f"{self.first}" if self.first == self.last else _("{first} to {last}", first=self.first, last=self.last)
 
 
 class Forecast(Strict):
@@ -51,9 +55,9 @@ class Forecast(Strict):
     about: Side | None = None
 
     def said(self) -> str:
-        start = "the last reading" if self.time is None else f"{self.time} on {self.day}"
-        about = f", and the risk of a {self.about}" if self.about else ""
-        return f"{self.patient}: forecast {self.hours:g} h from {start}{about}"
+        start = _("the last reading") if self.time is None else _("{time} on {day}", time=self.time, day=self.day)
+        about = _(", and the risk of a low") if self.about == "low" else _(", and the risk of a high") if self.about else ""
+        return _("{patient}: forecast {hours:g} h from {start}", patient=self.patient, hours=self.hours, start=start) + about
 
 
 class Counterfactual(Strict):
@@ -84,13 +88,17 @@ class Counterfactual(Strict):
     def said(self) -> str:
         unit = {"bolus": "U", "carbs": "g", "basal": "U/h"}[self.channel]
         if self.to is not None:
-            what = f"{self.channel} {self.to:g} {unit}"
+            what = f"{_(self.channel)} {self.to:g} {unit}"
         else:
-            what = f"{self.channel} {self.change:+g} {unit}" if self.change is not None else f"{self.channel} x {self.times:g}"
+            changed = f"{self.change:+g} {unit}" if self.change is not None else f"x {self.times:g}"
+            what = f"{_(self.channel)} {changed}"
         when = (
-            f"at {self.meal}" if self.time is None else f"at {self.time}" if self.until is None else f"{self.time}-{self.until}"
+            _("at {time}", time=_(self.meal or "") if self.time is None else self.time)
+            if self.until is None
+            else f"{self.time}-{self.until}"
         )
-        return f"{self.patient}: {what} {when} on {self.day}, everything else as recorded"
+        said = N_("{patient}: {what} {when} on {day}, everything else as recorded")
+        return _(said, patient=self.patient, what=what, when=when, day=self.day)
 
 
 class ComparePeriods(Strict):
@@ -102,7 +110,7 @@ class ComparePeriods(Strict):
     second: Period
 
     def said(self) -> str:
-        return f"{self.patient}: {self.first} against {self.second}"
+        return _("{patient}: {first} against {second}", patient=self.patient, first=self.first, second=self.second)
 
 
 class Why(Strict):
@@ -114,7 +122,7 @@ class Why(Strict):
     minute: Minute | None = None
 
     def said(self) -> str:
-        return f"{self.patient}: why the suggestion" + _about(self.setting, self.minute)
+        return _("{patient}: why the suggestion", patient=self.patient) + _about(self.setting, self.minute)
 
 
 class WhoNeedsALook(Strict):
@@ -124,7 +132,7 @@ class WhoNeedsALook(Strict):
     count: Annotated[int, Field(ge=1)] | None = None
 
     def said(self) -> str:
-        return f"who needs a look: the {self.count or 'ten'} most urgent"
+        return _("who needs a look: the {count} most urgent", count=self.count or _("ten"))
 
 
 class Limits(Strict):
@@ -134,7 +142,7 @@ class Limits(Strict):
     patient: str
 
     def said(self) -> str:
-        return f"{self.patient}: the limits that hold"
+        return _("{patient}: the limits that hold", patient=self.patient)
 
 
 class CohortReplay(Strict):
@@ -146,7 +154,8 @@ class CohortReplay(Strict):
     days: Annotated[int, Field(ge=1, le=365)] = 14
 
     def said(self) -> str:
-        return f"replay {' and '.join(self.populations)} for {self.days} days under {' and '.join(self.policies)}"
+        people, policies = (_(" and ").join(each) for each in (self.populations, self.policies))
+        return _("replay {people} for {days} days under {policies}", people=people, days=self.days, policies=policies)
 
 
 class Summary(Strict):
@@ -157,7 +166,7 @@ class Summary(Strict):
     period: Period | None = None
 
     def said(self) -> str:
-        return f"{self.patient}: summary of {self.period or 'the whole recording'}"
+        return _("{patient}: summary of {period}", patient=self.patient, period=self.period or _("the whole recording"))
 
 
 class Plan(Strict):
@@ -168,7 +177,8 @@ class Plan(Strict):
     dose: bool = False
 
     def said(self) -> str:
-        return f"{self.patient}: the plan that a person has reviewed" + (" (careplan decides no dose)" if self.dose else "")
+        said = _("{patient}: the plan that a person has reviewed", patient=self.patient)
+        return said + (_(" (careplan decides no dose)") if self.dose else "")
 
 
 class RegimenInForce(Strict):
@@ -180,7 +190,7 @@ class RegimenInForce(Strict):
     minute: Minute | None = None
 
     def said(self) -> str:
-        return f"{self.patient}: what is prescribed" + _about(self.setting, self.minute)
+        return _("{patient}: what is prescribed", patient=self.patient) + _about(self.setting, self.minute)
 
 
 class Evaluation(Strict):
@@ -189,7 +199,7 @@ class Evaluation(Strict):
     kind: Literal["evaluation"] = "evaluation"
 
     def said(self) -> str:
-        return "how good the model in use is, by its card"
+        return _("how good the model in use is, by its card")
 
 
 class Episodes(Strict):
@@ -204,9 +214,13 @@ class Episodes(Strict):
 
     def said(self) -> str:
         level = self.below if self.side == "low" else self.above
-        side = "below" if self.side == "low" else "above"
-        bound = f"{side} the patient's range" if level is None else f"{side} {level:g} mg/dL"
-        return f"{self.patient}: glucose {bound} in {self.period or 'the whole recording'}"
+        low = self.side == "low"
+        if level is None:
+            bound = _("below the patient's range") if low else _("above the patient's range")
+        else:
+            bound = _("below {level:g} mg/dL", level=level) if low else _("above {level:g} mg/dL", level=level)
+        period = self.period or _("the whole recording")
+        return _("{patient}: glucose {bound} in {period}", patient=self.patient, bound=bound, period=period)
 
 
 Query = Annotated[
@@ -248,5 +262,5 @@ class Reading(Strict):
 
 
 def _about(setting: str | None, minute: int | None) -> str:
-    named = "" if setting is None else f", {setting.replace('_', ' ')}"
-    return named + ("" if minute is None else f" at {minute // 60:02d}:{minute % 60:02d}")
+    named = "" if setting is None else ", " + _(setting.replace("_", " "))
+    return named + ("" if minute is None else _(" at {time}", time=f"{minute // 60:02d}:{minute % 60:02d}"))

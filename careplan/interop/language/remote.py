@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from careplan.interop.language import people
 from careplan.interop.language.grammar import ASKS, Known
 from careplan.interop.language.queries import QUERY, Reading
+from careplan.language import _
 
 SOMEBODY = "PATIENT"  # stands for the patient's name
 SECONDS = 30.0
@@ -31,7 +32,7 @@ class Remote(BaseSettings):
 def ask_model(question: str, reading: Reading, known: Known, remote: Remote | None = None) -> Reading:
     """What the grammar read; where it saw no kind of question, what the configured model reads, else what was asked back."""
     remote = remote or Remote()
-    if remote.url is None or reading.asks != ASKS["kind"]:
+    if remote.url is None or reading.asks != _(ASKS["kind"]):
         return reading
     named = people.named(question, known.patients)
     if len(named.patients) > 1 or named.unclear:
@@ -41,7 +42,7 @@ def ask_model(question: str, reading: Reading, known: Known, remote: Remote | No
         body = _filled(hidden, remote)
         if "patient" in body:
             if not named.patients:
-                return Reading(question=question, asks=ASKS["patient"], choices=known.patients[:10])
+                return Reading(question=question, asks=_(ASKS["patient"]), choices=known.patients[:10])
             body["patient"] = named.patients[0]
         return Reading(question=question, query=QUERY.validate_python(body))
     except (ValidationError, ValueError, KeyError, TypeError, IndexError):

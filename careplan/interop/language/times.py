@@ -25,7 +25,11 @@ UNITS = {"minute": 1, "min": 1, "hour": 60, "hr": 60, "h": 60, "day": DAY, "d": 
 UNITS |= dict.fromkeys(("week", "wk", "w"), 7 * DAY)
 TO = r"\s*(?:to|until|till|-|through|~)\s*"
 LENGTH = r"(\d+(?:\.\d+)?)\s*(minutes?|mins?|hours?|hrs?|h|days?|d|weeks?|wks?|w|months?)\b"
-CLOCK = r"(?<![\d/-])(\d{1,2})(?::(\d{2}))(?:\s*(am|pm))?\b|(?<![\d/:-])(\d{1,2})\s*(am|pm)\b|\b(am|pm) (\d{1,2}):(\d{2})"
+CLOCK = r"(?<![\d/-])(\d{1,2})(?::(\d{2}))(?: o'clock)?(?:\s*(am|pm))?\b"
+CLOCK += r"|(?<![\d/:-])(\d{1,2})\s*(am|pm)\b|\b(am|pm) (\d{1,2}):(\d{2})"
+
+
+TWELVE = r"(?<!\d)(?:[1-9]|1[0-2]):\d{2} o'clock"  # an hour in words, which may be of the morning or of the evening
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,7 @@ def day_of(text: str, today: date) -> date | None:
     if match := re.fullmatch(r"(\d+) days? ago", text):
         return today - timedelta(days=int(match[1]))
     if text in DAYS or text in SHORT_DAYS:
-        number = DAYS.index(text) if text in DAYS else SHORT_DAYS[text]
-        return today - timedelta(days=(today.weekday() - number) % 7)
+        return today - timedelta(days=(today.weekday() - _weekday(text)) % 7)
     try:
         if re.fullmatch(ISO, text):
             return date.fromisoformat(text)
@@ -108,12 +111,39 @@ def _candidates(text: str, today: date) -> Iterator[Found]:
         first, last = day_of(match[1], today), day_of(match[2], today)
         if first is not None and last is not None and first <= last:
             yield Found(*match.span(), Period(first=first, last=last))
+    for match in re.finditer(rf"\bsince ({ONE})", text):
+        if (first := day_of(match[1], today)) is not None and first <= today:
+            yield Found(*match.span(), Period(first=first, last=today))
+    for match in re.finditer(rf"\bbetween (\d{{1,2}}|{ONE}) and ({ONE})", text):
+        last = day_of(match[2], today)
+        first = _in_month_of(last, int(match[1])) if match[1].isdigit() else day_of(match[1], today)
+        if first is not None and last is not None and first <= last:
+            yield Found(*match.span(), Period(first=first, last=last))
+    for match in re.finditer(rf"\blast weeks? (?:on )?({WEEKDAY})\b|\b({WEEKDAY}) (?:of )?last week\b", text):
+        there = _week_of(today - timedelta(days=7)).first + timedelta(days=_weekday(match[1] or match[2]))
+        yield Found(*match.span(), Period(first=there, last=there))
+    for match in re.finditer(r"\b(?:the )?(last|past|before)? ?weekends?( before)?\b", text):
+        if match[1] or match[2]:
+            saturday = today - timedelta(days=(today.weekday() - 5) % 7 or 7)
+            saturday -= timedelta(days=7 * (saturday + timedelta(days=1) >= today))
+            if match[2] or match[1] == "before":
+                saturday -= timedelta(days=7)
+            yield Found(*match.span(), Period(first=saturday, last=saturday + timedelta(days=1)))
+    if re.search(r"\bthis week\b", text):  # then the last one is of the calendar, too
+        for match in re.finditer(r"\blast week\b", text):
+            yield Found(*match.span(), _week_of(today - timedelta(days=7)))
+    for match in re.finditer(r"\blast month\b", text):
+        before = today.replace(day=1) - timedelta(days=1)
+        yield Found(*match.span(), Period(first=before.replace(day=1), last=before))
     for match in re.finditer(rf"\b(\d{{1,2}}){TO}(\d{{1,2}}) ({MONTH})\b", text):
         first, last = (day_of(f"{match[place]} {match[3]}", today) for place in (1, 2))
         if first is not None and last is not None and first <= last:
             yield Found(*match.span(), Period(first=first, last=last))
     for match in re.finditer(r"\b(?:the )?(?:(\d+) )?(days?|weeks?|months?) (?:before|previous|earlier)\b(?! yesterday)", text):
         yield Found(*match.span(), _ending(today, match[1], match[2]), before=True)
+    for match in re.finditer(r"\b(?:the )?(\d+) before (?:that|those|them)\b", text):
+        unit = re.search(r"\b(days?|weeks?|months?)\b", text)
+        yield Found(*match.span(), _ending(today, match[1], unit[1] if unit else "days"), before=True)
     for match in re.finditer(r"\b(?:the )?(?:previous|(?<=the )before) (?:(\d+) )?(days?|weeks?|months?)\b", text):
         yield Found(*match.span(), _ending(today, match[1], match[2]), before=True)
     for match in re.finditer(
@@ -139,6 +169,24 @@ def _ending(today: date, count: str | None, unit: str) -> Period:
     return Period(first=today - timedelta(days=length - 1), last=today)
 
 
+def _week_of(day: date) -> Period:
+    """The week of a day, from Monday on."""
+    monday = day - timedelta(days=day.weekday())
+    return Period(first=monday, last=monday + timedelta(days=6))
+
+
+def _in_month_of(day: date | None, number: int) -> date | None:
+    """The day of that number in the same month, None where it has none."""
+    try:
+        return None if day is None else day.replace(day=number)
+    except ValueError:
+        return None
+
+
+def _weekday(name: str) -> int:
+    return DAYS.index(name) if name in DAYS else SHORT_DAYS[name]
+
+
 def _whole_month(month: int, today: date) -> Period:
     """The last such month until today, as far as it has gone."""
     first = _past(1, month, today)
@@ -160,10 +208,9 @@ def clocks(text: str) -> list[str]:
     return found
 
 
-def length_of(text: str) -> float | None:
-    """The one length of time in a text, in minutes; None where there is none, or several."""
-    found = {float(match[1]) * _minutes(match[2]) for match in re.finditer(LENGTH, text)}
-    return found.pop() if len(found) == 1 else None
+def lengths(text: str) -> set[float]:
+    """The lengths of time in a text, in minutes."""
+    return {float(match[1]) * _minutes(match[2]) for match in re.finditer(LENGTH, text)}
 
 
 def _minutes(unit: str) -> int:

@@ -37,7 +37,7 @@ NUMBERS |= {
 NUMBERS |= {"dozen": 12}
 KANJI = {digit: number for number, digit in enumerate("〇一二三四五六七八九")} | {"零": 0}
 TENS = {"十": 10, "百": 100, "千": 1000}
-COUNTED = "単位|時間|時|分|週|日|月|人|名|型|回|グラム|件|ヶ月|か月"
+COUNTED = "単位|割|時間|時|分|週|日|月|人|名|型|回|グラム|件|ヶ月|か月"
 
 WORDS = tomllib.loads(Path(__file__).with_name("words.toml").read_text(encoding="utf-8"))
 JAPANESE = {word: f" {english} " for word, english in sorted(WORDS["japanese"].items(), key=lambda pair: -len(pair[0]))}
@@ -50,26 +50,31 @@ def plain(question: str) -> str:
     text = unicodedata.normalize("NFKC", question).lower().translate(SIGNS)
     text = re.sub(rf"([〇零一二三四五六七八九十百千]+)(?=\s*(?:{COUNTED}))", lambda match: str(_kanji(match[1])), text)
     text = re.sub(r"(1[0-2]|[1-9])月(?:(\d+)日)?", lambda match: f" {match[2] or ''} {MONTHS[int(match[1]) - 1]} ", text)
-    text = re.sub(r"(\d+)時(\d+)分", r" \1:\2 ", text)
-    text = re.sub(r"朝の?(?=\d+時)", "午前", text)
-    text = re.sub(r"(?:夕方|夜)の?(?=\d+時)", "午後", text)
-    text = re.sub(r"(\d+)時間半", r" \1.5時間", text)
-    text = re.sub(r"(\d+)時半", r" \1:30 ", text)
-    text = re.sub(r"(\d+)時(?!間)", r" \1:00 ", text)
+    text = re.sub(r"(?<=[a-z%])(?=[\u3040-\u30ff\u4e00-\u9fff])", " ", text)
+    text = re.sub(r"(\d+) ?(単位|割|週|グラム)半", r"\1.5 \2", text)
+    text = re.sub(r"(\d+) ?割", lambda match: f" {10 * int(match[1])} % ", text)
+    text = re.sub(r"昼の?(?=(?:12|[1-4]) ?時)", "", text)
+    text = re.sub(r"(\d+) ?時(\d+)分", r" \1:\2 ", text)
+    text = re.sub(r"朝の?(?=\d+ ?時)", "午前", text)
+    text = re.sub(r"(?:夕方|夜)の?(?=\d+ ?時)", "午後", text)
+    text = re.sub(r"(\d+) ?時間半", r" \1.5時間", text)
+    text = re.sub(r"(\d+) ?時半", r" \1:30 ", text)
+    text = re.sub(r"(\d+) ?時(?!間)", r" \1:00 ", text)
     for word, english in JAPANESE.items():
         text = text.replace(word, english)
     text = re.sub(r"(\d+(?:\.\d+)?) ?(mg/dl|mmol/l)? ?(?:を|より)? ?(?:超|上回)[えるっ]*", r" above \1 \2 ", text)
     text = re.sub(r"(\d+(?:\.\d+)?) ?(mg/dl|mmol/l)? ?(?:を|より)? ?(?:下回[りるっ]*|未満)", r" below \1 \2 ", text)
     text = re.sub(r"(\d),(\d{3})\b", r"\1\2", text)
     text = re.sub("[、。\N{FULLWIDTH QUESTION MARK}\N{FULLWIDTH EXCLAMATION MARK}「」のはをがにでもか]", " ", text)
-    text = re.sub(r"\b(?:a )?half past (\w+)", lambda match: f"{NUMBERS.get(match[1], match[1])}:30", text)
+    text = re.sub(r"\b(?:a )?half past (\w+)", lambda match: f"{NUMBERS.get(match[1], match[1])}:30 o'clock", text)
+    text = re.sub(r"\b(units?|u) (?:an|per) hour\b", "u/h", text)
     text = re.sub(r"\bhalf an? hour\b", "0.5 hours", text)
     text = re.sub(r"\b(\w+) and a half\b", lambda match: f"{NUMBERS[match[1]]}.5" if match[1] in NUMBERS else match[0], text)
     text = re.sub(r"\ba (hundred|dozen|thousand)\b", r"one \1", text)
     text = re.sub(r"\ban? (day|week|month|hour)\b", r"1 \1", text)
     text = re.sub(r"\b(?:a )?fortnight\b", "2 weeks", text)
     text = re.sub(r"'ll\b", " will", text)
-    text = re.sub(r"\b(\w+) o'clock\b(?! in the)", lambda match: f"{NUMBERS.get(match[1], match[1])}:00", text)
+    text = re.sub(r"(?<!:)\b(\w+) o'clock\b(?! in the)", lambda match: f"{NUMBERS.get(match[1], match[1])}:00 o'clock", text)
     text = re.sub(r"\b(\w+) (?:o'clock )?in the (morning|afternoon|evening)\b", _hour, text)
     text = re.sub(r"\bnoon\b", "12:00", text)
     text = re.sub(r"\bmidnight\b", "00:00", text)
