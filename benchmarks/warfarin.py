@@ -14,7 +14,7 @@ where absent: a part of a run measures what the whole does.
 import argparse
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from careplan.world.model import WorldModel, load_model
 from cohorts.warfarin.bayes import Bayes
 from cohorts.warfarin.corpus import body_of
 from cohorts.warfarin.effects import AFTER, effects, error
+from cohorts.warfarin.hamberg import Hamberg
 from cohorts.warfarin.life import Life, live
 from cohorts.warfarin.people import People, Place, draw
 from cohorts.warfarin.planned import Planned
@@ -51,17 +52,16 @@ CLINICS = {
 }
 
 
-def drawn(people: People, seed: int) -> Body:
-    """Bodies of the equations that the first clinic's people have, as Bayesian dosing believes."""
-    from cohorts.warfarin.hamberg import Hamberg
+def drawn(kind: str, people: People, seed: int) -> Body:
+    """Bodies of a kind, as Bayesian dosing believes of people who are of it."""
+    body = body_of(kind, people, seed)
+    return replace(body, hours=6.0) if isinstance(body, Hamberg) else body
 
-    return Hamberg.draw(people, seed, spread="quartiles", hours=6.0)
 
-
-def policies(model: WorldModel) -> dict[str, Callable[[], Policy]]:
+def policies(model: WorldModel, clinic: Clinic) -> dict[str, Callable[[], Policy]]:
     """By name, each made anew for every trial."""
     own: dict[str, Callable[[], Policy]] = {
-        "bayes": lambda: Bayes(drawn, particles=150, planned=32),
+        "bayes": lambda: Bayes(partial(drawn, clinic.body), particles=150, planned=32),
         "careplan": lambda: Planned(model),
         "careplan_no_genotype": lambda: Planned(model, typed=False),
     }
@@ -80,7 +80,7 @@ def measure(model: WorldModel, count: int, seed: int, only: list[str], clinics: 
         clinic = CLINICS[name]
         people = draw(count, seed, clinic.place)
         body, lived = body_of(clinic.body, people, seed), live(count, DAYS, seed, clinic.life)
-        for policy, make in policies(model).items():
+        for policy, make in policies(model, clinic).items():
             if only and policy not in only:
                 continue
             for table, value in figures(run(people, body, lived, make(), days=DAYS)).items():

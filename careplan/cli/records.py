@@ -39,7 +39,7 @@ Group = Annotated[
     str | None, typer.Option(help="Group of new patients, which sets their dose limits, such as adult, adolescent or child.")
 ]
 Declared = Annotated[
-    str | None, typer.Option(help="Read tables whose columns are the channels and covariates of this installed therapy.")
+    str | None, typer.Option(help="Read what is of this installed therapy, also tables of its channels and covariates.")
 ]
 
 

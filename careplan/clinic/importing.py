@@ -103,23 +103,24 @@ def import_declared(
     progress: Progress | None = None,
     actor: Actor | None = None,
 ) -> ImportReport:
-    """Reads tables whose columns are the channels and covariates of an installed therapy (`formats.declared`), and keeps what is
-    new of each patient. how: names that therapy; tables have no format, token or preference. Errors as `import_records`.
-    Raises `ClinicError` where no therapy is named, too.
+    """Reads what is there of an installed therapy, and keeps what is new of each patient: what a format of its own holds by that
+    format (`door.is_of`), and other tables by the names of its channels and covariates (`formats.declared`). how: names that
+    therapy; tables have no format, token or preference. Errors as `import_records`. Raises `ClinicError` where no therapy is
+    named, too.
     """
     from careplan.formats.declared import read_declared
-    from careplan.records import Refused
+    from careplan.records import Refused, read
+    from careplan.records.door import is_of
 
     if how.therapy is None:
         raise ClinicError("expected the therapy whose tables these are")
     refused: Refused = {}
     declared = practice(how.therapy).therapy
+    reading: dict[str, Any] = {"zone": how.zone, "day_first": how.day_first, "patient": how.patient, "refused": refused}
     records = [
         each
-        for path in paths
-        for each in read_declared(
-            Path(path), declared, zone=how.zone, day_first=how.day_first, patient=how.patient, refused=refused
-        )
+        for path in map(Path, paths)
+        for each in (read(path, **reading) if is_of(path, declared) else read_declared(path, declared, **reading))
     ]
     report = _kept(db, "declared", records, how, progress, actor)
     return replace(report, failed={**{name: str(error) for name, error in refused.items()}, **report.failed})

@@ -24,6 +24,7 @@ from careplan.records.sheet import (
     report_left,
     silent,
 )
+from careplan.records.stamps import stamps_in
 from careplan.records.text import Rows, Source, check_zone, find_files, normal, numbers, read_rows
 
 FIELDS = {"glucose": "cgm", "basal": "basal", "bolus": "totalbolusinsulindelivered", "carbs": "carbsize"}
@@ -84,8 +85,9 @@ def read_subject(path: Path, zone: str) -> PatientRecord:
         every[~((every["value"] == 0) & every["channel"].isin(["bolus", "carbs"]))].reset_index(drop=True)
     )  # zeros fill the row
     report_left(sheet, rows)
-    drop_unreadable(sheet, rows.fields[TIME])
-    check_dates(sheet, rows.fields[TIME])
+    sheet.stamps = stamps_in(rows, TIME, time)
+    drop_unreadable(sheet)
+    check_dates(sheet)
     drop_repeats(sheet, rows, time)
     sheet.cells = sheet.cells.sort_values(["time", "row"], kind="stable", ignore_index=True)
     milliunits(sheet)

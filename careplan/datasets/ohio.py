@@ -16,7 +16,7 @@ from careplan.records.blocks import Block, where
 from careplan.records.clock import DateOrder, local_times, split_stamps, to_utc
 from careplan.records.correction import Correction
 from careplan.records.events import RecordError
-from careplan.records.export import SENSOR, ExportRows, Part, add_cells, clocked, glucose_values, part_of, reader
+from careplan.records.export import SENSOR, ExportRows, Part, add_cells, clocked, glucose_values, latest_of, part_of, reader
 from careplan.records.pump import PumpLog
 from careplan.records.text import numbers, read_text
 
@@ -98,9 +98,8 @@ def read_file(file: Path, zone: str, _: bool | None = None) -> Part:
     log, rows = PumpLog(file.name), {}
     for kind in READ:
         block = events.block(kind)
-        rows[kind] = clocked(
-            block, local_of(block, "ts" if kind not in ("temp_basal", "bolus") else "ts_begin", file), zone, file
-        )
+        began = "ts" if kind not in ("temp_basal", "bolus") else "ts_begin"
+        rows[kind] = clocked(block, local_of(block, began, file), zone, file, dated=[began])
     for kind, flag in (("glucose_level", ""), ("finger_stick", "fingerstick")):
         text = rows[kind].block.texts("value")
         value, word = glucose_values(text, SENSOR)
@@ -115,8 +114,7 @@ def read_file(file: Path, zone: str, _: bool | None = None) -> Part:
     part.rows_read += events.others.total()
     part.ignored += events.others
     part.sheet.corrections += [not_read(file, kind, count, events.first[kind]) for kind, count in events.others.items()]
-    times = pd.concat([each.time for each in rows.values()]).dropna()
-    add_cells(part, *log.cells(times.max() if len(times) else None))
+    add_cells(part, *log.cells(latest_of(rows.values())))
     return part
 
 

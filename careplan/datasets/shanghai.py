@@ -15,7 +15,7 @@ from careplan.records.blocks import Block, each
 from careplan.records.clock import DateOrder, local_times, split_stamps
 from careplan.records.correction import Correction
 from careplan.records.events import RecordError
-from careplan.records.export import Array, ExportRows, Mask, Part, add_cells, clocked, glucose_values, part_of, reader
+from careplan.records.export import Array, ExportRows, Mask, Part, add_cells, clocked, glucose_values, latest_of, part_of, reader
 from careplan.records.insulins import known_insulin
 from careplan.records.pump import PumpLog
 from careplan.records.text import normal, numbers
@@ -52,13 +52,13 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
         row=int(block.row[0]),
         field=block.written("date"),
     )
-    rows, log = clocked(block, local, zone, file), PumpLog(file.name)
+    rows, log = clocked(block, local, zone, file, dated=["date"]), PumpLog(file.name)
     glucose(rows)
     injections(rows)
     pump(rows, log)
     said = beside(rows)
     part = part_of(file, [rows], "mg/dL")
-    add_cells(part, *log.cells(rows.time.max() if rows.time.notna().any() else None))
+    add_cells(part, *log.cells(latest_of([rows])))
     part.sheet.corrections += said
     if match := NAMED.match(file.stem):
         part.person, part.name = match[1], f"shanghai-{match[1]}"

@@ -29,6 +29,7 @@ from careplan.records.sheet import (
     report_left,
     year_typos,
 )
+from careplan.records.stamps import stamps_in
 from careplan.records.text import Rows, Source, check_zone, find_files, normal, numbers, read_rows, read_text
 from careplan.records.units import MG_PER_MMOL
 
@@ -119,10 +120,10 @@ def read_file(file: Path, zone: str) -> tuple[Sheet, Rows]:
         raise RecordError(f"not a T1D-UOM file: expected one of {sorted(KINDS)}, found {rows.header}", file=file, row=1)
     sheet = Sheet(KINDS[kind](rows, zone))
     report_left(sheet, rows)
-    dated = rows.fields["starttimes" if kind == "activityts" else kind]
-    drop_unreadable(sheet, dated)
+    sheet.stamps = stamps_in(rows, "starttimes" if kind == "activityts" else kind, sheet.cells["time"])
+    drop_unreadable(sheet)
     year_typos(sheet)
-    check_dates(sheet, dated)
+    check_dates(sheet)
     if kind == "activityts":
         lay_end_to_end(sheet)
     return sheet, rows

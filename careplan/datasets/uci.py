@@ -46,7 +46,7 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
         row=int(block.row[0]),
         field="date",
     )
-    rows = clocked(block, local, zone, file)
+    rows = clocked(block, local, zone, file, dated=["date", "time"])
     account_for(rows)
     part = part_of(file, [rows], "mg/dL")
     part.name = f"uci-{number[0]}" if (number := re.search(r"\d+", file.stem)) else ""

@@ -17,6 +17,7 @@ import pandas as pd
 from careplan.records.blocks import Block, each, read_blocks, where
 from careplan.records.channels import met_of
 from careplan.records.clock import DateOrder, local_times, minutes_of, passes, split_stamps, to_utc
+from careplan.records.devices import drop_second_device
 from careplan.records.events import RecordError
 from careplan.records.export import (
     SENSOR,
@@ -24,7 +25,6 @@ from careplan.records.export import (
     Mask,
     Part,
     beside,
-    drop_second_device,
     glucose_values,
     part_of,
     reader,
@@ -229,7 +229,7 @@ def on_the_transmitters_clock(
         between(np.flatnonzero(known & (device == shown)), usable, first, second, clock, moved, unsure)
     away = np.abs(moved) >= TRAVEL
     stamps = pd.Series(pd.to_datetime(np.where(known, (clock - moved) * 1e9, np.nan), utc=True)).astype("datetime64[ns, UTC]")
-    rows = ExportRows(block, stamps, skipped & ~away, unsure)
+    rows = ExportRows(block, stamps, skipped & ~away, unsure, [columns_of(block)[TIME]])
     rows.report(
         away,
         "device clock",

@@ -12,8 +12,8 @@ import pandas as pd
 
 from careplan.formats.table.reader import Part, by_person, one_value, slug
 from careplan.formats.table.rows import one_time
-from careplan.records.correction import Correction
 from careplan.records.events import PatientRecord, RecordError, Refused, events_frame, refusing
+from careplan.records.sheet import unread
 from careplan.records.text import Rows, Source, check_zone, find_files, is_missing, normal, numbers, read_rows
 from careplan.therapy import Channel, Therapy
 
@@ -77,23 +77,21 @@ def _record(name: str, parts: Sequence[Part], names: _Names, zone: str | None) -
     frame = events_frame(events).drop_duplicates(["time", "channel", "value"], ignore_index=True)
     twice = frame[frame.duplicated(["time", "channel"], keep=False)]
     if len(twice):
-        first = twice.iloc[0]
-        raise RecordError(f"two values of {first['channel']} at {first['time']}", file=parts[0][0].file)
+        second = twice.iloc[1]
+        file, _, row = str(second["origin"]).rpartition(":")
+        channel = str(second["channel"])
+        raise RecordError(f"two values of {channel} at {second['time']}", file=file, row=int(row), field=channel)
     told = {name: one_value(list(parts), column) for column, name in names.facts.items()}
     read = {"time", "date", "patient", "zone", "group", "channel", "value", "duration", *names.channels, *names.facts}
-    strangers = tuple(
-        Correction("dropped", "unknown column", rows.name, int(rows.row[0]), rows.fields.get(str(column), str(column)), "unread")
-        for rows, _, _ in parts
-        for column in rows.cells
-        if column not in read and not is_missing(rows.cells[column]).all()
-    )
-    group, clock = one_value(list(parts), "group"), one_value(list(parts), "zone") or zone or "UTC"
+    strangers = tuple(correction for rows, _, _ in parts for correction in unread(rows, read))
+    group, stated = one_value(list(parts), "group"), one_value(list(parts), "zone")
+    clock = stated.text if stated else zone or "UTC"
     files = tuple(dict.fromkeys(rows.name for rows, _, _ in parts))
     record = PatientRecord(
         patient=slug(name), zone=clock, events=frame, corrections=strangers, rows_read=sum(rows.read for rows, _, _ in parts),
-        facts={name: value for name, value in told.items() if value}, files=files,
+        facts={name: value.text for name, value in told.items() if value}, files=files,
     )  # fmt: skip
-    return record if group is None else replace(record, group=group)
+    return record if group is None else replace(record, group=group.text)
 
 
 def _events(rows: Rows, time: pd.Series, names: _Names) -> Iterator[tuple[object, ...]]:

@@ -17,6 +17,7 @@ from careplan.records.events import PatientRecord, RecordError, Refused, events_
 from careplan.records.head import header_of
 from careplan.records.raw import XLS, XLSX
 from careplan.records.settings import StatedSettings
+from careplan.records.sheet import unread
 from careplan.records.text import Rows, Source, find_files, is_missing, normal, numbers, read_rows
 from careplan.records.workbook import as_text, open_workbook, sheet_rows
 
@@ -33,6 +34,7 @@ ALIASES = {
     **dict.fromkeys(("ageyears",), "age"),
     **dict.fromkeys(("enzymeinducer",), "inducer"),
 }
+COLUMNS = {"date", "inr", "dose", "weekly", "patient", "strengths", *FACTS}
 LOWEST, HIGHEST = 0.7, 12.0  # INR: what a laboratory can report; docs/reference/clinical.md
 QUICK = 130.0  # % of normal: a prothrombin time as Quick states it lies below
 MOST = 30.0  # mg in one evening: more is an error in the record
@@ -122,7 +124,8 @@ def _record(name: str, parts: Sequence[_Person]) -> PatientRecord:
     for _, same in twice.groupby(["time", "channel"]):
         if same["value"].nunique() > 1:
             file, _, row = str(same["origin"].iloc[-1]).rpartition(":")
-            raise RecordError(f"two values of {same['channel'].iloc[0]} on one day", file=file, row=int(row))
+            channel = str(same["channel"].iloc[0])
+            raise RecordError(f"two values of {channel} on one day", file=file, row=int(row), field=channel)
     return PatientRecord(
         patient=name,
         zone=ZONE,
@@ -130,8 +133,9 @@ def _record(name: str, parts: Sequence[_Person]) -> PatientRecord:
         rows_read=sum(len(part.rows) for part in parts),
         weight=None,
         regimen=_settings(parts),
-        files=tuple(dict.fromkeys(Path(part.rows.file).name for part in parts)),
+        files=tuple(dict.fromkeys(part.rows.name for part in parts)),
         facts=_facts(parts),
+        corrections=tuple(correction for part in parts for correction in unread(part.rows, COLUMNS)),
     )
 
 
@@ -139,10 +143,10 @@ def _events(part: _Person) -> list[tuple[object, ...]]:
     rows, evening = part.rows, part.date + pd.Timedelta(days=1)
     found: list[tuple[object, ...]] = []
     for index, value in _values(rows, "inr", LOWEST, HIGHEST, _of_inr):
-        found.append((part.date[index] + pd.Timedelta(hours=8), "inr", value, 0.0, "", f"{rows.file}:{rows.row[index]}"))
+        found.append((part.date[index] + pd.Timedelta(hours=8), "inr", value, 0.0, "", f"{rows.name}:{rows.row[index]}"))
     dosed = dict(_values(rows, "dose", 0.0, MOST, lambda _: f"expected 0 to {MOST:g} mg in one evening"))
     for index, value in dosed.items():
-        found.append((evening[index], "warfarin", value, 0.0, "", f"{rows.file}:{rows.row[index]}"))
+        found.append((evening[index], "warfarin", value, 0.0, "", f"{rows.name}:{rows.row[index]}"))
     weekly = dict(_values(rows, "weekly", 0.0, 7 * MOST, lambda _: f"expected 0 to {7 * MOST:g} mg a week"))
     stated = {evening[index] for index in dosed}
     last = part.date.max()
@@ -151,7 +155,7 @@ def _events(part: _Person) -> list[tuple[object, ...]]:
         until = min([*later, last, part.date[index] + pd.Timedelta(days=LONGEST)])
         for when in pd.date_range(evening[index], until, freq="D"):
             if when not in stated:
-                found.append((when, "warfarin", value / 7, 0.0, "", f"{rows.file}:{rows.row[index]}"))
+                found.append((when, "warfarin", value / 7, 0.0, "", f"{rows.name}:{rows.row[index]}"))
     return found
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from careplan.records.blocks import Block, each, read_blocks, where
 from careplan.records.clock import DateOrder, local_times, split_stamps
+from careplan.records.devices import drop_second_device
 from careplan.records.events import RecordError
 from careplan.records.export import (
     ExportRows,
@@ -19,7 +20,6 @@ from careplan.records.export import (
     Part,
     beside,
     clocked,
-    drop_second_device,
     glucose_values,
     part_of,
     reader,
@@ -78,7 +78,7 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
     """What one file holds. Raises `RecordError` where a second header stands in it or no row follows the header."""
     blocks = read_blocks(file, is_header, "LibreView's header (device, serial number, time, record type and so on)")
     if len(blocks) > 1:
-        raise RecordError("a second header", file=file)
+        raise RecordError("a second header", file=file, row=int(blocks[1].row[0]) - 1 if len(blocks[1]) else None)
     block = blocks[0]
     names = block.names
     texts = [block.texts(names[place]) if place < len(names) else np.full(len(block), "", dtype=object) for place in range(19)]
@@ -91,7 +91,7 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
     local = local_times(days, clocks, order, file=file, row=first, field=names[TIME])
     del days, clocks
     log = [f"{serial}|{kind}" for serial, kind in zip(texts[SERIAL], texts[TYPE], strict=True)]
-    rows = clocked(block, local, zone, file, log=log)
+    rows = clocked(block, local, zone, file, dated=[names[TIME]], log=log)
     unit = account_for(rows, names, texts, file)
     part = part_of(file, [rows], unit, person=person_of(block))
     flag_limits(part.sheet)
@@ -156,7 +156,8 @@ def shifted(rows: ExportRows, kind: np.ndarray, texts: list[np.ndarray], names: 
     rows.report(found, "shifted row", names[TYPE], "a reading fills the column of another kind too")
     if found.sum() > max(1, 0.05 * len(kind)):
         row = int(rows.block.row[np.flatnonzero(found)[0]])
-        raise RecordError("readings fill columns of other kinds (a decimal comma between commas?)", file=file, row=row)
+        problem = "readings fill columns of other kinds (a decimal comma between commas?)"
+        raise RecordError(problem, file=file, row=row, field=rows.block.written(names[TYPE]))
     return found
 
 

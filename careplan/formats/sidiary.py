@@ -61,7 +61,7 @@ def read_file(file: Path, zone: str, day_first: bool | None, *, always: bool | N
         row=int(block.row[0]),
         field="DAY",
     )
-    rows = clocked(block, local, zone, file, log=log_of(block))
+    rows = clocked(block, local, zone, file, dated=["day", "time"], log=log_of(block))
     account_for(rows)
     return part_of(file, [rows], "mg/dL")
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from careplan.records.blocks import Block, Texts, each, read_blocks, where
 from careplan.records.clock import DateOrder, local_times, split_stamps, to_utc
+from careplan.records.devices import drop_second_device
 from careplan.records.events import RecordError
 from careplan.records.export import (
     SENSOR,
@@ -21,8 +22,8 @@ from careplan.records.export import (
     Part,
     add_cells,
     clocked,
-    drop_second_device,
     glucose_values,
+    latest_of,
     part_of,
     reader,
     scaled,
@@ -80,7 +81,7 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
     for block in blocks:
         local = every.iloc[begin : begin + len(block)].reset_index(drop=True)
         begin += len(block)
-        rows = clocked(block, local, zone, file)
+        rows = clocked(block, local, zone, file, dated=[block.column(TIME)])
         kind = kind_of(block.names)
         if kind == READINGS:
             readings(rows, unit_of(block.written(block.column(READINGS))) or "mg/dL")
@@ -97,8 +98,7 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
     serial = np.concatenate([block.texts("serialnumber") for block in blocks])
     places = np.searchsorted(np.concatenate([block.row for block in blocks]), part.sheet.cells["row"].to_numpy(dtype=np.int64))
     drop_second_device(part.sheet, pd.Series(serial[places], dtype=object), within=WITHIN)
-    times = pd.concat([rows.time for rows in sections]).dropna()
-    add_cells(part, *log.cells(times.max() if len(times) else None))
+    add_cells(part, *log.cells(latest_of(sections)))
     return part
 
 

@@ -216,6 +216,8 @@ def stamped(
     local, unsure = offset.isna().to_numpy(dtype=bool), np.zeros(len(rows), dtype=bool)
     clocks = pd.Series(zone, index=parsed.index) if zones is None else zones
     for clock in clocks.unique():
-        mine = local & (clocks == clock).to_numpy(dtype=bool)
+        on_it = (clocks == clock).to_numpy(dtype=bool)
+        check_zone(str(clock), file=rows.file, row=int(rows.row[on_it.argmax()]), field=rows.fields.get("zone", "zone"))
+        mine = local & on_it
         utc[mine], _, unsure[mine] = to_utc(parsed["time"][mine], str(clock), file=rows.file)
     return utc, local, unsure

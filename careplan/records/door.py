@@ -14,6 +14,7 @@ from careplan.formats.glooko import reader as glooko
 from careplan.formats.nightscout import reader as nightscout
 from careplan.formats.table import reader as table
 from careplan.formats.tidepool import reader as tidepool
+from careplan.records.channels import DEVICE_CHANNELS
 from careplan.records.correction import Correction
 from careplan.records.events import PatientRecord, RecordError, Refused, shown
 from careplan.records.head import head_of, seen
@@ -21,6 +22,7 @@ from careplan.records.join import join_people
 from careplan.records.text import Source, check_zone
 from careplan.records.unpack import Unpacked, unpacked, zipped
 from careplan.records.web import Bounds, Web, base_of, is_address
+from careplan.therapy import Therapy
 
 Options = dict[str, object]
 Recognise = Callable[[str], str | None]
@@ -34,12 +36,14 @@ class Format:
     recognise: the first 64 KiB of a file as text (`head_of`) -> why it is of this format, in words; None where it is not.
     read: a file, a folder or a list of files -> a record a person; keywords among zone, day_first, token, patient, refused.
     site: for a format that is also read from a server, a path below its address and words of which its answer there has one.
+    therapy: whose channels it holds, where these are not the ones of device exports.
     """
 
     name: str
     recognise: Recognise
     read: Callable[..., list[PatientRecord]]
     site: tuple[str, tuple[str, ...]] | None = None
+    therapy: str = ""
 
 
 FORMATS: tuple[Format, ...] = (
@@ -48,7 +52,7 @@ FORMATS: tuple[Format, ...] = (
     Format("clarity", clarity.recognise, clarity.read_clarity),
     Format("fhir", fhir.recognise, fhir.read_fhir, site=("metadata", ("CapabilityStatement", "OperationOutcome"))),
     Format("glooko", glooko.recognise, glooko.read_glooko),
-    Format("inr", inr.recognise, inr.read_inr),
+    Format("inr", inr.recognise, inr.read_inr, therapy="warfarin"),
     Format("libreview", libreview.recognise, libreview.read_libreview),
     Format(
         "nightscout",
@@ -190,6 +194,15 @@ def sort_out(found: Unpacked) -> tuple[dict[Format, list[Path]], list[Taken]]:
             groups.setdefault(format_named(name), []).append(file)
             taken.append(Taken(found.name(file), name, why))
     return groups, taken
+
+
+def is_of(path: Path, therapy: Therapy) -> bool:
+    """Whether what is at a path is of formats that hold a therapy's channels, so that `read` takes it; other tables of it are
+    known by the names of its channels. Raises `RecordError` where there is nothing at the path, or two formats fit."""
+    with unpacked(path) as found:
+        groups, _ = sort_out(found)
+    of_devices = {channel.name for channel in DEVICE_CHANNELS} <= set(therapy.names)
+    return bool(groups) and all(kind.therapy == therapy.name if kind.therapy else of_devices for kind in groups)
 
 
 def recognise(head: str) -> dict[str, str]:

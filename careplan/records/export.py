@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from careplan.records.blocks import Block
 from careplan.records.clock import to_utc
 from careplan.records.correction import Correction
+from careplan.records.dates import clock_of
 from careplan.records.events import PatientRecord, RecordError, Refused, refusing
 from careplan.records.settings import StatedSettings
 from careplan.records.sheet import CELLS, REPEATED, Sheet, glucose_unit, settle
+from careplan.records.stamps import impossible, stamps_of
 from careplan.records.text import CUT, OUT_OF_ROOM, Source, beyond, check_zone, find_files, numbers
 from careplan.records.units import MG_PER_MMOL
 
@@ -34,12 +36,14 @@ class ExportRows:
     """The rows of a block on their way to a `Sheet`: what became events, what is reported, and that nothing is neither.
 
     time `[N]`: UTC. skipped, unsure `[N]`: times that the clock change skipped, or that came twice with nothing to tell which.
+    dated: the columns of the date and, where it has one of its own, the time of day.
     """
 
-    def __init__(self, block: Block, time: pd.Series, skipped: Mask | None = None, unsure: Mask | None = None) -> None:
-        self.block, self.time = block, time.reset_index(drop=True)
+    def __init__(self, block: Block, time: pd.Series, skipped: Mask, unsure: Mask, dated: Sequence[str]) -> None:
+        self.block, self.time, self.dated = block, time.reset_index(drop=True), dated
         nowhere = np.zeros(len(block), dtype=bool)
-        self.skipped, self.unsure = nowhere if skipped is None else skipped, nowhere if unsure is None else unsure
+        self.skipped, self.unsure = skipped, unsure
+        self.stamps = stamps_of(self.time, self.place, self.written_date)
         self.used = nowhere.copy()
         self.parts: list[dict[str, Any]] = []  # columns of cells; one text for all of a part where it has but one
         self.corrections = [
@@ -84,6 +88,23 @@ class ExportRows:
                 "product": product,
             }
         )
+
+    def place(self, index: int) -> tuple[str, int]:
+        """The file and line of a row."""
+        return self.block.file.name, int(self.block.row[index])
+
+    def written_date(self, index: int) -> tuple[str, str]:
+        """The field and the text of a row's date; of its time of day, where that is none."""
+        texts = {name: str(self.block.texts(name)[index]) for name in self.dated}
+        name = next((name for name in self.dated[1:] if np.isnan(clock_of(texts[name])[0])), self.dated[0])
+        return self.block.written(name), texts[name]
+
+    def report_dates(self, where: Mask) -> None:
+        """Rule "impossible date" for the rows in `where` `[N]`."""
+        for index in np.flatnonzero(where).tolist():
+            field, text = self.stamps[self.place(index)]
+            self.corrections.append(Correction("dropped", "impossible date", *self.place(index), field, repr(text)))
+        self.used |= where
 
     def take(self, where: Mask) -> None:
         """Rows in `where` `[N]` that are accounted for elsewhere."""
@@ -137,12 +158,12 @@ class ExportRows:
             (self.unsure, "repeated hour", "the time came twice that night: taken as the first"),
         ):
             gave = np.isin(self.block.row, np.concatenate([part["row"] for part in self.parts])) if self.parts else mask & False
-            self.report(mask & gave, rule, "", detail, action="changed")
+            self.report(mask & gave, rule, self.dated[0], detail, action="changed")
         self.ignore(np.ones(len(self.block), dtype=bool), "nothing in it", "")
         cells = assembled(self.parts) if self.parts else pd.DataFrame(columns=list(CELLS))
         self.parts = []
         cells["time"] = pd.to_datetime(cells["time"], utc=True).astype("datetime64[ns, UTC]")
-        return Sheet(cells.astype({"value": float, "duration": float}), self.corrections)
+        return Sheet(cells.astype({"value": float, "duration": float}), self.corrections, self.stamps)
 
 
 def assembled(parts: Sequence[dict[str, Any]]) -> pd.DataFrame:
@@ -199,32 +220,6 @@ def beside(sheet: Sheet, block: Block, name: str) -> pd.Series:
     return pd.Series(block.texts(name)[np.searchsorted(block.row, sheet.cells["row"].to_numpy(dtype=np.int64))], dtype=object)
 
 
-def drop_second_device(sheet: Sheet, device: pd.Series, *, within: pd.Timedelta) -> None:
-    """Rule "two devices": a sensor's reading that another device shows too, the one with more readings, counts once.
-
-    device: which one showed each cell, by the sheet's index; empty where not said. within: how far apart the two are at most.
-    """
-    if device[device != ""].nunique() < 2:
-        return
-    cells = sheet.cells
-    sensor = (
-        sheet.of("glucose")
-        & ~cells["flag"].str.contains("fingerstick").to_numpy(dtype=bool)
-        & cells["time"].notna().to_numpy(dtype=bool)
-    )
-    shown = device.where(sensor, "")
-    order = [name for name in shown[shown != ""].value_counts().index]
-    again = np.zeros(len(cells), dtype=bool)
-    for place, name in enumerate(order[1:], start=1):
-        before = sensor & shown.isin(order[:place]).to_numpy(dtype=bool) & ~again
-        mine = np.flatnonzero(sensor & (shown == name).to_numpy(dtype=bool))
-        known = pd.DataFrame({"time": cells["time"][before].sort_values()}).assign(near=True)
-        ask = cells.iloc[mine][["time"]].assign(place=mine).sort_values("time")
-        found = pd.merge_asof(ask, known, on="time", direction="nearest", tolerance=within)
-        again[found["place"][found["near"].notna()]] = True
-    sheet.drop(again, "two devices")
-
-
 @dataclass(eq=False)
 class Part:
     """What one file gave, in UTC and mg/dL, and whose it says it is."""
@@ -247,11 +242,23 @@ def part_of(
     sheets = [each.sheet() for each in every]
     filled = [sheet.cells for sheet in sheets if len(sheet.cells)] or [sheets[0].cells]
     cells = pd.concat(filled, ignore_index=True) if len(filled) > 1 else filled[0]
-    sheet = Sheet(cells, [correction for each in sheets for correction in each.corrections])
+    sheet = joined(sheets, cells)
     if cells["time"].notna().any():
         glucose_unit(sheet, unit)
     count = sum(each.block.read for each in every)
     return Part(file, sheet, count, person, ignored=sum((each.ignored for each in every), Counter()), regimen=regimen)
+
+
+def joined(sheets: Sequence[Sheet], cells: pd.DataFrame) -> Sheet:
+    """One sheet with the cells, and what else is said on each of the others."""
+    corrections = [correction for sheet in sheets for correction in sheet.corrections]
+    return Sheet(cells, corrections, {place: date for sheet in sheets for place, date in sheet.stamps.items()})
+
+
+def latest_of(every: Iterable[ExportRows]) -> pd.Timestamp | None:
+    """The latest time of the rows that can be true; None where there is none."""
+    times = pd.concat([rows.time[~impossible(rows.time)] for rows in every])
+    return times.max() if len(times) else None
 
 
 def add_cells(part: Part, cells: pd.DataFrame, corrections: Iterable[Correction]) -> None:
@@ -351,10 +358,8 @@ def patient_name(format: str, file: Path) -> str:
 
 def record_of(name: str, parts: Sequence[Part], zone: str | None) -> PatientRecord:
     """A person's record from the files that are theirs."""
-    sheet = Sheet(
-        pd.concat([part.sheet.cells for part in parts], ignore_index=True) if len(parts) > 1 else parts[0].sheet.cells,
-        [correction for part in parts for correction in part.sheet.corrections],
-    )
+    sheets = [part.sheet for part in parts]
+    sheet = joined(sheets, pd.concat([each.cells for each in sheets], ignore_index=True) if len(sheets) > 1 else sheets[0].cells)
     first = parts[0].file
     if zone is None:
         rows = "the clock of the device is taken to be UTC"
@@ -373,7 +378,8 @@ def record_of(name: str, parts: Sequence[Part], zone: str | None) -> PatientReco
     )
 
 
-def clocked(block: Block, local: pd.Series, zone: str, file: Path, *, log: Sequence[object] | None = None) -> ExportRows:
-    """A block's rows on UTC, from its local times `[N]`. log: see `to_utc`."""
-    utc, skipped, unsure = to_utc(local, zone, file=file, log=log)
-    return ExportRows(block, utc, skipped, unsure)
+def clocked(
+    block: Block, local: pd.Series, zone: str, file: Path, *, dated: Sequence[str], log: Sequence[object] | None = None
+) -> ExportRows:
+    """A block's rows on UTC, from its local times `[N]`. dated: see `ExportRows`; log: see `to_utc`."""
+    return ExportRows(block, *to_utc(local, zone, file=file, log=log), dated)

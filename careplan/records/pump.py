@@ -9,6 +9,7 @@ from careplan.records.correction import Correction
 from careplan.records.delivery import Stretches, delivered, schedule, stretches
 from careplan.records.export import Array, ExportRows, Mask
 from careplan.records.sheet import CELLS
+from careplan.records.stamps import impossible
 
 SECONDS = 1e9
 
@@ -26,8 +27,8 @@ class PumpLog:
 
     def gather(self, into: list[pd.DataFrame], rows: ExportRows, where: Mask, **values: Array | Mask) -> None:
         """Notes the rows in `where` `[N]`; those without a possible time are reported."""
-        dated = rows.time.notna().to_numpy(dtype=bool)
-        rows.report(where & ~dated, "impossible date", "")
+        dated = ~impossible(rows.time)
+        rows.report_dates(where & ~dated)
         index = np.flatnonzero(where & dated)
         if len(index):
             said = {name: value[index] for name, value in values.items()}

@@ -12,16 +12,15 @@ from careplan.records.channels import DEVICE_CHANNELS, channel_of
 from careplan.records.correction import Action, Correction
 from careplan.records.events import COLUMNS, PatientRecord, RecordError, events_frame, flagged
 from careplan.records.insulins import WEEKLY, as_stated
+from careplan.records.stamps import FIRST_DATE, Stamps, latest_date
 from careplan.records.text import CUT, OUT_OF_ROOM, Rows, beyond, is_missing, numbers
 from careplan.records.units import MG_PER_MMOL
 from careplan.therapy import Channel
 
 CELLS = ("file", "row", "field", "raw", "time", "channel", "value", "duration", "flag")  # and perhaps "product"
 REPEATED = ("file", "field", "channel")  # columns of few different texts: held and compared as numbers
-FIRST_DATE = pd.Timestamp("1980-01-01", tz="UTC")  # no glucose meter kept a dated memory before
 HALF_YEAR, SLACK = pd.Timedelta(days=180), pd.Timedelta(days=2)
 CLOSE = pd.Timedelta(minutes=3)  # no common sensor but those that read every minute reads this often
-SAME_DOSE = pd.Timedelta(minutes=1)  # what two devices log of one dose is this far apart at most
 AGREEMENT = 27.0  # mg/dL
 UNTRUSTED = 0.2  # a file in which more than this share of a channel breaks a rule is refused
 
@@ -32,11 +31,13 @@ Mask = NDArray[np.bool_]
 class Sheet:
     """Cells of one patient's source, one row each (`CELLS`; `time` in UTC), with the corrections made so far.
 
-    Every cell ends as one event, or as one `Correction` that says it was dropped.
+    Every cell ends as one event, or as one `Correction` that says it was dropped. stamps: how the dates that cannot be true are
+    written.
     """
 
     cells: pd.DataFrame
     corrections: list[Correction] = field(default_factory=list)
+    stamps: Stamps = field(default_factory=dict)
 
     def note(self, action: Action, rule: str, cells: pd.DataFrame, detail: Iterable[str]) -> None:
         self.corrections += [
@@ -60,6 +61,21 @@ class Sheet:
         if len(gone):
             self.note("dropped", rule, gone, describe(gone))
             self.cells = self.cells[~bad].reset_index(drop=True)
+
+    def drop_dates(self, bad: Mask, what: str) -> None:
+        """Rule "impossible date": drop the cells in `bad` `[N]`, by the field and the text of their dates. Raises `RecordError`
+        where they are too many for the file to be trusted; `what` says what is wrong with them."""
+        if not bad.any():
+            return
+        gone = self.cells[bad]
+        unknown = ("time", "")
+        dates = [self.stamps.get(place, unknown) for place in zip(gone["file"], gone["row"].tolist(), strict=True)]
+        gone = gone.assign(field=[name for name, _ in dates])
+        of = [f"{channel} {raw!r}" for channel, raw in zip(gone["channel"], gone["raw"], strict=True)]
+        texts = [f"{text!r} of {said}" if text else said for (_, text), said in zip(dates, of, strict=True)]
+        refuse_if_common(bad, what, gone, texts[0])
+        self.note("dropped", "impossible date", gone, texts)
+        self.cells = self.cells[~bad].reset_index(drop=True)
 
     def change(self, where: Mask, column: str, values: NDArray[np.float64] | pd.Series, rule: str) -> None:
         """Set `column` of the cells in `where` `[N]`."""
@@ -166,6 +182,18 @@ def silent(record: PatientRecord, every: Iterable[tuple[str, int]]) -> PatientRe
     return replace(record, ignored={**record.ignored, "nothing in it": count}) if count else record
 
 
+def unread(rows: Rows, known: Iterable[str]) -> list[Correction]:
+    """Rule "unknown column": a column with something in it that is none of the known ones, a line each."""
+    found = []
+    for name in [str(name) for name in rows.cells if name not in set(known)]:
+        filled = np.flatnonzero(~is_missing(rows.cells[name]))
+        if len(filled):
+            detail = f"{len(filled):,} cells of a column that is not read, the first {rows.cells[name].iloc[filled[0]]!r:.60}"
+            written = rows.fields.get(name, name)
+            found.append(Correction("dropped", "unknown column", rows.name, int(rows.row[filled[0]]), written, detail))
+    return found
+
+
 def report_left(sheet: Sheet, rows: Rows) -> None:
     """Rules "short row" and "header again": rows that `read_rows` left out. "no line end": the last may be cut short."""
     sheet.corrections += [Correction("dropped", rule, rows.name, line, "", OUT_OF_ROOM[rule]) for line, rule in rows.left.items()]
@@ -173,43 +201,35 @@ def report_left(sheet: Sheet, rows: Rows) -> None:
         sheet.corrections.append(Correction("changed", "no line end", rows.name, rows.cut, "", CUT))
 
 
-def settle(sheet: Sheet, dated: str | None = None, *, repairs: Sequence[Step] = (), merges: Sequence[Step] = ()) -> None:
+def settle(sheet: Sheet, *, repairs: Sequence[Step] = (), merges: Sequence[Step] = ()) -> None:
     """The rules of every reader, over cells that are whole: what cannot be read or cannot be true is dropped, and so is what
     stands twice. Sorts the cells by time.
 
-    dated: the field that holds the date, for errors. repairs: a source's own rules for what it writes wrong, before values are
-    compared. merges: its own rules for what it holds twice, beside "duplicate" and "overlapping stream".
+    repairs: a source's own rules for what it writes wrong, before values are compared. merges: its own rules for what it holds
+    twice, beside "duplicate" and "overlapping stream".
     """
-    drop_unreadable(sheet, dated)
-    check_dates(sheet, dated)
+    drop_unreadable(sheet)
+    check_dates(sheet)
     sheet.cells = sheet.cells.astype(dict.fromkeys(REPEATED, "category"))
     sheet.cells = sheet.cells.sort_values(["time", "file", "row"], kind="stable", ignore_index=True)
     for step in (*repairs, drop_duplicates, *merges, one_stream, check_ranges):
         step(sheet)
 
 
-def drop_unreadable(sheet: Sheet, dated: str | None = None) -> None:
-    """Rules "no amount": an empty cell that matters; "impossible date": no such day or time; "not a number": other text.
-
-    dated: the field that holds the date, for errors.
-    """
+def drop_unreadable(sheet: Sheet) -> None:
+    """Rules "no amount": an empty cell that matters; "impossible date": no such day or time; "not a number": other text."""
     sheet.drop(is_missing(sheet.cells["raw"]), "no amount")
-    for rule, gone, what, named in (
-        ("impossible date", "time", "no possible date and time", dated),
-        ("not a number", "value", "text that is no number", None),
-    ):
-        bad = sheet.cells[gone].isna().to_numpy(dtype=bool)
-        refuse_if_common(sheet, bad, what, field=named)
-        sheet.drop(bad, rule)
+    sheet.drop_dates(sheet.cells["time"].isna().to_numpy(dtype=bool), "no possible date and time")
+    bad = sheet.cells["value"].isna().to_numpy(dtype=bool)
+    refuse_if_common(bad, "text that is no number", sheet.cells[bad])
+    sheet.drop(bad, "not a number")
 
 
-def check_dates(sheet: Sheet, dated: str | None = None) -> None:
-    """Rule "impossible date": before 1980, or more than a day in the future, is dropped. dated: the field, for errors."""
-    latest = pd.Timestamp.now("UTC") + pd.Timedelta(days=1)
-    time = sheet.cells["time"]
+def check_dates(sheet: Sheet) -> None:
+    """Rule "impossible date": before 1980, or more than a day in the future, is dropped."""
+    latest, time = latest_date(), sheet.cells["time"]
     bad = ((time < FIRST_DATE) | (time > latest)).to_numpy(dtype=bool)
-    refuse_if_common(sheet, bad, f"dates outside 1980 to {latest:%Y-%m-%d}", field=dated)
-    sheet.drop(bad, "impossible date")
+    sheet.drop_dates(bad, f"dates outside 1980 to {latest:%Y-%m-%d}")
 
 
 def check_ranges(sheet: Sheet) -> None:
@@ -220,7 +240,7 @@ def check_ranges(sheet: Sheet) -> None:
     for channel in DEVICE_CHANNELS:
         mine, bad = sheet.of(channel.name), outside(sheet, channel)
         what = f"{channel.name} outside {channel.low:g} to {channel.high:g} {channel.unit} (wrong unit or column?)"
-        refuse_if_common(sheet, bad, what, of=mine)
+        refuse_if_common(bad, what, sheet.cells[bad], of=mine)
         sheet.drop(mine & (sheet.cells["value"].to_numpy(dtype=float) < min(0.0, channel.low)), "negative")
         sheet.drop(outside(sheet, channel), "out of range")
 
@@ -236,13 +256,14 @@ def outside(sheet: Sheet, channel: Channel) -> Mask:
     return bad
 
 
-def refuse_if_common(sheet: Sheet, bad: Mask, what: str, *, of: Mask | None = None, field: str | None = None) -> None:
-    """Raise `RecordError` when too many of the cells `of` `[N]` are `bad` `[N]` for the file to be trusted."""
+def refuse_if_common(bad: Mask, what: str, gone: pd.DataFrame, said: str = "", *, of: Mask | None = None) -> None:
+    """Raise `RecordError` when too many of the cells `of` `[N]` are `bad` `[N]` for the file to be trusted. gone: the bad ones;
+    said: the first of them in words, where `describe` does not say it."""
     count, total = int(bad.sum()), int(len(bad) if of is None else of.sum())
     if count >= 3 and count > UNTRUSTED * total:
-        first = sheet.cells[bad].iloc[0]
-        problem = f"{count} of {total} values have {what}; the first is {describe(sheet.cells[bad].iloc[:1])[0]}"
-        raise RecordError(problem, file=first["file"], row=int(first["row"]), field=field or first["field"])
+        first = gone.iloc[0]
+        problem = f"{count} of {total} values have {what}; the first is {said or describe(gone.iloc[:1])[0]}"
+        raise RecordError(problem, file=first["file"], row=int(first["row"]), field=first["field"])
 
 
 def milliunits(sheet: Sheet, channel: str = "basal") -> None:
@@ -327,26 +348,6 @@ def repeats(sheet: Sheet, *columns: str, keep: Literal["first", "last"] = "first
     """`[N]` cells that repeat another's channel, time and `columns`; sensors and finger sticks apart."""
     cells = sheet.cells.assign(stick=flagged(sheet.cells["flag"], "fingerstick"))
     return cells.duplicated(["channel", "time", "stick", *columns], keep=keep).to_numpy(dtype=bool)
-
-
-def drop_same_doses(sheet: Sheet) -> None:
-    """Rule "two devices": a dose or meal that another `device` logs too, of the same amount and length within a minute, is one:
-    that of the device with more of them."""
-    again = np.zeros(len(sheet.cells), dtype=bool)
-    for channel in DEVICE_CHANNELS:
-        if channel.form != "impulse":
-            continue
-        mine = sheet.cells[sheet.of(channel.name) & (sheet.cells["device"] != "").to_numpy(dtype=bool)]
-        mine = mine[["time", "value", "duration", "device"]].assign(place=mine.index).sort_values("time", kind="stable")
-        order = list(mine["device"].value_counts().index)
-        for rank, device in enumerate(order[1:], start=1):
-            held = mine[mine["device"].isin(order[:rank]) & ~again[mine["place"]]].drop(columns="device")
-            asked = mine[mine["device"] == device]
-            found = pd.merge_asof(
-                asked, held, on="time", by=["value", "duration"], direction="nearest", tolerance=SAME_DOSE, suffixes=("", "_held")
-            )
-            again[found["place"][found["place_held"].notna()]] = True
-    sheet.drop(again, "two devices")
 
 
 def one_stream(sheet: Sheet) -> None:

@@ -160,7 +160,8 @@ def read_rows(
         raise RecordError(f"expected a column {missing[0]!r}, found {header[:20]}", file=path, row=1, field=missing[0])
     named = [name for name in names if name]
     if len(set(named)) != len(named):
-        raise RecordError(f"a column repeats in the header: {header[:20]}", file=path, row=1)
+        again = next(name for place, name in enumerate(names) if name in names[:place])
+        raise RecordError(f"a column repeats in the header: {header[:20]}", file=path, row=1, field=header[names.index(again)])
     if not lines:
         raise RecordError("a header and no row", file=path, row=1)
 
@@ -294,9 +295,10 @@ def beyond(text: str) -> tuple[Literal["low", "high"], float] | None:
     return BEYOND[found["word"]], float(found["limit"]) if found["limit"] else np.nan
 
 
-def check_zone(zone: str, *, file: object) -> ZoneInfo:
-    """The zone; raises `RecordError` when there is none of that name."""
+def check_zone(zone: str, *, file: object, row: int | None = None, field: str | None = None) -> ZoneInfo:
+    """The zone; raises `RecordError`, by where the name stands, when there is none of that name."""
     try:
         return ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise RecordError(f"no time zone named {zone!r}; expected an IANA name such as 'Europe/London'", file=file) from error
+        problem = f"no time zone named {zone!r}; expected an IANA name such as 'Europe/London'"
+        raise RecordError(problem, file=file, row=row, field=field) from error

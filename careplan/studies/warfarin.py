@@ -53,6 +53,7 @@ def train_warfarin(
     card = {
         "code": code_version(),
         "torch": torch.__version__,
+        "cpu": torch.backends.cpu.get_cpu_capability(),  # on which the population's last digits depend
         "recipe": asdict(recipe),
         "virtual": asdict(virtual),
         "sources": [],

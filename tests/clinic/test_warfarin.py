@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from careplan.clinic import ReviewError, import_records, load_regimen, review_page, sign_review
+from careplan.clinic import ImportOptions, ReviewError, import_declared, import_records, load_regimen, review_page, sign_review
 from careplan.clinic.planning import plan_regimens
 from careplan.clinic.recordings import read_recording
 from careplan.clinic.summaries import therapies_of
@@ -36,6 +36,22 @@ def test_what_is_known_of_a_patient_reaches_the_model(db: Database, tmp_path: Pa
     assert recording.series.facts == {"age": 71.0, "weight": 80.0, "cyp2c9": "*1/*2", "vkorc1": "G/A"}
     assert isinstance(recording.regimen, Regimen) and recording.regimen.weekly == 35.0
     assert therapies_of(db, ["vera"]) == ["warfarin"]
+
+
+def test_a_table_is_read_alike_whether_or_not_its_therapy_is_named(db: Database, tmp_path: Path) -> None:
+    (tmp_path / "clinic.csv").write_text(HIGH)
+    named = import_declared(db, tmp_path / "clinic.csv", how=ImportOptions(therapy="warfarin"))
+    assert not named.failed and not named.patients[0].corrections
+    assert load_regimen(db, "vera").weekly == 35.0  # type: ignore[union-attr]
+    again = import_records(db, tmp_path / "clinic.csv")
+    assert not again.failed and not again.patients[0].events_added
+
+
+def test_a_table_of_channels_by_name_is_read_where_no_format_of_the_therapy_fits(db: Database, tmp_path: Path) -> None:
+    rows = "2026-03-01,inr,2.1\n2026-03-01,warfarin,5\n"
+    (tmp_path / "vera.csv").write_text("time,channel,value\n" + rows)
+    report = import_declared(db, tmp_path / "vera.csv", how=ImportOptions(therapy="warfarin"))
+    assert not report.failed and report.patients[0].events_added == {"inr": 1, "warfarin": 1}
 
 
 def test_a_genotype_that_does_not_exist_keeps_a_patient_out_and_says_why(db: Database, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_a_long_table_says_how_long_a_rate_lasts(tmp_path: Path) -> None:
     [
         (WIDE.replace("2.25", "25"), r"people\.csv, row 2, field 'Ratio': expected ratio of 0\.5 to 20 , found '25'"),
         (WIDE.replace("2.25", "high"), r"row 2, field 'Ratio': expected ratio .* found 'high'"),
-        (WIDE.replace(",61,,6", ",62,,6"), r"field 'age': one patient has two values"),
+        (WIDE.replace(",61,,6", ",62,,6"), r"row 3, field 'Age': one patient has two values: '61' and '62'"),
         (WIDE + "2026-01-02 08:00,eve,slow,61,,7\n", "two values of tablet at 2026-01-02 08:00"),
         ("time,dose\n2026-01-01,5\n", r"row 1: expected columns of ratio, tablet, or channel and value; found"),
         ("time,channel,value\n2026-01-01,inr,5\n", r"row 2, field 'channel': expected a channel of ratio, tablet, found 'inr'"),

@@ -54,6 +54,12 @@ def test_a_weekly_dose_holds_until_the_next_and_is_the_regimen(tmp_path: Path) -
     assert record.regimen is not None and record.regimen.single == {"weekly_dose": 42.0, "strengths": "5"}
 
 
+def test_a_column_that_is_not_read_is_told(tmp_path: Path) -> None:
+    [record] = read_inr(write(tmp_path, "date,inr,mood\n2026-03-01,2.0,\n2026-03-08,2.2,fine\n"))
+    [told] = record.corrections
+    assert (told.rule, told.row, told.field) == ("unknown column", 3, "mood") and "'fine'" in told.detail
+
+
 def test_a_workbook_is_the_same_table(tmp_path: Path) -> None:
     frame = pd.DataFrame({"Date": ["2026-03-01", "2026-03-04"], "INR": [1.1, 2.3], "Dose (mg)": [5.0, 2.5]})
     frame.to_excel(tmp_path / "anna.xlsx", index=False)
@@ -69,7 +75,7 @@ def test_a_workbook_is_the_same_table(tmp_path: Path) -> None:
         ("w1,2026-03-04,high,5,,,,", r"row 6, field 'INR': expected a number, found 'high'"),
         ("w1,2026-03-04,2.5,500,,,,", r"row 6, field 'dose': expected 0 to 30 mg in one evening"),
         ("w1,2026-03-04,2.5,5,,3/3,,", r"row 6, field 'CYP2C9': said to be 2/1 and 3/3"),
-        ("w1,2026-03-03,2.6,5,,,,", r"clinic.csv, row 6: two values of (inr|warfarin) on one day"),
+        ("w1,2026-03-03,2.6,5,,,,", r"clinic.csv, row 6, field '(inr|warfarin)': two values of (inr|warfarin) on one day"),
         ("w1,soon,2.6,5,,,,", r"row 6, field 'date'"),
     ],
 )

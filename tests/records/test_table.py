@@ -134,8 +134,8 @@ def test_one_bad_row_is_dropped_and_told(tmp_path: Path) -> None:
     assert {(c.action, c.rule, c.row, c.field) for c in record.corrections} == {
         ("dropped", "negative", 22, "bolus"),
         ("dropped", "not a number", 23, "glucose"),
-        ("dropped", "impossible date", 24, "glucose"),
-        ("dropped", "impossible date", 25, "glucose"),
+        ("dropped", "impossible date", 24, "time"),
+        ("dropped", "impossible date", 25, "time"),
     }
 
 

@@ -19,7 +19,19 @@ from careplan.formats.carelink.device_clock import Setting, set_clock_to_utc
 from careplan.records.blocks import SECTION, Block, read_blocks
 from careplan.records.clock import DateOrder, local_times, minutes_of, split_stamps
 from careplan.records.events import RecordError
-from careplan.records.export import SENSOR, ExportRows, Mask, Part, add_cells, glucose_values, part_of, reader, scaled, unit_of
+from careplan.records.export import (
+    SENSOR,
+    ExportRows,
+    Mask,
+    Part,
+    add_cells,
+    glucose_values,
+    latest_of,
+    part_of,
+    reader,
+    scaled,
+    unit_of,
+)
 from careplan.records.pump import SECONDS, PumpLog
 from careplan.records.sheet import Sheet
 from careplan.records.text import normal, numbers
@@ -94,15 +106,14 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
     sections, regimen = [], None
     for block, local, settings, is_old in zip(blocks, locals_, clock_settings(blocks, locals_), old, strict=True):
         latest = max((each.max() for each in locals_ if each.notna().any()), default=pd.Timestamp(0))
-        rows = ExportRows(block, *set_clock_to_utc(local, settings, zone, latest=latest, file=file))
+        rows = ExportRows(block, *set_clock_to_utc(local, settings, zone, latest=latest, file=file), [block.at(1), block.at(2)])
         if is_old:
             regimen = carelink_old.account_for(rows, log) or regimen
         else:
             account_for(rows, log, zone)
         sections.append(rows)
-    times = pd.concat([rows.time for rows in sections]).dropna()
     part = part_of(file, sections, unit_in(blocks), person=person_of(blocks[0]), regimen=regimen)
-    add_cells(part, *log.cells(times.max() if len(times) else None))
+    add_cells(part, *log.cells(latest_of(sections)))
     repeated_sticks(part.sheet)
     return part
 
@@ -202,7 +213,7 @@ def account_for(rows: ExportRows, log: PumpLog, zone: str) -> None:
     total_days(rows, log, totals, numbers(list(text["bolusvolumedelivered"]), decimal_comma=True), text["bolussource"], zone)
     rows.ignore(totals, "daily total", name["bolusvolumedelivered"])
     boluses(rows, name, {key: np.where(totals, "", each) for key, each in text.items()})
-    basal(rows, log, text)
+    basal(rows, log, name, text)
     looped = ~totals & np.array(["CLOSED_LOOP" in source.upper() for source in text["bolussource"]], dtype=bool)
     log.automatic.append(rows.time[looped & rows.time.notna().to_numpy(dtype=bool)])
     carbs(rows, name, text)
@@ -235,7 +246,7 @@ def readings(rows: ExportRows, name: dict[str, str], text: dict[str, np.ndarray]
         rows.add(alone, "glucose", name[key], value, flag=sticks)
 
 
-def basal(rows: ExportRows, log: PumpLog, text: dict[str, np.ndarray]) -> None:
+def basal(rows: ExportRows, log: PumpLog, name: dict[str, str], text: dict[str, np.ndarray]) -> None:
     """Changes of the rate, temporary rates, and stops, for the log."""
     rate, amount = (numbers(list(text[key]), decimal_comma=True) for key in ("basalrate", "tempbasalamount"))
     kind = np.array([each.lower() for each in text["tempbasaltype"]], dtype=object)
@@ -245,10 +256,10 @@ def basal(rows: ExportRows, log: PumpLog, text: dict[str, np.ndarray]) -> None:
     over = temporary & ~np.isnan(minutes) & (~np.isnan(amount) | (minutes == 0) | (~percent & ~np.isnan(rate)))
     value = np.where(percent, amount / 100.0, np.where(np.isnan(amount), rate, amount))
     log.gather(log.temporary, rows, over, value=np.nan_to_num(value), share=percent, minutes=np.nan_to_num(minutes))
-    rows.report(temporary & ~over, "temporary rate without an amount", "")
+    rows.report(temporary & ~over, "temporary rate without an amount", name["tempbasalamount"])
     changes = ~np.isnan(rate) & ~(temporary & ~percent)
     bad = (text["basalrate"] != "") & (np.isnan(rate) | (rate < 0) | (rate > 35.0))
-    rows.report(bad, "out of range", "basalrate", lambda i: repr(text["basalrate"][i]))
+    rows.report(bad, "out of range", name["basalrate"], lambda i: repr(text["basalrate"][i]))
     log.gather(log.changes, rows, changes & ~bad, value=rate)
     runs = np.array([bool(RUNS.search(each)) for each in text["suspend"]], dtype=bool)
     log.gather(log.stops, rows, text["suspend"] != "", runs=runs)

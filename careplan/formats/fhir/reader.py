@@ -14,13 +14,14 @@ import pandas as pd
 from careplan.formats.fhir.doses import medication_rows
 from careplan.formats.fhir.observations import observation_rows, weight_of
 from careplan.formats.fhir.people import People
-from careplan.formats.fhir.rows import Finding, Resource, Row
+from careplan.formats.fhir.rows import Finding, Resource, Row, dated
 from careplan.formats.fhir.source import Placed, Sources, download, from_files
 from careplan.records.clock import to_utc
 from careplan.records.correction import Correction
 from careplan.records.events import PatientRecord, RecordError, Refused, refusing
 from careplan.records.garbage import few_collections
 from careplan.records.sheet import CELLS, Sheet, glucose_unit, settle
+from careplan.records.stamps import stamps_of
 from careplan.records.text import Source, check_zone
 from careplan.records.web import is_address
 
@@ -197,7 +198,8 @@ def record_of(person: Person, name: str, zone: str | None, source: str) -> Patie
             "duration": np.array(said["duration"], dtype=float),
         }
     )[[*CELLS, "product"]]
-    sheet = Sheet(cells, person.corrections)
+    stamps = stamps_of(cells["time"], lambda index: (at[index].file, at[index].row), lambda index: dated(at[index].resource))
+    sheet = Sheet(cells, person.corrections, stamps)
     local = np.array([not row.time.named for row in rows], dtype=bool)
     clock = zone or "UTC"
     if zone is None and len(cells):

@@ -168,11 +168,20 @@ def when(resource: Resource) -> tuple[Moment, float] | Rows:
         if end.microseconds is None or end.named != start.named or end.microseconds < start.microseconds:
             return dropped("impossible date", "effectivePeriod", f"{period['start']} to {period['end']}")
         return start, (end.microseconds - start.microseconds) / 60e6
-    field = "effectiveDateTime" if resource.get("effectiveDateTime") else "effectiveInstant"
-    if not resource.get(field):
-        return dropped("no time", "effectiveDateTime", "no moment is stated")
-    moment = clock_of(resource[field])
-    return timeless(field, resource[field]) if moment.microseconds is None else (moment, 0.0)
+    field, text = dated(resource)
+    if not text:
+        return dropped("no time", field, "no moment is stated")
+    moment = clock_of(text)
+    return timeless(field, text) if moment.microseconds is None else (moment, 0.0)
+
+
+def dated(resource: Resource) -> tuple[str, str]:
+    """The field and the text of the date by which a resource stands; empty where it has none."""
+    for field in ("effectivePeriod", "effectiveDateTime", "effectiveInstant"):
+        said = resource.get(field)
+        if text := said.get("start") if isinstance(said, dict) else said:
+            return field, str(text)
+    return "effectiveDateTime", ""
 
 
 def timeless(field: str, text: object) -> Rows:

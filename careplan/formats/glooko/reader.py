@@ -20,11 +20,22 @@ from careplan.records.channels import met_of
 from careplan.records.clock import DateOrder, local_times, split_stamps
 from careplan.records.events import PatientRecord, RecordError, Refused, refusing
 from careplan.records.export import SENSOR as LIMITS
-from careplan.records.export import Array, ExportRows, Part, clocked, glucose_values, receivers, record_of, scaled, unit_of
+from careplan.records.export import (
+    Array,
+    ExportRows,
+    Part,
+    clocked,
+    glucose_values,
+    joined,
+    receivers,
+    record_of,
+    scaled,
+    unit_of,
+)
 from careplan.records.head import head_of
 from careplan.records.insulins import channel_said, find_insulin, known_insulin
 from careplan.records.raw import DELIMITERS
-from careplan.records.sheet import Sheet, glucose_unit, milliunits
+from careplan.records.sheet import glucose_unit, milliunits
 from careplan.records.text import (
     Source,
     check_lines,
@@ -164,10 +175,8 @@ def read_person(name: str, files: Sequence[Path], zone: str | None, day_first: b
         sheet.cells["product"] = sheet.cells["row"].map(lambda row, brands=table.brands: brands.get(row, "")).astype(object)
         glucose_unit(sheet, "mg/dL")
         parts.append(Part(table.file, sheet, table.block.read, ignored=rows.ignored))
-    whole = Sheet(
-        pd.concat([part.sheet.cells for part in parts], ignore_index=True),
-        [correction for part in parts for correction in part.sheet.corrections],
-    )
+    sheets = [part.sheet for part in parts]
+    whole = joined(sheets, pd.concat([sheet.cells for sheet in sheets], ignore_index=True))
     whole.cells = whole.cells.sort_values(["time", "file", "row"], kind="stable", ignore_index=True)
     milliunits(whole)
     one = Part(
@@ -205,7 +214,7 @@ def on_the_clock(tables: Sequence[Table], zone: str, day_first: bool | None) -> 
     local = local_times(days, clocks, order, file=tables[0].file, row=3, field="time")
     edges = np.cumsum([0, *(len(pair[0]) for pair in stamps)])
     return [
-        clocked(table.block, local.iloc[first:last].reset_index(drop=True), zone, table.file)
+        clocked(table.block, local.iloc[first:last].reset_index(drop=True), zone, table.file, dated=[table.name("time") or ""])
         for table, first, last in zip(tables, edges[:-1], edges[1:], strict=True)
     ]
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from careplan.records.correction import Correction
 from careplan.records.events import RecordError
+from careplan.records.stamps import Stamps
 from careplan.records.text import Source, find_files, read_text
 
 Document = dict[str, Any]
@@ -69,6 +70,7 @@ class Account:
 
     corrections: list[Correction] = field(default_factory=list)
     ignored: Counter[str] = field(default_factory=Counter)
+    stamps: Stamps = field(default_factory=dict)
     _kinds: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
 
     def drop(self, rule: str, placed: Placed, name: str, detail: str) -> None:

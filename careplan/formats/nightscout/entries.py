@@ -8,9 +8,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from careplan.formats.nightscout.documents import Account, Entries, Placed
-from careplan.formats.nightscout.values import denied, moments, numbers_of
+from careplan.formats.nightscout.values import denied, moments, numbers_of, stamp_of
 from careplan.records.events import flagged, join_flags
 from careplan.records.sheet import Sheet
+from careplan.records.stamps import stamps_of
 from careplan.records.text import beyond
 from careplan.records.units import MG_PER_MMOL
 
@@ -35,13 +36,19 @@ def entry_cells(entries: Entries, account: Account) -> pd.DataFrame:
         value = np.where(np.array(mmol) & (value < MMOL), value * MG_PER_MMOL, value)
     for index in np.flatnonzero(stick).tolist():
         flag[index] = join_flags(flag[index], "fingerstick")
+    time = moments(*(entries.column(name) for name in STAMPS))
+    account.stamps |= stamps_of(
+        time,
+        lambda index: (entries.file, entries.rows[index]),
+        lambda index: stamp_of(STAMPS, lambda name: entries.column(name)[index]),
+    )
     cells = pd.DataFrame(
         {
             "file": same(entries.file, len(entries)),
             "row": np.array(entries.rows, dtype=np.int64),
             "field": pd.Series(np.array(["sgv", "mbg"], dtype=object)[stick.astype(int)], dtype=object),
             "raw": pd.Series(as_written(raw), dtype=object),
-            "time": moments(*(entries.column(name) for name in STAMPS)),
+            "time": time,
             "channel": same("glucose", len(entries)),
             "value": value,
             "duration": 0.0,

@@ -112,7 +112,7 @@ def read_site(site: Site, zone: str | None, patient: str, since: pd.Timestamp | 
     del parts, doses
     for name in ("product", "device"):
         cells[name] = cells[name].fillna("").astype(object) if name in cells else ""
-    sheet = Sheet(cells, account.corrections)
+    sheet = Sheet(cells, account.corrections, account.stamps)
     del cells
     clock = patient_zone(site, profiles, treatments, zone, sheet)
     settle(sheet, repairs=(error_codes, glucose_unit, censored), merges=(two_uploaders,))

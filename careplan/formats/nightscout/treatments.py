@@ -9,9 +9,10 @@ from careplan.formats.nightscout.basal import KINDS, event_kind
 from careplan.formats.nightscout.documents import Account, Document, Placed
 from careplan.formats.nightscout.doses import Dose, carb_doses, insulin_doses
 from careplan.formats.nightscout.entries import MMOL
-from careplan.formats.nightscout.values import denied, filled, minutes_of, moments, number
+from careplan.formats.nightscout.values import denied, filled, minutes_of, moments, number, stamp_of
 from careplan.records.channels import met_of
 from careplan.records.sheet import CELLS
+from careplan.records.stamps import impossible, stamps_of
 from careplan.records.text import beyond
 from careplan.records.units import MG_PER_MMOL
 
@@ -110,10 +111,10 @@ def basal_treatments(treatments: Sequence[Placed], account: Account) -> tuple[li
     """The treatments that change basal, and when, `[N]` in UTC; those without a possible time are reported."""
     mine = [placed for placed in treatments if event_kind(placed.document) in KINDS]
     times = times_of(mine)
-    latest = pd.Timestamp.now("UTC") + pd.Timedelta(days=1)
-    possible = ((times >= pd.Timestamp("1980-01-01", tz="UTC")) & (times <= latest)).to_numpy(dtype=bool)
+    possible = ~impossible(times)
     for index in np.flatnonzero(~possible).tolist():
-        account.drop("impossible date", mine[index], "created_at", f"{mine[index].document.get('created_at')!r:.40}")
+        name, text = stamp_of(STAMPS, mine[index].document.get)
+        account.drop("impossible date", mine[index], name, repr(text))
     return [placed for placed, there in zip(mine, possible, strict=True) if there], times[possible].reset_index(drop=True)
 
 
@@ -144,7 +145,9 @@ def treatment_cells(treatments: Sequence[Placed], site_units: str, account: Acco
                 account.leave_out("other event", placed.file, placed.row, repr(str(placed.document.get("eventType")))[:40])
         doses += given
         owner += [index] * len(given)
-    times = times_of(rest).iloc[owner].reset_index(drop=True)
+    every = times_of(rest)
+    account.stamps |= stamps_of(every, lambda index: rest[index][:2], lambda index: stamp_of(STAMPS, rest[index].document.get))
+    times = every.iloc[owner].reset_index(drop=True)
     frame = pd.DataFrame(doses, columns=list(Dose._fields)).assign(
         file=[rest[index].file for index in owner], row=[rest[index].row for index in owner], time=times
     )

@@ -1,7 +1,7 @@
 """What Nightscout's documents write for numbers, moments, lengths of time and yes or no; it differs by uploader and version."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -95,6 +95,12 @@ def moments(*columns: Sequence[object]) -> pd.Series:
             break
         found[missing] = instants(column if len(missing) == len(found) else [column[index] for index in missing])
     return pd.Series(found).dt.tz_localize("UTC")
+
+
+def stamp_of(names: Sequence[str], said: Callable[[str], object]) -> tuple[str, str]:
+    """The first of the fields of a moment that says something, and what; `said` gives what a field says."""
+    name = next((name for name in names if said(name) not in (None, "")), names[0])
+    return name, "" if said(name) is None else str(said(name))[:40]
 
 
 def instants(stamps: Sequence[object]) -> NDArray[np.datetime64]:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,8 +30,10 @@ from careplan.records.sheet import (
     report_left,
     settle,
     silent,
+    unread,
     year_typos,
 )
+from careplan.records.stamps import stamps_in
 from careplan.records.text import MISSING, MOST_ABOVE, Rows, Source, check_zone, find_files, is_missing, numbers
 from careplan.records.units import MG_PER_MMOL
 
@@ -118,11 +121,14 @@ def read_patient(name: str, parts: list[Part], zone: str | None) -> PatientRecor
     number of kilograms or the group is unknown.
     """
     sheet = Sheet(pd.concat([cells_of(*part) for part in parts], ignore_index=True))
+    for rows, time, _ in parts:
+        sheet.stamps |= stamps_in(rows, "time", time)
     first = parts[0][0]
-    clock = one_value(parts, "zone") or zone
+    stated = one_value(parts, "zone")
+    clock = stated.text if stated else zone
     for rows, _, _ in parts:
         report_left(sheet, rows)
-        report_strangers(sheet, rows)
+        sheet.corrections += unread(rows, (*AMOUNTS, *OTHERS))
     if clock is None:
         clock = "UTC"
         if sheet.cells["local"].any():
@@ -130,32 +136,21 @@ def read_patient(name: str, parts: list[Part], zone: str | None) -> PatientRecor
     sheet.cells = sheet.cells.drop(columns="local")
     units = {"mmol/L" if {"glucosemmol", "fingerstickmmol"} & set(rows.cells) else "mg/dL" for rows, _, _ in parts}
     if len(units) > 1:
-        raise RecordError("files of one patient have glucose in two units", file=first.file)
+        raise RecordError("files of one patient have glucose in two units", file=first.file, row=1)
     year_typos(sheet)
-    settle(sheet, first.fields["time"], repairs=(milliunits, partial(glucose_unit, expected=units.pop())))
+    settle(sheet, repairs=(milliunits, partial(glucose_unit, expected=units.pop())))
     sheet.require(first.file, f" for patient {name!r}")
 
     rows_read = sum(rows.read for rows, _, _ in parts)
     record = sheet.record(slug(name), clock, rows_read=rows_read, files=dict.fromkeys(rows.name for rows, _, _ in parts))
     record = silent(record, ((rows.name, int(row)) for rows, _, _ in parts for row in rows.row))
-    weight = one_value(parts, "weight")
-    kilograms = float(numbers([weight])[0]) if weight else None
-    if kilograms is not None and not 1 <= kilograms <= 500:
-        raise RecordError(f"expected a weight in kg, found {weight!r}", file=first.file, field="weight")
-    group = one_value(parts, "group") or "adult"
-    if group not in GROUPS:
-        raise RecordError(f"expected one of {', '.join(GROUPS)}, found {group!r}", file=first.file, field="group")
-    return PatientRecord(**{**record.__dict__, "weight": kilograms, "group": group})
-
-
-def report_strangers(sheet: Sheet, rows: Rows) -> None:
-    """Rule "unknown column": a column with something in it that is none of the table's is reported, a line each."""
-    for name in set(rows.cells) - {*AMOUNTS, *OTHERS}:
-        filled = np.flatnonzero(~is_missing(rows.cells[name]))
-        if len(filled):
-            detail = f"{len(filled):,} cells of a column that is not read, the first {rows.cells[name].iloc[filled[0]]!r:.60}"
-            first, written = int(rows.row[filled[0]]), rows.fields.get(str(name), str(name))
-            sheet.corrections.append(Correction("dropped", "unknown column", rows.name, first, written, detail))
+    weight, group = one_value(parts, "weight"), one_value(parts, "group")
+    kilograms = float(numbers([weight.text])[0]) if weight else None
+    if weight and kilograms is not None and not 1 <= kilograms <= 500:
+        raise weight.wrong(f"expected a weight in kg, found {weight.text!r}")
+    if group and group.text not in GROUPS:
+        raise group.wrong(f"expected one of {', '.join(GROUPS)}, found {group.text!r}")
+    return replace(record, weight=kilograms, group=group.text if group else GROUPS[0])
 
 
 def slug(name: str) -> str:
@@ -163,12 +158,31 @@ def slug(name: str) -> str:
     return re.sub(r"[^\w.-]+", "-", name.strip()).strip("-") or "patient"
 
 
-def one_value(parts: list[Part], name: str) -> str | None:
+class Stated(NamedTuple):
+    """What a column says of a patient, and where it does first."""
+
+    text: str
+    file: str
+    row: int
+    field: str
+
+    def wrong(self, problem: str) -> RecordError:
+        """That what it says cannot be so."""
+        return RecordError(problem, file=self.file, row=self.row, field=self.field)
+
+
+def one_value(parts: list[Part], name: str) -> Stated | None:
     """What a column says of one patient, where it says anything; raises `RecordError` where it says two things."""
-    found = {str(value): rows for rows, _, _ in parts if name in rows.cells for value in rows.cells[name].unique() if value}
+    found: dict[str, Stated] = {}
+    for rows, _, _ in parts:
+        texts = rows.cells[name] if name in rows.cells else pd.Series(dtype=object)
+        for index in np.flatnonzero(~texts.duplicated() & (texts != "")).tolist():
+            text = str(texts.iloc[index])
+            found.setdefault(text, Stated(text, rows.file, int(rows.row[index]), rows.fields.get(name, name)))
     if len(found) > 1:
-        raise RecordError(f"one patient has two values: {sorted(found)[:2]}", file=parts[0][0].file, field=name)
-    return next(iter(found), None)
+        first, second, *_ = found.values()
+        raise second.wrong(f"one patient has two values: {first.text!r} and {second.text!r}")
+    return next(iter(found.values()), None)
 
 
 def check_columns(rows: Rows) -> None:

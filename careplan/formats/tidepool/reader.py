@@ -18,11 +18,13 @@ from careplan.formats.tidepool.book import book_documents
 from careplan.formats.tidepool.documents import READ, Document, Reading, moment, number, time_of
 from careplan.formats.tidepool.settings import settings_of
 from careplan.records.correction import Correction
+from careplan.records.devices import drop_same_doses
 from careplan.records.events import PatientRecord, RecordError, Refused, refusing
 from careplan.records.garbage import few_collections
 from careplan.records.raw import XLS, XLSX
 from careplan.records.settings import StatedSettings
-from careplan.records.sheet import CELLS, Sheet, cells_of, drop_same_doses, settle
+from careplan.records.sheet import CELLS, Sheet, cells_of, settle
+from careplan.records.stamps import stamps_of
 from careplan.records.text import Source, check_zone, find_files, read_text
 from careplan.records.web import parse_json
 
@@ -196,11 +198,12 @@ def record_of(reading: Reading, name: str, clock: str, rows: int, file: Path, re
     cells["time"] = pd.to_datetime(pd.Series(times, dtype=object), utc=True, errors="coerce", format="ISO8601").astype(
         "datetime64[ns, UTC]"
     )
-    sheet = Sheet(cells, reading.corrections)
+    stamps = stamps_of(cells["time"], lambda index: (file.name, int(cells["row"][index])), lambda index: ("time", times[index]))
+    sheet = Sheet(cells, reading.corrections, stamps)
     for kind, (count, first) in reading.ignored.items():
         detail = f"{count:,} document{'s' if count > 1 else ''} of no channel"
         sheet.corrections.append(Correction("dropped", kind, file.name, first, "type", detail))
-    settle(sheet, "time", merges=(drop_same_doses,))
+    settle(sheet, merges=(drop_same_doses,))
     sheet.require(file)
     record = sheet.record(name, clock, rows_read=rows, files=[file.name])
     ignored = {kind: count for kind, (count, _) in reading.ignored.items()}
