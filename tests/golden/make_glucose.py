@@ -35,6 +35,8 @@ from cohorts.replay import replay
 
 FILE = Path(__file__).with_name("glucose.json")
 RELATIVE = 1e-5  # how far a number may be where another processor sums in another order
+SMALL = 3.0  # smaller numbers may be off by as much as this one: effects are differences of levels in single precision
+REPLAYED = 0.02  # how far, of replayed days: a reading that crosses the edge of a range moves a share of time by 0.03 points
 PEOPLE = {"adult": 4, "adolescent": 2, "child": 2}
 
 
@@ -191,7 +193,7 @@ def differences(kept: Any, now: Any, where: str = "") -> Iterator[tuple[str, Any
             yield from differences(one, other, f"{where}[{place}]")
     elif isinstance(kept, float) and isinstance(now, int | float) and math.isfinite(kept) and math.isfinite(now):
         if kept != now:
-            yield where, kept, now, abs(kept - now) / max(abs(kept), abs(now), 1e-3)
+            yield where, kept, now, abs(kept - now) / max(abs(kept), abs(now), SMALL)
     elif kept != now and not (kept != kept and now != now):
         yield where, kept, now, math.inf
 
