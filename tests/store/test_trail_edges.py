@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, create_engine, select, update
 
 from careplan.settings import Settings
-from careplan.store import Database, Finding, append, audit, number, open_database, verify
+from careplan.store import Database, Finding, StoreError, append, audit, number, open_database, verify
 from careplan.store.audit import BEHIND, GENESIS, digest
 from careplan.store.keys import open_signer
 from careplan.store.schema import BATCHED, AuditEntry, Base, Draft, Event, Patient, RegimenVersion, table_of
@@ -198,6 +198,18 @@ def test_the_key_signs_a_checkpoint_where_any_entry_of_a_transaction_asks_for_on
     with db.write() as session:
         append(session, actor(), "did")
     assert verified(db).checkpoints == before + 1
+
+
+def test_nothing_that_asks_for_a_checkpoint_is_written_on_a_trail_that_was_cut(db: Database) -> None:
+    fill(db)
+    db.note()
+    with db.engine.begin() as connection:
+        connection.exec_driver_sql("DROP TRIGGER audit_no_delete")
+        connection.execute(AUDIT.delete().where(AUDIT.c.id == 5))
+    with pytest.raises(StoreError, match="audit verify"), db.write() as session:
+        append(session, actor(), "signed", checkpoint=True)
+    with db.read() as session:
+        assert "signed" not in session.scalars(select(AuditEntry.action)).all()
 
 
 # What a row is known by.
