@@ -28,8 +28,6 @@ def cohort(
     as_json: Json = False,
 ) -> None:
     """Would it be right, safe and of use for these people? Ends with report.html, report.json and tables.
-
-    Example: careplan evaluate cohort exports/ --out report
     """
     import json
     from dataclasses import replace
