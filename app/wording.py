@@ -27,7 +27,7 @@ OUTCOMES = {
     "risk": N_("Risk"),
 }
 THERAPIES = (N_("glucose"), N_("warfarin"))
-SOURCES = (N_("table"), N_("inr"), N_("estimated"))
+SOURCES = (N_("table"), N_("inr"), N_("estimated"), N_("stated"))
 
 
 @dataclass(frozen=True)

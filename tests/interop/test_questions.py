@@ -200,6 +200,7 @@ def test_a_negation_an_end_and_an_hour_that_may_be_two_are_asked_back(question: 
         ("田中さんが昨日の昼食で二単位半少なく打ってたら", {"change": -2.5}),
         ("child-9-001の今日の午前1時から4時まで、基礎を2割減らしていたら?", {"times": 0.8, "until": "04:00"}),
         ("Has anyone signed ben k.'s plan yet?", {"kind": "plan"}),
+        ("田中さんの処方を見せて", {"kind": "regimen"}),
     ],
 )
 def test_how_people_say_it(question: str, meant: dict[str, Any]) -> None:

@@ -30,6 +30,7 @@ TARGETS = {
             "tests/clinic/test_signing_edges.py",
             "tests/clinic/test_clinics.py::test_a_viewer_looks_and_changes_nothing",
             "tests/clinic/test_reviews.py",
+            "tests/clinic/test_signing.py::test_a_rate_is_held_to_the_fastest_of_the_group",
         ),
     ),
     "standing": Target(
