@@ -15,7 +15,6 @@ from careplan.formats.nightscout.basal import (
     block_edges,
     clipped,
     clock_edges,
-    event_kind,
     overridden,
     runs,
     scheduled,
@@ -67,22 +66,6 @@ def rules(account: Account) -> list[tuple[str, int]]:
 )
 def test_a_span_ends_so_many_minutes_later_and_within_some_years(after: float, end: float) -> None:
     assert minutes([until(START, after)]) == [end]
-
-
-@pytest.mark.parametrize(
-    ("document", "kind"),
-    [
-        ({"eventType": "Temp Basal_Start"}, "tempbasalstart"),
-        ({"eventType": None}, ""),
-        ({"eventType": "Note"}, "note"),
-        ({"eventType": "Note", "profileJson": "{}"}, "note"),
-        ({"eventType": "Note", "originalProfileName": "Day"}, "note"),
-        ({"eventType": "Note", "profileJson": "{}", "originalProfileName": "Day"}, "profileswitch"),
-        ({"eventType": "Exercise", "profileJson": "{}", "originalProfileName": "Day"}, "exercise"),
-    ],
-)
-def test_the_note_of_the_profile_in_force_is_a_switch(document: dict[str, Any], kind: str) -> None:
-    assert event_kind(document) == kind
 
 
 def of_rate(minutes: float, rate: float, flag: str = "") -> tuple[float, float | None, float, str, bool]:
