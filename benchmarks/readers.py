@@ -3,7 +3,8 @@
 `python benchmarks/readers.py [FORMAT ...] [--days 365] [--rounds 3] [--keep FOLDER] [--json]`. Each file is read by a process of
 its own that has read a day of the same format before, so that imports do not count. `seconds`: the least processor time of the
 rounds, on one core. `MB`: how much the process grew. `x file`: that growth over `file MB`, the size of the file, or of
-what a workbook unpacks to. To measure a peer on the same files, keep them and run its script of `benchmarks/peers/` on the folder.
+what a workbook unpacks to. To measure a peer on the same files, keep them and run its script of `benchmarks/peers/` on the
+folder.
 
 A format is a function in `GENERATORS` that writes so many days of a person into a folder, returns what to read there, and is
 named as `careplan.records.READERS` names it.
