@@ -61,6 +61,12 @@ TARGETS = {
     "metrics": Target("careplan/therapies/glucose/metrics.py", ("tests/therapies/glucose/test_metrics.py",)),
     "grid": Target("careplan/records/grid.py", ("tests/records/test_grid_edges.py", "tests/records/test_grid.py")),
     "basal": Target(
-        "careplan/formats/nightscout/basal.py", ("tests/records/test_nightscout_basal.py", "tests/records/test_nightscout.py")
+        "careplan/formats/nightscout/basal.py",
+        (
+            "tests/records/test_nightscout_basal_edges.py",
+            "tests/records/test_nightscout_basal.py",
+            "tests/records/test_nightscout.py",
+            "tests/records/test_nightscout_kinds.py",
+        ),
     ),
 }
