@@ -84,6 +84,10 @@ def sentence(text: str) -> str:
 
 
 COMMA, SEMICOLON = N_(", "), N_("; ")
+LENGTHS = (  # as `duration_in_words` makes them, for the catalogue
+    *(N_("1 week"), N_("{count:g} weeks"), N_("1 day"), N_("{count:g} days")),
+    *(N_("{count:g} h"), N_("{count:g} min"), N_("{count:g} s")),
+)
 
 
 def listed(parts: Iterable[str], between: str = COMMA) -> str:

@@ -30,7 +30,7 @@ MONTHS: Mapping[str, str] = {ENGLISH: "MMM", "ja": "M月"}
 
 PLACEHOLDER = re.compile(r"\{(\w+)(?::([^{}]*))?\}")
 NUMERAL = "[+\N{MINUS SIGN}-]?\\d[\\d.,]*%?|unknown"
-LEAST = 6  # letters of its own that a message with placeholders needs to be told from any other text
+LEAST = 6  # letters of its own that a message with placeholders for words needs to be told from any other text
 
 _chosen: ContextVar[str | None] = ContextVar("language", default=None)
 _asked: list[Callable[[], str | None]] = []
@@ -155,7 +155,8 @@ def _patterns(language: str) -> list[tuple[re.Pattern[str], str]]:
     for key, said in catalogue.items():
         message = key if isinstance(key, str) else key[0]
         own = PLACEHOLDER.sub("", message)
-        if own != message and len(re.sub(r"[^A-Za-z]", "", own)) >= LEAST:
+        letters, forms = len(re.sub(r"[^A-Za-z]", "", own)), [form for _name, form in PLACEHOLDER.findall(message)]
+        if forms and (letters >= LEAST or (letters and all(forms))):
             found.append((len(own), _pattern(message), PLACEHOLDER.sub(r"{\1}", said)))
     return [(pattern, said) for _own, pattern, said in sorted(found, key=lambda each: -each[0])]
 

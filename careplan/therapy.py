@@ -146,12 +146,12 @@ class LineLimits:
     highest: float
     low: float
     high: float
-    low_ratio: float = 0.7
-    high_ratio: float = 1.2
-    per_visit: float = 0.2
-    against_harm: float = 0.3
-    against_danger: float = 0.5
-    least_days: float = 7.0
+    low_ratio: float
+    high_ratio: float
+    per_visit: float
+    against_harm: float
+    against_danger: float
+    least_days: float
 
 
 @dataclass(frozen=True, kw_only=True)

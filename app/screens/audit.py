@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from app import access
-from careplan.clinic import audit_trail, happened, patient_names, verify_audit
+from careplan.clinic import Verification, audit_trail, happened, patient_names, verify_audit
 from careplan.clinic.views import AuditRecord
 from careplan.display import COMMA, SEMICOLON, listed
 from careplan.language import N_, _, retold
@@ -30,29 +30,21 @@ ACTIONS = (  # as the trail has them, for the catalogue
 
 def draw() -> None:
     st.title(_("Audit trail"))
-    result = access.remembered("verified", lambda: verify_audit(access.address(), since_last=True))
-    if result.problem is None:
-        said = _(
-            "Entry {entry}: the trail is whole, and what it covers is as it was put on record. Head `{head}…`",
-            entry=result.last,
-            head=result.head[:16],
-        )
-        st.success(said, icon=":material/verified:")
-    else:
-        mine = {*patient_names(access.database()), None}
-        ours = [finding for finding in result.findings if finding.patient in mine]
-        listed = "".join(f"\n- {finding}" for finding in ours[:SHOWN_FINDINGS])
-        if len(ours) < len(result.findings):
-            more = len(result.findings) - len(ours)
-            listed += "\n- " + _("{count} more, of patients of other clinics", count=more)
-        st.error(_("**What is on record was changed.**\n{findings}", findings=listed), icon=":material/error:")
+    verdict = st.container()
     st.caption(
         _(
-            "Entries since the last time nothing was found; `careplan audit verify` recomputes everything. The newest {count}, "
-            "newest first; times in UTC.",
+            "What was written since the last time nothing was found is recomputed whenever this page opens. The newest {count} "
+            "entries, newest first; times in UTC.",
             count=SHOWN,
         )
     )
+    if st.button(_("Recompute the whole trail"), key="verify_all"):
+        with st.spinner(_("Recomputing the whole trail")):
+            result = verify_audit(access.address())
+    else:
+        result = access.remembered("verified", lambda: verify_audit(access.address(), since_last=True))
+    with verdict:
+        _verdict(result)
     entries = access.remembered("entries", lambda: audit_trail(access.database(), limit=SHOWN))
     st.dataframe(
         {
@@ -71,6 +63,24 @@ def draw() -> None:
             _("Detail"): st.column_config.TextColumn(width="large"),
         },
     )
+
+
+def _verdict(result: Verification) -> None:
+    """Whether what is on record is as it was put there; of other clinics' patients only how much was found."""
+    if result.problem is None:
+        said = _(
+            "Entry {entry}: the trail is whole, and what it covers is as it was put on record. Head `{head}…`",
+            entry=result.last,
+            head=result.head[:16],
+        )
+        st.success(said, icon=":material/verified:")
+        return
+    mine = {*patient_names(access.database()), None}
+    ours = [finding for finding in result.findings if finding.patient in mine]
+    found = "".join(f"\n- {finding}" for finding in ours[:SHOWN_FINDINGS])
+    if len(ours) < len(result.findings):
+        found += "\n- " + _("{count} more, of patients of other clinics", count=len(result.findings) - len(ours))
+    st.error(_("**What is on record was changed.**\n{findings}", findings=found), icon=":material/error:")
 
 
 def detail_in_words(entry: AuditRecord) -> str:

@@ -4,6 +4,7 @@ import streamlit as st
 
 from app import access
 from careplan.clinic import patient_names
+from careplan.clinic.roles import BRINGS_IN
 from careplan.language import N_, _
 
 
@@ -14,12 +15,7 @@ def patient(title: str = N_("Patient {patient}")) -> str:
     """
     names = access.remembered("names", lambda: patient_names(access.database()))
     if not names:
-        st.info(
-            _(
-                "There are no patients yet. Bring recordings in on the page Patients, with `careplan import`, or try "
-                "`careplan demo`."
-            )
-        )
+        nobody()
         st.stop()
     asked = st.query_params.get("patient") or st.session_state.get("patient")
     index: int | None = 0 if asked is None else names.index(asked) if asked in names else None
@@ -34,3 +30,13 @@ def patient(title: str = N_("Patient {patient}")) -> str:
     heading.title(_(title, patient=chosen))
     st.session_state["patient"] = st.query_params["patient"] = chosen
     return chosen
+
+
+def nobody() -> None:
+    """Says that there are no patients yet, with a way to the page that brings them in for whoever may."""
+    if not access.allowed(BRINGS_IN):
+        st.info(_("There are no patients yet."))
+        return
+    st.info(_("There are no patients yet. Drop the files of their devices on the page Patients to bring them in."))
+    if st.button(_("Bring recordings in"), key="bring_in", type="primary"):
+        st.switch_page(st.session_state["pages"]["patients"])

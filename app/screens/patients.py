@@ -45,7 +45,7 @@ def draw() -> None:
         _(
             "Exports of sensors, pumps and diaries, also zipped: Clarity, LibreView, Glooko, CareLink, Tandem, Tidepool, "
             "Nightscout, xDrip, FHIR, or a plain table. What each file is, is found by looking into it; nothing is kept before "
-            "you say so. A file may have 200 MB."
+            "you say so. A file may have 200 MB; a larger one is marked red and is not read."
         )
     )
     files = st.file_uploader(_("Files"), accept_multiple_files=True, key=f"upload:{st.session_state.get('uploads', 0)}")
@@ -87,7 +87,8 @@ def _why(problem: str) -> str:
 def _incoming(incoming: PreviewedFiles, actor: Actor) -> None:
     """What was read, person by person, with what to do with it."""
     for name, problem in incoming.refused.items():
-        st.error(_("**{file}** cannot be read: {problem}", file=name, problem=_why(problem)), icon=":material/error:")
+        why = _why(problem.removeprefix(f"{name}: "))
+        st.error(_("**{file}** cannot be read: {problem}", file=name, problem=why), icon=":material/error:")
     if not incoming.records:
         return
     here = patient_names(access.database())

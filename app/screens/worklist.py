@@ -9,6 +9,7 @@ import streamlit as st
 
 from app import access, drawings, planning
 from app.palette import COLORS, LINE
+from app.screens import choose
 from app.wording import duration, group_name, outcome_name
 from careplan import therapies
 from careplan.clinic import worklist
@@ -46,12 +47,7 @@ def draw(open_patient: Callable[[str, str], None]) -> None:
     )
     everybody = sum(page.statuses.values())
     if not everybody:
-        st.info(
-            _(
-                "There are no patients yet. Bring recordings in on the page Patients, with `careplan import`, or try "
-                "`careplan demo`."
-            )
-        )
+        choose.nobody()
         return
     waiting = sum(page.statuses.get(status, 0) for status in WAITING)
     counts = [

@@ -27,10 +27,7 @@ def cohort(
     weights: Weights = None,
     as_json: Json = False,
 ) -> None:
-    """Would it be right, safe and of use for these people? Ends with report.html, report.json and tables.
-
-    Example: careplan evaluate cohort exports/ --out report
-    """
+    """Would it be right, safe and of use for these people? Ends with report.html, report.json and tables."""
     import json
     from dataclasses import replace
 

@@ -13,6 +13,7 @@ from careplan.clinic.people import people_of
 from careplan.clinic.recordings import read_recording
 from careplan.clinic.views import Forecast
 from careplan.clock import Clock, duration_in_words
+from careplan.language import N_
 from careplan.recording import Recording, row_at
 from careplan.series import PatientSeries
 from careplan.store import Actor, Database
@@ -26,6 +27,12 @@ from careplan.world.personalise import Personalisation
 EXPECTED, NO_CHANGE = "expected", "no change"
 FARTHEST = 3  # times the clock's horizon, which is what a model learns to predict
 BEFORE = 36  # rows of history beside a forecast; all that the model reads, where a reading is one of few
+# Banners, as they are kept, in English; `retold` tells them in the reader's language.
+USUAL = N_("nothing is recorded after this time: 'no change' is the usual rates and nothing given at once")
+STANDING = N_("nothing is recorded after this time: 'no change' is what stands and nothing given at once")
+TYPICAL = N_("too little is recorded to personalise: this is the typical patient")
+INFERRED = N_("no reading in the last {length}: the level now is inferred")
+UNTOLD = N_("intervals are the model's own: nobody held out has told how wide they must be")
 
 
 def forecast_patient(
@@ -118,16 +125,15 @@ def _banners(world: World, series: PatientSeries, row: int, person: Personalisat
     measured = series.mask[:row, therapy.index(therapy.regulated)]
     since = len(measured) - 1 - int(np.flatnonzero(measured).max(initial=-1))  # rows
     if not recorded:
-        goes_on = "the usual rates" if therapies.practice(therapy.name).carried_on is None else "what stands"
-        banners.append(f"nothing is recorded after this time: 'no change' is {goes_on} and nothing given at once")
+        banners.append(USUAL if therapies.practice(therapy.name).carried_on is None else STANDING)
     if not person.windows:
-        banners.append("too little is recorded to personalise: this is the typical patient")
+        banners.append(TYPICAL)
     if therapy.channel(therapy.regulated).noise is None and since >= 3:
-        banners.append(f"no reading in the last {3 * therapy.step:g} minutes: the level now is inferred")
+        banners.append(INFERRED.format(length=duration_in_words(3 * therapy.step)))
     elif therapy.channel(therapy.regulated).noise is not None and since:
-        banners.append(f"no reading in the last {duration_in_words(since * therapy.step)}: the level now is inferred")
+        banners.append(INFERRED.format(length=duration_in_words(since * therapy.step)))
     if not world.calibrated:
-        banners.append("intervals are the model's own: nobody held out has told how wide they must be")
+        banners.append(UNTOLD)
     return tuple(banners)
 
 

@@ -320,7 +320,7 @@ def _answer(problem: CourseProblem, plans: Plans, reasons: list[list[Breach]], b
         has_runner_up=chosen.has_other & ~refused.options[:, 1] & ~abstained,
         reasons=tuple(map(tuple, reasons)),
         refused=refused.proposals,
-        bound=tuple(_bound(problem, row) for row in range(batch)),
+        bound=_bound(problem),
         pruned=plans.pruned_by(budget, [cost.name for cost in menu.therapy.costs]),
         evaluated=plans.eligible.sum(1),
         terms=score_terms(chosen.scores, risk, {"change": effort}, risk_level=how.risk_level, worth=how.worth),
@@ -344,12 +344,13 @@ def _guarded(problem: CourseProblem, row: int, amounts: Tensor, low: Tensor, hig
     return guard_course(problem.limits.rules, plan)
 
 
-def _bound(problem: CourseProblem, row: int) -> tuple[Breach, ...]:
-    """The rules that forbid a candidate now."""
+def _bound(problem: CourseProblem) -> tuple[tuple[Breach, ...], ...]:
+    """By patient, the rules that forbid a candidate now."""
     now, depth = problem.level.unsqueeze(1), torch.zeros(len(problem.level), 1, device=problem.level.device)
     model = problem.state.unsqueeze(1)
     _, ahead = problem._no_change(model, model.new_zeros(*model.shape[:3]), depth)
     given = model.new_zeros(len(model), 1, problem.menu.decisions, problem.table.shape[-1])
     moment = Moment(depth=depth.long(), given=given, low=torch.minimum(now, ahead[0]), high=torch.maximum(now, ahead[1]))
     broken = breaches_of(problem.limits.rules, problem.menu, problem.past, moment, problem.table.unsqueeze(1))
-    return tuple(Breach(name) for name, hit in broken.items() if bool((hit[row, 0] & problem.exists[row]).any()))
+    forbids = {name: (hit[:, 0] & problem.exists).any(1).tolist() for name, hit in broken.items()}
+    return tuple(tuple(Breach(name) for name, here in forbids.items() if here[row]) for row in range(len(model)))

@@ -234,7 +234,8 @@ def guard_line(line: RegimenLine, proposed: float) -> Guarded:
         The rules that it breaks, and a recommended range that it leaves although it may.
 
     >>> from careplan.therapy import LineLimits
-    >>> limits = LineLimits(lowest=0.0, highest=35.0, low=0.05, high=5.0)
+    >>> caps = {"low_ratio": 0.7, "high_ratio": 1.2, "per_visit": 0.2, "against_harm": 0.3, "against_danger": 0.5}
+    >>> limits = LineLimits(lowest=0.0, highest=35.0, low=0.05, high=5.0, **caps, least_days=7.0)
     >>> line = RegimenLine(key="basal@0", current=1.0, direction=1, limits=limits, increment=0.05, days=14, breach=False)
     >>> guard_line(line, 1.1).allowed
     True

@@ -52,7 +52,7 @@ def append(
     if checkpoint and (notary := session.info.get(NOTARY)) is not None:
         notary.refuse_if_broken(session.connection())
     entry = put_on_record(session, actor, action, covers, patient=patient, **detail)
-    session.info[CHECKPOINT] = session.info.get(CHECKPOINT, False) or checkpoint
+    session.info[CHECKPOINT] = session.info[CHECKPOINT] or checkpoint
     session.add_all(rows)
     for row in removed:
         session.delete(row)

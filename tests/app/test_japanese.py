@@ -186,6 +186,36 @@ def test_the_other_screens_of_warfarin(treated: Suggestion) -> None:
         assert [each for each in left if "出典" not in each] == [], name
 
 
+ABOUT_WARFARIN = {  # what is understood of a question, and a word of its answer
+    "veraさんのINRは1週間後どうなりますか": ("INRの予測", "1 週間後、現状のまま"),
+    "veraさんの制限は": ("適用される制限", "ワルファリンは現状より増やしません"),
+    "veraさんの提案の理由は": ("提案の理由", "現在 35、提案"),
+    "veraさんの調子はどうですか": ("記録全体 の要約", "測定値"),
+    "veraさんの処方は": ("処方の内容", "週あたりの用量"),
+    "veraさんの計画を見せて": ("人が確認した計画", "週あたりの用量"),
+    "veraさんの3月9日と3月20日を比べて": ("の比較", "ワルファリンです。この種類の質問にはお答えできません"),
+}
+
+
+@pytest.mark.parametrize("treated", ["5.2"], indirect=True)
+def test_a_question_about_warfarin_is_answered_in_japanese(treated: Suggestion) -> None:
+    for question, (understood, told) in ABOUT_WARFARIN.items():
+        at = checked(spoken("from app.screens import ask\nask.draw()", question=question).button(key="answer").click().run())
+        assert understood in "".join(each.value for each in at.subheader), question
+        assert told in "".join(each.value for each in at.markdown), question
+        assert left_over(at, *re.findall("[a-z]+", question), "kind", "patient") == set(), question
+
+
+def test_nobody_is_here_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAREPLAN_AUDIT", str(tmp_path / "audit"))
+    monkeypatch.setenv("CAREPLAN_DATABASE", str(tmp_path / "store.db"))
+    monkeypatch.setattr("careplan.clinic.keeper.Worker.ensure", lambda worker: None)
+    at = AppTest.from_file(str(MAIN), default_timeout=60)
+    at.session_state["language"] = "ja"
+    at = checked(at.run())
+    assert [each.label for each in at.button if each.key == "bring_in"] == ["記録の取り込み"] and left_over(at) == set()
+
+
 QUESTIONS = {  # each kind that is answered without a world model, and what is asked back
     "annさんの調子はどうですか": "記録全体 の要約",
     "annさんの基礎レートは": "処方の内容",

@@ -3,7 +3,7 @@
     python -m tests.mutation [TARGET ...] [--afresh] [--kept] [--markdown FILE]
 
 The tree is copied, the copy is changed, and the tests run on it in a process of their own, with a limit on their time. Results
-are kept under `runs/mutation/`: a run that was stopped goes on, a mutant that was noticed is not tried again while the
+are kept beside it (`kept`): a run that was stopped goes on, a mutant that was noticed is not tried again while the
 definition around it stays as it is, one that survived is tried again when the tests change. Prints each survivor with its diff,
 and the score by target. The exit code is 0 where at least 95 % were noticed and `equivalent.toml` says of every survivor why it
 changes nothing.
@@ -12,7 +12,6 @@ changes nothing.
 import argparse
 import gc
 import hashlib
-import json
 import os
 import resource
 import shutil
@@ -27,6 +26,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.mutation import kept
 from tests.mutation.mutants import Mutant, mutants
 from tests.mutation.served import Server, replaceable
 from tests.mutation.targets import TARGETS, Target
@@ -55,7 +55,7 @@ def main() -> int:
     excuses = equivalents()
     if not asked.kept:
         warm()
-    found = {name: run(name, TARGETS[name], afresh=asked.afresh, kept=asked.kept) for name in asked.targets}
+    found = {name: run(name, TARGETS[name], afresh=asked.afresh, told=asked.kept) for name in asked.targets}
     survivors = [(name, mutant) for name, results in found.items() for mutant, noticed in results if noticed is False]
     unexcused = [(name, mutant) for name, mutant in survivors if why(mutant, excuses) is None]
     for name, mutant in unexcused:
@@ -68,23 +68,18 @@ def main() -> int:
     return 0 if score >= LEAST and not unexcused else 1
 
 
-def run(name: str, target: Target, *, afresh: bool, kept: bool) -> Results:
-    """Every mutant of a target, and whether its tests noticed; None where that is not known, and only what is `kept` is told."""
-    file = ROOT / "runs" / "mutation" / f"{name}.jsonl"
-    file.parent.mkdir(parents=True, exist_ok=True)
+def run(name: str, target: Target, *, afresh: bool, told: bool) -> Results:
+    """Every mutant of a target, and whether its tests noticed; None where that is not known. told: what is kept alone."""
     if afresh:
-        file.unlink(missing_ok=True)
+        kept.forget(name)
     tests = digest(*(ROOT / path.partition("::")[0] for path in (*target.tests, "tests/limits_table.py")))
-    rows = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-    found = {(row["mutant"], row["within"]): row["noticed"] for row in rows if kept or row["noticed"] or row["tests"] == tests}
+    found = kept.found(name, None if told else tests)
     every = mutants(ROOT, target.path, target.only)
-    left = [] if kept else [mutant for mutant in every if key(mutant) not in found]
+    left = [] if told else [mutant for mutant in every if kept.key(mutant) not in found]
 
-    def keep(mutant: Mutant, noticed: bool, told: str, seconds: float) -> None:
-        row = {"mutant": mutant.name, "within": key(mutant)[1], "noticed": noticed, "tests": tests}
-        with file.open("a") as out:
-            out.write(json.dumps(row) + "\n")
-        os.write(screen, f"{name}, line {mutant.line}, {seconds:.1f} s, {told}: {mutant.becomes[:100]}\n".encode())
+    def keep(mutant: Mutant, noticed: bool, said: str, seconds: float) -> None:
+        kept.keep(name, mutant, noticed, tests)
+        os.write(screen, f"{name}, line {mutant.line}, {seconds:.1f} s, {said}: {mutant.becomes[:100]}\n".encode())
 
     if left:
         screen = os.dup(1)
@@ -96,16 +91,16 @@ def run(name: str, target: Target, *, afresh: bool, kept: bool) -> Results:
                     within = [mutant for mutant in left if replaceable(mutant)]
                     if some and within:
                         serve(target, some, copy, within, keep)
-                    rows = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-                    found |= {(row["mutant"], row["within"]): True for row in rows if row["noticed"]}
-                    left = [mutant for mutant in left if key(mutant) not in found]
+                    found |= {mutant: True for mutant, noticed in kept.found(name).items() if noticed}
+                    left = [mutant for mutant in left if kept.key(mutant) not in found]
             limit = 20 + 4 * baseline(name, target, copy) if left else 0.0
             for mutant in left:
                 code, seconds = attempt(mutant, target, copy, limit)
-                found[key(mutant)] = code != 0
+                found[kept.key(mutant)] = code != 0
                 keep(mutant, code != 0, "out of time" if code is None else "noticed" if code else "SURVIVED", seconds)
         os.close(screen)
-    return [(mutant, found.get(key(mutant))) for mutant in every]
+        kept.tidy(name, every)
+    return [(mutant, found.get(kept.key(mutant))) for mutant in every]
 
 
 def serve(
@@ -126,11 +121,6 @@ def serve(
     _, status = os.waitpid(child, 0)
     if status != 0:
         raise SystemExit(f"{target.path}: {' '.join(tests)} fail without any mutant:\n{(copy / 'out.txt').read_text()[-2000:]}")
-
-
-def key(mutant: Mutant) -> tuple[str, str]:
-    """What a result is kept by: it holds as long as the definition around the mutant stays as it is."""
-    return mutant.name, hashlib.sha256(mutant.within).hexdigest()[:16]
 
 
 def copy_tree(copy: Path) -> None:

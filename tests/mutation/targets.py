@@ -30,6 +30,7 @@ TARGETS = {
             "tests/clinic/test_signing_edges.py",
             "tests/clinic/test_clinics.py::test_a_viewer_looks_and_changes_nothing",
             "tests/clinic/test_reviews.py",
+            "tests/clinic/test_signing.py::test_a_rate_is_held_to_the_fastest_of_the_group",
         ),
     ),
     "standing": Target(
@@ -60,6 +61,12 @@ TARGETS = {
     "metrics": Target("careplan/therapies/glucose/metrics.py", ("tests/therapies/glucose/test_metrics.py",)),
     "grid": Target("careplan/records/grid.py", ("tests/records/test_grid_edges.py", "tests/records/test_grid.py")),
     "basal": Target(
-        "careplan/formats/nightscout/basal.py", ("tests/records/test_nightscout_basal.py", "tests/records/test_nightscout.py")
+        "careplan/formats/nightscout/basal.py",
+        (
+            "tests/records/test_nightscout_basal_edges.py",
+            "tests/records/test_nightscout_basal.py",
+            "tests/records/test_nightscout.py",
+            "tests/records/test_nightscout_kinds.py",
+        ),
     ),
 }

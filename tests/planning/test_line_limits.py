@@ -9,7 +9,6 @@ import pytest
 from careplan.breach import Breach, in_words
 from careplan.planning.safety import Guarded, RegimenLine, guard_line, rounded
 from careplan.therapies.glucose.declaration import LINE_LIMITS
-from careplan.therapy import LineLimits
 from tests.limits_table import CAPS, EVIDENCE, LINES
 
 NAN, INF = math.nan, math.inf
@@ -22,7 +21,7 @@ def line(**changes: Any) -> RegimenLine:
         "key": "basal@0",
         "current": 1.0,
         "direction": 1,
-        "limits": LineLimits(lowest=0.0, highest=35.0, low=0.05, high=5.0),
+        "limits": LINE_LIMITS["basal"],
         "increment": 0.05,
         "days": 14.0,
         "breach": False,
@@ -31,7 +30,7 @@ def line(**changes: Any) -> RegimenLine:
 
 
 LOWER, UPPER, VISIT, LOWS, DANGER = CAPS
-WIDE = LineLimits(lowest=0.0, highest=35.0, low=0.05, high=5.0, low_ratio=0.01, high_ratio=9.0)
+WIDE = replace(LINE_LIMITS["basal"], low_ratio=0.01, high_ratio=9.0)
 NARROW = replace(WIDE, per_visit=0.4)  # one visit changes more than lows allow
 
 
@@ -168,7 +167,7 @@ def test_what_cannot_be_rounded_is_unknown(current: float, increment: float) -> 
 
 
 def test_a_breach_of_a_line_tells_what_was_found_and_what_is_allowed() -> None:
-    limits = LineLimits(lowest=0.5, highest=3.0, low=0.6, high=2.0, low_ratio=0.7, high_ratio=1.3, per_visit=0.2, least_days=7)
+    limits = replace(LINE_LIMITS["basal"], lowest=0.5, highest=3.0, low=0.6, high=2.0, high_ratio=1.3)
     guarded = guard_line(line(current=1.0, original=1.1, days=3.0, limits=limits), 4.0)
     assert {breach.rule: dict(breach.numbers) for breach in guarded.breaches} == {
         "evidence": {"days": 3.0, "needed": 7},

@@ -16,6 +16,8 @@ from careplan.records.grid import (
     LONGEST_HOLD,
     NEAR_SENSOR,
     beside_sensor,
+    choices,
+    held,
     impulses,
     levels,
     rates,
@@ -25,8 +27,9 @@ from careplan.records.grid import (
 from careplan.therapies.glucose.declaration import GLUCOSE
 from tests.reached import reached, reaches
 from tests.records.test_grid import BOLUS, FIRST, GLUCOSE_, known, record
+from tests.therapies.contract.thinning import THINNING
 
-DAY, NAN = 1440.0, np.nan
+DAY, WEEK, NAN = 1440.0, 7 * 1440.0, np.nan
 
 
 def array(*values: float) -> np.ndarray:
@@ -71,7 +74,44 @@ def test_when_anything_else_ends(form: str) -> None:
     assert until(array(0, 5, 9), array(NAN, 30, 0), form).tolist() == [0, 35, 9]
 
 
+@pytest.mark.parametrize(
+    ("begin", "duration", "ends"),
+    [
+        ([0], [NAN], [60]),  # at most
+        ([50], [NAN], [100]),  # when the record is over
+        ([0], [0], [60]),  # a duration of 0 states no end
+        ([0], [0.5], [0.5]),
+        ([0], [1], [1]),
+        ([30], [40], [70]),
+        ([0], [90], [90]),  # as stated, however long
+        ([50], [90], [140]),
+        ([0, 20], [NAN, NAN], [20, 80]),  # the next ends it
+        ([0, 20], [30, 10], [20, 30]),
+        ([0, 70], [NAN, NAN], [60, 100]),
+        ([0, 0], [NAN, NAN], [0, 60]),
+    ],
+)
+def test_when_what_stands_ends(begin: list[float], duration: list[float], ends: list[float]) -> None:
+    assert held(array(*begin), array(*duration), over=100.0, most=60.0).tolist() == ends
+
+
 # What falls in which step.
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "column", "mask"),
+    [
+        ([0], [10], [1, 1, 0, 0, 0], [1, 1, 0, 0, 0]),
+        ([5], [10.1], [0, 1, 1, 0, 0], [0, 1, 1, 0, 0]),
+        ([4.9], [5], [1, 0, 0, 0, 0], [1, 0, 0, 0, 0]),
+        ([0, 12], [12, 15], [1, 1, 2, 0, 0], [1, 1, 1, 0, 0]),  # the last of a step is what stands
+        ([0, 15], [5, 20], [1, 0, 0, 2, 0], [1, 0, 0, 1, 0]),
+        ([15], [100], [0, 0, 0, 1, 1], [0, 0, 0, 1, 1]),  # the rest is beyond the grid
+    ],
+)
+def test_a_choice_stands_in_every_step_it_reaches(begin: Any, end: Any, column: Any, mask: Any) -> None:
+    found, seen = choices(array(*begin), array(*end), np.arange(1.0, len(begin) + 1), 5, 5.0)
+    assert (found.tolist(), seen.tolist()) == (column, [bool(one) for one in mask])
 
 
 @pytest.mark.parametrize(
@@ -225,6 +265,24 @@ def test_long_acting_insulin_may_be_silent_for_longer_than_a_bolus() -> None:
         for more, whole in ((0.0, True), (5.0, False)):
             series = to_series(record((0, name, 1, 0), (minutes + more, name, 1, 0)), GLUCOSE)
             assert bool(series.mask[:, column].all()) is whole
+
+
+@pytest.mark.parametrize(("weeks", "whole"), [(1, True), (2, True), (2.1, False), (3, False)])
+def test_on_a_grid_of_weeks_what_is_logged_every_other_week_goes_on(weeks: float, whole: bool) -> None:
+    clock = replace(THINNING.clock, step=WEEK, interval=WEEK, pace=WEEK, look=WEEK)
+    weekly = replace(THINNING, clock=clock, pools=(replace(THINNING.pools[0], time_constant=WEEK),))
+    series = to_series(record((0, "tablet", 5, 0), (weeks * WEEK, "tablet", 5, 0)), weekly)
+    column = THINNING.index("tablet")
+    assert series.mask[[0, -1], column].all() and len(series) == int(weeks) + 1
+    assert bool(series.mask[:, column].all()) is whole
+
+
+@pytest.mark.parametrize(("last", "until_then"), [(3.0, 4), (5.0, 6), (6.0, 7), (7.0, 7), (20.0, 7)])
+def test_a_charted_impulse_was_not_given_until_the_channel_is_silent_or_the_record_ends(last: float, until_then: int) -> None:
+    chart = replace(THINNING, channels=(THINNING.channels[0], replace(THINNING.channel("tablet"), charted=True, silence=5 * DAY)))
+    rows = ((0, "ratio", 2, 0), (2 * DAY, "tablet", 5, 0), (last * DAY, "ratio", 2, 0))
+    assert known(to_series(record(*rows), chart), 1) == list(range(2, until_then))
+    assert known(to_series(record(*rows), THINNING), 1) == [2]  # one that is not charted is known where it is logged
 
 
 def test_events_in_any_order_give_the_same_grid() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from careplan.formats.nightscout.basal import event_kind
 from careplan.formats.nightscout.profiles import schedule_of, switch_of
 from tests.records.nightscout_sites import PROFILE, SETTINGS, Document, at, rate_at, read, rules, table
 
@@ -41,6 +42,22 @@ def test_the_profile_in_force_that_androidaps_notes(tmp_path: Path) -> None:
     note = at("08:00", "Note", profileJson=json.dumps(profile), originalProfileName="Day", originalPercentage=140)
     record = read(tmp_path, [note, {**note, "created_at": "2024-03-05T09:00:00Z", "originalDuration": 1_800_000}])
     assert [rate_at(record, clock) for clock in ("07:55", "08:00", "09:15", "09:35")] == [1.0, 1.4, 1.4, 1.4]
+
+
+@pytest.mark.parametrize(
+    ("document", "kind"),
+    [
+        ({"eventType": "Temp Basal_Start"}, "tempbasalstart"),
+        ({"eventType": None}, ""),
+        ({"eventType": "Note"}, "note"),
+        ({"eventType": "Note", "profileJson": "{}"}, "note"),
+        ({"eventType": "Note", "originalProfileName": "Day"}, "note"),
+        ({"eventType": "Note", "profileJson": "{}", "originalProfileName": "Day"}, "profileswitch"),
+        ({"eventType": "Exercise", "profileJson": "{}", "originalProfileName": "Day"}, "exercise"),
+    ],
+)
+def test_the_note_of_the_profile_in_force_is_a_switch(document: Document, kind: str) -> None:
+    assert event_kind(document) == kind
 
 
 def test_shifts_wrap_around_midnight() -> None:

@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import Connection, create_engine, select, update
 
 from careplan.settings import Settings
-from careplan.store import Database, Finding, append, audit, number, open_database, verify
+from careplan.store import Database, Finding, StoreError, append, audit, number, open_database, verify
 from careplan.store.audit import BEHIND, GENESIS, digest
 from careplan.store.keys import open_signer
-from careplan.store.schema import BATCHED, AuditEntry, Base, Draft, Event, Patient, RegimenVersion, table_of
+from careplan.store.schema import BATCHED, AuditEntry, Base, Draft, Event, Patient, RegimenVersion, WorklistEntry, table_of
 from careplan.store.seals import batch_digests, batched, covered, differing, digests, plain, seal, unstorable
 
 from ..kept import actor, patient, verified
@@ -200,6 +200,40 @@ def test_the_key_signs_a_checkpoint_where_any_entry_of_a_transaction_asks_for_on
     assert verified(db).checkpoints == before + 1
 
 
+def test_what_is_put_on_record_of_a_patient_makes_their_row_of_the_worklist_stale_and_nobody_elses(db: Database) -> None:
+    shown = {"therapy": "t", "group": "", "urgency": 0.0, "headline": "", "status": "", "days": 0.0, "unmet": "", "due": False}
+    with db.write() as session:
+        append(session, actor(), "did", patient="p", rows=[patient("p")])
+        append(session, actor(), "did", patient="q", rows=[patient("q")])
+        rows = [{**shown, "patient": name, "stale": False} for name in "pq"]
+        session.connection().execute(table_of(WorklistEntry).insert(), rows)
+
+    def stale_after(told: str | None, *changed: str) -> list[str]:
+        with db.write() as session:
+            people = [session.get_one(Patient, name) for name in changed]
+            for person in people:
+                person.source = f"{person.source} again"
+            append(session, actor(), "did", patient=told, rows=people)
+        with db.read() as session:
+            return list(session.scalars(select(WorklistEntry.patient).where(WorklistEntry.stale)))
+
+    assert stale_after("p") == [], "a look at a patient changes nothing of theirs"
+    assert stale_after(None, "q") == []
+    assert stale_after("p", "p") == ["p"]
+
+
+def test_nothing_that_asks_for_a_checkpoint_is_written_on_a_trail_that_was_cut(db: Database) -> None:
+    fill(db)
+    db.note()
+    with db.engine.begin() as connection:
+        connection.exec_driver_sql("DROP TRIGGER audit_no_delete")
+        connection.execute(AUDIT.delete().where(AUDIT.c.id == 5))
+    with pytest.raises(StoreError, match="audit verify"), db.write() as session:
+        append(session, actor(), "signed", checkpoint=True)
+    with db.read() as session:
+        assert "signed" not in session.scalars(select(AuditEntry.action)).all()
+
+
 # What a row is known by.
 
 
@@ -239,6 +273,8 @@ def test_a_value_is_the_same_from_an_object_and_from_either_database() -> None:
         assert plain(column, wrong) == wrong, "kept as it is: it will differ"
     assert unstorable({"a": 1.0, "b": float("inf"), "c": "inf"}) == "b" and unstorable({"a": 1.0, "b": float("nan")}) == "b"
     assert unstorable({"a": 1.0, "b": None}) is None
+    assert unstorable({"a": [1.0, {"deep": (2.0, float("nan"))}]}) == "a" and unstorable({"a": [1.0, "inf"]}) is None
+    assert plain(weight, "70.5") == "70.5" and plain(weight, 70) == 70.0, "text in a column of numbers is text"
 
 
 def test_rows_of_a_batch_are_known_by_their_order_within_each_part() -> None:

@@ -1,6 +1,6 @@
 """Basal insulin from Nightscout's profiles, profile switches, overrides and temporary rates."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,7 +18,6 @@ from careplan.formats.nightscout.profiles import (
     switch_of,
 )
 from careplan.formats.nightscout.values import affirmed, denied, minutes_of, number
-from careplan.minutes import DAY
 from careplan.records.settings import StatedSettings
 from careplan.records.sheet import CELLS
 
@@ -26,7 +25,7 @@ SILENCE = np.timedelta64(6, "h").astype("timedelta64[ns]")  # nothing recorded f
 LONGEST_SUSPENSION = 24 * 60.0  # minutes, where nothing says that the pump runs again
 LEAST_PERCENT = 10.0  # the smallest step of a temporary rate in percent; few rates in U/h are as large
 MINUTE = np.timedelta64(60_000_000_000, "ns")
-FOREVER = np.datetime64("2262-01-01", "ns")
+FOREVER, NEVER = np.datetime64("2262-01-01", "ns"), np.datetime64("NaT", "ns")
 TEMPORARY = frozenset(("tempbasal", "tempbasalstart", "tempbasalend"))
 SUSPEND = frozenset(("suspendpump", "pumpsuspend", "basalsuspension", "suspendbasal"))
 RESUME = frozenset(("resumepump", "pumpresume", "basalresume", "resumebasal"))
@@ -40,7 +39,7 @@ Moments = NDArray[np.datetime64]
 def event_kind(document: Document) -> str:
     """A treatment's type as compared: lower case without spaces. What AndroidAPS 3 notes of the profile in force is a switch."""
     kind = str(document.get("eventType") or "").lower().replace(" ", "").replace("_", "")
-    return SWITCH if kind == "note" and document.keys() >= EFFECTIVE else kind
+    return SWITCH if kind == "note" and EFFECTIVE.issubset(document) else kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +108,7 @@ def timeline_of(profiles: Sequence[Profile], treatments: Sequence[Placed], times
 
 def until(start: np.datetime64, minutes: float) -> np.datetime64:
     """So many minutes later, at most some years."""
-    return start + np.timedelta64(round(min(max(minutes, 0.0), 4e6) * 60e9), "ns")
+    return start + np.timedelta64(round(min(minutes, 4e6) * 60e9), "ns")
 
 
 def switched(
@@ -135,7 +134,7 @@ def switched(
     if schedule is None:
         return account.drop("unreadable profile", placed, "profileJson", f"no basal schedule in {settings.get('basal')!r:.60}")
     lasts, milliseconds = minutes_of(document)
-    lasts = max(lasts, number(document.get("originalDuration"), 0.0) / 60_000.0 if document.keys() >= EFFECTIVE else 0.0)
+    lasts = max(lasts, number(document.get("originalDuration"), 0.0) / 60_000.0)
     if milliseconds:
         account.change("duration in milliseconds", placed, "duration", f"{document.get('duration')!r:.20} to {lasts:g} min")
     end = until(start, lasts) if lasts > 0 else FOREVER
@@ -166,7 +165,7 @@ def temporary(placed: Placed, start: np.datetime64, kind: str, account: Account)
     end = until(start, lasts)
     flag = "automatic" if affirmed(document.get("automatic")) else ""
     if kind in SUSPEND:
-        return Span(start, until(start, lasts if lasts > 0 else LONGEST_SUSPENSION), placed, rate=0.0)
+        return Span(start, until(start, lasts or LONGEST_SUSPENSION), placed, rate=0.0)
     if kind in RESUME or kind == "tempbasalend":
         return Span(start, start, placed)
     relative = denied(document.get("isAbsolute", True)) or str(document.get("temp", "")).lower() == "percent"
@@ -199,20 +198,20 @@ def temporary(placed: Placed, start: np.datetime64, kind: str, account: Account)
 def basal_cells(timeline: Timeline, recorded: pd.Series, zone: str, account: Account) -> pd.DataFrame:
     """Basal rates (`CELLS`) wherever a schedule or a temporary rate is in force and anything was recorded within six hours.
 
-    recorded: `[N]` when anything was, in UTC. Whichever of profile and profile switch started last holds, on the patient's clock;
-    a switch with a duration gives way again. A temporary rate ends with its time or when the next begins, and the one before it
-    does not come back. Documents that change nothing are reported (rule "superseded") or, where they end something, named.
+    recorded: `[N]` when anything was, in UTC, none of it missing. Whichever of profile and profile switch started last holds, on
+    the patient's clock; a switch with a duration gives way again. A temporary rate ends with its time or when the next begins,
+    and the one before it does not come back. Documents that change nothing are reported (rule "superseded") or, where they end
+    something, named.
     """
     spans = [span for layer in timeline.layers for span in layer]
     ends = clipped(timeline.temporary)
     begun = np.array([span.start for span in timeline.temporary], dtype="datetime64[ns]")
-    known = recorded.dropna().dt.tz_localize(None).to_numpy().astype("datetime64[ns]")
+    known = recorded.dt.tz_localize(None).to_numpy().astype("datetime64[ns]")
     first, last = runs(np.concatenate([known, begun, np.minimum(ends, begun + SILENCE)]))  # a pump runs its rate to the end
     edges = np.array([edge for span in spans for edge in (span.start, span.end)], dtype="datetime64[ns]")
     plain = np.unique(np.concatenate([edges, block_edges(timeline.schedules, first, last, zone), first, last]))
     edges = np.union1d(plain, clock_edges(timeline.schedules, first, last, zone))
-    inside = np.searchsorted(first, edges, side="right") - 1
-    starts_here = (inside >= 0) & (edges < last[inside]) if len(first) else np.zeros(len(edges), dtype=bool)
+    starts_here = edges < np.append(NEVER, last)[np.searchsorted(first, edges, side="right")]  # of the stretch begun last
     start = edges[starts_here]
     end = np.append(edges[1:], FOREVER)[starts_here]
 
@@ -221,12 +220,9 @@ def basal_cells(timeline: Timeline, recorded: pd.Series, zone: str, account: Acc
     rate, owner = over(timeline.temporary, ends, start, rate, owner, offset=len(timeline.schedules) + len(timeline.overrides))
     there = ~np.isnan(rate)
     start, end, rate, owner = start[there], end[there], rate[there], owner[there]
-    goes_on = np.append(False, (start[1:] == end[:-1]) & (rate[1:] == rate[:-1]) & (owner[1:] == owner[:-1])) & ~np.isin(
-        start, plain
-    )
-    begins = np.flatnonzero(~goes_on[: len(start)])
+    begins = np.flatnonzero(np.isin(start, plain) | (np.diff(rate, prepend=np.nan) != 0.0))
     start, end, rate, owner = start[begins], end[np.append(begins, len(end))[1:] - 1], rate[begins], owner[begins]
-    report_unused(timeline, np.unique(owner).tolist(), account)
+    report_unused(timeline, set(owner.tolist()), account)
     texts = {value: f"{value:g}" for value in np.unique(rate).tolist()}
     return pd.DataFrame(
         {
@@ -241,7 +237,7 @@ def basal_cells(timeline: Timeline, recorded: pd.Series, zone: str, account: Acc
             "flag": [spans[index].flag for index in owner.tolist()],
         },
         columns=list(CELLS),
-    ).astype({"row": "int64", "value": float, "duration": float})
+    ).astype({"row": "int64"})
 
 
 def clipped(spans: Sequence[Span]) -> Moments:
@@ -254,14 +250,14 @@ def clipped(spans: Sequence[Span]) -> Moments:
 def runs(times: Moments) -> tuple[Moments, Moments]:
     """First and last moments `[R]` of stretches in which something was recorded at least every six hours."""
     times = np.sort(times)
-    breaks = np.flatnonzero(np.diff(times) > SILENCE)
-    return times[np.append(0, breaks + 1)] if len(times) else times, times[np.append(breaks, -1)] if len(times) else times
+    first, last = np.diff(times, prepend=NEVER) <= SILENCE, np.diff(times, append=NEVER) <= SILENCE
+    return times[~first], times[~last]
 
 
 def block_edges(schedules: Sequence[Span], first: Moments, last: Moments, zone: str, *, second_pass: bool = False) -> Moments:
     """When the schedules' blocks begin on the patient's clock; of an hour that comes twice, on its first pass or the second."""
-    if not schedules or not len(first):
-        return first[:0]
+    if not len(first):
+        return first
     begin, finish = (pd.Timestamp(time, tz="UTC").tz_convert(zone).tz_localize(None).normalize() for time in (first[0], last[-1]))
     days = pd.date_range(begin, finish, freq="D")
     starts = sorted({start for span in schedules for start, _ in span.schedule or ()})
@@ -273,8 +269,8 @@ def block_edges(schedules: Sequence[Span], first: Moments, last: Moments, zone: 
 
 def clock_edges(schedules: Sequence[Span], first: Moments, last: Moments, zone: str) -> Moments:
     """When the patient's clock is set forward or back, which brings another block, and blocks that begin on a second pass."""
-    if not schedules or not len(first):
-        return first[:0]
+    if not len(first):
+        return first
     hours = pd.date_range(pd.Timestamp(first[0]).floor("h"), pd.Timestamp(last[-1]).ceil("h"), freq="h", tz="UTC")
     ahead = (hours.tz_convert(zone).tz_localize(None) - hours.tz_localize(None)).to_numpy()
     changes = hours.tz_localize(None).to_numpy().astype("datetime64[ns]")[1:][np.diff(ahead) != np.timedelta64(0)]
@@ -292,7 +288,7 @@ def scheduled(schedules: Sequence[Span], start: Moments, zone: str) -> tuple[NDA
     for index in np.unique(owner[owner >= 0]).tolist():
         schedule, mine = schedules[index].schedule or (), owner == index
         begins, values = np.array([each[0] for each in schedule]), np.array([each[1] for each in schedule])
-        rate[mine] = schedules[index].factor * values[np.searchsorted(begins, minute[mine] % DAY, side="right") - 1]
+        rate[mine] = schedules[index].factor * values[np.searchsorted(begins, minute[mine], side="right") - 1]
     return rate, owner
 
 
@@ -304,7 +300,6 @@ def scaled(
         return rate, owner
     current, active = in_force(overrides, clipped(overrides), start)
     factor = np.array([span.factor for span in overrides])
-    active &= ~np.isnan(rate)
     return np.where(active, rate * factor[current], rate), np.where(active, current + offset, owner)
 
 
@@ -318,10 +313,8 @@ def over(
     fixed = np.array([span.rate for span in spans])[current]
     factor = np.array([span.factor for span in spans])[current]
     begun = np.array([span.start for span in spans], dtype="datetime64[ns]")[current]
-    lasting = np.array([span.end > span.start for span in spans])[current]
-    changed = np.where(active, np.where(np.isnan(fixed), np.maximum(0.0, rate * factor), fixed), rate)
-    mine = active | ((begun == start) & ~lasting)
-    return changed, np.where(mine, current + offset, owner)
+    changed = np.where(active, np.where(np.isnan(fixed), rate * factor, fixed), rate)
+    return changed, np.where(active | (begun == start), current + offset, owner)
 
 
 def in_force(spans: Sequence[Span], ends: Moments, start: Moments) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -331,20 +324,18 @@ def in_force(spans: Sequence[Span], ends: Moments, start: Moments) -> tuple[NDAr
     return np.maximum(current, 0), (current >= 0) & (ends[current] > start)
 
 
-def report_unused(timeline: Timeline, used: Sequence[int], account: Account) -> None:
-    """What became of the documents that no rate comes from."""
-    owners, place = set(used), 0
-    for name, layer in (("profile", timeline.schedules), ("override", timeline.overrides), ("", timeline.temporary)):
-        for span in layer:
-            if place not in owners and not span.reported:
-                if name == "override" and span.factor == 1.0:
-                    account.ignore("override without a scale factor")
-                elif name:
-                    account.ignore(f"{name} of no recorded time")
-                elif span.end == span.start:
-                    account.ignore("end of a temporary rate")
-                else:
-                    account.drop(
-                        "superseded", span.placed, "created_at", "another rate began at the same moment, or no profile is known"
-                    )
-            place += 1
+def report_unused(timeline: Timeline, used: Set[int], account: Account) -> None:
+    """What became of the documents that no rate comes from. used: the places of the others among the spans of all layers."""
+    layers = (("profile", timeline.schedules), ("override", timeline.overrides), ("", timeline.temporary))
+    for place, (name, span) in enumerate((name, span) for name, layer in layers for span in layer):
+        if place in used or span.reported:
+            continue
+        if name == "override" and span.factor == 1.0:
+            account.ignore("override without a scale factor")
+        elif name:
+            account.ignore(f"{name} of no recorded time")
+        elif span.end == span.start:
+            account.ignore("end of a temporary rate")
+        else:
+            detail = "another rate began at the same moment, or no profile is known"
+            account.drop("superseded", span.placed, "created_at", detail)

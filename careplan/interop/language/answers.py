@@ -15,6 +15,7 @@ from careplan.interop.language import declared, predictions
 from careplan.interop.language import queries as asked
 from careplan.interop.language.basis import Answer, Sources
 from careplan.language import N_, _
+from careplan.minutes import DAY
 from careplan.suggestion import Line
 from careplan.therapies.glucose.bands import LEVELS
 from careplan.therapies.glucose.declaration import GLUCOSE
@@ -226,6 +227,7 @@ def _summary(query: asked.Summary, sources: Sources) -> Answer:
 
 
 def _plan(query: asked.Plan, sources: Sources) -> Answer:
+    names = getattr(asking.practice_and_facts(sources.db, query.patient)[0].words, "settings", {})
     text, figures = [WHO_DECIDES] if query.dose else [], []
     for suggestion, review in asking.suggestions_with_reviews(sources.db, query.patient, sources.actor):
         what = "settings" if suggestion.kind == "regimen" else "doses"
@@ -238,7 +240,7 @@ def _plan(query: asked.Plan, sources: Sources) -> Answer:
             text.append(SIGNED.format(number=suggestion.id, who=review.reviewer, when=when, meaning=review.meaning))
         decisions = {each.key: each for each in review.decisions} if review else {}
         for line in suggestion.lines:
-            told = {"line": _line(line, what), "current": line.current, "proposed": line.proposed, "unit": _(line.unit)}
+            told = {"line": _line(line, what, names), "current": line.current, "proposed": line.proposed, "unit": _(line.unit)}
             decided = decisions.get(line.key)
             text.append(
                 PROPOSED.format(**told)
@@ -287,13 +289,13 @@ def _regimen(query: asked.RegimenInForce, sources: Sources) -> Answer:
     )
 
 
-def _line(line: Line, what: str) -> str:
-    """A line of a suggestion in words: settings by their time of day, doses by when they are given."""
+def _line(line: Line, what: str, names: Mapping[str, str]) -> str:
+    """A line of a suggestion in words: settings by their time of day, if they have one, doses by when they are given."""
     from careplan.display import clock
 
-    name = _(_setting(line.setting))
+    name, whole = _(names.get(line.setting, line.setting.replace("_", " "))), (line.start, line.end) == (0, DAY)
     if what == "settings":
-        return _("{setting}, from {time}", setting=name, time=clock(line.start))
+        return name if whole else _("{setting}, from {time}", setting=name, time=clock(line.start))
     return name if line.start == 0 else _("{setting} in {minutes} min", setting=name, minutes=line.start)
 
 

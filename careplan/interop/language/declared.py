@@ -12,9 +12,48 @@ from careplan.clock import duration_in_words
 from careplan.display import Unit, clock, sentence
 from careplan.interop.language import queries as asked
 from careplan.interop.language.basis import Answer, Sources
+from careplan.language import N_, _, retold
 from careplan.practice import Practice
 from careplan.rules import Cap, Exclusive, Hold, Keep, Lockout, Rule
-from careplan.therapy import Limits, Therapy
+from careplan.therapy import Limits
+
+# What answers are made of, in English; a screen retells them in its reader's language.
+NOT_ANSWERED = N_(
+    "{patient} is treated under {therapy}: this kind of question is not answered there. A forecast, the limits, why, a summary, "
+    "what is prescribed, the plan, and who needs a look are."
+)
+AHEAD = N_("In {length}, {stands}: {level} {unit}, 90 % interval {low} to {high}.")
+STANDS, LAST = N_("as it stands"), N_("the last reading")
+UNTIL, HOLD = N_("the recording until {moment} UTC, personalised"), N_("intervals hold 90 % of what comes")
+RISK = {
+    "low": N_("The risk of a low is {risk:.0f} %, everyone behaving as usual."),
+    "high": N_("The risk of a high is {risk:.0f} %, everyone behaving as usual."),
+}
+NO_RISK = {
+    "low": N_("No risk of a low is told under {therapy}."),
+    "high": N_("No risk of a high is told under {therapy}."),
+}
+UNDER, NO_LIMIT = N_("As {group}, under {therapy}:"), N_("No question changes a limit.")
+OF_THERAPY = N_("the limits of the therapy")
+AT_MOST, AT_ONCE = N_("{what}: at most {most:g} {unit}."), N_("{what}: at most {most:g} {unit} at once.")
+APART = N_("At least {length} between single doses.")
+FLOOR = N_("No more of what lowers {level} below {floor:g} {unit}, measured or predicted.")
+BEYOND = {  # by whether more or less is barred, and on which side of the level
+    (Hold, -1): N_("no more {what} than stands while {on} is below {level:g} {unit}, measured or predicted."),
+    (Hold, 1): N_("no more {what} than stands while {on} is above {level:g} {unit}, measured or predicted."),
+    (Keep, -1): N_("no less {what} than stands while {on} is below {level:g} {unit}, measured or predicted."),
+    (Keep, 1): N_("no less {what} than stands while {on} is above {level:g} {unit}, measured or predicted."),
+}
+WITHIN = N_("at most {most:g} {unit} of {what} within {length}.")
+COURSE = N_("at most {most:g} {unit} of {what} over the course.")
+LOCKED, ONE = N_("at least {length} from one {what} to the next."), N_("at most one of {what} at a time.")
+NO_SUGGESTION = {
+    "regimen": N_("There is no suggestion for {patient}: careplan plan {patient} --regimen makes one."),
+    "doses": N_("There is no suggestion for {patient}: careplan plan {patient} makes one."),
+}
+LINE = N_("{setting}: now {current:g}, proposed {proposed:g} {unit}: {why}")
+NO_REGIMEN, OVER = N_("No regimen is stated, and the record tells of none."), N_("readings over {days:.1f} days")
+FIGURES = (N_("Readings"), N_("Very low"), N_("Low"), N_("In range"), N_("High"), N_("Very high"), N_("Last"), N_("Gap"))
 
 
 def answer(query: Any, sources: Sources, practice: Practice) -> Answer | None:
@@ -22,10 +61,7 @@ def answer(query: Any, sources: Sources, practice: Practice) -> Answer | None:
     if query.kind in SAME:
         return None
     if query.kind not in ANSWERS:
-        why = (
-            f"{query.patient} is treated under {practice.name}: this kind of question is not answered there. A forecast, the "
-            "limits, why, a summary, what is prescribed, the plan, and who needs a look are."
-        )
+        why = NOT_ANSWERED.format(patient=query.patient, therapy=practice.name)
         return Answer(understood=query.said(), text=(why,), abstains=(why,))
     return ANSWERS[query.kind](query, sources, practice)
 
@@ -41,24 +77,22 @@ def _forecast(query: asked.Forecast, sources: Sources, practice: Practice) -> An
     world = sources.open_world(practice.name)
     found = asking.forecast_of(sources.db, query.patient, world, sources.actor, at=at, ahead=ahead)
     [(name, path)], unit = found.paths.items() if len(found.paths) == 1 else list(found.paths.items())[:1], unit_of(practice)
-    start = "the last reading" if at is None else f"{at:%Y-%m-%d %H:%M}"
-    length = duration_in_words(ahead)
-    text = [
-        f"In {length}, {'as it stands' if name == 'no change' else name}: {unit.text(path.mid[-1])} {unit.name}, "
-        f"90 % interval {unit.text(path.low[-1])} to {unit.text(path.high[-1])}."
-    ]
+    start, length = _(LAST) if at is None else f"{at:%Y-%m-%d %H:%M}", duration_in_words(ahead)
+    mid, low, high = (unit.text(each[-1]) for each in (path.mid, path.low, path.high))
+    stands = STANDS if name == "no change" else name
+    text = [AHEAD.format(length=length, stands=stands, level=mid, unit=unit.name, low=low, high=high)]
     risk = {"low": found.low_risk, "high": found.high_risk}.get(query.about or "")
     if query.about is not None:
-        text.insert(
-            0, f"No risk of a {query.about} is told under {practice.name}." if risk is None else
-            f"The risk of a {query.about} is {100 * risk:.0f} %, everyone behaving as usual.",
-        )  # fmt: skip
+        none = NO_RISK[query.about].format(therapy=practice.name)
+        text.insert(0, none if risk is None else RISK[query.about].format(risk=100 * risk))
+    level = retold(_named(practice.therapy.regulated, practice))
+    understood = _("{patient}: forecast of {level} {length} from {start}")
     return Answer(
-        understood=f"{query.patient}: forecast of {practice.therapy.regulated} {duration_in_words(ahead)} from {start}",
-        text=(*text, *(sentence(banner) for banner in found.banners)),
+        understood=understood.format(patient=query.patient, level=level, length=retold(length), start=start),
+        text=(*text, *(sentence(retold(banner)) for banner in found.banners)),
         unit=found.unit,
         figures={"at": found.at.isoformat(), "paths": {name: dump(path)}},
-        basis=(f"the recording until {found.at:%Y-%m-%d %H:%M} UTC, personalised", "intervals hold 90 % of what comes"),
+        basis=(UNTIL.format(moment=f"{found.at:%Y-%m-%d %H:%M}"), HOLD),
         model=found.provenance.get("model"),
     )
 
@@ -66,46 +100,47 @@ def _forecast(query: asked.Forecast, sources: Sources, practice: Practice) -> An
 def _limits(query: asked.Limits, sources: Sources, practice: Practice) -> Answer:
     _, facts = asking.practice_and_facts(sources.db, query.patient)
     limits = practice.limits(facts)
-    told = limits_in_words(limits, practice.therapy)
-    text = (f"As {facts.group}, under {practice.name}:", *told, "No question changes a limit.")
+    text = (UNDER.format(group=facts.group, therapy=practice.name), *limits_in_words(limits, practice), NO_LIMIT)
     figures = {"group": facts.group, "doses": _finite(dump(limits))}
-    return Answer(
-        understood=query.said(), text=text, unit=unit_of(practice).name, figures=figures, basis=("the limits of the therapy",)
-    )
+    return Answer(understood=query.said(), text=text, unit=unit_of(practice).name, figures=figures, basis=(OF_THERAPY,))
 
 
-def limits_in_words(limits: Limits, therapy: Therapy) -> list[str]:
+def limits_in_words(limits: Limits, practice: Practice) -> list[str]:
     """A sentence for each limit that bears on a channel of the therapy, and for each rule."""
-    found = []
+    found, therapy = [], practice.therapy
     for action in therapy.of("action"):
         most = {"impulse": limits.max_dose, "rate": limits.max_rate}.get(action.form)
         if most is not None and math.isfinite(most):
-            found.append(f"{_named(action.name)}: at most {most:g} {action.unit}{' at once' * (action.form == 'impulse')}.")
+            said = AT_ONCE if action.form == "impulse" else AT_MOST
+            found.append(said.format(what=_named(action.name, practice), most=most, unit=action.unit))
     if limits.min_spacing > 0:
-        found.append(f"At least {duration_in_words(limits.min_spacing)} between single doses.")
+        found.append(APART.format(length=duration_in_words(limits.min_spacing)))
     level = therapy.channel(therapy.regulated)
     if limits.floor > level.low:
-        found.append(f"No more of what lowers {_named(level.name)} below {limits.floor:g} {level.unit}, measured or predicted.")
-    return [*found, *(f"{sentence(rule.name).rstrip('.')}: {_rule(rule, therapy)}." for rule in limits.rules)]
+        found.append(FLOOR.format(level=_named(level.name, practice), floor=limits.floor, unit=level.unit))
+    return [*found, *(f"{rule.name[:1].upper()}{rule.name[1:]}: {_rule(rule, practice)}" for rule in limits.rules)]
 
 
-def _rule(rule: Rule, therapy: Therapy) -> str:
-    what = " and ".join(_named(name) for name in rule.channels)
-    unit = therapy.channel(rule.channels[0]).unit
+def _rule(rule: Rule, practice: Practice) -> str:
+    what = " and ".join(_named(name, practice) for name in rule.channels)
+    unit = practice.therapy.channel(rule.channels[0]).unit
     if isinstance(rule, Hold | Keep):
-        beyond = f"{_named(rule.on)} is {'below' if rule.side < 0 else 'above'} {rule.level:g} {therapy.channel(rule.on).unit}"
-        return f"no {'more' if isinstance(rule, Hold) else 'less'} {what} than stands while {beyond}, measured or predicted"
+        on = {"on": _named(rule.on, practice), "level": rule.level, "unit": practice.therapy.channel(rule.on).unit}
+        return BEYOND[type(rule), rule.side].format(what=what, **on)
     if isinstance(rule, Cap):
-        within = f"within {duration_in_words(rule.within)}" if math.isfinite(rule.within) else "over the course"
-        return f"at most {rule.most:g} {unit} of {what} {within}"
+        if math.isinf(rule.within):
+            return COURSE.format(most=rule.most, unit=unit, what=what)
+        return WITHIN.format(most=rule.most, unit=unit, what=what, length=duration_in_words(rule.within))
     if isinstance(rule, Lockout):
-        return f"at least {duration_in_words(rule.minutes)} from one {what} to the next"
+        return LOCKED.format(length=duration_in_words(rule.minutes), what=what)
     assert isinstance(rule, Exclusive)
-    return f"at most one of {what} at a time"
+    return ONE.format(what=what)
 
 
-def _named(channel: str) -> str:
-    return channel.replace("_", " ")
+def _named(name: str, practice: Practice) -> str:
+    """A channel or a setting as it stands within a sentence."""
+    named = name.replace("_", " ") if practice.words is None else practice.words.settings.get(name, name.replace("_", " "))
+    return named if named[:2].isupper() else named[:1].lower() + named[1:]
 
 
 def _finite(values: Any) -> Any:
@@ -118,8 +153,7 @@ def _finite(values: Any) -> Any:
 def _why(query: asked.Why, sources: Sources, practice: Practice) -> Answer:
     decided, unit = asking.suggestions_with_reviews(sources.db, query.patient, sources.actor), unit_of(practice)
     if not decided:
-        kind = " --regimen" if practice.plan_doses is None else ""
-        why = f"There is no suggestion for {query.patient}: careplan plan {query.patient}{kind} makes one."
+        why = NO_SUGGESTION["regimen" if practice.plan_doses is None else "doses"].format(patient=query.patient)
         return Answer(understood=query.said(), text=(why,), abstains=(why,))
     suggestion = decided[0][0]
     model = suggestion.provenance.get("model")
@@ -127,8 +161,13 @@ def _why(query: asked.Why, sources: Sources, practice: Practice) -> Answer:
         return Answer(understood=query.said(), text=suggestion.reasons, abstains=suggestion.reasons, model=model)
     words = practice.words
     text = [
-        f"{_named(line.setting)}, {line.current:g} to {line.proposed:g} {line.unit}: "
-        f"{line.why if words is None else words.because(line, suggestion, unit)}"
+        LINE.format(
+            setting=_named(line.setting, practice),
+            current=line.current,
+            proposed=line.proposed,
+            unit=line.unit,
+            why=line.why if words is None else words.because(line, suggestion, unit),
+        )
         for line in suggestion.lines
     ]
     told = [] if words is None else [f"{name}: {sentence(each)}" for name, each in words.said(suggestion, unit)]
@@ -146,7 +185,7 @@ def _summary(query: asked.Summary, sources: Sources, practice: Practice) -> Answ
     figures = dump(metrics)
     shares = {cost.name for cost in practice.therapy.costs if cost.of == "share"}
     text = [
-        f"{sentence(_named(name)).rstrip('.')}: {value:.4g}{' %' * (name in shares)}."
+        f"{name[:1].upper()}{name[1:].replace('_', ' ')}: {value:.4g}{' %' * (name in shares)}"
         for name, value in figures.items()
         if isinstance(value, int | float)
     ]
@@ -155,20 +194,19 @@ def _summary(query: asked.Summary, sources: Sources, practice: Practice) -> Answ
         text=(*filter(None, [headline]), *text),
         unit=unit_of(practice).name,
         figures=figures,
-        basis=(f"readings over {days:.1f} days",),
+        basis=(OVER.format(days=days),),
     )
 
 
 def _regimen(query: asked.RegimenInForce, sources: Sources, practice: Practice) -> Answer:
     found = asking.in_force(sources.db, query.patient, sources.actor)
     if found is None:
-        why = "No regimen is stated, and the record tells of none."
-        return Answer(understood=query.said(), text=(why,), abstains=(why,))
+        return Answer(understood=query.said(), text=(NO_REGIMEN,), abstains=(NO_REGIMEN,))
     units = {channel.name: channel.unit for channel in practice.therapy.channels}
     text = []
     for setting, values in practice.listed(found.regimen).items():
         each = ", ".join((f"{clock(minute)} " if len(values) > 1 else "") + f"{value:g}" for minute, value in values)
-        text.append(f"{_named(setting)}: {each} {units.get(setting, '')}".rstrip() + ".")
+        text.append(f"{_named(setting, practice)}: {each} {units.get(setting, '')}".rstrip())
     figures = {setting: [list(each) for each in values] for setting, values in practice.listed(found.regimen).items()}
     return Answer(understood=query.said(), text=tuple(text), figures=figures, basis=(found.source,))
 

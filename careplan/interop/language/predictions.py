@@ -7,10 +7,10 @@ from careplan.clinic import asking
 from careplan.clinic.codec import dump
 from careplan.clinic.errors import ClinicError
 from careplan.clinic.views import Forecast as Predicted
-from careplan.display import signed
+from careplan.display import sentence, signed
 from careplan.interop.language import queries as asked
 from careplan.interop.language.basis import Answer, Sources
-from careplan.language import ENGLISH, N_, _, current
+from careplan.language import ENGLISH, N_, _, current, retold
 from careplan.language import day as dated
 from careplan.therapies.glucose.declaration import GLUCOSE
 
@@ -45,7 +45,7 @@ def _predicted(understood: str, text: list[str], found: Predicted, names: tuple[
     risks = {"low_risk": found.low_risk, "high_risk": found.high_risk}
     return Answer(
         understood=understood,
-        text=(*text, *(f"{banner[:1].upper()}{banner[1:]}." for banner in found.banners)),
+        text=(*text, *(sentence(retold(banner)) for banner in found.banners)),
         unit=found.unit,
         figures={"at": found.at.isoformat(), "paths": paths, **risks, **more},
         basis=(UNTIL.format(moment=f"{found.at:%Y-%m-%d %H:%M}"), HOLD),

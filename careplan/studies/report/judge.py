@@ -129,9 +129,7 @@ def places(minutes: Tensor, horizons: Sequence[int]) -> list[int]:
     return [int(np.flatnonzero(minutes.numpy() == horizon)[0]) for horizon in horizons]
 
 
-def windows(
-    one: Chosen, rows: NDArray[np.int64], protocol: Protocol, found: Mapping[str, NDArray[np.float64]]
-) -> pd.DataFrame:
+def windows(one: Chosen, rows: NDArray[np.int64], protocol: Protocol, found: Mapping[str, NDArray[np.float64]]) -> pd.DataFrame:
     """A row a moment: time, level, and truth and the personal forecast at each horizon, told nothing."""
     truth, ours = truths(one.series, rows, protocol.horizons), found["careplan, personal"]
     level = one.series.column(one.series.therapy.regulated)

@@ -50,7 +50,14 @@ TUMOUR = Therapy(
     ),
     outputs=(
         Output(
-            name="volume", risk=risk, best=CELL, returns=0.0062, compounds=DAY, lowest=-17.0, highest=0.5, bends=(-5.0, -2.0),
+            name="volume",
+            risk=risk,
+            best=CELL,
+            returns=0.0062,
+            compounds=DAY,
+            lowest=-17.0,
+            highest=0.5,
+            bends=(-5.0, -2.0),
             harm=1,
         ),
     ),

@@ -152,14 +152,12 @@ def limits_of(facts: CourseFacts) -> Limits:
 # Mg a week. Absolute: seven times the most a day. Recommended: what nearly all of the IWPC's people took. A change of 5 to 20 % a
 # visit is what Holbrook 2012 and NPS MedicineWise advise; above 4 less may be given at once, and half from `DANGER` on. In the
 # first fortnight doses follow every INR, so that steps may be larger.
+RANGE: dict[str, float] = {"lowest": 0.0, "highest": 7 * MOST_A_DAY, "low": 7.0, "high": 70.0}
+RANGE |= {"against_harm": 0.3, "against_danger": 0.5, "least_days": 0.0}
 LINE_LIMITS: dict[str, LineLimits] = {
-    "weekly_dose": LineLimits(
-        lowest=0.0, highest=7 * MOST_A_DAY, low=7.0, high=70.0, low_ratio=0.8, high_ratio=1.2, per_visit=0.2, least_days=0.0
-    ),
+    "weekly_dose": LineLimits(**RANGE, low_ratio=0.8, high_ratio=1.2, per_visit=0.2),
 }
 STARTS = 14  # days of treatment in which doses follow every INR
-STARTING = LineLimits(
-    lowest=0.0, highest=7 * MOST_A_DAY, low=7.0, high=70.0, low_ratio=0.4, high_ratio=1.7, per_visit=0.7, least_days=0.0
-)
+STARTING = LineLimits(**RANGE, low_ratio=0.4, high_ratio=1.7, per_visit=0.7)
 HOLDS: dict[Literal["regimen", "doses"], timedelta] = {"regimen": timedelta(days=7), "doses": timedelta(hours=12)}
 RECENT = timedelta(days=90)  # over which an INR course is judged

@@ -26,6 +26,7 @@ SETTINGS = {
     "inhibitor": N_("Drug that slows its breakdown"),
     "inducer": N_("Drug that speeds its breakdown"),
 }
+IN_SENTENCES = (N_("weekly dose"), N_("evenings left out"), N_("next INR"), N_("evening dose"), N_("Ceiling"))
 UNITS = (N_("mg a week"), N_("evenings"), N_("days"))  # of lines
 OUTCOMES = {
     "in_range": f"Days in range ({LOW:g} to {HIGH:g})",
