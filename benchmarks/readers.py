@@ -2,8 +2,9 @@
 
 `python benchmarks/readers.py [FORMAT ...] [--days 365] [--rounds 3] [--keep FOLDER] [--json]`. Each file is read by a process of
 its own that has read a day of the same format before, so that imports do not count. `seconds`: the least processor time of the
-rounds, on one core. `MB`: how much the process grew. `x file`: that growth over the size of the file. To measure a peer on the
-same files, keep them and run its script of `benchmarks/peers/` on the folder.
+rounds, on one core. `MB`: how much the process grew. `x file`: that growth over `file MB`, the size of the file, or of
+what a workbook unpacks to. To measure a peer on the same files, keep them and run its script of `benchmarks/peers/` on the
+folder.
 
 A format is a function in `GENERATORS` that writes so many days of a person into a folder, returns what to read there, and is
 named as `careplan.records.READERS` names it.
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -101,7 +103,13 @@ GENERATORS |= {
 
 
 def size_of(path: Path) -> int:
-    return sum(each.stat().st_size for each in ([path] if path.is_file() else path.rglob("*")) if each.is_file())
+    """Bytes of a file, or of those in a folder; of a workbook, those that it unpacks to."""
+    if path.is_dir():
+        return sum(size_of(each) for each in path.rglob("*") if each.is_file())
+    if path.suffix != ".xlsx":
+        return path.stat().st_size
+    with zipfile.ZipFile(path) as archive:
+        return sum(part.file_size for part in archive.infolist())
 
 
 def grown() -> float:

@@ -14,6 +14,7 @@ from careplan.records.clock import stamped
 from careplan.records.events import PatientRecord, Refused, refusing
 from careplan.records.head import header_of
 from careplan.records.sheet import (
+    REPEATED,
     Sheet,
     check_dates,
     check_ranges,
@@ -75,15 +76,7 @@ def name_of(path: Path) -> str:
 def read_subject(path: Path, zone: str) -> PatientRecord:
     rows = read_rows(path, (TIME, *FIELDS.values()), column_of=lambda name: ALIASES.get(normal(name), normal(name)))
     time = stamped(rows, TIME, zone)[0]
-
-    parts = [
-        column(rows, name, channel, time, limits=(40.0, 400.0) if channel == "glucose" else None)
-        for channel, name in FIELDS.items()
-    ]
-    every = pd.concat(parts, ignore_index=True)
-    sheet = Sheet(
-        every[~((every["value"] == 0) & every["channel"].isin(["bolus", "carbs"]))].reset_index(drop=True)
-    )  # zeros fill the row
+    sheet = Sheet(cells_of(rows, time))
     report_left(sheet, rows)
     sheet.stamps = stamps_in(rows, TIME, time)
     drop_unreadable(sheet)
@@ -99,7 +92,16 @@ def read_subject(path: Path, zone: str) -> PatientRecord:
     if KIND in rows.cells:
         add_kinds(sheet, rows)
     record = sheet.record(name_of(path), zone, rows_read=rows.read, files=[path.name])
-    return silent(record, ((path.name, int(row)) for row in rows.row))
+    return silent(record, [rows])
+
+
+def cells_of(rows: Rows, time: pd.Series) -> pd.DataFrame:
+    """The filled cells, without the doses of 0 that fill a row."""
+    parts = []
+    for channel, name in FIELDS.items():
+        part = column(rows, name, channel, time, limits=(40.0, 400.0) if channel == "glucose" else None)
+        parts.append(part[part["value"] != 0] if channel in ("bolus", "carbs") else part)
+    return pd.concat(parts, ignore_index=True).astype(dict.fromkeys(REPEATED, "category"))
 
 
 def drop_repeats(sheet: Sheet, rows: Rows, time: pd.Series) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from careplan.records.blocks import Block, Texts, each, read_blocks, where
+from careplan.records.blocks import Block, each, read_blocks, where
 from careplan.records.clock import DateOrder, local_times
+from careplan.records.columns import Texts
 from careplan.records.events import RecordError
 from careplan.records.export import SENSOR, Array, ExportRows, Part, clocked, glucose_values, part_of, reader, receivers, scaled
 from careplan.records.text import normal, numbers

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from careplan.records.blocks import Block, Texts, each, read_blocks, where
+from careplan.records.blocks import Block, each, read_blocks, where
 from careplan.records.clock import DateOrder, local_times, split_stamps, to_utc
+from careplan.records.columns import Texts
 from careplan.records.devices import drop_second_device
 from careplan.records.events import RecordError
 from careplan.records.export import (

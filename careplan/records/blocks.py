@@ -11,15 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from careplan.records.columns import Columns, Texts, empty
 from careplan.records.events import RecordError
 from careplan.records.raw import DELIMITERS, lines_of
 from careplan.records.text import AGAIN, LONG, normal, read_text, seems_cut
 
 IsHeader = Callable[[Sequence[str]], bool]
-Texts = NDArray[np.object_]
 SECTION = "-----"  # how a line between two sections begins
-TOGETHER = 4096  # rows that are moved into the columns at a time
-BRIEF, KNOWN = 12, 5_000  # texts up to this long that repeat are kept once, among so many
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,9 +113,7 @@ def read_blocks(
     whole = text.endswith(("\n", "\r"))
     del text, reader  # a quarter of what is held
     if gathering is not None:
-        if not whole:
-            gathering.check_end(path)
-        blocks.append(gathering.block(path))
+        blocks.append(gathering.block(path, ended=whole))
     if not blocks:
         raise RecordError(f"expected {expected}, found none", file=path, row=1)
     return blocks
@@ -149,13 +145,10 @@ class Gathering:
         self.header = [name.strip() for name in header]
         self.above, self.width, self.delimiter = above, len(header), delimiter
         self.get = itemgetter(*self.places, *self.places[:1])  # twice the first: always a tuple
-        self.rows: list[tuple[str, ...]] = []  # the last of them, on their way into the columns
-        self.columns: list[list[Texts]] = [[] for _ in self.places]
+        self.columns = Columns(len(self.places))
         self.lines: list[int] = []
         self.left: dict[int, str] = {}
-        self.cut: int | None = None
         self.shortest, self.last = self.width, self.width
-        self.known: dict[str, str] = {}
 
     def repeats(self, fields: list[str]) -> bool:
         """Whether a row is the header once more."""
@@ -168,54 +161,26 @@ class Gathering:
         self.shortest, self.last = min(self.shortest, self.last), len(fields)
         if len(fields) < self.width:
             fields = fields + [""] * (self.width - len(fields))
-        if len(self.known) > KNOWN:
-            self.known.clear()
-        once = self.known.setdefault
-        self.rows.append(tuple([once(text, text) if text and len(text) <= BRIEF else text for text in self.get(fields)]))
+        self.columns.add(self.get(fields))
         self.lines.append(line)
-        if len(self.rows) == TOGETHER:
-            self.gather()
 
-    def gather(self) -> None:
-        """Moves the rows into the columns: of a wide file most fields are empty, and a tuple a row is most of what is held."""
-        for index, pieces in enumerate(self.columns):
-            texts = [fields[index] for fields in self.rows]
-            if any(texts):
-                pieces.append(np.array([text.strip() if text else text for text in texts] + [None], dtype=object)[:-1])
-            else:
-                pieces.append(empty(len(texts)))
-        self.rows.clear()
-
-    def check_end(self, path: Path) -> None:
-        """Raises `RecordError` where the last row, which has no line end, has fewer fields than every other."""
-        if self.last < self.shortest:
+    def block(self, path: Path, *, ended: bool = True) -> Block:
+        """The rows as a table of text. ended: whether the last row has a line end. Raises `RecordError` where many rows have more
+        fields than the header, or the last, which has no line end, has fewer than every other.
+        """
+        if not ended and self.last < self.shortest:
             problem = f"the file ends inside a row: {self.last} fields, expected {self.shortest}"
             raise RecordError(problem, file=path, row=self.lines[-1])
-        self.gather()
-        if self.lines and self.columns and seems_cut(np.concatenate(self.columns[-1]).tolist()):
-            self.cut = self.lines[-1]
-
-    def block(self, path: Path) -> Block:
-        """The rows as a table of text. Raises `RecordError` where many rows have more fields than the header."""
         long = [line for line, rule in self.left.items() if rule == LONG]
         if len(long) > 0.05 * (len(self.lines) + len(long)):
             problem = f"{len(long)} rows have more than {self.width} fields (a decimal comma between commas?)"
             raise RecordError(problem, file=path, row=long[0])
-        self.gather()
-        self.known.clear()
-        columns: dict[str, Texts] = {}
-        for name, pieces in zip(self.names, self.columns, strict=True):
-            filled = any(each.strides[0] for each in pieces)
-            columns[name] = np.concatenate(pieces) if filled else empty(len(self.lines))
-            pieces.clear()
+        columns = dict(zip(self.names, self.columns.take(), strict=True))
+        last = columns[self.names[-1]].tolist() if self.names and not ended else []
+        cut = self.lines[-1] if last and seems_cut(last) else None
         written = {name: self.header[place] for name, place in zip(self.names, self.places, strict=True)}
         lines = np.array(self.lines, dtype=np.int64)
-        return Block(path, self.above, written, tuple(self.places), columns, lines, self.delimiter, self.left, self.cut)
-
-
-def empty(length: int) -> Texts:
-    """`[N]` empty texts, held once: not to be written to."""
-    return np.broadcast_to(np.array("", dtype=object), (length,))
+        return Block(path, self.above, written, tuple(self.places), columns, lines, self.delimiter, self.left, cut)
 
 
 def each(texts: Texts, function: Callable[[str], object]) -> Texts:

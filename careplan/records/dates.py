@@ -2,6 +2,7 @@
 day numbers, epochs."""
 
 import re
+from array import array
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -112,11 +113,15 @@ def dates(texts: Sequence[str], *, file: str, row: NDArray[np.int64], field: str
 
     Raises `RecordError` where dates mix two orders, or no evidence tells the order.
     """
-    pairs = [text.replace("T", " ", 1).partition(" ") for text in plain(texts)]
-    day, days = pd.factorize(np.array([pair[0] for pair in pairs], dtype=object))
-    clock, clocks = pd.factorize(np.array([pair[2].lstrip() for pair in pairs], dtype=object))
-    del pairs
-    parts, after, offset = [DAY.fullmatch(str(text)) for text in days], *times_of_day([str(text) for text in clocks])
+    days: dict[str, int] = {}  # in the order in which they come
+    clocks: dict[str, int] = {}
+    places = array("q")
+    for text in plain(texts):
+        date, _, clocked = text.replace("T", " ", 1).partition(" ")
+        places.append(days.setdefault(date, len(days)))
+        places.append(clocks.setdefault(clocked.lstrip(), len(clocks)))
+    day, clock = np.array(places, dtype=np.int64).reshape(-1, 2).T
+    parts, after, offset = [DAY.fullmatch(text) for text in days], *times_of_day(list(clocks))
     counts = np.bincount(day[~np.isnat(after)[clock]], minlength=len(days))  # of rows with a date and a time of day
     slashed = [
         (int(m[1]), int(m[2]), int(count)) for m, count in zip(parts, counts, strict=True) if m and len(m[1]) <= 2 and count

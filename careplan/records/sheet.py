@@ -110,12 +110,14 @@ class Sheet:
         channel = pd.factorize(cells["channel"], sort=True)[0]
         order = np.lexsort((cells["row"].to_numpy(), channel, cells["time"].dt.tz_localize(None).to_numpy()))
         columns = {name: shared(cells[name], order) for name in ("channel", "flag", "product") if name in cells}
-        files_of, rows = shared(cells["file"], order), cells["row"].to_numpy()[order].tolist()
-        columns["origin"] = np.array([f"{file}:{row}" for file, row in zip(files_of, rows, strict=True)], dtype=object)
+        rows = zip(shared(cells["file"], order), cells["row"].to_numpy()[order], strict=True)
+        columns["origin"] = np.fromiter((f"{file}:{row}" for file, row in rows), dtype=object, count=len(order))
         columns |= {name: cells[name].to_numpy()[order] for name in ("value", "duration")}
         columns["time"] = cells["time"].array.take(order)
         filled = {"product": np.full(len(order), "", dtype=object)} | columns
-        events = pd.DataFrame({name: pd.Series(filled[name], dtype=kind) for name, kind in COLUMNS.items()}, copy=False)
+        events = pd.DataFrame(
+            {name: pd.Series(filled[name], dtype=kind, copy=False) for name, kind in COLUMNS.items()}, copy=False
+        )
         return PatientRecord(patient, zone, events, tuple(self.corrections), rows_read, files=tuple(files))
 
 
@@ -175,10 +177,16 @@ def column(
     )
 
 
-def silent(record: PatientRecord, every: Iterable[tuple[str, int]]) -> PatientRecord:
+def silent(record: PatientRecord, every: Sequence[Rows]) -> PatientRecord:
     """The record with the rows that gave neither an event nor a correction counted in `ignored`, as "nothing in it"."""
-    gave = set(record.events["origin"]) | {f"{each.file}:{each.row}" for each in record.corrections}
-    count = sum(f"{file}:{row}" not in gave for file, row in every)
+    most = max((int(rows.row.max()) for rows in every if len(rows)), default=0)
+    gave = {rows.name: np.zeros(most + 1, dtype=bool) for rows in every}  # by line
+    for file, _, row in (origin.rpartition(":") for origin in record.events["origin"]):
+        gave[file][int(row)] = True
+    for each in record.corrections:
+        if each.file in gave and each.row <= most:
+            gave[each.file][each.row] = True
+    count = sum(int((~gave[rows.name][rows.row]).sum()) for rows in every)
     return replace(record, ignored={**record.ignored, "nothing in it": count}) if count else record
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from careplan.records.columns import Columns
 from careplan.records.events import RecordError
 from careplan.records.raw import DELIMITERS, MOST_LINE, XLS, XLSX, bare, encoding_of, lines_of, read_bytes
 from careplan.records.workbook import workbook_text
@@ -153,7 +154,9 @@ def read_rows(
     if "\n" not in text.rstrip("\n"):
         text = text.replace("\r", "\n")
     above, delimiter = header_place(text, is_header)
-    header, lines, body, left = split_rows(text, delimiter, above, path)
+    header, body = split_rows(text, delimiter, above, path)
+    ended, comma = text.endswith(("\n", "\r")), delimiter != "," or DECIMAL_COMMA.search(text) is not None
+    del text
     names = [(column_of or normal)(name) for name in header]
     missing = [name for name in required if name not in names]
     if missing:
@@ -162,28 +165,24 @@ def read_rows(
     if len(set(named)) != len(named):
         again = next(name for place, name in enumerate(names) if name in names[:place])
         raise RecordError(f"a column repeats in the header: {header[:20]}", file=path, row=1, field=header[names.index(again)])
-    if not lines:
+    if not body.lines:
         raise RecordError("a header and no row", file=path, row=1)
 
     width = max(index for index, name in enumerate(names) if name) + 1 if named else 0
-    ended = text.endswith(("\n", "\r"))
-    check_widths(lines, body, width, len(names), ended, path)
-    left |= {line: SHORT for line, fields in zip(lines, body, strict=True) if len(fields) < width}
-    body = [fields for fields in body if len(fields) >= width]
-    lines = [line for line in lines if line not in left]
-    columns = list(zip(*body, strict=False))  # up to the shortest row, which is at least `width` wide
-    cells = pd.DataFrame(
-        {name: np.array(list(map(str.strip, texts)), dtype=object) for name, texts in zip(names, columns, strict=False) if name},
-        dtype=object,
-    )
+    lines, wide = np.array(body.lines, dtype=np.int64), np.array(body.lengths) >= width
+    check_widths(body, lines[~wide], width, len(names), ended, path)
+    columns = body.columns.take()
+    if not wide.all():
+        columns = [texts[wide] for texts in columns]
+    cells = pd.DataFrame({name: texts for name, texts in zip(names, columns, strict=True) if name}, dtype=object, copy=False)
     return Rows(
         str(path),
         cells,
-        np.array(lines, dtype=np.int64),
+        lines[wide],
         dict(zip(names, header, strict=True)),
-        delimiter != "," or DECIMAL_COMMA.search(text) is not None,
-        left,
-        None if ended or not width or not seems_cut(columns[width - 1]) else lines[-1],
+        comma,
+        body.left | dict.fromkeys(lines[~wide].tolist(), SHORT),
+        None if ended or not width or not seems_cut(columns[width - 1].tolist()) else int(lines[wide][-1]),
     )
 
 
@@ -200,46 +199,68 @@ def header_place(text: str, is_header: Callable[[Sequence[str]], bool] | None) -
     return 0, max(DELIMITERS, key=text.lstrip().split("\n", 1)[0].count)
 
 
-def split_rows(text: str, delimiter: str, above: int, path: Path) -> tuple[list[str], list[int], list[list[str]], dict[int, str]]:
-    """The header, the rows beneath it with their lines, and which lines are left out, and by which rule. above: how many filled
-    lines stand above the header. Raises `RecordError` where the text is not delimited.
+@dataclass(eq=False)
+class Body:
+    """The rows beneath a header, column by column."""
+
+    columns: Columns
+    lines: list[int] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)  # how many fields each row has
+    last: list[list[str]] = field(default_factory=list)  # the fields of the last two rows
+    beyond: tuple[int, int] | None = None  # the first row with something beyond the header: its line, and how many fields it has
+    left: dict[int, str] = field(default_factory=dict)  # lines left out, and by which rule
+
+    def add(self, fields: list[str], line: int, width: int) -> None:
+        """One more row beneath a header of so many columns."""
+        self.lines.append(line)
+        self.lengths.append(len(fields))
+        self.last = [*self.last[-1:], fields]
+        if self.beyond is None and len(fields) > width and "".join(fields[width:]).strip():
+            self.beyond = (line, len(fields))
+        self.columns.add(fields[:width] + [""] * (width - len(fields)))
+
+
+def split_rows(text: str, delimiter: str, above: int, path: Path) -> tuple[list[str], Body]:
+    """The header and the rows beneath it. above: how many filled lines stand above the header. Raises `RecordError` where the
+    text is not delimited.
     """
     reader = csv.reader(lines_of(text), delimiter=delimiter)
     header: list[str] = []
-    lines, body = [], []
-    left: dict[int, str] = {}
+    body = Body(Columns(0))
     try:
         for fields in reader:
             if not "".join(fields).strip():
                 continue
-            if not header and len(left) < above:
-                left[reader.line_num] = ABOVE
+            if not header and len(body.left) < above:
+                body.left[reader.line_num] = ABOVE
             elif not header:
                 header = [name.strip() for name in fields]
+                body.columns = Columns(len(header))
             elif fields[0].strip() == header[0] and [name.strip() for name in fields[: len(header)]] == header:
-                left[reader.line_num] = AGAIN
+                body.left[reader.line_num] = AGAIN
             else:
-                lines.append(reader.line_num)
-                body.append(fields)
+                body.add(fields, reader.line_num, len(header))
     except csv.Error as error:
         raise RecordError(f"not delimited text: {error}", file=path, row=reader.line_num) from error
-    return header, lines, body, left
+    return header, body
 
 
-def check_widths(lines: Sequence[int], body: Sequence[list[str]], width: int, most: int, ended: bool, path: Path) -> None:
+def check_widths(body: Body, short: NDArray[np.int64], width: int, most: int, ended: bool, path: Path) -> None:
     """Raises `RecordError` where rows do not fit a header that fills `width` of `most` columns, or the file stops inside one.
-    ended: whether its last line has an end.
+    short: the lines with fewer fields. ended: whether the last line has an end.
     """
-    short = [line for line, fields in zip(lines, body, strict=True) if len(fields) < width]
-    for line, fields in zip(lines, body, strict=True):
-        if len(fields) > most and "".join(fields[most:]).strip():
-            raise RecordError(f"{len(fields)} fields, expected {most}", file=path, row=line)
-    if short and lines[-1] == short[-1] and (not ended or len(body) < 2 or begins_alike(body[-1], body[-2])):
-        raise RecordError(f"the file ends inside a row: {len(body[-1])} fields, expected {width}", file=path, row=lines[-1])
-    if len(short) > max(FEW_SHORT, 0.05 * len(body)):
-        raise RecordError(f"{len(short)} rows have fewer than {width} fields", file=path, row=short[0])
-    if len(short) == len(lines):
-        raise RecordError(f"no row has the {width} fields of the header", file=path, row=short[0])
+    if body.beyond is not None:
+        line, count = body.beyond
+        raise RecordError(f"{count} fields, expected {most}", file=path, row=line)
+    if not len(short):
+        return
+    alone, last = len(body.lines) < 2, body.last[-1]
+    if body.lines[-1] == short[-1] and (not ended or alone or begins_alike(last, body.last[0])):
+        raise RecordError(f"the file ends inside a row: {len(last)} fields, expected {width}", file=path, row=body.lines[-1])
+    if len(short) > max(FEW_SHORT, 0.05 * len(body.lines)):
+        raise RecordError(f"{len(short)} rows have fewer than {width} fields", file=path, row=int(short[0]))
+    if len(short) == len(body.lines):
+        raise RecordError(f"no row has the {width} fields of the header", file=path, row=int(short[0]))
 
 
 def begins_alike(fields: Sequence[str], before: Sequence[str]) -> bool:

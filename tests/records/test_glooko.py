@@ -244,6 +244,7 @@ rows = {
 }
 
 
+@pytest.mark.timeout(600)
 @QUICK
 @given(st.fixed_dictionaries({name: st.lists(row, max_size=6) for name, row in rows.items()}))
 def test_every_row_is_an_event_or_told(tmp_path: Path, tables: dict[str, list[tuple[str, ...]]]) -> None:

@@ -273,6 +273,8 @@ def test_a_value_is_the_same_from_an_object_and_from_either_database() -> None:
         assert plain(column, wrong) == wrong, "kept as it is: it will differ"
     assert unstorable({"a": 1.0, "b": float("inf"), "c": "inf"}) == "b" and unstorable({"a": 1.0, "b": float("nan")}) == "b"
     assert unstorable({"a": 1.0, "b": None}) is None
+    assert unstorable({"a": [1.0, {"deep": (2.0, float("nan"))}]}) == "a" and unstorable({"a": [1.0, "inf"]}) is None
+    assert plain(weight, "70.5") == "70.5" and plain(weight, 70) == 70.0, "text in a column of numbers is text"
 
 
 def test_rows_of_a_batch_are_known_by_their_order_within_each_part() -> None:

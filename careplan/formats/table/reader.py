@@ -143,7 +143,7 @@ def read_patient(name: str, parts: list[Part], zone: str | None) -> PatientRecor
 
     rows_read = sum(rows.read for rows, _, _ in parts)
     record = sheet.record(slug(name), clock, rows_read=rows_read, files=dict.fromkeys(rows.name for rows, _, _ in parts))
-    record = silent(record, ((rows.name, int(row)) for rows, _, _ in parts for row in rows.row))
+    record = silent(record, [rows for rows, _, _ in parts])
     weight, group = one_value(parts, "weight"), one_value(parts, "group")
     kilograms = float(numbers([weight.text])[0]) if weight else None
     if weight and kilograms is not None and not 1 <= kilograms <= 500:
