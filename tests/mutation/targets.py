@@ -56,7 +56,10 @@ TARGETS = {
         ),
         only=("_walk", "_entry", "_intact", "_covers", "_names_a_row", "_compare", "_compare_batches", "_count"),
     ),
-    "checks": Target("careplan/store/checks.py", ("tests/clinic/test_signing.py", "tests/store/test_hand_edits.py")),
+    "checks": Target(
+        "careplan/store/checks.py",
+        ("tests/store/test_checks.py", "tests/clinic/test_signing.py", "tests/store/test_hand_edits.py"),
+    ),
     "trust": Target("careplan/world/trust.py", ("tests/world/test_trust.py",)),
     "metrics": Target("careplan/therapies/glucose/metrics.py", ("tests/therapies/glucose/test_metrics.py",)),
     "grid": Target("careplan/records/grid.py", ("tests/records/test_grid_edges.py", "tests/records/test_grid.py")),
