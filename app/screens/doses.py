@@ -29,9 +29,7 @@ def draw() -> None:
     suggestion = page.suggestion
     planning.plan(patient, "doses", planned=suggestion is not None)
     if suggestion is None:
-        st.info(
-            _("No doses are suggested yet. **Plan the next hours** searches for them, from the last reading on.")
-        )
+        st.info(_("No doses are suggested yet. **Plan the next hours** searches for them, from the last reading on."))
     else:
         _moment(page, suggestion)
         proposal.warnings(suggestion)

@@ -93,7 +93,7 @@ def effect(suggestion: Suggestion, unit: Unit, recorded: Path | None = None) -> 
 def outcomes_table(options: Sequence[Option], unit: Unit, kind: Kind = "regimen", targets: Targets = ADULTS) -> str:
     """Every outcome, a row each, under every option, a column each."""
     keys = list(dict.fromkeys(key for option in options for key in option.outcomes))
-    head = "".join(f"<th>{option_name(option.name)}{_does(option, kind)}</th>" for option in options)
+    head = "".join(f"<th>{option_name(option.name)}{_doses_in_words(option, kind)}</th>" for option in options)
     rows = []
     for key in keys:
         title = words.outcome(key, unit, targets)
@@ -103,7 +103,7 @@ def outcomes_table(options: Sequence[Option], unit: Unit, kind: Kind = "regimen"
     return drawings.scrolled(f"<table class='cp-regimen'>{table}</table>", _("Predicted outcomes"))
 
 
-def _does(option: Option, kind: Kind) -> str:
+def _doses_in_words(option: Option, kind: Kind) -> str:
     """Doses in a word; the settings of a regimen stand elsewhere."""
     return f"<small>{escape(words.option_retold(option.does))}</small>" if option.does and kind == "doses" else ""
 

@@ -73,7 +73,7 @@ def ask(db: Database, patients: Sequence[str], kind: Kind, *, actor: Actor) -> J
         row = schema.Job(
             kind=kind,
             patients=wanted,
-            actor=actor.told,
+            actor=actor.plain,
             asked=now,
             state="waiting",
             done=0,

@@ -37,8 +37,8 @@ class Actor:
         return {"kind": self.kind, "issuer": self.issuer, "subject": self.subject}
 
     @property
-    def told(self) -> dict[str, Any]:
-        """Who it is, as plain values from which `Actor(**told)` makes it again; without what was open to them then."""
+    def plain(self) -> dict[str, Any]:
+        """Who it is, as plain values from which `Actor(**plain)` makes it again; without what was open to them then."""
         return {"name": self.name, **self.identity}
 
     def __str__(self) -> str:

@@ -249,7 +249,7 @@ class Source(Base):
 
 
 class Job(Base):
-    """Work that was asked for and goes on without whoever asked. actor: who asked (`Actor.told`). state: "waiting", "running",
+    """Work that was asked for and goes on without whoever asked. actor: who asked (`Actor.plain`). state: "waiting", "running",
     "done", "failed" or "cancelled". done: of the patients, in order; doing: what with the next. failed: patient -> why nothing
     came of them. beat: when whoever runs it was last alive. cancel: somebody asked to stop it.
     """

@@ -167,7 +167,7 @@ def test_a_worker_plans_in_a_process_of_its_own_and_is_begun_again_when_it_died(
 @pytest.mark.parametrize("what", ["inserted", "its actor", "its patients", "its kind", "its entry without a signature"])
 def test_nothing_is_planned_in_the_name_of_somebody_who_did_not_ask(db: Database, planned: dict[str, Planned], what: str) -> None:
     asked = ask(db, ["ann"], "regimen", actor=ADA)
-    eve = {**ADA.told, "subject": "eve"}
+    eve = {**ADA.plain, "subject": "eve"}
     changed = {
         "inserted": "UPDATE job SET id = 9",
         "its actor": f"UPDATE job SET actor = '{json.dumps(eve)}'",

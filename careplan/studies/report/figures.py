@@ -60,7 +60,7 @@ def figures(
         "forecasts": forecasts(tables["forecasts"], people, weights),
         "intervals": intervals(tables["intervals"], people, weights),
         "risks": risks(tables["risks"], people, weights),
-        "looks": looks(tables["looks"]),
+        "looks": abstentions(tables["looks"]),
         "subgroups": subgroups(people, tables, names, protocol),
         "worst": worst(tables["forecasts"], tables["intervals"], people),
         "plans": plans(planned) | {"failed": len(unplanned)},
@@ -187,7 +187,7 @@ def _net_benefit(no: Values, yes: Values, middle: Values, threshold: float) -> F
     return {"threshold": threshold, "ours": float(ours), "always": float((yes.sum() - odds * no.sum()) / total)}
 
 
-def looks(table: pd.DataFrame) -> Figure:
+def abstentions(table: pd.DataFrame) -> Figure:
     """How often nothing would be suggested, for what, and how forecasts missed in the days after, beside persistence."""
     if table.empty:
         return {"looks": 0, "abstained": 0, "reasons": {}}

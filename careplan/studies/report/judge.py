@@ -88,7 +88,7 @@ def judge(world: World, chosen: Sequence[Chosen], protocol: Protocol, beside: Ma
         rows["forecasts"].append(errors(one, at, protocol, found).assign(**who))
         rows["intervals"].append(covered(world, one, at, person, protocol, foreseen).assign(**who))
         rows["risks"].append(risks(world, one, at, foreseen).assign(**who))
-        rows["looks"].append(looks(world, one, person, protocol).assign(**who))
+        rows["looks"].append(weekly_abstentions(world, one, person, protocol).assign(**who))
         rows["days"].append(dosing_table(one.series).assign(**who))
         rows["people"].append(pd.DataFrame([who | described(one, len(at))]))
     return {name: pd.concat(parts, ignore_index=True) if parts else pd.DataFrame() for name, parts in rows.items()}
@@ -191,7 +191,7 @@ def risks(world: World, one: Chosen, rows: NDArray[np.int64], foreseen: Foreseen
     return pd.concat(table, ignore_index=True) if table else pd.DataFrame(columns=["hazard", "bin", "n", "events"])
 
 
-def looks(world: World, one: Chosen, person: Personalisation, protocol: Protocol) -> pd.DataFrame:
+def weekly_abstentions(world: World, one: Chosen, person: Personalisation, protocol: Protocol) -> pd.DataFrame:
     """Each week of the judged part: why nothing would be suggested (empty: something could), and how the following three days'
     forecasts missed, at an hour, beside persistence."""
     step = one.series.therapy.step
