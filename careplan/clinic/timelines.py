@@ -76,6 +76,7 @@ STATED = N_("regimen as the source states it")
 ESTIMATED = N_("regimen estimated from the record")
 SAVED = N_("regimen from {source}")
 PROPOSED = N_("suggestion {number}: {count} lines proposed")
+ONE_PROPOSED = N_("suggestion {number}: one line proposed")
 UNCHANGED = N_("suggestion {number}: no change proposed")
 ABSTAINED = N_("suggestion {number}: careplan abstained")
 DECIDED = N_("suggestion {number} decided: {meaning}; {accepted} accepted, {edited} changed, {rejected} rejected")
@@ -103,7 +104,8 @@ def _regimen(detail: Mapping[str, Any]) -> str:
 
 def _suggested(detail: Mapping[str, Any]) -> str:
     lines = detail.get("lines") or {}
-    template = ABSTAINED if detail.get("abstained") else PROPOSED if lines else UNCHANGED
+    proposed = {0: UNCHANGED, 1: ONE_PROPOSED}.get(len(lines), PROPOSED)
+    template = ABSTAINED if detail.get("abstained") else proposed
     return template.format(number=detail.get("suggestion"), count=len(lines))
 
 

@@ -20,6 +20,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
 from pydantic import AnyHttpUrl, Field, ValidationError
 
+from careplan import __version__
 from careplan.clinic import asking
 from careplan.errors import AskError
 from careplan.interop.language import queries as asked
@@ -86,7 +87,7 @@ def make_server(sources: Sources, *, pace: Pace | None = None, token: str | None
     if token is not None:
         here = AnyHttpUrl(f"http://127.0.0.1:{port}/mcp")
         auth = {"token_verifier": OneToken(token), "auth": AuthSettings(issuer_url=here, resource_server_url=here)}
-    server = MCPServer("careplan", instructions=INSTRUCTIONS, **auth)
+    server = MCPServer("careplan", version=__version__, instructions=INSTRUCTIONS, **auth)
     call = _Calls(sources, pace or Pace())
     _add_reads(server, call)
     _add_predictions(server, call)
