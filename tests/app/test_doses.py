@@ -55,7 +55,7 @@ def test_abstention_has_nothing_to_sign(db: Database) -> None:
 
 def test_without_a_suggestion_it_says_how_to_get_one(db: Database) -> None:
     at = doses("dan")
-    assert "No dose suggestion yet" in shown(at) and "plan:doses" in [button.key for button in at.button]
+    assert "No doses are suggested yet" in shown(at) and "plan:doses" in [button.key for button in at.button]
 
 
 @pytest.fixture

@@ -65,7 +65,9 @@ def test_an_empty_store_says_what_to_do(tmp_path: object, monkeypatch: pytest.Mo
     path = f"{tmp_path}/empty.db"
     open_database(path).close()
     monkeypatch.setenv("CAREPLAN_DATABASE", path)
-    assert "careplan import" in shown(start())
+    at = start()
+    assert "There are no patients yet. Drop the files of their devices" in shown(at)
+    assert "bring_in" in [button.key for button in at.button]
 
 
 def test_the_review_shows_current_against_proposed(review: Start) -> None:

@@ -143,7 +143,7 @@ REFUSED: dict[str, Try] = {
 }
 UNNAMED = {  # use cases about no patient that is stored: what they give holds nothing of ann (`test_nothing_is_listed`)
     *("accept_trail", "previewed_people", "audit_trail", "imports", "import_records", "jobs", "named_format", "open_database"),
-    "import_declared",
+    *("import_declared", "happened"),
     *("patient_names", "patients", "read_files", "replace_key", "store_records", "import_previewed", "verify_audit", "worklist"),
     *("local_account", "meaning_of", "read_site", "site_at", "sources", "import_site"),
 }
