@@ -57,6 +57,7 @@ def practice_of(
     if not therapy.actions or not groups:
         raise ValueError(f"{therapy.name}: a practice needs actions and groups with limits")
     planner, names = Planner(of, plans), {channel.name: channel.name.replace("_", " ") for channel in therapy.channels}
+    in_each = {channel.name: channel.unit for channel in therapy.channels if channel.unit}
     return Practice(
         therapy=therapy,
         groups=groups,
@@ -77,7 +78,7 @@ def practice_of(
         known=partial(known, therapy),
         units=(Unit(therapy.channel(therapy.regulated).unit, 1.0, digits),),
         marks=marks,
-        words=Words(settings=names, said=said, because=because, limits=bound),
+        words=Words(settings=names, said=said, because=because, limits=bound, units=in_each),
         weights=weights,
         clinic=clinic,
     )

@@ -35,7 +35,12 @@ TARGETS = {
     ),
     "standing": Target(
         "careplan/clinic/standing.py",
-        ("tests/clinic/test_signing_edges.py", "tests/clinic/test_signing.py", "tests/clinic/test_reviews.py"),
+        (
+            "tests/clinic/test_standing.py",
+            "tests/clinic/test_signing_edges.py",
+            "tests/clinic/test_signing.py",
+            "tests/clinic/test_reviews.py",
+        ),
     ),
     "audit": Target("careplan/store/audit.py", ("tests/store/test_trail_edges.py", "tests/store/test_audit.py")),
     "seals": Target(
