@@ -54,6 +54,7 @@ TARGETS = {
     "chain": Target(
         "careplan/store/verification.py",
         (
+            "tests/store/test_verification.py",
             "tests/store/test_hand_edits.py",
             "tests/store/test_trail_edges.py",
             "tests/store/test_audit.py",
