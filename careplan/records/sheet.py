@@ -20,6 +20,8 @@ from careplan.therapy import Channel
 CELLS = ("file", "row", "field", "raw", "time", "channel", "value", "duration", "flag")  # and perhaps "product"
 REPEATED = ("file", "field", "channel")  # columns of few different texts: held and compared as numbers
 HALF_YEAR, SLACK = pd.Timedelta(days=180), pd.Timedelta(days=2)
+IMPULSES = [channel.name for channel in DEVICE_CHANNELS if channel.form == "impulse"]
+AT_ONCE = pd.Timedelta(seconds=1)
 CLOSE = pd.Timedelta(minutes=3)  # no common sensor but those that read every minute reads this often
 AGREEMENT = 27.0  # mg/dL
 UNTRUSTED = 0.2  # a file in which more than this share of a channel breaks a rule is refused
@@ -343,9 +345,12 @@ def year_typos(sheet: Sheet) -> None:
 
 
 def drop_duplicates(sheet: Sheet) -> None:
-    """Rule "duplicate": the same value (of one product) in the same channel at one time. Rule "repeated time": a level or a rate
-    has one value at a time, the first reading and the last rate. A finger stick repeats no sensor's reading."""
-    sheet.drop(repeats(sheet, "value", "duration", *(["product"] if "product" in sheet.cells else [])), "duplicate")
+    """Rule "duplicate": the same value (of one product) in the same channel at one time; of a dose or meal, within a second. Rule
+    "repeated time": a level or a rate has one value at a time, the first reading and the last rate. A finger stick repeats no
+    sensor's reading."""
+    same = ["value", "duration", *(["product"] if "product" in sheet.cells else [])]
+    sheet.drop(repeats(sheet, *same), "duplicate")
+    sheet.drop(sent_again(sheet, ["channel", *same]), "duplicate")
     for channel in DEVICE_CHANNELS:
         if channel.form != "impulse" and channel.name != "activity":
             keep: Literal["first", "last"] = "first" if channel.form == "level" else "last"
@@ -356,6 +361,14 @@ def repeats(sheet: Sheet, *columns: str, keep: Literal["first", "last"] = "first
     """`[N]` cells that repeat another's channel, time and `columns`; sensors and finger sticks apart."""
     cells = sheet.cells.assign(stick=flagged(sheet.cells["flag"], "fingerstick"))
     return cells.duplicated(["channel", "time", "stick", *columns], keep=keep).to_numpy(dtype=bool)
+
+
+def sent_again(sheet: Sheet, same: list[str]) -> Mask:
+    """`[N]` doses and meals, in order of time, that follow one alike in the columns `same` by less than a second: nobody gives
+    two so soon."""
+    given = sheet.cells[sheet.cells["channel"].isin(IMPULSES)]
+    soon = given.groupby(same, observed=True, dropna=False)["time"].diff() < AT_ONCE
+    return np.isin(sheet.cells.index, given.index[soon])
 
 
 def one_stream(sheet: Sheet) -> None:

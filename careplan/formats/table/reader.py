@@ -37,7 +37,7 @@ from careplan.records.stamps import stamps_in
 from careplan.records.text import MISSING, MOST_ABOVE, Rows, Source, check_zone, find_files, is_missing, numbers
 from careplan.records.units import MG_PER_MMOL
 
-CHANNELS = {channel.name.replace("_", ""): channel.name for channel in DEVICE_CHANNELS}
+CHANNELS = {**{channel.name.replace("_", ""): channel.name for channel in DEVICE_CHANNELS}, "pumpbolus": "bolus"}
 PATTERNS = ("*.csv", "*.tsv", "*.txt", "*.xlsx", "*.xls", "*.ods", "*.parquet")
 OTHERS = ("time", "date", "patient", "zone", "weight", "group", "channel", "value", "duration", "flag", "product")
 GROUPS = ("adult", "adolescent", "child")
