@@ -111,7 +111,7 @@ def first_regimens(people: Population, start: str, seed: int) -> list[Regimen]:
 
 def _mixed(regimen: Regimen, off: NDArray[np.float64]) -> Regimen:
     basal, ratio, factor = (
-        tuple(round(value * share, places) for value, share in zip(getattr(regimen, name), each, strict=True))
+        tuple(round(value * float(share), places) for value, share in zip(getattr(regimen, name), each, strict=True))
         for (name, places), each in zip((("basal", 2), ("carb_ratio", 1), ("correction_factor", 1)), off, strict=True)
     )
     pens = float(round(regimen.long_acting * float(off[0].mean())))

@@ -147,3 +147,12 @@ def test_autotune_keeps_the_parts_of_the_day_on_pumps_and_one_dose_on_pens(peopl
             assert 1 / 1.2 - 0.02 <= getattr(now, name)[0] / getattr(before, name)[0] <= 1 / 0.7 + 0.02
         if not pens:
             assert all(0.7 - 0.02 <= a / b <= 1.2 + 0.02 for a, b in zip(now.basal, before.basal, strict=True))
+
+
+def test_settings_that_are_mixed_by_block_differ_through_the_day_and_are_plain_numbers() -> None:
+    mixed = visits.cohort(2, 5, start="mixed by block", groups=("adult",))
+    for regimen in visits.first_regimens(mixed, "mixed by block", 5):
+        assert len(set(regimen.carb_ratio)) > 1 and len(set(regimen.correction_factor)) > 1
+        assert visits.settings(regimen).dtype == torch.float32
+    for regimen in visits.first_regimens(mixed, "derived", 5):
+        assert len(set(regimen.carb_ratio)) == 1
