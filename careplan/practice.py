@@ -159,14 +159,16 @@ class Judge(Protocol):
 class Words:
     """How a therapy says what it suggests, in one of its units.
 
-    settings: names of the settings of its regimen. said: everything there is to say of a suggestion, each under its heading, in
-    the order to read it. because: why one line is proposed. limits: the rules that bound a suggestion, each once.
+    settings: names of the settings of its regimen; units: of those that are no channel. said: everything there is to say of a
+    suggestion, each under its heading, in the order to read it. because: why one line is proposed. limits: the rules that bound a
+    suggestion, each once.
     """
 
     settings: Mapping[str, str]
     said: Callable[[Suggestion, Unit], list[tuple[str, str]]]
     because: Callable[[Line, Suggestion, Unit], str]
     limits: Callable[[Sequence[Breach], Unit], list[str]]
+    units: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ from careplan.minutes import DAY
 from careplan.suggestion import Line
 from careplan.therapies.glucose.bands import LEVELS
 from careplan.therapies.glucose.declaration import GLUCOSE
+from careplan.therapies.glucose.names import SETTINGS, UNITS
 
 __all__ = ["WHO_DECIDES", "Answer", "Sources", "answer"]
 
@@ -273,12 +274,12 @@ def _regimen(query: asked.RegimenInForce, sources: Sources) -> Answer:
             continue
         if query.minute is not None:
             _minute, value = max((each for each in values if each[0] <= query.minute), default=values[0])
-            text.append(f"{_setting(setting)}: {_clock(query.minute)} {value:g} {_unit(setting)}.")
+            text.append(f"{_setting(setting)}: {_clock(query.minute)} {value:g} {UNITS[setting]}.")
         else:
             text.append(
                 f"{_setting(setting)}: "
                 + ", ".join(f"{_clock(minute)} {value:g}" for minute, value in values)
-                + f" {_unit(setting)}."
+                + f" {UNITS[setting]}."
             )
     figures = {setting: [list(each) for each in values] for setting, values in listed.items()}
     return Answer(
@@ -301,13 +302,7 @@ def _line(line: Line, what: str, names: Mapping[str, str]) -> str:
 
 def _setting(name: str) -> str:
     """A setting in words, in English."""
-    from careplan.therapies.glucose.words import SETTINGS
-
     return SETTINGS.get(name, name.replace("_", " "))
-
-
-def _unit(setting: str) -> str:
-    return {"basal": "U/h", "carb_ratio": "g/U", "correction_factor": "mg/dL/U", "long_acting": "U"}.get(setting, "")
 
 
 def _clock(minute: int) -> str:

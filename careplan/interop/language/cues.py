@@ -8,6 +8,7 @@ from careplan.interop.language.wording import WORDS
 CUES: dict[str, str] = {kind: "|".join(patterns) for kind, patterns in WORDS["cues"].items()}
 # Those that stand together, without the words between that the others reach over.
 ALONE = {kind: "|".join(each for each in patterns if ".*" not in each) for kind, patterns in WORDS["cues"].items()}
+REACHING = {kind: [each for each in patterns if ".*" in each] for kind, patterns in WORDS["cues"].items()}
 # Where both fit, the first is meant: what else stands in the text is what it is about.
 BEATS: dict[str, tuple[str, ...]] = {
     "cohort_replay": (
@@ -50,7 +51,7 @@ MEALS = {"breakfast": r"\bbreakfasts?\b", "lunch": r"\blunch(?:es)?\b", "dinner"
 WRITES = re.compile(
     r"^(?:please |can you |could you |now )*"
     r"(?:sign|accept|approve|set|raise|lower|increase|decrease|reduce|change|delete"
-    r"|remove|store|save|prescribe|reject|ignore|give (?:him|her|them|\d)|inject|bolus|start|stop)\b"
+    r"|remove|store|save|prescribe|reject|ignore|give (?:him|her|them|\d)|inject|bolus (?=\d)|start|stop)\b(?! in\b| limit\b)"
 )
 ANYBODY = re.compile(r"\bany(?:one|body)\b")
 DONE = re.compile(r"\b(?:did|was|were|had|has|been|used|yesterday|is on)\b|\bwould\b.*\bhave\b")

@@ -13,15 +13,12 @@ from careplan.display import Unit, clock, sentence
 from careplan.interop.language import queries as asked
 from careplan.interop.language.basis import Answer, Sources
 from careplan.language import N_, _, retold
+from careplan.minutes import DAY
 from careplan.practice import Practice
 from careplan.rules import Cap, Exclusive, Hold, Keep, Lockout, Rule
 from careplan.therapy import Limits
 
 # What answers are made of, in English; a screen retells them in its reader's language.
-NOT_ANSWERED = N_(
-    "{patient} is treated under {therapy}: this kind of question is not answered there. A forecast, the limits, why, a summary, "
-    "what is prescribed, the plan, and who needs a look are."
-)
 AHEAD = N_("In {length}, {stands}: {level} {unit}, 90 % interval {low} to {high}.")
 STANDS, LAST = N_("as it stands"), N_("the last reading")
 UNTIL, HOLD = N_("the recording until {moment} UTC, personalised"), N_("intervals hold 90 % of what comes")
@@ -37,12 +34,12 @@ UNDER, NO_LIMIT = N_("As {group}, under {therapy}:"), N_("No question changes a 
 OF_THERAPY = N_("the limits of the therapy")
 AT_MOST, AT_ONCE = N_("{what}: at most {most:g} {unit}."), N_("{what}: at most {most:g} {unit} at once.")
 APART = N_("At least {length} between single doses.")
-FLOOR = N_("No more of what lowers {level} below {floor:g} {unit}, measured or predicted.")
+FLOOR = N_("No more of what lowers {level} below {floor}, measured or predicted.")
 BEYOND = {  # by whether more or less is barred, and on which side of the level
-    (Hold, -1): N_("no more {what} than stands while {on} is below {level:g} {unit}, measured or predicted."),
-    (Hold, 1): N_("no more {what} than stands while {on} is above {level:g} {unit}, measured or predicted."),
-    (Keep, -1): N_("no less {what} than stands while {on} is below {level:g} {unit}, measured or predicted."),
-    (Keep, 1): N_("no less {what} than stands while {on} is above {level:g} {unit}, measured or predicted."),
+    (Hold, -1): N_("no more {what} than stands while {on} is below {level}, measured or predicted."),
+    (Hold, 1): N_("no more {what} than stands while {on} is above {level}, measured or predicted."),
+    (Keep, -1): N_("no less {what} than stands while {on} is below {level}, measured or predicted."),
+    (Keep, 1): N_("no less {what} than stands while {on} is above {level}, measured or predicted."),
 }
 WITHIN = N_("at most {most:g} {unit} of {what} within {length}.")
 COURSE = N_("at most {most:g} {unit} of {what} over the course.")
@@ -61,7 +58,7 @@ def answer(query: Any, sources: Sources, practice: Practice) -> Answer | None:
     if query.kind in SAME:
         return None
     if query.kind not in ANSWERS:
-        why = NOT_ANSWERED.format(patient=query.patient, therapy=practice.name)
+        why = asked.NOT_ANSWERED.format(patient=query.patient, therapy=practice.name)
         return Answer(understood=query.said(), text=(why,), abstains=(why,))
     return ANSWERS[query.kind](query, sources, practice)
 
@@ -117,7 +114,7 @@ def limits_in_words(limits: Limits, practice: Practice) -> list[str]:
         found.append(APART.format(length=duration_in_words(limits.min_spacing)))
     level = therapy.channel(therapy.regulated)
     if limits.floor > level.low:
-        found.append(FLOOR.format(level=_named(level.name, practice), floor=limits.floor, unit=level.unit))
+        found.append(FLOOR.format(level=_named(level.name, practice), floor=_level(limits.floor, level.name, practice)))
     return [*found, *(f"{rule.name[:1].upper()}{rule.name[1:]}: {_rule(rule, practice)}" for rule in limits.rules)]
 
 
@@ -125,8 +122,8 @@ def _rule(rule: Rule, practice: Practice) -> str:
     what = " and ".join(_named(name, practice) for name in rule.channels)
     unit = practice.therapy.channel(rule.channels[0]).unit
     if isinstance(rule, Hold | Keep):
-        on = {"on": _named(rule.on, practice), "level": rule.level, "unit": practice.therapy.channel(rule.on).unit}
-        return BEYOND[type(rule), rule.side].format(what=what, **on)
+        on, level = _named(rule.on, practice), _level(rule.level, rule.on, practice)
+        return BEYOND[type(rule), rule.side].format(what=what, on=on, level=level)
     if isinstance(rule, Cap):
         if math.isinf(rule.within):
             return COURSE.format(most=rule.most, unit=unit, what=what)
@@ -141,6 +138,12 @@ def _named(name: str, practice: Practice) -> str:
     """A channel or a setting as it stands within a sentence."""
     named = name.replace("_", " ") if practice.words is None else practice.words.settings.get(name, name.replace("_", " "))
     return named if named[:2].isupper() else named[:1].lower() + named[1:]
+
+
+def _level(value: float, channel: str, practice: Practice) -> str:
+    """A level with its unit, which is left out where it is the channel's own name: an INR of 4.5."""
+    unit = practice.therapy.channel(channel).unit
+    return f"{value:g}" if unit == _named(channel, practice) else f"{value:g} {unit}"
 
 
 def _finite(values: Any) -> Any:
@@ -184,6 +187,7 @@ def _summary(query: asked.Summary, sources: Sources, practice: Practice) -> Answ
         metrics, days, headline = glance.metrics, glance.days, sentence(glance.headline)
     figures = dump(metrics)
     shares = {cost.name for cost in practice.therapy.costs if cost.of == "share"}
+    shares |= {band.field for band in practice.marks.bands} if practice.marks else set()
     text = [
         f"{name[:1].upper()}{name[1:].replace('_', ' ')}: {value:.4g}{' %' * (name in shares)}"
         for name, value in figures.items()
@@ -202,10 +206,11 @@ def _regimen(query: asked.RegimenInForce, sources: Sources, practice: Practice) 
     found = asking.in_force(sources.db, query.patient, sources.actor)
     if found is None:
         return Answer(understood=query.said(), text=(NO_REGIMEN,), abstains=(NO_REGIMEN,))
-    units = {channel.name: channel.unit for channel in practice.therapy.channels}
+    units = {channel.name: channel.unit for channel in practice.therapy.channels} | dict(getattr(practice.words, "units", {}))
     text = []
     for setting, values in practice.listed(found.regimen).items():
-        each = ", ".join((f"{clock(minute)} " if len(values) > 1 else "") + f"{value:g}" for minute, value in values)
+        of_day = len(values) > 1 and values[-1][0] < DAY  # a week of days is told without their times
+        each = ", ".join((f"{clock(minute)} " if of_day else "") + f"{value:g}" for minute, value in values)
         text.append(f"{_named(setting, practice)}: {each} {units.get(setting, '')}".rstrip())
     figures = {setting: [list(each) for each in values] for setting, values in practice.listed(found.regimen).items()}
     return Answer(understood=query.said(), text=tuple(text), figures=figures, basis=(found.source,))

@@ -11,14 +11,13 @@ from pydantic import ValidationError
 from careplan.clock import duration_in_words
 from careplan.interop.language import cues, people, times
 from careplan.interop.language.cues import GROUPS, MEALS, SETTINGS
-from careplan.interop.language.queries import QUERY, Reading
-from careplan.interop.language.unread import Cues, unread
+from careplan.interop.language.queries import EVERYWHERE, NOT_ANSWERED, QUERY, Reading
+from careplan.interop.language.unread import GLUCOSE, Spoken, unread
 from careplan.interop.language.wording import COMMON, MONTHS, NUMBERS, WORDS, mended, plain
 from careplan.language import N_, _
 from careplan.records.units import MG_PER_MMOL
 
 ANY_DAY = date(2000, 1, 1)  # for questions about nobody, which hold no day
-LONGEST_AHEAD = 720.0  # minutes that a forecast reaches, where a therapy does not say
 TOLD = (30, 60, 120, 240)  # minutes ahead of which the card of the weights tells the error
 LONGEST = 1000  # characters of a question
 MORE = "(?:more |less |fewer |extra |additional )?"
@@ -46,15 +45,13 @@ ASKS = {
 class Known:
     """What the grammar reads a question against.
 
-    today: the last recorded day of each patient, on their clock. policies: of cohorts. terms: the words of the therapy of a
-    patient whose therapy is not the one that the grammar knows by heart. reach: minutes that a forecast of a patient's can reach.
+    today: the last recorded day of each patient, on their clock. policies: of cohorts. spoken: the therapy of a patient in words.
     """
 
     patients: tuple[str, ...]
     today: Callable[[str], date]
     policies: tuple[str, ...] = ()
-    terms: Callable[[str], frozenset[str]] = lambda patient: frozenset()
-    reach: Callable[[str], float] = lambda patient: LONGEST_AHEAD
+    spoken: Callable[[str], Spoken] = lambda patient: GLUCOSE
 
 
 class Unclear(Exception):  # noqa: N818
@@ -82,7 +79,7 @@ def _query(question: str, known: Known) -> dict[str, Any]:
         raise Unclear(_("A question has at most {count} characters.", count=LONGEST))
     named = people.named(question, known.patients, WORDS_OF_QUESTIONS)
     names = [part for patient in known.patients for part in re.split(r"[\s_-]+", patient.lower())]
-    names += [term for patient in named.patients for term in known.terms(patient)]
+    names += [term for patient in named.patients for term in known.spoken(patient).terms]
     text = mended(plain(named.rest), VOCABULARY, names)
     if named.patients:  # "has anyone signed it" is about the patient
         text = cues.ANYBODY.sub("somebody", text)
@@ -106,17 +103,24 @@ def _query(question: str, known: Known) -> dict[str, Any]:
         if named.patients or named.unclear:
             raise Unclear(_(ASKS["two"]))
         query = {"kind": kind, **_of_nobody(kind, text, known)}
-        return _whole(query, unread(kind, text, ANY_DAY, TELLING, known.policies))
+        return _whole(query, unread(kind, text, ANY_DAY, policies=known.policies))
     patient = _patient(named, text, known)
-    today = known.today(patient)
     if kind == "dose":  # whatever it is for, the answer is who decides
         return {"kind": "plan", "patient": patient, "dose": True}
-    query = {"kind": kind, "patient": patient, **_details(kind, text, today)}
-    if 60.0 * query.get("hours", 0.0) > known.reach(patient):
-        raise Unclear(
-            _("That cannot be asked: a forecast reaches {length} ahead at most.", length=duration_in_words(known.reach(patient)))
-        )
-    return _whole(query, unread(kind, text, today, TELLING._replace(words=TELLING.words | known.terms(patient))))
+    return _of_patient(kind, text, patient, known)
+
+
+def _of_patient(kind: str, text: str, patient: str, known: Known) -> dict[str, Any]:
+    today, spoken = known.today(patient), known.spoken(patient)
+    ours = spoken.therapy == GLUCOSE.therapy
+    if not ours and kind not in EVERYWHERE:
+        raise Unclear(_(NOT_ANSWERED, patient=patient, therapy=spoken.therapy))
+    details = _READ[kind](text, today) if kind in _READ and (ours or kind not in ("why", "regimen")) else {}
+    query = {"kind": kind, "patient": patient, **details}
+    if 60.0 * query.get("hours", 0.0) > spoken.reach:
+        length = duration_in_words(spoken.reach)
+        raise Unclear(_("That cannot be asked: a forecast reaches {length} ahead at most.", length=length))
+    return _whole(query, unread(kind, text, today, spoken))
 
 
 def _whole(query: dict[str, Any], left: Sequence[str]) -> dict[str, Any]:
@@ -197,10 +201,6 @@ def _cohort(text: str, known: Known) -> dict[str, Any]:
     minutes = _length(text)
     days = {} if minutes is None else {"days": round(minutes / 1440)}
     return {"populations": tuple(text for _, text in sorted(populations)), "policies": ordered, **days}
-
-
-def _details(kind: str, text: str, today: date) -> dict[str, Any]:
-    return _READ[kind](text, today) if kind in _READ else {}
 
 
 def _forecast(text: str, today: date) -> dict[str, Any]:
@@ -288,8 +288,8 @@ def _without(text: str, days: Sequence[times.Found]) -> str:
 def _change(text: str, channel: str) -> dict[str, Any]:
     """What would have been another, of a text without its days and times."""
     less, more = (
-        re.search(r"\bless\b|\bfewer\b|\blower\b", text),
-        re.search(r"\bmore\b|\bextra\b|\badditional\b|\bhigher\b", text),
+        re.search(r"\bless\b|\bfewer\b|\blower\b|\bsmaller\b", text),
+        re.search(r"\bmore\b|\bextra\b|\badditional\b|\bhigher\b|\blarger\b|\bbigger\b", text),
     )
     share = re.search(r"(?<![\d.])(\d{1,3}) ?(?:%|percent\b)", text)
     if share and (less or more):
@@ -385,4 +385,3 @@ VOCABULARY = frozenset(
     word for pattern in _PATTERNS for word in re.findall(r"[a-z]{3,}", re.sub(r"\\[a-z]|\(\?[:!<=]*|\w+\\w[*+]", " ", pattern))
 ) | frozenset([*times.DAYS, *MONTHS, *NUMBERS, *WORDS["known"].split()])
 WORDS_OF_QUESTIONS = VOCABULARY | {word.removesuffix("s") for word in VOCABULARY}  # of which no part of a name may be one
-TELLING = Cues((*_PATTERNS, NOTHING, r"halved|doubl(?:ed?|ing)|twice|regression|validated|persistence"), VOCABULARY)

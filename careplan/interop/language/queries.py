@@ -14,6 +14,12 @@ from careplan.minutes import DAY
 CHANNELS = (N_("bolus"), N_("carbs"), N_("basal"))
 MEALS = (N_("breakfast"), N_("lunch"), N_("dinner"))
 
+NOT_ANSWERED = N_(
+    "{patient} is treated under {therapy}: this kind of question is not answered there. A forecast, the limits, why, a summary, "
+    "what is prescribed, the plan, and who needs a look are."
+)
+EVERYWHERE = ("forecast", "limits", "why", "summary", "regimen", "plan")  # kinds that are answered of a patient of any therapy
+
 Clock = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="HH:MM on the patient's clock")]
 Meal = Literal["breakfast", "lunch", "dinner"]
 Setting = Literal["basal", "carb_ratio", "correction_factor", "long_acting"]

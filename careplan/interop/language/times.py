@@ -141,9 +141,13 @@ def _candidates(text: str, today: date) -> Iterator[Found]:
             yield Found(*match.span(), Period(first=first, last=last))
     for match in re.finditer(r"\b(?:the )?(?:(\d+) )?(days?|weeks?|months?) (?:before|previous|earlier)\b(?! yesterday)", text):
         yield Found(*match.span(), _ending(today, match[1], match[2]), before=True)
-    for match in re.finditer(r"\b(?:the )?(\d+) before (?:that|those|them)\b", text):
+    for match in re.finditer(rf"\b(\d{{1,2}}) and (\d{{1,2}}) ({MONTH})\b", text):  # two days that follow each other
+        first, last = (day_of(f"{match[place]} {match[3]}", today) for place in (1, 2))
+        if first is not None and last is not None and last - first == timedelta(days=1):
+            yield Found(*match.span(), Period(first=first, last=last))
+    for match in re.finditer(r"\b(?:the )?(\d+) before (?:that|those|them)\b|\bthe (\d+) before\b(?! yesterday)", text):
         unit = re.search(r"\b(days?|weeks?|months?)\b", text)
-        yield Found(*match.span(), _ending(today, match[1], unit[1] if unit else "days"), before=True)
+        yield Found(*match.span(), _ending(today, match[1] or match[2], unit[1] if unit else "days"), before=True)
     for match in re.finditer(r"\b(?:the )?(?:previous|(?<=the )before) (?:(\d+) )?(days?|weeks?|months?)\b", text):
         yield Found(*match.span(), _ending(today, match[1], match[2]), before=True)
     for match in re.finditer(

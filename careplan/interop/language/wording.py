@@ -49,6 +49,9 @@ def plain(question: str) -> str:
     """One alphabet, lower case, spaces between words, Japanese words as English ones and numbers as digits."""
     text = unicodedata.normalize("NFKC", question).lower().translate(SIGNS)
     text = re.sub(rf"([〇零一二三四五六七八九十百千]+)(?=\s*(?:{COUNTED}))", lambda match: str(_kanji(match[1])), text)
+    text = re.sub(r"(\d+月)(\d+日)から(\d+日)(?![間後前])", r"\1\2から\1\3", text)
+    text = re.sub(r"(日)から(?=\d+月\d+日)(?:(\d+月\d+日)まで)?", r"\1 to \2", text)
+    text = re.sub(r"(?<=[日月週間])分(?!前|後)", "", text)
     text = re.sub(r"(1[0-2]|[1-9])月(?:(\d+)日)?", lambda match: f" {match[2] or ''} {MONTHS[int(match[1]) - 1]} ", text)
     text = re.sub(r"(?<=[a-z%])(?=[\u3040-\u30ff\u4e00-\u9fff])", " ", text)
     text = re.sub(r"(\d+) ?(単位|割|週|グラム)半", r"\1.5 \2", text)

@@ -10,7 +10,7 @@ from careplan.therapies.warfarin.declaration import HOLDS, LIMITS, RECENT, WARFA
 from careplan.therapies.warfarin.metrics import Metrics
 from careplan.therapies.warfarin.pages import daily_dose, glance, stretches
 from careplan.therapies.warfarin.regimen import Regimen, carried_on, changed, current, estimate, listed, stated
-from careplan.therapies.warfarin.words import INR, MARKS, SETTINGS, WORDS, because, limits_in_words, said
+from careplan.therapies.warfarin.words import INR, MARKS, SETTINGS, UNITS, WORDS, because, limits_in_words, said
 
 if TYPE_CHECKING:
     from careplan.therapies.warfarin.decisions import caution, judge
@@ -46,7 +46,7 @@ PRACTICE = Practice(
     rules=WORDS,
     units=(INR,),
     marks=MARKS,
-    words=Words(settings=SETTINGS, said=said, because=because, limits=limits_in_words),
+    words=Words(settings=SETTINGS, said=said, because=because, limits=limits_in_words, units=UNITS),
     clinic="cohorts.warfarin.clinic:CLINIC",
     known=known,
     presets=PRESETS,

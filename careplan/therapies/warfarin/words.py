@@ -27,7 +27,8 @@ SETTINGS = {
     "inducer": N_("Drug that speeds its breakdown"),
 }
 IN_SENTENCES = (N_("weekly dose"), N_("evenings left out"), N_("next INR"), N_("evening dose"), N_("Ceiling"))
-UNITS = (N_("mg a week"), N_("evenings"), N_("days"))  # of lines
+UNITS = {"weekly_dose": N_("mg a week"), "evening": "mg", "next_inr": N_("days")}
+OF_LINES = (N_("evenings"),)  # a unit of suggestions
 OUTCOMES = {
     "in_range": f"Days in range ({LOW:g} to {HIGH:g})",
     "above_4": "Days above 4",
