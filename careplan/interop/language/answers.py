@@ -13,7 +13,7 @@ from careplan.clinic.roles import STUDIES, allow
 from careplan.display import signed
 from careplan.interop.language import declared, predictions
 from careplan.interop.language import queries as asked
-from careplan.interop.language.basis import Answer, Sources
+from careplan.interop.language.basis import DAYS_IN, THEN, Answer, Sources
 from careplan.language import N_, _
 from careplan.minutes import DAY
 from careplan.suggestion import Line
@@ -27,8 +27,6 @@ ABOUT_NOBODY = ("who_needs_a_look", "cohort_replay", "evaluation")
 SHOWN = ("in_range", "low", "very_low", "high", "very_high", "mean", "cv", "gmi", "readings", "active")
 MOST = 2_000  # person-days that a question may have lived for it; more is a command of its own
 WHO_DECIDES = N_("careplan decides no dose. What to take is decided by you and the clinician who signs your plan.")
-THEN = N_("{name}: {before:.1f}, then {after:.1f}, a change of {change}.")
-DAYS_IN = N_("{days:.1f} days of readings in {period}")
 TOO_FEW = N_("{period} has too few readings to judge by")
 STATUS = {
     "no data": N_("no data"), "not planned": N_("not planned"), "suggested": N_("to review"), "no change": N_("no change"),

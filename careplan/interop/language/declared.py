@@ -2,16 +2,16 @@
 its practice, or refused plainly."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, time
 from typing import Any
 
 from careplan.clinic import asking
 from careplan.clinic.codec import dump
 from careplan.clock import duration_in_words
-from careplan.display import Unit, clock, sentence
+from careplan.display import Unit, clock, sentence, signed
 from careplan.interop.language import queries as asked
-from careplan.interop.language.basis import Answer, Sources
+from careplan.interop.language.basis import DAYS_IN, THEN, Answer, Sources
 from careplan.language import N_, _, retold
 from careplan.minutes import DAY
 from careplan.practice import Practice
@@ -49,6 +49,8 @@ NO_SUGGESTION = {
     "doses": N_("There is no suggestion for {patient}: careplan plan {patient} makes one."),
 }
 LINE = N_("{setting}: now {current:g}, proposed {proposed:g} {unit}: {why}")
+NO_RANGE = N_("No range is aimed at: a level has to be named.")
+BELOW, ABOVE = N_("{count} of {all} readings are below {level}."), N_("{count} of {all} readings are above {level}.")
 NO_REGIMEN, OVER = N_("No regimen is stated, and the record tells of none."), N_("readings over {days:.1f} days")
 FIGURES = (N_("Readings"), N_("Very low"), N_("Low"), N_("In range"), N_("High"), N_("Very high"), N_("Last"), N_("Gap"))
 
@@ -58,7 +60,7 @@ def answer(query: Any, sources: Sources, practice: Practice) -> Answer | None:
     if query.kind in SAME:
         return None
     if query.kind not in ANSWERS:
-        why = asked.NOT_ANSWERED.format(patient=query.patient, therapy=practice.name)
+        why = asked.NO_WHAT_IF.format(patient=query.patient, therapy=practice.name)
         return Answer(understood=query.said(), text=(why,), abstains=(why,))
     return ANSWERS[query.kind](query, sources, practice)
 
@@ -186,13 +188,7 @@ def _summary(query: asked.Summary, sources: Sources, practice: Practice) -> Answ
         glance = asking.glance_of(sources.db, query.patient, query.period.first, query.period.last, sources.actor)
         metrics, days, headline = glance.metrics, glance.days, sentence(glance.headline)
     figures = dump(metrics)
-    shares = {cost.name for cost in practice.therapy.costs if cost.of == "share"}
-    shares |= {band.field for band in practice.marks.bands} if practice.marks else set()
-    text = [
-        f"{name[:1].upper()}{name[1:].replace('_', ' ')}: {value:.4g}{' %' * (name in shares)}"
-        for name, value in figures.items()
-        if isinstance(value, int | float)
-    ]
+    text = [f"{label}: {value:.4g}{' %' * share}" for label, value, share in _told(figures, practice)]
     return Answer(
         understood=query.said(),
         text=(*filter(None, [headline]), *text),
@@ -200,6 +196,47 @@ def _summary(query: asked.Summary, sources: Sources, practice: Practice) -> Answ
         figures=figures,
         basis=(OVER.format(days=days),),
     )
+
+
+def _told(figures: Mapping[str, Any], practice: Practice) -> list[tuple[str, float, bool]]:
+    """The numbers of a glance: what each is called, its value, and whether it is a share in %."""
+    shares = {cost.name for cost in practice.therapy.costs if cost.of == "share"}
+    shares |= {band.field for band in practice.marks.bands} if practice.marks else set()
+    return [
+        (f"{name[:1].upper()}{name[1:].replace('_', ' ')}", float(value), name in shares)
+        for name, value in figures.items()
+        if isinstance(value, int | float)
+    ]
+
+
+def _compare(query: asked.ComparePeriods, sources: Sources, practice: Practice) -> Answer:
+    periods = (query.first, query.second)
+    both = [asking.glance_of(sources.db, query.patient, each.first, each.last, sources.actor) for each in periods]
+    first, second = (dump(each.metrics) for each in both)
+    after = {label: value for label, value, _share in _told(second, practice)}
+    text = []
+    for label, before, share in _told(first, practice):
+        if label in after:
+            name, moved = f"{label}, %" if share else label, signed(after[label] - before, 1)
+            text.append(THEN.format(name=name, before=before, after=after[label], change=moved))
+    basis = tuple(DAYS_IN.format(days=each.days, period=period) for each, period in zip(both, periods, strict=True))
+    return Answer(understood=query.said(), text=tuple(text), figures={"first": first, "second": second}, basis=basis)
+
+
+def _episodes(query: asked.Episodes, sources: Sources, practice: Practice) -> Answer:
+    first, last = (None, None) if query.period is None else (query.period.first, query.period.last)
+    found, low = asking.readings(sources.db, query.patient, first, last, sources.actor), query.side == "low"
+    named = query.below if low else query.above
+    bound = asking.aims(sources.db, query.patient).levels.get(query.side) if named is None else named
+    if bound is None:
+        return Answer(understood=query.said(), text=(NO_RANGE,), abstains=(NO_RANGE,))
+    beyond = found[found["value"] < bound if low else found["value"] > bound]
+    rows = list(zip(beyond["time"], beyond["value"], strict=True))
+    level, unit = _level(bound, practice.therapy.regulated, practice), unit_of(practice)
+    text = [(BELOW if low else ABOVE).format(count=len(rows), all=len(found), level=level)]
+    text += [f"{time:%Y-%m-%d %H:%M}: {unit.text(value)} {unit.name}" for time, value in rows[-10:]]
+    figures = [{"at": time.isoformat(), "value": float(value)} for time, value in rows]
+    return Answer(understood=query.said(), text=tuple(text), unit=unit.name, figures={"beyond": figures})
 
 
 def _regimen(query: asked.RegimenInForce, sources: Sources, practice: Practice) -> Answer:
@@ -221,6 +258,8 @@ ANSWERS: dict[str, Callable[[Any, Sources, Practice], Answer]] = {
     "forecast": _forecast,
     "limits": _limits,
     "why": _why,
+    "compare_periods": _compare,
+    "episodes": _episodes,
     "summary": _summary,
     "regimen": _regimen,
 }

@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from careplan.clock import duration_in_words
 from careplan.interop.language import cues, people, times
+from careplan.interop.language.cohort import cohort, length
 from careplan.interop.language.cues import GROUPS, MEALS, SETTINGS
-from careplan.interop.language.queries import EVERYWHERE, NOT_ANSWERED, QUERY, Reading
+from careplan.interop.language.queries import NO_WHAT_IF, QUERY, Reading, Unclear
 from careplan.interop.language.unread import GLUCOSE, Spoken, unread
 from careplan.interop.language.wording import COMMON, MONTHS, NUMBERS, WORDS, mended, plain
 from careplan.language import N_, _
@@ -52,14 +53,6 @@ class Known:
     today: Callable[[str], date]
     policies: tuple[str, ...] = ()
     spoken: Callable[[str], Spoken] = lambda patient: GLUCOSE
-
-
-class Unclear(Exception):  # noqa: N818
-    """What has to be asked back, and the choices there are."""
-
-    def __init__(self, asks: str, choices: Sequence[str] = ()) -> None:
-        super().__init__(asks)
-        self.choices = tuple(choices)
 
 
 def read(question: str, known: Known) -> Reading:
@@ -113,10 +106,13 @@ def _query(question: str, known: Known) -> dict[str, Any]:
 def _of_patient(kind: str, text: str, patient: str, known: Known) -> dict[str, Any]:
     today, spoken = known.today(patient), known.spoken(patient)
     ours = spoken.therapy == GLUCOSE.therapy
-    if not ours and kind not in EVERYWHERE:
-        raise Unclear(_(NOT_ANSWERED, patient=patient, therapy=spoken.therapy))
-    details = _READ[kind](text, today) if kind in _READ and (ours or kind not in ("why", "regimen")) else {}
-    query = {"kind": kind, "patient": patient, **details}
+    if not ours and kind == "counterfactual":
+        raise Unclear(_(NO_WHAT_IF, patient=patient, therapy=spoken.therapy))
+    query: dict[str, Any] = {"kind": kind, "patient": patient}
+    if not ours and kind == "episodes":
+        query |= _episodes(text, today, spoken.level)
+    elif kind in _READ and (ours or kind not in ("why", "regimen")):
+        query |= _READ[kind](text, today)
     if 60.0 * query.get("hours", 0.0) > spoken.reach:
         length = duration_in_words(spoken.reach)
         raise Unclear(_("That cannot be asked: a forecast reaches {length} ahead at most.", length=length))
@@ -169,43 +165,12 @@ def _of_nobody(kind: str, text: str, known: Known) -> dict[str, Any]:
             text,
         )
         return {} if count is None else {"count": int(next(number for number in count.groups() if number))}
-    return _cohort(text, known)
-
-
-def _cohort(text: str, known: Known) -> dict[str, Any]:
-    populations = []
-    for match in re.finditer(
-        r"(?<![-\d.])\b(\d+) (?:virtual |simulated? )?(?:people with )?(minimal )?(?:type 2|([a-z]+))", text
-    ):
-        if "type 2" in match[0]:
-            populations.append((match.start(), f"type2:{match[1]}"))
-            continue
-        for group, pattern in GROUPS.items():
-            if re.fullmatch(pattern, match[3] or ""):
-                populations.append((match.start(), f"{'minimal-' if match[2] else ''}{group}:{match[1]}"))
-    for match in re.finditer(rf"\b({'|'.join(GROUPS.values())}) (\d+) people\b", text):
-        group = next(name for name, pattern in GROUPS.items() if re.fullmatch(pattern, match[1]))
-        populations.append((match.start(), f"{group}:{match[2]}"))
-    if not populations:
-        raise Unclear(
-            _("How many people, and of which group?"), ("100 adults", "50 adolescents", "50 children", "50 people with type 2")
-        )
-    policies: dict[str, int] = {}
-    for policy in sorted(known.policies, key=len, reverse=True):
-        for match in re.finditer(rf"(?<![\w-]){policy.replace('-', '[- ]')}0?(?![\w-])", text):
-            policies.setdefault(policy, match.start())
-            text = text[: match.start()] + " " * len(match[0]) + text[match.end() :]
-    if not policies:
-        raise Unclear(_("Under which policy?"), known.policies)
-    ordered = tuple(sorted(policies, key=lambda policy: policies[policy]))
-    minutes = _length(text)
-    days = {} if minutes is None else {"days": round(minutes / 1440)}
-    return {"populations": tuple(text for _, text in sorted(populations)), "policies": ordered, **days}
+    return cohort(text, known.policies)
 
 
 def _forecast(text: str, today: date) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    minutes = _length(text)
+    minutes = length(text)
     if minutes is not None:
         found["hours"] = minutes / 60
     elif "tonight" in text:
@@ -220,14 +185,6 @@ def _forecast(text: str, today: date) -> dict[str, Any]:
         raise Unclear(_("From what time of that day?"))
     side = _side(text)
     return found | ({"about": side} if side else {})
-
-
-def _length(text: str) -> float | None:
-    """Minutes, where a length of time is named."""
-    found = times.lengths(text)
-    if len(found) > 1:
-        raise Unclear(_("How long? One length of time."))
-    return found.pop() if found else None
 
 
 def _side(text: str) -> str | None:
@@ -344,12 +301,13 @@ def _summary(text: str, today: date) -> dict[str, Any]:
     return {"period": found[0].value} if found else {}
 
 
-def _episodes(text: str, today: date) -> dict[str, Any]:
-    found = _summary(text, today)
+def _episodes(text: str, today: date, of: str | None = None) -> dict[str, Any]:
+    """of: what is low or high, where it is not glucose."""
+    found = _summary(text, today) | ({"of": of} if of else {})
     if re.search(r"\blows?\b|\bhypo", text) and re.search(r"\bhighs?\b|\bhyper", text):
         raise Unclear(_("Low or high? One at a time."), ("low", "high"))
     marks = list(re.finditer(rf"\b(below|under|above|over) (\d+(?:\.\d+)?)\s*({LEVEL})?", text))
-    if len(marks) > 1:
+    if len(marks) > 1 or (of and marks and marks[0][3]):
         raise Unclear(_("Which level? One at a time."))
     mark = marks[0] if marks else None
     side = _side(text) if mark is None else "low" if mark[1] in ("below", "under") else "high"
@@ -357,14 +315,19 @@ def _episodes(text: str, today: date) -> dict[str, Any]:
         raise Unclear(_("Low or high?"), ("low", "high"))
     if mark is None:
         return found | {"side": side}
-    level = float(mark[2])
-    if (mark[3] or "").startswith("mmol") or (mark[3] is None and level < 30):
+    level = float(mark[2]) if of else _mg_dl(mark[2], mark[3])
+    return found | {"side": side, "below" if side == "low" else "above": level}
+
+
+def _mg_dl(number: str, unit: str | None) -> float:
+    level = float(number)
+    if (unit or "").startswith("mmol") or (unit is None and level < 30):
         level = float(round(level * MG_PER_MMOL))
     if not 30 <= level <= 600:
         raise Unclear(
-            _("Glucose does not reach {level} {unit}. Which level, in mg/dL or mmol/L?", level=mark[2], unit=mark[3] or "mg/dL")
+            _("Glucose does not reach {level} {unit}. Which level, in mg/dL or mmol/L?", level=number, unit=unit or "mg/dL")
         )
-    return found | {"side": side, "below" if side == "low" else "above": level}
+    return level
 
 
 def _meal_amount(text: str) -> bool:

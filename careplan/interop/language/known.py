@@ -23,11 +23,12 @@ def known_in(db: Database) -> Known:
         practice = asking.spoken_of(db, patient, GLUCOSE.therapy)
         if practice is None:
             return GLUCOSE._replace(reach=asking.farthest(declaration.GLUCOSE))
-        therapy = practice.therapy
+        therapy, called = practice.therapy, getattr(practice.words, "settings", {})
         channels = [therapy.channel(therapy.regulated), *therapy.of("action")]
-        settings = set(getattr(practice.words, "settings", {})) - {channel.name for channel in therapy.channels}
+        settings = set(called) - {channel.name for channel in therapy.channels}
+        level = called.get(therapy.regulated, therapy.regulated)
         named = [therapy.name, *settings, *(f"{channel.name} {channel.unit}" for channel in channels)]
-        return Spoken(practice.name, frozenset(re.findall(r"[a-z]+", " ".join(named).lower())), asking.farthest(therapy))
+        return Spoken(practice.name, level, frozenset(re.findall(r"[a-z]+", " ".join(named).lower())), asking.farthest(therapy))
 
     today = cache(lambda patient: asking.last_day(db, patient))
     return Known(tuple(asking.all_patients(db)), today, POLICIES, spoken)

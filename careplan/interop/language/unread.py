@@ -101,14 +101,18 @@ WORD = re.compile(r"\d+(?:[.:]\d+)?|[a-z]+(?:[-'][a-z]+)*|[\u3041-\u309f]+|[\u30
 
 
 class Spoken(NamedTuple):
-    """A therapy in words: its name, the words of what it observes and does, and how many minutes a forecast of it reaches."""
+    """A therapy in words: its name, what its level is called, the words of what it observes and does, and how many minutes a
+    forecast of it reaches."""
 
     therapy: str
+    level: str
     terms: frozenset[str]
     reach: float
 
 
-GLUCOSE = Spoken("glucose", frozenset(WORDS["level"].split()), 720.0)  # the therapy whose words the grammar knows by heart
+GLUCOSE = Spoken(
+    "glucose", "glucose", frozenset(WORDS["level"].split()), 720.0
+)  # the therapy whose words the grammar knows by heart
 
 
 def unread(kind: str, text: str, today: date, spoken: Spoken = GLUCOSE, policies: Sequence[str] = ()) -> list[str]:
