@@ -8,7 +8,6 @@ from careplan.interop.language.wording import WORDS
 CUES: dict[str, str] = {kind: "|".join(patterns) for kind, patterns in WORDS["cues"].items()}
 # Those that stand together, without the words between that the others reach over.
 ALONE = {kind: "|".join(each for each in patterns if ".*" not in each) for kind, patterns in WORDS["cues"].items()}
-REACHING = {kind: [each for each in patterns if ".*" in each] for kind, patterns in WORDS["cues"].items()}
 # Where both fit, the first is meant: what else stands in the text is what it is about.
 BEATS: dict[str, tuple[str, ...]] = {
     "cohort_replay": (
@@ -35,6 +34,14 @@ BEATS: dict[str, tuple[str, ...]] = {
     "plan": ("summary", "regimen"),
     "regimen": ("summary",),
 }
+# What a question of one kind may be about, in the words of another.
+ALSO = {
+    "compare_periods": ("summary", "episodes"),
+    "why": ("plan",),
+    "who_needs_a_look": ("episodes",),
+    "cohort_replay": ("compare_periods",),
+    "evaluation": ("forecast",),
+}
 # What a question names, by the word that a query has for it.
 GROUPS = {
     "adult": r"adults?",
@@ -60,7 +67,7 @@ AHEAD = re.compile(
     r"^(?!.*\b(?:did|would|was|were|had|from \d|starting|standing|at the time)\b)"
     r".*\b(?:will|going to|likely|tonight|risk|odds|by \d)"
 )
-CLAUSES = re.compile(r"\?+\s*|;\s*|\.\s+|,? and (?:then |also )?|,? then ")
+CLAUSES = re.compile(r"\?+\s*|;\s*|\.\s+|,? and (?:then |also )?|,? then |,? (?:plus|along with|as well as) | & ")
 
 
 def kinds(text: str) -> set[str]:
@@ -78,11 +85,13 @@ def kinds(text: str) -> set[str]:
     return found
 
 
-def asked(text: str) -> list[set[str]]:
-    """The kinds of each part of a text that asks something by itself: more than one part is more than one question."""
-    parts = [part for part in CLAUSES.split(text) if part and part.strip()]
-    each = [(part, kinds(part)) for part in parts]
-    return [found for part, found in each if found and _asks(part)]
+def several(text: str, kind: str) -> bool:
+    """Whether a part of a text asks something by itself that is not of this kind, nor what a question of this kind is about."""
+    for part in filter(str.strip, CLAUSES.split(text)):
+        others = kinds(part) - {kind}
+        if others and (_asks(part) or not others <= set(ALSO.get(kind, ()))):
+            return True
+    return False
 
 
 def _asks(part: str) -> bool:

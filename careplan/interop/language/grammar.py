@@ -23,6 +23,8 @@ TOLD = (30, 60, 120, 240)  # minutes ahead of which the card of the weights tell
 LONGEST = 1000  # characters of a question
 MORE = "(?:more |less |fewer |extra |additional )?"
 AMOUNT = rf"(?<![\d:/.-])(\d+(?:\.\d+)?)\s*{MORE}(units?|iu|u|grams?|g|mg/dl|mmol/l|mmol|mg|ml|%|percent)?(?![\w:/-])"
+LESS = ("less|fewer|lower|smaller", r"lowered|reduc\w*|cut|decreas\w*|dropp\w*")
+MORE_OF = ("more|extra|additional|higher|larger|bigger", r"raised?|increas\w*")
 LEVEL = r"(?:mg/?dl|mmol(?:/l)?)"
 NOTHING = (
     r"\bskip\w*|\bhadn't\b|\bnot (?:eaten|taken|had|injected|bolused)\b|\bwithout\b|\boff\b|\bno (?:bolus|carbs|insulin)\b"
@@ -81,17 +83,14 @@ def _query(question: str, known: Known) -> dict[str, Any]:
     named_together = "|".join(policy.replace("-", "[- ]") for policy in known.policies) or "-"
     if (dated := times.either_order(text)) is not None:
         raise Unclear(_("Which day is {day}? Write the month as a word.", day=dated))
-    parts = cues.asked(re.sub(rf"\b({named_together}) and (?=(?:{named_together})\b)", r"\1, ", text))
-    if len({frozenset(part) for part in parts}) > 1:
-        raise Unclear(_(ASKS["two"]))
     found = cues.kinds(text)
     if not found and _meal_amount(text) and re.search(r"\binstead\b|\bless\b|\bfewer\b|\bmore\b", text):
         found = {"counterfactual"}
     if len(found) != 1:
-        raise Unclear(_(ASKS["two"]) if len(found) > 1 and len(parts) > 1 else _(ASKS["kind"]))
-    if any(part and part != found for part in parts):
-        raise Unclear(_(ASKS["two"]))
+        raise Unclear(_(ASKS["two" if len(found) > 1 else "kind"]))
     kind = found.pop()
+    if cues.several(re.sub(rf"\b({named_together}) and (?=(?:{named_together})\b)", r"\1, ", text), kind):
+        raise Unclear(_(ASKS["two"]))
     if kind in WHO:
         if named.patients or named.unclear:
             raise Unclear(_(ASKS["two"]))
@@ -153,11 +152,7 @@ def _of_nobody(kind: str, text: str, known: Known) -> dict[str, Any]:
             raise Unclear(_("The card tells of errors {minutes} minutes ahead.", minutes=", ".join(map(str, TOLD))))
         return {}
     if kind == "who_needs_a_look":
-        if not re.search(
-            r"\bwho \w|[a-z]{3,}.*\b(?:patients?|people|worklist|worst|urgent|any)"
-            r"|\burgency\b|^(?:patients|top \d|worklist|any|the|needs)",
-            text,
-        ):
+        if re.fullmatch(r"\W*(?:who|whose|any(?:one|body)|which (?:patients?|people))\W*", text):
             raise Unclear(_(ASKS["kind"]))
         count = re.search(
             r"(?<![\d.])(\d{1,3})\s+(?:most|worst|patients?|people|urgent)\b|\btop (\d{1,3})\b"
@@ -171,17 +166,18 @@ def _of_nobody(kind: str, text: str, known: Known) -> dict[str, Any]:
 def _forecast(text: str, today: date) -> dict[str, Any]:
     found: dict[str, Any] = {}
     minutes = length(text)
-    if minutes is not None:
-        found["hours"] = minutes / 60
-    elif "tonight" in text:
-        found["hours"] = 12.0
+    tonight = re.search(r"\btonight\b", text)
+    if minutes is not None and tonight:
+        raise Unclear(_("How long? One length of time."))
+    if minutes is not None or tonight:
+        found["hours"] = 12.0 if minutes is None else minutes / 60
     clocks, days = times.clocks(text), times.periods(text, today)
     if clocks and cues.AHEAD.search(text) and all(each.value.last >= today for each in days):
         raise Unclear(_("How many hours after the last reading?"), ("1", "2", "4"))
     if clocks:
         day = days[0].value.first if days else today
         found |= {"day": day, "time": clocks[0]}
-    elif days and days[0].value.last < today:
+    elif days and days[0].value.first < today:
         raise Unclear(_("From what time of that day?"))
     side = _side(text)
     return found | ({"about": side} if side else {})
@@ -244,11 +240,12 @@ def _without(text: str, days: Sequence[times.Found]) -> str:
 
 def _change(text: str, channel: str) -> dict[str, Any]:
     """What would have been another, of a text without its days and times."""
-    less, more = (
-        re.search(r"\bless\b|\bfewer\b|\blower\b|\bsmaller\b", text),
-        re.search(r"\bmore\b|\bextra\b|\badditional\b|\bhigher\b|\blarger\b|\bbigger\b", text),
-    )
+    less, more = (re.search(_by(words, verbs), text) for words, verbs in (LESS, MORE_OF))
     share = re.search(r"(?<![\d.])(\d{1,3}) ?(?:%|percent\b)", text)
+    amounts = [float(number) for number, _ in re.findall(AMOUNT, text)]
+    parts = [re.search(words, text) for words in (r"\bhalf\b|\bhalved\b", r"\bdoubl(?:ed?|ing)\b|\btwice\b", NOTHING)]
+    if sum(map(bool, [*amounts, *parts])) > 1 or (less and more):
+        raise Unclear(_("One change at a time. Which one?"))
     if share and (less or more):
         return {"times": round(1 + (-1 if less else 1) * int(share[1]) / 100, 4)}
     if share and re.search(r"(?:%|percent) (?:of (?:the |his |her |their )?)?(?:usual |normal )?(?:basal|bolus|dose)\b", text):
@@ -257,20 +254,22 @@ def _change(text: str, channel: str) -> dict[str, Any]:
         raise Unclear(_("How many units, or how many grams? Doses and meals are not in that unit."))
     if re.search(times.LENGTH, text):
         raise Unclear(_("A dose or a meal cannot be moved in time here. Say how much, and at what time."))
-    amounts = [float(number) for number, _ in re.findall(AMOUNT, text)]
-    if len(amounts) > 1 or (amounts and re.search(r"\bhalf\b|\bhalved\b|\bdoubl\w+|\btwice\b", text)):
-        raise Unclear(_("One change at a time. Which one?"))
     if amounts and (less or more):
         return {"change": -amounts[0] if less else amounts[0]}
+    if re.search(rf"\b(?:{LESS[0]}|{MORE_OF[0]})\b", text):
+        raise Unclear(_("How much: how many units, or how many grams?"))
     if amounts:
         return {"to": amounts[0]}
-    if re.search(r"\bhalf\b|\bhalved\b", text):
-        return {"times": 0.5}
-    if re.search(r"\bdoubl(?:ed?|ing)\b|\btwice\b", text):
-        return {"times": 2.0}
-    if re.search(NOTHING, text):
-        return {"to": 0.0}
+    for part, query in zip(parts, ({"times": 0.5}, {"times": 2.0}, {"to": 0.0}), strict=True):
+        if part:
+            return query
     raise Unclear(_("How much: how many units, or how many grams?"))
+
+
+def _by(words: str, verbs: str) -> str:
+    """Where an amount is a difference: "2 units less", "reduced by 2 units"."""
+    unit = r"(?: ?(?:%|percent|units?|iu|u/h|u|grams?|g)(?!\w))?(?: of)?(?: (?:carbs?|carbohydrates?|insulin|bolus|basal|the))*"
+    return rf"\d{unit} (?:{words})\b|\d (?:{words}) |\b(?:{words}|{verbs})\b[^.]*? by \d"
 
 
 def _compare(text: str, today: date) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from datetime import date
 from typing import NamedTuple
 
 from careplan.interop.language import times
-from careplan.interop.language.cues import ALONE, GROUPS, MEALS, REACHING, SETTINGS
+from careplan.interop.language.cues import ALONE, ALSO, GROUPS, MEALS, SETTINGS
 from careplan.interop.language.wording import WORDS
 
 HOLDS = {  # what a query of each kind can hold
@@ -28,25 +28,18 @@ HOLDS = {  # what a query of each kind can hold
     "episodes": {"period", "level"},
 }
 ABOUT = {  # the topics whose words may stand in a question of each kind, beside what its query holds
-    "forecast": {"side", "movement", "mood", "worry"},
-    "counterfactual": {"side", "movement", "share", "treatment", "change", "mood", "outcome"},
+    "forecast": {"now", "side", "movement", "mood", "ahead"},
+    "counterfactual": {"now", "side", "movement", "share", "treatment", "change", "mood", "outcome"},
     "compare_periods": {"side", "movement", "change", "quality", "figure"},
-    "why": {"movement", "treatment", "change", "mood", "novelty", "review"},
-    "who_needs_a_look": {"side", "movement", "mood", "worry", "quality"},
-    "limits": {"side", "movement", "treatment", "change", "force"},
+    "why": {"now", "movement", "treatment", "change", "mood", "novelty", "review"},
+    "who_needs_a_look": {"now", "movement", "mood", "worry"},
+    "limits": {"now", "side", "treatment", "force", "bound"},
     "cohort_replay": {"population", "mood", "quality"},
-    "plan": {"movement", "treatment", "mood", "change", "novelty", "review"},
-    "regimen": {"treatment", "force", "novelty", "use"},
-    "evaluation": {"mood", "quality", "figure"},
-    "summary": {"figure", "quality"},
-    "episodes": {"side", "movement"},
-}
-ALSO = {  # the kinds whose words may stand in a question of another: what it is about
-    "compare_periods": ("summary", "episodes"),
-    "why": ("plan",),
-    "who_needs_a_look": ("episodes",),
-    "cohort_replay": ("compare_periods",),
-    "evaluation": ("forecast",),
+    "plan": {"now", "treatment", "mood", "novelty", "review"},
+    "regimen": {"now", "treatment", "force", "novelty", "use"},
+    "evaluation": {"now", "mood", "quality", "figure", "card", "often"},
+    "summary": {"figure"},
+    "episodes": {"side", "movement", "often"},
 }
 EDGES = r"(?:54|70|180|250|3(?:\.[09])?|4|10(?:\.0)?|13\.9)"  # levels that are told of anyway
 ANY_GROUP = "|".join(GROUPS.values())
@@ -66,7 +59,7 @@ SLOTS = {
 }
 COUNTED = re.compile(
     r"\b(?:top )?\d{1,3} (?:most|worst|patients?|people|urgent)(?: ones)?\b|\btop \d{1,3}\b"
-    r"|\b\d{1,3} at most\b|\bpatients \d{1,3} people\b"
+    r"|\b\d{1,3} at most\b|\bpatients \d{1,3} people\b|\bout of (?:target|range)\b"
 )
 VISIT = re.compile(
     r"\bno (?:bolus|insulin|dose)\b|\b(?:in|per|each|every|at) (?:1 |a )?(?:single )?(?:visits?|go|step|time)\b"
@@ -89,11 +82,7 @@ OF_GLUCOSE = {"amount", "clock", "edge", "meal", "range", "setting"}  # what que
 BESIDE = frozenset(WORDS["beside"].split())  # words that ask nothing by themselves
 TOPICS = {topic: frozenset(words.split()) for topic, words in WORDS["topics"].items()}
 SAYABLE = {  # the words that may be left of a question of each kind
-    kind: BESIDE.union(
-        *(TOPICS[topic] for topic in topics),
-        *(re.findall(r"[a-z]{2,}", re.sub(r"\\[a-z]|\(\?[:!<=]*", " ", reach)) for reach in REACHING[kind]),
-    )
-    for kind, topics in ABOUT.items()
+    kind: BESIDE.union(*(TOPICS[topic] for topic in topics)) for kind, topics in ABOUT.items()
 }
 ENDINGS = (("s", ""), ("es", ""), ("ed", ""), ("d", ""), ("ing", ""), ("ing", "e"))
 

@@ -55,6 +55,7 @@ def plain(question: str) -> str:
     text = re.sub(r"(1[0-2]|[1-9])月(?:(\d+)日)?", lambda match: f" {match[2] or ''} {MONTHS[int(match[1]) - 1]} ", text)
     text = re.sub(r"(?<=[a-z%])(?=[\u3040-\u30ff\u4e00-\u9fff])", " ", text)
     text = re.sub(r"(\d+) ?(単位|割|週|グラム)半", r"\1.5 \2", text)
+    text = re.sub(r"(\d+(?:\.\d+)?) ?(単位|グラム|g|u)に(?:減ら|増や|下げ|上げ)し?", r"\1\2", text)
     text = re.sub(r"(\d+) ?割", lambda match: f" {10 * int(match[1])} % ", text)
     text = re.sub(r"昼の?(?=(?:12|[1-4]) ?時)", "", text)
     text = re.sub(r"(\d+) ?時(\d+)分", r" \1:\2 ", text)
