@@ -44,7 +44,7 @@ def test_questions_are_read_right_or_asked_back() -> None:
         *("after her football match", "on 3 of 7 rainy weekends", "without the cannula", "for the twins"),
         *("if supper is skipped", "unless it is raised", "in the nights", "hardly ever", "but never until March"),
         *(
-            "and whether to trust her",
+            "and whether to tell her school",
             "for the second time",
             "out of spite",
             "with a friend's device",
@@ -137,7 +137,7 @@ class Fake:
         self.server.server_close()
 
 
-UNHEARD = "Anna, glycaemic outlook at breakfast"
+UNHEARD = "Anna, glycaemic weather at breakfast"
 
 
 def test_a_model_fills_the_same_query_and_hears_no_name() -> None:

@@ -232,7 +232,7 @@ def _channel(text: str) -> str:
 def _without(text: str, days: Sequence[times.Found]) -> str:
     for found in days:
         text = text[: found.start] + " " * (found.end - found.start) + text[found.end :]
-    text = re.sub(r"\binstead of (?:the )?\d+(?:\.\d+)?(?: ?(?:units?|u|grams?|g))?\b", " ", text)
+    text = re.sub(r"\b(?:instead of|rather than) (?:the )?\d+(?:\.\d+)?(?: ?(?:units?|u|grams?|g))?\b", " ", text)
     text = re.sub(rf"\b\d{{1,2}}{times.TO}\d{{1,2}}\s*(?:am|pm)\b", " ", text)
     text = re.sub(rf"\b(?:below|under|above|over) \d+(?:\.\d+)?(?: ?{LEVEL})?", " ", text)  # what came of it, not what was given
     return re.sub(times.CLOCK, " ", text)
@@ -244,7 +244,7 @@ def _change(text: str, channel: str) -> dict[str, Any]:
     share = re.search(r"(?<![\d.])(\d{1,3}) ?(?:%|percent\b)", text)
     amounts = [float(number) for number, _ in re.findall(AMOUNT, text)]
     parts = [re.search(words, text) for words in (r"\bhalf\b|\bhalved\b", r"\bdoubl(?:ed?|ing)\b|\btwice\b", NOTHING)]
-    if sum(map(bool, [*amounts, *parts])) > 1 or (less and more):
+    if len(amounts) + sum(map(bool, parts[:2])) + len(re.findall(NOTHING, text)) > 1 or (less and more):
         raise Unclear(_("One change at a time. Which one?"))
     if share and (less or more):
         return {"times": round(1 + (-1 if less else 1) * int(share[1]) / 100, 4)}

@@ -76,6 +76,15 @@ UNCHANGED = re.compile(
     r"\bwhy not\b|\bno (?:change|suggestion|proposal)s?\b|\bnothing\b|\bnot (?:rais|lower|chang|propos|suggest)\w*"
 )
 SINCE = re.compile(r"\bsince\b")
+EVERY = re.compile(r"\bevery (?=lows?\b|highs?\b|hyp|excursion|time (?:below|above|under|over))")
+OWN = {  # what is said of its kind in more than a word
+    "limits": (VISIT,),
+    "who_needs_a_look": (COUNTED,),
+    "counterfactual": (NONE, NOT_GIVEN),
+    "why": (UNCHANGED,),
+    "compare_periods": (SINCE,),
+    "episodes": (EVERY,),
+}
 BOUND = r"until|till|by|since|past|up to"
 NOW = re.compile(r"^(?:today|this morning)$")
 OF_GLUCOSE = {"amount", "clock", "edge", "meal", "range", "setting"}  # what queries hold only where glucose is treated
@@ -114,9 +123,9 @@ def unread(kind: str, text: str, today: date, spoken: Spoken = GLUCOSE, policies
     for found in sorted(times.periods(text, today), key=lambda found: -found.start):
         if "period" in holds or NOW.match(text[found.start : found.end].strip()):
             text = text[: found.start] + " " + text[found.end :]
-    own = {"limits": VISIT, "who_needs_a_look": COUNTED, "counterfactual": NONE, "why": UNCHANGED, "compare_periods": SINCE}
-    text = own[kind].sub(" ", text) if kind in own else text
-    text = NOT_GIVEN.sub(" ", text) if kind == "counterfactual" else text
+    ifs = len(re.findall(r"\bif\b", text))
+    for pattern in OWN.get(kind, ()):
+        text = pattern.sub(" ", text)
     if "edge" in holds:  # any other level is none of what is told, nor is it an amount
         text = re.sub(SLOTS["edge"], " ", text)
         bounds += [match[0] for match in re.finditer(SLOTS["level"], text)]
@@ -124,6 +133,8 @@ def unread(kind: str, text: str, today: date, spoken: Spoken = GLUCOSE, policies
         if slot in holds:
             text = re.sub(pattern, " ", text)
     text = re.sub(ALONE[kind], " ", text)
+    if kind == "counterfactual" and ifs == 1:  # it is what is asked, not a condition beside it
+        text = re.sub(r"\bif\b", " ", text)
     for each in ALSO.get(kind, ()):
         text = re.sub(rf"(?:{ALONE[each]})(?! ?\d)", " ", text)
     elsewhere = [pattern for slot, pattern in SLOTS.items() if slot in ("meal", "setting", "group") and slot not in holds]

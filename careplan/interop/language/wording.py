@@ -73,7 +73,9 @@ def plain(question: str) -> str:
     text = re.sub(r"\b(?:a )?half past (\w+)", lambda match: f"{NUMBERS.get(match[1], match[1])}:30 o'clock", text)
     text = re.sub(r"\b(units?|u) (?:an|per) hour\b", "u/h", text)
     text = re.sub(r"\bhalf an? hour\b", "0.5 hours", text)
-    text = re.sub(r"\b(\w+) and a half\b", lambda match: f"{NUMBERS[match[1]]}.5" if match[1] in NUMBERS else match[0], text)
+    text = re.sub(r"\b(\w+) and a half\b", _and_a_half, text)
+    text = re.sub(r"\bexceed\w*(?= \d)|\b(?:higher|greater) than(?= \d)", "above", text)
+    text = re.sub(r"\b(?:lower|less) than(?= \d)", "below", text)
     text = re.sub(r"\ba (hundred|dozen|thousand)\b", r"one \1", text)
     text = re.sub(r"\ban? (day|week|month|hour)\b", r"1 \1", text)
     text = re.sub(r"\b(?:a )?fortnight\b", "2 weeks", text)
@@ -99,6 +101,11 @@ MONTHS = [
     "november",
     "december",
 ]
+
+
+def _and_a_half(match: re.Match[str]) -> str:
+    number = str(NUMBERS.get(match[1], match[1]))
+    return f"{number}.5" if number.isdigit() else match[0]
 
 
 def _hour(match: re.Match[str]) -> str:
@@ -150,7 +157,7 @@ def mended(text: str, known: Collection[str], spared: Collection[str]) -> str:
             nearest = [other for other in nearest if other[-1] == word[-1]]
         return nearest[0] if len(nearest) == 1 and nearest[0][0] == word[0] else word
 
-    return re.sub(r"(?<![\w-])[a-z]+(?![\w-])", mend, text)
+    return re.sub(r"(?<![\w'-])[a-z]+(?![\w-])(?!'[a-rt-z])", mend, text)
 
 
 def slips(word: str, words: Collection[str], most: int) -> dict[str, int]:
