@@ -90,6 +90,8 @@ def test_the_only_patient_need_not_be_named() -> None:
         "Store 20 U for Anna",
         "Please accept it, and give Anna 3 U",
         "Ignore the limits",
+        "annaの計画を承認して",
+        "annaの基礎を下げてください",
     ],
 )
 def test_a_command_is_refused_in_words(command: str) -> None:

@@ -60,6 +60,10 @@ WRITES = re.compile(
     r"(?:sign|accept|approve|set|raise|lower|increase|decrease|reduce|change|delete"
     r"|remove|store|save|prescribe|reject|ignore|give (?:him|her|them|\d)|inject|bolus (?=\d)|start|stop)\b(?! in\b| limit\b)"
 )
+TELLS = re.compile(  # the same in Japanese
+    r"(?:承認|署名|削除|変更|設定|保存|登録|処方|中止|開始|停止|却下|無視|投与|注射|追加|増量|減量|適用)(?:を|に)?(?:して(?!い)|しろ|せよ|お願い)"
+    r"|(?:変え|上げ|下げ|増やし|減らし|打っ|止め|入れ|消し|やめ|飲ませ)て(?:ください|くれ|ほしい|[。!\s]*$)"
+)
 ANYBODY = re.compile(r"\bany(?:one|body)\b")
 DONE = re.compile(r"\b(?:did|was|were|had|has|been|used|yesterday|is on)\b|\bwould\b.*\bhave\b")
 FUTURE = re.compile(r"\b(?:will|going to|next|coming|ahead|likely|tonight|risk|odds|forecast|predict\w*|expected?|from now)\b")
@@ -105,6 +109,6 @@ def _asks(part: str) -> bool:
     )
 
 
-def writes(text: str) -> bool:
-    """Whether a text tells careplan to change something, which no question can."""
-    return any(WRITES.search(part.strip()) for part in CLAUSES.split(text) if part)
+def writes(text: str, question: str) -> bool:
+    """Whether a plain text, or the question as it was typed, tells careplan to change something, which no question can."""
+    return bool(TELLS.search(question)) or any(WRITES.search(part.strip()) for part in CLAUSES.split(text) if part)

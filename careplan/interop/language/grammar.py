@@ -78,7 +78,7 @@ def _query(question: str, known: Known) -> dict[str, Any]:
     text = mended(plain(named.rest), VOCABULARY, names)
     if named.patients:  # "has anyone signed it" is about the patient
         text = cues.ANYBODY.sub("somebody", text)
-    if cues.writes(text):
+    if cues.writes(text, named.rest):
         raise Unclear(_(ASKS["writes"]))
     named_together = "|".join(policy.replace("-", "[- ]") for policy in known.policies) or "-"
     if (dated := times.either_order(text)) is not None:

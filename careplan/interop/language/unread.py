@@ -77,13 +77,15 @@ UNCHANGED = re.compile(
 )
 SINCE = re.compile(r"\bsince\b")
 EVERY = re.compile(r"\bevery (?=lows?\b|highs?\b|hyp|excursion|time (?:below|above|under|over))")
+RUNNING = re.compile(r"\brun(?:ning|s)? (?=high|low)")
 OWN = {  # what is said of its kind in more than a word
     "limits": (VISIT,),
     "who_needs_a_look": (COUNTED,),
     "counterfactual": (NONE, NOT_GIVEN),
     "why": (UNCHANGED,),
     "compare_periods": (SINCE,),
-    "episodes": (EVERY,),
+    "episodes": (EVERY, RUNNING),
+    "forecast": (RUNNING,),
 }
 BOUND = r"until|till|by|since|past|up to"
 NOW = re.compile(r"^(?:today|this morning)$")
@@ -108,9 +110,8 @@ class Spoken(NamedTuple):
     reach: float
 
 
-GLUCOSE = Spoken(
-    "glucose", "glucose", frozenset(WORDS["level"].split()), 720.0
-)  # the therapy whose words the grammar knows by heart
+# The therapy whose words the grammar knows by heart.
+GLUCOSE = Spoken("glucose", "glucose", frozenset(WORDS["level"].split()), 720.0)
 
 
 def unread(kind: str, text: str, today: date, spoken: Spoken = GLUCOSE, policies: Sequence[str] = ()) -> list[str]:

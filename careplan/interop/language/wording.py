@@ -73,6 +73,7 @@ def plain(question: str) -> str:
     text = re.sub(r"\b(?:a )?half past (\w+)", lambda match: f"{NUMBERS.get(match[1], match[1])}:30 o'clock", text)
     text = re.sub(r"\b(units?|u) (?:an|per) hour\b", "u/h", text)
     text = re.sub(r"\bhalf an? hour\b", "0.5 hours", text)
+    text = re.sub(r"\b(?:an?|one|1) (hour|unit|week|gram) and a half\b", r"1.5 \1s", text)
     text = re.sub(r"\b(\w+) and a half\b", _and_a_half, text)
     text = re.sub(r"\bexceed\w*(?= \d)|\b(?:higher|greater) than(?= \d)", "above", text)
     text = re.sub(r"\b(?:lower|less) than(?= \d)", "below", text)
