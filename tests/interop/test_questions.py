@@ -200,6 +200,7 @@ ELSEWHERE = Known(("adult-9-004", "child-9-001", "ben k.", "田中"), lambda pat
         "What is the plan of ben k. and her carb ratio?",
         "How is ben k. doing and what was his HbA1c?",
         "Is ben k. above 180 now?",
+        "Are the limits of ben k. too high?",
         "Will ben k. be low this week?",
         "Who is doing well?",
         "What if ben k. had not taken the 4 units at lunch yesterday?",
