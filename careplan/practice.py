@@ -159,9 +159,9 @@ class Judge(Protocol):
 class Words:
     """How a therapy says what it suggests, in one of its units.
 
-    settings: names of the settings of its regimen; units: of those that are no channel. said: everything there is to say of a
-    suggestion, each under its heading, in the order to read it. because: why one line is proposed. limits: the rules that bound a
-    suggestion, each once.
+    settings: names of the settings of its regimen. units: their units, of those that have one. said: everything there is to say
+    of a suggestion, each under its heading, in the order to read it. because: why one line is proposed. limits: the rules that
+    bound a suggestion, each once.
     """
 
     settings: Mapping[str, str]

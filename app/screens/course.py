@@ -62,7 +62,7 @@ def draw(page: ReviewPage, actor: Actor) -> None:
             decide.signed_review(suggestion, signed, unit)
         elif not suggestion.abstained:
             decide.decide(suggestion, page.draft, page.out_of_date, actor, unit)
-    decide.history(page.history, page.summary.zone)
+    decide.history(page.history)
     if suggestion is not None:
         proposal.provenance(suggestion)
 
@@ -87,7 +87,7 @@ def draw_doses(page: DosePage, actor: Actor) -> None:
             if page.caution:
                 st.warning(_("This needs a typed reason: {why}.", why=retold(page.caution)), icon=":material/warning:")
             decide.decide(suggestion, page.draft, page.out_of_date, actor, unit)
-    decide.history(page.history, page.summary.zone, "doses")
+    decide.history(page.history, "doses")
     if suggestion is not None:
         proposal.provenance(suggestion)
 
@@ -174,8 +174,12 @@ def _range(figure: go.Figure, marks: Marks | None, unit: Unit) -> None:
 
 
 def _regimen(page: ReviewPage, practice: Practice) -> dict[str, list[str]]:
-    names = {} if practice.words is None else practice.words.settings
-    rows = {_(names.get(name, name)): listed(f"{slot[1]:g}" for slot in slots) for name, slots in page.regimen.items()}
+    names, units = ({}, {}) if practice.words is None else (practice.words.settings, practice.words.units)
+    rows = {}
+    for name, slots in page.regimen.items():
+        said = _(names.get(name, name))
+        shown = _("{setting}, {where}", setting=said, where=_(units[name])) if name in units else said
+        rows[shown] = listed(f"{slot[1]:g}" for slot in slots)
     return {_("Setting"): list(rows), _("In force"): list(rows.values())}
 
 

@@ -296,13 +296,13 @@ def _id(suggestion: Suggestion) -> int:
     return suggestion.id
 
 
-def history(reviews: tuple[Review, ...], zone: str, kind: Kind = "regimen") -> None:
+def history(reviews: tuple[Review, ...], kind: Kind = "regimen") -> None:
     """Reviews signed earlier, the newest first."""
     if not reviews:
         return
     st.header(_("Signed reviews"))
     for review in reviews:
-        with st.expander(f"{when(review.signed, zone)}, {review.reviewer}"):
+        with st.expander(_("{time} UTC, {reviewer}", time=when(review.signed, "UTC"), reviewer=review.reviewer)):
             st.markdown(f"> {_(review.meaning)}")
             for decision in review.decisions:
                 line, verdict = key_name(decision.key, kind), _(PAST[decision.verdict])

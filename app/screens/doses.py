@@ -47,7 +47,7 @@ def draw() -> None:
                 said = _("More insulin needs a typed reason: {why}.", why=retold(page.caution))
                 st.warning(said, icon=":material/warning:")
             decide.decide(suggestion, page.draft, page.out_of_date, actor, unit)
-    decide.history(page.history, page.summary.zone, "doses")
+    decide.history(page.history, "doses")
     if suggestion is not None:
         proposal.provenance(suggestion)
 

@@ -52,7 +52,7 @@ def draw() -> None:
     if suggestion is not None and suggestion.experiments:
         st.header(_("What earlier changes did"))
         st.html(drawings.experiments_table(suggestion.experiments, unit))
-    decide.history(page.history, page.summary.zone)
+    decide.history(page.history)
     _on_paper(page, actor, unit)
     if suggestion is not None:
         proposal.provenance(suggestion)

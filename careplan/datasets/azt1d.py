@@ -5,20 +5,20 @@ sensor gap the source stamps every row with the nearest reading's time, and repe
 """
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from careplan.records.cells import column, stacked
 from careplan.records.clock import stamped
 from careplan.records.events import PatientRecord, Refused, refusing
 from careplan.records.head import header_of
 from careplan.records.sheet import (
-    REPEATED,
     Sheet,
     check_dates,
     check_ranges,
-    column,
     drop_unreadable,
     glucose_unit,
     milliunits,
@@ -76,9 +76,10 @@ def name_of(path: Path) -> str:
 def read_subject(path: Path, zone: str) -> PatientRecord:
     rows = read_rows(path, (TIME, *FIELDS.values()), column_of=lambda name: ALIASES.get(normal(name), normal(name)))
     time = stamped(rows, TIME, zone)[0]
-    sheet = Sheet(cells_of(rows, time))
+    stamps = stamps_in(rows, TIME, time)
+    rows = replace(rows, cells=rows.cells.drop(columns=TIME))  # most of what is held of the file
+    sheet = Sheet(cells_of(rows, time), stamps=stamps)
     report_left(sheet, rows)
-    sheet.stamps = stamps_in(rows, TIME, time)
     drop_unreadable(sheet)
     check_dates(sheet)
     drop_repeats(sheet, rows, time)
@@ -92,7 +93,7 @@ def read_subject(path: Path, zone: str) -> PatientRecord:
     if KIND in rows.cells:
         add_kinds(sheet, rows)
     record = sheet.record(name_of(path), zone, rows_read=rows.read, files=[path.name])
-    return silent(record, [rows])
+    return silent(record, sheet, [rows])
 
 
 def cells_of(rows: Rows, time: pd.Series) -> pd.DataFrame:
@@ -101,7 +102,7 @@ def cells_of(rows: Rows, time: pd.Series) -> pd.DataFrame:
     for channel, name in FIELDS.items():
         part = column(rows, name, channel, time, limits=(40.0, 400.0) if channel == "glucose" else None)
         parts.append(part[part["value"] != 0] if channel in ("bolus", "carbs") else part)
-    return pd.concat(parts, ignore_index=True).astype(dict.fromkeys(REPEATED, "category"))
+    return stacked(parts)
 
 
 def drop_repeats(sheet: Sheet, rows: Rows, time: pd.Series) -> None:

@@ -5,6 +5,7 @@ told its wizard. The weight is a stand-in (99 in every file) and is not read. Ro
 """
 
 import re
+from array import array
 from collections import Counter
 from pathlib import Path
 from xml.parsers import expat
@@ -14,6 +15,7 @@ import pandas as pd
 
 from careplan.records.blocks import Block, where
 from careplan.records.clock import DateOrder, local_times, split_stamps, to_utc
+from careplan.records.columns import Columns
 from careplan.records.correction import Correction
 from careplan.records.events import RecordError
 from careplan.records.export import SENSOR, ExportRows, Part, add_cells, clocked, glucose_values, latest_of, part_of, reader
@@ -40,8 +42,8 @@ class Events:
     def __init__(self, file: Path) -> None:
         self.file, self.depth, self.kind, self.count = file, 0, "", 0
         self.person = ""
-        self.rows: dict[str, list[tuple[str, ...]]] = {kind: [] for kind in READ}
-        self.lines: dict[str, list[int]] = {kind: [] for kind in READ}
+        self.columns = {kind: Columns(len(KEPT)) for kind in READ}
+        self.lines = {kind: array("q") for kind in READ}
         self.others: Counter[str] = Counter()
         self.first: dict[str, int] = {}
 
@@ -58,7 +60,7 @@ class Events:
             self.count += 1
             if self.kind in READ:
                 said = {ATTRIBUTES.get(key, key): value.strip() for key, value in attributes.items()}
-                self.rows[self.kind].append(tuple([said.get(key, "") for key in KEPT]))
+                self.columns[self.kind].add([said.get(key, "") for key in KEPT])
                 self.lines[self.kind].append(self.count)
             else:
                 self.others[self.kind] += 1
@@ -68,8 +70,7 @@ class Events:
         self.depth -= 1
 
     def block(self, kind: str) -> Block:
-        rows = self.rows[kind]
-        columns = {key: np.array([row[index] for row in rows] + [None], dtype=object)[:-1] for index, key in enumerate(KEPT)}
+        columns = dict(zip(KEPT, self.columns.pop(kind).take(), strict=True))
         named = {key: f"{kind} {key}" for key in KEPT}
         return Block(self.file, (), named, tuple(range(len(KEPT))), columns, np.array(self.lines[kind], dtype=np.int64), ",")
 
@@ -82,12 +83,14 @@ def parse(file: Path) -> Events:
     events, parser = Events(file), expat.ParserCreate()
 
     def refuse(*_: object) -> None:
-        raise RecordError("expected plain XML, found a document type", file=file, row=parser.CurrentLineNumber)
+        raise RecordError("expected plain XML, found a document type", file=file)
 
     parser.StartDoctypeDeclHandler, parser.EntityDeclHandler = refuse, refuse
     parser.StartElementHandler, parser.EndElementHandler = events.start, events.end
     try:
         parser.Parse(re.sub(r"^\s*<\?xml[^>]*\?>", "", text).encode(), True)
+    except RecordError as error:
+        raise RecordError(error.problem, file=file, row=parser.CurrentLineNumber) from None
     except expat.ExpatError as error:
         raise RecordError(f"not XML: {expat.ErrorString(error.code)} (cut short?)", file=file, row=error.lineno) from error
     return events

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from careplan.records.cells import column, stacked
 from careplan.records.clock import stamped
 from careplan.records.correction import Correction
 from careplan.records.events import PatientRecord, RecordError, Refused, refusing
@@ -20,7 +21,6 @@ from careplan.records.sheet import (
     Sheet,
     check_dates,
     check_ranges,
-    column,
     drop_duplicates,
     drop_unreadable,
     glucose_unit,
@@ -89,6 +89,7 @@ def read_person(person: str, files: list[Path], zone: str, refused: Refused | No
     """All of one person's files on one sheet, with the rows read, the files that have a channel, and the rows of sleep, which has
     none."""
     whole = Sheet(pd.DataFrame())
+    cells: list[pd.DataFrame] = []
     rows_read, named, asleep = 0, [], 0
     for file in files:
         with refusing(refused, f"uom-{person}"):
@@ -99,13 +100,13 @@ def read_person(person: str, files: list[Path], zone: str, refused: Refused | No
                 rows_read, asleep = rows_read + count, asleep + count
                 continue
             sheet, rows = read_file(file, zone)
-            whole.cells = pd.concat([whole.cells, sheet.cells], ignore_index=True)
+            cells.append(sheet.cells)
             whole.corrections += sheet.corrections
             rows_read += rows.read
             named.append(file.name)
     if named:
         with refusing(refused, f"uom-{person}"):
-            whole.cells = whole.cells.sort_values(["time", "file", "row"], kind="stable", ignore_index=True)
+            whole.cells = stacked(cells).sort_values(["time", "file", "row"], kind="stable", ignore_index=True)
             milliunits(whole)
             glucose_unit(whole, "mmol/L")
             drop_duplicates(whole)
@@ -206,6 +207,8 @@ def drop_strangers(sheets: list[Sheet]) -> None:
 
     Of two files that share at least a day of readings, and at least half of the smaller, the larger holds the copy.
     """
+    if len(sheets) < 2:
+        return
     keys = [readings(sheet) for sheet in sheets]
     for mine, sheet in zip(keys, sheets, strict=True):
         for other in keys:

@@ -56,7 +56,7 @@ def practice_of(
     groups, of = (tuple(limits), _by_group(therapy, limits)) if isinstance(limits, Mapping) else (groups, limits)
     if not therapy.actions or not groups:
         raise ValueError(f"{therapy.name}: a practice needs actions and groups with limits")
-    planner, names = Planner(of, plans), {channel.name: channel.name.replace("_", " ") for channel in therapy.channels}
+    planner = Planner(of, plans)
     return Practice(
         therapy=therapy,
         groups=groups,
@@ -77,10 +77,17 @@ def practice_of(
         known=partial(known, therapy),
         units=(Unit(therapy.channel(therapy.regulated).unit, 1.0, digits),),
         marks=marks,
-        words=Words(settings=names, said=said, because=because, limits=bound),
+        words=_words(therapy),
         weights=weights,
         clinic=clinic,
     )
+
+
+def _words(therapy: Therapy) -> Words:
+    """A setting is called as its channel is, and measured in its unit."""
+    names = {channel.name: channel.name.replace("_", " ") for channel in therapy.channels}
+    units = {channel.name: channel.unit for channel in therapy.channels if channel.unit}
+    return Words(settings=names, said=said, because=because, limits=bound, units=units)
 
 
 def _by_group(therapy: Therapy, limits: Mapping[str, Limits]) -> Callable[[CourseFacts], Limits]:

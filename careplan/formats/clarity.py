@@ -103,7 +103,8 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
         raise RecordError(problem, file=file, row=1, field=block.written(column[GLUCOSE]))
     rows, timed = account_for(block, column, zone, day_first, unit, file)
     part = part_of(file, [rows], unit, person=person_of(block, column, ~timed))
-    drop_second_device(part.sheet, beside(part.sheet, block, column[DEVICE]), within=WITHIN)
+    for name in (column[DEVICE], column[TRANSMITTER]):  # of a sensor, and of two that are worn while one follows the other
+        drop_second_device(part.sheet, beside(part.sheet, block, name), within=WITHIN)
     return part
 
 

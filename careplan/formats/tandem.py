@@ -181,7 +181,10 @@ def boluses(rows: ExportRows, zone: str, file: Path) -> None:
     rows.report(
         (text["insulindelivered"] == "") & ~extended, "not delivered", "insulindelivered", lambda i: f"{asked[i]:g} U asked for"
     )
-    rows.add((text["carbsize"] != "") & ~(amount["carbsize"] == 0), "carbs", "carbsize", amount["carbsize"])
+    eaten = (text["carbsize"] != "") & ~(amount["carbsize"] == 0)
+    none = eaten & (asked > 0) & (given == 0)
+    rows.report(none, "not delivered", "carbsize", lambda i: f"{text['carbsize'][i]} g of a bolus that was not given")
+    rows.add(eaten & ~none, "carbs", "carbsize", amount["carbsize"])
     stick = (text["bg"] != "") & ~(amount["bg"] == 0)
     rows.report(
         stick,

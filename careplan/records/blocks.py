@@ -1,6 +1,7 @@
 """Delimited files of several blocks: lines above, a header, rows beneath it, and perhaps another header further down."""
 
 import csv
+from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -146,7 +147,7 @@ class Gathering:
         self.above, self.width, self.delimiter = above, len(header), delimiter
         self.get = itemgetter(*self.places, *self.places[:1])  # twice the first: always a tuple
         self.columns = Columns(len(self.places))
-        self.lines: list[int] = []
+        self.lines = array("q")
         self.left: dict[int, str] = {}
         self.shortest, self.last = self.width, self.width
 

@@ -12,7 +12,8 @@ SAME_DOSE = pd.Timedelta(minutes=1)  # what two devices log of one dose is this 
 def drop_second_device(sheet: Sheet, device: pd.Series, *, within: pd.Timedelta) -> None:
     """Rule "two devices": a sensor's reading that another device shows too, the one with more readings, counts once.
 
-    device: which one showed each cell, by the sheet's index; empty where not said. within: how far apart the two are at most.
+    device: which one showed each cell, or which sensor it is of, by the sheet's index; empty where not said. within: how far
+    apart the two are at most.
     """
     if device[device != ""].nunique() < 2:
         return
@@ -23,7 +24,8 @@ def drop_second_device(sheet: Sheet, device: pd.Series, *, within: pd.Timedelta)
         & cells["time"].notna().to_numpy(dtype=bool)
     )
     shown = device.where(sensor, "")
-    order = [name for name in shown[shown != ""].value_counts().index]
+    near = beside_others(cells["time"], shown, within)
+    order = [name for name in shown[shown != ""].value_counts().index if name in near]
     again = np.zeros(len(cells), dtype=bool)
     for place, name in enumerate(order[1:], start=1):
         before = sensor & shown.isin(order[:place]).to_numpy(dtype=bool) & ~again
@@ -33,6 +35,13 @@ def drop_second_device(sheet: Sheet, device: pd.Series, *, within: pd.Timedelta)
         found = pd.merge_asof(ask, known, on="time", direction="nearest", tolerance=within)
         again[found["place"][found["near"].notna()]] = True
     sheet.drop(again, "two devices")
+
+
+def beside_others(time: pd.Series, shown: pd.Series, within: pd.Timedelta) -> set[str]:
+    """The devices that show a reading so soon before or after one of another device."""
+    said = pd.DataFrame({"time": time, "shown": shown})[shown != ""].sort_values("time", kind="stable")
+    change = (said["shown"] != said["shown"].shift()) & (said["time"].diff() <= within)
+    return {*said["shown"][change], *said["shown"][change.shift(-1, fill_value=False)]}
 
 
 def drop_same_doses(sheet: Sheet) -> None:

@@ -237,9 +237,9 @@ def plain(record: PatientRecord) -> PatientRecord:
         for each in record.corrections
     )
     columns = {
-        name: record.events[name].map({text: shown(text) for text in record.events[name].unique()}).astype(object)
-        for name in ("product", "origin")
-        if not all(map(str.isascii, record.events[name].unique()))
+        name: texts.map({text: shown(text) for text in texts.unique()}).astype(texts.dtype)
+        for name, texts in (("product", record.events["product"]), ("origin", record.events["origin"]))
+        if not texts.drop_duplicates().str.isascii().all()
     }
     ignored = {shown(kind): count for kind, count in record.ignored.items()}
     return replace(

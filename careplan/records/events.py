@@ -18,7 +18,7 @@ COLUMNS = {
     "value": "float64",  # in the channel's unit; for a rate, the rate
     "duration": "float64",  # minutes a rate or extended impulse lasts; 0 for a point; NaN: until the next event of the channel
     "flag": "object",  # none, one or several of FLAGS, separated by a space
-    "origin": "object",  # "file:row" it was read from
+    "origin": "str",  # "file:row" it was read from: each another, so held in one piece
     "product": "object",  # the insulin's brand where the source names one; mostly ""
 }
 

@@ -16,12 +16,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from careplan.records.blocks import Block
+from careplan.records.cells import CELLS, REPEATED, stacked
 from careplan.records.clock import to_utc
 from careplan.records.correction import Correction
 from careplan.records.dates import clock_of
 from careplan.records.events import PatientRecord, RecordError, Refused, refusing
 from careplan.records.settings import StatedSettings
-from careplan.records.sheet import CELLS, REPEATED, Sheet, glucose_unit, settle
+from careplan.records.sheet import Sheet, glucose_unit, settle
 from careplan.records.stamps import impossible, stamps_of
 from careplan.records.text import CUT, OUT_OF_ROOM, Source, beyond, check_zone, find_files, numbers
 from careplan.records.units import MG_PER_MMOL
@@ -240,17 +241,19 @@ def part_of(
     """The part of a file from the rows of its blocks; `unit` is the one of its glucose."""
     every = list(rows)
     sheets = [each.sheet() for each in every]
-    filled = [sheet.cells for sheet in sheets if len(sheet.cells)] or [sheets[0].cells]
-    cells = pd.concat(filled, ignore_index=True) if len(filled) > 1 else filled[0]
-    sheet = joined(sheets, cells)
-    if cells["time"].notna().any():
+    sheet = joined(sheets)
+    if sheet.cells["time"].notna().any():
         glucose_unit(sheet, unit)
     count = sum(each.block.read for each in every)
     return Part(file, sheet, count, person, ignored=sum((each.ignored for each in every), Counter()), regimen=regimen)
 
 
-def joined(sheets: Sequence[Sheet], cells: pd.DataFrame) -> Sheet:
-    """One sheet with the cells, and what else is said on each of the others."""
+def joined(sheets: Sequence[Sheet]) -> Sheet:
+    """One sheet with all that is on each, which then have no cells any more: they are most of what is held."""
+    filled = [sheet.cells for sheet in sheets if len(sheet.cells)] or [sheets[0].cells]
+    cells = stacked(filled)
+    for sheet in sheets:
+        sheet.cells = sheet.cells.iloc[:0]
     corrections = [correction for sheet in sheets for correction in sheet.corrections]
     return Sheet(cells, corrections, {place: date for sheet in sheets for place, date in sheet.stamps.items()})
 
@@ -264,7 +267,7 @@ def latest_of(every: Iterable[ExportRows]) -> pd.Timestamp | None:
 def add_cells(part: Part, cells: pd.DataFrame, corrections: Iterable[Correction]) -> None:
     """Cells that were made of several rows together, and the corrections of rows that made none."""
     if len(cells):
-        part.sheet.cells = pd.concat([part.sheet.cells, cells], ignore_index=True) if len(part.sheet.cells) else cells
+        part.sheet.cells = stacked([part.sheet.cells, cells]) if len(part.sheet.cells) else cells
     part.sheet.corrections += corrections
 
 
@@ -358,8 +361,7 @@ def patient_name(format: str, file: Path) -> str:
 
 def record_of(name: str, parts: Sequence[Part], zone: str | None) -> PatientRecord:
     """A person's record from the files that are theirs."""
-    sheets = [part.sheet for part in parts]
-    sheet = joined(sheets, pd.concat([each.cells for each in sheets], ignore_index=True) if len(sheets) > 1 else sheets[0].cells)
+    sheet = joined([part.sheet for part in parts])
     first = parts[0].file
     if zone is None:
         rows = "the clock of the device is taken to be UTC"

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from careplan.records.cells import CELLS
 from careplan.records.correction import Correction
 from careplan.records.delivery import Stretches, delivered, schedule, stretches
 from careplan.records.export import Array, ExportRows, Mask
-from careplan.records.sheet import CELLS
 from careplan.records.stamps import impossible
 
 SECONDS = 1e9

@@ -2,24 +2,25 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from careplan.records.cells import REPEATED
 from careplan.records.channels import DEVICE_CHANNELS, channel_of
 from careplan.records.correction import Action, Correction
 from careplan.records.events import COLUMNS, PatientRecord, RecordError, events_frame, flagged
 from careplan.records.insulins import WEEKLY, as_stated
 from careplan.records.stamps import FIRST_DATE, Stamps, latest_date
-from careplan.records.text import CUT, OUT_OF_ROOM, Rows, beyond, is_missing, numbers
+from careplan.records.text import CUT, OUT_OF_ROOM, Rows, is_missing
 from careplan.records.units import MG_PER_MMOL
 from careplan.therapy import Channel
 
-CELLS = ("file", "row", "field", "raw", "time", "channel", "value", "duration", "flag")  # and perhaps "product"
-REPEATED = ("file", "field", "channel")  # columns of few different texts: held and compared as numbers
 HALF_YEAR, SLACK = pd.Timedelta(days=180), pd.Timedelta(days=2)
+IMPULSES = [channel.name for channel in DEVICE_CHANNELS if channel.form == "impulse"]
+AT_ONCE = pd.Timedelta(seconds=1)
 CLOSE = pd.Timedelta(minutes=3)  # no common sensor but those that read every minute reads this often
 AGREEMENT = 27.0  # mg/dL
 UNTRUSTED = 0.2  # a file in which more than this share of a channel breaks a rule is refused
@@ -109,9 +110,9 @@ class Sheet:
             return PatientRecord(patient, zone, events_frame(), tuple(self.corrections), rows_read, files=tuple(files))
         channel = pd.factorize(cells["channel"], sort=True)[0]
         order = np.lexsort((cells["row"].to_numpy(), channel, cells["time"].dt.tz_localize(None).to_numpy()))
-        columns = {name: shared(cells[name], order) for name in ("channel", "flag", "product") if name in cells}
-        rows = zip(shared(cells["file"], order), cells["row"].to_numpy()[order], strict=True)
-        columns["origin"] = np.fromiter((f"{file}:{row}" for file, row in rows), dtype=object, count=len(order))
+        columns: dict[str, Any] = {name: shared(cells[name], order) for name in ("channel", "flag", "product") if name in cells}
+        rows = pd.Series(cells["row"].to_numpy()[order]).astype("str")
+        columns["origin"] = pd.Series(shared(cells["file"], order), dtype="str") + ":" + rows
         columns |= {name: cells[name].to_numpy()[order] for name in ("value", "duration")}
         columns["time"] = cells["time"].array.take(order)
         filled = {"product": np.full(len(order), "", dtype=object)} | columns
@@ -130,13 +131,6 @@ def shared(texts: pd.Series, order: NDArray[np.int64]) -> NDArray[np.object_]:
     return np.array([*values, ""], dtype=object)[codes[order]]
 
 
-def cells_of(rows: Sequence[tuple[object, ...]], names: Sequence[str]) -> pd.DataFrame:
-    """Cells from a tuple each, whose parts are in the order of `names`: made column by column, of the types that they have."""
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
-    made = {name: pd.Series(np.array(column, dtype=object)) for name, column in zip(names, columns, strict=True)}
-    return pd.DataFrame(made, columns=list(names), dtype=object).astype({"row": "int64", "value": float, "duration": float})
-
-
 def describe(cells: pd.DataFrame) -> list[str]:
     """One line a cell: when, and what was written."""
     return [
@@ -145,44 +139,13 @@ def describe(cells: pd.DataFrame) -> list[str]:
     ]
 
 
-def column(
-    rows: Rows, name: str, channel: str, time: pd.Series, *, limits: tuple[float, float] | None = None, blank: bool = False
-) -> pd.DataFrame:
-    """The filled cells of one column of a file; `limits` are what "Low" and "High" mean where they give no number, in its unit.
-
-    blank: empty cells too, where a row stands for nothing else and must be accounted for.
-    """
-    every = rows.cells[name].to_numpy(dtype=object)
-    index = np.arange(len(every)) if blank else np.flatnonzero(~is_missing(every))
-    texts = every[index]
-    value = numbers(list(texts), decimal_comma=rows.decimal_comma)
-    flag = np.full(len(texts), "", dtype=object)
-    if limits is not None:
-        for place in np.flatnonzero(np.isnan(value)):
-            if said := beyond(texts[place]):
-                flag[place], stated = said
-                value[place] = limits[flag[place] == "high"] if np.isnan(stated) else stated
-    return pd.DataFrame(
-        {
-            "file": rows.name,
-            "row": rows.row[index],
-            "field": rows.fields.get(name, name),
-            "raw": texts,
-            "time": time.iloc[index].reset_index(drop=True),
-            "channel": channel,
-            "value": value,
-            "duration": 0.0,
-            "flag": flag,
-        }
-    )
-
-
-def silent(record: PatientRecord, every: Sequence[Rows]) -> PatientRecord:
-    """The record with the rows that gave neither an event nor a correction counted in `ignored`, as "nothing in it"."""
+def silent(record: PatientRecord, sheet: Sheet, every: Sequence[Rows]) -> PatientRecord:
+    """The record of a sheet, with the rows that gave neither an event nor a correction counted in `ignored`, as "nothing in
+    it"."""
     most = max((int(rows.row.max()) for rows in every if len(rows)), default=0)
     gave = {rows.name: np.zeros(most + 1, dtype=bool) for rows in every}  # by line
-    for file, _, row in (origin.rpartition(":") for origin in record.events["origin"]):
-        gave[file][int(row)] = True
+    for file, lines in sheet.cells.groupby("file", observed=True)["row"]:
+        gave[str(file)][lines] = True
     for each in record.corrections:
         if each.file in gave and each.row <= most:
             gave[each.file][each.row] = True
@@ -343,9 +306,12 @@ def year_typos(sheet: Sheet) -> None:
 
 
 def drop_duplicates(sheet: Sheet) -> None:
-    """Rule "duplicate": the same value (of one product) in the same channel at one time. Rule "repeated time": a level or a rate
-    has one value at a time, the first reading and the last rate. A finger stick repeats no sensor's reading."""
-    sheet.drop(repeats(sheet, "value", "duration", *(["product"] if "product" in sheet.cells else [])), "duplicate")
+    """Rule "duplicate": the same value (of one product) in the same channel at one time; of a dose or meal, within a second. Rule
+    "repeated time": a level or a rate has one value at a time, the first reading and the last rate. A finger stick repeats no
+    sensor's reading."""
+    same = ["value", "duration", *(["product"] if "product" in sheet.cells else [])]
+    sheet.drop(repeats(sheet, *same), "duplicate")
+    sheet.drop(sent_again(sheet, ["channel", *same]), "duplicate")
     for channel in DEVICE_CHANNELS:
         if channel.form != "impulse" and channel.name != "activity":
             keep: Literal["first", "last"] = "first" if channel.form == "level" else "last"
@@ -356,6 +322,14 @@ def repeats(sheet: Sheet, *columns: str, keep: Literal["first", "last"] = "first
     """`[N]` cells that repeat another's channel, time and `columns`; sensors and finger sticks apart."""
     cells = sheet.cells.assign(stick=flagged(sheet.cells["flag"], "fingerstick"))
     return cells.duplicated(["channel", "time", "stick", *columns], keep=keep).to_numpy(dtype=bool)
+
+
+def sent_again(sheet: Sheet, same: list[str]) -> Mask:
+    """`[N]` doses and meals, in order of time, that follow one alike in the columns `same` by less than a second: nobody gives
+    two so soon."""
+    given = sheet.cells[sheet.cells["channel"].isin(IMPULSES)]
+    soon = given.groupby(same, observed=True, dropna=False)["time"].diff() < AT_ONCE
+    return np.isin(sheet.cells.index, given.index[soon])
 
 
 def one_stream(sheet: Sheet) -> None:

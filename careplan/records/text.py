@@ -2,6 +2,7 @@
 
 import csv
 import re
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -204,8 +205,8 @@ class Body:
     """The rows beneath a header, column by column."""
 
     columns: Columns
-    lines: list[int] = field(default_factory=list)
-    lengths: list[int] = field(default_factory=list)  # how many fields each row has
+    lines: "array[int]" = field(default_factory=lambda: array("q"))
+    lengths: "array[int]" = field(default_factory=lambda: array("q"))  # how many fields each row has
     last: list[list[str]] = field(default_factory=list)  # the fields of the last two rows
     beyond: tuple[int, int] | None = None  # the first row with something beyond the header: its line, and how many fields it has
     left: dict[int, str] = field(default_factory=dict)  # lines left out, and by which rule

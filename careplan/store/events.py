@@ -147,7 +147,7 @@ def _table(columns: Sequence[Sequence[Any]]) -> pd.DataFrame:
             "value": np.array(value, dtype=np.float64),
             "duration": np.where(length == UNTIL_NEXT, np.nan, length),
             "flag": pd.Series(flag, dtype=object),
-            "origin": pd.Series(origin, dtype=object),
+            "origin": pd.Series(origin, dtype="str"),
             "product": pd.Series(product, dtype=object),
         }
     )

@@ -216,7 +216,7 @@ def doses(patient: str, **changes: Any) -> Suggestion:
         ("no change", "as prescribed", 190.0),
     ):
         path = Path(minutes=minutes, mid=(level,) * 16, low=(level - 30,) * 16, high=(level + 40,) * 16)
-        outcomes = {"in_range": Interval(mid=260 - level, low=50.0, high=100.0), "below_70": Interval(mid=1.5, low=0.0, high=6.0)}
+        outcomes = {"in_range": Interval(mid=230 - level, low=25.0, high=100.0), "below_70": Interval(mid=1.5, low=0.0, high=6.0)}
         options.append(Option(name=name, path=path, outcomes=outcomes, does=does))
     given: dict[str, Any] = {
         "kind": "doses",

@@ -35,7 +35,12 @@ TARGETS = {
     ),
     "standing": Target(
         "careplan/clinic/standing.py",
-        ("tests/clinic/test_signing_edges.py", "tests/clinic/test_signing.py", "tests/clinic/test_reviews.py"),
+        (
+            "tests/clinic/test_standing.py",
+            "tests/clinic/test_signing_edges.py",
+            "tests/clinic/test_signing.py",
+            "tests/clinic/test_reviews.py",
+        ),
     ),
     "audit": Target("careplan/store/audit.py", ("tests/store/test_trail_edges.py", "tests/store/test_audit.py")),
     "seals": Target(
@@ -49,6 +54,7 @@ TARGETS = {
     "chain": Target(
         "careplan/store/verification.py",
         (
+            "tests/store/test_verification.py",
             "tests/store/test_hand_edits.py",
             "tests/store/test_trail_edges.py",
             "tests/store/test_audit.py",

@@ -149,13 +149,11 @@ def test_in_automatic_mode_basal_is_unknown_and_not_zero(tmp_path: Path) -> None
     assert spans(record, "basal") == [("03-05 00:00", 0.8, 480.0), ("03-05 10:00", 0.9, -1.0)]
     assert len(of(record, "bolus")) == 24
     assert set(of(record, "bolus")["flag"]) == {"automatic"}
-    total = row(
-        "00:00:00",
-        kind="Normal",
-        chosen=27.9,
-        given=27.9,
-        source="CLOSED_LOOP_AUTO_INSULIN",
-    )
+
+
+@pytest.mark.parametrize("source", ["CLOSED_LOOP_AUTO_INSULIN", ""])
+def test_a_days_total_is_no_dose_and_its_basal_is_unknown(tmp_path: Path, source: str) -> None:
+    total = row("00:00:00", kind="Normal", chosen=27.9, given=27.9, source=source)
     meal = row("12:00:00", kind="Normal", chosen=4, given=4, number=1,
                source="CLOSED_LOOP_BG_CORRECTION_AND_FOOD_BOLUS")  # fmt: skip
     other = row("00:00:00", date="2024/03/06", basalrate=0.7)

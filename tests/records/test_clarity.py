@@ -113,6 +113,16 @@ def test_what_two_devices_show_counts_once(tmp_path: Path) -> None:
     assert rules(record) == {"two devices": 4}
 
 
+def test_one_reading_counts_while_two_sensors_are_worn(tmp_path: Path) -> None:
+    day = pd.date_range("2024-01-08", periods=30, freq="5min")
+    old = [row(f"{t:%Y-%m-%dT%H:%M:%S}", "EGV", glucose=100, ticks=300 * i, id="8A") for i, t in enumerate(day[:13])]
+    late = day[6:] + pd.Timedelta("2min")
+    new = [row(f"{t:%Y-%m-%dT%H:%M:%S}", "EGV", glucose=110, ticks=300 * i, id="8B") for i, t in enumerate(late)]
+    record = read(tmp_path, *sorted(old + new, key=lambda line: line.split(",")[1]))
+    assert rules(record) == {"two devices": 7}
+    assert of(record, "glucose")["value"].tolist() == [100.0] * 6 + [110.0] * 24
+
+
 def test_either_unit_and_files_of_one_person(tmp_path: Path) -> None:
     mmol = HEADER.replace("mg/dL", "mmol/L")
     record = read(tmp_path, row("2024-01-08T08:00:00", "EGV", glucose="6.7"), header=mmol)

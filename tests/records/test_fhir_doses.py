@@ -39,6 +39,8 @@ def test_rates_extended_doses_references_and_statements(tmp_path: Path) -> None:
     open_ended = {"start": "2024-05-02T09:00:00Z"}
     rate = {"rateQuantity": {"value": 0.8, "unit": "U/h", "code": "[iU]/h"}}
     ratio = {"rateRatio": {"numerator": {"value": 2, "code": "[iU]"}, "denominator": {"value": 4, "code": "h"}}}
+    daily = {"rateRatio": {"numerator": {"value": 24, "code": "[iU]"}, "denominator": {"value": 1, "code": "d"}}}
+    morning = {"start": "2024-05-02T06:00:00Z", "end": "2024-05-02T08:00:00Z"}
     held = {"resourceType": "Medication", "id": "m", "code": {"text": "Humalog"}}
     stated = {
         "resourceType": "MedicationStatement",
@@ -50,12 +52,14 @@ def test_rates_extended_doses_references_and_statements(tmp_path: Path) -> None:
         held,
         given_dose(fast, rate, effectiveDateTime=None, effectivePeriod=hour),
         given_dose(fast, ratio, effectiveDateTime=None, effectivePeriod=open_ended, status="in-progress"),
+        given_dose(fast, daily, effectiveDateTime=None, effectivePeriod=morning),
         given_dose(fast, units(3), effectiveDateTime=None, effectivePeriod=hour),
         given_dose({}, units(2), medicationCodeableConcept=None, medicationReference={"reference": "Medication/m"}),
         given_dose(fast, {}, effectiveDateTime="2024-05-02T10:00:00Z") | stated,
         given_dose(fast, {}) | usual,
     )
     assert [(*row[:3], "open" if row[3] != row[3] else row[3]) for row in events(record)] == [
+        ("06:00", "basal", 1.0, 120.0),
         ("08:00", "basal", 0.8, 60.0),
         ("08:00", "bolus", 3.0, 60.0),
         ("08:00", "bolus", 2.0, 0.0),

@@ -24,7 +24,7 @@ from careplan.formats.nightscout.basal import (
 )
 from careplan.formats.nightscout.documents import Account, Placed
 from careplan.formats.nightscout.profiles import Profile
-from careplan.records.sheet import CELLS
+from careplan.records.cells import CELLS
 from tests.records.nightscout_sites import SETTINGS
 
 START = np.datetime64("2024-03-05T00:00", "ns")

@@ -31,6 +31,9 @@ WRAPPINGS = {
     "lines by tabs": lambda entries: "".join(
         f'"2024-03-05T00:{5 * n:02}:00.000Z"\t{each["date"]}\t120\t"Flat"\t"share2"\n' for n, each in enumerate(entries)
     ),
+    "lines by commas": lambda entries: "".join(
+        f'"2024-03-05T00:{5 * n:02}:00.000Z",{each["date"]},120,"Flat","xDrip, G5"\n' for n, each in enumerate(entries)
+    ),
     "the mongo shell": lambda entries: "\n".join(
         f'{{"_id": ObjectId("65e6"), "type": "sgv", "sgv": NumberInt(120), "date": NumberLong({each["date"]})}}'
         for each in entries

@@ -79,6 +79,35 @@ def test_a_pens_dose_is_no_rate(tmp_path: Path) -> None:
         assert len(at(one(tmp_path, f"time,glucose,{header}\n" + rows), channel)) == 3
 
 
+DIARY = (
+    "Date,Time,Tags,Blood Sugar Measurement (mg/dL),Insulin Injection Units (Pen),Basal Injection Units,"
+    'Insulin Injection Units (pump),Insulin (Meal),Insulin (Correction),"Meal Carbohydrates (Grams, Factor 1)"\n'
+    '"Jan 18, 2024","10:00:00 PM",,,,18,,,,\n'
+    '"Jan 18, 2024","12:30:00 PM","Lunch, at home",95,,,1.5,1.5,,\n'
+    '"Jan 18, 2024","8:02:10 AM",,142,6.0,,,5.0,1.0,60\n'
+)
+
+
+def test_a_diary_whose_doses_are_told_whole_and_in_parts(tmp_path: Path) -> None:
+    record = one(tmp_path, DIARY)
+    assert at(record, "glucose", "fingerstick") == [("01-18 08:02", 142.0), ("01-18 12:30", 95.0)]
+    assert at(record, "bolus") == [("01-18 08:02", 6.0), ("01-18 12:30", 1.5)]
+    assert at(record, "long_acting") == [("01-18 22:00", 18.0)]
+    assert at(record, "carbs") == [("01-18 08:02", 60.0)]
+    assert [each.field for each in record.corrections] == ["Tags", "Insulin (Meal)", "Insulin (Correction)"]
+    exchanges = one(tmp_path, DIARY.replace("Grams, Factor 1", "BE, Factor 12"))
+    assert at(exchanges, "carbs") == [] and rules(exchanges) == {"unknown column": 4}
+
+
+def test_an_epoch_is_believed_and_hours_beside_it_are_no_zone(tmp_path: Path) -> None:
+    header = "Sensorid\tnr\tUnixTime\tYYYY-mm-ddTHH:MM:SS\tTZ\tMin\t{}\n"
+    rows = "X\t13\t1705572000\t2024-01-18T11:00:00\t1\t60\t{}\nX\t14\t1705572300\t2024-01-18T12:05:00\t2\t65\t{}\n"
+    assert at(one(tmp_path, header.format("mg/dL") + rows.format(120, 121), "x.tsv"), "glucose") == READINGS
+    record = one(tmp_path, header.format("mmol/L") + rows.format("6.7", "7.0"), "x.tsv")
+    assert at(record, "glucose") == [("01-18 10:00", 120.704), ("01-18 10:05", 126.109)]
+    assert rules(record) == {"unknown column": 5}
+
+
 @pytest.mark.parametrize("header", ["Carbs (BE)", "KH (KE)", "Carbs [exchanges]"])
 def test_exchanges_are_no_grams(tmp_path: Path, header: str) -> None:
     record = one(tmp_path, f"time,glucose,{header}\n2024-01-18 10:00,120,3\n2024-01-18 10:05,121,\n")

@@ -81,6 +81,15 @@ def test_every_section(tmp_path: Path) -> None:
     assert len(to_series(record, GLUCOSE))
 
 
+def test_carbs_of_a_bolus_that_was_not_given_are_told_and_not_eaten(tmp_path: Path) -> None:
+    stopped = bolus("12:00:00", InsulinDelivered="0.00", ActualTotalBolusRequested="4", CarbSize="40")
+    again = bolus("12:03:00", InsulinDelivered="4", ActualTotalBolusRequested="4", CarbSize="40")
+    none_asked = bolus("15:00:00", InsulinDelivered="0.00", ActualTotalBolusRequested="0", CarbSize="10")
+    record = read(tmp_path, [], [], [stopped, again, none_asked])
+    assert at(record, "carbs") == [("04-01 12:03", 40.0), ("04-01 15:00", 10.0)]
+    assert rules(record)["not delivered"] == 1
+
+
 def test_without_basal_rows_basal_is_unknown_and_not_zero(tmp_path: Path) -> None:
     record = read(tmp_path, [reading("00:01:33", 235)], [], [bolus("12:00:00", InsulinDelivered="2")])
     assert not len(of(record, "basal"))

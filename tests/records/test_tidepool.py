@@ -80,6 +80,21 @@ def test_readings_and_their_limits(tmp_path: Path) -> None:
     assert record.ignored == {"upload": 1, "deviceEvent alarm": 1, "bloodKetone": 1}
 
 
+def test_carbs_of_a_bolus_that_was_not_given_are_told_and_not_eaten(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        doc(0, type="wizard", carbInput=40, bolus="b1"),
+        doc(0, type="bolus", id="b1", subType="normal", normal=0, expectedNormal=4),
+        doc(3, type="wizard", carbInput=40, bolus="b2"),
+        doc(3, type="bolus", id="b2", subType="normal", normal=4),
+        doc(30, type="wizard", carbInput=10, bolus={"id": "b3", "normal": 0}),
+        doc(60, type="wizard", carbInput=20, bolus={"id": "b4", "extended": 0, "expectedExtended": 2}),
+    )
+    [record] = read(path)
+    assert events(record, "carbs") == [(40, 0, ""), (10, 0, "")]
+    assert [each.row for each in record.corrections if each.rule == "not delivered"] == [1, 6]
+
+
 def test_what_was_delivered_counts(tmp_path: Path) -> None:
     path = written(
         tmp_path,

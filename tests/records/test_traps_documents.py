@@ -41,6 +41,15 @@ def test_two_versions_of_one_treatment(tmp_path: Path, how: str) -> None:
     assert rules(record) == {"older version": 1}
 
 
+def test_a_dose_sent_again_within_a_second_is_one(tmp_path: Path) -> None:
+    twice = [{"_id": each, "created_at": f"2024-03-05T13:00:00.{each}00Z"} for each in "19"]
+    again = [site.at("13:00", "Bolus", insulin=2.0) | each for each in twice]
+    micro = [site.at(clock, "SMB", insulin=0.1) for clock in ("14:00", "14:05")]
+    record = site.read(tmp_path, [*again, *micro])
+    assert at(record, "bolus") == [("03-05 13:00", 2.0), ("03-05 14:00", 0.1), ("03-05 14:05", 0.1)]
+    assert rules(record) == {"duplicate": 1}
+
+
 def test_a_pumps_numbers_begin_again_and_serve_two_parts_of_a_combo(tmp_path: Path) -> None:
     treatments = [
         site.at("08:00", "Meal Bolus", insulin=2.0, **PUMP),

@@ -71,6 +71,7 @@ MEAL = re.compile(r"meal:?\s*([\d.,]+)\s*g", re.IGNORECASE)
 INSULIN = re.compile(r"insulin:?\s*([\d.,]+)", re.IGNORECASE)
 SAME_STICK = pd.Timedelta(minutes=5)  # a measurement sent to calibrate the sensor is logged again within this
 DAY_TOTAL = "CLOSED_LOOP_AUTO_INSULIN"
+TOTALS = "aggregatedautoinsulin"  # how the line before a section of nothing but days' totals names it
 
 
 def recognise(head: str) -> str | None:
@@ -209,7 +210,7 @@ def account_for(rows: ExportRows, log: PumpLog, zone: str) -> None:
     rows.report(text["newdevicetime"] != "", "clock set", name["newdevicetime"], action="changed")
 
     readings(rows, name, text)
-    totals = text["bolussource"] == DAY_TOTAL
+    totals = (text["bolussource"] == DAY_TOTAL) | any(TOTALS in normal("".join(line)) for line in block.above[-1:])
     total_days(rows, log, totals, numbers(list(text["bolusvolumedelivered"]), decimal_comma=True), text["bolussource"], zone)
     rows.ignore(totals, "daily total", name["bolusvolumedelivered"])
     boluses(rows, name, {key: np.where(totals, "", each) for key, each in text.items()})

@@ -22,6 +22,8 @@ from careplan.formats.fhir.rows import (
 )
 from careplan.records.insulins import find_insulin, known_insulin
 
+HOURS = {"h": 1.0, "hr": 1.0, "hour": 1.0, "min": 1 / 60, "d": 24.0, "day": 24.0}  # a unit of time, as a rate's denominator
+
 
 def medication_rows(resource: Resource, medications: Mapping[str, Resource]) -> Rows:
     """The insulin of an administration, or of a statement that a dose was taken; a premix counts in its parts."""
@@ -80,7 +82,7 @@ def rate_of(dosage: Resource) -> tuple[float, str] | None:
     if isinstance(ratio, dict):
         above, below = ratio.get("numerator"), ratio.get("denominator")
         if isinstance(above, dict) and isinstance(below, dict):
-            units, hours = unit_of(above, DOSE_UNITS)[0], unit_of(below, {"h": 1.0, "hr": 1.0, "hour": 1.0, "min": 1 / 60})[0]
+            units, hours = unit_of(above, DOSE_UNITS)[0], unit_of(below, HOURS)[0]
             length = number(below.get("value", 1)) * (hours or nan)
             value = number(above.get("value")) / length if units and length > 0 else nan
             return value, f"{above.get('value')} a {below.get('value', 1)} {below.get('code', '')}".strip()

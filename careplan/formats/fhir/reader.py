@@ -16,11 +16,12 @@ from careplan.formats.fhir.observations import observation_rows, weight_of
 from careplan.formats.fhir.people import People
 from careplan.formats.fhir.rows import Finding, Resource, Row, dated
 from careplan.formats.fhir.source import Placed, Sources, download, from_files
+from careplan.records.cells import CELLS
 from careplan.records.clock import to_utc
 from careplan.records.correction import Correction
 from careplan.records.events import PatientRecord, RecordError, Refused, refusing
 from careplan.records.garbage import few_collections
-from careplan.records.sheet import CELLS, Sheet, glucose_unit, settle
+from careplan.records.sheet import Sheet, glucose_unit, settle
 from careplan.records.stamps import stamps_of
 from careplan.records.text import Source, check_zone
 from careplan.records.web import is_address

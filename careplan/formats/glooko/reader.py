@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from careplan.formats.glooko.columns import ABOVE, OTHERS, columns_of, is_timed, table_of
 from careplan.records.blocks import Block, read_blocks
@@ -175,8 +174,8 @@ def read_person(name: str, files: Sequence[Path], zone: str | None, day_first: b
         sheet.cells["product"] = sheet.cells["row"].map(lambda row, brands=table.brands: brands.get(row, "")).astype(object)
         glucose_unit(sheet, "mg/dL")
         parts.append(Part(table.file, sheet, table.block.read, ignored=rows.ignored))
-    sheets = [part.sheet for part in parts]
-    whole = joined(sheets, pd.concat([sheet.cells for sheet in sheets], ignore_index=True))
+    del tables, clocked_tables  # all that was written
+    whole = joined([part.sheet for part in parts])
     whole.cells = whole.cells.sort_values(["time", "file", "row"], kind="stable", ignore_index=True)
     milliunits(whole)
     one = Part(

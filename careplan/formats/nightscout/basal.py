@@ -18,8 +18,8 @@ from careplan.formats.nightscout.profiles import (
     switch_of,
 )
 from careplan.formats.nightscout.values import affirmed, denied, minutes_of, number
+from careplan.records.cells import CELLS
 from careplan.records.settings import StatedSettings
-from careplan.records.sheet import CELLS
 
 SILENCE = np.timedelta64(6, "h").astype("timedelta64[ns]")  # nothing recorded for longer: nobody knows what the pump did
 LONGEST_SUSPENSION = 24 * 60.0  # minutes, where nothing says that the pump runs again

@@ -2,9 +2,10 @@
 
 Read are a list of documents or one, a full export with a key for each collection, the answer of the API v3, and what
 `mongoexport` and the mongo shell write: a document a line, `{"$numberLong": "1"}` for a number, `NumberLong(1)`; and entries as a
-site answers them to who asks for no JSON: a line each, by tabs.
+site answers them to who asks for no JSON: a line each, by tabs or commas.
 """
 
+import csv
 import json
 import re
 import sys
@@ -34,8 +35,10 @@ FOODS = frozenset(("food", "quickpick"))
 ENTRY_TYPES = frozenset(("sgv", "mbg", "cal", "rawbg"))
 # What is kept of an entry: a year has a hundred thousand of them.
 ENTRY_FIELDS = ("type", "sgv", "mbg", "mgdl", "date", "mills", "dateString", "sysTime", "device", "isValid", "units")
-TABBED = ("dateString", "date", "sgv", "direction", "device")
-TABBED_LINE = re.compile(r'"?\d{4}-\d\d-\d\dT[\d:.]+[^\t]*\t\d{12,13}(?:\.\d+)?\t"?[^\t]*(?:\t[^\t]*){0,2}')
+LISTED = ("dateString", "date", "sgv", "direction", "device")
+LISTED_LINE = re.compile(
+    r'"?\d{4}-\d\d-\d\dT[^\t,]+(?P<by>[\t,])\d{12,13}(?:\.\d+)?(?:(?P=by)(?:"[^"\n]*"|(?:(?!(?P=by)).)*)){1,3}'
+)
 SHELL = re.compile(
     r"\b(?:ObjectId|ISODate|NumberLong|NumberInt|NumberDecimal|Timestamp)\(\s*(\"[^\"]*\"|'[^']*'|-?[\d.]*)[^)]*\)"
 )
@@ -179,7 +182,7 @@ def site_of(files: Sequence[Path]) -> Site:
     site = Site(site_name(files), str(files[0] if len(files) == 1 else files[0].parent))
     for file in files:
         text = read_text(file)
-        values = tabbed(text, file) if TABBED_LINE.match(text) else parse(text, file)
+        values = listed(text, file) if LISTED_LINE.match(text) else parse(text, file)
         del text
         for collection, label, documents in lists_of(values, file):
             site.add(label, documents, collection or COLLECTIONS.get(file.stem.lower(), ""))
@@ -189,16 +192,17 @@ def site_of(files: Sequence[Path]) -> Site:
     return site
 
 
-def tabbed(text: str, file: Path) -> list[object]:
-    """The entries of lines without a header: a date, its epoch, the reading, its direction and the device, by tabs. Raises
-    `RecordError` where a line is not of this form.
+def listed(text: str, file: Path) -> list[object]:
+    """The entries of lines without a header: a date, its epoch, the reading, its direction and the device, by tabs or commas.
+    Raises `RecordError` where a line is not of this form.
     """
-    found: list[object] = []
-    for row, line in enumerate(text.splitlines(), start=1):
-        if line and not TABBED_LINE.fullmatch(line):
-            raise RecordError("expected a date, an epoch and a reading, by tabs", file=file, row=row)
-        found.append({**dict(zip(TABBED, (field.strip('"') for field in line.split("\t")), strict=False)), "type": "sgv"})
-    return [found]
+    lines = text.splitlines()
+    forms = [LISTED_LINE.fullmatch(line) for line in lines]
+    for row, (line, form) in enumerate(zip(lines, forms, strict=True), start=1):
+        if line and form is None:
+            raise RecordError("expected a date, an epoch and a reading, by tabs or commas", file=file, row=row)
+    by = next(form["by"] for form in forms if form)
+    return [[{**dict(zip(LISTED, fields, strict=False)), "type": "sgv"} for fields in csv.reader(lines, delimiter=by)]]
 
 
 def seen(site: Site) -> str:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from careplan.formats.nightscout.api import download
 from careplan.formats.nightscout.basal import basal_cells, timeline_of
-from careplan.formats.nightscout.documents import TABBED_LINE, Account, Placed, Site, find_sites, site_name, site_of
+from careplan.formats.nightscout.documents import LISTED_LINE, Account, Placed, Site, find_sites, site_name, site_of
 from careplan.formats.nightscout.entries import censored, entry_cells, error_codes, two_uploaders
 from careplan.formats.nightscout.profiles import Profile, carried_profile, profiles_of
 from careplan.formats.nightscout.treatments import basal_treatments, current, treatment_cells
@@ -36,8 +36,8 @@ OTHERS = ('"resourceType"', '"uploadId"', '"deviceTime"')
 
 def recognise(head: str) -> str | None:
     """Why a file is of a Nightscout site, by its first lines; None where it is not."""
-    if TABBED_LINE.match(head):
-        return "its lines are a date, its epoch and a reading, by tabs, as a site's entries"
+    if LISTED_LINE.match(head):
+        return "its lines are a date, its epoch and a reading, as a site's entries"
     if not head.lstrip().startswith(("{", "[")) or any(word in head for word in OTHERS):
         return None
     for words in SIGNS:

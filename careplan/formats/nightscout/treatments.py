@@ -10,8 +10,8 @@ from careplan.formats.nightscout.documents import Account, Document, Placed
 from careplan.formats.nightscout.doses import Dose, carb_doses, insulin_doses
 from careplan.formats.nightscout.entries import MMOL
 from careplan.formats.nightscout.values import denied, filled, minutes_of, moments, number, stamp_of
+from careplan.records.cells import CELLS
 from careplan.records.channels import met_of
-from careplan.records.sheet import CELLS
 from careplan.records.stamps import impossible, stamps_of
 from careplan.records.text import beyond
 from careplan.records.units import MG_PER_MMOL

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from careplan.formats.table.rows import AMOUNTS, recognise_header, table_rows
+from careplan.records.cells import column, stacked
 from careplan.records.channels import DEVICE_CHANNELS, channel_of
 from careplan.records.clock import stamped
 from careplan.records.correction import Correction
@@ -24,7 +25,6 @@ from careplan.records.garbage import few_collections
 from careplan.records.head import header_of
 from careplan.records.sheet import (
     Sheet,
-    column,
     glucose_unit,
     milliunits,
     report_left,
@@ -37,7 +37,7 @@ from careplan.records.stamps import stamps_in
 from careplan.records.text import MISSING, MOST_ABOVE, Rows, Source, check_zone, find_files, is_missing, numbers
 from careplan.records.units import MG_PER_MMOL
 
-CHANNELS = {channel.name.replace("_", ""): channel.name for channel in DEVICE_CHANNELS}
+CHANNELS = {**{channel.name.replace("_", ""): channel.name for channel in DEVICE_CHANNELS}, "pumpbolus": "bolus"}
 PATTERNS = ("*.csv", "*.tsv", "*.txt", "*.xlsx", "*.xls", "*.ods", "*.parquet")
 OTHERS = ("time", "date", "patient", "zone", "weight", "group", "channel", "value", "duration", "flag", "product")
 GROUPS = ("adult", "adolescent", "child")
@@ -120,7 +120,7 @@ def read_patient(name: str, parts: list[Part], zone: str | None) -> PatientRecor
     """The record of one patient from the rows of all files. Raises `RecordError` where glucose has two units, the weight is no
     number of kilograms or the group is unknown.
     """
-    sheet = Sheet(pd.concat([cells_of(*part) for part in parts], ignore_index=True))
+    sheet = Sheet(stacked([cells_of(*part) for part in parts]))
     for rows, time, _ in parts:
         sheet.stamps |= stamps_in(rows, "time", time)
     first = parts[0][0]
@@ -143,7 +143,7 @@ def read_patient(name: str, parts: list[Part], zone: str | None) -> PatientRecor
 
     rows_read = sum(rows.read for rows, _, _ in parts)
     record = sheet.record(slug(name), clock, rows_read=rows_read, files=dict.fromkeys(rows.name for rows, _, _ in parts))
-    record = silent(record, [rows for rows, _, _ in parts])
+    record = silent(record, sheet, [rows for rows, _, _ in parts])
     weight, group = one_value(parts, "weight"), one_value(parts, "group")
     kilograms = float(numbers([weight.text])[0]) if weight else None
     if weight and kilograms is not None and not 1 <= kilograms <= 500:
@@ -239,7 +239,7 @@ def cells_of(rows: Rows, time: pd.Series, local: np.ndarray) -> pd.DataFrame:
             if name.startswith("fingerstick"):
                 part["flag"] = (part["flag"] + " fingerstick").str.strip()
             parts.append(part)
-        cells = pd.concat(parts, ignore_index=True)
+        cells = stacked(parts)
         check_basal(rows, cells)
     return cells.assign(local=local[np.searchsorted(rows.row, cells["row"].to_numpy())])
 

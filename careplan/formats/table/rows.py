@@ -15,17 +15,19 @@ from careplan.records.text import ABOVE, MOST_ABOVE, UNITS, Rows, normal, read_r
 from careplan.records.workbook import Cell, as_text, check_days, column_texts, open_workbook, sheet_rows
 
 ALIASES = {
-    **dict.fromkeys(("timestamp", "datetime", "dateandtime", "localtime"), "time"),
+    **dict.fromkeys(("timestamp", "datetime", "dateandtime", "localtime", "unixtime"), "time"),
     **dict.fromkeys(("day",), "date"),
     **dict.fromkeys(("clock", "timeofday"), "time"),
     **dict.fromkeys(("patientid", "subject", "subjectid", "id", "person"), "patient"),
     **dict.fromkeys(("timezone", "tz"), "zone"),
     **dict.fromkeys(("glucosemgdl", "bg", "gl", "cgm", "sgv", "sensorglucose", "sensorglucosemgdl", "cgmmgdl"), "glucose"),
+    **{"mgdl": "glucose", "mmoll": "glucosemmol"},  # a unit alone
     **dict.fromkeys(("glucosemmoll", "bgmmol", "cgmmmol", "sensorglucosemmoll", "cgmmmoll"), "glucosemmol"),
     **dict.fromkeys(("fingerstickmgdl", "smbg", "bgm"), "fingerstick"),
     **dict.fromkeys(("fingerstickmmoll",), "fingerstickmmol"),
     **dict.fromkeys(("basaluh", "basalrate"), "basal"),
-    **dict.fromkeys(("bolusu", "insulin"), "bolus"),
+    **dict.fromkeys(("bolusu", "insulin", "insulininjectionunitspen"), "bolus"),
+    **dict.fromkeys(("insulininjectionunitspump",), "pumpbolus"),
     **dict.fromkeys(("longactingu",), "longacting"),
     **dict.fromkeys(("carbsg", "carb", "carbohydrates"), "carbs"),
     **dict.fromkeys(("activitymet", "met"), "activity"),
@@ -33,7 +35,10 @@ ALIASES = {
     **dict.fromkeys(("durationmin", "durationminutes"), "duration"),
 }
 UNIT = re.compile(r"[(\[](?P<unit>[^()\[\]]*)[)\]]|\b(?:mmol/?l|mg/?dl|units?|grams?)\b", re.IGNORECASE)
-AMOUNTS = ("glucose", "glucosemmol", "fingerstick", "fingerstickmmol", "basal", "bolus", "longacting", "carbs", "activity")
+AMOUNTS = (
+    *("glucose", "glucosemmol", "fingerstick", "fingerstickmmol"),
+    *("basal", "bolus", "pumpbolus", "longacting", "carbs", "activity"),
+)
 DOSE = frozenset(("u", "units", "unit", "ie", "iu", "ui", "e", "einheiten"))  # of a dose; a rate has "/h" as well
 NO_GRAMS = frozenset(("be", "ke", "khe", "bu", "exchanges", "exchange", "portions", "servings", "raciones", "kcal"))
 
@@ -47,16 +52,19 @@ NAMES = {
         "timeofday": "uhrzeit zeit hora heure ora tijd",
         "glucose": "bg bloodglucose cgm sgv sensorglucose sensor glukose glucose bloodsugar blutzucker bz glukosewert glycemie "
         "glucemia glicemia glucosa glucosio glicose glukoz bloedglucose bloedsuiker blodsukker blodsocker glukos verensokeri",
-        "fingerstick": "fingerstick smbg bgm meter capillaryglucose",
+        "fingerstick": "fingerstick smbg bgm meter capillaryglucose bloodsugarmeasurement bloodglucosemeasurement",
+        "pumpbolus": "pumpbolus",
         "longacting": "basalinsulin longacting longactinginsulin backgroundinsulin langzeitinsulin insulinelente insulinalenta "
-        "insulinabasal langwerkendeinsuline",
+        "insulinabasal langwerkendeinsuline basalinjection",
         "bolus": "bolusinsulin bolus rapid rapidinsulin mealinsulin rapidacting rapidactinginsulin mahlzeiteninsulin "
         "insulinerapide insulinarapida",
-        "carbs": "carbs carb carbohydrate carbohydrates kh cho kohlenhydrate glucides carbohidratos hidratos carboidrati "
-        "koolhydraten",
+        "carbs": "carbs carb carbohydrate carbohydrates mealcarbohydrates kh cho kohlenhydrate glucides carbohidratos hidratos "
+        "carboidrati koolhydraten",
     }.items()
     for name in names.split()
 }
+FACTOR = re.compile(f"(?:{'|'.join(sorted(NO_GRAMS))})factor.*")  # mySugr's "(BE, Factor 12)"
+HOURS, EPOCH = r"[+-]?\d{1,2}(?:\.\d+)?", r"\d{10,13}"
 CELL = re.compile(r"(?P<amount>[<>]?\s*[\d.,]+)\s*(?P<unit>mg/dl|mmol/l|u|ie|iu|e|units?|g|grams?)\.?", re.IGNORECASE)
 IS_UNIT = re.compile(
     r"\W*(?:mg/dl|mmol/l|u|ie|iu|e|units?|g|gr|grams?|u/h|ie/h|e/h|met|min|kg|utc|hh:mm(?::ss)?|[dmyjat./-]{8,10})\W*",
@@ -77,7 +85,7 @@ def column_of(header: str) -> str:
         return f"{bare}mmol" if "mmol" in header.lower() else bare
     if normal(UNIT.sub("", header)) == "basal" and unit in DOSE:
         return "longacting"
-    if bare == "carbs" and unit in NO_GRAMS:
+    if bare == "carbs" and (unit in NO_GRAMS or FACTOR.fullmatch(unit)):
         return name
     return "time" if bare == "timeofday" else bare or name
 
@@ -146,9 +154,13 @@ def bare_cells(rows: Rows) -> Rows:
 
 
 def one_time(rows: Rows) -> Rows:
-    """Date and time of day in two columns are one time. Raises `RecordError` where there is no column of times."""
+    """Date and time of day in two columns are one time; hours beside an epoch are no zone. Raises `RecordError` where there is
+    no column of times."""
     if "date" not in rows.cells and "time" not in rows.cells:
         raise RecordError(f"expected a column 'time', found {rows.header}", file=rows.file, row=1, field="time")
+    if "zone" in rows.cells and rows.cells["zone"].str.fullmatch(HOURS).all() and rows.cells["time"].str.fullmatch(EPOCH).all():
+        fields = {"offset" if name == "zone" else name: text for name, text in rows.fields.items()}
+        rows = replace(rows, cells=rows.cells.rename(columns={"zone": "offset"}), fields=fields)
     if "date" not in rows.cells:
         return rows
     fields = {"time": rows.fields["date"], **{name: text for name, text in rows.fields.items() if name not in ("date", "time")}}

@@ -38,6 +38,7 @@ class Reading:
     corrections: list[Correction] = field(default_factory=list)
     ignored: dict[str, tuple[int, int]] = field(default_factory=dict)  # kind -> how many, and the row of the first
     ends: dict[str, pd.Timestamp] = field(default_factory=dict)  # upload -> when it was made
+    ungiven: set[str] = field(default_factory=set)  # boluses of which nothing was delivered
 
     def add(
         self,
@@ -156,6 +157,12 @@ def bolus(reading: Reading, row: int, document: Document) -> None:
         reading.add(row, document, "extended", "bolus", extended, flag=flag, product=product, duration=length / MS)
 
 
+def is_ungiven(document: Document) -> bool:
+    """Whether a bolus was stopped before any of it was delivered."""
+    given, asked = ("normal", "extended"), ("expectedNormal", "expectedExtended")
+    return not any(number(document.get(name)) for name in given) and any(number(document.get(name)) for name in asked)
+
+
 def basal(reading: Reading, row: int, document: Document) -> None:
     """A rate that was delivered. Rule "fabricated basal": one made up from the schedule counts until its upload at most."""
     rate, length = number(document.get("rate")), number(document.get("duration"))
@@ -191,10 +198,14 @@ def basal(reading: Reading, row: int, document: Document) -> None:
 
 
 def wizard(reading: Reading, row: int, document: Document) -> None:
-    """The carbs that a bolus was calculated for. Its recommendations are no doses."""
-    carbs = number(document.get("carbInput"))
+    """The carbs that a bolus was calculated for. Its recommendations are no doses. Rule "not delivered": nothing of the bolus was
+    given, so that these carbs may be told again with the next."""
+    carbs, dose = number(document.get("carbInput")), document.get("bolus")
     if not carbs:
         reading.ignore(row, "wizard without carbs")
+        return
+    if is_ungiven(dose) if isinstance(dose, dict) else str(dose) in reading.ungiven:
+        reading.report(row, "carbInput", "not delivered", f"{carbs:g} of a bolus that was not given")
         return
     if document.get("carbUnits") == "exchanges":
         reading.report(row, "carbInput", "exchanges to g", f"{carbs:g} exchanges of {EXCHANGE:g} g", dropped=False)

@@ -15,15 +15,16 @@ from typing import Any
 import pandas as pd
 
 from careplan.formats.tidepool.book import book_documents
-from careplan.formats.tidepool.documents import READ, Document, Reading, moment, number, time_of
+from careplan.formats.tidepool.documents import READ, Document, Reading, is_ungiven, moment, number, time_of
 from careplan.formats.tidepool.settings import settings_of
+from careplan.records.cells import CELLS, cells_of
 from careplan.records.correction import Correction
 from careplan.records.devices import drop_same_doses
 from careplan.records.events import PatientRecord, RecordError, Refused, refusing
 from careplan.records.garbage import few_collections
 from careplan.records.raw import XLS, XLSX
 from careplan.records.settings import StatedSettings
-from careplan.records.sheet import CELLS, Sheet, cells_of, settle
+from careplan.records.sheet import Sheet, settle
 from careplan.records.stamps import stamps_of
 from careplan.records.text import Source, check_zone, find_files, read_text
 from careplan.records.web import parse_json
@@ -89,6 +90,8 @@ def read_person(file: Path, name: str, zone: str | None) -> PatientRecord:
                 latest = max(latest, (made, str(stated)))
         elif document.get("type") == "pumpSettings":
             settings.append((str(document.get("time")), document))
+        elif document.get("type") == "bolus" and is_ungiven(document):
+            reading.ungiven.add(str(document.get("id")))
     settings.sort(key=lambda each: each[0])
     for row, document in with_embedded(current(documents, reading)):
         kind = str(document.get("type") or "no type")

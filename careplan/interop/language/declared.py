@@ -243,7 +243,7 @@ def _regimen(query: asked.RegimenInForce, sources: Sources, practice: Practice) 
     found = asking.in_force(sources.db, query.patient, sources.actor)
     if found is None:
         return Answer(understood=query.said(), text=(NO_REGIMEN,), abstains=(NO_REGIMEN,))
-    units = {channel.name: channel.unit for channel in practice.therapy.channels} | dict(getattr(practice.words, "units", {}))
+    units: Mapping[str, str] = getattr(practice.words, "units", {})
     text = []
     for setting, values in practice.listed(found.regimen).items():
         of_day = len(values) > 1 and values[-1][0] < DAY  # a week of days is told without their times

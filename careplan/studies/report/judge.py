@@ -53,9 +53,9 @@ def choose(
         except ValueError as error:
             left_out.append({"unit": unit, "patient": record.patient, "reason": "not on the grid", "detail": str(error)})
             continue
-        begin = judged_from(series, protocol)
-        rows = spaced(series, protocol.horizons, protocol.stride)
         known = np.flatnonzero(series.mask[:, therapy.index(therapy.regulated)])
+        begin = judged_from(known, therapy.step, protocol)
+        rows = spaced(series, protocol.horizons, protocol.stride)
         days = (known[-1] - known[0] + 1) * therapy.step / DAY if len(known) else 0.0
         if not len(known):
             reason, detail = f"no {therapy.regulated}", ""
@@ -70,10 +70,15 @@ def choose(
     return chosen, left_out
 
 
-def judged_from(series: PatientSeries, protocol: Protocol) -> int:
-    """The row from which on a person is judged; what was recorded before it personalises the model."""
-    known = steps(protocol.known * DAY, series.therapy.step)
-    return known if known + steps(3 * DAY, series.therapy.step) <= len(series) else round(protocol.share * len(series))
+def judged_from(seen: NDArray[np.int64], step: float, protocol: Protocol) -> int:
+    """The row from which on a person is judged, by the rows `[N]` with a reading; what lies between the first of them and it
+    personalises the model. step: minutes of a row.
+    """
+    if not len(seen):
+        return 0
+    first, end = int(seen[0]), int(seen[-1]) + 1
+    begin = first + steps(protocol.known * DAY, step)
+    return begin if begin + steps(3 * DAY, step) <= end else first + round(protocol.share * (end - first))
 
 
 def judge(world: World, chosen: Sequence[Chosen], protocol: Protocol, beside: Mapping[str, Predictor]) -> Tables:

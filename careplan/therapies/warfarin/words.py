@@ -27,8 +27,7 @@ SETTINGS = {
     "inducer": N_("Drug that speeds its breakdown"),
 }
 IN_SENTENCES = (N_("weekly dose"), N_("evenings left out"), N_("next INR"), N_("evening dose"), N_("Ceiling"))
-UNITS = {"weekly_dose": N_("mg a week"), "evening": "mg", "next_inr": N_("days")}
-OF_LINES = (N_("evenings"),)  # a unit of suggestions
+UNITS = {"weekly_dose": N_("mg a week"), "hold": N_("evenings"), "next_inr": N_("days"), "evening": "mg"}
 OUTCOMES = {
     "in_range": f"Days in range ({LOW:g} to {HIGH:g})",
     "above_4": "Days above 4",

@@ -1,0 +1,71 @@
+"""Cells: one row for each amount that a source states, on its way to becoming an event."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import union_categoricals
+
+from careplan.records.text import Rows, beyond, is_missing, numbers
+
+CELLS = ("file", "row", "field", "raw", "time", "channel", "value", "duration", "flag")  # and perhaps "product"
+REPEATED = ("file", "field", "channel")  # columns of few different texts: held and compared as numbers
+
+
+def cells_of(rows: Sequence[tuple[object, ...]], names: Sequence[str]) -> pd.DataFrame:
+    """Cells from a tuple each, whose parts are in the order of `names`: made column by column, of the types that they have."""
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
+    made = {name: pd.Series(np.array(column, dtype=object)) for name, column in zip(names, columns, strict=True)}
+    return pd.DataFrame(made, columns=list(names), dtype=object).astype({"row": "int64", "value": float, "duration": float})
+
+
+def column(
+    rows: Rows, name: str, channel: str, time: pd.Series, *, limits: tuple[float, float] | None = None, blank: bool = False
+) -> pd.DataFrame:
+    """The filled cells of one column of a file; `limits` are what "Low" and "High" mean where they give no number, in its unit.
+
+    blank: empty cells too, where a row stands for nothing else and must be accounted for.
+    """
+    every = rows.cells[name].to_numpy(dtype=object)
+    index = np.arange(len(every)) if blank else np.flatnonzero(~is_missing(every))
+    texts = every[index]
+    value = numbers(list(texts), decimal_comma=rows.decimal_comma)
+    flag = np.full(len(texts), "", dtype=object)
+    if limits is not None:
+        for place in np.flatnonzero(np.isnan(value)):
+            if said := beyond(texts[place]):
+                flag[place], stated = said
+                value[place] = limits[flag[place] == "high"] if np.isnan(stated) else stated
+    return pd.DataFrame(
+        {
+            "file": alike(rows.name, len(index)),
+            "row": rows.row[index],
+            "field": alike(rows.fields.get(name, name), len(index)),
+            "raw": texts,
+            "time": time.iloc[index].reset_index(drop=True),
+            "channel": alike(channel, len(index)),
+            "value": value,
+            "duration": 0.0,
+            "flag": flag,
+        },
+        copy=False,
+    )
+
+
+def alike(text: str, length: int) -> "pd.Categorical[str]":
+    """A text `[N]` times, held once."""
+    return pd.Categorical.from_codes(np.zeros(length, dtype=np.int8), pd.Index([text]))
+
+
+def stacked(every: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The cells of several one after the other; their columns of few texts are held as numbers, which are in the order of the
+    texts where the texts of each differ."""
+    if len(every) == 1:
+        return every[0].reset_index(drop=True)
+    few = {}
+    for name in REPEATED:
+        texts = [cells[name].astype("category") for cells in every]
+        few[name] = union_categoricals(texts, sort_categories=len({frozenset(each.cat.categories) for each in texts}) > 1)
+    rest = pd.concat([cells.drop(columns=list(REPEATED)) for cells in every], ignore_index=True)
+    names = dict.fromkeys(name for cells in every for name in cells)
+    return pd.DataFrame({name: few[name] if name in few else rest[name] for name in names}, copy=False)
