@@ -125,8 +125,8 @@ def unread(kind: str, text: str, today: date, spoken: Spoken = GLUCOSE, policies
         if "period" in holds or NOW.match(text[found.start : found.end].strip()):
             text = text[: found.start] + " " + text[found.end :]
     ifs = len(re.findall(r"\bif\b", text))
-    for pattern in OWN.get(kind, ()):
-        text = pattern.sub(" ", text)
+    for phrase in OWN.get(kind, ()):
+        text = phrase.sub(" ", text)
     if "edge" in holds:  # any other level is none of what is told, nor is it an amount
         text = re.sub(SLOTS["edge"], " ", text)
         bounds += [match[0] for match in re.finditer(SLOTS["level"], text)]
