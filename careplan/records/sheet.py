@@ -111,8 +111,9 @@ class Sheet:
         channel = pd.factorize(cells["channel"], sort=True)[0]
         order = np.lexsort((cells["row"].to_numpy(), channel, cells["time"].dt.tz_localize(None).to_numpy()))
         columns: dict[str, Any] = {name: shared(cells[name], order) for name in ("channel", "flag", "product") if name in cells}
-        rows = pd.Series(cells["row"].to_numpy()[order]).astype("str")
-        columns["origin"] = pd.Series(shared(cells["file"], order), dtype="str") + ":" + rows
+        code, named = pd.factorize(cells["file"])
+        begins = np.array([f"{file}:" for file in named], dtype=object)[code[order]]
+        columns["origin"] = pd.Series(begins, dtype="str") + pd.Series(cells["row"].to_numpy()[order]).astype("str")
         columns |= {name: cells[name].to_numpy()[order] for name in ("value", "duration")}
         columns["time"] = cells["time"].array.take(order)
         filled = {"product": np.full(len(order), "", dtype=object)} | columns

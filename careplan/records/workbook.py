@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from python_calamine import CalamineWorkbook
 
 MOST_CELLS = 50_000_000  # a year of a workbook of 40 columns has five
-ROW, FAR = re.compile(rb' r="(\d{1,10})"'), re.compile(rb' r="([A-Z]{2,4})\d')  # a row, and a cell beyond column Z
-LONGEST_PLACE = 20  # bytes of such a place, which two pieces may share
+MOST_COLUMNS = 702  # up to ZZ
+# Where a row is, and a cell beyond column Z or the 99,999th row: as spreadsheets write it, and as XML lets it be written.
+PLACE = r"(?:[A-Za-z](?=\d{6})|([A-Za-z]{2,4}))?(\d{1,10})"
+USUAL, ANY = (re.compile((before + PLACE).encode()) for before in (' r="', r"\sr\s*=\s*[\"']"))
 # A day and a month in either order, with a time of day or without.
 DAY = re.compile(r"\s*(\d{1,2})[/.\-](\d{1,2})[/.\-]\d{2,4}(?:[ T]+[\d:]+(?:\s*[AaPp]\.?\s*[Mm]\.?)?)?\s*")
 LOCKED = "EncryptedPackage".encode("utf-16-le")  # the stream in which office programs keep what a password locks
@@ -54,29 +56,38 @@ def reason(data: bytes) -> str:
 
 def check_size(data: bytes, path: Path) -> None:
     """Raises `RecordError` where a workbook lays open to over `MOST_BYTES`, or names a cell so far out that the sheet has over
-    `MOST_CELLS`: what reads it makes room for every cell up to there.
+    `MOST_CELLS`, or `MOST_COLUMNS`: what reads it makes room for every cell up to there.
     """
     left = MOST_BYTES
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         for entry in archive.infolist():
-            rows, wide, rest, sheet = 1, 26, b"", entry.filename.startswith("xl/worksheets/")
+            rows, wide, held, sheet = 1, 26, bytearray(), entry.filename.startswith("xl/worksheets/")
             with archive.open(entry) as opened:
                 while part := opened.read(2**20):
                     left -= len(part)
                     if left < 0:
                         raise RecordError(f"a workbook that unpacks to over {MOST_BYTES / 2**20:g} MiB", file=path)
                     if sheet:
-                        part, rest = rest + part, part[-LONGEST_PLACE:]
-                        rows = max(rows, *map(int, ROW.findall(part)), 0)
-                        wide = max(wide, *map(place_of, set(FAR.findall(part))), 0)
-            if rows * wide > MOST_CELLS:
+                        held += part
+                        if b">" in part:  # a place lies between two of these
+                            found = places(held)
+                            rows = max(rows, *(int(row) for _, row in found), 0)
+                            wide = max(wide, *map(place_of, {letters for letters, _ in found}), 0)
+                            held = held[held.rfind(b">") :]
+            if rows * wide > MOST_CELLS or wide > MOST_COLUMNS:
                 raise RecordError(f"a sheet of {rows:,} rows and {wide:,} columns", file=path)
+
+
+def places(text: bytearray) -> list[tuple[bytes, bytes]]:
+    """The letters (of a cell beyond column Z) and the row of what stands in a part of a sheet."""
+    usual = text.count(b' r="') == text.count(b" r") and not any(space in text for space in (b"\t", b"\n", b"\r"))
+    return (USUAL if usual else ANY).findall(text)
 
 
 def place_of(letters: bytes) -> int:
     """The number of a column by its letters: AA is 27."""
     number = 0
-    for letter in letters:
+    for letter in letters.upper():
         number = 26 * number + letter - 64
     return number
 

@@ -102,8 +102,12 @@ def answered() -> None:
     assert "last tsh" in run("ask", "Who needs a look?")
     assert "readings:" in run("ask", "Give me a summary of thea0").lower()
     assert "tablet:" in run("ask", "What is prescribed for thea0?")
-    told = run("ask", "Compare thea0's last week with the week before")
-    assert "thea0 is treated under levothyroxine: this kind of question is not answered there" in told, told
+    told = run("ask", "Compare thea0's last 90 days with the 90 days before")
+    assert "Last:" in told and "a change of" in told, told
+    assert "readings are above 4 mIU/L" in run("ask", "When was thea0's TSH above 4?")
+    assert "No range is aimed at" in run("ask", "When was thea0 low?")
+    told = run("ask", "What if thea0 had skipped breakfast yesterday?")
+    assert "thea0 is treated under levothyroxine: what if is not answered in words there" in told, told
     assert not any(word in told.lower() for word in ("mg/dl", "insulin"))
 
 

@@ -13,7 +13,16 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from careplan.cli import app
-from careplan.clinic import audit_trail, codec, open_database, save_suggestion, sign_review, store_records, suggest_doses
+from careplan.clinic import (
+    audit_trail,
+    codec,
+    import_records,
+    open_database,
+    save_suggestion,
+    sign_review,
+    store_records,
+    suggest_doses,
+)
 from careplan.clinic.worker import world_of
 from careplan.errors import AskError
 from careplan.interop.language import KINDS, QUERY
@@ -183,3 +192,30 @@ def test_the_last_day_is_the_patients_own(db: Database) -> None:
     from careplan.interop.language import known_in
 
     assert known_in(db).today("ann") == date(2024, 3, 15)
+
+
+def test_of_another_therapy_figures_have_its_units(tmp_path: Path) -> None:
+    database = open_database(str(tmp_path / "store.db"))
+    rows = ((1, 1.0, 35), (9, 2.1, ""), (20, 3.0, ""), (31, 5.2, ""))
+    text = "patient,date,INR,weekly dose,age,weight\n" + "".join(
+        f"vera,2026-03-{day:02},{inr},{dose},71,80\n" for day, inr, dose in rows
+    )
+    (tmp_path / "clinic.csv").write_text(text)
+    try:
+        assert not import_records(database, tmp_path / "clinic.csv").failed
+
+        def told(kind: str, **given: Any) -> str:
+            query = QUERY.validate_python({"kind": kind, "patient": "vera", **given})
+            return " ".join(answer(query, Sources(database, world_of, NURSE)).text)
+
+        assert "weekly dose: 35 mg a week" in told("regimen") and "24:00" not in told("regimen")
+        assert "while INR is above 4.5, measured" in told("limits")
+        assert "1 of 4 readings are above 4. 2026-03-31 08:00: 5.2 INR" in told("episodes", side="high", above=4, of="INR")
+        assert "2 of 4 readings are below 2.5." in told("episodes", side="low", below=2.5, of="INR")
+        halves = {"first": {"first": "2026-03-01", "last": "2026-03-10"}, "second": {"first": "2026-03-15", "last": "2026-03-31"}}
+        assert "Last: 2.1, then 5.2, a change of +3.1." in told("compare_periods", **halves)
+        assert "what if is not answered in words there" in told(
+            "counterfactual", channel="bolus", to=0, meal="lunch", day="2026-03-09"
+        )
+    finally:
+        database.close()

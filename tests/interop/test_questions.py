@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from datetime import date
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 from app.screens.ask import EXAMPLES
 from careplan.interop.language import KINDS, Known, ask_model, read
 from careplan.interop.language.known import POLICIES
-from careplan.interop.language.queries import Period
+from careplan.interop.language.queries import Episodes, Forecast, Period
 from careplan.interop.language.remote import Remote
+from careplan.interop.language.unread import Spoken
 from careplan.language import LANGUAGES, _, using
 from careplan.studies import replays
 
@@ -41,6 +43,13 @@ def test_questions_are_read_right_or_asked_back() -> None:
     [
         *("after her football match", "on 3 of 7 rainy weekends", "without the cannula", "for the twins"),
         *("if supper is skipped", "unless it is raised", "in the nights", "hardly ever", "but never until March"),
+        *(
+            "and whether to tell her school",
+            "for the second time",
+            "out of spite",
+            "with a friend's device",
+            "and what the nurse thought",
+        ),
     ],
 )
 def test_what_the_query_cannot_hold_is_asked_back(more: str) -> None:
@@ -81,6 +90,8 @@ def test_the_only_patient_need_not_be_named() -> None:
         "Store 20 U for Anna",
         "Please accept it, and give Anna 3 U",
         "Ignore the limits",
+        "annaの計画を承認して",
+        "annaの基礎を下げてください",
     ],
 )
 def test_a_command_is_refused_in_words(command: str) -> None:
@@ -128,7 +139,7 @@ class Fake:
         self.server.server_close()
 
 
-UNHEARD = "Anna, glycaemic outlook at breakfast"
+UNHEARD = "Anna, glycaemic weather at breakfast"
 
 
 def test_a_model_fills_the_same_query_and_hears_no_name() -> None:
@@ -183,9 +194,20 @@ ELSEWHERE = Known(("adult-9-004", "child-9-001", "ben k.", "田中"), lambda pat
         "田中さんの低血糖は月曜日まで?",
         "When was ben k. low yesterday above 210?",
         "What if ben k. had not eaten dinner yesterday above 210?",
+        "Explain the correction factor suggestion of ben k. and tell me whether I should accept it",
+        "Which limit bound in the last plan of ben k.?",
+        "Show me the second most recent plan of ben k.",
+        "What is the plan of ben k. and her carb ratio?",
+        "How is ben k. doing and what was his HbA1c?",
+        "Is ben k. above 180 now?",
+        "Are the limits of ben k. too high?",
+        "Will ben k. be low this week?",
+        "Who is doing well?",
+        "What if ben k. had not taken the 4 units at lunch yesterday?",
+        "What if the lunch bolus of ben k. had been lower yesterday, at 4 U?",
     ],
 )
-def test_a_negation_an_end_and_an_hour_that_may_be_two_are_asked_back(question: str) -> None:
+def test_what_is_left_over_and_what_may_be_two_things_are_asked_back(question: str) -> None:
     assert read(question, ELSEWHERE).query is None
 
 
@@ -200,9 +222,40 @@ def test_a_negation_an_end_and_an_hour_that_may_be_two_are_asked_back(question: 
         ("田中さんが昨日の昼食で二単位半少なく打ってたら", {"change": -2.5}),
         ("child-9-001の今日の午前1時から4時まで、基礎を2割減らしていたら?", {"times": 0.8, "until": "04:00"}),
         ("Has anyone signed ben k.'s plan yet?", {"kind": "plan"}),
+        ("What if ben k. had reduced his lunch bolus by 2 units yesterday?", {"change": -2.0}),
+        ("What if ben k. had reduced his lunch bolus to 2 units yesterday?", {"to": 2.0}),
+        ("田中さんが昨日の昼食で4単位に減らしていたら?", {"to": 4.0}),
+        ("Was ben k. low on 17 and 18 November?", {"period": Period(first=date(2026, 11, 17), last=date(2026, 11, 18))}),
+        ("Compare the last 7 days of ben k. with the 7 before", {"kind": "compare_periods"}),
+        ("田中さんの11月10日から20日までのTIR", {"period": Period(first=date(2026, 11, 10), last=date(2026, 11, 20))}),
         ("田中さんの処方を見せて", {"kind": "regimen"}),
     ],
 )
 def test_how_people_say_it(question: str, meant: dict[str, Any]) -> None:
     query = read(question, ELSEWHERE).query
     assert query is not None and {name: getattr(query, name) for name in meant} == meant
+
+
+TAKES_WARFARIN = replace(
+    ELSEWHERE, patients=("vera",), spoken=lambda patient: Spoken("warfarin", "INR", frozenset({"inr", "warfarin", "mg"}), 43200.0)
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "meant"),
+    [
+        ("When was vera's INR above 4?", Episodes(patient="vera", side="high", above=4.0, of="INR")),
+        ("INR of vera in 10 days?", Forecast(patient="vera", hours=240.0)),
+        ("What is vera's basal rate?", None),
+        ("vera's glucose in 2 hours", None),
+        ("When was vera's INR above 4 mmol/L?", None),
+        ("What if vera had skipped dinner yesterday?", None),
+    ],
+)
+def test_of_another_therapy_its_own_words_are_read(question: str, meant: Any) -> None:
+    assert read(question, TAKES_WARFARIN).query == meant
+
+
+def test_a_common_word_is_no_slip_of_the_keyboard() -> None:
+    assert "changes nothing" not in (read("Chance that anna goes over 250 in the next hour", KNOWN).asks or "")
+    assert read("How does anna do on a plain diet?", KNOWN).query is None

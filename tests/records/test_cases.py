@@ -36,6 +36,8 @@ def test_h01_full_export(data: Path) -> None:
     assert of(record, "basal") == [("08:00:00", 1, 115, "")]
     assert told(record) == {"food": 1, "devicestatus": 1, "activity": 1}
     assert record.ignored == {"food": 2, "devicestatus": 1, "activity": 1}
+    kinds = ("activity", "devicestatus", "entries", "food", "profile", "treatments")
+    assert record.files == tuple(f"{kind}.json" for kind in kinds)  # also those that gave no event
 
 
 def test_h02_deleted(data: Path) -> None:

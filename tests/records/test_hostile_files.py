@@ -85,9 +85,12 @@ def workbook(sheet: str, folder: Path) -> Path:
     [
         ("<worksheet>" + " " * (MOST_BYTES + 1) + "</worksheet>", "unpacks to over"),
         ('<worksheet><sheetData><row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData></worksheet>', "rows and"),
+        ("<worksheet><sheetData><row><c  r\n=\n'CV900000'><v>1</v></c></row></sheetData></worksheet>", "rows and"),
+        ('<worksheet><sheetData><row><c r="CV900000"><v>1</v></c></row></sheetData></worksheet>', "900,000 rows and 100 columns"),
+        ('<worksheet><sheetData><row><c r="A99999"/><c r="XFD1"/></row></sheetData></worksheet>', "rows and 16,384 columns"),
         (DOCTYPE + "<worksheet><sheetData><row><c><v>&l11;</v></c></row></sheetData></worksheet>", ""),
     ],
-    ids=["a bomb", "a cell far out", "entities"],
+    ids=["a bomb", "a cell far out", "in odd quotes", "in no row", "far out and wide", "entities"],
 )
 def test_workbooks_that_burst(tmp_path: Path, sheet: str, says: str) -> None:
     refused("shanghai", workbook(sheet, tmp_path), says)

@@ -13,12 +13,13 @@ from careplan.clinic.roles import STUDIES, allow
 from careplan.display import signed
 from careplan.interop.language import declared, predictions
 from careplan.interop.language import queries as asked
-from careplan.interop.language.basis import Answer, Sources
+from careplan.interop.language.basis import DAYS_IN, THEN, Answer, Sources
 from careplan.language import N_, _
 from careplan.minutes import DAY
 from careplan.suggestion import Line
 from careplan.therapies.glucose.bands import LEVELS
 from careplan.therapies.glucose.declaration import GLUCOSE
+from careplan.therapies.glucose.names import SETTINGS, UNITS
 
 __all__ = ["WHO_DECIDES", "Answer", "Sources", "answer"]
 
@@ -26,8 +27,6 @@ ABOUT_NOBODY = ("who_needs_a_look", "cohort_replay", "evaluation")
 SHOWN = ("in_range", "low", "very_low", "high", "very_high", "mean", "cv", "gmi", "readings", "active")
 MOST = 2_000  # person-days that a question may have lived for it; more is a command of its own
 WHO_DECIDES = N_("careplan decides no dose. What to take is decided by you and the clinician who signs your plan.")
-THEN = N_("{name}: {before:.1f}, then {after:.1f}, a change of {change}.")
-DAYS_IN = N_("{days:.1f} days of readings in {period}")
 TOO_FEW = N_("{period} has too few readings to judge by")
 STATUS = {
     "no data": N_("no data"), "not planned": N_("not planned"), "suggested": N_("to review"), "no change": N_("no change"),
@@ -273,12 +272,12 @@ def _regimen(query: asked.RegimenInForce, sources: Sources) -> Answer:
             continue
         if query.minute is not None:
             _minute, value = max((each for each in values if each[0] <= query.minute), default=values[0])
-            text.append(f"{_setting(setting)}: {_clock(query.minute)} {value:g} {_unit(setting)}.")
+            text.append(f"{_setting(setting)}: {_clock(query.minute)} {value:g} {UNITS[setting]}.")
         else:
             text.append(
                 f"{_setting(setting)}: "
                 + ", ".join(f"{_clock(minute)} {value:g}" for minute, value in values)
-                + f" {_unit(setting)}."
+                + f" {UNITS[setting]}."
             )
     figures = {setting: [list(each) for each in values] for setting, values in listed.items()}
     return Answer(
@@ -301,13 +300,7 @@ def _line(line: Line, what: str, names: Mapping[str, str]) -> str:
 
 def _setting(name: str) -> str:
     """A setting in words, in English."""
-    from careplan.therapies.glucose.words import SETTINGS
-
     return SETTINGS.get(name, name.replace("_", " "))
-
-
-def _unit(setting: str) -> str:
-    return {"basal": "U/h", "carb_ratio": "g/U", "correction_factor": "mg/dL/U", "long_acting": "U"}.get(setting, "")
 
 
 def _clock(minute: int) -> str:

@@ -6,8 +6,12 @@ from typing import Any
 from pydantic import Field
 
 from careplan.interop.language.queries import Strict
+from careplan.language import N_
 from careplan.store import Actor, Database, local_account
 from careplan.world.loaded import World
+
+THEN = N_("{name}: {before:.1f}, then {after:.1f}, a change of {change}.")
+DAYS_IN = N_("{days:.1f} days of readings in {period}")
 
 
 class Answer(Strict):

@@ -34,6 +34,14 @@ BEATS: dict[str, tuple[str, ...]] = {
     "plan": ("summary", "regimen"),
     "regimen": ("summary",),
 }
+# What a question of one kind may be about, in the words of another.
+ALSO = {
+    "compare_periods": ("summary", "episodes"),
+    "why": ("plan",),
+    "who_needs_a_look": ("episodes",),
+    "cohort_replay": ("compare_periods",),
+    "evaluation": ("forecast",),
+}
 # What a question names, by the word that a query has for it.
 GROUPS = {
     "adult": r"adults?",
@@ -50,7 +58,11 @@ MEALS = {"breakfast": r"\bbreakfasts?\b", "lunch": r"\blunch(?:es)?\b", "dinner"
 WRITES = re.compile(
     r"^(?:please |can you |could you |now )*"
     r"(?:sign|accept|approve|set|raise|lower|increase|decrease|reduce|change|delete"
-    r"|remove|store|save|prescribe|reject|ignore|give (?:him|her|them|\d)|inject|bolus|start|stop)\b"
+    r"|remove|store|save|prescribe|reject|ignore|give (?:him|her|them|\d)|inject|bolus (?=\d)|start|stop)\b(?! in\b| limit\b)"
+)
+TELLS = re.compile(  # the same in Japanese
+    r"(?:承認|署名|削除|変更|設定|保存|登録|処方|中止|開始|停止|却下|無視|投与|注射|追加|増量|減量|適用)(?:を|に)?(?:して(?!い)|しろ|せよ|お願い)"
+    r"|(?:変え|上げ|下げ|増やし|減らし|打っ|止め|入れ|消し|やめ|飲ませ)て(?:ください|くれ|ほしい|[。!\s]*$)"
 )
 ANYBODY = re.compile(r"\bany(?:one|body)\b")
 DONE = re.compile(r"\b(?:did|was|were|had|has|been|used|yesterday|is on)\b|\bwould\b.*\bhave\b")
@@ -59,7 +71,7 @@ AHEAD = re.compile(
     r"^(?!.*\b(?:did|would|was|were|had|from \d|starting|standing|at the time)\b)"
     r".*\b(?:will|going to|likely|tonight|risk|odds|by \d)"
 )
-CLAUSES = re.compile(r"\?+\s*|;\s*|\.\s+|,? and (?:then |also )?|,? then ")
+CLAUSES = re.compile(r"\?+\s*|;\s*|\.\s+|,? and (?:then |also )?|,? then |,? (?:plus|along with|as well as) | & ")
 
 
 def kinds(text: str) -> set[str]:
@@ -77,11 +89,13 @@ def kinds(text: str) -> set[str]:
     return found
 
 
-def asked(text: str) -> list[set[str]]:
-    """The kinds of each part of a text that asks something by itself: more than one part is more than one question."""
-    parts = [part for part in CLAUSES.split(text) if part and part.strip()]
-    each = [(part, kinds(part)) for part in parts]
-    return [found for part, found in each if found and _asks(part)]
+def several(text: str, kind: str) -> bool:
+    """Whether a part of a text asks something by itself that is not of this kind, nor what a question of this kind is about."""
+    for part in filter(str.strip, CLAUSES.split(text)):
+        others = kinds(part) - {kind}
+        if others and (_asks(part) or not others <= set(ALSO.get(kind, ()))):
+            return True
+    return False
 
 
 def _asks(part: str) -> bool:
@@ -95,6 +109,6 @@ def _asks(part: str) -> bool:
     )
 
 
-def writes(text: str) -> bool:
-    """Whether a text tells careplan to change something, which no question can."""
-    return any(WRITES.search(part.strip()) for part in CLAUSES.split(text) if part)
+def writes(text: str, question: str) -> bool:
+    """Whether a plain text, or the question as it was typed, tells careplan to change something, which no question can."""
+    return bool(TELLS.search(question)) or any(WRITES.search(part.strip()) for part in CLAUSES.split(text) if part)

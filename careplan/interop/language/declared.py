@@ -2,26 +2,23 @@
 its practice, or refused plainly."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, time
 from typing import Any
 
 from careplan.clinic import asking
 from careplan.clinic.codec import dump
 from careplan.clock import duration_in_words
-from careplan.display import Unit, clock, sentence
+from careplan.display import Unit, clock, sentence, signed
 from careplan.interop.language import queries as asked
-from careplan.interop.language.basis import Answer, Sources
+from careplan.interop.language.basis import DAYS_IN, THEN, Answer, Sources
 from careplan.language import N_, _, retold
+from careplan.minutes import DAY
 from careplan.practice import Practice
 from careplan.rules import Cap, Exclusive, Hold, Keep, Lockout, Rule
 from careplan.therapy import Limits
 
 # What answers are made of, in English; a screen retells them in its reader's language.
-NOT_ANSWERED = N_(
-    "{patient} is treated under {therapy}: this kind of question is not answered there. A forecast, the limits, why, a summary, "
-    "what is prescribed, the plan, and who needs a look are."
-)
 AHEAD = N_("In {length}, {stands}: {level} {unit}, 90 % interval {low} to {high}.")
 STANDS, LAST = N_("as it stands"), N_("the last reading")
 UNTIL, HOLD = N_("the recording until {moment} UTC, personalised"), N_("intervals hold 90 % of what comes")
@@ -37,12 +34,12 @@ UNDER, NO_LIMIT = N_("As {group}, under {therapy}:"), N_("No question changes a 
 OF_THERAPY = N_("the limits of the therapy")
 AT_MOST, AT_ONCE = N_("{what}: at most {most:g} {unit}."), N_("{what}: at most {most:g} {unit} at once.")
 APART = N_("At least {length} between single doses.")
-FLOOR = N_("No more of what lowers {level} below {floor:g} {unit}, measured or predicted.")
+FLOOR = N_("No more of what lowers {level} below {floor}, measured or predicted.")
 BEYOND = {  # by whether more or less is barred, and on which side of the level
-    (Hold, -1): N_("no more {what} than stands while {on} is below {level:g} {unit}, measured or predicted."),
-    (Hold, 1): N_("no more {what} than stands while {on} is above {level:g} {unit}, measured or predicted."),
-    (Keep, -1): N_("no less {what} than stands while {on} is below {level:g} {unit}, measured or predicted."),
-    (Keep, 1): N_("no less {what} than stands while {on} is above {level:g} {unit}, measured or predicted."),
+    (Hold, -1): N_("no more {what} than stands while {on} is below {level}, measured or predicted."),
+    (Hold, 1): N_("no more {what} than stands while {on} is above {level}, measured or predicted."),
+    (Keep, -1): N_("no less {what} than stands while {on} is below {level}, measured or predicted."),
+    (Keep, 1): N_("no less {what} than stands while {on} is above {level}, measured or predicted."),
 }
 WITHIN = N_("at most {most:g} {unit} of {what} within {length}.")
 COURSE = N_("at most {most:g} {unit} of {what} over the course.")
@@ -52,6 +49,8 @@ NO_SUGGESTION = {
     "doses": N_("There is no suggestion for {patient}: careplan plan {patient} makes one."),
 }
 LINE = N_("{setting}: now {current:g}, proposed {proposed:g} {unit}: {why}")
+NO_RANGE = N_("No range is aimed at: a level has to be named.")
+BELOW, ABOVE = N_("{count} of {all} readings are below {level}."), N_("{count} of {all} readings are above {level}.")
 NO_REGIMEN, OVER = N_("No regimen is stated, and the record tells of none."), N_("readings over {days:.1f} days")
 FIGURES = (N_("Readings"), N_("Very low"), N_("Low"), N_("In range"), N_("High"), N_("Very high"), N_("Last"), N_("Gap"))
 
@@ -61,7 +60,7 @@ def answer(query: Any, sources: Sources, practice: Practice) -> Answer | None:
     if query.kind in SAME:
         return None
     if query.kind not in ANSWERS:
-        why = NOT_ANSWERED.format(patient=query.patient, therapy=practice.name)
+        why = asked.NO_WHAT_IF.format(patient=query.patient, therapy=practice.name)
         return Answer(understood=query.said(), text=(why,), abstains=(why,))
     return ANSWERS[query.kind](query, sources, practice)
 
@@ -117,7 +116,7 @@ def limits_in_words(limits: Limits, practice: Practice) -> list[str]:
         found.append(APART.format(length=duration_in_words(limits.min_spacing)))
     level = therapy.channel(therapy.regulated)
     if limits.floor > level.low:
-        found.append(FLOOR.format(level=_named(level.name, practice), floor=limits.floor, unit=level.unit))
+        found.append(FLOOR.format(level=_named(level.name, practice), floor=_level(limits.floor, level.name, practice)))
     return [*found, *(f"{rule.name[:1].upper()}{rule.name[1:]}: {_rule(rule, practice)}" for rule in limits.rules)]
 
 
@@ -125,8 +124,8 @@ def _rule(rule: Rule, practice: Practice) -> str:
     what = " and ".join(_named(name, practice) for name in rule.channels)
     unit = practice.therapy.channel(rule.channels[0]).unit
     if isinstance(rule, Hold | Keep):
-        on = {"on": _named(rule.on, practice), "level": rule.level, "unit": practice.therapy.channel(rule.on).unit}
-        return BEYOND[type(rule), rule.side].format(what=what, **on)
+        on, level = _named(rule.on, practice), _level(rule.level, rule.on, practice)
+        return BEYOND[type(rule), rule.side].format(what=what, on=on, level=level)
     if isinstance(rule, Cap):
         if math.isinf(rule.within):
             return COURSE.format(most=rule.most, unit=unit, what=what)
@@ -141,6 +140,12 @@ def _named(name: str, practice: Practice) -> str:
     """A channel or a setting as it stands within a sentence."""
     named = name.replace("_", " ") if practice.words is None else practice.words.settings.get(name, name.replace("_", " "))
     return named if named[:2].isupper() else named[:1].lower() + named[1:]
+
+
+def _level(value: float, channel: str, practice: Practice) -> str:
+    """A level with its unit, which is left out where it is the channel's own name: an INR of 4.5."""
+    unit = practice.therapy.channel(channel).unit
+    return f"{value:g}" if unit == _named(channel, practice) else f"{value:g} {unit}"
 
 
 def _finite(values: Any) -> Any:
@@ -183,12 +188,7 @@ def _summary(query: asked.Summary, sources: Sources, practice: Practice) -> Answ
         glance = asking.glance_of(sources.db, query.patient, query.period.first, query.period.last, sources.actor)
         metrics, days, headline = glance.metrics, glance.days, sentence(glance.headline)
     figures = dump(metrics)
-    shares = {cost.name for cost in practice.therapy.costs if cost.of == "share"}
-    text = [
-        f"{name[:1].upper()}{name[1:].replace('_', ' ')}: {value:.4g}{' %' * (name in shares)}"
-        for name, value in figures.items()
-        if isinstance(value, int | float)
-    ]
+    text = [f"{label}: {value:.4g}{' %' * share}" for label, value, share in _told(figures, practice)]
     return Answer(
         understood=query.said(),
         text=(*filter(None, [headline]), *text),
@@ -198,14 +198,56 @@ def _summary(query: asked.Summary, sources: Sources, practice: Practice) -> Answ
     )
 
 
+def _told(figures: Mapping[str, Any], practice: Practice) -> list[tuple[str, float, bool]]:
+    """The numbers of a glance: what each is called, its value, and whether it is a share in %."""
+    shares = {cost.name for cost in practice.therapy.costs if cost.of == "share"}
+    shares |= {band.field for band in practice.marks.bands} if practice.marks else set()
+    return [
+        (f"{name[:1].upper()}{name[1:].replace('_', ' ')}", float(value), name in shares)
+        for name, value in figures.items()
+        if isinstance(value, int | float)
+    ]
+
+
+def _compare(query: asked.ComparePeriods, sources: Sources, practice: Practice) -> Answer:
+    periods = (query.first, query.second)
+    both = [asking.glance_of(sources.db, query.patient, each.first, each.last, sources.actor) for each in periods]
+    first, second = (dump(each.metrics) for each in both)
+    after = {label: value for label, value, _share in _told(second, practice)}
+    text = []
+    for label, before, share in _told(first, practice):
+        if label in after:
+            name, moved = f"{label}, %" if share else label, signed(after[label] - before, 1)
+            text.append(THEN.format(name=name, before=before, after=after[label], change=moved))
+    basis = tuple(DAYS_IN.format(days=each.days, period=period) for each, period in zip(both, periods, strict=True))
+    return Answer(understood=query.said(), text=tuple(text), figures={"first": first, "second": second}, basis=basis)
+
+
+def _episodes(query: asked.Episodes, sources: Sources, practice: Practice) -> Answer:
+    first, last = (None, None) if query.period is None else (query.period.first, query.period.last)
+    found, low = asking.readings(sources.db, query.patient, first, last, sources.actor), query.side == "low"
+    named = query.below if low else query.above
+    bound = asking.aims(sources.db, query.patient).levels.get(query.side) if named is None else named
+    if bound is None:
+        return Answer(understood=query.said(), text=(NO_RANGE,), abstains=(NO_RANGE,))
+    beyond = found[found["value"] < bound if low else found["value"] > bound]
+    rows = list(zip(beyond["time"], beyond["value"], strict=True))
+    level, unit = _level(bound, practice.therapy.regulated, practice), unit_of(practice)
+    text = [(BELOW if low else ABOVE).format(count=len(rows), all=len(found), level=level)]
+    text += [f"{time:%Y-%m-%d %H:%M}: {unit.text(value)} {unit.name}" for time, value in rows[-10:]]
+    figures = [{"at": time.isoformat(), "value": float(value)} for time, value in rows]
+    return Answer(understood=query.said(), text=tuple(text), unit=unit.name, figures={"beyond": figures})
+
+
 def _regimen(query: asked.RegimenInForce, sources: Sources, practice: Practice) -> Answer:
     found = asking.in_force(sources.db, query.patient, sources.actor)
     if found is None:
         return Answer(understood=query.said(), text=(NO_REGIMEN,), abstains=(NO_REGIMEN,))
-    units = {channel.name: channel.unit for channel in practice.therapy.channels}
+    units: Mapping[str, str] = getattr(practice.words, "units", {})
     text = []
     for setting, values in practice.listed(found.regimen).items():
-        each = ", ".join((f"{clock(minute)} " if len(values) > 1 else "") + f"{value:g}" for minute, value in values)
+        of_day = len(values) > 1 and values[-1][0] < DAY  # a week of days is told without their times
+        each = ", ".join((f"{clock(minute)} " if of_day else "") + f"{value:g}" for minute, value in values)
         text.append(f"{_named(setting, practice)}: {each} {units.get(setting, '')}".rstrip())
     figures = {setting: [list(each) for each in values] for setting, values in practice.listed(found.regimen).items()}
     return Answer(understood=query.said(), text=tuple(text), figures=figures, basis=(found.source,))
@@ -216,6 +258,8 @@ ANSWERS: dict[str, Callable[[Any, Sources, Practice], Answer]] = {
     "forecast": _forecast,
     "limits": _limits,
     "why": _why,
+    "compare_periods": _compare,
+    "episodes": _episodes,
     "summary": _summary,
     "regimen": _regimen,
 }

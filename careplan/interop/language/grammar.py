@@ -10,19 +10,21 @@ from pydantic import ValidationError
 
 from careplan.clock import duration_in_words
 from careplan.interop.language import cues, people, times
+from careplan.interop.language.cohort import cohort, length
 from careplan.interop.language.cues import GROUPS, MEALS, SETTINGS
-from careplan.interop.language.queries import QUERY, Reading
-from careplan.interop.language.unread import Cues, unread
+from careplan.interop.language.queries import NO_WHAT_IF, QUERY, Reading, Unclear
+from careplan.interop.language.unread import GLUCOSE, Spoken, unread
 from careplan.interop.language.wording import COMMON, MONTHS, NUMBERS, WORDS, mended, plain
 from careplan.language import N_, _
 from careplan.records.units import MG_PER_MMOL
 
 ANY_DAY = date(2000, 1, 1)  # for questions about nobody, which hold no day
-LONGEST_AHEAD = 720.0  # minutes that a forecast reaches, where a therapy does not say
 TOLD = (30, 60, 120, 240)  # minutes ahead of which the card of the weights tells the error
 LONGEST = 1000  # characters of a question
 MORE = "(?:more |less |fewer |extra |additional )?"
 AMOUNT = rf"(?<![\d:/.-])(\d+(?:\.\d+)?)\s*{MORE}(units?|iu|u|grams?|g|mg/dl|mmol/l|mmol|mg|ml|%|percent)?(?![\w:/-])"
+LESS = ("less|fewer|lower|smaller", r"lowered|reduc\w*|cut|decreas\w*|dropp\w*")
+MORE_OF = ("more|extra|additional|higher|larger|bigger", r"raised?|increas\w*")
 LEVEL = r"(?:mg/?dl|mmol(?:/l)?)"
 NOTHING = (
     r"\bskip\w*|\bhadn't\b|\bnot (?:eaten|taken|had|injected|bolused)\b|\bwithout\b|\boff\b|\bno (?:bolus|carbs|insulin)\b"
@@ -46,23 +48,13 @@ ASKS = {
 class Known:
     """What the grammar reads a question against.
 
-    today: the last recorded day of each patient, on their clock. policies: of cohorts. terms: the words of the therapy of a
-    patient whose therapy is not the one that the grammar knows by heart. reach: minutes that a forecast of a patient's can reach.
+    today: the last recorded day of each patient, on their clock. policies: of cohorts. spoken: the therapy of a patient in words.
     """
 
     patients: tuple[str, ...]
     today: Callable[[str], date]
     policies: tuple[str, ...] = ()
-    terms: Callable[[str], frozenset[str]] = lambda patient: frozenset()
-    reach: Callable[[str], float] = lambda patient: LONGEST_AHEAD
-
-
-class Unclear(Exception):  # noqa: N818
-    """What has to be asked back, and the choices there are."""
-
-    def __init__(self, asks: str, choices: Sequence[str] = ()) -> None:
-        super().__init__(asks)
-        self.choices = tuple(choices)
+    spoken: Callable[[str], Spoken] = lambda patient: GLUCOSE
 
 
 def read(question: str, known: Known) -> Reading:
@@ -82,41 +74,48 @@ def _query(question: str, known: Known) -> dict[str, Any]:
         raise Unclear(_("A question has at most {count} characters.", count=LONGEST))
     named = people.named(question, known.patients, WORDS_OF_QUESTIONS)
     names = [part for patient in known.patients for part in re.split(r"[\s_-]+", patient.lower())]
-    names += [term for patient in named.patients for term in known.terms(patient)]
+    names += [term for patient in named.patients for term in known.spoken(patient).terms]
     text = mended(plain(named.rest), VOCABULARY, names)
     if named.patients:  # "has anyone signed it" is about the patient
         text = cues.ANYBODY.sub("somebody", text)
-    if cues.writes(text):
+    if cues.writes(text, named.rest):
         raise Unclear(_(ASKS["writes"]))
     named_together = "|".join(policy.replace("-", "[- ]") for policy in known.policies) or "-"
     if (dated := times.either_order(text)) is not None:
         raise Unclear(_("Which day is {day}? Write the month as a word.", day=dated))
-    parts = cues.asked(re.sub(rf"\b({named_together}) and (?=(?:{named_together})\b)", r"\1, ", text))
-    if len({frozenset(part) for part in parts}) > 1:
-        raise Unclear(_(ASKS["two"]))
     found = cues.kinds(text)
     if not found and _meal_amount(text) and re.search(r"\binstead\b|\bless\b|\bfewer\b|\bmore\b", text):
         found = {"counterfactual"}
     if len(found) != 1:
-        raise Unclear(_(ASKS["two"]) if len(found) > 1 and len(parts) > 1 else _(ASKS["kind"]))
-    if any(part and part != found for part in parts):
-        raise Unclear(_(ASKS["two"]))
+        raise Unclear(_(ASKS["two" if len(found) > 1 else "kind"]))
     kind = found.pop()
+    if cues.several(re.sub(rf"\b({named_together}) and (?=(?:{named_together})\b)", r"\1, ", text), kind):
+        raise Unclear(_(ASKS["two"]))
     if kind in WHO:
         if named.patients or named.unclear:
             raise Unclear(_(ASKS["two"]))
         query = {"kind": kind, **_of_nobody(kind, text, known)}
-        return _whole(query, unread(kind, text, ANY_DAY, TELLING, known.policies))
+        return _whole(query, unread(kind, text, ANY_DAY, policies=known.policies))
     patient = _patient(named, text, known)
-    today = known.today(patient)
     if kind == "dose":  # whatever it is for, the answer is who decides
         return {"kind": "plan", "patient": patient, "dose": True}
-    query = {"kind": kind, "patient": patient, **_details(kind, text, today)}
-    if 60.0 * query.get("hours", 0.0) > known.reach(patient):
-        raise Unclear(
-            _("That cannot be asked: a forecast reaches {length} ahead at most.", length=duration_in_words(known.reach(patient)))
-        )
-    return _whole(query, unread(kind, text, today, TELLING._replace(words=TELLING.words | known.terms(patient))))
+    return _of_patient(kind, text, patient, known)
+
+
+def _of_patient(kind: str, text: str, patient: str, known: Known) -> dict[str, Any]:
+    today, spoken = known.today(patient), known.spoken(patient)
+    ours = spoken.therapy == GLUCOSE.therapy
+    if not ours and kind == "counterfactual":
+        raise Unclear(_(NO_WHAT_IF, patient=patient, therapy=spoken.therapy))
+    query: dict[str, Any] = {"kind": kind, "patient": patient}
+    if not ours and kind == "episodes":
+        query |= _episodes(text, today, spoken.level)
+    elif kind in _READ and (ours or kind not in ("why", "regimen")):
+        query |= _READ[kind](text, today)
+    if 60.0 * query.get("hours", 0.0) > spoken.reach:
+        length = duration_in_words(spoken.reach)
+        raise Unclear(_("That cannot be asked: a forecast reaches {length} ahead at most.", length=length))
+    return _whole(query, unread(kind, text, today, spoken))
 
 
 def _whole(query: dict[str, Any], left: Sequence[str]) -> dict[str, Any]:
@@ -153,11 +152,7 @@ def _of_nobody(kind: str, text: str, known: Known) -> dict[str, Any]:
             raise Unclear(_("The card tells of errors {minutes} minutes ahead.", minutes=", ".join(map(str, TOLD))))
         return {}
     if kind == "who_needs_a_look":
-        if not re.search(
-            r"\bwho \w|[a-z]{3,}.*\b(?:patients?|people|worklist|worst|urgent|any)"
-            r"|\burgency\b|^(?:patients|top \d|worklist|any|the|needs)",
-            text,
-        ):
+        if re.fullmatch(r"\W*(?:who|whose|any(?:one|body)|which (?:patients?|people))\W*", text):
             raise Unclear(_(ASKS["kind"]))
         count = re.search(
             r"(?<![\d.])(\d{1,3})\s+(?:most|worst|patients?|people|urgent)\b|\btop (\d{1,3})\b"
@@ -165,69 +160,27 @@ def _of_nobody(kind: str, text: str, known: Known) -> dict[str, Any]:
             text,
         )
         return {} if count is None else {"count": int(next(number for number in count.groups() if number))}
-    return _cohort(text, known)
-
-
-def _cohort(text: str, known: Known) -> dict[str, Any]:
-    populations = []
-    for match in re.finditer(
-        r"(?<![-\d.])\b(\d+) (?:virtual |simulated? )?(?:people with )?(minimal )?(?:type 2|([a-z]+))", text
-    ):
-        if "type 2" in match[0]:
-            populations.append((match.start(), f"type2:{match[1]}"))
-            continue
-        for group, pattern in GROUPS.items():
-            if re.fullmatch(pattern, match[3] or ""):
-                populations.append((match.start(), f"{'minimal-' if match[2] else ''}{group}:{match[1]}"))
-    for match in re.finditer(rf"\b({'|'.join(GROUPS.values())}) (\d+) people\b", text):
-        group = next(name for name, pattern in GROUPS.items() if re.fullmatch(pattern, match[1]))
-        populations.append((match.start(), f"{group}:{match[2]}"))
-    if not populations:
-        raise Unclear(
-            _("How many people, and of which group?"), ("100 adults", "50 adolescents", "50 children", "50 people with type 2")
-        )
-    policies: dict[str, int] = {}
-    for policy in sorted(known.policies, key=len, reverse=True):
-        for match in re.finditer(rf"(?<![\w-]){policy.replace('-', '[- ]')}0?(?![\w-])", text):
-            policies.setdefault(policy, match.start())
-            text = text[: match.start()] + " " * len(match[0]) + text[match.end() :]
-    if not policies:
-        raise Unclear(_("Under which policy?"), known.policies)
-    ordered = tuple(sorted(policies, key=lambda policy: policies[policy]))
-    minutes = _length(text)
-    days = {} if minutes is None else {"days": round(minutes / 1440)}
-    return {"populations": tuple(text for _, text in sorted(populations)), "policies": ordered, **days}
-
-
-def _details(kind: str, text: str, today: date) -> dict[str, Any]:
-    return _READ[kind](text, today) if kind in _READ else {}
+    return cohort(text, known.policies)
 
 
 def _forecast(text: str, today: date) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    minutes = _length(text)
-    if minutes is not None:
-        found["hours"] = minutes / 60
-    elif "tonight" in text:
-        found["hours"] = 12.0
+    minutes = length(text)
+    tonight = re.search(r"\btonight\b", text)
+    if minutes is not None and tonight:
+        raise Unclear(_("How long? One length of time."))
+    if minutes is not None or tonight:
+        found["hours"] = 12.0 if minutes is None else minutes / 60
     clocks, days = times.clocks(text), times.periods(text, today)
     if clocks and cues.AHEAD.search(text) and all(each.value.last >= today for each in days):
         raise Unclear(_("How many hours after the last reading?"), ("1", "2", "4"))
     if clocks:
         day = days[0].value.first if days else today
         found |= {"day": day, "time": clocks[0]}
-    elif days and days[0].value.last < today:
+    elif days and days[0].value.first < today:
         raise Unclear(_("From what time of that day?"))
     side = _side(text)
     return found | ({"about": side} if side else {})
-
-
-def _length(text: str) -> float | None:
-    """Minutes, where a length of time is named."""
-    found = times.lengths(text)
-    if len(found) > 1:
-        raise Unclear(_("How long? One length of time."))
-    return found.pop() if found else None
 
 
 def _side(text: str) -> str | None:
@@ -279,7 +232,7 @@ def _channel(text: str) -> str:
 def _without(text: str, days: Sequence[times.Found]) -> str:
     for found in days:
         text = text[: found.start] + " " * (found.end - found.start) + text[found.end :]
-    text = re.sub(r"\binstead of (?:the )?\d+(?:\.\d+)?(?: ?(?:units?|u|grams?|g))?\b", " ", text)
+    text = re.sub(r"\b(?:instead of|rather than) (?:the )?\d+(?:\.\d+)?(?: ?(?:units?|u|grams?|g))?\b", " ", text)
     text = re.sub(rf"\b\d{{1,2}}{times.TO}\d{{1,2}}\s*(?:am|pm)\b", " ", text)
     text = re.sub(rf"\b(?:below|under|above|over) \d+(?:\.\d+)?(?: ?{LEVEL})?", " ", text)  # what came of it, not what was given
     return re.sub(times.CLOCK, " ", text)
@@ -287,11 +240,12 @@ def _without(text: str, days: Sequence[times.Found]) -> str:
 
 def _change(text: str, channel: str) -> dict[str, Any]:
     """What would have been another, of a text without its days and times."""
-    less, more = (
-        re.search(r"\bless\b|\bfewer\b|\blower\b", text),
-        re.search(r"\bmore\b|\bextra\b|\badditional\b|\bhigher\b", text),
-    )
+    less, more = (re.search(_by(words, verbs), text) for words, verbs in (LESS, MORE_OF))
     share = re.search(r"(?<![\d.])(\d{1,3}) ?(?:%|percent\b)", text)
+    amounts = [float(number) for number, _ in re.findall(AMOUNT, text)]
+    parts = [re.search(words, text) for words in (r"\bhalf\b|\bhalved\b", r"\bdoubl(?:ed?|ing)\b|\btwice\b", NOTHING)]
+    if len(amounts) + sum(map(bool, parts[:2])) + len(re.findall(NOTHING, text)) > 1 or (less and more):
+        raise Unclear(_("One change at a time. Which one?"))
     if share and (less or more):
         return {"times": round(1 + (-1 if less else 1) * int(share[1]) / 100, 4)}
     if share and re.search(r"(?:%|percent) (?:of (?:the |his |her |their )?)?(?:usual |normal )?(?:basal|bolus|dose)\b", text):
@@ -300,20 +254,22 @@ def _change(text: str, channel: str) -> dict[str, Any]:
         raise Unclear(_("How many units, or how many grams? Doses and meals are not in that unit."))
     if re.search(times.LENGTH, text):
         raise Unclear(_("A dose or a meal cannot be moved in time here. Say how much, and at what time."))
-    amounts = [float(number) for number, _ in re.findall(AMOUNT, text)]
-    if len(amounts) > 1 or (amounts and re.search(r"\bhalf\b|\bhalved\b|\bdoubl\w+|\btwice\b", text)):
-        raise Unclear(_("One change at a time. Which one?"))
     if amounts and (less or more):
         return {"change": -amounts[0] if less else amounts[0]}
+    if re.search(rf"\b(?:{LESS[0]}|{MORE_OF[0]})\b", text):
+        raise Unclear(_("How much: how many units, or how many grams?"))
     if amounts:
         return {"to": amounts[0]}
-    if re.search(r"\bhalf\b|\bhalved\b", text):
-        return {"times": 0.5}
-    if re.search(r"\bdoubl(?:ed?|ing)\b|\btwice\b", text):
-        return {"times": 2.0}
-    if re.search(NOTHING, text):
-        return {"to": 0.0}
+    for part, query in zip(parts, ({"times": 0.5}, {"times": 2.0}, {"to": 0.0}), strict=True):
+        if part:
+            return query
     raise Unclear(_("How much: how many units, or how many grams?"))
+
+
+def _by(words: str, verbs: str) -> str:
+    """Where an amount is a difference: "2 units less", "reduced by 2 units"."""
+    unit = r"(?: ?(?:%|percent|units?|iu|u/h|u|grams?|g)(?!\w))?(?: of)?(?: (?:carbs?|carbohydrates?|insulin|bolus|basal|the))*"
+    return rf"\d{unit} (?:{words})\b|\d (?:{words}) |\b(?:{words}|{verbs})\b[^.]*? by \d"
 
 
 def _compare(text: str, today: date) -> dict[str, Any]:
@@ -344,12 +300,13 @@ def _summary(text: str, today: date) -> dict[str, Any]:
     return {"period": found[0].value} if found else {}
 
 
-def _episodes(text: str, today: date) -> dict[str, Any]:
-    found = _summary(text, today)
+def _episodes(text: str, today: date, of: str | None = None) -> dict[str, Any]:
+    """of: what is low or high, where it is not glucose."""
+    found = _summary(text, today) | ({"of": of} if of else {})
     if re.search(r"\blows?\b|\bhypo", text) and re.search(r"\bhighs?\b|\bhyper", text):
         raise Unclear(_("Low or high? One at a time."), ("low", "high"))
     marks = list(re.finditer(rf"\b(below|under|above|over) (\d+(?:\.\d+)?)\s*({LEVEL})?", text))
-    if len(marks) > 1:
+    if len(marks) > 1 or (of and marks and marks[0][3]):
         raise Unclear(_("Which level? One at a time."))
     mark = marks[0] if marks else None
     side = _side(text) if mark is None else "low" if mark[1] in ("below", "under") else "high"
@@ -357,14 +314,19 @@ def _episodes(text: str, today: date) -> dict[str, Any]:
         raise Unclear(_("Low or high?"), ("low", "high"))
     if mark is None:
         return found | {"side": side}
-    level = float(mark[2])
-    if (mark[3] or "").startswith("mmol") or (mark[3] is None and level < 30):
+    level = float(mark[2]) if of else _mg_dl(mark[2], mark[3])
+    return found | {"side": side, "below" if side == "low" else "above": level}
+
+
+def _mg_dl(number: str, unit: str | None) -> float:
+    level = float(number)
+    if (unit or "").startswith("mmol") or (unit is None and level < 30):
         level = float(round(level * MG_PER_MMOL))
     if not 30 <= level <= 600:
         raise Unclear(
-            _("Glucose does not reach {level} {unit}. Which level, in mg/dL or mmol/L?", level=mark[2], unit=mark[3] or "mg/dL")
+            _("Glucose does not reach {level} {unit}. Which level, in mg/dL or mmol/L?", level=number, unit=unit or "mg/dL")
         )
-    return found | {"side": side, "below" if side == "low" else "above": level}
+    return level
 
 
 def _meal_amount(text: str) -> bool:
@@ -385,4 +347,3 @@ VOCABULARY = frozenset(
     word for pattern in _PATTERNS for word in re.findall(r"[a-z]{3,}", re.sub(r"\\[a-z]|\(\?[:!<=]*|\w+\\w[*+]", " ", pattern))
 ) | frozenset([*times.DAYS, *MONTHS, *NUMBERS, *WORDS["known"].split()])
 WORDS_OF_QUESTIONS = VOCABULARY | {word.removesuffix("s") for word in VOCABULARY}  # of which no part of a name may be one
-TELLING = Cues((*_PATTERNS, NOTHING, r"halved|doubl(?:ed?|ing)|twice|regression|validated|persistence"), VOCABULARY)

@@ -3,6 +3,7 @@
 A query asks and changes nothing: none has a field for what to store, to sign or to give.
 """
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -13,6 +14,8 @@ from careplan.minutes import DAY
 
 CHANNELS = (N_("bolus"), N_("carbs"), N_("basal"))
 MEALS = (N_("breakfast"), N_("lunch"), N_("dinner"))
+
+NO_WHAT_IF = N_("{patient} is treated under {therapy}: what if is not answered in words there, every other kind of question is.")
 
 Clock = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="HH:MM on the patient's clock")]
 Meal = Literal["breakfast", "lunch", "dinner"]
@@ -203,7 +206,8 @@ class Evaluation(Strict):
 
 
 class Episodes(Strict):
-    """When a patient was low or high. below, above: the threshold in mg/dL that was named; else the patient's targets say."""
+    """When a patient was low or high. below, above: the threshold that was named, of glucose in mg/dL; else the patient's targets
+    say. of: what is low or high, where it is not glucose."""
 
     kind: Literal["episodes"] = "episodes"
     patient: str
@@ -211,16 +215,18 @@ class Episodes(Strict):
     period: Period | None = None
     below: float | None = None
     above: float | None = None
+    of: str | None = None
 
     def said(self) -> str:
-        level = self.below if self.side == "low" else self.above
         low = self.side == "low"
+        level = self.below if low else self.above
         if level is None:
             bound = _("below the patient's range") if low else _("above the patient's range")
         else:
-            bound = _("below {level:g} mg/dL", level=level) if low else _("above {level:g} mg/dL", level=level)
-        period = self.period or _("the whole recording")
-        return _("{patient}: glucose {bound} in {period}", patient=self.patient, bound=bound, period=period)
+            shown = f"{level:g}" if self.of else f"{level:g} mg/dL"
+            bound = _("below {level}", level=shown) if low else _("above {level}", level=shown)
+        what, period = _(self.of or N_("glucose")), self.period or _("the whole recording")
+        return _("{patient}: {what} {bound} in {period}", patient=self.patient, what=what, bound=bound, period=period)
 
 
 Query = Annotated[
@@ -259,6 +265,14 @@ class Reading(Strict):
         if (self.query is None) == (self.asks is None):
             raise ValueError("a question is either understood or asked back")
         return self
+
+
+class Unclear(Exception):  # noqa: N818
+    """What has to be asked back, and the choices there are."""
+
+    def __init__(self, asks: str, choices: Sequence[str] = ()) -> None:
+        super().__init__(asks)
+        self.choices = tuple(choices)
 
 
 def _about(setting: str | None, minute: int | None) -> str:

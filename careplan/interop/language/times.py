@@ -139,11 +139,27 @@ def _candidates(text: str, today: date) -> Iterator[Found]:
         first, last = (day_of(f"{match[place]} {match[3]}", today) for place in (1, 2))
         if first is not None and last is not None and first <= last:
             yield Found(*match.span(), Period(first=first, last=last))
+    for match in re.finditer(rf"\b(\d{{1,2}}) and (\d{{1,2}}) ({MONTH})\b", text):  # two days that follow each other
+        first, last = (day_of(f"{match[place]} {match[3]}", today) for place in (1, 2))
+        if first is not None and last is not None and last - first == timedelta(days=1):
+            yield Found(*match.span(), Period(first=first, last=last))
+    yield from _ending_now_or_before(text, today)
+    for match in re.finditer(ONE, text):
+        day = day_of(match[0], today)
+        if day is not None:
+            yield Found(*match.span(), Period(first=day, last=day))
+    for match in re.finditer(rf"\b({MONTH})\b(?! \d)", text):
+        if match[1] != "may" or re.search(r"\b(?:in|of|with|and|than) $", text[: match.start()]):
+            yield Found(*match.span(), _whole_month(_month(match[1]), today))
+
+
+def _ending_now_or_before(text: str, today: date) -> Iterator[Found]:
+    """Stretches that end on the last recorded day, and those before another one."""
     for match in re.finditer(r"\b(?:the )?(?:(\d+) )?(days?|weeks?|months?) (?:before|previous|earlier)\b(?! yesterday)", text):
         yield Found(*match.span(), _ending(today, match[1], match[2]), before=True)
-    for match in re.finditer(r"\b(?:the )?(\d+) before (?:that|those|them)\b", text):
+    for match in re.finditer(r"\b(?:the )?(\d+) before (?:that|those|them)\b|\bthe (\d+) before\b(?! yesterday)", text):
         unit = re.search(r"\b(days?|weeks?|months?)\b", text)
-        yield Found(*match.span(), _ending(today, match[1], unit[1] if unit else "days"), before=True)
+        yield Found(*match.span(), _ending(today, match[1] or match[2], unit[1] if unit else "days"), before=True)
     for match in re.finditer(r"\b(?:the )?(?:previous|(?<=the )before) (?:(\d+) )?(days?|weeks?|months?)\b", text):
         yield Found(*match.span(), _ending(today, match[1], match[2]), before=True)
     for match in re.finditer(
@@ -155,13 +171,6 @@ def _candidates(text: str, today: date) -> Iterator[Found]:
         yield Found(*match.span(), Period(first=first, last=today))
     for match in re.finditer(r"\blast night\b", text):
         yield Found(*match.span(), Period(first=today - timedelta(days=1), last=today))
-    for match in re.finditer(ONE, text):
-        day = day_of(match[0], today)
-        if day is not None:
-            yield Found(*match.span(), Period(first=day, last=day))
-    for match in re.finditer(rf"\b({MONTH})\b(?! \d)", text):
-        if match[1] != "may" or re.search(r"\b(?:in|of|with|and|than) $", text[: match.start()]):
-            yield Found(*match.span(), _whole_month(_month(match[1]), today))
 
 
 def _ending(today: date, count: str | None, unit: str) -> Period:

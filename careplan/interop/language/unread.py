@@ -10,8 +10,8 @@ from datetime import date
 from typing import NamedTuple
 
 from careplan.interop.language import times
-from careplan.interop.language.cues import ALONE, GROUPS, MEALS, SETTINGS
-from careplan.interop.language.wording import COMMON, NUMBERS, WORDS, slips
+from careplan.interop.language.cues import ALONE, ALSO, GROUPS, MEALS, SETTINGS
+from careplan.interop.language.wording import WORDS
 
 HOLDS = {  # what a query of each kind can hold
     "forecast": {"period", "clock", "length", "edge"},
@@ -27,19 +27,19 @@ HOLDS = {  # what a query of each kind can hold
     "evaluation": {"length", "percent"},
     "episodes": {"period", "level"},
 }
-ABOUT = {  # words of what topics may stand in a question of each kind, beside what its query holds
-    "forecast": {"mood", "direction"},
-    "counterfactual": {"share", "treatment", "change", "mood", "direction"},
-    "compare_periods": {"change", "direction"},
-    "why": {"treatment", "change", "mood", "novelty", "direction"},
-    "who_needs_a_look": {"mood", "direction"},
-    "limits": {"treatment", "change", "direction"},
-    "cohort_replay": {"mood", "direction"},
-    "plan": {"treatment", "change", "mood", "novelty", "direction"},
-    "regimen": {"treatment"},
-    "evaluation": {"mood", "direction"},
-    "summary": {"direction"},
-    "episodes": {"direction"},
+ABOUT = {  # the topics whose words may stand in a question of each kind, beside what its query holds
+    "forecast": {"now", "side", "movement", "mood", "ahead"},
+    "counterfactual": {"now", "side", "movement", "share", "treatment", "change", "mood", "outcome"},
+    "compare_periods": {"side", "movement", "change", "quality", "figure"},
+    "why": {"now", "movement", "treatment", "change", "mood", "novelty", "review"},
+    "who_needs_a_look": {"now", "movement", "mood", "worry"},
+    "limits": {"now", "side", "treatment", "force", "bound"},
+    "cohort_replay": {"population", "mood", "quality"},
+    "plan": {"now", "treatment", "mood", "novelty", "review"},
+    "regimen": {"now", "treatment", "force", "novelty", "use"},
+    "evaluation": {"now", "mood", "quality", "figure", "card", "often"},
+    "summary": {"figure"},
+    "episodes": {"side", "movement", "often"},
 }
 EDGES = r"(?:54|70|180|250|3(?:\.[09])?|4|10(?:\.0)?|13\.9)"  # levels that are told of anyway
 ANY_GROUP = "|".join(GROUPS.values())
@@ -59,7 +59,7 @@ SLOTS = {
 }
 COUNTED = re.compile(
     r"\b(?:top )?\d{1,3} (?:most|worst|patients?|people|urgent)(?: ones)?\b|\btop \d{1,3}\b"
-    r"|\b\d{1,3} at most\b|\bpatients \d{1,3} people\b"
+    r"|\b\d{1,3} at most\b|\bpatients \d{1,3} people\b|\bout of (?:target|range)\b"
 )
 VISIT = re.compile(
     r"\bno (?:bolus|insulin|dose)\b|\b(?:in|per|each|every|at) (?:1 |a )?(?:single )?(?:visits?|go|step|time)\b"
@@ -76,47 +76,57 @@ UNCHANGED = re.compile(
     r"\bwhy not\b|\bno (?:change|suggestion|proposal)s?\b|\bnothing\b|\bnot (?:rais|lower|chang|propos|suggest)\w*"
 )
 SINCE = re.compile(r"\bsince\b")
+EVERY = re.compile(r"\bevery (?=lows?\b|highs?\b|hyp|excursion|time (?:below|above|under|over))")
+RUNNING = re.compile(r"\brun(?:ning|s)? (?=high|low)")
+OWN = {  # what is said of its kind in more than a word
+    "limits": (VISIT,),
+    "who_needs_a_look": (COUNTED,),
+    "counterfactual": (NONE, NOT_GIVEN),
+    "why": (UNCHANGED,),
+    "compare_periods": (SINCE,),
+    "episodes": (EVERY, RUNNING),
+    "forecast": (RUNNING,),
+}
 BOUND = r"until|till|by|since|past|up to"
 NOW = re.compile(r"^(?:today|this morning)$")
-BEARING = frozenset(WORDS["bearing"].split())  # words that would make it another question
+OF_GLUCOSE = {"amount", "clock", "edge", "meal", "range", "setting"}  # what queries hold only where glucose is treated
+BESIDE = frozenset(WORDS["beside"].split())  # words that ask nothing by themselves
 TOPICS = {topic: frozenset(words.split()) for topic, words in WORDS["topics"].items()}
-BESIDE = (COMMON | frozenset(WORDS["beside"].split()) | frozenset(NUMBERS) | frozenset(WORDS["known"].split())) - BEARING
-ENDINGS = (
-    ("", ""),
-    ("s", ""),
-    ("es", ""),
-    ("ed", ""),
-    ("d", ""),
-    ("ing", ""),
-    ("ing", "e"),
-    ("ly", ""),
-    ("al", "e"),
-    ("ation", ""),
-)
+SAYABLE = {  # the words that may be left of a question of each kind
+    kind: BESIDE.union(*(TOPICS[topic] for topic in topics)) for kind, topics in ABOUT.items()
+}
+ENDINGS = (("s", ""), ("es", ""), ("ed", ""), ("d", ""), ("ing", ""), ("ing", "e"))
+
+WORD = re.compile(r"\d+(?:[.:]\d+)?|[a-z]+(?:[-'][a-z]+)*|[\u3041-\u309f]+|[\u30a1-\u30fa\u30fc\u4e00-\u9fff]+")
 
 
-class Cues(NamedTuple):
-    """What tells of which kind a question is: patterns, and the words in them."""
+class Spoken(NamedTuple):
+    """A therapy in words: its name, what its level is called, the words of what it observes and does, and how many minutes a
+    forecast of it reaches."""
 
-    patterns: Sequence[str]
-    words: frozenset[str]
+    therapy: str
+    level: str
+    terms: frozenset[str]
+    reach: float
 
 
-WORD = re.compile(r"\d+(?:[.:]\d+)?|[a-z]+(?:[-'][a-z]+)*|[\u30a1-\u30fa\u30fc\u4e00-\u9fff]+")  # and Japanese words of content
+# The therapy whose words the grammar knows by heart.
+GLUCOSE = Spoken("glucose", "glucose", frozenset(WORDS["level"].split()), 720.0)
 
 
-def unread(kind: str, text: str, today: date, cues: Cues, policies: tuple[str, ...] = ()) -> list[str]:
-    """Words of a plain text, without names, that no query of its kind holds. cues: what tells of which kind a question is."""
-    holds = HOLDS[kind]
+def unread(kind: str, text: str, today: date, spoken: Spoken = GLUCOSE, policies: Sequence[str] = ()) -> list[str]:
+    """Words of a plain text, without names, that no query of its kind holds. spoken: the therapy of the patient."""
+    ours = spoken.therapy == GLUCOSE.therapy
+    holds = HOLDS[kind] if ours else HOLDS[kind] - OF_GLUCOSE
     for policy in sorted(policies if kind == "cohort_replay" else (), key=len, reverse=True):
         text = re.sub(rf"(?<![\w-]){policy.replace('-', '[- ]')}0?(?![\w-])", " ", text)
     bounds = _bounds(kind, text, today)
     for found in sorted(times.periods(text, today), key=lambda found: -found.start):
         if "period" in holds or NOW.match(text[found.start : found.end].strip()):
             text = text[: found.start] + " " + text[found.end :]
-    own = {"limits": VISIT, "who_needs_a_look": COUNTED, "counterfactual": NONE, "why": UNCHANGED, "compare_periods": SINCE}
-    text = own[kind].sub(" ", text) if kind in own else text
-    text = NOT_GIVEN.sub(" ", text) if kind == "counterfactual" else text
+    ifs = len(re.findall(r"\bif\b", text))
+    for phrase in OWN.get(kind, ()):
+        text = phrase.sub(" ", text)
     if "edge" in holds:  # any other level is none of what is told, nor is it an amount
         text = re.sub(SLOTS["edge"], " ", text)
         bounds += [match[0] for match in re.finditer(SLOTS["level"], text)]
@@ -124,11 +134,15 @@ def unread(kind: str, text: str, today: date, cues: Cues, policies: tuple[str, .
         if slot in holds:
             text = re.sub(pattern, " ", text)
     text = re.sub(ALONE[kind], " ", text)
+    if kind == "counterfactual" and ifs == 1:  # it is what is asked, not a condition beside it
+        text = re.sub(r"\bif\b", " ", text)
+    for each in ALSO.get(kind, ()):
+        text = re.sub(rf"(?:{ALONE[each]})(?! ?\d)", " ", text)
     elsewhere = [pattern for slot, pattern in SLOTS.items() if slot in ("meal", "setting", "group") and slot not in holds]
     dated = [text[found.start : found.end] for found in times.periods(text, today)]
     asking = [match[0] for pattern in elsewhere for match in re.finditer(pattern, text)]
-    about = frozenset[str]().union(*(words for topic, words in TOPICS.items() if topic not in ABOUT.get(kind, ())))
-    return [*bounds, *dated, *asking, *(word for word in WORD.findall(text) if _bears(word.removesuffix("'s"), about, cues))]
+    said = (SAYABLE[kind] if ours else SAYABLE[kind] - TOPICS["treatment"]) | spoken.terms
+    return [*bounds, *dated, *asking, *(word for word in WORD.findall(text) if not _sayable(word.removesuffix("'s"), said))]
 
 
 def _bounds(kind: str, text: str, today: date) -> list[str]:
@@ -151,15 +165,7 @@ def _bounds(kind: str, text: str, today: date) -> list[str]:
     return found
 
 
-def _bears(word: str, about: frozenset[str], cues: Cues) -> bool:
-    """Whether a word makes it another question than what is common to all questions, and what their kinds are told by, would.
-
-    about: words of topics that a question of this kind has not.
-    """
+def _sayable(word: str, said: frozenset[str]) -> bool:
+    """Whether a word, however it ends, is one of those that may stand beside a query; a letter by itself says nothing."""
     stems = {word.removesuffix(ending) + letter for ending, letter in ENDINGS if word.endswith(ending)}
-    if word[0].isdigit() or word in BEARING or stems & about:
-        return True
-    if len(word) < 2 or stems & BESIDE or stems & cues.words or any(re.fullmatch(pattern, word) for pattern in cues.patterns):
-        return False
-    likely = (other for other in slips(word, BESIDE, 1) if other[0] == word[0])  # a short word is too near to too many
-    return not any(len(word) > 4 or sorted(word) == sorted(other) for other in likely)
+    return word in said or any(len(stem) > 3 and stem in said for stem in stems) or re.fullmatch("[a-z]", word) is not None

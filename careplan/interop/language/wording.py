@@ -49,9 +49,13 @@ def plain(question: str) -> str:
     """One alphabet, lower case, spaces between words, Japanese words as English ones and numbers as digits."""
     text = unicodedata.normalize("NFKC", question).lower().translate(SIGNS)
     text = re.sub(rf"([〇零一二三四五六七八九十百千]+)(?=\s*(?:{COUNTED}))", lambda match: str(_kanji(match[1])), text)
+    text = re.sub(r"(\d+月)(\d+日)から(\d+日)(?![間後前])", r"\1\2から\1\3", text)
+    text = re.sub(r"(日)から(?=\d+月\d+日)(?:(\d+月\d+日)まで)?", r"\1 to \2", text)
+    text = re.sub(r"(?<=[日月週間])分(?!前|後)", "", text)
     text = re.sub(r"(1[0-2]|[1-9])月(?:(\d+)日)?", lambda match: f" {match[2] or ''} {MONTHS[int(match[1]) - 1]} ", text)
     text = re.sub(r"(?<=[a-z%])(?=[\u3040-\u30ff\u4e00-\u9fff])", " ", text)
     text = re.sub(r"(\d+) ?(単位|割|週|グラム)半", r"\1.5 \2", text)
+    text = re.sub(r"(\d+(?:\.\d+)?) ?(単位|グラム|g|u)に(?:減ら|増や|下げ|上げ)し?", r"\1\2", text)
     text = re.sub(r"(\d+) ?割", lambda match: f" {10 * int(match[1])} % ", text)
     text = re.sub(r"昼の?(?=(?:12|[1-4]) ?時)", "", text)
     text = re.sub(r"(\d+) ?時(\d+)分", r" \1:\2 ", text)
@@ -69,7 +73,10 @@ def plain(question: str) -> str:
     text = re.sub(r"\b(?:a )?half past (\w+)", lambda match: f"{NUMBERS.get(match[1], match[1])}:30 o'clock", text)
     text = re.sub(r"\b(units?|u) (?:an|per) hour\b", "u/h", text)
     text = re.sub(r"\bhalf an? hour\b", "0.5 hours", text)
-    text = re.sub(r"\b(\w+) and a half\b", lambda match: f"{NUMBERS[match[1]]}.5" if match[1] in NUMBERS else match[0], text)
+    text = re.sub(r"\b(?:an?|one|1) (hour|unit|week|gram) and a half\b", r"1.5 \1s", text)
+    text = re.sub(r"\b(\w+) and a half\b", _and_a_half, text)
+    text = re.sub(r"\bexceed\w*(?= \d)|\b(?:higher|greater) than(?= \d)", "above", text)
+    text = re.sub(r"\b(?:lower|less) than(?= \d)", "below", text)
     text = re.sub(r"\ba (hundred|dozen|thousand)\b", r"one \1", text)
     text = re.sub(r"\ban? (day|week|month|hour)\b", r"1 \1", text)
     text = re.sub(r"\b(?:a )?fortnight\b", "2 weeks", text)
@@ -95,6 +102,11 @@ MONTHS = [
     "november",
     "december",
 ]
+
+
+def _and_a_half(match: re.Match[str]) -> str:
+    number = str(NUMBERS.get(match[1], match[1]))
+    return f"{number}.5" if number.isdigit() else match[0]
 
 
 def _hour(match: re.Match[str]) -> str:
@@ -146,7 +158,7 @@ def mended(text: str, known: Collection[str], spared: Collection[str]) -> str:
             nearest = [other for other in nearest if other[-1] == word[-1]]
         return nearest[0] if len(nearest) == 1 and nearest[0][0] == word[0] else word
 
-    return re.sub(r"(?<![\w-])[a-z]+(?![\w-])", mend, text)
+    return re.sub(r"(?<![\w'-])[a-z]+(?![\w-])(?!'[a-rt-z])", mend, text)
 
 
 def slips(word: str, words: Collection[str], most: int) -> dict[str, int]:

@@ -18,10 +18,9 @@ from careplan.therapies.glucose.bands import ADULTS
 from careplan.therapies.glucose.days import SETTINGS, Days
 from careplan.therapies.glucose.decisions import Exposure, exposure, exposure_at
 from careplan.therapies.glucose.declaration import GLUCOSE, LINE_LIMITS, RECENT, Regimen, Setting
-from careplan.therapies.glucose.names import INSULIN
+from careplan.therapies.glucose.names import INSULIN, UNITS
 
 INCREMENT: dict[Setting, float] = {"basal": 0.025, "carb_ratio": 0.5, "correction_factor": 1.0, "long_acting": 0.5}
-UNIT: dict[Setting, str] = {"basal": "U/h", "carb_ratio": "g/U", "correction_factor": "mg/dL/U", "long_acting": "U"}
 NEAR = 0.5  # of the targets for lows: whoever had more than this of them in the last fortnight is given nothing more
 
 
@@ -123,7 +122,7 @@ def line_of(line: RegimenLine, value: float, regimen: Regimen, *, recommended: t
         setting=setting,
         start=start,
         end=end,
-        unit=UNIT[setting],
+        unit=UNITS[setting],
         current=line.current,
         proposed=value,
         lowest=recommended[0],

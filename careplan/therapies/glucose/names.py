@@ -16,6 +16,8 @@ SETTINGS: Mapping[str, str] = {
     "temp_basal": N_("Temporary basal"),
 }
 
+UNITS: Mapping[str, str] = {"basal": "U/h", "carb_ratio": "g/U", "correction_factor": "mg/dL/U", "long_acting": "U"}
+
 MG_DL = Unit("mg/dL", 1.0, 0)
 MMOL_L = Unit("mmol/L", MG_PER_MMOL, 1)
 

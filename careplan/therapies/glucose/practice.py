@@ -6,7 +6,7 @@ from careplan.practice import Practice, Words, later
 from careplan.therapies.glucose.aims import aims
 from careplan.therapies.glucose.bands import MARKS, PRESETS
 from careplan.therapies.glucose.declaration import GLUCOSE, HOLDS, LIMITS, RECENT, Regimen, limits_of
-from careplan.therapies.glucose.names import MG_DL, MMOL_L, SETTINGS
+from careplan.therapies.glucose.names import MG_DL, MMOL_L, SETTINGS, UNITS
 from careplan.therapies.glucose.regimen import apply_changes, current, listed, stated
 from careplan.therapies.glucose.rule_words import RULES
 from careplan.therapies.glucose.views import Metrics
@@ -60,7 +60,7 @@ PRACTICE = Practice(
     rules=RULES,
     units=(MG_DL, MMOL_L),
     marks=MARKS,
-    words=Words(settings=SETTINGS, said=said, because=because, limits=limits_in_words),
+    words=Words(settings=SETTINGS, said=said, because=because, limits=limits_in_words, units=UNITS),
     clinic="cohorts.clinic:CLINIC",
     presets=PRESETS,
     aims=aims,
