@@ -205,6 +205,12 @@ ELSEWHERE = Known(("adult-9-004", "child-9-001", "ben k.", "田中"), lambda pat
         "Who is doing well?",
         "What if ben k. had not taken the 4 units at lunch yesterday?",
         "What if the lunch bolus of ben k. had been lower yesterday, at 4 U?",
+        "Will ben k. go low or high in the next 2 hours?",
+        "田中さん、この先1時間半で低血糖にも高血糖にもなりそうですか",
+        "When was ben k. below or above range?",
+        "Explain the reasoning behind the proposal for ben k. that was rejected",
+        "Why was the suggestion for ben k. turned down?",
+        "Explain why the signed plan of ben k. lowers the basal",
     ],
 )
 def test_what_is_left_over_and_what_may_be_two_things_are_asked_back(question: str) -> None:

@@ -184,9 +184,12 @@ def _forecast(text: str, today: date) -> dict[str, Any]:
 
 
 def _side(text: str) -> str | None:
-    if re.search(r"\blows?\b|\bhypo\w*|\bbelow\b|\bunder\b", text):
-        return "low"
-    return "high" if re.search(r"\bhighs?\b|\bhyper\w*|\babove\b|\bover \d", text) else None
+    text = re.sub(times.LENGTH, " ", text)  # "over 4 hours" is no level
+    low = re.search(r"\blows?\b|\bhypo\w*|\bbelow\b|\bunder\b", text)
+    high = re.search(r"\bhighs?\b|\bhyper\w*|\babove\b|\bover \d", text)
+    if low and high:
+        raise Unclear(_("Low or high? One at a time."), ("low", "high"))
+    return "low" if low else "high" if high else None
 
 
 def _counterfactual(text: str, today: date) -> dict[str, Any]:
@@ -303,8 +306,6 @@ def _summary(text: str, today: date) -> dict[str, Any]:
 def _episodes(text: str, today: date, of: str | None = None) -> dict[str, Any]:
     """of: what is low or high, where it is not glucose."""
     found = _summary(text, today) | ({"of": of} if of else {})
-    if re.search(r"\blows?\b|\bhypo", text) and re.search(r"\bhighs?\b|\bhyper", text):
-        raise Unclear(_("Low or high? One at a time."), ("low", "high"))
     marks = list(re.finditer(rf"\b(below|under|above|over) (\d+(?:\.\d+)?)\s*({LEVEL})?", text))
     if len(marks) > 1 or (of and marks and marks[0][3]):
         raise Unclear(_("Which level? One at a time."))

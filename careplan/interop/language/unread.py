@@ -75,6 +75,9 @@ NOT_GIVEN = re.compile(r"\bnot (?:eaten|taken|had|injected|bolused)\b|\bno (?:bo
 UNCHANGED = re.compile(
     r"\bwhy not\b|\bno (?:change|suggestion|proposal)s?\b|\bnothing\b|\bnot (?:rais|lower|chang|propos|suggest)\w*"
 )
+REVIEWED = re.compile(  # what a person made of a suggestion, which only its plan tells
+    r"\b(?:accepted|approved|rejected|signed|reviewed|decided)\b|\b(?:suggestion|proposal)s?\b.*\bturned (?:down|off)\b"
+)
 SINCE = re.compile(r"\bsince\b")
 EVERY = re.compile(r"\bevery (?=lows?\b|highs?\b|hyp|excursion|time (?:below|above|under|over))")
 RUNNING = re.compile(r"\brun(?:ning|s)? (?=high|low)")
@@ -120,7 +123,7 @@ def unread(kind: str, text: str, today: date, spoken: Spoken = GLUCOSE, policies
     holds = HOLDS[kind] if ours else HOLDS[kind] - OF_GLUCOSE
     for policy in sorted(policies if kind == "cohort_replay" else (), key=len, reverse=True):
         text = re.sub(rf"(?<![\w-]){policy.replace('-', '[- ]')}0?(?![\w-])", " ", text)
-    bounds = _bounds(kind, text, today)
+    bounds = _bounds(kind, text, today) + ([] if kind == "plan" else REVIEWED.findall(text))
     for found in sorted(times.periods(text, today), key=lambda found: -found.start):
         if "period" in holds or NOW.match(text[found.start : found.end].strip()):
             text = text[: found.start] + " " + text[found.end :]
