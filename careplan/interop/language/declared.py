@@ -243,12 +243,13 @@ def _regimen(query: asked.RegimenInForce, sources: Sources, practice: Practice) 
     found = asking.in_force(sources.db, query.patient, sources.actor)
     if found is None:
         return Answer(understood=query.said(), text=(NO_REGIMEN,), abstains=(NO_REGIMEN,))
-    units: Mapping[str, str] = getattr(practice.words, "units", {})
+    units = {} if practice.words is None else practice.words.units
     text = []
     for setting, values in practice.listed(found.regimen).items():
         of_day = len(values) > 1 and values[-1][0] < DAY  # a week of days is told without their times
         each = ", ".join((f"{clock(minute)} " if of_day else "") + f"{value:g}" for minute, value in values)
-        text.append(f"{_named(setting, practice)}: {each} {units.get(setting, '')}".rstrip())
+        unit = _(units[setting]) if setting in units else ""
+        text.append(f"{_named(setting, practice)}: {each} {unit}".rstrip())
     figures = {setting: [list(each) for each in values] for setting, values in practice.listed(found.regimen).items()}
     return Answer(understood=query.said(), text=tuple(text), figures=figures, basis=(found.source,))
 
