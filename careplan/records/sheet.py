@@ -293,7 +293,7 @@ def mixed_units(sheet: Sheet, mine: Mask, value: NDArray[np.float64], expected: 
 
 def year_typos(sheet: Sheet) -> None:
     """Rule "year typo": a date half a year from both its neighbours in the file takes their year, where it then fits between."""
-    for _, cells in sheet.cells.groupby("file", sort=False):
+    for _, cells in sheet.cells.groupby("file", sort=False, observed=True):
         time = cells["time"].dropna()
         before, after = time.shift().fillna(time.shift(-1)), time.shift(-1).fillna(time.shift())
         far = ((time - before).abs() > HALF_YEAR) & ((time - after).abs() > HALF_YEAR)
