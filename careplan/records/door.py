@@ -239,7 +239,7 @@ def plain(record: PatientRecord) -> PatientRecord:
     columns = {
         name: texts.map({text: shown(text) for text in texts.unique()}).astype(texts.dtype)
         for name, texts in (("product", record.events["product"]), ("origin", record.events["origin"]))
-        if not texts.drop_duplicates().str.isascii().all()
+        if not all(map(str.isascii, texts.unique()))
     }
     ignored = {shown(kind): count for kind, count in record.ignored.items()}
     return replace(
