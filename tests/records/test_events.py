@@ -21,4 +21,4 @@ def test_rows_without_a_product_have_none() -> None:
     time = pd.Timestamp("2024-01-08", tz="UTC")
     events = events_frame([(time, "bolus", 1.0, 0.0, "", "f:1"), (time, "bolus", 1.0, 0.0, "", "f:2", "Fiasp")])
     assert events["product"].tolist() == ["", "Fiasp"]
-    assert events.dtypes.astype(str).to_dict() == COLUMNS
+    assert events.dtypes.to_dict() == {name: pd.Series(dtype=kind).dtype for name, kind in COLUMNS.items()}
