@@ -1,6 +1,8 @@
-"""Who acts in the tests, and whether what they did is still on record."""
+"""Who acts in the tests, what is done past careplan, and whether what they did is still on record."""
 
 from datetime import UTC, datetime
+
+from sqlalchemy import Connection
 
 from careplan.settings import Settings
 from careplan.store import Actor, Database, Verification, verify
@@ -18,6 +20,20 @@ def patient(name: str = "p") -> Patient:
 
 
 DR_ADA, DR_BEA = actor("Dr Ada"), actor("Dr Bea")
+
+
+def drop_triggers(connection: Connection) -> None:
+    """The triggers of an SQLite database out of the way."""
+    for name in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'").scalars().all():
+        connection.exec_driver_sql(f"DROP TRIGGER {name}")
+
+
+def edit(db: Database, *statements: str) -> None:
+    """Changes an SQLite database past careplan."""
+    with db.engine.begin() as connection:
+        drop_triggers(connection)
+        for statement in statements:
+            connection.exec_driver_sql(statement)
 
 
 def verified(db: Database, **options: object) -> Verification:

@@ -4,6 +4,7 @@ from streamlit.testing.v1 import AppTest
 
 from careplan.clinic import Database
 
+from ..kept import edit
 from .conftest import checked, press
 
 
@@ -18,10 +19,7 @@ def test_what_an_entry_keeps_is_told_in_words(db: Database) -> None:
 def test_the_whole_trail_is_recomputed_when_asked_for(db: Database) -> None:
     at = checked(AppTest.from_string("from app.screens import audit\naudit.draw()", default_timeout=60).run())
     assert "the trail is whole" in at.success[0].value
-    with db.engine.begin() as connection:  # of what was verified just now
-        for name in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'").scalars().all():
-            connection.exec_driver_sql(f"DROP TRIGGER {name}")
-        connection.exec_driver_sql("UPDATE audit SET actor = 'nobody' WHERE id = 1")
+    edit(db, "UPDATE audit SET actor = 'nobody' WHERE id = 1")  # of what was verified just now
     assert "the trail is whole" in checked(at.run()).success[0].value
     at = press(at, "verify_all")
     assert not at.success and "What is on record was changed" in at.error[0].value

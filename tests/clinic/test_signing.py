@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from careplan.clinic import codec
 from careplan.clinic.errors import Altered, ReviewError
@@ -21,7 +20,7 @@ from careplan.store import Database
 from careplan.suggestion import Decision, Line, Suggestion
 from careplan.therapies.glucose.declaration import HOLDS
 
-from ..kept import DR_ADA, verified
+from ..kept import DR_ADA, edit, verified
 from .build import REGIMEN, line, record, suggestion
 
 MEANING = "prescribe as proposed"
@@ -51,15 +50,6 @@ def kept(db: Database, *lines: Line, group: Any = "adult", **changes: Any) -> in
     saved = save_suggestion(db, suggestion(*lines, **changes))
     assert saved.id is not None
     return saved.id
-
-
-def edit(db: Database, *statements: str) -> None:
-    """Past careplan, the triggers out of the way."""
-    with db.engine.begin() as connection:
-        for name in connection.scalars(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).all():
-            connection.exec_driver_sql(f"DROP TRIGGER {name}")
-        for statement in statements:
-            connection.exec_driver_sql(statement)
 
 
 def doses(**changes: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select
 
 from careplan.clinic import codec, standing
 from careplan.clinic.importing import store_records
@@ -14,7 +14,7 @@ from careplan.store import Database
 from careplan.store.schema import AuditEntry
 from careplan.suggestion import MEANINGS, Decision
 
-from ..kept import DR_ADA, DR_BEA
+from ..kept import DR_ADA, DR_BEA, edit
 from .build import line, record, suggestion
 
 NOW = datetime(2024, 3, 20, 12, tzinfo=UTC)
@@ -25,15 +25,6 @@ ACCEPTED = Decision(key=line().key, verdict="accept", value=line().proposed)
 def ann(db: Database) -> Database:
     store_records(db, "table", [record()])
     return db
-
-
-def edit(db: Database, *statements: str) -> None:
-    """Past careplan, the triggers out of the way."""
-    with db.engine.begin() as connection:
-        for name in connection.scalars(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).all():
-            connection.exec_driver_sql(f"DROP TRIGGER {name}")
-        for statement in statements:
-            connection.exec_driver_sql(statement)
 
 
 def out_of_date(db: Database, **changes: object) -> list[str]:

@@ -38,7 +38,7 @@ from careplan.store.seals import TRAIL, batched, covered, read_rows, seal
 from careplan.suggestion import Decision
 
 from ..clinic.build import line, record, suggestion
-from ..kept import DR_ADA, actor
+from ..kept import DR_ADA, actor, drop_triggers
 
 TABLES = [*covered(Base.metadata), *batched(Base.metadata), table_of(AuditEntry)]
 DERIVED = {"job", "worklist"}  # what is to be done, and what is computed: nobody decides by them
@@ -89,9 +89,7 @@ def attacked(filled: Database) -> Iterator[Connection]:
     with filled.engine.connect() as connection:
         if filled.engine.dialect.name == "sqlite":
             connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
-            names = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'").scalars().all()
-            for name in names:
-                connection.exec_driver_sql(f"DROP TRIGGER {name}")
+            drop_triggers(connection)
         else:
             connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
         yield connection

@@ -17,7 +17,7 @@ from careplan.store.reseal import seal_everything
 from careplan.store.schema import TAKEN_BACK, AuditEntry, ImportBatch
 
 from ..clinic.build import record
-from ..kept import DR_ADA, verified
+from ..kept import DR_ADA, edit, verified
 
 TIME = "2024-03-01 00:00:00.000000"
 OLD = [
@@ -47,11 +47,7 @@ def old(tmp_path: Path) -> str:
 
 
 def changed(db: Database, *statements: str) -> list[Finding]:
-    with db.engine.begin() as connection:
-        for name in connection.scalars(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).all():
-            connection.exec_driver_sql(f"DROP TRIGGER {name}")
-        for statement in statements:
-            connection.exec_driver_sql(statement)
+    edit(db, *statements)
     return [finding for finding in verified(db).findings if "its trigger" not in finding.problem]
 
 

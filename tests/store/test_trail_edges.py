@@ -16,7 +16,7 @@ from careplan.store.keys import open_signer
 from careplan.store.schema import BATCHED, AuditEntry, Base, Draft, Event, Patient, RegimenVersion, WorklistEntry, table_of
 from careplan.store.seals import batch_digests, batched, covered, differing, digests, plain, seal, unstorable
 
-from ..kept import actor, patient, verified
+from ..kept import actor, drop_triggers, patient, verified
 
 NOW = datetime(2024, 3, 1, 12, 30, 0, 5, tzinfo=UTC)
 AUDIT = table_of(AuditEntry)
@@ -84,8 +84,7 @@ def rewritten(db: Database, entry: dict[str, Any], *, sign: bool = True, **chang
     if sign:
         new["signature"] = open_signer(Settings().audit_folder()).sign(new["hash"])
     with db.engine.connect() as connection:
-        for (name,) in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
-            connection.exec_driver_sql(f"DROP TRIGGER {name}")
+        drop_triggers(connection)
         connection.execute(update(AUDIT).where(AUDIT.c.id == entry["id"]).values(**new))
         told = problems(db, connection)
         connection.rollback()
