@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from careplan.records.correction import rows_told
 from careplan.therapies.glucose.bands import ADULTS, LOW, TIGHT
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ def print_import(console: Console, report: "ImportReport") -> None:
         table.add_column(name, justify="left" if name in ("Patient", "Added") else "right")
     for patient in report.patients:
         actions = Counter[str]()
-        for action, rule, *_ in patient.corrections:
-            actions[action] += patient.ignored.get(rule, 1) if action == "dropped" else 1
+        for told, rows in rows_told(patient.corrections, patient.ignored):
+            actions[told.action] += rows
         added = ", ".join(f"{count:,} {channel}" for channel, count in patient.events_added.items()) or "nothing new"
         counts = (patient.rows_read, patient.events_known, actions["dropped"], actions["changed"])
         rows_read, known, dropped, changed = (f"{count:,}" for count in counts)

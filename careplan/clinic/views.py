@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from careplan.records.correction import Correction
+from careplan.records.correction import Correction, rows_told
 from careplan.suggestion import Decision, Kind, Path, Suggestion
 from careplan.targets import Targets
 
@@ -146,11 +146,13 @@ class ImportReport:
         found: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
         counts: dict[tuple[str, str, str], int] = {}
         for each in self.patients:
-            for told in each.corrections:
+            for told, rows in rows_told(each.corrections, each.ignored):
+                if not rows:
+                    continue
                 key = (told.action, told.rule, told.field)
                 place = f"{told.file}, row {told.row}" if told.row else told.file
                 found.setdefault(key, []).append((each.patient, f"{place}: {told.detail}"))
-                counts[key] = counts.get(key, 0) + (each.ignored.get(told.rule, 1) if told.action == "dropped" else 1)
+                counts[key] = counts.get(key, 0) + rows
         return tuple(
             CorrectionKind(
                 action=action,

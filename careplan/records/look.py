@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from careplan.records.channels import DEVICE_CHANNELS
+from careplan.records.correction import rows_told
 from careplan.records.door import read
 from careplan.records.events import PatientRecord, Refused
 
@@ -79,8 +80,8 @@ def seen_of(record: PatientRecord) -> RecordSeen:
         for word in str(text).split():
             flags[word] = flags.get(word, 0) + int(count)
     corrected: dict[str, int] = {}
-    for correction in record.corrections:
-        corrected[correction.rule] = corrected.get(correction.rule, 0) + record.ignored.get(correction.rule, 1)
+    for correction, rows in rows_told(record.corrections, record.ignored):
+        corrected[correction.rule] = corrected.get(correction.rule, 0) + rows
     times = events["time"]
     return RecordSeen(
         patient=record.patient,
