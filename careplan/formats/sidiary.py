@@ -123,7 +123,7 @@ def said_again(rows: ExportRows, name: str, value: Array, second: str, first: st
     apart = np.abs(value - amounts(block.texts(first)))
     taken = block.written(first)
     rows.report(both & (apart <= within), "said twice", name, f"as in {taken}, in another unit")
-    rows.report(both & ~(apart <= within), "two amounts", name, lambda row: f"{block.texts(name)[row]!r} is not what {taken} says, which is taken")
+    rows.report(both & ~(apart <= within), "two amounts", name, f"not what {taken} says, which is taken")
     return both
 
 
