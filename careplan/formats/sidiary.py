@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from careplan.records.blocks import Block, each, read_blocks, where
 from careplan.records.clock import DateOrder, local_times
@@ -111,7 +112,7 @@ def account_for(rows: ExportRows) -> None:
             rows.ignore(block.texts(header) != "", kind, header)
 
 
-def said_again(rows: ExportRows, name: str, value: Array, second: str, first: str, within: float) -> Array:
+def said_again(rows: ExportRows, name: str, value: Array, second: str, first: str, within: float) -> NDArray[np.bool_]:
     """Where a row says in the field `second` what it says in `first` too, `[N]`: the first is taken, and each row is told.
 
     name: The field at hand, whose `value` `[N]` is in the unit of `first`. within: how far rounding may part the two.
