@@ -92,6 +92,7 @@ def test_what_is_said_beside_a_question_hides_none_of_it(beginning: str, kind: s
         ("How does Ben's March so far stack up against February?", "compare_periods"),
         ("Contrast maria-1's last three days with the three days preceding them", "compare_periods"),
         ("What is the suggestion for Anna based on?", "why"),
+        ("Ben's proposal: talk me through how it came about", "why"),
         ("Anybody on my panel I should be worried about?", "who_needs_a_look"),
         ("Which safety limits are in force for Ben at present?", "limits"),
         ("Play back oref on 40 adolescents during 14 days", "cohort_replay"),

@@ -74,7 +74,7 @@ def plain(question: str) -> str:
     text = re.sub(r"\b(?:lower|less) than(?= \d)|\b(?:beneath|underneath)\b", "below", text)
     text = re.sub(r"\ba (hundred|dozen|thousand)\b", r"one \1", text)
     text = re.sub(r"\ban? (day|week|month|hour)\b", r"1 \1", text)
-    text = re.sub(r"\b(next|coming|following|within the) (hour|minute)\b", r"\1 1 \2", text)
+    text = re.sub(r"\b(next|coming|following|(?:within|inside) the) (hour|minute)\b", r"\1 1 \2", text)
     text = re.sub(r"\b(?:a )?fortnight\b", "2 weeks", text)
     text = re.sub(r"'ll\b", " will", text)
     text = re.sub(r"(?<!:)\b(\w+) o'clock\b(?! in the)", lambda match: f"{NUMBERS.get(match[1], match[1])}:00 o'clock", text)
