@@ -16,7 +16,7 @@ from careplan.clinic.roles import assign
 
 from .conftest import ADA
 from .driven import click, free_port, page_text, serving, text, title, wait
-from .provider import Provider, settings
+from .provider import come_in, go_out, name_oneself, providing
 
 PEOPLE = {
     "ada": {"name": "Dr Ada", "roles": ["clinician"], "clinics": ["north"]},
@@ -33,22 +33,17 @@ def clinics(db: Database) -> Database:
     return db
 
 
-def come_in(browser: webdriver.Chrome, who: str) -> None:
-    click(browser, "Sign in")
-    wait(browser, lambda: browser.find_element(By.ID, who)).click()
-    wait(browser, lambda: title(browser) == "Worklist")
-
-
 @pytest.mark.timeout(600)
 def test_in_through_the_door(browser: webdriver.Chrome, clinics: Database, tmp_path: Path) -> None:
-    provider, port = Provider(PEOPLE), free_port()
-    (tmp_path / "sign_in.toml").write_text(settings(provider, f"http://localhost:{port}"))
-    try:
+    port = free_port()
+    with providing(tmp_path, PEOPLE, f"http://localhost:{port}") as provider:
+        (tmp_path / "sign_in.toml").write_text(provider.settings)
         with serving(tmp_path, port, sign_in=tmp_path / "sign_in.toml") as address:
             browser.get(f"{address}/review?patient=ann")
             wait(browser, lambda: "Sign in" in page_text(browser))
             assert "ann" not in page_text(browser).split()
             come_in(browser, "ada")
+            assert provider.asked[-1].keys() >= {"nonce", "state", "code_challenge"}
             wait(browser, lambda: "2 patients" in text(browser))
             assert "cyd" not in text(browser) and "Audit trail" not in page_text(browser)
 
@@ -57,7 +52,7 @@ def test_in_through_the_door(browser: webdriver.Chrome, clinics: Database, tmp_p
             for place in range(3):
                 accept(browser, place)
             click(browser, "Confirm who you are")  # it is signed only after the provider has asked again
-            wait(browser, lambda: browser.find_element(By.ID, "ada")).click()
+            name_oneself(browser, "ada")
             assert provider.asked[-1]["prompt"] == "login"
             wait(browser, lambda: title(browser) == "Patient ann")  # and comes back to where it was
             wait(browser, lambda: "3 of 3 lines decided" in text(browser))
@@ -65,8 +60,7 @@ def test_in_through_the_door(browser: webdriver.Chrome, clinics: Database, tmp_p
             wait(browser, lambda: "Dr Ada, " in text(browser))
             assert review_page(clinics, "ann").history[0].reviewer == "Dr Ada"
 
-            click(browser, "Sign off")
-            wait(browser, lambda: "Sign in" in page_text(browser))
+            go_out(browser)
             come_in(browser, "eve")
             wait(browser, lambda: "2 patients" in text(browser))
             for page in ("review", "doses", "record"):
@@ -80,8 +74,6 @@ def test_in_through_the_door(browser: webdriver.Chrome, clinics: Database, tmp_p
             click(browser, "Sign off")
             click(browser, "Sign in")
             wait(browser, lambda: "The clinic's sign-in cannot be reached" in page_text(browser))
-    finally:
-        provider.server.server_close()
 
 
 def accept(browser: webdriver.Chrome, place: int) -> None:
