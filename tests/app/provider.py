@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -52,6 +53,10 @@ class Provider:
         )
         cookie = f'redirect_uri = "{self.app}/oauth2callback"\ncookie_secret = "{secrets.token_hex(16)}"\n'
         return f"[auth]\n{cookie}{client}[auth.again]\n{client}"
+
+    def without_a_password(self) -> str:
+        """The address that the browser was last sent to, but for its request to ask for a password."""
+        return f"{self.issuer}/auth?{urlencode({name: value for name, value in self.asked[-1].items() if name != 'prompt'})}"
 
     def stop(self) -> None:
         self.process.terminate()
