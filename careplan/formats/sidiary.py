@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from careplan.records.blocks import Block, each, read_blocks, where
 from careplan.records.clock import DateOrder, local_times
@@ -89,8 +90,7 @@ def account_for(rows: ExportRows) -> None:
         value = value * (MG_PER_MMOL if unit == "mmol/L" else 1.0)
         value, flag = receivers(value, flag) if name == "udtcgms" else (value, flag)
         flags = np.array([f"{word} {said}".strip() for said in flag], dtype=object)
-        repeats = (name == "bglevelmmol") & (block.texts("bglevel") != "")
-        rows.add((text != "") & ~repeats, "glucose", name, value, flag=flags)
+        rows.add((text != "") & ~said_again(rows, name, value, "bglevelmmol", "bglevel", 1.0), "glucose", name, value, flag=flags)
     for name, channel, share in (
         ("bolus", "bolus", 1.0),
         ("basal", "long_acting", 1.0),
@@ -98,8 +98,8 @@ def account_for(rows: ExportRows) -> None:
         ("chbekhe", "carbs", EXCHANGE),
     ):
         text = block.texts(name)
-        filled = (text != "") & ~((name == "chbekhe") & (block.texts("chgr") != ""))
         amount = amounts(text) * share
+        filled = (text != "") & ~said_again(rows, name, amount, "chbekhe", "chgr", EXCHANGE / 2)
         rows.dose(filled, channel, name, amount)
         second = filled & where(text, lambda said: said.endswith("*"))
         rows.report(
@@ -110,6 +110,22 @@ def account_for(rows: ExportRows) -> None:
     for name, kind in (("ketone", "ketone"), ("bloodpressure", "blood pressure"), ("weight", "weight"), ("remark", "note")):
         for header in [header for header in block.names if header.startswith(name)]:
             rows.ignore(block.texts(header) != "", kind, header)
+
+
+def said_again(rows: ExportRows, name: str, value: Array, second: str, first: str, within: float) -> NDArray[np.bool_]:
+    """Where a row says in the field `second` what it says in `first` too, `[N]`: the first is taken, and each row is told.
+
+    name: The field at hand, whose `value` `[N]` is in the unit of `first`. within: how far rounding may part the two.
+    """
+    block = rows.block
+    if name != second:
+        return np.zeros(len(block), dtype=bool)
+    both = (block.texts(second) != "") & (block.texts(first) != "")
+    apart = np.abs(value - amounts(block.texts(first)))
+    taken = block.written(first)
+    rows.report(both & (apart <= within), "said twice", name, f"as in {taken}, in another unit")
+    rows.report(both & ~(apart <= within), "two amounts", name, f"not what {taken} says, which is taken")
+    return both
 
 
 def marked(text: str) -> str:

@@ -130,6 +130,26 @@ def test_a_dose_is_never_decided(tmp_path: Path) -> None:
         database.close()
 
 
+def test_a_risk_within_another_time_than_the_models_is_not_told(db: Database) -> None:
+    two, three = (ask(db, "forecast", hours=hours) for hours in (2, 3))
+    assert "within two hours" in two.text[0] and not any("No risk is told" in told for told in two.text)
+    path = three.figures["paths"]["expected"]
+    assert three.text[1].startswith("No risk is told for 3 h, only within two hours.")
+    assert f"spans {min(path['low']):.0f} to {max(path['high']):.0f} mg/dL" in three.text[1]
+
+
+def test_a_correction_factor_is_told_in_both_units_of_glucose(tmp_path: Path) -> None:
+    database = open_database(str(tmp_path / "store.db"))
+    try:
+        store_records(database, "table", [record("ann")])
+        in_mg, in_mmol = ask(database, "regimen", setting="correction_factor", minute=None).text
+        assert in_mg.endswith("mg/dL/U.") and in_mmol.endswith("mmol/L/U.")
+        level, molar = (float(told.split()[-2]) for told in (in_mg, in_mmol))
+        assert level / molar == pytest.approx(18.0, rel=0.05)
+    finally:
+        database.close()
+
+
 def test_the_command_line_asks_answers_and_asks_back(db: Database, tmp_path: Path) -> None:
     def run(*given: str) -> Any:
         return CliRunner().invoke(app, ["--db", str(db.engine.url.database), "ask", *given])

@@ -75,6 +75,22 @@ def test_every_field_of_sidiarys_help(tmp_path: Path) -> None:
     assert rules(record)["exchanges"] == rules(record)["second insulin"] == rules(record)["no amount"] == 1
 
 
+def test_a_field_said_in_two_units_is_told(tmp_path: Path) -> None:
+    record = read(
+        tmp_path,
+        "DAY;TIME;BG_LEVEL;BG_LEVEL_MMOL;CH_GR;CH_BE_KHE",
+        "13.03.2024;08:00;120;6,7;;",
+        "13.03.2024;08:05;120;9,9;;",
+        "13.03.2024;08:10;;;36;3",
+        "13.03.2024;08:15;;;36;5",
+        "13.03.2024;08:20;;;36;x",
+        "13.03.2024;08:25;;6,7;;2",
+    )
+    assert at(record, "glucose") == [("03-13 08:00", 120.0), ("03-13 08:05", 120.0), ("03-13 08:25", 120.704)]
+    assert at(record, "carbs") == [(f"03-13 08:{time}", 24.0 if time == 25 else 36.0) for time in (10, 15, 20, 25)]
+    assert rules(record) == {"said twice": 2, "two amounts": 3, "exchanges": 1}
+
+
 def test_dates_of_a_system_without_dots(tmp_path: Path) -> None:
     header, line = "DAY;TIME;BG_LEVEL;BOLUS", "03/04/2024;8:00 PM;120;"
     with pytest.raises(RecordError, match="may be day first or month first"):

@@ -3,7 +3,7 @@
 Nothing here writes: the import rules keep this package from every use case that plans, drafts, signs or prescribes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,7 +19,7 @@ from careplan.minutes import DAY
 from careplan.suggestion import Line
 from careplan.therapies.glucose.bands import LEVELS
 from careplan.therapies.glucose.declaration import GLUCOSE
-from careplan.therapies.glucose.names import SETTINGS, UNITS
+from careplan.therapies.glucose.names import MMOL_L, SETTINGS, UNITS
 
 __all__ = ["WHO_DECIDES", "Answer", "Sources", "answer"]
 
@@ -271,14 +271,10 @@ def _regimen(query: asked.RegimenInForce, sources: Sources) -> Answer:
         if query.setting not in (None, setting):
             continue
         if query.minute is not None:
-            _minute, value = max((each for each in values if each[0] <= query.minute), default=values[0])
-            text.append(f"{_setting(setting)}: {_clock(query.minute)} {value:g} {UNITS[setting]}.")
+            value = max((each for each in values if each[0] <= query.minute), default=values[0])[1]
+            text += _values(setting, [(query.minute, value)])
         else:
-            text.append(
-                f"{_setting(setting)}: "
-                + ", ".join(f"{_clock(minute)} {value:g}" for minute, value in values)
-                + f" {UNITS[setting]}."
-            )
+            text += _values(setting, values)
     figures = {setting: [list(each) for each in values] for setting, values in listed.items()}
     return Answer(
         understood=query.said(),
@@ -286,6 +282,14 @@ def _regimen(query: asked.RegimenInForce, sources: Sources) -> Answer:
         figures=figures,
         basis=(found.source,),
     )
+
+
+def _values(setting: str, values: Sequence[tuple[int, float]]) -> list[str]:
+    """A setting over the day, in each unit that glucose is shown in where it is one of glucose."""
+    told = [", ".join(f"{_clock(minute)} {value:g}" for minute, value in values) + f" {UNITS[setting]}"]
+    if setting == "correction_factor":
+        told.append(", ".join(f"{_clock(minute)} {MMOL_L.text(value)}" for minute, value in values) + f" {MMOL_L.name}/U")
+    return [f"{_setting(setting)}: {each}." for each in told]
 
 
 def _line(line: Line, what: str, names: Mapping[str, str]) -> str:

@@ -2,7 +2,7 @@
 
 import re
 
-from careplan.interop.language.wording import WORDS
+from careplan.interop.language.wording import WORDS, any_of
 
 # A kind is meant where one of its patterns is found in plain text.
 CUES: dict[str, str] = {kind: "|".join(patterns) for kind, patterns in WORDS["cues"].items()}
@@ -25,7 +25,7 @@ BEATS: dict[str, tuple[str, ...]] = {
     "counterfactual": ("forecast", "regimen", "plan", "dose", "summary", "episodes", "limits", "compare_periods"),
     "compare_periods": ("summary", "episodes", "forecast", "regimen"),
     "why": ("regimen", "plan", "dose", "limits", "summary", "episodes", "forecast", "compare_periods"),
-    "who_needs_a_look": ("episodes", "summary", "forecast", "dose", "plan", "limits"),
+    "who_needs_a_look": ("episodes", "summary", "forecast", "dose", "plan", "limits", "regimen"),
     "evaluation": ("forecast", "limits", "summary", "compare_periods", "plan", "regimen", "episodes"),
     "limits": ("regimen", "plan", "dose", "summary", "episodes", "forecast"),
     "dose": ("plan", "summary", "forecast", "episodes", "regimen"),
@@ -56,17 +56,15 @@ SETTINGS = {
 }
 MEALS = {"breakfast": r"\bbreakfasts?\b", "lunch": r"\blunch(?:es)?\b", "dinner": r"\bdinners?\b|\bsupper\b"}
 WRITES = re.compile(
-    r"^(?:please |can you |could you |now )*"
-    r"(?:sign|accept|approve|set|raise|lower|increase|decrease|reduce|change|delete"
-    r"|remove|store|save|prescribe|reject|ignore|give (?:him|her|them|\d)|inject|bolus (?=\d)|start|stop)\b(?! in\b| limit\b)"
+    rf"^(?:{any_of(WORDS['commands']['begun'])})*(?:{any_of(WORDS['commands']['verbs'])})\b(?! in\b| limits?\b| bounds?\b| on\b)"
 )
-TELLS = re.compile(  # the same in Japanese
-    r"(?:承認|署名|削除|変更|設定|保存|登録|処方|中止|開始|停止|却下|無視|投与|注射|追加|増量|減量|適用)(?:を|に)?(?:して(?!い)|しろ|せよ|お願い)"
-    r"|(?:変え|上げ|下げ|増やし|減らし|打っ|止め|入れ|消し|やめ|飲ませ)て(?:ください|くれ|ほしい|[。!\s]*$)"
-)
+TELLS = re.compile(any_of(WORDS["commands"]["japanese"]))  # the same in Japanese
 ANYBODY = re.compile(r"\bany(?:one|body)\b")
 DONE = re.compile(r"\b(?:did|was|were|had|has|been|used|yesterday|is on)\b|\bwould\b.*\bhave\b")
-FUTURE = re.compile(r"\b(?:will|going to|next|coming|ahead|likely|tonight|risk|odds|forecast|predict\w*|expected?|from now)\b")
+FUTURE = re.compile(
+    r"\b(?:will|about to|foresee\w*|project\w*|anticipat\w*|chances?|probability|likelihood|prospects?|going to|next|coming|ahead"
+    r"|likely|tonight|risk|odds|forecast|predict\w*|expected?|from now)\b"
+)
 AHEAD = re.compile(
     r"^(?!.*\b(?:did|would|was|were|had|from \d|starting|standing|at the time)\b)"
     r".*\b(?:will|going to|likely|tonight|risk|odds|by \d)"

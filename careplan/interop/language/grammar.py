@@ -28,8 +28,11 @@ MORE_OF = ("more|extra|additional|higher|larger|bigger", r"raised?|increas\w*")
 LEVEL = r"(?:mg/?dl|mmol(?:/l)?)"
 NOTHING = (
     r"\bskip\w*|\bhadn't\b|\bnot (?:eaten|taken|had|injected|bolused)\b|\bwithout\b|\boff\b|\bno (?:bolus|carbs|insulin)\b"
-    r"|\bmissed\b|\bforgot\w*"
+    r"|\bmissed\b|\bforgot\w*|\b(?:left|leaving|leave) out\b|\bomitt\w*|\bforgone\b"
 )
+MOVES = re.compile(
+    r"\b(?:go(?:es|ing|ne)?|went|ris\w+|rose|fall\w*|fell|drop\w*|climb\w*|spik\w+|up|down)\b|[上下]"
+)  # of glucose
 LEFT = N_("Understood was {said}. This is not part of that: {left}. What is asked?")
 WHO = {"who_needs_a_look", "cohort_replay", "evaluation"}  # ask about nobody in particular
 ASKS = {
@@ -86,6 +89,8 @@ def _query(question: str, known: Known) -> dict[str, Any]:
     found = cues.kinds(text)
     if not found and _meal_amount(text) and re.search(r"\binstead\b|\bless\b|\bfewer\b|\bmore\b", text):
         found = {"counterfactual"}
+    if not found and times.periods(text, ANY_DAY):  # a stretch of days and nothing else is asked for
+        found = {"episodes" if re.search(r"\b(?:low|high)\b", text) else "summary"}
     if len(found) != 1:
         raise Unclear(_(ASKS["two" if len(found) > 1 else "kind"]))
     kind = found.pop()
@@ -236,7 +241,7 @@ def _without(text: str, days: Sequence[times.Found]) -> str:
     for found in days:
         text = text[: found.start] + " " * (found.end - found.start) + text[found.end :]
     text = re.sub(r"\b(?:instead of|rather than) (?:the )?\d+(?:\.\d+)?(?: ?(?:units?|u|grams?|g))?\b", " ", text)
-    text = re.sub(rf"\b\d{{1,2}}{times.TO}\d{{1,2}}\s*(?:am|pm)\b", " ", text)
+    text = re.sub(rf"\b(?:between \d{{1,2}} and |\d{{1,2}}{times.TO})\d{{1,2}}\s*(?:am|pm)\b", " ", text)
     text = re.sub(rf"\b(?:below|under|above|over) \d+(?:\.\d+)?(?: ?{LEVEL})?", " ", text)  # what came of it, not what was given
     return re.sub(times.CLOCK, " ", text)
 
@@ -246,14 +251,14 @@ def _change(text: str, channel: str) -> dict[str, Any]:
     less, more = (re.search(_by(words, verbs), text) for words, verbs in (LESS, MORE_OF))
     share = re.search(r"(?<![\d.])(\d{1,3}) ?(?:%|percent\b)", text)
     amounts = [float(number) for number, _ in re.findall(AMOUNT, text)]
-    parts = [re.search(words, text) for words in (r"\bhalf\b|\bhalved\b", r"\bdoubl(?:ed?|ing)\b|\btwice\b", NOTHING)]
+    parts = [re.search(words, text) for words in (r"\bhalf\b|\bhalv(?:ed?|ing)\b", r"\bdoubl(?:ed?|ing)\b|\btwice\b", NOTHING)]
     if len(amounts) + sum(map(bool, parts[:2])) + len(re.findall(NOTHING, text)) > 1 or (less and more):
         raise Unclear(_("One change at a time. Which one?"))
     if share and (less or more):
         return {"times": round(1 + (-1 if less else 1) * int(share[1]) / 100, 4)}
     if share and re.search(r"(?:%|percent) (?:of (?:the |his |her |their )?)?(?:usual |normal )?(?:basal|bolus|dose)\b", text):
         return {"times": int(share[1]) / 100}
-    if re.search(rf"\d\s*{LEVEL}\b|%|\bpercent\b", text):
+    if re.search(rf"\d\s*{LEVEL}\b|%|\bpercent\b" + ("" if channel == "basal" else r"|\bu/h\b"), text):
         raise Unclear(_("How many units, or how many grams? Doses and meals are not in that unit."))
     if re.search(times.LENGTH, text):
         raise Unclear(_("A dose or a meal cannot be moved in time here. Say how much, and at what time."))
@@ -276,6 +281,7 @@ def _by(words: str, verbs: str) -> str:
 
 
 def _compare(text: str, today: date) -> dict[str, Any]:
+    _side(text)  # raises where there are two
     found = [each.value for each in times.periods(text, today)]
     if len(found) != 2 or max(each.first for each in found) <= min(each.last for each in found):
         raise Unclear(_("Which two periods?"), ("the last week and the week before", "February and March"))
@@ -285,7 +291,8 @@ def _compare(text: str, today: date) -> dict[str, Any]:
 
 def _setting(text: str, today: date) -> dict[str, Any]:
     named = [setting for setting, pattern in SETTINGS.items() if re.search(pattern, text)]
-    if not named and _side(text) is not None:
+    moved = MOVES.search(text) and not re.search(cues.CUES["plan"], text)
+    if not named and (moved or _side(text) is not None):
         raise Unclear(_("careplan says why of a suggestion. When glucose was low or high, and what if, can be asked too."))
     if len(named) > 1:
         raise Unclear(_("Which setting? One at a time."), named)

@@ -20,6 +20,9 @@ RISK = {
     "low": N_("The risk of a low within two hours is {risk:.0f} %, everyone behaving as usual."),
     "high": N_("The risk of a high within two hours is {risk:.0f} %, everyone behaving as usual."),
 }
+OTHER_SPAN = N_(
+    "No risk is told for {hours:g} h, only within two hours. Until then the 90 % interval spans {low:.0f} to {high:.0f} {unit}."
+)
 UNTIL, HOLD = N_("the recording until {moment} UTC, personalised"), N_("intervals hold 90 % of what comes")
 CHANGED = N_("After {hours} h: {level:.0f} {unit} (90 % interval {low:.0f} to {high:.0f}), {moved} against what was done.")
 BASAL = N_("{patient}, basal from {start} to {end} on {day}: {became}")
@@ -37,6 +40,9 @@ def forecast(query: asked.Forecast, sources: Sources) -> Answer:
         risk = found.low_risk if query.about == "low" else found.high_risk
         assert risk is not None, "both are declared"
         text.insert(0, RISK[query.about].format(risk=100 * risk))
+        if "hours" in query.model_fields_set and 60 * query.hours != GLUCOSE.hazards[0].within:
+            spans = {"low": min(path.low), "high": max(path.high), "unit": found.unit}
+            text.insert(1, OTHER_SPAN.format(hours=query.hours, **spans))
     return _predicted(query.said(), text, found, ("expected",))
 
 

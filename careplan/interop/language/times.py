@@ -205,7 +205,7 @@ def _whole_month(month: int, today: date) -> Period:
 
 def clocks(text: str) -> list[str]:
     """The times of day in a text, as HH:MM, in their order. "From 2 to 4 am" is two times in the morning."""
-    text = re.sub(rf"\b(\d{{1,2}}){TO}(\d{{1,2}})\s*(am|pm)\b", r"\1 \3 to \2 \3", text)
+    text = re.sub(rf"\b(?:between (\d{{1,2}}) and |(\d{{1,2}}){TO})(\d{{1,2}})\s*(am|pm)\b", r"\1\2 \4 to \3 \4", text)
     found = []
     for match in re.finditer(CLOCK, text):
         hour, minute, half = match[1] or match[4] or match[7], match[2] or match[8] or "00", match[3] or match[5] or match[6]

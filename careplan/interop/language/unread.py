@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from careplan.interop.language import times
 from careplan.interop.language.cues import ALONE, ALSO, GROUPS, MEALS, SETTINGS
-from careplan.interop.language.wording import WORDS
+from careplan.interop.language.wording import ENDING, WORDS
 
 HOLDS = {  # what a query of each kind can hold
     "forecast": {"period", "clock", "length", "edge"},
@@ -28,18 +28,18 @@ HOLDS = {  # what a query of each kind can hold
     "episodes": {"period", "level"},
 }
 ABOUT = {  # the topics whose words may stand in a question of each kind, beside what its query holds
-    "forecast": {"now", "side", "movement", "mood", "ahead"},
-    "counterfactual": {"now", "side", "movement", "share", "treatment", "change", "mood", "outcome"},
-    "compare_periods": {"side", "movement", "change", "quality", "figure"},
-    "why": {"now", "movement", "treatment", "change", "mood", "novelty", "review"},
+    "forecast": {"now", "side", "movement", "mood", "ahead", "estimating"},
+    "counterfactual": {"now", "side", "movement", "share", "treatment", "change", "mood", "outcome", "estimating"},
+    "compare_periods": {"side", "movement", "change", "quality", "figure", "estimating"},
+    "why": {"now", "treatment", "change", "mood", "novelty", "proposal"},
     "who_needs_a_look": {"now", "movement", "mood", "worry"},
     "limits": {"now", "side", "treatment", "force", "bound"},
-    "cohort_replay": {"population", "mood", "quality"},
-    "plan": {"now", "treatment", "mood", "novelty", "review"},
+    "cohort_replay": {"population", "mood", "quality", "estimating"},
+    "plan": {"now", "treatment", "mood", "novelty", "proposal", "review", "staff"},
     "regimen": {"now", "treatment", "force", "novelty", "use"},
     "evaluation": {"now", "mood", "quality", "figure", "card", "often"},
-    "summary": {"figure"},
-    "episodes": {"side", "movement", "often"},
+    "summary": {"figure", "estimating"},
+    "episodes": {"side", "movement", "often", "estimating"},
 }
 EDGES = r"(?:54|70|180|250|3(?:\.[09])?|4|10(?:\.0)?|13\.9)"  # levels that are told of anyway
 ANY_GROUP = "|".join(GROUPS.values())
@@ -69,7 +69,7 @@ GIVEN = r"(?:bolus|insulin|carbs|breakfast|lunch|dinner)"
 NONE = re.compile(
     r"(?<=\d) (?:until|till)\b"
     rf"|\b(?:without|skip\w*) (?:(?:the|a|any|his|her|their|\d+:\d+|correction|breakfast|lunch|dinner) )*{GIVEN}\b"
-    rf"|\b{GIVEN} (?:eaten )?skip\w*|\bate\b|\beaten(?: \S+)? skip\w*"
+    rf"|\b(?:left|leaving|leave) out\b|\bomitt\w*|\b{GIVEN} (?:eaten )?skip\w*|\bate\b|\beaten(?: \S+)? skip\w*"
 )
 NOT_GIVEN = re.compile(r"\bnot (?:eaten|taken|had|injected|bolused)\b|\bno (?:bolus|carbs|insulin)\b")
 UNCHANGED = re.compile(
@@ -78,17 +78,43 @@ UNCHANGED = re.compile(
 REVIEWED = re.compile(  # what a person made of a suggestion, which only its plan tells
     r"\b(?:accepted|approved|rejected|signed|reviewed|decided)\b|\b(?:suggestion|proposal)s?\b.*\bturned (?:down|off)\b"
 )
+DEGREE = r"\b(?:very|really|quite|almost|nearly|rather|fairly|pretty|somewhat) (?:low|high)s?\b"
+ANOTHER = {  # what makes of a question of its kind another one, though each word may stand in it
+    "regimen": r"\b(?:was|were|had|did|used to|needs)\b",
+    "limits": r"\b(?:was|were|used to|meals?|eat\w*|carb\w*(?! ratio))\b",
+    "who_needs_a_look": r"\b(?:did|was|were|had)\b|\b(?:who|people|patients) (?:phone|call|visit|ring|contact|see)\b",
+    "cohort_replay": r"\bthen\b|\bfollowed by\b",
+    "why": r"\bneeds\b",
+    "evaluation": r"\bwhich (?:of the )?models?\b.*\b(?:best|better|worse|worst)\b",
+    "episodes": DEGREE + r"|\b(?:any|some)(?:one|body)\b",
+    "forecast": DEGREE + r"|\bhow (?:far|fast|long|quickly|soon)\b|\b(?:when|what time)\b.*\b(?:will|going to)\b",
+}
+BY_EACH = (  # of any kind
+    r"|\b(?:each|every|by) (?:single )?(?:day|night|week|month|hour|weekday|morning|evening|meal)\b"
+    r"|\bper (?:patient|person|day|night|hour)\b|\bon (?!which|what)\w+ days\b"
+)
+SPANS = re.compile(r"\b(?:during|within|spanning|covering)(?: the)? $")  # before a stretch of days
 SINCE = re.compile(r"\bsince\b")
-EVERY = re.compile(r"\bevery (?=lows?\b|highs?\b|hyp|excursion|time (?:below|above|under|over))")
+EVERY = re.compile(
+    r"\bevery (?:single )?(?=lows?\b|highs?\b|hyp|excursion|(?:time|stretch|spell|period|bout) (?:below|above|under|over)"
+    r"|episode|event|instance|occurrence|occasion)"
+)
+BEFORE = re.compile(r"\bbefore (?:the )?(?:clinic|rounds?|ward round|handover|meeting)\b")
+TOO = re.compile(r"\btoo (?=low|high)")
+CHOSEN = re.compile(r"\b(?:you|it|the (?:system|planner|engine|algorithm|tool)) (?:choose|chose|pick|picked|settled?)\b(?: on)?")
+AFTER = re.compile(r"\bafter (?=\d+ ?(?:minutes?|mins?|hours?|h)\b)")
+SIGNS = re.compile(r"\bdid (?:(?:the )?(?:doctor|dr|clinician)|some(?:one|body)|you|he|she|they) sign\b")
 RUNNING = re.compile(r"\brun(?:ning|s)? (?=high|low)")
 OWN = {  # what is said of its kind in more than a word
     "limits": (VISIT,),
-    "who_needs_a_look": (COUNTED,),
+    "who_needs_a_look": (COUNTED, BEFORE),
     "counterfactual": (NONE, NOT_GIVEN),
-    "why": (UNCHANGED,),
+    "why": (UNCHANGED, CHOSEN),
     "compare_periods": (SINCE,),
-    "episodes": (EVERY, RUNNING),
-    "forecast": (RUNNING,),
+    "episodes": (EVERY, RUNNING, TOO),
+    "forecast": (RUNNING, TOO),
+    "plan": (SIGNS,),
+    "evaluation": (AFTER,),
 }
 BOUND = r"until|till|by|since|past|up to"
 NOW = re.compile(r"^(?:today|this morning)$")
@@ -124,9 +150,10 @@ def unread(kind: str, text: str, today: date, spoken: Spoken = GLUCOSE, policies
     for policy in sorted(policies if kind == "cohort_replay" else (), key=len, reverse=True):
         text = re.sub(rf"(?<![\w-]){policy.replace('-', '[- ]')}0?(?![\w-])", " ", text)
     bounds = _bounds(kind, text, today) + ([] if kind == "plan" else REVIEWED.findall(text))
+    bounds += re.findall(ANOTHER.get(kind, "(?!)") + BY_EACH, text)
     for found in sorted(times.periods(text, today), key=lambda found: -found.start):
         if "period" in holds or NOW.match(text[found.start : found.end].strip()):
-            text = text[: found.start] + " " + text[found.end :]
+            text = SPANS.sub("", text[: found.start]) + " " + text[found.end :]
     ifs = len(re.findall(r"\bif\b", text))
     for phrase in OWN.get(kind, ()):
         text = phrase.sub(" ", text)
@@ -171,4 +198,9 @@ def _bounds(kind: str, text: str, today: date) -> list[str]:
 def _sayable(word: str, said: frozenset[str]) -> bool:
     """Whether a word, however it ends, is one of those that may stand beside a query; a letter by itself says nothing."""
     stems = {word.removesuffix(ending) + letter for ending, letter in ENDINGS if word.endswith(ending)}
-    return word in said or any(len(stem) > 3 and stem in said for stem in stems) or re.fullmatch("[a-z]", word) is not None
+    return (
+        word in said
+        or any(len(stem) > 3 and stem in said for stem in stems)
+        or re.fullmatch("[a-z]", word) is not None
+        or ENDING.fullmatch(word) is not None
+    )

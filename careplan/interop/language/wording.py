@@ -42,12 +42,70 @@ COUNTED = "単位|割|時間|時|分|週|日|月|人|名|型|回|グラム|件|�
 WORDS = tomllib.loads(Path(__file__).with_name("words.toml").read_text(encoding="utf-8"))
 JAPANESE = {word: f" {english} " for word, english in sorted(WORDS["japanese"].items(), key=lambda pair: -len(pair[0]))}
 SLIPS: dict[str, str] = WORDS["slips"]
-COMMON = frozenset(WORDS["common"].split())
+COMMON = frozenset(" ".join([WORDS["common"], WORDS["beside"], *WORDS["topics"].values()]).split())
+PRIOR = r"(?:prior|preceding|foregoing)"
+ENDING = re.compile(rf"[{WORDS['kana']['stems']}]?(?:{'|'.join(WORDS['kana']['parts'].split())})+")  # asks nothing by itself
+
+
+def any_of(lines: str) -> str:
+    """One pattern of several, one a line."""
+    return "|".join(lines.strip("\n").split("\n"))
+
+
+KANA = re.compile(any_of(WORDS["kana"]["asides"]))
+ASIDES = {  # by what stands in their place
+    "" if said == "beside" else said: re.compile(rf"(?<![\w'-])(?:{any_of(lines)})(?:(?<=\s)|(?![\w'-]))")
+    for said, lines in WORDS["asides"].items()
+}
 
 
 def plain(question: str) -> str:
     """One alphabet, lower case, spaces between words, Japanese words as English ones and numbers as digits."""
     text = unicodedata.normalize("NFKC", question).lower().translate(SIGNS)
+    text = _of_japanese(KANA.sub(" ", text))
+    text = re.sub(r"(\d),(\d{3})\b", r"\1\2", text)
+    text = re.sub("[、。\N{FULLWIDTH QUESTION MARK}\N{FULLWIDTH EXCLAMATION MARK}「」のはをがにでもか]", " ", text)
+    text = re.sub(r"\b(?:a )?half past (\w+)", lambda match: f"{NUMBERS.get(match[1], match[1])}:30 o'clock", text)
+    text = re.sub(r"\b(units?|u) (?:an|per) hour\b", "u/h", text)
+    text = re.sub(r"\bhalf an? hour\b", "0.5 hours", text)
+    text = re.sub(r"\b(?:an?|one|1) (hour|unit|week|gram) and a half\b", r"1.5 \1s", text)
+    text = re.sub(r"\b(\w+) and a half\b", _and_a_half, text)
+    text = re.sub(r"\bexceed\w*(?= \d)|\b(?:higher|greater) than(?= \d)", "above", text)
+    text = re.sub(r"\b(?:lower|less) than(?= \d)|\b(?:beneath|underneath)\b", "below", text)
+    text = re.sub(r"\ba (hundred|dozen|thousand)\b", r"one \1", text)
+    text = re.sub(r"\ban? (day|week|month|hour)\b", r"1 \1", text)
+    text = re.sub(r"\b(next|coming|following|(?:within|inside) the) (hour|minute)\b", r"\1 1 \2", text)
+    text = re.sub(r"\b(?:a )?fortnight\b", "2 weeks", text)
+    text = re.sub(r"'ll\b", " will", text)
+    text = re.sub(r"(?<!:)\b(\w+) o'clock\b(?! in the)", lambda match: f"{NUMBERS.get(match[1], match[1])}:00 o'clock", text)
+    text = re.sub(r"\b(\w+) (?:o'clock )?in the (morning|afternoon|evening)\b", _hour, text)
+    text = re.sub(r"\b(?:covering|spanning)(?= (?:the |1 )?(?:next|coming|following|last|past|\d))", "over", text)
+    text = re.sub(r"(?<=[\w.])-(?=(?:hour|minute|min|day|week|month|unit|gram)s?\b)", " ", text)
+    text = re.sub(r"\b(?:a )?couple of (?=(?:more )?(?:hours|weeks|days|units))", "2 ", text)
+    text = re.sub(
+        rf"\b(\w+) (?:(hours?|days?|weeks?|months?) )?{PRIOR}(?:(?: to)? (?:that|those|them|it))?\b(?! (?:hour|day|week|month))",
+        r"\1 \2 before",
+        text,
+    )
+    text = re.sub(rf"\b{PRIOR} (?=(?:\w+ )?(?:days?|weeks?|months?)\b)", "previous ", text)
+    text = re.sub(
+        r"\b(?:the|your|our) (?:model|engine|system|algorithm|tool)"
+        r" (?=(?:foresee|predict|forecast|expect|anticipat|project|propos|suggest|recommend)\w*)",
+        "you ",
+        text,
+    )
+    text = re.sub(r"\bnoon\b", "12:00", text)
+    text = re.sub(r"\bmidnight\b", "00:00", text)
+    text = re.sub(r"[a-z]+(?:-[a-z]+)?(?: (?:hundred|thousand|dozen))?", _number, text)
+    text = re.sub(r"\bover (?=\d+(?:\.\d+)? (?:hours?|minutes?|days?|weeks?|months?)\b)", "for ", text)
+    text = " ".join(text.split())
+    for said, aside in ASIDES.items():
+        text = aside.sub(said, text)
+    return " ".join(text.split())
+
+
+def _of_japanese(text: str) -> str:
+    """Japanese words as English ones, its times, amounts and levels as an English text has them."""
     text = re.sub(rf"([〇零一二三四五六七八九十百千]+)(?=\s*(?:{COUNTED}))", lambda match: str(_kanji(match[1])), text)
     text = re.sub(r"(\d+月)(\d+日)から(\d+日)(?![間後前])", r"\1\2から\1\3", text)
     text = re.sub(r"(日)から(?=\d+月\d+日)(?:(\d+月\d+日)まで)?", r"\1 to \2", text)
@@ -57,6 +115,13 @@ def plain(question: str) -> str:
     text = re.sub(r"(\d+) ?(単位|割|週|グラム)半", r"\1.5 \2", text)
     text = re.sub(r"(\d+(?:\.\d+)?) ?(単位|グラム|g|u)に(?:減ら|増や|下げ|上げ)し?", r"\1\2", text)
     text = re.sub(r"(\d+) ?割", lambda match: f" {10 * int(match[1])} % ", text)
+    text = re.sub(r"2型(?:糖尿病)?の?(?:患者さん|患者|人)?(\d+) ?[人名]", r" \1 people with type 2 ", text)
+    text = re.sub(r"(成人|大人|小児|子ども|子供|思春期|青年期)の?患者(?:さん)?", r"\1", text)
+    text = re.sub(r"ここ(?=\d)", " past ", text)
+    text = re.sub(r"(\d+月)中", r"\1", text)
+    text = re.sub(r"(?<=[るす])と(?=どう)", " ", text)
+    text = re.sub(r"(?<![てで])いま(?![すしせ])", "今", text)
+    text = re.sub(r"午前(?!の?\s*\d)", " morning ", text)
     text = re.sub(r"昼の?(?=(?:12|[1-4]) ?時)", "", text)
     text = re.sub(r"(\d+) ?時(\d+)分", r" \1:\2 ", text)
     text = re.sub(r"朝の?(?=\d+ ?時)", "午前", text)
@@ -66,26 +131,14 @@ def plain(question: str) -> str:
     text = re.sub(r"(\d+) ?時(?!間)", r" \1:00 ", text)
     for word, english in JAPANESE.items():
         text = text.replace(word, english)
+    text = re.sub(r"(超え|[上下]回り?|切り?|割り?)(?:る|ます)(?=か|でしょう|だろう)", r"\1 will ", text)
     text = re.sub(r"(\d+(?:\.\d+)?) ?(mg/dl|mmol/l)? ?(?:を|より)? ?(?:超|上回)[えるっ]*", r" above \1 \2 ", text)
-    text = re.sub(r"(\d+(?:\.\d+)?) ?(mg/dl|mmol/l)? ?(?:を|より)? ?(?:下回[りるっ]*|未満)", r" below \1 \2 ", text)
-    text = re.sub(r"(\d),(\d{3})\b", r"\1\2", text)
-    text = re.sub("[、。\N{FULLWIDTH QUESTION MARK}\N{FULLWIDTH EXCLAMATION MARK}「」のはをがにでもか]", " ", text)
-    text = re.sub(r"\b(?:a )?half past (\w+)", lambda match: f"{NUMBERS.get(match[1], match[1])}:30 o'clock", text)
-    text = re.sub(r"\b(units?|u) (?:an|per) hour\b", "u/h", text)
-    text = re.sub(r"\bhalf an? hour\b", "0.5 hours", text)
-    text = re.sub(r"\b(?:an?|one|1) (hour|unit|week|gram) and a half\b", r"1.5 \1s", text)
-    text = re.sub(r"\b(\w+) and a half\b", _and_a_half, text)
-    text = re.sub(r"\bexceed\w*(?= \d)|\b(?:higher|greater) than(?= \d)", "above", text)
-    text = re.sub(r"\b(?:lower|less) than(?= \d)", "below", text)
-    text = re.sub(r"\ba (hundred|dozen|thousand)\b", r"one \1", text)
-    text = re.sub(r"\ban? (day|week|month|hour)\b", r"1 \1", text)
-    text = re.sub(r"\b(?:a )?fortnight\b", "2 weeks", text)
-    text = re.sub(r"'ll\b", " will", text)
-    text = re.sub(r"(?<!:)\b(\w+) o'clock\b(?! in the)", lambda match: f"{NUMBERS.get(match[1], match[1])}:00 o'clock", text)
-    text = re.sub(r"\b(\w+) (?:o'clock )?in the (morning|afternoon|evening)\b", _hour, text)
-    text = re.sub(r"\bnoon\b", "12:00", text)
-    text = re.sub(r"\bmidnight\b", "00:00", text)
-    return " ".join(re.sub(r"[a-z]+(?:-[a-z]+)?(?: (?:hundred|thousand|dozen))?", _number, text).split())
+    text = re.sub(
+        r"(\d+(?:\.\d+)?) ?(mg/dl|mmol/l)? ?(?:を|より)? ?(?:下回[りるっ]*|未満|切[るっ]|割[るっ]|割り込[むんみ])",
+        r" below \1 \2 ",
+        text,
+    )
+    return text
 
 
 MONTHS = [

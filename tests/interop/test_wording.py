@@ -1,0 +1,222 @@
+"""Words that ask nothing leave a question as it is; words that ask for something else are asked back; commands are refused."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from careplan.interop.language import read
+from careplan.interop.language.wording import ASIDES, ENDING
+
+from .questions import KNOWN
+
+OBJECTS = {
+    "forecast": "the forecast for Anna",
+    "counterfactual": "what would have happened if Anna had taken two units less at lunch yesterday",
+    "compare_periods": "a comparison of Anna's last week with the week before",
+    "why": "the reasons for the suggestion for Anna",
+    "who_needs_a_look": "the patients who need a look",
+    "limits": "the limits for Anna",
+    "cohort_replay": "a simulation of 20 adults on oref",
+    "summary": "a summary of Anna's last 14 days",
+    "plan": "the current plan of Anna",
+    "regimen": "Anna's carb ratio",
+    "evaluation": "the accuracy of the model",
+    "episodes": "Anna's lows in February",
+}
+BEGINNINGS = (
+    "show me",
+    "can you pull up",
+    "could you please tell me",
+    "would you mind showing me",
+    "i was wondering about",
+    "i'd like to see",
+    "we need to know",
+    "hi there, quick question:",
+    "if you have a moment, give me",
+    "walk me through",
+    "fill me in on",
+    "bring me up to speed on",
+    "let's take a look at",
+    "it would be good to see",
+    "first of all, show me",
+    "once more, please,",
+    "according to the system, what is",
+)
+ENDS = (
+    *("please", "many thanks", "if at all possible", "as soon as you can", "for the ward round", "for tomorrow's meeting"),
+    *("in a nutshell", "in plain words", "on one page", "as a table", "step by step", "as far as you know", "just in case"),
+)
+OTHER = (
+    *(
+        "if she skips her snack",
+        "except at night",
+        "twice as often",
+        "of her sister",
+        "if she had not",
+        "compared with last year",
+    ),
+    *("when she is ill", "for women over 65", "without the sensor gaps", "by weekday", "each night", "on rainy days", "per day"),
+    *("after exercise", "that nobody accepted", "and sign it", "half of them", "unless she ate", "since the new pump"),
+)
+
+
+@pytest.mark.parametrize("kind", OBJECTS)
+def test_how_politely_or_briefly_it_is_asked_changes_nothing(kind: str) -> None:
+    meant = read(f"show me {OBJECTS[kind]}", KNOWN).query
+    assert meant is not None and meant.kind == kind
+    for beginning in BEGINNINGS:
+        assert read(f"{beginning} {OBJECTS[kind]}", KNOWN).query == meant, beginning
+    for end in ENDS:
+        assert read(f"show me {OBJECTS[kind]}, {end}", KNOWN).query == meant, end
+
+
+@pytest.mark.parametrize("kind", OBJECTS)
+def test_a_part_that_asks_for_something_else_is_asked_back_however_it_is_asked(kind: str) -> None:
+    for beginning in BEGINNINGS:
+        for more in OTHER:
+            assert read(f"{beginning} {OBJECTS[kind]} {more}", KNOWN).query is None, (beginning, more)
+
+
+@given(st.sampled_from(BEGINNINGS), st.sampled_from(sorted(OBJECTS)), st.sampled_from(ENDS), st.sampled_from(OTHER))
+def test_what_is_said_beside_a_question_hides_none_of_it(beginning: str, kind: str, end: str, more: str) -> None:
+    assert read(f"{beginning} {OBJECTS[kind]} {more}, {end}", KNOWN).query is None
+
+
+@pytest.mark.parametrize(
+    ("question", "kind"),
+    [
+        ("Where is Anna heading over the next couple of hours?", "forecast"),
+        ("Is Anna about to go low?", "forecast"),
+        ("Halving Anna's dinner bolus yesterday - what difference would it have made?", "counterfactual"),
+        ("What would've happened had Kenji left out his dinner bolus last night?", "counterfactual"),
+        ("How does Ben's March so far stack up against February?", "compare_periods"),
+        ("Contrast maria-1's last three days with the three days preceding them", "compare_periods"),
+        ("What is the suggestion for Anna based on?", "why"),
+        ("Ben's proposal: talk me through how it came about", "why"),
+        ("Anybody on my panel I should be worried about?", "who_needs_a_look"),
+        ("Which safety limits are in force for Ben at present?", "limits"),
+        ("Play back oref on 40 adolescents during 14 days", "cohort_replay"),
+        ("Sum up Monday for azt1d-13", "summary"),
+        ("What did we settle on for Ben?", "plan"),
+        ("What is Anna taking at present?", "regimen"),
+        ("What does calibration look like for the model?", "evaluation"),
+        ("List every stretch below range for Kenji in the last two weeks", "episodes"),
+        ("benさんの直近2週間のTIRを教えていただけますか", "summary"),
+        ("今日優先して診るべき患者さんを挙げてほしい", "who_needs_a_look"),
+        ("kenjiさんの1時間後の見通しを知りたいのですが", "forecast"),
+        ("annaさんの低血糖のエピソードを列挙してください", "episodes"),
+    ],
+)
+def test_everyday_words_of_each_kind_are_understood(question: str, kind: str) -> None:
+    query = read(question, KNOWN).query
+    assert query is not None and query.kind == kind
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "At what time will Anna go low?",
+        "How fast will Anna's glucose fall in the next two hours?",
+        "What is the likelihood that Anna dies in the next two hours?",
+        "Compare Anna's lows this week with her highs last week",
+        "Why does Anna go up?",
+        "Why is Anna's plan pending?",
+        "What drives the basal needs of azt1d-13?",
+        "Who did I see first today?",
+        "List the patients who phone the most",
+        "Run 20 adults on oref for a week then pid for a week",
+        "Sum up Anna's notes",
+        "How was Anna each day?",
+        "How much long-acting insulin was maria-1 on?",
+        "What's Anna's highest basal rate these days?",
+        "Is Anna's carb ratio right?",
+        "Which model is better?",
+        "When was Anna very low?",
+        "Has Anna been low recently?",
+        "annaさんの基礎レートはいつからですか",
+        "annaさんの低血糖以外のエピソードを全部挙げて",
+        "少なくとも30分続いたannaさんの低血糖を全部挙げて",
+        "tanakaさんの昨日の午前の血糖の概要を見せてください",
+        "annaさんの血糖がいつ180を超えるか教えて",
+        "kenjiさんの血糖が54を下回りそうになったことはありますか",
+        "benさんの基礎レートがなぜ変更されなかったのか説明してほしい",
+    ],
+)
+def test_one_word_makes_another_question(question: str) -> None:
+    assert read(question, KNOWN).query is None
+
+
+def test_the_next_hour_is_one_hour() -> None:
+    query = read("Could Anna end up hypo in the next hour?", KNOWN).query
+    assert query is not None and (query.hours, query.about) == (1.0, "low")
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "たくさん",
+        "もっと",
+        "いつも",
+        "すこし",
+        "ほとんど",
+        "めったに",
+        "まだ",
+        "ずっと",
+        "ときどき",
+        "たまに",
+        "あまり",
+        "さらに",
+        "ほぼ",
+        "やや",
+        "かなり",
+        "とても",
+        "よる",
+        "あさ",
+        "ひる",
+        "ねる",
+        "いもうと",
+        "むすめ",
+        "からだ",
+        "くすり",
+        "ねむり",
+        "しごと",
+        "つかれ",
+        "さいご",
+        "はじめて",
+        "つぎ",
+        "なし",
+        "ぬき",
+        "ほか",
+    ],
+)
+def test_a_word_in_kana_that_means_something_is_no_ending(word: str) -> None:
+    assert ENDING.fullmatch(word) is None
+    assert read(f"annaさんの{word}の低血糖を挙げて", KNOWN).query is None
+
+
+def test_each_aside_is_whole_words() -> None:
+    for pattern in ASIDES.values():
+        assert pattern.sub("", "") == "" and pattern.search("x") is None
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("Sign it", "Set basal to 1.2", "Approve Anna's plan", "I'd like you to approve Anna's plan", "Let's raise Ben's basal"),
+        *("We need to approve Anna's plan", "Would you mind signing Anna's plan?", "Can we lower Ben's carb ratio?"),
+        *("Confirm Anna's plan", "Mark Anna's plan as approved", "Make Anna's basal 1.2", "Turn off Anna's basal"),
+        *("Draw up a plan for Anna", "Send Anna's plan to her doctor", "Show Anna's plan, then approve it"),
+        *("annaさんの計画を承認していただけますか", "tanakaさんの提案、承認しといて", "annaさんの基礎を1.2にして"),
+        *("annaさんの基礎を下げてもらえますか", "annaさんの計画にサインして", "annaさんの提案を承認したい", "署名して"),
+    ],
+)
+def test_a_command_of_any_wording_is_told_that_a_person_signs_on_the_review_page(command: str) -> None:
+    assert "by a person on the review page" in (read(command, KNOWN).asks or "")
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["Change in Anna from last week to this week?", "Bring up Anna's basal", "Start a simulation of 20 adults on oref"],
+)
+def test_what_only_looks_like_a_command_is_answered(question: str) -> None:
+    assert read(question, KNOWN).query is not None
