@@ -50,13 +50,15 @@ class Provider:
         client = (
             f'client_id = "{CLIENT}"\nclient_secret = "{SECRET}"\n'
             f'server_metadata_url = "{self.issuer}/.well-known/openid-configuration"\nclient_kwargs = {{ prompt = "login" }}\n'
+            "authorize_params = { max_age = 43200 }\n"
         )
         cookie = f'redirect_uri = "{self.app}/oauth2callback"\ncookie_secret = "{secrets.token_hex(16)}"\n'
         return f"[auth]\n{cookie}{client}[auth.again]\n{client}"
 
     def without_a_password(self) -> str:
-        """The address that the browser was last sent to, but for its request to ask for a password."""
-        return f"{self.issuer}/auth?{urlencode({name: value for name, value in self.asked[-1].items() if name != 'prompt'})}"
+        """The address that the browser was last sent to, but for its requests to ask for a password and to say when."""
+        kept = {name: value for name, value in self.asked[-1].items() if name not in {"prompt", "max_age"}}
+        return f"{self.issuer}/auth?{urlencode(kept)}"
 
     def stop(self) -> None:
         self.process.terminate()

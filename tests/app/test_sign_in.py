@@ -56,7 +56,7 @@ def test_in_through_the_door(browser: webdriver.Chrome, clinics: Database, tmp_p
                 accept(browser, place)
             click(browser, "Confirm who you are")  # it is signed only after the provider has asked again
             wait(browser, lambda: browser.find_element(By.NAME, "password"))
-            assert provider.asked[-1]["prompt"] == "login"
+            assert provider.asked[-1]["prompt"] == "login" and "max_age" in provider.asked[-1]
             browser.get(provider.without_a_password())  # and nobody who holds the browser gets past it
             wait(browser, lambda: "does not say when it asked for the password" in page_text(browser))
             click(browser, "Sign in")
