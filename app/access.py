@@ -114,7 +114,7 @@ def actor() -> Actor:
     if found is None:
         _door()
         st.stop()
-    activity().touch(_identity(found))
+    activity().touch(_at_work(found))
     return found
 
 
@@ -124,7 +124,7 @@ def known() -> Actor | None:
     if found is None:
         return None
     asked = sign_in.asked_at() if sign_in.configured() else st.session_state.setdefault("came", _came())
-    return found if activity().here(_identity(found), asked) else None
+    return found if activity().here(_at_work(found), asked) else None
 
 
 def allowed(roles: Sequence[Role]) -> bool:
@@ -169,6 +169,11 @@ def _identity(who: Actor) -> str:
     return f"{who.kind} {who.issuer} {who.subject}"
 
 
+def _at_work(who: Actor) -> str:
+    """Somebody by their sign-in: at two machines they are signed off at the one that they left."""
+    return f"{_identity(who)} {sign_in.asked_at()}" if sign_in.configured() else _identity(who)
+
+
 def _came() -> float:
     """When this session of the machine's account began; a session that begins after it was away too long did not begin yet."""
     return 0.0 if _identity(local_account()) in activity().off else time()
@@ -181,9 +186,7 @@ def _door() -> None:
         st.title("careplan")
         st.markdown(_("A personalised treatment planner. It proposes; a person decides."))
         if away:
-            idle = _("Signed off after {minutes:g} minutes without activity.", minutes=activity().minutes)
-            why = _(st.session_state["left"]) if "left" in st.session_state else idle
-            st.info(_("{why} Drafts are kept.", why=why))
+            st.info(_("{why} Drafts are kept.", why=_why()))
         if sign_in.configured():
             if st.button(_("Sign in"), type="primary", key="sign_in", icon=":material/login:"):
                 sign_in.begin(anew=away)
@@ -196,6 +199,21 @@ def _door() -> None:
                     account=me,
                 )
             )
+
+
+def _why() -> str:
+    """Why somebody who was let in, or has signed in, is asked again."""
+    if "left" in st.session_state:
+        return _(st.session_state["left"])
+    me = sign_in.signed_in() if sign_in.configured() else None
+    if me is None or _at_work(me) in activity().off:
+        return _("Signed off after {minutes:g} minutes without activity.", minutes=activity().minutes)
+    if not sign_in.asked_at():
+        return _(
+            "The clinic's sign-in does not say when it asked for the password (`auth_time`), so it does not count. Whoever runs "
+            "the clinic's accounts can add that."
+        )
+    return _("The password was typed more than {minutes:g} minutes ago.", minutes=activity().minutes)
 
 
 def _continue() -> None:
@@ -230,7 +248,7 @@ def _watch() -> None:
 def leave() -> None:
     """Signs off: forgets everything loaded for the person, and lets nobody back in without being asked."""
     if (found := known()) is not None:
-        activity().leave(_identity(found))
+        activity().leave(_at_work(found))
     for name in list(st.session_state):
         del st.session_state[name]
     st.session_state["left"] = N_("Signed off.")

@@ -7,10 +7,10 @@ from time import monotonic, time
 
 @dataclass
 class Activity:
-    """Of everybody who uses this server, by identity.
+    """Of everybody who uses this server, by sign-in.
 
     minutes: without activity after which they are signed off. off: since when a sign-in that is no newer counts for nothing.
-    back: the page and the patient to come back to from the provider, which forgets where somebody came from.
+    back: the page and the patient, by identity, to come back to from the provider, which forgets where somebody came from.
     """
 
     minutes: float

@@ -3,7 +3,8 @@
 The sign-in itself is Streamlit's (`st.login`, OpenID Connect by Authlib); its settings are a TOML file that `CAREPLAN_SIGN_IN` or
 `careplan app --sign-in` names: `[auth]` with `redirect_uri`, `cookie_secret`, `client_id`, `client_secret` and
 `server_metadata_url`, and `[auth.again]` with the same client and `client_kwargs = { prompt = "login" }`, which asks
-for the password anew. Claims: `roles` and `clinics`, each a list or words; without a clinic nobody is shown anything.
+for the password anew. Claims: `roles` and `clinics`, each a list or words, without which nobody is shown anything; `auth_time`
+(when the password was asked for), without which nobody is let in.
 """
 
 import tomllib
@@ -52,9 +53,11 @@ def actor_of(claims: Mapping[str, Any]) -> Actor:
 
 
 def asked_at() -> float:
-    """When the provider last asked this person, in seconds since 1970: `auth_time`, else when the token was issued."""
-    claims = _claims()
-    return float(claims.get("auth_time") or claims.get("iat") or 0.0)
+    """When the provider last asked this person for the password (`auth_time`), in seconds since 1970; 0 where it does not say.
+
+    When the token was made does not tell: of a session that is open at the provider one is made without a password.
+    """
+    return float(_claims().get("auth_time") or 0.0)
 
 
 def fresh() -> bool:

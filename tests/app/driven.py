@@ -24,6 +24,7 @@ from app.access import NOTICE
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1400,900"),
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",  # a page needs nothing from elsewhere
 )
 PATIENCE = 90  # seconds a busy machine may take; not a measure
 

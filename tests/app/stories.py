@@ -29,7 +29,7 @@ from careplan.studies.replays import arguments_of, run_replay
 from .build import clinic, lived_change
 from .driven import chromium, click, free_port, page_text, serving, text, title, visible, wait
 from .exported import export
-from .provider import Provider, settings
+from .provider import come_in, go_out, providing
 from .stage import Stage, axe
 
 SEED, DAYS = 5, 16  # of a virtual adult whose settings are off, with lows
@@ -200,18 +200,17 @@ def other_clinic(stage: Stage) -> None:
     stage.browser.get(stage.address)
     wait(stage.browser, lambda: "Sign in" in page_text(stage.browser))
     stage.show("sign-in")
-    come_in(stage, "eve")
+    come_in(stage.browser, "eve")
     wait(stage.browser, lambda: "2 patients" in text(stage.browser))
     stage.browser.get(f"{stage.address}/review?patient=ann")
     wait(stage.browser, lambda: "Patient ann is not in the store" in text(stage.browser))
     stage.show("other-clinic")
-    click(stage.browser, "Sign off")
+    go_out(stage.browser)
 
 
 def idle(stage: Stage) -> None:
     """Whoever leaves the screen is signed off, and the back button shows nobody."""
-    wait(stage.browser, lambda: "Sign in" in page_text(stage.browser))
-    come_in(stage, "ada")
+    come_in(stage.browser, "ada")
     click(stage.browser, "Review")
     wait(stage.browser, lambda: title(stage.browser) == "Patient ann")
     wait(stage.browser, lambda: f"Signed off after {IDLE} minutes without activity" in page_text(stage.browser))
@@ -237,13 +236,6 @@ AFTER: dict[Story, Story] = {  # the story that leaves behind what another begin
 def decisions(stage: Stage) -> int:
     """How many lines there are to decide."""
     return len([each for each in stage.browser.find_elements(By.CSS_SELECTOR, "button") if each.text.strip() == "Reject"])
-
-
-def come_in(stage: Stage, who: str) -> None:
-    """Through the door, as the provider knows somebody."""
-    click(stage.browser, "Sign in")
-    wait(stage.browser, lambda: stage.browser.find_element(By.ID, who)).click()
-    wait(stage.browser, lambda: title(stage.browser) == "Worklist")
 
 
 @contextmanager
@@ -286,13 +278,11 @@ def in_a_clinic(browser: webdriver.Chrome, folder: Path, out: Path | None = None
             clinic(db)
             assign(db, ["ann", "bea"], "north", reason="where they live")
             assign(db, ["cyd", "dan"], "south", reason="where they live")
-        provider, port = Provider(PEOPLE), free_port()
-        (folder / "sign_in.toml").write_text(settings(provider, f"http://localhost:{port}"))
-        try:
+        port = free_port()
+        with providing(folder, PEOPLE, f"http://localhost:{port}") as provider:
+            (folder / "sign_in.toml").write_text(provider.settings)
             with serving(folder, port, sign_in=folder / "sign_in.toml") as address:
                 yield Stage(browser, address, folder, out, axe())
-        finally:
-            provider.stop()
 
 
 def main() -> None:
