@@ -126,6 +126,7 @@ def test_everyday_words_of_each_kind_are_understood(question: str, kind: str) ->
         "What would've happened if Anna hadn't had her lunchtime walk yesterday?",
         "anna, 2 more units with every dinner yesterday - what then?",
         "Which patients should I be keeping less of an eye on?",
+        "Which patients should keep an eye on me?",
         "今日、注意して診るべきでない患者は誰ですか",
         "How much time did Anna spend below 54 last week?",
         "How many units of basal was Anna prescribed?",

@@ -173,9 +173,9 @@ def _ending_now_or_before(text: str, today: date) -> Iterator[Found]:
         r"\b(?:the |these )?(?:last|past|most recent|this (?=\d)) ?(?:(\d+) )?(days?|weeks?|months?|wks?)\b", text
     ):
         yield Found(*match.span(), _ending(today, match[1], match[2]))
-    if match := re.match(rf"\W*{FIGURE}\W+({STRETCH})\W*$|\W*({STRETCH})\W+{FIGURE}\W*$", text):  # "TIR 14 d", and nothing else
-        place = 1 if match[1] else 4
-        yield Found(*match.span(place), _ending(today, match[place + 1], match[place + 2]))
+    if alone := re.match(rf"\W*{FIGURE}\W+({STRETCH})\W*$|\W*({STRETCH})\W+{FIGURE}\W*$", text):  # "TIR 14 d", and nothing else
+        place = 1 if alone[1] else 4
+        yield Found(*alone.span(place), _ending(today, alone[place + 1], alone[place + 2]))
     for match in re.finditer(r"\bthis (week|month)\b", text):
         first = today - timedelta(days=today.weekday()) if match[1] == "week" else today.replace(day=1)
         yield Found(*match.span(), Period(first=first, last=today))
