@@ -101,6 +101,13 @@ def test_what_is_said_beside_a_question_hides_none_of_it(beginning: str, kind: s
         ("What is Anna taking at present?", "regimen"),
         ("What does calibration look like for the model?", "evaluation"),
         ("List every stretch below range for Kenji in the last two weeks", "episodes"),
+        ("What would've happened if Anna hadn't had her lunchtime bolus yesterday?", "counterfactual"),
+        ("anna, 2 more units with dinner yesterday - what then?", "counterfactual"),
+        ("Which patients should I be keeping an eye on today?", "who_needs_a_look"),
+        ("今日、注意して診るべき患者は誰ですか", "who_needs_a_look"),
+        ("Did Anna spend any time below 54 mg/dL in the last week?", "episodes"),
+        ("How many units of basal is Anna prescribed?", "regimen"),
+        ("annaさんの基礎インスリンは何単位処方されていますか", "regimen"),
         ("benさんの直近2週間のTIRを教えていただけますか", "summary"),
         ("今日優先して診るべき患者さんを挙げてほしい", "who_needs_a_look"),
         ("kenjiさんの1時間後の見通しを知りたいのですが", "forecast"),
@@ -116,6 +123,14 @@ def test_everyday_words_of_each_kind_are_understood(question: str, kind: str) ->
     "question",
     [
         "At what time will Anna go low?",
+        "What would've happened if Anna hadn't had her lunchtime walk yesterday?",
+        "anna, 2 more units with every dinner yesterday - what then?",
+        "Which patients should I be keeping less of an eye on?",
+        "Which patients should keep an eye on me?",
+        "今日、注意して診るべきでない患者は誰ですか",
+        "How much time did Anna spend below 54 last week?",
+        "How many units of basal was Anna prescribed?",
+        "annaさんの基礎インスリンは何単位処方されていましたか",
         "How fast will Anna's glucose fall in the next two hours?",
         "What is the likelihood that Anna dies in the next two hours?",
         "Compare Anna's lows this week with her highs last week",
@@ -143,6 +158,64 @@ def test_everyday_words_of_each_kind_are_understood(question: str, kind: str) ->
     ],
 )
 def test_one_word_makes_another_question(question: str) -> None:
+    assert read(question, KNOWN).query is None
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "How many units of basal should be prescribed for Anna?",
+        "annaさんに基礎インスリンを何単位処方すればいいですか",
+        "annaさんの基礎インスリンは何単位処方されるべきですか",
+        "annaさんの基礎インスリンは今後何単位処方されますか",
+    ],
+)
+def test_what_is_still_to_be_prescribed_is_nobody_s_to_answer(question: str) -> None:
+    query = read(question, KNOWN).query
+    assert query is None or (query.kind == "plan" and query.dose)
+
+
+@pytest.mark.parametrize(
+    ("question", "first", "second"),
+    [
+        ("anna: past 14 days against the previous 14", ("2026-02-05", "2026-02-18"), ("2026-02-19", "2026-03-04")),
+        ("Is Anna doing better this week than last?", ("2026-02-23", "2026-03-01"), ("2026-03-02", "2026-03-04")),
+        ("Was Anna worse last week than this?", ("2026-02-23", "2026-03-01"), ("2026-03-02", "2026-03-04")),
+        (
+            "Compare the first week of January with the last 10 days of February for Anna",
+            ("2026-01-01", "2026-01-07"),
+            ("2026-02-19", "2026-02-28"),
+        ),
+    ],
+)
+def test_the_second_of_two_periods_may_be_said_by_what_differs(
+    question: str, first: tuple[str, str], second: tuple[str, str]
+) -> None:
+    query = read(question, KNOWN).query
+    assert query is not None and query.kind == "compare_periods"
+    assert [(str(each.first), str(each.last)) for each in (query.first, query.second)] == [first, second]
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["anna: past 14 days against the previous 14 nights", "Is Anna better this week than last at night?"],
+)
+def test_a_period_that_ends_in_other_words_is_not_filled_in(question: str) -> None:
+    assert read(question, KNOWN).query is None
+
+
+@pytest.mark.parametrize("question", ["TIR anna 2 wks", "14-day TIR for Anna", "annaさんの14日間のTIRは?"])
+def test_a_figure_and_a_length_alone_are_of_the_last_days(question: str) -> None:
+    query = read(question, KNOWN).query
+    assert query is not None and query.kind == "summary" and query.period is not None
+    assert (str(query.period.first), str(query.period.last)) == ("2026-02-19", "2026-03-04")
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["TIR anna in 2 wks", "TIR anna 2 wks ago", "14-day TIR goal for Anna", "annaさんの2週間前のTIRは?", "TIR anna 2 wks nights"],
+)
+def test_a_length_with_another_word_is_no_such_stretch(question: str) -> None:
     assert read(question, KNOWN).query is None
 
 
@@ -205,6 +278,7 @@ def test_each_aside_is_whole_words() -> None:
         *("Sign it", "Set basal to 1.2", "Approve Anna's plan", "I'd like you to approve Anna's plan", "Let's raise Ben's basal"),
         *("We need to approve Anna's plan", "Would you mind signing Anna's plan?", "Can we lower Ben's carb ratio?"),
         *("Confirm Anna's plan", "Mark Anna's plan as approved", "Make Anna's basal 1.2", "Turn off Anna's basal"),
+        *("Hold Anna's basal tonight", "夕食前の投与量を決めてください、annaさんです"),
         *("Draw up a plan for Anna", "Send Anna's plan to her doctor", "Show Anna's plan, then approve it"),
         *("annaさんの計画を承認していただけますか", "tanakaさんの提案、承認しといて", "annaさんの基礎を1.2にして"),
         *("annaさんの基礎を下げてもらえますか", "annaさんの計画にサインして", "annaさんの提案を承認したい", "署名して"),

@@ -54,13 +54,20 @@ SETTINGS = {
     "long_acting": r"\blong[- ]acting\b",
     "basal": r"\bbasal\b(?!-bolus| bolus)|\b(?:programmed|pump|infusion) rates?\b",
 }
-MEALS = {"breakfast": r"\bbreakfasts?\b", "lunch": r"\blunch(?:es)?\b", "dinner": r"\bdinners?\b|\bsupper\b"}
+MEALS = {
+    "breakfast": r"\bbreakfast(?:s|[- ]?time)?\b",
+    "lunch": r"\blunch(?:es|[- ]?time)?\b",
+    "dinner": r"\bdinner(?:s|[- ]?time)?\b|\bsupper(?:[- ]?time)?\b",
+}
 WRITES = re.compile(
     rf"^(?:{any_of(WORDS['commands']['begun'])})*(?:{any_of(WORDS['commands']['verbs'])})\b(?! in\b| limits?\b| bounds?\b| on\b)"
 )
 TELLS = re.compile(any_of(WORDS["commands"]["japanese"]))  # the same in Japanese
 ANYBODY = re.compile(r"\bany(?:one|body)\b")
 DONE = re.compile(r"\b(?:did|was|were|had|has|been|used|yesterday|is on)\b|\bwould\b.*\bhave\b")
+PRESCRIBED = re.compile(  # it stands on record, and nobody has to decide it
+    r"^(?!.*\b(?:should|be|needs?|must|if)\b).*\b(?:is|are)(?: (?:he|she|they|it|now|currently))* prescribed\b"
+)
 FUTURE = re.compile(
     r"\b(?:will|about to|foresee\w*|project\w*|anticipat\w*|chances?|probability|likelihood|prospects?|going to|next|coming|ahead"
     r"|likely|tonight|risk|odds|forecast|predict\w*|expected?|from now)\b"
@@ -75,7 +82,7 @@ CLAUSES = re.compile(r"\?+\s*|;\s*|\.\s+|,? and (?:then |also )?|,? then |,? (?:
 def kinds(text: str) -> set[str]:
     """The kinds that a text may be of, once what is only about another is left out."""
     found = {kind for kind, pattern in CUES.items() if re.search(pattern, text)}
-    if DONE.search(text):  # what was given is nothing to decide
+    if DONE.search(text) or PRESCRIBED.search(text):  # what was given, or is on record, is nothing to decide
         found.discard("dose")
     if {"forecast", "episodes"} <= found:
         found.discard("episodes" if FUTURE.search(text) else "forecast")

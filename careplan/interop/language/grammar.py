@@ -338,7 +338,8 @@ def _mg_dl(number: str, unit: str | None) -> float:
 
 
 def _meal_amount(text: str) -> bool:
-    return bool(re.search(r"\d\s*(?:g|grams?|u|units?)\b", text)) and any(re.search(pattern, text) for pattern in MEALS.values())
+    amount = re.search(rf"\d\s*{MORE}(?:g|grams?|u|units?)\b", text)
+    return amount is not None and any(re.search(pattern, text) for pattern in MEALS.values())
 
 
 _READ = {

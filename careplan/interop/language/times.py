@@ -25,6 +25,8 @@ UNITS = {"minute": 1, "min": 1, "hour": 60, "hr": 60, "h": 60, "day": DAY, "d": 
 UNITS |= dict.fromkeys(("week", "wk", "w"), 7 * DAY)
 TO = r"\s*(?:to|until|till|-|through|~)\s*"
 LENGTH = r"(\d+(?:\.\d+)?)\s*(minutes?|mins?|hours?|hrs?|h|days?|d|weeks?|wks?|w|months?)\b"
+FIGURE = r"(?:tir|ttr|time in range|gmi|cv|(?:mean|average)(?: glucose)?|stats|statistics|summary)(?: for| of)?"
+STRETCH = r"(\d+) ?(days?|d|weeks?|wks?|w|months?)"
 CLOCK = r"(?<![\d/-])(\d{1,2})(?::(\d{2}))(?: o'clock)?(?:\s*(am|pm))?\b"
 CLOCK += r"|(?<![\d/:-])(\d{1,2})\s*(am|pm)\b|\b(am|pm) (\d{1,2}):(\d{2})"
 
@@ -143,6 +145,10 @@ def _candidates(text: str, today: date) -> Iterator[Found]:
         first, last = (day_of(f"{match[place]} {match[3]}", today) for place in (1, 2))
         if first is not None and last is not None and last - first == timedelta(days=1):
             yield Found(*match.span(), Period(first=first, last=last))
+    for match in re.finditer(
+        rf"(?<!each )(?<!every )\b(?:the )?(first|last) (?:(\d+) )?(days?|weeks?) (?:of|in) ({MONTH})\b(?! \d)", text
+    ):
+        yield Found(*match.span(), _part_of_month(match, today))
     yield from _ending_now_or_before(text, today)
     for match in re.finditer(ONE, text):
         day = day_of(match[0], today)
@@ -157,15 +163,19 @@ def _ending_now_or_before(text: str, today: date) -> Iterator[Found]:
     """Stretches that end on the last recorded day, and those before another one."""
     for match in re.finditer(r"\b(?:the )?(?:(\d+) )?(days?|weeks?|months?) (?:before|previous|earlier)\b(?! yesterday)", text):
         yield Found(*match.span(), _ending(today, match[1], match[2]), before=True)
-    for match in re.finditer(r"\b(?:the )?(\d+) before (?:that|those|them)\b|\bthe (\d+) before\b(?! yesterday)", text):
+    numbered = r"\b(?:the )?(\d+) before (?:that|those|them)\b|\bthe (\d+) before\b(?! yesterday)|\bthe previous (\d+)(?=\W*$)"
+    for match in re.finditer(numbered, text):
         unit = re.search(r"\b(days?|weeks?|months?)\b", text)
-        yield Found(*match.span(), _ending(today, match[1] or match[2], unit[1] if unit else "days"), before=True)
+        yield Found(*match.span(), _ending(today, match[1] or match[2] or match[3], unit[1] if unit else "days"), before=True)
     for match in re.finditer(r"\b(?:the )?(?:previous|(?<=the )before) (?:(\d+) )?(days?|weeks?|months?)\b", text):
         yield Found(*match.span(), _ending(today, match[1], match[2]), before=True)
     for match in re.finditer(
         r"\b(?:the |these )?(?:last|past|most recent|this (?=\d)) ?(?:(\d+) )?(days?|weeks?|months?|wks?)\b", text
     ):
         yield Found(*match.span(), _ending(today, match[1], match[2]))
+    if alone := re.match(rf"\W*{FIGURE}\W+({STRETCH})\W*$|\W*({STRETCH})\W+{FIGURE}\W*$", text):  # "TIR 14 d", and nothing else
+        place = 1 if alone[1] else 4
+        yield Found(*alone.span(place), _ending(today, alone[place + 1], alone[place + 2]))
     for match in re.finditer(r"\bthis (week|month)\b", text):
         first = today - timedelta(days=today.weekday()) if match[1] == "week" else today.replace(day=1)
         yield Found(*match.span(), Period(first=first, last=today))
@@ -201,6 +211,15 @@ def _whole_month(month: int, today: date) -> Period:
     first = _past(1, month, today)
     following = (first + timedelta(days=31)).replace(day=1)
     return Period(first=first, last=min(today, following - timedelta(days=1)))
+
+
+def _part_of_month(match: re.Match[str], today: date) -> Period:
+    """The first or the last days or weeks of the last such month until today, as far as it has gone."""
+    month = _whole_month(_month(match[4]), today)
+    others = timedelta(days=int(match[2] or 1) * {"d": 1, "w": 7}[match[3][0]] - 1)
+    if match[1] == "first":
+        return Period(first=month.first, last=min(month.last, month.first + others))
+    return Period(first=max(month.first, month.last - others), last=month.last)
 
 
 def clocks(text: str) -> list[str]:

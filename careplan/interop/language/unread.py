@@ -80,7 +80,7 @@ REVIEWED = re.compile(  # what a person made of a suggestion, which only its pla
 )
 DEGREE = r"\b(?:very|really|quite|almost|nearly|rather|fairly|pretty|somewhat) (?:low|high)s?\b"
 ANOTHER = {  # what makes of a question of its kind another one, though each word may stand in it
-    "regimen": r"\b(?:was|were|had|did|used to|needs)\b",
+    "regimen": r"\b(?:was|were|had|did|used to|needs|next)\b",
     "limits": r"\b(?:was|were|used to|meals?|eat\w*|carb\w*(?! ratio))\b",
     "who_needs_a_look": r"\b(?:did|was|were|had)\b|\b(?:who|people|patients) (?:phone|call|visit|ring|contact|see)\b",
     "cohort_replay": r"\bthen\b|\bfollowed by\b",
@@ -102,6 +102,7 @@ EVERY = re.compile(
 BEFORE = re.compile(r"\bbefore (?:the )?(?:clinic|rounds?|ward round|handover|meeting)\b")
 TOO = re.compile(r"\btoo (?=low|high)")
 CHOSEN = re.compile(r"\b(?:you|it|the (?:system|planner|engine|algorithm|tool)) (?:choose|chose|pick|picked|settled?)\b(?: on)?")
+SPENT = re.compile(r"\bspen[dt] (?:any |some )?time (?=(?:below|under|above|over)\b)")
 AFTER = re.compile(r"\bafter (?=\d+ ?(?:minutes?|mins?|hours?|h)\b)")
 SIGNS = re.compile(r"\bdid (?:(?:the )?(?:doctor|dr|clinician)|some(?:one|body)|you|he|she|they) sign\b")
 RUNNING = re.compile(r"\brun(?:ning|s)? (?=high|low)")
@@ -111,7 +112,7 @@ OWN = {  # what is said of its kind in more than a word
     "counterfactual": (NONE, NOT_GIVEN),
     "why": (UNCHANGED, CHOSEN),
     "compare_periods": (SINCE,),
-    "episodes": (EVERY, RUNNING, TOO),
+    "episodes": (EVERY, RUNNING, TOO, SPENT),
     "forecast": (RUNNING, TOO),
     "plan": (SIGNS,),
     "evaluation": (AFTER,),

@@ -44,6 +44,7 @@ JAPANESE = {word: f" {english} " for word, english in sorted(WORDS["japanese"].i
 SLIPS: dict[str, str] = WORDS["slips"]
 COMMON = frozenset(" ".join([WORDS["common"], WORDS["beside"], *WORDS["topics"].values()]).split())
 PRIOR = r"(?:prior|preceding|foregoing)"
+AGAINST = r"than|vs\.?|versus|against|compared (?:to|with)"
 ENDING = re.compile(rf"[{WORDS['kana']['stems']}]?(?:{'|'.join(WORDS['kana']['parts'].split())})+")  # asks nothing by itself
 
 
@@ -94,6 +95,7 @@ def plain(question: str) -> str:
         "you ",
         text,
     )
+    text = re.sub(rf"\b(this|last) (week|month) ({AGAINST}) (this|last)(?=\W*$)", r"\1 \2 \3 \4 \2", text)
     text = re.sub(r"\bnoon\b", "12:00", text)
     text = re.sub(r"\bmidnight\b", "00:00", text)
     text = re.sub(r"[a-z]+(?:-[a-z]+)?(?: (?:hundred|thousand|dozen))?", _number, text)
