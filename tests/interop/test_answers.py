@@ -138,6 +138,12 @@ def test_a_risk_within_another_time_than_the_models_is_not_told(db: Database) ->
     assert f"spans {min(path['low']):.0f} to {max(path['high']):.0f} mg/dL" in three.text[1]
 
 
+def test_what_the_models_card_does_not_hold_is_told(db: Database) -> None:
+    told = ask(db, "evaluation").text
+    assert not any("cover" in line or "persistence" in line for line in told[:-1])
+    assert "what intervals cover (careplan evaluate uncertainty)" in told[-1]
+
+
 def test_a_correction_factor_is_told_in_both_units_of_glucose(tmp_path: Path) -> None:
     database = open_database(str(tmp_path / "store.db"))
     try:

@@ -54,6 +54,7 @@ PROPOSED = N_("{line}: now {current:g}, proposed {proposed:g} {unit}.")
 DECIDED = N_("{line}: now {current:g}, proposed {proposed:g} {unit}, decided: {verdict}, {value:g}.")
 TRAINED = N_("Model {model}, trained on {sources} and virtual patients.")
 ERROR = N_("RMSE {minutes} min ahead: {error:.1f} mg/dL, the mean over {people} people not trained on.")
+UNTOLD = N_("Not on the card: what intervals cover (careplan evaluate uncertainty), baselines (careplan evaluate forecasts).")
 BELOW = N_("{count} times for 15 minutes or longer below {level:g} mg/dL.")
 ABOVE = N_("{count} times for 15 minutes or longer above {level:g} mg/dL.")
 LOWEST, HIGHEST = N_("{start} to {end}: lowest {level:.0f} mg/dL."), N_("{start} to {end}: highest {level:.0f} mg/dL.")
@@ -327,7 +328,7 @@ def _evaluation(query: asked.Evaluation, sources: Sources) -> Answer:
             text.append(ERROR.format(minutes=minutes, error=mean, people=len(errors)))
     return Answer(
         understood=query.said(),
-        text=tuple(text),
+        text=(*text, UNTOLD),
         unit="mg/dL",
         figures=figures,
         basis=(N_("the card beside the weights"),),
