@@ -11,6 +11,7 @@ from careplan.errors import AskError
 
 if TYPE_CHECKING:
     from careplan.clinic.overnight import Asked
+    from careplan.suggestion import Suggestion
     from careplan.world.loaded import World
 
 app = typer.Typer()
@@ -224,7 +225,7 @@ def plan(
                 names,
                 world,
                 seed=seed,
-                progress=lambda done, total, name: status.update(f"Planned {name}, {done} of {total}"),
+                progress=lambda done, total, one: status.update(f"Planned {one.patient}, {done} of {total}"),
             )
         else:
             made = suggest_doses(database, names, world, at=_time(at), announced=announce or [], seed=seed)
@@ -298,9 +299,13 @@ def demo(
     with store(ctx) as database:
         url = database_url(ctx)
         with stderr().status("Simulating") as status:
-            made = run_demo(database, open_world(), people=people, days=days, seed=seed, say=status.update)
-        for suggestion in made:
-            plots.print_suggestion(stdout(), suggestion, brief=True)
+
+            def show(made: "Suggestion") -> None:
+                status.stop()  # which else takes what is printed
+                plots.print_suggestion(stdout(), made, brief=True)
+                status.start()
+
+            run_demo(database, open_world(), people=people, days=days, seed=seed, say=status.update, show=show)
         stdout().print(f"Kept in {database.url}. Look again with: careplan app", soft_wrap=True)
     if serve:
         from careplan.cli.serve import serve as open_app

@@ -22,10 +22,11 @@ def plan_regimens(
     world: World,
     *,
     seed: int = 0,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Callable[[int, int, Suggestion], None] | None = None,
     actor: Actor | None = None,
 ) -> list[Suggestion]:
-    """One regimen suggestion a patient, stored: lines to change, no change, or why it abstains. actor: who asked for it.
+    """One regimen suggestion a patient, stored: lines to change, no change, or why it abstains. progress: told of each as it is
+    made. actor: who asked for it.
 
     Raises `ClinicError` where the therapy of the world model plans no regimens.
     """
@@ -35,7 +36,7 @@ def plan_regimens(
     for index, recording in enumerate(recordings):
         made.append(save_suggestion(db, plan(world, recording, known[recording.patient], seed=seed), actor=actor))
         if progress is not None:
-            progress(index + 1, len(patients), recording.patient)
+            progress(index + 1, len(patients), made[-1])
     return made
 
 

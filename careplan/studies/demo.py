@@ -46,8 +46,20 @@ def demo_records(people: int, days: int, seed: int) -> list[PatientRecord]:
     ]
 
 
-def run_demo(db: Database, world: World, *, people: int, days: int, seed: int, say: Callable[[str], None]) -> list[Suggestion]:
-    """Simulate, store, personalise, plan. Patients already stored are planned for as they are."""
+def run_demo(
+    db: Database,
+    world: World,
+    *,
+    people: int,
+    days: int,
+    seed: int,
+    say: Callable[[str], None],
+    show: Callable[[Suggestion], None] = lambda made: None,
+) -> list[Suggestion]:
+    """Simulate, store, personalise, plan. Patients already stored are planned for as they are.
+
+    say: told what is being done. show: given each suggestion as it is made.
+    """
     say(f"Simulating {people} virtual patients over {days} days")
     records = demo_records(people, days, seed)
     known = set(patient_names(db))
@@ -55,6 +67,9 @@ def run_demo(db: Database, world: World, *, people: int, days: int, seed: int, s
     names = [record.patient for record in records]
     say(f"Personalising {len(names)} patients")
     personalised(db, names, world)
-    return plan_regimens(
-        db, names, world, seed=seed, progress=lambda done, total, name: say(f"Planned {name}, {done} of {total}")
-    )
+
+    def planned(done: int, total: int, made: Suggestion) -> None:
+        show(made)
+        say(f"Planned {made.patient}, {done} of {total}")
+
+    return plan_regimens(db, names, world, seed=seed, progress=planned)

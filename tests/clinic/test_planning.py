@@ -264,7 +264,10 @@ def test_a_dose_may_not_be_announced(db, world, patient) -> None:
 def test_regimens_keep_their_caps(db, world, patient) -> None:
     from careplan.clinic.known import patient_names
 
-    planned = plan_regimens(db, [name for name in patient_names(db) if name not in ("an-hour", "no-insulin")], world)
+    names = [name for name in patient_names(db) if name not in ("an-hour", "no-insulin")]
+    told: list[tuple[int, int | None]] = []
+    planned = plan_regimens(db, names, world, progress=lambda done, total, made: told.append((done, made.id)))
+    assert told == list(enumerate([made.id for made in planned], 1)), "each is told of as it is stored"
     lines = [line for made in planned for line in made.lines]
     assert len(lines) >= 3, "somebody's regimen is changed"
     _, _, visit, _, danger = CAPS
