@@ -22,6 +22,7 @@ from careplan.records.units import MG_PER_MMOL
 
 METER = (20.0, 600.0)  # mg/dL: what Low and High mean on most blood glucose meters
 EXCHANGE = 12.0  # g of carbohydrate in a BE; SiDiary's default
+TWICE = {"bglevelmmol": ("bglevel", 1.0), "chbekhe": ("chgr", EXCHANGE / 2)}  # the other unit, and how far rounding may part them
 SUM = re.compile(r"\d+(?:[.,]\d+)?(?:\s*\+\s*\d+(?:[.,]\d+)?)*")
 XDRIP = ("day", "time", "udtcgms", "bglevel", "chgr", "bolus", "remark")
 FIELDS = ("udtcgms", "bglevel", "bglevelmmol", "chgr", "chbekhe", "bolus", "basal")
@@ -90,7 +91,7 @@ def account_for(rows: ExportRows) -> None:
         value = value * (MG_PER_MMOL if unit == "mmol/L" else 1.0)
         value, flag = receivers(value, flag) if name == "udtcgms" else (value, flag)
         flags = np.array([f"{word} {said}".strip() for said in flag], dtype=object)
-        rows.add((text != "") & ~said_again(rows, name, value, "bglevelmmol", "bglevel", 1.0), "glucose", name, value, flag=flags)
+        rows.add((text != "") & ~said_again(rows, name, value), "glucose", name, value, flag=flags)
     for name, channel, share in (
         ("bolus", "bolus", 1.0),
         ("basal", "long_acting", 1.0),
@@ -99,7 +100,7 @@ def account_for(rows: ExportRows) -> None:
     ):
         text = block.texts(name)
         amount = amounts(text) * share
-        filled = (text != "") & ~said_again(rows, name, amount, "chbekhe", "chgr", EXCHANGE / 2)
+        filled = (text != "") & ~said_again(rows, name, amount)
         rows.dose(filled, channel, name, amount)
         second = filled & where(text, lambda said: said.endswith("*"))
         rows.report(
@@ -112,19 +113,20 @@ def account_for(rows: ExportRows) -> None:
             rows.ignore(block.texts(header) != "", kind, header)
 
 
-def said_again(rows: ExportRows, name: str, value: Array, second: str, first: str, within: float) -> NDArray[np.bool_]:
-    """Where a row says in the field `second` what it says in `first` too, `[N]`: the first is taken, and each row is told.
+def said_again(rows: ExportRows, name: str, value: Array) -> NDArray[np.bool_]:
+    """Where a row says in a field of `TWICE` what it says in the other unit too, `[N]`: that is taken, and each row is told.
 
-    name: The field at hand, whose `value` `[N]` is in the unit of `first`. within: how far rounding may part the two.
+    name: The field at hand, whose `value` `[N]` is in the other's unit. A row whose other field holds no amount says it once.
     """
     block = rows.block
-    if name != second:
+    if name not in TWICE:
         return np.zeros(len(block), dtype=bool)
-    both = (block.texts(second) != "") & (block.texts(first) != "")
-    apart = np.abs(value - amounts(block.texts(first)))
-    taken = block.written(first)
-    rows.report(both & (apart <= within), "said twice", name, f"as in {taken}, in another unit")
-    rows.report(both & ~(apart <= within), "two amounts", name, f"not what {taken} says, which is taken")
+    first, within = TWICE[name]
+    taken = glucose_values(each(block.texts(first), marked), METER)[0] if first == "bglevel" else amounts(block.texts(first))
+    both = (block.texts(name) != "") & ~np.isnan(taken)
+    same = np.abs(value - taken) <= within
+    rows.report(both & same, "said twice", name, f"as in {block.written(first)}, in another unit")
+    rows.report(both & ~same, "two amounts", name, f"not what {block.written(first)} says, which is taken")
     return both
 
 

@@ -91,6 +91,21 @@ def test_a_field_said_in_two_units_is_told(tmp_path: Path) -> None:
     assert rules(record) == {"said twice": 2, "two amounts": 3, "exchanges": 1}
 
 
+def test_where_one_of_two_units_holds_no_amount_the_other_is_taken(tmp_path: Path) -> None:
+    record = read(
+        tmp_path,
+        "DAY;TIME;BG_LEVEL;BG_LEVEL_MMOL;CH_GR;CH_BE_KHE",
+        "13.03.2024;08:00;47--;2,6;;",
+        "13.03.2024;08:05;(-);6,7;;",
+        "13.03.2024;08:10;;;x;3",
+        "13.03.2024;08:15;LO;1,1;;",
+    )
+    assert at(record, "glucose") == [("03-13 08:00", 47.0), ("03-13 08:05", 120.704), ("03-13 08:15", 20.0)]
+    assert at(record, "carbs") == [("03-13 08:10", 36.0)]
+    told = rules(record)
+    assert told["said twice"] == 2 and told["no amount"] == 1 and "two amounts" not in told
+
+
 def test_dates_of_a_system_without_dots(tmp_path: Path) -> None:
     header, line = "DAY;TIME;BG_LEVEL;BOLUS", "03/04/2024;8:00 PM;120;"
     with pytest.raises(RecordError, match="may be day first or month first"):
