@@ -27,9 +27,9 @@ KEPT = {
     *("ann", "bea", "cyd", "dan", "eva", "NAME", "vera", "seed", "model", "version", "English", ADA.subject),
 }
 SHOWN = {"label", "body", "help", "placeholder", "options", "text", "caption", "alt", "title"}
-MARKUP = re.compile(  # and code
-    r"`[^`]*`|:material/\w+:|data:image[^'\"]*|&nbsp;|<style.*?</style>|(class|style|role|scope)='[^']*'|</?\w+|\b\w+='"
-    r"|[\w./]+\.csv",
+MARKUP = re.compile(  # and code, and careplan's commands
+    r"`[^`]*`|careplan evaluate \w+|:material/\w+:|data:image[^'\"]*|&nbsp;|<style.*?</style>"
+    r"|(class|style|role|scope)='[^']*'|</?\w+|\b\w+='|[\w./]+\.csv",
     re.S,
 )
 
