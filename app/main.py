@@ -50,7 +50,6 @@ def main() -> None:
     if st.session_state.get("screen") != page.title:
         access.forget()
         st.session_state["screen"] = page.title
-    access.worker().ensure()
     try:
         _draw(page, actor)
     except StoreError as error:
@@ -60,6 +59,8 @@ def main() -> None:
             error=retold(str(error)),
         )
         st.error(said, icon=":material/cloud_off:")
+    finally:
+        access.worker().ensure()  # once there is something to read: it loads for seconds
 
 
 def _draw(page: StreamlitPage, actor: Actor) -> None:

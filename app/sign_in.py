@@ -13,7 +13,6 @@ from pathlib import Path
 from time import time
 from typing import Any
 
-import httpx
 import streamlit as st
 
 from careplan.clinic import Actor
@@ -83,6 +82,8 @@ def begin(*, anew: bool = False) -> None:
 
 def unreachable() -> str | None:
     """Why the provider does not answer, in words; None where it does."""
+    import httpx
+
     try:
         auth = tomllib.loads(Path(str(Settings().sign_in)).read_text())["auth"]
         answer = httpx.get(auth["server_metadata_url"], timeout=WAIT)

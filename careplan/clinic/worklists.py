@@ -4,9 +4,10 @@ The table is a cache and is not trusted: what a page of it shows is held to the 
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
-import pandas as pd
 from sqlalchemy import ColumnElement, exists, func, or_, select
 from sqlalchemy.orm import Session
 
@@ -15,7 +16,6 @@ from careplan.clinic import codec
 from careplan.clinic.access_log import log_access
 from careplan.clinic.courses import targets_of
 from careplan.clinic.errors import Altered
-from careplan.clinic.reviews import recent_readings
 from careplan.clinic.suggestions import latest
 from careplan.clinic.views import Status, WorklistPage, WorklistQuery, WorklistRow
 from careplan.practice import Glance, Practice
@@ -113,6 +113,8 @@ def _order(query: WorklistQuery) -> tuple[ColumnElement[Any], ...]:
 
 
 def _entry(session: Session, patient: Patient, course: Course) -> WorklistEntry:
+    from careplan.clinic.reviews import recent_readings
+
     suggestion, altered = shown_suggestion(session, patient.id, "regimen", course.therapy)
     last = session.scalar(select(func.max(schema.Event.time)).where(schema.Event.patient == patient.id))
     try:
@@ -151,7 +153,7 @@ def _row(session: Session, entry: WorklistEntry) -> WorklistRow:
     status = entry.status
     if entry.suggestion is not None and status != "not readable":
         status = "altered" if shown_suggestion(session, entry.patient, "regimen", entry.therapy)[1] else status
-    last = None if entry.last is None else pd.Timestamp(entry.last, unit="us", tz=patient.zone).to_pydatetime()
+    last = None if entry.last is None else datetime.fromtimestamp(entry.last / 1e6, ZoneInfo(patient.zone))
     return WorklistRow(
         patient=entry.patient,
         group=entry.group,
@@ -192,4 +194,4 @@ def _due(session: Session, suggestion: Suggestion | None, last: int | None, prac
         return False
     changed = select(schema.RegimenVersion.valid_from).join(schema.Review, schema.Review.regimen == schema.RegimenVersion.id)
     since = session.scalar(changed.where(schema.Review.suggestion == suggestion.id))
-    return since is not None and pd.Timestamp(last, unit="us", tz="UTC") >= pd.Timestamp(since) + practice.recent
+    return since is not None and datetime.fromtimestamp(last / 1e6, UTC) >= since + practice.recent

@@ -1,4 +1,4 @@
-"""The first page is there soon: it waits for nothing that plans."""
+"""The first page is there soon: it waits for nothing that plans, and for no data frames."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ import sys
 import app.access, app.planning, app.screens.worklist
 from careplan import therapies
 assert therapies.installed() and all(found.practice is not None for found in therapies.installed().values())
-print([name for name in ("torch", "scipy", "sklearn", "reportlab", "lightning") if name in sys.modules])
+print([name for name in ("torch", "pandas", "httpx", "scipy", "sklearn", "reportlab", "lightning") if name in sys.modules])
 """
 
 

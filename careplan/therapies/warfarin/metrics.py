@@ -1,12 +1,15 @@
 """What INRs say of a course: time in the therapeutic range by linear interpolation, and how far it was left."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from careplan.therapies.warfarin.protocols import HIGH, LOW
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TOO_HIGH = 4.0  # INR above which bleeding is more than twice as likely (Holbrook 2012)
 FAR_BELOW = 1.5  # INR below which a clot is several times as likely (Holbrook 2012)
@@ -70,7 +73,7 @@ def _share(first: float, last: float, low: float, high: float, side: int) -> flo
     return max(0.0, min(top, high) - max(bottom, low)) / (top - bottom)
 
 
-def of_readings(readings: pd.DataFrame, low: float = LOW, high: float = HIGH) -> tuple[float, Metrics]:
+def of_readings(readings: "pd.DataFrame", low: float = LOW, high: float = HIGH) -> tuple[float, Metrics]:
     """Days from the first to the last INR, and their metrics, of canonical events (columns `time`, `value`)."""
     ordered = readings.sort_values("time", kind="stable")
     times = ordered["time"]

@@ -8,15 +8,16 @@ from careplan.therapies.warfarin.aims import PRESETS, aims
 from careplan.therapies.warfarin.covariates import known
 from careplan.therapies.warfarin.declaration import HOLDS, LIMITS, RECENT, WARFARIN, limits_of
 from careplan.therapies.warfarin.metrics import Metrics
-from careplan.therapies.warfarin.pages import daily_dose, glance, stretches
 from careplan.therapies.warfarin.regimen import Regimen, carried_on, changed, current, estimate, listed, stated
 from careplan.therapies.warfarin.words import INR, MARKS, SETTINGS, UNITS, WORDS, because, limits_in_words, said
 
 if TYPE_CHECKING:
     from careplan.therapies.warfarin.decisions import caution, judge
+    from careplan.therapies.warfarin.pages import daily_dose, glance, stretches
     from careplan.therapies.warfarin.titration import regimen_of
-else:  # they load what plans
+else:  # they load what plans, and data frames
     caution, judge = later("careplan.therapies.warfarin.decisions", "caution", "judge")
+    daily_dose, glance, stretches = later("careplan.therapies.warfarin.pages", "daily_dose", "glance", "stretches")
     (regimen_of,) = later("careplan.therapies.warfarin.titration", "regimen_of")
 
 WEIGHTS = Path(__file__).parent / "weights"

@@ -11,12 +11,13 @@ from careplan.errors import AskError
 from careplan.minutes import DAY
 from careplan.practice import SettingChange
 from careplan.records.settings import StatedSettings
-from careplan.series import PatientSeries
 from careplan.suggestion import Line
 from careplan.therapies.warfarin.declaration import MOST_A_DAY, WARFARIN
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from careplan.series import PatientSeries
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 STRENGTHS = (1.0, 3.0, 5.0)  # mg of the tablets at hand, where nobody said: those of the British National Formulary
@@ -113,7 +114,7 @@ def stated(settings: StatedSettings) -> Regimen:
     return Regimen(week=week_of(weekly, strengths), strengths=strengths, next_inr=due)
 
 
-def estimate(series: PatientSeries) -> Regimen:
+def estimate(series: "PatientSeries") -> Regimen:
     """What somebody takes by the tablets of the last days, to the nearest half; no tablets where none is on record."""
     column = WARFARIN.index("warfarin")
     doses, known = series.values[-RECENT:, column], series.mask[-RECENT:, column]
@@ -125,7 +126,7 @@ def estimate(series: PatientSeries) -> Regimen:
     return Regimen(week=week_of(min(weekly, MOST_A_DAY * len(DAYS))))
 
 
-def carried_on(series: PatientSeries, usual: "Tensor", regimen: Regimen | None, rows: int) -> "Tensor":
+def carried_on(series: "PatientSeries", usual: "Tensor", regimen: Regimen | None, rows: int) -> "Tensor":
     """`[rows, C]` The evenings of the week, those that are left out first, with what is taken beside them now."""
     import torch
 
