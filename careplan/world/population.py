@@ -81,7 +81,7 @@ def populate(
 
 
 def _told(model: WorldModel, usual: Tensor, away: Tensor) -> Tensor:
-    """Moves what the model expects of codes, by what is known of people beforehand, to where codes were found: by ridge regression.
+    """Moves what the model expects of codes, by what is known of people beforehand, to where they were found (ridge regression).
 
     usual `[P, C + Q + F]`, away `[P, K]` from what was expected; returns what of it is expected now, `[P, K]`.
     """
