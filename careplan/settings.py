@@ -3,10 +3,11 @@
 import os
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from careplan.errors import AskError
 
 
 def data_folder() -> Path:
@@ -21,7 +22,27 @@ def data_folder() -> Path:
     return base / "careplan"
 
 
-class Settings(BaseSettings):
+class FromEnvironment(BaseModel):
+    """What is not given is read from the environment, where each field has its name in capitals after `PREFIX`.
+
+    Raises `AskError` naming the variable whose value does not fit.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    PREFIX: ClassVar[str]
+
+    def __init__(self, **given: Any) -> None:
+        names = {name: f"{self.PREFIX}{name.upper()}" for name in type(self).model_fields}
+        read = {name: os.environ[variable] for name, variable in names.items() if variable in os.environ}
+        try:
+            super().__init__(**(read | given))
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = names.get(str(first["loc"][0]), first["loc"][0])
+            raise AskError(f"{name} is {first['input']!r}: {first['msg'].lower()}") from error
+
+
+class Settings(FromEnvironment):
     """database: a path (SQLite) or an SQLAlchemy URL, `CAREPLAN_DATABASE`; by default `careplan.db` in the user's data folder.
     replays: the folder that holds replay folders, `CAREPLAN_REPLAYS`; by default `replays` beside the database.
     audit: the folder of the audit key, the trusted keys and the checkpoints, `CAREPLAN_AUDIT`; by default `audit` in the user's
@@ -34,7 +55,7 @@ class Settings(BaseSettings):
     audit_key: another place of the private key, or the key itself (PEM or base64), `CAREPLAN_AUDIT_KEY`.
     """
 
-    model_config = SettingsConfigDict(env_prefix="CAREPLAN_")
+    PREFIX = "CAREPLAN_"
 
     database: str = Field(default_factory=lambda: str(data_folder() / "careplan.db"))
     replays: str | None = None

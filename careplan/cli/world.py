@@ -293,19 +293,21 @@ def demo(
     """The whole main job on virtual patients: history, model, suggestions, the app. Stored patients are planned for again."""
     from careplan.cli import plots
     from careplan.cli.shell import database_url
+    from careplan.clinic.planners import planners
     from careplan.studies.demo import run_demo
     from careplan.therapies.glucose.world import open_world
 
     with store(ctx) as database:
         url = database_url(ctx)
-        with stderr().status("Simulating") as status:
+        world = open_world()
+        with planners(people) as pool, stderr().status("Simulating") as status:
 
             def show(made: "Suggestion") -> None:
                 status.stop()  # which else takes what is printed
                 plots.print_suggestion(stdout(), made, brief=True)
                 status.start()
 
-            run_demo(database, open_world(), people=people, days=days, seed=seed, say=status.update, show=show)
+            run_demo(database, world, people=people, days=days, seed=seed, say=status.update, show=show, pool=pool)
         stdout().print(f"Kept in {database.url}. Look again with: careplan app", soft_wrap=True)
     if serve:
         from careplan.cli.serve import serve as open_app

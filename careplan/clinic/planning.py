@@ -1,6 +1,8 @@
 """Suggestions for stored patients: read, personalise, ask the therapy, store."""
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from functools import partial
 
 import pandas as pd
 
@@ -10,10 +12,12 @@ from careplan.clinic.people import people_of
 from careplan.clinic.recordings import read_recording
 from careplan.clinic.suggestions import save_suggestion, save_suggestions
 from careplan.practice import PlanDoses, PlanRegimen
+from careplan.recording import Recording
 from careplan.store import Actor, Database
 from careplan.suggestion import Suggestion
 from careplan.therapy import Limits
 from careplan.world.loaded import World
+from careplan.world.personalise import Personalisation
 
 
 def plan_regimens(
@@ -24,20 +28,27 @@ def plan_regimens(
     seed: int = 0,
     progress: Callable[[int, int, Suggestion], None] | None = None,
     actor: Actor | None = None,
+    pool: Executor | None = None,
 ) -> list[Suggestion]:
     """One regimen suggestion a patient, stored: lines to change, no change, or why it abstains. progress: told of each as it is
-    made. actor: who asked for it.
+    made. actor: who asked for it. pool: processes to plan in, of `careplan.clinic.planners`; None: here.
 
     Raises `ClinicError` where the therapy of the world model plans no regimens.
     """
-    plan, made = regimen_planner(world), []
+    regimen_planner(world)
     recordings = [read_recording(db, patient, world.model.therapy.name, actor=actor) for patient in patients]
     known = people_of(db, recordings, world)
-    for index, recording in enumerate(recordings):
-        made.append(save_suggestion(db, plan(world, recording, known[recording.patient], seed=seed), actor=actor))
+    pairs, each = [(recording, known[recording.patient]) for recording in recordings], partial(_planned, world, seed)
+    made = []
+    for suggestion in map(each, pairs) if pool is None else pool.map(each, pairs):
+        made.append(save_suggestion(db, suggestion, actor=actor))
         if progress is not None:
-            progress(index + 1, len(patients), made[-1])
+            progress(len(made), len(patients), made[-1])
     return made
+
+
+def _planned(world: World, seed: int, pair: tuple[Recording, Personalisation]) -> Suggestion:
+    return regimen_planner(world)(world, *pair, seed=seed)
 
 
 def suggest_doses(

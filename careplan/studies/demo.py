@@ -1,12 +1,12 @@
 """The demonstration: a small virtual clinic with weeks of history, planned for."""
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 
 import pandas as pd
 
 from careplan.clinic.importing import store_records
 from careplan.clinic.known import patient_names
-from careplan.clinic.people import personalised
 from careplan.clinic.planning import plan_regimens
 from careplan.records.events import PatientRecord
 from careplan.store import Database
@@ -55,21 +55,21 @@ def run_demo(
     seed: int,
     say: Callable[[str], None],
     show: Callable[[Suggestion], None] = lambda made: None,
+    pool: Executor | None = None,
 ) -> list[Suggestion]:
     """Simulate, store, personalise, plan. Patients already stored are planned for as they are.
 
-    say: told what is being done. show: given each suggestion as it is made.
+    say: told what is being done. show: given each suggestion as it is made. pool: processes to plan in (`planners`).
     """
     say(f"Simulating {people} virtual patients over {days} days")
     records = demo_records(people, days, seed)
     known = set(patient_names(db))
     store_records(db, "demo", [record for record in records if record.patient not in known])
     names = [record.patient for record in records]
-    say(f"Personalising {len(names)} patients")
-    personalised(db, names, world)
+    say(f"Planning for {len(names)} patients: what their recordings tell of each comes first")
 
     def planned(done: int, total: int, made: Suggestion) -> None:
         show(made)
         say(f"Planned {made.patient}, {done} of {total}")
 
-    return plan_regimens(db, names, world, seed=seed, progress=planned)
+    return plan_regimens(db, names, world, seed=seed, progress=planned, pool=pool)

@@ -117,6 +117,12 @@ def test_no_argument_tells_three_things_to_do_first() -> None:
     assert all((word,) in LEAVES for _, word in first)
 
 
+def test_a_variable_whose_value_does_not_fit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAREPLAN_LANGUAGE", "fr")
+    result = CliRunner().invoke(app, ["patients"])
+    assert result.exit_code == 1 and "CAREPLAN_LANGUAGE is 'fr': input should be 'en' or 'ja'" in result.output
+
+
 def shown(verbose: bool, **changes: Any) -> list[str]:
     interval = Interval(mid=71.2, low=65.1, high=77.3)
     outcomes = dict.fromkeys(("in_range", "below_70", "below_54", "risk", "mean"), interval)

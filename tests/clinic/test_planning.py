@@ -1,5 +1,6 @@
 """Forecasts, what-ifs and plans, end to end on a small virtual clinic with the shipped weights."""
 
+import os
 from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
@@ -9,9 +10,11 @@ import pandas as pd
 import pytest
 import torch
 
+from careplan.clinic.codec import dump
 from careplan.clinic.forecasts import NO_CHANGE, forecast_patient
 from careplan.clinic.importing import store_records
 from careplan.clinic.people import personalised
+from careplan.clinic.planners import planners
 from careplan.clinic.planning import plan_regimens, suggest_doses
 from careplan.clinic.regimens import load_regimen
 from careplan.clinic.stored_records import load_series
@@ -277,6 +280,19 @@ def test_regimens_keep_their_caps(db, world, patient) -> None:
         assert 0 < abs(change) <= (visit if more else danger) + 1e-6
         assert LINES[line.setting][0] <= line.proposed <= LINES[line.setting][1]
         assert line.days >= EVIDENCE
+
+
+def test_processes_plan_what_is_planned_here(db, world, monkeypatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    names = ["no-insulin", "an-hour"]
+    here = plan_regimens(db, names, world, seed=5)
+    with planners(2) as pool:
+        assert pool is not None
+        beside = plan_regimens(db, names, world, seed=5, pool=pool)
+    told = ([{**dump(made), "id": None, "created": None} for made in part] for part in (beside, here))
+    assert next(told) == next(told)
+    with planners(1) as pool:
+        assert pool is None, "one process would be all there is"
 
 
 def test_only_who_is_hardly_ever_low_is_given_more_of_everything() -> None:

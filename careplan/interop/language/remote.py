@@ -8,21 +8,21 @@ import json
 from typing import Any
 
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from careplan.interop.language import people
 from careplan.interop.language.grammar import ASKS, Known
 from careplan.interop.language.queries import QUERY, Reading
 from careplan.language import _
+from careplan.settings import FromEnvironment
 
 SOMEBODY = "PATIENT"  # stands for the patient's name
 SECONDS = 30.0
 
 
-class Remote(BaseSettings):
+class Remote(FromEnvironment):
     """From `CAREPLAN_LANGUAGE_URL` (the address up to and with `/v1`), `CAREPLAN_LANGUAGE_MODEL` and `CAREPLAN_LANGUAGE_KEY`."""
 
-    model_config = SettingsConfigDict(env_prefix="CAREPLAN_LANGUAGE_")
+    PREFIX = "CAREPLAN_LANGUAGE_"
 
     url: str | None = None
     model: str = "default"
