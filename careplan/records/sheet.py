@@ -135,7 +135,8 @@ def shared(texts: pd.Series, order: NDArray[np.int64]) -> NDArray[np.object_]:
 
 def origins(file: pd.Series, row: NDArray[np.int64], order: NDArray[np.int64]) -> pd.Series:
     """`[N]` "file:row" in an order, made piece by piece: as texts of Python they would be three times what is held in the end."""
-    code, named = pd.factorize(file)
+    code, different = pd.factorize(file)
+    named = [str(each) for each in different]
     pieces = [order[start : start + TOGETHER] for start in range(0, len(order), TOGETHER)]
     made = ([f"{named[one]}:{line}" for one, line in zip(code[at].tolist(), row[at].tolist(), strict=True)] for at in pieces)
     return pd.concat([pd.Series(texts, dtype="str") for texts in made], ignore_index=True)
