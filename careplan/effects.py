@@ -23,6 +23,10 @@ class Effect:
     `size` is what the usual amount does all the same; steep is Hill's exponent. It stays monotone.
     stops: of a lowering effect, the share that acts by stopping what the body itself supplies (`Output.supply`), of which
     nothing stops more than all.
+    synthesis: whether it acts on the making of a substance that holds the observation at rest, and not on the observation itself
+    (indirect response: Dayneka 1993). While an amount x of the usual ones acts within a span, x / (half + x) of the making stops;
+    what is there is lost at the rate at which the output returns; and the logarithm of what is left moves the link in proportion.
+    `size` is then how far the usual amount, given all the time, moves the observation in the end.
     quadratic: of an amount x of the usual ones, the effect is as x + quadratic x^2 (the linear-quadratic model of radiation has
     beta over alpha, times the usual dose).
     with_: another effect that this one acts together with: it adds `together` times the geometric mean of both.
@@ -38,9 +42,14 @@ class Effect:
     half: float | None = None
     steep: float = 1.0
     stops: float = 0.0
+    synthesis: bool = False
     quadratic: float = 0.0
     with_: str = ""
     together: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.synthesis and (self.half is None or self.steep != 1.0 or self.quadratic or self.with_ or self.stops):
+            raise ValueError(f"effect {self.name!r} on synthesis: needs a half, and has no other shape")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +65,8 @@ class Output:
     compounds: minutes in which everything that acts on a level with the log link adds up as shares of that level before it
     compounds, as an equation in steps has it: over so long the level goes to (1 + growth - kill) times itself, and what nobody
     foresees adds there too. 0 where everything adds in the logarithm, at every instant.
+    drifts: whether the context moves it under a plan, beside what is declared. Where readings are few they tell of the person and
+    hardly of a context, and a level then goes where the person's equation takes it.
     bends: scaled levels beyond which the networks see the level anew, below and above.
     lowest, highest: scaled levels outside are not predicted. harm: the side that harms more, which plans are pessimistic about.
     """
@@ -69,6 +80,7 @@ class Output:
     supply: float | None = None
     softness: float = 0.75
     compounds: float = 0.0
+    drifts: bool = True
     bends: tuple[float, float] = (-0.8, 1.0)
     lowest: float = -3.0
     highest: float = 8.0

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from careplan.records.cells import column, stacked
+from careplan.records.cells import by_time, column, stacked
 from careplan.records.clock import stamped
 from careplan.records.events import PatientRecord, Refused, refusing
 from careplan.records.head import header_of
@@ -22,6 +22,7 @@ from careplan.records.sheet import (
     drop_unreadable,
     glucose_unit,
     milliunits,
+    repeats,
     report_left,
     silent,
 )
@@ -83,7 +84,8 @@ def read_subject(path: Path, zone: str) -> PatientRecord:
     drop_unreadable(sheet)
     check_dates(sheet)
     drop_repeats(sheet, rows, time)
-    sheet.cells = sheet.cells.sort_values(["time", "row"], kind="stable", ignore_index=True)
+    rows = replace(rows, cells=rows.cells.filter(items=[KIND]))
+    sheet.cells = by_time(sheet.cells)
     milliunits(sheet)
     glucose_unit(sheet)
     check_ranges(sheet)
@@ -114,27 +116,21 @@ def drop_repeats(sheet: Sheet, rows: Rows, time: pd.Series) -> None:
     dose = numbers(list(rows.cells[FIELDS["bolus"]]), decimal_comma=rows.decimal_comma)
     carbs = numbers(list(rows.cells[FIELDS["carbs"]]), decimal_comma=rows.decimal_comma)
     filled = (np.nan_to_num(dose) > 0) | (np.nan_to_num(carbs) > 0)
-    given = [
-        rows.cells[name]
-        for name in (*(FIELDS[channel] for channel in ("bolus", "carbs")), KIND, FOOD, CORRECTION)
-        if name in rows.cells
-    ]
-    doses = pd.concat(given, axis=1).assign(time=time)[filled].sort_values("time", kind="stable")
+    given = [name for name in (FIELDS["bolus"], FIELDS["carbs"], KIND, FOOD, CORRECTION) if name in rows.cells]
+    doses = rows.cells.loc[filled, given].assign(time=time[filled]).sort_values("time", kind="stable")
     apart = doses["time"].diff()
     same = (doses.drop(columns="time") == doses.drop(columns="time").shift()).all(axis=1) & (apart <= REPEAT)
     repeated = set(rows.row[doses.index[same.to_numpy(dtype=bool)]])
     sheet.drop((cells["channel"].isin(["bolus", "carbs"]) & cells["row"].isin(repeated)).to_numpy(dtype=bool), "duplicate")
 
-    cells = sheet.cells
-    sheet.drop(sheet.of("glucose") & cells.duplicated(["channel", "time", "value"]).to_numpy(dtype=bool), "duplicate")
-    sheet.drop(sheet.of("glucose") & sheet.cells.duplicated(["channel", "time"]).to_numpy(dtype=bool), "repeated time")
+    sheet.drop(sheet.of("glucose") & repeats(sheet, "value"), "duplicate")
+    sheet.drop(sheet.of("glucose") & repeats(sheet), "repeated time")
 
     cells = sheet.cells
     distinct = pd.Series(pd.unique(cells["time"])).sort_values(ignore_index=True)
     after_gap = distinct.diff() > distinct.diff().shift(-1)
     keep_last = cells["time"].isin(distinct[after_gap])
-    first, last = cells.duplicated(["channel", "time"]), cells.duplicated(["channel", "time"], keep="last")
-    sheet.drop(sheet.of("basal") & np.where(keep_last, last, first).astype(bool), "repeated time")
+    sheet.drop(sheet.of("basal") & np.where(keep_last, repeats(sheet, keep="last"), repeats(sheet)), "repeated time")
 
 
 def add_kinds(sheet: Sheet, rows: Rows) -> None:
@@ -143,21 +139,21 @@ def add_kinds(sheet: Sheet, rows: Rows) -> None:
     "Extended 60.00%/3.27" gives 60 % of a food bolus of 3.27 U at once, which is what the row records; the rest is spread
     over `EXTENDED_MINUTES`. "10.00%/0.00" is 10 % of an amount not said, which follows from the dose on the row.
     """
-    bolus = sheet.of("bolus")
-    kind = pd.Series("", index=sheet.cells.index, dtype=object)
-    kind[bolus] = rows.cells[KIND].to_numpy()[np.searchsorted(rows.row, sheet.cells["row"][bolus].to_numpy())]
-    sheet.cells.loc[bolus & kind.str.lower().str.startswith("automatic").to_numpy(dtype=bool), "flag"] = "automatic"
+    at = np.flatnonzero(sheet.of("bolus"))
+    line = sheet.cells["row"].to_numpy()[at]
+    kind = pd.Series(rows.cells[KIND].to_numpy(dtype=object)[np.searchsorted(rows.row, line)], dtype=object)
+    sheet.cells.loc[at[kind.str.lower().str.startswith("automatic").to_numpy(dtype=bool)], "flag"] = "automatic"
 
     match = kind.str.extract(EXTENDED).astype(float)
     share, food = match[0].to_numpy() / 100.0, match[1].to_numpy()
-    value = sheet.cells["value"].to_numpy(dtype=float)
+    value = sheet.cells["value"].to_numpy(dtype=float)[at]
     with np.errstate(divide="ignore", invalid="ignore"):
         rest = np.where(food > 0, food, value / share) * (1.0 - share)
-    extended = bolus & (share > 0) & (share < 1) & (rest > 0) & (rest <= 60.0)
-    parts = sheet.cells[extended].assign(value=rest[extended], duration=EXTENDED_MINUTES)
+    extended = (share > 0) & (share < 1) & (rest > 0) & (rest <= 60.0)
+    parts = sheet.cells.iloc[at[extended]].assign(value=rest[extended], duration=EXTENDED_MINUTES)
     detail = [
         f"{raw} U at once, {value:.2f} U more over {EXTENDED_MINUTES:g} min"
         for raw, value in zip(parts["raw"], parts["value"], strict=True)
     ]
     sheet.note("changed", "extended bolus", parts, detail)
-    sheet.cells = pd.concat([sheet.cells, parts], ignore_index=True)
+    sheet.cells = stacked([sheet.cells, parts])

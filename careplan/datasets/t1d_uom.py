@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from careplan.records.cells import column, stacked
+from careplan.records.cells import by_time, column, stacked
 from careplan.records.clock import stamped
 from careplan.records.correction import Correction
 from careplan.records.events import PatientRecord, RecordError, Refused, refusing
@@ -106,7 +106,7 @@ def read_person(person: str, files: list[Path], zone: str, refused: Refused | No
             named.append(file.name)
     if named:
         with refusing(refused, f"uom-{person}"):
-            whole.cells = stacked(cells).sort_values(["time", "file", "row"], kind="stable", ignore_index=True)
+            whole.cells = by_time(stacked(cells))
             milliunits(whole)
             glucose_unit(whole, "mmol/L")
             drop_duplicates(whole)

@@ -125,8 +125,8 @@ def account_for(
 ) -> tuple[ExportRows, Mask]:
     """The rows, and where `[N]` they have a time."""
     texts = {name: block.texts(written) for name, written in column.items()}
-    days, clocks = split_stamps(list(texts[TIME]))
     timed = texts[TIME] != ""
+    days, clocks = split_stamps(texts.pop(TIME).tolist())
     dated = block.written(column[TIME])
     first = int(block.row[np.flatnonzero(timed)[0]]) if timed.any() else 1
     local = local_times(days, clocks, DateOrder(day_first=day_first), file=file, row=first, field=dated)

@@ -81,14 +81,15 @@ def _record(name: str, parts: Sequence[Part], names: _Names, zone: str | None) -
         file, _, row = str(second["origin"]).rpartition(":")
         channel = str(second["channel"])
         raise RecordError(f"two values of {channel} at {second['time']}", file=file, row=int(row), field=channel)
-    told = {name: one_value(list(parts), column) for column, name in names.facts.items()}
+    every = [rows for rows, _, _ in parts]
+    told = {name: one_value(every, column) for column, name in names.facts.items()}
     read = {"time", "date", "patient", "zone", "group", "channel", "value", "duration", *names.channels, *names.facts}
-    strangers = tuple(correction for rows, _, _ in parts for correction in unread(rows, read))
-    group, stated = one_value(list(parts), "group"), one_value(list(parts), "zone")
+    strangers = tuple(correction for rows in every for correction in unread(rows, read))
+    group, stated = one_value(every, "group"), one_value(every, "zone")
     clock = stated.text if stated else zone or "UTC"
-    files = tuple(dict.fromkeys(rows.name for rows, _, _ in parts))
+    files = tuple(dict.fromkeys(rows.name for rows in every))
     record = PatientRecord(
-        patient=slug(name), zone=clock, events=frame, corrections=strangers, rows_read=sum(rows.read for rows, _, _ in parts),
+        patient=slug(name), zone=clock, events=frame, corrections=strangers, rows_read=sum(rows.read for rows in every),
         facts={name: value.text for name, value in told.items() if value}, files=files,
     )  # fmt: skip
     return record if group is None else replace(record, group=group.text)

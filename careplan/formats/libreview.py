@@ -84,7 +84,7 @@ def read_file(file: Path, zone: str, day_first: bool | None) -> Part:
     texts = [block.texts(names[place]) if place < len(names) else np.full(len(block), "", dtype=object) for place in range(19)]
     if not len(block):
         raise RecordError("a header and no row", file=file)
-    days, clocks = split_stamps(list(texts[TIME]))
+    days, clocks = split_stamps(texts[TIME].tolist())
     first = int(block.row[0])
     stamped = next((field for line in block.above for field in line if any(sign.isdigit() for sign in field)), "")
     order = DateOrder(day_first=day_first, stamped=stamped.strip())

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from careplan.records.columns import Columns, Texts, empty
+from careplan.records.columns import Columns, Held, Texts, empty
 from careplan.records.events import RecordError
 from careplan.records.raw import DELIMITERS, lines_of
 from careplan.records.text import AGAIN, LONG, normal, read_text, seems_cut
@@ -29,7 +29,7 @@ class Block:
     above: tuple[tuple[str, ...], ...]
     fields: Mapping[str, str]  # normalised header -> as written, of the columns that were kept
     places: tuple[int, ...]  # where in the file each of them stands
-    columns: Mapping[str, Texts]  # normalised header -> stripped texts [N]
+    columns: Mapping[str, Held]  # normalised header -> stripped texts [N]
     row: NDArray[np.int64]  # [N] lines of the file, counted from 1
     delimiter: str
     left: Mapping[int, str] = field(default_factory=dict)  # rows left out, and by which rule
@@ -65,7 +65,11 @@ class Block:
 
     def texts(self, name: str) -> Texts:
         """`[N]` a column's texts; empty where the column is not there."""
-        return self.columns[name] if name in self.columns else empty(len(self))
+        return np.asarray(self.columns[name], dtype=object) if name in self.columns else empty(len(self))
+
+    def text(self, name: str, index: int) -> str:
+        """What one row has in a column."""
+        return str(self.columns[name][index]) if name in self.columns else ""
 
 
 def read_blocks(

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pandas.api.types import union_categoricals
 
 from careplan.records.text import Rows, beyond, is_missing, numbers
 
 CELLS = ("file", "row", "field", "raw", "time", "channel", "value", "duration", "flag")  # and perhaps "product"
-REPEATED = ("file", "field", "channel")  # columns of few different texts: held and compared as numbers
+REPEATED = ("file", "field", "raw", "channel")  # columns of few different texts: held and compared as numbers
 
 
 def cells_of(rows: Sequence[tuple[object, ...]], names: Sequence[str]) -> pd.DataFrame:
@@ -41,7 +42,7 @@ def column(
             "file": alike(rows.name, len(index)),
             "row": rows.row[index],
             "field": alike(rows.fields.get(name, name), len(index)),
-            "raw": texts,
+            "raw": coded(texts),
             "time": time.iloc[index].reset_index(drop=True),
             "channel": alike(channel, len(index)),
             "value": value,
@@ -57,15 +58,36 @@ def alike(text: str, length: int) -> "pd.Categorical[str]":
     return pd.Categorical.from_codes(np.zeros(length, dtype=np.int8), pd.Index([text]))
 
 
+def coded(texts: NDArray[np.object_]) -> "pd.Categorical[str]":
+    """`[N]` texts of which few differ, each of them held once."""
+    codes, different = pd.factorize(texts)
+    return pd.Categorical.from_codes(codes, pd.Index(different, dtype=object))
+
+
 def stacked(every: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """The cells of several one after the other; their columns of few texts are held as numbers, which are in the order of the
-    texts where the texts of each differ."""
+    """The cells of several one after the other, moved out of them; their columns of few texts are held as numbers, which are in
+    the order of the texts where the texts of each differ."""
     if len(every) == 1:
         return every[0].reset_index(drop=True)
-    few = {}
-    for name in REPEATED:
-        texts = [cells[name].astype("category") for cells in every]
-        few[name] = union_categoricals(texts, sort_categories=len({frozenset(each.cat.categories) for each in texts}) > 1)
-    rest = pd.concat([cells.drop(columns=list(REPEATED)) for cells in every], ignore_index=True)
-    names = dict.fromkeys(name for cells in every for name in cells)
-    return pd.DataFrame({name: few[name] if name in few else rest[name] for name in names}, copy=False)
+    whole: dict[str, object] = {}
+    for name in dict.fromkeys(str(name) for cells in every for name in cells):
+        parts = [cells.pop(name) if name in cells else pd.Series(np.nan, index=cells.index, dtype=object) for cells in every]
+        if name in REPEATED:
+            each_one = [part.astype("category").cat for part in parts]
+            texts = [one.rename_categories(one.categories.astype(object)) for one in each_one]  # type: ignore[arg-type]
+            whole[name] = union_categoricals(texts, sort_categories=len({frozenset(each.cat.categories) for each in texts}) > 1)
+        else:
+            whole[name] = pd.concat(parts, ignore_index=True)
+    return pd.DataFrame(whole, copy=False)
+
+
+def taken(cells: pd.DataFrame, places: NDArray[np.intp]) -> pd.DataFrame:
+    """The cells at so many places, in that order, moved column by column out of `cells`: they are most of what is held."""
+    return pd.DataFrame({name: cells.pop(name).array.take(places) for name in map(str, cells.columns)}, copy=False)
+
+
+def by_time(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells, moved out of `cells`, by time, file and row."""
+    file = cells["file"].astype("category").cat.codes.to_numpy()
+    order = np.lexsort((cells["row"].to_numpy(), file, cells["time"].dt.tz_localize(None).to_numpy()))
+    return taken(cells, order)

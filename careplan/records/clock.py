@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from careplan.records.cells import alike
 from careplan.records.dates import DAY, clock_of, dates, plain
 from careplan.records.events import RecordError
 from careplan.records.text import Rows, check_zone
@@ -210,11 +211,11 @@ def stamped(
 ) -> tuple[pd.Series, Mask, Mask]:
     """UTC of a column `[N]` of dates with times of day, where `[N]` they had no offset and were read on the clock of `zone` (or
     of each row's, `zones` `[N]`), and where of these the hour came twice and nothing tells which it was."""
-    parsed = dates(list(rows.cells[name]), file=rows.file, row=rows.row, field=rows.fields[name], day_first=day_first)
+    parsed = dates(rows.cells[name].tolist(), file=rows.file, row=rows.row, field=rows.fields[name], day_first=day_first)
     offset = parsed["offset"]
     utc = (parsed["time"] - pd.to_timedelta(offset.fillna(0.0), unit="m")).dt.tz_localize("UTC").astype("datetime64[ns, UTC]")
     local, unsure = offset.isna().to_numpy(dtype=bool), np.zeros(len(rows), dtype=bool)
-    clocks = pd.Series(zone, index=parsed.index) if zones is None else zones
+    clocks = pd.Series(alike(zone, len(rows))) if zones is None else zones
     for clock in clocks.unique():
         on_it = (clocks == clock).to_numpy(dtype=bool)
         check_zone(str(clock), file=rows.file, row=int(rows.row[on_it.argmax()]), field=rows.fields.get("zone", "zone"))

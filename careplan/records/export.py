@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from careplan.records.blocks import Block
-from careplan.records.cells import CELLS, REPEATED, stacked
+from careplan.records.cells import CELLS, REPEATED, coded, stacked
 from careplan.records.clock import to_utc
 from careplan.records.correction import Correction
 from careplan.records.dates import clock_of
@@ -96,7 +96,7 @@ class ExportRows:
 
     def written_date(self, index: int) -> tuple[str, str]:
         """The field and the text of a row's date; of its time of day, where that is none."""
-        texts = {name: str(self.block.texts(name)[index]) for name in self.dated}
+        texts = {name: self.block.text(name, index) for name in self.dated}
         name = next((name for name in self.dated[1:] if np.isnan(clock_of(texts[name])[0])), self.dated[0])
         return self.block.written(name), texts[name]
 
@@ -173,7 +173,9 @@ def assembled(parts: Sequence[dict[str, Any]]) -> pd.DataFrame:
     columns: dict[str, Any] = {}
     for name in (*CELLS, *(("product",) if any(part["product"] for part in parts) else ())):
         found = [part[name] for part in parts]
-        if name in (*REPEATED, "product"):
+        if name == "raw":
+            columns[name] = coded(np.concatenate(found))
+        elif name in (*REPEATED, "product"):
             codes, texts = pd.factorize(np.array(found, dtype=object))
             repeated = pd.Categorical.from_codes(np.repeat(codes, lengths), pd.Index(texts))
             columns[name] = repeated.astype(object) if name == "product" else repeated

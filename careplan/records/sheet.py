@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from careplan.records.cells import REPEATED
+from careplan.records.cells import REPEATED, by_time, taken
 from careplan.records.channels import DEVICE_CHANNELS, channel_of
+from careplan.records.columns import TOGETHER
 from careplan.records.correction import Action, Correction
 from careplan.records.events import COLUMNS, PatientRecord, RecordError, events_frame, flagged
 from careplan.records.insulins import WEEKLY, as_stated
@@ -61,7 +62,7 @@ class Sheet:
         gone = self.cells[bad]
         if len(gone):
             self.note("dropped", rule, gone, describe(gone))
-            self.cells = self.cells[~bad].reset_index(drop=True)
+            self.cells = taken(self.cells, np.flatnonzero(~bad))
 
     def drop_dates(self, bad: Mask, what: str) -> None:
         """Rule "impossible date": drop the cells in `bad` `[N]`, by the field and the text of their dates. Raises `RecordError`
@@ -76,7 +77,7 @@ class Sheet:
         texts = [f"{text!r} of {said}" if text else said for (_, text), said in zip(dates, of, strict=True)]
         refuse_if_common(bad, what, gone, texts[0])
         self.note("dropped", "impossible date", gone, texts)
-        self.cells = self.cells[~bad].reset_index(drop=True)
+        self.cells = taken(self.cells, np.flatnonzero(~bad))
 
     def change(self, where: Mask, column: str, values: NDArray[np.float64] | pd.Series, rule: str) -> None:
         """Set `column` of the cells in `where` `[N]`."""
@@ -103,19 +104,19 @@ class Sheet:
                 self.note("changed", "insulin as stated", mine.iloc[:1], [detail])
 
     def record(self, patient: str, zone: str, *, rows_read: int, files: Iterable[str]) -> PatientRecord:
-        """What is left, as a record."""
+        """What is left, as a record. Of the cells, the file and the row stay here."""
         self.report_stated()
         cells = self.cells
         if cells.empty:
             return PatientRecord(patient, zone, events_frame(), tuple(self.corrections), rows_read, files=tuple(files))
+        self.cells = cells[["file", "row"]]
         channel = pd.factorize(cells["channel"], sort=True)[0]
         order = np.lexsort((cells["row"].to_numpy(), channel, cells["time"].dt.tz_localize(None).to_numpy()))
-        columns: dict[str, Any] = {name: shared(cells[name], order) for name in ("channel", "flag", "product") if name in cells}
-        code, named = pd.factorize(cells["file"])
-        begins = np.array([f"{file}:" for file in named], dtype=object)[code[order]]
-        columns["origin"] = pd.Series(begins, dtype="str") + pd.Series(cells["row"].to_numpy()[order]).astype("str")
-        columns |= {name: cells[name].to_numpy()[order] for name in ("value", "duration")}
-        columns["time"] = cells["time"].array.take(order)
+        columns: dict[str, Any] = {"origin": origins(cells["file"], cells["row"].to_numpy(), order)}
+        for name in ("raw", "time", "value", "duration", "channel", "flag", "product"):
+            if name in cells:
+                texts = name in ("channel", "flag", "product")
+                columns[name] = shared(cells.pop(name), order) if texts else cells.pop(name).array.take(order)
         filled = {"product": np.full(len(order), "", dtype=object)} | columns
         events = pd.DataFrame(
             {name: pd.Series(filled[name], dtype=kind, copy=False) for name, kind in COLUMNS.items()}, copy=False
@@ -130,6 +131,15 @@ def shared(texts: pd.Series, order: NDArray[np.int64]) -> NDArray[np.object_]:
     """`[N]` texts in an order, equal ones as one object; "" where there is none."""
     codes, values = pd.factorize(texts)
     return np.array([*values, ""], dtype=object)[codes[order]]
+
+
+def origins(file: pd.Series, row: NDArray[np.int64], order: NDArray[np.int64]) -> pd.Series:
+    """`[N]` "file:row" in an order, made piece by piece: as texts of Python they would be three times what is held in the end."""
+    code, different = pd.factorize(file)
+    named = [str(each) for each in different]
+    pieces = [order[start : start + TOGETHER] for start in range(0, len(order), TOGETHER)]
+    made = ([f"{named[one]}:{line}" for one, line in zip(code[at].tolist(), row[at].tolist(), strict=True)] for at in pieces)
+    return pd.concat([pd.Series(texts, dtype="str") for texts in made], ignore_index=True)
 
 
 def describe(cells: pd.DataFrame) -> list[str]:
@@ -183,7 +193,7 @@ def settle(sheet: Sheet, *, repairs: Sequence[Step] = (), merges: Sequence[Step]
     drop_unreadable(sheet)
     check_dates(sheet)
     sheet.cells = sheet.cells.astype(dict.fromkeys(REPEATED, "category"))
-    sheet.cells = sheet.cells.sort_values(["time", "file", "row"], kind="stable", ignore_index=True)
+    sheet.cells = by_time(sheet.cells)
     for step in (*repairs, drop_duplicates, *merges, one_stream, check_ranges):
         step(sheet)
 
@@ -267,12 +277,14 @@ def glucose_unit(sheet: Sheet, expected: str = "mg/dL") -> None:
     """
     mine = sheet.of("glucose")
     value = sheet.cells["value"].to_numpy(dtype=float)
-    day = sheet.cells["time"].dt.floor("D")
     wrong = value < 35.0 if expected == "mg/dL" else value > 35.0
-    flags = sheet.cells["flag"].astype(str)
-    wrong &= ~(flagged(flags, "low") | flagged(flags, "high"))  # a device's limit is in the unit that it says
-    table = pd.DataFrame({"wrong": wrong & mine, "one": mine.astype(int)}).groupby(day, dropna=False).transform("sum")
-    slip = mine & wrong & ((table["one"] >= 3) & (table["wrong"] >= 0.9 * table["one"])).to_numpy(dtype=bool)
+    flags = sheet.cells["flag"]
+    wrong &= mine & ~(flagged(flags, "low") | flagged(flags, "high"))  # a device's limit is in the unit that it says
+    slip = wrong
+    if wrong.any():
+        day = sheet.cells["time"].dt.floor("D")
+        table = pd.DataFrame({"wrong": wrong, "one": mine.astype(int)}).groupby(day, dropna=False).transform("sum")
+        slip = wrong & ((table["one"] >= 3) & (table["wrong"] >= 0.9 * table["one"])).to_numpy(dtype=bool)
     slip |= mixed_units(sheet, mine & ~slip, value, expected)
     if expected == "mmol/L":
         right = mine & ~slip
@@ -321,8 +333,15 @@ def drop_duplicates(sheet: Sheet) -> None:
 
 def repeats(sheet: Sheet, *columns: str, keep: Literal["first", "last"] = "first") -> Mask:
     """`[N]` cells that repeat another's channel, time and `columns`; sensors and finger sticks apart."""
-    cells = sheet.cells.assign(stick=flagged(sheet.cells["flag"], "fingerstick"))
-    return cells.duplicated(["channel", "time", "stick", *columns], keep=keep).to_numpy(dtype=bool)
+    channel, time = pd.factorize(sheet.cells["channel"])[0], sheet.cells["time"].astype("int64").to_numpy()
+    order = np.lexsort((channel, time))
+    same = (np.diff(time[order]) == 0) & (np.diff(channel[order]) == 0)
+    places = np.union1d(order[:-1][same], order[1:][same])  # few have another of their channel at their time
+    cells = sheet.cells.iloc[places]
+    cells = cells.assign(stick=flagged(cells["flag"], "fingerstick"))
+    found = np.zeros(len(time), dtype=bool)
+    found[places] = cells.duplicated(["channel", "time", "stick", *columns], keep=keep)
+    return found
 
 
 def sent_again(sheet: Sheet, same: list[str]) -> Mask:
@@ -340,7 +359,8 @@ def one_stream(sheet: Sheet) -> None:
     reading that repeats the value before it is dropped. Where they do not, nothing says which stream is the patient's, and the
     day's readings are dropped. A sensor that reads every minute is left alone, and so are finger sticks.
     """
-    cells = sheet.cells[sheet.of("glucose") & ~flagged(sheet.cells["flag"], "fingerstick")].sort_values("time", kind="stable")
+    sensor = sheet.of("glucose") & ~flagged(sheet.cells["flag"], "fingerstick")
+    cells = sheet.cells[["time", "value", "raw"]][sensor].sort_values("time", kind="stable")
     close = (cells["time"].diff() < CLOSE).to_numpy(dtype=bool)
     if not close.any() or close.mean() > 0.8:
         return

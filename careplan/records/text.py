@@ -175,7 +175,8 @@ def read_rows(
     columns = body.columns.take()
     if not wide.all():
         columns = [texts[wide] for texts in columns]
-    cells = pd.DataFrame({name: texts for name, texts in zip(names, columns, strict=True) if name}, dtype=object, copy=False)
+    series = (pd.Series(texts, dtype=texts.dtype, copy=False) for texts in columns)
+    cells = pd.DataFrame({name: texts for name, texts in zip(names, series, strict=True) if name}, copy=False)
     return Rows(
         str(path),
         cells,
@@ -218,7 +219,7 @@ class Body:
         self.last = [*self.last[-1:], fields]
         if self.beyond is None and len(fields) > width and "".join(fields[width:]).strip():
             self.beyond = (line, len(fields))
-        self.columns.add(fields[:width] + [""] * (width - len(fields)))
+        self.columns.add(fields if len(fields) >= width else fields + [""] * (width - len(fields)))
 
 
 def split_rows(text: str, delimiter: str, above: int, path: Path) -> tuple[list[str], Body]:

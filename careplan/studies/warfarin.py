@@ -17,20 +17,22 @@ from careplan.world.population import populate
 from careplan.world.training import Recipe, Training, train
 from cohorts.warfarin.corpus import FAMILIES, Family, made
 
-SHAPE = Shape(latent=8, hidden=32, code=6, evidence=4)  # a course has a dozen readings: what they can tell is small
+SHAPE = Shape(latent=8, hidden=32, code=4, evidence=4)  # a course has a dozen readings: what they can tell is small
 # Effects are taught by futures that part in dose alone, everything else by how surprising each reading is given those before it.
 RECIPE = Recipe(
-    steps=90, batch=64, branches=64, asked_virtual=(0.0, 0.0), untracked=0.2, latent=0.01, anonymous=0.3, readings=1.0, rate=3e-3
+    steps=400, batch=64, branches=64, asked_virtual=(0.0, 0.0), untracked=0.2, latent=0.01, anonymous=0.3, readings=1.0, rate=3e-3
 )
-ROUNDS = 2  # of estimating how much people differ; all else stays as trained (docs/experiments/warfarin.md)
-SHRUNK = 120  # recordings that the population is estimated on
+APART = 50  # of the seeds of those whom the population is estimated on from those trained on
+ROUNDS = 4  # of estimating what covariates tell of people and how much they differ beyond that (docs/experiments/warfarin.md)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Virtual:
-    """Whom it is trained on: so many people of each family, under a seed."""
+    """Whom it is trained on: so many people of each family, under a seed; and so many others of each, whom the population is
+    estimated on."""
 
     people: int = 40
+    others: int = 100
     seed: int = 100
     families: tuple[Family, ...] = FAMILIES
 
@@ -49,7 +51,9 @@ def train_warfarin(
     say(f"{len(cohort.recordings)} virtual people, {len(cohort.branches)} branched futures")
     training = Training(WARFARIN, recipe, Corpus.of(cohort.recordings), cohort.branches, real=0, shape=SHAPE)
     model = train(training, folder / "run", resume=resume, say=say)
-    populate(model, cohort.recordings[:: max(1, len(cohort.recordings) // SHRUNK)], rounds=ROUNDS, noise=False, mean=False)
+    others = made(virtual.families, virtual.others, virtual.seed + APART).recordings
+    say(f"the population, from {len(others)} others")
+    populate(model, others, rounds=ROUNDS, noise=False)
     card = {
         "code": code_version(),
         "torch": torch.__version__,

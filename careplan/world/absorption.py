@@ -59,6 +59,11 @@ class Layout:
         """How many numbers have a meaning."""
         return self.halves.stop + STRUCTURE * self.own_structure
 
+    def half(self, effect: int, code: Tensor) -> Tensor:
+        """Where a saturating effect is half of the most in patients of codes `[..., K]`, `[...]`."""
+        own = code[..., self.halves.start + self.saturating.index(effect)]
+        return (self.therapy.effects[effect].half or 1.0) * torch.exp(0.5 * own)
+
     def effect(self, name: str) -> int:
         """The place of an effect's strength; raises `KeyError` where there is none of that name."""
         names = [effect.name for effect in self.therapy.effects]
@@ -158,7 +163,8 @@ class Response(nn.Module):
         super().__init__()
         self.effects, self.span, self.layout = therapy.effects, therapy.clock.span, layout
         self.with_ = [layout.effect(effect.with_) if effect.with_ else -1 for effect in therapy.effects]
-        self.plain = all(effect.half is None and not effect.quadratic and not effect.together for effect in therapy.effects)
+        direct = [effect for effect in therapy.effects if not effect.synthesis]
+        self.plain = all(effect.half is None and not effect.quadratic and not effect.together for effect in direct)
 
     def forward(self, acts: Tensor, code: Tensor) -> Tensor:
         """What acts `[..., E]`, shares of a usual amount a minute -> as the usual amount would count, `[..., E]`."""
@@ -173,15 +179,33 @@ class Response(nn.Module):
         return torch.stack(parts, -1)
 
     def _alone(self, effect: Effect, act: Tensor, code: Tensor, index: int) -> Tensor:
+        if effect.synthesis:  # its shape is that of the output's own equation (`returning`)
+            return act
         x = act * self.span
         if effect.quadratic:
             x = x * (1.0 + effect.quadratic * x) / (1.0 + effect.quadratic)
         if effect.half is not None:
-            place = self.layout.halves.start + self.layout.saturating.index(index)
-            half = effect.half * torch.exp(0.5 * code[..., place])
+            half = self.layout.half(index, code)
             if effect.steep == 1.0:
                 x = x * (1.0 + half) / (half + x.clamp(min=0.0))
             else:
                 powered, most = (x.clamp(min=0.0) + ROOT) ** effect.steep - ROOT**effect.steep, half**effect.steep
                 x = powered * (1.0 + most) / (most + powered)
         return x / self.span
+
+
+def returning(level: Tensor, made: Tensor, rate: Tensor, worth: Tensor, interval: float) -> Tensor:
+    """How fast a level falls to where the making of a substance holds it, a minute, `[...]` (`Effect.synthesis`).
+
+    Of the substance a share F is there, dF/dt = rate (made - F), and the level is -worth log F (indirect response: Dayneka 1993).
+    Solved exactly over an interval of so many minutes, so that it is stable however fast the substance is made again.
+
+    Args:
+        level: `[...]`, above rest where the substance is lacking.
+        made: `[...]` the share of its making that goes on, above 0.
+        rate: `[...]` of its loss, a minute.
+        worth: `[...]` what the level moves when a share of 1 / e is left.
+        interval: Minutes.
+    """
+    kept = torch.exp(-rate * interval)
+    return worth / interval * (kept + (1 - kept) * made * torch.exp(level / worth)).log()

@@ -31,12 +31,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from careplan.therapy import Therapy
-from careplan.world.absorption import Absorption, Layout, Response
+from careplan.world.absorption import Absorption, Layout, Response, returning
 from careplan.world.encoder import clock, places
 from careplan.world.question import Given
+from careplan.world.trend import Trend
 
+GAIN = -2.5, 1.5  # within which the logarithm of what multiplies an effect's strength stays
 LEFT = 1e-3  # of a level that compounds, whatever acts on it
-DRIFT, HEADING = 1.2, 3.0  # scaled levels a pace that one of a network's numbers is worth, of the drift and of the trend
+DRIFT = 1.2  # scaled levels a pace that one of a network's numbers is worth
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,33 +81,6 @@ def as_particles(state: State, seed: int) -> State:
     normal = torch.randn(state.level.shape, generator=generator).to(state.level)
     normal[0] = 0.0
     return replace(state, level=state.level + state.doubt * normal, doubt=torch.zeros_like(state.doubt))
-
-
-class Trend(nn.Module):
-    """Where each level was heading: two rates, linear in the last readings, that fade with time constants of their own."""
-
-    ROWS = 24  # readings looked at
-
-    def __init__(self, therapy: Therapy) -> None:
-        super().__init__()
-        pace = therapy.clock.pace
-        self.outputs, self.unit = len(therapy.outputs), HEADING / pace
-        self.rates = nn.Linear(2 * self.ROWS * self.outputs, 2 * self.outputs, bias=False)
-        self.log_tau = nn.Parameter(torch.tensor([math.log(0.25 * pace), math.log(pace)]))
-        nn.init.zeros_(self.rates.weight)
-
-    def forward(self, level: Tensor, mask: Tensor, last: Tensor) -> Tensor:
-        """Scaled levels `[B, T, Q]` where `mask`, and the last of them `[B, Q]` -> the rates now, `[B, Q, 2]`."""
-        if (missing := self.ROWS - level.shape[1]) > 0:  # of a context that is shorter
-            level, mask = F.pad(level, (0, 0, missing, 0)), F.pad(mask, (0, 0, missing, 0))
-        recent, seen = level[:, -self.ROWS :], mask[:, -self.ROWS :]
-        away = torch.where(seen, recent - last.unsqueeze(1), torch.zeros_like(recent))
-        parts = torch.cat([away, seen.to(away.dtype)], dim=1)
-        return self.unit * self.rates(parts.transpose(1, 2).flatten(1)).unflatten(-1, (self.outputs, 2))
-
-    def at(self, trend: Tensor, minutes: Tensor | float) -> Tensor:
-        """Trend `[..., 2]` -> its sum after so many minutes, `[...]`."""
-        return (trend * torch.exp(-minutes / self.log_tau.exp())).sum(-1)
 
 
 class AdaLN(nn.Module):
@@ -183,6 +158,9 @@ class Flow(nn.Module):
         # Of each output, the scaled levels that its rate is worth in the time over which it compounds.
         self.compounding = [therapy.channel(output.name).scale * output.compounds for output in therapy.outputs]
         self.response = Response(therapy, layout)
+        self.span, self.interval = therapy.clock.span, therapy.clock.interval
+        making = {on: place for place, on in enumerate(self.on) if therapy.effects[place].synthesis}
+        self.made = [making.get(place) for place in range(len(therapy.outputs))]  # the effect that stops what holds it at rest
 
     def _rest(self, output: int) -> float:
         """What holds a level against its output's `rest`, scaled levels a span."""
@@ -225,6 +203,17 @@ class Flow(nn.Module):
         """Of one output, `[B]`."""
         raise NotImplementedError
 
+    def back(self, output: int, code: Tensor, level: Tensor, acts: Tensor, gains: tuple[Tensor, ...]) -> Tensor:
+        """What takes a level `[B]` to rest, scaled levels a minute, `[B]`; gains: logarithms `[B]` of what multiplies effects."""
+        own, place = code[..., self.layout.returning.start + output], self.made[output]
+        rate = self.returns[output] * torch.exp(own if self.layout.own_structure else 0.5 * own)
+        if place is None:
+            return rate * level
+        effect, half = self.effects[place], self.layout.half(place, code)
+        worth = self.gains[place] / math.log(1 + 1 / (effect.half or 1.0)) * torch.exp(0.5 * code[..., place])
+        made = 1 / (1 + gains[place].clamp(*GAIN).exp() * self.span * acts[..., place].clamp(min=0.0) / half)
+        return effect.direction * returning(effect.direction * level, made, rate, worth, self.interval)
+
     def bounded(self, output: int, level: Tensor) -> Tensor:
         """A level within what is predicted of its output."""
         return level.clamp(self.outputs[output].lowest, self.outputs[output].highest)
@@ -232,7 +221,7 @@ class Flow(nn.Module):
     def acted(self, output: int, rate: Tensor, gains: list[Tensor], acts: Tensor) -> Tensor:
         """A rate with what acts on its output, by the strengths `[B]` of all effects, as it compounds."""
         for effect, on, gain, act in zip(self.effects, self.on, gains, acts.unbind(-1), strict=True):
-            if on == output:
+            if on == output and not effect.synthesis:
                 rate = rate - gain * act if effect.direction < 0 else rate + gain * act
         over = self.compounding[output]
         return rate if not over else (1.0 + over * rate).clamp(min=LEFT).log() / over
@@ -269,9 +258,8 @@ class Foreseen(Flow):
         read = self.out(F.silu(features + self.from_level(bent_level(level, self.outputs[output].bends)))).unbind(-1)
         drift, gains = read[output], read[len(self.outputs) :]
         strengths = code[..., self.layout.effects].unbind(-1)
-        scaled = [g * torch.exp(0.5 * own + by.clamp(-2.5, 1.5)) for g, own, by in zip(self.gains, strengths, gains, strict=True)]
-        log_return = code[..., self.layout.returning.start + output]
-        back = self.returns[output] * torch.exp(log_return if self.layout.own_structure else 0.5 * log_return) * level
+        scaled = [g * torch.exp(0.5 * own + by.clamp(*GAIN)) for g, own, by in zip(self.gains, strengths, gains, strict=True)]
+        back = self.back(output, code, level, acts, gains)
         back, *scaled = stopping_gradient(frozen, back, *scaled)
         return self.acted(output, self.rest[output] - back + DRIFT / self.pace * drift, scaled, acts)
 
@@ -282,6 +270,7 @@ class Planned(Flow):
     """
 
     WIDTH = 32  # of the gains
+    drifts: Tensor
 
     def __init__(self, therapy: Therapy, layout: Layout, *, latent: int, hidden: int, code: int, evidence: int) -> None:
         super().__init__(therapy, layout, latent=latent, hidden=hidden, code=code, evidence=evidence)
@@ -295,6 +284,7 @@ class Planned(Flow):
         self.from_level = nn.Linear(3, self.WIDTH, bias=False)
         self.out = nn.Linear(hidden, len(therapy.outputs))
         self.gain = nn.Linear(self.WIDTH, len(therapy.effects) + len(self.supplied) + len(self.stopping))
+        self.register_buffer("drifts", torch.tensor([float(output.drifts) for output in therapy.outputs]), persistent=False)
         for layer in (self.out, self.gain):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -303,17 +293,17 @@ class Planned(Flow):
         return torch.cat([self.situation(condition), self.cause(condition[..., self.causes])], dim=-1)
 
     def features(self, z: Tensor, situation: Tensor) -> Tensor:
-        drift = self.out(F.silu(self.context(z) + situation[..., : -self.WIDTH]))
+        drift = self.out(F.silu(self.context(z) + situation[..., : -self.WIDTH])) * self.drifts
         return torch.cat([drift, situation[..., -self.WIDTH :]], dim=-1)
 
     def _rate(self, output: int, features: Tensor, code: Tensor, level: Tensor, acts: Tensor, frozen: Tensor | None) -> Tensor:
         level, drift = self.bounded(output, level), features[..., output]
         hidden = features[..., len(self.outputs) :] + self.from_level(bent_level(level, self.outputs[output].bends))
-        factors = self.gain(F.silu(hidden)).clamp(-2.5, 1.5).exp().unbind(-1)
+        by = self.gain(F.silu(hidden))
+        factors = by.clamp(*GAIN).exp().unbind(-1)
         structure = None if self.layout.structure is None else code[..., self.layout.structure].unbind(-1)
         gains, stops = self._strengths(output, factors, code, level, structure)
-        log_return = code[..., self.layout.returning.start + output]
-        back = self.returns[output] * torch.exp(log_return if structure else 0.5 * log_return) * level
+        back = self.back(output, code, level, acts, by.unbind(-1))
         rest, share = self.rest[output], DRIFT / self.pace
         if output not in self.supplied:
             back, *gains = stopping_gradient(frozen, back, *gains)

@@ -16,6 +16,7 @@ from careplan.world.personalise import Personalisation, expected, personalise
 
 ROUNDS = 4  # of expectation and maximisation
 WANDERS = torch.linspace(-2.0, 1.0, 13)  # logarithms of what the process noise is tried at, over what it was
+RIDGE = 10.0  # people's worth of doubt that a fact tells anything
 LEAST = 1e-3  # variance of a number of the code between people
 TOGETHER = 200  # recordings taken at once
 # How much further bodies of any kind differ than those of one family of equations, times standard deviations: of the numbers of
@@ -34,8 +35,8 @@ def populate(
     windows: int = 24,
     seed: int = 0,
 ) -> None:
-    """Estimates the mean patient code, how much codes differ between people, the process noise of the levels, and the
-    distribution of encodings, and writes them into the model.
+    """Estimates the mean patient code by what is known of people beforehand, how much codes differ between people, the process
+    noise of the levels, and the distribution of encodings, and writes them into the model.
 
     Empirical Bayes by expectation and maximisation: each round infers everybody's code as it stands, then takes the prior's
     mean and covariance from those codes and what is left in doubt of each, and, where readings carry a noise, the process noise
@@ -48,7 +49,7 @@ def populate(
         recordings: Of people like those for whom the model will be used; some dozens at least.
         rounds: Of expectation and maximisation, from a wide prior.
         noise: Whether the process noise is estimated too.
-        mean: Whether the mean code is estimated too; else it stays as it was trained.
+        mean: Whether the mean code is estimated too, and what covariates and habits tell of it; else both stay as trained.
         windows: Of each recording, where readings carry no noise.
         seed: Of the codes that are drawn.
 
@@ -70,15 +71,28 @@ def populate(
             model.filter.log_process.copy_(_wanders(model, model.filter, recordings, torch.stack(drawn)))
         away = middles - torch.stack([expected(model, person.usual) for person in people])
         if mean:
-            shift = away.mean(0)
-            model.habits.bias.add_(shift.to(model.habits.bias))
-            away = away - shift
+            away = away - _told(model, torch.stack([person.usual for person in people]), away)
         between = away.T @ away / len(away) + within.mean(0) + LEAST * torch.eye(away.shape[1])
         model.code_covariance.copy_(between.to(model.code_covariance))
     _, z = _encoded(model, Corpus.of(recordings))
     ends = z.flatten(0, 1)
     model.z_mean.copy_(ends.mean(0))
     model.z_covariance.copy_(torch.cov(ends.T) + LEAST * torch.eye(ends.shape[1], device=ends.device))
+
+
+def _told(model: WorldModel, usual: Tensor, away: Tensor) -> Tensor:
+    """Moves what the model expects of codes, by what is known of people beforehand, to where they were found (ridge regression).
+
+    usual `[P, C + Q + F]`, away `[P, K]` from what was expected; returns what of it is expected now, `[P, K]`.
+    """
+    known = model.received.stranger(usual.to(model.center.device), model.center, model.scale).cpu().double()
+    middle, found = known.mean(0), away.double().mean(0)
+    apart = known - middle
+    doubt = RIDGE * torch.eye(apart.shape[1], dtype=apart.dtype)
+    weight = torch.linalg.solve(apart.T @ apart + doubt, apart.T @ (away.double() - found))
+    model.habits.weight.add_(weight.T.to(model.habits.weight))
+    model.habits.bias.add_((found - middle @ weight).to(model.habits.bias))
+    return (found + apart @ weight).to(away)
 
 
 def among_bodies(layout: Layout, covariance: Tensor) -> Tensor:

@@ -1,5 +1,8 @@
 """What is estimated of a population: how far levels wander and people differ."""
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +10,7 @@ import torch
 from careplan.series import PatientSeries
 from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.world.absorption import Layout
+from careplan.world.corpus import stranger
 from careplan.world.model import Shape, WorldModel
 from careplan.world.personalise import personalise
 from careplan.world.population import COURSE, STRENGTHS, among_bodies, populate
@@ -49,6 +53,17 @@ def test_the_mean_is_the_population_s() -> None:
     populate(model, series, rounds=2)
     shift = float(model.habits.bias.detach()[0])
     assert shift * float(before) > 0 and abs(shift) > 0.5 * abs(float(before)), (shift, before)
+
+
+def test_what_a_fact_tells_of_people_is_found() -> None:
+    torch.manual_seed(0)
+    model = WorldModel(thinning.THINNING, Shape(latent=4, hidden=8, code=9, evidence=2))
+    populate(model, [one for seed in (3, 4) for one in people(0.02, seed)], rounds=2)
+    one = people(0.02, 3)[0]
+    usual = torch.stack([stranger(replace(one, facts={"age": 60.0, "gene": gene})) for gene in ("slow", "usual", "fast")])
+    strength = model.typical(usual)[:, 0].tolist()
+    truth = 2 * math.log(1.5 / 0.65)  # the code holds twice the logarithm of a strength
+    assert strength[0] > strength[1] > strength[2] and strength[0] - strength[2] > 0.5 * truth
 
 
 def test_nobody_says_nothing_of_a_population() -> None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from careplan.formats.glooko.columns import ABOVE, OTHERS, columns_of, is_timed, table_of
 from careplan.records.blocks import Block, read_blocks
+from careplan.records.cells import by_time
 from careplan.records.channels import met_of
 from careplan.records.clock import DateOrder, local_times, split_stamps
 from careplan.records.events import PatientRecord, RecordError, Refused, refusing
@@ -171,12 +172,13 @@ def read_person(name: str, files: Sequence[Path], zone: str | None, day_first: b
                 f"headers in an unknown language: taken in the order of {table.kind}_data", action="changed",
             )  # fmt: skip
         sheet = rows.sheet()
-        sheet.cells["product"] = sheet.cells["row"].map(lambda row, brands=table.brands: brands.get(row, "")).astype(object)
+        brands = table.brands
+        sheet.cells["product"] = np.array([brands.get(row, "") for row in sheet.cells["row"].tolist()], dtype=object)
         glucose_unit(sheet, "mg/dL")
         parts.append(Part(table.file, sheet, table.block.read, ignored=rows.ignored))
     del tables, clocked_tables  # all that was written
     whole = joined([part.sheet for part in parts])
-    whole.cells = whole.cells.sort_values(["time", "file", "row"], kind="stable", ignore_index=True)
+    whole.cells = by_time(whole.cells)
     milliunits(whole)
     one = Part(
         files[0], whole, sum(part.rows_read for part in parts), ignored=sum((part.ignored for part in parts), Counter[str]())

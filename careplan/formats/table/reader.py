@@ -7,7 +7,7 @@ Either may have patient, zone, weight (kg) and group columns.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -81,24 +81,32 @@ def read_table(
     """
     if zone is not None:
         check_zone(zone, file=path)
-    people: dict[str, list[Part]] = {}
     broken: Refused = {}
+    people = people_of(path, zone, day_first, None if refused is None else broken)
+    if refused is not None:
+        refused |= broken
+    records = []
+    for name in list(people):
+        if slug(name) not in broken:
+            with refusing(refused, slug(name)):
+                records.append(read_patient(name, people.pop(name), zone))
+    return records
+
+
+def people_of(path: Source, zone: str | None, day_first: bool | None, broken: Refused | None) -> dict[str, list[Part]]:
+    """The rows of each person in all files, by name. broken: takes what is wrong with a file. Raises `RecordError` where a file
+    cannot be read that may hold anyone's rows.
+    """
+    people: dict[str, list[Part]] = {}
     for file in find_files(path, *PATTERNS):
-        with refusing(None if refused is None else broken, slug(file.stem)):
+        with refusing(broken, slug(file.stem)):
             for rows in map(in_one_unit, table_rows(file)):
                 check_columns(rows)
                 for name, part in by_person(rows, file.stem, zone, day_first):
                     people.setdefault(name, []).append(part)
     if broken and any("patient" in rows.cells for parts in people.values() for rows, _, _ in parts):
         raise next(iter(broken.values()))
-    if refused is not None:
-        refused |= broken
-    records = []
-    for name, parts in people.items():
-        if slug(name) not in broken:
-            with refusing(refused, slug(name)):
-                records.append(read_patient(name, parts, zone))
-    return records
+    return people
 
 
 def by_person(rows: Rows, usual: str, zone: str | None, day_first: bool | None) -> Iterator[tuple[str, Part]]:
@@ -106,7 +114,10 @@ def by_person(rows: Rows, usual: str, zone: str | None, day_first: bool | None) 
     row of many names another patient.
     """
     time, local = times(rows, zone, day_first)
-    names = rows.cells["patient"].replace("", usual) if "patient" in rows.cells else pd.Series(usual, index=time.index)
+    if "patient" not in rows.cells:
+        yield usual, (rows, time, local)
+        return
+    names = rows.cells["patient"].replace("", usual)
     if len(names) >= ROWS_OF_A_PERSON and names.is_unique:
         problem = f"names another patient in each of {len(names):,} rows: leave the column out if it numbers the rows"
         raise RecordError(problem, file=rows.file, row=int(rows.row[0]), field=rows.fields.get("patient", "patient"))
@@ -121,30 +132,32 @@ def read_patient(name: str, parts: list[Part], zone: str | None) -> PatientRecor
     number of kilograms or the group is unknown.
     """
     sheet = Sheet(stacked([cells_of(*part) for part in parts]))
-    for rows, time, _ in parts:
-        sheet.stamps |= stamps_in(rows, "time", time)
-    first = parts[0][0]
-    stated = one_value(parts, "zone")
+    sheet.stamps = {at: said for rows, time, _ in parts for at, said in stamps_in(rows, "time", time).items()}
+    every = [rows for rows, _, _ in parts]
+    del parts
+    stated = one_value(every, "zone")
     clock = stated.text if stated else zone
-    for rows, _, _ in parts:
+    for rows in every:
         report_left(sheet, rows)
         sheet.corrections += unread(rows, (*AMOUNTS, *OTHERS))
     if clock is None:
-        clock = "UTC"
+        clock, first = "UTC", (every[0].name, int(every[0].row[0]))
         if sheet.cells["local"].any():
-            sheet.corrections.append(Correction("changed", "no time zone", first.name, int(first.row[0]), "time", "read as UTC"))
+            sheet.corrections.append(Correction("changed", "no time zone", *first, "time", "read as UTC"))
     sheet.cells = sheet.cells.drop(columns="local")
-    units = {"mmol/L" if {"glucosemmol", "fingerstickmmol"} & set(rows.cells) else "mg/dL" for rows, _, _ in parts}
+    units = {"mmol/L" if {"glucosemmol", "fingerstickmmol"} & set(rows.cells) else "mg/dL" for rows in every}
     if len(units) > 1:
-        raise RecordError("files of one patient have glucose in two units", file=first.file, row=1)
+        raise RecordError("files of one patient have glucose in two units", file=every[0].file, row=1)
+    every = [replace(rows, cells=rows.cells.filter(items=["weight", "group"])) for rows in every]
+    del rows  # the texts of times and amounts
     year_typos(sheet)
     settle(sheet, repairs=(milliunits, partial(glucose_unit, expected=units.pop())))
-    sheet.require(first.file, f" for patient {name!r}")
+    sheet.require(every[0].file, f" for patient {name!r}")
 
-    rows_read = sum(rows.read for rows, _, _ in parts)
-    record = sheet.record(slug(name), clock, rows_read=rows_read, files=dict.fromkeys(rows.name for rows, _, _ in parts))
-    record = silent(record, sheet, [rows for rows, _, _ in parts])
-    weight, group = one_value(parts, "weight"), one_value(parts, "group")
+    rows_read = sum(rows.read for rows in every)
+    record = sheet.record(slug(name), clock, rows_read=rows_read, files=dict.fromkeys(rows.name for rows in every))
+    record = silent(record, sheet, every)
+    weight, group = one_value(every, "weight"), one_value(every, "group")
     kilograms = float(numbers([weight.text])[0]) if weight else None
     if weight and kilograms is not None and not 1 <= kilograms <= 500:
         raise weight.wrong(f"expected a weight in kg, found {weight.text!r}")
@@ -171,10 +184,10 @@ class Stated(NamedTuple):
         return RecordError(problem, file=self.file, row=self.row, field=self.field)
 
 
-def one_value(parts: list[Part], name: str) -> Stated | None:
+def one_value(every: Sequence[Rows], name: str) -> Stated | None:
     """What a column says of one patient, where it says anything; raises `RecordError` where it says two things."""
     found: dict[str, Stated] = {}
-    for rows, _, _ in parts:
+    for rows in every:
         texts = rows.cells[name] if name in rows.cells else pd.Series(dtype=object)
         for index in np.flatnonzero(~texts.duplicated() & (texts != "")).tolist():
             text = str(texts.iloc[index])

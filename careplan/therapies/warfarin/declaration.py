@@ -92,7 +92,8 @@ WARFARIN = Therapy(
             name="inr",
             risk=risk,
             best=BEST,
-            returns=0.2,
+            returns=0.3,
+            drifts=False,
             bends=(2.0, 3.1),
             lowest=-1.0,
             highest=8.0,
@@ -101,8 +102,8 @@ WARFARIN = Therapy(
     ),
     pools=(Pool(name="warfarin", channels=("warfarin",), time_constant=45 * 60.0, stages=1, holds=True),),  # S-warfarin, 31 h
     effects=(
-        # 35 mg a week hold an INR of 2.5: what returns in a week (0.2 a day) of ln 2.5.
-        Effect(name="warfarin", pools=("warfarin",), direction=1, usual=35.0, size=1.28, half=1.0),
+        # 35 mg a week hold an INR of 2.5, by stopping half of the making of factors.
+        Effect(name="warfarin", pools=("warfarin",), direction=1, usual=35.0, size=0.916, half=1.0, synthesis=True),
     ),
     costs=(Cost(name="above_4", above=4.0, budget=0.02),),
     clock=CLOCK,
