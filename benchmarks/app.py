@@ -4,7 +4,8 @@
 who are planned for, and as many others as are asked for with two weeks of a reading an hour, since the worklist reads one row a
 patient however much is recorded. A worklist is timed as the whole screen of a new session, the median of four, with the seconds
 of processors beside it, which tell more where the machine is shared; a plan from the moment it is asked for to its being stored,
-of somebody whom the model does not know yet (`new`) and does. The world model is open already, as it is after sign-in.
+of somebody whom the model does not know yet (`new`) and does. The world model is open already, as it is after sign-in. The first
+page is timed in Chromium, of the app as `careplan app` serves it, when the server answers and once more.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from time import perf_counter, process_time
 import numpy as np
 import pandas as pd
 import torch
+from selenium.webdriver.support.ui import WebDriverWait
 from streamlit.testing.v1 import AppTest
 
 sys.path[0] = str(Path(__file__).parents[1])  # this file has the name of the package that it measures
@@ -36,6 +38,7 @@ from careplan.records.events import PatientRecord, events_frame
 from careplan.store import Database, local_account, open_database
 from careplan.studies.demo import demo_records
 from careplan.suggestion import Kind
+from tests.app.driven import chromium, free_port, serving, text
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
 SEED, DAYS, PLANNED = 7, 21, 2
@@ -81,6 +84,19 @@ def opened() -> float:
     return seconds
 
 
+def first_pages(patient: str) -> dict[str, float]:
+    """Seconds from a browser's request until the worklist shows a patient: of a server that has just begun, and once more."""
+    found = {}
+    with tempfile.TemporaryDirectory() as folder, chromium(Path(folder)) as browser, serving(Path(folder), free_port()) as url:
+        for name in ("first_page_cold_s", "first_page_warm_s"):
+            browser.get("about:blank")
+            began = perf_counter()
+            browser.get(url)
+            WebDriverWait(browser, 60, 0.05, [Exception]).until(lambda page: patient in text(page))
+            found[name] = perf_counter() - began
+    return found
+
+
 def planned(db: Database, patient: str, kind: Kind) -> float:
     """Seconds from asking for a plan to its being stored."""
     began = perf_counter()
@@ -102,6 +118,7 @@ def measure(db: Database, sizes: list[int]) -> dict[str, float]:
     found["plan_regimen_s"] = planned(db, new, "regimen")
     found["plan_doses_new_s"] = planned(db, known, "doses")
     found["plan_doses_s"] = planned(db, known, "doses")
+    found |= first_pages(known)
     bench = open_bench(db, known)
     moved = {line.key: 0.9 * line.current for line in bench.lines[:1]}
     bench.tried(moved, moved)
