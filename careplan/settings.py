@@ -3,9 +3,10 @@
 import os
 import sys
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from careplan.errors import AskError
 
@@ -22,23 +23,15 @@ def data_folder() -> Path:
     return base / "careplan"
 
 
-class FromEnvironment(BaseModel):
-    """What is not given is read from the environment, where each field has its name in capitals after `PREFIX`.
-
-    Raises `AskError` naming the variable whose value does not fit.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-    PREFIX: ClassVar[str]
+class FromEnvironment(BaseSettings):
+    """Settings that raise `AskError` naming the variable whose value does not fit."""
 
     def __init__(self, **given: Any) -> None:
-        names = {name: f"{self.PREFIX}{name.upper()}" for name in type(self).model_fields}
-        read = {name: os.environ[variable] for name, variable in names.items() if variable in os.environ}
         try:
-            super().__init__(**(read | given))
+            super().__init__(**given)
         except ValidationError as error:
             first = error.errors()[0]
-            name = names.get(str(first["loc"][0]), first["loc"][0])
+            name = f"{self.model_config['env_prefix']}{first['loc'][0]}".upper()
             raise AskError(f"{name} is {first['input']!r}: {first['msg'].lower()}") from error
 
 
@@ -55,7 +48,7 @@ class Settings(FromEnvironment):
     audit_key: another place of the private key, or the key itself (PEM or base64), `CAREPLAN_AUDIT_KEY`.
     """
 
-    PREFIX = "CAREPLAN_"
+    model_config = SettingsConfigDict(env_prefix="CAREPLAN_")
 
     database: str = Field(default_factory=lambda: str(data_folder() / "careplan.db"))
     replays: str | None = None

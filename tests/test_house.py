@@ -46,7 +46,7 @@ for name in sys.argv[2].split(","):
 """
 HIDDEN = [
     *("sklearn", "sqlalchemy", "streamlit", "alembic", "lightning", "pytorch_lightning", "safetensors", "typer", "rich"),
-    *("pyarrow", "pydantic", "plotly", "httpx", "gymnasium", "python_calamine"),
+    *("pyarrow", "pydantic", "pydantic_settings", "plotly", "httpx", "gymnasium", "python_calamine"),
 ]
 
 

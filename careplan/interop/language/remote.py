@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 from pydantic import Field, ValidationError
+from pydantic_settings import SettingsConfigDict
 
 from careplan.interop.language import people
 from careplan.interop.language.grammar import ASKS, Known
@@ -22,7 +23,7 @@ SECONDS = 30.0
 class Remote(FromEnvironment):
     """From `CAREPLAN_LANGUAGE_URL` (the address up to and with `/v1`), `CAREPLAN_LANGUAGE_MODEL` and `CAREPLAN_LANGUAGE_KEY`."""
 
-    PREFIX = "CAREPLAN_LANGUAGE_"
+    model_config = SettingsConfigDict(env_prefix="CAREPLAN_LANGUAGE_")
 
     url: str | None = None
     model: str = "default"
