@@ -13,25 +13,15 @@ from careplan.therapies.warfarin.declaration import CLOCK, WARFARIN
 from careplan.world.absorption import returning
 from careplan.world.model import Shape, WorldModel
 from careplan.world.question import Question
+from tests.world.toy import random_model
 
 SHAPE, COUNT, DAYS, INR, DOSE = Shape(latent=8, hidden=16, code=4, evidence=2), 4, 28, 0, 1
-
-
-def random_model(seed: int) -> WorldModel:
-    """Of warfarin, every weight random."""
-    torch.manual_seed(seed)
-    model = WorldModel(WARFARIN, SHAPE)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim():
-                parameter.add_(0.1 * torch.randn_like(parameter))
-    return model.eval()
 
 
 def levels(model: WorldModel, doses: torch.Tensor, code: torch.Tensor, z: torch.Tensor | None = None) -> torch.Tensor:
     """INRs `[B, D]` under mg on each evening `[B, D]`, of people at rest who took nothing before."""
     count, days = doses.shape
-    past = torch.zeros(count, SHAPE.context or CLOCK.context, len(WARFARIN.channels))
+    past = torch.zeros(count, CLOCK.context, len(WARFARIN.channels))
     past[:, -1, INR] = 1.0
     known = torch.ones_like(past, dtype=torch.bool)
     known[:, :-1, INR] = False
@@ -70,7 +60,7 @@ def test_it_is_the_equation_of_the_substance_itself() -> None:
 @torch.no_grad()
 def test_more_of_a_dose_never_lowers_a_later_inr(seed: int, day: int, more: float) -> None:
     generator = torch.Generator().manual_seed(seed)
-    model, code = random_model(seed), torch.randn(COUNT, SHAPE.code, generator=generator)
+    model, code = random_model(seed, SHAPE, WARFARIN), torch.randn(COUNT, SHAPE.code, generator=generator)
     doses = 8.0 * torch.rand(COUNT, DAYS, generator=generator)
     added = doses.clone()
     added[:, day] += more
@@ -81,7 +71,7 @@ def test_more_of_a_dose_never_lowers_a_later_inr(seed: int, day: int, more: floa
 
 @torch.no_grad()
 def test_no_context_moves_a_level_that_does_not_drift() -> None:
-    model, code, doses = random_model(1), torch.zeros(COUNT, SHAPE.code), torch.full((COUNT, DAYS), 4.0)
+    model, code, doses = random_model(1, SHAPE, WARFARIN), torch.zeros(COUNT, SHAPE.code), torch.full((COUNT, DAYS), 4.0)
     contexts = torch.randn(2, COUNT, SHAPE.latent, generator=torch.Generator().manual_seed(2))
     one, other = (levels(model, doses, code, z) for z in contexts)
     assert torch.allclose(one, other, atol=5e-3), "but for what a context says of the level before it was read"

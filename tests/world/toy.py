@@ -47,15 +47,14 @@ PRESSURE = Therapy(
 SMALL = Shape(latent=16, hidden=32, code=7, context=96, memory=96)
 
 
-def random_model(seed: int, shape: Shape = SMALL) -> WorldModel:
+def random_model(seed: int, shape: Shape = SMALL, therapy: Therapy = PRESSURE) -> WorldModel:
     """A model whose every weight is random, the ones that start at zero too."""
     torch.manual_seed(seed)
-    model = WorldModel(PRESSURE, shape)
+    model = WorldModel(therapy, shape)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim():
                 parameter.add_(0.1 * torch.randn_like(parameter))
-        model.dynamics.absorption.log_tau.clamp_(2.7, 5.0)
     return model.eval()
 
 
