@@ -43,6 +43,7 @@ WEEK = N_("{weekly:g} mg a week")
 ONE_OUT, SOME_OUT = N_("the first evening left out"), N_("the first {evenings:d} evenings left out")
 NO_TABLET, AGAIN = N_("no tablet on the first {evenings:d} evenings"), N_("a tablet every evening again")
 DUE, INR_IN = N_("the INR is due in {days:d} days"), N_("INR in {days:d} days")
+THEN = N_("then about {weekly:g} mg a week")
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def _told(
 ) -> Suggestion:
     """What the search answered, as a suggestion."""
     weekly, hold, due = found.weekly[0], found.hold[0], found.due[0]
-    futures = _compared(regimen, asked, weekly, hold, due, targets)
+    futures = _compared(regimen, asked, found, targets)
     levels = courses.levels(torch.stack([each.doses for each in futures]).unsqueeze(0))[0]
     options = tuple(_option(each, level, targets) for each, level in zip(futures, levels, strict=True))
     unchanged = weekly == regimen.weekly and hold == regimen.hold
@@ -146,8 +147,12 @@ def _told(
     )
 
 
-def _compared(regimen: Regimen, asked: Asked, weekly: float, hold: int, due: int, targets: Targets) -> list[Compared]:
-    """The proposal, no change, and what a protocol does, where there is one: Aurora's table is for a range of 2 to 3."""
+def _compared(regimen: Regimen, asked: Asked, found: Found, targets: Targets) -> list[Compared]:
+    """The proposal, no change, and what a protocol does, where there is one: Aurora's table is for a range of 2 to 3.
+
+    While a course starts, the dose proposed is one until the next INR, and what is expected to suit follows it.
+    """
+    weekly, hold, due, suits = found.weekly[0], found.hold[0], found.due[0], float(found.suits[0])
 
     def course(week: float, left_out: int = 0) -> Tensor:
         doses = torch.full((SHOWN,), min(MOST_A_DAY, week / 7))
@@ -161,13 +166,15 @@ def _compared(regimen: Regimen, asked: Asked, weekly: float, hold: int, due: int
         left_out = table.hold
     else:
         by, left_out, said = asked.weekly, 0, "IWPC"
-    proposed = f"{_week(weekly, hold)}, {INR_IN.format(days=due)}"
-    found = [
-        Compared("proposed", proposed, course(weekly, hold)),
+    proposed, doses = f"{_week(weekly, hold)}, {INR_IN.format(days=due)}", course(weekly, hold)
+    if asked.starting and weekly not in (regimen.weekly, suits):
+        proposed, doses[due:] = f"{proposed}, {THEN.format(weekly=suits)}", suits / 7
+    futures = [
+        Compared("proposed", proposed, doses),
         Compared("no change", _week(regimen.weekly, regimen.hold), course(regimen.weekly, regimen.hold)),
         Compared("protocol", f"{said}: {_week(by, left_out)}", course(by, left_out)),
     ]
-    return found if said != "Aurora" or dict(targets.levels) == dict(USUAL.levels) else found[:-1]
+    return futures if said != "Aurora" or dict(targets.levels) == dict(USUAL.levels) else futures[:-1]
 
 
 def _week(weekly: float, evenings: int) -> str:

@@ -53,6 +53,10 @@ PREDICTED = N_(
     "{weekly:g} mg a week ({tablets}) is predicted to give {in_range:.0f} % of the next 28 days in range, {above:.1f} % above 4; "
     "no change {in_range_still:.0f} and {above_still:.1f} %"
 )
+PREDICTED_FIRST = N_(
+    "{weekly:g} mg a week ({tablets}) until the next INR, and then the {suits:g} mg that are expected to suit, are predicted to give "
+    "{in_range:.0f} % of the next 28 days in range, {above:.1f} % above 4; no change {in_range_still:.0f} and {above_still:.1f} %"
+)
 SUITS = N_("in the end about {suits:g} mg a week are expected to suit")
 DUE_CALM = N_("the INR is due in {days} days: until then it is hardly expected to leave the range by far")
 DUE = N_("the INR is due in {days} days: what it says decides how to go on")
@@ -84,11 +88,13 @@ def why_in_words(
     told = [_state(asked, targets)]
     if hold:
         told.append(HOLD.format(evenings=hold) if hold > 1 else HOLD_ONE)
+    first = asked.starting and weekly not in (regimen.weekly, suits)
     if weekly == regimen.weekly:
         told.append(NOTHING_BETTER.format(weekly=weekly))
     else:
-        predicted = PREDICTED.format(
+        predicted = (PREDICTED_FIRST if first else PREDICTED).format(
             weekly=weekly,
+            suits=suits,
             tablets=tablets(week_of(weekly, regimen.strengths)),
             in_range=ours["in_range"].mid,
             above=ours["above_4"].mid,
@@ -96,7 +102,7 @@ def why_in_words(
             above_still=still["above_4"].mid,
         )
         told.append(predicted)
-    if weekly != suits:
+    if weekly != suits and not first:
         told.append(SUITS.format(suits=suits))
     low, high = targets.levels["low"], targets.levels["high"]
     calm = asked.last is not None and low <= asked.last <= high and not asked.starting

@@ -1,9 +1,11 @@
 """What is proposed: a start from covariates alone, less above the range, nothing above the ceiling, silence where it must be."""
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from careplan.planning.explain import interval
 from careplan.suggestion import Suggestion
 from careplan.therapies.warfarin.decisions import judged
 from careplan.therapies.warfarin.declaration import CEILING, MOST_A_DAY
@@ -40,6 +42,24 @@ def test_a_start_without_any_history_follows_the_genotype() -> None:
     assert more is not None and less is not None and 0 < less < 0.7 * more <= 0.7 * 7 * MOST_A_DAY
     assert (proposed(usual, "next_inr") or 99) <= 4
     assert any("no INR yet" in reason for reason in usual.reasons)
+
+
+def test_a_loading_dose_is_foreseen_to_last_until_the_next_inr() -> None:
+    """What follows it is what is expected to suit, so that it is not read as a dose for four weeks."""
+    suggestion = plan({}, [], regimen=Regimen(week=(0.0,) * 7))
+    ours, protocol = suggestion.options[0], suggestion.options[2]
+    assert ", then about " in ours.does and ", then about " not in protocol.does
+    assert any("until the next INR, and then the" in reason for reason in suggestion.reasons)
+    assert not any("in the end about" in reason for reason in suggestion.reasons)
+    assert ours.outcomes["above_4"].mid < 20.0
+
+
+def test_a_mean_lies_in_its_interval() -> None:
+    """Of skewed draws too: one of 24 days above the range in a hundred moves the mean out of the middle 90 %."""
+    drawn = torch.tensor([0.0] * 23 + [48.0])
+    found = interval(drawn)
+    assert found.low <= found.mid <= found.high and found.mid == 2.0
+    assert interval(torch.arange(101.0)).high == pytest.approx(95.0)
 
 
 def test_above_the_ceiling_an_evening_is_left_out_and_nothing_more_is_given() -> None:
