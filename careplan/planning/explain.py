@@ -80,7 +80,7 @@ def sureness_of(found: Compared, about: int) -> Sureness:
 
 
 def interval(drawn: Tensor) -> Interval:
-    """The mean of draws `[N]`, and the interval that holds 90 % of them, and the mean, which a few of skewed draws can move out."""
+    """The mean of draws `[N]`, and the interval that holds 90 % of them and the mean, which a few skewed draws can move out."""
     mid = float(drawn.mean())
     low, high = torch.quantile(drawn, drawn.new_tensor([0.05, 0.95])).tolist()
     return Interval(mid=mid, low=min(low, mid), high=max(high, mid))

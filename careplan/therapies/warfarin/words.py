@@ -54,8 +54,9 @@ PREDICTED = N_(
     "no change {in_range_still:.0f} and {above_still:.1f} %"
 )
 PREDICTED_FIRST = N_(
-    "{weekly:g} mg a week ({tablets}) until the next INR, and then the {suits:g} mg that are expected to suit, are predicted to give "
-    "{in_range:.0f} % of the next 28 days in range, {above:.1f} % above 4; no change {in_range_still:.0f} and {above_still:.1f} %"
+    "{weekly:g} mg a week ({tablets}) until the next INR, and then the {suits:g} mg that are expected to suit, are predicted to "
+    "give {in_range:.0f} % of the next 28 days in range, {above:.1f} % above 4; no change {in_range_still:.0f} and "
+    "{above_still:.1f} %"
 )
 SUITS = N_("in the end about {suits:g} mg a week are expected to suit")
 DUE_CALM = N_("the INR is due in {days} days: until then it is hardly expected to leave the range by far")
