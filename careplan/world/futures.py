@@ -23,7 +23,8 @@ class Futures:
     spread: `[R, P, H, hidden]`; code `[R, P, K]`; rates `[R, P, S]` at which the pools empty.
     score: `[P]` the standard normal score at which each particle reads the predicted spread; interval_factor `[R]` multiplies it.
     start: `[R, P, Q]` the levels at the beginning (scaled).
-    trend: `[R, P, Q, 2]` where they were heading. forcing: `[R, P, H, Q]` what was measured beyond what was predicted.
+    trend: `[R, P, Q, 2]` where they were heading, nowhere when None. forcing: `[R, P, H, Q]` what was measured beyond what was
+    predicted.
     """
 
     model: WorldModel
@@ -34,29 +35,36 @@ class Futures:
     start: Tensor
     score: Tensor
     interval_factor: Tensor
-    trend: Tensor
+    trend: Tensor | None = None
     forcing: Tensor | None = None
 
-    def advance(self, level: Tensor, pools: Tensor, inflow: Tensor, step: Tensor | int, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def advance(
+        self, level: Tensor, pools: Tensor, inflow: Tensor, step: Tensor | int, rows: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """One integration step (midpoint) of levels `[N, P, Q]`, pools `[N, P, S]` under inflow `[N, pools]` (`[N, P, pools]`
-        where particles differ in it); `rows` `[N]` of `R`."""
+        where particles differ in it); `rows` `[N]` of `R`. Without rows these are of all `R` at one step: `[..., R, P, Q]`."""
         dynamics, half = self.model.dynamics, self.model.shape.interval / 2
-        inflow = inflow if inflow.ndim == 3 else inflow.unsqueeze(1)
-        minutes = torch.as_tensor(step, device=level.device).reshape(-1, 1, 1) * (2 * half)
-        trend, at = self.trend[rows], dynamics.trend.at
-        now, middle = self.features[rows, :, step].unbind(-2)
+        inflow = inflow if inflow.ndim == level.ndim else inflow.unsqueeze(-2)
+        every = slice(None) if rows is None else rows
+        now, middle = self.features[every, :, step].unbind(-2)
         given = StepInputs(
-            code=self.code[rows],
-            rates=self.rates[rows],
+            code=self.code[every],
+            rates=self.rates[every],
             inflow=inflow,
             enter=dynamics.absorption.enter(inflow),
             features=(now, middle),
-            heading=(at(trend, minutes.unsqueeze(-1)), at(trend, (minutes + half).unsqueeze(-1))),
+            heading=None if self.trend is None else self._heading(self.trend[every], step),
         )
         level, pools = dynamics.advance(level, pools, given, half)
         if self.forcing is not None:
-            level = level + self.forcing[rows, :, step]
+            level = level + self.forcing[every, :, step]
         return level, pools
+
+    def _heading(self, trend: Tensor, step: Tensor | int) -> tuple[Tensor, Tensor]:
+        """What a trend `[N, P, Q, 2]` adds at the start and the middle of a step, `[N, P, Q]` each."""
+        interval, at = self.model.shape.interval, self.model.dynamics.trend.at
+        minutes = torch.as_tensor(step, device=trend.device).reshape(-1, 1, 1, 1) * interval
+        return at(trend, minutes), at(trend, minutes + interval / 2)
 
     def measured(self, level: Tensor, step: Tensor | int, rows: Tensor) -> Tensor:
         """The levels that each particle would measure after `step`, in their units: predicted, and its share of the spread,
@@ -92,11 +100,10 @@ def abduct(futures: Futures, level: Tensor, pools: Tensor, inflow: Tensor, truth
 
     Counterfactuals then change the treatment and keep the forcing (abduction, action, prediction; Pearl 2009, sec. 7.1).
     """
-    rows = torch.arange(len(level), device=level.device)
     forcing = []
     free = replace(futures, forcing=None)
     for step in range(inflow.shape[1]):
-        level, pools = free.advance(level, pools, inflow[:, step], step, rows)
+        level, pools = free.advance(level, pools, inflow[:, step], step)
         missed = torch.where(mask[:, step, None], truth[:, step, None] - level, torch.zeros_like(level))
         level = level + missed
         forcing.append(missed)

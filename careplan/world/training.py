@@ -282,7 +282,7 @@ class Training(L.LightningModule):
         pools = dynamics.absorption.fill(
             model.amounts(past.values, past.mask, usual), dynamics.absorption.time_constants(code), model.therapy.step
         ).unsqueeze(1)
-        last, outputs = slice(model.group - 1, None, model.group), len(model.therapy.outputs)
+        last = slice(model.group - 1, None, model.group)
         before, after = (self._truths(part[chosen].to(self.device)) for part in (branches.recorded, branches.altered))
         truth, level, true = before[:, last], before[:, :1], (after - before)[:, last]
         futures = Futures(
@@ -294,12 +294,11 @@ class Training(L.LightningModule):
             start=level,
             score=one[0],
             interval_factor=one[:, 0],
-            trend=code.new_zeros(len(chosen), 1, outputs, 2),
         )
         futures = abduct(futures, level, pools, recorded, truth, torch.ones_like(truth, dtype=torch.bool))
-        index, loss = torch.arange(len(chosen), device=self.device), []
+        loss = []
         for step in range(steps):
-            level, pools = futures.advance(level, pools, altered[:, step], step, index)
+            level, pools = futures.advance(level, pools, altered[:, step], step)
             loss.append(F.smooth_l1_loss(level[:, 0] - truth[:, step], true[:, step]))
         return torch.stack(loss).mean()
 

@@ -58,7 +58,7 @@ class Days:
     def __len__(self) -> int:
         return len(self.rows)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def replay(self, multipliers: Tensor, below: Mandate | None = None) -> Tensor:
         """Multipliers `[W, L]` of basal, carb ratio and correction factor by block, then of long-acting -> mg/dL `[W, P, D, H]`.
 
@@ -68,35 +68,32 @@ class Days:
         What was done for a recorded low (basal stopped, carbohydrate eaten) fades as the replay stays above it, and what is not
         eaten is kept for a later low of that day. A low of the replay alone is answered as this patient's were.
         """
-        wide, days, steps = len(multipliers), len(self), len(self.block)
-        interval = self.futures.model.shape.interval
+        wide, steps, interval = len(multipliers), len(self.block), self.futures.model.shape.interval
         column = GLUCOSE.index(GLUCOSE.regulated)
         center, scale = self.futures.model.center[column], self.futures.model.scale[column]
-        basal, ratio, factor = (
-            multipliers[:, :-1].to(self.basal.device).unflatten(1, (3, -1))[:, :, self.block].unbind(1)
-        )  # [W, H]
-        daily = multipliers[:, -1].to(self.basal.device).repeat_interleave(days).unsqueeze(1)  # [W * D, 1]
-        rows = torch.arange(days, device=self.basal.device).repeat(wide)
-        level = self.level.repeat(wide, 1, 1)
-        pools = self.pools.repeat(wide, 1, 1) * torch.where(self.lasting, daily.unsqueeze(-1), 1.0)  # as if given so for days
+        multipliers = multipliers.to(self.basal.device)
+        basal, ratio, factor = multipliers[:, :-1].unflatten(1, (3, -1))[:, :, self.block].unsqueeze(3).unbind(1)  # [W, H, 1]
+        daily = multipliers[:, -1, None, None]
+        meal, correction = (part.T / share / interval for part, share in ((self.meal, ratio), (self.correction, factor)))
+        given = self.other.transpose(0, 1), self.slow.transpose(0, 1)
+        level = self.level.expand(wide, -1, -1, -1)
+        pools = self.pools * torch.where(self.lasting, daily.unsqueeze(-1), 1.0)  # as if given so for days
         stopped = (self.basal < 0.9 * self.standing) & (self.recorded < STOPS)
-        low, eats = self.recorded < LOW, self.treats > 0
+        low, eats, excess = self.recorded < LOW, self.treats > 0, self.recorded - self.target
         suspends = int((stopped & low).sum()) > 0.5 * int(low.sum())
         portion = self.treats.sum() / eats.sum().clamp(min=1)
         usual = portion * (eats.sum() / (self.recorded < EATS).sum().clamp(min=1)).clamp(max=1.0)  # in a step that is low
-        lows, uneaten = _lowest_lately(self.recorded), self.treats.new_zeros(wide, days)
+        lows, uneaten = _lowest_lately(self.recorded), self.treats.new_zeros(wide, len(self))
         before, levels = [], []
         for step in range(steps):
-            now = (level[..., 0].mean(1) * scale + center).unflatten(0, (wide, days))
+            now = level[..., 0].mean(-1) * scale + center  # [W, D]
             before.append(now)
-            recorded = self.recorded[:, step]
-            above, excess = now - self.target, recorded - self.target
-            fresh = torch.where(excess > FOR_THE_LEVEL, (above / excess).clamp(0.0, 2.0), torch.ones_like(above))
-            units = self.meal[:, step] / ratio[:, step, None] + self.correction[:, step] * fresh / factor[:, step, None]
+            recorded, over = self.recorded[:, step], excess[:, step]
+            fresh = torch.where(over > FOR_THE_LEVEL, ((now - self.target) / over).clamp(0.0, 2.0), 1.0)
             new = ((recorded - now) / FADES).clamp(0.0, 1.0).nan_to_num(0.0)  # how far a low is the replay's own
             if below is None:
                 rate = self.standing[step].lerp(self.basal[:, step], torch.where(stopped[:, step], _still(now, recorded), 1.0))
-                rate = torch.where((now < SUSPENDS) & suspends, rate * (1.0 - new), rate)
+                rate = rate * (1.0 - torch.where(now < SUSPENDS, new, 0.0)) if suspends else rate
             else:
                 rate = self.standing[step] * modulated_rate(now.unsqueeze(0), [below], most=ANSWERED)[0]
             treated = self.treats[:, step] * _still(torch.stack(before[-SINCE - 1 :]).amin(0), lows[:, step])
@@ -104,17 +101,13 @@ class Days:
             kept, hungry = uneaten.clamp(max=portion), (now < EATS) & (treated == 0)
             uneaten = uneaten - torch.where(hungry, kept, 0.0)
             later = torch.where(hungry, kept.maximum(usual * new), 0.0)
-            units = units / interval + rate * basal[:, step, None] / 60.0  # U a minute, [W, D]
-            inflow = (
-                units.flatten().unsqueeze(1) * self.per_unit
-                + (treated + later).flatten().unsqueeze(1) * self.eaten
-                + self.other[:, step].repeat(wide, 1)
-                + self.slow[:, step].repeat(wide, 1) * daily
-            )
-            level, pools = self.futures.advance(level, pools, inflow, step, rows)
+            units = meal[:, step] + correction[:, step] * fresh + rate * basal[:, step] / 60.0  # U a minute, [W, D]
+            other, slow = (part[step] for part in given)
+            inflow = units.unsqueeze(-1) * self.per_unit + (treated + later).unsqueeze(-1) * self.eaten + other + slow * daily
+            level, pools = self.futures.advance(level, pools, inflow, step)
             levels.append(level[..., 0])
-        mgdl = torch.stack(levels, -1) * scale + center
-        return mgdl.unflatten(0, (wide, days)).transpose(1, 2).clamp(20.0, 600.0)
+        mgdl = torch.stack(levels, -1) * scale + center  # [W, D, P, H]
+        return mgdl.transpose(1, 2).clamp(20.0, 600.0)
 
 
 def _still(now: Tensor, recorded: Tensor) -> Tensor:
@@ -218,8 +211,7 @@ def _foreseen(
         start=level,
         score=torch.zeros(particles, device=device),
         interval_factor=torch.ones(days, device=device),
-        trend=torch.zeros(days, particles, 1, 2, device=device),  # the forcing holds what it would have told
-    )
+    )  # no trend: the forcing holds what it would have told
     return futures, level, pools
 
 

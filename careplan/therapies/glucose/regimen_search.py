@@ -116,10 +116,13 @@ def _plans(case: Case, regimen: Regimen, days: Days, lines: Sequence[RegimenLine
     parts, therapy = len(regimen.starts), therapy_for(case.targets)
     recent, lows = recent_readings(case.series), "broken" if lines[-1].breach else "met"
     replayed = with_effect_sizes(days, parts, sizes, case.below, seed)
+    known: dict[tuple[float, ...], Tensor] = {}  # what the guard closed is no change, and a plan's first step was looked at alone
 
     def evaluate(multipliers: Tensor) -> Tensor:
-        different, place = multipliers[0].unique(dim=0, return_inverse=True)  # what the guard closed is no change
-        return replayed(different).flatten(2)[place].unsqueeze(0).cpu()
+        asked = [tuple(row) for row in multipliers[0].tolist()]
+        if new := [row for row in dict.fromkeys(asked) if row not in known]:
+            known.update(zip(new, replayed(torch.tensor(new)).flatten(2).cpu(), strict=True))
+        return torch.stack([known[row] for row in asked]).unsqueeze(0)
 
     whole_day = [range(first, first + parts) for first in range(0, parts * len(SETTINGS), parts)] + [range(len(lines))]
     asked = RegimenQuestion(
