@@ -17,6 +17,7 @@ from careplan.world.encoder import clock
 from careplan.world.heads import relative_residual
 from careplan.world.model import WorldModel
 from careplan.world.question import Given, Question
+from careplan.world.stretches import encoded_along
 
 FORESEEN = (Given.NOTHING, Given.RECORD)  # the questions whose answers are corrected
 ROWS = 672  # residuals of a patient looked at, at most
@@ -76,11 +77,12 @@ def corrections(model: WorldModel, corpus: Corpus, codes: Tensor) -> list[Learne
             found.append(none)
             continue
         inputs, residuals, edges, seen = [], [], [], []
-        for chunk in rows.split(1024):
+        encoded = encoded_along(model, corpus, patient, rows)
+        for chunk, z in zip(rows.split(1024), encoded.split(1024), strict=True):
             who = torch.full_like(chunk, patient)
             past, future = split(corpus.windows(who, chunk - context, context + horizon).to(device), context)
             usual, code = corpus.usual[who].to(device), codes[patient].to(device).expand(len(chunk), -1)
-            state = model.state(model.encode(past, usual)[:, -1], past, usual, code)
+            state = model.state(z, past, usual, code)
             inputs.append(features(model, state))
             truth = future.values[:, ahead, column]
             missed, offsets = [], []
