@@ -133,7 +133,7 @@ def app_command(
         raise typer.BadParameter("others can reach it there: name a sign-in, too", param_hint="--address")
     if sign_in is not None and not sign_in.is_file():
         raise typer.BadParameter(f"there is no file {sign_in}", param_hint="--sign-in")
-    with store(ctx):  # created and migrated before the app needs it
+    with store(ctx, makes=True):  # created and migrated before the app needs it
         url = database_url(ctx)
     raise typer.Exit(serve(url, port=port, browser=browser, sign_in=sign_in, address=address))
 

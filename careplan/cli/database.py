@@ -15,7 +15,7 @@ def db_upgrade(ctx: typer.Context) -> None:
     """Create the database, or bring it to this version's schema."""
     from careplan.store.database import revision
 
-    with store(ctx) as database, database.engine.connect() as connection:
+    with store(ctx, makes=True) as database, database.engine.connect() as connection:
         stdout().print(f"{database.url}: at revision {revision(connection)}.", soft_wrap=True)
 
 

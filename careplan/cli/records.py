@@ -83,7 +83,7 @@ def import_command(
     )
     how = replace(how, prefer=[name for name in prefer.split(",") if name])
     bring, kept = import_records if therapy is None else import_declared, list[str]()
-    with store(ctx) as database, stderr().status(f"Reading {', '.join(map(str, sources))}") as status:
+    with store(ctx, makes=True) as database, stderr().status(f"Reading {', '.join(map(str, sources))}") as status:
 
         def progress(done: int, total: int, patient: str) -> None:
             kept.append(patient)
@@ -141,7 +141,7 @@ def _remember(ctx: typer.Context, paths: list[str], token: str | None, zone: str
     if len(paths) != 1:
         raise typer.BadParameter("expected one address of a Nightscout site", param_hint="--remember")
     site = site_at(paths[0], token or "")
-    with store(ctx) as database:
+    with store(ctx, makes=True) as database:
         incoming = read_site(site, zone=zone)
         for where, problem in incoming.refused.items():
             warn(problem if problem.startswith(where) else f"{where}: {problem}")

@@ -19,11 +19,15 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @contextmanager
-def store(ctx: typer.Context) -> Iterator["Database"]:
-    """The database that the command line or the settings name, open."""
+def store(ctx: typer.Context, *, makes: bool = False) -> Iterator["Database"]:
+    """The database that the command line or the settings name, open.
+
+    makes: the command makes the file that `--db` names where there is none; else a mistyped name is an error. Raises
+    `StoreError`.
+    """
     from careplan.store import open_database
 
-    database = open_database(database_url(ctx))
+    database = open_database(database_url(ctx), make=makes or ctx.find_root().obj is None)
     try:
         yield database
     finally:

@@ -297,7 +297,7 @@ def demo(
     from careplan.studies.demo import run_demo
     from careplan.therapies.glucose.world import open_world
 
-    with store(ctx) as database:
+    with store(ctx, makes=True) as database:
         url = database_url(ctx)
         world = open_world()
         with planners(people) as pool, stderr().status("Simulating") as status:

@@ -107,13 +107,14 @@ class Database:
             self.engine.dispose()
 
 
-def open_database(url: str, *, signer: Callable[[], Signer] = default_signer) -> Database:
+def open_database(url: str, *, signer: Callable[[], Signer] = default_signer, make: bool = True) -> Database:
     """The database at an SQLAlchemy URL, or at a path (SQLite), created if new and migrated to this version's schema.
 
-    signer: who signs the audit trail; by default the key that the settings name, made where there is none. Raises `StoreError`
-    when it is not a careplan database, was made by a newer careplan, cannot be reached, or the key cannot be read.
+    make: a file that is not there is made; else it is an error. signer: who signs the audit trail; by default the key that the
+    settings name, made where there is none. Raises `StoreError` when it is not a careplan database, was made by a newer careplan,
+    cannot be reached, or the key cannot be read.
     """
-    database = Database(make_engine(url))
+    database = Database(make_engine(url, make=make))
     try:
         if database.engine.url.get_backend_name() != "sqlite" or database.engine.url.database not in (None, "", ":memory:"):
             database = replace(database, notary=Notary(signer(), database.place))
@@ -218,7 +219,7 @@ def make_engine(url: str, *, make: bool = True) -> Engine:
         if parsed.get_backend_name() == "sqlite":
             if parsed.database and parsed.database != ":memory:":
                 if not make and not Path(parsed.database).is_file():
-                    raise StoreError(f"{parsed.database}: there is no database")
+                    raise StoreError(f"{parsed.database}: there is no database; `careplan import` and `careplan demo` make one")
                 Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
             engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS}, json_serializer=_json)
             event.listen(engine, "connect", _configure_sqlite)

@@ -123,6 +123,20 @@ def test_a_variable_whose_value_does_not_fit_is_named(monkeypatch: pytest.Monkey
     assert result.exit_code == 1 and "CAREPLAN_LANGUAGE is 'fr': input should be 'en' or 'ja'" in result.output
 
 
+@pytest.mark.parametrize("command", [("patients",), ("show", "ann"), ("imports",), ("plan", "ann"), ("ask", "Who needs a look?")])
+def test_a_mistyped_database_is_told_and_not_made(tmp_path: Path, command: tuple[str, ...]) -> None:
+    place = tmp_path / "stor.db"
+    result = CliRunner().invoke(app, ["--db", str(place), *command])
+    assert result.exit_code == 1 and "there is no database; `careplan import` and `careplan demo` make one" in result.output
+    assert not place.exists()
+
+
+def test_what_makes_a_database_makes_it_where_it_is_named(tmp_path: Path) -> None:
+    place = tmp_path / "new" / "store.db"
+    assert CliRunner().invoke(app, ["--db", str(place), "db", "upgrade"]).exit_code == 0 and place.exists()
+    assert CliRunner().invoke(app, ["--db", str(place), "patients"]).exit_code == 0
+
+
 def shown(verbose: bool, **changes: Any) -> list[str]:
     interval = Interval(mid=71.2, low=65.1, high=77.3)
     outcomes = dict.fromkeys(("in_range", "below_70", "below_54", "risk", "mean"), interval)
