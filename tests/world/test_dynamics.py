@@ -112,6 +112,27 @@ def test_stepping_through_futures_is_the_rollout() -> None:
 
 
 @torch.no_grad()
+def test_all_rows_at_once_step_as_each_by_its_place() -> None:
+    model = random_model(9)
+    state, values, mask, usual, code = batch(model, 9)
+    inflow, future = model.plan(values, mask, usual)
+    features, spread = contexts(model, state.z, state.minute, code, future)
+    rates, count = model.dynamics.absorption.rates(code), len(usual)
+    futures = Futures(
+        model, features.unsqueeze(1), spread.unsqueeze(1), code.unsqueeze(1), rates.unsqueeze(1), state.level.unsqueeze(1),
+        torch.zeros(1), torch.ones(count), state.trend.unsqueeze(1), 0.01 * torch.randn(count, 1, inflow.shape[1], 1),
+    )  # fmt: skip
+    given = torch.stack([inflow, 0.5 * inflow])  # two treatments of everybody
+    level, pools = state.level.unsqueeze(1).expand(2, -1, -1, -1), state.pools.unsqueeze(1).expand(2, -1, -1, -1)
+    flat, emptied, rows = level.flatten(0, 1), pools.flatten(0, 1), torch.arange(count).repeat(2)
+    for step in range(inflow.shape[1]):
+        level, pools = futures.advance(level, pools, given[:, :, step], step)
+        flat, emptied = futures.advance(flat, emptied, given[:, :, step].flatten(0, 1), step, rows)
+    torch.testing.assert_close(level.flatten(0, 1), flat)
+    torch.testing.assert_close(pools.flatten(0, 1), emptied)
+
+
+@torch.no_grad()
 def test_abduction_passes_through_what_was_measured() -> None:
     model = random_model(11)
     state, values, mask, usual, code = batch(model, 11)
