@@ -188,7 +188,7 @@ def glucose_values(texts: NDArray[np.object_], limits: tuple[float, float]) -> t
     """`[N]` values and flags of readings as written; "Low", "HI" or "<40" are censored, at `limits` where they state none."""
     value = numbers(list(texts), decimal_comma=True)
     flag = np.full(len(texts), "", dtype=object)
-    for index in np.flatnonzero(np.isnan(value)):
+    for index in np.flatnonzero(np.isnan(value) & (texts != "")):
         if said := beyond(texts[index]):
             flag[index] = said[0]
             value[index] = limits[said[0] == "high"] if np.isnan(said[1]) else said[1]

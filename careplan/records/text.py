@@ -286,9 +286,10 @@ def is_missing(texts: Iterable[str]) -> NDArray[np.bool_]:
 
 def numbers(texts: Sequence[str], *, decimal_comma: bool = False) -> NDArray[np.float64]:
     """`[N]` finite numbers, NaN where missing or not a number."""
-    plain = [text.replace(",", ".") if decimal_comma else text for text in texts]
+    code, different = pd.factorize(np.asarray(texts, dtype=object), use_na_sentinel=False)
+    plain = [text.replace(",", ".") for text in different] if decimal_comma else different
     values = pd.to_numeric(pd.Series(plain, dtype=object), errors="coerce").to_numpy(dtype=float)
-    return np.where(np.isfinite(values), values, np.nan)
+    return np.where(np.isfinite(values), values, np.nan)[code]
 
 
 # The words for what a device could not measure, in the languages that devices are sold in.
