@@ -113,8 +113,8 @@ def drop_repeats(sheet: Sheet, rows: Rows, time: pd.Series) -> None:
     Of several rates stamped with one time, the one at the end away from the gap was delivered then.
     """
     cells = sheet.cells
-    dose = numbers(list(rows.cells[FIELDS["bolus"]]), decimal_comma=rows.decimal_comma)
-    carbs = numbers(list(rows.cells[FIELDS["carbs"]]), decimal_comma=rows.decimal_comma)
+    dose = numbers(rows.cells[FIELDS["bolus"]], decimal_comma=rows.decimal_comma)
+    carbs = numbers(rows.cells[FIELDS["carbs"]], decimal_comma=rows.decimal_comma)
     filled = (np.nan_to_num(dose) > 0) | (np.nan_to_num(carbs) > 0)
     given = [name for name in (FIELDS["bolus"], FIELDS["carbs"], KIND, FOOD, CORRECTION) if name in rows.cells]
     doses = rows.cells.loc[filled, given].assign(time=time[filled]).sort_values("time", kind="stable")

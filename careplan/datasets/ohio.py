@@ -139,7 +139,7 @@ def minutes_to_end(rows: ExportRows, zone: str, file: Path) -> np.ndarray:
 
 def basal(rows: dict[str, ExportRows], log: PumpLog, zone: str, file: Path) -> None:
     for kind in ("basal", "temp_basal"):
-        mine, rate = rows[kind], numbers(list(rows[kind].block.texts("value")), decimal_comma=True)
+        mine, rate = rows[kind], numbers(rows[kind].block.texts("value"), decimal_comma=True)
         bad = ~((rate >= 0) & (rate <= 35.0))
         mine.report(bad, "out of range", "value")
         if kind == "basal":
@@ -169,10 +169,10 @@ def doses(rows: dict[str, ExportRows], zone: str, file: Path) -> None:
         filled,
         "bolus",
         "dose",
-        numbers(list(bolus.block.texts("dose")), decimal_comma=True),
+        numbers(bolus.block.texts("dose"), decimal_comma=True),
         duration=np.where(square & (lasts > 0), lasts, 0.0),
     )
-    grams = numbers(list(bolus.block.texts("bwz_carb_input")), decimal_comma=True)
+    grams = numbers(bolus.block.texts("bwz_carb_input"), decimal_comma=True)
     told_of_meal = near(bolus.time, meal.time[amount(meal, "carbs") > 0], pd.Timedelta(minutes=60))
     alone = (grams > 0) & ~told_of_meal
     bolus.report(
@@ -193,7 +193,7 @@ def doses(rows: dict[str, ExportRows], zone: str, file: Path) -> None:
 
 
 def amount(rows: ExportRows, name: str) -> np.ndarray:
-    return numbers(list(rows.block.texts(name)), decimal_comma=True)
+    return numbers(rows.block.texts(name), decimal_comma=True)
 
 
 def near(time: pd.Series, others: pd.Series, within: pd.Timedelta) -> np.ndarray:

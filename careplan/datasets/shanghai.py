@@ -139,9 +139,9 @@ def doses_in(text: str) -> Iterator[tuple[str, float]]:
 def pump(rows: ExportRows, log: PumpLog) -> None:
     """The pump's boluses, and its rates, each until the next; "temporarily suspend" is a rate of 0."""
     text, product = rows.block.texts("bolus"), brand(rows.block.written("bolus"))
-    rows.dose(text != "", "bolus", "bolus", numbers(list(text)), product=product)
+    rows.dose(text != "", "bolus", "bolus", numbers(text), product=product)
     rates = rows.block.texts("basal")
-    rate: Array = np.where(each(rates, lambda said: STOPPED.search(said) is not None).astype(bool), 0.0, numbers(list(rates)))
+    rate: Array = np.where(each(rates, lambda said: STOPPED.search(said) is not None).astype(bool), 0.0, numbers(rates))
     sound: Mask = (rate >= 0) & (rate <= 35.0)
     rows.report((rates != "") & ~sound, "not a number", "basal")
     log.gather(log.changes, rows, sound, value=rate)

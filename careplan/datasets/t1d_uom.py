@@ -178,11 +178,11 @@ def carbs(rows: Rows, zone: str) -> pd.DataFrame:
 def activity(rows: Rows, zone: str) -> pd.DataFrame:
     """The window's start in `time` and the minutes active in `duration`; `lay_end_to_end` places them."""
     need(rows, "met", "activetimes", "durations", "starttimes")
-    start = numbers(list(rows.cells["starttimes"]))
+    start = numbers(rows.cells["starttimes"])
     time = pd.Series(pd.to_datetime(np.where((start > 0) & (start < 9e9), start, np.nan), unit="s", utc=True))
     cells = column(rows, "met", "activity", time.astype("datetime64[ns, UTC]"), blank=True)
-    active = dict(zip(rows.row, numbers(list(rows.cells["activetimes"])) / 60.0, strict=True))
-    window = dict(zip(rows.row, numbers(list(rows.cells["durations"])) / 60.0, strict=True))
+    active = dict(zip(rows.row, numbers(rows.cells["activetimes"]) / 60.0, strict=True))
+    window = dict(zip(rows.row, numbers(rows.cells["durations"]) / 60.0, strict=True))
     cells["duration"], cells["window"] = cells["row"].map(active).fillna(0.0), cells["row"].map(window).fillna(0.0)
     return cells
 

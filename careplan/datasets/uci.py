@@ -82,7 +82,7 @@ def block_of(file: Path) -> Block:
 def account_for(rows: ExportRows) -> None:
     """Every row by its code."""
     code, text = rows.block.texts("code"), rows.block.texts("value")
-    value = numbers(list(text))
+    value = numbers(text)
     for number, (channel, product) in INSULINS.items():
         mine = code == number
         rows.report(mine & (text == ""), "no amount", "value")

@@ -159,7 +159,7 @@ def entries(
     rows: ExportRows, timed: Mask, kind: np.ndarray, subkind: np.ndarray, texts: dict[str, np.ndarray], column: dict[str, str]
 ) -> None:
     """What people entered: insulin, carbs and exercise."""
-    insulin, units = timed & (kind == "insulin"), numbers(list(texts[INSULIN]), decimal_comma=True)
+    insulin, units = timed & (kind == "insulin"), numbers(texts[INSULIN], decimal_comma=True)
     name = column[INSULIN]
     rows.report(insulin & (texts[INSULIN] == ""), "no amount", name)
     insulin = timed & (texts[INSULIN] != "")
@@ -169,7 +169,7 @@ def entries(
     unknown = insulin & (acts == "")
     rows.report(unknown, "insulin of unknown kind", name, lambda index: f"{texts[INSULIN][index]} U of {texts[SUBKIND][index]!r}")
 
-    eaten, grams = timed & (kind == "carbs"), numbers(list(texts[CARBS]), decimal_comma=True)
+    eaten, grams = timed & (kind == "carbs"), numbers(texts[CARBS], decimal_comma=True)
     name = column[CARBS]
     rows.report(eaten & (texts[CARBS] == ""), "no amount", name)
     rows.dose(timed & (texts[CARBS] != ""), "carbs", name, grams)
@@ -210,7 +210,7 @@ def on_the_transmitters_clock(
     """
     utc, skipped, unsure = to_utc(local, zone, file=file, log=list(device))
     early, late, _ = passes(local, zone, file=file)
-    seconds, known = numbers(list(ticks), decimal_comma=True), local.notna().to_numpy(dtype=bool)
+    seconds, known = numbers(ticks, decimal_comma=True), local.notna().to_numpy(dtype=bool)
     usable = ~np.isnan(seconds) & known
     first, second = (utc.astype("int64").to_numpy() / 1e9 for utc in (early, late))
     del early, late

@@ -119,8 +119,8 @@ def _column(
 ) -> Iterator[tuple[object, ...]]:
     """The events of one channel in the rows `at`; empty cells say nothing."""
     texts = rows.cells[field].iloc[at]
-    values, empty = numbers(list(texts), decimal_comma=rows.decimal_comma), is_missing(texts)
-    lasts = numbers(list(rows.cells["duration"].iloc[at])) if "duration" in rows.cells else np.full(len(at), np.nan)
+    values, empty = numbers(texts, decimal_comma=rows.decimal_comma), is_missing(texts)
+    lasts = numbers(rows.cells["duration"].iloc[at]) if "duration" in rows.cells else np.full(len(at), np.nan)
     usual = np.nan if channel.form == "rate" else 0.0
     for place, value, text, none, stated in zip(at.tolist(), values.tolist(), texts, empty, lasts.tolist(), strict=True):
         if none:

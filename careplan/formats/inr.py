@@ -164,7 +164,7 @@ def _values(rows: Rows, name: str, low: float, high: float, problem: object) -> 
     if name not in rows.cells:
         return
     texts = rows.cells[name]
-    value, missing = numbers(list(texts), decimal_comma=rows.decimal_comma), is_missing(texts)
+    value, missing = numbers(texts, decimal_comma=rows.decimal_comma), is_missing(texts)
     for index in np.flatnonzero(~missing):
         if not low <= value[index] <= high:
             said = f"expected a number, found {texts[index]!r}" if np.isnan(value[index]) else problem(float(value[index]))  # type: ignore[operator]

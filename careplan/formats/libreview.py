@@ -105,7 +105,7 @@ read_libreview = reader("libreview", read_file)
 
 def account_for(rows: ExportRows, names: list[str], texts: list[np.ndarray], file: Path) -> str:
     """Takes every row by its record type; returns the unit of glucose. Raises `RecordError` where many types are unknown."""
-    kind = numbers(list(texts[TYPE]))
+    kind = numbers(texts[TYPE])
     kind[shifted(rows, kind, texts, names, file)] = np.nan
     unit = unit_of(rows.block.written(names[HISTORIC])) or unit_by_size(texts)
     for number, place in KINDS.items():
@@ -123,7 +123,7 @@ def account_for(rows: ExportRows, names: list[str], texts: list[np.ndarray], fil
     rows.ignore(kind == 3, "ketone", names[KETONE])
 
     entered = np.isin(kind, (4, 5, 6))
-    amounts = {place: numbers(list(texts[place]), decimal_comma=True) for place in (RAPID, LONG, CARBS, *PARTS)}
+    amounts = {place: numbers(texts[place], decimal_comma=True) for place in (RAPID, LONG, CARBS, *PARTS)}
     parts = np.nansum([amounts[place] for place in PARTS], axis=0)
     split_only = entered & (texts[RAPID] == "") & (parts > 0)
     rows.add(split_only, "bolus", names[min(PARTS[0], len(names) - 1)], parts)
@@ -163,7 +163,7 @@ def shifted(rows: ExportRows, kind: np.ndarray, texts: list[np.ndarray], names: 
 
 def unit_by_size(texts: list[np.ndarray]) -> str:
     """The unit of glucose where the header does not say: no reading in mmol/L is 40 or more."""
-    every = np.concatenate([numbers(list(texts[place]), decimal_comma=True) for place in KINDS.values()])
+    every = np.concatenate([numbers(texts[place], decimal_comma=True) for place in KINDS.values()])
     return "mg/dL" if (every >= UNIT_TELLS).any() else "mmol/L"
 
 

@@ -144,4 +144,4 @@ def amounts(texts: Texts) -> Array:
             str(sum(float(part.replace(",", ".")) for part in text.split("+"))) if "+" in text and SUM.fullmatch(text) else text
         ),
     )
-    return numbers(list(sums), decimal_comma=True)
+    return numbers(sums, decimal_comma=True)

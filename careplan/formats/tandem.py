@@ -129,7 +129,7 @@ def readings(rows: ExportRows, unit: str) -> None:
 
 def rates(rows: ExportRows, log: PumpLog) -> None:
     name = rows.block.column(BASAL)
-    rate = numbers(list(rows.block.texts(name)), decimal_comma=True)
+    rate = numbers(rows.block.texts(name), decimal_comma=True)
     bad = ~((rate >= 0) & (rate <= 35.0))
     rows.report(bad, "out of range", name)
     log.gather(log.changes, rows, ~bad, value=rate)
@@ -146,8 +146,8 @@ def boluses(rows: ExportRows, zone: str, file: Path) -> None:
         name: block.texts(name)
         for name in ("insulindelivered", "bolexinsulindelivered", "bolexsize", "duration", "carbsize", "bg")
     }
-    amount = {name: numbers(list(each_text), decimal_comma=True) for name, each_text in text.items()}
-    asked = numbers(list(block.texts("actualtotalbolusrequested")), decimal_comma=True)
+    amount = {name: numbers(each_text, decimal_comma=True) for name, each_text in text.items()}
+    asked = numbers(block.texts("actualtotalbolusrequested"), decimal_comma=True)
     described = block.texts("description")
     automatic = where(described, lambda word: "auto" in word.lower())
     flag = np.where(automatic, "automatic", "").astype(object)

@@ -30,7 +30,7 @@ def column(
     every = rows.cells[name].to_numpy(dtype=object)
     index = np.arange(len(every)) if blank else np.flatnonzero(~is_missing(every))
     texts = every[index]
-    value = numbers(list(texts), decimal_comma=rows.decimal_comma)
+    value = numbers(texts, decimal_comma=rows.decimal_comma)
     flag = np.full(len(texts), "", dtype=object)
     if limits is not None:
         for place in np.flatnonzero(np.isnan(value)):

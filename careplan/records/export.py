@@ -186,7 +186,7 @@ def assembled(parts: Sequence[dict[str, Any]]) -> pd.DataFrame:
 
 def glucose_values(texts: NDArray[np.object_], limits: tuple[float, float]) -> tuple[Array, NDArray[np.object_]]:
     """`[N]` values and flags of readings as written; "Low", "HI" or "<40" are censored, at `limits` where they state none."""
-    value = numbers(list(texts), decimal_comma=True)
+    value = numbers(texts, decimal_comma=True)
     flag = np.full(len(texts), "", dtype=object)
     for index in np.flatnonzero(np.isnan(value) & (texts != "")):
         if said := beyond(texts[index]):

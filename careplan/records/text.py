@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from careplan.records.columns import Columns
 from careplan.records.events import RecordError
@@ -284,8 +284,8 @@ def is_missing(texts: Iterable[str]) -> NDArray[np.bool_]:
     return np.fromiter(map(says_nothing.__getitem__, every), dtype=bool, count=len(every))
 
 
-def numbers(texts: Sequence[str], *, decimal_comma: bool = False) -> NDArray[np.float64]:
-    """`[N]` finite numbers, NaN where missing or not a number."""
+def numbers(texts: ArrayLike, *, decimal_comma: bool = False) -> NDArray[np.float64]:
+    """`[N]` finite numbers of texts `[N]`, NaN where missing or not a number; each text is read once, however often it stands."""
     code, different = pd.factorize(np.asarray(texts, dtype=object), use_na_sentinel=False)
     plain = [text.replace(",", ".") for text in different] if decimal_comma else different
     values = pd.to_numeric(pd.Series(plain, dtype=object), errors="coerce").to_numpy(dtype=float)

@@ -18,8 +18,8 @@ def boluses(rows: ExportRows, name: dict[str, str], text: dict[str, np.ndarray])
     given than chosen. The square part of a dual bolus runs from the chosen row, or the normal part, to the row that logs its end.
     """
     given, chosen = (
-        numbers(list(text["bolusvolumedelivered"]), decimal_comma=True),
-        numbers(list(text["bolusvolumeselected"]), decimal_comma=True),
+        numbers(text["bolusvolumedelivered"], decimal_comma=True),
+        numbers(text["bolusvolumeselected"], decimal_comma=True),
     )
     done, asked = text["bolusvolumedelivered"] != "", (text["bolusvolumeselected"] != "") & (text["bolusvolumedelivered"] == "")
     square = np.array(["square" in kind.lower() for kind in text["bolustype"]], dtype=bool)

@@ -99,7 +99,7 @@ def readings(rows: ExportRows, kind: np.ndarray, sensor: Mask, said: np.ndarray,
     rows.add(sensor & ~np.isnan(value), "glucose", block.at(VALUES), value, flag=flag.astype(object))
     stick = np.isin(kind, tuple(STICKS))
     for place in (METER, 29):
-        visible = numbers(list(block.texts(block.at(place))), decimal_comma=True)
+        visible = numbers(block.texts(block.at(place)), decimal_comma=True)
         rows.add(~np.isnan(visible) & ~rows.used & ~sensor, "glucose", block.at(place), visible, flag="fingerstick")
     rest = stick & ~rows.used
     rows.report(rest & np.isnan(amount), "no amount", block.at(VALUES))

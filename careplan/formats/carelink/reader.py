@@ -211,7 +211,7 @@ def account_for(rows: ExportRows, log: PumpLog, zone: str) -> None:
 
     readings(rows, name, text)
     totals = (text["bolussource"] == DAY_TOTAL) | any(TOTALS in normal("".join(line)) for line in block.above[-1:])
-    total_days(rows, log, totals, numbers(list(text["bolusvolumedelivered"]), decimal_comma=True), text["bolussource"], zone)
+    total_days(rows, log, totals, numbers(text["bolusvolumedelivered"], decimal_comma=True), text["bolussource"], zone)
     rows.ignore(totals, "daily total", name["bolusvolumedelivered"])
     boluses(rows, name, {key: np.where(totals, "", each) for key, each in text.items()})
     basal(rows, log, name, text)
@@ -249,7 +249,7 @@ def readings(rows: ExportRows, name: dict[str, str], text: dict[str, np.ndarray]
 
 def basal(rows: ExportRows, log: PumpLog, name: dict[str, str], text: dict[str, np.ndarray]) -> None:
     """Changes of the rate, temporary rates, and stops, for the log."""
-    rate, amount = (numbers(list(text[key]), decimal_comma=True) for key in ("basalrate", "tempbasalamount"))
+    rate, amount = (numbers(text[key], decimal_comma=True) for key in ("basalrate", "tempbasalamount"))
     kind = np.array([each.lower() for each in text["tempbasaltype"]], dtype=object)
     percent = np.array(["percent" in each or "%" in each for each in kind], dtype=bool)
     temporary = (text["tempbasalduration"] != "") | (text["tempbasalamount"] != "") | (kind != "")
@@ -269,7 +269,7 @@ def basal(rows: ExportRows, log: PumpLog, name: dict[str, str], text: dict[str, 
 def carbs(rows: ExportRows, name: dict[str, str], text: dict[str, np.ndarray]) -> None:
     """What was entered for the bolus wizard, and in the log by hand. Rules "not delivered": the wizard's bolus was not taken;
     "carbs in exchanges": the grams of an exchange are not stated; "insulin of unknown kind": typed in, by nobody says what."""
-    entered, grams = text["bwzcarbinput"] != "", numbers(list(text["bwzcarbinput"]), decimal_comma=True)
+    entered, grams = text["bwzcarbinput"] != "", numbers(text["bwzcarbinput"], decimal_comma=True)
     refused = entered & np.array([normal(status) == "notdelivered" for status in text["bwzstatus"]], dtype=bool)
     rows.report(
         refused, "not delivered", name["bwzcarbinput"], lambda i: f"{text['bwzcarbinput'][i]} g of a bolus that was not given"

@@ -157,7 +157,7 @@ class Table:
 
     def values(self, column: str) -> Array:
         """`[N]` numbers; NaN where there is none, or the table has no such column."""
-        return numbers(list(self.texts(column)), decimal_comma=True)
+        return numbers(self.texts(column), decimal_comma=True)
 
 
 def read_person(name: str, files: Sequence[Path], zone: str | None, day_first: bool | None) -> PatientRecord:

@@ -218,7 +218,7 @@ def in_one_unit(rows: Rows) -> Rows:
     cells = rows.cells
     for name in ("glucose", "fingerstick"):
         if {name, f"{name}mmol"} <= set(cells):
-            mg, mmol = (numbers(list(cells[each]), decimal_comma=rows.decimal_comma) for each in (name, f"{name}mmol"))
+            mg, mmol = (numbers(cells[each], decimal_comma=rows.decimal_comma) for each in (name, f"{name}mmol"))
             same = np.abs(mg - mmol * MG_PER_MMOL) <= 1.5  # a tenth of a mmol/L is 1.8 mg/dL
             if (same | (is_missing(cells[f"{name}mmol"]) & ~np.isnan(mg)) | (np.isnan(mg) & np.isnan(mmol))).all():
                 cells = cells.drop(columns=f"{name}mmol")
@@ -276,7 +276,7 @@ def long_cells(rows: Rows, time: pd.Series) -> pd.DataFrame:
     cells["duration"] = np.where(rate, np.nan, 0.0)
     if "duration" in rows.cells:
         texts = rows.cells["duration"].iloc[index].reset_index(drop=True)
-        stated = numbers(list(texts), decimal_comma=rows.decimal_comma)
+        stated = numbers(texts, decimal_comma=rows.decimal_comma)
         bad = ~is_missing(texts) & ~(stated >= 0)
         if bad.any():
             row = int(cells["row"][bad].iloc[0])
