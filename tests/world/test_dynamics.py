@@ -91,11 +91,8 @@ def test_a_dose_is_neither_lost_nor_made_on_its_way() -> None:
     torch.testing.assert_close(pools[:, 1].sum(-1), share, rtol=0.05, atol=0.0)
 
 
-@torch.no_grad()
-def test_stepping_through_futures_is_the_rollout() -> None:
-    model = random_model(7)
-    state, values, mask, usual, code = batch(model, 7)
-    rollout = model.rollout(state, Question.plan(values, mask, usual, code))
+def futures_of(model, state, values, mask, usual, code) -> tuple[torch.Tensor, Futures]:
+    """The inflow of a plan by step, and the futures of one particle a patient."""
     inflow, future = model.plan(values, mask, usual)
     features, spread = contexts(model, state.z, state.minute, code, future)
     rates = model.dynamics.absorption.rates(code)
@@ -103,6 +100,15 @@ def test_stepping_through_futures_is_the_rollout() -> None:
         model, features.unsqueeze(1), spread.unsqueeze(1), code.unsqueeze(1), rates.unsqueeze(1), state.level.unsqueeze(1),
         torch.zeros(1), torch.ones(len(usual)), state.trend.unsqueeze(1),
     )  # fmt: skip
+    return inflow, futures
+
+
+@torch.no_grad()
+def test_stepping_through_futures_is_the_rollout() -> None:
+    model = random_model(7)
+    state, values, mask, usual, code = batch(model, 7)
+    rollout = model.rollout(state, Question.plan(values, mask, usual, code))
+    inflow, futures = futures_of(model, state, values, mask, usual, code)
     rows = torch.arange(len(usual))
     level, pools = state.level.unsqueeze(1), state.pools.unsqueeze(1)
     for step in range(inflow.shape[1]):
@@ -115,13 +121,9 @@ def test_stepping_through_futures_is_the_rollout() -> None:
 def test_all_rows_at_once_step_as_each_by_its_place() -> None:
     model = random_model(9)
     state, values, mask, usual, code = batch(model, 9)
-    inflow, future = model.plan(values, mask, usual)
-    features, spread = contexts(model, state.z, state.minute, code, future)
-    rates, count = model.dynamics.absorption.rates(code), len(usual)
-    futures = Futures(
-        model, features.unsqueeze(1), spread.unsqueeze(1), code.unsqueeze(1), rates.unsqueeze(1), state.level.unsqueeze(1),
-        torch.zeros(1), torch.ones(count), state.trend.unsqueeze(1), 0.01 * torch.randn(count, 1, inflow.shape[1], 1),
-    )  # fmt: skip
+    inflow, futures = futures_of(model, state, values, mask, usual, code)
+    count = len(usual)
+    futures = replace(futures, forcing=0.01 * torch.randn(count, 1, inflow.shape[1], 1))
     given = torch.stack([inflow, 0.5 * inflow])  # two treatments of everybody
     level, pools = state.level.unsqueeze(1).expand(2, -1, -1, -1), state.pools.unsqueeze(1).expand(2, -1, -1, -1)
     flat, emptied, rows = level.flatten(0, 1), pools.flatten(0, 1), torch.arange(count).repeat(2)
@@ -136,21 +138,8 @@ def test_all_rows_at_once_step_as_each_by_its_place() -> None:
 def test_abduction_passes_through_what_was_measured() -> None:
     model = random_model(11)
     state, values, mask, usual, code = batch(model, 11)
-    inflow, future = model.plan(values, mask, usual)
-    features, spread = contexts(model, state.z, state.minute, code, future)
-    rates = model.dynamics.absorption.rates(code).unsqueeze(1)
+    inflow, futures = futures_of(model, state, values, mask, usual, code)
     start = state.level.unsqueeze(1)
-    futures = Futures(
-        model,
-        features.unsqueeze(1),
-        spread.unsqueeze(1),
-        code.unsqueeze(1),
-        rates,
-        start,
-        torch.zeros(1),
-        torch.ones(len(usual)),
-        state.trend.unsqueeze(1),
-    )
     truth = torch.randn(len(usual), inflow.shape[1], 1)
     seen = torch.rand(truth.shape) < 0.8
     forced = abduct(futures, start, state.pools.unsqueeze(1), inflow, truth, seen)

@@ -44,6 +44,10 @@ class Asked:
     def starting(self) -> bool:
         return self.days < STARTS
 
+    def for_now(self, weekly: float, suits: float) -> bool:
+        """Whether another weekly dose is meant until the next INR alone, as while a course starts, and what suits follows it."""
+        return self.starting and weekly not in (self.weekly if self.begun else 0.0, suits)
+
 
 @dataclass(frozen=True, eq=False)
 class Found:

@@ -167,7 +167,7 @@ def _compared(regimen: Regimen, asked: Asked, found: Found, targets: Targets) ->
     else:
         by, left_out, said = asked.weekly, 0, "IWPC"
     proposed, doses = f"{_week(weekly, hold)}, {INR_IN.format(days=due)}", course(weekly, hold)
-    if asked.starting and weekly not in (regimen.weekly, suits):
+    if asked.for_now(weekly, suits):
         proposed, doses[due:] = f"{proposed}, {THEN.format(weekly=suits)}", suits / 7
     futures = [
         Compared("proposed", proposed, doses),

@@ -53,7 +53,7 @@ PREDICTED = N_(
     "{weekly:g} mg a week ({tablets}) is predicted to give {in_range:.0f} % of the next 28 days in range, {above:.1f} % above 4; "
     "no change {in_range_still:.0f} and {above_still:.1f} %"
 )
-PREDICTED_FIRST = N_(
+PREDICTED_FOR_NOW = N_(
     "{weekly:g} mg a week ({tablets}) until the next INR, and then the {suits:g} mg that are expected to suit, are predicted to "
     "give {in_range:.0f} % of the next 28 days in range, {above:.1f} % above 4; no change {in_range_still:.0f} and "
     "{above_still:.1f} %"
@@ -89,11 +89,11 @@ def why_in_words(
     told = [_state(asked, targets)]
     if hold:
         told.append(HOLD.format(evenings=hold) if hold > 1 else HOLD_ONE)
-    first = asked.starting and weekly not in (regimen.weekly, suits)
+    for_now = asked.for_now(weekly, suits)
     if weekly == regimen.weekly:
         told.append(NOTHING_BETTER.format(weekly=weekly))
     else:
-        predicted = (PREDICTED_FIRST if first else PREDICTED).format(
+        predicted = (PREDICTED_FOR_NOW if for_now else PREDICTED).format(
             weekly=weekly,
             suits=suits,
             tablets=tablets(week_of(weekly, regimen.strengths)),
@@ -103,7 +103,7 @@ def why_in_words(
             above_still=still["above_4"].mid,
         )
         told.append(predicted)
-    if weekly != suits and not first:
+    if weekly != suits and not for_now:
         told.append(SUITS.format(suits=suits))
     low, high = targets.levels["low"], targets.levels["high"]
     calm = asked.last is not None and low <= asked.last <= high and not asked.starting

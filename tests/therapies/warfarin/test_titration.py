@@ -55,7 +55,7 @@ def test_a_loading_dose_is_foreseen_to_last_until_the_next_inr() -> None:
 
 
 def test_a_mean_lies_in_its_interval() -> None:
-    """Of skewed draws too: one of 24 days above the range in a hundred moves the mean out of the middle 90 %."""
+    """Of skewed draws too: one of 24 that spends half its days above 4 moves the mean out of the middle 90 %."""
     drawn = torch.tensor([0.0] * 23 + [48.0])
     found = interval(drawn)
     assert found.low <= found.mid <= found.high and found.mid == 2.0
@@ -74,6 +74,8 @@ def test_a_low_inr_on_a_steady_dose_gets_more_within_a_fifth() -> None:
     weekly = proposed(suggestion, "weekly_dose")
     assert weekly is not None and 28.0 < weekly <= 1.2 * 28.0 + 1e-6
     assert suggestion.options[0].outcomes["mean"].mid > suggestion.options[1].outcomes["mean"].mid
+    assert ", then about " not in suggestion.options[0].does, "a dose of a maintained course is meant to last"
+    assert not any("until the next INR" in reason for reason in suggestion.reasons)
 
 
 def test_a_steady_course_in_range_is_foreseen_to_stay_so_and_looked_at_less() -> None:
