@@ -158,6 +158,20 @@ def test_an_unchanged_regimen_replays_the_days_that_were(db, world, patient) -> 
             torch.testing.assert_close(levels[particle, day][seen], truth[seen], rtol=0, atol=0.5)
 
 
+def test_a_regimen_in_force_for_days_is_felt_from_midnight_on(db, world, patient) -> None:
+    _, _, days, lines = days_of(db, world, patient, count=8, particles=2)
+    table = torch.ones(3, lines)
+    table[1, :4], table[2, -1] = 0.7, 0.7  # basal and long-acting: this patient has a pump
+    unchanged, less, other = days.replay(table)
+    follows = [place for place, row in enumerate(days.rows) if row - 288 in days.rows]
+    assert len(follows) > 4
+    ended = (less - unchanged)[:, [place - 1 for place in follows], -1]
+    began = (less - unchanged)[:, follows, 0]
+    assert float(ended.mean()) > 5, "less basal leaves the day higher"
+    torch.testing.assert_close(began, ended, rtol=0.1, atol=3.0)
+    torch.testing.assert_close(other, unchanged, rtol=0, atol=0.1)
+
+
 def test_what_was_done_for_a_low_is_not_done_where_no_low_comes(db, world, patient) -> None:
     _, person, days, lines = days_of(db, world, patient, count=4, particles=2)
     less = torch.ones(1, lines)
@@ -174,7 +188,7 @@ def test_what_was_done_for_a_low_is_not_done_where_no_low_comes(db, world, patie
     risen = (anyway.replay(less)[0].mean(0)[:, step - 1] - days.recorded[:, step]) > 20
     assert risen.any(), "a day on which half the basal leaves the level well above what was recorded"
     assert float(gap[0, :, risen, step + 4].min()) > 5, "what raised the level is missing"
-    assert float(gap[0, :, :, :step].abs().max()) == 0, "and nothing before it changed"
+    assert float(gap[0, :, :, step - 1].abs().max()) < 1, "what it left to the next day has faded by noon"
 
     more = torch.ones_like(less)
     more[0, :4] = 3.0
@@ -190,9 +204,9 @@ def test_what_was_done_for_a_low_is_not_done_where_no_low_comes(db, world, patie
 
 
 def test_where_doses_are_planned_too_a_regimen_need_do_less(db, world, patient) -> None:
-    _, _, days, lines = days_of(db, world, patient, count=3, particles=2)
+    _, _, days, lines = days_of(db, world, patient, count=8, particles=2)
     table = torch.ones(3, lines)
-    table[1, :4], table[2, :4] = 3.0, 0.5  # basal too strong, too weak
+    table[1, :4], table[2, :4] = 2.0, 0.5  # basal too strong, too weak
     mandate = GLUCOSE.mandate
     alone, under = days.replay(table), days.replay(table, mandate)
     higher = days.replay(table, replace(mandate, target=150.0))
@@ -223,7 +237,7 @@ def test_a_regimen_aims_higher_only_where_it_counts_on_more_lows_than_are_allowe
 
 
 def test_more_insulin_in_a_regimen_never_raises_a_day(db, world, patient) -> None:
-    _, _, days, lines = days_of(db, world, patient, count=3, particles=2)
+    _, _, days, lines = days_of(db, world, patient, count=8, particles=2)
     table = torch.ones(3, lines)
     table[1, :4] = 1.2  # basal up
     table[2, 4:8] = 0.8  # carb ratio down
@@ -272,7 +286,7 @@ def test_regimens_keep_their_caps(db, world, patient) -> None:
     planned = plan_regimens(db, names, world, progress=lambda done, total, made: told.append((done, made.id)))
     assert told == list(enumerate([made.id for made in planned], 1)), "each is told of as it is stored"
     lines = [line for made in planned for line in made.lines]
-    assert len(lines) >= 3, "somebody's regimen is changed"
+    assert lines, "somebody's regimen is changed"
     _, _, visit, _, danger = CAPS
     for line in lines:
         change = line.proposed / line.current - 1

@@ -1,6 +1,7 @@
 """The patient's own days, lived again under another regimen: abduct what happened, change the settings, predict."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ NEAR = 3  # integration steps either side within which a bolus belongs to a meal
 STOPS = 100.0  # mg/dL below which basal was stopped for a low; what is eaten without a bolus below `LOW` is for the low
 SINCE = 4  # integration steps after a low within which it is eaten
 FADES = 20.0  # mg/dL from what was recorded, over which an answer to a low is no longer given, or a new one is
+LEVELS = (20.0, 600.0)  # mg/dL
 EATS, SUSPENDS = 65.0, 75.0  # mg/dL in a replay, below which people eat for a low, and pumps that do so stop
 
 
@@ -62,22 +64,45 @@ class Days:
     def replay(self, multipliers: Tensor, below: Mandate | None = None) -> Tensor:
         """Multipliers `[W, L]` of basal, carb ratio and correction factor by block, then of long-acting -> mg/dL `[W, P, D, H]`.
 
+        The regimen is taken to have been in force for days: the level at midnight is as many times as high as the day before ends
+        than as it was lived, and the pools hold what it left. below: the patient's doses are planned too, under this mandate;
+        basal is then what is prescribed, modulated by the level that is replayed.
+        """
+        multipliers = multipliers.to(self.level.device)
+        level, pools = self.level.unsqueeze(0), self._midnight(multipliers)
+        _, *ends = self._through(multipliers, below, level, pools)
+        (risen, left), (usual, kept) = ends, self._ends
+        times = self._mgdl(risen).clamp(*LEVELS) / self._mgdl(usual).clamp(*LEVELS)
+        level = (
+            level + (times.roll(1, dims=1) - 1.0) * self._mgdl(level) / self.futures.model.scale[GLUCOSE.index(GLUCOSE.regulated)]
+        )
+        pools = torch.where(self.lasting, pools, (pools + (left - kept).roll(1, dims=1)).clamp(min=0.0))
+        return self._through(multipliers, below, level, pools)[0]
+
+    @cached_property
+    def _ends(self) -> tuple[Tensor, Tensor]:
+        """Levels `[1, D, P, 1]` and pools `[1, D, P, S]` as the days end with nothing changed."""
+        unchanged = torch.ones(1, 1 + len(SETTINGS) * (1 + int(self.block.max())), device=self.level.device)
+        return self._through(unchanged, None, self.level.unsqueeze(0), self._midnight(unchanged))[1:]
+
+    def _midnight(self, multipliers: Tensor) -> Tensor:
+        """The pools at midnight `[W, D, P, S]`, long-acting insulin as if it had been given so for days."""
+        return torch.where(self.lasting, self.pools * multipliers[:, -1, None, None, None], self.pools)
+
+    def _through(self, multipliers: Tensor, below: Mandate | None, level: Tensor, pools: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The days from levels `[W, D, P, 1]` and pools `[W, D, P, S]` at midnight: mg/dL `[W, P, D, H]`, and both as they end.
+
         Basal and long-acting are multiplied; the meal part of each bolus is divided by the carb ratio's multiplier; the
-        correction part by the correction factor's, and scaled to how far above target this replay then is. below: the patient's
-        doses are planned too, under this mandate; basal is then what is prescribed, modulated by the level that is replayed.
+        correction part by the correction factor's, and scaled to how far above target this replay then is.
         What was done for a recorded low (basal stopped, carbohydrate eaten) fades as the replay stays above it, and what is not
         eaten is kept for a later low of that day. A low of the replay alone is answered as this patient's were.
         """
         wide, steps, interval = len(multipliers), len(self.block), self.futures.model.shape.interval
-        column = GLUCOSE.index(GLUCOSE.regulated)
-        center, scale = self.futures.model.center[column], self.futures.model.scale[column]
-        multipliers = multipliers.to(self.basal.device)
         basal, ratio, factor = multipliers[:, :-1].unflatten(1, (3, -1))[:, :, self.block].unsqueeze(3).unbind(1)  # [W, H, 1]
         daily = multipliers[:, -1, None, None]
         meal, correction = (part.T / share / interval for part, share in ((self.meal, ratio), (self.correction, factor)))
         given = self.other.transpose(0, 1), self.slow.transpose(0, 1)
-        level = self.level.expand(wide, -1, -1, -1)
-        pools = self.pools * torch.where(self.lasting, daily.unsqueeze(-1), 1.0)  # as if given so for days
+        level = level.expand(wide, -1, -1, -1)
         stopped = (self.basal < 0.9 * self.standing) & (self.recorded < STOPS)
         low, eats, excess = self.recorded < LOW, self.treats > 0, self.recorded - self.target
         suspends = int((stopped & low).sum()) > 0.5 * int(low.sum())
@@ -86,7 +111,7 @@ class Days:
         lows, uneaten = _lowest_lately(self.recorded), self.treats.new_zeros(wide, len(self))
         before, levels = [], []
         for step in range(steps):
-            now = level[..., 0].mean(-1) * scale + center  # [W, D]
+            now = self._mgdl(level)[..., 0].mean(-1)  # [W, D]
             before.append(now)
             recorded, over = self.recorded[:, step], excess[:, step]
             fresh = torch.where(over > FOR_THE_LEVEL, ((now - self.target) / over).clamp(0.0, 2.0), 1.0)
@@ -106,8 +131,12 @@ class Days:
             inflow = units.unsqueeze(-1) * self.per_unit + (treated + later).unsqueeze(-1) * self.eaten + other + slow * daily
             level, pools = self.futures.advance(level, pools, inflow, step)
             levels.append(level[..., 0])
-        mgdl = torch.stack(levels, -1) * scale + center  # [W, D, P, H]
-        return mgdl.transpose(1, 2).clamp(20.0, 600.0)
+        return self._mgdl(torch.stack(levels, -1)).transpose(1, 2).clamp(*LEVELS), level, pools
+
+    def _mgdl(self, level: Tensor) -> Tensor:
+        """Levels as the model has them, in mg/dL."""
+        model, column = self.futures.model, GLUCOSE.index(GLUCOSE.regulated)
+        return level * model.scale[column] + model.center[column]
 
 
 def _still(now: Tensor, recorded: Tensor) -> Tensor:

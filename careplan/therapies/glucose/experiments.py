@@ -31,8 +31,8 @@ LEAST = timedelta(days=7)  # of readings before a change and after it, for the t
 # The prior of the size of effects, times what the model predicts: mean and spread, and how alike the three settings are in it.
 USUAL, SPREAD, ALIKE = 1.0, 0.35, 0.5
 # mg/dL by which life moves the mean of a part of the day from one fortnight to the next with nothing changed, half of it in all
-# parts alike: docs/experiments/visits.md.
-LIFE = 8.0
+# parts alike: 10 in virtual people, 14 in recordings (docs/experiments/visits.md).
+LIFE = 12.0
 DOUBT = 0.5  # of what a change is expected to do: how far that may be off
 TRIED = 0.8  # of treatment, to see how far each setting alone moves the level
 OUTCOMES = ("in_range", "below_70", "above_180", "mean")
