@@ -41,6 +41,8 @@ BEGINNINGS = (
     "first of all, show me",
     "once more, please,",
     "according to the system, what is",
+    "quick question from her mum: what is",
+    "I'm writing her letter, so give me",
 )
 ENDS = (
     *("please", "many thanks", "if at all possible", "as soon as you can", "for the ward round", "for tomorrow's meeting"),
@@ -77,6 +79,15 @@ def test_a_part_that_asks_for_something_else_is_asked_back_however_it_is_asked(k
             assert read(f"{beginning} {OBJECTS[kind]} {more}", KNOWN).query is None, (beginning, more)
 
 
+@pytest.mark.parametrize(
+    ("question", "first"),
+    [("How's Anna's week been?", "2026-02-26"), ("How was Anna over the weekend?", "2026-02-28")],
+)
+def test_a_week_and_a_weekend_that_no_word_names_are_the_last(question: str, first: str) -> None:
+    query = read(question, KNOWN).query
+    assert query is not None and query.kind == "summary" and str(query.period.first) == first
+
+
 @given(st.sampled_from(BEGINNINGS), st.sampled_from(sorted(OBJECTS)), st.sampled_from(ENDS), st.sampled_from(OTHER))
 def test_what_is_said_beside_a_question_hides_none_of_it(beginning: str, kind: str, end: str, more: str) -> None:
     assert read(f"{beginning} {OBJECTS[kind]} {more}, {end}", KNOWN).query is None
@@ -108,6 +119,16 @@ def test_what_is_said_beside_a_question_hides_none_of_it(beginning: str, kind: s
         ("Did Anna spend any time below 54 mg/dL in the last week?", "episodes"),
         ("How many units of basal is Anna prescribed?", "regimen"),
         ("annaさんの基礎インスリンは何単位処方されていますか", "regimen"),
+        ("Quick question from mum: what's Anna's glucose going to be like in three hours?", "forecast"),
+        ("Do you think Anna will be alright over the next two hours?", "forecast"),
+        ("Has Ben's control gone downhill this past week relative to the previous one?", "compare_periods"),
+        ("Where does the new carb ratio for Ben come from?", "why"),
+        ("How did you arrive at Kenji's suggestion?", "why"),
+        ("Any of my patients I ought to be concerned about?", "who_needs_a_look"),
+        ("What's the highest single dose Anna could ever be given?", "limits"),
+        ("Did Kenji have any hypos over the weekend?", "episodes"),
+        ("お母さんから質問です。annaさんの血糖は2時間後にどのあたりになりそうですか", "forecast"),
+        ("今日はどの患者さんから診たらいいですか", "who_needs_a_look"),
         ("benさんの直近2週間のTIRを教えていただけますか", "summary"),
         ("今日優先して診るべき患者さんを挙げてほしい", "who_needs_a_look"),
         ("kenjiさんの1時間後の見通しを知りたいのですが", "forecast"),
@@ -148,6 +169,15 @@ def test_everyday_words_of_each_kind_are_understood(question: str, kind: str) ->
         "Which model is better?",
         "When was Anna very low?",
         "Has Anna been low recently?",
+        "As her mother, how am I doing?",
+        "How has Anna been doing since her mum called?",
+        "What limits do not hold for Anna?",
+        "What is the most that Anna's glucose may change?",
+        "How was Anna's weekend apart from Sunday?",
+        "How was Anna over every weekend?",
+        "Any of my patients not doing well?",
+        "How close is Anna to going low?",
+        "Is Anna any better than Ben this week?",
         "annaさんの基礎レートはいつからですか",
         "annaさんの低血糖以外のエピソードを全部挙げて",
         "少なくとも30分続いたannaさんの低血糖を全部挙げて",
@@ -279,6 +309,7 @@ def test_each_aside_is_whole_words() -> None:
         *("We need to approve Anna's plan", "Would you mind signing Anna's plan?", "Can we lower Ben's carb ratio?"),
         *("Confirm Anna's plan", "Mark Anna's plan as approved", "Make Anna's basal 1.2", "Turn off Anna's basal"),
         *("Hold Anna's basal tonight", "夕食前の投与量を決めてください、annaさんです"),
+        *("Her mum asks: sign Anna's plan", "Just the gist please, and approve Anna's plan"),
         *("Draw up a plan for Anna", "Send Anna's plan to her doctor", "Show Anna's plan, then approve it"),
         *("annaさんの計画を承認していただけますか", "tanakaさんの提案、承認しといて", "annaさんの基礎を1.2にして"),
         *("annaさんの基礎を下げてもらえますか", "annaさんの計画にサインして", "annaさんの提案を承認したい", "署名して"),

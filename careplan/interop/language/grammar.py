@@ -27,8 +27,8 @@ LESS = ("less|fewer|lower|smaller", r"lowered|reduc\w*|cut|decreas\w*|dropp\w*")
 MORE_OF = ("more|extra|additional|higher|larger|bigger", r"raised?|increas\w*")
 LEVEL = r"(?:mg/?dl|mmol(?:/l)?)"
 NOTHING = (
-    r"\bskip\w*|\bhadn't\b|\bnot (?:eaten|taken|had|injected|bolused)\b|\bwithout\b|\boff\b|\bno (?:bolus|carbs|insulin)\b"
-    r"|\bmissed\b|\bforgot\w*|\b(?:left|leaving|leave) out\b|\bomitt\w*|\bforgone\b"
+    r"\bskip\w*|\bhadn't\b|\bnot (?:eaten|taken|had|injected|bolused)\b|\bwithout\b|(?<!better )(?<!worse )\boff\b"
+    r"|\bno (?:bolus|carbs|insulin)\b|\bmissed\b|\bforgot\w*|\b(?:left|leaving|leave) out\b|\bomitt\w*|\bforgone\b"
 )
 MOVES = re.compile(
     r"\b(?:go(?:es|ing|ne)?|went|ris\w+|rose|fall\w*|fell|drop\w*|climb\w*|spik\w+|up|down)\b|[上下]"

@@ -31,7 +31,7 @@ ABOUT = {  # the topics whose words may stand in a question of each kind, beside
     "forecast": {"now", "side", "movement", "mood", "ahead", "estimating"},
     "counterfactual": {"now", "side", "movement", "share", "treatment", "change", "mood", "outcome", "estimating"},
     "compare_periods": {"side", "movement", "change", "quality", "figure", "estimating"},
-    "why": {"now", "treatment", "change", "mood", "novelty", "proposal"},
+    "why": {"now", "treatment", "change", "mood", "novelty", "proposal", "arguing"},
     "who_needs_a_look": {"now", "movement", "mood", "worry"},
     "limits": {"now", "side", "treatment", "force", "bound"},
     "cohort_replay": {"population", "mood", "quality", "estimating"},
@@ -106,14 +106,24 @@ SPENT = re.compile(r"\bspen[dt] (?:any |some )?time (?=(?:below|under|above|over
 AFTER = re.compile(r"\bafter (?=\d+ ?(?:minutes?|mins?|hours?|h)\b)")
 SIGNS = re.compile(r"\bdid (?:(?:the )?(?:doctor|dr|clinician)|some(?:one|body)|you|he|she|they) sign\b")
 RUNNING = re.compile(r"\brun(?:ning|s)? (?=high|low)")
+ONLY = re.compile(r"\bonly (?=(?:\w+ )?\d)|\bonly (?=(?:had|taken|took|ate|eaten|injected|bolused|been)\b)")
+ELSE = re.compile(
+    r"\b(?:before|ahead of|above|more than) (?:any(?:one|body)|every(?:one|body)|all) else(?=\W*$)|\bbefore all others\b"
+)
+BARRED = re.compile(
+    r"\b(?:stops?|prevents?|keeps?) (?:you|it|careplan) from (?:giving|dosing|overdosing)(?: too much)?(?: insulin)?"
+    r"|\b(?:not|never) (?:allowed|permitted) to (?:do|give|set|change|exceed)\b"
+    r"|\bmost (?=(?:insulin|you|we)\b|(?:that )?(?:(?:the|his|her) )?(?:basal|bolus|dose|carb ratio|correction factor)\b)"
+)
+GUESS = re.compile(r"\bbest (?=guess|forecast|prediction|projection|outlook|estimate)|\bguess\b")
 OWN = {  # what is said of its kind in more than a word
-    "limits": (VISIT,),
-    "who_needs_a_look": (COUNTED, BEFORE),
-    "counterfactual": (NONE, NOT_GIVEN),
+    "limits": (VISIT, BARRED),
+    "who_needs_a_look": (COUNTED, BEFORE, ELSE),
+    "counterfactual": (ONLY, NONE, NOT_GIVEN),
     "why": (UNCHANGED, CHOSEN),
     "compare_periods": (SINCE,),
     "episodes": (EVERY, RUNNING, TOO, SPENT),
-    "forecast": (RUNNING, TOO),
+    "forecast": (RUNNING, TOO, GUESS),
     "plan": (SIGNS,),
     "evaluation": (AFTER,),
 }
