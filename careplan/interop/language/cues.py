@@ -64,6 +64,7 @@ WRITES = re.compile(
 )
 TELLS = re.compile(any_of(WORDS["commands"]["japanese"]))  # the same in Japanese
 ANYBODY = re.compile(r"\bany(?:one|body)\b")
+SIGNER = re.compile(r"\bwho(?= (?:has |have )?(?:signed|approved|accepted|rejected|reviewed|authori[sz]ed|endorsed)\b)")
 DONE = re.compile(r"\b(?:did|was|were|had|has|been|used|yesterday|is on)\b|\bwould\b.*\bhave\b")
 PRESCRIBED = re.compile(  # it stands on record, and nobody has to decide it
     r"^(?!.*\b(?:should|be|needs?|must|if)\b).*\b(?:is|are)(?: (?:he|she|they|it|now|currently))* prescribed\b"

@@ -66,7 +66,7 @@ def read(question: str, known: Known) -> Reading:
         query = _query(question, known)
         return Reading(question=question, query=QUERY.validate_python(query))
     except Unclear as error:
-        return Reading(question=question, asks=str(error), choices=error.choices)
+        return Reading(question=question, asks=str(error), choices=error.choices, offers=error.offers)
     except ValidationError as error:
         told = "; ".join(str(each["msg"]).removeprefix("Value error, ") for each in error.errors())
         return Reading(question=question, asks=_("That cannot be asked: {told}.", told=told))
@@ -80,7 +80,7 @@ def _query(question: str, known: Known) -> dict[str, Any]:
     names += [term for patient in named.patients for term in known.spoken(patient).terms]
     text = mended(plain(named.rest), VOCABULARY, names)
     if named.patients:  # "has anyone signed it" is about the patient
-        text = cues.ANYBODY.sub("somebody", text)
+        text = cues.SIGNER.sub("somebody", cues.ANYBODY.sub("somebody", text))
     if cues.writes(text, named.rest):
         raise Unclear(_(ASKS["writes"]))
     named_together = "|".join(policy.replace("-", "[- ]") for policy in known.policies) or "-"
@@ -124,10 +124,10 @@ def _of_patient(kind: str, text: str, patient: str, known: Known) -> dict[str, A
 
 
 def _whole(query: dict[str, Any], left: Sequence[str]) -> dict[str, Any]:
-    """The query, where it holds all that was said."""
+    """The query, where it holds all that was said; else it is offered, and asked back."""
     if left:
-        said = QUERY.validate_python(query).said()
-        raise Unclear(_(LEFT, said=said, left=", ".join(map(repr, left))))
+        offered = QUERY.validate_python(query)
+        raise Unclear(_(LEFT, said=offered.said(), left=", ".join(map(repr, left))), offers=offered)
     return query
 
 
@@ -190,7 +190,7 @@ def _forecast(text: str, today: date) -> dict[str, Any]:
 
 def _side(text: str) -> str | None:
     text = re.sub(times.LENGTH, " ", text)  # "over 4 hours" is no level
-    low = re.search(r"\blows?\b|\bhypo\w*|\bbelow\b|\bunder\b", text)
+    low = re.search(r"\blows?\b|\bcrash\w*|\bhypo\w*|\bbelow\b|\bunder\b", text)
     high = re.search(r"\bhighs?\b|\bhyper\w*|\babove\b|\bover \d", text)
     if low and high:
         raise Unclear(_("Low or high? One at a time."), ("low", "high"))
@@ -353,6 +353,8 @@ _READ = {
 }
 _PATTERNS = [cues.WRITES.pattern, *cues.CUES.values(), *SETTINGS.values(), *MEALS.values(), *GROUPS.values()]
 VOCABULARY = frozenset(
-    word for pattern in _PATTERNS for word in re.findall(r"[a-z]{3,}", re.sub(r"\\[a-z]|\(\?[:!<=]*|\w+\\w[*+]", " ", pattern))
+    word
+    for pattern in _PATTERNS
+    for word in re.findall(r"[a-z]{3,}", re.sub(r"\\[a-z]|\w+\(\?:|\(\?[:!<=]*|\w+\\w[*+]", " ", pattern))
 ) | frozenset([*times.DAYS, *MONTHS, *NUMBERS, *WORDS["known"].split()])
 WORDS_OF_QUESTIONS = VOCABULARY | {word.removesuffix("s") for word in VOCABULARY}  # of which no part of a name may be one

@@ -68,7 +68,8 @@ VISIT = re.compile(
 GIVEN = r"(?:bolus|insulin|carbs|breakfast|lunch|dinner)"
 NONE = re.compile(
     r"(?<=\d) (?:until|till)\b"
-    rf"|\b(?:without|skip\w*) (?:(?:the|a|any|his|her|their|\d+:\d+|correction|breakfast|lunch|dinner) )*{GIVEN}\b"
+    r"|\b(?:without|skip\w*|forg[eo]t\w*|miss(?:ed|ing)|omitt\w*|left out)"
+    rf" (?:(?:the|a|any|his|her|their|\d+:\d+|correction|breakfast|lunch|dinner) )*{GIVEN}\b"
     rf"|\b(?:left|leaving|leave) out\b|\bomitt\w*|\b{GIVEN} (?:eaten )?skip\w*|\bate\b|\beaten(?: \S+)? skip\w*"
 )
 NOT_GIVEN = re.compile(r"\bnot (?:eaten|taken|had|injected|bolused)\b|\bno (?:bolus|carbs|insulin)\b")
@@ -116,6 +117,7 @@ BARRED = re.compile(
     r"|\bmost (?=(?:insulin|you|we)\b|(?:that )?(?:(?:the|his|her) )?(?:basal|bolus|dose|carb ratio|correction factor)\b)"
 )
 GUESS = re.compile(r"\bbest (?=guess|forecast|prediction|projection|outlook|estimate)|\bguess\b")
+WHAT_IF = re.compile(r"\bwhat (?:would happen |happens )?if\b")
 OWN = {  # what is said of its kind in more than a word
     "limits": (VISIT, BARRED),
     "who_needs_a_look": (COUNTED, BEFORE, ELSE),
@@ -124,9 +126,11 @@ OWN = {  # what is said of its kind in more than a word
     "compare_periods": (SINCE,),
     "episodes": (EVERY, RUNNING, TOO, SPENT),
     "forecast": (RUNNING, TOO, GUESS),
+    "cohort_replay": (WHAT_IF,),
     "plan": (SIGNS,),
     "evaluation": (AFTER,),
 }
+OF_THEN = re.compile(r"(?:yesterday|last night)\b(?! (?:on|onwards?|forward)\b)")  # "from yesterday" is yesterday's
 BOUND = r"until|till|by|since|past|up to"
 NOW = re.compile(r"^(?:today|this morning)$")
 OF_GLUCOSE = {"amount", "clock", "edge", "meal", "range", "setting"}  # what queries hold only where glucose is treated
@@ -200,7 +204,10 @@ def _bounds(kind: str, text: str, today: date) -> list[str]:
         if (
             before
             and not (kind == "compare_periods" and before[1] == "since")
-            and (before[1] != "from" or (each.value.first == each.value.last and kind != "forecast"))
+            and (
+                before[1] != "from"
+                or (each.value.first == each.value.last and kind != "forecast" and not OF_THEN.match(text[each.start :]))
+            )
         ):
             found.append(before[1])
     return found

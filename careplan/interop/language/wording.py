@@ -55,7 +55,9 @@ def any_of(lines: str) -> str:
 
 KANA = re.compile(any_of(WORDS["kana"]["asides"]))
 FRAMES = {  # who asks, why, and how it is put, by what each is
-    name: re.compile(rf"(?<![\w'-])(?:{any_of(lines.replace('{kin}', WORDS['frames']['kin']))})(?:(?<=\s)|(?![\w'-]))")
+    name: re.compile(
+        rf"(?:(?<![\w'-])|(?=[,:]| -))(?:{any_of(lines.replace('{kin}', WORDS['frames']['kin']))})(?:(?<=\s)|(?![\w'-]))"
+    )
     for name, lines in WORDS["frames"].items()
     if name != "kin"
 }
@@ -121,6 +123,8 @@ def _weeks(text: str) -> str:
         "how was last week",
         text,
     )
+    text = re.sub(r"(?<!last )(?<!this )\bweek in (?:numbers|figures|review|brief)\b", "last week figures", text)
+    text = re.sub(r"\bwhat (?:sort|kind) of 1 (?=(?:day|night|weekend|month|time) (?:did|has|had|was)\b)", "how was ", text)
     return re.sub(
         r"\b(?:over|during|through|across) the weekend\b|\bthis weekend\b|(?<=how was )(?:(?:the|his|her|their) )?weekend\b",
         "last weekend",
@@ -146,7 +150,7 @@ def _of_japanese(text: str) -> str:
     text = re.sub(r"(\d+月)中", r"\1", text)
     text = re.sub(r"(?<=時間)ご(?=[のにはも、?]|$)", "後", text)
     text = re.sub(r"(?<=[るす])と(?=どう)", " ", text)
-    text = re.sub(r"(?<![てで])いま(?![すしせ])", "今", text)
+    text = re.sub(r"(?<![てでら])いま(?![すしせ])", "今", text)
     text = re.sub(r"午前(?!の?\s*\d)", " morning ", text)
     text = re.sub(r"昼の?(?=(?:12|[1-4]) ?時)", "", text)
     text = re.sub(r"(\d+) ?時(\d+)分", r" \1:\2 ", text)
