@@ -266,7 +266,7 @@ class Reading(Strict):
 
     @model_validator(mode="after")
     def one_of_both(self) -> "Reading":
-        """The reading; raises `ValueError` where it is both understood and asked back, or neither, or offers what was understood."""
+        """The reading; raises `ValueError` where it is understood and asked back, or neither, or offers what was understood."""
         if (self.query is None) == (self.asks is None):
             raise ValueError("a question is either understood or asked back")
         if self.query is not None and self.offers is not None:
