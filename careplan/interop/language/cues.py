@@ -70,6 +70,7 @@ PRESCRIBED = re.compile(  # it stands on record, and nobody has to decide it
     r"^(?!.*\b(?:should|be|needs?|must|if)\b).*\b(?:is|are)(?: (?:he|she|they|it|now|currently))* prescribed\b"
 )
 BELIEVED = re.compile(r"\bhow much (?:can|should|may|could|do) (?:i|we|you|1|one)(?: really)? (?:trust|believe|rely|depend)\b")
+OF_CONTROL = re.compile(r"^(?!.*\b(?:model|forecast|predict)).*\bcontrol\b")
 FUTURE = re.compile(
     r"\b(?:will|about to|foresee\w*|project\w*|anticipat\w*|chances?|probability|likelihood|prospects?|going to|next|coming|ahead"
     r"|likely|tonight|risk|odds|forecast|predict\w*|expected?|from now)\b"
@@ -89,6 +90,8 @@ def kinds(text: str) -> set[str]:
         found.discard("dose")
     if BELIEVED.search(text):
         found.discard("dose")
+    if {"evaluation", "summary"} <= found and OF_CONTROL.search(text):
+        found.discard("evaluation")
     if {"forecast", "episodes"} <= found:
         found.discard("episodes" if FUTURE.search(text) else "forecast")
     if {"limits", "episodes"} <= found and not re.search(r"\blimits?\b|\bno (?:bolus|insulin|dose)\b", text):

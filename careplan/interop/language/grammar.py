@@ -25,6 +25,7 @@ MORE = "(?:more |less |fewer |extra |additional )?"
 AMOUNT = rf"(?<![\d:/.-])(\d+(?:\.\d+)?)\s*{MORE}(units?|iu|u|grams?|g|mg/dl|mmol/l|mmol|mg|ml|%|percent)?(?![\w:/-])"
 LESS = ("less|fewer|lower|smaller", r"lowered|reduc\w*|cut|decreas\w*|dropp\w*")
 MORE_OF = ("more|extra|additional|higher|larger|bigger", r"raised?|increas\w*")
+BOUNDARY = r"(?:(?:the|his|her|their) )?(?:target|range|limit|threshold)"
 LEVEL = r"(?:mg/?dl|mmol(?:/l)?)"
 NOTHING = (
     r"\bskip\w*|\bhadn't\b|\bnot (?:eaten|taken|had|injected|bolused)\b|\bwithout\b|(?<!better )(?<!worse )\boff\b"
@@ -161,6 +162,7 @@ def _of_nobody(kind: str, text: str, known: Known) -> dict[str, Any]:
             raise Unclear(_(ASKS["kind"]))
         count = re.search(
             r"(?<![\d.])(\d{1,3})\s+(?:most|worst|patients?|people|urgent)\b|\btop (\d{1,3})\b"
+            r"|\bthe (\d{1,2}) (?:(?:that|whom?) )?(?:i|we) (?:should|must|need|ought|have to)\b"
             r"|\b(\d{1,3}) at most\b|\bpatients (\d{1,3}) people\b",
             text,
         )
@@ -191,7 +193,7 @@ def _forecast(text: str, today: date) -> dict[str, Any]:
 def _side(text: str) -> str | None:
     text = re.sub(times.LENGTH, " ", text)  # "over 4 hours" is no level
     low = re.search(r"\blows?\b|\bcrash\w*|\bhypo\w*|\bbelow\b|\bunder\b", text)
-    high = re.search(r"\bhighs?\b|\bhyper\w*|\babove\b|\bover \d", text)
+    high = re.search(rf"\bhighs?\b|\b(?:shoot\w*|shot) up\b|\bsoar\w*|\bhyper\w*|\babove\b|\bover (?:\d|{BOUNDARY})", text)
     if low and high:
         raise Unclear(_("Low or high? One at a time."), ("low", "high"))
     return "low" if low else "high" if high else None

@@ -59,6 +59,8 @@ SLOTS = {
 }
 COUNTED = re.compile(
     r"\b(?:top )?\d{1,3} (?:most|worst|patients?|people|urgent)(?: ones)?\b|\btop \d{1,3}\b"
+    r"|\bthe \d{1,2} (?=(?:(?:that|whom?) )?(?:i|we) (?:should|must|need|ought|have to)\b)"
+    r"|\b(?:(?:at|to|on) )?(?:the )?top of (?:my|the|our|your) list\b"
     r"|\b\d{1,3} at most\b|\bpatients \d{1,3} people\b|\bout of (?:target|range)\b"
 )
 VISIT = re.compile(
@@ -81,14 +83,19 @@ REVIEWED = re.compile(  # what a person made of a suggestion, which only its pla
 )
 DEGREE = r"\b(?:very|really|quite|almost|nearly|rather|fairly|pretty|somewhat) (?:low|high)s?\b"
 ANOTHER = {  # what makes of a question of its kind another one, though each word may stand in it
-    "regimen": r"\b(?:was|were|had|did|used to|needs|next)\b",
+    "regimen": r"\bon board\b|\biob\b|\b(?:was|were|had|did|used to|needs|next)\b",
     "limits": r"\b(?:was|were|used to|meals?|eat\w*|carb\w*(?! ratio))\b",
-    "who_needs_a_look": r"\b(?:did|was|were|had)\b|\b(?:who|people|patients) (?:phone|call|visit|ring|contact|see)\b",
+    "who_needs_a_look": r"\b(?:did|was|were|had)\b|\b(?:who|people|patients) (?:phone|call|visit|ring|contact|see)\b"
+    r"|\b(?:is|are|keeps?) (?:phoning|calling|visiting|ringing|contacting|seeing)\b",
     "cohort_replay": r"\bthen\b|\bfollowed by\b",
     "why": r"\bneeds\b",
-    "evaluation": r"\bwhich (?:of the )?models?\b.*\b(?:best|better|worse|worst)\b",
-    "episodes": DEGREE + r"|\b(?:any|some)(?:one|body)\b",
-    "forecast": DEGREE + r"|\bhow (?:far|fast|long|quickly|soon)\b|\b(?:when|what time)\b.*\b(?:will|going to)\b",
+    "evaluation": r"\bwhich (?:predictions?|forecasts?|intervals?)\b|\bwhich (?:of the )?models?\b.*\b(?:best|better|worse|worst)\b",
+    "episodes": DEGREE
+    + r"|\b(?:how many|count|number of) (?:the )?(?:days|nights|weeks|hours|minutes|mornings|evenings)\b"
+    + r"|\b(?:any|some)(?:one|body)\b",
+    "forecast": DEGREE
+    + r"|\bhow (?:far|fast|long|quickly|soon)\b|\bhow much\b.*\b(?:rise|fall|drop|climb|increase|decrease)\b"
+    + r"|\b(?:when|what time)\b.*\b(?:will|going to)\b",
 }
 BY_EACH = (  # of any kind
     r"|\b(?:each|every|by) (?:single )?(?:day|night|week|month|hour|weekday|morning|evening|meal)\b"
@@ -118,16 +125,21 @@ BARRED = re.compile(
 )
 GUESS = re.compile(r"\bbest (?=guess|forecast|prediction|projection|outlook|estimate)|\bguess\b")
 WHAT_IF = re.compile(r"\bwhat (?:would happen |happens )?if\b")
+ON = re.compile(r"\b(day|week|month) (?:on|over) \1\b")
+CHANGES = re.compile(
+    r"\bchanges? (?=(?:are|is|were|was|do|does|did|have|has|would)"
+    r" (?:you|they|it|been|careplan|proposed|suggested|recommended)\b)"
+)
 OWN = {  # what is said of its kind in more than a word
     "limits": (VISIT, BARRED),
     "who_needs_a_look": (COUNTED, BEFORE, ELSE),
     "counterfactual": (ONLY, NONE, NOT_GIVEN),
     "why": (UNCHANGED, CHOSEN),
-    "compare_periods": (SINCE,),
+    "compare_periods": (SINCE, ON),
     "episodes": (EVERY, RUNNING, TOO, SPENT),
     "forecast": (RUNNING, TOO, GUESS),
     "cohort_replay": (WHAT_IF,),
-    "plan": (SIGNS,),
+    "plan": (SIGNS, CHANGES),
     "evaluation": (AFTER,),
 }
 OF_THEN = re.compile(r"(?:yesterday|last night)\b(?! (?:on|onwards?|forward)\b)")  # "from yesterday" is yesterday's

@@ -123,6 +123,7 @@ def _weeks(text: str) -> str:
         "how was last week",
         text,
     )
+    text = re.sub(r"^has (?:he |she )?had a (?:good|bad|decent|rough|tough|quiet) week\b", "how was last week", text)
     text = re.sub(r"(?<!last )(?<!this )\bweek in (?:numbers|figures|review|brief)\b", "last week figures", text)
     text = re.sub(r"\bwhat (?:sort|kind) of 1 (?=(?:day|night|weekend|month|time) (?:did|has|had|was)\b)", "how was ", text)
     return re.sub(
