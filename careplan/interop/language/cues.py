@@ -70,11 +70,16 @@ PRESCRIBED = re.compile(  # it stands on record, and nobody has to decide it
     r"^(?!.*\b(?:should|be|needs?|must|if)\b).*\b(?:is|are)(?: (?:he|she|they|it|now|currently))* prescribed\b"
 )
 BELIEVED = re.compile(r"\bhow much (?:can|should|may|could|do) (?:i|we|you|1|one)(?: really)? (?:trust|believe|rely|depend)\b")
-OF_CONTROL = re.compile(r"^(?!.*\b(?:model|forecast|predict)).*\bcontrol\b")
+OF_MODEL = re.compile(
+    r"\b(?:model|forecast|predict|interval|accura|rmse|mae\b|mard\b|calibrat|valid|train|error|ridge|persistence|reliab|trust)"
+)
+ANY_GOOD = re.compile(r"\bany good(?=\W*$)")
+SIMULATES = re.compile(r"\b(?:simulat\w+|replay\w*)\b|^model\b")
 FUTURE = re.compile(
     r"\b(?:will|about to|foresee\w*|project\w*|anticipat\w*|chances?|probability|likelihood|prospects?|going to|next|coming|ahead"
     r"|likely|tonight|risk|odds|forecast|predict\w*|expected?|from now)\b"
 )
+MAYBE = re.compile(r"^(?!.*\b(?:did|was|were|had|have)\b).*\b(?:might|within (?:the )?(?:next )?\d)")
 AHEAD = re.compile(
     r"^(?!.*\b(?:did|would|was|were|had|from \d|starting|standing|at the time)\b)"
     r".*\b(?:will|going to|likely|tonight|risk|odds|by \d)"
@@ -90,10 +95,8 @@ def kinds(text: str) -> set[str]:
         found.discard("dose")
     if BELIEVED.search(text):
         found.discard("dose")
-    if {"evaluation", "summary"} <= found and OF_CONTROL.search(text):
-        found.discard("evaluation")
     if {"forecast", "episodes"} <= found:
-        found.discard("episodes" if FUTURE.search(text) else "forecast")
+        found.discard("episodes" if FUTURE.search(text) or MAYBE.search(text) else "forecast")
     if {"limits", "episodes"} <= found and not re.search(r"\blimits?\b|\bno (?:bolus|insulin|dose)\b", text):
         found.discard("limits")
     for kind in list(found):

@@ -87,7 +87,11 @@ def _query(question: str, known: Known) -> dict[str, Any]:
     named_together = "|".join(policy.replace("-", "[- ]") for policy in known.policies) or "-"
     if (dated := times.either_order(text)) is not None:
         raise Unclear(_("Which day is {day}? Write the month as a word.", day=dated))
+    if named.patients and not re.search("|".join(GROUPS.values()), text):  # the days of one person
+        text = cues.SIMULATES.sub("what if" if times.periods(text, ANY_DAY) else "forecast", text)
     found = cues.kinds(text)
+    if named.patients and not cues.OF_MODEL.search(text):  # "any good" is of the patient
+        text, found = cues.ANY_GOOD.sub(" ", text), found - {"evaluation"}
     if not found and _meal_amount(text) and re.search(r"\binstead\b|\bless\b|\bfewer\b|\bmore\b", text):
         found = {"counterfactual"}
     if not found and times.periods(text, ANY_DAY):  # a stretch of days and nothing else is asked for

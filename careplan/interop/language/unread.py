@@ -84,12 +84,13 @@ REVIEWED = re.compile(  # what a person made of a suggestion, which only its pla
 DEGREE = r"\b(?:very|really|quite|almost|nearly|rather|fairly|pretty|somewhat) (?:low|high)s?\b"
 ANOTHER = {  # what makes of a question of its kind another one, though each word may stand in it
     "regimen": r"\bon board\b|\biob\b|\b(?:was|were|had|did|used to|needs|next)\b",
-    "limits": r"\b(?:was|were|used to|meals?|eat\w*|carb\w*(?! ratio))\b",
+    "limits": r"\bhow low\b|\bhow (?:high|far)\b.*\b(?:glucose|sugars?|level)\b|\b(?:was|were|used to|meals?|eat\w*|carb\w*(?! ratio))\b",
     "who_needs_a_look": r"\b(?:did|was|were|had)\b|\b(?:who|people|patients) (?:phone|call|visit|ring|contact|see)\b"
     r"|\b(?:is|are|keeps?) (?:phoning|calling|visiting|ringing|contacting|seeing)\b",
     "cohort_replay": r"\bthen\b|\bfollowed by\b",
-    "why": r"\bneeds\b",
-    "evaluation": r"\bwhich (?:predictions?|forecasts?|intervals?)\b|\bwhich (?:of the )?models?\b.*\b(?:best|better|worse|worst)\b",
+    "why": r"\bneeds?\b(?! (?:a |an |1 )?(?:new|another|different|lower|higher|chang\w*|to\b))",
+    "evaluation": r"\bwhich (?:predictions?|forecasts?|intervals?)\b"
+    r"|\bwhich (?:of the )?models?\b.*\b(?:best|better|worse|worst)\b",
     "episodes": DEGREE
     + r"|\b(?:how many|count|number of) (?:the )?(?:days|nights|weeks|hours|minutes|mornings|evenings)\b"
     + r"|\b(?:any|some)(?:one|body)\b",
@@ -112,7 +113,9 @@ TOO = re.compile(r"\btoo (?=low|high)")
 CHOSEN = re.compile(r"\b(?:you|it|the (?:system|planner|engine|algorithm|tool)) (?:choose|chose|pick|picked|settled?)\b(?: on)?")
 SPENT = re.compile(r"\bspen[dt] (?:any |some )?time (?=(?:below|under|above|over)\b)")
 AFTER = re.compile(r"\bafter (?=\d+ ?(?:minutes?|mins?|hours?|h)\b)")
-SIGNS = re.compile(r"\bdid (?:(?:the )?(?:doctor|dr|clinician)|some(?:one|body)|you|he|she|they) sign\b")
+SIGNS = re.compile(
+    r"\bdid (?:(?:the )?(?:doctor|dr|clinician)|some(?:one|body)|you|he|she|they) (?:sign|accept|approve|reject)\b"
+)
 RUNNING = re.compile(r"\brun(?:ning|s)? (?=high|low)")
 ONLY = re.compile(r"\bonly (?=(?:\w+ )?\d)|\bonly (?=(?:had|taken|took|ate|eaten|injected|bolused|been)\b)")
 ELSE = re.compile(
@@ -120,6 +123,7 @@ ELSE = re.compile(
 )
 BARRED = re.compile(
     r"\b(?:stops?|prevents?|keeps?) (?:you|it|careplan) from (?:giving|dosing|overdosing)(?: too much)?(?: insulin)?"
+    r"|\b(?:won't|wouldn't|will not|would not|can't|cannot) (?=(?:you |it )?(?:let|allow|permit|go|exceed)\b)"
     r"|\b(?:not|never) (?:allowed|permitted) to (?:do|give|set|change|exceed)\b"
     r"|\bmost (?=(?:insulin|you|we)\b|(?:that )?(?:(?:the|his|her) )?(?:basal|bolus|dose|carb ratio|correction factor)\b)"
 )
@@ -130,12 +134,13 @@ CHANGES = re.compile(
     r"\bchanges? (?=(?:are|is|were|was|do|does|did|have|has|would)"
     r" (?:you|they|it|been|careplan|proposed|suggested|recommended)\b)"
 )
+BEFORE_AFTER = re.compile(r"\bbefore and after\b|\bas against\b")
 OWN = {  # what is said of its kind in more than a word
     "limits": (VISIT, BARRED),
     "who_needs_a_look": (COUNTED, BEFORE, ELSE),
     "counterfactual": (ONLY, NONE, NOT_GIVEN),
     "why": (UNCHANGED, CHOSEN),
-    "compare_periods": (SINCE, ON),
+    "compare_periods": (SINCE, ON, BEFORE_AFTER),
     "episodes": (EVERY, RUNNING, TOO, SPENT),
     "forecast": (RUNNING, TOO, GUESS),
     "cohort_replay": (WHAT_IF,),
