@@ -84,7 +84,8 @@ REVIEWED = re.compile(  # what a person made of a suggestion, which only its pla
 DEGREE = r"\b(?:very|really|quite|almost|nearly|rather|fairly|pretty|somewhat) (?:low|high)s?\b"
 ANOTHER = {  # what makes of a question of its kind another one, though each word may stand in it
     "regimen": r"\bon board\b|\biob\b|\b(?:was|were|had|did|used to|needs|next)\b",
-    "limits": r"\bhow low\b|\bhow (?:high|far)\b.*\b(?:glucose|sugars?|level)\b|\b(?:was|were|used to|meals?|eat\w*|carb\w*(?! ratio))\b",
+    "limits": r"\bhow low\b|\bhow (?:high|far)\b.*\b(?:glucose|sugars?|level)\b"
+    r"|\b(?:was|were|used to|meals?|eat\w*|carb\w*(?! ratio))\b",
     "who_needs_a_look": r"\b(?:did|was|were|had)\b|\b(?:who|people|patients) (?:phone|call|visit|ring|contact|see)\b"
     r"|\b(?:is|are|keeps?) (?:phoning|calling|visiting|ringing|contacting|seeing)\b",
     "cohort_replay": r"\bthen\b|\bfollowed by\b",
