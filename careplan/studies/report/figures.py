@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from careplan.evaluation.behaviour import fit_behaviour
+from careplan.evaluation.occasions import Occasions
 from careplan.evaluation.offpolicy import Estimate, e_value, jackknife, negative_controls, worth_of
 from careplan.studies.dosing import occasions_of, with_meals
 from careplan.studies.report import parts
@@ -213,16 +214,10 @@ def plans(table: pd.DataFrame) -> Figure:
 def dosing(folders: list[Path], people: pd.DataFrame, planned: pd.DataFrame, protocol: Protocol) -> Figure:
     """The worth of other doses, as far as the record can tell: behaviour, overlap, estimators, controls; and where it can, what
     the world model says by replaying the days of those who were planned for."""
-    order = ((drawn(unit, name, protocol.seed), unit, name) for unit, name in people[PERSON].to_numpy())
-    some = {(unit, name) for _, unit, name in nsmallest(protocol.dosing, order)}
-    tables = [table[[key in some for key in map(tuple, table[PERSON].to_numpy())]] for table in parts.tables_of(folders, "days")]
-    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["reason", *PERSON])
-    left = table.drop_duplicates([*PERSON, "day"])["reason"] if len(table) else pd.Series(dtype=object)
-    found: Figure = {"days": int((left == "").sum()), "days_left_out": dict(Counter(left[left != ""]).most_common())}
-    occasions = occasions_of(table, PERSON) if len(table) else None
+    found, occasions, meals = dosed_days(folders, people, protocol)
     if occasions is None or len(occasions.person) < 2 * FEW:
         return found | {"estimable": False, "why": "fewer than 20 whole days with logged doses of two people or more"}
-    if with_meals(table) < MEALS:
+    if meals < MEALS:
         return found | {"estimable": False, "why": "meals are not logged beside the doses, and people dose for what they eat"}
     behaviour = fit_behaviour(occasions, seed=protocol.seed)
     told = behaviour.probability(occasions.dose)
@@ -251,6 +246,19 @@ def dosing(folders: list[Path], people: pd.DataFrame, planned: pd.DataFrame, pro
         "calibration": deciles,
         "worth": worth,
     }
+
+
+def dosed_days(folders: list[Path], people: pd.DataFrame, protocol: Protocol) -> tuple[Figure, Occasions | None, float]:
+    """Days of some people, by why they are left out; the decisions of the others, and `with_meals` of them."""
+    order = ((drawn(unit, name, protocol.seed), unit, name) for unit, name in people[PERSON].to_numpy())
+    some = {(unit, name) for _, unit, name in nsmallest(protocol.dosing, order)}
+    tables = [table[[key in some for key in map(tuple, table[PERSON].to_numpy())]] for table in parts.tables_of(folders, "days")]
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    if table.empty:
+        return {"days": 0, "days_left_out": {}}, None, 0.0
+    left = table.drop_duplicates([*PERSON, "day"])["reason"]
+    found = {"days": int((left == "").sum()), "days_left_out": dict(Counter(left[left != ""]).most_common())}
+    return found, occasions_of(table, PERSON), with_meals(table)
 
 
 def by_replay(planned: pd.DataFrame, factor: float) -> dict[str, Estimate]:
