@@ -39,7 +39,7 @@ ALSO = {
     "compare_periods": ("summary", "episodes"),
     "why": ("plan",),
     "who_needs_a_look": ("episodes",),
-    "cohort_replay": ("compare_periods",),
+    "cohort_replay": ("compare_periods", "summary"),
     "evaluation": ("forecast",),
 }
 # What a question names, by the word that a query has for it.
@@ -49,7 +49,8 @@ GROUPS = {
     "adolescent": r"adolescents?|teenagers?|teens",
 }
 SETTINGS = {
-    "carb_ratio": r"\bcarb(?:ohydrate)? ratios?\b|\bicr\b|\binsulin.to.carb\b",
+    "carb_ratio": r"\bcarb(?:ohydrate)? ratios?\b|\bicr\b|\binsulin.to.carb\b"
+    r"|\b(?:g|grams?)(?: of (?:carbs?|carbohydrates?))? (?:per|to (?:the|1|a)) unit\b",
     "correction_factor": r"\bcorrection factors?\b|\bisf\b|\bsensitivity\b",
     "long_acting": r"\blong[- ]acting\b",
     "basal": r"\bbasal\b(?!-bolus| bolus)|\b(?:programmed|pump|infusion) rates?\b",
@@ -69,7 +70,10 @@ DONE = re.compile(r"\b(?:did|was|were|had|has|been|used|yesterday|is on)\b|\bwou
 PRESCRIBED = re.compile(  # it stands on record, and nobody has to decide it
     r"^(?!.*\b(?:should|be|needs?|must|if)\b).*\b(?:is|are)(?: (?:he|she|they|it|now|currently))* prescribed\b"
 )
-BELIEVED = re.compile(r"\bhow much (?:can|should|may|could|do) (?:i|we|you|1|one)(?: really)? (?:trust|believe|rely|depend)\b")
+BELIEVED = re.compile(
+    r"\bhow much (?:faith|trust|confidence|stock|weight)\b"
+    r"|\bhow much (?:can|should|may|could|do) (?:i|we|you|1)(?: really)? (?:trust|believe|rely|depend)\b"
+)
 OF_MODEL = re.compile(
     r"\b(?:model|forecast|predict|interval|accura|rmse|mae\b|mard\b|calibrat|valid|train|error|ridge|persistence|reliab|trust)"
 )
@@ -77,7 +81,7 @@ ANY_GOOD = re.compile(r"\bany good(?=\W*$)")
 SIMULATES = re.compile(r"\b(?:simulat\w+|replay\w*)\b|^model\b")
 FUTURE = re.compile(
     r"\b(?:will|about to|foresee\w*|project\w*|anticipat\w*|chances?|probability|likelihood|prospects?|going to|next|coming|ahead"
-    r"|likely|tonight|risk|odds|forecast|predict\w*|expected?|from now)\b"
+    r"|likely|tonight|risk|odds|forecast|predict\w*|expect(?:ed|ing)?|from now)\b"
 )
 MAYBE = re.compile(r"^(?!.*\b(?:did|was|were|had|have)\b).*\b(?:might|within (?:the )?(?:next )?\d)")
 AHEAD = re.compile(

@@ -29,7 +29,8 @@ BOUNDARY = r"(?:(?:the|his|her|their) )?(?:target|range|limit|threshold)"
 LEVEL = r"(?:mg/?dl|mmol(?:/l)?)"
 NOTHING = (
     r"\bskip\w*|\bhadn't\b|\bnot (?:eaten|taken|had|injected|bolused)\b|\bwithout\b|(?<!better )(?<!worse )\boff\b"
-    r"|\bno (?:bolus|carbs|insulin)\b|\bmissed\b|\bforgot\w*|\b(?:left|leaving|leave) out\b|\bomitt\w*|\bforgone\b"
+    r"|\bno (?:(?:breakfast|lunch|dinner|correction) )?(?:bolus|carbs|insulin)\b|\b(?:take|took|taken) (?:away|out)\b"
+    r"|\bmissed\b|\bforgot\w*|\b(?:left|leaving|leave) out\b|\bomitt\w*|\bforgone\b"
 )
 MOVES = re.compile(
     r"\b(?:go(?:es|ing|ne)?|went|ris\w+|rose|fall\w*|fell|drop\w*|climb\w*|spik\w+|up|down)\b|[上下]"

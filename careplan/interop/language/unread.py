@@ -74,7 +74,10 @@ NONE = re.compile(
     rf" (?:(?:the|a|any|his|her|their|\d+:\d+|correction|breakfast|lunch|dinner) )*{GIVEN}\b"
     rf"|\b(?:left|leaving|leave) out\b|\bomitt\w*|\b{GIVEN} (?:eaten )?skip\w*|\bate\b|\beaten(?: \S+)? skip\w*"
 )
-NOT_GIVEN = re.compile(r"\bnot (?:eaten|taken|had|injected|bolused)\b|\bno (?:bolus|carbs|insulin)\b")
+NOT_GIVEN = re.compile(
+    r"\bnot (?:eaten|taken|had|injected|bolused)\b|\b(?:take|took|taken) (?:away|out)\b"
+    r"|\bno (?:(?:breakfast|lunch|dinner|correction) )?(?:bolus|carbs|insulin)\b"
+)
 UNCHANGED = re.compile(
     r"\bwhy not\b|\bno (?:change|suggestion|proposal)s?\b|\bnothing\b|\bnot (?:rais|lower|chang|propos|suggest)\w*"
 )
@@ -89,14 +92,16 @@ ANOTHER = {  # what makes of a question of its kind another one, though each wor
     "who_needs_a_look": r"\b(?:did|was|were|had)\b|\b(?:who|people|patients) (?:phone|call|visit|ring|contact|see)\b"
     r"|\b(?:is|are|keeps?) (?:phoning|calling|visiting|ringing|contacting|seeing)\b",
     "cohort_replay": r"\bthen\b|\bfollowed by\b",
-    "why": r"\bneeds?\b(?! (?:a |an |1 )?(?:new|another|different|lower|higher|chang\w*|to\b))",
+    "plan": r"\b(?:meals?|eat\w*)\b",
+    "why": r"\bpump\b(?! (?:settings?|basal|rates?)\b)|\b(?:does|did) (?:(?:he|she|they) )?want\b"
+    r"|\bneeds?\b(?! (?:a |an |1 )?(?:new|another|different|lower|higher|more|less|chang\w*|to\b))",
     "evaluation": r"\bwhich (?:predictions?|forecasts?|intervals?)\b"
     r"|\bwhich (?:of the )?models?\b.*\b(?:best|better|worse|worst)\b",
     "episodes": DEGREE
     + r"|\b(?:how many|count|number of) (?:the )?(?:days|nights|weeks|hours|minutes|mornings|evenings)\b"
     + r"|\b(?:any|some)(?:one|body)\b",
     "forecast": DEGREE
-    + r"|\bhow (?:far|fast|long|quickly|soon)\b|\bhow much\b.*\b(?:rise|fall|drop|climb|increase|decrease)\b"
+    + r"|\bhow (?:far|fast|long|quickly|soon)\b|\bhow much\b.*\b(?:rise|fall|drop|climb|increase|decrease|go (?:up|down))\b"
     + r"|\b(?:when|what time)\b.*\b(?:will|going to)\b",
 }
 BY_EACH = (  # of any kind
@@ -111,7 +116,10 @@ EVERY = re.compile(
 )
 BEFORE = re.compile(r"\bbefore (?:the )?(?:clinic|rounds?|ward round|handover|meeting)\b")
 TOO = re.compile(r"\btoo (?=low|high)")
-CHOSEN = re.compile(r"\b(?:you|it|the (?:system|planner|engine|algorithm|tool)) (?:choose|chose|pick|picked|settled?)\b(?: on)?")
+CHOSEN = re.compile(
+    r"\byou (?:decided?|want(?:ed)?) to\b"
+    r"|\b(?:you|it|the (?:system|planner|engine|algorithm|tool)) (?:choose|chose|pick|picked|settled?)\b(?: on)?"
+)
 SPENT = re.compile(r"\bspen[dt] (?:any |some )?time (?=(?:below|under|above|over)\b)")
 AFTER = re.compile(r"\bafter (?=\d+ ?(?:minutes?|mins?|hours?|h)\b)")
 SIGNS = re.compile(
@@ -123,10 +131,12 @@ ELSE = re.compile(
     r"\b(?:before|ahead of|above|more than) (?:any(?:one|body)|every(?:one|body)|all) else(?=\W*$)|\bbefore all others\b"
 )
 BARRED = re.compile(
-    r"\b(?:stops?|prevents?|keeps?) (?:you|it|careplan) from (?:giving|dosing|overdosing)(?: too much)?(?: insulin)?"
+    r"\b(?:stops?|prevents?|keeps?) (?:you|it|careplan|(?:the )?(?:system|planner|engine|algorithm|tool|software|app)) from"
+    r" (?:giving|dosing|overdosing)(?: too much)?(?: insulin)?"
     r"|\b(?:won't|wouldn't|will not|would not|can't|cannot) (?=(?:you |it )?(?:let|allow|permit|go|exceed)\b)"
-    r"|\b(?:not|never) (?:allowed|permitted) to (?:do|give|set|change|exceed)\b"
-    r"|\bmost (?=(?:insulin|you|we)\b|(?:that )?(?:(?:the|his|her) )?(?:basal|bolus|dose|carb ratio|correction factor)\b)"
+    r"|\b(?:not|never) (?:allowed|permitted) to (?:do|give|set|change|exceed)\b|\b(?:at )?(?:the )?(?:very )?most(?=\W*$)"
+    r"|\bmost (?=(?:insulin|you|we|may|can|could|will|would|careplan)\b)"
+    r"|\bmost (?=(?:that )?(?:(?:the|his|her) )?(?:basal|bolus|dose|carb ratio|correction factor)\b)"
 )
 GUESS = re.compile(r"\bbest (?=guess|forecast|prediction|projection|outlook|estimate)|\bguess\b")
 WHAT_IF = re.compile(r"\bwhat (?:would happen |happens )?if\b")
@@ -134,17 +144,21 @@ ON = re.compile(r"\b(day|week|month) (?:on|over) \1\b")
 CHANGES = re.compile(
     r"\bchanges? (?=(?:are|is|were|was|do|does|did|have|has|would)"
     r" (?:you|they|it|been|careplan|proposed|suggested|recommended)\b)"
+    r"|(?:(?<=suggested)|(?<=proposed)|(?<=recommended)) changes?\b"
 )
 BEFORE_AFTER = re.compile(r"\bbefore and after\b|\bas against\b")
+SAFE = re.compile(r"\bsafe from (?=lows?\b|highs?\b|hyp)")
+ONCE = re.compile(r"\bonce (?=(?:with|on|under)\b)")
+TOLD = re.compile(r"\bto (?:his|her|their|the) (?:parents|family|mum|mother|dad|father|carers?)(?=\W*$)")
 OWN = {  # what is said of its kind in more than a word
     "limits": (VISIT, BARRED),
     "who_needs_a_look": (COUNTED, BEFORE, ELSE),
     "counterfactual": (ONLY, NONE, NOT_GIVEN),
-    "why": (UNCHANGED, CHOSEN),
+    "why": (UNCHANGED, CHOSEN, TOLD),
     "compare_periods": (SINCE, ON, BEFORE_AFTER),
     "episodes": (EVERY, RUNNING, TOO, SPENT),
-    "forecast": (RUNNING, TOO, GUESS),
-    "cohort_replay": (WHAT_IF,),
+    "forecast": (RUNNING, TOO, GUESS, SAFE),
+    "cohort_replay": (WHAT_IF, ONCE),
     "plan": (SIGNS, CHANGES),
     "evaluation": (AFTER,),
 }

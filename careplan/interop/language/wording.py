@@ -80,6 +80,7 @@ def plain(question: str) -> str:
     text = re.sub(r"\b(?:an?|one|1) (hour|unit|week|gram) and a half\b", r"1.5 \1s", text)
     text = re.sub(r"\b(\w+) and a half\b", _and_a_half, text)
     text = re.sub(r"\bexceed\w*(?= \d)|\b(?:higher|greater) than(?= \d)", "above", text)
+    text = re.sub(r"(?<=\w )top(?:ped)? (?=\d{3}(?! (?:most|worst|urgent|patients|people)))", "above ", text)
     text = re.sub(r"\b(?:lower|less) than(?= \d)|\b(?:beneath|underneath)\b", "below", text)
     text = re.sub(r"\ba (hundred|dozen|thousand)\b", r"one \1", text)
     text = re.sub(r"\ban? (day|week|month|hour)\b", r"1 \1", text)
@@ -97,10 +98,11 @@ def plain(question: str) -> str:
         r"\1 \2 before",
         text,
     )
+    text = re.sub(rf"\b(?:the )?{PRIOR} one\b", "the one before", text)
     text = re.sub(rf"\b{PRIOR} (?=(?:\w+ )?(?:days?|weeks?|months?)\b)", "previous ", text)
     text = re.sub(
         r"\b(?:the|your|our) (?:model|engine|system|algorithm|tool)"
-        r" (?=(?:foresee|predict|forecast|expect|anticipat|project|propos|suggest|recommend)\w*)",
+        r" (?=(?:foresee|predict|forecast|expect|anticipat|project|propos|suggest|recommend|think|believ|reckon)\w*)",
         "you ",
         text,
     )
@@ -135,6 +137,12 @@ def _weeks(text: str) -> str:
 
 def _of_japanese(text: str) -> str:
     """Japanese words as English ones, its times, amounts and levels as an English text has them."""
+    text = re.sub(
+        r"(?:心配|おそれ|恐れ|懸念|危険|可能性|リスク)[はが]?(?:ない|ありません)(?:です|でしょう|の)*か", " risk ", text
+    )
+    text = re.sub(r"(?:リスク|可能性|確率|危険性?)[はが](?:高|低)い", " risk ", text)
+    text = re.sub(r"(?<!その)前の(?=\d+ ?(?:週間|日間|か月))", " the before ", text)
+    text = re.sub(r"(?:10|十)代の?(?:患者)?(?:さん)?(?=\d)", "思春期", text)
     text = re.sub(r"(?<=[月週日])を?並べ", " compare ", text)
     text = re.sub(rf"([〇零一二三四五六七八九十百千]+)(?=\s*(?:{COUNTED}))", lambda match: str(_kanji(match[1])), text)
     text = re.sub(r"(\d+月)(\d+日)から(\d+日)(?![間後前])", r"\1\2から\1\3", text)
