@@ -11,7 +11,7 @@ from app.palette import PROPOSED, RUNNER_UP, UNCHANGED
 from careplan.clinic.worker import world_of
 from careplan.display import SEMICOLON, listed
 from careplan.errors import AskError
-from careplan.interop.language import QUERY, ask_model, known_in, read
+from careplan.interop.language import QUERY, Reading, ask_model, known_in, read
 from careplan.interop.language.answers import Answer, Sources, answer
 from careplan.language import N_, _, retold
 
@@ -35,12 +35,11 @@ def draw() -> None:
             st.button(filled, key=f"example:{place}", type="tertiary", on_click=_ask, args=(filled,))
         return
     reading = ask_model(question, read(question, known), known)
-    if reading.query is None:
-        st.info(retold(reading.asks or ""))
-        for choice in reading.choices:
-            st.caption(retold(choice))
+    meant = reading.query or (reading.offers if st.session_state.get("meant") == question else None)
+    if meant is None:
+        _asked_back(reading)
         return
-    query = _corrected(reading.query)
+    query = _corrected(meant)
     if query is None:
         return
     st.markdown(_("**Understood:** {question}", question=retold(query.said())))
@@ -54,6 +53,20 @@ def draw() -> None:
 
 def _ask(question: str) -> None:
     st.session_state["question"] = question
+
+
+def _asked_back(reading: Reading) -> None:
+    """What is asked, the choices there are, and what may be meant, which is shown like any query once it was pressed."""
+    st.info(retold(reading.asks or ""))
+    for choice in reading.choices:
+        st.caption(retold(choice))
+    if reading.offers is not None:
+        offered = _("Did you mean: {question}", question=retold(reading.offers.said()))
+        st.button(offered, key="offered", on_click=_mean, args=(reading.question,))
+
+
+def _mean(question: str) -> None:
+    st.session_state["meant"] = question
 
 
 def _corrected(query: Any) -> Any | None:

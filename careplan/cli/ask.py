@@ -1,6 +1,7 @@
 """`careplan ask` and `careplan mcp`: questions in words, and the same questions as tools of other programs."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,8 +42,10 @@ def ask(
         known = known_in(database)
         reading = ask_model(question, read(question, known), known) if query is None else _given(query)
         if reading.query is None:
-            _ask_back(reading, as_json)
-            return
+            offered = _ask_back(reading, as_json, only_read)
+            if offered is None:
+                return
+            reading = offered
         if only_read:
             _show(reading, None, as_json)
             return
@@ -105,20 +108,32 @@ def _answer(database: "Database", reading: "Reading", weights: Path | None, plot
     _show(reading, found, as_json)
 
 
-def _ask_back(reading: "Reading", as_json: bool) -> None:
+def _ask_back(reading: "Reading", as_json: bool, only_read: bool) -> "Reading | None":
+    """Shows what is asked and what may be meant; the latter as a reading where somebody at a terminal says that it is meant."""
+    from careplan.cli.records import at_a_terminal
+    from careplan.interop.language.queries import Reading
+
+    offered = None if reading.offers is None else Reading(question=reading.question, query=reading.offers)
     if as_json:
-        typer.echo(
-            json.dumps(
-                {"question": reading.question, "asks": reading.asks, "choices": list(reading.choices)},
-                indent=2,
-                ensure_ascii=False,
-            )
+        body = {"question": reading.question, "asks": reading.asks, "choices": list(reading.choices)}
+        offers = (
+            {} if offered is None else {"offers": {name: each for name, each in _plain(offered).items() if name != "question"}}
         )
-        return
+        typer.echo(json.dumps({**body, **offers}, indent=2, ensure_ascii=False))
+        return None
     console = stdout()
     console.print(reading.asks, markup=False, highlight=False)
     for choice in reading.choices:
         console.print(f"  {choice}", markup=False, highlight=False)
+    if reading.offers is None:
+        return None
+    meant = f"Did you mean: {reading.offers.said()}"
+    if at_a_terminal() and not only_read:
+        return offered if typer.confirm(meant, default=False, err=True) else None
+    console.print(meant, markup=False, highlight=False, soft_wrap=True)
+    query = shlex.quote(reading.offers.model_dump_json(exclude_none=True))
+    console.print(f"  careplan ask --query {query}", markup=False, highlight=False, soft_wrap=True)
+    return None
 
 
 def _plain(reading: "Reading") -> dict[str, Any]:

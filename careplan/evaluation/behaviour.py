@@ -15,6 +15,7 @@ FOLDS = 5  # of episodes, so that nobody's dose is judged by a model that was fi
 SHRINK = 10.0  # decisions of a person that count as much as everybody's mean
 GRID = np.linspace(-8.0, 8.0, 1601)  # standardised residuals at which the density of doses is tabulated
 LEAST_DOSE = 0.1  # what the terms add up to at least, in the dose's unit
+ROWS = 10_000  # decisions whose splines are held at one time
 FLOOR = 1e-4  # the least density: a residual that was never seen is rare, not impossible
 
 
@@ -90,8 +91,8 @@ def _additive(occasions: Occasions, state: Values, target: Values, train: NDArra
     """`[N]` additive splines of `state` `[N, F]` and each person's shrunken mean of what they miss, fitted where `train`."""
     person = occasions.person[occasions.episode]
     splines = SplineTransformer(n_knots=4, degree=2, extrapolation="linear")
-    model = make_pipeline(StandardScaler(), splines, Ridge(alpha=1.0)).fit(state[train], target[train])
-    found = np.asarray(model.predict(state))
+    model = make_pipeline(StandardScaler(), splines, Ridge(alpha=1.0, copy_X=False)).fit(state[train], target[train])
+    found = np.concatenate([model.predict(state[row : row + ROWS]) for row in range(0, len(state), ROWS)])
     size = int(person.max()) + 1
     left = np.bincount(person[train], (target - found)[train], size)
     return found + (left / (np.bincount(person[train], minlength=size) + SHRINK))[person]

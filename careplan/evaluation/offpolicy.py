@@ -13,7 +13,7 @@ that always gives one certain dose has none. Estimators of different kinds stand
 All assume that what a dose was decided on is in the state: no estimator here is right where people knew more than the record.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import t
 from sklearn.preprocessing import SplineTransformer, StandardScaler
 
-from careplan.evaluation.behaviour import FOLDS, SHRINK, BehaviourPolicy, fit_behaviour, folds_of
+from careplan.evaluation.behaviour import FOLDS, ROWS, SHRINK, BehaviourPolicy, fit_behaviour, folds_of
 from careplan.evaluation.occasions import Index, Occasions, Values
 
 GROUPS, REFITS = 200, 10  # of people, left out in turn; where a model is fitted anew without each
@@ -49,11 +49,12 @@ def fit_outcomes(occasions: Occasions, behaviour: BehaviourPolicy, shift: float,
     away = occasions.dose - behaviour.mean
     scale = float(away.std()) or 1.0
 
-    def design(e: Values, own: Values) -> Values:
+    def effect(e: Values) -> Values:
         e = np.clip(e / scale, -WIDEST, WIDEST)[:, None]
-        return np.concatenate([base, own[:, None], e, e * state, e**2], axis=1)
+        return np.concatenate([e, e * state, e**2], axis=1)
 
-    values = occasions.value
+    as_dosed, as_shifted = effect(away), effect(away + shift)
+    values, width = occasions.value, base.shape[1]
     dosed, shifted = np.zeros(len(away)), np.zeros(len(away))
     for index in range(FOLDS):
         train = fold != index
@@ -61,27 +62,34 @@ def fit_outcomes(occasions: Occasions, behaviour: BehaviourPolicy, shift: float,
         size = int(person.max()) + 1
         usual = np.bincount(occasions.person[episodes], values[episodes], size)
         counts = np.bincount(occasions.person[episodes], minlength=size)
-        own = ((usual + SHRINK * values[episodes].mean()) / (counts + SHRINK))[person]
-        as_dosed, as_shifted = design(away, own), design(away + shift, own)
-        ahead, solve = np.zeros(len(away)), ridge(as_dosed[train], 10.0)
+        own = ((usual + SHRINK * values[episodes].mean()) / (counts + SHRINK))[person][:, None]
+        ahead, solve = np.zeros(len(away)), ridge((base, own, as_dosed), train, 10.0)
         for _ in range(int(occasions.place.max()) + 1):  # each round looks one decision further
             target = occasions.reward + np.where(last, 0.0, np.append(ahead[1:], 0.0))
-            weights, intercept = solve(target[train])
-            ahead = as_shifted @ weights + intercept
+            weights, intercept = solve(target)
+            of_state = base @ weights[:width] + own[:, 0] * weights[width] + intercept
+            ahead = of_state + as_shifted @ weights[width + 1 :]
         test = fold == index
-        dosed[test], shifted[test] = as_dosed[test] @ weights + intercept, ahead[test]
+        dosed[test], shifted[test] = (of_state + as_dosed @ weights[width + 1 :])[test], ahead[test]
     return Outcomes(dosed, shifted)
 
 
-def ridge(inputs: Values, penalty: float) -> Callable[[Values], tuple[Values, float]]:
-    """Ridge regression on `inputs` `[N, F]`, factored once for many targets `[N]`: what gives the weights and the intercept."""
-    mean = inputs.mean(0)
-    centred = inputs - mean
-    factored = cho_factor(centred.T @ centred + penalty * np.eye(inputs.shape[1]))
+def ridge(inputs: Sequence[Values], train: NDArray[np.bool_], penalty: float) -> Callable[[Values], tuple[Values, float]]:
+    """Ridge regression on the rows `train` `[N]` of several `inputs` `[N, F]`, which are never put together, factored once for
+    many targets `[N]`: what gives the weights and the intercept."""
+    count, rows = int(train.sum()), np.flatnonzero(train)
+    mean = np.concatenate([train @ some for some in inputs]) / count
+    gram = penalty * np.eye(len(mean))
+    for start in range(0, count, ROWS):
+        centred = np.concatenate([some[rows[start : start + ROWS]] for some in inputs], axis=1) - mean
+        gram += centred.T @ centred
+    factored = cho_factor(gram)
 
     def solve(target: Values) -> tuple[Values, float]:
-        weights = cho_solve(factored, centred.T @ (target - target.mean()))
-        return weights, float(target.mean() - mean @ weights)
+        usual = float(target[train].mean())
+        left = np.where(train, target - usual, 0.0)
+        weights = cho_solve(factored, np.concatenate([some.T @ left for some in inputs]))
+        return weights, float(usual - mean @ weights)
 
     return solve
 

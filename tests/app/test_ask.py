@@ -45,6 +45,18 @@ def test_what_is_not_clear_is_asked_back(screen: AppTest) -> None:
     assert "Nobody in the store is called 'Zoltan'" in texts(at)
 
 
+def test_what_may_be_meant_is_offered_and_answered_only_when_somebody_says_so(screen: AppTest) -> None:
+    at = checked(screen.text_input(key="question").set_value("How is Ann doing after swimming?").run())
+    assert "'after', 'swimming'" in texts(at) and not any(button.key == "answer" for button in at.button)
+    assert at.button(key="offered").label == "Did you mean: ann: summary of the whole recording"
+    at = checked(at.button(key="offered").click().run())
+    assert "Understood:** ann: summary of the whole recording" in texts(at) and "In range" not in texts(at)
+    at = checked(at.button(key="answer").click().run())
+    assert "In range 70 to 180" in texts(at)
+    at = checked(at.text_input(key="question").set_value("How is Ann doing after football?").run())
+    assert at.button(key="offered") and not any(button.key == "answer" for button in at.button)
+
+
 def test_a_dose_is_not_decided(screen: AppTest) -> None:
     at = checked(screen.text_input(key="question").set_value("How much should Ann take now?").run())
     at = checked(at.button(key="answer").click().run())

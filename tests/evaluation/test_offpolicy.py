@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.linear_model import Ridge
 
+from careplan.evaluation import offpolicy
 from careplan.evaluation.behaviour import fit_behaviour
 from careplan.evaluation.occasions import Occasions
 from careplan.evaluation.offpolicy import (
@@ -15,6 +17,7 @@ from careplan.evaluation.offpolicy import (
     e_value,
     jackknife,
     negative_controls,
+    ridge,
     worth_of,
 )
 
@@ -108,3 +111,13 @@ def test_what_cannot_be_is_refused() -> None:
         Occasions(**{**vars(good), "reward": np.full(8, np.nan)})
     with pytest.raises(ValueError, match="in order"):
         Occasions(**{**vars(good), "episode": np.array([1, 0, 0, 1, 2, 2, 3, 3])})
+
+
+def test_a_regression_on_columns_apart_is_that_on_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offpolicy, "ROWS", 64)
+    random = np.random.default_rng(0)
+    inputs, target, train = random.normal(3.0, 2.0, size=(300, 7)), random.normal(size=300), random.uniform(size=300) < 0.8
+    weights, intercept = ridge((inputs[:, :4], inputs[:, 4:]), train, 10.0)(target)
+    whole = Ridge(alpha=10.0).fit(inputs[train], target[train])
+    np.testing.assert_allclose(weights, whole.coef_)
+    assert intercept == pytest.approx(whole.intercept_)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.screens.ask import EXAMPLES
-from careplan.interop.language import KINDS, Known, ask_model, read
+from careplan.interop.language import KINDS, Known, Reading, ask_model, read
 from careplan.interop.language.known import POLICIES
 from careplan.interop.language.queries import Episodes, Forecast, Period
 from careplan.interop.language.remote import Remote
@@ -265,3 +265,18 @@ def test_of_another_therapy_its_own_words_are_read(question: str, meant: Any) ->
 def test_a_common_word_is_no_slip_of_the_keyboard() -> None:
     assert "changes nothing" not in (read("Chance that anna goes over 250 in the next hour", KNOWN).asks or "")
     assert read("How does anna do on a plain diet?", KNOWN).query is None
+
+
+def test_what_may_be_meant_is_offered_where_words_are_left_and_nowhere_else() -> None:
+    reading = read("How has Anna been doing, not counting Sunday?", KNOWN)
+    assert reading.query is None and reading.offers.kind == "summary"
+    assert reading.offers.said() in reading.asks
+    for question in (
+        "How is Bob doing?",
+        "Sign Anna's plan",
+        "How much should Anna take now, except at night?",
+        "What about it?",
+    ):
+        assert read(question, KNOWN).offers is None
+    with pytest.raises(ValueError, match="only a question that is asked back"):
+        Reading(question="", query=reading.offers, offers=reading.offers)

@@ -39,7 +39,7 @@ ALSO = {
     "compare_periods": ("summary", "episodes"),
     "why": ("plan",),
     "who_needs_a_look": ("episodes",),
-    "cohort_replay": ("compare_periods",),
+    "cohort_replay": ("compare_periods", "summary"),
     "evaluation": ("forecast",),
 }
 # What a question names, by the word that a query has for it.
@@ -49,7 +49,8 @@ GROUPS = {
     "adolescent": r"adolescents?|teenagers?|teens",
 }
 SETTINGS = {
-    "carb_ratio": r"\bcarb(?:ohydrate)? ratios?\b|\bicr\b|\binsulin.to.carb\b",
+    "carb_ratio": r"\bcarb(?:ohydrate)? ratios?\b|\bicr\b|\binsulin.to.carb\b"
+    r"|\b(?:g|grams?)(?: of (?:carbs?|carbohydrates?))? (?:per|to (?:the|1|a)) unit\b",
     "correction_factor": r"\bcorrection factors?\b|\bisf\b|\bsensitivity\b",
     "long_acting": r"\blong[- ]acting\b",
     "basal": r"\bbasal\b(?!-bolus| bolus)|\b(?:programmed|pump|infusion) rates?\b",
@@ -64,18 +65,30 @@ WRITES = re.compile(
 )
 TELLS = re.compile(any_of(WORDS["commands"]["japanese"]))  # the same in Japanese
 ANYBODY = re.compile(r"\bany(?:one|body)\b")
+SIGNER = re.compile(r"\bwho(?= (?:has |have )?(?:signed|approved|accepted|rejected|reviewed|authori[sz]ed|endorsed)\b)")
 DONE = re.compile(r"\b(?:did|was|were|had|has|been|used|yesterday|is on)\b|\bwould\b.*\bhave\b")
 PRESCRIBED = re.compile(  # it stands on record, and nobody has to decide it
     r"^(?!.*\b(?:should|be|needs?|must|if)\b).*\b(?:is|are)(?: (?:he|she|they|it|now|currently))* prescribed\b"
 )
+BELIEVED = re.compile(
+    r"\bhow much (?:faith|trust|confidence|stock|weight)\b"
+    r"|\bhow much (?:can|should|may|could|do) (?:i|we|you|1)(?: really)? (?:trust|believe|rely|depend)\b"
+)
+OF_MODEL = re.compile(
+    r"\b(?:model|forecast|predict|interval|accura|rmse|mae\b|mard\b|calibrat|valid|train|error|ridge|persistence|reliab|trust)"
+)
+ANY_GOOD = re.compile(r"\bany good(?=\W*$)")
+SIMULATES = re.compile(r"\b(?:simulat\w+|replay\w*)\b|^model\b")
 FUTURE = re.compile(
     r"\b(?:will|about to|foresee\w*|project\w*|anticipat\w*|chances?|probability|likelihood|prospects?|going to|next|coming|ahead"
-    r"|likely|tonight|risk|odds|forecast|predict\w*|expected?|from now)\b"
+    r"|likely|tonight|risk|odds|forecast|predict\w*|expect(?:ed|ing)?|from now)\b"
 )
+MAYBE = re.compile(r"^(?!.*\b(?:did|was|were|had|have)\b).*\b(?:might|within (?:the )?(?:next )?\d)")
 AHEAD = re.compile(
     r"^(?!.*\b(?:did|would|was|were|had|from \d|starting|standing|at the time)\b)"
     r".*\b(?:will|going to|likely|tonight|risk|odds|by \d)"
 )
+HOW_DO = re.compile(r"\bhow (?:do|does|did)\b(?=.*\b(?:compare|differ)\b)")  # it asks of the two together
 CLAUSES = re.compile(r"\?+\s*|;\s*|\.\s+|,? and (?:then |also )?|,? then |,? (?:plus|along with|as well as) | & ")
 
 
@@ -84,8 +97,10 @@ def kinds(text: str) -> set[str]:
     found = {kind for kind, pattern in CUES.items() if re.search(pattern, text)}
     if DONE.search(text) or PRESCRIBED.search(text):  # what was given, or is on record, is nothing to decide
         found.discard("dose")
+    if BELIEVED.search(text):
+        found.discard("dose")
     if {"forecast", "episodes"} <= found:
-        found.discard("episodes" if FUTURE.search(text) else "forecast")
+        found.discard("episodes" if FUTURE.search(text) or MAYBE.search(text) else "forecast")
     if {"limits", "episodes"} <= found and not re.search(r"\blimits?\b|\bno (?:bolus|insulin|dose)\b", text):
         found.discard("limits")
     for kind in list(found):
@@ -96,6 +111,8 @@ def kinds(text: str) -> set[str]:
 
 def several(text: str, kind: str) -> bool:
     """Whether a part of a text asks something by itself that is not of this kind, nor what a question of this kind is about."""
+    if kind == "compare_periods":
+        text = HOW_DO.sub("", text)
     for part in filter(str.strip, CLAUSES.split(text)):
         others = kinds(part) - {kind}
         if others and (_asks(part) or not others <= set(ALSO.get(kind, ()))):

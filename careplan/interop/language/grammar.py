@@ -25,9 +25,11 @@ MORE = "(?:more |less |fewer |extra |additional )?"
 AMOUNT = rf"(?<![\d:/.-])(\d+(?:\.\d+)?)\s*{MORE}(units?|iu|u|grams?|g|mg/dl|mmol/l|mmol|mg|ml|%|percent)?(?![\w:/-])"
 LESS = ("less|fewer|lower|smaller", r"lowered|reduc\w*|cut|decreas\w*|dropp\w*")
 MORE_OF = ("more|extra|additional|higher|larger|bigger", r"raised?|increas\w*")
+BOUNDARY = r"(?:(?:the|his|her|their) )?(?:target|range|limit|threshold)"
 LEVEL = r"(?:mg/?dl|mmol(?:/l)?)"
 NOTHING = (
-    r"\bskip\w*|\bhadn't\b|\bnot (?:eaten|taken|had|injected|bolused)\b|\bwithout\b|\boff\b|\bno (?:bolus|carbs|insulin)\b"
+    r"\bskip\w*|\bhadn't\b|\bnot (?:eaten|taken|had|injected|bolused)\b|\bwithout\b|(?<!better )(?<!worse )\boff\b"
+    r"|\bno (?:(?:breakfast|lunch|dinner|correction) )?(?:bolus|carbs|insulin)\b|\b(?:take|took|taken) (?:away|out)\b"
     r"|\bmissed\b|\bforgot\w*|\b(?:left|leaving|leave) out\b|\bomitt\w*|\bforgone\b"
 )
 MOVES = re.compile(
@@ -66,7 +68,7 @@ def read(question: str, known: Known) -> Reading:
         query = _query(question, known)
         return Reading(question=question, query=QUERY.validate_python(query))
     except Unclear as error:
-        return Reading(question=question, asks=str(error), choices=error.choices)
+        return Reading(question=question, asks=str(error), choices=error.choices, offers=error.offers)
     except ValidationError as error:
         told = "; ".join(str(each["msg"]).removeprefix("Value error, ") for each in error.errors())
         return Reading(question=question, asks=_("That cannot be asked: {told}.", told=told))
@@ -80,13 +82,17 @@ def _query(question: str, known: Known) -> dict[str, Any]:
     names += [term for patient in named.patients for term in known.spoken(patient).terms]
     text = mended(plain(named.rest), VOCABULARY, names)
     if named.patients:  # "has anyone signed it" is about the patient
-        text = cues.ANYBODY.sub("somebody", text)
+        text = cues.SIGNER.sub("somebody", cues.ANYBODY.sub("somebody", text))
     if cues.writes(text, named.rest):
         raise Unclear(_(ASKS["writes"]))
     named_together = "|".join(policy.replace("-", "[- ]") for policy in known.policies) or "-"
     if (dated := times.either_order(text)) is not None:
         raise Unclear(_("Which day is {day}? Write the month as a word.", day=dated))
+    if named.patients and not re.search("|".join(GROUPS.values()), text):  # the days of one person
+        text = cues.SIMULATES.sub("what if" if times.periods(text, ANY_DAY) else "forecast", text)
     found = cues.kinds(text)
+    if named.patients and not cues.OF_MODEL.search(text):  # "any good" is of the patient
+        text, found = cues.ANY_GOOD.sub(" ", text), found - {"evaluation"}
     if not found and _meal_amount(text) and re.search(r"\binstead\b|\bless\b|\bfewer\b|\bmore\b", text):
         found = {"counterfactual"}
     if not found and times.periods(text, ANY_DAY):  # a stretch of days and nothing else is asked for
@@ -124,10 +130,10 @@ def _of_patient(kind: str, text: str, patient: str, known: Known) -> dict[str, A
 
 
 def _whole(query: dict[str, Any], left: Sequence[str]) -> dict[str, Any]:
-    """The query, where it holds all that was said."""
+    """The query, where it holds all that was said; else it is offered, and asked back."""
     if left:
-        said = QUERY.validate_python(query).said()
-        raise Unclear(_(LEFT, said=said, left=", ".join(map(repr, left))))
+        offered = QUERY.validate_python(query)
+        raise Unclear(_(LEFT, said=offered.said(), left=", ".join(map(repr, left))), offers=offered)
     return query
 
 
@@ -161,6 +167,7 @@ def _of_nobody(kind: str, text: str, known: Known) -> dict[str, Any]:
             raise Unclear(_(ASKS["kind"]))
         count = re.search(
             r"(?<![\d.])(\d{1,3})\s+(?:most|worst|patients?|people|urgent)\b|\btop (\d{1,3})\b"
+            r"|\bthe (\d{1,2}) (?:(?:that|whom?) )?(?:i|we) (?:should|must|need|ought|have to)\b"
             r"|\b(\d{1,3}) at most\b|\bpatients (\d{1,3}) people\b",
             text,
         )
@@ -190,8 +197,8 @@ def _forecast(text: str, today: date) -> dict[str, Any]:
 
 def _side(text: str) -> str | None:
     text = re.sub(times.LENGTH, " ", text)  # "over 4 hours" is no level
-    low = re.search(r"\blows?\b|\bhypo\w*|\bbelow\b|\bunder\b", text)
-    high = re.search(r"\bhighs?\b|\bhyper\w*|\babove\b|\bover \d", text)
+    low = re.search(r"\blows?\b|\bcrash\w*|\bhypo\w*|\bbelow\b|\bunder\b", text)
+    high = re.search(rf"\bhighs?\b|\b(?:shoot\w*|shot) up\b|\bsoar\w*|\bhyper\w*|\babove\b|\bover (?:\d|{BOUNDARY})", text)
     if low and high:
         raise Unclear(_("Low or high? One at a time."), ("low", "high"))
     return "low" if low else "high" if high else None
@@ -353,6 +360,8 @@ _READ = {
 }
 _PATTERNS = [cues.WRITES.pattern, *cues.CUES.values(), *SETTINGS.values(), *MEALS.values(), *GROUPS.values()]
 VOCABULARY = frozenset(
-    word for pattern in _PATTERNS for word in re.findall(r"[a-z]{3,}", re.sub(r"\\[a-z]|\(\?[:!<=]*|\w+\\w[*+]", " ", pattern))
+    word
+    for pattern in _PATTERNS
+    for word in re.findall(r"[a-z]{3,}", re.sub(r"\\[a-z]|\w+\(\?:|\(\?[:!<=]*|\w+\\w[*+]", " ", pattern))
 ) | frozenset([*times.DAYS, *MONTHS, *NUMBERS, *WORDS["known"].split()])
 WORDS_OF_QUESTIONS = VOCABULARY | {word.removesuffix("s") for word in VOCABULARY}  # of which no part of a name may be one

@@ -252,27 +252,34 @@ KINDS: tuple[str, ...] = (
 
 
 class Reading(Strict):
-    """What was made of a question: a query, or what is asked back with the choices there are. Never both."""
+    """What was made of a question: a query, or what is asked back with the choices there are. Never both.
+
+    offers: what may be meant where a question is asked back for words that were not understood. Nothing runs it: a person who
+    meant it says so.
+    """
 
     question: str
     query: Query | None = None
     asks: str | None = None
     choices: tuple[str, ...] = ()
+    offers: Query | None = None
 
     @model_validator(mode="after")
     def one_of_both(self) -> "Reading":
-        """The answer; raises `ValueError` where it is both understood and asked back, or neither."""
+        """The reading; raises `ValueError` where it is understood and asked back, or neither, or offers what was understood."""
         if (self.query is None) == (self.asks is None):
             raise ValueError("a question is either understood or asked back")
+        if self.query is not None and self.offers is not None:
+            raise ValueError("only a question that is asked back offers a query")
         return self
 
 
 class Unclear(Exception):  # noqa: N818
-    """What has to be asked back, and the choices there are."""
+    """What has to be asked back, the choices there are, and the query that may be meant."""
 
-    def __init__(self, asks: str, choices: Sequence[str] = ()) -> None:
+    def __init__(self, asks: str, choices: Sequence[str] = (), offers: Any = None) -> None:
         super().__init__(asks)
-        self.choices = tuple(choices)
+        self.choices, self.offers = tuple(choices), offers
 
 
 def _about(setting: str | None, minute: int | None) -> str:

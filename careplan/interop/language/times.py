@@ -165,8 +165,10 @@ def _ending_now_or_before(text: str, today: date) -> Iterator[Found]:
         yield Found(*match.span(), _ending(today, match[1], match[2]), before=True)
     numbered = r"\b(?:the )?(\d+) before (?:that|those|them)\b|\bthe (\d+) before\b(?! yesterday)|\bthe previous (\d+)(?=\W*$)"
     for match in re.finditer(numbered, text):
-        unit = re.search(r"\b(days?|weeks?|months?)\b", text)
-        yield Found(*match.span(), _ending(today, match[1] or match[2] or match[3], unit[1] if unit else "days"), before=True)
+        unit, number = re.search(r"(?:\b(\d+) )?\b(days?|weeks?|months?)\b", text), match[1] or match[2] or match[3]
+        if number == "1" and unit:  # "the last two weeks against the one before": as long as the other
+            number = unit[1]
+        yield Found(*match.span(), _ending(today, number, unit[2] if unit else "days"), before=True)
     for match in re.finditer(r"\b(?:the )?(?:previous|(?<=the )before) (?:(\d+) )?(days?|weeks?|months?)\b", text):
         yield Found(*match.span(), _ending(today, match[1], match[2]), before=True)
     for match in re.finditer(

@@ -31,7 +31,7 @@ ABOUT = {  # the topics whose words may stand in a question of each kind, beside
     "forecast": {"now", "side", "movement", "mood", "ahead", "estimating"},
     "counterfactual": {"now", "side", "movement", "share", "treatment", "change", "mood", "outcome", "estimating"},
     "compare_periods": {"side", "movement", "change", "quality", "figure", "estimating"},
-    "why": {"now", "treatment", "change", "mood", "novelty", "proposal"},
+    "why": {"now", "treatment", "change", "mood", "novelty", "proposal", "arguing"},
     "who_needs_a_look": {"now", "movement", "mood", "worry"},
     "limits": {"now", "side", "treatment", "force", "bound"},
     "cohort_replay": {"population", "mood", "quality", "estimating"},
@@ -59,6 +59,8 @@ SLOTS = {
 }
 COUNTED = re.compile(
     r"\b(?:top )?\d{1,3} (?:most|worst|patients?|people|urgent)(?: ones)?\b|\btop \d{1,3}\b"
+    r"|\bthe \d{1,2} (?=(?:(?:that|whom?) )?(?:i|we) (?:should|must|need|ought|have to)\b)"
+    r"|\b(?:(?:at|to|on) )?(?:the )?top of (?:my|the|our|your) list\b"
     r"|\b\d{1,3} at most\b|\bpatients \d{1,3} people\b|\bout of (?:target|range)\b"
 )
 VISIT = re.compile(
@@ -68,10 +70,14 @@ VISIT = re.compile(
 GIVEN = r"(?:bolus|insulin|carbs|breakfast|lunch|dinner)"
 NONE = re.compile(
     r"(?<=\d) (?:until|till)\b"
-    rf"|\b(?:without|skip\w*) (?:(?:the|a|any|his|her|their|\d+:\d+|correction|breakfast|lunch|dinner) )*{GIVEN}\b"
+    r"|\b(?:without|skip\w*|forg[eo]t\w*|miss(?:ed|ing)|omitt\w*|left out)"
+    rf" (?:(?:the|a|any|his|her|their|\d+:\d+|correction|breakfast|lunch|dinner) )*{GIVEN}\b"
     rf"|\b(?:left|leaving|leave) out\b|\bomitt\w*|\b{GIVEN} (?:eaten )?skip\w*|\bate\b|\beaten(?: \S+)? skip\w*"
 )
-NOT_GIVEN = re.compile(r"\bnot (?:eaten|taken|had|injected|bolused)\b|\bno (?:bolus|carbs|insulin)\b")
+NOT_GIVEN = re.compile(
+    r"\bnot (?:eaten|taken|had|injected|bolused)\b|\b(?:take|took|taken) (?:away|out)\b"
+    r"|\bno (?:(?:breakfast|lunch|dinner|correction) )?(?:bolus|carbs|insulin)\b"
+)
 UNCHANGED = re.compile(
     r"\bwhy not\b|\bno (?:change|suggestion|proposal)s?\b|\bnothing\b|\bnot (?:rais|lower|chang|propos|suggest)\w*"
 )
@@ -80,14 +86,23 @@ REVIEWED = re.compile(  # what a person made of a suggestion, which only its pla
 )
 DEGREE = r"\b(?:very|really|quite|almost|nearly|rather|fairly|pretty|somewhat) (?:low|high)s?\b"
 ANOTHER = {  # what makes of a question of its kind another one, though each word may stand in it
-    "regimen": r"\b(?:was|were|had|did|used to|needs|next)\b",
-    "limits": r"\b(?:was|were|used to|meals?|eat\w*|carb\w*(?! ratio))\b",
-    "who_needs_a_look": r"\b(?:did|was|were|had)\b|\b(?:who|people|patients) (?:phone|call|visit|ring|contact|see)\b",
+    "regimen": r"\bon board\b|\biob\b|\b(?:was|were|had|did|used to|needs|next)\b",
+    "limits": r"\bhow low\b|\bhow (?:high|far)\b.*\b(?:glucose|sugars?|level)\b"
+    r"|\b(?:was|were|used to|meals?|eat\w*|carb\w*(?! ratio))\b",
+    "who_needs_a_look": r"\b(?:did|was|were|had)\b|\b(?:who|people|patients) (?:phone|call|visit|ring|contact|see)\b"
+    r"|\b(?:is|are|keeps?) (?:phoning|calling|visiting|ringing|contacting|seeing)\b",
     "cohort_replay": r"\bthen\b|\bfollowed by\b",
-    "why": r"\bneeds\b",
-    "evaluation": r"\bwhich (?:of the )?models?\b.*\b(?:best|better|worse|worst)\b",
-    "episodes": DEGREE + r"|\b(?:any|some)(?:one|body)\b",
-    "forecast": DEGREE + r"|\bhow (?:far|fast|long|quickly|soon)\b|\b(?:when|what time)\b.*\b(?:will|going to)\b",
+    "plan": r"\b(?:meals?|eat\w*)\b",
+    "why": r"\bpump\b(?! (?:settings?|basal|rates?)\b)|\b(?:does|did) (?:(?:he|she|they) )?want\b"
+    r"|\bneeds?\b(?! (?:a |an |1 )?(?:new|another|different|lower|higher|more|less|chang\w*|to\b))",
+    "evaluation": r"\bwhich (?:predictions?|forecasts?|intervals?)\b"
+    r"|\bwhich (?:of the )?models?\b.*\b(?:best|better|worse|worst)\b",
+    "episodes": DEGREE
+    + r"|\b(?:how many|count|number of) (?:the )?(?:days|nights|weeks|hours|minutes|mornings|evenings)\b"
+    + r"|\b(?:any|some)(?:one|body)\b",
+    "forecast": DEGREE
+    + r"|\bhow (?:far|fast|long|quickly|soon)\b|\bhow much\b.*\b(?:rise|fall|drop|climb|increase|decrease|go (?:up|down))\b"
+    + r"|\b(?:when|what time)\b.*\b(?:will|going to)\b",
 }
 BY_EACH = (  # of any kind
     r"|\b(?:each|every|by) (?:single )?(?:day|night|week|month|hour|weekday|morning|evening|meal)\b"
@@ -101,22 +116,53 @@ EVERY = re.compile(
 )
 BEFORE = re.compile(r"\bbefore (?:the )?(?:clinic|rounds?|ward round|handover|meeting)\b")
 TOO = re.compile(r"\btoo (?=low|high)")
-CHOSEN = re.compile(r"\b(?:you|it|the (?:system|planner|engine|algorithm|tool)) (?:choose|chose|pick|picked|settled?)\b(?: on)?")
+CHOSEN = re.compile(
+    r"\byou (?:decided?|want(?:ed)?) to\b"
+    r"|\b(?:you|it|the (?:system|planner|engine|algorithm|tool)) (?:choose|chose|pick|picked|settled?)\b(?: on)?"
+)
 SPENT = re.compile(r"\bspen[dt] (?:any |some )?time (?=(?:below|under|above|over)\b)")
 AFTER = re.compile(r"\bafter (?=\d+ ?(?:minutes?|mins?|hours?|h)\b)")
-SIGNS = re.compile(r"\bdid (?:(?:the )?(?:doctor|dr|clinician)|some(?:one|body)|you|he|she|they) sign\b")
+SIGNS = re.compile(
+    r"\bdid (?:(?:the )?(?:doctor|dr|clinician)|some(?:one|body)|you|he|she|they) (?:sign|accept|approve|reject)\b"
+)
 RUNNING = re.compile(r"\brun(?:ning|s)? (?=high|low)")
+ONLY = re.compile(r"\bonly (?=(?:\w+ )?\d)|\bonly (?=(?:had|taken|took|ate|eaten|injected|bolused|been)\b)")
+ELSE = re.compile(
+    r"\b(?:before|ahead of|above|more than) (?:any(?:one|body)|every(?:one|body)|all) else(?=\W*$)|\bbefore all others\b"
+)
+BARRED = re.compile(
+    r"\b(?:stops?|prevents?|keeps?) (?:you|it|careplan|(?:the )?(?:system|planner|engine|algorithm|tool|software|app)) from"
+    r" (?:giving|dosing|overdosing)(?: too much)?(?: insulin)?"
+    r"|\b(?:won't|wouldn't|will not|would not|can't|cannot) (?=(?:you |it )?(?:let|allow|permit|go|exceed)\b)"
+    r"|\b(?:not|never) (?:allowed|permitted) to (?:do|give|set|change|exceed)\b|\b(?:at )?(?:the )?(?:very )?most(?=\W*$)"
+    r"|\bmost (?=(?:insulin|you|we|may|can|could|will|would|careplan)\b)"
+    r"|\bmost (?=(?:that )?(?:(?:the|his|her) )?(?:basal|bolus|dose|carb ratio|correction factor)\b)"
+)
+GUESS = re.compile(r"\bbest (?=guess|forecast|prediction|projection|outlook|estimate)|\bguess\b")
+WHAT_IF = re.compile(r"\bwhat (?:would happen |happens )?if\b")
+ON = re.compile(r"\b(day|week|month) (?:on|over) \1\b")
+CHANGES = re.compile(
+    r"\bchanges? (?=(?:are|is|were|was|do|does|did|have|has|would)"
+    r" (?:you|they|it|been|careplan|proposed|suggested|recommended)\b)"
+    r"|(?:(?<=suggested)|(?<=proposed)|(?<=recommended)) changes?\b"
+)
+BEFORE_AFTER = re.compile(r"\bbefore and after\b|\bas against\b")
+SAFE = re.compile(r"\bsafe from (?=lows?\b|highs?\b|hyp)")
+ONCE = re.compile(r"\bonce (?=(?:with|on|under)\b)")
+TOLD = re.compile(r"\bto (?:his|her|their|the) (?:parents|family|mum|mother|dad|father|carers?)(?=\W*$)")
 OWN = {  # what is said of its kind in more than a word
-    "limits": (VISIT,),
-    "who_needs_a_look": (COUNTED, BEFORE),
-    "counterfactual": (NONE, NOT_GIVEN),
-    "why": (UNCHANGED, CHOSEN),
-    "compare_periods": (SINCE,),
+    "limits": (VISIT, BARRED),
+    "who_needs_a_look": (COUNTED, BEFORE, ELSE),
+    "counterfactual": (ONLY, NONE, NOT_GIVEN),
+    "why": (UNCHANGED, CHOSEN, TOLD),
+    "compare_periods": (SINCE, ON, BEFORE_AFTER),
     "episodes": (EVERY, RUNNING, TOO, SPENT),
-    "forecast": (RUNNING, TOO),
-    "plan": (SIGNS,),
+    "forecast": (RUNNING, TOO, GUESS, SAFE),
+    "cohort_replay": (WHAT_IF, ONCE),
+    "plan": (SIGNS, CHANGES),
     "evaluation": (AFTER,),
 }
+OF_THEN = re.compile(r"(?:yesterday|last night)\b(?! (?:on|onwards?|forward)\b)")  # "from yesterday" is yesterday's
 BOUND = r"until|till|by|since|past|up to"
 NOW = re.compile(r"^(?:today|this morning)$")
 OF_GLUCOSE = {"amount", "clock", "edge", "meal", "range", "setting"}  # what queries hold only where glucose is treated
@@ -190,7 +236,10 @@ def _bounds(kind: str, text: str, today: date) -> list[str]:
         if (
             before
             and not (kind == "compare_periods" and before[1] == "since")
-            and (before[1] != "from" or (each.value.first == each.value.last and kind != "forecast"))
+            and (
+                before[1] != "from"
+                or (each.value.first == each.value.last and kind != "forecast" and not OF_THEN.match(text[each.start :]))
+            )
         ):
             found.append(before[1])
     return found

@@ -54,6 +54,14 @@ def any_of(lines: str) -> str:
 
 
 KANA = re.compile(any_of(WORDS["kana"]["asides"]))
+FRAMES = {  # who asks, why, and how it is put, by what each is
+    name: re.compile(
+        rf"(?:(?<![\w'-])|(?=[,:]| -))(?:{any_of(lines.replace('{kin}', WORDS['frames']['kin']))})(?:(?<=\s)|(?![\w'-]))"
+    )
+    for name, lines in WORDS["frames"].items()
+    if name != "kin"
+}
+LEAD = re.compile(r"^(?:[ ,:;.-]|(?:and|but|so|then)\b)+")  # what is left of a frame before the question
 ASIDES = {  # by what stands in their place
     "" if said == "beside" else said: re.compile(rf"(?<![\w'-])(?:{any_of(lines)})(?:(?<=\s)|(?![\w'-]))")
     for said, lines in WORDS["asides"].items()
@@ -72,11 +80,13 @@ def plain(question: str) -> str:
     text = re.sub(r"\b(?:an?|one|1) (hour|unit|week|gram) and a half\b", r"1.5 \1s", text)
     text = re.sub(r"\b(\w+) and a half\b", _and_a_half, text)
     text = re.sub(r"\bexceed\w*(?= \d)|\b(?:higher|greater) than(?= \d)", "above", text)
+    text = re.sub(r"(?<=\w )top(?:ped)? (?=\d{3}(?! (?:most|worst|urgent|patients|people)))", "above ", text)
     text = re.sub(r"\b(?:lower|less) than(?= \d)|\b(?:beneath|underneath)\b", "below", text)
     text = re.sub(r"\ba (hundred|dozen|thousand)\b", r"one \1", text)
     text = re.sub(r"\ban? (day|week|month|hour)\b", r"1 \1", text)
     text = re.sub(r"\b(next|coming|following|(?:within|inside) the) (hour|minute)\b", r"\1 1 \2", text)
     text = re.sub(r"\b(?:a )?fortnight\b", "2 weeks", text)
+    text = re.sub(r"\bmodel's (?:best )?(?=(?:guess|forecast|prediction|projection|outlook|estimate)s?\b)", "best ", text)
     text = re.sub(r"'ll\b", " will", text)
     text = re.sub(r"(?<!:)\b(\w+) o'clock\b(?! in the)", lambda match: f"{NUMBERS.get(match[1], match[1])}:00 o'clock", text)
     text = re.sub(r"\b(\w+) (?:o'clock )?in the (morning|afternoon|evening)\b", _hour, text)
@@ -88,10 +98,11 @@ def plain(question: str) -> str:
         r"\1 \2 before",
         text,
     )
+    text = re.sub(rf"\b(?:the )?{PRIOR} one\b", "the one before", text)
     text = re.sub(rf"\b{PRIOR} (?=(?:\w+ )?(?:days?|weeks?|months?)\b)", "previous ", text)
     text = re.sub(
         r"\b(?:the|your|our) (?:model|engine|system|algorithm|tool)"
-        r" (?=(?:foresee|predict|forecast|expect|anticipat|project|propos|suggest|recommend)\w*)",
+        r" (?=(?:foresee|predict|forecast|expect|anticipat|project|propos|suggest|recommend|think|believ|reckon)\w*)",
         "you ",
         text,
     )
@@ -100,14 +111,39 @@ def plain(question: str) -> str:
     text = re.sub(r"\bmidnight\b", "00:00", text)
     text = re.sub(r"[a-z]+(?:-[a-z]+)?(?: (?:hundred|thousand|dozen))?", _number, text)
     text = re.sub(r"\bover (?=\d+(?:\.\d+)? (?:hours?|minutes?|days?|weeks?|months?)\b)", "for ", text)
-    text = " ".join(text.split())
-    for said, aside in ASIDES.items():
-        text = aside.sub(said, text)
+    text = _weeks(" ".join(text.split()))
+    for _again in range(2):  # a frame may stand within another
+        for said, aside in [*(("", frame) for frame in FRAMES.values()), *ASIDES.items()]:
+            text = LEAD.sub("", aside.sub(said, " ".join(text.split())))
     return " ".join(text.split())
+
+
+def _weeks(text: str) -> str:
+    """The week and the weekend that are just over, where no word says which."""
+    text = re.sub(
+        r"\b(?:how(?:'s| is| has| was)|what (?:sort|kind) of 1) (?:(?:the|his|her|their) )?week (?:been|gone|has|had)\b",
+        "how was last week",
+        text,
+    )
+    text = re.sub(r"^has (?:he |she )?had a (?:good|bad|decent|rough|tough|quiet) week\b", "how was last week", text)
+    text = re.sub(r"(?<!last )(?<!this )\bweek in (?:numbers|figures|review|brief)\b", "last week figures", text)
+    text = re.sub(r"\bwhat (?:sort|kind) of 1 (?=(?:day|night|weekend|month|time) (?:did|has|had|was)\b)", "how was ", text)
+    return re.sub(
+        r"\b(?:over|during|through|across) the weekend\b|\bthis weekend\b|(?<=how was )(?:(?:the|his|her|their) )?weekend\b",
+        "last weekend",
+        text,
+    )
 
 
 def _of_japanese(text: str) -> str:
     """Japanese words as English ones, its times, amounts and levels as an English text has them."""
+    text = re.sub(
+        r"(?:心配|おそれ|恐れ|懸念|危険|可能性|リスク)[はが]?(?:ない|ありません)(?:です|でしょう|の)*か", " risk ", text
+    )
+    text = re.sub(r"(?:リスク|可能性|確率|危険性?)[はが](?:高|低)い", " risk ", text)
+    text = re.sub(r"(?<!その)前の(?=\d+ ?(?:週間|日間|か月))", " the before ", text)
+    text = re.sub(r"(?:10|十)代の?(?:患者)?(?:さん)?(?=\d)", "思春期", text)
+    text = re.sub(r"(?<=[月週日])を?並べ", " compare ", text)
     text = re.sub(rf"([〇零一二三四五六七八九十百千]+)(?=\s*(?:{COUNTED}))", lambda match: str(_kanji(match[1])), text)
     text = re.sub(r"(\d+月)(\d+日)から(\d+日)(?![間後前])", r"\1\2から\1\3", text)
     text = re.sub(r"(日)から(?=\d+月\d+日)(?:(\d+月\d+日)まで)?", r"\1 to \2", text)
@@ -121,8 +157,9 @@ def _of_japanese(text: str) -> str:
     text = re.sub(r"(成人|大人|小児|子ども|子供|思春期|青年期)の?患者(?:さん)?", r"\1", text)
     text = re.sub(r"ここ(?=\d)", " past ", text)
     text = re.sub(r"(\d+月)中", r"\1", text)
+    text = re.sub(r"(?<=時間)ご(?=[のにはも、?]|$)", "後", text)
     text = re.sub(r"(?<=[るす])と(?=どう)", " ", text)
-    text = re.sub(r"(?<![てで])いま(?![すしせ])", "今", text)
+    text = re.sub(r"(?<![てでら])いま(?![すしせ])", "今", text)
     text = re.sub(r"午前(?!の?\s*\d)", " morning ", text)
     text = re.sub(r"昼の?(?=(?:12|[1-4]) ?時)", "", text)
     text = re.sub(r"(\d+) ?時(\d+)分", r" \1:\2 ", text)

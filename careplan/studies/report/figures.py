@@ -1,36 +1,38 @@
 """Every number of a cohort's report, from its tables: each with a 95 % interval over people, overall and by subgroup."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from heapq import nsmallest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from careplan.evaluation.behaviour import fit_behaviour
+from careplan.evaluation.occasions import Occasions
 from careplan.evaluation.offpolicy import Estimate, e_value, jackknife, negative_controls, worth_of
 from careplan.studies.dosing import occasions_of, with_meals
 from careplan.studies.report import parts
 from careplan.studies.report.brief import brief
+from careplan.studies.report.gather import PERSON, risks_by_bin, values_of
 from careplan.studies.report.judge import BINS
 from careplan.studies.report.plans import LOWS, worth_column
 from careplan.studies.report.protocol import Protocol
+from careplan.studies.report.resampling import Counts, Figure, Values, bounds, resampled, summary
 from careplan.studies.report.work import drawn
 
 SEEN = {"train": "trained on", "calibration": "calibrated on"}
 NEVER = "never seen"
 SUBGROUPS = ("seen", "group", "source", "delivery", "sensor", "doses", "baseline")
 COHORT = ("in_range", "below_70", "mean", "cv", "days")
-PERSON = ["unit", "patient"]
 OURS = "careplan, personal"
 FEW = 10  # people, below which a subgroup's figures are of those people only
 MEALS = 0.1  # share of the boluses beside which carbohydrate is logged, below which the worth of other doses is not estimated
 REPAIRED = 0.1  # rows changed or dropped as they were read, of a person's readings, above which the report says so
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.5)  # of the risk, at which a decision curve is told
-Values = NDArray[np.float64]
-Figure = dict[str, Any]
+Errors = Mapping[tuple[str, int], Mapping[str, Values]]  # model and minutes ahead -> `rmse` and `mae` by person
+Covered = Mapping[int, Mapping[str, Values]]  # minutes ahead -> `coverage` and `width` by person
 
 
 def figures(
@@ -43,26 +45,27 @@ def figures(
 ) -> Figure:
     """The whole of `report.json`. split: the people whom the model was trained and calibrated on, as its card names them."""
     people = parts.whole(folders, "people")
-    left_out = parts.whole(folders, "left_out")
-    found: Figure = {**identity, "flow": flow(people, left_out), "warnings": []}
+    reasons = Counter(reason for table in parts.tables_of(folders, "left_out") for reason in table["reason"])
+    found: Figure = {**identity, "flow": flow(len(people), reasons), "warnings": []}
     if people.empty:
-        found["warnings"] = [f"Nobody of the {len(left_out)} people found could be judged: {counted(found['flow']['reasons'])}."]
-        return plain(found)
+        told = f"Nobody of the {reasons.total()} people found could be judged: {counted(found['flow']['reasons'])}."
+        return plain(found | {"warnings": [told]})
     people["seen"] = [seen(name, split) for name in people["patient"]]
     if columns is not None:
         people = people.merge(columns, on="patient", how="left").fillna({name: "" for name in columns.columns})
     names = [*SUBGROUPS, *(() if columns is None else (name for name in columns.columns if name != "patient"))]
     weights = resampled(len(people), protocol)
-    tables = {name: parts.whole(folders, name) for name in ("forecasts", "intervals", "risks", "looks")}
+    errors = values_of(folders, "forecasts", ["model", "horizon"], ["rmse", "mae"], people)
+    covered = values_of(folders, "intervals", "horizon", ["coverage", "width"], people)
     planned, unplanned = (parts.whole(plan_folders, name) for name in ("plans", "left_out"))
     found |= {
         "cohort": {name: summary(people[name].to_numpy(float), weights) for name in COHORT},
-        "forecasts": forecasts(tables["forecasts"], people, weights),
-        "intervals": intervals(tables["intervals"], people, weights),
-        "risks": risks(tables["risks"], people, weights),
-        "looks": abstentions(tables["looks"]),
-        "subgroups": subgroups(people, tables, names, protocol),
-        "worst": worst(tables["forecasts"], tables["intervals"], people),
+        "forecasts": forecasts(errors, weights),
+        "intervals": intervals(covered, weights),
+        "risks": [risk(hazard, counts) for hazard, counts in risks_by_bin(folders, people, weights).items()],
+        "looks": abstentions(parts.tables_of(folders, "looks")),
+        "subgroups": subgroups(people, errors, covered, names, protocol),
+        "worst": worst(errors, covered, people),
         "plans": plans(planned) | {"failed": len(unplanned)},
         "dosing": dosing(folders, people, planned, protocol),
     }
@@ -76,15 +79,10 @@ def seen(patient: str, split: Mapping[str, Sequence[str]]) -> str:
     return next((said for part, said in SEEN.items() if patient in split.get(part, ())), NEVER)
 
 
-def flow(people: pd.DataFrame, left_out: pd.DataFrame) -> Figure:
+def flow(judged: int, reasons: Counter[str]) -> Figure:
     """Who was found, judged and left out, by reason; the numbers add up."""
-    reasons = Counter(left_out["reason"]) if len(left_out) else Counter()
-    return {
-        "found": len(people) + len(left_out),
-        "judged": len(people),
-        "left_out": len(left_out),
-        "reasons": dict(sorted(reasons.items())),
-    }
+    left_out = reasons.total()
+    return {"found": judged + left_out, "judged": judged, "left_out": left_out, "reasons": dict(sorted(reasons.items()))}
 
 
 def counted(reasons: Mapping[str, int]) -> str:
@@ -92,92 +90,48 @@ def counted(reasons: Mapping[str, int]) -> str:
     return ", ".join(f"{reason} {count}" for reason, count in reasons.items())
 
 
-def resampled(count: int, protocol: Protocol) -> Values:
-    """How often each person is drawn in each resample, `[R, P]`; the first row is everybody once (Efron 1979)."""
-    random = np.random.default_rng(protocol.seed)
-    drawn_again = random.multinomial(count, np.full(count, 1 / count), size=protocol.resamples)
-    return np.concatenate([np.ones((1, count)), drawn_again]).astype(float)
-
-
-def summary(values: Values, weights: Values) -> Figure:
-    """Mean over the people who have a value, `[P]`, its 95 % interval, and how many they are."""
-    known = np.isfinite(values)
-    if not known.any():
-        return {"mean": None, "low": None, "high": None, "people": 0}
-    with np.errstate(invalid="ignore", divide="ignore"):
-        means = weights[:, known] @ values[known] / weights[:, known].sum(1)
-    return {"mean": means[0], **bounds(means[1:]), "people": int(known.sum())}
-
-
-def bounds(drawn_again: Values) -> Figure:
-    """The middle 95 % of a figure over resamples."""
-    known = drawn_again[np.isfinite(drawn_again)]
-    if len(known) < 2:
-        return {"low": None, "high": None}
-    low, high = np.quantile(known, [0.025, 0.975])
-    return {"low": float(low), "high": float(high)}
-
-
-def aligned(table: pd.DataFrame, people: pd.DataFrame, value: str) -> Values:
-    """A table's value by person, `[P]`, NaN for those without one."""
-    return table.set_index(PERSON)[value].reindex(pd.MultiIndex.from_frame(people[PERSON])).to_numpy(float)
-
-
-def forecasts(table: pd.DataFrame, people: pd.DataFrame, weights: Values) -> list[Figure]:
+def forecasts(errors: Errors, weights: Counts) -> list[Figure]:
     """Errors by model and horizon, and ours less each, person by person."""
-    found = []
-    mine = table[table["model"] == OURS]
-    ours = {horizon: aligned(mine[mine["horizon"] == horizon], people, "rmse") for horizon in mine["horizon"].unique()}
-    for (model, horizon), part in table.groupby(["model", "horizon"], sort=False):
-        rmse = aligned(part, people, "rmse")
-        row = {"model": model, "horizon": horizon, "rmse": summary(rmse, weights)}
-        row |= {"mae": summary(aligned(part, people, "mae"), weights)}
-        found.append(row | {"ours_less": summary(ours[horizon] - rmse, weights)})
-    return found
+    return [
+        {"model": model, "horizon": horizon}
+        | {name: summary(values, weights) for name, values in own.items()}
+        | {"ours_less": summary(errors[OURS, horizon]["rmse"] - own["rmse"], weights)}
+        for (model, horizon), own in errors.items()
+    ]
 
 
-def intervals(table: pd.DataFrame, people: pd.DataFrame, weights: Values) -> list[Figure]:
+def intervals(covered: Covered, weights: Counts) -> list[Figure]:
     """Coverage and width of the 90 % intervals by horizon; the tenth of people whose intervals cover least."""
     found = []
-    for horizon, part in table.groupby("horizon", sort=True):
-        coverage, width = aligned(part, people, "coverage"), aligned(part, people, "width")
-        decile = float(np.nanquantile(coverage, 0.1))
-        row = {"horizon": horizon, "coverage": summary(coverage, weights), "width": summary(width, weights)}
-        found.append(row | {"worst_decile": decile, "under_80": float(np.nanmean(coverage < 0.8))})
+    for horizon, own in sorted(covered.items()):
+        decile = float(np.nanquantile(own["coverage"], 0.1))
+        row = {"horizon": horizon} | {name: summary(values, weights) for name, values in own.items()}
+        found.append(row | {"worst_decile": decile, "under_80": float(np.nanmean(own["coverage"] < 0.8))})
     return found
 
 
-def risks(table: pd.DataFrame, people: pd.DataFrame, weights: Values) -> list[Figure]:
-    """Each hazard: AUROC, Brier score, calibration by bins, and net benefit (Vickers and Elkin 2006) by threshold."""
-    place = {key: index for index, key in enumerate(map(tuple, people[PERSON].to_numpy()))}
-    middle, found = (np.arange(BINS) + 0.5) / BINS, []
-    for hazard, part in table.groupby("hazard", sort=True) if len(table) else ():
-        counts = np.zeros((len(people), BINS, 2))
-        who = [place[key] for key in map(tuple, part[PERSON].to_numpy())]
-        counts[who, part["bin"], 1] = part["events"]
-        counts[who, part["bin"], 0] = part["n"] - part["events"]
-        drawn_again = np.einsum("rp,pbk->rbk", weights, counts)
-        no, yes = drawn_again[..., 0], drawn_again[..., 1]
-        total = no.sum(1) * yes.sum(1)
-        below = np.cumsum(no, axis=1) - no
-        auroc = np.where(total > 0, (yes * (below + 0.5 * no)).sum(1) / np.maximum(total, 1.0), np.nan)
-        brier = ((no * middle**2) + yes * (1 - middle) ** 2).sum(1) / drawn_again.sum((1, 2))
-        everyone = no[0] + yes[0]
-        used = everyone > 0
-        found.append(
-            {
-                "hazard": hazard,
-                "moments": int(everyone.sum()),
-                "events": int(yes[0].sum()),
-                "auroc": {"mean": auroc[0], **bounds(auroc[1:])},
-                "brier": {"mean": brier[0], **bounds(brier[1:])},
-                "told": middle[used],
-                "happened": (yes[0] / np.maximum(everyone, 1))[used],
-                "counts": everyone[used].astype(int),
-                "net_benefit": [_net_benefit(no[0], yes[0], middle, threshold) for threshold in THRESHOLDS],
-            }
-        )
-    return found
+def risk(hazard: str, counts: Values) -> Figure:
+    """A hazard by its moments in each resample and bin, `[R, BINS, 2]`: AUROC, Brier score, calibration by bins, and net benefit
+    (Vickers and Elkin 2006) by threshold. A risk counts as the middle of its bin."""
+    middle = (np.arange(BINS) + 0.5) / BINS
+    no, yes = counts[..., 0], counts[..., 1]
+    total = no.sum(1) * yes.sum(1)
+    below = np.cumsum(no, axis=1) - no
+    auroc = np.where(total > 0, (yes * (below + 0.5 * no)).sum(1) / np.maximum(total, 1.0), np.nan)
+    brier = ((no * middle**2) + yes * (1 - middle) ** 2).sum(1) / counts.sum((1, 2))
+    everyone = no[0] + yes[0]
+    used = everyone > 0
+    return {
+        "hazard": hazard,
+        "moments": int(everyone.sum()),
+        "events": int(yes[0].sum()),
+        "auroc": {"mean": auroc[0], **bounds(auroc[1:])},
+        "brier": {"mean": brier[0], **bounds(brier[1:])},
+        "told": middle[used],
+        "happened": (yes[0] / np.maximum(everyone, 1))[used],
+        "counts": everyone[used].astype(int),
+        "net_benefit": [_net_benefit(no[0], yes[0], middle, threshold) for threshold in THRESHOLDS],
+    }
 
 
 def _net_benefit(no: Values, yes: Values, middle: Values, threshold: float) -> Figure:
@@ -187,56 +141,49 @@ def _net_benefit(no: Values, yes: Values, middle: Values, threshold: float) -> F
     return {"threshold": threshold, "ours": float(ours), "always": float((yes.sum() - odds * no.sum()) / total)}
 
 
-def abstentions(table: pd.DataFrame) -> Figure:
+def abstentions(tables: Iterable[pd.DataFrame]) -> Figure:
     """How often nothing would be suggested, for what, and how forecasts missed in the days after, beside persistence."""
-    if table.empty:
-        return {"looks": 0, "abstained": 0, "reasons": {}}
-    reasons = Counter(reason for told in table["reasons"] for reason in told.split("; ") if reason)
-    found: Figure = {"looks": len(table), "abstained": int(table["abstains"].sum()), "reasons": dict(reasons.most_common())}
-    for name, part in (("when_it_abstains", table[table["abstains"]]), ("when_it_speaks", table[~table["abstains"]])):
-        known = part.dropna(subset=["rmse", "persistence"])
-        found[name] = {
-            "looks": len(known),
-            "rmse": float(known["rmse"].mean()) if len(known) else None,
-            "persistence": float(known["persistence"].mean()) if len(known) else None,
-            "worse_than_persistence": float((known["rmse"] > known["persistence"]).mean()) if len(known) else None,
-        }
+    looks, abstained, reasons = 0, 0, Counter[str]()
+    after = {"when_it_abstains": np.zeros(4), "when_it_speaks": np.zeros(4)}  # looks, rmse, persistence, worse: what they add to
+    for table in tables:
+        looks, abstained = looks + len(table), abstained + int(table["abstains"].sum())
+        reasons.update(reason for told in table["reasons"] for reason in told.split("; ") if reason)
+        for name, part in (("when_it_abstains", table[table["abstains"]]), ("when_it_speaks", table[~table["abstains"]])):
+            missed, still = part[["rmse", "persistence"]].dropna().to_numpy(float).T
+            after[name] += [len(missed), missed.sum(), still.sum(), (missed > still).sum()]
+    found: Figure = {"looks": looks, "abstained": abstained, "reasons": dict(reasons.most_common())}
+    for name, (count, *sums) in after.items() if looks else ():
+        means = [value / count if count else None for value in sums]
+        found[name] = {"looks": int(count), **dict(zip(("rmse", "persistence", "worse_than_persistence"), means, strict=True))}
     return found
 
 
 def subgroups(
-    people: pd.DataFrame, tables: Mapping[str, pd.DataFrame], names: list[str], protocol: Protocol
+    people: pd.DataFrame, errors: Errors, covered: Covered, names: list[str], protocol: Protocol
 ) -> dict[str, list[Figure]]:
     """The same figures of each subgroup: people, time in range, error and coverage at each horizon."""
     found: dict[str, list[Figure]] = {}
-    ours = tables["forecasts"][tables["forecasts"]["model"] == OURS]
     for name in names:
         found[name] = []
-        for value, some in people.groupby(name, sort=True):
-            some, weights = some.reset_index(drop=True), resampled(len(some), protocol)
+        for value, some in people.groupby(name, sort=True).indices.items():
+            weights = resampled(len(some), protocol)
             row: Figure = {"value": str(value), "people": len(some), "few": len(some) < FEW}
-            row["in_range"] = summary(some["in_range"].to_numpy(float), weights)
+            row["in_range"] = summary(people["in_range"].to_numpy(float)[some], weights)
             for horizon in protocol.horizons:
-                errors = aligned(ours[ours["horizon"] == horizon], some, "rmse")
-                covered = aligned(tables["intervals"][tables["intervals"]["horizon"] == horizon], some, "coverage")
-                row[f"rmse_{horizon}"], row[f"coverage_{horizon}"] = summary(errors, weights), summary(covered, weights)
+                row[f"rmse_{horizon}"] = summary(errors[OURS, horizon]["rmse"][some], weights)
+                row[f"coverage_{horizon}"] = summary(covered[horizon]["coverage"][some], weights)
             found[name].append(row)
     return found
 
 
-def worst(table: pd.DataFrame, covered: pd.DataFrame, people: pd.DataFrame, count: int = 10) -> list[Figure]:
+def worst(errors: Errors, covered: Covered, people: pd.DataFrame, count: int = 10) -> list[Figure]:
     """The people whose hour ahead is missed by most, with who they are."""
-    hour = table[(table["model"] == OURS) & (table["horizon"] == 60)]
-    if hour.empty:
+    if (OURS, 60) not in errors:
         return []
-    joined = hour.merge(people, on=PERSON).nlargest(count, "rmse")
-    inside = covered[covered["horizon"] == 60].set_index(PERSON)["coverage"]
-    names = ("unit", "patient", "rmse", "in_range", "below_70", "days", *SUBGROUPS)
-    rows = []
-    for row in joined.to_dict("records"):
-        who: Figure = {name: row[name] for name in names}
-        rows.append(who | {"coverage": float(inside.get((row["unit"], row["patient"]), np.nan))})
-    return rows
+    missed = pd.Series(errors[OURS, 60]["rmse"]).nlargest(count)
+    joined = people.assign(rmse=missed, coverage=covered[60]["coverage"]).loc[missed.index]
+    names = (*PERSON, "rmse", "in_range", "below_70", "days", *SUBGROUPS, "coverage")
+    return [{name: row[name] for name in names} for row in joined.to_dict("records")]
 
 
 def plans(table: pd.DataFrame) -> Figure:
@@ -267,16 +214,10 @@ def plans(table: pd.DataFrame) -> Figure:
 def dosing(folders: list[Path], people: pd.DataFrame, planned: pd.DataFrame, protocol: Protocol) -> Figure:
     """The worth of other doses, as far as the record can tell: behaviour, overlap, estimators, controls; and where it can, what
     the world model says by replaying the days of those who were planned for."""
-    order = {(unit, name): drawn(unit, name, protocol.seed) for unit, name in people[PERSON].to_numpy()}
-    some = set(sorted(order, key=lambda key: order[key])[: protocol.dosing])
-    tables = [table[[key in some for key in map(tuple, table[PERSON].to_numpy())]] for table in parts.tables_of(folders, "days")]
-    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["reason", *PERSON])
-    left = table.drop_duplicates([*PERSON, "day"])["reason"] if len(table) else pd.Series(dtype=object)
-    found: Figure = {"days": int((left == "").sum()), "days_left_out": dict(Counter(left[left != ""]).most_common())}
-    occasions = occasions_of(table, PERSON) if len(table) else None
+    found, occasions, meals = dosed_days(folders, people, protocol)
     if occasions is None or len(occasions.person) < 2 * FEW:
         return found | {"estimable": False, "why": "fewer than 20 whole days with logged doses of two people or more"}
-    if with_meals(table) < MEALS:
+    if meals < MEALS:
         return found | {"estimable": False, "why": "meals are not logged beside the doses, and people dose for what they eat"}
     behaviour = fit_behaviour(occasions, seed=protocol.seed)
     told = behaviour.probability(occasions.dose)
@@ -305,6 +246,19 @@ def dosing(folders: list[Path], people: pd.DataFrame, planned: pd.DataFrame, pro
         "calibration": deciles,
         "worth": worth,
     }
+
+
+def dosed_days(folders: list[Path], people: pd.DataFrame, protocol: Protocol) -> tuple[Figure, Occasions | None, float]:
+    """Days of some people, by why they are left out; the decisions of the others, and `with_meals` of them."""
+    order = ((drawn(unit, name, protocol.seed), unit, name) for unit, name in people[PERSON].to_numpy())
+    some = {(unit, name) for _, unit, name in nsmallest(protocol.dosing, order)}
+    tables = [table[[key in some for key in map(tuple, table[PERSON].to_numpy())]] for table in parts.tables_of(folders, "days")]
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    if table.empty:
+        return {"days": 0, "days_left_out": {}}, None, 0.0
+    left = table.drop_duplicates([*PERSON, "day"])["reason"]
+    found = {"days": int((left == "").sum()), "days_left_out": dict(Counter(left[left != ""]).most_common())}
+    return found, occasions_of(table, PERSON), with_meals(table)
 
 
 def by_replay(planned: pd.DataFrame, factor: float) -> dict[str, Estimate]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from hashlib import sha256
+from heapq import nsmallest
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from careplan.evaluation.forecasts import Predictor, fit_baselines, forecast_row
 from careplan.series import PatientSeries
 from careplan.studies.report import parts
 from careplan.studies.report.figures import figures
+from careplan.studies.report.gather import PERSON
 from careplan.studies.report.judge import Tables, choose
 from careplan.studies.report.page import page
 from careplan.studies.report.protocol import Protocol
@@ -75,7 +77,7 @@ def evaluate_cohort(
         return [Job(unit, protocol, weights, baselines) for unit in missing]
 
     folders = _spread_out(units, out / "parts", digests, judging, spread, say)
-    planned = _planned(parts.whole(folders, "people"), protocol)
+    planned = _planned(parts.tables_of(folders, "people"), protocol)
 
     def planning(missing: Sequence[Unit]) -> list[Job]:
         return [Job(unit, protocol, weights, planned=planned[unit.name]) for unit in missing]
@@ -137,13 +139,14 @@ def _some_people(world: World, units: Sequence[Unit], protocol: Protocol) -> Ite
                 yield unit.name, one.series
 
 
-def _planned(people: pd.DataFrame, protocol: Protocol) -> dict[str, tuple[str, ...]]:
-    """Who is planned for, by unit."""
-    if people.empty or not protocol.plans:
-        return {}
-    order = [drawn(unit, patient, protocol.seed) for unit, patient in people[["unit", "patient"]].to_numpy()]
-    some = people.iloc[pd.Series(order).argsort()[: protocol.plans]]
-    return {str(unit): tuple(sorted(part["patient"])) for unit, part in some.groupby("unit", sort=True)}
+def _planned(people: Iterable[pd.DataFrame], protocol: Protocol) -> dict[str, tuple[str, ...]]:
+    """Who is planned for, by unit. people: the tables of those judged."""
+    everybody = (who for table in people for who in table[PERSON].itertuples(index=False, name=None))
+    some = nsmallest(protocol.plans, ((drawn(unit, patient, protocol.seed), unit, patient) for unit, patient in everybody))
+    planned: dict[str, tuple[str, ...]] = {}
+    for _, unit, patient in sorted(some, key=lambda one: one[1:]):
+        planned[unit] = (*planned.get(unit, ()), patient)
+    return planned
 
 
 def _columns(path: Path | None) -> pd.DataFrame | None:
@@ -166,10 +169,7 @@ def _write(out: Path, folders: list[Path], plan_folders: list[Path], found: dict
     """The report, its numbers, and the tables of all units, each in one file where they are of people; each file whole."""
     try:
         for name, where in (("people", folders), ("left_out", folders), ("forecasts", folders), ("plans", plan_folders)):
-            table, path = parts.whole(where, name), out / f"{name}.parquet"
-            path.unlink(missing_ok=True)  # of another protocol, perhaps
-            if len(table):
-                parts.write(path, partial(table.to_parquet, index=False))
+            parts.together(out / f"{name}.parquet", where, name)
         numbers = json.dumps(found, indent=1, allow_nan=False) + "\n"
         parts.write(out / "report.json", partial(Path.write_text, data=numbers, encoding="utf-8"))
         parts.write(out / "report.html", partial(Path.write_text, data=page(found), encoding="utf-8"))
