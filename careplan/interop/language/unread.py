@@ -135,6 +135,7 @@ BARRED = re.compile(
     r" (?:giving|dosing|overdosing)(?: too much)?(?: insulin)?"
     r"|\b(?:won't|wouldn't|will not|would not|can't|cannot) (?=(?:you |it )?(?:let|allow|permit|go|exceed)\b)"
     r"|\b(?:not|never) (?:allowed|permitted) to (?:do|give|set|change|exceed)\b|\b(?:at )?(?:the )?(?:very )?most(?=\W*$)"
+    r"|\bkeeps? (?:(?:him|her|them) )?safe\b"
     r"|\bmost (?=(?:insulin|you|we|may|can|could|will|would|careplan)\b)"
     r"|\bmost (?=(?:that )?(?:(?:the|his|her) )?(?:basal|bolus|dose|carb ratio|correction factor)\b)"
 )
