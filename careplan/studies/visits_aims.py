@@ -71,8 +71,9 @@ def aims(
     children = mine[(mine["group"] == "child") & (mine["visit"] == last)]["on_target"]
     if len(children):
         found.append(_at_least("children on target after the last visit, %", 100.0 * children.mean(), CHILDREN))
-    found += _harm(mine, table)
-    chosen = lived(table, mine, people[people["reviewer"] == unchanged])
+    still = people[people["reviewer"] == unchanged]
+    found += _harm(mine, table, still)
+    chosen = lived(table, mine, still)
     found += [_slope(chosen, nth) for nth in (1, 2)]
     return pd.DataFrame([asdict(aim) for aim in found])
 
@@ -90,24 +91,37 @@ def lived(table: pd.DataFrame, mine: pd.DataFrame, unchanged: pd.DataFrame) -> p
     return chosen
 
 
-def slope(predicted: "pd.Series[float]", seen: "pd.Series[float]") -> float:
-    """Of lived on predicted changes through no change at all; NaN where nothing was predicted."""
+def slope(predicted: "pd.Series[float]", seen: "pd.Series[float]") -> tuple[float, float]:
+    """Of lived on predicted changes through no change at all, with its standard error whatever the spread of each change about it
+    (White 1980); NaN where nothing was predicted."""
     squares = float((predicted**2).sum())
-    return float((predicted * seen).sum()) / squares if squares > 0 else float("nan")
+    if not squares:
+        return float("nan"), float("nan")
+    found = float((predicted * seen).sum()) / squares
+    return found, float(((predicted * (seen - found * predicted)) ** 2).sum()) ** 0.5 / squares
 
 
-def _harm(mine: pd.DataFrame, table: pd.DataFrame) -> list[Aim]:
-    """Who is worse, or low by far, after a change; and who is left in silence."""
-    wide = mine.set_index(["person", "visit"])
+def _harm(mine: pd.DataFrame, table: pd.DataFrame, still: pd.DataFrame) -> list[Aim]:
+    """Who is worse, or low by far, after a change, by life or by the change itself; and who is left in silence."""
     changed = table[table["changed"]]
-    after = wide.loc[list(zip(changed["person"], changed["visit"], strict=True))] if len(changed) else wide.iloc[:0]
-    before = wide.loc[list(zip(changed["person"], changed["visit"] - 1, strict=True))] if len(changed) else wide.iloc[:0]
-    low, was = after["below_70"].to_numpy(), before["below_70"].to_numpy()
-    worse = 100.0 * float(((low > LOW) & (low > was + WORSE)).sum()) / max(len(table), 1)
+
+    def fortnights(people: pd.DataFrame, back: int = 0) -> pd.DataFrame:
+        at = pd.MultiIndex.from_arrays([changed["person"], changed["visit"] - back])
+        return people.set_index(["person", "visit"]).reindex(at)
+
+    after, before = fortnights(mine), fortnights(mine, 1)
+    low, was, unchanged = (part["below_70"].to_numpy() for part in (after, before, fortnights(still)))
+    worse = (low > LOW) & (low > was + WORSE)
+    visits = max(len(table), 1)
     far = int(((after["below_54"].to_numpy() > VERY_LOW) & (before["below_54"].to_numpy() <= VERY_LOW)).sum())
     silent = int(((table["below_70"] > SILENT) & ~table["lowered"]).sum())
     return [
-        _at_most("visits after which somebody is worse off, of 100", worse, HARM),
+        _at_most("visits after which somebody is worse off, of 100", 100.0 * float(worse.sum()) / visits, HARM),
+        _at_most(
+            "of these, with more lows than had nothing changed, of 100",
+            100.0 * float((worse & (low > unchanged)).sum()) / visits,
+            HARM,
+        ),
         _at_most("people brought above 4 % below 54 by a change", far, 0),
         _at_most("visits in silence with more than 8 % below 70", silent, 0),
     ]
@@ -116,10 +130,13 @@ def _harm(mine: pd.DataFrame, table: pd.DataFrame) -> list[Aim]:
 def _slope(chosen: pd.DataFrame, nth: int) -> Aim:
     """Of first changes, and of those after one was lived with."""
     chosen = chosen[chosen["nth"] == 1 if nth == 1 else chosen["nth"] > 1]
-    found, name = slope(chosen["predicted"], chosen["lived"]), "first" if nth == 1 else "next"
+    found, error = slope(chosen["predicted"], chosen["lived"])
+    name = "first" if nth == 1 else "next"
     met = None if np.isnan(found) else bool(SLOPE[0] <= found <= SLOPE[1])
     wanted = f"{SLOPE[0]:g} to {SLOPE[1]:g}"
-    return Aim(f"slope of lived on predicted mean glucose, {name} change ({len(chosen)})", wanted, f"{found:.2f}", met)
+    return Aim(
+        f"slope of lived on predicted mean glucose, {name} change ({len(chosen)})", wanted, f"{found:.2f} ± {error:.2f}", met
+    )
 
 
 def _at_most(aim: str, found: float, most: float) -> Aim:

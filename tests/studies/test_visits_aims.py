@@ -3,10 +3,11 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from careplan.studies.visits_aims import Record, aims
+from careplan.studies.visits_aims import Record, aims, slope
 
 NAMES = {"ours": "us", "unchanged": "nothing", "baseline": "them", "suits": "truth"}
 
@@ -48,6 +49,23 @@ def met(people: pd.DataFrame, records: list[Record], start: str, aim: str) -> bo
 def test_an_aim_at_its_limit(start: str, aim: str, good: dict[str, list[float]], bad: dict[str, list[float]]) -> None:
     assert met(lives(**good), [record()], start, aim) is True
     assert met(lives(**bad), [record()], start, aim) is False
+
+
+def test_what_life_brings_is_told_apart_from_what_the_change_did() -> None:
+    people = lives(below_70=[3.0, 4.4, 2.0])
+    assert met(people, [record()], "derived", "than had nothing changed") is False
+    people.loc[people["reviewer"] == "nothing", "below_70"] = [3.0, 5.0, 2.0]
+    assert met(people, [record()], "derived", "than had nothing changed") is True
+    assert met(people, [record()], "derived", "worse off") is False
+
+
+def test_the_error_of_a_slope_is_that_of_changes_drawn_again() -> None:
+    draw = np.random.default_rng(0)
+    predicted = pd.Series(draw.normal(0, 10, 60))
+    seen = 1.2 * predicted + draw.normal(0, 5, 60)
+    found, error = slope(predicted, seen)
+    again = [slope(*(part.iloc[rows] for part in (predicted, seen)))[0] for rows in draw.integers(60, size=(2000, 60))]
+    assert found == pytest.approx(1.2, abs=0.2) and error == pytest.approx(np.std(again), rel=0.15)
 
 
 def test_silence_in_danger_and_derived_settings_that_are_changed_are_counted() -> None:
