@@ -33,7 +33,7 @@ ABOUT = {  # the topics whose words may stand in a question of each kind, beside
     "compare_periods": {"side", "movement", "change", "quality", "figure", "estimating"},
     "why": {"now", "treatment", "change", "mood", "novelty", "proposal", "arguing"},
     "who_needs_a_look": {"now", "movement", "mood", "worry"},
-    "limits": {"now", "side", "treatment", "force", "bound"},
+    "limits": {"now", "side", "treatment", "force", "bound", "proposal"},
     "cohort_replay": {"population", "mood", "quality", "estimating"},
     "plan": {"now", "treatment", "mood", "novelty", "proposal", "review", "staff"},
     "regimen": {"now", "treatment", "force", "novelty", "use"},
