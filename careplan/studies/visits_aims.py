@@ -93,12 +93,13 @@ def lived(table: pd.DataFrame, mine: pd.DataFrame, unchanged: pd.DataFrame) -> p
 
 def slope(predicted: "pd.Series[float]", seen: "pd.Series[float]") -> tuple[float, float]:
     """Of lived on predicted changes through no change at all, with its standard error whatever the spread of each change about it
-    (White 1980); NaN where nothing was predicted."""
-    squares = float((predicted**2).sum())
+    (White 1980, with n - 1); NaN where nothing was predicted, and the error of a single change."""
+    squares, count = float((predicted**2).sum()), len(predicted)
     if not squares:
         return float("nan"), float("nan")
     found = float((predicted * seen).sum()) / squares
-    return found, float(((predicted * (seen - found * predicted)) ** 2).sum()) ** 0.5 / squares
+    spread = float(((predicted * (seen - found * predicted)) ** 2).sum())
+    return found, (spread * count / (count - 1)) ** 0.5 / squares if count > 1 else float("nan")
 
 
 def _harm(mine: pd.DataFrame, table: pd.DataFrame, still: pd.DataFrame) -> list[Aim]:
@@ -133,10 +134,8 @@ def _slope(chosen: pd.DataFrame, nth: int) -> Aim:
     found, error = slope(chosen["predicted"], chosen["lived"])
     name = "first" if nth == 1 else "next"
     met = None if np.isnan(found) else bool(SLOPE[0] <= found <= SLOPE[1])
-    wanted = f"{SLOPE[0]:g} to {SLOPE[1]:g}"
-    return Aim(
-        f"slope of lived on predicted mean glucose, {name} change ({len(chosen)})", wanted, f"{found:.2f} ± {error:.2f}", met
-    )
+    wanted, told = f"{SLOPE[0]:g} to {SLOPE[1]:g}", f"{found:.2f}" if np.isnan(error) else f"{found:.2f} ± {error:.2f}"
+    return Aim(f"slope of lived on predicted mean glucose, {name} change ({len(chosen)})", wanted, told, met)
 
 
 def _at_most(aim: str, found: float, most: float) -> Aim:

@@ -66,6 +66,7 @@ def test_the_error_of_a_slope_is_that_of_changes_drawn_again() -> None:
     found, error = slope(predicted, seen)
     again = [slope(*(part.iloc[rows] for part in (predicted, seen)))[0] for rows in draw.integers(60, size=(2000, 60))]
     assert found == pytest.approx(1.2, abs=0.2) and error == pytest.approx(np.std(again), rel=0.15)
+    assert math.isnan(slope(predicted[:1], predicted[:1])[1])
 
 
 def test_silence_in_danger_and_derived_settings_that_are_changed_are_counted() -> None:

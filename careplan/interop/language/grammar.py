@@ -133,7 +133,7 @@ def _whole(query: dict[str, Any], left: Sequence[str]) -> dict[str, Any]:
     """The query, where it holds all that was said; else it is offered, and asked back."""
     if left:
         offered = QUERY.validate_python(query)
-        raise Unclear(_(LEFT, said=offered.said(), left=", ".join(map(repr, left))), offers=offered)
+        raise Unclear(_(LEFT, said=offered.said(), left=", ".join(map(repr, dict.fromkeys(left)))), offers=offered)
     return query
 
 
