@@ -1,9 +1,10 @@
 """A FHIR Observation as rows: glucose, once or sampled, what was eaten, and a weight."""
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from math import isnan, nan
 
-from careplan.formats.fhir.codes import CARB_UNITS, WEIGHT_UNITS
+from careplan.formats.fhir.codes import CARB_UNITS, GLUCOSE_UNITS, WEIGHT_UNITS
 from careplan.formats.fhir.rows import (
     FINAL,
     LIMITS,
@@ -17,15 +18,18 @@ from careplan.formats.fhir.rows import (
     absent,
     as_list,
     categories,
+    clock_of,
     dropped,
     flags,
     in_milligrams,
+    meaning,
     meaning_of,
     named,
     number,
     quantity_of,
     tags,
     unit_of,
+    usual,
     when,
 )
 
@@ -33,10 +37,13 @@ BOUNDS = {"low": 70.0, "high": 250.0}  # mg/dL: "below 180" bounds nothing that 
 CENSORED = {"L": "low", "U": "high"}  # how sampled data says that a point is beyond what the device can measure
 INTERVALS = {"ms": 1e3, "s": 1e6, "min": 60e6, "h": 3600e6}  # R5's units of the time between two points, microseconds
 POINTS = 100_000  # of one resource: a year of five-minute readings
+MORE = {"component", "effectivePeriod", "interpretation", "valueSampledData"}  # what a bare reading does not have
 
 
 def observation_rows(resource: Resource) -> Rows:
     """The rows of an Observation: its own value, and those of its components that are coded as one."""
+    if bare := bare_reading(resource):
+        return [bare]
     own = meaning_of(resource.get("code"))
     parts = [("value", resource, own)] if own else []
     if "component" in resource:
@@ -60,6 +67,37 @@ def observation_rows(resource: Resource) -> Rows:
         else:
             found += dropped(known.kind, field, named(part.get("code")))
     return found
+
+
+def bare_reading(resource: Resource) -> Row | None:
+    """A reading of one code, a number with a unit, and a moment, as nearly all are; None for one that takes a closer look."""
+    try:
+        (coding,), quantity = resource["code"]["coding"], resource["valueQuantity"]
+        value = quantity["value"]
+        if not MORE.isdisjoint(resource) or "comparator" in quantity or "tag" in resource.get("meta", ()):
+            return None
+        if type(value) not in (int, float) or not 0 < value < 1e6:
+            return None
+        said = said_alike(resource["status"], coding["system"], coding["code"], quantity["unit"], quantity.get("code"))
+        moment = clock_of(resource["effectiveDateTime"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    if said is None or moment.microseconds is None:
+        return None
+    unit, scale, flag = said
+    return Row("value", f"{value} {unit}", moment, "glucose", value * scale, 0.0, flag)
+
+
+@lru_cache(maxsize=1024)
+def said_alike(status: str, system: str, code: str, unit: str, ucum: str | None) -> tuple[str, float, str] | None:
+    """The unit as written, what one is in mg/dL, and the flag of all bare readings said so; None where there is more to tell."""
+    known = meaning(((usual(system), code),))
+    scale, _ = unit_of({"code": ucum, "unit": unit}, GLUCOSE_UNITS)
+    if status not in FINAL or known is None or known.kind != "glucose" or known.measured == "fluid":
+        return None
+    if scale is None or known.unit not in ("", scale[1]) or unit != unit.strip() or not unit:
+        return None
+    return unit, scale[0], "fingerstick" if known.measured == "fingerstick" else ""
 
 
 def glucose_rows(field: str, part: Resource, resource: Resource, known: Meaning) -> Rows:

@@ -117,22 +117,29 @@ def newest(sources: Sources) -> list[Placed]:
     """The resources, one of each id and server: rule "duplicate" leaves out all but the last changed, or the last read. What only
     says who and with what may come several times."""
     last: dict[tuple[str, str], Placed] = {}
-    named = [bool(each.resource.get("id")) and each.resource["resourceType"] not in ABOUT for each in sources.placed]
-    for each, has_name in zip(sources.placed, named, strict=True):
-        if has_name:
-            key = (each.resource["resourceType"], each.url or str(each.resource["id"]))
+    keys = [key_of(each) for each in sources.placed]
+    for each, key in zip(sources.placed, keys, strict=True):
+        if key is not None:
             before = last.setdefault(key, each)
             if before is not each and changed(each.resource) >= changed(before.resource):
                 last[key] = each
-    kept = {id(each) for each in last.values()}
+    if len(last) + keys.count(None) == len(keys):
+        return sources.placed
     placed = []
-    for each, has_name in zip(sources.placed, named, strict=True):
-        if has_name and id(each) not in kept:
+    for each, key in zip(sources.placed, keys, strict=True):
+        if key is not None and last[key] is not each:
             detail = f"{each.resource['resourceType']}/{each.resource['id']}"
             sources.corrections.append(Correction("dropped", "duplicate", each.file, each.row, "id", detail))
         else:
             placed.append(each)
     return placed
+
+
+def key_of(placed: Placed) -> tuple[str, str] | None:
+    """What a resource is the same by; None for one without an id, and for what only says who and with what."""
+    _, _, resource, url = placed
+    kind, name = resource["resourceType"], resource.get("id")
+    return (kind, url or str(name)) if name and kind not in ABOUT else None
 
 
 def changed(resource: Resource) -> str:

@@ -30,7 +30,7 @@ LIMITS = {"low": 40.0, "high": 400.0}  # mg/dL: what "Low" and "High" mean where
 FACTORS = {"mg/dL": 1.0, "mmol/L": GLUCOSE_UNITS["mmol/l"][0]}
 PLAUSIBLE = (20.0, 600.0)  # mg/dL
 SIGNS = {"<": "low", "<=": "low", ">": "high", ">=": "high"}
-DATETIME = re.compile(r"(\d{4})-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d:\d\d)?")
+DATETIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?")
 EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 DATE_ALONE = re.compile(r"\d{4}(?:-\d\d(?:-\d\d)?)?")
 
@@ -122,17 +122,7 @@ def meaning(codes: Codes) -> Meaning | None:
 
 def meaning_of(concept: object) -> Meaning | None:
     """What a CodeableConcept is about; None for what is not read."""
-    codings = concept.get("coding") if isinstance(concept, dict) else None
-    if type(codings) is list and len(codings) == 1 and type(codings[0]) is dict:
-        system, code = codings[0].get("system"), codings[0].get("code")
-        if type(system) is str and type(code) is str:  # as nearly all are
-            return meaning_alone(system, code)
     return meaning(codes_of(concept))
-
-
-@lru_cache(maxsize=1024)
-def meaning_alone(system: str, code: str) -> Meaning | None:
-    return meaning(((usual(system), code),))
 
 
 def named(concept: object) -> str:
@@ -145,12 +135,13 @@ def named(concept: object) -> str:
 
 def clock_of(text: object) -> Moment:
     """A FHIR dateTime with its time of day; one without an offset is on a clock that it does not name."""
-    match = DATETIME.fullmatch(text) if isinstance(text, str) else None
-    if match is None or not 1900 <= int(match[1]) <= 2200:
+    if not isinstance(text, str) or DATETIME.fullmatch(text) is None:
         return Moment(None)
     try:
-        moment = datetime.fromisoformat(str(text))
+        moment = datetime.fromisoformat(text)
     except ValueError:
+        return Moment(None)
+    if not 1900 <= moment.year <= 2200:
         return Moment(None)
     named = moment.tzinfo is not None
     return Moment(((moment if named else moment.replace(tzinfo=UTC)) - EPOCH) // MICROSECOND, named)
