@@ -7,10 +7,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import union_categoricals
 
-from careplan.records.text import Rows, beyond, is_missing, numbers
+from careplan.records.text import Rows, beyond, is_missing, numbered, numbers
 
 CELLS = ("file", "row", "field", "raw", "time", "channel", "value", "duration", "flag")  # and perhaps "product"
 REPEATED = ("file", "field", "raw", "channel")  # columns of few different texts: held and compared as numbers
+SIGNS = ("", "low", "high")  # flags of what a device could measure, and of what is beyond it
 
 
 def cells_of(rows: Sequence[tuple[object, ...]], names: Sequence[str]) -> pd.DataFrame:
@@ -31,12 +32,12 @@ def column(
     index = np.arange(len(every)) if blank else np.flatnonzero(~is_missing(every))
     texts = every[index]
     value = numbers(texts, decimal_comma=rows.decimal_comma)
-    flag = np.full(len(texts), "", dtype=object)
+    sign = np.zeros(len(texts), dtype=np.int8)
     if limits is not None:
         for place in np.flatnonzero(np.isnan(value)):
             if said := beyond(texts[place]):
-                flag[place], stated = said
-                value[place] = limits[flag[place] == "high"] if np.isnan(stated) else stated
+                sign[place], stated = SIGNS.index(said[0]), said[1]
+                value[place] = limits[said[0] == "high"] if np.isnan(stated) else stated
     return pd.DataFrame(
         {
             "file": alike(rows.name, len(index)),
@@ -47,7 +48,7 @@ def column(
             "channel": alike(channel, len(index)),
             "value": value,
             "duration": 0.0,
-            "flag": flag,
+            "flag": pd.Series(SIGNS, dtype="str").array.take(sign),
         },
         copy=False,
     )
@@ -60,7 +61,7 @@ def alike(text: str, length: int) -> "pd.Categorical[str]":
 
 def coded(texts: NDArray[np.object_]) -> "pd.Categorical[str]":
     """`[N]` texts of which few differ, each of them held once."""
-    codes, different = pd.factorize(texts)
+    codes, different = numbered(texts.tolist())
     return pd.Categorical.from_codes(codes, pd.Index(different, dtype=object))
 
 

@@ -1,7 +1,7 @@
 """A device's wall clock: dates in any of the usual orders, read by the column, and from there to UTC."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -119,7 +119,7 @@ def order_of(
     return one_way[True] if one_way[True] != one_way[False] else None
 
 
-def day_parts(texts: Sequence[str]) -> NDArray[np.int64]:
+def day_parts(texts: Iterable[str]) -> NDArray[np.int64]:
     """`[D, 3]` the three numbers of each date; zeros where it is none."""
     found = [DAY.fullmatch(text) for text in texts]
     return np.array([[int(m[1]), int(m[2]), int(m[3])] if m else [0, 0, 0] for m in found], dtype=np.int64).reshape(-1, 3)
@@ -211,7 +211,7 @@ def stamped(
 ) -> tuple[pd.Series, Mask, Mask]:
     """UTC of a column `[N]` of dates with times of day, where `[N]` they had no offset and were read on the clock of `zone` (or
     of each row's, `zones` `[N]`), and where of these the hour came twice and nothing tells which it was."""
-    parsed = dates(rows.cells[name].tolist(), file=rows.file, row=rows.row, field=rows.fields[name], day_first=day_first)
+    parsed = dates(rows.cells[name].array, file=rows.file, row=rows.row, field=rows.fields[name], day_first=day_first)
     offset = parsed["offset"]
     utc = (parsed["time"] - pd.to_timedelta(offset.fillna(0.0), unit="m")).dt.tz_localize("UTC").astype("datetime64[ns, UTC]")
     local, unsure = offset.isna().to_numpy(dtype=bool), np.zeros(len(rows), dtype=bool)

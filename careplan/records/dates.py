@@ -3,14 +3,17 @@ day numbers, epochs."""
 
 import re
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pandas.api.extensions import ExtensionArray
 
+from careplan.records.columns import TOGETHER
 from careplan.records.events import RecordError
 
 DAY = re.compile(r"(\d{1,4})[/.\-](\d{1,2})[/.\-](\d{1,4})")
@@ -42,14 +45,22 @@ SHEET_DAYS = (20_000.0, 80_000.0)  # the years 1954 to 2119, in days since 1899-
 SECONDS = (6e8, 8e9)  # the years 1989 to 2223, in seconds since 1970; a thousand times as many are milliseconds
 
 
-def plain(stamps: Sequence[str]) -> list[str]:
+def plain(stamps: Sequence[str] | ExtensionArray) -> Iterable[str]:
     """`[N]` dates, with a time of day or without, in numbers: a month in words by its number, a spreadsheet's day number and an
     epoch as the date they mean. What is none of these stays as it is."""
-    letters = {letter for letter in set().union(*stamps) if letter.isalpha()} - PLAIN_LETTERS
+    letters = {letter for piece in pieces(stamps) for letter in set().union(*piece) if letter.isalpha()} - PLAIN_LETTERS
+    every = chain.from_iterable(pieces(stamps))
     if not letters and not any(OTHER.match(text) for text in stamps[:FIRST]):
-        return list(stamps)
+        return every
     once: dict[str, str] = {}
-    return [once[text] if text in once else once.setdefault(text, numeric(text)) for text in stamps]
+    return (once[text] if text in once else once.setdefault(text, numeric(text)) for text in every)
+
+
+def pieces(texts: Sequence[str] | ExtensionArray) -> Iterator[list[str]]:
+    """The texts, some thousand at a time: all at once, those of an array would be objects of Python that are most of what is
+    held."""
+    starts = range(0, len(texts), TOGETHER)
+    return (np.asarray(texts[start : start + TOGETHER], dtype=object).tolist() for start in starts)
 
 
 def numeric(text: str) -> str:
@@ -104,7 +115,9 @@ def months() -> dict[str, int]:
     return found
 
 
-def dates(texts: Sequence[str], *, file: str, row: NDArray[np.int64], field: str, day_first: bool | None = None) -> pd.DataFrame:
+def dates(
+    texts: Sequence[str] | ExtensionArray, *, file: str, row: NDArray[np.int64], field: str, day_first: bool | None = None
+) -> pd.DataFrame:
     """`[N]` parsed dates: `time` (naive, NaT where impossible or missing) and `offset` (minutes from UTC, NaN where not said).
 
     The order of day and month is read from the whole column: a first part above 12 makes it DD/MM, a second MM/DD. Where no

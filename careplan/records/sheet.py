@@ -155,8 +155,9 @@ def silent(record: PatientRecord, sheet: Sheet, every: Sequence[Rows]) -> Patien
     it"."""
     most = max((int(rows.row.max()) for rows in every if len(rows)), default=0)
     gave = {rows.name: np.zeros(most + 1, dtype=bool) for rows in every}  # by line
-    for file, lines in sheet.cells.groupby("file", observed=True)["row"]:
-        gave[str(file)][lines] = True
+    file, lines = sheet.cells["file"], sheet.cells["row"].to_numpy()
+    for name, given in gave.items():
+        given[lines[(file == name).to_numpy(dtype=bool)]] = True
     for each in record.corrections:
         if each.file in gave and each.row <= most:
             gave[each.file][each.row] = True
@@ -305,8 +306,8 @@ def mixed_units(sheet: Sheet, mine: Mask, value: NDArray[np.float64], expected: 
 
 def year_typos(sheet: Sheet) -> None:
     """Rule "year typo": a date half a year from both its neighbours in the file takes their year, where it then fits between."""
-    for _, cells in sheet.cells.groupby("file", sort=False, observed=True):
-        time = cells["time"].dropna()
+    for _, time in sheet.cells.groupby("file", sort=False, observed=True)["time"]:
+        time = time.dropna()
         before, after = time.shift().fillna(time.shift(-1)), time.shift(-1).fillna(time.shift())
         far = ((time - before).abs() > HALF_YEAR) & ((time - after).abs() > HALF_YEAR)
         for index in time.index[far]:

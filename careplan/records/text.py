@@ -279,14 +279,22 @@ def seems_cut(texts: Sequence[str]) -> bool:
 
 def is_missing(texts: Iterable[str]) -> NDArray[np.bool_]:
     """`[N]` where a field says nothing."""
-    every = list(texts)
-    says_nothing = {text: text.lower() in MISSING for text in set(every)}
-    return np.fromiter(map(says_nothing.__getitem__, every), dtype=bool, count=len(every))
+    if isinstance(texts, pd.Series) and isinstance(texts.dtype, pd.CategoricalDtype):
+        return is_missing(texts.cat.categories)[texts.cat.codes]
+    code, different = numbered(list(texts))
+    return np.array([text.lower() in MISSING for text in different], dtype=bool)[code]
+
+
+def numbered(texts: Sequence[str]) -> tuple[NDArray[np.int32], list[str]]:
+    """Which of the different texts each `[N]` is, and these in the order in which they come: pandas would hold room for as many
+    different ones as there are texts."""
+    different = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+    return np.fromiter(map(different.__getitem__, texts), dtype=np.int32, count=len(texts)), list(different)
 
 
 def numbers(texts: ArrayLike, *, decimal_comma: bool = False) -> NDArray[np.float64]:
     """`[N]` finite numbers of texts `[N]`, NaN where missing or not a number; each text is read once, however often it stands."""
-    code, different = pd.factorize(np.asarray(texts, dtype=object), use_na_sentinel=False)
+    code, different = numbered(np.asarray(texts, dtype=object).tolist())
     plain = [text.replace(",", ".") for text in different] if decimal_comma else different
     values = pd.to_numeric(pd.Series(plain, dtype=object), errors="coerce").to_numpy(dtype=float)
     return np.where(np.isfinite(values), values, np.nan)[code]

@@ -131,8 +131,9 @@ def read_patient(name: str, parts: list[Part], zone: str | None) -> PatientRecor
     """The record of one patient from the rows of all files. Raises `RecordError` where glucose has two units, the weight is no
     number of kilograms or the group is unknown.
     """
-    sheet = Sheet(stacked([cells_of(*part) for part in parts]))
-    sheet.stamps = {at: said for rows, time, _ in parts for at, said in stamps_in(rows, "time", time).items()}
+    stamps = {at: said for rows, time, _ in parts for at, said in stamps_in(rows, "time", time).items()}
+    parts = [(replace(rows, cells=rows.cells.drop(columns="time")), time, local) for rows, time, local in parts]
+    sheet = Sheet(stacked([cells_of(*part) for part in parts]), stamps=stamps)
     every = [rows for rows, _, _ in parts]
     del parts
     stated = one_value(every, "zone")
@@ -230,8 +231,9 @@ def check_basal(rows: Rows, cells: pd.DataFrame) -> None:
     large. Taken for rates they would be hundreds of units a day.
     """
     given = cells[(cells["channel"] == "basal") & (cells["value"] > 0)]
-    most = FEW_A_DAY * max(1, cells["time"].dt.normalize().nunique())
-    if 0 < len(given) <= most and given["value"].median() >= LARGE_RATE and "/" not in rows.fields["basal"]:
+    if given.empty or given["value"].median() < LARGE_RATE or "/" in rows.fields["basal"]:
+        return
+    if len(given) <= FEW_A_DAY * max(1, cells["time"].dt.normalize().nunique()):
         first = given.iloc[0]
         problem = f"{first['value']:g} U/h? Call a pen's background insulin long_acting, and a pump's rates 'basal (U/h)'"
         raise RecordError(problem, file=rows.file, row=int(first["row"]), field=rows.fields["basal"])
