@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from careplan.formats.fhir.observations import observation_rows
 from careplan.formats.fhir.reader import read_fhir, recognise
 from careplan.records.events import RecordError, Refused
 from tests.records.fhir_build import PATIENT, UCUM, Resource, bundle, coded, events, read, reading, rules, write
@@ -49,6 +50,13 @@ def test_sensor_readings_finger_sticks_and_other_glucose(tmp_path: Path) -> None
     ]
     assert rules(record) == {"body fluid": 1, "control solution": 1, "unknown code": 2}
     assert record.zone == "Europe/Berlin"
+
+
+@pytest.mark.parametrize("code", ["99504-3", "105272-9", "2344-0", "2339-0", "109888-8", "9059-7"])
+@pytest.mark.parametrize("unit", ["mg/dL", "mmol/L", " mg / dl", "g", ""])
+@pytest.mark.parametrize("value", [120, 6.7, 0, -3, True, "120"])
+def test_a_bare_reading_is_read_like_one_with_parts_that_hold_nothing(code: str, unit: str, value: object) -> None:
+    assert observation_rows(reading(value, code, unit)) == observation_rows(reading(value, code, unit, component=[]))
 
 
 def test_bounds_are_kept_as_bounds(tmp_path: Path) -> None:
