@@ -172,6 +172,17 @@ def test_a_regimen_in_force_for_days_is_felt_from_midnight_on(db, world, patient
     torch.testing.assert_close(other, unchanged, rtol=0, atol=0.1)
 
 
+def test_what_evening_boluses_left_is_on_board_at_midnight(db, world, patient, monkeypatch) -> None:
+    _, _, days, lines = days_of(db, world, patient, count=8, particles=2)
+    table, begins, through = torch.ones(2, lines), [], Days._through
+    table[1, 7] = 0.25  # carb ratio of the evening: four times the bolus
+    monkeypatch.setattr(Days, "_through", lambda self, *asked: begins.append(asked) or through(self, *asked))
+    days.replay(table)
+    _, _, level, pools = begins[-1]
+    assert float((level[1] - level[0]).mean()) < 0 < float((pools[1] - pools[0]).mean())
+    assert float(pools.min()) >= 0
+
+
 def test_what_was_done_for_a_low_is_not_done_where_no_low_comes(db, world, patient) -> None:
     _, person, days, lines = days_of(db, world, patient, count=4, particles=2)
     less = torch.ones(1, lines)
