@@ -9,16 +9,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from careplan.clock import duration_in_words
-from careplan.interop.language import cues, people, times
+from careplan.interop.language import cues, people, times, told
 from careplan.interop.language.cohort import cohort, length
 from careplan.interop.language.cues import GROUPS, MEALS, SETTINGS
 from careplan.interop.language.queries import NO_WHAT_IF, QUERY, Reading, Unclear
-from careplan.interop.language.unread import GLUCOSE, Spoken, unread
+from careplan.interop.language.unread import ANY_DAY, GLUCOSE, Spoken, unread
 from careplan.interop.language.wording import COMMON, MONTHS, NUMBERS, WORDS, mended, plain
 from careplan.language import N_, _
 from careplan.records.units import MG_PER_MMOL
 
-ANY_DAY = date(2000, 1, 1)  # for questions about nobody, which hold no day
 TOLD = (30, 60, 120, 240)  # minutes ahead of which the card of the weights tells the error
 LONGEST = 1000  # characters of a question
 MORE = "(?:more |less |fewer |extra |additional )?"
@@ -45,6 +44,7 @@ ASKS = {
     "patient": N_("Which patient is meant?"),
     "several": N_("Which one first? One patient at a time."),
     "two": N_("That is more than one question. Which one first?"),
+    "all": N_("The card tells how good the model is for everybody together, not for one patient. Is that asked?"),
     "writes": N_("A question changes nothing: settings and doses are decided, and signed, by a person on the review page."),
 }
 
@@ -85,6 +85,7 @@ def _query(question: str, known: Known) -> dict[str, Any]:
         text = cues.SIGNER.sub("somebody", cues.ANYBODY.sub("somebody", text))
     if cues.writes(text, named.rest):
         raise Unclear(_(ASKS["writes"]))
+    text = told.question_of(text, named.rest[:1].isspace())
     named_together = "|".join(policy.replace("-", "[- ]") for policy in known.policies) or "-"
     if (dated := times.either_order(text)) is not None:
         raise Unclear(_("Which day is {day}? Write the month as a word.", day=dated))
@@ -103,6 +104,8 @@ def _query(question: str, known: Known) -> dict[str, Any]:
     if cues.several(re.sub(rf"\b({named_together}) and (?=(?:{named_together})\b)", r"\1, ", text), kind):
         raise Unclear(_(ASKS["two"]))
     if kind in WHO:
+        if kind == "evaluation" and named.patients and not unread(kind, text, ANY_DAY):
+            raise Unclear(_(ASKS["all"]), offers=QUERY.validate_python({"kind": kind}))
         if named.patients or named.unclear:
             raise Unclear(_(ASKS["two"]))
         query = {"kind": kind, **_of_nobody(kind, text, known)}
@@ -115,6 +118,8 @@ def _query(question: str, known: Known) -> dict[str, Any]:
 
 def _of_patient(kind: str, text: str, patient: str, known: Known) -> dict[str, Any]:
     today, spoken = known.today(patient), known.spoken(patient)
+    if kind in ("summary", "episodes"):
+        _dated(kind, text, patient, known)
     ours = spoken.therapy == GLUCOSE.therapy
     if not ours and kind == "counterfactual":
         raise Unclear(_(NO_WHAT_IF, patient=patient, therapy=spoken.therapy))
@@ -127,6 +132,17 @@ def _of_patient(kind: str, text: str, patient: str, known: Known) -> dict[str, A
         length = duration_in_words(spoken.reach)
         raise Unclear(_("That cannot be asked: a forecast reaches {length} ahead at most.", length=length))
     return _whole(query, unread(kind, text, today, spoken))
+
+
+def _dated(kind: str, text: str, patient: str, known: Known) -> None:
+    """Raises `Unclear` where a stretch of days has no length of its own, or begins on no day."""
+    vague = times.VAGUE.search(text)
+    if vague is not None and not times.periods(text, ANY_DAY):
+        offers = _of_patient(kind, times.VAGUE.sub(" last 2 weeks ", text), patient, known)
+        choices = (_("the last 7 days"), _("the last 14 days"), _("the last 30 days"))
+        raise Unclear(_("How many days is {said}?", said=repr(vague[0])), choices, QUERY.validate_python(offers))
+    if re.search(r"\bsince\b(?! when)", text) and not times.periods(text, ANY_DAY):
+        raise Unclear(_("Since which day?"))
 
 
 def _whole(query: dict[str, Any], left: Sequence[str]) -> dict[str, Any]:

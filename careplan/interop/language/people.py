@@ -5,6 +5,9 @@ import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from careplan.interop.language import kana
+from careplan.interop.language.wording import WORDS
+
 SHORTEST = 3  # letters of a part of a name that may stand for it
 
 
@@ -20,6 +23,7 @@ class Named:
 def named(question: str, patients: Sequence[str], common: Collection[str] = ()) -> Named:
     """Takes names out of a question: whole ones first, then parts that fit only one patient and are not common words."""
     text = unicodedata.normalize("NFKC", question).replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    text = _in_latin(text, patients)
     found: list[tuple[int, str]] = []
     for patient in sorted(patients, key=len, reverse=True):
         words = r"[\s_-]?".join(re.escape(word) for word in re.split(r"[\s_-]+", patient) if word)
@@ -39,6 +43,17 @@ def named(question: str, patients: Sequence[str], common: Collection[str] = ()) 
         text = re.sub(_whole(re.escape(part)), lambda match: " " * len(match[0]), text, flags=re.I)
     ordered = tuple(dict.fromkeys(patient for _, patient in sorted(found)))
     return Named(ordered, text, tuple(unclear.items()))
+
+
+def _in_latin(text: str, patients: Sequence[str]) -> str:
+    """The text with each word in katakana that is one part of patients' names in those letters; what may be two parts stays."""
+    parts = {part for patient in patients for part in re.split(r"[\s_-]+", patient.lower()) if len(part) >= SHORTEST}
+
+    def told(match: re.Match[str]) -> str:
+        fitting = [part for part in parts if kana.letters(part) == kana.latin(match[0])]
+        return fitting[0] if len(fitting) == 1 and match[0] not in WORDS["japanese"] else match[0]
+
+    return kana.RUN.sub(told, text)
 
 
 def _whole(words: str) -> str:

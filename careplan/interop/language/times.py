@@ -31,6 +31,10 @@ CLOCK = r"(?<![\d/-])(\d{1,2})(?::(\d{2}))(?: o'clock)?(?:\s*(am|pm))?\b"
 CLOCK += r"|(?<![\d/:-])(\d{1,2})\s*(am|pm)\b|\b(am|pm) (\d{1,2}):(\d{2})"
 
 
+VAGUE = re.compile(
+    r"\b(?:lately|recently|of late|in recent (?:days|weeks|times)|(?:(?:over|during|in|for) )?the (?:last|past) (?:little )?while"
+    r"|(?:(?:over|during|in|for) )?(?:the|these) (?:last|past) (?:few|several) (?:days|weeks)|in the recent past)\b"
+)
 TWELVE = r"(?<!\d)(?:[1-9]|1[0-2]):\d{2} o'clock"  # an hour in words, which may be of the morning or of the evening
 
 
@@ -134,6 +138,9 @@ def _candidates(text: str, today: date) -> Iterator[Found]:
     if re.search(r"\bthis week\b", text):  # then the last one is of the calendar, too
         for match in re.finditer(r"\blast week\b", text):
             yield Found(*match.span(), _week_of(today - timedelta(days=7)))
+    for match in re.finditer(rf"\b(?:the )?(first|second|latter|other) half of (?:({MONTH})\b(?! \d)|(last|this) month\b)", text):
+        if (half := _half_of_month(match, today)) is not None:
+            yield Found(*match.span(), half)
     for match in re.finditer(r"\blast month\b", text):
         before = today.replace(day=1) - timedelta(days=1)
         yield Found(*match.span(), Period(first=before.replace(day=1), last=before))
@@ -222,6 +229,15 @@ def _part_of_month(match: re.Match[str], today: date) -> Period:
     if match[1] == "first":
         return Period(first=month.first, last=min(month.last, month.first + others))
     return Period(first=max(month.first, month.last - others), last=month.last)
+
+
+def _half_of_month(match: re.Match[str], today: date) -> Period | None:
+    """Until the fifteenth or from the sixteenth on, as far as the month has gone; None where it has not gone so far."""
+    before = today.replace(day=1) - timedelta(days=1)
+    day = today if match[3] == "this" else before
+    month = _whole_month(_month(match[2]) if match[2] else day.month, today)
+    first, last = (month.first, month.first.replace(day=15)) if match[1] == "first" else (month.first.replace(day=16), month.last)
+    return Period(first=first, last=min(last, month.last)) if first <= min(last, month.last) else None
 
 
 def clocks(text: str) -> list[str]:

@@ -41,6 +41,7 @@ ABOUT = {  # the topics whose words may stand in a question of each kind, beside
     "summary": {"figure", "estimating"},
     "episodes": {"side", "movement", "often", "estimating"},
 }
+ANY_DAY = date(2000, 1, 1)  # for questions about nobody, which hold no day
 EDGES = r"(?:54|70|180|250|3(?:\.[09])?|4|10(?:\.0)?|13\.9)"  # levels that are told of anyway
 ANY_GROUP = "|".join(GROUPS.values())
 SLOTS = {
@@ -151,6 +152,17 @@ BEFORE_AFTER = re.compile(r"\bbefore and after\b|\bas against\b")
 SAFE = re.compile(r"\bsafe from (?=lows?\b|highs?\b|hyp)")
 ONCE = re.compile(r"\bonce (?=(?:with|on|under)\b)")
 TOLD = re.compile(r"\bto (?:his|her|their|the) (?:parents|family|mum|mother|dad|father|carers?)(?=\W*$)")
+AS_IT_STANDS = re.compile(
+    r"\bif (?:nothing (?:changes|is (?:changed|done))|(?:we|i|you) (?:(?:do|change) nothing|don't do anything)"
+    r"|(?:we|i|you) leave (?:things|it) as (?:they are|it is)"
+    r"|(?:things|it all|everything) (?:stays?|continues?|goes? on|carr(?:y|ies) on)"
+    r"(?: as (?:it is|they are|usual|now)| like this))\b"
+    r"|\b(?:as things (?:stand|are)|at this rate)\b"
+)
+STANDING = re.compile(r"\bstanding (?=at \d)")
+IN_MIND = re.compile(r"\bin mind\b")
+DOWN_FOR = re.compile(r"\bdown for(?=\W*$)")
+TRAINED_ON = re.compile(r"\b(?:people|patients)\b(?=.*\btrained (?:on|with)\b)")
 OWN = {  # what is said of its kind in more than a word
     "limits": (VISIT, BARRED),
     "who_needs_a_look": (COUNTED, BEFORE, ELSE),
@@ -158,10 +170,11 @@ OWN = {  # what is said of its kind in more than a word
     "why": (UNCHANGED, CHOSEN, TOLD),
     "compare_periods": (SINCE, ON, BEFORE_AFTER),
     "episodes": (EVERY, RUNNING, TOO, SPENT),
-    "forecast": (RUNNING, TOO, GUESS, SAFE),
+    "forecast": (RUNNING, TOO, GUESS, SAFE, AS_IT_STANDS, STANDING),
     "cohort_replay": (WHAT_IF, ONCE),
-    "plan": (SIGNS, CHANGES),
-    "evaluation": (AFTER,),
+    "plan": (SIGNS, CHANGES, IN_MIND),
+    "regimen": (DOWN_FOR,),
+    "evaluation": (AFTER, TRAINED_ON),
 }
 OF_THEN = re.compile(r"(?:yesterday|last night)\b(?! (?:on|onwards?|forward)\b)")  # "from yesterday" is yesterday's
 BOUND = r"until|till|by|since|past|up to"
@@ -220,7 +233,7 @@ def unread(kind: str, text: str, today: date, spoken: Spoken = GLUCOSE, policies
     dated = [text[found.start : found.end] for found in times.periods(text, today)]
     asking = [match[0] for pattern in elsewhere for match in re.finditer(pattern, text)]
     said = (SAYABLE[kind] if ours else SAYABLE[kind] - TOPICS["treatment"]) | spoken.terms
-    return [*bounds, *dated, *asking, *(word for word in WORD.findall(text) if not _sayable(word.removesuffix("'s"), said))]
+    return [*bounds, *dated, *asking, *(word for word in WORD.findall(text) if not sayable(word.removesuffix("'s"), said))]
 
 
 def _bounds(kind: str, text: str, today: date) -> list[str]:
@@ -246,7 +259,7 @@ def _bounds(kind: str, text: str, today: date) -> list[str]:
     return found
 
 
-def _sayable(word: str, said: frozenset[str]) -> bool:
+def sayable(word: str, said: frozenset[str]) -> bool:
     """Whether a word, however it ends, is one of those that may stand beside a query; a letter by itself says nothing."""
     stems = {word.removesuffix(ending) + letter for ending, letter in ENDINGS if word.endswith(ending)}
     return (

@@ -107,6 +107,17 @@ def plain(question: str) -> str:
         text,
     )
     text = re.sub(rf"\b(this|last) (week|month) ({AGAINST}) (this|last)(?=\W*$)", r"\1 \2 \3 \4 \2", text)
+    text = re.sub(
+        rf"\b(first half) of ((?:last|this) month|\w+)((?:,? (?:and|with|to|{AGAINST}))+)"
+        r" (?:(?:the|its) )?(second|other|latter) half(?! of)",
+        r"\1 of \2\3 \4 half of \2",
+        text,
+    )
+    text = re.sub(r"\b(?:g[eo]t?|goes|went|gone|r[io]se|climb) past (?=\d{1,3}(?:\.\d+)? ?(?:mg|mmol))", "above ", text)
+    text = re.sub(r"\b(?:the|this) hour ahead\b", "next 1 hour", text)
+    for meal, part in (("breakfast", "morning"), ("lunch", "(?:noon|midday)"), ("dinner|supper", "(?:evening|night)")):
+        text = re.sub(rf"\b({meal}) (on )?(yesterday|today|[a-z]+day) {part}\b", r"\1 \2\3", text)
+    text = re.sub(r"\b(?:giv\w+|there) (?:me |us |you )?(?:any |some |a )?cause for (?:concern|worry)\b", "worrying", text)
     text = re.sub(r"\bnoon\b", "12:00", text)
     text = re.sub(r"\bmidnight\b", "00:00", text)
     text = re.sub(r"[a-z]+(?:-[a-z]+)?(?: (?:hundred|thousand|dozen))?", _number, text)
@@ -160,6 +171,11 @@ def _of_japanese(text: str) -> str:
     text = re.sub(r"(?<=時間)ご(?=[のにはも、?]|$)", "後", text)
     text = re.sub(r"(?<=[るす])と(?=どう)", " ", text)
     text = re.sub(r"(?<![てでら])いま(?![すしせ])", "今", text)
+    text = re.sub(r"((?:先|今)月|\d+月)の?前半[とを](?:その)?後半", r"\1の前半と\1の後半", text)
+    text = re.sub(r"((?:先|今)月|\d+月)の?前半", r" first half of \1 ", text)
+    text = re.sub(r"((?:先|今)月|\d+月)の?後半", r" second half of \1 ", text)
+    text = re.sub(r"(?:最近|このところ|近頃|ここのところ)(?!の?\s*\d)", " lately ", text)
+    text = re.sub(r"このまま(?:何もしなければ|何も変えなければ|いくと|行くと|いけば|行けば|だと|なら)", " as things stand ", text)
     text = re.sub(r"午前(?!の?\s*\d)", " morning ", text)
     text = re.sub(r"昼の?(?=(?:12|[1-4]) ?時)", "", text)
     text = re.sub(r"(\d+) ?時(\d+)分", r" \1:\2 ", text)
