@@ -1,7 +1,7 @@
 """What is told before a question: who is on the phone, how somebody feels, what happened on a day. It asks nothing.
 
 Only a statement of such words is taken away, and only where nothing of the question hangs on it: what was eaten or given, and
-what is to be left out, stays in the question and is asked back. Illness and exercise move glucose: before a forecast they stay, too.
+what is to be left out, stays and is asked back. Illness and exercise move glucose: before a forecast they stay, too.
 """
 
 import re
@@ -15,7 +15,8 @@ SUBJECT = re.compile(r"^(?:he|she|they|i|we|it|this|that|the|my|our|his|her|thei
 VERB = re.compile(r"^(?:has|had|is|was|just|woke|fe\w+|look\w+|sound\w+|seem\w+|came|got|went|changed|started|moved|fainted)\b")
 KIN = re.compile(  # who is worried is not who is meant
     rf"^(?:(?:the|my|our|his|her|their) )?{WORDS['frames']['kin']} (?:(?:is|was|has been|just|very|quite|rather) )*"
-    r"(?:worried|concerned|anxious|nervous|puzzled|upset|here|waiting|called|calling|on the (?:phone|line)|in the (?:room|clinic))$"
+    r"(?:worried|concerned|anxious|nervous|puzzled|upset|here|waiting|call(?:ed|ing)|on the (?:phone|line)"
+    r"|in the (?:room|clinic))$"
 )
 SINCE_THEN = re.compile(r"\bsince(?: then| that(?: day)?)?(?=\W*$)")
 THAT_DAY = re.compile(r"\b(?:on )?that (?:same )?day\b")

@@ -93,7 +93,9 @@ ANOTHER = {  # what makes of a question of its kind another one, though each wor
     "who_needs_a_look": r"\b(?:did|was|were|had)\b|\b(?:who|people|patients) (?:phone|call|visit|ring|contact|see)\b"
     r"|\b(?:is|are|keeps?) (?:phoning|calling|visiting|ringing|contacting|seeing)\b",
     "cohort_replay": r"\bthen\b|\bfollowed by\b",
-    "plan": r"\b(?:meals?|eat\w*)\b",
+    "plan": r"\b(?:meals?|eat\w*)\b|\bhow you\b"
+    r"|\bhow (?:was|were|did|do|have|had) (?:you|he|she|they|it|the|this|that|suggest|propos|plan)\w*\b"
+    r"|\bhow\b.*\b(?:put together|made up)\b",
     "why": r"\bpump\b(?! (?:settings?|basal|rates?)\b)|\b(?:does|did) (?:(?:he|she|they) )?want\b"
     r"|\bneeds?\b(?! (?:a |an |1 )?(?:new|another|different|lower|higher|more|less|chang\w*|to\b))",
     "evaluation": r"\bwhich (?:predictions?|forecasts?|intervals?)\b"
