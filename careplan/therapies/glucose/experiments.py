@@ -29,7 +29,7 @@ from careplan.world.personalise import Personalisation
 
 LEAST = timedelta(days=7)  # of readings before a change and after it, for the two to be compared
 # The prior of the size of effects, times what the model predicts: mean and spread, and how alike the three settings are in it.
-USUAL, SPREAD, ALIKE = 0.9, 0.35, 0.5
+USUAL, SPREAD, ALIKE = 1.0, 0.35, 0.5
 # mg/dL by which life moves the mean of a part of the day from one fortnight to the next with nothing changed, half of it in all
 # parts alike: 10 in virtual people, 14 in recordings (docs/experiments/visits.md).
 LIFE = 12.0
