@@ -166,9 +166,11 @@ class Gathering:
         if len(fields) > self.width and any(fields[self.width :]):
             self.left[line] = LONG
             return
-        self.shortest, self.last = min(self.shortest, self.last), len(fields)
-        if len(fields) < self.width:
-            fields = fields + [""] * (self.width - len(fields))
+        if self.last < self.shortest:
+            self.shortest = self.last
+        self.last = len(fields)
+        if self.last < self.width:
+            fields = fields + [""] * (self.width - self.last)
         self.columns.add(self.get(fields))
         self.lines.append(line)
 
