@@ -78,7 +78,6 @@ def of_factor(minutes: float, factor: float) -> tuple[float, float | None, float
 
 ENDS = (0.0, None, 1.0, "", False)
 RELATIVE = {"isAbsolute": False, "duration": 60}
-PUMPED = {"raw_rate": {"_type": "TempBasal", "temp": "percent", "rate": 50}}  # what OpenAPS copies from the pump's history
 
 
 @pytest.mark.parametrize(
@@ -104,8 +103,6 @@ PUMPED = {"raw_rate": {"_type": "TempBasal", "temp": "percent", "rate": 50}}  # 
         ("tempbasal", {"rate": 20, "duration": 60, "temp": "absolute"}, of_rate(60.0, 20.0), ""),
         ("tempbasal", {"rate": 20, "duration": 60, "temp": "Percent"}, of_factor(60.0, 0.2), "rate in percent"),
         ("tempbasal", {"rate": 10, **RELATIVE}, of_factor(60.0, 0.1), "rate in percent"),
-        ("tempbasal", {"rate": 5, "duration": 60, "temp": "percentage"}, of_factor(60.0, 0.05), "rate in percent"),
-        ("tempbasal", {"percent": "50", "duration": 60, **PUMPED}, of_factor(60.0, 0.5), "rate in percent"),
         ("tempbasal", {"rate": 9.9, **RELATIVE}, of_rate(60.0, 9.9), ""),
         ("tempbasal", {"absolute": 20, **RELATIVE}, of_rate(60.0, 20.0), ""),
         # Of several amounts the absolute one counts; then, where it is relative, the percentage.
