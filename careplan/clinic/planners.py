@@ -37,5 +37,6 @@ def _begin() -> None:
 
 
 def _load() -> None:
-    """What plans."""
+    """What plans, on one core even where whoever asked had loaded torch before `_begin`."""
     import_module("careplan.clinic.planning")
+    import_module("torch").set_num_threads(1)

@@ -16,11 +16,22 @@ from careplan.records.blocks import Block, each, read_blocks, where
 from careplan.records.clock import DateOrder, local_times
 from careplan.records.columns import Texts
 from careplan.records.events import RecordError
-from careplan.records.export import SENSOR, Array, ExportRows, Part, clocked, glucose_values, part_of, reader, receivers, scaled
+from careplan.records.export import (
+    METER,
+    SENSOR,
+    Array,
+    ExportRows,
+    Part,
+    clocked,
+    glucose_values,
+    part_of,
+    reader,
+    receivers,
+    scaled,
+)
 from careplan.records.text import normal, numbers
 from careplan.records.units import MG_PER_MMOL
 
-METER = (20.0, 600.0)  # mg/dL: what Low and High mean on most blood glucose meters
 EXCHANGE = 12.0  # g of carbohydrate in a BE; SiDiary's default
 TWICE = {"bglevelmmol": ("bglevel", 1.0), "chbekhe": ("chgr", EXCHANGE / 2)}  # the other unit, and how far rounding may part them
 SUM = re.compile(r"\d+(?:[.,]\d+)?(?:\s*\+\s*\d+(?:[.,]\d+)?)*")

@@ -149,6 +149,7 @@ class Gathering:
         self.names = [unique[place] for place in self.places]
         self.header = [name.strip() for name in header]
         self.above, self.width, self.delimiter = above, len(header), delimiter
+        self.remarked = names[-1:] == ["remark"] and delimiter == ";"  # a decimal comma cannot have moved what follows
         self.get = itemgetter(*self.places, *self.places[:1])  # twice the first: always a tuple
         self.columns = Columns(len(self.places))
         self.lines = array("q")
@@ -160,12 +161,16 @@ class Gathering:
         return fields[0].strip() == self.header[0] and [text.strip() for text in fields[: self.width]] == self.header
 
     def add(self, fields: list[str], line: int) -> None:
+        if len(fields) > self.width and self.remarked:
+            fields = [*fields[: self.width - 1], self.delimiter.join(fields[self.width - 1 :])]
         if len(fields) > self.width and any(fields[self.width :]):
             self.left[line] = LONG
             return
-        self.shortest, self.last = min(self.shortest, self.last), len(fields)
-        if len(fields) < self.width:
-            fields = fields + [""] * (self.width - len(fields))
+        if self.last < self.shortest:
+            self.shortest = self.last
+        self.last = len(fields)
+        if self.last < self.width:
+            fields = fields + [""] * (self.width - self.last)
         self.columns.add(self.get(fields))
         self.lines.append(line)
 

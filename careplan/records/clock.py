@@ -60,11 +60,12 @@ def local_times(
     one order under which the column runs one way through time, then `order.usual`. row and
     field: what the error names.
 
-    Raises `RecordError` where nothing in the column is a date, its dates mix two orders, or no evidence tells the order.
+    Raises `RecordError` where nothing in the column is a date, its dates mix two orders, no evidence tells the order, or a time
+    states how far from UTC it is.
     """
     code, texts = pd.factorize(np.asarray(days, dtype=object))
     parts = day_parts(plain([str(text) for text in texts]))
-    seconds = seconds_of_day(clocks)
+    seconds = seconds_of_day(clocks, file=file, row=row, field=field)
     filled = [str(text) for text in texts if str(text).strip()]
     if field and filled and not parts.any():
         raise RecordError(f"expected dates, found {filled[0]!r:.60}", file=file, row=row, field=field)
@@ -145,10 +146,18 @@ def assemble(parts: NDArray[np.int64], code: NDArray[np.intp], seconds: Array, d
     return np.where(sound, midnight + after, np.datetime64("NaT", "ns"))
 
 
-def seconds_of_day(clocks: Sequence[str]) -> Array:
-    """`[N]` seconds since midnight; NaN where the text is no time of day."""
+def seconds_of_day(clocks: Sequence[str], *, file: object, row: int, field: str) -> Array:
+    """`[N]` seconds since midnight; NaN where the text is no time of day. Raises `RecordError` where a field that somebody can be
+    told of holds a time with an offset."""
     code, texts = pd.factorize(np.asarray(clocks, dtype=object))
-    return np.append(np.array([clock_of(str(text))[0] for text in texts], dtype=float), np.nan)[code]
+    read = np.array([clock_of(str(text)) for text in texts], dtype=float).reshape(-1, 2)
+    if field and not np.isnan(read[:, 1]).all():
+        said = texts[np.flatnonzero(~np.isnan(read[:, 1]))[0]]
+        problem = (
+            f"{said!r} says how far from UTC it is, where this format has its device's clock: leave that out, or bring a table"
+        )
+        raise RecordError(problem, file=file, row=row, field=field)
+    return np.append(read[:, 0], np.nan)[code]
 
 
 def minutes_of(texts: Sequence[str]) -> Array:

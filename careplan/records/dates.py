@@ -17,8 +17,19 @@ from careplan.records.columns import TOGETHER
 from careplan.records.events import RecordError
 
 DAY = re.compile(r"(\d{1,4})[/.\-](\d{1,2})[/.\-](\d{1,4})")
-CLOCK = re.compile(r"(\d{1,2})[:.](\d{2})(?:[:.](\d{2}(?:[.,]\d{1,9})?)\d*)?\s*(Z|[+-]\d{2}:?\d{2})?")
-HALF = re.compile(r"(?P<am>[aA]\.?\s*[mM]\b\.?|午前|上午|오전)|(?P<pm>[pP]\.?\s*[mM]\b\.?|午後|下午|오후)")
+CLOCK = re.compile(
+    r"(\d{1,2})[:.h](\d{2})(?:[:.](\d{2}(?:[.,]\d{1,9})?)\d*)?\s*"
+    r"(Z|(?:UTC|GMT)?[+-]\d{2}(?::?\d{2})?|(?:UTC|GMT)(?:[+-]\d)?)?"
+)
+# The words for the half of the day, in the languages of `LANGUAGES`, with dots and spaces between letters or without.
+MORNINGS = "am öö πμ дп fm ap dop dopoldne de fh priekšp priekšpusdienā priešpiet ص صباحًا 午前 上午 오전"
+AFTERNOONS = "pm ös μμ пп em ip odp pop popoldne du eh pēcp pēcpusdienā popiet م مساءً 午後 下午 오후"
+HALF = re.compile(
+    r"(?<![^\W\d_])(?:(?P<am>{})|(?P<pm>{}))(?![^\W\d_])\.?".format(
+        *("|".join(r"\.?\s*".join(word) for word in words.split()) for words in (MORNINGS, AFTERNOONS))
+    ),
+    re.IGNORECASE,
+)
 DATE = re.compile(DAY.pattern + r"[ T]+\d{1,2}:\d{2}.*")
 SPLIT = re.compile(r"[ T]+")
 OCLOCK = re.compile(r"\s*(?:uhr|h)\.?$", re.IGNORECASE)
@@ -130,8 +141,8 @@ def dates(
     clocks: dict[str, int] = {}
     places = array("q")
     for text in plain(texts):
-        date, _, clocked = text.replace("T", " ", 1).partition(" ")
-        places.append(days.setdefault(date, len(days)))
+        date, _, clocked = text.partition("T" if "T" in text[:11] else " ")
+        places.append(days.setdefault(date.rstrip(","), len(days)))
         places.append(clocks.setdefault(clocked.lstrip(), len(clocks)))
     day, clock = np.array(places, dtype=np.int64).reshape(-1, 2).T
     parts, after, offset = [DAY.fullmatch(text) for text in days], *times_of_day(list(clocks))
@@ -198,6 +209,10 @@ def clock_of(text: str) -> tuple[float, float]:
     seconds = 3600.0 * hour + 60.0 * minute + second
     if not (minute < 60 and second < 60 and (hour < 24 or seconds == 86_400.0)):  # 24:00 ends a day
         seconds = np.nan
-    if not (zone := found[4]):
-        return seconds, np.nan
-    return seconds, 0.0 if zone == "Z" else (-1 if zone[0] == "-" else 1) * (int(zone[1:3]) * 60.0 + int(zone[-2:]))
+    return seconds, offset_of(found[4]) if found[4] else np.nan
+
+
+def offset_of(zone: str) -> float:
+    """Minutes from UTC of "Z", "UTC+1", "+01", "-0600" or "GMT+05:30"."""
+    said = zone.strip("ZUTCGM").replace(":", "")
+    return (-1 if said[0] == "-" else 1) * (int(said[1:3]) * 60.0 + int(said[3:] or 0)) if said else 0.0

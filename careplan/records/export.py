@@ -31,6 +31,7 @@ Mask = NDArray[np.bool_]
 Array = NDArray[np.float64]
 
 SENSOR = (40.0, 400.0)  # mg/dL: what "Low" and "High" mean where a device says no limit
+METER = (20.0, 600.0)  # mg/dL: what they mean on most blood glucose meters
 
 
 class ExportRows:

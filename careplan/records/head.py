@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from careplan.records.events import RecordError
@@ -68,7 +69,7 @@ def parquet_head(path: Path) -> str:
 
 def header_of(head: str, line: int = 0) -> list[str]:
     """The fields of a line of delimited text, stripped; empty where there is no such line."""
-    lines = [each for each in head.splitlines() if not each.startswith("[sheet ")]
+    lines = lines_of_tables(head)
     if line >= len(lines):
         return []
     delimiter = max(DELIMITERS, key=lines[line].count)
@@ -76,6 +77,12 @@ def header_of(head: str, line: int = 0) -> list[str]:
         return [field.strip() for field in next(csv.reader([lines[line]], delimiter=delimiter), [])]
     except csv.Error:
         return []
+
+
+@lru_cache(maxsize=2)
+def lines_of_tables(head: str) -> list[str]:
+    """The lines of a head without those that name a sheet; kept, since every format asks for them in turn."""
+    return [each for each in head.splitlines() if not each.startswith("[sheet ")]
 
 
 def json_start(head: str) -> list[dict[str, object]]:

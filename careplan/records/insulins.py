@@ -27,8 +27,11 @@ from typing import Literal, cast, get_args
 Kind = Literal["rapid", "short", "intermediate", "long", "ultra-long", "weekly"]
 FAST: tuple[Kind, ...] = ("rapid", "short")  # what covers a meal; everything else is background insulin
 
-# Strengths and volumes ("U-100", "100 IU/ml", "3 ml"), and words that say nothing of the action.
-STRENGTH = re.compile(r"\bu ?-? ?\d{2,3}\b|\b\d{2,3} ?(?:u|iu|ie|ui|e|units?|einheiten) ?/ ?ml\b|\b[\d.,]+ ?ml\b")
+# Strengths and volumes ("U-100", "100 IU/ml", "3 ml"; RxNorm's "100 UNT/ML", of which two digits are a part of a premix), and
+# words that say nothing of the action.
+STRENGTH = re.compile(
+    r"\bu ?-? ?\d{2,3}\b|\b\d{2,3} ?(?:u|iu|ie|ui|e|units?|einheiten) ?/ ?ml\b|\b\d{3} ?unt ?/ ?ml\b|\b[\d.,]+ ?ml\b"
+)
 NEUTRAL = re.compile(
     "insulin[ae]?|insulinum|humane?|analog(?:ue)?|dose|pen|prefilled|disposable|vial|cartridge|penfill|flexpen|flextouch|flexpro"
     "|kwikpen|junior|tempo|solostar|doublestar|optiset|opticlik|optipen|innolet|novolet|hm|ge|relion|[1235]00"

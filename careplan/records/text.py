@@ -208,7 +208,8 @@ class Body:
     columns: Columns
     lines: "array[int]" = field(default_factory=lambda: array("q"))
     lengths: "array[int]" = field(default_factory=lambda: array("q"))  # how many fields each row has
-    last: list[list[str]] = field(default_factory=list)  # the fields of the last two rows
+    first: list[str] = field(default_factory=list)  # the fields of the first row
+    last: list[str] = field(default_factory=list)  # and of the last
     beyond: tuple[int, int] | None = None  # the first row with something beyond the header: its line, and how many fields it has
     left: dict[int, str] = field(default_factory=dict)  # lines left out, and by which rule
 
@@ -216,7 +217,7 @@ class Body:
         """One more row beneath a header of so many columns."""
         self.lines.append(line)
         self.lengths.append(len(fields))
-        self.last = [*self.last[-1:], fields]
+        self.first, self.last = self.first or fields, fields
         if self.beyond is None and len(fields) > width and "".join(fields[width:]).strip():
             self.beyond = (line, len(fields))
         self.columns.add(fields if len(fields) >= width else fields + [""] * (width - len(fields)))
@@ -256,18 +257,18 @@ def check_widths(body: Body, short: NDArray[np.int64], width: int, most: int, en
         raise RecordError(f"{count} fields, expected {most}", file=path, row=line)
     if not len(short):
         return
-    alone, last = len(body.lines) < 2, body.last[-1]
-    if body.lines[-1] == short[-1] and (not ended or alone or begins_alike(last, body.last[0])):
-        raise RecordError(f"the file ends inside a row: {len(last)} fields, expected {width}", file=path, row=body.lines[-1])
+    alone = len(body.lines) < 2
+    if body.lines[-1] == short[-1] and (not ended or alone or begins_alike(body.last, body.first)):
+        raise RecordError(f"the file ends inside a row: {len(body.last)} fields, expected {width}", file=path, row=body.lines[-1])
     if len(short) > max(FEW_SHORT, 0.05 * len(body.lines)):
         raise RecordError(f"{len(short)} rows have fewer than {width} fields", file=path, row=int(short[0]))
     if len(short) == len(body.lines):
         raise RecordError(f"no row has the {width} fields of the header", file=path, row=int(short[0]))
 
 
-def begins_alike(fields: Sequence[str], before: Sequence[str]) -> bool:
-    """Whether a row that is short has numbers where the row before has them, so that it is the beginning of one and no total."""
-    pairs = [(one.strip(), other.strip()) for one, other in zip(fields, before, strict=False)]
+def begins_alike(fields: Sequence[str], first: Sequence[str]) -> bool:
+    """Whether a row that is short has numbers where the first row has them, so that it is the beginning of one and no footer."""
+    pairs = [(one.strip(), other.strip()) for one, other in zip(fields, first, strict=False)]
     return all(one[:1].isdigit() == other[:1].isdigit() for one, other in pairs if one and other)
 
 

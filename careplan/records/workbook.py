@@ -104,12 +104,16 @@ def sheet_rows(workbook: "CalamineWorkbook", name: str, path: Path, most: int | 
         raise RecordError(f"sheet {name!r} cannot be read: {error}", file=path) from error
 
 
-def filled_sheets(workbook: "CalamineWorkbook", path: Path, most: int | None = None) -> dict[str, list[list[Cell]]]:
-    """The rows of the sheets that a person sees and that hold anything. most: rows to read of each."""
+def shown_sheets(workbook: "CalamineWorkbook") -> list[str]:
+    """The names of the sheets that a person sees."""
     from python_calamine import SheetVisibleEnum
 
-    seen = [each.name for each in workbook.sheets_metadata if each.visible == SheetVisibleEnum.Visible]
-    sheets = {name: sheet_rows(workbook, name, path, most) for name in seen}
+    return [each.name for each in workbook.sheets_metadata if each.visible == SheetVisibleEnum.Visible]
+
+
+def filled_sheets(workbook: "CalamineWorkbook", path: Path, most: int | None = None) -> dict[str, list[list[Cell]]]:
+    """The rows of the sheets that a person sees and that hold anything. most: rows to read of each."""
+    sheets = {name: sheet_rows(workbook, name, path, most) for name in shown_sheets(workbook)}
     return {name: rows for name, rows in sheets.items() if any(cell != "" for row in rows for cell in row)}
 
 

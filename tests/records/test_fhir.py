@@ -286,3 +286,12 @@ def test_sampled_data_has_an_origin_a_factor_and_limits(tmp_path: Path) -> None:
 def test_sampled_data_that_cannot_be_read_is_told(tmp_path: Path, wrong: dict[str, Any]) -> None:
     record = read(tmp_path, reading(), sampled(**{"data": "120 121", **wrong}))
     assert len(events(record)) == 1 and rules(record)["sampled data"] == 1
+
+
+@pytest.mark.parametrize(
+    "said", [{"modifierExtension": [{"url": "http://example.org/refuted", "valueBoolean": True}]}, {"implicitRules": "urn:rules"}]
+)
+def test_what_may_change_the_meaning_is_left_out_and_told(tmp_path: Path, said: Resource) -> None:
+    [record] = read_fhir(write(tmp_path / "b.json", bundle(PATIENT, reading(), {**reading(at="08:05"), **said})))
+    assert len(record.events) == 1
+    assert rules(record) == {"modifier": 1}

@@ -286,3 +286,17 @@ def test_the_shared_demonstration_exports(data: Path, name: str, counts: dict[st
     with zipfile.ZipFile(path) as archive:
         lines = sum(len(archive.read(each).splitlines()) - 2 for each in archive.namelist())
     assert record.rows_read == lines
+
+
+def test_windows_letters_and_a_meters_limits(tmp_path: Path) -> None:
+    tables = {"cgm_data_1": "120", "bg_data_1": "Hi"}
+    for name, value in tables.items():
+        lines = ["Name:M\u00fcller,Date Range:2024-03-01 - 2024-03-31", ENGLISH[name], f"2024-03-13 08:00,{value},", ""]
+        (tmp_path / f"{name}.csv").write_bytes("\n".join(lines).encode("cp1252"))
+    (tmp_path / "bg_data_2.csv").write_bytes((tmp_path / "bg_data_1.csv").read_bytes().replace(b"08:00,Hi", b"09:00,Lo"))
+    [record] = read(tmp_path, zone="UTC")
+    assert sorted(record.events[["value", "flag"]].itertuples(index=False, name=None)) == [
+        (20.0, "fingerstick low"),
+        (120.0, ""),
+        (600.0, "fingerstick high"),
+    ]

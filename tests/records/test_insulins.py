@@ -46,6 +46,8 @@ from careplan.records.insulins import INSULINS, NAMED, Insulin, find_insulin
         ("Humulin M3", [("bolus", 3.0), ("long_acting", 7.0)]),
         ("Gansulin 40R", [("bolus", 4.0), ("long_acting", 6.0)]),
         ("Insuman Comb 25", [("bolus", 2.5), ("long_acting", 7.5)]),
+        ("insulin glargine 100 UNT/ML Injectable Solution [Lantus]", [("long_acting", 10.0)]),  # as RxNorm names them
+        ("3 ML insulin lispro 100 UNT/ML Pen Injector", [("bolus", 10.0)]),
         ("Rapid-Acting", [("bolus", 10.0)]),
         ("long acting insulin", [("long_acting", 10.0)]),
     ],
@@ -68,6 +70,8 @@ def test_a_name_is_found_with_its_parts(name: str, parts: list[tuple[str, float]
         "Gansulin",
         "Humalog Mix",  # no share
         "Humalog 25",
+        "insulin lispro 25 UNT/ML / insulin lispro protamine, human 75 UNT/ML Injectable Suspension",  # RxNorm's premix
+        "insulin glargine 100 UNT/ML / lixisenatide 0.033 MG/ML Pen Injector",
         "Humalog Mix 30",  # no such product
         "NovoMix",
         "Lantus or Levemir",

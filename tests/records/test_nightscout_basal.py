@@ -136,3 +136,14 @@ def test_schedules_keep_to_the_patients_clock_on_both_passes_of_an_hour(tmp_path
     rates = [(f"{t:%H:%M}", v) for t, v in record.events.loc[record.events["channel"] == "basal", ["time", "value"]].to_numpy()]
     changes = [rates[0], *(b for a, b in pairwise(rates) if a[1] != b[1])]
     assert changes == [("21:00", 3.0), ("22:00", 1.0), ("00:30", 2.0), ("01:00", 1.0), ("01:30", 2.0), ("02:30", 3.0)]
+
+
+@pytest.mark.parametrize("share", [0, 5, 50, 150, 200])
+@pytest.mark.parametrize("how", ["percent", "percentage", "raw"])
+def test_a_percentage_of_the_schedule_whatever_its_size(tmp_path: Path, share: int, how: str) -> None:
+    said: Document = {"rate": share, "temp": how}
+    if how == "raw":  # OpenAPS: what the pump's history says, and the same copied into `percent`
+        said = {"percent": str(share), "rate": share, "raw_rate": {"_type": "TempBasal", "temp": "percent", "rate": share}}
+    record = read(tmp_path, [at("08:00", "Temp Basal", duration=30, **said)])
+    assert [rate_at(record, clock) for clock in ("07:55", "08:10", "08:35")] == pytest.approx([1.0, share / 100, 1.0])
+    assert rules(record) == {"rate in percent": 1}

@@ -153,3 +153,15 @@ def test_no_row_vanishes(tmp_path: Path, rows: list[tuple[str, ...]]) -> None:
         return
     event("read")
     assert accounted(record) == record.rows_read == len(rows) - blank + len(good)
+
+
+def test_a_remark_may_hold_the_delimiter(tmp_path: Path) -> None:
+    rows = ["05.03.2024;08:00;115;;;;", "05.03.2024;08:10;;;45;4.5;Humalog; late; at home"]
+    (tmp_path / "x.csv").write_text("\n".join((XDRIP, *rows)) + "\n", encoding="utf-8")
+    [record] = read_xdrip(tmp_path / "x.csv", zone="UTC")
+    assert at(record, "bolus") == [("03-05 08:10", 4.5)]
+    assert at(record, "carbs") == [("03-05 08:10", 45.0)]
+    moved = "DAY,TIME,BG_LEVEL,BOLUS,REMARK\n13.03.2024,08:00,115,4,5,x\n"  # a decimal comma between commas
+    (tmp_path / "y.csv").write_text(moved, encoding="utf-8")
+    with pytest.raises(RecordError, match="more than 5 fields"):
+        read_sidiary(tmp_path / "y.csv", zone="UTC")

@@ -53,6 +53,7 @@ MEANT: dict[str, tuple[str | bytes, str, dict[str, int]]] = {
         {},
     ),
     "the second sheet": (book(Notes=[["made by hand"]], Data=ROWS), "x.xlsx", {}),
+    "lines below": (PLAIN + "\nTotal\nWritten by a program\n", "x.csv", {}),
     "a sheet with a title": (book(Data=[["My log"], [], *ROWS]), "x.xlsx", {"above the header": 1}),
 }
 
@@ -195,3 +196,23 @@ def test_a_number_a_row_is_nobodys_name(tmp_path: Path) -> None:
 
 def test_a_gzip_is_one_file(tmp_path: Path) -> None:
     assert at(one(tmp_path, gzip.compress(PLAIN.encode()), "x.csv.gz"), "glucose") == READINGS
+
+
+def test_a_hidden_table_is_refused(tmp_path: Path) -> None:
+    workbook = openpyxl.load_workbook(io.BytesIO(book(Data=ROWS, Old=ROWS, Notes=[["made by hand"]])))
+    workbook["Notes"].sheet_state = "hidden"
+    workbook.save(tmp_path / "x.xlsx")
+    [record] = read(tmp_path / "x.xlsx", zone="UTC")
+    assert at(record, "glucose") == READINGS
+    workbook["Old"].sheet_state = "veryHidden"
+    workbook.save(tmp_path / "x.xlsx")
+    with pytest.raises(RecordError, match="the hidden sheet 'Old' is a table"):
+        read(tmp_path / "x.xlsx", zone="UTC")
+
+
+@pytest.mark.parametrize(("header", "channel"), [("Insulin (U)", "bolus"), ("Insulin [IE]", "bolus"), ("Insulin (long)", None)])
+def test_what_a_column_of_insulin_holds(tmp_path: Path, header: str, channel: str | None) -> None:
+    record = one(tmp_path, f"time,glucose,{header}\n2024-01-18 10:00,120,3\n2024-01-18 10:05,121,\n")
+    given = {name: at(record, name) for name in ("bolus", "long_acting")}
+    assert given == {name: [("01-18 10:00", 3.0)] if name == channel else [] for name in given}
+    assert rules(record)["unknown column"] == (channel is None)

@@ -315,3 +315,9 @@ def test_the_shared_jellyfish(data: Path) -> None:
         for each in (record.events, text.events)
     ]
     assert [row[1] for row in same[0]] == [row[1] for row in same[1]]
+
+
+@pytest.mark.parametrize("time", [{"$date": at(5)}, {"$date": {"$numberLong": "1709625900000"}}, 1709625900000])
+def test_a_databases_dates(tmp_path: Path, time: object) -> None:
+    [record] = read(written(tmp_path, UPLOAD, {**doc(0, type="cbg", value=6.0, units="mmol/L"), "time": time}))
+    assert record.events["time"].tolist() == [pd.Timestamp("2024-03-05T08:05Z")]

@@ -14,7 +14,7 @@ import pandas as pd
 from careplan.formats.fhir.doses import medication_rows
 from careplan.formats.fhir.observations import observation_rows, weight_of
 from careplan.formats.fhir.people import People
-from careplan.formats.fhir.rows import Finding, Resource, Row, dated
+from careplan.formats.fhir.rows import Finding, Resource, Row, dated, modified
 from careplan.formats.fhir.source import Placed, Sources, download, from_files
 from careplan.records.cells import CELLS
 from careplan.records.clock import to_utc
@@ -167,9 +167,9 @@ def share_out(placed: Iterable[Placed], people: People, patient: str | None) -> 
         key = people.key_of(resource.get("subject") or resource.get("patient"), resource.get("contained"))
         key = key if key or patient is None else next(iter(people.patients), "Patient/patient")
         if kind == "Observation":
-            found = observation_rows(resource)
+            found = modified(resource) or observation_rows(resource)
         elif kind in ("MedicationAdministration", "MedicationStatement"):
-            found = medication_rows(resource, medications)
+            found = modified(resource) or medication_rows(resource, medications)
         else:
             found = [Finding("dropped", "not read", "resourceType", str(kind)[:80])]
         if key is None and any(isinstance(one, Row) for one in found):

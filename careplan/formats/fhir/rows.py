@@ -84,6 +84,15 @@ def dropped(rule: str, field: str, detail: object) -> Rows:
     return [Finding("dropped", rule, field, str(detail)[:200])]
 
 
+def modified(resource: Resource) -> Rows:
+    """Rule "modifier": an extension, or rules, that may give what a resource says another meaning, as that it did not happen."""
+    name = next((name for name in ("modifierExtension", "implicitRules") if resource.get(name)), None)
+    if name is None:
+        return []
+    said = resource[name]
+    return dropped("modifier", name, said if isinstance(said, str) else ", ".join(str(each.get("url")) for each in as_list(said)))
+
+
 def as_list(value: object) -> list[Resource]:
     """The objects of a list, or of what should have been one."""
     if type(value) is list:

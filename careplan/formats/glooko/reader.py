@@ -19,8 +19,9 @@ from careplan.records.cells import by_time
 from careplan.records.channels import met_of
 from careplan.records.clock import DateOrder, local_times, split_stamps
 from careplan.records.events import PatientRecord, RecordError, Refused, refusing
-from careplan.records.export import SENSOR as LIMITS
 from careplan.records.export import (
+    METER,
+    SENSOR,
     Array,
     ExportRows,
     Part,
@@ -189,7 +190,7 @@ def read_person(name: str, files: Sequence[Path], zone: str | None, day_first: b
 
 def read_table(file: Path) -> Table:
     """A file's rows; raises `RecordError` where which table it is, or which column is which, cannot be told."""
-    text = read_text(file)
+    text = read_text(file, fallback="cp1252")
     check_lines(text, file)
     lines = [line for line in text.splitlines()[:20] if line.strip()][:2]
     place = 1 if len(lines) == 2 and not is_timed(split(lines[0])) else 0
@@ -237,12 +238,13 @@ def glucose(table: Table, rows: ExportRows) -> None:
     unit = unit_of(table.block.written(name))
     if unit is None:
         raise RecordError("expected mg/dL or mmol/L in the header of glucose", file=table.file, field=table.block.written(name))
-    value, flag = glucose_values(table.texts("glucose"), scaled(LIMITS, unit))
+    limits = METER if table.kind == "bg" else SENSOR
+    value, flag = glucose_values(table.texts("glucose"), scaled(limits, unit))
     scale = scaled((1.0, 1.0), unit)[0]
     level = value / scale
     for sentinel, word in SENTINELS.items():
         at = np.round(level) == sentinel
-        level, flag = np.where(at, LIMITS[word == "high"], level), np.where(at, word, flag)
+        level, flag = np.where(at, limits[word == "high"], level), np.where(at, word, flag)
     if table.kind == "cgm":
         level, flag = receivers(level, flag)
     if table.kind == "bg":

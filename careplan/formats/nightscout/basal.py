@@ -157,8 +157,9 @@ def overridden(timeline: Timeline, placed: Placed, start: np.datetime64) -> None
 def temporary(placed: Placed, start: np.datetime64, kind: str, account: Account) -> Span | None:
     """A temporary rate, a suspension or the end of either; None, with a line, for one that says no rate.
 
-    `absolute` is U/h, `percent` the change from the schedule. `rate` is U/h, but a percentage of the schedule in a beta of
-    AndroidAPS 3, where the document says that it is not absolute and the number is too large for a rate.
+    `absolute` is U/h, `percent` the change from the schedule. `rate` is U/h, but a percentage of the schedule where `temp` says
+    so, and in a beta of AndroidAPS 3, where the document says that it is not absolute and the number is too large for a rate.
+    OpenAPS copies what the pump said into `percent`: a percentage of the schedule.
     """
     document = placed.document
     lasts, _ = minutes_of(document)
@@ -168,7 +169,7 @@ def temporary(placed: Placed, start: np.datetime64, kind: str, account: Account)
         return Span(start, until(start, lasts or LONGEST_SUSPENSION), placed, rate=0.0)
     if kind in RESUME or kind == "tempbasalend":
         return Span(start, start, placed)
-    relative = denied(document.get("isAbsolute", True)) or str(document.get("temp", "")).lower() == "percent"
+    relative = in_percent(document) or denied(document.get("isAbsolute", True))
     order = ("absolute", "percent", "rate") if relative else ("absolute", "rate", "percent")
     names = [name for name in order if document.get(name) not in (None, "")]
     if lasts <= 0:
@@ -183,16 +184,27 @@ def temporary(placed: Placed, start: np.datetime64, kind: str, account: Account)
         return None
     name = names[0]
     value = number(document[name])
-    if np.isnan(value) or (value < 0 and name != "percent"):
+    if np.isnan(value) or (value < 0 and (name != "percent" or pump_said_percent(document))):
         rule = "not a number" if np.isnan(value) else "negative"
         account.drop(rule, placed, name, f"temporary rate {document[name]!r:.40}")
         return None
-    if name == "percent":
+    if name == "percent" and not pump_said_percent(document):
         return Span(start, end, placed, factor=max(0.0, 1.0 + value / 100.0), flag=flag)
-    if name == "rate" and relative and value >= LEAST_PERCENT:
-        account.change("rate in percent", placed, "rate", f"{value:g} % of the schedule")
+    if name == "percent" or (name == "rate" and (in_percent(document) or (relative and value >= LEAST_PERCENT))):
+        account.change("rate in percent", placed, name, f"{value:g} % of the schedule")
         return Span(start, end, placed, factor=value / 100.0, flag=flag)
     return Span(start, end, placed, rate=value, flag=flag)
+
+
+def in_percent(document: Document) -> bool:
+    """Whether a temporary rate is said to be a percentage of the schedule: "percent", or "percentage" by Loop's uploader."""
+    return str(document.get("temp") or "").lower().startswith("percent") or pump_said_percent(document)
+
+
+def pump_said_percent(document: Document) -> bool:
+    """Whether OpenAPS keeps beside a temporary rate what the pump's history said of it, and that was a percentage."""
+    said = document.get("raw_rate")
+    return isinstance(said, dict) and said.get("temp") == "percent"
 
 
 def basal_cells(timeline: Timeline, recorded: pd.Series, zone: str, account: Account) -> pd.DataFrame:

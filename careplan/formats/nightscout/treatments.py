@@ -12,12 +12,12 @@ from careplan.formats.nightscout.entries import MMOL
 from careplan.formats.nightscout.values import denied, filled, minutes_of, moments, number, stamp_of
 from careplan.records.cells import CELLS
 from careplan.records.channels import met_of
+from careplan.records.export import METER
 from careplan.records.stamps import impossible, stamps_of
 from careplan.records.text import beyond
 from careplan.records.units import MG_PER_MMOL
 
 STAMPS = ("created_at", "timestamp", "mills", "date")
-METER = (20.0, 600.0)  # mg/dL: what Low and High mean on most blood glucose meters
 LEAST = 20.0  # mg/dL: no meter shows less, so a smaller number is in mmol/L whatever its label
 OVERRIDING = ("trio", "iaps", "freeaps x")  # apps that upload what they call an override as the type "Exercise"
 # Types of treatments that give no dose, meal or reading, as their kinds in a report.

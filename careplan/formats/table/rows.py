@@ -12,7 +12,7 @@ import pandas as pd
 from careplan.records.events import RecordError
 from careplan.records.raw import PARQUET, XLS, XLSX
 from careplan.records.text import ABOVE, MOST_ABOVE, UNITS, Rows, normal, read_rows
-from careplan.records.workbook import Cell, as_text, check_days, column_texts, open_workbook, sheet_rows
+from careplan.records.workbook import Cell, as_text, check_days, column_texts, open_workbook, sheet_rows, shown_sheets
 
 ALIASES = {
     **dict.fromkeys(("timestamp", "datetime", "dateandtime", "localtime", "unixtime"), "time"),
@@ -40,6 +40,7 @@ AMOUNTS = (
     *("basal", "bolus", "pumpbolus", "longacting", "carbs", "activity"),
 )
 DOSE = frozenset(("u", "units", "unit", "ie", "iu", "ui", "e", "einheiten"))  # of a dose; a rate has "/h" as well
+IN_UNITS = {"basal": "longacting", "insulin": "bolus"}  # what a header means that names a dose's unit
 NO_GRAMS = frozenset(("be", "ke", "khe", "bu", "exchanges", "exchange", "portions", "servings", "raciones", "kcal"))
 
 # What a header is called without its unit and accents, where the unit or the language says which column it is: English, German,
@@ -83,8 +84,8 @@ def column_of(header: str) -> str:
     bare = NAMES.get(normal(unicodedata.normalize("NFKD", UNIT.sub("", header))), "")
     if bare in ("glucose", "fingerstick"):
         return f"{bare}mmol" if "mmol" in header.lower() else bare
-    if normal(UNIT.sub("", header)) == "basal" and unit in DOSE:
-        return "longacting"
+    if unit in DOSE and (dose := IN_UNITS.get(normal(UNIT.sub("", header)))):
+        return dose
     if bare == "carbs" and (unit in NO_GRAMS or FACTOR.fullmatch(unit)):
         return name
     return "time" if bare == "timeofday" else bare or name
@@ -194,7 +195,7 @@ def texts(column: pd.Series) -> list[str]:
 
 def read_workbook(path: Path) -> list[Rows]:
     """The sheets of a workbook that are tables, as rows of text; rows count as the workbook numbers them. Raises `RecordError`
-    where no sheet is a table.
+    where no sheet is a table, or a hidden one is, which nobody sees who looks at the workbook.
     """
     workbook = open_workbook(path)
     sheets = {name: sheet_rows(workbook, name, path) for name in workbook.sheet_names}
@@ -202,6 +203,8 @@ def read_workbook(path: Path) -> list[Rows]:
     if not tables:
         found = {name: [as_text(cell) for cell in rows[0]][:10] for name, rows in sheets.items() if rows}
         raise RecordError(f"no sheet has a header with a time and a channel; found {found}", file=path, row=1)
+    if hidden := tables.keys() - set(shown_sheets(workbook)):
+        raise RecordError(f"the hidden sheet {min(hidden)!r} is a table: show it, or delete it", file=path)
     alone = len(sheets) == 1
     return [sheet(path if alone else f"{path}[{name}]", sheets[name], place) for name, place in tables.items()]
 

@@ -92,12 +92,12 @@ def time_of(document: Document) -> str:
     Source: tidepool.redocly.app/docs/datetime/btutc/timezone.
     """
     time = document.get("time")
-    if isinstance(time, dict):
-        time = time.get("$date")
+    while isinstance(time, dict):
+        time = time.get("$date", time.get("$numberLong"))
+    if (epoch := number(time)) is not None:
+        return pd.Timestamp(epoch, unit="ms", tz="UTC").isoformat()
     if isinstance(time, str) and time:
         return time
-    if (epoch := number(time)) is not None and abs(epoch) < LATEST:
-        return pd.Timestamp(epoch, unit="ms", tz="UTC").isoformat()
     shown, offset = moment(document.get("deviceTime")), number(document.get("timezoneOffset"))
     if offset is None or pd.isna(shown):
         return ""

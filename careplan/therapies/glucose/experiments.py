@@ -28,11 +28,10 @@ from careplan.world.model import WorldModel
 from careplan.world.personalise import Personalisation
 
 LEAST = timedelta(days=7)  # of readings before a change and after it, for the two to be compared
-# The prior of the size of effects, times what the model predicts: mean and spread, and how alike the three settings are in it.
-USUAL, SPREAD, ALIKE = 0.9, 0.35, 0.5
+SPREAD, ALIKE = 0.35, 0.5  # of the size of effects before any change, and how alike the three settings are in it
 # mg/dL by which life moves the mean of a part of the day from one fortnight to the next with nothing changed, half of it in all
-# parts alike: 10 in virtual people, 14 in recordings (docs/experiments/visits.md).
-LIFE = 12.0
+# parts alike, as in recordings; and by how much of it the effect on one part is off (docs/experiments/visits.md).
+LIFE, SHAPE = 14.0, 0.35
 DOUBT = 0.5  # of what a change is expected to do: how far that may be off
 TRIED = 0.8  # of treatment, to see how far each setting alone moves the level
 OUTCOMES = ("in_range", "below_70", "above_180", "mean")
@@ -50,7 +49,7 @@ class Sizes:
     @classmethod
     def prior(cls) -> "Sizes":
         alike = ALIKE + (1.0 - ALIKE) * torch.eye(len(SETTINGS))
-        return cls(torch.full((len(SETTINGS),), USUAL), SPREAD**2 * alike)
+        return cls(torch.ones(len(SETTINGS)), SPREAD**2 * alike)
 
     def after(self, predicted: Tensor, lived: Tensor) -> "Sizes":
         """After one change: predicted `[parts, 3]` mg/dL by part of the day and setting, lived `[parts]` in all.
@@ -58,10 +57,11 @@ class Sizes:
         Linear regression with Gaussian prior and noise (Bishop 2006, eq. 2.116 and 2.117, as a Kalman filter's update).
         """
         parts = len(lived)
-        noise = LIFE**2 * (0.5 + 0.5 * torch.eye(parts))
+        expected = predicted @ self.mean
+        noise = LIFE**2 * (0.5 + 0.5 * torch.eye(parts)) + torch.diag((SHAPE * expected) ** 2)
         seen = predicted @ self.covariance @ predicted.T + noise
         gain = torch.linalg.solve(seen, predicted @ self.covariance).T
-        mean = self.mean + gain @ (lived - predicted @ self.mean)
+        mean = self.mean + gain @ (lived - expected)
         covariance = self.covariance - gain @ predicted @ self.covariance
         return Sizes(mean, (covariance + covariance.T) / 2, self.changes + 1)
 

@@ -28,7 +28,6 @@ from careplan.therapies.glucose.evidence import outcomes_addressed, pattern_on_d
 from careplan.therapies.glucose.experiments import Sizes, expected_statistics, experiments, sizes_of, with_effect_sizes
 from careplan.therapies.glucose.guideline import guideline_in_words, guideline_lines
 from careplan.therapies.glucose.lines import changes_in_words, proposed_lines, recent_readings, regimen_lines
-from careplan.therapies.glucose.metrics import glucose_metrics
 from careplan.therapies.glucose.names import raises_insulin
 from careplan.therapies.glucose.outcomes import risk_by_outcome, time_by_outcome
 from careplan.therapies.glucose.rule_words import breach_in_words, reasons_in_words
@@ -41,9 +40,9 @@ from careplan.world.personalise import Personalisation
 RESERVE = {"met": 0.5, "broken": 0.0}
 # What a percent of time beyond a budget counts, in risk: where the targets for lows are broken over the day, lows come first.
 EXCESS = {"met": 0.3, "broken": 1.0}
-# In risk, what a change must gain: from who is on target as much as life itself moves risk from one fortnight to the next, which
-# is 0.8 to 1.2 in virtual people on target: docs/experiments/visits.md.
-WORTH = {"on target": 1.0, "off": 0.2}
+# In risk, what a change must gain: as much as life itself moves risk from one fortnight to the next with nothing changed, which
+# is 0.8 to 1.2 in virtual people on target. What is predicted to gain less gains nothing: docs/experiments/visits.md.
+WORTH = 1.0
 HARDLY_ANY = 0.1  # of the targets for lows: whoever had less may get more of every kind of setting by one factor
 RAISED = 20.0  # mg/dL by which doses aim higher where the regimen itself is predicted to break a target for lows
 DRAWS = 200  # bootstrap draws over days for the outcome intervals
@@ -134,7 +133,7 @@ def _plans(case: Case, regimen: Regimen, days: Days, lines: Sequence[RegimenLine
     )
     how = RegimenSearch(
         excess=EXCESS[lows],
-        worth=WORTH["on target" if _on_target(recent, case.targets) else "off"],
+        worth=WORTH,
         strengthened=len(SETTINGS) if _lows_are_far(recent, case.targets) else 1,
         apart=1 + sizes.changes,
         binding=case.below is None,
@@ -243,13 +242,6 @@ def option_of(index: int, name: str, levels: Tensor, draws: Mapping[str, Tensor]
 def _lows_are_far(recent: PatientSeries, targets: Targets = ADULTS) -> bool:
     """Whether so little is low that more of every kind of setting may be given at once."""
     return exposure(recent.column("glucose"), recent.minute_of_day(), targets=targets).burden <= HARDLY_ANY
-
-
-def _on_target(recent: PatientSeries, targets: Targets) -> bool:
-    """Whether the targets for lows and for time in range are met."""
-    in_range = glucose_metrics(recent, targets=targets).in_range
-    lows = exposure(recent.column("glucose"), recent.minute_of_day(), targets=targets)
-    return bool(lows.readings) and lows.breach is None and in_range is not None and in_range > targets.shares["in_range"]
 
 
 def _reasons(plans: RegimenPlans, options: Sequence[Option], days: int, targets: Targets) -> tuple[str, ...]:

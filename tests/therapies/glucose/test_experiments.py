@@ -12,7 +12,6 @@ from careplan.recording import Signed
 from careplan.series import PatientSeries
 from careplan.therapies.glucose.declaration import GLUCOSE
 from careplan.therapies.glucose.experiments import (
-    USUAL,
     Sizes,
     _each_alone,
     change_in_words,
@@ -44,19 +43,25 @@ def test_a_change_lived_with_moves_the_size_of_what_it_changed_and_narrows_it() 
     basal = torch.zeros(4, 3)
     basal[:, 0] = 20.0
     found = prior.after(basal, torch.full((4,), 30.0))
-    assert USUAL + 0.2 < found.mean[0] < 1.5 and found.changes == 1
-    assert found.covariance[0, 0] < 0.7 * prior.covariance[0, 0]
-    assert USUAL < found.mean[1] < found.mean[0], "what the settings share tells of the others too, and less"
+    assert 1.1 < found.mean[0] < 1.5 and found.changes == 1
+    assert found.covariance[0, 0] < 0.8 * prior.covariance[0, 0]
+    assert 1.0 < found.mean[1] < found.mean[0], "what the settings share tells of the others too, and less"
     assert found.covariance[1, 1] > found.covariance[0, 0]
     again = found.after(basal, torch.full((4,), 30.0))
     assert abs(again.mean[0] - 1.5) < abs(found.mean[0] - 1.5) and again.covariance[0, 0] < found.covariance[0, 0]
+
+
+def test_one_change_however_large_leaves_a_size_uncertain() -> None:
+    basal = torch.zeros(4, 3)
+    basal[:, 0] = 1e4
+    assert Sizes.prior().after(basal, torch.full((4,), 1e4)).covariance[0, 0].sqrt() > 0.1
 
 
 def test_settings_are_told_apart_by_the_parts_of_the_day_in_which_they_act() -> None:
     predicted = torch.tensor([[20.0, 0.0, 0.0], [20.0, 0.0, 0.0], [0.0, 20.0, 0.0], [0.0, 20.0, 0.0]])
     found = Sizes.prior().after(predicted, torch.tensor([30.0, 30.0, 10.0, 10.0]))
     assert found.mean[0] > 1.1 and found.mean[1] < 0.9
-    same = Sizes.prior().after(predicted, USUAL * predicted.sum(1))
+    same = Sizes.prior().after(predicted, predicted.sum(1))
     assert torch.allclose(same.mean, Sizes.prior().mean, atol=1e-5)
 
 
