@@ -99,3 +99,20 @@ def test_what_is_unsaid_is_asked_for() -> None:
     assert read("How has Anna been doing since her holiday?", KNOWN).asks == "Since which day?"
     assert read("How good is the model for Anna?", KNOWN).offers.kind == "evaluation"
     assert read("How good is the model for Anna at night?", KNOWN).offers is None
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Ben's mother is on the phone. How is she doing this week?",
+        "Ben's father called. How was he this week?",
+        "Ben's nurse is here. How is he doing?",
+        "Ben's parents are here. How are they doing?",
+    ],
+)
+def test_a_pronoun_that_may_mean_who_is_met_is_asked_back(question: str) -> None:
+    assert read(question, KNOWN).query is None
+
+
+def test_a_pronoun_that_cannot_mean_who_is_met_is_the_patients() -> None:
+    assert read("Ben's mother called. How was he this week?", KNOWN).query == read("How was Ben this week?", KNOWN).query

@@ -18,6 +18,12 @@ KIN = re.compile(  # who is worried is not who is meant
     r"(?:worried|concerned|anxious|nervous|puzzled|upset|here|waiting|call(?:ed|ing)|on the (?:phone|line)"
     r"|in the (?:room|clinic))$"
 )
+MET = re.compile(r"\b(?:here|waiting|call(?:ed|ing)|phone|line|room|clinic)$")
+MEANT = {  # whom a pronoun of the question may mean where one of them is met: who is worried asks about another
+    r"\b(?:mum|mom|mam|mummy|mommy|mother|gran|granny|grandma|grandmother|wife)\b": r"\b(?:she|hers?)\b",
+    r"\b(?:dad|daddy|father|grandad|grandpa|grandfather|husband)\b": r"\b(?:he|him|his)\b",
+}
+ANYBODY = r"\b(?:she|hers?|he|him|his|they|them|their)\b"
 SINCE_THEN = re.compile(r"\bsince(?: then| that(?: day)?)?(?=\W*$)")
 THAT_DAY = re.compile(r"\b(?:on )?that (?:same )?day\b")
 AHEAD = {"forecast", "counterfactual", "dose", "cohort_replay"}  # what is told may be meant as a condition of these
@@ -37,9 +43,17 @@ def question_of(text: str, named_first: bool) -> str:
         statements[0] = f"she {statements[0]}"
     if not all(KIN.search(each) or _tells(each, said) for each in statements):
         return text
+    met = [each for each in statements if KIN.search(each) and MET.search(each)]
+    if any(re.search(_meaning(each), question) for each in met):
+        return text
     if len(days) == 1 and (SINCE_THEN.search(question) or THAT_DAY.search(question)):
         return THAT_DAY.sub(days[0], SINCE_THEN.sub(f"since {days[0]}", question))
     return text if days and not _days(question) else question
+
+
+def _meaning(statement: str) -> str:
+    """The pronouns that may mean who is met."""
+    return next((pronouns for who, pronouns in MEANT.items() if re.search(who, statement)), ANYBODY)
 
 
 def _days(text: str) -> list[str]:
