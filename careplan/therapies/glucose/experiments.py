@@ -20,7 +20,7 @@ from careplan.series import PatientSeries
 from careplan.suggestion import Experiment, Outcome
 from careplan.targets import Targets
 from careplan.therapies.glucose.bands import ADULTS, outcomes
-from careplan.therapies.glucose.days import SETTINGS, Days, recent_days
+from careplan.therapies.glucose.days import LEVELS, SETTINGS, Days, recent_days
 from careplan.therapies.glucose.declaration import GLUCOSE, RECENT, Regimen
 from careplan.therapy import Mandate
 from careplan.world.drift import Expected
@@ -112,7 +112,7 @@ def with_effect_sizes(
         amount[:, 0] = torch.maximum(amount[:, 0], away[:, -1])
         share = (amount * moves).clamp(min=1e-9)
         size = (share / share.sum(1, keepdim=True)) @ drawn.T  # [W, P]
-        return (still + size[:, :, None, None] * (days.replay(multipliers, below) - still)).clamp(20.0, 600.0)
+        return (still + size[:, :, None, None] * (days.replay(multipliers, below) - still)).clamp(*LEVELS)
 
     return replayed
 
